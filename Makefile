@@ -1,0 +1,49 @@
+# Two commands on a fresh machine: `make demo` and `make test`. Each makes .venv if it is missing.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# `make test EXTRAS=dev,filters` leaves torch out; the tests that need it skip and say so.
+EXTRAS ?= dev,filters,local
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: demo test lint format bench clean
+
+$(VENV)/.made:
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.base: $(VENV)/.made pyproject.toml constraints.txt
+	@echo "installing overt into $(VENV) (about a minute, once)"
+	$(PIP) -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.made pyproject.toml constraints.txt
+	@echo "installing overt[$(EXTRAS)] into $(VENV) (a few minutes, once)"
+	$(PIP) -e ".[$(EXTRAS)]"
+	@touch $@ $(VENV)/.base
+
+demo: $(VENV)/.base  ## a data set for an example policy: no key, no GPU
+	$(BIN)/overt generate --policy examples/custom.yaml --out runs/demo
+	@echo
+	@echo "The data set lies in runs/demo/dataset (JSONL, Parquet, a data card). Try next:"
+	@echo "    $(BIN)/overt show runs/demo --samples 5"
+	@echo "    $(BIN)/overt generate --policy newsroom"
+
+test: $(VENV)/.dev  ## the whole test suite
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.dev  ## throughput and dedupe figures
+	$(BIN)/python benchmarks/throughput.py
+	$(BIN)/python benchmarks/dedupe_100k.py
+
+clean:
+	rm -rf $(VENV) runs dist build

@@ -1,0 +1,182 @@
+"""A local OpenAI-compatible endpoint with latency and faults, for tests and benchmarks.
+
+    python benchmarks/mock_endpoint.py --latency-ms 200 --rate-429 0.05 --rate-hang 0.005
+
+Prints its port on one line, then serves `POST .../chat/completions`. Answers are a function of the
+request's content (mock_answers.py; repair turns are ignored), faults of the arrival number, so that a
+retried request gets through. `GET /stats` counts requests, distinct ones and repeats. Written on bare
+asyncio protocols: on two cores the server must not be what is measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import hashlib
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+from random import Random
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+from mock_answers import answer
+
+PHRASES = {200: "OK", 404: "Not Found", 429: "Too Many Requests", 500: "Internal Server Error"}
+
+
+class Faults:
+    """Which arrival meets which fault."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.args = args
+        self.random = Random(args.seed)
+
+    def draw(self) -> str:
+        value = self.random.random()
+        for name in ("429", "500", "malformed", "hang", "drop"):
+            rate = getattr(self.args, f"rate_{name}")
+            if value < rate:
+                return name
+            value -= rate
+        return ""
+
+
+class Counts:
+    """What arrived and what was answered, by a hash of the request's body."""
+
+    def __init__(self) -> None:
+        self.arrived: Counter[str] = Counter()
+        self.answered: Counter[str] = Counter()
+        self.in_flight = self.most_in_flight = self.faults = 0
+
+    def report(self) -> dict[str, Any]:
+        return {
+            "arrived": self.arrived.total(),
+            "distinct": len(self.arrived),
+            "answered": self.answered.total(),
+            "answered_again": sum(n - 1 for n in self.answered.values() if n > 1),
+            "faults": self.faults,
+            "in_flight": self.in_flight,
+            "most_in_flight": self.most_in_flight,
+        }
+
+
+class Connection(asyncio.Protocol):
+    def __init__(self, args: argparse.Namespace, faults: Faults, counts: Counts) -> None:
+        self.args, self.faults, self.counts = args, faults, counts
+        self.buffer = bytearray()
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.buffer += data
+        while (end := self.buffer.find(b"\r\n\r\n")) >= 0:
+            head = bytes(self.buffer[:end])
+            length = 0
+            for line in head.split(b"\r\n")[1:]:
+                name, _, value = line.partition(b":")
+                if name.lower() == b"content-length":
+                    length = int(value)
+            if len(self.buffer) < end + 4 + length:
+                return
+            body = bytes(self.buffer[end + 4 : end + 4 + length])
+            del self.buffer[: end + 4 + length]
+            method, path, *_ = head.split(b" ", 2)
+            self.route(method, path.decode("latin-1"), body)
+
+    def route(self, method: bytes, path: str, body: bytes) -> None:
+        if method == b"GET" and path.endswith("/stats"):
+            return self.send(200, self.counts.report())
+        if not path.endswith("/chat/completions"):
+            return self.send(404, {"error": {"message": f"no such path: {path}", "code": "not_found"}})
+        key = hashlib.blake2b(body, digest_size=8).hexdigest()
+        self.counts.arrived[key] += 1
+        self.counts.in_flight += 1
+        self.counts.most_in_flight = max(self.counts.most_in_flight, self.counts.in_flight)
+        fault = self.faults.draw()
+        loop = asyncio.get_running_loop()
+        latency = self.args.latency_ms / 1000
+        self.counts.faults += bool(fault)
+        if fault == "hang":
+            loop.call_later(3600, self.transport.abort)
+            self.counts.in_flight -= 1
+        elif fault == "429":
+            loop.call_later(latency / 4, self.finish, key, 429, {"error": {"message": "slow down", "code": "rate_limit_exceeded"}}, {"Retry-After": "0.2"})  # fmt: skip
+        elif fault == "500":
+            loop.call_later(latency / 2, self.finish, key, 500, {"error": {"message": "try again"}}, {})
+        elif fault == "drop":
+            loop.call_later(latency / 2, self.drop)
+        else:
+            loop.call_later(latency, self.finish, key, 200, (body, fault == "malformed"), {})
+
+    def drop(self) -> None:
+        self.counts.in_flight -= 1
+        self.transport.abort()
+
+    def finish(self, key: str, status: int, payload: Any, headers: dict[str, str]) -> None:
+        self.counts.in_flight -= 1
+        if self.transport.is_closing():
+            return
+        if status == 200:
+            body, malformed = payload
+            request = json.loads(body)
+            payload = completion(request, malformed)
+            self.counts.answered[key] += 1
+        self.send(status, payload, headers)
+
+    def send(self, status: int, payload: Any, headers: dict[str, str] | None = None) -> None:
+        body = json.dumps(payload).encode()
+        extra = "".join(f"{k}: {v}\r\n" for k, v in (headers or {}).items())
+        head = f"HTTP/1.1 {status} {PHRASES[status]}\r\nContent-Type: application/json\r\n{extra}Content-Length: {len(body)}\r\n\r\n"
+        self.transport.write(head.encode() + body)
+
+
+def completion(request: dict[str, Any], malformed: bool) -> dict[str, Any]:
+    """The body of a 200."""
+    messages = request.get("messages", [])
+    system = next((m["content"] for m in messages if m["role"] == "system"), "")
+    user = next((m["content"] for m in messages if m["role"] == "user"), "")
+    text = answer(system, user, request.get("seed"))
+    if malformed:
+        text = "Sure! Here it is: " + text[: len(text) // 3].replace("{", "").replace("[", "")
+    return {
+        "id": "mock",
+        "object": "chat.completion",
+        "created": 0,
+        "model": request.get("model", "mock"),
+        "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}],
+        "usage": {
+            "prompt_tokens": sum(len(m["content"]) // 4 for m in messages),
+            "completion_tokens": len(text) // 4,
+            "total_tokens": 0,
+        },
+    }
+
+
+def parser() -> argparse.ArgumentParser:
+    found = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    found.add_argument("--port", type=int, default=0)
+    found.add_argument("--latency-ms", type=float, default=200.0)
+    for name in ("429", "500", "malformed", "hang", "drop"):
+        found.add_argument(f"--rate-{name}", type=float, default=0.0, dest=f"rate_{name}")
+    found.add_argument("--seed", type=int, default=0)
+    return found
+
+
+async def serve(args: argparse.Namespace) -> None:
+    faults, counts = Faults(args), Counts()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Connection(args, faults, counts), "127.0.0.1", args.port, backlog=1024)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    async with server:
+        await server.serve_forever()
+
+
+if __name__ == "__main__":
+    try:
+        asyncio.run(serve(parser().parse_args()))
+    except KeyboardInterrupt:
+        pass

@@ -1,0 +1,220 @@
+"""`overt policies`: list the shipped policies, show one, check your own, print the schema for editors."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from overt.data.errors import InputError
+
+if TYPE_CHECKING:
+    from overt.policies.schema import Policy
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="""What a product disallows, what it allows, and which words make the two look alike.
+
+    A policy is a YAML file. The shortest way to one of your own is to adapt a shipped one:
+
+        overt policies show overt
+
+        printf 'name: mine\\nextends: overt\\ndrop: [copyright_violations]\\n' > mine.yaml
+
+        overt policies validate mine.yaml
+
+        overt generate --policy mine.yaml --out runs/mine
+    """,
+)
+
+
+@app.command("list")
+def list_policies(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+) -> None:
+    """Name, modality, categories and prompts asked for of every shipped policy.
+
+    For instance:
+
+        overt policies list
+
+        overt policies list --json | jq '.[].name'
+    """
+    from overt.policies.load import load_policy, shipped_policies
+
+    policies = [load_policy(name) for name in shipped_policies()]
+    if as_json:
+        _print_json([_summary(policy) for policy in policies])
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("policy", no_wrap=True)
+    table.add_column("modality")
+    for title in ("categories", "benign", "unsafe"):
+        table.add_column(title, justify="right")
+    table.add_column("what it is for")
+    for policy in policies:
+        benign, unsafe = _asked(policy)
+        first = policy.description.split("\n")[0]
+        table.add_row(
+            policy.name,
+            policy.modality,
+            str(len(policy.categories)),
+            str(benign),
+            str(unsafe),
+            Text(first),
+        )
+    Console().print(table)
+    print("\nMore of one: overt policies show NAME")
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(help="A shipped policy, or the path of a file.")],
+    as_yaml: Annotated[bool, typer.Option("--yaml", help="Print the effective policy as YAML.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the effective policy as JSON.")] = False,
+) -> None:
+    """The categories of a policy; with --yaml or --json all of it, `extends` resolved.
+
+    For instance:
+
+        overt policies show newsroom
+
+        overt policies show mine.yaml --yaml > effective.yaml
+    """
+    from overt.policies.load import dump_policy, load_policy
+
+    if as_yaml and as_json:
+        raise InputError("--yaml and --json were both given", fix="Choose one of them.")
+    policy = load_policy(name)
+    if as_yaml:
+        _print(dump_policy(policy))
+    elif as_json:
+        _print_json({**policy.model_dump(mode="json"), "hash": policy.hash})
+    else:
+        _show(policy)
+
+
+@app.command()
+def validate(
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Policy files, or shipped names.")],
+) -> None:
+    """Check policy files: all problems at once, each with file, line, column, field and what to do.
+
+    Exit code 0 if every file is fine, 2 if one is not. For instance:
+
+        overt policies validate mine.yaml
+
+        overt policies validate policies/*.yaml && echo fine
+    """
+    from overt.policies.load import load_policy
+    from overt.policies.problems import PolicyError
+
+    problems = 0
+    for file in files:
+        try:
+            policy = load_policy(file)
+        except PolicyError as error:
+            problems += len(error.problems)
+            for problem in error.problems:
+                print(problem, file=sys.stderr)
+            continue
+        benign, unsafe = _asked(policy)
+        triggers = sum(len(c.triggers) for c in policy.categories)
+        scenes = sum(len(t.scenes) for c in policy.categories for t in c.triggers)
+        _print(
+            f"OK {file}: {policy.name} ({policy.modality}), {len(policy.categories)} categories, "
+            f"{triggers} triggers, {scenes} scenes, asks for {benign} benign and {unsafe} unsafe prompts, "
+            f"hash {policy.hash}\n"
+        )
+    if problems:
+        print(f"{problems} problem{'s' if problems != 1 else ''}", file=sys.stderr)
+        raise typer.Exit(InputError.exit_code)
+
+
+@app.command()
+def schema() -> None:
+    """The JSON Schema of policy files, for editors that complete and check as you type.
+
+    For instance:
+
+        overt policies schema > policy.schema.json
+
+    Then begin a policy with this line (VS Code with the YAML extension, and others, read it):
+
+        # yaml-language-server: $schema=policy.schema.json
+    """
+    from overt.policies.json_schema import policy_json_schema
+
+    _print_json(policy_json_schema())
+
+
+def _show(policy: Policy) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    benign, unsafe = _asked(policy)
+    print(f"{policy.name} {policy.version} ({policy.modality}), hash {policy.hash}")
+    if policy.description:
+        _print(f"{policy.description}\n")
+    print()
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("category", no_wrap=True)
+    table.add_column("title")
+    table.add_column("strategy")
+    for title in ("disallowed", "allowed", "triggers", "scenes", "benign", "unsafe", "dedup", "probe"):
+        table.add_column(title, justify="right")
+    table.add_column("languages")
+    for c in policy.categories:
+        counts = (len(c.disallowed), len(c.allowed), len(c.triggers), sum(len(t.scenes) for t in c.triggers))
+        table.add_row(
+            c.id,
+            Text(c.title),
+            c.strategy,
+            *map(str, (*counts, c.benign, c.unsafe)),
+            f"{c.threshold:g}",
+            f"{c.probe_threshold:g}",
+            Text(" ".join(c.languages)),
+        )
+    Console().print(table)
+    print(
+        f"\n{benign} benign and {unsafe} unsafe prompts. All of it: overt policies show {policy.name} --yaml"
+    )
+
+
+def _asked(policy: Policy) -> tuple[int, int]:
+    """How many benign and unsafe prompts a policy asks for."""
+    return sum(c.benign for c in policy.categories), sum(c.unsafe for c in policy.categories)
+
+
+def _summary(policy: Policy) -> dict[str, object]:
+    benign, unsafe = _asked(policy)
+    return {
+        "name": policy.name,
+        "version": policy.version,
+        "modality": policy.modality,
+        "categories": [c.id for c in policy.categories],
+        "benign": benign,
+        "unsafe": unsafe,
+        "description": policy.description,
+        "hash": policy.hash,
+    }
+
+
+def _print(text: str) -> None:
+    """Text to stdout whatever the terminal's encoding: what it cannot show becomes an escape."""
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
+
+
+def _print_json(data: object) -> None:
+    import json
+
+    _print(json.dumps(data, indent=2, ensure_ascii=False) + "\n")

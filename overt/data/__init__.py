@@ -1,0 +1,1 @@
+"""Records, the run store and its journal, loaders and exports."""

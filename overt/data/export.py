@@ -1,0 +1,301 @@
+"""The dataset on disk: JSONL, Parquet and a data card, in the layout that `datasets` loads untouched.
+
+    benign.jsonl, unsafe.jsonl            one record a line
+    data/benign.parquet, .../unsafe.parquet   the same records, typed
+    README.md                             the card, whose head names the two configs
+
+Same records and card, same bytes. Every file is written beside its place and renamed.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from overt.data.records import Audit, Probe, Prompt
+from overt.data.store import write_atomic
+
+SPLIT = "test"  # it is for measuring, not for training
+COLUMNS = (
+    ("id", "hash of the text: the same prompt has the same id in every dataset"),
+    ("text", "the prompt"),
+    ("category", "category of the policy"),
+    ("label", "benign or unsafe under the policy"),
+    ("trigger", "the term that makes it look bad"),
+    ("strategy", "convert (from a seed) or direct (from an instruction)"),
+    ("language", "language code"),
+    ("style", "style of the image asked for"),
+    ("seed_id", "the seed it was made from"),
+    ("pair_id", "shared by a benign prompt and its unsafe twin"),
+    ("writer", "the model that wrote it, as provider/model"),
+    ("template", "name and version of the instruction"),
+    ("audit_label", "majority label of the judges"),
+    ("audit_reason", "the reason given"),
+    ("judges", "who judged it"),
+    ("probe_surrogate", "the model it was tried on"),
+    ("probe_rate", "share of answered samples that the surrogate refused, 0 to 1"),
+)
+_USE = (
+    "Measuring over-refusal: how often a model or a filter turns away the benign prompts, and, on the "
+    "unsafe ones, what that caution buys. Report both figures together, by category, with the policy's "
+    "hash: what is benign under this policy can be unsafe under another."
+)
+_RISKS = (
+    "The unsafe prompts ask for what the policy disallows. They are short requests without instructions, "
+    "and are there to test filters; do not feed them to systems without one.",
+    "Labels are those of the judges named above under one policy. They carry those judges' mistakes and "
+    "the norms of whoever wrote the policy.",
+    "Prompts written or probed by one model favour what that model writes and refuses; rates measured on "
+    "that same model are no fair comparison with others.",
+    "A model trained on these prompts can no longer be measured with them.",
+)
+_CARD_KEYS = {
+    *("name", "policy", "writer", "judges", "audited", "same_model", "surrogate", "dedupe", "diversity"),
+    *("stages", "stage_columns", "seeds", "license", "version", "command", "notes"),
+}
+
+
+def export_dataset(
+    folder: Path,
+    benign: Sequence[Prompt],
+    unsafe: Sequence[Prompt],
+    card: Mapping[str, Any],
+    *,
+    audits: Mapping[str, Audit] | None = None,
+    probes: Mapping[str, Probe] | None = None,
+) -> list[Path]:
+    """Writes the dataset; the card last. Returns the five paths.
+
+    Args:
+        audits, probes: by prompt id; columns are null where there is none.
+        card: all keys optional. `name`; `policy` (name, version, hash, modality); `writer`; `judges`
+            (list); `audited` (False: rules only, no model); `same_model` (a judge was the writer);
+            `surrogate`; `dedupe` (fields of IndexInfo); `diversity` (name to number); `stage_columns`
+            and `stages` (a header and rows); `seeds`; `license`; `version`; `command`; `notes` (list).
+
+    Raises:
+        RunError: disk full, folder not writable.
+        ValueError: an unknown key in `card` (a slip of the caller, not of the user).
+    """
+    if unknown := sorted(set(card) - _CARD_KEYS):
+        raise ValueError(f"unknown card keys: {', '.join(unknown)}")
+    audits, probes = audits or {}, probes or {}
+    written = []
+    for name, prompts in (("benign", benign), ("unsafe", unsafe)):
+        rows = [_row(p, audits.get(p.id), probes.get(p.id)) for p in prompts]
+        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        for path, data in (
+            (folder / f"{name}.jsonl", lines.encode()),
+            (folder / "data" / f"{name}.parquet", _parquet(rows)),
+        ):
+            write_atomic(path, data)
+            written.append(path)
+    write_atomic(folder / "README.md", render_card(benign, unsafe, card).encode())
+    return [*written, folder / "README.md"]
+
+
+def _row(prompt: Prompt, audit: Audit | None, probe: Probe | None) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "id": prompt.id,
+        "text": prompt.text,
+        "category": prompt.category,
+        "label": prompt.label,
+        "trigger": prompt.trigger or None,
+        "strategy": prompt.strategy,
+        "language": prompt.language,
+        "style": prompt.style or None,
+        "seed_id": prompt.seed_id,
+        "pair_id": prompt.pair_id,
+        "writer": prompt.writer,
+        "template": prompt.template,
+        "audit_label": audit.label if audit else None,
+        "audit_reason": audit.reason if audit else None,
+        "judges": [_whole(vote.judge) for vote in audit.votes] if audit else None,
+        "probe_surrogate": probe.surrogate if probe else None,
+        "probe_rate": probe.rate if probe else None,
+    }
+    return {key: _whole(value) if isinstance(value, str) else value for key, value in row.items()}
+
+
+def _whole(text: str) -> str:
+    """Without lone surrogates, which no UTF-8 file can hold."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _parquet(rows: Sequence[dict[str, Any]]) -> bytes:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    kinds = {"judges": pa.list_(pa.string()), "probe_rate": pa.float64()}
+    needed = {"id", "text", "category", "label", "strategy", "language", "writer", "template"}
+    schema = pa.schema(
+        [pa.field(name, kinds.get(name, pa.string()), nullable=name not in needed) for name, _ in COLUMNS]
+    )
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), sink, compression="zstd")
+    data: bytes = sink.getvalue().to_pybytes()
+    return data
+
+
+def escape_markdown(value: Any) -> str:
+    """Text of unknown origin as one line of plain Markdown: no markup, no HTML, no link, no table edge.
+
+    Control and direction marks go, since they can hide or reorder what a reader sees; long texts are
+    cut at 400 characters.
+    """
+    text = " ".join(_whole(str(value)).split())
+    text = "".join(c for c in text if c == " " or unicodedata.category(c)[0] not in "CZ" or c == "\u00a0")
+    if len(text) > 400:
+        text = text[:399] + "…"
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    text = re.sub(r"([\\`*{}\[\]#|~$])", r"\\\1", text)
+    text = re.sub(r"(?<!\w)_|_(?!\w)", r"\_", text)  # within a word it is no emphasis
+    # GitHub links bare addresses and names even where they stand escaped.
+    text = re.sub(r"(?i)\b(www)\.", r"\1&#46;", text).replace("@", "&#64;").replace("//", "/&#47;")
+    return re.sub(r"^([-+=]|\d+(?=[.)]))", _first_plain, text)
+
+
+def _first_plain(found: re.Match[str]) -> str:
+    # At the start of a line these begin a list, a heading or a rule.
+    return f"&#{ord(found[1][0])};{found[1][1:]}"
+
+
+def render_card(benign: Sequence[Prompt], unsafe: Sequence[Prompt], card: Mapping[str, Any]) -> str:
+    """The data card as Markdown. Values of `card` and prompts are escaped; see `export_dataset`."""
+    from jinja2 import Environment, StrictUndefined
+
+    # Not HTML: every value goes through the `md` filter instead.
+    env = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False)
+    env.filters["md"] = escape_markdown
+    source = resources.files("overt.data").joinpath("card.md.j2").read_text(encoding="utf-8")
+    policy = dict(card.get("policy") or {})
+    text = policy.get("modality") == "text"
+    everything = [*benign, *unsafe]
+    # `datasets` cannot load a split without rows, so a side that is empty is not offered.
+    configs = [name for name, prompts in (("benign", benign), ("unsafe", unsafe)) if prompts]
+    return env.from_string(source, globals={}).render(
+        metadata=_metadata(everything, card, text, configs),
+        configs=configs,
+        title=card.get("name") or f"Over-refusal prompts: {policy.get('name', 'a policy')}",
+        summary=(
+            f"{len(benign)} benign prompts that sound dangerous and {len(unsafe)} unsafe ones, for "
+            f"{'text' if text else 'text-to-image'} models, made under the policy "
+            f"{policy.get('name', '(unnamed)')} {policy.get('version', '')}."
+        ),
+        warnings=_warnings(card),
+        split=SPLIT,
+        counts=_counts(benign, unsafe),
+        diversity=[(name, _figure(value)) for name, value in (card.get("diversity") or {}).items()],
+        samples=_samples(benign),
+        made=_made(everything, card, policy),
+        stages=card.get("stages") or [],
+        stage_columns=card.get("stage_columns") or [],
+        columns=COLUMNS,
+        use=_USE,
+        risks=_RISKS,
+    )
+
+
+def _metadata(prompts: Sequence[Prompt], card: Mapping[str, Any], text: bool, configs: Sequence[str]) -> str:
+    """The card's head. Written by a YAML library: no value can break out of it."""
+    bounds = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+    head: dict[str, Any] = {
+        "pretty_name": " ".join(_whole(str(card.get("name") or "Over-refusal prompts")).split()),
+        "language": sorted({_whole(p.language) for p in prompts}) or ["en"],
+        "task_categories": ["text-generation" if text else "text-to-image"],
+        "tags": ["over-refusal", "safety", "benchmark", "synthetic", "not-for-all-audiences"],
+        "size_categories": [next((name for bound, name in bounds if len(prompts) < bound), "n>1M")],
+        "configs": [
+            {"config_name": name, "data_files": [{"split": SPLIT, "path": f"data/{name}.parquet"}]}
+            for name in configs
+        ],
+    }
+    if card.get("license"):
+        head["license"] = _whole(str(card["license"]))
+    return yaml.safe_dump(head, sort_keys=False, allow_unicode=True, width=1_000)
+
+
+def _warnings(card: Mapping[str, Any]) -> list[str]:
+    found = []
+    if card.get("audited") is False:
+        found.append(
+            "No model has audited these prompts: their labels come from rules over the policy's own terms."
+        )
+    if card.get("same_model"):
+        found.append(
+            "A judge was the same model as the writer. A model tends to agree with itself; "
+            "audit again with another one before relying on the labels."
+        )
+    dedupe = card.get("dedupe") or {}
+    if dedupe.get("similarity") == "jaccard":
+        found.append(
+            "Near repeats were found by shared words, not by meaning"
+            + (f" ({dedupe['why']})" if dedupe.get("why") else "")
+            + ". Paraphrases may remain."
+        )
+    return [*found, *(str(note) for note in card.get("notes") or ())]
+
+
+def _counts(benign: Iterable[Prompt], unsafe: Iterable[Prompt]) -> list[dict[str, Any]]:
+    rows: dict[str, dict[str, Any]] = {}
+    triggers: dict[str, set[str]] = {}
+    pairs: dict[str, dict[str, set[str]]] = {}
+    for name, prompts in (("benign", benign), ("unsafe", unsafe)):
+        for p in prompts:
+            row = rows.setdefault(p.category, {"category": p.category, "benign": 0, "unsafe": 0})
+            row[name] += 1
+            triggers.setdefault(p.category, set()).update([p.trigger.casefold()] if p.trigger else [])
+            if p.pair_id:
+                pairs.setdefault(p.category, {}).setdefault(p.pair_id, set()).add(name)
+    for category, row in rows.items():
+        row["triggers"] = len(triggers[category])
+        row["pairs"] = sum(len(sides) == 2 for sides in pairs.get(category, {}).values())
+    sums = {key: sum(row[key] for row in rows.values()) for key in ("benign", "unsafe", "pairs")}
+    total = {"category": "all", **sums}
+    total["triggers"] = len(set().union(*triggers.values())) if triggers else 0
+    return [*rows.values(), total]
+
+
+def _samples(benign: Iterable[Prompt]) -> list[dict[str, str]]:
+    first: dict[str, str] = {}
+    for p in benign:
+        first.setdefault(p.category, p.text)
+    return [{"category": category, "text": text} for category, text in first.items()]
+
+
+def _made(
+    prompts: Sequence[Prompt], card: Mapping[str, Any], policy: Mapping[str, Any]
+) -> list[tuple[str, str]]:
+    """Name and value of everything that is known of the making; what is not known is left out."""
+    writers = dict.fromkeys(p.writer for p in prompts)
+    dedupe = card.get("dedupe") or {}
+    judged = ", ".join(str(judge) for judge in card.get("judges") or ())
+    policy_text = " ".join(str(policy[k]) for k in ("name", "version") if policy.get(k))
+    if policy.get("hash"):
+        policy_text += f" (hash {policy['hash']})"
+    index = ", ".join(str(dedupe[k]) for k in ("index", "encoder", "version") if dedupe.get(k))
+    if dedupe.get("why"):
+        index += f" ({dedupe['why']})"
+    rows = [
+        ("Policy", policy_text),
+        ("Seeds", card.get("seeds")),
+        ("Written by", card.get("writer") or ", ".join(writers)),
+        ("Instructions", ", ".join(dict.fromkeys(p.template for p in prompts))),
+        ("Audited by", judged if card.get("audited", True) else "rules over the policy's terms; no model"),
+        ("Near repeats", index),
+        ("Probed on", card.get("surrogate")),
+        ("Made with", card.get("version")),
+        ("Command", card.get("command")),
+    ]
+    return [(name, str(value)) for name, value in rows if value]
+
+
+def _figure(value: Any) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

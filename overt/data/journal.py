@@ -1,0 +1,145 @@
+"""The journal of a run's calls: SQLite in WAL mode, written before an answer is used.
+
+A call that stands here is paid for and never sent again. `kill -9` at any moment loses no committed
+answer: with `synchronous=NORMAL` a commit survives the death of the process (a power cut may cost the
+last few, never the file). Keys and headers are not part of what is stored.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from overt.data.errors import RunError
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS calls (
+    key TEXT PRIMARY KEY,
+    model TEXT NOT NULL,
+    purpose TEXT NOT NULL,
+    category TEXT NOT NULL,
+    request TEXT NOT NULL,
+    reply TEXT NOT NULL,
+    cost REAL NOT NULL,
+    created REAL NOT NULL
+) WITHOUT ROWID
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One finished call. `request` and `reply` are plain JSON data; `cost` in US dollars."""
+
+    key: str
+    model: str
+    purpose: str
+    category: str
+    request: dict[str, Any]
+    reply: dict[str, Any]
+    cost: float
+
+
+class Journal:
+    """One open journal. Safe to use from several threads of one process."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        with self._speaking("cannot open the journal"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(path, timeout=5.0, check_same_thread=False, isolation_level=None)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=NORMAL")
+            self._db.execute(_SCHEMA)
+            self._size = int(self._db.execute("SELECT count(*) FROM calls").fetchone()[0])
+
+    def __len__(self) -> int:
+        return self._size
+
+    def get(self, key: str) -> Entry | None:
+        """The call with this key, None if it has not been finished."""
+        if not self._size:
+            return None
+        with self._lock, self._speaking("cannot read the journal"):
+            row = self._db.execute(
+                "SELECT key, model, purpose, category, request, reply, cost FROM calls WHERE key = ?", (key,)
+            ).fetchone()
+        return _entry(row) if row else None
+
+    def put(self, entries: Iterable[Entry]) -> None:
+        """Writes finished calls in one transaction: all of them are on record when this returns.
+
+        Raises:
+            RunError: disk full, read-only, or locked by another process.
+        """
+        now = time.time()
+        rows = [
+            (e.key, e.model, e.purpose, e.category, _dump(e.request), _dump(e.reply), e.cost, now)
+            for e in entries
+        ]
+        with self._lock, self._speaking("cannot write the journal"):
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                before = self._db.total_changes
+                self._db.executemany("INSERT OR IGNORE INTO calls VALUES (?,?,?,?,?,?,?,?)", rows)
+                self._db.execute("COMMIT")
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):
+                    self._db.execute("ROLLBACK")
+                raise
+            self._size += self._db.total_changes - before
+
+    def entries(self) -> Iterator[Entry]:
+        """Every finished call, in the order of the keys; read in pages, so memory stays flat."""
+        last = ""
+        while True:
+            with self._lock, self._speaking("cannot read the journal"):
+                rows = self._db.execute(
+                    "SELECT key, model, purpose, category, request, reply, cost FROM calls "
+                    "WHERE key > ? ORDER BY key LIMIT 500",
+                    (last,),
+                ).fetchall()
+            if not rows:
+                return
+            yield from map(_entry, rows)
+            last = rows[-1][0]
+
+    def close(self) -> None:
+        """Closes the file; the write-ahead log is folded in."""
+        with self._lock, contextlib.suppress(sqlite3.Error):
+            self._db.close()
+
+    @contextlib.contextmanager
+    def _speaking(self, doing: str) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            text = str(error)
+            what, fix = text, "Mend this and run the same command again."
+            if "full" in text:
+                what = "the disk is full"
+            elif "locked" in text or "busy" in text:
+                what, fix = "another process holds it", "Wait for the other process to end."
+            elif "readonly" in text or "read-only" in text or "unable to open" in text:
+                what = "the folder is not writable"
+            elif "malformed" in text or "not a database" in text:
+                what = "the file is damaged or no journal"
+                fix = "Move it away: the run then starts again, and pays again."
+            raise RunError(f"{doing}: {what}", where=str(self.path), fix=fix) from error
+
+
+def _dump(data: dict[str, Any]) -> str:
+    # ASCII only: a lone surrogate in a hostile answer cannot be stored as UTF-8.
+    return json.dumps(data, ensure_ascii=True, separators=(",", ":"))
+
+
+def _entry(row: tuple[Any, ...]) -> Entry:
+    key, model, purpose, category, request, reply, cost = row
+    return Entry(key, model, purpose, category, json.loads(request), json.loads(reply), cost)

@@ -1,0 +1,145 @@
+"""The records that flow through the stages: small, frozen, joined by ids made from their content.
+
+No record grows. A prompt is written once; what judges, the deduper and the surrogate say of it are
+records of their own that name it by id. The same content gives the same id on any machine.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import unicodedata
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+Label = Literal["benign", "unsafe", "unclear"]
+Strategy = Literal["convert", "direct"]
+
+T = TypeVar("T")
+
+
+def content_id(kind: str, *parts: object) -> str:
+    """A stable id: `kind` and 16 hex digits of a BLAKE2b hash over the parts (64 bits)."""
+    blob = json.dumps(parts, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return f"{kind}-{hashlib.blake2b(blob.encode('utf-8', 'surrogatepass'), digest_size=8).hexdigest()}"
+
+
+def clean_text(text: str) -> str:
+    """NFC, and runs of white space as one blank: what ids and exact-repeat checks look at."""
+    return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+def prompt_id(text: str) -> str:
+    """The id of a prompt is that of its text alone, so results on two datasets join on it."""
+    return content_id("prompt", clean_text(text))
+
+
+@dataclass(frozen=True, slots=True)
+class Seed:
+    """A text that a prompt is made from. `category` is None until the classifier has placed it."""
+
+    id: str
+    text: str
+    source: str
+    row: int
+    category: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One prompt as written: never changed after.
+
+    `trigger` is the term that makes it look bad ("" if the writer named none); `writer` the model
+    as `provider/model`; `template` the instruction's name and version; `seed_id` and `pair_id` are
+    None where there is no seed or no twin. A benign prompt and its unsafe twin share `pair_id`.
+    """
+
+    id: str
+    text: str
+    category: str
+    label: Label
+    strategy: Strategy
+    writer: str
+    template: str
+    trigger: str = ""
+    style: str = ""
+    language: str = "en"
+    seed_id: str | None = None
+    pair_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """One judge's label for one prompt, with the reason it gave."""
+
+    judge: str
+    label: Label
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """What the judges said of a prompt under the effective policy; `label` is the majority."""
+
+    prompt_id: str
+    label: Label
+    reason: str
+    votes: tuple[Vote, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What the surrogate did with a prompt: `refused` of `answered` samples (errors are in neither)."""
+
+    prompt_id: str
+    surrogate: str
+    asked: int
+    answered: int
+    refused: int
+
+    @property
+    def rate(self) -> float | None:
+        """Refusals per answered sample; None when no sample was answered."""
+        return self.refused / self.answered if self.answered else None
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Why a record went no further. `detail` names the other record, the score, the judge's reason."""
+
+    record_id: str
+    stage: str
+    category: str
+    reason: str
+    detail: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A request that gave nothing usable, kept as a datum: an error or an unreadable answer."""
+
+    record_id: str
+    stage: str
+    category: str
+    kind: str
+    message: str
+
+
+def to_json(record: Any) -> dict[str, Any]:
+    """A dataclass record as plain JSON data; tuples become lists."""
+    return dataclasses.asdict(record)
+
+
+def from_json(kind: type[T], data: dict[str, Any]) -> T:
+    """The record back from `to_json` data. Fields that a newer version wrote are ignored.
+
+    Raises:
+        TypeError: a field without a default is missing.
+    """
+    names = {f.name for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    values = {k: v for k, v in data.items() if k in names}
+    if kind is Audit:
+        values["votes"] = tuple(Vote(**v) for v in values.get("votes", ()))
+    return kind(**values)

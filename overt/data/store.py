@@ -1,0 +1,232 @@
+"""A run is a folder. `manifest.json` is written last: where it stands, the run is complete.
+
+    RUN/run.json        what the run is: everything that decides its outcome, written first
+    RUN/policy.yaml     the effective policy
+    RUN/journal.sqlite  every finished call (overt.data.journal)
+    RUN/stages/*.jsonl  the records of each stage, with what was dropped and why
+    RUN/dataset/        the result
+    RUN/manifest.json   counts, costs, versions, and the hash of every file of the dataset
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from overt.data.errors import InputError, RunError
+from overt.data.records import from_json, to_json
+
+T = TypeVar("T")
+
+
+@contextlib.contextmanager
+def speaking_os_errors(doing: str) -> Iterator[None]:
+    """Turns what the operating system says into words: full disk, no permission, read-only."""
+    try:
+        yield
+    except OSError as error:
+        what = {
+            errno.ENOSPC: "the disk is full",
+            errno.EDQUOT: "the disk quota is used up",
+            errno.EACCES: "no permission",
+            errno.EPERM: "no permission",
+            errno.EROFS: "the file system is read-only",
+            errno.ENOTDIR: "a part of the path is a file, not a folder",
+            errno.EEXIST: "a file of that name is in the way",
+            errno.ENAMETOOLONG: "the name is too long",
+        }.get(error.errno or 0, error.strerror or str(error))
+        raise RunError(
+            f"{doing}: {what}",
+            where=str(error.filename or ""),
+            fix="Nothing that was paid for is lost: mend this and run the same command again.",
+        ) from error
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Writes beside the target, then renames: a reader sees the old file or the new, never half."""
+    with speaking_os_errors(f"cannot write {path.name}"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        try:
+            with temporary.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def dump_json(data: Any) -> bytes:
+    """Readable JSON with a stable key order."""
+    return (json.dumps(data, ensure_ascii=False, indent=2, sort_keys=True) + "\n").encode(
+        "utf-8", "surrogatepass"
+    )
+
+
+class RunStore:
+    """One process's hold on one run folder. Use as a context manager: it takes and frees the lock."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._lock: Any = None
+
+    def __enter__(self) -> RunStore:
+        from filelock import FileLock, Timeout
+
+        with speaking_os_errors("cannot make the run folder"):
+            (self.folder / "stages").mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.folder / ".lock", timeout=0)
+            try:
+                lock.acquire()
+            except Timeout as error:
+                raise RunError(
+                    "another process is working on this run",
+                    where=str(self.folder),
+                    fix="Wait for it to end, or give this run a folder of its own with --out.",
+                ) from error
+        self._lock = lock
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._lock is not None:
+            self._lock.release()
+
+    # -- identity ---------------------------------------------------------------------------
+
+    def claim(self, identity: dict[str, Any], policy_yaml: str) -> bool:
+        """Says what this run is; True if the folder already held the same run (a resume).
+
+        Raises:
+            InputError: the folder holds something else, or the same run with other inputs.
+        """
+        found = self.identity(self.folder)
+        if found is None:
+            strangers = [p.name for p in self.folder.iterdir() if p.name not in {"stages", ".lock"}]
+            if strangers:
+                raise InputError(
+                    f"the folder is not empty and not a run of overt (it holds {strangers[0]!r})",
+                    where=str(self.folder),
+                    fix="Give --out a new folder.",
+                )
+            write_atomic(self.folder / "policy.yaml", policy_yaml.encode())
+            write_atomic(self.folder / "run.json", dump_json(identity))
+            return False
+        if differing := differences(found, identity):
+            lines = [f"{name}: there {old}, here {new}" for name, old, new in differing[:6]]
+            raise InputError(
+                "this folder holds a run with other inputs:\n    " + "\n    ".join(lines),
+                where=str(self.folder),
+                fix="Give --out a new folder, or go on with the old run: "
+                f"overt generate --resume {self.folder}",
+            )
+        return True
+
+    @staticmethod
+    def identity(folder: Path) -> dict[str, Any] | None:
+        """What `run.json` says, None where there is none.
+
+        Raises:
+            InputError: the file is there and cannot be read.
+        """
+        path = folder / "run.json"
+        if not path.exists():
+            return None
+        return read_json(path)
+
+    # -- small facts decided on the way, kept so that a resume decides alike -------------------
+
+    def decision(self, name: str) -> Any:
+        path = self.folder / "decisions.json"
+        return read_json(path).get(name) if path.exists() else None
+
+    def decide(self, name: str, value: Any) -> None:
+        path = self.folder / "decisions.json"
+        known = read_json(path) if path.exists() else {}
+        write_atomic(path, dump_json({**known, name: value}))
+
+    # -- records ------------------------------------------------------------------------------
+
+    def write_stage(self, name: str, records: Iterable[Any]) -> int:
+        """Writes `stages/NAME.jsonl`, whole or not at all; the number of records."""
+        lines = [json.dumps(to_json(r), ensure_ascii=False) for r in records]
+        blob = "".join(line + "\n" for line in lines)
+        write_atomic(self.folder / "stages" / f"{name}.jsonl", blob.encode("utf-8", "surrogatepass"))
+        return len(lines)
+
+    def has_stage(self, name: str) -> bool:
+        return (self.folder / "stages" / f"{name}.jsonl").exists()
+
+    def read_stage(self, name: str, kind: type[T]) -> list[T]:
+        """The records of a stage; an empty list where the stage wrote none."""
+        return read_records(self.folder / "stages" / f"{name}.jsonl", kind)
+
+    # -- the end ------------------------------------------------------------------------------
+
+    def manifest(self) -> dict[str, Any] | None:
+        """The manifest of a complete run, None while it is not complete."""
+        path = self.folder / "manifest.json"
+        return read_json(path) if path.exists() else None
+
+    def finish(self, summary: dict[str, Any]) -> dict[str, Any]:
+        """Writes the manifest, with the BLAKE2b hash of every file of the dataset: the last write."""
+        files = {
+            str(p.relative_to(self.folder)): hashlib.blake2b(p.read_bytes(), digest_size=16).hexdigest()
+            for p in sorted((self.folder / "dataset").rglob("*"))
+            if p.is_file()
+        }
+        manifest = {**summary, "files": files}
+        write_atomic(self.folder / "manifest.json", dump_json(manifest))
+        return manifest
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file of a run.
+
+    Raises:
+        InputError: unreadable, not JSON, or not an object.
+    """
+    try:
+        data = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot be read: {error}", where=str(path)) from error
+    if not isinstance(data, dict):
+        raise InputError("is not a JSON object", where=str(path))
+    return data
+
+
+def read_records(path: Path, kind: type[T]) -> list[T]:
+    """Records from a JSONL file that `write_stage` wrote.
+
+    Raises:
+        InputError: a line that is not such a record, with its number.
+    """
+    if not path.exists():
+        return []
+    records: list[T] = []
+    with path.open("r", encoding="utf-8", errors="surrogatepass") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                records.append(from_json(kind, json.loads(line)))
+            except (ValueError, TypeError, AttributeError) as error:
+                raise InputError(
+                    f"not a {kind.__name__} record: {error}", where=f"{path}:{number}"
+                ) from error
+    return records
+
+
+def differences(old: Any, new: Any, name: str = "") -> list[tuple[str, str, str]]:
+    """Where two JSON values differ: (dotted name, old, new) with values cut to 60 characters."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        found: list[tuple[str, str, str]] = []
+        for key in sorted(old.keys() | new.keys()):
+            found += differences(old.get(key), new.get(key), f"{name}.{key}" if name else key)
+        return found
+    return [] if old == new else [(name, str(old)[:60], str(new)[:60])]

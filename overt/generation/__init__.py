@@ -1,0 +1,1 @@
+"""Everything that makes: prompts, rewrites, images, and the models that make them."""

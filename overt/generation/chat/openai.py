@@ -1,0 +1,263 @@
+"""`openai/MODEL`: the official client, for every endpoint that speaks its protocol.
+
+Calls go over the client's aiohttp transport. The parsed response model is not built (it takes longer than
+the network at hundreds of calls a second): the body is read here, field by field, since endpoints differ.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import json
+import os
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from overt.data.chat import CallError, ChatReply, ChatRequest, ErrorKind
+from overt.data.errors import InputError
+
+_LOCAL_HOSTS = ("localhost", "127.", "[::1]", "0.0.0.0", "host.docker.internal")
+# A request that a provider's filter turned away is an answer, not an error. Codes as they are spelt by
+# OpenAI, Azure OpenAI, and others that copied them.
+_FILTER_CODES = (
+    "content_filter",
+    "content_policy_violation",
+    "responsibleaipolicyviolation",
+    "moderation_blocked",
+    "safety",
+    "invalid_prompt",
+)
+
+
+class OpenAIChat:
+    """A chat model behind an OpenAI-compatible endpoint.
+
+    Args:
+        model: the endpoint's name of the model.
+        base_url: where the endpoint stands; None: `OPENAI_BASE_URL`, else OpenAI itself.
+        api_key_env: the environment variable that holds the key; it is read once and never shown.
+        timeout: seconds that the client itself waits.
+
+    Raises:
+        InputError: no key, and the endpoint is not on this machine.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        base_url: str | None = None,
+        api_key_env: str = "OPENAI_API_KEY",
+        timeout: float = 120.0,
+    ) -> None:
+        self.name = f"openai/{model}"
+        self.model = model
+        self.api_key_env = api_key_env
+        base_url = base_url or os.environ.get("OPENAI_BASE_URL") or None
+        if base_url is not None and not base_url.startswith(("http://", "https://")):
+            raise InputError(f"--base-url {base_url!r} is no http(s) address")
+        key = os.environ.get(api_key_env, "")
+        if not key:
+            host = (base_url or "").partition("//")[2]
+            if not host.startswith(_LOCAL_HOSTS):
+                raise InputError(
+                    f"no key for {self.name}: the environment variable {api_key_env} is not set",
+                    fix=f"export {api_key_env}=...   (or name another one with --api-key-env; "
+                    "a server on this machine needs none: --base-url http://localhost:...)",
+                )
+            key = "none"
+        self._settings: dict[str, Any] = {"api_key": key, "base_url": base_url, "timeout": timeout + 5}
+        self._client: Any = None
+        # What this endpoint does not take; learnt from its first complaint.
+        self._schema_mode = 0  # 0 json_schema, 1 json_object, 2 none
+        self._token_field = "max_tokens"
+        self._without: set[str] = set()
+
+    def _open(self) -> Any:
+        from openai import AsyncOpenAI, DefaultAioHttpClient
+
+        # Made on the loop that uses it. Limits are the client's own: a pool cut to the concurrency is slow.
+        return AsyncOpenAI(**self._settings, max_retries=0, http_client=DefaultAioHttpClient())
+
+    async def complete(self, request: ChatRequest) -> ChatReply:
+        """One attempt; a complaint about a parameter is met by leaving it out and asking once more."""
+        for _ in range(5):
+            mode = (self._schema_mode, self._token_field, frozenset(self._without))
+            reply = await self._attempt(request)
+            if reply.error is None or reply.error.kind != "bad_request":
+                return reply
+            changed = mode != (self._schema_mode, self._token_field, frozenset(self._without))
+            if not changed and not self._adapt(reply.error.message, request):
+                return reply
+        return reply
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        if self._client is not None:
+            await self._client.close()
+            self._client = None
+
+    # -- one attempt ----------------------------------------------------------------------------------
+
+    def _body(self, request: ChatRequest) -> dict[str, Any]:
+        body: dict[str, Any] = {
+            "model": self.model,
+            "messages": [{"role": m.role, "content": m.content} for m in request.messages],
+            "temperature": request.temperature,
+            self._token_field: request.max_tokens,
+        }
+        if request.seed is not None:
+            body["seed"] = request.seed
+        if request.schema is not None and self._schema_mode == 0:
+            body["response_format"] = {
+                "type": "json_schema",
+                "json_schema": {"name": "answer", "strict": True, "schema": request.schema},
+            }
+        elif request.schema is not None and self._schema_mode == 1:
+            body["response_format"] = {"type": "json_object"}
+        for field in self._without:
+            body.pop(field, None)
+        return body
+
+    async def _attempt(self, request: ChatRequest) -> ChatReply:
+        import openai
+
+        if self._client is None:
+            self._client = self._open()
+        try:
+            # The client's own request path, without the models of `chat.completions.create`: these take
+            # more CPU than everything else together.
+            data = await self._client.post("/chat/completions", cast_to=object, body=self._body(request))
+        except openai.APITimeoutError:
+            return _failed("timeout", "the client gave up waiting")
+        except openai.APIStatusError as error:
+            return _status_error(error.status_code, error.response.text, error.response.headers)
+        except openai.APIConnectionError as error:
+            return _failed("connection", str(error.__cause__ or error))
+        except openai.OpenAIError as error:
+            return _failed("server", str(error))
+        except (OSError, ValueError) as error:
+            return _failed("connection", f"{type(error).__name__}: {error}")
+        return read_completion(data)
+
+    def _adapt(self, message: str, request: ChatRequest) -> bool:
+        """Changes what is sent if the complaint names it; whether anything changed."""
+        said = message.lower()
+        if "max_completion_tokens" in said and self._token_field == "max_tokens":
+            self._token_field = "max_completion_tokens"
+            return True
+        for field in ("temperature", "seed"):
+            if field in said and field not in self._without:
+                self._without.add(field)
+                return True
+        schema_words = ("response_format", "json_schema", "schema", "json_object", "structured")
+        if request.schema is not None and self._schema_mode < 2 and any(w in said for w in schema_words):
+            self._schema_mode += 1
+            return True
+        return False
+
+
+def read_completion(data: object, status: int = 200) -> ChatReply:
+    """A decoded `chat.completion` body as a reply; one that is none is an error of kind "server"."""
+    if isinstance(data, str):
+        return _failed("server", f"the body is not JSON: {data[:120]!r}", status)
+    if not isinstance(data, dict):
+        return _failed("server", "the body is not a JSON object", status)
+    if data.get("error") and not data.get("choices"):  # some gateways wrap errors in a 200
+        error = data["error"]
+        code = error.get("code") if isinstance(error, dict) else None
+        return _status_error(code if isinstance(code, int) else 500, json.dumps(data), {})
+    choices = data.get("choices")
+    usage = data.get("usage") if isinstance(data.get("usage"), dict) else {}
+    tokens = {
+        "input_tokens": _count(usage.get("prompt_tokens")),
+        "output_tokens": _count(usage.get("completion_tokens")),
+    }
+    if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
+        feedback = data.get("promptFeedback") or data.get("prompt_filter_results")
+        if feedback and "block" in json.dumps(feedback).lower():
+            return ChatReply(refusal="prompt blocked", **tokens)
+        return _failed("server", "the answer holds no choices", status)
+    choice = choices[0]
+    finish = choice.get("finish_reason")
+    message = choice.get("message") if isinstance(choice.get("message"), dict) else {}
+    refusal = message.get("refusal") or ("content_filter" if finish == "content_filter" else None)
+    return ChatReply(
+        text=_text(message.get("content")),
+        finish_reason=str(finish) if finish is not None else None,
+        refusal=str(refusal) if refusal else None,
+        **tokens,
+    )
+
+
+def _text(content: Any) -> str:
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list):  # content parts
+        parts = (p.get("text", "") for p in content if isinstance(p, dict))
+        return "".join(p for p in parts if isinstance(p, str))
+    return ""
+
+
+def _count(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def _failed(
+    kind: ErrorKind, message: str, status: int | None = None, retry_after: float | None = None
+) -> ChatReply:
+    return ChatReply(error=CallError(kind, " ".join(message.split())[:500], status, retry_after))
+
+
+def _status_error(status: int, text: str, headers: Mapping[str, str]) -> ChatReply:
+    """An HTTP error as a reply: a refusal where a content filter spoke, else an error with its kind."""
+    code, kind_, message = "", "", text[:500]
+    try:
+        data = json.loads(text)
+        error = data.get("error", data) if isinstance(data, dict) else {}
+        if isinstance(error, str):
+            message = error
+        elif isinstance(error, dict):
+            inner = error.get("innererror")
+            code = " ".join(
+                str(c) for c in (error.get("code"), inner.get("code") if isinstance(inner, dict) else None) if c
+            ).lower()
+            kind_ = str(error.get("type") or "").lower()
+            message = str(error.get("message") or error.get("detail") or text[:500])
+    except ValueError:
+        pass
+    said = message.lower()
+    if status in (400, 403, 422) and (
+        any(c in code.split() for c in _FILTER_CODES) or "content management policy" in said
+    ):
+        return ChatReply(refusal=code.split()[0] if code else "content_filter", finish_reason="content_filter")
+    if status == 429:
+        if "insufficient_quota" in (*code.split(), kind_) or "exceeded your current quota" in said:
+            return _failed("billing", message, status)
+        return _failed("rate_limit", message, status, retry_after(headers))
+    if status == 402 or "billing" in code:
+        return _failed("billing", message, status)
+    if status == 401 or status == 403:
+        return _failed("auth", message, status)
+    if status in (408, 409, 425) or status >= 500:
+        return _failed("server", message, status, retry_after(headers))
+    if "context_length" in code or "maximum context length" in said or "too many tokens" in said or status == 413:
+        return _failed("too_long", message, status)
+    return _failed("bad_request", message, status)
+
+
+def retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:
+    """Seconds that the server asks to wait: `retry-after-ms`, else `Retry-After` as seconds or HTTP date."""
+    try:
+        if (ms := headers.get("retry-after-ms")) is not None:
+            return max(0.0, float(ms) / 1000)
+        if (value := headers.get("retry-after")) is None:
+            return None
+        try:
+            seconds = float(value)
+            return seconds if 0 <= seconds < 86_400 else None
+        except ValueError:
+            date = email.utils.parsedate_to_datetime(value)
+            return max(0.0, date.timestamp() - (time.time() if now is None else now))
+    except (ValueError, TypeError):
+        return None

@@ -1,0 +1,144 @@
+"""Who does what in a run: the writer, the judges, the surrogate; each made from its name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from overt.data.errors import InputError
+from overt.data.records import Prompt, Vote
+from overt.policies.schema import Category, Policy
+
+if TYPE_CHECKING:
+    from overt.calls import Caller, CallerOptions
+    from overt.data.chat import ChatModel
+    from overt.data.filters import TextFilter
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """How models are reached. Keys of the mappings: "model", "judge", "probe", or "" for all roles."""
+
+    base_url: dict[str, str] = field(default_factory=dict)
+    api_key_env: dict[str, str] = field(default_factory=dict)
+    device: str | None = None
+    batch_size: int = 8
+    trust_remote_code: bool = False
+    timeout: float = 120.0
+
+
+class Writer(Protocol):
+    """A writer that needs no chat: it composes prompts from the policy itself."""
+
+    name: str
+
+    def compose(
+        self, policy: Policy, category: Category, *, count: int, seed: int, start: int = 0
+    ) -> Iterable[Prompt]: ...
+
+    def twins(self, policy: Policy, category: Category, prompt: Prompt, *, seed: int) -> list[Prompt]: ...
+
+
+class TextJudge(Protocol):
+    """A judge that needs no chat: rules, or a vendor's classifier."""
+
+    name: str
+
+    def audit_text(self, policy: Policy, category: Category, text: str) -> Vote: ...
+
+
+@dataclass(frozen=True)
+class JudgeRole:
+    """One judge: `label` for one that decides by itself, else a chat model."""
+
+    name: str
+    label: Callable[[Prompt], Vote] | None = None
+    chat: ChatModel | None = None
+
+
+@dataclass(frozen=True)
+class ProbeRole:
+    """The surrogate: a bare text filter, else a chat model."""
+
+    name: str
+    filter: TextFilter | None = None
+    chat: ChatModel | None = None
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Everybody who takes part in a generation. `chat` is the writing model, None for a `writer`."""
+
+    writer: Writer | None
+    chat: ChatModel | None
+    judges: tuple[JudgeRole, ...]
+    probe: ProbeRole | None
+
+
+def open_roles(
+    policy: Policy,
+    model: str,
+    judges: Iterable[str],
+    probe: str | None,
+    options: ModelOptions,
+) -> Roles:
+    """Makes every model that the run names; a model that plays two roles is loaded once.
+
+    Raises:
+        InputError: an unknown name, a missing extra, a model that cannot play its role.
+    """
+    from overt import registry
+
+    made: dict[tuple[str, str, str], ChatModel] = {}
+
+    def chat(spec: str, role: str) -> ChatModel:
+        url = options.base_url.get(role, options.base_url.get("", ""))
+        key = options.api_key_env.get(role, options.api_key_env.get("", ""))
+        if (spec, url, key) not in made:
+            made[spec, url, key] = registry.load_chat_model(spec, **_chat_options(spec, url, key, options))
+        return made[spec, url, key]
+
+    writer: Any = registry.find("overt.writers", model)
+    if writer is None and model.startswith("builtin/"):
+        raise InputError(f"there is no built-in writer {model!r}", fix="builtin/grammar is the one there is.")
+    judge_roles: list[JudgeRole] = []
+    for name in judges:
+        judge: Any = registry.find("overt.judges", name)
+        if judge is not None:
+            judge_roles.append(JudgeRole(name, label=_bind(judge, policy)))
+        else:
+            judge_roles.append(JudgeRole(name, chat=chat(name, "judge")))
+    probe_role = None
+    if probe is not None:
+        if registry.is_filter(probe):
+            probe_role = ProbeRole(probe, filter=registry.load_filter(probe))
+        else:
+            probe_role = ProbeRole(probe, chat=chat(probe, "probe"))
+    return Roles(writer, None if writer else chat(model, "model"), tuple(judge_roles), probe_role)
+
+
+def _bind(judge: TextJudge, policy: Policy) -> Callable[[Prompt], Vote]:
+    def label(prompt: Prompt) -> Vote:
+        return judge.audit_text(policy, policy.category(prompt.category), prompt.text)
+
+    return label
+
+
+def _chat_options(spec: str, url: str, key: str, options: ModelOptions) -> dict[str, Any]:
+    """The options that a provider understands; a vendor's own class is given none."""
+    provider = spec.partition("/")[0]
+    if provider == "openai":
+        found: dict[str, Any] = {"timeout": options.timeout}
+        if url:
+            found["base_url"] = url
+        if key:
+            found["api_key_env"] = key
+        return found
+    if provider == "hf":
+        return {
+            "device": options.device,
+            "batch_size": options.batch_size,
+            "trust_remote_code": options.trust_remote_code,
+        }
+    return {}

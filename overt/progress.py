@@ -1,0 +1,115 @@
+"""Progress on stderr: bars on a terminal, a line now and then elsewhere, nothing with --quiet."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+Advance = Callable[[int], None]
+
+
+class Progress(Protocol):
+    """What the pipeline tells of itself while it works."""
+
+    def stage(self, name: str, total: int) -> contextlib.AbstractContextManager[Advance]: ...
+
+    def note(self, text: str) -> None: ...
+
+    def calls(self, text: str) -> None: ...
+
+
+class Silent:
+    """Says nothing; warnings are in the manifest all the same."""
+
+    @contextlib.contextmanager
+    def stage(self, name: str, total: int) -> Iterator[Advance]:
+        yield lambda count: None
+
+    def note(self, text: str) -> None:
+        pass
+
+    def calls(self, text: str) -> None:
+        pass
+
+
+class Lines:
+    """For logs: one line when a stage ends, and every ten seconds while it works."""
+
+    every_s = 10.0
+
+    def __init__(self) -> None:
+        self._calls = ""
+
+    @contextlib.contextmanager
+    def stage(self, name: str, total: int) -> Iterator[Advance]:
+        done, started, spoke = 0, time.monotonic(), time.monotonic()
+
+        def advance(count: int) -> None:
+            nonlocal done, spoke
+            done += count
+            if time.monotonic() - spoke >= self.every_s:
+                spoke = time.monotonic()
+                self._say(f"{name}: {done:,} of {total:,} {self._calls}")
+
+        yield advance
+        self._say(f"{name}: {done:,} done in {time.monotonic() - started:.1f} s")
+
+    def note(self, text: str) -> None:
+        self._say(f"note: {text}")
+
+    def calls(self, text: str) -> None:
+        self._calls = text
+
+    def _say(self, text: str) -> None:
+        print(f"overt: {text}", file=sys.stderr, flush=True)
+
+
+class Bars:
+    """For a terminal."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import Progress as RichProgress
+
+        self._console = Console(stderr=True)
+        self._bars = RichProgress(
+            TextColumn("{task.description:<12}"),
+            BarColumn(bar_width=28),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("[dim]{task.fields[calls]}"),
+            console=self._console,
+        )
+        self._task: int | None = None
+
+    @contextlib.contextmanager
+    def stage(self, name: str, total: int) -> Iterator[Advance]:
+        task = self._bars.add_task(name, total=total, calls="")
+        self._task = task
+        self._bars.start()
+        try:
+            yield lambda count: self._bars.advance(task, count)
+        finally:
+            self._bars.stop()
+            self._bars.remove_task(task)
+            self._task = None
+
+    def note(self, text: str) -> None:
+        from rich.text import Text
+
+        self._console.print(Text(f"note: {text}", style="yellow"))
+
+    def calls(self, text: str) -> None:
+        if self._task is not None:
+            self._bars.update(self._task, calls=text)  # type: ignore[arg-type]
+
+
+def make_progress(quiet: bool) -> Progress:
+    """The one that fits where stderr goes."""
+    if quiet:
+        return Silent()
+    return Bars() if sys.stderr.isatty() else Lines()

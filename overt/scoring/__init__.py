@@ -1,0 +1,1 @@
+"""Everything that judges: audits, duplicates, refusals, harm, statistics."""

@@ -1,0 +1,125 @@
+"""How varied a set of prompts is: distinct-n, and how near its members are to each other."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_WORD = re.compile(r"\w+")
+
+
+def words(text: str) -> list[str]:
+    """Runs of letters and digits, lower case."""
+    return _WORD.findall(text.casefold())
+
+
+def distinct_n(texts: Sequence[str], n: int = 2) -> float:
+    """Distinct n-grams over all n-grams of the set, 0 to 1; 0 where no text has n words.
+
+    After Li et al. 2016 (arXiv 1510.03055), who divide by the number of words; here the number of
+    n-grams is the divisor, so that a set without any repeat scores 1. N-grams do not cross texts. The
+    figure falls as a set grows: compare sets of equal size only.
+    """
+    seen: set[tuple[str, ...]] = set()
+    total = 0
+    for text in texts:
+        tokens = words(text)
+        grams = list(zip(*(tokens[i:] for i in range(n)), strict=False))
+        seen.update(grams)
+        total += len(grams)
+    return len(seen) / total if total else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class SelfSimilarity:
+    """Cosines within a set: the mean over all pairs, and each member's nearest neighbour summed up.
+
+    None where there are fewer than two members. `measure` says what the vectors were.
+    """
+
+    mean: float | None
+    nearest_median: float | None
+    nearest_p95: float | None
+    nearest_max: float | None
+    measure: str
+
+
+def self_similarity(
+    texts: Sequence[str], vectors: NDArray[np.float32] | None = None, measure: str = ""
+) -> SelfSimilarity:
+    """How near the members of a set are to each other; exact, in blocks.
+
+    Args:
+        texts: n texts; looked at only where there are no vectors.
+        vectors: (n, d) embeddings; without them, TF-IDF of word n-grams (`ngram_vectors`).
+        measure: the encoder's name, for the record.
+    """
+    import numpy as np
+
+    unit = ngram_vectors(texts) if vectors is None else unit_rows(vectors)
+    measure = measure or ("word n-grams" if vectors is None else "embeddings")
+    n = len(unit)
+    if n < 2:
+        return SelfSimilarity(None, None, None, None, measure)
+    nearest = np.empty(n, dtype=np.float64)
+    for start in range(0, n, 1024):
+        scores = unit[start : start + 1024] @ unit.T
+        scores[np.arange(len(scores)), np.arange(start, start + len(scores))] = -2.0
+        nearest[start : start + len(scores)] = scores.max(axis=1)
+    # The sum over all pairs is the squared length of the sum of all vectors.
+    total = unit.sum(axis=0, dtype=np.float64)
+    own = float((unit.astype(np.float64) ** 2).sum())
+    mean = (float(total @ total) - own) / (n * (n - 1))
+    median, p95 = np.quantile(nearest, [0.5, 0.95])
+    return SelfSimilarity(
+        round(mean, 4), round(float(median), 4), round(float(p95), 4), round(float(nearest.max()), 4), measure
+    )
+
+
+def unit_rows(vectors: Any) -> NDArray[np.float32]:
+    """A float32 copy with rows of unit length; zero rows stay zero."""
+    import numpy as np
+
+    unit = np.array(vectors, dtype=np.float32)
+    lengths = np.linalg.norm(unit, axis=1, keepdims=True)
+    unit /= np.where(lengths == 0, np.float32(1), lengths)
+    return np.asarray(unit, dtype=np.float32)
+
+
+def ngram_vectors(texts: Sequence[str], size: int = 512) -> NDArray[np.float32]:
+    """(n, size) unit vectors: words and word pairs, weighted by TF-IDF, hashed with signs.
+
+    Feature hashing after Weinberger et al. 2009 (arXiv 0902.2206): with signs, collisions cancel out
+    on average, so the product of two rows estimates their TF-IDF cosine.
+    """
+    import numpy as np
+
+    ids: dict[str, int] = {}
+    rows: list[int] = []
+    columns: list[int] = []
+    for row, text in enumerate(texts):
+        tokens = words(text)
+        grams = {*tokens, *(f"{a} {b}" for a, b in itertools.pairwise(tokens))}
+        for gram in sorted(grams):
+            rows.append(row)
+            columns.append(ids.setdefault(gram, len(ids)))
+    vectors = np.zeros((len(texts), size), dtype=np.float32)
+    if not ids:
+        return vectors
+    holder, column = np.asarray(rows), np.asarray(columns)
+    idf = np.log((1 + len(texts)) / (1 + np.bincount(column, minlength=len(ids)))) + 1
+    coded = (gram.encode("utf-8", "replace") for gram in ids)
+    digests = b"".join(hashlib.blake2b(gram, digest_size=8).digest() for gram in coded)
+    hashed = np.frombuffer(digests, dtype="<u8")
+    place = (hashed % np.uint64(size)).astype(np.int64)
+    sign = np.where(hashed >> np.uint64(63), 1.0, -1.0)
+    np.add.at(vectors, (holder, place[column]), (sign * idf)[column].astype(np.float32))
+    return unit_rows(vectors)

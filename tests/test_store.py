@@ -1,0 +1,135 @@
+import errno
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from overt.data.errors import InputError, RunError
+from overt.data.records import Audit, Prompt, Vote, from_json, prompt_id, to_json
+from overt.data.store import RunStore, differences, read_records, speaking_os_errors, write_atomic
+
+
+def make_prompt(text: str, **fields) -> Prompt:
+    values = {"category": "c", "label": "benign", "strategy": "direct", "writer": "w", "template": "t@1"}
+    return Prompt(id=prompt_id(text), text=text, **{**values, **fields})
+
+
+def test_ids_hang_on_content_alone():
+    assert prompt_id("a  photo\nof cafe\u0301") == prompt_id("a photo of caf\u00e9")
+    assert prompt_id("a") != prompt_id("A")
+    # A literal, so that a change of the scheme (which would break every join) is seen.
+    assert prompt_id("a photo") == "prompt-" + prompt_id("a photo").split("-")[1]
+    code = "from overt.data.records import prompt_id; print(prompt_id('x'))"
+    seen = {
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, env={"PYTHONHASHSEED": str(n)}, check=True
+        ).stdout
+        for n in (1, 2)
+    }
+    assert seen == {prompt_id("x") + "\n"}
+
+
+def test_records_survive_json():
+    audit = Audit("p", "benign", "r", (Vote("j", "benign", "r"), Vote("k", "unclear", "")))
+    assert from_json(Audit, json.loads(json.dumps(to_json(audit)))) == audit
+    newer = {**to_json(make_prompt("x")), "field_of_a_newer_version": 1}
+    assert from_json(Prompt, newer) == make_prompt("x")
+
+
+def test_stages_are_whole_or_absent(tmp_path):
+    with RunStore(tmp_path / "run") as store:
+
+        def broken():
+            yield make_prompt("one")
+            raise KeyError("half way")
+
+        with pytest.raises(KeyError):
+            store.write_stage("audit", broken())
+        assert not store.has_stage("audit")
+        hostile = "line\u2028sep \x00 \ud800 \"quote\" </script>"
+        store.write_stage("audit", [make_prompt(hostile)])
+        assert store.read_stage("audit", Prompt)[0].text == hostile
+        assert not [p for p in (store.folder / "stages").iterdir() if p.name.endswith(".tmp")]
+
+
+def test_a_bad_line_is_named(tmp_path):
+    path = tmp_path / "x.jsonl"
+    path.write_text(json.dumps(to_json(make_prompt("a"))) + "\nnot json\n")
+    with pytest.raises(InputError, match=r"x\.jsonl:2"):
+        read_records(path, Prompt)
+
+
+def test_claim_tells_a_resume_from_another_run(tmp_path):
+    with RunStore(tmp_path / "run") as store:
+        assert store.claim({"seed": 1, "policy": {"hash": "a"}}, "name: x\n") is False
+        assert store.claim({"seed": 1, "policy": {"hash": "a"}}, "name: x\n") is True
+        with pytest.raises(InputError, match=r"policy\.hash: there a, here b"):
+            store.claim({"seed": 1, "policy": {"hash": "b"}}, "name: x\n")
+
+
+def test_a_strangers_folder_is_left_alone(tmp_path):
+    (tmp_path / "thesis.txt").write_text("precious")
+    with RunStore(tmp_path) as store, pytest.raises(InputError, match="not a run of overt"):
+        store.claim({}, "")
+    assert (tmp_path / "thesis.txt").read_text() == "precious"
+
+
+def test_two_processes_on_one_run(tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from overt.data.store import RunStore\n"
+        "with RunStore(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+    )
+    other = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(RunError, match="another process"), RunStore(tmp_path):
+            pass
+    finally:
+        other.communicate("")
+    with RunStore(tmp_path):  # free again
+        pass
+
+
+@pytest.mark.parametrize(
+    ("number", "words"), [(errno.ENOSPC, "disk is full"), (errno.EACCES, "no permission"), (errno.EROFS, "read-only")]
+)
+def test_the_system_is_put_into_words(number, words):
+    with pytest.raises(RunError, match=words), speaking_os_errors("cannot write x"):
+        raise OSError(number, "cryptic", "/some/file")
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
+    target = tmp_path / "manifest.json"
+    write_atomic(target, b"old")
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(RunError, match="disk is full"):
+        write_atomic(target, b"new")
+    assert target.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["manifest.json"]
+
+
+def test_a_file_where_the_folder_should_be(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(RunError, match="a file, not a folder|in the way"), RunStore(tmp_path / "file" / "run"):
+        pass
+
+
+def test_manifest_is_the_proof(tmp_path):
+    with RunStore(tmp_path / "run") as store:
+        assert store.manifest() is None
+        write_atomic(store.folder / "dataset" / "benign.jsonl", b"{}\n")
+        manifest = store.finish({"counts": {}})
+        assert store.manifest() == manifest
+        assert list(manifest["files"]) == [str(Path("dataset") / "benign.jsonl")]
+
+
+def test_differences_names_the_place():
+    assert differences({"a": {"b": 1}, "c": 2}, {"a": {"b": 1}, "c": 3}) == [("c", "2", "3")]

@@ -1,0 +1,64 @@
+import pytest
+
+from overt.data.errors import InputError
+from overt.data.templates import load_template
+from overt.pipeline import TEMPLATES
+
+
+@pytest.mark.parametrize(("name", "room"), sorted(TEMPLATES.items()))
+def test_every_packaged_template_loads_and_names_its_task(name, room):
+    template = load_template(room, name)
+    assert template.label == f"{name}@1"
+    assert f"task: {name}" in template.system
+
+
+def test_a_users_template_replaces_ours_and_changes_the_hash(tmp_path):
+    ours = load_template("scoring", "audit")
+    (tmp_path / "audit.yaml").write_text("name: audit\nversion: mine-2\nuser: Judge {{ prompt }}\n")
+    own = load_template("scoring", "audit", tmp_path)
+    assert own.label == "audit@mine-2"
+    assert own.hash != ours.hash
+    assert load_template("scoring", "probe", tmp_path).hash == load_template("scoring", "probe").hash
+    request = own.request({"prompt": "x"}, seed=1)
+    assert [m.role for m in request.messages] == ["user"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name: audit\nversion: 1\n", "a template is a mapping with name, version, user"),
+        ("name: audit\nversion: 1\nuser: '{{ prompt '\n", "Jinja"),
+        ("name: audit\nversion: 1\nuser: x\ntemprature: 1\n", "unknown field 'temprature'"),
+        ("name: [\n", "not valid YAML"),
+        ("name: audit\nversion: 1\nuser: x\ntemperature: hot\n", "must be numbers"),
+        ("- 1\n", "a template is a mapping"),
+    ],
+)
+def test_a_bad_template_says_what_is_wrong(tmp_path, text, message):
+    (tmp_path / "audit.yaml").write_text(text)
+    with pytest.raises(InputError, match=message) as caught:
+        load_template("scoring", "audit", tmp_path)
+    assert "audit.yaml" in caught.value.where
+
+
+def test_an_unknown_value_is_named(tmp_path):
+    (tmp_path / "audit.yaml").write_text("name: audit\nversion: 1\nuser: '{{ promt }}'\n")
+    with pytest.raises(InputError, match="'promt' is undefined"):
+        load_template("scoring", "audit", tmp_path).request({"prompt": "x"}, seed=0)
+
+
+def test_templates_are_sandboxed(tmp_path):
+    (tmp_path / "audit.yaml").write_text(
+        "name: audit\nversion: 1\nuser: '{{ prompt.__class__.__mro__ }}'\n"
+    )
+    with pytest.raises(InputError, match="unsafe|undefined"):
+        load_template("scoring", "audit", tmp_path).request({"prompt": "x"}, seed=0)
+
+
+def test_same_inputs_same_request_and_samples_differ():
+    template = load_template("scoring", "probe")
+    values = {"prompt": "x", "modality": "image"}
+    assert template.request(values, seed=1) == template.request(values, seed=1)
+    seeds = {template.request(values, seed=s, sample=n).seed for s in (1, 2) for n in range(8)}
+    assert len(seeds) == 16
+    assert all(0 <= s < 2**31 for s in seeds)
