@@ -49,28 +49,19 @@ def list_policies(
     if as_json:
         _print_json([_summary(policy) for policy in policies])
         return
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    import shutil
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("policy", no_wrap=True)
-    table.add_column("modality")
-    for title in ("categories", "benign", "unsafe"):
-        table.add_column(title, justify="right")
-    table.add_column("what it is for")
+    width = shutil.get_terminal_size().columns
+    longest = max(len(policy.name) for policy in policies)
     for policy in policies:
         benign, unsafe = _asked(policy)
-        first = policy.description.split("\n")[0]
-        table.add_row(
-            policy.name,
-            policy.modality,
-            str(len(policy.categories)),
-            str(benign),
-            str(unsafe),
-            Text(first),
+        print(
+            f"{policy.name:{longest}}  {policy.modality:5}  {len(policy.categories)} categories, "
+            f"{benign} benign and {unsafe} unsafe prompts"
         )
-    Console().print(table)
+        if first := policy.description.split("\n")[0]:
+            room = max(width - 4, 30)
+            _print(f"    {first if len(first) <= room else first[: room - 3] + '...'}\n")
     print("\nMore of one: overt policies show NAME")
 
 
@@ -98,7 +89,7 @@ def show(
     elif as_json:
         _print_json({**policy.model_dump(mode="json"), "hash": policy.hash})
     else:
-        _show(policy)
+        _show(policy, name)
 
 
 @app.command()
@@ -122,8 +113,7 @@ def validate(
             policy = load_policy(file)
         except PolicyError as error:
             problems += len(error.problems)
-            for problem in error.problems:
-                print(problem, file=sys.stderr)
+            print(error.report(), file=sys.stderr)
             continue
         benign, unsafe = _asked(policy)
         triggers = sum(len(c.triggers) for c in policy.categories)
@@ -155,7 +145,7 @@ def schema() -> None:
     _print_json(policy_json_schema())
 
 
-def _show(policy: Policy) -> None:
+def _show(policy: Policy, name: str) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -165,28 +155,24 @@ def _show(policy: Policy) -> None:
     if policy.description:
         _print(f"{policy.description}\n")
     print()
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    console = Console()
+    # The settings need a wide terminal; --yaml has them in any.
+    wide = console.width >= 120
+    table = Table(box=None, pad_edge=False, header_style="bold", expand=True)
     table.add_column("category", no_wrap=True)
-    table.add_column("title")
-    table.add_column("strategy")
-    for title in ("disallowed", "allowed", "triggers", "scenes", "benign", "unsafe", "dedup", "probe"):
-        table.add_column(title, justify="right")
-    table.add_column("languages")
+    table.add_column("title", no_wrap=True, overflow="ellipsis", ratio=1)
+    for title in ("banned", "allowed", "triggers", "scenes", "benign", "unsafe"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for title in ("strategy", "dedup", "probe", "languages") if wide else ():
+        table.add_column(title, no_wrap=True)
     for c in policy.categories:
-        counts = (len(c.disallowed), len(c.allowed), len(c.triggers), sum(len(t.scenes) for t in c.triggers))
-        table.add_row(
-            c.id,
-            Text(c.title),
-            c.strategy,
-            *map(str, (*counts, c.benign, c.unsafe)),
-            f"{c.threshold:g}",
-            f"{c.probe_threshold:g}",
-            Text(" ".join(c.languages)),
-        )
-    Console().print(table)
-    print(
-        f"\n{benign} benign and {unsafe} unsafe prompts. All of it: overt policies show {policy.name} --yaml"
-    )
+        scenes = sum(len(t.scenes) for t in c.triggers)
+        counts = (len(c.disallowed), len(c.allowed), len(c.triggers), scenes, c.benign, c.unsafe)
+        settings = (c.strategy, f"{c.threshold:g}", f"{c.probe_threshold:g}", " ".join(c.languages))
+        table.add_row(c.id, Text(c.title), *map(str, counts), *map(Text, settings if wide else ()))
+    console.print(table)
+    print(f"\n{benign} benign and {unsafe} unsafe prompts.")
+    _print(f"All of it: overt policies show {name} --yaml\n")
 
 
 def _asked(policy: Policy) -> tuple[int, int]:

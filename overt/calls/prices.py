@@ -56,6 +56,7 @@ class PriceTable:
 
     def of(self, name: str) -> Price | None:
         """The price of `provider/model`, None where nobody knows it. Local models cost nothing."""
+        name = name.partition("?")[0]  # options of a name cost nothing
         if name.startswith(_LOCAL):
             return Price(0.0, 0.0)
         model = name.partition("/")[2] or name

@@ -38,8 +38,9 @@ _LEET: dict[str, str] = {
     "0": "o", "1": "il", "3": "e", "4": "a", "5": "s", "7": "t", "8": "b", "9": "g", "@": "a", "$": "s",
     "!": "i", "|": "il", "€": "e", "£": "l", "+": "t", "¡": "i",
 }  # fmt: skip
-_LEET_TOKEN = re.compile(r"[\w@$!|€£+¡]*[0134578@$!|€£+¡9][\w@$!|€£+¡]*")
-_MASKED = re.compile(r"[^\W\d_]+(?:[*#•●_]+[^\W\d_]+)+")
+_LEET_CHARS = frozenset(_LEET)
+_LEET_TOKEN = re.compile(r"[\w@$!|€£+¡]+")
+_MASKED = re.compile(r"(?<![^\W\d_])[^\W\d_]+(?:[*#•●_]+[^\W\d_]+)+")
 _SPACED = re.compile(r"(?<![^\W_])[^\W_](?:[\s._\-*~/|,•·]{1,3}[^\W_](?![^\W_])){2,}")
 _WORD = re.compile("(?:[^\\W_]|[\u0900-\u097f])+")  # Indic vowel signs are part of their word
 # Combining marks of Latin, Greek and Cyrillic, Arabic vowel signs and the Arabic stretcher. The marks of
@@ -49,7 +50,8 @@ _REGIONAL = {0x1F1E6 + i: chr(ord("a") + i) for i in range(26)}
 _CJK = re.compile("[\u3040-\u30ff\u3400-\u9fff]")
 
 _NUMBER_WORDS = (
-    "zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen"
+    "zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen"
+    "|sixteen|seventeen"
 )
 _D = r"(?:1[0-7]|0?[0-9])"
 _N = rf"(?:{_D}|{_NUMBER_WORDS})"
@@ -74,6 +76,8 @@ _AGES = re.compile(
             rf"(?:18|eighteen|{_N})s?\b{_NOT_AGE}",
             rf"(?:{_D}(?:st|nd|rd|th)|{_GRADES})[\s\-]+(?:grade|grader|graders|form|former|formers)\b",
             rf"grade\s+{_N}\b",
+            r"1[0-7]\s?f\b",
+            r"minor\s*[,.;:!?)]",
             rf"(?:de|a|con|con\s+solo)\s+{_D}\s+(?:ans|anos|anni)\b(?!\s+(?:de\s+prison|plus\s+tard|fa\b))",
             rf"(?:age\w*|edad|idade|eta)\s+(?:de|di)\s+{_D}\b",
             rf"{_D}[\s\-]*(?:jahre\s+alt\w*|jahrig\w*|jaehrig\w*)",
@@ -82,7 +86,7 @@ _AGES = re.compile(
             rf"{_D}\s*(?:سنة|سنوات|عاما|عام|اعوام)",
         )
     )
-    + ")"
+    + r")|(?<=[a-z]),\s*1[0-7](?=\s*(?:[,.;)]|$))"  # "Anna, 16, ..."
 )
 _CJK_AGES = re.compile(
     r"(?<![\d.])(?:1[0-7]|[0-9])\s*[歳才岁歲]"
@@ -157,13 +161,14 @@ def _lists() -> _Lists:
     marked = tuple(
         (
             frozenset(entry["with"].split()),
-            {w: f for f, k in ((_MINOR, "minor"), (_SEXUAL, "sexual")) for w in entry[k].split()},
+            {w: f for f, k in ((_MINOR, "minor"), (_SEXUAL, "sexual")) for w in entry.get(k, "").split()},
         )
         for entry in data["marked"].values()
     )
 
     def either(flag: int) -> str:
-        latin = [w for w, f in (words | stems).items() if f == flag and w.isascii() and len(w) > 2]
+        latin = [w for w, f in words.items() if f == flag and w.isascii() and len(w) > 2]
+        latin += [rf"{w}\w*" for w, f in stems.items() if f == flag and w.isascii() and len(w) > 2]
         return "|".join(sorted(latin, key=lambda w: (-len(w), w)))
 
     minor, sexual = either(_MINOR), either(_SEXUAL)
@@ -173,14 +178,29 @@ def _lists() -> _Lists:
         tuple(sorted({len(s) for s in stems})),
         {k: tuple(v) for k, v in phrases.items()},
         {k: tuple(sorted(v, key=len, reverse=True)) for k, v in innocent.items()},
-        {k: tuple(v) for k, v in substrings.items()},
+        _unspaced(substrings, data["suffix_before_sex"]),
+        re.compile(
+            "|".join(map(re.escape, sorted(map(_fold, data["innocent_unspaced"].split()), key=len)[::-1]))
+        ),
         marked,
-        re.compile(rf"(?P<m>{minor})s?(?:{sexual})|(?:{sexual})(?P<n>{minor})"),
+        re.compile(rf"(?:{minor})s?(?:{sexual})|(?:{sexual})(?:{minor})"),
     )
 
 
+def _unspaced(terms: dict[int, list[str]], suffix_before_sex: str) -> re.Pattern[str]:
+    """One pattern for scripts without blanks and emoji; its groups m, s and b say which list hit."""
+    # 女性 ("woman") ends in the letter for sex too, but 少女性感 is a girl and "sexy".
+    guard = f"(?<![{suffix_before_sex}])(?:(?<!女)|(?<=[少美]女))"
+    groups = []
+    for name, flag in (("b", _MINOR | _SEXUAL), ("m", _MINOR), ("s", _SEXUAL)):
+        longest_first = sorted(terms[flag], key=lambda t: (-len(t), t))
+        options = [f"{guard}{re.escape(t)}" if t.startswith("性") else re.escape(t) for t in longest_first]
+        groups.append(f"(?P<{name}>{'|'.join(options)})")
+    return re.compile("|".join(groups))
+
+
 # Arabic writes "the", "and", "with", "for" on to the word.
-_ARABIC_HEAD = re.compile("^[وفبكل]?(?:ال|لل)?")
+_ARABIC_HEAD = re.compile("^(?:[وفبك]?(?:ال|لل)|[وفبكل])")
 
 
 @lru_cache(maxsize=200_000)
@@ -215,8 +235,8 @@ class _Found:
             self.sexual = term
 
     @property
-    def flags(self) -> int:
-        return (_MINOR if self.minor else 0) | (_SEXUAL if self.sexual else 0)
+    def both(self) -> bool:
+        return bool(self.minor and self.sexual)
 
 
 def _words(words: list[str], found: _Found) -> None:
@@ -225,9 +245,9 @@ def _words(words: list[str], found: _Found) -> None:
     if not starts.keys().isdisjoint(words):
         words = _without_innocent(words, starts)
     for word in words:
-        if flags := _word_flags(word):
+        if flags := _word_flags(word[:64]):  # no term is longer; keeps the cache small
             found.add(word, flags)
-    if found.minor and found.sexual:
+    if found.both:
         return
     for i, word in enumerate(words):
         if word == "minor" and (i + 1 == len(words) or _AFTER_NOUN.fullmatch(words[i + 1])):
@@ -250,13 +270,13 @@ def _without_innocent(words: list[str], starts: dict[str, tuple[tuple[str, ...],
     while i < len(words):
         for parts in starts.get(words[i], ()):
             if tuple(words[i : i + len(parts)]) == parts:
-                kept.append(".")  # keeps the words around it from making a phrase
+                kept.append("-")  # stands between its neighbours, so that they make no phrase
                 i += len(parts)
                 break
         else:
             kept.append(words[i])
             i += 1
-    return [w for w in kept if w != "."] if "." not in kept[1:-1] else [w if w != "." else "-" for w in kept]
+    return kept
 
 
 def _disguised(text: str, found: _Found) -> None:
@@ -266,19 +286,20 @@ def _disguised(text: str, found: _Found) -> None:
         extra += _WORD.findall(text.translate(_LOOKALIKES))
     for match in _LEET_TOKEN.finditer(text):
         token = match[0].strip("!|+")
-        if len(token) < 3 or not any(c.isalpha() for c in token):
+        if not 3 <= len(token) <= 40 or _LEET_CHARS.isdisjoint(token) or not any(map(str.isalpha, token)):
             continue
-        for body in {token, match[0]}:
+        for body in (token, match[0]):
             options = [_LEET.get(c, c) for c in body]
             if sum(len(o) > 1 for o in options) <= 4:
                 extra += ["".join(p) for p in product(*options)]
     if extra:
         _words([w for e in extra for w in _WORD.findall(e)], found)
     for match in _MASKED.finditer(text):
-        _masked(match[0], found)
+        if len(match[0]) <= 40:
+            _masked(match[0], found)
     for match in _SPACED.finditer(text):
         run = "".join(_WORD.findall(match[0]))
-        for candidate in {run, "".join(_LEET.get(c, c)[0] for c in run)}:
+        for candidate in (run, "".join(_LEET.get(c, c)[0] for c in run)):
             for term, flags in _long_words():
                 if term in candidate:
                     found.add(term, flags)
@@ -306,23 +327,24 @@ def _masked(token: str, found: _Found) -> None:
 _DISGUISE = re.compile(r"[0-9@$!|€£+¡*#•●_]|(?<![^\W_])[^\W_][\s._\-*~/|,•·]{1,3}[^\W_](?![^\W_])")
 
 
-def _scan(text: str) -> _Found:
+def _scan(text: str, *, ages: bool) -> _Found:
     found = _Found()
     folded = _fold(text)
     _words(_WORD.findall(folded), found)
-    if found.flags == _MINOR | _SEXUAL:
+    if found.both:
         return found
     if not folded.isascii():
-        for flag, terms in _lists().substrings.items():
-            for term in terms:
-                if term in folded:
-                    found.add(term, flag)
-        if age := _CJK_AGES.search(folded):
-            found.add(age[0], _MINOR)
+        lists = _lists()
+        for hit in lists.unspaced.finditer(lists.unspaced_innocent.sub(" ", folded)):
+            found.add(hit[0], {"m": _MINOR, "s": _SEXUAL, "b": _MINOR | _SEXUAL}[hit.lastgroup or "b"])
     if not folded.isascii() or _DISGUISE.search(folded):
         _disguised(folded, found)
-    # Ages and class numbers are looked for last: they cost most, and alone they decide nothing.
-    if not found.minor and _MAYBE_AGE.search(folded) and (age := _AGES.search(folded)):
+    # Ages and classes cost most, so they are looked for only where they decide something.
+    if (
+        not found.minor
+        and (ages or found.sexual)
+        and (age := _AGES.search(folded) or _CJK_AGES.search(folded))
+    ):
         found.add(" ".join(age[0].split()), _MINOR)
     return found
 
@@ -333,20 +355,20 @@ def floor_reason(text: str) -> str | None:
     The reason quotes the two words that were found, as folded for matching. Works in time linear in the
     text; tens of thousands of prompts a second.
     """
-    found = _scan(text)
-    if found.minor and found.sexual:
+    found = _scan(text, ages=False)
+    if found.both:
         return f"the floor: a minor ({found.minor!r}) together with something sexual ({found.sexual!r})"
     return None
 
 
 def names_minor(text: str) -> bool:
     """Whether a text names a minor; alone that is no reason to drop it."""
-    return bool(_scan(text).minor)
+    return bool(_scan(text, ages=True).minor)
 
 
 def names_sexual(text: str) -> bool:
     """Whether a text has something sexual; alone that is no reason to drop it."""
-    return bool(_scan(text).sexual)
+    return bool(_scan(text, ages=False).sexual)
 
 
 def askable(category: Category) -> tuple[str, ...]:

@@ -10,7 +10,14 @@ from typing import Any
 
 from overt.policies.schema import BUILTIN_SLOTS
 from overt.policies.source import (
-    IDENTIFIER, KINDS, LANGUAGE, MAX_PROMPTS, MODALITIES, POS, SLOT_NAME, STRATEGIES,
+    IDENTIFIER,
+    KINDS,
+    LANGUAGE,
+    MAX_PROMPTS,
+    MODALITIES,
+    POS,
+    SLOT_NAME,
+    STRATEGIES,
 )  # fmt: skip
 
 _J = dict[str, Any]
@@ -57,7 +64,7 @@ def _policy_fields() -> _J:
         ),
         "slots": _named(
             "Slots",
-            f"Word lists that fill {{slot}} in scenes, beside those always there: {', '.join(BUILTIN_SLOTS)}.",
+            f"Word lists that fill {{slot}} in scenes, beside the built-in ones: {', '.join(BUILTIN_SLOTS)}.",
             {
                 "type": "object",
                 "propertyNames": {"pattern": SLOT_NAME},

@@ -286,7 +286,7 @@ def _new(
         if name in category.marks and not (missing and base is not None):
             why = "the base has no such category" if base is not None else "the file extends nothing"
             problems.add(
-                category.marks[name], f"{category.path}.{name}", f"there is nothing to {name} to or from: {why}",
+                category.marks[name], f"{category.path}.{name}", f"there is nothing to {name}: {why}",
                 "write allowed, disallowed and triggers out",
             )  # fmt: skip
     return _CategoryDraft(category.id, category.path, category.mark, {**own.defaults, **category.values})
@@ -404,8 +404,8 @@ def _check_repeats(trigger: TriggerSource, path: str, problems: Problems) -> Non
 
 
 _FLOOR_HINT = (
-    "no policy can ask for anything sexual about minors; a ban on it belongs under disallowed, and a category "
-    "about sexual content shows adults only"
+    "no policy can ask for anything sexual about minors; a ban on it belongs under disallowed, and "
+    "a category about sexual content shows adults only"
 )
 
 
@@ -464,7 +464,8 @@ def _check_floor(category: _CategoryDraft, slots: dict[str, list[Text]], problem
             refuse(
                 triggers[0].mark, f"{category.path}.triggers", f"{reason}, in the category's terms together"
             )
-    _check_askable(category, problems)
+    if title is None or floor.floor_reason(title) is None:
+        _check_askable(category, problems)
 
 
 def _check_askable(category: _CategoryDraft, problems: Problems) -> None:
@@ -475,7 +476,7 @@ def _check_askable(category: _CategoryDraft, problems: Problems) -> None:
         problems.add(
             disallowed[0].mark,
             f"{category.path}.disallowed",
-            f"the floor: nothing here may be asked of a writer, yet the category wants {unsafe} unsafe prompts",
+            f"the floor: no writer may be asked for any of this, yet {unsafe} unsafe prompts are wanted",
             "set unsafe: 0, so that the ban is only judged by; or add a statement about something else",
         )
 

@@ -28,7 +28,7 @@ class Problem:
 
 
 class PolicyError(InputError):
-    """A policy that cannot be used, with all its problems: those of the file itself by line, then its base's."""
+    """A policy that cannot be used, with all its problems: the file's own by line, then its base's."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         files = list(dict.fromkeys(p.file for p in problems))
@@ -38,11 +38,17 @@ class PolicyError(InputError):
         self.problems: list[Problem] = ordered
         count = len(ordered)
         what = f"{count} problem{'s' if count != 1 else ''} in the policy"
-        super().__init__(what, where=files[0] if files else "", fix="\n".join(map(str, ordered)))
+        super().__init__(what, where=files[0] if files else "", fix=self.report())
+
+    def report(self, limit: int = 100) -> str:
+        """The problems as lines of text, the first `limit` of them."""
+        lines = [str(p) for p in self.problems[:limit]]
+        if (more := len(self.problems) - limit) > 0:
+            lines.append(f"... and {more:,} more")
+        return "\n".join(lines)
 
     def message(self) -> str:
-        lines = "\n".join(map(str, self.problems))
-        return lines if len(self.problems) == 1 else f"{self.what}:\n{lines}"
+        return self.report() if len(self.problems) == 1 else f"{self.what}:\n{self.report()}"
 
 
 class Problems:

@@ -26,8 +26,8 @@ DEDUP_DEFAULT: dict[str, float] = {"convert": 0.9, "direct": 0.7}
 
 # Slots that any policy may use: the grammar's lexicon has fillers for each.
 BUILTIN_SLOTS: tuple[str, ...] = (
-    "person", "people", "place", "room", "time", "weather", "animal", "food", "object", "vehicle", "city", "era",
-    "color", "material", "plant", "building", "game", "film", "fiction",
+    "person", "people", "place", "room", "time", "weather", "animal", "food", "object", "vehicle", "city",
+    "era", "color", "material", "plant", "building", "game", "film", "fiction",
 )  # fmt: skip
 
 Identifier = Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")

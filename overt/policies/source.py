@@ -246,10 +246,10 @@ class _Reader:
         for name in DEFAULTS_FIELDS:
             take(name, lambda n, p, name=name: self._setting(name, n, p))  # type: ignore[misc]
         for name in ("disallowed", "triggers"):
-            value = entries.get(name)
-            if isinstance(value, Sequence) and not value.items:
+            listed = entries.get(name)
+            if isinstance(listed, Sequence) and not listed.items:
                 self.problems.add(
-                    value.mark, f"{path}.{name}", "expected at least one entry, found an empty list"
+                    listed.mark, f"{path}.{name}", "expected at least one entry, found an empty list"
                 )
         if "add" in entries:
             self._edit(entries["add"], f"{path}.add", source.add, self._triggers)
@@ -294,10 +294,10 @@ class _Reader:
         if not isinstance(node, Mapping):
             self.expected(node, path, "a term, or a mapping with term and scenes")
             return None
-        if len(node.entries) == 1 and isinstance(key := node.entries[0][0], Scalar):
-            if key.text not in TRIGGER_FIELDS and isinstance(node.entries[0][1], Scalar):
-                hint = "a text with ': ' in it needs quotes"
-                self.problems.add(node.mark, path, "expected a term, found a mapping", hint)
+        if len(node.entries) == 1:  # "- warning: do not enter" is a mapping to YAML
+            key, value = node.entries[0]
+            if isinstance(key, Scalar) and key.text not in TRIGGER_FIELDS and isinstance(value, Scalar):
+                self.expected(node, path, "a term", "a text with ': ' in it needs quotes")
                 return None
         entries = self.fields(node, path, TRIGGER_FIELDS)
         if "term" not in entries:
@@ -326,6 +326,8 @@ class _Reader:
         if "kind" in entries:
             scene.kind = self.choice(entries["kind"], f"{path}.kind", KINDS)
         if "benign" not in entries and "unsafe" not in entries:
+            if len(entries) < len(node.entries):  # a misspelt side is reported as such
+                return None
             self.problems.add(node.mark, path, "a scene needs a benign side, an unsafe side, or both")
             return None
         return scene
@@ -371,6 +373,10 @@ class _Reader:
             if isinstance(node, Scalar) and node.type != "null":
                 name = path.rpartition(".")[2]
                 hint = f"for a single entry write: {name}: [{shorten(node.text, 40)}]"
+            elif isinstance(node, Scalar):
+                hint = "leave the field out, or write entries below it, each after '- '"
+            elif isinstance(node, Mapping):
+                hint = "begin each entry with '- '"
             self.expected(node, path, "a list", hint)
             return None
         values = [(v, i) for i, n in enumerate(node.items) if (v := read(n, f"{path}[{i}]")) is not None]

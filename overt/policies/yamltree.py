@@ -18,7 +18,7 @@ MAX_NODES = 200_000
 MAX_DEPTH = 24
 
 _PARSER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_RESOLVER = yaml.SafeLoader("")
+_RESOLVER: Any = yaml.SafeLoader("")
 _CORE_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "seq", "map")}
 # What YAML 1.2 allows in a stream, less what no editor shows.
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
@@ -161,10 +161,17 @@ def _build(events: Iterator[Any], file: str) -> Node | None:
                     mark, "a second document begins here; a file holds one policy", "remove the line ---"
                 )
         elif isinstance(event, yaml.AliasEvent):
-            target = anchors.get(event.anchor)
+            target = anchors.get(str(event.anchor))
             if target is None:
-                what = "contains itself" if event.anchor in anchors else "has no anchor"
-                raise TreeError(mark, f"the alias *{event.anchor} {what}", f"write &{event.anchor} before it")
+                if event.anchor in anchors:
+                    raise TreeError(
+                        mark, f"the alias *{event.anchor} contains itself", "write the entries out"
+                    )
+                raise TreeError(
+                    mark,
+                    f"the alias *{event.anchor} has no anchor",
+                    f"put &{event.anchor} before what it repeats",
+                )
             total += target.size
             _limit(mark, total, len(stack) + target.depth)
             close(target)
@@ -220,7 +227,7 @@ def _scalar(event: Any, mark: Mark) -> Scalar:
     tag = event.tag
     if tag is None or tag == "!":
         tag = _RESOLVER.resolve(yaml.ScalarNode, event.value, (plain and tag is None, True))
-    kind = tag.rpartition(":")[2]
+    kind = str(tag).rpartition(":")[2]
     # Dates, "=" and "<<" have types of their own in YAML 1.1; here they are text.
     kind = kind if kind in ("str", "int", "float", "bool", "null") else "str"
     return Scalar(mark, event.value, plain, kind)
@@ -266,8 +273,8 @@ def _syntax(error: yaml.MarkedYAMLError, text: str, file: str) -> TreeError:
         return TreeError(
             mark, "a list in [ ] or a mapping in { } is not closed", "a text with { or [ first needs quotes"
         )
-    if "alias" in problem or "anchor" in f"{error.context} {problem}":
-        return TreeError(mark, f"not valid YAML: {problem}", "a text that begins with * or & needs quotes")
+    if "alias" in f"{error.context} {problem}" or "anchor" in f"{error.context} {problem}":
+        return TreeError(mark, "a * or & that names no anchor", "a text that begins with * or & needs quotes")
     if "tag" in f"{error.context} {problem}":
         return TreeError(mark, f"not valid YAML: {problem}", "a text that begins with ! needs quotes")
     return TreeError(mark, f"not valid YAML: {problem or error.context}", "is something missing just above?")

@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
 
 from overt.data.chat import AnswerError, Ask, ChatReply, Question
+from overt.data.filters import TextFilter, decide_all
 from overt.data.records import Drop, Failure, Probe, Prompt
 from overt.data.templates import Template
 from overt.policies.schema import Policy
-
-if TYPE_CHECKING:
-    from overt.data.filters import TextFilter
 
 # Openings with which assistants decline. They are words of refusing, not of any topic: "bomb" or
 # "illegal" may stand in a caption that was happily drawn.
@@ -99,9 +96,10 @@ def probe(
 
 def probe_with_filter(prompts: Iterable[Prompt], text_filter: TextFilter) -> Iterator[Probe]:
     """The same with a bare text filter: it decides alike each time, so one sample says all."""
-    for prompt in prompts:
-        blocked = text_filter.decide(prompt.text).blocked
-        yield Probe(prompt.id, text_filter.name, 1, 1, int(blocked))
+    todo = list(prompts)
+    decisions = decide_all(text_filter, (prompt.text for prompt in todo))
+    for prompt, decision in zip(todo, decisions, strict=True):
+        yield Probe(prompt.id, text_filter.name, 1, 1, int(decision.blocked))
 
 
 def judge_probe(prompt: Prompt, result: Probe, threshold: float) -> Drop | None:

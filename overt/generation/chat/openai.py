@@ -102,7 +102,7 @@ class OpenAIChat:
     def _body(self, request: ChatRequest) -> dict[str, Any]:
         body: dict[str, Any] = {
             "model": self.model,
-            "messages": [{"role": m.role, "content": m.content} for m in request.messages],
+            "messages": [{"role": m.role, "content": _sendable(m.content)} for m in request.messages],
             "temperature": request.temperature,
             self._token_field: request.max_tokens,
         }
@@ -128,8 +128,12 @@ class OpenAIChat:
             # The client's own request path, without the models of `chat.completions.create`: these take
             # more CPU than everything else together.
             data = await self._client.post("/chat/completions", cast_to=object, body=self._body(request))
-        except openai.APITimeoutError:
-            return _failed("timeout", "the client gave up waiting")
+        except openai.APITimeoutError as error:
+            root = _root(error)
+            # The aiohttp transport calls a refused or dropped connection a timeout, too.
+            if isinstance(root, TimeoutError) or "Timeout" in type(root).__name__:
+                return _failed("timeout", "the client gave up waiting")
+            return _failed("connection", str(root) or type(root).__name__)
         except openai.APIStatusError as error:
             return _status_error(error.status_code, error.response.text, error.response.headers)
         except openai.APIConnectionError as error:
@@ -190,6 +194,17 @@ def read_completion(data: object, status: int = 200) -> ChatReply:
     )
 
 
+def _root(error: BaseException) -> BaseException:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+def _sendable(text: str) -> str:
+    """Half a surrogate pair cannot be put into UTF-8; it goes out as a question mark."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
 def _text(content: Any) -> str:
     if isinstance(content, str):
         return content
@@ -220,7 +235,9 @@ def _status_error(status: int, text: str, headers: Mapping[str, str]) -> ChatRep
         elif isinstance(error, dict):
             inner = error.get("innererror")
             code = " ".join(
-                str(c) for c in (error.get("code"), inner.get("code") if isinstance(inner, dict) else None) if c
+                str(c)
+                for c in (error.get("code"), inner.get("code") if isinstance(inner, dict) else None)
+                if c
             ).lower()
             kind_ = str(error.get("type") or "").lower()
             message = str(error.get("message") or error.get("detail") or text[:500])
@@ -230,7 +247,9 @@ def _status_error(status: int, text: str, headers: Mapping[str, str]) -> ChatRep
     if status in (400, 403, 422) and (
         any(c in code.split() for c in _FILTER_CODES) or "content management policy" in said
     ):
-        return ChatReply(refusal=code.split()[0] if code else "content_filter", finish_reason="content_filter")
+        return ChatReply(
+            refusal=code.split()[0] if code else "content_filter", finish_reason="content_filter"
+        )
     if status == 429:
         if "insufficient_quota" in (*code.split(), kind_) or "exceeded your current quota" in said:
             return _failed("billing", message, status)
@@ -241,7 +260,12 @@ def _status_error(status: int, text: str, headers: Mapping[str, str]) -> ChatRep
         return _failed("auth", message, status)
     if status in (408, 409, 425) or status >= 500:
         return _failed("server", message, status, retry_after(headers))
-    if "context_length" in code or "maximum context length" in said or "too many tokens" in said or status == 413:
+    if (
+        "context_length" in code
+        or "maximum context length" in said
+        or "too many tokens" in said
+        or status == 413
+    ):
         return _failed("too_long", message, status)
     return _failed("bad_request", message, status)
 

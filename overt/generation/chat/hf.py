@@ -1,0 +1,435 @@
+"""`hf/REPO_OR_FOLDER`: a local `transformers` model with its chat template, batched.
+
+Sampling does not hang on who else is in the batch: each row draws its own noise from its request (the
+Gumbel-max trick: the largest of logits / temperature + Gumbel noise is a sample of the softmax; Gumbel
+1954, used so by Maddison et al. 2014, arXiv 1411.0030). So a batch of eight says what eight single calls
+say, and a resumed run what an undisturbed one says, up to the rounding of the model's own arithmetic: in
+bfloat16 on a GPU another batch shape can tip a token that was a near tie.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import queue
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from overt.data.chat import CallError, ChatReply, ChatRequest, Message
+from overt.data.errors import InputError
+
+_Job = tuple[ChatRequest, "asyncio.Future[ChatReply]", asyncio.AbstractEventLoop]
+
+_FILL_S = 0.02  # how long a batch waits to become full; generation takes far longer
+
+
+class HFChat:
+    """A causal language model from the Hub or a folder. Weights are safetensors only.
+
+    JSON schemas are not enforced: what the prompt asks for is all that the model knows of them.
+
+    Args:
+        model: a Hub id or a local folder.
+        device: "cuda", "cuda:1", "mps", "cpu"; "auto": spread over all there are (needs accelerate);
+            None: the best there is.
+        dtype: a torch dtype's name; None: bfloat16 on cuda, float32 elsewhere.
+        batch_size: most rows at once; out of memory halves it and goes on.
+        trust_remote_code: run the code that the repo brings. Only if the user asked for it.
+
+    Raises:
+        InputError: the device or dtype does not exist, or the model cannot be loaded.
+        ModuleNotFoundError: torch or transformers is not installed (the registry puts it into words).
+    """
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        device: str | None = None,
+        dtype: str | None = None,
+        batch_size: int = 8,
+        trust_remote_code: bool = False,
+    ) -> None:
+        import torch
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        self.name = f"hf/{model}"
+        if batch_size < 1:
+            raise InputError(f"{self.name}: a batch holds at least one row, not {batch_size}")
+        self.max_concurrency = batch_size  # tells the caller how many calls are worth having in flight
+        where = _device(torch, device, self.name)
+        kind = getattr(torch, dtype or ("bfloat16" if _is_cuda(torch, where) else "float32"), None)
+        if not isinstance(kind, torch.dtype):
+            raise InputError(
+                f"{self.name}: {dtype!r} is no dtype of torch", fix="For instance: bfloat16, float32."
+            )
+        source = str(Path(model).expanduser()) if model.startswith("~") else model
+        options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
+        try:
+            self._tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left", **options)
+            spread = {"device_map": "auto"} if where == "auto" else {}
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                source, dtype=kind, use_safetensors=True, **spread, **options
+            )
+            self._model = (loaded if spread else loaded.to(where)).eval()
+        except Exception as error:
+            raise InputError(
+                f"{self.name} cannot be loaded: {_one_line(error)}", fix=_advice(source, error)
+            ) from error
+        self.device = str(self._model.device)
+        if self._tokenizer.pad_token_id is None:
+            self._tokenizer.pad_token = self._tokenizer.eos_token or self._tokenizer.unk_token
+        self._pad = int(self._tokenizer.pad_token_id or 0)
+        self._ends = _ends(self._model, self._tokenizer)
+        self._context = _context(self._model, self._tokenizer)
+        self._controls = sorted(
+            (t for t in _special_tokens(self._tokenizer) if len(t) > 2), key=len, reverse=True
+        )
+        if not getattr(self._tokenizer, "chat_template", None):
+            logging.getLogger("overt").warning(
+                "%s has no chat template: it gets plain text (User: ... Assistant:). "
+                "An instruction-tuned model would follow instructions better.",
+                self.name,
+            )
+        self._batch = batch_size
+        self._jobs: queue.Queue[_Job | None] = queue.Queue()
+        self._worker: threading.Thread | None = None
+
+    async def complete(self, request: ChatRequest) -> ChatReply:
+        """One answer; calls that wait at the same time share a batch."""
+        if self._worker is None:
+            self._worker = threading.Thread(target=self._work, name="overt-hf", daemon=True)
+            self._worker.start()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[ChatReply] = loop.create_future()
+        self._jobs.put((request, future, loop))
+        return await future
+
+    async def close(self) -> None:
+        """Ends the worker; what it has begun it finishes."""
+        if self._worker is not None:
+            self._jobs.put(None)
+            await asyncio.to_thread(self._worker.join, 10)
+            self._worker = None
+
+    # -- the worker's thread ----------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        while (first := self._jobs.get()) is not None:
+            jobs = [first]
+            until = time.monotonic() + _FILL_S
+            while len(jobs) < self._batch:
+                try:
+                    job = self._jobs.get(timeout=max(0.0, until - time.monotonic()))
+                except queue.Empty:
+                    break
+                if job is None:
+                    self._jobs.put(None)
+                    break
+                jobs.append(job)
+            jobs = [job for job in jobs if not job[1].cancelled()]
+            replies = self._answer([request for request, _, _ in jobs])
+            for (_, future, loop), reply in zip(jobs, replies, strict=True):
+                try:
+                    loop.call_soon_threadsafe(_settle, future, reply)
+                except RuntimeError:  # that loop was closed meanwhile; the others still wait
+                    continue
+
+    def _answer(self, requests: list[ChatRequest]) -> list[ChatReply]:
+        """Replies in order. A request that cannot be put to the model spares the rest of its batch."""
+        replies: dict[int, ChatReply] = {}
+        rows: list[tuple[int, list[int], ChatRequest]] = []
+        for number, request in enumerate(requests):
+            try:
+                row = self._encode(request)
+            except Exception as error:  # a datum, not the end of the run
+                replies[number] = _failed(error)
+                continue
+            if not row or len(row) >= self._context:
+                message = f"the prompt has {len(row)} tokens, the context holds {self._context}"
+                replies[number] = ChatReply(error=CallError("too_long" if row else "bad_request", message))
+            else:
+                rows.append((number, row, request))
+        for group in self._groups(rows):
+            done = self._attempt([(row, request) for _, row, request in group])
+            replies.update((number, reply) for (number, _, _), reply in zip(group, done, strict=True))
+        return [replies[number] for number in range(len(requests))]
+
+    def _groups(
+        self, rows: list[tuple[int, list[int], ChatRequest]]
+    ) -> list[list[tuple[int, list[int], ChatRequest]]]:
+        """Rows that fit the context side by side: padded to the longest prompt of its batch, a short one
+        must still have room for all that it may say alone."""
+        groups: list[list[tuple[int, list[int], ChatRequest]]] = []
+        most = 0
+        for entry in sorted(rows, key=lambda entry: len(entry[1])):
+            budget = self._budget(entry[1], entry[2])
+            if groups and len(entry[1]) + max(most, budget) <= self._context:
+                groups[-1].append(entry)
+                most = max(most, budget)
+            else:
+                groups.append([entry])
+                most = budget
+        return groups
+
+    def _budget(self, row: list[int], request: ChatRequest) -> int:
+        return max(1, min(request.max_tokens, self._context - len(row)))
+
+    def _attempt(self, batch: list[tuple[list[int], ChatRequest]]) -> list[ChatReply]:
+        """Out of memory halves the batch for good; any other error is narrowed down to its row."""
+        try:
+            return self._generate(batch)
+        except Exception as error:
+            short = _out_of_memory(error)
+            failed = _failed(error)
+        # Outside of the clause: there the error's traceback would still hold the memory.
+        if short:
+            _free_memory()
+            if len(batch) == 1:
+                return [ChatReply(error=CallError("too_long", "out of memory with this request alone"))]
+        elif len(batch) == 1:
+            return [failed]
+        half = len(batch) // 2
+        if short:
+            self._batch = max(1, min(self._batch, half))
+        return self._attempt(batch[:half]) + self._attempt(batch[half:])
+
+    def _generate(self, batch: list[tuple[list[int], ChatRequest]]) -> list[ChatReply]:
+        """One reply per row; the rows are padded on the left to the longest."""
+        import torch
+        from transformers import LogitsProcessorList, StoppingCriteriaList
+
+        longest = max(len(row) for row, _ in batch)
+        ids = torch.full((len(batch), longest), self._pad, dtype=torch.long)
+        mask = torch.zeros((len(batch), longest), dtype=torch.long)
+        for place, (row, _) in enumerate(batch):
+            ids[place, longest - len(row) :] = torch.tensor(row, dtype=torch.long)
+            mask[place, longest - len(row) :] = 1
+        budgets = [self._budget(row, request) for row, request in batch]
+        with torch.inference_mode():
+            output = self._model.generate(
+                input_ids=ids.to(self.device),
+                attention_mask=mask.to(self.device),
+                max_new_tokens=max(budgets),
+                do_sample=False,  # the noise below makes the choice; the largest score is taken
+                num_beams=1,
+                temperature=None,
+                top_p=None,
+                top_k=None,
+                eos_token_id=sorted(self._ends) or None,
+                pad_token_id=self._pad,
+                logits_processor=LogitsProcessorList([_GumbelNoise(batch, longest)]),
+                stopping_criteria=StoppingCriteriaList([_Budgets(budgets, longest)]),
+            )
+        replies = []
+        for place, (row, _) in enumerate(batch):
+            said = output[place, longest:].tolist()[: budgets[place]]
+            stop = next((n for n, token in enumerate(said) if token in self._ends), None)
+            kept = said if stop is None else said[:stop]
+            replies.append(
+                ChatReply(
+                    text=str(self._tokenizer.decode(kept, skip_special_tokens=True)).strip(),
+                    finish_reason="length" if stop is None else "stop",
+                    input_tokens=len(row),
+                    output_tokens=len(kept),
+                )
+            )
+        return replies
+
+    # -- words to tokens ------------------------------------------------------------------------------
+
+    def _encode(self, request: ChatRequest) -> list[int]:
+        turns = [{"role": m.role, "content": self._tame(m)} for m in request.messages]
+        if not getattr(self._tokenizer, "chat_template", None):
+            plain = "".join(f"{t['role'].capitalize()}: {t['content']}\n\n" for t in turns) + "Assistant:"
+            return list(self._tokenizer(plain)["input_ids"])
+        system = "\n\n".join(t["content"] for t in turns if t["role"] == "system").strip()
+        try:
+            text = self._template(turns)
+        except Exception:
+            if not system:
+                raise
+            text = ""
+        # Some templates know no system role: they complain, or leave it out without a word.
+        if system and turns[0]["content"].strip() not in text:
+            text = self._template(_without_system(turns, system))
+        return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def _template(self, turns: list[dict[str, str]]) -> str:
+        return str(self._tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+
+    def _tame(self, message: Message) -> str:
+        """The content as text that can be encoded and cannot speak for another role: a control token
+        that stands in a prompt is broken by a blank that nobody sees."""
+        text = message.content.encode("utf-8", "replace").decode("utf-8")
+        for token in self._controls:
+            text = text.replace(token, f"{token[0]}\u200b{token[1:]}")
+        return text
+
+
+class _GumbelNoise:
+    """A logits processor: logits / temperature plus each row's own noise. Temperature 0 stays greedy.
+
+    The noise of a token is a function of the request (its seed, its sample and its prompt), the step and
+    the token's number: nothing is drawn in turn, so nothing hangs on the order or the size of a batch.
+    """
+
+    def __init__(self, batch: list[tuple[list[int], ChatRequest]], prompt_length: int) -> None:
+        self._temperatures = [max(0.0, request.temperature) for _, request in batch]
+        self._keys = [repr((request.seed, request.sample, row)).encode() for row, request in batch]
+        self._prompt_length = prompt_length
+
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        import torch
+
+        if not any(self._temperatures):
+            return scores
+        step = input_ids.shape[1] - self._prompt_length
+        # 64-bit integer arithmetic, which mps lacks in part; there a row's noise is made on the CPU.
+        device = "cpu" if scores.device.type == "mps" else scores.device
+        keys = torch.tensor([_key(key, step) for key in self._keys], dtype=torch.long, device=device)
+        noise = _gumbel(keys, scores.shape[1]).to(scores.device)
+        heat = torch.tensor(self._temperatures, dtype=torch.float32, device=scores.device).unsqueeze(1)
+        scores = scores.float()
+        return torch.where(heat > 0, scores / heat.clamp(min=1e-6) + noise, scores)
+
+
+class _Budgets:
+    """A stopping criterion: each row ends with its own `max_tokens`, not with the batch's longest."""
+
+    def __init__(self, budgets: list[int], prompt_length: int) -> None:
+        self._budgets, self._prompt_length = budgets, prompt_length
+
+    def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:
+        import torch
+
+        said = input_ids.shape[1] - self._prompt_length
+        return torch.tensor([said >= budget for budget in self._budgets], device=input_ids.device)
+
+
+def _key(request: bytes, step: int) -> int:
+    digest = hashlib.blake2b(request, digest_size=8, salt=step.to_bytes(16, "big")).digest()
+    return int.from_bytes(digest, "big", signed=True)
+
+
+def _gumbel(keys: Any, count: int) -> Any:
+    """Standard Gumbel noise, float32, shape (len(keys), count): element n of a row is a hash of its key
+    and n (splitmix64; Steele, Lea & Flood, OOPSLA 2014), the same on every device up to rounding."""
+    import torch
+
+    numbers = torch.arange(1, count + 1, dtype=torch.long, device=keys.device)
+    x = keys.unsqueeze(1) + numbers * _signed(0x9E3779B97F4A7C15)
+    # In place: over a vocabulary of 150,000 the copies would take longer than the arithmetic. `>>` keeps
+    # the sign of an integer, so the bits that came in on the left are masked away.
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        x.bitwise_xor_((x >> shift).bitwise_and_((1 << (64 - shift)) - 1)).mul_(_signed(factor))
+    x.bitwise_right_shift_(31).bitwise_and_(0xFFFFFFFF)
+    # v is uniform in (0, 1) and precise near 0, where the noise is largest: that tail picks the winner.
+    v = x.float().add_(0.5).mul_(2.0**-32).clamp_(max=1 - 2**-24)
+    return v.neg_().log1p_().neg_().log_().neg_()
+
+
+def _signed(value: int) -> int:
+    return value - (1 << 64) if value >= 1 << 63 else value
+
+
+# -- small things ------------------------------------------------------------------------------------------
+
+
+def _settle(future: asyncio.Future[ChatReply], reply: ChatReply) -> None:
+    if not future.done():
+        future.set_result(reply)
+
+
+def _failed(error: Exception) -> ChatReply:
+    return ChatReply(error=CallError("bad_request", f"{type(error).__name__}: {_one_line(error)}"))
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:400]
+
+
+def _without_system(turns: list[dict[str, str]], system: str) -> list[dict[str, str]]:
+    """The same with the system text at the head of the first user turn."""
+    rest = [dict(t) for t in turns if t["role"] != "system"]
+    first = next((t for t in rest if t["role"] == "user"), None)
+    if first is None:
+        return [{"role": "user", "content": system}, *rest]
+    first["content"] = f"{system}\n\n{first['content']}"
+    return rest
+
+
+def _device(torch: Any, asked: str | None, name: str) -> str:
+    if asked == "auto":
+        return asked
+    if asked is None:
+        if torch.cuda.is_available():
+            return "cuda"
+        return "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        torch.empty(0, device=asked)
+    except Exception as error:
+        raise InputError(
+            f"{name}: the device {asked!r} cannot be used: {_one_line(error)}",
+            fix="Without --device the best one there is gets chosen.",
+        ) from error
+    return asked
+
+
+def _is_cuda(torch: Any, device: str) -> bool:
+    return device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
+
+
+def _advice(source: str, error: Exception) -> str:
+    if "trust_remote_code" in str(error):
+        return "The model brings code of its own. Read it first; --trust-remote-code runs it."
+    if Path(source).is_dir():
+        return "The folder has to hold config.json, a tokenizer and weights as *.safetensors."
+    if source.startswith((".", "/", "~")) or source.count("/") > 1:
+        return "There is no such folder."
+    return "Is the name right, can the Hub be reached, and does the repo hold *.safetensors?"
+
+
+def _ends(model: Any, tokenizer: Any) -> set[int]:
+    """All tokens that end an answer: the model's and the tokenizer's do not always agree."""
+    found: set[int] = set()
+    for ends in (model.generation_config.eos_token_id, tokenizer.eos_token_id):
+        found |= set(ends) if isinstance(ends, (list, tuple)) else {ends} if ends is not None else set()
+    return found
+
+
+def _context(model: Any, tokenizer: Any) -> int:
+    config = model.config.get_text_config()
+    if length := getattr(config, "max_position_embeddings", None):
+        return int(length)
+    return min(int(tokenizer.model_max_length), 1 << 20)  # models without positions: what it was made for
+
+
+def _special_tokens(tokenizer: Any) -> set[str]:
+    added = getattr(tokenizer, "added_tokens_decoder", {})
+    return {str(t) for t in tokenizer.all_special_tokens} | {t.content for t in added.values() if t.special}
+
+
+def _out_of_memory(error: Exception) -> bool:
+    import torch
+
+    said = str(error).lower()
+    return isinstance(error, torch.OutOfMemoryError) or (
+        isinstance(error, (RuntimeError, MemoryError))
+        and ("out of memory" in said or "can't allocate" in said)
+    )
+
+
+def _free_memory() -> None:
+    import gc
+
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    elif torch.backends.mps.is_available():
+        torch.mps.empty_cache()

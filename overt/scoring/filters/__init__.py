@@ -1,0 +1,1 @@
+"""Text filters, one per file."""

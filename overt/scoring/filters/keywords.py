@@ -1,0 +1,111 @@
+"""`filter/keywords?path=FILE`: a word list, as many products use one. One term a line, # for comments."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+import urllib.parse
+from functools import lru_cache
+from pathlib import Path
+
+from overt.data.errors import InputError
+from overt.data.filters import FilterDecision
+
+# Characters that nobody sees: soft hyphen, zero-width blanks and joiners, marks of direction.
+_UNSEEN = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
+# Scripts that put no blanks between words: there a term counts wherever it stands.
+_UNSPACED = ("CJK ", "HIRAGANA", "KATAKANA", "THAI", "LAO ", "KHMER", "MYANMAR", "TIBETAN")
+
+
+class Keywords:
+    """Blocks a text that holds a term of the list as whole words, whatever the case.
+
+    Case, width and accents' encoding make no difference (NFKC, case folded), neither do characters that
+    nobody sees nor how many blanks stand between words. Beyond that a term is matched as it is written:
+    no stems, no disguises.
+
+    Args:
+        path: the list, UTF-8, one term a line; empty lines and lines that start with # are passed over.
+
+    Raises:
+        InputError: no list, an unreadable one, or one without terms.
+    """
+
+    def __init__(self, *, path: str = "") -> None:
+        if not path:
+            raise InputError(
+                "filter/keywords needs a word list", fix="Name it: filter/keywords?path=words.txt"
+            )
+        try:
+            lines = Path(path).expanduser().read_text("utf-8-sig").splitlines()
+        except (OSError, ValueError) as error:
+            raise InputError(f"cannot read the word list: {error}", where=path) from error
+        terms = {_fold(line) for line in lines if not line.lstrip().startswith("#")} - {""}
+        if not terms:
+            raise InputError("the word list holds no term", where=path, fix="Write one term a line.")
+        self.name = f"filter/keywords?path={urllib.parse.quote(path, safe='/:~ +()[],=')}"
+        self._tokens = re.compile(rf"[{_word()}]+|[^\s{_word()}]")
+        self._letter = re.compile(f"[{_word()}]")
+        # Looked up by their first word, so that a list of 100,000 terms is as quick as one of ten. The
+        # longest comes first: of "kill" and "kill switch" the longer one is the better reason.
+        self._by_word: dict[str, list[str]] = {}
+        anywhere = []
+        for term in sorted(terms, key=lambda t: (-len(t), t)):
+            if _unspaced(term[0]) or _unspaced(term[-1]):
+                anywhere.append(term)
+            else:
+                first = self._tokens.match(term)
+                self._by_word.setdefault(first.group() if first else term, []).append(term)
+        self._anywhere = re.compile("|".join(map(_edged, anywhere))) if anywhere else None
+
+    def decide(self, text: str) -> FilterDecision:
+        """Blocked if a term stands in the text; the reason is the first term that does."""
+        folded = _fold(text)
+        found = self._first(folded)
+        return FilterDecision(bool(found), None, found)
+
+    def _first(self, folded: str) -> str:
+        unspaced = self._anywhere.search(folded) if self._anywhere else None
+        for token in self._tokens.finditer(folded):
+            if unspaced is not None and unspaced.start() <= token.start():
+                break
+            for term in self._by_word.get(token.group(), ()):
+                if folded.startswith(term, token.start()) and self._is_whole(folded, token.start(), term):
+                    return term
+        return unspaced.group() if unspaced is not None else ""
+
+    def _is_whole(self, folded: str, start: int, term: str) -> bool:
+        """Whether no letter, digit or mark touches the term on either side."""
+        end = start + len(term)
+        before = start > 0 and self._letter.match(folded, start - 1)
+        return not before and not self._letter.match(folded, end)
+
+
+def _fold(text: str) -> str:
+    plain = unicodedata.normalize("NFKC", _UNSEEN.sub("", text)).replace("\u2019", "'")
+    return " ".join(unicodedata.normalize("NFKC", plain.casefold()).split())
+
+
+def _unspaced(character: str) -> bool:
+    return unicodedata.name(character, "").startswith(_UNSPACED)
+
+
+def _edged(term: str) -> str:
+    """A term of which one end at least may touch other letters."""
+    left = "" if _unspaced(term[0]) else rf"(?<![{_word()}])"
+    right = "" if _unspaced(term[-1]) else rf"(?![{_word()}])"
+    return left + re.escape(term) + right
+
+
+@lru_cache(maxsize=1)
+def _word() -> str:
+    r"""The inside of a character class: letters and digits with the marks that belong to them. `\w` alone
+    holds no combining marks, so it would cut Hindi words at their vowel signs."""
+    marks = [n for n in range(0x10000) if unicodedata.category(chr(n))[0] == "M"]
+    runs: list[list[int]] = []
+    for n in marks:
+        if runs and runs[-1][1] == n - 1:
+            runs[-1][1] = n
+        else:
+            runs.append([n, n])
+    return r"\w" + "".join(f"\\u{low:04x}-\\u{high:04x}" for low, high in runs)

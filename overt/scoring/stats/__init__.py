@@ -1,0 +1,56 @@
+"""The statistics of a run, as pure functions over plain sequences.
+
+    rates       a proportion with its interval: Wilson, or a bootstrap over clusters (seeds)
+    paired      two targets on the same prompts; Holm's correction
+    ranks       Spearman's correlation with its interval
+    agreement   kappa and alpha between judges; majority vote
+    sweep       ROC and operating point of anything that yields a score
+    gates       pass / fail / undecided by an interval
+
+Bad input (shapes that differ, NaN, nothing at all) is a ValueError that says what and where. Importing
+this package loads numpy only; scipy is loaded by the functions that need it.
+"""
+
+from overt.scoring.stats.agreement import Majority, cohen_kappa, fleiss_kappa, krippendorff_alpha, majority
+from overt.scoring.stats.gates import Gate, gate
+from overt.scoring.stats.paired import PairedDifference, holm, paired_difference
+from overt.scoring.stats.ranks import Correlation, spearman, spearman_interval
+from overt.scoring.stats.rates import (
+    DesignEffect,
+    Rate,
+    cluster_bootstrap_rate,
+    design_effect,
+    effective_sample_size,
+    rate,
+    wilson,
+)
+from overt.scoring.stats.sweep import AUC, OperatingPoint, Sweep, auc, operating_point, threshold_sweep
+
+__all__ = [
+    "AUC",
+    "Correlation",
+    "DesignEffect",
+    "Gate",
+    "Majority",
+    "OperatingPoint",
+    "PairedDifference",
+    "Rate",
+    "Sweep",
+    "auc",
+    "cluster_bootstrap_rate",
+    "cohen_kappa",
+    "design_effect",
+    "effective_sample_size",
+    "fleiss_kappa",
+    "gate",
+    "holm",
+    "krippendorff_alpha",
+    "majority",
+    "operating_point",
+    "paired_difference",
+    "rate",
+    "spearman",
+    "spearman_interval",
+    "threshold_sweep",
+    "wilson",
+]

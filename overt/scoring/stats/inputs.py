@@ -1,0 +1,96 @@
+"""Checks shared by the statistics: every ValueError names the argument and the first bad place."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Iterable, Sequence
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+def numbers(name: str, values: Iterable[Any]) -> Floats:
+    """One-dimensional, not empty, no NaN or None; infinities pass."""
+    raw = values if isinstance(values, np.ndarray) else list(values)
+    try:
+        # None becomes NaN here and is refused below with its position.
+        array = np.asarray(raw, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must be one flat sequence of numbers") from error
+    if array.ndim != 1:
+        raise ValueError(f"{name} must be one flat sequence of numbers, not of shape {array.shape}")
+    if not array.size:
+        raise ValueError(f"{name} is empty")
+    bad = np.isnan(array)
+    if bad.any():
+        raise ValueError(f"{name}[{int(bad.argmax())}] is missing (NaN or None); leave such rows out first")
+    return array
+
+
+def binary(name: str, values: Iterable[Any]) -> Ints:
+    """Outcomes as 0 and 1; booleans and 0/1 numbers pass, everything else is refused."""
+    array = numbers(name, values)
+    bad = (array != 0) & (array != 1)
+    if bad.any():
+        place = int(bad.argmax())
+        raise ValueError(f"{name}[{place}] is {array[place]:g}; outcomes are 0 or 1 (or booleans)")
+    return array.astype(np.int64)
+
+
+def same_length(name: str, length: int, other: str, expected: int) -> None:
+    """Refuse two columns that cannot belong to the same rows."""
+    if length != expected:
+        raise ValueError(f"{name} has {length} rows and {other} has {expected}; they must match row by row")
+
+
+def cluster_codes(clusters: Sequence[Hashable], length: int, rows: str = "outcomes") -> Ints:
+    """Cluster labels as numbers 0..G-1 in order of first appearance."""
+    labels: list[Hashable] = clusters.tolist() if isinstance(clusters, np.ndarray) else list(clusters)
+    same_length("clusters", len(labels), rows, length)
+    codes: dict[Hashable, int] = {}
+    out = np.empty(length, dtype=np.int64)
+    for place, label in enumerate(labels):
+        # NaN is not equal to itself: each would silently be a cluster of its own.
+        if label is None or label != label:
+            raise ValueError(f"clusters[{place}] is missing; give a prompt without a seed its own id")
+        try:
+            out[place] = codes.setdefault(label, len(codes))
+        except TypeError as error:
+            raise ValueError(f"clusters[{place}] must be a string or a number, not {label!r}") from error
+    return out
+
+
+def check_level(level: float) -> float:
+    """A confidence level is a share, 0.95, not 95."""
+    if not 0 < level < 1:
+        raise ValueError(f"level is {level!r}; a confidence level lies between 0 and 1, as in 0.95")
+    return level
+
+
+def normal_quantile(level: float) -> float:
+    """The two-sided standard normal quantile: 1.96 for 0.95."""
+    return NormalDist().inv_cdf((1 + check_level(level)) / 2)
+
+
+def t_quantile(level: float, df: int) -> float:
+    """The two-sided quantile of Student's t with `df` degrees of freedom."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(df, (1 + check_level(level)) / 2))
+
+
+def wilson_limits(share: float, n: float, quantile: float) -> tuple[float, float]:
+    """Wilson's (1927) score limits of a share seen over `n` (effective, so maybe fractional) trials."""
+    square = quantile * quantile
+    scale = 1 + square / n
+    centre = (share + square / (2 * n)) / scale
+    half = quantile / scale * math.sqrt(max(share * (1 - share), 0.0) / n + square / (4 * n * n))
+    # At 0 and 1 one limit is the share itself; rounding must not push it off.
+    low = 0.0 if share <= 0 else max(0.0, centre - half)
+    high = 1.0 if share >= 1 else min(1.0, centre + half)
+    return low, high
