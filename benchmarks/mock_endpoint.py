@@ -169,7 +169,9 @@ def parser() -> argparse.ArgumentParser:
 async def serve(args: argparse.Namespace) -> None:
     faults, counts = Faults(args), Counts()
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Connection(args, faults, counts), "127.0.0.1", args.port, backlog=1024)
+    server = await loop.create_server(
+        lambda: Connection(args, faults, counts), "127.0.0.1", args.port, backlog=1024
+    )
     print(server.sockets[0].getsockname()[1], flush=True)
     async with server:
         await server.serve_forever()

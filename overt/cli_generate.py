@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from overt.models import ModelOptions
-    from overt.pipeline import GenerateConfig
     from overt.policies.schema import Policy
 
 _MODEL = "What it is made with"
@@ -38,7 +36,9 @@ def generate(
     against: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="FILE", help="Drop what an earlier data set or run has. Repeatable.", rich_help_panel=_DATA
+            metavar="FILE",
+            help="Drop what an earlier data set or run has. Repeatable.",
+            rich_help_panel=_DATA,
         ),
     ] = None,
     category: Annotated[
@@ -69,7 +69,8 @@ def generate(
         ),
     ] = None,
     samples: Annotated[
-        int, typer.Option(min=1, max=1000, help="Samples per prompt of the surrogate.", rich_help_panel=_MODEL)
+        int,
+        typer.Option(min=1, max=1000, help="Samples per prompt of the surrogate.", rich_help_panel=_MODEL),
     ] = 8,
     encoder: Annotated[
         str,
@@ -83,10 +84,16 @@ def generate(
         typer.Option(help="Folder with your own instruction templates.", rich_help_panel=_MODEL),
     ] = None,
     benign: Annotated[
-        int | None, typer.Option(min=0, help="Benign prompts per category, instead of the policy's.", rich_help_panel=_SHAPE)
+        int | None,
+        typer.Option(
+            min=0, help="Benign prompts per category, instead of the policy's.", rich_help_panel=_SHAPE
+        ),
     ] = None,
     unsafe: Annotated[
-        int | None, typer.Option(min=0, help="Unsafe prompts per category, instead of the policy's.", rich_help_panel=_SHAPE)
+        int | None,
+        typer.Option(
+            min=0, help="Unsafe prompts per category, instead of the policy's.", rich_help_panel=_SHAPE
+        ),
     ] = None,
     per_seed: Annotated[
         int, typer.Option(min=1, max=50, help="Prompts written per seed.", rich_help_panel=_SHAPE)
@@ -131,13 +138,18 @@ def generate(
         float, typer.Option(min=0.1, help="Seconds to wait for one answer.", rich_help_panel=_CALLS)
     ] = 120.0,
     retries: Annotated[
-        int, typer.Option(min=0, max=100, help="Retries of a request that failed on the way.", rich_help_panel=_CALLS)
+        int,
+        typer.Option(
+            min=0, max=100, help="Retries of a request that failed on the way.", rich_help_panel=_CALLS
+        ),
     ] = 6,
     max_requests: Annotated[
-        int | None, typer.Option(min=0, help="Stop after so many requests; resume later.", rich_help_panel=_CALLS)
+        int | None,
+        typer.Option(min=0, help="Stop after so many requests; resume later.", rich_help_panel=_CALLS),
     ] = None,
     max_cost: Annotated[
-        float | None, typer.Option(min=0, help="Stop at so many US dollars; resume later.", rich_help_panel=_CALLS)
+        float | None,
+        typer.Option(min=0, help="Stop at so many US dollars; resume later.", rich_help_panel=_CALLS),
     ] = None,
     prices: Annotated[
         Path | None, typer.Option(help="YAML with your own prices.", rich_help_panel=_CALLS)
@@ -150,7 +162,9 @@ def generate(
     ] = 8,
     trust_remote_code: Annotated[
         bool,
-        typer.Option("--trust-remote-code", help="Run code that a model's repo brings.", rich_help_panel=_CALLS),
+        typer.Option(
+            "--trust-remote-code", help="Run code that a model's repo brings.", rich_help_panel=_CALLS
+        ),
     ] = False,
     out: Annotated[
         Path | None,
@@ -163,9 +177,7 @@ def generate(
     json: Annotated[
         bool, typer.Option("--json", help="Print the summary as JSON.", rich_help_panel=_RUN)
     ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="No progress.", rich_help_panel=_RUN)
-    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.", rich_help_panel=_RUN)] = False,
 ) -> None:
     """Make a data set for a policy: benign prompts that sound dangerous, and their unsafe twins.
 
@@ -280,6 +292,8 @@ def _by_role(values: list[str] | None, option: str) -> dict[str, str]:
         head, equals, tail = value.partition("=")
         role, rest = (head, tail) if equals and head in {"model", "judge", "probe"} else ("", value)
         if role in roles:
-            raise InputError(f"{option} names {role or 'the same role'} twice", fix=f"Give {option} ROLE=... once a role.")
+            raise InputError(
+                f"{option} names {role or 'the same role'} twice", fix=f"Give {option} ROLE=... once a role."
+            )
         roles[role] = rest
     return roles

@@ -10,19 +10,17 @@ import typer
 
 def show(
     run: Annotated[Path, typer.Argument(help="Folder of a run.")],
-    samples: Annotated[
-        int, typer.Option(min=0, max=1000, help="Sample prompts per category.")
-    ] = 2,
+    samples: Annotated[int, typer.Option(min=0, max=1000, help="Sample prompts per category.")] = 2,
     drops: Annotated[int, typer.Option(min=0, max=100_000, help="Also show so many dropped records.")] = 0,
     json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Show a run: what went in and out of each stage, what it cost, and sample prompts.
 
-        overt show runs/first
+    overt show runs/first
 
-        overt show runs/first --samples 5 --drops 20
+    overt show runs/first --samples 5 --drops 20
 
-        overt show runs/first --json | jq .counts
+    overt show runs/first --json | jq .counts
     """
     from overt.data.errors import InputError
     from overt.data.store import RunStore

@@ -11,7 +11,6 @@ from overt.data.records import Prompt, Vote
 from overt.policies.schema import Category, Policy
 
 if TYPE_CHECKING:
-    from overt.calls import Caller, CallerOptions
     from overt.data.chat import ChatModel
     from overt.data.filters import TextFilter
 

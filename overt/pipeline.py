@@ -97,7 +97,11 @@ class GenerateConfig:
             "twins": self.twins,
             "encoder": self.encoder,
             "templates": {
-                name: {"label": t.label, "hash": t.hash, "own": bool(self.templates) and "/templates/" not in t.source}
+                name: {
+                    "label": t.label,
+                    "hash": t.hash,
+                    "own": bool(self.templates) and "/templates/" not in t.source,
+                }
                 for name, t in self.load_templates().items()
             },
         }
@@ -300,7 +304,9 @@ class _Generation:
             fresh = [p for p in drafts if not (p.id in seen or seen.add(p.id))]  # type: ignore[func-returns-value]
             for repeat in _without(drafts, fresh):
                 self.account.lose(
-                    Drop(repeat.id, "dedupe", repeat.category, "exact repeat", "of the same text", repeat.text)
+                    Drop(
+                        repeat.id, "dedupe", repeat.category, "exact repeat", "of the same text", repeat.text
+                    )
                 )
                 self.account.enter("dedupe", repeat.category)
             if not fresh:
@@ -549,9 +555,7 @@ class _Generation:
                 missing = quota[category.id] - len(kept[category.id])
                 most = math.ceil(quota[category.id] / len(mine)) if mine else 0
                 open_ = [
-                    p
-                    for p in mine
-                    if taken.get(p.id, 0) < most and (p.id not in waiting or waiting[p.id])
+                    p for p in mine if taken.get(p.id, 0) < most and (p.id not in waiting or waiting[p.id])
                 ]
                 open_.sort(key=lambda p: taken.get(p.id, 0))
                 turn += open_[:missing]
@@ -704,13 +708,17 @@ class _Generation:
             "same_model": facts["same_model"] and facts["model_audited"],
             "surrogate": self.config.probe,
             "dedupe": facts["index"] or {},
-            "diversity": {"distinct-2 of the benign prompts": facts["distinct_2"]} if facts["distinct_2"] else {},
+            "diversity": {"distinct-2 of the benign prompts": facts["distinct_2"]}
+            if facts["distinct_2"]
+            else {},
             "stage_columns": ["category", *stages],
             "stages": rows,
             "seeds": f"{seeds['spec']} (hash {seeds['hash']})" if seeds["spec"] else None,
             "version": f"overt {overt.__version__}",
             "command": "overt generate (every argument is in run.json of the run)",
-            "notes": [n for n in self.notes if not n.startswith(("no model has audited", "the writer audited"))],
+            "notes": [
+                n for n in self.notes if not n.startswith(("no model has audited", "the writer audited"))
+            ],
         }
 
     def _warn_about_judges(self) -> None:
@@ -758,5 +766,3 @@ def _without(all_: list[Prompt], some: list[Prompt]) -> list[Prompt]:
     """The records of `all_` that are not in `some`, by identity (equal texts may come twice)."""
     kept = {id(p) for p in some}
     return [p for p in all_ if id(p) not in kept]
-
-

@@ -45,10 +45,30 @@ BUILTIN: dict[str, dict[str, str]] = {
         "openai": "overt.generation.chat.openai:OpenAIChat",
         "hf": "overt.generation.chat.hf:HFChat",
     },
+    "overt.targets": {
+        "diffusers": "overt.generation.images.diffusers:DiffusersTarget",
+        "openai": "overt.generation.images.openai:OpenAIImages",
+        "google": "overt.generation.images.google:GoogleImages",
+        "bfl": "overt.generation.images.bfl:BFLImages",
+        "fal": "overt.generation.images.fal:FalImages",
+        "stability": "overt.generation.images.stability:StabilityImages",
+        "replicate": "overt.generation.images.replicate:ReplicateImages",
+        "http": "overt.generation.images.http:HTTPTarget",
+    },
     "overt.filters": {
         "keywords": "overt.scoring.filters.keywords:Keywords",
         "better-profanity": "overt.scoring.filters.better_profanity:BetterProfanity",
         "profanity-check": "overt.scoring.filters.profanity_check:ProfanityCheck",
+        "openai-moderation": "overt.scoring.filters.openai_moderation:OpenAIModeration",
+        "hf": "overt.scoring.filters.hf:HFClassifier",
+        "llama-guard": "overt.scoring.filters.llama_guard:LlamaGuard",
+    },
+    "overt.checkers": {
+        "diffusers": "overt.scoring.checkers.diffusers:DiffusersChecker",
+        "nudenet": "overt.scoring.checkers.nudenet:NudeNetChecker",
+        "hf": "overt.scoring.checkers.hf:HFImageClassifier",
+        "vlm": "overt.scoring.checkers.vlm:VLMChecker",
+        "openai-moderation": "overt.scoring.checkers.openai_moderation:OpenAIImageModeration",
     },
     "overt.writers": {"grammar": "overt.generation.grammar:Grammar"},
     "overt.judges": {"rules": "overt.scoring.rules:Rules"},
@@ -56,20 +76,26 @@ BUILTIN: dict[str, dict[str, str]] = {
 # What stands before the first slash. Chat models have none: there the provider comes first.
 _PREFIX = {
     "overt.chat_models": "",
+    "overt.targets": "",
     "overt.filters": "filter",
+    "overt.checkers": "checker",
     "overt.writers": "builtin",
     "overt.judges": "builtin",
 }
 _ROLE = {
     "overt.chat_models": "chat model",
+    "overt.targets": "target",
     "overt.filters": "text filter",
+    "overt.checkers": "image checker",
     "overt.writers": "writer",
     "overt.judges": "judge",
 }
 # What an object must have to play a role: its functions, besides a `name`.
 MEMBERS: dict[str, tuple[str, ...]] = {
     "overt.chat_models": ("complete", "close"),
+    "overt.targets": ("respond",),
     "overt.filters": ("decide",),
+    "overt.checkers": ("check",),
     "overt.writers": ("compose", "twins"),
     "overt.judges": ("audit_text",),
 }

@@ -76,7 +76,9 @@ def print_summary(folder: Path, manifest: dict[str, Any], *, as_json: bool) -> N
     console.print(table)
     console.print()
     judges = ", ".join(identity["judges"])
-    console.print(Text(f"written by  {identity['model']}   audited by  {judges}   probe  {identity['probe'] or 'none'}"))
+    console.print(
+        Text(f"written by  {identity['model']}   audited by  {judges}   probe  {identity['probe'] or 'none'}")
+    )
     if manifest.get("index"):
         index = manifest["index"]
         console.print(Text(f"duplicates  {index.get('kind', '')} {index.get('encoder') or ''}".rstrip()))

@@ -80,6 +80,8 @@ def test_prompt_text_is_data_not_template():
 
 def test_several_judges_vote_in_order():
     rules = function_judge(lambda prompt: Vote("rules", "unsafe", "r"))
-    [(_, result, _)] = audit([PROMPT], [rules, judge(lambda r: said("unsafe")), judge(lambda r: said("benign"))])
+    [(_, result, _)] = audit(
+        [PROMPT], [rules, judge(lambda r: said("unsafe")), judge(lambda r: said("benign"))]
+    )
     assert result.label == "unsafe"
     assert [v.judge for v in result.votes] == ["rules", "test/function", "test/function"]

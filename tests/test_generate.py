@@ -24,7 +24,16 @@ ENV = {**os.environ, "OPENAI_API_KEY": "sk-test-not-a-key-0123456789", "HF_HUB_O
 
 
 def command(*arguments):
-    return [sys.executable, "-m", "overt", "generate", "--encoder", "lexical", "--quiet", *map(str, arguments)]
+    return [
+        sys.executable,
+        "-m",
+        "overt",
+        "generate",
+        "--encoder",
+        "lexical",
+        "--quiet",
+        *map(str, arguments),
+    ]
 
 
 def generate(*arguments, code=0, env=ENV, cwd=None):
@@ -372,7 +381,9 @@ def test_a_price_nobody_knows(seeds, tmp_path):
 def test_a_wrong_key_ends_the_run_at_once(seeds, tmp_path):
     from servers import status_server
 
-    with status_server(401, {"error": {"message": "Incorrect API key provided", "code": "invalid_api_key"}}) as url:
+    with status_server(
+        401, {"error": {"message": "Incorrect API key provided", "code": "invalid_api_key"}}
+    ) as url:
         done = generate(*llm(url, seeds, tmp_path / "run"), code=1)
     assert "OPENAI_API_KEY" in done.stderr
     assert "sk-test" not in done.stderr

@@ -71,7 +71,12 @@ def test_samples_are_asked_with_seeds_of_their_own():
     ask = FunctionAsk(lambda request: "DRAW: x")
     list(
         probe(
-            [make_prompt("a"), make_prompt("b")], load_policy("overt"), ask=ask, template=TEMPLATE, samples=4, seed=0
+            [make_prompt("a"), make_prompt("b")],
+            load_policy("overt"),
+            ask=ask,
+            template=TEMPLATE,
+            samples=4,
+            seed=0,
         )
     )
     assert len({r.seed for r in ask.requests}) == 8

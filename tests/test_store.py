@@ -24,7 +24,11 @@ def test_ids_hang_on_content_alone():
     code = "from overt.data.records import prompt_id; print(prompt_id('x'))"
     seen = {
         subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, env={"PYTHONHASHSEED": str(n)}, check=True
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            env={"PYTHONHASHSEED": str(n)},
+            check=True,
         ).stdout
         for n in (1, 2)
     }
@@ -48,7 +52,7 @@ def test_stages_are_whole_or_absent(tmp_path):
         with pytest.raises(KeyError):
             store.write_stage("audit", broken())
         assert not store.has_stage("audit")
-        hostile = "line\u2028sep \x00 \ud800 \"quote\" </script>"
+        hostile = 'line\u2028sep \x00 \ud800 "quote" </script>'
         store.write_stage("audit", [make_prompt(hostile)])
         assert store.read_stage("audit", Prompt)[0].text == hostile
         assert not [p for p in (store.folder / "stages").iterdir() if p.name.endswith(".tmp")]
@@ -95,7 +99,8 @@ def test_two_processes_on_one_run(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("number", "words"), [(errno.ENOSPC, "disk is full"), (errno.EACCES, "no permission"), (errno.EROFS, "read-only")]
+    ("number", "words"),
+    [(errno.ENOSPC, "disk is full"), (errno.EACCES, "no permission"), (errno.EROFS, "read-only")],
 )
 def test_the_system_is_put_into_words(number, words):
     with pytest.raises(RunError, match=words), speaking_os_errors("cannot write x"):
@@ -118,7 +123,10 @@ def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
 
 def test_a_file_where_the_folder_should_be(tmp_path):
     (tmp_path / "file").write_text("x")
-    with pytest.raises(RunError, match="a file, not a folder|in the way"), RunStore(tmp_path / "file" / "run"):
+    with (
+        pytest.raises(RunError, match="a file, not a folder|in the way"),
+        RunStore(tmp_path / "file" / "run"),
+    ):
         pass
 
 

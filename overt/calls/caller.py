@@ -8,18 +8,20 @@ is held until its answer is on record: whatever a `kill -9` costs was in flight.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import hashlib
 import json
 import random
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from overt.calls.channel import Channel, ChatChannel, Reply
+from overt.calls.flow import Flow
 from overt.calls.pace import Pace
 from overt.calls.prices import Price, PriceTable
 from overt.calls.stats import Stats
@@ -39,6 +41,7 @@ from overt.data.journal import Entry, Journal
 
 T = TypeVar("T")
 R = TypeVar("R")
+A = TypeVar("A", bound=Reply)
 
 RETRIED = frozenset({"rate_limit", "server", "timeout", "connection"})
 REPAIRS = 2  # times that an unreadable answer is asked for again
@@ -82,7 +85,7 @@ class Caller:
         self._thread = threading.Thread(target=self._loop.run_forever, name="overt-calls", daemon=True)
         self._paces: dict[int, Pace] = {}
         self._misfits: dict[int, int | None] = {}  # None once a model has answered
-        self._models: dict[int, ChatModel] = {}
+        self._channels: dict[int, Channel[Any, Any]] = {}
         self._stop: OvertError | None = None
         self._unwritten: list[tuple[Entry, asyncio.Future[None]]] = []
 
@@ -97,47 +100,74 @@ class Caller:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             self._write()
-            for model in self._models.values():
-                await model.close()
+            for channel in self._channels.values():
+                await channel.close()
 
-        try:
+        # A model that does not close must not hide what was said before.
+        with contextlib.suppress(Exception):
             asyncio.run_coroutine_threadsafe(close(), self._loop).result(timeout=20)
-        except Exception:  # a model that does not close must not hide what was said before
-            pass
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(timeout=5)
         self._journal.close()
 
-    def bind(self, model: ChatModel, purpose: str) -> Ask:
-        """An `Ask` for one model. `purpose` is what the cost is booked under.
+    def price_of(self, name: str) -> Price | None:
+        """What a model costs; None where nobody knows and no cap asks.
 
         Raises:
             InputError: `max_cost` is set and nobody knows what this model costs.
         """
-        price = self._prices.of(model.name)
+        price = self._prices.of(name)
         if price is None and self.options.max_cost is not None:
             raise InputError(
-                f"--max-cost is set, but no price is known for {model.name}",
+                f"--max-cost is set, but no price is known for {name}",
                 fix="Give its price in a YAML file: --prices prices.yaml "
-                "(lines such as  my-model: {input: 0.15, output: 0.60}  in US dollars per million tokens), "
-                "or leave --max-cost out.",
+                "(lines such as  my-model: {input: 0.15, output: 0.60}  in US dollars per million tokens, "
+                "or  my-model: {image: 0.04}  per picture), or leave --max-cost out.",
             )
-        if id(model) not in self._paces:
-            ceiling = self.options.concurrency
-            if own := getattr(model, "max_concurrency", None):
-                ceiling = int(own)
-            self._paces[id(model)] = Pace(ceiling, self.options.rpm)
-            self._models[id(model)] = model
-            self._misfits[id(model)] = 0
-        return _Bound(self, model, purpose, price)
+        return price
+
+    def bind(self, model: ChatModel, purpose: str) -> Ask:
+        """An `Ask` for one chat model. `purpose` is what the cost is booked under.
+
+        Raises:
+            InputError: see `price_of`.
+        """
+        channel = ChatChannel(model, self.price_of(model.name))
+        self._register(channel)
+        return _Bound(self, channel, purpose)
+
+    def stream(
+        self, channel: Channel[Any, A], purpose: str, jobs: Iterable[tuple[T, Any, str]]
+    ) -> Iterator[tuple[T, A]]:
+        """Sends many requests over one channel; replies come in the order of the jobs.
+
+        Args:
+            jobs: (what it is about, handed back untouched; the request; the category its cost is booked
+                under). They are read as they are needed, so there may be more than memory holds.
+        """
+        self._register(channel)
+        line = _Line(channel, purpose)
+
+        async def work(job: tuple[T, Any, str]) -> tuple[T, A]:
+            about, request, category = job
+            return about, await self._reply(line, request, category)
+
+        return self._run(work, jobs)
+
+    def _register(self, channel: Channel[Any, Any]) -> None:
+        subject = id(channel.subject)
+        if subject not in self._paces:
+            self._paces[subject] = Pace(channel.ceiling or self.options.concurrency, self.options.rpm)
+            self._channels[subject] = channel
+            self._misfits[subject] = 0
 
     # -- one question, on the loop --------------------------------------------------------------------
 
-    async def _answer(self, bound: _Bound, question: Question[T]) -> Answer[T]:
+    async def _answer(self, line: _Line[ChatReply], question: Question[T]) -> Answer[T]:
         request = question.request
         kind = why = ""
-        for repair in range(REPAIRS + 1):
-            reply = await self._reply(bound, request, question.category, first=repair == 0)
+        for _ in range(REPAIRS + 1):
+            reply = await self._reply(line, request, question.category)
             if reply.error is not None:
                 return Answer(question.about, reply, None, reply.error.kind, reply.error.message)
             try:
@@ -150,30 +180,33 @@ class Caller:
             request = _repaired(question.request, reply.text, why)
         return Answer(question.about, reply, None, kind, why)
 
-    async def _reply(self, bound: _Bound, request: ChatRequest, category: str, first: bool) -> ChatReply:
-        plain = dataclasses.asdict(request)
-        key = call_key(bound.model, plain)
+    async def _reply(self, line: _Line[A], request: Any, category: str) -> A:
+        channel = line.channel
+        plain = channel.plain(request)
+        key = call_key(channel.name, plain)
         if (entry := self._journal.get(key)) is not None:
-            reply = _reply_of(entry.reply)
-            self._book(bound, category, reply, entry.cost, cached=1)
+            reply = channel.unpack(entry.reply)
+            self._book(line, category, reply, entry.cost, cached=1)
             return reply
-        pace = self._paces[id(bound.chat)]
+        pace = self._paces[id(channel.subject)]
         attempt = 0
         while True:
             await pace.enter()
             try:
                 self._may_send(pace)
-                reply = await self._send(bound, request)
+                reply = await self._send(channel, request)
                 error = reply.error
-                pace.saw(error is not None and error.kind == "rate_limit", error and error.retry_after)
+                pace.saw(
+                    error is not None and error.kind == "rate_limit",
+                    error.retry_after if error else None,
+                )
                 if error is None or error.kind not in RETRIED:
-                    self._stop_if_hopeless(bound, error)
-                    cost = bound.price.cost(reply) if bound.price else 0.0
-                    self._book(bound, category, reply, cost, requests=1, retries=attempt)
+                    self._stop_if_hopeless(channel, error)
+                    cost = channel.cost(reply)
+                    self._book(line, category, reply, cost, requests=1, retries=attempt)
                     self.stats.spent += cost
-                    await self._record(
-                        Entry(key, bound.model, bound.purpose, category, plain, _plain(reply), cost)
-                    )
+                    packed = channel.pack(reply)
+                    await self._record(Entry(key, channel.name, line.purpose, category, plain, packed, cost))
                     return reply
             finally:
                 pace.leave()
@@ -181,21 +214,23 @@ class Caller:
             attempt += 1
             if attempt > self.options.max_retries:
                 # Not journalled: the next run may have better luck.
-                self._book(bound, category, reply, 0.0, retries=attempt - 1)
+                self._book(line, category, reply, 0.0, retries=attempt - 1)
                 return reply
             await asyncio.sleep(_pause(attempt, error.retry_after))
 
-    async def _send(self, bound: _Bound, request: ChatRequest) -> ChatReply:
+    async def _send(self, channel: Channel[Any, A], request: Any) -> A:
         self.stats.sent += 1
-        # A local model works its queue off in batches: waiting in it is no sign of trouble.
-        timeout = None if hasattr(bound.chat, "max_concurrency") else self.options.timeout
+        timeout = None if channel.patient else self.options.timeout
         started = time.perf_counter()
         try:
             async with asyncio.timeout(timeout):
-                reply = await bound.chat.complete(request)
+                reply = await channel.send(request)
         except TimeoutError:
-            reply = ChatReply(error=CallError("timeout", f"no answer in {timeout:g} seconds"))
-        return dataclasses.replace(reply, latency_s=time.perf_counter() - started)
+            reply = channel.failed(CallError("timeout", f"no answer in {timeout or 0:g} seconds"))
+        except OvertError as error:  # a full disk, say: it would happen to every other answer too
+            self._stop = self._stop or error
+            raise _Stop(self._stop) from error
+        return channel.timed(reply, time.perf_counter() - started)
 
     def _may_send(self, pace: Pace) -> None:
         if self._stop is not None:
@@ -213,34 +248,31 @@ class Caller:
         if self._stop is not None:
             raise _Stop(self._stop)
 
-    def _stop_if_hopeless(self, bound: _Bound, error: CallError | None) -> None:
+    def _stop_if_hopeless(self, channel: Channel[Any, Any], error: CallError | None) -> None:
         """What would fail for every other request too ends the run, before it fails ten thousand times."""
         kind = error.kind if error else ""
-        model = id(bound.chat)
+        message = error.message if error else ""
+        subject = id(channel.subject)
         if kind in {"auth", "billing"}:
             what = "the key was not accepted" if kind == "auth" else "the account has no credit left"
-            name = getattr(bound.chat, "api_key_env", None)
-            fix = f"Look at the key in the environment variable {name}." if name and kind == "auth" else ""
-            message = error.message if error else ""
-            self._stop = RunError(f"{bound.model}: {what}: {message}", fix=fix or "Top it up, then resume.")
+            named = channel.key_hint and kind == "auth"
+            fix = f"Look at the key in the environment variable {channel.key_hint}." if named else ""
+            self._stop = RunError(f"{channel.name}: {what}: {message}", fix=fix or "Top it up, then resume.")
             raise _Stop(self._stop)
-        if kind == "bad_request" and (count := self._misfits[model]) is not None:
-            self._misfits[model] = count + 1
+        if kind == "bad_request" and (count := self._misfits[subject]) is not None:
+            self._misfits[subject] = count + 1
             if count + 1 >= MISFITS:
-                message = error.message if error else ""
                 self._stop = RunError(
-                    f"{bound.model} rejects every request: {message}",
+                    f"{channel.name} rejects every request: {message}",
                     fix="Look at the model's name and at --base-url.",
                 )
                 raise _Stop(self._stop)
         elif not kind:
-            self._misfits[model] = None
+            self._misfits[subject] = None
 
-    def _book(
-        self, bound: _Bound, category: str, reply: ChatReply, cost: float, **counts: int
-    ) -> None:
+    def _book(self, line: _Line[Any], category: str, reply: Reply, cost: float, **counts: int) -> None:
         self.stats.add(
-            bound.purpose,
+            line.purpose,
             category,
             cost=cost,
             seconds=reply.latency_s,
@@ -277,15 +309,13 @@ class Caller:
 
     # -- many questions, from the stage's thread --------------------------------------------------------
 
-    def _run(self, bound: _Bound, questions: Iterable[Question[T]]) -> Iterator[Answer[T]]:
+    def _run(self, work: Callable[[T], Coroutine[Any, Any, R]], items: Iterable[T]) -> Iterator[R]:
         window = max(1024, 32 * self.options.concurrency)
-        flow: _Flow[Question[T], Answer[T]] = _Flow(
-            self._loop, lambda question: self._answer(bound, question), window
-        )
+        flow: Flow[T, R] = Flow(self._loop, work, window)
         try:
-            for answer in flow.run(questions):
+            for result in flow.run(items):
                 self._tell()
-                yield answer
+                yield result
         except _Stop as stop:
             raise stop.error from None
         finally:
@@ -298,103 +328,23 @@ class Caller:
             self._on_progress(self.stats.line())
 
 
-class _Flow(Generic[T, R]):
-    """Maps a coroutine over items, many at once, results in order, with a bounded lookahead."""
-
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, work: Callable[[T], Coroutine[Any, Any, R]], window: int
-    ) -> None:
-        self._loop, self._work, self._window = loop, work, window
-        self._changed = threading.Condition()
-        self._done: dict[int, R | BaseException] = {}
-        self._finished = 0
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    def run(self, items: Iterable[T]) -> Iterator[R]:
-        source = iter(items)
-        submitted = yielded = 0
-        exhausted = False
-        failed: BaseException | None = None
-        while True:
-            # Feed in batches: one wake-up of the loop for many items.
-            batch: deque[tuple[int, T]] = deque()
-            while not exhausted and failed is None and submitted - yielded < self._window and len(batch) < 64:
-                if batch and submitted - self._finished > 512:
-                    break  # enough is waiting; rendering more now would only take memory
-                try:
-                    item = next(source)
-                except StopIteration:
-                    exhausted = True
-                    break
-                batch.append((submitted, item))
-                submitted += 1
-            if batch:
-                self._loop.call_soon_threadsafe(self._start, batch)
-            while True:
-                with self._changed:
-                    found = yielded in self._done
-                    result = self._done.pop(yielded, None)
-                if not found:
-                    break
-                yielded += 1
-                if isinstance(result, BaseException):
-                    # Answers that were under way are still worth having: they reach the journal.
-                    failed = failed or result
-                elif failed is None:
-                    yield result  # type: ignore[misc]
-            if (exhausted or failed is not None) and yielded == submitted:
-                if failed is not None:
-                    raise failed
-                return
-            with self._changed:
-                full = exhausted or failed is not None or submitted - yielded >= self._window
-                busy = full or submitted - self._finished > 512
-                if busy and yielded not in self._done:
-                    self._changed.wait(0.5)
-
-    def _start(self, batch: deque[tuple[int, T]]) -> None:
-        for index, item in batch:
-            task = self._loop.create_task(self._one(index, item))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-
-    async def _one(self, index: int, item: T) -> None:
-        result: R | BaseException
-        try:
-            result = await self._work(item)
-        except asyncio.CancelledError:
-            raise
-        except BaseException as error:
-            result = error
-        with self._changed:
-            self._done[index] = result
-            self._finished += 1
-            self._changed.notify()
-
-    def cancel(self) -> None:
-        """Cancels what is still under way; nothing happens where all is done."""
-
-        def cancel() -> None:
-            for task in self._tasks:
-                task.cancel()
-
-        if self._tasks and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(cancel)
-
-
 @dataclass(frozen=True)
-class _Bound:
-    caller: Caller
-    chat: ChatModel
-    purpose: str
-    price: Price | None
+class _Line(Generic[A]):
+    """A channel, and what its calls are for."""
 
-    @property
-    def model(self) -> str:
-        return self.chat.name
+    channel: Channel[Any, A]
+    purpose: str
+
+
+class _Bound:
+    """An `Ask`."""
+
+    def __init__(self, caller: Caller, channel: ChatChannel, purpose: str) -> None:
+        self.model = channel.name
+        self._caller, self._line = caller, _Line[ChatReply](channel, purpose)
 
     def __call__(self, questions: Iterable[Question[T]]) -> Iterator[Answer[T]]:
-        return self.caller._run(self, questions)
+        return self._caller._run(lambda question: self._caller._answer(self._line, question), questions)
 
 
 def call_key(model: str, request: dict[str, Any]) -> str:
@@ -409,23 +359,15 @@ def _repaired(request: ChatRequest, bad: str, why: str) -> ChatRequest:
     turns = list(request.messages)
     if bad.strip():
         turns.append(Message("assistant", bad[:4000]))
-    turns.append(Message("user", f"That answer could not be read: {why}. Answer again, in the form asked for."))
+    turns.append(
+        Message("user", f"That answer could not be read: {why}. Answer again, in the form asked for.")
+    )
     return dataclasses.replace(request, messages=tuple(turns))
 
 
 def _pause(attempt: int, asked: float | None) -> float:
     """Seconds before the next attempt: what the server asked for, else 0.5, 1, 2 ... up to 60; jittered
     so that calls that failed together do not come back together."""
-    pause = min(60.0, 0.5 * 2 ** (attempt - 1))
     if asked is not None:
-        pause = max(min(asked, 600.0), 0.05)
-    return pause * random.uniform(1.0, 1.25) if asked is not None else pause * random.uniform(0.5, 1.0)
-
-
-def _plain(reply: ChatReply) -> dict[str, Any]:
-    return dataclasses.asdict(reply)
-
-
-def _reply_of(data: dict[str, Any]) -> ChatReply:
-    error = data.pop("error", None)
-    return ChatReply(**data, error=CallError(**error) if error else None)
+        return max(min(asked, 600.0), 0.05) * random.uniform(1.0, 1.25)
+    return min(60.0, 0.5 * 2.0 ** (attempt - 1)) * random.uniform(0.5, 1.0)

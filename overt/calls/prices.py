@@ -11,25 +11,26 @@ from typing import Any
 
 import yaml
 
-from overt.data.chat import ChatReply
 from overt.data.errors import InputError
 
 # "gpt-4o-mini-2024-07-18" and "mistral-small-latest" cost what their family costs; "gpt-4o-audio" does not.
 _SNAPSHOT = re.compile(r"-(\d{4}-\d{2}-\d{2}|\d{3,8}|latest|preview)$")
 # Providers whose models run on the user's own machine.
-_LOCAL = ("hf/", "builtin/")
+_LOCAL = ("hf/", "builtin/", "diffusers/", "filter/", "checker/")
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """US dollars per million tokens."""
+    """US dollars per million tokens, and per picture."""
 
     input: float
     output: float
+    image: float = 0.0
 
-    def cost(self, reply: ChatReply) -> float:
+    def cost(self, input_tokens: int | None, output_tokens: int | None, images: int = 0) -> float:
         """US dollars of one answer; tokens that the provider did not count cost nothing here."""
-        return ((reply.input_tokens or 0) * self.input + (reply.output_tokens or 0) * self.output) / 1e6
+        tokens = (input_tokens or 0) * self.input + (output_tokens or 0) * self.output
+        return tokens / 1e6 + images * self.image
 
 
 class PriceTable:
@@ -82,14 +83,22 @@ def _parse(text: str, source: str) -> dict[str, Price]:
         where = f"{source}:{key.start_mark.line + 1}"
         data: Any = yaml.safe_load(yaml.serialize(value))
         try:
-            price = Price(float(data["input"]), float(data["output"]))
-            if not (0 <= price.input < 1e6 and 0 <= price.output < 1e6):
+            if not data.keys() <= {"input", "output", "image"} or not data:
                 raise ValueError
-        except (TypeError, KeyError, ValueError) as error:
+            tokens = "image" not in data or "input" in data or "output" in data
+            price = Price(
+                float(data["input"]) if tokens else 0.0,
+                float(data["output"]) if tokens else 0.0,
+                float(data.get("image", 0.0)),
+            )
+            if not all(0 <= amount < 1e6 for amount in (price.input, price.output, price.image)):
+                raise ValueError
+        except (TypeError, KeyError, ValueError, AttributeError) as error:
             raise InputError(
                 f"{key.value}: not a price",
                 where=where,
-                fix="Write it so:  my-model: {input: 0.15, output: 0.60}  (US dollars per million tokens)",
+                fix="Write it so:  my-model: {input: 0.15, output: 0.60}  (US dollars per million tokens) "
+                "or  my-model: {image: 0.04}  (per picture)",
             ) from error
         prices[str(key.value)] = price
     return prices

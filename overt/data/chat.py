@@ -28,8 +28,11 @@ ErrorKind = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Message:
+    """One turn. `images` are encoded pictures that go with it, for models that see."""
+
     role: Role
     content: str
+    images: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

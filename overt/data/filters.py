@@ -1,34 +1,57 @@
-"""A bare text filter: what it is asked and what it says. It draws nothing; its decision is the response."""
+"""Bare text filters and image checkers: what they are asked and what they say. They draw nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
+
+from overt.data.chat import CallError
 
 
 @dataclass(frozen=True, slots=True)
 class FilterDecision:
-    """Whether a text is blocked. `score` from 0 (harmless) to 1 where the filter gives one, else None;
-    `reason` says what was found, "" where the filter does not tell."""
+    """Whether a text or a picture is blocked.
 
-    blocked: bool
+    `blocked` is None where that could not be told: the answer was unreadable ("unclear"), or there is an
+    `error`. `score` from 0 (harmless) to 1 where the filter gives one, else None; `reason` says what was
+    found, "" where the filter does not tell, under 200 characters.
+    """
+
+    blocked: bool | None
     score: float | None = None
     reason: str = ""
+    error: CallError | None = None
 
 
 @runtime_checkable
 class TextFilter(Protocol):
     """The extension point: a name and one function, which must say the same of the same text each time.
 
-    A filter that is quicker on many texts at once may have `decide_many(texts: list[str]) ->
-    list[FilterDecision]` besides; it must say what `decide` says of each text alone.
+    `decide` may block (it is called off the event loop) and does not raise for what a network or provider
+    does: that is `FilterDecision.error`. A filter that is quicker on many texts at once may have
+    `decide_many(texts: list[str]) -> list[FilterDecision]` besides; it must say what `decide` says of
+    each text alone.
     """
 
     name: str  # "filter/NAME?option=value", as the user would write it
 
     def decide(self, text: str) -> FilterDecision: ...
+
+
+@runtime_checkable
+class ImageChecker(Protocol):
+    """The extension point: a name and one function over a decoded picture and the prompt it came from.
+
+    Args of `check`: an RGB `PIL.Image.Image` without metadata, and the prompt ("" where there is none).
+    As with filters, `check` may block, never raises for a provider's faults, and may be joined by
+    `check_many(images: list[Image], prompts: list[str]) -> list[FilterDecision]`.
+    """
+
+    name: str  # "checker/NAME?option=value"
+
+    def check(self, image: Any, prompt: str) -> FilterDecision: ...
 
 
 def decide_all(

@@ -1,11 +1,11 @@
 """A run is a folder. `manifest.json` is written last: where it stands, the run is complete.
 
-    RUN/run.json        what the run is: everything that decides its outcome, written first
-    RUN/policy.yaml     the effective policy
-    RUN/journal.sqlite  every finished call (overt.data.journal)
-    RUN/stages/*.jsonl  the records of each stage, with what was dropped and why
-    RUN/dataset/        the result
-    RUN/manifest.json   counts, costs, versions, and the hash of every file of the dataset
+RUN/run.json        what the run is: everything that decides its outcome, written first
+RUN/policy.yaml     the effective policy
+RUN/journal.sqlite  every finished call (overt.data.journal)
+RUN/stages/*.jsonl  the records of each stage, with what was dropped and why
+RUN/dataset/        the result
+RUN/manifest.json   counts, costs, versions, and the hash of every file of the dataset
 """
 
 from __future__ import annotations

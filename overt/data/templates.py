@@ -144,5 +144,7 @@ def _parse(text: str, source: str) -> Template:
     try:
         template._compiled  # noqa: B018 - a syntax error shows before anything is paid for
     except TemplateSyntaxError as error:
-        raise InputError(f"Jinja: {error.message}", where=f"{source} (template line {error.lineno})") from error
+        raise InputError(
+            f"Jinja: {error.message}", where=f"{source} (template line {error.lineno})"
+        ) from error
     return template

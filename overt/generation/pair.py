@@ -57,7 +57,9 @@ def write_twins(
             "language": prompt.language,
             "count": count,
         }
-        return Question(template.request(values, seed=seed, schema=TWINS_SCHEMA), read, prompt, prompt.category)
+        return Question(
+            template.request(values, seed=seed, schema=TWINS_SCHEMA), read, prompt, prompt.category
+        )
 
     for answer in ask(map(question, benign)):
         prompt: Prompt = answer.about

@@ -49,7 +49,10 @@ def classify(
     ]
     questions = (
         Question(
-            template.request({"seed": s.text, "categories": categories}, seed=seed, schema=schema), read, s, s.category or ""
+            template.request({"seed": s.text, "categories": categories}, seed=seed, schema=schema),
+            read,
+            s,
+            s.category or "",
         )
         for s, known in zip(todo, placed, strict=True)
         if not known

@@ -80,7 +80,9 @@ def majority(votes: Sequence[Vote]) -> Label:
     return label if 2 * count > len(votes) else "unclear"
 
 
-def audit(prompts: Iterable[Prompt], judges: Sequence[Judge]) -> Iterator[tuple[Prompt, Audit, list[Failure]]]:
+def audit(
+    prompts: Iterable[Prompt], judges: Sequence[Judge]
+) -> Iterator[tuple[Prompt, Audit, list[Failure]]]:
     """Each prompt with its audit, in order. A judge that failed has no vote; its failure comes along."""
     todo = list(prompts)
     rows = [list(judge(todo)) for judge in judges]

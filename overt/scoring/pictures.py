@@ -88,7 +88,9 @@ def open_picture(data: bytes, max_pixels: int = MAX_PIXELS) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP", "GIF", "BMP", "AVIF", "TIFF"))
+            image = Image.open(
+                io.BytesIO(data), formats=("PNG", "JPEG", "WEBP", "GIF", "BMP", "AVIF", "TIFF")
+            )
             width, height = image.size
             if width * height > max_pixels:
                 raise UnreadablePicture(f"{width} x {height} pixels, more than {max_pixels:,}")
@@ -178,7 +180,7 @@ def _lattice(grey: NDArray[np.int16]) -> tuple[float, int]:
             padded[: profile.size] = profile
             share = float(padded.reshape(-1, block).sum(axis=0).max() / total)
             # Of lattices that explain alike, the coarser one is the block (8 also explains 16).
-            if share >= found[0] - 0.01 and share >= LATTICE_SHARE or share > found[0]:
+            if (share >= found[0] - 0.01 and share >= LATTICE_SHARE) or share > found[0]:
                 found = (share, block)
         if axis == 1:
             best = found

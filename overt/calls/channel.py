@@ -1,0 +1,118 @@
+"""What the caller needs to know of whatever it calls: how to send, what to write down, what it cost."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from typing import Any, Protocol, TypeVar
+
+from overt.calls.prices import Price
+from overt.data.chat import CallError, ChatModel, ChatReply, ChatRequest
+
+
+class Reply(Protocol):
+    """What every answer has, whoever gave it. `latency_s` in seconds."""
+
+    @property
+    def error(self) -> CallError | None: ...
+    @property
+    def latency_s(self) -> float: ...
+    @property
+    def input_tokens(self) -> int | None: ...
+    @property
+    def output_tokens(self) -> int | None: ...
+
+
+Q = TypeVar("Q", contravariant=True)
+R = TypeVar("R", bound=Reply)
+
+
+class Channel(Protocol[Q, R]):
+    """One model behind the caller: chat, a target that draws, a judge that sees.
+
+    `name` goes into the journal and its keys; `subject` is the thing itself: channels to the same one
+    share its pace. `ceiling` is how many calls it wants in flight at most (None: as many as the user
+    allows), `patient` whether a call may wait in its queue without a time limit.
+    """
+
+    name: str
+    subject: object
+    ceiling: int | None
+    patient: bool
+    key_hint: str  # the environment variable of its key, "" where it has none
+
+    async def send(self, request: Q) -> R:
+        """One attempt."""
+        ...
+
+    def failed(self, error: CallError) -> R:
+        """A reply that says that there was no answer."""
+        ...
+
+    def timed(self, reply: R, seconds: float) -> R:
+        """The reply with its latency."""
+        ...
+
+    def plain(self, request: Q) -> dict[str, Any]:
+        """The request as JSON data: what the journal's key is made from."""
+        ...
+
+    def pack(self, reply: R) -> dict[str, Any]:
+        """The reply as JSON data."""
+        ...
+
+    def unpack(self, data: dict[str, Any]) -> R:
+        """The reply back from `pack`'s data."""
+        ...
+
+    def cost(self, reply: R) -> float:
+        """US dollars of one answer; 0 where nobody knows."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class ChatChannel:
+    """A chat model."""
+
+    def __init__(self, chat: ChatModel, price: Price | None) -> None:
+        self.name = chat.name
+        self.subject: object = chat
+        own = getattr(chat, "max_concurrency", None)
+        self.ceiling = int(own) if own else None
+        # A local model works its queue off in batches: waiting in it is no sign of trouble.
+        self.patient = self.ceiling is not None
+        self.key_hint = str(getattr(chat, "api_key_env", "") or "")
+        self._chat, self._price = chat, price
+
+    async def send(self, request: ChatRequest) -> ChatReply:
+        return await self._chat.complete(request)
+
+    def failed(self, error: CallError) -> ChatReply:
+        return ChatReply(error=error)
+
+    def timed(self, reply: ChatReply, seconds: float) -> ChatReply:
+        return dataclasses.replace(reply, latency_s=seconds)
+
+    def plain(self, request: ChatRequest) -> dict[str, Any]:
+        plain = dataclasses.asdict(request)
+        for message, turn in zip(plain["messages"], request.messages, strict=True):
+            # Pictures stand in the run folder: the journal holds their hashes.
+            hashes = [hashlib.blake2b(image, digest_size=16).hexdigest() for image in turn.images]
+            del message["images"]
+            if hashes:
+                message["images"] = hashes
+        return plain
+
+    def pack(self, reply: ChatReply) -> dict[str, Any]:
+        return dataclasses.asdict(reply)
+
+    def unpack(self, data: dict[str, Any]) -> ChatReply:
+        error = data.pop("error", None)
+        return ChatReply(**data, error=CallError(**error) if error else None)
+
+    def cost(self, reply: ChatReply) -> float:
+        return self._price.cost(reply.input_tokens, reply.output_tokens) if self._price else 0.0
+
+    async def close(self) -> None:
+        await self._chat.close()

@@ -1,0 +1,87 @@
+"""Jobs that wait at the same time share a batch: async in front, one worker thread behind."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+A = TypeVar("A")
+R = TypeVar("R")
+
+_FILL_S = 0.02  # how long a batch waits to become full
+
+
+class Batches(Generic[A, R]):
+    """Collects items from coroutines and works them off in lists, in the order in which they came.
+
+    Args:
+        work: from items to as many results; it runs in a thread of its own, never twice at a time. What
+            it raises reaches every caller of that batch.
+        size: most items at once; may be set anew while it runs (out of memory halves it).
+        name: of the thread.
+    """
+
+    def __init__(self, work: Callable[[list[A]], list[R]], *, size: int, name: str) -> None:
+        self.size = size
+        self._work, self._name = work, name
+        self._jobs: queue.Queue[tuple[A, asyncio.Future[R], asyncio.AbstractEventLoop] | None] = queue.Queue()
+        self._worker: threading.Thread | None = None
+
+    async def __call__(self, item: A) -> R:
+        """The result for one item."""
+        if self._worker is None:
+            self._worker = threading.Thread(target=self._run, name=self._name, daemon=True)
+            self._worker.start()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[R] = loop.create_future()
+        self._jobs.put((item, future, loop))
+        return await future
+
+    async def close(self) -> None:
+        """Ends the worker; what it has begun it finishes."""
+        if self._worker is not None:
+            self._jobs.put(None)
+            await asyncio.to_thread(self._worker.join, 10)
+            self._worker = None
+
+    def _run(self) -> None:
+        while (first := self._jobs.get()) is not None:
+            jobs = [first]
+            until = time.monotonic() + _FILL_S
+            while len(jobs) < self.size:
+                try:
+                    job = self._jobs.get(timeout=max(0.0, until - time.monotonic()))
+                except queue.Empty:
+                    break
+                if job is None:
+                    self._jobs.put(None)
+                    break
+                jobs.append(job)
+            jobs = [job for job in jobs if not job[1].cancelled()]
+            if not jobs:
+                continue
+            results: list[Any]
+            try:
+                results = list(self._work([item for item, _, _ in jobs]))
+                if len(results) != len(jobs):
+                    raise ValueError(f"{self._name}: {len(jobs)} items, {len(results)} results")
+            except BaseException as error:
+                results = [error] * len(jobs)
+            for (_, future, loop), result in zip(jobs, results, strict=True):
+                try:
+                    loop.call_soon_threadsafe(_settle, future, result)
+                except RuntimeError:  # that loop was closed meanwhile; the others still wait
+                    continue
+
+
+def _settle(future: asyncio.Future[Any], result: Any) -> None:
+    if future.done():
+        return
+    if isinstance(result, BaseException):
+        future.set_exception(result)
+    else:
+        future.set_result(result)

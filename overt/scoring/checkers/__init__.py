@@ -1,0 +1,1 @@
+"""Image checkers, one per file."""
