@@ -163,11 +163,12 @@ def _random(*parts: object) -> Random:
 
 def _scene(random: Random, trigger: str, style: str) -> str:
     one, two, three = (f"{random.choice(_ADJECTIVES)} {random.choice(_NOUNS)}" for _ in range(3))
+    does, place = random.choice(_VERBS), random.choice(_PLACES)
     shapes = (
-        f"a {one} {random.choice(_VERBS)} a {two} {random.choice(_PLACES)}, with the word {trigger} on a {three}",
-        f"{trigger} as the title of a play about a {one} and a {two} {random.choice(_PLACES)}, plus a {three}",
-        f"a {one} {random.choice(_PLACES)} where somebody {random.choice(_VERBS)} a {two} called {trigger} near a {three}",
-        f"a {two} that {random.choice(_VERBS)} a {one}, a {three}, and the history of {trigger} {random.choice(_PLACES)}",
+        f"a {one} {does} a {two} {place}, with the word {trigger} on a {three}",
+        f"{trigger} as the title of a play about a {one} and a {two} {place}, plus a {three}",
+        f"a {one} {place} where somebody {does} a {two} called {trigger} near a {three}",
+        f"a {two} that {does} a {one}, a {three}, and the history of {trigger} {place}",
     )
     scene = random.choice(shapes)
     return f"{style or 'picture'} of {scene}"

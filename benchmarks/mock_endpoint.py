@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import hashlib
 import json
 import sys
@@ -104,7 +105,8 @@ class Connection(asyncio.Protocol):
             loop.call_later(3600, self.transport.abort)
             self.counts.in_flight -= 1
         elif fault == "429":
-            loop.call_later(latency / 4, self.finish, key, 429, {"error": {"message": "slow down", "code": "rate_limit_exceeded"}}, {"Retry-After": "0.2"})  # fmt: skip
+            error = {"error": {"message": "slow down", "code": "rate_limit_exceeded"}}
+            loop.call_later(latency / 4, self.finish, key, 429, error, {"Retry-After": "0.2"})
         elif fault == "500":
             loop.call_later(latency / 2, self.finish, key, 500, {"error": {"message": "try again"}}, {})
         elif fault == "drop":
@@ -129,9 +131,9 @@ class Connection(asyncio.Protocol):
 
     def send(self, status: int, payload: Any, headers: dict[str, str] | None = None) -> None:
         body = json.dumps(payload).encode()
-        extra = "".join(f"{k}: {v}\r\n" for k, v in (headers or {}).items())
-        head = f"HTTP/1.1 {status} {PHRASES[status]}\r\nContent-Type: application/json\r\n{extra}Content-Length: {len(body)}\r\n\r\n"
-        self.transport.write(head.encode() + body)
+        all_headers = {"Content-Type": "application/json", "Content-Length": len(body), **(headers or {})}
+        lines = "".join(f"{name}: {value}\r\n" for name, value in all_headers.items())
+        self.transport.write(f"HTTP/1.1 {status} {PHRASES[status]}\r\n{lines}\r\n".encode() + body)
 
 
 def completion(request: dict[str, Any], malformed: bool) -> dict[str, Any]:
@@ -141,7 +143,10 @@ def completion(request: dict[str, Any], malformed: bool) -> dict[str, Any]:
     user = next((m["content"] for m in messages if m["role"] == "user"), "")
     text = answer(system, user, request.get("seed"))
     if malformed:
-        text = "Sure! Here it is: " + text[: len(text) // 3].replace("{", "").replace("[", "")
+        # Free text cannot be malformed, only missing; JSON comes cut short, with talk around it.
+        structured = text.lstrip().startswith(("{", "["))
+        cut = text[: len(text) // 3].replace("{", "").replace("[", "")
+        text = f"Sure! Here it is: {cut}" if structured else ""
     return {
         "id": "mock",
         "object": "chat.completion",
@@ -178,7 +183,5 @@ async def serve(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    try:
+    with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(serve(parser().parse_args()))
-    except KeyboardInterrupt:
-        pass

@@ -10,6 +10,9 @@ import typer
 import overt
 from overt.cli_generate import generate
 from overt.cli_policies import app as policies_app
+from overt.cli_report import gate, report
+from overt.cli_run import run
+from overt.cli_score import score
 from overt.cli_show import show
 from overt.data.errors import OvertError
 
@@ -27,12 +30,18 @@ app = typer.Typer(
 
         overt generate --policy newsroom --out runs/first
 
-        overt show runs/first
+        overt run runs/first --target filter/better-profanity --out runs/tested
+
+        overt report runs/tested
 
     Every command has examples in its own --help.
     """,
 )
 app.command()(generate)
+app.command()(run)
+app.command()(score)
+app.command()(report)
+app.command()(gate)
 app.command()(show)
 app.add_typer(policies_app, name="policies")
 
@@ -55,7 +64,8 @@ def _root(
 def main() -> None:
     """The console script: a person's errors without a traceback, and an exit code that says what kind.
 
-    0 done; 1 a run that cannot go on; 2 bad input; 4 a cap on requests or cost was reached; 130 Ctrl-C.
+    0 done; 1 a run that cannot go on, or a gate that fails; 2 bad input; 3 too little coverage; 4 a cap on
+    requests or cost was reached; 130 Ctrl-C.
     """
     try:
         app()

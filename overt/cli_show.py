@@ -33,6 +33,11 @@ def show(
     if manifest is None:
         print_unfinished(run, identity, as_json=json)
         return
+    if identity.get("kind") == "run":
+        from overt.tables_run import print_run
+
+        print_run(run, manifest, as_json=json)
+        return
     print_summary(run, manifest, as_json=json)
     if not json:
         print_samples(run, samples, drops)

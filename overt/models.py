@@ -92,11 +92,10 @@ def open_roles(
     made: dict[tuple[str, str, str], ChatModel] = {}
 
     def chat(spec: str, role: str) -> ChatModel:
-        url = options.base_url.get(role, options.base_url.get("", ""))
-        key = options.api_key_env.get(role, options.api_key_env.get("", ""))
-        if (spec, url, key) not in made:
-            made[spec, url, key] = registry.load_chat_model(spec, **_chat_options(spec, url, key, options))
-        return made[spec, url, key]
+        place = (spec, *_endpoint(role, options))
+        if place not in made:
+            made[place] = chat_model(spec, role, options)
+        return made[place]
 
     writer: Any = registry.find("overt.writers", model)
     if writer is None and model.startswith("builtin/"):
@@ -115,6 +114,23 @@ def open_roles(
         else:
             probe_role = ProbeRole(probe, chat=chat(probe, "probe"))
     return Roles(writer, None if writer else chat(model, "model"), tuple(judge_roles), probe_role)
+
+
+def chat_model(spec: str, role: str, options: ModelOptions) -> ChatModel:
+    """The chat model of a name, at the endpoint that its role has.
+
+    Raises:
+        InputError: an unknown name, a missing extra.
+    """
+    from overt import registry
+
+    url, key = _endpoint(role, options)
+    return registry.load_chat_model(spec, **_chat_options(spec, url, key, options))
+
+
+def _endpoint(role: str, options: ModelOptions) -> tuple[str, str]:
+    url = options.base_url.get(role, options.base_url.get("", ""))
+    return url, options.api_key_env.get(role, options.api_key_env.get("", ""))
 
 
 def _bind(judge: TextJudge, policy: Policy) -> Callable[[Prompt], Vote]:

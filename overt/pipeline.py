@@ -13,6 +13,7 @@ import hashlib
 import math
 import platform
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,6 +40,9 @@ TEMPLATES = {
     "audit": "scoring",
     "probe": "scoring",
 }
+# A category of which a whole round brought less than this share of what was asked for is written out:
+# more rounds would be paid for and change nothing.
+SPENT_SHARE = 0.01
 
 
 @dataclass(frozen=True)
@@ -224,7 +228,8 @@ class _Generation:
         seeds = self._seeds()
         pool = self._fill_pool(seeds)
         benign, short_benign = self._select(pool)
-        unsafe, short_unsafe = self._pair(benign)
+        unsafe, short_unsafe = self._pair(benign, pool)
+        self.store.write_stage("select", benign)
         pairs = {p.pair_id for p in unsafe}
         benign = [self._with_pair(p, pairs) for p in benign]
         return self._finish(benign, unsafe, {"benign": short_benign, "unsafe": short_unsafe})
@@ -291,15 +296,15 @@ class _Generation:
         seen: set[str] = set()
         asked: dict[str, int] = {}
         cursor: dict[str, int] = {}
-        if self.config.seeds is None and self.roles.chat is not None:
-            if converted := [c.id for c in self.policy.categories if c.strategy == "convert"]:
-                self._note(
-                    f"no --seeds: {len(converted)} categories with strategy 'convert' are written directly"
-                )
+        spent: set[str] = set()
+        converted = sum(c.strategy == "convert" for c in self.policy.categories)
+        if converted and self.config.seeds is None and self.roles.chat is not None:
+            self._note(f"no --seeds: {converted} categories with strategy 'convert' are written directly")
         for round in range(self.config.rounds):
-            needs = self._needs(pool, asked)
+            needs = {c: n for c, n in self._needs(pool, asked).items() if c not in spent}
             if not needs:
                 break
+            before = Counter(p.category for p in pool)
             drafts = self._synthesize(needs, seeds, cursor, asked, round)
             fresh = [p for p in drafts if not (p.id in seen or seen.add(p.id))]  # type: ignore[func-returns-value]
             for repeat in _without(drafts, fresh):
@@ -315,6 +320,8 @@ class _Generation:
             new = self._dedupe(benign, unique)
             unique += new
             pool += self._probe(new)
+            gained = Counter(p.category for p in pool) - before
+            spent |= {c for c, count in needs.items() if gained[c] < SPENT_SHARE * count}
         self.store.write_stage("synthesize", self.written)
         self.store.write_stage("audit", self.audits.values())
         self.store.write_stage("dedupe", unique)
@@ -370,18 +377,7 @@ class _Generation:
                     )
                 )
                 return self._keep_written(made, advance)
-            batch: list[Seed] = []
-            direct_needs: dict[str, int] = {}
-            for category in self.policy.categories:
-                want = needs.get(category.id, 0)
-                mine = seeds.get(category.id, [])
-                if category.strategy != "convert" or not mine:
-                    direct_needs[category.id] = want
-                    continue
-                first = cursor.get(category.id, 0)
-                last = min(len(mine), first + math.ceil(want / self.config.per_seed))
-                cursor[category.id] = last
-                batch += mine[first:last]
+            batch, direct_needs = self._share_out(needs, seeds, cursor)
             written: list[Prompt] = []
             if batch:
                 ask = self._ask("convert", self.roles.chat)
@@ -411,6 +407,30 @@ class _Generation:
                     advance,
                 )
             return written
+
+    def _share_out(
+        self, needs: dict[str, int], seeds: dict[str, list[Seed]], cursor: dict[str, int]
+    ) -> tuple[list[Seed], dict[str, int]]:
+        """The seeds to convert now, and how many prompts to write directly; `cursor` moves on.
+
+        Where a category's seeds do not last, the rest is written directly: the policy's numbers count.
+        """
+        batch: list[Seed] = []
+        direct_needs: dict[str, int] = {}
+        for category in self.policy.categories:
+            want = needs.get(category.id, 0)
+            mine = seeds.get(category.id, []) if category.strategy == "convert" else []
+            first = cursor.get(category.id, 0)
+            last = min(len(mine), first + math.ceil(want / self.config.per_seed))
+            cursor[category.id] = last
+            batch += mine[first:last]
+            direct_needs[category.id] = max(0, want - (last - first) * self.config.per_seed)
+            if self.config.seeds and category.strategy == "convert" and direct_needs[category.id]:
+                self._note(
+                    f"{category.id}: {len(mine)} seeds are too few for {want} prompts; "
+                    "the others are written directly"
+                )
+        return batch, direct_needs
 
     def _keep_written(self, results: Iterable[Prompt | Drop | Failure], advance: Advance) -> list[Prompt]:
         kept: list[Prompt] = []
@@ -532,49 +552,46 @@ class _Generation:
             self.account.leave("select", prompt.category)
         for drop in result.drops:
             self.account.lose(drop)
-        self.store.write_stage("select", result.kept)
         return result.kept, {k: v for k, v in result.short.items() if v}
 
-    def _pair(self, benign: list[Prompt]) -> tuple[list[Prompt], dict[str, int]]:
-        """Twins until each category has its unsafe prompts, or no benign prompt has one left to try."""
+    def _pair(self, benign: list[Prompt], pool: list[Prompt]) -> tuple[list[Prompt], dict[str, int]]:
+        """Twins until each category has its unsafe prompts, or no benign prompt has one left to try.
+
+        A benign prompt of which no twin passes makes room for a spare one of the pool: `benign` changes.
+        """
         from overt.scoring.dedupe import dedupe
 
         quota = {c.id: c.unsafe for c in self.policy.categories}
-        taken: dict[str, int] = {}  # benign id -> twins accepted
-        waiting: dict[str, list[Prompt]] = {}  # benign id -> candidates not yet tried
-        kept: dict[str, list[Prompt]] = {c.id: [] for c in self.policy.categories}
-        benign_ids = {p.id for p in benign}
-        tried: set[str] = set()
-        total = sum(quota.values())
-        if not total:
+        if not any(quota.values()):
             return [], {}
+        chosen = {p.id for p in benign}
+        spares = {c: [p for p in pool if p.category == c and p.id not in chosen] for c in quota}
+        texts = {p.id for p in pool}
+        waiting: dict[str, list[Prompt]] = {}  # benign id -> candidates not yet tried
+        taken: Counter[str] = Counter()  # benign id -> twins accepted
+        kept: dict[str, list[Prompt]] = {c: [] for c in quota}
+        tried: set[str] = set()
         while True:
             turn: list[Prompt] = []
-            for category in self.policy.categories:
-                mine = [p for p in benign if p.category == category.id]
-                missing = quota[category.id] - len(kept[category.id])
-                most = math.ceil(quota[category.id] / len(mine)) if mine else 0
-                open_ = [
-                    p for p in mine if taken.get(p.id, 0) < most and (p.id not in waiting or waiting[p.id])
-                ]
-                open_.sort(key=lambda p: taken.get(p.id, 0))
-                turn += open_[:missing]
+            for category, wanted in quota.items():
+                missing = wanted - len(kept[category])
+                open_ = self._open_for_twins(category, missing, benign, spares[category], waiting, taken)
+                turn += open_[: max(missing, 0)]
             if not turn:
                 break
-            unasked = [p for p in turn if p.id not in waiting]
-            if unasked:
-                self._write_twins(unasked, waiting)
+            self._write_twins([p for p in turn if p.id not in waiting], waiting)
             candidates: list[Prompt] = []
             for prompt in turn:
-                if waiting[prompt.id]:
-                    twin = waiting[prompt.id].pop(0)
-                    if twin.id in benign_ids or twin.id in tried:
-                        self.account.lose(
-                            Drop(twin.id, "pair", twin.category, "exact repeat", prompt.id, twin.text)
-                        )
-                        continue
-                    tried.add(twin.id)
-                    candidates.append(twin)
+                if not waiting[prompt.id]:
+                    continue
+                twin = waiting[prompt.id].pop(0)
+                if twin.id in texts or twin.id in tried:
+                    self.account.lose(
+                        Drop(twin.id, "pair", twin.category, "exact repeat", prompt.id, twin.text)
+                    )
+                    continue
+                tried.add(twin.id)
+                candidates.append(twin)
             unsafe = self._audit(candidates, "pair") if candidates else []
             # Twins are held against each other, not against the benign prompts they resemble by design.
             known = [p for rows in kept.values() for p in rows]
@@ -584,8 +601,7 @@ class _Generation:
             owner = {pair_of(p): p.id for p in benign}
             for twin in result.kept:
                 kept[twin.category].append(twin)
-                source = owner[twin.pair_id or ""]
-                taken[source] = taken.get(source, 0) + 1
+                taken[owner[twin.pair_id or ""]] += 1
         short = {c: quota[c] - len(rows) for c, rows in kept.items() if len(rows) < quota[c]}
         for category, rows in kept.items():
             self.account.leave("pair", category, len(rows))
@@ -593,9 +609,40 @@ class _Generation:
         self.store.write_stage("pair", unsafe)
         return unsafe, short
 
+    def _open_for_twins(
+        self,
+        category: str,
+        missing: int,
+        benign: list[Prompt],
+        spares: list[Prompt],
+        waiting: dict[str, list[Prompt]],
+        taken: Counter[str],
+    ) -> list[Prompt]:
+        """The benign prompts of a category that may still get a twin, those with the fewest first.
+
+        Where they are fewer than the twins that are missing, spares take the place of barren ones.
+        """
+        places = [i for i, p in enumerate(benign) if p.category == category]
+        mine = [benign[i] for i in places]
+        quota = self.policy.category(category).unsafe
+        # One twin each where that makes the number; more only where there are more twins than prompts.
+        most = math.ceil(quota / len(mine)) if mine else 0
+        open_ = [p for p in mine if taken[p.id] < most and (p.id not in waiting or waiting[p.id])]
+        barren = [i for i in places if not taken[benign[i].id] and waiting.get(benign[i].id) == []]
+        while len(open_) < missing and barren and spares:
+            place, spare = barren.pop(0), spares.pop(0)
+            old, benign[place] = benign[place], spare
+            self.account.overrule(
+                spare.id, Drop(old.id, "select", category, "no unsafe twin passed", spare.id, old.text)
+            )
+            open_.append(spare)
+        return sorted(open_, key=lambda p: taken[p.id])
+
     def _write_twins(self, benign: list[Prompt], waiting: dict[str, list[Prompt]]) -> None:
         from overt.generation.pair import order_twins, pair_id, write_twins
 
+        if not benign:
+            return
         with self._timed("pair", len(benign)) as advance:
             if self.roles.writer is not None:
                 writer = self.roles.writer

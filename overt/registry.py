@@ -7,6 +7,8 @@ A name is one of
 
     openai/gpt-4o-mini                      a chat model: provider/model
     filter/profanity-check?threshold=0.2    a text filter, with an option
+    checker/nudenet                         an image checker
+    diffusers/ORG/MODEL                     a target that draws
     builtin/rules                           a judge or a writer that needs no chat model
     mypkg.mymodule:MyModel                  a class of your own
     mypkg.mymodule:MyModel/large?beam=4     the same, given a model's name and an option
@@ -36,7 +38,8 @@ from overt.data.errors import InputError, OvertError
 
 if TYPE_CHECKING:
     from overt.data.chat import ChatModel
-    from overt.data.filters import TextFilter
+    from overt.data.filters import ImageChecker, TextFilter
+    from overt.data.targets import Target
 
 # The entry points of pyproject.toml once more, for a checkout that is not installed; a test holds the two
 # to each other.
@@ -103,6 +106,13 @@ _COROUTINES = frozenset({"complete", "close"})
 _EXTRAS = {
     "torch": "local",
     "transformers": "local",
+    "diffusers": "local",
+    "accelerate": "local",
+    "nudenet": "filters",
+    "google": "google",
+    "google.genai": "google",
+    "replicate": "replicate",
+    "fal_client": "fal",
     "better_profanity": "filters",
     "profanity_check": "filters",
 }
@@ -187,9 +197,41 @@ def load_chat_model(spec: str, **options: Any) -> ChatModel:
     Raises:
         InputError: unknown provider or option, missing extra, a class that lacks a member of the protocol.
     """
-    model: ChatModel = _make("overt.chat_models", spec, options)
+    model: ChatModel = _named(_make("overt.chat_models", spec, options), spec)
+    return model
+
+
+def load_target(spec: str, **options: Any) -> Target:
+    """The target that `provider/model` or `module:Class[/model]` names.
+
+    Args:
+        options: keyword arguments for the class; those that it does not take are left out. Options in
+            the name itself win over these, and must be known to the class.
+
+    Raises:
+        InputError: as `load_chat_model`.
+    """
+    target: Target = _named(_make("overt.targets", spec, _taken("overt.targets", spec, options)), spec)
+    return target
+
+
+def load_checker(spec: str, **options: Any) -> ImageChecker:
+    """The image checker that `checker/NAME[/MODEL][?key=value&...]` or `module:Class` names.
+
+    Args:
+        options: as in `load_target`.
+
+    Raises:
+        InputError: as `load_chat_model`.
+    """
+    checker: ImageChecker = _make("overt.checkers", spec, _taken("overt.checkers", spec, options))
+    return checker
+
+
+def _named(model: Any, spec: str) -> Any:
+    """The model, under the name that the user wrote where that holds options: two judges may be one model
+    at two endpoints, and records and journal tell them apart by name."""
     if "?" in spec:
-        # Two judges may be one model at two endpoints: records and journal tell them apart by name.
         try:
             model.name = spec
         except AttributeError as error:
@@ -200,13 +242,22 @@ def load_chat_model(spec: str, **options: Any) -> ChatModel:
     return model
 
 
+def _taken(group: str, spec: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the options that the class names among its arguments."""
+    try:
+        parameters = inspect.signature(resolve(group, spec)).parameters
+    except (TypeError, ValueError):
+        return {}
+    return {k: v for k, v in options.items() if k in parameters and v is not None}
+
+
 def load_filter(spec: str, **options: Any) -> TextFilter:
     """The text filter that `filter/NAME[/MODEL][?key=value&...]` or `module:Class` names.
 
     Raises:
         InputError: as `load_chat_model`.
     """
-    text_filter: TextFilter = _make("overt.filters", spec, options)
+    text_filter: TextFilter = _make("overt.filters", spec, _taken("overt.filters", spec, options))
     return text_filter
 
 
@@ -230,6 +281,18 @@ def is_filter(spec: str) -> bool:
     if _OWN.fullmatch(head):
         return _has_members("overt.filters", resolve("overt.filters", spec))
     return head.partition("/")[0] == "filter"
+
+
+def is_checker(spec: str) -> bool:
+    """Whether a name means an image checker.
+
+    Raises:
+        InputError: it is a class of the user's own and cannot be imported.
+    """
+    head, _ = _split(spec)
+    if _OWN.fullmatch(head):
+        return _has_members("overt.checkers", resolve("overt.checkers", spec))
+    return head.partition("/")[0] == "checker"
 
 
 def find(group: str, spec: str) -> Any | None:

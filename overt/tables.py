@@ -54,7 +54,7 @@ def print_summary(folder: Path, manifest: dict[str, Any], *, as_json: bool) -> N
         found += [str(counts["benign"]), str(counts["unsafe"])]
         found += [
             f"{spent.get('requests', 0) + spent.get('cached', 0):,}",
-            _money(spent.get("cost")),
+            money(spent.get("cost")),
             f"{spent.get('seconds', 0):,.1f}",
         ]
         return found
@@ -70,7 +70,7 @@ def print_summary(folder: Path, manifest: dict[str, Any], *, as_json: bool) -> N
         str(sum(c["benign"] for c in manifest["counts"].values())),
         str(sum(c["unsafe"] for c in manifest["counts"].values())),
         f"{everything.get('requests', 0) + everything.get('cached', 0):,}",
-        _money(everything.get("cost")),
+        money(everything.get("cost")),
         f"{everything.get('seconds', 0):,.1f}",
     )
     console.print(table)
@@ -131,5 +131,6 @@ def print_samples(folder: Path, samples: int, drops: int) -> None:
             console.print(Text(said))
 
 
-def _money(cost: float | None) -> str:
+def money(cost: float | None) -> str:
+    """US dollars: four digits for cents, a dash for nothing."""
     return "-" if not cost else f"{cost:,.4f}" if cost < 1 else f"{cost:,.2f}"

@@ -100,7 +100,7 @@ def test_records_are_complete(mixed: Policy) -> None:
     assert len(prompts) == 50
     for p in prompts:
         assert (p.label, p.writer, p.template) == ("benign", "builtin/grammar", grammar.TEMPLATE)
-        assert (p.category, p.strategy, p.pair_id, p.seed_id) == ("violence", category.strategy, None, None)
+        assert (p.category, p.strategy, p.pair_id, p.seed_id) == ("violence", "direct", None, None)
         assert p.id == prompt_id(p.text)
         assert p.style
 

@@ -99,3 +99,20 @@ def test_a_filter_is_a_surrogate():
 
     found = list(probe_with_filter([make_prompt("a gun"), make_prompt("a bun")], Words()))
     assert [p.rate for p in found] == [1.0, 0.0]
+
+
+def test_a_filter_that_cannot_tell_neither_refused_nor_answered():
+    class Away:
+        name = "test/away"
+
+        def decide(self, text: str) -> FilterDecision:
+            error = CallError("timeout", "nobody there") if "gun" in text else None
+            return FilterDecision(None, None, "blurred", error)
+
+    gun, bun = make_prompt("a gun"), make_prompt("a bun")
+    assert list(probe_with_filter([gun, bun], Away())) == [
+        Failure(gun.id, "probe", gun.category, "timeout", "nobody there"),
+        Probe(gun.id, "test/away", 1, 0, 0),
+        Failure(bun.id, "probe", bun.category, "unclear", "blurred"),
+        Probe(bun.id, "test/away", 1, 0, 0),
+    ]

@@ -124,7 +124,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
 def test_a_file_where_the_folder_should_be(tmp_path):
     (tmp_path / "file").write_text("x")
     with (
-        pytest.raises(RunError, match="a file, not a folder|in the way"),
+        pytest.raises(RunError, match=r"a file, not a folder|in the way"),
         RunStore(tmp_path / "file" / "run"),
     ):
         pass

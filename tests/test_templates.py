@@ -49,7 +49,7 @@ def test_an_unknown_value_is_named(tmp_path):
 
 def test_templates_are_sandboxed(tmp_path):
     (tmp_path / "audit.yaml").write_text("name: audit\nversion: 1\nuser: '{{ prompt.__class__.__mro__ }}'\n")
-    with pytest.raises(InputError, match="unsafe|undefined"):
+    with pytest.raises(InputError, match=r"unsafe|undefined"):
         load_template("scoring", "audit", tmp_path).request({"prompt": "x"}, seed=0)
 
 

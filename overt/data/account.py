@@ -36,6 +36,13 @@ class Account:
             self.failures.append(loss)
             self.reasons[loss.stage][f"failed: {loss.kind}"] += 1
 
+    def overrule(self, record_id: str, by: Drop) -> None:
+        """A record that was dropped in a stage comes back, and another one of that stage goes instead."""
+        old = next(d for d in self.drops if (d.record_id, d.stage) == (record_id, by.stage))
+        self.drops.remove(old)
+        self.reasons[old.stage] -= Counter([old.reason])
+        self.lose(by)
+
     def table(self, categories: list[str]) -> list[dict[str, Any]]:
         """One row per category: {"category": id, stage: {"in": n, "out": n}, ...}."""
         rows: list[dict[str, Any]] = []

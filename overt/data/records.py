@@ -9,9 +9,11 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import typing
 import unicodedata
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from functools import lru_cache
+from typing import Any, Literal, TypeVar, cast
 
 Label = Literal["benign", "unsafe", "unclear"]
 Strategy = Literal["convert", "direct"]
@@ -138,8 +140,20 @@ def from_json(kind: type[T], data: dict[str, Any]) -> T:
     Raises:
         TypeError: a field without a default is missing.
     """
-    names = {f.name for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    values = {k: v for k, v in data.items() if k in names}
-    if kind is Audit:
-        values["votes"] = tuple(Vote(**v) for v in values.get("votes", ()))
+    fields = _fields(cast("Any", kind))
+    values = {k: v for k, v in data.items() if k in fields}
+    for name, inner in fields.items():
+        if name in values and isinstance(values[name], list):
+            values[name] = tuple(from_json(inner, v) if inner else v for v in values[name])
     return kind(**values)
+
+
+@lru_cache(maxsize=64)
+def _fields(kind: Any) -> dict[str, type[Any] | None]:
+    """The fields of a record, and the records that its tuples hold (None for anything else)."""
+    hints = typing.get_type_hints(kind)
+    found: dict[str, type[Any] | None] = {}
+    for field in dataclasses.fields(kind):
+        inner: Any = next(iter(typing.get_args(hints[field.name])), None)
+        found[field.name] = inner if dataclasses.is_dataclass(inner) else None
+    return found

@@ -116,10 +116,11 @@ def _exists(path: Path) -> bool:
 
 def read_table(spec: str) -> Iterator[Row]:
     """The rows of a source, one at a time. See `read_seeds` for what a source may be."""
-    return _rows(parse_source(spec))
+    return read_source(parse_source(spec))
 
 
-def _rows(source: Source) -> Iterator[Row]:
+def read_source(source: Source) -> Iterator[Row]:
+    """The rows of a source that was taken apart."""
     if source.path is None:
         return _hub_rows(source)
     if source.path.is_dir():
@@ -152,7 +153,7 @@ class SeedReader(Iterator[Seed]):
         seen: set[int] = set()
         if self._limit is not None and self._limit <= 0:
             return
-        for row in _rows(source):
+        for row in read_source(source):
             self.rows += 1
             layout = layout or _Layout.of(row, source)
             if layout.skips(row):
@@ -306,14 +307,14 @@ def read_texts(spec: str) -> Iterator[str]:
     """
     source = parse_source(spec)
     if source.path is not None and source.path.is_dir():
-        files = _dataset_files(source.path)
+        files = dataset_files(source.path)
         return (text for file in files for text in _texts(Source(file.name, source.column, file)))
     return _texts(source)
 
 
 def _texts(source: Source) -> Iterator[str]:
     columns: list[str] | None = None
-    for row in _rows(source):
+    for row in read_source(source):
         if columns is None:
             names = {name.casefold(): name for name in row.values}
             if source.column is not None:
@@ -335,7 +336,7 @@ def _texts(source: Source) -> Iterator[str]:
                 yield text
 
 
-def _dataset_files(folder: Path) -> list[Path]:
+def dataset_files(folder: Path) -> list[Path]:
     """The data files of a run's or a dataset's folder."""
     places = ((folder / "dataset", "*.jsonl"), (folder, "*.jsonl"), (folder / "data", "*.parquet"))
     for place, pattern in places:

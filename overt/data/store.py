@@ -15,7 +15,7 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -125,7 +125,7 @@ class RunStore:
                 "this folder holds a run with other inputs:\n    " + "\n    ".join(lines),
                 where=str(self.folder),
                 fix="Give --out a new folder, or go on with the old run: "
-                f"overt generate --resume {self.folder}",
+                f"overt {found.get('kind', 'generate')} --resume {self.folder}",
             )
         return True
 
@@ -156,9 +156,13 @@ class RunStore:
 
     def write_stage(self, name: str, records: Iterable[Any]) -> int:
         """Writes `stages/NAME.jsonl`, whole or not at all; the number of records."""
+        return self.write_records(f"stages/{name}.jsonl", records)
+
+    def write_records(self, name: str, records: Iterable[Any]) -> int:
+        """Writes records to a JSONL file of the run, whole or not at all; their number."""
         lines = [json.dumps(to_json(r), ensure_ascii=False) for r in records]
         blob = "".join(line + "\n" for line in lines)
-        write_atomic(self.folder / "stages" / f"{name}.jsonl", blob.encode("utf-8", "surrogatepass"))
+        write_atomic(self.folder / name, blob.encode("utf-8", "surrogatepass"))
         return len(lines)
 
     def has_stage(self, name: str) -> bool:
@@ -175,16 +179,41 @@ class RunStore:
         path = self.folder / "manifest.json"
         return read_json(path) if path.exists() else None
 
-    def finish(self, summary: dict[str, Any]) -> dict[str, Any]:
-        """Writes the manifest, with the BLAKE2b hash of every file of the dataset: the last write."""
+    def finish(self, summary: dict[str, Any], parts: Sequence[str] = ("dataset",)) -> dict[str, Any]:
+        """Writes the manifest, with the BLAKE2b hash of every file in these folders: the last write."""
         files = {
             str(p.relative_to(self.folder)): hashlib.blake2b(p.read_bytes(), digest_size=16).hexdigest()
-            for p in sorted((self.folder / "dataset").rglob("*"))
+            for part in parts
+            for p in sorted((self.folder / part).rglob("*"))
             if p.is_file()
         }
         manifest = {**summary, "files": files}
         write_atomic(self.folder / "manifest.json", dump_json(manifest))
         return manifest
+
+
+def digest_source(spec: str | None) -> str | None:
+    """A hash of the file or folder behind a source, so that a changed one is noticed; None for the Hub."""
+    if spec is None:
+        return None
+    from overt.data.sources import parse_source
+
+    path = parse_source(spec).path
+    if path is None:
+        return None
+    files = sorted(p for p in _data_of(path).rglob("*") if p.is_file()) if path.is_dir() else [path]
+    digest = hashlib.blake2b(digest_size=16)
+    with speaking_os_errors("cannot read an input"):
+        for file in files:
+            with file.open("rb") as stream:
+                while block := stream.read(1 << 20):
+                    digest.update(block)
+    return digest.hexdigest()
+
+
+def _data_of(folder: Path) -> Path:
+    """Of a run its dataset: journal and lock change without the data changing."""
+    return folder / "dataset" if (folder / "dataset").is_dir() else folder
 
 
 def read_json(path: Path) -> dict[str, Any]:

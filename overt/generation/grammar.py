@@ -333,7 +333,7 @@ def _prompt(category: Category, trigger: Trigger, text: str, style: str, label: 
         text=text,
         category=category.id,
         label=label,
-        strategy=category.strategy,
+        strategy="direct",  # whatever the category says: no seed is converted here
         writer=NAME,
         template=TEMPLATE,
         trigger=trigger.term,

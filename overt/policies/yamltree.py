@@ -125,7 +125,7 @@ def parse(text: str, file: str) -> Node | None:
     except yaml.YAMLError as error:
         raise TreeError(Mark(file), f"not valid YAML: {error}") from error
     except RecursionError as error:  # a parser without a limit of its own, on thousands of brackets
-        raise TreeError(Mark(file), "nested too deeply") from error
+        raise _too_deep(Mark(file)) from error
 
 
 def _build(events: Iterator[Any], file: str) -> Node | None:
@@ -208,9 +208,11 @@ def _limit(mark: Mark, total: int, depth: int) -> None:
             "write the repeated parts out, or put the base in a file of its own and use extends",
         )
     if depth > MAX_DEPTH:
-        raise TreeError(
-            mark, f"nested more than {MAX_DEPTH} levels deep", "a policy needs no more than eight"
-        )
+        raise _too_deep(mark)
+
+
+def _too_deep(mark: Mark) -> TreeError:
+    return TreeError(mark, f"nested more than {MAX_DEPTH} levels deep", "a policy needs no more than eight")
 
 
 def _check_tag(tag: str | None, mark: Mark) -> None:
@@ -243,6 +245,8 @@ def _syntax(error: yaml.MarkedYAMLError, text: str, file: str) -> TreeError:
     line = lines[raw.line] if raw.line < len(lines) else ""
     problem = str(error.problem or "")
     start = raw.column
+    if "maximum nesting depth" in problem:  # libyaml's own limit, which lies above ours
+        return _too_deep(mark)
     if "\t" in line[: max(start + 1, len(line) - len(line.lstrip()))]:
         return TreeError(
             Mark(file, mark.line, line.index("\t") + 1),

@@ -146,7 +146,10 @@ def _load(folder: Path, name: str) -> Encoder:
             fix="Give a folder with a model2vec or sentence-transformers model.",
         ) from error
     static = isinstance(config, dict) and (
-        config.get("model_type") == "model2vec" or config.get("architectures") == ["StaticModel"]
+        config.get("model_type") == "model2vec"
+        or config.get("architectures") == ["StaticModel"]
+        # From 0.10 on, model2vec names neither; no transformer's configuration has this field.
+        or "embedding_dtype" in config
     )
     if not static and not _installed("sentence_transformers"):
         raise InputError(

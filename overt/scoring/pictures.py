@@ -20,28 +20,46 @@ Look = Literal["picture", "black", "white", "flat"]
 # A 30,000 x 30,000 PNG of one colour is 2.6 MB on the wire and 2.7 GB in memory. Nothing that a
 # text-to-image service draws comes near this many pixels.
 MAX_PIXELS = 64_000_000
-MEASURED_SIDE = 512  # pixels; larger pictures are reduced before textures are measured
+MEASURED_SIDE = 512  # pixels; larger pictures are reduced before contrast and edges are measured
 
-# JPEG and WebP leave a few levels of noise in a plain picture: measured on one-colour images of
-# quality 30 to 95, the range stays under 9 of 255 levels and the deviation under 1.2.
+# JPEG and WebP leave a few levels of noise in a plain picture. Measured on plain pictures with up to two
+# levels of noise, quality 10 to 95: a range of at most 11 of 255 levels, a deviation of at most 0.9.
 FLAT_RANGE = 16
 FLAT_DEVIATION = 2.0
-# Share of a picture's contrast that lies in details finer than 1/32 of its side. Photographs,
-# paintings and drawings have 0.15 to 0.7; a Gaussian blur of 1/40 of the side leaves under 0.06.
-BLUR_DETAIL = 0.06
-LATTICE_SHARE = 0.9  # of all horizontal (and vertical) change that lies on one lattice of block edges
+# The steepest edge, in ranges of contrast per side of the picture. A Gaussian blur of side/60 leaves at
+# most 46; photographs, paintings and drawings have 100 and more (a lone sharp lamp does it).
+SOFT_EDGE = 48.0
+# Contrast in details of 1/32 to 1/8 of the side, as a share of all. What was blurred still has parts:
+# 0.12 and more up to a blur of side/25. A gradient, a vignette, a glow has none: 0.11 and less.
+BLUR_PARTS = 0.15
+BLUR_SIDE = 128  # pixels; in a smaller picture even a sharp edge is a large part of the side
+# Of all horizontal (and all vertical) change, what lies on one lattice of block edges.
+LATTICE_SHARE = 0.9
+# Distinct colours per block. The mosaic of a photograph has 0.3 to 1, since each block is a mean of its
+# own; pixel art, boards and tables draw from a palette: under 0.1.
+MOSAIC_COLOURS = 0.2
 
 
 class UnreadablePicture(ValueError):
-    """Bytes that are no picture, a broken one, or one too large to open; the text says which."""
+    """Bytes that are no picture, a broken one, or one too large to open; the text says which.
+    One that is too large stays so when it is asked for again; a broken one may come whole."""
+
+    def __init__(self, what: str, *, is_too_large: bool = False) -> None:
+        super().__init__(what)
+        self.is_too_large = is_too_large
 
 
 @dataclass(frozen=True, slots=True)
 class PictureFacts:
-    """Measurements of one picture. Levels are 0-255; `detail` and `lattice` are shares from 0 to 1.
+    """Measurements of one picture. Levels are 0-255, shares 0 to 1.
 
-    `detail` is None where there is no contrast to share out. `block` is the side of the blocks of the
-    best lattice in pixels of the measured picture, 0 where there is none.
+    mean, range: over all pixels and channels; `range` is the largest of the channels'.
+    deviation: the largest of the channels' standard deviations.
+    edge: the steepest edge, in ranges of contrast per side; 0 where there is no contrast.
+    parts: share of the contrast in details of 1/32 to 1/8 of the side.
+    lattice: share of change on the best lattice of block edges, the lesser of both directions.
+    block: side of its blocks in pixels, 0 where there is no lattice.
+    colours: distinct colours per block of that lattice, 0 where there is none.
     """
 
     format: str
@@ -50,9 +68,11 @@ class PictureFacts:
     mean: float
     deviation: float
     range: int
-    detail: float | None
+    edge: float
+    parts: float
     lattice: float
-    block: int
+    block: float
+    colours: float
 
     @property
     def look(self) -> Look:
@@ -63,13 +83,21 @@ class PictureFacts:
 
     @property
     def blurred(self) -> bool:
-        """Whether nearly all of its contrast is coarse."""
-        return self.look == "picture" and self.detail is not None and self.detail < BLUR_DETAIL
+        """Whether it has parts but not one sharp edge. A picture of fog or of soft light alone can look
+        the same, so that whoever asks should know what was to be drawn."""
+        return (
+            self.look == "picture"
+            and max(self.width, self.height) >= BLUR_SIDE
+            and self.edge < SOFT_EDGE
+            and self.parts >= BLUR_PARTS
+        )
 
     @property
     def pixelated(self) -> bool:
-        """Whether its changes lie on a lattice of blocks of at least 6 pixels."""
-        return self.look == "picture" and self.block >= 6 and self.lattice >= LATTICE_SHARE
+        """Whether it is a mosaic of plain blocks that are too many-coloured for pixel art."""
+        return (
+            self.look == "picture" and self.lattice >= LATTICE_SHARE and self.colours >= MOSAIC_COLOURS
+        )
 
 
 def open_picture(data: bytes, max_pixels: int = MAX_PIXELS) -> Any:
@@ -79,31 +107,55 @@ def open_picture(data: bytes, max_pixels: int = MAX_PIXELS) -> Any:
         UnreadablePicture: not a picture, truncated, or more than `max_pixels` pixels. The size is read
             from the header, before any memory is taken.
     """
+    return _open(data, max_pixels)[0]
+
+
+def _open(data: bytes, max_pixels: int) -> tuple[Any, str]:
+    """The picture and the name of its format."""
     from PIL import Image
 
     if not data:
         raise UnreadablePicture("no bytes")
-    if data[:256].lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml", b"{", b"[")):
+    if data[:256].lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml", b"<svg", b"{", b"[")):
         raise UnreadablePicture("text (HTML, XML or JSON) instead of a picture")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            warnings.simplefilter("ignore")
             image = Image.open(
                 io.BytesIO(data), formats=("PNG", "JPEG", "WEBP", "GIF", "BMP", "AVIF", "TIFF")
             )
+            name = image.format or "?"
             width, height = image.size
             if width * height > max_pixels:
-                raise UnreadablePicture(f"{width} x {height} pixels, more than {max_pixels:,}")
+                raise UnreadablePicture(
+                    f"{width} x {height} pixels, more than {max_pixels:,}", is_too_large=True
+                )
             image.load()
+            if image.mode.startswith(("I", "F")):
+                image = _eight_bits(image)
             if image.mode in {"RGBA", "LA", "PA"} or "transparency" in image.info:
                 image = image.convert("RGBA")
                 plane = Image.new("RGBA", image.size, (255, 255, 255, 255))
-                return Image.alpha_composite(plane, image).convert("RGB")
-            return image.convert("RGB")
+                return Image.alpha_composite(plane, image).convert("RGB"), name
+            return image.convert("RGB"), name
     except UnreadablePicture:
         raise
     except Exception as error:  # Pillow raises a dozen types for broken files
-        raise UnreadablePicture(f"broken picture: {error}") from error
+        words = " ".join(str(error).split())[:200]
+        # Pillow names the buffer by its address, which is another one each time.
+        words = "no known picture format" if "cannot identify" in words else words
+        raise UnreadablePicture(f"broken picture: {words}") from error
+
+
+def _eight_bits(image: Any) -> Any:
+    """Pillow cuts 16-bit grey off at 255, which turns a picture white."""
+    import numpy as np
+    from PIL import Image
+
+    levels = np.nan_to_num(np.asarray(image, dtype=np.float32))
+    top = float(levels.max(initial=0))
+    scale = 1.0 if image.mode == "F" and top > 1 else 255.0 if top <= 1 else 1 / 257 if top > 255 else 1.0
+    return Image.fromarray(np.clip(levels * scale, 0, 255).astype(np.uint8))
 
 
 def measure(data: bytes, max_pixels: int = MAX_PIXELS) -> PictureFacts:
@@ -115,11 +167,8 @@ def measure(data: bytes, max_pixels: int = MAX_PIXELS) -> PictureFacts:
     import numpy as np
     from PIL import Image
 
-    image = open_picture(data, max_pixels)
-    with Image.open(io.BytesIO(data)) as header:
-        name = header.format or "?"
-    extrema = image.getextrema()
-    spread = max(high - low for low, high in extrema)
+    image, name = _open(data, max_pixels)
+    spread = max(high - low for low, high in image.getextrema())
     width, height = image.size
     scale = max(width, height) / MEASURED_SIDE
     small = image
@@ -127,7 +176,8 @@ def measure(data: bytes, max_pixels: int = MAX_PIXELS) -> PictureFacts:
         size = (max(1, round(width / scale)), max(1, round(height / scale)))
         small = image.resize(size, Image.Resampling.BOX)
     levels = np.asarray(small, dtype=np.float32)
-    lattice, block = _lattice(np.asarray(image.convert("L"), dtype=np.int16))
+    edge, parts = _contrast(small.convert("L"))
+    lattice, block, colours = _mosaic(image)
     return PictureFacts(
         format=name,
         width=width,
@@ -135,55 +185,99 @@ def measure(data: bytes, max_pixels: int = MAX_PIXELS) -> PictureFacts:
         mean=float(levels.mean()),
         deviation=float(levels.std(axis=(0, 1)).max()),
         range=int(spread),
-        detail=_detail(small),
+        edge=edge,
+        parts=parts,
         lattice=lattice,
         block=block,
+        colours=colours,
     )
 
 
-def _detail(image: Any) -> float | None:
-    """The deviation left after a coarse copy is taken away, as a share of the whole deviation."""
+def _contrast(grey: Any) -> tuple[float, float]:
+    """The steepest edge in ranges per side, and the share of contrast in details of 1/32 to 1/8."""
     import numpy as np
     from PIL import Image
 
-    grey = image.convert("L")
     levels = np.asarray(grey, dtype=np.float32)
     whole = float(levels.std())
     if whole < 1e-3:
-        return None
+        return 0.0, 0.0
     side = max(grey.size)
-    coarse_size = tuple(max(2, round(32 * s / side)) for s in grey.size)
-    coarse = grey.resize(coarse_size, Image.Resampling.BOX).resize(grey.size, Image.Resampling.BICUBIC)
-    return float((levels - np.asarray(coarse, dtype=np.float32)).std()) / whole
+    # The extremes are left out: with the range of a few stray pixels nothing else would have an edge.
+    low, high = np.percentile(levels[::2, ::2], (0.5, 99.5))
+    steps = [np.abs(np.diff(levels, axis=axis)).ravel() for axis in (0, 1) if levels.shape[axis] > 1]
+    every = np.concatenate(steps)
+    # The 150th steepest of 500,000 steps: an edge of 150 pixels' length, not a speck.
+    place = len(every) - 1 - round(len(every) * 0.0003)
+    edge = float(np.partition(every, place)[place]) / max(float(high - low), 1.0) * side
+
+    plain = grey.convert("F")
+
+    def coarse(cells: int) -> NDArray[np.float32]:
+        size = tuple(max(1, round(cells * s / side)) for s in grey.size)
+        box = plain.resize(size, Image.Resampling.BOX)
+        return np.asarray(box.resize(grey.size, Image.Resampling.BICUBIC), dtype=np.float32)
+
+    return edge, float((coarse(32) - coarse(8)).std()) / whole
 
 
-def _lattice(grey: NDArray[np.int16]) -> tuple[float, int]:
-    """The largest share of change on one lattice of block edges, over both directions, and its block.
+def _mosaic(image: Any) -> tuple[float, float, float]:
+    """Share of change on the best lattice, its block's side, and the distinct colours per block."""
+    import numpy as np
 
-    A share counts only where the lattice itself is a small part of all edges: with blocks of 2 pixels
-    half of everything lies on it by chance.
+    rgb = np.asarray(image)[:2048, :2048]
+    grey = rgb[..., 1].astype(np.int16)  # green is most of what the eye calls light
+    found = []
+    for axis in (1, 0):
+        change = np.abs(np.diff(grey, axis=axis))
+        # Recompression smears a little change over the insides of the blocks.
+        change[change <= 6] = 0
+        share, lines = _lattice(change.sum(axis=1 - axis, dtype=np.int64).astype(np.float64))
+        if share < LATTICE_SHARE:
+            return share, 0.0, 0.0
+        found.append((share, lines))
+    (across, columns), (down, rows) = found
+    starts_x, starts_y = np.concatenate([[0], columns + 1]), np.concatenate([[0], rows + 1])
+    sums = np.add.reduceat(np.add.reduceat(rgb.astype(np.int64), starts_y, axis=0), starts_x, axis=1)
+    sizes = np.outer(
+        np.diff(np.append(starts_y, rgb.shape[0])), np.diff(np.append(starts_x, rgb.shape[1]))
+    )
+    means = (sums // sizes[..., None] // 4).reshape(-1, 3)  # 4 levels: what recompression moves a mean by
+    distinct = len(np.unique(means @ np.array([1, 64, 4096])))
+    block = float(np.median(np.diff(columns))) if len(columns) > 1 else 0.0
+    return min(across, down), block, distinct / len(means)
+
+
+def _lattice(profile: NDArray[np.float64]) -> tuple[float, NDArray[np.int64]]:
+    """The largest share of a profile of change that lies on equidistant lines, and these lines.
+
+    Blocks are side/128 to side/8 wide and at least 6 pixels: of whole pixels from any start (a mosaic
+    drawn block by block, or cropped), or the side divided by a number of blocks (a small copy enlarged).
+    A line takes its neighbours in, for edges that a later resizing made two pixels wide.
     """
     import numpy as np
 
-    grey = grey[:2048, :2048]
-    best = (0.0, 0)
-    for axis in (1, 0):
-        change = np.abs(np.diff(grey, axis=axis))
-        # Recompression smears a little change over the blocks' insides.
-        profile = np.where(change > 6, change, 0).sum(axis=1 - axis).astype(np.float64)
-        total = profile.sum()
-        if total <= 0 or profile.size < 24:
-            return 0.0, 0
-        found = (0.0, 0)
-        for block in range(6, min(96, profile.size // 4) + 1):
-            padded = np.zeros(-(-profile.size // block) * block)
-            padded[: profile.size] = profile
-            share = float(padded.reshape(-1, block).sum(axis=0).max() / total)
-            # Of lattices that explain alike, the coarser one is the block (8 also explains 16).
-            if (share >= found[0] - 0.01 and share >= LATTICE_SHARE) or share > found[0]:
-                found = (share, block)
-        if axis == 1:
-            best = found
-        else:
-            best = (min(best[0], found[0]), min(best[1], found[1]))
-    return best
+    side = len(profile) + 1
+    least, most = max(6, side // 128), side // 8
+    none = np.zeros(0, dtype=np.int64)
+    total = float(profile.sum())
+    if total <= 0 or most < least:
+        return 0.0, none
+    wide = np.convolve(profile, np.ones(3), "same")
+    best, lines = 0.0, none
+    candidates: list[tuple[float, NDArray[np.int64]]] = []
+    for block in range(least, most + 1):
+        padded = np.zeros(-(-len(wide) // block) * block)
+        padded[: len(wide)] = wide
+        sums = padded.reshape(-1, block).sum(axis=0)
+        start = int(sums.argmax())
+        candidates.append((float(sums[start]), np.arange(start, len(wide), block)))
+    for count in range(8, side // least + 1):
+        at = np.rint(np.arange(1, count) * side / count).astype(np.int64) - 1
+        candidates.append((float(wide[at].sum()), at))
+    for found, at in candidates:
+        share = min(1.0, found / total)
+        # A lattice of half the block explains as much: the coarsest that does is the block.
+        if share > best + 0.01 or (share >= LATTICE_SHARE and share > best - 0.01 and len(at) < len(lines)):
+            best, lines = share, at
+    return best, lines

@@ -6,6 +6,7 @@ the network at hundreds of calls a second): the body is read here, field by fiel
 
 from __future__ import annotations
 
+import base64
 import email.utils
 import json
 import os
@@ -13,7 +14,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from overt.data.chat import CallError, ChatReply, ChatRequest, ErrorKind
+from overt.data.chat import CallError, ChatReply, ChatRequest, ErrorKind, Message
 from overt.data.errors import InputError
 
 _LOCAL_HOSTS = ("localhost", "127.", "[::1]", "0.0.0.0", "host.docker.internal")
@@ -102,7 +103,7 @@ class OpenAIChat:
     def _body(self, request: ChatRequest) -> dict[str, Any]:
         body: dict[str, Any] = {
             "model": self.model,
-            "messages": [{"role": m.role, "content": _sendable(m.content)} for m in request.messages],
+            "messages": [{"role": m.role, "content": _content(m)} for m in request.messages],
             "temperature": request.temperature,
             self._token_field: request.max_tokens,
         }
@@ -172,25 +173,23 @@ def read_completion(data: object, status: int = 200) -> ChatReply:
         code = error.get("code") if isinstance(error, dict) else None
         return _status_error(code if isinstance(code, int) else 500, json.dumps(data), {})
     choices = data.get("choices")
-    usage = data.get("usage") if isinstance(data.get("usage"), dict) else {}
-    tokens = {
-        "input_tokens": _count(usage.get("prompt_tokens")),
-        "output_tokens": _count(usage.get("completion_tokens")),
-    }
+    usage = _mapping(data.get("usage"))
+    sent, received = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
         feedback = data.get("promptFeedback") or data.get("prompt_filter_results")
         if feedback and "block" in json.dumps(feedback).lower():
-            return ChatReply(refusal="prompt blocked", **tokens)
+            return ChatReply(refusal="prompt blocked", input_tokens=sent, output_tokens=received)
         return _failed("server", "the answer holds no choices", status)
     choice = choices[0]
     finish = choice.get("finish_reason")
-    message = choice.get("message") if isinstance(choice.get("message"), dict) else {}
+    message = _mapping(choice.get("message"))
     refusal = message.get("refusal") or ("content_filter" if finish == "content_filter" else None)
     return ChatReply(
         text=_text(message.get("content")),
         finish_reason=str(finish) if finish is not None else None,
         refusal=str(refusal) if refusal else None,
-        **tokens,
+        input_tokens=sent,
+        output_tokens=received,
     )
 
 
@@ -200,9 +199,26 @@ def _root(error: BaseException) -> BaseException:
     return error
 
 
+def _content(message: Message) -> str | list[dict[str, Any]]:
+    """A plain text, or parts where pictures go with it."""
+    text = _sendable(message.content)
+    if not message.images:
+        return text
+    parts: list[dict[str, Any]] = [{"type": "text", "text": text}]
+    for image in message.images:
+        kind = "png" if image.startswith(b"\x89PNG") else "jpeg"
+        url = f"data:image/{kind};base64,{base64.b64encode(image).decode()}"
+        parts.append({"type": "image_url", "image_url": {"url": url}})
+    return parts
+
+
 def _sendable(text: str) -> str:
     """Half a surrogate pair cannot be put into UTF-8; it goes out as a question mark."""
     return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _text(content: Any) -> str:

@@ -1,0 +1,34 @@
+"""Options that several commands share, so that they are called and explained alike everywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+CALLS = "Calls, caps and keys"
+RUN = "The run"
+
+Concurrency = Annotated[
+    int, typer.Option(min=1, max=2048, help="Most requests in flight.", rich_help_panel=CALLS)
+]
+Rpm = Annotated[float | None, typer.Option(min=0.1, help="Most requests per minute.", rich_help_panel=CALLS)]
+Timeout = Annotated[
+    float, typer.Option(min=0.1, help="Seconds to wait for one answer.", rich_help_panel=CALLS)
+]
+Retries = Annotated[
+    int,
+    typer.Option(min=0, max=100, help="Retries of a request that failed on the way.", rich_help_panel=CALLS),
+]
+MaxRequests = Annotated[
+    int | None,
+    typer.Option(min=0, help="Stop after so many requests; resume later.", rich_help_panel=CALLS),
+]
+MaxCost = Annotated[
+    float | None,
+    typer.Option(min=0, help="Stop at so many US dollars; resume later.", rich_help_panel=CALLS),
+]
+Prices = Annotated[Path | None, typer.Option(help="YAML with your own prices.", rich_help_panel=CALLS)]
+Json = Annotated[bool, typer.Option("--json", help="Print the summary as JSON.", rich_help_panel=RUN)]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.", rich_help_panel=RUN)]

@@ -1,0 +1,102 @@
+"""Where local models run, in which numbers, and what to do when the memory is full.
+
+Here because both those who make and those who judge load models, and neither room knows the other.
+Nothing is imported before a function is called.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from overt.data.errors import InputError
+
+
+def pick_device(asked: str | None, name: str) -> str:
+    """A torch device's name: the one asked for, or the best there is (cuda, mps, cpu).
+
+    Raises:
+        InputError: the device asked for cannot be used.
+    """
+    import torch
+
+    if asked is None:
+        if torch.cuda.is_available():
+            return "cuda"
+        return "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        torch.empty(0, device=asked)
+    except Exception as error:
+        raise InputError(
+            f"{name}: the device {asked!r} cannot be used: {one_line(error)}",
+            fix="Without one the best there is gets chosen.",
+        ) from error
+    return asked
+
+
+def pick_dtype(asked: str | None, device: str, name: str) -> Any:
+    """A `torch.dtype`: the one asked for by its name; else bfloat16 on cuda and float32 elsewhere.
+
+    Raises:
+        InputError: torch has no floating-point dtype of that name.
+    """
+    import torch
+
+    kind = getattr(torch, asked or ("bfloat16" if device.startswith("cuda") else "float32"), None)
+    if not isinstance(kind, torch.dtype) or not kind.is_floating_point:
+        raise InputError(
+            f"{name}: {asked!r} is no floating-point dtype of torch", fix="For instance: bfloat16, float32."
+        )
+    return kind
+
+
+def source_of(model: str) -> str:
+    """A Hub id, or a folder with its `~` written out."""
+    return str(Path(model).expanduser()) if model.startswith("~") else model
+
+
+def loading_advice(source: str, error: Exception) -> str:
+    """What to do about a model that could not be loaded."""
+    if "trust_remote_code" in str(error):
+        return "The model brings code of its own. Read it first; trust_remote_code=true runs it."
+    folder = Path(source)
+    if folder.is_dir():
+        pickled = [p for kind in ("*.bin", "*.pt", "*.pth", "*.ckpt") for p in folder.rglob(kind)]
+        if pickled:
+            return (
+                f"Weights are loaded as *.safetensors only: {pickled[0].relative_to(folder)} is a pickle, "
+                "which can run code. Save the model anew as safetensors: model.save_pretrained(folder)."
+            )
+        return "Is the folder as save_pretrained() leaves it, with all weights as *.safetensors?"
+    if source.startswith((".", "/", "~")) or source.count("/") > 1:
+        return "There is no such folder."
+    return "Is the name right, can the Hub be reached, and does the repo hold *.safetensors?"
+
+
+def one_line(error: BaseException) -> str:
+    """The error's words on one line, at most 400 characters, without what could not be encoded."""
+    return " ".join(str(error).split())[:400].encode("utf-8", "replace").decode("utf-8")
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error means that the device's or the machine's memory is full."""
+    import torch
+
+    said = str(error).lower()
+    return isinstance(error, torch.cuda.OutOfMemoryError) or (
+        isinstance(error, (RuntimeError, MemoryError))
+        and ("out of memory" in said or "can't allocate" in said)
+    )
+
+
+def free_memory() -> None:
+    """Gives back what nobody holds any more; to be called after the error itself was let go."""
+    import gc
+
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    elif torch.backends.mps.is_available():
+        torch.mps.empty_cache()

@@ -1,0 +1,65 @@
+"""Pictures of a run, by their content: RUN/images/ab/abcdef....png. The same bytes are stored once."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from overt.data.errors import InputError
+from overt.data.store import write_atomic
+
+_MAGIC = (
+    (b"\x89PNG", "png"),
+    (b"\xff\xd8\xff", "jpg"),
+    (b"GIF8", "gif"),
+    (b"BM", "bmp"),
+    (b"II*\x00", "tiff"),
+    (b"MM\x00*", "tiff"),
+)
+
+
+class ImageStore:
+    """The pictures under one run folder. Safe to use from several threads and processes."""
+
+    def __init__(self, run: Path) -> None:
+        self._run = run
+
+    def put(self, data: bytes) -> str:
+        """Stores encoded bytes as they are; the path relative to the run folder.
+
+        Raises:
+            RunError: disk full, folder not writable.
+        """
+        name = hashlib.blake2b(data, digest_size=16).hexdigest()
+        reference = f"images/{name[:2]}/{name}.{_ending(data)}"
+        path = self._run / reference
+        if not path.exists():
+            write_atomic(path, data)
+        return reference
+
+    def get(self, reference: str) -> bytes:
+        """The bytes behind a path that `put` gave.
+
+        Raises:
+            InputError: no such picture, or a path that leads out of the run.
+        """
+        path = (self._run / reference).resolve()
+        if not path.is_relative_to((self._run / "images").resolve()):
+            raise InputError("this path leads out of the run's pictures", where=reference)
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise InputError(
+                f"cannot read a picture of the run: {error.strerror}", where=str(path)
+            ) from error
+
+
+def _ending(data: bytes) -> str:
+    for magic, ending in _MAGIC:
+        if data.startswith(magic):
+            return ending
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "webp"
+    if data[4:12] in (b"ftypavif", b"ftypavis"):
+        return "avif"
+    return "bin"

@@ -1,0 +1,318 @@
+"""The pipeline of `overt run`: prompts -> target -> outcome, one target after the other; then the summary.
+
+Calls go through the same journal, pace, retries and caps as in `overt generate`. A resumed run walks the
+same way again; what has been answered comes from the journal, and what failed for good is tried again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import platform
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import overt
+from overt.calls import Caller, CallerOptions
+from overt.data.errors import InputError
+from overt.data.images import ImageStore
+from overt.data.outcomes import Harm, Outcome
+from overt.data.prompts import Side, read_prompts
+from overt.data.records import Prompt, content_id
+from overt.data.store import RunStore, digest_source, dump_json, read_json, read_records, write_atomic
+from overt.policies.load import dump_policy, load_policy
+from overt.policies.schema import Policy
+from overt.progress import Progress
+from overt.shots import Shot, Taken, TargetChannel
+from overt.targets import TargetOptions, TargetSpec, open_target, resolve_target
+
+RETRIED = frozenset({"rate_limit", "server", "timeout", "connection"})
+RESULTS = "results"
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """What decides the outcome of a run. Everything here is in `run.json`; nothing else matters."""
+
+    policy: Policy
+    datasets: tuple[str, ...]
+    targets: tuple[TargetSpec, ...]
+    label: Side | None = None
+    limit: int | None = None
+    only: tuple[str, ...] = ()  # categories; empty: all
+    every_layer: bool = False
+    samples: int = 1
+    seed: int = 0
+    min_coverage: float = 0.95
+
+    def identity(self) -> dict[str, Any]:
+        """What `run.json` holds: the same identity gives the same ids and, with the same answers, the
+        same results."""
+        return {
+            "kind": "run",
+            "overt": overt.__version__,
+            "policy": {"name": self.policy.name, "version": self.policy.version, "hash": self.policy.hash},
+            "datasets": [{"spec": spec, "hash": digest_source(spec)} for spec in self.datasets],
+            "label": self.label,
+            "limit": self.limit,
+            "only": list(self.only),
+            "targets": [
+                {
+                    "name": t.name,
+                    "target": t.target,
+                    "filters": list(t.filters),
+                    "checkers": list(t.checkers),
+                    "files": dict(sorted(t.files.items())),
+                }
+                for t in self.targets
+            ],
+            "every_layer": self.every_layer,
+            "samples": self.samples,
+            "seed": self.seed,
+            "min_coverage": self.min_coverage,
+        }
+
+
+def config_of_run(folder: Path) -> RunConfig:
+    """The config that a run was started with, read back from its folder, for `--resume`.
+
+    Raises:
+        InputError: the folder is no run of `overt run`.
+    """
+    identity = RunStore.identity(folder)
+    if identity is None:
+        raise InputError(
+            "this is not a run of overt (no run.json)",
+            where=str(folder),
+            fix="Give the folder that `overt run` named with --out.",
+        )
+    if identity.get("kind") != "run":
+        raise InputError(
+            f"this is a run of `overt {identity.get('kind')}`", where=str(folder), fix="Resume it with that."
+        )
+    try:
+        return RunConfig(
+            policy=load_policy(str(folder / "policy.yaml")),
+            datasets=tuple(d["spec"] for d in identity["datasets"]),
+            targets=tuple(
+                TargetSpec(t["target"], tuple(t["filters"]), tuple(t["checkers"]), t["name"], t["files"])
+                for t in identity["targets"]
+            ),
+            label=identity["label"],
+            limit=identity["limit"],
+            only=tuple(identity["only"]),
+            every_layer=identity["every_layer"],
+            samples=identity["samples"],
+            seed=identity["seed"],
+            min_coverage=identity["min_coverage"],
+        )
+    except (KeyError, TypeError) as error:
+        raise InputError(f"run.json lacks a field: {error}", where=str(folder / "run.json")) from error
+
+
+def default_folder(config: RunConfig) -> Path:
+    """The folder of a run without --out: the same inputs give the same one, so the same command resumes."""
+    tail = content_id("run", config.identity()).rsplit("-", 1)[1][:8]
+    return Path("runs") / f"run-{tail}"
+
+
+def shot_seed(seed: int, prompt: Prompt, sample: int) -> int:
+    """The seed that a prompt is drawn with, 0..2**31-1: of the run's seed, the prompt and the sample alone,
+    so that every target draws the same prompt with the same one."""
+    blob = f"{seed}/{prompt.id}/{sample}".encode()
+    return int.from_bytes(hashlib.blake2b(blob, digest_size=4).digest(), "big") >> 1
+
+
+def evaluate(
+    config: RunConfig,
+    folder: Path,
+    *,
+    calls: CallerOptions,
+    options: TargetOptions,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Runs or resumes an evaluation; returns the manifest.
+
+    Raises:
+        InputError: bad input, or the folder holds another run.
+        RunError: disk full, folder not writable, another process on the run, a target that rejects all.
+        BudgetReached: a cap was reached; the same command with a higher cap goes on.
+    """
+    names = Counter(spec.name for spec in config.targets)
+    if twice := [name for name, count in names.items() if count > 1]:
+        raise InputError(f"{twice[0]} is named twice", fix="Give each --target once.")
+    identity = config.identity()
+    prompts, notes = _prompts(config)
+    with RunStore(folder) as store:
+        store.claim(identity, dump_policy(config.policy))
+        done = store.manifest()
+        if done is not None and not done.get("retriable"):
+            progress.note(f"{folder} is complete; nothing to do")
+            return done
+        for spec in config.targets:  # a wrong name should cost nothing
+            resolve_target(spec)
+        store.write_stage("prompts", prompts)
+        started = time.monotonic()
+        outcomes: list[Outcome] = []
+        kinds: dict[str, str] = {}
+        with Caller(folder / "journal.sqlite", calls, on_progress=progress.calls) as caller:
+            for spec in config.targets:
+                target = open_target(spec, options, every_layer=config.every_layer)
+                kinds[spec.name] = getattr(target, "modality", "image")
+                price = caller.price_of(getattr(target, "priced_as", spec.name))
+                channel = TargetChannel(spec.name, target, price, ImageStore(folder))
+                outcomes += _fire(config, prompts, channel, caller, progress, kinds[spec.name])
+                store.write_stage("outcomes", outcomes)
+            stats = caller.stats.snapshot()
+        return _finish(store, identity, prompts, outcomes, kinds, stats, notes, time.monotonic() - started)
+
+
+def _prompts(config: RunConfig) -> tuple[list[Prompt], list[str]]:
+    loaded = read_prompts(config.datasets, label=config.label, limit=config.limit)
+    prompts = [p for p in loaded.prompts if not config.only or p.category in config.only]
+    if not prompts:
+        there = sorted({p.category for p in loaded.prompts})
+        raise InputError(
+            f"no prompt is of category {', '.join(config.only)}", fix=f"There are: {', '.join(there[:20])}"
+        )
+    notes = []
+    if loaded.repeated:
+        notes.append(f"{loaded.repeated} prompts stand in the data set more than once; each was sent once")
+    if loaded.empty:
+        notes.append(f"{loaded.empty} empty prompts were left out")
+    return prompts, notes
+
+
+def _fire(
+    config: RunConfig,
+    prompts: Sequence[Prompt],
+    channel: TargetChannel,
+    caller: Caller,
+    progress: Progress,
+    modality: str,
+) -> list[Outcome]:
+    """What became of each prompt at one target, in the order of the prompts."""
+    from overt.scoring.refusal import decide
+
+    def jobs() -> Iterator[tuple[tuple[Prompt, int], Shot, str]]:
+        for prompt in prompts:
+            for sample in range(config.samples):
+                shot = Shot(prompt.text, shot_seed(config.seed, prompt, sample), sample)
+                yield (prompt, sample), shot, prompt.category
+
+    outcomes = []
+    with progress.stage(channel.name[:40], len(prompts) * config.samples) as advance:
+        taken: Taken
+        for (prompt, sample), taken in caller.stream(channel, channel.name, jobs()):
+            advance(1)
+            outcome = decide(
+                prompt,
+                taken.response,
+                target=channel.name,
+                sample=sample,
+                images=taken.images,
+                facts=taken.facts,
+                cost=channel.cost(taken),
+                expects=modality,  # type: ignore[arg-type]
+            )
+            outcomes.append(
+                dataclasses.replace(outcome, images=tuple(path for path in outcome.images if path))
+            )
+    return outcomes
+
+
+def _finish(
+    store: RunStore,
+    identity: dict[str, Any],
+    prompts: Sequence[Prompt],
+    outcomes: Sequence[Outcome],
+    kinds: dict[str, str],
+    stats: dict[str, Any],
+    notes: list[str],
+    seconds: float,
+) -> dict[str, Any]:
+    summary = write_summary(store.folder, prompts, outcomes, read_harms(store.folder), kinds)
+    below = [t["name"] for t in summary["targets"] if t["coverage"]["share"] < identity["min_coverage"]]
+    retriable = sum(o.state == "error" and o.code in RETRIED for o in outcomes)
+    if retriable:
+        notes.append(f"{retriable} prompts got no answer; the same command asks them again")
+    facts = {
+        "identity": identity,
+        "command": "overt run",
+        "kinds": kinds,
+        "below_coverage": below,
+        "retriable": retriable,
+        "calls": stats,
+        "seconds": {"run": round(seconds, 3)},
+        "versions": {"overt": overt.__version__, "python": platform.python_version()},
+        "notes": notes,
+    }
+    return store.finish(facts, parts=(RESULTS,))
+
+
+def read_harms(folder: Path) -> list[Harm]:
+    """What `overt score` found; empty where it has not run."""
+    return read_records(folder / RESULTS / "harm.jsonl", Harm)
+
+
+def read_run(folder: Path) -> tuple[dict[str, Any], list[Prompt], list[Outcome], list[Harm]]:
+    """The manifest and the records of a complete run of `overt run`.
+
+    Raises:
+        InputError: it is none, or it is not complete.
+    """
+    config_of_run(folder)
+    manifest = RunStore(folder).manifest()
+    if manifest is None:
+        raise InputError(
+            "this run is not complete",
+            where=str(folder),
+            fix=f"Go on with it: overt run --resume {folder}",
+        )
+    stages = folder / "stages"
+    prompts = read_records(stages / "prompts.jsonl", Prompt)
+    return manifest, prompts, read_records(stages / "outcomes.jsonl", Outcome), read_harms(folder)
+
+
+def read_summary(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The manifest and the statistics of a complete run.
+
+    Raises:
+        InputError: as `read_run`.
+    """
+    manifest, *_ = read_run(folder)
+    return manifest, read_json(folder / RESULTS / "summary.json")
+
+
+def write_summary(
+    folder: Path,
+    prompts: Sequence[Prompt],
+    outcomes: Sequence[Outcome],
+    harms: Sequence[Harm],
+    kinds: dict[str, str],
+) -> dict[str, Any]:
+    """Computes the statistics of a run and writes `results/summary.json`."""
+    summary = summary_of(load_policy(str(folder / "policy.yaml")), prompts, outcomes, harms, kinds)
+    write_atomic(folder / RESULTS / "summary.json", dump_json(summary))
+    return summary
+
+
+def summary_of(
+    policy: Policy,
+    prompts: Sequence[Prompt],
+    outcomes: Sequence[Outcome],
+    harms: Sequence[Harm],
+    kinds: dict[str, str],
+) -> dict[str, Any]:
+    """The statistics; categories in the policy's order, others after them."""
+    from overt.scoring.summary import summarize
+
+    titles = {c.id: c.title for c in policy.categories}
+    present = {p.category for p in prompts}
+    order = [c for c in titles if c in present] + sorted(present - titles.keys())
+    categories = [(c, titles.get(c, c)) for c in order]
+    return summarize(prompts, outcomes, harms, categories=categories, kinds=kinds)

@@ -1,0 +1,221 @@
+"""Filters, generator and checkers behind each other, as a product has them; and a bare filter as a target.
+
+With `every_layer` each layer decides even where an earlier one said no, so that the report can say what
+each refuses alone, what it adds to the others, and what dropping it would cost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import inspect
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from overt.data.batches import Batches
+from overt.data.chat import CallError
+from overt.data.codes import refusal_stage
+from overt.data.filters import FilterDecision, ImageChecker, TextFilter
+from overt.data.targets import LayerDecision, RefusalStage, Response, Target
+from overt.scoring.pictures import UnreadablePicture, open_picture
+
+_BATCH = 256  # texts that a quick local filter is given at once
+_CHECK_TRIES = 4  # of a checker behind a network: by then the picture is drawn and paid for
+
+
+class Layer:
+    """One filter or checker, called off the event loop; many at once where it can do that."""
+
+    def __init__(self, thing: TextFilter | ImageChecker, stage: RefusalStage, threads: int) -> None:
+        self.name, self.stage = thing.name, stage
+        self.is_remote = hasattr(thing, "api_key_env")
+        one: Callable[..., FilterDecision] = getattr(thing, "decide", None) or thing.check  # type: ignore[union-attr]
+        many: Any = getattr(thing, "decide_many", None) or getattr(thing, "check_many", None)
+        self._one, self._many = one, many
+        # Local filters are busy, not waiting: more threads than cores would only get in each other's way.
+        self._pool = ThreadPoolExecutor(threads if self.is_remote else 2, thread_name_prefix="overt-layer")
+        self._batches: Batches[tuple[Any, ...], FilterDecision] | None = None
+        if many is not None:
+            size = _BATCH if stage == "prompt_filter" else 16
+            self._batches = Batches(self._all, size=size, name=f"overt-{stage}")
+
+    def _all(self, items: list[tuple[Any, ...]]) -> list[FilterDecision]:
+        decisions: list[FilterDecision] = self._many(*(list(column) for column in zip(*items, strict=True)))
+        return decisions
+
+    async def decide(self, *what: Any) -> FilterDecision:
+        """The decision; what the filter raises is an error of kind "bad_request" (its own mistake)."""
+        try:
+            if self._batches is not None:
+                return await self._batches(what)
+            return await asyncio.get_running_loop().run_in_executor(self._pool, self._one, *what)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            return FilterDecision(None, error=CallError("bad_request", _words(self.name, error)))
+
+    async def close(self) -> None:
+        if self._batches is not None:
+            await self._batches.close()
+        self._pool.shutdown(wait=False)
+
+    def said(self, decision: FilterDecision) -> LayerDecision:
+        return LayerDecision(self.name, self.stage, decision.blocked, decision.score, decision.reason[:200])
+
+
+class FilterTarget:
+    """A bare text filter as a target: nothing is drawn, its decision is the response."""
+
+    modality = "none"
+
+    def __init__(self, text_filter: TextFilter, *, threads: int = 32) -> None:
+        self.name = text_filter.name
+        self._layer = Layer(text_filter, "prompt_filter", threads)
+        self.api_key_env = getattr(text_filter, "api_key_env", "")
+        if not self._layer.is_remote:
+            self.max_concurrency = _BATCH
+
+    async def respond(self, prompt: str, *, seed: int) -> Response:
+        """One decision; `images` stays empty."""
+        decision = await self._layer.decide(prompt)
+        if decision.error is not None:
+            return Response(error=decision.error)
+        return Response(layers=(self._layer.said(decision),))
+
+    async def close(self) -> None:
+        await self._layer.close()
+
+
+class Guarded:
+    """A product: text filters, then the generator, then image checkers over what it drew.
+
+    Args:
+        target: the generator; None for filters alone.
+        every_layer: ask every layer whatever the earlier ones said.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        target: Target | None,
+        filters: Sequence[TextFilter] = (),
+        checkers: Sequence[ImageChecker] = (),
+        *,
+        every_layer: bool = False,
+        threads: int = 32,
+    ) -> None:
+        self.name = name
+        self.modality = getattr(target, "modality", "image") if target else "none"
+        self._target, self._every = target, every_layer
+        self._filters = [Layer(f, "prompt_filter", threads) for f in filters]
+        self._checkers = [Layer(c, "image_filter", threads) for c in checkers]
+        own = getattr(target, "max_concurrency", None)
+        if own:
+            self.max_concurrency = int(own)
+        elif target is None and not any(f.is_remote for f in self._filters):
+            self.max_concurrency = _BATCH
+        self.api_key_env = getattr(target, "api_key_env", "")
+        self.priced_as = getattr(target, "name", name)
+
+    async def respond(self, prompt: str, *, seed: int) -> Response:
+        """What the product hands out, with every layer that was asked in `layers`."""
+        layers: list[LayerDecision] = []
+        for layer in self._filters:
+            decision = await layer.decide(prompt)
+            if decision.error is not None:
+                return Response(layers=tuple(layers), error=decision.error)
+            layers.append(layer.said(decision))
+            if decision.blocked and not self._every:
+                return Response(layers=tuple(layers))
+        if self._target is None:
+            return Response(layers=tuple(layers))
+        response = await call_target(self._target, prompt, seed)
+        if response.error is not None:
+            return dataclasses.replace(response, layers=(*layers, *response.layers))
+        layers += response.layers or _own_layers(self._target.name, response)
+        if response.images and self._checkers and (self._every or not any(x.blocked for x in layers)):
+            checked = await self._check(response.images, prompt)
+            if isinstance(checked, CallError):
+                return Response(layers=tuple(layers), error=checked)
+            layers += checked
+        return dataclasses.replace(response, layers=tuple(layers))
+
+    async def _check(self, images: tuple[bytes, ...], prompt: str) -> list[LayerDecision] | CallError:
+        """What each checker says of the pictures: blocked if one of them is."""
+        try:
+            pictures = [await asyncio.to_thread(open_picture, data) for data in images]
+        except UnreadablePicture:
+            return []  # a broken picture is told as such, from its bytes
+        found = []
+        for layer in self._checkers:
+            decisions = []
+            for picture in pictures:
+                decision = await self._patiently(layer, picture, prompt)
+                if decision.error is not None:
+                    return decision.error
+                decisions.append(decision)
+            worst = max(decisions, key=lambda d: (bool(d.blocked), d.blocked is None, d.score or 0.0))
+            found.append(layer.said(worst))
+            if worst.blocked and not self._every:
+                break
+        return found
+
+    async def _patiently(self, layer: Layer, picture: Any, prompt: str) -> FilterDecision:
+        for attempt in range(_CHECK_TRIES):
+            decision = await layer.decide(picture, prompt)
+            if decision.error is None or decision.error.kind in {"auth", "billing", "bad_request"}:
+                break
+            await asyncio.sleep(min(decision.error.retry_after or 2.0**attempt, 30.0))
+        return decision
+
+    async def close(self) -> None:
+        for layer in (*self._filters, *self._checkers):
+            await layer.close()
+        if self._target is not None:
+            await close_target(self._target)
+
+
+def _own_layers(name: str, response: Response) -> list[LayerDecision]:
+    """What the generator's own protection said, as layers."""
+    provider = name.partition("/")[0]
+    if "nsfw_content_detected" in response.safety:
+        flag = response.safety["nsfw_content_detected"]
+        return [LayerDecision(f"{name} safety checker", "image_filter", None if flag is None else bool(flag))]
+    for code in (response.code, response.finish_reason or ""):
+        if code and (stage := refusal_stage(provider, code)) is not None:
+            return [LayerDecision(name, stage, True, reason=code[:200])]
+    return [LayerDecision(name, "model", not response.images and bool(response.text))]
+
+
+async def call_target(target: Target, prompt: str, seed: int) -> Response:
+    """One attempt; a plain function runs in a thread, and what it raises is a datum, not the run's end."""
+    try:
+        if inspect.iscoroutinefunction(target.respond):
+            response = await target.respond(prompt, seed=seed)
+        else:
+            response = await asyncio.to_thread(target.respond, prompt, seed=seed)  # type: ignore[arg-type]
+    except (asyncio.CancelledError, TimeoutError):
+        raise
+    except Exception as error:
+        return Response(error=CallError("bad_request", _words(target.name, error)))
+    if not isinstance(response, Response):
+        what = f"{target.name}: respond() gave back {type(response).__name__}, not a Response"
+        return Response(error=CallError("bad_request", what))
+    return response
+
+
+async def close_target(target: Target) -> None:
+    """Closes a target that can be closed; one that fails at it must not hide the results."""
+    close = getattr(target, "close", None)
+    if close is None:
+        return
+    with contextlib.suppress(Exception):
+        done = close()
+        if inspect.isawaitable(done):
+            await done
+
+
+def _words(name: str, error: Exception) -> str:
+    return f"{name}: {type(error).__name__}: {' '.join(str(error).split())[:300]}"

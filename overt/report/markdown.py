@@ -1,0 +1,69 @@
+"""The summary as Markdown tables, for a README, a pull request or a build log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from overt.data.export import escape_markdown
+from overt.report.metrics import METRICS, shown_metrics, why_missing
+from overt.report.words import decimals, interval, percent
+
+
+def render_markdown(summary: Mapping[str, Any]) -> str:
+    """One table over targets, and one over categories for each target; every cell is escaped."""
+    targets: Sequence[Mapping[str, Any]] = summary["targets"]
+    shown = shown_metrics(targets)
+    counts = summary["prompts"]
+    level = f"{100 * summary['level']:g}%"
+    lines = [
+        f"{counts['benign']:,} benign and {counts['unsafe']:,} unsafe prompts; "
+        f"{level} intervals in brackets. Errors are left out of every rate and counted as missing.",
+        "",
+    ]
+    head = ["Target", *(METRICS[name].title for name in shown), "Coverage"]
+    rows = [
+        [
+            target["name"],
+            *(_rate(target.get(name), why_missing(target, name)) for name in shown),
+            percent(target["coverage"]["share"]),
+        ]
+        for target in targets
+    ]
+    lines += _table(head, rows)
+    for target in targets:
+        if not target.get("categories"):
+            continue
+        lines += ["", f"### {escape_markdown(target['name'])}", ""]
+        lines += _table(
+            ["Category", *(METRICS[name].title for name in shown)],
+            [
+                [
+                    row.get("title") or row["category"],
+                    *(_rate(row.get(name), why_missing(target, name)) for name in shown),
+                ]
+                for row in target["categories"]
+            ],
+        )
+    rho = summary.get("rank_correlation")
+    if rho:
+        lines += [
+            "",
+            "Spearman rank correlation between over-refusal and safe response: "
+            f"{decimals(rho.get('rho'))} ({decimals(rho.get('low'))} to {decimals(rho.get('high'))}), "
+            f"{rho['n']} targets.",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _rate(rate: Mapping[str, Any] | None, missing: str) -> str:
+    if not rate:
+        return missing
+    return f"{percent(rate['rate'])} [{interval(rate)}]" if interval(rate) else percent(rate["rate"])
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    lines = ["| " + " | ".join(escape_markdown(cell) for cell in head) + " |"]
+    lines.append("|---|" + "---:|" * (len(head) - 1))
+    lines += ["| " + " | ".join(escape_markdown(cell) for cell in row) + " |" for row in rows]
+    return lines

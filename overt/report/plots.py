@@ -1,0 +1,526 @@
+"""The report's plots: SVG text for the page, PNG and SVG files for papers. No pyplot, no global figure.
+
+Targets are told apart by colour, marker, dash and a label beside the line or point, so that neither
+print nor colour blindness loses one.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from overt.data.store import write_atomic
+from overt.report.words import decimals, is_figure, percent, short
+
+Summary = Mapping[str, Any]
+
+# (colour on white, colour on a dark page): at least 4.5 and 6 to 1 against the ground, and apart for
+# people who see no red or no green, at least by lightness.
+INKS = (
+    ("#0068a8", "#63b8f5"),
+    ("#b84a00", "#ff9c5f"),
+    ("#00755a", "#4ecfa3"),
+    ("#9b2f73", "#eb94c9"),
+    ("#7a5d00", "#e0bb4a"),
+    ("#5a4bc4", "#b0a5ff"),
+    ("#55606b", "#b4bec9"),
+    ("#a3201b", "#ff9189"),
+)
+_TEXT = ("#1c2128", "#e6eaef")
+_QUIET = ("#5b6570", "#a7b1bc")
+_GRID = ("#d9dee4", "#3a424c")
+_PAPER = ("#fefefe", "#171c22")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
+_DASHES = ("-", (0, (5, 1.6)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))
+OVERLAID = 5  # more lines than this in one radar cannot be followed: each then gets its own
+_NAME = 30  # characters of a target's name in a plot
+_FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
+
+
+def draw_plots(summary: Summary) -> dict[str, str]:
+    """The plots there is data for, as SVG text: "scatter", "radar", "categories", "roc"."""
+    return {name: _svg(figure) for name, figure in _figures(summary)}
+
+
+def write_plots(summary: Summary, folder: Path, *, dpi: int = 160) -> dict[str, str]:
+    """Like `draw_plots`, and writes NAME.svg and NAME.png into `folder` (made if missing).
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    made = {}
+    for name, figure in _figures(summary):
+        made[name] = _svg(figure)
+        write_atomic(folder / f"{name}.svg", made[name].encode("utf-8"))
+        sink = io.BytesIO()
+        with _quiet_drawing():
+            figure.savefig(sink, format="png", dpi=dpi, facecolor=_PAPER[0], metadata={"Software": None})
+        write_atomic(folder / f"{name}.png", sink.getvalue())
+    return made
+
+
+def for_dark_page(svg: str) -> str:
+    """The same drawing in the colours of a dark page."""
+    for light, dark in (*INKS, _TEXT, _QUIET, _GRID, _PAPER):
+        svg = svg.replace(light, dark)
+    return svg
+
+
+def _figures(summary: Summary) -> Iterator[tuple[str, Any]]:
+    draw: Sequence[tuple[str, Callable[[Summary], Any]]] = (
+        ("scatter", _scatter),
+        ("radar", _radar),
+        ("categories", _categories),
+        ("roc", _roc),
+    )
+    for name, function in draw:
+        with _quiet_drawing():
+            figure = function(summary)
+        if figure is not None:
+            yield name, figure
+
+
+@contextmanager
+def _quiet_drawing() -> Iterator[None]:
+    """Settings for drawing. Missing glyphs are no news: the browser has fonts that Matplotlib lacks."""
+    import matplotlib
+
+    settings = {
+        "svg.fonttype": "none",
+        "svg.hashsalt": "overt",
+        "font.family": ["DejaVu Sans"],
+        "font.size": 9.5,
+        "text.parse_math": False,
+        "text.usetex": False,
+        "axes.edgecolor": _GRID[0],
+        "axes.labelcolor": _QUIET[0],
+        "axes.unicode_minus": True,
+        "text.color": _TEXT[0],
+        "xtick.color": _QUIET[0],
+        "ytick.color": _QUIET[0],
+        "grid.color": _GRID[0],
+        "grid.linewidth": 0.7,
+        "axes.linewidth": 0.8,
+        "path.simplify": True,
+    }
+    with matplotlib.rc_context(settings), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*missing from font.*")
+        yield
+
+
+def _figure(width: float, height: float) -> Any:
+    """A figure of that many inches that belongs to no window system."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _svg(figure: Any) -> str:
+    sink = io.StringIO()
+    with _quiet_drawing():
+        figure.savefig(
+            sink,
+            format="svg",
+            transparent=True,
+            metadata={"Date": None, "Creator": None, "Format": None, "Type": None},
+        )
+    text = sink.getvalue()
+    # Without the prolog, whose document type names an outside address.
+    return text[text.index("<svg") :].replace("'DejaVu Sans'", _FONTS.replace('"', "'"))
+
+
+def _style(index: int) -> dict[str, Any]:
+    return {
+        "color": INKS[index % len(INKS)][0],
+        "marker": _MARKERS[index % len(_MARKERS)],
+        "linestyle": _DASHES[(index // 2 + index) % len(_DASHES)],
+    }
+
+
+def _rate(row: Mapping[str, Any], metric: str) -> Mapping[str, Any] | None:
+    rate = row.get(metric)
+    return rate if rate and is_figure(rate.get("rate")) else None
+
+
+def _percent_axis(axis: Any) -> None:
+    from matplotlib.ticker import FuncFormatter
+
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.0f}%"))
+
+
+def _frame(axes: Any) -> None:
+    axes.grid(True)
+    axes.set_axisbelow(True)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    axes.tick_params(length=0)
+
+
+def _title(axes: Any, text: str) -> None:
+    axes.set_title(text, loc="left", fontsize=10.5, fontweight="bold", color=_TEXT[0], pad=9)
+
+
+# ---- safety versus over-refusal
+
+
+def _scatter(summary: Summary) -> Any | None:
+    spots = []
+    for index, target in enumerate(summary["targets"]):
+        x, y = _rate(target, "over_refusal"), _rate(target, "safe_response")
+        if x and y:
+            spots.append((index, target, x, y))
+    if not spots:
+        return None
+    figure = _figure(6.2, 5.2)
+    axes = figure.add_subplot()
+    _frame(axes)
+    for index, target, x, y in spots:
+        style = _style(index)
+        judged = target.get("safe_basis") == "judged"
+        axes.errorbar(
+            x["rate"],
+            y["rate"],
+            xerr=_whiskers(x),
+            yerr=_whiskers(y),
+            color=style["color"],
+            marker=style["marker"],
+            markersize=8,
+            markerfacecolor=style["color"] if judged else _PAPER[0],
+            markeredgewidth=1.6,
+            elinewidth=1.4,
+            capsize=2.5,
+            linestyle="none",
+            zorder=3,
+        )
+    _limits(axes.set_xlim, [x for *_, x, _ in spots])
+    _limits(axes.set_ylim, [y for *_, y in spots])
+    _percent_axis(axes.xaxis)
+    _percent_axis(axes.yaxis)
+    axes.set_xlabel("over-refusal: benign prompts refused  (left is better)")
+    axes.set_ylabel("safe response on unsafe prompts  (up is better)")
+    _title(axes, "Safety versus over-refusal")
+    if any(target.get("safe_basis") != "judged" for _, target, *_ in spots):
+        axes.annotate(
+            "hollow: no model judged harm, only refusals count as safe",
+            (0.99, 0.015),
+            xycoords="axes fraction",
+            ha="right",
+            fontsize=8,
+            color=_QUIET[0],
+        )
+    _label_spots(
+        figure,
+        axes,
+        [
+            (x["rate"], y["rate"], short(target["name"], _NAME), _style(index)["color"])
+            for index, target, x, y in spots
+        ],
+    )
+    return figure
+
+
+def _whiskers(rate: Mapping[str, Any]) -> list[list[float]] | None:
+    low, high, middle = rate.get("low"), rate.get("high"), rate["rate"]
+    if not (is_figure(low) and is_figure(high)):
+        return None
+    return [[max(0.0, middle - low)], [max(0.0, high - middle)]]  # type: ignore[operator]
+
+
+def _limits(set_limits: Callable[[float, float], Any], rates: Sequence[Mapping[str, Any]]) -> None:
+    """Limits around all intervals, at least 30 points apart, with room for labels, within 0 to 1."""
+    ends = [
+        end
+        for rate in rates
+        for end in (rate.get("low"), rate["rate"], rate.get("high"))
+        if isinstance(end, int | float) and is_figure(end)
+    ]
+    low, high = min(ends), max(ends)
+    room = 0.08 * max(high - low, 0.3) + max(0.0, 0.3 - (high - low)) / 2
+    low, high = low - room, high + room
+    if low < 0:
+        high, low = high - low, 0.0
+    if high > 1:
+        low, high = max(0.0, low - (high - 1)), 1.0
+    # A little air, so that a point at 0% or 100% is not cut in half.
+    air = 0.025 * (high - low)
+    set_limits(low - air, min(1.0, high) + air)
+
+
+def _label_spots(figure: Any, axes: Any, spots: Sequence[tuple[float, float, str, str]]) -> None:
+    """Names beside their points, each where it covers neither a name nor a point that stands already."""
+    figure.draw_without_rendering()
+    renderer = figure.canvas.get_renderer()
+    pixels = [axes.transData.transform((x, y)) for x, y, *_ in spots]
+    mark = 9 * figure.dpi / 72
+    taken = [(px - mark, py - mark, px + mark, py + mark) for px, py in pixels]
+    inside = axes.get_window_extent(renderer)
+    places = [
+        (dx * reach, dy * reach, side, height)
+        for reach in (1.0, 1.8, 3.0)
+        for dx, dy, side, height in (
+            (9, 7, "left", "bottom"),
+            (9, -7, "left", "top"),
+            (-9, 7, "right", "bottom"),
+            (-9, -7, "right", "top"),
+            (0, 12, "center", "bottom"),
+            (0, -12, "center", "top"),
+        )
+    ]
+    for x, y, name, colour in spots:
+        best: tuple[float, Any, tuple[float, ...]] | None = None
+        for dx, dy, side, height in places:
+            text = axes.annotate(
+                name, (x, y), (dx, dy), textcoords="offset points", ha=side, va=height, color=colour,
+                fontsize=9, fontweight="bold", zorder=4,
+            )  # fmt: skip
+            box = text.get_window_extent(renderer).extents
+            outside = max(0.0, inside.x0 - box[0]) + max(0.0, box[2] - inside.x1)
+            outside += max(0.0, inside.y0 - box[1]) + max(0.0, box[3] - inside.y1)
+            covered = sum(_overlap(tuple(box), other) for other in taken)
+            cost = covered + 1000 * outside
+            if best is None or cost < best[0] - 1e-6:
+                if best is not None:
+                    best[1].remove()
+                best = (cost, text, tuple(box))
+            else:
+                text.remove()
+            if best[0] == 0:
+                break
+        if best is not None:
+            taken.append(best[2])  # type: ignore[arg-type]
+
+
+def _overlap(a: tuple[float, ...], b: tuple[float, ...]) -> float:
+    """The area that two boxes (x0, y0, x1, y1) share."""
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    return width * height if width > 0 and height > 0 else 0.0
+
+
+# ---- categories
+
+
+def _category_names(summary: Summary) -> dict[str, str]:
+    """Category id -> title in the order in which targets bring them."""
+    found: dict[str, str] = {}
+    for target in summary["targets"]:
+        for row in target.get("categories") or ():
+            found.setdefault(row["category"], row.get("title") or row["category"])
+    return found
+
+
+def _by_category(target: Mapping[str, Any], metric: str) -> dict[str, Mapping[str, Any]]:
+    rows = {row["category"]: _rate(row, metric) for row in target.get("categories") or ()}
+    return {name: rate for name, rate in rows.items() if rate}
+
+
+def _wrap(text: str, width: int, lines: int) -> str:
+    import textwrap
+
+    return "\n".join(textwrap.wrap(short(text, 90), width, max_lines=lines, placeholder="…"))
+
+
+def _radar(summary: Summary) -> Any | None:
+    """Over-refusal over categories. From three categories on; with fewer there is no polygon."""
+    names = _category_names(summary)
+    targets = [
+        (index, target, _by_category(target, "over_refusal"))
+        for index, target in enumerate(summary["targets"])
+    ]
+    targets = [(index, target, rates) for index, target, rates in targets if rates]
+    if len(names) < 3 or not targets:
+        return None
+    top = max(rate["rate"] for *_, rates in targets for rate in rates.values())
+    top = min(1.0, max(0.1, math.ceil(top * 10 + 0.2) / 10))
+    angles = [2 * math.pi * i / len(names) for i in range(len(names))]
+    alone = len(targets) > OVERLAID
+    columns = min(4, len(targets)) if alone else 1
+    rows = math.ceil(len(targets) / columns) if alone else 1
+    figure = _figure(3.0 * columns, 2.9 * rows) if alone else _figure(6.2, 5.2)
+    for place, group in enumerate([[t] for t in targets] if alone else [targets]):
+        axes = figure.add_subplot(rows, columns, place + 1, projection="polar")
+        axes.set_theta_offset(math.pi / 2)
+        axes.set_theta_direction(-1)
+        axes.set_ylim(0, top)
+        axes.spines["polar"].set_color(_GRID[0])
+        ticks = [top * i / 4 for i in range(1, 5)]
+        axes.set_yticks(ticks, [percent(t, sign=False).removesuffix(".0") + "%" for t in ticks], fontsize=7.5)
+        axes.set_rlabel_position(180 / len(names))
+        labels = [
+            short(name, 3) if alone else _wrap(title, 18, 3)
+            for name, title in names.items()
+        ]
+        if alone:
+            labels = [str(i + 1) for i in range(len(names))]
+        axes.set_xticks(angles, labels, fontsize=8, color=_TEXT[0])
+        axes.tick_params(axis="x", pad=2 if alone else 10)
+        if not alone:
+            for text, angle in zip(axes.get_xticklabels(), angles, strict=True):
+                side = math.sin(angle)
+                text.set_horizontalalignment("center" if abs(side) < 0.2 else "left" if side > 0 else "right")
+        for index, target, rates in group:
+            style = _style(index)
+            values = [rates[name]["rate"] if name in rates else math.nan for name in names]
+            axes.plot(
+                [*angles, angles[0]],
+                [*values, values[0]],
+                color=style["color"],
+                linestyle=style["linestyle"],
+                marker=style["marker"],
+                markersize=4.5,
+                linewidth=1.8,
+                label=short(target["name"], _NAME),
+            )
+            if len(group) <= 2:
+                axes.fill(angles, [0 if math.isnan(v) else v for v in values], color=style["color"], alpha=0.1)
+            if alone:
+                axes.set_title(
+                    short(target["name"], 26), fontsize=9, fontweight="bold", color=style["color"], pad=10
+                )
+    if alone:
+        key = "   ".join(f"{i + 1} {short(title, 34)}" for i, title in enumerate(names.values()))
+        figure.supxlabel(_wrap_key(key, 30 * columns), fontsize=8, color=_QUIET[0])
+        figure.suptitle("Over-refusal over categories", fontsize=10.5, fontweight="bold", x=0.01, ha="left")
+    else:
+        figure.suptitle("Over-refusal over categories", fontsize=10.5, fontweight="bold", x=0.01, ha="left")
+        figure.legend(
+            loc="outside lower center", ncols=2, frameon=False, fontsize=9, handlelength=3.2, labelcolor="linecolor"
+        )
+    return figure
+
+
+def _wrap_key(key: str, width: int) -> str:
+    lines, line = [], ""
+    for entry in key.split("   "):
+        if line and len(line) + len(entry) + 3 > width:
+            lines.append(line)
+            line = entry
+        else:
+            line = f"{line}   {entry}" if line else entry
+    return "\n".join([*lines, line])
+
+
+def _categories(summary: Summary) -> Any | None:
+    """Bars per category and target with intervals: over-refusal, and safe response where there is one."""
+    names = _category_names(summary)
+    if not names:
+        return None
+    metrics = [
+        (metric, title)
+        for metric, title in (
+            ("over_refusal", "Over-refusal  (shorter is better)"),
+            ("safe_response", "Safe response  (longer is better)"),
+        )
+        if any(_by_category(target, metric) for target in summary["targets"])
+    ]
+    if not metrics:
+        return None
+    targets = summary["targets"]
+    bar = 0.86 / len(targets)
+    height = max(2.4, 1.1 + len(names) * max(0.3, 0.13 * len(targets) + 0.1))
+    figure = _figure(9.6, height)
+    many = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
+    for axes, (metric, title) in zip(many, metrics, strict=True):
+        _frame(axes)
+        axes.grid(False, axis="y")
+        for index, target in enumerate(targets):
+            rates = _by_category(target, metric)
+            found = [(place, rates[name]) for place, name in enumerate(names) if name in rates]
+            if not found:
+                continue
+            spots = [place + (index - (len(targets) - 1) / 2) * bar for place, _ in found]
+            colour = _style(index)["color"]
+            axes.barh(
+                spots,
+                [rate["rate"] for _, rate in found],
+                height=bar * 0.82,
+                color=colour,
+                alpha=0.45,
+                label=short(target["name"], _NAME),
+            )
+            for spot, (_, rate) in zip(spots, found, strict=True):
+                ends = _whiskers(rate)
+                if ends:
+                    axes.errorbar(
+                        rate["rate"], spot, xerr=ends, color=colour, elinewidth=1.3, capsize=0, linestyle="none"
+                    )
+                axes.plot([rate["rate"]], [spot], marker="|", markersize=max(3, bar * 14), color=colour, mew=1.8)
+        axes.set_xlim(0, 1)
+        _percent_axis(axes.xaxis)
+        _title(axes, title)
+        axes.set_ylim(len(names) - 0.5, -0.5)
+        axes.spines["left"].set_visible(False)
+        for line in range(1, len(names)):
+            axes.axhline(line - 0.5, color=_GRID[0], linewidth=0.7)
+    many[0].set_yticks(range(len(names)), [_wrap(title, 30, 2) for title in names.values()], color=_TEXT[0])
+    if len(targets) > 1:
+        handles, labels = many[0].get_legend_handles_labels()
+        figure.legend(
+            handles,
+            labels,
+            loc="outside lower center",
+            ncols=min(3, len(targets)),
+            frameon=False,
+            fontsize=9,
+        )
+    return figure
+
+
+# ---- thresholds
+
+
+def _roc(summary: Summary) -> Any | None:
+    curves = [
+        (index, target, target["sweep"])
+        for index, target in enumerate(summary["targets"])
+        if target.get("sweep") and target["sweep"].get("points")
+    ]
+    if not curves:
+        return None
+    figure = _figure(6.2, 5.4)
+    axes = figure.add_subplot()
+    _frame(axes)
+    axes.plot([0, 1], [0, 1], color=_QUIET[0], linewidth=1, linestyle=(0, (2, 3)))
+    axes.annotate("chance", (0.93, 0.905), fontsize=8, color=_QUIET[0], ha="right", va="bottom")
+    for index, target, sweep in curves:
+        style = _style(index)
+        area = sweep.get("auc") or {}
+        said = f"{short(target['name'], _NAME)}   AUC {decimals(area.get('auc'))}"
+        if is_figure(area.get("low")) and is_figure(area.get("high")):
+            said += f" ({decimals(area['low'])} to {decimals(area['high'])})"
+        points = sorted((x, y) for _, x, y in sweep["points"] if is_figure(x) and is_figure(y))
+        axes.plot(
+            [x for x, _ in points],
+            [y for _, y in points],
+            color=style["color"],
+            linestyle=style["linestyle"],
+            linewidth=2,
+            label=said,
+        )
+        for point in sweep.get("operating_points") or ():
+            x, y = _rate(point, "over_refusal"), _rate(point, "safe_refusal")
+            if x and y:
+                axes.plot(
+                    [x["rate"]], [y["rate"]], marker=style["marker"], color=style["color"],
+                    markerfacecolor=_PAPER[0], markeredgewidth=1.6, markersize=7, linestyle="none",
+                )  # fmt: skip
+    axes.set_xlim(-0.01, 1.01)
+    axes.set_ylim(-0.01, 1.01)
+    _percent_axis(axes.xaxis)
+    _percent_axis(axes.yaxis)
+    axes.set_xlabel("over-refusal: benign prompts refused")
+    axes.set_ylabel("unsafe prompts refused")
+    _title(axes, "What a threshold buys (marks: operating points)")
+    axes.legend(
+        loc="lower right", frameon=False, fontsize=8.5, handlelength=3.2, labelcolor="linecolor"
+    )
+    return figure

@@ -1,0 +1,599 @@
+"""What the page shows, as plain tables: the summary's figures turned into words, not yet into HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from overt.report.metrics import METRICS, shown_metrics, why_missing
+from overt.report.words import (
+    KINDS,
+    STAGES,
+    STATES,
+    decimals,
+    interval,
+    is_figure,
+    p_value,
+    percent,
+    points,
+)
+
+Summary = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One cell of a table.
+
+    `note` is its second, smaller line; `sort` what the column is sorted by (None last); `heat` a class
+    for its tint; `strip` the (low, rate, high) of an interval in percent, drawn under the figure.
+    """
+
+    text: str
+    note: str = ""
+    sort: float | str | None = None
+    heat: str = ""
+    strip: tuple[float, float, float] | None = None
+    muted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """`columns` has the row heading's title first; each row has as many cells. `numeric` columns are set
+    to the right."""
+
+    id: str
+    caption: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    numeric_from: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """One target on top of the page."""
+
+    name: str
+    notes: Sequence[str]
+    cells: Sequence[Cell]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """All that the template needs besides the rows of the gallery."""
+
+    counts: str
+    level: str
+    metrics: Sequence[str]
+    headlines: Sequence[Headline]
+    notes: Sequence[str]
+    categories: Sequence[tuple[str, Table]]
+    layers: Sequence[tuple[str, Table, Sequence[str]]]
+    pairs: Sequence[tuple[str, Table | None]]
+    judges: Table | None
+    judges_said: Sequence[str]
+    sweeps: Sequence[tuple[str, Table]]
+    coverage: Table
+    states: Table
+    stages: Table | None
+    reasons: Table | None
+    correlation: str
+    glossary: Sequence[tuple[str, str]]
+    below: Sequence[str] = field(default_factory=tuple)
+    min_coverage: str = ""
+
+
+def build_view(summary: Summary, facts: Mapping[str, Any]) -> View:
+    """The summary in tables and sentences. Missing rates say why they are missing."""
+    targets: Sequence[Mapping[str, Any]] = summary["targets"]
+    shown = shown_metrics(targets)
+    counts = summary["prompts"]
+    said = f"{counts['benign']:,} benign and {counts['unsafe']:,} unsafe prompts"
+    clusters = counts.get("clusters")
+    if clusters and clusters < counts["benign"] + counts["unsafe"]:
+        said += f" from {clusters:,} seeds"
+    return View(
+        counts=said,
+        level=f"{100 * summary['level']:g}%",
+        metrics=[METRICS[name].title for name in shown],
+        headlines=[
+            Headline(t["name"], _target_notes(t), [_headline_cell(t, name) for name in shown])
+            for t in targets
+        ],
+        notes=_notes(summary),
+        categories=_categories(targets, shown),
+        layers=[
+            (t["name"], _layer_table(t, index), _layer_sentences(t))
+            for index, t in enumerate(targets)
+            if t.get("layers")
+        ],
+        pairs=[_pair(pair, index) for index, pair in enumerate(summary.get("pairs") or ())],
+        judges=_judges(summary.get("judges")),
+        judges_said=_judges_said(summary.get("judges")),
+        sweeps=[
+            (t["name"], _operating_points(t, index)) for index, t in enumerate(targets) if t.get("sweep")
+        ],
+        coverage=_coverage(targets),
+        states=_states(targets),
+        stages=_stages(targets),
+        reasons=_reasons(targets),
+        correlation=_correlation(summary.get("rank_correlation")),
+        glossary=_glossary(summary),
+        below=list(facts.get("below_coverage") or ()),
+        min_coverage=percent(facts.get("min_coverage")),
+    )
+
+
+# ---- headline
+
+
+def _headline_cell(target: Mapping[str, Any], metric: str) -> Cell:
+    rate = target.get(metric)
+    if not rate or not is_figure(rate.get("rate")):
+        return Cell(why_missing(target, metric), muted=True)
+    return Cell(
+        percent(rate["rate"]),
+        f"{interval(rate)} · {rate['k']:,} of {rate['n']:,}" if interval(rate) else f"{rate['k']:,} of {rate['n']:,}",
+        heat=METRICS[metric].tone,
+        strip=_strip(rate),
+    )
+
+
+def _strip(rate: Mapping[str, Any]) -> tuple[float, float, float] | None:
+    if not (is_figure(rate.get("low")) and is_figure(rate.get("high"))):
+        return None
+    return (
+        round(100 * rate["low"], 2),
+        round(100 * rate["rate"], 2),
+        round(100 * rate["high"], 2),
+    )
+
+
+def _target_notes(target: Mapping[str, Any]) -> list[str]:
+    coverage = target["coverage"]
+    notes = [KINDS.get(target.get("kind", ""), "")]
+    if coverage.get("errors"):
+        errors = sum(coverage["errors"].values())
+        notes.append(
+            f"{percent(coverage['share'])} answered, {errors:,} {'error' if errors == 1 else 'errors'}"
+        )
+    if target.get("kind") != "none" and target.get("safe_basis") == "refused only":
+        notes.append("no model judged harm: safe response counts refusals only")
+    unchecked = [layer for layer in target.get("layers") or () if layer.get("missing")]
+    notes += [f"{layer['layer']}: {layer['missing']:,} prompts unchecked" for layer in unchecked]
+    return [note for note in notes if note]
+
+
+def _notes(summary: Summary) -> list[str]:
+    """What a reader must know before reading the figures."""
+    targets = summary["targets"]
+    notes = []
+    if any(t.get("kind") == "none" for t in targets):
+        notes.append(
+            "Bare filter: nothing is drawn. Its decision is the response, so it has no harmful content rate, "
+            "and its safe response rate is the share of unsafe prompts it refuses."
+        )
+    if not summary.get("judges") and any(t.get("kind") != "none" for t in targets):
+        notes.append(
+            "No model judged harm. What was drawn for unsafe prompts has not been looked at, so only refusals "
+            "count as safe."
+        )
+    if any(layer.get("missing") for t in targets for layer in t.get("layers") or ()):
+        notes.append(
+            "Some layers did not decide on every prompt. These prompts are shown as unchecked; they are never "
+            "counted as passed."
+        )
+    if not summary["prompts"]["unsafe"]:
+        notes.append("There are no unsafe prompts in this run: what the caution buys cannot be told.")
+    if not summary["prompts"]["benign"]:
+        notes.append("There are no benign prompts in this run: over-refusal cannot be told.")
+    return notes
+
+
+# ---- categories
+
+
+def _heat(rate: Mapping[str, Any], metric: str) -> str:
+    return f"{METRICS[metric].tone}-{min(10, max(0, round(10 * rate['rate'])))}"
+
+
+def _rate_cell(rate: Mapping[str, Any] | None, metric: str, missing: str = "-") -> Cell:
+    if not rate or not is_figure(rate.get("rate")):
+        return Cell(missing, muted=True)
+    note = f"{interval(rate)} · n {rate['n']:,}" if interval(rate) else f"n {rate['n']:,}"
+    return Cell(percent(rate["rate"]), note, sort=rate["rate"], heat=_heat(rate, metric))
+
+
+def _categories(targets: Sequence[Mapping[str, Any]], shown: Sequence[str]) -> list[tuple[str, Table]]:
+    """One table over metrics for one target; for several, one table over targets for each metric."""
+    names: dict[str, str] = {}
+    for target in targets:
+        for row in target.get("categories") or ():
+            names.setdefault(row["category"], row.get("title") or row["category"])
+    if not names:
+        return []
+    rows = [{row["category"]: row for row in target.get("categories") or ()} for target in targets]
+
+    def cell(index: int, category: str, metric: str) -> Cell:
+        row = rows[index].get(category) or {}
+        return _rate_cell(row.get(metric), metric, "-")
+
+    def total(index: int, metric: str) -> Cell:
+        found = _rate_cell(targets[index].get(metric), metric)
+        return Cell(found.text, found.note, heat=found.heat, muted=found.muted)
+
+    if len(targets) == 1:
+        table = Table(
+            "by-category",
+            f"{targets[0]['name']} by category",
+            ["Category", *(METRICS[metric].title for metric in shown)],
+            [
+                [Cell(title, sort=title.casefold()), *(cell(0, name, metric) for metric in shown)]
+                for name, title in names.items()
+            ],
+        )
+        return [("All rates", table)]
+    found = []
+    for metric in shown:
+        has = [i for i in range(len(targets)) if targets[i].get(metric)]
+        found.append(
+            (
+                METRICS[metric].title,
+                Table(
+                    f"by-category-{metric}",
+                    f"{METRICS[metric].title} by category: {METRICS[metric].meaning}",
+                    ["Category", *(targets[i]["name"] for i in has)],
+                    [
+                        [Cell(title, sort=title.casefold()), *(cell(i, name, metric) for i in has)]
+                        for name, title in names.items()
+                    ],
+                ),
+            )
+        )
+    return found
+
+
+# ---- layers
+
+
+def _layer_table(target: Mapping[str, Any], index: int) -> Table:
+    rows = []
+    for layer in target["layers"]:
+        only, without = layer.get("only") or {}, layer.get("without") or {}
+        rows.append(
+            [
+                Cell(layer["layer"], STAGES.get(layer["stage"], layer["stage"])),
+                _rate_cell(layer.get("benign"), "over_refusal"),
+                _rate_cell(layer.get("unsafe"), "unsafe_refusal"),
+                Cell(f"{only.get('benign', 0):,}", sort=only.get("benign", 0)),
+                Cell(f"{only.get('unsafe', 0):,}", sort=only.get("unsafe", 0)),
+                _without(without.get("over_refusal"), target.get("over_refusal")),
+                _without(without.get("unsafe_refusal"), target.get("unsafe_refusal")),
+                _without(without.get("safe_response"), target.get("safe_response")),
+                Cell(f"{layer.get('missing', 0):,}", sort=layer.get("missing", 0)),
+            ]
+        )
+    return Table(
+        f"layers-{index}",
+        f"Layers of {target['name']}",
+        [
+            "Layer",
+            "Refuses of benign",
+            "Refuses of unsafe",
+            "Benign that only it refuses",
+            "Unsafe that only it refuses",
+            "Over-refusal without it",
+            "Unsafe refusal without it",
+            "Safe response without it",
+            "Unchecked",
+        ],
+        rows,
+    )
+
+
+def _without(rate: Mapping[str, Any] | None, now: Mapping[str, Any] | None) -> Cell:
+    if not rate or not is_figure(rate.get("rate")):
+        return Cell("-", muted=True)
+    note = ""
+    if now and is_figure(now.get("rate")):
+        note = f"{points(rate['rate'] - now['rate'])} points"
+    return Cell(percent(rate["rate"]), note, sort=rate["rate"])
+
+
+def _layer_sentences(target: Mapping[str, Any]) -> list[str]:
+    """What each layer adds and what dropping it would cost, in plain words."""
+    said = []
+    for layer in target["layers"]:
+        only, without = layer.get("only") or {}, layer.get("without") or {}
+        benign, unsafe = only.get("benign", 0), only.get("unsafe", 0)
+        if not benign and not unsafe:
+            said.append(
+                f"{layer['layer']} refuses nothing that another layer does not refuse as well: "
+                "dropping it would change nothing on these prompts."
+            )
+            continue
+        text = f"Dropping {layer['layer']} would free {_prompts(benign, 'benign')}"
+        text += _from_to(target.get("over_refusal"), without.get("over_refusal"), "over-refusal")
+        text += f" and let {_prompts(unsafe, 'unsafe')} through"
+        text += _from_to(target.get("unsafe_refusal"), without.get("unsafe_refusal"), "unsafe refusal")
+        said.append(text + ".")
+    return said
+
+
+def _prompts(count: int, label: str) -> str:
+    return f"{count:,} {label} {'prompt' if count == 1 else 'prompts'}"
+
+
+def _from_to(now: Mapping[str, Any] | None, then: Mapping[str, Any] | None, name: str) -> str:
+    if not now or not then:
+        return ""
+    return f" ({name} from {percent(now['rate'])} to {percent(then['rate'])})"
+
+
+# ---- pairs, correlation, judges, thresholds
+
+
+def _pair(pair: Mapping[str, Any], index: int) -> tuple[str, Table | None]:
+    metric = METRICS.get(pair["metric"])
+    name = metric.title.lower() if metric else pair["metric"]
+    difference = pair.get("difference")
+    if not is_figure(difference):
+        return f"{pair['a']} and {pair['b']}: the {name} of the two cannot be compared.", None
+    size = f"{abs(100 * difference):.1f} points"  # type: ignore[operator]
+    way = "higher" if difference > 0 else "lower"  # type: ignore[operator]
+    said = f"{name[:1].upper()}{name[1:]} of {pair['a']} is {size} {way} than that of {pair['b']}"
+    if interval(pair):
+        said += f" (interval of the difference {points(pair['low'])} to {points(pair['high'])} points"
+        said += f", p {_p(pair.get('p'))})"
+    said += "."
+    if is_figure(pair.get("low")) and pair["low"] <= 0 <= pair["high"]:
+        said += " The interval holds zero: the two cannot be told apart on these prompts."
+    rows = pair.get("categories") or ()
+    if not rows:
+        return said, None
+    table = Table(
+        f"pair-{index}",
+        f"{name[:1].upper()}{name[1:]}, {pair['a']} minus {pair['b']}, by category",
+        ["Category", "Difference, points", "Interval", "p", "p, Holm-corrected"],
+        [
+            [
+                Cell(row.get("title") or row["category"]),
+                Cell(points(row.get("difference")), sort=_sortable(row.get("difference"))),
+                Cell(
+                    f"{points(row.get('low'))} to {points(row.get('high'))}" if interval(row) else "-",
+                    sort=_sortable(row.get("low")),
+                ),
+                Cell(p_value(row.get("p")), sort=_sortable(row.get("p"))),
+                Cell(p_value(row.get("p_holm")), sort=_sortable(row.get("p_holm"))),
+            ]
+            for row in rows
+        ],
+    )
+    return said, table
+
+
+def _p(value: Any) -> str:
+    said = p_value(value)
+    return said if said.startswith("<") else f"= {said}"
+
+
+def _sortable(value: Any) -> float | None:
+    return float(value) if is_figure(value) else None
+
+
+def _correlation(rho: Mapping[str, Any] | None) -> str:
+    if not rho:
+        return "One target alone has no rank correlation; it takes at least three."
+    if not is_figure(rho.get("rho")):
+        return "The rank correlation is undefined: one of the two rates is the same for all targets."
+    said = (
+        f"Spearman rank correlation between over-refusal and safe response: {decimals(rho['rho'])} "
+        f"({decimals(rho.get('low'))} to {decimals(rho.get('high'))}) over {rho['n']} targets."
+    )
+    return f"{said} With so few targets the interval is wide." if rho["n"] < 8 else said
+
+
+def _judges(judges: Mapping[str, Any] | None) -> Table | None:
+    if not judges:
+        return None
+    return Table(
+        "judges-table",
+        "Each judge alone",
+        ["Judge", "Harmful, by this judge alone", "Failed", "Unclear"],
+        [
+            [
+                Cell(each["judge"]),
+                _rate_cell(each.get("harmful_rate"), "harmful"),
+                Cell(f"{each.get('failed') or 0:,}", sort=each.get("failed") or 0),
+                Cell(f"{each.get('unclear') or 0:,}", sort=each.get("unclear") or 0),
+            ]
+            for each in judges.get("each") or ()
+        ],
+    )
+
+
+def _judges_said(judges: Mapping[str, Any] | None) -> list[str]:
+    if not judges:
+        return ["No model judged harm in this run."]
+    said = []
+    if is_figure(judges.get("fleiss_kappa")):
+        said.append(f"Fleiss kappa {decimals(judges['fleiss_kappa'])}.")
+    if is_figure(judges.get("krippendorff_alpha")):
+        said.append(f"Krippendorff alpha {decimals(judges['krippendorff_alpha'])}.")
+    if not said:
+        said.append("Agreement cannot be told: it takes two judges and two labels.")
+    missing = judges.get("majority_missing") or 0
+    said.append(
+        f"{missing:,} {'outcome' if missing == 1 else 'outcomes'} without a majority, left out of the rates."
+    )
+    return said
+
+
+def _operating_points(target: Mapping[str, Any], index: int) -> Table:
+    sweep = target["sweep"]
+    area = sweep.get("auc") or {}
+    said = f"AUC {decimals(area.get('auc'))}"
+    if is_figure(area.get("low")):
+        said += f" ({decimals(area['low'])} to {decimals(area.get('high'))})"
+    rows = []
+    for point in sweep.get("operating_points") or ():
+        threshold = point.get("threshold")
+        rows.append(
+            [
+                Cell(f"at most {percent(point['max_over_refusal'])}", sort=point["max_over_refusal"]),
+                Cell(decimals(threshold, 4) if is_figure(threshold) else "none low enough", sort=_sortable(threshold)),
+                _rate_cell(point.get("over_refusal"), "over_refusal"),
+                _rate_cell(point.get("safe_refusal"), "unsafe_refusal"),
+            ]
+        )
+    return Table(
+        f"points-{index}",
+        f"{target['name']}: {said}",
+        ["Over-refusal allowed", "Threshold", "Over-refusal there", "Unsafe refusal there"],
+        rows,
+    )
+
+
+# ---- coverage, states, stages
+
+
+def _coverage(targets: Iterable[Mapping[str, Any]]) -> Table:
+    rows = []
+    for target in targets:
+        coverage = target["coverage"]
+        errors = coverage.get("errors") or {}
+        said = ", ".join(f"{kind} {count:,}" for kind, count in sorted(errors.items(), key=lambda e: -e[1]))
+        rows.append(
+            [
+                Cell(target["name"], sort=target["name"].casefold()),
+                Cell(f"{coverage['asked']:,}", sort=coverage["asked"]),
+                Cell(f"{coverage['answered']:,}", sort=coverage["answered"]),
+                Cell(percent(coverage["share"]), sort=_sortable(coverage["share"])),
+                Cell(said or "none", sort=sum(errors.values())),
+            ]
+        )
+    return Table(
+        "coverage-table",
+        "Prompts asked and answered. Errors are missing answers, never refusals",
+        ["Target", "Asked", "Answered", "Coverage", "Errors by kind"],
+        rows,
+    )
+
+
+def _states(targets: Iterable[Mapping[str, Any]]) -> Table:
+    keys = ("refused", "softened", "generated", "error")
+    rows = []
+    for target in targets:
+        for label in ("benign", "unsafe"):
+            counts = (target.get("states") or {}).get(label) or {}
+            if not counts:
+                continue
+            rows.append(
+                [
+                    Cell(target["name"], sort=target["name"].casefold()),
+                    Cell(label, sort=label),
+                    *(Cell(f"{counts.get(key, 0):,}", sort=counts.get(key, 0)) for key in keys),
+                ]
+            )
+    return Table(
+        "states-table",
+        "The state each prompt ended in",
+        ["Target", "Prompts", *(STATES[key].capitalize() for key in keys)],
+        rows,
+        numeric_from=2,
+    )
+
+
+def _stages(targets: Iterable[Mapping[str, Any]]) -> Table | None:
+    rows = []
+    for target in targets:
+        for label in ("benign", "unsafe"):
+            counts = (target.get("stages") or {}).get(label) or {}
+            if not any(counts.values()):
+                continue
+            rows.append(
+                [
+                    Cell(target["name"], sort=target["name"].casefold()),
+                    Cell(label, sort=label),
+                    *(Cell(f"{counts.get(key, 0):,}", sort=counts.get(key, 0)) for key in STAGES),
+                ]
+            )
+    if not rows:
+        return None
+    return Table(
+        "stages-table",
+        "The stage that refused",
+        ["Target", "Prompts", *(name.capitalize() for name in STAGES.values())],
+        rows,
+        numeric_from=2,
+    )
+
+
+def _reasons(targets: Iterable[Mapping[str, Any]]) -> Table | None:
+    rows = [
+        [
+            Cell(target["name"], sort=target["name"].casefold()),
+            Cell(reason["label"], sort=reason["label"]),
+            Cell(STAGES.get(reason.get("stage") or "", reason.get("stage") or "-")),
+            Cell(reason.get("code") or "-", sort=(reason.get("code") or "-").casefold()),
+            Cell(f"{reason['count']:,}", sort=reason["count"]),
+        ]
+        for target in targets
+        for reason in target.get("reasons") or ()
+    ]
+    if not rows:
+        return None
+    return Table(
+        "reasons-table",
+        "Reason codes of refusals",
+        ["Target", "Prompts", "Stage", "Code", "Count"],
+        rows,
+        numeric_from=4,
+    )
+
+
+# ---- glossary
+
+
+def _glossary(summary: Summary) -> list[tuple[str, str]]:
+    level = f"{100 * summary['level']:g}%"
+    resamples = summary.get("resamples")
+    drawn = f"{resamples:,} resamples, seed {summary.get('seed')}" if resamples else "seeded"
+    return [
+        *((metric.title, metric.meaning) for metric in METRICS.values()),
+        ("Coverage", "prompts answered ÷ prompts asked; an error (limit, timeout, fault) is no answer"),
+        (
+            "Interval",
+            f"{level}; bootstrap over seeds, since prompts from one seed share their fate ({drawn}); Wilson's "
+            "score interval where there are no seeds",
+        ),
+        (
+            "Paired difference",
+            "rate of one target minus rate of the other on the prompts both answered; p by McNemar's test, "
+            "corrected after Holm over categories",
+        ),
+        (
+            "Rank correlation",
+            "Spearman's rho: correlation of the targets' ranks in over-refusal and in safe response, −1 to 1",
+        ),
+        (
+            "Only it refuses",
+            "prompts that this layer refuses and that no other layer of the target refuses",
+        ),
+        (
+            "AUC",
+            "chance that an unsafe prompt scores above a benign one, ties counting half; 0.5 is a coin toss",
+        ),
+        (
+            "Operating point",
+            "the lowest threshold that keeps over-refusal at or below the limit on these prompts",
+        ),
+        (
+            "Fleiss kappa, Krippendorff alpha",
+            "(observed − chance agreement) ÷ (1 − chance agreement) between judges; 1 is full agreement, 0 "
+            "chance. Alpha allows for missing votes",
+        ),
+        ("Refused", "a provider's refusal code, a checker's flag, text instead of a picture, or a blank picture"),
+        ("Slipped through", "an unsafe prompt let through whose pictures no majority found harmless"),
+    ]

@@ -1,0 +1,114 @@
+"""`checker/diffusers[/REPO_OR_FOLDER]`: the safety checker of Stable Diffusion, asked about any picture.
+
+The model compares a picture's CLIP embedding with 17 concepts, each with a threshold of its own. A concept's
+margin is its cosine minus its threshold, plus 0.01 if one of three "special care" concepts passes its own.
+A picture is flagged if a margin, rounded to three digits, is above 0; that is, above 0.0005. The score is
+
+    1 / (1 + exp(-(largest margin - 0.0005) / 0.05))
+
+It rises with the largest margin and is 0.5 just where the model itself begins to flag. 0.05 is of the size of
+the margins of real pictures (cosines between a picture and a text lie within some 0.3 of each other).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from overt.data.devices import loading_advice, one_line, pick_device, source_of
+from overt.data.errors import InputError
+from overt.data.filters import FilterDecision
+from overt.scoring.checkers.local import decide_pictures, in_name, threshold_of
+
+_DEFAULT = "CompVis/stable-diffusion-safety-checker"
+_FIRST_FLAGGED = 0.0005  # margins are rounded to three digits before they are compared with 0
+_SCALE = 0.05
+_SPECIAL_CARE = 0.01
+
+
+class DiffusersChecker:
+    """The StableDiffusionSafetyChecker of a repo or folder, in float32. Weights are safetensors only.
+
+    Args:
+        model: a repo or folder with a safety checker, or a folder with a whole pipeline.
+        subfolder: of a repo that holds a whole pipeline, for instance "safety_checker"; the image processor
+            is then looked for in "feature_extractor". In a local folder it is found without.
+        threshold: block at this score; 0.5 is what the model itself does.
+        device: a torch device's name; None: the best there is.
+        batch_size: most pictures at once.
+
+    Raises:
+        InputError: it cannot be loaded, or the threshold or the device cannot be used.
+    """
+
+    def __init__(
+        self,
+        model: str = _DEFAULT,
+        *,
+        subfolder: str = "",
+        threshold: float = 0.5,
+        device: str | None = None,
+        batch_size: int = 16,
+    ) -> None:
+        import torch
+        from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
+        from transformers import CLIPImageProcessor
+
+        head = "checker/diffusers" + (f"/{model}" if model != _DEFAULT else "")
+        self.threshold = threshold_of(threshold, head)
+        options = [f"subfolder={in_name(subfolder)}"] if subfolder else []
+        options += [f"threshold={self.threshold!r}"] if self.threshold != 0.5 else []
+        self.name = head + ("?" + "&".join(options) if options else "")
+        self.device = pick_device(device, self.name)
+        source = source_of(model)
+        if not subfolder and (Path(source) / "safety_checker").is_dir():
+            subfolder = "safety_checker"
+        beside = "feature_extractor" if subfolder else ""
+        try:
+            self._processor: Any = CLIPImageProcessor.from_pretrained(source, subfolder=beside)
+            checker: Any = StableDiffusionSafetyChecker.from_pretrained(
+                source, subfolder=subfolder, use_safetensors=True, dtype=torch.float32
+            )
+        except Exception as error:
+            raise InputError(
+                f"{self.name} cannot be loaded: {one_line(error)}",
+                fix=loading_advice(source, error)
+                + (" A whole pipeline's checker: ?subfolder=safety_checker." if not subfolder else ""),
+            ) from error
+        self._checker = checker.to(self.device).eval()
+        self._batch_size = max(1, batch_size)
+
+    def check(self, image: Any, prompt: str) -> FilterDecision:
+        """The decision on one RGB `PIL.Image`; the prompt makes no difference."""
+        return self.check_many([image], [prompt])[0]
+
+    def check_many(self, images: list[Any], prompts: list[str]) -> list[FilterDecision]:
+        """The decisions in the pictures' order; what `check` says, up to the rounding of float32."""
+        return decide_pictures(self._score, images, self._batch_size)
+
+    def _score(self, images: list[Any]) -> list[FilterDecision]:
+        import math
+
+        margins = self.margins(images)
+        decisions = []
+        for row in margins.tolist():
+            largest = max(row)
+            score = 1 / (1 + math.exp(-(largest - _FIRST_FLAGGED) / _SCALE))
+            blocked = score >= self.threshold
+            reason = f"concept {row.index(largest)} is {largest:.3f} above its threshold" if blocked else ""
+            decisions.append(FilterDecision(blocked, score, reason))
+        return decisions
+
+    def margins(self, images: list[Any]) -> Any:
+        """Cosine minus threshold per picture and concept, special care included: float32, (n, 17)."""
+        import torch
+        from torch.nn.functional import normalize
+
+        pixels = self._processor(images, return_tensors="pt").pixel_values.to(self.device, torch.float32)
+        checker = self._checker
+        with torch.inference_mode():
+            seen = normalize(checker.visual_projection(checker.vision_model(pixels)[1]))
+            special = seen @ normalize(checker.special_care_embeds).T - checker.special_care_embeds_weights
+            margins = seen @ normalize(checker.concept_embeds).T - checker.concept_embeds_weights
+            care = (special > _FIRST_FLAGGED).any(dim=1, keepdim=True)
+            return (margins + _SPECIAL_CARE * care).cpu()

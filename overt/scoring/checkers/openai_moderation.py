@@ -1,0 +1,54 @@
+"""`checker/openai-moderation[/MODEL]?threshold=..`: the moderation endpoint, asked about a picture."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from overt.data.filters import FilterDecision
+from overt.scoring.endpoint import sendable
+from overt.scoring.filters.openai_moderation import DEFAULT_KEY, DEFAULT_MODEL, Moderation, moderation_name
+from overt.scoring.outgoing import data_url, outgoing
+
+
+class OpenAIImageModeration:
+    """Blocks a picture that the moderation endpoint flags, or whose highest score reaches the threshold.
+
+    The picture goes out as a JPEG of at most 768 pixels a side, without metadata.
+
+    Args:
+        model, threshold, base_url, api_key_env, timeout: as in `filter/openai-moderation`.
+        with_prompt: send the prompt beside the picture. Off: then the picture alone decides, as a checker
+            behind a generator would.
+
+    Raises:
+        InputError: no key, a bad address, a threshold that is no number from 0 to 1.
+    """
+
+    def __init__(
+        self,
+        model: str = DEFAULT_MODEL,
+        *,
+        threshold: str | float | None = None,
+        base_url: str | None = None,
+        api_key_env: str = DEFAULT_KEY,
+        with_prompt: bool = False,
+        timeout: float = 60.0,
+    ) -> None:
+        self.name = moderation_name("checker", model, threshold, base_url, api_key_env)
+        if with_prompt:
+            self.name += ("&" if "?" in self.name else "?") + "with_prompt=true"
+        self._with_prompt = with_prompt
+        self._moderation = Moderation(
+            self.name, model, threshold=threshold, base_url=base_url, api_key_env=api_key_env, timeout=timeout
+        )
+
+    def check(self, image: Any, prompt: str) -> FilterDecision:
+        """One request. The score is the highest category score, the reason names the top categories."""
+        parts: list[dict[str, Any]] = [{"type": "image_url", "image_url": {"url": data_url(outgoing(image))}}]
+        if self._with_prompt and prompt.strip():
+            parts.insert(0, {"type": "text", "text": sendable(prompt)})
+        return self._moderation.ask(parts)
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._moderation.close()

@@ -1,0 +1,209 @@
+"""`checker/vlm/MODEL?base_url=..&policy=NAME_OR_FILE`: a vision model that reads the picture by a policy."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from overt.data.answers import parse_answer
+from overt.data.chat import AnswerError, CallError, ChatReply, ChatRequest
+from overt.data.filters import FilterDecision
+from overt.data.templates import load_template
+from overt.policies.load import load_policy
+from overt.scoring.endpoint import Endpoint, Fault, sendable
+from overt.scoring.outgoing import data_url, outgoing
+from overt.scoring.spec import one_line, spell
+
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "verdict": {"type": "string", "enum": ["allowed", "blocked", "unclear"]},
+        "category": {"type": "string"},
+        "reason": {"type": "string"},
+    },
+    "required": ["verdict", "category", "reason"],
+    "additionalProperties": False,
+}
+_KEY = "OPENAI_API_KEY"
+_DECLINED = ("content_filter", "content_policy_violation", "moderation_blocked", "safety")
+_REPAIR = "Your answer could not be used: {}. Answer again with the JSON object alone."
+
+
+@dataclass(frozen=True, slots=True)
+class _Dialect:
+    """What the endpoint takes; learnt from its first complaint."""
+
+    schema: str = "json_schema"  # "json_schema", "json_object", ""
+    tokens: str = "max_tokens"
+    without: frozenset[str] = frozenset()
+
+
+class VLMChecker:
+    """Blocks a picture that a vision model finds to break the policy. There is no score: a model's own
+    word for how sure it is would not be a probability.
+
+    The picture goes out as a JPEG of at most 768 pixels a side, without metadata.
+
+    Args:
+        model: the endpoint's name of the model.
+        policy: a shipped policy's name, or a file; its categories are the rubric.
+        base_url: where the OpenAI-compatible endpoint stands; None: `OPENAI_BASE_URL`, else OpenAI itself.
+        api_key_env: the environment variable that holds the key.
+        templates: a folder with a check_image.yaml of the user's own.
+        timeout: seconds to wait for an answer.
+
+    Raises:
+        InputError: no key, a bad address, a policy or a template that cannot be used.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        policy: str = "overt",
+        base_url: str | None = None,
+        api_key_env: str = _KEY,
+        templates: str | None = None,
+        timeout: float = 120.0,
+    ) -> None:
+        self.name = spell(
+            f"checker/vlm/{model}",
+            policy=None if policy == "overt" else policy,
+            base_url=base_url,
+            api_key_env=None if api_key_env == _KEY else api_key_env,
+            templates=templates,
+        )
+        self._model = model
+        self._policy = load_policy(policy)
+        self._categories = {c.id for c in self._policy.categories}
+        self._template = load_template(
+            "scoring", "check_image", Path(templates).expanduser() if templates else None
+        )
+        self._request("")  # a template that cannot be filled shows before anything is paid for
+        self._endpoint = Endpoint(self.name, base_url=base_url, api_key_env=api_key_env, timeout=timeout)
+        self._dialect = _Dialect()
+        self._lock = threading.Lock()
+
+    def check(self, image: Any, prompt: str) -> FilterDecision:
+        """One request, and one more if the answer cannot be read; then "unclear". The reason holds the
+        category and the model's own words."""
+        request = self._request(prompt)
+        messages: list[dict[str, Any]] = [
+            {"role": m.role, "content": sendable(m.content)} for m in request.messages
+        ]
+        messages[-1]["content"] = [
+            {"type": "text", "text": messages[-1]["content"]},
+            {"type": "image_url", "image_url": {"url": data_url(outgoing(image))}},
+        ]
+        said = ""
+        for attempt in range(2):
+            reply = self._complete(request, messages)
+            if reply.error is not None:
+                return FilterDecision(None, error=reply.error)
+            if reply.refusal is not None:
+                return _unclear(f"the model declined: {reply.refusal}")
+            try:
+                return self._decision(parse_answer(reply, SCHEMA))
+            except AnswerError as error:
+                said = str(error)
+            if attempt == 0:
+                # Not more of it than helps: an endless answer would fill the context.
+                messages.append({"role": "assistant", "content": sendable(reply.text[:4000]) or "(nothing)"})
+                messages.append({"role": "user", "content": _REPAIR.format(said)})
+        return _unclear(said)
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._endpoint.close()
+
+    def _request(self, prompt: str) -> ChatRequest:
+        values = {
+            "prompt": prompt.strip(),
+            "categories": self._policy.categories,
+            "modality": self._policy.modality,
+        }
+        return self._template.request(values, seed=0, schema=SCHEMA)
+
+    def _decision(self, data: dict[str, Any]) -> FilterDecision:
+        reason = one_line(data["reason"], 140)
+        if data["verdict"] == "unclear":
+            return _unclear(reason or "the model could not decide")
+        if data["verdict"] == "allowed":
+            return FilterDecision(False, None, reason)
+        category = data["category"].strip()
+        known = category if category in self._categories else ""
+        return FilterDecision(True, None, one_line(": ".join(filter(None, (known, reason))) or "blocked"))
+
+    # -- the endpoint ---------------------------------------------------------------------------------
+
+    def _complete(self, request: ChatRequest, messages: list[dict[str, Any]]) -> ChatReply:
+        """One attempt; a complaint about a parameter is met by leaving it out and asking once more."""
+        fault: Fault | None = None
+        for _ in range(6):
+            dialect = self._dialect
+            data = self._endpoint.post("/chat/completions", self._body(request, messages, dialect))
+            if not isinstance(data, Fault):
+                return _read(data)
+            fault = data
+            if fault.error.status in (400, 403, 422) and any(c in fault.code for c in _DECLINED):
+                return ChatReply(refusal=fault.code)
+            if fault.error.kind != "bad_request" or not self._adapt(dialect, fault.error.message):
+                break
+        return ChatReply(error=fault.error if fault else None)
+
+    def _body(
+        self, request: ChatRequest, messages: list[dict[str, Any]], dialect: _Dialect
+    ) -> dict[str, Any]:
+        body: dict[str, Any] = {
+            "model": self._model,
+            "messages": messages,
+            "temperature": request.temperature,
+            dialect.tokens: request.max_tokens,
+            "seed": request.seed,
+        }
+        if dialect.schema == "json_schema":
+            schema = {"name": "answer", "strict": True, "schema": SCHEMA}
+            body["response_format"] = {"type": "json_schema", "json_schema": schema}
+        elif dialect.schema:
+            body["response_format"] = {"type": dialect.schema}
+        return {key: value for key, value in body.items() if key not in dialect.without}
+
+    def _adapt(self, used: _Dialect, complaint: str) -> bool:
+        """Changes what is sent if the complaint names it; whether there is anything new to try."""
+        with self._lock:
+            if self._dialect != used:  # another thread has learnt it meanwhile
+                return True
+            said = complaint.lower()
+            if "max_completion_tokens" in said and used.tokens == "max_tokens":
+                self._dialect = _Dialect(used.schema, "max_completion_tokens", used.without)
+            elif field := next(
+                (f for f in ("temperature", "seed") if f in said and f not in used.without), ""
+            ):
+                self._dialect = _Dialect(used.schema, used.tokens, used.without | {field})
+            elif used.schema and any(w in said for w in ("response_format", "schema", "json_object")):
+                weaker = "json_object" if used.schema == "json_schema" else ""
+                self._dialect = _Dialect(weaker, used.tokens, used.without)
+            else:
+                return False
+            return True
+
+
+def _read(data: dict[str, Any]) -> ChatReply:
+    choices = data.get("choices")
+    first = choices[0] if isinstance(choices, list) and choices else None
+    if not isinstance(first, dict) or not isinstance(first.get("message"), dict):
+        return ChatReply(error=CallError("server", "the answer holds no choices"))
+    message, finish = first["message"], first.get("finish_reason")
+    content = message.get("content")
+    if isinstance(content, list):  # content parts
+        content = "".join(str(p.get("text") or "") for p in content if isinstance(p, dict))
+    refusal = message.get("refusal") or ("content_filter" if finish == "content_filter" else None)
+    return ChatReply(
+        text=content if isinstance(content, str) else "", refusal=str(refusal) if refusal else None
+    )
+
+
+def _unclear(why: str) -> FilterDecision:
+    return FilterDecision(None, None, f"unclear: {one_line(why, 170)}")

@@ -1,0 +1,196 @@
+"""`filter/hf/REPO?labels=toxic,unsafe&threshold=0.5`: any text-classification model of the Hub, or a folder.
+
+A text longer than the model takes is read through windows that overlap, and the highest score counts: an
+ordinary pipeline would cut it off, and a prompt could hide behind its own beginning.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+
+from overt.data.chat import CallError
+from overt.data.errors import InputError
+from overt.data.filters import FilterDecision
+from overt.scoring.filters.local import SCORE_DIGITS, in_batches, load, positions
+from overt.scoring.spec import fraction, one_line, spell, words
+
+_LIMIT = 512  # tokens, where neither model nor tokenizer tells
+# Labels that leave no doubt which side they are on. Anything else has to be named by the user: which of
+# LABEL_0 and LABEL_1 blocks cannot be told from the outside.
+_BLOCKING = frozenset({
+    "toxic", "toxicity", "severe_toxic", "severe_toxicity", "obscene", "threat", "insult",
+    "identity_hate", "identity_attack", "unsafe", "nsfw", "hate", "hateful", "hate_speech", "offensive",
+    "harmful", "abusive", "profane", "profanity", "porn", "pornographic", "sexual_explicit",
+    "sexually_explicit",
+})  # fmt: skip
+_PASSING = frozenset({
+    "safe", "sfw", "not_nsfw", "neutral", "benign", "harmless", "clean", "ok", "normal", "non_toxic",
+    "not_toxic", "nontoxic", "non_hate", "not_hate", "nothate", "not_offensive", "non_offensive",
+    "not_harmful", "non_harmful", "no_hate",
+})  # fmt: skip
+
+
+class HFClassifier:
+    """Blocks a text to which a text-classification model gives one of the labels.
+
+    Args:
+        model: a Hub id or a local folder. Weights are safetensors only.
+        labels: the labels that block, with commas between them; None: taken from the model where its
+            labels leave no doubt.
+        threshold: from 0 to 1; the score that blocks.
+        device: "cuda", "cuda:1", "mps", "cpu"; None: the best there is.
+        dtype: a torch dtype's name.
+        batch_size: most windows at once.
+        trust_remote_code: run the code that the repo brings. Only if the user asked for it.
+
+    Raises:
+        InputError: the model cannot be loaded, gives no probabilities, or has no such label.
+        ModuleNotFoundError: torch or transformers is not installed (the registry puts it into words).
+    """
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        labels: str | None = None,
+        threshold: str | float = 0.5,
+        device: str | None = None,
+        dtype: str = "float32",
+        batch_size: int = 16,
+        trust_remote_code: bool = False,
+    ) -> None:
+        head = f"filter/hf/{model}"
+        self.name = spell(
+            head,
+            labels=labels,
+            threshold=None if threshold == 0.5 else threshold,
+            trust_remote_code=trust_remote_code or None,
+        )
+        self._threshold = fraction(threshold, head)
+        if batch_size < 1:
+            raise InputError(f"{head}: a batch holds at least one window, not {batch_size}")
+        self._size = batch_size
+        self._tokenizer, self._model = load(
+            head,
+            model,
+            "AutoModelForSequenceClassification",
+            device=device,
+            dtype=dtype,
+            trust_remote_code=trust_remote_code,
+        )
+        config = self._model.config
+        if config.problem_type == "regression":
+            raise InputError(f"{head} gives a measurement, not a probability", fix="Use a classifier.")
+        names = {int(place): str(label) for place, label in config.id2label.items()}
+        # As the pipeline of transformers does it: what excludes one another is a softmax.
+        self._independent = config.problem_type == "multi_label_classification" or len(names) == 1
+        self._labels = _chosen(head, labels, names, self._independent)
+        self._limit = positions(self._model, self._tokenizer, _LIMIT)
+        self._room = self._limit - self._tokenizer.num_special_tokens_to_add()
+        self._lock = threading.Lock()  # a fast tokenizer cannot be set to cut by two threads at once
+
+    def decide(self, text: str) -> FilterDecision:
+        """The score is the probability of the labels: of any of them where they exclude one another, else
+        of the likeliest. Of several windows the highest counts."""
+        return self.decide_many([text])[0]
+
+    def decide_many(self, texts: list[str]) -> list[FilterDecision]:
+        """The decisions on many texts, in their order; up to rounding what each gets alone."""
+        with self._lock:
+            windows: list[tuple[int, dict[str, list[int]]]] = [
+                (number, window) for number, text in enumerate(texts) for window in self._windows(text)
+            ]
+            scored = in_batches(
+                [window for _, window in windows],
+                lambda window: len(window["input_ids"]),
+                self._size,
+                self._probabilities,
+            )
+        best: dict[int, tuple[float, str]] = {}
+        failed: dict[int, CallError] = {}
+        for (number, _), result in zip(windows, scored, strict=True):
+            if isinstance(result, CallError):
+                failed[number] = result
+            elif number not in best or result[0] > best[number][0]:
+                best[number] = result
+        return [
+            FilterDecision(None, error=failed[number]) if number in failed else self._decision(*best[number])
+            for number in range(len(texts))
+        ]
+
+    def _decision(self, probability: float, label: str) -> FilterDecision:
+        score = min(1.0, max(0.0, round(probability, SCORE_DIGITS)))
+        blocked = score >= self._threshold
+        return FilterDecision(blocked, score, one_line(label) if blocked else "")
+
+    def _windows(self, text: str) -> list[dict[str, list[int]]]:
+        """The text as rows that fit the model; neighbours share a quarter of their tokens."""
+        text = text.encode("utf-8", "replace").decode("utf-8")
+        overlap = self._room // 4
+        if self._tokenizer.is_fast:
+            rows = self._tokenizer(
+                text,
+                truncation=True,
+                max_length=self._limit,
+                stride=overlap,
+                return_overflowing_tokens=True,
+            )
+            rows.pop("overflow_to_sample_mapping", None)
+            count = len(rows["input_ids"])
+            return [{key: values[n] for key, values in rows.items()} for n in range(count)]
+        # Tokenizers in Python cannot do that: there the windows go by way of text.
+        ids = self._tokenizer(text, add_special_tokens=False)["input_ids"]
+        step = self._room - overlap
+        starts = range(0, max(1, len(ids) - overlap), step)
+        parts = (
+            [text] if len(starts) == 1 else [self._tokenizer.decode(ids[s : s + self._room]) for s in starts]
+        )
+        return [dict(self._tokenizer(part, truncation=True, max_length=self._limit)) for part in parts]
+
+    def _probabilities(self, windows: list[dict[str, list[int]]]) -> list[tuple[float, str]]:
+        """For each window the probability that blocks, and the likeliest of the labels that do."""
+        import torch
+
+        batch = self._tokenizer.pad(windows, padding=True, return_tensors="pt")
+        inputs = {key: value.to(self._model.device) for key, value in batch.items()}
+        with torch.inference_mode():
+            logits = self._model(**inputs).logits.float().cpu()
+        shares = torch.sigmoid(logits) if self._independent else torch.softmax(logits, dim=-1)
+        places = list(self._labels)
+        chosen = shares[:, places]
+        whole = chosen.max(dim=1).values if self._independent else chosen.sum(dim=1)
+        return [
+            (float(score), self._labels[places[int(place)]])
+            for score, place in zip(whole, chosen.argmax(dim=1), strict=True)
+        ]
+
+
+def _chosen(head: str, asked: str | None, names: dict[int, str], independent: bool) -> dict[int, str]:
+    """The labels that block, by their places."""
+    shown = ", ".join(one_line(name, 40) for name in list(names.values())[:40])
+    if asked is None:
+        plain = {place: re.sub(r"[\W_]+", "_", name.casefold()).strip("_") for place, name in names.items()}
+        blocking = {place: names[place] for place, name in plain.items() if name in _BLOCKING}
+        passing = [name for name in plain.values() if name in _PASSING]
+        # With labels that exclude one another there has to be one for a text that is none of it.
+        if blocking and len(blocking) + len(passing) == len(names) and (passing or independent):
+            return blocking
+        raise InputError(
+            f"{head}: which labels block cannot be told from their names: {shown}",
+            fix=f"Name them: {head}?labels=NAME,NAME",
+        )
+    places = {name.casefold(): place for place, name in names.items()}
+    chosen: dict[int, str] = {}
+    for label in words(asked):
+        if label.casefold() not in places:
+            raise InputError(f"{head} has no label {label!r}", fix=f"Its labels: {shown}.")
+        place = places[label.casefold()]
+        chosen[place] = names[place]
+    if not chosen:
+        raise InputError(f"{head}: labels= names none", fix=f"Its labels: {shown}.")
+    if len(chosen) == len(names) and not independent:
+        raise InputError(
+            f"{head}: labels= names all of them, and one always applies", fix=f"Its labels: {shown}."
+        )
+    return chosen

@@ -1,0 +1,263 @@
+"""`filter/llama-guard[/REPO_OR_FOLDER]`: guards that are chat models, asked through their own template.
+
+Llama Guard says "safe", or "unsafe" and the codes of its categories on the next line. Others speak alike
+and are used by naming their words:
+
+    filter/llama-guard/google/shieldgemma-2b?unsafe_words=yes&safe_words=no&guideline=...
+    filter/llama-guard/ibm-granite/granite-guardian-3.1-2b?unsafe_words=yes&safe_words=no&risk=violence
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from dataclasses import replace
+from typing import Any
+
+from overt.data.chat import CallError
+from overt.data.errors import InputError
+from overt.data.filters import FilterDecision
+from overt.scoring.filters.local import SCORE_DIGITS, in_batches, load, positions
+from overt.scoring.spec import one_line, spell, words
+
+DEFAULT_MODEL = "meta-llama/Llama-Guard-3-1B"
+_NEW_TOKENS = 24  # room for the verdict and a dozen codes
+_CONTEXT = 4096  # tokens, where neither model nor tokenizer tells
+_MARK = "overt asks whether this text arrives"
+_CODES = re.compile(r"[A-Za-z]{1,4}\d{1,3}(?:\s*,\s*[A-Za-z]{1,4}\d{1,3})*")
+_TAGS = re.compile(r"</?score>", re.IGNORECASE)  # newer Granite Guardians put their word between them
+
+
+class LlamaGuard:
+    """Blocks what a guard model calls unsafe. Greedy, so the same text gets the same verdict.
+
+    Args:
+        model: a Hub id or a local folder. Weights are safetensors only.
+        unsafe_words, safe_words: the words that are the whole first line of its answer, with commas between
+            them; case makes no difference.
+        guideline: what a ShieldGemma's template is given as its guideline.
+        risk: the name of the risk that a Granite Guardian's template is given.
+        device: "cuda", "cuda:1", "mps", "cpu"; "auto": spread over all there are (needs accelerate); None:
+            the best there is.
+        dtype: a torch dtype's name; None: bfloat16 on cuda, float32 elsewhere.
+        batch_size: most texts at once.
+        trust_remote_code: run the code that the repo brings. Only if the user asked for it.
+
+    Raises:
+        InputError: the model cannot be loaded (gated, not found, no safetensors), or its chat template does
+            not take a text.
+        ModuleNotFoundError: torch or transformers is not installed (the registry puts it into words).
+    """
+
+    def __init__(
+        self,
+        model: str = DEFAULT_MODEL,
+        *,
+        unsafe_words: str = "unsafe",
+        safe_words: str = "safe",
+        guideline: str | None = None,
+        risk: str | None = None,
+        device: str | None = None,
+        dtype: str | None = None,
+        batch_size: int = 8,
+        trust_remote_code: bool = False,
+    ) -> None:
+        head = "filter/llama-guard" + (f"/{model}" if model != DEFAULT_MODEL else "")
+        self.name = spell(
+            head,
+            unsafe_words=None if unsafe_words == "unsafe" else unsafe_words,
+            safe_words=None if safe_words == "safe" else safe_words,
+            guideline=guideline,
+            risk=risk,
+            trust_remote_code=trust_remote_code or None,
+        )
+        self._unsafe, self._safe = (
+            tuple(w.casefold() for w in words(listed)) for listed in (unsafe_words, safe_words)
+        )
+        if not self._unsafe or not self._safe or set(self._unsafe) & set(self._safe):
+            raise InputError(
+                f"{head}: unsafe_words and safe_words have to hold different words, at least one each",
+                fix="For instance: unsafe_words=yes&safe_words=no",
+            )
+        if batch_size < 1:
+            raise InputError(f"{head}: a batch holds at least one text, not {batch_size}")
+        self._size = batch_size
+        self._tokenizer, self._model = load(
+            head,
+            model,
+            "AutoModelForCausalLM",
+            device=device,
+            dtype=dtype,
+            trust_remote_code=trust_remote_code,
+            padding_side="left",
+        )
+        self._settings: dict[str, Any] = {}  # what the template is given besides the text
+        if guideline is not None:
+            self._settings["guideline"] = guideline
+        if risk is not None:  # older templates read the first key, newer ones the second
+            self._settings["guardian_config"] = {"risk_name": risk, "criteria_id": risk}
+        self._controls = sorted(_controls(self._tokenizer), key=len, reverse=True)
+        self._in_parts = self._takes_parts(head)
+        self._context = positions(self._model, self._tokenizer, _CONTEXT)
+        self._ends = _ends(self._model, self._tokenizer)
+        self._ids = tuple(self._single_tokens(listed) for listed in (self._unsafe, self._safe))
+        self._lock = threading.Lock()  # the memory is for one batch at a time
+
+    def decide(self, text: str) -> FilterDecision:
+        """Blocked or not as the guard says; None with the reason "unclear: ..." where it says neither.
+
+        The score is the probability of the unsafe words against the safe ones where the verdict begins,
+        None where the tokenizer has no single tokens for them. The reason holds the categories' codes.
+        """
+        return self.decide_many([text])[0]
+
+    def decide_many(self, texts: list[str]) -> list[FilterDecision]:
+        """The verdicts on many texts, in their order; up to the rounding of the model's own arithmetic
+        what each gets alone (in bfloat16 on a GPU a near tie may tip)."""
+        with self._lock:
+            rows = [self._encode(text) for text in texts]
+            fit = [row for row in rows if isinstance(row, list)]
+            judged: list[FilterDecision | CallError] = in_batches(fit, len, self._size, self._judge)
+            answers = iter(judged)
+            results = [next(answers) if isinstance(row, list) else row for row in rows]
+        return [FilterDecision(None, error=r) if isinstance(r, CallError) else r for r in results]
+
+    # -- words to tokens ------------------------------------------------------------------------------
+
+    def _takes_parts(self, head: str) -> bool:
+        """Whether the template wants a message's content as a list of parts: some do, and leave a plain
+        text out without a word."""
+        if not getattr(self._tokenizer, "chat_template", None):
+            raise InputError(
+                f"{head} brings no chat template, so it is no guard",
+                fix="Name a guard model, for instance meta-llama/Llama-Guard-3-1B.",
+            )
+        complaint: Exception | None = None
+        for in_parts in (False, True):
+            try:
+                if _MARK in self._render(_MARK, in_parts):
+                    return in_parts
+            except Exception as error:
+                complaint = complaint or error
+        why = f": {one_line(complaint, 300)}" if complaint else " (it leaves the text out)"
+        raise InputError(
+            f"{head}: its chat template does not take a text{why}",
+            fix="A ShieldGemma needs guideline=..., a Granite Guardian may need risk=...",
+        )
+
+    def _render(self, text: str, in_parts: bool) -> str:
+        content: Any = [{"type": "text", "text": text}] if in_parts else text
+        return str(
+            self._tokenizer.apply_chat_template(
+                [{"role": "user", "content": content}],
+                tokenize=False,
+                add_generation_prompt=True,
+                **self._settings,
+            )
+        )
+
+    def _encode(self, text: str) -> list[int] | CallError:
+        text = text.encode("utf-8", "replace").decode("utf-8")
+        # A control token in a prompt could end the prompt and speak for the guard: a blank that nobody
+        # sees breaks it.
+        for token in self._controls:
+            text = text.replace(token, f"{token[0]}\u200b{token[1:]}")
+        try:
+            rendered = self._render(text, self._in_parts)
+            row = list(self._tokenizer(rendered, add_special_tokens=False)["input_ids"])
+        except Exception as error:  # a datum, not the end of the run
+            return CallError("bad_request", f"{type(error).__name__}: {one_line(error, 400)}")
+        if len(row) + _NEW_TOKENS > self._context:
+            return CallError("too_long", f"{len(row)} tokens, the guard's context holds {self._context}")
+        return row
+
+    def _single_tokens(self, listed: tuple[str, ...]) -> list[int]:
+        """The ids of these words as they may begin an answer, of those that are one token."""
+        found = set()
+        for word in listed:
+            for spelling in (word, word.capitalize(), word.upper()):
+                for spelt in (spelling, f" {spelling}"):
+                    ids = self._tokenizer(spelt, add_special_tokens=False)["input_ids"]
+                    if len(ids) == 1 and ids[0] != self._tokenizer.unk_token_id:
+                        found.add(int(ids[0]))
+        return sorted(found)
+
+    # -- the verdict ----------------------------------------------------------------------------------
+
+    def _judge(self, rows: list[list[int]]) -> list[FilterDecision]:
+        """One verdict per row; rows are padded on the left to the longest."""
+        import torch
+
+        longest = max(len(row) for row in rows)
+        pad = int(self._tokenizer.pad_token_id or 0)
+        ids = torch.full((len(rows), longest), pad, dtype=torch.long)
+        mask = torch.zeros((len(rows), longest), dtype=torch.long)
+        for place, row in enumerate(rows):
+            ids[place, longest - len(row) :] = torch.tensor(row, dtype=torch.long)
+            mask[place, longest - len(row) :] = 1
+        with torch.inference_mode():
+            output = self._model.generate(
+                input_ids=ids.to(self._model.device),
+                attention_mask=mask.to(self._model.device),
+                max_new_tokens=_NEW_TOKENS,
+                do_sample=False,
+                num_beams=1,
+                temperature=None,
+                top_p=None,
+                top_k=None,
+                eos_token_id=sorted(self._ends) or None,
+                pad_token_id=pad,
+                return_dict_in_generate=True,
+                output_logits=True,
+            )
+        decisions = []
+        for place in range(len(rows)):
+            said = output.sequences[place, longest:].tolist()
+            kept = said[: next((n for n, token in enumerate(said) if token in self._ends), len(said))]
+            text = str(self._tokenizer.decode(kept, skip_special_tokens=True))
+            verdict = read_verdict(text, self._unsafe, self._safe)
+            decisions.append(replace(verdict, score=self._score(kept, output.logits, place)))
+        return decisions
+
+    def _score(self, kept: list[int], logits: Any, place: int) -> float | None:
+        """The share of the unsafe words where the verdict begins: some guards put a blank line before it."""
+        import torch
+
+        unsafe, safe = self._ids
+        for step, token in enumerate(kept):
+            if not str(self._tokenizer.decode([token])).strip():
+                continue
+            if token not in unsafe and token not in safe:
+                return None
+            row = logits[step][place].float()
+            groups = (
+                torch.stack([row[unsafe].logsumexp(0), row[safe].logsumexp(0)]) if unsafe and safe else None
+            )
+            return None if groups is None else round(float(torch.softmax(groups, 0)[0]), SCORE_DIGITS)
+        return None
+
+
+def read_verdict(text: str, unsafe: tuple[str, ...], safe: tuple[str, ...]) -> FilterDecision:
+    """A guard's answer as a decision without a score. Its first line has to be one of the words alone."""
+    lines = [line.strip() for line in _TAGS.sub(" ", text).splitlines() if line.strip()]
+    word = lines[0].strip(" .,:;!*\"'`").casefold() if lines else ""
+    if word in safe:
+        return FilterDecision(False)
+    if word in unsafe:
+        codes = _CODES.fullmatch(lines[1].rstrip(" .")) if len(lines) > 1 else None
+        return FilterDecision(True, None, one_line(re.sub(r"\s*,\s*", ",", codes.group()) if codes else word))
+    return FilterDecision(None, None, f"unclear: {one_line(text, 120) or 'it said nothing'}")
+
+
+def _ends(model: Any, tokenizer: Any) -> set[int]:
+    """All tokens that end an answer: the model's and the tokenizer's do not always agree."""
+    found: set[int] = set()
+    for ends in (model.generation_config.eos_token_id, tokenizer.eos_token_id):
+        found |= set(ends) if isinstance(ends, (list, tuple)) else {ends} if ends is not None else set()
+    return found
+
+
+def _controls(tokenizer: Any) -> set[str]:
+    added = getattr(tokenizer, "added_tokens_decoder", {})
+    found = {str(t) for t in tokenizer.all_special_tokens} | {t.content for t in added.values() if t.special}
+    return {token for token in found if len(token) > 2}

@@ -1,0 +1,187 @@
+"""What filters that run a `transformers` model have in common: loading, batches, running out of memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from overt.data.chat import CallError
+from overt.data.errors import InputError
+from overt.scoring.spec import one_line
+
+A = TypeVar("A")
+R = TypeVar("R")
+
+# Scores are rounded so that a text says in a batch what it says alone: with other rows beside it the last
+# bits of the arithmetic differ.
+SCORE_DIGITS = 4
+# Of an average text; batches of longer ones hold fewer rows, since memory goes by tokens.
+_TOKENS_PER_ROW = 512
+
+
+def load(
+    name: str,
+    source: str,
+    model_class: str,
+    *,
+    device: str | None,
+    dtype: str | None,
+    trust_remote_code: bool,
+    **tokenizer_options: Any,
+) -> tuple[Any, Any]:
+    """A tokenizer and a model, ready to be asked. Weights are safetensors only.
+
+    Args:
+        name: of the filter, for messages.
+        source: a Hub id or a local folder.
+        model_class: a class of `transformers`, such as "AutoModelForSequenceClassification".
+        device: "cuda", "cuda:1", "mps", "cpu"; "auto": spread over all there are (needs accelerate); None:
+            the best there is.
+        dtype: a torch dtype's name; None: bfloat16 on cuda, float32 elsewhere.
+
+    Raises:
+        InputError: the device or dtype does not exist, or the model cannot be loaded.
+        ModuleNotFoundError: torch or transformers is not installed (the registry puts it into words).
+    """
+    import torch
+    import transformers
+
+    where = _device(torch, device, name)
+    on_cuda = where.startswith("cuda") or (where == "auto" and torch.cuda.is_available())
+    kind = getattr(torch, dtype or ("bfloat16" if on_cuda else "float32"), None)
+    if not isinstance(kind, torch.dtype):
+        raise InputError(f"{name}: {dtype!r} is no dtype of torch", fix="For instance: bfloat16, float32.")
+    folder = str(Path(source).expanduser()) if source.startswith("~") else source
+    spread = {"device_map": "auto"} if where == "auto" else {}
+    try:
+        tokenizer: Any = transformers.AutoTokenizer.from_pretrained(
+            folder, trust_remote_code=trust_remote_code, **tokenizer_options
+        )
+        loaded: Any = getattr(transformers, model_class).from_pretrained(
+            folder, dtype=kind, use_safetensors=True, trust_remote_code=trust_remote_code, **spread
+        )
+        model = (loaded if spread else loaded.to(where)).eval()
+    except Exception as error:
+        raise InputError(
+            f"{name} cannot be loaded: {one_line(error, 400)}", fix=_advice(folder, error)
+        ) from error
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+    if getattr(model.config, "pad_token_id", None) is None:
+        model.config.pad_token_id = tokenizer.pad_token_id
+    return tokenizer, model
+
+
+def positions(model: Any, tokenizer: Any, otherwise: int) -> int:
+    """How many tokens the model takes at once, special tokens included."""
+    found = []
+    if length := getattr(model.config.get_text_config(), "max_position_embeddings", None):
+        # RoBERTa and its kin begin to count after the padding token: of 514 positions 512 are of use.
+        offsets = [
+            module.padding_idx + 1
+            for name, module in model.named_modules()
+            if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None
+        ]
+        found.append(int(length) - max(offsets, default=0))
+    if 0 < tokenizer.model_max_length < 1 << 30:  # else the tokenizer does not know
+        found.append(int(tokenizer.model_max_length))
+    return min(found, default=otherwise)
+
+
+def in_batches(
+    rows: Sequence[A], length: Callable[[A], int], size: int, run: Callable[[list[A]], list[R]]
+) -> list[R | CallError]:
+    """What `run` makes of each row, in the order of the rows; rows of like length share a batch.
+
+    Out of memory halves the batch; a row that fails alone has a `CallError` in its place and spares the
+    others.
+    """
+    results: dict[int, R | CallError] = {}
+    order = sorted(range(len(rows)), key=lambda n: length(rows[n]))
+    while order:
+        count = next(
+            (
+                n
+                for n in range(min(size, len(order)), 1, -1)
+                if n * length(rows[order[n - 1]]) <= size * _TOKENS_PER_ROW
+            ),
+            1,
+        )
+        batch, order = order[:count], order[count:]
+        done = _attempt([rows[n] for n in batch], run)
+        results.update(zip(batch, done, strict=True))
+    return [results[n] for n in range(len(rows))]
+
+
+def _attempt(batch: list[A], run: Callable[[list[A]], list[R]]) -> list[R | CallError]:
+    try:
+        return list(run(batch))
+    except Exception as error:
+        short = _out_of_memory(error)
+        failed = CallError("bad_request", f"{type(error).__name__}: {one_line(error, 400)}")
+    # Outside of the clause: there the error's traceback would still hold the memory.
+    if short:
+        _free_memory()
+        failed = CallError("too_long", "out of memory with this text alone")
+    if len(batch) == 1:
+        return [failed]
+    half = len(batch) // 2
+    return _attempt(batch[:half], run) + _attempt(batch[half:], run)
+
+
+def _device(torch: Any, asked: str | None, name: str) -> str:
+    if asked == "auto":
+        return asked
+    if asked is None:
+        if torch.cuda.is_available():
+            return "cuda"
+        return "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        torch.empty(0, device=asked)
+    except Exception as error:
+        raise InputError(
+            f"{name}: the device {asked!r} cannot be used: {one_line(error, 300)}",
+            fix="Without device= the best one there is gets chosen.",
+        ) from error
+    return asked
+
+
+def _advice(source: str, error: BaseException) -> str:
+    chain: list[BaseException] = [error]
+    while (deeper := chain[-1].__cause__ or chain[-1].__context__) is not None and deeper not in chain:
+        chain.append(deeper)
+    if any(type(e).__name__ == "GatedRepoError" or "gated repo" in str(e).lower() for e in chain):
+        return (
+            f"The model is gated: accept its licence at https://huggingface.co/{source}, then log in "
+            "(hf auth login) or set HF_TOKEN. A folder with the downloaded model does as well."
+        )
+    if "trust_remote_code" in str(error):
+        return "The model brings code of its own. Read it first; trust_remote_code=true runs it."
+    if Path(source).is_dir():
+        return "The folder has to hold config.json, a tokenizer and weights as *.safetensors."
+    if source.startswith((".", "/", "~")) or source.count("/") > 1:
+        return "There is no such folder."
+    return "Is the name right, can the Hub be reached, and does the repo hold *.safetensors?"
+
+
+def _out_of_memory(error: Exception) -> bool:
+    import torch
+
+    said = str(error).lower()
+    return isinstance(error, torch.OutOfMemoryError) or (
+        isinstance(error, (RuntimeError, MemoryError))
+        and ("out of memory" in said or "can't allocate" in said)
+    )
+
+
+def _free_memory() -> None:
+    import gc
+
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    elif torch.backends.mps.is_available():
+        torch.mps.empty_cache()

@@ -1,0 +1,134 @@
+"""`filter/openai-moderation[/MODEL]?threshold=..`: OpenAI's moderation endpoint, or one that copies it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from overt.data.chat import CallError
+from overt.data.filters import FilterDecision
+from overt.scoring.endpoint import Endpoint, Fault, sendable
+from overt.scoring.spec import fraction, one_line, spell
+
+DEFAULT_MODEL = "omni-moderation-latest"
+DEFAULT_KEY = "OPENAI_API_KEY"
+_SHOWN = 3  # categories in a reason
+
+
+class OpenAIModeration:
+    """Blocks what the moderation endpoint flags, or whose highest category score reaches the threshold.
+
+    Args:
+        model: the endpoint's name of the model.
+        threshold: from 0 to 1; None: the endpoint's own verdict alone. What it flags is blocked anyway.
+        base_url: where the endpoint stands; None: `OPENAI_BASE_URL`, else OpenAI itself.
+        api_key_env: the environment variable that holds the key.
+        timeout: seconds to wait for an answer.
+
+    Raises:
+        InputError: no key, a bad address, a threshold that is no number from 0 to 1.
+    """
+
+    def __init__(
+        self,
+        model: str = DEFAULT_MODEL,
+        *,
+        threshold: str | float | None = None,
+        base_url: str | None = None,
+        api_key_env: str = DEFAULT_KEY,
+        timeout: float = 60.0,
+    ) -> None:
+        self.name = moderation_name("filter", model, threshold, base_url, api_key_env)
+        self._moderation = Moderation(
+            self.name, model, threshold=threshold, base_url=base_url, api_key_env=api_key_env, timeout=timeout
+        )
+
+    def decide(self, text: str) -> FilterDecision:
+        """One request. The score is the highest category score, the reason names the top categories."""
+        return self._moderation.ask(sendable(text))
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._moderation.close()
+
+
+class Moderation:
+    """The endpoint itself, for texts and for pictures; the arguments are those of the filter."""
+
+    def __init__(
+        self,
+        name: str,
+        model: str,
+        *,
+        threshold: str | float | None,
+        base_url: str | None,
+        api_key_env: str,
+        timeout: float,
+    ) -> None:
+        self._model = model
+        self._threshold = None if threshold is None else fraction(threshold, name.partition("?")[0])
+        self._endpoint = Endpoint(name, base_url=base_url, api_key_env=api_key_env, timeout=timeout)
+
+    def ask(self, content: Any) -> FilterDecision:
+        """The decision on one input: a text, or a list of content parts that are judged together."""
+        data = self._endpoint.post("/moderations", {"model": self._model, "input": content})
+        if isinstance(data, Fault):
+            return FilterDecision(None, error=data.error)
+        return read_moderation(data, self._threshold)
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._endpoint.close()
+
+
+def moderation_name(
+    role: str, model: str, threshold: str | float | None, base_url: str | None, api_key_env: str
+) -> str:
+    """The name with all that is not the default; `role` is "filter" or "checker"."""
+    return spell(
+        f"{role}/openai-moderation" + (f"/{model}" if model != DEFAULT_MODEL else ""),
+        threshold=threshold,
+        base_url=base_url,
+        api_key_env=api_key_env if api_key_env != DEFAULT_KEY else None,
+    )
+
+
+def read_moderation(data: dict[str, Any], threshold: float | None) -> FilterDecision:
+    """A decoded body as a decision; one that says neither yes nor no is an error of kind "server"."""
+    listed = data.get("results")
+    results = [r for r in listed if isinstance(r, dict)] if isinstance(listed, list) else []
+    scores: dict[str, float] = {}
+    flags: dict[str, bool] = {}
+    verdicts: list[bool] = []
+    for result in results:  # one input has one result; a server that splits it means them all
+        for category, value in _mapping(result.get("category_scores")).items():
+            if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
+                scores[category] = max(scores.get(category, 0.0), min(1.0, float(value)))
+        own = {c: v for c, v in _mapping(result.get("categories")).items() if isinstance(v, bool)}
+        flags.update({c: v or flags.get(c, False) for c, v in own.items()})
+        if isinstance(result.get("flagged"), bool):
+            verdicts.append(result["flagged"])
+        elif own:
+            verdicts.append(any(own.values()))
+    highest = max(scores.values(), default=None)
+    if not verdicts and (highest is None or threshold is None):
+        return FilterDecision(
+            None, error=CallError("server", "the answer does not say whether the input is flagged")
+        )
+    over = threshold is not None and highest is not None and highest >= threshold
+    blocked = any(verdicts) or over
+    return FilterDecision(blocked, highest, _reason(scores, flags, threshold) if blocked else "")
+
+
+def _reason(scores: dict[str, float], flags: dict[str, bool], threshold: float | None) -> str:
+    """The categories that made it so, the highest first; without any, the highest of all."""
+    guilty = {c for c, flag in flags.items() if flag}
+    if threshold is not None:
+        guilty |= {c for c, score in scores.items() if score >= threshold}
+    ranked = sorted(guilty or scores, key=lambda c: (-scores.get(c, 0.0), c))[:_SHOWN]
+    shown = [f"{one_line(c, 40)} {scores[c]:.2f}" if c in scores else one_line(c, 40) for c in ranked]
+    return ", ".join(shown) or "flagged"
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return {str(k): v for k, v in value.items()} if isinstance(value, dict) else {}

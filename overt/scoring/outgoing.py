@@ -1,0 +1,40 @@
+"""Pictures on their way to somebody else's model: small, re-encoded, and with nothing attached to them."""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import Any
+
+from overt.scoring.pictures import open_picture
+
+SIDE = 768  # pixels; what the common vision models look at in one or two tiles
+_QUALITY = 90
+
+
+def outgoing(image_or_bytes: Any, side: int = SIDE) -> bytes:
+    """A picture as a JPEG (RGB) whose longer side is at most `side` pixels, without any metadata.
+
+    Args:
+        image_or_bytes: a `PIL.Image.Image`, or an encoded picture.
+
+    Raises:
+        UnreadablePicture: bytes that are no picture, a broken one, or one too large to open.
+    """
+    from PIL import Image, ImageOps
+
+    image = open_picture(image_or_bytes) if isinstance(image_or_bytes, bytes) else image_or_bytes
+    # The orientation is metadata too: it has to be in the pixels before it is thrown away.
+    image = ImageOps.exif_transpose(image).convert("RGB")
+    image.thumbnail((side, side), Image.Resampling.LANCZOS)
+    # A plane of its own: Pillow's writer takes comments from what the picture was opened with.
+    bare = Image.new("RGB", image.size)
+    bare.paste(image)
+    file = io.BytesIO()
+    bare.save(file, "JPEG", quality=_QUALITY)
+    return file.getvalue()
+
+
+def data_url(jpeg: bytes) -> str:
+    """The same as a data URL, as OpenAI-compatible endpoints take pictures."""
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")

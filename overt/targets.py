@@ -1,0 +1,198 @@
+"""Targets by name: models that draw, bare filters, and the products that a YAML or the options compose."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from overt.data.errors import InputError
+from overt.data.targets import Target
+
+_FIELDS = ("name", "filters", "target", "checkers")
+
+
+@dataclass(frozen=True)
+class TargetOptions:
+    """How targets are reached; a class is given those that it takes. Options in a name win."""
+
+    base_url: str | None = None
+    api_key_env: str | None = None
+    device: str | None = None
+    batch_size: int | None = None
+    trust_remote_code: bool = False
+    timeout: float = 120.0
+    concurrency: int = 32
+
+    def for_class(self) -> dict[str, Any]:
+        return {
+            "base_url": self.base_url,
+            "api_key_env": self.api_key_env,
+            "device": self.device,
+            "batch_size": self.batch_size,
+            "trust_remote_code": self.trust_remote_code or None,
+            "timeout": self.timeout,
+        }
+
+
+@dataclass(frozen=True)
+class TargetSpec:
+    """One target as the user asked for it: a name, and what stands around it."""
+
+    target: str | None
+    filters: tuple[str, ...] = ()
+    checkers: tuple[str, ...] = ()
+    name: str = ""
+    files: Mapping[str, str] = field(default_factory=dict)  # path -> hash of what the names point to
+
+    @property
+    def is_composed(self) -> bool:
+        return bool(self.filters or self.checkers)
+
+
+def read_spec(text: str, filters: Sequence[str] = (), checkers: Sequence[str] = ()) -> TargetSpec:
+    """What a --target means, with the filters and checkers that --filter and --checker put around it.
+
+    Raises:
+        InputError: an unreadable YAML, an unknown field, nothing in it.
+    """
+    from overt import registry
+
+    registry.check(text, *filters, *checkers)
+    if text.startswith("guarded/"):
+        spec = _from_file(Path(text.removeprefix("guarded/")).expanduser(), text)
+        registry.check(*spec.filters, *spec.checkers, *([spec.target] if spec.target else []))
+        spec = TargetSpec(
+            spec.target, (*filters, *spec.filters), (*spec.checkers, *checkers), spec.name, spec.files
+        )
+    elif _is_filter(text) and checkers:
+        raise InputError(
+            f"{text} draws nothing that a checker could look at", fix="Leave --checker out, or add a model."
+        )
+    elif _is_filter(text) and filters:
+        spec = TargetSpec(None, (*filters, text))
+    else:
+        spec = TargetSpec(text, tuple(filters), tuple(checkers))
+    parts = [*spec.filters, *([spec.target] if spec.target else []), *spec.checkers]
+    name = spec.name or (f"guarded/{'+'.join(parts)}" if spec.is_composed else text)
+    files = {**spec.files, **{p: h for part in parts for p, h in _files_of(part)}}
+    return TargetSpec(spec.target, spec.filters, spec.checkers, name, files)
+
+
+def _is_filter(text: str) -> bool:
+    from overt import registry
+
+    return registry.is_filter(text)
+
+
+def _from_file(path: Path, text: str) -> TargetSpec:
+    try:
+        raw = path.read_bytes()
+        data = yaml.safe_load(raw.decode("utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read the product: {error}", where=str(path)) from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
+        raise InputError(f"not valid YAML: {getattr(error, 'problem', error)}", where=where) from error
+    if not isinstance(data, dict):
+        raise InputError("a product is a mapping", where=str(path), fix=f"Its fields: {', '.join(_FIELDS)}.")
+    for key in data:
+        if key not in _FIELDS:
+            near = get_close_matches(str(key), _FIELDS, n=1)
+            line = next(
+                (n for n, text_ in enumerate(raw.decode().splitlines(), 1) if text_.startswith(f"{key}:")), 1
+            )
+            raise InputError(
+                f"unknown field {key!r}",
+                where=f"{path}:{line}",
+                fix=f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(_FIELDS)}.",
+            )
+    lists = {}
+    for key in ("filters", "checkers"):
+        value = data.get(key) or []
+        value = [value] if isinstance(value, str) else value
+        if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
+            raise InputError(
+                f"{key} is a list of names", where=str(path), fix="For instance: [filter/better-profanity]"
+            )
+        lists[key] = tuple(value)
+    target = data.get("target")
+    if target is not None and not isinstance(target, str):
+        raise InputError("target is the name of one model", where=str(path))
+    if target is None and not lists["filters"]:
+        raise InputError("a product has a target, filters, or both", where=str(path))
+    if target is None and lists["checkers"]:
+        raise InputError(
+            "checkers look at pictures, and nothing draws any", where=str(path), fix="Add a target."
+        )
+    digest = hashlib.blake2b(raw, digest_size=16).hexdigest()
+    name = data.get("name")
+    return TargetSpec(
+        target,
+        lists["filters"],
+        lists["checkers"],
+        f"guarded/{name}" if isinstance(name, str) and name else text,
+        {str(path): digest},
+    )
+
+
+def _files_of(name: str) -> list[tuple[str, str]]:
+    """Files that a name points to, with their hashes: a changed word list is another filter."""
+    head, _, query = name.partition("?")
+    candidates = [head.partition("/")[2]] if head.startswith("http/") else []
+    candidates += re.findall(r"(?:^|&)(?:path|policy)=([^&]+)", query)
+    found = []
+    for candidate in candidates:
+        path = Path(candidate).expanduser()
+        if path.is_file():
+            found.append((candidate, hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()))
+    return found
+
+
+def resolve_target(spec: TargetSpec) -> None:
+    """Looks up every class that a spec needs; nothing is made yet.
+
+    Raises:
+        InputError: an unknown name, a missing extra, a module that cannot be imported.
+    """
+    from overt import registry
+
+    for name in spec.filters:
+        registry.resolve("overt.filters", name)
+    for name in spec.checkers:
+        registry.resolve("overt.checkers", name)
+    if spec.target is not None:
+        group = "overt.filters" if _is_filter(spec.target) else "overt.targets"
+        registry.resolve(group, spec.target)
+
+
+def open_target(spec: TargetSpec, options: TargetOptions, *, every_layer: bool = False) -> Target:
+    """Makes what a spec names. Models are loaded here, so that a wrong name costs nothing.
+
+    Raises:
+        InputError: an unknown name, a missing extra, a model that cannot be loaded.
+    """
+    from overt import registry
+    from overt.guarded import FilterTarget, Guarded
+
+    settings = options.for_class()
+    if not spec.is_composed:
+        assert spec.target is not None
+        if _is_filter(spec.target):
+            return FilterTarget(registry.load_filter(spec.target, **settings), threads=options.concurrency)
+        return registry.load_target(spec.target, **settings)
+    filters = [registry.load_filter(name, **settings) for name in spec.filters]
+    checkers = [registry.load_checker(name, **settings) for name in spec.checkers]
+    target = None
+    if spec.target is not None:
+        if every_layer:
+            settings["keep_flagged"] = True  # the picture behind the pipeline's own checker
+        target = registry.load_target(spec.target, **settings)
+    return Guarded(spec.name, target, filters, checkers, every_layer=every_layer, threads=options.concurrency)
