@@ -24,64 +24,22 @@ def print_summary(folder: Path, manifest: dict[str, Any], *, as_json: bool) -> N
         print(json.dumps({"run": str(folder), **manifest}, ensure_ascii=False, indent=2, sort_keys=True))
         return
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
     console = Console(highlight=False)
     identity = manifest["identity"]
-    table = Table(
-        title=f"{identity['policy']['name']} - in / out of each stage", title_justify="left", box=None
-    )
-    table.add_column("category")
-    rows = manifest["stages"]
-    stages = [s for s in STAGES if any(s in row for row in rows)]
-    for stage in stages:
-        table.add_column(stage, justify="right")
-    for name in ("benign", "unsafe", "calls", "US$", "model s"):
-        table.add_column(name, justify="right")
-    by_category = manifest["calls"].get("categories", {})
-    total: dict[str, list[float]] = {}
-
-    def cells(name: str, row: dict[str, Any], counts: dict[str, int], spent: dict[str, Any]) -> list[str]:
-        found = [name]
-        for stage in stages:
-            pair = row.get(stage)
-            if pair:
-                sums = total.setdefault(stage, [0, 0])
-                sums[0] += pair["in"]
-                sums[1] += pair["out"]
-            found.append(f"{pair['in']}/{pair['out']}" if pair else "-")
-        found += [str(counts["benign"]), str(counts["unsafe"])]
-        found += [
-            f"{spent.get('requests', 0) + spent.get('cached', 0):,}",
-            money(spent.get("cost")),
-            f"{spent.get('seconds', 0):,.1f}",
-        ]
-        return found
-
-    for row in rows:
-        id_ = row["category"]
-        table.add_row(*cells(id_, row, manifest["counts"][id_], by_category.get(id_, {})))
-    everything = manifest["calls"]
-    table.add_section()
-    table.add_row(
-        "total",
-        *[f"{int(total[s][0])}/{int(total[s][1])}" if s in total else "-" for s in stages],
-        str(sum(c["benign"] for c in manifest["counts"].values())),
-        str(sum(c["unsafe"] for c in manifest["counts"].values())),
-        f"{everything.get('requests', 0) + everything.get('cached', 0):,}",
-        money(everything.get("cost")),
-        f"{everything.get('seconds', 0):,.1f}",
-    )
-    console.print(table)
-    console.print()
+    heads, rows = _stage_rows(manifest)
+    _print_table(f"{identity['policy']['name']} - in / out of each stage", heads, rows)
+    if spent := _cost_rows(manifest["calls"]):
+        _print_table("calls", ["", "calls", "retries", "US$", "model seconds"], spent)
     judges = ", ".join(identity["judges"])
     console.print(
         Text(f"written by  {identity['model']}   audited by  {judges}   probe  {identity['probe'] or 'none'}")
     )
     if manifest.get("index"):
         index = manifest["index"]
-        console.print(Text(f"duplicates  {index.get('kind', '')} {index.get('encoder') or ''}".rstrip()))
+        named = f"{index['encoder']}, " if index.get("encoder") else ""
+        console.print(Text(f"duplicates  {named}{index['index']}"))
     if manifest.get("distinct_2") is not None:
         console.print(Text(f"distinct-2  {manifest['distinct_2']:.3f} over the benign prompts"))
     spent = "  ".join(f"{name} {seconds:.1f} s" for name, seconds in manifest["seconds"].items())
@@ -96,6 +54,51 @@ def print_summary(folder: Path, manifest: dict[str, Any], *, as_json: bool) -> N
     console.print()
     console.print(Text(f"data set    {folder / 'dataset'}"), soft_wrap=True)
     console.print(Text(f"next        overt show {folder} --samples 5"), soft_wrap=True)
+
+
+def _stage_rows(manifest: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """The heads and the rows, total last, of the table of what went in and out of each stage."""
+    rows, counts = manifest["stages"], manifest["counts"]
+    stages = [s for s in STAGES if any(s in row for row in rows)]
+    total: dict[str, Any] = {
+        s: {way: sum(row[s][way] for row in rows if s in row) for way in ("in", "out")} for s in stages
+    }
+    everything = {label: sum(c[label] for c in counts.values()) for label in ("benign", "unsafe")}
+
+    def cells(name: str, row: dict[str, Any], kept: dict[str, int]) -> list[str]:
+        ways = [f"{row[s]['in']}/{row[s]['out']}" if s in row else "-" for s in stages]
+        return [name, *ways, str(kept["benign"]), str(kept["unsafe"])]
+
+    table = [cells(row["category"], row, counts[row["category"]]) for row in rows]
+    return ["category", *stages, "benign", "unsafe"], [*table, cells("total", total, everything)]
+
+
+def _cost_rows(calls: dict[str, Any]) -> list[list[str]]:
+    """Calls, retries, cost and time by category, by purpose and in total; empty where none was made."""
+
+    def cells(name: str, spent: dict[str, Any]) -> list[str]:
+        made = spent.get("requests", 0) + spent.get("cached", 0)
+        seconds = f"{spent.get('seconds', 0):,.1f}"
+        return [name, f"{made:,}", f"{spent.get('retries', 0):,}", _money(spent.get("cost")), seconds]
+
+    if not calls.get("requests") and not calls.get("cached"):
+        return []
+    parts = {**calls.get("categories", {}), **calls.get("purposes", {})}
+    named = [cells(name or "(no category)", spent) for name, spent in parts.items()]
+    return [*named, cells("total", calls)]
+
+
+def _print_table(title: str, heads: list[str], rows: list[list[str]]) -> None:
+    """Columns two blanks apart, never cut: a line that the terminal wraps can still be read."""
+    widths = [max(len(row[i]) for row in (heads, *rows)) for i in range(len(heads))]
+    print(title)
+    for row in (heads, *rows):
+        cells = [
+            f"{row[0]:<{widths[0]}}",
+            *(f"{cell:>{w}}" for cell, w in zip(row[1:], widths[1:], strict=True)),
+        ]
+        print("  ".join(cells).rstrip())
+    print()
 
 
 def print_unfinished(folder: Path, identity: dict[str, Any], *, as_json: bool) -> None:

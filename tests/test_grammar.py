@@ -96,7 +96,7 @@ def chat() -> Policy:
 
 
 def test_records_are_complete(mixed: Policy) -> None:
-    category, prompts = first(mixed)
+    _, prompts = first(mixed)
     assert len(prompts) == 50
     for p in prompts:
         assert (p.label, p.writer, p.template) == ("benign", "builtin/grammar", grammar.TEMPLATE)

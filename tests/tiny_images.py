@@ -5,7 +5,7 @@ from pathlib import Path
 
 WORDS = ("a", "an", "of", "the", "shot", "espresso", "harbour", "quiet", "picture", "draw", "word")
 NEVER, ALWAYS = 2.0, -2.0  # thresholds that no cosine reaches, and that every cosine passes
-SIDE = 64  # pixels of a picture that the pipeline draws
+SIDE = 32  # pixels of a picture that the pipeline draws
 
 
 def pipeline(folder, checker=True, threshold=NEVER):

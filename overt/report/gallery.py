@@ -97,9 +97,7 @@ def build_gallery(
         page_budget: bytes for text and thumbnails together.
         workers: threads that decode pictures.
     """
-    rows = [
-        GalleryRow(prompts[o.prompt_id], o, harms.get(o.id)) for o in outcomes if o.prompt_id in prompts
-    ]
+    rows = [GalleryRow(prompts[o.prompt_id], o, harms.get(o.id)) for o in outcomes if o.prompt_id in prompts]
     order = sorted(range(len(rows)), key=lambda i: rows[i].urgency)
     kept, spent = [], 0
     seen: set[str] = set()
@@ -222,9 +220,7 @@ def pack(rows: Iterable[GalleryRow], titles: Mapping[str, str]) -> dict[str, Any
         )
         name = row.outcome.target
         target = targets.place(name, lambda name=name: visible(name))  # type: ignore[misc]
-        packed.append(
-            _packed_row(row, number, target, lambda uri: images.place(uri, lambda: uri))
-        )
+        packed.append(_packed_row(row, number, target, lambda uri: images.place(uri, lambda: uri)))
     return {
         "prompts": prompts.values,
         "targets": targets.values,

@@ -11,20 +11,20 @@ from overt.report.words import decimals, interval, percent
 
 
 def render_markdown(summary: Mapping[str, Any]) -> str:
-    """One table over targets, and one over categories for each target; every cell is escaped."""
+    """One table over targets, and one over categories for each target. Names of any origin are escaped."""
     targets: Sequence[Mapping[str, Any]] = summary["targets"]
     shown = shown_metrics(targets)
     counts = summary["prompts"]
     level = f"{100 * summary['level']:g}%"
     lines = [
         f"{counts['benign']:,} benign and {counts['unsafe']:,} unsafe prompts; "
-        f"{level} intervals in brackets. Errors are left out of every rate and counted as missing.",
+        f"{level} intervals in parentheses. Errors are left out of every rate and counted as missing.",
         "",
     ]
     head = ["Target", *(METRICS[name].title for name in shown), "Coverage"]
     rows = [
         [
-            target["name"],
+            escape_markdown(target["name"]),
             *(_rate(target.get(name), why_missing(target, name)) for name in shown),
             percent(target["coverage"]["share"]),
         ]
@@ -39,7 +39,7 @@ def render_markdown(summary: Mapping[str, Any]) -> str:
             ["Category", *(METRICS[name].title for name in shown)],
             [
                 [
-                    row.get("title") or row["category"],
+                    escape_markdown(row.get("title") or row["category"]),
                     *(_rate(row.get(name), why_missing(target, name)) for name in shown),
                 ]
                 for row in target["categories"]
@@ -59,11 +59,12 @@ def render_markdown(summary: Mapping[str, Any]) -> str:
 def _rate(rate: Mapping[str, Any] | None, missing: str) -> str:
     if not rate:
         return missing
-    return f"{percent(rate['rate'])} [{interval(rate)}]" if interval(rate) else percent(rate["rate"])
+    return f"{percent(rate['rate'])} ({interval(rate)})" if interval(rate) else percent(rate["rate"])
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    lines = ["| " + " | ".join(escape_markdown(cell) for cell in head) + " |"]
+    """The lines of a table; its cells come escaped."""
+    lines = ["| " + " | ".join(head) + " |"]
     lines.append("|---|" + "---:|" * (len(head) - 1))
-    lines += ["| " + " | ".join(escape_markdown(cell) for cell in row) + " |" for row in rows]
+    lines += ["| " + " | ".join(row) + " |" for row in rows]
     return lines

@@ -55,9 +55,7 @@ METRICS: dict[str, Metric] = {
 
 def shown_metrics(targets: Sequence[Mapping[str, Any]]) -> list[str]:
     """The metrics that at least one target has; over-refusal always."""
-    return [
-        name for name in METRICS if name == "over_refusal" or any(target.get(name) for target in targets)
-    ]
+    return [name for name in METRICS if name == "over_refusal" or any(target.get(name) for target in targets)]
 
 
 def why_missing(target: Mapping[str, Any], metric: str) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from overt.data.store import write_atomic
-from overt.report.words import decimals, is_figure, percent, short
+from overt.report.words import decimals, is_figure, percent, short, short_name
 
 Summary = Mapping[str, Any]
 
@@ -38,7 +38,7 @@ _PAPER = ("#fefefe", "#171c22")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
 _DASHES = ("-", (0, (5, 1.6)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))
 OVERLAID = 5  # more lines than this in one radar cannot be followed: each then gets its own
-_NAME = 30  # characters of a target's name in a plot
+_NAME = 34  # characters of a target's name in a plot
 _FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
 
 
@@ -220,10 +220,7 @@ def _scatter(summary: Summary) -> Any | None:
     _label_spots(
         figure,
         axes,
-        [
-            (x["rate"], y["rate"], short(target["name"], _NAME), _style(index)["color"])
-            for index, target, x, y in spots
-        ],
+        [(x, y, short_name(target["name"], _NAME), _style(index)["color"]) for index, target, x, y in spots],
     )
     return figure
 
@@ -255,13 +252,20 @@ def _limits(set_limits: Callable[[float, float], Any], rates: Sequence[Mapping[s
     set_limits(low - air, min(1.0, high) + air)
 
 
-def _label_spots(figure: Any, axes: Any, spots: Sequence[tuple[float, float, str, str]]) -> None:
-    """Names beside their points, each where it covers neither a name nor a point that stands already."""
+def _label_spots(
+    figure: Any, axes: Any, spots: Sequence[tuple[Mapping[str, Any], Mapping[str, Any], str, str]]
+) -> None:
+    """Names beside their points, each where it covers the least of names, points and intervals."""
     figure.draw_without_rendering()
     renderer = figure.canvas.get_renderer()
-    pixels = [axes.transData.transform((x, y)) for x, y, *_ in spots]
-    mark = 9 * figure.dpi / 72
-    taken = [(px - mark, py - mark, px + mark, py + mark) for px, py in pixels]
+    taken: list[tuple[float, ...]] = []
+    for x, y, *_ in spots:
+        px, py = axes.transData.transform((x["rate"], y["rate"]))
+        mark = 7 * figure.dpi / 72
+        taken.append((px - mark, py - mark, px + mark, py + mark))
+        left, low = axes.transData.transform((x.get("low") or x["rate"], y.get("low") or y["rate"]))
+        right, high = axes.transData.transform((x.get("high") or x["rate"], y.get("high") or y["rate"]))
+        taken += [(left, py - 2, right, py + 2), (px - 2, low, px + 2, high)]
     inside = axes.get_window_extent(renderer)
     places = [
         (dx * reach, dy * reach, side, height)
@@ -279,7 +283,7 @@ def _label_spots(figure: Any, axes: Any, spots: Sequence[tuple[float, float, str
         best: tuple[float, Any, tuple[float, ...]] | None = None
         for dx, dy, side, height in places:
             text = axes.annotate(
-                name, (x, y), (dx, dy), textcoords="offset points", ha=side, va=height, color=colour,
+                name, (x["rate"], y["rate"]), (dx, dy), textcoords="offset points", ha=side, va=height, color=colour,
                 fontsize=9, fontweight="bold", zorder=4,
             )  # fmt: skip
             box = text.get_window_extent(renderer).extents
@@ -296,7 +300,7 @@ def _label_spots(figure: Any, axes: Any, spots: Sequence[tuple[float, float, str
             if best[0] == 0:
                 break
         if best is not None:
-            taken.append(best[2])  # type: ignore[arg-type]
+            taken.append(best[2])
 
 
 def _overlap(a: tuple[float, ...], b: tuple[float, ...]) -> float:
@@ -343,7 +347,7 @@ def _radar(summary: Summary) -> Any | None:
     top = min(1.0, max(0.1, math.ceil(top * 10 + 0.2) / 10))
     angles = [2 * math.pi * i / len(names) for i in range(len(names))]
     alone = len(targets) > OVERLAID
-    columns = min(4, len(targets)) if alone else 1
+    columns = (3 if len(targets) in {5, 6, 9} else 4) if alone else 1
     rows = math.ceil(len(targets) / columns) if alone else 1
     figure = _figure(3.0 * columns, 2.9 * rows) if alone else _figure(6.2, 5.2)
     for place, group in enumerate([[t] for t in targets] if alone else [targets]):
@@ -352,15 +356,11 @@ def _radar(summary: Summary) -> Any | None:
         axes.set_theta_direction(-1)
         axes.set_ylim(0, top)
         axes.spines["polar"].set_color(_GRID[0])
-        ticks = [top * i / 4 for i in range(1, 5)]
+        steps = 2 if alone else 4
+        ticks = [top * i / steps for i in range(1, steps + 1)]
         axes.set_yticks(ticks, [percent(t, sign=False).removesuffix(".0") + "%" for t in ticks], fontsize=7.5)
         axes.set_rlabel_position(180 / len(names))
-        labels = [
-            short(name, 3) if alone else _wrap(title, 18, 3)
-            for name, title in names.items()
-        ]
-        if alone:
-            labels = [str(i + 1) for i in range(len(names))]
+        labels = [str(i + 1) if alone else _wrap(title, 20, 4) for i, title in enumerate(names.values())]
         axes.set_xticks(angles, labels, fontsize=8, color=_TEXT[0])
         axes.tick_params(axis="x", pad=2 if alone else 10)
         if not alone:
@@ -378,22 +378,33 @@ def _radar(summary: Summary) -> Any | None:
                 marker=style["marker"],
                 markersize=4.5,
                 linewidth=1.8,
-                label=short(target["name"], _NAME),
+                label=short_name(target["name"], _NAME),
             )
             if len(group) <= 2:
-                axes.fill(angles, [0 if math.isnan(v) else v for v in values], color=style["color"], alpha=0.1)
+                axes.fill(
+                    angles, [0 if math.isnan(v) else v for v in values], color=style["color"], alpha=0.1
+                )
             if alone:
                 axes.set_title(
-                    short(target["name"], 26), fontsize=9, fontweight="bold", color=style["color"], pad=10
+                    short_name(target["name"], 26),
+                    fontsize=9,
+                    fontweight="bold",
+                    color=style["color"],
+                    pad=10,
                 )
     if alone:
-        key = "   ".join(f"{i + 1} {short(title, 34)}" for i, title in enumerate(names.values()))
-        figure.supxlabel(_wrap_key(key, 30 * columns), fontsize=8, color=_QUIET[0])
+        key = "   ".join(f"{i + 1} {short(title, 64)}" for i, title in enumerate(names.values()))
+        figure.supxlabel(_wrap_key(key, 42 * columns), fontsize=8, color=_QUIET[0])
         figure.suptitle("Over-refusal over categories", fontsize=10.5, fontweight="bold", x=0.01, ha="left")
     else:
         figure.suptitle("Over-refusal over categories", fontsize=10.5, fontweight="bold", x=0.01, ha="left")
         figure.legend(
-            loc="outside lower center", ncols=2, frameon=False, fontsize=9, handlelength=3.2, labelcolor="linecolor"
+            loc="outside lower center",
+            ncols=2,
+            frameon=False,
+            fontsize=9,
+            handlelength=3.2,
+            labelcolor="linecolor",
         )
     return figure
 
@@ -407,6 +418,18 @@ def _wrap_key(key: str, width: int) -> str:
         else:
             line = f"{line}   {entry}" if line else entry
     return "\n".join([*lines, line])
+
+
+def _end_of_scale(targets: Sequence[Mapping[str, Any]], metric: str) -> float:
+    """The next full ten percent above all rates and intervals."""
+    ends = [
+        end
+        for target in targets
+        for rate in _by_category(target, metric).values()
+        for end in (rate["rate"], rate.get("high"))
+        if is_figure(end)
+    ]
+    return min(1.0, max(0.1, math.ceil(10 * max(ends) - 1e-9) / 10))
 
 
 def _categories(summary: Summary) -> Any | None:
@@ -445,16 +468,26 @@ def _categories(summary: Summary) -> Any | None:
                 height=bar * 0.82,
                 color=colour,
                 alpha=0.45,
-                label=short(target["name"], _NAME),
+                hatch="////" if index >= len(INKS) else None,
+                label=short_name(target["name"], _NAME),
             )
             for spot, (_, rate) in zip(spots, found, strict=True):
                 ends = _whiskers(rate)
                 if ends:
                     axes.errorbar(
-                        rate["rate"], spot, xerr=ends, color=colour, elinewidth=1.3, capsize=0, linestyle="none"
+                        rate["rate"],
+                        spot,
+                        xerr=ends,
+                        color=colour,
+                        elinewidth=1.3,
+                        capsize=0,
+                        linestyle="none",
                     )
-                axes.plot([rate["rate"]], [spot], marker="|", markersize=max(3, bar * 14), color=colour, mew=1.8)
-        axes.set_xlim(0, 1)
+                axes.plot(
+                    [rate["rate"]], [spot], marker="|", markersize=max(3, bar * 14), color=colour, mew=1.8
+                )
+        # The gridline at the end of the scale and a bar that reaches it must both be seen.
+        axes.set_xlim(0, _end_of_scale(targets, metric) * 1.012)
         _percent_axis(axes.xaxis)
         _title(axes, title)
         axes.set_ylim(len(names) - 0.5, -0.5)
@@ -490,7 +523,7 @@ def _roc(summary: Summary) -> Any | None:
     axes = figure.add_subplot()
     _frame(axes)
     axes.plot([0, 1], [0, 1], color=_QUIET[0], linewidth=1, linestyle=(0, (2, 3)))
-    axes.annotate("chance", (0.93, 0.905), fontsize=8, color=_QUIET[0], ha="right", va="bottom")
+    axes.annotate("chance", (0.8, 0.78), fontsize=8, color=_QUIET[0], ha="left", va="top")
     for index, target, sweep in curves:
         style = _style(index)
         area = sweep.get("auc") or {}
@@ -520,7 +553,5 @@ def _roc(summary: Summary) -> Any | None:
     axes.set_xlabel("over-refusal: benign prompts refused")
     axes.set_ylabel("unsafe prompts refused")
     _title(axes, "What a threshold buys (marks: operating points)")
-    axes.legend(
-        loc="lower right", frameon=False, fontsize=8.5, handlelength=3.2, labelcolor="linecolor"
-    )
+    axes.legend(loc="lower right", frameon=False, fontsize=8.5, handlelength=3.2, labelcolor="linecolor")
     return figure

@@ -27,7 +27,8 @@ class Cell:
     """One cell of a table.
 
     `note` is its second, smaller line; `sort` what the column is sorted by (None last); `heat` a class
-    for its tint; `strip` the (low, rate, high) of an interval in percent, drawn under the figure.
+    for its tint; `strip` the (low, rate, high) of an interval in percent, drawn under the figure, and `counts` the
+    third line there.
     """
 
     text: str
@@ -36,6 +37,7 @@ class Cell:
     heat: str = ""
     strip: tuple[float, float, float] | None = None
     muted: bool = False
+    counts: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,8 @@ class View:
     notes: Sequence[str]
     categories: Sequence[tuple[str, Table]]
     layers: Sequence[tuple[str, Table, Sequence[str]]]
-    pairs: Sequence[tuple[str, Table | None]]
+    pairs: Table | None
+    pair_categories: Sequence[tuple[str, Table]]
     judges: Table | None
     judges_said: Sequence[str]
     sweeps: Sequence[tuple[str, Table]]
@@ -108,7 +111,12 @@ def build_view(summary: Summary, facts: Mapping[str, Any]) -> View:
             for index, t in enumerate(targets)
             if t.get("layers")
         ],
-        pairs=[_pair(pair, index) for index, pair in enumerate(summary.get("pairs") or ())],
+        pairs=_pairs(summary.get("pairs") or ()),
+        pair_categories=[
+            (_pair_name(pair), _pair_categories(pair, index))
+            for index, pair in enumerate(summary.get("pairs") or ())
+            if pair.get("categories")
+        ],
         judges=_judges(summary.get("judges")),
         judges_said=_judges_said(summary.get("judges")),
         sweeps=[
@@ -134,7 +142,8 @@ def _headline_cell(target: Mapping[str, Any], metric: str) -> Cell:
         return Cell(why_missing(target, metric), muted=True)
     return Cell(
         percent(rate["rate"]),
-        f"{interval(rate)} · {rate['k']:,} of {rate['n']:,}" if interval(rate) else f"{rate['k']:,} of {rate['n']:,}",
+        interval(rate),
+        counts=f"{rate['k']:,} of {rate['n']:,}",
         heat=METRICS[metric].tone,
         strip=_strip(rate),
     )
@@ -194,15 +203,13 @@ def _notes(summary: Summary) -> list[str]:
 # ---- categories
 
 
-def _heat(rate: Mapping[str, Any], metric: str) -> str:
-    return f"{METRICS[metric].tone}-{min(10, max(0, round(10 * rate['rate'])))}"
-
-
-def _rate_cell(rate: Mapping[str, Any] | None, metric: str, missing: str = "-") -> Cell:
+def _rate_cell(rate: Mapping[str, Any] | None, metric: str, darkest: float = 1.0) -> Cell:
+    """A rate with its interval; the tint grows from 0 to `darkest`, a fraction."""
     if not rate or not is_figure(rate.get("rate")):
-        return Cell(missing, muted=True)
+        return Cell("-", muted=True)
     note = f"{interval(rate)} · n {rate['n']:,}" if interval(rate) else f"n {rate['n']:,}"
-    return Cell(percent(rate["rate"]), note, sort=rate["rate"], heat=_heat(rate, metric))
+    tint = min(10, max(0, round(10 * rate["rate"] / darkest)))
+    return Cell(percent(rate["rate"]), note, sort=rate["rate"], heat=f"{METRICS[metric].tone}-{tint}")
 
 
 def _categories(targets: Sequence[Mapping[str, Any]], shown: Sequence[str]) -> list[tuple[str, Table]]:
@@ -217,11 +224,15 @@ def _categories(targets: Sequence[Mapping[str, Any]], shown: Sequence[str]) -> l
 
     def cell(index: int, category: str, metric: str) -> Cell:
         row = rows[index].get(category) or {}
-        return _rate_cell(row.get(metric), metric, "-")
+        return _rate_cell(row.get(metric), metric, darkest[metric])
 
-    def total(index: int, metric: str) -> Cell:
-        found = _rate_cell(targets[index].get(metric), metric)
-        return Cell(found.text, found.note, heat=found.heat, muted=found.muted)
+    # Over-refusal rarely passes 30%: a tint over the whole scale would be the same pale one everywhere.
+    darkest = {
+        metric: max(
+            [0.1, *(row[metric]["rate"] for by_name in rows for row in by_name.values() if row.get(metric))]
+        )
+        for metric in shown
+    }
 
     if len(targets) == 1:
         table = Table(
@@ -309,11 +320,11 @@ def _layer_sentences(target: Mapping[str, Any]) -> list[str]:
         benign, unsafe = only.get("benign", 0), only.get("unsafe", 0)
         if not benign and not unsafe:
             said.append(
-                f"{layer['layer']} refuses nothing that another layer does not refuse as well: "
+                f"“{layer['layer']}” refuses nothing that another layer does not refuse as well: "
                 "dropping it would change nothing on these prompts."
             )
             continue
-        text = f"Dropping {layer['layer']} would free {_prompts(benign, 'benign')}"
+        text = f"Dropping “{layer['layer']}” would free {_prompts(benign, 'benign')}"
         text += _from_to(target.get("over_refusal"), without.get("over_refusal"), "over-refusal")
         text += f" and let {_prompts(unsafe, 'unsafe')} through"
         text += _from_to(target.get("unsafe_refusal"), without.get("unsafe_refusal"), "unsafe refusal")
@@ -334,48 +345,68 @@ def _from_to(now: Mapping[str, Any] | None, then: Mapping[str, Any] | None, name
 # ---- pairs, correlation, judges, thresholds
 
 
-def _pair(pair: Mapping[str, Any], index: int) -> tuple[str, Table | None]:
-    metric = METRICS.get(pair["metric"])
-    name = metric.title.lower() if metric else pair["metric"]
-    difference = pair.get("difference")
-    if not is_figure(difference):
-        return f"{pair['a']} and {pair['b']}: the {name} of the two cannot be compared.", None
-    size = f"{abs(100 * difference):.1f} points"  # type: ignore[operator]
-    way = "higher" if difference > 0 else "lower"  # type: ignore[operator]
-    said = f"{name[:1].upper()}{name[1:]} of {pair['a']} is {size} {way} than that of {pair['b']}"
-    if interval(pair):
-        said += f" (interval of the difference {points(pair['low'])} to {points(pair['high'])} points"
-        said += f", p {_p(pair.get('p'))})"
-    said += "."
-    if is_figure(pair.get("low")) and pair["low"] <= 0 <= pair["high"]:
-        said += " The interval holds zero: the two cannot be told apart on these prompts."
-    rows = pair.get("categories") or ()
-    if not rows:
-        return said, None
-    table = Table(
+def _metric_name(metric: str) -> str:
+    return METRICS[metric].title if metric in METRICS else metric
+
+
+def _pair_name(pair: Mapping[str, Any]) -> str:
+    return f"{_metric_name(pair['metric'])}: {pair['a']} minus {pair['b']}"
+
+
+def _pairs(pairs: Sequence[Mapping[str, Any]]) -> Table | None:
+    """All pairs over all categories, with what the interval lets one say."""
+    if not pairs:
+        return None
+    rows = []
+    for pair in pairs:
+        low, high = pair.get("low"), pair.get("high")
+        verdict = "-"
+        if is_figure(low) and is_figure(high):
+            apart = low > 0 or high < 0  # type: ignore[operator]
+            verdict = ("higher" if low > 0 else "lower") if apart else "cannot be told apart"  # type: ignore[operator]
+        rows.append(
+            [
+                Cell(f"{pair['a']} minus {pair['b']}", sort=f"{pair['a']} {pair['b']}".casefold()),
+                Cell(_metric_name(pair["metric"]), sort=_metric_name(pair["metric"])),
+                Cell(verdict, sort=verdict),
+                *_difference(pair),
+                Cell(p_value(pair.get("p")), sort=_sortable(pair.get("p"))),
+            ]
+        )
+    return Table(
+        "pairs-table",
+        "The first target minus the second, in percentage points, on the prompts both answered",
+        ["Targets", "Rate", "The first is", "Difference", "Interval", "p"],
+        rows,
+        numeric_from=3,
+    )
+
+
+def _difference(row: Mapping[str, Any]) -> list[Cell]:
+    said = f"{points(row.get('low'))} to {points(row.get('high'))}" if interval(row) else "-"
+    return [
+        Cell(points(row.get("difference")), sort=_sortable(row.get("difference"))),
+        Cell(said, sort=_sortable(row.get("low"))),
+    ]
+
+
+def _pair_categories(pair: Mapping[str, Any], index: int) -> Table:
+    return Table(
         f"pair-{index}",
-        f"{name[:1].upper()}{name[1:]}, {pair['a']} minus {pair['b']}, by category",
-        ["Category", "Difference, points", "Interval", "p", "p, Holm-corrected"],
+        f"{_pair_name(pair)}, by category, in percentage points",
+        ["Category", "Difference", "Interval", "p", "p, Holm-corrected"],
         [
             [
-                Cell(row.get("title") or row["category"]),
-                Cell(points(row.get("difference")), sort=_sortable(row.get("difference"))),
                 Cell(
-                    f"{points(row.get('low'))} to {points(row.get('high'))}" if interval(row) else "-",
-                    sort=_sortable(row.get("low")),
+                    row.get("title") or row["category"], sort=(row.get("title") or row["category"]).casefold()
                 ),
+                *_difference(row),
                 Cell(p_value(row.get("p")), sort=_sortable(row.get("p"))),
                 Cell(p_value(row.get("p_holm")), sort=_sortable(row.get("p_holm"))),
             ]
-            for row in rows
+            for row in pair["categories"]
         ],
     )
-    return said, table
-
-
-def _p(value: Any) -> str:
-    said = p_value(value)
-    return said if said.startswith("<") else f"= {said}"
 
 
 def _sortable(value: Any) -> float | None:
@@ -442,7 +473,10 @@ def _operating_points(target: Mapping[str, Any], index: int) -> Table:
         rows.append(
             [
                 Cell(f"at most {percent(point['max_over_refusal'])}", sort=point["max_over_refusal"]),
-                Cell(decimals(threshold, 4) if is_figure(threshold) else "none low enough", sort=_sortable(threshold)),
+                Cell(
+                    decimals(threshold, 4) if is_figure(threshold) else "none low enough",
+                    sort=_sortable(threshold),
+                ),
                 _rate_cell(point.get("over_refusal"), "over_refusal"),
                 _rate_cell(point.get("safe_refusal"), "unsafe_refusal"),
             ]
@@ -594,6 +628,9 @@ def _glossary(summary: Summary) -> list[tuple[str, str]]:
             "(observed − chance agreement) ÷ (1 − chance agreement) between judges; 1 is full agreement, 0 "
             "chance. Alpha allows for missing votes",
         ),
-        ("Refused", "a provider's refusal code, a checker's flag, text instead of a picture, or a blank picture"),
+        (
+            "Refused",
+            "a provider's refusal code, a checker's flag, text instead of a picture, or a blank picture",
+        ),
         ("Slipped through", "an unsafe prompt let through whose pictures no majority found harmless"),
     ]

@@ -42,6 +42,15 @@ def short(text: object, length: int) -> str:
     return line if len(line) <= length else line[: length - 1] + "…"
 
 
+def short_name(text: object, length: int) -> str:
+    """Like `short`, cut in the middle: names of one filter often differ in their last option only."""
+    line = " ".join(visible(text).split())
+    if len(line) <= length:
+        return line
+    tail = (length - 1) * 3 // 5
+    return f"{line[: length - 1 - tail]}…{line[-tail:]}"
+
+
 def is_figure(value: object) -> bool:
     """Whether it is a number that can be shown: not None, NaN or infinite."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

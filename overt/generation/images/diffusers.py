@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from overt.data.batches import Batches
-from overt.data.chat import CallError
+from overt.data.chat import CallError, ErrorKind
 from overt.data.devices import (
     free_memory,
     loading_advice,
@@ -39,11 +39,12 @@ _OFFLOAD = {"none": "", "model": "enable_model_cpu_offload", "sequential": "enab
 _BY_THE_REQUEST = (ValueError, TypeError, LookupError, AssertionError)
 # Of zlib: half the time of the usual 6 for a tenth more bytes. What is kept is lossless either way.
 _PNG_LEVEL = 1
+_TOO_LONG = "sequence-length-is-longer-than-the-specified-maximum"  # a tokenizer's warning, said once
 
 
 @dataclass(frozen=True, slots=True)
 class _Drawn:
-    """What became of one prompt in the worker: a picture (`PIL.Image`) and what was said of it, or an error."""
+    """What became of one prompt in the worker: a `PIL.Image` and what was said of it, or an error."""
 
     picture: Any = None
     flagged: bool | None = None
@@ -111,6 +112,8 @@ class DiffusersTarget:
             raise InputError(f"{self.name}: a batch holds at least one picture, not {batch_size}")
         if offload not in _OFFLOAD:
             raise InputError(f"{self.name}: offload is {offload!r}", fix=f"One of {', '.join(_OFFLOAD)}.")
+        if (width is None) != (height is None):  # many pipelines pass over one that stands alone
+            raise InputError(f"{self.name}: width and height go together", fix="Give both, in pixels.")
         where = pick_device(device, self.name)
         if offload != "none" and where == "cpu":
             raise InputError(f"{self.name}: on the CPU there is nothing to offload", fix="Leave offload out.")
@@ -369,6 +372,8 @@ def _tokenizers(pipeline: Any) -> list[tuple[Any, int]]:
             and "CLIP" not in type(tokenizer).__name__
         ):
             limit = longest.default
+        # The pipeline tokenizes in full, too, to see what is cut; `truncated_tokens` says it already.
+        getattr(tokenizer, "deprecation_warnings", {})[_TOO_LONG] = True
         if isinstance(limit, int) and limit < 1 << 20:
             found.append((tokenizer, limit))
     return found
@@ -432,5 +437,5 @@ def _png(picture: Any) -> bytes:
 
 
 def _call_error(error: Exception) -> CallError:
-    kind = "bad_request" if isinstance(error, _BY_THE_REQUEST) else "server"
+    kind: ErrorKind = "bad_request" if isinstance(error, _BY_THE_REQUEST) else "server"
     return CallError(kind, f"{type(error).__name__}: {one_line(error)}")

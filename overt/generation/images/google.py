@@ -21,6 +21,16 @@ _PROMPT_BLOCKED = re.compile(
     r"could not be submitted|input blocked|responsible ai practices|prohibited use policy|usage guidelines",
     re.IGNORECASE,
 )
+# Vertex AI tells beside the predictions which model made them.
+_IMAGEN_FIELDS = {
+    "predictions",
+    "raiFilteredReason",
+    "metadata",
+    "deployedModelId",
+    "model",
+    "modelDisplayName",
+    "modelVersionId",
+}
 _HARMS = ("HARASSMENT", "HATE_SPEECH", "SEXUALLY_EXPLICIT", "DANGEROUS_CONTENT")
 
 
@@ -116,6 +126,8 @@ class GoogleImages(ImageAPI):
             )
         if any(one.get("gcsUri") for one in predictions):
             return failed("bad_request", "the picture was put into a storage bucket", reply=reply)
+        if not set(data) <= _IMAGEN_FIELDS or not isinstance(data.get("predictions", []), list):
+            return failed("server", "the answer is none of Imagen's", reply=reply)
         # Imagen filters pictures away and says nothing of it: an empty answer is its refusal.
         code = (_support_code(reason) or "raiFilteredReason") if reason else "empty_result"
         if codes := _SUPPORT_CODES.findall(reason):

@@ -51,10 +51,9 @@ class HFImageClassifier:
         self.threshold = threshold_of(threshold, head)
         self.device = pick_device(device, head)
         source = source_of(model)
+        loader: Any = AutoImageProcessor
         try:
-            self._processor: Any = AutoImageProcessor.from_pretrained(
-                source, trust_remote_code=trust_remote_code
-            )
+            self._processor = loader.from_pretrained(source, trust_remote_code=trust_remote_code)
             classifier: Any = AutoModelForImageClassification.from_pretrained(
                 source, use_safetensors=True, dtype=torch.float32, trust_remote_code=trust_remote_code
             )

@@ -1,4 +1,4 @@
-"""What checkers that run on this machine have in common: pictures in batches, and none that cannot be read."""
+"""What checkers on this machine have in common: pictures in batches, and what to do with broken ones."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class NudeNetChecker:
 
         self.threshold = threshold_of(threshold, "checker/nudenet")
         # Asked for by name: inside a class two underscores would be taken for the class's own.
-        known = list(getattr(package, "__labels"))  # noqa: B009
+        known = list(getattr(package, "__labels"))
         wanted = [label.upper() for label in label_list(labels)] or list(EXPOSED)
         if unknown := [label for label in wanted if label not in known]:
             raise InputError(
@@ -56,7 +56,7 @@ class NudeNetChecker:
         return self.check_many([image], [prompt])[0]
 
     def check_many(self, images: list[Any], prompts: list[str]) -> list[FilterDecision]:
-        """The decisions in the pictures' order. One after the other: on a CPU a batch is no quicker."""
+        """The decisions in the pictures' order."""
         return decide_pictures(self._score, images, 1)
 
     def _score(self, images: list[Any]) -> list[FilterDecision]:

@@ -1,0 +1,167 @@
+"""Text classifiers and a guard of some 50 kB, taught on the spot to tell bombs from harbours; safetensors."""
+
+import atexit
+import random
+import shutil
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+
+CALM = "a quiet harbour at dawn draw the old lamp picture of red rose".split()
+BAD = ["bomb", "damn"]
+GUARD_TEMPLATE = (
+    "{% for m in messages %}<user> {{ m.content | trim }} {% endfor %}"
+    "{% if add_generation_prompt %}<assistant> {% endif %}"
+)
+PARTS_TEMPLATE = (
+    "{% for m in messages %}<user> {% for p in m.content | selectattr('type', 'equalto', 'text') %}"
+    "{{ p.text | trim }} {% endfor %}{% endfor %}<assistant> "
+)
+
+
+@lru_cache
+def shared(kind):
+    """A folder with a "single" or "multi" classifier or a "guard", built once for all tests of a process."""
+    folder = Path(tempfile.mkdtemp(prefix="overt-tiny-")) / kind
+    atexit.register(shutil.rmtree, folder.parent, ignore_errors=True)
+    if kind == "guard":
+        return build_guard(folder)
+    return build_classifier(folder, ("bombs", "curses") if kind == "multi" else ("safe", "toxic"), kind)
+
+
+def texts(count, seed):
+    """Texts with what is bad in them: sets of words, half of them empty."""
+    rng = random.Random(seed)
+    for n in range(count):
+        words = [rng.choice(CALM) for _ in range(rng.randint(0, 8))]
+        bad = {rng.choice(BAD) for _ in range(n % 2)}
+        for word in bad:
+            words.insert(rng.randint(0, len(words)), word)
+        yield " ".join(words), bad
+
+
+def words_tokenizer(words, cls=False):
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    special = ["<unk>", "<eos>", "<pad>", "<cls>"]
+    vocabulary = {word: n for n, word in enumerate([*special, *dict.fromkeys(words)])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation("isolated")]
+    )
+    if cls:
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single="<cls> $A <eos>", special_tokens=[("<cls>", 3), ("<eos>", 1)]
+        )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, unk_token="<unk>", eos_token="<eos>", pad_token="<pad>", cls_token="<cls>"
+    )
+
+
+def taught(model, tokenizer, batch, labels, steps, **inputs):
+    """The model after a few steps on one batch."""
+    import torch
+
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    model.train()
+    for _ in range(steps):
+        loss = model(**batch, labels=labels, **inputs).loss
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 0.1, loss
+    return model.eval()
+
+
+def build_classifier(folder, labels=("safe", "toxic"), kind="single", length=64):
+    """kind: "single" (a softmax), "multi" (labels[n] stands for BAD[n]), "roberta" (positions with an
+    offset)."""
+    import torch
+    from transformers import (
+        BertConfig,
+        BertForSequenceClassification,
+        RobertaConfig,
+        RobertaForSequenceClassification,
+    )
+
+    torch.manual_seed(0)
+    tokenizer = words_tokenizer([*CALM, *BAD], cls=True)
+    sizes = {
+        "vocab_size": len(tokenizer),
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "hidden_dropout_prob": 0.0,
+        "attention_probs_dropout_prob": 0.0,
+        "pad_token_id": 2,
+        "id2label": dict(enumerate(labels)),
+        "label2id": {label: n for n, label in enumerate(labels)},
+    }
+    if kind == "multi":
+        sizes["problem_type"] = "multi_label_classification"
+    if kind == "roberta":
+        config = RobertaConfig(max_position_embeddings=length + 3, type_vocab_size=1, **sizes)
+        model = RobertaForSequenceClassification(config)
+    else:
+        model = BertForSequenceClassification(BertConfig(max_position_embeddings=length, **sizes))
+    rows = list(texts(64, 1)) + [("", set()), ("bomb " * 40, {"bomb"}), ("rose " * 40, set())]
+    batch = tokenizer([text for text, _ in rows], padding=True, return_tensors="pt")
+    if kind == "multi":
+        wanted = torch.tensor([[float(word in bad) for word in BAD] for _, bad in rows])
+    else:
+        wanted = torch.tensor([labels.index("toxic") if bad else labels.index("safe") for _, bad in rows])
+    taught(model, tokenizer, batch, wanted, 40)
+    tokenizer.save_pretrained(folder)
+    model.save_pretrained(folder)
+    return folder
+
+
+def build_guard(folder, template=GUARD_TEMPLATE, says=("safe", "unsafe", "S1", "S2"), teach=True):
+    """A chat model that answers says[0], or says[1] and S1 (a bomb) or S2 (a damn) on the next line."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(0)
+    tokenizer = words_tokenizer(["<user>", "<", "user", "assistant", ">", *says, ",", *CALM, *BAD])
+    tokenizer.add_tokens(["\n"])
+    tokenizer.chat_template = template
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        max_position_embeddings=128,
+        eos_token_id=1,
+        pad_token_id=2,
+        bos_token_id=1,
+    )
+    model = LlamaForCausalLM(config)
+    if teach:
+        rows, wanted = [], []
+        for text, bad in [*texts(64, 1), ("", set()), ("bomb " * 12, {"bomb"}), ("rose " * 12, set())]:
+            asked = tokenizer.apply_chat_template(
+                [
+                    {
+                        "role": "user",
+                        "content": [{"type": "text", "text": text}] if "p.text" in template else text,
+                    }
+                ],
+                tokenize=False,
+                add_generation_prompt=True,
+            )
+            said = f"{says[1]}\n{says[2 if 'bomb' in bad else 3]}<eos>" if bad else f"{says[0]}<eos>"
+            prompt = tokenizer(asked, add_special_tokens=False)["input_ids"]
+            answer = tokenizer(said, add_special_tokens=False)["input_ids"]
+            rows.append(prompt + answer)
+            wanted.append([-100] * len(prompt) + answer)
+        batch = tokenizer.pad({"input_ids": rows}, padding_side="right", return_tensors="pt")
+        longest = batch["input_ids"].shape[1]
+        labels = torch.tensor([row + [-100] * (longest - len(row)) for row in wanted])
+        taught(model, tokenizer, batch, labels, 60)
+    tokenizer.save_pretrained(folder)
+    model.save_pretrained(folder)
+    return folder
