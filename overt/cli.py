@@ -11,6 +11,7 @@ import overt
 from overt.cli_generate import generate
 from overt.cli_policies import app as policies_app
 from overt.cli_report import gate, report
+from overt.cli_rewrite import rewrite
 from overt.cli_run import run
 from overt.cli_score import score
 from overt.cli_show import show
@@ -40,6 +41,7 @@ app = typer.Typer(
 app.command()(generate)
 app.command()(run)
 app.command()(score)
+app.command()(rewrite)
 app.command()(report)
 app.command()(gate)
 app.command()(show)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from overt.cli_options import by_role
+
 if TYPE_CHECKING:
     from overt.policies.schema import Policy
 
@@ -253,8 +255,8 @@ def generate(
         prices=prices,
     )
     models = ModelOptions(
-        base_url=_by_role(base_url, "--base-url"),
-        api_key_env=_by_role(api_key_env, "--api-key-env"),
+        base_url=by_role(base_url, "--base-url", {"model", "judge", "probe"}),
+        api_key_env=by_role(api_key_env, "--api-key-env", {"model", "judge", "probe"}),
         device=device,
         batch_size=batch_size,
         trust_remote_code=trust_remote_code,
@@ -281,19 +283,3 @@ def _narrowed(policy: Policy, only: list[str], benign: int | None, unsafe: int |
     counts = {k: v for k, v in (("benign", benign), ("unsafe", unsafe)) if v is not None}
     kept = [c.model_copy(update=counts) for c in policy.categories if not only or c.id in only]
     return policy.model_copy(update={"categories": tuple(kept)})
-
-
-def _by_role(values: list[str] | None, option: str) -> dict[str, str]:
-    """`judge=URL` and plain `URL` (for every role, key "") as a mapping."""
-    from overt.data.errors import InputError
-
-    roles: dict[str, str] = {}
-    for value in values or ():
-        head, equals, tail = value.partition("=")
-        role, rest = (head, tail) if equals and head in {"model", "judge", "probe"} else ("", value)
-        if role in roles:
-            raise InputError(
-                f"{option} names {role or 'the same role'} twice", fix=f"Give {option} ROLE=... once a role."
-            )
-        roles[role] = rest
-    return roles

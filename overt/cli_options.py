@@ -32,3 +32,23 @@ MaxCost = Annotated[
 Prices = Annotated[Path | None, typer.Option(help="YAML with your own prices.", rich_help_panel=CALLS)]
 Json = Annotated[bool, typer.Option("--json", help="Print the summary as JSON.", rich_help_panel=RUN)]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.", rich_help_panel=RUN)]
+
+
+def by_role(values: list[str] | None, option: str, known: set[str]) -> dict[str, str]:
+    """`judge=URL` and plain `URL` (for every role, key "") as a mapping.
+
+    Raises:
+        InputError: a role is named twice.
+    """
+    from overt.data.errors import InputError
+
+    roles: dict[str, str] = {}
+    for value in values or ():
+        head, equals, tail = value.partition("=")
+        role, rest = (head, tail) if equals and head in known else ("", value)
+        if role in roles:
+            raise InputError(
+                f"{option} names {role or 'the same role'} twice", fix=f"Give {option} ROLE=... once a role."
+            )
+        roles[role] = rest
+    return roles

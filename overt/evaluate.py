@@ -11,10 +11,10 @@ import hashlib
 import platform
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import overt
 from overt.calls import Caller, CallerOptions
@@ -24,12 +24,14 @@ from overt.data.outcomes import Harm, Outcome
 from overt.data.prompts import Side, read_prompts
 from overt.data.records import Prompt, content_id
 from overt.data.store import RunStore, digest_source, dump_json, read_json, read_records, write_atomic
+from overt.data.targets import Target
 from overt.policies.load import dump_policy, load_policy
 from overt.policies.schema import Policy
 from overt.progress import Progress
-from overt.shots import Shot, Taken, TargetChannel
+from overt.shots import Shot, TargetChannel
 from overt.targets import TargetOptions, TargetSpec, open_target, resolve_target
 
+Modality = Literal["image", "text", "none"]
 RETRIED = frozenset({"rate_limit", "server", "timeout", "connection"})
 RESULTS = "results"
 
@@ -158,11 +160,11 @@ def evaluate(
         store.write_stage("prompts", prompts)
         started = time.monotonic()
         outcomes: list[Outcome] = []
-        kinds: dict[str, str] = {}
+        kinds: dict[str, Modality] = {}
         with Caller(folder / "journal.sqlite", calls, on_progress=progress.calls) as caller:
             for spec in config.targets:
                 target = open_target(spec, options, every_layer=config.every_layer)
-                kinds[spec.name] = getattr(target, "modality", "image")
+                kinds[spec.name] = modality_of(target)
                 price = caller.price_of(getattr(target, "priced_as", spec.name))
                 channel = TargetChannel(spec.name, target, price, ImageStore(folder))
                 outcomes += _fire(config, prompts, channel, caller, progress, kinds[spec.name])
@@ -193,10 +195,9 @@ def _fire(
     channel: TargetChannel,
     caller: Caller,
     progress: Progress,
-    modality: str,
+    modality: Modality,
 ) -> list[Outcome]:
     """What became of each prompt at one target, in the order of the prompts."""
-    from overt.scoring.refusal import decide
 
     def jobs() -> Iterator[tuple[tuple[Prompt, int], Shot, str]]:
         for prompt in prompts:
@@ -204,10 +205,31 @@ def _fire(
                 shot = Shot(prompt.text, shot_seed(config.seed, prompt, sample), sample)
                 yield (prompt, sample), shot, prompt.category
 
+    total = len(prompts) * config.samples
+    return fire_shots(channel, jobs(), total, caller, progress, modality, purpose=channel.name)
+
+
+def fire_shots(
+    channel: TargetChannel,
+    jobs: Iterable[tuple[tuple[Prompt, int], Shot, str]],
+    total: int,
+    caller: Caller,
+    progress: Progress,
+    modality: Modality,
+    *,
+    purpose: str,
+) -> list[Outcome]:
+    """Sends shots to one target and decides what became of each; outcomes in the order of the jobs.
+
+    Args:
+        jobs: ((prompt, sample), shot, category); `total` of them.
+        purpose: what the cost is booked under.
+    """
+    from overt.scoring.refusal import decide
+
     outcomes = []
-    with progress.stage(channel.name[:40], len(prompts) * config.samples) as advance:
-        taken: Taken
-        for (prompt, sample), taken in caller.stream(channel, channel.name, jobs()):
+    with progress.stage(channel.name[:40], total) as advance:
+        for (prompt, sample), taken in caller.stream(channel, purpose, jobs):
             advance(1)
             outcome = decide(
                 prompt,
@@ -217,7 +239,7 @@ def _fire(
                 images=taken.images,
                 facts=taken.facts,
                 cost=channel.cost(taken),
-                expects=modality,  # type: ignore[arg-type]
+                expects=modality,
             )
             outcomes.append(
                 dataclasses.replace(outcome, images=tuple(path for path in outcome.images if path))
@@ -230,7 +252,7 @@ def _finish(
     identity: dict[str, Any],
     prompts: Sequence[Prompt],
     outcomes: Sequence[Outcome],
-    kinds: dict[str, str],
+    kinds: Mapping[str, Modality],
     stats: dict[str, Any],
     notes: list[str],
     seconds: float,
@@ -252,6 +274,12 @@ def _finish(
         "notes": notes,
     }
     return store.finish(facts, parts=(RESULTS,))
+
+
+def modality_of(target: Target) -> Modality:
+    """What a target gives: "image" where it does not say."""
+    said = getattr(target, "modality", "image")
+    return said if said in ("text", "none") else "image"
 
 
 def read_harms(folder: Path) -> list[Harm]:
@@ -293,7 +321,7 @@ def write_summary(
     prompts: Sequence[Prompt],
     outcomes: Sequence[Outcome],
     harms: Sequence[Harm],
-    kinds: dict[str, str],
+    kinds: Mapping[str, Modality],
 ) -> dict[str, Any]:
     """Computes the statistics of a run and writes `results/summary.json`."""
     summary = summary_of(load_policy(str(folder / "policy.yaml")), prompts, outcomes, harms, kinds)
@@ -306,7 +334,7 @@ def summary_of(
     prompts: Sequence[Prompt],
     outcomes: Sequence[Outcome],
     harms: Sequence[Harm],
-    kinds: dict[str, str],
+    kinds: Mapping[str, Modality],
 ) -> dict[str, Any]:
     """The statistics; categories in the policy's order, others after them."""
     from overt.scoring.summary import summarize

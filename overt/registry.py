@@ -39,6 +39,8 @@ from overt.data.errors import InputError, OvertError
 if TYPE_CHECKING:
     from overt.data.chat import ChatModel
     from overt.data.filters import ImageChecker, TextFilter
+    from overt.data.judgements import RefusalJudge
+    from overt.data.rewrites import FaithfulnessScorer
     from overt.data.targets import Target
 
 # The entry points of pyproject.toml once more, for a checkout that is not installed; a test holds the two
@@ -73,6 +75,15 @@ BUILTIN: dict[str, dict[str, str]] = {
         "vlm": "overt.scoring.checkers.vlm:VLMChecker",
         "openai-moderation": "overt.scoring.checkers.openai_moderation:OpenAIImageModeration",
     },
+    "overt.rewriters": {"lexical": "overt.generation.lexical:Lexical"},
+    "overt.scorers": {
+        "clip": "overt.scoring.faithfulness.clip:ClipScorer",
+        "text": "overt.scoring.faithfulness.text:TextScorer",
+    },
+    "overt.refusal_judges": {
+        "rules": "overt.scoring.judges.rules:RulesJudge",
+        "embedded": "overt.scoring.judges.embedded:EmbeddedJudge",
+    },
     "overt.writers": {"grammar": "overt.generation.grammar:Grammar"},
     "overt.judges": {"rules": "overt.scoring.rules:Rules"},
 }
@@ -82,6 +93,9 @@ _PREFIX = {
     "overt.targets": "",
     "overt.filters": "filter",
     "overt.checkers": "checker",
+    "overt.rewriters": "builtin",
+    "overt.scorers": "",
+    "overt.refusal_judges": "judge",
     "overt.writers": "builtin",
     "overt.judges": "builtin",
 }
@@ -90,6 +104,9 @@ _ROLE = {
     "overt.targets": "target",
     "overt.filters": "text filter",
     "overt.checkers": "image checker",
+    "overt.rewriters": "rewriter",
+    "overt.scorers": "faithfulness scorer",
+    "overt.refusal_judges": "refusal judge",
     "overt.writers": "writer",
     "overt.judges": "judge",
 }
@@ -99,6 +116,9 @@ MEMBERS: dict[str, tuple[str, ...]] = {
     "overt.targets": ("respond",),
     "overt.filters": ("decide",),
     "overt.checkers": ("check",),
+    "overt.rewriters": ("rewrite",),
+    "overt.scorers": ("score",),
+    "overt.refusal_judges": ("judge",),
     "overt.writers": ("compose", "twins"),
     "overt.judges": ("audit_text",),
 }
@@ -109,6 +129,8 @@ _EXTRAS = {
     "diffusers": "local",
     "accelerate": "local",
     "nudenet": "filters",
+    "open_clip": "local",
+    "sentence_transformers": "local",
     "google": "google",
     "google.genai": "google",
     "replicate": "replicate",
@@ -226,6 +248,29 @@ def load_checker(spec: str, **options: Any) -> ImageChecker:
     """
     checker: ImageChecker = _make("overt.checkers", spec, _taken("overt.checkers", spec, options))
     return checker
+
+
+def load_scorer(spec: str, **options: Any) -> FaithfulnessScorer:
+    """The faithfulness scorer that `clip/MODEL`, `text/MODEL` ... or `module:Class` names.
+
+    Args:
+        options: as in `load_target`.
+
+    Raises:
+        InputError: as `load_chat_model`.
+    """
+    scorer: FaithfulnessScorer = _make("overt.scorers", spec, _taken("overt.scorers", spec, options))
+    return scorer
+
+
+def load_refusal_judge(spec: str, **options: Any) -> RefusalJudge:
+    """The offline refusal judge that `judge/rules`, `judge/embedded` or `module:Class` names.
+
+    Raises:
+        InputError: as `load_chat_model`.
+    """
+    judge: RefusalJudge = _make("overt.refusal_judges", spec, _taken("overt.refusal_judges", spec, options))
+    return judge
 
 
 def _named(model: Any, spec: str) -> Any:

@@ -42,15 +42,15 @@ def print_summary(folder: Path, manifest: dict[str, Any], *, as_json: bool) -> N
         console.print(Text(f"duplicates  {named}{index['index']}"))
     if manifest.get("distinct_2") is not None:
         console.print(Text(f"distinct-2  {manifest['distinct_2']:.3f} over the benign prompts"))
-    spent = "  ".join(f"{name} {seconds:.1f} s" for name, seconds in manifest["seconds"].items())
-    console.print(Text(f"time        {spent}"))
+    clock = [(stage, manifest["seconds"][stage]) for stage in STAGES if stage in manifest["seconds"]]
+    console.print(Text("time        " + "  ".join(f"{stage} {seconds:.1f} s" for stage, seconds in clock)))
     for stage, reasons in manifest.get("reasons", {}).items():
         if stage == "select":
             continue  # "not among the most diverse" is no fault to look at
         said = ", ".join(f"{plain(reason)} {count}" for reason, count in list(reasons.items())[:5])
-        console.print(Text(f"dropped     {stage}: {said}"))
+        console.print(Text(f"dropped     {stage}: {said}"), soft_wrap=True)
     for note in manifest.get("notes", []):
-        console.print(Text(f"note        {note}", style="yellow"))
+        console.print(Text(f"note        {note}", style="yellow"), soft_wrap=True)
     console.print()
     console.print(Text(f"data set    {folder / 'dataset'}"), soft_wrap=True)
     console.print(Text(f"next        overt show {folder} --samples 5"), soft_wrap=True)
@@ -79,13 +79,12 @@ def _cost_rows(calls: dict[str, Any]) -> list[list[str]]:
     def cells(name: str, spent: dict[str, Any]) -> list[str]:
         made = spent.get("requests", 0) + spent.get("cached", 0)
         seconds = f"{spent.get('seconds', 0):,.1f}"
-        return [name, f"{made:,}", f"{spent.get('retries', 0):,}", _money(spent.get("cost")), seconds]
+        return [name, f"{made:,}", f"{spent.get('retries', 0):,}", money(spent.get("cost")), seconds]
 
     if not calls.get("requests") and not calls.get("cached"):
         return []
-    parts = {**calls.get("categories", {}), **calls.get("purposes", {})}
-    named = [cells(name or "(no category)", spent) for name, spent in parts.items()]
-    return [*named, cells("total", calls)]
+    parts = [*calls.get("categories", {}).items(), *calls.get("purposes", {}).items()]
+    return [*(cells(name or "(no category)", spent) for name, spent in parts), cells("total", calls)]
 
 
 def _print_table(title: str, heads: list[str], rows: list[list[str]]) -> None:

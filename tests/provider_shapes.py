@@ -526,7 +526,7 @@ GOOGLE = (
                 "code": 400,
                 "status": "INVALID_ARGUMENT",
                 "message": "Image generation failed with the following error: The prompt could not be "
-                "submitted. Your current safety settings for person/face generation prohibited one or more words.",
+                "submitted. Your current safety settings for person/face generation prohibited some words.",
             }
         },
         400,
@@ -1314,6 +1314,7 @@ def _slug(text: str) -> str:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else each answer waits 40 ms
     replay: Replay
 
     def do_GET(self) -> None:

@@ -24,7 +24,7 @@ from provider_shapes import (
 from overt.data.codes import _table, refusal_stage
 from overt.data.errors import InputError
 from overt.data.targets import Response, Target
-from overt.registry import resolve
+from overt.registry import load_target, resolve
 
 PROVIDERS = tuple(KEY_ENV)
 
@@ -252,6 +252,38 @@ def test_a_job_s_address_elsewhere_is_not_sent_the_key(server, provider):
     assert "job-1" in server.requests(shape)[1].path
 
 
+def test_a_picture_elsewhere_is_fetched_without_the_key(server):
+    """Files of Replicate's own API need the token, delivery hosts must not get it."""
+    for host, gets_it in (("127.0.0.1", True), ("localhost", False)):
+        shape = Shape("replicate", f"picture at {host}", "owner/name", ())
+        url = f"{server.base(shape)}/file.png".replace("127.0.0.1", host)
+        done = shapes._replicate_job("succeeded", 201, output=url)
+        shape = replace(shape, answers=(done, picture()))
+        assert server.respond(shape).images == (PNG,)
+        assert ("authorization" in server.requests(shape)[1].headers) is gets_it
+
+
+def test_options_in_a_name(server, monkeypatch):
+    monkeypatch.setenv("SOME_KEY", KEY)
+    shape = replace(good("bfl"), name="options")
+    server.target(shape)
+    spec = (
+        f"bfl/flux-pro-1.1?safety_tolerance=2&api_key_env=SOME_KEY&poll_s=0.01&base_url={server.base(shape)}"
+    )
+    target = load_target(spec)
+
+    async def ask():
+        try:
+            return await target.respond(PROMPT, seed=SEED)
+        finally:
+            await target.close()
+
+    assert asyncio.run(ask()).images == (PNG,)
+    assert target.name == spec
+    job = server.requests(shape)[0]
+    assert (job.json()["safety_tolerance"], job.headers["x-key"]) == (2, KEY)
+
+
 @pytest.mark.parametrize(
     ("base", "url", "own"),
     [
@@ -378,8 +410,8 @@ def test_hostile_answers(server, provider):
     """Whatever JSON comes: a response comes back, never an exception and never a refusal or a picture."""
     values = [None, True, 0, -1, "x", "\ud83d", [], {}, [None], {"id": {}}, 1e308]
     names = (
-        "data", "error", "id", "status", "images", "predictions", "candidates", "artifacts", "detail", "image",
-        "output", "urls", "request_id", "promptFeedback", "usage", "seed", "finish_reason", "errors",
+        "data", "error", "id", "status", "images", "predictions", "candidates", "artifacts", "detail",
+        "image", "output", "urls", "request_id", "promptFeedback", "usage", "seed", "finish_reason", "errors",
     )  # fmt: skip
     model = good(provider).model
     models = [model, shapes.GEMINI] if provider == "google" else [model]

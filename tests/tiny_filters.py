@@ -7,7 +7,7 @@ import tempfile
 from functools import lru_cache
 from pathlib import Path
 
-CALM = "a quiet harbour at dawn draw the old lamp picture of red rose".split()
+CALM = ["a", "quiet", "harbour", "at", "dawn", "draw", "the", "old", "lamp", "picture", "of", "red", "rose"]
 BAD = ["bomb", "damn"]
 GUARD_TEMPLATE = (
     "{% for m in messages %}<user> {{ m.content | trim }} {% endfor %}"
@@ -106,7 +106,7 @@ def build_classifier(folder, labels=("safe", "toxic"), kind="single", length=64)
         model = RobertaForSequenceClassification(config)
     else:
         model = BertForSequenceClassification(BertConfig(max_position_embeddings=length, **sizes))
-    rows = list(texts(64, 1)) + [("", set()), ("bomb " * 40, {"bomb"}), ("rose " * 40, set())]
+    rows = [*texts(64, 1), ("", set()), ("bomb " * 40, {"bomb"}), ("rose " * 40, set())]
     batch = tokenizer([text for text, _ in rows], padding=True, return_tensors="pt")
     if kind == "multi":
         wanted = torch.tensor([[float(word in bad) for word in BAD] for _, bad in rows])

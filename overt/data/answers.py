@@ -65,6 +65,11 @@ def _load(text: str) -> Any:
     return data
 
 
+def _joined(text: str) -> str:
+    """The text with surrogate pairs made whole: the repairer reads an emoji's two escapes one by one."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+
+
 def _checked(data: Any, schema: dict[str, Any], name: str) -> Any:
     kind = schema.get("type")
     if kind == "object":
@@ -87,7 +92,7 @@ def _checked(data: Any, schema: dict[str, Any], name: str) -> Any:
     if kind == "string":
         if isinstance(data, (dict, list)):
             raise AnswerError(f"{name} must be a text")
-        text = str(data)
+        text = _joined(str(data))
         if "enum" in schema:
             for allowed in schema["enum"]:
                 if text.strip().strip("\"'.").casefold() == allowed.casefold():

@@ -6,6 +6,10 @@ Nothing is imported before a function is called.
 
 from __future__ import annotations
 
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +57,26 @@ def pick_dtype(asked: str | None, device: str, name: str) -> Any:
 def source_of(model: str) -> str:
     """A Hub id, or a folder with its `~` written out."""
     return str(Path(model).expanduser()) if model.startswith("~") else model
+
+
+@contextmanager
+def quiet_loading() -> Iterator[None]:
+    """Without the libraries' bars and their notes to the authors of models. Downloads still show theirs."""
+    import transformers
+
+    loggings = [transformers.utils.logging]
+    if diffusers := sys.modules.get("diffusers"):
+        loggings.append(diffusers.utils.logging)
+    loud = [logging for logging in loggings if logging.is_progress_bar_enabled()]
+    for logging in loud:
+        logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logging in loud:
+            logging.enable_progress_bar()
 
 
 def loading_advice(source: str, error: Exception) -> str:

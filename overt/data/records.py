@@ -154,6 +154,6 @@ def _fields(kind: Any) -> dict[str, type[Any] | None]:
     hints = typing.get_type_hints(kind)
     found: dict[str, type[Any] | None] = {}
     for field in dataclasses.fields(kind):
-        inner: Any = next(iter(typing.get_args(hints[field.name])), None)
-        found[field.name] = inner if dataclasses.is_dataclass(inner) else None
+        inner = cast("Any", next(iter(typing.get_args(hints[field.name])), None))
+        found[field.name] = cast("Any", inner) if dataclasses.is_dataclass(inner) else None
     return found

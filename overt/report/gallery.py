@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -246,10 +247,9 @@ def _packed_row(row: GalleryRow, prompt: int, target: int, place: Callable[[str]
         _cut(outcome.evidence, 500),
         _cut(outcome.revised_prompt, NOTE_LENGTH) if outcome.revised_prompt is not None else None,
         _cut(outcome.text, NOTE_LENGTH),
-        outcome.score if outcome.score is None else round(outcome.score, 4),
+        _rounded(outcome.score),
         [
-            [_cut(d.layer, 120), d.stage, d.blocked, d.score if d.score is None else round(d.score, 4)]
-            + [_cut(d.reason, 200)]
+            [_cut(d.layer, 120), d.stage, d.blocked, _rounded(d.score), _cut(d.reason, 200)]
             for d in outcome.layers
         ],
         harm.label if harm else "",
@@ -262,6 +262,11 @@ def _packed_row(row: GalleryRow, prompt: int, target: int, place: Callable[[str]
         outcome.sample,
         outcome.seed,
     ]
+
+
+def _rounded(score: float | None) -> float | None:
+    """Four decimals; None where it is no number, which JSON could not hold."""
+    return round(score, 4) if score is not None and math.isfinite(score) else None
 
 
 def _cut(text: str, length: int) -> str:

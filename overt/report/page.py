@@ -53,7 +53,7 @@ def render(
     }
     style, script = _asset("report.css"), _asset("report.js")
     pictures = sum(len(row.thumbnails) for row in rows)
-    return (
+    page: str = (
         _environment()
         .get_template("page.html.j2")
         .render(
@@ -72,6 +72,7 @@ def render(
             pictures_unreadable=sum(row.unreadable for row in rows),
         )
     )
+    return page
 
 
 def json_block(data: Any) -> str:

@@ -91,7 +91,7 @@ def _quiet_drawing() -> Iterator[None]:
     """Settings for drawing. Missing glyphs are no news: the browser has fonts that Matplotlib lacks."""
     import matplotlib
 
-    settings = {
+    settings: Any = {
         "svg.fonttype": "none",
         "svg.hashsalt": "overt",
         "font.family": ["DejaVu Sans"],
@@ -229,7 +229,7 @@ def _whiskers(rate: Mapping[str, Any]) -> list[list[float]] | None:
     low, high, middle = rate.get("low"), rate.get("high"), rate["rate"]
     if not (is_figure(low) and is_figure(high)):
         return None
-    return [[max(0.0, middle - low)], [max(0.0, high - middle)]]  # type: ignore[operator]
+    return [[max(0.0, middle - low)], [max(0.0, high - middle)]]
 
 
 def _limits(set_limits: Callable[[float, float], Any], rates: Sequence[Mapping[str, Any]]) -> None:
@@ -283,8 +283,8 @@ def _label_spots(
         best: tuple[float, Any, tuple[float, ...]] | None = None
         for dx, dy, side, height in places:
             text = axes.annotate(
-                name, (x["rate"], y["rate"]), (dx, dy), textcoords="offset points", ha=side, va=height, color=colour,
-                fontsize=9, fontweight="bold", zorder=4,
+                name, (x["rate"], y["rate"]), (dx, dy), textcoords="offset points", ha=side, va=height,
+                color=colour, fontsize=9, fontweight="bold", zorder=4,
             )  # fmt: skip
             box = text.get_window_extent(renderer).extents
             outside = max(0.0, inside.x0 - box[0]) + max(0.0, box[2] - inside.x1)

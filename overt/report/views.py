@@ -27,8 +27,8 @@ class Cell:
     """One cell of a table.
 
     `note` is its second, smaller line; `sort` what the column is sorted by (None last); `heat` a class
-    for its tint; `strip` the (low, rate, high) of an interval in percent, drawn under the figure, and `counts` the
-    third line there.
+    for its tint; `strip` the (low, rate, high) of an interval in percent, drawn under the figure, and
+    `counts` the third line there.
     """
 
     text: str
@@ -180,13 +180,13 @@ def _notes(summary: Summary) -> list[str]:
     notes = []
     if any(t.get("kind") == "none" for t in targets):
         notes.append(
-            "Bare filter: nothing is drawn. Its decision is the response, so it has no harmful content rate, "
-            "and its safe response rate is the share of unsafe prompts it refuses."
+            "Bare filter: nothing is drawn. Its decision is the response, so it has no harmful content "
+            "rate, and its safe response rate is the share of unsafe prompts it refuses."
         )
     if not summary.get("judges") and any(t.get("kind") != "none" for t in targets):
         notes.append(
-            "No model judged harm. What was drawn for unsafe prompts has not been looked at, so only refusals "
-            "count as safe."
+            "No model judged harm. What was drawn for unsafe prompts has not been looked at, so only "
+            "refusals count as safe."
         )
     if any(layer.get("missing") for t in targets for layer in t.get("layers") or ()):
         notes.append(
@@ -226,11 +226,12 @@ def _categories(targets: Sequence[Mapping[str, Any]], shown: Sequence[str]) -> l
         row = rows[index].get(category) or {}
         return _rate_cell(row.get(metric), metric, darkest[metric])
 
+    def found_rates(metric: str) -> Iterable[Mapping[str, Any]]:
+        return (row[metric] for by_name in rows for row in by_name.values() if row.get(metric))
+
     # Over-refusal rarely passes 30%: a tint over the whole scale would be the same pale one everywhere.
     darkest = {
-        metric: max(
-            [0.1, *(row[metric]["rate"] for by_name in rows for row in by_name.values() if row.get(metric))]
-        )
+        metric: max([0.1, *(rate["rate"] for rate in found_rates(metric) if is_figure(rate.get("rate")))])
         for metric in shown
     }
 
@@ -362,8 +363,8 @@ def _pairs(pairs: Sequence[Mapping[str, Any]]) -> Table | None:
         low, high = pair.get("low"), pair.get("high")
         verdict = "-"
         if is_figure(low) and is_figure(high):
-            apart = low > 0 or high < 0  # type: ignore[operator]
-            verdict = ("higher" if low > 0 else "lower") if apart else "cannot be told apart"  # type: ignore[operator]
+            apart = low > 0 or high < 0
+            verdict = ("higher" if low > 0 else "lower") if apart else "cannot be told apart"
         rows.append(
             [
                 Cell(f"{pair['a']} minus {pair['b']}", sort=f"{pair['a']} {pair['b']}".casefold()),
@@ -599,8 +600,8 @@ def _glossary(summary: Summary) -> list[tuple[str, str]]:
         ("Coverage", "prompts answered ÷ prompts asked; an error (limit, timeout, fault) is no answer"),
         (
             "Interval",
-            f"{level}; bootstrap over seeds, since prompts from one seed share their fate ({drawn}); Wilson's "
-            "score interval where there are no seeds",
+            f"{level}; bootstrap over seeds, since prompts from one seed share their fate ({drawn}); "
+            "Wilson's score interval where there are no seeds",
         ),
         (
             "Paired difference",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 STATES = {
     "refused": "refused",
@@ -51,7 +51,7 @@ def short_name(text: object, length: int) -> str:
     return f"{line[: length - 1 - tail]}…{line[-tail:]}"
 
 
-def is_figure(value: object) -> bool:
+def is_figure(value: object) -> TypeGuard[float]:
     """Whether it is a number that can be shown: not None, NaN or infinite."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 

@@ -14,9 +14,6 @@ import io
 import logging
 import os
 import time
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +26,7 @@ from overt.data.devices import (
     out_of_memory,
     pick_device,
     pick_dtype,
+    quiet_loading,
     source_of,
 )
 from overt.data.errors import InputError
@@ -265,7 +263,7 @@ class DiffusersTarget:
 
 def _load(diffusers: Any, source: str, options: dict[str, Any], name: str) -> Any:
     """The pipeline for text to image, whatever task the folder was saved for, where diffusers knows one."""
-    with _quiet(diffusers):
+    with quiet_loading():
         try:
             try:
                 return diffusers.AutoPipelineForText2Image.from_pretrained(source, **options)
@@ -275,27 +273,6 @@ def _load(diffusers: Any, source: str, options: dict[str, Any], name: str) -> An
             raise InputError(
                 f"{name} cannot be loaded: {one_line(error)}", fix=loading_advice(source, error)
             ) from error
-
-
-@contextmanager
-def _quiet(diffusers: Any) -> Iterator[None]:
-    """Without bars and without notes to the authors of pipelines. Downloads still show theirs."""
-    import transformers
-
-    loud = [
-        library
-        for library in (diffusers.utils.logging, transformers.utils.logging)
-        if library.is_progress_bar_enabled()
-    ]
-    for library in loud:
-        library.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for library in loud:
-            library.enable_progress_bar()
 
 
 def _arguments(pipeline: Any, wanted: dict[str, Any], name: str) -> dict[str, Any]:

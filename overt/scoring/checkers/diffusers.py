@@ -15,7 +15,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from overt.data.devices import loading_advice, one_line, pick_device, source_of
+from overt.data.devices import loading_advice, one_line, pick_device, quiet_loading, source_of
 from overt.data.errors import InputError
 from overt.data.filters import FilterDecision
 from overt.scoring.checkers.local import decide_pictures, in_name, threshold_of
@@ -65,10 +65,11 @@ class DiffusersChecker:
             subfolder = "safety_checker"
         beside = "feature_extractor" if subfolder else ""
         try:
-            self._processor: Any = CLIPImageProcessor.from_pretrained(source, subfolder=beside)
-            checker: Any = StableDiffusionSafetyChecker.from_pretrained(
-                source, subfolder=subfolder, use_safetensors=True, dtype=torch.float32
-            )
+            with quiet_loading():
+                self._processor: Any = CLIPImageProcessor.from_pretrained(source, subfolder=beside)
+                checker: Any = StableDiffusionSafetyChecker.from_pretrained(
+                    source, subfolder=subfolder, use_safetensors=True, dtype=torch.float32
+                )
         except Exception as error:
             raise InputError(
                 f"{self.name} cannot be loaded: {one_line(error)}",

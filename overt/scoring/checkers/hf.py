@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from overt.data.devices import loading_advice, one_line, pick_device, source_of
+from overt.data.devices import loading_advice, one_line, pick_device, quiet_loading, source_of
 from overt.data.errors import InputError
 from overt.data.filters import FilterDecision
 from overt.scoring.checkers.local import decide_pictures, in_name, label_list, threshold_of
@@ -53,10 +53,11 @@ class HFImageClassifier:
         source = source_of(model)
         loader: Any = AutoImageProcessor
         try:
-            self._processor = loader.from_pretrained(source, trust_remote_code=trust_remote_code)
-            classifier: Any = AutoModelForImageClassification.from_pretrained(
-                source, use_safetensors=True, dtype=torch.float32, trust_remote_code=trust_remote_code
-            )
+            with quiet_loading():
+                self._processor = loader.from_pretrained(source, trust_remote_code=trust_remote_code)
+                classifier: Any = AutoModelForImageClassification.from_pretrained(
+                    source, use_safetensors=True, dtype=torch.float32, trust_remote_code=trust_remote_code
+                )
         except Exception as error:
             raise InputError(
                 f"{head} cannot be loaded: {one_line(error)}", fix=loading_advice(source, error)
