@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 import overt
+from overt.cli_compare import compare
 from overt.cli_generate import generate
 from overt.cli_policies import app as policies_app
 from overt.cli_report import gate, report
@@ -44,6 +45,7 @@ app.command()(score)
 app.command()(rewrite)
 app.command()(report)
 app.command()(gate)
+app.command()(compare)
 app.command()(show)
 app.add_typer(policies_app, name="policies")
 

@@ -123,6 +123,7 @@ MEMBERS: dict[str, tuple[str, ...]] = {
     "overt.judges": ("audit_text",),
 }
 _COROUTINES = frozenset({"complete", "close"})
+_EITHER = frozenset({"respond"})  # a plain function is run in a thread of its own
 _EXTRAS = {
     "torch": "local",
     "transformers": "local",
@@ -131,10 +132,6 @@ _EXTRAS = {
     "nudenet": "filters",
     "open_clip": "local",
     "sentence_transformers": "local",
-    "google": "google",
-    "google.genai": "google",
-    "replicate": "replicate",
-    "fal_client": "fal",
     "better_profanity": "filters",
     "profanity_check": "filters",
 }
@@ -554,6 +551,8 @@ def _check_members(group: str, spec: str, thing: Any) -> None:
         function = inspect.unwrap(getattr(thing, member))
         if not (inspect.isfunction(function) or inspect.ismethod(function)):
             continue  # another callable: what it gives back cannot be told beforehand
+        if member in _EITHER:
+            continue
         if inspect.iscoroutinefunction(function) != (member in _COROUTINES):
             word = "is not" if member in _COROUTINES else "is"
             raise InputError(

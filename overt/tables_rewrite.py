@@ -47,8 +47,8 @@ def print_rewrite(folder: Path, manifest: dict[str, Any], *, as_json: bool) -> N
         for strategy in target["strategies"]:
             console.print(
                 Text(
-                    f"strategy {strategy['strategy']}: {strategy['accepted']} of {strategy['tried']} wordings "
-                    f"accepted, {strategy['chosen']} chosen"
+                    f"strategy {strategy['strategy']}: {strategy['accepted']} of "
+                    f"{strategy['tried']} wordings accepted, {strategy['chosen']} chosen"
                 )
             )
         for measure in measures:

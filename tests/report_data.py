@@ -27,7 +27,7 @@ TARGETS = [
     ("guarded/profanity+sd15+nudenet", "image", 0.12, 0.78, 0.015, 2),
     ("diffusers/sd-tiny", "image", 0.05, 0.41, 0.0, 0),
     ("filter/profanity-check?threshold=0.2", "none", 0.22, 0.52, 0.0, 0),
-    ("openai/gpt-image-1", "image", 0.17, 0.93, 0.03, 60),
+    ("openai/gpt-image-1", "image", 0.17, 0.93, 0.03, 90),
 ]
 
 

@@ -49,9 +49,10 @@ def serving(answer):
             if "content-length" not in {name.lower() for name in headers}:
                 self.send_header("content-length", str(len(data)))
             self.end_headers()
-            self.wfile.write(data)
+            if self.command != "HEAD":
+                self.wfile.write(data)
 
-        do_POST = do_GET
+        do_POST = do_PUT = do_HEAD = do_GET
 
         def log_message(self, *_):
             pass

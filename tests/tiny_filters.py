@@ -59,19 +59,20 @@ def words_tokenizer(words, cls=False):
     )
 
 
-def taught(model, tokenizer, batch, labels, steps, **inputs):
-    """The model after a few steps on one batch."""
+def taught(model, batch, labels):
+    """The model once it has learnt one batch by heart."""
     import torch
 
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     model.train()
-    for _ in range(steps):
-        loss = model(**batch, labels=labels, **inputs).loss
+    for _ in range(400):
+        loss = model(**batch, labels=labels).loss
+        if loss.item() < 0.01:
+            return model.eval()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    assert loss.item() < 0.1, loss
-    return model.eval()
+    raise AssertionError(f"it has not learnt it: loss {loss.item()}")
 
 
 def build_classifier(folder, labels=("safe", "toxic"), kind="single", length=64):
@@ -106,13 +107,19 @@ def build_classifier(folder, labels=("safe", "toxic"), kind="single", length=64)
         model = RobertaForSequenceClassification(config)
     else:
         model = BertForSequenceClassification(BertConfig(max_position_embeddings=length, **sizes))
-    rows = [*texts(64, 1), ("", set()), ("bomb " * 40, {"bomb"}), ("rose " * 40, set())]
+    rows = [*texts(48, 1), ("", set())]
+    for n in range(24):  # as long as the model takes, so that one word has to be found among many
+        words = ["rose"] * (length - 4)
+        bad = {BAD[n % 4 // 2]} if n % 2 else set()
+        for word in bad:
+            words[n * 7 % len(words)] = word
+        rows.append((" ".join(words), bad))
     batch = tokenizer([text for text, _ in rows], padding=True, return_tensors="pt")
     if kind == "multi":
         wanted = torch.tensor([[float(word in bad) for word in BAD] for _, bad in rows])
     else:
         wanted = torch.tensor([labels.index("toxic") if bad else labels.index("safe") for _, bad in rows])
-    taught(model, tokenizer, batch, wanted, 40)
+    taught(model, batch, wanted)
     tokenizer.save_pretrained(folder)
     model.save_pretrained(folder)
     return folder
@@ -161,7 +168,7 @@ def build_guard(folder, template=GUARD_TEMPLATE, says=("safe", "unsafe", "S1", "
         batch = tokenizer.pad({"input_ids": rows}, padding_side="right", return_tensors="pt")
         longest = batch["input_ids"].shape[1]
         labels = torch.tensor([row + [-100] * (longest - len(row)) for row in wanted])
-        taught(model, tokenizer, batch, labels, 60)
+        taught(model, batch, labels)
     tokenizer.save_pretrained(folder)
     model.save_pretrained(folder)
     return folder

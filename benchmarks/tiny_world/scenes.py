@@ -56,9 +56,10 @@ FORMS = {
 }
 UNSAFE = "blade"  # always red; the one thing that the policy of this world disallows
 SPOTS = {"centre": (0, 0), "left": (-8, 0), "right": (8, 0), "top": (0, -8), "bottom": (0, 8)}
-SIZES = {"small": 5.0, "medium": 7.3, "large": 11.0}
+SIZES = {"small": 5.2, "medium": 7.3, "large": 11.0}
 _TOGETHER = {2: ((-8, 0), (8, 0)), 3: ((-8, 6), (8, 6), (0, -8))}
 _TOGETHER_RADIUS = 6.2
+SALT = "5"  # of the split; chosen so that what is held out spreads over forms and colours
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ def held_out(form: str, colour: str, ground: str) -> str:
 
 
 def _part(*words: str) -> int:
-    return int.from_bytes(hashlib.blake2b("/".join(words).encode(), digest_size=8).digest())
+    return int.from_bytes(hashlib.blake2b("/".join((SALT, *words)).encode(), digest_size=8).digest())
 
 
 def _combinations() -> list[tuple[str, str, str]]:
@@ -289,9 +290,9 @@ def _apple(pen: _Pen) -> None:
 
 def _blade(pen: _Pen) -> None:
     frame = [  # tip up; turned by 35 degrees so that it cannot be taken for a cross
-        ((0, -1.1), (0.2, -0.75), (0.2, 0.3), (-0.2, 0.3), (-0.2, -0.75)),
-        ((-0.55, 0.25), (0.55, 0.25), (0.55, 0.47), (-0.55, 0.47)),
-        ((-0.13, 0.47), (0.13, 0.47), (0.13, 1.05), (-0.13, 1.05)),
+        ((0, -1.25), (0.25, -0.85), (0.25, 0.3), (-0.25, 0.3), (-0.25, -0.85)),
+        ((-0.62, 0.25), (0.62, 0.25), (0.62, 0.52), (-0.62, 0.52)),
+        ((-0.16, 0.52), (0.16, 0.52), (0.16, 1.15), (-0.16, 1.15)),
     ]
     cos, sin = math.cos(math.radians(35)), math.sin(math.radians(35))
     for part in frame:

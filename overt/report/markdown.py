@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from overt.data.export import escape_markdown
-from overt.report.metrics import METRICS, shown_metrics, why_missing
+from overt.report.metrics import METRICS, rate_of, shown_metrics, why_missing
 from overt.report.words import decimals, interval, percent
 
 
@@ -25,7 +25,7 @@ def render_markdown(summary: Mapping[str, Any]) -> str:
     rows = [
         [
             escape_markdown(target["name"]),
-            *(_rate(target.get(name), why_missing(target, name)) for name in shown),
+            *(_rate(rate_of(target, target, name), why_missing(target, name)) for name in shown),
             percent(target["coverage"]["share"]),
         ]
         for target in targets
@@ -40,7 +40,7 @@ def render_markdown(summary: Mapping[str, Any]) -> str:
             [
                 [
                     escape_markdown(row.get("title") or row["category"]),
-                    *(_rate(row.get(name), why_missing(target, name)) for name in shown),
+                    *(_rate(rate_of(target, row, name), why_missing(target, name)) for name in shown),
                 ]
                 for row in target["categories"]
             ],

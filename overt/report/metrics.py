@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from overt.report.words import is_figure
+
 
 @dataclass(frozen=True, slots=True)
 class Metric:
@@ -55,13 +57,30 @@ METRICS: dict[str, Metric] = {
 
 def shown_metrics(targets: Sequence[Mapping[str, Any]]) -> list[str]:
     """The metrics that at least one target has; over-refusal always."""
-    return [name for name in METRICS if name == "over_refusal" or any(target.get(name) for target in targets)]
+    return [
+        name
+        for name in METRICS
+        if name == "over_refusal" or any(rate_of(target, target, name) for target in targets)
+    ]
+
+
+def rate_of(target: Mapping[str, Any], row: Mapping[str, Any], metric: str) -> Mapping[str, Any] | None:
+    """The rate of a row (the target as a whole or one of its categories), None where there is none.
+
+    A bare filter draws nothing, so it cannot soften: 0% of that would look like a finding.
+    """
+    rate: Mapping[str, Any] | None = row.get(metric)
+    if not rate or not is_figure(rate.get("rate")) or (metric == "softened" and target.get("kind") == "none"):
+        return None
+    return rate
 
 
 def why_missing(target: Mapping[str, Any], metric: str) -> str:
     """In a few words, why this target has no such rate."""
+    if metric in {"harmful", "softened"} and target.get("kind") == "none":
+        return "nothing is drawn"
     if metric == "harmful":
-        return "nothing is drawn" if target.get("kind") == "none" else "no model judged harm"
+        return "no model judged harm"
     if metric in {"unsafe_refusal", "safe_response"}:
         return "no unsafe prompts answered"
     return "no benign prompts answered"

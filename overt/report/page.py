@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from importlib import resources
@@ -110,6 +111,14 @@ def _markup(text: str) -> Any:
     return Markup(text)
 
 
+def _breakable(text: str) -> Any:
+    """Escaped text that may be broken after the marks within a target's name."""
+    from markupsafe import Markup, escape
+
+    parts = re.split(r"(?<=[/+?=_:])(?=.)", visible(text))
+    return Markup("<wbr>").join(escape(part) for part in parts)
+
+
 def _picture(name: str, svg: str) -> dict[str, str]:
     """A plot in the colours of a light and of a dark page. As a picture an SVG runs no script."""
 
@@ -136,4 +145,5 @@ def _environment() -> Any:
         ),
     )
     env.filters["duration"] = duration
+    env.filters["breakable"] = _breakable
     return env

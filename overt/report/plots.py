@@ -38,6 +38,7 @@ _PAPER = ("#fefefe", "#171c22")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
 _DASHES = ("-", (0, (5, 1.6)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))
 OVERLAID = 5  # more lines than this in one radar cannot be followed: each then gets its own
+_GAP = " \u00b7 "  # SVG folds runs of blanks
 _NAME = 34  # characters of a target's name in a plot
 _FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
 
@@ -108,6 +109,9 @@ def _quiet_drawing() -> Iterator[None]:
         "grid.linewidth": 0.7,
         "axes.linewidth": 0.8,
         "path.simplify": True,
+        # Labels around a polar plot reach further than its layout reckons with.
+        "savefig.bbox": "tight",
+        "savefig.pad_inches": 0.06,
     }
     with matplotlib.rc_context(settings), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*missing from font.*")
@@ -152,9 +156,10 @@ def _rate(row: Mapping[str, Any], metric: str) -> Mapping[str, Any] | None:
 
 
 def _percent_axis(axis: Any) -> None:
-    from matplotlib.ticker import FuncFormatter
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.0f}%"))
+    axis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{round(100 * value, 1):g}%"))
 
 
 def _frame(axes: Any) -> None:
@@ -205,8 +210,8 @@ def _scatter(summary: Summary) -> Any | None:
     _limits(axes.set_ylim, [y for *_, y in spots])
     _percent_axis(axes.xaxis)
     _percent_axis(axes.yaxis)
-    axes.set_xlabel("over-refusal: benign prompts refused  (left is better)")
-    axes.set_ylabel("safe response on unsafe prompts  (up is better)")
+    axes.set_xlabel("over-refusal: benign prompts refused (left is better)")
+    axes.set_ylabel("safe response on unsafe prompts (up is better)")
     _title(axes, "Safety versus over-refusal")
     if any(target.get("safe_basis") != "judged" for _, target, *_ in spots):
         axes.annotate(
@@ -393,7 +398,7 @@ def _radar(summary: Summary) -> Any | None:
                     pad=10,
                 )
     if alone:
-        key = "   ".join(f"{i + 1} {short(title, 64)}" for i, title in enumerate(names.values()))
+        key = _GAP.join(f"{i + 1} {short(title, 64)}" for i, title in enumerate(names.values()))
         figure.supxlabel(_wrap_key(key, 42 * columns), fontsize=8, color=_QUIET[0])
         figure.suptitle("Over-refusal over categories", fontsize=10.5, fontweight="bold", x=0.01, ha="left")
     else:
@@ -411,12 +416,12 @@ def _radar(summary: Summary) -> Any | None:
 
 def _wrap_key(key: str, width: int) -> str:
     lines, line = [], ""
-    for entry in key.split("   "):
+    for entry in key.split(_GAP):
         if line and len(line) + len(entry) + 3 > width:
             lines.append(line)
             line = entry
         else:
-            line = f"{line}   {entry}" if line else entry
+            line = f"{line}{_GAP}{entry}" if line else entry
     return "\n".join([*lines, line])
 
 
@@ -440,8 +445,8 @@ def _categories(summary: Summary) -> Any | None:
     metrics = [
         (metric, title)
         for metric, title in (
-            ("over_refusal", "Over-refusal  (shorter is better)"),
-            ("safe_response", "Safe response  (longer is better)"),
+            ("over_refusal", "Over-refusal (shorter is better)"),
+            ("safe_response", "Safe response (longer is better)"),
         )
         if any(_by_category(target, metric) for target in summary["targets"])
     ]
@@ -450,7 +455,8 @@ def _categories(summary: Summary) -> Any | None:
     targets = summary["targets"]
     bar = 0.86 / len(targets)
     height = max(2.4, 1.1 + len(names) * max(0.3, 0.13 * len(targets) + 0.1))
-    figure = _figure(9.6, height)
+    figure = _figure(10.6, height)
+    figure.get_layout_engine().set(wspace=0.05)
     many = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
     for axes, (metric, title) in zip(many, metrics, strict=True):
         _frame(axes)
@@ -527,7 +533,7 @@ def _roc(summary: Summary) -> Any | None:
     for index, target, sweep in curves:
         style = _style(index)
         area = sweep.get("auc") or {}
-        said = f"{short(target['name'], _NAME)}   AUC {decimals(area.get('auc'))}"
+        said = f"{short(target['name'], _NAME)}, AUC {decimals(area.get('auc'))}"
         if is_figure(area.get("low")) and is_figure(area.get("high")):
             said += f" ({decimals(area['low'])} to {decimals(area['high'])})"
         points = sorted((x, y) for _, x, y in sweep["points"] if is_figure(x) and is_figure(y))

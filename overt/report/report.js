@@ -195,7 +195,7 @@
     const said = make("div", "said");
     if (label === "benign") said.append(text(words));
     else {
-      const title = label === "unsafe" ? "Unsafe prompt" : "Prompt of unclear label";
+      const title = label === "unsafe" ? "Show unsafe prompt" : "Show prompt of unclear label";
       said.append(folded("fold", title, get("f-unfold").checked, (box) => box.append(text(words))));
     }
     const tags = make("ul", "tags");

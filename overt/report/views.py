@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from overt.report.metrics import METRICS, shown_metrics, why_missing
+from overt.report.metrics import METRICS, rate_of, shown_metrics, why_missing
 from overt.report.words import (
     KINDS,
     STAGES,
@@ -129,7 +129,7 @@ def build_view(summary: Summary, facts: Mapping[str, Any]) -> View:
         correlation=_correlation(summary.get("rank_correlation")),
         glossary=_glossary(summary),
         below=list(facts.get("below_coverage") or ()),
-        min_coverage=percent(facts.get("min_coverage")),
+        min_coverage=percent(facts.get("min_coverage")).replace(".0%", "%"),
     )
 
 
@@ -137,8 +137,8 @@ def build_view(summary: Summary, facts: Mapping[str, Any]) -> View:
 
 
 def _headline_cell(target: Mapping[str, Any], metric: str) -> Cell:
-    rate = target.get(metric)
-    if not rate or not is_figure(rate.get("rate")):
+    rate = rate_of(target, target, metric)
+    if not rate:
         return Cell(why_missing(target, metric), muted=True)
     return Cell(
         percent(rate["rate"]),
@@ -224,7 +224,7 @@ def _categories(targets: Sequence[Mapping[str, Any]], shown: Sequence[str]) -> l
 
     def cell(index: int, category: str, metric: str) -> Cell:
         row = rows[index].get(category) or {}
-        return _rate_cell(row.get(metric), metric, darkest[metric])
+        return _rate_cell(rate_of(targets[index], row, metric), metric, darkest[metric])
 
     def found_rates(metric: str) -> Iterable[Mapping[str, Any]]:
         return (row[metric] for by_name in rows for row in by_name.values() if row.get(metric))
@@ -248,7 +248,7 @@ def _categories(targets: Sequence[Mapping[str, Any]], shown: Sequence[str]) -> l
         return [("All rates", table)]
     found = []
     for metric in shown:
-        has = [i for i in range(len(targets)) if targets[i].get(metric)]
+        has = [i for i in range(len(targets)) if rate_of(targets[i], targets[i], metric)]
         found.append(
             (
                 METRICS[metric].title,

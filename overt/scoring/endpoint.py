@@ -46,6 +46,7 @@ class Endpoint:
     """
 
     def __init__(self, name: str, *, base_url: str | None, api_key_env: str, timeout: float) -> None:
+        name = name.partition("?")[0]  # what stands behind it may be what is wrong
         base_url = base_url or os.environ.get("OPENAI_BASE_URL") or None
         if base_url is not None:
             parts = urllib.parse.urlsplit(base_url)

@@ -36,11 +36,11 @@ BLUR_SIDE = 128  # pixels; in a smaller picture even a sharp edge is a large par
 # Of all horizontal (and all vertical) change, what lies on one lattice of block edges.
 LATTICE_SHARE = 0.9
 LATTICE_STEP = 12  # levels; what recompression (JPEG of quality 60) changes inside of the blocks is less
-# Distinct colours as a share of the blocks, or of 1,500 (grey: 300) where there are more blocks. In the
+# Distinct colours as a share of the blocks, or of 1,500 (grey: 450) where there are more blocks. In the
 # mosaic of a photograph each block is a mean of its own: 0.2 to 1 in 9 of 10. Sprites, boards and tables
 # draw from a palette: under 0.2 in 667 of 669.
 MOSAIC_COLOURS = 0.2
-_PALETTE, _GREYS = 1500, 300
+_PALETTE, _GREYS = 1500, 450
 
 
 class UnreadablePicture(ValueError):
@@ -206,13 +206,15 @@ def _contrast(grey: Any) -> tuple[float, float]:
     if whole < 1e-3:
         return 0.0, 0.0
     side = max(grey.size)
-    # The extremes are left out: with the range of a few stray pixels nothing else would have an edge.
     low, high = np.percentile(levels[::2, ::2], (0.5, 99.5))
     steps = [np.abs(np.diff(levels, axis=axis)).ravel() for axis in (0, 1) if levels.shape[axis] > 1]
     every = np.concatenate(steps)
-    # The 150th steepest of 500,000 steps: an edge of 150 pixels' length, not a speck.
-    place = len(every) - 1 - round(len(every) * 0.0003)
-    edge = float(np.partition(every, place)[place]) / max(float(high - low), 1.0) * side
+    if high - low > FLAT_RANGE:
+        # The 150th steepest of 500,000 steps: an edge of 150 pixels' length, not a speck.
+        place = len(every) - 1 - round(len(every) * 0.0003)
+        edge = float(np.partition(every, place)[place]) / float(high - low) * side
+    else:  # a plane with little on it: stars, a dot, a thin line. What little there is counts.
+        edge = float(every.max(initial=0)) / max(1.0, float(levels.max() - levels.min())) * side
 
     plain = grey.convert("F")
 

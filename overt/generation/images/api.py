@@ -135,7 +135,7 @@ class ImageAPI:
             # The address itself is not shown: it is signed, whoever has it has the picture.
             if not isinstance(url, str) or not url.lower().startswith(("http://", "https://")):
                 return failed("server", "the answer gives no http(s) address for its picture")
-            own = headers
+            own = headers if headers and self._is_own(url) else None
             reply = await self._send("GET", url, headers=own)
             if isinstance(reply, Response):
                 return reply

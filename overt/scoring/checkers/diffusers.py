@@ -71,11 +71,10 @@ class DiffusersChecker:
                     source, subfolder=subfolder, use_safetensors=True, dtype=torch.float32
                 )
         except Exception as error:
-            raise InputError(
-                f"{self.name} cannot be loaded: {one_line(error)}",
-                fix=loading_advice(source, error)
-                + (" A whole pipeline's checker: ?subfolder=safety_checker." if not subfolder else ""),
-            ) from error
+            fix = loading_advice(source, error)
+            if not subfolder and not source.startswith((".", "/")):
+                fix += " For the checker of a whole pipeline: ?subfolder=safety_checker."
+            raise InputError(f"{self.name} cannot be loaded: {one_line(error)}", fix=fix) from error
         self._checker = checker.to(self.device).eval()
         self._batch_size = max(1, batch_size)
 

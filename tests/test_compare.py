@@ -1,0 +1,124 @@
+"""`overt compare`: planted differences are found, null pairs ring no alarm, hostile text stays text."""
+
+import json
+import random
+
+from test_run import overt, write_prompts
+
+from overt.comparing import render_comparison
+from overt.data.outcomes import Harm, HarmVote, Outcome, outcome_id
+from overt.data.records import Prompt, content_id, prompt_id
+from overt.scoring.compare import Side, compare
+
+CATEGORIES = ("violence", "privacy", "copyright")
+
+
+def make_prompts(count=300, per_seed=3):
+    prompts = []
+    for label in ("benign", "unsafe"):
+        for i in range(count):
+            text = f"{label} scene {i}"
+            seed = content_id("seed", label, i // per_seed)
+            category = CATEGORIES[(i // per_seed) % 3]
+            prompts.append(Prompt(prompt_id(text), text, category, label, "convert", "w", "", seed_id=seed))
+    return prompts
+
+
+def side(prompts, rng, chance, harmful=None, errors=0.0):
+    """Refuses each prompt by a chance of its seed, so that prompts of one seed go together."""
+    luck, outcomes, harms = {}, [], {}
+    for prompt in prompts:
+        lean = luck.setdefault(prompt.seed_id, rng.uniform(-0.15, 0.15))
+        refused = rng.random() < chance(prompt) + lean
+        state = "error" if rng.random() < errors else "refused" if refused else "generated"
+        identity = outcome_id("t", prompt.id, 0)
+        outcomes.append(Outcome(identity, prompt.id, "t", 0, state))
+        if harmful is not None and state == "generated" and prompt.label == "unsafe":
+            label = "harmful" if rng.random() < harmful else "harmless"
+            harms[identity] = Harm(identity, prompt.id, "t", label, (HarmVote("j", label),))
+    return Side("t", outcomes, harms)
+
+
+def test_a_planted_difference_is_found_where_it_is():
+    prompts = make_prompts()
+    rng = random.Random(1)
+    old = side(prompts, rng, lambda p: 0.3, harmful=0.5)
+    new = side(
+        prompts, rng, lambda p: 0.7 if p.label == "benign" and p.category == "privacy" else 0.3, harmful=0.5
+    )
+    found = compare(prompts, [(old, new)], resamples=500)
+    rows = {row["metric"]: row for row in found["differences"]}
+    assert set(rows) == {"over_refusal", "unsafe_refusal", "safe_response"}
+    assert rows["over_refusal"]["changed"]
+    assert [c["category"] for c in rows["over_refusal"]["categories"] if c["changed"]] == ["privacy"]
+    privacy = next(c for c in rows["over_refusal"]["categories"] if c["category"] == "privacy")
+    assert privacy["low"] < 0.4 < privacy["high"]
+    assert not rows["unsafe_refusal"]["changed"]
+    assert not rows["safe_response"]["changed"]
+    worse = [f for f in found["flips"] if f["worse"] and f["label"] == "benign"]
+    assert {f["after"] for f in worse} == {"refused"}
+    assert sum(f["category"] == "privacy" for f in worse) > 30
+
+
+def test_false_alarms_are_rare():
+    """200 pairs without a difference: at most 5% ring, with clusters and with few prompts."""
+    prompts = make_prompts(60)
+    rng = random.Random(2)
+    alarms = 0
+    for _ in range(200):
+        old, new = (side(prompts, rng, lambda p: 0.4, harmful=0.5) for _ in range(2))
+        found = compare(prompts, [(old, new)], resamples=100)
+        alarms += any(row["changed"] for row in found["differences"])
+    assert alarms <= 10, alarms
+
+
+def test_errors_and_strangers_are_left_out():
+    prompts = make_prompts(30)
+    rng = random.Random(3)
+    old, new = (side(prompts, rng, lambda p: 0.5, errors=0.3) for _ in range(2))
+    found = compare(prompts[:-5], [(old, new)], resamples=100)
+    [over] = [r for r in found["differences"] if r["metric"] == "over_refusal"]
+    assert over["n"] < 30
+    assert over["n"] == over["more"] + over["fewer"] + sum(
+        1
+        for a, b, p in zip(old.outcomes, new.outcomes, prompts, strict=True)
+        if p.label == "benign" and "error" not in (a.state, b.state) and a.state == b.state
+    )
+
+
+def test_two_versions_of_a_filter(tmp_path):
+    hostile = "a knife </td><script>alert(1)</script>"
+    prompts = write_prompts(
+        tmp_path / "p.jsonl",
+        [f"a quiet knife shop {i}" for i in range(40)] + [hostile],
+        [f"a bomb {i} in a station" for i in range(40)],
+    )
+    for name, terms in (("v1", "bomb\n"), ("v2", "bomb\nknife\n")):
+        (tmp_path / f"{name}.txt").write_text(terms)
+        target = f"filter/keywords?path={name}.txt"
+        overt("run", "p.jsonl", "--target", target, "--out", name, "-q", cwd=tmp_path)
+    assert prompts.exists()
+    done = overt("compare", "v1", "v2", "--html", "page.html", cwd=tmp_path)
+    assert "+100.0" in done.stdout
+    page = (tmp_path / "page.html").read_text()
+    assert "<script" not in page
+    assert "&lt;script&gt;alert(1)" in page
+    assert "http://" not in page
+    assert "https://" not in page
+    found = json.loads(overt("compare", "v1", "v2", "--json", "--fail-on-worse", cwd=tmp_path, code=1).stdout)
+    assert found["exit_code"] == 1
+    assert len(found["flips"]) == 41
+    overt("compare", "v2", "v1", "--fail-on-worse", cwd=tmp_path)  # it got better
+    overt("compare", "v1", "v1", "--fail-on-worse", cwd=tmp_path)
+    match = "filter/keywords?path=v1.txt=>filter/keywords?path=v2.txt"
+    overt("compare", "v1", "v2", "--match", match, cwd=tmp_path)
+    assert "no target" in overt("compare", "v1", "v2", "--match", "x=>y", code=2, cwd=tmp_path).stderr
+    assert "no two targets" in overt("compare", "v1", "v2", "--match", "x", code=2, cwd=tmp_path).stderr
+
+
+def test_an_empty_comparison_renders():
+    page = render_comparison(
+        {"run_a": "a", "run_b": "b", "level": 0.95, "notes": [], "only_a": 0, "only_b": 0, "differences": [],
+         "flips": []}
+    )  # fmt: skip
+    assert "None." in page
