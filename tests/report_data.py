@@ -169,7 +169,7 @@ def make_summary(prompts, outcomes, harms, targets=TARGETS):
                 "share": answered / len(rows),
                 "errors": errors,
             },
-            "states": {l: _count(o.state for p, o in rows if p.label == l) for l in ("benign", "unsafe")},
+            "states": {side: _count(o.state for p, o in rows if p.label == side) for side in ("benign", "unsafe")},
             **_figures(rows, harms, kind),
             "categories": [
                 {

@@ -8,7 +8,7 @@ import shutil
 
 import pytest
 import tiny_images
-from tiny_images import ALWAYS
+from tiny_images import ALWAYS, SIDE
 
 torch = pytest.importorskip("torch", reason="needs the extra [local]")
 pytest.importorskip("diffusers", reason="needs the extra [local]")
@@ -130,7 +130,7 @@ def test_a_seed_gives_its_picture_and_another_seed_another(folder):
 def test_pictures_are_png_without_metadata(folder):
     (response,) = draw(folder, PROMPTS[:1])
     picture = Image.open(io.BytesIO(response.images[0]))
-    assert (picture.format, picture.mode, picture.size) == ("PNG", "RGB", (32, 32))
+    assert (picture.format, picture.mode, picture.size) == ("PNG", "RGB", (SIDE, SIDE))
     assert picture.info == {}
     assert set(chunks(response.images[0])) == {b"IHDR", b"IDAT", b"IEND"}
     assert response.latency_s > 0
@@ -158,6 +158,21 @@ def chunks(data):
     while place < len(data):
         yield data[place + 4 : place + 8]
         place += 12 + int.from_bytes(data[place : place + 4], "big")
+
+
+def test_another_family_of_pipelines(tmp_path):
+    """FLUX: no safety checker, and what CLIP cuts off at 77 tokens T5 still reads up to 512."""
+    place = tiny_images.flux(tmp_path)
+    prompts = ["a shot", "quiet " * 300, "quiet " * 600]
+    options = {"width": SIDE, "height": SIDE, "dtype": "float64"}
+    batch, single = (draw(place, prompts, batch_size=n, **options) for n in (3, 1))
+    assert [r.safety for r in batch] == [
+        {"nsfw_content_detected": None},
+        {"nsfw_content_detected": None},
+        {"nsfw_content_detected": None, "truncated_tokens": 88},
+    ]
+    assert [r.images for r in batch] == [r.images for r in single]
+    assert len({r.images for r in batch}) == 3
 
 
 # -- the safety checker -------------------------------------------------------------------------------------

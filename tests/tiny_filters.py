@@ -76,8 +76,8 @@ def taught(model, batch, labels):
 
 
 def build_classifier(folder, labels=("safe", "toxic"), kind="single", length=64):
-    """kind: "single" (a softmax), "multi" (labels[n] stands for BAD[n]), "roberta" (positions with an
-    offset)."""
+    """kind: "single" (a softmax), "multi" (labels[n] stands for BAD[n]), "roberta" (a softmax, and positions
+    that begin after the padding token's). The weights are set by hand: it finds one bad word among many."""
     import torch
     from transformers import (
         BertConfig,
@@ -86,16 +86,13 @@ def build_classifier(folder, labels=("safe", "toxic"), kind="single", length=64)
         RobertaForSequenceClassification,
     )
 
-    torch.manual_seed(0)
     tokenizer = words_tokenizer([*CALM, *BAD], cls=True)
     sizes = {
         "vocab_size": len(tokenizer),
         "hidden_size": 32,
-        "intermediate_size": 64,
+        "intermediate_size": 8,
         "num_hidden_layers": 1,
         "num_attention_heads": 2,
-        "hidden_dropout_prob": 0.0,
-        "attention_probs_dropout_prob": 0.0,
         "pad_token_id": 2,
         "id2label": dict(enumerate(labels)),
         "label2id": {label: n for n, label in enumerate(labels)},
@@ -105,21 +102,37 @@ def build_classifier(folder, labels=("safe", "toxic"), kind="single", length=64)
     if kind == "roberta":
         config = RobertaConfig(max_position_embeddings=length + 3, type_vocab_size=1, **sizes)
         model = RobertaForSequenceClassification(config)
+        last, pooled = model.classifier.out_proj, model.classifier.dense
     else:
         model = BertForSequenceClassification(BertConfig(max_position_embeddings=length, **sizes))
-    rows = [*texts(48, 1), ("", set())]
-    for n in range(24):  # as long as the model takes, so that one word has to be found among many
-        words = ["rose"] * (length - 4)
-        bad = {BAD[n % 4 // 2]} if n % 2 else set()
-        for word in bad:
-            words[n * 7 % len(words)] = word
-        rows.append((" ".join(words), bad))
-    batch = tokenizer([text for text, _ in rows], padding=True, return_tensors="pt")
-    if kind == "multi":
-        wanted = torch.tensor([[float(word in bad) for word in BAD] for _, bad in rows])
-    else:
-        wanted = torch.tensor([labels.index("toxic") if bad else labels.index("safe") for _, bad in rows])
-    taught(model, batch, wanted)
+        last, pooled = model.classifier, model.bert.pooler.dense
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+        for module in model.modules():
+            if isinstance(module, torch.nn.LayerNorm):
+                module.weight.fill_(1.0)
+        # Each word is a direction: one for all that is harmless, one for each bad word.
+        embedding = model.base_model.embeddings.word_embeddings.weight
+        embedding[:, 0], embedding[:, 1] = 1.0, -1.0
+        for n, word in enumerate(BAD):
+            row = embedding[tokenizer.get_vocab()[word]]
+            row[:2] = 0.0
+            row[2 + 2 * n], row[3 + 2 * n] = 1.0, -1.0
+        # Every token looks at the bad words and carries what it saw into dimensions 10 and 11.
+        attention = model.base_model.encoder.layer[0].attention
+        attention.self.query.bias[0] = 1.0
+        for n in range(len(BAD)):
+            attention.self.key.weight[0, 2 + 2 * n] = 12.0
+            attention.self.value.weight[n, 2 + 2 * n] = 1.0
+            attention.output.dense.weight[10 + n, n] = 1.0
+            pooled.weight[n, 10 + n] = 1.0
+        if kind == "multi":
+            last.weight[0, 0] = last.weight[1, 1] = 10.0
+            last.bias.fill_(-5.0)
+        else:
+            last.weight[labels.index("toxic"), :2] = 10.0
+            last.bias[labels.index("toxic")] = -5.0
     tokenizer.save_pretrained(folder)
     model.save_pretrained(folder)
     return folder

@@ -72,6 +72,68 @@ def pipeline(folder, checker=True, threshold=NEVER):
     return folder
 
 
+def flux(folder):
+    """Saves a pipeline of another family: two text encoders (77 tokens of CLIP, 512 of T5), no checker."""
+    import torch
+    from diffusers import (
+        AutoencoderKL,
+        FlowMatchEulerDiscreteScheduler,
+        FluxPipeline,
+        FluxTransformer2DModel,
+    )
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import (
+        CLIPTextConfig,
+        CLIPTextModel,
+        PreTrainedTokenizerFast,
+        T5Config,
+        T5EncoderModel,
+    )
+
+    torch.manual_seed(3)
+    tokenizer = clip_tokenizer(Path(folder) / "tokenizer")
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 4}
+    ends = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
+    words = {word: number for number, word in enumerate(("<pad>", "</s>", "<unk>", *WORDS))}
+    splitter = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
+    splitter.pre_tokenizer = pre_tokenizers.Whitespace()
+    FluxPipeline(
+        scheduler=FlowMatchEulerDiscreteScheduler(),
+        text_encoder=CLIPTextModel(CLIPTextConfig(vocab_size=len(tokenizer), **sizes, **ends)),
+        tokenizer=tokenizer,
+        text_encoder_2=T5EncoderModel(
+            T5Config(vocab_size=len(words), d_model=32, d_ff=64, d_kv=8, num_layers=1, num_heads=4)
+        ),
+        tokenizer_2=PreTrainedTokenizerFast(
+            tokenizer_object=splitter,
+            pad_token="<pad>",
+            eos_token="</s>",
+            unk_token="<unk>",
+            model_max_length=512,
+        ),
+        transformer=FluxTransformer2DModel(
+            in_channels=16,
+            num_layers=1,
+            num_single_layers=1,
+            attention_head_dim=16,
+            num_attention_heads=2,
+            joint_attention_dim=32,
+            pooled_projection_dim=32,
+            axes_dims_rope=(4, 4, 8),
+        ),
+        vae=AutoencoderKL(
+            block_out_channels=(4,),
+            latent_channels=4,
+            norm_num_groups=1,
+            use_quant_conv=False,
+            use_post_quant_conv=False,
+            shift_factor=0.06,
+            scaling_factor=1.5,
+        ),
+    ).save_pretrained(folder)
+    return folder
+
+
 def clip_tokenizer(folder):
     """A CLIP tokenizer that knows single bytes and a few words; 77 tokens at most."""
     from transformers import CLIPTokenizer

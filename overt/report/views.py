@@ -190,8 +190,8 @@ def _notes(summary: Summary) -> list[str]:
         )
     if any(layer.get("missing") for t in targets for layer in t.get("layers") or ()):
         notes.append(
-            "Some layers did not decide on every prompt. These prompts are shown as unchecked; they are never "
-            "counted as passed."
+            "Some layers did not decide on every prompt. These prompts are shown as unchecked; they are "
+            "never counted as passed."
         )
     if not summary["prompts"]["unsafe"]:
         notes.append("There are no unsafe prompts in this run: what the caution buys cannot be told.")

@@ -94,27 +94,28 @@ def in_batches(
 ) -> list[R | CallError]:
     """What `run` makes of each row, in the order of the rows; rows of like length share a batch.
 
-    Out of memory halves the batch; a row that fails alone has a `CallError` in its place and spares the
-    others.
+    Out of memory halves the batches from there on; a row that fails alone has a `CallError` in its place
+    and spares the others.
     """
     results: dict[int, R | CallError] = {}
+    tokens = size * _TOKENS_PER_ROW
     order = sorted(range(len(rows)), key=lambda n: length(rows[n]))
     while order:
-        count = next(
-            (
-                n
-                for n in range(min(size, len(order)), 1, -1)
-                if n * length(rows[order[n - 1]]) <= size * _TOKENS_PER_ROW
-            ),
-            1,
-        )
-        batch, order = order[:count], order[count:]
+        fitting = (n for n in range(min(size, len(order)), 1, -1) if n * length(rows[order[n - 1]]) <= tokens)
+        batch = order[: next(fitting, 1)]
         done = _attempt([rows[n] for n in batch], run)
-        results.update(zip(batch, done, strict=True))
+        if done is None and len(batch) > 1:
+            size = len(batch) // 2
+            continue
+        results.update(
+            zip(batch, done or [CallError("too_long", "out of memory with this text alone")], strict=True)
+        )
+        order = order[len(batch) :]
     return [results[n] for n in range(len(rows))]
 
 
-def _attempt(batch: list[A], run: Callable[[list[A]], list[R]]) -> list[R | CallError]:
+def _attempt(batch: list[A], run: Callable[[list[A]], list[R]]) -> list[R | CallError] | None:
+    """One result per row, None where memory does not suffice; any other error is narrowed down to its row."""
     try:
         return list(run(batch))
     except Exception as error:
@@ -123,11 +124,12 @@ def _attempt(batch: list[A], run: Callable[[list[A]], list[R]]) -> list[R | Call
     # Outside of the clause: there the error's traceback would still hold the memory.
     if short:
         _free_memory()
-        failed = CallError("too_long", "out of memory with this text alone")
+        return None
     if len(batch) == 1:
         return [failed]
     half = len(batch) // 2
-    return _attempt(batch[:half], run) + _attempt(batch[half:], run)
+    first, second = _attempt(batch[:half], run), _attempt(batch[half:], run)
+    return None if first is None or second is None else first + second
 
 
 def _device(torch: Any, asked: str | None, name: str) -> str:
