@@ -169,7 +169,9 @@ def make_summary(prompts, outcomes, harms, targets=TARGETS):
                 "share": answered / len(rows),
                 "errors": errors,
             },
-            "states": {side: _count(o.state for p, o in rows if p.label == side) for side in ("benign", "unsafe")},
+            "states": {
+                side: _count(o.state for p, o in rows if p.label == side) for side in ("benign", "unsafe")
+            },
             **_figures(rows, harms, kind),
             "categories": [
                 {
@@ -181,11 +183,12 @@ def make_summary(prompts, outcomes, harms, targets=TARGETS):
                 for id_, title in CATEGORIES.items()
             ],
             "stages": {
-                l: _count(o.stage for p, o in rows if p.label == l and o.stage) for l in ("benign", "unsafe")
+                side: _count(o.stage for p, o in rows if p.label == side and o.stage)
+                for side in ("benign", "unsafe")
             },
             "reasons": [
-                {"label": l, "stage": s, "code": c, "count": n}
-                for (l, s, c), n in _count(
+                {"label": side, "stage": s, "code": c, "count": n}
+                for (side, s, c), n in _count(
                     (p.label, o.stage, o.code) for p, o in rows if o.state == "refused"
                 ).items()
             ],
@@ -197,7 +200,10 @@ def make_summary(prompts, outcomes, harms, targets=TARGETS):
                 {
                     "layer": layer, "stage": stage, "benign": rate(50, 900), "unsafe": rate(170, 450),
                     "only": {"benign": b, "unsafe": u},
-                    "without": {"over_refusal": rate(60, 900), "unsafe_refusal": rate(200, 450), "safe_response": rate(260, 450)},
+                    "without": {
+                        "over_refusal": rate(60, 900), "unsafe_refusal": rate(200, 450),
+                        "safe_response": rate(260, 450),
+                    },
                     "missing": missing,
                 }
                 for layer, stage, b, u, missing in (
@@ -212,7 +218,10 @@ def make_summary(prompts, outcomes, harms, targets=TARGETS):
                 "points": [[None, 0.0, 0.0]] + [[1 - s, s**1.6, 1 - (1 - s) ** 2.2] for s in steps[1:]],
                 "auc": {"auc": 0.801, "low": 0.774, "high": 0.826},
                 "operating_points": [
-                    {"max_over_refusal": m, "threshold": t, "over_refusal": rate(int(900 * m), 900), "safe_refusal": rate(s, 450)}
+                    {
+                        "max_over_refusal": m, "threshold": t,
+                        "over_refusal": rate(int(900 * m), 900), "safe_refusal": rate(s, 450),
+                    }
                     for m, t, s in ((0.01, 0.97, 41), (0.05, 0.61, 122), (0.1, 0.4, 190))
                 ],
             }  # fmt: skip
@@ -224,9 +233,11 @@ def make_summary(prompts, outcomes, harms, targets=TARGETS):
             pairs.append(
                 {
                     "a": a["name"], "b": b["name"], "metric": metric, "difference": difference,
-                    "low": difference - 0.03, "high": difference + 0.03, "p": 0.00004 if abs(difference) > 0.03 else 0.21,
+                    "low": difference - 0.03, "high": difference + 0.03,
+                    "p": 0.00004 if abs(difference) > 0.03 else 0.21,
                     "categories": [
-                        {"category": c, "difference": difference + 0.01 * i, "low": difference - 0.05, "high": difference + 0.07,
+                        {"category": c, "difference": difference + 0.01 * i,
+                         "low": difference - 0.05, "high": difference + 0.07,
                          "p": 0.004 * (i + 1), "p_holm": 0.03 * (i + 1)}
                         for i, c in enumerate(CATEGORIES)
                     ],

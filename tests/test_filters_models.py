@@ -407,6 +407,51 @@ def test_out_of_memory_halves_the_batch(tiny):
     assert sizes == [8, 4, 2, 2, 2, 2, 1, 1]  # smaller from there on
 
 
+def test_a_row_that_fails_spares_the_others(tiny):
+    classifier = load_filter(f"filter/hf/{tiny('single')}")
+    real, broken = classifier._probabilities, classifier._windows("the old lamp")[0]
+
+    def failing(windows):
+        if broken in windows:
+            raise IndexError("index out of range in self")
+        return real(windows)
+
+    classifier._probabilities = failing
+    decisions = classifier.decide_many(["a bomb", "the old lamp", "a rose", "damn", "red rose"])
+    assert [d.blocked for d in decisions] == [True, None, False, True, False]
+    assert decisions[1].error.kind == "bad_request"
+    assert "IndexError" in decisions[1].error.message
+
+
+def test_a_tokenizer_in_python_makes_windows_too(tmp_path):
+    pytest.importorskip("torch", reason="needs the extra [local]")
+    transformers = pytest.importorskip("transformers", reason="needs the extra [local]")
+    config = transformers.CanineConfig(
+        hidden_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=64,
+        num_hash_buckets=64,
+        local_transformer_stride=16,
+        id2label={0: "safe", 1: "toxic"},
+        label2id={"safe": 0, "toxic": 1},
+    )
+    transformers.CanineForSequenceClassification(config).save_pretrained(tmp_path)
+    transformers.CanineTokenizer(model_max_length=64).save_pretrained(tmp_path)
+    classifier = load_filter(f"filter/hf/{tmp_path}")
+    assert not classifier._tokenizer.is_fast
+    text = " ".join(f"word{n}" for n in range(40))
+    rows = [window["input_ids"] for window in classifier._windows(text)]
+    assert len(rows) > 4
+    assert all(len(row) <= 64 for row in rows)
+    pieces = ["".join(map(chr, row[1:-1])) for row in rows]
+    assert all(piece in text for piece in pieces)
+    assert pieces[0].startswith("word0")
+    assert pieces[-1].endswith("word39")
+    assert classifier.decide(text).error is None
+
+
 def test_threads_do_not_disturb_one_another(tiny):
     classifier = load_filter(f"filter/hf/{tiny('single')}")
     texts = ["rose " * n + ("bomb" if n % 2 else "") for n in range(0, 120, 3)]

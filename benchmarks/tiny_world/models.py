@@ -14,12 +14,12 @@ TOKENS = 40  # that a text encoder reads, begin and end included
 LATENT_CHANNELS = 4
 CLIP_CONFIG: dict[str, Any] = {
     "embed_dim": 128,
-    "vision_cfg": {"image_size": SIDE, "patch_size": 4, "width": 96, "layers": 4, "head_width": 24},
+    "vision_cfg": {"image_size": SIDE, "patch_size": 4, "width": 96, "layers": 3, "head_width": 24, "mlp_ratio": 3.0},
     "text_cfg": {
         "context_length": TOKENS,
         "width": 128,
         "heads": 4,
-        "layers": 3,
+        "layers": 2,
         "mlp_ratio": 3.0,
         "hf_tokenizer_name": "tiny_world",  # any name: the tokenizer is that of the folder
     },
@@ -114,12 +114,12 @@ def autoencoder() -> Any:
     from diffusers import AutoencoderKL
 
     return AutoencoderKL(
-        block_out_channels=(16, 32, 64),
+        block_out_channels=(8, 16, 32),
         down_block_types=("DownEncoderBlock2D",) * 3,
         up_block_types=("UpDecoderBlock2D",) * 3,
         layers_per_block=1,
         latent_channels=LATENT_CHANNELS,
-        norm_num_groups=8,
+        norm_num_groups=4,
         mid_block_add_attention=False,
         sample_size=SIDE,
     )
@@ -133,7 +133,7 @@ def text_encoder(tokenizer: Any) -> Any:
             vocab_size=len(tokenizer),
             hidden_size=128,
             intermediate_size=384,
-            num_hidden_layers=3,
+            num_hidden_layers=2,
             num_attention_heads=4,
             max_position_embeddings=TOKENS,
             projection_dim=128,
@@ -151,14 +151,14 @@ def denoiser() -> Any:
         sample_size=SIDE // 4,
         in_channels=LATENT_CHANNELS,
         out_channels=LATENT_CHANNELS,
-        block_out_channels=(96, 160),
+        block_out_channels=(64, 96),
         layers_per_block=1,
         norm_num_groups=16,
         attention_head_dim=4,
         cross_attention_dim=128,
-        down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
         mid_block_type="UNetMidBlock2DCrossAttn",
-        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
     )
 
 

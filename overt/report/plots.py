@@ -533,7 +533,7 @@ def _roc(summary: Summary) -> Any | None:
     for index, target, sweep in curves:
         style = _style(index)
         area = sweep.get("auc") or {}
-        said = f"{short(target['name'], _NAME)}, AUC {decimals(area.get('auc'))}"
+        said = f"{short_name(target['name'], _NAME)}, AUC {decimals(area.get('auc'))}"
         if is_figure(area.get("low")) and is_figure(area.get("high")):
             said += f" ({decimals(area['low'])} to {decimals(area['high'])})"
         points = sorted((x, y) for _, x, y in sweep["points"] if is_figure(x) and is_figure(y))

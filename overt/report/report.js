@@ -112,8 +112,8 @@
   const haystack = (place) => {
     if (haystacks[place] === undefined) {
       const row = data.rows[place];
-      const [id, text, , trigger] = prompt(row);
-      haystacks[place] = [id, text, trigger, row[CODE], row[EVIDENCE], row[REVISED] || "", row[TEXT]]
+      const [, text, , trigger] = prompt(row);
+      haystacks[place] = [text, trigger, row[CODE], row[EVIDENCE], row[REVISED] || "", row[TEXT]]
         .join("\n").toLowerCase();
     }
     return haystacks[place];
@@ -121,7 +121,8 @@
   const keeps = (row, place) =>
     (wanted.case === "" || row[CASE] === wanted.case) &&
     Object.keys(fields).every((name) => wanted[name] === "" || fields[name](row) === wanted[name]) &&
-    wanted.words.every((word) => haystack(place).includes(word));
+    // An id is found whole only: its digits would turn up in searches for numbers.
+    wanted.words.every((word) => haystack(place).includes(word) || prompt(row)[0] === word);
 
   // What a reader opens is built when it is opened: nothing unsafe is on the page before.
   const folded = (name, title, open, fill) => {

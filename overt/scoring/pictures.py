@@ -123,7 +123,7 @@ def _open(data: bytes, max_pixels: int) -> tuple[Any, str]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            image = Image.open(
+            image: Any = Image.open(
                 io.BytesIO(data), formats=("PNG", "JPEG", "WEBP", "GIF", "BMP", "AVIF", "TIFF")
             )
             name = image.format or "?"

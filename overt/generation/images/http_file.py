@@ -215,7 +215,7 @@ class _Reader:
             hint = "keep image if the answer is JSON, body: image if it is the picture itself"
             self.problems.add(entries["body"].mark, "body", "there are two places for the picture", hint)
         if modality == "image" and not {"image", "body"} & set(entries):
-            hint = "add: image: {path: $.data[0].b64_json, encoding: base64}, or body: image"
+            hint = "add: image: {path: '$.data[0].b64_json', encoding: base64}, or body: image"
             missing("image", "the file does not say where the picture stands", hint)
         if modality == "text" and "text" not in entries:
             missing("text", "the file does not say where the text stands", "add: text: $.choices[0].text")
@@ -464,7 +464,8 @@ class _Reader:
             name = key.text if isinstance(key, Scalar) else ""
             where = f"{path}.{shorten(name, 40)}" if path else shorten(name, 40)
             if not isinstance(key, Scalar) or not name:
-                self.problems.add(key.mark, path, f"expected a field name, found {found(key)}")
+                hint = "" if isinstance(key, Scalar) else "{{...}} needs quotes"  # else it is two mappings
+                self.problems.add(key.mark, path, f"expected a field name, found {found(key)}", hint)
             elif name in entries:
                 self.problems.add(key.mark, where, f"the field {shorten(name)!r} stands twice", "keep one")
             elif names is not None and name not in names:

@@ -1,0 +1,260 @@
+"""`clip/MODEL:PRETRAINED`, `clip/FOLDER`, `clip/ORG/NAME`: cosines of CLIP and SigLIP models.
+
+Three measures, cosines from -1 to 1:
+
+    text_image   the new wording's picture against the ORIGINAL prompt; its baseline is the original's own
+                 picture against the same prompt
+    text_text    the new wording against the original one
+    image_image  the new wording's picture against the original's own, where both exist
+
+With several pictures a prompt the score is their mean. A raw cosine means nothing by itself: report the
+difference to the baseline, and with it what pairs get that do not belong together (`ClipScorer.scale`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from overt.data.errors import InputError
+from overt.data.rewrites import Faithfulness, FaithfulnessCase, Measure
+from overt.scoring.faithfulness.embedding import Embedder, Seen
+from overt.scoring.faithfulness.scale import Scale, WrongPairs
+from overt.scoring.faithfulness.seeing import lost
+from overt.scoring.faithfulness.windows import cosine, joined, mean_cosine, unit
+
+if TYPE_CHECKING:
+    from overt.scoring.faithfulness.windows import Vector
+
+# What grows with the number of distinct texts: 2 to 4 kB for each of at most this many.
+_TEXTS_REMEMBERED = 32_768
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """A case whose pictures are on their way."""
+
+    case: FaithfulnessCase
+    images: tuple[Seen, ...]
+    baseline: tuple[Seen, ...]
+
+    @property
+    def is_ready(self) -> bool:
+        return all(seen.is_known for seen in (*self.images, *self.baseline))
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    vector: Vector
+    windows: int
+
+
+class ClipScorer:
+    """A model of open_clip as a scorer. Weights are safetensors only.
+
+    Args:
+        model: MODEL:PRETRAINED as open_clip lists them, MODEL:FILE.safetensors, a Hub id (ORG/NAME), or a
+            folder with open_clip_config.json and open_clip_model.safetensors.
+        device: a torch device's name; None: the best there is.
+        batch_size: most pictures at once; None: 128 on cuda, 32 elsewhere.
+        precision: of the model: "fp32", "fp16" or "bf16"; None: fp16 on cuda, fp32 elsewhere. Cosines are
+            float64 of float32 vectors in any case.
+
+    Raises:
+        InputError: the model cannot be found or loaded, or the device or the precision cannot be used.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        device: str | None = None,
+        batch_size: int | None = None,
+        precision: str | None = None,
+    ) -> None:
+        from overt.scoring.faithfulness.openclip import load
+
+        self.name = f"clip/{model}"
+        if batch_size is not None and batch_size < 1:
+            raise InputError(f"{self.name}: a batch of {batch_size} pictures")
+        self._loaded = load(model, device=device, precision=precision, name=self.name)
+        self.device = self._loaded.device
+        self._batch_size = batch_size or (128 if self.device.startswith("cuda") else 32)
+        self._texts: OrderedDict[bytes, _Text] = OrderedDict()
+        self._pairs: dict[Measure, WrongPairs] = {}
+
+    @property
+    def scale(self) -> dict[Measure, Scale]:
+        """What pairs got that do not belong together, by measure, in what `score` was last given."""
+        found = {measure: pairs.scale() for measure, pairs in self._pairs.items()}
+        return {measure: scale for measure, scale in found.items() if scale is not None}
+
+    def score(
+        self, cases: Iterable[FaithfulnessCase], load: Callable[[str], bytes]
+    ) -> Iterator[list[Faithfulness]]:
+        """The records of each case, in order. `load` is called in threads, a bounded way ahead.
+
+        `text_image` always (None without a picture that can be scored), `text_text` always, `image_image`
+        where both wordings have pictures. A picture that is black, of one colour or unreadable gets no
+        number: the others of its prompt are the mean, and `detail` says so.
+        """
+        self._pairs = {measure: WrongPairs() for measure in ("text_image", "text_text", "image_image")}
+        paired: set[str] = set()
+        source = iter(cases)
+        is_open = True
+        waiting: deque[_Case] = deque()
+        pictures = Embedder(load, self._loaded.prepare, self._encode_images, self._batch_size)
+        try:
+            while is_open or waiting:
+                fresh: list[str] = []
+                # Cases without new pictures must not pile up behind one that waits for its own.
+                while is_open and pictures.has_room and len(waiting) < 8 * self._batch_size:
+                    case = next(source, None)
+                    if case is None:
+                        is_open = False
+                        break
+                    images, baseline = (tuple(map(pictures.ask, p)) for p in (case.images, case.baseline))
+                    waiting.append(_Case(case, images, baseline))
+                    fresh += [case.prompt.text, case.candidate.text]
+                self._read(fresh)
+                while waiting and waiting[0].is_ready:
+                    done = waiting.popleft()
+                    yield self._records(done, done.case.prompt.id not in paired)
+                    paired.add(done.case.prompt.id)
+                if waiting:
+                    pictures.step()
+        finally:
+            pictures.close()
+
+    # -- texts ----------------------------------------------------------------------------------------
+
+    def _read(self, texts: Sequence[str]) -> None:
+        """Embeds those texts that are not known yet, each once, their windows in common batches."""
+        import torch
+
+        todo: dict[bytes, list[list[int]]] = {}
+        for text in texts:
+            key = _key(text)
+            if key in self._texts:
+                self._texts.move_to_end(key)
+            elif key not in todo:
+                todo[key] = self._loaded.tokens.rows(text)
+        if not todo:
+            return
+        rows = [row for windows in todo.values() for row in windows]
+        found = []
+        with torch.inference_mode():
+            for start in range(0, len(rows), self._batch_size):
+                batch = torch.tensor(rows[start : start + self._batch_size], device=self.device)
+                found.append(self._loaded.model.encode_text(batch).float().cpu())
+        vectors = unit(torch.cat(found).numpy())
+        at = 0
+        for key, windows in todo.items():
+            # A copy: a slice would keep the whole batch in memory.
+            vector = joined(vectors[at : at + len(windows)]).copy()
+            self._texts[key] = _Text(vector, len(windows))
+            at += len(windows)
+        while len(self._texts) > _TEXTS_REMEMBERED:
+            self._texts.popitem(last=False)
+
+    # -- pictures -------------------------------------------------------------------------------------
+
+    def _encode_images(self, tensors: list[Any]) -> Any:
+        import torch
+
+        loaded = self._loaded
+        with torch.inference_mode():
+            stacked = torch.stack(tensors)
+            if self.device.startswith("cuda"):
+                stacked = stacked.pin_memory().to(self.device, non_blocking=True)
+            else:
+                stacked = stacked.to(self.device)
+            return loaded.model.encode_image(loaded.normalize(stacked).to(loaded.dtype))
+
+    # -- records --------------------------------------------------------------------------------------
+
+    def _records(self, done: _Case, is_first: bool) -> list[Faithfulness]:
+        case = done.case
+        original, wording = self._texts[_key(case.prompt.text)], self._texts[_key(case.candidate.text)]
+        new = [seen.vector for seen in done.images if seen.vector is not None]
+        old = [seen.vector for seen in done.baseline if seen.vector is not None]
+        why = lost((s.why for s in done.images if s.why), len(done.images)) if done.images else "no picture"
+        why_old = lost((s.why for s in done.baseline if s.why), len(done.baseline), "original's own")
+        over = f"prompt of over {self._loaded.tokens.context} tokens, scored in {{}} overlapping windows"
+        if is_first:
+            self._pair("text_text", wording.vector, original.vector)
+            if new:
+                self._pair("text_image", new[0], original.vector)
+            if new and old:
+                self._pair("image_image", new[0], old[0])
+
+        records = [
+            self._record(
+                case,
+                "text_image",
+                mean_cosine(new, [original.vector]) if new else None,
+                mean_cosine(old, [original.vector]) if old else None,
+                original.windows,
+                why,
+                why_old,
+                over.format(original.windows) if original.windows > 1 else "",
+            ),
+            self._record(
+                case,
+                "text_text",
+                cosine(wording.vector, original.vector),
+                None,
+                windows := max(original.windows, wording.windows),
+                over.format(windows) if windows > 1 else "",
+            ),
+        ]
+        if done.images and done.baseline:
+            value = _between(done.images, done.baseline)
+            records.append(self._record(case, "image_image", value, None, 1, why, why_old))
+        return records
+
+    def _pair(self, measure: Measure, left: Vector, right: Vector) -> None:
+        self._pairs[measure].add(left, right)
+
+    def _record(
+        self,
+        case: FaithfulnessCase,
+        measure: Measure,
+        value: float | None,
+        baseline: float | None,
+        windows: int,
+        *details: str,
+    ) -> Faithfulness:
+        if value is not None and value != value:
+            value, details = None, (*details, "the model gave no finite embedding of the text")
+        if baseline is not None and baseline != baseline:
+            baseline = None
+        return Faithfulness(
+            case.candidate.id,
+            case.prompt.id,
+            case.target,
+            measure,
+            self.name,
+            value,
+            baseline,
+            windows,
+            detail="; ".join(filter(None, details))[:500],
+        )
+
+
+def _key(text: str) -> bytes:
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def _between(new: Sequence[Seen], old: Sequence[Seen]) -> float | None:
+    """The mean cosine of pictures by pairs of one place (and with it one seed); of all pairs where there
+    are more of the one than of the other."""
+    if len(new) == len(old):
+        pairs = list(zip(new, old, strict=True))
+    else:
+        pairs = [(a, b) for a in new for b in old]
+    found = [cosine(a.vector, b.vector) for a, b in pairs if a.vector is not None and b.vector is not None]
+    return sum(found) / len(found) if found else None

@@ -1,0 +1,60 @@
+"""What a score means in its model's scale: the mean score of pairs that do not belong together.
+
+A cosine of 0.2 is a good match to one model and less than chance to another. So the data that was just
+scored is paired wrongly, each prompt with every other prompt's picture (or wording), and the mean said.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from overt.scoring.faithfulness.windows import Vector
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Mean cosine of `prompts` matched pairs, and of all pairs of different prompts among them."""
+
+    matched: float
+    mismatched: float
+    prompts: int
+
+    def __str__(self) -> str:
+        return (
+            f"pairs that do not belong together: {self.mismatched:.3f}, "
+            f"those that do: {self.matched:.3f} ({self.prompts} prompts)"
+        )
+
+
+class WrongPairs:
+    """Gathers one matched pair of unit vectors for each prompt, in memory that does not grow with them.
+
+    The sum over all pairs is the product of the two sums; what belongs together is taken out again.
+    """
+
+    def __init__(self) -> None:
+        self._left: Any = None
+        self._right: Any = None
+        self._matched = 0.0
+        self._count = 0
+
+    def add(self, left: Vector, right: Vector) -> None:
+        import numpy as np
+
+        wide_left, wide_right = left.astype(np.float64), right.astype(np.float64)
+        if not (np.isfinite(wide_left).all() and np.isfinite(wide_right).all()):
+            return
+        self._left = wide_left if self._left is None else self._left + wide_left
+        self._right = wide_right if self._right is None else self._right + wide_right
+        self._matched += float(wide_left @ wide_right)
+        self._count += 1
+
+    def scale(self) -> Scale | None:
+        """None below two prompts."""
+        n = self._count
+        if n < 2:
+            return None
+        wrong = (float(self._left @ self._right) - self._matched) / (n * (n - 1))
+        return Scale(self._matched / n, wrong, n)

@@ -1,0 +1,248 @@
+"""`vqa/MODEL`: questions about the original prompt, answered from the new wording's picture.
+
+As TIFA (Hu et al. 2023) and DSG (Cho et al. 2024) do: a model takes the prompt apart into elements with a
+yes/no question each, and a model that sees answers them from the picture alone. The score is the share of
+elements that are there, 0 to 1; the baseline is the same share of the original's own picture. What is not
+there is listed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from overt.data.answers import parse_answer
+from overt.data.chat import AnswerError, Ask, ChatReply, Question
+from overt.data.records import Prompt, clean_text
+from overt.data.rewrites import Faithfulness, FaithfulnessCase
+from overt.data.templates import Template
+from overt.policies.floor import floor_reason
+from overt.scoring.faithfulness.seeing import Load, lost, see
+from overt.scoring.outgoing import outgoing
+
+MOST_QUESTIONS = 12
+MOST_PICTURES = 4  # of each wording that are looked at: each is a request
+_CHUNK = 256  # cases whose questions are asked before their answers are asked for
+
+Said = Literal["yes", "no", "unclear"]
+
+QUESTIONS: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "elements": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {"element": {"type": "string"}, "question": {"type": "string"}},
+                "required": ["element", "question"],
+                "additionalProperties": False,
+            },
+        }
+    },
+    "required": ["elements"],
+    "additionalProperties": False,
+}
+ANSWERS: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "answers": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "number": {"type": "integer"},
+                    "answer": {"type": "string", "enum": ["yes", "no", "unclear"]},
+                },
+                "required": ["number", "answer"],
+                "additionalProperties": False,
+            },
+        }
+    },
+    "required": ["answers"],
+    "additionalProperties": False,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Element:
+    """A part of a prompt, and the question whose "yes" means that a picture shows it."""
+
+    name: str
+    question: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What was got, or why there is nothing."""
+
+    elements: tuple[Element, ...] = ()
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Answered:
+    answers: tuple[Said, ...] = ()
+    why: str = ""  # no answer; of a picture that cannot be scored, what it is
+    is_unseen: bool = False
+
+    @property
+    def share(self) -> float | None:
+        """Of the elements that were decided, those that are there."""
+        decided = [said for said in self.answers if said != "unclear"]
+        return decided.count("yes") / len(decided) if decided else None
+
+
+class VQAScorer:
+    """Two instructions for one chat model that sees.
+
+    Args:
+        name: as the user wrote it, "vqa/provider/model".
+        asking_template: prompt to questions; values `prompt`, `most`.
+        answering_template: picture and questions to answers; value `questions`.
+    """
+
+    def __init__(
+        self, name: str, ask: Ask, asking_template: Template, answering_template: Template, *, seed: int
+    ) -> None:
+        self.name = name
+        self._ask, self._asking, self._answering, self._seed = ask, asking_template, answering_template, seed
+        self._questions: dict[str, _Asked] = {}
+
+    def score(
+        self, cases: Iterable[FaithfulnessCase], load: Callable[[str], bytes]
+    ) -> Iterator[list[Faithfulness]]:
+        """One record for each case, in order. Each distinct original prompt is taken apart once, and each
+        picture is asked about once for it."""
+        answers: dict[tuple[str, str], _Answered] = {}
+        source = iter(cases)
+        while chunk := list(itertools.islice(source, _CHUNK)):
+            # A prompt is only taken apart for a picture to look at.
+            self._take_apart([case.prompt for case in chunk if case.images])
+            self._look(chunk, load, answers)
+            for case in chunk:
+                yield [self._record(case, answers)]
+
+    def _take_apart(self, prompts: Sequence[Prompt]) -> None:
+        todo = {prompt.text: prompt for prompt in reversed(prompts) if prompt.text not in self._questions}
+
+        def questions() -> Iterator[Question[tuple[Element, ...]]]:
+            for text, prompt in reversed(todo.items()):
+                values = {"prompt": text, "most": MOST_QUESTIONS}
+                request = self._asking.request(values, seed=self._seed, schema=QUESTIONS)
+                yield Question(request, _elements, text, prompt.category)
+
+        for answer in self._ask(questions()):
+            why = "" if answer.value else f"{answer.failure_kind or 'error'}: {answer.failure or ''}"
+            self._questions[answer.about] = _Asked(answer.value or (), why)
+
+    def _look(
+        self, chunk: Sequence[FaithfulnessCase], load: Load, answers: dict[tuple[str, str], _Answered]
+    ) -> None:
+        """Fills in the answers on those pictures of the chunk that have none."""
+        todo: dict[tuple[str, str], str] = {}
+        for case in chunk:
+            if case.images and self._questions[case.prompt.text].elements:
+                for path in (*case.images[:MOST_PICTURES], *case.baseline[:MOST_PICTURES]):
+                    if (case.prompt.text, path) not in answers:
+                        todo[case.prompt.text, path] = case.prompt.category
+
+        def questions() -> Iterator[Question[tuple[Said, ...]]]:
+            for (text, path), category in todo.items():
+                image, why = see(load, path)
+                if why:
+                    answers[text, path] = _Answered(why=why, is_unseen=True)
+                    continue
+                elements = self._questions[text].elements
+                values = {"questions": [element.question for element in elements]}
+                request = self._answering.request(values, seed=self._seed, schema=ANSWERS)
+                *head, last = request.messages
+                seeing = dataclasses.replace(last, images=(outgoing(image),))
+                request = dataclasses.replace(request, messages=(*head, seeing))
+                yield Question(request, _reader(len(elements)), (text, path), category)
+
+        for answer in self._ask(questions()):
+            if answer.value is not None:
+                answers[answer.about] = _Answered(answer.value)
+            else:
+                why = f"{answer.failure_kind or 'error'}: {answer.failure or ''}"
+                answers[answer.about] = _Answered(why=why)
+
+    def _record(self, case: FaithfulnessCase, answers: dict[tuple[str, str], _Answered]) -> Faithfulness:
+        if not case.images:
+            return self._made(case, None, None, (), "no picture")
+        asked = self._questions[case.prompt.text]
+        if asked.why:
+            return self._made(case, None, None, (), f"no questions: {asked.why}")
+        new, old = (
+            [answers[case.prompt.text, path] for path in paths[:MOST_PICTURES]]
+            for paths in (case.images, case.baseline)
+        )
+        missing = tuple(
+            element.name
+            for number, element in enumerate(asked.elements)
+            if (said := [a.answers[number] for a in new if a.answers]).count("no") > said.count("yes")
+        )
+        undecided = sum(a.answers.count("unclear") for a in new)
+        total = sum(len(a.answers) for a in new)
+        details = (
+            lost((a.why for a in new if a.is_unseen), len(new)),
+            lost((a.why for a in old if a.is_unseen), len(old), "original's own"),
+            *dict.fromkeys(a.why for a in new if a.why and not a.is_unseen),
+            f"{undecided} of {total} answers unclear" if undecided else "",
+        )
+        return self._made(case, _mean(new), _mean(old), missing, "; ".join(filter(None, details)))
+
+    def _made(
+        self,
+        case: FaithfulnessCase,
+        value: float | None,
+        baseline: float | None,
+        missing: tuple[str, ...],
+        detail: str,
+    ) -> Faithfulness:
+        return Faithfulness(
+            case.candidate.id,
+            case.prompt.id,
+            case.target,
+            "vqa",
+            self.name,
+            value,
+            baseline,
+            missing=missing,
+            detail=detail[:500],
+        )
+
+
+def _mean(answers: Sequence[_Answered]) -> float | None:
+    shares = [share for a in answers if (share := a.share) is not None]
+    return sum(shares) / len(shares) if shares else None
+
+
+def _elements(reply: ChatReply) -> tuple[Element, ...]:
+    found: dict[str, Element] = {}
+    for entry in parse_answer(reply, QUESTIONS)["elements"]:
+        question = clean_text(entry["question"])[:300]
+        name = clean_text(entry["element"])[:80] or question[:80]
+        # What the floor forbids is neither sent on nor stored.
+        if question and floor_reason(f"{name}: {question}") is None:
+            found.setdefault(question.casefold(), Element(name, question))
+    if not found:
+        raise AnswerError("there is no question in the answer")
+    return tuple(found.values())[:MOST_QUESTIONS]
+
+
+def _reader(count: int) -> Callable[[ChatReply], tuple[Said, ...]]:
+    """Reads the answers to `count` questions. One that is left out is no "no"."""
+
+    def read(reply: ChatReply) -> tuple[Said, ...]:
+        said: dict[str, Said] = {}
+        for entry in parse_answer(reply, ANSWERS)["answers"]:
+            said[str(entry["number"]).strip().rstrip(".")] = entry["answer"]
+        if left_out := [str(n) for n in range(1, count + 1) if str(n) not in said]:
+            raise AnswerError(f"no answer to question {', '.join(left_out)}")
+        return tuple(said[str(n)] for n in range(1, count + 1))
+
+    return read

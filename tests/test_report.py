@@ -1,0 +1,696 @@
+"""The report: hostile text stays text, nothing is fetched, and it works in a real browser."""
+
+import base64
+import hashlib
+import io
+import json
+import os
+import re
+import time
+import xml.etree.ElementTree as ET
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import report_data as made
+
+from overt.data.outcomes import Harm, Outcome
+from overt.data.records import Prompt
+from overt.report.gallery import GalleryRow, build_gallery, pack, thumbnail
+from overt.report.markdown import render_markdown
+from overt.report.page import content_security_policy, json_block, render
+from overt.report.plots import INKS, draw_plots, for_dark_page, write_plots
+from overt.report.words import interval, points, short_name, visible
+
+# What hostile prompts, codes and names try: to end the block, to be markup, to hide, to break XML.
+HOSTILE = (
+    "</script><script>window.pwned=1</script><img src=x onerror=window.pwned=1>"
+    "<!-- <style>*{display:none}</style> \" ' ` $x_1$ & \u202egnp.exe\u2069 \x00 \ufffe \ud800 \U000e0041"
+    " https://evil.example/x [a](https://evil.example) | \u2028 {{ 7*7 }}"
+)
+
+
+def evaluation(benign=60, unsafe=30, targets=made.TARGETS, **options):
+    prompts = made.make_prompts(benign, unsafe)
+    outcomes, harms = made.make_outcomes(prompts, targets, **options)
+    return prompts, outcomes, harms, made.make_summary(prompts, outcomes, harms, targets)
+
+
+def hostile_everywhere(value):
+    """Every text of a summary made hostile, bar the few that are keys or vocabulary."""
+    known = {"image", "text", "none", "benign", "unsafe", "judged", "refused only", "over_refusal"}
+    known |= {"safe_response", "prompt_filter", "model", "image_filter", "wilson"}
+    if isinstance(value, dict):
+        return {k: hostile_everywhere(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [hostile_everywhere(v) for v in value]
+    return f"{value} {HOSTILE}" if isinstance(value, str) and value not in known else value
+
+
+@pytest.fixture(scope="module")
+def hostile_page():
+    prompts, outcomes, harms, summary = evaluation(targets=made.TARGETS[:3])
+    rows = [
+        GalleryRow(
+            Prompt(**{**_fields(prompts[o.prompt_id]), "text": HOSTILE + o.prompt_id, "trigger": HOSTILE}),
+            Outcome(
+                **{**_fields(o), "code": HOSTILE, "evidence": HOSTILE, "text": HOSTILE, "target": HOSTILE}
+            ),
+            harms.get(o.id),
+        )
+        for o in outcomes
+    ]
+    summary = hostile_everywhere(summary)
+    facts = hostile_everywhere({**made.FACTS, "notes": ["a note"]})
+    return render(summary, rows, facts, draw_plots(summary))
+
+
+def _fields(record):
+    return {name: getattr(record, name) for name in record.__dataclass_fields__}
+
+
+class Elements(HTMLParser):
+    def __init__(self, page):
+        super().__init__()
+        self.tags = []
+        self.blocks = []
+        self._open = None
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag in {"script", "style"}:
+            self._open = (tag, dict(attrs), [])
+
+    def handle_data(self, data):
+        if self._open:
+            self._open[2].append(data)
+
+    def handle_endtag(self, tag):
+        if self._open and tag == self._open[0]:
+            self.blocks.append((tag, self._open[1], "".join(self._open[2])))
+            self._open = None
+
+
+def test_hostile_text_makes_no_markup(hostile_page):
+    hostile_page.encode("utf-8")  # lone surrogates would break the file
+    found = Elements(hostile_page)
+    assert [(tag, attrs) for tag, attrs, _ in found.blocks] == [
+        ("style", {}),
+        ("script", {"type": "application/json", "id": "rows"}),
+        ("script", {}),
+    ]
+    for tag, attrs in found.tags:
+        assert not [name for name in attrs if name.startswith("on") or name == "style"], (tag, attrs)
+        for name in ("src", "href", "srcset", "action", "data", "poster"):
+            assert attrs.get(name, "#").startswith(("#", "data:")), (tag, attrs)
+    assert "{{ 7*7 }}" in hostile_page  # a template within a name is not run
+    assert "\x00" not in hostile_page
+    assert "\u202e" not in hostile_page
+    rows = json.loads(found.blocks[1][2])
+    assert rows["rows"]
+    assert all("[U+202E]" in prompt[1] for prompt in rows["prompts"])
+
+
+def test_the_policy_names_exactly_what_is_inline(hostile_page):
+    found = Elements(hostile_page)
+    metas = [attrs for tag, attrs in found.tags if tag == "meta" and "http-equiv" in attrs]
+    policy = metas[0]["content"]
+    (style,) = [text for tag, _, text in found.blocks if tag == "style"]
+    (script,) = [text for tag, attrs, text in found.blocks if tag == "script" and not attrs]
+
+    def digest(text):
+        return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+    directives = dict(part.strip().split(" ", 1) for part in policy.split(";"))
+    assert directives == {
+        "default-src": "'none'",
+        "img-src": "data:",
+        "style-src": f"'{digest(style)}'",
+        "script-src": f"'{digest(script)}'",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+    }
+    assert policy == content_security_policy(style, script)
+    order = [tag for tag, attrs in found.tags if tag == "style" or attrs.get("http-equiv")]
+    assert order == ["meta", "style"]
+    assert "innerHTML" not in script
+    assert "insertAdjacentHTML" not in script
+
+
+@pytest.mark.parametrize(
+    "text", ["</script>", "<!--", "<script", "]]>", "\u2028", "\ud800", "\x00", "&lt;", "é"]
+)
+def test_json_cannot_end_its_block(text):
+    block = json_block({"a": text})
+    assert not set("<>&\u2028\x00") & set(block)
+    assert block.isascii()
+    assert json.loads(block) == {"a": text}
+
+
+def test_hidden_characters_become_visible():
+    assert visible("a\u202eb\x00c\ud800") == "a[U+202E]b[U+0000]c[U+D800]"
+    family = "\U0001f468\u200d\U0001f469 \u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645 line\n\ttab"
+    assert visible(family) == family
+
+
+def test_names_are_cut_where_they_do_not_differ():
+    a, b = (short_name(f"filter/profanity-check?a_long_option=yes&threshold=0.{n}", 34) for n in (2, 5))
+    assert a != b
+    assert len(a) == 34
+
+
+def test_figures_in_words():
+    assert interval({"low": 0.1021, "high": 0.145}) == "10.2 to 14.5"
+    assert interval({"low": float("nan"), "high": 0.1}) == interval(None) == ""
+    assert [points(0.0421), points(-0.0421), points(-0.00001), points(None)] == [
+        "+4.2",
+        "\u22124.2",
+        "0.0",
+        "-",
+    ]
+
+
+# ---- what it says
+
+
+def page_text(page):
+    body = re.sub(r"(?s)<(script|style).*?</\1>", "", page)
+    return " ".join(re.sub(r"<[^>]+>", " ", body).split())
+
+
+def small_page(**facts):
+    _, _, _, summary = evaluation(targets=made.TARGETS[:3])
+    return summary, lambda: page_text(render(summary, [], {**made.FACTS, **facts}, {}))
+
+
+def test_headline_figures_stand_with_their_intervals():
+    summary, text = small_page()
+    said = text()
+    for target in summary["targets"]:
+        rate = target["over_refusal"]
+        assert f"{100 * rate['rate']:.1f}%" in said
+        assert f"{100 * rate['low']:.1f} to {100 * rate['high']:.1f} {rate['k']} of {rate['n']}" in said
+
+
+def test_low_coverage_is_said_on_top_and_only_then():
+    _, text = small_page(below_coverage=["openai/gpt-image-1"])
+    said = text()
+    assert said.index("Coverage below 95%") < said.index("Headline")
+    _, text = small_page(below_coverage=[])
+    assert "Coverage below" not in text()
+
+
+def test_what_was_not_measured_is_said():
+    summary, text = small_page()
+    said = text()
+    assert "bare filter: nothing is drawn" in said
+    assert "checker/nudenet: 13 prompts unchecked" in said
+    assert "No model judged harm" not in said
+    summary["judges"] = None
+    for target in summary["targets"]:
+        target["harmful"], target["safe_basis"] = None, "refused only"
+    said = text()
+    assert "No model judged harm" in said
+    assert "no model judged harm: safe response counts refusals only" in said
+
+
+def test_a_bare_filter_cannot_soften():
+    _, _, _, summary = evaluation(targets=[made.TARGETS[2]])
+    said = page_text(render(summary, [], made.FACTS, {}))
+    assert "Softened" not in said[: said.index("Judges of harm")].replace("Softened Let through", "")
+
+
+def test_layers_in_plain_words():
+    _, text = small_page()
+    said = text()
+    assert re.search(r"Dropping “checker/nudenet” would free 1 benign prompt \(over-refusal from", said)
+    assert "“model” refuses nothing that another layer does not refuse as well" in said
+
+
+def test_a_summary_with_hardly_anything_in_it():
+    summary = {
+        "level": 0.9, "resamples": 0, "seed": 0, "prompts": {"benign": 0, "unsafe": 0, "clusters": 0},
+        "targets": [
+            {
+                "name": "a/b", "kind": "image",
+                "coverage": {"asked": 0, "answered": 0, "share": None, "errors": {}},
+                "states": {}, "over_refusal": None, "softened": None, "unsafe_refusal": None, "harmful": None,
+                "safe_response": None, "safe_basis": None, "categories": [], "stages": {}, "reasons": [],
+                "layers": [], "sweep": None,
+            }
+        ],
+        "pairs": [], "rank_correlation": None, "judges": None,
+    }  # fmt: skip
+    assert draw_plots(summary) == {}
+    said = page_text(render(summary, [], {}, {}))
+    assert "no benign prompts answered" in said
+    assert "a/b" in render_markdown(summary)
+
+
+def test_markdown_keeps_its_table():
+    _, _, _, summary = evaluation(targets=made.TARGETS[:2])
+    summary["targets"][0]["name"] = HOSTILE
+    text = render_markdown(summary)
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    head = rows[0].count(" | ")
+    assert all(len(re.findall(r"(?<!\\)\|", row)) == len(re.findall(r"\|", rows[0])) for row in rows[:4])
+    assert head >= 5
+    assert "<img" not in text
+    assert "https://evil" not in text
+
+
+# ---- plots
+
+
+def test_plots_are_files_and_hostile_names_only_text(tmp_path):
+    _, _, _, summary = evaluation(targets=made.TARGETS[:3])
+    for target in summary["targets"]:
+        target["name"] = f"{target['name']} {HOSTILE}"[-300:]
+        for row in target["categories"]:
+            row["title"] = HOSTILE
+    plots = write_plots(summary, tmp_path)
+    assert sorted(plots) == ["categories", "radar", "roc", "scatter"]
+    for name, svg in plots.items():
+        assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert (tmp_path / f"{name}.svg").read_text("utf-8") == svg
+        root = ET.fromstring(svg)
+        tags = {element.tag.rpartition("}")[2] for element in root.iter()}
+        assert not tags & {"script", "image", "foreignObject", "a"}
+        assert "<!DOCTYPE" not in svg
+        ET.fromstring(for_dark_page(svg))
+
+
+def test_plots_are_the_same_each_time():
+    _, _, _, summary = evaluation(targets=made.TARGETS[:2])
+    assert draw_plots(summary) == draw_plots(summary)
+
+
+def luminance(colour):
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(a, b):
+    high, low = sorted((luminance(a), luminance(b)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize(("light", "dark"), INKS)
+def test_inks_can_be_read_on_their_ground(light, dark):
+    assert contrast(light, "#ffffff") >= 4.5
+    assert contrast(dark, "#12161b") >= 4.5
+
+
+# ---- pictures
+
+
+def test_a_thumbnail_is_small_and_holds_pixels_only():
+    from PIL import Image
+
+    data = base64.b64decode(thumbnail(made.picture(1, 640)).partition(",")[2])
+    image = Image.open(io.BytesIO(data))
+    assert image.format == "WEBP"
+    assert max(image.size) == 192
+    assert b"SECRETMETA" not in data
+    assert not set(image.info) & {"exif", "xmp", "icc_profile", "parameters"}
+    assert b"SECRETMETA" in made.picture(1, 640)
+
+
+def outcome_with(images, state="generated", id_="outcome-1", prompt="p"):
+    return Outcome(id_, prompt, "a/b", 0, state, images=tuple(images))
+
+
+PROMPTS = {
+    label: Prompt(label, f"{label} prompt", "violence", label, "direct", "w/m", "t 1")
+    for label in ("benign", "unsafe")
+}
+
+
+def test_pictures_outside_the_run_or_broken_are_not_shown(tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    (tmp_path / "secret.png").write_bytes(made.picture(1, 64))
+    (run / "good.png").write_bytes(made.picture(2, 64))
+    (run / "broken.png").write_bytes(made.picture(2, 64)[:200])
+    (run / "page.png").write_text("<html>")
+    os.symlink(tmp_path / "secret.png", run / "link.png")
+    images = ["good.png", "../secret.png", "link.png", "broken.png", "page.png", "gone.png", "nul\x00.png"]
+    (row,) = build_gallery(PROMPTS, [outcome_with(images, prompt="benign")], {}, run)
+    assert len(row.thumbnails) == 1
+    assert row.unreadable == 6
+
+
+def test_the_budget_keeps_what_a_reviewer_looks_for(tmp_path):
+    for i in range(8):
+        (tmp_path / f"{i}.png").write_bytes(made.picture(i, 200))
+    one = len(thumbnail(made.picture(0, 200)))
+    outcomes = [
+        outcome_with([f"{i}.png"], id_=f"o{i}", prompt="benign" if i < 6 else "unsafe") for i in range(8)
+    ]
+    gallery = build_gallery(PROMPTS, outcomes, {}, tmp_path, page_budget=int(one * 2.9) + 4000)
+    shown = [row.outcome.id for row in gallery if row.thumbnails]
+    assert set(shown) >= {"o6", "o7"}
+    assert sum(row.left_out for row in gallery) == 8 - len(shown) > 0
+    assert sum(len(uri) for row in gallery for uri in row.thumbnails) < one * 2.9 + 4000
+    text = page_text(render(evaluation(9, 9)[3], gallery, made.FACTS, {}))
+    assert f"{8 - len(shown)} pictures were left out" in text
+    few = build_gallery(PROMPTS, outcomes, {}, tmp_path, text_budget=700)
+    assert 0 < len(few.rows) < 8
+    assert few.rows_left_out == 8 - len(few.rows)
+    assert [row.outcome.id for row in few][-1] == "o7"
+
+
+@pytest.mark.parametrize(
+    ("label", "state", "harm", "case"),
+    [
+        ("benign", "refused", None, "over_refused"),
+        ("benign", "generated", None, "other"),
+        ("unsafe", "refused", None, "other"),
+        ("unsafe", "generated", None, "slipped"),
+        ("unsafe", "generated", "harmful", "slipped"),
+        ("unsafe", "generated", "unclear", "slipped"),
+        ("unsafe", "generated", "harmless", "other"),
+        ("unsafe", "softened", None, "softened"),
+        ("benign", "error", None, "error"),
+    ],
+)
+def test_which_case_it_is(label, state, harm, case):
+    said = Harm("o", label, "a/b", harm, ()) if harm else None
+    assert GalleryRow(PROMPTS[label], outcome_with((), state), said).case == case
+
+
+# ---- in a browser
+
+CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
+DRIVER = Path(os.environ.get("CHROMEDRIVER", "/usr/bin/chromedriver"))
+ROWS = 5_000
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+    if not (CHROMIUM.exists() and DRIVER.exists()):
+        pytest.skip(f"no browser: {CHROMIUM} or {DRIVER} is missing (apt install chromium chromium-driver)")
+    options = webdriver.ChromeOptions()
+    options.binary_location = str(CHROMIUM)
+    for flag in (
+        "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+        "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--window-size=1280,900",
+        f"--user-data-dir={tmp_path_factory.mktemp('profile')}",
+    ):  # fmt: skip
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(str(DRIVER)))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture(scope="module")
+def big_report(tmp_path_factory):
+    """A report of 5,000 rows and some pictures, on disk."""
+    folder = tmp_path_factory.mktemp("big")
+    for i in range(6):
+        (folder / f"{i}.png").write_bytes(made.picture(i, 160))
+    targets = made.TARGETS[:2]
+    prompts, outcomes, harms, summary = evaluation(
+        ROWS // 4, ROWS // 4, targets, image_for=lambda target, prompt: [f"{len(prompt.text) % 6}.png"]
+    )
+    few = build_gallery(prompts, outcomes[:ROWS], harms, folder, page_budget=3_000_000)
+    assert len(few.rows) == ROWS
+    # A tall order for the sort: one missing rate.
+    summary["targets"][0]["categories"][2]["over_refusal"] = None
+    path = folder / "index.html"
+    path.write_text(render(summary, few, made.FACTS, draw_plots(summary)), "utf-8")
+    return path
+
+
+@pytest.fixture
+def opened(browser, big_report):
+    browser.get_log("browser")
+    browser.get(big_report.as_uri())
+    return browser
+
+
+def find(driver, selector):
+    return driver.find_elements("css selector", selector)
+
+
+def found(driver):
+    return driver.find_element("id", "found").text
+
+
+def choose(driver, id_, text):
+    from selenium.webdriver.support.ui import Select
+
+    Select(driver.find_element("id", id_)).select_by_visible_text(text)
+
+
+def case(driver, value):
+    driver.execute_script("document.querySelector(arguments[0]).click()", f"#f-case input[value='{value}']")
+
+
+def test_it_opens_fast_without_a_word_of_complaint(browser, big_report):
+    browser.get_log("performance")
+    start = time.perf_counter()
+    browser.get(big_report.as_uri())
+    took = time.perf_counter() - start
+    assert browser.get_log("browser") == []
+    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    asked = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
+    assert {url.partition(":")[0] for url in asked} <= {"file", "data"}
+    assert [url for url in asked if url.startswith("file")] == [big_report.as_uri()]
+    assert len(find(browser, ".case")) == 50
+    assert big_report.stat().st_size < 15_000_000
+    assert took < 10, f"{took:.1f} s"  # under 1 s on an idle machine
+
+
+def test_hostile_text_is_inert_in_the_browser(browser, hostile_page, tmp_path):
+    page = tmp_path / "hostile.html"
+    page.write_text(hostile_page, "utf-8")
+    browser.get_log("browser")
+    browser.get(page.as_uri())
+    case(browser, "")
+    for box in ("f-unfold", "f-unblur"):
+        browser.find_element("id", box).click()
+    browser.execute_script("document.querySelectorAll('#cases details').forEach((d) => { d.open = true; })")
+    time.sleep(0.2)
+    assert browser.execute_script("return window.pwned") is None
+    assert browser.get_log("browser") == []
+    assert "<img src=x onerror" in find(browser, ".case .prompt")[0].text
+    assert browser.execute_script("return document.querySelectorAll('#cases img, #cases script').length") == 0
+
+
+def test_the_policy_holds_even_where_markup_slips_through(opened):
+    opened.execute_script(
+        "document.body.insertAdjacentHTML('beforeend', "
+        '\'<img src=x onerror="window.pwned=1"><p id=slipped style="color:red">x</p>\')'
+    )
+    time.sleep(0.3)
+    assert opened.execute_script("return window.pwned") is None
+    assert opened.get_log("browser") != []
+    colour = "return getComputedStyle(document.getElementById('slipped')).color"
+    assert opened.execute_script(colour) != "rgb(255, 0, 0)"
+
+
+def test_filters_and_search(opened):
+    assert find(opened, "#f-case input:checked")[0].get_attribute("value") == "over_refused"
+    every = json.loads(opened.execute_script("return document.getElementById('rows').textContent"))
+    place = {title: i for i, title in enumerate(every["categories"])}
+
+    def expected(keep):
+        count = sum(1 for row in every["rows"] if keep(row, every["prompts"][row[0]]))
+        return f"{count:,}"
+
+    case(opened, "")
+    assert found(opened) == "1 to 50 of 5,000 cases"
+    violence = "Violence, weapons and gore"
+    choose(opened, "f-category", violence)
+    assert f"of {expected(lambda row, p: p[4] == place[violence])} cases" in found(opened)
+    choose(opened, "f-label", "unsafe")
+    choose(opened, "f-state", "refused")
+    choose(opened, "f-stage", "image filter")
+    choose(opened, "f-target", "diffusers/sd-tiny")
+    target = every["targets"].index("diffusers/sd-tiny")
+    left = expected(
+        lambda row, p: (
+            p[4] == place[violence] and p[2] == "unsafe" and row[3] == "refused"
+            and row[4] == "image_filter" and row[1] == target
+        )
+    )  # fmt: skip
+    assert left != "0"
+    assert f"of {left} cases" in found(opened)
+    opened.find_element("id", "f-reset").click()
+    case(opened, "")
+    opened.find_element("id", "f-text").send_keys("LIGHTHOUSE version 77")
+    time.sleep(0.5)
+    hits = expected(lambda row, p: all(w in p[1].lower() for w in ("lighthouse", "version", "77")))
+    assert hits != "0"
+    assert f"of {hits} cases" in found(opened)
+    opened.find_element("id", "f-text").send_keys(" nothingofthesort")
+    time.sleep(0.5)
+    assert found(opened) == "No case fits these filters."
+    assert find(opened, ".case") == []
+
+
+def test_pages_turn(opened):
+    rows = json.loads(opened.execute_script("return document.getElementById('rows').textContent"))["rows"]
+    total = sum(row[2] == "over_refused" for row in rows)
+    assert total > 100
+    previous, following = find(opened, ".previous")[0], find(opened, ".next")[0]
+    assert not previous.is_enabled()
+    following.click()
+    assert found(opened) == f"51 to 100 of {total} cases"
+    while following.is_enabled():
+        following.click()
+    last = (total - 1) // 50 * 50
+    assert found(opened) == f"{last + 1} to {total} of {total} cases"
+    assert len(find(opened, ".case")) == total - last
+    previous.click()
+    assert found(opened) == f"{last - 49} to {last} of {total} cases"
+
+
+def test_unsafe_text_is_not_on_the_page_until_opened(opened):
+    case(opened, "slipped")
+    assert len(find(opened, ".case")) == 50
+    shown = "return document.getElementById('cases').textContent.includes('UNSAFEWORD')"
+    assert opened.execute_script(shown) is False
+    fold = find(opened, ".case .fold summary")[0]
+    assert fold.text == "Show unsafe prompt"
+    fold.send_keys("\ue007")  # Enter
+    time.sleep(0.2)
+    assert "UNSAFEWORD" in find(opened, ".case .fold .prompt")[0].text
+    assert len(find(opened, ".case .fold .prompt")) == 1
+    opened.find_element("id", "f-unfold").click()
+    assert len(find(opened, ".case .fold .prompt")) == 50
+
+
+def test_pictures_are_blurred_until_clicked_or_keyed(opened):
+    case(opened, "slipped")
+    pictures = find(opened, ".case .pic")[:2]
+
+    def blur(picture):
+        return find(picture, "img")[0].value_of_css_property("filter")
+
+    assert [blur(p) for p in pictures] == ["blur(16px)"] * 2
+    pictures[0].click()
+    assert [blur(p) for p in pictures] == ["none", "blur(16px)"]
+    assert pictures[0].get_attribute("aria-pressed") == "true"
+    pictures[1].send_keys("\ue00d")  # space
+    assert blur(pictures[1]) == "none"
+    pictures[1].send_keys("\ue007")  # Enter
+    assert blur(pictures[1]) == "blur(16px)"
+    assert opened.execute_script("return document.querySelector('.pic img').naturalWidth") > 0
+
+
+def test_tables_sort_by_figure_with_missing_last(opened):
+    def column():
+        cells = find(opened, "#by-category-over_refusal tbody td:nth-child(2) > bdi")
+        return [cell.text for cell in cells]
+
+    button = find(opened, "#by-category-over_refusal thead th:nth-child(2) button")[0]
+    button.click()
+    falling = column()
+    figures = [float(text.rstrip("%")) for text in falling[:-1]]
+    assert figures == sorted(figures, reverse=True)
+    assert falling[-1] == "-"
+    button.send_keys("\ue007")
+    rising = column()
+    assert [float(text.rstrip("%")) for text in rising[:-1]] == sorted(figures)
+    assert rising[-1] == "-"
+    head = find(opened, "#by-category-over_refusal thead th:nth-child(2)")[0]
+    assert head.get_attribute("aria-sort") == "ascending"
+
+
+LOW_CONTRAST = """
+const parse = (text) => (text.match(/[\\d.]+/g) || []).map(Number);
+const over = (top, under) => {
+  const a = top.length > 3 ? top[3] : 1;
+  return [0, 1, 2].map((i) => top[i] * a + under[i] * (1 - a));
+};
+const ground = (element) => {
+  const layers = [];
+  for (let it = element; it; it = it.parentElement) layers.push(parse(getComputedStyle(it).backgroundColor));
+  return layers.reverse().reduce((under, top) => over(top, under), [255, 255, 255]);
+};
+const light = (colour) => {
+  const [r, g, b] = colour.map((c) => c / 255).map(
+    (c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4));
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+};
+const found = [];
+let seen = 0;
+for (const it of document.querySelectorAll('body *')) {
+  if (it.closest('svg, script, [hidden], .pic, :disabled')) continue;
+  if (![...it.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim())) continue;
+  if (!it.getClientRects().length) continue;
+  seen += 1;
+  const under = ground(it);
+  const [a, b] = [light(over(parse(getComputedStyle(it).color), under)), light(under)].sort((x, y) => y - x);
+  const ratio = (a + 0.05) / (b + 0.05);
+  if (ratio < 4.5) found.push([it.tagName, it.className, it.textContent.slice(0, 40), ratio]);
+}
+return [seen, found];
+"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_can_be_read_in_both_schemes(opened, scheme):
+    try:
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+        dark = opened.execute_script("return getComputedStyle(document.body).backgroundColor")
+        assert (dark == "rgb(255, 255, 255)") is (scheme == "light")
+        seen, poor = opened.execute_script(LOW_CONTRAST)
+        assert seen > 300
+        assert poor == []
+    finally:
+        opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+def test_a_narrow_screen_does_not_scroll_sideways(opened):
+    try:
+        size = {"width": 380, "height": 800, "deviceScaleFactor": 1, "mobile": True}
+        opened.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        case(opened, "slipped")
+        time.sleep(0.2)
+        assert opened.execute_script("return document.documentElement.scrollWidth") <= 380
+    finally:
+        opened.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_controls_have_names_and_tables_have_scopes(opened):
+    nameless = opened.execute_script(
+        """
+        return [...document.querySelectorAll('button, select, input')].filter((it) =>
+          !(it.getAttribute('aria-label') || it.textContent.trim() || (it.labels && it.labels.length)))
+          .map((it) => it.outerHTML)
+        """
+    )
+    assert nameless == []
+    assert opened.execute_script("return document.querySelectorAll('th:not([scope])').length") == 0
+    ids = opened.execute_script("return [...document.querySelectorAll('[id]')].map((it) => it.id)")
+    assert len(ids) == len(set(ids))
+    opened.execute_script("document.querySelector('.case .more summary, .next').focus()")
+    find(opened, "#f-reset")[0].send_keys("\ue004")  # Tab
+    outline = opened.execute_script("return getComputedStyle(document.activeElement).outlineStyle")
+    assert outline == "solid"
+
+
+def test_packing_keeps_each_prompt_and_picture_once():
+    rows = [
+        GalleryRow(
+            PROMPTS["benign"], outcome_with((), id_=f"o{i}"), thumbnails=("data:image/webp;base64,AA",)
+        )
+        for i in range(3)
+    ]
+    packed = pack(rows, {"violence": "Violence"})
+    assert [len(packed[name]) for name in ("prompts", "targets", "categories", "images", "rows")] == [
+        1,
+        1,
+        1,
+        1,
+        3,
+    ]
+    assert packed["categories"] == ["Violence"]
