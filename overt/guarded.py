@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from overt.data.batches import Batches
-from overt.data.chat import CallError
+from overt.data.chat import CallError, ChatModel, ChatRequest, Message
 from overt.data.codes import refusal_stage
 from overt.data.filters import FilterDecision, ImageChecker, TextFilter
 from overt.data.targets import LayerDecision, RefusalStage, Response, Target
@@ -86,6 +86,49 @@ class FilterTarget:
 
     async def close(self) -> None:
         await self._layer.close()
+
+
+class ChatTarget:
+    """A language model as a target: its answer is the response.
+
+    Args:
+        system: a system prompt that goes before every prompt, "" for none.
+        max_tokens, temperature: as the model understands them.
+    """
+
+    modality = "text"
+
+    def __init__(
+        self, chat: ChatModel, *, system: str = "", max_tokens: int = 512, temperature: float = 0.0
+    ) -> None:
+        self.name = chat.name
+        self._chat, self._system = chat, system
+        self._max_tokens, self._temperature = max_tokens, temperature
+        self.api_key_env = getattr(chat, "api_key_env", "")
+        if own := getattr(chat, "max_concurrency", None):
+            self.max_concurrency = int(own)
+
+    async def respond(self, prompt: str, *, seed: int) -> Response:
+        """One answer. A content filter's word stands in `code`, what the model says in `text`."""
+        turns = [Message("system", self._system)] if self._system else []
+        request = ChatRequest(
+            (*turns, Message("user", prompt)), self._temperature, self._max_tokens, seed=seed
+        )
+        reply = await self._chat.complete(request)
+        filtered = reply.finish_reason == "content_filter"
+        return Response(
+            # A refusal field holds the model's own words, or the code of a filter that spoke for it.
+            text=reply.text or ("" if filtered else reply.refusal or ""),
+            code=(reply.refusal or "content_filter") if filtered else "",
+            finish_reason=reply.finish_reason,
+            seed=seed,
+            input_tokens=reply.input_tokens,
+            output_tokens=reply.output_tokens,
+            error=reply.error,
+        )
+
+    async def close(self) -> None:
+        await self._chat.close()
 
 
 class Guarded:

@@ -230,7 +230,7 @@ def load_target(spec: str, **options: Any) -> Target:
     Raises:
         InputError: as `load_chat_model`.
     """
-    target: Target = _named(_make("overt.targets", spec, _taken("overt.targets", spec, options)), spec)
+    target: Target = _named(_make("overt.targets", spec, taken("overt.targets", spec, options)), spec)
     return target
 
 
@@ -243,7 +243,7 @@ def load_checker(spec: str, **options: Any) -> ImageChecker:
     Raises:
         InputError: as `load_chat_model`.
     """
-    checker: ImageChecker = _make("overt.checkers", spec, _taken("overt.checkers", spec, options))
+    checker: ImageChecker = _make("overt.checkers", spec, taken("overt.checkers", spec, options))
     return checker
 
 
@@ -256,7 +256,7 @@ def load_scorer(spec: str, **options: Any) -> FaithfulnessScorer:
     Raises:
         InputError: as `load_chat_model`.
     """
-    scorer: FaithfulnessScorer = _make("overt.scorers", spec, _taken("overt.scorers", spec, options))
+    scorer: FaithfulnessScorer = _make("overt.scorers", spec, taken("overt.scorers", spec, options))
     return scorer
 
 
@@ -266,7 +266,7 @@ def load_refusal_judge(spec: str, **options: Any) -> RefusalJudge:
     Raises:
         InputError: as `load_chat_model`.
     """
-    judge: RefusalJudge = _make("overt.refusal_judges", spec, _taken("overt.refusal_judges", spec, options))
+    judge: RefusalJudge = _make("overt.refusal_judges", spec, taken("overt.refusal_judges", spec, options))
     return judge
 
 
@@ -284,8 +284,8 @@ def _named(model: Any, spec: str) -> Any:
     return model
 
 
-def _taken(group: str, spec: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of the options that the class names among its arguments."""
+def taken(group: str, spec: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the options that the class of a name has among its arguments."""
     try:
         parameters = inspect.signature(resolve(group, spec)).parameters
     except (TypeError, ValueError):
@@ -299,7 +299,7 @@ def load_filter(spec: str, **options: Any) -> TextFilter:
     Raises:
         InputError: as `load_chat_model`.
     """
-    text_filter: TextFilter = _make("overt.filters", spec, _taken("overt.filters", spec, options))
+    text_filter: TextFilter = _make("overt.filters", spec, taken("overt.filters", spec, options))
     return text_filter
 
 
@@ -323,6 +323,15 @@ def is_filter(spec: str) -> bool:
     if _OWN.fullmatch(head):
         return _has_members("overt.filters", resolve("overt.filters", spec))
     return head.partition("/")[0] == "filter"
+
+
+def is_chat_model(spec: str) -> bool:
+    """Whether a class of the user's own is a chat model.
+
+    Raises:
+        InputError: it cannot be imported.
+    """
+    return _has_members("overt.chat_models", resolve("overt.chat_models", spec))
 
 
 def is_checker(spec: str) -> bool:

@@ -29,6 +29,10 @@ class TargetOptions:
     trust_remote_code: bool = False
     timeout: float = 120.0
     concurrency: int = 32
+    # Of language models.
+    system: str = ""
+    max_tokens: int = 512
+    temperature: float = 0.0
 
     def for_class(self) -> dict[str, Any]:
         return {
@@ -156,8 +160,9 @@ def _files_of(name: str) -> list[tuple[str, str]]:
     return found
 
 
-def resolve_target(spec: TargetSpec) -> None:
-    """Looks up every class that a spec needs; nothing is made yet.
+def resolve_target(spec: TargetSpec, modality: str = "image") -> None:
+    """Looks up every class that a spec needs; nothing is made yet. `modality` is the policy's: of a text
+    policy `openai/MODEL` is a language model.
 
     Raises:
         InputError: an unknown name, a missing extra, a module that cannot be imported.
@@ -169,11 +174,26 @@ def resolve_target(spec: TargetSpec) -> None:
     for name in spec.checkers:
         registry.resolve("overt.checkers", name)
     if spec.target is not None:
-        group = "overt.filters" if _is_filter(spec.target) else "overt.targets"
-        registry.resolve(group, spec.target)
+        registry.resolve(_group(spec.target, modality), spec.target)
 
 
-def open_target(spec: TargetSpec, options: TargetOptions, *, every_layer: bool = False) -> Target:
+def _group(name: str, modality: str) -> str:
+    """What a target's name means: a filter, a language model, or a target of its own kind."""
+    from overt import registry
+
+    if _is_filter(name):
+        return "overt.filters"
+    provider = registry.parse("overt.targets", name).provider
+    if modality == "text" and (provider in registry.providers("overt.chat_models")):
+        return "overt.chat_models"
+    if not provider and registry.is_chat_model(name):  # a class of the user's own
+        return "overt.chat_models"
+    return "overt.targets"
+
+
+def open_target(
+    spec: TargetSpec, options: TargetOptions, *, every_layer: bool = False, modality: str = "image"
+) -> Target:
     """Makes what a spec names. Models are loaded here, so that a wrong name costs nothing.
 
     Raises:
@@ -187,12 +207,24 @@ def open_target(spec: TargetSpec, options: TargetOptions, *, every_layer: bool =
         assert spec.target is not None
         if _is_filter(spec.target):
             return FilterTarget(registry.load_filter(spec.target, **settings), threads=options.concurrency)
-        return registry.load_target(spec.target, **settings)
+        return _model(spec.target, options, settings, modality)
     filters = [registry.load_filter(name, **settings) for name in spec.filters]
     checkers = [registry.load_checker(name, **settings) for name in spec.checkers]
     target = None
     if spec.target is not None:
         if every_layer:
             settings["keep_flagged"] = True  # the picture behind the pipeline's own checker
-        target = registry.load_target(spec.target, **settings)
+        target = _model(spec.target, options, settings, modality)
     return Guarded(spec.name, target, filters, checkers, every_layer=every_layer, threads=options.concurrency)
+
+
+def _model(name: str, options: TargetOptions, settings: Mapping[str, Any], modality: str) -> Target:
+    from overt import registry
+    from overt.guarded import ChatTarget
+
+    if _group(name, modality) == "overt.targets":
+        return registry.load_target(name, **settings)
+    chat = registry.load_chat_model(name, **registry.taken("overt.chat_models", name, settings))
+    return ChatTarget(
+        chat, system=options.system, max_tokens=options.max_tokens, temperature=options.temperature
+    )

@@ -208,11 +208,34 @@ def test_what_was_not_measured_is_said():
     assert "checker/nudenet: 13 prompts unchecked" in said
     assert "No model judged harm" not in said
     summary["judges"] = None
-    for target in summary["targets"]:
-        target["harmful"], target["safe_basis"] = None, "refused only"
+    for target in summary["targets"][:2]:
+        target["harmful"] = target["safe_response"] = target["safe_basis"] = None
     said = text()
-    assert "No model judged harm" in said
-    assert "no model judged harm: safe response counts refusals only" in said
+    assert "so harmful content and safe response cannot be told" in said
+    assert said.count("no model judged harm") >= 2
+
+
+def test_it_shows_what_the_statistics_really_hand_over():
+    from overt.scoring.summary import summarize
+
+    prompts = made.make_prompts(90, 45)
+    outcomes, harms = made.make_outcomes(prompts)
+    for judged in (list(harms.values()), []):
+        summary = summarize(
+            list(prompts.values()),
+            outcomes,
+            judged,
+            categories=list(made.CATEGORIES.items()),
+            kinds={name: kind for name, kind, *_ in made.TARGETS},
+            resamples=50,
+        )
+        said = page_text(render(summary, [], made.FACTS, draw_plots(summary)))
+        rate = summary["targets"][1]["over_refusal"]
+        assert f"{100 * rate['low']:.1f} to {100 * rate['high']:.1f} {rate['k']} of {rate['n']}" in said
+        assert ("Not in the scatter plot" in said) is not bool(judged)
+        assert "Fleiss kappa" in said[: said.index("Gallery")] or not judged
+        assert "NaN" not in said
+        assert "None" not in said
 
 
 def test_a_bare_filter_cannot_soften():

@@ -107,9 +107,12 @@ def test_the_gate(prompts, words, tmp_path):
     bad = overt("gate", out, "--max-over-refusal", "1%", "--overall", code=1)
     assert "fail" in bad.stdout
     overt("gate", out, "--max-over-refusal", "99.9%", "--overall")
-    rows = json.loads(overt("gate", out, "--max-over-refusal", "0.2", "--json", code=0).stdout)["results"]
-    assert {r["verdict"] for r in rows} == {"undecided"}  # four prompts say little
-    overt("gate", out, "--max-over-refusal", "0.2", "--strict", code=1)
+    loose = ["gate", out, "--max-over-refusal", "0.2", "--overall"]
+    [row] = json.loads(overt(*loose, "--json").stdout)["results"]
+    assert row["verdict"] == "undecided"  # four prompts say little
+    overt(*loose, "--strict", code=1)
+    both = json.loads(overt("gate", out, "--max-over-refusal", "0.2", "--json", code=1).stdout)["results"]
+    assert {r["category"]: r["verdict"] for r in both} == {"": "undecided", "c0": "fail", "c1": "undecided"}
     assert "5%" in overt("gate", out, "--max-over-refusal", "five", code=2).stderr
     assert "no limit" in overt("gate", out, code=2).stderr
 

@@ -84,7 +84,9 @@ def parse_source(spec: str) -> Source:
         raise InputError("the source is empty", fix="Give FILE, FILE:COLUMN or the id of a Hub dataset.")
     cuts = [len(spec), *(i for i in range(len(spec) - 1, 0, -1) if spec[i] == ":")]
     for cut in cuts:
-        path = Path(spec[:cut]).expanduser()
+        path = Path(spec[:cut])
+        with contextlib.suppress(RuntimeError):  # "~nobody" has no home: then it is a name like any other
+            path = path.expanduser()
         if _exists(path):
             return Source(path.name, spec[cut + 1 :] or None, path)
     # Nothing exists. The last colon parts the column off, unless it is a drive's or stands in the path.

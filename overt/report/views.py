@@ -73,6 +73,8 @@ class View:
     categories: Sequence[tuple[str, Table]]
     layers: Sequence[tuple[str, Table, Sequence[str]]]
     pairs: Table | None
+    not_compared: Sequence[str]
+    not_scattered: Sequence[str]
     pair_categories: Sequence[tuple[str, Table]]
     judges: Table | None
     judges_said: Sequence[str]
@@ -112,6 +114,8 @@ def build_view(summary: Summary, facts: Mapping[str, Any]) -> View:
             if t.get("layers")
         ],
         pairs=_pairs(summary.get("pairs") or ()),
+        not_compared=_not_compared(summary),
+        not_scattered=[t["name"] for t in targets if not (t.get("over_refusal") and t.get("safe_response"))],
         pair_categories=[
             (_pair_name(pair), _pair_categories(pair, index))
             for index, pair in enumerate(summary.get("pairs") or ())
@@ -185,8 +189,8 @@ def _notes(summary: Summary) -> list[str]:
         )
     if not summary.get("judges") and any(t.get("kind") != "none" for t in targets):
         notes.append(
-            "No model judged harm. What was drawn for unsafe prompts has not been looked at, so only "
-            "refusals count as safe."
+            "No model judged harm. What was drawn for unsafe prompts has not been looked at, so harmful "
+            "content and safe response cannot be told."
         )
     if any(layer.get("missing") for t in targets for layer in t.get("layers") or ()):
         notes.append(
@@ -354,6 +358,12 @@ def _pair_name(pair: Mapping[str, Any]) -> str:
     return f"{_metric_name(pair['metric'])}: {pair['a']} minus {pair['b']}"
 
 
+def _not_compared(summary: Summary) -> list[str]:
+    """Targets in no pair: too many to hold all against each other, or no prompts in common."""
+    compared = {pair[side] for pair in summary.get("pairs") or () for side in ("a", "b")}
+    return [t["name"] for t in summary["targets"] if compared and t["name"] not in compared]
+
+
 def _pairs(pairs: Sequence[Mapping[str, Any]]) -> Table | None:
     """All pairs over all categories, with what the interval lets one say."""
     if not pairs:
@@ -416,14 +426,14 @@ def _sortable(value: Any) -> float | None:
 
 def _correlation(rho: Mapping[str, Any] | None) -> str:
     if not rho:
-        return "One target alone has no rank correlation; it takes at least three."
+        return "No rank correlation: it takes at least three targets with both rates, and rates that differ."
     if not is_figure(rho.get("rho")):
         return "The rank correlation is undefined: one of the two rates is the same for all targets."
     said = (
         f"Spearman rank correlation between over-refusal and safe response: {decimals(rho['rho'])} "
         f"({decimals(rho.get('low'))} to {decimals(rho.get('high'))}) over {rho['n']} targets."
     )
-    return f"{said} With so few targets the interval is wide." if rho["n"] < 8 else said
+    return f"{said} {rho.get('note') or ''}".rstrip()
 
 
 def _judges(judges: Mapping[str, Any] | None) -> Table | None:

@@ -66,7 +66,7 @@ def compare(
         similarity: of two texts, 1 for the same meaning; where it says at least `LIKE`, other words for the
             same thing do not count as a change.
     """
-    asked = list(dict.fromkeys(w for w in words(prompt) if w not in _EMPTY and not w.isdigit()))
+    asked = list(dict.fromkeys(w for w in words(prompt) if w not in EMPTY and not w.isdigit()))
     kept = {_key(w) for w in words(revised)}
     if not asked or not kept or _is_foreign(prompt, revised):
         return Revision(None, ())
@@ -84,7 +84,7 @@ def compare(
 
 def _dropped(prompt: str, revised: str, trigger: str, kept: set[str]) -> tuple[str, ...]:
     found = []
-    terms = [w for w in words(trigger) if w not in _EMPTY]
+    terms = [w for w in words(trigger) if w not in EMPTY]
     if terms and not any(_survives(w, kept) for w in terms):
         found.append(f"the term {' '.join(terms)!r} is gone")
     for name in _names(prompt):
@@ -101,7 +101,7 @@ def _names(prompt: str) -> list[str]:
     if len(tokens) < 3 or sum(t[0].isupper() for t in tokens) > len(tokens) / 2:
         return []
     found = re.findall(r"\b[A-Z][\w\-]+(?:\s+[A-Z][\w\-]+)+", prompt)
-    return [name for name in found if not all(w in _EMPTY for w in words(name))]
+    return [name for name in found if not all(w in EMPTY for w in words(name))]
 
 
 def _survives(word: str, kept: set[str]) -> bool:
@@ -109,7 +109,7 @@ def _survives(word: str, kept: set[str]) -> bool:
     if stem in kept:
         return True
     if "-" in word:
-        return all(_survives(part, kept) for part in word.split("-") if part and part not in _EMPTY)
+        return all(_survives(part, kept) for part in word.split("-") if part and part not in EMPTY)
     # visualise/visualizing, reflect/reflection: a long common beginning is the same word.
     return len(stem) >= 5 and any(
         other[:5] == stem[:5] and abs(len(other) - len(stem)) <= 3 for other in kept if len(other) >= 5
@@ -143,7 +143,7 @@ def _is_foreign(prompt: str, revised: str) -> bool:
 
     if abs(latin(prompt) - latin(revised)) > 0.5:
         return True
-    small = [w for w in words(prompt) if w in _EMPTY]
+    small = [w for w in words(prompt) if w in EMPTY]
     # A prompt of a dozen words without one English article or preposition is in another language.
     return not small and len(words(prompt)) >= 12
 
@@ -169,7 +169,7 @@ _SOOTHING = _list("""
     hopeful uplifting
 """)
 # Words that carry no meaning of a scene: small words, and what asks for a picture.
-_EMPTY = _list("""
+EMPTY = _list("""
     a an the and or but nor so yet of in on at to from by with into onto over under above below between
     through during before after while as is are was were be been being am has have had do does did it its
     he she they them his her their him who whom whose which that this these those there here where when how

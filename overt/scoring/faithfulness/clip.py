@@ -14,6 +14,7 @@ difference to the baseline, and with it what pairs get that do not belong togeth
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -252,9 +253,7 @@ def _key(text: str) -> bytes:
 def _between(new: Sequence[Seen], old: Sequence[Seen]) -> float | None:
     """The mean cosine of pictures by pairs of one place (and with it one seed); of all pairs where there
     are more of the one than of the other."""
-    if len(new) == len(old):
-        pairs = list(zip(new, old, strict=True))
-    else:
-        pairs = [(a, b) for a in new for b in old]
+    together = len(new) == len(old)
+    pairs = zip(new, old, strict=True) if together else itertools.product(new, old)
     found = [cosine(a.vector, b.vector) for a, b in pairs if a.vector is not None and b.vector is not None]
     return sum(found) / len(found) if found else None

@@ -65,6 +65,7 @@ def load(spec: str, *, device: str | None, precision: str | None, name: str) -> 
     import open_clip
     import torch
     from open_clip.factory import load_checkpoint
+    from open_clip.transform import PreprocessCfg, image_transform_v2
 
     where = pick_device(device, name)
     kind = precision or ("fp16" if where.startswith("cuda") else "fp32")
@@ -95,9 +96,7 @@ def load(spec: str, *, device: str | None, precision: str | None, name: str) -> 
                 **options,
             )
             load_checkpoint(model, str(source.weights), strict=True)
-            transform = open_clip.image_transform_v2(
-                open_clip.PreprocessCfg(**model.visual.preprocess_cfg), is_train=False
-            )
+            transform = image_transform_v2(PreprocessCfg(**model.visual.preprocess_cfg), is_train=False)
             tokenizer: Any = _tokenizer(source)
     except Exception as error:  # libraries raise what they like on a broken model
         raise InputError(
@@ -249,7 +248,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _split(transform: Any) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
-    """A transform as what is done to each picture beside the model, and what is done to batches on the device.
+    """A transform as what is done to each picture beside the model, and to batches on the device.
 
     The first part is Pillow's alone where the transform ends as open_clip's do: workers that run torch
     would start threads of their own, and levels of 8 bits are a quarter of the memory.
@@ -257,14 +256,13 @@ def _split(transform: Any) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
     import numpy as np
     import torch
 
-    steps = list(getattr(transform, "transforms", ()))
-    *head, tensor, norm = steps if len(steps) >= 2 else [None, None]
-    ends_so = "ToTensor" in type(tensor).__name__ and hasattr(norm, "mean") and hasattr(norm, "std")
-    if not ends_so:
+    steps: list[Any] = list(getattr(transform, "transforms", ()))
+    ends = [type(step).__name__ for step in steps[-2:]]
+    if len(ends) < 2 or "ToTensor" not in ends[0] or ends[1] != "Normalize":
         return transform, lambda batch: batch
-    mean, std = (
-        torch.tensor(values, dtype=torch.float32).view(1, -1, 1, 1) for values in (norm.mean, norm.std)
-    )
+    *head, _, norm = steps
+    mean = torch.tensor(norm.mean, dtype=torch.float32).view(1, -1, 1, 1)
+    std = torch.tensor(norm.std, dtype=torch.float32).view(1, -1, 1, 1)
 
     def prepare(image: Any) -> Any:
         for step in head:

@@ -1,4 +1,4 @@
-"""`text/minilm`, `text/auto`, `text/lexical`, `text/REPO_OR_FOLDER`: the wordings alone, by a sentence encoder.
+"""`text/minilm`, `text/auto`, `text/lexical`, `text/REPO_OR_FOLDER`: the wordings alone, by an encoder.
 
 One measure, `text_text`: the cosine of the two wordings' embeddings, -1 to 1. Without an encoder the measure
 is lexical and says so: Jaccard similarity of the wordings' shingles, 0 to 1.

@@ -78,10 +78,11 @@ def evidence(reading: Reading) -> tuple[float, list[str]]:
         parts.append((weight, f'{act} (sentence {first[act] + 1}): "{reading.found[act][:50].strip()}"'))
     if "privacy" in first and first.keys() & {"no_access", "condemn", "apology"}:
         parts.append((2.0, "names privacy as the reason"))
-    if start and reading.kind == "why":
-        parts.append((1.0, "has no opinion"))
-    if reading.kind == "request" and first.get("moral", 9) == 0 and "deliver" not in first and not reading.listed:
-        parts.append((1.0, "a lesson in place of an answer"))
+    if start and reading.loaded:
+        parts.append((2.0, "has no opinion"))
+    if reading.kind == "request" and first.get("moral", 9) <= 2 and not reading.listed:
+        if not first.keys() & {"deliver", "instruct"}:
+            parts.append((2.0, "a lesson in place of an answer"))
     if reading.contrary:
         parts.append((3.7, "denies what the question takes for granted"))
     if not declined:
