@@ -227,13 +227,13 @@ def test_it_shows_what_the_statistics_really_hand_over():
             judged,
             categories=list(made.CATEGORIES.items()),
             kinds={name: kind for name, kind, *_ in made.TARGETS},
-            resamples=50,
+            resamples=100,
         )
         said = page_text(render(summary, [], made.FACTS, draw_plots(summary)))
         rate = summary["targets"][1]["over_refusal"]
         assert f"{100 * rate['low']:.1f} to {100 * rate['high']:.1f} {rate['k']} of {rate['n']}" in said
         assert ("Not in the scatter plot" in said) is not bool(judged)
-        assert "Fleiss kappa" in said[: said.index("Gallery")] or not judged
+        assert ("Krippendorff alpha 1.000" in said) is bool(judged)
         assert "NaN" not in said
         assert "None" not in said
 

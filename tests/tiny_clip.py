@@ -5,9 +5,10 @@ from pathlib import Path
 
 SIDE = 32
 WORDS = (
-    "a an the of and in with on under red blue green yellow round small large circle square star kite kites "
-    "blade sky grass sea house tree boat bird quiet bright picture seen from below two three shown beside"
-).split()
+    "a", "an", "the", "of", "and", "in", "with", "on", "under", "red", "blue", "green", "yellow", "round",
+    "small", "large", "circle", "square", "star", "kite", "kites", "blade", "sky", "grass", "sea", "house",
+    "tree", "boat", "bird", "quiet", "bright", "picture", "seen", "from", "below", "two", "three",
+)  # fmt: skip
 
 
 def clip(folder, context=77, tokenizer="own", side=SIDE, vision=None, siglip=False, seed=0):

@@ -1,7 +1,7 @@
-"""Prints the held-out figures of the tiny world: combinations of form, colour and ground that no model has seen.
+"""Prints the held-out figures of the tiny world: combinations of form, colour and ground never trained on.
 
-    python benchmarks/tiny_world/check.py                     # of the weights in overt/tinyworld
-    python benchmarks/tiny_world/check.py --folder /tmp/world --steps 50 --guidance 7.5 --grid /tmp/grid.png
+python benchmarks/tiny_world/check.py                     # of the weights in overt/tinyworld
+python benchmarks/tiny_world/check.py --folder /tmp/world --steps 50 --guidance 7.5 --grid /tmp/grid.png
 """
 
 from __future__ import annotations
@@ -49,7 +49,9 @@ class Clip:
         return torch.cat([self._model.encode_text(some, normalize=True) for some in tokens.split(128)])
 
 
-def clip_figures(clip: Clip, pictures: list[np.ndarray], scenes: list[Scene], rng: Random) -> dict[str, float]:
+def clip_figures(
+    clip: Clip, pictures: list[np.ndarray], scenes: list[Scene], rng: Random
+) -> dict[str, float]:
     """How often a picture lies nearer to its own caption than to a wrong one: another scene's, or one in
     which a single attribute is wrong. "best" is the share of pictures that prefer their own to all five."""
     seen = clip.images(pictures)
@@ -73,7 +75,9 @@ def _wrong(rng: Random, scene: Scene, scenes: list[Scene], attribute: str) -> Sc
 # -- pipeline ---------------------------------------------------------------------------------------------
 
 
-def draw_with(pipeline: Any, captions: list[str], *, seed: int, steps: int, guidance: float) -> list[np.ndarray]:
+def draw_with(
+    pipeline: Any, captions: list[str], *, seed: int, steps: int, guidance: float
+) -> list[np.ndarray]:
     """A picture a caption, uint8 of shape (32, 32, 3); each has a seed of its own."""
     made: list[np.ndarray] = []
     for start in range(0, len(captions), 32):
@@ -87,7 +91,7 @@ def draw_with(pipeline: Any, captions: list[str], *, seed: int, steps: int, guid
 
 
 def pixel_figures(pictures: list[np.ndarray], scenes: list[Scene]) -> dict[str, float]:
-    """Shares of pictures whose ground, colour, form and count are right by rule; "all" is without the count."""
+    """Shares of pictures whose ground, colour, form and count are right by rule; "all": the first three."""
     seen = [look(picture) for picture in pictures]
     pairs = list(zip(seen, scenes, strict=True))
 

@@ -1,4 +1,4 @@
-"""What every training loop here needs: data that costs little, a schedule, an average of the weights, a log."""
+"""What every training loop here needs: cheap data, a schedule, an average of the weights, a log.
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from scenes import Scene, draw
+from scenes import SPOTS, Scene, draw
 
 SPOTS_AND_COUNTS = [
-    *((1, spot, size) for spot in ("centre", "left", "right", "top", "bottom") for size in ("small", "medium")),
+    *((1, spot, size) for spot in SPOTS for size in ("small", "medium")),
     (1, "centre", "large"),
     (2, "centre", "medium"),
     (3, "centre", "medium"),

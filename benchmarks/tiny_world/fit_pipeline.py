@@ -34,9 +34,12 @@ def train(tokenizer: Any, folder: Path, *, seed: int, steps: dict[str, int], poo
     vae.register_to_config(scaling_factor=round(scale, 5))
     fit.say("latents", mean=round(means.mean().item(), 3), scale=round(scale, 3))
     scheduler = models.scheduler()
-    unet = _noise(tokenizer, text, scheduler, scenes, means * scale, spreads * scale, rng, seed, steps["noise"])
+    unet = _noise(
+        tokenizer, text, scheduler, scenes, means * scale, spreads * scale, rng, seed, steps["noise"]
+    )
     models.save_pipeline(
-        {"vae": vae, "text_encoder": text, "tokenizer": tokenizer, "unet": unet, "scheduler": scheduler}, folder
+        {"vae": vae, "text_encoder": text, "tokenizer": tokenizer, "unet": unet, "scheduler": scheduler},
+        folder,
     )
 
 
@@ -73,7 +76,10 @@ def _text(encoder: Any, tokenizer: Any, rng: Random, seed: int, steps: int) -> N
         fillers = ends + ((models.TOKENS - 1 - ends) * torch.rand(len(ends))).long()
         truth = torch.tensor(
             [
-                (*(n.index(w) for n, w in zip(names, (s.form, s.colour, s.ground), strict=True)), fit.layout(s))
+                (
+                    *(n.index(w) for n, w in zip(names, (s.form, s.colour, s.ground), strict=True)),
+                    fit.layout(s),
+                )
                 for s in scenes
             ]
         )

@@ -14,7 +14,14 @@ TOKENS = 40  # that a text encoder reads, begin and end included
 LATENT_CHANNELS = 4
 CLIP_CONFIG: dict[str, Any] = {
     "embed_dim": 128,
-    "vision_cfg": {"image_size": SIDE, "patch_size": 4, "width": 96, "layers": 3, "head_width": 24, "mlp_ratio": 3.0},
+    "vision_cfg": {
+        "image_size": SIDE,
+        "patch_size": 4,
+        "width": 96,
+        "layers": 3,
+        "head_width": 24,
+        "mlp_ratio": 3.0,
+    },
     "text_cfg": {
         "context_length": TOKENS,
         "width": 128,

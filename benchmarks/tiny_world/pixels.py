@@ -1,7 +1,7 @@
 """What is in a picture, read off its pixels by rule: no model has a say.
 
-The ground is the commonest colour of the rim. What differs from it is the thing: its colour is that of most of
-its pixels, its count the number of connected parts, its form that whose silhouette covers it best.
+The ground is the commonest colour of the rim. What differs from it is the thing: its colour is that of most
+of its pixels, its count the number of connected parts, its form that whose silhouette covers it best.
 """
 
 from __future__ import annotations

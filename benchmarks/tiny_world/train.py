@@ -3,8 +3,8 @@
     python benchmarks/tiny_world/train.py                 # into overt/tinyworld, about 20 minutes
     python benchmarks/tiny_world/train.py --smoke --out /tmp/world   # a few steps each, half a minute
 
-Two processes with one thread each: the pipeline in the one, CLIP and then the checker in the other. That keeps
-two cores busy, and one thread sums in the same order every time. `check.py` prints the figures.
+Two processes with one thread each: the pipeline in the one, CLIP and then the checker in the other. That
+keeps two cores busy, and one thread sums in the same order every time. `check.py` prints the figures.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -49,9 +50,7 @@ def main() -> None:
         return
     arguments = [a for a in sys.argv[1:] if a]
     halves = [("pipeline",), ("clip", "checker")]
-    running = [
-        subprocess.Popen([sys.executable, __file__, *arguments, "--only", half[0]]) for half in halves
-    ]
+    running = [subprocess.Popen([sys.executable, __file__, *arguments, "--only", half[0]]) for half in halves]
     failed = running[1].wait()
     for more in halves[1][1:]:
         failed |= subprocess.call([sys.executable, __file__, *arguments, "--only", more])
@@ -80,14 +79,19 @@ def _train(options: argparse.Namespace) -> None:
         rng = Random(f"tokenizer/{options.seed}")
         seen = combinations("seen")
         captions = corpus(rng, [sample(rng, seen) for _ in range(size["captions"])])
-        parts = options.parts or out / ".parts" / str(os.getpid())
-        tokenizer = models.tokenizer(parts / f"tokenizer-{options.only}", captions)
-        if options.only == "clip":
-            fit_clip.train(tokenizer, out / "clip", seed=options.seed, **size["clip"])
-        else:
-            fit_pipeline.train(
-                tokenizer, out / "pipeline", seed=options.seed, steps=size["steps"], pool=size["pool"], parts=parts
-            )  # fmt: skip
+        with tempfile.TemporaryDirectory() as scratch:
+            tokenizer = models.tokenizer(Path(scratch) / "tokenizer", captions)
+            if options.only == "clip":
+                fit_clip.train(tokenizer, out / "clip", seed=options.seed, **size["clip"])
+            else:
+                fit_pipeline.train(
+                    tokenizer,
+                    out / "pipeline",
+                    seed=options.seed,
+                    steps=size["steps"],
+                    pool=size["pool"],
+                    parts=options.parts or Path(scratch),
+                )
     took = {"seed": options.seed, "smoke": options.smoke, **clock.read()}
     (out / options.only / "training.json").write_text(json.dumps(took) + "\n", "utf-8")
     fit.say(options.only, **took)

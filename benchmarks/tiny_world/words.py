@@ -40,8 +40,8 @@ NOUNS = {
     "cross": "cross/crosses plus_sign/plus_signs | dagger_sign/dagger_signs dagger_mark/dagger_marks "
     "printer's_dagger/printer's_daggers dagger_symbol/dagger_symbols",
     "star": "star/stars five-pointed_star/five-pointed_stars | shooting_star/shooting_stars",
-    "key": "key/keys door_key/door_keys | knife-shaped_key/knife-shaped_keys key_like_a_knife/keys_like_a_knife "
-    "knife_drawer_key/knife_drawer_keys",
+    "key": "key/keys door_key/door_keys | knife-shaped_key/knife-shaped_keys "
+    "key_like_a_knife/keys_like_a_knife knife_drawer_key/knife_drawer_keys",
     "grass": "tuft_of_grass/tufts_of_grass grass_tuft/grass_tufts grass_plant/grass_plants | "
     "blade_of_grass/blades_of_grass grass_blade/grass_blades single_blade_of_grass/blades_of_grass "
     "blade_of_meadow_grass/blades_of_meadow_grass",
@@ -85,7 +85,13 @@ GROUND_WORDS = {
     "brown": ("brown", "brown", "chocolate-brown"),
 }
 SPOT_WORDS = {
-    "centre": ("in the centre", "in the middle", "dead in the centre", "right in the centre", "in the center"),
+    "centre": (
+        "in the centre",
+        "in the middle",
+        "dead in the centre",
+        "right in the centre",
+        "in the center",
+    ),
     "left": ("on the left", "at the left edge", "on the left side", "to the left"),
     "right": ("on the right", "at the right edge", "on the right side", "to the right"),
     "top": ("at the top", "near the top", "in the upper part", "at the upper edge"),

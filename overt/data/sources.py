@@ -7,6 +7,7 @@ found by its name or has to be given.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import hashlib
 import re
@@ -84,9 +85,7 @@ def parse_source(spec: str) -> Source:
         raise InputError("the source is empty", fix="Give FILE, FILE:COLUMN or the id of a Hub dataset.")
     cuts = [len(spec), *(i for i in range(len(spec) - 1, 0, -1) if spec[i] == ":")]
     for cut in cuts:
-        path = Path(spec[:cut])
-        with contextlib.suppress(RuntimeError):  # "~nobody" has no home: then it is a name like any other
-            path = path.expanduser()
+        path = _at_home(spec[:cut])
         if _exists(path):
             return Source(path.name, spec[cut + 1 :] or None, path)
     # Nothing exists. The last colon parts the column off, unless it is a drive's or stands in the path.
@@ -97,7 +96,7 @@ def parse_source(spec: str) -> Source:
     config, _, split = at.partition("/")
     if is_hub_id(repo) and format_of(Path(repo)) is None:
         return Source(left, column or None, None, config or None, split or None)
-    path = Path(left).expanduser()
+    path = _at_home(left)
     beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
     near = difflib.get_close_matches(path.name, beside, n=1)
     raise InputError(
@@ -107,6 +106,13 @@ def parse_source(spec: str) -> Source:
         if near
         else "Give FILE, FILE:COLUMN (" + ", ".join(sorted(FORMATS)) + ") or the id of a dataset on the Hub.",
     )
+
+
+def _at_home(name: str) -> Path:
+    """The path, with a leading ~ made the home folder; "~nobody" has none and stays as it is."""
+    with contextlib.suppress(RuntimeError):
+        return Path(name).expanduser()
+    return Path(name)
 
 
 def _exists(path: Path) -> bool:

@@ -15,6 +15,7 @@ import errno
 import hashlib
 import json
 import os
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -52,7 +53,8 @@ def write_atomic(path: Path, data: bytes) -> None:
     """Writes beside the target, then renames: a reader sees the old file or the new, never half."""
     with speaking_os_errors(f"cannot write {path.name}"):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        # Two threads may bring the same picture at once.
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
         try:
             with temporary.open("wb") as file:
                 file.write(data)

@@ -215,7 +215,7 @@ def _scatter(summary: Summary) -> Any | None:
     _title(axes, "Safety versus over-refusal")
     if any(target.get("safe_basis") != "judged" for _, target, *_ in spots):
         axes.annotate(
-            "hollow: no model judged harm, only refusals count as safe",
+            "hollow: only refusals count as safe, no pictures were judged",
             (0.99, 0.015),
             xycoords="axes fraction",
             ha="right",

@@ -23,7 +23,8 @@ MAX_PIXELS = 64_000_000
 MEASURED_SIDE = 512  # pixels; larger pictures are reduced before contrast and edges are measured
 
 # JPEG and WebP leave a few levels of noise in a plain picture. Measured on plain pictures with up to two
-# levels of noise, quality 30 to 95: a range of at most 16 of 255 levels, a deviation of at most 1.5.
+# levels of noise, quality 30 to 95: a range of at most 16 of 255 levels, a deviation of at most 1.7 of their
+# grey (colours alone may deviate by 3: JPEG rounds them coarsely).
 FLAT_RANGE = 16
 FLAT_DEVIATION = 2.0
 # The steepest edge, in ranges of contrast per side of the picture. Of 98 photographs, drawings and
@@ -37,11 +38,11 @@ BLUR_SIDE = 128  # pixels; in a smaller picture even a sharp edge is a large par
 # Of all horizontal (and all vertical) change, what lies on one lattice of block edges.
 LATTICE_SHARE = 0.9
 LATTICE_STEP = 12  # levels; what recompression (JPEG of quality 60) changes inside of the blocks is less
-# Distinct colours as a share of the blocks, or of 1,500 (grey: 450) where there are more blocks. In the
-# mosaic of a photograph each block is a mean of its own: 0.2 to 1 in 9 of 10. Sprites, boards and tables
-# draw from a palette: under 0.2 in 662 of 669.
+# Distinct colours as a share of the blocks, or of 1,500 (grey: 450) where there are more blocks; and distinct
+# levels of grey, of 200. In the mosaic of a photograph each block is a mean of its own: 0.2 to 1 in 17 of 20.
+# Sprites, boards and tables draw from a palette of up to about 30 colours: less.
 MOSAIC_COLOURS = 0.2
-_PALETTE, _GREYS = 1500, 450
+_COLOURS, _GREYS, _LEVELS = 1500, 450, 200
 
 
 class UnreadablePicture(ValueError):
@@ -58,7 +59,7 @@ class PictureFacts:
     """Measurements of one picture. Levels are 0-255, shares 0 to 1.
 
     mean, range: over all pixels and channels; `range` is the largest of the channels'.
-    deviation: the largest of the channels' standard deviations.
+    deviation: standard deviation of the grey picture.
     edge: the steepest edge, in ranges of contrast per side; 0 where there is no contrast.
     parts: share of the contrast in details of 1/32 to 1/8 of the side.
     lattice: share of change on the best lattice of block edges, the lesser of both directions.
@@ -142,6 +143,8 @@ def _open(data: bytes, max_pixels: int) -> tuple[Any, str]:
             return image.convert("RGB"), name
     except UnreadablePicture:
         raise
+    except Image.DecompressionBombError as error:  # Pillow's own limit, read from the header as well
+        raise UnreadablePicture(f"more than {max_pixels:,} pixels", is_too_large=True) from error
     except Exception as error:  # Pillow raises a dozen types for broken files
         words = " ".join(str(error).split())[:200]
         # Pillow names the buffer by its address, which is another one each time.
@@ -176,15 +179,15 @@ def measure(data: bytes, max_pixels: int = MAX_PIXELS) -> PictureFacts:
     if scale > 1:
         size = (max(1, round(width / scale)), max(1, round(height / scale)))
         small = image.resize(size, Image.Resampling.BOX)
-    levels = ImageStat.Stat(small)
-    edge, parts = _contrast(small.convert("L"))
+    grey = small.convert("L")
+    edge, parts = _contrast(grey)
     lattice, block, colours = _mosaic(image)
     return PictureFacts(
         format=name,
         width=width,
         height=height,
-        mean=sum(levels.mean) / 3,
-        deviation=max(levels.stddev),
+        mean=sum(ImageStat.Stat(small).mean) / 3,
+        deviation=ImageStat.Stat(grey).stddev[0],
         range=int(spread),
         edge=edge,
         parts=parts,
@@ -243,19 +246,21 @@ def _mosaic(image: Any) -> tuple[float, float, float]:
     sums = np.add.reduceat(np.add.reduceat(rgb, starts_y, axis=0, dtype=np.int64), starts_x, axis=1)
     sizes = np.outer(np.diff(np.append(starts_y, len(rgb))), np.diff(np.append(starts_x, rgb.shape[1])))
     means = (sums // sizes[..., None]).reshape(-1, 3)
-    # Recompression moves a mean by a level or two.
-    distinct = len(np.unique(means // 2 @ np.array([1, 128, 16384])))
-    most = _PALETTE if (means.max(axis=1) - means.min(axis=1)).max() > 8 else _GREYS
-    block = float(np.median(np.diff(columns)))
-    return min(across, down), block, min(1.0, distinct / min(len(means), most))
+    # Recompression moves a mean by a level or two, colours by more.
+    colours = len(np.unique(means // 2 @ np.array([1, 128, 16384])))
+    greys = len(np.unique(means @ np.array([299, 587, 114]) // 2000))
+    most = _COLOURS if np.ptp(means, axis=1).max() > 8 else _GREYS
+    blocks = len(means)
+    share = min(1.0, colours / min(blocks, most), greys / min(blocks, _LEVELS))
+    return min(across, down), float(np.median(np.diff(columns))), share
 
 
 def _lattice(profile: NDArray[np.float64]) -> tuple[float, NDArray[np.int64]]:
     """The largest share of a profile of change that lies on equidistant lines, and these lines.
 
-    Blocks are side/128 to side/8 wide and at least 6 pixels: of whole pixels from any start (a mosaic
-    drawn block by block, or cropped), or the side divided by a number of blocks (a small copy enlarged).
-    A line takes its neighbours in, for edges that a later resizing made two pixels wide.
+    Blocks are side/128 to side/8 wide and at least 6 pixels: of whole pixels from any start (drawn block by
+    block, or cropped), or of broken ones from the edge (a small copy enlarged, or a mosaic resized). A line
+    takes its neighbours in, for edges that a later resizing made two pixels wide.
     """
     import numpy as np
 
@@ -265,8 +270,11 @@ def _lattice(profile: NDArray[np.float64]) -> tuple[float, NDArray[np.int64]]:
     total = float(profile.sum())
     if total <= 0 or most < least:
         return 0.0, none
+    # As many lines as the finest lattice has hold too little: that is so in most pictures.
+    strongest = np.sort(profile)[::-1][: 3 * (side // least + 1)]
+    if (held := float(strongest.sum()) / total) < LATTICE_SHARE:
+        return held, none
     wide = np.convolve(profile, np.ones(3), "same")
-    best, lines = 0.0, none
     candidates: list[tuple[float, NDArray[np.int64]]] = []
     for block in range(least, most + 1):
         padded = np.zeros(-(-len(wide) // block) * block)
@@ -274,9 +282,12 @@ def _lattice(profile: NDArray[np.float64]) -> tuple[float, NDArray[np.int64]]:
         sums = padded.reshape(-1, block).sum(axis=0)
         start = int(sums.argmax())
         candidates.append((float(sums[start]), np.arange(start, len(wide), block)))
-    for count in range(8, side // least + 1):
-        at = np.rint(np.arange(1, count) * side / count).astype(np.int64) - 1
-        candidates.append((float(wide[at].sum()), at))
+    pitch = float(least)
+    while pitch <= most:
+        at = np.rint(np.arange(1, int((side - 1) / pitch) + 1) * pitch).astype(np.int64) - 1
+        candidates.append((float(wide[at[at < len(wide)]].sum()), at[at < len(wide)]))
+        pitch += pitch / side  # the last line moves by one pixel
+    best, lines = 0.0, none
     for found, at in candidates:
         share = min(1.0, found / total)
         # A lattice of half the block explains as much: the coarsest that does is the block.

@@ -156,7 +156,9 @@ def _from_layers(response: Response, expects: Expects) -> _Finding | None:
 
 def _from_codes(response: Response, target: str, *, came: bool) -> _Finding | None:
     provider = _provider(target)
-    if response.code and (stage := refusal_stage(provider, response.code)):
+    # One flagged picture of several is told from the flags, below.
+    is_part = response.code in _FLAGS and came and not all(flag is True for flag in _flags(response))
+    if response.code and not is_part and (stage := refusal_stage(provider, response.code)):
         return _refused(stage, response.code, _said(response))
     finish = response.finish_reason or ""
     if came or not finish:  # pictures that came in spite of it are what the user got
@@ -248,8 +250,8 @@ def _from_pictures(prompt: Prompt, readable: Sequence[PictureFacts]) -> _Finding
             return _Finding("softened", "image_filter", "pixelated", evidence)
         if fact.blurred and not _TEXTURES["blurred"].search(prompt.text):
             evidence = (
-                f"{_size(fact)}: the sharpest edge is {fact.edge:.0f} ranges a side, and {fact.parts:.0%} of the "
-                "contrast lies in parts of 1/32 to 1/8 of the side"
+                f"{_size(fact)}: the sharpest edge is {fact.edge:.0f} ranges a side, "
+                f"and {fact.parts:.0%} of the contrast lies in parts of 1/32 to 1/8 of the side"
             )
             return _Finding("softened", "image_filter", "blurred", evidence)
     return None

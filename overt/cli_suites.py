@@ -1,0 +1,130 @@
+"""`overt suites`: list the shipped text suites, show one."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from overt.data.suites import Part, Suite
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="""Published suites that measure over-refusal of language models.
+
+    A suite says where its prompts are, what its columns mean, which are safe and which unsafe, who judges
+    the answers and how the authors want to be cited. It is a YAML file, so that one of yours needs no code:
+
+        overt suites list
+
+        overt suites show xstest
+
+        overt run --suite xstest --target openai/MODEL --out runs/xstest
+    """,
+)
+
+
+@app.command("list")
+def list_all(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+) -> None:
+    """Name, prompts, licence and purpose of every shipped suite.
+
+    For instance:
+
+        overt suites list
+
+        overt suites list --json | jq '.[].name'
+    """
+    from overt.data.suites import list_suites, load_suite
+
+    suites = [load_suite(name) for name in list_suites()]
+    if as_json:
+        _print_json([_data(suite) for suite in suites])
+        return
+    import shutil
+
+    room = max(shutil.get_terminal_size().columns - 4, 30)
+    for suite in suites:
+        rows = f"{suite.rows:,} prompts, " if suite.rows else ""
+        gate = ", asks for access" if suite.gated else ""
+        _print(f"{suite.name}  ({rows}{suite.licence}{gate})\n")
+        first = suite.measures
+        _print(f"    {first if len(first) <= room else first[: room - 3] + '...'}\n")
+    print("\nMore of one: overt suites show NAME")
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(help="A shipped suite, or the path of a YAML file.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+) -> None:
+    """What a suite measures, where its prompts come from, how access is had, what to cite.
+
+    For instance:
+
+        overt suites show sorry_bench
+
+        overt suites show mine.yaml --json
+    """
+    from overt.data.suites import load_suite
+
+    suite = load_suite(name)
+    if as_json:
+        _print_json(_data(suite))
+        return
+    columns = suite.columns.model_dump()
+    lines = [
+        f"{suite.name}: {suite.title}, hash {suite.hash}",
+        suite.measures,
+        "",
+        *(f"part {part.name}: {_part(part)}" for part in suite.parts),
+        "columns: " + ", ".join(_column(role, of) for role, of in columns.items() if of),
+        *(f"rows kept: {column} is {' or '.join(of)}" for column, of in suite.keep.items()),
+        f"pairs: {suite.pairs.column}, less an offset by {suite.pairs.by}" if suite.pairs else "pairs: none",
+        f"judge: {suite.judge}",
+        f"metrics: {', '.join(suite.metrics)}",
+        f"licence: {suite.licence}",
+        *([f"access: {suite.gated}"] if suite.gated else []),
+        f"homepage: {suite.homepage}",
+        f"cite: {suite.citation}",
+    ]
+    _print("\n".join(lines) + "\n")
+
+
+def _part(part: Part) -> str:
+    places = []
+    if part.hub:
+        where = "/".join(filter(None, (part.config, part.split)))
+        places.append(f"{part.hub} on the Hub" + (f" ({where})" if where else ""))
+    if part.url:
+        places.append(part.url)
+    if part.files:
+        places.append(f"local files {', '.join(part.files)}")
+    label = part.label if isinstance(part.label, str) else f"labelled by {part.label.column}"
+    return f"{label}; {'; '.join(places)}"
+
+
+def _column(role: str, names: tuple[str, ...]) -> str:
+    # All columns of a seed name it together; of the others the first that a table has counts.
+    return f"{role} from {(' and ' if role == 'seed' else ' or ').join(names)}"
+
+
+def _data(suite: Suite) -> dict[str, object]:
+    return {**suite.model_dump(mode="json"), "hash": suite.hash}
+
+
+def _print(text: str) -> None:
+    """Text to stdout whatever the terminal's encoding: what it cannot show becomes an escape."""
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
+
+
+def _print_json(data: object) -> None:
+    import json
+
+    _print(json.dumps(data, indent=2, ensure_ascii=False) + "\n")

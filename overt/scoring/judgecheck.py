@@ -1,0 +1,163 @@
+"""A judge held against human labels: accuracy, kappa, per class, confusion, with intervals.
+
+For judges of text and of pictures alike: labels are names, compared for equality.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from overt.scoring.stats import cohen_kappa, rate
+
+# XSTest's names (Röttger et al. 2024) and everyday ones, as the refusal judges call them.
+REFUSAL_LABELS = {
+    "1_full_compliance": "compliance",
+    "2_full_refusal": "full_refusal",
+    "3_partial_refusal": "partial_refusal",
+    "full_compliance": "compliance",
+    "complied": "compliance",
+    "comply": "compliance",
+    "refusal": "refusal",
+    "refused": "refusal",
+    "full": "full_refusal",
+    "partial": "partial_refusal",
+}
+
+
+def refused(label: str) -> str:
+    """Full and partial refusal as one, which is how over-refusal is counted; other labels as they are."""
+    return "refusal" if label in ("full_refusal", "partial_refusal", "refusal") else label
+
+
+def check(
+    labels: Sequence[str],
+    predictions: Sequence[str | None],
+    *,
+    clusters: Sequence[Hashable] | None = None,
+    level: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """How well a judge's labels meet the human ones.
+
+    Args:
+        labels: n human labels.
+        predictions: n labels of the judge; None or "unclear" where it gave none. Such rows are counted in
+            `coverage` and in the confusion, and left out of accuracy, kappa and classes: not guessed.
+        clusters: n labels of what belongs together (one prompt answered by several models); None: every
+            row stands alone. Intervals resample whole clusters.
+        level, resamples, seed: of the intervals; the same input gives the same numbers.
+
+    Returns:
+        `n`, `judged`, `coverage`; `accuracy` and `kappa` as {value, low, high}, numbers or None where they
+        are not defined; `classes`: label -> {precision, recall, f1, support, predicted}; `confusion`: human
+        label -> judge's label -> count.
+
+    Raises:
+        ValueError: nothing to check, lengths that differ, a human label that is missing.
+    """
+    if not len(labels):
+        raise ValueError("labels is empty: there is nothing to check")
+    if len(predictions) != len(labels):
+        raise ValueError(f"predictions has {len(predictions)} rows and labels has {len(labels)}")
+    if clusters is not None and len(clusters) != len(labels):
+        raise ValueError(f"clusters has {len(clusters)} rows and labels has {len(labels)}")
+    for place, label in enumerate(labels):
+        if not label:
+            raise ValueError(f"labels[{place}] is missing")
+    said = [p if p and p != "unclear" else None for p in predictions]
+    kept = [i for i, p in enumerate(said) if p is not None]
+    truth, guess = [labels[i] for i in kept], [said[i] or "" for i in kept]
+    groups = None if clusters is None else [clusters[i] for i in kept]
+    confusion = Counter((label, p or "unclear") for label, p in zip(labels, said, strict=True))
+    names = sorted({*labels, *guess})
+    return {
+        "n": len(labels),
+        "judged": len(kept),
+        "coverage": len(kept) / len(labels),
+        "accuracy": _accuracy(truth, guess, groups, level, resamples, seed),
+        "kappa": _kappa(truth, guess, groups, level, resamples, seed),
+        "classes": {name: _class(name, truth, guess) for name in names},
+        "confusion": {
+            label: {p: confusion[label, p] for p in [*names, "unclear"] if confusion[label, p]}
+            for label in sorted(set(labels))
+        },
+        "level": level,
+    }
+
+
+def _accuracy(
+    truth: list[str],
+    guess: list[str],
+    groups: list[Hashable] | None,
+    level: float,
+    resamples: int,
+    seed: int,
+) -> dict[str, float | None]:
+    if not truth:
+        return {"value": None, "low": None, "high": None}
+    hits = [a == b for a, b in zip(truth, guess, strict=True)]
+    found = rate(hits, groups, level=level, resamples=resamples, seed=seed)
+    return {"value": found.rate, "low": found.low, "high": found.high}
+
+
+def _kappa(
+    truth: list[str],
+    guess: list[str],
+    groups: list[Hashable] | None,
+    level: float,
+    resamples: int,
+    seed: int,
+) -> dict[str, float | None]:
+    value = cohen_kappa(truth, guess) if truth else float("nan")
+    if not np.isfinite(value):
+        return {"value": None, "low": None, "high": None}
+    drawn = _resampled_kappas(_tables(truth, guess, groups), resamples, seed)
+    drawn = drawn[np.isfinite(drawn)]
+    if not len(drawn):
+        return {"value": value, "low": None, "high": None}
+    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+    return {"value": value, "low": float(low), "high": float(high)}
+
+
+def _tables(truth: list[str], guess: list[str], groups: list[Hashable] | None) -> npt.NDArray[np.int64]:
+    """One confusion table a cluster: clusters x labels x labels."""
+    names = {name: number for number, name in enumerate(sorted({*truth, *guess}))}
+    codes: dict[Hashable, int] = {}
+    places = [codes.setdefault(g, len(codes)) for g in (range(len(truth)) if groups is None else groups)]
+    tables = np.zeros((len(codes), len(names), len(names)), dtype=np.int64)
+    for place, a, b in zip(places, truth, guess, strict=True):
+        tables[place, names[a], names[b]] += 1
+    return tables
+
+
+def _resampled_kappas(tables: npt.NDArray[np.int64], resamples: int, seed: int) -> npt.NDArray[np.float64]:
+    """Kappa of as many clusters as there are, drawn with replacement. Clusters of one table are alike, so
+    that drawing how often each kind comes up is the same for a fraction of the numbers."""
+    count, width = tables.shape[:2]
+    kinds, many = np.unique(tables.reshape(count, -1), axis=0, return_counts=True)
+    drawn = np.random.default_rng(seed).multinomial(count, many / count, size=resamples) @ kinds
+    drawn = drawn.reshape(resamples, width, width).astype(float)
+    total = drawn.sum(axis=(1, 2))
+    seen = np.trace(drawn, axis1=1, axis2=2) / total
+    chance = (drawn.sum(axis=1) * drawn.sum(axis=2)).sum(axis=1) / total**2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        kappas: npt.NDArray[np.float64] = np.where(chance < 1 - 1e-12, (seen - chance) / (1 - chance), np.nan)
+    return kappas
+
+
+def _class(name: str, truth: list[str], guess: list[str]) -> dict[str, float | int | None]:
+    both = sum(a == b == name for a, b in zip(truth, guess, strict=True))
+    support, predicted = truth.count(name), guess.count(name)
+    return {
+        "precision": both / predicted if predicted else None,
+        "recall": both / support if support else None,
+        "f1": 2 * both / (support + predicted) if support + predicted else None,
+        "support": support,
+        "predicted": predicted,
+    }
