@@ -50,6 +50,7 @@ def score(
     if len(set(config.judges)) != len(config.judges):
         raise InputError("a judge is named twice", fix="Give each judge once; three different ones can vote.")
     started = time.monotonic()
+    read_run(folder)  # a folder that is no run is not to be locked, nor anything made in it
     policy = load_policy(str(folder / "policy.yaml"))
     with RunStore(folder) as store:
         manifest, prompts, outcomes, _ = read_run(folder)

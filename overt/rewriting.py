@@ -98,8 +98,8 @@ def rewrite_run(
         BudgetReached: a cap was reached; the same command with a higher cap goes on.
     """
     started = time.monotonic()
-    policy = load_policy(str(folder / "policy.yaml"))
     run = config_of_run(folder)
+    policy = load_policy(str(folder / "policy.yaml"))
     with RunStore(folder) as store:
         manifest, prompts, outcomes, _ = read_run(folder)
         todo = _wanted(config, prompts, outcomes)

@@ -16,11 +16,12 @@ ROOMS = {
     "policies": {"data", "policies"},
     "generation": {"data", "policies", "generation"},
     "scoring": {"data", "policies", "scoring"},
+    "report": {"data", "policies", "scoring", "report"},
 }
 HEAVY = (
     "torch", "transformers", "diffusers", "accelerate", "openai", "aiohttp", "datasets", "pandas", "pyarrow",
     "numpy", "scipy", "sklearn", "semhash", "rensa", "model2vec", "PIL",
-    "better_profanity", "profanity_check",
+    "better_profanity", "profanity_check", "matplotlib", "jinja2", "open_clip", "nudenet", "onnxruntime",
 )  # fmt: skip
 
 

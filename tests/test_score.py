@@ -32,7 +32,8 @@ class Judge:
 
     def __call__(self, body):
         model = body["model"]
-        parts = body["messages"][-1]["content"]
+        # A request to answer again comes after the turn with the pictures.
+        parts = next(m["content"] for m in body["messages"] if isinstance(m["content"], list))
         text = next(p["text"] for p in parts if p["type"] == "text")
         number = int(text.partition("scene ")[2].split()[0].strip('"'))
         with self.lock:

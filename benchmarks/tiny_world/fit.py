@@ -1,4 +1,4 @@
-"""What every training loop here needs: cheap data, a schedule, an average of the weights, a log.
+"""What every training loop here needs: cheap data, a schedule, an average of the weights, a log."""
 
 from __future__ import annotations
 

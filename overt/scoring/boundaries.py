@@ -94,7 +94,7 @@ def score_answer(text: str, language: str, scoring: Scoring = "all") -> Boundary
     names = ("paper",) if scoring == "paper" else tuple(dict.fromkeys((base, "en")))
     fired = tuple(p for p in PATTERNS if any(_fires(_lexicon(name)[p], said) for name in names))
     points = _points()
-    score = min(10.0, sum(points[pattern] for pattern in fired))
+    score = min(10.0, float(sum(points[pattern] for pattern in fired)))
     return BoundaryScore(scoring, language, fired, score, length, unit)
 
 
