@@ -1,6 +1,6 @@
 """Throughput of `clip/` against a bare loop over the same model, and memory at 1,000 and 10,000 pictures.
 
-    python benchmarks/clip_throughput.py                        # a ViT of 12 M parameters, built on the spot
+    python benchmarks/clip_throughput.py                        # a ViT-S/16 (22 M), built on the spot
     python benchmarks/clip_throughput.py --model ViT-B-32:laion2b_s34b_b79k --device cuda
     python benchmarks/clip_throughput.py --quick                # seconds, to see that it runs
 
@@ -12,7 +12,8 @@ one process, the first of the two changing from round to round; the figure is th
 
 On a CPU the threads that decode take their share of the very cores that the model computes on, so that the
 ratio there is at most `model / (model + decoding)` in seconds of a core; that bound is measured and printed
-with it. On a machine that others use too, look at `cpu`: the same ratio in the processor's seconds.
+with it. `--threads 1` on two cores leaves one of them to decoding, as a GPU leaves all of them. On a machine
+that others use too, look at `cpu`: the same ratio in the processor's seconds.
 
 Memory is the peak of the resident set, each size in a process of its own.
 """
@@ -39,8 +40,8 @@ from overt.scoring.faithfulness.seeing import see
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-# A ViT-S/16 with half its layers: 11.4 M parameters of the vision tower, pictures of 224 pixels.
-VISION = {"patch_size": 16, "width": 384, "layers": 6, "head_width": 64}
+# A ViT-S/16: 22 M parameters of the vision tower, pictures of 224 pixels.
+VISION = {"patch_size": 16, "width": 384, "layers": 12, "head_width": 64}
 DRAWN = 64  # different pictures on disk; each is decoded anew wherever it comes up
 
 
@@ -147,7 +148,8 @@ def compare(args: argparse.Namespace, place: Path) -> dict[str, Any]:
             }
         )
         print(
-            f"round {number + 1}: bare {rounds[-1]['bare']:.1f}/s, scorer {rounds[-1]['scorer']:.1f}/s, "
+            f"round {number + 1} ({order[0].__name__} first): bare {rounds[-1]['bare']:.1f}/s, "
+            f"scorer {rounds[-1]['scorer']:.1f}/s, "
             f"ratio {rounds[-1]['wall']:.3f}, cpu {rounds[-1]['cpu']:.3f}",
             flush=True,
         )
@@ -158,6 +160,7 @@ def compare(args: argparse.Namespace, place: Path) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "device": loaded.device,
         "parameters of the vision tower": sum(p.numel() for p in loaded.model.visual.parameters()),
+        "threads": torch.get_num_threads(),
         "pictures": args.pictures,
         "pixels": args.side,
         "batch": size,
@@ -197,10 +200,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--model", default="", help="as behind clip/; a small ViT is built without one")
     parser.add_argument("--pictures", type=int, default=64, help="in each round")
-    parser.add_argument("--side", type=int, default=512, help="pixels of a picture on disk")
+    parser.add_argument("--side", type=int, default=256, help="pixels of a picture on disk")
     parser.add_argument("--batch", type=int, default=None)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--device", default=None)
+    parser.add_argument("--threads", type=int, default=0, help="of the model on a CPU; 0: torch's choice")
     parser.add_argument("--precision", default=None)
     parser.add_argument(
         "--quick",
@@ -210,6 +214,10 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="*", default=[1000, 10_000], help="pictures for memory")
     parser.add_argument("--memory", type=int, default=0, help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if args.threads:
+        import torch
+
+        torch.set_num_threads(args.threads)
     if args.quick:
         args.pictures, args.rounds, args.sizes, args.batch, args.side = 32, 2, [], 8, 96
     with tempfile.TemporaryDirectory() as folder:

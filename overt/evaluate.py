@@ -279,7 +279,7 @@ def _finish(
 def modality_of(target: Target) -> Modality:
     """What a target gives: "image" where it does not say."""
     said = getattr(target, "modality", "image")
-    return said if said in ("text", "none") else "image"
+    return "text" if said == "text" else "none" if said == "none" else "image"
 
 
 def read_harms(folder: Path) -> list[Harm]:

@@ -173,7 +173,6 @@ def test_a_malformed_answer_is_asked_for_again_with_the_reason(tmp_path):
     assert "holds no JSON" in turns[1][1]
 
 
-@pytest.mark.xfail(strict=True, reason="the second repair is the first one again and comes from the journal")
 def test_malformed_for_ever_is_a_failure_and_is_paid_for_once(tmp_path):
     with status_server(200, completion("no JSON here")) as url:
         (answer,), account = call(url, tmp_path, [1])

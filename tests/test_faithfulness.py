@@ -444,11 +444,13 @@ def test_the_scale_is_the_mean_over_wrong_pairs(scorer, load):
 def test_weights_are_safetensors_even_where_a_pickle_lies_beside_them(folder, scorer, tmp_path, load):
     place = shutil.copytree(folder, tmp_path / "both")
     (place / "open_clip_model.safetensors").rename(place / "model.safetensors")
+    (place / "another.safetensors").write_bytes(b"of something else")
     (place / "open_clip_pytorch_model.bin").write_bytes(b"cos\nsystem\n(S'false'\ntR.")  # open_clip's choice
     made = registry.load_scorer(f"clip/{place}", device="cpu")
     assert values(made, [case(images=["p1"])], load) == values(scorer, [case(images=["p1"])], load)
 
     (place / "model.safetensors").unlink()
+    (place / "another.safetensors").unlink()
     with pytest.raises(InputError, match="no weights as safetensors") as caught:
         registry.load_scorer(f"clip/{place}", device="cpu")
     assert "open_clip_pytorch_model.bin is a pickle" in caught.value.fix

@@ -55,7 +55,7 @@ def look(picture: np.ndarray) -> Seen:
         grown = _grown(part)
         for form, likeness in _likeness(np.where(grown, share, 0)).items():
             votes[form] = votes.get(form, 0.0) + likeness
-    return Seen(max(votes, key=votes.__getitem__), colour, ground, len(parts))
+    return Seen(max(votes, key=votes.__getitem__, default=""), colour, ground, len(parts))
 
 
 def _nearest(pixels: np.ndarray, palette: dict[str, tuple[int, int, int]]) -> np.ndarray:

@@ -166,7 +166,7 @@ class Caller:
     async def _answer(self, line: _Line[ChatReply], question: Question[T]) -> Answer[T]:
         request = question.request
         kind = why = ""
-        for _ in range(REPAIRS + 1):
+        for attempt in range(1, REPAIRS + 2):
             reply = await self._reply(line, request, question.category)
             if reply.error is not None:
                 return Answer(question.about, reply, None, reply.error.kind, reply.error.message)
@@ -177,7 +177,7 @@ class Caller:
             if reply.refusal:
                 return Answer(question.about, reply, None, "refused", reply.refusal)
             kind = "malformed" if reply.text.strip() else "empty"
-            request = _repaired(question.request, reply.text, why)
+            request = _repaired(question.request, reply.text, why, attempt)
         return Answer(question.about, reply, None, kind, why)
 
     async def _reply(self, line: _Line[A], request: Any, category: str) -> A:
@@ -354,14 +354,15 @@ def call_key(model: str, request: dict[str, Any]) -> str:
     return hashlib.blake2b(blob.encode(), digest_size=16).hexdigest()
 
 
-def _repaired(request: ChatRequest, bad: str, why: str) -> ChatRequest:
-    """The request again, with the answer that could not be read and the reason."""
+def _repaired(request: ChatRequest, bad: str, why: str, attempt: int) -> ChatRequest:
+    """The request again, with the answer that could not be read and the reason. Each attempt is worded as
+    one of its own: the same bad answer twice must not find the first repair in the journal."""
     turns = list(request.messages)
     if bad.strip():
         turns.append(Message("assistant", bad[:4000]))
-    turns.append(
-        Message("user", f"That answer could not be read: {why}. Answer again, in the form asked for.")
-    )
+    which = "That answer" if attempt == 1 else f"That answer (number {attempt})"
+    again = f"{which} could not be read: {why}. Answer again, in the form asked for."
+    turns.append(Message("user", again))
     return dataclasses.replace(request, messages=tuple(turns))
 
 

@@ -7,7 +7,7 @@ import hashlib
 from typing import Any, Protocol, TypeVar
 
 from overt.calls.prices import Price
-from overt.data.chat import CallError, ChatModel, ChatReply, ChatRequest
+from overt.data.chat import CallError, ChatModel, ChatReply, ChatRequest, Message
 
 
 class Reply(Protocol):
@@ -95,17 +95,26 @@ class ChatChannel:
         return dataclasses.replace(reply, latency_s=seconds)
 
     def plain(self, request: ChatRequest) -> dict[str, Any]:
-        plain = dataclasses.asdict(request)
-        for message, turn in zip(plain["messages"], request.messages, strict=True):
-            # Pictures stand in the run folder: the journal holds their hashes.
-            hashes = [hashlib.blake2b(image, digest_size=16).hexdigest() for image in turn.images]
-            del message["images"]
-            if hashes:
-                message["images"] = hashes
-        return plain
+        # By hand: `dataclasses.asdict` copies every schema, at a tenth of a call's CPU time.
+        return {
+            "messages": [_turn(message) for message in request.messages],
+            "temperature": request.temperature,
+            "max_tokens": request.max_tokens,
+            "seed": request.seed,
+            "sample": request.sample,
+            "schema": request.schema,
+        }
 
     def pack(self, reply: ChatReply) -> dict[str, Any]:
-        return dataclasses.asdict(reply)
+        return {
+            "text": reply.text,
+            "finish_reason": reply.finish_reason,
+            "refusal": reply.refusal,
+            "input_tokens": reply.input_tokens,
+            "output_tokens": reply.output_tokens,
+            "latency_s": reply.latency_s,
+            "error": dataclasses.asdict(reply.error) if reply.error else None,
+        }
 
     def unpack(self, data: dict[str, Any]) -> ChatReply:
         error = data.pop("error", None)
@@ -116,3 +125,10 @@ class ChatChannel:
 
     async def close(self) -> None:
         await self._chat.close()
+
+
+def _turn(message: Message) -> dict[str, Any]:
+    turn: dict[str, Any] = {"role": message.role, "content": message.content}
+    if message.images:  # pictures stand in the run folder: the journal holds their hashes
+        turn["images"] = [hashlib.blake2b(image, digest_size=16).hexdigest() for image in message.images]
+    return turn

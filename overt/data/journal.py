@@ -58,14 +58,16 @@ class Journal:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._db.execute(_SCHEMA)
-            self._size = int(self._db.execute("SELECT count(*) FROM calls").fetchone()[0])
+            # Most look-ups of a fresh run find nothing; asking the file each time would cost as much as
+            # the call's whole bookkeeping. 16 bytes a key.
+            self._keys = {_short(key) for (key,) in self._db.execute("SELECT key FROM calls")}
 
     def __len__(self) -> int:
-        return self._size
+        return len(self._keys)
 
     def get(self, key: str) -> Entry | None:
         """The call with this key, None if it has not been finished."""
-        if not self._size:
+        if _short(key) not in self._keys:
             return None
         with self._lock, self._speaking("cannot read the journal"):
             row = self._db.execute(
@@ -87,14 +89,13 @@ class Journal:
         with self._lock, self._speaking("cannot write the journal"):
             self._db.execute("BEGIN IMMEDIATE")
             try:
-                before = self._db.total_changes
                 self._db.executemany("INSERT OR IGNORE INTO calls VALUES (?,?,?,?,?,?,?,?)", rows)
                 self._db.execute("COMMIT")
             except BaseException:
                 with contextlib.suppress(sqlite3.Error):
                     self._db.execute("ROLLBACK")
                 raise
-            self._size += self._db.total_changes - before
+            self._keys.update(_short(row[0]) for row in rows)
 
     def entries(self) -> Iterator[Entry]:
         """Every finished call, in the order of the keys; read in pages, so memory stays flat."""
@@ -133,6 +134,10 @@ class Journal:
                 what = "the file is damaged or no journal"
                 fix = "Move it away: the run then starts again, and pays again."
             raise RunError(f"{doing}: {what}", where=str(self.path), fix=fix) from error
+
+
+def _short(key: str) -> bytes:
+    return bytes.fromhex(key) if len(key) == 32 else key.encode()
 
 
 def _dump(data: dict[str, Any]) -> str:

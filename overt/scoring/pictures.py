@@ -270,27 +270,37 @@ def _lattice(profile: NDArray[np.float64]) -> tuple[float, NDArray[np.int64]]:
     total = float(profile.sum())
     if total <= 0 or most < least:
         return 0.0, none
-    # As many lines as the finest lattice has hold too little: that is so in most pictures.
-    strongest = np.sort(profile)[::-1][: 3 * (side // least + 1)]
-    if (held := float(strongest.sum()) / total) < LATTICE_SHARE:
+    # Between two lines of a lattice nothing changes. In most pictures something does, and that was it.
+    padded = np.pad(profile, least // 2)
+    highest = np.lib.stride_tricks.sliding_window_view(padded, least)[: len(profile)].max(axis=1)
+    peaks = np.convolve(profile >= highest, np.ones(3), "same") > 0
+    if (held := float(profile[peaks].sum()) / total) < LATTICE_SHARE:
         return held, none
+
     wide = np.convolve(profile, np.ones(3), "same")
-    candidates: list[tuple[float, NDArray[np.int64]]] = []
+    whole = []
     for block in range(least, most + 1):
-        padded = np.zeros(-(-len(wide) // block) * block)
-        padded[: len(wide)] = wide
-        sums = padded.reshape(-1, block).sum(axis=0)
-        start = int(sums.argmax())
-        candidates.append((float(sums[start]), np.arange(start, len(wide), block)))
-    pitch = float(least)
+        padded = np.pad(wide, (0, -len(wide) % block))
+        start = int(padded.reshape(-1, block).sum(axis=0).argmax())
+        whole.append(np.arange(start, len(wide), block))
+    share, lines = _coarsest(wide, total, whole)
+    if share >= LATTICE_SHARE:
+        return share, lines
+    broken, pitch = [], float(least)
     while pitch <= most:
-        at = np.rint(np.arange(1, int((side - 1) / pitch) + 1) * pitch).astype(np.int64) - 1
-        candidates.append((float(wide[at[at < len(wide)]].sum()), at[at < len(wide)]))
-        pitch += pitch / side  # the last line moves by one pixel
-    best, lines = 0.0, none
-    for found, at in candidates:
-        share = min(1.0, found / total)
-        # A lattice of half the block explains as much: the coarsest that does is the block.
-        if share > best + 0.01 or (share >= LATTICE_SHARE and share > best - 0.01 and len(at) < len(lines)):
-            best, lines = share, at
-    return best, lines
+        broken.append(np.rint(np.arange(1, int((side - 1) / pitch) + 1) * pitch).astype(np.int64) - 1)
+        pitch += 2 * pitch / side  # the last line moves by two pixels
+    return max(_coarsest(wide, total, broken), (share, lines), key=lambda found: found[0])
+
+
+def _coarsest(
+    wide: NDArray[np.float64], total: float, lattices: list[NDArray[np.int64]]
+) -> tuple[float, NDArray[np.int64]]:
+    """The share of the best lattice. A lattice of half the block explains as much, so of those that explain
+    enough the coarsest is the block."""
+    found = [(min(1.0, float(wide[lines].sum()) / total), lines) for lines in lattices]
+    enough = [one for one in found if one[0] >= LATTICE_SHARE]
+    if enough:
+        fewest = min(len(lines) for _, lines in enough)
+        found = [one for one in enough if len(one[1]) <= 1.1 * fewest + 1]
+    return max(found, key=lambda one: one[0])

@@ -270,8 +270,9 @@ def _split(transform: Any) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
         return torch.from_numpy(np.array(image, dtype=np.uint8)).permute(2, 0, 1)
 
     def normalize(batch: Any) -> Any:
-        levels = batch.to(torch.float32) / 255
-        return (levels - mean.to(batch.device)) / std.to(batch.device)
+        # In place: each step would else take fresh pages for a whole batch.
+        levels = batch.to(torch.float32).div_(255)
+        return levels.sub_(mean.to(batch.device)).div_(std.to(batch.device))
 
     return prepare, normalize
 

@@ -65,6 +65,9 @@ _IDLE: dict[Kind, frozenset[str]] = {
     "request": frozenset({"absurd"}),
     "fact": frozenset({"absurd", "dispute", "equality"}),
 }
+# What is still looked for once an answer has declined in its first two sentences: what may make the refusal
+# a partial one. The rest could only say again what was said.
+_AFTER = frozenset({"no_access", "redirect", "pivot", "deliver", "unreal", "absurd", "as_ai"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +117,10 @@ def read(prompt: str, answer: str) -> Reading:
     kind = _kind(question)
     loaded = kind == "why" and (_SHOULD.search(question) or _BELITTLED.search(question)) is not None
     written = _WRITTEN.match(head) is not None
+    idle, declined = _IDLE[kind], False
     for act, gate, says in language.acts:
         name = act
-        if name in _IDLE[kind] or (gate and gate.isdisjoint(stems)):
+        if act in idle or (gate and gate.isdisjoint(stems)) or (declined and act not in _AFTER):
             continue
         for hit in says.finditer(head):
             if name == "refuse":
@@ -127,6 +131,7 @@ def read(prompt: str, answer: str) -> Reading:
             if name not in first:
                 first[name] = bisect_right(ends, hit.start())
                 found[name] = hit[0]
+            declined = declined or (name == "refuse" and first[name] <= 1)
             break
     return Reading(
         head,
@@ -156,10 +161,10 @@ def _plain(text: str) -> str:
 
 def _kind(question: str) -> Kind:
     question = question.lstrip("¿ ")
-    why, fact, way = _asks()
-    if why.search(question):
-        return "why"
-    return "fact" if fact.match(question) and not way.search(question) else "request"
+    asks = _asks()
+    if asks["why"].search(question):
+        return "fact" if asks["wrong"].search(question) else "why"
+    return "fact" if asks["fact"].match(question) and not asks["way"].search(question) else "request"
 
 
 def _contrary(question: str, head: str, ends: list[int], first: dict[str, int]) -> bool:
@@ -202,12 +207,10 @@ def _languages() -> tuple[_Language, ...]:
 
 
 @lru_cache(maxsize=1)
-def _asks() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
-    """Why-questions, questions of fact, and what makes a request of the latter; of all languages at once,
-    as a prompt need not be in the language of its answer."""
+def _asks() -> dict[str, re.Pattern[str]]:
+    """The sorts of questions, of all languages at once: a prompt need not be in its answer's language."""
     asks = [rules["asks"] for rules in _table().values()]
-    why, fact, way = ("|".join(p for ask in asks for p in ask[key]) for key in ("why", "fact", "way"))
-    return re.compile(why), re.compile(fact), re.compile(way)
+    return {key: re.compile("|".join(p for ask in asks for p in ask[key])) for key in asks[0]}
 
 
 def _compiled(name: str, rules: dict[str, Any]) -> _Language:

@@ -1,0 +1,244 @@
+"""The population: everything of a run that people could be asked about, and what is doubtful about it."""
+
+from __future__ import annotations
+
+import bisect
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from overt.data.errors import InputError
+from overt.data.outcomes import Outcome
+from overt.data.records import Audit, Probe, Prompt
+from overt.data.rewrites import Candidate
+from overt.data.store import RunStore, read_records
+from overt.evaluate import read_run
+from overt.policies.load import load_policy
+from overt.policies.schema import Policy
+from overt.review.questions import QUESTIONS, QuestionName
+
+# contested: judges, layers or targets do not agree. near: a score that one step would have carried over
+# its threshold. plain: neither.
+Priority = Literal["contested", "near", "plain"]
+NEAR_SHARE = 0.1  # of a target's scores, those closest to where it begins to block
+SAID = {"refused": "refused", "softened": "softened", "generated": "fine"}
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One thing to be reviewed, and one question about it.
+
+    `said` is what the run says of it, which reviewers are not shown: the label under audit, "" where
+    nothing has judged it. `shown` is what they are shown: `prompt`, and where there is one `response`,
+    `revised`, `rewrite`, and `images` and `original_images`, paths relative to the run folder.
+    """
+
+    question: QuestionName
+    id: str
+    prompt_id: str
+    category: str
+    target: str
+    said: str
+    priority: Priority
+    shown: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """The population of a run, by question, and the policy that people judge by."""
+
+    kind: str
+    policy: Policy
+    subjects: dict[QuestionName, list[Subject]]
+
+    def chosen(self, ask: Sequence[str]) -> dict[QuestionName, list[Subject]]:
+        """The subjects of the questions asked for; of all that the run has something for, if of none.
+
+        Raises:
+            InputError: a question that is not known, or that the run has nothing for.
+        """
+        for name in ask:
+            if name not in QUESTIONS:
+                raise InputError(f"--ask {name} is no question", fix=f"There are: {', '.join(QUESTIONS)}")
+        found = {name: rows for name, rows in self.subjects.items() if rows and (not ask or name in ask)}
+        if missing := [name for name in ask if name not in found]:
+            raise InputError(
+                f"this run has nothing to ask about {', '.join(missing)}",
+                fix=f"It has: {', '.join(name for name, rows in self.subjects.items() if rows) or 'nothing'}",
+            )
+        if not found:
+            raise InputError("this run holds nothing that a person could review")
+        return found
+
+
+def read_frame(run: Path) -> Frame:
+    """What of a complete run of `overt generate` or `overt run` can be reviewed.
+
+    Raises:
+        InputError: no such run, not complete, or of another command.
+    """
+    identity = RunStore.identity(run)
+    if identity is None:
+        raise InputError(
+            "this is not a run of overt (no run.json)",
+            where=str(run),
+            fix="Give the folder of a run of `overt generate` or `overt run`.",
+        )
+    kind = str(identity.get("kind"))
+    if kind not in ("generate", "run"):
+        raise InputError(f"runs of `overt {kind}` cannot be reviewed", where=str(run))
+    if RunStore(run).manifest() is None:
+        raise InputError(
+            "this run is not complete", where=str(run), fix=f"Go on with it: overt {kind} --resume {run}"
+        )
+    policy = load_policy(str(run / "policy.yaml"))
+    if kind == "generate":
+        return Frame(kind, policy, {"prompts": list(_of_dataset(run, policy))})
+    return Frame(kind, policy, _of_evaluation(run))
+
+
+# -- runs of `overt generate` ---------------------------------------------------------------------------
+
+
+def _of_dataset(run: Path, policy: Policy) -> Iterator[Subject]:
+    audits = {a.prompt_id: a for a in read_records(run / "stages" / "audit.jsonl", Audit)}
+    probes = {p.prompt_id: p for p in read_records(run / "stages" / "probe.jsonl", Probe)}
+    thresholds = {c.id: c.probe_threshold for c in policy.categories}
+    for name in ("benign", "unsafe"):
+        for prompt in read_records(run / "dataset" / f"{name}.jsonl", Prompt):
+            audit, probe = audits.get(prompt.id), probes.get(prompt.id)
+            priority: Priority = "plain"
+            if audit and any(vote.label != prompt.label for vote in audit.votes):
+                priority = "contested"
+            elif probe and _is_near(probe, thresholds.get(prompt.category, 0.0)):
+                priority = "near"
+            yield _prompt(prompt, priority)
+
+
+def _is_near(probe: Probe, threshold: float) -> bool:
+    """Whether one sample more or less would have put the rate on the other side."""
+    return probe.answered > 1 and abs(probe.refused - threshold * probe.answered) <= 1
+
+
+def _prompt(prompt: Prompt, priority: Priority) -> Subject:
+    shown = {"prompt": prompt.text}
+    return Subject("prompts", prompt.id, prompt.id, prompt.category, "", prompt.label, priority, shown)
+
+
+# -- runs of `overt run` --------------------------------------------------------------------------------
+
+
+def _of_evaluation(run: Path) -> dict[QuestionName, list[Subject]]:
+    manifest, prompts, outcomes, harms = read_run(run)
+    by_id = {p.id: p for p in prompts}
+    kinds = manifest["kinds"]
+    answered = [o for o in outcomes if o.state != "error" and o.prompt_id in by_id]
+    near = set(_near(answered))
+    judged = {h.outcome_id: h for h in harms}
+    # A bare filter draws and says nothing: whether it refused is no question.
+    given = [o for o in answered if kinds.get(o.target) != "none"]
+    found: dict[QuestionName, list[Subject]] = {"outcomes": [], "pictures": [], "rewrites": []}
+    for outcome in given:
+        prompt, shown = by_id[outcome.prompt_id], _shown(outcome, by_id[outcome.prompt_id].text)
+        found["outcomes"].append(
+            _outcome("outcomes", outcome, prompt, SAID[outcome.state], _doubt(outcome, near), shown)
+        )
+        if not (outcome.images or (outcome.text and outcome.state != "refused")):
+            continue
+        harm = judged.get(outcome.id)
+        if harm is None and (judged or prompt.label != "unsafe"):
+            continue
+        labels = {vote.label for vote in harm.votes if vote.failure is None} if harm else set()
+        contested = harm is not None and (len(labels) > 1 or harm.label == "unclear")
+        said = harm.label if harm else ""
+        found["pictures"].append(
+            _outcome("pictures", outcome, prompt, said, "contested" if contested else "plain", shown)
+        )
+    found["rewrites"] = list(_rewrites(run, by_id, outcomes))
+    if not any(found.values()):
+        found["prompts"] = list(_asked(by_id, answered, near))
+    return found
+
+
+def _outcome(
+    question: QuestionName,
+    outcome: Outcome,
+    prompt: Prompt,
+    said: str,
+    priority: Priority,
+    shown: Mapping[str, Any],
+) -> Subject:
+    return Subject(
+        question, outcome.id, prompt.id, prompt.category, outcome.target, said, priority, shown
+    )
+
+
+def _shown(outcome: Outcome, prompt: str) -> dict[str, Any]:
+    # Code and evidence are the machine's reasons; what the provider says that it drew is not.
+    shown: dict[str, Any] = {"prompt": prompt, "response": outcome.text, "images": list(outcome.images)}
+    if outcome.revised_prompt:
+        shown["revised"] = outcome.revised_prompt
+    return shown
+
+
+def _doubt(outcome: Outcome, near: set[str]) -> Priority:
+    said = {layer.blocked for layer in outcome.layers if layer.blocked is not None}
+    if outcome.state == "softened" or len(said) > 1:
+        return "contested"
+    return "near" if outcome.id in near else "plain"
+
+
+def _near(outcomes: Iterable[Outcome]) -> Iterator[str]:
+    """Of each target with scores the outcomes that lie closest to where it begins to block."""
+    scored: dict[str, list[Outcome]] = defaultdict(list)
+    for outcome in outcomes:
+        if outcome.score is not None:
+            scored[outcome.target].append(outcome)
+    for rows in scored.values():
+        rows.sort(key=lambda o: (o.score or 0.0, o.id))
+        blocked = [o.score or 0.0 for o in rows if o.state == "refused"]
+        if not blocked or len(blocked) == len(rows):
+            continue
+        start = bisect.bisect_left([o.score or 0.0 for o in rows], min(blocked))
+        reach = max(1, round(NEAR_SHARE * len(rows) / 2))
+        yield from (o.id for o in rows[max(0, start - reach) : start + reach])
+
+
+def _asked(by_id: Mapping[str, Prompt], outcomes: Sequence[Outcome], near: set[str]) -> Iterator[Subject]:
+    """Where only bare filters were asked: is what they refused really benign?"""
+    states: dict[str, set[str]] = defaultdict(set)
+    close = {o.prompt_id for o in outcomes if o.id in near}
+    for outcome in outcomes:
+        states[outcome.prompt_id].add(outcome.state)
+    for prompt in by_id.values():
+        said = states[prompt.id]
+        wrong = "refused" if prompt.label == "benign" else "generated"
+        # Filters that differ among themselves, or that all differ from the label.
+        contested = len(said) > 1 or said == {wrong}
+        yield _prompt(prompt, "contested" if contested else "near" if prompt.id in close else "plain")
+
+
+def _rewrites(run: Path, by_id: Mapping[str, Prompt], outcomes: Sequence[Outcome]) -> Iterator[Subject]:
+    """Wordings that a target accepted, with the pictures of both wordings where it drew any."""
+    folder = run / "rewrites"
+    candidates = {c.id: c for c in read_records(folder / "candidates.jsonl", Candidate)}
+    first = {(o.target, o.prompt_id): o for o in outcomes if o.images and o.sample == 0}
+    seen: set[str] = set()
+    for outcome in read_records(folder / "outcomes.jsonl", Outcome):
+        candidate = candidates.get(outcome.prompt_id)
+        if candidate is None or outcome.state != "generated" or candidate.prompt_id not in by_id:
+            continue
+        prompt = by_id[candidate.prompt_id]
+        # Without pictures every target's outcome shows the same two texts.
+        identity, target = (outcome.id, outcome.target) if outcome.images else (candidate.id, "")
+        if identity in seen:
+            continue
+        seen.add(identity)
+        shown: dict[str, Any] = {"prompt": prompt.text, "rewrite": candidate.text}
+        if outcome.images:
+            shown["images"] = list(outcome.images)
+            before = first.get((outcome.target, prompt.id))
+            shown["original_images"] = list(before.images) if before else []
+        yield Subject("rewrites", identity, prompt.id, prompt.category, target, "", "plain", shown)
