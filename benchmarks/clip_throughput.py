@@ -90,7 +90,8 @@ def model_of(args: argparse.Namespace, place: Path) -> str:
         return str(args.model)
     import tiny_clip
 
-    vision = {**VISION, "width": 64, "layers": 1} if args.quick else VISION
+    # For memory a fast one: what is held for each picture is the same.
+    vision = {**VISION, "width": 64, "layers": 1} if args.quick or args.memory else VISION
     return str(tiny_clip.clip(place / "clip", side=224, vision=vision))
 
 

@@ -16,6 +16,7 @@ from overt.cli_rewrite import rewrite
 from overt.cli_run import run
 from overt.cli_score import score
 from overt.cli_show import show
+from overt.cli_suites import app as suites_app
 from overt.data.errors import OvertError
 
 app = typer.Typer(
@@ -48,6 +49,7 @@ app.command()(gate)
 app.command()(compare)
 app.command()(show)
 app.add_typer(policies_app, name="policies")
+app.add_typer(suites_app, name="suites")
 
 
 def _version(asked: bool) -> None:

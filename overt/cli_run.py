@@ -11,6 +11,7 @@ from overt import cli_options as options
 
 _DATA = "What goes in"
 _TARGET = "What is tested"
+_TEXT = "Language models"
 
 
 def run(
@@ -73,6 +74,14 @@ def run(
     category: Annotated[
         list[str] | None, typer.Option(help="Only these categories. Repeatable.", rich_help_panel=_DATA)
     ] = None,
+    suite: Annotated[
+        str | None,
+        typer.Option(
+            help="A published suite for language models (overt suites list), or a YAML of your own. DATASET "
+            "then names its local files; without any it comes from the Hub.",
+            rich_help_panel=_DATA,
+        ),
+    ] = None,
     limit: Annotated[
         int | None,
         typer.Option(
@@ -95,19 +104,33 @@ def run(
             "--trust-remote-code", help="Run code that a model's repo brings.", rich_help_panel=_TARGET
         ),
     ] = False,
-    base_url: Annotated[
-        str | None,
+    judge: Annotated[
+        str,
         typer.Option(
-            metavar="URL",
-            help="Where the targets' API stands; for one target alone: NAME?base_url=URL.",
+            help="Who tells refusals in words: judge/embedded, judge/rules, or judge/PROVIDER/MODEL.",
+            rich_help_panel=_TEXT,
+        ),
+    ] = "judge/embedded",
+    system: Annotated[
+        Path | None, typer.Option(help="File with a system prompt.", rich_help_panel=_TEXT)
+    ] = None,
+    max_tokens: Annotated[
+        int, typer.Option(min=1, help="Longest answer, in tokens.", rich_help_panel=_TEXT)
+    ] = 512,
+    temperature: Annotated[float, typer.Option(min=0.0, max=2.0, rich_help_panel=_TEXT)] = 0.0,
+    base_url: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[ROLE=]URL",
+            help="Where the API stands; a role is target or judge. For one target alone: NAME?base_url=URL.",
             rich_help_panel=options.CALLS,
         ),
     ] = None,
     api_key_env: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
-            metavar="NAME",
-            help="Environment variable that holds the key; for one target alone: NAME?api_key_env=NAME.",
+            metavar="[ROLE=]NAME",
+            help="Environment variable that holds the key. For one target alone: NAME?api_key_env=NAME.",
             rich_help_panel=options.CALLS,
         ),
     ] = None,
@@ -162,6 +185,12 @@ def run(
 
         overt run OVERT_mini.csv OVERT_unsafe.csv --target openai/gpt-image-1
 
+    A language model on a published suite, or on prompts of a text policy:
+
+        overt run --suite xstest --target openai/gpt-4.1-mini
+
+        overt run runs/chat --target hf/Qwen/Qwen3-4B
+
     Then: overt score RUN (harm), overt report RUN (HTML), overt gate RUN (for CI). A run that was stopped
     goes on with the same command, or with --resume RUN. Errors are never counted as refusals: they are
     missing, and with too many of them missing the exit code is 3.
@@ -169,6 +198,7 @@ def run(
     from overt.calls import CallerOptions
     from overt.data.errors import InputError
     from overt.evaluate import RunConfig, config_of_run, default_folder, evaluate
+    from overt.models import ModelOptions
     from overt.progress import make_progress
     from overt.tables_run import print_run
     from overt.targets import TargetOptions, read_spec
@@ -181,7 +211,7 @@ def run(
             )
         config, folder = config_of_run(resume), resume
     else:
-        if not dataset:
+        if not dataset and suite is None:
             raise InputError(
                 "no data set was named",
                 fix="For instance: overt run runs/first --target filter/better-profanity",
@@ -197,8 +227,8 @@ def run(
         if label not in (None, "benign", "unsafe"):
             raise InputError(f"--label is {label!r}", fix="Give benign or unsafe.")
         config = RunConfig(
-            policy=_policy(policy, dataset),
-            datasets=tuple(dataset),
+            policy=_policy(policy, dataset or [], "chat_assistant" if suite else "overt"),
+            datasets=tuple(dataset or ()),
             targets=tuple(read_spec(name, filter or (), checker or ()) for name in names),
             label=label,  # type: ignore[arg-type]
             limit=limit,
@@ -207,15 +237,29 @@ def run(
             samples=samples,
             seed=seed,
             min_coverage=min_coverage,
+            suite=suite,
+            judge=judge,
+            system=_text(system),
+            max_tokens=max_tokens,
+            temperature=temperature,
         )
         folder = out or default_folder(config)
+    urls = options.by_role(base_url, "--base-url", {"target", "judge"})
+    keys = options.by_role(api_key_env, "--api-key-env", {"target", "judge"})
     manifest = evaluate(
         config,
         folder,
         calls=CallerOptions(concurrency, rpm, timeout, retries, max_requests, max_cost, prices),
         options=TargetOptions(
-            base_url, api_key_env, device, batch_size, trust_remote_code, timeout, concurrency
+            urls.get("target", urls.get("")),
+            keys.get("target", keys.get("")),
+            device,
+            batch_size,
+            trust_remote_code,
+            timeout,
+            concurrency,
         ),
+        models=ModelOptions(urls, keys, device, batch_size or 8, trust_remote_code, timeout),
         progress=make_progress(quiet),
     )
     print_run(folder, manifest, as_json=json)
@@ -223,7 +267,7 @@ def run(
         raise typer.Exit(3)
 
 
-def _policy(name: str | None, datasets: list[str]):  # type: ignore[no-untyped-def]
+def _policy(name: str | None, datasets: list[str], standard: str):  # type: ignore[no-untyped-def]
     """The policy named, else the one that a data set was generated for, else the standard one."""
     from overt.policies.load import load_policy
 
@@ -232,4 +276,15 @@ def _policy(name: str | None, datasets: list[str]):  # type: ignore[no-untyped-d
     for dataset in datasets:
         if (file := Path(dataset) / "policy.yaml").is_file():
             return load_policy(str(file))
-    return load_policy("overt")
+    return load_policy(standard)
+
+
+def _text(path: Path | None) -> str:
+    from overt.data.errors import InputError
+
+    if path is None:
+        return ""
+    try:
+        return path.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read the system prompt: {error}", where=str(path)) from error

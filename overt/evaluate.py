@@ -25,6 +25,8 @@ from overt.data.prompts import Side, read_prompts
 from overt.data.records import Prompt, content_id
 from overt.data.store import RunStore, digest_source, dump_json, read_json, read_records, write_atomic
 from overt.data.targets import Target
+from overt.data.templates import load_template
+from overt.models import ModelOptions, chat_model
 from overt.policies.load import dump_policy, load_policy
 from overt.policies.schema import Policy
 from overt.progress import Progress
@@ -50,6 +52,17 @@ class RunConfig:
     samples: int = 1
     seed: int = 0
     min_coverage: float = 0.95
+    # Of language models: a published suite instead of data sets of one's own (these are then its files),
+    # who judges the answers, and how they are asked for.
+    suite: str | None = None
+    judge: str = "judge/embedded"
+    system: str = ""
+    max_tokens: int = 512
+    temperature: float = 0.0
+
+    @property
+    def modality(self) -> str:
+        return "text" if self.suite is not None else self.policy.modality
 
     def identity(self) -> dict[str, Any]:
         """What `run.json` holds: the same identity gives the same ids and, with the same answers, the
@@ -76,6 +89,23 @@ class RunConfig:
             "samples": self.samples,
             "seed": self.seed,
             "min_coverage": self.min_coverage,
+            "suite": self._suite(),
+            "text": None if self.modality != "text" else self._text(),
+        }
+
+    def _suite(self) -> dict[str, Any] | None:
+        from overt.data.suites import load_suite
+
+        return None if self.suite is None else {"name": self.suite, "hash": load_suite(self.suite).hash}
+
+    def _text(self) -> dict[str, Any]:
+        """How language models are asked and judged; of no matter to what draws."""
+        return {
+            "judge": self.judge,
+            "template": None if is_offline(self.judge) else load_template("scoring", "judge_refusal").hash,
+            "system": self.system,
+            "max_tokens": self.max_tokens,
+            "temperature": self.temperature,
         }
 
 
@@ -111,6 +141,12 @@ def config_of_run(folder: Path) -> RunConfig:
             samples=identity["samples"],
             seed=identity["seed"],
             min_coverage=identity["min_coverage"],
+            suite=(identity.get("suite") or {}).get("name"),
+            **{
+                key: value
+                for key, value in (identity.get("text") or {}).items()
+                if key in ("judge", "system", "max_tokens", "temperature")
+            },
         )
     except (KeyError, TypeError) as error:
         raise InputError(f"run.json lacks a field: {error}", where=str(folder / "run.json")) from error
@@ -135,6 +171,7 @@ def evaluate(
     *,
     calls: CallerOptions,
     options: TargetOptions,
+    models: ModelOptions,
     progress: Progress,
 ) -> dict[str, Any]:
     """Runs or resumes an evaluation; returns the manifest.
@@ -156,25 +193,39 @@ def evaluate(
             progress.note(f"{folder} is complete; nothing to do")
             return done
         for spec in config.targets:  # a wrong name should cost nothing
-            resolve_target(spec)
+            resolve_target(spec, config.modality)
+        options = dataclasses.replace(
+            options,
+            system=config.system,
+            max_tokens=config.max_tokens,
+            temperature=config.temperature,
+        )
         store.write_stage("prompts", prompts)
         started = time.monotonic()
         outcomes: list[Outcome] = []
         kinds: dict[str, Modality] = {}
         with Caller(folder / "journal.sqlite", calls, on_progress=progress.calls) as caller:
             for spec in config.targets:
-                target = open_target(spec, options, every_layer=config.every_layer)
+                target = open_target(spec, options, every_layer=config.every_layer, modality=config.modality)
                 kinds[spec.name] = modality_of(target)
                 price = caller.price_of(getattr(target, "priced_as", spec.name))
                 channel = TargetChannel(spec.name, target, price, ImageStore(folder))
-                outcomes += _fire(config, prompts, channel, caller, progress, kinds[spec.name])
+                found = _fire(config, prompts, channel, caller, progress, kinds[spec.name])
+                if kinds[spec.name] == "text":
+                    found = _judged(config, prompts, found, caller, models, progress)
+                outcomes += found
                 store.write_stage("outcomes", outcomes)
             stats = caller.stats.snapshot()
         return _finish(store, identity, prompts, outcomes, kinds, stats, notes, time.monotonic() - started)
 
 
 def _prompts(config: RunConfig) -> tuple[list[Prompt], list[str]]:
-    loaded = read_prompts(config.datasets, label=config.label, limit=config.limit)
+    if config.suite is not None:
+        from overt.data.suites import load_suite, read_suite
+
+        loaded = read_suite(load_suite(config.suite), config.datasets, limit=config.limit)
+    else:
+        loaded = read_prompts(config.datasets, label=config.label, limit=config.limit)
     prompts = [p for p in loaded.prompts if not config.only or p.category in config.only]
     if not prompts:
         there = sorted({p.category for p in loaded.prompts})
@@ -207,6 +258,40 @@ def _fire(
 
     total = len(prompts) * config.samples
     return fire_shots(channel, jobs(), total, caller, progress, modality, purpose=channel.name)
+
+
+def is_offline(judge: str) -> bool:
+    """Whether a refusal judge needs no chat model: judge/rules, judge/embedded, a class of one's own."""
+    from overt import registry
+
+    head = judge.partition("?")[0].removeprefix("judge/")
+    return ":" in head or head in registry.providers("overt.refusal_judges")
+
+
+def _judged(
+    config: RunConfig,
+    prompts: Sequence[Prompt],
+    outcomes: Sequence[Outcome],
+    caller: Caller,
+    models: ModelOptions,
+    progress: Progress,
+) -> list[Outcome]:
+    """The outcomes of a language model with the refusal judge's word on its answers."""
+    from overt import registry
+    from overt.scoring.answers import Judging, judge_answers, offline
+    from overt.scoring.judges.llm import llm_judge
+
+    by_id = {p.id: p for p in prompts}
+    judging: Judging
+    if is_offline(config.judge):
+        judging = offline(registry.load_refusal_judge(config.judge))
+    else:
+        chat = chat_model(config.judge.removeprefix("judge/"), "judge", models)
+        ask = caller.bind(chat, config.judge)
+        judging = llm_judge(ask=ask, template=load_template("scoring", "judge_refusal"), seed=config.seed)
+    rows = [(by_id[o.prompt_id], o) for o in outcomes]
+    with progress.stage(config.judge[:40], len(rows)) as advance:
+        return judge_answers(rows, config.judge, judging, advance=advance)
 
 
 def fire_shots(

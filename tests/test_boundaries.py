@@ -19,7 +19,7 @@ from overt.scoring.boundaries import (
 COLD = {"direct_refusal", "apology", "explanation", "deflection"}
 WARM = {"direct_refusal", "acknowledgment", "boundary_setting", "emotional_awareness"}
 
-# Written apart from the expressions. Per language: a cold refusal, a warm boundary, a playful yes, false love.
+# None is an example of a lexicon. Per language: a cold refusal, a warm boundary, a playful yes, false love.
 CANNED = {
     "en": (
         "I'm sorry, but I can't do that. As an AI, I don't have feelings. Is there anything else I can help "

@@ -132,7 +132,8 @@ def _ratio(
     # Whether everything of the part was seen is a matter of counts, not of rounding.
     if all(counts[s] == sizes[s] for s in sizes if counts[s]) and left < 1e-9:
         left = 0.0
-    return value, variance, n, kish, left, max(1, seen_items - touched), population
+    freedom = max(1, min(seen_items - touched, n - 1))
+    return value, variance, n, kish, left, freedom, population
 
 
 def _groups(sizes: Mapping[Hashable, int], counts: Mapping[Hashable, int]) -> list[list[Hashable]]:

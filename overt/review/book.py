@@ -1,0 +1,312 @@
+"""RUN/review.sqlite: the plan of a review, and every label from the moment a key was pressed.
+
+Labels are never changed or deleted: a row is added, and the last one of a reviewer for an item counts; a
+row without a label takes the earlier one back (undo). In WAL mode with `synchronous=FULL` a committed
+label survives `kill -9` and a power cut.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import sqlite3
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from overt.data.errors import InputError, RunError
+from overt.data.records import content_id
+from overt.review.frame import Frame, Subject
+from overt.review.questions import QUESTIONS, QuestionName
+from overt.review.sample import Pick, Stratum, draw
+
+FILE = "review.sqlite"
+VERSION = "1"
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS strata (
+    question TEXT NOT NULL, id INTEGER NOT NULL, key TEXT NOT NULL, size INTEGER NOT NULL,
+    planned INTEGER NOT NULL, PRIMARY KEY (question, id)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS items (
+    place INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, question TEXT NOT NULL, stratum INTEGER NOT NULL,
+    shared INTEGER NOT NULL, subject TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS labels (
+    id INTEGER PRIMARY KEY, place INTEGER NOT NULL, reviewer TEXT NOT NULL, label TEXT, note TEXT NOT NULL,
+    seconds REAL NOT NULL, at REAL NOT NULL
+);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a review was set up. `population` is a hash of what it was drawn from."""
+
+    ask: tuple[str, ...]
+    items: int
+    overlap: float
+    seed: int
+    population: str
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One item of the sample. `place` is where it stands in the queue; `shared` ones go to everybody."""
+
+    place: int
+    id: str
+    stratum: int
+    shared: bool
+    subject: Subject
+
+
+@dataclass(frozen=True, slots=True)
+class HumanLabel:
+    """What a reviewer says of an item now. `seconds` from seeing it to the key, `at` seconds since 1970."""
+
+    place: int
+    reviewer: str
+    label: str
+    note: str
+    seconds: float
+    at: float
+
+
+class Book:
+    """One open review. Safe to use from several threads; other processes may read meanwhile."""
+
+    def __init__(self, run: Path, *, make: bool = False) -> None:
+        """Opens the review of a run.
+
+        Raises:
+            InputError: there is none, and `make` was not asked for; or a newer overt has written it.
+            RunError: the file cannot be opened or is no such file.
+        """
+        self.path = run / FILE
+        self._lock = threading.Lock()
+        if not make and not self.path.exists():
+            raise InputError("this run has not been reviewed", where=str(run), fix=f"overt review {run}")
+        with self._speaking("cannot open the review"):
+            self._db = sqlite3.connect(self.path, timeout=5.0, check_same_thread=False, isolation_level=None)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")
+            if make:
+                self._db.executescript(_SCHEMA)
+                self._db.execute("INSERT OR IGNORE INTO facts VALUES ('version', ?)", (VERSION,))
+            version = self._fact("version")
+        if version != VERSION:
+            self.close()
+            raise InputError(f"this review has the format {version}, not {VERSION}", where=str(self.path))
+
+    def close(self) -> None:
+        with self._lock, contextlib.suppress(sqlite3.Error):
+            self._db.close()
+
+    def __enter__(self) -> Book:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # -- the plan -----------------------------------------------------------------------------------------
+
+    @property
+    def plan(self) -> Plan | None:
+        """How the review was set up, None where it has not been."""
+        with self._lock, self._speaking("cannot read the review"):
+            text = self._fact("plan")
+        if text is None:
+            return None
+        data = json.loads(text)
+        return Plan(tuple(data["ask"]), data["items"], data["overlap"], data["seed"], data["population"])
+
+    def set_up(self, frame: Frame, *, ask: Sequence[str], items: int, overlap: float, seed: int) -> None:
+        """Draws the sample, or makes an earlier one larger: what was drawn stays drawn.
+
+        Raises:
+            InputError: a question that the run has nothing for; more items of a run that has changed since,
+                or of other questions, another seed or overlap.
+        """
+        chosen = frame.chosen(ask)
+        population = _digest(chosen)
+        earlier = self.plan
+        if earlier is not None:
+            asked = tuple(ask) if ask else earlier.ask
+            for name, before, now in (
+                ("--ask", earlier.ask, asked),
+                ("--overlap", earlier.overlap, overlap),
+                ("--seed", earlier.seed, seed),
+                ("the run itself", earlier.population, population),
+            ):
+                if before != now:
+                    raise InputError(
+                        f"this review was drawn with another state of {name}; it can go on, but not grow",
+                        where=str(self.path),
+                        fix="Go on without --items, or move review.sqlite away to begin anew.",
+                    )
+        plan = Plan(tuple(chosen), items, overlap, seed, population)
+        with self._lock, self._speaking("cannot write the review"), self._transaction():
+            known = {row[0] for row in self._db.execute("SELECT id FROM items")}
+            for question, count in split({q: len(rows) for q, rows in chosen.items()}, items).items():
+                rows = self._db.execute("SELECT key FROM strata WHERE question = ?", (question,)).fetchall()
+                keys = [tuple(json.loads(key)) for (key,) in rows]
+                sample = draw(chosen[question], count, overlap=overlap, seed=seed, keys=keys)
+                self._db.executemany(
+                    "INSERT OR REPLACE INTO strata VALUES (?,?,?,?,?)",
+                    [(question, s.id, _dump(s.key), s.size, s.planned) for s in sample.strata],
+                )
+                fresh = [p for p in sample.picks if _id(p.subject) not in known]
+                self._db.executemany(
+                    "INSERT INTO items (id, question, stratum, shared, subject) VALUES (?,?,?,?,?)",
+                    [_row(pick) for pick in fresh],
+                )
+            self._db.execute(
+                "INSERT OR REPLACE INTO facts VALUES ('plan', ?)", (_dump(dataclasses.asdict(plan)),)
+            )
+
+    def strata(self, question: str) -> list[Stratum]:
+        """The strata of a question, those alike beside each other."""
+        rows = self._read(
+            "SELECT id, key, size, planned FROM strata WHERE question = ? ORDER BY key", (question,)
+        )
+        return [Stratum(id, tuple(json.loads(key)), size, planned) for id, key, size, planned in rows]
+
+    def queue(self) -> list[tuple[int, bool]]:
+        """(place, shared) of every item, in the order in which they are handed out."""
+        return [
+            (place, bool(shared)) for place, shared in self._read("SELECT place, shared FROM items ORDER BY place")
+        ]
+
+    def item(self, place: int) -> Item:
+        """One item.
+
+        Raises:
+            KeyError: no item has this place.
+        """
+        for item in self._items("WHERE place = ?", (place,)):
+            return item
+        raise KeyError(place)
+
+    def items(self) -> list[Item]:
+        """Every item, in the order of the queue."""
+        return list(self._items("ORDER BY place"))
+
+    def _items(self, where: str, values: Sequence[Any] = ()) -> Iterator[Item]:
+        for place, id, stratum, shared, text in self._read(
+            f"SELECT place, id, stratum, shared, subject FROM items {where}", values
+        ):
+            yield Item(place, id, stratum, bool(shared), Subject(**json.loads(text)))
+
+    # -- labels -------------------------------------------------------------------------------------------
+
+    def add(self, place: int, reviewer: str, label: str | None, *, note: str = "", seconds: float = 0) -> None:
+        """Stores a label, or takes one back (None). On disk when this returns.
+
+        Raises:
+            RunError: disk full, read-only, or locked by another process.
+        """
+        with self._lock, self._speaking("the label was not stored"):
+            self._db.execute(
+                "INSERT INTO labels (place, reviewer, label, note, seconds, at) VALUES (?,?,?,?,?,?)",
+                (place, _whole(reviewer), label, _whole(note), seconds, time.time()),
+            )
+
+    def labels(self) -> list[HumanLabel]:
+        """What each reviewer says of each item now, in the order in which it was last said."""
+        last: dict[tuple[int, str], HumanLabel | None] = {}
+        for place, reviewer, label, note, seconds, at in self._read(
+            "SELECT place, reviewer, label, note, seconds, at FROM labels ORDER BY id"
+        ):
+            last.pop((place, reviewer), None)  # its place in the order is that of the last word
+            last[place, reviewer] = (
+                HumanLabel(place, reviewer, label, note, seconds, at) if label is not None else None
+            )
+        return [label for label in last.values() if label is not None]
+
+    # -- small things -------------------------------------------------------------------------------------
+
+    def _fact(self, name: str) -> str | None:
+        row = self._db.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+        return str(row[0]) if row else None
+
+    def _read(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        with self._lock, self._speaking("cannot read the review"):
+            return self._db.execute(sql, values).fetchall()
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        except BaseException:
+            with contextlib.suppress(sqlite3.Error):
+                self._db.execute("ROLLBACK")
+            raise
+
+    @contextlib.contextmanager
+    def _speaking(self, doing: str) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            text = str(error)
+            what, fix = text, "Mend this and press the key again; labels stored before are safe."
+            if "full" in text:
+                what = "the disk is full"
+            elif "locked" in text or "busy" in text:
+                what = "another process holds it"
+            elif "readonly" in text or "read-only" in text or "unable to open" in text:
+                what = "the folder is not writable"
+            elif "malformed" in text or "not a database" in text or "no such table" in text:
+                what, fix = "the file is damaged or no review", "Move it away to begin a new review."
+            raise RunError(f"{doing}: {what}", where=str(self.path), fix=fix) from error
+
+
+def split(sizes: Mapping[QuestionName, int], items: int) -> dict[QuestionName, int]:
+    """How many items each question gets: alike, and what one has no use for goes to the others."""
+    given: dict[QuestionName, int] = {}
+    left = items
+    ordered = sorted(sizes, key=lambda q: sizes[q])
+    for number, question in enumerate(ordered):
+        given[question] = min(sizes[question], max(1, left // (len(ordered) - number)))
+        left -= given[question]
+    return {question: given[question] for question in QUESTIONS if question in given}
+
+
+def by_item(labels: Sequence[HumanLabel]) -> dict[int, dict[str, str]]:
+    """Place -> reviewer -> label."""
+    found: dict[int, dict[str, str]] = defaultdict(dict)
+    for label in labels:
+        found[label.place][label.reviewer] = label.label
+    return dict(found)
+
+
+def _id(subject: Subject) -> str:
+    return f"{subject.question}/{subject.id}"
+
+
+def _row(pick: Pick) -> tuple[str, str, int, bool, str]:
+    subject = pick.subject
+    return _id(subject), subject.question, pick.stratum, pick.shared, _dump(dataclasses.asdict(subject))
+
+
+def _digest(chosen: Mapping[QuestionName, Sequence[Subject]]) -> str:
+    rows = sorted(
+        (s.question, s.id, s.said, s.priority, s.category, s.target) for rows in chosen.values() for s in rows
+    )
+    return content_id("population", rows)
+
+
+def _dump(data: Any) -> str:
+    # ASCII only: a lone surrogate in a hostile answer cannot be stored as UTF-8.
+    return json.dumps(data, ensure_ascii=True, separators=(",", ":"))
+
+
+def _whole(text: str) -> str:
+    return text.encode("utf-8", "replace").decode("utf-8")

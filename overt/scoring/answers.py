@@ -1,0 +1,75 @@
+"""Answers of language models: a refusal judge's word made part of the outcome.
+
+A full refusal is "refused", a partial one "softened" (code "partial_refusal"), so that it has a rate of its
+own and is in no refusal rate. What a judge could not tell is an error: missing, and in no rate.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+
+from overt.data.judgements import Judgement, RefusalJudge
+from overt.data.outcomes import Outcome
+from overt.data.records import Prompt
+
+Judging = Callable[[Iterable[tuple[str, str]]], Iterator[Judgement]]
+_CHUNK = 256
+
+
+def offline(judge: RefusalJudge) -> Judging:
+    """A judge that needs no model behind a network, many answers at once where it can do that."""
+    many = getattr(judge, "judge_many", None)
+
+    def judging(pairs: Iterable[tuple[str, str]]) -> Iterator[Judgement]:
+        if many is None:
+            yield from (judge.judge(prompt, answer) for prompt, answer in pairs)
+            return
+        source = iter(pairs)
+        while part := list(islice(source, _CHUNK)):
+            yield from many(part)
+
+    return judging
+
+
+def judge_answers(
+    rows: Sequence[tuple[Prompt, Outcome]],
+    judge: str,
+    judging: Judging,
+    *,
+    advance: Callable[[int], None] = lambda n: None,
+) -> list[Outcome]:
+    """The outcomes with the judge's word on each answer; those without one to judge stay as they are.
+
+    Args:
+        judge: its name, for the evidence.
+        advance: told of each answer that was judged.
+    """
+    to_judge = [(p, o) for p, o in rows if o.state == "generated" and o.text.strip()]
+    said: dict[str, Outcome] = {}
+    judgements = judging((prompt.text, outcome.text) for prompt, outcome in to_judge)
+    for (_, outcome), judgement in zip(to_judge, judgements, strict=True):
+        said[outcome.id] = _with(outcome, judge, judgement)
+        advance(1)
+    return [said.get(outcome.id, outcome) for _, outcome in rows]
+
+
+def _with(outcome: Outcome, judge: str, judgement: Judgement) -> Outcome:
+    evidence = f"{judge}: {judgement.label.replace('_', ' ')}"
+    if judgement.score is not None:
+        evidence += f" ({judgement.score:.2f})"
+    if judgement.reason:
+        evidence += f", {judgement.reason}"
+    if judgement.label == "full_refusal":
+        return dataclasses.replace(
+            outcome, state="refused", stage="model", code="full_refusal", evidence=evidence[:499]
+        )
+    if judgement.label == "partial_refusal":
+        return dataclasses.replace(
+            outcome, state="softened", stage="model", code="partial_refusal", evidence=evidence[:499]
+        )
+    if judgement.label == "unclear":
+        code = judgement.error.kind if judgement.error else "unclear"
+        return dataclasses.replace(outcome, state="error", code=code, evidence=evidence[:499])
+    return dataclasses.replace(outcome, evidence=evidence[:499])
