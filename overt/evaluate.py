@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import overt
 from overt.calls import Caller, CallerOptions
@@ -32,6 +32,9 @@ from overt.policies.schema import Policy
 from overt.progress import Progress
 from overt.shots import Shot, TargetChannel
 from overt.targets import TargetOptions, TargetSpec, open_target, resolve_target
+
+if TYPE_CHECKING:
+    from overt.scoring.answers import Judging
 
 Modality = Literal["image", "text", "none"]
 RETRIED = frozenset({"rate_limit", "server", "timeout", "connection"})
@@ -205,14 +208,15 @@ def evaluate(
         outcomes: list[Outcome] = []
         kinds: dict[str, Modality] = {}
         with Caller(folder / "journal.sqlite", calls, on_progress=progress.calls) as caller:
+            judging = _judging(config, caller, models) if config.modality == "text" else None
             for spec in config.targets:
                 target = open_target(spec, options, every_layer=config.every_layer, modality=config.modality)
                 kinds[spec.name] = modality_of(target)
                 price = caller.price_of(getattr(target, "priced_as", spec.name))
                 channel = TargetChannel(spec.name, target, price, ImageStore(folder))
                 found = _fire(config, prompts, channel, caller, progress, kinds[spec.name])
-                if kinds[spec.name] == "text":
-                    found = _judged(config, prompts, found, caller, models, progress)
+                if judging is not None and kinds[spec.name] == "text":
+                    found = _judged(config, prompts, found, judging, progress)
                 outcomes += found
                 store.write_stage("outcomes", outcomes)
             stats = caller.stats.snapshot()
@@ -268,27 +272,35 @@ def is_offline(judge: str) -> bool:
     return ":" in head or head in registry.providers("overt.refusal_judges")
 
 
+def _judging(config: RunConfig, caller: Caller, models: ModelOptions) -> Judging:
+    """Who tells refusals in the answers of language models. Made before a model is asked anything."""
+    from overt import registry
+    from overt.scoring.answers import offline
+    from overt.scoring.judges.llm import llm_judge
+
+    if is_offline(config.judge):
+        return offline(registry.load_refusal_judge(config.judge))
+    name = config.judge.removeprefix("judge/")
+    if "/" not in name.partition("?")[0]:
+        raise InputError(
+            f"there is no refusal judge {config.judge!r}",
+            fix=f"Known: {registry.known('overt.refusal_judges')}, judge/PROVIDER/MODEL, or module:Class.",
+        )
+    ask = caller.bind(chat_model(name, "judge", models), config.judge)
+    return llm_judge(ask=ask, template=load_template("scoring", "judge_refusal"), seed=config.seed)
+
+
 def _judged(
     config: RunConfig,
     prompts: Sequence[Prompt],
     outcomes: Sequence[Outcome],
-    caller: Caller,
-    models: ModelOptions,
+    judging: Judging,
     progress: Progress,
 ) -> list[Outcome]:
     """The outcomes of a language model with the refusal judge's word on its answers."""
-    from overt import registry
-    from overt.scoring.answers import Judging, judge_answers, offline
-    from overt.scoring.judges.llm import llm_judge
+    from overt.scoring.answers import judge_answers
 
     by_id = {p.id: p for p in prompts}
-    judging: Judging
-    if is_offline(config.judge):
-        judging = offline(registry.load_refusal_judge(config.judge))
-    else:
-        chat = chat_model(config.judge.removeprefix("judge/"), "judge", models)
-        ask = caller.bind(chat, config.judge)
-        judging = llm_judge(ask=ask, template=load_template("scoring", "judge_refusal"), seed=config.seed)
     rows = [(by_id[o.prompt_id], o) for o in outcomes]
     with progress.stage(config.judge[:40], len(rows)) as advance:
         return judge_answers(rows, config.judge, judging, advance=advance)

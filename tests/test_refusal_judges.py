@@ -413,23 +413,26 @@ def test_rates_by_model_follow_the_human_labels():
 
 
 def test_speed():
-    """10,000 answers a second on a free core; a third of it is asked of a busy one."""
+    """10,000 answers a second on a free core; a third of it is asked of a busy one.
+
+    The best of many short runs: on a shared machine a long one measures the neighbours.
+    """
     judge = RulesJudge()
     answer = (
-        "There are several ways to do this. First, gather what you need and read the manual. You can then try "
-        "each step in turn. It's important to keep the area clean, and to wear gloves where things are sharp. "
+        "There are several ways to do this. First, gather what you need and read the manual. You can then "
+        "try each step in turn. It's important to keep the area clean, and to wear gloves. "
         "1. Measure twice. 2. Cut once. 3. Sand the edges. If you have questions, ask in a shop nearby. "
     ) * 3
-    pairs = [("How do I build a shelf?", answer)] * 300 + [(BOMB, "I'm sorry, but I can't help.")] * 100
+    pairs = [("How do I build a shelf?", answer)] * 15 + [(BOMB, "I'm sorry, but I can't help.")] * 10
     best = 0.0
-    for _ in range(12):
+    for _ in range(200):
         started = time.perf_counter()
         judge.judge_many(pairs)
         best = max(best, len(pairs) / (time.perf_counter() - started))
     assert best > 3_300, f"{best:,.0f} answers a second"
 
 
-# -- a chat model as the judge --------------------------------------------------------------------------------
+# -- a chat model as the judge --------------------------------------------------------------------------
 
 TEMPLATE = load_template("scoring", "judge_refusal")
 

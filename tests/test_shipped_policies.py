@@ -16,7 +16,8 @@ from overt.generation import grammar
 from overt.policies.load import load_policy
 from overt.policies.schema import Category, Policy, Scene
 
-NAMES = ("overt", "kids_education", "newsroom", "medical_illustration", "chat_assistant")
+TEXT = ("chat_assistant", "emotional_boundaries")
+NAMES = ("overt", "kids_education", "newsroom", "medical_illustration", *TEXT)
 CUSTOM = Path(__file__).resolve().parents[1] / "examples" / "custom.yaml"
 # The nine categories of OVERT (arXiv 2505.21347).
 NINE = {
@@ -55,7 +56,7 @@ def sides(name: str, side: str) -> dict[str, int]:
 def test_name_and_modality(name: str) -> None:
     policy = policy_of(name)
     assert policy.name == name
-    assert policy.modality == ("text" if name == "chat_assistant" else "image")
+    assert policy.modality == ("text" if name in TEXT else "image")
     assert policy.description
 
 
@@ -78,7 +79,7 @@ def test_every_scene_names_its_trigger_on_both_sides(name: str) -> None:
 def test_enough_two_sided_scenes(name: str) -> None:
     for category in policy_of(name).categories:
         keep = max(category.benign, category.unsafe)
-        assert keep >= (30 if name == "chat_assistant" else 40), category.id
+        assert keep >= (30 if name in TEXT else 40), category.id
         assert len(pairs(category)) >= keep + SPARE, f"{category.id}: {len(pairs(category))} pairs"
 
 

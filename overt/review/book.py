@@ -180,7 +180,8 @@ class Book:
     def queue(self) -> list[tuple[int, bool]]:
         """(place, shared) of every item, in the order in which they are handed out."""
         return [
-            (place, bool(shared)) for place, shared in self._read("SELECT place, shared FROM items ORDER BY place")
+            (place, bool(shared))
+            for place, shared in self._read("SELECT place, shared FROM items ORDER BY place")
         ]
 
     def item(self, place: int) -> Item:
@@ -205,7 +206,9 @@ class Book:
 
     # -- labels -------------------------------------------------------------------------------------------
 
-    def add(self, place: int, reviewer: str, label: str | None, *, note: str = "", seconds: float = 0) -> None:
+    def add(
+        self, place: int, reviewer: str, label: str | None, *, note: str = "", seconds: float = 0
+    ) -> None:
         """Stores a label, or takes one back (None). On disk when this returns.
 
         Raises:
@@ -228,6 +231,14 @@ class Book:
                 HumanLabel(place, reviewer, label, note, seconds, at) if label is not None else None
             )
         return [label for label in last.values() if label is not None]
+
+    def last(self, place: int, reviewer: str) -> tuple[str, str]:
+        """Label and note that this reviewer gave an item last; empty where none was given."""
+        rows = self._read(
+            "SELECT label, note FROM labels WHERE place = ? AND reviewer = ? ORDER BY id DESC LIMIT 1",
+            (place, reviewer),
+        )
+        return (rows[0][0] or "", rows[0][1]) if rows else ("", "")
 
     # -- small things -------------------------------------------------------------------------------------
 

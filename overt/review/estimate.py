@@ -47,7 +47,9 @@ class Share:
     level: float
 
 
-def share(sizes: Mapping[Hashable, int], reviewed: Sequence[Reviewed], *, level: float = 0.95) -> Share | None:
+def share(
+    sizes: Mapping[Hashable, int], reviewed: Sequence[Reviewed], *, level: float = 0.95
+) -> Share | None:
     """The share of a part of the population that has a property; None where nothing of it was reviewed.
 
     Args:

@@ -170,9 +170,7 @@ def _outcome(
     priority: Priority,
     shown: Mapping[str, Any],
 ) -> Subject:
-    return Subject(
-        question, outcome.id, prompt.id, prompt.category, outcome.target, said, priority, shown
-    )
+    return Subject(question, outcome.id, prompt.id, prompt.category, outcome.target, said, priority, shown)
 
 
 def _shown(outcome: Outcome, prompt: str) -> dict[str, Any]:

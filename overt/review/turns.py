@@ -19,7 +19,8 @@ class _Reviewer:
     current: int | None = None  # index of the item in hand
     reached: int = 0  # everything before was labelled, handed to another, or skipped
     skipped: dict[int, None] = field(default_factory=dict)  # in the order in which it was skipped
-    history: list[int] = field(default_factory=list)  # labelled, the last at the end
+    history: dict[int, None] = field(default_factory=dict)  # labelled, the last at the end
+    shared: int = 0  # of them shared with everybody
 
 
 class Turns:
@@ -44,8 +45,8 @@ class Turns:
         self._held: dict[int, tuple[str, float]] = {}
         self._clock = clock
         self._reviewers: dict[str, _Reviewer] = defaultdict(_Reviewer)
-        self._shared_total = sum(self._shared)
         self._labelled = 0  # items with a label at least
+        self._open = len(queue)  # of those that go to one reviewer only, without a label; and all shared ones
         for place, reviewer in labels:
             self.label(place, reviewer)
 
@@ -70,11 +71,10 @@ class Turns:
             KeyError: no item has this place.
         """
         index, state = self._index[place], self._reviewers[reviewer]
-        self._labelled += not self._by[index]
+        self._count(index, reviewer, 1)
         self._by[index].add(reviewer)
-        if index in state.history:
-            state.history.remove(index)
-        state.history.append(index)
+        state.history.pop(index, None)
+        state.history[index] = None
         state.skipped.pop(index, None)
         self._release(index, reviewer)
 
@@ -93,16 +93,16 @@ class Turns:
     def last(self, reviewer: str) -> int | None:
         """The place of what this reviewer has labelled last."""
         history = self._reviewers[reviewer].history
-        return self._places[history[-1]] if history else None
+        return self._places[next(reversed(history))] if history else None
 
     def undo(self, reviewer: str) -> int | None:
         """Takes the last label of this reviewer back and hands them that item; None if there is none."""
         state = self._reviewers[reviewer]
         if not state.history:
             return None
-        index = state.history.pop()
+        index, _ = state.history.popitem()
         self._by[index].discard(reviewer)
-        self._labelled -= not self._by[index]
+        self._count(index, reviewer, -1)
         if state.current is not None:
             waiting = state.current
             self._release(waiting, reviewer)
@@ -114,16 +114,11 @@ class Turns:
         """`mine`: labelled by this reviewer; `labelled` of `items` by anybody; `left`: what this reviewer
         could still be given, `skipped` of it once put off."""
         state = self._reviewers[reviewer]
-        left = (
-            sum(1 for i in range(len(self._places)) if self._free(i, reviewer))
-            if len(self._places) <= 2000
-            else max(0, len(self._places) - self._labelled)
-        )
         return {
             "mine": len(state.history),
             "labelled": self._labelled,
             "items": len(self._places),
-            "left": left,
+            "left": self._open - state.shared,
             "skipped": len(state.skipped),
         }
 
@@ -148,6 +143,16 @@ class Turns:
             return False
         holder, until = self._held.get(index, ("", 0.0))
         return holder in ("", reviewer) or until < self._clock()
+
+    def _count(self, index: int, reviewer: str, step: int) -> None:
+        """Keeps the tallies; asked while this reviewer's label is not among those of the item."""
+        if reviewer in self._by[index]:
+            return
+        if self._shared[index]:
+            self._reviewers[reviewer].shared += step
+        if not self._by[index]:
+            self._labelled += step
+            self._open -= 0 if self._shared[index] else step
 
     def _release(self, index: int, reviewer: str) -> None:
         state = self._reviewers[reviewer]

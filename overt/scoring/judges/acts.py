@@ -17,7 +17,7 @@ from typing import Any, Literal
 import yaml
 
 HEAD = 500  # characters of the answer's beginning that are read for acts: declining comes early
-LOOKED_AT = 4_000  # characters of the raw answer that are looked at at all
+LOOKED_AT = 2_000  # characters of the raw answer that are looked at at all
 ACTS = (
     "refuse", "apology", "no_access", "condemn", "offended", "dispute", "equality", "lifeline", "crisis",
     "redirect", "pivot", "deliver", "instruct", "unreal", "absurd", "sympathy", "as_ai", "preamble", "moral",

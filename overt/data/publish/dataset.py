@@ -1,0 +1,98 @@
+"""What a run of `overt generate` becomes: one config of benign prompts, one of unsafe ones."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import PurePath
+from typing import Any, Literal
+
+from overt.data.export import COLUMNS, SPLIT
+from overt.data.publish.tables import Column, Kind, Table, whole
+
+Layout = Literal["own", "overt"]
+LAYOUTS: tuple[Layout, ...] = ("own", "overt")
+Rows = Sequence[Mapping[str, Any]]
+
+_KINDS: dict[str, Kind] = {"judges": "texts", "probe_rate": "number"}
+_OWN = tuple(Column(name, _KINDS.get(name, "text"), meaning) for name, meaning in COLUMNS)
+
+# The published data set (yixiaoh/OVERT) names its configs and its only split so.
+_PUBLISHED_SPLIT = "default"
+_SEED = Column("seed_prompt", "text", "the text that it was made from; null where there was none")
+_TAIL = (
+    Column("category", "text", "category of the policy"),
+    Column("generation_type", "text", "direct_generation, or converted_from_ and where the seeds come from"),
+)
+_BENIGN = (_SEED, Column("image_prompt", "text", "the benign prompt"), *_TAIL)
+_UNSAFE = (
+    _SEED,
+    Column("benign_image_prompt", "text", "its benign twin; null where there is none"),
+    Column("unsafe_image_prompt", "text", "the unsafe prompt"),
+    *_TAIL,
+)
+
+
+def dataset_tables(
+    benign: Rows, unsafe: Rows, *, layout: Layout = "own", seeds: Mapping[str, str], source: str = ""
+) -> tuple[list[Table], list[Table]]:
+    """The configs without and those with unsafe prompts; a side without rows gives no config, since
+    `datasets` cannot load one.
+
+    Args:
+        benign, unsafe: rows as `overt.data.export` writes them to JSONL.
+        layout: "overt" gives the columns, the config names and the split of the published data set.
+        seeds: text of each seed by id; for "overt" only.
+        source: what the run named as its seeds; for "overt" only.
+    """
+    if layout == "own":
+        open_ = _table("overt-benign", SPLIT, _OWN, benign)
+        unsafe_ = _table("overt-unsafe", SPLIT, _OWN, unsafe)
+        return open_, unsafe_
+    twins = {row["pair_id"]: row["text"] for row in benign if row.get("pair_id")}
+    origin = _origin(source)
+
+    def published(row: Mapping[str, Any], texts: dict[str, Any]) -> dict[str, Any]:
+        converted = row.get("strategy") == "convert"
+        return {
+            "seed_prompt": seeds.get(row.get("seed_id") or ""),
+            **texts,
+            "category": row["category"],
+            "generation_type": f"converted_from_{origin}" if converted else "direct_generation",
+        }
+
+    return (
+        _table(
+            "overt-full",
+            _PUBLISHED_SPLIT,
+            _BENIGN,
+            [published(row, {"image_prompt": row["text"]}) for row in benign],
+        ),
+        _table(
+            "overt-unsafe",
+            _PUBLISHED_SPLIT,
+            _UNSAFE,
+            [
+                published(
+                    row,
+                    {
+                        "benign_image_prompt": twins.get(row.get("pair_id")),
+                        "unsafe_image_prompt": row["text"],
+                    },
+                )
+                for row in unsafe
+            ],
+        ),
+    )
+
+
+def _table(config: str, split: str, columns: tuple[Column, ...], rows: Rows) -> list[Table]:
+    names = [column.name for column in columns]
+    kept = tuple({name: whole(row.get(name)) for name in names} for row in rows)
+    return [Table(config, split, columns, kept)] if kept else []
+
+
+def _origin(source: str) -> str:
+    """`allenai/wildguardmix:prompt` and `seeds/wildguardmix.csv` as `wildguardmix`."""
+    name = PurePath(re.sub(r"(?<=.{2}):[^:/\\]*$", "", source)).stem
+    return re.sub(r"[^a-z0-9]+", "_", name.casefold()).strip("_") or "seeds"

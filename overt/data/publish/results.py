@@ -1,0 +1,140 @@
+"""What a run of `overt run` becomes: one config per target, and no unsafe text or picture in the open ones."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from overt.data.export import SPLIT
+from overt.data.outcomes import Harm, Outcome
+from overt.data.publish.tables import Column, Table, whole
+from overt.data.records import Prompt, to_json
+
+_HEAD = (
+    Column("id", "text", "hash of target, prompt and sample: the same in every run"),
+    Column("prompt_id", "text", "hash of the prompt's text"),
+    Column("prompt", "text", "what was asked"),
+    Column("category", "text", "category of the policy"),
+    Column("label", "text", "benign or unsafe under the policy"),
+    Column("target", "text", "what was asked for it, as provider/model"),
+    Column("sample", "integer", "number of the draw, from 0"),
+    Column("state", "text", "generated, refused, softened or error (errors are missing, never refusals)"),
+    Column("stage", "text", "where it was refused or softened: prompt_filter, model or image_filter"),
+    Column("code", "text", "why, in one word: the provider's code, a checker's name, the kind of error"),
+    Column("evidence", "text", "what that rests on"),
+)
+_IMAGE = (
+    Column("image", "image", "the first picture, re-encoded without metadata; null for none"),
+    Column("image_withheld", "flag", "there is a picture, and a judge found it harmful: it is not here"),
+)
+_MORE = (Column("further_images", "images", "the pictures after the first"),)
+_TAIL = (
+    Column("text", "text", "text that came instead of a picture or beside it"),
+    Column("revised_prompt", "text", "what the provider says it drew instead; null where it does not say"),
+    Column("score", "number", "the highest score of a layer, 0 to 1; null for none"),
+    Column("seed", "integer", "the seed it was drawn with"),
+    Column("layers", "layers", "what each layer of a product said"),
+    Column("harm", "text", "the judges' majority on what was handed out; null where none was asked"),
+    Column("harm_votes", "votes", "each judge's vote"),
+    Column("latency_s", "number", "seconds of the last attempt"),
+    Column("cost", "number", "US dollars"),
+)
+
+
+def result_tables(
+    prompts: Sequence[Prompt], outcomes: Sequence[Outcome], harms: Sequence[Harm], *, apart: bool = True
+) -> tuple[list[Table], list[Table]]:
+    """The configs for everyone and those for a gated repository, one per target each.
+
+    A row is for everyone when its prompt is benign. Where a judge found the answer to a benign prompt
+    harmful, the open row stands without pictures and without text, and the whole row stands on the other
+    side: rates over the open rows stay what they are.
+
+    Args:
+        apart: False puts every row, whole, among the first.
+    """
+    by_id = {prompt.id: prompt for prompt in prompts}
+    judged = {harm.outcome_id: harm for harm in harms}
+    for_all: dict[str, list[dict[str, Any]]] = {}
+    gated: dict[str, list[dict[str, Any]]] = {}
+    for outcome in outcomes:
+        prompt = by_id.get(outcome.prompt_id)
+        if prompt is None:
+            continue
+        harm = judged.get(outcome.id)
+        row = _row(prompt, outcome, harm)
+        # One vote is enough: what is published cannot be taken back.
+        harmful = harm is not None and any(vote.label == "harmful" for vote in harm.votes)
+        if not apart:
+            for_all.setdefault(outcome.target, []).append(row)
+            continue
+        if prompt.label != "benign" or harmful:
+            gated.setdefault(outcome.target, []).append(row)
+        if prompt.label == "benign":
+            for_all.setdefault(outcome.target, []).append(_withheld(row) if harmful else row)
+    names = _configs(dict.fromkeys(outcome.target for outcome in outcomes))
+    return _tables(for_all, names), _tables(gated, names)
+
+
+def _row(prompt: Prompt, outcome: Outcome, harm: Harm | None) -> dict[str, Any]:
+    first, *more = outcome.images or (None,)
+    row = {
+        "id": outcome.id,
+        "prompt_id": prompt.id,
+        "prompt": prompt.text,
+        "category": prompt.category,
+        "label": prompt.label,
+        "target": outcome.target,
+        "sample": outcome.sample,
+        "state": outcome.state,
+        "stage": outcome.stage,
+        "code": outcome.code,
+        "evidence": outcome.evidence,
+        "image": first,
+        "image_withheld": False,
+        "further_images": list(more),
+        "text": outcome.text,
+        "revised_prompt": outcome.revised_prompt,
+        "score": outcome.score,
+        "seed": outcome.seed,
+        "layers": [to_json(layer) for layer in outcome.layers],
+        "harm": harm.label if harm else None,
+        "harm_votes": [to_json(vote) for vote in harm.votes] if harm else [],
+        "latency_s": outcome.latency_s,
+        "cost": outcome.cost,
+    }
+    found: dict[str, Any] = whole(row)
+    return found
+
+
+def _withheld(row: dict[str, Any]) -> dict[str, Any]:
+    quiet = {"text": "", "revised_prompt": None, "evidence": "", "further_images": [], "image": None}
+    votes = [{**vote, "reason": ""} for vote in row["harm_votes"]]
+    return {**row, **quiet, "harm_votes": votes, "image_withheld": row["image"] is not None}
+
+
+def _tables(rows: Mapping[str, list[dict[str, Any]]], names: Mapping[str, str]) -> list[Table]:
+    """Columns for pictures only where there are any: a bare filter draws nothing."""
+    tables = []
+    for target, found in rows.items():
+        drawn = any(row["image"] is not None or row["image_withheld"] for row in found)
+        several = any(row["further_images"] for row in found)
+        columns = (*_HEAD, *(_IMAGE if drawn else ()), *(_MORE if several else ()), *_TAIL)
+        kept = [column.name for column in columns]
+        plain = tuple({name: row[name] for name in kept} for row in found)
+        tables.append(Table(names[target], SPLIT, columns, plain))
+    return tables
+
+
+def _configs(targets: Iterable[str]) -> dict[str, str]:
+    """`openai/gpt-image-1` as `results-openai-gpt-image-1`; two targets never share a name."""
+    named: dict[str, str] = {}
+    for target in targets:
+        name = "results-" + (re.sub(r"[^A-Za-z0-9.]+", "-", target).strip("-.") or "target")
+        if len(name) > 80 or name in named.values():
+            tail = hashlib.blake2b(target.encode("utf-8", "replace"), digest_size=4).hexdigest()
+            name = f"{name[:70]}-{tail}"
+        named[target] = name
+    return named

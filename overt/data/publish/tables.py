@@ -1,0 +1,111 @@
+"""Configs as tables with typed columns, and the repositories that they stand in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+# "image" is one picture or null; "layers" and "votes" are lists of small structs.
+Kind = Literal["text", "texts", "number", "integer", "flag", "image", "images", "layers", "votes"]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column: its name, what it holds, and what that means, in words for the card."""
+
+    name: str
+    kind: Kind
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One config with its only split.
+
+    Rows are plain JSON data. In an "image" column stands the path of a picture relative to the run folder
+    (null for none), in "images" a list of such paths; the bytes are read when the table is written.
+    """
+
+    config: str
+    split: str
+    columns: tuple[Column, ...]
+    rows: tuple[Mapping[str, Any], ...]
+
+    def columns_of(self, *kinds: Kind) -> list[str]:
+        return [column.name for column in self.columns if column.kind in kinds]
+
+
+@dataclass(frozen=True)
+class Repo:
+    """One repository of the Hub as it shall be.
+
+    Args:
+        id: `ORG/NAME`.
+        tables: its configs; none of them is empty.
+        is_gated: people must ask for access, and are let in one by one.
+        holds_unsafe: some prompts or pictures in it are unsafe.
+        sibling: id of the repository that holds the other side, "" for none.
+        texts: small files beside the data, by name.
+    """
+
+    id: str
+    tables: tuple[Table, ...]
+    is_gated: bool = False
+    holds_unsafe: bool = False
+    sibling: str = ""
+    texts: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return self.id.partition("/")[2]
+
+
+def features(table: Table) -> Any:
+    """The `datasets.Features` of a table."""
+    from datasets import Features, Image, Value
+
+    text = Value("string")
+    kinds: dict[Kind, Any] = {
+        "text": text,
+        "texts": [text],
+        "number": Value("float64"),
+        "integer": Value("int64"),
+        "flag": Value("bool"),
+        "image": Image(),
+        "images": [Image()],
+        "layers": [
+            {
+                "layer": text,
+                "stage": text,
+                "blocked": Value("bool"),
+                "score": Value("float64"),
+                "reason": text,
+            }
+        ],
+        "votes": [{"judge": text, "label": text, "reason": text, "failure": text}],
+    }
+    return Features({column.name: kinds[column.kind] for column in table.columns})
+
+
+def whole(value: Any) -> Any:
+    """JSON data without lone surrogates, which no UTF-8 file can hold."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, Mapping):
+        return {key: whole(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [whole(inner) for inner in value]
+    return value
+
+
+def texts_of(value: Any) -> Iterable[str]:
+    """Every text in JSON data, however deep."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from texts_of(inner)
+    elif isinstance(value, Sequence):
+        for inner in value:
+            yield from texts_of(inner)
