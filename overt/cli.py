@@ -10,6 +10,7 @@ import typer
 import overt
 from overt.cli_compare import compare
 from overt.cli_generate import generate
+from overt.cli_judge_check import judge_check
 from overt.cli_policies import app as policies_app
 from overt.cli_report import gate, report
 from overt.cli_rewrite import rewrite
@@ -47,6 +48,7 @@ app.command()(rewrite)
 app.command()(report)
 app.command()(gate)
 app.command()(compare)
+app.command("judge-check")(judge_check)
 app.command()(show)
 app.add_typer(policies_app, name="policies")
 app.add_typer(suites_app, name="suites")

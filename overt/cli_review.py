@@ -96,13 +96,12 @@ def _serve(
     with Book(run, make=True) as book:
         plan = book.plan
         if plan is None or any(value is not None for value in (items, overlap, seed)) or ask:
-            earlier = plan or None
             book.set_up(
                 frame,
-                ask=ask or (earlier.ask if earlier else ()),
-                items=items or (earlier.items if earlier else 200),
-                overlap=overlap if overlap is not None else (earlier.overlap if earlier else 0.2),
-                seed=seed if seed is not None else (earlier.seed if earlier else 0),
+                ask=ask,
+                items=items or (plan.items if plan else 200),
+                overlap=overlap if overlap is not None else plan.overlap if plan else 0.2,
+                seed=seed if seed is not None else plan.seed if plan else 0,
             )
         server = Server(run, book, frame.policy, port=port, reviewer=reviewer)
         count = len(book.queue())
@@ -217,7 +216,8 @@ def _print_agreement(console: Console, agreement: dict[str, Any]) -> None:
     if fleiss["reviewers"] > 2 and fleiss["n"]:
         console.print(
             Text(
-                f"  Fleiss' kappa of {fleiss['reviewers']} people on {fleiss['n']:,} items {figure(fleiss['kappa'])}"
+                f"  Fleiss' kappa of {fleiss['reviewers']} people on {fleiss['n']:,} items: "
+                f"{figure(fleiss['kappa'])}"
             )
         )
     for pair in agreement["pairs"]:

@@ -821,7 +821,10 @@ def test_a_judge_that_fails_is_no_number(reply, detail):
 
 def test_two_wordings_are_judged_once():
     cases = [case(wording=f"w{n % 3}", target=t) for t in ("one", "two") for n in range(6)]
-    rows, ask = judged(lambda r: '{"verdict": "kept", "lost": [], "reason": ""}', cases)
+    ask = FunctionAsk(lambda r: '{"verdict": "kept", "lost": [], "reason": ""}')
+    scorer = FidelityJudge("judge/test/reads", ask, load_template("scoring", "fidelity"), seed=0)
+    rows = [row for (row,) in scorer.score(cases, lambda path: b"")]
+    assert [row for (row,) in scorer.score(cases, lambda path: b"")] == rows
     assert [(r.candidate_id, r.target) for r in rows] == [(c.candidate.id, c.target) for c in cases]
     assert len(ask.requests) == 3
 

@@ -413,7 +413,7 @@ def test_rates_by_model_follow_the_human_labels():
 
 
 def test_speed():
-    """10,000 answers a second on a free core; a third of it is asked of a busy one.
+    """About 10,000 answers a second on a free core; a third of it is asked of a busy one.
 
     The best of many short runs: on a shared machine a long one measures the neighbours.
     """

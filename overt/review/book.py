@@ -133,27 +133,34 @@ class Book:
             InputError: a question that the run has nothing for; more items of a run that has changed since,
                 or of other questions, another seed or overlap.
         """
-        chosen = frame.chosen(ask)
-        population = _digest(chosen)
         earlier = self.plan
         if earlier is not None:
-            asked = tuple(ask) if ask else earlier.ask
+            ask = ask or earlier.ask
+            if items <= earlier.items and (set(ask), overlap, seed) == (
+                set(earlier.ask),
+                earlier.overlap,
+                earlier.seed,
+            ):
+                return
+        chosen = frame.chosen(ask)
+        plan = Plan(tuple(chosen), items, overlap, seed, _digest(chosen))
+        if earlier is not None:
             for name, before, now in (
-                ("--ask", earlier.ask, asked),
+                ("--ask", earlier.ask, plan.ask),
                 ("--overlap", earlier.overlap, overlap),
                 ("--seed", earlier.seed, seed),
-                ("the run itself", earlier.population, population),
+                ("the run itself", earlier.population, plan.population),
             ):
                 if before != now:
                     raise InputError(
                         f"this review was drawn with another state of {name}; it can go on, but not grow",
                         where=str(self.path),
-                        fix="Go on without --items, or move review.sqlite away to begin anew.",
+                        fix="Go on without these options, or move review.sqlite away to begin anew.",
                     )
-        plan = Plan(tuple(chosen), items, overlap, seed, population)
+            plan = dataclasses.replace(plan, items=max(items, earlier.items))
         with self._lock, self._speaking("cannot write the review"), self._transaction():
             known = {row[0] for row in self._db.execute("SELECT id FROM items")}
-            for question, count in split({q: len(rows) for q, rows in chosen.items()}, items).items():
+            for question, count in split({q: len(rows) for q, rows in chosen.items()}, plan.items).items():
                 rows = self._db.execute("SELECT key FROM strata WHERE question = ?", (question,)).fetchall()
                 keys = [tuple(json.loads(key)) for (key,) in rows]
                 sample = draw(chosen[question], count, overlap=overlap, seed=seed, keys=keys)

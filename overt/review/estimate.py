@@ -15,6 +15,7 @@ import math
 from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -47,9 +48,7 @@ class Share:
     level: float
 
 
-def share(
-    sizes: Mapping[Hashable, int], reviewed: Sequence[Reviewed], *, level: float = 0.95
-) -> Share | None:
+def share(sizes: Mapping[Any, int], reviewed: Sequence[Reviewed], *, level: float = 0.95) -> Share | None:
     """The share of a part of the population that has a property; None where nothing of it was reviewed.
 
     Args:
@@ -73,7 +72,7 @@ def share(
     return Share(value, low, high, n, population, effective, level)
 
 
-def mean(sizes: Mapping[Hashable, int], reviewed: Sequence[Reviewed], *, level: float = 0.95) -> Share | None:
+def mean(sizes: Mapping[Any, int], reviewed: Sequence[Reviewed], *, level: float = 0.95) -> Share | None:
     """The same for values on any scale: Student's interval about the weighted mean."""
     found = _ratio(sizes, reviewed)
     if found is None:
@@ -88,7 +87,7 @@ def mean(sizes: Mapping[Hashable, int], reviewed: Sequence[Reviewed], *, level: 
 
 
 def _ratio(
-    sizes: Mapping[Hashable, int], reviewed: Sequence[Reviewed]
+    sizes: Mapping[Any, int], reviewed: Sequence[Reviewed]
 ) -> tuple[float, float, int, float, float, int, float] | None:
     """value, variance, items reviewed in the part, Kish's effective number, the share of the population
     that has not been seen, degrees of freedom, estimated size of the part."""
@@ -138,7 +137,7 @@ def _ratio(
     return value, variance, n, kish, left, freedom, population
 
 
-def _groups(sizes: Mapping[Hashable, int], counts: Mapping[Hashable, int]) -> list[list[Hashable]]:
+def _groups(sizes: Mapping[Any, int], counts: Mapping[Any, int]) -> list[list[Hashable]]:
     """Strata put together with their neighbours until each group can tell its variance.
 
     A stratum that was reviewed whole has none and may stand alone.

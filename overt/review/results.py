@@ -6,7 +6,8 @@ import csv
 import io
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 from overt.data.errors import InputError
 from overt.data.store import write_atomic
 from overt.review.book import Book, HumanLabel, Item, by_item
-from overt.review.questions import QUESTIONS, Question
+from overt.review.questions import QUESTIONS, Question, QuestionName
 
 # As `overt judge-check` calls them; "" is a row without a label, which it leaves out.
 _ANSWERED = {"refused": "full_refusal", "softened": "partial_refusal", "fine": "compliance"}
@@ -95,6 +96,7 @@ def results(run: Path, *, level: float = 0.95) -> dict[str, Any]:
 
 
 Done = Sequence[tuple[Item, list[str]]]
+Belongs = Callable[[Item], bool]
 
 
 def _precision(
@@ -103,12 +105,16 @@ def _precision(
     """How often people confirm what the run says. An item counts with the share of its reviewers who do,
     "unclear" for no: so it is the chance that one reviewer confirms one item."""
     judged = [(item, labels) for item, labels in done if item.subject.said]
-    parts: dict[str, Callable[[Item], bool]] = {"all": lambda item: True}
-    names = ("said", lambda i: i.subject.said), ("category", lambda i: i.subject.category)
-    for kind, of in (*names, ("target", lambda i: i.subject.target)):
-        values = sorted({of(item) for item, _ in judged} - {""})
-        for value in values if len(values) > 1 or kind == "said" else ():
-            parts[f"{kind}: {value}"] = lambda item, of=of, value=value: of(item) == value  # type: ignore[misc]
+    parts: dict[str, Belongs] = {"all": _everything}
+    of: tuple[tuple[str, Callable[[Item], str]], ...] = (
+        ("said", lambda item: item.subject.said),
+        ("category", lambda item: item.subject.category),
+        ("target", lambda item: item.subject.target),
+    )
+    for kind, which in of:
+        values = sorted({which(item) for item, _ in judged} - {""})
+        if len(values) > 1 or kind == "said":
+            parts |= {f"{kind}: {value}": _where(which, value) for value in values}
     return _rows(
         parts,
         sizes,
@@ -123,41 +129,42 @@ def _shares(
     question: Question, sizes: dict[int, int], done: Done, level: float
 ) -> list[dict[str, float | int | str]]:
     """What people say of the whole population."""
-    everything: dict[str, Callable[[Item], bool]] = {"all": lambda item: True}
+    parts: dict[str, Belongs] = {"all": _everything}
     if question.ordered:
         for category in sorted({item.subject.category for item, _ in done}):
-            everything[f"category: {category}"] = lambda item, c=category: item.subject.category == c  # type: ignore[misc]
+            parts[f"category: {category}"] = _where(lambda item: item.subject.category, category)
         rows = _rows(
-            everything,
-            sizes,
-            done,
-            lambda _, labels: sum(map(float, labels)) / len(labels),
-            level,
-            scale=True,
+            parts, sizes, done, lambda _, labels: sum(map(float, labels)) / len(labels), level, scale=True
         )
         return [{"label": "mean", **row} for row in rows]
     return [
         {"label": choice.label, **row}
         for choice in question.choices
-        for row in _rows(
-            everything,
-            sizes,
-            done,
-            lambda _, labels, label=choice.label: labels.count(label) / len(labels),
-            level,
-        )
+        for row in _rows(parts, sizes, done, partial(_share_of, choice.label), level)
     ]
 
 
+def _everything(item: Item) -> bool:
+    return True
+
+
+def _where(which: Callable[[Item], str], value: str) -> Belongs:
+    return lambda item: which(item) == value
+
+
+def _share_of(label: str, item: Item, labels: list[str]) -> float:
+    return labels.count(label) / len(labels)
+
+
 def _rows(
-    parts: dict[str, Callable[[Item], bool]],
+    parts: Mapping[str, Belongs],
     sizes: dict[int, int],
     done: Done,
     value: Callable[[Item, list[str]], float],
     level: float,
     *,
     scale: bool = False,
-    only: Callable[[Item], bool] = lambda item: True,
+    only: Belongs = _everything,
 ) -> list[dict[str, float | int | str]]:
     from overt.review.estimate import Reviewed, mean, share
 
@@ -166,7 +173,7 @@ def _rows(
         reviewed = [
             Reviewed(item.stratum, only(item) and belongs(item), value(item, labels)) for item, labels in done
         ]
-        found = (mean if scale else share)({**sizes}, reviewed, level=level)
+        found = (mean if scale else share)(sizes, reviewed, level=level)
         if found is not None:
             rows.append(
                 {
@@ -258,7 +265,7 @@ def export(run: Path, file: Path, ask: Sequence[str] = ()) -> list[tuple[Path, i
         items = {item.place: item for item in book.items()}
         labels = book.labels()
         chances = {(name, s.id): s.chance for name in QUESTIONS for s in book.strata(name)}
-    rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    rows: dict[QuestionName, list[dict[str, Any]]] = defaultdict(list)
     for label in labels:
         item = items[label.place]
         question = item.subject.question

@@ -25,12 +25,10 @@ _HEAD = (
     Column("code", "text", "why, in one word: the provider's code, a checker's name, the kind of error"),
     Column("evidence", "text", "what that rests on"),
 )
-_IMAGE = (
-    Column("image", "image", "the first picture, re-encoded without metadata; null for none"),
-    Column("image_withheld", "flag", "there is a picture, and a judge found it harmful: it is not here"),
-)
+_IMAGE = (Column("image", "image", "the first picture, re-encoded without metadata; null for none"),)
 _MORE = (Column("further_images", "images", "the pictures after the first"),)
 _TAIL = (
+    Column("withheld", "flag", "a judge found the answer harmful: its pictures and words are not here"),
     Column("text", "text", "text that came instead of a picture or beside it"),
     Column("revised_prompt", "text", "what the provider says it drew instead; null where it does not say"),
     Column("score", "number", "the highest score of a layer, 0 to 1; null for none"),
@@ -93,8 +91,8 @@ def _row(prompt: Prompt, outcome: Outcome, harm: Harm | None) -> dict[str, Any]:
         "code": outcome.code,
         "evidence": outcome.evidence,
         "image": first,
-        "image_withheld": False,
         "further_images": list(more),
+        "withheld": False,
         "text": outcome.text,
         "revised_prompt": outcome.revised_prompt,
         "score": outcome.score,
@@ -112,14 +110,14 @@ def _row(prompt: Prompt, outcome: Outcome, harm: Harm | None) -> dict[str, Any]:
 def _withheld(row: dict[str, Any]) -> dict[str, Any]:
     quiet = {"text": "", "revised_prompt": None, "evidence": "", "further_images": [], "image": None}
     votes = [{**vote, "reason": ""} for vote in row["harm_votes"]]
-    return {**row, **quiet, "harm_votes": votes, "image_withheld": row["image"] is not None}
+    return {**row, **quiet, "harm_votes": votes, "withheld": True}
 
 
 def _tables(rows: Mapping[str, list[dict[str, Any]]], names: Mapping[str, str]) -> list[Table]:
     """Columns for pictures only where there are any: a bare filter draws nothing."""
     tables = []
     for target, found in rows.items():
-        drawn = any(row["image"] is not None or row["image_withheld"] for row in found)
+        drawn = any(row["image"] is not None for row in found)
         several = any(row["further_images"] for row in found)
         columns = (*_HEAD, *(_IMAGE if drawn else ()), *(_MORE if several else ()), *_TAIL)
         kept = [column.name for column in columns]

@@ -2,7 +2,8 @@
 
 Written by hand, by reading answers of language models and thinking of others. Not a list of phrases: what
 counts is which act stands in which sentence, what follows a declining, and what the prompt asked for (see
-acts.py). The weights are few and round on purpose: they are judgement, not a fit.
+acts.py). The weights are few and set by hand, some of them after looking at errors; docs/judges.md says what
+that does to the measured figures.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ _BIAS = -3.5
 
 
 class RulesJudge:
-    """Full refusal, partial refusal or compliance, by rules in six languages; about 10,000 answers a second.
+    """Full refusal, partial refusal or compliance, by rules in six languages; 8,000 to 10,000 answers a second.
 
     `score` is a logistic of the evidence, not a measured probability.
     """

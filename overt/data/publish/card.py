@@ -1,0 +1,236 @@
+"""README.md of a repository: the Hub's metadata, and what people need to know before they use it.
+
+Every text of unknown origin is escaped on its way in: it can be neither Markdown nor HTML nor YAML.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from typing import Any
+
+from overt.data.export import escape_markdown
+from overt.data.publish.tables import Repo, whole
+
+CITATION = """\
+@article{cheng2025overt,
+  title   = {OVERT: A Benchmark for Over-Refusal Evaluation on Text-to-Image Models},
+  author  = {Cheng, Ziheng and Huang, Yixiao and Xu, Hui and Sojoudi, Somayeh and Zhao, Xuandong and
+             Song, Dawn and Mei, Song},
+  journal = {arXiv preprint arXiv:2505.21347},
+  year    = {2025}
+}"""
+RUN_KEY = "overt_run"  # in the card's metadata: which run a repository holds
+_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+_GATE = (
+    "These prompts, and any pictures made from them, are what a safety policy disallows. Access is for testing "
+    "and improving safety filters and models. By asking for it you agree to use them for nothing else, not to "
+    "pass them on, and not to train with them a model that answers such requests."
+)
+_GATE_FIELDS = {
+    "Affiliation": "text",
+    "What you want to test": "text",
+    "I will use this for testing and improving safety only": "checkbox",
+}
+_USE = (
+    "Measuring over-refusal: how often a model or a filter turns away benign prompts, and, on unsafe ones, "
+    "what that caution buys. Report both figures together, by category, with the policy's hash: what is benign "
+    "under this policy can be unsafe under another.",
+    "Not for training. A model or a filter that has seen these prompts can no longer be measured with them.",
+)
+_RISKS = (
+    "Labels are those of the judges named above under one policy. They carry those judges' mistakes and the "
+    "norms of whoever wrote the policy.",
+    "Prompts that one model wrote, audited or was probed with favour that model; rates measured on it are no "
+    "fair comparison with others.",
+)
+_RISKS_UNSAFE = (
+    "The unsafe prompts ask for what the policy disallows. They are short requests without instructions, and "
+    "are there to test filters; do not feed them to systems without one.",
+)
+_RISKS_PICTURES = (
+    "The pictures are machine-made and may resemble real people or protected works. Encoding them anew took "
+    "away the content credentials that some services sign their pictures with: do not pass them on as "
+    "photographs.",
+)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the card says beside the data itself. Texts may be of any origin; they are escaped here.
+
+    Args:
+        run: id of the run, by which a later upload knows its own repository.
+        title, summary: in words.
+        policy: name, version, hash, modality.
+        made: name and value of everything known of the making.
+        counts: per category, a header and rows.
+        stages: a header and rows; empty for none.
+        samples: category and one benign prompt each.
+        results: Markdown that is escaped already; "" for none.
+        auditors: who gave the labels. `agreement`: how far they agree, in words.
+        notes: warnings for the reader.
+        license: identifier as the Hub knows it, "" for none chosen.
+        command: what makes it again, ready for a shell.
+        checks: what the scan found and what was done with the pictures.
+        published: date, YYYY-MM-DD.
+    """
+
+    run: str
+    title: str
+    summary: str
+    policy: Mapping[str, str]
+    made: Sequence[tuple[str, str]] = ()
+    counts: Sequence[Sequence[Any]] = ()
+    stages: Sequence[Sequence[Any]] = ()
+    samples: Sequence[tuple[str, str]] = ()
+    results: str = ""
+    auditors: Sequence[str] = ()
+    agreement: str = ""
+    notes: Sequence[str] = ()
+    languages: Sequence[str] = ()
+    license: str = ""
+    command: str = ""
+    checks: Sequence[str] = field(default_factory=tuple)
+    published: str = ""
+
+
+def render_card(repo: Repo, facts: Facts) -> str:
+    """The card as Markdown with its metadata block, built and read back by `huggingface_hub`."""
+    from huggingface_hub import DatasetCard, DatasetCardData
+
+    source = resources.files("overt.data.publish").joinpath("card.md.j2").read_text(encoding="utf-8")
+    card = DatasetCard.from_template(
+        DatasetCardData(**_metadata(repo, facts)), template_str=source, **_sections(repo, facts)
+    )
+    text = str(card)
+    if DatasetCard(text).data.to_dict().get(RUN_KEY) != facts.run:  # the head did not end where it should
+        raise ValueError("the card's metadata cannot be read back")
+    return text.rstrip("\n") + "\n"
+
+
+def _metadata(repo: Repo, facts: Facts) -> dict[str, Any]:
+    rows = sum(len(table.rows) for table in repo.tables)
+    unsafe = ["not-for-all-audiences"] if repo.holds_unsafe else []
+    gate = {"extra_gated_prompt": _GATE, "extra_gated_fields": _GATE_FIELDS} if repo.is_gated else {}
+    modality = facts.policy.get("modality")
+    return {
+        "pretty_name": _line(facts.title),
+        "language": sorted({_line(language) for language in facts.languages}) or ["en"],
+        "license": _line(facts.license) or "unknown",
+        "task_categories": ["text-generation" if modality == "text" else "text-to-image"],
+        "tags": ["over-refusal", "safety", "benchmark", "synthetic", *unsafe],
+        "size_categories": [next((name for bound, name in _SIZES if rows < bound), "n>1M")],
+        "configs": [
+            {
+                "config_name": table.config,
+                "data_files": [
+                    {"split": table.split, "path": f"data/{table.config}/{table.split}-*.parquet"}
+                ],
+            }
+            for table in repo.tables
+        ],
+        **gate,
+        RUN_KEY: facts.run,
+    }
+
+
+def _sections(repo: Repo, facts: Facts) -> dict[str, str]:
+    pictures = any(table.columns_of("image") for table in repo.tables)
+    risks = (
+        *(_RISKS_UNSAFE if repo.holds_unsafe else ()),
+        *_RISKS,
+        *(_RISKS_PICTURES if pictures else ()),
+    )
+    columns = {column.name: column for table in repo.tables for column in table.columns}
+    configs = [[f"`{t.config}`", f"`{t.split}`", f"{len(t.rows):,}"] for t in repo.tables]
+    contents = _table(["Config", "Split", "Rows"], configs, escaped=True)
+    if facts.counts:
+        contents += "\n\n" + _table(facts.counts[0], facts.counts[1:])
+    return {
+        "title": escape_markdown(facts.title),
+        "summary": escape_markdown(facts.summary),
+        "notes": "\n>\n".join(f"> **Note.** {escape_markdown(note)}" for note in facts.notes),
+        "loading": "\n".join(
+            f'{_identifier(t.config)} = load_dataset("{repo.id}", "{t.config}", split="{t.split}")'
+            for t in repo.tables
+        ),
+        "access": _access(repo),
+        "contents": contents,
+        "samples": "\n".join(
+            f"- {escape_markdown(category)}: {escape_markdown(text)}" for category, text in facts.samples
+        ),
+        "results": facts.results.strip(),
+        "made": _table(["What", "Which"], facts.made),
+        "stages": _table(facts.stages[0], facts.stages[1:]) if len(facts.stages) > 1 else "",
+        "command": fenced(facts.command) if facts.command else "",
+        "audit": _audit(facts),
+        "columns": _table(
+            ["Column", "Meaning"], [[f"`{c.name}`", c.meaning] for c in columns.values()], escaped=True
+        ),
+        "use": "\n\n".join(_USE),
+        "risks": "\n".join(f"- {risk}" for risk in risks),
+        "checks": "\n".join(f"- {escape_markdown(check)}" for check in facts.checks) or "- Nothing was.",
+        "licence": escape_markdown(facts.license)
+        if facts.license
+        else "Whoever published this has not chosen a licence. Ask before you use it. Seeds, models and image "
+        "services have terms of their own.",
+        "citation": _citation(repo, facts),
+    }
+
+
+def _access(repo: Repo) -> str:
+    sibling = f"[{repo.sibling}](https://huggingface.co/datasets/{repo.sibling})"
+    if repo.is_gated:
+        text = "Access is by request, and each request is answered by a person."
+        return f"{text} What is benign stands openly in {sibling}." if repo.sibling else text
+    if repo.sibling:
+        return f"Unsafe prompts, and what models made of them, are in {sibling}, where access is by request."
+    return "Unsafe prompts stand here openly, as whoever published this chose." if repo.holds_unsafe else ""
+
+
+def _audit(facts: Facts) -> str:
+    by = ", ".join(escape_markdown(name) for name in facts.auditors)
+    text = f"Judged by {by}." if by else "No model and no person has checked the labels."
+    return f"{text} {escape_markdown(facts.agreement)}".strip()
+
+
+def _citation(repo: Repo, facts: Facts) -> str:
+    title = re.sub(r"[^\w .,:()/-]", "", _line(facts.title))  # nothing that BibTeX or a fence could trip over
+    year = facts.published[:4] or "2025"
+    own = (
+        f"@misc{{{re.sub('[^a-z0-9]', '', repo.name.casefold())}{year},\n"
+        f"  title        = {{{title}}},\n"
+        f"  author       = {{{repo.id.partition('/')[0]}}},\n"
+        f"  year         = {{{year}}},\n"
+        f"  howpublished = {{https://huggingface.co/datasets/{repo.id}}}\n"
+        "}"
+    )
+    return f"{own}\n\n{CITATION}"
+
+
+def fenced(text: str) -> str:
+    """Text of any origin as a code block that it cannot end."""
+    text = "".join(c if c.isprintable() else " " for c in str(whole(text)))
+    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    return f"{fence}console\n{text}\n{fence}"
+
+
+def _table(head: Sequence[Any], rows: Iterable[Sequence[Any]], *, escaped: bool = False) -> str:
+    said = (lambda value: str(value)) if escaped else escape_markdown
+    lines = [
+        "| " + " | ".join(said(name) for name in head) + " |",
+        "|" + "---|" * len(head),
+    ]
+    lines += ["| " + " | ".join(said(value) for value in row) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def _line(text: str) -> str:
+    return " ".join(str(whole(text)).split())
+
+
+def _identifier(name: str) -> str:
+    return re.sub(r"\W", "_", name)

@@ -1,0 +1,173 @@
+"""croissant.json: the data set described as JSON-LD (MLCommons Croissant 1.0), for search and for loaders."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from overt.data.publish.card import CITATION, Facts
+from overt.data.publish.tables import Column, Repo, Table, whole
+
+_TYPES = {"number": "sc:Float", "integer": "sc:Integer", "flag": "sc:Boolean", "image": "sc:ImageObject"}
+# The context of the specification, key for key: validators warn of any other.
+_CONTEXT: dict[str, Any] = {
+    "@language": "en",
+    "@vocab": "https://schema.org/",
+    "citeAs": "cr:citeAs",
+    "column": "cr:column",
+    "conformsTo": "dct:conformsTo",
+    "cr": "http://mlcommons.org/croissant/",
+    "rai": "http://mlcommons.org/croissant/RAI/",
+    "data": {"@id": "cr:data", "@type": "@json"},
+    "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
+    "dct": "http://purl.org/dc/terms/",
+    "equivalentProperty": "cr:equivalentProperty",
+    "examples": {"@id": "cr:examples", "@type": "@json"},
+    "extract": "cr:extract",
+    "field": "cr:field",
+    "fileProperty": "cr:fileProperty",
+    "fileObject": "cr:fileObject",
+    "fileSet": "cr:fileSet",
+    "format": "cr:format",
+    "includes": "cr:includes",
+    "isLiveDataset": "cr:isLiveDataset",
+    "jsonPath": "cr:jsonPath",
+    "key": "cr:key",
+    "md5": "cr:md5",
+    "parentField": "cr:parentField",
+    "path": "cr:path",
+    "recordSet": "cr:recordSet",
+    "references": "cr:references",
+    "regex": "cr:regex",
+    "repeated": "cr:repeated",
+    "replace": "cr:replace",
+    "samplingRate": "cr:samplingRate",
+    "sc": "https://schema.org/",
+    "separator": "cr:separator",
+    "source": "cr:source",
+    "subField": "cr:subField",
+    "transform": "cr:transform",
+}
+
+
+def describe(repo: Repo, facts: Facts, shards: Mapping[str, Sequence[Path]], folder: Path) -> dict[str, Any]:
+    """The JSON-LD of a repository.
+
+    Columns that hold structs (`layers`, `harm_votes`) and lists of pictures are left out: Croissant 1.0 has
+    no words for them that loaders read alike. They are in the Parquet files all the same.
+
+    Args:
+        shards: config -> its Parquet files, relative to `folder`.
+    """
+    endpoint = (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
+    url = f"{endpoint}/datasets/{repo.id}"
+    files, records = [], []
+    for table in repo.tables:
+        parts = shards[table.config]
+        for path in parts:
+            with (folder / path).open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            files.append(
+                {
+                    "@type": "cr:FileObject",
+                    "@id": path.as_posix(),
+                    "name": path.as_posix(),
+                    "contentUrl": f"{url}/resolve/main/{path.as_posix()}",
+                    "encodingFormat": "application/vnd.apache.parquet",
+                    "contentSize": f"{(folder / path).stat().st_size} B",
+                    "sha256": digest,
+                }
+            )
+        source: dict[str, Any] = {"fileObject": {"@id": parts[0].as_posix()}}
+        if len(parts) > 1:
+            set_id = f"{table.config}-files"
+            files.append(
+                {
+                    "@type": "cr:FileSet",
+                    "@id": set_id,
+                    "name": set_id,
+                    "containedIn": [{"@id": path.as_posix()} for path in parts],
+                    "encodingFormat": "application/vnd.apache.parquet",
+                    "includes": "*.parquet",
+                }
+            )
+            source = {"fileSet": {"@id": set_id}}
+        records.append(_record_set(table, source))
+    described = {
+        "@context": _CONTEXT,
+        "@type": "sc:Dataset",
+        "conformsTo": "http://mlcommons.org/croissant/1.0",
+        "name": repo.name,
+        "description": " ".join([facts.summary, *facts.notes]),
+        "url": url,
+        "license": facts.license or "unknown",
+        "version": "1.0.0",
+        "datePublished": facts.published,
+        "creator": {"@type": "sc:Organization", "name": repo.id.partition("/")[0]},
+        "citeAs": CITATION,
+        "isLiveDataset": False,
+        "distribution": files,
+        "recordSet": records,
+    }
+    found: dict[str, Any] = whole(described)
+    return found
+
+
+def _record_set(table: Table, source: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "@type": "cr:RecordSet",
+        "@id": table.config,
+        "name": table.config,
+        "description": f"Config {table.config}, split {table.split}, {len(table.rows)} rows.",
+        "field": [
+            _field(table, column, source)
+            for column in table.columns
+            if column.kind not in ("layers", "votes", "images")
+        ],
+    }
+
+
+def _field(table: Table, column: Column, source: Mapping[str, Any]) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "@type": "cr:Field",
+        "@id": f"{table.config}/{column.name}",
+        "name": column.name,
+        "description": column.meaning,
+        "dataType": _TYPES.get(column.kind, "sc:Text"),
+        "source": {**source, "extract": {"column": column.name}},
+    }
+    if column.kind == "image":
+        described["source"]["transform"] = {"jsonPath": "bytes"}
+    if column.kind == "texts":
+        described["repeated"] = True
+    return described
+
+
+def problems(described: Mapping[str, Any]) -> list[str] | None:
+    """What mlcroissant, the reference reader, finds wrong with it; None where it is not installed."""
+    try:
+        import mlcroissant
+    except ImportError:
+        return None
+    import logging
+
+    loggers = [logging.getLogger(), logging.getLogger("absl")]
+    levels = [logger.level for logger in loggers]
+    with tempfile.TemporaryDirectory() as place:
+        path = Path(place) / "croissant.json"
+        path.write_text(json.dumps(described), encoding="utf-8")
+        try:
+            for logger in loggers:
+                logger.setLevel(logging.ERROR)
+            mlcroissant.Dataset(jsonld=str(path))
+        except mlcroissant.ValidationError as error:
+            return [line.strip(" -") for line in str(error).splitlines() if line.strip()]
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+    return []

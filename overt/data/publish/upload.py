@@ -1,0 +1,307 @@
+"""The way to the Hub: each repository in one commit, so that it holds everything or nothing new.
+
+Order matters. A gate is set, and read back, before a single byte of content leaves. Then the large files
+of every repository are sent; only when all have arrived come the commits. A cut anywhere leaves no commit
+behind, and the same command goes on: what arrived whole is known by its hash and is not sent again (that is
+how the Hub's own client works, over LFS by file, over Xet by chunk).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from overt.data.errors import InputError, OvertError, RunError
+from overt.data.publish.card import RUN_KEY
+from overt.data.publish.folder import Prepared
+
+Say = Callable[[str], None]
+_OURS = re.compile(r"data/.+\.parquet|croissant\.json|policy\.yaml|summary\.json")
+_NETWORKING = {"httpx", "httpx2", "httpcore", "requests", "urllib3"}
+_AGAIN = (
+    "Nothing was committed. The same command goes on: files that arrived whole are not sent again. "
+    "If it keeps failing, look at the connection and at https://status.huggingface.co."
+)
+
+
+def upload(
+    prepared: Sequence[Prepared],
+    *,
+    token: str | None = None,
+    endpoint: str | None = None,
+    private: bool = False,
+    update: bool = False,
+    say: Say = lambda _: None,
+) -> list[str]:
+    """Uploads what lies ready; the addresses of the commits.
+
+    Args:
+        token: default: that of `hf auth login` or HF_TOKEN.
+        endpoint: default: HF_ENDPOINT or the public Hub.
+        private: repositories that are new are made private.
+        update: a repository may hold another run; its data is replaced.
+
+    Raises:
+        InputError: no token, or one without rights; a name that is taken.
+        RunError: the network, the Hub, or someone else writing at the same time.
+    """
+    api = _api(token, endpoint)
+    with speaking_hub(api.token):
+        _check_token(api, [one.repo.id for one in prepared])
+    opened = []
+    for one in prepared:
+        with speaking_hub(api.token, one.repo.id):
+            opened.append((one, *_open(api, one, private, update)))
+    ready = []
+    for one, parent, there in opened:
+        with speaking_hub(api.token, one.repo.id):
+            operations = _operations(one, there)
+            say(f"sending {len(one.files)} files, {one.size / 1e6:,.1f} MB, to {one.repo.id}")
+            additions = [operation for operation in operations if hasattr(operation, "path_or_fileobj")]
+            api.preupload_lfs_files(one.repo.id, additions, repo_type="dataset", free_memory=False)
+            ready.append((one, parent, operations))
+    addresses = []
+    for one, parent, operations in ready:
+        with speaking_hub(api.token, one.repo.id, committed=addresses):
+            commit = api.create_commit(
+                one.repo.id,
+                operations,
+                commit_message=f"overt publish ({one.run})",
+                repo_type="dataset",
+                parent_commit=parent,
+            )
+            addresses.append(str(commit.commit_url))
+    return addresses
+
+
+def upload_space(
+    repo: str, files: Sequence[tuple[str, bytes]], *, token: str | None = None, endpoint: str | None = None
+) -> str:
+    """Uploads a static page as a Space of its own, or replaces it there; the address of the commit.
+
+    Raises:
+        InputError, RunError: as `upload`; also where a Space of that name holds something else.
+    """
+    api = _api(token, endpoint)
+    with speaking_hub(api.token, repo):
+        from huggingface_hub import CommitOperationAdd
+
+        _check_token(api, [repo])
+        created = _create(api, repo, "space", space_sdk="static")
+        info = _info(api, repo, "space")
+        if not created and "leaderboard.json" not in _names(info) - {".gitattributes"} and _strangers(info):
+            raise _taken(repo)
+        commit = api.create_commit(
+            repo,
+            [CommitOperationAdd(name, data) for name, data in files],
+            commit_message="overt leaderboard",
+            repo_type="space",
+            parent_commit=info.sha,
+        )
+    return str(commit.commit_url)
+
+
+# -- steps ------------------------------------------------------------------------------------------------
+
+
+def _api(token: str | None, endpoint: str | None) -> Any:
+    from huggingface_hub import HfApi, get_token
+
+    import overt
+
+    token = token or get_token()
+    if not token:
+        raise InputError(
+            "there is no token for the Hub",
+            fix="Log in with `hf auth login`, or set HF_TOKEN to a token that may write.",
+        )
+    return HfApi(endpoint=endpoint, token=token, library_name="overt", library_version=overt.__version__)
+
+
+def _check_token(api: Any, repos: Sequence[str]) -> None:
+    """Stops what is bound to fail before anything was made."""
+    me = api.whoami()
+    access = (me.get("auth") or {}).get("accessToken") or {}
+    if access.get("role") == "read":
+        raise InputError(
+            f"the token of {me.get('name')} may only read",
+            fix="Make one that may write: https://huggingface.co/settings/tokens",
+        )
+    # A token with fine-grained rights need not say where it may write; then the Hub itself answers.
+    mine = {me.get("name"), *(org.get("name") for org in me.get("orgs") or ())}
+    for repo in repos:
+        namespace = repo.partition("/")[0]
+        if access.get("role") == "write" and namespace not in mine:
+            known = ", ".join(sorted(str(name) for name in mine if name))
+            raise InputError(
+                f"the token's owner may not write to {namespace}", fix=f"They may write to: {known}."
+            )
+
+
+def _open(api: Any, one: Prepared, private: bool, update: bool) -> tuple[str | None, set[str]]:
+    """Makes or finds the repository, gated where it must be: its last commit, and its files."""
+    repo = one.repo
+    created = _create(api, repo.id, "dataset", private=private or None)
+    info = _info(api, repo.id)
+    holds = info.card_data.to_dict().get(RUN_KEY) if info.card_data else None
+    if not created and not update and holds != one.run and _strangers(info):
+        raise _taken(repo.id)
+    if repo.is_gated:
+        api.update_repo_settings(repo.id, gated="manual", repo_type="dataset")
+        info = _info(api, repo.id)
+        if info.gated != "manual":
+            raise RunError(
+                f"the Hub did not put a gate in front of {repo.id}",
+                fix="Nothing unsafe was sent. Set 'access requests' to manual in the repository's settings.",
+            )
+    return info.sha, _names(info)
+
+
+def _create(api: Any, repo: str, kind: str, **options: Any) -> bool:
+    """Whether it was made now; False where it is there already."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        api.create_repo(repo, repo_type=kind, exist_ok=False, **options)
+    except HfHubHTTPError as error:
+        if error.response is None or error.response.status_code != 409:
+            raise
+        return False
+    return True
+
+
+def _info(api: Any, repo: str, kind: str = "dataset") -> Any:
+    from huggingface_hub.errors import RepositoryNotFoundError
+
+    try:
+        return api.repo_info(repo, repo_type=kind)
+    except RepositoryNotFoundError as error:  # it is there, and nobody shows it to us
+        raise _taken(repo) from error
+
+
+def _names(info: Any) -> set[str]:
+    return {sibling.rfilename for sibling in info.siblings or ()}
+
+
+def _strangers(info: Any) -> set[str]:
+    """Files that a fresh repository does not have."""
+    return _names(info) - {".gitattributes", "README.md" if info.card_data is None else ""}
+
+
+def _taken(repo: str) -> InputError:
+    return InputError(
+        f"{repo} is there already and holds something else",
+        fix="Give another --repo. If it is yours and shall be replaced: --update.",
+    )
+
+
+def _operations(one: Prepared, there: set[str]) -> list[Any]:
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+
+    stale = sorted(name for name in there - set(one.files) if _OURS.fullmatch(name))
+    return [
+        *(CommitOperationDelete(name) for name in stale),
+        *(CommitOperationAdd(name, one.folder / name) for name in one.files),
+    ]
+
+
+# -- errors -------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def speaking_hub(token: str, repo: str = "", committed: Sequence[str] = ()) -> Iterator[None]:
+    """Turns what the Hub's client raises into words; the token never gets into them."""
+    from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError, OfflineModeIsEnabled
+
+    names = ("huggingface_hub", "httpx", "httpx2")
+    before = {name: logging.getLogger(name).level for name in names}
+    for name in names:
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # retries, with signed addresses in them
+    try:
+        yield
+    except OvertError:
+        raise
+    except LocalTokenNotFoundError as error:
+        raise InputError("there is no token for the Hub", fix="Log in with `hf auth login`.") from error
+    except OfflineModeIsEnabled as error:
+        raise InputError("HF_HUB_OFFLINE is set", fix="Unset it to upload.") from error
+    except Exception as error:
+        root = _root(error)
+        if isinstance(root, HfHubHTTPError) and root.response is not None:
+            raise _refused(root, token, repo, committed) from None
+        if isinstance(root, OfflineModeIsEnabled):
+            raise InputError("HF_HUB_OFFLINE is set", fix="Unset it to upload.") from error
+        if _is_network(root) or isinstance(error, RuntimeError | OSError | ValueError):
+            what = "the connection to the Hub broke" if _is_network(root) else "the upload failed"
+            raise RunError(
+                f"{what}: {_scrubbed(root, token)}", where=repo, fix=_again(committed)
+            ) from None
+        raise
+    finally:
+        for name, level in before.items():
+            logging.getLogger(name).setLevel(level)
+
+
+def _refused(error: Any, token: str, repo: str, committed: Sequence[str]) -> OvertError:
+    status = error.response.status_code
+    words = _scrubbed(getattr(error, "server_message", None) or error, token)
+    tokens = "https://huggingface.co/settings/tokens"
+    if status == 401:
+        return InputError(
+            f"the Hub does not know this token: {words}",
+            where=repo,
+            fix=f"Log in again with `hf auth login`, or make a new token: {tokens}",
+        )
+    if status == 403:
+        return InputError(
+            f"the token has no right to do this: {words}",
+            where=repo,
+            fix=f"It needs write access to {repo.partition('/')[0] or 'the namespace'}: {tokens}",
+        )
+    if status == 412:
+        return RunError("someone else wrote to it meanwhile", where=repo, fix="Run the same command again.")
+    if status == 429:
+        return RunError(
+            f"the Hub asks for patience: {words}", where=repo, fix="Run the same command again later."
+        )
+    if status < 500:
+        return RunError(f"the Hub refuses it (HTTP {status}): {words}", where=repo)
+    return RunError(f"the Hub is in trouble (HTTP {status}): {words}", where=repo, fix=_again(committed))
+
+
+def _again(committed: Sequence[str]) -> str:
+    if committed:
+        return f"{', '.join(committed)} is done, this one is not. Run the same command again."
+    return _AGAIN
+
+
+def _root(error: BaseException) -> BaseException:
+    """The client wraps what happened to one of many files."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    seen = error
+    while not isinstance(seen, HfHubHTTPError) and not _is_network(seen):
+        inner = seen.__cause__ or seen.__context__
+        if inner is None:
+            return error
+        seen = inner
+    return seen
+
+
+def _is_network(error: BaseException) -> bool:
+    from huggingface_hub.errors import HfHubHTTPError
+
+    if isinstance(error, HfHubHTTPError):
+        return False
+    return type(error).__module__.partition(".")[0] in _NETWORKING or isinstance(
+        error, ConnectionError | TimeoutError
+    )
+
+
+def _scrubbed(error: object, token: str) -> str:
+    text = str(error).replace(token, "…") if token else str(error)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__)[:300]
