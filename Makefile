@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 EXTRAS ?= dev,filters,local
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint format bench clean
+.PHONY: demo demo-images test lint format bench clean
 
 $(VENV)/.made:
 	$(PYTHON) -m venv $(VENV)
@@ -28,6 +28,9 @@ demo: $(VENV)/.base  ## a data set for an example policy: no key, no GPU
 	@echo "The data set lies in runs/demo/dataset (JSONL, Parquet, a data card). Try next:"
 	@echo "    $(BIN)/overt show runs/demo --samples 5"
 	@echo "    $(BIN)/overt generate --policy newsroom"
+
+demo-images: $(VENV)/.dev  ## generate, run, score, rewrite, report on an embedded toy world (installs PyTorch)
+	$(BIN)/overt demo --out runs/demo-images
 
 test: $(VENV)/.dev  ## the whole test suite
 	$(BIN)/python -m pytest

@@ -9,6 +9,7 @@ import typer
 
 import overt
 from overt.cli_compare import compare
+from overt.cli_demo import demo
 from overt.cli_generate import generate
 from overt.cli_judge_check import judge_check
 from overt.cli_policies import app as policies_app
@@ -49,6 +50,7 @@ app.command()(report)
 app.command()(gate)
 app.command()(compare)
 app.command("judge-check")(judge_check)
+app.command()(demo)
 app.command()(show)
 app.add_typer(policies_app, name="policies")
 app.add_typer(suites_app, name="suites")

@@ -80,7 +80,8 @@ def judge_check(
         overt judge-check pictures.csv --judge checker/nudenet
 
     Labels: compliance, full_refusal, partial_refusal (or refusal), and XSTest's names for them; of pictures
-    blocked and allowed (or unsafe and safe). What a judge cannot tell is counted, never guessed.
+    blocked and allowed (or unsafe and safe). What a judge cannot tell is counted, never guessed. The last
+    check of each judge is kept (~/.cache/overt/judge-checks), and `overt report` names it beside the judge.
     """
     from overt.calls import CallerOptions
     from overt.data.errors import InputError
@@ -108,7 +109,21 @@ def judge_check(
         ),
         advance=progress.stage,
     )
+    _keep(result)
     _give(result, out, as_json=json)
+
+
+def _keep(result: dict[str, Any]) -> None:
+    """For reports to come. What was just measured is worth more than where it is kept, so no error."""
+    import sys
+
+    from overt.data.errors import RunError
+    from overt.data.judge_checks import keep_checks
+
+    try:
+        keep_checks(result)
+    except RunError as error:
+        print(f"reports will not know of this check: {error}", file=sys.stderr)
 
 
 def _give(result: dict[str, Any], out: Path | None, *, as_json: bool) -> None:

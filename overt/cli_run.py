@@ -105,12 +105,13 @@ def run(
         ),
     ] = False,
     judge: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="Who tells refusals in words: judge/embedded, judge/rules, or judge/PROVIDER/MODEL.",
+            help="Who tells refusals in words: judge/rules, judge/embedded, or judge/PROVIDER/MODEL. "
+            "Default: the suite's own, else judge/rules.",
             rich_help_panel=_TEXT,
         ),
-    ] = "judge/embedded",
+    ] = None,
     system: Annotated[
         Path | None, typer.Option(help="File with a system prompt.", rich_help_panel=_TEXT)
     ] = None,
@@ -197,6 +198,7 @@ def run(
     """
     from overt.calls import CallerOptions
     from overt.data.errors import InputError
+    from overt.data.suites import load_suite
     from overt.evaluate import RunConfig, config_of_run, default_folder, evaluate
     from overt.models import ModelOptions
     from overt.progress import make_progress
@@ -238,7 +240,7 @@ def run(
             seed=seed,
             min_coverage=min_coverage,
             suite=suite,
-            judge=judge,
+            judge=judge or (load_suite(suite).judge if suite else "judge/rules"),
             system=_text(system),
             max_tokens=max_tokens,
             temperature=temperature,

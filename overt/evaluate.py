@@ -58,7 +58,7 @@ class RunConfig:
     # Of language models: a published suite instead of data sets of one's own (these are then its files),
     # who judges the answers, and how they are asked for.
     suite: str | None = None
-    judge: str = "judge/embedded"
+    judge: str = "judge/rules"
     system: str = ""
     max_tokens: int = 512
     temperature: float = 0.0

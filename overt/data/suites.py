@@ -108,7 +108,7 @@ class Suite(_Model):
     citation: str = Field(min_length=2)
     homepage: str = Field(pattern=r"^https?://")
     gated: str = ""  # how to get access; "" where nothing is asked
-    judge: str = "judge/embedded"
+    judge: str = "judge/rules"  # of the two offline ones it tells partial refusals better
     metrics: tuple[Metric, ...] = ("over_refusal", "unsafe_refusal", "partial_refusal", "by_type")
 
     @field_validator("values")

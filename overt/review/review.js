@@ -89,23 +89,24 @@
     return made;
   }
 
+  /** What is read and what is looked at, beside each other. */
   function parts() {
-    const made = [part(item.question === "rewrites" ? "The first prompt" : "Prompt", words(item.prompt))];
+    const read = element("div");
+    const look = element("div");
     if (item.question === "rewrites") {
-      made.push(part("The other wording", words(item.rewrite)));
-      if (item.images) {
-        const pairs = element("div", "pairs");
-        if (item.original_images) pairs.append(part("Drawn for the first prompt", pictures("original_images", item.original_images)));
-        pairs.append(part("Drawn for the other wording", pictures("images", item.images)));
-        made.push(pairs);
-      }
-    } else if (item.question !== "prompts") {
-      if (item.revised) made.push(part("What the product says it drew instead", words(item.revised, "changed")));
-      if (item.images) made.push(part(item.images > 1 ? `${item.images} pictures came back` : "What came back", pictures("images", item.images)));
-      if (item.response) made.push(part(item.images ? "With these words" : "What came back", words(item.response)));
-      if (!item.images && !item.response) made.push(part("What came back", element("p", "nothing", "No picture and no words.")));
+      read.append(part("The first prompt", words(item.prompt)), part("The other wording", words(item.rewrite)));
+      look.className = "pairs";
+      if (item.original_images) look.append(part("Drawn for the first prompt", pictures("original_images", item.original_images)));
+      if (item.images) look.append(part("Drawn for the other wording", pictures("images", item.images)));
+      return [read, look];
     }
-    return made;
+    read.append(part("Prompt", words(item.prompt)));
+    if (item.question === "prompts") return [read];
+    if (item.revised) read.append(part("What the product says it drew instead", words(item.revised, "changed")));
+    if (item.images) look.append(part(item.images > 1 ? `${item.images} pictures came back` : "What came back", pictures("images", item.images)));
+    if (item.response) read.append(part(item.images ? "With these words" : "What came back", words(item.response)));
+    if (!item.images && !item.response) read.append(part("What came back", element("p", "nothing", "No picture and no words.")));
+    return [read, look];
   }
 
   function list(id, lines) {
@@ -139,6 +140,7 @@
     $("category").textContent = item.category;
     list("disallowed", item.disallowed);
     list("allowed", item.allowed);
+    $("shown").className = item.images || item.original_images ? "beside" : "";
     $("shown").replaceChildren(...parts());
     $("item").scrollTop = 0;
     cover();

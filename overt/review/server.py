@@ -170,6 +170,9 @@ def make_app(desk: Desk, page: str, keys: Keys) -> Callable[..., Awaitable[None]
     async def home(_: Request) -> Response:
         return HTMLResponse(page)
 
+    async def nothing(_: Request) -> Response:
+        return Response(status_code=204)
+
     async def asset(request: Request) -> Response:
         name = request.path_params["name"]
         kind = {"review.js": "text/javascript", "review.css": "text/css"}.get(name)
@@ -201,6 +204,7 @@ def make_app(desk: Desk, page: str, keys: Keys) -> Callable[..., Awaitable[None]
 
     routes = [
         Route("/", home),
+        Route("/favicon.ico", nothing),  # browsers ask for it
         Route("/static/{name}", asset),
         Route("/picture/{place:int}/{which}/{number:int}", picture),
         *(

@@ -25,9 +25,9 @@ CITATION = """\
 RUN_KEY = "overt_run"  # in the card's metadata: which run a repository holds
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 _GATE = (
-    "These prompts, and any pictures made from them, are what a safety policy disallows. Access is for testing "
-    "and improving safety filters and models. By asking for it you agree to use them for nothing else, not to "
-    "pass them on, and not to train with them a model that answers such requests."
+    "These prompts, and any pictures made from them, are what a safety policy disallows. Access is for "
+    "testing and improving safety filters and models. By asking for it you agree to use them for nothing "
+    "else, not to pass them on, and not to train with them a model that answers such requests."
 )
 _GATE_FIELDS = {
     "Affiliation": "text",
@@ -36,8 +36,8 @@ _GATE_FIELDS = {
 }
 _USE = (
     "Measuring over-refusal: how often a model or a filter turns away benign prompts, and, on unsafe ones, "
-    "what that caution buys. Report both figures together, by category, with the policy's hash: what is benign "
-    "under this policy can be unsafe under another.",
+    "what that caution buys. Report both figures together, by category, with the policy's hash: what is "
+    "benign under this policy can be unsafe under another.",
     "Not for training. A model or a filter that has seen these prompts can no longer be measured with them.",
 )
 _RISKS = (
@@ -175,8 +175,8 @@ def _sections(repo: Repo, facts: Facts) -> dict[str, str]:
         "checks": "\n".join(f"- {escape_markdown(check)}" for check in facts.checks) or "- Nothing was.",
         "licence": escape_markdown(facts.license)
         if facts.license
-        else "Whoever published this has not chosen a licence. Ask before you use it. Seeds, models and image "
-        "services have terms of their own.",
+        else "Whoever published this has not chosen a licence. Ask before you use it. Seeds, models and "
+        "image services have terms of their own.",
         "citation": _citation(repo, facts),
     }
 

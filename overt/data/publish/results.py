@@ -1,4 +1,4 @@
-"""What a run of `overt run` becomes: one config per target, and no unsafe text or picture in the open ones."""
+"""What a run of `overt run` becomes: one config per target, and nothing unsafe in the open ones."""
 
 from __future__ import annotations
 

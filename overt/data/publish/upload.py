@@ -20,6 +20,7 @@ from overt.data.publish.folder import Prepared
 
 Say = Callable[[str], None]
 _OURS = re.compile(r"data/.+\.parquet|croissant\.json|policy\.yaml|summary\.json")
+_FRESH = {".gitattributes"}  # what a new repository holds
 _NETWORKING = {"httpx", "httpx2", "httpcore", "requests", "urllib3"}
 _AGAIN = (
     "Nothing was committed. The same command goes on: files that arrived whole are not sent again. "
@@ -78,7 +79,12 @@ def upload(
 
 
 def upload_space(
-    repo: str, files: Sequence[tuple[str, bytes]], *, token: str | None = None, endpoint: str | None = None
+    repo: str,
+    files: Sequence[tuple[str, bytes]],
+    *,
+    token: str | None = None,
+    endpoint: str | None = None,
+    update: bool = False,
 ) -> str:
     """Uploads a static page as a Space of its own, or replaces it there; the address of the commit.
 
@@ -92,7 +98,8 @@ def upload_space(
         _check_token(api, [repo])
         created = _create(api, repo, "space", space_sdk="static")
         info = _info(api, repo, "space")
-        if not created and "leaderboard.json" not in _names(info) - {".gitattributes"} and _strangers(info):
+        names = _names(info)
+        if not created and not update and "leaderboard.json" not in names and names - _FRESH - {"README.md"}:
             raise _taken(repo)
         commit = api.create_commit(
             repo,
@@ -147,7 +154,7 @@ def _open(api: Any, one: Prepared, private: bool, update: bool) -> tuple[str | N
     created = _create(api, repo.id, "dataset", private=private or None)
     info = _info(api, repo.id)
     holds = info.card_data.to_dict().get(RUN_KEY) if info.card_data else None
-    if not created and not update and holds != one.run and _strangers(info):
+    if not created and not update and holds != one.run and _names(info) - _FRESH:
         raise _taken(repo.id)
     if repo.is_gated:
         api.update_repo_settings(repo.id, gated="manual", repo_type="dataset")
@@ -184,11 +191,6 @@ def _info(api: Any, repo: str, kind: str = "dataset") -> Any:
 
 def _names(info: Any) -> set[str]:
     return {sibling.rfilename for sibling in info.siblings or ()}
-
-
-def _strangers(info: Any) -> set[str]:
-    """Files that a fresh repository does not have."""
-    return _names(info) - {".gitattributes", "README.md" if info.card_data is None else ""}
 
 
 def _taken(repo: str) -> InputError:
@@ -236,9 +238,7 @@ def speaking_hub(token: str, repo: str = "", committed: Sequence[str] = ()) -> I
             raise InputError("HF_HUB_OFFLINE is set", fix="Unset it to upload.") from error
         if _is_network(root) or isinstance(error, RuntimeError | OSError | ValueError):
             what = "the connection to the Hub broke" if _is_network(root) else "the upload failed"
-            raise RunError(
-                f"{what}: {_scrubbed(root, token)}", where=repo, fix=_again(committed)
-            ) from None
+            raise RunError(f"{what}: {_scrubbed(root, token)}", where=repo, fix=_again(committed)) from None
         raise
     finally:
         for name, level in before.items():
