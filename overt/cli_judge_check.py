@@ -123,7 +123,7 @@ def _keep(result: dict[str, Any]) -> None:
     try:
         keep_checks(result)
     except RunError as error:
-        print(f"reports will not know of this check: {error}", file=sys.stderr)
+        print(f"reports will not know of this check: {error.where}: {error.what}", file=sys.stderr)
 
 
 def _give(result: dict[str, Any], out: Path | None, *, as_json: bool) -> None:

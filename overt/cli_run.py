@@ -85,7 +85,9 @@ def run(
     limit: Annotated[
         int | None,
         typer.Option(
-            min=1, help="At most so many prompts of each data set and label.", rich_help_panel=_DATA
+            min=1,
+            help="At most so many prompts of each label, evenly over the categories.",
+            rich_help_panel=_DATA,
         ),
     ] = None,
     samples: Annotated[

@@ -92,12 +92,6 @@ def _matches(first: list[str], second: list[str]) -> list[tuple[str, str]]:
 
 def render_comparison(found: dict[str, Any]) -> str:
     """One self-contained HTML page; every text escaped, nothing from outside, no script."""
-    from jinja2 import Environment, PackageLoader
+    from overt.report.page import render_comparison as render
 
-    environment = Environment(
-        loader=PackageLoader("overt", "report/templates"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("compare.html.j2").render(found=found)
+    return render(found)

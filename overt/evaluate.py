@@ -21,7 +21,7 @@ from overt.calls import Caller, CallerOptions
 from overt.data.errors import InputError
 from overt.data.images import ImageStore
 from overt.data.outcomes import Harm, Outcome
-from overt.data.prompts import Side, read_prompts
+from overt.data.prompts import Side, read_prompts, spread
 from overt.data.records import Prompt, content_id
 from overt.data.store import RunStore, digest_source, dump_json, read_json, read_records, write_atomic
 from overt.data.targets import Target
@@ -227,10 +227,12 @@ def _prompts(config: RunConfig) -> tuple[list[Prompt], list[str]]:
     if config.suite is not None:
         from overt.data.suites import load_suite, read_suite
 
-        loaded = read_suite(load_suite(config.suite), config.datasets, limit=config.limit)
+        loaded = read_suite(load_suite(config.suite), config.datasets)
     else:
-        loaded = read_prompts(config.datasets, label=config.label, limit=config.limit)
+        loaded = read_prompts(config.datasets, label=config.label)
     prompts = [p for p in loaded.prompts if not config.only or p.category in config.only]
+    if config.limit is not None:
+        prompts = list(spread(prompts, config.limit))
     if not prompts:
         there = sorted({p.category for p in loaded.prompts})
         raise InputError(

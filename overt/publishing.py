@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from overt.data.account import STAGES
 from overt.data.errors import InputError
 from overt.data.publish.card import Facts
 from overt.data.publish.commands import base_name, generate_command, run_command
@@ -169,9 +170,7 @@ def _dataset(run: Path, identity: Mapping[str, Any], choices: Choices) -> _Draft
     policy = load_policy(str(run / "policy.yaml"))
     counts = Counter((row["category"], row["label"]) for row in (*benign, *unsafe))
     order = [c.id for c in policy.categories if (c.id, "benign") in counts or (c.id, "unsafe") in counts]
-    stage_names = list(
-        dict.fromkeys(name for row in manifest["stages"] for name in row if name != "category")
-    )
+    stage_names = [name for name in STAGES if any(name in row for row in manifest["stages"])]
     made = [
         ("Written by", identity["model"]),
         ("Probed on", identity["probe"] or ""),
@@ -183,7 +182,6 @@ def _dataset(run: Path, identity: Mapping[str, Any], choices: Choices) -> _Draft
         "summary": f"{len(benign):,} benign prompts that sound dangerous and {len(unsafe):,} unsafe ones, "
         f"for {'text' if policy.modality == 'text' else 'text-to-image'} models, made under the policy "
         f"{policy.name} {policy.version}.",
-        "made": made,
         "counts": [
             ["Category", "Benign", "Unsafe"],
             *([c, counts[c, "benign"], counts[c, "unsafe"]] for c in order),
@@ -205,7 +203,7 @@ def _dataset(run: Path, identity: Mapping[str, Any], choices: Choices) -> _Draft
         "notes": _notes(manifest),
         "languages": sorted({row["language"] for row in (*benign, *unsafe)}),
         "command": generate_command(identity),
-        **_common(run, identity, manifest, policy),
+        **_common(run, identity, manifest, policy, made),
     }
     return _Draft(
         open_,
@@ -254,23 +252,25 @@ def _results(run: Path, identity: Mapping[str, Any], choices: Choices) -> _Draft
     policy = load_policy(str(run / "policy.yaml"))
     targets = list(manifest["kinds"])
     judges = summary.get("judges") or {}
-    counts = Counter((p.category, p.label) for p in prompts)
+    counts: Counter[tuple[str, str]] = Counter((p.category, p.label) for p in prompts)
     order = list(dict.fromkeys(p.category for p in prompts))
     labels = [label for label in ("benign", "unsafe", "unclear") if any(p.label == label for p in prompts)]
     agreement = ""
     if judges.get("krippendorff_alpha") is not None:
         agreement = f"Krippendorff's alpha between them is {judges['krippendorff_alpha']:.2f}."
+    suite = (identity.get("suite") or {}).get("name") or ""
+    sources = [base_name(suite), *(base_name(d["spec"]) for d in identity["datasets"])]
+    made = [
+        ("Targets", ", ".join(targets)),
+        ("Prompts", ", ".join(name for name in sources if name)),
+        ("Draws per prompt", str(identity["samples"])),
+        ("Refusals in words told by", str((identity.get("text") or {}).get("judge") or "")),
+    ]
+    who = targets[0] if len(targets) == 1 else f"{len(targets)} targets"
     facts = {
-        "title": f"Over-refusal results under {policy.name}: "
-        + (targets[0] if len(targets) == 1 else f"{len(targets)} targets"),
-        "summary": f"What {len(targets)} target{'s' * (len(targets) != 1)} made of {len(prompts):,} prompts "
-        f"under the policy {policy.name} {policy.version}: answers, refusals and the layer that refused, prompt by "
-        "prompt.",
-        "made": [
-            ("Targets", ", ".join(targets)),
-            ("Prompts", ", ".join(base_name(d["spec"]) for d in identity["datasets"])),
-            ("Draws per prompt", str(identity["samples"])),
-        ],
+        "title": f"Over-refusal results under {policy.name}: {who}",
+        "summary": f"What {who} made of {len(prompts):,} prompts under the policy {policy.name} "
+        f"{policy.version}: answers, refusals and the layer that refused, prompt by prompt.",
         "counts": [
             ["Category", *(label.capitalize() for label in labels)],
             *([c, *(counts[c, label] for label in labels)] for c in order),
@@ -282,7 +282,7 @@ def _results(run: Path, identity: Mapping[str, Any], choices: Choices) -> _Draft
         + [f"{name}: too few prompts were answered" for name in manifest["below_coverage"]],
         "languages": sorted({p.language for p in prompts}),
         "command": run_command(identity),
-        **_common(run, identity, manifest, policy),
+        **_common(run, identity, manifest, policy, made),
     }
     texts = {
         "policy.yaml": (run / "policy.yaml").read_text(encoding="utf-8"),
@@ -383,11 +383,18 @@ def _scanned(repos: Sequence[Repo], draft: _Draft, allowed: Sequence[FindingKind
 
 
 def _common(
-    run: Path, identity: Mapping[str, Any], manifest: Mapping[str, Any], policy: Any
+    run: Path,
+    identity: Mapping[str, Any],
+    manifest: Mapping[str, Any],
+    policy: Any,
+    made: Sequence[tuple[str, str]],
 ) -> dict[str, Any]:
     written = time.strftime("%Y-%m-%d", time.gmtime((run / "manifest.json").stat().st_mtime))
+    name = f"{policy.name} {policy.version} (hash {policy.hash})"
+    made = [("Policy", name), *made, ("Made with", f"overt {manifest['versions']['overt']}")]
     return {
         "run": content_id("run", dict(identity)),
+        "made": [(what, which) for what, which in made if which],
         "policy": {
             "name": policy.name,
             "version": policy.version,

@@ -94,7 +94,10 @@ def pictured(folder, picture, count=24, target="diffusers/tiny"):
     for i, prompt in enumerate(prompts):
         state = ("generated", "generated", "refused", "generated", "softened", "error")[i % 6]
         images = (store.put(picture(i, 320)),) if state in ("generated", "softened") else ()
-        layers = (LayerDecision("l/a", "prompt_filter", i % 4 == 0), LayerDecision("l/b", "image_filter", False))
+        layers = (
+            LayerDecision("l/a", "prompt_filter", i % 4 == 0),
+            LayerDecision("l/b", "image_filter", False),
+        )
         made = outcome(
             prompt, target, state, images=images, layers=layers, code="CODEWORD", evidence="EVIDENCEWORD",
             text="I cannot draw this." if state == "refused" else "", score=round(draw.random(), 3),

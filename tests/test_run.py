@@ -430,6 +430,22 @@ def test_bad_arguments(tmp_path, arguments, said):
     assert "abc" not in done.stderr
 
 
+def test_a_limit_is_spread_over_the_categories():
+    from overt.data.prompts import spread
+    from overt.data.records import prompt_id
+
+    rows = [
+        Prompt(prompt_id(f"{c}{i}"), f"{c}{i}", c, label, "direct", "w", "")
+        for label, counts in (("benign", {"a": 50, "b": 5, "c": 50}), ("unsafe", {"d": 3}))
+        for c, n in counts.items()
+        for i in range(n)
+    ]
+    kept = spread(rows, 21)
+    assert Counter(p.category for p in kept) == {"a": 8, "b": 5, "c": 8, "d": 3}
+    assert [p for p in rows if p in kept] == list(kept)
+    assert set(spread(rows, 9)) < set(kept)
+
+
 @pytest.mark.skipif(REFERENCE is None, reason="the published OVERT files are not here")
 def test_the_published_files(tmp_path):
     files = [REFERENCE / "OVERT_mini.csv", REFERENCE / "OVERT_unsafe.csv"]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from itertools import islice, zip_longest
 from typing import Literal, cast
 
 from overt.data.errors import InputError
@@ -33,7 +34,24 @@ class Loaded:
     empty: int
 
 
-def read_prompts(specs: Iterable[str], *, label: Side | None = None, limit: int | None = None) -> Loaded:
+def spread(prompts: Sequence[Prompt], limit: int) -> tuple[Prompt, ...]:
+    """At most `limit` prompts of each label, evenly over the categories, in their order.
+
+    Files are often sorted by category, so the first rows would be no sample. Which prompts of a category
+    are taken hangs on their ids alone: a larger limit takes the same ones and more.
+    """
+    by_side: dict[str, dict[str, list[Prompt]]] = {}
+    for prompt in prompts:
+        by_side.setdefault(prompt.label, {}).setdefault(prompt.category, []).append(prompt)
+    taken: set[str] = set()
+    for categories in by_side.values():
+        queues = [sorted(rows, key=lambda p: content_id("limit", p.id)) for rows in categories.values()]
+        turns = (p for turn in zip_longest(*queues) for p in turn if p is not None)
+        taken.update(p.id for p in islice(turns, limit))
+    return tuple(p for p in prompts if p.id in taken)
+
+
+def read_prompts(specs: Iterable[str], *, label: Side | None = None) -> Loaded:
     """The prompts that the sources hold, in their order, each text once.
 
     Args:
@@ -41,7 +59,6 @@ def read_prompts(specs: Iterable[str], *, label: Side | None = None, limit: int 
             OVERT's csv files are known: `OVERT.csv` and `OVERT_mini.csv` give benign prompts,
             `OVERT_unsafe.csv` its unsafe ones (its benign ones with `:benign_image_prompt`).
         label: what the prompts are where a source has no column that says it.
-        limit: at most so many of each source and label.
 
     Raises:
         InputError: a source that is not there, no column of prompts, a row without a label, one text
@@ -50,17 +67,13 @@ def read_prompts(specs: Iterable[str], *, label: Side | None = None, limit: int 
     found: dict[str, Prompt] = {}
     repeated = empty = 0
     for spec in specs:
-        taken: dict[str, int] = {}
         for prompt in _source(spec, label):
             if not prompt.text:
                 empty += 1
                 continue
-            if limit is not None and taken.get(prompt.label, 0) >= limit:
-                continue
             earlier = found.get(prompt.id)
             if earlier is None:
                 found[prompt.id] = prompt
-                taken[prompt.label] = taken.get(prompt.label, 0) + 1
                 continue
             if earlier.label != prompt.label:
                 raise InputError(

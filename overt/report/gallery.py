@@ -9,23 +9,20 @@ from __future__ import annotations
 import base64
 import io
 import json
-import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from overt.data.outcomes import Harm, Outcome
 from overt.data.records import Prompt
-from overt.report.words import visible
+from overt.report.packing import packed_prompt, packed_row
 from overt.scoring.pictures import UnreadablePicture, open_picture
 
 SIDE = 192  # pixels, longer side of a thumbnail
 TEXT_BUDGET = 5_000_000  # bytes of JSON for the rows
 PAGE_BUDGET = 13_000_000  # bytes for rows and thumbnails together; a browser opens that in a second
-PROMPT_LENGTH = 4_000  # characters of one text that the page keeps
-NOTE_LENGTH = 1_000
+PARTIAL = "partial_refusal"  # the code of a language model's answer that declines in part
 _AHEAD = 32  # thumbnails made before the budget is looked at again
 
 
@@ -46,11 +43,14 @@ class GalleryRow:
 
     @property
     def case(self) -> str:
-        """Why a reviewer would look at it: "over_refused", "slipped", "softened", "error" or "other".
+        """Why a reviewer would look at it: "over_refused", "slipped", "partial", "softened", "error" or
+        "other".
 
         An unsafe prompt that was let through slipped unless judges found its pictures harmless.
         """
         state, label = self.outcome.state, self.prompt.label
+        if state == "softened" and self.outcome.code == PARTIAL:
+            return "partial"
         if state in {"softened", "error"}:
             return state
         if label == "benign" and state == "refused":
@@ -63,7 +63,7 @@ class GalleryRow:
         """The smaller, the sooner it is looked at."""
         if self.case == "slipped":
             return 0 if self.harm is not None and self.harm.label == "harmful" else 1
-        return {"over_refused": 1, "softened": 2, "other": 3, "error": 4}[self.case]
+        return {"over_refused": 1, "partial": 2, "softened": 2, "other": 3, "error": 4}[self.case]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,22 +104,44 @@ def build_gallery(
     seen: set[str] = set()
     for index in order:
         row = rows[index]
-        cost = len(json.dumps(_packed_row(row, 0, 0, lambda _: 0)))
+        cost = len(json.dumps(packed_row(row, 0, 0, lambda _: 0)))
         if row.prompt.id not in seen:
-            cost += len(json.dumps(_packed_prompt(row.prompt)))
+            cost += len(json.dumps(packed_prompt(row.prompt)))
         if spent + cost > text_budget:
             break
         spent += cost
         seen.add(row.prompt.id)
         kept.append(index)
-    with_pictures = _with_thumbnails([rows[i] for i in kept], run, page_budget - spent, workers)
-    found = dict(zip(kept, with_pictures, strict=True))
+    pictures = thumbnails(
+        [rows[i].outcome.images for i in kept], run, budget=page_budget - spent, workers=workers
+    )
+    found = {
+        i: replace(
+            rows[i], thumbnails=shown.uris, left_out=shown.left_out, unreadable=shown.unreadable
+        )
+        for i, shown in zip(kept, pictures, strict=True)
+    }
     return Gallery(tuple(found[i] for i in sorted(found)), rows_left_out=len(rows) - len(kept))
 
 
-def _with_thumbnails(rows: Sequence[GalleryRow], run: Path, budget: int, workers: int) -> list[GalleryRow]:
-    """The rows with thumbnails in the order given, until `budget` bytes are spent."""
-    wanted = [(i, path) for i, row in enumerate(rows) for path in row.outcome.images]
+@dataclass(frozen=True, slots=True)
+class Thumbnails:
+    """Small copies of one row's pictures as data URIs, and how many there are none of."""
+
+    uris: tuple[str, ...] = ()
+    left_out: int = 0
+    unreadable: int = 0
+
+
+def thumbnails(
+    rows: Sequence[Sequence[str]], run: Path, *, budget: int, workers: int = 2
+) -> list[Thumbnails]:
+    """The pictures of each row, small, in the order given, until `budget` bytes are spent.
+
+    Args:
+        rows: of each row the paths of its pictures, relative to `run`; those that lead out are not opened.
+    """
+    wanted = [(i, path) for i, paths in enumerate(rows) for path in paths]
     made: dict[int, list[str]] = {}
     unreadable: dict[int, int] = {}
     left_out: dict[int, int] = {}
@@ -142,13 +164,7 @@ def _with_thumbnails(rows: Sequence[GalleryRow], run: Path, budget: int, workers
                     budget -= len(uri) + 4
                     made.setdefault(i, []).append(uri)
     return [
-        replace(
-            row,
-            thumbnails=tuple(made.get(i, ())),
-            left_out=left_out.get(i, 0),
-            unreadable=unreadable.get(i, 0),
-        )
-        for i, row in enumerate(rows)
+        Thumbnails(tuple(made.get(i, ())), left_out.get(i, 0), unreadable.get(i, 0)) for i in range(len(rows))
     ]
 
 
@@ -181,93 +197,3 @@ def thumbnail(data: bytes, side: int = SIDE) -> str:
     except OSError as error:
         raise UnreadablePicture(f"cannot be re-encoded: {error}") from error
     return "data:image/webp;base64," + base64.b64encode(sink.getvalue()).decode("ascii")
-
-
-@dataclass(slots=True)
-class _Table:
-    """Values by number, each once."""
-
-    values: list[Any] = field(default_factory=list)
-    _places: dict[Any, int] = field(default_factory=dict)
-
-    def place(self, key: Any, make: Callable[[], Any]) -> int:
-        if key not in self._places:
-            self._places[key] = len(self.values)
-            self.values.append(make())
-        return self._places[key]
-
-
-def pack(rows: Iterable[GalleryRow], titles: Mapping[str, str]) -> dict[str, Any]:
-    """The rows as plain JSON data for the page's script; prompts, targets and pictures stand once.
-
-    Texts are cut at a length that a page can show and have hidden characters made visible. The order of
-    fields is that of the lists below; gallery.js reads them by place.
-
-    Args:
-        rows: in any order; the most urgent come first in the result.
-        titles: category id -> title.
-    """
-    prompts, targets, categories, images = _Table(), _Table(), _Table(), _Table()
-    packed = []
-    for row in sorted(rows, key=lambda row: row.urgency):
-        prompt = row.prompt
-        category = categories.place(
-            prompt.category,
-            lambda id_=prompt.category: visible(titles.get(id_) or id_),  # type: ignore[misc]
-        )
-        number = prompts.place(
-            prompt.id,
-            lambda prompt=prompt, category=category: [*_packed_prompt(prompt), category],  # type: ignore[misc]
-        )
-        name = row.outcome.target
-        target = targets.place(name, lambda name=name: visible(name))  # type: ignore[misc]
-        packed.append(_packed_row(row, number, target, lambda uri: images.place(uri, lambda: uri)))
-    return {
-        "prompts": prompts.values,
-        "targets": targets.values,
-        "categories": categories.values,
-        "images": images.values,
-        "rows": packed,
-    }
-
-
-def _packed_prompt(prompt: Prompt) -> list[Any]:
-    return [prompt.id, _cut(prompt.text, PROMPT_LENGTH), prompt.label, _cut(prompt.trigger, 200)]
-
-
-def _packed_row(row: GalleryRow, prompt: int, target: int, place: Callable[[str], int]) -> list[Any]:
-    outcome, harm = row.outcome, row.harm
-    return [
-        prompt,
-        target,
-        row.case,
-        outcome.state,
-        outcome.stage or "",
-        _cut(outcome.code, 100),
-        _cut(outcome.evidence, 500),
-        _cut(outcome.revised_prompt, NOTE_LENGTH) if outcome.revised_prompt is not None else None,
-        _cut(outcome.text, NOTE_LENGTH),
-        _rounded(outcome.score),
-        [
-            [_cut(d.layer, 120), d.stage, d.blocked, _rounded(d.score), _cut(d.reason, 200)]
-            for d in outcome.layers
-        ],
-        harm.label if harm else "",
-        [[_cut(v.judge, 120), v.label, _cut(v.reason, 500), v.failure or ""] for v in harm.votes]
-        if harm
-        else [],
-        [place(uri) for uri in row.thumbnails],
-        row.left_out,
-        row.unreadable,
-        outcome.sample,
-        outcome.seed,
-    ]
-
-
-def _rounded(score: float | None) -> float | None:
-    """Four decimals; None where it is no number, which JSON could not hold."""
-    return round(score, 4) if score is not None and math.isfinite(score) else None
-
-
-def _cut(text: str, length: int) -> str:
-    return visible(text if len(text) <= length else text[:length] + " … (cut)")

@@ -11,69 +11,91 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from importlib import resources
 from typing import Any
 
-from overt.report.gallery import GalleryRow, pack
+from overt.report.block import Block
+from overt.report.glossary import build_glossary
+from overt.report.packing import Packer
 from overt.report.plots import for_dark_page
 from overt.report.views import build_view
-from overt.report.words import duration, visible
+from overt.report.words import duration, percent, visible
 
 PLOT_TEXTS = {
-    "scatter": "Scatter plot of safe response over over-refusal, one point with intervals for each target.",
+    "scatter": "Scatter plot of safety over over-refusal, one point with intervals for each target.",
     "radar": "Radar plot of over-refusal over categories, one line for each target.",
     "categories": "Bars of over-refusal and safe response by category and target, with intervals.",
     "roc": "ROC curves: unsafe prompts refused over benign prompts refused, for each target with scores.",
+    "remedy": "Refusal won over meaning lost by rewriting: for each measure a panel, for each target a point with "
+    "intervals, and a small mark for each category.",
+    "boundaries": "Boundary scores out of 10 by language and model, scored with a lexicon for each language and "
+    "with English phrases only.",
 }
 
 
 def render(
-    summary: Mapping[str, Any],
-    rows: Iterable[GalleryRow],
+    blocks: Sequence[Block],
     facts: Mapping[str, Any],
-    plots: Mapping[str, str],
     *,
     rows_left_out: int = 0,
+    rewordings_left_out: int = 0,
 ) -> str:
     """The page as text, to be written as UTF-8.
 
     Args:
-        summary: the run's figures, as in summary.json.
-        rows: cases to browse, as `build_gallery` makes them.
+        blocks: at least one; several (an image run and a text run, say) stand one after the other, each
+            with its own rates.
         facts: who was asked what: the manifest and the notes of the run.
-        plots: SVG text by name, as `draw_plots` makes them.
-        rows_left_out: cases that had no room, to be told to the reader.
+        rows_left_out: cases that had no room, to be told to the reader; `rewordings_left_out` alike.
     """
-    rows = list(rows)
-    titles = {
-        row["category"]: row.get("title") or row["category"]
-        for target in summary["targets"]
-        for row in target.get("categories") or ()
-    }
+    packer = Packer()
+    for block in blocks:
+        packer.add(block.rows, block.rewordings, block.titles)
+    rows = [row for block in blocks for row in block.rows]
+    pairs = [pair for block in blocks for pair in block.rewordings]
+    sides = [side for pair in pairs for side in (pair.before_pictures, pair.after_pictures)]
     style, script = _asset("report.css"), _asset("report.js")
-    pictures = sum(len(row.thumbnails) for row in rows)
     page: str = (
-        _environment()
+        environment()
         .get_template("page.html.j2")
         .render(
             policy=content_security_policy(style, script),
             style=_markup(style),
             script=_markup(script),
-            data=_markup(json_block(pack(rows, titles))),
-            view=build_view(summary, facts),
+            data=_markup(json_block(packer.packed())),
+            parts=[_part(block, i, len(blocks)) for i, block in enumerate(blocks)],
+            many=len(blocks) > 1,
+            glossary=build_glossary(blocks),
+            below=list(facts.get("below_coverage") or ()),
+            min_coverage=percent(facts.get("min_coverage")).replace(".0%", "%"),
             facts={"run": "", "policy": None, "notes": (), **facts},
-            summary=summary,
-            plots={name: _picture(name, svg) for name, svg in plots.items()},
+            summary=blocks[0].summary,
+            level=f"{100 * blocks[0].summary['level']:g}%",
             cases=len(rows),
-            pictures=pictures,
+            pictures=sum(len(row.thumbnails) for row in rows),
             rows_left_out=rows_left_out,
             pictures_left_out=sum(row.left_out for row in rows),
             pictures_unreadable=sum(row.unreadable for row in rows),
+            pairs=len(pairs),
+            pairs_left_out=rewordings_left_out,
+            pair_pictures_left_out=sum(side.left_out for side in sides),
+            pair_pictures_unreadable=sum(side.unreadable for side in sides),
         )
     )
     return page
+
+
+def _part(block: Block, index: int, count: int) -> dict[str, Any]:
+    """A block as the template reads it; ids of several parts on one page begin with the part's own."""
+    return {
+        "id": f"part-{index + 1}",
+        "p": f"p{index + 1}-" if count > 1 else "",
+        "title": block.title,
+        "view": build_view(block),
+        "plots": {name: _picture(name, svg) for name, svg in block.plots.items()},
+    }
 
 
 def json_block(data: Any) -> str:
@@ -86,12 +108,27 @@ def json_block(data: Any) -> str:
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def content_security_policy(style: str, script: str) -> str:
-    """The policy of a page with exactly this style and script, and pictures from data URIs only."""
-    return (
-        "default-src 'none'; img-src data:; "
-        f"style-src '{_hash(style)}'; script-src '{_hash(script)}'; base-uri 'none'; form-action 'none'"
+def content_security_policy(style: str, script: str | None) -> str:
+    """The policy of a page with exactly this style and script, and pictures from data URIs only.
+
+    Without a script it has no pictures either: those of a report are there to be browsed.
+    """
+    parts = ["default-src 'none'", f"style-src '{_hash(style)}'", "base-uri 'none'", "form-action 'none'"]
+    if script is not None:
+        parts[1:1] = ["img-src data:"]
+        parts[3:3] = [f"script-src '{_hash(script)}'"]
+    return "; ".join(parts)
+
+
+def render_comparison(found: Mapping[str, Any]) -> str:
+    """What `overt compare` found, as a page without a script; as text, to be written as UTF-8."""
+    style = _asset("compare.css")
+    page: str = (
+        environment()
+        .get_template("compare.html.j2")
+        .render(found=found, style=_markup(style), policy=content_security_policy(style, None))
     )
+    return page
 
 
 def _hash(text: str) -> str:
@@ -129,7 +166,8 @@ def _picture(name: str, svg: str) -> dict[str, str]:
 
 
 @lru_cache(maxsize=1)
-def _environment() -> Any:
+def environment() -> Any:
+    """Jinja with escaping on, and hidden characters made visible."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 

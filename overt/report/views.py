@@ -3,53 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from overt.report.metrics import METRICS, rate_of, shown_metrics, why_missing
+import overt
+from overt.data.judge_checks import SHIPPED, Span
+from overt.report.block import Block, JudgeLine, Summary
+from overt.report.boundary_view import BoundaryView, build_boundaries
+from overt.report.cells import Cell, Table, rate_cell, sortable
+from overt.report.metrics import METRICS, metrics_of, rate_of, safety_metric, shown_metrics, why_missing
+from overt.report.remedy_view import RemedyView, build_remedy
 from overt.report.words import (
     KINDS,
     STAGES,
     STATES,
     decimals,
+    has_pictures,
+    has_words,
     interval,
     is_figure,
     p_value,
     percent,
     points,
 )
-
-Summary = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """One cell of a table.
-
-    `note` is its second, smaller line; `sort` what the column is sorted by (None last); `heat` a class
-    for its tint; `strip` the (low, rate, high) of an interval in percent, drawn under the figure, and
-    `counts` the third line there.
-    """
-
-    text: str
-    note: str = ""
-    sort: float | str | None = None
-    heat: str = ""
-    strip: tuple[float, float, float] | None = None
-    muted: bool = False
-    counts: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """`columns` has the row heading's title first; each row has as many cells. `numeric` columns are set
-    to the right."""
-
-    id: str
-    caption: str
-    columns: Sequence[str]
-    rows: Sequence[Sequence[Cell]]
-    numeric_from: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,16 +59,18 @@ class View:
     states: Table
     stages: Table | None
     reasons: Table | None
+    checks: Table | None
     correlation: str
-    glossary: Sequence[tuple[str, str]]
-    below: Sequence[str] = field(default_factory=tuple)
-    min_coverage: str = ""
+    has_words: bool
+    remedy: RemedyView | None
+    boundaries: BoundaryView | None
 
 
-def build_view(summary: Summary, facts: Mapping[str, Any]) -> View:
-    """The summary in tables and sentences. Missing rates say why they are missing."""
+def build_view(block: Block) -> View:
+    """The figures in tables and sentences. Missing rates say why they are missing."""
+    summary = block.summary
     targets: Sequence[Mapping[str, Any]] = summary["targets"]
-    shown = shown_metrics(targets)
+    shown, metrics, safety = shown_metrics(targets), metrics_of(targets), safety_metric(targets)
     counts = summary["prompts"]
     said = f"{counts['benign']:,} benign and {counts['unsafe']:,} unsafe prompts"
     clusters = counts.get("clusters")
@@ -101,7 +79,7 @@ def build_view(summary: Summary, facts: Mapping[str, Any]) -> View:
     return View(
         counts=said,
         level=f"{100 * summary['level']:g}%",
-        metrics=[METRICS[name].title for name in shown],
+        metrics=[metrics[name].title for name in shown],
         headlines=[
             Headline(t["name"], _target_notes(t), [_headline_cell(t, name) for name in shown])
             for t in targets
@@ -115,7 +93,7 @@ def build_view(summary: Summary, facts: Mapping[str, Any]) -> View:
         ],
         pairs=_pairs(summary.get("pairs") or ()),
         not_compared=_not_compared(summary),
-        not_scattered=[t["name"] for t in targets if not (t.get("over_refusal") and t.get("safe_response"))],
+        not_scattered=[t["name"] for t in targets if not (t.get("over_refusal") and t.get(safety))],
         pair_categories=[
             (_pair_name(pair), _pair_categories(pair, index))
             for index, pair in enumerate(summary.get("pairs") or ())
@@ -130,10 +108,11 @@ def build_view(summary: Summary, facts: Mapping[str, Any]) -> View:
         states=_states(targets),
         stages=_stages(targets),
         reasons=_reasons(targets),
+        checks=_checks(block.judges),
         correlation=_correlation(summary.get("rank_correlation")),
-        glossary=_glossary(summary),
-        below=list(facts.get("below_coverage") or ()),
-        min_coverage=percent(facts.get("min_coverage")).replace(".0%", "%"),
+        has_words=has_words(targets),
+        remedy=build_remedy(block.remedy, block.titles) if block.remedy else None,
+        boundaries=build_boundaries(block.boundaries) if block.boundaries else None,
     )
 
 
@@ -187,10 +166,20 @@ def _notes(summary: Summary) -> list[str]:
             "Bare filter: nothing is drawn. Its decision is the response, so it has no harmful content "
             "rate, and its safe response rate is the share of unsafe prompts it refuses."
         )
-    if not summary.get("judges") and any(t.get("kind") != "none" for t in targets):
+    if not summary.get("judges") and has_pictures(targets):
         notes.append(
             "No model judged harm. What was drawn for unsafe prompts has not been looked at, so harmful "
             "content and safe response cannot be told."
+        )
+    elif not summary.get("judges") and has_words(targets):
+        notes.append(
+            "No model judged harm. Refusals of unsafe prompts are counted; what the other answers say has not "
+            "been judged, so harmful content and safe response cannot be told."
+        )
+    if has_words(targets):
+        notes.append(
+            "Language models: an answer that declines in part is a partial refusal. It has a rate of its own and "
+            "is in no refusal rate."
         )
     if any(layer.get("missing") for t in targets for layer in t.get("layers") or ()):
         notes.append(
@@ -207,18 +196,10 @@ def _notes(summary: Summary) -> list[str]:
 # ---- categories
 
 
-def _rate_cell(rate: Mapping[str, Any] | None, metric: str, darkest: float = 1.0) -> Cell:
-    """A rate with its interval; the tint grows from 0 to `darkest`, a fraction."""
-    if not rate or not is_figure(rate.get("rate")):
-        return Cell("-", muted=True)
-    note = f"{interval(rate)} · n {rate['n']:,}" if interval(rate) else f"n {rate['n']:,}"
-    tint = min(10, max(0, round(10 * rate["rate"] / darkest)))
-    return Cell(percent(rate["rate"]), note, sort=rate["rate"], heat=f"{METRICS[metric].tone}-{tint}")
-
-
 def _categories(targets: Sequence[Mapping[str, Any]], shown: Sequence[str]) -> list[tuple[str, Table]]:
     """One table over metrics for one target; for several, one table over targets for each metric."""
     names: dict[str, str] = {}
+    metrics = metrics_of(targets)
     for target in targets:
         for row in target.get("categories") or ():
             names.setdefault(row["category"], row.get("title") or row["category"])
@@ -228,7 +209,7 @@ def _categories(targets: Sequence[Mapping[str, Any]], shown: Sequence[str]) -> l
 
     def cell(index: int, category: str, metric: str) -> Cell:
         row = rows[index].get(category) or {}
-        return _rate_cell(rate_of(targets[index], row, metric), metric, darkest[metric])
+        return rate_cell(rate_of(targets[index], row, metric), METRICS[metric].tone, darkest[metric])
 
     def found_rates(metric: str) -> Iterable[Mapping[str, Any]]:
         return (row[metric] for by_name in rows for row in by_name.values() if row.get(metric))
@@ -243,7 +224,7 @@ def _categories(targets: Sequence[Mapping[str, Any]], shown: Sequence[str]) -> l
         table = Table(
             "by-category",
             f"{targets[0]['name']} by category",
-            ["Category", *(METRICS[metric].title for metric in shown)],
+            ["Category", *(metrics[metric].title for metric in shown)],
             [
                 [Cell(title, sort=title.casefold()), *(cell(0, name, metric) for metric in shown)]
                 for name, title in names.items()
@@ -255,10 +236,10 @@ def _categories(targets: Sequence[Mapping[str, Any]], shown: Sequence[str]) -> l
         has = [i for i in range(len(targets)) if rate_of(targets[i], targets[i], metric)]
         found.append(
             (
-                METRICS[metric].title,
+                metrics[metric].title,
                 Table(
                     f"by-category-{metric}",
-                    f"{METRICS[metric].title} by category: {METRICS[metric].meaning}",
+                    f"{metrics[metric].title} by category: {metrics[metric].meaning}",
                     ["Category", *(targets[i]["name"] for i in has)],
                     [
                         [Cell(title, sort=title.casefold()), *(cell(i, name, metric) for i in has)]
@@ -280,8 +261,8 @@ def _layer_table(target: Mapping[str, Any], index: int) -> Table:
         rows.append(
             [
                 Cell(layer["layer"], STAGES.get(layer["stage"], layer["stage"])),
-                _rate_cell(layer.get("benign"), "over_refusal"),
-                _rate_cell(layer.get("unsafe"), "unsafe_refusal"),
+                rate_cell(layer.get("benign"), "cost"),
+                rate_cell(layer.get("unsafe"), "gain"),
                 Cell(f"{only.get('benign', 0):,}", sort=only.get("benign", 0)),
                 Cell(f"{only.get('unsafe', 0):,}", sort=only.get("unsafe", 0)),
                 _without(without.get("over_refusal"), target.get("over_refusal")),
@@ -381,7 +362,7 @@ def _pairs(pairs: Sequence[Mapping[str, Any]]) -> Table | None:
                 Cell(_metric_name(pair["metric"]), sort=_metric_name(pair["metric"])),
                 Cell(verdict, sort=verdict),
                 *_difference(pair),
-                Cell(p_value(pair.get("p")), sort=_sortable(pair.get("p"))),
+                Cell(p_value(pair.get("p")), sort=sortable(pair.get("p"))),
             ]
         )
     return Table(
@@ -396,8 +377,8 @@ def _pairs(pairs: Sequence[Mapping[str, Any]]) -> Table | None:
 def _difference(row: Mapping[str, Any]) -> list[Cell]:
     said = f"{points(row.get('low'))} to {points(row.get('high'))}" if interval(row) else "-"
     return [
-        Cell(points(row.get("difference")), sort=_sortable(row.get("difference"))),
-        Cell(said, sort=_sortable(row.get("low"))),
+        Cell(points(row.get("difference")), sort=sortable(row.get("difference"))),
+        Cell(said, sort=sortable(row.get("low"))),
     ]
 
 
@@ -412,16 +393,12 @@ def _pair_categories(pair: Mapping[str, Any], index: int) -> Table:
                     row.get("title") or row["category"], sort=(row.get("title") or row["category"]).casefold()
                 ),
                 *_difference(row),
-                Cell(p_value(row.get("p")), sort=_sortable(row.get("p"))),
-                Cell(p_value(row.get("p_holm")), sort=_sortable(row.get("p_holm"))),
+                Cell(p_value(row.get("p")), sort=sortable(row.get("p"))),
+                Cell(p_value(row.get("p_holm")), sort=sortable(row.get("p_holm"))),
             ]
             for row in pair["categories"]
         ],
     )
-
-
-def _sortable(value: Any) -> float | None:
-    return float(value) if is_figure(value) else None
 
 
 def _correlation(rho: Mapping[str, Any] | None) -> str:
@@ -446,7 +423,7 @@ def _judges(judges: Mapping[str, Any] | None) -> Table | None:
         [
             [
                 Cell(each["judge"]),
-                _rate_cell(each.get("harmful_rate"), "harmful"),
+                rate_cell(each.get("harmful_rate"), "cost"),
                 Cell(f"{each.get('failed') or 0:,}", sort=each.get("failed") or 0),
                 Cell(f"{each.get('unclear') or 0:,}", sort=each.get("unclear") or 0),
             ]
@@ -472,6 +449,43 @@ def _judges_said(judges: Mapping[str, Any] | None) -> list[str]:
     return said
 
 
+def _checks(judges: Sequence[JudgeLine]) -> Table | None:
+    """Each judge's last check against human labels: a rate is worth no more than the judge behind it."""
+    if not judges:
+        return None
+    return Table(
+        "checks-table",
+        "Each judge's last check against human labels (overt judge-check)",
+        ["Judge", "It judged", "Last check"],
+        [[Cell(line.name), Cell(line.role), _check_cell(line)] for line in judges],
+        numeric_from=3,
+    )
+
+
+def _check_cell(line: JudgeLine) -> Cell:
+    check = line.check
+    if check is None:
+        shipped = SHIPPED.get(line.name)
+        note = f"the figures that it shipped with, on XSTest: {shipped} in overt's source" if shipped else ""
+        return Cell("never checked here", note)
+    said = f"last checked {check.date} against {check.rows:,} human labels: "
+    said += f"accuracy {_span(check.accuracy)}, kappa {_span(check.kappa)}"
+    notes = [check.labels]
+    if check.judged < check.rows:
+        notes.append(f"{check.rows - check.judged:,} rows it could not tell")
+    if check.overt and check.overt != overt.__version__:
+        notes.append(f"checked by overt {check.overt}, this is {overt.__version__}")
+    return Cell(said, " · ".join(notes))
+
+
+def _span(span: Span | None) -> str:
+    if span is None:
+        return "not defined"
+    if span.low is None or span.high is None:
+        return decimals(span.value)
+    return f"{decimals(span.value)} [{decimals(span.low)} to {decimals(span.high)}]"
+
+
 def _operating_points(target: Mapping[str, Any], index: int) -> Table:
     sweep = target["sweep"]
     area = sweep.get("auc") or {}
@@ -486,10 +500,10 @@ def _operating_points(target: Mapping[str, Any], index: int) -> Table:
                 Cell(f"at most {percent(point['max_over_refusal'])}", sort=point["max_over_refusal"]),
                 Cell(
                     decimals(threshold, 4) if is_figure(threshold) else "none low enough",
-                    sort=_sortable(threshold),
+                    sort=sortable(threshold),
                 ),
-                _rate_cell(point.get("over_refusal"), "over_refusal"),
-                _rate_cell(point.get("safe_refusal"), "unsafe_refusal"),
+                rate_cell(point.get("over_refusal"), "cost"),
+                rate_cell(point.get("safe_refusal"), "gain"),
             ]
         )
     return Table(
@@ -514,7 +528,7 @@ def _coverage(targets: Iterable[Mapping[str, Any]]) -> Table:
                 Cell(target["name"], sort=target["name"].casefold()),
                 Cell(f"{coverage['asked']:,}", sort=coverage["asked"]),
                 Cell(f"{coverage['answered']:,}", sort=coverage["answered"]),
-                Cell(percent(coverage["share"]), sort=_sortable(coverage["share"])),
+                Cell(percent(coverage["share"]), sort=sortable(coverage["share"])),
                 Cell(said or "none", sort=sum(errors.values())),
             ]
         )
@@ -526,8 +540,9 @@ def _coverage(targets: Iterable[Mapping[str, Any]]) -> Table:
     )
 
 
-def _states(targets: Iterable[Mapping[str, Any]]) -> Table:
+def _states(targets: Sequence[Mapping[str, Any]]) -> Table:
     keys = ("refused", "softened", "generated", "error")
+    names = {**STATES, "softened": metrics_of(targets)["softened"].title}
     rows = []
     for target in targets:
         for label in ("benign", "unsafe"):
@@ -544,7 +559,7 @@ def _states(targets: Iterable[Mapping[str, Any]]) -> Table:
     return Table(
         "states-table",
         "The state each prompt ended in",
-        ["Target", "Prompts", *(STATES[key].capitalize() for key in keys)],
+        ["Target", "Prompts", *(names[key].capitalize() for key in keys)],
         rows,
         numeric_from=2,
     )
@@ -596,52 +611,3 @@ def _reasons(targets: Iterable[Mapping[str, Any]]) -> Table | None:
         rows,
         numeric_from=4,
     )
-
-
-# ---- glossary
-
-
-def _glossary(summary: Summary) -> list[tuple[str, str]]:
-    level = f"{100 * summary['level']:g}%"
-    resamples = summary.get("resamples")
-    drawn = f"{resamples:,} resamples, seed {summary.get('seed')}" if resamples else "seeded"
-    return [
-        *((metric.title, metric.meaning) for metric in METRICS.values()),
-        ("Coverage", "prompts answered ÷ prompts asked; an error (limit, timeout, fault) is no answer"),
-        (
-            "Interval",
-            f"{level}; bootstrap over seeds, since prompts from one seed share their fate ({drawn}); "
-            "Wilson's score interval where there are no seeds",
-        ),
-        (
-            "Paired difference",
-            "rate of one target minus rate of the other on the prompts both answered; p by McNemar's test, "
-            "corrected after Holm over categories",
-        ),
-        (
-            "Rank correlation",
-            "Spearman's rho: correlation of the targets' ranks in over-refusal and in safe response, −1 to 1",
-        ),
-        (
-            "Only it refuses",
-            "prompts that this layer refuses and that no other layer of the target refuses",
-        ),
-        (
-            "AUC",
-            "chance that an unsafe prompt scores above a benign one, ties counting half; 0.5 is a coin toss",
-        ),
-        (
-            "Operating point",
-            "the lowest threshold that keeps over-refusal at or below the limit on these prompts",
-        ),
-        (
-            "Fleiss kappa, Krippendorff alpha",
-            "(observed − chance agreement) ÷ (1 − chance agreement) between judges; 1 is full agreement, 0 "
-            "chance. Alpha allows for missing votes",
-        ),
-        (
-            "Refused",
-            "a provider's refusal code, a checker's flag, text instead of a picture, or a blank picture",
-        ),
-        ("Slipped through", "an unsafe prompt let through whose pictures no majority found harmless"),
-    ]

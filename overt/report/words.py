@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeGuard
 
 STATES = {
@@ -51,6 +51,16 @@ def short_name(text: object, length: int) -> str:
     return f"{line[: length - 1 - tail]}…{line[-tail:]}"
 
 
+def has_words(targets: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether any of them is a language model."""
+    return any(target.get("kind") == "text" for target in targets)
+
+
+def has_pictures(targets: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether any of them draws."""
+    return any(target.get("kind", "image") == "image" for target in targets)
+
+
 def is_figure(value: object) -> TypeGuard[float]:
     """Whether it is a number that can be shown: not None, NaN or infinite."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
@@ -92,6 +102,21 @@ def decimals(value: Any, digits: int = 3) -> str:
     if isinstance(value, float) and math.isinf(value):
         return "∞" if value > 0 else "\u2212∞"
     return f"{value:.{digits}f}".replace("-", "\u2212") if is_figure(value) else "-"
+
+
+def mean_interval(mean: Mapping[str, Any] | None, digits: int = 3) -> str:
+    """The interval of a mean in the mean's own unit, "0.102 to 0.145"; "" for none."""
+    if not mean or not (is_figure(mean.get("low")) and is_figure(mean.get("high"))):
+        return ""
+    return f"{decimals(mean['low'], digits)} to {decimals(mean['high'], digits)}"
+
+
+def signed(value: Any, digits: int = 3) -> str:
+    """A difference in its own unit, with its sign; "-" for none."""
+    if not is_figure(value):
+        return "-"
+    figure = f"{value:+.{digits}f}"
+    return figure[1:] if not figure.strip("+-0.") else figure.replace("-", "\u2212")
 
 
 def duration(seconds: Any) -> str:

@@ -101,7 +101,8 @@ def allocate(sizes: Sequence[int], worth: Sequence[float], items: int) -> list[i
 
     Exactly `items` in all, where the minimums leave room for it.
     """
-    counts = [min(size, _LEAST) for size in sizes]
+    least = min(_LEAST, items)
+    counts = [min(size, least) for size in sizes]
     # One after the other to whom it is owed most (Webster's rule): monotone, so that a larger sample
     # takes nothing back from any stratum.
     owed = [

@@ -339,6 +339,7 @@ class Server:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             self._socket.bind(("127.0.0.1", port))
+            self._socket.listen(128)  # who comes before the server is up waits
         except OSError as error:
             self._socket.close()
             self._lock.release()
@@ -370,8 +371,6 @@ class Server:
             timeout_graceful_shutdown=2,
         )
         server = uvicorn.Server(config)
-        self._socket.listen(128)
-
         async def main() -> None:
             asyncio.get_running_loop().call_later(0.05, started)
             await server.serve(sockets=[self._socket])

@@ -108,7 +108,7 @@ def decide(
         sample=sample,
         state=finding.state,
         stage=finding.stage,
-        code=_line(finding.code, _CODE),
+        code=_line(finding.code, _CODE) or ("" if finding.state == "generated" else "unnamed"),
         evidence=_line(finding.evidence, _MOST),
         images=images,
         text=response.text,

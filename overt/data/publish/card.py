@@ -6,7 +6,7 @@ Every text of unknown origin is escaped on its way in: it can be neither Markdow
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any
@@ -102,11 +102,10 @@ def render_card(repo: Repo, facts: Facts) -> str:
     from huggingface_hub import DatasetCard, DatasetCardData
 
     source = resources.files("overt.data.publish").joinpath("card.md.j2").read_text(encoding="utf-8")
-    card = DatasetCard.from_template(
-        DatasetCardData(**_metadata(repo, facts)), template_str=source, **_sections(repo, facts)
-    )
-    text = str(card)
-    if DatasetCard(text).data.to_dict().get(RUN_KEY) != facts.run:  # the head did not end where it should
+    maker: Any = DatasetCard  # untyped
+    head = DatasetCardData(**_metadata(repo, facts))
+    text = str(maker.from_template(head, template_str=source, **_sections(repo, facts)))
+    if maker(text).data.to_dict().get(RUN_KEY) != facts.run:  # the head did not end where it should
         raise ValueError("the card's metadata cannot be read back")
     return text.rstrip("\n") + "\n"
 
@@ -219,7 +218,7 @@ def fenced(text: str) -> str:
 
 
 def _table(head: Sequence[Any], rows: Iterable[Sequence[Any]], *, escaped: bool = False) -> str:
-    said = (lambda value: str(value)) if escaped else escape_markdown
+    said: Callable[[Any], str] = str if escaped else escape_markdown
     lines = [
         "| " + " | ".join(said(name) for name in head) + " |",
         "|" + "---|" * len(head),

@@ -66,7 +66,8 @@ def describe(repo: Repo, facts: Facts, shards: Mapping[str, Sequence[Path]], fol
     """
     endpoint = (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
     url = f"{endpoint}/datasets/{repo.id}"
-    files, records = [], []
+    files: list[dict[str, Any]] = []
+    records = []
     for table in repo.tables:
         parts = shards[table.config]
         for path in parts:
@@ -78,7 +79,7 @@ def describe(repo: Repo, facts: Facts, shards: Mapping[str, Sequence[Path]], fol
                     "@id": path.as_posix(),
                     "name": path.as_posix(),
                     "contentUrl": f"{url}/resolve/main/{path.as_posix()}",
-                    "encodingFormat": "application/vnd.apache.parquet",
+                    "encodingFormat": "application/x-parquet",
                     "contentSize": f"{(folder / path).stat().st_size} B",
                     "sha256": digest,
                 }
@@ -92,7 +93,7 @@ def describe(repo: Repo, facts: Facts, shards: Mapping[str, Sequence[Path]], fol
                     "@id": set_id,
                     "name": set_id,
                     "containedIn": [{"@id": path.as_posix()} for path in parts],
-                    "encodingFormat": "application/vnd.apache.parquet",
+                    "encodingFormat": "application/x-parquet",
                     "includes": "*.parquet",
                 }
             )

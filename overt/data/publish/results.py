@@ -108,7 +108,13 @@ def _row(prompt: Prompt, outcome: Outcome, harm: Harm | None) -> dict[str, Any]:
 
 
 def _withheld(row: dict[str, Any]) -> dict[str, Any]:
-    quiet = {"text": "", "revised_prompt": None, "evidence": "", "further_images": [], "image": None}
+    quiet: dict[str, Any] = {
+        "text": "",
+        "revised_prompt": None,
+        "evidence": "",
+        "further_images": [],
+        "image": None,
+    }
     votes = [{**vote, "reason": ""} for vote in row["harm_votes"]]
     return {**row, **quiet, "harm_votes": votes, "withheld": True}
 

@@ -64,7 +64,7 @@ def upload(
             additions = [operation for operation in operations if hasattr(operation, "path_or_fileobj")]
             api.preupload_lfs_files(one.repo.id, additions, repo_type="dataset", free_memory=False)
             ready.append((one, parent, operations))
-    addresses = []
+    addresses: list[str] = []
     for one, parent, operations in ready:
         with speaking_hub(api.token, one.repo.id, committed=addresses):
             commit = api.create_commit(

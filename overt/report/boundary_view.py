@@ -1,0 +1,97 @@
+"""How language models answer at emotional boundaries, with both scorings side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from overt.report.cells import Cell, Table, rate_cell, sortable
+from overt.report.words import decimals, is_figure, mean_interval
+
+LANGUAGES = {
+    "en": "English",
+    "fr": "French",
+    "es": "Spanish",
+    "de": "German",
+    "it": "Italian",
+    "ms": "Malay",
+}
+SCORINGS = {
+    "all": "a lexicon for each language, and the English one",
+    "paper": "English phrases only, as in the paper",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class BoundaryView:
+    """One table for each model: two rows for each language."""
+
+    tables: Sequence[tuple[str, Table]]
+    points: str
+    unscored: str
+
+
+def language_title(code: str) -> str:
+    return LANGUAGES.get(code.partition("-")[0].casefold(), code)
+
+
+def pattern_title(pattern: str) -> str:
+    return pattern.replace("_", " ").capitalize()
+
+
+def build_boundaries(summary: Mapping[str, Any]) -> BoundaryView:
+    """The summary that `overt.scoring.boundaries` makes, in tables."""
+    patterns = summary["patterns"]
+    scorings = {name: summary["scorings"][name] for name in SCORINGS if name in summary["scorings"]}
+    models = list(dict.fromkeys(model for found in scorings.values() for model in found))
+    tables = []
+    for index, model in enumerate(models):
+        sides = {name: found[model] for name, found in scorings.items() if model in found}
+        languages = list(dict.fromkeys(code for side in sides.values() for code in side["languages"]))
+        rows = [_row("All languages", name, side["all"], patterns) for name, side in sides.items()]
+        for code in languages:
+            rows += [
+                _row(language_title(code), name, side["languages"][code], patterns)
+                for name, side in sides.items()
+                if code in side["languages"]
+            ]
+        table = Table(
+            f"boundaries-{index}",
+            f"{model}: score out of 10, length, and the share of answers that show each pattern",
+            ["Language", "Score", *map(pattern_title, patterns), "Length", "Answers"],
+            rows,
+        )
+        tables.append((model, table))
+    unscored = sum(
+        found["all"]["n"] - found["all"]["scored"] for found in (summary["scorings"].get("all") or {}).values()
+    )
+    points = ", ".join(f"{pattern_title(p).lower()} {v:g}" for p, v in summary["points"].items())
+    return BoundaryView(
+        tables,
+        points,
+        f"{unscored:,} answers are in languages without a lexicon and have no score there." if unscored else "",
+    )
+
+
+def _row(title: str, scoring: str, cell: Mapping[str, Any], patterns: Sequence[str]) -> list[Cell]:
+    score = cell.get("score")
+    has_score = bool(score) and is_figure(score["mean"])
+    return [
+        Cell(title, SCORINGS[scoring], sort=f"{title} {scoring}".casefold()),
+        Cell(decimals(score["mean"], 2), mean_interval(score, 2), sort=sortable(score["mean"]))
+        if score and has_score
+        else Cell("no lexicon", muted=True),
+        *(rate_cell(cell["rates"].get(pattern), "gain") for pattern in patterns),
+        _length(cell.get("length") or {}),
+        Cell(f"{cell['n']:,}", sort=cell["n"]),
+    ]
+
+
+def _length(lengths: Mapping[str, Any]) -> Cell:
+    """Words; of languages without blanks characters. The two are never mixed."""
+    if not lengths:
+        return Cell("-", muted=True)
+    said = [f"{decimals(row['mean'], 1)} {unit}" for unit, row in lengths.items()]
+    first = next(iter(lengths.values()))
+    return Cell(" · ".join(said), mean_interval(first, 1), sort=sortable(first["mean"]))
