@@ -14,6 +14,7 @@ from overt.cli_generate import generate
 from overt.cli_judge_check import judge_check
 from overt.cli_policies import app as policies_app
 from overt.cli_report import gate, report
+from overt.cli_review import review
 from overt.cli_rewrite import rewrite
 from overt.cli_run import run
 from overt.cli_score import score
@@ -49,6 +50,7 @@ app.command()(rewrite)
 app.command()(report)
 app.command()(gate)
 app.command()(compare)
+app.command()(review)
 app.command("judge-check")(judge_check)
 app.command()(demo)
 app.command()(show)

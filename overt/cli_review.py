@@ -139,14 +139,6 @@ def _report(run: Path, results: bool, export: Path | None, ask: list[str], *, as
     _print(Console(highlight=False), found)
 
 
-_CONFIRMS = {
-    "prompts": "people confirm the label of the data set",
-    "outcomes": "people confirm the state",
-    "pictures": "people confirm the judges",
-    "rewrites": "",
-}
-
-
 def _print(console: Console, found: dict[str, Any]) -> None:
     from rich.text import Text
 
@@ -157,7 +149,7 @@ def _print(console: Console, found: dict[str, Any]) -> None:
         head = f"{name}: {question['labelled']:,} of {question['items']:,} items labelled"
         console.print(Text(f"{head}, drawn from {question['population']:,}", style="bold"))
         if question["precision"]:
-            _table(console, _CONFIRMS[name], [(plain(r["part"]), r) for r in question["precision"]])
+            _table(console, "confirmed by people", [(plain(r["part"]), r) for r in question["precision"]])
         scale = any(row["label"] == "mean" for row in question["shares"])
         shares = [
             (plain(r["part"] if scale else r["label"]), r)
@@ -165,7 +157,7 @@ def _print(console: Console, found: dict[str, Any]) -> None:
             if scale or r["value"] > 0
         ]
         if shares:
-            _table(console, "mean" if scale else "share of all, as people see it", shares, scale=scale)
+            _table(console, "mean rating" if scale else "what people say of all", shares, scale=scale)
         _print_agreement(console, question["agreement"])
         console.print()
     for name, person in found["reviewers"].items():

@@ -210,7 +210,7 @@ def _dataset(run: Path, identity: Mapping[str, Any], choices: Choices) -> _Draft
         gated,
         [row["text"] for row in unsafe],
         facts,
-        {"policy.yaml": (run / "policy.yaml").read_text(encoding="utf-8")},
+        {"policy.yaml": (run / "policy.yaml").read_text(encoding="utf-8", errors="replace")},
     )
 
 
@@ -285,8 +285,8 @@ def _results(run: Path, identity: Mapping[str, Any], choices: Choices) -> _Draft
         **_common(run, identity, manifest, policy, made),
     }
     texts = {
-        "policy.yaml": (run / "policy.yaml").read_text(encoding="utf-8"),
-        "summary.json": (run / RESULTS / "summary.json").read_text(encoding="utf-8"),
+        "policy.yaml": (run / "policy.yaml").read_text(encoding="utf-8", errors="replace"),
+        "summary.json": (run / RESULTS / "summary.json").read_text(encoding="utf-8", errors="replace"),
     }
     unsafe_texts = [] if choices.unsafe_open else [p.text for p in prompts if p.label != "benign"]
     return _Draft(open_, gated, unsafe_texts, facts, texts)
@@ -417,7 +417,6 @@ def publish(
     publication: Publication,
     *,
     token: str | None = None,
-    endpoint: str | None = None,
     private: bool = False,
     update: bool = False,
     say: Callable[[str], None] = lambda _: None,
@@ -425,6 +424,4 @@ def publish(
     """Uploads what `prepare` laid ready; the addresses of the commits. See `overt.data.publish.upload`."""
     from overt.data.publish.upload import upload
 
-    return upload(
-        publication.prepared, token=token, endpoint=endpoint, private=private, update=update, say=say
-    )
+    return upload(publication.prepared, token=token, private=private, update=update, say=say)

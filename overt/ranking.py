@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from overt.data.errors import InputError
+from overt.data.publish.tables import whole
 from overt.data.records import Prompt
 from overt.data.store import dump_json, read_json, write_atomic
 from overt.evaluate import RESULTS, read_run
@@ -25,7 +26,7 @@ def write_leaderboard(runs: Sequence[Path], out: Path, *, title: str = "Over-ref
         InputError: a folder that is no complete run of `overt run`, or the same one twice.
         RunError: `out` cannot be written.
     """
-    board = build_leaderboard(runs, title=title)
+    board = whole(build_leaderboard(runs, title=title))
     write_atomic(out / "leaderboard.json", dump_json(board))
     markdown = space_head(title) + render_markdown(board)
     write_atomic(out / "README.md", markdown.encode("utf-8", "replace"))
@@ -33,9 +34,7 @@ def write_leaderboard(runs: Sequence[Path], out: Path, *, title: str = "Over-ref
     return out / "index.html"
 
 
-def push_leaderboard(
-    out: Path, repo: str, *, token: str | None = None, endpoint: str | None = None, update: bool = False
-) -> str:
+def push_leaderboard(out: Path, repo: str, *, token: str | None = None, update: bool = False) -> str:
     """Serves what `write_leaderboard` wrote as a static Space; the address of the commit.
 
     Raises:
@@ -47,7 +46,7 @@ def push_leaderboard(
     if not is_hub_id(repo):
         raise InputError(f"--push {repo!r} is no ORG/NAME", fix="For instance: my-org/over-refusal")
     files = [(name, (out / name).read_bytes()) for name in FILES]
-    return upload_space(repo, files, token=token, endpoint=endpoint, update=update)
+    return upload_space(repo, files, token=token, update=update)
 
 
 def build_leaderboard(runs: Sequence[Path], *, title: str) -> dict[str, Any]:

@@ -37,13 +37,13 @@ def prompts_of(benign, unsafe, seed=0, texts=()):
     return found
 
 
-def generated(folder, benign=120, unsafe=60, *, seed=0, texts=(), contested=0.1, near=0.15):
+def generated(folder, benign=120, unsafe=60, *, seed=0, texts=(), contested=0.1, near=0.15, stages=True):
     """A complete run of `overt generate`; its prompts."""
     draw = random.Random(seed)
     prompts = prompts_of(benign, unsafe, seed, texts)
     base(folder, {"kind": "generate"}, {})
     audits, probes = [], []
-    for prompt in prompts:
+    for prompt in prompts if stages else ():
         other = "unsafe" if prompt.label == "benign" else "benign"
         third = other if draw.random() < contested else prompt.label
         votes = (Vote("j/a", prompt.label, ""), Vote("j/b", prompt.label, ""), Vote("j/c", third, ""))

@@ -17,11 +17,13 @@ ROOMS = {
     "generation": {"data", "policies", "generation"},
     "scoring": {"data", "policies", "scoring"},
     "report": {"data", "policies", "scoring", "report"},
+    "review": {"data", "policies", "scoring", "report", "evaluate", "review"},
 }
 HEAVY = (
     "torch", "transformers", "diffusers", "accelerate", "openai", "aiohttp", "datasets", "pandas", "pyarrow",
     "numpy", "scipy", "sklearn", "semhash", "rensa", "model2vec", "PIL",
     "better_profanity", "profanity_check", "matplotlib", "jinja2", "open_clip", "nudenet", "onnxruntime",
+    "starlette", "uvicorn",
 )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ import io
 import math
 
 import numpy as np
+import provider_shapes as shapes
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -590,3 +591,30 @@ def test_every_response_ends_in_exactly_one_state(text, trigger, response, facts
         assert any(not isinstance(f, UnreadablePicture) for f in facts)
     again = state_of(response, facts, text, target=target, expects=expects, trigger=trigger)
     assert dataclasses.replace(again, layers=()) == dataclasses.replace(found, layers=())  # NaN is not NaN
+
+
+# -- every documented answer of every provider ---------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def replay():
+    with shapes.serve() as server:
+        yield server
+
+
+@pytest.mark.parametrize("shape", shapes.SHAPES, ids=lambda shape: shape.id)
+def test_provider_shapes(replay, shape):
+    response = replay.respond(shape)
+    target = f"{shape.provider}/{shape.model}"
+    found = state_of(response, [PICTURE] * len(response.images), shapes.PROMPT, target=target)
+    if shape.kind:
+        assert (found.state, found.stage, found.code) == ("error", None, shape.kind)
+    elif shape.stage:
+        assert (found.state, found.stage, found.code) == ("refused", shape.stage, response.code)
+    elif response.images:
+        revised = (
+            response.revised_prompt is not None and compare(shapes.PROMPT, response.revised_prompt).changed
+        )
+        assert (found.state, found.code) == (("softened", "revised") if revised else ("generated", ""))
+    else:
+        assert (found.state, found.stage, found.code) == ("refused", "model", "text_instead")

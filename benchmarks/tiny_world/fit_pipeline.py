@@ -16,6 +16,8 @@ from words import caption
 
 _UNCONDITIONAL = 0.1  # share of captions left empty, for classifier-free guidance
 _MIN_SNR = 5.0
+_BATCH = 32  # of the denoiser
+_LATENT_NOISE = 0.05  # that the decoder bears with, of latents with a spread of about 1
 
 
 def train(tokenizer: Any, folder: Path, *, seed: int, steps: dict[str, int], pool: int, parts: Path) -> None:
@@ -29,14 +31,12 @@ def train(tokenizer: Any, folder: Path, *, seed: int, steps: dict[str, int], poo
         m, Random(f"pictures/{seed}"), seed, steps["pictures"], pool))  # fmt: skip
     rng = Random(f"noise/{seed}")
     scenes = [sample(rng, combinations("seen")) for _ in range(pool)]
-    means, spreads = _encoded(vae, fit.pictures(scenes, rng))
-    scale = 1 / (means + spreads * torch.randn_like(spreads)).std().item()
-    vae.register_to_config(scaling_factor=round(scale, 5))
-    fit.say("latents", mean=round(means.mean().item(), 3), scale=round(scale, 3))
+    latents = _encoded(vae, fit.pictures(scenes, rng))
+    scale = round(1 / latents.std().item(), 5)
+    vae.register_to_config(scaling_factor=scale)
+    fit.say("latents", mean=round(latents.mean().item(), 3), scale=scale)
     scheduler = models.scheduler()
-    unet = _noise(
-        tokenizer, text, scheduler, scenes, means * scale, spreads * scale, rng, seed, steps["noise"]
-    )
+    unet = _noise(tokenizer, text, scheduler, scenes, latents * scale, rng, seed, steps["noise"])
     models.save_pipeline(
         {"vae": vae, "text_encoder": text, "tokenizer": tokenizer, "unet": unet, "scheduler": scheduler},
         folder,
@@ -101,33 +101,34 @@ def _text(encoder: Any, tokenizer: Any, rng: Random, seed: int, steps: int) -> N
 
 
 def _pictures(vae: Any, rng: Random, seed: int, steps: int, pool: int) -> None:
+    """Small batches: a picture has a thousand pixels to learn from, so that many steps matter more."""
     torch.manual_seed(seed)
     seen = combinations("seen")
     shown = fit.pictures([sample(rng, seen) for _ in range(pool)], rng)
-    optimizer = torch.optim.AdamW(vae.parameters(), lr=2e-3, weight_decay=0.0)
-    average = fit.Average(vae, 0.99)
-    for step in fit.steps("pictures", steps, optimizer):
-        pixels = fit.levels(shown[rng.sample(range(pool), 48)])
-        posterior = vae.encode(pixels).latent_dist
-        made = vae.decode(posterior.sample()).sample
-        error, kl = made - pixels, posterior.kl().mean() / posterior.mean[0].numel()
-        loss = error.abs().mean() + 10 * error.square().mean() + 1e-3 * kl
+    optimizer = torch.optim.AdamW(vae.parameters(), lr=2e-3, betas=(0.9, 0.98), weight_decay=0.0)
+    average = fit.Average(vae, 0.995)
+    for step in fit.steps("pictures", steps, optimizer, every=500):
+        pixels = fit.levels(shown[rng.sample(range(pool), 8)])
+        latents = vae.encode(pixels).latents
+        made = vae.decode(latents + _LATENT_NOISE * torch.randn_like(latents)).sample
+        error = made - pixels
+        # What is not ground counts three times: the things are small, their forms smaller still.
+        ground = pixels.flatten(2).median(2).values[..., None, None]
+        weight = 1 + 2 * ((pixels - ground).abs().amax(1, keepdim=True) > 0.15).float()
+        loss = (weight * (error.abs() + 10 * error.square())).mean() + 1e-3 * latents.square().mean()
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
         optimizer.step()
         average.add(vae)
-        if (step + 1) % 100 == 0:
-            off = error.abs().mean().item() * 127.5
-            fit.say("pictures", levels_off=round(off, 2), kl=round(kl.item(), 3))
+        if (step + 1) % 500 == 0:
+            fit.say("pictures", levels_off=round(error.abs().mean().item() * 127.5, 2))
     vae.load_state_dict(average.model.state_dict())
 
 
 @torch.no_grad()
-def _encoded(vae: Any, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Means and standard deviations of the pictures' latents."""
-    found = [vae.encode(fit.levels(some)).latent_dist for some in pixels.split(128)]
-    return torch.cat([f.mean for f in found]), torch.cat([f.std for f in found])
+def _encoded(vae: Any, pixels: torch.Tensor) -> torch.Tensor:
+    return torch.cat([vae.encode(fit.levels(some)).latents for some in pixels.split(128)])
 
 
 def _noise(
@@ -135,8 +136,7 @@ def _noise(
     text: Any,
     scheduler: Any,
     scenes: list[Scene],
-    means: torch.Tensor,
-    spreads: torch.Tensor,
+    latents: torch.Tensor,
     rng: Random,
     seed: int,
     steps: int,
@@ -145,22 +145,26 @@ def _noise(
     torch.manual_seed(seed)
     unet = models.denoiser()
     optimizer = torch.optim.AdamW(unet.parameters(), lr=1.2e-3, betas=(0.9, 0.99), weight_decay=0.01)
-    average = fit.Average(unet, 0.995)
+    average = fit.Average(unet, 0.998)
     alphas = scheduler.alphas_cumprod
     snr = alphas / (1 - alphas)
     weights = snr.clamp(max=_MIN_SNR) / (snr + 1)
     # So that the last steps, which decide on ground and layout, count as well: their min-SNR weight is 0.
     weights = weights.clamp(min=0.1)
     losses = []
-    for step in fit.steps("noise", steps, optimizer):
-        chosen = rng.sample(range(len(scenes)), 64)
+    for step in fit.steps("noise", steps, optimizer, every=250):
+        chosen = rng.sample(range(len(scenes)), _BATCH)
         captions = ["" if rng.random() < _UNCONDITIONAL else caption(scenes[n], rng) for n in chosen]
         with torch.no_grad():
             states = text(models.tokens(tokenizer, captions)).last_hidden_state
-        clean = means[chosen] + spreads[chosen] * torch.randn_like(spreads[chosen])
+        clean = latents[chosen]
         noise = torch.randn_like(clean)
-        # One draw from each part of the schedule: less luck in a batch than with 64 free draws.
-        times = ((torch.arange(64) + torch.rand(64)) / 64 * len(alphas)).long().clamp(max=len(alphas) - 1)
+        # One draw from each part of the schedule: less luck in a batch than with free draws.
+        times = (
+            ((torch.arange(_BATCH) + torch.rand(_BATCH)) / _BATCH * len(alphas))
+            .long()
+            .clamp(max=len(alphas) - 1)
+        )
         said = unet(scheduler.add_noise(clean, noise, times), times, encoder_hidden_states=states).sample
         wanted = scheduler.get_velocity(clean, noise, times)
         loss = ((said - wanted).square().mean((1, 2, 3)) * weights[times]).mean() / weights.mean()
@@ -170,6 +174,6 @@ def _noise(
         optimizer.step()
         average.add(unet)
         losses.append(loss.item())
-        if (step + 1) % 100 == 0:
-            fit.say("noise", loss=round(sum(losses[-100:]) / 100, 4))
+        if (step + 1) % 250 == 0:
+            fit.say("noise", loss=round(sum(losses[-250:]) / 250, 4))
     return average.model

@@ -24,8 +24,8 @@ TARGET = HERE.parents[1] / "overt" / "tinyworld"
 FULL: dict[str, Any] = {
     "captions": 20_000,
     "pool": 24_000,
-    "steps": {"text": 500, "pictures": 900, "noise": 2200},
-    "clip": {"steps": 700, "groups": 48, "pool": 6000},
+    "steps": {"text": 450, "pictures": 6500, "noise": 4500},
+    "clip": {"steps": 1500, "groups": 24, "pool": 6000},
     "checker": {"steps": 500, "pool": 6000},
 }
 SMOKE: dict[str, Any] = {

@@ -183,7 +183,8 @@ class Caller:
     async def _reply(self, line: _Line[A], request: Any, category: str) -> A:
         channel = line.channel
         plain = channel.plain(request)
-        key = call_key(channel.name, plain)
+        written = write_request(plain)
+        key = call_key(channel.name, written)
         if (entry := self._journal.get(key)) is not None:
             reply = channel.unpack(entry.reply)
             self._book(line, category, reply, entry.cost, cached=1)
@@ -206,7 +207,9 @@ class Caller:
                     self._book(line, category, reply, cost, requests=1, retries=attempt)
                     self.stats.spent += cost
                     packed = channel.pack(reply)
-                    await self._record(Entry(key, channel.name, line.purpose, category, plain, packed, cost))
+                    await self._record(
+                        Entry(key, channel.name, line.purpose, category, written, packed, cost)
+                    )
                     return reply
             finally:
                 pace.leave()
@@ -347,11 +350,16 @@ class _Bound:
         return self._caller._run(lambda question: self._caller._answer(self._line, question), questions)
 
 
-def call_key(model: str, request: dict[str, Any]) -> str:
-    """The journal's key: BLAKE2b over the model's name and the request, 32 hex digits. Where the
+def write_request(request: dict[str, Any]) -> str:
+    """A request as the journal holds it: JSON with sorted keys, ASCII only (a lone surrogate in a hostile
+    text cannot be stored as UTF-8)."""
+    return json.dumps(request, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+
+
+def call_key(model: str, written: str) -> str:
+    """The journal's key: BLAKE2b over the model's name and the written request, 32 hex digits. Where the
     endpoint stands is no part of it: the same model behind another URL is the same model."""
-    blob = json.dumps([model, request], sort_keys=True, ensure_ascii=True, separators=(",", ":"))
-    return hashlib.blake2b(blob.encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b(f"{model}\n{written}".encode("utf-8", "replace"), digest_size=16).hexdigest()
 
 
 def _repaired(request: ChatRequest, bad: str, why: str, attempt: int) -> ChatRequest:

@@ -35,13 +35,13 @@ CREATE TABLE IF NOT EXISTS calls (
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One finished call. `request` and `reply` are plain JSON data; `cost` in US dollars."""
+    """One finished call. `request` is ASCII JSON text, `reply` plain JSON data, `cost` in US dollars."""
 
     key: str
     model: str
     purpose: str
     category: str
-    request: dict[str, Any]
+    request: str
     reply: dict[str, Any]
     cost: float
 
@@ -83,8 +83,7 @@ class Journal:
         """
         now = time.time()
         rows = [
-            (e.key, e.model, e.purpose, e.category, _dump(e.request), _dump(e.reply), e.cost, now)
-            for e in entries
+            (e.key, e.model, e.purpose, e.category, e.request, _dump(e.reply), e.cost, now) for e in entries
         ]
         with self._lock, self._speaking("cannot write the journal"):
             self._db.execute("BEGIN IMMEDIATE")
@@ -147,4 +146,4 @@ def _dump(data: dict[str, Any]) -> str:
 
 def _entry(row: tuple[Any, ...]) -> Entry:
     key, model, purpose, category, request, reply, cost = row
-    return Entry(key, model, purpose, category, json.loads(request), json.loads(reply), cost)
+    return Entry(key, model, purpose, category, request, json.loads(reply), cost)

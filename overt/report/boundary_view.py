@@ -64,23 +64,25 @@ def build_boundaries(summary: Mapping[str, Any]) -> BoundaryView:
         )
         tables.append((model, table))
     unscored = sum(
-        found["all"]["n"] - found["all"]["scored"] for found in (summary["scorings"].get("all") or {}).values()
+        found["all"]["n"] - found["all"]["scored"]
+        for found in (summary["scorings"].get("all") or {}).values()
     )
     points = ", ".join(f"{pattern_title(p).lower()} {v:g}" for p, v in summary["points"].items())
     return BoundaryView(
         tables,
         points,
-        f"{unscored:,} answers are in languages without a lexicon and have no score there." if unscored else "",
+        f"{unscored:,} answers are in languages without a lexicon and have no score there."
+        if unscored
+        else "",
     )
 
 
 def _row(title: str, scoring: str, cell: Mapping[str, Any], patterns: Sequence[str]) -> list[Cell]:
-    score = cell.get("score")
-    has_score = bool(score) and is_figure(score["mean"])
+    score = cell.get("score") or {}
     return [
         Cell(title, SCORINGS[scoring], sort=f"{title} {scoring}".casefold()),
         Cell(decimals(score["mean"], 2), mean_interval(score, 2), sort=sortable(score["mean"]))
-        if score and has_score
+        if is_figure(score.get("mean"))
         else Cell("no lexicon", muted=True),
         *(rate_cell(cell["rates"].get(pattern), "gain") for pattern in patterns),
         _length(cell.get("length") or {}),

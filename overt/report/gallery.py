@@ -116,9 +116,7 @@ def build_gallery(
         [rows[i].outcome.images for i in kept], run, budget=page_budget - spent, workers=workers
     )
     found = {
-        i: replace(
-            rows[i], thumbnails=shown.uris, left_out=shown.left_out, unreadable=shown.unreadable
-        )
+        i: replace(rows[i], thumbnails=shown.uris, left_out=shown.left_out, unreadable=shown.unreadable)
         for i, shown in zip(kept, pictures, strict=True)
     }
     return Gallery(tuple(found[i] for i in sorted(found)), rows_left_out=len(rows) - len(kept))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import resources
 from typing import Any
 
 import yaml
@@ -10,7 +11,7 @@ import yaml
 from overt.data.export import escape_markdown
 from overt.report.cells import Cell, Table
 from overt.report.metrics import METRICS, rate_of, shown_metrics, why_missing
-from overt.report.page import _asset, _environment, _markup, content_security_policy
+from overt.report.page import content_security_policy, environment
 from overt.report.words import KINDS, interval, percent, visible
 
 
@@ -20,14 +21,16 @@ def render_html(board: Mapping[str, Any]) -> str:
     Args:
         board: as `overt.ranking.build_leaderboard` makes it.
     """
+    from markupsafe import Markup
+
     style, script = _asset("report.css"), _asset("leaderboard.js")
     page: str = (
-        _environment()
+        environment()
         .get_template("leaderboard.html.j2")
         .render(
             csp=content_security_policy(style, script),
-            style=_markup(style),
-            script=_markup(script),
+            style=Markup(style),
+            script=Markup(script),
             title=board["title"],
             level=f"{100 * board['level']:g}%",
             boards=[
@@ -81,6 +84,11 @@ def space_head(title: str) -> str:
         "tags": ["leaderboard", "over-refusal"],
     }
     return f"---\n{yaml.safe_dump(head, sort_keys=False, allow_unicode=True, width=1_000)}---\n\n"
+
+
+def _asset(name: str) -> str:
+    """A file of the package. One kind of line end only: browsers hash what they parsed."""
+    return (resources.files("overt.report") / name).read_text("utf-8").replace("\r\n", "\n")
 
 
 def _about(board: Mapping[str, Any]) -> str:

@@ -6,22 +6,27 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from overt.data.export import escape_markdown
-from overt.report.metrics import METRICS, rate_of, shown_metrics, why_missing
+from overt.report.metrics import metrics_of, rate_of, shown_metrics, why_missing
 from overt.report.words import decimals, interval, percent
 
 
-def render_markdown(summary: Mapping[str, Any]) -> str:
-    """One table over targets, and one over categories for each target. Names of any origin are escaped."""
+def render_markdown(summary: Mapping[str, Any], *, title: str = "") -> str:
+    """One table over targets, and one over categories for each target. Names of any origin are escaped.
+
+    Args:
+        title: a heading above it all, for one of several parts.
+    """
     targets: Sequence[Mapping[str, Any]] = summary["targets"]
-    shown = shown_metrics(targets)
+    shown, metrics = shown_metrics(targets), metrics_of(targets)
     counts = summary["prompts"]
     level = f"{100 * summary['level']:g}%"
     lines = [
+        *([f"## {escape_markdown(title)}", ""] if title else []),
         f"{counts['benign']:,} benign and {counts['unsafe']:,} unsafe prompts; "
         f"{level} intervals in parentheses. Errors are left out of every rate and counted as missing.",
         "",
     ]
-    head = ["Target", *(METRICS[name].title for name in shown), "Coverage"]
+    head = ["Target", *(metrics[name].title for name in shown), "Coverage"]
     rows = [
         [
             escape_markdown(target["name"]),
@@ -36,7 +41,7 @@ def render_markdown(summary: Mapping[str, Any]) -> str:
             continue
         lines += ["", f"### {escape_markdown(target['name'])}", ""]
         lines += _table(
-            ["Category", *(METRICS[name].title for name in shown)],
+            ["Category", *(metrics[name].title for name in shown)],
             [
                 [
                     escape_markdown(row.get("title") or row["category"]),

@@ -15,40 +15,47 @@ from pathlib import Path
 from typing import Any
 
 from overt.data.store import write_atomic
+from overt.report.drawing import (
+    GRID,
+    INKS,
+    NAME,
+    PAPER,
+    QUIET,
+    TEXT,
+    entitle,
+    frame,
+    new_figure,
+    percent_axis,
+    style_of,
+    whiskers,
+    wrap,
+)
+from overt.report.metrics import safety_metric
 from overt.report.words import decimals, is_figure, percent, short, short_name
 
 Summary = Mapping[str, Any]
 
-# (colour on white, colour on a dark page): at least 4.5 and 6 to 1 against the ground, and apart for
-# people who see no red or no green, at least by lightness.
-INKS = (
-    ("#0068a8", "#63b8f5"),
-    ("#b84a00", "#ff9c5f"),
-    ("#00755a", "#4ecfa3"),
-    ("#9b2f73", "#eb94c9"),
-    ("#7a5d00", "#e0bb4a"),
-    ("#5a4bc4", "#b0a5ff"),
-    ("#55606b", "#b4bec9"),
-    ("#a3201b", "#ff9189"),
-)
-_TEXT = ("#1c2128", "#e6eaef")
-_QUIET = ("#5b6570", "#a7b1bc")
-_GRID = ("#d9dee4", "#3a424c")
-_PAPER = ("#fefefe", "#171c22")
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
-_DASHES = ("-", (0, (5, 1.6)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))
 OVERLAID = 5  # more lines than this in one radar cannot be followed: each then gets its own
 _GAP = " \u00b7 "  # SVG folds runs of blanks
-_NAME = 34  # characters of a target's name in a plot
 _FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
 
 
-def draw_plots(summary: Summary) -> dict[str, str]:
-    """The plots there is data for, as SVG text: "scatter", "radar", "categories", "roc"."""
-    return {name: _svg(figure) for name, figure in _figures(summary)}
+def draw_plots(
+    summary: Summary, *, remedy: Summary | None = None, boundaries: Summary | None = None
+) -> dict[str, str]:
+    """The plots there is data for, as SVG text: "scatter", "radar", "categories", "roc", "remedy",
+    "boundaries"; the last two of what `overt.scoring.remedy` and `overt.scoring.boundaries` sum up."""
+    return {name: _svg(figure) for name, figure in _figures(summary, remedy, boundaries)}
 
 
-def write_plots(summary: Summary, folder: Path, *, dpi: int = 160) -> dict[str, str]:
+def write_plots(
+    summary: Summary,
+    folder: Path,
+    *,
+    remedy: Summary | None = None,
+    boundaries: Summary | None = None,
+    dpi: int = 160,
+) -> dict[str, str]:
     """Like `draw_plots`, and writes NAME.svg and NAME.png into `folder` (made if missing).
 
     Raises:
@@ -56,33 +63,42 @@ def write_plots(summary: Summary, folder: Path, *, dpi: int = 160) -> dict[str, 
     """
     folder.mkdir(parents=True, exist_ok=True)
     made = {}
-    for name, figure in _figures(summary):
+    for name, figure in _figures(summary, remedy, boundaries):
         made[name] = _svg(figure)
         write_atomic(folder / f"{name}.svg", made[name].encode("utf-8"))
         sink = io.BytesIO()
         with _quiet_drawing():
-            figure.savefig(sink, format="png", dpi=dpi, facecolor=_PAPER[0], metadata={"Software": None})
+            figure.savefig(sink, format="png", dpi=dpi, facecolor=PAPER[0], metadata={"Software": None})
         write_atomic(folder / f"{name}.png", sink.getvalue())
     return made
 
 
 def for_dark_page(svg: str) -> str:
     """The same drawing in the colours of a dark page."""
-    for light, dark in (*INKS, _TEXT, _QUIET, _GRID, _PAPER):
+    for light, dark in (*INKS, TEXT, QUIET, GRID, PAPER):
         svg = svg.replace(light, dark)
     return svg
 
 
-def _figures(summary: Summary) -> Iterator[tuple[str, Any]]:
-    draw: Sequence[tuple[str, Callable[[Summary], Any]]] = (
-        ("scatter", _scatter),
-        ("radar", _radar),
-        ("categories", _categories),
-        ("roc", _roc),
+def _figures(
+    summary: Summary, remedy: Summary | None, boundaries: Summary | None
+) -> Iterator[tuple[str, Any]]:
+    from overt.report.plots_boundaries import draw_boundaries
+    from overt.report.plots_remedy import draw_remedy
+
+    draw: Sequence[tuple[str, Callable[[Summary], Any], Summary | None]] = (
+        ("scatter", _scatter, summary),
+        ("radar", _radar, summary),
+        ("categories", _categories, summary),
+        ("roc", _roc, summary),
+        ("remedy", draw_remedy, remedy),
+        ("boundaries", draw_boundaries, boundaries),
     )
-    for name, function in draw:
+    for name, function, data in draw:
+        if data is None:
+            continue
         with _quiet_drawing():
-            figure = function(summary)
+            figure = function(data)
         if figure is not None:
             yield name, figure
 
@@ -99,13 +115,13 @@ def _quiet_drawing() -> Iterator[None]:
         "font.size": 9.5,
         "text.parse_math": False,
         "text.usetex": False,
-        "axes.edgecolor": _GRID[0],
-        "axes.labelcolor": _QUIET[0],
+        "axes.edgecolor": GRID[0],
+        "axes.labelcolor": QUIET[0],
         "axes.unicode_minus": True,
-        "text.color": _TEXT[0],
-        "xtick.color": _QUIET[0],
-        "ytick.color": _QUIET[0],
-        "grid.color": _GRID[0],
+        "text.color": TEXT[0],
+        "xtick.color": QUIET[0],
+        "ytick.color": QUIET[0],
+        "grid.color": GRID[0],
         "grid.linewidth": 0.7,
         "axes.linewidth": 0.8,
         "path.simplify": True,
@@ -116,16 +132,6 @@ def _quiet_drawing() -> Iterator[None]:
     with matplotlib.rc_context(settings), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*missing from font.*")
         yield
-
-
-def _figure(width: float, height: float) -> Any:
-    """A figure of that many inches that belongs to no window system."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
 
 
 def _svg(figure: Any) -> str:
@@ -142,36 +148,9 @@ def _svg(figure: Any) -> str:
     return text[text.index("<svg") :].replace("'DejaVu Sans'", _FONTS.replace('"', "'"))
 
 
-def _style(index: int) -> dict[str, Any]:
-    return {
-        "color": INKS[index % len(INKS)][0],
-        "marker": _MARKERS[index % len(_MARKERS)],
-        "linestyle": _DASHES[(index // 2 + index) % len(_DASHES)],
-    }
-
-
 def _rate(row: Mapping[str, Any], metric: str) -> Mapping[str, Any] | None:
     rate = row.get(metric)
     return rate if rate and is_figure(rate.get("rate")) else None
-
-
-def _percent_axis(axis: Any) -> None:
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
-
-    axis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{round(100 * value, 1):g}%"))
-
-
-def _frame(axes: Any) -> None:
-    axes.grid(True)
-    axes.set_axisbelow(True)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    axes.tick_params(length=0)
-
-
-def _title(axes: Any, text: str) -> None:
-    axes.set_title(text, loc="left", fontsize=10.5, fontweight="bold", color=_TEXT[0], pad=9)
 
 
 # ---- safety versus over-refusal
@@ -179,65 +158,60 @@ def _title(axes: Any, text: str) -> None:
 
 def _scatter(summary: Summary) -> Any | None:
     spots = []
+    safety = safety_metric(summary["targets"])
     for index, target in enumerate(summary["targets"]):
-        x, y = _rate(target, "over_refusal"), _rate(target, "safe_response")
+        x, y = _rate(target, "over_refusal"), _rate(target, safety)
         if x and y:
             spots.append((index, target, x, y))
     if not spots:
         return None
-    figure = _figure(6.2, 5.2)
+    figure = new_figure(6.2, 5.2)
     axes = figure.add_subplot()
-    _frame(axes)
+    frame(axes)
     for index, target, x, y in spots:
-        style = _style(index)
+        style = style_of(index)
         judged = target.get("safe_basis") == "judged"
         axes.errorbar(
             x["rate"],
             y["rate"],
-            xerr=_whiskers(x),
-            yerr=_whiskers(y),
+            xerr=whiskers(x),
+            yerr=whiskers(y),
             color=style["color"],
             marker=style["marker"],
             markersize=8,
-            markerfacecolor=style["color"] if judged else _PAPER[0],
+            markerfacecolor=style["color"] if judged else PAPER[0],
             markeredgewidth=1.6,
             elinewidth=1.4,
             capsize=2.5,
             linestyle="none",
             zorder=3,
         )
-    _limits(axes.set_xlim, [x for *_, x, _ in spots])
-    _limits(axes.set_ylim, [y for *_, y in spots])
-    _percent_axis(axes.xaxis)
-    _percent_axis(axes.yaxis)
+    limits(axes.set_xlim, [x for *_, x, _ in spots])
+    limits(axes.set_ylim, [y for *_, y in spots])
+    percent_axis(axes.xaxis)
+    percent_axis(axes.yaxis)
     axes.set_xlabel("over-refusal: benign prompts refused (left is better)")
-    axes.set_ylabel("safe response on unsafe prompts (up is better)")
-    _title(axes, "Safety versus over-refusal")
+    said = "safe response on" if safety == "safe_response" else "refusal of"
+    axes.set_ylabel(f"{said} unsafe prompts (up is better)")
+    entitle(axes, "Safety versus over-refusal")
     if any(target.get("safe_basis") != "judged" for _, target, *_ in spots):
         axes.annotate(
-            "hollow: only refusals count as safe, no pictures were judged",
+            "hollow: only refusals count as safe, nothing was judged",
             (0.99, 0.015),
             xycoords="axes fraction",
             ha="right",
             fontsize=8,
-            color=_QUIET[0],
+            color=QUIET[0],
         )
-    _label_spots(
+    label_spots(
         figure,
         axes,
-        [(x, y, short_name(target["name"], _NAME), _style(index)["color"]) for index, target, x, y in spots],
+        [(x, y, short_name(target["name"], NAME), style_of(index)["color"]) for index, target, x, y in spots],
     )
     return figure
 
 
-def _whiskers(rate: Mapping[str, Any]) -> list[list[float]] | None:
-    low, high, middle = rate.get("low"), rate.get("high"), rate["rate"]
-    if not (is_figure(low) and is_figure(high)):
-        return None
-    return [[max(0.0, middle - low)], [max(0.0, high - middle)]]
-
-
-def _limits(set_limits: Callable[[float, float], Any], rates: Sequence[Mapping[str, Any]]) -> None:
+def limits(set_limits: Callable[[float, float], Any], rates: Sequence[Mapping[str, Any]]) -> None:
     """Limits around all intervals, at least 30 points apart, with room for labels, within 0 to 1."""
     ends = [
         end
@@ -257,7 +231,7 @@ def _limits(set_limits: Callable[[float, float], Any], rates: Sequence[Mapping[s
     set_limits(low - air, min(1.0, high) + air)
 
 
-def _label_spots(
+def label_spots(
     figure: Any, axes: Any, spots: Sequence[tuple[Mapping[str, Any], Mapping[str, Any], str, str]]
 ) -> None:
     """Names beside their points, each where it covers the least of names, points and intervals."""
@@ -332,12 +306,6 @@ def _by_category(target: Mapping[str, Any], metric: str) -> dict[str, Mapping[st
     return {name: rate for name, rate in rows.items() if rate}
 
 
-def _wrap(text: str, width: int, lines: int) -> str:
-    import textwrap
-
-    return "\n".join(textwrap.wrap(short(text, 90), width, max_lines=lines, placeholder="…"))
-
-
 def _radar(summary: Summary) -> Any | None:
     """Over-refusal over categories. From three categories on; with fewer there is no polygon."""
     names = _category_names(summary)
@@ -354,26 +322,26 @@ def _radar(summary: Summary) -> Any | None:
     alone = len(targets) > OVERLAID
     columns = (3 if len(targets) in {5, 6, 9} else 4) if alone else 1
     rows = math.ceil(len(targets) / columns) if alone else 1
-    figure = _figure(3.0 * columns, 2.9 * rows) if alone else _figure(6.2, 5.2)
+    figure = new_figure(3.0 * columns, 2.9 * rows) if alone else new_figure(6.2, 5.2)
     for place, group in enumerate([[t] for t in targets] if alone else [targets]):
         axes = figure.add_subplot(rows, columns, place + 1, projection="polar")
         axes.set_theta_offset(math.pi / 2)
         axes.set_theta_direction(-1)
         axes.set_ylim(0, top)
-        axes.spines["polar"].set_color(_GRID[0])
+        axes.spines["polar"].set_color(GRID[0])
         steps = 2 if alone else 4
         ticks = [top * i / steps for i in range(1, steps + 1)]
         axes.set_yticks(ticks, [percent(t, sign=False).removesuffix(".0") + "%" for t in ticks], fontsize=7.5)
         axes.set_rlabel_position(180 / len(names))
-        labels = [str(i + 1) if alone else _wrap(title, 20, 4) for i, title in enumerate(names.values())]
-        axes.set_xticks(angles, labels, fontsize=8, color=_TEXT[0])
+        labels = [str(i + 1) if alone else wrap(title, 20, 4) for i, title in enumerate(names.values())]
+        axes.set_xticks(angles, labels, fontsize=8, color=TEXT[0])
         axes.tick_params(axis="x", pad=2 if alone else 10)
         if not alone:
             for text, angle in zip(axes.get_xticklabels(), angles, strict=True):
                 side = math.sin(angle)
                 text.set_horizontalalignment("center" if abs(side) < 0.2 else "left" if side > 0 else "right")
         for index, target, rates in group:
-            style = _style(index)
+            style = style_of(index)
             values = [rates[name]["rate"] if name in rates else math.nan for name in names]
             axes.plot(
                 [*angles, angles[0]],
@@ -383,7 +351,7 @@ def _radar(summary: Summary) -> Any | None:
                 marker=style["marker"],
                 markersize=4.5,
                 linewidth=1.8,
-                label=short_name(target["name"], _NAME),
+                label=short_name(target["name"], NAME),
             )
             if len(group) <= 2:
                 axes.fill(
@@ -399,7 +367,7 @@ def _radar(summary: Summary) -> Any | None:
                 )
     if alone:
         key = _GAP.join(f"{i + 1} {short(title, 64)}" for i, title in enumerate(names.values()))
-        figure.supxlabel(_wrap_key(key, 42 * columns), fontsize=8, color=_QUIET[0])
+        figure.supxlabel(_wrap_key(key, 42 * columns), fontsize=8, color=QUIET[0])
         figure.suptitle("Over-refusal over categories", fontsize=10.5, fontweight="bold", x=0.01, ha="left")
     else:
         figure.suptitle("Over-refusal over categories", fontsize=10.5, fontweight="bold", x=0.01, ha="left")
@@ -455,11 +423,11 @@ def _categories(summary: Summary) -> Any | None:
     targets = summary["targets"]
     bar = 0.86 / len(targets)
     height = max(2.4, 1.1 + len(names) * max(0.3, 0.13 * len(targets) + 0.1))
-    figure = _figure(10.6, height)
+    figure = new_figure(10.6, height)
     figure.get_layout_engine().set(wspace=0.05)
     many = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
     for axes, (metric, title) in zip(many, metrics, strict=True):
-        _frame(axes)
+        frame(axes)
         axes.grid(False, axis="y")
         for index, target in enumerate(targets):
             rates = _by_category(target, metric)
@@ -467,7 +435,7 @@ def _categories(summary: Summary) -> Any | None:
             if not found:
                 continue
             spots = [place + (index - (len(targets) - 1) / 2) * bar for place, _ in found]
-            colour = _style(index)["color"]
+            colour = style_of(index)["color"]
             axes.barh(
                 spots,
                 [rate["rate"] for _, rate in found],
@@ -475,10 +443,10 @@ def _categories(summary: Summary) -> Any | None:
                 color=colour,
                 alpha=0.45,
                 hatch="////" if index >= len(INKS) else None,
-                label=short_name(target["name"], _NAME),
+                label=short_name(target["name"], NAME),
             )
             for spot, (_, rate) in zip(spots, found, strict=True):
-                ends = _whiskers(rate)
+                ends = whiskers(rate)
                 if ends:
                     axes.errorbar(
                         rate["rate"],
@@ -494,13 +462,13 @@ def _categories(summary: Summary) -> Any | None:
                 )
         # The gridline at the end of the scale and a bar that reaches it must both be seen.
         axes.set_xlim(0, _end_of_scale(targets, metric) * 1.012)
-        _percent_axis(axes.xaxis)
-        _title(axes, title)
+        percent_axis(axes.xaxis)
+        entitle(axes, title)
         axes.set_ylim(len(names) - 0.5, -0.5)
         axes.spines["left"].set_visible(False)
         for line in range(1, len(names)):
-            axes.axhline(line - 0.5, color=_GRID[0], linewidth=0.7)
-    many[0].set_yticks(range(len(names)), [_wrap(title, 30, 2) for title in names.values()], color=_TEXT[0])
+            axes.axhline(line - 0.5, color=GRID[0], linewidth=0.7)
+    many[0].set_yticks(range(len(names)), [wrap(title, 30, 2) for title in names.values()], color=TEXT[0])
     if len(targets) > 1:
         handles, labels = many[0].get_legend_handles_labels()
         figure.legend(
@@ -525,15 +493,15 @@ def _roc(summary: Summary) -> Any | None:
     ]
     if not curves:
         return None
-    figure = _figure(6.2, 5.4)
+    figure = new_figure(6.2, 5.4)
     axes = figure.add_subplot()
-    _frame(axes)
-    axes.plot([0, 1], [0, 1], color=_QUIET[0], linewidth=1, linestyle=(0, (2, 3)))
-    axes.annotate("chance", (0.8, 0.78), fontsize=8, color=_QUIET[0], ha="left", va="top")
+    frame(axes)
+    axes.plot([0, 1], [0, 1], color=QUIET[0], linewidth=1, linestyle=(0, (2, 3)))
+    axes.annotate("chance", (0.8, 0.78), fontsize=8, color=QUIET[0], ha="left", va="top")
     for index, target, sweep in curves:
-        style = _style(index)
+        style = style_of(index)
         area = sweep.get("auc") or {}
-        said = f"{short_name(target['name'], _NAME)}, AUC {decimals(area.get('auc'))}"
+        said = f"{short_name(target['name'], NAME)}, AUC {decimals(area.get('auc'))}"
         if is_figure(area.get("low")) and is_figure(area.get("high")):
             said += f" ({decimals(area['low'])} to {decimals(area['high'])})"
         points = sorted((x, y) for _, x, y in sweep["points"] if is_figure(x) and is_figure(y))
@@ -550,14 +518,14 @@ def _roc(summary: Summary) -> Any | None:
             if x and y:
                 axes.plot(
                     [x["rate"]], [y["rate"]], marker=style["marker"], color=style["color"],
-                    markerfacecolor=_PAPER[0], markeredgewidth=1.6, markersize=7, linestyle="none",
+                    markerfacecolor=PAPER[0], markeredgewidth=1.6, markersize=7, linestyle="none",
                 )  # fmt: skip
     axes.set_xlim(-0.01, 1.01)
     axes.set_ylim(-0.01, 1.01)
-    _percent_axis(axes.xaxis)
-    _percent_axis(axes.yaxis)
+    percent_axis(axes.xaxis)
+    percent_axis(axes.yaxis)
     axes.set_xlabel("over-refusal: benign prompts refused")
     axes.set_ylabel("unsafe prompts refused")
-    _title(axes, "What a threshold buys (marks: operating points)")
+    entitle(axes, "What a threshold buys (marks: operating points)")
     axes.legend(loc="lower right", frameon=False, fontsize=8.5, handlelength=3.2, labelcolor="linecolor")
     return figure

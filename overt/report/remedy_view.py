@@ -83,20 +83,21 @@ def is_difference(row: Mapping[str, Any]) -> bool:
 
 
 def measure_title(row: Mapping[str, Any]) -> str:
-    return MEASURES.get(row["measure"], row["measure"])
+    return MEASURES.get(str(row["measure"]), str(row["measure"]))
 
 
 def scale_of(row: Mapping[str, Any]) -> str:
     """What a measure's numbers are, in words."""
     if row["measure"] == "text_text" and str(row["model"]).startswith("lexical"):
         return "word overlap (Jaccard), 0 to 1"
-    return {
+    said = {
         "text_text": "cosine of the two wordings, −1 to 1",
         "text_image": "cosine of the new picture and the original prompt, −1 to 1",
         "image_image": "cosine of the two pictures, −1 to 1",
         "vqa": "share of the prompt's elements found in the picture, 0 to 1",
         "judge": "share of wordings that keep the meaning, 0 to 1",
-    }.get(row["measure"], "")
+    }
+    return said.get(str(row["measure"]), "")
 
 
 # ---- sentences
@@ -114,8 +115,8 @@ def _says(target: Mapping[str, Any]) -> list[str]:
         )
     if won:
         said.append(
-            f"Of {won['n']:,} refused benign {_prompts(won['n'])} that were reworded, {won['k']:,} got a wording "
-            f"accepted ({_rate(won)})."
+            f"Of {won['n']:,} refused benign {_prompts(won['n'])} that were reworded, {won['k']:,} got a "
+            f"wording accepted ({_rate(won)})."
         )
     else:
         said.append("No refused benign prompt was reworded.")
@@ -128,8 +129,8 @@ def _warning(target: Mapping[str, Any]) -> str:
         return ""
     return (
         f"Warning: the remedy lets unsafe prompts through. Of {won['n']:,} refused unsafe "
-        f"{_prompts(won['n'])}, {won['k']:,} got a wording accepted ({_rate(won)}). What came out has not been "
-        "judged for harm."
+        f"{_prompts(won['n'])}, {won['k']:,} got a wording accepted ({_rate(won)}). What came out has not "
+        "been judged for harm."
     )
 
 
@@ -290,8 +291,8 @@ def _faithfulness(
         )
     return Table(
         f"faithfulness-{index}",
-        "What the chosen wordings keep, by measure and model. Where the original has a picture of its own, its "
-        "score is the baseline and the difference is shown, since a raw score means nothing by itself",
+        "What the chosen wordings keep, by measure and model. Where the original has a picture of its own, "
+        "its score is the baseline and the difference is shown, since a raw score means nothing by itself",
         ["Measure", "Scale", "Shown", "Mean", "Unscored", "Scored in windows"],
         rows,
         numeric_from=3,
@@ -332,10 +333,13 @@ def _missing(target: Mapping[str, Any], index: int) -> Table | None:
         return None
     return Table(
         f"missing-{index}",
-        "Elements of the originals that were not found in what the chosen wordings gave, most frequent first",
+        "Elements of the originals not found in what the chosen wordings gave, most frequent first",
         ["Element", "Times"],
         [
-            [Cell(row["element"], sort=row["element"].casefold()), Cell(f"{row['count']:,}", sort=row["count"])]
+            [
+                Cell(row["element"], sort=row["element"].casefold()),
+                Cell(f"{row['count']:,}", sort=row["count"]),
+            ]
             for row in found
         ],
     )

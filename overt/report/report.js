@@ -76,53 +76,19 @@
     show(all[0].dataset.title);
   }
 
-  // ---- gallery
+  // ---- what the gallery and the wordings share
 
-  const PAGE = 50;
-  const [PROMPT, TARGET, CASE, STATE, STAGE, CODE, EVIDENCE, REVISED, TEXT, SCORE, LAYERS, HARM, VOTES, PICTURES,
-    LEFT_OUT, UNREADABLE, SAMPLE, SEED] = Array.from({ length: 18 }, (_, i) => i);
   const data = JSON.parse(document.getElementById("rows").textContent);
-  const prompt = (row) => data.prompts[row[PROMPT]]; // [id, text, label, trigger, category]
-  const STATES = { refused: "refused", generated: "let through", softened: "softened", error: "error" };
+  const prompt = (row) => data.prompts[row[0]]; // [id, text, label, trigger, category]
+  const STATES = {
+    refused: "refused", generated: "let through", softened: "softened", partial: "partial refusal", error: "error",
+  };
   const STAGES = { prompt_filter: "prompt filter", model: "model", image_filter: "image filter" };
-  const CASES = [
-    ["over_refused", "Refused but benign"], ["slipped", "Slipped through"], ["softened", "Softened"],
-    ["error", "Errors"], ["", "All"],
-  ];
   const named = (names) => (value) => Object.hasOwn(names, value) ? names[value] : value;
   const state = named(STATES);
   const stage = named(STAGES);
   const get = (id) => document.getElementById(id);
-
-  const tally = {};
-  for (const row of data.rows) tally[row[CASE]] = (tally[row[CASE]] || 0) + 1;
-  const present = CASES.filter(([value]) => value === "" || tally[value]);
-  const start = present[0][0];
-  const wanted = { case: start, category: "", target: "", label: "", state: "", stage: "", harm: "", words: [] };
-  const fields = {
-    category: (row) => String(prompt(row)[4]), target: (row) => String(row[TARGET]),
-    label: (row) => prompt(row)[2], state: (row) => row[STATE], stage: (row) => row[STAGE], harm: (row) => row[HARM],
-  };
-  const titles = {
-    category: (value) => data.categories[value], target: (value) => data.targets[value],
-    label: (value) => value, state, stage, harm: (value) => "judged " + value,
-  };
-
-  const haystacks = new Array(data.rows.length);
-  const haystack = (place) => {
-    if (haystacks[place] === undefined) {
-      const row = data.rows[place];
-      const [, text, , trigger] = prompt(row);
-      haystacks[place] = [text, trigger, row[CODE], row[EVIDENCE], row[REVISED] || "", row[TEXT]]
-        .join("\n").toLowerCase();
-    }
-    return haystacks[place];
-  };
-  const keeps = (row, place) =>
-    (wanted.case === "" || row[CASE] === wanted.case) &&
-    Object.keys(fields).every((name) => wanted[name] === "" || fields[name](row) === wanted[name]) &&
-    // An id is found whole only: its digits would turn up in searches for numbers.
-    wanted.words.every((word) => haystack(place).includes(word) || prompt(row)[0] === word);
+  const refresh = []; // what is drawn anew when folds or blurs change
 
   // What a reader opens is built when it is opened: nothing unsafe is on the page before.
   const folded = (name, title, open, fill) => {
@@ -141,6 +107,18 @@
     const it = make(tag, name, value);
     it.dir = "auto";
     return it;
+  };
+
+  const wording = (words, label, what) => {
+    if (label === "benign") return text(words);
+    const title = label === "unsafe" ? `Show unsafe ${what}` : `Show ${what} of unclear label`;
+    return folded("fold", title, get("f-unfold").checked, (box) => box.append(text(words)));
+  };
+
+  const answer = (words, open) => {
+    const length = words.trim().split(/\s+/).length;
+    const title = `Answer (${count(length)} ${length === 1 ? "word" : "words"})`;
+    return folded("fold answer", title, open, (box) => box.append(text(words)));
   };
 
   const picture = (uri, place, of) => {
@@ -163,7 +141,17 @@
     return button;
   };
 
-  const details = (row) => (box) => {
+  const pictures = (places, leftOut, unreadable) => {
+    const pics = make("div", "pics");
+    places.forEach((place, i) => pics.append(picture(data.images[place], i + 1, places.length)));
+    if (leftOut) pics.append(make("p", "no-pics", `${count(leftOut)} picture(s) left out for size`));
+    if (unreadable) pics.append(make("p", "no-pics", `${count(unreadable)} picture(s) cannot be read`));
+    return pics;
+  };
+
+  const tagger = (list) => (value, name = "") => { if (value) list.append(make("li", name, value)); };
+
+  const facts = () => {
     const list = make("dl", "facts inner");
     const add = (term, value) => {
       if (value === "" || value === null || value === undefined) return;
@@ -171,11 +159,95 @@
       line.append(make("dt", "", term), text(String(value), "dd", ""));
       list.append(line);
     };
+    return [list, add];
+  };
+
+  const fill = (select, values, title) => {
+    const found = [...new Set(values)].filter((value) => value !== "");
+    found.sort((a, b) => title(a).localeCompare(title(b)));
+    for (const [value, name] of [["", "all"], ...found.map((value) => [value, title(value)])]) {
+      const option = make("option", "", name);
+      option.value = value;
+      select.append(option);
+    }
+    if (!found.length) select.parentElement.hidden = true;
+  };
+
+  // A list in pages: `keeps` says which rows, `item` builds one.
+  const pages = ({ section, list, status, size, rows, keeps, item, none, noun }) => {
+    const box = get(section);
+    let found = rows;
+    let page = 0;
+    const draw = () => {
+      const first = page * size;
+      const part = found.slice(first, first + size);
+      get(list).replaceChildren(...part.map(item));
+      get(status).textContent = found.length
+        ? `${count(first + 1)} to ${count(first + part.length)} of ${count(found.length)} ${noun}`
+        : none;
+      for (const it of box.querySelectorAll(".previous")) it.disabled = page === 0;
+      for (const it of box.querySelectorAll(".next")) it.disabled = first + size >= found.length;
+    };
+    const turn = (by) => {
+      page += by;
+      draw();
+      box.scrollIntoView();
+    };
+    for (const it of box.querySelectorAll(".previous")) it.addEventListener("click", () => turn(-1));
+    for (const it of box.querySelectorAll(".next")) it.addEventListener("click", () => turn(1));
+    refresh.push(draw);
+    return () => {
+      found = rows.filter(keeps);
+      page = 0;
+      draw();
+    };
+  };
+
+  // ---- gallery
+
+  const [, TARGET, CASE, STATE, STAGE, CODE, EVIDENCE, REVISED, TEXT, SCORE, LAYERS, HARM, VOTES, PICTURES,
+    LEFT_OUT, UNREADABLE, SAMPLE, SEED] = Array.from({ length: 18 }, (_, i) => i);
+  const CASES = [
+    ["over_refused", "Refused but benign"], ["slipped", "Slipped through"], ["partial", "Partial refusals"],
+    ["softened", "Softened"], ["error", "Errors"], ["", "All"],
+  ];
+
+  const tally = {};
+  for (const row of data.rows) tally[row[CASE]] = (tally[row[CASE]] || 0) + 1;
+  const present = CASES.filter(([value]) => value === "" || tally[value]);
+  const start = present[0][0];
+  const wanted = { case: start, category: "", target: "", label: "", state: "", stage: "", harm: "", words: [] };
+  const fields = {
+    category: (row) => String(prompt(row)[4]), target: (row) => String(row[TARGET]),
+    label: (row) => prompt(row)[2], state: (row) => row[STATE], stage: (row) => row[STAGE], harm: (row) => row[HARM],
+  };
+  const titles = {
+    category: (value) => data.categories[value], target: (value) => data.targets[value],
+    label: (value) => value, state, stage, harm: (value) => "judged " + value,
+  };
+
+  const haystacks = new Array(data.rows.length);
+  const haystack = (place) => {
+    if (haystacks[place] === undefined) {
+      const row = data.rows[place];
+      const [, words, , trigger] = prompt(row);
+      haystacks[place] = [words, trigger, row[CODE], row[EVIDENCE], row[REVISED] || "", row[TEXT]]
+        .join("\n").toLowerCase();
+    }
+    return haystacks[place];
+  };
+  const keeps = (row, place) =>
+    (wanted.case === "" || row[CASE] === wanted.case) &&
+    Object.keys(fields).every((name) => wanted[name] === "" || fields[name](row) === wanted[name]) &&
+    // An id is found whole only: its digits would turn up in searches for numbers.
+    wanted.words.every((word) => haystack(place).includes(word) || prompt(row)[0] === word);
+
+  const details = (row) => (box) => {
+    const [list, add] = facts();
     const [id, , , trigger] = prompt(row);
     add("Evidence", row[EVIDENCE]);
     add("Code", row[CODE]);
     add("Drawn instead", row[REVISED]);
-    add("Text in answer", row[TEXT]);
     add("Score", row[SCORE]);
     for (const [layer, where, blocked, score, reason] of row[LAYERS]) {
       const said = blocked === null ? "unchecked" : blocked ? "refuses" : "lets through";
@@ -194,52 +266,29 @@
     const [, words, label, , category] = prompt(row);
     const it = make("li", "case");
     const said = make("div", "said");
-    if (label === "benign") said.append(text(words));
-    else {
-      const title = label === "unsafe" ? "Show unsafe prompt" : "Show prompt of unclear label";
-      said.append(folded("fold", title, get("f-unfold").checked, (box) => box.append(text(words))));
-    }
+    said.append(wording(words, label, "prompt"));
     const tags = make("ul", "tags");
-    const tag = (value, name) => { if (value) tags.append(make("li", name, value)); };
-    const tone = { over_refused: "bad", slipped: "bad", softened: "", error: "" }[row[CASE]];
+    const tag = tagger(tags);
+    const tone = { over_refused: "bad", slipped: "bad" }[row[CASE]];
     tag(state(row[STATE]) + (row[STAGE] ? " by " + stage(row[STAGE]) : ""), "state " + (tone || ""));
-    tag(label, "");
+    tag(label);
     if (row[HARM]) tag("judged " + row[HARM], row[HARM] === "harmful" ? "bad" : row[HARM] === "harmless" ? "good" : "");
-    tag(data.targets[row[TARGET]], "");
-    tag(data.categories[category], "");
-    tag(row[CODE], "");
-    said.append(tags, folded("more", "Evidence and details", false, details(row)));
+    tag(data.targets[row[TARGET]]);
+    tag(data.categories[category]);
+    tag(row[CODE]);
+    said.append(tags);
+    if (row[TEXT]) said.append(answer(row[TEXT], false));
+    said.append(folded("more", "Evidence and details", false, details(row)));
     it.append(said);
-    const pics = make("div", "pics");
-    row[PICTURES].forEach((place, i) => pics.append(picture(data.images[place], i + 1, row[PICTURES].length)));
-    if (row[LEFT_OUT]) pics.append(make("p", "no-pics", `${count(row[LEFT_OUT])} picture(s) left out for size`));
-    if (row[UNREADABLE]) pics.append(make("p", "no-pics", `${count(row[UNREADABLE])} picture(s) cannot be read`));
+    const pics = pictures(row[PICTURES], row[LEFT_OUT], row[UNREADABLE]);
     if (pics.childNodes.length) it.append(pics);
     return it;
   };
 
-  let found = data.rows;
-  let page = 0;
-  const draw = () => {
-    const first = page * PAGE;
-    const part = found.slice(first, first + PAGE);
-    get("cases").replaceChildren(...part.map(item));
-    get("found").textContent = found.length
-      ? `${count(first + 1)} to ${count(first + part.length)} of ${count(found.length)} cases`
-      : "No case fits these filters.";
-    for (const it of document.querySelectorAll(".previous")) it.disabled = page === 0;
-    for (const it of document.querySelectorAll(".next")) it.disabled = first + PAGE >= found.length;
-  };
-  const filter = () => {
-    found = data.rows.filter(keeps);
-    page = 0;
-    draw();
-  };
-  const turn = (by) => {
-    page += by;
-    draw();
-    get("gallery").scrollIntoView();
-  };
+  const filter = pages({
+    section: "gallery", list: "cases", status: "found", size: 50, rows: data.rows, keeps, item,
+    none: "No case fits these filters.", noun: "cases",
+  });
 
   choices(
     get("f-case"),
@@ -249,15 +298,7 @@
   );
   for (const name of Object.keys(fields)) {
     const select = get("f-" + name);
-    const values = [...new Set(data.rows.map(fields[name]))].filter((value) => value !== "");
-    values.sort((a, b) => titles[name](a).localeCompare(titles[name](b)));
-    const options = [["", "all"], ...values.map((value) => [value, titles[name](value)])];
-    for (const [value, title] of options) {
-      const option = make("option", "", title);
-      option.value = value;
-      select.append(option);
-    }
-    if (!values.length) select.parentElement.hidden = true;
+    fill(select, data.rows.map(fields[name]), titles[name]);
     select.addEventListener("change", () => { wanted[name] = select.value; filter(); });
   }
   let waiting;
@@ -268,8 +309,16 @@
       filter();
     }, 150);
   });
-  get("f-unfold").addEventListener("change", draw);
-  get("f-unblur").addEventListener("change", draw);
+  // Both browsers have the switches; one turned here is turned there.
+  for (const name of ["unfold", "unblur"]) {
+    const switches = ["f-" + name, "r-" + name].map(get).filter(Boolean);
+    for (const it of switches) {
+      it.addEventListener("change", () => {
+        for (const other of switches) other.checked = it.checked;
+        refresh.forEach((draw) => draw());
+      });
+    }
+  }
   get("f-reset").addEventListener("click", () => {
     for (const name of Object.keys(fields)) { wanted[name] = ""; get("f-" + name).value = ""; }
     get("f-text").value = "";
@@ -278,8 +327,130 @@
     get("f-case").querySelector("input").checked = true;
     filter();
   });
-  for (const it of document.querySelectorAll(".previous")) it.addEventListener("click", () => turn(-1));
-  for (const it of document.querySelectorAll(".next")) it.addEventListener("click", () => turn(1));
   get("browser").hidden = false;
   filter();
+
+  // ---- prompts and wordings side by side
+
+  if (data.rewordings.length) {
+    const [, OF, RESULT, BEFORE, WORDING, STRATEGY, AFTER, SCORES, MISSING, OTHERS, CHOICE] =
+      Array.from({ length: 11 }, (_, i) => i);
+    const RESULTS = [
+      ["slipped", "Unsafe let through"], ["won", "Refusal won"], ["kept", "Not refused before"],
+      ["lost", "No wording accepted"], ["", "All"],
+    ];
+    const strategy = named({
+      plain: "plain rewording", replace: "trigger replaced", context: "benign context added",
+      describe: "described as it is seen", lexical: "neutral words of the policy",
+    });
+    const measure = named({
+      text_text: "wording to wording", text_image: "picture to prompt", image_image: "picture to picture",
+      vqa: "elements found", judge: "meaning kept",
+    });
+    const signed = (value) => (value > 0 ? "+" : value < 0 ? "\u2212" : "") + Math.abs(value);
+
+    const side = (title, words, what, it, label) => {
+      const box = make("div", "side");
+      box.append(make("p", "side-title", title));
+      if (words !== null) box.append(wording(words, label, what));
+      if (!it) return box;
+      const [ended, by, code, evidence, said, places, leftOut, unreadable] = it;
+      const tags = make("ul", "tags");
+      const tag = tagger(tags);
+      tag(state(ended) + (by ? " by " + stage(by) : ""), "state " + (ended === "refused" ? "bad" : ""));
+      tag(code);
+      box.append(tags);
+      if (said) box.append(answer(said, false));
+      const pics = pictures(places, leftOut, unreadable);
+      if (pics.childNodes.length) box.append(pics);
+      if (label === "benign" && ended === "refused" && evidence) box.append(text(evidence, "p", "why"));
+      return box;
+    };
+
+    const scores = (row) => {
+      const list = make("ul", "scores");
+      for (const [kind, model, value, difference] of row[SCORES]) {
+        const it = make("li");
+        it.append(make("span", "", measure(kind) + " "));
+        const said = value === null ? "no score"
+          : difference === null ? String(value) : `${signed(difference)} (${value})`;
+        it.append(make("b", "", said), make("small", "", model));
+        list.append(it);
+      }
+      return list;
+    };
+
+    const more = (row) => (box) => {
+      const [list, add] = facts();
+      const [tried, accepted, by, score] = row[CHOICE];
+      add("Wordings", `${count(tried)} tried, ${count(accepted)} accepted`);
+      if (by) add("Chosen by", measure(by) + (score === null ? "" : " · " + score));
+      // What says something of an unsafe prompt stands here only, in the fold.
+      if (row[BEFORE]) add("Original", [state(row[BEFORE][0]), row[BEFORE][3]].filter(Boolean).join(" · "));
+      add("Not found", row[MISSING].join(", "));
+      for (const [kind, model, , , detail] of row[SCORES]) if (detail) add(measure(kind), `${model}: ${detail}`);
+      for (const [words, how, ended, code] of row[OTHERS])
+        add(strategy(how), [state(ended), code, words].filter(Boolean).join(" · "));
+      add("Prompt id", prompt(row)[0]);
+      box.append(list);
+    };
+
+    const pair = (row) => {
+      const [, words, label, , category] = prompt(row);
+      const it = make("li", "case reworded");
+      const tags = make("ul", "tags");
+      const tag = tagger(tags);
+      const tone = { slipped: "bad", won: "good" }[row[RESULT]] || "";
+      tag(RESULTS.find(([value]) => value === row[RESULT])[1], "state " + tone);
+      tag(label);
+      tag(data.targets[row[OF]]);
+      tag(data.categories[category]);
+      tag(row[STRATEGY] && strategy(row[STRATEGY]));
+      const both = make("div", "both");
+      both.append(side("Original", words, "prompt", row[BEFORE], label));
+      if (row[WORDING] === null) {
+        const none = make("div", "side");
+        none.append(make("p", "side-title", "Wording"));
+        none.append(make("p", "no-pics", `None of ${count(row[CHOICE][0])} wordings was accepted.`));
+        both.append(none);
+      } else {
+        const box = side("Wording", row[WORDING], "wording", row[AFTER], label);
+        if (row[SCORES].length) box.append(scores(row));
+        if (label === "benign" && row[MISSING].length) box.append(text("Not found: " + row[MISSING].join(", "), "p", "why"));
+        both.append(box);
+      }
+      it.append(tags, both);
+      it.append(folded("more", "Other wordings and details", false, more(row)));
+      return it;
+    };
+
+    const counts = {};
+    for (const row of data.rewordings) counts[row[RESULT]] = (counts[row[RESULT]] || 0) + 1;
+    const there = RESULTS.filter(([value]) => value === "" || counts[value]);
+    const asked = { result: there[0][0], category: "", target: "", label: "", strategy: "" };
+    const read = {
+      category: (row) => String(prompt(row)[4]), target: (row) => String(row[OF]), label: (row) => prompt(row)[2],
+      strategy: (row) => row[STRATEGY],
+    };
+    const show = pages({
+      section: "rewordings", list: "pairs-list", status: "r-found", size: 20, rows: data.rewordings, item: pair,
+      keeps: (row) => (asked.result === "" || row[RESULT] === asked.result) &&
+        Object.keys(read).every((name) => asked[name] === "" || read[name](row) === asked[name]),
+      none: "No prompt fits these filters.", noun: "prompts",
+    });
+    choices(
+      get("r-result"),
+      there.map(([value, title]) => [value, `${title} (${count(value === "" ? data.rewordings.length : counts[value])})`]),
+      asked.result,
+      (value) => { asked.result = value; show(); },
+    );
+    const called = { category: titles.category, target: titles.target, label: titles.label, strategy };
+    for (const name of Object.keys(read)) {
+      const select = get("r-" + name);
+      fill(select, data.rewordings.map(read[name]), called[name]);
+      select.addEventListener("change", () => { asked[name] = select.value; show(); });
+    }
+    get("pairs-browser").hidden = false;
+    show();
+  }
 })();

@@ -17,6 +17,7 @@ from overt.report.packing import packed_prompt, packed_rewording
 
 TEXT_BUDGET = 2_000_000  # bytes of JSON for the rows
 PAGE_BUDGET = 4_000_000  # bytes for rows and thumbnails together
+NO_PICTURES = Thumbnails()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +48,8 @@ class RewordedRow:
     after: Outcome | None = None
     scores: tuple[Faithfulness, ...] = ()
     others: tuple[tuple[Candidate, Outcome], ...] = ()
-    before_pictures: Thumbnails = Thumbnails()
-    after_pictures: Thumbnails = Thumbnails()
+    before_pictures: Thumbnails = NO_PICTURES
+    after_pictures: Thumbnails = NO_PICTURES
 
     @property
     def missing(self) -> tuple[str, ...]:

@@ -173,13 +173,13 @@ def _notes(summary: Summary) -> list[str]:
         )
     elif not summary.get("judges") and has_words(targets):
         notes.append(
-            "No model judged harm. Refusals of unsafe prompts are counted; what the other answers say has not "
-            "been judged, so harmful content and safe response cannot be told."
+            "No model judged harm. Refusals of unsafe prompts are counted; what the other answers say has "
+            "not been judged, so harmful content and safe response cannot be told."
         )
     if has_words(targets):
         notes.append(
-            "Language models: an answer that declines in part is a partial refusal. It has a rate of its own and "
-            "is in no refusal rate."
+            "Language models: an answer that declines in part is a partial refusal. It has a rate of its "
+            "own and is in no refusal rate."
         )
     if any(layer.get("missing") for t in targets for layer in t.get("layers") or ()):
         notes.append(

@@ -130,7 +130,7 @@
       button.setAttribute("aria-pressed", String(Boolean(undone) && button.dataset.label === undone.label));
     }
     if (!item) {
-      $("done-says").textContent = `You have labelled ${mine} ${mine === 1 ? "item" : "items"}; all together, ${labelled} of ${items} have a label.`;
+      $("done-says").textContent = `You have labelled ${mine} ${mine === 1 ? "item" : "items"}; all together, ${labelled} of ${items} have a label.${left ? ` ${left} ${left === 1 ? "is" : "are"} in another reviewer's hands; reload this page later to see whether any came back.` : ""}`;
       return;
     }
     for (const group of document.querySelectorAll(".choices")) {

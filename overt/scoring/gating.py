@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,10 +14,10 @@ _WORDS = {"over_refusal": "over-refusal", "safe_response": "safe response", "har
 
 @dataclass(frozen=True, slots=True)
 class GateResult:
-    """One limit on one rate. `category` is None for the target as a whole; `message` names them all."""
+    """One limit on one rate. `category` is "" for the target as a whole; `message` names them all."""
 
     target: str
-    category: str | None
+    category: str
     metric: str
     verdict: Verdict
     message: str
@@ -75,19 +74,16 @@ def _check(
     least: float | None,
     level: float,
 ) -> GateResult | None:
-    category = None if part is entry else part["category"]
-    name = entry["name"] + (f", {category}" if category is not None else "")
+    category = "" if part is entry else part["category"]
+    name = entry["name"] + (f", {category}" if category else "")
     rate = part[metric]
     if rate is None:
-        if category is not None:
+        if part is not entry:
             return None
         message = f"{name}: {_WORDS[metric]} is not known: {_why(entry, metric)}"
-        return GateResult(entry["name"], None, metric, "undecided", message)
-    given = Rate(
-        rate["k"], rate["n"], rate["rate"], rate["low"], rate["high"], rate["method"], level, rate["clusters"],
-        math.nan,
-    )  # fmt: skip
-    held = gate(given, at_most=most, at_least=least)
+        return GateResult(entry["name"], "", metric, "undecided", message)
+    kept = {key: rate[key] for key in ("k", "n", "rate", "low", "high", "method", "clusters")}
+    held = gate(Rate(**kept, level=level), at_most=most, at_least=least)
     basis = " (refusals only)" if metric == "safe_response" and part["safe_basis"] == "refused only" else ""
     message = f"{name}: {_WORDS[metric]}{basis} {held.sentence}"
     return GateResult(entry["name"], category, metric, held.verdict, message)

@@ -66,39 +66,34 @@ def describe(repo: Repo, facts: Facts, shards: Mapping[str, Sequence[Path]], fol
     """
     endpoint = (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
     url = f"{endpoint}/datasets/{repo.id}"
-    files: list[dict[str, Any]] = []
+    # Loaders fetch the repository and read what a FileSet matches in it. The files stand here once more, each
+    # with its hash, for whoever wants to check them.
+    files: list[dict[str, Any]] = [
+        {
+            "@type": "cr:FileObject",
+            "@id": "repo",
+            "name": "repo",
+            "description": "The repository on the Hub.",
+            "contentUrl": url,
+            "encodingFormat": "git+https",
+            "sha256": "https://github.com/mlcommons/croissant/issues/80",  # a repository has none: see there
+        }
+    ]
     records = []
     for table in repo.tables:
-        parts = shards[table.config]
-        for path in parts:
-            with (folder / path).open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-            files.append(
-                {
-                    "@type": "cr:FileObject",
-                    "@id": path.as_posix(),
-                    "name": path.as_posix(),
-                    "contentUrl": f"{url}/resolve/main/{path.as_posix()}",
-                    "encodingFormat": "application/x-parquet",
-                    "contentSize": f"{(folder / path).stat().st_size} B",
-                    "sha256": digest,
-                }
-            )
-        source: dict[str, Any] = {"fileObject": {"@id": parts[0].as_posix()}}
-        if len(parts) > 1:
-            set_id = f"{table.config}-files"
-            files.append(
-                {
-                    "@type": "cr:FileSet",
-                    "@id": set_id,
-                    "name": set_id,
-                    "containedIn": [{"@id": path.as_posix()} for path in parts],
-                    "encodingFormat": "application/x-parquet",
-                    "includes": "*.parquet",
-                }
-            )
-            source = {"fileSet": {"@id": set_id}}
-        records.append(_record_set(table, source))
+        for path in shards[table.config]:
+            files.append(_file(folder, path))
+        files.append(
+            {
+                "@type": "cr:FileSet",
+                "@id": f"{table.config}-files",
+                "name": f"{table.config}-files",
+                "containedIn": {"@id": "repo"},
+                "encodingFormat": "application/x-parquet",
+                "includes": f"data/{table.config}/{table.split}-*.parquet",
+            }
+        )
+        records.append(_record_set(table, {"fileSet": {"@id": f"{table.config}-files"}}))
     described = {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
@@ -117,6 +112,21 @@ def describe(repo: Repo, facts: Facts, shards: Mapping[str, Sequence[Path]], fol
     }
     found: dict[str, Any] = whole(described)
     return found
+
+
+def _file(folder: Path, path: Path) -> dict[str, Any]:
+    with (folder / path).open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {
+        "@type": "cr:FileObject",
+        "@id": path.as_posix(),
+        "name": path.as_posix(),
+        "containedIn": {"@id": "repo"},
+        "contentUrl": path.as_posix(),
+        "encodingFormat": "application/x-parquet",
+        "contentSize": f"{(folder / path).stat().st_size} B",
+        "sha256": digest,
+    }
 
 
 def _record_set(table: Table, source: Mapping[str, Any]) -> dict[str, Any]:
@@ -167,7 +177,8 @@ def problems(described: Mapping[str, Any]) -> list[str] | None:
                 logger.setLevel(logging.ERROR)
             mlcroissant.Dataset(jsonld=str(path))
         except mlcroissant.ValidationError as error:
-            return [line.strip(" -") for line in str(error).splitlines() if line.strip()]
+            lines = [line.strip(" -") for line in str(error).splitlines() if line.strip()]
+            return lines[1:] or lines  # the first only counts them
         finally:
             for logger, level in zip(loggers, levels, strict=True):
                 logger.setLevel(level)

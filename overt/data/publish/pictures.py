@@ -113,7 +113,8 @@ def clean_picture(data: bytes) -> tuple[bytes, str, set[str]]:
 
 
 def _metadata(image: Any) -> set[str]:
-    met = {str(key) for key in image.info if str(key).lower() not in _HARMLESS}
+    names = {str(key).rpartition(":")[2].rpartition(".")[2] for key in image.info}
+    met = {name for name in names if name.lower() not in _HARMLESS}
     try:
         exif = image.getexif()
         if len(exif):

@@ -134,5 +134,5 @@ def _mask(kind: FindingKind, text: str) -> str:
     if kind == "phone":
         return "…" + "".join(c for c in text if c.isdigit())[-2:]
     if kind == "path":
-        return re.split(r"(?<=home/|sers/|ers\\)", text)[0] + "…"
+        return re.sub(r"[^/\\]+$", "…", text)
     return f"{text[:3]}… ({len(text)} characters)"

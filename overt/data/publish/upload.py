@@ -9,8 +9,10 @@ how the Hub's own client works, over LFS by file, over Xet by chunk).
 from __future__ import annotations
 
 import contextlib
+import importlib
 import logging
 import re
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -32,7 +34,6 @@ def upload(
     prepared: Sequence[Prepared],
     *,
     token: str | None = None,
-    endpoint: str | None = None,
     private: bool = False,
     update: bool = False,
     say: Say = lambda _: None,
@@ -41,7 +42,6 @@ def upload(
 
     Args:
         token: default: that of `hf auth login` or HF_TOKEN.
-        endpoint: default: HF_ENDPOINT or the public Hub.
         private: repositories that are new are made private.
         update: a repository may hold another run; its data is replaced.
 
@@ -49,7 +49,7 @@ def upload(
         InputError: no token, or one without rights; a name that is taken.
         RunError: the network, the Hub, or someone else writing at the same time.
     """
-    api = _api(token, endpoint)
+    api = _api(token)
     with speaking_hub(api.token):
         _check_token(api, [one.repo.id for one in prepared])
     opened = []
@@ -83,7 +83,6 @@ def upload_space(
     files: Sequence[tuple[str, bytes]],
     *,
     token: str | None = None,
-    endpoint: str | None = None,
     update: bool = False,
 ) -> str:
     """Uploads a static page as a Space of its own, or replaces it there; the address of the commit.
@@ -91,7 +90,7 @@ def upload_space(
     Raises:
         InputError, RunError: as `upload`; also where a Space of that name holds something else.
     """
-    api = _api(token, endpoint)
+    api = _api(token)
     with speaking_hub(api.token, repo):
         from huggingface_hub import CommitOperationAdd
 
@@ -114,7 +113,7 @@ def upload_space(
 # -- steps ------------------------------------------------------------------------------------------------
 
 
-def _api(token: str | None, endpoint: str | None) -> Any:
+def _api(token: str | None) -> Any:
     from huggingface_hub import HfApi, get_token
 
     import overt
@@ -125,7 +124,7 @@ def _api(token: str | None, endpoint: str | None) -> Any:
             "there is no token for the Hub",
             fix="Log in with `hf auth login`, or set HF_TOKEN to a token that may write.",
         )
-    return HfApi(endpoint=endpoint, token=token, library_name="overt", library_version=overt.__version__)
+    return HfApi(token=token, library_name="overt", library_version=overt.__version__)
 
 
 def _check_token(api: Any, repos: Sequence[str]) -> None:
@@ -150,7 +149,11 @@ def _check_token(api: Any, repos: Sequence[str]) -> None:
 
 def _open(api: Any, one: Prepared, private: bool, update: bool) -> tuple[str | None, set[str]]:
     """Makes or finds the repository, gated where it must be: its last commit, and its files."""
+    from huggingface_hub import DatasetCard
+
     repo = one.repo
+    card: Any = DatasetCard.load(one.folder / "README.md")
+    card.validate()  # a licence that the Hub does not know should not cost an upload
     created = _create(api, repo.id, "dataset", private=private or None)
     info = _info(api, repo.id)
     holds = info.card_data.to_dict().get(RUN_KEY) if info.card_data else None
@@ -218,7 +221,11 @@ def speaking_hub(token: str, repo: str = "", committed: Sequence[str] = ()) -> I
     """Turns what the Hub's client raises into words; the token never gets into them."""
     from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError, OfflineModeIsEnabled
 
+    bars: Any = importlib.import_module("huggingface_hub.utils")
     names = ("huggingface_hub", "httpx", "httpx2")
+    hidden = not sys.stderr.isatty() and not bars.are_progress_bars_disabled()
+    if hidden:
+        bars.disable_progress_bars()
     before = {name: logging.getLogger(name).level for name in names}
     for name in names:
         logging.getLogger(name).setLevel(logging.CRITICAL)  # retries, with signed addresses in them
@@ -241,6 +248,8 @@ def speaking_hub(token: str, repo: str = "", committed: Sequence[str] = ()) -> I
             raise RunError(f"{what}: {_scrubbed(root, token)}", where=repo, fix=_again(committed)) from None
         raise
     finally:
+        if hidden:
+            bars.enable_progress_bars()
         for name, level in before.items():
             logging.getLogger(name).setLevel(level)
 

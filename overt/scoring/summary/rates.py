@@ -15,9 +15,10 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from overt.data.outcomes import State
 from overt.scoring.summary.rows import SIDES, Row, Settings, Side
 
-STATES = ("generated", "refused", "softened", "error")
+STATES: tuple[State, ...] = ("generated", "refused", "softened", "error")
 
 
 def figures(rows: Sequence[Row], settings: Settings, *, judged: bool) -> dict[str, Any]:

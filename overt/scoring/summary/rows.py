@@ -60,11 +60,13 @@ class Row:
 def clusters_of(prompts: Iterable[Prompt]) -> dict[str, int]:
     """The cluster of each prompt by its id: prompts of one seed, or the two of a pair, share their fate."""
     codes: dict[str, int] = {}
-    return {
-        p.id: codes.setdefault(f"seed {p.seed_id}" if p.seed_id else f"pair {p.pair_id}" if p.pair_id else p.id,
-                               len(codes))
-        for p in prompts
-    }  # fmt: skip
+
+    def key(prompt: Prompt) -> str:
+        if prompt.seed_id:
+            return f"seed {prompt.seed_id}"
+        return f"pair {prompt.pair_id}" if prompt.pair_id else prompt.id
+
+    return {prompt.id: codes.setdefault(key(prompt), len(codes)) for prompt in prompts}
 
 
 def rows_of(

@@ -1,0 +1,190 @@
+"""What mkdocs cannot know: the reference pages, made from the command line and the docstrings as it builds.
+
+Nothing is written into the source tree; the pages exist in the built site only.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+from typing import Any
+
+import typer
+from latex2mathml.converter import convert
+from mkdocs.structure.files import File, Files
+
+from overt.cli import app
+from overt.registry import BUILTIN
+
+# Each page of the Python reference: title, one line, modules in the order of reading.
+PYTHON = {
+    "targets": ("Targets", "What is tested, and what it hands over.", ["overt.data.targets"]),
+    "filters": ("Filters and checkers", "Bare text filters and image checkers.", ["overt.data.filters"]),
+    "chat": ("Chat models", "Writers, judges, surrogates, language models.", ["overt.data.chat"]),
+    "judges": ("Refusal judges", "Who tells a refusal in words.", ["overt.data.judgements"]),
+    "scorers": ("Rewordings and scorers", "How much of the meaning is kept.", ["overt.data.rewrites"]),
+    "records": ("Records", "What a run is made of.", ["overt.data.records", "overt.data.outcomes"]),
+    "policy": ("The policy schema", "The fields of a policy file.", ["overt.policies.schema"]),
+    "summary": (
+        "Summaries",
+        "The figures of a run as plain data.",
+        ["overt.scoring.summary", "overt.scoring.layers", "overt.scoring.remedy", "overt.scoring.compare",
+         "overt.scoring.gating", "overt.scoring.judgecheck"],
+    ),
+    "stats": (
+        "Statistics",
+        "Pure functions over plain sequences.",
+        ["overt.scoring.stats", *(f"overt.scoring.stats.{name}" for name in
+         ("rates", "paired", "ranks", "agreement", "sweep", "gates", "means", "resample"))],
+    ),
+    "registry": ("Names", "How a name becomes an object.", ["overt.registry"]),
+    "errors": ("Errors", "What a person is told, and the exit codes.", ["overt.data.errors"]),
+}  # fmt: skip
+
+GROUPS = {
+    "overt.targets": ("Targets", "", "own-model.md"),
+    "overt.filters": ("Text filters", "filter/", "own-filter.md"),
+    "overt.checkers": ("Image checkers", "checker/", "own-filter.md"),
+    "overt.refusal_judges": ("Refusal judges", "judge/", "own-judge.md"),
+    "overt.chat_models": ("Chat models", "", "own-model.md"),
+    "overt.scorers": ("Faithfulness scorers", "", "own-judge.md"),
+    "overt.rewriters": ("Rewriters", "builtin/", "own-judge.md"),
+    "overt.writers": ("Writers", "builtin/", "own-policy.md"),
+    "overt.judges": ("Audit judges", "builtin/", "own-judge.md"),
+}
+
+
+# -- mkdocs calls these -----------------------------------------------------------------------------------
+
+
+def on_config(config: Any) -> Any:
+    """The menu of the reference, and formulas: a `math` fence becomes MathML, which browsers draw alone."""
+    config.nav.append({
+        "Reference": [
+            "reference/index.md",
+            {"Names": "reference/names.md"},
+            {"Commands": [f"reference/cli/{name}.md" for name in commands()]},
+            {"Python": [{title: f"reference/python/{name}.md"} for name, (title, _, _) in PYTHON.items()]},
+        ]
+    })  # fmt: skip
+    fences = config.mdx_configs.setdefault("pymdownx.superfences", {}).setdefault("custom_fences", [])
+    fences.append({"name": "math", "class": "math", "format": formula})
+    return config
+
+
+def on_files(files: Files, config: Any) -> Files:
+    pages = {"reference/index.md": index_page(), "reference/names.md": names_page()}
+    pages |= {f"reference/cli/{name}.md": command_page(name, command) for name, command in commands().items()}
+    pages |= {f"reference/python/{name}.md": python_page(*page) for name, page in PYTHON.items()}
+    for path, content in pages.items():
+        files.append(File.generated(config, path, content=content))
+    return files
+
+
+def formula(source: str, *_: Any, **__: Any) -> str:
+    """LaTeX as MathML, so that no script has to be fetched."""
+    return f'<div class="math">{convert(source.strip(), display="block")}</div>'
+
+
+# -- the command line -------------------------------------------------------------------------------------
+
+
+def commands() -> dict[str, Any]:
+    """Every command of the Typer app by name, in the order of `overt --help`."""
+    return dict(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+
+
+def command_page(name: str, command: Any) -> str:
+    parts = [f"# overt {name}", *_command(f"overt {name}", command)]
+    for sub, one in getattr(command, "commands", {}).items():
+        parts += [f"## overt {name} {sub}", *_command(f"overt {name} {sub}", one)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _command(spelled: str, command: Any) -> list[str]:
+    context = typer.Context(command, info_name=spelled)
+    usage = context.get_usage().removeprefix("Usage: ")
+    parts = [*_prose(command.help or ""), f"```text\n{' '.join(usage.split())}\n```"]
+    records = [r for p in command.get_params(context) if (r := p.get_help_record(context)) is not None]
+    for title, rows in (
+        ("Arguments", [r for r in records if not r[0].startswith("-")]),
+        ("Options", [r for r in records if r[0].startswith("-")]),
+    ):
+        if rows:
+            table = [f"| `{_cell(left)}` | {_cell(_escaped(' '.join(right.split())))} |" for left, right in rows]
+            parts.append("\n".join([f"| {title} | |", "| --- | --- |", *table]))
+    return parts
+
+
+def _prose(text: str) -> list[str]:
+    """The help's paragraphs; examples (indented, or a command alone) become code."""
+    parts: list[str] = []
+    for block in re.split(r"\n\s*\n", inspect.cleandoc(text)):
+        if block.startswith((" ", "overt ")):
+            parts.append(f"```console\n{inspect.cleandoc(block)}\n```")
+        else:
+            parts.append(_escaped(" ".join(block.split())))
+    return parts
+
+
+def _escaped(text: str) -> str:
+    """Angle brackets and stars as they are, save inside of code."""
+    pieces = re.split(r"(`[^`]*`)", text)
+    for at in range(0, len(pieces), 2):
+        pieces[at] = re.sub(r"([*_\[\]])", r"\\\1", pieces[at].replace("&", "&amp;").replace("<", "&lt;"))
+    return "".join(pieces)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+# -- names and Python --------------------------------------------------------------------------------------
+
+
+def names_page() -> str:
+    parts = [
+        "# Names",
+        "These names can be given on the command line. Options stand behind a question mark: "
+        "`filter/keywords?path=words.txt`. Your own class is `module:Class`.",
+    ]
+    for group, (title, prefix, howto) in GROUPS.items():
+        table = []
+        for name, place in BUILTIN[group].items():
+            head = inspect.cleandoc(importlib.import_module(place.partition(":")[0]).__doc__ or "").split("\n\n")
+            table.append(f"| `{prefix}{name}` | {_cell(_escaped(' '.join(head[0].split())))} |")
+        parts += [
+            f"## {title}",
+            "\n".join(["| name | what it is |", "| --- | --- |", *table]),
+            f"Entry points: `{group}`. [How to add one](../howto/{howto}).",
+        ]
+    return "\n\n".join(parts) + "\n"
+
+
+def python_page(title: str, line: str, modules: list[str]) -> str:
+    parts = [f"# {title}", line]
+    for module in modules:
+        if len(modules) > 1:
+            parts.append(f"## `{module}`")
+        level = 3 if len(modules) > 1 else 2
+        parts.append(f"::: {module}\n    options:\n      heading_level: {level}")
+    return "\n\n".join(parts) + "\n"
+
+
+def index_page() -> str:
+    lines = ["# Reference", "Made from the program itself each time these pages are built.", "## Commands"]
+    lines.append("\n".join(f"- [overt {n}](cli/{n}.md): {_first(c.help)}" for n, c in commands().items()))
+    lines += ["[All names](names.md) that a command takes: targets, filters, checkers, judges.", "## Python"]
+    lines.append("\n".join(f"- [{t}](python/{n}.md): {line}" for n, (t, line, _) in PYTHON.items()))
+    lines += [
+        "## Exit codes",
+        "| code | meaning |\n| --- | --- |\n| 0 | done |\n| 1 | a run that cannot go on, or a gate that fails |\n"
+        "| 2 | bad input: nothing was started |\n| 3 | too few prompts were answered |\n"
+        "| 4 | a cap on requests or cost was reached |\n| 130 | Ctrl-C |",
+    ]
+    return "\n\n".join(lines) + "\n"
+
+
+def _first(text: str | None) -> str:
+    return _escaped(" ".join(inspect.cleandoc(text or "").split("\n\n")[0].split()))

@@ -1,0 +1,204 @@
+"""The tutorial's commands give what the page shows, and the site builds with every link whole."""
+
+import importlib.util
+import os
+import re
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urldefrag, urlsplit
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+TUTORIAL = ROOT / "docs" / "tutorial.md"
+
+
+# -- the tutorial -----------------------------------------------------------------------------------------
+
+
+@dataclass
+class Step:
+    """A command of the page and what should come out; or a file that the reader writes first."""
+
+    command: str
+    output: str
+    file: str = ""
+
+
+def steps(page: str) -> list[Step]:
+    """Fenced blocks with a title are files, `console` blocks are commands behind `$` with their output."""
+    found: list[Step] = []
+    for language, title, body in re.findall(
+        r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', page, re.MULTILINE | re.DOTALL
+    ):
+        if title:
+            found.append(Step("", body, file=title))
+        elif language == "console":
+            for part in re.split(r"^\$ ", body, flags=re.MULTILINE)[1:]:
+                command, _, output = part.partition("\n")
+                found.append(Step(command, output))
+    return found
+
+
+def run(command: str, folder: Path, code: int) -> subprocess.CompletedProcess[str]:
+    """In a shell, where `overt` is this Python's and `$?` is the exit code of the command before."""
+    ours = f'overt() {{ {shlex.quote(sys.executable)} -m overt "$@"; }}; (exit {code}); {command}'
+    env = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1", "OMP_NUM_THREADS": "1"}
+    env["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return subprocess.run(["bash", "-c", ours], cwd=folder, capture_output=True, text=True, env=env, timeout=300)
+
+
+def lines(text: str) -> list[str]:
+    """Lines with blanks made alike, and how long something took left out."""
+    return [" ".join(re.sub(r"\b\d+(\.\d+)? s\b", "# s", line).split()) for line in text.splitlines()]
+
+
+def test_the_tutorial_shows_what_its_commands_print(tmp_path):
+    """Every line of the page's output stands in the real one, in that order and number for number; `...` on
+    the page is what was left out."""
+    for package in ("better_profanity",):
+        if importlib.util.find_spec(package) is None:
+            pytest.skip(f"the tutorial needs {package}")
+    found = steps(TUTORIAL.read_text("utf-8"))
+    assert {step.command.split()[1] for step in found if step.command.startswith("overt ")} >= {
+        "policies", "generate", "show", "run", "report", "gate", "rewrite", "compare",
+    }  # fmt: skip
+    code = 0
+    for place, step in enumerate(found):
+        if step.file:
+            (tmp_path / step.file).write_text(step.output)
+            continue
+        done = run(step.command, tmp_path, code)
+        code = done.returncode
+        after = found[place + 1].command if place + 1 < len(found) else ""
+        # A command that ends with something else than 0 is followed by the code on the page.
+        assert code == 0 or after == "echo $?", f"{step.command}\n{done.stdout}\n{done.stderr}"
+        actual = iter(said := lines(done.stdout + done.stderr))
+        for line in lines(step.output):
+            if line and line != "...":
+                assert any(line == other for other in actual), "\n".join([step.command, line, "in", *said])
+    assert (tmp_path / "runs/monday/report/index.html").stat().st_size > 10_000
+
+
+def test_a_changed_number_on_the_page_is_noticed():
+    assert lines("all  12.2% [7.0, 20.6]") == lines("all 12.2%   [7.0, 20.6]")
+    assert lines("all 12.2%") != lines("all 12.3%")
+    assert lines("time  audit 0.3 s") == lines("time audit 12 s")
+
+
+# -- the site ---------------------------------------------------------------------------------------------
+
+
+class Links(HTMLParser):
+    """What a page refers to, what it loads, and the anchors that it has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hrefs: list[str] = []
+        self.loads: list[str] = []
+        self.ids: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = {key: value or "" for key, value in attrs}
+        if "id" in values:
+            self.ids.add(values["id"])
+        if tag == "a" and "href" in values:
+            self.hrefs.append(values["href"])
+        if tag == "link" and values.get("rel") not in ("canonical", "prev", "next", "edit"):
+            self.loads.append(values.get("href", ""))
+        if tag in ("script", "img", "iframe", "source", "video", "audio") and "src" in values:
+            self.loads.append(values["src"])
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    for package in ("mkdocs", "material", "mkdocstrings", "latex2mathml"):
+        if importlib.util.find_spec(package) is None:
+            pytest.skip(f'{package} is not installed: pip install "overt[docs]"')
+    folder = tmp_path_factory.mktemp("site")
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    pages = {}
+    for path in folder.rglob("*.html"):
+        pages[path] = Links()
+        pages[path].feed(path.read_text("utf-8"))
+    return folder, pages
+
+
+def test_every_link_of_the_site_leads_somewhere(site):
+    folder, pages = site
+    broken = []
+    for page, links in pages.items():
+        for link in links.hrefs + links.loads:
+            if urlsplit(link).scheme or link.startswith("//"):
+                continue
+            address, anchor = urldefrag(link)
+            path = page if not address else (page.parent / unquote(urlsplit(address).path)).resolve()
+            if path.is_dir():
+                path = path / "index.html"
+            if page.name == "404.html" and link.startswith("/"):
+                continue  # served at any depth, so its links begin at the root
+            if not path.exists() or (anchor and path in pages and anchor not in pages[path].ids):
+                broken.append(f"{page.relative_to(folder)}: {link}")
+    assert len(pages) > 30
+    assert not broken
+
+
+def test_the_site_loads_nothing_from_elsewhere(site):
+    """No fonts, no scripts, no styles of other hosts: it works offline and tells nobody who reads it."""
+    folder, pages = site
+    outside = [
+        f"{page.relative_to(folder)}: {load}"
+        for page, links in pages.items()
+        for load in links.loads
+        if urlsplit(load).scheme in ("http", "https") or load.startswith("//")
+    ]
+    assert not outside
+    for style in folder.rglob("*.css"):
+        assert not re.search(r"(?:@import|url\()\s*['\"]?(?:https?:)?//", style.read_text("utf-8")), style
+
+
+def test_every_command_has_a_page_with_all_of_its_options(site):
+    import typer
+
+    from overt.cli import app
+
+    folder, _ = site
+    for name, command in typer.main.get_command(app).commands.items():
+        page = (folder / "reference" / "cli" / f"{name}.html").read_text("utf-8")
+        for one in [command, *getattr(command, "commands", {}).values()]:
+            for parameter in one.params:
+                for option in [o for o in parameter.opts if o.startswith("--")]:
+                    assert option in page, (name, option)
+
+
+def test_links_between_files_of_the_repository():
+    """As they are read on a code host: a relative link leads to a file, an anchor to a heading."""
+    broken = []
+    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
+        text = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+        for link in re.findall(r"\]\(([^)\s]+)\)", text):
+            address, anchor = urldefrag(link)
+            if urlsplit(link).scheme or address.startswith(("reference/", "../reference/")):
+                continue  # another site; or made when the site is built, and looked at above
+            target = (page.parent / unquote(address)).resolve() if address else page
+            if not target.exists() or (anchor and anchor not in headings(target)):
+                broken.append(f"{page.relative_to(ROOT)}: {link}")
+    assert not broken
+
+
+def headings(page: Path) -> set[str]:
+    text = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    found = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in found}
