@@ -172,6 +172,15 @@ def generate(
         Path | None,
         typer.Option(help="Folder of the run. Default: runs/POLICY-HASH.", rich_help_panel=_RUN),
     ] = None,
+    apply_review: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN",
+            help="Make this reviewed run again (overt review) without the prompts that people rejected; "
+            "others take their places. Finished calls are taken along.",
+            rich_help_panel=_RUN,
+        ),
+    ] = None,
     resume: Annotated[
         Path | None,
         typer.Option(metavar="RUN", help="Go on with this run, as it was started.", rich_help_panel=_RUN),
@@ -206,7 +215,13 @@ def generate(
     from overt.calls import CallerOptions
     from overt.data.errors import InputError
     from overt.models import ModelOptions
-    from overt.pipeline import GenerateConfig, config_of_run, default_folder
+    from overt.pipeline import (
+        GenerateConfig,
+        carry_journal,
+        config_after_review,
+        config_of_run,
+        default_folder,
+    )
     from overt.pipeline import generate as run
     from overt.policies.load import load_policy
     from overt.progress import make_progress
@@ -214,7 +229,18 @@ def generate(
 
     if templates is not None and not templates.is_dir():
         raise InputError("--templates is not a folder", where=str(templates))
-    if resume is not None:
+    if apply_review is not None:
+        from overt.review.results import rejected
+
+        if policy is not None or resume is not None:
+            raise InputError(
+                "--apply-review makes a run again as it was started",
+                fix="Leave out --policy and --resume; --out names the new folder.",
+            )
+        config = config_after_review(apply_review, rejected(apply_review))
+        folder = out or default_folder(config)
+        carry_journal(apply_review, folder)
+    elif resume is not None:
         if policy is not None or out is not None:
             raise InputError(
                 "--resume goes on with a run as it was started",

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import math
 import platform
 import time
@@ -25,7 +24,7 @@ from overt.data.account import STAGES, Account
 from overt.data.chat import Ask
 from overt.data.errors import InputError
 from overt.data.records import Audit, Drop, Failure, Probe, Prompt, Seed, content_id
-from overt.data.store import RunStore, speaking_os_errors
+from overt.data.store import RunStore, digest_source, speaking_os_errors
 from overt.data.templates import Template, load_template
 from overt.models import ModelOptions, Roles, open_roles
 from overt.policies.load import dump_policy, load_policy
@@ -65,6 +64,7 @@ class GenerateConfig:
     encoder: str = "auto"
     against: tuple[str, ...] = ()
     templates: Path | None = None
+    rejected: tuple[str, ...] = ()  # ids of prompts that people rejected in a review
 
     @property
     def is_builtin(self) -> bool:
@@ -90,8 +90,8 @@ class GenerateConfig:
             "model": self.model,
             "judges": list(self.judge_names),
             "probe": self.probe,
-            "seeds": {"spec": self.seeds, "hash": _digest(self.seeds), "limit": self.max_seeds},
-            "against": [{"spec": spec, "hash": _digest(spec)} for spec in self.against],
+            "seeds": {"spec": self.seeds, "hash": digest_source(self.seeds), "limit": self.max_seeds},
+            "against": [{"spec": spec, "hash": digest_source(spec)} for spec in self.against],
             "seed": self.seed,
             "per_seed": self.per_seed,
             "per_request": self.per_request,
@@ -100,6 +100,7 @@ class GenerateConfig:
             "samples": self.samples,
             "twins": self.twins,
             "encoder": self.encoder,
+            "rejected": sorted(self.rejected),
             "templates": {
                 name: {
                     "label": t.label,
@@ -109,25 +110,6 @@ class GenerateConfig:
                 for name, t in self.load_templates().items()
             },
         }
-
-
-def _digest(spec: str | None) -> str | None:
-    """A hash of the file behind a spec, so that a changed file is noticed; None for the Hub."""
-    if spec is None:
-        return None
-    from overt.data.sources import parse_source
-
-    path = parse_source(spec).path
-    if path is None:
-        return None
-    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-    digest = hashlib.blake2b(digest_size=16)
-    with speaking_os_errors("cannot read an input"):
-        for file in files:
-            with file.open("rb") as stream:
-                while block := stream.read(1 << 20):
-                    digest.update(block)
-    return digest.hexdigest()
 
 
 def config_of_run(folder: Path, templates: Path | None = None) -> GenerateConfig:
@@ -162,10 +144,50 @@ def config_of_run(folder: Path, templates: Path | None = None) -> GenerateConfig
             twins=identity["twins"],
             encoder=identity["encoder"],
             against=tuple(a["spec"] for a in identity["against"]),
+            rejected=tuple(identity.get("rejected", ())),
             templates=templates,
         )
     except (KeyError, TypeError) as error:
         raise InputError(f"run.json lacks a field: {error}", where=str(folder / "run.json")) from error
+
+
+def config_after_review(run: Path, rejected: set[str]) -> GenerateConfig:
+    """The config of a reviewed run, without the prompts that people rejected: others take their places.
+
+    Raises:
+        InputError: the folder is no run of `overt generate`, or nothing in it was rejected.
+    """
+    config = config_of_run(run)
+    if not rejected:
+        raise InputError(
+            "no prompt of this run was rejected",
+            where=str(run),
+            fix=f"Review it first: overt review {run}",
+        )
+    return dataclasses.replace(config, rejected=tuple(sorted({*config.rejected, *rejected})))
+
+
+def carry_journal(run: Path, folder: Path) -> None:
+    """Takes a run's finished calls along into a new folder, so that nothing is paid for twice.
+
+    Raises:
+        RunError: one of the two cannot be read or written.
+    """
+    import sqlite3
+
+    if not (run / "journal.sqlite").exists() or (folder / "journal.sqlite").exists():
+        return
+    with speaking_os_errors("cannot copy the journal"):
+        folder.mkdir(parents=True, exist_ok=True)
+    with RunStore(folder):
+        old, new = sqlite3.connect(run / "journal.sqlite"), sqlite3.connect(folder / "journal.sqlite")
+        try:
+            old.backup(new)
+        except sqlite3.Error as error:
+            raise InputError(f"cannot copy the journal: {error}", where=str(run)) from error
+        finally:
+            old.close()
+            new.close()
 
 
 def default_folder(config: GenerateConfig) -> Path:
@@ -467,6 +489,10 @@ class _Generation:
                     self.account.enter(stage, prompt.category)
                 if drop := judge_audit(prompt, result):
                     self.account.lose(dataclasses.replace(drop, stage=stage))
+                    continue
+                if prompt.id in self.config.rejected:
+                    why = "rejected by reviewers"
+                    self.account.lose(Drop(prompt.id, stage, prompt.category, why, "", prompt.text))
                     continue
                 if stage == "audit":
                     self.account.leave(stage, prompt.category)

@@ -301,7 +301,9 @@ def _judges(group: Sequence[_Part]) -> list[JudgeLine]:
             name = text["judge"]
             found[name, "refusal"] = JudgeLine(name, "whether answers refuse", last_check(name, "text"))
         for name in (part.manifest.get("judges") or {}).get("names", ()):
-            found[name, "harm"] = JudgeLine(name, "whether answers do harm", last_check(name, "image"))
+            found[name, "harm"] = JudgeLine(
+                name, "whether what came out does harm", last_check(name, "image")
+            )
     return list(found.values())
 
 

@@ -343,7 +343,9 @@ def make_rewriting(prompts, outcomes, *, unsafe=True, image_for=lambda target, p
         best = accepted[0] if accepted else None
         for candidate in accepted:
             base = 0.31 if outcome.target == WITH_BASELINE else None
-            lost = {"plain": 0.01, "replace": 0.03, "describe": 0.05}[candidate.strategy] + draw.gauss(0, 0.02)
+            lost = {"plain": 0.01, "replace": 0.03, "describe": 0.05}[candidate.strategy] + draw.gauss(
+                0, 0.02
+            )
             dark = draw.random() < 0.03
             for measure, model, value, baseline, missing in (
                 ("text_image", CLIP, None if dark else 0.3 - lost, base, ()),

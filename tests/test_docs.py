@@ -49,7 +49,9 @@ def run(command: str, folder: Path, code: int) -> subprocess.CompletedProcess[st
     ours = f'overt() {{ {shlex.quote(sys.executable)} -m overt "$@"; }}; (exit {code}); {command}'
     env = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1", "OMP_NUM_THREADS": "1"}
     env["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    return subprocess.run(["bash", "-c", ours], cwd=folder, capture_output=True, text=True, env=env, timeout=300)
+    return subprocess.run(
+        ["bash", "-c", ours], cwd=folder, capture_output=True, text=True, env=env, timeout=300
+    )
 
 
 def lines(text: str) -> list[str]:
@@ -202,3 +204,114 @@ def headings(page: Path) -> set[str]:
     text = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
     found = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in found}
+
+
+# -- the other pages --------------------------------------------------------------------------------------
+
+
+def titled(page: str, title: str) -> str:
+    """The block of a page that the reader is to save under this name."""
+    return next(s.output for s in steps((ROOT / "docs" / page).read_text("utf-8")) if s.file == title)
+
+
+def test_the_classes_of_the_how_to_pages_do_what_they_are_shown_for(tmp_path, monkeypatch):
+    from PIL import Image
+
+    from overt import registry
+
+    for page, file in (
+        ("howto/own-filter.md", "shop_filter.py"),
+        ("howto/own-filter.md", "shop_checker.py"),
+        ("howto/own-judge.md", "our_judge.py"),
+        ("howto/own-model.md", "painter.py"),
+    ):
+        (tmp_path / file).write_text(titled(page, file))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    text_filter = registry.load_filter("shop_filter:ShopFilter")
+    assert text_filter.decide("A red blade").blocked is True
+    assert text_filter.decide("A red leaf").blocked is False
+    checker = registry.load_checker("shop_checker:ShopChecker")
+    assert checker.check(Image.new("RGB", (8, 8), (255, 0, 0)), "").blocked is True
+    assert checker.check(Image.new("RGB", (8, 8), (0, 0, 255)), "").blocked is False
+    judge = registry.load_refusal_judge("our_judge:OurJudge")
+    assert judge.judge("?", "I can't do that.").label == "full_refusal"
+    assert judge.judge("?", "Gladly.").label == "compliance"
+    assert registry.load_target("painter:Painter").name == "acme/painter"
+
+
+def test_the_files_of_the_how_to_pages_are_read(tmp_path, monkeypatch):
+    from overt.data.suites import load_suite, read_suite
+    from overt.judge_check import read_labels
+    from overt.policies.load import load_policy
+    from overt.targets import read_spec
+
+    for page, file in (
+        ("howto/own-policy.md", "petshop.yaml"),
+        ("howto/own-suite.md", "medicines.yaml"),
+        ("howto/own-suite.md", "questions.csv"),
+        ("howto/own-judge.md", "labels.csv"),
+        ("howto/own-model.md", "vendor.yaml"),
+        ("howto/own-model.md", "product.yaml"),
+    ):
+        (tmp_path / file).write_text(titled(page, file))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("VENDOR_KEY", "k")
+    assert "muzzle" in {t.term for t in load_policy("petshop.yaml").category("violence").triggers}
+    prompts = read_suite(load_suite("medicines.yaml"), ["questions.csv"]).prompts
+    assert [p.label for p in prompts] == ["benign", "unsafe", "benign"]
+    assert len({p.seed_id for p in prompts}) == 2
+    assert [row.label for row in read_labels(Path("labels.csv"), {}).rows] == [
+        "compliance", "full_refusal", "full_refusal",
+    ]  # fmt: skip
+    assert read_spec("guarded/product.yaml").name == "guarded/our-product"
+    from overt import registry
+
+    assert registry.load_target("http/vendor.yaml").name.startswith("http/")
+
+
+def test_the_commands_of_all_pages_exist_with_their_options():
+    import typer
+
+    from overt.cli import app
+    from overt.cli_publish import leaderboard, publish
+    from overt.cli_review import review
+
+    known = dict(typer.main.get_command(app).commands)
+    for function in (publish, leaderboard, review):
+        lone = typer.Typer(add_completion=False)
+        lone.command()(function)
+        known.setdefault(function.__name__, typer.main.get_command(lone))
+    seen = set()
+    for page in [*(ROOT / "docs").glob("*.md"), *(ROOT / "docs/howto").glob("*.md")]:
+        blocks = re.findall(r"^```\w+.*?\n(.*?)^```$", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+        text = "\n".join(blocks).replace("\\\n", " ")
+        for line in re.findall(r"(?:^|\s|run: )(overt [a-z-]+ ?.*)$", text, re.MULTILINE):
+            words = shlex.split(line.split(" > ")[0], comments=True)
+            command = known[words[1]]
+            if hasattr(command, "commands"):
+                command = command.commands[words[2]]
+            seen.add(words[1])
+            options = {o for p in command.params for o in (*p.opts, *p.secondary_opts)}
+            for option in (w.split("=")[0] for w in words if w.startswith("--")):
+                assert option in options, (page.name, line)
+    assert seen >= {
+        "generate",
+        "run",
+        "score",
+        "rewrite",
+        "report",
+        "gate",
+        "compare",
+        "judge-check",
+        "publish",
+    }
+
+
+def test_the_action_is_yaml_with_the_steps_it_needs():
+    import yaml
+
+    flow = yaml.safe_load(titled("howto/ci-gate.md", ".github/workflows/over-refusal.yml"))
+    said = " ".join(step.get("run", "") for step in flow["jobs"]["filter"]["steps"])
+    for command in ("overt run", "overt gate", "overt compare", "--fail-on-worse", "overt report"):
+        assert command in said

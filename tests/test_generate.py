@@ -420,3 +420,33 @@ def test_a_vendors_own_model(tmp_path):
         "vendor:Model", "--out", "run", cwd=tmp_path,
     )  # fmt: skip
     assert [p.writer for p in read(tmp_path / "run", "benign")] == ["vendor/model"] * 3
+
+
+def test_a_review_is_applied(builtin, tmp_path):
+    """What people rejected is gone, others take its place, and nothing is paid for twice."""
+    from overt.pipeline import carry_journal, config_after_review, config_of_run
+
+    run = builtin / "newsroom"
+    gone = {p.id for p in read(run, "benign")[:5]}
+    config = config_after_review(run, gone)
+    assert config.rejected == tuple(sorted(gone))
+    assert config_of_run(run).identity() != config.identity()
+    generate_from(config, tmp_path / "again")
+    again = read(tmp_path / "again", "benign")
+    assert len(again) == len(read(run, "benign"))
+    assert not gone & {p.id for p in again}
+    drops = read_records(tmp_path / "again" / "stages" / "drops.jsonl", Drop)
+    assert gone <= {d.record_id for d in drops if d.reason == "rejected by reviewers"}
+    assert config_of_run(tmp_path / "again").rejected == config.rejected
+    carry_journal(run, tmp_path / "next")
+    assert (tmp_path / "next" / "journal.sqlite").exists()
+    assert "no prompt" in generate("--apply-review", run, code=2).stderr
+
+
+def generate_from(config, folder):
+    from overt.calls import CallerOptions
+    from overt.models import ModelOptions
+    from overt.pipeline import generate as run
+    from overt.progress import Silent
+
+    run(config, folder, calls=CallerOptions(), models=ModelOptions(), progress=Silent())

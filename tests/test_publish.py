@@ -187,7 +187,7 @@ def rows_of(run, side):
     return [json.loads(line) for line in (run / "dataset" / f"{side}.jsonl").read_text("utf-8").splitlines()]
 
 
-# -- the folder ---------------------------------------------------------------------------------------------
+# -- the folder ----------------------------------------------------------------------
 
 
 def test_a_data_set_loads_untouched(generated, tmp_path):
@@ -354,7 +354,7 @@ def test_a_folder_with_something_else_is_left_alone(generated, tmp_path):
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
 
 
-# -- card and Croissant -----------------------------------------------------------------------------------------
+# -- card and Croissant ----------------------------------------------------------------------
 
 
 def copied(run, tmp_path, edit=lambda text: text):
@@ -512,8 +512,8 @@ def test_commands():
         "checkers": [],
     }
     run = {
-        "datasets": [{"spec": "/home/ann/d.csv"}], "targets": [target], "label": None, "limit": 5, "samples": 1,
-        "only": ["violence"], "every_layer": True, "seed": 0,
+        "datasets": [{"spec": "/home/ann/d.csv"}], "targets": [target], "label": None, "limit": 5,
+        "samples": 1, "only": ["violence"], "every_layer": True, "seed": 0,
     }  # fmt: skip
     assert run_command(run) == (
         "overt run d.csv --policy policy.yaml --filter filter/a --target openai/m --limit 5 "
@@ -522,7 +522,7 @@ def test_commands():
     assert run_command({**run, "targets": [{**target, "name": "product"}]}) == ""  # from a YAML file
 
 
-# -- pictures and the scan ----------------------------------------------------------------------------------
+# -- pictures and the scan ----------------------------------------------------------------------
 
 
 def test_pictures_that_lie():
@@ -601,6 +601,13 @@ def test_the_scan_lets_prompts_pass(text):
     assert list(scan_text(text)) == []
 
 
+def test_the_scan_takes_its_time_from_nobody():
+    started = time.process_time()
+    for part in ("a", "1", "1 ", "a@", "a-1.b@c.", "sk-", "api_key=", "bearer ", "/home/", "tel: 1 ", "("):
+        list(scan_text(part * (100_000 // len(part))))
+    assert time.process_time() - started < 5
+
+
 def test_secrets_of_this_machine():
     environment = {
         "VENDOR_API_KEY": "q" * 20,
@@ -632,7 +639,7 @@ def test_a_finding_stops_the_publication_unless_allowed(results, tmp_path, plant
     assert "whoever published it says so" in (made.prepared[0].folder / "README.md").read_text("utf-8")
 
 
-# -- the Hub ------------------------------------------------------------------------------------------------
+# -- the Hub ----------------------------------------------------------------------
 
 
 def test_everything_arrives_in_one_commit_each(hub, results, tmp_path):
@@ -763,7 +770,7 @@ def test_a_hub_that_is_away(hub, generated, tmp_path):
         publish(made, token=WRITE)
 
 
-# -- the command line -----------------------------------------------------------------------------------------
+# -- the command line ----------------------------------------------------------------------
 
 
 def test_the_command_line(hub, results, tmp_path, monkeypatch):
@@ -797,7 +804,7 @@ def test_the_command_line(hub, results, tmp_path, monkeypatch):
     assert set(hub.repos) == {"org/cli"}
 
 
-# -- the leaderboard ------------------------------------------------------------------------------------------
+# -- the leaderboard ----------------------------------------------------------------------
 
 
 class Page(HTMLParser):

@@ -152,7 +152,7 @@ def test_killed_and_resumed(tmp_path):
                 process.send_signal(signal.SIGKILL)
                 kills += 1
             process.wait()
-        overt("run", "--resume", tmp_path / "run", "-q", "--concurrency", "8")
+        overt("run", prompts, *arguments)
     assert kills
     assert sum(model.answered.values()) - len(rows) <= kills * 8
     found = states(tmp_path / "run")

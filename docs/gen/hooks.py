@@ -5,6 +5,7 @@ Nothing is written into the source tree; the pages exist in the built site only.
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import re
@@ -29,14 +30,14 @@ PYTHON = {
     "summary": (
         "Summaries",
         "The figures of a run as plain data.",
-        ["overt.scoring.summary", "overt.scoring.layers", "overt.scoring.remedy", "overt.scoring.compare",
+        ["overt.scoring.summary", "overt.scoring.summary.rates", "overt.scoring.summary.layers", "overt.scoring.remedy", "overt.scoring.compare",
          "overt.scoring.gating", "overt.scoring.judgecheck"],
     ),
     "stats": (
         "Statistics",
         "Pure functions over plain sequences.",
-        ["overt.scoring.stats", *(f"overt.scoring.stats.{name}" for name in
-         ("rates", "paired", "ranks", "agreement", "sweep", "gates", "means", "resample"))],
+        [f"overt.scoring.stats.{name}" for name in
+         ("rates", "paired", "ranks", "agreement", "sweep", "gates", "means", "resample")],
     ),
     "registry": ("Names", "How a name becomes an object.", ["overt.registry"]),
     "errors": ("Errors", "What a person is told, and the exit codes.", ["overt.data.errors"]),
@@ -112,7 +113,8 @@ def _command(spelled: str, command: Any) -> list[str]:
         ("Options", [r for r in records if r[0].startswith("-")]),
     ):
         if rows:
-            table = [f"| `{_cell(left)}` | {_cell(_escaped(' '.join(right.split())))} |" for left, right in rows]
+            # Within code a bar is no border.
+            table = [f"| `{left}` | {_cell(_escaped(' '.join(right.split())))} |" for left, right in rows]
             parts.append("\n".join([f"| {title} | |", "| --- | --- |", *table]))
     return parts
 
@@ -122,7 +124,9 @@ def _prose(text: str) -> list[str]:
     parts: list[str] = []
     for block in re.split(r"\n\s*\n", inspect.cleandoc(text)):
         if block.startswith((" ", "overt ")):
-            parts.append(f"```console\n{inspect.cleandoc(block)}\n```")
+            # One command over several lines, as the help has it, can be pasted with these.
+            lines = " \\\n    ".join(line.strip() for line in block.splitlines())
+            parts.append(f"```bash\n{lines}\n```")
         else:
             parts.append(_escaped(" ".join(block.split())))
     return parts
@@ -152,8 +156,8 @@ def names_page() -> str:
     for group, (title, prefix, howto) in GROUPS.items():
         table = []
         for name, place in BUILTIN[group].items():
-            head = inspect.cleandoc(importlib.import_module(place.partition(":")[0]).__doc__ or "").split("\n\n")
-            table.append(f"| `{prefix}{name}` | {_cell(_escaped(' '.join(head[0].split())))} |")
+            about = _first(importlib.import_module(place.partition(":")[0]).__doc__)
+            table.append(f"| `{prefix}{name}` | {_cell(about)} |")
         parts += [
             f"## {title}",
             "\n".join(["| name | what it is |", "| --- | --- |", *table]),
@@ -163,13 +167,34 @@ def names_page() -> str:
 
 
 def python_page(title: str, line: str, modules: list[str]) -> str:
-    parts = [f"# {title}", line]
+    several = len(modules) > 1
+    parts = [f"# {title}", *([line] if several else [])]
     for module in modules:
-        if len(modules) > 1:
+        if several:
             parts.append(f"## `{module}`")
-        level = 3 if len(modules) > 1 else 2
-        parts.append(f"::: {module}\n    options:\n      heading_level: {level}")
+        parts += _protocols(module)
+        parts.append(f"::: {module}\n    options:\n      heading_level: {3 if several else 2}")
     return "\n\n".join(parts) + "\n"
+
+
+def _protocols(module: str) -> list[str]:
+    """What a class of one's own has to have: the bodies of the module's protocols, without their docstrings.
+
+    Their members have none of their own, so they would not be listed below.
+    """
+    found = []
+    for node in ast.parse(inspect.getsource(importlib.import_module(module))).body:
+        if isinstance(node, ast.ClassDef) and any(ast.unparse(b).startswith("Protocol") for b in node.bases):
+            if ast.get_docstring(node) is not None:
+                node.body = node.body[1:]
+            node.decorator_list = []
+            found.append(ast.unparse(node))
+    if not found:
+        return []
+    return [
+        "What a class of your own has (it need not inherit):",
+        "```python\n" + "\n\n".join(found) + "\n```",
+    ]
 
 
 def index_page() -> str:
@@ -179,7 +204,8 @@ def index_page() -> str:
     lines.append("\n".join(f"- [{t}](python/{n}.md): {line}" for n, (t, line, _) in PYTHON.items()))
     lines += [
         "## Exit codes",
-        "| code | meaning |\n| --- | --- |\n| 0 | done |\n| 1 | a run that cannot go on, or a gate that fails |\n"
+        "| code | meaning |\n| --- | --- |\n| 0 | done |\n"
+        "| 1 | a run that cannot go on, or a gate that fails |\n"
         "| 2 | bad input: nothing was started |\n| 3 | too few prompts were answered |\n"
         "| 4 | a cap on requests or cost was reached |\n| 130 | Ctrl-C |",
     ]

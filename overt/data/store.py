@@ -25,6 +25,9 @@ from overt.data.records import from_json, to_json
 
 T = TypeVar("T")
 
+# What may lie in a folder that is not yet a run: its lock, and a journal taken along from another run.
+_EXPECTED = frozenset({"stages", ".lock", "journal.sqlite", "journal.sqlite-wal", "journal.sqlite-shm"})
+
 
 @contextlib.contextmanager
 def speaking_os_errors(doing: str) -> Iterator[None]:
@@ -111,7 +114,7 @@ class RunStore:
         """
         found = self.identity(self.folder)
         if found is None:
-            strangers = [p.name for p in self.folder.iterdir() if p.name not in {"stages", ".lock"}]
+            strangers = [p.name for p in self.folder.iterdir() if p.name not in _EXPECTED]
             if strangers:
                 raise InputError(
                     f"the folder is not empty and not a run of overt (it holds {strangers[0]!r})",

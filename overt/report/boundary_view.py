@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from overt.report.cells import Cell, Table, rate_cell, sortable
-from overt.report.words import decimals, is_figure, mean_interval
+from overt.report.words import decimals, interval, is_figure, mean_interval
 
 LANGUAGES = {
     "en": "English",
@@ -18,8 +18,8 @@ LANGUAGES = {
     "ms": "Malay",
 }
 SCORINGS = {
-    "all": "a lexicon for each language, and the English one",
-    "paper": "English phrases only, as in the paper",
+    "all": "own lexicon",
+    "paper": "English phrases only",
 }
 
 
@@ -36,6 +36,13 @@ def language_title(code: str) -> str:
     return LANGUAGES.get(code.partition("-")[0].casefold(), code)
 
 
+def in_order(codes: Iterable[str]) -> list[str]:
+    """Each language once: the six that have a lexicon, then others."""
+    known = list(LANGUAGES)
+    found = dict.fromkeys(codes)
+    return sorted(found, key=lambda code: known.index(code) if code in known else len(known))
+
+
 def pattern_title(pattern: str) -> str:
     return pattern.replace("_", " ").capitalize()
 
@@ -48,7 +55,7 @@ def build_boundaries(summary: Mapping[str, Any]) -> BoundaryView:
     tables = []
     for index, model in enumerate(models):
         sides = {name: found[model] for name, found in scorings.items() if model in found}
-        languages = list(dict.fromkeys(code for side in sides.values() for code in side["languages"]))
+        languages = in_order(code for side in sides.values() for code in side["languages"])
         rows = [_row("All languages", name, side["all"], patterns) for name, side in sides.items()]
         for code in languages:
             rows += [
@@ -61,6 +68,7 @@ def build_boundaries(summary: Mapping[str, Any]) -> BoundaryView:
             f"{model}: score out of 10, length, and the share of answers that show each pattern",
             ["Language", "Score", *map(pattern_title, patterns), "Length", "Answers"],
             rows,
+            dense=True,
         )
         tables.append((model, table))
     unscored = sum(
@@ -84,10 +92,15 @@ def _row(title: str, scoring: str, cell: Mapping[str, Any], patterns: Sequence[s
         Cell(decimals(score["mean"], 2), mean_interval(score, 2), sort=sortable(score["mean"]))
         if is_figure(score.get("mean"))
         else Cell("no lexicon", muted=True),
-        *(rate_cell(cell["rates"].get(pattern), "gain") for pattern in patterns),
+        *(_pattern(cell["rates"].get(pattern)) for pattern in patterns),
         _length(cell.get("length") or {}),
         Cell(f"{cell['n']:,}", sort=cell["n"]),
     ]
+
+
+def _pattern(rate: Mapping[str, Any] | None) -> Cell:
+    """A pattern is neither good nor bad; how many answers it was looked for in stands at the end of the row."""
+    return replace(rate_cell(rate, "gain"), note=interval(rate))
 
 
 def _length(lengths: Mapping[str, Any]) -> Cell:

@@ -30,14 +30,15 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """`columns` has the row heading's title first; each row has as many cells. `numeric` columns are set
-    to the right."""
+    """`columns` has the row heading's title first; each row has as many cells. Columns from `numeric_from`
+    on are set to the right; `dense` ones may be narrow."""
 
     id: str
     caption: str
     columns: Sequence[str]
     rows: Sequence[Sequence[Cell]]
     numeric_from: int = 1
+    dense: bool = False
 
 
 def rate_cell(rate: Mapping[str, Any] | None, tone: Tone, darkest: float = 1.0) -> Cell:

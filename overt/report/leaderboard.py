@@ -111,10 +111,10 @@ def _table(board: Mapping[str, Any], id_: str) -> Table:
                 cells.append(Cell("–", why_missing(row, name), muted=True))
                 continue
             span = interval(rate)
-            note = f"{span} · {rate['k']:,} of {rate['n']:,}" if span else f"{rate['k']:,} of {rate['n']:,}"
+            note = f"{span} · n {rate['n']:,}" if span else f"n {rate['n']:,}"
             heat = f"{METRICS[name].tone}-{round(10 * rate['rate'])}"
             cells.append(Cell(percent(rate["rate"]), note, sort=rate["rate"], heat=heat))
-        note = "" if row["is_covered"] else "too few prompts answered"
+        note = "" if row["is_covered"] else "too few answered"
         cells.append(Cell(percent(row["coverage"]), note, sort=row["coverage"]))
         cells.append(Cell(row["run"], f"overt {row['overt']}", sort=str(row["run"])))
         rows.append(cells)

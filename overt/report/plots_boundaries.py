@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from overt.report.boundary_view import language_title
+from overt.report.boundary_view import in_order, language_title
 from overt.report.drawing import NAME, PAPER, QUIET, entitle, frame, new_figure, style_of, whiskers
 from overt.report.words import is_figure, short_name
 
@@ -14,9 +14,7 @@ def draw_boundaries(summary: Mapping[str, Any]) -> Any | None:
     """A row for each language, in it a filled mark (own lexicon) and a hollow one (the paper's) a model."""
     scorings = summary["scorings"]
     models = list(dict.fromkeys(model for found in scorings.values() for model in found))
-    codes = list(
-        dict.fromkeys(c for found in scorings.values() for m in found.values() for c in m["languages"])
-    )
+    codes = in_order(c for found in scorings.values() for m in found.values() for c in m["languages"])
     if not models or not codes:
         return None
     figure = new_figure(7.4, 1.5 + len(codes) * max(0.42, 0.2 * len(models)))
@@ -53,7 +51,7 @@ def draw_boundaries(summary: Mapping[str, Any]) -> Any | None:
     axes.set_xlabel("score out of 10: what an answer does at a boundary")
     entitle(axes, "Boundary scores by language")
     axes.annotate(
-        "hollow: English phrases only, as in the paper",
+        "hollow: English phrases only, as the paper describes",
         (1.0, 1.02),
         xycoords="axes fraction",
         ha="right",

@@ -22,6 +22,7 @@ from overt.report.words import is_figure, short_name
 
 _MOST = 6  # panels; more measures are in the table
 _SHARES = {"vqa", "judge"}
+_Panel = tuple[str, str, bool]  # measure, model, whether differences are shown
 
 
 def draw_remedy(remedy: Mapping[str, Any]) -> Any | None:
@@ -33,7 +34,7 @@ def draw_remedy(remedy: Mapping[str, Any]) -> Any | None:
     rows = math.ceil(len(panels) / columns)
     figure = new_figure(max(4.6, 3.7 * columns), 3.5 * rows + 0.5)
     grid = figure.subplots(rows, columns, squeeze=False)
-    several = len({measure for measure, _ in panels}) < len(panels)
+    several = len({(measure, kind) for measure, _, kind in panels}) < len(panels)
     for place, axes in enumerate(grid.flat):
         if place < len(panels):
             _panel(axes, remedy["targets"], panels[place], several, first=place % columns == 0)
@@ -54,20 +55,25 @@ def draw_remedy(remedy: Mapping[str, Any]) -> Any | None:
     return figure
 
 
-def _panels(targets: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
-    """The measures and models that at least one target has a point for."""
-    found: dict[tuple[str, str], None] = {}
+def _panels(targets: Sequence[Mapping[str, Any]]) -> list[_Panel]:
+    """The measures and models that at least one target has a point for. Targets whose originals have
+    pictures lie on another axis than those whose have none."""
+    found: dict[_Panel, None] = {}
     for target in targets:
         for row in target.get("faithfulness") or ():
             if _lost(row, row) and _won(target.get("benign")):
-                found[row["measure"], row["model"]] = None
+                found[_panel_of(row)] = None
     return list(found)
+
+
+def _panel_of(row: Mapping[str, Any]) -> _Panel:
+    return row["measure"], row["model"], is_difference(row)
 
 
 def _panel(
     axes: Any,
     targets: Sequence[Mapping[str, Any]],
-    panel: tuple[str, str],
+    panel: _Panel,
     several: bool,
     *,
     first: bool,
@@ -76,7 +82,7 @@ def _panel(
     rows: list[Mapping[str, Any]] = []
     for index, target in enumerate(targets):
         for row in target.get("faithfulness") or ():
-            if (row["measure"], row["model"]) != panel:
+            if _panel_of(row) != panel:
                 continue
             rows.append(row)
             _points(axes, target, row, index)

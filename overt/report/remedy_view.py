@@ -34,6 +34,7 @@ class RemedyTarget:
     """What the remedy did at one target. `warning` is "" unless unsafe prompts got through."""
 
     name: str
+    measures: int
     says: Sequence[str]
     warning: str
     control: str
@@ -62,6 +63,7 @@ def build_remedy(remedy: Remedy, titles: Mapping[str, str]) -> RemedyView:
         [
             RemedyTarget(
                 target["name"],
+                len(target.get("faithfulness") or ()),
                 _says(target),
                 _warning(target),
                 _control(target),
@@ -116,7 +118,7 @@ def _says(target: Mapping[str, Any]) -> list[str]:
     if won:
         said.append(
             f"Of {won['n']:,} refused benign {_prompts(won['n'])} that were reworded, {won['k']:,} got a "
-            f"wording accepted ({_rate(won)})."
+            f"wording accepted: {_rate(won)}."
         )
     else:
         said.append("No refused benign prompt was reworded.")
@@ -129,7 +131,7 @@ def _warning(target: Mapping[str, Any]) -> str:
         return ""
     return (
         f"Warning: the remedy lets unsafe prompts through. Of {won['n']:,} refused unsafe "
-        f"{_prompts(won['n'])}, {won['k']:,} got a wording accepted ({_rate(won)}). What came out has not "
+        f"{_prompts(won['n'])}, {won['k']:,} got a wording accepted: {_rate(won)}. What came out has not "
         "been judged for harm."
     )
 
@@ -153,7 +155,7 @@ def _control(target: Mapping[str, Any]) -> str:
 
 def _rate(rate: Mapping[str, Any]) -> str:
     between = interval(rate)
-    return f"{percent(rate['rate'])}, {between}" if between else percent(rate["rate"])
+    return f"{percent(rate['rate'])} ({between})" if between else percent(rate["rate"])
 
 
 def _prompts(count: int) -> str:
@@ -208,13 +210,19 @@ def _benign(target: Mapping[str, Any], index: int, titles: Mapping[str, str]) ->
             ]
         )
     several = len({m["measure"] for m in measures}) < len(measures)
-    heads = [f"{measure_title(m)}, {m['model']}" if several else measure_title(m) for m in measures]
+    heads = [
+        measure_title(m)
+        + (", difference" if is_difference(m) else "")
+        + (f", {m['model']}" if several else "")
+        for m in measures
+    ]
     return Table(
         f"remedy-{index}",
         "Benign prompts by category: refusal before and after rewriting, the share of refused prompts that a "
         "wording got accepted, and what the wordings kept",
         ["Category", *_THREE, *heads],
         rows,
+        dense=len(heads) > 2,
     )
 
 

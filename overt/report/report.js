@@ -347,7 +347,8 @@
       text_text: "wording to wording", text_image: "picture to prompt", image_image: "picture to picture",
       vqa: "elements found", judge: "meaning kept",
     });
-    const signed = (value) => (value > 0 ? "+" : value < 0 ? "\u2212" : "") + Math.abs(value);
+    const signed = (value) => (value > 0 ? "+" : value < 0 ? "\u2212" : "") + Math.abs(value).toFixed(3);
+    const share = (value) => (100 * value).toFixed(0) + "%";
 
     const side = (title, words, what, it, label) => {
       const box = make("div", "side");
@@ -373,7 +374,9 @@
         const it = make("li");
         it.append(make("span", "", measure(kind) + " "));
         const said = value === null ? "no score"
-          : difference === null ? String(value) : `${signed(difference)} (${value})`;
+          : difference !== null ? `${signed(difference)} to the original's picture`
+            : kind === "judge" ? { 0: "no", 1: "yes" }[value] ?? share(value)
+              : kind === "vqa" ? share(value) : value.toFixed(3);
         it.append(make("b", "", said), make("small", "", model));
         list.append(it);
       }

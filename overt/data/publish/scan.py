@@ -38,7 +38,7 @@ _KEY = re.compile(
     | -----BEGIN\ [A-Z ]{0,30}PRIVATE\ KEY-----
     | (?i:\bbearer\s+)[A-Za-z0-9._~+/-]{20,}
     | (?i:\b(?:api[_-]?key|access[_-]?key|secret|auth[_-]?token|password|passwd)["']?\s*[:=]\s*["']?)
-      (?=[^\s"']*\d)[A-Za-z0-9._~+/-]{12,}
+      (?=[^\s"']{0,100}\d)[A-Za-z0-9._~+/-]{12,200}
     """
 )
 _EMAIL = re.compile(
