@@ -30,8 +30,8 @@ PYTHON = {
     "summary": (
         "Summaries",
         "The figures of a run as plain data.",
-        ["overt.scoring.summary", "overt.scoring.summary.rates", "overt.scoring.summary.layers", "overt.scoring.remedy", "overt.scoring.compare",
-         "overt.scoring.gating", "overt.scoring.judgecheck"],
+        ["overt.scoring.summary", "overt.scoring.summary.rates", "overt.scoring.summary.layers",
+         "overt.scoring.remedy", "overt.scoring.compare", "overt.scoring.gating", "overt.scoring.judgecheck"],
     ),
     "stats": (
         "Statistics",
