@@ -13,6 +13,7 @@ from overt.cli_demo import demo
 from overt.cli_generate import generate
 from overt.cli_judge_check import judge_check
 from overt.cli_policies import app as policies_app
+from overt.cli_publish import leaderboard, publish
 from overt.cli_report import gate, report
 from overt.cli_review import review
 from overt.cli_rewrite import rewrite
@@ -51,6 +52,9 @@ app.command()(report)
 app.command()(gate)
 app.command()(compare)
 app.command()(review)
+app.command()(publish)
+app.command()(leaderboard)
+app.command("push-results", hidden=True)(leaderboard)
 app.command("judge-check")(judge_check)
 app.command()(demo)
 app.command()(show)

@@ -99,7 +99,7 @@ def _row(title: str, scoring: str, cell: Mapping[str, Any], patterns: Sequence[s
 
 
 def _pattern(rate: Mapping[str, Any] | None) -> Cell:
-    """A pattern is neither good nor bad; how many answers it was looked for in stands at the end of the row."""
+    """A pattern's rate; how many answers it was looked for in stands at the end of the row."""
     return replace(rate_cell(rate, "gain"), note=interval(rate))
 
 

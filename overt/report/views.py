@@ -315,6 +315,11 @@ def _layer_sentences(target: Mapping[str, Any]) -> list[str]:
         text += f" and let {_prompts(unsafe, 'unsafe')} through"
         text += _from_to(target.get("unsafe_refusal"), without.get("unsafe_refusal"), "unsafe refusal")
         said.append(text + ".")
+        if unknown := without.get("unknown"):
+            said.append(
+                f"Of {unknown:,} {'prompt' if unknown == 1 else 'prompts'} that “{layer['layer']}” refuses it cannot be "
+                "told what would come out without it; they are left out of the rates."
+            )
     return said
 
 
