@@ -284,7 +284,7 @@ def test_out_of_memory_halves_the_batch(folder, monkeypatch):
 
         monkeypatch.setattr(model, "_generate", tight)
         try:
-            return await asyncio.gather(*(model.complete(r) for r in requests())), sizes, model._batch
+            return await asyncio.gather(*(model.complete(r) for r in requests())), sizes, model._batches.size
         finally:
             await model.close()
 

@@ -66,7 +66,7 @@ def build_boundaries(summary: Mapping[str, Any]) -> BoundaryView:
         table = Table(
             f"boundaries-{index}",
             f"{model}: score out of 10, length, and the share of answers that show each pattern",
-            ["Language", "Score", *map(pattern_title, patterns), "Length", "Answers"],
+            ["Language", "Score", *map(pattern_title, patterns), "Length"],
             rows,
             dense=True,
         )
@@ -88,18 +88,19 @@ def build_boundaries(summary: Mapping[str, Any]) -> BoundaryView:
 def _row(title: str, scoring: str, cell: Mapping[str, Any], patterns: Sequence[str]) -> list[Cell]:
     score = cell.get("score") or {}
     return [
-        Cell(title, SCORINGS[scoring], sort=f"{title} {scoring}".casefold()),
+        Cell(
+            title, f"{SCORINGS[scoring]} · {cell['n']:,}\u00a0answers", sort=f"{title} {scoring}".casefold()
+        ),
         Cell(decimals(score["mean"], 2), mean_interval(score, 2), sort=sortable(score["mean"]))
         if is_figure(score.get("mean"))
         else Cell("no lexicon", muted=True),
         *(_pattern(cell["rates"].get(pattern)) for pattern in patterns),
         _length(cell.get("length") or {}),
-        Cell(f"{cell['n']:,}", sort=cell["n"]),
     ]
 
 
 def _pattern(rate: Mapping[str, Any] | None) -> Cell:
-    """A pattern's rate; how many answers it was looked for in stands at the end of the row."""
+    """A pattern's rate; how many answers it was looked for in stands at the head of the row."""
     return replace(rate_cell(rate, "gain"), note=interval(rate))
 
 
@@ -107,6 +108,7 @@ def _length(lengths: Mapping[str, Any]) -> Cell:
     """Words; of languages without blanks characters. The two are never mixed."""
     if not lengths:
         return Cell("-", muted=True)
-    said = [f"{decimals(row['mean'], 1)} {unit}" for unit, row in lengths.items()]
-    first = next(iter(lengths.values()))
-    return Cell(" · ".join(said), mean_interval(first, 1), sort=sortable(first["mean"]))
+    unit, first = next(iter(lengths.items()))
+    notes = [" ".join(filter(None, (unit, mean_interval(first, 1))))]
+    notes += [f"{decimals(row['mean'], 1)} {other}" for other, row in list(lengths.items())[1:]]
+    return Cell(decimals(first["mean"], 1), "; ".join(notes), sort=sortable(first["mean"]))

@@ -45,7 +45,8 @@ def rate_cell(rate: Mapping[str, Any] | None, tone: Tone, darkest: float = 1.0) 
     """A rate with its interval; the tint grows from 0 to `darkest`, a fraction."""
     if not rate or not is_figure(rate.get("rate")):
         return Cell("-", muted=True)
-    note = f"{interval(rate)} · n {rate['n']:,}" if interval(rate) else f"n {rate['n']:,}"
+    count = f"n\u00a0{rate['n']:,}"  # narrow columns break before it, not within
+    note = f"{interval(rate)} · {count}" if interval(rate) else count
     tint = min(10, max(0, round(10 * rate["rate"] / darkest)))
     return Cell(percent(rate["rate"]), note, sort=rate["rate"], heat=f"{tone}-{tint}")
 

@@ -87,13 +87,11 @@ def _panel(
             rows.append(row)
             _points(axes, target, row, index)
     measure = rows[0]
-    name = f"{measure_title(measure)}, {measure['model']}" if several else measure_title(measure)
-    entitle(axes, wrap(name, 30, 2))
     difference = is_difference(measure)
+    name = f"{measure_title(measure)}, difference" if difference else measure_title(measure)
+    entitle(axes, wrap(f"{name}, {measure['model']}" if several else name, 32, 2))
     axes.set_xlabel(
-        "meaning lost: the original's picture minus the new one's"
-        if difference
-        else "meaning lost: 1 minus the score",
+        "meaning lost: original's picture − new one's" if difference else "meaning lost: 1 minus the score",
         fontsize=8,
     )
     if first:

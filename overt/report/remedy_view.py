@@ -266,8 +266,8 @@ def _mean_cell(measure: Mapping[str, Any], mean: Mapping[str, Any] | None) -> Ce
     else:
         text = signed(mean["mean"]) if difference else decimals(mean["mean"])
         between = mean_interval(mean)
-    note = f"{between} · n {mean['n']:,}" if between else f"n {mean['n']:,}"
-    return Cell(text, note, sort=sortable(mean["mean"]))
+    count = f"n\u00a0{mean['n']:,}"
+    return Cell(text, f"{between} · {count}" if between else count, sort=sortable(mean["mean"]))
 
 
 def _faithfulness(

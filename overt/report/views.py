@@ -317,8 +317,8 @@ def _layer_sentences(target: Mapping[str, Any]) -> list[str]:
         said.append(text + ".")
         if unknown := without.get("unknown"):
             said.append(
-                f"Of {unknown:,} {'prompt' if unknown == 1 else 'prompts'} that “{layer['layer']}” refuses it cannot be "
-                "told what would come out without it; they are left out of the rates."
+                f"What would come out without “{layer['layer']}” cannot be told of {unknown:,} "
+                f"{'prompt' if unknown == 1 else 'prompts'} that it refuses; they are left out of the rates."
             )
     return said
 

@@ -9,21 +9,14 @@ bfloat16 on a GPU another batch shape can tip a token that was a near tie.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import logging
-import queue
-import threading
-import time
 from pathlib import Path
 from typing import Any
 
+from overt.data.batches import Batches
 from overt.data.chat import CallError, ChatReply, ChatRequest, Message
 from overt.data.errors import InputError
-
-_Job = tuple[ChatRequest, "asyncio.Future[ChatReply]", asyncio.AbstractEventLoop]
-
-_FILL_S = 0.02  # how long a batch waits to become full; generation takes far longer
 
 
 class HFChat:
@@ -94,49 +87,17 @@ class HFChat:
                 "An instruction-tuned model would follow instructions better.",
                 self.name,
             )
-        self._batch = batch_size
-        self._jobs: queue.Queue[_Job | None] = queue.Queue()
-        self._worker: threading.Thread | None = None
+        self._batches = Batches(self._answer, size=batch_size, name="overt-hf")
 
     async def complete(self, request: ChatRequest) -> ChatReply:
         """One answer; calls that wait at the same time share a batch."""
-        if self._worker is None:
-            self._worker = threading.Thread(target=self._work, name="overt-hf", daemon=True)
-            self._worker.start()
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[ChatReply] = loop.create_future()
-        self._jobs.put((request, future, loop))
-        return await future
+        return await self._batches(request)
 
     async def close(self) -> None:
         """Ends the worker; what it has begun it finishes."""
-        if self._worker is not None:
-            self._jobs.put(None)
-            await asyncio.to_thread(self._worker.join, 10)
-            self._worker = None
+        await self._batches.close()
 
     # -- the worker's thread ----------------------------------------------------------------------------
-
-    def _work(self) -> None:
-        while (first := self._jobs.get()) is not None:
-            jobs = [first]
-            until = time.monotonic() + _FILL_S
-            while len(jobs) < self._batch:
-                try:
-                    job = self._jobs.get(timeout=max(0.0, until - time.monotonic()))
-                except queue.Empty:
-                    break
-                if job is None:
-                    self._jobs.put(None)
-                    break
-                jobs.append(job)
-            jobs = [job for job in jobs if not job[1].cancelled()]
-            replies = self._answer([request for request, _, _ in jobs])
-            for (_, future, loop), reply in zip(jobs, replies, strict=True):
-                try:
-                    loop.call_soon_threadsafe(_settle, future, reply)
-                except RuntimeError:  # that loop was closed meanwhile; the others still wait
-                    continue
 
     def _answer(self, requests: list[ChatRequest]) -> list[ChatReply]:
         """Replies in order. A request that cannot be put to the model spares the rest of its batch."""
@@ -194,7 +155,7 @@ class HFChat:
             return [failed]
         half = len(batch) // 2
         if short:
-            self._batch = max(1, min(self._batch, half))
+            self._batches.size = max(1, min(self._batches.size, half))
         return self._attempt(batch[:half]) + self._attempt(batch[half:])
 
     def _generate(self, batch: list[tuple[list[int], ChatRequest]]) -> list[ChatReply]:
@@ -337,11 +298,6 @@ def _signed(value: int) -> int:
 
 
 # -- small things ------------------------------------------------------------------------------------------
-
-
-def _settle(future: asyncio.Future[ChatReply], reply: ChatReply) -> None:
-    if not future.done():
-        future.set_result(reply)
 
 
 def _failed(error: Exception) -> ChatReply:
