@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 EXTRAS ?= dev,filters,local
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo demo-images test lint format bench clean
+.PHONY: demo demo-images test lint format docs bench clean
 
 $(VENV)/.made:
 	$(PYTHON) -m venv $(VENV)
@@ -44,9 +44,12 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: $(VENV)/.dev  ## the documentation, into site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 bench: $(VENV)/.dev  ## throughput and dedupe figures
 	$(BIN)/python benchmarks/throughput.py
 	$(BIN)/python benchmarks/dedupe_100k.py
 
 clean:
-	rm -rf $(VENV) runs dist build
+	rm -rf $(VENV) runs dist build site

@@ -249,7 +249,7 @@ def test_a_closed_loop_does_not_end_the_worker(folder):
     [
         ({"device": "cuda:99"}, "the device 'cuda:99'"),
         ({"device": "toaster"}, "the device 'toaster'"),
-        ({"device": "cpu", "dtype": "float33"}, "'float33' is no dtype"),
+        ({"device": "cpu", "dtype": "float33"}, "'float33' is no floating-point dtype"),
         ({"device": "cpu", "batch_size": 0}, "at least one row"),
     ],
 )

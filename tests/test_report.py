@@ -1,8 +1,11 @@
 """The report: hostile text stays text, nothing is fetched, and it works in a real browser."""
 
 import base64
+import dataclasses
 import hashlib
+import html
 import io
+import itertools
 import json
 import os
 import re
@@ -14,13 +17,22 @@ from pathlib import Path
 import pytest
 import report_data as made
 
+from overt.comparing import render_comparison
+from overt.data import judge_checks
+from overt.data.errors import InputError
+from overt.data.judge_checks import JudgeCheck, Span, keep_checks, last_check
 from overt.data.outcomes import Harm, Outcome
 from overt.data.records import Prompt
-from overt.report.gallery import GalleryRow, build_gallery, pack, thumbnail
+from overt.report.block import Block, JudgeLine
+from overt.report.gallery import GalleryRow, build_gallery, thumbnail
 from overt.report.markdown import render_markdown
+from overt.report.packing import Packer
 from overt.report.page import content_security_policy, json_block, render
 from overt.report.plots import INKS, draw_plots, for_dark_page, write_plots
-from overt.report.words import interval, points, short_name, visible
+from overt.report.rewordings import RewordedRow, build_rewordings
+from overt.report.words import interval, points, short_name, signed, visible
+from overt.reporting import write_report
+from overt.scoring.boundaries import BoundaryAnswer, summarize_boundaries
 
 # What hostile prompts, codes and names try: to end the block, to be markup, to hide, to break XML.
 HOSTILE = (
@@ -39,7 +51,7 @@ def evaluation(benign=60, unsafe=30, targets=made.TARGETS, **options):
 def hostile_everywhere(value):
     """Every text of a summary made hostile, bar the few that are keys or vocabulary."""
     known = {"image", "text", "none", "benign", "unsafe", "judged", "refused only", "over_refusal"}
-    known |= {"safe_response", "prompt_filter", "model", "image_filter", "wilson"}
+    known |= {"safe_response", "prompt_filter", "model", "image_filter", "wilson", "text_image"}
     if isinstance(value, dict):
         return {k: hostile_everywhere(v) for k, v in value.items()}
     if isinstance(value, list):
@@ -60,9 +72,54 @@ def hostile_page():
         )
         for o in outcomes
     ]
-    summary = hostile_everywhere(summary)
+    rewriting = made.make_rewriting(prompts, outcomes)
+    pairs = [
+        hostile_pair(pair, made.picture(1, 16))
+        for pair in build_rewordings(prompts, outcomes, rewriting, Path("/nowhere"), images=False)
+    ]
+    block = Block(
+        hostile_everywhere(summary),
+        f"a part {HOSTILE}",
+        rows,
+        remedy=hostile_everywhere(rewriting.remedy),
+        rewordings=pairs,
+        boundaries=summarize_boundaries(
+            [BoundaryAnswer(HOSTILE, HOSTILE, HOSTILE, str(i)) for i in range(3)], resamples=100
+        ),
+        judges=[
+            JudgeLine(HOSTILE, HOSTILE),
+            JudgeLine(
+                HOSTILE, "text", JudgeCheck(HOSTILE, "text", "x", HOSTILE, 9, 8, Span(0.5), None, HOSTILE)
+            ),
+        ],
+    )
+    plots = draw_plots(block.summary, remedy=block.remedy, boundaries=block.boundaries)
+    assert {"remedy", "boundaries"} <= set(plots)
+    block = dataclasses.replace(block, plots=plots)
     facts = hostile_everywhere({**made.FACTS, "notes": ["a note"]})
-    return render(summary, rows, facts, draw_plots(summary))
+    return render([block, block], facts)
+
+
+def hostile_pair(pair, picture):
+    """A reworded prompt with every text of it made hostile."""
+
+    def spoilt(record, *names):
+        return dataclasses.replace(record, **dict.fromkeys(names, HOSTILE))
+
+    scores = [
+        dataclasses.replace(spoilt(s, "model", "detail"), missing=(HOSTILE,), value=float("nan"))
+        for s in pair.scores
+    ]
+    return dataclasses.replace(
+        pair,
+        prompt=spoilt(pair.prompt, "text", "trigger", "category"),
+        choice=spoilt(pair.choice, "target", "measure"),
+        before=spoilt(pair.before, "code", "evidence", "text"),
+        candidate=pair.candidate and spoilt(pair.candidate, "text", "strategy"),
+        after=pair.after and spoilt(pair.after, "code", "evidence", "text"),
+        scores=tuple(scores),
+        others=tuple((spoilt(c, "text", "strategy"), spoilt(o, "code")) for c, o in pair.others),
+    )
 
 
 def _fields(record):
@@ -109,6 +166,7 @@ def test_hostile_text_makes_no_markup(hostile_page):
     assert "\u202e" not in hostile_page
     rows = json.loads(found.blocks[1][2])
     assert rows["rows"]
+    assert rows["rewordings"]
     assert all("[U+202E]" in prompt[1] for prompt in rows["prompts"])
 
 
@@ -176,12 +234,12 @@ def test_figures_in_words():
 
 def page_text(page):
     body = re.sub(r"(?s)<(script|style).*?</\1>", "", page)
-    return " ".join(re.sub(r"<[^>]+>", " ", body).split())
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", body.replace("<wbr>", ""))).split())
 
 
 def small_page(**facts):
     _, _, _, summary = evaluation(targets=made.TARGETS[:3])
-    return summary, lambda: page_text(render(summary, [], {**made.FACTS, **facts}, {}))
+    return summary, lambda: page_text(render([Block(summary)], {**made.FACTS, **facts}))
 
 
 def test_headline_figures_stand_with_their_intervals():
@@ -229,7 +287,7 @@ def test_it_shows_what_the_statistics_really_hand_over():
             kinds={name: kind for name, kind, *_ in made.TARGETS},
             resamples=100,
         )
-        said = page_text(render(summary, [], made.FACTS, draw_plots(summary)))
+        said = page_text(render([Block(summary, plots=draw_plots(summary))], made.FACTS))
         rate = summary["targets"][1]["over_refusal"]
         assert f"{100 * rate['low']:.1f} to {100 * rate['high']:.1f} {rate['k']} of {rate['n']}" in said
         assert ("Not in the scatter plot" in said) is not bool(judged)
@@ -240,8 +298,8 @@ def test_it_shows_what_the_statistics_really_hand_over():
 
 def test_a_bare_filter_cannot_soften():
     _, _, _, summary = evaluation(targets=[made.TARGETS[2]])
-    said = page_text(render(summary, [], made.FACTS, {}))
-    assert "Softened" not in said[: said.index("Judges of harm")].replace("Softened Let through", "")
+    said = page_text(render([Block(summary)], made.FACTS))
+    assert "Softened" not in said[: said.index("Each judge alone")]
 
 
 def test_layers_in_plain_words():
@@ -266,7 +324,7 @@ def test_a_summary_with_hardly_anything_in_it():
         "pairs": [], "rank_correlation": None, "judges": None,
     }  # fmt: skip
     assert draw_plots(summary) == {}
-    said = page_text(render(summary, [], {}, {}))
+    said = page_text(render([Block(summary)], {}))
     assert "no benign prompts answered" in said
     assert "a/b" in render_markdown(summary)
 
@@ -377,7 +435,7 @@ def test_the_budget_keeps_what_a_reviewer_looks_for(tmp_path):
     assert set(shown) >= {"o6", "o7"}
     assert sum(row.left_out for row in gallery) == 8 - len(shown) > 0
     assert sum(len(uri) for row in gallery for uri in row.thumbnails) < one * 2.9 + 4000
-    text = page_text(render(evaluation(9, 9)[3], gallery, made.FACTS, {}))
+    text = page_text(render([Block(evaluation(9, 9)[3], rows=gallery.rows)], made.FACTS))
     assert f"{8 - len(shown)} pictures were left out" in text
     few = build_gallery(PROMPTS, outcomes, {}, tmp_path, text_budget=700)
     assert 0 < len(few.rows) < 8
@@ -396,12 +454,315 @@ def test_the_budget_keeps_what_a_reviewer_looks_for(tmp_path):
         ("unsafe", "generated", "unclear", "slipped"),
         ("unsafe", "generated", "harmless", "other"),
         ("unsafe", "softened", None, "softened"),
+        ("benign", "partial", None, "partial"),
         ("benign", "error", None, "error"),
     ],
 )
 def test_which_case_it_is(label, state, harm, case):
     said = Harm("o", label, "a/b", harm, ()) if harm else None
-    assert GalleryRow(PROMPTS[label], outcome_with((), state), said).case == case
+    outcome = outcome_with((), state)
+    if state == "partial":
+        outcome = dataclasses.replace(outcome, state="softened", code="partial_refusal")
+    assert GalleryRow(PROMPTS[label], outcome, said).case == case
+
+
+# ---- rewriting
+
+
+def remedy_page(prompts, outcomes, **options):
+    rewriting = made.make_rewriting(prompts, outcomes, **options)
+    _, _, _, summary = evaluation(9, 9, made.TARGETS[:3])
+    return rewriting, page_text(render([Block(summary, remedy=rewriting.remedy)], made.FACTS))
+
+
+def test_refusal_won_and_meaning_lost_stand_with_their_intervals():
+    prompts, outcomes, *_ = evaluation(90, 45, made.TARGETS[:3])
+    rewriting, said = remedy_page(prompts, outcomes)
+    for target in rewriting.remedy["targets"]:
+        side = target["benign"]
+        for rate in (side["before"], side["after"], side["won"], side["categories"][0]["before"]):
+            assert f"{100 * rate['rate']:.1f}% {interval(rate)} · n {rate['n']}" in said
+        for row in target["faithfulness"]:
+            assert row["model"] in said
+            with_picture = target["name"] == made.WITH_BASELINE and row["measure"] == "text_image"
+            assert bool(row["difference"]) is with_picture
+            mean = row["difference" if with_picture else "value"]
+            if row["measure"] in {"text_image", "text_text"}:
+                figure = signed(mean["mean"]) if with_picture else f"{mean['mean']:.3f}"
+                low, high = (f"{mean[end]:.3f}".replace("-", "\u2212") for end in ("low", "high"))
+                assert f"{figure} {low} to {high} · n {mean['n']}" in said
+    assert "Picture to prompt, difference" in said
+    assert "difference to the original's own picture" in said
+    assert "cosine of the new picture and the original prompt, −1 to 1" in said
+    assert "the picture is black (" in said
+    assert "NaN" not in said
+    assert "None" not in said
+
+
+def test_a_remedy_that_lets_unsafe_prompts_through_is_warned_of():
+    prompts, outcomes, *_ = evaluation(30, 60, made.TARGETS[:1])
+    rewriting, said = remedy_page(prompts, outcomes)
+    won = rewriting.remedy["targets"][0]["unsafe"]["won"]
+    assert won["k"] > 0
+    assert f"Warning: the remedy lets unsafe prompts through. Of {won['n']} refused unsafe prompts" in said
+    _, said = remedy_page(prompts, outcomes, unsafe=False)
+    assert "Warning" not in said
+    assert "whether this remedy lets them through is not known" in said
+    won.update(k=0, rate=0.0, low=0.0, high=0.07)
+    _, _, _, summary = evaluation(9, 9, made.TARGETS[:1])
+    said = page_text(render([Block(summary, remedy=rewriting.remedy)], made.FACTS))
+    assert f"none of {won['n']} refused unsafe prompts got through; the interval reaches to 7.0%" in said
+    assert "Warning" not in said
+
+
+def test_a_remedy_that_won_nothing_is_shown_all_the_same():
+    prompts, outcomes, _, summary = evaluation(9, 0, made.TARGETS[:1])
+    rewriting = made.make_rewriting(prompts, [o for o in outcomes if o.state != "refused"])
+    assert rewriting.remedy["targets"] == []
+    rewriting = made.make_rewriting(prompts, [dataclasses.replace(outcomes[0], state="refused")])
+    target = rewriting.remedy["targets"][0]
+    target.update(faithfulness=[], missing=[], strategies=[])
+    for remedy in (rewriting.remedy, {**rewriting.remedy, "targets": []}):
+        plots = draw_plots(summary, remedy=remedy)
+        assert "remedy" not in plots
+        assert "Rewriting: refusal won" in page_text(render([Block(summary, remedy=remedy)], made.FACTS))
+
+
+def test_wordings_stand_beside_their_prompts(tmp_path):
+    (tmp_path / "a.png").write_bytes(made.picture(1, 64))
+    prompts, outcomes, *_ = evaluation(60, 60, made.TARGETS[:1])
+    rewriting = made.make_rewriting(prompts, outcomes, image_for=lambda *_: ["a.png", "../secret.png"])
+    found = build_rewordings(prompts, outcomes, rewriting, tmp_path)
+    assert len(found.rows) == len(rewriting.choices)
+    assert [row.urgency for row in found] == sorted(row.urgency for row in found)
+    assert {row.result for row in found} == {"slipped", "won", "lost"}
+    for row in found:
+        assert row.before.prompt_id == row.prompt.id
+        assert (row.candidate is None) is (row.result == "lost")
+        if row.candidate:
+            assert row.after.prompt_id == row.candidate.id
+            assert row.candidate.prompt_id == row.prompt.id
+            assert {s.candidate_id for s in row.scores} == {row.candidate.id}
+            assert (len(row.after_pictures.uris), row.after_pictures.unreadable) == (1, 1)
+            assert len(row.others) == 2
+    few = build_rewordings(prompts, outcomes, rewriting, tmp_path, text_budget=6_000, page_budget=8_000)
+    assert 0 < len(few.rows) < len(found.rows)
+    assert few.rows_left_out == len(found.rows) - len(few.rows)
+    assert sum(row.after_pictures.left_out for row in few) > 0
+    bare = build_rewordings(prompts, outcomes, rewriting, tmp_path, images=False)
+    assert not any(row.after_pictures.uris for row in bare)
+
+
+def test_an_unsafe_prompt_that_was_never_refused_did_not_slip():
+    pair = RewordedRow(PROMPTS["unsafe"], None, outcome_with(()), candidate=object())
+    assert pair.result == "kept"
+    assert dataclasses.replace(pair, before=outcome_with((), "refused")).result == "slipped"
+
+
+# ---- language models
+
+
+def boundaries_of(prompts, outcomes):
+    return summarize_boundaries(
+        [
+            BoundaryAnswer(o.target, prompts[o.prompt_id].language, o.text, prompts[o.prompt_id].seed_id)
+            for o in outcomes
+        ],
+        resamples=100,
+    )
+
+
+def test_a_language_model_refuses_in_part_and_does_not_soften():
+    from overt.scoring.summary import summarize
+
+    prompts, outcomes = made.make_answers()
+    kinds = dict.fromkeys(made.MODELS, "text")
+    options = {"categories": [("love", "Love")], "kinds": kinds, "resamples": 100}
+    summary = summarize(list(prompts.values()), outcomes, [], **options)
+    rows = [GalleryRow(prompts[o.prompt_id], o) for o in outcomes]
+    page = render([Block(summary, rows=rows)], made.FACTS)
+    said = page_text(page)
+    assert "oftened" not in said
+    assert "counted in no refusal rate" in said
+    assert "Partial refusal by category" in said
+    assert "Partial refusal" in render_markdown(summary)
+    data = json.loads(Elements(page).blocks[1][2])
+    partial = [row for row in data["rows"] if row[2] == "partial"]
+    assert len(partial) == sum(o.code == "partial_refusal" for o in outcomes) > 0
+    assert {row[3] for row in partial} == {"partial"}
+    # Beside what draws, each has its own name for it, and the rates stay apart.
+    _, _, _, drawn = evaluation(9, 9, made.TARGETS[:2])
+    both = page_text(render([Block(drawn, "Pictures"), Block(summary, "Answers")], made.FACTS))
+    assert "Softened" in both
+    assert "Partial refusal" in both
+
+
+def test_both_scorings_of_boundaries_stand_side_by_side():
+    summary = boundaries_of(*made.make_answers())
+    _, _, _, figures = evaluation(9, 9, made.TARGETS[:1])
+    said = page_text(render([Block(figures, boundaries=summary)], made.FACTS))
+    for model in made.MODELS:
+        own, paper = (summary["scorings"][name][model]["languages"]["fr"] for name in ("all", "paper"))
+        assert paper["score"]["mean"] < own["score"]["mean"]  # English phrases do not see a French refusal
+        for name, cell in (("own lexicon", own), ("English phrases only", paper)):
+            assert f"French {name} · {cell['n']} answers {cell['score']['mean']:.2f}" in said
+    assert said.index("English own lexicon") < said.index("French own lexicon")
+    svg = draw_plots(figures, boundaries=summary)["boundaries"]
+    assert "Malay" in svg
+
+
+# ---- judges
+
+CHECK = JudgeCheck(
+    "j",
+    "text",
+    "2025-11-24",
+    "labels.csv",
+    450,
+    448,
+    Span(0.977, 0.96, 0.99),
+    Span(0.932, 0.9, 0.96),
+    "0.0.1",
+)
+
+
+def checked(judge, kind="text", judged=4):
+    span = {"value": 0.75, "low": 0.5, "high": 1.0}
+    two = {"n": 4, "judged": judged, "accuracy": span, "kappa": {"value": None, "low": None, "high": None}}
+    return {"file": "/home/me/labels.csv", "kind": kind, "judges": {judge: {"two": two}}}
+
+
+def test_the_last_check_of_a_judge_is_kept(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    name = "judge/../../openai/x?base_url=http://a/b"
+    assert last_check(name, "text") is None
+    (path,) = keep_checks(checked(name))
+    assert path.parent == tmp_path / "overt" / "judge-checks"
+    found = last_check(name, "text")
+    assert (found.labels, found.rows, found.accuracy.high, found.kappa) == ("labels.csv", 4, 1.0, None)
+    assert last_check(name, "image") is None
+    assert last_check(f"{name}&threshold=0.5", "text") is None  # another judge
+    keep_checks(checked(name, judged=0))  # it could tell nothing: the earlier check stands
+    assert last_check(name, "text") == found
+    for spoilt in ("{", "[]", '{"judge": 1}', path.read_text().replace('"rows": 4', '"rows": []')):
+        path.write_text(spoilt)
+        assert last_check(name, "text") is None
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert judge_checks.folder() == Path.home() / ".cache" / "overt" / "judge-checks"
+
+
+def test_each_judge_stands_with_its_last_check():
+    _, _, _, summary = evaluation(9, 9, made.TARGETS[:1])
+    judges = [JudgeLine("j", "x", CHECK), JudgeLine("judge/rules", "x"), JudgeLine("vlm/a", "x")]
+    said = page_text(render([Block(summary, judges=judges)], made.FACTS))
+    assert (
+        "last checked 2025-11-24 against 450 human labels: accuracy 0.977 [0.960 to 0.990], "
+        "kappa 0.932 [0.900 to 0.960] labels.csv · 2 rows it could not tell · checked by overt 0.0.1"
+    ) in said
+    assert "never checked here the figures that it shipped with, on XSTest: docs/judges.md" in said
+    assert said.count("never checked here") == 2
+    assert said.count("docs/judges.md") == 1
+
+
+# ---- several runs
+
+
+@pytest.fixture(scope="module")
+def side_by_side(tmp_path_factory):
+    """A report of an image run that was reworded and of a text run, written from run folders."""
+    folder = tmp_path_factory.mktemp("runs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        keep_checks(checked("judge/embedded"))
+        targets = made.TARGETS[1:3]
+        prompts, outcomes, harms, _ = evaluation(45, 24, targets, image_for=lambda *_: ["images/a.png"])
+        kinds = {name: kind for name, kind, *_ in targets}
+        image = made.write_run(
+            folder / "image", prompts, outcomes, kinds, harms=harms.values(), judges=("checker/nudenet",)
+        )
+        (image / "images").mkdir()
+        (image / "images" / "a.png").write_bytes(made.picture(1, 160))
+        made.write_rewriting(
+            image, made.make_rewriting(prompts, outcomes, image_for=lambda *_: ["images/a.png"])
+        )
+        answers = made.make_answers(24)
+        # The same text is benign under one policy and unsafe under the other: each keeps its word.
+        shared = next(p for p in prompts.values() if p.label == "unsafe")
+        prompts_of_text = {**answers[0], shared.id: dataclasses.replace(shared, label="benign")}
+        models = dict.fromkeys(made.MODELS, "text")
+        suite = {"policy": "emotional_boundaries", "suite": "emotional_boundaries"}
+        text = made.write_run(folder / "text", prompts_of_text, answers[1], models, **suite)
+        return folder, write_report([image, text], folder / "out")
+
+
+def test_an_image_run_and_a_text_run_side_by_side(side_by_side):
+    _, page = side_by_side
+    out = page.parent
+    said = page_text(page.read_text("utf-8"))
+    for title in ("Policy overt: pictures and filters", "Suite emotional_boundaries: answers in text"):
+        assert said.count(title) >= 3
+    assert "45 benign and 24 unsafe prompts" in said
+    assert "25 benign and 0 unsafe prompts" in said
+    assert "judge/embedded whether answers refuse last checked" in said
+    assert "checker/nudenet whether what came out does harm never checked here" in said
+    assert "labels.csv" in said
+    assert "/home/me" not in said
+    parts = json.loads((out / "summary.json").read_text())["parts"]
+    assert [len(part["targets"]) for part in parts] == [2, 2]
+    assert [sorted(set(part) & {"remedy", "boundaries"}) for part in parts] == [["remedy"], ["boundaries"]]
+    plots = {str(path.relative_to(out / "plots")) for path in out.rglob("*.svg")}
+    assert "1-policy-overt-pictures-and-filters/remedy.svg" in plots
+    assert any(name.startswith("2-") and name.endswith("/boundaries.svg") for name in plots)
+    table = (out / "table.md").read_text("utf-8")
+    assert table.count("\n## ") + table.startswith("## ") == 2
+    data = json.loads(Elements(page.read_text("utf-8")).blocks[1][2])
+    assert any(row[13] for row in data["rows"])
+    assert any(row[6] and row[6][5] for row in data["rewordings"])
+
+
+def test_runs_of_one_policy_stay_together_and_must_agree(side_by_side, tmp_path):
+    folder, _ = side_by_side
+    out = write_report([folder / "text", folder / "text"], tmp_path / "two").parent
+    summary = json.loads((out / "summary.json").read_text())
+    names = [target["name"] for target in summary["targets"]]
+    assert sorted(names) == sorted([*made.MODELS, *(f"{name} (text)" for name in made.MODELS)])
+    assert len(summary["boundaries"]["scorings"]["all"]) == 4
+    assert (out / "plots" / "boundaries.svg").exists()
+    prompts, outcomes = made.make_answers(4)
+    first, *rest = prompts.values()
+    turned = {p.id: p for p in (dataclasses.replace(first, label="unsafe"), *rest)}
+    suite = {"policy": "emotional_boundaries", "suite": "emotional_boundaries"}
+    other = made.write_run(tmp_path / "other", turned, outcomes, dict.fromkeys(made.MODELS, "text"), **suite)
+    with pytest.raises(InputError, match="a prompt is benign in one run and unsafe here"):
+        write_report([folder / "text", other], tmp_path / "out")
+
+
+# ---- overt compare
+
+
+def comparison():
+    flip = {
+        "label": "unsafe", "text": HOSTILE, "category": HOSTILE, "before": "refused", "after": "generated",
+        "code": HOSTILE, "worse": True,
+    }  # fmt: skip
+    return render_comparison(
+        {"run_a": HOSTILE, "run_b": "b", "level": 0.95, "notes": [HOSTILE], "only_a": 1, "only_b": 0,
+         "differences": [], "flips": [flip]}
+    )  # fmt: skip
+
+
+def test_the_comparison_names_its_style_by_hash():
+    page = comparison()
+    found = Elements(page)
+    ((tag, attrs, style),) = found.blocks
+    assert (tag, attrs) == ("style", {})
+    policy = next(a["content"] for t, a in found.tags if t == "meta" and "http-equiv" in a)
+    assert policy == content_security_policy(style, None)
+    assert "unsafe-inline" not in page
+    assert base64.b64encode(hashlib.sha256(style.encode()).digest()).decode() in policy
+    for tag, attrs in found.tags:
+        assert not [name for name in attrs if name.startswith("on") or name in {"style", "src"}], (tag, attrs)
+    assert "\u202e" not in page
 
 
 # ---- in a browser
@@ -432,20 +793,33 @@ def browser(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def big_report(tmp_path_factory):
-    """A report of 5,000 rows and some pictures, on disk."""
+    """A report of 5,000 rows with pictures, wordings, boundaries and checks, on disk."""
     folder = tmp_path_factory.mktemp("big")
     for i in range(6):
         (folder / f"{i}.png").write_bytes(made.picture(i, 160))
     targets = made.TARGETS[:2]
-    prompts, outcomes, harms, summary = evaluation(
-        ROWS // 4, ROWS // 4, targets, image_for=lambda target, prompt: [f"{len(prompt.text) % 6}.png"]
-    )
+
+    def image_for(target, prompt):
+        return [f"{len(prompt.text) % 6}.png"]
+
+    prompts, outcomes, harms, summary = evaluation(ROWS // 4, ROWS // 4, targets, image_for=image_for)
     few = build_gallery(prompts, outcomes[:ROWS], harms, folder, page_budget=3_000_000)
     assert len(few.rows) == ROWS
     # A tall order for the sort: one missing rate.
     summary["targets"][0]["categories"][2]["over_refusal"] = None
+    rewriting = made.make_rewriting(prompts, outcomes[:1000] + outcomes[1250:1500], image_for=image_for)
+    boundaries = boundaries_of(*made.make_answers(48))
+    block = Block(
+        summary,
+        rows=few.rows,
+        plots=draw_plots(summary, remedy=rewriting.remedy, boundaries=boundaries),
+        remedy=rewriting.remedy,
+        rewordings=build_rewordings(prompts, outcomes, rewriting, folder).rows,
+        boundaries=boundaries,
+        judges=[JudgeLine("judge/rules", "whether answers refuse"), JudgeLine("j", "harm", CHECK)],
+    )
     path = folder / "index.html"
-    path.write_text(render(summary, few, made.FACTS, draw_plots(summary)), "utf-8")
+    path.write_text(render([block], made.FACTS), "utf-8")
     return path
 
 
@@ -484,7 +858,7 @@ def test_it_opens_fast_without_a_word_of_complaint(browser, big_report):
     asked = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
     assert {url.partition(":")[0] for url in asked} <= {"file", "data"}
     assert [url for url in asked if url.startswith("file")] == [big_report.as_uri()]
-    assert len(find(browser, ".case")) == 50
+    assert len(find(browser, "#cases .case")) == 50
     assert big_report.stat().st_size < 15_000_000
     assert took < 10, f"{took:.1f} s"  # under 1 s on an idle machine
 
@@ -497,12 +871,12 @@ def test_hostile_text_is_inert_in_the_browser(browser, hostile_page, tmp_path):
     case(browser, "")
     for box in ("f-unfold", "f-unblur"):
         browser.find_element("id", box).click()
-    browser.execute_script("document.querySelectorAll('#cases details').forEach((d) => { d.open = true; })")
+    browser.execute_script("document.querySelectorAll('.cases details').forEach((d) => { d.open = true; })")
     time.sleep(0.2)
     assert browser.execute_script("return window.pwned") is None
     assert browser.get_log("browser") == []
-    assert "<img src=x onerror" in find(browser, ".case .prompt")[0].text
-    assert browser.execute_script("return document.querySelectorAll('#cases img, #cases script').length") == 0
+    assert "<img src=x onerror" in find(browser, "#cases .case .prompt")[0].text
+    assert browser.execute_script("return document.querySelectorAll('.cases img, .cases script').length") == 0
 
 
 def test_the_policy_holds_even_where_markup_slips_through(opened):
@@ -515,6 +889,80 @@ def test_the_policy_holds_even_where_markup_slips_through(opened):
     assert opened.get_log("browser") != []
     colour = "return getComputedStyle(document.getElementById('slipped')).color"
     assert opened.execute_script(colour) != "rgb(255, 0, 0)"
+
+
+def test_wordings_of_unsafe_prompts_are_folded_and_their_pictures_blurred(opened):
+    assert find(opened, "#r-result input:checked")[0].get_attribute("value") == "slipped"
+    shown = "return document.getElementById('pairs-list').textContent.includes('UNSAFEWORD')"
+    cards = find(opened, "#pairs-list > .case")
+    assert 0 < len(cards) <= 20
+    assert opened.execute_script(shown) is False
+    folds = find(cards[0], ".both .fold:not(.answer) > summary")
+    assert [fold.text for fold in folds] == ["Show unsafe prompt", "Show unsafe wording"]
+    for fold in folds:
+        fold.send_keys("\ue007")
+    time.sleep(0.2)
+    texts = [it.text for it in find(cards[0], ".both .prompt")]
+    assert all("UNSAFEWORD" in text for text in texts)
+    assert texts[0] != texts[1]
+    image = find(cards[0], ".pic img")[0]
+    assert image.value_of_css_property("filter") == "blur(16px)"
+    find(cards[0], ".pic")[0].click()
+    assert image.value_of_css_property("filter") == "none"
+    opened.find_element("id", "r-unfold").click()
+    assert opened.find_element("id", "f-unfold").is_selected()
+    assert opened.execute_script(shown) is True
+
+
+def test_wordings_can_be_filtered_and_browsed(opened):
+    rows = json.loads(opened.execute_script("return document.getElementById('rows').textContent"))
+    won = [row for row in rows["rewordings"] if row[2] == "won"]
+    assert len(won) > 20
+    opened.execute_script("document.querySelector('#r-result input[value=won]').click()")
+    status = opened.find_element("id", "r-found")
+    assert status.text == f"1 to 20 of {len(won)} prompts"
+    find(opened, "#rewordings .next")[0].click()
+    assert status.text.startswith("21 to ")
+    assert found(opened).startswith("1 to 50")  # the gallery's pages are its own
+    choose(opened, "r-strategy", "trigger replaced")
+    assert status.text.endswith(f"of {sum(row[5] == 'replace' for row in won)} prompts")
+    said = find(opened, "#pairs-list .scores")[0].text
+    assert "to the original's picture" in said
+    assert re.search(r"elements found (\d+%|no score)", said)
+
+
+def test_two_parts_on_one_page(browser, side_by_side):
+    _, page = side_by_side
+    browser.get_log("browser")
+    browser.get(page.as_uri())
+    assert browser.get_log("browser") == []
+    ids = browser.execute_script("return [...document.querySelectorAll('[id]')].map((it) => it.id)")
+    assert len(ids) == len(set(ids))
+    dead = """return [...document.querySelectorAll('a[href^="#"]')]
+      .map((a) => a.getAttribute('href').slice(1)).filter((id) => !document.getElementById(id))"""
+    assert browser.execute_script(dead) == []
+    levels = browser.execute_script(
+        "return [...document.querySelectorAll('h1,h2,h3,h4')].map((h) => +h.tagName[1])"
+    )
+    assert all(b <= a + 1 for a, b in itertools.pairwise(levels))
+    case(browser, "partial")
+    fold = find(browser, "#cases .answer summary")[0]
+    assert re.fullmatch(r"Answer \(\d+ words\)", fold.text)
+    assert find(browser, "#cases .answer .prompt") == []
+    fold.click()
+    time.sleep(0.2)
+    answers = {answer for _, answer in made.MESSAGES.values()}
+    assert find(browser, "#cases .answer .prompt")[0].text in answers
+
+
+def test_the_comparison_is_styled_and_inert(browser, tmp_path):
+    path = tmp_path / "compare.html"
+    path.write_text(comparison(), "utf-8")
+    browser.get_log("browser")
+    browser.get(path.as_uri())
+    assert browser.get_log("browser") == []
+    assert find(browser, "table")[0].value_of_css_property("border-collapse") == "collapse"
+    assert browser.execute_script("return window.pwned") is None
 
 
 def test_filters_and_search(opened):
@@ -554,14 +1002,14 @@ def test_filters_and_search(opened):
     opened.find_element("id", "f-text").send_keys(" nothingofthesort")
     time.sleep(0.5)
     assert found(opened) == "No case fits these filters."
-    assert find(opened, ".case") == []
+    assert find(opened, "#cases .case") == []
 
 
 def test_pages_turn(opened):
     rows = json.loads(opened.execute_script("return document.getElementById('rows').textContent"))["rows"]
     total = sum(row[2] == "over_refused" for row in rows)
     assert total > 100
-    previous, following = find(opened, ".previous")[0], find(opened, ".next")[0]
+    previous, following = (find(opened, f"#gallery .{name}")[0] for name in ("previous", "next"))
     assert not previous.is_enabled()
     following.click()
     assert found(opened) == f"51 to 100 of {total} cases"
@@ -569,29 +1017,29 @@ def test_pages_turn(opened):
         following.click()
     last = (total - 1) // 50 * 50
     assert found(opened) == f"{last + 1} to {total} of {total} cases"
-    assert len(find(opened, ".case")) == total - last
+    assert len(find(opened, "#cases .case")) == total - last
     previous.click()
     assert found(opened) == f"{last - 49} to {last} of {total} cases"
 
 
 def test_unsafe_text_is_not_on_the_page_until_opened(opened):
     case(opened, "slipped")
-    assert len(find(opened, ".case")) == 50
+    assert len(find(opened, "#cases .case")) == 50
     shown = "return document.getElementById('cases').textContent.includes('UNSAFEWORD')"
     assert opened.execute_script(shown) is False
-    fold = find(opened, ".case .fold summary")[0]
+    fold = find(opened, "#cases .case .fold summary")[0]
     assert fold.text == "Show unsafe prompt"
     fold.send_keys("\ue007")  # Enter
     time.sleep(0.2)
-    assert "UNSAFEWORD" in find(opened, ".case .fold .prompt")[0].text
-    assert len(find(opened, ".case .fold .prompt")) == 1
+    assert "UNSAFEWORD" in find(opened, "#cases .case .fold .prompt")[0].text
+    assert len(find(opened, "#cases .case .fold .prompt")) == 1
     opened.find_element("id", "f-unfold").click()
-    assert len(find(opened, ".case .fold .prompt")) == 50
+    assert len(find(opened, "#cases .case .fold .prompt")) == 50
 
 
 def test_pictures_are_blurred_until_clicked_or_keyed(opened):
     case(opened, "slipped")
-    pictures = find(opened, ".case .pic")[:2]
+    pictures = find(opened, "#cases .case .pic")[:2]
 
     def blur(picture):
         return find(picture, "img")[0].value_of_css_property("filter")
@@ -604,7 +1052,7 @@ def test_pictures_are_blurred_until_clicked_or_keyed(opened):
     assert blur(pictures[1]) == "none"
     pictures[1].send_keys("\ue007")  # Enter
     assert blur(pictures[1]) == "blur(16px)"
-    assert opened.execute_script("return document.querySelector('.pic img').naturalWidth") > 0
+    assert opened.execute_script("return document.querySelector('#cases .pic img').naturalWidth") > 0
 
 
 def test_tables_sort_by_figure_with_missing_last(opened):
@@ -695,7 +1143,7 @@ def test_controls_have_names_and_tables_have_scopes(opened):
     assert opened.execute_script("return document.querySelectorAll('th:not([scope])').length") == 0
     ids = opened.execute_script("return [...document.querySelectorAll('[id]')].map((it) => it.id)")
     assert len(ids) == len(set(ids))
-    opened.execute_script("document.querySelector('.case .more summary, .next').focus()")
+    opened.execute_script("document.querySelector('#cases .more summary').focus()")
     find(opened, "#f-reset")[0].send_keys("\ue004")  # Tab
     outline = opened.execute_script("return getComputedStyle(document.activeElement).outlineStyle")
     assert outline == "solid"
@@ -708,7 +1156,9 @@ def test_packing_keeps_each_prompt_and_picture_once():
         )
         for i in range(3)
     ]
-    packed = pack(rows, {"violence": "Violence"})
+    packer = Packer()
+    packer.add(rows, (), {"violence": "Violence"})
+    packed = packer.packed()
     assert [len(packed[name]) for name in ("prompts", "targets", "categories", "images", "rows")] == [
         1,
         1,
@@ -717,3 +1167,6 @@ def test_packing_keeps_each_prompt_and_picture_once():
         3,
     ]
     assert packed["categories"] == ["Violence"]
+    packer.add(rows, (), {"violence": "Fights"})  # another policy's category of that id
+    assert packer.packed()["categories"] == ["Violence", "Fights"]
+    assert [row[0] for row in packer.packed()["rows"]] == [0, 0, 0, 1, 1, 1]

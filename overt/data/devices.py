@@ -17,13 +17,16 @@ from overt.data.errors import InputError
 
 
 def pick_device(asked: str | None, name: str) -> str:
-    """A torch device's name: the one asked for, or the best there is (cuda, mps, cpu).
+    """A torch device's name: the one asked for, or the best there is (cuda, mps, cpu). "auto" stays: it means
+    spread over all there are, where a model can be.
 
     Raises:
         InputError: the device asked for cannot be used.
     """
     import torch
 
+    if asked == "auto":
+        return asked
     if asked is None:
         if torch.cuda.is_available():
             return "cuda"
@@ -46,7 +49,8 @@ def pick_dtype(asked: str | None, device: str, name: str) -> Any:
     """
     import torch
 
-    kind = getattr(torch, asked or ("bfloat16" if device.startswith("cuda") else "float32"), None)
+    on_cuda = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
+    kind = getattr(torch, asked or ("bfloat16" if on_cuda else "float32"), None)
     if not isinstance(kind, torch.dtype) or not kind.is_floating_point:
         raise InputError(
             f"{name}: {asked!r} is no floating-point dtype of torch", fix="For instance: bfloat16, float32."
@@ -79,8 +83,16 @@ def quiet_loading() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def loading_advice(source: str, error: Exception) -> str:
+def loading_advice(source: str, error: BaseException) -> str:
     """What to do about a model that could not be loaded."""
+    chain: list[BaseException] = [error]
+    while (deeper := chain[-1].__cause__ or chain[-1].__context__) is not None and deeper not in chain:
+        chain.append(deeper)
+    if any(type(e).__name__ == "GatedRepoError" or "gated repo" in str(e).lower() for e in chain):
+        return (
+            f"The model is gated: accept its licence at https://huggingface.co/{source}, then log in "
+            "(hf auth login) or set HF_TOKEN. A folder with the downloaded model does as well."
+        )
     if "trust_remote_code" in str(error):
         return "The model brings code of its own. Read it first; trust_remote_code=true runs it."
     folder = Path(source)
@@ -91,7 +103,7 @@ def loading_advice(source: str, error: Exception) -> str:
                 f"Weights are loaded as *.safetensors only: {pickled[0].relative_to(folder)} is a pickle, "
                 "which can run code. Save the model anew as safetensors: model.save_pretrained(folder)."
             )
-        return "Is the folder as save_pretrained() leaves it, with all weights as *.safetensors?"
+        return "The folder has to be as save_pretrained() leaves it, with all weights as *.safetensors."
     if source.startswith((".", "/", "~")) or source.count("/") > 1:
         return "There is no such folder."
     return "Is the name right, can the Hub be reached, and does the repo hold *.safetensors?"

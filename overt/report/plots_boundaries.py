@@ -7,7 +7,7 @@ from typing import Any
 
 from overt.report.boundary_view import in_order, language_title
 from overt.report.drawing import NAME, PAPER, QUIET, entitle, frame, new_figure, style_of, whiskers
-from overt.report.words import is_figure, short_name
+from overt.report.words import is_figure, short, short_name
 
 
 def draw_boundaries(summary: Mapping[str, Any]) -> Any | None:
@@ -47,7 +47,7 @@ def draw_boundaries(summary: Mapping[str, Any]) -> Any | None:
                     )
     axes.set_xlim(-0.2, 10.2)
     axes.set_ylim(len(codes) - 0.5, -0.5)
-    axes.set_yticks(range(len(codes)), [language_title(code) for code in codes])
+    axes.set_yticks(range(len(codes)), [short(language_title(code), 24) for code in codes])
     axes.set_xlabel("score out of 10: what an answer does at a boundary")
     entitle(axes, "Boundary scores by language")
     axes.annotate(

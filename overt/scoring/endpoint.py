@@ -6,11 +6,9 @@ endpoints differ, and the client's own response models believe what they are giv
 
 from __future__ import annotations
 
-import email.utils
 import json
 import os
 import threading
-import time
 import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ from typing import Any
 
 from overt.data.chat import CallError, ErrorKind
 from overt.data.errors import InputError
+from overt.data.http import retry_after
 from overt.scoring.spec import one_line
 
 _LOCAL_HOSTS = ("localhost", "127.", "[::1]", "0.0.0.0", "host.docker.internal")
@@ -156,25 +155,6 @@ class Endpoint:
         else:
             kind = "bad_request"
         return self._fault(kind, message, status, retry_after(headers), code)
-
-
-def retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:
-    """Seconds that the server asks to wait: `retry-after-ms`, else `Retry-After` as seconds or HTTP date.
-    None where it asks for nothing, or for more than a day."""
-    try:
-        if (ms := headers.get("retry-after-ms")) is not None:
-            seconds = float(ms) / 1000
-        elif (value := headers.get("retry-after")) is not None:
-            try:
-                seconds = float(value)
-            except ValueError:
-                date = email.utils.parsedate_to_datetime(value)
-                seconds = max(0.0, date.timestamp() - (time.time() if now is None else now))
-        else:
-            return None
-    except (ValueError, TypeError):
-        return None
-    return seconds if 0 <= seconds < 86_400 else None
 
 
 def sendable(text: str) -> str:

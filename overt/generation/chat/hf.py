@@ -11,11 +11,19 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from pathlib import Path
 from typing import Any
 
 from overt.data.batches import Batches
 from overt.data.chat import CallError, ChatReply, ChatRequest, Message
+from overt.data.devices import (
+    free_memory,
+    loading_advice,
+    one_line,
+    out_of_memory,
+    pick_device,
+    pick_dtype,
+    source_of,
+)
 from overt.data.errors import InputError
 
 
@@ -46,20 +54,15 @@ class HFChat:
         batch_size: int = 8,
         trust_remote_code: bool = False,
     ) -> None:
-        import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
         self.name = f"hf/{model}"
         if batch_size < 1:
             raise InputError(f"{self.name}: a batch holds at least one row, not {batch_size}")
         self.max_concurrency = batch_size  # tells the caller how many calls are worth having in flight
-        where = _device(torch, device, self.name)
-        kind = getattr(torch, dtype or ("bfloat16" if _is_cuda(torch, where) else "float32"), None)
-        if not isinstance(kind, torch.dtype):
-            raise InputError(
-                f"{self.name}: {dtype!r} is no dtype of torch", fix="For instance: bfloat16, float32."
-            )
-        source = str(Path(model).expanduser()) if model.startswith("~") else model
+        where = pick_device(device, self.name)
+        kind = pick_dtype(dtype, where, self.name)
+        source = source_of(model)
         options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
         try:
             self._tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left", **options)
@@ -70,7 +73,7 @@ class HFChat:
             self._model = (loaded if spread else loaded.to(where)).eval()
         except Exception as error:
             raise InputError(
-                f"{self.name} cannot be loaded: {_one_line(error)}", fix=_advice(source, error)
+                f"{self.name} cannot be loaded: {one_line(error)}", fix=loading_advice(source, error)
             ) from error
         self.device = str(self._model.device)
         if self._tokenizer.pad_token_id is None:
@@ -144,11 +147,11 @@ class HFChat:
         try:
             return self._generate(batch)
         except Exception as error:
-            short = _out_of_memory(error)
+            short = out_of_memory(error)
             failed = _failed(error)
         # Outside of the clause: there the error's traceback would still hold the memory.
         if short:
-            _free_memory()
+            free_memory()
             if len(batch) == 1:
                 return [ChatReply(error=CallError("too_long", "out of memory with this request alone"))]
         elif len(batch) == 1:
@@ -301,11 +304,7 @@ def _signed(value: int) -> int:
 
 
 def _failed(error: Exception) -> ChatReply:
-    return ChatReply(error=CallError("bad_request", f"{type(error).__name__}: {_one_line(error)}"))
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:400]
+    return ChatReply(error=CallError("bad_request", f"{type(error).__name__}: {one_line(error)}"))
 
 
 def _without_system(turns: list[dict[str, str]], system: str) -> list[dict[str, str]]:
@@ -316,37 +315,6 @@ def _without_system(turns: list[dict[str, str]], system: str) -> list[dict[str, 
         return [{"role": "user", "content": system}, *rest]
     first["content"] = f"{system}\n\n{first['content']}"
     return rest
-
-
-def _device(torch: Any, asked: str | None, name: str) -> str:
-    if asked == "auto":
-        return asked
-    if asked is None:
-        if torch.cuda.is_available():
-            return "cuda"
-        return "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        torch.empty(0, device=asked)
-    except Exception as error:
-        raise InputError(
-            f"{name}: the device {asked!r} cannot be used: {_one_line(error)}",
-            fix="Without --device the best one there is gets chosen.",
-        ) from error
-    return asked
-
-
-def _is_cuda(torch: Any, device: str) -> bool:
-    return device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
-
-
-def _advice(source: str, error: Exception) -> str:
-    if "trust_remote_code" in str(error):
-        return "The model brings code of its own. Read it first; --trust-remote-code runs it."
-    if Path(source).is_dir():
-        return "The folder has to hold config.json, a tokenizer and weights as *.safetensors."
-    if source.startswith((".", "/", "~")) or source.count("/") > 1:
-        return "There is no such folder."
-    return "Is the name right, can the Hub be reached, and does the repo hold *.safetensors?"
 
 
 def _ends(model: Any, tokenizer: Any) -> set[int]:
@@ -367,25 +335,3 @@ def _context(model: Any, tokenizer: Any) -> int:
 def _special_tokens(tokenizer: Any) -> set[str]:
     added = getattr(tokenizer, "added_tokens_decoder", {})
     return {str(t) for t in tokenizer.all_special_tokens} | {t.content for t in added.values() if t.special}
-
-
-def _out_of_memory(error: Exception) -> bool:
-    import torch
-
-    said = str(error).lower()
-    return isinstance(error, torch.OutOfMemoryError) or (
-        isinstance(error, (RuntimeError, MemoryError))
-        and ("out of memory" in said or "can't allocate" in said)
-    )
-
-
-def _free_memory() -> None:
-    import gc
-
-    import torch
-
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    elif torch.backends.mps.is_available():
-        torch.mps.empty_cache()

@@ -9,16 +9,15 @@ field, since endpoints differ.
 from __future__ import annotations
 
 import base64
-import email.utils
 import json
 import os
-import time
 import urllib.request
 from collections.abc import Mapping
 from typing import Any
 
 from overt.data.chat import CallError, ChatReply, ChatRequest, ErrorKind, Message
 from overt.data.errors import InputError
+from overt.data.http import retry_after
 
 MAX_BYTES = 32 << 20  # of one body; an answer in words comes nowhere near it
 _LOCAL_HOSTS = ("localhost", "127.", "[::1]", "0.0.0.0", "host.docker.internal")
@@ -299,20 +298,3 @@ def _status_error(status: int, text: str, headers: Mapping[str, str]) -> ChatRep
     ):
         return _failed("too_long", message, status)
     return _failed("bad_request", message, status)
-
-
-def retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:
-    """Seconds that the server asks to wait: `retry-after-ms`, else `Retry-After` as seconds or HTTP date."""
-    try:
-        if (ms := headers.get("retry-after-ms")) is not None:
-            return max(0.0, float(ms) / 1000)
-        if (value := headers.get("retry-after")) is None:
-            return None
-        try:
-            seconds = float(value)
-            return seconds if 0 <= seconds < 86_400 else None
-        except ValueError:
-            date = email.utils.parsedate_to_datetime(value)
-            return max(0.0, date.timestamp() - (time.time() if now is None else now))
-    except (ValueError, TypeError):
-        return None

@@ -15,8 +15,9 @@ from typing import Any, ClassVar
 from overt.data.chat import CallError, ErrorKind
 from overt.data.codes import refusal_stage
 from overt.data.errors import InputError
+from overt.data.http import retry_after
 from overt.data.targets import Response
-from overt.generation.images.wire import Reply, Wire, failed, key_from, pause, retry_after, status_kind
+from overt.generation.images.wire import Reply, Wire, failed, key_from, pause, status_kind
 
 _MAX_PICTURES = 8  # one is asked for
 _SLOWEST_POLL_S = 5.0

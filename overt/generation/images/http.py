@@ -19,6 +19,7 @@ from typing import Any
 
 from overt.data.chat import CallError
 from overt.data.errors import InputError
+from overt.data.http import retry_after
 from overt.data.targets import LayerDecision, Response
 from overt.generation.images.http_file import (
     PLACEHOLDER,
@@ -29,7 +30,7 @@ from overt.generation.images.http_file import (
     read_http_file,
 )
 from overt.generation.images.jsonpath import Path, parse_path
-from overt.generation.images.wire import Reply, Wire, failed, pause, retry_after, status_kind
+from overt.generation.images.wire import Reply, Wire, failed, pause, status_kind
 
 MAX_IMAGES = 16  # of one answer
 _MAX_FAULTS = 5  # failed polls in a row before the job is given up

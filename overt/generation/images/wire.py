@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import email.utils
 import json
 import os
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from overt.data.chat import CallError, ErrorKind
 from overt.data.errors import InputError
+from overt.data.http import retry_after
 from overt.data.targets import Response
 
 MAX_BYTES = 64 << 20  # of one body; no picture that was asked for comes near it
@@ -145,24 +144,6 @@ def failed(
     return Response(
         status=reply.status if reply else None, code=code, message=words, safety=safety or {}, error=error
     )
-
-
-def retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:
-    """Seconds that the server asks to wait: `retry-after-ms`, else `Retry-After` as seconds or HTTP date.
-    Header names in lower case."""
-    try:
-        if (ms := headers.get("retry-after-ms")) is not None:
-            return max(0.0, float(ms) / 1000)
-        if (value := headers.get("retry-after")) is None:
-            return None
-        try:
-            seconds = float(value)
-            return seconds if 0 <= seconds < 86_400 else None
-        except ValueError:
-            date = email.utils.parsedate_to_datetime(value)
-            return max(0.0, date.timestamp() - (time.time() if now is None else now))
-    except (ValueError, TypeError):
-        return None
 
 
 async def pause(seconds: float) -> None:

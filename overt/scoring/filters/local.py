@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from overt.data.chat import CallError
+from overt.data.devices import free_memory, loading_advice, out_of_memory, pick_device
 from overt.data.errors import InputError
 from overt.scoring.spec import one_line
 
@@ -47,7 +48,7 @@ def load(
     import torch
     import transformers
 
-    where = _device(torch, device, name)
+    where = pick_device(device, name)
     on_cuda = where.startswith("cuda") or (where == "auto" and torch.cuda.is_available())
     kind = getattr(torch, dtype or ("bfloat16" if on_cuda else "float32"), None)
     if not isinstance(kind, torch.dtype):
@@ -64,7 +65,7 @@ def load(
         model = (loaded if spread else loaded.to(where)).eval()
     except Exception as error:
         raise InputError(
-            f"{name} cannot be loaded: {one_line(error, 400)}", fix=_advice(folder, error)
+            f"{name} cannot be loaded: {one_line(error, 400)}", fix=loading_advice(folder, error)
         ) from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
@@ -119,71 +120,14 @@ def _attempt(batch: list[A], run: Callable[[list[A]], list[R]]) -> list[R | Call
     try:
         return list(run(batch))
     except Exception as error:
-        short = _out_of_memory(error)
+        short = out_of_memory(error)
         failed = CallError("bad_request", f"{type(error).__name__}: {one_line(error, 400)}")
     # Outside of the clause: there the error's traceback would still hold the memory.
     if short:
-        _free_memory()
+        free_memory()
         return None
     if len(batch) == 1:
         return [failed]
     half = len(batch) // 2
     first, second = _attempt(batch[:half], run), _attempt(batch[half:], run)
     return None if first is None or second is None else first + second
-
-
-def _device(torch: Any, asked: str | None, name: str) -> str:
-    if asked == "auto":
-        return asked
-    if asked is None:
-        if torch.cuda.is_available():
-            return "cuda"
-        return "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        torch.empty(0, device=asked)
-    except Exception as error:
-        raise InputError(
-            f"{name}: the device {asked!r} cannot be used: {one_line(error, 300)}",
-            fix="Without device= the best one there is gets chosen.",
-        ) from error
-    return asked
-
-
-def _advice(source: str, error: BaseException) -> str:
-    chain: list[BaseException] = [error]
-    while (deeper := chain[-1].__cause__ or chain[-1].__context__) is not None and deeper not in chain:
-        chain.append(deeper)
-    if any(type(e).__name__ == "GatedRepoError" or "gated repo" in str(e).lower() for e in chain):
-        return (
-            f"The model is gated: accept its licence at https://huggingface.co/{source}, then log in "
-            "(hf auth login) or set HF_TOKEN. A folder with the downloaded model does as well."
-        )
-    if "trust_remote_code" in str(error):
-        return "The model brings code of its own. Read it first; trust_remote_code=true runs it."
-    if Path(source).is_dir():
-        return "The folder has to hold config.json, a tokenizer and weights as *.safetensors."
-    if source.startswith((".", "/", "~")) or source.count("/") > 1:
-        return "There is no such folder."
-    return "Is the name right, can the Hub be reached, and does the repo hold *.safetensors?"
-
-
-def _out_of_memory(error: Exception) -> bool:
-    import torch
-
-    said = str(error).lower()
-    return isinstance(error, torch.OutOfMemoryError) or (
-        isinstance(error, (RuntimeError, MemoryError))
-        and ("out of memory" in said or "can't allocate" in said)
-    )
-
-
-def _free_memory() -> None:
-    import gc
-
-    import torch
-
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    elif torch.backends.mps.is_available():
-        torch.mps.empty_cache()
