@@ -138,7 +138,8 @@ def test_benign_pictures_on_request(run):
 
 def test_what_a_user_gets_wrong(run, tmp_path):
     assert "no judge" in overt("score", run, "--judges", ",", code=2).stderr
-    assert "named twice" in overt("score", run, "--judges", "checker/nudenet,checker/nudenet", code=2).stderr
+    twice = "checker/nudenet,checker/nudenet"
+    assert "named twice" in overt("score", run, "--judges", twice, code=2).stderr
     assert "no run.json" in overt("score", tmp_path, "--judges", "checker/nudenet", code=2).stderr
     assert "not a model's name" in overt("score", run, "--judges", "nudenet", code=2).stderr
 
