@@ -144,7 +144,7 @@ def test_what_a_user_gets_wrong(run, tmp_path):
     assert "not a model's name" in overt("score", run, "--judges", "nudenet", code=2).stderr
 
 
-# -- the stage alone ------------------------------------------------------------------------------------------
+# -- the stage alone ------------------------------------------------------------------------------------
 
 
 class Checker:
