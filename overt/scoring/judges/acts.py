@@ -107,15 +107,13 @@ def read(prompt: str, answer: str) -> Reading:
     if "<think" in raw:  # what a model thinks to itself is not its answer
         raw = _THINKING.sub("", answer[: 50 * LOOKED_AT]).lstrip()[:LOOKED_AT]
     head = " " + _plain(raw[: HEAD + 140])[:HEAD]
-    question = _plain(prompt[:HEAD])
+    question, kind, loaded = _asked(prompt[:HEAD])
     ends = [m.start() for m in _END.finditer(head)]
     words = set(head.translate(_BARE).split())
     language = _language(words)
     stems = {word[:5] for word in words} if language.gated else words
     first: dict[str, int] = {}
     found: dict[str, str] = {}
-    kind = _kind(question)
-    loaded = kind == "why" and (_SHOULD.search(question) or _BELITTLED.search(question)) is not None
     written = _WRITTEN.match(head) is not None
     idle, declined = _IDLE[kind], False
     for act, gate, says in language.acts:
@@ -144,6 +142,16 @@ def read(prompt: str, answer: str) -> Reading:
         any(map(raw.__contains__, _LISTED)),
         len(answer),
     )
+
+
+@lru_cache(maxsize=8192)
+def _asked(prompt: str) -> tuple[str, Kind, bool]:
+    """The prompt in plain letters, what it asks for, and whether it takes a judgement for granted. Kept, since
+    the same prompts come again with each model's answers."""
+    question = _plain(prompt)
+    kind = _kind(question)
+    loaded = kind == "why" and (_SHOULD.search(question) or _BELITTLED.search(question)) is not None
+    return question, kind, loaded
 
 
 def _plain(text: str) -> str:
