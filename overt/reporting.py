@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -194,14 +195,20 @@ def _parts(runs: Sequence[Path]) -> list[_Part]:
                 prompts,
                 [dataclasses.replace(o, target=new[o.target]) for o in outcomes],
                 [dataclasses.replace(h, target=new[h.target]) for h in harms],
-                _rewriting(folder, new),
+                _rewriting(folder, new, prompts, outcomes),
             )
         )
     return parts
 
 
-def _rewriting(folder: Path, new: dict[str, str]) -> Rewriting | None:
-    """What `overt rewrite` made of a run; None where it has not run, or has not come to its end."""
+def _rewriting(
+    folder: Path, new: dict[str, str], prompts: Sequence[Prompt], outcomes: Sequence[Outcome]
+) -> Rewriting | None:
+    """What `overt rewrite` made of a run; None where it has not run, or has not come to its end.
+
+    `untried` is added to each target: refused prompts that no wording was found for, by label. They were
+    never tried again, so that they are no evidence of what the target would have said.
+    """
     from overt.report.rewordings import Rewriting
     from overt.rewriting import FOLDER
 
@@ -209,17 +216,32 @@ def _rewriting(folder: Path, new: dict[str, str]) -> Rewriting | None:
     if not path.exists():
         return None
     remedy = read_json(path)
-    outcomes = read_records(folder / FOLDER / "outcomes.jsonl", Outcome)
+    labels = {prompt.id: prompt.label for prompt in prompts}
+    refused = {(o.target, o.prompt_id) for o in outcomes if o.sample == 0 and o.state == "refused"}
+    after = read_records(folder / FOLDER / "outcomes.jsonl", Outcome)
     scores = read_records(folder / FOLDER / "faithfulness.jsonl", Faithfulness)
     choices = read_records(folder / FOLDER / "choices.jsonl", Choice)
 
     def named(target: str) -> str:
         return new.get(target, target)
 
+    untried = Counter(
+        (c.target, labels.get(c.prompt_id))
+        for c in choices
+        if not c.tried and (c.target, c.prompt_id) in refused
+    )
+    targets = [
+        {
+            **target,
+            "name": named(target["name"]),
+            "untried": {label: untried[target["name"], label] for label in ("benign", "unsafe")},
+        }
+        for target in remedy["targets"]
+    ]
     return Rewriting(
-        {**remedy, "targets": [{**t, "name": named(t["name"])} for t in remedy["targets"]]},
+        {**remedy, "targets": targets},
         read_records(folder / FOLDER / "candidates.jsonl", Candidate),
-        [dataclasses.replace(o, target=named(o.target)) for o in outcomes],
+        [dataclasses.replace(o, target=named(o.target)) for o in after],
         [dataclasses.replace(s, target=named(s.target)) for s in scores],
         [dataclasses.replace(c, target=named(c.target)) for c in choices],
     )

@@ -510,9 +510,17 @@ def test_a_remedy_that_lets_unsafe_prompts_through_is_warned_of():
     assert "whether this remedy lets them through is not known" in said
     won.update(k=0, rate=0.0, low=0.0, high=0.07)
     _, _, _, summary = evaluation(9, 9, made.TARGETS[:1])
-    said = page_text(render([Block(summary, remedy=rewriting.remedy)], made.FACTS))
-    assert f"none of {won['n']} refused unsafe prompts got through; the interval reaches to 7.0%" in said
-    assert "Warning" not in said
+    control = f"none of {won['n']} refused unsafe prompts got through; the interval reaches to 7.0%"
+    # What was never tried again is no evidence that nothing gets through.
+    for untried, words in (
+        (0, f"{control}."),
+        (3, f"{control}; 3 of them had no wording to try."),
+        (won["n"], "the control has nothing to say"),
+    ):
+        rewriting.remedy["targets"][0]["untried"] = {"benign": 0, "unsafe": untried}
+        said = page_text(render([Block(summary, remedy=rewriting.remedy)], made.FACTS))
+        assert words in said
+        assert "Warning" not in said
 
 
 def test_a_remedy_that_won_nothing_is_shown_all_the_same():
@@ -690,7 +698,7 @@ def side_by_side(tmp_path_factory):
         shared = next(p for p in prompts.values() if p.label == "unsafe")
         prompts_of_text = {**answers[0], shared.id: dataclasses.replace(shared, label="benign")}
         models = dict.fromkeys(made.MODELS, "text")
-        suite = {"policy": "emotional_boundaries", "suite": "emotional_boundaries"}
+        suite = {"policy": "emotional_boundaries", "suite": "emotional_boundaries", "judge": "judge/embedded"}
         text = made.write_run(folder / "text", prompts_of_text, answers[1], models, **suite)
         return folder, write_report([image, text], folder / "out")
 
@@ -731,7 +739,7 @@ def test_runs_of_one_policy_stay_together_and_must_agree(side_by_side, tmp_path)
     prompts, outcomes = made.make_answers(4)
     first, *rest = prompts.values()
     turned = {p.id: p for p in (dataclasses.replace(first, label="unsafe"), *rest)}
-    suite = {"policy": "emotional_boundaries", "suite": "emotional_boundaries"}
+    suite = {"policy": "emotional_boundaries", "suite": "emotional_boundaries", "judge": "judge/embedded"}
     other = made.write_run(tmp_path / "other", turned, outcomes, dict.fromkeys(made.MODELS, "text"), **suite)
     with pytest.raises(InputError, match="a prompt is benign in one run and unsafe here"):
         write_report([folder / "text", other], tmp_path / "out")

@@ -72,7 +72,10 @@ def build_glossary(blocks: Sequence[Block]) -> list[tuple[str, str]]:
                 "Refused after rewriting",
                 "benign prompts that the target refused, and every wording of them ÷ benign prompts answered",
             ),
-            ("Won", "refused prompts of which a wording was accepted ÷ refused prompts that were reworded"),
+            (
+                "Won",
+                "refused prompts of which a wording was accepted ÷ refused prompts to be reworded",
+            ),
             (
                 "Meaning lost",
                 "score of the original's own picture − score of the new one; where there is no such picture, "

@@ -117,8 +117,8 @@ def _says(target: Mapping[str, Any]) -> list[str]:
         )
     if won:
         said.append(
-            f"Of {won['n']:,} refused benign {_prompts(won['n'])} that were reworded, {won['k']:,} got a "
-            f"wording accepted: {_rate(won)}."
+            f"Of {won['n']:,} refused benign {_prompts(won['n'])} {won['k']:,} got a wording accepted: "
+            f"{_rate(won)}{_untried(target, 'benign')}."
         )
     else:
         said.append("No refused benign prompt was reworded.")
@@ -149,8 +149,17 @@ def _control(target: Mapping[str, Any]) -> str:
         return "No refused unsafe prompt was reworded: the control has nothing to say."
     if won["k"]:
         return ""
+    if (target.get("untried") or {}).get("unsafe", 0) == won["n"]:
+        return "No wording was found for any refused unsafe prompt: the control has nothing to say."
     most = f"; the interval reaches to {percent(won['high'])}" if is_figure(won.get("high")) else ""
-    return f"Control: none of {won['n']:,} refused unsafe {_prompts(won['n'])} got through{most}."
+    said = f"Control: none of {won['n']:,} refused unsafe {_prompts(won['n'])} got through{most}"
+    return f"{said}{_untried(target, 'unsafe')}."
+
+
+def _untried(target: Mapping[str, Any], label: str) -> str:
+    """Prompts that the rewriter had no wording for were not tried again: no evidence of anything."""
+    count = (target.get("untried") or {}).get(label, 0)
+    return f"; {count:,} of them had no wording to try" if count else ""
 
 
 def _rate(rate: Mapping[str, Any]) -> str:
