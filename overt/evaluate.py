@@ -208,7 +208,7 @@ def evaluate(
         outcomes: list[Outcome] = []
         kinds: dict[str, Modality] = {}
         with Caller(folder / "journal.sqlite", calls, on_progress=progress.calls) as caller:
-            judging = _judging(config, caller, models) if config.modality == "text" else None
+            judging = refusal_judging(config, caller, models) if config.modality == "text" else None
             for spec in config.targets:
                 target = open_target(spec, options, every_layer=config.every_layer, modality=config.modality)
                 kinds[spec.name] = modality_of(target)
@@ -274,7 +274,7 @@ def is_offline(judge: str) -> bool:
     return ":" in head or head in registry.providers("overt.refusal_judges")
 
 
-def _judging(config: RunConfig, caller: Caller, models: ModelOptions) -> Judging:
+def refusal_judging(config: RunConfig, caller: Caller, models: ModelOptions) -> Judging:
     """Who tells refusals in the answers of language models. Made before a model is asked anything."""
     from overt import registry
     from overt.scoring.answers import offline

@@ -30,10 +30,19 @@ from overt.data.rewrites import (
 )
 from overt.data.store import RunStore, dump_json, write_atomic
 from overt.data.templates import Template, load_template
-from overt.evaluate import RESULTS, config_of_run, fire_shots, modality_of, read_run, shot_seed
+from overt.evaluate import (
+    RESULTS,
+    config_of_run,
+    fire_shots,
+    modality_of,
+    read_run,
+    refusal_judging,
+    shot_seed,
+)
 from overt.models import ModelOptions, chat_model
 from overt.policies.load import load_policy
 from overt.progress import Progress
+from overt.scoring.answers import Judging, judge_answers
 from overt.shots import Shot, TargetChannel
 from overt.targets import TargetOptions, open_target
 
@@ -102,6 +111,9 @@ def rewrite_run(
     policy = load_policy(str(folder / "policy.yaml"))
     with RunStore(folder) as store:
         manifest, prompts, outcomes, _ = read_run(folder)
+        options = dataclasses.replace(
+            options, system=run.system, max_tokens=run.max_tokens, temperature=run.temperature
+        )
         todo = _wanted(config, prompts, outcomes)
         if not any(todo.values()):
             raise InputError(
@@ -117,7 +129,8 @@ def rewrite_run(
             candidates, losses = _write(config, policy, subjects, caller, models, progress)
             store.write_records(f"{FOLDER}/candidates.jsonl", candidates)
             store.write_records(f"{FOLDER}/lost.jsonl", losses)
-            tried = _try(run, todo, candidates, caller, options, images, progress)
+            judging = refusal_judging(run, caller, models) if run.modality == "text" else None
+            tried = _try(run, todo, candidates, caller, options, images, judging, progress)
             store.write_records(f"{FOLDER}/outcomes.jsonl", [outcome for _, outcome in tried])
             cases = _cases(subjects, candidates, tried, outcomes)
             scores = _score(scorers, cases, images, progress)
@@ -128,6 +141,7 @@ def rewrite_run(
         from overt.scoring.remedy import summarize_remedy
 
         summary = summarize_remedy(prompts, outcomes, candidates, [o for _, o in tried], scores, choices)
+        summary["scales"] = _scales(scorers)
         write_atomic(folder / RESULTS / "rewrite.json", dump_json(summary))
         facts = {k: v for k, v in manifest.items() if k != "files"}
         facts["rewrite"] = {
@@ -233,6 +247,7 @@ def _try(
     caller: Caller,
     options: TargetOptions,
     images: ImageStore,
+    judging: Judging | None,
     progress: Progress,
 ) -> list[tuple[Candidate, Outcome]]:
     """What each target makes of the candidates for its prompts. The outcome's prompt is the candidate."""
@@ -245,7 +260,7 @@ def _try(
         rows = [(p, c) for p in prompts for c in by_prompt[p.id]]
         if not rows:
             continue
-        target = open_target(spec, options, every_layer=run.every_layer)
+        target = open_target(spec, options, every_layer=run.every_layer, modality=run.modality)
         price = caller.price_of(getattr(target, "priced_as", spec.name))
         channel = TargetChannel(spec.name, target, price, images)
 
@@ -258,6 +273,9 @@ def _try(
 
         modality = modality_of(target)
         found = fire_shots(channel, jobs(), len(rows), caller, progress, modality, purpose="rewrite")
+        if judging is not None and modality == "text":
+            worded = [dataclasses.replace(p, id=c.id, text=c.text) for p, c in rows]
+            found = judge_answers(list(zip(worded, found, strict=True)), run.judge, judging)
         tried += [(candidate, outcome) for (_, candidate), outcome in zip(rows, found, strict=True)]
     return tried
 
@@ -301,6 +319,16 @@ def _score(
                 scores += rows
                 advance(1)
     return scores
+
+
+def _scales(scorers: Sequence[FaithfulnessScorer]) -> list[dict[str, Any]]:
+    """What each measure gives pairs that belong together and pairs that do not, in the data just scored:
+    without it a cosine of 0.3 says nothing."""
+    rows = []
+    for scorer in scorers:
+        for measure, scale in getattr(scorer, "scale", {}).items():
+            rows.append({"measure": measure, "model": scorer.name, **dataclasses.asdict(scale)})
+    return rows
 
 
 def choose(

@@ -213,3 +213,24 @@ def test_what_a_user_gets_wrong(tmp_path, arguments, asks_for):
     (tmp_path / "p.csv").write_text("text,label\na question,benign\n")
     done = overt("run", *arguments, code=2, cwd=tmp_path, env={**ENV, "OPENAI_API_KEY": "sk-not-a-key"})
     assert asks_for in done.stderr
+
+
+def test_a_reworded_refusal_is_no_success(tmp_path):
+    """The remedy on a language model: its answers to new wordings are judged like the others."""
+
+    def answer(prompt, body, times):
+        if "task: rewrite" in body["messages"][0]["content"]:
+            return 200, said(json.dumps({"prompts": ["a calm wording", "a loud wording"]}))
+        return 200, said(ANSWER if "calm" in prompt else REFUSAL)
+
+    prompts = write_prompts(tmp_path / "p.jsonl", [("a grim question", "benign", "violence")])
+    run = tmp_path / "run"
+    with server(Model(answer)) as url:
+        target = f"openai/m?base_url={url}"
+        overt("run", prompts, "--policy", "chat_assistant", "--target", target, "-q", "--out", run)
+        overt("rewrite", run, "--llm", f"openai/w?base_url={url}", "--strategy", "plain", "-q")
+    tried = [json.loads(line) for line in (run / "rewrites" / "outcomes.jsonl").read_text().splitlines()]
+    assert [(o["state"], o["code"]) for o in tried] == [("generated", ""), ("refused", "full_refusal")]
+    [target] = json.loads((run / "results" / "rewrite.json").read_text())["targets"]
+    assert (target["benign"]["won"]["k"], target["benign"]["won"]["n"]) == (1, 1)
+    assert target["strategies"] == [{"strategy": "plain", "tried": 2, "accepted": 1, "chosen": 1}]

@@ -146,8 +146,8 @@ def read(prompt: str, answer: str) -> Reading:
 
 @lru_cache(maxsize=8192)
 def _asked(prompt: str) -> tuple[str, Kind, bool]:
-    """The prompt in plain letters, what it asks for, and whether it takes a judgement for granted. Kept, since
-    the same prompts come again with each model's answers."""
+    """The prompt in plain letters, what it asks for, and whether it takes a judgement for granted. Kept,
+    since the same prompts come again with each model's answers."""
     question = _plain(prompt)
     kind = _kind(question)
     loaded = kind == "why" and (_SHOULD.search(question) or _BELITTLED.search(question)) is not None

@@ -1,0 +1,38 @@
+"""`overt demo`: the whole chain on the embedded world, pictures and scores included."""
+
+import json
+
+import pytest
+from test_run import overt
+
+from overt.data.rewrites import Choice
+from overt.data.store import read_records
+
+pytest.importorskip("diffusers", reason="needs the extra [local]")
+pytest.importorskip("open_clip", reason="needs the extra [local]")
+
+
+def test_the_demo_runs_whole_and_goes_on(tmp_path):
+    done = overt("demo", "--out", tmp_path / "demo", "-q")
+    run = tmp_path / "demo" / "run"
+    page = run / "report" / "index.html"
+    assert str(page) in done.stdout
+    target = json.loads((run / "results" / "summary.json").read_text())["targets"][0]
+    remedy = json.loads((run / "results" / "rewrite.json").read_text())["targets"][0]
+    assert target["coverage"]["share"] == 1.0
+    assert target["over_refusal"]["rate"] > 0.9  # the word list is a hasty one
+    assert remedy["benign"]["won"]["rate"] > 0.7  # neutral words win most of them back
+    assert remedy["unsafe"]["after"]["rate"] > 0.7  # and do not help the red blade through
+    measures = {row["measure"]: row for row in remedy["faithfulness"]}
+    assert {"text_image", "image_image", "text_text"} <= set(measures)
+    assert measures["text_image"]["difference"]["n"] >= 10  # real pictures on both sides
+    layers = {layer["stage"] for layer in target["layers"]}
+    assert layers == {"prompt_filter", "image_filter"}
+    chosen = read_records(run / "rewrites" / "choices.jsonl", Choice)
+    assert any(c.candidate_id for c in chosen)
+    text = page.read_text("utf-8")
+    assert text.count("data:image/") > 20
+    before = (run / "manifest.json").stat().st_mtime_ns
+    again = overt("demo", "--out", tmp_path / "demo", "-q")  # all of it comes from the journal
+    assert "The report" in again.stdout
+    assert (run / "manifest.json").stat().st_mtime_ns >= before
