@@ -6,6 +6,7 @@ holds for this toy world alone (overt/tinyworld/README.txt).
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -86,7 +87,7 @@ def run_demo(folder: Path, progress: Progress, tell: Callable[[str], None]) -> P
     config = RunConfig(
         policy=policy,
         datasets=(str(data),),
-        targets=(read_spec(pipeline, (words,), (checker,)),),
+        targets=(dataclasses.replace(read_spec(pipeline, (words,), (checker,)), name="guarded/tiny-world"),),
         every_layer=True,
     )
     options = TargetOptions(batch_size=16)

@@ -225,7 +225,9 @@ def _own_layers(name: str, response: Response) -> list[LayerDecision]:
     provider = name.partition("/")[0]
     if "nsfw_content_detected" in response.safety:
         flag = response.safety["nsfw_content_detected"]
-        return [LayerDecision(f"{name} safety checker", "image_filter", None if flag is None else bool(flag))]
+        if flag is None:  # the pipeline has no checker: a layer that is not there decides nothing
+            return []
+        return [LayerDecision(f"{name} safety checker", "image_filter", bool(flag))]
     for code in (response.code, response.finish_reason or ""):
         if code and (stage := refusal_stage(provider, code)) is not None:
             return [LayerDecision(name, stage, True, reason=code[:200])]
