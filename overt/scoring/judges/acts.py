@@ -162,8 +162,10 @@ def _plain(text: str) -> str:
     text = text.translate(_PLAIN).replace('"', ' " ').replace("(", " ( ")
     text = " ".join(text.split())
     if "'" in text:
+        # Most answers hold one or two of them; one look at what stands there spares the other ten.
         for short, spelled in _SHORT:
-            text = text.replace(short, spelled)
+            if short in text:
+                text = text.replace(short, spelled)
     return text
 
 
