@@ -679,7 +679,8 @@ def test_cut_in_the_middle_and_resumed(hub, generated, tmp_path, monkeypatch):
     assert "same command goes on" in cut.value.message()
     assert WRITE not in cut.value.message()
     arrived = list(hub.sent)
-    assert len(arrived) == 2
+    # The client sends several at once: one that was under way when the line died may have arrived too.
+    assert 2 <= len(arrived) < shards
     assert hub.paths("/commit/") == []
     assert all(set(repo.files) == {".gitattributes"} for repo in hub.repos.values())
     hub.cut_after = None
