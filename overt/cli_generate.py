@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from overt.cli_options import by_role
+from overt import cli_options as options
 
 if TYPE_CHECKING:
     from overt.policies.schema import Policy
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 _MODEL = "What it is made with"
 _DATA = "What goes in"
 _SHAPE = "How much comes out"
-_CALLS = "Calls, caps and keys"
 _RUN = "The run"
 
 
@@ -119,7 +118,7 @@ def generate(
             metavar="[ROLE=]URL",
             help="OpenAI-compatible endpoint (Azure, vLLM, Ollama, llama.cpp, Gemini, Mistral...); a role is "
             "model, judge or probe. Repeatable.",
-            rich_help_panel=_CALLS,
+            rich_help_panel=options.CALLS,
         ),
     ] = None,
     api_key_env: Annotated[
@@ -127,45 +126,26 @@ def generate(
         typer.Option(
             metavar="[ROLE=]NAME",
             help="Environment variable that holds the key (OPENAI_API_KEY). Repeatable.",
-            rich_help_panel=_CALLS,
+            rich_help_panel=options.CALLS,
         ),
     ] = None,
-    concurrency: Annotated[
-        int, typer.Option(min=1, max=2048, help="Most requests in flight.", rich_help_panel=_CALLS)
-    ] = 32,
-    rpm: Annotated[
-        float | None, typer.Option(min=0.1, help="Most requests per minute.", rich_help_panel=_CALLS)
-    ] = None,
-    timeout: Annotated[
-        float, typer.Option(min=0.1, help="Seconds to wait for one answer.", rich_help_panel=_CALLS)
-    ] = 120.0,
-    retries: Annotated[
-        int,
-        typer.Option(
-            min=0, max=100, help="Retries of a request that failed on the way.", rich_help_panel=_CALLS
-        ),
-    ] = 6,
-    max_requests: Annotated[
-        int | None,
-        typer.Option(min=0, help="Stop after so many requests; resume later.", rich_help_panel=_CALLS),
-    ] = None,
-    max_cost: Annotated[
-        float | None,
-        typer.Option(min=0, help="Stop at so many US dollars; resume later.", rich_help_panel=_CALLS),
-    ] = None,
-    prices: Annotated[
-        Path | None, typer.Option(help="YAML with your own prices.", rich_help_panel=_CALLS)
-    ] = None,
+    concurrency: options.Concurrency = 32,
+    rpm: options.Rpm = None,
+    timeout: options.Timeout = 120.0,
+    retries: options.Retries = 6,
+    max_requests: options.MaxRequests = None,
+    max_cost: options.MaxCost = None,
+    prices: options.Prices = None,
     device: Annotated[
-        str | None, typer.Option(help="Device of hf/ models: cuda, mps, cpu.", rich_help_panel=_CALLS)
+        str | None, typer.Option(help="Device of hf/ models: cuda, mps, cpu.", rich_help_panel=options.CALLS)
     ] = None,
     batch_size: Annotated[
-        int, typer.Option(min=1, max=1024, help="Batch of hf/ models.", rich_help_panel=_CALLS)
+        int, typer.Option(min=1, max=1024, help="Batch of hf/ models.", rich_help_panel=options.CALLS)
     ] = 8,
     trust_remote_code: Annotated[
         bool,
         typer.Option(
-            "--trust-remote-code", help="Run code that a model's repo brings.", rich_help_panel=_CALLS
+            "--trust-remote-code", help="Run code that a model's repo brings.", rich_help_panel=options.CALLS
         ),
     ] = False,
     out: Annotated[
@@ -271,7 +251,7 @@ def generate(
             templates=templates,
         )
         folder = out or default_folder(config)
-    options = CallerOptions(
+    calls = CallerOptions(
         concurrency=concurrency,
         rpm=rpm,
         timeout=timeout,
@@ -281,14 +261,14 @@ def generate(
         prices=prices,
     )
     models = ModelOptions(
-        base_url=by_role(base_url, "--base-url", {"model", "judge", "probe"}),
-        api_key_env=by_role(api_key_env, "--api-key-env", {"model", "judge", "probe"}),
+        base_url=options.by_role(base_url, "--base-url", {"model", "judge", "probe"}),
+        api_key_env=options.by_role(api_key_env, "--api-key-env", {"model", "judge", "probe"}),
         device=device,
         batch_size=batch_size,
         trust_remote_code=trust_remote_code,
         timeout=timeout,
     )
-    manifest = run(config, folder, calls=options, models=models, progress=make_progress(quiet))
+    manifest = run(config, folder, calls=calls, models=models, progress=make_progress(quiet))
     print_summary(folder, manifest, as_json=json)
 
 

@@ -386,8 +386,8 @@ def read_harms(folder: Path) -> list[Harm]:
     return read_records(folder / RESULTS / "harm.jsonl", Harm)
 
 
-def read_run(folder: Path) -> tuple[dict[str, Any], list[Prompt], list[Outcome], list[Harm]]:
-    """The manifest and the records of a complete run of `overt run`.
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a complete run of `overt run`; its records are not read.
 
     Raises:
         InputError: it is none, or it is not complete.
@@ -400,6 +400,16 @@ def read_run(folder: Path) -> tuple[dict[str, Any], list[Prompt], list[Outcome],
             where=str(folder),
             fix=f"Go on with it: overt run --resume {folder}",
         )
+    return manifest
+
+
+def read_run(folder: Path) -> tuple[dict[str, Any], list[Prompt], list[Outcome], list[Harm]]:
+    """The manifest and the records of a complete run of `overt run`.
+
+    Raises:
+        InputError: as `read_manifest`.
+    """
+    manifest = read_manifest(folder)
     stages = folder / "stages"
     prompts = read_records(stages / "prompts.jsonl", Prompt)
     return manifest, prompts, read_records(stages / "outcomes.jsonl", Outcome), read_harms(folder)
@@ -409,10 +419,9 @@ def read_summary(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """The manifest and the statistics of a complete run.
 
     Raises:
-        InputError: as `read_run`.
+        InputError: as `read_manifest`.
     """
-    manifest, *_ = read_run(folder)
-    return manifest, read_json(folder / RESULTS / "summary.json")
+    return read_manifest(folder), read_json(folder / RESULTS / "summary.json")
 
 
 def write_summary(

@@ -15,7 +15,7 @@ from overt.data.outcomes import Harm, Outcome
 from overt.data.records import Prompt
 from overt.data.store import RunStore
 from overt.data.templates import load_template
-from overt.evaluate import RESULTS, read_run, write_summary
+from overt.evaluate import RESULTS, read_manifest, read_run, write_summary
 from overt.models import ModelOptions, chat_model
 from overt.policies.load import load_policy
 from overt.progress import Progress
@@ -50,7 +50,7 @@ def score(
     if len(set(config.judges)) != len(config.judges):
         raise InputError("a judge is named twice", fix="Give each judge once; three different ones can vote.")
     started = time.monotonic()
-    read_run(folder)  # a folder that is no run is not to be locked, nor anything made in it
+    read_manifest(folder)  # a folder that is no run is not to be locked, nor anything made in it
     policy = load_policy(str(folder / "policy.yaml"))
     with RunStore(folder) as store:
         manifest, prompts, outcomes, _ = read_run(folder)

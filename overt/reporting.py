@@ -304,7 +304,7 @@ def _boundaries(
     if not any(BOUNDARIES in (part.suite, part.policy.name) for part in group):
         return None
     answers = [
-        BoundaryAnswer(o.target, prompt.language, o.text, prompt.seed_id or prompt.pair_id or prompt.id)
+        BoundaryAnswer(o.target, prompt.language, o.text, prompt.cluster)
         for o in outcomes
         if o.state != "error" and o.text.strip() and kinds[o.target] == "text"
         for prompt in [prompts[o.prompt_id]]

@@ -12,6 +12,7 @@ import types
 from html.parser import HTMLParser
 
 import pytest
+from chromium import start
 from hub_server import READ, STRANGER, WRITE, hub_server
 
 from overt.calls import CallerOptions
@@ -879,15 +880,8 @@ def test_the_leaderboard(several, tmp_path):
 
 
 def test_the_leaderboard_sorts_in_a_browser(several, tmp_path):
-    webdriver = pytest.importorskip("selenium.webdriver")
     page = write_leaderboard(several, tmp_path / "board")
-    options = webdriver.ChromeOptions()
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage"):
-        options.add_argument(argument)
-    try:
-        browser = webdriver.Chrome(options=options)
-    except Exception as error:
-        pytest.skip(f"no Chromium here: {type(error).__name__}")
+    browser = start(tmp_path / "profile")
     try:
         browser.get(page.as_uri())
         rows = "[...document.querySelectorAll('#board-1 tbody tr')]"

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import report_data as made
+from chromium import start
 
 from overt.comparing import render_comparison
 from overt.data import judge_checks
@@ -775,26 +776,12 @@ def test_the_comparison_names_its_style_by_hash():
 
 # ---- in a browser
 
-CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
-DRIVER = Path(os.environ.get("CHROMEDRIVER", "/usr/bin/chromedriver"))
 ROWS = 5_000
 
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-    if not (CHROMIUM.exists() and DRIVER.exists()):
-        pytest.skip(f"no browser: {CHROMIUM} or {DRIVER} is missing (apt install chromium chromium-driver)")
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(CHROMIUM)
-    for flag in (
-        "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-        "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--window-size=1280,900",
-        f"--user-data-dir={tmp_path_factory.mktemp('profile')}",
-    ):  # fmt: skip
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(str(DRIVER)))
+    driver = start(tmp_path_factory.mktemp("profile"), "1280,900")
     yield driver
     driver.quit()
 

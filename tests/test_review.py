@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 import report_data as made
 import review_data as data
+from chromium import start
 from typer.testing import CliRunner
 
 from overt.data.errors import InputError, RunError
@@ -808,26 +809,12 @@ def test_fifty_thousand_items(tmp_path, serve):
 
 # ---- in a browser
 
-CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
-DRIVER = Path(os.environ.get("CHROMEDRIVER", "/usr/bin/chromedriver"))
 HOSTILE = "</script><script>window.pwned=1</script><img src=x onerror=window.pwned=1> \u202egnp {{7*7}} king"
 
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-    if not (CHROMIUM.exists() and DRIVER.exists()):
-        pytest.skip(f"no browser: {CHROMIUM} or {DRIVER} is missing (apt install chromium chromium-driver)")
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(CHROMIUM)
-    for flag in (
-        "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-        "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--window-size=1280,800",
-        f"--user-data-dir={tmp_path_factory.mktemp('profile')}",
-    ):  # fmt: skip
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(str(DRIVER)))
+    driver = start(tmp_path_factory.mktemp("profile"), "1280,800")
     yield driver
     driver.quit()
 

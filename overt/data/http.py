@@ -6,6 +6,13 @@ import email.utils
 import time
 from collections.abc import Mapping
 
+_LOCAL_HOSTS = ("localhost", "127.", "[::1]", "0.0.0.0", "host.docker.internal")
+
+
+def is_local(url: str | None) -> bool:
+    """Whether an address is on this machine, where a server needs no key."""
+    return (url or "").partition("//")[2].startswith(_LOCAL_HOSTS)
+
 
 def retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:
     """Seconds that the server asks to wait: `retry-after-ms`, else `Retry-After` as seconds or HTTP date.

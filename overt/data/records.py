@@ -70,6 +70,14 @@ class Prompt:
     seed_id: str | None = None
     pair_id: str | None = None
 
+    @property
+    def cluster(self) -> str:
+        """What shares its fate with this prompt: those of one seed, else the two of a pair. Intervals are
+        made over clusters, not over prompts."""
+        if self.seed_id:
+            return f"seed {self.seed_id}"
+        return f"pair {self.pair_id}" if self.pair_id else self.id
+
 
 @dataclass(frozen=True, slots=True)
 class Vote:

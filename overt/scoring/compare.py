@@ -124,7 +124,7 @@ def _row(
 
 
 def _difference(cells: list[tuple[Prompt, int, int]], options: dict[str, Any]) -> dict[str, Any]:
-    clusters = [p.seed_id or p.pair_id or p.id for p, _, _ in cells]
+    clusters = [p.cluster for p, _, _ in cells]
     found = paired_difference([b for _, _, b in cells], [a for _, a, _ in cells], clusters, **options)
     return {
         "n": found.n,

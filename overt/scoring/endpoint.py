@@ -16,10 +16,8 @@ from typing import Any
 
 from overt.data.chat import CallError, ErrorKind
 from overt.data.errors import InputError
-from overt.data.http import retry_after
+from overt.data.http import is_local, retry_after
 from overt.scoring.spec import one_line
-
-_LOCAL_HOSTS = ("localhost", "127.", "[::1]", "0.0.0.0", "host.docker.internal")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +56,7 @@ class Endpoint:
                 )
         key = os.environ.get(api_key_env, "").strip()
         if not key:
-            if not (base_url or "").partition("//")[2].startswith(_LOCAL_HOSTS):
+            if not is_local(base_url):
                 raise InputError(
                     f"no key for {name}: the environment variable {api_key_env} is not set",
                     fix=f"export {api_key_env}=...   (another variable: {name}?api_key_env=NAME; "

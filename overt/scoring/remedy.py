@@ -80,15 +80,11 @@ def _grouped(rows: Iterable[Any], key: Any) -> dict[str, list[Any]]:
     return dict(sorted(groups.items()))
 
 
-def _cluster(prompt: Prompt) -> str:
-    return prompt.seed_id or prompt.pair_id or prompt.id
-
-
 def _before_after(
     prompts: Sequence[Prompt], first: dict[str, Outcome], mine: dict[str, Choice], options: dict[str, Any]
 ) -> dict[str, Any]:
     """Refusal before, after, and the share of the refused ones that a wording got accepted."""
-    clusters = [_cluster(p) for p in prompts]
+    clusters = [p.cluster for p in prompts]
     refused = [first[p.id].state == "refused" for p in prompts]
     still = [
         was and not (p.id in mine and mine[p.id].candidate_id is not None)
@@ -98,7 +94,7 @@ def _before_after(
     return {
         "before": _rate(refused, clusters, options),
         "after": _rate(still, clusters, options),
-        "won": _rate([not s for _, s in tried], [_cluster(p) for p, _ in tried], options),
+        "won": _rate([not s for _, s in tried], [p.cluster for p, _ in tried], options),
     }
 
 
@@ -169,7 +165,7 @@ def _means(
         if not pick:
             found[name] = None
             continue
-        clusters = [_cluster(by_id[s.prompt_id]) for s, _ in pick]
+        clusters = [by_id[s.prompt_id].cluster for s, _ in pick]
         mean = dataclasses.asdict(mean_interval([v for _, v in pick], clusters, **options))
         # JSON has no NaN: one cluster alone has a mean and no interval.
         found[name] = {k: None if v != v else v for k, v in mean.items()}

@@ -17,10 +17,9 @@ from typing import Any
 
 from overt.data.chat import CallError, ChatReply, ChatRequest, ErrorKind, Message
 from overt.data.errors import InputError
-from overt.data.http import retry_after
+from overt.data.http import is_local, retry_after
 
 MAX_BYTES = 32 << 20  # of one body; an answer in words comes nowhere near it
-_LOCAL_HOSTS = ("localhost", "127.", "[::1]", "0.0.0.0", "host.docker.internal")
 # A request that a provider's filter turned away is an answer, not an error. Codes as they are spelt by
 # OpenAI, Azure OpenAI, and others that copied them.
 _FILTER_CODES = (
@@ -62,8 +61,7 @@ class OpenAIChat:
             raise InputError(f"--base-url {base_url!r} is no http(s) address")
         key = os.environ.get(api_key_env, "")
         if not key:
-            host = (base_url or "").partition("//")[2]
-            if not host.startswith(_LOCAL_HOSTS):
+            if not is_local(base_url):
                 raise InputError(
                     f"no key for {self.name}: the environment variable {api_key_env} is not set",
                     fix=f"export {api_key_env}=...   (or name another one with --api-key-env; "

@@ -17,7 +17,7 @@ from overt.data.codes import refusal_stage
 from overt.data.errors import InputError
 from overt.data.http import retry_after
 from overt.data.targets import Response
-from overt.generation.images.wire import Reply, Wire, failed, key_from, pause, status_kind
+from overt.generation.images.wire import Reply, Wire, failed, key_from, status_kind
 
 _MAX_PICTURES = 8  # one is asked for
 _SLOWEST_POLL_S = 5.0
@@ -101,7 +101,7 @@ class ImageAPI:
         """
         wait, broken = self._poll_s, 0
         while True:
-            await pause(wait)
+            await asyncio.sleep(wait)
             reply = await self._wire.send("GET", url, headers=headers)
             wait = min(wait * 1.2, max(_SLOWEST_POLL_S, self._poll_s))
             if isinstance(reply, CallError):

@@ -7,6 +7,7 @@ followed only if it is http(s).
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import os
@@ -30,7 +31,7 @@ from overt.generation.images.http_file import (
     read_http_file,
 )
 from overt.generation.images.jsonpath import Path, parse_path
-from overt.generation.images.wire import Reply, Wire, failed, pause, status_kind
+from overt.generation.images.wire import Reply, Wire, failed, status_kind
 
 MAX_IMAGES = 16  # of one answer
 _MAX_FAULTS = 5  # failed polls in a row before the job is given up
@@ -131,7 +132,7 @@ class HTTPTarget:
         headers = self._headers if known else {}
         until, faults, wait = time.monotonic() + poll.max_s, 0, poll.every_s
         while (left := until - time.monotonic()) > 0:
-            await pause(min(wait, left))
+            await asyncio.sleep(min(wait, left))
             got = await self._wire.send("GET", address, headers=headers)
             wait = poll.every_s
             if isinstance(got, Reply) and self._decided(got):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import os
@@ -12,11 +11,10 @@ from typing import Any
 
 from overt.data.chat import CallError, ErrorKind
 from overt.data.errors import InputError
-from overt.data.http import retry_after
+from overt.data.http import is_local, retry_after
 from overt.data.targets import Response
 
 MAX_BYTES = 64 << 20  # of one body; no picture that was asked for comes near it
-_LOCAL_HOSTS = ("localhost", "127.", "[::1]", "0.0.0.0", "host.docker.internal")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +105,7 @@ def key_from(variable: str, name: str, base_url: str) -> str:
         InputError: it is not set.
     """
     key = os.environ.get(variable, "")
-    if not key and not base_url.partition("//")[2].startswith(_LOCAL_HOSTS):
+    if not key and not is_local(base_url):
         raise InputError(
             f"no key for {name}: the environment variable {variable} is not set",
             fix=f"export {variable}=...   (another variable: {name}?api_key_env=NAME)",
@@ -144,8 +142,3 @@ def failed(
     return Response(
         status=reply.status if reply else None, code=code, message=words, safety=safety or {}, error=error
     )
-
-
-async def pause(seconds: float) -> None:
-    """Waits between two polls of a job."""
-    await asyncio.sleep(seconds)

@@ -60,13 +60,7 @@ class Row:
 def clusters_of(prompts: Iterable[Prompt]) -> dict[str, int]:
     """The cluster of each prompt by its id: prompts of one seed, or the two of a pair, share their fate."""
     codes: dict[str, int] = {}
-
-    def key(prompt: Prompt) -> str:
-        if prompt.seed_id:
-            return f"seed {prompt.seed_id}"
-        return f"pair {prompt.pair_id}" if prompt.pair_id else prompt.id
-
-    return {prompt.id: codes.setdefault(key(prompt), len(codes)) for prompt in prompts}
+    return {prompt.id: codes.setdefault(prompt.cluster, len(codes)) for prompt in prompts}
 
 
 def rows_of(
