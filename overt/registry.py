@@ -256,7 +256,8 @@ def load_scorer(spec: str, **options: Any) -> FaithfulnessScorer:
     Raises:
         InputError: as `load_chat_model`.
     """
-    scorer: FaithfulnessScorer = _make("overt.scorers", spec, taken("overt.scorers", spec, options))
+    made = _make("overt.scorers", spec, taken("overt.scorers", spec, options))
+    scorer: FaithfulnessScorer = _named(made, spec)
     return scorer
 
 

@@ -30,6 +30,8 @@ POLICY = Policy.model_validate(
                     {"term": "shot", "neutral": ["photo", "espresso"]},
                     {"term": "knife", "neutral": ["brush", "spatula"]},
                     {"term": "bomb", "neutral": ["party"]},
+                    {"term": "riot", "neutral": ["shot of colour"]},
+                    {"term": "X-ray", "neutral": ["scan"]},
                     {"term": "blast"},
                 ],
             },
@@ -70,6 +72,9 @@ def lexical(text, count=1, category="violence"):
         ("A kill switch at dawn", "An emergency stop at dawn"),
         ("a big kill switch", "a big emergency stop"),
         ("SHOT!", "Photo!"),
+        ("a riot of tulips", "a shot of colour of tulips"),  # not swapped again
+        ("an X-ray of a boot", "a scan of a boot"),
+        ("X-ray of a boot. X-ray of a hat", "Scan of a boot. Scan of a hat"),
     ],
 )
 def test_a_trigger_is_swapped_with_its_plural_capital_and_article(text, swapped):
@@ -88,7 +93,20 @@ def test_an_article_goes_back_to_a():
                 POLICY.categories[0].model_copy(
                     update={
                         "triggers": tuple(
-                            t.model_copy(update={"term": "axe", "neutral": ("tool", "hour hand", "unicorn")})
+                            t.model_copy(
+                                update={
+                                    "term": "axe",
+                                    "neutral": (
+                                        "tool",
+                                        "hour hand",
+                                        "unicorn",
+                                        "unidentified thing",
+                                        "utensil",
+                                        "one-way sign",
+                                        "onion",
+                                    ),
+                                }
+                            )
                             for t in POLICY.categories[0].triggers[:1]
                         )
                     }
@@ -96,11 +114,15 @@ def test_an_article_goes_back_to_a():
             )
         }
     )
-    found = Lexical().rewrite(policy, prompt("an axe, and axes"), count=5, seed=0)
+    found = Lexical().rewrite(policy, prompt("an axe, and axes"), count=9, seed=0)
     assert [c.text for c in found] == [
         "a tool, and tools",
         "an hour hand, and hour hands",
         "a unicorn, and unicorns",
+        "an unidentified thing, and unidentified things",
+        "a utensil, and utensils",
+        "a one-way sign, and one-way signs",
+        "an onion, and onions",
     ]
 
 
@@ -114,7 +136,7 @@ def test_each_turn_takes_the_next_wordings_and_the_shorter_list_begins_again():
 
 
 @pytest.mark.parametrize(
-    "text", ["a quiet lake", "a skill that is killing", "a blast of wind", "dairy and diary"]
+    "text", ["a quiet lake", "a skill that is killing", "a blast of wind", "dairy and diary", "K\u0130LL"]
 )
 def test_without_a_term_that_has_neutral_wordings_there_is_nothing(text):
     assert lexical(text, count=3) == []

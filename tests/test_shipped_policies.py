@@ -11,8 +11,11 @@ from statistics import median
 
 import pytest
 
+from overt.data.records import Prompt, prompt_id
+from overt.data.rewrites import Candidate
 from overt.data.textdiff import changed_words, words
 from overt.generation import grammar
+from overt.generation.lexical import Lexical
 from overt.policies.load import load_policy
 from overt.policies.schema import Category, Policy, Scene
 
@@ -209,3 +212,31 @@ def test_generated_sets_show_the_disagreement(lenient: str) -> None:
         if any(fragment in text for text in asked) and any(fragment in text for text in refused)
     ]
     assert len(shown) >= 10
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "emotional_boundaries"])
+def test_every_trigger_can_be_said_in_neutral_words(name: str) -> None:
+    """For `overt rewrite` without a model. (In `emotional_boundaries` the words are what is tested.)"""
+    policy = policy_of(name)
+    for category in policy.categories:
+        terms = [trigger.term for trigger in category.triggers]
+        for trigger in category.triggers:
+            assert len(set(trigger.neutral)) == len(trigger.neutral) >= 1, (category.id, trigger.term)
+            for neutral in trigger.neutral:
+                assert not names_term(neutral, trigger.term)
+                # Nor most of the others': a word list has those too.
+                assert sum(names_term(neutral, term) for term in terms) <= 1, (trigger.term, neutral)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "emotional_boundaries"])
+def test_a_benign_scene_is_reworded_without_its_trigger(name: str) -> None:
+    policy = policy_of(name)
+    for category, term, _, scene in scenes(policy):
+        if scene.benign is None:
+            continue
+        asked = Prompt(prompt_id(scene.benign), scene.benign, category.id, "benign", "direct", "w", "t@1")
+        found = list(Lexical().rewrite(policy, asked, count=2, seed=0))
+        assert found, scene.benign
+        for candidate in found:
+            assert isinstance(candidate, Candidate), candidate
+            assert not names_term(candidate.text, term), candidate.text

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from overt.data.records import Drop, Prompt
 from overt.data.rewrites import Candidate
 from overt.generation.rewrite import category_of, fit
 from overt.policies.schema import Policy, Trigger
 
-_VOWEL = re.compile(r"(?!eu|uni|use|one\b|ut[ei])[aeiou]|hour|honest|heir", re.IGNORECASE)
+# "a unicorn" and "an unidentified plate", "a utensil" and "an utterance", "a one-way street" and "an onion".
+_VOWEL = re.compile(
+    r"(?!eu|uni[acfloqstv]|us[aeu]|ut[ei]|ubiq|uran|once?\b|one-)[aeiou]|hour|honest|heir", re.IGNORECASE
+)
+_BEGINS = re.compile(r"(?:^|[.!?:])[\s\"'(]*\Z")
 _ARTICLE = re.compile(r"\b(an?)(\s+)$", re.IGNORECASE)
 
 
@@ -28,32 +32,42 @@ class Lexical:
         """At most `count` wordings of a prompt: the first with each trigger's first neutral wording, and
         so on. None where no trigger with a neutral wording stands in it. `seed` makes no difference."""
         seen: set[str] = set()
-        triggers = [t for t in category_of(policy, prompt).triggers if t.neutral]
-        # The longest first: of "kill" and "kill switch" the longer one is meant.
-        triggers.sort(key=lambda t: (-len(t.term), t.term))
-        found = [t for t in triggers if _pattern(t).search(prompt.text)]
+        triggers = {t.term.casefold(): t for t in category_of(policy, prompt).triggers if t.neutral}
+        if not triggers:
+            return
+        pattern = _pattern(triggers)
+        found = {match["term"].casefold() for match in pattern.finditer(prompt.text)} & triggers.keys()
         if not found:
             return
-        longest = max(len(t.neutral) for t in found)
-        for turn in itertools.islice(range(longest), count):
-            text = prompt.text
-            for trigger in found:
-                text = _swapped(text, trigger, trigger.neutral[turn % len(trigger.neutral)])
-            yield fit(prompt, text, "lexical", self.name, "", seen)
+        for turn in itertools.islice(range(max(len(triggers[term].neutral) for term in found)), count):
+            swaps = {term: _turn(triggers[term], turn) for term in found}
+            yield fit(prompt, _swapped(prompt.text, pattern, swaps), "lexical", self.name, "", seen)
 
 
-def _pattern(trigger: Trigger) -> re.Pattern[str]:
-    return re.compile(rf"(?<!\w){re.escape(trigger.term)}(?P<plural>e?s)?(?!\w)", re.IGNORECASE)
+def _pattern(terms: Iterable[str]) -> re.Pattern[str]:
+    # The longest first: of "kill" and "kill switch" the longer one is meant.
+    words = "|".join(re.escape(term) for term in sorted(terms, key=lambda term: (-len(term), term)))
+    return re.compile(rf"(?<!\w)(?P<term>{words})(?P<plural>e?s)?(?!\w)", re.IGNORECASE)
 
 
-def _swapped(text: str, trigger: Trigger, neutral: str) -> str:
-    """The text with every place of the term swapped, articles and capitals kept right."""
+def _turn(trigger: Trigger, turn: int) -> tuple[str, bool]:
+    """The neutral wording of this turn, and whether the term has a capital of its own, as X-ray has."""
+    return trigger.neutral[turn % len(trigger.neutral)], trigger.term[:1].isupper()
+
+
+def _swapped(text: str, pattern: re.Pattern[str], swaps: dict[str, tuple[str, bool]]) -> str:
+    """The text with every term swapped, articles and capitals kept right. In one pass: a neutral wording
+    that holds another term stays as it was put."""
     parts: list[str] = []
     end = 0
-    for match in _pattern(trigger).finditer(text):
+    for match in pattern.finditer(text):
+        swap = swaps.get(match["term"].casefold())
+        if swap is None:  # "K\u0130LL": an i for a pattern that ignores case, none for casefold
+            continue
+        neutral, has_capital = swap
         before = text[end : match.start()]
         new = _plural(neutral) if match["plural"] else neutral
-        if match.group()[:1].isupper():
+        if match.group()[:1].isupper() and (not has_capital or _BEGINS.search(text[: match.start()])):
             new = new[:1].upper() + new[1:]
         if article := _ARTICLE.search(before):
             right = "an" if _VOWEL.match(new) else "a"

@@ -149,7 +149,9 @@ def _trigger() -> _J:
             "Fragments of prompts that name the term.",
             {"type": "array", "items": {"$ref": "#/$defs/scene"}},
         ),
-        "neutral": _texts("Neutral", "Texts with the term that nobody would take for dangerous."),
+        "neutral": _texts(
+            "Neutral", "Harmless wordings to stand in the term's place: `overt rewrite` swaps them in."
+        ),
     }
     return {
         "title": "Trigger",
