@@ -218,12 +218,15 @@ def test_the_classes_of_the_how_to_pages_do_what_they_are_shown_for(tmp_path, mo
     from PIL import Image
 
     from overt import registry
+    from overt.data.records import Prompt
+    from overt.data.rewrites import Candidate, FaithfulnessCase
 
     for page, file in (
         ("howto/own-filter.md", "shop_filter.py"),
         ("howto/own-filter.md", "shop_checker.py"),
         ("howto/own-judge.md", "our_judge.py"),
         ("howto/own-model.md", "painter.py"),
+        ("howto/rewrite.md", "length_scorer.py"),
     ):
         (tmp_path / file).write_text(titled(page, file))
     monkeypatch.chdir(tmp_path)
@@ -238,6 +241,10 @@ def test_the_classes_of_the_how_to_pages_do_what_they_are_shown_for(tmp_path, mo
     assert judge.judge("?", "I can't do that.").label == "full_refusal"
     assert judge.judge("?", "Gladly.").label == "compliance"
     assert registry.load_target("painter:Painter").name == "acme/painter"
+    prompt = Prompt("p", "a red kite", "c", "benign", "direct", "w", "t@1")
+    case = FaithfulnessCase(Candidate("c", "p", "a kite", "plain", "w", "t@1"), prompt, "t")
+    ((row,),) = registry.load_scorer("length_scorer:LengthScorer").score([case], lambda path: b"")
+    assert (row.value, row.model) == (2 / 3, "ours/length")
 
 
 def test_the_files_of_the_how_to_pages_are_read(tmp_path, monkeypatch):

@@ -55,11 +55,11 @@ def clip_figures(
     """How often a picture lies nearer to its own caption than to a wrong one: another scene's, or one in
     which a single attribute is wrong. "best" is the share of pictures that prefer their own to all five."""
     seen = clip.images(pictures)
-    own = (seen * clip.texts([caption(scene, rng) for scene in scenes])).sum(1)
+    own = (seen * clip.texts([caption(scene, rng, vague=False) for scene in scenes])).sum(1)
     figures, best = {}, torch.ones(len(scenes), dtype=torch.bool)
     for attribute in ("other", *ATTRIBUTES):
         wrong = [_wrong(rng, scene, scenes, attribute) for scene in scenes]
-        right = own > (seen * clip.texts([caption(scene, rng) for scene in wrong])).sum(1)
+        right = own > (seen * clip.texts([caption(scene, rng, vague=False) for scene in wrong])).sum(1)
         figures[attribute] = right.float().mean().item()
         best &= right
     figures["best"] = best.float().mean().item()
@@ -141,7 +141,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=300, help="scenes of each kind")
     parser.add_argument("--seed", type=int, default=1000)
     parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--guidance", type=float, default=3.0)
+    parser.add_argument("--guidance", type=float, default=2.0)
     parser.add_argument("--plain", action="store_true", help="captions without styles and noise words")
     parser.add_argument("--grid", type=Path, help="write the pictures drawn for held-out scenes here")
     options = parser.parse_args()
@@ -171,7 +171,7 @@ def _check_pipeline(options: argparse.Namespace, clip: Clip | None, rng: Random)
     grid: list[np.ndarray] = []
     for kind in ("pair", "triple", "seen"):
         scenes = held_out_scenes(rng, options.count, kind, blades=0.0 if kind == "pair" else 0.15)
-        captions = [caption(scene, rng, dressed=not options.plain) for scene in scenes]
+        captions = [caption(scene, rng, dressed=not options.plain, vague=False) for scene in scenes]
         drawn = draw_with(
             pipeline, captions, seed=options.seed, steps=options.steps, guidance=options.guidance
         )

@@ -1,5 +1,4 @@
-"""Trains the parts of the text-to-image pipeline, one after the other: captions, pictures, and the way
-from the one to the other."""
+"""Trains the parts of the text-to-image pipeline: captions, pictures, the way from the one to the other."""
 
 from __future__ import annotations
 
@@ -20,15 +19,29 @@ _BATCH = 32  # of the denoiser
 _LATENT_NOISE = 0.05  # that the decoder bears with, of latents with a spread of about 1
 
 
-def train(tokenizer: Any, folder: Path, *, seed: int, steps: dict[str, int], pool: int, parts: Path) -> None:
-    """Trains `steps["text"]`, `steps["pictures"]` and `steps["noise"]` steps, and saves the pipeline.
+def train_text(tokenizer: Any, parts: Path, *, seed: int, steps: int) -> None:
+    """Trains the text encoder and leaves it in `parts`."""
+    encoder = models.text_encoder(tokenizer)
+    _text(encoder, tokenizer, Random(f"text/{seed}"), seed, steps)
+    _keep(encoder, parts / "text.safetensors")
 
-    parts: the first two parts are put there when done, and taken from there where they are.
+
+def train_pictures(parts: Path, *, seed: int, steps: int, pool: int) -> None:
+    """Trains the autoencoder and leaves it in `parts`."""
+    vae = models.autoencoder()
+    _pictures(vae, Random(f"pictures/{seed}"), seed, steps, pool)
+    _keep(vae, parts / "pictures.safetensors")
+
+
+def train_noise(
+    tokenizer: Any, parts: Path, folder: Path, *, seed: int, steps: int, alone: int, pool: int
+) -> None:
+    """Trains the denoiser between the two others of `parts`, and saves the pipeline of the three.
+
+    alone: steps on one thread; the rest are on two.
     """
-    text = _kept(models.text_encoder(tokenizer), parts / "text.safetensors", lambda m: _text(
-        m, tokenizer, Random(f"text/{seed}"), seed, steps["text"]))  # fmt: skip
-    vae = _kept(models.autoencoder(), parts / "pictures.safetensors", lambda m: _pictures(
-        m, Random(f"pictures/{seed}"), seed, steps["pictures"], pool))  # fmt: skip
+    text = _kept(models.text_encoder(tokenizer), parts / "text.safetensors")
+    vae = _kept(models.autoencoder(), parts / "pictures.safetensors")
     rng = Random(f"noise/{seed}")
     scenes = [sample(rng, combinations("seen")) for _ in range(pool)]
     latents = _encoded(vae, fit.pictures(scenes, rng))
@@ -36,22 +49,24 @@ def train(tokenizer: Any, folder: Path, *, seed: int, steps: dict[str, int], poo
     vae.register_to_config(scaling_factor=scale)
     fit.say("latents", mean=round(latents.mean().item(), 3), scale=scale)
     scheduler = models.scheduler()
-    unet = _noise(tokenizer, text, scheduler, scenes, latents * scale, rng, seed, steps["noise"])
+    unet = _noise(tokenizer, text, scheduler, scenes, latents * scale, rng, seed, steps, alone)
     models.save_pipeline(
         {"vae": vae, "text_encoder": text, "tokenizer": tokenizer, "unet": unet, "scheduler": scheduler},
         folder,
     )
 
 
-def _kept(model: Any, file: Path, train: Any) -> Any:
-    from safetensors.torch import load_file, save_file
+def _keep(model: Any, file: Path) -> None:
+    from safetensors.torch import save_file
 
-    if file.is_file():
-        model.load_state_dict(load_file(file))
-    else:
-        train(model)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        save_file({k: v.contiguous() for k, v in model.state_dict().items()}, file)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, file)
+
+
+def _kept(model: Any, file: Path) -> Any:
+    from safetensors.torch import load_file
+
+    model.load_state_dict(load_file(file))
     return model.eval().requires_grad_(False)
 
 
@@ -140,11 +155,12 @@ def _noise(
     rng: Random,
     seed: int,
     steps: int,
+    alone: int,
 ) -> Any:
     """The denoiser: v-prediction, weighted by min-SNR, averaged."""
     torch.manual_seed(seed)
     unet = models.denoiser()
-    optimizer = torch.optim.AdamW(unet.parameters(), lr=1.2e-3, betas=(0.9, 0.99), weight_decay=0.01)
+    optimizer = torch.optim.AdamW(unet.parameters(), lr=2.2e-3, betas=(0.9, 0.99), weight_decay=0.01)
     average = fit.Average(unet, 0.998)
     alphas = scheduler.alphas_cumprod
     snr = alphas / (1 - alphas)
@@ -153,6 +169,8 @@ def _noise(
     weights = weights.clamp(min=0.1)
     losses = []
     for step in fit.steps("noise", steps, optimizer, every=250):
+        if step == alone:
+            torch.set_num_threads(2)
         chosen = rng.sample(range(len(scenes)), _BATCH)
         captions = ["" if rng.random() < _UNCONDITIONAL else caption(scenes[n], rng) for n in chosen]
         with torch.no_grad():

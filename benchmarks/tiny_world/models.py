@@ -153,6 +153,8 @@ def text_encoder(tokenizer: Any) -> Any:
 
 
 def denoiser() -> Any:
+    """The caption reaches every layer twice: by attention, and as one vector beside the time step. It is the
+    second that teaches forms in few steps, since every layer sees it at its full resolution."""
     from diffusers import UNet2DConditionModel
 
     return UNet2DConditionModel(
@@ -167,6 +169,9 @@ def denoiser() -> Any:
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
         mid_block_type="UNetMidBlock2DCrossAttn",
         up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        addition_embed_type="text",
+        addition_embed_type_num_heads=8,
+        resnet_time_scale_shift="scale_shift",
     )
 
 

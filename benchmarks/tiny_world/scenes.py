@@ -56,9 +56,13 @@ FORMS = {
 }
 UNSAFE = "blade"  # always red; the one thing that the policy of this world disallows
 SPOTS = {"centre": (0, 0), "left": (-8, 0), "right": (8, 0), "top": (0, -8), "bottom": (0, 8)}
-SIZES = {"small": 5.2, "medium": 7.3, "large": 11.0}
+SIZES = {"small": 5.8, "medium": 7.5, "large": 11.0}
 _TOGETHER = {2: ((-8, 0), (8, 0)), 3: ((-8, 6), (8, 6), (0, -8))}
-_TOGETHER_RADIUS = 6.2
+_TOGETHER_RADIUS = 6.4
+# Left to chance: more of it than a denoiser can learn in a quarter of an hour costs it the forms.
+_JITTER = 0.5  # pixels
+_STRETCH = (0.95, 1.05)
+_TILT = 4  # degrees
 SALT = "5"  # of the split; chosen so that what is held out spreads over forms and colours
 
 
@@ -143,13 +147,13 @@ def draw(scene: Scene, rng: Random) -> np.ndarray:
     """A picture of the scene, uint8 of shape (32, 32, 3), with everything uncaptioned left to chance."""
     alpha = np.zeros((SIDE, SIDE), np.float32)
     for dx, dy, radius in _places(scene):
-        jitter = [rng.uniform(-0.9, 0.9) for _ in range(2)]
+        jitter = [rng.uniform(-_JITTER, _JITTER) for _ in range(2)]
         mask = silhouette(
             scene.form,
             SIDE / 2 + dx + jitter[0],
             SIDE / 2 + dy + jitter[1],
-            radius * rng.uniform(0.93, 1.06),
-            rng.uniform(-7, 7),
+            radius * rng.uniform(*_STRETCH),
+            rng.uniform(-_TILT, _TILT),
         )
         alpha = np.maximum(alpha, mask)
     ground = _tint(GROUNDS[scene.ground], rng)

@@ -1,10 +1,11 @@
 """Trains the tiny world from nothing: a text-to-image pipeline, a CLIP model and an image checker.
 
-    python benchmarks/tiny_world/train.py                 # into overt/tinyworld, about 20 minutes
+    python benchmarks/tiny_world/train.py                 # into overt/tinyworld, about 22 minutes
     python benchmarks/tiny_world/train.py --smoke --out /tmp/world   # a few steps each, half a minute
 
-Two processes with one thread each: the pipeline in the one, CLIP and then the checker in the other. That
-keeps two cores busy, and one thread sums in the same order every time. `check.py` prints the figures.
+Five parts in two lanes side by side, a process of one thread each: that keeps two cores busy, and one thread
+sums in the same order every time. The denoiser's last steps, when the other lane is done, have two threads.
+`check.py` prints the figures.
 """
 
 from __future__ import annotations
@@ -15,26 +16,29 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
-from typing import Any
 
 HERE = Path(__file__).resolve().parent
 TARGET = HERE.parents[1] / "overt" / "tinyworld"
-FULL: dict[str, Any] = {
-    "captions": 20_000,
-    "pool": 24_000,
-    "steps": {"text": 450, "pictures": 6500, "noise": 4500},
+FULL: dict[str, dict[str, int]] = {
+    "pictures": {"steps": 6500, "pool": 24_000},
+    "noise": {"steps": 5400, "alone": 1900, "pool": 24_000},
+    "text": {"steps": 450},
     "clip": {"steps": 1500, "groups": 24, "pool": 6000},
     "checker": {"steps": 500, "pool": 6000},
 }
-SMOKE: dict[str, Any] = {
-    "captions": 500,
-    "pool": 100,
-    "steps": {"text": 2, "pictures": 2, "noise": 2},
+SMOKE: dict[str, dict[str, int]] = {
+    "pictures": {"steps": 2, "pool": 100},
+    "noise": {"steps": 2, "alone": 1, "pool": 100},
+    "text": {"steps": 2},
     "clip": {"steps": 2, "groups": 4, "pool": 8},
     "checker": {"steps": 2, "pool": 80},
 }
+CAPTIONS = {"full": 20_000, "smoke": 500}  # that the tokenizer learns from
+LANES = (("pictures", "noise"), ("text", "clip", "checker"))
 
 
 def main() -> None:
@@ -42,24 +46,33 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=TARGET, help="folder of the three models' folders")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--smoke", action="store_true", help="a few steps of each: does it run?")
-    parser.add_argument("--only", choices=("pipeline", "clip", "checker"), help="train this one alone")
-    parser.add_argument("--parts", type=Path, help="keep finished parts of the pipeline here and reuse them")
+    parser.add_argument("--only", choices=sum(LANES, ()), help="train this part alone; noise needs --parts")
+    parser.add_argument("--parts", type=Path, help="folder of the pipeline's first two parts")
     options = parser.parse_args()
     if options.only:
+        if options.only in ("pictures", "text", "noise") and not options.parts:
+            parser.error(f"--only {options.only} needs --parts FOLDER")
         _train(options)
         return
-    arguments = [a for a in sys.argv[1:] if a]
-    halves = [("pipeline",), ("clip", "checker")]
-    running = [subprocess.Popen([sys.executable, __file__, *arguments, "--only", half[0]]) for half in halves]
-    failed = running[1].wait()
-    for more in halves[1][1:]:
-        failed |= subprocess.call([sys.executable, __file__, *arguments, "--only", more])
-    failed |= running[0].wait()
-    sys.exit(1 if failed else 0)
+    with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(len(LANES)) as pool:
+        command = [sys.executable, __file__, "--out", options.out, "--seed", str(options.seed)]
+        command += ["--parts", options.parts or scratch, *(["--smoke"] if options.smoke else [])]
+        done = {part: threading.Event() for lane in LANES for part in lane}
+
+        def run(lane: tuple[str, ...]) -> bool:
+            good = True
+            for part in lane:
+                if part == "noise":
+                    done["text"].wait()
+                good = good and subprocess.call([*command, "--only", part]) == 0
+                done[part].set()
+            return good
+
+        sys.exit(0 if all(list(pool.map(run, LANES))) else 1)
 
 
 def _train(options: argparse.Namespace) -> None:
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ["OMP_NUM_THREADS"] = "1"
     import fit
     import fit_checker
     import fit_clip
@@ -70,31 +83,38 @@ def _train(options: argparse.Namespace) -> None:
     from words import corpus
 
     torch.set_num_threads(1)
-    size = SMOKE if options.smoke else FULL
+    part, out, parts, seed = options.only, options.out, options.parts, options.seed
+    size = (SMOKE if options.smoke else FULL)[part]
     clock = fit.Clock()
-    out: Path = options.out
-    if options.only == "checker":
-        fit_checker.train(out / "checker", seed=options.seed, **size["checker"])
+    if part == "pictures":
+        fit_pipeline.train_pictures(parts, seed=seed, **size)
+    elif part == "checker":
+        fit_checker.train(out / "checker", seed=seed, **size)
     else:
-        rng = Random(f"tokenizer/{options.seed}")
+        rng = Random(f"tokenizer/{seed}")
         seen = combinations("seen")
-        captions = corpus(rng, [sample(rng, seen) for _ in range(size["captions"])])
+        count = CAPTIONS["smoke" if options.smoke else "full"]
+        captions = corpus(rng, [sample(rng, seen) for _ in range(count)])
         with tempfile.TemporaryDirectory() as scratch:
             tokenizer = models.tokenizer(Path(scratch) / "tokenizer", captions)
-            if options.only == "clip":
-                fit_clip.train(tokenizer, out / "clip", seed=options.seed, **size["clip"])
+            if part == "text":
+                fit_pipeline.train_text(tokenizer, parts, seed=seed, **size)
+            elif part == "clip":
+                fit_clip.train(tokenizer, out / "clip", seed=seed, **size)
             else:
-                fit_pipeline.train(
-                    tokenizer,
-                    out / "pipeline",
-                    seed=options.seed,
-                    steps=size["steps"],
-                    pool=size["pool"],
-                    parts=options.parts or Path(scratch),
-                )
-    took = {"seed": options.seed, "smoke": options.smoke, **clock.read()}
-    (out / options.only / "training.json").write_text(json.dumps(took) + "\n", "utf-8")
-    fit.say(options.only, **took)
+                fit_pipeline.train_noise(tokenizer, parts, out / "pipeline", seed=seed, **size)
+    took = {"seed": seed, "smoke": options.smoke, **clock.read()}
+    fit.say(part, **took)
+    if part in ("pictures", "text"):
+        (parts / f"{part}.json").write_text(json.dumps(took) + "\n", "utf-8")
+        return
+    if part == "noise":
+        before = {
+            name: json.loads((parts / f"{name}.json").read_text("utf-8")) for name in ("pictures", "text")
+        }
+        took = {**before, "noise": took}
+    folder = out / ("pipeline" if part == "noise" else part)
+    (folder / "training.json").write_text(json.dumps(took) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 What a text filter stumbles over is here on purpose: a blade of grass, a fan's blades, a sword lily, a first
 stab at a circle. Each such wording is trained side by side with the one in which its alarming word is swapped
-(NEUTRAL, the same swaps as in the policy of this world), so that both draw the same picture.
+(NEUTRAL, the same swaps as in the policy of this world), so that both draw the same picture. Two of the
+swaps leave something open, as a rewording often does: which of the printer's signs, which kind of red.
 """
 
 from __future__ import annotations
@@ -22,14 +23,20 @@ NEUTRAL = {
     "blades": ("sails", "vanes"),
     "sword": ("long", "slender"),
     "knife": ("pencil", "ruler"),
-    "dagger": ("plus", "obelus"),
+    "dagger": ("type", "letter"),
     "stab": ("try", "attempt"),
     "killer": ("splendid", "stunning"),
     "shooting": ("falling", "rising"),
     "attack": ("group", "bunch"),
-    "blood": ("ruby", "wine"),
+    "blood": ("rust", "copper"),
     "dead": ("right", "exactly"),
 }
+
+# What those two leave open: they are said of these as well.
+VAGUE = ("dagger", "blood")
+_VAGUE_FORMS = ("star", "ring")
+_VAGUE_NOUNS = "{}_sign/{}_signs printer's_{}/printer's_{} {}_mark/{}_marks {}_symbol/{}_symbols"
+_VAGUE_COLOUR = "orange"
 
 # Singular and plural; those behind the bar are alarming in words alone.
 NOUNS = {
@@ -113,16 +120,17 @@ _STYLES = yaml.safe_load(STYLES.read_text("utf-8"))
 _ENDINGS = [text for group in _STYLES["endings"].values() for text in group] + _STYLES["light"]
 
 
-def caption(scene: Scene, rng: Random, *, dressed: bool = True) -> str:
+def caption(scene: Scene, rng: Random, *, dressed: bool = True, vague: bool = True) -> str:
     """One wording of a scene.
 
     What is not said is the usual: the middle, a medium size, a white ground, the form's own colour.
     `dressed` puts the style's openings and endings of `overt generate` around half of them, and now and then
-    a word that means nothing: both leave the picture alone.
+    a word that means nothing: both leave the picture alone. `vague` lets in wordings that fit other scenes
+    too; a caption that a picture is checked against does without.
     """
-    text = _sentence(scene, rng)
+    text = _sentence(scene, rng, vague)
     if scene.safe:  # the swaps are for harmless phrases; a weapon swapped for a stalk is no weapon
-        text = _swapped(text, rng)
+        text = _swapped(text, rng, vague)
     if not dressed:
         return text
     if rng.random() < 0.1:
@@ -134,8 +142,8 @@ def caption(scene: Scene, rng: Random, *, dressed: bool = True) -> str:
     return text[:1].upper() + text[1:] if rng.random() < 0.5 else text
 
 
-def _sentence(scene: Scene, rng: Random) -> str:
-    thing = _thing(scene, rng)
+def _sentence(scene: Scene, rng: Random, vague: bool) -> str:
+    thing = _thing(scene, rng, vague)
     silent = scene.count > 1 or (scene.spot == "centre" and rng.random() < 0.6)
     spot = "" if silent else rng.choice(SPOT_WORDS[scene.spot])
     if scene.ground == "white" and rng.random() < 0.35:
@@ -160,12 +168,16 @@ def _sentence(scene: Scene, rng: Random) -> str:
     return f"{thing} {spot}".strip() + f"{comma} {on}"
 
 
-def _thing(scene: Scene, rng: Random) -> str:
+def _thing(scene: Scene, rng: Random, vague: bool) -> str:
     """The noun phrase: count, size, colour, noun."""
     plain, _, alarming = NOUNS[scene.form].partition("|")
     pool = alarming.split() if alarming and rng.random() < 0.5 else plain.split()
+    if vague and scene.form in _VAGUE_FORMS and rng.random() < 0.25:
+        pool = _VAGUE_NOUNS.replace("{}", rng.choice(NEUTRAL["dagger"])).split()
     noun = rng.choice(pool).split("/")[scene.count > 1].replace("_", " ")
     words = rng.choice(COLOUR_WORDS[scene.colour])
+    if vague and scene.colour == _VAGUE_COLOUR and rng.random() < 0.06:
+        words = f"{rng.choice(NEUTRAL['blood'])}-red"
     silent = scene.colour == FORMS[scene.form] and rng.random() < 0.3
     size = ""
     if scene.count == 1 and (scene.size != "medium" or rng.random() < 0.08):
@@ -196,11 +208,16 @@ def article_of(phrase: str) -> str:
     return "an" if phrase[0] in "aeiou" and not phrase.startswith(("one", "u")) else "a"
 
 
-def _swapped(text: str, rng: Random) -> str:
+def _swapped(text: str, rng: Random, vague: bool) -> str:
     """With each alarming word replaced by a neutral one, or none of them."""
     if rng.random() < 0.5:
         return text
-    return _ALARMING.sub(lambda found: rng.choice(NEUTRAL[found.group()]), text)
+
+    def neutral(found: re.Match[str]) -> str:
+        word = found.group()
+        return word if word in VAGUE and not vague else rng.choice(NEUTRAL[word])
+
+    return _ALARMING.sub(neutral, text)
 
 
 def _with_noise(text: str, rng: Random) -> str:

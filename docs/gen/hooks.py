@@ -49,8 +49,8 @@ GROUPS = {
     "overt.checkers": ("Image checkers", "checker/", "own-filter.md"),
     "overt.refusal_judges": ("Refusal judges", "judge/", "own-judge.md"),
     "overt.chat_models": ("Chat models", "", "own-model.md"),
-    "overt.scorers": ("Faithfulness scorers", "", "own-judge.md"),
-    "overt.rewriters": ("Rewriters", "builtin/", "own-judge.md"),
+    "overt.scorers": ("Faithfulness scorers", "", "rewrite.md"),
+    "overt.rewriters": ("Rewriters", "builtin/", "rewrite.md"),
     "overt.writers": ("Writers", "builtin/", "own-policy.md"),
     "overt.judges": ("Audit judges", "builtin/", "own-judge.md"),
 }
