@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # `make test EXTRAS=dev,filters` leaves torch out; the tests that need it skip and say so.
 EXTRAS ?= dev,filters,local
+# Test processes side by side. More than there are cores, and tests with a time limit fail.
+WORKERS ?= 2
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .PHONY: demo demo-images test lint format docs bench clean
@@ -33,7 +35,7 @@ demo-images: $(VENV)/.dev  ## generate, run, score, rewrite, report on an embedd
 	$(BIN)/overt demo --out runs/demo-images
 
 test: $(VENV)/.dev  ## the whole test suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 lint: $(VENV)/.dev  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -109,17 +109,17 @@ def read(prompt: str, answer: str) -> Reading:
     head = " " + _plain(raw[: HEAD + 140])[:HEAD]
     question, kind, loaded = _asked(prompt[:HEAD])
     ends = [m.start() for m in _END.finditer(head)]
-    words = set(head.translate(_BARE).split())
+    words = head.translate(_BARE).split()
     language = _language(words)
-    stems = {word[:5] for word in words} if language.gated else words
+    stems = {word[:5] for word in words} if language.gated else set(words)
     first: dict[str, int] = {}
     found: dict[str, str] = {}
     written = _WRITTEN.match(head) is not None
     idle, declined = _IDLE[kind], False
     for act, gate, says in language.acts:
-        name = act
-        if act in idle or (gate and gate.isdisjoint(stems)) or (declined and act not in _AFTER):
+        if (gate and gate.isdisjoint(stems)) or act in idle or (declined and act not in _AFTER):
             continue
+        name = act
         for hit in says.finditer(head):
             if name == "refuse":
                 if written or head.count('"', 0, hit.start()) % 2:
@@ -191,14 +191,14 @@ def _contrary(question: str, head: str, ends: list[int], first: dict[str, int]) 
     return said % 2 == 1
 
 
-def _language(words: set[str]) -> _Language:
+def _language(words: list[str]) -> _Language:
     """The language with most of its everyday words in the text; English where none stands out."""
     languages = _languages()
-    best, most = languages[0], len(words & languages[0].words)
+    best, most = languages[0], len(languages[0].words.intersection(words))
     if most > 8:  # nobody says so much in English by chance
         return best
     for language in languages[1:]:
-        count = len(words & language.words)
+        count = len(language.words.intersection(words))
         if count > most:
             best, most = language, count
     return best
