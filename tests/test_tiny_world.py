@@ -208,3 +208,23 @@ def test_training_runs_end_to_end(tmp_path):
     assert done.returncode == 0, done.stderr[-2000:]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["checker", "clip", "pipeline"]
     assert check.Clip(tmp_path / "clip").texts(["a red key"]).shape == (1, 128)
+
+
+def test_the_same_seed_trains_the_same_weights(tmp_path):
+    import fit_checker
+    import fit_pipeline
+    import models
+    from words import corpus
+
+    rng = Random(8)
+    captions = corpus(rng, [sample(rng, combinations("seen")) for _ in range(200)])
+    tokenizer = models.tokenizer(tmp_path / "tokenizer", captions)
+    for number, folder in enumerate((tmp_path / "one", tmp_path / "two")):
+        torch.manual_seed(number)  # what went before must not matter
+        fit_pipeline.train_text(tokenizer, folder, seed=0, steps=1)
+        fit_pipeline.train_pictures(folder, seed=0, steps=1, pool=16)
+        fit_checker.train(folder / "checker", seed=0, steps=1, pool=80)
+    files = [p.relative_to(tmp_path / "one") for p in (tmp_path / "one").rglob("*.safetensors")]
+    assert len(files) == 3
+    for file in files:
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes(), file

@@ -21,6 +21,7 @@ _LATENT_NOISE = 0.05  # that the decoder bears with, of latents with a spread of
 
 def train_text(tokenizer: Any, parts: Path, *, seed: int, steps: int) -> None:
     """Trains the text encoder and leaves it in `parts`."""
+    torch.manual_seed(seed)  # before the model is built: its first weights are drawn too
     encoder = models.text_encoder(tokenizer)
     _text(encoder, tokenizer, Random(f"text/{seed}"), seed, steps)
     _keep(encoder, parts / "text.safetensors")
@@ -28,6 +29,7 @@ def train_text(tokenizer: Any, parts: Path, *, seed: int, steps: int) -> None:
 
 def train_pictures(parts: Path, *, seed: int, steps: int, pool: int) -> None:
     """Trains the autoencoder and leaves it in `parts`."""
+    torch.manual_seed(seed)
     vae = models.autoencoder()
     _pictures(vae, Random(f"pictures/{seed}"), seed, steps, pool)
     _keep(vae, parts / "pictures.safetensors")
