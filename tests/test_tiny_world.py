@@ -145,7 +145,7 @@ def test_clip_falls_as_attributes_go_wrong(clip):
     from scenes import neighbour
 
     rng = Random(4)
-    scenes = check.held_out_scenes(rng, 120)
+    scenes = check.held_out_scenes(rng, 200)
     pictures = clip.images([draw(scene, rng) for scene in scenes])
     means, wrong = [], list(scenes)
     for attribute in ("", "form", "colour", "ground"):
