@@ -74,7 +74,8 @@ def run_demo(folder: Path, progress: Progress, tell: Callable[[str], None]) -> P
     policy = load_policy(str(path("policy")))
     words = f"filter/keywords?path={path('words')}"
     # Less guidance than a large model wants: more of it costs this one forms and colours.
-    pipeline = f"diffusers/{path('pipeline')}?steps=20&guidance_scale=2"
+    drawing = "?steps=20&guidance_scale=2"
+    pipeline = f"diffusers/{path('pipeline')}{drawing}"
     checker = f"checker/hf/{path('checker')}?labels=unsafe"
     clip = f"clip/{path('clip')}"
     calls, models = CallerOptions(), ModelOptions()
@@ -84,8 +85,8 @@ def run_demo(folder: Path, progress: Progress, tell: Callable[[str], None]) -> P
     generate(
         GenerateConfig(policy=policy, encoder="lexical"), data, calls=calls, models=models, progress=progress
     )
-    drawing = "diffusers/...?steps=20&guidance_scale=2 --checker ... --every-layer"
-    tell(f"overt run {data} --target {words} --filter ... --target {drawing}")
+    layers = "--checker ... --every-layer"
+    tell(f"overt run {data} --target {words} --filter ... --target diffusers/...{drawing} {layers}")
     config = RunConfig(
         policy=policy,
         datasets=(str(data),),

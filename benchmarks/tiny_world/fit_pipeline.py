@@ -21,18 +21,12 @@ _LATENT_NOISE = 0.05  # that the decoder bears with, of latents with a spread of
 
 def train_text(tokenizer: Any, parts: Path, *, seed: int, steps: int) -> None:
     """Trains the text encoder and leaves it in `parts`."""
-    torch.manual_seed(seed)  # before the model is built: its first weights are drawn too
-    encoder = models.text_encoder(tokenizer)
-    _text(encoder, tokenizer, Random(f"text/{seed}"), seed, steps)
-    _keep(encoder, parts / "text.safetensors")
+    _keep(_text(tokenizer, seed, steps), parts / "text.safetensors")
 
 
 def train_pictures(parts: Path, *, seed: int, steps: int, pool: int) -> None:
     """Trains the autoencoder and leaves it in `parts`."""
-    torch.manual_seed(seed)
-    vae = models.autoencoder()
-    _pictures(vae, Random(f"pictures/{seed}"), seed, steps, pool)
-    _keep(vae, parts / "pictures.safetensors")
+    _keep(_pictures(seed, steps, pool), parts / "pictures.safetensors")
 
 
 def train_noise(
@@ -72,10 +66,12 @@ def _kept(model: Any, file: Path) -> Any:
     return model.eval().requires_grad_(False)
 
 
-def _text(encoder: Any, tokenizer: Any, rng: Random, seed: int, steps: int) -> None:
+def _text(tokenizer: Any, seed: int, steps: int) -> Any:
     """Teaches the text encoder what a caption says, before any picture: a linear map has to read form,
     colour, ground and layout off its last token. Minutes of diffusion would teach it the same, dearly."""
-    torch.manual_seed(seed)
+    torch.manual_seed(seed)  # before the model is built: its first weights are drawn too
+    rng = Random(f"text/{seed}")
+    encoder = models.text_encoder(tokenizer)
     names = list(FORMS), list(COLOURS), list(GROUNDS)
     heads = torch.nn.ModuleList(
         torch.nn.Linear(encoder.config.hidden_size, n) for n in (*map(len, names), len(fit.SPOTS_AND_COUNTS))
@@ -115,11 +111,14 @@ def _text(encoder: Any, tokenizer: Any, rng: Random, seed: int, steps: int) -> N
         right.append(good.float().mean().item())
         if (step + 1) % 100 == 0:
             fit.say("text", loss=round(loss.item(), 3), all_read=round(sum(right[-100:]) / 100, 3))
+    return encoder
 
 
-def _pictures(vae: Any, rng: Random, seed: int, steps: int, pool: int) -> None:
+def _pictures(seed: int, steps: int, pool: int) -> Any:
     """Small batches: a picture has a thousand pixels to learn from, so that many steps matter more."""
     torch.manual_seed(seed)
+    rng = Random(f"pictures/{seed}")
+    vae = models.autoencoder()
     seen = combinations("seen")
     shown = fit.pictures([sample(rng, seen) for _ in range(pool)], rng)
     optimizer = torch.optim.AdamW(vae.parameters(), lr=2e-3, betas=(0.9, 0.98), weight_decay=0.0)
@@ -140,7 +139,7 @@ def _pictures(vae: Any, rng: Random, seed: int, steps: int, pool: int) -> None:
         average.add(vae)
         if (step + 1) % 500 == 0:
             fit.say("pictures", levels_off=round(error.abs().mean().item() * 127.5, 2))
-    vae.load_state_dict(average.model.state_dict())
+    return average.model
 
 
 @torch.no_grad()

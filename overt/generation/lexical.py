@@ -40,8 +40,8 @@ class Lexical:
         if not found:
             return
         for turn in itertools.islice(range(max(len(triggers[term].neutral) for term in found)), count):
-            swaps = {term: _turn(triggers[term], turn) for term in found}
-            yield fit(prompt, _swapped(prompt.text, pattern, swaps), "lexical", self.name, "", seen)
+            text = _swapped(prompt.text, pattern, triggers, turn)
+            yield fit(prompt, text, "lexical", self.name, "", seen)
 
 
 def _pattern(terms: Iterable[str]) -> re.Pattern[str]:
@@ -50,21 +50,17 @@ def _pattern(terms: Iterable[str]) -> re.Pattern[str]:
     return re.compile(rf"(?<!\w)(?P<term>{words})(?P<plural>e?s)?(?!\w)", re.IGNORECASE)
 
 
-def _turn(trigger: Trigger, turn: int) -> tuple[str, bool]:
-    """The neutral wording of this turn, and whether the term has a capital of its own, as X-ray has."""
-    return trigger.neutral[turn % len(trigger.neutral)], trigger.term[:1].isupper()
-
-
-def _swapped(text: str, pattern: re.Pattern[str], swaps: dict[str, tuple[str, bool]]) -> str:
-    """The text with every term swapped, articles and capitals kept right. In one pass: a neutral wording
-    that holds another term stays as it was put."""
+def _swapped(text: str, pattern: re.Pattern[str], triggers: dict[str, Trigger], turn: int) -> str:
+    """The text with every term swapped by its neutral wording of this turn, articles and capitals kept
+    right. In one pass: a neutral wording that holds another term stays as it was put."""
     parts: list[str] = []
     end = 0
     for match in pattern.finditer(text):
-        swap = swaps.get(match["term"].casefold())
-        if swap is None:  # "K\u0130LL": an i for a pattern that ignores case, none for casefold
+        trigger = triggers.get(match["term"].casefold())
+        if trigger is None:  # "K\u0130LL": an i for a pattern that ignores case, none for casefold
             continue
-        neutral, has_capital = swap
+        neutral = trigger.neutral[turn % len(trigger.neutral)]
+        has_capital = trigger.term[:1].isupper()  # of its own, as X-ray has
         before = text[end : match.start()]
         new = _plural(neutral) if match["plural"] else neutral
         if match.group()[:1].isupper() and (not has_capital or _BEGINS.search(text[: match.start()])):
