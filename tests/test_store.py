@@ -80,6 +80,31 @@ def test_a_strangers_folder_is_left_alone(tmp_path):
     assert (tmp_path / "thesis.txt").read_text() == "precious"
 
 
+@pytest.mark.parametrize(
+    ("left", "text"),
+    [
+        (".policy.yaml.32382.140095119936384.tmp", ""),
+        (".policy.yaml.32382.140095119936384.tmp", "name: "),
+        ("policy.yaml", "name: x\n"),
+        (".run.json.7.8.tmp", "{"),
+    ],
+)
+def test_killed_while_claiming(tmp_path, left, text):
+    (tmp_path / left).write_text(text)
+    with RunStore(tmp_path) as store:
+        assert store.claim({"seed": 1}, "name: x\n") is False
+        assert store.claim({"seed": 1}, "name: x\n") is True
+    assert not list(tmp_path.glob(".*.tmp"))
+    assert (tmp_path / "policy.yaml").read_text() == "name: x\n"
+
+
+def test_a_strangers_policy_is_not_written_over(tmp_path):
+    (tmp_path / "policy.yaml").write_text("name: mine\n")
+    with RunStore(tmp_path) as store, pytest.raises(InputError, match="not a run of overt"):
+        store.claim({"seed": 1}, "name: x\n")
+    assert (tmp_path / "policy.yaml").read_text() == "name: mine\n"
+
+
 def test_two_processes_on_one_run(tmp_path):
     code = (
         "import sys; from pathlib import Path; from overt.data.store import RunStore\n"

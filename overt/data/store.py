@@ -15,6 +15,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -27,6 +28,8 @@ T = TypeVar("T")
 
 # What may lie in a folder that is not yet a run: its lock, and a journal taken along from another run.
 _EXPECTED = frozenset({"stages", ".lock", "journal.sqlite", "journal.sqlite-wal", "journal.sqlite-shm"})
+# What a process that was killed while it claimed the folder leaves of its two files (see `write_atomic`).
+_HALF_CLAIMED = re.compile(r"\.(?:policy\.yaml|run\.json)\.\d+\.\d+\.tmp")
 
 
 @contextlib.contextmanager
@@ -114,14 +117,22 @@ class RunStore:
         """
         found = self.identity(self.folder)
         if found is None:
-            strangers = [p.name for p in self.folder.iterdir() if p.name not in _EXPECTED]
+            policy = policy_yaml.encode()
+            strangers = []
+            for path in list(self.folder.iterdir()):
+                if _HALF_CLAIMED.fullmatch(path.name):
+                    path.unlink()  # nobody else writes here: this process holds the lock
+                elif path.name == "policy.yaml" and path.is_file() and path.read_bytes() == policy:
+                    continue  # killed between the two
+                elif path.name not in _EXPECTED:
+                    strangers.append(path.name)
             if strangers:
                 raise InputError(
                     f"the folder is not empty and not a run of overt (it holds {strangers[0]!r})",
                     where=str(self.folder),
                     fix="Give --out a new folder.",
                 )
-            write_atomic(self.folder / "policy.yaml", policy_yaml.encode())
+            write_atomic(self.folder / "policy.yaml", policy)
             write_atomic(self.folder / "run.json", dump_json(identity))
             return False
         if differing := differences(found, identity):
