@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -89,8 +89,16 @@ def main() -> None:
         print(f"overt: {error.message()}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
     except KeyboardInterrupt:
-        print("overt: stopped; the same command goes on where this one ended", file=sys.stderr)
-        raise SystemExit(130) from None
+        _stopped()
+    except SystemExit as stop:
+        if stop.code != 130:
+            raise
+        _stopped()  # Typer makes this of a KeyboardInterrupt, and says nothing
     except BrokenPipeError:  # `overt show ... | head`
         sys.stderr.close()
         raise SystemExit(0) from None
+
+
+def _stopped() -> NoReturn:
+    print("overt: stopped; the same command goes on where this one ended", file=sys.stderr)
+    raise SystemExit(130) from None

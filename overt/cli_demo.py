@@ -59,6 +59,7 @@ def run_demo(folder: Path, progress: Progress, tell: Callable[[str], None]) -> P
     from overt.models import ModelOptions
     from overt.pipeline import GenerateConfig, generate
     from overt.policies.load import load_policy
+    from overt.registry import quoted
     from overt.reporting import write_report
     from overt.rewriting import RewriteConfig, rewrite_run
     from overt.targets import TargetOptions, read_spec
@@ -72,12 +73,16 @@ def run_demo(folder: Path, progress: Progress, tell: Callable[[str], None]) -> P
                 fix="In a checkout it can be made: python benchmarks/tiny_world/train.py",
             )
     policy = load_policy(str(path("policy")))
-    words = f"filter/keywords?path={path('words')}"
+
+    def at(name: str) -> str:
+        return quoted(str(path(name)))  # whoever installs into "R&D" has a & in every path
+
+    words = f"filter/keywords?path={at('words')}"
     # Less guidance than a large model wants: more of it costs this one forms and colours.
     drawing = "?steps=20&guidance_scale=2"
-    pipeline = f"diffusers/{path('pipeline')}{drawing}"
-    checker = f"checker/hf/{path('checker')}?labels=unsafe"
-    clip = f"clip/{path('clip')}"
+    pipeline = f"diffusers/{at('pipeline')}{drawing}"
+    checker = f"checker/hf/{at('checker')}?labels=unsafe"
+    clip = f"clip/{at('clip')}"
     calls, models = CallerOptions(), ModelOptions()
 
     data, run = folder / "dataset", folder / "run"

@@ -24,7 +24,6 @@ from overt.data.outcomes import Harm, Outcome
 from overt.data.prompts import Side, read_prompts, spread
 from overt.data.records import Prompt, content_id
 from overt.data.store import RunStore, digest_source, dump_json, read_json, read_records, write_atomic
-from overt.data.targets import Target
 from overt.data.templates import load_template
 from overt.models import ModelOptions, chat_model
 from overt.policies.load import dump_policy, load_policy
@@ -356,6 +355,12 @@ def _finish(
     notes: list[str],
     seconds: float,
 ) -> dict[str, Any]:
+    rewriting = store.folder / RESULTS / "rewrite.json"
+    if rewriting.exists():  # of the answers before these: its figures would contradict the new ones
+        rewriting.unlink()
+        notes.append(
+            "the rewriting was of the answers before; `overt rewrite` makes it anew from the journal"
+        )
     summary = write_summary(store.folder, prompts, outcomes, read_harms(store.folder), kinds)
     below = [t["name"] for t in summary["targets"] if t["coverage"]["share"] < identity["min_coverage"]]
     retriable = sum(o.state == "error" and o.code in RETRIED for o in outcomes)
@@ -375,7 +380,7 @@ def _finish(
     return store.finish(facts, parts=(RESULTS,))
 
 
-def modality_of(target: Target) -> Modality:
+def modality_of(target: object) -> Modality:
     """What a target gives: "image" where it does not say."""
     said = getattr(target, "modality", "image")
     return "text" if said == "text" else "none" if said == "none" else "image"

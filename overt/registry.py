@@ -14,8 +14,9 @@ A name is one of
     mypkg.mymodule:MyModel/large?beam=4     the same, given a model's name and an option
 
 Options stand behind a question mark as in a web address: `?key=value&key=value`, with %26 for a `&` and
-%25 for a `%` inside a value. They are the keyword arguments of the class, read by their annotations (bool,
-int, float, else text). Keys and passwords have no place in a name: names are printed and recorded.
+%25 for a `%` inside a value. Before the question mark these two mean the same, and %3F is a `?`; `quoted`
+writes them. Options are the keyword arguments of the class, read by their annotations (bool, int, float, else
+text). Keys and passwords have no place in a name: names are printed and recorded.
 """
 
 from __future__ import annotations
@@ -138,6 +139,8 @@ _EXTRAS = {
 _OWN = re.compile(r"(?P<module>[^\W\d]\w*(?:\.[^\W\d]\w*)*):(?P<cls>[^\W\d]\w*)(?:/(?P<model>.+))?")
 _SECRET = re.compile(r"key$|token$|secret|passw|credential|authorization", re.IGNORECASE)
 _USERINFO = re.compile(r"://[^/@\s]*@")
+# No more than these: a folder's name may well hold a %20.
+_ESCAPED = re.compile("%(?:25|26|3F)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,15 +250,17 @@ def load_checker(spec: str, **options: Any) -> ImageChecker:
     return checker
 
 
-def load_scorer(spec: str, **options: Any) -> FaithfulnessScorer:
+def load_scorer(spec: str, *, batch_size: int | None = None, **options: Any) -> FaithfulnessScorer:
     """The faithfulness scorer that `clip/MODEL`, `text/MODEL` ... or `module:Class` names.
 
     Args:
+        batch_size: most pictures or texts at once, for those scorers that take it; None: as they like.
         options: as in `load_target`.
 
     Raises:
         InputError: as `load_chat_model`.
     """
+    options = {**options, "batch_size": batch_size}
     made = _make("overt.scorers", spec, taken("overt.scorers", spec, options))
     scorer: FaithfulnessScorer = _named(made, spec)
     return scorer
@@ -274,7 +279,7 @@ def load_refusal_judge(spec: str, **options: Any) -> RefusalJudge:
 def _named(model: Any, spec: str) -> Any:
     """The model, under the name that the user wrote where that holds options: two judges may be one model
     at two endpoints, and records and journal tell them apart by name."""
-    if "?" in spec:
+    if "?" in spec or _ESCAPED.search(spec):
         try:
             model.name = spec
         except AttributeError as error:
@@ -362,8 +367,19 @@ def find(group: str, spec: str) -> Any | None:
 # -- taking names apart -----------------------------------------------------------------------------------
 
 
+def quoted(part: str) -> str:
+    """A folder, a file or another value as it is written inside a name."""
+    return part.replace("%", "%25").replace("&", "%26").replace("?", "%3F")
+
+
+def unquoted(head: str) -> str:
+    """What stands before the question mark of a name, as it is called outside of names."""
+    return _ESCAPED.sub(lambda found: urllib.parse.unquote(found.group()), head)
+
+
 def _split(spec: str) -> tuple[str, dict[str, str]]:
     head, _, query = spec.partition("?")
+    head = unquoted(head)
     options: dict[str, str] = {}
     for pair in filter(None, query.split("&")):
         key, equals, value = pair.partition("=")

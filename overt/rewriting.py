@@ -7,10 +7,12 @@ drawn with its original's seed, so that the two pictures differ by the wording a
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,7 @@ from overt.data.store import RunStore, dump_json, write_atomic
 from overt.data.templates import Template, load_template
 from overt.evaluate import (
     RESULTS,
+    RunConfig,
     config_of_run,
     fire_shots,
     modality_of,
@@ -44,7 +47,7 @@ from overt.policies.load import load_policy
 from overt.progress import Progress
 from overt.scoring.answers import Judging, judge_answers
 from overt.shots import Shot, TargetChannel
-from overt.targets import TargetOptions, open_target
+from overt.targets import TargetOptions, TargetSpec, check_files, open_target, resolve_target
 
 FOLDER = "rewrites"
 
@@ -62,18 +65,21 @@ class RewriteConfig:
     seed: int = 0
     templates: Path | None = None
 
-    @property
-    def is_builtin(self) -> bool:
-        return self.rewriter.startswith("builtin/")
+    @cached_property
+    def own(self) -> Any | None:
+        """The rewriter that needs no chat model: the builtin, or a class of the user's own."""
+        from overt import registry
+
+        return registry.find("overt.rewriters", self.rewriter)
 
     @property
     def chosen(self) -> tuple[RewriteStrategy, ...]:
-        if self.is_builtin:
-            return ("lexical",)
+        if self.own is not None:  # how a class of the user's own goes about it stands in its wordings
+            return ("lexical",) if self.rewriter.startswith("builtin/") else ()
         return self.strategies or tuple(s for s in STRATEGIES if s != "lexical")
 
     def load_templates(self) -> dict[RewriteStrategy, Template]:
-        if self.is_builtin:
+        if self.own is not None:
             return {}
         return {s: load_template("generation", f"rewrite_{s}", self.templates) for s in self.chosen}
 
@@ -107,7 +113,17 @@ def rewrite_run(
         BudgetReached: a cap was reached; the same command with a higher cap goes on.
     """
     started = time.monotonic()
+    if config.strategies and config.own is not None:
+        raise InputError(
+            f"{config.rewriter} knows no strategies: they are for a chat model",
+            fix="Leave --strategy out, or name a model with --llm.",
+        )
+    if twice := [name for name, count in Counter(config.scorers).items() if count > 1]:
+        raise InputError(f"{twice[0]} is named twice", fix="Give each --faithfulness once.")
     run = config_of_run(folder)
+    for spec in run.targets:  # a wrong name should cost nothing
+        check_files(spec)
+        resolve_target(spec, run.modality)
     policy = load_policy(str(folder / "policy.yaml"))
     with RunStore(folder) as store:
         manifest, prompts, outcomes, _ = read_run(folder)
@@ -117,38 +133,53 @@ def rewrite_run(
         todo = _wanted(config, prompts, outcomes)
         if not any(todo.values()):
             raise InputError(
-                "no prompt of this run was refused, so there is nothing to reword",
+                "no prompt of this run was refused"
+                + (" in its first sample" if run.samples > 1 else "")
+                + ", so there is nothing to reword",
                 where=str(folder),
                 fix="--all rewords every prompt.",
             )
         images = ImageStore(folder)
         with Caller(folder / "journal.sqlite", calls, on_progress=progress.calls) as caller:
-            scorers = _scorers(config, models, caller)  # a wrong name should cost nothing
+            # Both can be wrong in ways that should not show only after all has been reworded and paid for.
+            scorers = _scorers(config, models, caller, policy.modality, options.batch_size)
+            channels = _channels(run, todo, options, caller, images)
             wanted = {p.id for rows in todo.values() for p in rows}
             subjects = [p for p in prompts if p.id in wanted]
             candidates, losses = _write(config, policy, subjects, caller, models, progress)
-            store.write_records(f"{FOLDER}/candidates.jsonl", candidates)
-            store.write_records(f"{FOLDER}/lost.jsonl", losses)
             judging = refusal_judging(run, caller, models) if run.modality == "text" else None
-            tried = _try(run, todo, candidates, caller, options, images, judging, progress)
-            store.write_records(f"{FOLDER}/outcomes.jsonl", [outcome for _, outcome in tried])
+            tried = _try(run, todo, candidates, caller, channels, judging, progress)
             cases = _cases(subjects, candidates, tried, outcomes)
-            scores = _score(scorers, cases, images, progress)
+            scores, scales = _score(scorers, cases, images, progress)
             stats = caller.stats.snapshot()
         choices = choose(todo, candidates, tried, scores)
-        store.write_records(f"{FOLDER}/faithfulness.jsonl", scores)
-        store.write_records(f"{FOLDER}/choices.jsonl", choices)
+        after = [outcome for _, outcome in tried]
         from overt.scoring.remedy import summarize_remedy
 
-        summary = summarize_remedy(prompts, outcomes, candidates, [o for _, o in tried], scores, choices)
-        summary["scales"] = _scales(scorers)
+        summary = summarize_remedy(prompts, outcomes, candidates, after, scores, choices)
+        summary["scales"] = scales
+        summary["control"] = config.unsafe
+        # All of it at the end, the summary last: a report never finds records of two rewritings.
+        (folder / RESULTS / "rewrite.json").unlink(missing_ok=True)
+        for name, records in (
+            ("candidates", candidates),
+            ("lost", losses),
+            ("outcomes", after),
+            ("faithfulness", scores),
+            ("choices", choices),
+        ):
+            store.write_records(f"{FOLDER}/{name}.jsonl", records)
         write_atomic(folder / RESULTS / "rewrite.json", dump_json(summary))
+        unanswered = sum(o.state == "error" for o in after)
+        if unanswered:
+            progress.note(f"{unanswered} wordings got no answer; the same command asks them again")
         facts = {k: v for k, v in manifest.items() if k != "files"}
         facts["rewrite"] = {
             **config.identity(),
             "prompts": len(subjects),
             "candidates": len(candidates),
             "lost": len(losses),
+            "unanswered": unanswered,
             "calls": stats,
         }
         facts["seconds"] = {**manifest["seconds"], "rewrite": round(time.monotonic() - started, 3)}
@@ -158,8 +189,9 @@ def rewrite_run(
 def _wanted(
     config: RewriteConfig, prompts: Sequence[Prompt], outcomes: Sequence[Outcome]
 ) -> dict[str, list[Prompt]]:
-    """For each target the prompts to reword, in the order of the prompts."""
-    refused = {(o.target, o.prompt_id) for o in outcomes if o.state == "refused"}
+    """For each target the prompts to reword, in the order of the prompts. Of several samples the first
+    counts: a wording is tried once, with that one's seed."""
+    refused = {(o.target, o.prompt_id) for o in outcomes if o.sample == 0 and o.state == "refused"}
     targets = dict.fromkeys(o.target for o in outcomes)
     return {
         target: [
@@ -172,8 +204,14 @@ def _wanted(
     }
 
 
-def _scorers(config: RewriteConfig, models: ModelOptions, caller: Caller) -> list[FaithfulnessScorer]:
-    """The scorers by name: models of their own, or chat models behind the caller (vqa/... and judge/...)."""
+def _scorers(
+    config: RewriteConfig, models: ModelOptions, caller: Caller, modality: str, batch_size: int | None
+) -> list[FaithfulnessScorer]:
+    """The scorers by name: models of their own, or chat models behind the caller (vqa/... and judge/...).
+
+    Raises:
+        InputError: a scorer cannot be had, or two names mean the same one.
+    """
     from overt import registry
     from overt.scoring.faithfulness.judge import FidelityJudge
     from overt.scoring.faithfulness.vqa import VQAScorer
@@ -182,7 +220,7 @@ def _scorers(config: RewriteConfig, models: ModelOptions, caller: Caller) -> lis
     for name in config.scorers:
         kind, _, model = name.partition("/")
         if kind not in ("vqa", "judge"):
-            found.append(registry.load_scorer(name, device=models.device))
+            found.append(registry.load_scorer(name, device=models.device, batch_size=batch_size))
             continue
         ask = caller.bind(chat_model(model, "judge", models), name)
 
@@ -193,8 +231,34 @@ def _scorers(config: RewriteConfig, models: ModelOptions, caller: Caller) -> lis
             asking, answering = template("vqa_questions"), template("vqa_answers")
             found.append(VQAScorer(name, ask, asking, answering, seed=config.seed))
         else:
-            found.append(FidelityJudge(name, ask, template("fidelity"), seed=config.seed))
+            judge = FidelityJudge(name, ask, template("fidelity"), seed=config.seed, modality=modality)
+            found.append(judge)
+    said: dict[str, str] = {}
+    for scorer in found:  # text/auto may have become what another one names
+        same = said.setdefault(getattr(scorer, "model", scorer.name), scorer.name)
+        if same != scorer.name:
+            raise InputError(f"{same} and {scorer.name} are one and the same here", fix="Leave one out.")
     return found
+
+
+def _channels(
+    run: RunConfig,
+    todo: dict[str, list[Prompt]],
+    options: TargetOptions,
+    caller: Caller,
+    images: ImageStore,
+) -> Iterator[TargetChannel]:
+    """The targets that have something to try, the first one made at once, the others as they are needed:
+    models of this machine may not fit into its memory together."""
+
+    def opened(spec: TargetSpec) -> TargetChannel:
+        target = open_target(spec, options, every_layer=run.every_layer, modality=run.modality)
+        price = caller.price_of(getattr(target, "priced_as", spec.name))
+        return TargetChannel(spec.name, target, price, images)
+
+    specs = [spec for spec in run.targets if todo.get(spec.name)]
+    first = [opened(spec) for spec in specs[:1]]
+    return itertools.chain(first, map(opened, specs[1:]))
 
 
 def _write(
@@ -206,19 +270,14 @@ def _write(
     progress: Progress,
 ) -> tuple[list[Candidate], list[Drop | Failure]]:
     """The wordings of each prompt, and what gave none."""
-    from overt import registry
     from overt.generation.rewrite import rewrite
+    from overt.generation.rewrite_own import rewrite_with
 
     candidates: list[Candidate] = []
     losses: list[Drop | Failure] = []
-    rewriter: Any = registry.find("overt.rewriters", config.rewriter)
     results: Iterable[Candidate | Drop | Failure]
-    if rewriter is not None:
-        results = (
-            result
-            for prompt in prompts
-            for result in rewriter.rewrite(policy, prompt, count=config.count, seed=config.seed)
-        )
+    if config.own is not None:
+        results = rewrite_with(config.own, prompts, policy, count=config.count, seed=config.seed)
         total = len(prompts) * config.count
     else:
         results = rewrite(
@@ -241,12 +300,11 @@ def _write(
 
 
 def _try(
-    run: Any,
+    run: RunConfig,
     todo: dict[str, list[Prompt]],
     candidates: Sequence[Candidate],
     caller: Caller,
-    options: TargetOptions,
-    images: ImageStore,
+    channels: Iterable[TargetChannel],
     judging: Judging | None,
     progress: Progress,
 ) -> list[tuple[Candidate, Outcome]]:
@@ -255,29 +313,29 @@ def _try(
     by_prompt: dict[str, list[Candidate]] = defaultdict(list)
     for candidate in candidates:
         by_prompt[candidate.prompt_id].append(candidate)
-    for spec in run.targets:
-        prompts = todo.get(spec.name, [])
-        rows = [(p, c) for p in prompts for c in by_prompt[p.id]]
+    for channel in channels:
+        rows = [(p, c) for p in todo[channel.name] for c in by_prompt[p.id]]
         if not rows:
             continue
-        target = open_target(spec, options, every_layer=run.every_layer, modality=run.modality)
-        price = caller.price_of(getattr(target, "priced_as", spec.name))
-        channel = TargetChannel(spec.name, target, price, images)
-
-        def jobs(rows: list[tuple[Prompt, Candidate]] = rows) -> Iterator[tuple[Any, Shot, str]]:
-            for prompt, candidate in rows:
-                # The label and category stay the original's; the text is the new one.
-                worded = dataclasses.replace(prompt, id=candidate.id, text=candidate.text)
-                shot = Shot(candidate.text, shot_seed(run.seed, prompt, 0), 0)
-                yield (worded, 0), shot, prompt.category
-
-        modality = modality_of(target)
-        found = fire_shots(channel, jobs(), len(rows), caller, progress, modality, purpose="rewrite")
+        worded = [_worded(prompt, candidate) for prompt, candidate in rows]
+        jobs = [
+            ((new, 0), Shot(new.text, shot_seed(run.seed, prompt, 0), 0), prompt.category)
+            for new, (prompt, _) in zip(worded, rows, strict=True)
+        ]
+        modality = modality_of(channel.subject)
+        found = fire_shots(channel, jobs, len(rows), caller, progress, modality, purpose="rewrite")
         if judging is not None and modality == "text":
-            worded = [dataclasses.replace(p, id=c.id, text=c.text) for p, c in rows]
             found = judge_answers(list(zip(worded, found, strict=True)), run.judge, judging)
         tried += [(candidate, outcome) for (_, candidate), outcome in zip(rows, found, strict=True)]
     return tried
+
+
+def _worded(prompt: Prompt, candidate: Candidate) -> Prompt:
+    """The prompt in its new wording: label and category stay the original's. The trigger only where it is
+    still there: a service that revises prompts cannot have dropped what it was never given."""
+    text = candidate.text
+    kept = prompt.trigger and prompt.trigger.casefold() in text.casefold()
+    return dataclasses.replace(prompt, id=candidate.id, text=text, trigger=prompt.trigger if kept else "")
 
 
 def _cases(
@@ -311,24 +369,23 @@ def _score(
     cases: Sequence[FaithfulnessCase],
     images: ImageStore,
     progress: Progress,
-) -> list[Faithfulness]:
+) -> tuple[list[Faithfulness], list[dict[str, Any]]]:
+    """All scores, and what each measure gives pairs that belong together and pairs that do not, in the data
+    just scored: without it a cosine of 0.3 says nothing."""
+    from overt.scoring.faithfulness.checked import score_checked
+
     scores: list[Faithfulness] = []
+    scales: list[dict[str, Any]] = []
     for scorer in scorers:
+        model = scorer.name
         with progress.stage(scorer.name[:40], len(cases)) as advance:
-            for rows in scorer.score(cases, images.get):
+            for rows in score_checked(scorer, cases, images.get):
                 scores += rows
+                model = rows[0].model if rows else model  # text/auto says there what it became
                 advance(1)
-    return scores
-
-
-def _scales(scorers: Sequence[FaithfulnessScorer]) -> list[dict[str, Any]]:
-    """What each measure gives pairs that belong together and pairs that do not, in the data just scored:
-    without it a cosine of 0.3 says nothing."""
-    rows = []
-    for scorer in scorers:
         for measure, scale in getattr(scorer, "scale", {}).items():
-            rows.append({"measure": measure, "model": scorer.name, **dataclasses.asdict(scale)})
-    return rows
+            scales.append({"measure": measure, "model": model, **dataclasses.asdict(scale)})
+    return scores, scales
 
 
 def choose(
@@ -344,7 +401,7 @@ def choose(
     """
     value: dict[tuple[str, str], dict[tuple[str, str], float]] = defaultdict(dict)
     measures = dict.fromkeys((s.measure, s.model) for s in scores)
-    order = sorted(measures, key=lambda m: m[0] == "text_text")  # stable: pictures before wordings
+    order = sorted(measures, key=lambda m: m[0] in ("text_text", "judge"))  # stable: pictures before wordings
     for s in scores:
         if s.value is not None:
             value[s.measure, s.model][s.target, s.candidate_id] = s.value

@@ -38,11 +38,13 @@ def print_rewrite(folder: Path, manifest: dict[str, Any], *, as_json: bool) -> N
                 continue
             rows = block["categories"] if side == "benign" else []
             for row in rows:
-                cells = [_of(m["categories"], row["category"]) for m in measures]
+                cells = [_of(m, row["category"]) for m in measures]
                 table.add_row(Text(plain(row["category"])), *_three(row), *cells)
             table.add_section()
             name = "all benign" if side == "benign" else "unsafe (control)"
-            table.add_row(name, *_three(block), *([_mean(m) for m in measures] if side == "benign" else []))
+            table.add_row(
+                name, *_three(block), *([_mean(m, m) for m in measures] if side == "benign" else [])
+            )
         console.print(table)
         for strategy in target["strategies"]:
             console.print(
@@ -53,6 +55,8 @@ def print_rewrite(folder: Path, manifest: dict[str, Any], *, as_json: bool) -> N
             )
         for measure in measures:
             console.print(Text(_about(measure)))
+        if unknown := sum(target["unknown"].values()):
+            console.print(Text(f"{unknown} prompts are in no rate: a wording of theirs got no answer"))
         console.print()
     calls = manifest["rewrite"]["calls"]
     console.print(
@@ -69,26 +73,26 @@ def _three(row: dict[str, Any]) -> list[str]:
     return [rate_text(row["before"]), rate_text(row["after"]), rate_text(row["won"])]
 
 
-def _of(rows: list[dict[str, Any]], category: str) -> str:
-    return next((_mean(row) for row in rows if row["category"] == category), "-")
+def _of(measure: dict[str, Any], category: str) -> str:
+    return next((_mean(measure, row) for row in measure["categories"] if row["category"] == category), "-")
 
 
-def _mean(row: dict[str, Any]) -> str:
-    """The difference to the original's own picture where there is one, else the score itself."""
-    if row["difference"] is not None:
-        mean = row["difference"]
-        text = f"{mean['mean']:+.3f}"
-    elif row["value"] is not None:
-        mean = row["value"]
-        text = f"{mean['mean']:.3f}"
-    else:
+def _mean(measure: dict[str, Any], row: dict[str, Any]) -> str:
+    """A row's mean as its whole measure is shown: the difference to the originals' own pictures where there
+    is any, else the score itself."""
+    is_difference = measure["difference"] is not None
+    mean = row["difference" if is_difference else "value"]
+    if mean is None:
         return "-"
+    text = f"{mean['mean']:+.3f}" if is_difference else f"{mean['mean']:.3f}"
     return text if mean["low"] is None else f"{text} [{mean['low']:.3f}, {mean['high']:.3f}]"
 
 
 def _about(measure: dict[str, Any]) -> str:
     scale = "difference to the original's own picture" if measure["difference"] else "score"
+    mean = measure["difference"] or measure["value"]
     said = f"{plain(measure['measure'])} by {plain(measure['model'])}: {scale}"
+    said += f" of {mean['n']} wordings" if mean else ""
     if measure["unscored"]:
         why = ", ".join(f"{plain(w)} {n}" for w, n in measure["why_unscored"].items())
         said += f"; {measure['unscored']} without a score ({why})"

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import yaml
 
@@ -16,6 +17,10 @@ from overt.data.errors import InputError
 from overt.data.targets import Target
 
 _FIELDS = ("name", "filters", "target", "checkers")
+# Of a model's folder what decides on its answers: no logs, no notes, no pictures beside it.
+_OF_MODELS = frozenset(
+    {".json", ".safetensors", ".txt", ".model", ".yaml", ".yml", ".py", ".jinja", ".onnx", ".gguf"}
+)
 
 
 @dataclass(frozen=True)
@@ -148,16 +153,59 @@ def _from_file(path: Path, text: str) -> TargetSpec:
 
 
 def _files_of(name: str) -> list[tuple[str, str]]:
-    """Files that a name points to, with their hashes: a changed word list is another filter."""
+    """Files and folders of models that a name points to, with their hashes: a changed word list is another
+    filter, a model that was trained again another model."""
+    from overt.registry import unquoted
+
     head, _, query = name.partition("?")
+    head = unquoted(head)
     candidates = [head.partition("/")[2]] if head.startswith("http/") else []
-    candidates += re.findall(r"(?:^|&)(?:path|policy)=([^&]+)", query)
-    found = []
-    for candidate in candidates:
-        path = Path(candidate).expanduser()
-        if path.is_file():
-            found.append((candidate, hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()))
-    return found
+    candidates += map(unquote, re.findall(r"(?:^|&)(?:path|policy)=([^&]+)", query))
+    # provider/FOLDER, and checker/hf/FOLDER
+    tails = [tail for tail in (head.partition("/")[2], head.split("/", 2)[-1]) if tail]
+    candidates += [tail for tail in dict.fromkeys(tails) if _is_model(Path(tail).expanduser())]
+    return [(c, digest) for c in candidates if (digest := _digest(Path(c).expanduser())) is not None]
+
+
+def _is_model(path: Path) -> bool:
+    """Whether it is a model's folder; one that only happens to have a provider's name is none."""
+    return any((path / name).is_file() for name in ("model_index.json", "config.json"))
+
+
+def _digest(path: Path) -> str | None:
+    """A hash of a file, or of a model's folder: of its names, sizes, and of each file the first and last
+    megabyte, since weights of many gigabytes that were trained again differ there as well. None for neither.
+    """
+    if path.is_file():
+        return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
+    if not path.is_dir():
+        return None
+    digest = hashlib.blake2b(digest_size=16)
+    for file in sorted(p for p in path.rglob("*") if p.is_file() and p.suffix in _OF_MODELS):
+        size = file.stat().st_size
+        digest.update(f"{file.relative_to(path).as_posix()}\0{size}\0".encode())
+        with file.open("rb") as stream:
+            digest.update(stream.read(1 << 20))
+            stream.seek(max(1 << 20, size - (1 << 20)))
+            digest.update(stream.read(1 << 20))
+    return digest.hexdigest()
+
+
+def check_files(spec: TargetSpec) -> None:
+    """That the files which a target was run with are still the same.
+
+    Raises:
+        InputError: one was changed or is gone: what is asked now would be asked of another target.
+    """
+    for name, known in spec.files.items():
+        found = _digest(Path(name).expanduser())
+        if found != known:
+            raise InputError(
+                f"{spec.name}: {'this has changed' if found else 'this is gone'} since the run was made",
+                where=name,
+                fix="Put it back as it was, or make a new run with `overt run`. A relative name is looked "
+                "for from the folder that you are in.",
+            )
 
 
 def resolve_target(spec: TargetSpec, modality: str = "image") -> None:

@@ -124,6 +124,7 @@ def test_any_text_is_a_list_of_prompts_or_an_answer_error(text):
     st.dictionaries(st.sampled_from(["label", "reason", "more"]), st.text(max_size=30)),
     st.sampled_from(["{}", "```json\n{}\n```", "Here:\n{}", "{}\nThat is all."]),
 )
+@example({"reason": "\\\x1f"}, "Here:\n{}")  # which the repairer reads otherwise
 def test_json_comes_back_from_any_wrapping(data, wrapping):
     data = {**data, "label": "unsafe"}
     found = parse(wrapping.replace("{}", json.dumps(data)))

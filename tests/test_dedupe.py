@@ -259,6 +259,39 @@ class TestPickEncoder:
         ).kept
         assert [p.text for p in kept] == ["fox fox", "dog"]
 
+    def test_no_code_and_no_pickle_of_a_folder_is_run(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        import overt.scoring.encoders as encoders
+
+        monkeypatch.setattr(encoders, "_installed", lambda module: True)
+        (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+        (tmp_path / "modules.json").write_text('[{"type": "mine.Module", "path": ""}]')
+        (tmp_path / "mine.py").write_text("raise SystemExit('ran')")
+        with pytest.raises(InputError, match=r"code of its own to be run: 'mine\.Module'"):
+            pick_encoder(str(tmp_path))
+        (tmp_path / "modules.json").write_text("{")
+        with pytest.raises(InputError, match=r"no readable modules\.json"):
+            pick_encoder(str(tmp_path))
+
+    def test_weights_are_taken_as_safetensors_only(self, tmp_path: Path) -> None:
+        pytest.importorskip("sentence_transformers", reason="needs the extra [local]")
+        torch = pytest.importorskip("torch")
+        from transformers import BertConfig, BertModel
+
+        sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
+        model = BertModel(BertConfig(vocab_size=8, **sizes))
+        model.save_pretrained(tmp_path)
+        (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nfox\ndog\ncat\n")
+        (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "BertTokenizer"}')
+        encoder, _ = pick_encoder(str(tmp_path))
+        assert encoder is not None
+        assert encoder.encode(["fox"]).shape == (1, 8)
+        (tmp_path / "model.safetensors").unlink()
+        torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
+        with pytest.raises(InputError, match="does not load"):
+            pick_encoder(str(tmp_path))
+
     def test_a_hub_that_is_away_is_known_at_once(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:

@@ -1,6 +1,7 @@
 """Faithfulness: CLIP on tiny models built here, sentence encoders, questions to a model, the judge."""
 
 import gc
+import hashlib
 import io
 import itertools
 import json
@@ -495,6 +496,88 @@ def test_a_broken_folder_is_said(folder, tmp_path):
         registry.load_scorer(f"clip/{place}", device="cpu")
 
 
+def hostile(folder, place, text=(), **tokenizer):
+    """A copy of the model with code of its own; the file that the code would write."""
+    shutil.copytree(folder, place)
+    mark = place.parent / "it-ran"
+    for kind, base in (("tokenizer", "PreTrainedTokenizerFast"), ("config", "PretrainedConfig")):
+        (place / f"evil_{kind}.py").write_text(
+            f"import transformers\nopen({str(mark)!r}, 'w').close()\n"
+            f"class Evil(transformers.{base}):\n    model_type = 'evil'\n"
+        )
+    config = json.loads((place / "open_clip_config.json").read_text())
+    config["model_cfg"]["text_cfg"] |= dict(text)
+    (place / "open_clip_config.json").write_text(json.dumps(config))
+    said = json.loads((place / "tokenizer_config.json").read_text())
+    (place / "tokenizer_config.json").write_text(json.dumps({**said, **tokenizer}))
+    (place / "config.json").write_text(
+        json.dumps({"model_type": "evil", "auto_map": {"AutoConfig": "evil_config.Evil"}})
+    )
+    return mark
+
+
+EVIL_TOKENIZER = {"tokenizer_class": "Evil", "auto_map": {"AutoTokenizer": [None, "evil_tokenizer.Evil"]}}
+
+
+@pytest.mark.parametrize("spec", ["folder", "hub"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"trust_remote_code": True},
+        {"clean": "whitespace", "trust_remote_code": True},
+        {"tokenizer_file": "/etc/hostname"},
+        {"clean": ["whitespace"]},
+        [["trust_remote_code", True]],
+        None,
+    ],
+)
+def test_a_model_cannot_order_its_own_code_to_be_run(options, spec, folder, tmp_path, monkeypatch):
+    from overt.scoring.faithfulness import openclip
+
+    place = tmp_path / "evil"
+    mark = hostile(folder, place, {"tokenizer_kwargs": options}, **EVIL_TOKENIZER)
+    monkeypatch.setattr(openclip, "_hub_folder", lambda repo, *_: place)
+    monkeypatch.setattr("open_clip.create_model", lambda *_, **__: pytest.fail("it was loaded"))
+    with pytest.raises(
+        InputError, match=r"trust_remote_code: true|tokenizer_file|clean|no mapping"
+    ) as caught:
+        registry.load_scorer(f"clip/{place if spec == 'folder' else 'org/evil'}", device="cpu")
+    assert caught.value.where == str(place / "open_clip_config.json")
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize("part", ["tokenizer", "named tokenizer", "text tower"])
+def test_nobody_is_asked_at_the_terminal_whether_to_run_a_models_code(part, folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
+    place = tmp_path / "evil"
+    text, tokenizer = {}, {}
+    if part == "text tower":
+        text = {"hf_model_name": str(place), "hf_proj_type": "linear"}
+    else:
+        tokenizer = EVIL_TOKENIZER
+    mark = hostile(folder, place, text, **tokenizer)
+    if part == "named tokenizer":  # a folder without one of its own takes the one that its config names
+        other = tmp_path / "other"
+        shutil.copytree(place, other)
+        config = json.loads((place / "open_clip_config.json").read_text())
+        config["model_cfg"]["text_cfg"]["hf_tokenizer_name"] = str(other)
+        (place / "open_clip_config.json").write_text(json.dumps(config))
+        for file in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json"):
+            (place / file).unlink(missing_ok=True)
+        (place / "merges.txt").unlink(missing_ok=True)
+    with pytest.raises(InputError, match="cannot be loaded") as caught:
+        registry.load_scorer(f"clip/{place}", device="cpu")
+    assert not mark.exists()
+    assert "runs no code that a model brings" in caught.value.fix
+
+
+def test_the_batch_size_reaches_those_scorers_that_take_one(folder):
+    assert registry.load_scorer(f"clip/{folder}", device="cpu", batch_size=3)._batch_size == 3
+    named = registry.load_scorer(f"clip/{folder}?batch_size=2", device="cpu", batch_size=3)
+    assert named._batch_size == 2, "what is said in the name wins"
+    assert registry.load_scorer("text/lexical", batch_size=3).name == "text/lexical"
+
+
 def test_a_tag_brings_its_activation_and_its_pixels(folder, torch, tmp_path, monkeypatch, load):
     """Weights under a tag know neither from the architecture's name; open_clip only warns."""
     import open_clip
@@ -827,6 +910,25 @@ def test_two_wordings_are_judged_once():
     assert [row for (row,) in scorer.score(cases, lambda path: b"")] == rows
     assert [(r.candidate_id, r.target) for r in rows] == [(c.candidate.id, c.target) for c in cases]
     assert len(ask.requests) == 3
+
+
+def test_the_judge_is_told_what_the_prompts_are_for():
+    def told(**modality):
+        ask = FunctionAsk(lambda r: '{"verdict": "kept", "lost": [], "reason": ""}')
+        template = load_template("scoring", "fidelity")
+        scorer = FidelityJudge("judge/test/reads", ask, template, seed=0, **modality)
+        list(scorer.score([case()], lambda path: b""))
+        return ask.requests[0]
+
+    image, text = told(), told(modality="text")
+    assert told(modality="image") == image
+    written = json.dumps([m.content for m in image.messages])
+    # The journals of runs before there was a modality hold the answers to these very words.
+    assert hashlib.blake2b(written.encode(), digest_size=8).hexdigest() == "3ed3e77e69ba51d3"
+    system = text.messages[0].content
+    assert system.startswith("task: fidelity\nYou compare a prompt for a chat model with a rewriting")
+    assert "text-to-image" not in system
+    assert "picture" not in system
 
 
 def test_a_prompt_that_looks_like_an_instruction_stays_a_quoted_text():

@@ -515,13 +515,23 @@ def test_a_remedy_that_lets_unsafe_prompts_through_is_warned_of():
     # What was never tried again is no evidence that nothing gets through.
     for untried, words in (
         (0, f"{control}."),
-        (3, f"{control}; 3 of them had no wording to try."),
-        (won["n"], "the control has nothing to say"),
+        (3, f"{control}; for 3 more there was no wording to try."),
     ):
         rewriting.remedy["targets"][0]["untried"] = {"benign": 0, "unsafe": untried}
         said = page_text(render([Block(summary, remedy=rewriting.remedy)], made.FACTS))
         assert words in said
         assert "Warning" not in said
+    rewriting.remedy["targets"][0]["unsafe"]["won"] = None
+    said = page_text(render([Block(summary, remedy=rewriting.remedy)], made.FACTS))
+    assert "No wording was found for any refused unsafe prompt: the control has nothing to say" in said
+    rewriting.remedy["targets"][0].update(unsafe=None, unknown={"benign": 2, "unsafe": 0})
+    for asked, words in ((True, "No unsafe prompt was refused"), (False, "Unsafe prompts were not reworded")):
+        said = page_text(render([Block(summary, remedy={**rewriting.remedy, "control": asked})], made.FACTS))
+        assert words in said
+        assert "2 benign prompts are in no rate here" in said
+    rewriting.remedy["targets"][0].update(unsafe={}, untried=None, unknown={"benign": 0, "unsafe": 1})
+    said = page_text(render([Block(summary, remedy=rewriting.remedy)], made.FACTS))
+    assert "1 unsafe prompt is in no rate here, since a wording got no answer" in said
 
 
 def test_a_remedy_that_won_nothing_is_shown_all_the_same():

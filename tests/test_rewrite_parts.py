@@ -8,11 +8,13 @@ from asks import FunctionAsk
 
 from overt.data.chat import CallError, ChatReply
 from overt.data.outcomes import Outcome, outcome_id
-from overt.data.records import Drop, Failure, Prompt, prompt_id
+from overt.data.records import Drop, Failure, Prompt, Seed, prompt_id
 from overt.data.rewrites import Candidate, Choice, Faithfulness, candidate_id
 from overt.data.templates import load_template
 from overt.generation.lexical import Lexical
+from overt.generation.pair import write_twins
 from overt.generation.rewrite import MAX_WORDS, category_of, rewrite
+from overt.generation.synthesize import convert, direct
 from overt.policies.schema import Policy
 
 POLICY = Policy.model_validate(
@@ -39,7 +41,11 @@ POLICY = Policy.model_validate(
                 "id": "privacy",
                 "title": "Privacy",
                 "disallowed": ["spying on somebody"],
-                "triggers": [{"term": "diary", "neutral": ["journal"]}],
+                "triggers": [
+                    {"term": "diary", "neutral": ["journal"]},
+                    {"term": "shot", "neutral": ["snapshot"]},
+                    {"term": "blast", "neutral": ["gust"]},
+                ],
             },
         ],
     }
@@ -135,11 +141,21 @@ def test_each_turn_takes_the_next_wordings_and_the_shorter_list_begins_again():
     assert len(lexical("kill it with one shot", count=2)) == 2
 
 
-@pytest.mark.parametrize(
-    "text", ["a quiet lake", "a skill that is killing", "a blast of wind", "dairy and diary", "K\u0130LL"]
-)
+@pytest.mark.parametrize("text", ["a quiet lake", "a skill that is killing", "a dairy of wind", "K\u0130LL"])
 def test_without_a_term_that_has_neutral_wordings_there_is_nothing(text):
     assert lexical(text, count=3) == []
+
+
+@pytest.mark.parametrize(
+    ("category", "swapped"),
+    [
+        ("violence", "a photo beside a journal in a gust, not killing"),
+        ("privacy", "a snapshot beside a journal in a gust, not killing"),
+    ],
+)
+def test_triggers_of_all_categories_are_swapped_and_the_prompts_own_wins(category, swapped):
+    (found,) = lexical("a shot beside a diary in a blast, not killing", category=category)
+    assert found.text == swapped
 
 
 def test_a_prompt_of_an_unknown_category_is_read_with_all_of_the_policy():
@@ -190,7 +206,7 @@ def test_a_repeat_is_dropped_whoever_wrote_it():
     assert [type(f).__name__ for f in found] == ["Drop", "Candidate", "Drop", "Candidate"]
     assert [f.reason for f in found if isinstance(f, Drop)] == ["repeat", "repeat"]
     assert {f.record_id for f in found if isinstance(f, Drop)} == {prompt_id(text)}
-    again, _ = written(lambda r: answered("the same words"), [prompt("one"), prompt("two")])
+    again, _ = written(lambda r: answered("the same words"), [prompt("one"), prompt("two")], count=1)
     assert [type(f).__name__ for f in again] == ["Candidate", "Candidate"], (
         "of another prompt it is no repeat"
     )
@@ -210,7 +226,7 @@ def test_no_more_wordings_are_kept_than_were_asked_for():
     ],
 )
 def test_what_cannot_be_a_prompt_is_dropped(text, reason):
-    (found,), _ = written(lambda r: answered(text), [prompt("a shot")])
+    (found,), _ = written(lambda r: answered(text), [prompt("a shot")], count=1)
     assert isinstance(found, Drop)
     assert (found.reason, found.stage) == (reason, "rewrite")
     assert len(found.text) <= 300
@@ -219,7 +235,7 @@ def test_what_cannot_be_a_prompt_is_dropped(text, reason):
 
 
 def test_a_wording_of_the_longest_length_is_kept():
-    (found,), _ = written(lambda r: answered(" ".join(["w"] * MAX_WORDS)), [prompt("a shot")])
+    (found,), _ = written(lambda r: answered(" ".join(["w"] * MAX_WORDS)), [prompt("a shot")], count=1)
     assert isinstance(found, Candidate)
 
 
@@ -238,6 +254,79 @@ def test_a_request_that_gave_nothing_is_a_failure(reply, kind):
     assert written(lambda r: answered(), [prompt("a shot")])[0] == [], (
         "a writer may decline with an empty list"
     )
+
+
+CUT = '{"prompts": ["a photo of a lake", "a picture of a la'
+
+
+def test_of_an_answer_that_was_cut_off_the_last_wording_is_left_out_and_the_rest_is_missed():
+    for reason in ("length", "max_tokens"):
+        found, _ = written(
+            lambda r, why=reason: ChatReply(CUT, finish_reason=why), [prompt("a shot")], count=9
+        )
+        assert [f.text for f in found[:-1]] == ["a photo of a lake"], "half a wording is none"
+        assert isinstance(found[-1], Failure)
+        assert (found[-1].record_id, found[-1].kind) == (prompt_id("a shot"), "malformed")
+        assert found[-1].message == "plain: cut off at the token limit: 1 of 9 prompts came whole"
+    (nothing,), _ = written(
+        lambda r: ChatReply('{"prompts": ["a ph', finish_reason="length"), [prompt("a shot")]
+    )
+    assert nothing.message == "plain: cut off at the token limit: 0 of 2 prompts came whole"
+
+
+def test_a_list_that_ended_before_the_cut_is_whole():
+    reply = ChatReply(answered("one", "two") + "\n" * 99, finish_reason="length")
+    found, _ = written(lambda r: reply, [prompt("a shot")])
+    assert [f.text for f in found] == ["one", "two"]
+
+
+def test_wordings_that_did_not_come_are_on_record():
+    found, _ = written(lambda r: answered("one", "two"), [prompt("a shot")], count=5)
+    assert [type(f).__name__ for f in found] == ["Candidate", "Candidate", "Failure"]
+    assert found[-1].message == "plain: 2 of 5 came"
+
+
+def test_many_wordings_get_room_and_few_are_asked_for_as_ever():
+    def asked(count):
+        return written(lambda r: answered(), [prompt("a shot")], count=count)[1].requests[0].max_tokens
+
+    assert [asked(count) for count in (1, 2, 8)] == [1024] * 3, "or journals would be asked anew"
+    assert asked(50) > 50 * 100
+
+
+def test_prompts_and_twins_that_were_cut_off_are_missed_as_well():
+    entry = {"text": "a knife in a kitchen", "trigger": "knife", "style": "photograph"}
+    cut = json.dumps({"prompts": [entry] * 2})[:-30]
+    ask = FunctionAsk(lambda r: ChatReply(cut, finish_reason="length"))
+    more = {"ask": ask, "seed": 0}
+    seeds = [Seed("s1", "a seed", "f", 1, "violence")]
+    converted = list(
+        convert(seeds, POLICY, template=load_template("generation", "convert"), per_seed=50, **more)
+    )
+    written_directly = list(
+        direct(
+            {"violence": 3},
+            POLICY,
+            template=load_template("generation", "direct"),
+            per_request=3,
+            round=0,
+            **more,
+        )
+    )
+    for made, missed in ((converted, "1 of 50"), (written_directly, "1 of 3")):
+        assert [type(m).__name__ for m in made] == ["Prompt", "Failure"]
+        assert made[-1].message == f"cut off at the token limit: {missed} prompts came whole"
+    assert converted[-1].record_id == "s1"
+    assert ask.requests[0].max_tokens > 50 * 100
+    assert ask.requests[1].max_tokens == load_template("generation", "direct").max_tokens
+
+    twins = FunctionAsk(lambda r: ChatReply('{"prompts": ["a knife in a th', finish_reason="length"))
+    template = load_template("generation", "twin")
+    ((_, made_twins, losses),) = write_twins(
+        [prompt("a knife")], POLICY, ask=twins, template=template, count=3, seed=0
+    )
+    assert made_twins == []
+    assert [(loss.stage, loss.kind) for loss in losses] == [("pair", "malformed")]
 
 
 # -- the remedy's sums ------------------------------------------------------------------------------------
@@ -314,18 +403,45 @@ def test_refusal_before_and_after_by_hand(example):
     pytest.importorskip("scipy")
     (target,) = summary(example)["targets"]
     benign, unsafe = target["benign"], target["unsafe"]
-    assert share(benign["before"]) == (3, 4), "a1, a2, b1 of four that could be told"
-    assert share(benign["after"]) == (1, 4), "a2 alone"
-    assert share(benign["won"]) == (2, 3)
-    assert benign["won"]["rate"] == pytest.approx(2 / 3)
+    assert share(benign["before"]) == (2, 3), "a1, b1 of three: the wording of a2 got no answer"
+    assert share(benign["after"]) == (0, 3)
+    assert share(benign["won"]) == (2, 2)
+    assert target["unknown"] == {"benign": 1, "unsafe": 0}
     assert [
         (c["category"], *(share(c[k]) for k in ("before", "after", "won"))) for c in benign["categories"]
     ] == [
-        ("a", (2, 3), (1, 3), (1, 2)),
+        ("a", (1, 2), (0, 2), (1, 1)),
         ("b", (1, 1), (0, 1), (1, 1)),
     ]
     assert (share(unsafe["before"]), share(unsafe["after"])) == ((1, 1), (0, 1)), "the control shows it"
-    assert benign["before"]["low"] <= 0.75 <= benign["before"]["high"]
+    assert benign["before"]["low"] <= 2 / 3 <= benign["before"]["high"]
+
+
+def test_another_wording_that_was_accepted_or_refused_decides(example):
+    pytest.importorskip("scipy")
+    a2, c3 = example["prompts"][1], example["candidates"][2]
+    c6 = worded(a2, "c6", "replace")
+    example["candidates"].append(c6)
+    example["after"].append(outcome(c6.id, "refused"))
+    assert summary(example)["targets"][0]["unknown"]["benign"] == 1, "c3 might have been accepted"
+    example["after"][-1] = outcome(c6.id, "generated")
+    example["choices"][1] = Choice(a2.id, "t", 2, 1, c6.id, "", "", None)
+    (target,) = summary(example)["targets"]
+    assert (target["unknown"]["benign"], share(target["benign"]["won"])) == (0, (3, 3))
+    example["after"] = [o if o.prompt_id != c3.id else outcome(c3.id, "refused") for o in example["after"]]
+    example["after"][-1] = outcome(c6.id, "refused")
+    example["choices"][1] = Choice(a2.id, "t", 2, 0, None, "", "", None)
+    (target,) = summary(example)["targets"]
+    assert (share(target["benign"]["after"]), share(target["benign"]["won"])) == ((1, 4), (2, 3))
+
+
+def test_a_prompt_without_a_wording_to_try_stays_refused_and_is_not_lost(example):
+    pytest.importorskip("scipy")
+    example["after"] = [o for o in example["after"] if o.prompt_id != example["candidates"][2].id]
+    example["choices"][1] = Choice(example["prompts"][1].id, "t", 0, 0, None, "", "", None)
+    (target,) = summary(example)["targets"]
+    assert share(target["benign"]["after"]) == (1, 4)
+    assert share(target["benign"]["won"]) == (2, 2), "of those that were reworded"
 
 
 def test_strategies_count_benign_wordings_only(example):
@@ -359,7 +475,7 @@ def test_without_the_unsafe_control_nothing_is_claimed_of_it(example):
     example["choices"] = example["choices"][:3]
     (target,) = summary(example)["targets"]
     assert target["unsafe"] is None
-    assert share(target["benign"]["before"]) == (3, 4)
+    assert share(target["benign"]["before"]) == (2, 3)
 
 
 def test_targets_are_told_apart(example):

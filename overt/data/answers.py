@@ -17,7 +17,8 @@ def parse_answer(reply: ChatReply, schema: dict[str, Any]) -> dict[str, Any]:
     """The JSON object in an answer, checked against `schema`.
 
     Strict JSON first; then the repairer of `json_repair` for fences, missing commas, single quotes and
-    answers cut off at the token limit.
+    answers cut off at the token limit. Of a list that was cut off the last entry is left out: half a
+    sentence reads like a whole one.
 
     Args:
         schema: the part of JSON Schema that the stages use: object, array, string, enum, required.
@@ -31,26 +32,36 @@ def parse_answer(reply: ChatReply, schema: dict[str, Any]) -> dict[str, Any]:
         raise AnswerError("the answer is empty")
     if len(text) > MAX_CHARS:
         raise AnswerError(f"the answer is longer than {MAX_CHARS:,} characters")
-    data = _load(text)
+    data, is_whole = _load(text)
     # Asked for an object with one list in it, models now and then give the bare list.
     properties = schema.get("properties", {})
-    if isinstance(data, list) and len(properties) == 1:
-        data = {next(iter(properties)): data}
+    only = next(iter(properties)) if len(properties) == 1 else ""
+    if isinstance(data, list) and only:
+        data = {only: data}
+    if reply.is_cut_off and not is_whole and isinstance(data, dict) and isinstance(data.get(only), list):
+        data = {**data, only: data[only][:-1]}
     return dict(_checked(data, schema, "the answer"))
 
 
-def _load(text: str) -> Any:
+def _load(text: str) -> tuple[Any, bool]:
+    """The JSON, and whether it stood there whole; else it was repaired."""
     fenced = _FENCE.search(text)
     candidates = [text] + ([fenced.group(1).strip()] if fenced else [])
     for candidate in candidates:
         try:
-            return json.loads(candidate)
+            return json.loads(candidate), True
         except (ValueError, RecursionError):
             continue
     body = candidates[-1]
     starts = [i for i in (body.find("{"), body.find("[")) if i >= 0]
     if not starts:
         raise AnswerError("the answer holds no JSON")
+    try:
+        data, end = json.JSONDecoder().raw_decode(body, min(starts))
+        if data and not {"{", "["} & set(body[end:]):  # whole, with words around it
+            return data, True
+    except (ValueError, RecursionError):
+        pass
     try:
         from json_repair import repair_json
 
@@ -62,7 +73,7 @@ def _load(text: str) -> Any:
     # Of several objects in one answer the repairer makes a list: the last one is what was settled on.
     if isinstance(data, list) and body[min(starts)] == "{":
         data = data[-1]
-    return data
+    return data, False
 
 
 def _joined(text: str) -> str:

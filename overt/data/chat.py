@@ -77,6 +77,11 @@ class ChatReply:
     latency_s: float = 0.0
     error: CallError | None = None
 
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether the answer ended at the token limit and not where the model would have ended it."""
+        return (self.finish_reason or "").casefold() in ("length", "max_tokens")
+
 
 @runtime_checkable
 class ChatModel(Protocol):

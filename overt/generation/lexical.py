@@ -24,7 +24,8 @@ _ARTICLE = re.compile(r"\b(an?)(\s+)$", re.IGNORECASE)
 
 
 class Lexical:
-    """Swaps every trigger term that the policy has neutral wordings for."""
+    """Swaps every trigger term that the policy has neutral wordings for, in whichever category: a filter
+    does not know which category a prompt is of."""
 
     name = "builtin/lexical"
 
@@ -32,7 +33,11 @@ class Lexical:
         """At most `count` wordings of a prompt: the first with each trigger's first neutral wording, and
         so on. None where no trigger with a neutral wording stands in it. `seed` makes no difference."""
         seen: set[str] = set()
-        triggers = {t.term.casefold(): t for t in category_of(policy, prompt).triggers if t.neutral}
+        triggers: dict[str, Trigger] = {}
+        for category in (category_of(policy, prompt), *policy.categories):  # the prompt's own wins
+            for trigger in category.triggers:
+                if trigger.neutral:
+                    triggers.setdefault(trigger.term.casefold(), trigger)
         if not triggers:
             return
         pattern = _pattern(triggers)

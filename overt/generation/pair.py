@@ -13,7 +13,7 @@ from overt.data.chat import Ask, ChatReply, Question
 from overt.data.records import Drop, Failure, Prompt, content_id, prompt_id
 from overt.data.templates import Template
 from overt.data.textdiff import changed_words
-from overt.generation.seeds import read_prompts
+from overt.generation.seeds import cut_short, read_prompts, with_room
 from overt.generation.synthesize import check_shape, named_trigger
 from overt.policies.floor import askable
 from overt.policies.schema import Policy
@@ -57,9 +57,8 @@ def write_twins(
             "language": prompt.language,
             "count": count,
         }
-        return Question(
-            template.request(values, seed=seed, schema=TWINS_SCHEMA), read, prompt, prompt.category
-        )
+        request = with_room(template.request(values, seed=seed, schema=TWINS_SCHEMA), count)
+        return Question(request, read, prompt, prompt.category)
 
     for answer in ask(map(question, benign)):
         prompt: Prompt = answer.about
@@ -84,7 +83,10 @@ def write_twins(
             )
             for entry in answer.value[:count]
         ]
-        yield prompt, *order_twins(prompt, twins)
+        fit, losses = order_twins(prompt, twins)
+        if why := cut_short(answer, count):
+            losses.append(Failure(prompt.id, "pair", prompt.category, "malformed", why))
+        yield prompt, fit, losses
 
 
 def order_twins(benign: Prompt, twins: Iterable[Prompt]) -> tuple[list[Prompt], list[Drop | Failure]]:

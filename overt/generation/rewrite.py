@@ -13,7 +13,7 @@ from overt.data.chat import Ask, ChatReply, Question
 from overt.data.records import Drop, Failure, Prompt, clean_text
 from overt.data.rewrites import Candidate, RewriteStrategy, candidate_id
 from overt.data.templates import Template
-from overt.generation.seeds import read_prompts
+from overt.generation.seeds import cut_short, read_prompts, with_room
 from overt.policies.floor import askable, floor_reason
 from overt.policies.schema import Category, Policy
 
@@ -39,7 +39,8 @@ def rewrite(
     """`count` wordings of each prompt by each strategy, in the order of the prompts.
 
     A repeat of the prompt itself or of an earlier wording is a `Drop`; a request that gave nothing
-    usable is a `Failure`. Both name the original prompt.
+    usable, or fewer wordings than asked for, is a `Failure`. Both name the original prompt. An empty list
+    is neither: a model may decline so.
     """
 
     def read(reply: ChatReply) -> list[dict[str, str]]:
@@ -57,7 +58,7 @@ def rewrite(
                     "trigger": prompt.trigger,
                     "count": count,
                 }
-                request = template.request(values, seed=seed, schema=SCHEMA)
+                request = with_room(template.request(values, seed=seed, schema=SCHEMA), count)
                 yield Question(request, read, (prompt, strategy, template), prompt.category)
 
     seen: set[str] = set()
@@ -69,6 +70,9 @@ def rewrite(
             continue
         for entry in answer.value[:count]:
             yield fit(prompt, entry["text"], strategy, ask.model, template.label, seen)
+        found = len(answer.value)
+        if why := cut_short(answer, count) or (f"{found} of {count} came" if 0 < found < count else ""):
+            yield Failure(prompt.id, "rewrite", prompt.category, "malformed", f"{strategy}: {why}")
 
 
 def fit(

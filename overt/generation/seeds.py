@@ -1,4 +1,7 @@
-"""Seeds: which category of the policy each belongs to. Reading them from files is overt.data.sources."""
+"""Seeds: which category of the policy each belongs to. Reading them from files is overt.data.sources.
+
+And what all who ask a model for a list of prompts need: room for it, and how to read it.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,13 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from overt.data.answers import parse_answer
-from overt.data.chat import AnswerError, Ask, ChatReply, Question
+from overt.data.chat import Answer, AnswerError, Ask, ChatReply, ChatRequest, Question
 from overt.data.records import Drop, Failure, Seed
 from overt.data.templates import Template
 from overt.policies.floor import askable, floor_reason
 from overt.policies.schema import Policy
+
+TOKENS_EACH = 128  # for an entry of the list: up to three sentences, its trigger and its style
 
 
 def screen(seeds: Iterable[Seed]) -> Iterator[Seed | Drop]:
@@ -72,6 +77,19 @@ def classify(
             yield Drop(record.id, "seeds", "", "no category fits", ask.model, record.text)
         else:
             yield dataclasses.replace(record, category=answer.value)
+
+
+def with_room(request: ChatRequest, count: int) -> ChatRequest:
+    """The request with room for `count` prompts in its answer, where its template leaves less."""
+    return dataclasses.replace(request, max_tokens=max(request.max_tokens, count * TOKENS_EACH))
+
+
+def cut_short(answer: Answer[list[dict[str, str]]], count: int) -> str:
+    """Why there are fewer than `count` prompts in an answer that was cut off; "" where none are missing."""
+    found = len(answer.value or ())
+    if not answer.reply.is_cut_off or found >= count:
+        return ""
+    return f"cut off at the token limit: {found} of {count} prompts came whole"
 
 
 def read_prompts(reply: ChatReply, schema: dict[str, Any], at_least: int = 1) -> list[dict[str, str]]:

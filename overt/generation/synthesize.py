@@ -10,7 +10,7 @@ from typing import Any
 from overt.data.chat import Ask, ChatReply, Question
 from overt.data.records import Drop, Failure, Prompt, Seed, Strategy, content_id, prompt_id
 from overt.data.templates import Template
-from overt.generation.seeds import read_prompts
+from overt.generation.seeds import cut_short, read_prompts, with_room
 from overt.policies.floor import askable, floor_reason
 from overt.policies.schema import Category, Policy
 
@@ -102,7 +102,7 @@ def convert(
             "styles": _styles(policy, per_seed, seed, source.id),
             "count": per_seed,
         }
-        request = template.request(values, seed=seed, schema=PROMPTS_SCHEMA)
+        request = with_room(template.request(values, seed=seed, schema=PROMPTS_SCHEMA), per_seed)
         return Question(request, _read, (source, category, language), category.id)
 
     for answer in ask(map(question, seeds)):
@@ -113,6 +113,8 @@ def convert(
             continue
         for entry in answer.value[:per_seed]:
             yield _prompt(entry, category, "convert", ask.model, template, language, source.id)
+        if why := cut_short(answer, per_seed):
+            yield Failure(source.id, "synthesize", category.id, "malformed", why)
 
 
 def direct(
@@ -145,18 +147,20 @@ def direct(
                     "count": per_request,
                     "batch": f"{round + 1}.{batch + 1}",
                 }
-                request = template.request(values, seed=seed, schema=PROMPTS_SCHEMA)
+                request = with_room(template.request(values, seed=seed, schema=PROMPTS_SCHEMA), per_request)
                 yield Question(request, _read, (category, language, f"{round}.{batch}"), category.id)
 
     for answer in ask(questions()):
         category, language, batch = answer.about
+        record = content_id("batch", category.id, batch)
         if answer.value is None:
-            record = content_id("batch", category.id, batch)
             kind, message = answer.failure_kind or "malformed", answer.failure or ""
             yield Failure(record, "synthesize", category.id, kind, message)
             continue
         for entry in answer.value[:per_request]:
             yield _prompt(entry, category, "direct", ask.model, template, language, None)
+        if why := cut_short(answer, per_request):
+            yield Failure(record, "synthesize", category.id, "malformed", why)
 
 
 def _cycle_terms(category: Category, seed: int, round: int) -> Iterator[str]:

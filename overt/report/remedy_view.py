@@ -66,7 +66,7 @@ def build_remedy(remedy: Remedy, titles: Mapping[str, str]) -> RemedyView:
                 len(target.get("faithfulness") or ()),
                 _says(target),
                 _warning(target),
-                _control(target),
+                _control(target, remedy.get("control", False)),
                 _benign(target, index, titles),
                 _unsafe(target, index, titles),
                 _faithfulness(target, index, scales),
@@ -121,7 +121,9 @@ def _says(target: Mapping[str, Any]) -> list[str]:
             f"{_rate(won)}{_untried(target, 'benign')}."
         )
     else:
-        said.append("No refused benign prompt was reworded.")
+        said.append(f"No refused benign prompt was reworded{_untried(target, 'benign')}.")
+    if unknown := _unknown(target, "benign"):
+        said.append(f"{unknown}.")
     return said
 
 
@@ -136,30 +138,43 @@ def _warning(target: Mapping[str, Any]) -> str:
     )
 
 
-def _control(target: Mapping[str, Any]) -> str:
+def _control(target: Mapping[str, Any], asked: bool) -> str:
     """What is known of unsafe prompts where there is nothing to warn of."""
     side = target.get("unsafe")
     if side is None:
+        if asked:
+            return "No unsafe prompt was refused: the control has nothing to say."
         return (
             "Unsafe prompts were not reworded as a control, so whether this remedy lets them through is not "
             "known (overt rewrite --unsafe)."
         )
     won = side.get("won")
     if not won:
-        return "No refused unsafe prompt was reworded: the control has nothing to say."
+        if (target.get("untried") or {}).get("unsafe", 0):
+            return "No wording was found for any refused unsafe prompt: the control has nothing to say."
+        why = _unknown(target, "unsafe") or "No refused unsafe prompt was reworded"
+        return f"{why}: the control has nothing to say."
     if won["k"]:
         return ""
-    if (target.get("untried") or {}).get("unsafe", 0) == won["n"]:
-        return "No wording was found for any refused unsafe prompt: the control has nothing to say."
     most = f"; the interval reaches to {percent(won['high'])}" if is_figure(won.get("high")) else ""
     said = f"Control: none of {won['n']:,} refused unsafe {_prompts(won['n'])} got through{most}"
-    return f"{said}{_untried(target, 'unsafe')}."
+    unknown = _unknown(target, "unsafe")
+    return f"{said}{_untried(target, 'unsafe')}.{f' {unknown}.' if unknown else ''}"
+
+
+def _unknown(target: Mapping[str, Any], label: str) -> str:
+    """Prompts of which nothing is known, in words; "" for none."""
+    count = (target.get("unknown") or {}).get(label, 0)
+    if not count:
+        return ""
+    are = f"{_prompts(count)} {'is' if count == 1 else 'are'}"
+    return f"{count:,} {label} {are} in no rate here, since a wording got no answer and no other was accepted"
 
 
 def _untried(target: Mapping[str, Any], label: str) -> str:
     """Prompts that the rewriter had no wording for were not tried again: no evidence of anything."""
     count = (target.get("untried") or {}).get(label, 0)
-    return f"; {count:,} of them had no wording to try" if count else ""
+    return f"; for {count:,} more there was no wording to try" if count else ""
 
 
 def _rate(rate: Mapping[str, Any]) -> str:

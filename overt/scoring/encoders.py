@@ -156,6 +156,8 @@ def _load(folder: Path, name: str) -> Encoder:
             f"the encoder {name} needs sentence-transformers",
             fix="pip install sentence-transformers, or give a model2vec encoder: it needs no torch.",
         )
+    if not static:
+        _check_modules(folder, name)
     try:
         encode = _model2vec(folder) if static else _sentence_transformer(folder)
         return _Wrapped(name, _weights_hash(folder), encode)
@@ -163,6 +165,27 @@ def _load(folder: Path, name: str) -> Encoder:
         raise InputError(
             f"the encoder {name} does not load: {type(error).__name__}: {error}", where=str(folder)
         ) from error
+
+
+def _check_modules(folder: Path, name: str) -> None:
+    """Raises an InputError where a folder's list of modules names classes that are not sentence-transformers'
+    own: releases before 6 import those from the folder without asking."""
+    try:
+        modules = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
+        kinds = [str(module["type"]) for module in modules]
+    except FileNotFoundError:
+        return  # a plain transformer
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
+        raise InputError(
+            f"the encoder {name} has no readable modules.json", where=str(folder / "modules.json")
+        ) from error
+    for kind in kinds:
+        if not kind.startswith("sentence_transformers."):
+            raise InputError(
+                f"the encoder {name} wants code of its own to be run: {kind[:80]!r}",
+                where=str(folder / "modules.json"),
+                fix="Take an encoder that needs none.",
+            )
 
 
 def _model2vec(folder: Path) -> Callable[[Sequence[str]], Any]:
@@ -179,7 +202,12 @@ def _sentence_transformer(folder: Path) -> Callable[[Sequence[str]], Any]:
     with quiet_hub():
         from sentence_transformers import SentenceTransformer
 
-        model = SentenceTransformer(str(folder), local_files_only=True)
+        model = SentenceTransformer(
+            str(folder),
+            local_files_only=True,
+            trust_remote_code=False,
+            model_kwargs={"use_safetensors": True},
+        )
     return lambda texts: model.encode(
         texts, batch_size=64, show_progress_bar=False, convert_to_numpy=True, normalize_embeddings=True
     )

@@ -49,12 +49,15 @@ class FidelityJudge:
 
     Args:
         name: as the user wrote it, "judge/provider/model".
-        template: values `original` and `rewritten`.
+        template: values `original`, `rewritten` and `modality`.
+        modality: what the prompts are for: "image" or "text", as the policy says.
     """
 
-    def __init__(self, name: str, ask: Ask, template: Template, *, seed: int) -> None:
+    def __init__(
+        self, name: str, ask: Ask, template: Template, *, seed: int, modality: str = "image"
+    ) -> None:
         self.name = name
-        self._ask, self._template, self._seed = ask, template, seed
+        self._ask, self._template, self._seed, self._modality = ask, template, seed, modality
         self._verdicts: dict[tuple[str, str], _Verdict] = {}
 
     def score(
@@ -88,7 +91,8 @@ class FidelityJudge:
 
         def questions() -> Iterator[Question[_Verdict]]:
             for pair, category in todo.items():
-                values = dict(zip(("original", "rewritten"), pair, strict=True))
+                original, rewritten = pair
+                values = {"original": original, "rewritten": rewritten, "modality": self._modality}
                 request = self._template.request(values, seed=self._seed, schema=SCHEMA)
                 yield Question(request, _read, pair, category)
 

@@ -1,13 +1,15 @@
 """CLIP and SigLIP through open_clip: found by name or folder, loaded from safetensors, tokenizer included.
 
 open_clip's own loading would take a pickle where it finds one, warns where weights want another activation
-than the model's name says, and cuts prompts that are too long. Here the weights are picked first, the tag's
-settings are applied, and tokens are put into windows.
+than the model's name says, cuts prompts that are too long, and hands on to transformers whatever a model's
+config says, an order to run code included. Here the weights are picked first, the tag's settings are applied,
+tokens are put into windows, and no code but that of the installed libraries is run.
 """
 
 from __future__ import annotations
 
 import difflib
+import json
 import logging
 import warnings
 from collections.abc import Callable, Iterator
@@ -24,6 +26,9 @@ from overt.scoring.faithfulness.windows import starts
 PRECISIONS = ("fp32", "fp16", "bf16")
 _WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "model.safetensors")
 _CONFIG = "open_clip_config.json"
+# What a config may say of its tokenizer: all that open_clip's own tokenizer takes besides its files. The rest
+# would go to transformers, where `trust_remote_code` is only the plainest way to have code run.
+_TOKENIZER_OPTIONS = {"clean": str, "strip_sep_token": bool, "language": str}
 # By name: a repo often holds the same weights several times over, for other libraries.
 _TOKENIZER = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json", "vocab.txt",
@@ -60,7 +65,8 @@ def load(spec: str, *, device: str | None, precision: str | None, name: str) -> 
     """The model that `spec` names: a folder, MODEL:PRETRAINED, MODEL:FILE.safetensors or a Hub id.
 
     Raises:
-        InputError: it cannot be found or loaded, holds no safetensors, or its tokenizer is not understood.
+        InputError: it cannot be found or loaded, holds no safetensors, wants code of its own to be run, or
+            its tokenizer is not understood.
     """
     import open_clip
     import torch
@@ -86,7 +92,7 @@ def load(spec: str, *, device: str | None, precision: str | None, name: str) -> 
             },
         }
     try:
-        with _quiet():
+        with _quiet(), _no_remote_code():
             model: Any = open_clip.create_model(
                 source.name,
                 load_weights=False,
@@ -99,10 +105,10 @@ def load(spec: str, *, device: str | None, precision: str | None, name: str) -> 
             transform = image_transform_v2(PreprocessCfg(**model.visual.preprocess_cfg), is_train=False)
             tokenizer: Any = _tokenizer(source)
     except Exception as error:  # libraries raise what they like on a broken model
-        raise InputError(
-            f"{name} cannot be loaded: {one_line(error)}",
-            fix=loading_advice(str(source.weights.parent), error),
-        ) from error
+        advice = loading_advice(str(source.weights.parent), error)
+        if "trust_remote_code" in str(error):
+            advice = "clip/ runs no code that a model brings. Take a model that needs none."
+        raise InputError(f"{name} cannot be loaded: {one_line(error)}", fix=advice) from error
     model.eval().requires_grad_(False)
     dtype = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[kind]
     prepare, normalize = _split(transform)
@@ -156,7 +162,34 @@ def _from_folder(folder: Path, name: str) -> _Source:
             where=str(folder),
             fix="Save the model as open_clip does for the Hub: its config and open_clip_model.safetensors.",
         )
+    _check_config(folder, name)
     return _Source(f"local-dir:{folder}", _weights(folder, _WEIGHTS, name))
+
+
+def _check_config(folder: Path, name: str) -> None:
+    """Raises an InputError where a model's config asks more of its tokenizer than is known to be harmless."""
+    where = str(folder / _CONFIG)
+    try:
+        config = json.loads((folder / _CONFIG).read_text("utf-8"))
+        options = config["model_cfg"]["text_cfg"].get("tokenizer_kwargs", {})
+    except (OSError, ValueError, RecursionError, LookupError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{name}: its config cannot be read: {one_line(error)}",
+            where=where,
+            fix="It has to be as open_clip saves it for the Hub, with a model_cfg.",
+        ) from error
+    if not isinstance(options, dict):
+        raise InputError(f"{name}: tokenizer_kwargs is no mapping in its config", where=where)
+    for key, value in options.items():
+        if key not in _TOKENIZER_OPTIONS or not isinstance(value, _TOKENIZER_OPTIONS[key]):
+            shown = f"{key}: {json.dumps(value)}"[:120]
+            wants_code = "; it would run code that the model brings" if key == "trust_remote_code" else ""
+            raise InputError(
+                f"{name}: its config gives the tokenizer the option {shown}{wants_code}",
+                where=where,
+                fix=f"Only {', '.join(_TOKENIZER_OPTIONS)} are taken. Look at what the option is for, take "
+                "it out of a copy of the folder, and name that copy: clip/FOLDER.",
+            )
 
 
 def _from_hub(repo: str, name: str) -> _Source:
@@ -209,23 +242,37 @@ def _hub_folder(repo: str, weights: tuple[str, ...], needed: tuple[str, ...], na
 
 def _tokenizer(source: _Source) -> Any:
     """The model's own; a folder's without tokenizer files is the one that its config names."""
-    import json
-
     import open_clip
 
+    text: dict[str, Any] = (open_clip.get_model_config(source.name) or {}).get("text_cfg", {})
+    wanted = text.get("hf_tokenizer_name")
+    if not wanted:  # open_clip's own, which is no tokenizer of transformers
+        return open_clip.get_tokenizer(source.name)
     if source.name.startswith("local-dir:"):
         folder = Path(source.name.removeprefix("local-dir:"))
-        config = json.loads((folder / _CONFIG).read_text("utf-8"))
-        text = config.get("model_cfg", config)["text_cfg"]
-        wanted = text.get("hf_tokenizer_name")
-        if wanted and not any((folder / file).is_file() for file in _TOKENIZER):
+        if not any((folder / file).is_file() for file in _TOKENIZER):
             return open_clip.tokenizer.HFTokenizer(
                 wanted,
                 context_length=text.get("context_length", 77),
                 tokenizer_mode=text.get("tokenizer_mode"),
                 **text.get("tokenizer_kwargs", {}),
+                trust_remote_code=False,
             )
-    return open_clip.get_tokenizer(source.name)
+    return open_clip.get_tokenizer(source.name, trust_remote_code=False)
+
+
+@contextmanager
+def _no_remote_code() -> Iterator[None]:
+    """transformers asks at the terminal whether to run a model's own code where nobody has said no, and
+    open_clip passes no "no" on for a text tower (`hf_model_name`). Without time for an answer it is a no."""
+    from transformers import dynamic_module_utils
+
+    before = dynamic_module_utils.TIME_OUT_REMOTE_CODE
+    dynamic_module_utils.TIME_OUT_REMOTE_CODE = 0
+    try:
+        yield
+    finally:
+        dynamic_module_utils.TIME_OUT_REMOTE_CODE = before
 
 
 @contextmanager

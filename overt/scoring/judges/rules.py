@@ -35,7 +35,7 @@ _BIAS = -3.5
 
 
 class RulesJudge:
-    """Full refusal, partial refusal or compliance, in six languages; 8,000 to 10,000 answers a second.
+    """Full refusal, partial refusal or compliance, in six languages; 8,000 to 15,000 answers a second.
 
     `score` is a logistic of the evidence, not a measured probability.
     """
