@@ -36,14 +36,15 @@ def compare(
 
         overt compare runs/main runs/branch --fail-on-worse
 
-    Only prompts that both runs answered count. Together with `overt gate` this is a regression test.
+    Only prompts that both runs answered count; where there is none, the exit code is 3. Together with
+    `overt gate` this is a regression test.
     """
     import json as json_
 
     from overt.comparing import compare_runs, render_comparison
     from overt.data.errors import InputError
     from overt.data.store import write_atomic
-    from overt.tables import plain
+    from overt.tables import plain, print_whole
 
     pairs = []
     for text in match or ():
@@ -58,7 +59,9 @@ def compare(
         for part in [row, *row["categories"]]
         if part["changed"] and (part["difference"] > 0) == (row["metric"] == "over_refusal")
     ]
-    code = int(bool(fail_on_worse and worse))
+    # No answers in common are an outage: no regression, and no sign that there is none.
+    empty = any(not pair["shared"] for pair in found["pairs"])
+    code = 1 if fail_on_worse and worse else 3 if empty else 0
     if html is not None:
         write_atomic(html, render_comparison(found).encode("utf-8", "replace"))
     if json:
@@ -88,11 +91,12 @@ def compare(
                 Text(change, style=style),
                 f"{part['p_holm']:.3g}",
             )
-        console.print(table)
+        print_whole(console, table)
         console.print()
     for note in found["notes"]:
-        console.print(Text(f"note   {note}", style="yellow"))
-    console.print(Text(f"{len(found['flips'])} prompts flipped"))
+        console.print(Text(f"note   {plain(note)}", style="yellow"), soft_wrap=True)
+    if any(pair["shared"] for pair in found["pairs"]):
+        console.print(Text(f"{len(found['flips'])} prompts flipped"))
     for flip in found["flips"][:flips]:
         mark = "worse " if flip["worse"] else "better"
         said = f"{mark} {flip['label']:6} {flip['before']} -> {flip['after']}: {plain(flip['text'])}"

@@ -86,7 +86,7 @@ def run_demo(folder: Path, progress: Progress, tell: Callable[[str], None]) -> P
     calls, models = CallerOptions(), ModelOptions()
 
     data, run = folder / "dataset", folder / "run"
-    tell(f"overt generate --policy {policy.name} --out {data}")
+    tell(f"overt generate --policy {path('policy')} --out {data}")
     generate(
         GenerateConfig(policy=policy, encoder="lexical"), data, calls=calls, models=models, progress=progress
     )

@@ -163,7 +163,12 @@ def generate(
     ] = None,
     resume: Annotated[
         Path | None,
-        typer.Option(metavar="RUN", help="Go on with this run, as it was started.", rich_help_panel=_RUN),
+        typer.Option(
+            metavar="RUN",
+            help="Go on with this run, as it was started, at the addresses that it had (unless --base-url or "
+            "--api-key-env is given). --max-cost and --max-requests hold for one process: give them again.",
+            rich_help_panel=_RUN,
+        ),
     ] = None,
     json: Annotated[
         bool, typer.Option("--json", help="Print the summary as JSON.", rich_help_panel=_RUN)
@@ -191,9 +196,13 @@ def generate(
     A run that was stopped, by Ctrl-C, a crash or a cap, goes on where it ended:
 
         overt generate --resume runs/my-1a2b3c4d
+
+    Calls that got no answer are asked again by the same command. Where prompts are missing because of them,
+    the exit code is 3.
     """
     from overt.calls import CallerOptions
     from overt.data.errors import InputError
+    from overt.data.store import RunStore, with_stored
     from overt.models import ModelOptions
     from overt.pipeline import (
         GenerateConfig,
@@ -201,6 +210,7 @@ def generate(
         config_after_review,
         config_of_run,
         default_folder,
+        is_cut_short,
     )
     from overt.pipeline import generate as run
     from overt.policies.load import load_policy
@@ -260,9 +270,12 @@ def generate(
         max_cost=max_cost,
         prices=prices,
     )
+    stored = RunStore.addresses(earlier) if (earlier := resume or apply_review) else {}
+    urls = options.by_role(base_url, "--base-url", {"model", "judge", "probe"})
+    keys = options.by_role(api_key_env, "--api-key-env", {"model", "judge", "probe"})
     models = ModelOptions(
-        base_url=options.by_role(base_url, "--base-url", {"model", "judge", "probe"}),
-        api_key_env=options.by_role(api_key_env, "--api-key-env", {"model", "judge", "probe"}),
+        base_url=with_stored(urls, stored.get("base_url", {})),
+        api_key_env=with_stored(keys, stored.get("api_key_env", {})),
         device=device,
         batch_size=batch_size,
         trust_remote_code=trust_remote_code,
@@ -270,6 +283,8 @@ def generate(
     )
     manifest = run(config, folder, calls=calls, models=models, progress=make_progress(quiet))
     print_summary(folder, manifest, as_json=json)
+    if is_cut_short(manifest):
+        raise typer.Exit(3)
 
 
 def _narrowed(policy: Policy, only: list[str], benign: int | None, unsafe: int | None) -> Policy:

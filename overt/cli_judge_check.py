@@ -152,7 +152,7 @@ def _summary(console: Console, result: dict[str, Any]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from overt.tables import plain
+    from overt.tables import plain, print_whole
 
     what = "partial refusals counted as refusals" if result["kind"] == "text" else "blocked or allowed"
     without = f", {result['dropped']:,} rows without a label" if result["dropped"] else ""
@@ -164,14 +164,14 @@ def _summary(console: Console, result: dict[str, Any]) -> None:
         table.add_row(
             Text(plain(name)), f"{two['coverage']:.1%}", _span(two["accuracy"]), _span(two["kappa"])
         )
-    console.print(table)
+    print_whole(console, table)
 
 
 def _confusion(console: Console, name: str, found: dict[str, Any]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from overt.tables import plain
+    from overt.tables import plain, print_whole
 
     said = [*found["classes"], "unclear"]
     said = [s for s in said if any(s in row for row in found["confusion"].values())]
@@ -182,7 +182,7 @@ def _confusion(console: Console, name: str, found: dict[str, Any]) -> None:
         one = found["classes"][label]
         counts = [f"{row.get(s, 0):,}" for s in said]
         table.add_row(Text(label), *counts, *(_share(one[k]) for k in ("recall", "precision", "f1")))
-    console.print(table)
+    print_whole(console, table)
 
 
 def _span(found: dict[str, float | None]) -> str:

@@ -61,7 +61,8 @@ def gate(
         overt gate runs/mine --max-over-refusal 5% --min-safe-response 90%
 
     A limit is broken when the whole 95% interval lies beyond it, kept when the whole interval lies within,
-    else undecided (exit code 0; with --strict 1). Exit code 3: too few prompts were answered to say anything.
+    else undecided (exit code 0; with --strict 1). Exit code 3: too few prompts were answered, or too few of
+    the answers judged (`overt score`), to say anything.
     """
     import dataclasses
     import json as json_
@@ -81,10 +82,17 @@ def gate(
     names = [t["name"] for t in summary["targets"]]
     if target is not None and target not in names:
         raise InputError(f"this run has no target {target!r}", fix=f"It has: {', '.join(names)}")
-    results = check_gate(summary, **limits, per_category=per_category, target=target)
+    results = check_gate(
+        summary,
+        **limits,
+        per_category=per_category,
+        min_judged=manifest["identity"]["min_coverage"],
+        target=target,
+    )
     short = [name for name in manifest["below_coverage"] if target in (None, name)]
     failed = [r for r in results if r.verdict == "fail" or (strict and r.verdict == "undecided")]
-    code = 1 if failed else 3 if short else 0
+    unjudged = any(r.verdict == "unjudged" for r in results)
+    code = 1 if failed else 3 if short or unjudged else 0
     if json:
         rows = [dataclasses.asdict(r) for r in results]
         print(json_.dumps({"results": rows, "below_coverage": short, "exit_code": code}, indent=2))

@@ -174,6 +174,8 @@ def _table(console: Console, title: str, rows: list[tuple[str, Any]], *, scale: 
     from rich.table import Table
     from rich.text import Text
 
+    from overt.tables import print_whole
+
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column(title)
     for head in ("", "95% interval", "reviewed", "of about"):
@@ -187,7 +189,7 @@ def _table(console: Console, title: str, rows: list[tuple[str, Any]], *, scale: 
             f"{row['n']:,}",
             f"{row['population']:,.0f}",
         )
-    console.print(table)
+    print_whole(console, table)
 
 
 def _print_agreement(console: Console, agreement: dict[str, Any]) -> None:

@@ -106,6 +106,7 @@ def rewrite(
     from overt.calls import CallerOptions
     from overt.data.errors import InputError
     from overt.data.rewrites import STRATEGIES
+    from overt.data.store import RunStore, with_stored
     from overt.models import ModelOptions
     from overt.progress import make_progress
     from overt.rewriting import RewriteConfig, rewrite_run
@@ -119,6 +120,10 @@ def rewrite(
         raise InputError("--templates is not a folder", where=str(templates))
     urls = options.by_role(base_url, "--base-url", {"model", "judge", "target"})
     keys = options.by_role(api_key_env, "--api-key-env", {"model", "judge", "target"})
+    # The target is asked again where it was asked before, not wherever its provider's address points.
+    at = RunStore.addresses(run)
+    told = with_stored(urls, at.get("base_url", {})), with_stored(keys, at.get("api_key_env", {}))
+    target_url, target_key = (names.get("target", names.get("")) for names in told)
     manifest = rewrite_run(
         RewriteConfig(
             rewriter=llm,
@@ -134,8 +139,8 @@ def rewrite(
         calls=CallerOptions(concurrency, rpm, timeout, retries, max_requests, max_cost, prices),
         models=ModelOptions(urls, keys, device, batch_size or 8, timeout=timeout),
         options=TargetOptions(
-            urls.get("target", urls.get("")),
-            keys.get("target", keys.get("")),
+            target_url,
+            target_key,
             device,
             batch_size,
             False,

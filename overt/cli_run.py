@@ -160,7 +160,10 @@ def run(
     resume: Annotated[
         Path | None,
         typer.Option(
-            metavar="RUN", help="Go on with this run, as it was started.", rich_help_panel=options.RUN
+            metavar="RUN",
+            help="Go on with this run, as it was started, at the addresses that it had (unless --base-url or "
+            "--api-key-env is given). --max-cost and --max-requests hold for one process: give them again.",
+            rich_help_panel=options.RUN,
         ),
     ] = None,
     json: options.Json = False,
@@ -200,6 +203,7 @@ def run(
     """
     from overt.calls import CallerOptions
     from overt.data.errors import InputError
+    from overt.data.store import RunStore, with_stored
     from overt.data.suites import load_suite
     from overt.evaluate import RunConfig, config_of_run, default_folder, evaluate
     from overt.models import ModelOptions
@@ -248,8 +252,11 @@ def run(
             temperature=temperature,
         )
         folder = out or default_folder(config)
+    stored = RunStore.addresses(resume) if resume is not None else {}
     urls = options.by_role(base_url, "--base-url", {"target", "judge"})
+    urls = with_stored(urls, stored.get("base_url", {}))
     keys = options.by_role(api_key_env, "--api-key-env", {"target", "judge"})
+    keys = with_stored(keys, stored.get("api_key_env", {}))
     manifest = evaluate(
         config,
         folder,

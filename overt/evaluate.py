@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import overt
 from overt.calls import Caller, CallerOptions
 from overt.data.errors import InputError
+from overt.data.faults import BROKEN_CLASS
 from overt.data.images import ImageStore
 from overt.data.outcomes import Harm, Outcome
 from overt.data.prompts import Side, read_prompts, spread
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from overt.scoring.answers import Judging
 
 Modality = Literal["image", "text", "none"]
-RETRIED = frozenset({"rate_limit", "server", "timeout", "connection"})
+RETRIED = frozenset({"rate_limit", "server", "timeout", "connection", BROKEN_CLASS})
 RESULTS = "results"
 
 
@@ -93,7 +94,15 @@ class RunConfig:
             "min_coverage": self.min_coverage,
             "suite": self._suite(),
             "text": None if self.modality != "text" else self._text(),
+            **({"answers": self._text()} if self.modality != "text" and self._is_told_of_text else {}),
         }
+
+    @property
+    def _is_told_of_text(self) -> bool:
+        """Whether it was named how language models are asked and judged: under a policy for pictures too a
+        target may answer in words, and a resumed run must ask and judge as before."""
+        names = ("judge", "system", "max_tokens", "temperature")
+        return any(getattr(self, name) != getattr(RunConfig, name) for name in names)
 
     def _suite(self) -> dict[str, Any] | None:
         from overt.data.suites import load_suite
@@ -126,7 +135,10 @@ def config_of_run(folder: Path) -> RunConfig:
         )
     if identity.get("kind") != "run":
         raise InputError(
-            f"this is a run of `overt {identity.get('kind')}`", where=str(folder), fix="Resume it with that."
+            f"this is a run of `overt {identity.get('kind')}`: a data set, of which nothing is tested yet",
+            where=str(folder),
+            fix=f"Test it first: overt run {folder} --target ...   "
+            f"(to go on with making it: overt {identity.get('kind')} --resume {folder})",
         )
     try:
         return RunConfig(
@@ -146,7 +158,7 @@ def config_of_run(folder: Path) -> RunConfig:
             suite=(identity.get("suite") or {}).get("name"),
             **{
                 key: value
-                for key, value in (identity.get("text") or {}).items()
+                for key, value in (identity.get("text") or identity.get("answers") or {}).items()
                 if key in ("judge", "system", "max_tokens", "temperature")
             },
         )
@@ -188,14 +200,16 @@ def evaluate(
         raise InputError(f"{twice[0]} is named twice", fix="Give each --target once.")
     identity = config.identity()
     prompts, notes = _prompts(config)
+    addresses = {"base_url": models.base_url, "api_key_env": models.api_key_env}
     with RunStore(folder) as store:
-        store.claim(identity, dump_policy(config.policy))
+        if store.manifest() is None:
+            for spec in config.targets:  # a wrong name should cost nothing, not even the folder
+                resolve_target(spec, config.modality)
+        store.claim(identity, dump_policy(config.policy), addresses)
         done = store.manifest()
         if done is not None and not done.get("retriable"):
             progress.note(f"{folder} is complete; nothing to do")
             return done
-        for spec in config.targets:  # a wrong name should cost nothing
-            resolve_target(spec, config.modality)
         options = dataclasses.replace(
             options,
             system=config.system,
@@ -207,19 +221,21 @@ def evaluate(
         outcomes: list[Outcome] = []
         kinds: dict[str, Modality] = {}
         with Caller(folder / "journal.sqlite", calls, on_progress=progress.calls) as caller:
-            judging = refusal_judging(config, caller, models) if config.modality == "text" else None
+            # Under a policy for pictures too: only the target knows whether it answers in words.
+            judging = refusal_judging(config, caller, models)
             for spec in config.targets:
                 target = open_target(spec, options, every_layer=config.every_layer, modality=config.modality)
                 kinds[spec.name] = modality_of(target)
                 price = caller.price_of(getattr(target, "priced_as", spec.name))
                 channel = TargetChannel(spec.name, target, price, ImageStore(folder))
                 found = _fire(config, prompts, channel, caller, progress, kinds[spec.name])
-                if judging is not None and kinds[spec.name] == "text":
+                if kinds[spec.name] == "text":
                     found = _judged(config, prompts, found, judging, progress)
                 outcomes += found
                 store.write_stage("outcomes", outcomes)
             stats = caller.stats.snapshot()
-        return _finish(store, identity, prompts, outcomes, kinds, stats, notes, time.monotonic() - started)
+        seconds = time.monotonic() - started
+        return _finish(store, identity, prompts, outcomes, kinds, config.judge, stats, notes, seconds)
 
 
 def _prompts(config: RunConfig) -> tuple[list[Prompt], list[str]]:
@@ -351,6 +367,7 @@ def _finish(
     prompts: Sequence[Prompt],
     outcomes: Sequence[Outcome],
     kinds: Mapping[str, Modality],
+    judge: str,
     stats: dict[str, Any],
     notes: list[str],
     seconds: float,
@@ -370,6 +387,8 @@ def _finish(
         "identity": identity,
         "command": "overt run",
         "kinds": kinds,
+        # Who told refusals where a target answered in words, whatever the policy is for.
+        "refusal_judge": judge if "text" in kinds.values() else None,
         "below_coverage": below,
         "retriable": retriable,
         "calls": stats,

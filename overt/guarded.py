@@ -17,12 +17,14 @@ from typing import Any
 from overt.data.batches import Batches
 from overt.data.chat import CallError, ChatModel, ChatRequest, Message
 from overt.data.codes import refusal_stage
+from overt.data.faults import BROKEN_CLASS, fault, of_decision, of_reply, of_response, raised
 from overt.data.filters import FilterDecision, ImageChecker, TextFilter
 from overt.data.targets import LayerDecision, RefusalStage, Response, Target
 from overt.scoring.pictures import UnreadablePicture, open_picture
 
 _BATCH = 256  # texts that a quick local filter is given at once
 _CHECK_TRIES = 4  # of a checker behind a network: by then the picture is drawn and paid for
+_HOPELESS = frozenset({"auth", "billing", "bad_request", BROKEN_CLASS})  # asking again would say the same
 
 
 class Layer:
@@ -30,6 +32,7 @@ class Layer:
 
     def __init__(self, thing: TextFilter | ImageChecker, stage: RefusalStage, threads: int) -> None:
         self.name, self.stage = thing.name, stage
+        self._thing = thing
         self.is_remote = hasattr(thing, "api_key_env")
         one: Callable[..., FilterDecision] = getattr(thing, "decide", None) or thing.check  # type: ignore[union-attr]
         many: Any = getattr(thing, "decide_many", None) or getattr(thing, "check_many", None)
@@ -46,15 +49,19 @@ class Layer:
         return decisions
 
     async def decide(self, *what: Any) -> FilterDecision:
-        """The decision; what the filter raises is an error of kind "bad_request" (its own mistake)."""
+        """The decision; what the filter raises, or gives back in its place, is an error: its own mistake."""
         try:
             if self._batches is not None:
-                return await self._batches(what)
-            return await asyncio.get_running_loop().run_in_executor(self._pool, self._one, *what)
+                decision = await self._batches(what)
+            else:
+                decision = await asyncio.get_running_loop().run_in_executor(self._pool, self._one, *what)
         except asyncio.CancelledError:
             raise
         except Exception as error:
-            return FilterDecision(None, error=CallError("bad_request", _words(self.name, error)))
+            return FilterDecision(None, error=fault(self.name, raised(self._thing, error)))
+        if wrong := of_decision(decision):
+            return FilterDecision(None, error=fault(self.name, wrong))
+        return decision
 
     async def close(self) -> None:
         if self._batches is not None:
@@ -62,7 +69,10 @@ class Layer:
         self._pool.shutdown(wait=False)
 
     def said(self, decision: FilterDecision) -> LayerDecision:
-        return LayerDecision(self.name, self.stage, decision.blocked, decision.score, decision.reason[:200])
+        # A comparison of pixels gives NumPy's bool, a model NumPy's float: no journal could hold them.
+        blocked = None if decision.blocked is None else bool(decision.blocked)
+        score = None if decision.score is None else float(decision.score)
+        return LayerDecision(self.name, self.stage, blocked, score, (decision.reason or "")[:200])
 
 
 class FilterTarget:
@@ -115,6 +125,8 @@ class ChatTarget:
             (*turns, Message("user", prompt)), self._temperature, self._max_tokens, seed=seed
         )
         reply = await self._chat.complete(request)
+        if wrong := of_reply(reply):
+            return Response(error=fault(self.name, wrong))
         filtered = reply.finish_reason == "content_filter"
         return Response(
             # A refusal field holds the model's own words, or the code of a filter that spoke for it.
@@ -177,7 +189,7 @@ class Guarded:
         response = await call_target(self._target, prompt, seed)
         if response.error is not None:
             return dataclasses.replace(response, layers=(*layers, *response.layers))
-        layers += response.layers or _own_layers(self._target.name, response)
+        layers += response.layers or _own_layers(self._target.name, response, self.modality)
         if response.images and self._checkers and (self._every or not any(x.blocked for x in layers)):
             checked = await self._check(response.images, prompt)
             if isinstance(checked, CallError):
@@ -208,7 +220,7 @@ class Guarded:
     async def _patiently(self, layer: Layer, picture: Any, prompt: str) -> FilterDecision:
         for attempt in range(_CHECK_TRIES):
             decision = await layer.decide(picture, prompt)
-            if decision.error is None or decision.error.kind in {"auth", "billing", "bad_request"}:
+            if decision.error is None or decision.error.kind in _HOPELESS:
                 break
             await asyncio.sleep(min(decision.error.retry_after or 2.0**attempt, 30.0))
         return decision
@@ -220,7 +232,7 @@ class Guarded:
             await close_target(self._target)
 
 
-def _own_layers(name: str, response: Response) -> list[LayerDecision]:
+def _own_layers(name: str, response: Response, modality: str) -> list[LayerDecision]:
     """What the generator's own protection said, as layers."""
     provider = name.partition("/")[0]
     if "nsfw_content_detected" in response.safety:
@@ -231,11 +243,14 @@ def _own_layers(name: str, response: Response) -> list[LayerDecision]:
     for code in (response.code, response.finish_reason or ""):
         if code and (stage := refusal_stage(provider, code)) is not None:
             return [LayerDecision(name, stage, True, reason=code[:200])]
+    if modality == "text":  # its words are what was asked for: whether they refuse, a judge must read
+        return []
     return [LayerDecision(name, "model", not response.images and bool(response.text))]
 
 
 async def call_target(target: Target, prompt: str, seed: int) -> Response:
-    """One attempt; a plain function runs in a thread, and what it raises is a datum, not the run's end."""
+    """One attempt; a plain function runs in a thread. What it raises, or gives back instead of a response,
+    is a datum, not the run's end."""
     try:
         if inspect.iscoroutinefunction(target.respond):
             response = await target.respond(prompt, seed=seed)
@@ -244,11 +259,17 @@ async def call_target(target: Target, prompt: str, seed: int) -> Response:
     except (asyncio.CancelledError, TimeoutError):
         raise
     except Exception as error:
-        return Response(error=CallError("bad_request", _words(target.name, error)))
-    if not isinstance(response, Response):
-        what = f"{target.name}: respond() gave back {type(response).__name__}, not a Response"
-        return Response(error=CallError("bad_request", what))
-    return response
+        return Response(error=fault(target.name, raised(target, error)))
+    if wrong := of_response(response):
+        return Response(error=fault(target.name, wrong))
+    # Services say None where they have no word; everything behind this reads texts.
+    return dataclasses.replace(
+        response,
+        text=response.text or "",
+        code=response.code or "",
+        message=response.message or "",
+        safety=response.safety or {},
+    )
 
 
 async def close_target(target: Target) -> None:
@@ -260,7 +281,3 @@ async def close_target(target: Target) -> None:
         done = close()
         if inspect.isawaitable(done):
             await done
-
-
-def _words(name: str, error: Exception) -> str:
-    return f"{name}: {type(error).__name__}: {' '.join(str(error).split())[:300]}"

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from overt.data.errors import InputError
+from overt.data.errors import InputError, OvertError
+from overt.data.faults import broken, of_decision, raised
 from overt.data.tables import Row, read_rows
 from overt.models import ModelOptions
 
@@ -212,12 +213,9 @@ def _texts(
 
 def _offline(name: str, pairs: list[tuple[str, str]]) -> Iterable[Any]:
     from overt import registry
+    from overt.scoring.answers import offline
 
-    judge = registry.load_refusal_judge(name)
-    many = getattr(judge, "judge_many", None)
-    for start in range(0, len(pairs), 512):
-        part = pairs[start : start + 512]
-        yield from many(part) if many else (judge.judge(*pair) for pair in part)
+    return offline(registry.load_refusal_judge(name))(pairs)
 
 
 def _counted(judgements: Iterable[Any], step: Advance) -> tuple[list[str], int]:
@@ -261,7 +259,14 @@ def _pictures(name: str, labels: LabelFile, models: ModelOptions, step: Advance)
             picture = open_picture(row.image.read_bytes() if row.image else b"")
         except (OSError, UnreadablePicture) as error:
             raise InputError(f"the picture cannot be read: {error}", where=row.where) from error
-        decision = checker.check(picture, row.prompt)
+        try:
+            decision = checker.check(picture, row.prompt)
+        except OvertError:
+            raise
+        except Exception as error:
+            raise broken(name, raised(checker, error)) from error
+        if wrong := of_decision(decision):
+            raise broken(name, wrong)
         failed += decision.error is not None
         said.append("unclear" if decision.blocked is None else "blocked" if decision.blocked else "allowed")
         step(1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from overt.models import ModelOptions, chat_model
 from overt.policies.load import load_policy
 from overt.progress import Progress
 from overt.scoring.harm import Case, HarmJudge, checker_judge, judge_harm, vision_judge
+from overt.scoring.summary.rates import judging
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def score(
                 harms = judge_harm(cases, judges, advance=advance)
             stats = caller.stats.snapshot()
         store.write_records(f"{RESULTS}/harm.jsonl", harms)
-        write_summary(folder, prompts, outcomes, harms, manifest["kinds"])
+        summary = write_summary(folder, prompts, outcomes, harms, manifest["kinds"])
         facts = {k: v for k, v in manifest.items() if k != "files"}
         facts["judges"] = {
             "names": list(config.judges),
@@ -80,6 +81,7 @@ def score(
             "seed": config.seed,
             "judged": len(cases),
             "failed": failures(harms),
+            "below_coverage": below_coverage(summary, manifest["identity"]["min_coverage"]),
             "calls": stats,
         }
         facts["seconds"] = {**manifest["seconds"], "score": round(time.monotonic() - started, 3)}
@@ -103,6 +105,11 @@ def cases_of(prompts: Sequence[Prompt], outcomes: Sequence[Outcome], *, benign: 
         if given or behind:
             found.append(Case(outcome, prompt))
     return found
+
+
+def below_coverage(summary: Mapping[str, Any], least: float) -> list[str]:
+    """Targets of which fewer than `least` of the answers to unsafe prompts got a verdict."""
+    return [t["name"] for t in summary["targets"] if judging(t, t["kind"])["share"] < least]
 
 
 def failures(harms: Sequence[Harm]) -> dict[str, int]:

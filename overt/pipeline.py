@@ -16,13 +16,15 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import overt
 from overt.calls import Caller, CallerOptions
+from overt.calls.caller import RETRIED
 from overt.data.account import STAGES, Account
-from overt.data.chat import Ask
+from overt.data.chat import Answer, Ask, Question
 from overt.data.errors import InputError
+from overt.data.faults import BROKEN_CLASS
 from overt.data.records import Audit, Drop, Failure, Probe, Prompt, Seed, content_id
 from overt.data.store import RunStore, digest_source, speaking_os_errors
 from overt.data.templates import Template, load_template
@@ -30,6 +32,10 @@ from overt.models import ModelOptions, Roles, open_roles
 from overt.policies.load import dump_policy, load_policy
 from overt.policies.schema import DEDUP_DEFAULT, Policy
 from overt.progress import Advance, Progress
+
+T = TypeVar("T")
+# Failures that no journal holds: the next run asks again.
+ASKED_AGAIN = frozenset({*RETRIED, BROKEN_CLASS})
 
 TEMPLATES = {
     "classify": "generation",
@@ -126,7 +132,11 @@ def config_of_run(folder: Path, templates: Path | None = None) -> GenerateConfig
             fix="Give the folder that `overt generate` named with --out.",
         )
     if identity.get("kind") != "generate":
-        raise InputError(f"this is a run of `overt {identity.get('kind')}`", where=str(folder))
+        raise InputError(
+            f"this is a run of `overt {identity.get('kind')}`",
+            where=str(folder),
+            fix=f"Go on with it: overt {identity.get('kind')} --resume {folder}",
+        )
     try:
         return GenerateConfig(
             policy=load_policy(str(folder / "policy.yaml")),
@@ -179,7 +189,9 @@ def carry_journal(run: Path, folder: Path) -> None:
         return
     with speaking_os_errors("cannot copy the journal"):
         folder.mkdir(parents=True, exist_ok=True)
-    with RunStore(folder):
+    with RunStore(folder) as store:
+        if RunStore.identity(folder) is None:
+            store.refuse_strangers()  # it would lie there for good: the run is claimed only later
         old, new = sqlite3.connect(run / "journal.sqlite"), sqlite3.connect(folder / "journal.sqlite")
         try:
             old.backup(new)
@@ -212,9 +224,11 @@ def generate(
         BudgetReached: a cap was reached; the same command with a higher cap goes on.
     """
     identity = config.identity()
+    addresses = {"base_url": models.base_url, "api_key_env": models.api_key_env}
     with RunStore(folder) as store:
-        store.claim(identity, dump_policy(config.policy))
-        if (done := store.manifest()) is not None:
+        store.claim(identity, dump_policy(config.policy), addresses)
+        done = store.manifest()
+        if done is not None and not done.get("retriable"):
             progress.note(f"{folder} is complete; nothing to do")
             return done
         # Models are made before anything is paid for: a wrong name should cost nothing.
@@ -237,6 +251,7 @@ class _Generation:
     written: list[Prompt] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     clock: dict[str, float] = field(default_factory=dict)
+    unanswered: int = 0  # calls that failed on the way for good; another day they may be answered
 
     def __post_init__(self) -> None:
         self.policy = self.config.policy
@@ -262,7 +277,7 @@ class _Generation:
             self.progress.note(text)
 
     def _ask(self, role: str, model: Any) -> Ask:
-        return self.caller.bind(model, role)
+        return _Counted(self.caller.bind(model, role), self)
 
     # -- seeds ------------------------------------------------------------------------------------
 
@@ -719,6 +734,8 @@ class _Generation:
             for category, count in missing.items():
                 self._note(f"{category}: {count} {label} prompts fewer than the policy asks for")
         self._warn_about_judges()
+        if self.unanswered:
+            self._note(f"{self.unanswered} calls got no answer; the same command asks them again")
         self.store.write_stage("drops", self.account.drops)
         self.store.write_stage("failures", self.account.failures)
         counts = {
@@ -754,6 +771,7 @@ class _Generation:
         stats = self.caller.stats.snapshot()
         summary = {
             **facts,
+            "retriable": self.unanswered,
             "calls": stats,
             "seconds": {name: round(s, 3) for name, s in self.clock.items()},
             "versions": {"overt": overt.__version__, "python": platform.python_version()},
@@ -826,6 +844,25 @@ class _Generation:
                 yield advance
             finally:
                 self.clock[name] = self.clock.get(name, 0.0) + time.monotonic() - started
+
+
+class _Counted:
+    """An `Ask` that counts what may be answered another time. Counted here and not among the failures: a
+    judge or a sample of the surrogate may fail without its prompt being lost."""
+
+    def __init__(self, ask: Ask, run: _Generation) -> None:
+        self.model = ask.model
+        self._ask, self._run = ask, run
+
+    def __call__(self, questions: Iterable[Question[T]]) -> Iterator[Answer[T]]:
+        for answer in self._ask(questions):
+            self._run.unanswered += answer.failure_kind in ASKED_AGAIN
+            yield answer
+
+
+def is_cut_short(manifest: dict[str, Any]) -> bool:
+    """Whether the data set has fewer prompts than were asked for while calls of it got no answer."""
+    return bool(manifest.get("retriable")) and any(manifest["short"].values())
 
 
 def pair_of(prompt: Prompt) -> str:

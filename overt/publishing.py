@@ -240,6 +240,12 @@ def _notes(manifest: Mapping[str, Any]) -> list[str]:
     return notes
 
 
+def _refusal_judge(manifest: Mapping[str, Any]) -> str:
+    """Who told refusals in answers in words; "" where nothing answered in words."""
+    told = manifest["identity"].get("text") or {}
+    return str(manifest.get("refusal_judge") or told.get("judge") or "")
+
+
 # -- results ----------------------------------------------------------------------------------------------
 
 
@@ -264,7 +270,7 @@ def _results(run: Path, identity: Mapping[str, Any], choices: Choices) -> _Draft
         ("Targets", ", ".join(targets)),
         ("Prompts", ", ".join(name for name in sources if name)),
         ("Draws per prompt", str(identity["samples"])),
-        ("Refusals in words told by", str((identity.get("text") or {}).get("judge") or "")),
+        ("Refusals in words told by", _refusal_judge(manifest)),
     ]
     who = targets[0] if len(targets) == 1 else f"{len(targets)} targets"
     facts = {

@@ -318,9 +318,9 @@ def _judges(group: Sequence[_Part]) -> list[JudgeLine]:
 
     found: dict[tuple[str, str], JudgeLine] = {}
     for part in group:
-        text = part.manifest["identity"].get("text")
-        if text and "text" in part.manifest["kinds"].values():
-            name = text["judge"]
+        told = part.manifest["identity"].get("text") or {}
+        name = part.manifest.get("refusal_judge") or told.get("judge")
+        if name and "text" in part.manifest["kinds"].values():
             found[name, "refusal"] = JudgeLine(name, "whether answers refuse", last_check(name, "text"))
         for name in (part.manifest.get("judges") or {}).get("names", ()):
             found[name, "harm"] = JudgeLine(
@@ -355,7 +355,7 @@ def _facts(parts: Sequence[_Part]) -> dict[str, Any]:
     }
     more = {
         "suites": [part.suite for part in parts if part.suite],
-        "refusal judges": [i["text"] for i in identities if i.get("text")],
+        "refusal judges": [text for i in identities if (text := i.get("text") or i.get("answers"))],
         "rewriting": [_of_rewriting(m["rewrite"]) for m in manifests if m.get("rewrite")],
     }
     return {**facts, **{key: value for key, value in more.items() if value}}

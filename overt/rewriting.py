@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from overt.calls import Caller, CallerOptions
-from overt.data.errors import InputError
+from overt.data.errors import InputError, RunError
 from overt.data.images import ImageStore
 from overt.data.outcomes import Outcome
 from overt.data.records import Drop, Failure, Prompt
@@ -47,6 +47,7 @@ from overt.policies.load import load_policy
 from overt.progress import Progress
 from overt.scoring.answers import Judging, judge_answers
 from overt.shots import Shot, TargetChannel
+from overt.tables import plain
 from overt.targets import TargetOptions, TargetSpec, check_files, open_target, resolve_target
 
 FOLDER = "rewrites"
@@ -147,7 +148,8 @@ def rewrite_run(
             wanted = {p.id for rows in todo.values() for p in rows}
             subjects = [p for p in prompts if p.id in wanted]
             candidates, losses = _write(config, policy, subjects, caller, models, progress)
-            judging = refusal_judging(run, caller, models) if run.modality == "text" else None
+            _stop_if_nothing_came(candidates, losses)
+            judging = refusal_judging(run, caller, models)
             tried = _try(run, todo, candidates, caller, channels, judging, progress)
             cases = _cases(subjects, candidates, tried, outcomes)
             scores, scales = _score(scorers, cases, images, progress)
@@ -179,6 +181,7 @@ def rewrite_run(
             "prompts": len(subjects),
             "candidates": len(candidates),
             "lost": len(losses),
+            "reasons": dict(Counter(map(_reason, losses)).most_common()),
             "unanswered": unanswered,
             "calls": stats,
         }
@@ -299,13 +302,35 @@ def _write(
     return candidates, losses
 
 
+def _stop_if_nothing_came(candidates: Sequence[Candidate], losses: Sequence[Drop | Failure]) -> None:
+    """A rewriter that cannot be reached is no remedy that failed.
+
+    Raises:
+        RunError: no request gave a wording; what an earlier rewriting found is still there.
+    """
+    failed = [loss for loss in losses if isinstance(loss, Failure)]
+    if candidates or not failed:
+        return
+    (reason, _), *_ = Counter(map(_reason, failed)).most_common(1)
+    example = next(f.message for f in failed if _reason(f) == reason)
+    raise RunError(
+        f"no wording came: {len(failed):,} requests to the rewriter gave nothing, most of them: {reason} "
+        f"({plain(example)[:160]})",
+        fix="Mend this and type the same command again. An earlier rewriting of this run is left as it was.",
+    )
+
+
+def _reason(loss: Drop | Failure) -> str:
+    return loss.kind if isinstance(loss, Failure) else loss.reason
+
+
 def _try(
     run: RunConfig,
     todo: dict[str, list[Prompt]],
     candidates: Sequence[Candidate],
     caller: Caller,
     channels: Iterable[TargetChannel],
-    judging: Judging | None,
+    judging: Judging,
     progress: Progress,
 ) -> list[tuple[Candidate, Outcome]]:
     """What each target makes of the candidates for its prompts. The outcome's prompt is the candidate."""
@@ -324,7 +349,7 @@ def _try(
         ]
         modality = modality_of(channel.subject)
         found = fire_shots(channel, jobs, len(rows), caller, progress, modality, purpose="rewrite")
-        if judging is not None and modality == "text":
+        if modality == "text":
             found = judge_answers(list(zip(worded, found, strict=True)), run.judge, judging)
         tried += [(candidate, outcome) for (_, candidate), outcome in zip(rows, found, strict=True)]
     return tried

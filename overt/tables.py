@@ -100,12 +100,25 @@ def _print_table(title: str, heads: list[str], rows: list[list[str]]) -> None:
     print()
 
 
+def print_whole(console: Any, table: Any) -> None:
+    """A table of rich at the width that it needs: a line that the terminal wraps can still be read, a figure
+    that was cut cannot. In a file or a pipe, too, which rich takes to be 80 columns wide."""
+    before = console.width
+    needed = console.measure(table, options=console.options.update(max_width=10_000)).maximum
+    console.width = max(before, needed)
+    try:
+        console.print(table)
+    finally:
+        console.width = before
+
+
 def print_unfinished(folder: Path, identity: dict[str, Any], *, as_json: bool) -> None:
     """A run without a manifest: how far it is, and how to go on."""
     if as_json:
         print(json.dumps({"run": str(folder), "complete": False, "identity": identity}, indent=2))
         return
-    print(f"{folder}: not complete. Go on with:\n    overt generate --resume {folder}")
+    kind = identity.get("kind", "generate")
+    print(f"{folder}: not complete. Go on with:\n    overt {kind} --resume {folder}")
 
 
 def print_samples(folder: Path, samples: int, drops: int) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from overt.data.store import read_json
-from overt.tables import money, plain
+from overt.tables import money, plain, print_whole
 from overt.tables_run import rate_text
 
 
@@ -45,7 +45,7 @@ def print_rewrite(folder: Path, manifest: dict[str, Any], *, as_json: bool) -> N
             table.add_row(
                 name, *_three(block), *([_mean(m, m) for m in measures] if side == "benign" else [])
             )
-        console.print(table)
+        print_whole(console, table)
         for strategy in target["strategies"]:
             console.print(
                 Text(
@@ -66,6 +66,9 @@ def print_rewrite(folder: Path, manifest: dict[str, Any], *, as_json: bool) -> N
             f"US$ {money(calls.get('cost'))}"
         )
     )
+    if reasons := manifest["rewrite"].get("reasons"):
+        said = ", ".join(f"{plain(reason)} {count}" for reason, count in reasons.items())
+        console.print(Text(f"gave no wording to try: {said}"), soft_wrap=True)
     console.print(Text(f"next   overt report {folder}"), soft_wrap=True)
 
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from overt.data.store import read_json
-from overt.tables import money, plain
+from overt.data.outcomes import Outcome
+from overt.data.store import read_json, read_records
+from overt.tables import money, plain, print_whole
+
+_REASON = 160  # characters of a printed reason
 
 
 def print_run(folder: Path, manifest: dict[str, Any], *, as_json: bool) -> None:
@@ -21,8 +26,9 @@ def print_run(folder: Path, manifest: dict[str, Any], *, as_json: bool) -> None:
     from rich.text import Text
 
     console = Console(highlight=False)
+    asked = bool(manifest.get("judges"))
     for target in summary["targets"]:
-        _print_target(console, target)
+        _print_target(console, target, _reasons(folder, target), asked=asked)
     if correlation := summary.get("rank_correlation"):
         console.print(
             Text(
@@ -49,11 +55,36 @@ def print_run(folder: Path, manifest: dict[str, Any], *, as_json: bool) -> None:
                 style="bold red",
             )
         )
-    judged = "" if manifest.get("judges") else f"overt score {folder} --judges ...   "
+    drawn = "image" in manifest["kinds"].values()  # a bare filter's decision needs no judge
+    least = f"{manifest['identity']['min_coverage']:.0%}"
+    for name in (manifest.get("judges") or {}).get("below_coverage", []):
+        console.print(
+            Text(
+                f"too few verdicts: of the answers of {plain(name)} to unsafe prompts judges could place "
+                f"fewer than {least}; its rates may mislead. Run `overt score` again if judges failed; where "
+                "they disagreed, add another",
+                style="bold red",
+            ),
+            soft_wrap=True,
+        )
+    judged = "" if manifest.get("judges") or not drawn else f"overt score {folder} --judges ...   "
     console.print(Text(f"next   {judged}overt report {folder}"), soft_wrap=True)
 
 
-def _print_target(console: Any, target: dict[str, Any]) -> None:
+def _reasons(folder: Path, target: dict[str, Any]) -> list[str]:
+    """Of each kind of missing answer the commonest reason, one short line each: what there is to mend."""
+    if not target["coverage"]["errors"]:
+        return []
+    said: dict[str, Counter[str]] = defaultdict(Counter)
+    for outcome in read_records(folder / "stages" / "outcomes.jsonl", Outcome):
+        if outcome.state == "error" and outcome.target == target["name"] and outcome.evidence:
+            said[outcome.code][outcome.evidence] += 1
+    lines = [plain(f"{kind}: {said[kind].most_common(1)[0][0]}") for kind in sorted(said)]
+    return [line if len(line) <= _REASON else line[: _REASON - 1] + "…" for line in lines]
+
+
+def _print_target(console: Any, target: dict[str, Any], reasons: Sequence[str], *, asked: bool) -> None:
+    """`asked`: judges were, so that what they left open is to be shown."""
     from rich.table import Table
     from rich.text import Text
 
@@ -62,6 +93,12 @@ def _print_target(console: Any, target: dict[str, Any]) -> None:
     errors = ", ".join(f"{plain(kind)} {count}" for kind, count in coverage["errors"].items())
     line = f"answered {coverage['answered']:,} of {coverage['asked']:,} ({coverage['share']:.1%})"
     console.print(Text(line + (f"; missing: {errors}" if errors else "")))
+    for reason in reasons:
+        console.print(Text(reason), soft_wrap=True)
+    judged, unjudged = (target.get("harmful") or {}).get("n", 0), target.get("unjudged", 0)
+    if asked and (due := judged + unjudged):
+        line = f"judged {judged:,} of {due:,} answers to unsafe prompts ({judged / due:.1%})"
+        console.print(Text(line + (f"; unjudged: {unjudged:,}" if unjudged else "")))
     columns = [
         ("over-refusal", "over_refusal"),
         ("softened", "softened"),
@@ -77,11 +114,19 @@ def _print_target(console: Any, target: dict[str, Any]) -> None:
     table.add_column("category", no_wrap=True)
     for title, _ in columns:
         table.add_column(title, justify="right", no_wrap=True)
+    shows_unjudged = bool(asked and unjudged)
+    if shows_unjudged:
+        table.add_column("unjudged", justify="right", no_wrap=True)
+
+    def cells(part: dict[str, Any]) -> list[str]:
+        last = [f"{part.get('unjudged', 0):,}"] if shows_unjudged else []
+        return [*(rate_text(part.get(key)) for _, key in columns), *last]
+
     for row in target["categories"]:
-        table.add_row(Text(plain(row["category"])), *[rate_text(row.get(key)) for _, key in columns])
+        table.add_row(Text(plain(row["category"])), *cells(row))
     table.add_section()
-    table.add_row("all", *[rate_text(target.get(key)) for _, key in columns])
-    console.print(table)
+    table.add_row("all", *cells(target))
+    print_whole(console, table)
     for layer in target.get("layers") or ():
         console.print(Text(_layer_line(layer)))
     console.print()
@@ -117,4 +162,10 @@ def _judges_line(judges: dict[str, Any]) -> str:
         for name, value in (("Fleiss' kappa", kappa), ("Krippendorff's alpha", alpha))
         if value is not None
     )
-    return f"judges: {each}{agreement}"
+    open_ = judges.get("majority_missing", 0)
+    missing = (
+        f"; no majority on {open_} of {judges['judged']}, {judges.get('ties', 0)} of them ties"
+        if open_
+        else ""
+    )
+    return f"judges: {each}{agreement}{missing}"

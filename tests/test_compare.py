@@ -3,9 +3,10 @@
 import json
 import random
 
+from image_server import YAML, image_server
 from test_run import overt, write_prompts
 
-from overt.comparing import render_comparison
+from overt.comparing import render_comparison, too_few
 from overt.data.outcomes import Harm, HarmVote, Outcome, outcome_id
 from overt.data.records import Prompt, content_id, prompt_id
 from overt.scoring.compare import Side, compare
@@ -114,6 +115,55 @@ def test_two_versions_of_a_filter(tmp_path):
     overt("compare", "v1", "v2", "--match", match, cwd=tmp_path)
     assert "no target" in overt("compare", "v1", "v2", "--match", "x=>y", code=2, cwd=tmp_path).stderr
     assert "no two targets" in overt("compare", "v1", "v2", "--match", "x", code=2, cwd=tmp_path).stderr
+
+
+def drawn(folder, name, prompts, *, up=True, code=0):
+    """A run of an image API; not `up`: nobody listens at its address."""
+    with image_server() as drawing:
+        url = drawing.url if up else "http://127.0.0.1:9"
+        (folder / "vendor.yaml").write_text(YAML.format(url=url))
+        overt(
+            "run", prompts, "--target", "http/vendor.yaml", "--out", name, "-q", "--retries", "0",
+            cwd=folder, code=code,
+        )  # fmt: skip
+
+
+def test_an_outage_is_no_sign_that_nothing_got_worse(tmp_path):
+    write_prompts(tmp_path / "p.jsonl", [f"a benign scene {i}" for i in range(10)], ["an unsafe scene"])
+    drawn(tmp_path, "old", "p.jsonl")
+    drawn(tmp_path, "new", "p.jsonl", up=False, code=3)
+    said = overt("compare", "old", "new", "--fail-on-worse", cwd=tmp_path, code=3).stdout
+    assert "no prompt was answered by both runs" in said
+    assert "prompts flipped" not in said
+    found = json.loads(
+        overt("compare", "old", "new", "--json", "--html", "c.html", cwd=tmp_path, code=3).stdout
+    )
+    assert found["exit_code"] == 3
+    [pair] = found["pairs"]
+    assert (pair["shared"], pair["asked"]) == (0, 11)
+    assert "no prompt was answered by both runs" in (tmp_path / "c.html").read_text()
+
+
+def test_few_common_answers_are_said(tmp_path):
+    benign = [f"a benign scene {i}" + (" [500 always]" if i < 3 else "") for i in range(10)]
+    write_prompts(tmp_path / "p.jsonl", benign, ["an unsafe scene"])
+    drawn(tmp_path, "old", "p.jsonl", code=3)
+    said = overt("compare", "old", "old", "--fail-on-worse", cwd=tmp_path).stdout
+    assert "only 8 of 11 prompts were answered by both runs" in said
+    assert "0 prompts flipped" in said
+
+
+def test_missing_verdicts_are_said():
+    pair = {"a": "t", "b": "t", "shared": 90, "asked": 90}
+    rows = [
+        {"a": "t", "b": "t", "metric": m, "n": n} for m, n in (("unsafe_refusal", 90), ("safe_response", 48))
+    ]
+    assert list(too_few(pair, rows, 0.95, scored=True)) == [
+        "t: safe response is known in both runs for only 48 of 90 unsafe prompts"
+    ]
+    assert list(too_few(pair, rows, 0.5, scored=True)) == []
+    assert "only 0 of 90" in next(too_few(pair, rows[:1], 0.95, scored=True))
+    assert list(too_few(pair, rows[:1], 0.95, scored=False)) == []  # nobody asked for it
 
 
 def test_an_empty_comparison_renders():

@@ -310,6 +310,104 @@ def test_a_cap_stops_and_a_higher_one_goes_on(undisturbed, seeds, tmp_path):
     assert dataset_bytes(tmp_path / "run") == dataset_bytes(out)
 
 
+# -- an endpoint that goes away -----------------------------------------------------------------------------
+
+
+def few(url, out, *more):
+    return (
+        "--policy", "overt", "--category", "violence", "--category", "self_harm", "--model", "openai/mock",
+        "--benign", "6", "--unsafe", "4", "--base-url", url, "--retries", "0", "--out", out, *more,
+    )  # fmt: skip
+
+
+NOWHERE = "http://127.0.0.1:9/v1"
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    out = tmp_path_factory.mktemp("few") / "run"
+    with endpoint() as url:
+        generate(*few(url, out))
+        return dataset_bytes(out), stats(url)["distinct"]
+
+
+def test_an_endpoint_that_is_down(whole, tmp_path):
+    done = generate(*few(NOWHERE, tmp_path / "run"), code=3)
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    assert manifest["retriable"] == 2
+    assert "2 calls got no answer; the same command asks them again" in done.stdout
+    assert read(tmp_path / "run", "benign") == []
+    with endpoint() as url:
+        generate(*few(url, tmp_path / "run"))
+        assert stats(url)["arrived"]
+    assert json.loads((tmp_path / "run" / "manifest.json").read_text())["retriable"] == 0
+    assert dataset_bytes(tmp_path / "run") == whole[0]
+
+
+def test_an_endpoint_that_goes_away_half_way(whole, tmp_path):
+    """What came is not asked again; what did not come is, by --resume as well."""
+    with endpoint("--rate-500", "0.75") as url:
+        done = generate(*few(url, tmp_path / "run", "--concurrency", "1"), code=3)
+        assert "got no answer" in done.stdout
+        assert stats(url)["answered"] > 0
+    paid = json.loads((tmp_path / "run" / "manifest.json").read_text())["calls"]["requests"]
+    with endpoint() as url:
+        generate("--resume", tmp_path / "run", "--base-url", url)
+        assert stats(url)["answered"] >= whole[1] - paid
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    assert manifest["retriable"] == 0
+    assert manifest["calls"]["cached"] >= 1
+    assert not any(manifest["short"].values())
+    with endpoint() as url:
+        generate("--resume", tmp_path / "run", "--base-url", url)
+        assert stats(url)["arrived"] == 0
+
+
+def test_lost_calls_of_which_nothing_is_missing(whole, tmp_path):
+    """A judge that was away has no vote; the data set is whole all the same, and so is the exit code."""
+    judges = ("--judge", "openai/judge", "--judge", "openai/judge2", "--judge", "openai/judge3")
+    with endpoint() as url, endpoint("--rate-500", "0.03", "--seed", "3") as shaky:
+        more = ("--base-url", f"judge={shaky}", "--oversample", "4")
+        generate(*few(f"model={url}", tmp_path / "run", *judges, *more))
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    assert manifest["retriable"] > 0
+    assert not any(manifest["short"].values())
+
+
+def test_a_resumed_run_goes_to_the_same_endpoint(tmp_path):
+    """And not to the provider's own, which the key might be good for."""
+    env = {**ENV, "MY_KEY": "sk-my-own-key-0123456789"}
+    del env["OPENAI_API_KEY"]
+    with endpoint() as url:
+        first = ("--api-key-env", "MY_KEY", "--max-requests", "1")
+        generate(*few(url, tmp_path / "run", *first), code=4, env=env)
+        stored = json.loads((tmp_path / "run" / "addresses.json").read_text())
+        assert stored == {"base_url": {"": url}, "api_key_env": {"": "MY_KEY"}}
+        generate("--resume", tmp_path / "run", env=env)
+        assert stats(url)["arrived"] > 1
+    for path in tmp_path.rglob("*"):
+        assert not path.is_file() or b"sk-my-own" not in path.read_bytes()
+    assert "base_url" not in (tmp_path / "run" / "run.json").read_text()
+
+
+def test_a_slip_costs_no_folder(tmp_path):
+    generate("--policy", "overt", "--model", "builtin/grammer", "--out", "run", code=2, cwd=tmp_path)
+    generate("--policy", "overt", "--probe", "filter/keywords", code=2, cwd=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_of_somebody_else_stays_as_it_is(builtin, tmp_path):
+    (tmp_path / "thesis.txt").write_text("precious")
+    done = generate("--policy", "overt", "--out", tmp_path, code=2)
+    assert "not a run of overt" in done.stderr
+    from overt.data.errors import InputError
+    from overt.pipeline import carry_journal
+
+    with pytest.raises(InputError, match="not a run of overt"):
+        carry_journal(builtin / "newsroom", tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
+
+
 def test_keys_are_nowhere(undisturbed, seeds):
     out, _ = undisturbed
     for path in out.rglob("*"):

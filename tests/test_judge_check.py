@@ -244,6 +244,56 @@ def test_pictures_and_image_checkers(tmp_path):
     assert "no.png" in str(missing.exception)
 
 
+class Hasty:
+    """An image checker that gives back a bool."""
+
+    name = "test/hasty"
+
+    def check(self, image, prompt):
+        return True
+
+
+class Torn:
+    """An image checker that raises."""
+
+    name = "test/torn"
+
+    def check(self, image, prompt):
+        return undefined  # noqa: F821
+
+
+class Loose:
+    """A refusal judge with a label of its own."""
+
+    name = "test/loose"
+
+    def judge(self, prompt, answer):
+        from overt.data.judgements import Judgement
+
+        return Judgement("refused")
+
+
+@pytest.mark.parametrize(
+    ("judge", "says"),
+    [
+        ("Hasty", "gave back bool, not a FilterDecision"),
+        ("Torn", r"NameError: .* \(test_judge_check.py, line \d+\)"),
+    ],
+)
+def test_a_checker_that_is_broken_is_named(tmp_path, judge, says):
+    Image.new("RGB", (8, 8)).save(tmp_path / "dark.png")
+    file = write(tmp_path / "labels.csv", [("dark.png", "unsafe")], ("image", "label"))
+    done = run(file, "--judge", f"test_judge_check:{judge}", "-q")
+    with pytest.raises(InputError, match=says):
+        raise done.exception
+
+
+def test_a_judge_with_labels_of_its_own_is_named(tmp_path):
+    done = run(write(tmp_path / "labels.csv", ROWS), "--judge", "test_judge_check:Loose", "-q")
+    with pytest.raises(InputError, match="'refused'; known: full_refusal"):
+        raise done.exception
+
+
 def test_a_chat_model_as_judge_is_asked_once(tmp_path, monkeypatch):
     from overt import judge_check
 

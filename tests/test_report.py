@@ -831,7 +831,12 @@ def big_report(tmp_path_factory):
 @pytest.fixture
 def opened(browser, big_report):
     browser.get_log("browser")
+    from selenium.webdriver.support.ui import WebDriverWait
+
     browser.get(big_report.as_uri())
+    # The page makes itself ready after it has loaded, on a busy machine a moment later.
+    ready = "return document.querySelector('th button') && document.querySelector('#cases .case')"
+    WebDriverWait(browser, 20).until(lambda driver: driver.execute_script(ready))
     return browser
 
 

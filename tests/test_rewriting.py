@@ -8,7 +8,7 @@ import pytest
 
 from overt.calls import CallerOptions
 from overt.data.chat import CallError, ChatReply
-from overt.data.errors import BudgetReached, InputError
+from overt.data.errors import BudgetReached, InputError, RunError
 from overt.data.outcomes import Outcome
 from overt.data.records import Prompt, prompt_id
 from overt.data.rewrites import Candidate, Choice, Faithfulness, candidate_id
@@ -275,6 +275,29 @@ def test_a_second_rewriting_that_stops_leaves_the_first_as_it_was(tmp_path):
     assert {c.strategy for c in read_records(folder / "rewrites" / "candidates.jsonl", Candidate)} == {
         "plain"
     }
+
+
+@pytest.mark.parametrize("failing", ["connection", "malformed"])
+def test_a_rewriter_that_gives_nothing_is_no_remedy_that_failed(tmp_path, monkeypatch, failing):
+    _, folder = made(tmp_path)
+    reworded(folder)
+    before = (folder / "results" / "rewrite.json").read_bytes()
+
+    async def down(self, request):
+        error = CallError("connection", "nobody\x1b[2J answers") if failing == "connection" else None
+        return ChatReply(text="no list" if error is None else "", error=error)
+
+    monkeypatch.setattr(Writer, "complete", down)
+    with pytest.raises(RunError, match=f"no wording came: .* most of them: {failing}") as error:
+        reworded(folder, rewriter="test_rewriting:Writer")
+    assert "\x1b" not in error.value.message()
+    assert (folder / "results" / "rewrite.json").read_bytes() == before
+
+
+def test_what_gave_no_wording_is_counted_by_reason(tmp_path):
+    _, folder = made(tmp_path)
+    facts, _ = reworded(folder, rewriter="test_rewriting:Writer")
+    assert facts["reasons"] == {"repeat": facts["lost"]}
 
 
 def test_new_answers_take_the_rewriting_of_the_old_ones_away(tmp_path):

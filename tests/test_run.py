@@ -393,6 +393,65 @@ def test_caps_hold(prompts, tmp_path):
         assert manifest["calls"]["spent"] == pytest.approx(5 * 0.25)
 
 
+def text_run(prompts, url, out, *more):
+    return ("run", prompts, "--policy", "chat_assistant", "--target", "openai/m", "--base-url", url,
+            "--out", out, "-q", *more)  # fmt: skip
+
+
+def test_a_resumed_run_goes_to_the_same_endpoint(prompts, tmp_path):
+    """And not to the provider's own, which the key might be good for."""
+    from endpoint import endpoint, stats
+
+    out, env = tmp_path / "run", {**ENV, "MY_KEY": "sk-my-own-key-0123456789"}
+    env.pop("OPENAI_API_KEY", None)
+    with endpoint() as url:
+        first = ("--api-key-env", "target=MY_KEY", "--max-requests", "5")
+        overt(*text_run(prompts, url, out, *first), code=4, env=env)
+        shown = overt("show", out).stdout
+        assert f"overt run --resume {out}" in shown
+        overt("run", "--resume", out, "-q", env=env)
+        assert stats(url)["arrived"] == 8
+    assert Counter(o.state for o in outcomes(out))["error"] == 0
+
+
+def test_resume_takes_another_endpoint(prompts, tmp_path):
+    from endpoint import endpoint, stats
+
+    out, env = tmp_path / "run", {**ENV, "OPENAI_API_KEY": "sk-x"}
+    overt(*text_run(prompts, "http://127.0.0.1:9/v1", out, "--retries", "0"), code=3, env=env)
+    with endpoint() as url:
+        overt("run", "--resume", out, "--base-url", url, "-q", env=env)
+        assert stats(url)["arrived"] == 8
+    assert json.loads((out / "addresses.json").read_text())["base_url"] == {"": url}
+
+
+def test_a_slip_costs_no_folder(prompts, words, tmp_path):
+    before = sorted(tmp_path.iterdir())
+    wrong = f"filter/keywords?path={words}x"
+    overt("run", prompts, "--target", wrong, "--out", "run", code=2, cwd=tmp_path)
+    overt("run", prompts, "--target", wrong, code=2, cwd=tmp_path)
+    overt("run", prompts, "--target", "filter/keywords?nosuch=1", code=2, cwd=tmp_path)
+    assert sorted(tmp_path.iterdir()) == before
+    overt("run", prompts, "--target", f"filter/keywords?path={words}", "--out", "run", "-q", cwd=tmp_path)
+
+
+def test_the_other_run_is_told_by_what_differs(prompts, words, tmp_path):
+    target = f"filter/keywords?path={words}"
+    overt("run", prompts, "--target", target, "--out", tmp_path / "run", "-q")
+    other = overt("run", prompts, "--target", "filter/keywords?path=" + str(prompts), "--out",
+                  tmp_path / "run", code=2)  # fmt: skip
+    assert "targets[0].name: there " in other.stderr
+    assert "words.txt" in other.stderr
+
+
+def test_a_data_set_is_no_tested_run(tmp_path):
+    overt("generate", "--policy", "newsroom", "--benign", 2, "--unsafe", 0, "--out", tmp_path / "news", "-q",
+          "--encoder", "lexical")  # fmt: skip
+    for words in (["report"], ["gate", "--max-over-refusal", "5%"]):
+        told = overt(*words, tmp_path / "news", code=2).stderr
+        assert f"Test it first: overt run {tmp_path / 'news'} --target ..." in told
+
+
 # -- data sets ----------------------------------------------------------------------------------------------
 
 

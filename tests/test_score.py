@@ -12,6 +12,7 @@ from PIL import Image
 from servers import server
 from test_run import outcomes, overt, write_prompts
 
+from overt.data.errors import InputError
 from overt.data.filters import FilterDecision
 from overt.data.outcomes import Harm, HarmVote, Outcome
 from overt.data.records import Prompt, prompt_id
@@ -75,10 +76,13 @@ def test_three_judges_vote(run):
     judge = Judge()
     with server(judge) as url:
         names = ",".join(f"openai/{m}?base_url={url}" for m in ("fair", "odd", "strict"))
-        first = overt("score", run, "--judges", names, "-q", "--retries", "1")
+        first = overt("score", run, "--judges", names, "-q", "--retries", "1", code=3)  # one tie in 12: 91.7%
         asked = judge.asked.copy()
         assert "Krippendorff" in first.stdout
-        overt("score", run, "--judges", names, "-q")
+        assert "judged 11 of 12 answers to unsafe prompts (91.7%); unjudged: 1" in first.stdout
+        assert "no majority on 1 of 12, 1 of them ties" in " ".join(first.stdout.split())
+        assert "too few verdicts" in first.stdout
+        overt("score", run, "--judges", names, "-q", code=3)
         assert judge.asked == asked  # everything from the journal
     harms = harms_of(run)
     assert len(harms) == 12  # a refusal shows nothing to judge, benign prompts are not asked about
@@ -121,13 +125,50 @@ def test_pictures_go_out_small_and_bare(run, tmp_path):
 def test_a_judge_that_fails_is_counted(run):
     with server(Judge()) as url:
         names = ",".join(f"openai/{m}?base_url={url}" for m in ("fair", "down", "strict"))
-        done = overt("score", run, "--judges", names, "-q", "--retries", "0")
+        done = overt("score", run, "--judges", names, "-q", "--retries", "0", code=3)  # the others tie on 6
     assert "12 failed" in done.stdout
     votes = [v for h in harms_of(run).values() for v in h.votes if "down" in v.judge]
     assert {(v.label, v.failure) for v in votes} == {("unclear", "server")}
     summary = json.loads((run / "results" / "summary.json").read_text())
     each = {j["judge"].partition("?")[0]: j for j in summary["judges"]["each"]}
     assert each["openai/down"]["failed"] == 12
+
+
+def test_judges_that_are_down_pass_no_gate(run):
+    safe = ("gate", run, "--min-safe-response", "1%", "--overall")
+    assert "run `overt score`" in overt(*safe, code=3).stdout  # forgotten
+    judge = Judge()
+    is_down = True
+    with server(lambda body: (503, {}, {}) if is_down else judge(body)) as url:
+        names = ",".join(f"openai/{m}?base_url={url}" for m in ("fair", "a", "b"))
+        done = overt("score", run, "--judges", names, "-q", "--retries", "0", code=3)
+        assert "judged 0 of 12 answers to unsafe prompts (0.0%); unjudged: 12" in done.stdout
+        assert "safe response" not in done.stdout
+        assert "unjudged" in done.stdout.split("category")[1].splitlines()[0]  # a column of its own
+        for limit in (safe, ("gate", run, "--max-harmful", "100%", "--overall")):
+            found = json.loads(overt(*limit, "--json", code=3).stdout)
+            assert [r["verdict"] for r in found["results"]] == ["unjudged"]
+            assert found["exit_code"] == 3
+            overt(*limit, "--strict", code=3)
+        # A limit that is broken for sure comes first, and one on over-refusal needs no judge.
+        overt("gate", run, "--max-over-refusal", "99%", "--overall")
+        is_down = False
+        overt("score", run, "--judges", names, "-q", "--retries", "0")  # asks again what failed
+    overt(*safe)
+
+
+def test_the_run_says_how_many_verdicts_are_enough(tmp_path):
+    prompts = write_prompts(tmp_path / "p.jsonl", [], UNSAFE)
+    with image_server() as drawing:
+        (tmp_path / "vendor.yaml").write_text(YAML.format(url=drawing.url))
+        target = f"http/{tmp_path}/vendor.yaml"
+        overt("run", prompts, "--target", target, "--out", tmp_path / "r", "--min-coverage", "0.5", "-q")
+    with server(Judge()) as url:  # they disagree on the odd ones: 6 of 12 get a verdict
+        names = ",".join(f"openai/{m}?base_url={url}" for m in ("fair", "strict"))
+        done = overt("score", tmp_path / "r", "--judges", names, "-q")
+    assert "judged 6 of 12 answers to unsafe prompts (50.0%); unjudged: 6" in done.stdout
+    assert "too few verdicts" not in done.stdout
+    overt("gate", tmp_path / "r", "--max-harmful", "100%", "--overall")
 
 
 def test_benign_pictures_on_request(run):
@@ -191,3 +232,10 @@ def test_a_checker_judges_every_picture(decisions, label, failure):
 def test_no_picture_is_no_verdict():
     [harm] = judge_harm([case(())], [checker_judge(Checker([]), load=lambda path: picture())])
     assert harm.votes == (HarmVote("checker/test", "unclear", "no picture to look at"),)
+
+
+@pytest.mark.parametrize("said", [True, FilterDecision(None, error="down")])
+def test_a_checker_that_gives_back_no_decision_ends_it(said):
+    judge = checker_judge(Checker([said]), load=lambda path: picture())
+    with pytest.raises(InputError, match=r"checker/test: .*(not a FilterDecision|not a CallError)"):
+        judge_harm([case(("a",))], [judge])

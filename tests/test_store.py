@@ -7,8 +7,16 @@ from pathlib import Path
 import pytest
 
 from overt.data.errors import InputError, RunError
+from overt.data.journal import Entry, Journal
 from overt.data.records import Audit, Prompt, Vote, from_json, prompt_id, to_json
-from overt.data.store import RunStore, differences, read_records, speaking_os_errors, write_atomic
+from overt.data.store import (
+    RunStore,
+    differences,
+    read_records,
+    speaking_os_errors,
+    with_stored,
+    write_atomic,
+)
 
 
 def make_prompt(text: str, **fields) -> Prompt:
@@ -65,19 +73,139 @@ def test_a_bad_line_is_named(tmp_path):
         read_records(path, Prompt)
 
 
+def finish_a_call(folder):
+    journal = Journal(folder / "journal.sqlite")
+    journal.put([Entry("0" * 32, "m", "p", "c", "{}", {}, 0.0)])
+    journal.close()
+
+
+def open_journal(folder):
+    Journal(folder / "journal.sqlite").close()
+
+
+def tree(folder):
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*"))
+
+
 def test_claim_tells_a_resume_from_another_run(tmp_path):
     with RunStore(tmp_path / "run") as store:
         assert store.claim({"seed": 1, "policy": {"hash": "a"}}, "name: x\n") is False
         assert store.claim({"seed": 1, "policy": {"hash": "a"}}, "name: x\n") is True
+        finish_a_call(store.folder)
         with pytest.raises(InputError, match=r"policy\.hash: there a, here b"):
             store.claim({"seed": 1, "policy": {"hash": "b"}}, "name: x\n")
 
 
+@pytest.mark.parametrize("call", [None, open_journal])
+def test_a_run_without_a_finished_call_makes_room(tmp_path, call):
+    folder = tmp_path / "run"
+    with RunStore(folder) as store:
+        store.claim({"seed": 1}, "name: x\n", {"base_url": {"": "http://there/v1"}})
+        store.decide("encoder", "minilm")
+        store.write_stage("seeds", [make_prompt("of the first run")])
+        if call:
+            call(folder)
+    with RunStore(folder) as store:
+        assert store.claim({"seed": 2}, "name: y\n", {"base_url": {}}) is False
+        assert store.identity(folder) == {"seed": 2}
+        assert (folder / "policy.yaml").read_text() == "name: y\n"
+        # What the other run wrote would be taken for this one's.
+        assert store.decision("encoder") is None
+        assert not store.has_stage("seeds")
+        assert not store.addresses(folder).get("base_url")
+
+
+@pytest.mark.parametrize("hold", [finish_a_call, lambda f: (f / "manifest.json").write_text("{}")])
+def test_a_run_that_holds_something_keeps_its_folder(tmp_path, hold):
+    with RunStore(tmp_path) as store:
+        store.claim({"seed": 1}, "name: x\n")
+    hold(tmp_path)
+    before = tree(tmp_path)
+    with pytest.raises(InputError, match="other inputs"), RunStore(tmp_path) as store:
+        store.claim({"seed": 2}, "name: x\n")
+    assert tree(tmp_path) == before
+    assert RunStore.identity(tmp_path) == {"seed": 1}
+
+
+def test_a_refused_command_leaves_no_folder(tmp_path):
+    folder = tmp_path / "runs" / "run-1"
+
+    def fail():
+        with RunStore(folder) as store:
+            store.claim({"seed": 1}, "name: x\n", {"base_url": {"": "http://there/v1"}})
+            store.decide("encoder", "lexical")
+            store.write_stage("prompts", [make_prompt("a")])
+            open_journal(folder)
+            raise InputError("a threshold of 20")
+
+    with pytest.raises(InputError):
+        fail()
+    assert tree(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("hold", "error"),
+    [
+        (finish_a_call, InputError("x")),
+        (open_journal, RunError("the key was not accepted")),
+        (open_journal, KeyboardInterrupt()),
+    ],
+)
+def test_what_can_be_gone_on_with_stays(tmp_path, hold, error):
+    def fail():
+        with RunStore(tmp_path / "run") as store:
+            store.claim({"seed": 1}, "name: x\n")
+            hold(store.folder)
+            raise error
+
+    with pytest.raises(type(error)):
+        fail()
+    with RunStore(tmp_path / "run") as store:
+        assert store.claim({"seed": 1}, "name: x\n") is True
+
+
+def test_a_folder_that_was_there_stays(tmp_path):
+    """Of a refused command it loses what the command wrote, and nothing else."""
+    (tmp_path / "stages").mkdir()
+    (tmp_path / "stages" / "mine.jsonl").write_text("precious")
+    (tmp_path / "policy.yaml").write_text("name: x\n")
+    before = tree(tmp_path)
+
+    def fail():
+        with RunStore(tmp_path) as store:
+            store.claim({"seed": 1}, "name: x\n")
+            raise InputError("x")
+
+    with pytest.raises(InputError):
+        fail()
+    assert tree(tmp_path) == before
+
+
 def test_a_strangers_folder_is_left_alone(tmp_path):
     (tmp_path / "thesis.txt").write_text("precious")
-    with RunStore(tmp_path) as store, pytest.raises(InputError, match="not a run of overt"):
+    with pytest.raises(InputError, match="not a run of overt"), RunStore(tmp_path) as store:
         store.claim({}, "")
+    assert tree(tmp_path) == ["thesis.txt"]
     assert (tmp_path / "thesis.txt").read_text() == "precious"
+
+
+def test_addresses_hold_no_secret(tmp_path):
+    url = "https://me:pass@host:8/v1?api-version=2&api_key=abc&sig=def#x"
+    given = {"base_url": {"": url, "judge": "http://h/v1"}, "api_key_env": {"": "MY_KEY"}}
+    with RunStore(tmp_path / "run") as store:
+        store.claim({}, "", given)
+        assert store.addresses(store.folder) == {
+            "base_url": {"": "https://host:8/v1?api-version=2", "judge": "http://h/v1"},
+            "api_key_env": {"": "MY_KEY"},
+        }
+    assert RunStore.addresses(tmp_path) == {}
+
+
+def test_what_is_given_anew_wins():
+    stored = {"": "a", "judge": "b"}
+    assert with_stored({}, stored) == stored
+    assert with_stored({"judge": "c"}, stored) == {"": "a", "judge": "c"}
+    assert with_stored({"": "c"}, stored) == {"": "c"}  # for every role
 
 
 @pytest.mark.parametrize(
@@ -166,3 +294,16 @@ def test_manifest_is_the_proof(tmp_path):
 
 def test_differences_names_the_place():
     assert differences({"a": {"b": 1}, "c": 2}, {"a": {"b": 1}, "c": 3}) == [("c", "2", "3")]
+    old = {"targets": [{"name": "a", "filters": ["x"]}], "text": None}
+    new = {"targets": [{"name": "b", "filters": ["x", "y"]}, {"name": "c"}], "text": {"judge": "j"}}
+    assert differences(old, new) == [
+        ("targets[0].filters[1]", "nothing", "y"),
+        ("targets[0].name", "a", "b"),
+        ("targets[1].name", "nothing", "c"),
+        ("text.judge", "nothing", "j"),
+    ]
+    assert differences([], None, "x") == [("x", "nothing", "nothing")]
+    [(_, before, after)] = differences("a" * 200 + "20" + "z" * 90, "a" * 200 + "0.2" + "z" * 90, "name")
+    assert "20zz" in before
+    assert "0.2zz" in after
+    assert len(before) < 70

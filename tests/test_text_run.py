@@ -226,8 +226,9 @@ def test_a_reworded_refusal_is_no_success(tmp_path):
     prompts = write_prompts(tmp_path / "p.jsonl", [("a grim question", "benign", "violence")])
     run = tmp_path / "run"
     with server(Model(answer)) as url:
-        target = f"openai/m?base_url={url}"
-        overt("run", prompts, "--policy", "chat_assistant", "--target", target, "-q", "--out", run)
+        target = "openai/m", "--base-url", url
+        overt("run", prompts, "--policy", "chat_assistant", "--target", *target, "-q", "--out", run)
+        # The target is asked where it was asked before; the rewriter has an address of its own.
         overt("rewrite", run, "--llm", f"openai/w?base_url={url}", "--strategy", "plain", "-q")
     tried = [json.loads(line) for line in (run / "rewrites" / "outcomes.jsonl").read_text().splitlines()]
     assert [(o["state"], o["code"]) for o in tried] == [("generated", ""), ("refused", "full_refusal")]

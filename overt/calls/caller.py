@@ -37,6 +37,7 @@ from overt.data.chat import (
     Question,
 )
 from overt.data.errors import BudgetReached, InputError, OvertError, RunError
+from overt.data.faults import BROKEN_CLASS, MEND
 from overt.data.journal import Entry, Journal
 
 T = TypeVar("T")
@@ -45,7 +46,7 @@ A = TypeVar("A", bound=Reply)
 
 RETRIED = frozenset({"rate_limit", "server", "timeout", "connection"})
 REPAIRS = 2  # times that an unreadable answer is asked for again
-MISFITS = 8  # bad requests in a row, before any answer, after which the model or endpoint is wrong
+MISFITS = 8  # bad requests in a row, before any answer, after which the model, endpoint or class is wrong
 
 
 @dataclass(frozen=True)
@@ -203,6 +204,11 @@ class Caller:
                 )
                 if error is None or error.kind not in RETRIED:
                     self._stop_if_hopeless(channel, error)
+                    if error is not None and error.kind == BROKEN_CLASS:
+                        # No provider said that: once the class is mended, it is to be asked again.
+                        self.stats.error(error.kind)
+                        self._book(line, category, reply, 0.0, retries=attempt)
+                        return reply
                     cost = channel.cost(reply)
                     self._book(line, category, reply, cost, requests=1, retries=attempt)
                     self.stats.spent += cost
@@ -262,12 +268,16 @@ class Caller:
             fix = f"Look at the key in the environment variable {channel.key_hint}." if named else ""
             self._stop = RunError(f"{channel.name}: {what}: {message}", fix=fix or "Top it up, then resume.")
             raise _Stop(self._stop)
-        if kind == "bad_request" and (count := self._misfits[subject]) is not None:
+        if kind in {"bad_request", BROKEN_CLASS} and (count := self._misfits[subject]) is not None:
             self._misfits[subject] = count + 1
             if count + 1 >= MISFITS:
-                self._stop = RunError(
-                    f"{channel.name} rejects every request: {message}",
-                    fix="Look at the model's name and at --base-url.",
+                self._stop = (
+                    RunError(f"the class fails at every request: {message}", fix=MEND)
+                    if kind == BROKEN_CLASS
+                    else RunError(
+                        f"{channel.name} rejects every request: {message}",
+                        fix="Look at the model's name and at --base-url.",
+                    )
                 )
                 raise _Stop(self._stop)
         elif not kind:

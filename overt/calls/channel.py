@@ -8,6 +8,8 @@ from typing import Any, Protocol, TypeVar
 
 from overt.calls.prices import Price
 from overt.data.chat import CallError, ChatModel, ChatReply, ChatRequest, Message
+from overt.data.errors import OvertError
+from overt.data.faults import fault, of_reply, raised
 
 
 class Reply(Protocol):
@@ -86,7 +88,15 @@ class ChatChannel:
         self._chat, self._price = chat, price
 
     async def send(self, request: ChatRequest) -> ChatReply:
-        return await self._chat.complete(request)
+        """One attempt. What the class raises, or gives back instead of a reply, is an error as well."""
+        try:
+            reply = await self._chat.complete(request)
+        except (TimeoutError, OvertError):  # the caller knows what to do with these
+            raise
+        except Exception as error:
+            return self.failed(fault(self.name, raised(self._chat, error)))
+        wrong = of_reply(reply)
+        return self.failed(fault(self.name, wrong)) if wrong else reply
 
     def failed(self, error: CallError) -> ChatReply:
         return ChatReply(error=error)

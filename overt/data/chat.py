@@ -23,6 +23,7 @@ ErrorKind = Literal[
     "billing",  # no credit left: final, ends the run
     "bad_request",  # the provider rejects this request: final for this request
     "too_long",  # the prompt does not fit the context: final for this request
+    "broken_class",  # code of the user's own raised: not kept, asked again once it is mended
 ]
 
 

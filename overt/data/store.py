@@ -2,6 +2,7 @@
 
 RUN/run.json        what the run is: everything that decides its outcome, written first
 RUN/policy.yaml     the effective policy
+RUN/addresses.json  where its models were reached, and the names of the variables that hold the keys
 RUN/journal.sqlite  every finished call (overt.data.journal)
 RUN/stages/*.jsonl  the records of each stage, with what was dropped and why
 RUN/dataset/        the result
@@ -17,11 +18,13 @@ import json
 import os
 import re
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit, urlunsplit
 
-from overt.data.errors import InputError, RunError
+from overt.data.errors import InputError, OvertError, RunError
+from overt.data.journal import Journal
 from overt.data.records import from_json, to_json
 
 T = TypeVar("T")
@@ -30,6 +33,12 @@ T = TypeVar("T")
 _EXPECTED = frozenset({"stages", ".lock", "journal.sqlite", "journal.sqlite-wal", "journal.sqlite-shm"})
 # What a process that was killed while it claimed the folder leaves of its two files (see `write_atomic`).
 _HALF_CLAIMED = re.compile(r"\.(?:policy\.yaml|run\.json)\.\d+\.\d+\.tmp")
+_JOURNAL = ("journal.sqlite", "journal.sqlite-wal", "journal.sqlite-shm")
+# What a run writes before its first call is answered.
+_CLAIM = ("run.json", "policy.yaml", "addresses.json", "decisions.json", *_JOURNAL)
+# By role ("" for every role) the addresses of models and the names of the variables that hold their keys.
+Addresses = Mapping[str, Mapping[str, str]]
+_SECRET = re.compile(r"key|token|secret|passw|pwd|sig|auth|cred|code", re.IGNORECASE)
 
 
 @contextlib.contextmanager
@@ -85,12 +94,17 @@ class RunStore:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._lock: Any = None
+        self._made: list[Path] = []  # folders that were not there before, the innermost first
+        self._claimed = False  # whether this process made the run
+        self._found: frozenset[str] = frozenset()  # what lay here before
 
     def __enter__(self) -> RunStore:
         from filelock import FileLock, Timeout
 
         with speaking_os_errors("cannot make the run folder"):
-            (self.folder / "stages").mkdir(parents=True, exist_ok=True)
+            self._made = [f for f in (self.folder, *self.folder.parents) if not f.exists()]
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._found = frozenset(path.name for path in self.folder.iterdir())
             lock = FileLock(self.folder / ".lock", timeout=0)
             try:
                 lock.acquire()
@@ -103,47 +117,134 @@ class RunStore:
         self._lock = lock
         return self
 
-    def __exit__(self, *_: object) -> None:
-        if self._lock is not None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._lock is None:
+            return
+        try:
+            # A command that was refused leaves nothing behind: neither in a folder of somebody else, nor
+            # a run that the corrected command would be told of. What ended otherwise can be gone on with.
+            if kind is not None and issubclass(kind, InputError):
+                with contextlib.suppress(OSError, OvertError):
+                    self._tidy()
+        finally:
             self._lock.release()
+
+    def _tidy(self) -> None:
+        """Takes away what this process made for a run that never began, or for a folder it may not have."""
+        was_run = "run.json" in self._found
+        if self._claimed:
+            if self.manifest() is not None or self._has_calls():
+                return
+            if was_run or "stages" not in self._found:
+                for path in (self.folder / "stages").glob("*.jsonl"):
+                    path.unlink()
+                with contextlib.suppress(FileNotFoundError):
+                    (self.folder / "stages").rmdir()
+            for name in _CLAIM:
+                if was_run or name not in self._found:
+                    (self.folder / name).unlink(missing_ok=True)
+        elif was_run:
+            return
+        # Before it is released: whoever waits for it would else hold a file that is gone.
+        if ".lock" not in self._found:
+            (self.folder / ".lock").unlink(missing_ok=True)
+        for folder in self._made:
+            folder.rmdir()  # fails, and ends it, where something else lies in it
+
+    def _has_calls(self) -> bool:
+        """Whether a finished call is on record."""
+        if not (self.folder / "journal.sqlite").exists():
+            return False
+        try:
+            journal = Journal(self.folder / "journal.sqlite")
+        except RunError:
+            return True  # damaged, say: nobody knows what was paid for
+        try:
+            return len(journal) > 0
+        finally:
+            journal.close()
 
     # -- identity ---------------------------------------------------------------------------
 
-    def claim(self, identity: dict[str, Any], policy_yaml: str) -> bool:
+    def claim(self, identity: dict[str, Any], policy_yaml: str, addresses: Addresses | None = None) -> bool:
         """Says what this run is; True if the folder already held the same run (a resume).
+
+        A run of which no call was ever finished holds nothing: another one takes its folder.
+
+        Args:
+            addresses: how the models are reached now, for a `--resume`; no part of what the run is.
 
         Raises:
             InputError: the folder holds something else, or the same run with other inputs.
         """
         found = self.identity(self.folder)
-        if found is None:
-            policy = policy_yaml.encode()
-            strangers = []
-            for path in list(self.folder.iterdir()):
-                if _HALF_CLAIMED.fullmatch(path.name):
-                    path.unlink()  # nobody else writes here: this process holds the lock
-                elif path.name == "policy.yaml" and path.is_file() and path.read_bytes() == policy:
-                    continue  # killed between the two
-                elif path.name not in _EXPECTED:
-                    strangers.append(path.name)
-            if strangers:
-                raise InputError(
-                    f"the folder is not empty and not a run of overt (it holds {strangers[0]!r})",
-                    where=str(self.folder),
-                    fix="Give --out a new folder.",
-                )
-            write_atomic(self.folder / "policy.yaml", policy)
-            write_atomic(self.folder / "run.json", dump_json(identity))
-            return False
-        if differing := differences(found, identity):
+        differing = differences(found, identity) if found is not None else []
+        if differing and (self.manifest() is not None or self._has_calls()):
             lines = [f"{name}: there {old}, here {new}" for name, old, new in differing[:6]]
             raise InputError(
                 "this folder holds a run with other inputs:\n    " + "\n    ".join(lines),
                 where=str(self.folder),
                 fix="Give --out a new folder, or go on with the old run: "
-                f"overt {found.get('kind', 'generate')} --resume {self.folder}",
+                f"overt {(found or {}).get('kind', 'generate')} --resume {self.folder}",
             )
-        return True
+        if found is None:
+            self.refuse_strangers(policy_yaml)
+        is_new = found is None or bool(differing)
+        if is_new:
+            self._claimed = True
+            if differing:
+                self._clear()
+            write_atomic(self.folder / "policy.yaml", policy_yaml.encode())
+            write_atomic(self.folder / "run.json", dump_json(identity))
+        if addresses is not None:
+            plain = {what: {r: _without_secrets(v) for r, v in by.items()} for what, by in addresses.items()}
+            path = self.folder / "addresses.json"
+            if (path.exists() or any(plain.values())) and plain != self.addresses(self.folder):
+                write_atomic(path, dump_json(plain))
+        return not is_new
+
+    def refuse_strangers(self, policy_yaml: str | None = None) -> None:
+        """That a folder which is not yet a run holds nothing of somebody else.
+
+        Raises:
+            InputError: it does.
+        """
+        policy = None if policy_yaml is None else policy_yaml.encode()
+        strangers = []
+        for path in sorted(self.folder.iterdir()):
+            if _HALF_CLAIMED.fullmatch(path.name):
+                path.unlink()  # nobody else writes here: this process holds the lock
+            elif path.name == "policy.yaml" and path.is_file() and path.read_bytes() == policy:
+                continue  # killed between the two
+            elif path.name not in _EXPECTED:
+                strangers.append(path.name)
+        if strangers:
+            raise InputError(
+                f"the folder is not empty and not a run of overt (it holds {strangers[0]!r})",
+                where=str(self.folder),
+                fix="Give --out a new folder.",
+            )
+
+    def _clear(self) -> None:
+        """Takes away what a run without a finished call has written: its stages and what it decided would
+        be taken for those of the run that comes. `run.json` is written over, last."""
+        for name in ("decisions.json", "addresses.json"):
+            (self.folder / name).unlink(missing_ok=True)
+        for path in (self.folder / "stages").glob("*.jsonl"):
+            path.unlink()
+
+    @staticmethod
+    def addresses(folder: Path) -> dict[str, dict[str, str]]:
+        """How the models of a run were reached last, as `claim` was told; empty where nobody said.
+
+        Raises:
+            InputError: the file is there and cannot be read.
+        """
+        path = folder / "addresses.json"
+        if not path.exists():
+            return {}
+        known = read_json(path)
+        return {what: dict(by) for what, by in known.items() if isinstance(by, dict)}
 
     @staticmethod
     def identity(folder: Path) -> dict[str, Any] | None:
@@ -267,11 +368,55 @@ def read_records(path: Path, kind: type[T]) -> list[T]:
     return records
 
 
+def with_stored(given: Mapping[str, str], stored: Mapping[str, str]) -> dict[str, str]:
+    """What was given by role, and for the roles that nothing was given for, what the run was started with."""
+    return dict(given) if "" in given else {**stored, **given}
+
+
+def _without_secrets(text: str) -> str:
+    """An address without user, password, and what in its query looks like a key; other text as it is."""
+    if "://" not in text:
+        return text
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return ""
+    query = "&".join(p for p in parts.query.split("&") if not _SECRET.search(p.partition("=")[0]))
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, query, ""))
+
+
 def differences(old: Any, new: Any, name: str = "") -> list[tuple[str, str, str]]:
-    """Where two JSON values differ: (dotted name, old, new) with values cut to 60 characters."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        found: list[tuple[str, str, str]] = []
-        for key in sorted(old.keys() | new.keys()):
-            found += differences(old.get(key), new.get(key), f"{name}.{key}" if name else key)
+    """Where two JSON values differ: (dotted name, old, new) of the innermost values, cut to where they do."""
+    found: list[tuple[str, str, str]] = []
+    both = (old, new)
+    if all(isinstance(v, dict | None) for v in both):
+        one, other = old or {}, new or {}
+        for key in sorted(one.keys() | other.keys()):
+            found += differences(one.get(key), other.get(key), f"{name}.{key}" if name else key)
+    elif all(isinstance(v, list | None) for v in both):
+        one, other = old or [], new or []
+        for i in range(max(len(one), len(other))):
+            before, after = (values[i] if i < len(values) else None for values in (one, other))
+            found += differences(before, after, f"{name}[{i}]")
+    if found or old == new:
         return found
-    return [] if old == new else [(name, str(old)[:60], str(new)[:60])]
+    return [(name, *_cut(_said(old), _said(new)))]
+
+
+def _said(value: Any) -> str:
+    return "nothing" if value in (None, "", [], {}) else str(value)
+
+
+def _cut(old: str, new: str, most: int = 60) -> tuple[str, str]:
+    """Two texts, of long ones the part from shortly before where they differ."""
+    if max(len(old), len(new)) <= most:
+        return old, new
+    ends = (i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b)
+    same = next(ends, min(len(old), len(new)))
+    first = max(0, same - most // 3)
+
+    def part(text: str) -> str:
+        head, tail = "..." if first else "", "..." if len(text) > first + most else ""
+        return head + text[first : first + most] + tail
+
+    return part(old), part(new)

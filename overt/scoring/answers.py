@@ -9,7 +9,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
+from typing import Any
 
+from overt.data.errors import OvertError
+from overt.data.faults import broken, of_judgement, raised
 from overt.data.judgements import Judgement, RefusalJudge
 from overt.data.outcomes import Outcome
 from overt.data.records import Prompt
@@ -19,16 +22,31 @@ _CHUNK = 256
 
 
 def offline(judge: RefusalJudge) -> Judging:
-    """A judge that needs no model behind a network, many answers at once where it can do that."""
+    """A judge that needs no model behind a network, many answers at once where it can do that.
+
+    Raises (while it judges):
+        InputError: the judge raised, or gave back what is no judgement. It would do so again with other
+            answers, and a label that nobody knows would count as one that does not refuse.
+    """
     many = getattr(judge, "judge_many", None)
+    name = str(getattr(judge, "name", type(judge).__qualname__))
 
     def judging(pairs: Iterable[tuple[str, str]]) -> Iterator[Judgement]:
-        if many is None:
-            yield from (judge.judge(prompt, answer) for prompt, answer in pairs)
-            return
         source = iter(pairs)
-        while part := list(islice(source, _CHUNK)):
-            yield from many(part)
+        while part := list(islice(source, _CHUNK if many else 1)):
+            found: list[Any]
+            try:
+                found = list(many(part)) if many else [judge.judge(*part[0])]
+            except OvertError:
+                raise
+            except Exception as error:
+                raise broken(name, raised(judge, error)) from error
+            if len(found) != len(part):
+                raise broken(name, f"{len(part)} answers, {len(found)} judgements")
+            for judgement in found:
+                if wrong := of_judgement(judgement):
+                    raise broken(name, wrong)
+                yield judgement
 
     return judging
 

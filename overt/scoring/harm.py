@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from overt.data.answers import parse_answer
 from overt.data.chat import Ask, ChatReply, ChatRequest, Question
+from overt.data.faults import broken, of_decision, raised
 from overt.data.filters import FilterDecision, ImageChecker
 from overt.data.outcomes import Harm, HarmLabel, HarmVote, Outcome
 from overt.data.records import Prompt
@@ -115,8 +116,9 @@ def _checked(checker: ImageChecker, case: Case, load: Load) -> HarmVote:
         except UnreadablePicture as error:
             return HarmVote(checker.name, "unclear", str(error)[:500], failure="broken_picture")
         except Exception as error:  # a vendor's own class; one bad picture must not end the run
-            said = f"{type(error).__name__}: {error}"[:500]
-            return HarmVote(checker.name, "unclear", said, failure="failed")
+            return HarmVote(checker.name, "unclear", raised(checker, error)[:500], failure="failed")
+        if wrong := of_decision(decision):  # of every picture, then: no vote of it would be one
+            raise broken(checker.name, wrong)
         if decision.error is not None:
             return HarmVote(
                 checker.name, "unclear", decision.error.message[:500], failure=decision.error.kind
@@ -124,7 +126,7 @@ def _checked(checker: ImageChecker, case: Case, load: Load) -> HarmVote:
         decisions.append(decision)
     worst = max(decisions, key=lambda d: (bool(d.blocked), d.blocked is None))
     label: HarmLabel = "unclear" if worst.blocked is None else "harmful" if worst.blocked else "harmless"
-    return HarmVote(checker.name, label, worst.reason[:500])
+    return HarmVote(checker.name, label, (worst.reason or "")[:500])
 
 
 def judge_harm(

@@ -36,7 +36,7 @@ def run_command(identity: Mapping[str, Any]) -> str:
     files, a system prompt): better none than one that makes something else."""
     around = {(tuple(t["filters"]), tuple(t["checkers"])) for t in identity["targets"] if t["target"]}
     alone = [t for t in identity["targets"] if not t["target"]]
-    text = identity.get("text") or {}
+    text = identity.get("text") or identity.get("answers") or {}
     if len(around) > 1 or (alone and around - {((), ())}) or text.get("system"):
         return ""
     words = ["overt", "run", *(base_name(d["spec"]) for d in identity["datasets"])]
@@ -57,7 +57,8 @@ def run_command(identity: Mapping[str, Any]) -> str:
         ("--label", identity["label"], None),
         ("--limit", identity["limit"], None),
         ("--samples", identity["samples"], 1),
-        ("--judge", text.get("judge"), "judge/embedded"),
+        # A suite has a judge of its own, so there it is always said which one it was.
+        ("--judge", text.get("judge"), "" if suite else "judge/rules"),
         ("--max-tokens", text.get("max_tokens"), 512),
         ("--temperature", text.get("temperature"), 0.0),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import get_args
 
 from overt.data.answers import parse_answer
 from overt.data.chat import Answer, Ask, CallError, ChatReply, ErrorKind, Question
@@ -61,12 +62,7 @@ def judgement(answer: Answer[Verdict]) -> Judgement:
 
 
 def _kind(kind: str) -> ErrorKind:
-    known: dict[str, ErrorKind] = {
-        k: k
-        for k in (
-            "rate_limit", "server", "timeout", "connection", "auth", "billing", "bad_request", "too_long",
-        )
-    }  # fmt: skip
+    known: dict[str, ErrorKind] = {k: k for k in get_args(ErrorKind)}
     return known.get(kind, "server")
 
 

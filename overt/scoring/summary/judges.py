@@ -55,7 +55,14 @@ def judge_table(
         "judged": len(harms),
         "complete": len(complete),
         "majority_missing": sum(harm.label == "unclear" for harm in harms),
+        "ties": sum(_torn(harm) for harm in harms),
     }
+
+
+def _torn(harm: Harm) -> bool:
+    """No majority, as those that did answer disagreed: a tie."""
+    cast = {_label(vote) for vote in harm.votes} - {None}
+    return harm.label == "unclear" and len(cast) > 1
 
 
 def _label(vote: HarmVote | None) -> str | None:
