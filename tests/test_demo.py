@@ -2,12 +2,10 @@
 
 import json
 import shutil
-import signal
-import subprocess
 from pathlib import Path
 
 import pytest
-from test_run import ENV, command, overt
+from test_run import overt
 
 import overt as package
 from overt.data.rewrites import Choice
@@ -57,19 +55,3 @@ def test_a_folder_of_any_name_can_stand_in_a_name():
     assert (name.provider, name.model) == ("diffusers", folder)
     assert name.options == {"steps": "2", "dtype": "100%&?"}
     assert parse("overt.scorers", "clip/a%20b").model == "a%20b", "as it always was"
-
-
-def test_ctrl_c_says_once_that_the_same_command_goes_on(tmp_path):
-    with subprocess.Popen(
-        command("demo", "--out", tmp_path / "demo"),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=ENV,
-    ) as process:
-        assert process.stdout.readline().startswith("$ overt generate")
-        process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert said.count("overt: stopped; the same command goes on where this one ended") == 1
-    assert "Traceback" not in said

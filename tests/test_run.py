@@ -533,3 +533,35 @@ def test_the_published_files(tmp_path):
     summary = json.loads((tmp_path / "run" / "results" / "summary.json").read_text())
     assert summary["prompts"]["clusters"] < 3584
     assert {c["category"] for c in summary["targets"][0]["categories"]} == {p.category for p in prompts}
+
+
+SLEEPER = """
+import asyncio, pathlib
+
+class Sleeper:
+    name = "sleeper"
+
+    async def respond(self, prompt, *, seed):
+        pathlib.Path("asked").touch()
+        await asyncio.sleep(60)
+"""
+
+
+def test_ctrl_c_says_once_that_the_same_command_goes_on(tmp_path):
+    (tmp_path / "sleeper.py").write_text(SLEEPER)
+    prompts = write_prompts(tmp_path / "p.jsonl", ["one", "two"])
+    with subprocess.Popen(
+        command("run", prompts, "--target", "sleeper:Sleeper", "--out", tmp_path / "run"),
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ENV,
+        cwd=tmp_path,
+    ) as process:
+        until = time.monotonic() + 60
+        while not (tmp_path / "asked").exists() and time.monotonic() < until:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert said.count("overt: stopped; the same command goes on where this one ended") == 1
+    assert "Traceback" not in said
