@@ -202,7 +202,6 @@ def generate(
     """
     from overt.calls import CallerOptions
     from overt.data.errors import InputError
-    from overt.data.store import RunStore, with_stored
     from overt.models import ModelOptions
     from overt.pipeline import (
         GenerateConfig,
@@ -270,12 +269,11 @@ def generate(
         max_cost=max_cost,
         prices=prices,
     )
-    stored = RunStore.addresses(earlier) if (earlier := resume or apply_review) else {}
-    urls = options.by_role(base_url, "--base-url", {"model", "judge", "probe"})
-    keys = options.by_role(api_key_env, "--api-key-env", {"model", "judge", "probe"})
+    roles = {"model", "judge", "probe"}
+    urls, keys = options.reached(base_url, api_key_env, roles, resume or apply_review)
     models = ModelOptions(
-        base_url=with_stored(urls, stored.get("base_url", {})),
-        api_key_env=with_stored(keys, stored.get("api_key_env", {})),
+        base_url=urls,
+        api_key_env=keys,
         device=device,
         batch_size=batch_size,
         trust_remote_code=trust_remote_code,

@@ -34,6 +34,18 @@ Json = Annotated[bool, typer.Option("--json", help="Print the summary as JSON.",
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.", rich_help_panel=RUN)]
 
 
+def reached(
+    base_url: list[str] | None, api_key_env: list[str] | None, roles: set[str], run: Path | None
+) -> tuple[dict[str, str], dict[str, str]]:
+    """--base-url and --api-key-env by role; for roles that nothing is given for, those that `run` had."""
+    from overt.data.store import RunStore, with_stored
+
+    stored = RunStore.addresses(run) if run is not None else {}
+    urls = by_role(base_url, "--base-url", roles)
+    keys = by_role(api_key_env, "--api-key-env", roles)
+    return with_stored(urls, stored.get("base_url", {})), with_stored(keys, stored.get("api_key_env", {}))
+
+
 def by_role(values: list[str] | None, option: str, known: set[str]) -> dict[str, str]:
     """`judge=URL` and plain `URL` (for every role, key "") as a mapping.
 

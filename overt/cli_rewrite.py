@@ -106,7 +106,6 @@ def rewrite(
     from overt.calls import CallerOptions
     from overt.data.errors import InputError
     from overt.data.rewrites import STRATEGIES
-    from overt.data.store import RunStore, with_stored
     from overt.models import ModelOptions
     from overt.progress import make_progress
     from overt.rewriting import RewriteConfig, rewrite_run
@@ -118,11 +117,10 @@ def rewrite(
             raise InputError(f"there is no strategy {name!r}", fix="plain, replace, context or describe.")
     if templates is not None and not templates.is_dir():
         raise InputError("--templates is not a folder", where=str(templates))
-    urls = options.by_role(base_url, "--base-url", {"model", "judge", "target"})
-    keys = options.by_role(api_key_env, "--api-key-env", {"model", "judge", "target"})
+    roles = {"model", "judge", "target"}
+    urls, keys = options.reached(base_url, api_key_env, roles, None)
     # The target is asked again where it was asked before, not wherever its provider's address points.
-    at = RunStore.addresses(run)
-    told = with_stored(urls, at.get("base_url", {})), with_stored(keys, at.get("api_key_env", {}))
+    told = options.reached(base_url, api_key_env, roles, run)
     target_url, target_key = (names.get("target", names.get("")) for names in told)
     manifest = rewrite_run(
         RewriteConfig(

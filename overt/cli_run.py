@@ -203,7 +203,6 @@ def run(
     """
     from overt.calls import CallerOptions
     from overt.data.errors import InputError
-    from overt.data.store import RunStore, with_stored
     from overt.data.suites import load_suite
     from overt.evaluate import RunConfig, config_of_run, default_folder, evaluate
     from overt.models import ModelOptions
@@ -252,11 +251,7 @@ def run(
             temperature=temperature,
         )
         folder = out or default_folder(config)
-    stored = RunStore.addresses(resume) if resume is not None else {}
-    urls = options.by_role(base_url, "--base-url", {"target", "judge"})
-    urls = with_stored(urls, stored.get("base_url", {}))
-    keys = options.by_role(api_key_env, "--api-key-env", {"target", "judge"})
-    keys = with_stored(keys, stored.get("api_key_env", {}))
+    urls, keys = options.reached(base_url, api_key_env, {"target", "judge"}, resume)
     manifest = evaluate(
         config,
         folder,

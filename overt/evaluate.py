@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import overt
 from overt.calls import Caller, CallerOptions
+from overt.calls.caller import ASKED_AGAIN
 from overt.data.errors import InputError
-from overt.data.faults import BROKEN_CLASS
 from overt.data.images import ImageStore
 from overt.data.outcomes import Harm, Outcome
 from overt.data.prompts import Side, read_prompts, spread
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from overt.scoring.answers import Judging
 
 Modality = Literal["image", "text", "none"]
-RETRIED = frozenset({"rate_limit", "server", "timeout", "connection", BROKEN_CLASS})
 RESULTS = "results"
 
 
@@ -380,7 +379,7 @@ def _finish(
         )
     summary = write_summary(store.folder, prompts, outcomes, read_harms(store.folder), kinds)
     below = [t["name"] for t in summary["targets"] if t["coverage"]["share"] < identity["min_coverage"]]
-    retriable = sum(o.state == "error" and o.code in RETRIED for o in outcomes)
+    retriable = sum(o.state == "error" and o.code in ASKED_AGAIN for o in outcomes)
     if retriable:
         notes.append(f"{retriable} prompts got no answer; the same command asks them again")
     facts = {

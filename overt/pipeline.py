@@ -20,11 +20,10 @@ from typing import Any, TypeVar
 
 import overt
 from overt.calls import Caller, CallerOptions
-from overt.calls.caller import RETRIED
+from overt.calls.caller import ASKED_AGAIN
 from overt.data.account import STAGES, Account
 from overt.data.chat import Answer, Ask, Question
 from overt.data.errors import InputError
-from overt.data.faults import BROKEN_CLASS
 from overt.data.records import Audit, Drop, Failure, Probe, Prompt, Seed, content_id
 from overt.data.store import RunStore, digest_source, speaking_os_errors
 from overt.data.templates import Template, load_template
@@ -34,8 +33,6 @@ from overt.policies.schema import DEDUP_DEFAULT, Policy
 from overt.progress import Advance, Progress
 
 T = TypeVar("T")
-# Failures that no journal holds: the next run asks again.
-ASKED_AGAIN = frozenset({*RETRIED, BROKEN_CLASS})
 
 TEMPLATES = {
     "classify": "generation",

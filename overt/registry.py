@@ -250,17 +250,15 @@ def load_checker(spec: str, **options: Any) -> ImageChecker:
     return checker
 
 
-def load_scorer(spec: str, *, batch_size: int | None = None, **options: Any) -> FaithfulnessScorer:
+def load_scorer(spec: str, **options: Any) -> FaithfulnessScorer:
     """The faithfulness scorer that `clip/MODEL`, `text/MODEL` ... or `module:Class` names.
 
     Args:
-        batch_size: most pictures or texts at once, for those scorers that take it; None: as they like.
         options: as in `load_target`.
 
     Raises:
         InputError: as `load_chat_model`.
     """
-    options = {**options, "batch_size": batch_size}
     made = _make("overt.scorers", spec, taken("overt.scorers", spec, options))
     scorer: FaithfulnessScorer = _named(made, spec)
     return scorer

@@ -27,8 +27,9 @@ def print_run(folder: Path, manifest: dict[str, Any], *, as_json: bool) -> None:
 
     console = Console(highlight=False)
     asked = bool(manifest.get("judges"))
+    reasons = _reasons(folder, summary["targets"])
     for target in summary["targets"]:
-        _print_target(console, target, _reasons(folder, target), asked=asked)
+        _print_target(console, target, reasons.get(target["name"], ()), asked=asked)
     if correlation := summary.get("rank_correlation"):
         console.print(
             Text(
@@ -71,16 +72,20 @@ def print_run(folder: Path, manifest: dict[str, Any], *, as_json: bool) -> None:
     console.print(Text(f"next   {judged}overt report {folder}"), soft_wrap=True)
 
 
-def _reasons(folder: Path, target: dict[str, Any]) -> list[str]:
-    """Of each kind of missing answer the commonest reason, one short line each: what there is to mend."""
-    if not target["coverage"]["errors"]:
-        return []
-    said: dict[str, Counter[str]] = defaultdict(Counter)
+def _reasons(folder: Path, targets: Sequence[dict[str, Any]]) -> dict[str, list[str]]:
+    """By target, of each kind of missing answer the commonest reason, one short line each: what there is to
+    mend."""
+    if not any(target["coverage"]["errors"] for target in targets):
+        return {}
+    said: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for outcome in read_records(folder / "stages" / "outcomes.jsonl", Outcome):
-        if outcome.state == "error" and outcome.target == target["name"] and outcome.evidence:
-            said[outcome.code][outcome.evidence] += 1
-    lines = [plain(f"{kind}: {said[kind].most_common(1)[0][0]}") for kind in sorted(said)]
-    return [line if len(line) <= _REASON else line[: _REASON - 1] + "…" for line in lines]
+        if outcome.state == "error" and outcome.evidence:
+            said[outcome.target, outcome.code][outcome.evidence] += 1
+    lines: dict[str, list[str]] = defaultdict(list)
+    for (name, kind), reasons in sorted(said.items()):
+        line = plain(f"{kind}: {reasons.most_common(1)[0][0]}")
+        lines[name].append(line if len(line) <= _REASON else line[: _REASON - 1] + "…")
+    return lines
 
 
 def _print_target(console: Any, target: dict[str, Any], reasons: Sequence[str], *, asked: bool) -> None:

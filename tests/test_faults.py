@@ -320,7 +320,11 @@ def test_a_response_of_the_wrong_kind_is_missing_and_named(shop, body, says):
     folder = shop(
         f"class Painter:\n    name = 'acme/p'\n    def respond(self, prompt, *, seed):\n        {body}\n"
     )
-    done = run(folder, "acme:Painter", code=3)
+    check_missing_and_named(folder, "acme:Painter", says)
+
+
+def check_missing_and_named(folder, target, says):
+    done = run(folder, target, code=3)
     assert says in done.stdout
     assert {(o.state, o.code) for o in outcomes(folder / "run")} == {("error", BROKEN_CLASS)}
 
@@ -352,9 +356,7 @@ def test_a_decision_of_the_wrong_kind_is_missing_and_named(shop, decision, says)
             def decide(self, text):
                 return {decision}
     """)
-    done = run(folder, "acme:Words", code=3)
-    assert says in done.stdout
-    assert {(o.state, o.code) for o in outcomes(folder / "run")} == {("error", BROKEN_CLASS)}
+    check_missing_and_named(folder, "acme:Words", says)
 
 
 def test_a_filter_that_compares_arrays_is_understood(shop):

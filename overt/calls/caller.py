@@ -45,6 +45,7 @@ R = TypeVar("R")
 A = TypeVar("A", bound=Reply)
 
 RETRIED = frozenset({"rate_limit", "server", "timeout", "connection"})
+ASKED_AGAIN = RETRIED | {BROKEN_CLASS}  # failures that no journal holds: the next run asks again
 REPAIRS = 2  # times that an unreadable answer is asked for again
 MISFITS = 8  # bad requests in a row, before any answer, after which the model, endpoint or class is wrong
 

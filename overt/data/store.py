@@ -29,11 +29,11 @@ from overt.data.records import from_json, to_json
 
 T = TypeVar("T")
 
+_JOURNAL = ("journal.sqlite", "journal.sqlite-wal", "journal.sqlite-shm")
 # What may lie in a folder that is not yet a run: its lock, and a journal taken along from another run.
-_EXPECTED = frozenset({"stages", ".lock", "journal.sqlite", "journal.sqlite-wal", "journal.sqlite-shm"})
+_EXPECTED = frozenset({"stages", ".lock", *_JOURNAL})
 # What a process that was killed while it claimed the folder leaves of its two files (see `write_atomic`).
 _HALF_CLAIMED = re.compile(r"\.(?:policy\.yaml|run\.json)\.\d+\.\d+\.tmp")
-_JOURNAL = ("journal.sqlite", "journal.sqlite-wal", "journal.sqlite-shm")
 # What a run writes before its first call is answered.
 _CLAIM = ("run.json", "policy.yaml", "addresses.json", "decisions.json", *_JOURNAL)
 # By role ("" for every role) the addresses of models and the names of the variables that hold their keys.

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from overt.data.errors import InputError, OvertError
+from overt.data.faults import raised
 from overt.data.records import Drop, Failure, Prompt
 from overt.data.rewrites import STRATEGIES, Candidate
 from overt.generation.rewrite import fit
@@ -28,7 +29,7 @@ def rewrite_with(
         except OvertError:
             raise
         except Exception as error:  # whatever a class of the user's own may raise
-            raise _wrong(rewriter, f"failed with {type(error).__name__}: {str(error)[:200]}") from error
+            raise _wrong(rewriter, f"failed with {raised(rewriter, error)}") from error
         made = 0
         for result in results:
             if isinstance(result, Drop | Failure):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from overt.data.errors import InputError, OvertError
+from overt.data.faults import raised
 from overt.data.rewrites import Faithfulness, FaithfulnessCase, FaithfulnessScorer
 
 _END = object()
@@ -39,7 +40,7 @@ def _next(scorer: FaithfulnessScorer, rows: Iterator[Any]) -> Any:
     except OvertError:
         raise
     except Exception as error:  # whatever a class of the user's own may raise
-        raise _wrong(scorer, f"failed with {type(error).__name__}: {str(error)[:200]}") from error
+        raise _wrong(scorer, f"failed with {raised(scorer, error)}") from error
 
 
 def _finite(scorer: FaithfulnessScorer, row: Faithfulness) -> Faithfulness:
