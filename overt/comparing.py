@@ -136,6 +136,6 @@ def _matches(first: list[str], second: list[str]) -> list[tuple[str, str]]:
 
 def render_comparison(found: dict[str, Any]) -> str:
     """One self-contained HTML page; every text escaped, nothing from outside, no script."""
-    from overt.report.page import render_comparison as render
+    from overt.report.comparison import render_comparison as render
 
     return render(found)

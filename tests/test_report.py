@@ -32,7 +32,7 @@ from overt.report.page import content_security_policy, json_block, render
 from overt.report.plots import INKS, draw_plots, for_dark_page, write_plots
 from overt.report.rewordings import RewordedRow, build_rewordings
 from overt.report.words import interval, points, short_name, signed, visible
-from overt.reporting import write_report
+from overt.tasks.report import write_report
 from overt.scoring.boundaries import BoundaryAnswer, summarize_boundaries
 
 # What hostile prompts, codes and names try: to end the block, to be markup, to hide, to break XML.

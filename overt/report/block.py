@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from overt.data.judge_checks import JudgeCheck
 from overt.data.results.boundaries import Boundaries
 from overt.data.results.remedy import Remedy
-from overt.data.results.summary import Summary
+from overt.data.results.summary import Summary, TargetSummary
 from overt.report.cases import GalleryRow, RewordedRow
 
 
@@ -40,3 +40,12 @@ class Block:
     judges: Sequence[JudgeLine] = ()
     rows_left_out: int = 0
     rewordings_left_out: int = 0
+
+
+def category_titles(targets: Iterable[TargetSummary]) -> dict[str, str]:
+    """Category id -> title, in the order in which the targets bring them."""
+    found: dict[str, str] = {}
+    for target in targets:
+        for row in target.categories:
+            found.setdefault(row.category, row.heading)
+    return found

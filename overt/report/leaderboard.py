@@ -9,10 +9,10 @@ from typing import Any
 import yaml
 
 from overt.data.export import escape_markdown
-from overt.report.cells import Cell, Table
-from overt.report.metrics import METRICS, rate_of, shown_metrics, why_missing
+from overt.data.table_model import Cell, Table
+from overt.data.text import KINDS, interval, percent, visible
 from overt.report.page import content_security_policy, environment
-from overt.report.words import KINDS, interval, percent, visible
+from overt.scoring.summary.metrics import METRICS, rate_of, shown_metrics, why_missing
 
 
 def render_html(board: Mapping[str, Any]) -> str:

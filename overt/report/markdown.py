@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from overt.data.export import escape_markdown
-from overt.report.metrics import metrics_of, rate_of, shown_metrics, why_missing
-from overt.report.words import decimals, interval, percent
+from overt.data.text import decimals, interval, percent
+from overt.scoring.summary.metrics import metrics_of, rate_of, shown_metrics, why_missing
 
 
 def render_markdown(summary: Mapping[str, Any], *, title: str = "") -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from overt.data.results.remedy import Mean, MeasureRow, Means
+from overt.data.results.remedy import Mean, Means, MeasureRow
 
 _TITLES = {
     "text_text": "Wording to wording",

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from overt.data.json_types import Json
 from overt.data.outcomes import Outcome
 from overt.data.records import Prompt
+from overt.data.text import visible
 from overt.report.cases import GalleryRow, RewordedRow, Thumbnails, is_partial
-from overt.report.words import visible
 
 PROMPT_LENGTH = 4_000  # characters of one text that the page keeps
 ANSWER_LENGTH = 4_000
@@ -144,7 +144,9 @@ def packed_rewording(pair: RewordedRow, prompt: int, target: int, place: Callabl
     ]  # fmt: skip
 
 
-def _packed_side(outcome: Outcome | None, pictures: Thumbnails, place: Callable[[str], int]) -> list[Json] | None:
+def _packed_side(
+    outcome: Outcome | None, pictures: Thumbnails, place: Callable[[str], int]
+) -> list[Json] | None:
     """One of the two wordings: what became of it."""
     if outcome is None:
         return None

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from overt.data.results.summary import Rate, Summary, TargetSummary
+from overt.data.text import short_name
+from overt.report.block import category_titles
 from overt.report.plots.drawing import (
     GRID,
     INKS,
@@ -21,8 +23,7 @@ from overt.report.plots.drawing import (
     whiskers,
     wrap,
 )
-from overt.report.words import category_titles, short_name
-from overt.report.metrics import rate_of
+from overt.scoring.summary.metrics import rate_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

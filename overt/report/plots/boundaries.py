@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from overt.data.results.boundaries import Boundaries
+from overt.data.text import short, short_name
 from overt.report.languages import in_order, language_title
 from overt.report.plots.drawing import (
     NAME,
@@ -17,7 +18,6 @@ from overt.report.plots.drawing import (
     style_of,
     whiskers,
 )
-from overt.report.words import short, short_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

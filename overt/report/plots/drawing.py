@@ -6,7 +6,7 @@ import textwrap
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from overt.data.results.summary import Proportion
-from overt.report.words import short
+from overt.data.text import short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from overt.data.results.summary import Rate, Summary
+from overt.data.text import percent, short, short_name
+from overt.report.block import category_titles
 from overt.report.plots.drawing import GRID, NAME, QUIET, TEXT, new_figure, style_of, wrap
-from overt.report.words import category_titles, percent, short, short_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,7 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from overt.data.results.remedy import BeforeAfter, MeasureRow, Means, Remedy, RemedyTarget
+from overt.data.results.remedy import BeforeAfter, Means, MeasureRow, Remedy, RemedyTarget
+from overt.data.text import short_name
 from overt.report.measures import SHARES, is_difference, mean_of, measure_title
 from overt.report.plots.drawing import (
     NAME,
@@ -21,7 +22,6 @@ from overt.report.plots.drawing import (
     whiskers,
     wrap,
 )
-from overt.report.words import short_name
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -86,9 +86,7 @@ def _panel_of(row: MeasureRow) -> _Panel:
     return _Panel(row.measure, row.model, is_difference(row))
 
 
-def _draw(
-    axes: Axes, targets: Sequence[RemedyTarget], panel: _Panel, several: bool, *, first: bool
-) -> None:
+def _draw(axes: Axes, targets: Sequence[RemedyTarget], panel: _Panel, several: bool, *, first: bool) -> None:
     """One panel. `several` says that models must be named too; the `first` of a row names the upright axis."""
     frame(axes)
     for index, target in enumerate(targets):

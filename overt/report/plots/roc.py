@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from overt.data.results.summary import Summary, Sweep
+from overt.data.text import decimals, short_name
 from overt.report.plots.drawing import (
     NAME,
     PAPER,
@@ -15,7 +16,6 @@ from overt.report.plots.drawing import (
     percent_axis,
     style_of,
 )
-from overt.report.words import decimals, short_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from overt.data.results.summary import Rate, Summary, TargetSummary
-from overt.report.metrics import rate_of, safety_metric
+from overt.data.text import short_name
 from overt.report.plots.drawing import (
     NAME,
     PAPER,
@@ -20,7 +20,7 @@ from overt.report.plots.drawing import (
     whiskers,
 )
 from overt.report.plots.labels import Label, label_spots
-from overt.report.words import short_name
+from overt.scoring.summary.metrics import rate_of, safety_metric
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
