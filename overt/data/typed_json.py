@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
 
 from overt.data.errors import InputError
@@ -75,7 +74,6 @@ def json_schema(kind: type[object]) -> dict[str, Json]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
-@lru_cache(maxsize=16)
 def _adapter(kind: type[T]) -> TypeAdapter[T]:
     from pydantic import TypeAdapter
 
