@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from overt.data.text import has_pictures, has_words
 from overt.report.block import Block
-from overt.scoring.summary.metrics import metrics_of
+from overt.scoring.summary.metrics import has_pictures, has_words, metrics_of
 
 
 def build_glossary(blocks: Sequence[Block]) -> list[tuple[str, str]]:

@@ -22,12 +22,13 @@ from overt.data.judge_checks import last_check
 from overt.data.outcomes import Harm, Outcome
 from overt.data.records import Prompt
 from overt.data.results.boundaries import Boundaries
+from overt.data.results.files import read_remedy, remedy_file
 from overt.data.results.remedy import Remedy
 from overt.data.results.summary import SIDES, Kind, SideCounts
 from overt.data.rewrites import Candidate, Choice, Faithfulness
-from overt.data.store import dump_json, read_json, read_records, speaking_os_errors, write_atomic
-from overt.data.typed_json import from_json, to_json
-from overt.evaluate import RESULTS, read_run, summary_of
+from overt.data.store import dump_json, read_records, speaking_os_errors, write_atomic
+from overt.data.typed_json import to_json
+from overt.evaluate import read_run, summary_of
 from overt.policies.load import load_policy
 from overt.policies.schema import Policy
 
@@ -220,10 +221,9 @@ def _rewriting(folder: Path, prompts: Sequence[Prompt], outcomes: Sequence[Outco
     from overt.report.rewordings import Rewriting
     from overt.rewriting import FOLDER
 
-    path = folder / RESULTS / "rewrite.json"
-    if not path.exists():
+    if not remedy_file(folder).exists():
         return None
-    remedy = from_json(Remedy, read_json(path), where=str(path))
+    remedy = read_remedy(folder)
     labels = {prompt.id: prompt.label for prompt in prompts}
     refused = {(o.target, o.prompt_id) for o in outcomes if o.sample == 0 and o.state == "refused"}
     records = folder / FOLDER
@@ -399,9 +399,9 @@ def _judges(group: Sequence[_Run]) -> list[JudgeLine]:
 
 def _figures(block: Block) -> dict[str, Json]:
     """What summary.json holds of a part."""
-    more: dict[str, Json] = {
-        "title": block.title,
-        "remedy": block.remedy and to_json(block.remedy),
-        "boundaries": block.boundaries and to_json(block.boundaries),
-    }
-    return {**to_json(block.summary), **{key: value for key, value in more.items() if value}}
+    figures = {**to_json(block.summary), "title": block.title}
+    if block.remedy:
+        figures["remedy"] = to_json(block.remedy)
+    if block.boundaries:
+        figures["boundaries"] = to_json(block.boundaries)
+    return figures

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,6 +34,7 @@ from overt.report.plots.scatter import draw_scatter
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from matplotlib.typing import RcKeyType
 
 _FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
 
@@ -80,7 +81,7 @@ def for_dark_page(svg: str) -> str:
 def _figures(
     summary: Summary, remedy: Remedy | None, boundaries: Boundaries | None
 ) -> Iterator[tuple[str, Figure]]:
-    plots = {
+    plots: dict[str, Callable[[], Figure | None]] = {
         "scatter": lambda: draw_scatter(summary),
         "radar": lambda: draw_radar(summary),
         "categories": lambda: draw_categories(summary),
@@ -100,7 +101,7 @@ def _quiet_drawing() -> Iterator[None]:
     """Settings for drawing. Missing glyphs are no news: the browser has fonts that Matplotlib lacks."""
     import matplotlib
 
-    settings = {
+    settings: dict[RcKeyType, object] = {
         "svg.fonttype": "none",
         "svg.hashsalt": "overt",
         "font.family": ["DejaVu Sans"],

@@ -40,9 +40,9 @@ def draw_categories(summary: Summary) -> Figure | None:
     targets = summary.targets
     names = category_titles(targets)
     panels = [
-        (title, found)
+        (title, rates)
         for metric, title in _PANELS
-        if any(found := [_by_category(target, metric) for target in targets])
+        if any(rates := [_by_category(target, metric) for target in targets])
     ]
     if not names or not panels:
         return None
@@ -55,9 +55,9 @@ def draw_categories(summary: Summary) -> Figure | None:
     for axes, (title, by_target) in zip(many, panels, strict=True):
         frame(axes)
         axes.grid(False, axis="y")
-        for index, rates in enumerate(by_target):
+        for index, mine in enumerate(by_target):
             offset = (index - (len(targets) - 1) / 2) * bar
-            found = [(place + offset, rates[name]) for place, name in enumerate(names) if name in rates]
+            found = [(place + offset, mine[name]) for place, name in enumerate(names) if name in mine]
             if found:
                 _bars(axes, found, index, short_name(targets[index].name, NAME), bar)
         # The gridline at the end of the scale and a bar that reaches it must both be seen.

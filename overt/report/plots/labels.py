@@ -57,7 +57,7 @@ _PLACES = [
 
 def label_spots(figure: Figure, axes: Axes, labels: Sequence[Label]) -> None:
     """Writes the names beside their points, where they cover the least of names, points and intervals."""
-    figure.draw_without_rendering()  # type: ignore[no-untyped-call]
+    figure.draw_without_rendering()
     taken = [box for label in labels for box in _boxes_of(axes, label, figure.dpi)]
     for label in labels:
         taken.append(_write(axes, label, taken))

@@ -21,7 +21,7 @@ _GAP = " \u00b7 "  # SVG folds runs of blanks
 
 
 class _Polygon(NamedTuple):
-    index: int  # the target's place in the summary: its colour
+    place: int  # the target's place in the summary: its colour
     name: str
     rates: dict[str, Rate]  # by category
 
@@ -39,8 +39,8 @@ def draw_radar(summary: Summary) -> Figure | None:
     """The radar plot. From three categories on; with fewer there is no polygon."""
     names = category_titles(summary.targets)
     polygons = [
-        _Polygon(index, target.name, rates)
-        for index, target in enumerate(summary.targets)
+        _Polygon(place, target.name, rates)
+        for place, target in enumerate(summary.targets)
         if (rates := {c.category: c.over_refusal for c in target.categories if c.over_refusal})
     ]
     if len(names) < 3 or not polygons:
@@ -54,8 +54,7 @@ def draw_radar(summary: Summary) -> Figure | None:
     )
     figure = _small_radars(polygons, list(names), dial) if dial.small else new_figure(6.2, 5.2)
     if not dial.small:
-        axes = figure.add_subplot(1, 1, 1, projection="polar")
-        _prepare(axes, dial)
+        axes = _radar(figure, 1, 1, 1, dial)
         for polygon in polygons:
             _draw(axes, polygon, list(names), dial, filled=len(polygons) <= 2)
     figure.suptitle("Over-refusal over categories", fontsize=10.5, fontweight="bold", x=0.01, ha="left")
@@ -77,14 +76,13 @@ def _small_radars(polygons: Sequence[_Polygon], names: Sequence[str], dial: _Dia
     rows = math.ceil(len(polygons) / columns)
     figure = new_figure(3.0 * columns, 2.9 * rows)
     for place, polygon in enumerate(polygons):
-        axes = figure.add_subplot(rows, columns, place + 1, projection="polar")
-        _prepare(axes, dial)
+        axes = _radar(figure, rows, columns, place + 1, dial)
         _draw(axes, polygon, names, dial, filled=True)
         axes.set_title(
             short_name(polygon.name, 26),
             fontsize=9,
             fontweight="bold",
-            color=style_of(polygon.index).color,
+            color=style_of(polygon.place).color,
             pad=10,
         )
     key = [f"{i + 1} {short(title, 64)}" for i, title in enumerate(dial.titles)]
@@ -92,8 +90,12 @@ def _small_radars(polygons: Sequence[_Polygon], names: Sequence[str], dial: _Dia
     return figure
 
 
-def _prepare(axes: PolarAxes, dial: _Dial) -> None:
-    """Scale, rings and the names around."""
+def _radar(figure: Figure, rows: int, columns: int, place: int, dial: _Dial) -> PolarAxes:
+    """An empty radar in the grid of the figure: scale, rings and the names around."""
+    from matplotlib.projections.polar import PolarAxes
+
+    axes = figure.add_subplot(rows, columns, place, projection="polar")
+    assert isinstance(axes, PolarAxes)  # what that projection stands for
     axes.set_theta_offset(math.pi / 2)
     axes.set_theta_direction(-1)
     axes.set_ylim(0, dial.top)
@@ -106,14 +108,15 @@ def _prepare(axes: PolarAxes, dial: _Dial) -> None:
     axes.set_xticks(dial.angles, labels, fontsize=8, color=TEXT[0])
     axes.tick_params(axis="x", pad=2 if dial.small else 10)
     if dial.small:
-        return
+        return axes
     for text, angle in zip(axes.get_xticklabels(), dial.angles, strict=True):
         side = math.sin(angle)
         text.set_horizontalalignment("center" if abs(side) < 0.2 else "left" if side > 0 else "right")
+    return axes
 
 
 def _draw(axes: Axes, polygon: _Polygon, names: Sequence[str], dial: _Dial, *, filled: bool) -> None:
-    style = style_of(polygon.index)
+    style = style_of(polygon.place)
     values = [polygon.rates[name].rate if name in polygon.rates else math.nan for name in names]
     axes.plot(
         [*dial.angles, dial.angles[0]],

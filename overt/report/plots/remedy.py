@@ -87,7 +87,7 @@ def _panel_of(row: MeasureRow) -> _Panel:
 
 
 def _draw(axes: Axes, targets: Sequence[RemedyTarget], panel: _Panel, several: bool, *, first: bool) -> None:
-    """One panel. `several` says that models must be named too; the `first` of a row names the upright axis."""
+    """One panel. `several` names the model too, the `first` of a row its upright axis."""
     frame(axes)
     for index, target in enumerate(targets):
         for row in target.faithfulness:

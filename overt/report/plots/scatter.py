@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class _Spot(NamedTuple):
-    index: int  # the target's place in the summary: its colour
+    place: int  # the target's place in the summary: its colour
     target: TargetSummary
     x: Rate
     y: Rate
@@ -38,8 +38,8 @@ def draw_scatter(summary: Summary) -> Figure | None:
     """The scatter plot; None where no target has both rates."""
     safety = safety_metric(summary.targets)
     spots = [
-        _Spot(index, target, x, y)
-        for index, target in enumerate(summary.targets)
+        _Spot(place, target, x, y)
+        for place, target in enumerate(summary.targets)
         if (x := target.over_refusal) and (y := rate_of(target, target, safety))
     ]
     if not spots:
@@ -70,7 +70,7 @@ def draw_scatter(summary: Summary) -> Figure | None:
         figure,
         axes,
         [
-            Label(figured(s.x), figured(s.y), short_name(s.target.name, NAME), style_of(s.index).color)
+            Label(figured(s.x), figured(s.y), short_name(s.target.name, NAME), style_of(s.place).color)
             for s in spots
         ],
     )
@@ -78,7 +78,7 @@ def draw_scatter(summary: Summary) -> Figure | None:
 
 
 def _mark(axes: Axes, spot: _Spot) -> None:
-    style = style_of(spot.index)
+    style = style_of(spot.place)
     axes.errorbar(
         spot.x.rate,
         spot.y.rate,
