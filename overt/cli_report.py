@@ -26,7 +26,7 @@ def report(
 
     overt report runs/filters runs/diffusers --out report
     """
-    from overt.reporting import write_report
+    from overt.tasks.report import write_report
 
     page = write_report(runs, out or runs[0] / "report", images=images)
     print(page)

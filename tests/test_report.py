@@ -17,8 +17,9 @@ from pathlib import Path
 import pytest
 import report_data as made
 from chromium import start
-
 from overt.comparing import render_comparison
+from overt.report.words import interval, points, short_name, signed, visible
+
 from overt.data import judge_checks
 from overt.data.errors import InputError
 from overt.data.judge_checks import JudgeCheck, Span, keep_checks, last_check
@@ -31,9 +32,8 @@ from overt.report.packing import Packer
 from overt.report.page import content_security_policy, json_block, render
 from overt.report.plots import INKS, draw_plots, for_dark_page, write_plots
 from overt.report.rewordings import RewordedRow, build_rewordings
-from overt.report.words import interval, points, short_name, signed, visible
-from overt.reporting import write_report
 from overt.scoring.boundaries import BoundaryAnswer, summarize_boundaries
+from overt.tasks.report import write_report
 
 # What hostile prompts, codes and names try: to end the block, to be markup, to hide, to break XML.
 HOSTILE = (

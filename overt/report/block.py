@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from overt.data.judge_checks import JudgeCheck
-from overt.report.gallery import GalleryRow
-from overt.report.rewordings import RewordedRow
-
-Summary = Mapping[str, Any]
+from overt.data.results.boundaries import Boundaries
+from overt.data.results.remedy import Remedy
+from overt.data.results.summary import Summary, TargetSummary
+from overt.report.cases import GalleryRow, RewordedRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,25 +25,27 @@ class JudgeLine:
 class Block:
     """What stands under one heading of the page: runs of one policy, whose rates can be held together.
 
-    `summary` is that of `overt.scoring.summary`, `remedy` that of `overt.scoring.remedy` (None: nothing was
-    reworded), `boundaries` that of `overt.scoring.boundaries`. `plots` are SVG texts by name. `title` is
-    read only where the page has several blocks.
+    `remedy` is None where nothing was reworded, `boundaries` None where nobody spoke of attachment. `plots`
+    are SVG texts by name. `title` is read only where the page has several blocks. `rows_left_out` and
+    `rewordings_left_out` count cases that had no room.
     """
 
     summary: Summary
     title: str = ""
     rows: Sequence[GalleryRow] = ()
     plots: Mapping[str, str] = field(default_factory=dict)
-    remedy: Mapping[str, Any] | None = None
+    remedy: Remedy | None = None
     rewordings: Sequence[RewordedRow] = ()
-    boundaries: Mapping[str, Any] | None = None
+    boundaries: Boundaries | None = None
     judges: Sequence[JudgeLine] = ()
+    rows_left_out: int = 0
+    rewordings_left_out: int = 0
 
-    @property
-    def titles(self) -> dict[str, str]:
-        """Category id -> title."""
-        return {
-            row["category"]: row.get("title") or row["category"]
-            for target in self.summary["targets"]
-            for row in target.get("categories") or ()
-        }
+
+def category_titles(targets: Iterable[TargetSummary]) -> dict[str, str]:
+    """Category id -> title, in the order in which the targets bring them."""
+    found: dict[str, str] = {}
+    for target in targets:
+        for row in target.categories:
+            found.setdefault(row.category, row.heading)
+    return found

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from overt.data.results.comparison import CategoryChange, Comparison, Flip, MetricChange
 from overt.data.table_model import Cell, Table, count_cell
 from overt.data.text import percent, points
+from overt.report.html import render_page
 from overt.scoring.compare import is_cost
 from overt.scoring.summary.metrics import METRICS
 
@@ -48,25 +49,15 @@ def _cells(title: str, metric: str, part: CategoryChange | MetricChange) -> list
 def render_comparison(found: Comparison) -> str:
     """One self-contained HTML page, as text to be written as UTF-8; every text is escaped, nothing comes from
     outside, and there is no script."""
-    from markupsafe import Markup
-
-    from overt.report.page import asset, content_security_policy, environment
-
-    style = asset("compare.css")
-    page: str = (
-        environment()
-        .get_template("compare.html.j2")
-        .render(
-            found=found,
-            tables=[comparison_table(row) for row in found.differences],
-            sides=_sides(found.flips),
-            most=MOST_FLIPS,
-            level=f"{100 * found.level:g}%",
-            style=Markup(style),
-            policy=content_security_policy(style, None),
-        )
+    return render_page(
+        "compare.html.j2",
+        style="compare.css",
+        found=found,
+        tables=[comparison_table(row) for row in found.differences],
+        sides=_sides(found.flips),
+        most=MOST_FLIPS,
+        level=f"{100 * found.level:g}%",
     )
-    return page
 
 
 def _sides(flips: Sequence[Flip]) -> Mapping[str, Sequence[Flip]]:

@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from overt.report.block import Block
-from overt.report.metrics import metrics_of
-from overt.report.words import has_pictures, has_words
+from overt.scoring.summary.metrics import has_pictures, has_words, metrics_of
 
 
 def build_glossary(blocks: Sequence[Block]) -> list[tuple[str, str]]:
     """Each term of the page once."""
     summaries = [block.summary for block in blocks]
     summary = summaries[0]
-    level = f"{100 * summary['level']:g}%"
-    resamples = summary.get("resamples")
-    drawn = f"{resamples:,} resamples, seed {summary.get('seed')}" if resamples else "seeded"
-    rates = {m.title: m.meaning for s in summaries for m in metrics_of(s["targets"]).values()}
-    words = any(has_words(s["targets"]) for s in summaries)
-    pictures = not words or any(has_pictures(s["targets"]) for s in summaries)
+    level = f"{100 * summary.level:g}%"
+    resamples = summary.resamples
+    drawn = f"{resamples:,} resamples, seed {summary.seed}" if resamples else "seeded"
+    rates = {m.title: m.meaning for s in summaries for m in metrics_of(s.targets).values()}
+    words = any(has_words(s.targets) for s in summaries)
+    pictures = not words or any(has_pictures(s.targets) for s in summaries)
     refused = []
     if pictures:
         refused.append(

@@ -10,33 +10,25 @@ from overt.data.export import escape_markdown
 from overt.data.results.board import Board, BoardRow, Leaderboard
 from overt.data.table_model import Cell, Table, rate_cell
 from overt.data.text import KINDS, percent, visible
+from overt.report.html import render_page
 from overt.report.markdown import markdown_table
-from overt.report.page import asset, content_security_policy, environment
 from overt.scoring.summary.metrics import METRICS, value_of, why_missing
 
 
 def render_html(board: Leaderboard) -> str:
     """The page as text, to be written as UTF-8. Names of any origin are escaped."""
-    from markupsafe import Markup
-
-    style, script = asset("report.css"), asset("leaderboard.js")
-    page: str = (
-        environment()
-        .get_template("leaderboard.html.j2")
-        .render(
-            csp=content_security_policy(style, script),
-            style=Markup(style),
-            script=Markup(script),
-            title=board.title,
-            level=f"{100 * board.level:g}%",
-            boards=[
-                {"policy": one.policy, "prompts": one.prompts, "table": board_table(one, f"board-{number}")}
-                for number, one in enumerate(board.boards, 1)
-            ],
-            metrics=list(METRICS.values()),
-        )
+    return render_page(
+        "leaderboard.html.j2",
+        style="report.css",
+        script="leaderboard.js",
+        title=board.title,
+        level=f"{100 * board.level:g}%",
+        boards=[
+            {"policy": one.policy, "prompts": one.prompts, "table": board_table(one, f"board-{number}")}
+            for number, one in enumerate(board.boards, 1)
+        ],
+        metrics=list(METRICS.values()),
     )
-    return page
 
 
 def render_markdown(board: Leaderboard) -> str:

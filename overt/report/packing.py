@@ -7,17 +7,14 @@ and have hidden characters made visible.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
 
-from overt.report.words import visible
-
-if TYPE_CHECKING:
-    from overt.data.outcomes import Outcome
-    from overt.data.records import Prompt
-    from overt.report.gallery import GalleryRow
-    from overt.report.rewordings import RewordedRow
+from overt.data.json_types import Json
+from overt.data.outcomes import Outcome
+from overt.data.records import Prompt
+from overt.data.text import visible
+from overt.report.cases import GalleryRow, RewordedRow, Thumbnails, is_partial
 
 PROMPT_LENGTH = 4_000  # characters of one text that the page keeps
 ANSWER_LENGTH = 4_000
@@ -28,10 +25,10 @@ NOTE_LENGTH = 1_000
 class _Table:
     """Values by number, each once."""
 
-    values: list[Any] = field(default_factory=list)
-    _places: dict[Any, int] = field(default_factory=dict)
+    values: list[Json] = field(default_factory=list)
+    _places: dict[Hashable, int] = field(default_factory=dict)
 
-    def place(self, key: Any, make: Callable[[], Any]) -> int:
+    def place(self, key: Hashable, make: Callable[[], Json]) -> int:
         if key not in self._places:
             self._places[key] = len(self.values)
             self.values.append(make())
@@ -50,8 +47,8 @@ class Packer:
     targets: _Table = field(default_factory=_Table)
     categories: _Table = field(default_factory=_Table)
     images: _Table = field(default_factory=_Table)
-    rows: list[tuple[int, list[Any]]] = field(default_factory=list)
-    rewordings: list[tuple[int, list[Any]]] = field(default_factory=list)
+    rows: list[tuple[int, list[Json]]] = field(default_factory=list)
+    rewordings: list[tuple[int, list[Json]]] = field(default_factory=list)
 
     def add(
         self,
@@ -67,7 +64,7 @@ class Packer:
             places = self._prompt(pair.prompt, titles), self._target(pair.choice.target)
             self.rewordings.append((pair.urgency, packed_rewording(pair, *places, self._image)))
 
-    def packed(self) -> dict[str, Any]:
+    def packed(self) -> dict[str, Json]:
         """All of it; the most urgent first."""
         return {
             "prompts": self.prompts.values,
@@ -91,11 +88,11 @@ class Packer:
         return self.images.place(uri, lambda: uri)
 
 
-def packed_prompt(prompt: Prompt) -> list[Any]:
+def packed_prompt(prompt: Prompt) -> list[Json]:
     return [prompt.id, cut(prompt.text, PROMPT_LENGTH), prompt.label, cut(prompt.trigger, 200)]
 
 
-def packed_row(row: GalleryRow, prompt: int, target: int, place: Callable[[str], int]) -> list[Any]:
+def packed_row(row: GalleryRow, prompt: int, target: int, place: Callable[[str], int]) -> list[Json]:
     outcome, harm = row.outcome, row.harm
     return [
         prompt,
@@ -116,15 +113,15 @@ def packed_row(row: GalleryRow, prompt: int, target: int, place: Callable[[str],
         [[cut(v.judge, 120), v.label, cut(v.reason, 500), v.failure or ""] for v in harm.votes]
         if harm
         else [],
-        [place(uri) for uri in row.thumbnails],
-        row.left_out,
-        row.unreadable,
+        [place(uri) for uri in row.pictures.uris],
+        row.pictures.left_out,
+        row.pictures.unreadable,
         outcome.sample,
         outcome.seed,
     ]
 
 
-def packed_rewording(pair: RewordedRow, prompt: int, target: int, place: Callable[[str], int]) -> list[Any]:
+def packed_rewording(pair: RewordedRow, prompt: int, target: int, place: Callable[[str], int]) -> list[Json]:
     choice = pair.choice
     return [
         prompt,
@@ -147,7 +144,9 @@ def packed_rewording(pair: RewordedRow, prompt: int, target: int, place: Callabl
     ]  # fmt: skip
 
 
-def _packed_side(outcome: Outcome | None, pictures: Any, place: Callable[[str], int]) -> list[Any] | None:
+def _packed_side(
+    outcome: Outcome | None, pictures: Thumbnails, place: Callable[[str], int]
+) -> list[Json] | None:
     """One of the two wordings: what became of it."""
     if outcome is None:
         return None
@@ -164,9 +163,7 @@ def _packed_side(outcome: Outcome | None, pictures: Any, place: Callable[[str], 
 
 
 def _state(outcome: Outcome) -> str:
-    """A language model does not soften, it refuses in part."""
-    partial = outcome.state == "softened" and outcome.code == "partial_refusal"
-    return "partial" if partial else outcome.state
+    return "partial" if is_partial(outcome) else outcome.state
 
 
 def rounded(score: float | None) -> float | None:

@@ -7,69 +7,28 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from overt.data.outcomes import Outcome
 from overt.data.records import Prompt
+from overt.data.results.remedy import Remedy
 from overt.data.rewrites import Candidate, Choice, Faithfulness
-from overt.report.gallery import Thumbnails, thumbnails
+from overt.report.cases import RewordedRow
 from overt.report.packing import packed_prompt, packed_rewording
+from overt.report.thumbnails import thumbnails
 
 TEXT_BUDGET = 2_000_000  # bytes of JSON for the rows
 PAGE_BUDGET = 4_000_000  # bytes for rows and thumbnails together
-NO_PICTURES = Thumbnails()
 
 
 @dataclass(frozen=True, slots=True)
 class Rewriting:
-    """What `overt rewrite` made of one run: its records, targets named as the report names them.
+    """What `overt rewrite` made of one run. `outcomes` are those of the candidates."""
 
-    `remedy` is the summary of `overt.scoring.remedy`; `outcomes` those of the candidates.
-    """
-
-    remedy: Mapping[str, Any]
+    remedy: Remedy
     candidates: Sequence[Candidate]
     outcomes: Sequence[Outcome]
     scores: Sequence[Faithfulness]
     choices: Sequence[Choice]
-
-
-@dataclass(frozen=True, slots=True)
-class RewordedRow:
-    """One prompt at one target: the original and the wording that was chosen, None where none was.
-
-    `scores` are of the chosen wording, `others` the wordings that were tried besides.
-    """
-
-    prompt: Prompt
-    choice: Choice
-    before: Outcome | None = None
-    candidate: Candidate | None = None
-    after: Outcome | None = None
-    scores: tuple[Faithfulness, ...] = ()
-    others: tuple[tuple[Candidate, Outcome], ...] = ()
-    before_pictures: Thumbnails = NO_PICTURES
-    after_pictures: Thumbnails = NO_PICTURES
-
-    @property
-    def missing(self) -> tuple[str, ...]:
-        """Elements of the original that no scorer found, each once."""
-        return tuple(dict.fromkeys(element for score in self.scores for element in score.missing))
-
-    @property
-    def result(self) -> str:
-        """What the remedy did: "won" (refused before, accepted now), "slipped" (so, and unsafe), "kept" (it
-        was not refused before), "lost" (no wording was accepted)."""
-        if self.candidate is None:
-            return "lost"
-        if self.before is None or self.before.state != "refused":
-            return "kept"
-        return "slipped" if self.prompt.label == "unsafe" else "won"
-
-    @property
-    def urgency(self) -> int:
-        """The smaller, the sooner it is looked at."""
-        return {"slipped": 0, "won": 1, "kept": 2, "lost": 3}[self.result]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,103 @@
+"""The cases behind the figures, one record each: what the gallery and the rewordings show.
+
+The page shows the most urgent ones first: benign prompts refused and unsafe ones let through, then what was
+softened.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from overt.data.outcomes import Harm, Outcome
+from overt.data.records import Prompt
+from overt.data.rewrites import Candidate, Choice, Faithfulness
+
+
+@dataclass(frozen=True, slots=True)
+class Thumbnails:
+    """Small copies of one row's pictures as data URIs. `left_out` counts pictures there was no room for,
+    `unreadable` those that are missing or cannot be read."""
+
+    uris: tuple[str, ...] = ()
+    left_out: int = 0
+    unreadable: int = 0
+
+
+NO_PICTURES = Thumbnails()
+
+
+def is_partial(outcome: Outcome) -> bool:
+    """Whether a language model answered in part and declined in part; it does not soften."""
+    return outcome.state == "softened" and outcome.code == "partial_refusal"
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryRow:
+    """One prompt at one target, with what the judges said of its pictures."""
+
+    prompt: Prompt
+    outcome: Outcome
+    harm: Harm | None = None
+    pictures: Thumbnails = NO_PICTURES
+
+    @property
+    def case(self) -> str:
+        """Why a reviewer would look at it: "over_refused", "slipped", "partial", "softened", "error" or
+        "other".
+
+        An unsafe prompt that was let through slipped unless judges found its pictures harmless.
+        """
+        state, label = self.outcome.state, self.prompt.label
+        if is_partial(self.outcome):
+            return "partial"
+        if state in {"softened", "error"}:
+            return state
+        if label == "benign" and state == "refused":
+            return "over_refused"
+        harmless = self.harm is not None and self.harm.label == "harmless"
+        return "slipped" if label == "unsafe" and state == "generated" and not harmless else "other"
+
+    @property
+    def urgency(self) -> int:
+        """The smaller, the sooner it is looked at."""
+        if self.case == "slipped":
+            return 0 if self.harm is not None and self.harm.label == "harmful" else 1
+        return {"over_refused": 1, "partial": 2, "softened": 2, "other": 3, "error": 4}[self.case]
+
+
+@dataclass(frozen=True, slots=True)
+class RewordedRow:
+    """One prompt at one target: the original and the wording that was chosen (None: no wording was accepted).
+
+    `scores` are of the chosen wording, `others` the wordings that were tried besides.
+    """
+
+    prompt: Prompt
+    choice: Choice
+    before: Outcome | None = None
+    candidate: Candidate | None = None
+    after: Outcome | None = None
+    scores: tuple[Faithfulness, ...] = ()
+    others: tuple[tuple[Candidate, Outcome], ...] = ()
+    before_pictures: Thumbnails = NO_PICTURES
+    after_pictures: Thumbnails = NO_PICTURES
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Elements of the original that no scorer found, each once."""
+        return tuple(dict.fromkeys(element for score in self.scores for element in score.missing))
+
+    @property
+    def result(self) -> str:
+        """What the remedy did: "won" (refused before, accepted now), "slipped" (so, and unsafe), "kept" (it
+        was not refused before), "lost" (no wording was accepted)."""
+        if self.candidate is None:
+            return "lost"
+        if self.before is None or self.before.state != "refused":
+            return "kept"
+        return "slipped" if self.prompt.label == "unsafe" else "won"
+
+    @property
+    def urgency(self) -> int:
+        """The smaller, the sooner it is looked at."""
+        return {"slipped": 0, "won": 1, "kept": 2, "lost": 3}[self.result]

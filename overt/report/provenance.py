@@ -1,0 +1,95 @@
+"""Where the figures come from: what the manifests of the runs say, as the provenance section shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from overt.data.text import duration
+
+JsonFacts = Mapping[str, object]  # decoded JSON that is shown as it stands
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFacts:
+    """What is known of one run.
+
+    `policy` has its name, version and hash. `judges` are those of harm; `refusal_judge` says how language
+    models were asked and who told their refusals. `seconds` and `cost` (US dollars) are of all its commands.
+    `min_coverage` is a share of 1, and `below_coverage` names the targets below it.
+    """
+
+    folder: str
+    policy: Mapping[str, str]
+    datasets: Sequence[JsonFacts]
+    targets: Sequence[JsonFacts]
+    every_layer: bool
+    samples: int
+    seed: int
+    min_coverage: float
+    below_coverage: Sequence[str]
+    notes: Sequence[str]
+    seconds: float
+    cost: float
+    versions: Mapping[str, str]
+    suite: str = ""
+    judges: Sequence[str] = ()
+    refusal_judge: JsonFacts | None = None
+    rewriting: JsonFacts | None = None
+
+
+class Fact(NamedTuple):
+    """A line of the section. `value` is decoded JSON."""
+
+    title: str
+    value: object
+    is_code: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Who was asked what. `policy` and `version` name the policy of a page with only one."""
+
+    run: str = ""
+    policy: str = ""
+    version: str = ""
+    facts: Sequence[Fact] = ()
+    notes: Sequence[str] = ()
+    min_coverage: float | None = None
+    below_coverage: Sequence[str] = ()
+
+
+def build_provenance(runs: Sequence[RunFacts]) -> Provenance:
+    """The facts of all runs of a page as one list."""
+    policies = list({run.policy["hash"]: run.policy for run in runs}.values())
+    only = policies[0] if len(policies) == 1 else None
+    folders = ", ".join(run.folder for run in runs)
+    facts = [
+        Fact("Run", folders),
+        Fact("Policy", only or policies),
+        Fact("Dataset", [dataset for run in runs for dataset in run.datasets]),
+        Fact("Targets", [target for run in runs for target in run.targets]),
+        Fact("Command", "overt run", is_code=True),
+        Fact("Time taken", duration(sum(run.seconds for run in runs))),
+        Fact("Cost, US$", sum(run.cost for run in runs)),
+        Fact("Versions", runs[0].versions),
+        Fact("judges", [run.judges for run in runs if run.judges]),
+        Fact("every_layer", any(run.every_layer for run in runs)),
+        Fact("samples", runs[0].samples),
+        Fact("seed", runs[0].seed),
+    ]
+    more = [
+        Fact("suites", [run.suite for run in runs if run.suite]),
+        Fact("refusal judges", [run.refusal_judge for run in runs if run.refusal_judge]),
+        Fact("rewriting", [run.rewriting for run in runs if run.rewriting]),
+    ]
+    return Provenance(
+        folders,
+        only["name"] if only else "",
+        only["version"] if only else "",
+        [*facts, *(fact for fact in more if fact.value)],
+        list(dict.fromkeys(note for run in runs for note in run.notes)),
+        max(run.min_coverage for run in runs),
+        [name for run in runs for name in run.below_coverage],
+    )

@@ -1,0 +1,81 @@
+"""What the page shows: the figures of a block turned into tables and sentences, not yet into HTML.
+
+One module for each section of the page. `build_view` calls them in the order of the page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from overt.data.table_model import Table
+from overt.report.block import Block, category_titles
+from overt.report.sections.boundaries import BoundaryView, build_boundaries
+from overt.report.sections.categories import category_tables
+from overt.report.sections.coverage import coverage_table, reason_table, stage_table, state_table
+from overt.report.sections.headline import Headline, build_headlines, notes_of, prompts_said
+from overt.report.sections.judges import agreement_said, check_table, judge_table
+from overt.report.sections.layers import LayerView, build_layers
+from overt.report.sections.pairs import category_pair_tables, correlation_said, not_compared, pair_table
+from overt.report.sections.remedy import RemedyView, build_remedy
+from overt.report.sections.thresholds import operating_point_tables
+from overt.scoring.summary.metrics import metrics_of, safety_metric, shown_metrics, value_of
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """All that the template needs besides the rows of the gallery. Missing rates say why they are missing."""
+
+    counts: str
+    level: str
+    metrics: Sequence[str]
+    headlines: Sequence[Headline]
+    notes: Sequence[str]
+    correlation: str
+    not_scattered: Sequence[str]
+    categories: Sequence[tuple[str, Table]]
+    boundaries: BoundaryView | None
+    remedy: RemedyView | None
+    layers: Sequence[LayerView]
+    pairs: Table | None
+    not_compared: Sequence[str]
+    pair_categories: Sequence[tuple[str, Table]]
+    judges_said: Sequence[str]
+    checks: Table | None
+    judges: Table | None
+    sweeps: Sequence[Table]
+    coverage: Table
+    states: Table
+    stages: Table | None
+    reasons: Table | None
+
+
+def build_view(block: Block) -> View:
+    """The figures of a block in tables and sentences."""
+    summary = block.summary
+    targets = summary.targets
+    shown, metrics, safety = shown_metrics(targets), metrics_of(targets), safety_metric(targets)
+    return View(
+        counts=prompts_said(summary.prompts),
+        level=f"{100 * summary.level:g}%",
+        metrics=[metrics[name].title for name in shown],
+        headlines=build_headlines(targets, shown),
+        notes=notes_of(summary),
+        correlation=correlation_said(summary.rank_correlation),
+        not_scattered=[t.name for t in targets if not (t.over_refusal and value_of(t, safety))],
+        categories=category_tables(targets, shown),
+        boundaries=build_boundaries(block.boundaries) if block.boundaries else None,
+        remedy=build_remedy(block.remedy, category_titles(targets)) if block.remedy else None,
+        layers=build_layers(targets),
+        pairs=pair_table(summary.pairs),
+        not_compared=not_compared(summary),
+        pair_categories=category_pair_tables(summary.pairs),
+        judges_said=agreement_said(summary.judges),
+        checks=check_table(block.judges),
+        judges=judge_table(summary.judges),
+        sweeps=operating_point_tables(targets),
+        coverage=coverage_table(targets),
+        states=state_table(targets),
+        stages=stage_table(targets),
+        reasons=reason_table(targets),
+    )
