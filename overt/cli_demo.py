@@ -60,9 +60,9 @@ def run_demo(folder: Path, progress: Progress, tell: Callable[[str], None]) -> P
     from overt.pipeline import GenerateConfig, generate
     from overt.policies.load import load_policy
     from overt.registry import quoted
-    from overt.tasks.report import write_report
     from overt.rewriting import RewriteConfig, rewrite_run
     from overt.targets import TargetOptions, read_spec
+    from overt.tasks.report import write_report
     from overt.tinyworld import MODELS, path
 
     for name in MODELS:

@@ -214,7 +214,7 @@ def generate(
     from overt.pipeline import generate as run
     from overt.policies.load import load_policy
     from overt.progress import make_progress
-    from overt.tables import print_summary
+    from overt.tables_generate import print_summary
 
     if templates is not None and not templates.is_dir():
         raise InputError("--templates is not a folder", where=str(templates))

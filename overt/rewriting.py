@@ -34,6 +34,7 @@ from overt.data.rewrites import (
 )
 from overt.data.store import RunStore
 from overt.data.templates import Template, load_template
+from overt.data.text import plain
 from overt.evaluate import (
     RESULTS,
     RunConfig,
@@ -49,7 +50,6 @@ from overt.policies.load import load_policy
 from overt.progress import Progress
 from overt.scoring.answers import Judging, judge_answers
 from overt.shots import Shot, TargetChannel
-from overt.tables import plain
 from overt.targets import TargetOptions, TargetSpec, check_files, open_target, resolve_target
 
 FOLDER = "rewrites"

@@ -798,8 +798,8 @@ def comparison():
 def test_the_comparison_says_which_change_is_worse():
     page = comparison()
     over_refusal, safe_response = page.split("<h2>")[1:3]
-    assert over_refusal.startswith("Over-refusal (benign prompts): b")
-    assert safe_response.startswith("Safe response (unsafe prompts): b")
+    assert over_refusal.startswith("Over-refusal (benign prompts): ")
+    assert safe_response.startswith("Safe response (unsafe prompts): ")
     assert over_refusal.count('class="worse">+30.0') == 2  # the whole and its category
     assert safe_response.count('class="better">+30.0') == 2
 

@@ -23,8 +23,8 @@ from typing import Any
 
 from overt.data.errors import InputError, OvertError, RunError
 from overt.data.images import ImageStore
-from overt.policies.schema import Policy
 from overt.data.text import visible
+from overt.policies.schema import Policy
 from overt.review.book import Book, Item
 from overt.review.questions import QUESTIONS
 from overt.review.turns import Turns
