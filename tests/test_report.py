@@ -48,6 +48,7 @@ from overt.report.provenance import Provenance
 from overt.report.rewordings import build_rewordings
 from overt.report.thumbnails import thumbnail
 from overt.scoring.boundaries import BoundaryAnswer, summarize_boundaries
+from overt.scoring.summary.metrics import METRICS
 from overt.tasks.report import write_report
 
 # What hostile prompts, codes and names try: to end the block, to be markup, to hide, to break XML.
@@ -312,6 +313,20 @@ def test_it_shows_what_the_statistics_really_hand_over():
         assert ("Krippendorff alpha 1.000" in said) is bool(judged)
         assert "NaN" not in said
         assert "None" not in said
+
+
+def test_a_new_metric_is_shown_without_another_word_about_it(monkeypatch):
+    meaning = "benign prompts counted once more ÷ benign prompts answered"
+    new = dataclasses.replace(METRICS["over_refusal"], title="Brand-new rate", meaning=meaning)
+    monkeypatch.setitem(METRICS, "brand_new", new)
+    summary, said = small_page()
+    rate = summary.targets[0].over_refusal
+    headline, glossary = said[: said.index("What the caution")], said[said.index("Glossary") :]
+    assert "Brand-new rate" in headline
+    assert headline.count(f"{rate.k} of {rate.n}") >= 2
+    assert f"Brand-new rate by category: {meaning}" in said
+    assert f"Brand-new rate {meaning}" in glossary
+    assert "Brand-new rate" in render_markdown(summary)
 
 
 def test_a_bare_filter_cannot_soften():
