@@ -1,4 +1,4 @@
-"""Runs made by version 0.1.0 (tests/runs_0_1_0) can still be reported on, compared, published and gone on with.
+"""Runs made by 0.1.0 (tests/runs_0_1_0) can still be reported on, compared, published and gone on with.
 
 The folder is copied before it is used. See its README.txt.
 """
