@@ -11,7 +11,7 @@ from overt.data.errors import InputError
 from overt.data.publish.tables import whole
 from overt.data.records import Prompt
 from overt.data.store import dump_json, read_json, write_atomic
-from overt.evaluate import RESULTS, read_run
+from overt.tasks.run import RESULTS, read_run
 from overt.report.leaderboard import render_html, render_markdown, space_head
 from overt.report.metrics import METRICS, rate_of
 

@@ -15,7 +15,7 @@ from overt.data.outcomes import Harm, Outcome
 from overt.data.records import Prompt
 from overt.data.rewrites import Candidate, Choice, Faithfulness
 from overt.data.store import dump_json, read_json, read_records, speaking_os_errors, write_atomic
-from overt.evaluate import RESULTS, read_run, summary_of
+from overt.tasks.run import RESULTS, read_run, summary_of
 from overt.policies.load import load_policy
 from overt.policies.schema import Policy
 
@@ -210,7 +210,7 @@ def _rewriting(
     never tried again, so that they are no evidence of what the target would have said.
     """
     from overt.report.rewordings import Rewriting
-    from overt.rewriting import FOLDER
+    from overt.tasks.rewrite import FOLDER
 
     path = folder / RESULTS / "rewrite.json"
     if not path.exists():

@@ -16,7 +16,7 @@ import typer
 from overt import cli_options as options
 
 if TYPE_CHECKING:
-    from overt.progress import Progress
+    from overt.data.progress import Progress
 
 
 def demo(
@@ -33,7 +33,7 @@ def demo(
 
     Needs the extra [local] (PyTorch).
     """
-    from overt.progress import make_progress
+    from overt.data.progress import make_progress
 
     page = run_demo(out, make_progress(quiet), lambda line: print(f"$ {line}", flush=True))
     print()
@@ -54,15 +54,15 @@ def run_demo(folder: Path, progress: Progress, tell: Callable[[str], None]) -> P
     """
     from overt.calls import CallerOptions
     from overt.data.errors import InputError
-    from overt.evaluate import RunConfig, evaluate
-    from overt.judging import ScoreConfig, score
-    from overt.models import ModelOptions
-    from overt.pipeline import GenerateConfig, generate
     from overt.policies.load import load_policy
     from overt.registry import quoted
     from overt.reporting import write_report
-    from overt.rewriting import RewriteConfig, rewrite_run
-    from overt.targets import TargetOptions, read_spec
+    from overt.tasks.generate import GenerateConfig, generate
+    from overt.tasks.models import ModelOptions
+    from overt.tasks.rewrite import RewriteConfig, rewrite_run
+    from overt.tasks.run import RunConfig, evaluate
+    from overt.tasks.score import ScoreConfig, score
+    from overt.tasks.targets import TargetOptions, read_spec
     from overt.tinyworld import MODELS, path
 
     for name in MODELS:

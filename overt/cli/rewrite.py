@@ -105,12 +105,12 @@ def rewrite(
     """
     from overt.calls import CallerOptions
     from overt.data.errors import InputError
+    from overt.data.progress import make_progress
     from overt.data.rewrites import STRATEGIES
-    from overt.models import ModelOptions
-    from overt.progress import make_progress
-    from overt.rewriting import RewriteConfig, rewrite_run
     from overt.tables_rewrite import print_rewrite
-    from overt.targets import TargetOptions
+    from overt.tasks.models import ModelOptions
+    from overt.tasks.rewrite import RewriteConfig, rewrite_run
+    from overt.tasks.targets import TargetOptions
 
     for name in strategy or ():
         if name not in STRATEGIES or name == "lexical":

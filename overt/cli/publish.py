@@ -67,9 +67,9 @@ def publish(
     in one commit, or nothing; a command that was cut off goes on when it is given again.
     """
     from overt.data.publish.scan import in_words
-    from overt.publishing import UNSAFE_OPEN, Choices, prepare
-    from overt.publishing import publish as send
     from overt.tables import plain
+    from overt.tasks.publish import UNSAFE_OPEN, Choices, prepare
+    from overt.tasks.publish import publish as send
 
     if unsafe_open:
         print(f"overt: {UNSAFE_OPEN}", file=sys.stderr)

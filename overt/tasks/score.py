@@ -12,15 +12,15 @@ from overt.calls import Caller, CallerOptions
 from overt.data.errors import InputError
 from overt.data.images import ImageStore
 from overt.data.outcomes import Harm, Outcome
+from overt.data.progress import Progress
 from overt.data.records import Prompt
 from overt.data.store import RunStore
 from overt.data.templates import load_template
-from overt.evaluate import RESULTS, read_manifest, read_run, write_summary
-from overt.models import ModelOptions, chat_model
 from overt.policies.load import load_policy
-from overt.progress import Progress
 from overt.scoring.harm import Case, HarmJudge, checker_judge, judge_harm, vision_judge
 from overt.scoring.summary.rates import judging
+from overt.tasks.models import ModelOptions, chat_model
+from overt.tasks.run import RESULTS, read_manifest, read_run, write_summary
 
 
 @dataclass(frozen=True)

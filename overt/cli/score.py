@@ -74,11 +74,11 @@ def score(
     """
     from overt.calls import CallerOptions
     from overt.data.errors import InputError
-    from overt.judging import ScoreConfig
-    from overt.judging import score as work
-    from overt.models import ModelOptions
-    from overt.progress import make_progress
+    from overt.data.progress import make_progress
     from overt.tables_run import print_run
+    from overt.tasks.models import ModelOptions
+    from overt.tasks.score import ScoreConfig
+    from overt.tasks.score import score as work
 
     names = tuple(name.strip() for name in judges.split(",") if name.strip())
     if not names:

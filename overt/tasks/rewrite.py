@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from overt.calls import Caller, CallerOptions
+from overt.calls.shots import Shot, TargetChannel
 from overt.data.errors import InputError, RunError
 from overt.data.images import ImageStore
 from overt.data.outcomes import Outcome
+from overt.data.progress import Progress
 from overt.data.records import Drop, Failure, Prompt
 from overt.data.rewrites import (
     STRATEGIES,
@@ -32,7 +34,11 @@ from overt.data.rewrites import (
 )
 from overt.data.store import RunStore, dump_json, write_atomic
 from overt.data.templates import Template, load_template
-from overt.evaluate import (
+from overt.policies.load import load_policy
+from overt.scoring.answers import Judging, judge_answers
+from overt.tables import plain
+from overt.tasks.models import ModelOptions, chat_model
+from overt.tasks.run import (
     RESULTS,
     RunConfig,
     config_of_run,
@@ -42,13 +48,7 @@ from overt.evaluate import (
     refusal_judging,
     shot_seed,
 )
-from overt.models import ModelOptions, chat_model
-from overt.policies.load import load_policy
-from overt.progress import Progress
-from overt.scoring.answers import Judging, judge_answers
-from overt.shots import Shot, TargetChannel
-from overt.tables import plain
-from overt.targets import TargetOptions, TargetSpec, check_files, open_target, resolve_target
+from overt.tasks.targets import TargetOptions, TargetSpec, check_files, open_target, resolve_target
 
 FOLDER = "rewrites"
 

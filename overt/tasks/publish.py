@@ -31,8 +31,8 @@ from overt.data.publish.scan import (
 from overt.data.publish.tables import Repo, Table
 from overt.data.records import Audit, Seed, content_id
 from overt.data.store import RunStore, read_json, read_records
-from overt.evaluate import RESULTS, read_run
 from overt.policies.load import load_policy
+from overt.tasks.run import RESULTS, read_run
 
 UNSAFE_OPEN = (
     "--unsafe-open puts the unsafe prompts, and pictures made from them, where anyone and any crawler can "

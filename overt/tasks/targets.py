@@ -248,7 +248,7 @@ def open_target(
         InputError: an unknown name, a missing extra, a model that cannot be loaded.
     """
     from overt import registry
-    from overt.guarded import FilterTarget, Guarded
+    from overt.generation.products import FilterTarget, Guarded
 
     settings = options.for_class()
     if not spec.is_composed:
@@ -268,7 +268,7 @@ def open_target(
 
 def _model(name: str, options: TargetOptions, settings: Mapping[str, Any], modality: str) -> Target:
     from overt import registry
-    from overt.guarded import ChatTarget
+    from overt.generation.products import ChatTarget
 
     if _group(name, modality) == "overt.targets":
         return registry.load_target(name, **settings)

@@ -68,8 +68,8 @@ def gate(
     import json as json_
 
     from overt.data.errors import InputError
-    from overt.evaluate import read_summary
     from overt.scoring.gating import check_gate
+    from overt.tasks.run import read_summary
 
     limits = {
         "max_over_refusal": _rate(max_over_refusal, "--max-over-refusal"),

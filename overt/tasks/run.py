@@ -19,19 +19,19 @@ from typing import TYPE_CHECKING, Any, Literal
 import overt
 from overt.calls import Caller, CallerOptions
 from overt.calls.caller import ASKED_AGAIN
+from overt.calls.shots import Shot, TargetChannel
 from overt.data.errors import InputError
 from overt.data.images import ImageStore
 from overt.data.outcomes import Harm, Outcome
+from overt.data.progress import Progress
 from overt.data.prompts import Side, read_prompts, spread
 from overt.data.records import Prompt, content_id
 from overt.data.store import RunStore, digest_source, dump_json, read_json, read_records, write_atomic
 from overt.data.templates import load_template
-from overt.models import ModelOptions, chat_model
 from overt.policies.load import dump_policy, load_policy
 from overt.policies.schema import Policy
-from overt.progress import Progress
-from overt.shots import Shot, TargetChannel
-from overt.targets import TargetOptions, TargetSpec, open_target, resolve_target
+from overt.tasks.models import ModelOptions, chat_model
+from overt.tasks.targets import TargetOptions, TargetSpec, open_target, resolve_target
 
 if TYPE_CHECKING:
     from overt.scoring.answers import Judging

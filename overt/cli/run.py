@@ -203,12 +203,12 @@ def run(
     """
     from overt.calls import CallerOptions
     from overt.data.errors import InputError
+    from overt.data.progress import make_progress
     from overt.data.suites import load_suite
-    from overt.evaluate import RunConfig, config_of_run, default_folder, evaluate
-    from overt.models import ModelOptions
-    from overt.progress import make_progress
     from overt.tables_run import print_run
-    from overt.targets import TargetOptions, read_spec
+    from overt.tasks.models import ModelOptions
+    from overt.tasks.run import RunConfig, config_of_run, default_folder, evaluate
+    from overt.tasks.targets import TargetOptions, read_spec
 
     if resume is not None:
         if dataset or target or out is not None:
