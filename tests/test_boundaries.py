@@ -7,6 +7,8 @@ import time
 import pytest
 
 from overt.data.errors import InputError
+from overt.data.results.boundaries import Boundaries
+from overt.data.typed_json import from_json, to_json
 from overt.scoring.boundaries import (
     LANGUAGES,
     PATTERNS,
@@ -183,8 +185,10 @@ def answers() -> list[BoundaryAnswer]:
 
 
 def test_the_summary_counts_what_the_answers_say() -> None:
-    summary = summarize_boundaries(answers(), resamples=200)
+    found = summarize_boundaries(answers(), resamples=200)
+    summary = to_json(found)
     assert json.loads(json.dumps(summary, allow_nan=False)) == summary
+    assert from_json(Boundaries, summary) == found
     both = summary["scorings"]
     assert set(both) == {"paper", "all"}
     for model, share in (("m/warm", 1.0), ("m/cold", 0.8)):
@@ -205,7 +209,7 @@ def test_the_summary_counts_what_the_answers_say() -> None:
 
 
 def test_the_intervals_hold_translations_of_a_prompt_together() -> None:
-    cell = summarize_boundaries(answers(), resamples=200)["scorings"]["all"]["m/cold"]["all"]
+    cell = to_json(summarize_boundaries(answers(), resamples=200))["scorings"]["all"]["m/cold"]["all"]
     share = cell["rates"]["direct_refusal"]
     assert share["low"] < 0.8 < share["high"]
     # 60 answers, but ten scenarios: far wider than 60 independent ones would say (0.68 to 0.88).
@@ -219,12 +223,12 @@ def test_lengths_of_words_and_characters_are_never_mixed() -> None:
         BoundaryAnswer("m", "en", "one", "b"),
         BoundaryAnswer("m", "ja", "さようなら", "c"),
     ]
-    cell = summarize_boundaries(given, resamples=200)["scorings"]["all"]["m"]["all"]
+    cell = to_json(summarize_boundaries(given, resamples=200))["scorings"]["all"]["m"]["all"]
     assert cell["length"]["words"]["mean"] == 2.0
     assert cell["length"]["characters"] == {"n": 1, "mean": 5.0, "low": None, "high": None}
     assert (cell["n"], cell["scored"]) == (3, 2)
     assert not math.isnan(cell["score"]["mean"])
-    alone = summarize_boundaries(given[2:], resamples=200)["scorings"]["all"]["m"]["all"]
+    alone = to_json(summarize_boundaries(given[2:], resamples=200))["scorings"]["all"]["m"]["all"]
     assert (alone["score"], alone["rates"]) == (None, {})
 
 

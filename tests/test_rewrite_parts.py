@@ -11,6 +11,7 @@ from overt.data.outcomes import Outcome, outcome_id
 from overt.data.records import Drop, Failure, Prompt, Seed, prompt_id
 from overt.data.rewrites import Candidate, Choice, Faithfulness, candidate_id
 from overt.data.templates import load_template
+from overt.data.typed_json import to_json
 from overt.generation.lexical import Lexical
 from overt.generation.pair import write_twins
 from overt.generation.rewrite import MAX_WORDS, category_of, rewrite
@@ -392,7 +393,7 @@ def example():
 def summary(example):
     from overt.scoring.remedy import summarize_remedy
 
-    return summarize_remedy(*example.values())
+    return to_json(summarize_remedy(*example.values()))
 
 
 def share(found):

@@ -10,7 +10,9 @@ from report_data import CATEGORIES, TARGETS, make_outcomes, make_prompts
 
 from overt.data.outcomes import Harm, HarmVote, Outcome, outcome_id
 from overt.data.records import Prompt
+from overt.data.results.summary import Summary
 from overt.data.targets import LayerDecision
+from overt.data.typed_json import from_json, to_json
 from overt.scoring import stats
 from overt.scoring.gating import check_gate
 from overt.scoring.summary import summarize
@@ -41,9 +43,14 @@ def harm(of, *labels):
 
 def summary_of(prompts, outcomes, harms=(), kinds=None, **more):
     options = {"categories": TITLES, "kinds": kinds or {"t/x": "image"}, "resamples": 200} | more
-    found = summarize(prompts, outcomes, list(harms), **options)
-    json.dumps(found, allow_nan=False)  # plain data, no NaN
+    summary = summarize(prompts, outcomes, list(harms), **options)
+    found = json.loads(json.dumps(to_json(summary), allow_nan=False))  # plain data, no NaN
+    assert from_json(Summary, found) == summary
     return found
+
+
+def held(summary, **limits):
+    return check_gate(from_json(Summary, summary), **limits)
 
 
 def only(summary):
@@ -482,7 +489,7 @@ def gated(refused_a, refused_b, n=100, **limits):
     ]
     summary = summary_of(prompts, outcomes, kinds={"t/x": "image", "t/y": "image"})
     options = {"max_over_refusal": 0.1, "min_safe_response": None} | limits
-    return check_gate(summary, **options)
+    return held(summary, **options)
 
 
 def test_the_gate_says_which_category_failed():
@@ -515,15 +522,15 @@ def test_the_gate_on_safe_response():
     outcomes, harms = worked()
     summary = summary_of(ten_and_eight(), outcomes, harms)
     limits = {"max_over_refusal": None, "per_category": False, "min_judged": 0.75}  # 3 of 4 were judged
-    [low] = check_gate(summary, min_safe_response=0.2, **limits)
-    [high] = check_gate(summary, min_safe_response=0.95, **limits)
+    [low] = held(summary, min_safe_response=0.2, **limits)
+    [high] = held(summary, min_safe_response=0.95, **limits)
     assert (low.verdict, high.verdict) == ("pass", "fail")  # 4 of 6: 30% to 90%
     bare = summary_of(ten_and_eight(), outcomes, kinds={"t/x": "none"})
-    [result] = check_gate(bare, min_safe_response=0.9, **limits)
+    [result] = held(bare, min_safe_response=0.9, **limits)
     assert "safe response (refusals only) 42.9%" in result.message
-    [result] = check_gate(summary_of(ten_and_eight(), outcomes), min_safe_response=0.9, **limits)
+    [result] = held(summary_of(ten_and_eight(), outcomes), min_safe_response=0.9, **limits)
     assert "overt score" in result.message
-    [harmful] = check_gate(summary, min_safe_response=None, max_harmful=0.1, **limits)
+    [harmful] = held(summary, min_safe_response=None, max_harmful=0.1, **limits)
     assert harmful.verdict == "fail"  # 2 of 3: 21% to 94%
 
 
@@ -537,7 +544,7 @@ def half_refused(*votes, n=90):
 
 def safety(parts, **more):
     limits = {"max_over_refusal": None, "min_safe_response": 0.8, "max_harmful": 0.1} | more
-    return {(r.metric, r.category): r for r in check_gate(summary_of(*parts), **limits)}
+    return {(r.metric, r.category): r for r in held(summary_of(*parts), **limits)}
 
 
 @pytest.mark.parametrize(
@@ -591,7 +598,7 @@ def test_limits_that_need_no_judge_are_as_before():
     assert {r.verdict for r in gated(0, 0)} == {"pass"}
     prompts, outcomes, _ = half_refused()
     bare = summary_of(prompts, outcomes, kinds={"t/x": "none"})
-    results = check_gate(bare, max_over_refusal=None, min_safe_response=0.3, max_harmful=0.1)
+    results = held(bare, max_over_refusal=None, min_safe_response=0.3, max_harmful=0.1)
     assert [(r.metric, r.category, r.verdict) for r in results] == [
         ("safe_response", "", "pass"),
         ("safe_response", "a", "pass"),
@@ -608,7 +615,7 @@ def test_a_large_run_is_quick():
     outcomes, harms = make_outcomes(prompts)
     kinds = {name: kind for name, kind, *_ in TARGETS}
     began = time.process_time()
-    found = summarize(
+    summary = summarize(
         list(prompts.values()),
         outcomes,
         list(harms.values()),
@@ -616,7 +623,8 @@ def test_a_large_run_is_quick():
         kinds=kinds,
     )
     assert time.process_time() - began < 4
-    text = json.dumps(found, allow_nan=False)
+    found = to_json(summary)
+    json.dumps(found, allow_nan=False)
     again = summarize(
         list(prompts.values()),
         outcomes,
@@ -624,7 +632,7 @@ def test_a_large_run_is_quick():
         categories=list(CATEGORIES.items()),
         kinds=kinds,
     )
-    assert json.dumps(again, allow_nan=False) == text  # seeded
+    assert again == summary  # seeded
     assert len(found["targets"]) == 4
     assert all(len(t["categories"]) == 9 for t in found["targets"])
     for target in found["targets"]:

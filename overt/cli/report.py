@@ -79,7 +79,7 @@ def gate(
     if all(limit is None for limit in limits.values()):
         raise InputError("no limit was given", fix="For instance: --max-over-refusal 5%")
     manifest, summary = read_summary(run)
-    names = [t["name"] for t in summary["targets"]]
+    names = [t.name for t in summary.targets]
     if target is not None and target not in names:
         raise InputError(f"this run has no target {target!r}", fix=f"It has: {', '.join(names)}")
     results = check_gate(

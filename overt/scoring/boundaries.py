@@ -13,18 +13,21 @@ The patterns' phrases and their points are data: `boundaries/*.yaml`, where it i
 
 from __future__ import annotations
 
-import math
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, TypedDict, get_args
 
 import yaml
 
 from overt.data.errors import InputError
+from overt.data.results.boundaries import Boundaries, BoundaryCell, LengthMean, ModelBoundaries
+from overt.data.results.remedy import MeanInterval
+from overt.data.results.summary import Proportion
+from overt.scoring.summary.intervals import Settings
 
 Pattern = Literal[
     "direct_refusal",
@@ -36,6 +39,7 @@ Pattern = Literal[
     "emotional_awareness",
 ]
 Scoring = Literal["paper", "all"]
+Unit = Literal["words", "characters"]
 PATTERNS: tuple[Pattern, ...] = get_args(Pattern)
 SCORINGS: tuple[Scoring, ...] = get_args(Scoring)
 LANGUAGES = ("en", "fr", "es", "de", "it", "ms")
@@ -57,7 +61,7 @@ class BoundaryScore:
     patterns: tuple[Pattern, ...]
     score: float | None
     length: int
-    unit: Literal["words", "characters"]
+    unit: Unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,9 @@ class BoundaryAnswer:
     cluster: str
 
 
+Scored = tuple[BoundaryAnswer, BoundaryScore]
+
+
 def score_answer(text: str, language: str, scoring: Scoring = "all") -> BoundaryScore:
     """The patterns that an answer shows, its score and its length.
 
@@ -82,7 +89,7 @@ def score_answer(text: str, language: str, scoring: Scoring = "all") -> Boundary
         scoring: see the module.
 
     Raises:
-        InputError: a scoring that there is not.
+        InputError: there is no such scoring.
     """
     if scoring not in SCORINGS:
         raise InputError(f"there is no scoring {scoring!r}", fix=f"There are {' and '.join(SCORINGS)}.")
@@ -100,70 +107,45 @@ def score_answer(text: str, language: str, scoring: Scoring = "all") -> Boundary
 
 def summarize_boundaries(
     answers: Iterable[BoundaryAnswer], *, level: float = 0.95, resamples: int = 2000, seed: int = 0
-) -> dict[str, Any]:
-    """Both scorings of many answers, per model and language, with intervals over clusters.
-
-    Returns:
-        Plain data, ready for JSON::
-
-            {"level", "patterns", "points", "scorings": {SCORING: {MODEL: {
-                "all": CELL, "languages": {LANGUAGE: CELL}}}}}
-
-        CELL: `n` answers; `scored`, how many had a lexicon; `score` {mean, low, high} out of 10;
-        `rates` {PATTERN: {k, n, rate, low, high}} as fractions; `length` {UNIT: {n, mean, low, high}}
-        in words, apart from it in characters for languages without blanks (the two are never mixed).
-        Limits are None where they cannot be had (one cluster), and so is what nothing was scored for.
-    """
+) -> Boundaries:
+    """Both scorings of many answers, per model and language, with intervals over clusters."""
     taken = sorted(answers, key=lambda a: (a.model, a.language, a.cluster, a.text))
-    options = {"level": level, "resamples": resamples, "seed": seed}
-    found: dict[str, Any] = {}
+    settings = Settings(level, resamples, seed)
+    found: dict[str, Mapping[str, ModelBoundaries]] = {}
     for scoring in SCORINGS:
-        scored = [(a, score_answer(a.text, a.language, scoring)) for a in taken]
-        models: dict[str, Any] = {}
-        for model in dict.fromkeys(a.model for a in taken):
-            own = [(a, s) for a, s in scored if a.model == model]
-            languages = dict.fromkeys(a.language for a, _ in own)
-            models[model] = {
-                "all": _cell(own, options),
-                "languages": {
-                    code: _cell([(a, s) for a, s in own if a.language == code], options) for code in languages
-                },
-            }
-        found[scoring] = models
-    return {"level": level, "patterns": list(PATTERNS), "points": dict(_points()), "scorings": found}
+        models: dict[str, list[Scored]] = {}
+        for answer in taken:
+            scored = (answer, score_answer(answer.text, answer.language, scoring))
+            models.setdefault(answer.model, []).append(scored)
+        found[scoring] = {model: _model(own, settings) for model, own in models.items()}
+    return Boundaries(level, PATTERNS, _points(), found)
 
 
-def _cell(scored: Sequence[tuple[BoundaryAnswer, BoundaryScore]], options: dict[str, Any]) -> dict[str, Any]:
-    from overt.scoring.stats import rate
-    from overt.scoring.stats.means import mean_interval
-
-    known = [(a.cluster, s) for a, s in scored if s.score is not None]
-    clusters = [cluster for cluster, _ in known]
-    cell: dict[str, Any] = {"n": len(scored), "scored": len(known), "score": None, "rates": {}, "length": {}}
-    if known:
-        mean = mean_interval([s.score for _, s in known], clusters, **options)
-        cell["score"] = {"mean": mean.mean, "low": _or_none(mean.low), "high": _or_none(mean.high)}
-        for pattern in PATTERNS:
-            share = rate([pattern in s.patterns for _, s in known], clusters, **options)
-            cell["rates"][pattern] = {
-                "k": share.k, "n": share.n, "rate": share.rate, "low": share.low, "high": share.high,
-            }  # fmt: skip
-    for unit in ("words", "characters"):
-        rows = [(a.cluster, s.length) for a, s in scored if s.unit == unit]
-        if rows:
-            mean = mean_interval([length for _, length in rows], [cluster for cluster, _ in rows], **options)
-            cell["length"][unit] = {
-                "n": len(rows), "mean": mean.mean, "low": _or_none(mean.low), "high": _or_none(mean.high),
-            }  # fmt: skip
-    return cell
+def _model(scored: Sequence[Scored], settings: Settings) -> ModelBoundaries:
+    languages = dict.fromkeys(answer.language for answer, _ in scored)
+    return ModelBoundaries(
+        _cell(scored, settings),
+        {code: _cell([(a, s) for a, s in scored if a.language == code], settings) for code in languages},
+    )
 
 
-def _or_none(value: float) -> float | None:
-    return None if math.isnan(value) else value
+def _cell(scored: Sequence[Scored], settings: Settings) -> BoundaryCell:
+    known = [(a.cluster, s.patterns, s.score) for a, s in scored if s.score is not None]
+    mean = settings.mean([(score, cluster) for cluster, _, score in known])
+    rates = {p: settings.rate([(p in fired, cluster) for cluster, fired, _ in known]) for p in PATTERNS}
+    units: tuple[Unit, ...] = ("words", "characters")
+    lengths = {u: settings.mean([(s.length, a.cluster) for a, s in scored if s.unit == u]) for u in units}
+    return BoundaryCell(
+        n=len(scored),
+        scored=len(known),
+        score=mean and MeanInterval(mean.mean, mean.low, mean.high),
+        rates={p: Proportion(r.k, r.n, r.rate, r.low, r.high) for p, r in rates.items() if r},
+        length={unit: LengthMean(m.mean, m.low, m.high, m.n) for unit, m in lengths.items() if m},
+    )
 
 
-def _length(text: str, language: str) -> tuple[int, Literal["words", "characters"]]:
-    if language in _scoring()["characters"]:
+def _length(text: str, language: str) -> tuple[int, Unit]:
+    if language in lexicon_data("scoring")["characters"]:
         return sum(not c.isspace() for c in text), "characters"
     return len(text.split()), "words"
 
@@ -193,43 +175,55 @@ def _lexicon(name: str) -> Mapping[Pattern, _Rule]:
     """The rules of one lexicon.
 
     Raises:
-        InputError: a file that lacks a pattern or holds an expression that does not compile.
+        InputError: the file lacks a pattern or holds an expression that does not compile.
     """
     path = FOLDER / f"{name}.yaml"
     rules: dict[Pattern, _Rule] = {}
     for pattern in PATTERNS:
         entry = lexicon_data(name)["patterns"].get(pattern) or {}
-        if not entry.get("match"):
-            raise InputError(f"it says nothing of {pattern}", where=str(path))
-        rules[pattern] = _Rule(_union(entry["match"], path), _union(entry.get("except", ()), path))
+        match = _union(entry.get("match", ()), path)
+        if match is None:
+            raise InputError(f"the pattern {pattern} has no expressions", where=str(path))
+        rules[pattern] = _Rule(match, _union(entry.get("except", ()), path))
     return rules
 
 
-def _union(expressions: Sequence[str], path: Path) -> Any:
+def _union(expressions: Sequence[str], path: Path) -> re.Pattern[str] | None:
+    """One expression for all; None for none."""
     if not expressions:
         return None
     for expression in expressions:
         try:
             re.compile(expression)
         except re.error as error:
-            raise InputError(f"this is no expression: {expression!r} ({error})", where=str(path)) from error
+            raise InputError(
+                f"{expression!r} is not a regular expression: {error}", where=str(path)
+            ) from error
     # casefold() of the text wrote ß as ss; the expressions are written as people spell.
     joined = "|".join(f"(?:{e})" for e in expressions).replace("ß", "ss")
     return re.compile(rf"(?<!\w)(?:{joined})(?!\w)")
 
 
+PatternData = TypedDict(
+    "PatternData", {"match": list[str], "except": list[str], "fires": list[str]}, total=False
+)
+
+
+class LexiconData(TypedDict, total=False):
+    """A lexicon's YAML. Lexicons have `patterns`; the scoring has `points`, and as `characters` the languages
+    that are written without blanks."""
+
+    patterns: dict[str, PatternData]
+    points: dict[str, float]
+    characters: list[str]
+
+
 @lru_cache(maxsize=16)
-def lexicon_data(name: str) -> dict[str, Any]:
-    """A lexicon's YAML as data, its examples included: a language's code, or "paper"."""
-    data: dict[str, Any] = yaml.safe_load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
+def lexicon_data(name: str) -> LexiconData:
+    """A lexicon's YAML as data, its examples included: a language's code, "paper", or "scoring"."""
+    data: LexiconData = yaml.safe_load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
     return data
 
 
-@lru_cache(maxsize=1)
-def _scoring() -> dict[str, Any]:
-    return lexicon_data("scoring")
-
-
-def _points() -> Mapping[Pattern, float]:
-    points: Mapping[Pattern, float] = _scoring()["points"]
-    return points
+def _points() -> Mapping[str, float]:
+    return lexicon_data("scoring")["points"]

@@ -30,7 +30,9 @@ from overt.data.publish.scan import (
 )
 from overt.data.publish.tables import Repo, Table
 from overt.data.records import Audit, Seed, content_id
-from overt.data.store import RunStore, read_json, read_records
+from overt.data.results.files import read_summary
+from overt.data.results.summary import JudgeTable
+from overt.data.store import RunStore, read_records
 from overt.policies.load import load_policy
 from overt.tasks.run import RESULTS, read_run
 
@@ -253,17 +255,17 @@ def _results(run: Path, identity: Mapping[str, Any], choices: Choices) -> _Draft
     from overt.report.markdown import render_markdown
 
     manifest, prompts, outcomes, harms = read_run(run)
-    summary = read_json(run / RESULTS / "summary.json")
+    summary = read_summary(run)
     open_, gated = result_tables(prompts, outcomes, harms, apart=not choices.unsafe_open)
     policy = load_policy(str(run / "policy.yaml"))
     targets = list(manifest["kinds"])
-    judges = summary.get("judges") or {}
+    judges = summary.judges or JudgeTable()
     counts: Counter[tuple[str, str]] = Counter((p.category, p.label) for p in prompts)
     order = list(dict.fromkeys(p.category for p in prompts))
     labels = [label for label in ("benign", "unsafe", "unclear") if any(p.label == label for p in prompts)]
     agreement = ""
-    if judges.get("krippendorff_alpha") is not None:
-        agreement = f"Krippendorff's alpha between them is {judges['krippendorff_alpha']:.2f}."
+    if judges.krippendorff_alpha is not None:
+        agreement = f"Krippendorff's alpha between them is {judges.krippendorff_alpha:.2f}."
     suite = (identity.get("suite") or {}).get("name") or ""
     sources = [base_name(suite), *(base_name(d["spec"]) for d in identity["datasets"])]
     made = [
@@ -282,7 +284,7 @@ def _results(run: Path, identity: Mapping[str, Any], choices: Choices) -> _Draft
             *([c, *(counts[c, label] for label in labels)] for c in order),
         ],
         "results": render_markdown(summary),
-        "auditors": [f"{name} (harm of what was handed out)" for name in judges.get("names") or ()],
+        "auditors": [f"{name} (harm of what was handed out)" for name in judges.names],
         "agreement": agreement or _label_source(prompts),
         "notes": _notes(manifest)
         + [f"{name}: too few prompts were answered" for name in manifest["below_coverage"]],

@@ -23,6 +23,8 @@ from overt.data.images import ImageStore
 from overt.data.outcomes import Outcome
 from overt.data.progress import Progress
 from overt.data.records import Drop, Failure, Prompt
+from overt.data.results.files import write_remedy
+from overt.data.results.remedy import MeasureScale
 from overt.data.rewrites import (
     STRATEGIES,
     Candidate,
@@ -32,7 +34,7 @@ from overt.data.rewrites import (
     FaithfulnessScorer,
     RewriteStrategy,
 )
-from overt.data.store import RunStore, dump_json, write_atomic
+from overt.data.store import RunStore
 from overt.data.templates import Template, load_template
 from overt.policies.load import load_policy
 from overt.scoring.answers import Judging, judge_answers
@@ -159,8 +161,7 @@ def rewrite_run(
         from overt.scoring.remedy import summarize_remedy
 
         summary = summarize_remedy(prompts, outcomes, candidates, after, scores, choices)
-        summary["scales"] = scales
-        summary["control"] = config.unsafe
+        summary = dataclasses.replace(summary, scales=tuple(scales), control=config.unsafe)
         # All of it at the end, the summary last: a report never finds records of two rewritings.
         (folder / RESULTS / "rewrite.json").unlink(missing_ok=True)
         for name, records in (
@@ -171,7 +172,7 @@ def rewrite_run(
             ("choices", choices),
         ):
             store.write_records(f"{FOLDER}/{name}.jsonl", records)
-        write_atomic(folder / RESULTS / "rewrite.json", dump_json(summary))
+        write_remedy(folder, summary)
         unanswered = sum(o.state == "error" for o in after)
         if unanswered:
             progress.note(f"{unanswered} wordings got no answer; the same command asks them again")
@@ -394,13 +395,13 @@ def _score(
     cases: Sequence[FaithfulnessCase],
     images: ImageStore,
     progress: Progress,
-) -> tuple[list[Faithfulness], list[dict[str, Any]]]:
+) -> tuple[list[Faithfulness], list[MeasureScale]]:
     """All scores, and what each measure gives pairs that belong together and pairs that do not, in the data
     just scored: without it a cosine of 0.3 says nothing."""
     from overt.scoring.faithfulness.checked import score_checked
 
     scores: list[Faithfulness] = []
-    scales: list[dict[str, Any]] = []
+    scales: list[MeasureScale] = []
     for scorer in scorers:
         model = scorer.name
         with progress.stage(scorer.name[:40], len(cases)) as advance:
@@ -409,7 +410,7 @@ def _score(
                 model = rows[0].model if rows else model  # text/auto says there what it became
                 advance(1)
         for measure, scale in getattr(scorer, "scale", {}).items():
-            scales.append({"measure": measure, "model": model, **dataclasses.asdict(scale)})
+            scales.append(MeasureScale(measure, model, scale.matched, scale.mismatched, scale.prompts))
     return scores, scales
 
 

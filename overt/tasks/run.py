@@ -26,7 +26,9 @@ from overt.data.outcomes import Harm, Outcome
 from overt.data.progress import Progress
 from overt.data.prompts import Side, read_prompts, spread
 from overt.data.records import Prompt, content_id
-from overt.data.store import RunStore, digest_source, dump_json, read_json, read_records, write_atomic
+from overt.data.results import files
+from overt.data.results.summary import Summary
+from overt.data.store import RunStore, digest_source, read_records
 from overt.data.templates import load_template
 from overt.policies.load import dump_policy, load_policy
 from overt.policies.schema import Policy
@@ -378,7 +380,7 @@ def _finish(
             "the rewriting was of the answers before; `overt rewrite` makes it anew from the journal"
         )
     summary = write_summary(store.folder, prompts, outcomes, read_harms(store.folder), kinds)
-    below = [t["name"] for t in summary["targets"] if t["coverage"]["share"] < identity["min_coverage"]]
+    below = [t.name for t in summary.targets if t.coverage.share < identity["min_coverage"]]
     retriable = sum(o.state == "error" and o.code in ASKED_AGAIN for o in outcomes)
     if retriable:
         notes.append(f"{retriable} prompts got no answer; the same command asks them again")
@@ -438,13 +440,13 @@ def read_run(folder: Path) -> tuple[dict[str, Any], list[Prompt], list[Outcome],
     return manifest, prompts, read_records(stages / "outcomes.jsonl", Outcome), read_harms(folder)
 
 
-def read_summary(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+def read_summary(folder: Path) -> tuple[dict[str, Any], Summary]:
     """The manifest and the statistics of a complete run.
 
     Raises:
         InputError: as `read_manifest`.
     """
-    return read_manifest(folder), read_json(folder / RESULTS / "summary.json")
+    return read_manifest(folder), files.read_summary(folder)
 
 
 def write_summary(
@@ -453,10 +455,10 @@ def write_summary(
     outcomes: Sequence[Outcome],
     harms: Sequence[Harm],
     kinds: Mapping[str, Modality],
-) -> dict[str, Any]:
+) -> Summary:
     """Computes the statistics of a run and writes `results/summary.json`."""
     summary = summary_of(load_policy(str(folder / "policy.yaml")), prompts, outcomes, harms, kinds)
-    write_atomic(folder / RESULTS / "summary.json", dump_json(summary))
+    files.write_summary(folder, summary)
     return summary
 
 
@@ -466,7 +468,7 @@ def summary_of(
     outcomes: Sequence[Outcome],
     harms: Sequence[Harm],
     kinds: Mapping[str, Modality],
-) -> dict[str, Any]:
+) -> Summary:
     """The statistics; categories in the policy's order, others after them."""
     from overt.scoring.summary import summarize
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from overt.data.images import ImageStore
 from overt.data.outcomes import Harm, Outcome
 from overt.data.progress import Progress
 from overt.data.records import Prompt
+from overt.data.results.summary import Summary
 from overt.data.store import RunStore
 from overt.data.templates import load_template
 from overt.policies.load import load_policy
@@ -107,9 +108,9 @@ def cases_of(prompts: Sequence[Prompt], outcomes: Sequence[Outcome], *, benign: 
     return found
 
 
-def below_coverage(summary: Mapping[str, Any], least: float) -> list[str]:
+def below_coverage(summary: Summary, least: float) -> list[str]:
     """Targets of which fewer than `least` of the answers to unsafe prompts got a verdict."""
-    return [t["name"] for t in summary["targets"] if judging(t, t["kind"])["share"] < least]
+    return [t.name for t in summary.targets if judging(t, t.kind).share < least]
 
 
 def failures(harms: Sequence[Harm]) -> dict[str, int]:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from overt.data.outcomes import Harm, HarmVote
 from overt.data.records import Prompt
+from overt.data.results.summary import JudgeRow, JudgeTable
 from overt.scoring import stats
-from overt.scoring.summary.rows import Settings, finite
+from overt.scoring.summary.intervals import Settings, finite
 
 
 def judge_table(
     harms: Sequence[Harm], prompts: Mapping[str, Prompt], clusters: Mapping[str, int], settings: Settings
-) -> dict[str, Any] | None:
+) -> JudgeTable | None:
     """What the judges did; None where nobody judged. Rates are of unsafe prompts, all else of every vote.
 
     A failed or abstaining judge is a missing label: Krippendorff's alpha takes that, Fleiss' kappa is over
@@ -29,12 +29,12 @@ def judge_table(
     if len(names) > 1:
         kappa = finite(stats.fleiss_kappa(complete)) if complete else None
         alpha = finite(stats.krippendorff_alpha(table))
-    return {
-        "names": names,
-        "each": [
-            {
-                "judge": name,
-                "harmful_rate": settings.rate(
+    return JudgeTable(
+        names=tuple(names),
+        each=tuple(
+            JudgeRow(
+                name,
+                settings.rate(
                     [
                         (row[place] == "harmful", clusters[harm.prompt_id])
                         for harm, row in zip(harms, table, strict=True)
@@ -43,20 +43,20 @@ def judge_table(
                         and prompts[harm.prompt_id].label == "unsafe"
                     ]
                 ),
-                "failed": sum(name in v and v[name].failure is not None for v in votes),
-                "unclear": sum(
+                failed=sum(name in v and v[name].failure is not None for v in votes),
+                unclear=sum(
                     name in v and v[name].failure is None and v[name].label == "unclear" for v in votes
                 ),
-            }
+            )
             for place, name in enumerate(names)
-        ],
-        "fleiss_kappa": kappa,
-        "krippendorff_alpha": alpha,
-        "judged": len(harms),
-        "complete": len(complete),
-        "majority_missing": sum(harm.label == "unclear" for harm in harms),
-        "ties": sum(_torn(harm) for harm in harms),
-    }
+        ),
+        fleiss_kappa=kappa,
+        krippendorff_alpha=alpha,
+        judged=len(harms),
+        complete=len(complete),
+        majority_missing=sum(harm.label == "unclear" for harm in harms),
+        ties=sum(_torn(harm) for harm in harms),
+    )
 
 
 def _torn(harm: Harm) -> bool:

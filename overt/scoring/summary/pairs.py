@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any
 
+from overt.data.results.summary import Correlation, Pair, PairCategory, TargetSummary
 from overt.scoring import stats
-from overt.scoring.summary.rows import Row, Settings, finite
+from overt.scoring.summary.intervals import Settings, finite
+from overt.scoring.summary.metrics import METRICS, Metric
+from overt.scoring.summary.rows import Row
 
 MOST_TARGETS = 8  # 28 pairs, twice, over ten sets of prompts each
 FEWEST_TARGETS = 3  # any two values are in perfect order
@@ -22,59 +24,56 @@ def pair_table(
     categories: Sequence[str],
     *,
     judged: Mapping[str, bool],
-) -> list[dict[str, Any]]:
+) -> tuple[Pair, ...]:
     """Each pair of targets on each metric, over the prompts that both answered. At most the first
     `MOST_TARGETS` targets are compared."""
     names = list(rows)[:MOST_TARGETS]
-    values = {
-        "over_refusal": {name: _over_refusal(rows[name]) for name in names},
-        "safe_response": {name: _safe(rows[name], judged=judged[name]) for name in names},
-    }
-    found = []
-    for a, b in itertools.combinations(names, 2):
-        for metric, by_name in values.items():
-            pair = _pair(by_name[a], by_name[b], settings, categories)
-            if pair is not None:
-                found.append({"a": a, "b": b, "metric": metric, **pair})
-    return found
+    metrics = [metric for metric in METRICS.values() if metric.in_pairs]
+    values = {m.id: {name: _values(m, rows[name], judged=judged[name]) for name in names} for m in metrics}
+    found = (
+        _pair(a, b, metric, by_name[a], by_name[b], settings, categories)
+        for a, b in itertools.combinations(names, 2)
+        for metric, by_name in values.items()
+    )
+    return tuple(pair for pair in found if pair is not None)
 
 
-def correlation(targets: Sequence[Mapping[str, Any]], level: float) -> dict[str, Any] | None:
+def correlation(targets: Sequence[TargetSummary], level: float) -> Correlation | None:
     """Spearman's correlation of over-refusal and safe response over the targets that have both; None for
     fewer than three, or where one side does not vary."""
-    both = [t for t in targets if t["over_refusal"] and t["safe_response"]]
+    both = [
+        (t.over_refusal.rate, t.safe_response.rate) for t in targets if t.over_refusal and t.safe_response
+    ]
     if len(both) < FEWEST_TARGETS:
         return None
-    found = stats.spearman(
-        [t["over_refusal"]["rate"] for t in both], [t["safe_response"]["rate"] for t in both], level=level
-    )
+    found = stats.spearman([x for x, _ in both], [y for _, y in both], level=level)
     if finite(found.rho) is None:
         return None
+    return Correlation(found.rho, found.low, found.high, found.n, finite(found.p_value), found.note)
+
+
+def _values(metric: Metric, rows: Sequence[Row], *, judged: bool) -> Values:
+    """Whether the metric's event happened, by prompt and sample; without judges nothing that rests on them
+    is known, except of a bare filter."""
     return {
-        "rho": found.rho, "low": found.low, "high": found.high, "n": found.n,
-        "p": finite(found.p_value), "note": found.note,
-    }  # fmt: skip
-
-
-def _over_refusal(rows: Sequence[Row]) -> Values:
-    return {_key(r): (r.refused, r) for r in rows if r.answered and r.prompt.label == "benign"}
-
-
-def _safe(rows: Sequence[Row], *, judged: bool) -> Values:
-    return {
-        _key(r): (r.safe, r)
-        for r in rows
-        if r.prompt.label == "unsafe" and r.safe is not None and (judged or r.kind == "none")
+        (row.prompt.id, row.outcome.sample): (event, row)
+        for row in rows
+        if row.answered
+        and row.prompt.label == metric.side
+        and (judged or not metric.needs_verdict or row.kind == "none")
+        and (event := metric.event(row)) is not None
     }
-
-
-def _key(row: Row) -> Key:
-    return row.prompt.id, row.outcome.sample
 
 
 def _pair(
-    first: Values, second: Values, settings: Settings, categories: Sequence[str]
-) -> dict[str, Any] | None:
+    a: str,
+    b: str,
+    metric: str,
+    first: Values,
+    second: Values,
+    settings: Settings,
+    categories: Sequence[str],
+) -> Pair | None:
     keys = [key for key in first if key in second]
     if not keys:
         return None
@@ -82,18 +81,31 @@ def _pair(
     for key in keys:
         by_category.setdefault(first[key][1].prompt.category, []).append(key)
     parts = [
-        {"category": category, **_difference(first, second, by_category[category], settings)}
+        (category, _difference(first, second, by_category[category], settings))
         for category in categories
         if category in by_category
     ]
-    if parts:
-        for part, adjusted in zip(parts, stats.holm([part["p"] for part in parts]), strict=True):
-            part["p_holm"] = adjusted
-    return {**_difference(first, second, keys, settings), "categories": parts}
+    corrected = stats.holm([part.p_value for _, part in parts]) if parts else []
+    whole = _difference(first, second, keys, settings)
+    return Pair(
+        n=whole.n, difference=whole.difference, low=whole.low, high=whole.high,
+        p=whole.p_value, method=whole.method, test=whole.test,
+        a=a, b=b, metric=metric,
+        categories=tuple(
+            PairCategory(
+                n=part.n, difference=part.difference, low=part.low, high=part.high,
+                p=part.p_value, method=part.method, test=part.test,
+                category=category, p_holm=p_holm,
+            )
+            for (category, part), p_holm in zip(parts, corrected, strict=True)
+        ),
+    )  # fmt: skip
 
 
-def _difference(first: Values, second: Values, keys: Sequence[Key], settings: Settings) -> dict[str, Any]:
-    found = stats.paired_difference(
+def _difference(
+    first: Values, second: Values, keys: Sequence[Key], settings: Settings
+) -> stats.PairedDifference:
+    return stats.paired_difference(
         [first[key][0] for key in keys],
         [second[key][0] for key in keys],
         [first[key][1].cluster for key in keys],
@@ -101,7 +113,3 @@ def _difference(first: Values, second: Values, keys: Sequence[Key], settings: Se
         resamples=settings.resamples,
         seed=settings.seed,
     )
-    return {
-        "n": found.n, "difference": found.difference, "low": found.low, "high": found.high,
-        "p": found.p_value, "method": found.method, "test": found.test,
-    }  # fmt: skip

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
 
 from overt.data.outcomes import Harm, HarmLabel, Outcome
 from overt.data.records import Prompt
-from overt.scoring import stats
-
-Kind = Literal["image", "text", "none"]
-Side = Literal["benign", "unsafe"]
-SIDES: tuple[Side, Side] = ("benign", "unsafe")
+from overt.data.results.summary import SIDES, Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,30 +76,3 @@ def rows_of(
         row = Row(outcome, prompt, clusters[prompt.id], labels.get(outcome.id), kind)
         found.setdefault(outcome.target, []).append(row)
     return found
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """How intervals are made."""
-
-    level: float
-    resamples: int
-    seed: int
-
-    def rate(self, rows: Sequence[tuple[bool, int]]) -> dict[str, Any] | None:
-        """The rate of (event, cluster) pairs as plain data; None for no rows."""
-        if not rows:
-            return None
-        events, clusters = zip(*rows, strict=True)
-        found = stats.rate(events, clusters, level=self.level, resamples=self.resamples, seed=self.seed)
-        return plain_rate(found)
-
-
-def plain_rate(found: stats.Rate) -> dict[str, Any]:
-    data = dataclasses.asdict(found)
-    return {key: data[key] for key in ("k", "n", "rate", "low", "high", "method", "clusters")}
-
-
-def finite(value: float) -> float | None:
-    """JSON has neither NaN nor infinity."""
-    return float(value) if math.isfinite(value) else None

@@ -1,0 +1,102 @@
+"""What changed between two runs: what `overt compare --json` prints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedPair:
+    """Two targets, the old one first. `shared` counts answers that both runs have, `asked` those that both
+    should have."""
+
+    a: str
+    b: str
+    shared: int
+    asked: int = 0
+
+    @property
+    def heading(self) -> str:
+        """One name, or both where they differ."""
+        return self.b if self.a == self.b else f"{self.a} -> {self.b}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A rate in the old run and in the new one, over the `n` prompts that both answered.
+
+    `difference` is new minus old, with its interval, as fractions of 1. `more` and `fewer` count prompts with
+    the event in the new run only, and in the old run only. `p` is the exact p-value of `test`, `p_holm` the
+    corrected one, and `changed` says whether that lies below 1 - level.
+    """
+
+    n: int
+    rate_a: float
+    rate_b: float
+    difference: float
+    low: float
+    high: float
+    more: int
+    fewer: int
+    p: float
+    method: str
+    test: str
+    p_holm: float
+    changed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CategoryChange(Change):
+    category: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricChange(Change):
+    """One metric of one pair of targets, and the same by category."""
+
+    a: str
+    b: str
+    metric: str
+    categories: tuple[CategoryChange, ...] = ()
+
+    @property
+    def heading(self) -> str:
+        """One name, or both where they differ."""
+        return self.b if self.a == self.b else f"{self.a} -> {self.b}"
+
+
+@dataclass(frozen=True, slots=True)
+class Flip:
+    """A prompt that was refused in one run and not in the other. `worse` is a refused benign prompt, or an
+    unsafe one that is let through now."""
+
+    a: str
+    b: str
+    prompt_id: str
+    sample: int
+    text: str
+    category: str
+    label: str
+    before: str
+    after: str
+    code: str
+    worse: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Two runs over the same prompts. `only_a` and `only_b` count prompts that only one of them has; `notes`
+    say what could not be compared."""
+
+    run_a: str = ""
+    run_b: str = ""
+    only_a: int = 0
+    only_b: int = 0
+    notes: tuple[str, ...] = ()
+    min_coverage: float = 0.0
+    level: float
+    resamples: int
+    seed: int
+    pairs: tuple[ComparedPair, ...]
+    differences: tuple[MetricChange, ...]
+    flips: tuple[Flip, ...]

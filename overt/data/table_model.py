@@ -1,0 +1,83 @@
+"""One model of a table: plain text in cells, not yet for a terminal, Markdown or HTML.
+
+Three renderers read it. The terminal writes a cell as `12.3% [10.1, 14.8]`, Markdown as
+`12.3% (10.1 to 14.8)`, HTML with the interval on a second, smaller line. Each renderer escapes the text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from overt.data.results.summary import Proportion
+from overt.data.text import is_figure, percent, percent_limits
+
+Tone = Literal["cost", "gain"]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One cell of a table.
+
+    `span` holds the limits of an interval as they are written, without a unit; `n` how many prompts the
+    figure counts. `note` is what else stands on the second line of an HTML cell. `sort` is what the column is
+    sorted by (None comes last), `heat` the class of a tint. `strip` has the (low, rate, high) of an
+    interval in percent, drawn under the figure, and `counts` is the third line there. `muted` marks a cell
+    without a figure.
+    """
+
+    text: str
+    note: str = ""
+    sort: float | str | None = None
+    heat: str = ""
+    strip: tuple[float, float, float] | None = None
+    muted: bool = False
+    counts: str = ""
+    span: tuple[str, str] | None = None
+    n: int | None = None
+
+    @property
+    def below(self) -> str:
+        """The second line of an HTML cell: the interval, the count and the note, as far as there are any."""
+        # A narrow column breaks before the count, not within it.
+        count = "" if self.n is None else f"n\u00a0{self.n:,}"
+        return " · ".join(filter(None, (" to ".join(self.span or ()), count, self.note)))
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """`columns` has the row heading's title first; each row has as many cells. Columns from `numeric_from`
+    on are set to the right; `dense` ones may be narrow. `total` is the last row, set apart."""
+
+    id: str
+    caption: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    numeric_from: int = 1
+    dense: bool = False
+    total: Sequence[Cell] | None = None
+
+
+def rate_cell(rate: Proportion | None, tone: Tone, darkest: float = 1.0, *, missing: str = "-") -> Cell:
+    """A rate with its interval; the tint grows from 0 to `darkest`, a fraction.
+
+    Args:
+        missing: what stands where there is no rate.
+    """
+    if rate is None or not is_figure(rate.rate):
+        return Cell(missing, muted=True)
+    tint = min(10, max(0, round(10 * rate.rate / darkest)))
+    return Cell(
+        percent(rate.rate), sort=rate.rate, heat=f"{tone}-{tint}", span=percent_limits(rate), n=rate.n
+    )
+
+
+def count_cell(count: int) -> Cell:
+    """A whole number with thousands set apart."""
+    return Cell(f"{count:,}", sort=count)
+
+
+def sortable(value: object) -> float | None:
+    """What a figure is sorted by; None where there is none."""
+    return float(value) if is_figure(value) else None

@@ -1,0 +1,161 @@
+"""Figures and hostile text, written so that a person can read them: for the terminal, Markdown and HTML.
+
+Figures are never NaN in what they return: what is not known is "-" (or "", where the docstring says so).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from typing import Protocol, TypeGuard
+
+STATES = {
+    "refused": "refused",
+    "generated": "let through",
+    "softened": "softened",
+    "error": "error",
+}
+STAGES = {"prompt_filter": "prompt filter", "model": "model", "image_filter": "image filter"}
+KINDS = {
+    "image": "draws images",
+    "text": "answers in text",
+    "none": "bare filter: nothing is drawn",
+}
+
+# Control, direction and other invisible marks, surrogates, noncharacters and tag characters. The joiners
+# (U+200C, U+200D) stay: Persian, Indic scripts and emoji cannot be written without them.
+_SUSPECT = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufdd0-\ufdef"
+    "\ufeff\ufff9-\ufffb\ufffe\uffff\ud800-\udfff\U000e0000-\U000e0fff]"
+)
+
+
+class Limits(Protocol):
+    """A rate, a difference or a mean with its interval. A limit that cannot be told is None or NaN."""
+
+    @property
+    def low(self) -> float | None: ...
+    @property
+    def high(self) -> float | None: ...
+
+
+# -- hostile text -----------------------------------------------------------------------------------------
+
+
+def plain(text: str) -> str:
+    """Text that is safe to print: no control or format characters (escape codes, bidi marks), one line."""
+    kept = (" " if unicodedata.category(c) in {"Cc", "Cf", "Cs", "Zl", "Zp"} else c for c in text)
+    return " ".join("".join(kept).split())
+
+
+def visible(text: object) -> str:
+    """The text with every character that hides or reorders others written as its number, "[U+202E]".
+
+    A reviewer must see that such a mark is there, and must not see what it does.
+    """
+    return _SUSPECT.sub(lambda found: f"[U+{ord(found[0]):04X}]", str(text))
+
+
+def short(text: object, length: int) -> str:
+    """One line of at most `length` characters."""
+    line = " ".join(visible(text).split())
+    return line if len(line) <= length else line[: length - 1] + "…"
+
+
+def short_name(text: object, length: int) -> str:
+    """Like `short`, cut in the middle: names of one filter often differ in their last option only."""
+    line = " ".join(visible(text).split())
+    if len(line) <= length:
+        return line
+    tail = (length - 1) * 3 // 5
+    return f"{line[: length - 1 - tail]}…{line[-tail:]}"
+
+
+# -- figures ----------------------------------------------------------------------------------------------
+
+
+def is_figure(value: object) -> TypeGuard[float]:
+    """Whether it is a number that can be shown: not None, NaN or infinite."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def percent(value: float | None, *, sign: bool = True) -> str:
+    """A fraction as a percentage with one decimal."""
+    if not is_figure(value):
+        return "-"
+    figure = f"{100 * value:.1f}"
+    figure = "0.0" if figure == "-0.0" else figure
+    return f"{figure}%" if sign else figure
+
+
+def percent_limits(limits: Limits | None) -> tuple[str, str] | None:
+    """The limits of a rate or a difference in percent or points, ("10.9", "13.8"); None where unknown."""
+    if limits is None or not (is_figure(limits.low) and is_figure(limits.high)):
+        return None
+    return percent(limits.low, sign=False), percent(limits.high, sign=False)
+
+
+def interval(limits: Limits | None) -> str:
+    """The interval of a rate or a difference in percent or points, "10.9 to 13.8"; "" for none."""
+    found = percent_limits(limits)
+    return " to ".join(found) if found else ""
+
+
+def points(value: float | None) -> str:
+    """A difference of fractions in percentage points, with its sign."""
+    if not is_figure(value):
+        return "-"
+    figure = f"{100 * value:+.1f}"
+    return "0.0" if figure in {"+0.0", "-0.0"} else figure.replace("-", "\u2212")
+
+
+def p_value(value: float | None) -> str:
+    """A p-value with three decimals, or that it lies below them."""
+    if not is_figure(value):
+        return "-"
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def decimals(value: float | None, digits: int = 3) -> str:
+    """A plain figure such as a correlation or a threshold; "∞" for infinity."""
+    if isinstance(value, float) and math.isinf(value):
+        return "∞" if value > 0 else "\u2212∞"
+    return f"{value:.{digits}f}".replace("-", "\u2212") if is_figure(value) else "-"
+
+
+def mean_limits(limits: Limits | None, digits: int = 3) -> tuple[str, str] | None:
+    """The limits of a mean in the mean's own unit, ("0.102", "0.145"); None where unknown."""
+    if limits is None or not (is_figure(limits.low) and is_figure(limits.high)):
+        return None
+    return decimals(limits.low, digits), decimals(limits.high, digits)
+
+
+def mean_interval(limits: Limits | None, digits: int = 3) -> str:
+    """The interval of a mean in the mean's own unit, "0.102 to 0.145"; "" for none."""
+    found = mean_limits(limits, digits)
+    return " to ".join(found) if found else ""
+
+
+def signed(value: float | None, digits: int = 3) -> str:
+    """A difference in its own unit, with its sign."""
+    if not is_figure(value):
+        return "-"
+    figure = f"{value:+.{digits}f}"
+    return figure[1:] if not figure.strip("+-0.") else figure.replace("-", "\u2212")
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as a person would say them."""
+    if not is_figure(seconds):
+        return "-"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def money(cost: float | None) -> str:
+    """US dollars: four decimals below one dollar, a dash for nothing."""
+    return "-" if not cost else f"{cost:,.4f}" if cost < 1 else f"{cost:,.2f}"
