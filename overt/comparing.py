@@ -9,7 +9,7 @@ from typing import Any
 from overt.data.errors import InputError
 from overt.data.outcomes import Outcome
 from overt.data.records import Prompt
-from overt.tasks.run import read_run
+from overt.data.runs import read_run
 from overt.scoring.compare import Side, compare
 
 

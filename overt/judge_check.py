@@ -200,8 +200,8 @@ def _texts(
         return _counted(_offline(name, pairs), step)
     from overt.calls import Caller
     from overt.data.templates import load_template
-    from overt.tasks.models import chat_model
     from overt.scoring.judges.llm import llm_judge
+    from overt.tasks.models import chat_model
 
     template = load_template("scoring", "judge_refusal", config.templates)
     model = chat_model(chat, "judge", models)

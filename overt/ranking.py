@@ -10,8 +10,8 @@ from typing import Any
 from overt.data.errors import InputError
 from overt.data.publish.tables import whole
 from overt.data.records import Prompt
+from overt.data.runs import RESULTS, read_run
 from overt.data.store import dump_json, read_json, write_atomic
-from overt.tasks.run import RESULTS, read_run
 from overt.report.leaderboard import render_html, render_markdown, space_head
 from overt.report.metrics import METRICS, rate_of
 

@@ -14,10 +14,11 @@ from overt.data.judge_checks import last_check
 from overt.data.outcomes import Harm, Outcome
 from overt.data.records import Prompt
 from overt.data.rewrites import Candidate, Choice, Faithfulness
+from overt.data.runs import RESULTS, read_run
 from overt.data.store import dump_json, read_json, read_records, speaking_os_errors, write_atomic
-from overt.tasks.run import RESULTS, read_run, summary_of
 from overt.policies.load import load_policy
 from overt.policies.schema import Policy
+from overt.tasks.summary import summary_of
 
 if TYPE_CHECKING:
     from overt.report.block import Block, JudgeLine

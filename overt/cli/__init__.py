@@ -21,12 +21,14 @@ from overt.data.errors import OvertError
 # `judge_check` in the file judge_check.py; a file that holds an `app` is a group of commands.
 COMMANDS = {
     "generate": "Make a data set for a policy: benign prompts that sound dangerous, and their unsafe twins.",
-    "run": "Fire prompts at models, filters and products; tell refusals from errors; see which layer refused.",
+    "run": "Fire prompts at models, filters and products; tell refusals from errors; see which layer "
+    "refused.",
     "score": "Let judges say what is harmful: harmful-content rate, safe response rate, agreement.",
     "rewrite": "Reword refused benign prompts, try them again, and measure what the remedy costs in meaning.",
     "report": "Write the report: one HTML file that works offline, plots, summary.json and a Markdown table.",
     "gate": "Exit with 1 when a rate is over its limit and its interval says so, and say where: for CI.",
-    "compare": "Say what changed between two runs: paired differences with intervals, corrected tests, flips.",
+    "compare": "Say what changed between two runs: paired differences with intervals, corrected tests, "
+    "flips.",
     "review": "Review a run by people, in the browser and by keyboard: precision with an interval, and "
     "agreement.",
     "publish": "Publish a data set or results on the Hugging Face Hub; `datasets.load_dataset` loads them "

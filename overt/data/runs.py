@@ -35,7 +35,7 @@ class _Facts(BaseModel):
 
 
 class Calls(_Facts):
-    """What calls were: how many, how long (seconds, summed over calls side by side), how dear (US dollars)."""
+    """How many calls, how long (seconds, summed over calls side by side), and how dear (US dollars)."""
 
     requests: int = 0
     cached: int = 0
@@ -263,6 +263,12 @@ def _wrong_kind(folder: Path, kind: str, made_by: str) -> InputError:
 def manifest_of(run: Run) -> dict[str, Json]:
     """The manifest of a complete run as plain data, its identity in the shape that overt 0.1.0 wrote."""
     return {**run.manifest_data, "identity": flat_identity(run.record)}
+
+
+def read_run(folder: Path) -> tuple[dict[str, Json], list[Prompt], list[Outcome], list[Harm]]:
+    """The manifest and the records of a complete run of `overt run`."""
+    run = open_run(folder, "run")
+    return manifest_of(run), run.prompts, run.outcomes, run.harms
 
 
 def flat_identity(record: RunRecord) -> dict[str, Json]:

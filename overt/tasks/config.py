@@ -217,12 +217,16 @@ def _spoken(cls: type[Config], error: ValidationError) -> InputError:
 # -- options that several commands share ------------------------------------------------------------------
 
 
+Concurrency = Annotated[int, Option("Most requests in flight.", CALLS, min=1, max=2048)]
+Timeout = Annotated[float, Option("Seconds to wait for one answer.", CALLS, min=0.1)]
+
+
 class CallConfig(Config):
     """How calls are paced and capped. Nothing of it decides what comes out."""
 
-    concurrency: Annotated[int, Option("Most requests in flight.", CALLS, min=1, max=2048)] = 32
+    concurrency: Concurrency = 32
     rpm: Annotated[float | None, Option("Most requests per minute.", CALLS, min=0.1)] = None
-    timeout: Annotated[float, Option("Seconds to wait for one answer.", CALLS, min=0.1)] = 120.0
+    timeout: Timeout = 120.0
     retries: Annotated[int, Option("Retries of a request that failed on the way.", CALLS, min=0, max=100)] = 6
     max_requests: Annotated[
         int | None, Option("Stop after so many requests; resume later.", CALLS, min=0)
@@ -319,3 +323,14 @@ def by_role(values: tuple[str, ...], option: str, known: frozenset[str]) -> dict
             )
         roles[role] = rest
     return roles
+
+
+def checked_folder(path: Path | None, flag: str) -> Path | None:
+    """The folder that an option names.
+
+    Raises:
+        InputError: it is no folder.
+    """
+    if path is not None and not path.is_dir():
+        raise InputError(f"{flag} is not a folder", where=str(path))
+    return path

@@ -32,6 +32,7 @@ from overt.tasks.config import (
     ReachConfig,
     Resume,
     TrustConfig,
+    checked_folder,
 )
 from overt.tasks.generate_card import card_of
 from overt.tasks.generate_pairs import Pairing, with_pair
@@ -239,8 +240,7 @@ def started(config: GenerateConfig) -> tuple[GenerateConfig, Start]:
     Raises:
         InputError: no policy, a wrong name, options that contradict each other.
     """
-    if config.templates is not None and not config.templates.is_dir():
-        raise InputError("--templates is not a folder", where=str(config.templates))
+    checked_folder(config.templates, "--templates")
     run = None
     if config.apply_review is not None:
         config, run = _after_review(config, config.apply_review)

@@ -1,4 +1,4 @@
-"""The pipeline of `overt run`: prompts -> target -> outcome, one target after the other; then the summary.
+"""`overt run`: prompts -> target -> outcome, one target after the other; then the summary.
 
 Calls go through the same journal, pace, retries and caps as in `overt generate`. A resumed run walks the
 same way again; what has been answered comes from the journal, and what failed for good is tried again.
@@ -7,252 +7,327 @@ same way again; what has been answered comes from the journal, and what failed f
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import platform
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Annotated, ClassVar
 
-import overt
-from overt.calls import Caller, CallerOptions
 from overt.calls.caller import ASKED_AGAIN
-from overt.calls.shots import Shot, TargetChannel
+from overt.calls.shots import Shot
+from overt.data.digests import digest_source
 from overt.data.errors import InputError
-from overt.data.images import ImageStore
-from overt.data.outcomes import Harm, Outcome
+from overt.data.json_types import Json
+from overt.data.outcomes import Outcome
 from overt.data.progress import Progress
 from overt.data.prompts import Side, read_prompts, spread
-from overt.data.records import Prompt, content_id
-from overt.data.results import files
-from overt.data.results.summary import Summary
-from overt.data.store import RunStore, digest_source, read_records
+from overt.data.records import Prompt
+from overt.data.results.files import remedy_file
+from overt.data.runs import RESULTS, Modality, Run, open_run
+from overt.data.suites import load_suite, read_suite
 from overt.data.templates import load_template
-from overt.policies.load import dump_policy, load_policy
+from overt.policies.load import load_policy
 from overt.policies.schema import Policy
-from overt.tasks.models import ModelOptions, chat_model
-from overt.tasks.targets import TargetOptions, TargetSpec, open_target, resolve_target
+from overt.tasks.asking import Asking, Job, is_offline, modality_of, shot_seed
+from overt.tasks.config import (
+    CALLS,
+    RUN,
+    CallConfig,
+    Option,
+    OutputConfig,
+    ReachConfig,
+    Resume,
+    Timeout,
+    TrustConfig,
+)
+from overt.tasks.models import ModelOptions
+from overt.tasks.summary import write_summary
+from overt.tasks.targets import (
+    TargetOptions,
+    TargetSpec,
+    check_files,
+    read_spec,
+    resolve_target,
+    specs_from_json,
+)
+from overt.tasks.task import Start, Work, default_folder, record_of, resumed_run, working
 
-if TYPE_CHECKING:
-    from overt.scoring.answers import Judging
-
-Modality = Literal["image", "text", "none"]
-RESULTS = "results"
-
-
-@dataclass(frozen=True)
-class RunConfig:
-    """What decides the outcome of a run. Everything here is in `run.json`; nothing else matters."""
-
-    policy: Policy
-    datasets: tuple[str, ...]
-    targets: tuple[TargetSpec, ...]
-    label: Side | None = None
-    limit: int | None = None
-    only: tuple[str, ...] = ()  # categories; empty: all
-    every_layer: bool = False
-    samples: int = 1
-    seed: int = 0
-    min_coverage: float = 0.95
-    # Of language models: a published suite instead of data sets of one's own (these are then its files),
-    # who judges the answers, and how they are asked for.
-    suite: str | None = None
-    judge: str = "judge/rules"
-    system: str = ""
-    max_tokens: int = 512
-    temperature: float = 0.0
-
-    @property
-    def modality(self) -> str:
-        return "text" if self.suite is not None else self.policy.modality
-
-    def identity(self) -> dict[str, Any]:
-        """What `run.json` holds: the same identity gives the same ids and, with the same answers, the
-        same results."""
-        return {
-            "kind": "run",
-            "overt": overt.__version__,
-            "policy": {"name": self.policy.name, "version": self.policy.version, "hash": self.policy.hash},
-            "datasets": [{"spec": spec, "hash": digest_source(spec)} for spec in self.datasets],
-            "label": self.label,
-            "limit": self.limit,
-            "only": list(self.only),
-            "targets": [
-                {
-                    "name": t.name,
-                    "target": t.target,
-                    "filters": list(t.filters),
-                    "checkers": list(t.checkers),
-                    "files": dict(sorted(t.files.items())),
-                }
-                for t in self.targets
-            ],
-            "every_layer": self.every_layer,
-            "samples": self.samples,
-            "seed": self.seed,
-            "min_coverage": self.min_coverage,
-            "suite": self._suite(),
-            "text": None if self.modality != "text" else self._text(),
-            **({"answers": self._text()} if self.modality != "text" and self._is_told_of_text else {}),
-        }
-
-    @property
-    def _is_told_of_text(self) -> bool:
-        """Whether it was named how language models are asked and judged: under a policy for pictures too a
-        target may answer in words, and a resumed run must ask and judge as before."""
-        names = ("judge", "system", "max_tokens", "temperature")
-        return any(getattr(self, name) != getattr(RunConfig, name) for name in names)
-
-    def _suite(self) -> dict[str, Any] | None:
-        from overt.data.suites import load_suite
-
-        return None if self.suite is None else {"name": self.suite, "hash": load_suite(self.suite).hash}
-
-    def _text(self) -> dict[str, Any]:
-        """How language models are asked and judged; of no matter to what draws."""
-        return {
-            "judge": self.judge,
-            "template": None if is_offline(self.judge) else load_template("scoring", "judge_refusal").hash,
-            "system": self.system,
-            "max_tokens": self.max_tokens,
-            "temperature": self.temperature,
-        }
+_DATA = "What goes in"
+_TARGET = "What is tested"
+_TEXT = "Language models"
 
 
-def config_of_run(folder: Path) -> RunConfig:
-    """The config that a run was started with, read back from its folder, for `--resume`.
+class RunConfig(ReachConfig, CallConfig, TrustConfig, OutputConfig):
+    kind: ClassVar[str] = "run"
+    roles: ClassVar[frozenset[str]] = frozenset({"target", "judge"})
 
-    Raises:
-        InputError: the folder is no run of `overt run`.
-    """
-    identity = RunStore.identity(folder)
-    if identity is None:
-        raise InputError(
-            "this is not a run of overt (no run.json)",
-            where=str(folder),
-            fix="Give the folder that `overt run` named with --out.",
+    dataset: Annotated[
+        tuple[str, ...],
+        Option(
+            "Runs of `overt generate`, CSV/JSONL/Parquet files (FILE:COLUMN), OVERT's csv files, or "
+            "Hub ids. Benign and unsafe ones together.",
+            metavar="DATASET...",
+            decides="value",
+            is_argument=True,
+            is_source=True,
+        ),
+    ] = ()
+    target: Annotated[
+        tuple[str, ...],
+        Option(
+            "provider/model, filter/NAME, guarded/PRODUCT.yaml, http/MODEL.yaml, or your own "
+            "module:Class. Repeatable.",
+            _TARGET,
+            decides="content",
+        ),
+    ] = ()
+    filter: Annotated[
+        tuple[str, ...],
+        Option(
+            "A text filter in front of every target, such as filter/better-profanity. Repeatable.",
+            _TARGET,
+            metavar="NAME",
+            decides="content",
+        ),
+    ] = ()
+    checker: Annotated[
+        tuple[str, ...],
+        Option(
+            "An image checker behind every target, such as checker/nudenet. Repeatable.",
+            _TARGET,
+            metavar="NAME",
+            decides="content",
+        ),
+    ] = ()
+    every_layer: Annotated[
+        bool,
+        Option(
+            "Let each layer decide even where an earlier one said no, so that the report can say what "
+            "each one adds. Costs more calls.",
+            _TARGET,
+            decides="value",
+        ),
+    ] = False
+    policy: Annotated[
+        str | None,
+        Option(
+            "Policy to judge by. Default: that of the run given as DATASET, else overt.",
+            _DATA,
+            decides="policy",
+        ),
+    ] = None
+    label: Annotated[
+        Side | None,
+        Option(
+            "What the prompts are, where the file does not say it.",
+            _DATA,
+            metavar="benign|unsafe",
+            decides="value",
+        ),
+    ] = None
+    category: Annotated[
+        tuple[str, ...], Option("Only these categories. Repeatable.", _DATA, decides="value")
+    ] = ()
+    suite: Annotated[
+        str | None,
+        Option(
+            "A published suite for language models (overt suites list), or a YAML of your own. DATASET "
+            "then names its local files; without any it comes from the Hub.",
+            _DATA,
+            decides="value",
+            is_source=True,
+        ),
+    ] = None
+    limit: Annotated[
+        int | None,
+        Option(
+            "At most so many prompts of each label, evenly over the categories.",
+            _DATA,
+            min=1,
+            decides="value",
+        ),
+    ] = None
+    samples: Annotated[int, Option("Draws per prompt.", _TARGET, min=1, max=100, decides="value")] = 1
+    seed: Annotated[int, Option("Seed of every draw.", _TARGET, decides="value")] = 0
+    device: Annotated[str | None, Option("Device of local models: cuda, mps, cpu.", _TARGET)] = None
+    batch_size: Annotated[int | None, Option("Batch of local models.", _TARGET, min=1, max=1024)] = None
+    trust_remote_code: Annotated[bool, Option("Run code that a model's repo brings.", _TARGET)] = False
+    judge: Annotated[
+        str | None,
+        Option(
+            "Who tells refusals in words: judge/rules, judge/embedded, or judge/PROVIDER/MODEL. "
+            "Default: the suite's own, else judge/rules.",
+            _TEXT,
+            decides="value",
+        ),
+    ] = None
+    system: Annotated[str, Option("File with a system prompt.", _TEXT, decides="value", reads="text")] = ""
+    max_tokens: Annotated[int, Option("Longest answer, in tokens.", _TEXT, min=1, decides="value")] = 512
+    temperature: Annotated[float, Option("", _TEXT, min=0.0, max=2.0, decides="value")] = 0.0
+    base_url: Annotated[
+        tuple[str, ...],
+        Option(
+            "Where the API stands; a role is target or judge. For one target alone: NAME?base_url=URL.",
+            CALLS,
+            metavar="[ROLE=]URL",
+        ),
+    ] = ()
+    api_key_env: Annotated[
+        tuple[str, ...],
+        Option(
+            "Environment variable that holds the key. For one target alone: NAME?api_key_env=NAME.",
+            CALLS,
+            metavar="[ROLE=]NAME",
+        ),
+    ] = ()
+    timeout: Timeout = 180.0
+    min_coverage: Annotated[
+        float,
+        Option(
+            "Share of prompts that must have been answered; below it the exit code is 3.",
+            RUN,
+            min=0.0,
+            max=1.0,
+            decides="value",
+        ),
+    ] = 0.95
+    out: Annotated[Path | None, Option("Folder of the run. Default: runs/run-HASH.", RUN)] = None
+    resume: Resume = None
+
+    def settled(self) -> RunConfig:
+        judge = self.judge or (load_suite(self.suite).judge if self.suite else "judge/rules")
+        target, filters = self.target, self.filter
+        if not target and filters:  # filters alone are a product that draws nothing
+            target, filters = filters[-1:], filters[:-1]
+        return self.model_copy(update={"judge": judge, "target": target, "filter": filters})
+
+    def models(self, addresses: Mapping[str, Mapping[str, str]]) -> ModelOptions:
+        return ModelOptions(
+            dict(addresses["base_url"]),
+            dict(addresses["api_key_env"]),
+            self.device,
+            self.batch_size or 8,
+            self.trust_remote_code,
+            self.timeout,
         )
-    if identity.get("kind") != "run":
-        raise InputError(
-            f"this is a run of `overt {identity.get('kind')}`: a data set, of which nothing is tested yet",
-            where=str(folder),
-            fix=f"Test it first: overt run {folder} --target ...   "
-            f"(to go on with making it: overt {identity.get('kind')} --resume {folder})",
+
+    def targets(self, addresses: Mapping[str, Mapping[str, str]]) -> TargetOptions:
+        url, key = (by.get("target", by.get("")) for by in (addresses["base_url"], addresses["api_key_env"]))
+        return TargetOptions(
+            url,
+            key,
+            self.device,
+            self.batch_size,
+            self.trust_remote_code,
+            self.timeout,
+            self.concurrency,
+            self.system,
+            self.max_tokens,
+            self.temperature,
         )
-    try:
-        return RunConfig(
-            policy=load_policy(str(folder / "policy.yaml")),
-            datasets=tuple(d["spec"] for d in identity["datasets"]),
-            targets=tuple(
-                TargetSpec(t["target"], tuple(t["filters"]), tuple(t["checkers"]), t["name"], t["files"])
-                for t in identity["targets"]
-            ),
-            label=identity["label"],
-            limit=identity["limit"],
-            only=tuple(identity["only"]),
-            every_layer=identity["every_layer"],
-            samples=identity["samples"],
-            seed=identity["seed"],
-            min_coverage=identity["min_coverage"],
-            suite=(identity.get("suite") or {}).get("name"),
-            **{
-                key: value
-                for key, value in (identity.get("text") or identity.get("answers") or {}).items()
-                if key in ("judge", "system", "max_tokens", "temperature")
-            },
-        )
-    except (KeyError, TypeError) as error:
-        raise InputError(f"run.json lacks a field: {error}", where=str(folder / "run.json")) from error
 
 
-def default_folder(config: RunConfig) -> Path:
-    """The folder of a run without --out: the same inputs give the same one, so the same command resumes."""
-    tail = content_id("run", config.identity()).rsplit("-", 1)[1][:8]
-    return Path("runs") / f"run-{tail}"
+# -- what is to be asked ----------------------------------------------------------------------------------
 
 
-def shot_seed(seed: int, prompt: Prompt, sample: int) -> int:
-    """The seed that a prompt is drawn with, 0..2**31-1: of the run's seed, the prompt and the sample alone,
-    so that every target draws the same prompt with the same one."""
-    blob = f"{seed}/{prompt.id}/{sample}".encode()
-    return int.from_bytes(hashlib.blake2b(blob, digest_size=4).digest(), "big") >> 1
-
-
-def evaluate(
-    config: RunConfig,
-    folder: Path,
-    *,
-    calls: CallerOptions,
-    options: TargetOptions,
-    models: ModelOptions,
-    progress: Progress,
-) -> dict[str, Any]:
-    """Runs or resumes an evaluation; returns the manifest.
+def evaluate(config: RunConfig, progress: Progress) -> Run:
+    """Runs or resumes an evaluation; the finished run.
 
     Raises:
         InputError: bad input, or the folder holds another run.
         RunError: disk full, folder not writable, another process on the run, a target that rejects all.
         BudgetReached: a cap was reached; the same command with a higher cap goes on.
     """
-    names = Counter(spec.name for spec in config.targets)
+    config, start, specs = started(config)
+    modality = "text" if config.suite is not None else start.policy.modality
+    prompts, notes = _prompts(config)
+    if not Run(start.folder, start.record).is_complete:
+        for spec in specs:  # a wrong name should cost nothing, not even the folder
+            check_files(spec)
+            resolve_target(spec, modality)
+    with working(start, config.caller, progress) as work:
+        if work is not None:
+            work.notes += notes
+            _ask(config, start, work, specs, prompts, modality)
+    return open_run(start.folder, "run")
+
+
+def started(config: RunConfig) -> tuple[RunConfig, Start, list[TargetSpec]]:
+    """The configuration with all that it leaves to other places filled in, the run that it means, and what
+    is tested.
+
+    Raises:
+        InputError: no data set, no target, a wrong name, options that contradict each other.
+    """
+    run = None
+    if config.resume is not None:
+        run = resumed_run(config.resume, "run", out=config.out)
+        config = config.resumed(run.record.config, run.record.given)
+        policy = load_policy(str(run.policy_file))
+        specs = specs_from_json(run.record.inputs.get("targets"))
+    else:
+        if not config.dataset and config.suite is None:
+            raise InputError(
+                "no data set was named",
+                fix="For instance: overt run runs/first --target filter/better-profanity",
+            )
+        config = config.settled()
+        if not config.target:
+            raise InputError(
+                "no target was named",
+                fix="For instance: --target filter/better-profanity, --target openai/gpt-image-1",
+            )
+        policy = _policy(config)
+        specs = [read_spec(name, config.filter, config.checker) for name in config.target]
+    config = config.settled()
+    names = Counter(spec.name for spec in specs)
     if twice := [name for name, count in names.items() if count > 1]:
         raise InputError(f"{twice[0]} is named twice", fix="Give each --target once.")
-    identity = config.identity()
-    prompts, notes = _prompts(config)
-    addresses = {"base_url": models.base_url, "api_key_env": models.api_key_env}
-    with RunStore(folder) as store:
-        if store.manifest() is None:
-            for spec in config.targets:  # a wrong name should cost nothing, not even the folder
-                resolve_target(spec, config.modality)
-        store.claim(identity, dump_policy(config.policy), addresses)
-        done = store.manifest()
-        if done is not None and not done.get("retriable"):
-            progress.note(f"{folder} is complete; nothing to do")
-            return done
-        options = dataclasses.replace(
-            options,
-            system=config.system,
-            max_tokens=config.max_tokens,
-            temperature=config.temperature,
-        )
-        store.write_stage("prompts", prompts)
-        started = time.monotonic()
-        outcomes: list[Outcome] = []
-        kinds: dict[str, Modality] = {}
-        with Caller(folder / "journal.sqlite", calls, on_progress=progress.calls) as caller:
-            # Under a policy for pictures too: only the target knows whether it answers in words.
-            judging = refusal_judging(config, caller, models)
-            for spec in config.targets:
-                target = open_target(spec, options, every_layer=config.every_layer, modality=config.modality)
-                kinds[spec.name] = modality_of(target)
-                price = caller.price_of(getattr(target, "priced_as", spec.name))
-                channel = TargetChannel(spec.name, target, price, ImageStore(folder))
-                found = _fire(config, prompts, channel, caller, progress, kinds[spec.name])
-                if kinds[spec.name] == "text":
-                    found = _judged(config, prompts, found, judging, progress)
-                outcomes += found
-                store.write_stage("outcomes", outcomes)
-            stats = caller.stats.snapshot()
-        seconds = time.monotonic() - started
-        return _finish(store, identity, prompts, outcomes, kinds, config.judge, stats, notes, seconds)
+    record = record_of(config, policy, _inputs(config, policy, specs))
+    if run is not None:
+        record = dataclasses.replace(record, overt=run.record.overt)
+    folder = config.resume or config.out or default_folder(record, "run")
+    addresses = config.addresses(run.folder if run is not None else None)
+    return config, Start(record, policy, folder, addresses, config.defaults()), specs
+
+
+def _policy(config: RunConfig) -> Policy:
+    """The policy named, else the one that a data set was generated for, else the standard one."""
+    if config.policy is not None:
+        return load_policy(config.policy)
+    for dataset in config.dataset:
+        if (file := Path(dataset) / "policy.yaml").is_file():
+            return load_policy(str(file))
+    return load_policy("chat_assistant" if config.suite else "overt")
+
+
+def _inputs(config: RunConfig, policy: Policy, specs: Sequence[TargetSpec]) -> dict[str, Json]:
+    """Hashes of what the run reads, and its targets with the files that their names point to."""
+    is_text = config.suite is not None or policy.modality == "text"
+    judge = config.judge or ""
+    return {
+        "dataset": [digest_source(spec) for spec in config.dataset],
+        "suite": load_suite(config.suite).hash if config.suite is not None else None,
+        "targets": [spec.to_json() for spec in specs],
+        "template": None if is_offline(judge) else load_template("scoring", "judge_refusal").hash,
+        "modality": "text" if is_text else "image",
+    }
 
 
 def _prompts(config: RunConfig) -> tuple[list[Prompt], list[str]]:
+    """The prompts to ask, and what is to be said of those that are left out."""
     if config.suite is not None:
-        from overt.data.suites import load_suite, read_suite
-
-        loaded = read_suite(load_suite(config.suite), config.datasets)
+        loaded = read_suite(load_suite(config.suite), config.dataset)
     else:
-        loaded = read_prompts(config.datasets, label=config.label)
-    prompts = [p for p in loaded.prompts if not config.only or p.category in config.only]
+        loaded = read_prompts(config.dataset, label=config.label)
+    prompts = [p for p in loaded.prompts if not config.category or p.category in config.category]
     if config.limit is not None:
         prompts = list(spread(prompts, config.limit))
     if not prompts:
         there = sorted({p.category for p in loaded.prompts})
         raise InputError(
-            f"no prompt is of category {', '.join(config.only)}", fix=f"There are: {', '.join(there[:20])}"
+            f"no prompt is of category {', '.join(config.category)}",
+            fix=f"There are: {', '.join(there[:20])}",
         )
     notes = []
     if loaded.repeated:
@@ -262,218 +337,92 @@ def _prompts(config: RunConfig) -> tuple[list[Prompt], list[str]]:
     return prompts, notes
 
 
-def _fire(
+# -- the asking -------------------------------------------------------------------------------------------
+
+
+def asking(
+    config: RunConfig, work: Work, addresses: Mapping[str, Mapping[str, str]], modality: str
+) -> Asking:
+    """How the targets of a run of this configuration are asked."""
+    judge = config.judge or "judge/rules"
+    targets, models = config.targets(addresses), config.models(addresses)
+    return Asking(work, modality, config.every_layer, judge, config.seed, targets, models)
+
+
+def _ask(
     config: RunConfig,
+    start: Start,
+    work: Work,
+    specs: Sequence[TargetSpec],
     prompts: Sequence[Prompt],
-    channel: TargetChannel,
-    caller: Caller,
-    progress: Progress,
-    modality: Modality,
-) -> list[Outcome]:
-    """What became of each prompt at one target, in the order of the prompts."""
-
-    def jobs() -> Iterator[tuple[tuple[Prompt, int], Shot, str]]:
-        for prompt in prompts:
-            for sample in range(config.samples):
-                shot = Shot(prompt.text, shot_seed(config.seed, prompt, sample), sample)
-                yield (prompt, sample), shot, prompt.category
-
+    modality: str,
+) -> None:
+    work.folder.write_stage("prompts", prompts)
+    began = time.monotonic()
+    ask = Asking(
+        work,
+        modality,
+        config.every_layer,
+        config.judge or "judge/rules",
+        config.seed,
+        config.targets(start.addresses),
+        config.models(start.addresses),
+    )
+    # Under a policy for pictures too: only the target knows whether it answers in words.
+    judging = ask.judging()
+    outcomes: list[Outcome] = []
+    kinds: dict[str, Modality] = {}
     total = len(prompts) * config.samples
-    return fire_shots(channel, jobs(), total, caller, progress, modality, purpose=channel.name)
+    asked = [prompt for prompt in prompts for _ in range(config.samples)]
+    for spec in specs:
+        channel = ask.channel(spec)
+        kinds[spec.name] = modality_of(channel.subject)
+        found = ask.fire(channel, _jobs(config, prompts), total, purpose=channel.name)
+        if kinds[spec.name] == "text":
+            with work.progress.stage(ask.judge[:40], len(found)) as advance:
+                found = ask.judged(asked, found, judging, advance)
+        outcomes += found
+        work.folder.write_stage("outcomes", outcomes)
+    work.seconds["run"] = time.monotonic() - began
+    _finish(config, start, work, prompts, outcomes, kinds)
 
 
-def is_offline(judge: str) -> bool:
-    """Whether a refusal judge needs no chat model: judge/rules, judge/embedded, a class of one's own."""
-    from overt import registry
-
-    head = judge.partition("?")[0].removeprefix("judge/")
-    return ":" in head or head in registry.providers("overt.refusal_judges")
-
-
-def refusal_judging(config: RunConfig, caller: Caller, models: ModelOptions) -> Judging:
-    """Who tells refusals in the answers of language models. Made before a model is asked anything."""
-    from overt import registry
-    from overt.scoring.answers import offline
-    from overt.scoring.judges.llm import llm_judge
-
-    if is_offline(config.judge):
-        return offline(registry.load_refusal_judge(config.judge))
-    name = config.judge.removeprefix("judge/")
-    if "/" not in name.partition("?")[0]:
-        raise InputError(
-            f"there is no refusal judge {config.judge!r}",
-            fix=f"Known: {registry.known('overt.refusal_judges')}, judge/PROVIDER/MODEL, or module:Class.",
-        )
-    ask = caller.bind(chat_model(name, "judge", models), config.judge)
-    return llm_judge(ask=ask, template=load_template("scoring", "judge_refusal"), seed=config.seed)
-
-
-def _judged(
-    config: RunConfig,
-    prompts: Sequence[Prompt],
-    outcomes: Sequence[Outcome],
-    judging: Judging,
-    progress: Progress,
-) -> list[Outcome]:
-    """The outcomes of a language model with the refusal judge's word on its answers."""
-    from overt.scoring.answers import judge_answers
-
-    by_id = {p.id: p for p in prompts}
-    rows = [(by_id[o.prompt_id], o) for o in outcomes]
-    with progress.stage(config.judge[:40], len(rows)) as advance:
-        return judge_answers(rows, config.judge, judging, advance=advance)
-
-
-def fire_shots(
-    channel: TargetChannel,
-    jobs: Iterable[tuple[tuple[Prompt, int], Shot, str]],
-    total: int,
-    caller: Caller,
-    progress: Progress,
-    modality: Modality,
-    *,
-    purpose: str,
-) -> list[Outcome]:
-    """Sends shots to one target and decides what became of each; outcomes in the order of the jobs.
-
-    Args:
-        jobs: ((prompt, sample), shot, category); `total` of them.
-        purpose: what the cost is booked under.
-    """
-    from overt.scoring.refusal import decide
-
-    outcomes = []
-    with progress.stage(channel.name[:40], total) as advance:
-        for (prompt, sample), taken in caller.stream(channel, purpose, jobs):
-            advance(1)
-            outcome = decide(
-                prompt,
-                taken.response,
-                target=channel.name,
-                sample=sample,
-                images=taken.images,
-                facts=taken.facts,
-                cost=channel.cost(taken),
-                expects=modality,
-            )
-            outcomes.append(
-                dataclasses.replace(outcome, images=tuple(path for path in outcome.images if path))
-            )
-    return outcomes
+def _jobs(config: RunConfig, prompts: Sequence[Prompt]) -> Iterator[Job]:
+    for prompt in prompts:
+        for sample in range(config.samples):
+            shot = Shot(prompt.text, shot_seed(config.seed, prompt, sample), sample)
+            yield (prompt, sample), shot, prompt.category
 
 
 def _finish(
-    store: RunStore,
-    identity: dict[str, Any],
+    config: RunConfig,
+    start: Start,
+    work: Work,
     prompts: Sequence[Prompt],
     outcomes: Sequence[Outcome],
     kinds: Mapping[str, Modality],
-    judge: str,
-    stats: dict[str, Any],
-    notes: list[str],
-    seconds: float,
-) -> dict[str, Any]:
-    rewriting = store.folder / RESULTS / "rewrite.json"
+) -> None:
+    """Writes the summary, and the manifest last."""
+    rewriting = remedy_file(start.folder)
     if rewriting.exists():  # of the answers before these: its figures would contradict the new ones
         rewriting.unlink()
-        notes.append(
+        work.notes.append(
             "the rewriting was of the answers before; `overt rewrite` makes it anew from the journal"
         )
-    summary = write_summary(store.folder, prompts, outcomes, read_harms(store.folder), kinds)
-    below = [t.name for t in summary.targets if t.coverage.share < identity["min_coverage"]]
-    retriable = sum(o.state == "error" and o.code in ASKED_AGAIN for o in outcomes)
-    if retriable:
-        notes.append(f"{retriable} prompts got no answer; the same command asks them again")
-    facts = {
-        "identity": identity,
-        "command": "overt run",
-        "kinds": kinds,
-        # Who told refusals where a target answered in words, whatever the policy is for.
-        "refusal_judge": judge if "text" in kinds.values() else None,
-        "below_coverage": below,
-        "retriable": retriable,
-        "calls": stats,
-        "seconds": {"run": round(seconds, 3)},
-        "versions": {"overt": overt.__version__, "python": platform.python_version()},
-        "notes": notes,
-    }
-    return store.finish(facts, parts=(RESULTS,))
-
-
-def modality_of(target: object) -> Modality:
-    """What a target gives: "image" where it does not say."""
-    said = getattr(target, "modality", "image")
-    return "text" if said == "text" else "none" if said == "none" else "image"
-
-
-def read_harms(folder: Path) -> list[Harm]:
-    """What `overt score` found; empty where it has not run."""
-    return read_records(folder / RESULTS / "harm.jsonl", Harm)
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a complete run of `overt run`; its records are not read.
-
-    Raises:
-        InputError: it is none, or it is not complete.
-    """
-    config_of_run(folder)
-    manifest = RunStore(folder).manifest()
-    if manifest is None:
-        raise InputError(
-            "this run is not complete",
-            where=str(folder),
-            fix=f"Go on with it: overt run --resume {folder}",
-        )
-    return manifest
-
-
-def read_run(folder: Path) -> tuple[dict[str, Any], list[Prompt], list[Outcome], list[Harm]]:
-    """The manifest and the records of a complete run of `overt run`.
-
-    Raises:
-        InputError: as `read_manifest`.
-    """
-    manifest = read_manifest(folder)
-    stages = folder / "stages"
-    prompts = read_records(stages / "prompts.jsonl", Prompt)
-    return manifest, prompts, read_records(stages / "outcomes.jsonl", Outcome), read_harms(folder)
-
-
-def read_summary(folder: Path) -> tuple[dict[str, Any], Summary]:
-    """The manifest and the statistics of a complete run.
-
-    Raises:
-        InputError: as `read_manifest`.
-    """
-    return read_manifest(folder), files.read_summary(folder)
-
-
-def write_summary(
-    folder: Path,
-    prompts: Sequence[Prompt],
-    outcomes: Sequence[Outcome],
-    harms: Sequence[Harm],
-    kinds: Mapping[str, Modality],
-) -> Summary:
-    """Computes the statistics of a run and writes `results/summary.json`."""
-    summary = summary_of(load_policy(str(folder / "policy.yaml")), prompts, outcomes, harms, kinds)
-    files.write_summary(folder, summary)
-    return summary
-
-
-def summary_of(
-    policy: Policy,
-    prompts: Sequence[Prompt],
-    outcomes: Sequence[Outcome],
-    harms: Sequence[Harm],
-    kinds: Mapping[str, Modality],
-) -> Summary:
-    """The statistics; categories in the policy's order, others after them."""
-    from overt.scoring.summary import summarize
-
-    titles = {c.id: c.title for c in policy.categories}
-    present = {p.category for p in prompts}
-    order = [c for c in titles if c in present] + sorted(present - titles.keys())
-    categories = [(c, titles.get(c, c)) for c in order]
-    return summarize(prompts, outcomes, harms, categories=categories, kinds=kinds)
+    harms = Run(start.folder, start.record).harms
+    summary = write_summary(start.folder, start.policy, prompts, outcomes, harms, kinds)
+    work.unanswered = sum(o.state == "error" and o.code in ASKED_AGAIN for o in outcomes)
+    if work.unanswered:
+        work.notes.append(f"{work.unanswered} prompts got no answer; the same command asks them again")
+    work.folder.finish(
+        {
+            "identity": start.record.to_json(),
+            "command": "overt run",
+            "kinds": kinds,
+            # Who told refusals where a target answered in words, whatever the policy is for.
+            "refusal_judge": config.judge if "text" in kinds.values() else None,
+            "below_coverage": [t.name for t in summary.targets if t.coverage.share < config.min_coverage],
+            **work.facts(),
+        },
+        RESULTS,
+    )

@@ -1,92 +1,131 @@
-"""The pipeline of `overt score`: judges look at what the targets gave, and the summary is made anew."""
+"""`overt score`: judges look at what the targets gave, and the summary is made anew."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, ClassVar
 
-from overt.calls import Caller, CallerOptions
+from overt import registry
 from overt.data.errors import InputError
 from overt.data.images import ImageStore
+from overt.data.json_types import Json
 from overt.data.outcomes import Harm, Outcome
 from overt.data.progress import Progress
 from overt.data.records import Prompt
 from overt.data.results.summary import Summary
-from overt.data.store import RunStore
-from overt.data.templates import load_template
+from overt.data.runs import RESULTS, Run, open_run
+from overt.data.store import write_records
+from overt.data.templates import Template, load_template
 from overt.policies.load import load_policy
+from overt.policies.schema import Policy
 from overt.scoring.harm import Case, HarmJudge, checker_judge, judge_harm, vision_judge
 from overt.scoring.summary.rates import judging
+from overt.tasks.config import CALLS, CallConfig, Concurrency, Option, OutputConfig, checked_folder
 from overt.tasks.models import ModelOptions, chat_model
-from overt.tasks.run import RESULTS, read_manifest, read_run, write_summary
+from overt.tasks.summary import write_summary
+from overt.tasks.task import Work, working_again
 
 
-@dataclass(frozen=True)
-class ScoreConfig:
-    """What is judged, and by whom. `benign`: the pictures of benign prompts too."""
+class ScoreConfig(CallConfig, OutputConfig):
+    kind: ClassVar[str] = "score"
 
-    judges: tuple[str, ...]
-    benign: bool = False
-    seed: int = 0
-    templates: Path | None = None
+    run: Annotated[Path, Option("Folder of a run of `overt run`.", is_argument=True)]
+    judges: Annotated[
+        str,
+        Option(
+            "Who judges: vision models (openai/MODEL), checkers (checker/NAME), or your own "
+            "module:Class. An odd number can vote.",
+            metavar="A,B,C",
+        ),
+    ]
+    benign: Annotated[bool, Option("Judge the pictures of benign prompts too.")] = False
+    templates: Annotated[Path | None, Option("Folder with your own harm.yaml (instruction and rubric).")] = (
+        None
+    )
+    seed: Annotated[int, Option("Seed sent to the judges.")] = 0
+    base_url: Annotated[
+        str | None,
+        Option(
+            "OpenAI-compatible endpoint of the judges; for one judge alone: NAME?base_url=URL.",
+            CALLS,
+            metavar="URL",
+        ),
+    ] = None
+    api_key_env: Annotated[
+        str | None,
+        Option("Environment variable that holds the key (OPENAI_API_KEY).", CALLS, metavar="NAME"),
+    ] = None
+    device: Annotated[str | None, Option("Device of local checkers.", CALLS)] = None
+    concurrency: Concurrency = 16
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(name.strip() for name in self.judges.split(",") if name.strip())
+
+    @property
+    def models(self) -> ModelOptions:
+        return ModelOptions(
+            base_url={"": self.base_url} if self.base_url else {},
+            api_key_env={"": self.api_key_env} if self.api_key_env else {},
+            device=self.device,
+            timeout=self.timeout,
+        )
 
 
-def score(
-    config: ScoreConfig,
-    folder: Path,
-    *,
-    calls: CallerOptions,
-    models: ModelOptions,
-    progress: Progress,
-) -> dict[str, Any]:
-    """Judges a complete run; returns its manifest, made anew.
+def score(config: ScoreConfig, progress: Progress) -> Run:
+    """Judges a complete run; the run with its manifest made anew.
 
     Raises:
         InputError: bad input, or the run is not complete.
         RunError: disk full, folder not writable, another process on the run.
         BudgetReached: a cap was reached; the same command with a higher cap goes on.
     """
-    if len(set(config.judges)) != len(config.judges):
+    if not config.names:
+        raise InputError("no judge was named", fix="For instance: --judges openai/gpt-4.1,openai/gpt-4o")
+    if len(set(config.names)) != len(config.names):
         raise InputError("a judge is named twice", fix="Give each judge once; three different ones can vote.")
-    started = time.monotonic()
-    read_manifest(folder)  # a folder that is no run is not to be locked, nor anything made in it
-    policy = load_policy(str(folder / "policy.yaml"))
-    with RunStore(folder) as store:
-        manifest, prompts, outcomes, _ = read_run(folder)
-        cases = cases_of(prompts, outcomes, benign=config.benign)
-        template = load_template("scoring", "harm", config.templates)
-        images = ImageStore(folder)
-        with Caller(folder / "journal.sqlite", calls, on_progress=progress.calls) as caller:
-            judges: list[HarmJudge] = []
-            for name in config.judges:
-                if _is_checker(name):
-                    judges.append(checker_judge(_checker(name, models), load=images.get))
-                    continue
-                ask = caller.bind(chat_model(name, "judge", models), f"harm {name}")
-                judges.append(
-                    vision_judge(policy, ask=ask, template=template, load=images.get, seed=config.seed)
-                )
-            with progress.stage("harm", len(cases) * len(judges)) as advance:
-                harms = judge_harm(cases, judges, advance=advance)
-            stats = caller.stats.snapshot()
-        store.write_records(f"{RESULTS}/harm.jsonl", harms)
-        summary = write_summary(folder, prompts, outcomes, harms, manifest["kinds"])
-        facts = {k: v for k, v in manifest.items() if k != "files"}
-        facts["judges"] = {
-            "names": list(config.judges),
+    checked_folder(config.templates, "--templates")
+    began = time.monotonic()
+    run = open_run(config.run, "run")
+    policy = load_policy(str(run.policy_file))
+    template = load_template("scoring", "harm", config.templates)
+    with working_again(run, config.caller, progress) as work:
+        cases = cases_of(run.prompts, run.outcomes, benign=config.benign)
+        judges = _judges(config, policy, template, work)
+        with progress.stage("harm", len(cases) * len(judges)) as advance:
+            harms = judge_harm(cases, judges, advance=advance)
+        write_records(run.folder / RESULTS / "harm.jsonl", harms)
+        summary = write_summary(run.folder, policy, run.prompts, run.outcomes, harms, run.results.kinds)
+        least = run.record.config.get("min_coverage")
+        judged: dict[str, Json] = {
+            "names": list(config.names),
             "template": {"label": template.label, "hash": template.hash},
             "benign": config.benign,
             "seed": config.seed,
             "judged": len(cases),
             "failed": failures(harms),
-            "below_coverage": below_coverage(summary, manifest["identity"]["min_coverage"]),
-            "calls": stats,
+            "below_coverage": below_coverage(summary, least if isinstance(least, float) else 0.0),
+            "calls": work.caller.stats.snapshot(),
         }
-        facts["seconds"] = {**manifest["seconds"], "score": round(time.monotonic() - started, 3)}
-        return store.finish(facts, parts=(RESULTS,))
+        seconds = {**run.results.seconds, "score": round(time.monotonic() - began, 3)}
+        work.folder.finish({**run.manifest_data, "judges": judged, "seconds": seconds}, RESULTS)
+    return open_run(config.run, "run")
+
+
+def _judges(config: ScoreConfig, policy: Policy, template: Template, work: Work) -> list[HarmJudge]:
+    """The judges by name: checkers, and vision models behind the caller."""
+    load = ImageStore(work.folder.path).get
+    judges: list[HarmJudge] = []
+    for name in config.names:
+        if registry.is_checker(name):
+            checker = registry.load_checker(name, device=config.device, timeout=config.timeout)
+            judges.append(checker_judge(checker, load=load))
+        else:
+            ask = work.caller.bind(chat_model(name, "judge", config.models), f"harm {name}")
+            judges.append(vision_judge(policy, ask=ask, template=template, load=load, seed=config.seed))
+    return judges
 
 
 def cases_of(prompts: Sequence[Prompt], outcomes: Sequence[Outcome], *, benign: bool) -> list[Case]:
@@ -120,15 +159,3 @@ def failures(harms: Sequence[Harm]) -> dict[str, int]:
         for vote in harm.votes:
             counts[vote.judge] = counts.get(vote.judge, 0) + (vote.failure is not None)
     return counts
-
-
-def _is_checker(name: str) -> bool:
-    from overt import registry
-
-    return registry.is_checker(name)
-
-
-def _checker(name: str, models: ModelOptions) -> Any:
-    from overt import registry
-
-    return registry.load_checker(name, device=models.device, timeout=models.timeout)
