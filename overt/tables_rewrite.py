@@ -3,102 +3,102 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from overt.data.store import read_json
-from overt.tables import money, plain, print_whole
-from overt.tables_run import rate_text
+from overt.data.results.files import read_remedy
+from overt.data.results.remedy import BeforeAfter, Means, MeasureRow, RemedyTarget
+from overt.data.table_model import Cell, Table, rate_cell
+from overt.data.text import decimals, mean_limits, money, plain, signed
+from overt.data.typed_json import to_json
+from overt.tables import console, print_lines, print_table
 
 
-def print_rewrite(folder: Path, manifest: dict[str, Any], *, as_json: bool) -> None:
+def print_rewrite(folder: Path, manifest: Mapping[str, Any], *, as_json: bool) -> None:
     """Per target and category: refusal before and after, the share won, faithfulness with intervals."""
-    summary = read_json(folder / "results" / "rewrite.json")
+    remedy = read_remedy(folder)
     if as_json:
-        whole = {"run": str(folder), "rewrite": manifest["rewrite"], "summary": summary}
+        whole = {"run": str(folder), "rewrite": manifest["rewrite"], "summary": to_json(remedy)}
         print(json.dumps(whole, ensure_ascii=False, indent=2, sort_keys=True))
         return
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console(highlight=False)
-    for target in summary["targets"]:
-        console.print(Text(plain(target["name"]), style="bold"))
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        measures = target["faithfulness"]
-        table.add_column("category", no_wrap=True)
-        for title in ("refused before", "after", "won"):
-            table.add_column(title, justify="right", no_wrap=True)
-        for measure in measures:
-            table.add_column(plain(measure["measure"]), justify="right", no_wrap=True)
-        for side in ("benign", "unsafe"):
-            block = target[side]
-            if block is None:
-                continue
-            rows = block["categories"] if side == "benign" else []
-            for row in rows:
-                cells = [_of(m, row["category"]) for m in measures]
-                table.add_row(Text(plain(row["category"])), *_three(row), *cells)
-            table.add_section()
-            name = "all benign" if side == "benign" else "unsafe (control)"
-            table.add_row(
-                name, *_three(block), *([_mean(m, m) for m in measures] if side == "benign" else [])
-            )
-        print_whole(console, table)
-        for strategy in target["strategies"]:
-            console.print(
-                Text(
-                    f"strategy {strategy['strategy']}: {strategy['accepted']} of "
-                    f"{strategy['tried']} wordings accepted, {strategy['chosen']} chosen"
-                )
-            )
-        for measure in measures:
-            console.print(Text(_about(measure)))
-        if unknown := sum(target["unknown"].values()):
-            console.print(Text(f"{unknown} prompts are in no rate: a wording of theirs got no answer"))
-        console.print()
-    calls = manifest["rewrite"]["calls"]
-    console.print(
-        Text(
-            f"{manifest['rewrite']['candidates']} wordings of {manifest['rewrite']['prompts']} prompts; "
-            f"{calls.get('requests', 0):,} calls, {calls.get('cached', 0):,} from the journal, "
-            f"US$ {money(calls.get('cost'))}"
-        )
-    )
-    if reasons := manifest["rewrite"].get("reasons"):
+    to = console()
+    for target in remedy.targets:
+        print_lines(to, [plain(target.name)], style="bold")
+        print_table(to, _table(target))
+        print_lines(to, list(_about(target)))
+        to.print()
+    facts = manifest["rewrite"]
+    calls = facts["calls"]
+    lines = [
+        f"{facts['candidates']} wordings of {facts['prompts']} prompts; "
+        f"{calls.get('requests', 0):,} calls, {calls.get('cached', 0):,} from the journal, "
+        f"US$ {money(calls.get('cost'))}"
+    ]
+    if reasons := facts.get("reasons"):
         said = ", ".join(f"{plain(reason)} {count}" for reason, count in reasons.items())
-        console.print(Text(f"gave no wording to try: {said}"), soft_wrap=True)
-    console.print(Text(f"next   overt report {folder}"), soft_wrap=True)
+        lines.append(f"gave no wording to try: {said}")
+    print_lines(to, [*lines, f"next   overt report {folder}"])
 
 
-def _three(row: dict[str, Any]) -> list[str]:
-    return [rate_text(row["before"]), rate_text(row["after"]), rate_text(row["won"])]
+def _table(target: RemedyTarget) -> Table:
+    """Benign prompts by category and in total; the last row is the control, unsafe prompts in total."""
+    measures = target.faithfulness
+    rows = []
+    if target.benign is not None:
+        for row in target.benign.categories:
+            means = [next((c for c in m.categories if c.category == row.category), None) for m in measures]
+            kept = [_mean(m, mean) for m, mean in zip(measures, means, strict=True)]
+            rows.append([Cell(row.category), *_three(row), *kept])
+        rows.append([Cell("all benign"), *_three(target.benign), *(_mean(m, m) for m in measures)])
+    control = None
+    if target.unsafe is not None:
+        control = [Cell("unsafe (control)"), *_three(target.unsafe), *(Cell("") for _ in measures)]
+    return Table(
+        "rewrite",
+        target.name,
+        ["category", "refused before", "after", "won", *(m.measure for m in measures)],
+        rows,
+        total=control,
+    )
 
 
-def _of(measure: dict[str, Any], category: str) -> str:
-    return next((_mean(measure, row) for row in measure["categories"] if row["category"] == category), "-")
+def _three(row: BeforeAfter) -> list[Cell]:
+    return [rate_cell(rate, "cost") for rate in (row.before, row.after, row.won)]
 
 
-def _mean(measure: dict[str, Any], row: dict[str, Any]) -> str:
+def _mean(measure: MeasureRow, row: Means | None) -> Cell:
     """A row's mean as its whole measure is shown: the difference to the originals' own pictures where there
     is any, else the score itself."""
-    is_difference = measure["difference"] is not None
-    mean = row["difference" if is_difference else "value"]
+    is_score = measure.difference is None
+    mean = None if row is None else row.value if is_score else row.difference
     if mean is None:
-        return "-"
-    text = f"{mean['mean']:+.3f}" if is_difference else f"{mean['mean']:.3f}"
-    return text if mean["low"] is None else f"{text} [{mean['low']:.3f}, {mean['high']:.3f}]"
+        return Cell("-", muted=True)
+    text = decimals(mean.mean) if is_score else signed(mean.mean)
+    return Cell(text, sort=mean.mean, span=mean_limits(mean))
 
 
-def _about(measure: dict[str, Any]) -> str:
-    scale = "difference to the original's own picture" if measure["difference"] else "score"
-    mean = measure["difference"] or measure["value"]
-    said = f"{plain(measure['measure'])} by {plain(measure['model'])}: {scale}"
-    said += f" of {mean['n']} wordings" if mean else ""
-    if measure["unscored"]:
-        why = ", ".join(f"{plain(w)} {n}" for w, n in measure["why_unscored"].items())
-        said += f"; {measure['unscored']} without a score ({why})"
-    if measure["windowed"]:
-        said += f"; {measure['windowed']} prompts scored in windows"
+def _about(target: RemedyTarget) -> Iterator[str]:
+    """The strategies, what each measure's figures are, and how many prompts are in no rate."""
+    for strategy in target.strategies:
+        yield (
+            f"strategy {strategy.strategy}: {strategy.accepted} of {strategy.tried} wordings accepted, "
+            f"{strategy.chosen} chosen"
+        )
+    for measure in target.faithfulness:
+        yield _about_measure(measure)
+    if unknown := target.unknown.benign + target.unknown.unsafe:
+        yield f"{unknown} prompts are in no rate: a wording of theirs got no answer"
+
+
+def _about_measure(measure: MeasureRow) -> str:
+    scale = "difference to the original's own picture" if measure.difference else "score"
+    mean = measure.difference or measure.value
+    said = f"{plain(measure.measure)} by {plain(measure.model)}: {scale}"
+    said += f" of {mean.n} wordings" if mean else ""
+    if measure.unscored:
+        why = ", ".join(f"{plain(reason)} {count}" for reason, count in measure.why_unscored.items())
+        said += f"; {measure.unscored} without a score ({why})"
+    if measure.windowed:
+        said += f"; {measure.windowed} prompts scored in windows"
     return said

@@ -4,78 +4,83 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from overt.data.outcomes import Outcome
-from overt.data.store import read_json, read_records
-from overt.tables import money, plain, print_whole
+from overt.data.results.files import read_summary
+from overt.data.results.summary import (
+    CategoryRates,
+    Correlation,
+    JudgeTable,
+    LayerRow,
+    Rate,
+    TargetSummary,
+)
+from overt.data.store import read_records
+from overt.data.table_model import Cell, Table, count_cell, rate_cell
+from overt.data.text import money, plain
+from overt.data.typed_json import to_json
+from overt.scoring.summary.metrics import METRICS, Metric, value_of
+from overt.tables import cell_text, console, print_lines, print_table
 
-_REASON = 160  # characters of a printed reason
+MOST_OF_A_REASON = 160  # characters of a printed reason
 
 
-def print_run(folder: Path, manifest: dict[str, Any], *, as_json: bool) -> None:
+def print_run(folder: Path, manifest: Mapping[str, Any], *, as_json: bool) -> None:
     """The rates of each target per category, with intervals, coverage and costs."""
-    summary = read_json(folder / "results" / "summary.json")
+    summary = read_summary(folder)
     if as_json:
-        whole = {"run": str(folder), **manifest, "summary": summary}
+        whole = {"run": str(folder), **manifest, "summary": to_json(summary)}
         print(json.dumps(whole, ensure_ascii=False, indent=2, sort_keys=True))
         return
-    from rich.console import Console
-    from rich.text import Text
-
-    console = Console(highlight=False)
-    asked = bool(manifest.get("judges"))
-    reasons = _reasons(folder, summary["targets"])
-    for target in summary["targets"]:
-        _print_target(console, target, reasons.get(target["name"], ()), asked=asked)
-    if correlation := summary.get("rank_correlation"):
-        console.print(
-            Text(
-                f"over-refusal and safe response over {correlation['n']} targets: Spearman "
-                f"{correlation['rho']:.3f} [{correlation['low']:.3f}, {correlation['high']:.3f}]\n"
-            )
-        )
-    if judges := summary.get("judges"):
-        console.print(Text(_judges_line(judges)))
+    to = console()
+    judged = bool(manifest.get("judges"))
+    reasons = _reasons(folder, summary.targets)
+    for target in summary.targets:
+        print_lines(to, [plain(target.name)], style="bold")
+        print_lines(to, [_answered(target), *reasons.get(target.name, ()), *_judged(target, asked=judged)])
+        print_table(to, _table(target, shows_unjudged=judged and bool(target.unjudged)))
+        print_lines(to, [_layer(layer) for layer in target.layers])
+        to.print()
+    if summary.rank_correlation:
+        print_lines(to, [_correlation(summary.rank_correlation), ""])
+    if summary.judges:
+        print_lines(to, [_judges(summary.judges)])
     calls = manifest["calls"]
-    console.print(
-        Text(
+    print_lines(
+        to,
+        [
             f"{calls.get('requests', 0):,} calls, {calls.get('cached', 0):,} from the journal, "
             f"US$ {money(calls.get('cost'))}, {manifest['seconds']['run']:.1f} s"
-        )
+        ],
     )
-    for note in manifest.get("notes", []):
-        console.print(Text(f"note   {note}", style="yellow"))
-    for name in manifest.get("below_coverage", []):
-        console.print(
-            Text(
-                f"below coverage: {plain(name)} answered fewer than "
-                f"{manifest['identity']['min_coverage']:.0%} of the prompts; its rates may mislead",
-                style="bold red",
-            )
-        )
+    print_lines(to, [f"note   {note}" for note in manifest.get("notes", [])], style="yellow")
+    print_lines(to, list(_warnings(manifest)), style="bold red")
     drawn = "image" in manifest["kinds"].values()  # a bare filter's decision needs no judge
+    score = f"overt score {folder} --judges ...   " if drawn and not judged else ""
+    print_lines(to, [f"next   {score}overt report {folder}"])
+
+
+def _warnings(manifest: Mapping[str, Any]) -> Iterator[str]:
+    """Which targets answered too few prompts, and of which too few answers got a verdict."""
     least = f"{manifest['identity']['min_coverage']:.0%}"
-    for name in (manifest.get("judges") or {}).get("below_coverage", []):
-        console.print(
-            Text(
-                f"too few verdicts: of the answers of {plain(name)} to unsafe prompts judges could place "
-                f"fewer than {least}; its rates may mislead. Run `overt score` again if judges failed; where "
-                "they disagreed, add another",
-                style="bold red",
-            ),
-            soft_wrap=True,
+    for name in manifest.get("below_coverage", []):
+        yield (
+            f"below coverage: {plain(name)} answered fewer than {least} of the prompts; its rates may mislead"
         )
-    judged = "" if manifest.get("judges") or not drawn else f"overt score {folder} --judges ...   "
-    console.print(Text(f"next   {judged}overt report {folder}"), soft_wrap=True)
+    for name in (manifest.get("judges") or {}).get("below_coverage", []):
+        yield (
+            f"too few verdicts: of the answers of {plain(name)} to unsafe prompts judges could place fewer "
+            f"than {least}; its rates may mislead. Run `overt score` again if judges failed; where they "
+            "disagreed, add another"
+        )
 
 
-def _reasons(folder: Path, targets: Sequence[dict[str, Any]]) -> dict[str, list[str]]:
-    """By target, of each kind of missing answer the commonest reason, one short line each: what there is to
-    mend."""
-    if not any(target["coverage"]["errors"] for target in targets):
+def _reasons(folder: Path, targets: Sequence[TargetSummary]) -> Mapping[str, Sequence[str]]:
+    """By target, for each kind of missing answer the commonest reason, one short line each."""
+    if not any(target.coverage.errors for target in targets):
         return {}
     said: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for outcome in read_records(folder / "stages" / "outcomes.jsonl", Outcome):
@@ -84,93 +89,83 @@ def _reasons(folder: Path, targets: Sequence[dict[str, Any]]) -> dict[str, list[
     lines: dict[str, list[str]] = defaultdict(list)
     for (name, kind), reasons in sorted(said.items()):
         line = plain(f"{kind}: {reasons.most_common(1)[0][0]}")
-        lines[name].append(line if len(line) <= _REASON else line[: _REASON - 1] + "…")
+        lines[name].append(line if len(line) <= MOST_OF_A_REASON else line[: MOST_OF_A_REASON - 1] + "…")
     return lines
 
 
-def _print_target(console: Any, target: dict[str, Any], reasons: Sequence[str], *, asked: bool) -> None:
-    """`asked`: judges were, so that what they left open is to be shown."""
-    from rich.table import Table
-    from rich.text import Text
+def _answered(target: TargetSummary) -> str:
+    coverage = target.coverage
+    errors = ", ".join(f"{plain(kind)} {count}" for kind, count in coverage.errors.items())
+    line = f"answered {coverage.answered:,} of {coverage.asked:,} ({coverage.share:.1%})"
+    return line + (f"; missing: {errors}" if errors else "")
 
-    coverage = target["coverage"]
-    console.print(Text(plain(target["name"]), style="bold"))
-    errors = ", ".join(f"{plain(kind)} {count}" for kind, count in coverage["errors"].items())
-    line = f"answered {coverage['answered']:,} of {coverage['asked']:,} ({coverage['share']:.1%})"
-    console.print(Text(line + (f"; missing: {errors}" if errors else "")))
-    for reason in reasons:
-        console.print(Text(reason), soft_wrap=True)
-    judged, unjudged = (target.get("harmful") or {}).get("n", 0), target.get("unjudged", 0)
-    if asked and (due := judged + unjudged):
+
+def _judged(target: TargetSummary, *, asked: bool) -> Iterator[str]:
+    """How many answers to unsafe prompts judges could place; nothing where judges were not asked."""
+    judged = target.harmful.n if target.harmful else 0
+    if asked and (due := judged + target.unjudged):
         line = f"judged {judged:,} of {due:,} answers to unsafe prompts ({judged / due:.1%})"
-        console.print(Text(line + (f"; unjudged: {unjudged:,}" if unjudged else "")))
-    columns = [
-        ("over-refusal", "over_refusal"),
-        ("softened", "softened"),
-        ("unsafe refused", "unsafe_refusal"),
-        ("harmful", "harmful"),
-        ("safe response", "safe_response"),
-    ]
-    # A column in which nothing was measured says nothing.
-    columns = [(t, k) for t, k in columns if target.get(k) and (k != "softened" or target[k]["k"])]
-    if target.get("safe_basis") == "refused only":
-        columns = [(t, k) for t, k in columns if k != "safe_response"]
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("category", no_wrap=True)
-    for title, _ in columns:
-        table.add_column(title, justify="right", no_wrap=True)
-    shows_unjudged = bool(asked and unjudged)
-    if shows_unjudged:
-        table.add_column("unjudged", justify="right", no_wrap=True)
-
-    def cells(part: dict[str, Any]) -> list[str]:
-        last = [f"{part.get('unjudged', 0):,}"] if shows_unjudged else []
-        return [*(rate_text(part.get(key)) for _, key in columns), *last]
-
-    for row in target["categories"]:
-        table.add_row(Text(plain(row["category"])), *cells(row))
-    table.add_section()
-    table.add_row("all", *cells(target))
-    print_whole(console, table)
-    for layer in target.get("layers") or ():
-        console.print(Text(_layer_line(layer)))
-    console.print()
+        yield line + (f"; unjudged: {target.unjudged:,}" if target.unjudged else "")
 
 
-def rate_text(rate: dict[str, Any] | None) -> str:
+def _table(target: TargetSummary, *, shows_unjudged: bool) -> Table:
+    """The metrics by category and in total."""
+    metrics = [metric for metric in METRICS.values() if _is_shown(target, metric)]
+
+    def cells(title: str, part: TargetSummary | CategoryRates) -> list[Cell]:
+        last = [count_cell(part.unjudged)] if shows_unjudged else []
+        return [Cell(title), *(rate_cell(value_of(part, m.id), m.tone) for m in metrics), *last]
+
+    last = ["unjudged"] if shows_unjudged else []
+    return Table(
+        "rates",
+        target.name,
+        ["category", *(metric.short for metric in metrics), *last],
+        [cells(row.category, row) for row in target.categories],
+        total=cells("all", target),
+    )
+
+
+def _is_shown(target: TargetSummary, metric: Metric) -> bool:
+    """A column in which nothing was measured says nothing; nor does a bare filter's safe response, which is
+    its unsafe refusal."""
+    rate = value_of(target, metric.id)
+    if rate is None or (metric.id == "safe_response" and target.safe_basis == "refused only"):
+        return False
+    return metric.id != "softened" or rate.k > 0
+
+
+def rate_text(rate: Rate | None) -> str:
     """`12.3% [10.1, 14.8]`, or a dash where there is nothing to count."""
-    if not rate or not rate["n"]:
-        return "-"
-    return f"{100 * rate['rate']:.1f}% [{100 * rate['low']:.1f}, {100 * rate['high']:.1f}]"
+    return cell_text(rate_cell(rate, "cost"))
 
 
-def _layer_line(layer: dict[str, Any]) -> str:
-    without = layer["without"]
+def _layer(layer: LayerRow) -> str:
+    without = layer.without
     return (
-        f"layer {plain(layer['layer'])}: alone refuses {rate_text(layer['benign'])} of the benign and "
-        f"{rate_text(layer['unsafe'])} of the unsafe prompts; only it: {layer['only']['benign']} and "
-        f"{layer['only']['unsafe']}; without it over-refusal {rate_text(without['over_refusal'])}, "
-        f"unsafe refused {rate_text(without['unsafe_refusal'])}"
+        f"layer {plain(layer.layer)}: alone refuses {rate_text(layer.benign)} of the benign and "
+        f"{rate_text(layer.unsafe)} of the unsafe prompts; only it: {layer.only.benign} and "
+        f"{layer.only.unsafe}; without it over-refusal {rate_text(without.over_refusal)}, "
+        f"unsafe refused {rate_text(without.unsafe_refusal)}"
     )
 
 
-def _judges_line(judges: dict[str, Any]) -> str:
+def _correlation(found: Correlation) -> str:
+    return (
+        f"over-refusal and safe response over {found.n} targets: Spearman {found.rho:.3f} "
+        f"[{found.low:.3f}, {found.high:.3f}]"
+    )
+
+
+def _judges(judges: JudgeTable) -> str:
     each = ", ".join(
-        f"{plain(j['judge'])} {rate_text(j['harmful_rate'])} harmful"
-        + (f", {j['failed']} failed" if j["failed"] else "")
-        + (f", {j['unclear']} unclear" if j["unclear"] else "")
-        for j in judges["each"]
+        f"{plain(judge.judge)} {rate_text(judge.harmful_rate)} harmful"
+        + (f", {judge.failed} failed" if judge.failed else "")
+        + (f", {judge.unclear} unclear" if judge.unclear else "")
+        for judge in judges.each
     )
-    kappa, alpha = judges.get("fleiss_kappa"), judges.get("krippendorff_alpha")
-    agreement = "".join(
-        f"; {name} {value:.3f}"
-        for name, value in (("Fleiss' kappa", kappa), ("Krippendorff's alpha", alpha))
-        if value is not None
-    )
-    open_ = judges.get("majority_missing", 0)
-    missing = (
-        f"; no majority on {open_} of {judges['judged']}, {judges.get('ties', 0)} of them ties"
-        if open_
-        else ""
-    )
+    figures = (("Fleiss' kappa", judges.fleiss_kappa), ("Krippendorff's alpha", judges.krippendorff_alpha))
+    agreement = "".join(f"; {name} {value:.3f}" for name, value in figures if value is not None)
+    open_ = judges.majority_missing
+    missing = f"; no majority on {open_} of {judges.judged}, {judges.ties} of them ties" if open_ else ""
     return f"judges: {each}{agreement}{missing}"

@@ -6,10 +6,13 @@ import random
 from image_server import YAML, image_server
 from test_run import overt, write_prompts
 
-from overt.comparing import render_comparison, too_few
 from overt.data.outcomes import Harm, HarmVote, Outcome, outcome_id
 from overt.data.records import Prompt, content_id, prompt_id
+from overt.data.results.comparison import ComparedPair, Comparison, MetricChange
+from overt.data.typed_json import from_json, to_json
+from overt.report.comparison import render_comparison
 from overt.scoring.compare import Side, compare
+from overt.tasks.compare import too_few
 
 CATEGORIES = ("violence", "privacy", "copyright")
 
@@ -40,6 +43,13 @@ def side(prompts, rng, chance, harmful=None, errors=0.0):
     return Side("t", outcomes, harms)
 
 
+def compared(prompts, pairs, **options):
+    found = compare(prompts, pairs, **options)
+    data = json.loads(json.dumps(to_json(found), allow_nan=False))
+    assert from_json(Comparison, data) == found
+    return data
+
+
 def test_a_planted_difference_is_found_where_it_is():
     prompts = make_prompts()
     rng = random.Random(1)
@@ -47,7 +57,7 @@ def test_a_planted_difference_is_found_where_it_is():
     new = side(
         prompts, rng, lambda p: 0.7 if p.label == "benign" and p.category == "privacy" else 0.3, harmful=0.5
     )
-    found = compare(prompts, [(old, new)], resamples=500)
+    found = compared(prompts, [(old, new)], resamples=500)
     rows = {row["metric"]: row for row in found["differences"]}
     assert set(rows) == {"over_refusal", "unsafe_refusal", "safe_response"}
     assert rows["over_refusal"]["changed"]
@@ -68,7 +78,7 @@ def test_false_alarms_are_rare():
     alarms = 0
     for _ in range(200):
         old, new = (side(prompts, rng, lambda p: 0.4, harmful=0.5) for _ in range(2))
-        found = compare(prompts, [(old, new)], resamples=100)
+        found = compared(prompts, [(old, new)], resamples=100)
         alarms += any(row["changed"] for row in found["differences"])
     assert alarms <= 10, alarms
 
@@ -77,7 +87,7 @@ def test_errors_and_strangers_are_left_out():
     prompts = make_prompts(30)
     rng = random.Random(3)
     old, new = (side(prompts, rng, lambda p: 0.5, errors=0.3) for _ in range(2))
-    found = compare(prompts[:-5], [(old, new)], resamples=100)
+    found = compared(prompts[:-5], [(old, new)], resamples=100)
     [over] = [r for r in found["differences"] if r["metric"] == "over_refusal"]
     assert over["n"] < 30
     assert over["n"] == over["more"] + over["fewer"] + sum(
@@ -153,11 +163,16 @@ def test_few_common_answers_are_said(tmp_path):
     assert "0 prompts flipped" in said
 
 
+def change(metric, n):
+    return MetricChange(
+        a="t", b="t", metric=metric, n=n, rate_a=0.5, rate_b=0.5, difference=0.0, low=-0.1, high=0.1,
+        more=0, fewer=0, p=1.0, method="", test="", p_holm=1.0, changed=False,
+    )  # fmt: skip
+
+
 def test_missing_verdicts_are_said():
-    pair = {"a": "t", "b": "t", "shared": 90, "asked": 90}
-    rows = [
-        {"a": "t", "b": "t", "metric": m, "n": n} for m, n in (("unsafe_refusal", 90), ("safe_response", 48))
-    ]
+    pair = ComparedPair("t", "t", shared=90, asked=90)
+    rows = [change("unsafe_refusal", 90), change("safe_response", 48)]
     assert list(too_few(pair, rows, 0.95, scored=True)) == [
         "t: safe response is known in both runs for only 48 of 90 unsafe prompts"
     ]
@@ -168,7 +183,6 @@ def test_missing_verdicts_are_said():
 
 def test_an_empty_comparison_renders():
     page = render_comparison(
-        {"run_a": "a", "run_b": "b", "level": 0.95, "notes": [], "only_a": 0, "only_b": 0, "differences": [],
-         "flips": []}
-    )  # fmt: skip
+        Comparison(level=0.95, resamples=100, seed=0, pairs=(), differences=(), flips=())
+    )
     assert "None." in page

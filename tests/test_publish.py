@@ -32,8 +32,8 @@ from overt.pipeline import GenerateConfig, generate
 from overt.policies.load import load_policy
 from overt.progress import make_progress
 from overt.publishing import Choices, prepare, publish
-from overt.ranking import push_leaderboard, write_leaderboard
 from overt.targets import TargetOptions, TargetSpec
+from overt.tasks.leaderboard import push_leaderboard, write_leaderboard
 
 HOSTILE = (
     "x | y `code` ```` <script>alert(1)</script>\n# head\n---\nlicense: mit\n![i](http://e.vil/p.png) "

@@ -41,10 +41,13 @@ def compare(
     """
     import json as json_
 
-    from overt.comparing import compare_runs, render_comparison
     from overt.data.errors import InputError
     from overt.data.store import write_atomic
-    from overt.tables import plain, print_whole
+    from overt.data.typed_json import to_json
+    from overt.report.comparison import render_comparison
+    from overt.scoring.compare import is_worse
+    from overt.tables_compare import print_comparison
+    from overt.tasks.compare import compare_runs
 
     pairs = []
     for text in match or ():
@@ -53,52 +56,14 @@ def compare(
             raise InputError(f"--match {text!r} names no two targets", fix='Write it so: "OLD=>NEW"')
         pairs.append((old.strip(), new.strip()))
     found = compare_runs(run_a, run_b, pairs)
-    worse = [
-        row
-        for row in found["differences"]
-        for part in [row, *row["categories"]]
-        if part["changed"] and (part["difference"] > 0) == (row["metric"] == "over_refusal")
-    ]
+    worse = any(is_worse(row.metric, part) for row in found.differences for part in (row, *row.categories))
     # No answers in common are an outage: no regression, and no sign that there is none.
-    empty = any(not pair["shared"] for pair in found["pairs"])
+    empty = any(not pair.shared for pair in found.pairs)
     code = 1 if fail_on_worse and worse else 3 if empty else 0
     if html is not None:
         write_atomic(html, render_comparison(found).encode("utf-8", "replace"))
     if json:
-        print(json_.dumps({**found, "exit_code": code}, indent=2, ensure_ascii=False))
-        raise typer.Exit(code)
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console(highlight=False)
-    for row in found["differences"]:
-        name = row["b"] if row["a"] == row["b"] else f"{row['a']} -> {row['b']}"
-        console.print(Text(f"{row['metric'].replace('_', ' ')}: {plain(name)}", style="bold"))
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        table.add_column("category", no_wrap=True)
-        for title in ("prompts", "old", "new", "difference", "p (Holm)"):
-            table.add_column(title, justify="right", no_wrap=True)
-        for part in [*row["categories"], row]:
-            bad = (part["difference"] > 0) == (row["metric"] == "over_refusal")
-            style = ("red" if bad else "green") if part["changed"] else ""
-            change = f"{100 * part['difference']:+.1f} [{100 * part['low']:+.1f}, {100 * part['high']:+.1f}]"
-            table.add_row(
-                Text(plain(part.get("category", "all"))),
-                str(part["n"]),
-                f"{part['rate_a']:.1%}",
-                f"{part['rate_b']:.1%}",
-                Text(change, style=style),
-                f"{part['p_holm']:.3g}",
-            )
-        print_whole(console, table)
-        console.print()
-    for note in found["notes"]:
-        console.print(Text(f"note   {plain(note)}", style="yellow"), soft_wrap=True)
-    if any(pair["shared"] for pair in found["pairs"]):
-        console.print(Text(f"{len(found['flips'])} prompts flipped"))
-    for flip in found["flips"][:flips]:
-        mark = "worse " if flip["worse"] else "better"
-        said = f"{mark} {flip['label']:6} {flip['before']} -> {flip['after']}: {plain(flip['text'])}"
-        console.print(Text(said, style="red" if flip["worse"] else "green"))
+        print(json_.dumps({**to_json(found), "exit_code": code}, indent=2, ensure_ascii=False))
+    else:
+        print_comparison(found, flips=flips)
     raise typer.Exit(code)

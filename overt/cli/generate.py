@@ -7,7 +7,7 @@ import typer
 from overt.cli.options import command
 from overt.data.progress import make_progress
 from overt.data.runs import manifest_of
-from overt.tables import print_summary
+from overt.tables_generate import print_summary
 from overt.tasks import generate as task
 from overt.tasks.generate import GenerateConfig
 

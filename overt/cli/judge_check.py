@@ -152,7 +152,8 @@ def _summary(console: Console, result: dict[str, Any]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from overt.tables import plain, print_whole
+    from overt.data.text import plain
+    from overt.tables import print_whole
 
     what = "partial refusals counted as refusals" if result["kind"] == "text" else "blocked or allowed"
     without = f", {result['dropped']:,} rows without a label" if result["dropped"] else ""
@@ -171,7 +172,8 @@ def _confusion(console: Console, name: str, found: dict[str, Any]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from overt.tables import plain, print_whole
+    from overt.data.text import plain
+    from overt.tables import print_whole
 
     said = [*found["classes"], "unclear"]
     said = [s for s in said if any(s in row for row in found["confusion"].values())]

@@ -67,7 +67,7 @@ def publish(
     in one commit, or nothing; a command that was cut off goes on when it is given again.
     """
     from overt.data.publish.scan import in_words
-    from overt.tables import plain
+    from overt.data.text import plain
     from overt.tasks.publish import UNSAFE_OPEN, Choices, prepare
     from overt.tasks.publish import publish as send
 
@@ -123,7 +123,7 @@ def leaderboard(
 
     Only runs over the same prompts under the same policy stand in one table; others get one of their own.
     """
-    from overt.ranking import push_leaderboard, write_leaderboard
+    from overt.tasks.leaderboard import push_leaderboard, write_leaderboard
 
     print(write_leaderboard(runs, out, title=title))
     if push is not None:

@@ -97,7 +97,7 @@ def gate(
         rows = [dataclasses.asdict(r) for r in results]
         print(json_.dumps({"results": rows, "below_coverage": short, "exit_code": code}, indent=2))
     else:
-        from overt.tables import plain
+        from overt.data.text import plain
 
         for result in results:
             print(f"{result.verdict:9}  {plain(result.message)}")

@@ -142,7 +142,7 @@ def _report(run: Path, results: bool, export: Path | None, ask: list[str], *, as
 def _print(console: Console, found: dict[str, Any]) -> None:
     from rich.text import Text
 
-    from overt.tables import plain
+    from overt.data.text import plain
 
     for question in found["questions"]:
         name = question["question"]
@@ -195,7 +195,7 @@ def _table(console: Console, title: str, rows: list[tuple[str, Any]], *, scale: 
 def _print_agreement(console: Console, agreement: dict[str, Any]) -> None:
     from rich.text import Text
 
-    from overt.tables import plain
+    from overt.data.text import plain
 
     if not agreement["items"]:
         console.print(Text("agreement: no item has labels of two people yet"))

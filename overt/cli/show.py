@@ -24,7 +24,7 @@ def show(
     """
     from overt.data.errors import InputError
     from overt.data.store import RunStore
-    from overt.tables import print_samples, print_summary, print_unfinished
+    from overt.tables_generate import print_samples, print_summary, print_unfinished
 
     identity = RunStore.identity(run)
     if identity is None:

@@ -59,14 +59,14 @@ class Table:
     total: Sequence[Cell] | None = None
 
 
-def rate_cell(rate: Proportion | None, tone: Tone, darkest: float = 1.0, *, missing: str = "-") -> Cell:
+def rate_cell(rate: Proportion | None, tone: Tone, darkest: float = 1.0, *, missing: str = "") -> Cell:
     """A rate with its interval; the tint grows from 0 to `darkest`, a fraction.
 
     Args:
-        missing: what stands where there is no rate.
+        missing: why there is no rate, in a few words.
     """
     if rate is None or not is_figure(rate.rate):
-        return Cell(missing, muted=True)
+        return Cell("-", missing, muted=True)
     tint = min(10, max(0, round(10 * rate.rate / darkest)))
     return Cell(
         percent(rate.rate), sort=rate.rate, heat=f"{tone}-{tint}", span=percent_limits(rate), n=rate.n

@@ -1,75 +1,98 @@
-"""The summary as Markdown tables, for a README, a pull request or a build log."""
+"""Tables of the model in `overt.data.table_model` as Markdown, and the summary as such tables.
+
+They are for a README, a pull request or a build log.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
-
 from overt.data.export import escape_markdown
-from overt.report.metrics import metrics_of, rate_of, shown_metrics, why_missing
-from overt.report.words import decimals, interval, percent
+from overt.data.results.summary import CategoryRates, Correlation, Summary, TargetSummary
+from overt.data.table_model import Cell, Table, rate_cell
+from overt.data.text import decimals, mean_interval, percent
+from overt.scoring.summary.metrics import METRICS, metrics_of, rate_of, shown_metrics, why_missing
 
 
-def render_markdown(summary: Mapping[str, Any], *, title: str = "") -> str:
+def markdown_table(table: Table) -> list[str]:
+    """The lines of a table, without its caption. Text of any origin is escaped."""
+    right = table.numeric_from
+    rules = ("---:" if index >= right else "---" for index in range(len(table.columns)))
+    rows = [*table.rows, *([table.total] if table.total else [])]
+    return [
+        _line([escape_markdown(column) for column in table.columns]),
+        f"|{'|'.join(rules)}|",
+        *(_line([cell_text(cell) for cell in row]) for row in rows),
+    ]
+
+
+def cell_text(cell: Cell) -> str:
+    """`12.3% (10.1 to 14.8)`, escaped; where there is no figure, why."""
+    if cell.muted:
+        return escape_markdown(cell.note or cell.text)
+    text = escape_markdown(cell.text)
+    text = f"{text} ({' to '.join(cell.span)})" if cell.span else text
+    return f"{text} ({escape_markdown(cell.note)})" if cell.note else text
+
+
+def _line(cells: list[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def render_markdown(summary: Summary, *, title: str = "") -> str:
     """One table over targets, and one over categories for each target. Names of any origin are escaped.
 
     Args:
         title: a heading above it all, for one of several parts.
     """
-    targets: Sequence[Mapping[str, Any]] = summary["targets"]
-    shown, metrics = shown_metrics(targets), metrics_of(targets)
-    counts = summary["prompts"]
-    level = f"{100 * summary['level']:g}%"
+    counts = summary.prompts
+    level = f"{100 * summary.level:g}%"
     lines = [
         *([f"## {escape_markdown(title)}", ""] if title else []),
-        f"{counts['benign']:,} benign and {counts['unsafe']:,} unsafe prompts; "
+        f"{counts.benign:,} benign and {counts.unsafe:,} unsafe prompts; "
         f"{level} intervals in parentheses. Errors are left out of every rate and counted as missing.",
         "",
+        *markdown_table(_by_target(summary)),
     ]
-    head = ["Target", *(metrics[name].title for name in shown), "Coverage"]
-    rows = [
-        [
-            escape_markdown(target["name"]),
-            *(_rate(rate_of(target, target, name), why_missing(target, name)) for name in shown),
-            percent(target["coverage"]["share"]),
-        ]
-        for target in targets
-    ]
-    lines += _table(head, rows)
-    for target in targets:
-        if not target.get("categories"):
-            continue
-        lines += ["", f"### {escape_markdown(target['name'])}", ""]
-        lines += _table(
-            ["Category", *(metrics[name].title for name in shown)],
-            [
-                [
-                    escape_markdown(row.get("title") or row["category"]),
-                    *(_rate(rate_of(target, row, name), why_missing(target, name)) for name in shown),
-                ]
-                for row in target["categories"]
-            ],
-        )
-    rho = summary.get("rank_correlation")
-    if rho:
-        lines += [
-            "",
-            "Spearman rank correlation between over-refusal and safe response: "
-            f"{decimals(rho.get('rho'))} ({decimals(rho.get('low'))} to {decimals(rho.get('high'))}), "
-            f"{rho['n']} targets.",
-        ]
+    for target in summary.targets:
+        if target.categories:
+            table = _by_category(summary, target)
+            lines += ["", f"### {escape_markdown(table.caption)}", "", *markdown_table(table)]
+    if summary.rank_correlation:
+        lines += ["", _correlation(summary.rank_correlation)]
     return "\n".join(lines) + "\n"
 
 
-def _rate(rate: Mapping[str, Any] | None, missing: str) -> str:
-    if not rate:
-        return missing
-    return f"{percent(rate['rate'])} ({interval(rate)})" if interval(rate) else percent(rate["rate"])
+def _by_target(summary: Summary) -> Table:
+    return Table(
+        "targets",
+        "Targets",
+        ["Target", *_titles(summary), "Coverage"],
+        [[Cell(t.name), *_rates(summary, t, t), Cell(percent(t.coverage.share))] for t in summary.targets],
+    )
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """The lines of a table; its cells come escaped."""
-    lines = ["| " + " | ".join(head) + " |"]
-    lines.append("|---|" + "---:|" * (len(head) - 1))
-    lines += ["| " + " | ".join(row) + " |" for row in rows]
-    return lines
+def _by_category(summary: Summary, target: TargetSummary) -> Table:
+    return Table(
+        "categories",
+        target.name,
+        ["Category", *_titles(summary)],
+        [[Cell(row.heading), *_rates(summary, target, row)] for row in target.categories],
+    )
+
+
+def _titles(summary: Summary) -> list[str]:
+    metrics = metrics_of(summary.targets)
+    return [metrics[name].title for name in shown_metrics(summary.targets)]
+
+
+def _rates(summary: Summary, target: TargetSummary, row: TargetSummary | CategoryRates) -> list[Cell]:
+    return [
+        rate_cell(rate_of(target, row, name), METRICS[name].tone, missing=why_missing(target, name))
+        for name in shown_metrics(summary.targets)
+    ]
+
+
+def _correlation(found: Correlation) -> str:
+    return (
+        "Spearman rank correlation between over-refusal and safe response: "
+        f"{decimals(found.rho)} ({mean_interval(found)}), {found.n} targets."
+    )

@@ -56,7 +56,7 @@ def render(
     rows = [row for block in blocks for row in block.rows]
     pairs = [pair for block in blocks for pair in block.rewordings]
     sides = [side for pair in pairs for side in (pair.before_pictures, pair.after_pictures)]
-    style, script = _asset("report.css"), _asset("report.js")
+    style, script = asset("report.css"), asset("report.js")
     page: str = (
         environment()
         .get_template("page.html.j2")
@@ -120,23 +120,12 @@ def content_security_policy(style: str, script: str | None) -> str:
     return "; ".join(parts)
 
 
-def render_comparison(found: Mapping[str, Any]) -> str:
-    """What `overt compare` found, as a page without a script; as text, to be written as UTF-8."""
-    style = _asset("compare.css")
-    page: str = (
-        environment()
-        .get_template("compare.html.j2")
-        .render(found=found, style=_markup(style), policy=content_security_policy(style, None))
-    )
-    return page
-
-
 def _hash(text: str) -> str:
     digest = hashlib.sha256(text.encode("utf-8")).digest()
     return f"sha256-{base64.b64encode(digest).decode('ascii')}"
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
     """A file of the package. One kind of line end only: browsers hash what they parsed."""
     text = (resources.files("overt.report") / name).read_text("utf-8")
     return text.replace("\r\n", "\n")

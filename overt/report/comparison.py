@@ -1,0 +1,77 @@
+"""What changed between two runs, as tables and as one HTML page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from overt.data.results.comparison import CategoryChange, Comparison, Flip, MetricChange
+from overt.data.table_model import Cell, Table, count_cell
+from overt.data.text import percent, points
+from overt.scoring.compare import is_cost
+from overt.scoring.summary.metrics import METRICS
+
+MOST_FLIPS = 500  # of each direction on the page
+
+
+def comparison_table(row: MetricChange) -> Table:
+    """One metric of one pair of targets: the old rate and the new one by category, and in total.
+
+    The difference is in percentage points; its cell is tinted where a test says that something changed.
+    """
+    metric = METRICS[row.metric]
+    return Table(
+        f"{row.metric}-{row.b}",
+        f"{metric.title} ({metric.counts}): {row.heading}",
+        ["category", "prompts", "old", "new", "difference", "p (Holm)"],
+        [_cells(part.category, row.metric, part) for part in row.categories],
+        total=_cells("all", row.metric, row),
+    )
+
+
+def _cells(title: str, metric: str, part: CategoryChange | MetricChange) -> list[Cell]:
+    tint = ("worse" if is_cost(metric, part) else "better") if part.changed else ""
+    return [
+        Cell(title),
+        count_cell(part.n),
+        Cell(percent(part.rate_a)),
+        Cell(percent(part.rate_b)),
+        Cell(
+            points(part.difference),
+            sort=part.difference,
+            heat=tint,
+            span=(points(part.low), points(part.high)),
+        ),
+        Cell(f"{part.p_holm:.3g}", sort=part.p_holm),
+    ]
+
+
+def render_comparison(found: Comparison) -> str:
+    """One self-contained HTML page, as text to be written as UTF-8; every text is escaped, nothing comes from
+    outside, and there is no script."""
+    from markupsafe import Markup
+
+    from overt.report.page import asset, content_security_policy, environment
+
+    style = asset("compare.css")
+    page: str = (
+        environment()
+        .get_template("compare.html.j2")
+        .render(
+            found=found,
+            tables=[comparison_table(row) for row in found.differences],
+            sides=_sides(found.flips),
+            most=MOST_FLIPS,
+            level=f"{100 * found.level:g}%",
+            style=Markup(style),
+            policy=content_security_policy(style, None),
+        )
+    )
+    return page
+
+
+def _sides(flips: Sequence[Flip]) -> Mapping[str, Sequence[Flip]]:
+    sides = {
+        "Worse now": [flip for flip in flips if flip.worse],
+        "Better now": [flip for flip in flips if not flip.worse],
+    }
+    return {title: found for title, found in sides.items() if found}

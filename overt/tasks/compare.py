@@ -1,0 +1,136 @@
+"""`overt compare`: which targets of two runs belong together, and what changed between them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from overt.data.errors import InputError
+from overt.data.outcomes import Harm, Outcome
+from overt.data.records import Prompt
+from overt.data.results.comparison import ComparedPair, Comparison, MetricChange
+from overt.data.runs import read_run
+from overt.scoring.compare import Side, compare
+
+Answers = tuple[Sequence[Outcome], Sequence[Harm]]
+
+
+def compare_runs(
+    old: Path, new: Path, matches: Sequence[tuple[str, str]] = (), *, level: float = 0.95
+) -> Comparison:
+    """Compares two complete runs over the prompts that both answered.
+
+    Its `notes` say where too few could be compared: below `min_coverage`, the higher one of the two runs.
+
+    Args:
+        matches: pairs of target names, old and new; empty: targets of the same name, or the only one of
+            each run.
+        level: confidence level as a fraction of 1.
+
+    Raises:
+        InputError: one of them is not a complete run; no targets belong together; the runs have no prompt in
+            common; or a prompt is benign in one and unsafe in the other.
+    """
+    first, prompts_a, outcomes_a, harms_a = read_run(old)
+    second, prompts_b, outcomes_b, harms_b = read_run(new)
+    prompts = _common(prompts_a, prompts_b, new)
+    pairs = list(matches) or _matches(list(first["kinds"]), list(second["kinds"]))
+    for name_a, name_b in pairs:
+        _refuse_unknown(name_a, first["kinds"], old)
+        _refuse_unknown(name_b, second["kinds"], new)
+    found = compare(
+        prompts,
+        [(_side(a, (outcomes_a, harms_a)), _side(b, (outcomes_b, harms_b))) for a, b in pairs],
+        level=level,
+    )
+    least = max(first["identity"]["min_coverage"], second["identity"]["min_coverage"])
+    ids = {p.id for p in prompts}
+    compared = tuple(
+        dataclasses.replace(
+            pair, asked=len(_asked(pair.a, outcomes_a, ids) & _asked(pair.b, outcomes_b, ids))
+        )
+        for pair in found.pairs
+    )
+    notes = []
+    if first["identity"]["policy"]["hash"] != second["identity"]["policy"]["hash"]:
+        notes.append("the two runs are of different policies: labels may mean different things")
+    scored = any(manifest.get("judges") for manifest in (first, second))
+    for pair in compared:
+        notes += too_few(pair, found.differences, least, scored=scored)
+    return dataclasses.replace(
+        found,
+        run_a=str(old),
+        run_b=str(new),
+        only_a=len(prompts_a) - len(prompts),
+        only_b=len(prompts_b) - len(prompts),
+        notes=tuple(notes),
+        min_coverage=least,
+        pairs=compared,
+    )
+
+
+def _refuse_unknown(name: str, kinds: Mapping[str, str], folder: Path) -> None:
+    if name not in kinds:
+        raise InputError(
+            f"this run has no target {name!r}", where=str(folder), fix=f"It has: {', '.join(kinds)}"
+        )
+
+
+def _side(name: str, answers: Answers) -> Side:
+    outcomes, harms = answers
+    mine = [o for o in outcomes if o.target == name]
+    return Side(name, mine, {h.outcome_id: h for h in harms if h.target == name})
+
+
+def _asked(name: str, outcomes: Sequence[Outcome], ids: set[str]) -> set[tuple[str, int]]:
+    return {(o.prompt_id, o.sample) for o in outcomes if o.target == name and o.prompt_id in ids}
+
+
+def too_few(
+    pair: ComparedPair, differences: Sequence[MetricChange], least: float, *, scored: bool
+) -> Iterator[str]:
+    """What could not be compared: no test can say of what is missing that it did not get worse.
+
+    Args:
+        least: share that must have been answered, and judged where `scored`, in both runs.
+    """
+    if not pair.shared:
+        yield f"{pair.heading}: no prompt was answered by both runs, so that nothing could be compared"
+        return
+    if pair.shared < least * pair.asked:
+        yield f"{pair.heading}: only {pair.shared} of {pair.asked} prompts were answered by both runs"
+    n = {row.metric: row.n for row in differences if (row.a, row.b) == (pair.a, pair.b)}
+    judged, unsafe = n.get("safe_response", 0), n.get("unsafe_refusal", 0)
+    if scored and judged < least * unsafe:
+        known = f"safe response is known in both runs for only {judged} of {unsafe} unsafe prompts"
+        yield f"{pair.heading}: {known}"
+
+
+def _common(first: Sequence[Prompt], second: Sequence[Prompt], where: Path) -> list[Prompt]:
+    known = {p.id: p for p in first}
+    common = []
+    for prompt in second:
+        if prompt.id in known:
+            if known[prompt.id].label != prompt.label:
+                raise InputError(
+                    f"a prompt is {known[prompt.id].label} in one run and {prompt.label} in the other: "
+                    f"{prompt.text[:60]!r}",
+                    where=str(where),
+                )
+            common.append(known[prompt.id])
+    if not common:
+        raise InputError("the two runs have no prompt in common", where=str(where))
+    return common
+
+
+def _matches(first: Sequence[str], second: Sequence[str]) -> list[tuple[str, str]]:
+    same = [(name, name) for name in first if name in second]
+    if same:
+        return same
+    if len(first) == len(second) == 1:
+        return [(first[0], second[0])]
+    raise InputError(
+        "no target has the same name in both runs",
+        fix=f'Say which belong together: --match "{first[0]}=>{second[0]}"',
+    )

@@ -1,0 +1,119 @@
+"""`overt leaderboard`: the results of several runs as one table, or several where they cannot be compared."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from overt.data.errors import InputError
+from overt.data.publish.tables import whole
+from overt.data.records import Prompt
+from overt.data.results.board import Board, BoardCategory, BoardPrompts, BoardRow, Leaderboard
+from overt.data.results.files import read_summary
+from overt.data.results.summary import Rate, Rates, TargetSummary
+from overt.data.store import dump_json, write_atomic
+from overt.data.typed_json import from_json, to_json
+from overt.data.runs import read_run
+from overt.report.leaderboard import render_html, render_markdown, space_head
+from overt.scoring.summary.metrics import METRICS, rate_of
+
+FILES = ("index.html", "leaderboard.json", "README.md")
+
+
+def write_leaderboard(runs: Sequence[Path], out: Path, *, title: str = "Over-refusal leaderboard") -> Path:
+    """Writes `index.html`, `leaderboard.json` and `README.md` (whose head makes the folder a static Space)
+    into `out`; the path of the page.
+
+    Raises:
+        InputError: a folder is not a complete run of `overt run`, or the same one stands there twice.
+        RunError: `out` cannot be written.
+    """
+    data = whole(to_json(build_leaderboard(runs, title=title)))
+    board = from_json(Leaderboard, data)
+    write_atomic(out / "leaderboard.json", dump_json(data))
+    markdown = space_head(title) + render_markdown(board)
+    write_atomic(out / "README.md", markdown.encode("utf-8", "replace"))
+    write_atomic(out / "index.html", render_html(board).encode("utf-8", "replace"))
+    return out / "index.html"
+
+
+def push_leaderboard(out: Path, repo: str, *, token: str | None = None, update: bool = False) -> str:
+    """Serves what `write_leaderboard` wrote as a static Space; the address of the commit.
+
+    Raises:
+        InputError, RunError: as `overt.data.publish.upload`.
+    """
+    from overt.data.hub import is_hub_id
+    from overt.data.publish.upload import upload_space
+
+    if not is_hub_id(repo):
+        raise InputError(
+            f"--push {repo!r} does not have the form ORG/NAME", fix="For instance: my-org/over-refusal"
+        )
+    files = [(name, (out / name).read_bytes()) for name in FILES]
+    return upload_space(repo, files, token=token, update=update)
+
+
+def build_leaderboard(runs: Sequence[Path], *, title: str) -> Leaderboard:
+    """The rows of all runs.
+
+    Rates are comparable over the same prompts under the same policy alone, so runs that differ in either
+    stand on boards of their own, the fullest first. Rows stand by over-refusal, the least first.
+
+    Raises:
+        InputError: a folder is not a complete run of `overt run`, or the same one stands there twice.
+    """
+    if len({run.resolve() for run in runs}) < len(runs):
+        raise InputError("a run is named twice", fix="Give each RUN once.")
+    boards: dict[tuple[str, str], Board] = {}
+    levels = set()
+    for run in runs:
+        manifest, prompts, *_ = read_run(run)
+        summary = read_summary(run)
+        policy, set_hash = manifest["identity"]["policy"], prompts_hash(prompts)
+        levels.add(summary.level)
+        counts = summary.prompts
+        asked = BoardPrompts(counts.benign, counts.unsafe, counts.clusters, hash=set_hash)
+        board = boards.setdefault((policy["hash"], set_hash), Board(policy=policy, prompts=asked, rows=()))
+        below, version = manifest["below_coverage"], manifest["versions"]["overt"]
+        rows = tuple(_row(t, run, version, is_covered=t.name not in below) for t in summary.targets)
+        boards[policy["hash"], set_hash] = dataclasses.replace(board, rows=board.rows + rows)
+    in_order = [
+        dataclasses.replace(board, rows=tuple(sorted(board.rows, key=_order))) for board in boards.values()
+    ]
+    in_order.sort(key=lambda board: -len(board.rows))
+    return Leaderboard(title=title, level=max(levels), boards=tuple(in_order))
+
+
+def prompts_hash(prompts: Sequence[Prompt]) -> str:
+    """Says whether two runs asked the same: 16 hex digits over ids and labels, in any order."""
+    blob = "\n".join(sorted(f"{prompt.id} {prompt.label}" for prompt in prompts))
+    return hashlib.blake2b(blob.encode(), digest_size=8).hexdigest()
+
+
+def _row(target: TargetSummary, run: Path, version: str, *, is_covered: bool) -> BoardRow:
+    return BoardRow(
+        target=target.name,
+        run=run.resolve().name,
+        kind=target.kind,
+        rates=Rates(**_shown(target, target)),
+        unsafe_refusal=target.unsafe_refusal,  # says why another rate is missing
+        coverage=target.coverage.share,
+        is_covered=is_covered,
+        categories=tuple(
+            BoardCategory(category=row.category, title=row.title, **_shown(target, row))
+            for row in target.categories
+        ),
+        overt=version,
+    )
+
+
+def _shown(target: TargetSummary, row: Rates) -> dict[str, Rate | None]:
+    return {name: rate_of(target, row, name) for name in METRICS}
+
+
+def _order(row: BoardRow) -> tuple[bool, float, str]:
+    rate = row.rates.over_refusal
+    return rate is None, rate.rate if rate else 0.0, row.target
