@@ -1,43 +1,40 @@
-"""`overt show`: what a run holds."""
+"""`overt show`."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
-import typer
+from overt.cli.options import command
+from overt.data.runs import flat_identity, manifest_of, open_run
+from overt.tables_generate import print_samples, print_summary, print_unfinished
+from overt.tables_run import print_run
+from overt.tasks.config import Config, Option
 
 
-def show(
-    run: Annotated[Path, typer.Argument(help="Folder of a run.")],
-    samples: Annotated[int, typer.Option(min=0, max=1000, help="Sample prompts per category.")] = 2,
-    drops: Annotated[int, typer.Option(min=0, max=100_000, help="Also show so many dropped records.")] = 0,
-    json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
-) -> None:
-    """Show a run: what went in and out of each stage, what it cost, and sample prompts.
+class ShowConfig(Config):
+    kind: ClassVar[str] = "show"
 
-    overt show runs/first
+    run: Annotated[Path, Option("Folder of a run.", is_argument=True)]
+    samples: Annotated[int, Option("Sample prompts per category.", min=0, max=1000)] = 2
+    drops: Annotated[int, Option("Also show so many dropped records.", min=0, max=100_000)] = 0
+    as_json: Annotated[bool, Option("Print the summary as JSON.", flag="--json")] = False
+
+
+@command(ShowConfig)
+def show(config: ShowConfig) -> None:
+    """overt show runs/first
 
     overt show runs/first --samples 5 --drops 20
 
     overt show runs/first --json | jq .counts
     """
-    from overt.data.errors import InputError
-    from overt.data.store import RunStore
-    from overt.tables_generate import print_samples, print_summary, print_unfinished
-
-    identity = RunStore.identity(run)
-    if identity is None:
-        raise InputError("this is not a run of overt (no run.json)", where=str(run))
-    manifest = RunStore(run).manifest()
-    if manifest is None:
-        print_unfinished(run, identity, as_json=json)
-        return
-    if identity.get("kind") == "run":
-        from overt.tables_run import print_run
-
-        print_run(run, manifest, as_json=json)
-        return
-    print_summary(run, manifest, as_json=json)
-    if not json:
-        print_samples(run, samples, drops)
+    run = open_run(config.run, "generate", "run", complete=False)
+    if not run.is_complete:
+        print_unfinished(run.folder, flat_identity(run.record), as_json=config.as_json)
+    elif run.kind == "run":
+        print_run(run.folder, manifest_of(run), as_json=config.as_json)
+    else:
+        print_summary(run.folder, manifest_of(run), as_json=config.as_json)
+        if not config.as_json:
+            print_samples(run.folder, config.samples, config.drops)
