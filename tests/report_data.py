@@ -433,39 +433,51 @@ def make_answers(count=96, seed=5):
 # ---- run folders
 
 
-def write_run(folder, prompts, outcomes, kinds, *, policy="overt", harms=(), judges=(), **config):
+def write_run(
+    folder, prompts, outcomes, kinds, *, policy="overt", harms=(), judges=(), suite=None, judge=None
+):
     """A complete run on disk, as `overt run` (and `overt score`) would have left it."""
-    from overt.data.store import RunStore
-    from overt.evaluate import RunConfig
+    from overt.data.run_folder import RunFolder
+    from overt.data.run_record import PolicyRef, RunRecord
+    from overt.data.store import write_records
     from overt.policies.load import dump_policy, load_policy
-    from overt.targets import TargetSpec
 
     loaded = load_policy(policy)
-    identity = RunConfig(
-        policy=loaded, datasets=(), targets=tuple(TargetSpec(name, name=name) for name in kinds), **config
-    ).identity()
-    with RunStore(folder) as store:
-        store.claim(identity, dump_policy(loaded))
+    is_text = suite is not None or loaded.modality == "text"
+    record = RunRecord(
+        "run",
+        "0.2.0",
+        PolicyRef(loaded.name, loaded.version, loaded.hash),
+        config={
+            "dataset": [], "suite": suite, "judge": judge, "min_coverage": 0.95, "every_layer": False,
+            "samples": 1, "seed": 0,
+        },
+        inputs={
+            "dataset": [], "modality": "text" if is_text else "image",
+            "targets": [{"name": name, "target": name} for name in kinds],
+        },
+    )  # fmt: skip
+    with RunFolder(folder) as store:
+        store.claim(record, dump_policy(loaded))
         store.write_stage("prompts", prompts.values())
         store.write_stage("outcomes", outcomes)
-        store.write_records("results/harm.jsonl", harms)
+        write_records(folder / "results" / "harm.jsonl", harms)
         facts = {
-            "identity": identity, "command": "overt run", "kinds": kinds, "below_coverage": [],
-            "calls": {"cost": 0.5}, "seconds": {"run": 12.0}, "versions": {"overt": "0.2.0"}, "notes": [],
+            "command": "overt run", "kinds": kinds, "below_coverage": [], "calls": {"cost": 0.5},
+            "seconds": {"run": 12.0}, "versions": {"overt": "0.2.0"}, "notes": [],
         }  # fmt: skip
         if judges:
             facts["judges"] = {"names": list(judges), "calls": {"cost": 0.25}}
-        store.finish(facts, parts=("results",))
+        store.finish(facts, "results")
     return folder
 
 
 def write_rewriting(folder, rewriting):
     """The files that `overt rewrite` adds to a run."""
     from overt.data.results.files import write_remedy
-    from overt.data.store import RunStore
+    from overt.data.store import write_records
 
-    with RunStore(folder) as store:
-        for name in ("candidates", "outcomes", "choices"):
-            store.write_records(f"rewrites/{name}.jsonl", getattr(rewriting, name))
-        store.write_records("rewrites/faithfulness.jsonl", rewriting.scores)
+    for name in ("candidates", "outcomes", "choices"):
+        write_records(folder / "rewrites" / f"{name}.jsonl", getattr(rewriting, name))
+    write_records(folder / "rewrites" / "faithfulness.jsonl", rewriting.scores)
     write_remedy(folder, rewriting.remedy)
