@@ -103,7 +103,7 @@ class Suite(_Model):
     @field_validator("keep")
     @classmethod
     def _kept(cls, keep: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-        return {column: tuple(map(_key, of)) for column, of in keep.items()}
+        return {column: tuple(map(folded, of)) for column, of in keep.items()}
 
     @model_validator(mode="after")
     def _parts(self) -> Suite:
