@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from overt.data import sources
 from overt.data.errors import InputError, OvertError
 from overt.data.records import Prompt, prompt_id
-from overt.data.sources import parse_source, read_seeds, read_table, read_texts
+from overt.data.seeds import read_seeds, read_texts
+from overt.data.tables import json_values, sources
+from overt.data.tables.files import Row
+from overt.data.tables.sources import parse_source
 
 REFERENCE = Path(__file__).parents[2] / "shared" / "reference"
 needs_reference = pytest.mark.skipif(not REFERENCE.exists(), reason="the reference data is not here")
@@ -32,6 +35,10 @@ def write(folder: Path, name: str, content: str | bytes) -> str:
 
 def texts(spec: str) -> list[str]:
     return [seed.text for seed in read_seeds(spec)]
+
+
+def read_table(spec: str) -> Iterator[Row]:
+    return parse_source(spec).rows()
 
 
 def refused(spec: str) -> str:
@@ -93,9 +100,7 @@ class TestFormats:
     def test_a_large_json_list_is_read_in_pieces(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        import overt.data.tables as tables
-
-        monkeypatch.setattr(tables, "_BUFFER", 7)
+        monkeypatch.setattr(json_values, "BUFFER", 7)
         rows = [{"prompt": f"prompt “{i}” \\ [x], {{", "n": i} for i in range(200)]
         spec = write(tmp_path, "a.json", json.dumps(rows, indent=1))
         assert [row.values for row in read_table(spec)] == rows
@@ -144,14 +149,14 @@ class TestSpecs:
             ("a.csv", "", "", "the file is empty"),
             ("a.csv", "prompt\n\n \n", "", "holds no text in any of 2 rows"),
             ("a.csv", "id,prompt\n1,a\n", ":promt", "Did you mean a.csv:prompt?"),
-            ("a.csv", "x,y\n1,a\n", "", "no column is plainly the seed; there are 'x', 'y'"),
+            ("a.csv", "x,y\n1,a\n", "", "there are 'x' (number), 'y' (text)"),
             ("a.csv", 'prompt\nok\n"never closed\nmore\n', "", "a.csv, line 3: the row that begins here"),
             ("a.csv", "id,prompt\n1,one, two\n", "", "line 2: this row has 3 fields"),
             ("a.csv", "prompt,prompt\n1,2\n", "", "two columns are named 'prompt'"),
             ("a.csv", b"prompt\nfine\ncaf\xe9\n", "", "a.csv, line 3: these bytes are not UTF-8"),
             ("a.jsonl", '{"prompt": "a"}\n{"prompt": \n', "", "a.jsonl, line 2: this line is not valid JSON"),
             ("a.jsonl", '{"prompt": "a"}\n[1]\n', "", "a.jsonl, line 2: this is a list"),
-            ("a.jsonl", '{"prompt": "a"}\n{"prompt": 7}\n', "", "line 2: column 'prompt' holds int '7'"),
+            ("a.jsonl", '{"prompt": "a"}\n{"prompt": 7}\n', "", "line 2: column 'prompt' holds a number"),
             ("a.jsonl", "[" * 100_000, "", "nested too deep"),
             ("a.json", '[{"prompt": "a"}\n {"prompt": "b"}]', "", "line 2: a comma is missing"),
             ("a.json", '[{"prompt": "a"},\n', "", "the JSON list is never closed"),

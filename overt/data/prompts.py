@@ -151,7 +151,7 @@ class _PromptColumns:
         )
 
     def _label_of(self, row: Row) -> Label:
-        said = self._label.key(row).removesuffix(".0")  # pandas writes 1.0 for 1 beside an empty label
+        said = self._label.label(row)
         if side := _LABELS.get(said, self._side):
             return side
         raise InputError(

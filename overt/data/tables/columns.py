@@ -66,7 +66,7 @@ class Column:
 
     def value(self, row: Row) -> object:
         """What the row holds in this column; None where it holds nothing."""
-        value = row.values.get(self.name)
+        value = row.values.get(self.name) if self.name else None
         if not self.inner:
             return value
         return value.get(self.inner) if isinstance(value, Mapping) else None
@@ -84,6 +84,10 @@ class Column:
     def key(self, row: Row) -> str:
         """The value in this column as it is compared: in small letters, without blanks around it."""
         return self.words(row).strip().casefold()
+
+    def label(self, row: Row) -> str:
+        """The value in this column as a label is compared. pandas writes 1.0 for 1 beside an empty label."""
+        return self.key(row).removesuffix(".0")
 
     def text(self, row: Row) -> str:
         """The text in this column; of a list of one turn or of one user's message, the text in it.

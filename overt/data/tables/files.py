@@ -242,7 +242,9 @@ def _jsonl(path: Path, text: IO[str]) -> Iterator[Row]:
 def _json(path: Path, text: IO[str]) -> Iterator[Row]:
     """A JSON list of objects or strings, or objects one after the other; read value by value."""
     values = JsonValues(
-        lambda size, line: _decoded(text.read(size), path, line), lambda line: f"{path}, line {line}", _LONGEST
+        lambda size, line: _decoded(text.read(size), path, line),
+        lambda line: f"{path}, line {line}",
+        _LONGEST,
     )
     held: dict[str, object] | None = None
     for number, (at, value, listed) in enumerate(values, 1):

@@ -21,9 +21,7 @@ class JsonValues:
         longest: characters in one value.
     """
 
-    def __init__(
-        self, read: Callable[[int, int], str], where: Callable[[int], str], longest: int
-    ) -> None:
+    def __init__(self, read: Callable[[int, int], str], where: Callable[[int], str], longest: int) -> None:
         self._read, self._where, self._longest = read, where, longest
         self._decoder = json.JSONDecoder()
         self._buffer, self._at, self._line, self._ended = "", 0, 1, False

@@ -42,4 +42,6 @@ def kind_of(value: object) -> Kind:
 
 
 def _is_message(value: object) -> bool:
-    return isinstance(value, Mapping) and ({"role", "content"} <= value.keys() or {"from", "value"} <= value.keys())
+    return isinstance(value, Mapping) and (
+        {"role", "content"} <= value.keys() or {"from", "value"} <= value.keys()
+    )

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Set
-from dataclasses import dataclass
-from types import MappingProxyType
+from dataclasses import dataclass, field
 from typing import Literal
 
 Side = Literal["benign", "unsafe"]
@@ -34,11 +33,11 @@ class Layout:
     name: str
     needs: frozenset[str]
     first_category: frozenset[str] = frozenset()
-    columns: Mapping[str, tuple[str, ...]] = MappingProxyType({})
-    label: Mapping[str, Side] = MappingProxyType({})
-    categories: Mapping[str, str] = MappingProxyType({})
+    columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    label: Mapping[str, Side] = field(default_factory=dict)
+    categories: Mapping[str, str] = field(default_factory=dict)
     keeps_other_categories: bool = False
-    not_seeds: Mapping[str, frozenset[str]] = MappingProxyType({})
+    not_seeds: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def fits(self, columns: Set[str], first_category: str) -> bool:
         """Whether a table with these columns, and this category in its first row, is this one."""
