@@ -103,10 +103,10 @@ class _LabelColumns:
             missing.append(ANSWER)
         if missing:
             named = ", ".join(f"{role.name} ({' or '.join(role.names[:3])})" for role in missing)
+            examples = table.examples(missing, (self.label, self.prompt, self.answer))
+            or_image, option = (", or image", " (or --image-column)") if ANSWER in missing else ("", "")
             raise table.error(
-                f"these columns are missing: {named}" + (", or image" if ANSWER in missing else ""),
-                f"Name them: {' '.join(table.example(role) for role in missing)}"
-                + (" (or --image-column)" if ANSWER in missing else ""),
+                f"these columns are missing: {named}{or_image}", f"Name them: {examples}{option}"
             )
 
     def labelled(self, row: Row) -> Labelled | None:

@@ -23,7 +23,7 @@ SEED = Role(
     alone=True,
 )
 EARLIER_PROMPT = Role(
-    "earlier prompt",
+    "prompt of an earlier set",
     (
         *("text", "prompt", "image_prompt", "benign_image_prompt", "unsafe_image_prompt"),
         *("caption", "seed_prompt", "question", "instruction"),

@@ -49,10 +49,7 @@ class SuiteColumns:
         missing: list[str] = []
 
         def one(*names: str) -> Column:
-            found = table.having(names, _TEXT)
-            if names and not found:
-                missing.append(" or ".join(map(repr, names)))
-            return found[0] if found else Column()
+            return _first_of(names, table, missing)
 
         columns, pairs = suite.columns, suite.pairs
         given = source.column if source else None
@@ -134,6 +131,14 @@ class SuiteColumns:
             return ""
         offset = rule.offsets.get(self._pair_by.key(row), 0)
         return content_id("pair", self._suite.name, int(digits[0]) - offset)
+
+
+def _first_of(names: Sequence[str], table: Table, missing: list[str]) -> Column:
+    """The first of these columns that the table has. Where it has none, `missing` is told."""
+    found = table.having(names, _TEXT)
+    if names and not found:
+        missing.append(" or ".join(map(repr, names)))
+    return found[0] if found else Column()
 
 
 def _slug(text: str) -> str:

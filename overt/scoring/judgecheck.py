@@ -91,6 +91,27 @@ def check(
     Raises:
         ValueError: nothing to check, lengths that differ, a human label that is missing.
     """
+    _check_input(labels, predictions, clusters)
+    said = [p if p and p != "unclear" else None for p in predictions]
+    kept = [i for i, p in enumerate(said) if p is not None]
+    truth, guess = [labels[i] for i in kept], [said[i] or "" for i in kept]
+    drawn = _Resampling(None if clusters is None else [clusters[i] for i in kept], level, resamples, seed)
+    names = sorted({*labels, *guess})
+    return Agreement(
+        n=len(labels),
+        judged=len(kept),
+        coverage=len(kept) / len(labels),
+        accuracy=_accuracy(truth, guess, drawn),
+        kappa=_kappa(truth, guess, drawn),
+        classes={name: _class(name, truth, guess) for name in names},
+        confusion=_confusion(labels, said),
+        level=level,
+    )
+
+
+def _check_input(
+    labels: Sequence[str], predictions: Sequence[str | None], clusters: Sequence[Hashable] | None
+) -> None:
     if not len(labels):
         raise ValueError("labels is empty: there is nothing to check")
     if len(predictions) != len(labels):
@@ -100,25 +121,13 @@ def check(
     for place, label in enumerate(labels):
         if not label:
             raise ValueError(f"labels[{place}] is missing")
-    said = [p if p and p != "unclear" else None for p in predictions]
-    kept = [i for i, p in enumerate(said) if p is not None]
-    truth, guess = [labels[i] for i in kept], [said[i] or "" for i in kept]
-    drawn = _Resampling(None if clusters is None else [clusters[i] for i in kept], level, resamples, seed)
-    confusion = Counter((label, p or "unclear") for label, p in zip(labels, said, strict=True))
-    names = sorted({*labels, *guess})
-    return Agreement(
-        n=len(labels),
-        judged=len(kept),
-        coverage=len(kept) / len(labels),
-        accuracy=_accuracy(truth, guess, drawn),
-        kappa=_kappa(truth, guess, drawn),
-        classes={name: _class(name, truth, guess) for name in names},
-        confusion={
-            label: {p: confusion[label, p] for p in [*names, "unclear"] if confusion[label, p]}
-            for label in sorted(set(labels))
-        },
-        level=level,
-    )
+
+
+def _confusion(labels: Sequence[str], said: Sequence[str | None]) -> dict[str, dict[str, int]]:
+    """Human label -> judge's label -> count, in the order of their names and "unclear" last."""
+    counts = Counter((label, p or "unclear") for label, p in zip(labels, said, strict=True))
+    names = [*sorted({*labels, *filter(None, said)}), "unclear"]
+    return {label: {p: counts[label, p] for p in names if counts[label, p]} for label in sorted(set(labels))}
 
 
 def _accuracy(truth: list[str], guess: list[str], drawn: _Resampling) -> Estimate:

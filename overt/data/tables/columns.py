@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from overt.data.errors import InputError
@@ -109,8 +109,15 @@ class Column:
         raise InputError(
             f"column {str(self)!r} {what}; there are {_described(row)}",
             where=row.where,
-            fix=f"Name the column that holds the texts: {_example(row, TEXTS, self.prefix, self.name)}",
+            fix=f"Name the column that holds the texts: {_naming(self.prefix, self._instead(row))}",
         )
+
+    def _instead(self, row: Row) -> str:
+        """What may have been meant: a text within the objects of this column, or another column."""
+        value = self.value(row)
+        fields = value.items() if isinstance(value, Mapping) and not self.inner else ()
+        inner = (f"{self.name}.{name}" for name, field in fields if kind_of(field) == "text")
+        return next(inner, None) or _example(row, TEXTS, {self.name})
 
 
 def _one_turn(turns: Sequence[object]) -> str | None:
@@ -177,16 +184,21 @@ class Table:
         """
         found = self.columns(role, given)
         if not found:
-            raise self.error(f"no column is plainly the {role.name}", f"Name it: {self.example(role)}")
+            raise self.error(f"no column is plainly the {role.name}", f"Name it: {self.examples([role])}")
         return found
 
     def error(self, what: str, fix: str) -> InputError:
         """An error that names the columns there are and their kinds."""
         return InputError(f"{what}; there are {_described(self._first)}", where=self._first.where, fix=fix)
 
-    def example(self, role: Role) -> str:
-        """How a user may name a column for the role, with a column of the table whose kind fits."""
-        return _example(self._first, role.kinds, self._prefix(role))
+    def examples(self, roles: Iterable[Role], taken: Iterable[Column] = ()) -> str:
+        """How a user may name a column for each role: another one each, of a kind that fits."""
+        written, gone = [], {column.name for column in taken}
+        for role in roles:
+            name = _example(self._first, role.kinds, gone)
+            gone.add(name)
+            written.append(_naming(self._prefix(role), name))
+        return " ".join(written)
 
     def _by_usual_name(self, role: Role) -> Column:
         found = self.having(role.names, role)
@@ -215,7 +227,7 @@ class Table:
         named = _naming(prefix, self._names[near[0]]) if near else ""
         raise self.error(
             f"there is no column {wanted!r}",
-            f"Did you mean {named}?" if named else f"Name another: {self.example(role)}",
+            f"Did you mean {named}?" if named else f"Name another: {self.examples([role])}",
         )
 
     def _prefix(self, role: Role | None) -> str:
@@ -235,13 +247,10 @@ def _described(row: Row) -> str:
     return ", ".join(shown[:_MOST]) + more if shown else "none"
 
 
-def _example(row: Row, kinds: frozenset[Kind], prefix: str, instead_of: str = "") -> str:
-    """How to name a column: a field of the objects in `instead_of`, or another one whose kind fits."""
-    inner = row.values.get(instead_of)
-    fields = inner.items() if isinstance(inner, Mapping) else ()
-    names = [f"{instead_of}.{name}" for name, value in fields if kind_of(value) in kinds]
-    names += [name for name, value in row.values.items() if name != instead_of and kind_of(value) in kinds]
-    return _naming(prefix, names[0] if names else "COLUMN")
+def _example(row: Row, kinds: frozenset[Kind], taken: Container[str]) -> str:
+    """A column that is not taken, of one of the kinds."""
+    fitting = (n for n, value in row.values.items() if n not in taken and kind_of(value) in kinds)
+    return next(fitting, "COLUMN")
 
 
 def _naming(prefix: str, name: str) -> str:

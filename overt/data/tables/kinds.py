@@ -24,14 +24,16 @@ _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.IGNORECASE)
 
 def kind_of(value: object) -> Kind:
     """The kind of one value, as Python, JSON or Parquet gives it."""
-    if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
-        return "empty"
     if isinstance(value, str):
-        return "number" if _NUMBER.fullmatch(value.strip()) else "text"
+        return "empty" if not value else "number" if _NUMBER.fullmatch(value.strip()) else "text"
     if isinstance(value, bool):
         return "truth value"
-    if isinstance(value, (int, float)):
-        return "number"
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "empty"
+    return "number" if isinstance(value, (int, float)) else _kind_of_compound(value)
+
+
+def _kind_of_compound(value: object) -> Kind:
     if isinstance(value, (bytes, bytearray)) or hasattr(value, "getpixel"):  # a Pillow image, of the Hub
         return "image bytes"
     if isinstance(value, Mapping):
@@ -42,6 +44,5 @@ def kind_of(value: object) -> Kind:
 
 
 def _is_message(value: object) -> bool:
-    return isinstance(value, Mapping) and (
-        {"role", "content"} <= value.keys() or {"from", "value"} <= value.keys()
-    )
+    fields = value.keys() if isinstance(value, Mapping) else ()
+    return {"role", "content"} <= set(fields) or {"from", "value"} <= set(fields)

@@ -96,7 +96,7 @@ LAYOUTS = (
     Layout(
         name="OVERT, unsafe with its benign contrasts",
         needs=frozenset({"benign_image_prompt", "unsafe_image_prompt"}),
-        columns={"earlier prompt": ("benign_image_prompt", "unsafe_image_prompt")},
+        columns={"prompt of an earlier set": ("benign_image_prompt", "unsafe_image_prompt")},
     ),
     Layout(
         name="OVERT, either side, in a table of other columns",

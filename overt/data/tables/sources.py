@@ -79,12 +79,9 @@ def parse_source(spec: str) -> Source:
     """
     if not spec.strip():
         raise InputError("the source is empty", fix="Give FILE, FILE:COLUMN or the id of a Hub dataset.")
-    cuts = [len(spec), *(i for i in range(len(spec) - 1, 0, -1) if spec[i] == ":")]
-    for cut in cuts:
-        path = _at_home(spec[:cut])
-        if _exists(path):
-            return Source(path.name, spec[cut + 1 :] or None, path)
-    # Nothing exists. The last colon parts the column off, unless it is a drive's or stands in the path.
+    if existing := _existing(spec):
+        return existing
+    # The last colon parts the column off, unless it is a drive's or stands in the path.
     left, colon, column = spec.rpartition(":")
     if not colon or (len(left) == 1 and left.isalpha()) or any(c in column for c in "/\\"):
         left, column = spec, ""
@@ -93,6 +90,16 @@ def parse_source(spec: str) -> Source:
     if is_hub_id(repo) and format_of(Path(repo)) is None:
         return Source(left, column or None, None, config or None, split or None)
     raise _no_such_file(left)
+
+
+def _existing(spec: str) -> Source | None:
+    """The file or folder that a spec begins with; the longest one, since names may hold colons."""
+    cuts = [len(spec), *(i for i in range(len(spec) - 1, 0, -1) if spec[i] == ":")]
+    for cut in cuts:
+        path = _at_home(spec[:cut])
+        if _exists(path):
+            return Source(path.name, spec[cut + 1 :] or None, path)
+    return None
 
 
 def _no_such_file(name: str) -> InputError:
