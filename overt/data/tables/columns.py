@@ -103,7 +103,7 @@ class Column:
             text = _one_turn(value)
             if text is not None:
                 return text
-            what = f"holds {len(value)} turns; only single-turn prompts can be asked"
+            what = f"holds {len(value)} turns, not one text or one message of a user"
         else:
             what = f"holds {'an' if kind[0] in 'aeiou' else 'a'} {kind} ({str(value)[:40]!r}), not text"
         raise InputError(
