@@ -638,7 +638,7 @@ def test_a_bad_file_says_where_and_what(tmp_path, change, line, words):
     assert old in BASE
     file = write(tmp_path, BASE.replace(old, new, 1))
     if not words:  # an anchor is plain YAML
-        assert read_http_file(str(file)).json == {"prompt": "{{prompt}}", "seed": "{{seed}}"}
+        assert read_http_file(str(file)).json_body == {"prompt": "{{prompt}}", "seed": "{{seed}}"}
         return
     with pytest.raises(InputError) as caught:
         read_http_file(str(file))

@@ -136,8 +136,6 @@ def _none_if_empty(value: object) -> object:
 
 
 def _listed(value: object) -> object:
-    if isinstance(value, Empty) or value is None:
-        return ()
     return value if isinstance(value, (tuple, list)) else (value,)
 
 
