@@ -135,6 +135,10 @@ def _none_if_empty(value: object) -> object:
     return None if isinstance(value, Empty) else value
 
 
+def _list_if_empty(value: object) -> object:
+    return () if isinstance(value, Empty) else value
+
+
 def _listed(value: object) -> object:
     return value if isinstance(value, (tuple, list)) else (value,)
 
@@ -175,6 +179,7 @@ Number = Annotated[float, AsNumber]
 AsWritten = BeforeValidator(_as_written)
 Label = Annotated[str, AsWritten, WithJsonSchema({"type": ["string", "number"]})]
 NoneIfEmpty = BeforeValidator(_none_if_empty)
+ListIfEmpty = BeforeValidator(_list_if_empty)
 # One entry may stand without a list around it.
 Listed = BeforeValidator(_listed)
 Filled = Annotated[str, Field(min_length=1)]
