@@ -23,10 +23,12 @@ class Product(Schema):
 
     @model_validator(mode="after")
     def _something(self) -> Product:
+        at = next((name for name in ("target", "filters") if self.names(name)), "target")
         if self.target is None and not self.filters:
-            fault("a product has a target, filters, or both", "add: target: openai/gpt-image-1", ("target",))
+            fault("a product has a target, filters, or both", "add: target: openai/gpt-image-1", (at,))
         if self.target is None and self.checkers:
-            fault("checkers look at pictures, and nothing draws any", "add a target", ("checkers",))
+            at = "target" if self.names("target") else "checkers"
+            fault("checkers look at pictures, and nothing draws any", "add a target", (at,))
         return self
 
 

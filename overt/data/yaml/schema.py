@@ -12,14 +12,15 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
     ModelWrapValidatorHandler,
-    PrivateAttr,
     TypeAdapter,
     WithJsonSchema,
     model_validator,
 )
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
-from pydantic_core import PydanticCustomError, core_schema
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from overt.data.json_types import JsonObject
 from overt.data.yaml.problems import Mark
@@ -75,7 +76,13 @@ class Schema(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    _entries: Entries | None = PrivateAttr(default=None)
+    # Where it was read; a slot and not a field, so that it counts neither for equality nor in a dump.
+    __slots__ = ("_place",)
+
+    @property
+    def _entries(self) -> Entries | None:
+        place = getattr(self, "_place", None)
+        return place if isinstance(place, Entries) else None
 
     how_to_begin: ClassVar[str] = "write its fields, each with a ':' after its name"
 
@@ -105,7 +112,7 @@ class Schema(BaseModel):
             fault(f"expected a mapping with {', '.join(cls.fields())}, found {{found}}", cls.how_to_begin)
         made = handler(value)
         if isinstance(value, Entries):
-            made._entries = value
+            object.__setattr__(made, "_place", value)
         return made
 
     def mark_of(self, name: str = "") -> Mark:
@@ -139,8 +146,21 @@ def _list_if_empty(value: object) -> object:
     return () if isinstance(value, Empty) else value
 
 
-def _listed(value: object) -> object:
-    return value if isinstance(value, (tuple, list)) else (value,)
+class _Listed:
+    """Lets one entry stand without a list around it."""
+
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(self._listed, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, core: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        made = handler(core)
+        return {"anyOf": [made["items"], made]}
+
+    @staticmethod
+    def _listed(value: object) -> object:
+        return value if isinstance(value, (tuple, list)) else (value,)
 
 
 def itself(text: str) -> str:
@@ -180,8 +200,7 @@ AsWritten = BeforeValidator(_as_written)
 Label = Annotated[str, AsWritten, WithJsonSchema({"type": ["string", "number"]})]
 NoneIfEmpty = BeforeValidator(_none_if_empty)
 ListIfEmpty = BeforeValidator(_list_if_empty)
-# One entry may stand without a list around it.
-Listed = BeforeValidator(_listed)
+Listed = _Listed()
 Filled = Annotated[str, Field(min_length=1)]
 
 

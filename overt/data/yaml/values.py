@@ -231,19 +231,20 @@ class Document:
         return f"[{index}]"
 
     def check_names(self, problems: Problems) -> None:
-        """Reports keys that stand twice in one mapping, and keys that are no names."""
-        self._check_names(self.root, "", problems)
+        """Reports keys that stand twice in one mapping, and leaves out keys that are no names."""
+        self._check_names(self.root, (), "", problems)
 
-    def _check_names(self, node: Node, field: str, problems: Problems) -> None:
+    def _check_names(self, node: Node, path: Path, field: str, problems: Problems) -> None:
         if isinstance(node, Sequence):
             for n, item in enumerate(node.items):
-                self._check_names(item, field + self._label(item, n), problems)
+                self._check_names(item, (*path, n), field + self._label(item, n), problems)
         elif isinstance(node, Mapping):
             seen: dict[str, Mark] = {}
             for key, value in node.entries:
                 if not isinstance(key, Scalar) or key.type == "null":
                     hint = "{{...}} needs quotes" if isinstance(key, Mapping) else "a name is a text"
                     problems.add(key.mark, field, f"expected a field name, found {found(key)}", hint)
+                    self.dropped.add((*path, ""))
                     continue
                 where = _join(field, key.text)
                 if key.text in seen:
@@ -252,7 +253,7 @@ class Document:
                     problems.add(key.mark, where, message, "keep one of them")
                     continue
                 seen[key.text] = key.mark
-                self._check_names(value, where, problems)
+                self._check_names(value, (*path, key.text), where, problems)
 
 
 def _join(field: str, name: str) -> str:
