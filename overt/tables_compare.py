@@ -22,4 +22,4 @@ def print_comparison(found: Comparison, *, flips: int) -> None:
     for flip in found.flips[:flips]:
         mark, style = ("worse ", "red") if flip.worse else ("better", "green")
         said = f"{mark} {flip.label:6} {flip.before} -> {flip.after}: {plain(flip.text)}"
-        print_lines(to, [said], style=style)
+        print_lines(to, [said], style=style, folded=True)

@@ -120,9 +120,9 @@ def print_samples(folder: Path, samples: int, drops: int) -> None:
     for category in dict.fromkeys(p.category for p in benign) if samples else ():
         print_lines(to, [f"\n{category}"], style="bold")
         for prompt in [p for p in benign if p.category == category][:samples]:
-            print_lines(to, [f"  benign  {plain(prompt.text)}   [{plain(prompt.trigger)}]"])
+            print_lines(to, [f"  benign  {plain(prompt.text)}   [{plain(prompt.trigger)}]"], folded=True)
             if prompt.pair_id in twins:
-                print_lines(to, [f"  unsafe  {plain(twins[prompt.pair_id].text)}"], style="dim")
+                print_lines(to, [f"  unsafe  {plain(twins[prompt.pair_id].text)}"], style="dim", folded=True)
     if drops:
         print_lines(to, ["\ndropped"], style="bold")
         for drop in read_records(folder / "stages" / "drops.jsonl", Drop)[:drops]:
