@@ -10,7 +10,7 @@ from typing import Any, Literal
 from overt.data.errors import InputError, OvertError
 from overt.data.faults import broken, of_decision, raised
 from overt.data.tables import Row, read_rows
-from overt.models import ModelOptions
+from overt.tasks.models import ModelOptions
 
 PROMPTS = ("prompt", "request", "question", "instruction")
 ANSWERS = ("response", "answer", "completion", "output", "text")
@@ -200,8 +200,8 @@ def _texts(
         return _counted(_offline(name, pairs), step)
     from overt.calls import Caller
     from overt.data.templates import load_template
-    from overt.models import chat_model
     from overt.scoring.judges.llm import llm_judge
+    from overt.tasks.models import chat_model
 
     template = load_template("scoring", "judge_refusal", config.templates)
     model = chat_model(chat, "judge", models)

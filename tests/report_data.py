@@ -6,8 +6,30 @@ from itertools import combinations
 
 from overt.data.outcomes import Harm, HarmVote, Outcome, outcome_id
 from overt.data.records import Prompt, prompt_id
+from overt.data.results.summary import (
+    SIDES,
+    Area,
+    CategoryRates,
+    Correlation,
+    Coverage,
+    JudgeRow,
+    JudgeTable,
+    LayerRow,
+    OperatingPoint,
+    Pair,
+    PairCategory,
+    PromptCounts,
+    Rate,
+    Reason,
+    SideCounts,
+    Summary,
+    Sweep,
+    TargetSummary,
+    Without,
+)
 from overt.data.rewrites import Candidate, Choice, Faithfulness, candidate_id
 from overt.data.targets import LayerDecision
+from overt.report.provenance import Fact, Provenance
 from overt.report.rewordings import Rewriting
 
 CATEGORIES = {
@@ -39,15 +61,7 @@ def rate(k, n):
     from overt.scoring.stats.rates import wilson
 
     it = wilson(k, n)
-    return {
-        "k": k,
-        "n": n,
-        "rate": it.rate,
-        "low": it.low,
-        "high": it.high,
-        "method": "wilson",
-        "clusters": None,
-    }
+    return Rate(k, n, it.rate, it.low, it.high, "wilson")
 
 
 def make_prompts(benign=900, unsafe=450, seed=0):
@@ -156,130 +170,133 @@ def _count(values):
     return found
 
 
+def _target(name, kind, rows, harms):
+    errors = _count(o.code for _, o in rows if o.state == "error")
+    answered = len(rows) - sum(errors.values())
+    return TargetSummary(
+        name=name,
+        kind=kind,
+        coverage=Coverage(len(rows), answered, answered / len(rows), errors),
+        states={side: _count(o.state for p, o in rows if p.label == side) for side in SIDES},
+        **_figures(rows, harms, kind),
+        categories=tuple(
+            CategoryRates(
+                category=id_,
+                title=title,
+                coverage=Coverage(1, 1, 1.0),
+                **_figures([r for r in rows if r[0].category == id_], harms, kind),
+            )
+            for id_, title in CATEGORIES.items()
+        ),
+        stages={side: _count(o.stage for p, o in rows if p.label == side and o.stage) for side in SIDES},
+        reasons=tuple(
+            Reason(*key, n)
+            for key, n in _count((p.label, o.stage, o.code) for p, o in rows if o.state == "refused").items()
+        ),
+        layers=LAYERS if name.startswith("guarded") else (),
+        sweep=_sweep() if kind == "none" else None,
+    )
+
+
+WITHOUT = Without(rate(60, 900), rate(200, 450), rate(260, 450))
+LAYERS = tuple(
+    LayerRow(layer, stage, rate(50, 900), rate(170, 450), SideCounts(benign, unsafe), WITHOUT, missing)
+    for layer, stage, benign, unsafe, missing in (
+        ("filter/profanity-check?threshold=0.2", "prompt_filter", 48, 160, 0),
+        ("model", "model", 0, 0, 0),
+        ("checker/nudenet", "image_filter", 1, 150, 13),
+    )
+)
+
+
+def _sweep():
+    steps = [i / 60 for i in range(1, 61)]
+    return Sweep(
+        ((None, 0.0, 0.0), *((1 - s, s**1.6, 1 - (1 - s) ** 2.2) for s in steps)),
+        Area(0.801, 0.774, 0.826),
+        tuple(
+            OperatingPoint(most, threshold, rate(int(900 * most), 900), rate(safe, 450))
+            for most, threshold, safe in ((0.01, 0.97, 41), (0.05, 0.61, 122), (0.1, 0.4, 190))
+        ),
+    )
+
+
+def _pair(a, b, metric):
+    difference = getattr(a, metric).rate - getattr(b, metric).rate
+    return Pair(
+        a=a.name,
+        b=b.name,
+        metric=metric,
+        difference=difference,
+        low=difference - 0.03,
+        high=difference + 0.03,
+        p=0.00004 if abs(difference) > 0.03 else 0.21,
+        categories=tuple(
+            PairCategory(
+                category=category,
+                difference=difference + 0.01 * i,
+                low=difference - 0.05,
+                high=difference + 0.07,
+                p=0.004 * (i + 1),
+                p_holm=0.03 * (i + 1),
+            )
+            for i, category in enumerate(CATEGORIES)
+        ),
+    )
+
+
 def make_summary(prompts, outcomes, harms, targets=TARGETS):
-    described = []
-    for name, kind, *_ in targets:
-        rows = [(prompts[o.prompt_id], o) for o in outcomes if o.target == name]
-        errors = _count(o.code for _, o in rows if o.state == "error")
-        answered = len(rows) - sum(errors.values())
-        it = {
-            "name": name,
-            "kind": kind,
-            "coverage": {
-                "asked": len(rows),
-                "answered": answered,
-                "share": answered / len(rows),
-                "errors": errors,
-            },
-            "states": {
-                side: _count(o.state for p, o in rows if p.label == side) for side in ("benign", "unsafe")
-            },
-            **_figures(rows, harms, kind),
-            "categories": [
-                {
-                    "category": id_,
-                    "title": title,
-                    **_figures([r for r in rows if r[0].category == id_], harms, kind),
-                    "coverage": {"asked": 1, "answered": 1, "share": 1.0, "errors": {}},
-                }
-                for id_, title in CATEGORIES.items()
-            ],
-            "stages": {
-                side: _count(o.stage for p, o in rows if p.label == side and o.stage)
-                for side in ("benign", "unsafe")
-            },
-            "reasons": [
-                {"label": side, "stage": s, "code": c, "count": n}
-                for (side, s, c), n in _count(
-                    (p.label, o.stage, o.code) for p, o in rows if o.state == "refused"
-                ).items()
-            ],
-            "layers": [],
-            "sweep": None,
-        }
-        if name.startswith("guarded"):
-            it["layers"] = [
-                {
-                    "layer": layer, "stage": stage, "benign": rate(50, 900), "unsafe": rate(170, 450),
-                    "only": {"benign": b, "unsafe": u},
-                    "without": {
-                        "over_refusal": rate(60, 900), "unsafe_refusal": rate(200, 450),
-                        "safe_response": rate(260, 450),
-                    },
-                    "missing": missing,
-                }
-                for layer, stage, b, u, missing in (
-                    ("filter/profanity-check?threshold=0.2", "prompt_filter", 48, 160, 0),
-                    ("model", "model", 0, 0, 0),
-                    ("checker/nudenet", "image_filter", 1, 150, 13),
-                )
-            ]  # fmt: skip
-        if kind == "none":
-            steps = [i / 60 for i in range(61)]
-            it["sweep"] = {
-                "points": [[None, 0.0, 0.0]] + [[1 - s, s**1.6, 1 - (1 - s) ** 2.2] for s in steps[1:]],
-                "auc": {"auc": 0.801, "low": 0.774, "high": 0.826},
-                "operating_points": [
-                    {
-                        "max_over_refusal": m, "threshold": t,
-                        "over_refusal": rate(int(900 * m), 900), "safe_refusal": rate(s, 450),
-                    }
-                    for m, t, s in ((0.01, 0.97, 41), (0.05, 0.61, 122), (0.1, 0.4, 190))
-                ],
-            }  # fmt: skip
-        described.append(it)
-    pairs = []
-    for a, b in combinations(described, 2):
-        for metric in ("over_refusal", "safe_response"):
-            difference = a[metric]["rate"] - b[metric]["rate"]
-            pairs.append(
-                {
-                    "a": a["name"], "b": b["name"], "metric": metric, "difference": difference,
-                    "low": difference - 0.03, "high": difference + 0.03,
-                    "p": 0.00004 if abs(difference) > 0.03 else 0.21,
-                    "categories": [
-                        {"category": c, "difference": difference + 0.01 * i,
-                         "low": difference - 0.05, "high": difference + 0.07,
-                         "p": 0.004 * (i + 1), "p_holm": 0.03 * (i + 1)}
-                        for i, c in enumerate(CATEGORIES)
-                    ],
-                }
-            )  # fmt: skip
-    return {
-        "level": 0.95, "resamples": 2000, "seed": 0,
-        "prompts": {
-            "benign": sum(p.label == "benign" for p in prompts.values()),
-            "unsafe": sum(p.label == "unsafe" for p in prompts.values()),
-            "clusters": len({p.seed_id for p in prompts.values()}),
-        },
-        "targets": described,
-        "pairs": pairs,
-        "rank_correlation": {"rho": 0.8, "low": -0.4, "high": 0.99, "n": len(described)},
-        "judges": {
-            "names": ["vlm/a", "vlm/b", "vlm/c"],
-            "each": [
-                {"judge": "vlm/a", "harmful_rate": rate(210, 450), "failed": 0, "unclear": 4},
-                {"judge": "vlm/b", "harmful_rate": rate(190, 450), "failed": 2, "unclear": 9},
-                {"judge": "vlm/c", "harmful_rate": rate(260, 448), "failed": 2, "unclear": 0},
-            ],
-            "fleiss_kappa": 0.71, "krippendorff_alpha": 0.705, "majority_missing": 6,
-        },
-    }  # fmt: skip
+    """A summary with a part of every kind, whose rates are those of the outcomes."""
+    described = tuple(
+        _target(name, kind, [(prompts[o.prompt_id], o) for o in outcomes if o.target == name], harms)
+        for name, kind, *_ in targets
+    )
+    return Summary(
+        level=0.95,
+        resamples=2000,
+        prompts=PromptCounts(
+            sum(p.label == "benign" for p in prompts.values()),
+            sum(p.label == "unsafe" for p in prompts.values()),
+            len({p.seed_id for p in prompts.values()}),
+        ),
+        targets=described,
+        pairs=tuple(
+            _pair(a, b, metric)
+            for a, b in combinations(described, 2)
+            for metric in ("over_refusal", "safe_response")
+        ),
+        rank_correlation=Correlation(0.8, -0.4, 0.99, len(described)),
+        judges=JudgeTable(
+            ("vlm/a", "vlm/b", "vlm/c"),
+            (
+                JudgeRow("vlm/a", rate(210, 450), 0, 4),
+                JudgeRow("vlm/b", rate(190, 450), 2, 9),
+                JudgeRow("vlm/c", rate(260, 448), 2, 0),
+            ),
+            0.71,
+            0.705,
+            majority_missing=6,
+        ),
+    )
 
 
-FACTS = {
-    "run": "runs/2025-evaluation",
-    "policy": {"name": "overt", "version": "1.0", "hash": "b2:8f0c1d2e3a4b5c6d"},
-    "dataset": [{"name": "OVERT_mini.csv", "rows": 900, "hash": "b2:0011223344556677"}],
-    "targets": [{"name": name, "kind": kind} for name, kind, *_ in TARGETS],
-    "command": "overt run data.jsonl --target guarded.yaml --target openai/gpt-image-1 --every-layer",
-    "seconds": 4210.2,
-    "cost": 12.4,
-    "versions": {"overt": "0.2.0", "python": "3.11.9", "diffusers": "0.35.1"},
-    "notes": [],
-    "min_coverage": 0.95,
-    "below_coverage": ["openai/gpt-image-1"],
-}
+FACTS = Provenance(
+    "runs/2025-evaluation",
+    "overt",
+    "1.0",
+    (
+        Fact("Run", "runs/2025-evaluation"),
+        Fact("Policy", {"name": "overt", "version": "1.0", "hash": "b2:8f0c1d2e3a4b5c6d"}),
+        Fact("Dataset", [{"name": "OVERT_mini.csv", "rows": 900, "hash": "b2:0011223344556677"}]),
+        Fact("Targets", [{"name": name, "kind": kind} for name, kind, *_ in TARGETS]),
+        Fact("Command", "overt run data.jsonl --target guarded.yaml --every-layer", is_code=True),
+        Fact("Time taken", "1 h 10 min"),
+        Fact("Cost, US$", 12.4),
+        Fact("Versions", {"overt": "0.2.0", "python": "3.11.9", "diffusers": "0.35.1"}),
+    ),
+    min_coverage=0.95,
+    below_coverage=("openai/gpt-image-1",),
+)
 
 
 def picture(number, side=512):
@@ -416,38 +433,51 @@ def make_answers(count=96, seed=5):
 # ---- run folders
 
 
-def write_run(folder, prompts, outcomes, kinds, *, policy="overt", harms=(), judges=(), **config):
+def write_run(
+    folder, prompts, outcomes, kinds, *, policy="overt", harms=(), judges=(), suite=None, judge=None
+):
     """A complete run on disk, as `overt run` (and `overt score`) would have left it."""
-    from overt.data.store import RunStore
-    from overt.evaluate import RunConfig
+    from overt.data.run_folder import RunFolder
+    from overt.data.run_record import PolicyRef, RunRecord
+    from overt.data.store import write_records
     from overt.policies.load import dump_policy, load_policy
-    from overt.targets import TargetSpec
 
     loaded = load_policy(policy)
-    identity = RunConfig(
-        policy=loaded, datasets=(), targets=tuple(TargetSpec(name, name=name) for name in kinds), **config
-    ).identity()
-    with RunStore(folder) as store:
-        store.claim(identity, dump_policy(loaded))
+    is_text = suite is not None or loaded.modality == "text"
+    record = RunRecord(
+        "run",
+        "0.2.0",
+        PolicyRef(loaded.name, loaded.version, loaded.hash),
+        config={
+            "dataset": [], "suite": suite, "judge": judge, "min_coverage": 0.95, "every_layer": False,
+            "samples": 1, "seed": 0,
+        },
+        inputs={
+            "dataset": [], "modality": "text" if is_text else "image",
+            "targets": [{"name": name, "target": name} for name in kinds],
+        },
+    )  # fmt: skip
+    with RunFolder(folder) as store:
+        store.claim(record, dump_policy(loaded))
         store.write_stage("prompts", prompts.values())
         store.write_stage("outcomes", outcomes)
-        store.write_records("results/harm.jsonl", harms)
+        write_records(folder / "results" / "harm.jsonl", harms)
         facts = {
-            "identity": identity, "command": "overt run", "kinds": kinds, "below_coverage": [],
-            "calls": {"cost": 0.5}, "seconds": {"run": 12.0}, "versions": {"overt": "0.2.0"}, "notes": [],
+            "command": "overt run", "kinds": kinds, "below_coverage": [], "calls": {"cost": 0.5},
+            "seconds": {"run": 12.0}, "versions": {"overt": "0.2.0"}, "notes": [],
         }  # fmt: skip
         if judges:
             facts["judges"] = {"names": list(judges), "calls": {"cost": 0.25}}
-        store.finish(facts, parts=("results",))
+        store.finish(facts, "results")
     return folder
 
 
 def write_rewriting(folder, rewriting):
     """The files that `overt rewrite` adds to a run."""
-    from overt.data.store import RunStore, dump_json, write_atomic
+    from overt.data.results.files import write_remedy
+    from overt.data.store import write_records
 
-    with RunStore(folder) as store:
-        for name in ("candidates", "outcomes", "choices"):
-            store.write_records(f"rewrites/{name}.jsonl", getattr(rewriting, name))
-        store.write_records("rewrites/faithfulness.jsonl", rewriting.scores)
-    write_atomic(folder / "results" / "rewrite.json", dump_json(rewriting.remedy))
+    for name in ("candidates", "outcomes", "choices"):
+        write_records(folder / "rewrites" / f"{name}.jsonl", getattr(rewriting, name))
+    write_records(folder / "rewrites" / "faithfulness.jsonl", rewriting.scores)
+    write_remedy(folder, rewriting.remedy)

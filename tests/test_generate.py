@@ -401,10 +401,10 @@ def test_a_folder_of_somebody_else_stays_as_it_is(builtin, tmp_path):
     done = generate("--policy", "overt", "--out", tmp_path, code=2)
     assert "not a run of overt" in done.stderr
     from overt.data.errors import InputError
-    from overt.pipeline import carry_journal
+    from overt.data.run_folder import RunFolder
 
-    with pytest.raises(InputError, match="not a run of overt"):
-        carry_journal(builtin / "newsroom", tmp_path)
+    with pytest.raises(InputError, match="not a run of overt"), RunFolder(tmp_path) as folder:
+        folder.take_journal(builtin / "newsroom")
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
 
 
@@ -426,7 +426,7 @@ def test_a_seeds_file_that_changed_is_noticed(undisturbed, seeds, tmp_path):
     changed = tmp_path / "seeds.csv"
     changed.write_text(seeds.read_text() + "\nanother\n")
     done = generate(*llm("http://127.0.0.1:9/v1", changed, out), code=2)
-    assert "seeds.hash" in done.stderr
+    assert "inputs.seeds" in done.stderr
 
 
 def test_reference_seeds(tmp_path):
@@ -522,29 +522,43 @@ def test_a_vendors_own_model(tmp_path):
 
 def test_a_review_is_applied(builtin, tmp_path):
     """What people rejected is gone, others take its place, and nothing is paid for twice."""
-    from overt.pipeline import carry_journal, config_after_review, config_of_run
-
     run = builtin / "newsroom"
     gone = {p.id for p in read(run, "benign")[:5]}
-    config = config_after_review(run, gone)
-    assert config.rejected == tuple(sorted(gone))
-    assert config_of_run(run).identity() != config.identity()
-    generate_from(config, tmp_path / "again")
+    assert "no prompt" in generate("--apply-review", run, code=2).stderr
+    reject(run, tmp_path / "reviewed", gone)
+    generate("--apply-review", tmp_path / "reviewed", "--out", tmp_path / "again")
     again = read(tmp_path / "again", "benign")
     assert len(again) == len(read(run, "benign"))
     assert not gone & {p.id for p in again}
     drops = read_records(tmp_path / "again" / "stages" / "drops.jsonl", Drop)
     assert gone <= {d.record_id for d in drops if d.reason == "rejected by reviewers"}
-    assert config_of_run(tmp_path / "again").rejected == config.rejected
-    carry_journal(run, tmp_path / "next")
-    assert (tmp_path / "next" / "journal.sqlite").exists()
-    assert "no prompt" in generate("--apply-review", run, code=2).stderr
+    record = json.loads((tmp_path / "again" / "run.json").read_text())
+    assert record["config"]["rejected"] == sorted(gone)
+    assert (tmp_path / "again" / "journal.sqlite").exists()
+    assert "nothing to do" in resumed(tmp_path / "again").stderr
+    # The same from the ids alone, as a stranger has them who was not given the review.
+    ids = tmp_path / "rejected.txt"
+    ids.write_text("\n".join(sorted(gone)) + "\n")
+    generate("--policy", run / "policy.yaml", "--rejected", ids, "--out", tmp_path / "stranger")
+    assert dataset_bytes(tmp_path / "stranger") == dataset_bytes(tmp_path / "again")
 
 
-def generate_from(config, folder):
-    from overt.calls import CallerOptions
-    from overt.models import ModelOptions
-    from overt.pipeline import generate as run
-    from overt.progress import Silent
+def resumed(run):
+    arguments = [sys.executable, "-m", "overt", "generate", "--resume", str(run)]
+    return subprocess.run(arguments, capture_output=True, text=True, env=ENV, check=True)
 
-    run(config, folder, calls=CallerOptions(), models=ModelOptions(), progress=Silent())
+
+def reject(run, folder, ids):
+    """A copy of a run in which a person turned these prompts down."""
+    import shutil
+
+    from overt.review.book import Book
+    from overt.review.frame import read_frame
+
+    shutil.copytree(run, folder)
+    frame = read_frame(folder)
+    with Book(folder, make=True) as book:
+        book.set_up(frame, ask=["prompts"], items=10_000, overlap=0.0, seed=0)
+        for item in book.items():
+            if item.subject.prompt_id in ids:
+                book.add(item.place, "Ada", "unclear")

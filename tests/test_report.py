@@ -17,22 +17,38 @@ from pathlib import Path
 import pytest
 import report_data as made
 from chromium import start
-from overt.comparing import render_comparison
-from overt.report.words import interval, points, short_name, signed, visible
 
 from overt.data import judge_checks
 from overt.data.errors import InputError
 from overt.data.judge_checks import JudgeCheck, Span, keep_checks, last_check
 from overt.data.outcomes import Harm, Outcome
 from overt.data.records import Prompt
+from overt.data.results.comparison import CategoryChange, Comparison, Flip, MetricChange
+from overt.data.results.remedy import Mean, Remedy, RemedySide
+from overt.data.results.summary import (
+    Coverage,
+    PromptCounts,
+    SideCounts,
+    Summary,
+    TargetSummary,
+)
+from overt.data.text import interval, points, short_name, signed, visible
+from overt.data.typed_json import from_json, to_json
 from overt.report.block import Block, JudgeLine
-from overt.report.gallery import GalleryRow, build_gallery, thumbnail
+from overt.report.cases import GalleryRow, RewordedRow, Thumbnails
+from overt.report.comparison import render_comparison
+from overt.report.gallery import build_gallery
+from overt.report.html import content_security_policy, json_block
 from overt.report.markdown import render_markdown
 from overt.report.packing import Packer
-from overt.report.page import content_security_policy, json_block, render
-from overt.report.plots import INKS, draw_plots, for_dark_page, write_plots
-from overt.report.rewordings import RewordedRow, build_rewordings
+from overt.report.page import render
+from overt.report.plots import draw_plots, for_dark_page, write_plots
+from overt.report.plots.drawing import INKS
+from overt.report.provenance import Provenance
+from overt.report.rewordings import build_rewordings
+from overt.report.thumbnails import thumbnail
 from overt.scoring.boundaries import BoundaryAnswer, summarize_boundaries
+from overt.scoring.summary.metrics import METRICS
 from overt.tasks.report import write_report
 
 # What hostile prompts, codes and names try: to end the block, to be markup, to hide, to break XML.
@@ -49,14 +65,18 @@ def evaluation(benign=60, unsafe=30, targets=made.TARGETS, **options):
     return prompts, outcomes, harms, made.make_summary(prompts, outcomes, harms, targets)
 
 
-def hostile_everywhere(value):
-    """Every text of a summary made hostile, bar the few that are keys or vocabulary."""
+def hostile_everywhere(record):
+    """The record with every text in it made hostile, bar the few that are keys or vocabulary."""
+    return from_json(type(record), _hostile(to_json(record)))
+
+
+def _hostile(value):
     known = {"image", "text", "none", "benign", "unsafe", "judged", "refused only", "over_refusal"}
     known |= {"safe_response", "prompt_filter", "model", "image_filter", "wilson", "text_image"}
     if isinstance(value, dict):
-        return {k: hostile_everywhere(v) for k, v in value.items()}
+        return {k: _hostile(v) for k, v in value.items()}
     if isinstance(value, list):
-        return [hostile_everywhere(v) for v in value]
+        return [_hostile(v) for v in value]
     return f"{value} {HOSTILE}" if isinstance(value, str) and value not in known else value
 
 
@@ -97,8 +117,7 @@ def hostile_page():
     plots = draw_plots(block.summary, remedy=block.remedy, boundaries=block.boundaries)
     assert {"remedy", "boundaries"} <= set(plots)
     block = dataclasses.replace(block, plots=plots)
-    facts = hostile_everywhere({**made.FACTS, "notes": ["a note"]})
-    return render([block, block], facts)
+    return render([block, block], hostile_everywhere(dataclasses.replace(made.FACTS, notes=("a note",))))
 
 
 def hostile_pair(pair, picture):
@@ -220,8 +239,8 @@ def test_names_are_cut_where_they_do_not_differ():
 
 
 def test_figures_in_words():
-    assert interval({"low": 0.1021, "high": 0.145}) == "10.2 to 14.5"
-    assert interval({"low": float("nan"), "high": 0.1}) == interval(None) == ""
+    assert interval(Mean(0.12, 0.1021, 0.145)) == "10.2 to 14.5"
+    assert interval(Mean(0.12, float("nan"), 0.1)) == interval(Mean(0.12)) == interval(None) == ""
     assert [points(0.0421), points(-0.0421), points(-0.00001), points(None)] == [
         "+4.2",
         "\u22124.2",
@@ -240,36 +259,35 @@ def page_text(page):
 
 def small_page(**facts):
     _, _, _, summary = evaluation(targets=made.TARGETS[:3])
-    return summary, lambda: page_text(render([Block(summary)], {**made.FACTS, **facts}))
+    return summary, page_text(render([Block(summary)], dataclasses.replace(made.FACTS, **facts)))
 
 
 def test_headline_figures_stand_with_their_intervals():
-    summary, text = small_page()
-    said = text()
-    for target in summary["targets"]:
-        rate = target["over_refusal"]
-        assert f"{100 * rate['rate']:.1f}%" in said
-        assert f"{100 * rate['low']:.1f} to {100 * rate['high']:.1f} {rate['k']} of {rate['n']}" in said
+    summary, said = small_page()
+    for target in summary.targets:
+        rate = target.over_refusal
+        assert f"{100 * rate.rate:.1f}%" in said
+        assert f"{100 * rate.low:.1f} to {100 * rate.high:.1f} {rate.k} of {rate.n}" in said
 
 
 def test_low_coverage_is_said_on_top_and_only_then():
-    _, text = small_page(below_coverage=["openai/gpt-image-1"])
-    said = text()
+    _, said = small_page(below_coverage=["openai/gpt-image-1"])
     assert said.index("Coverage below 95%") < said.index("Headline")
-    _, text = small_page(below_coverage=[])
-    assert "Coverage below" not in text()
+    _, said = small_page(below_coverage=[])
+    assert "Coverage below" not in said
 
 
 def test_what_was_not_measured_is_said():
-    summary, text = small_page()
-    said = text()
+    summary, said = small_page()
     assert "bare filter: nothing is drawn" in said
     assert "checker/nudenet: 13 prompts unchecked" in said
     assert "No model judged harm" not in said
-    summary["judges"] = None
-    for target in summary["targets"][:2]:
-        target["harmful"] = target["safe_response"] = target["safe_basis"] = None
-    said = text()
+    unjudged = [
+        dataclasses.replace(target, harmful=None, safe_response=None, safe_basis=None)
+        for target in summary.targets[:2]
+    ]
+    summary = dataclasses.replace(summary, judges=None, targets=(*unjudged, *summary.targets[2:]))
+    said = page_text(render([Block(summary)], made.FACTS))
     assert "so harmful content and safe response cannot be told" in said
     assert said.count("no model judged harm") >= 2
 
@@ -289,12 +307,26 @@ def test_it_shows_what_the_statistics_really_hand_over():
             resamples=100,
         )
         said = page_text(render([Block(summary, plots=draw_plots(summary))], made.FACTS))
-        rate = summary["targets"][1]["over_refusal"]
-        assert f"{100 * rate['low']:.1f} to {100 * rate['high']:.1f} {rate['k']} of {rate['n']}" in said
+        rate = summary.targets[1].over_refusal
+        assert f"{100 * rate.low:.1f} to {100 * rate.high:.1f} {rate.k} of {rate.n}" in said
         assert ("Not in the scatter plot" in said) is not bool(judged)
         assert ("Krippendorff alpha 1.000" in said) is bool(judged)
         assert "NaN" not in said
         assert "None" not in said
+
+
+def test_a_new_metric_is_shown_without_another_word_about_it(monkeypatch):
+    meaning = "benign prompts counted once more ÷ benign prompts answered"
+    new = dataclasses.replace(METRICS["over_refusal"], title="Brand-new rate", meaning=meaning)
+    monkeypatch.setitem(METRICS, "brand_new", new)
+    summary, said = small_page()
+    rate = summary.targets[0].over_refusal
+    headline, glossary = said[: said.index("What the caution")], said[said.index("Glossary") :]
+    assert "Brand-new rate" in headline
+    assert headline.count(f"{rate.k} of {rate.n}") >= 2
+    assert f"Brand-new rate by category: {meaning}" in said
+    assert f"Brand-new rate {meaning}" in glossary
+    assert "Brand-new rate" in render_markdown(summary)
 
 
 def test_a_bare_filter_cannot_soften():
@@ -304,36 +336,25 @@ def test_a_bare_filter_cannot_soften():
 
 
 def test_layers_in_plain_words():
-    _, text = small_page()
-    said = text()
+    _, said = small_page()
     assert re.search(r"Dropping “checker/nudenet” would free 1 benign prompt \(over-refusal from", said)
     assert "“model” refuses nothing that another layer does not refuse as well" in said
 
 
 def test_a_summary_with_hardly_anything_in_it():
-    summary = {
-        "level": 0.9, "resamples": 0, "seed": 0, "prompts": {"benign": 0, "unsafe": 0, "clusters": 0},
-        "targets": [
-            {
-                "name": "a/b", "kind": "image",
-                "coverage": {"asked": 0, "answered": 0, "share": None, "errors": {}},
-                "states": {}, "over_refusal": None, "softened": None, "unsafe_refusal": None, "harmful": None,
-                "safe_response": None, "safe_basis": None, "categories": [], "stages": {}, "reasons": [],
-                "layers": [], "sweep": None,
-            }
-        ],
-        "pairs": [], "rank_correlation": None, "judges": None,
-    }  # fmt: skip
+    target = TargetSummary(name="a/b", coverage=Coverage(0, 0, 0.0))
+    summary = Summary(level=0.9, prompts=PromptCounts(), targets=(target,))
     assert draw_plots(summary) == {}
-    said = page_text(render([Block(summary)], {}))
+    said = page_text(render([Block(summary)], Provenance()))
     assert "no benign prompts answered" in said
     assert "a/b" in render_markdown(summary)
 
 
 def test_markdown_keeps_its_table():
     _, _, _, summary = evaluation(targets=made.TARGETS[:2])
-    summary["targets"][0]["name"] = HOSTILE
-    text = render_markdown(summary)
+    first, *others = summary.targets
+    first = dataclasses.replace(first, name=HOSTILE)
+    text = render_markdown(dataclasses.replace(summary, targets=(first, *others)))
     rows = [line for line in text.splitlines() if line.startswith("|")]
     head = rows[0].count(" | ")
     assert all(len(re.findall(r"(?<!\\)\|", row)) == len(re.findall(r"\|", rows[0])) for row in rows[:4])
@@ -347,11 +368,15 @@ def test_markdown_keeps_its_table():
 
 def test_plots_are_files_and_hostile_names_only_text(tmp_path):
     _, _, _, summary = evaluation(targets=made.TARGETS[:3])
-    for target in summary["targets"]:
-        target["name"] = f"{target['name']} {HOSTILE}"[-300:]
-        for row in target["categories"]:
-            row["title"] = HOSTILE
-    plots = write_plots(summary, tmp_path)
+    targets = tuple(
+        dataclasses.replace(
+            target,
+            name=f"{target.name} {HOSTILE}"[-300:],
+            categories=tuple(dataclasses.replace(row, title=HOSTILE) for row in target.categories),
+        )
+        for target in summary.targets
+    )
+    plots = write_plots(dataclasses.replace(summary, targets=targets), tmp_path)
     assert sorted(plots) == ["categories", "radar", "roc", "scatter"]
     for name, svg in plots.items():
         assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
@@ -420,8 +445,8 @@ def test_pictures_outside_the_run_or_broken_are_not_shown(tmp_path):
     os.symlink(tmp_path / "secret.png", run / "link.png")
     images = ["good.png", "../secret.png", "link.png", "broken.png", "page.png", "gone.png", "nul\x00.png"]
     (row,) = build_gallery(PROMPTS, [outcome_with(images, prompt="benign")], {}, run)
-    assert len(row.thumbnails) == 1
-    assert row.unreadable == 6
+    assert len(row.pictures.uris) == 1
+    assert row.pictures.unreadable == 6
 
 
 def test_the_budget_keeps_what_a_reviewer_looks_for(tmp_path):
@@ -432,10 +457,10 @@ def test_the_budget_keeps_what_a_reviewer_looks_for(tmp_path):
         outcome_with([f"{i}.png"], id_=f"o{i}", prompt="benign" if i < 6 else "unsafe") for i in range(8)
     ]
     gallery = build_gallery(PROMPTS, outcomes, {}, tmp_path, page_budget=int(one * 2.9) + 4000)
-    shown = [row.outcome.id for row in gallery if row.thumbnails]
+    shown = [row.outcome.id for row in gallery if row.pictures.uris]
     assert set(shown) >= {"o6", "o7"}
-    assert sum(row.left_out for row in gallery) == 8 - len(shown) > 0
-    assert sum(len(uri) for row in gallery for uri in row.thumbnails) < one * 2.9 + 4000
+    assert sum(row.pictures.left_out for row in gallery) == 8 - len(shown) > 0
+    assert sum(len(uri) for row in gallery for uri in row.pictures.uris) < one * 2.9 + 4000
     text = page_text(render([Block(evaluation(9, 9)[3], rows=gallery.rows)], made.FACTS))
     assert f"{8 - len(shown)} pictures were left out" in text
     few = build_gallery(PROMPTS, outcomes, {}, tmp_path, text_budget=700)
@@ -479,19 +504,19 @@ def remedy_page(prompts, outcomes, **options):
 def test_refusal_won_and_meaning_lost_stand_with_their_intervals():
     prompts, outcomes, *_ = evaluation(90, 45, made.TARGETS[:3])
     rewriting, said = remedy_page(prompts, outcomes)
-    for target in rewriting.remedy["targets"]:
-        side = target["benign"]
-        for rate in (side["before"], side["after"], side["won"], side["categories"][0]["before"]):
-            assert f"{100 * rate['rate']:.1f}% {interval(rate)} · n {rate['n']}" in said
-        for row in target["faithfulness"]:
-            assert row["model"] in said
-            with_picture = target["name"] == made.WITH_BASELINE and row["measure"] == "text_image"
-            assert bool(row["difference"]) is with_picture
-            mean = row["difference" if with_picture else "value"]
-            if row["measure"] in {"text_image", "text_text"}:
-                figure = signed(mean["mean"]) if with_picture else f"{mean['mean']:.3f}"
-                low, high = (f"{mean[end]:.3f}".replace("-", "\u2212") for end in ("low", "high"))
-                assert f"{figure} {low} to {high} · n {mean['n']}" in said
+    for target in rewriting.remedy.targets:
+        side = target.benign
+        for rate in (side.before, side.after, side.won, side.categories[0].before):
+            assert f"{100 * rate.rate:.1f}% {interval(rate)} · n {rate.n}" in said
+        for row in target.faithfulness:
+            assert row.model in said
+            with_picture = target.name == made.WITH_BASELINE and row.measure == "text_image"
+            assert (row.difference is not None) is with_picture
+            mean = row.difference if with_picture else row.value
+            if row.measure in {"text_image", "text_text"}:
+                figure = signed(mean.mean) if with_picture else f"{mean.mean:.3f}"
+                low, high = (f"{end:.3f}".replace("-", "\u2212") for end in (mean.low, mean.high))
+                assert f"{figure} {low} to {high} · n {mean.n}" in said
     assert "Picture to prompt, difference" in said
     assert "difference to the original's own picture" in said
     assert "cosine of the new picture and the original prompt, −1 to 1" in said
@@ -503,45 +528,47 @@ def test_refusal_won_and_meaning_lost_stand_with_their_intervals():
 def test_a_remedy_that_lets_unsafe_prompts_through_is_warned_of():
     prompts, outcomes, *_ = evaluation(30, 60, made.TARGETS[:1])
     rewriting, said = remedy_page(prompts, outcomes)
-    won = rewriting.remedy["targets"][0]["unsafe"]["won"]
-    assert won["k"] > 0
-    assert f"Warning: the remedy lets unsafe prompts through. Of {won['n']} refused unsafe prompts" in said
+    target = rewriting.remedy.targets[0]
+    won = target.unsafe.won
+    assert won.k > 0
+    assert f"Warning: the remedy lets unsafe prompts through. Of {won.n} refused unsafe prompts" in said
     _, said = remedy_page(prompts, outcomes, unsafe=False)
     assert "Warning" not in said
     assert "whether this remedy lets them through is not known" in said
-    won.update(k=0, rate=0.0, low=0.0, high=0.07)
     _, _, _, summary = evaluation(9, 9, made.TARGETS[:1])
-    control = f"none of {won['n']} refused unsafe prompts got through; the interval reaches to 7.0%"
+
+    def page_of(asked=True, **changes):
+        changed = dataclasses.replace(target, **changes)
+        remedy = dataclasses.replace(rewriting.remedy, targets=(changed,), control=asked)
+        return page_text(render([Block(summary, remedy=remedy)], made.FACTS))
+
+    none = RemedySide(won=dataclasses.replace(won, k=0, rate=0.0, low=0.0, high=0.07))
+    control = f"none of {won.n} refused unsafe prompts got through; the interval reaches to 7.0%"
     # What was never tried again is no evidence that nothing gets through.
     for untried, words in (
         (0, f"{control}."),
         (3, f"{control}; for 3 more there was no wording to try."),
     ):
-        rewriting.remedy["targets"][0]["untried"] = {"benign": 0, "unsafe": untried}
-        said = page_text(render([Block(summary, remedy=rewriting.remedy)], made.FACTS))
+        said = page_of(unsafe=none, untried=SideCounts(0, untried))
         assert words in said
         assert "Warning" not in said
-    rewriting.remedy["targets"][0]["unsafe"]["won"] = None
-    said = page_text(render([Block(summary, remedy=rewriting.remedy)], made.FACTS))
+    said = page_of(unsafe=RemedySide(), untried=SideCounts(0, 3))
     assert "No wording was found for any refused unsafe prompt: the control has nothing to say" in said
-    rewriting.remedy["targets"][0].update(unsafe=None, unknown={"benign": 2, "unsafe": 0})
     for asked, words in ((True, "No unsafe prompt was refused"), (False, "Unsafe prompts were not reworded")):
-        said = page_text(render([Block(summary, remedy={**rewriting.remedy, "control": asked})], made.FACTS))
+        said = page_of(asked, unsafe=None, unknown=SideCounts(2, 0))
         assert words in said
         assert "2 benign prompts are in no rate here" in said
-    rewriting.remedy["targets"][0].update(unsafe={}, untried=None, unknown={"benign": 0, "unsafe": 1})
-    said = page_text(render([Block(summary, remedy=rewriting.remedy)], made.FACTS))
+    said = page_of(unsafe=RemedySide(), unknown=SideCounts(0, 1))
     assert "1 unsafe prompt is in no rate here, since a wording got no answer" in said
 
 
 def test_a_remedy_that_won_nothing_is_shown_all_the_same():
     prompts, outcomes, _, summary = evaluation(9, 0, made.TARGETS[:1])
     rewriting = made.make_rewriting(prompts, [o for o in outcomes if o.state != "refused"])
-    assert rewriting.remedy["targets"] == []
+    assert rewriting.remedy.targets == ()
     rewriting = made.make_rewriting(prompts, [dataclasses.replace(outcomes[0], state="refused")])
-    target = rewriting.remedy["targets"][0]
-    target.update(faithfulness=[], missing=[], strategies=[])
-    for remedy in (rewriting.remedy, {**rewriting.remedy, "targets": []}):
+    bare = dataclasses.replace(rewriting.remedy.targets[0], faithfulness=(), missing=(), strategies=())
+    for remedy in (Remedy(targets=(bare,)), Remedy()):
         plots = draw_plots(summary, remedy=remedy)
         assert "remedy" not in plots
         assert "Rewriting: refusal won" in page_text(render([Block(summary, remedy=remedy)], made.FACTS))
@@ -621,10 +648,10 @@ def test_both_scorings_of_boundaries_stand_side_by_side():
     _, _, _, figures = evaluation(9, 9, made.TARGETS[:1])
     said = page_text(render([Block(figures, boundaries=summary)], made.FACTS))
     for model in made.MODELS:
-        own, paper = (summary["scorings"][name][model]["languages"]["fr"] for name in ("all", "paper"))
-        assert paper["score"]["mean"] < own["score"]["mean"]  # English phrases do not see a French refusal
+        own, paper = (summary.scorings[name][model].languages["fr"] for name in ("all", "paper"))
+        assert paper.score.mean < own.score.mean  # English phrases do not see a French refusal
         for name, cell in (("own lexicon", own), ("English phrases only", paper)):
-            assert f"French {name} · {cell['n']} answers {cell['score']['mean']:.2f}" in said
+            assert f"French {name} · {cell.n} answers {cell.score.mean:.2f}" in said
     assert said.index("English own lexicon") < said.index("French own lexicon")
     svg = draw_plots(figures, boundaries=summary)["boundaries"]
     assert "Malay" in svg
@@ -760,14 +787,36 @@ def test_runs_of_one_policy_stay_together_and_must_agree(side_by_side, tmp_path)
 
 
 def comparison():
-    flip = {
-        "label": "unsafe", "text": HOSTILE, "category": HOSTILE, "before": "refused", "after": "generated",
-        "code": HOSTILE, "worse": True,
+    figures = {
+        "n": 9, "rate_a": 0.1, "rate_b": 0.4, "difference": 0.3, "low": 0.1, "high": 0.5, "more": 3,
+        "fewer": 0, "p": 0.01, "method": "", "test": "", "p_holm": 0.02, "changed": True,
     }  # fmt: skip
+    differences = tuple(
+        MetricChange(
+            a=HOSTILE,
+            b="b",
+            metric=metric,
+            categories=(CategoryChange(category=HOSTILE, **figures),),
+            **figures,
+        )
+        for metric in ("over_refusal", "safe_response")
+    )
+    flip = Flip(HOSTILE, "b", "p", 0, HOSTILE, HOSTILE, "unsafe", "refused", "generated", HOSTILE, worse=True)
     return render_comparison(
-        {"run_a": HOSTILE, "run_b": "b", "level": 0.95, "notes": [HOSTILE], "only_a": 1, "only_b": 0,
-         "differences": [], "flips": [flip]}
+        Comparison(
+            run_a=HOSTILE, run_b="b", level=0.95, notes=(HOSTILE,), only_a=1, resamples=100, seed=0, pairs=(),
+            differences=differences, flips=(flip,),
+        )
     )  # fmt: skip
+
+
+def test_the_comparison_says_which_change_is_worse():
+    page = comparison()
+    over_refusal, safe_response = page.split("<h2>")[1:3]
+    assert over_refusal.startswith("Over-refusal (benign prompts): ")
+    assert safe_response.startswith("Safe response (unsafe prompts): ")
+    assert over_refusal.count('class="worse">+30.0') == 2  # the whole and its category
+    assert safe_response.count('class="better">+30.0') == 2
 
 
 def test_the_comparison_names_its_style_by_hash():
@@ -811,7 +860,11 @@ def big_report(tmp_path_factory):
     few = build_gallery(prompts, outcomes[:ROWS], harms, folder, page_budget=3_000_000)
     assert len(few.rows) == ROWS
     # A tall order for the sort: one missing rate.
-    summary["targets"][0]["categories"][2]["over_refusal"] = None
+    first = summary.targets[0]
+    categories = list(first.categories)
+    categories[2] = dataclasses.replace(categories[2], over_refusal=None)
+    first = dataclasses.replace(first, categories=tuple(categories))
+    summary = dataclasses.replace(summary, targets=(first, *summary.targets[1:]))
     rewriting = made.make_rewriting(prompts, outcomes[:1000] + outcomes[1250:1500], image_for=image_for)
     boundaries = boundaries_of(*made.make_answers(48))
     block = Block(
@@ -1162,7 +1215,9 @@ def test_controls_have_names_and_tables_have_scopes(opened):
 def test_packing_keeps_each_prompt_and_picture_once():
     rows = [
         GalleryRow(
-            PROMPTS["benign"], outcome_with((), id_=f"o{i}"), thumbnails=("data:image/webp;base64,AA",)
+            PROMPTS["benign"],
+            outcome_with((), id_=f"o{i}"),
+            pictures=Thumbnails(("data:image/webp;base64,AA",)),
         )
         for i in range(3)
     ]

@@ -4,22 +4,34 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
-from typing import Any
 
+from overt.data.json_types import Json
 from overt.data.records import Drop, Failure
 
 STAGES = ("seeds", "synthesize", "audit", "dedupe", "probe", "select", "pair")
 
 
+def _by_stage() -> dict[str, Counter[str]]:
+    return defaultdict(Counter)
+
+
 @dataclass
 class Account:
-    """Counts per stage and category. The only mutable thing that a run carries along."""
+    """Counts per stage and category. The only mutable thing that the stages of a run share."""
 
-    entered: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    left: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    reasons: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    drops: list[Drop] = field(default_factory=list)
+    entered: dict[str, Counter[str]] = field(default_factory=_by_stage)
+    left: dict[str, Counter[str]] = field(default_factory=_by_stage)
+    reasons: dict[str, Counter[str]] = field(default_factory=_by_stage)
     failures: list[Failure] = field(default_factory=list)
+    # Drops by a running number, and the numbers of each record and stage: a record may come back.
+    _drops: dict[int, Drop] = field(default_factory=dict)
+    _numbers: dict[tuple[str, str], list[int]] = field(default_factory=dict)
+    _last: int = 0
+
+    @property
+    def drops(self) -> list[Drop]:
+        """The records that went no further, in the order in which they were dropped."""
+        return list(self._drops.values())
 
     def enter(self, stage: str, category: str, count: int = 1) -> None:
         self.entered[stage][category] += count
@@ -30,32 +42,40 @@ class Account:
     def lose(self, loss: Drop | Failure) -> None:
         """Books a drop or a failure; neither is ever lost from the account."""
         if isinstance(loss, Drop):
-            self.drops.append(loss)
+            self._last += 1
+            self._drops[self._last] = loss
+            self._numbers.setdefault((loss.record_id, loss.stage), []).append(self._last)
             self.reasons[loss.stage][loss.reason] += 1
         else:
             self.failures.append(loss)
             self.reasons[loss.stage][f"failed: {loss.kind}"] += 1
 
     def overrule(self, record_id: str, by: Drop) -> None:
-        """A record that was dropped in a stage comes back, and another one of that stage goes instead."""
-        old = next(d for d in self.drops if (d.record_id, d.stage) == (record_id, by.stage))
-        self.drops.remove(old)
-        self.reasons[old.stage] -= Counter([old.reason])
+        """A record that was dropped in a stage comes back, and another one of that stage goes instead.
+
+        Raises:
+            KeyError: the record was not dropped there.
+        """
+        numbers = self._numbers[record_id, by.stage]
+        old = self._drops.pop(numbers.pop(0))
+        if not numbers:
+            del self._numbers[record_id, by.stage]
+        reasons = self.reasons[old.stage]
+        reasons[old.reason] -= 1
+        if not reasons[old.reason]:
+            del reasons[old.reason]
         self.lose(by)
 
-    def table(self, categories: list[str]) -> list[dict[str, Any]]:
+    def table(self, categories: list[str]) -> list[dict[str, Json]]:
         """One row per category: {"category": id, stage: {"in": n, "out": n}, ...}."""
-        rows: list[dict[str, Any]] = []
-        for category in categories:
-            row: dict[str, Any] = {"category": category}
-            for stage in STAGES:
-                if self.entered[stage].total() or self.left[stage].total():
-                    row[stage] = {
-                        "in": self.entered[stage][category],
-                        "out": self.left[stage][category],
-                    }
-            rows.append(row)
-        return rows
+        used = [s for s in STAGES if self.entered[s].total() or self.left[s].total()]
+        return [
+            {
+                "category": category,
+                **{s: {"in": self.entered[s][category], "out": self.left[s][category]} for s in used},
+            }
+            for category in categories
+        ]
 
     def why(self) -> dict[str, dict[str, int]]:
         """Per stage: each reason and how many records it stopped, most frequent first."""

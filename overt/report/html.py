@@ -47,14 +47,16 @@ def render_page(template: str, *, style: str, script: str | None = None, **value
     )
 
 
-def json_block(data: Json) -> str:
+def json_block(data: Json) -> Markup:
     """JSON that can stand in a script element: no character in it can end or open one.
 
     All but ASCII is written as \\u escapes, lone surrogates and control characters too, so that the file
     is valid UTF-8 whatever a model answered.
     """
+    from markupsafe import Markup
+
     text = json.dumps(data, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
 
 
 def content_security_policy(style: str, script: str | None) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from overt.data.run_record import PolicyRef
 from overt.data.text import duration
 
 JsonFacts = Mapping[str, object]  # decoded JSON that is shown as it stands
@@ -15,18 +16,18 @@ JsonFacts = Mapping[str, object]  # decoded JSON that is shown as it stands
 class RunFacts:
     """What is known of one run.
 
-    `policy` has its name, version and hash. `judges` are those of harm; `refusal_judge` says how language
+    `judges` are those of harm; `refusal_judge` says how language
     models were asked and who told their refusals. `seconds` and `cost` (US dollars) are of all its commands.
     `min_coverage` is a share of 1, and `below_coverage` names the targets below it.
     """
 
     folder: str
-    policy: Mapping[str, str]
-    datasets: Sequence[JsonFacts]
-    targets: Sequence[JsonFacts]
+    policy: PolicyRef
+    datasets: Sequence[object]
+    targets: Sequence[object]
     every_layer: bool
-    samples: int
-    seed: int
+    samples: object
+    seed: object
     min_coverage: float
     below_coverage: Sequence[str]
     notes: Sequence[str]
@@ -62,12 +63,13 @@ class Provenance:
 
 def build_provenance(runs: Sequence[RunFacts]) -> Provenance:
     """The facts of all runs of a page as one list."""
-    policies = list({run.policy["hash"]: run.policy for run in runs}.values())
+    policies = list({run.policy.hash: run.policy for run in runs}.values())
     only = policies[0] if len(policies) == 1 else None
+    named = [{"hash": policy.hash, "name": policy.name, "version": policy.version} for policy in policies]
     folders = ", ".join(run.folder for run in runs)
     facts = [
         Fact("Run", folders),
-        Fact("Policy", only or policies),
+        Fact("Policy", named[0] if only else named),
         Fact("Dataset", [dataset for run in runs for dataset in run.datasets]),
         Fact("Targets", [target for run in runs for target in run.targets]),
         Fact("Command", "overt run", is_code=True),
@@ -86,8 +88,8 @@ def build_provenance(runs: Sequence[RunFacts]) -> Provenance:
     ]
     return Provenance(
         folders,
-        only["name"] if only else "",
-        only["version"] if only else "",
+        only.name if only else "",
+        only.version if only else "",
         [*facts, *(fact for fact in more if fact.value)],
         list(dict.fromkeys(note for run in runs for note in run.notes)),
         max(run.min_coverage for run in runs),

@@ -13,8 +13,8 @@ from overt.data.errors import InputError
 from overt.data.outcomes import Outcome
 from overt.data.records import Audit, Probe, Prompt
 from overt.data.rewrites import Candidate
-from overt.data.store import RunStore, read_records
-from overt.evaluate import read_run
+from overt.data.runs import Run, open_run
+from overt.data.store import read_records
 from overt.policies.load import load_policy
 from overt.policies.schema import Policy
 from overt.review.questions import QUESTIONS, QuestionName
@@ -73,30 +73,17 @@ class Frame:
         return found
 
 
-def read_frame(run: Path) -> Frame:
+def read_frame(folder: Path) -> Frame:
     """What of a complete run of `overt generate` or `overt run` can be reviewed.
 
     Raises:
-        InputError: no such run, not complete, or of another command.
+        InputError: see `open_run`.
     """
-    identity = RunStore.identity(run)
-    if identity is None:
-        raise InputError(
-            "this is not a run of overt (no run.json)",
-            where=str(run),
-            fix="Give the folder of a run of `overt generate` or `overt run`.",
-        )
-    kind = str(identity.get("kind"))
-    if kind not in ("generate", "run"):
-        raise InputError(f"runs of `overt {kind}` cannot be reviewed", where=str(run))
-    if RunStore(run).manifest() is None:
-        raise InputError(
-            "this run is not complete", where=str(run), fix=f"Go on with it: overt {kind} --resume {run}"
-        )
-    policy = load_policy(str(run / "policy.yaml"))
-    if kind == "generate":
-        return Frame(kind, policy, {"prompts": list(_of_dataset(run, policy))})
-    return Frame(kind, policy, _of_evaluation(run))
+    run = open_run(folder, "generate", "run")
+    policy = load_policy(str(run.policy_file))
+    if run.kind == "generate":
+        return Frame(run.kind, policy, {"prompts": list(_of_dataset(folder, policy))})
+    return Frame(run.kind, policy, _of_evaluation(run))
 
 
 # -- runs of `overt generate` ---------------------------------------------------------------------------
@@ -130,13 +117,13 @@ def _prompt(prompt: Prompt, priority: Priority) -> Subject:
 # -- runs of `overt run` --------------------------------------------------------------------------------
 
 
-def _of_evaluation(run: Path) -> dict[QuestionName, list[Subject]]:
-    manifest, prompts, outcomes, harms = read_run(run)
-    by_id = {p.id: p for p in prompts}
-    kinds = manifest["kinds"]
+def _of_evaluation(run: Run) -> dict[QuestionName, list[Subject]]:
+    by_id = {p.id: p for p in run.prompts}
+    kinds = run.results.kinds
+    outcomes = run.outcomes
     answered = [o for o in outcomes if o.state != "error" and o.prompt_id in by_id]
     near = set(_near(answered))
-    judged = {h.outcome_id: h for h in harms}
+    judged = {h.outcome_id: h for h in run.harms}
     # A bare filter draws and says nothing: whether it refused is no question.
     given = [o for o in answered if kinds.get(o.target) != "none"]
     found: dict[QuestionName, list[Subject]] = {"outcomes": [], "pictures": [], "rewrites": []}
@@ -156,7 +143,7 @@ def _of_evaluation(run: Path) -> dict[QuestionName, list[Subject]]:
         found["pictures"].append(
             _outcome("pictures", outcome, prompt, said, "contested" if contested else "plain", shown)
         )
-    found["rewrites"] = list(_rewrites(run, by_id, outcomes))
+    found["rewrites"] = list(_rewrites(run.folder, by_id, outcomes))
     if not any(found.values()):
         found["prompts"] = list(_asked(by_id, answered, near))
     return found

@@ -10,7 +10,7 @@ from overt.data.errors import InputError
 from overt.data.outcomes import Harm, Outcome
 from overt.data.records import Prompt
 from overt.data.results.comparison import ComparedPair, Comparison, MetricChange
-from overt.evaluate import read_run
+from overt.data.runs import read_run
 from overt.scoring.compare import Side, compare
 
 Answers = tuple[Sequence[Outcome], Sequence[Harm]]

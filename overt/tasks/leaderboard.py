@@ -13,9 +13,9 @@ from overt.data.records import Prompt
 from overt.data.results.board import Board, BoardCategory, BoardPrompts, BoardRow, Leaderboard
 from overt.data.results.files import read_summary
 from overt.data.results.summary import Rate, Rates, TargetSummary
+from overt.data.runs import read_run
 from overt.data.store import dump_json, write_atomic
 from overt.data.typed_json import from_json, to_json
-from overt.evaluate import read_run
 from overt.report.leaderboard import render_html, render_markdown, space_head
 from overt.scoring.summary.metrics import METRICS, rate_of
 

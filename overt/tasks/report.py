@@ -1,105 +1,40 @@
-"""`overt report`: run folders are read, grouped into the parts of a page, and written as one report.
+"""`overt report`: reads run folders, and writes one page with its plots, figures and table beside it.
 
-read    each folder as a `_Run`; a target's name that another run has too gets the folder's name
-group   runs of one policy, suite and kind of answer stand together: their rates can be compared
-build   a `Block` for each group: statistics, plots, gallery
-write   index.html, summary.json, table.md, plots/
+1. `read_runs` reads each folder; a target that another run has too gets the folder's name.
+2. Runs of one policy, one suite and one kind of answer stand together, as their rates can be compared.
+3. `_block` makes one part of the page: statistics, plots, gallery, rewordings.
+4. index.html, summary.json, table.md and plots/ are written.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import re
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 from overt.data.errors import InputError
 from overt.data.json_types import Json
 from overt.data.judge_checks import last_check
-from overt.data.outcomes import Harm, Outcome
+from overt.data.outcomes import Outcome
 from overt.data.records import Prompt
 from overt.data.results.boundaries import Boundaries
-from overt.data.results.files import read_remedy, remedy_file
 from overt.data.results.remedy import Remedy
-from overt.data.results.summary import SIDES, Kind, SideCounts
-from overt.data.rewrites import Candidate, Choice, Faithfulness
-from overt.data.store import dump_json, read_records, speaking_os_errors, write_atomic
+from overt.data.results.summary import Kind
+from overt.data.store import dump_json, speaking_os_errors, write_atomic
 from overt.data.typed_json import to_json
-from overt.evaluate import read_run, summary_of
-from overt.policies.load import load_policy
-from overt.policies.schema import Policy
+from overt.tasks.report_runs import ReportedRun, read_runs
+from overt.tasks.summary import summary_of
 
 if TYPE_CHECKING:
     from overt.report.block import Block, JudgeLine
     from overt.report.gallery import Gallery
-    from overt.report.provenance import RunFacts
-    from overt.report.rewordings import Rewordings, Rewriting
+    from overt.report.rewordings import Rewordings
 
 BOUNDARIES = "emotional_boundaries"  # the suite and the policy whose answers are scored at a boundary
 
-Named = TypeVar("Named", Outcome, Harm, Faithfulness, Choice)
-
-
-@dataclass(frozen=True)
-class _Run:
-    """One run of `overt run`, with what `overt score` and `overt rewrite` added."""
-
-    folder: Path
-    policy: Policy
-    facts: RunFacts
-    kinds: Mapping[str, Kind]
-    is_text: bool
-    text_judge: str  # who told refusals of language models, "" where none answered
-    prompts: Sequence[Prompt]
-    outcomes: Sequence[Outcome]
-    harms: Sequence[Harm]
-    rewriting: Rewriting | None
-
-    @property
-    def group(self) -> tuple[str, str, bool]:
-        """Runs whose rates can be held together: of one policy, of one suite, and of one kind of answer."""
-        return self.policy.hash, self.facts.suite, self.is_text
-
-    def renamed(self, names: Mapping[str, str]) -> _Run:
-        """The run with its targets under other names, wherever they stand.
-
-        Args:
-            names: old name -> new name; targets that are not in it keep theirs.
-        """
-
-        def new(name: str) -> str:
-            return names.get(name, name)
-
-        def all_of(records: Iterable[Named]) -> list[Named]:
-            return [dataclasses.replace(record, target=new(record.target)) for record in records]
-
-        rewriting = self.rewriting
-        return dataclasses.replace(
-            self,
-            facts=dataclasses.replace(
-                self.facts, below_coverage=[new(name) for name in self.facts.below_coverage]
-            ),
-            kinds={new(name): kind for name, kind in self.kinds.items()},
-            outcomes=all_of(self.outcomes),
-            harms=all_of(self.harms),
-            rewriting=rewriting
-            and dataclasses.replace(
-                rewriting,
-                remedy=dataclasses.replace(
-                    rewriting.remedy,
-                    targets=tuple(
-                        dataclasses.replace(target, name=new(target.name))
-                        for target in rewriting.remedy.targets
-                    ),
-                ),
-                outcomes=all_of(rewriting.outcomes),
-                scores=all_of(rewriting.scores),
-                choices=all_of(rewriting.choices),
-            ),
-        )
+Group = tuple[str, str, bool]  # policy, suite, whether answers in text: what must agree for one part
 
 
 def write_report(folders: Sequence[Path], out: Path, *, images: bool = True) -> Path:
@@ -121,10 +56,10 @@ def write_report(folders: Sequence[Path], out: Path, *, images: bool = True) -> 
     from overt.report.page import render
     from overt.report.provenance import build_provenance
 
-    runs = _read_all(folders)
-    groups: dict[tuple[str, str, bool], list[_Run]] = {}
+    runs = read_runs(folders)
+    groups: dict[Group, list[ReportedRun]] = {}
     for run in runs:
-        groups.setdefault(run.group, []).append(run)
+        groups.setdefault((run.policy.hash, run.facts.suite, run.is_text), []).append(run)
     titles = _titles(list(groups.values()))
     many = len(groups) > 1
     with speaking_os_errors("cannot write the report"):
@@ -148,108 +83,10 @@ def write_report(folders: Sequence[Path], out: Path, *, images: bool = True) -> 
     return out / "index.html"
 
 
-# -- read -----------------------------------------------------------------------------------------------
-
-
-def _read_all(folders: Iterable[Path]) -> list[_Run]:
-    """The runs, in which no two targets have one name: what is compared may be two versions of a target."""
-    runs: list[_Run] = []
-    taken: set[str] = set()
-    for folder in folders:
-        run = _read(folder)
-        run = run.renamed({name: f"{name} ({folder.name})" for name in run.kinds if name in taken})
-        taken |= set(run.kinds)
-        runs.append(run)
-    return runs
-
-
-def _read(folder: Path) -> _Run:
-    manifest, prompts, outcomes, harms = read_run(folder)
-    return _Run(
-        folder,
-        load_policy(str(folder / "policy.yaml")),
-        _facts(folder, manifest),
-        manifest["kinds"],
-        manifest["identity"].get("text") is not None,
-        manifest.get("refusal_judge") or (manifest["identity"].get("text") or {}).get("judge") or "",
-        prompts,
-        outcomes,
-        harms,
-        _rewriting(folder, prompts, outcomes),
-    )
-
-
-def _facts(folder: Path, manifest: Mapping[str, Any]) -> RunFacts:
-    """What the provenance section shows of a run."""
-    from overt.report.provenance import RunFacts
-
-    identity = manifest["identity"]
-    judges, rewrite = manifest.get("judges") or {}, manifest.get("rewrite") or {}
-    return RunFacts(
-        folder=str(folder),
-        policy=identity["policy"],
-        datasets=identity["datasets"],
-        targets=identity["targets"],
-        every_layer=identity["every_layer"],
-        samples=identity["samples"],
-        seed=identity["seed"],
-        min_coverage=identity["min_coverage"],
-        below_coverage=manifest["below_coverage"],
-        notes=manifest["notes"],
-        seconds=sum(manifest["seconds"].values()),
-        cost=sum(part["calls"].get("cost", 0.0) for part in (manifest, judges, rewrite) if part),
-        versions=manifest["versions"],
-        suite=(identity.get("suite") or {}).get("name", ""),
-        judges=judges.get("names", ()),
-        refusal_judge=identity.get("text") or identity.get("answers"),
-        rewriting={key: rewrite[key] for key in _OF_REWRITING if key in rewrite} or None,
-    )
-
-
-_OF_REWRITING = (
-    "rewriter", "strategies", "count", "scorers", "unsafe", "every_prompt", "seed", "templates", "prompts",
-    "candidates", "lost",
-)  # fmt: skip
-
-
-def _rewriting(folder: Path, prompts: Sequence[Prompt], outcomes: Sequence[Outcome]) -> Rewriting | None:
-    """What `overt rewrite` made of a run; None where it has not run, or has not come to its end.
-
-    `untried` is added to each target: refused prompts that no wording was found for. They were never tried
-    again, so that they are no evidence of what the target would have said.
-    """
-    from overt.report.rewordings import Rewriting
-    from overt.rewriting import FOLDER
-
-    if not remedy_file(folder).exists():
-        return None
-    remedy = read_remedy(folder)
-    labels = {prompt.id: prompt.label for prompt in prompts}
-    refused = {(o.target, o.prompt_id) for o in outcomes if o.sample == 0 and o.state == "refused"}
-    records = folder / FOLDER
-    choices = read_records(records / "choices.jsonl", Choice)
-    untried = Counter(
-        (c.target, labels.get(c.prompt_id))
-        for c in choices
-        if not c.tried and (c.target, c.prompt_id) in refused
-    )
-    targets = tuple(
-        dataclasses.replace(t, untried=SideCounts(**{side: untried[t.name, side] for side in SIDES}))
-        for t in remedy.targets
-    )
-    return Rewriting(
-        dataclasses.replace(remedy, targets=targets),
-        read_records(records / "candidates.jsonl", Candidate),
-        read_records(records / "outcomes.jsonl", Outcome),
-        read_records(records / "faithfulness.jsonl", Faithfulness),
-        choices,
-    )
-
-
 # -- group ----------------------------------------------------------------------------------------------
 
 
-def _titles(groups: Sequence[Sequence[_Run]]) -> list[str]:
+def _titles(groups: Sequence[Sequence[ReportedRun]]) -> list[str]:
     """What tells the parts of a page from each other; the run folders besides where that is not enough."""
     titles = []
     for group in groups:
@@ -269,7 +106,7 @@ def _slug(title: str) -> str:
 # -- build ----------------------------------------------------------------------------------------------
 
 
-def _block(group: Sequence[_Run], title: str, plots: Path, *, images: bool, share: float) -> Block:
+def _block(group: Sequence[ReportedRun], title: str, plots: Path, *, images: bool, share: float) -> Block:
     """A part of the page; its plots are written into `plots`.
 
     Args:
@@ -300,7 +137,7 @@ def _block(group: Sequence[_Run], title: str, plots: Path, *, images: bool, shar
     )
 
 
-def _merged(runs: Sequence[_Run]) -> dict[str, Prompt]:
+def _merged(runs: Sequence[ReportedRun]) -> dict[str, Prompt]:
     """The prompts of runs of one policy by id."""
     prompts: dict[str, Prompt] = {}
     for run in runs:
@@ -315,7 +152,7 @@ def _merged(runs: Sequence[_Run]) -> dict[str, Prompt]:
     return prompts
 
 
-def _gallery(run: _Run, prompts: Mapping[str, Prompt], *, images: bool, share: float) -> Gallery:
+def _gallery(run: ReportedRun, prompts: Mapping[str, Prompt], *, images: bool, share: float) -> Gallery:
     from overt.report import gallery, rewordings
 
     room = gallery.PAGE_BUDGET - (rewordings.PAGE_BUDGET if run.rewriting else 0)
@@ -330,7 +167,7 @@ def _gallery(run: _Run, prompts: Mapping[str, Prompt], *, images: bool, share: f
     )
 
 
-def _rewordings(run: _Run, prompts: Mapping[str, Prompt], *, images: bool, share: float) -> Rewordings:
+def _rewordings(run: ReportedRun, prompts: Mapping[str, Prompt], *, images: bool, share: float) -> Rewordings:
     from overt.report import rewordings
 
     if run.rewriting is None:
@@ -346,7 +183,7 @@ def _rewordings(run: _Run, prompts: Mapping[str, Prompt], *, images: bool, share
     )
 
 
-def _remedy(group: Sequence[_Run]) -> Remedy | None:
+def _remedy(group: Sequence[ReportedRun]) -> Remedy | None:
     """The remedies of all runs as one: each target was reworded in its own run."""
     found = [run.rewriting.remedy for run in group if run.rewriting]
     if not found:
@@ -359,7 +196,7 @@ def _remedy(group: Sequence[_Run]) -> Remedy | None:
 
 
 def _boundaries(
-    group: Sequence[_Run],
+    group: Sequence[ReportedRun],
     prompts: Mapping[str, Prompt],
     outcomes: Sequence[Outcome],
     kinds: Mapping[str, Kind],
@@ -378,7 +215,7 @@ def _boundaries(
     return summarize_boundaries(answers) if answers else None
 
 
-def _judges(group: Sequence[_Run]) -> list[JudgeLine]:
+def _judges(group: Sequence[ReportedRun]) -> list[JudgeLine]:
     """Who judged, and when they were last held against human labels on this computer."""
     from overt.report.block import JudgeLine
 

@@ -14,6 +14,7 @@ from urllib.parse import unquote
 import yaml
 
 from overt.data.errors import InputError
+from overt.data.json_types import Json
 from overt.data.targets import Target
 
 _FIELDS = ("name", "filters", "target", "checkers")
@@ -63,6 +64,38 @@ class TargetSpec:
     @property
     def is_composed(self) -> bool:
         return bool(self.filters or self.checkers)
+
+    def to_json(self) -> dict[str, Json]:
+        return {
+            "name": self.name,
+            "target": self.target,
+            "filters": list(self.filters),
+            "checkers": list(self.checkers),
+            "files": dict(sorted(self.files.items())),
+        }
+
+
+def specs_from_json(data: Json) -> list[TargetSpec]:
+    """The targets that a run.json holds.
+
+    Raises:
+        InputError: they cannot be read.
+    """
+    specs = []
+    for row in data if isinstance(data, list) else []:
+        match row:
+            case {
+                "name": str(name),
+                "target": str() | None as target,
+                "filters": list(filters),
+                "checkers": list(checkers),
+                "files": Mapping() as files,
+            }:
+                parts = (tuple(map(str, filters)), tuple(map(str, checkers)))
+                specs.append(TargetSpec(target, *parts, name, {p: str(h) for p, h in files.items()}))
+            case _:
+                raise InputError(f"run.json holds a target that cannot be read: {row}")
+    return specs
 
 
 def read_spec(text: str, filters: Sequence[str] = (), checkers: Sequence[str] = ()) -> TargetSpec:
@@ -248,7 +281,7 @@ def open_target(
         InputError: an unknown name, a missing extra, a model that cannot be loaded.
     """
     from overt import registry
-    from overt.guarded import FilterTarget, Guarded
+    from overt.generation.products import FilterTarget, Guarded
 
     settings = options.for_class()
     if not spec.is_composed:
@@ -268,7 +301,7 @@ def open_target(
 
 def _model(name: str, options: TargetOptions, settings: Mapping[str, Any], modality: str) -> Target:
     from overt import registry
-    from overt.guarded import ChatTarget
+    from overt.generation.products import ChatTarget
 
     if _group(name, modality) == "overt.targets":
         return registry.load_target(name, **settings)

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     no_args_is_help=True,
+    add_completion=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="""Published suites that measure over-refusal of language models.
-
+    help="""
     A suite says where its prompts are, what its columns mean, which are safe and which unsafe, who judges
     the answers and how the authors want to be cited. It is a YAML file, so that one of yours needs no code:
 

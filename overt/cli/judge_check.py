@@ -85,10 +85,10 @@ def judge_check(
     """
     from overt.calls import CallerOptions
     from overt.data.errors import InputError
+    from overt.data.progress import make_progress
     from overt.judge_check import CheckConfig, read_labels
     from overt.judge_check import judge_check as work
-    from overt.models import ModelOptions
-    from overt.progress import make_progress
+    from overt.tasks.models import ModelOptions
 
     if len(set(judge)) != len(judge):
         raise InputError("a judge is named twice", fix="Give each judge once.")

@@ -1,54 +1,60 @@
-"""`overt review`: people look at a run, on a page of this machine."""
+"""`overt review`."""
 
 from __future__ import annotations
 
+import importlib.util
+import json
+import sys
+import threading
+import webbrowser
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-import typer
+from overt.cli.options import command
+from overt.data.errors import InputError
+from overt.data.text import plain
+from overt.tasks.config import Config, Option
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 
-def review(
-    run: Annotated[Path, typer.Argument(help="Folder of a run of `overt generate` or `overt run`.")],
+class ReviewConfig(Config):
+    kind: ClassVar[str] = "review"
+
+    run: Annotated[Path, Option("Folder of a run of `overt generate` or `overt run`.", is_argument=True)]
     reviewer: Annotated[
-        str, typer.Option(metavar="NAME", help="Name to put into the page; it can be changed there.")
-    ] = "",
+        str, Option("Name to put into the page; it can be changed there.", metavar="NAME")
+    ] = ""
     ask: Annotated[
-        list[str] | None,
-        typer.Option(
+        tuple[str, ...],
+        Option(
+            "prompts, outcomes, pictures or rewrites. Repeatable. Default: all that the run has.",
             metavar="QUESTION",
-            help="prompts, outcomes, pictures or rewrites. Repeatable. Default: all that the run has.",
         ),
-    ] = None,
+    ] = ()
     items: Annotated[
         int | None,
-        typer.Option(
-            min=1, max=1_000_000, help="How many items to draw; more later adds to them.", show_default="200"
-        ),
-    ] = None,
+        Option("How many items to draw; more later adds to them.", min=1, max=1_000_000, shown_default="200"),
+    ] = None
     overlap: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="Share of the items that every reviewer gets.", show_default="0.2"),
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the draw.", show_default="0")] = None,
-    port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1. Default: any free one.")
-    ] = 0,
-    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page.")] = True,
-    results: Annotated[
-        bool, typer.Option("--results", help="Print what the labels say instead of serving the page.")
-    ] = False,
+        Option("Share of the items that every reviewer gets.", min=0, max=1, shown_default="0.2"),
+    ] = None
+    seed: Annotated[int | None, Option("Seed of the draw.", shown_default="0")] = None
+    port: Annotated[int, Option("Port on 127.0.0.1. Default: any free one.", min=0, max=65535)] = 0
+    browser: Annotated[bool, Option("Open the page.")] = True
+    results: Annotated[bool, Option("Print what the labels say instead of serving the page.")] = False
     export: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write the labels (.csv, .parquet) instead of serving the page."),
-    ] = None,
-    json: Annotated[bool, typer.Option("--json", help="With --results: print JSON.")] = False,
-) -> None:
-    """Review a run by people, in the browser and by keyboard: precision with an interval, and agreement.
+        Option("Write the labels (.csv, .parquet) instead of serving the page.", metavar="FILE"),
+    ] = None
+    as_json: Annotated[bool, Option("With --results: print JSON.", flag="--json")] = False
 
+
+@command(ReviewConfig)
+def review(config: ReviewConfig) -> None:
+    """
         overt review runs/first --reviewer Ada
 
         overt review runs/first --results
@@ -60,30 +66,16 @@ def review(
     people can review at once at the same address. The page can be reached from this machine only; from
     another one use `ssh -L PORT:127.0.0.1:PORT`.
     """
-    from overt.data.errors import InputError
-
-    if json and not results:
-        raise InputError("--json goes with --results", fix=f"overt review {run} --results --json")
-    if results or export is not None:
-        _report(run, results, export, ask or [], as_json=json)
-        return
-    _serve(run, reviewer, ask or [], items, overlap, seed, port, browser)
+    if config.as_json and not config.results:
+        raise InputError("--json goes with --results", fix=f"overt review {config.run} --results --json")
+    if config.results or config.export is not None:
+        _report(config)
+    else:
+        _serve(config)
 
 
-def _serve(
-    run: Path,
-    reviewer: str,
-    ask: list[str],
-    items: int | None,
-    overlap: float | None,
-    seed: int | None,
-    port: int,
-    browser: bool,
-) -> None:
-    import importlib.util
-
-    from overt.data.errors import InputError
-
+def _serve(config: ReviewConfig) -> None:
+    """Draws the sample where there is none yet, and serves the page until Ctrl-C."""
     if not all(importlib.util.find_spec(name) for name in ("starlette", "uvicorn")):
         raise InputError(
             "the review page needs starlette and uvicorn", fix='Install them: pip install "overt[review]"'
@@ -92,46 +84,42 @@ def _serve(
     from overt.review.frame import read_frame
     from overt.review.server import Server
 
-    frame = read_frame(run)
-    with Book(run, make=True) as book:
+    frame = read_frame(config.run)
+    with Book(config.run, make=True) as book:
         plan = book.plan
-        if plan is None or any(value is not None for value in (items, overlap, seed)) or ask:
+        told = (config.items, config.overlap, config.seed)
+        if plan is None or any(value is not None for value in told) or config.ask:
+            items, overlap, seed = (plan.items, plan.overlap, plan.seed) if plan else (200, 0.2, 0)
             book.set_up(
                 frame,
-                ask=ask,
-                items=items or (plan.items if plan else 200),
-                overlap=overlap if overlap is not None else plan.overlap if plan else 0.2,
-                seed=seed if seed is not None else plan.seed if plan else 0,
+                ask=config.ask,
+                items=config.items or items,
+                overlap=config.overlap if config.overlap is not None else overlap,
+                seed=config.seed if config.seed is not None else seed,
             )
-        server = Server(run, book, frame.policy, port=port, reviewer=reviewer)
-        count = len(book.queue())
-        print(f"{count:,} items to review at\n\n    {server.address}\n", flush=True)
+        server = Server(config.run, book, frame.policy, port=config.port, reviewer=config.reviewer)
+        print(f"{len(book.queue()):,} items to review at\n\n    {server.address}\n", flush=True)
         print("Several people can use it at once. Ctrl-C ends it; every label is stored.", flush=True)
 
         def opened() -> None:
-            import threading
-            import webbrowser
-
-            if browser:
+            if config.browser:
                 threading.Thread(target=webbrowser.open, args=(server.once,), daemon=True).start()
 
         server.serve(opened)
 
 
-def _report(run: Path, results: bool, export: Path | None, ask: list[str], *, as_json: bool) -> None:
-    import json
-    import sys
-
+def _report(config: ReviewConfig) -> None:
+    """Prints what the labels say, and writes them to a file."""
     from overt.review.results import export as write
     from overt.review.results import results as figures
 
-    if export is not None:
-        for path, rows in write(run, export, ask):
-            print(f"{path}  {rows:,} labels", file=sys.stderr if as_json else sys.stdout)
-    if not results:
+    if config.export is not None:
+        for path, rows in write(config.run, config.export, config.ask):
+            print(f"{path}  {rows:,} labels", file=sys.stderr if config.as_json else sys.stdout)
+    if not config.results:
         return
-    found = figures(run)
-    if as_json:
+    found = figures(config.run)
+    if config.as_json:
         print(json.dumps(found, ensure_ascii=False, indent=2))
         return
     from rich.console import Console
@@ -141,8 +129,6 @@ def _report(run: Path, results: bool, export: Path | None, ask: list[str], *, as
 
 def _print(console: Console, found: dict[str, Any]) -> None:
     from rich.text import Text
-
-    from overt.data.text import plain
 
     for question in found["questions"]:
         name = question["question"]
@@ -194,8 +180,6 @@ def _table(console: Console, title: str, rows: list[tuple[str, Any]], *, scale: 
 
 def _print_agreement(console: Console, agreement: dict[str, Any]) -> None:
     from rich.text import Text
-
-    from overt.data.text import plain
 
     if not agreement["items"]:
         console.print(Text("agreement: no item has labels of two people yet"))

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     no_args_is_help=True,
+    add_completion=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="""What a product disallows, what it allows, and which words make the two look alike.
-
+    help="""
     A policy is a YAML file. The shortest way to one of your own is to adapt a shipped one:
 
         overt policies show overt

@@ -12,7 +12,7 @@ from overt.calls.prices import Price
 from overt.data.chat import CallError
 from overt.data.images import ImageStore
 from overt.data.targets import LayerDecision, Response, Target
-from overt.guarded import call_target, close_target
+from overt.generation.products import call_target, close_target
 from overt.scoring.pictures import PictureFacts, UnreadablePicture, measure
 
 

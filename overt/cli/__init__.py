@@ -1,0 +1,177 @@
+"""The command line. Each command stands in a file of its own, which is imported when it is called.
+
+A new command is a file of its name here, and a line in COMMANDS.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Annotated, NoReturn
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+import overt
+from overt.data.errors import OvertError
+
+# Every command and the first line of its help, in the order of `overt --help`. `judge-check` is the function
+# `judge_check` in the file judge_check.py; a file that holds an `app` is a group of commands.
+COMMANDS = {
+    "generate": "Make a data set for a policy: benign prompts that sound dangerous, and their unsafe twins.",
+    "run": "Fire prompts at models, filters and products; tell refusals from errors; see which layer "
+    "refused.",
+    "score": "Let judges say what is harmful: harmful-content rate, safe response rate, agreement.",
+    "rewrite": "Reword refused benign prompts, try them again, and measure what the remedy costs in meaning.",
+    "report": "Write the report: one HTML file that works offline, plots, summary.json and a Markdown table.",
+    "gate": "Exit with 1 when a rate is over its limit and its interval says so, and say where: for CI.",
+    "compare": "Say what changed between two runs: paired differences with intervals, corrected tests, "
+    "flips.",
+    "review": "Review a run by people, in the browser and by keyboard: precision with an interval, and "
+    "agreement.",
+    "publish": "Publish a data set or results on the Hugging Face Hub; `datasets.load_dataset` loads them "
+    "untouched.",
+    "leaderboard": "Put the results of several runs into one sortable table with intervals: HTML, JSON and "
+    "Markdown.",
+    "judge-check": "Compare judges with human labels: accuracy, Cohen's kappa, per class, confusion, with "
+    "intervals.",
+    "demo": "Generate, run, score, rewrite and report on an embedded toy world: no key, no GPU, no download.",
+    "show": "Show a run: what went in and out of each stage, what it cost, and sample prompts.",
+    "policies": "What a product disallows, what it allows, and which words make the two look alike.",
+    "suites": "Published suites that measure over-refusal of language models.",
+}
+# Names that a command had before; they work and are not listed.
+OLD_NAMES = {"push-results": "leaderboard"}
+_HELP = {"help_option_names": ["-h", "--help"]}
+
+
+class _Loaded(Mapping[str, TyperCommand | TyperGroup]):
+    """The commands by name, each imported when it is looked up."""
+
+    def __getitem__(self, name: str) -> TyperCommand | TyperGroup:
+        return load_command(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        return len(COMMANDS)
+
+
+class LazyGroup(TyperGroup):
+    """The root of all commands: its help needs none of them imported."""
+
+    def __init__(self, **settings: object) -> None:
+        super().__init__(**settings)  # type: ignore[arg-type]
+        self.commands = _Loaded()  # type: ignore[assignment]
+
+    def get_command(self, ctx: typer.Context, cmd_name: str) -> TyperCommand | TyperGroup | None:  # type: ignore[override]
+        name = OLD_NAMES.get(cmd_name, cmd_name)
+        if ctx.resilient_parsing and not ctx.args:  # completion asks for every command's help
+            return _listed(name)
+        return load_command(name) if name in COMMANDS else None
+
+    def format_commands(self, ctx: typer.Context, formatter) -> None:  # type: ignore[no-untyped-def, override]
+        limit = formatter.width - 6 - max(map(len, COMMANDS))
+        rows = [(name, _listed(name).get_short_help_str(limit)) for name in COMMANDS]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+def _listed(name: str) -> TyperCommand:
+    return TyperCommand(name, help=COMMANDS.get(name), rich_markup_mode=None)
+
+
+def load_command(name: str) -> TyperCommand | TyperGroup:
+    """Imports the file of a command, and makes the command with its whole help.
+
+    Raises:
+        KeyError: there is no such command.
+    """
+    first = COMMANDS[name]
+    module = importlib.import_module(f"overt.cli.{name.replace('-', '_')}")
+    app: typer.Typer | None = getattr(module, "app", None)
+    if app is None:
+        function = getattr(module, name.replace("-", "_"))
+        app = _typer()
+        app.command(name, help=f"{first}\n\n{inspect.getdoc(function) or ''}")(function)
+    made = typer.main.get_command(app)
+    made.name = name
+    if isinstance(made, TyperGroup):
+        made.help = f"{first}\n\n{made.help or ''}"
+    assert isinstance(made, TyperCommand | TyperGroup)
+    return made
+
+
+def _typer() -> typer.Typer:
+    return typer.Typer(
+        add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, context_settings=_HELP
+    )
+
+
+app = typer.Typer(
+    cls=LazyGroup,
+    name="overt",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings=_HELP,
+    help="""Measure over-refusal: how often safety filters say no when they should say yes.
+
+    Begin with a data set for your own policy; no key and no GPU is needed:
+
+        overt policies list
+
+        overt generate --policy newsroom --out runs/first
+
+        overt run runs/first --target filter/better-profanity --out runs/tested
+
+        overt report runs/tested
+
+    Every command has examples in its own --help.
+    """,
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"overt {overt.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """The console script: a person's errors without a traceback, and an exit code that says what kind.
+
+    0 done; 1 a run that cannot go on, or a gate that fails; 2 bad input; 3 too little coverage; 4 a cap on
+    requests or cost was reached; 130 Ctrl-C.
+    """
+    try:
+        app()
+    except OvertError as error:
+        print(f"overt: {error.message()}", file=sys.stderr)
+        raise SystemExit(error.exit_code) from None
+    except KeyboardInterrupt:
+        _stopped()
+    except SystemExit as stop:
+        if stop.code != 130:
+            raise
+        _stopped()  # Typer turns a KeyboardInterrupt into this exit code, and says nothing
+    except BrokenPipeError:  # `overt show ... | head`
+        sys.stderr.close()
+        raise SystemExit(0) from None
+
+
+def _stopped() -> NoReturn:
+    print("overt: stopped; the same command goes on where this one ended", file=sys.stderr)
+    raise SystemExit(130) from None

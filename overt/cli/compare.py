@@ -1,0 +1,76 @@
+"""`overt compare`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+import typer
+
+from overt.cli.options import command
+from overt.data.errors import InputError
+from overt.data.store import write_atomic
+from overt.data.typed_json import to_json
+from overt.report.comparison import render_comparison
+from overt.scoring.compare import is_worse
+from overt.tables_compare import print_comparison
+from overt.tasks.compare import compare_runs
+from overt.tasks.config import Config, Option
+
+
+class CompareConfig(Config):
+    kind: ClassVar[str] = "compare"
+
+    run_a: Annotated[Path, Option("The old run.", is_argument=True)]
+    run_b: Annotated[Path, Option("The new run.", is_argument=True)]
+    match: Annotated[
+        tuple[str, ...],
+        Option("Targets that belong together where their names differ. Repeatable.", metavar="OLD=>NEW"),
+    ] = ()
+    html: Annotated[Path | None, Option("Also write an HTML page here.")] = None
+    flips: Annotated[int, Option("Print so many of the prompts that flipped.", min=0)] = 10
+    fail_on_worse: Annotated[
+        bool, Option("Exit with 1 where a test says that something got worse: for CI.")
+    ] = False
+    as_json: Annotated[bool, Option("Print JSON for programs.", flag="--json")] = False
+
+    def matches(self) -> list[tuple[str, str]]:
+        """Names of targets that belong together, the old and the new one.
+
+        Raises:
+            InputError: one of --match names no two targets.
+        """
+        pairs = []
+        for text in self.match:
+            old, arrow, new = text.partition("=>")
+            if not arrow or not old.strip() or not new.strip():
+                raise InputError(f"--match {text!r} names no two targets", fix='Write it so: "OLD=>NEW"')
+            pairs.append((old.strip(), new.strip()))
+        return pairs
+
+
+@command(CompareConfig)
+def compare(config: CompareConfig) -> None:
+    """
+        overt compare runs/monday runs/friday --html friday.html
+
+        overt compare runs/old runs/new --match "filter/keywords?path=v1.txt=>filter/keywords?path=v2.txt"
+
+        overt compare runs/main runs/branch --fail-on-worse
+
+    Only prompts that both runs answered count; where there is none, the exit code is 3. Together with
+    `overt gate` this is a regression test.
+    """
+    found = compare_runs(config.run_a, config.run_b, config.matches())
+    worse = any(is_worse(row.metric, part) for row in found.differences for part in (row, *row.categories))
+    # No answers in common are an outage: no regression, and no sign that there is none.
+    empty = any(not pair.shared for pair in found.pairs)
+    code = 1 if config.fail_on_worse and worse else 3 if empty else 0
+    if config.html is not None:
+        write_atomic(config.html, render_comparison(found).encode("utf-8", "replace"))
+    if config.as_json:
+        print(json.dumps({**to_json(found), "exit_code": code}, indent=2, ensure_ascii=False))
+    else:
+        print_comparison(found, flips=config.flips)
+    raise typer.Exit(code)

@@ -1,0 +1,40 @@
+"""`overt show`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+from overt.cli.options import command
+from overt.data.runs import flat_identity, manifest_of, open_run
+from overt.tables_generate import print_samples, print_summary, print_unfinished
+from overt.tables_run import print_run
+from overt.tasks.config import Config, Option
+
+
+class ShowConfig(Config):
+    kind: ClassVar[str] = "show"
+
+    run: Annotated[Path, Option("Folder of a run.", is_argument=True)]
+    samples: Annotated[int, Option("Sample prompts per category.", min=0, max=1000)] = 2
+    drops: Annotated[int, Option("Also show so many dropped records.", min=0, max=100_000)] = 0
+    as_json: Annotated[bool, Option("Print the summary as JSON.", flag="--json")] = False
+
+
+@command(ShowConfig)
+def show(config: ShowConfig) -> None:
+    """overt show runs/first
+
+    overt show runs/first --samples 5 --drops 20
+
+    overt show runs/first --json | jq .counts
+    """
+    run = open_run(config.run, "generate", "run", complete=False)
+    if not run.is_complete:
+        print_unfinished(run.folder, flat_identity(run.record), as_json=config.as_json)
+    elif run.kind == "run":
+        print_run(run.folder, manifest_of(run), as_json=config.as_json)
+    else:
+        print_summary(run.folder, manifest_of(run), as_json=config.as_json)
+        if not config.as_json:
+            print_samples(run.folder, config.samples, config.drops)

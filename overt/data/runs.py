@@ -1,0 +1,317 @@
+"""Finished runs, read: one function opens a run's folder for every command that looks into one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from overt.data.errors import InputError
+from overt.data.json_types import Json, JsonObject
+from overt.data.outcomes import Harm, Outcome
+from overt.data.records import Prompt
+from overt.data.run_folder import MANIFEST
+from overt.data.run_record import RunRecord, read_record
+from overt.data.store import read_json, read_records
+
+RESULTS = "results"
+SUMMARY = "summary.json"
+# What a target gives: pictures, words, or a bare filter's decision.
+Modality = Literal["image", "text", "none"]
+Kind = Literal["generate", "run"]
+_HOLDS = {"generate": "a data set", "run": "results"}
+
+
+# -- the manifest ---------------------------------------------------------------------------------------
+
+
+class _Facts(BaseModel):
+    # Runs of other versions may say more.
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Calls(_Facts):
+    """How many calls, how long (seconds, summed over calls side by side), and how dear (US dollars)."""
+
+    requests: int = 0
+    cached: int = 0
+    retries: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: float = 0.0
+    seconds: float = 0.0
+
+
+class AllCalls(Calls):
+    """The calls of one process, in total and by purpose and category. `spent` is what this process paid,
+    `cost` holds what the journal's answers once cost too; `errors` counts failed attempts by kind."""
+
+    errors: dict[str, int] = {}
+    spent: float = 0.0
+    purposes: dict[str, Calls] = {}
+    categories: dict[str, Calls] = {}
+
+
+class Flow(_Facts):
+    """How many records went into a stage and came out of it."""
+
+    entered: int = Field(0, alias="in")
+    left: int = Field(0, alias="out")
+
+
+class Manifest(_Facts):
+    """What every run says of itself at its end. `retriable` counts calls that got no answer and that the
+    same command asks again."""
+
+    command: str = ""
+    retriable: int = 0
+    calls: AllCalls = AllCalls()
+    seconds: dict[str, float] = {}
+    versions: dict[str, str] = {}
+    notes: tuple[str, ...] = ()
+    files: dict[str, str] = {}
+
+
+class DatasetManifest(Manifest):
+    """The manifest of `overt generate`. `counts` and `short` say by category and label (or label and
+    category) how many prompts there are, and how many fewer than the policy asks for."""
+
+    counts: dict[str, dict[str, int]] = {}
+    short: dict[str, dict[str, int]] = {}
+    stages: tuple[dict[str, str | Flow], ...] = ()
+    reasons: dict[str, dict[str, int]] = {}
+    index: dict[str, str | bool] | None = None
+    encoder_choice: str = ""
+    model_audited: bool = False
+    same_model: bool = False
+    distinct_2: float | None = None
+
+    @property
+    def is_cut_short(self) -> bool:
+        """Whether prompts are missing while calls for them got no answer."""
+        return bool(self.retriable) and any(self.short.values())
+
+
+class TemplateFacts(_Facts):
+    """An instruction template by label and hash."""
+
+    label: str = ""
+    hash: str = ""
+
+
+class Scored(_Facts):
+    """What `overt score` adds to a manifest."""
+
+    names: tuple[str, ...] = ()
+    template: TemplateFacts = TemplateFacts()
+    benign: bool = False
+    seed: int = 0
+    judged: int = 0
+    failed: dict[str, int] = {}
+    below_coverage: tuple[str, ...] = ()
+    calls: AllCalls = AllCalls()
+
+
+class Rewritten(_Facts):
+    """What `overt rewrite` adds to a manifest."""
+
+    rewriter: str = ""
+    strategies: tuple[str, ...] = ()
+    count: int = 0
+    every_prompt: bool = False
+    unsafe: bool = False
+    scorers: tuple[str, ...] = ()
+    seed: int = 0
+    templates: dict[str, TemplateFacts] = {}
+    prompts: int = 0
+    candidates: int = 0
+    lost: int = 0
+    reasons: dict[str, int] = {}
+    unanswered: int = 0
+    calls: AllCalls = AllCalls()
+
+
+class ResultsManifest(Manifest):
+    """The manifest of `overt run`. `kinds` says by target what it gives; `refusal_judge` who told refusals
+    where a target answered in words."""
+
+    kinds: dict[str, Modality] = {}
+    refusal_judge: str | None = None
+    below_coverage: tuple[str, ...] = ()
+    judges: Scored | None = None
+    rewrite: Rewritten | None = None
+
+
+M = TypeVar("M", bound=Manifest)
+
+
+# -- the run --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run's folder. Records are read when they are asked for, and once."""
+
+    folder: Path
+    record: RunRecord
+
+    @property
+    def kind(self) -> str:
+        return self.record.kind
+
+    @property
+    def policy_file(self) -> Path:
+        return self.folder / "policy.yaml"
+
+    @property
+    def is_complete(self) -> bool:
+        return (self.folder / MANIFEST).exists()
+
+    @cached_property
+    def manifest_data(self) -> JsonObject:
+        """The manifest as it stands in the file."""
+        data: JsonObject = read_json(self.folder / MANIFEST)
+        return data
+
+    @cached_property
+    def dataset(self) -> DatasetManifest:
+        """The manifest of a complete run of `overt generate`."""
+        return self._manifest(DatasetManifest)
+
+    @cached_property
+    def results(self) -> ResultsManifest:
+        """The manifest of a complete run of `overt run`."""
+        return self._manifest(ResultsManifest)
+
+    def _manifest(self, kind: type[M]) -> M:
+        try:
+            return kind.model_validate(self.manifest_data)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, first["loc"]))
+            raise InputError(f"{place}: {first['msg']}", where=str(self.folder / MANIFEST)) from error
+
+    @cached_property
+    def prompts(self) -> list[Prompt]:
+        """The prompts that a run of `overt run` asked."""
+        return read_records(self.folder / "stages" / "prompts.jsonl", Prompt)
+
+    @cached_property
+    def outcomes(self) -> list[Outcome]:
+        return read_records(self.folder / "stages" / "outcomes.jsonl", Outcome)
+
+    @cached_property
+    def harms(self) -> list[Harm]:
+        """What `overt score` found; empty where it has not run."""
+        return read_records(self.folder / RESULTS / "harm.jsonl", Harm)
+
+
+def open_run(folder: Path, *kinds: Kind, complete: bool = True) -> Run:
+    """Opens the folder of a run; every command that reads a run does so through this function.
+
+    Args:
+        kinds: the commands whose runs will do.
+        complete: whether the run must have come to its end.
+
+    Raises:
+        InputError: no run of overt, a run of another command, a run that is not complete, or one that a
+            newer version of overt made.
+    """
+    record = read_record(folder)
+    made_by = " or ".join(f"`overt {kind}`" for kind in kinds)
+    if record is None:
+        raise InputError(
+            "this is not a run of overt (no run.json)",
+            where=str(folder),
+            fix=f"Give the folder that {made_by} named with --out.",
+        )
+    if record.kind not in kinds:
+        raise _wrong_kind(folder, record.kind, made_by)
+    run = Run(folder, record)
+    if complete and not run.is_complete:
+        raise InputError(
+            "this run is not complete",
+            where=str(folder),
+            fix=f"Go on with it: overt {record.kind} --resume {folder}",
+        )
+    return run
+
+
+def _wrong_kind(folder: Path, kind: str, made_by: str) -> InputError:
+    if kind == "generate":
+        return InputError(
+            "this is a run of `overt generate`: a data set, of which nothing is tested yet",
+            where=str(folder),
+            fix=f"Test it first: overt run {folder} --target ...   "
+            f"(to go on with making it: overt generate --resume {folder})",
+        )
+    holds = f", which holds {_HOLDS[kind]}" if kind in _HOLDS else ""
+    return InputError(
+        f"this is a run of `overt {kind}`{holds}; this command needs one of {made_by}",
+        where=str(folder),
+        fix=f"Go on with it: overt {kind} --resume {folder}",
+    )
+
+
+# -- for readers that still look into plain dicts ---------------------------------------------------------
+
+
+def manifest_of(run: Run) -> dict[str, Json]:
+    """The manifest of a complete run as plain data, its identity in the shape that overt 0.1.0 wrote."""
+    return {**run.manifest_data, "identity": flat_identity(run.record)}
+
+
+def read_run(folder: Path) -> tuple[dict[str, Json], list[Prompt], list[Outcome], list[Harm]]:
+    """The manifest and the records of a complete run of `overt run`."""
+    run = open_run(folder, "run")
+    return manifest_of(run), run.prompts, run.outcomes, run.harms
+
+
+def flat_identity(record: RunRecord) -> dict[str, Json]:
+    """What 0.1.0 kept in `run.json`, from a record of today."""
+    head: dict[str, Json] = {
+        "kind": record.kind,
+        "overt": record.overt,
+        "policy": record.policy.to_json(),
+    }
+    value = record.value
+    if record.kind == "generate":
+        return {
+            **head,
+            **{name: value for name, value in record.config.items() if name not in ("judge", "max_seeds")},
+            "judges": value("judge") or [],
+            "seeds": {
+                "spec": value("seeds"),
+                "hash": record.inputs.get("seeds"),
+                "limit": value("max_seeds"),
+            },
+            "against": _pairs(record, "against"),
+            "templates": record.part("templates"),
+        }
+    answers = {name: value(name) for name in ("judge", "system", "max_tokens", "temperature")}
+    is_text = record.inputs.get("modality") == "text"
+    told = {"judge": "judge/rules", "system": "", "max_tokens": 512, "temperature": 0.0}
+    text: Mapping[str, Json] = {**answers, "template": record.inputs.get("template")}
+    suite = value("suite")
+    return {
+        **head,
+        **{name: value(name) for name in ("label", "limit", "every_layer", "samples", "seed")},
+        "min_coverage": value("min_coverage"),
+        "only": value("category") or [],
+        "datasets": _pairs(record, "dataset"),
+        "targets": record.inputs.get("targets", []),
+        "suite": None if suite is None else {"name": suite, "hash": record.inputs.get("suite")},
+        "text": text if is_text else None,
+        **({"answers": text} if not is_text and any(answers[n] not in (None, told[n]) for n in told) else {}),
+    }
+
+
+def _pairs(record: RunRecord, name: str) -> list[Json]:
+    specs, hashes = record.value(name), record.inputs.get(name)
+    if not isinstance(specs, list) or not isinstance(hashes, list):
+        return []
+    return [{"spec": spec, "hash": digest} for spec, digest in zip(specs, hashes, strict=False)]

@@ -1,0 +1,137 @@
+"""Asking targets: each prompt is sent, and it is decided what became of it; answers in words are judged.
+
+`overt run` asks the prompts of a data set, `overt rewrite` other wordings of them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from overt import registry
+from overt.calls.shots import Shot, TargetChannel
+from overt.data.errors import InputError
+from overt.data.images import ImageStore
+from overt.data.outcomes import Outcome
+from overt.data.records import Prompt
+from overt.data.runs import Modality
+from overt.data.templates import load_template
+from overt.scoring.answers import Judging, judge_answers, offline
+from overt.tasks.models import ModelOptions, chat_model
+from overt.tasks.targets import TargetOptions, TargetSpec, open_target
+from overt.tasks.task import Work
+
+Job = tuple[tuple[Prompt, int], Shot, str]  # (prompt, sample), the request, the category it is booked under
+
+
+@dataclass(frozen=True)
+class Asking:
+    """How the targets of one run are asked.
+
+    Args:
+        modality: "text" where `openai/MODEL` means a language model.
+        judge: who tells refusals in words.
+        seed: of the judge.
+    """
+
+    work: Work
+    modality: str
+    every_layer: bool
+    judge: str
+    seed: int
+    targets: TargetOptions
+    models: ModelOptions
+
+    def channel(self, spec: TargetSpec) -> TargetChannel:
+        """Opens a target; its models are loaded here.
+
+        Raises:
+            InputError: an unknown name, a missing extra, a model that cannot be loaded, an unknown price.
+        """
+        target = open_target(spec, self.targets, every_layer=self.every_layer, modality=self.modality)
+        price = self.work.caller.price_of(getattr(target, "priced_as", spec.name))
+        return TargetChannel(spec.name, target, price, ImageStore(self.work.folder.path))
+
+    def judging(self) -> Judging:
+        """Who tells refusals in the answers of language models. Made before a model is asked anything.
+
+        Raises:
+            InputError: there is no such judge.
+        """
+        if is_offline(self.judge):
+            return offline(registry.load_refusal_judge(self.judge))
+        name = self.judge.removeprefix("judge/")
+        if "/" not in name.partition("?")[0]:
+            raise InputError(
+                f"there is no refusal judge {self.judge!r}",
+                fix=f"Known: {registry.known('overt.refusal_judges')}, judge/PROVIDER/MODEL, or "
+                "module:Class.",
+            )
+        from overt.scoring.judges.llm import llm_judge
+
+        ask = self.work.caller.bind(chat_model(name, "judge", self.models), self.judge)
+        return llm_judge(ask=ask, template=load_template("scoring", "judge_refusal"), seed=self.seed)
+
+    def judged(
+        self,
+        prompts: Sequence[Prompt],
+        outcomes: Sequence[Outcome],
+        judging: Judging,
+        advance: Callable[[int], None] = lambda count: None,
+    ) -> list[Outcome]:
+        """The outcomes of a language model with the refusal judge's word on its answers.
+
+        Args:
+            prompts: in the order of the outcomes.
+        """
+        rows = list(zip(prompts, outcomes, strict=True))
+        return judge_answers(rows, self.judge, judging, advance=advance)
+
+    def fire(self, channel: TargetChannel, jobs: Iterable[Job], total: int, *, purpose: str) -> list[Outcome]:
+        """Sends shots to one target and decides what became of each; outcomes in the order of the jobs.
+
+        Args:
+            jobs: `total` of them.
+            purpose: what the cost is booked under.
+        """
+        from overt.scoring.refusal import decide
+
+        modality = modality_of(channel.subject)
+        outcomes = []
+        with self.work.progress.stage(channel.name[:40], total) as advance:
+            for (prompt, sample), taken in self.work.caller.stream(channel, purpose, jobs):
+                advance(1)
+                outcome = decide(
+                    prompt,
+                    taken.response,
+                    target=channel.name,
+                    sample=sample,
+                    images=taken.images,
+                    facts=taken.facts,
+                    cost=channel.cost(taken),
+                    expects=modality,
+                )
+                images = tuple(path for path in outcome.images if path)
+                outcomes.append(dataclasses.replace(outcome, images=images))
+        return outcomes
+
+
+def shot_seed(seed: int, prompt: Prompt, sample: int) -> int:
+    """The seed that a prompt is drawn with, 0..2**31-1: of the run's seed, the prompt and the sample alone,
+    so that every target draws the same prompt with the same one."""
+    blob = f"{seed}/{prompt.id}/{sample}".encode()
+    return int.from_bytes(hashlib.blake2b(blob, digest_size=4).digest(), "big") >> 1
+
+
+def modality_of(target: object) -> Modality:
+    """What a target gives: "image" where it does not say."""
+    said = getattr(target, "modality", "image")
+    return "text" if said == "text" else "none" if said == "none" else "image"
+
+
+def is_offline(judge: str) -> bool:
+    """Whether a refusal judge needs no chat model: judge/rules, judge/embedded, a class of one's own."""
+    head = judge.partition("?")[0].removeprefix("judge/")
+    return ":" in head or head in registry.providers("overt.refusal_judges")

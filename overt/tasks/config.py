@@ -1,0 +1,336 @@
+"""What a command is told: one typed model a command, each of whose fields is declared once.
+
+From the fields follow the command line (overt.cli.options), what stands in `run.json`, the run's identity,
+`--resume`, and the command that rebuilds a run. `tasks/generate.py` shows how a command declares its own;
+the options that several commands share are below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, ClassVar, Literal, TypeVar, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError
+from pydantic_core import CoreSchema, PydanticUndefined, core_schema
+
+from overt.calls.caller import CallerOptions
+from overt.data.errors import InputError
+from overt.data.json_types import Json, JsonObject
+from overt.data.run_folder import Addresses, read_addresses, with_stored
+
+C = TypeVar("C", bound="Config")
+
+CALLS = "Calls, caps and keys"
+RUN = "The run"
+
+# Whether and how an option decides what comes out of a run:
+#   value    by itself: it stands in run.json and is part of the run's identity
+#   content  by what stands in the file that it names: run.json holds the name, the identity the content
+#   policy   by the effective policy, which it shapes and which lies in the run folder
+Decides = Literal["", "value", "content", "policy"]
+# What of a file becomes the option's value: its text, or its lines.
+Reads = Literal["", "text", "lines"]
+
+
+@dataclass(frozen=True)
+class Option:
+    """One field of a configuration, beside its type and its default.
+
+    Args:
+        help: what the command's help says of it.
+        panel: the heading that it stands under; options of one heading stand together.
+        flag: "--name" or "--name/-n" where it is not the field's name.
+        metavar: what stands for its value in the help.
+        min, max: bounds, both inclusive.
+        decides: see `Decides`.
+        reads: the user names a file, and the value is what stands in it.
+        is_argument: it is given by its position, without a flag.
+        shown_default: the default as the help shows it, where the field's own says nothing.
+        is_source: the value names files or Hub ids; folders are left out where it is published.
+    """
+
+    help: str = ""
+    panel: str = ""
+    flag: str = ""
+    metavar: str | None = None
+    min: float | None = None
+    max: float | None = None
+    decides: Decides = ""
+    reads: Reads = ""
+    is_argument: bool = False
+    shown_default: str = ""
+    is_source: bool = False
+
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        schema = handler(source)
+        if self.min is None and self.max is None:
+            return schema
+        return core_schema.no_info_after_validator_function(self._bounded, schema)
+
+    def _bounded(self, value: float | None) -> float | None:
+        if value is not None and self.min is not None and value < self.min:
+            raise ValueError(f"must be at least {self.min:g}")
+        if value is not None and self.max is not None and value > self.max:
+            raise ValueError(f"must be at most {self.max:g}")
+        return value
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field of a configuration with everything that was declared of it.
+
+    `base` is the type of one value: str, int, float, bool or Path; `is_list` whether there may be several.
+    """
+
+    name: str
+    option: Option
+    base: type
+    is_list: bool
+    is_required: bool
+    default: object
+
+    @property
+    def flag(self) -> str:
+        """How a person writes it: `--per-seed`, or the name of an argument."""
+        if self.option.is_argument:
+            return self.option.metavar or self.name.upper()
+        return self.option.flag.partition("/")[0] or f"--{self.name.replace('_', '-')}"
+
+    def is_default(self, value: object) -> bool:
+        return not self.is_required and value == self.default
+
+
+class Config(BaseModel):
+    """The configuration of one command."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    kind: ClassVar[str] = ""
+
+    @classmethod
+    def fields(cls) -> dict[str, Field]:
+        """Every field by name, those of one panel together, panels in the order of their first field."""
+        found = {name: _field(name, info.annotation, info.metadata, info.default, info.is_required())
+                 for name, info in cls.model_fields.items()}  # fmt: skip
+        names: list[str] = []
+        for base in (cls, *(c for c in cls.__mro__ if c is not cls)):  # a field stands where it came from
+            inherited = {n for c in base.__mro__[1:] for n in vars(c).get("__annotations__", ())}
+            names += [n for n in vars(base).get("__annotations__", ()) if n in found and n not in inherited]
+        ranks: dict[str, int] = {}
+        for name in names:
+            if found[name].option.panel not in (CALLS, RUN):
+                ranks.setdefault(found[name].option.panel, len(ranks))
+        ranks |= {CALLS: len(ranks), RUN: len(ranks) + 1}
+        return {name: found[name] for name in sorted(names, key=lambda n: ranks[found[n].option.panel])}
+
+    @classmethod
+    def made(cls: type[C], values: Mapping[str, object]) -> C:
+        """The configuration of these values.
+
+        Raises:
+            InputError: a value is of the wrong type or out of its bounds; the message names the option.
+        """
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise _spoken(cls, error) from error
+
+    def settled(self: C) -> C:
+        """The same with the values filled in that hang on other fields, such as a default judge."""
+        return self
+
+    def decided(self, by: Decides = "value") -> dict[str, Json]:
+        """The fields that decide the outcome in this way, as JSON data."""
+        names = {name for name, field in self.fields().items() if field.option.decides == by}
+        data: dict[str, Json] = self.settled().model_dump(mode="json", include=names)
+        return data
+
+    @classmethod
+    def defaults(cls) -> dict[str, Json]:
+        """The deciding values of a command that was told nothing: what a record that lacks them means."""
+        names = {name for name, field in cls.fields().items() if field.option.decides == "value"}
+        data: dict[str, Json] = cls.model_construct().model_dump(mode="json", include=names)
+        return data
+
+    def resumed(self: C, config: JsonObject, given: JsonObject, *, by: str = "--resume") -> C:
+        """This configuration as a run was started: what decides the outcome comes from its record, the rest
+        from this command line.
+
+        Raises:
+            InputError: an option that decides the outcome was given another value, or the record's values
+                are of no use.
+        """
+        fields = self.fields()
+        told = [n for n in self.model_fields_set if not fields[n].is_default(getattr(self, n))]
+        plain = self.model_dump(mode="json")
+        wrong = [
+            fields[n].flag
+            for n in told
+            if fields[n].option.decides == "policy"
+            or (fields[n].option.decides == "value" and plain[n] != config.get(n))
+        ]
+        if wrong:
+            raise InputError(
+                f"{by} takes a run as it was started",
+                fix=f"Leave out {', '.join(wrong)}, or leave out {by}.",
+            )
+        known: dict[str, object] = {**given, **config}
+        known = {n: v for n, v in known.items() if n in fields}
+        return self.made(known | {n: getattr(self, n) for n in told})
+
+
+def _field(name: str, annotation: object, metadata: list[object], default: object, required: bool) -> Field:
+    option = next((m for m in metadata if isinstance(m, Option)), Option())
+    base, is_list = _base(annotation)
+    return Field(name, option, base, is_list, required, None if default is PydanticUndefined else default)
+
+
+def _base(annotation: object) -> tuple[type, bool]:
+    """The type of one value, and whether there may be several: `tuple[str, ...]` gives (str, True)."""
+    if get_origin(annotation) in (Union, UnionType):
+        annotation = next(a for a in get_args(annotation) if a is not NoneType)
+    if get_origin(annotation) is tuple:
+        return _base(get_args(annotation)[0])[0], True
+    if get_origin(annotation) is Literal:
+        return str, False
+    assert isinstance(annotation, type), annotation
+    return annotation, False
+
+
+def _spoken(cls: type[Config], error: ValidationError) -> InputError:
+    """The first thing that is wrong, with the option that it was given by."""
+    first = error.errors()[0]
+    name = str(first["loc"][0]) if first["loc"] else ""
+    field = cls.fields().get(name)
+    if field is None:
+        return InputError(f"{name}: {first['msg']}", fix=f"Known: {', '.join(cls.fields())}")
+    where = {"literal_error": f"Give {first.get('ctx', {}).get('expected', '').replace(chr(39), '')}."}
+    message = first["msg"].removeprefix("Value error, ")
+    said = f"{field.flag} is {first['input']!r}"
+    return InputError(
+        said if first["type"] in where else f"{said}: {message}", fix=where.get(first["type"], "")
+    )
+
+
+# -- options that several commands share ------------------------------------------------------------------
+
+
+Concurrency = Annotated[int, Option("Most requests in flight.", CALLS, min=1, max=2048)]
+Timeout = Annotated[float, Option("Seconds to wait for one answer.", CALLS, min=0.1)]
+
+
+class CallConfig(Config):
+    """How calls are paced and capped. Nothing of it decides what comes out."""
+
+    concurrency: Concurrency = 32
+    rpm: Annotated[float | None, Option("Most requests per minute.", CALLS, min=0.1)] = None
+    timeout: Timeout = 120.0
+    retries: Annotated[int, Option("Retries of a request that failed on the way.", CALLS, min=0, max=100)] = 6
+    max_requests: Annotated[
+        int | None, Option("Stop after so many requests; resume later.", CALLS, min=0)
+    ] = None
+    max_cost: Annotated[float | None, Option("Stop at so many US dollars; resume later.", CALLS, min=0)] = (
+        None
+    )
+    prices: Annotated[Path | None, Option("YAML with your own prices.", CALLS)] = None
+
+    @property
+    def caller(self) -> CallerOptions:
+        return CallerOptions(
+            self.concurrency,
+            self.rpm,
+            self.timeout,
+            self.retries,
+            self.max_requests,
+            self.max_cost,
+            self.prices,
+        )
+
+
+class ReachConfig(Config):
+    """Where models are reached. A command says in `roles` who may have an address of their own."""
+
+    roles: ClassVar[frozenset[str]] = frozenset()
+
+    base_url: Annotated[
+        tuple[str, ...], Option("OpenAI-compatible endpoint.", CALLS, metavar="[ROLE=]URL")
+    ] = ()
+    api_key_env: Annotated[
+        tuple[str, ...],
+        Option("Environment variable that holds the key.", CALLS, metavar="[ROLE=]NAME"),
+    ] = ()
+
+    def addresses(self, run: Path | None = None) -> dict[str, dict[str, str]]:
+        """By option and role ("" for every role) what was given; what was not, from the run that is gone
+        on with.
+
+        Raises:
+            InputError: a role is named twice.
+        """
+        stored: Addresses = read_addresses(run) if run is not None else {}
+        given = {"base_url": self.base_url, "api_key_env": self.api_key_env}
+        return {
+            name: with_stored(by_role(values, self.fields()[name].flag, self.roles), stored.get(name, {}))
+            for name, values in given.items()
+        }
+
+
+class LocalConfig(Config):
+    """How models of this machine are loaded."""
+
+    device: Annotated[str | None, Option("Device of local models.", CALLS)] = None
+    batch_size: Annotated[int | None, Option("Batch of local models.", CALLS, min=1, max=1024)] = None
+
+
+class TrustConfig(LocalConfig):
+    trust_remote_code: Annotated[bool, Option("Run code that a model's repo brings.", CALLS)] = False
+
+
+Out = Annotated[Path | None, Option("Folder of the run.", RUN)]
+Resume = Annotated[
+    Path | None,
+    Option(
+        "Go on with this run, as it was started, at the addresses that it had (unless --base-url or "
+        "--api-key-env is given). --max-cost and --max-requests hold for one process: give them again.",
+        RUN,
+        metavar="RUN",
+    ),
+]
+
+
+class OutputConfig(Config):
+    """What is printed."""
+
+    as_json: Annotated[bool, Option("Print the summary as JSON.", RUN, flag="--json")] = False
+    quiet: Annotated[bool, Option("No progress.", RUN, flag="--quiet/-q")] = False
+
+
+def by_role(values: tuple[str, ...], option: str, known: frozenset[str]) -> dict[str, str]:
+    """`judge=URL` and plain `URL` (for every role, key "") as a mapping.
+
+    Raises:
+        InputError: a role is named twice.
+    """
+    roles: dict[str, str] = {}
+    for value in values:
+        head, equals, tail = value.partition("=")
+        role, rest = (head, tail) if equals and head in known else ("", value)
+        if role in roles:
+            raise InputError(
+                f"{option} names {role or 'the same role'} twice", fix=f"Give {option} ROLE=... once a role."
+            )
+        roles[role] = rest
+    return roles
+
+
+def checked_folder(path: Path | None, flag: str) -> Path | None:
+    """The folder that an option names.
+
+    Raises:
+        InputError: it is no folder.
+    """
+    if path is not None and not path.is_dir():
+        raise InputError(f"{flag} is not a folder", where=str(path))
+    return path

@@ -1,0 +1,98 @@
+"""`overt demo`: the whole chain on the embedded tiny world: generate, run, score, rewrite, report.
+
+Real models with weights of their own, trained for this: no key, no GPU, no download. What the figures say
+holds for this toy world alone (overt/tinyworld/README.txt).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import yaml
+
+from overt.data.errors import InputError
+from overt.data.progress import Progress
+from overt.data.results.files import read_remedy, read_summary
+from overt.data.results.summary import Rate
+from overt.data.store import write_atomic
+from overt.registry import quoted
+from overt.tasks.report import write_report
+from overt.tasks.generate import GenerateConfig, generate
+from overt.tasks.rewrite import RewriteConfig, rewrite
+from overt.tasks.run import RunConfig, evaluate
+from overt.tasks.score import ScoreConfig, score
+from overt.tinyworld import MODELS, path
+
+PRODUCT = "tiny-world.yaml"
+
+
+def run_demo(folder: Path, progress: Progress, tell: Callable[[str], None]) -> Path:
+    """Runs the chain, or goes on with it; the path of the report's page.
+
+    Args:
+        folder: where the product's YAML, the two runs and the report go: `dataset/`, `run/`, `run/report/`.
+        tell: told what is done next, as the commands that a user would type.
+
+    Raises:
+        InputError: the world's weights are not in this installation, or torch is not.
+    """
+    for name in MODELS:
+        if not path(name).is_dir():
+            raise InputError(
+                f"the tiny world's {name} is not in this installation",
+                where=str(path(name)),
+                fix="In a checkout it can be made: python benchmarks/tiny_world/train.py",
+            )
+
+    def at(name: str) -> str:
+        return quoted(str(path(name)))  # whoever installs into "R&D" has a & in every path
+
+    words = f"filter/keywords?path={at('words')}"
+    checker = f"checker/hf/{at('checker')}?labels=unsafe"
+    product = {
+        "name": "tiny-world",
+        "filters": [words],
+        # Less guidance than a large model wants: more of it costs this one forms and colours.
+        "target": f"diffusers/{at('pipeline')}?steps=20&guidance_scale=2",
+        "checkers": [checker],
+    }
+    write_atomic(folder / PRODUCT, yaml.safe_dump(product, sort_keys=False, allow_unicode=True).encode())
+    data, run = folder / "dataset", folder / "run"
+    tell(f"overt generate --policy {path('policy')} --encoder lexical --out {data}")
+    generate(GenerateConfig(policy=str(path("policy")), encoder="lexical", out=data), progress)
+    target = f"guarded/{folder / PRODUCT}"
+    tell(f"overt run {data} --target {target} --every-layer --batch-size 16 --out {run}")
+    evaluate(
+        RunConfig(dataset=(str(data),), target=(target,), every_layer=True, batch_size=16, out=run), progress
+    )
+    tell(f"overt score {run} --judges checker/hf/...")
+    score(ScoreConfig(run=run, judges=checker), progress)
+    tell(f"overt rewrite {run} --unsafe --faithfulness clip/... --faithfulness text/auto")
+    scorers = (f"clip/{at('clip')}", "text/auto")
+    rewrite(RewriteConfig(run=run, unsafe=True, faithfulness=scorers), progress)
+    tell(f"overt report {run}")
+    return write_report([run], run / "report")
+
+
+def headline(run: Path) -> list[str]:
+    """What the demo found, in a few sentences."""
+    summary, remedy = read_summary(run).targets[0], read_remedy(run).targets[0]
+
+    def percent(rate: Rate | None) -> str:
+        return "nothing" if rate is None else f"{100 * rate.rate:.0f}% ({rate.k} of {rate.n})"
+
+    lines = [
+        f"benign prompts refused:   {percent(summary.over_refusal)}",
+        f"unsafe prompts refused:   {percent(summary.unsafe_refusal)}",
+        f"safe responses:           {percent(summary.safe_response)}",
+        f"benign, after rewording:  {percent(remedy.benign.after)} still refused",
+    ]
+    if remedy.unsafe is not None:
+        lines.append(f"unsafe, after rewording:  {percent(remedy.unsafe.after)} still refused (control)")
+    for row in remedy.faithfulness:
+        mean = row.difference or row.value
+        if mean is not None:
+            what = "against the original's picture" if row.difference else "of the wording"
+            lines.append(f"meaning kept:             {row.measure} {mean.mean:+.3f} {what}")
+    return lines

@@ -1,0 +1,255 @@
+"""The stages of `overt generate` after the writing: each takes prompts, books them, gives those that stay.
+
+What a stage does to one prompt is in generation/ and scoring/; here records are handed on and counted.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from overt.data.account import Account
+from overt.data.errors import InputError
+from overt.data.records import Audit, Drop, Failure, Probe, Prompt, Seed, content_id
+from overt.data.run_folder import RunFolder
+from overt.data.templates import Template
+from overt.policies.schema import DEDUP_DEFAULT, Policy
+from overt.scoring.audit import Judge
+from overt.scoring.dedupe import IndexInfo
+from overt.scoring.encoders import Encoder
+from overt.tasks.models import Roles
+from overt.tasks.task import Work
+
+
+@dataclass
+class Making:
+    """A data set in the making: who works on it, and what is known of its prompts so far.
+
+    `rejected` are ids of prompts that people turned down in a review; `audits` and `probes` stand by
+    prompt id; `index` says what compared the prompts last.
+    """
+
+    policy: Policy
+    roles: Roles
+    templates: Mapping[str, Template]
+    seed: int
+    rejected: frozenset[str]
+    encoder: Encoder | None
+    encoder_choice: str
+    work: Work
+    account: Account = field(default_factory=Account)
+    audits: dict[str, Audit] = field(default_factory=dict)
+    probes: dict[str, Probe] = field(default_factory=dict)
+    index: IndexInfo | None = None
+
+    def threshold(self, prompt: Prompt) -> float:
+        """The similarity above which a prompt repeats another one, 0 to 1."""
+        own = self.policy.category(prompt.category).dedup_threshold
+        return own if own is not None else DEDUP_DEFAULT[prompt.strategy]
+
+
+def pick_run_encoder(folder: RunFolder, wanted: str) -> tuple[Encoder | None, str]:
+    """The encoder that tells near-duplicates, and why it is this one. What was decided at the start holds
+    when the run is resumed."""
+    from overt.scoring.encoders import pick_encoder
+
+    encoder, why = pick_encoder(folder.decision("encoder") or wanted)
+    if folder.decision("encoder") is None:
+        settled = wanted
+        if settled == "auto":
+            settled = encoder.name if encoder else "lexical"
+        folder.decide("encoder", settled)
+        folder.decide("encoder_why", why)
+    return encoder, folder.decision("encoder_why") or why
+
+
+# -- seeds ------------------------------------------------------------------------------------------------
+
+
+def place_seeds(making: Making, source: str, limit: int | None) -> dict[str, list[Seed]]:
+    """The seeds of each category, in an order that the run's seed decides.
+
+    Raises:
+        InputError: the source holds no seed, or cannot be read.
+    """
+    from overt.data.sources import read_seeds
+    from overt.generation.seeds import classify, screen
+
+    folder, account = making.work.folder, making.account
+    placed: list[Seed] = []
+    if folder.has_stage("seeds"):
+        placed = folder.read_stage("seeds", Seed)
+        raw = folder.read_stage("seeds.read", Seed)
+    else:
+        raw = list(read_seeds(source, limit=limit))
+        folder.write_stage("seeds.read", raw)
+    if not raw:
+        raise InputError("the file holds no seed", where=source)
+    with making.work.stage("seeds", len(raw)) as advance:
+        kept = list(_seeds(account, screen(raw)))
+        ask = making.work.ask("classify", making.roles.chat) if making.roles.chat else None
+        template = making.templates["classify"]
+        for result in classify(kept, making.policy, ask=ask, template=template, seed=making.seed):
+            advance(1)
+            for seed in _seeds(account, [result]):
+                account.enter("seeds", seed.category or "")
+                account.leave("seeds", seed.category or "")
+                placed.append(seed)
+    placed = list({s.id: s for s in placed}.values())
+    folder.write_stage("seeds", placed)
+    by_category: dict[str, list[Seed]] = {}
+    for seed in sorted(placed, key=lambda s: content_id("order", making.seed, s.id)):
+        by_category.setdefault(seed.category or "", []).append(seed)
+    return by_category
+
+
+def _seeds(account: Account, results: Iterable[Seed | Drop | Failure]) -> Iterable[Seed]:
+    """The seeds among the results; the others are booked."""
+    for result in results:
+        if isinstance(result, Seed):
+            yield result
+        else:
+            account.enter("seeds", result.category)
+            account.lose(result)
+
+
+# -- audit, dedupe, probe, select -------------------------------------------------------------------------
+
+
+def audit_prompts(making: Making, prompts: Sequence[Prompt], stage: str = "audit") -> list[Prompt]:
+    """The prompts whose label the judges confirm; the others are booked under `stage`."""
+    from overt.scoring.audit import audit, judge_audit
+
+    account = making.account
+    kept: list[Prompt] = []
+    with making.work.stage(stage, len(prompts)) as advance:
+        for prompt, result, failures in audit(prompts, _judges(making)):
+            advance(1)
+            making.audits[prompt.id] = result
+            for failure in failures:
+                account.lose(dataclasses.replace(failure, stage=stage))
+            if stage == "audit":
+                account.enter(stage, prompt.category)
+            drop = judge_audit(prompt, result)
+            if drop is None and prompt.id in making.rejected:
+                drop = Drop(prompt.id, stage, prompt.category, "rejected by reviewers", "", prompt.text)
+            if drop is not None:
+                account.lose(dataclasses.replace(drop, stage=stage))
+                continue
+            if stage == "audit":
+                account.leave(stage, prompt.category)
+            kept.append(prompt)
+    return kept
+
+
+def _judges(making: Making) -> list[Judge]:
+    from overt.scoring.audit import function_judge, llm_judge
+
+    template = making.templates["audit"]
+    judges = []
+    for judge in making.roles.judges:
+        if judge.label is not None:
+            judges.append(function_judge(judge.label))
+        elif judge.chat is not None:
+            ask = making.work.ask("audit", judge.chat)
+            judges.append(llm_judge(making.policy, ask=ask, template=template, seed=making.seed))
+    return judges
+
+
+def drop_repeats(
+    making: Making, prompts: Sequence[Prompt], kept: Sequence[Prompt], against: Sequence[str]
+) -> list[Prompt]:
+    """The prompts that repeat neither each other nor those kept before, nor the sources `against`."""
+    from overt.data.sources import read_texts
+    from overt.scoring.dedupe import dedupe
+
+    account = making.account
+    with making.work.stage("dedupe", len(prompts)) as advance:
+        result = dedupe(
+            prompts,
+            threshold_of=making.threshold,
+            encoder=making.encoder,
+            kept=kept,
+            against=[text for spec in against for text in read_texts(spec)],
+            why=making.encoder_choice,
+        )
+        advance(len(prompts))
+    making.index = result.index
+    for prompt in prompts:
+        account.enter("dedupe", prompt.category)
+    for prompt in result.kept:
+        account.leave("dedupe", prompt.category)
+    for drop in result.drops:
+        account.lose(drop)
+    return result.kept
+
+
+def probe_prompts(making: Making, prompts: Sequence[Prompt], samples: int) -> list[Prompt]:
+    """The prompts that the surrogate refuses often enough; all of them where there is no surrogate."""
+    from overt.scoring.probe import judge_probe
+
+    account = making.account
+    if making.roles.probe is None:
+        return list(prompts)
+    kept: list[Prompt] = []
+    with making.work.stage("probe", len(prompts)) as advance:
+        by_id = {p.id: p for p in prompts}
+        for result in _probed(making, prompts, samples):
+            if isinstance(result, Failure):
+                account.lose(result)
+                continue
+            advance(1)
+            prompt = by_id[result.prompt_id]
+            making.probes[prompt.id] = result
+            account.enter("probe", prompt.category)
+            threshold = making.policy.category(prompt.category).probe_threshold
+            if drop := judge_probe(prompt, result, threshold):
+                account.lose(drop)
+            else:
+                account.leave("probe", prompt.category)
+                kept.append(prompt)
+    return kept
+
+
+def _probed(making: Making, prompts: Sequence[Prompt], samples: int) -> Iterable[Probe | Failure]:
+    from overt.scoring.probe import probe, probe_with_filter
+
+    role = making.roles.probe
+    assert role is not None
+    if role.filter is not None:
+        return probe_with_filter(prompts, role.filter)
+    assert role.chat is not None
+    return probe(
+        prompts,
+        making.policy,
+        ask=making.work.ask("probe", role.chat),
+        template=making.templates["probe"],
+        samples=samples,
+        seed=making.seed,
+    )
+
+
+def wanted_benign(policy: Policy) -> dict[str, int]:
+    """Benign prompts wanted by category; one more than none where unsafe twins need an original."""
+    return {c.id: max(c.benign, 1 if c.unsafe else 0) for c in policy.categories}
+
+
+def pick_diverse(making: Making, pool: Sequence[Prompt]) -> tuple[list[Prompt], dict[str, int]]:
+    """The most diverse prompts of the pool, as many as the policy asks for; and by category how many are
+    missing."""
+    from overt.scoring.select import select
+
+    account = making.account
+    with making.work.stage("select", len(pool)) as advance:
+        encoder = making.encoder
+        vectors = encoder.encode([p.text for p in pool]) if encoder and pool else None
+        result = select(pool, wanted_benign(making.policy), seed=making.seed, vectors=vectors)
+        advance(len(pool))
+    for prompt in pool:
+        account.enter("select", prompt.category)
+    for prompt in result.kept:
+        account.leave("select", prompt.category)
+    for drop in result.drops:
+        account.lose(drop)
+    return result.kept, {k: v for k, v in result.short.items() if v}

@@ -1,0 +1,270 @@
+"""A run as it is to be published: its tables, its texts, and what the card says of it."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from overt.data.errors import InputError
+from overt.data.json_types import Json
+from overt.data.publish.card import Facts
+from overt.data.publish.dataset import Layout, dataset_tables
+from overt.data.publish.results import result_tables
+from overt.data.publish.tables import Table
+from overt.data.records import Audit, Prompt, Seed, content_id
+from overt.data.results.files import read_summary, summary_file
+from overt.data.results.summary import Summary
+from overt.data.run_folder import MANIFEST
+from overt.data.run_record import FILE
+from overt.data.runs import ResultsManifest, Run, open_run
+from overt.data.store import read_json, read_records
+from overt.policies.load import load_policy
+from overt.policies.schema import Policy
+from overt.report.markdown import render_markdown
+from overt.scoring.stats import krippendorff_alpha
+from overt.tasks.generate_card import stage_table
+from overt.tasks.rebuild import POLICY, base_name, rebuild_of
+
+Made = Sequence[tuple[str, str]]
+
+
+@dataclass
+class Draft:
+    """A run as tables, before anything is written.
+
+    Args:
+        texts: small files beside the data, by name.
+        unsafe_texts: texts that must stand in no file that everyone may see.
+        rebuild_note: what the command that makes the run again reads.
+        notes: what to tell whoever publishes it.
+    """
+
+    open_: list[Table]
+    unsafe: list[Table]
+    unsafe_texts: list[str]
+    facts: Facts
+    texts: dict[str, str]
+    rebuild_note: str
+    notes: list[str] = field(default_factory=list)
+
+
+def read_draft(folder: Path, *, layout: Layout, unsafe_open: bool) -> Draft:
+    """Reads a complete run of `overt generate` or `overt run`.
+
+    Raises:
+        InputError: see `open_run`; or the run's files cannot be read, or the layout is not for results.
+    """
+    run = open_run(folder, "generate", "run")
+    policy = load_policy(str(run.policy_file))
+    if run.kind == "generate":
+        return _of_dataset(run, policy, layout)
+    if layout != "own":
+        raise InputError("--layout overt is for data sets; this run holds results", where=str(folder))
+    return _of_results(run, policy, apart=not unsafe_open)
+
+
+# -- a data set -------------------------------------------------------------------------------------------
+
+
+def _of_dataset(run: Run, policy: Policy, layout: Layout) -> Draft:
+    benign, unsafe = (_rows(run.folder / "dataset" / f"{side}.jsonl") for side in ("benign", "unsafe"))
+    stages = run.folder / "stages"
+    seeds = {
+        seed.id: seed.text
+        for name in ("seeds.read", "seeds")
+        for seed in read_records(stages / f"{name}.jsonl", Seed)
+    }
+    record = run.record
+    source = str(record.value("seeds") or "")
+    open_, gated = dataset_tables(benign, unsafe, layout=layout, seeds=seeds, source=source)
+    rows = [*benign, *unsafe]
+    counts = Counter((str(row["category"]), str(row["label"])) for row in rows)
+    order = [c.id for c in policy.categories if (c.id, "benign") in counts or (c.id, "unsafe") in counts]
+    heads, table = stage_table(_flows(run))
+    judges = record.value("judge")
+    rebuild = rebuild_of(record)
+    facts = Facts(
+        title=f"Over-refusal prompts: {policy.name}",
+        summary=f"{len(benign):,} benign prompts that sound dangerous and {len(unsafe):,} unsafe ones, "
+        f"for {'text' if policy.modality == 'text' else 'text-to-image'} models, made under the policy "
+        f"{policy.name} {policy.version}.",
+        counts=[
+            ["Category", "Benign", "Unsafe"],
+            *([c, counts[c, "benign"], counts[c, "unsafe"]] for c in order),
+            ["all", len(benign), len(unsafe)],
+        ],
+        stages=[["Category", *heads[1:]], *table],
+        samples=list({str(row["category"]): str(row["text"]) for row in reversed(benign)}.items())[::-1],
+        auditors=[str(judge) for judge in judges] if isinstance(judges, Sequence) else [],
+        agreement=agreement_of(read_records(stages / "audit.jsonl", Audit)),
+        notes=_notes(run.dataset.notes, run.dataset.index),
+        languages=sorted({str(row["language"]) for row in rows}),
+        command=rebuild.command,
+        made=_made(
+            run,
+            policy,
+            [
+                ("Written by", str(record.value("model"))),
+                ("Probed on", str(record.value("probe") or "")),
+                ("Seeds", base_name(source)),
+                ("Instructions", ", ".join(dict.fromkeys(str(row["template"]) for row in rows))),
+            ],
+        ),
+        run=_id(run),
+        policy=_policy(policy),
+        published=_date(run),
+    )
+    texts = {POLICY: _text(run.policy_file), **rebuild.beside}
+    return Draft(open_, gated, [str(row["text"]) for row in unsafe], facts, texts, rebuild.note())
+
+
+def _rows(path: Path) -> list[dict[str, Json]]:
+    try:
+        with path.open(encoding="utf-8") as file:
+            return [json.loads(line) for line in file]
+    except (OSError, ValueError) as error:
+        raise InputError(f"the data set of the run cannot be read: {error}", where=str(path)) from error
+
+
+def _flows(run: Run) -> list[dict[str, Json]]:
+    """The account of the run's stages, as `Account.table` gave it."""
+    return [
+        {
+            name: flow if isinstance(flow, str) else {"in": flow.entered, "out": flow.left}
+            for name, flow in row.items()
+        }
+        for row in run.dataset.stages
+    ]
+
+
+def agreement_of(audits: Sequence[Audit]) -> str:
+    """How far the judges of the run agree, in words; "" where one judged alone."""
+    names = list(dict.fromkeys(vote.judge for audit in audits for vote in audit.votes))
+    if len(names) < 2:
+        return ""
+    table = [
+        [next((v.label for v in a.votes if v.judge == name and v.label != "unclear"), None) for name in names]
+        for a in audits
+    ]
+    alpha = krippendorff_alpha(table)
+    same = sum(len({vote.label for vote in audit.votes}) == 1 for audit in audits)
+    text = f"Of {len(audits):,} prompts judged, all judges agree on {same / len(audits):.1%}"
+    return f"{text}." if math.isnan(alpha) else f"{text}; Krippendorff's alpha is {alpha:.2f}."
+
+
+# -- results ----------------------------------------------------------------------------------------------
+
+
+def _of_results(run: Run, policy: Policy, *, apart: bool) -> Draft:
+    prompts, manifest, record = run.prompts, run.results, run.record
+    summary = read_summary(run.folder)
+    open_, gated = result_tables(prompts, run.outcomes, run.harms, apart=apart)
+    counts: Counter[tuple[str, str]] = Counter((p.category, p.label) for p in prompts)
+    order = list(dict.fromkeys(p.category for p in prompts))
+    labels = [label for label in ("benign", "unsafe", "unclear") if any(p.label == label for p in prompts)]
+    datasets = record.value("dataset")
+    sources = [record.value("suite"), *(datasets if isinstance(datasets, Sequence) else ())]
+    targets = list(manifest.kinds)
+    who = targets[0] if len(targets) == 1 else f"{len(targets)} targets"
+    rebuild = rebuild_of(record)
+    short = [f"{name}: too few prompts were answered" for name in manifest.below_coverage]
+    facts = Facts(
+        title=f"Over-refusal results under {policy.name}: {who}",
+        summary=f"What {who} made of {len(prompts):,} prompts under the policy {policy.name} "
+        f"{policy.version}: answers, refusals and the layer that refused, prompt by prompt.",
+        counts=[
+            ["Category", *(label.capitalize() for label in labels)],
+            *([c, *(counts[c, label] for label in labels)] for c in order),
+        ],
+        results=render_markdown(summary),
+        auditors=[
+            f"{name} (harm of what was handed out)"
+            for name in (summary.judges.names if summary.judges else ())
+        ],
+        agreement=_judges_agreement(summary) or _label_source(prompts),
+        notes=[*manifest.notes, *short],
+        languages=sorted({p.language for p in prompts}),
+        command=rebuild.command,
+        made=_made(
+            run,
+            policy,
+            [
+                ("Targets", ", ".join(targets)),
+                ("Prompts", ", ".join(base_name(str(source)) for source in sources if source)),
+                ("Draws per prompt", str(record.value("samples"))),
+                ("Refusals in words told by", _refusal_judge(run, manifest)),
+            ],
+        ),
+        run=_id(run),
+        policy=_policy(policy),
+        published=_date(run),
+    )
+    texts = {
+        POLICY: _text(run.policy_file),
+        "summary.json": _text(summary_file(run.folder)),
+        **rebuild.beside,
+    }
+    return Draft(
+        open_, gated, [p.text for p in prompts if p.label != "benign"] if apart else [], facts, texts
+    )
+
+
+def _refusal_judge(run: Run, manifest: ResultsManifest) -> str:
+    """Who told refusals in answers in words; "" where nothing answered in words."""
+    is_text = run.record.inputs.get("modality") == "text"
+    return str(manifest.refusal_judge or (run.record.value("judge") if is_text else "") or "")
+
+
+def _judges_agreement(summary: Summary) -> str:
+    alpha = summary.judges.krippendorff_alpha if summary.judges else None
+    return "" if alpha is None else f"Krippendorff's alpha between them is {alpha:.2f}."
+
+
+def _label_source(prompts: Sequence[Prompt]) -> str:
+    writers = ", ".join(sorted({base_name(p.writer) for p in prompts if p.writer})[:5])
+    return f"Benign and unsafe are the labels of the data set ({writers})." if writers else ""
+
+
+# -- both -------------------------------------------------------------------------------------------------
+
+
+def _notes(notes: Sequence[str], index: Mapping[str, str | bool] | None) -> list[str]:
+    if index and index.get("similarity") == "jaccard":
+        return [*notes, "Near repeats were found by shared words, not by meaning. Paraphrases may remain."]
+    return list(notes)
+
+
+def _made(run: Run, policy: Policy, made: Made) -> list[tuple[str, str]]:
+    """Name and value of what is known of the making; what is not known is left out."""
+    name = f"{policy.name} {policy.version} (hash {policy.hash})"
+    versions = run.manifest_data.get("versions")
+    version = versions.get("overt") if isinstance(versions, Mapping) else run.record.overt
+    rows = [("Policy", name), *made, ("Made with", f"overt {version}")]
+    return [(what, which) for what, which in rows if which]
+
+
+def _policy(policy: Policy) -> dict[str, str]:
+    return {
+        "name": policy.name,
+        "version": policy.version,
+        "hash": policy.hash,
+        "modality": policy.modality,
+    }
+
+
+def _id(run: Run) -> str:
+    """By what a later upload knows its own repository: an id of run.json as it stands."""
+    return content_id("run", read_json(run.folder / FILE))
+
+
+def _date(run: Run) -> str:
+    return time.strftime("%Y-%m-%d", time.gmtime((run.folder / MANIFEST).stat().st_mtime))
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace")

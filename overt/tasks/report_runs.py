@@ -1,0 +1,192 @@
+"""Runs as the report reads them: the records of one folder, and its targets under other names."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from overt.data.outcomes import Harm, Outcome
+from overt.data.records import Prompt
+from overt.data.results.files import read_remedy, remedy_file
+from overt.data.results.summary import SIDES, Kind, SideCounts
+from overt.data.rewrites import Candidate, Choice, Faithfulness
+from overt.data.run_record import RunRecord
+from overt.data.runs import Run, open_run
+from overt.data.store import read_records
+from overt.policies.load import load_policy
+from overt.policies.schema import Policy
+from overt.report.provenance import RunFacts
+from overt.report.rewordings import Rewriting
+from overt.tasks.rewrite import FOLDER
+
+Named = TypeVar("Named", Outcome, Harm, Faithfulness, Choice)
+
+_ANSWERS = ("judge", "max_tokens", "system", "temperature")
+_REWRITING = (
+    "rewriter", "strategies", "count", "scorers", "unsafe", "every_prompt", "seed", "templates", "prompts",
+    "candidates", "lost",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ReportedRun:
+    """One run of `overt run`, with what `overt score` and `overt rewrite` added.
+
+    `kinds` says by target what it gives. `is_text` marks a run under a policy (or suite) for language models.
+    `text_judge` told the refusals of language models, "" where none answered.
+    """
+
+    folder: Path
+    policy: Policy
+    facts: RunFacts
+    kinds: Mapping[str, Kind]
+    is_text: bool
+    text_judge: str
+    prompts: Sequence[Prompt]
+    outcomes: Sequence[Outcome]
+    harms: Sequence[Harm]
+    rewriting: Rewriting | None
+
+    def renamed(self, names: Mapping[str, str]) -> ReportedRun:
+        """The run with its targets under other names, wherever they stand.
+
+        Args:
+            names: old name -> new name; targets that are not in it keep theirs.
+        """
+
+        def new(name: str) -> str:
+            return names.get(name, name)
+
+        def all_of(records: Iterable[Named]) -> list[Named]:
+            return [dataclasses.replace(record, target=new(record.target)) for record in records]
+
+        below = [new(name) for name in self.facts.below_coverage]
+        rewriting = self.rewriting
+        if rewriting:
+            targets = (dataclasses.replace(t, name=new(t.name)) for t in rewriting.remedy.targets)
+            rewriting = dataclasses.replace(
+                rewriting,
+                remedy=dataclasses.replace(rewriting.remedy, targets=tuple(targets)),
+                outcomes=all_of(rewriting.outcomes),
+                scores=all_of(rewriting.scores),
+                choices=all_of(rewriting.choices),
+            )
+        return dataclasses.replace(
+            self,
+            facts=dataclasses.replace(self.facts, below_coverage=below),
+            kinds={new(name): kind for name, kind in self.kinds.items()},
+            outcomes=all_of(self.outcomes),
+            harms=all_of(self.harms),
+            rewriting=rewriting,
+        )
+
+
+def read_runs(folders: Iterable[Path]) -> list[ReportedRun]:
+    """The runs, in which no two targets have one name: a target in two runs stays two, since what is compared
+    may be its two versions.
+
+    Raises:
+        InputError: a folder that is no complete run of `overt run`.
+    """
+    runs: list[ReportedRun] = []
+    taken: set[str] = set()
+    for folder in folders:
+        run = _read(open_run(folder, "run"))
+        run = run.renamed({name: f"{name} ({folder.name})" for name in run.kinds if name in taken})
+        taken |= set(run.kinds)
+        runs.append(run)
+    return runs
+
+
+def _read(run: Run) -> ReportedRun:
+    is_text = run.record.inputs.get("modality") == "text"
+    judge = run.results.refusal_judge or (run.record.value("judge") if is_text else None)
+    return ReportedRun(
+        run.folder,
+        load_policy(str(run.policy_file)),
+        _facts(run),
+        run.results.kinds,
+        is_text,
+        str(judge or ""),
+        run.prompts,
+        run.outcomes,
+        run.harms,
+        _rewriting(run),
+    )
+
+
+def _facts(run: Run) -> RunFacts:
+    """What the provenance section shows of a run."""
+    record, results = run.record, run.results
+    coverage, targets = record.value("min_coverage"), record.inputs.get("targets")
+    rewrite = run.manifest_data.get("rewrite")
+    parts = (results, results.judges, results.rewrite)
+    return RunFacts(
+        folder=str(run.folder),
+        policy=record.policy,
+        datasets=_datasets(record),
+        targets=targets if isinstance(targets, list) else [],
+        every_layer=bool(record.value("every_layer")),
+        samples=record.value("samples"),
+        seed=record.value("seed"),
+        min_coverage=float(coverage) if isinstance(coverage, int | float) else 0.0,
+        below_coverage=results.below_coverage,
+        notes=results.notes,
+        seconds=sum(results.seconds.values()),
+        cost=sum(part.calls.cost for part in parts if part),
+        versions=results.versions,
+        suite=str(record.value("suite") or ""),
+        judges=results.judges.names if results.judges else (),
+        refusal_judge=_refusal_judge(record),
+        rewriting={key: rewrite[key] for key in _REWRITING if key in rewrite}
+        if isinstance(rewrite, Mapping)
+        else None,
+    )
+
+
+def _datasets(record: RunRecord) -> list[dict[str, object]]:
+    specs, hashes = record.value("dataset"), record.inputs.get("dataset")
+    if not (isinstance(specs, list) and isinstance(hashes, list)):
+        return []
+    return [{"hash": digest, "spec": spec} for spec, digest in zip(specs, hashes, strict=True)]
+
+
+def _refusal_judge(record: RunRecord) -> dict[str, object] | None:
+    """How language models were asked, and who told their refusals; None for a run that says nothing of it."""
+    facts = {**{name: record.value(name) for name in _ANSWERS}, "template": record.inputs.get("template")}
+    return dict(sorted(facts.items())) if any(value is not None for value in facts.values()) else None
+
+
+def _rewriting(run: Run) -> Rewriting | None:
+    """What `overt rewrite` made of a run; None where it has not run, or has not come to its end.
+
+    `untried` is added to each target: refused prompts that no wording was found for. They were never tried
+    again, so that they are no evidence of what the target would have said.
+    """
+    if not remedy_file(run.folder).exists():
+        return None
+    remedy = read_remedy(run.folder)
+    labels = {prompt.id: prompt.label for prompt in run.prompts}
+    refused = {(o.target, o.prompt_id) for o in run.outcomes if o.sample == 0 and o.state == "refused"}
+    records = run.folder / FOLDER
+    choices = read_records(records / "choices.jsonl", Choice)
+    untried = Counter(
+        (c.target, labels.get(c.prompt_id))
+        for c in choices
+        if not c.tried and (c.target, c.prompt_id) in refused
+    )
+    targets = tuple(
+        dataclasses.replace(t, untried=SideCounts(**{side: untried[t.name, side] for side in SIDES}))
+        for t in remedy.targets
+    )
+    return Rewriting(
+        dataclasses.replace(remedy, targets=targets),
+        read_records(records / "candidates.jsonl", Candidate),
+        read_records(records / "outcomes.jsonl", Outcome),
+        read_records(records / "faithfulness.jsonl", Faithfulness),
+        choices,
+    )

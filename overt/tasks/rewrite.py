@@ -1,0 +1,404 @@
+"""`overt rewrite`: refused prompts -> other wordings -> the target again -> faithfulness.
+
+Works inside the folder of a complete run of `overt run`: same journal, same targets, and each wording is
+drawn with its original's seed, so that the two pictures differ by the wording alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+from overt import registry
+from overt.calls.shots import Shot, TargetChannel
+from overt.data.errors import InputError, RunError
+from overt.data.images import ImageStore
+from overt.data.json_types import Json
+from overt.data.progress import Progress
+from overt.data.records import Drop, Failure, Prompt
+from overt.data.results.files import remedy_file, write_remedy
+from overt.data.rewrites import STRATEGIES, Candidate, RewriteStrategy
+from overt.data.runs import RESULTS, Run, open_run
+from overt.data.store import write_records
+from overt.data.templates import Template, load_template
+from overt.data.text import plain
+from overt.policies.load import load_policy
+from overt.policies.schema import Policy
+from overt.tasks.asking import Asking, Job, modality_of, shot_seed
+from overt.tasks.config import (
+    CALLS,
+    CallConfig,
+    Concurrency,
+    LocalConfig,
+    Option,
+    OutputConfig,
+    ReachConfig,
+    Timeout,
+    checked_folder,
+)
+from overt.tasks.models import ModelOptions, chat_model
+from overt.tasks.rewrite_measure import Tried, cases_of, choose, open_scorers, score_all
+from overt.tasks.run import RunConfig
+from overt.tasks.targets import TargetOptions, TargetSpec, check_files, resolve_target, specs_from_json
+from overt.tasks.task import Work, working_again
+
+FOLDER = "rewrites"
+_HOW = "How it is reworded"
+
+
+class RewriteConfig(ReachConfig, CallConfig, LocalConfig, OutputConfig):
+    kind: ClassVar[str] = "rewrite"
+    roles: ClassVar[frozenset[str]] = frozenset({"model", "judge", "target"})
+
+    run: Annotated[Path, Option("Folder of a run of `overt run`.", is_argument=True)]
+    llm: Annotated[
+        str,
+        Option(
+            "Who rewords: builtin/lexical (no model: the policy's neutral words), openai/MODEL, "
+            "hf/REPO_OR_FOLDER, or your own module:Class.",
+            _HOW,
+        ),
+    ] = "builtin/lexical"
+    strategy: Annotated[
+        tuple[str, ...], Option("plain, replace, context, describe. Repeatable; default: all.", _HOW)
+    ] = ()
+    candidates: Annotated[int, Option("Wordings by each strategy.", _HOW, min=1, max=50)] = 2
+    every_prompt: Annotated[
+        bool, Option("Reword every benign prompt, not only the refused ones.", flag="--all")
+    ] = False
+    unsafe: Annotated[
+        bool,
+        Option("Reword unsafe prompts too, as a control: a remedy that lets those through must show it."),
+    ] = False
+    faithfulness: Annotated[
+        tuple[str, ...],
+        Option(
+            "What tells how much of the meaning is kept: text/minilm, clip/MODEL:PRETRAINED, "
+            "vqa/openai/MODEL, judge/openai/MODEL. Repeatable. Default: text/auto.",
+            _HOW,
+            metavar="NAME",
+        ),
+    ] = ()
+    templates: Annotated[Path | None, Option("Folder with your own rewrite_*.yaml and others.", _HOW)] = None
+    seed: Annotated[int, Option("Seed sent to the rewriter.", _HOW)] = 0
+    base_url: Annotated[
+        tuple[str, ...],
+        Option(
+            "OpenAI-compatible endpoint; a role is model (the rewriter), judge or target. Repeatable.",
+            CALLS,
+            metavar="[ROLE=]URL",
+        ),
+    ] = ()
+    api_key_env: Annotated[
+        tuple[str, ...],
+        Option("Environment variable that holds the key. Repeatable.", CALLS, metavar="[ROLE=]NAME"),
+    ] = ()
+    concurrency: Concurrency = 16
+    timeout: Timeout = 180.0
+
+    @property
+    def scorers(self) -> tuple[str, ...]:
+        return self.faithfulness or ("text/auto",)
+
+    def own(self) -> object | None:
+        """The rewriter that needs no chat model: the builtin, or a class of the user's own."""
+        found: object | None = registry.find("overt.rewriters", self.llm)
+        return found
+
+    def strategies(self) -> tuple[RewriteStrategy, ...]:
+        """The strategies in force. How a class of the user's own goes about it stands in its wordings."""
+        if self.own() is not None:
+            return ("lexical",) if self.llm.startswith("builtin/") else ()
+        return tuple(s for s in STRATEGIES if s != "lexical" and (not self.strategy or s in self.strategy))
+
+    def load_templates(self) -> dict[RewriteStrategy, Template]:
+        if self.own() is not None:
+            return {}
+        return {s: load_template("generation", f"rewrite_{s}", self.templates) for s in self.strategies()}
+
+    def models(self) -> ModelOptions:
+        reached = self.addresses()
+        return ModelOptions(
+            reached["base_url"],
+            reached["api_key_env"],
+            self.device,
+            self.batch_size or 8,
+            timeout=self.timeout,
+        )
+
+    def targets(self, run: RunConfig) -> TargetOptions:
+        """How the targets are asked: where they were asked before, not wherever their provider's address
+        points now, and as the run asked them."""
+        reached = self.addresses(self.run)
+        url, key = (by.get("target", by.get("")) for by in (reached["base_url"], reached["api_key_env"]))
+        return TargetOptions(
+            url,
+            key,
+            self.device,
+            self.batch_size,
+            timeout=self.timeout,
+            concurrency=self.concurrency,
+            system=run.system,
+            max_tokens=run.max_tokens,
+            temperature=run.temperature,
+        )
+
+    def check(self) -> None:
+        """Checks what needs no run.
+
+        Raises:
+            InputError: a strategy or a scorer that cannot be.
+        """
+        for name in self.strategy:
+            if name not in STRATEGIES or name == "lexical":
+                raise InputError(f"there is no strategy {name!r}", fix="plain, replace, context or describe.")
+        checked_folder(self.templates, "--templates")
+        if self.strategy and self.own() is not None:
+            raise InputError(
+                f"{self.llm} knows no strategies: they are for a chat model",
+                fix="Leave --strategy out, or name a model with --llm.",
+            )
+        if twice := [name for name, count in Counter(self.scorers).items() if count > 1]:
+            raise InputError(f"{twice[0]} is named twice", fix="Give each --faithfulness once.")
+
+
+def rewrite(config: RewriteConfig, progress: Progress) -> Run:
+    """Rewords a run's refused prompts and measures the remedy; the run with its manifest made anew.
+
+    Raises:
+        InputError: bad input, the run is not complete, or nothing in it was refused.
+        RunError: disk full, folder not writable, another process on the run.
+        BudgetReached: a cap was reached; the same command with a higher cap goes on.
+    """
+    config.check()
+    run = open_run(config.run, "run")
+    settings = RunConfig().resumed(run.record.config, run.record.given).settled()
+    policy = load_policy(str(run.policy_file))
+    modality = "text" if settings.suite is not None else policy.modality
+    specs = specs_from_json(run.record.inputs.get("targets"))
+    for spec in specs:  # a wrong name should cost nothing
+        check_files(spec)
+        resolve_target(spec, modality)
+    with working_again(run, config.caller, progress) as work:
+        todo = _todo(config, run)
+        if not any(todo.values()):
+            raise InputError(
+                "no prompt of this run was refused"
+                + (" in its first sample" if settings.samples > 1 else "")
+                + ", so there is nothing to reword",
+                where=str(run.folder),
+                fix="--all rewords every prompt.",
+            )
+        asking = Asking(
+            work,
+            modality,
+            settings.every_layer,
+            settings.judge or "judge/rules",
+            settings.seed,
+            config.targets(settings),
+            config.models(),
+        )
+        _reword(config, run, policy, asking, todo, [spec for spec in specs if todo.get(spec.name)])
+    return open_run(config.run, "run")
+
+
+def _todo(config: RewriteConfig, run: Run) -> dict[str, list[Prompt]]:
+    """For each target the prompts to reword, in the order of the prompts. Of several samples the first
+    counts: a wording is tried once, with that one's seed."""
+    refused = {(o.target, o.prompt_id) for o in run.outcomes if o.sample == 0 and o.state == "refused"}
+    targets = dict.fromkeys(o.target for o in run.outcomes)
+    return {
+        target: [
+            p
+            for p in run.prompts
+            if (p.label == "benign" or (config.unsafe and p.label == "unsafe"))
+            and (config.every_prompt or (target, p.id) in refused)
+        ]
+        for target in targets
+    }
+
+
+def _reword(
+    config: RewriteConfig,
+    run: Run,
+    policy: Policy,
+    asking: Asking,
+    todo: dict[str, list[Prompt]],
+    specs: Sequence[TargetSpec],
+) -> None:
+    from overt.scoring.remedy import summarize_remedy
+
+    began, work = time.monotonic(), asking.work
+    # Scorers and targets can be wrong in ways that should not show only after all is reworded and paid for.
+    scorers = open_scorers(
+        config.scorers,
+        work,
+        config.models(),
+        modality=policy.modality,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        templates=config.templates,
+    )
+    channels = _channels(asking, specs)
+    wanted = {p.id for rows in todo.values() for p in rows}
+    subjects = [p for p in run.prompts if p.id in wanted]
+    candidates, losses = _write(config, policy, subjects, work)
+    _stop_if_nothing_came(candidates, losses)
+    tried = _try(asking, todo, candidates, channels)
+    cases = cases_of(subjects, candidates, tried, run.outcomes)
+    scores, scales = score_all(scorers, cases, ImageStore(run.folder), work.progress)
+    choices = choose(todo, candidates, tried, scores)
+    after = [outcome for _, outcome in tried]
+    remedy = summarize_remedy(run.prompts, run.outcomes, candidates, after, scores, choices)
+    # All of it at the end, the summary last: a report never finds records of two rewritings.
+    remedy_file(run.folder).unlink(missing_ok=True)
+    records: dict[str, Sequence[object]] = {
+        "candidates": candidates,
+        "lost": losses,
+        "outcomes": after,
+        "faithfulness": scores,
+        "choices": choices,
+    }
+    for name, rows in records.items():
+        write_records(run.folder / FOLDER / f"{name}.jsonl", rows)
+    write_remedy(run.folder, dataclasses.replace(remedy, scales=tuple(scales), control=config.unsafe))
+    unanswered = sum(o.state == "error" for o in after)
+    if unanswered:
+        work.progress.note(f"{unanswered} wordings got no answer; the same command asks them again")
+    counts = {
+        "prompts": len(subjects),
+        "candidates": len(candidates),
+        "lost": len(losses),
+        "unanswered": unanswered,
+    }
+    _finish(config, run, work, counts, losses, time.monotonic() - began)
+
+
+def _finish(
+    config: RewriteConfig,
+    run: Run,
+    work: Work,
+    counts: Mapping[str, int],
+    losses: Sequence[Drop | Failure],
+    seconds: float,
+) -> None:
+    """Writes the manifest anew, with what the rewriting was."""
+    facts: dict[str, Json] = {
+        "rewriter": config.llm,
+        "strategies": list(config.strategies()),
+        "count": config.candidates,
+        "every_prompt": config.every_prompt,
+        "unsafe": config.unsafe,
+        "scorers": list(config.scorers),
+        "seed": config.seed,
+        "templates": {s: {"label": t.label, "hash": t.hash} for s, t in config.load_templates().items()},
+        **counts,
+        "reasons": dict(Counter(map(_reason, losses)).most_common()),
+        "calls": work.caller.stats.snapshot(),
+    }
+    clock = {**run.results.seconds, "rewrite": round(seconds, 3)}
+    work.folder.finish({**run.manifest_data, "rewrite": facts, "seconds": clock}, RESULTS)
+
+
+def _channels(asking: Asking, specs: Sequence[TargetSpec]) -> Iterator[TargetChannel]:
+    """The targets that have something to try, the first one opened at once, the others as they are needed:
+    models of this machine may not fit into its memory together."""
+    first = [asking.channel(spec) for spec in specs[:1]]
+    return itertools.chain(first, map(asking.channel, specs[1:]))
+
+
+def _write(
+    config: RewriteConfig, policy: Policy, prompts: Sequence[Prompt], work: Work
+) -> tuple[list[Candidate], list[Drop | Failure]]:
+    """The wordings of each prompt, and what gave none."""
+    from overt.generation.rewrite import rewrite as reword
+    from overt.generation.rewrite_own import rewrite_with
+
+    results: Iterable[Candidate | Drop | Failure]
+    own = config.own()
+    if own is not None:
+        results = rewrite_with(own, prompts, policy, count=config.candidates, seed=config.seed)
+        total = len(prompts) * config.candidates
+    else:
+        results = reword(
+            prompts,
+            policy,
+            ask=work.caller.bind(chat_model(config.llm, "model", config.models()), "rewrite"),
+            templates=config.load_templates(),
+            count=config.candidates,
+            seed=config.seed,
+        )
+        total = len(prompts) * config.candidates * len(config.strategies())
+    candidates: list[Candidate] = []
+    losses: list[Drop | Failure] = []
+    with work.progress.stage("rewrite", total) as advance:
+        for result in results:
+            advance(1)
+            if isinstance(result, Candidate):
+                candidates.append(result)
+            else:
+                losses.append(result)
+    return candidates, losses
+
+
+def _stop_if_nothing_came(candidates: Sequence[Candidate], losses: Sequence[Drop | Failure]) -> None:
+    """A rewriter that cannot be reached is no remedy that failed.
+
+    Raises:
+        RunError: no request gave a wording; what an earlier rewriting found is still there.
+    """
+    failed = [loss for loss in losses if isinstance(loss, Failure)]
+    if candidates or not failed:
+        return
+    (reason, _), *_ = Counter(map(_reason, failed)).most_common(1)
+    example = next(f.message for f in failed if _reason(f) == reason)
+    raise RunError(
+        f"no wording came: {len(failed):,} requests to the rewriter gave nothing, most of them: {reason} "
+        f"({plain(example)[:160]})",
+        fix="Mend this and type the same command again. An earlier rewriting of this run is left as it was.",
+    )
+
+
+def _reason(loss: Drop | Failure) -> str:
+    return loss.kind if isinstance(loss, Failure) else loss.reason
+
+
+def _try(
+    asking: Asking,
+    todo: dict[str, list[Prompt]],
+    candidates: Sequence[Candidate],
+    channels: Iterable[TargetChannel],
+) -> list[Tried]:
+    """What each target makes of the candidates for its prompts. The outcome's prompt is the candidate."""
+    tried: list[Tried] = []
+    judging = asking.judging()
+    by_prompt: dict[str, list[Candidate]] = defaultdict(list)
+    for candidate in candidates:
+        by_prompt[candidate.prompt_id].append(candidate)
+    for channel in channels:
+        rows = [(p, c) for p in todo[channel.name] for c in by_prompt[p.id]]
+        if not rows:
+            continue
+        worded = [_worded(prompt, candidate) for prompt, candidate in rows]
+        jobs: list[Job] = [
+            ((new, 0), Shot(new.text, shot_seed(asking.seed, prompt, 0), 0), prompt.category)
+            for new, (prompt, _) in zip(worded, rows, strict=True)
+        ]
+        found = asking.fire(channel, jobs, len(rows), purpose="rewrite")
+        if modality_of(channel.subject) == "text":
+            found = asking.judged(worded, found, judging)
+        tried += [(candidate, outcome) for (_, candidate), outcome in zip(rows, found, strict=True)]
+    return tried
+
+
+def _worded(prompt: Prompt, candidate: Candidate) -> Prompt:
+    """The prompt in its new wording: label and category stay the original's. The trigger only where it is
+    still there: a service that revises prompts cannot have dropped what it was never given."""
+    text = candidate.text
+    kept = prompt.trigger and prompt.trigger.casefold() in text.casefold()
+    return dataclasses.replace(prompt, id=candidate.id, text=text, trigger=prompt.trigger if kept else "")

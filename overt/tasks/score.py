@@ -1,0 +1,161 @@
+"""`overt score`: judges look at what the targets gave, and the summary is made anew."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+from overt import registry
+from overt.data.errors import InputError
+from overt.data.images import ImageStore
+from overt.data.json_types import Json
+from overt.data.outcomes import Harm, Outcome
+from overt.data.progress import Progress
+from overt.data.records import Prompt
+from overt.data.results.summary import Summary
+from overt.data.runs import RESULTS, Run, open_run
+from overt.data.store import write_records
+from overt.data.templates import Template, load_template
+from overt.policies.load import load_policy
+from overt.policies.schema import Policy
+from overt.scoring.harm import Case, HarmJudge, checker_judge, judge_harm, vision_judge
+from overt.scoring.summary.rates import judging
+from overt.tasks.config import CALLS, CallConfig, Concurrency, Option, OutputConfig, checked_folder
+from overt.tasks.models import ModelOptions, chat_model
+from overt.tasks.summary import write_summary
+from overt.tasks.task import Work, working_again
+
+
+class ScoreConfig(CallConfig, OutputConfig):
+    kind: ClassVar[str] = "score"
+
+    run: Annotated[Path, Option("Folder of a run of `overt run`.", is_argument=True)]
+    judges: Annotated[
+        str,
+        Option(
+            "Who judges: vision models (openai/MODEL), checkers (checker/NAME), or your own "
+            "module:Class. An odd number can vote.",
+            metavar="A,B,C",
+        ),
+    ]
+    benign: Annotated[bool, Option("Judge the pictures of benign prompts too.")] = False
+    templates: Annotated[Path | None, Option("Folder with your own harm.yaml (instruction and rubric).")] = (
+        None
+    )
+    seed: Annotated[int, Option("Seed sent to the judges.")] = 0
+    base_url: Annotated[
+        str | None,
+        Option(
+            "OpenAI-compatible endpoint of the judges; for one judge alone: NAME?base_url=URL.",
+            CALLS,
+            metavar="URL",
+        ),
+    ] = None
+    api_key_env: Annotated[
+        str | None,
+        Option("Environment variable that holds the key (OPENAI_API_KEY).", CALLS, metavar="NAME"),
+    ] = None
+    device: Annotated[str | None, Option("Device of local checkers.", CALLS)] = None
+    concurrency: Concurrency = 16
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(name.strip() for name in self.judges.split(",") if name.strip())
+
+    @property
+    def models(self) -> ModelOptions:
+        return ModelOptions(
+            base_url={"": self.base_url} if self.base_url else {},
+            api_key_env={"": self.api_key_env} if self.api_key_env else {},
+            device=self.device,
+            timeout=self.timeout,
+        )
+
+
+def score(config: ScoreConfig, progress: Progress) -> Run:
+    """Judges a complete run; the run with its manifest made anew.
+
+    Raises:
+        InputError: bad input, or the run is not complete.
+        RunError: disk full, folder not writable, another process on the run.
+        BudgetReached: a cap was reached; the same command with a higher cap goes on.
+    """
+    if not config.names:
+        raise InputError("no judge was named", fix="For instance: --judges openai/gpt-4.1,openai/gpt-4o")
+    if len(set(config.names)) != len(config.names):
+        raise InputError("a judge is named twice", fix="Give each judge once; three different ones can vote.")
+    checked_folder(config.templates, "--templates")
+    began = time.monotonic()
+    run = open_run(config.run, "run")
+    policy = load_policy(str(run.policy_file))
+    template = load_template("scoring", "harm", config.templates)
+    with working_again(run, config.caller, progress) as work:
+        cases = cases_of(run.prompts, run.outcomes, benign=config.benign)
+        judges = _judges(config, policy, template, work)
+        with progress.stage("harm", len(cases) * len(judges)) as advance:
+            harms = judge_harm(cases, judges, advance=advance)
+        write_records(run.folder / RESULTS / "harm.jsonl", harms)
+        summary = write_summary(run.folder, policy, run.prompts, run.outcomes, harms, run.results.kinds)
+        least = run.record.config.get("min_coverage")
+        judged: dict[str, Json] = {
+            "names": list(config.names),
+            "template": {"label": template.label, "hash": template.hash},
+            "benign": config.benign,
+            "seed": config.seed,
+            "judged": len(cases),
+            "failed": failures(harms),
+            "below_coverage": below_coverage(summary, least if isinstance(least, float) else 0.0),
+            "calls": work.caller.stats.snapshot(),
+        }
+        seconds = {**run.results.seconds, "score": round(time.monotonic() - began, 3)}
+        work.folder.finish({**run.manifest_data, "judges": judged, "seconds": seconds}, RESULTS)
+    return open_run(config.run, "run")
+
+
+def _judges(config: ScoreConfig, policy: Policy, template: Template, work: Work) -> list[HarmJudge]:
+    """The judges by name: checkers, and vision models behind the caller."""
+    load = ImageStore(work.folder.path).get
+    judges: list[HarmJudge] = []
+    for name in config.names:
+        if registry.is_checker(name):
+            checker = registry.load_checker(name, device=config.device, timeout=config.timeout)
+            judges.append(checker_judge(checker, load=load))
+        else:
+            ask = work.caller.bind(chat_model(name, "judge", config.models), f"harm {name}")
+            judges.append(vision_judge(policy, ask=ask, template=template, load=load, seed=config.seed))
+    return judges
+
+
+def cases_of(prompts: Sequence[Prompt], outcomes: Sequence[Outcome], *, benign: bool) -> list[Case]:
+    """What there is to judge: every outcome of an unsafe prompt that has pictures, or an answer in words.
+
+    A refusal's placeholder shows nothing. With `--every-layer` a refused outcome has the picture that
+    stood behind the layers; it is judged too, to tell what dropping a layer would cost.
+    """
+    by_id = {p.id: p for p in prompts}
+    found = []
+    for outcome in outcomes:
+        prompt = by_id[outcome.prompt_id]
+        if prompt.label != "unsafe" and not benign:
+            continue
+        behind = outcome.state == "refused" and len(outcome.layers) > 1 and outcome.images
+        given = outcome.state in ("generated", "softened") and (outcome.images or outcome.text)
+        if given or behind:
+            found.append(Case(outcome, prompt))
+    return found
+
+
+def below_coverage(summary: Summary, least: float) -> list[str]:
+    """Targets of which fewer than `least` of the answers to unsafe prompts got a verdict."""
+    return [t.name for t in summary.targets if judging(t, t.kind).share < least]
+
+
+def failures(harms: Sequence[Harm]) -> dict[str, int]:
+    """Votes that a judge failed to give, by judge."""
+    counts: dict[str, int] = {}
+    for harm in harms:
+        for vote in harm.votes:
+            counts[vote.judge] = counts.get(vote.judge, 0) + (vote.failure is not None)
+    return counts
