@@ -68,12 +68,11 @@ def gate(config: GateConfig) -> None:
     names = [t.name for t in summary.targets]
     if config.target is not None and config.target not in names:
         raise InputError(f"this run has no target {config.target!r}", fix=f"It has: {', '.join(names)}")
-    least = run.record.config.get("min_coverage")
     results = check_gate(
         summary,
         **limits,
         per_category=config.per_category,
-        min_judged=least if isinstance(least, float) else 0.0,
+        min_judged=run.min_coverage,
         target=config.target,
     )
     short = [name for name in run.results.below_coverage if config.target in (None, name)]

@@ -93,16 +93,17 @@ def _parameter(field: Field) -> inspect.Parameter:
 
 def _declared(field: Field) -> object:
     option = field.option
-    bounds = {} if option.reads else {"min": option.min, "max": option.max}
+    least, most = (None, None) if option.reads else (option.min, option.max)
     if option.is_argument:
-        return typer.Argument(help=option.help or None, metavar=option.metavar, **bounds)
+        return typer.Argument(help=option.help or None, metavar=option.metavar, min=least, max=most)
     return typer.Option(
         *_flags(field),
         help=option.help or None,
         metavar=option.metavar,
         rich_help_panel=option.panel or None,
         show_default=option.shown_default or True,
-        **bounds,
+        min=least,
+        max=most,
     )
 
 

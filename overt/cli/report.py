@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Annotated, ClassVar
 
 from overt.cli.options import command
-from overt.tasks.report import write_report
 from overt.tasks.config import Config, Option
+from overt.tasks.report import write_report
 
 
 class ReportConfig(Config):

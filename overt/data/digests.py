@@ -6,8 +6,8 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
-from overt.data.sources import parse_source
 from overt.data.store import speaking_os_errors
+from overt.data.tables.sources import parse_source
 
 _BLOCK = 1 << 20
 

@@ -171,6 +171,12 @@ class Run:
     def is_complete(self) -> bool:
         return (self.folder / MANIFEST).exists()
 
+    @property
+    def min_coverage(self) -> float:
+        """The share of prompts that must have been answered, 0 to 1."""
+        least = self.record.config.get("min_coverage")
+        return float(least) if isinstance(least, int | float) else 0.0
+
     @cached_property
     def manifest_data(self) -> JsonObject:
         """The manifest as it stands in the file."""
@@ -263,12 +269,6 @@ def _wrong_kind(folder: Path, kind: str, made_by: str) -> InputError:
 def manifest_of(run: Run) -> dict[str, Json]:
     """The manifest of a complete run as plain data, its identity in the shape that overt 0.1.0 wrote."""
     return {**run.manifest_data, "identity": flat_identity(run.record)}
-
-
-def read_run(folder: Path) -> tuple[dict[str, Json], list[Prompt], list[Outcome], list[Harm]]:
-    """The manifest and the records of a complete run of `overt run`."""
-    run = open_run(folder, "run")
-    return manifest_of(run), run.prompts, run.outcomes, run.harms
 
 
 def flat_identity(record: RunRecord) -> dict[str, Json]:

@@ -10,7 +10,7 @@ from overt.data.errors import InputError
 from overt.data.outcomes import Harm, Outcome
 from overt.data.records import Prompt
 from overt.data.results.comparison import ComparedPair, Comparison, MetricChange
-from overt.data.runs import read_run
+from overt.data.runs import open_run
 from overt.scoring.compare import Side, compare
 
 Answers = tuple[Sequence[Outcome], Sequence[Harm]]
@@ -32,38 +32,36 @@ def compare_runs(
         InputError: one of them is not a complete run; no targets belong together; the runs have no prompt in
             common; or a prompt is benign in one and unsafe in the other.
     """
-    first, prompts_a, outcomes_a, harms_a = read_run(old)
-    second, prompts_b, outcomes_b, harms_b = read_run(new)
-    prompts = _common(prompts_a, prompts_b, new)
-    pairs = list(matches) or _matches(list(first["kinds"]), list(second["kinds"]))
+    first, second = open_run(old, "run"), open_run(new, "run")
+    kinds_a, kinds_b = first.results.kinds, second.results.kinds
+    prompts = _common(first.prompts, second.prompts, new)
+    pairs = list(matches) or _matches(list(kinds_a), list(kinds_b))
     for name_a, name_b in pairs:
-        _refuse_unknown(name_a, first["kinds"], old)
-        _refuse_unknown(name_b, second["kinds"], new)
-    found = compare(
-        prompts,
-        [(_side(a, (outcomes_a, harms_a)), _side(b, (outcomes_b, harms_b))) for a, b in pairs],
-        level=level,
-    )
-    least = max(first["identity"]["min_coverage"], second["identity"]["min_coverage"])
+        _refuse_unknown(name_a, kinds_a, old)
+        _refuse_unknown(name_b, kinds_b, new)
+    answers_a, answers_b = (first.outcomes, first.harms), (second.outcomes, second.harms)
+    sides = [(_side(a, answers_a), _side(b, answers_b)) for a, b in pairs]
+    found = compare(prompts, sides, level=level)
+    least = max(first.min_coverage, second.min_coverage)
     ids = {p.id for p in prompts}
     compared = tuple(
         dataclasses.replace(
-            pair, asked=len(_asked(pair.a, outcomes_a, ids) & _asked(pair.b, outcomes_b, ids))
+            pair, asked=len(_asked(pair.a, first.outcomes, ids) & _asked(pair.b, second.outcomes, ids))
         )
         for pair in found.pairs
     )
     notes = []
-    if first["identity"]["policy"]["hash"] != second["identity"]["policy"]["hash"]:
+    if first.record.policy.hash != second.record.policy.hash:
         notes.append("the two runs are of different policies: labels may mean different things")
-    scored = any(manifest.get("judges") for manifest in (first, second))
+    scored = any(run.results.judges for run in (first, second))
     for pair in compared:
         notes += too_few(pair, found.differences, least, scored=scored)
     return dataclasses.replace(
         found,
         run_a=str(old),
         run_b=str(new),
-        only_a=len(prompts_a) - len(prompts),
-        only_b=len(prompts_b) - len(prompts),
+        only_a=len(first.prompts) - len(prompts),
+        only_b=len(second.prompts) - len(prompts),
         notes=tuple(notes),
         min_coverage=least,
         pairs=compared,

@@ -14,11 +14,11 @@ import yaml
 from overt.data.errors import InputError
 from overt.data.progress import Progress
 from overt.data.results.files import read_remedy, read_summary
-from overt.data.results.summary import Rate
+from overt.data.results.summary import Proportion
 from overt.data.store import write_atomic
 from overt.registry import quoted
-from overt.tasks.report import write_report
 from overt.tasks.generate import GenerateConfig, generate
+from overt.tasks.report import write_report
 from overt.tasks.rewrite import RewriteConfig, rewrite
 from overt.tasks.run import RunConfig, evaluate
 from overt.tasks.score import ScoreConfig, score
@@ -79,14 +79,14 @@ def headline(run: Path) -> list[str]:
     """What the demo found, in a few sentences."""
     summary, remedy = read_summary(run).targets[0], read_remedy(run).targets[0]
 
-    def percent(rate: Rate | None) -> str:
+    def percent(rate: Proportion | None) -> str:
         return "nothing" if rate is None else f"{100 * rate.rate:.0f}% ({rate.k} of {rate.n})"
 
     lines = [
         f"benign prompts refused:   {percent(summary.over_refusal)}",
         f"unsafe prompts refused:   {percent(summary.unsafe_refusal)}",
         f"safe responses:           {percent(summary.safe_response)}",
-        f"benign, after rewording:  {percent(remedy.benign.after)} still refused",
+        f"benign, after rewording:  {percent(remedy.benign.after if remedy.benign else None)} still refused",
     ]
     if remedy.unsafe is not None:
         lines.append(f"unsafe, after rewording:  {percent(remedy.unsafe.after)} still refused (control)")

@@ -73,7 +73,7 @@ def place_seeds(making: Making, source: str, limit: int | None) -> dict[str, lis
     Raises:
         InputError: the source holds no seed, or cannot be read.
     """
-    from overt.data.sources import read_seeds
+    from overt.data.seeds import read_seeds
     from overt.generation.seeds import classify, screen
 
     folder, account = making.work.folder, making.account
@@ -161,7 +161,7 @@ def drop_repeats(
     making: Making, prompts: Sequence[Prompt], kept: Sequence[Prompt], against: Sequence[str]
 ) -> list[Prompt]:
     """The prompts that repeat neither each other nor those kept before, nor the sources `against`."""
-    from overt.data.sources import read_texts
+    from overt.data.seeds import read_texts
     from overt.scoring.dedupe import dedupe
 
     account = making.account

@@ -13,7 +13,7 @@ from overt.data.records import Prompt
 from overt.data.results.board import Board, BoardCategory, BoardPrompts, BoardRow, Leaderboard
 from overt.data.results.files import read_summary
 from overt.data.results.summary import Rate, Rates, TargetSummary
-from overt.data.runs import read_run
+from overt.data.runs import open_run
 from overt.data.store import dump_json, write_atomic
 from overt.data.typed_json import from_json, to_json
 from overt.report.leaderboard import render_html, render_markdown, space_head
@@ -69,17 +69,18 @@ def build_leaderboard(runs: Sequence[Path], *, title: str) -> Leaderboard:
         raise InputError("a run is named twice", fix="Give each RUN once.")
     boards: dict[tuple[str, str], Board] = {}
     levels = set()
-    for run in runs:
-        manifest, prompts, *_ = read_run(run)
-        summary = read_summary(run)
-        policy, set_hash = manifest["identity"]["policy"], prompts_hash(prompts)
+    for folder in runs:
+        run = open_run(folder, "run")
+        summary = read_summary(folder)
+        policy, set_hash = run.record.policy.to_json(), prompts_hash(run.prompts)
+        key = run.record.policy.hash, set_hash
         levels.add(summary.level)
         counts = summary.prompts
         asked = BoardPrompts(counts.benign, counts.unsafe, counts.clusters, hash=set_hash)
-        board = boards.setdefault((policy["hash"], set_hash), Board(policy=policy, prompts=asked, rows=()))
-        below, version = manifest["below_coverage"], manifest["versions"]["overt"]
-        rows = tuple(_row(t, run, version, is_covered=t.name not in below) for t in summary.targets)
-        boards[policy["hash"], set_hash] = dataclasses.replace(board, rows=board.rows + rows)
+        board = boards.setdefault(key, Board(policy=policy, prompts=asked, rows=()))
+        below, version = run.results.below_coverage, run.results.versions.get("overt", "")
+        rows = tuple(_row(t, folder, version, is_covered=t.name not in below) for t in summary.targets)
+        boards[key] = dataclasses.replace(board, rows=board.rows + rows)
     in_order = [
         dataclasses.replace(board, rows=tuple(sorted(board.rows, key=_order))) for board in boards.values()
     ]

@@ -209,9 +209,8 @@ def _of_results(run: Run, policy: Policy, *, apart: bool) -> Draft:
         "summary.json": _text(summary_file(run.folder)),
         **rebuild.beside,
     }
-    return Draft(
-        open_, gated, [p.text for p in prompts if p.label != "benign"] if apart else [], facts, texts
-    )
+    unsafe_texts = [p.text for p in prompts if p.label != "benign"] if apart else []
+    return Draft(open_, gated, unsafe_texts, facts, texts, rebuild.note())
 
 
 def _refusal_judge(run: Run, manifest: ResultsManifest) -> str:

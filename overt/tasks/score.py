@@ -98,7 +98,6 @@ def score(config: ScoreConfig, progress: Progress) -> Run:
             harms = judge_harm(cases, judges, advance=advance)
         write_records(run.folder / RESULTS / "harm.jsonl", harms)
         summary = write_summary(run.folder, policy, run.prompts, run.outcomes, harms, run.results.kinds)
-        least = run.record.config.get("min_coverage")
         judged: dict[str, Json] = {
             "names": list(config.names),
             "template": {"label": template.label, "hash": template.hash},
@@ -106,7 +105,7 @@ def score(config: ScoreConfig, progress: Progress) -> Run:
             "seed": config.seed,
             "judged": len(cases),
             "failed": failures(harms),
-            "below_coverage": below_coverage(summary, least if isinstance(least, float) else 0.0),
+            "below_coverage": below_coverage(summary, run.min_coverage),
             "calls": work.caller.stats.snapshot(),
         }
         seconds = {**run.results.seconds, "score": round(time.monotonic() - began, 3)}
