@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from overt.cli.output.tables import console, print_lines, print_table
 from overt.data.results.comparison import Comparison
 from overt.data.text import plain
 from overt.report.comparison import comparison_table
-from overt.tables import console, print_lines, print_table
 
 
 def print_comparison(found: Comparison, *, flips: int) -> None:
