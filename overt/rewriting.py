@@ -273,8 +273,7 @@ def _write(
     progress: Progress,
 ) -> tuple[list[Candidate], list[Drop | Failure]]:
     """The wordings of each prompt, and what gave none."""
-    from overt.generation.rewrite import rewrite
-    from overt.generation.rewrite_own import rewrite_with
+    from overt.generation.rewrite import rewrite, rewrite_with
 
     candidates: list[Candidate] = []
     losses: list[Drop | Failure] = []

@@ -5,8 +5,8 @@ import json
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-
 from overt.data.answers import MAX_CHARS, parse_answer
+
 from overt.data.chat import AnswerError, ChatReply
 from overt.generation.chat.openai import read_completion, retry_after
 from overt.generation.seeds import read_prompts

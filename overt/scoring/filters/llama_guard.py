@@ -17,6 +17,7 @@ from typing import Any
 from overt.data.chat import CallError
 from overt.data.errors import InputError
 from overt.data.filters import FilterDecision
+from overt.data.replies import read_reply
 from overt.scoring.filters.local import SCORE_DIGITS, in_batches, load, positions
 from overt.scoring.spec import one_line, spell, words
 
@@ -25,7 +26,6 @@ _NEW_TOKENS = 24  # room for the verdict and a dozen codes
 _CONTEXT = 4096  # tokens, where neither model nor tokenizer tells
 _MARK = "overt asks whether this text arrives"
 _CODES = re.compile(r"[A-Za-z]{1,4}\d{1,3}(?:\s*,\s*[A-Za-z]{1,4}\d{1,3})*")
-_TAGS = re.compile(r"</?score>", re.IGNORECASE)  # newer Granite Guardians put their word between them
 
 
 class LlamaGuard:
@@ -239,7 +239,7 @@ class LlamaGuard:
 
 def read_verdict(text: str, unsafe: tuple[str, ...], safe: tuple[str, ...]) -> FilterDecision:
     """A guard's answer as a decision without a score. Its first line has to be one of the words alone."""
-    lines = [line.strip() for line in _TAGS.sub(" ", text).splitlines() if line.strip()]
+    lines = [line.strip() for line in read_reply(text).bare_answer.splitlines() if line.strip()]
     word = lines[0].strip(" .,:;!*\"'`").casefold() if lines else ""
     if word in safe:
         return FilterDecision(False)
