@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Annotated, Generic, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from overt.data.chat import AnswerError
@@ -44,14 +43,19 @@ class AnswerForm(Generic[T]):
         return _record(data, self._record, "the answer", self._words)
 
 
-@lru_cache(maxsize=64)
-def _fields(record: type) -> tuple[tuple[str, object, bool], ...]:
+_Fields = tuple[tuple[str, object, bool], ...]
+_FIELDS: dict[type, _Fields] = {}  # looked up once for each record: type hints are slow to resolve
+
+
+def _fields(record: type) -> _Fields:
     """Name, type and whether it must be there, of each field."""
-    hints = get_type_hints(record, include_extras=True)
-    return tuple(
-        (field.name, hints[field.name], field.default is dataclasses.MISSING)
-        for field in dataclasses.fields(record)
-    )
+    if record not in _FIELDS:
+        hints = get_type_hints(record, include_extras=True)
+        _FIELDS[record] = tuple(
+            (field.name, hints[field.name], field.default is dataclasses.MISSING)
+            for field in dataclasses.fields(record)
+        )
+    return _FIELDS[record]
 
 
 def _object_schema(record: type, words: Mapping[str, Sequence[str]]) -> dict[str, Json]:

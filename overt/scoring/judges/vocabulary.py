@@ -6,7 +6,7 @@ A language is one more file there; nothing in the code names a language.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -119,31 +119,29 @@ def load_vocabulary(folder: Traversable) -> Vocabulary:
     Raises:
         InputError: a file that does not meet the schema, or a pattern that is no regular expression.
     """
-    found = [_read(file) for file in folder.iterdir() if file.name.endswith(".yaml")]
-    found.sort(key=lambda file: (file.rank, file.language))
+    found = {file.name: _read(file) for file in folder.iterdir() if file.name.endswith(".yaml")}
+    found = dict(sorted(found.items(), key=lambda item: (item[1].rank, item[1].language)))
 
-    def every(*fields: str, within: str = "(?:{})") -> re.Pattern[str]:
+    def every(field: str, within: str = "(?:{})") -> re.Pattern[str]:
         """The patterns of one field, of all languages at once."""
-        sources = [source for file in found for source in _field(file, fields)]
-        where = f"{folder.name}: {'.'.join(fields)}"
-        return _compiled(within.replace("{}", "|".join(sources)) if sources else "(?!)", where)
+        return _compiled(within, {f"{name}: {field}": _field(file, field) for name, file in found.items()})
 
     return Vocabulary(
-        languages=tuple(_language(file) for file in found),
-        why=every("asks", "why"),
-        fact=every("asks", "fact"),
-        way=every("asks", "way"),
-        wrong=every("asks", "wrong"),
-        contractions=tuple(pair for file in found for pair in file.contractions.items()),
-        lists=_LISTS + tuple(mark for file in found for mark in file.lists),
+        languages=tuple(_language(name, file) for name, file in found.items()),
+        why=every("asks.why"),
+        fact=every("asks.fact"),
+        way=every("asks.way"),
+        wrong=every("asks.wrong"),
+        contractions=tuple(pair for file in found.values() for pair in file.contractions.items()),
+        lists=_LISTS + tuple(mark for file in found.values() for mark in file.lists),
         written=every("written", within=" (?:{})"),
         lacks=every("lacks", within=r"[^.]{0,40}\b(?:{})\b"),
-        should=every("loaded", "should", within=r"\b(?:{})\b"),
-        belittled=every("loaded", "belittled", within=r"\b(?:{})\b"),
-        negations=every("loaded", "negations", within=r"\b(?:{})\b"),
-        because=every("loaded", "because", within=r" (?:{})\b"),
-        but=every("loaded", "but", within=r" (?:{})\b"),
-        denials=tuple(f" {word} " for file in found for word in file.loaded.denial),
+        should=every("loaded.should", within=r"\b(?:{})\b"),
+        belittled=every("loaded.belittled", within=r"\b(?:{})\b"),
+        negations=every("loaded.negations", within=r"\b(?:{})\b"),
+        because=every("loaded.because", within=r" (?:{})\b"),
+        but=every("loaded.but", within=r" (?:{})\b"),
+        denials=tuple(f" {word} " for file in found.values() for word in file.loaded.denial),
     )
 
 
@@ -163,29 +161,46 @@ def _read(file: Traversable) -> LanguageFile:
         ) from error
 
 
-def _field(file: LanguageFile, path: Iterable[str]) -> Texts:
+def _field(file: LanguageFile, path: str) -> Texts:
     value: object = file
-    for name in path:
+    for name in path.split("."):
         value = getattr(value, name)
     assert isinstance(value, tuple)
     return value
 
 
-def _language(file: LanguageFile) -> Language:
+def _language(name: str, file: LanguageFile) -> Language:
     acts = []
     for act in ACTS:
         if act in file.acts:
-            says = "|".join(_anchored(_filled(source, file.macros)) for source in file.acts[act])
+            says = tuple(_anchored(_filled(source, file.macros)) for source in file.acts[act])
             gate = frozenset(file.gates.get(act, "").split())
-            acts.append(ActPattern(act, gate, _compiled(f" (?:{says})", f"{file.language}: acts.{act}")))
+            acts.append(ActPattern(act, gate, _compiled(" (?:{})", {f"{name}: acts.{act}": says})))
     return Language(file.language, frozenset(file.words), bool(file.gates), tuple(acts))
 
 
-def _compiled(pattern: str, where: str) -> re.Pattern[str]:
+def _compiled(within: str, sources: Mapping[str, Texts]) -> re.Pattern[str]:
+    """One pattern that finds each of the patterns; without any it finds nothing.
+
+    Args:
+        within: what stands around all of them, "{}" for their place.
+        sources: where they stand (for errors) -> patterns.
+    """
+    every = [source for patterns in sources.values() for source in patterns]
     try:
-        return re.compile(pattern)
+        return re.compile(within.replace("{}", "|".join(every)) if every else "(?!)")
+    except re.error:
+        for where, patterns in sources.items():
+            for source in patterns:
+                _must_compile(source, where)
+        raise
+
+
+def _must_compile(source: str, where: str) -> None:
+    try:
+        re.compile(source)
     except re.error as error:
-        raise InputError(f"this is not a regular expression: {error}", where=where) from error
+        raise InputError(f"{source!r:.80} is not a regular expression: {error}", where=where) from error
 
 
 def _anchored(pattern: str) -> str:
