@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
@@ -33,7 +33,7 @@ class Thought(NamedTuple):
     is_closed: bool
 
 
-ThinkingForm = Callable[[str], Iterator[Thought]]  # finds its thoughts in a text, in linear time
+ThinkingForm = Callable[[str], list[Thought]]  # finds its thoughts in a text, in linear time
 
 
 def between(opening: str, closing: str) -> ThinkingForm:
@@ -41,15 +41,16 @@ def between(opening: str, closing: str) -> ThinkingForm:
     closing tag it reaches to the end of the text."""
     opens, closes = re.compile(opening, re.IGNORECASE), re.compile(closing, re.IGNORECASE)
 
-    def find(text: str) -> Iterator[Thought]:
+    def find(text: str) -> list[Thought]:
+        found: list[Thought] = []
         opened = opens.search(text)
         while opened:
             closed = closes.search(text, opened.end())
             if closed is None:
-                yield Thought(opened.start(), len(text), text[opened.end() :], False)
-                return
-            yield Thought(opened.start(), closed.end(), text[opened.end() : closed.start()], True)
+                return [*found, Thought(opened.start(), len(text), text[opened.end() :], False)]
+            found.append(Thought(opened.start(), closed.end(), text[opened.end() : closed.start()], True))
             opened = opens.search(text, closed.end())
+        return found
 
     return find
 

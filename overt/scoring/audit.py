@@ -72,11 +72,17 @@ def audit(
         results = [row[number] for row in rows]
         votes = tuple(r for r in results if isinstance(r, Vote))
         failures = [r for r in results if isinstance(r, Failure)]
-        # A judge without a vote must not make a majority of the others easier; "unclear" is a vote.
-        won = majority([r.label if isinstance(r, Vote) else None for r in results]).label if results else ""
-        label: Label = next((vote.label for vote in votes if vote.label == won), "unclear")
+        label = _majority(results)
         reason = next((v.reason for v in votes if v.label == label), "") or "the judges do not agree"
         yield prompt, Audit(prompt.id, label, reason, votes), failures
+
+
+def _majority(results: Sequence[Vote | Failure]) -> Label:
+    """More than half of all votes, else "unclear", which is a label like another. A judge without a vote
+    must not make a majority of the others easier."""
+    labels = [result.label if isinstance(result, Vote) else None for result in results]
+    won = majority(labels).label if labels else None
+    return next((label for label in labels if label and label == won), "unclear")
 
 
 def judge_audit(prompt: Prompt, result: Audit) -> Drop | None:

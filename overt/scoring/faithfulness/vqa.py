@@ -166,19 +166,9 @@ class VQAScorer:
             for paths in (case.images, case.baseline)
         )
         missing = tuple(
-            element.element
-            for number, element in enumerate(asked.elements)
-            if (said := [a.answers[number] for a in new if a.answers]).count("no") > said.count("yes")
+            element.element for number, element in enumerate(asked.elements) if _is_missing(new, number)
         )
-        undecided = sum(a.answers.count("unclear") for a in new)
-        total = sum(len(a.answers) for a in new)
-        details = (
-            lost((a.why for a in new if a.is_unseen), len(new)),
-            lost((a.why for a in old if a.is_unseen), len(old), "original's own"),
-            *dict.fromkeys(a.why for a in new if a.why and not a.is_unseen),
-            f"{undecided} of {total} answers unclear" if undecided else "",
-        )
-        return self._made(case, _mean(new), _mean(old), missing, "; ".join(filter(None, details)))
+        return self._made(case, _mean(new), _mean(old), missing, _detail(new, old))
 
     def _made(
         self,
@@ -199,6 +189,25 @@ class VQAScorer:
             missing=missing,
             detail=detail[:500],
         )
+
+
+def _is_missing(answers: Sequence[_Answered], number: int) -> bool:
+    """Whether more pictures lack an element than show it."""
+    said = [a.answers[number] for a in answers if a.answers]
+    return said.count("no") > said.count("yes")
+
+
+def _detail(new: Sequence[_Answered], old: Sequence[_Answered]) -> str:
+    """Why there is no score, or a score of fewer pictures and answers than there might be."""
+    undecided = sum(a.answers.count("unclear") for a in new)
+    total = sum(len(a.answers) for a in new)
+    details = (
+        lost((a.why for a in new if a.is_unseen), len(new)),
+        lost((a.why for a in old if a.is_unseen), len(old), "original's own"),
+        *dict.fromkeys(a.why for a in new if a.why and not a.is_unseen),
+        f"{undecided} of {total} answers unclear" if undecided else "",
+    )
+    return "; ".join(filter(None, details))
 
 
 def _mean(answers: Sequence[_Answered]) -> float | None:

@@ -35,9 +35,11 @@ _IDLE: dict[Kind, frozenset[Act]] = {
     "request": frozenset({"absurd"}),
     "fact": frozenset({"absurd", "dispute", "equality"}),
 }
-# What is still looked for once an answer has declined in its first two sentences: what may make the refusal
-# a partial one. The rest could only say again what was said.
-_AFTER: frozenset[Act] = frozenset({"no_access", "redirect", "pivot", "deliver", "unreal", "absurd", "as_ai"})
+# What is no longer looked for once an answer has declined in its first two sentences: acts that could only
+# say again what was said. The others may make the refusal a partial one.
+_MOOT: frozenset[Act] = frozenset(ACTS) - {
+    "no_access", "redirect", "pivot", "deliver", "unreal", "absurd", "as_ai"
+}  # fmt: skip
 
 
 class Reading(NamedTuple):
@@ -91,9 +93,9 @@ def _acts(
     stems = {word[:5] for word in words} if language.is_gated else words
     first: dict[Act, int] = {}
     found: dict[Act, str] = {}
-    idle, has_declined = _IDLE[kind], False
+    skipped = _IDLE[kind]
     for act, gate, says in language.acts:
-        if (gate and gate.isdisjoint(stems)) or act in idle or (has_declined and act not in _AFTER):
+        if act in skipped or (gate and gate.isdisjoint(stems)):
             continue
         hit = _own_refusal(head, says) if act == "refuse" else says.search(head)
         if hit is None:
@@ -103,7 +105,8 @@ def _acts(
         if said not in first:
             first[said] = bisect_right(ends, hit.start())
             found[said] = hit[0]
-        has_declined = has_declined or (said == "refuse" and first[said] <= 1)
+        if said == "refuse" and first[said] <= 1:
+            skipped |= _MOOT
     return first, found
 
 
