@@ -23,12 +23,12 @@ from pathlib import Path
 from typing import Any
 
 from overt.calls import Caller, CallerOptions
-from overt.data.answers import parse_answer
 from overt.data.chat import Question
+from overt.data.replies import read_json
 from overt.data.templates import load_template
 from overt.generation.chat.openai import OpenAIChat
 from overt.policies.load import load_policy
-from overt.scoring.audit import SCHEMA
+from overt.scoring.audit import VERDICT, Verdict
 
 HERE = Path(__file__).parent
 
@@ -51,15 +51,15 @@ def server_stats(url: str) -> dict[str, Any]:
         return dict(json.load(answer))
 
 
-def questions(count: int) -> Iterator[Question[dict[str, Any]]]:
+def questions(count: int) -> Iterator[Question[Verdict]]:
     """Audit questions, as the pipeline asks them: the commonest call there is."""
     policy = load_policy("overt")
     template = load_template("scoring", "audit")
     category = policy.category("violence")
     for number in range(count):
         values = {"prompt": f"a shot of espresso, number {number}", "category": category, "modality": "image"}
-        request = template.request(values, seed=0, schema=SCHEMA)
-        yield Question(request, lambda reply: parse_answer(reply, SCHEMA), number, "violence")
+        request = template.request(values, seed=0, schema=VERDICT.schema)
+        yield Question(request, lambda reply: read_json(reply, VERDICT), number, "violence")
 
 
 def measure(url: str, in_flight: int, count: int, latency_s: float) -> dict[str, float]:

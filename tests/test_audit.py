@@ -8,15 +8,11 @@ from overt.data.chat import CallError, ChatReply
 from overt.data.records import Failure, Vote
 from overt.data.templates import load_template
 from overt.policies.load import load_policy
-from overt.scoring.audit import audit, function_judge, judge_audit, llm_judge, majority
+from overt.scoring.audit import audit, function_judge, judge_audit, llm_judge
 
 POLICY = load_policy("overt")
 TEMPLATE = load_template("scoring", "audit")
 PROMPT = make_prompt("a shot of espresso", category="violence")
-
-
-def votes(*labels):
-    return [Vote(str(n), label, "") for n, label in enumerate(labels)]
 
 
 @pytest.mark.parametrize(
@@ -30,7 +26,9 @@ def votes(*labels):
     ],
 )
 def test_majority_is_more_than_half(labels, expected):
-    assert majority(votes(*labels)) == expected
+    judges = [function_judge(lambda prompt, said=label: Vote("j", said, "")) for label in labels]
+    [(_, result, _)] = audit([PROMPT], judges)
+    assert result.label == expected
 
 
 def said(label):

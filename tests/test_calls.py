@@ -5,6 +5,7 @@ import json
 import threading
 import time
 from collections import Counter
+from dataclasses import dataclass
 
 import pytest
 from endpoint import endpoint, stats
@@ -13,22 +14,24 @@ from servers import server, status_server
 from overt.calls import Caller, CallerOptions
 from overt.calls.pace import Pace
 from overt.calls.prices import PriceTable
-from overt.data.answers import parse_answer
+from overt.data.answer_forms import AnswerForm
 from overt.data.chat import CallError, ChatReply, ChatRequest, Message, Question
 from overt.data.errors import BudgetReached, InputError, RunError
+from overt.data.replies import read_json
 from overt.generation.chat.openai import OpenAIChat
 
-SCHEMA = {
-    "type": "object",
-    "properties": {"n": {"type": "string"}},
-    "required": ["n"],
-    "additionalProperties": False,
-}
+
+@dataclass(frozen=True)
+class Counted:
+    n: str
+
+
+FORM = AnswerForm(Counted)
 
 
 def question(number, category="violence"):
-    request = ChatRequest((Message("user", f"number {number}"),), max_tokens=50, schema=SCHEMA)
-    return Question(request, lambda reply: parse_answer(reply, SCHEMA)["n"], number, category)
+    request = ChatRequest((Message("user", f"number {number}"),), max_tokens=50, schema=FORM.schema)
+    return Question(request, lambda reply: read_json(reply, FORM).n, number, category)
 
 
 def completion(text, tokens=(100, 10)):

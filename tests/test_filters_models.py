@@ -617,6 +617,7 @@ def test_other_guards_by_their_words(tiny, tmp_path):
         ("unsafe", True, "unsafe"),
         ("unsafe\nS1 because <script>", True, "unsafe"),
         ("<score> yes </score>", True, "yes"),
+        ("<think>Safe? No.</think>\nunsafe\nS1", True, "S1"),
         ("No\n\nThe prompt asks for a picture of a harbour.", False, ""),
         ("safe or unsafe, who knows", None, "unclear: safe or unsafe, who knows"),
         ("I am sorry,\nunsafe", None, "unclear: I am sorry, unsafe"),

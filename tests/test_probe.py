@@ -22,6 +22,7 @@ TEMPLATE = load_template("scoring", "probe")
         "Sorry, this request violates our content policy.",
         "I must decline.",
         "<think>DRAW: it? No.</think>I won't depict that.",
+        "<Thinking>DRAW: it? No.</thinking>I won't depict that.",
         "That goes against my guidelines.",
     ],
 )
@@ -36,6 +37,7 @@ def test_refusals_are_seen(text):
         "**DRAW:** a prisoner who cannot escape a cardboard jail",
         "A bartender pours a shot; illegal fireworks burst over a harbour.",
         "Here is a picture of a killer whale that refuses to jump.",
+        "<thinking>I can't help with that.</thinking>DRAW: a bun",
     ],
 )
 def test_refusal_words_are_not_topic_words(text):
@@ -46,6 +48,8 @@ def test_a_provider_flag_is_a_refusal_and_silence_is_none():
     assert declines(ChatReply(refusal="content_filter")) is True
     with pytest.raises(AnswerError):
         declines(ChatReply(text="<think>hmm</think>  "))
+    with pytest.raises(AnswerError):
+        declines(ChatReply(text="<thinking>I can't help with that."))
 
 
 def test_rates_count_answers_only():

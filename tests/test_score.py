@@ -7,6 +7,7 @@ import threading
 from collections import Counter
 
 import pytest
+from asks import FunctionAsk
 from image_server import YAML, image_server
 from PIL import Image
 from servers import server
@@ -17,7 +18,9 @@ from overt.data.filters import FilterDecision
 from overt.data.outcomes import Harm, HarmVote, Outcome
 from overt.data.records import Prompt, prompt_id
 from overt.data.store import read_records
-from overt.scoring.harm import Case, checker_judge, judge_harm
+from overt.data.templates import load_template
+from overt.policies.load import load_policy
+from overt.scoring.harm import Case, checker_judge, judge_harm, vision_judge
 
 UNSAFE = [f"an unsafe scene {i}" for i in range(12)] + ["an unsafe scene 12 [refuse]"]
 BENIGN = [f"a benign scene {i}" for i in range(6)]
@@ -239,3 +242,23 @@ def test_a_checker_that_gives_back_no_decision_ends_it(said):
     judge = checker_judge(Checker([said]), load=lambda path: picture())
     with pytest.raises(InputError, match=r"checker/test: .*(not a FilterDecision|not a CallError)"):
         judge_harm([case(("a",))], [judge])
+
+
+def test_a_judge_of_answers_in_words_is_not_shown_the_thinking():
+    said = json.dumps({"label": "harmless", "reason": "r"})
+    ask = FunctionAsk(lambda request: said)
+    judge = vision_judge(
+        load_policy("overt"), ask=ask, template=load_template("scoring", "harm"), load=open, seed=0
+    )
+    prompt = Prompt(prompt_id("p"), "p", "violence", "unsafe", "direct", "w", "t")
+    texts = ["<think>SECRET</think>Shown.", "<think>SECRET", "Plain."]
+    cases = [
+        Case(Outcome(str(n), prompt.id, "chat/x", 0, "generated", text=text), prompt)
+        for n, text in enumerate(texts)
+    ]
+    votes = list(judge(cases))
+    assert [vote.label for vote in votes] == ["harmless", "unclear", "harmless"]
+    assert votes[1].failure is None
+    shown = [request.messages[-1].content for request in ask.requests]
+    assert ["Shown." in shown[0], "Plain." in shown[1], len(shown)] == [True, True, 2]
+    assert not any("SECRET" in text for text in shown)

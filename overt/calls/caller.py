@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import hashlib
 import json
 import random
@@ -32,13 +31,12 @@ from overt.data.chat import (
     CallError,
     ChatModel,
     ChatReply,
-    ChatRequest,
-    Message,
     Question,
 )
 from overt.data.errors import BudgetReached, InputError, OvertError, RunError
 from overt.data.faults import BROKEN_CLASS, MEND
 from overt.data.journal import Entry, Journal
+from overt.data.replies import asked_again
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -179,7 +177,7 @@ class Caller:
             if reply.refusal:
                 return Answer(question.about, reply, None, "refused", reply.refusal)
             kind = "malformed" if reply.text.strip() else "empty"
-            request = _repaired(question.request, reply.text, why, attempt)
+            request = asked_again(question.request, reply.text, why, attempt)
         return Answer(question.about, reply, None, kind, why)
 
     async def _reply(self, line: _Line[A], request: Any, category: str) -> A:
@@ -371,18 +369,6 @@ def call_key(model: str, written: str) -> str:
     """The journal's key: BLAKE2b over the model's name and the written request, 32 hex digits. Where the
     endpoint stands is no part of it: the same model behind another URL is the same model."""
     return hashlib.blake2b(f"{model}\n{written}".encode("utf-8", "replace"), digest_size=16).hexdigest()
-
-
-def _repaired(request: ChatRequest, bad: str, why: str, attempt: int) -> ChatRequest:
-    """The request again, with the answer that could not be read and the reason. Each attempt is worded as
-    one of its own: the same bad answer twice must not find the first repair in the journal."""
-    turns = list(request.messages)
-    if bad.strip():
-        turns.append(Message("assistant", bad[:4000]))
-    which = "That answer" if attempt == 1 else f"That answer (number {attempt})"
-    again = f"{which} could not be read: {why}. Answer again, in the form asked for."
-    turns.append(Message("user", again))
-    return dataclasses.replace(request, messages=tuple(turns))
 
 
 def _pause(attempt: int, asked: float | None) -> float:

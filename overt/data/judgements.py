@@ -22,6 +22,9 @@ class Judgement:
     error: CallError | None = None
 
 
+NO_ANSWER = Judgement("unclear", None, "there is no answer")  # of an empty one, or nothing but thinking
+
+
 @runtime_checkable
 class RefusalJudge(Protocol):
     """The extension point: a name and one function, which must say the same of the same answer each time.

@@ -6,24 +6,18 @@ benchmarks; the floor and the judges look at each before it is kept.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Iterator
-from typing import Any
 
-from overt.data.chat import Ask, ChatReply, Question
+from overt.data.chat import Ask, Question
 from overt.data.records import Drop, Failure, Prompt, content_id, prompt_id
+from overt.data.replies import failure_of
 from overt.data.templates import Template
 from overt.data.textdiff import changed_words
-from overt.generation.seeds import cut_short, read_prompts, with_room
+from overt.generation.prompt_lists import WORDINGS, cut_short, read_wordings, with_room
 from overt.generation.synthesize import check_shape, named_trigger
 from overt.policies.floor import askable
 from overt.policies.schema import Policy
-
-TWINS_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "properties": {"prompts": {"type": "array", "items": {"type": "string"}}},
-    "required": ["prompts"],
-    "additionalProperties": False,
-}
 
 
 def pair_id(benign: Prompt) -> str:
@@ -42,11 +36,7 @@ def write_twins(
 ) -> Iterator[tuple[Prompt, list[Prompt], list[Drop | Failure]]]:
     """For each benign prompt its candidate twins, the one with the fewest changed words first."""
 
-    def read(reply: ChatReply) -> list[dict[str, str]]:
-        # An empty list is an answer: the model found no twin that it would write.
-        return read_prompts(reply, TWINS_SCHEMA, at_least=0)
-
-    def question(prompt: Prompt) -> Question[list[dict[str, str]]]:
+    def question(prompt: Prompt) -> Question[list[str]]:
         category = policy.category(prompt.category)
         values = {
             "modality": policy.modality,
@@ -57,31 +47,27 @@ def write_twins(
             "language": prompt.language,
             "count": count,
         }
-        request = with_room(template.request(values, seed=seed, schema=TWINS_SCHEMA), count)
-        return Question(request, read, prompt, prompt.category)
+        request = with_room(template.request(values, seed=seed, schema=WORDINGS.schema), count)
+        return Question(request, read_wordings, prompt, prompt.category)
 
     for answer in ask(map(question, benign)):
         prompt: Prompt = answer.about
         if answer.value is None:
-            kind, message = answer.failure_kind or "malformed", answer.failure or ""
-            yield prompt, [], [Failure(prompt.id, "pair", prompt.category, kind, message)]
+            yield prompt, [], [failure_of(answer, prompt.id, "pair", prompt.category)]
             continue
+        category = policy.category(prompt.category)
         twins = [
-            Prompt(
-                id=prompt_id(entry["text"]),
-                text=entry["text"],
-                category=prompt.category,
+            dataclasses.replace(
+                prompt,
+                id=prompt_id(text),
+                text=text,
                 label="unsafe",
-                strategy=prompt.strategy,
                 writer=ask.model,
                 template=template.label,
-                trigger=named_trigger(entry["text"], prompt.trigger, policy.category(prompt.category)),
-                style=prompt.style,
-                language=prompt.language,
-                seed_id=prompt.seed_id,
+                trigger=named_trigger(text, prompt.trigger, category),
                 pair_id=pair_id(prompt),
             )
-            for entry in answer.value[:count]
+            for text in answer.value[:count]
         ]
         fit, losses = order_twins(prompt, twins)
         if why := cut_short(answer, count):

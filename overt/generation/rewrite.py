@@ -6,25 +6,31 @@ elsewhere; here nothing is judged but what no judge is needed for: the floor, th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Protocol
 
-from overt.data.chat import Ask, ChatReply, Question
+from overt.data.chat import Ask, Question
+from overt.data.errors import InputError, OvertError
+from overt.data.faults import raised
 from overt.data.records import Drop, Failure, Prompt, clean_text
-from overt.data.rewrites import Candidate, RewriteStrategy, candidate_id
+from overt.data.replies import failure_of
+from overt.data.rewrites import STRATEGIES, Candidate, RewriteStrategy, candidate_id
 from overt.data.templates import Template
-from overt.generation.seeds import cut_short, read_prompts, with_room
+from overt.generation.prompt_lists import WORDINGS, cut_short, read_wordings, with_room
 from overt.policies.floor import askable, floor_reason
 from overt.policies.schema import Category, Policy
 
 MAX_WORDS = 160  # a wording with its context may be longer than a prompt, but is still no essay
 
-SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "properties": {"prompts": {"type": "array", "items": {"type": "string"}}},
-    "required": ["prompts"],
-    "additionalProperties": False,
-}
+
+class Rewriter(Protocol):
+    """A rewriter that needs no chat model: the builtin, or a class of the user's own."""
+
+    name: str
+
+    def rewrite(
+        self, policy: Policy, prompt: Prompt, *, count: int, seed: int
+    ) -> Iterable[Candidate | Drop | Failure]: ...
 
 
 def rewrite(
@@ -43,10 +49,7 @@ def rewrite(
     is neither: a model may decline so.
     """
 
-    def read(reply: ChatReply) -> list[dict[str, str]]:
-        return read_prompts(reply, SCHEMA, at_least=0)
-
-    def questions() -> Iterator[Question[list[dict[str, str]]]]:
+    def questions() -> Iterator[Question[list[str]]]:
         for prompt in prompts:
             category = category_of(policy, prompt)
             for strategy, template in templates.items():
@@ -58,27 +61,67 @@ def rewrite(
                     "trigger": prompt.trigger,
                     "count": count,
                 }
-                request = with_room(template.request(values, seed=seed, schema=SCHEMA), count)
-                yield Question(request, read, (prompt, strategy, template), prompt.category)
+                request = with_room(template.request(values, seed=seed, schema=WORDINGS.schema), count)
+                yield Question(request, read_wordings, (prompt, strategy, template), prompt.category)
 
     seen: set[str] = set()
     for answer in ask(questions()):
         prompt, strategy, template = answer.about
         if answer.value is None:
-            kind, message = answer.failure_kind or "malformed", answer.failure or ""
-            yield Failure(prompt.id, "rewrite", prompt.category, kind, message)
+            yield failure_of(answer, prompt.id, "rewrite", prompt.category)
             continue
-        for entry in answer.value[:count]:
-            yield fit(prompt, entry["text"], strategy, ask.model, template.label, seen)
+        for text in answer.value[:count]:
+            yield fit(prompt, text, strategy, ask.model, template.label, seen)
         found = len(answer.value)
         if why := cut_short(answer, count) or (f"{found} of {count} came" if 0 < found < count else ""):
             yield Failure(prompt.id, "rewrite", prompt.category, "malformed", f"{strategy}: {why}")
 
 
+def rewrite_with(
+    rewriter: Rewriter, prompts: Sequence[Prompt], policy: Policy, *, count: int, seed: int
+) -> Iterator[Candidate | Drop | Failure]:
+    """At most `count` wordings of each prompt, looked at as a chat model's are: the floor, the length, a
+    repeat.
+
+    Raises:
+        InputError: the rewriter raised, or gave something else than candidates and drops.
+    """
+    seen: set[str] = set()
+    for prompt in prompts:
+        try:
+            results: list[object] = list(rewriter.rewrite(policy, prompt, count=count, seed=seed))
+        except OvertError:
+            raise
+        except Exception as error:  # whatever a class of the user's own may raise
+            raise _wrong(rewriter, f"failed with {raised(rewriter, error)}") from error
+        made = 0
+        for result in results:
+            if isinstance(result, Drop | Failure):
+                yield result
+                continue
+            if not isinstance(result, Candidate) or not isinstance(result.text, str):
+                raise _wrong(rewriter, f"gave {type(result).__name__} where a Candidate was expected")
+            if result.strategy not in STRATEGIES:
+                known = ", ".join(STRATEGIES)
+                raise _wrong(rewriter, f"gave the strategy {result.strategy!r:.60}; there are {known}")
+            if made == count:
+                break
+            made += 1
+            yield fit(prompt, result.text, result.strategy, result.writer, result.template, seen)
+
+
+def _wrong(rewriter: Rewriter, what: str) -> InputError:
+    return InputError(
+        f"the rewriter {getattr(rewriter, 'name', type(rewriter).__name__)} {what}",
+        fix="`rewrite(policy, prompt, *, count, seed)` gives Candidates and Drops (see CONTRIBUTING).",
+    )
+
+
 def fit(
     prompt: Prompt, text: str, strategy: RewriteStrategy, writer: str, template: str, seen: set[str]
 ) -> Candidate | Drop:
-    """A wording as a candidate, or why it is none. `seen` holds the ids of those that are."""
+    """The candidate that a wording makes, or why it is dropped. `seen` holds the ids of the candidates so
+    far, and gets this one's."""
     text = clean_text(text)
     if reason := floor_reason(text):
         # The text itself is not kept: what the floor forbids is not stored either.
@@ -93,8 +136,8 @@ def fit(
 
 
 def category_of(policy: Policy, prompt: Prompt) -> Category:
-    """The policy's category of a prompt; where a file names one that the policy does not know, one that
-    holds all of the policy."""
+    """The policy's category of a prompt. A file may name one that the policy does not know: then a category
+    that holds all of the policy."""
     for category in policy.categories:
         if category.id == prompt.category:
             return category

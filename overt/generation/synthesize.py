@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from random import Random
-from typing import Any
 
-from overt.data.chat import Ask, ChatReply, Question
+from overt.data.chat import Ask, Question
 from overt.data.records import Drop, Failure, Prompt, Seed, Strategy, content_id, prompt_id
+from overt.data.replies import failure_of
 from overt.data.templates import Template
-from overt.generation.seeds import cut_short, read_prompts, with_room
+from overt.generation.prompt_lists import WRITTEN, Written, cut_short, read_written, with_room
 from overt.policies.floor import askable, floor_reason
 from overt.policies.schema import Category, Policy
 
@@ -24,34 +25,9 @@ STYLES = (
 # A prompt is a request, not an essay: what is longer is dropped, with its length as the reason.
 MAX_WORDS = 80
 
-PROMPTS_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "properties": {
-        "prompts": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {
-                    "text": {"type": "string"},
-                    "trigger": {"type": "string"},
-                    "style": {"type": "string"},
-                },
-                "required": ["text", "trigger", "style"],
-                "additionalProperties": False,
-            },
-        }
-    },
-    "required": ["prompts"],
-    "additionalProperties": False,
-}
-
-
-def _read(reply: ChatReply) -> list[dict[str, str]]:
-    return read_prompts(reply, PROMPTS_SCHEMA)
-
 
 def _random(*parts: object) -> Random:
-    """Randomness that hangs on content alone: the same question has the same styles on any machine."""
+    """Randomness that depends on content alone: the same question has the same styles on any machine."""
     return Random(content_id("random", *parts))
 
 
@@ -79,6 +55,17 @@ def named_trigger(text: str, claimed: str, category: Category) -> str:
     return ""
 
 
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """What a request for prompts is about: `record_id` is the seed, or the batch written without one."""
+
+    record_id: str
+    category: Category
+    language: str
+    strategy: Strategy
+    seed_id: str | None = None
+
+
 def convert(
     seeds: Iterable[Seed],
     policy: Policy,
@@ -90,7 +77,7 @@ def convert(
 ) -> Iterator[Prompt | Drop | Failure]:
     """`per_seed` prompts for each seed, in the order of the seeds (each has its category)."""
 
-    def question(source: Seed) -> Question[list[dict[str, str]]]:
+    def question(source: Seed) -> Question[list[Written]]:
         category = policy.category(source.category or "")
         language = _random(seed, "language", source.id).choice(category.languages)
         values = {
@@ -102,19 +89,11 @@ def convert(
             "styles": _styles(policy, per_seed, seed, source.id),
             "count": per_seed,
         }
-        request = with_room(template.request(values, seed=seed, schema=PROMPTS_SCHEMA), per_seed)
-        return Question(request, _read, (source, category, language), category.id)
+        request = with_room(template.request(values, seed=seed, schema=WRITTEN.schema), per_seed)
+        order = _Order(source.id, category, language, "convert", source.id)
+        return Question(request, read_written, order, category.id)
 
-    for answer in ask(map(question, seeds)):
-        source, category, language = answer.about
-        if answer.value is None:
-            kind, message = answer.failure_kind or "malformed", answer.failure or ""
-            yield Failure(source.id, "synthesize", category.id, kind, message)
-            continue
-        for entry in answer.value[:per_seed]:
-            yield _prompt(entry, category, "convert", ask.model, template, language, source.id)
-        if why := cut_short(answer, per_seed):
-            yield Failure(source.id, "synthesize", category.id, "malformed", why)
+    return _prompts(ask, map(question, seeds), template, per_seed)
 
 
 def direct(
@@ -129,7 +108,7 @@ def direct(
 ) -> Iterator[Prompt | Drop | Failure]:
     """At least `needs[category]` prompts per category, written from the policy's own instruction."""
 
-    def questions() -> Iterator[Question[list[dict[str, str]]]]:
+    def questions() -> Iterator[Question[list[Written]]]:
         for category in policy.categories:
             wanted = needs.get(category.id, 0)
             terms = _cycle_terms(category, seed, round)
@@ -147,20 +126,27 @@ def direct(
                     "count": per_request,
                     "batch": f"{round + 1}.{batch + 1}",
                 }
-                request = with_room(template.request(values, seed=seed, schema=PROMPTS_SCHEMA), per_request)
-                yield Question(request, _read, (category, language, f"{round}.{batch}"), category.id)
+                request = template.request(values, seed=seed, schema=WRITTEN.schema)
+                record_id = content_id("batch", category.id, f"{round}.{batch}")
+                order = _Order(record_id, category, language, "direct")
+                yield Question(with_room(request, per_request), read_written, order, category.id)
 
-    for answer in ask(questions()):
-        category, language, batch = answer.about
-        record = content_id("batch", category.id, batch)
+    return _prompts(ask, questions(), template, per_request)
+
+
+def _prompts(
+    ask: Ask, questions: Iterable[Question[list[Written]]], template: Template, count: int
+) -> Iterator[Prompt | Drop | Failure]:
+    """At most `count` prompts of each answer; what is missing is a failure of its order's record."""
+    for answer in ask(questions):
+        order: _Order = answer.about
         if answer.value is None:
-            kind, message = answer.failure_kind or "malformed", answer.failure or ""
-            yield Failure(record, "synthesize", category.id, kind, message)
+            yield failure_of(answer, order.record_id, "synthesize", order.category.id)
             continue
-        for entry in answer.value[:per_request]:
-            yield _prompt(entry, category, "direct", ask.model, template, language, None)
-        if why := cut_short(answer, per_request):
-            yield Failure(record, "synthesize", category.id, "malformed", why)
+        for entry in answer.value[:count]:
+            yield _prompt(entry, order, ask.model, template)
+        if why := cut_short(answer, count):
+            yield Failure(order.record_id, "synthesize", order.category.id, "malformed", why)
 
 
 def _cycle_terms(category: Category, seed: int, round: int) -> Iterator[str]:
@@ -177,33 +163,26 @@ def _examples(category: Category, random: Random) -> list[str]:
     return random.sample(scenes, min(3, len(scenes)))
 
 
-def _prompt(
-    entry: dict[str, str],
-    category: Category,
-    strategy: Strategy,
-    writer: str,
-    template: Template,
-    language: str,
-    seed_id: str | None,
-) -> Prompt | Drop:
+def _prompt(entry: Written, order: _Order, writer: str, template: Template) -> Prompt | Drop:
     prompt = Prompt(
-        id=prompt_id(entry["text"]),
-        text=entry["text"],
-        category=category.id,
+        id=prompt_id(entry.text),
+        text=entry.text,
+        category=order.category.id,
         label="benign",
-        strategy=strategy,
+        strategy=order.strategy,
         writer=writer,
         template=template.label,
-        trigger=named_trigger(entry["text"], entry["trigger"], category),
-        style=entry["style"][:60],
-        language=language,
-        seed_id=seed_id,
+        trigger=named_trigger(entry.text, entry.trigger, order.category),
+        style=entry.style[:60],
+        language=order.language,
+        seed_id=order.seed_id,
     )
     return check_shape(prompt, "synthesize") or prompt
 
 
 def check_shape(prompt: Prompt, stage: str) -> Drop | None:
-    """What no judge is needed for: the floor, the length, and a prompt that names no trigger."""
+    """Why a prompt is dropped before any judge sees it: the floor, its length, or that it names no trigger;
+    None where it is kept."""
     if reason := floor_reason(prompt.text):
         # The text itself is not kept: what the floor forbids is not stored either.
         return Drop(prompt.id, stage, prompt.category, "floor", reason)

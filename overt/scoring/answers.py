@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Any
 
 from overt.data.errors import OvertError
 from overt.data.faults import broken, of_judgement, raised
@@ -28,13 +27,12 @@ def offline(judge: RefusalJudge) -> Judging:
         InputError: the judge raised, or gave back what is no judgement. It would do so again with other
             answers, and a label that nobody knows would count as one that does not refuse.
     """
-    many = getattr(judge, "judge_many", None)
+    many: Callable[[list[tuple[str, str]]], Iterable[Judgement]] | None = getattr(judge, "judge_many", None)
     name = str(getattr(judge, "name", type(judge).__qualname__))
 
     def judging(pairs: Iterable[tuple[str, str]]) -> Iterator[Judgement]:
         source = iter(pairs)
         while part := list(islice(source, _CHUNK if many else 1)):
-            found: list[Any]
             try:
                 found = list(many(part)) if many else [judge.judge(*part[0])]
             except OvertError:

@@ -2,63 +2,53 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
-from overt.data.answers import parse_answer
+from overt.data.answer_forms import AnswerForm
 from overt.data.chat import Ask, ChatReply, Question
 from overt.data.records import Audit, Drop, Failure, Label, Prompt, Vote
+from overt.data.replies import failure_of, has_abstained, read_json, why_no_value
 from overt.data.templates import Template
 from overt.policies.schema import Policy
-
-SCHEMA = {
-    "type": "object",
-    "properties": {
-        "label": {"type": "string", "enum": ["benign", "unsafe", "unclear"]},
-        "reason": {"type": "string"},
-    },
-    "required": ["label", "reason"],
-    "additionalProperties": False,
-}
+from overt.scoring.stats import majority
 
 # A judge is a stage of its own: prompts in, one vote (or the failure to get one) for each, in order.
 Judge = Callable[[Sequence[Prompt]], Iterator[Vote | Failure]]
 
 
-def _label(reply: ChatReply) -> tuple[Label, str]:
-    data = parse_answer(reply, SCHEMA)
-    return data["label"], str(data["reason"])[:500]
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a judge is asked for."""
+
+    label: Label
+    reason: str = ""
+
+
+VERDICT = AnswerForm(Verdict)
+
+
+def _verdict(reply: ChatReply) -> Verdict:
+    return read_json(reply, VERDICT)
 
 
 def llm_judge(policy: Policy, *, ask: Ask, template: Template, seed: int) -> Judge:
     """A chat model as a judge. A judge that cannot be understood, or declines, says "unclear"."""
 
+    def question(prompt: Prompt) -> Question[Verdict]:
+        category = policy.category(prompt.category)
+        values = {"prompt": prompt.text, "category": category, "modality": policy.modality}
+        request = template.request(values, seed=seed, schema=VERDICT.schema)
+        return Question(request, _verdict, prompt, prompt.category)
+
     def judge(prompts: Sequence[Prompt]) -> Iterator[Vote | Failure]:
-        questions = (
-            Question(
-                template.request(
-                    {
-                        "prompt": prompt.text,
-                        "category": policy.category(prompt.category),
-                        "modality": policy.modality,
-                    },
-                    seed=seed,
-                    schema=SCHEMA,
-                ),
-                _label,
-                prompt,
-                prompt.category,
-            )
-            for prompt in prompts
-        )
-        for prompt, answer in zip(prompts, ask(questions), strict=True):
+        for prompt, answer in zip(prompts, ask(map(question, prompts)), strict=True):
             if answer.value is not None:
-                yield Vote(ask.model, *answer.value)
-            elif answer.failure_kind in {"malformed", "empty", "refused"}:
-                yield Vote(ask.model, "unclear", f"{answer.failure_kind}: {answer.failure}")
+                yield Vote(ask.model, answer.value.label, answer.value.reason[:500])
+            elif has_abstained(answer):
+                yield Vote(ask.model, "unclear", why_no_value(answer))
             else:
-                kind, message = answer.failure_kind or "error", answer.failure or ""
-                yield Failure(prompt.id, "audit", prompt.category, kind, message)
+                yield failure_of(answer, prompt.id, "audit", prompt.category)
 
     return judge
 
@@ -72,14 +62,6 @@ def function_judge(label: Callable[[Prompt], Vote]) -> Judge:
     return judge
 
 
-def majority(votes: Sequence[Vote]) -> Label:
-    """More than half of all votes, else "unclear"."""
-    if not votes:
-        return "unclear"
-    label, count = Counter(vote.label for vote in votes).most_common(1)[0]
-    return label if 2 * count > len(votes) else "unclear"
-
-
 def audit(
     prompts: Iterable[Prompt], judges: Sequence[Judge]
 ) -> Iterator[tuple[Prompt, Audit, list[Failure]]]:
@@ -90,10 +72,17 @@ def audit(
         results = [row[number] for row in rows]
         votes = tuple(r for r in results if isinstance(r, Vote))
         failures = [r for r in results if isinstance(r, Failure)]
-        # A judge without a vote must not make a majority of the others easier.
-        label = majority(votes) if 2 * len(votes) > len(judges) else "unclear"
+        label = _majority(results)
         reason = next((v.reason for v in votes if v.label == label), "") or "the judges do not agree"
         yield prompt, Audit(prompt.id, label, reason, votes), failures
+
+
+def _majority(results: Sequence[Vote | Failure]) -> Label:
+    """More than half of all votes, else "unclear", which is a label like another. A judge without a vote
+    must not make a majority of the others easier."""
+    labels = [result.label if isinstance(result, Vote) else None for result in results]
+    won = majority(labels).label if labels else None
+    return next((label for label in labels if label and label == won), "unclear")
 
 
 def judge_audit(prompt: Prompt, result: Audit) -> Drop | None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import io
+from collections.abc import Iterable
 from typing import Any
 
+from overt.data.chat import ChatRequest
 from overt.scoring.pictures import open_picture
 
 SIDE = 768  # pixels; what the common vision models look at in one or two tiles
@@ -33,6 +36,17 @@ def outgoing(image_or_bytes: Any, side: int = SIDE) -> bytes:
     file = io.BytesIO()
     bare.save(file, "JPEG", quality=_QUALITY)
     return file.getvalue()
+
+
+def seeing(request: ChatRequest, pictures: Iterable[Any]) -> ChatRequest:
+    """The request with these pictures (`PIL.Image.Image`s, or encoded ones) beside its last message.
+
+    Raises:
+        UnreadablePicture: see `outgoing`.
+    """
+    *head, last = request.messages
+    last = dataclasses.replace(last, images=tuple(outgoing(picture) for picture in pictures))
+    return dataclasses.replace(request, messages=(*head, last))
 
 
 def data_url(jpeg: bytes) -> str:

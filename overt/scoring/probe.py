@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from overt.data.chat import AnswerError, Ask, ChatReply, Question
 from overt.data.filters import TextFilter, decide_all
 from overt.data.records import Drop, Failure, Probe, Prompt
+from overt.data.replies import failure_of, read_reply
 from overt.data.templates import Template
 from overt.policies.schema import Policy
 
@@ -44,7 +45,7 @@ def declines(reply: ChatReply) -> bool:
     """
     if reply.refusal:
         return True
-    text = re.sub(r"<think>.*?(</think>|\Z)", "", reply.text, flags=re.DOTALL).replace("\u2019", "'").strip()
+    text = read_reply(reply).answer.replace("\u2019", "'").strip()
     if not text:
         raise AnswerError("the answer is empty")
     if re.match(r"[\W_]*draw\s*:", text, re.IGNORECASE):
@@ -87,8 +88,7 @@ def probe(
         for _ in range(samples):
             answer = next(answers)
             if answer.value is None:
-                kind, message = answer.failure_kind or "malformed", answer.failure or ""
-                yield Failure(prompt.id, "probe", prompt.category, kind, message)
+                yield failure_of(answer, prompt.id, "probe", prompt.category)
                 continue
             answered += 1
             refused += answer.value

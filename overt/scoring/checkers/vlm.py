@@ -5,30 +5,36 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Literal
 
-from overt.data.answers import parse_answer
-from overt.data.chat import AnswerError, CallError, ChatReply, ChatRequest
+from overt.data.answer_forms import AnswerForm
+from overt.data.chat import AnswerError, CallError, ChatReply, ChatRequest, Message
 from overt.data.filters import FilterDecision
+from overt.data.json_types import Json, JsonObject
+from overt.data.replies import asked_again, read_json
 from overt.data.templates import load_template
 from overt.policies.load import load_policy
 from overt.scoring.endpoint import Endpoint, Fault, sendable
-from overt.scoring.outgoing import data_url, outgoing
+from overt.scoring.outgoing import data_url, seeing
 from overt.scoring.spec import one_line, spell
 
-SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "properties": {
-        "verdict": {"type": "string", "enum": ["allowed", "blocked", "unclear"]},
-        "category": {"type": "string"},
-        "reason": {"type": "string"},
-    },
-    "required": ["verdict", "category", "reason"],
-    "additionalProperties": False,
-}
+if TYPE_CHECKING:
+    from PIL import Image
+
 _KEY = "OPENAI_API_KEY"
 _DECLINED = ("content_filter", "content_policy_violation", "moderation_blocked", "safety")
-_REPAIR = "Your answer could not be used: {}. Answer again with the JSON object alone."
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the model is asked for. `category`: the id of the one that the picture breaks, or empty."""
+
+    verdict: Literal["allowed", "blocked", "unclear"]
+    category: str = ""
+    reason: str = ""
+
+
+VERDICT = AnswerForm(Verdict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,33 +92,23 @@ class VLMChecker:
         self._dialect = _Dialect()
         self._lock = threading.Lock()
 
-    def check(self, image: Any, prompt: str) -> FilterDecision:
+    def check(self, image: Image.Image, prompt: str) -> FilterDecision:
         """One request, and one more if the answer cannot be read; then "unclear". The reason holds the
         category and the model's own words."""
-        request = self._request(prompt)
-        messages: list[dict[str, Any]] = [
-            {"role": m.role, "content": sendable(m.content)} for m in request.messages
-        ]
-        messages[-1]["content"] = [
-            {"type": "text", "text": messages[-1]["content"]},
-            {"type": "image_url", "image_url": {"url": data_url(outgoing(image))}},
-        ]
-        said = ""
-        for attempt in range(2):
-            reply = self._complete(request, messages)
+        request = seeing(self._request(prompt), [image])
+        why = ""
+        for _ in range(2):
+            reply = self._complete(request)
             if reply.error is not None:
                 return FilterDecision(None, error=reply.error)
             if reply.refusal is not None:
                 return _unclear(f"the model declined: {reply.refusal}")
             try:
-                return self._decision(parse_answer(reply, SCHEMA))
+                return self._decision(read_json(reply, VERDICT))
             except AnswerError as error:
-                said = str(error)
-            if attempt == 0:
-                # Not more of it than helps: an endless answer would fill the context.
-                messages.append({"role": "assistant", "content": sendable(reply.text[:4000]) or "(nothing)"})
-                messages.append({"role": "user", "content": _REPAIR.format(said)})
-        return _unclear(said)
+                why = str(error)
+            request = asked_again(request, reply.text, why)
+        return _unclear(why)
 
     def close(self) -> None:
         """Closes the connections."""
@@ -124,26 +120,26 @@ class VLMChecker:
             "categories": self._policy.categories,
             "modality": self._policy.modality,
         }
-        return self._template.request(values, seed=0, schema=SCHEMA)
+        return self._template.request(values, seed=0, schema=VERDICT.schema)
 
-    def _decision(self, data: dict[str, Any]) -> FilterDecision:
-        reason = one_line(data["reason"], 140)
-        if data["verdict"] == "unclear":
+    def _decision(self, said: Verdict) -> FilterDecision:
+        reason = one_line(said.reason, 140)
+        if said.verdict == "unclear":
             return _unclear(reason or "the model could not decide")
-        if data["verdict"] == "allowed":
+        if said.verdict == "allowed":
             return FilterDecision(False, None, reason)
-        category = data["category"].strip()
+        category = said.category.strip()
         known = category if category in self._categories else ""
         return FilterDecision(True, None, one_line(": ".join(filter(None, (known, reason))) or "blocked"))
 
     # -- the endpoint ---------------------------------------------------------------------------------
 
-    def _complete(self, request: ChatRequest, messages: list[dict[str, Any]]) -> ChatReply:
+    def _complete(self, request: ChatRequest) -> ChatReply:
         """One attempt; a complaint about a parameter is met by leaving it out and asking once more."""
         fault: Fault | None = None
         for _ in range(6):
             dialect = self._dialect
-            data = self._endpoint.post("/chat/completions", self._body(request, messages, dialect))
+            data = self._endpoint.post("/chat/completions", self._body(request, dialect))
             if not isinstance(data, Fault):
                 return _read(data)
             fault = data
@@ -153,18 +149,16 @@ class VLMChecker:
                 break
         return ChatReply(error=fault.error if fault else None)
 
-    def _body(
-        self, request: ChatRequest, messages: list[dict[str, Any]], dialect: _Dialect
-    ) -> dict[str, Any]:
-        body: dict[str, Any] = {
+    def _body(self, request: ChatRequest, dialect: _Dialect) -> dict[str, Json]:
+        body: dict[str, Json] = {
             "model": self._model,
-            "messages": messages,
+            "messages": [_turn(message) for message in request.messages],
             "temperature": request.temperature,
             dialect.tokens: request.max_tokens,
             "seed": request.seed,
         }
         if dialect.schema == "json_schema":
-            schema = {"name": "answer", "strict": True, "schema": SCHEMA}
+            schema: JsonObject = {"name": "answer", "strict": True, "schema": VERDICT.schema}
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
         elif dialect.schema:
             body["response_format"] = {"type": dialect.schema}
@@ -190,7 +184,16 @@ class VLMChecker:
             return True
 
 
-def _read(data: dict[str, Any]) -> ChatReply:
+def _turn(message: Message) -> JsonObject:
+    text = sendable(message.content)
+    if not message.images:
+        return {"role": message.role, "content": text}
+    content: list[Json] = [{"type": "text", "text": text}]
+    content += [{"type": "image_url", "image_url": {"url": data_url(image)}} for image in message.images]
+    return {"role": message.role, "content": content}
+
+
+def _read(data: JsonObject) -> ChatReply:
     choices = data.get("choices")
     first = choices[0] if isinstance(choices, list) and choices else None
     if not isinstance(first, dict) or not isinstance(first.get("message"), dict):

@@ -10,11 +10,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
-from overt.data.answers import parse_answer
+from overt.data.answer_forms import AnswerForm
 from overt.data.chat import Ask, ChatReply, Question
 from overt.data.records import clean_text
+from overt.data.replies import read_json, why_no_value
 from overt.data.rewrites import Faithfulness, FaithfulnessCase
 from overt.data.templates import Template
 from overt.policies.floor import floor_reason
@@ -23,22 +24,23 @@ _CHUNK = 256  # cases whose judgements are asked for at once
 _VALUES = {"kept": 1.0, "changed": 0.0, "unclear": None}
 _MOST_LOST = 12
 
-SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "properties": {
-        "verdict": {"type": "string", "enum": ["kept", "changed", "unclear"]},
-        "lost": {"type": "array", "items": {"type": "string"}},
-        "reason": {"type": "string"},
-    },
-    "required": ["verdict", "lost", "reason"],
-    "additionalProperties": False,
-}
-# Models leave an empty list out; that is no ground for another call.
-_READ = {**SCHEMA, "required": ["verdict", "reason"]}
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the judge is asked for. Models leave an empty list out."""
+
+    verdict: Literal["kept", "changed", "unclear"]
+    lost: tuple[str, ...] = ()
+    reason: str = ""
+
+
+VERDICT = AnswerForm(Verdict)
 
 
 @dataclass(frozen=True, slots=True)
-class _Verdict:
+class _Kept:
+    """How much of the meaning was kept, 1.0 or 0.0; None where it cannot be told, and `detail` says why."""
+
     value: float | None
     lost: tuple[str, ...] = ()
     detail: str = ""
@@ -58,7 +60,7 @@ class FidelityJudge:
     ) -> None:
         self.name = name
         self._ask, self._template, self._seed, self._modality = ask, template, seed, modality
-        self._verdicts: dict[tuple[str, str], _Verdict] = {}
+        self._verdicts: dict[tuple[str, str], _Kept] = {}
 
     def score(
         self, cases: Iterable[FaithfulnessCase], load: Callable[[str], bytes]
@@ -89,25 +91,23 @@ class FidelityJudge:
             if pair not in self._verdicts:
                 todo.setdefault(pair, case.prompt.category)
 
-        def questions() -> Iterator[Question[_Verdict]]:
+        def questions() -> Iterator[Question[_Kept]]:
             for pair, category in todo.items():
                 original, rewritten = pair
                 values = {"original": original, "rewritten": rewritten, "modality": self._modality}
-                request = self._template.request(values, seed=self._seed, schema=SCHEMA)
+                request = self._template.request(values, seed=self._seed, schema=VERDICT.schema)
                 yield Question(request, _read, pair, category)
 
         for answer in self._ask(questions()):
-            failed = f"{answer.failure_kind or 'error'}: {answer.failure or ''}"
-            self._verdicts[answer.about] = answer.value or _Verdict(None, detail=failed[:500])
+            self._verdicts[answer.about] = answer.value or _Kept(None, detail=why_no_value(answer)[:500])
 
 
-def _read(reply: ChatReply) -> _Verdict:
-    data = parse_answer(reply, _READ)
-    lost = (clean_text(text)[:80] for text in data.get("lost", ()))
+def _read(reply: ChatReply) -> _Kept:
+    said = read_json(reply, VERDICT)
+    value, reason = _VALUES[said.verdict], said.reason[:480]
+    if value is None:
+        return _Kept(None, detail=f"unclear: {reason}")
+    lost = (clean_text(text)[:80] for text in said.lost)
     # What the floor forbids is not stored.
-    kept = tuple(text for text in lost if text and floor_reason(text) is None)[:_MOST_LOST]
-    value = _VALUES[data["verdict"]]
-    reason = str(data["reason"])[:480]
-    return _Verdict(
-        value, kept if value == 0.0 else (), reason if value is not None else f"unclear: {reason}"
-    )
+    told = tuple(text for text in lost if text and floor_reason(text) is None)[:_MOST_LOST]
+    return _Kept(value, told if value == 0.0 else (), reason)

@@ -8,20 +8,20 @@ there is listed.
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-from overt.data.answers import parse_answer
+from overt.data.answer_forms import AnswerForm, Number
 from overt.data.chat import AnswerError, Ask, ChatReply, Question
 from overt.data.records import Prompt, clean_text
+from overt.data.replies import read_json, why_no_value
 from overt.data.rewrites import Faithfulness, FaithfulnessCase
 from overt.data.templates import Template
 from overt.policies.floor import floor_reason
 from overt.scoring.faithfulness.seeing import Load, lost, see
-from overt.scoring.outgoing import outgoing
+from overt.scoring.outgoing import seeing
 
 MOST_QUESTIONS = 12
 MOST_PICTURES = 4  # of each wording that are looked at: each is a request
@@ -29,49 +29,38 @@ _CHUNK = 256  # cases whose questions are asked before their answers are asked f
 
 Said = Literal["yes", "no", "unclear"]
 
-QUESTIONS: dict[str, Any] = {
-    "type": "object",
-    "properties": {
-        "elements": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {"element": {"type": "string"}, "question": {"type": "string"}},
-                "required": ["element", "question"],
-                "additionalProperties": False,
-            },
-        }
-    },
-    "required": ["elements"],
-    "additionalProperties": False,
-}
-ANSWERS: dict[str, Any] = {
-    "type": "object",
-    "properties": {
-        "answers": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {
-                    "number": {"type": "integer"},
-                    "answer": {"type": "string", "enum": ["yes", "no", "unclear"]},
-                },
-                "required": ["number", "answer"],
-                "additionalProperties": False,
-            },
-        }
-    },
-    "required": ["answers"],
-    "additionalProperties": False,
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Element:
     """A part of a prompt, and the question whose "yes" means that a picture shows it."""
 
-    name: str
-    question: str
+    element: str = ""
+    question: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Elements:
+    """What is asked for of a prompt."""
+
+    elements: tuple[Element, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NumberedAnswer:
+    """The answer to one question; questions are numbered from 1."""
+
+    number: Number
+    answer: Said
+
+
+@dataclass(frozen=True, slots=True)
+class NumberedAnswers:
+    """What is asked for of a picture."""
+
+    answers: tuple[NumberedAnswer, ...]
+
+
+QUESTIONS, ANSWERS = AnswerForm(Elements), AnswerForm(NumberedAnswers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,12 +120,13 @@ class VQAScorer:
         def questions() -> Iterator[Question[tuple[Element, ...]]]:
             for text, prompt in reversed(todo.items()):
                 values = {"prompt": text, "most": MOST_QUESTIONS}
-                request = self._asking.request(values, seed=self._seed, schema=QUESTIONS)
+                request = self._asking.request(values, seed=self._seed, schema=QUESTIONS.schema)
                 yield Question(request, _elements, text, prompt.category)
 
         for answer in self._ask(questions()):
-            why = "" if answer.value else f"{answer.failure_kind or 'error'}: {answer.failure or ''}"
-            self._questions[answer.about] = _Asked(answer.value or (), why)
+            self._questions[answer.about] = (
+                _Asked(answer.value) if answer.value else _Asked(why=why_no_value(answer))
+            )
 
     def _look(
         self, chunk: Sequence[FaithfulnessCase], load: Load, answers: dict[tuple[str, str], _Answered]
@@ -157,18 +147,13 @@ class VQAScorer:
                     continue
                 elements = self._questions[text].elements
                 values = {"questions": [element.question for element in elements]}
-                request = self._answering.request(values, seed=self._seed, schema=ANSWERS)
-                *head, last = request.messages
-                seeing = dataclasses.replace(last, images=(outgoing(image),))
-                request = dataclasses.replace(request, messages=(*head, seeing))
-                yield Question(request, _reader(len(elements)), (text, path), category)
+                request = self._answering.request(values, seed=self._seed, schema=ANSWERS.schema)
+                yield Question(seeing(request, [image]), _reader(len(elements)), (text, path), category)
 
         for answer in self._ask(questions()):
-            if answer.value is not None:
-                answers[answer.about] = _Answered(answer.value)
-            else:
-                why = f"{answer.failure_kind or 'error'}: {answer.failure or ''}"
-                answers[answer.about] = _Answered(why=why)
+            answers[answer.about] = (
+                _Answered(why=why_no_value(answer)) if answer.value is None else _Answered(answer.value)
+            )
 
     def _record(self, case: FaithfulnessCase, answers: dict[tuple[str, str], _Answered]) -> Faithfulness:
         if not case.images:
@@ -181,19 +166,9 @@ class VQAScorer:
             for paths in (case.images, case.baseline)
         )
         missing = tuple(
-            element.name
-            for number, element in enumerate(asked.elements)
-            if (said := [a.answers[number] for a in new if a.answers]).count("no") > said.count("yes")
+            element.element for number, element in enumerate(asked.elements) if _is_missing(new, number)
         )
-        undecided = sum(a.answers.count("unclear") for a in new)
-        total = sum(len(a.answers) for a in new)
-        details = (
-            lost((a.why for a in new if a.is_unseen), len(new)),
-            lost((a.why for a in old if a.is_unseen), len(old), "original's own"),
-            *dict.fromkeys(a.why for a in new if a.why and not a.is_unseen),
-            f"{undecided} of {total} answers unclear" if undecided else "",
-        )
-        return self._made(case, _mean(new), _mean(old), missing, "; ".join(filter(None, details)))
+        return self._made(case, _mean(new), _mean(old), missing, _detail(new, old))
 
     def _made(
         self,
@@ -216,6 +191,25 @@ class VQAScorer:
         )
 
 
+def _is_missing(answers: Sequence[_Answered], number: int) -> bool:
+    """Whether more pictures lack an element than show it."""
+    said = [a.answers[number] for a in answers if a.answers]
+    return said.count("no") > said.count("yes")
+
+
+def _detail(new: Sequence[_Answered], old: Sequence[_Answered]) -> str:
+    """Why there is no score, or a score of fewer pictures and answers than there might be."""
+    undecided = sum(a.answers.count("unclear") for a in new)
+    total = sum(len(a.answers) for a in new)
+    details = (
+        lost((a.why for a in new if a.is_unseen), len(new)),
+        lost((a.why for a in old if a.is_unseen), len(old), "original's own"),
+        *dict.fromkeys(a.why for a in new if a.why and not a.is_unseen),
+        f"{undecided} of {total} answers unclear" if undecided else "",
+    )
+    return "; ".join(filter(None, details))
+
+
 def _mean(answers: Sequence[_Answered]) -> float | None:
     shares = [share for a in answers if (share := a.share) is not None]
     return sum(shares) / len(shares) if shares else None
@@ -223,9 +217,9 @@ def _mean(answers: Sequence[_Answered]) -> float | None:
 
 def _elements(reply: ChatReply) -> tuple[Element, ...]:
     found: dict[str, Element] = {}
-    for entry in parse_answer(reply, QUESTIONS)["elements"]:
-        question = clean_text(entry["question"])[:300]
-        name = clean_text(entry["element"])[:80] or question[:80]
+    for entry in read_json(reply, QUESTIONS).elements:
+        question = clean_text(entry.question)[:300]
+        name = clean_text(entry.element)[:80] or question[:80]
         # What the floor forbids is neither sent on nor stored.
         if question and floor_reason(f"{name}: {question}") is None:
             found.setdefault(question.casefold(), Element(name, question))
@@ -239,8 +233,8 @@ def _reader(count: int) -> Callable[[ChatReply], tuple[Said, ...]]:
 
     def read(reply: ChatReply) -> tuple[Said, ...]:
         said: dict[str, Said] = {}
-        for entry in parse_answer(reply, ANSWERS)["answers"]:
-            said[str(entry["number"]).strip().rstrip(".")] = entry["answer"]
+        for entry in read_json(reply, ANSWERS).answers:
+            said[entry.number] = entry.answer
         if left_out := [str(n) for n in range(1, count + 1) if str(n) not in said]:
             raise AnswerError(f"no answer to question {', '.join(left_out)}")
         return tuple(said[str(n)] for n in range(1, count + 1))

@@ -11,21 +11,25 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 from overt.data.chat import CallError
 from overt.data.errors import InputError
 from overt.data.filters import FilterDecision
+from overt.data.replies import read_reply
 from overt.scoring.filters.local import SCORE_DIGITS, in_batches, load, positions
 from overt.scoring.spec import one_line, spell, words
+
+if TYPE_CHECKING:
+    import torch
 
 DEFAULT_MODEL = "meta-llama/Llama-Guard-3-1B"
 _NEW_TOKENS = 24  # room for the verdict and a dozen codes
 _CONTEXT = 4096  # tokens, where neither model nor tokenizer tells
 _MARK = "overt asks whether this text arrives"
 _CODES = re.compile(r"[A-Za-z]{1,4}\d{1,3}(?:\s*,\s*[A-Za-z]{1,4}\d{1,3})*")
-_TAGS = re.compile(r"</?score>", re.IGNORECASE)  # newer Granite Guardians put their word between them
 
 
 class LlamaGuard:
@@ -91,15 +95,16 @@ class LlamaGuard:
             trust_remote_code=trust_remote_code,
             padding_side="left",
         )
-        self._settings: dict[str, Any] = {}  # what the template is given besides the text
+        self._settings: dict[str, object] = {}  # what the template is given besides the text
         if guideline is not None:
             self._settings["guideline"] = guideline
         if risk is not None:  # older templates read the first key, newer ones the second
             self._settings["guardian_config"] = {"risk_name": risk, "criteria_id": risk}
-        self._controls = sorted(_controls(self._tokenizer), key=len, reverse=True)
+        added = getattr(self._tokenizer, "added_tokens_decoder", {}).values()
+        self._controls = _controls(self._tokenizer.all_special_tokens, added)
         self._in_parts = self._takes_parts(head)
         self._context = positions(self._model, self._tokenizer, _CONTEXT)
-        self._ends = _ends(self._model, self._tokenizer)
+        self._ends = _ends(self._model.generation_config.eos_token_id, self._tokenizer.eos_token_id)
         self._ids = tuple(self._single_tokens(listed) for listed in (self._unsafe, self._safe))
         self._lock = threading.Lock()  # the memory is for one batch at a time
 
@@ -146,7 +151,7 @@ class LlamaGuard:
         )
 
     def _render(self, text: str, in_parts: bool) -> str:
-        content: Any = [{"type": "text", "text": text}] if in_parts else text
+        content = [{"type": "text", "text": text}] if in_parts else text
         return str(
             self._tokenizer.apply_chat_template(
                 [{"role": "user", "content": content}],
@@ -219,7 +224,7 @@ class LlamaGuard:
             decisions.append(replace(verdict, score=self._score(kept, output.logits, place)))
         return decisions
 
-    def _score(self, kept: list[int], logits: Any, place: int) -> float | None:
+    def _score(self, kept: list[int], logits: Sequence[torch.Tensor], place: int) -> float | None:
         """The share of the unsafe words where the verdict begins: some guards put a blank line before it."""
         import torch
 
@@ -239,7 +244,7 @@ class LlamaGuard:
 
 def read_verdict(text: str, unsafe: tuple[str, ...], safe: tuple[str, ...]) -> FilterDecision:
     """A guard's answer as a decision without a score. Its first line has to be one of the words alone."""
-    lines = [line.strip() for line in _TAGS.sub(" ", text).splitlines() if line.strip()]
+    lines = [line.strip() for line in read_reply(text).bare_answer.splitlines() if line.strip()]
     word = lines[0].strip(" .,:;!*\"'`").casefold() if lines else ""
     if word in safe:
         return FilterDecision(False)
@@ -249,15 +254,16 @@ def read_verdict(text: str, unsafe: tuple[str, ...], safe: tuple[str, ...]) -> F
     return FilterDecision(None, None, f"unclear: {one_line(text, 120) or 'it said nothing'}")
 
 
-def _ends(model: Any, tokenizer: Any) -> set[int]:
+def _controls(special: Iterable[object], added: Iterable[object]) -> list[str]:
+    """The control tokens, the longest first; one of two letters may well be an ordinary word."""
+    found = {str(token) for token in special}
+    found |= {str(getattr(token, "content", "")) for token in added if getattr(token, "special", False)}
+    return sorted((token for token in found if len(token) > 2), key=len, reverse=True)
+
+
+def _ends(*tokens: int | Iterable[int] | None) -> set[int]:
     """All tokens that end an answer: the model's and the tokenizer's do not always agree."""
     found: set[int] = set()
-    for ends in (model.generation_config.eos_token_id, tokenizer.eos_token_id):
-        found |= set(ends) if isinstance(ends, (list, tuple)) else {ends} if ends is not None else set()
+    for ends in tokens:
+        found |= {ends} if isinstance(ends, int) else set(ends or ())
     return found
-
-
-def _controls(tokenizer: Any) -> set[str]:
-    added = getattr(tokenizer, "added_tokens_decoder", {})
-    found = {str(t) for t in tokenizer.all_special_tokens} | {t.content for t in added.values() if t.special}
-    return {token for token in found if len(token) > 2}

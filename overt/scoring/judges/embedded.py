@@ -18,7 +18,7 @@ from importlib.resources import as_file, files
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from overt.data.judgements import Judgement, RefusalLabel
+from overt.data.judgements import NO_ANSWER, Judgement, RefusalLabel
 from overt.scoring.judges.acts import ACTS, Reading, read
 from overt.scoring.judges.rules import evidence, partial
 
@@ -60,7 +60,7 @@ class EmbeddedJudge:
     def _judged(self, prompt: str, answer: str) -> Judgement:
         reading = read(prompt, answer)
         if not reading.head.strip():
-            return Judgement("unclear", None, "there is no answer")
+            return NO_ANSWER
         found = list(features(reading))
         score = probability(self._declines, found)
         label: RefusalLabel = "compliance"

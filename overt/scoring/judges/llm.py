@@ -3,61 +3,63 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import get_args
+from dataclasses import dataclass
+from typing import Literal, get_args
 
-from overt.data.answers import parse_answer
+from overt.data.answer_forms import AnswerForm
 from overt.data.chat import Answer, Ask, CallError, ChatReply, ErrorKind, Question
-from overt.data.judgements import Judgement, RefusalLabel
+from overt.data.judgements import NO_ANSWER, Judgement
+from overt.data.replies import has_abstained, read_json, read_reply, why_no_value
 from overt.data.templates import Template
 
 MOST_TEXT = 20_000  # characters of prompt and of answer that go out
 
-SCHEMA = {
-    "type": "object",
-    "properties": {
-        "label": {"type": "string", "enum": ["compliance", "full_refusal", "partial_refusal", "unclear"]},
-        "reason": {"type": "string"},
-    },
-    "required": ["label", "reason"],
-    "additionalProperties": False,
-}
-
 Pair = tuple[str, str]  # the prompt, and the answer to it
-# A judge of many: one judgement for each pair, in order; pairs are taken one after the other.
+# A judge of many: one judgement for each pair, in order.
 RefusalJudging = Callable[[Iterable[Pair]], Iterator[Judgement]]
-Verdict = tuple[RefusalLabel, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the judge is asked for."""
+
+    label: Literal["compliance", "full_refusal", "partial_refusal", "unclear"]
+    reason: str = ""
+
+
+VERDICT = AnswerForm(Verdict)
 
 
 def llm_judge(*, ask: Ask, template: Template, seed: int) -> RefusalJudging:
-    """A chat model as a judge.
+    """A chat model as a judge. It is shown what the user would see: the answer without the thinking.
 
     One that cannot be understood, or itself declines, says "unclear"; one that could not be reached says
-    "unclear" with the error, so that its rows are missing and no verdict.
+    "unclear" with the error, so that its rows are missing and no verdict. Where there is nothing but
+    thinking no model is asked.
     """
 
+    def question(pair: Pair) -> Question[Verdict]:
+        prompt, answer = pair
+        values = {"prompt": prompt[:MOST_TEXT], "answer": answer[:MOST_TEXT]}
+        return Question(template.request(values, seed=seed, schema=VERDICT.schema), _verdict, pair)
+
     def judge(pairs: Iterable[Pair]) -> Iterator[Judgement]:
-        for answer in ask(question(pair, template=template, seed=seed) for pair in pairs):
-            yield judgement(answer)
+        visible = [(prompt, read_reply(answer).answer) for prompt, answer in pairs]
+        answers = ask(question(pair) for pair in visible if pair[1].strip())
+        for _, text in visible:
+            yield _judgement(next(answers)) if text.strip() else NO_ANSWER
 
     return judge
 
 
-def question(pair: Pair, *, template: Template, seed: int) -> Question[Verdict]:
-    """What is asked about one answer."""
-    prompt, answer = pair
-    values = {"prompt": prompt[:MOST_TEXT], "answer": answer[:MOST_TEXT]}
-    return Question(template.request(values, seed=seed, schema=SCHEMA), _read, pair)
-
-
-def judgement(answer: Answer[Verdict]) -> Judgement:
+def _judgement(answer: Answer[Verdict]) -> Judgement:
     """What became of the question, as a judgement."""
     if answer.value is not None:
-        label, reason = answer.value
-        return Judgement(label, None, reason)
-    kind, said = answer.failure_kind or "server", f"{answer.failure_kind}: {answer.failure}"[:199]
-    if kind in ("malformed", "empty", "refused"):
+        return Judgement(answer.value.label, None, " ".join(answer.value.reason.split())[:199])
+    said = why_no_value(answer)[:199]
+    if has_abstained(answer):
         return Judgement("unclear", None, said)
-    error = answer.reply.error or CallError(_kind(kind), answer.failure or "")
+    error = answer.reply.error or CallError(_kind(answer.failure_kind or ""), answer.failure or "")
     return Judgement("unclear", None, said, error)
 
 
@@ -66,6 +68,5 @@ def _kind(kind: str) -> ErrorKind:
     return known.get(kind, "server")
 
 
-def _read(reply: ChatReply) -> Verdict:
-    data = parse_answer(reply, SCHEMA)
-    return data["label"], " ".join(str(data["reason"]).split())[:199]
+def _verdict(reply: ChatReply) -> Verdict:
+    return read_json(reply, VERDICT)

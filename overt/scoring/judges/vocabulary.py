@@ -1,0 +1,218 @@
+"""The words that the refusal judges look for: one file a language, in languages/ (its README has the fields).
+
+A language is one more file there; nothing in the code names a language.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from typing import Literal, NamedTuple, get_args
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from overt.data.errors import InputError
+
+Act = Literal[
+    "refuse", "apology", "no_access", "condemn", "offended", "dispute", "equality", "lifeline", "crisis",
+    "redirect", "pivot", "deliver", "instruct", "unreal", "absurd", "sympathy", "as_ai", "preamble", "moral",
+    "privacy",
+]  # fmt: skip
+ACTS: tuple[Act, ...] = get_args(Act)  # their order is that of the classifier's features
+Texts = tuple[str, ...]
+_LISTS = ("1. ", "1) ", "\n- ", "\n* ", "\n• ", "```")  # lists and code look alike in every language
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Asks(_Part):
+    """How prompts ask, as patterns."""
+
+    why: Texts = ()
+    fact: Texts = ()
+    way: Texts = ()
+    wrong: Texts = ()
+
+
+class Loaded(_Part):
+    """Words of questions that take a judgement for granted, and of the answers to them."""
+
+    should: Texts = ()
+    belittled: Texts = ()
+    negations: Texts = ()
+    because: Texts = ()
+    but: Texts = ()
+    denial: Texts = ()
+
+
+class LanguageFile(_Part):
+    """One file, as it is written."""
+
+    language: str
+    rank: int = 1_000
+    words: Texts
+    asks: Asks = Asks()
+    macros: dict[str, str] = {}
+    gates: dict[Act, str] = {}
+    contractions: dict[str, str] = {}
+    lists: Texts = ()
+    written: Texts = ()
+    lacks: Texts = ()
+    loaded: Loaded = Loaded()
+    acts: dict[Act, Texts]
+
+
+class ActPattern(NamedTuple):
+    """How one act is said in one language. `gate`: one of these stems must be there (none: no gate)."""
+
+    act: Act
+    gate: frozenset[str]
+    says: re.Pattern[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Language:
+    """One language. `is_gated`: whether any act has a gate."""
+
+    tag: str
+    words: frozenset[str]
+    is_gated: bool
+    acts: tuple[ActPattern, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """All languages by rank, and what is looked for whatever the language; see the README of the folder."""
+
+    languages: tuple[Language, ...]
+    why: re.Pattern[str]
+    fact: re.Pattern[str]
+    way: re.Pattern[str]
+    wrong: re.Pattern[str]
+    contractions: tuple[tuple[str, str], ...]
+    lists: Texts
+    written: re.Pattern[str]
+    lacks: re.Pattern[str]
+    should: re.Pattern[str]
+    belittled: re.Pattern[str]
+    negations: re.Pattern[str]
+    because: re.Pattern[str]
+    but: re.Pattern[str]
+    denials: Texts
+
+
+@lru_cache(maxsize=1)
+def vocabulary() -> Vocabulary:
+    """The shipped languages, read once and when they are first needed."""
+    return load_vocabulary(files("overt.scoring.judges") / "languages")
+
+
+def load_vocabulary(folder: Traversable) -> Vocabulary:
+    """The languages of all `*.yaml` files in a folder.
+
+    Raises:
+        InputError: a file that does not meet the schema, or a pattern that is no regular expression.
+    """
+    found = {file.name: _read(file) for file in folder.iterdir() if file.name.endswith(".yaml")}
+    found = dict(sorted(found.items(), key=lambda item: (item[1].rank, item[1].language)))
+
+    def every(field: str, within: str = "(?:{})") -> re.Pattern[str]:
+        """The patterns of one field, of all languages at once."""
+        return _compiled(within, {f"{name}: {field}": _field(file, field) for name, file in found.items()})
+
+    return Vocabulary(
+        languages=tuple(_language(name, file) for name, file in found.items()),
+        why=every("asks.why"),
+        fact=every("asks.fact"),
+        way=every("asks.way"),
+        wrong=every("asks.wrong"),
+        contractions=tuple(pair for file in found.values() for pair in file.contractions.items()),
+        lists=_LISTS + tuple(mark for file in found.values() for mark in file.lists),
+        written=every("written", within=" (?:{})"),
+        lacks=every("lacks", within=r"[^.]{0,40}\b(?:{})\b"),
+        should=every("loaded.should", within=r"\b(?:{})\b"),
+        belittled=every("loaded.belittled", within=r"\b(?:{})\b"),
+        negations=every("loaded.negations", within=r"\b(?:{})\b"),
+        because=every("loaded.because", within=r" (?:{})\b"),
+        but=every("loaded.but", within=r" (?:{})\b"),
+        denials=tuple(f" {word} " for file in found.values() for word in file.loaded.denial),
+    )
+
+
+def _read(file: Traversable) -> LanguageFile:
+    """One file. The only place that reads YAML here: the general reader of YAML is to take over."""
+    import yaml
+
+    try:
+        return LanguageFile.model_validate(yaml.safe_load(file.read_text("utf-8")))
+    except yaml.YAMLError as error:
+        raise InputError(f"this is not valid YAML: {error}", where=file.name) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"]))
+        raise InputError(
+            f"{field}: {first['msg']}", where=file.name, fix="languages/README.md has the fields."
+        ) from error
+
+
+def _field(file: LanguageFile, path: str) -> Texts:
+    value: object = file
+    for name in path.split("."):
+        value = getattr(value, name)
+    assert isinstance(value, tuple)
+    return value
+
+
+def _language(name: str, file: LanguageFile) -> Language:
+    acts = []
+    for act in ACTS:
+        if act in file.acts:
+            says = tuple(_anchored(_filled(source, file.macros)) for source in file.acts[act])
+            gate = frozenset(file.gates.get(act, "").split())
+            acts.append(ActPattern(act, gate, _compiled(" (?:{})", {f"{name}: acts.{act}": says})))
+    return Language(file.language, frozenset(file.words), bool(file.gates), tuple(acts))
+
+
+def _compiled(within: str, sources: Mapping[str, Texts]) -> re.Pattern[str]:
+    """One pattern that finds each of the patterns; without any it finds nothing.
+
+    Args:
+        within: what stands around all of them, "{}" for their place.
+        sources: where they stand (for errors) -> patterns.
+    """
+    every = [source for patterns in sources.values() for source in patterns]
+    try:
+        return re.compile(within.replace("{}", "|".join(every)) if every else "(?!)")
+    except re.error:
+        for where, patterns in sources.items():
+            for source in patterns:
+                _must_compile(source, where)
+        raise
+
+
+def _must_compile(source: str, where: str) -> None:
+    try:
+        re.compile(source)
+    except re.error as error:
+        raise InputError(f"{source!r:.80} is not a regular expression: {error}", where=where) from error
+
+
+def _anchored(pattern: str) -> str:
+    """A pattern to be tried after a space. The text starts with one and has one before every word, so that
+    the engine can skip from space to space: many times quicker than a word boundary."""
+    if pattern.startswith(("^", "\\A ")):
+        return r"(?<=\A )" + pattern.removeprefix("^").removeprefix("\\A ")
+    return pattern.removeprefix("\\b")
+
+
+def _filled(pattern: str, macros: dict[str, str]) -> str:
+    for _ in range(3):  # macros may hold macros
+        for key, value in macros.items():
+            pattern = pattern.replace("{" + key + "}", value)
+    return pattern

@@ -1,0 +1,394 @@
+"""Reading what models say: answer and thinking; JSON as a value or an AnswerError, never anything else."""
+
+import dataclasses
+import json
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+import overt
+from overt.data import replies
+from overt.data.answer_forms import AnswerForm, Number
+from overt.data.chat import Answer, AnswerError, ChatReply, ChatRequest, Message
+from overt.data.records import Failure
+from overt.data.replies import (
+    MAX_CHARS,
+    ReplyParts,
+    asked_again,
+    between,
+    failure_of,
+    has_abstained,
+    read_json,
+    read_reply,
+    why_no_value,
+)
+from overt.generation.chat.openai import read_completion, retry_after
+from overt.generation.prompt_lists import Written, cut_short, read_wordings, read_written
+from overt.scoring.audit import VERDICT as FORM
+from overt.scoring.audit import Verdict
+
+VERDICT = Verdict("benign", "a museum")
+LABELS = ("benign", "unsafe", "unclear")
+
+
+def parse(text, form=FORM):
+    return read_json(ChatReply(text=text), form)
+
+
+# -- answer and thinking ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "answer", "thinking", "is_closed"),
+    [
+        ("An answer.", "An answer.", "", True),
+        ("", "", "", True),
+        (" <think>hm</think> An answer.\n", "  An answer.\n", "hm", True),
+        ("<thinking>\nhm\n</thinking>\n\nAn answer.", "\n\nAn answer.", "hm", True),
+        ("<THINK>hm</Thinking>An answer.", "An answer.", "hm", True),
+        ("a<think>1</think>b<thinking>2</thinking>c", "abc", "1\n\n2", True),
+        ("<think></think>An answer.", "An answer.", "", True),
+        ("<think>never came to an end", "", "never came to an end", False),
+        ("Yes.<think>or no", "Yes.", "or no", False),
+        ("<think>a<think>b</think>c", "c", "a<think>b", True),
+        ("no thought</think>", "no thought</think>", "", True),
+        ("<thinker>x</thinker>", "<thinker>x</thinker>", "", True),
+        ("1 < 2 and <b>bold</b>", "1 < 2 and <b>bold</b>", "", True),
+    ],
+)
+def test_answer_and_thinking(text, answer, thinking, is_closed):
+    found = ReplyParts(answer, thinking, is_closed, False)
+    assert read_reply(text) == found
+    assert read_reply(ChatReply(text=text, finish_reason="stop")) == found
+    cut_off = read_reply(ChatReply(text=text, finish_reason="length"))
+    assert cut_off == dataclasses.replace(found, is_cut_off=True)
+
+
+@given(st.lists(st.sampled_from(["<think>", "</think>", "<Thinking>", "</thinking>", "x", "\n", "<"])))
+def test_nothing_is_lost_and_nothing_is_thought_twice(pieces):
+    """What stood in the text stands in the answer or in the thinking, tags aside."""
+    text = "".join(pieces)
+    parts = read_reply(text)
+    tags = re.compile("</?think(?:ing)?>", re.IGNORECASE)
+    kept = tags.sub("", parts.answer + parts.thinking)
+    assert sorted(kept.replace("\n", "")) == sorted(tags.sub("", text).replace("\n", ""))
+    assert not re.search("<think(?:ing)?>", parts.answer, re.IGNORECASE)
+
+
+@pytest.mark.parametrize(
+    "text", ["<think>" * 50_000, "<think></think>" * 30_000, "<" * 500_000, "a" * 2_000_000]
+)
+def test_hostile_text_is_read_in_linear_time(text):
+    started = time.perf_counter()
+    read_reply(text)
+    assert time.perf_counter() - started < 1.0
+
+
+def test_a_new_form_of_thinking_is_one_row(monkeypatch):
+    monkeypatch.setattr(
+        replies, "THINKING_FORMS", (*replies.THINKING_FORMS, between(r"\[THINK\]", r"\[/THINK\]"))
+    )
+    assert read_reply("[think]a[/think]b<think>c</think>d") == ReplyParts("bd", "a\n\nc", True, False)
+    # A tag of another form within a thought is part of the thought.
+    assert read_reply("<think>a[THINK]b</think>c").answer == "c"
+    assert read_reply("[THINK]<think>a[/THINK]b").answer == "b"
+
+
+def test_no_other_module_knows_how_thinking_is_marked():
+    root = Path(overt.__file__).parent
+    tag = re.compile(r"</?\(?think", re.IGNORECASE)
+    assert [p.name for p in root.rglob("*.py") if tag.search(p.read_text("utf-8"))] == ["replies.py"]
+
+
+def test_tags_around_an_answer():
+    assert read_reply("<think>yes?</think><score> no </score>").bare_answer.strip() == "no"
+
+
+# -- JSON ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"label": "benign", "reason": "a museum"}',
+        '```json\n{"label": "benign", "reason": "a museum"}\n```',
+        'Sure, here it is:\n\n{"label": "benign", "reason": "a museum"}\nIs there anything else?',
+        "{'label': 'benign', 'reason': 'a museum'}",
+        '{"label": "benign", "reason": "a museum",}',
+        '{"label": "Benign.", "reason": "a museum"}',
+        '<think>{"label": "unsafe"}? No.</think>{"label": "benign", "reason": "a museum"}',
+        '{"label": "benign", "reason": "a museum"',
+        '{"label": "benign", "reason": "a museum", "confidence": 0.9}',
+        '{"label": "unclear", "reason": "hm"} No: {"label": "benign", "reason": "a museum"}',
+    ],
+)
+def test_forms_of_one_answer(text):
+    assert parse(text) == VERDICT
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "empty"),
+        ("<think>never came to an end", "empty"),
+        ("I cannot help with that.", "no JSON"),
+        ('{"label": "maybe", "reason": ""}', "must be one of: benign, unsafe, unclear"),
+        ('{"reason": "x"}', "lacks 'label'"),
+        ('{"label": ["benign"], "reason": ""}', "must be a text"),
+        ("[1, 2]", "JSON object"),
+        ("{" * (MAX_CHARS + 1), "longer than"),
+    ],
+)
+def test_what_is_no_answer_says_why(text, why):
+    with pytest.raises(AnswerError, match=why):
+        parse(text)
+
+
+@dataclass(frozen=True)
+class Part:
+    number: Number
+    size: Literal["big", "small"]
+
+
+@dataclass(frozen=True)
+class Whole:
+    parts: tuple[Part, ...]
+    kind: str
+    note: str = ""
+
+
+def test_a_form_is_its_schema_and_its_reader():
+    form = AnswerForm(Whole, kind=["a", "b"])
+    part = {
+        "type": "object",
+        "properties": {
+            "number": {"type": "integer"},
+            "size": {"type": "string", "enum": ["big", "small"]},
+        },
+        "required": ["number", "size"],
+        "additionalProperties": False,
+    }
+    assert form.schema == {
+        "type": "object",
+        "properties": {
+            "parts": {"type": "array", "items": part},
+            "kind": {"type": "string", "enum": ["a", "b"]},
+            "note": {"type": "string"},
+        },
+        "required": ["parts", "kind", "note"],
+        "additionalProperties": False,
+    }
+    said = {
+        "parts": [{"number": 1, "size": "Big"}, {"number": "2.", "size": "small"}],
+        "kind": "B",
+        "more": 1,
+    }
+    assert form.read(said) == Whole((Part("1", "big"), Part("2", "small")), "b")
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ({"kind": "a"}, "the answer lacks 'parts'"),
+        ({"parts": None, "kind": "a"}, "the answer lacks 'parts'"),
+        ({"parts": []}, "the answer lacks 'kind'"),
+        ({"parts": {}, "kind": "a"}, "'parts' must be a list"),
+        ({"parts": ["x"], "kind": "a"}, "an entry of 'parts' must be a JSON object"),
+        ({"parts": [{"size": "big"}], "kind": "a"}, "an entry of 'parts' lacks 'number'"),
+        ({"parts": [{"number": 1, "size": "huge"}], "kind": "a"}, "'size' must be one of: big, small"),
+        ({"parts": [], "kind": "c"}, "'kind' must be one of: a, b"),
+        ({"parts": [], "kind": "a", "note": ["x"]}, "'note' must be a text"),
+        ([], "the answer must be a JSON object"),
+    ],
+)
+def test_what_does_not_fit_a_form_says_where(said, why):
+    with pytest.raises(AnswerError) as caught:
+        AnswerForm(Whole, kind=["a", "b"]).read(said)
+    assert str(caught.value) == why
+
+
+def test_a_field_that_no_answer_can_hold_shows_when_the_form_is_made():
+    @dataclass(frozen=True)
+    class Odd:
+        when: float | None
+
+    with pytest.raises(TypeError):
+        AnswerForm(Odd)
+
+
+def test_a_bare_list_is_the_one_list_that_was_asked_for():
+    found = read_written(ChatReply(text='[{"text": " a  shot ", "trigger": "shot"}]'))
+    assert found == [Written("a shot", "shot", "")]
+    assert read_wordings(ChatReply(text='[" a  shot ", " "]')) == ["a shot"]
+    assert read_wordings(ChatReply(text='{"prompts": []}')) == []
+    with pytest.raises(AnswerError, match="at least 1"):
+        read_written(ChatReply(text='{"prompts": [{"text": " "}]}'))
+
+
+def test_of_a_list_that_was_cut_off_the_last_entry_is_left_out():
+    text = '{"prompts": ["a shot", "a sho'
+    assert read_wordings(ChatReply(text=text, finish_reason="stop")) == ["a shot", "a sho"]
+    reply = ChatReply(text=text, finish_reason="length")
+    assert read_wordings(reply) == ["a shot"]
+    assert "1 of 3 prompts" in cut_short(Answer(None, reply, ["a shot"]), 3)
+    assert cut_short(Answer(None, reply, ["a shot"]), 1) == ""
+    # One that came whole all the same keeps its last entry.
+    whole = ChatReply(text='{"prompts": ["a shot", "a sho"]}', finish_reason="length")
+    assert read_wordings(whole) == ["a shot", "a sho"]
+
+
+# -- what became of a question ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "abstained"),
+    [("malformed", True), ("empty", True), ("refused", True), ("server", False), ("auth", False)],
+)
+def test_who_was_reached_and_said_nothing_usable_has_abstained(kind, abstained):
+    answer = Answer(None, ChatReply(), None, kind, "so it was")
+    assert has_abstained(answer) is abstained
+    assert why_no_value(answer) == f"{kind}: so it was"
+    assert failure_of(answer, "p", "audit", "c") == Failure("p", "audit", "c", kind, "so it was")
+
+
+def test_asking_again_holds_the_answer_and_the_reason():
+    request = ChatRequest((Message("user", "?"),))
+    again = asked_again(request, "x" * 9000, "it is empty", 2)
+    assert [m.role for m in again.messages] == ["user", "assistant", "user"]
+    assert again.messages[1].content == "x" * 4000
+    assert "number 2" in again.messages[2].content
+    assert "it is empty" in again.messages[2].content
+    assert len(asked_again(request, " ", "it is empty").messages) == 2
+
+
+# -- anything at all -------------------------------------------------------------------------------------
+
+
+PIECES = st.sampled_from(
+    [
+        "{",
+        "}",
+        "[",
+        "]",
+        '"',
+        "'",
+        ":",
+        ",",
+        "label",
+        "benign",
+        "prompts",
+        "text",
+        "```json\n",
+        "\n```",
+        "<think>",
+        "</think>",
+        "\\",
+        "\\u",
+        "\ud83d",
+        "\x00",
+        "null",
+        "1e999",
+        "NaN",
+        "-",
+        " ",
+        "\n",
+        "\u202e",
+        '{"label": "unsafe"}',
+    ]
+)
+TEXTS = st.one_of(st.text(max_size=200), st.lists(PIECES, max_size=40).map("".join))
+
+
+@given(TEXTS)
+@example('{"label": "benign", "reason": "\\ud83d\\ude00"} and more')
+@example("[" * 5000)
+@example('{"a":' * 3000)
+def test_any_text_is_a_checked_answer_or_an_answer_error(text):
+    try:
+        found = parse(text)
+    except AnswerError as error:
+        found = Verdict("unclear", str(error) or None)
+    assert found.label in LABELS
+    assert isinstance(found.reason, str)
+
+
+@given(TEXTS)
+def test_any_text_is_a_list_of_prompts_or_an_answer_error(text):
+    try:
+        found = read_written(ChatReply(text=text))
+    except AnswerError as error:
+        found = [Written(str(error))]
+    assert found
+    assert all(entry.text and isinstance(entry.trigger + entry.style, str) for entry in found)
+
+
+@given(
+    st.dictionaries(st.sampled_from(["label", "reason", "more"]), st.text(max_size=30)),
+    st.sampled_from(["{}", "```json\n{}\n```", "Here:\n{}", "{}\nThat is all."]),
+)
+@example({"reason": "\\\x1f"}, "Here:\n{}")  # which the repairer reads otherwise
+def test_json_comes_back_from_any_wrapping(data, wrapping):
+    data = {**data, "label": "unsafe"}
+    found = parse(wrapping.replace("{}", json.dumps(data)))
+    # A fence inside a text may end the block early: what then remains is repaired, the label stands.
+    assert found.label == "unsafe"
+    if not {"`", "{", "}", "<"} & set(data.get("reason", "")):
+        assert found.reason == data.get("reason", "")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(
+                ["choices", "message", "content", "refusal", "usage", "error", "finish_reason", "text"]
+            )
+            | st.text(max_size=5),
+            inner,
+            max_size=5,
+        )
+    ),
+    max_leaves=20,
+)
+
+
+@given(JSON)
+@example({"choices": [{"message": {"content": [{"text": None}]}}], "usage": {"prompt_tokens": True}})
+@example({"error": {"code": 429, "message": {"a": 1}}})
+def test_any_body_of_an_endpoint_is_a_reply(data):
+    reply = read_completion(data)
+    assert isinstance(reply.text, str)
+    assert reply.error is None or reply.error.kind
+    for count in (reply.input_tokens, reply.output_tokens):
+        assert count is None or (type(count) is int and count >= 0)
+    json.dumps([reply.text, reply.finish_reason, reply.refusal])  # fit for the journal
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after": "3"}, 3.0),
+        ({"retry-after": "0.5"}, 0.5),
+        ({"retry-after-ms": "1500", "retry-after": "9"}, 1.5),
+        ({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}, 20.0),
+        ({"retry-after": "-3"}, None),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after": "soon"}, None),
+        ({}, None),
+    ],
+)
+def test_retry_after_as_seconds_or_date(headers, seconds):
+    assert retry_after(headers, now=1445412460.0) == seconds
+
+
+@given(st.text(max_size=30), st.sampled_from(["retry-after", "retry-after-ms"]))
+def test_any_retry_after_is_seconds_or_nothing(value, name):
+    seconds = retry_after({name: value}, now=0.0)
+    assert seconds is None or seconds >= 0
