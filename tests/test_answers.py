@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from overt.data.answers import MAX_CHARS, parse_answer
 from overt.data.chat import AnswerError, ChatReply
-from overt.generation.chat.openai import read_completion, retry_after
+from overt.data.completion import read_completion
+from overt.data.http import retry_after
 from overt.generation.seeds import read_prompts
 from overt.generation.synthesize import PROMPTS_SCHEMA
 from overt.scoring.audit import SCHEMA

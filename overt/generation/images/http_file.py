@@ -15,8 +15,8 @@ from typing import Any, TypeVar, get_args
 
 from overt.data.chat import ErrorKind
 from overt.data.errors import InputError
+from overt.data.jsonpath import Path, PathError, parse_path
 from overt.data.targets import RefusalStage
-from overt.generation.images.jsonpath import Path, PathError, parse_path
 from overt.policies.problems import Problems, nearest, shorten
 from overt.policies.source import found
 from overt.policies.yamltree import MAX_BYTES, Mapping, Mark, Node, Scalar, Sequence, TreeError, decode, parse
