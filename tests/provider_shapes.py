@@ -377,7 +377,11 @@ OPENAI = (
         (
             Answer(
                 400,
-                {"error": {"message": json.dumps({"error": {"code": "content_filter", "message": "No."}})}},
+                {
+                    "error": {
+                        "message": json.dumps({"error": {"code": "moderation_blocked", "message": "No."}})
+                    }
+                },
             ),
         ),
         {"code": "moderation_blocked", "message": "No."},

@@ -82,6 +82,8 @@ def refusal_stage(service: str, code: str, status: int | None = None) -> Refusal
     The code is spelled as the provider does, or as a row names what the provider put into a sentence.
     """
     code = code.strip().casefold()
+    if not code:
+        return None
     for row in _rows(service, shared=False):
         if row.meaning in STAGES and (
             row.name.casefold() == code if row.says else row.holds(code, "", status)
