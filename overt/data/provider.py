@@ -122,24 +122,32 @@ def read_said(status: int | None, headers: Mapping[str, str], body: Json, text: 
         body: the decoded JSON, None where it is none.
         text: the beginning of the body as text; it is quoted where the body says nothing in words.
     """
+    if isinstance(body, str):
+        body = _decoded(body)
     if isinstance(body, list) and body:  # Vertex AI wraps some errors in a list
         body = body[0]
     wait = retry_after(headers)
     if not isinstance(body, dict):
-        if isinstance(body, str) and (inner := _decoded(body)) is not None:
-            return read_said(status, headers, inner, text)
-        words = (f"HTTP {status}: " if status and status >= 300 else "") + _quoted(text)
+        words = _named(status, _quoted(text))
         return Said(status, message=words, retry_after=wait, is_page=text.lstrip()[:1] == "<")
-    said = _read_object(body)
-    own = first(body, "$.error.code", "$.code")
-    if status is not None and status < 400 and isinstance(own, int) and 400 <= own < 600:
-        status = own  # gateways wrap errors in a 200
-    codes = (*said.codes, *(headers[name] for name in _CODE_HEADERS if name in headers))
-    types = (*said.types, *(f"{name}:{headers[name]}" for name in _TYPE_HEADERS if name in headers))
+    said, status = _read_object(body), _status_within(body, status)
     message = said.message
     if not message and (body.get("error") or (status or 0) >= 400):
-        message = _line(f"HTTP {status}: {text}")
-    return Said(status, codes, types, message, said.retry_after if wait is None else wait)
+        message = _named(status, text)
+    return Said(
+        status,
+        (*said.codes, *(headers[name] for name in _CODE_HEADERS if name in headers)),
+        (*said.types, *(f"{name}:{headers[name]}" for name in _TYPE_HEADERS if name in headers)),
+        message,
+        said.retry_after if wait is None else wait,
+    )
+
+
+def _status_within(body: JsonObject, status: int | None) -> int | None:
+    """The status that counts: gateways wrap errors in a 200, and name the status in the body."""
+    own = first(body, "$.error.code", "$.code")
+    is_error = isinstance(own, int) and 400 <= own < 600
+    return own if isinstance(own, int) and is_error and status is not None and status < 400 else status
 
 
 def _read_object(body: JsonObject, depth: int = _DEPTH) -> Said:
@@ -209,6 +217,10 @@ def _quoted(text: str) -> str:
     if start[:1] == "<":
         return f"a page instead of an answer: {start}"
     return f"the body is no JSON object: {start}" if start else "an empty body"
+
+
+def _named(status: int | None, words: str) -> str:
+    return _line(f"HTTP {status}: {words}" if status and status >= 300 else words)
 
 
 def _line(text: str) -> str:

@@ -189,30 +189,37 @@ def found(spec: HTTPFile, layer: str, headers: Mapping[str, str], answer: Answer
 
 def _content(spec: HTTPFile, headers: Mapping[str, str], answer: Answer) -> Found:
     """Where things stand in an answer that meets no rule."""
-    reply, data = answer.reply, json_of(answer.reply)
-    text = spec.text.first(data) if spec.text else None
-    text = text if isinstance(text, str) and text.strip() else ""
-    made = pictures(spec, reply)
+    reply = answer.reply
+    made, text = pictures(spec, reply), _text_at(spec.text, reply).strip()
+    has_content = bool(text) or any(one not in (None, "") for one in made)
     what, place = ("text" if spec.modality == "text" else "picture"), spec.image or spec.text
     missing = f"the answer holds no {what}" + (f" at {place.text}" if place else "")
     words = message(spec, reply)
     if reply.status < 400:
         words = f"{missing}: {words}" if words else missing
-    has_content = bool(text) or any(one not in (None, "") for one in made)
-    seed = spec.seed.first(data) if spec.seed else None
-    if isinstance(seed, bool) or not isinstance(seed, int):
-        seed = answer.asked.seed if spec.takes_seed else None
-    revised = spec.revised_prompt.first(data) if spec.revised_prompt else None
     return Found(
         made,
         by_address=spec.encoding == "url",
         headers=headers,
-        text=text,
+        text=_text_at(spec.text, reply) if text else "",
         message="" if has_content and reply.status < 300 else words,
-        revised_prompt=revised if isinstance(revised, str) else None,
-        seed=seed,
+        revised_prompt=_text_at(spec.revised_prompt, reply) or None,
+        seed=_seed(spec, answer),
         missing=missing,
     )
+
+
+def _text_at(path: Path | None, reply: Reply) -> str:
+    value = path.first(json_of(reply)) if path else None
+    return value if isinstance(value, str) else ""
+
+
+def _seed(spec: HTTPFile, answer: Answer) -> int | None:
+    """The seed that the answer tells, else the one that was sent, if it was."""
+    told = spec.seed.first(json_of(answer.reply)) if spec.seed else None
+    if isinstance(told, int) and not isinstance(told, bool):
+        return told
+    return answer.asked.seed if spec.takes_seed else None
 
 
 def json_of(reply: Reply) -> Json:
@@ -226,20 +233,21 @@ def _meets(when: Condition, reply: Reply) -> tuple[bool, Json]:
         return False, None
     if when.path is None and not when.header:
         return not when.contains or when.contains.casefold() in _body_text(reply).casefold(), None
-    values: list[Json] = []
-    if when.path is not None:
-        values = [value for value in when.path.find(json_of(reply)) if value is not None]
-    elif when.header in reply.headers:
-        values = [reply.headers[when.header]]
+    values = _values(when, reply)
     if when.exists is False:
         return not values, None
     for value in values:
-        if when.equals and not any(_same(value, wanted) for wanted in when.equals):
-            continue
-        if when.contains and not _holds(value, when.contains):
-            continue
-        return True, value
+        is_equal = not when.equals or any(_same(value, wanted) for wanted in when.equals)
+        if is_equal and (not when.contains or _holds(value, when.contains)):
+            return True, value
     return False, None
+
+
+def _values(when: Condition, reply: Reply) -> list[Json]:
+    """What stands at the place that a condition looks at."""
+    if when.path is not None:
+        return [value for value in when.path.find(json_of(reply)) if value is not None]
+    return [reply.headers[when.header]] if when.header in reply.headers else []
 
 
 def _body_text(reply: Reply) -> str:

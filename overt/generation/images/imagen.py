@@ -30,13 +30,15 @@ def read(data: JsonObject, status: int) -> Found:
     """Imagen filters pictures away and may say nothing of it: an empty answer is its refusal."""
     pictures = texts_at(data, "$.predictions[*].bytesBase64Encoded")
     reason = text_at(data, "$.predictions[*].raiFilteredReason", "$.raiFilteredReason")
-    safety: dict[str, Json] = {}
-    if scores := [one for one in parse_path("$.predictions[*].safetyAttributes").find(data) if one]:
-        safety["safetyAttributes"] = scores
-    if reason:
-        safety["raiFilteredReason"] = reason
-    if support := support_codes(reason or text_at(data, "$.error.message")):
-        safety["supportCodes"] = list(support)
+    support = support_codes(reason or text_at(data, "$.error.message"))
+    found = {
+        "safetyAttributes": [
+            one for one in parse_path("$.predictions[*].safetyAttributes").find(data) if one
+        ],
+        "raiFilteredReason": reason,
+        "supportCodes": list(support),
+    }
+    safety = {name: value for name, value in found.items() if value}
     if pictures:
         made = [one for one in objects_at(data, "$.predictions[*]") if one.get("bytesBase64Encoded")]
         return Found(pictures, safety=safety, revised_prompt=text_at(made[0], "$.prompt"))

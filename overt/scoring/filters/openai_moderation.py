@@ -105,9 +105,8 @@ def read_moderation(data: JsonObject, threshold: float | None) -> FilterDecision
     flags: dict[str, bool] = {}
     verdicts: list[bool] = []
     for result in objects_at(data, "$.results[*]"):  # of one input: all of them count
-        for category, value in object_at(result, "$.category_scores").items():
-            if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
-                scores[category] = max(scores.get(category, 0.0), min(1.0, float(value)))
+        for category, score in _scores(result).items():
+            scores[category] = max(scores.get(category, 0.0), score)
         own = {c: v for c, v in object_at(result, "$.categories").items() if isinstance(v, bool)}
         flags.update({c: v or flags.get(c, False) for c, v in own.items()})
         if isinstance(flagged := result.get("flagged"), bool):
@@ -119,9 +118,18 @@ def read_moderation(data: JsonObject, threshold: float | None) -> FilterDecision
         return FilterDecision(
             None, error=CallError("server", "the answer does not say whether the input is flagged")
         )
-    over = threshold is not None and highest is not None and highest >= threshold
-    blocked = any(verdicts) or over
+    limit = math.inf if threshold is None else threshold
+    blocked = any(verdicts) or (highest is not None and highest >= limit)
     return FilterDecision(blocked, highest, _reason(scores, flags, threshold) if blocked else "")
+
+
+def _scores(result: JsonObject) -> dict[str, float]:
+    """The scores of one result that are numbers, at most 1."""
+    return {
+        category: min(1.0, float(value))
+        for category, value in object_at(result, "$.category_scores").items()
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    }
 
 
 def _reason(scores: dict[str, float], flags: dict[str, bool], threshold: float | None) -> str:
