@@ -364,6 +364,31 @@ OPENAI = (
     ),
     Shape(
         "openai",
+        "no picture, and feedback that blocks the prompt",
+        "gateway-model",
+        (Answer(200, {"promptFeedback": {"blockReason": "SAFETY"}}),),
+        {"code": "prompt blocked"},
+        stage="prompt_filter",
+    ),
+    Shape(
+        "openai",
+        "an error as JSON inside of a string",
+        "gateway-model",
+        (
+            Answer(
+                400,
+                {
+                    "error": {
+                        "message": json.dumps({"error": {"code": "moderation_blocked", "message": "No."}})
+                    }
+                },
+            ),
+        ),
+        {"code": "moderation_blocked", "message": "No."},
+        stage="image_filter",
+    ),
+    Shape(
+        "openai",
         "an error in a 200",
         "gateway-model",
         (Answer(200, {"error": {"message": "upstream is busy", "code": 503}}),),

@@ -12,11 +12,13 @@ import pytest
 from scripted import serving
 
 from overt.data.errors import InputError
+from overt.data.jsonpath import PathError, parse_path
 from overt.data.targets import LayerDecision, Response, Target
 from overt.data.yaml.problems import YamlError
-from overt.generation.images.http import HTTPTarget, broken, fill
+from overt.generation.images.declared import fill
+from overt.generation.images.http import HTTPTarget
 from overt.generation.images.http_file import read_http_file
-from overt.generation.images.jsonpath import PathError, parse_path
+from overt.generation.images.pictures import broken
 
 KEY = "vk-live-not-to-be-shown-9876543210"
 EXAMPLE = Path(__file__).parent.parent / "examples" / "http_target.yaml"

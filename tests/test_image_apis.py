@@ -21,7 +21,7 @@ from provider_shapes import (
     serve,
 )
 
-from overt.data.codes import _table, refusal_stage
+from overt.data.codes import refusal_codes, refusal_stage
 from overt.data.errors import InputError
 from overt.data.targets import Response, Target
 from overt.registry import load_target, resolve
@@ -79,7 +79,7 @@ def test_shape(server, shape):
 def test_every_code_is_replayed(server):
     """A refusal code that no shape brings would stand in codes.yaml unproved."""
     brought = {(shape.provider, str(shape.expect["code"]).casefold()) for shape in SHAPES if shape.stage}
-    listed = {(provider, code) for provider in PROVIDERS for code in _table()[provider]}
+    listed = {(provider, code) for provider in PROVIDERS for code in refusal_codes(provider)}
     support_codes = {(provider, code) for provider, code in listed if code.isdigit()}
     assert listed - brought - support_codes == {
         ("openai", "content_policy_violation:input"),
@@ -96,7 +96,7 @@ def test_every_code_is_replayed(server):
     }
 
 
-@pytest.mark.parametrize("code", sorted(code for code in _table()["google"] if code.isdigit()))
+@pytest.mark.parametrize("code", sorted(code for code in refusal_codes("google") if code.isdigit()))
 def test_support_codes(server, code):
     stage = refusal_stage("google", code)
     reason = f"It was filtered. Support codes: {code}"
@@ -299,7 +299,7 @@ def test_options_in_a_name(server, monkeypatch):
 )
 def test_whose_address_it_is(base, url, own, monkeypatch):
     monkeypatch.setenv("BFL_API_KEY", KEY)
-    assert resolve("overt.targets", "bfl/x")("x", base_url=base)._is_own(url) is own
+    assert resolve("overt.targets", "bfl/x")("x", base_url=base).is_own(url) is own
 
 
 # -- results ----------------------------------------------------------------------------------------------
@@ -342,11 +342,7 @@ def test_a_download_that_fails_is_an_error(server, name, answers, output):
 
 
 def test_a_picture_without_end_is_cut_off(server, monkeypatch):
-    from overt.generation.images import wire
-
-    monkeypatch.setattr(
-        wire.Wire.send, "__kwdefaults__", wire.Wire.send.__kwdefaults__ | {"max_bytes": 1 << 16}
-    )
+    monkeypatch.setattr("overt.generation.transport.MAX_BYTES", 1 << 16)
     huge = PNG + bytes(1 << 20)
     response = replicated(server, "huge", Answer(200, huge, {"Content-Type": "image/png"}))
     assert (response.error.kind, response.images) == ("server", ())

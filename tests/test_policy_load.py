@@ -14,9 +14,9 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from overt.cli_policies import app
 from typer.testing import CliRunner
 
-from overt.cli_policies import app
 from overt.data.errors import InputError
 from overt.policies.floor import names_minor, names_sexual
 from overt.policies.json_schema import policy_json_schema

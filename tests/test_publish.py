@@ -14,6 +14,12 @@ from html.parser import HTMLParser
 import pytest
 from chromium import start
 from hub_server import READ, STRANGER, WRITE, hub_server
+from overt.evaluate import RunConfig, evaluate, write_summary
+from overt.models import ModelOptions
+from overt.pipeline import GenerateConfig, generate
+from overt.progress import make_progress
+from overt.publishing import Choices, prepare, publish
+from overt.targets import TargetOptions, TargetSpec
 
 from overt.calls import CallerOptions
 from overt.data.errors import InputError, RunError
@@ -26,13 +32,7 @@ from overt.data.publish.scan import scan_text, secrets_here
 from overt.data.records import Prompt
 from overt.data.store import RunStore, read_json, read_records, write_atomic
 from overt.data.targets import Response
-from overt.evaluate import RunConfig, evaluate, write_summary
-from overt.models import ModelOptions
-from overt.pipeline import GenerateConfig, generate
 from overt.policies.load import load_policy
-from overt.progress import make_progress
-from overt.publishing import Choices, prepare, publish
-from overt.targets import TargetOptions, TargetSpec
 from overt.tasks.leaderboard import push_leaderboard, write_leaderboard
 
 HOSTILE = (
@@ -441,8 +441,9 @@ def test_the_card_says_what_people_need(generated, results, tmp_path):
 
 
 def test_who_agreed_is_said():
-    from overt.data.records import Audit, Vote
     from overt.publishing import _agreement
+
+    from overt.data.records import Audit, Vote
 
     def audit(number, *labels):
         votes = tuple(Vote(f"j/{i}", label, "") for i, label in enumerate(labels))
@@ -777,9 +778,8 @@ def test_a_hub_that_is_away(hub, generated, tmp_path):
 
 def test_the_command_line(hub, results, tmp_path, monkeypatch):
     import typer
-    from typer.testing import CliRunner
-
     from overt.cli_publish import leaderboard, publish
+    from typer.testing import CliRunner
 
     app = typer.Typer()
     app.command()(publish)

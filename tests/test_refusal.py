@@ -403,6 +403,182 @@ def test_shapes(name):
         assert found.evidence
 
 
+NSFW = {"nsfw_content_detected": True}
+OF_ONE = {"has_nsfw_concepts": [False, True]}
+LAKE = "a calm lake at dawn, boats on the shore"
+
+# Each response meets two deciders: (response, facts, target, expects) -> what the earlier one says.
+ORDER = {
+    "error, layers": (
+        Response(layers=(KEYWORDS,), error=CallError("timeout", "late")), [], "guarded/x", "image",
+        "error", None, "timeout",
+    ),
+    "error, codes": (
+        Response(finish_reason="SAFETY", error=CallError("server", "down")), [], "google/x", "image",
+        "error", None, "server",
+    ),
+    "error, flags": (
+        Response(safety=NSFW, error=CallError("server", "down")), [BLACK], "diffusers/x", "image",
+        "error", None, "server",
+    ),
+    "layers, codes": (
+        Response(layers=(KEYWORDS,), code="moderation_blocked"), [], "openai/x", "image",
+        "refused", "prompt_filter", "knife",
+    ),
+    "layers, status": (
+        Response(layers=(KEYWORDS,), status=500), [], "acme:M", "image", "refused", "prompt_filter", "knife",
+    ),
+    "codes, status": (
+        Response(code="moderation_blocked", status=400), [], "openai/x", "image",
+        "refused", "image_filter", "moderation_blocked",
+    ),
+    "codes, flags": (
+        Response(code="content_policy_violation", safety=NSFW), [], "openai/x", "image",
+        "refused", "prompt_filter", "content_policy_violation",
+    ),
+    "codes, nothing": (
+        Response(finish_reason="refusal"), [], "acme:M", "text", "refused", "model", "refusal",
+    ),
+    "codes, pictures": (
+        Response(code="CONTENT_FILTERED"), [BLACK], "stability/x", "image",
+        "refused", "image_filter", "CONTENT_FILTERED",
+    ),
+    "status, flags": (
+        Response(status=503, safety=NSFW), [], "acme:M", "image", "error", None, "server",
+    ),
+    "status, nothing": (
+        Response(status=402, text="pay"), [], "acme:M", "image", "error", None, "billing",
+    ),
+    "flags, nothing: no picture": (
+        Response(safety=NSFW), [], "diffusers/x", "image",
+        "refused", "image_filter", "nsfw_content_detected",
+    ),
+    "flags, nothing: text": (
+        Response(safety=NSFW, text="no"), [], "diffusers/x", "image",
+        "refused", "image_filter", "nsfw_content_detected",
+    ),
+    "flags, nothing: a broken picture": (
+        Response(safety=NSFW), [BROKEN], "diffusers/x", "image",
+        "refused", "image_filter", "nsfw_content_detected",
+    ),
+    "flags, pictures": (
+        Response(safety=NSFW), [BLACK], "diffusers/x", "image",
+        "refused", "image_filter", "nsfw_content_detected",
+    ),
+    "nothing, flagged part": (
+        Response(safety=OF_ONE), [BROKEN], "fal/x", "image", "error", None, "broken_picture",
+    ),
+    "nothing, revision": (
+        Response(revised_prompt=LAKE), [], "openai/x", "image", "error", None, "empty_answer",
+    ),
+    "pictures, flagged part": (
+        Response(safety=OF_ONE), [PICTURE, BLACK], "fal/x", "image", "softened", "image_filter", "black",
+    ),
+    "pictures, revision": (
+        Response(revised_prompt=LAKE), [BLURRED], "openai/x", "image",
+        "softened", "image_filter", "blurred",
+    ),
+    "flagged part, revision": (
+        Response(safety=OF_ONE, revised_prompt=LAKE), [PICTURE, PICTURE], "fal/x", "image",
+        "softened", "image_filter", "nsfw_content_detected",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ORDER)
+def test_the_order_of_the_deciders(name):
+    response, facts, target, expects, *wanted = ORDER[name]
+    found = state_of(response, facts, target=target, expects=expects)
+    assert [found.state, found.stage, found.code] == wanted
+
+
+# The other side of each decider's condition: (response, facts, target, expects) -> what is said instead.
+LIMITS = {
+    "a status below 400 is no fault": (
+        Response(status=399), [PICTURE], "acme:M", "image", "generated", None, "",
+    ),
+    "nor does it hide that nothing came": (
+        Response(status=302), [], "acme:M", "image", "error", None, "empty_answer",
+    ),
+    "400 is one": (Response(status=400, text="?"), [], "acme:M", "image", "error", None, "bad_request"),
+    "but not with a picture": (Response(status=500), [PICTURE], "acme:M", "image", "generated", None, ""),
+    "nor is it one with a placeholder": (
+        Response(status=500), [BLACK], "acme:M", "image", "refused", "image_filter", "black",
+    ),
+    "a broken picture does not outweigh it": (
+        Response(status=500), [BROKEN], "acme:M", "image", "error", None, "server",
+    ),
+    "408 passes": (Response(status=408), [], "acme:M", "image", "error", None, "server"),
+    "a key": (Response(status=401), [], "acme:M", "image", "error", None, "auth"),
+    "a forbidden one": (Response(status=403), [], "acme:M", "image", "error", None, "auth"),
+    "a code that is conditional on its status": (
+        Response(code="invalid_prompt", status=400), [], "openai/o3", "text",
+        "refused", "prompt_filter", "invalid_prompt",
+    ),
+    "and is none without it": (
+        Response(code="invalid_prompt", status=500), [], "openai/o3", "text", "error", None, "server",
+    ),
+    "no flag is True": (
+        Response(safety={"has_nsfw_concepts": [False, None]}), [PICTURE], "fal/x", "image",
+        "generated", None, "",
+    ),
+    "a flag that is not True but true": (
+        Response(safety={"nsfw_content_detected": 1}), [PICTURE], "x/y", "image", "generated", None, "",
+    ),
+    "flags that are no list": (
+        Response(safety={"has_nsfw_concepts": []}), [PICTURE], "fal/x", "image", "generated", None, "",
+    ),
+    "a flag's code with all flags": (
+        Response(code="has_nsfw_concepts", safety={"has_nsfw_concepts": [True]}), [PICTURE], "fal/x", "image",
+        "refused", "image_filter", "has_nsfw_concepts",
+    ),
+    "a flag's code without a picture": (
+        Response(code="has_nsfw_concepts", safety=OF_ONE), [], "fal/x", "image",
+        "refused", "image_filter", "has_nsfw_concepts",
+    ),
+    "a finish reason that every service may give": (
+        Response(finish_reason=" Content_Filter "), [], "google/x", "text",
+        "refused", "model", "Content_Filter",
+    ),
+    "a finish reason that means no refusal": (
+        Response(finish_reason="length", text="and so on"), [], "openai/x", "text", "generated", None, "",
+    ),
+    "a layer of a product that did not say, and a picture": (
+        Response(layers=(PASSED, SILENT)), [PICTURE], "guarded/x", "image", "generated", None, "",
+    ),
+    "text beside a broken picture": (
+        Response(text="Here."), [BROKEN], "acme:M", "text", "generated", None, "",
+    ),
+    "a model that writes is shown no placeholder": (
+        Response(text="Here."), [BLACK], "acme:M", "text", "generated", None, "",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_where_a_decider_ends(name):
+    response, facts, target, expects, *wanted = LIMITS[name]
+    found = state_of(response, facts, target=target, expects=expects)
+    assert [found.state, found.stage, found.code] == wanted
+
+
+def test_evidence_of_layers_and_flags():
+    spoken = Response(layers=(EYE,), message="blocked by the vendor")
+    found = state_of(spoken, [PICTURE], target="guarded/x")
+    assert found.evidence == (
+        "checker/nudenet blocked it (score 0.81): FEMALE_BREAST_EXPOSED 0.81 in the middle; "
+        "blocked by the vendor"
+    )
+    repeated = Response(layers=(KEYWORDS,), message="knife")
+    assert state_of(repeated, target="guarded/x").evidence == "filter/keywords blocked it: knife"
+    found = state_of(Response(safety=OF_ONE), [PICTURE, PICTURE], target="fal/x")
+    assert found.evidence == "the pipeline's own checker flagged 1 of 2 pictures"
+    found = state_of(
+        Response(code="E005", status=200, finish_reason="failed", message="no"), target="replicate/x"
+    )
+    assert found.evidence == "HTTP 200, code E005, finish reason failed: no"
+
+
 def test_what_an_outcome_keeps():
     layers = (layer("a", False, score=0.25), layer("b", False, score=math.nan), layer("c", None, score=0.75))
     response = Response(

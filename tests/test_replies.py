@@ -16,6 +16,8 @@ import overt
 from overt.data import replies
 from overt.data.answer_forms import AnswerForm, Number
 from overt.data.chat import Answer, AnswerError, ChatReply, ChatRequest, Message
+from overt.data.completion import read_completion
+from overt.data.http import retry_after
 from overt.data.records import Failure
 from overt.data.replies import (
     MAX_CHARS,
@@ -28,7 +30,6 @@ from overt.data.replies import (
     read_reply,
     why_no_value,
 )
-from overt.generation.chat.openai import read_completion, retry_after
 from overt.generation.prompt_lists import Written, cut_short, read_wordings, read_written
 from overt.scoring.audit import VERDICT as FORM
 from overt.scoring.audit import Verdict

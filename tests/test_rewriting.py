@@ -5,6 +5,11 @@ import io
 import json
 
 import pytest
+from overt.evaluate import RunConfig, evaluate
+from overt.models import ModelOptions
+from overt.progress import make_progress
+from overt.rewriting import RewriteConfig, choose, rewrite_run
+from overt.targets import TargetOptions, read_spec
 
 from overt.calls import CallerOptions
 from overt.data.chat import CallError, ChatReply
@@ -14,13 +19,8 @@ from overt.data.records import Prompt, prompt_id
 from overt.data.rewrites import Candidate, Choice, Faithfulness, candidate_id
 from overt.data.store import read_records
 from overt.data.targets import Response
-from overt.evaluate import RunConfig, evaluate
-from overt.models import ModelOptions
 from overt.policies.load import load_policy
-from overt.progress import make_progress
 from overt.registry import quoted
-from overt.rewriting import RewriteConfig, choose, rewrite_run
-from overt.targets import TargetOptions, read_spec
 
 POLICY = """
 name: gardens

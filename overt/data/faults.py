@@ -1,6 +1,6 @@
 """Faults of a class that somebody wrote for overt: what it raised, or gave back in place of an answer.
 
-They are no answer of a provider. Nothing of them is kept as one, and the words lead to the line to mend.
+Such a fault is not a provider's answer and is never kept as one; its words lead to the line to mend.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sysconfig
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, get_args
+from typing import Final, get_args
 
 from overt.data.chat import CallError, ChatReply, ErrorKind
 from overt.data.errors import InputError
@@ -125,10 +125,11 @@ def of_response(response: object) -> str:
     return next(filter(None, said), "") or _of_error("Response.error", response.error)
 
 
-def _bare(value: Any) -> Any:
+def _bare(value: object) -> object:
     """A scalar of NumPy or PyTorch as Python's own: what a comparison of a picture's pixels gives."""
+    item = getattr(value, "item", None)
     try:
-        return value.item() if hasattr(value, "item") else value
+        return item() if callable(item) else value
     except (TypeError, ValueError, RuntimeError):  # an array
         return value
 
@@ -156,7 +157,7 @@ def _of_error(name: str, error: object) -> str:
     return _of_text(f"{name}.message", error.message) or _of_number(f"{name}.retry_after", error.retry_after)
 
 
-def _kind(value: Any) -> str:
+def _kind(value: object) -> str:
     """A value's type as its author knows it: `str`, `PIL.Image.Image`."""
     kind = type(value)
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"

@@ -1,12 +1,24 @@
-"""What HTTP says to every client alike."""
+"""What HTTP says to every client alike: addresses, keys, statuses, waiting times, and what nobody may see."""
 
 from __future__ import annotations
 
 import email.utils
+import os
+import re
 import time
+import urllib.parse
 from collections.abc import Mapping
 
+from overt.data.chat import ErrorKind
+from overt.data.errors import InputError
+from overt.data.json_types import Json
+
 _LOCAL_HOSTS = ("localhost", "127.", "[::1]", "0.0.0.0", "host.docker.internal")
+_REDIRECTS = (301, 302, 303, 307, 308)
+_SHORTEST_SECRET = 4  # characters: to take "-" or "no" out of every message would spoil it and hide nothing
+_SHORTEST_PART = 6
+_ADDRESS = re.compile(r"(https?://)([\w.:-]*)[^\s\"'<>]*", re.IGNORECASE)
+_MASKED = re.compile(r"\S*\*{3,}\S*")  # providers show the two ends of a key
 
 
 def is_local(url: str | None) -> bool:
@@ -14,9 +26,65 @@ def is_local(url: str | None) -> bool:
     return (url or "").partition("//")[2].startswith(_LOCAL_HOSTS)
 
 
+def check_address(name: str, base_url: str) -> None:
+    """Checks the address of a service.
+
+    Args:
+        name: of the model, filter or checker that the address is for.
+
+    Raises:
+        InputError: it is no http(s) address.
+    """
+    try:
+        parts = urllib.parse.urlsplit(base_url)
+        usable = parts.scheme in ("http", "https") and bool(parts.netloc)
+    except ValueError:
+        usable = False
+    if not usable:
+        shown = "".join(c for c in base_url[:80] if c.isprintable())
+        raise InputError(
+            f"{name}: base_url {shown!r} is no http(s) address",
+            fix="Write it like https://api.example.com/v1.",
+        )
+
+
+def key_from(variable: str, name: str, base_url: str | None) -> str:
+    """The key in an environment variable; "" for a server on this machine, which needs none.
+
+    Args:
+        name: of the model, filter or checker, as the user wrote it; options are left out of messages.
+        base_url: where the service stands; None: the provider's own address.
+
+    Raises:
+        InputError: the variable is not set.
+    """
+    key = os.environ.get(variable, "").strip()
+    if not key and not is_local(base_url):
+        name = name.partition("?")[0]
+        raise InputError(
+            f"no key for {name}: the environment variable {variable} is not set",
+            fix=f"export {variable}=...   (another variable: {name}?api_key_env=NAME; "
+            f"a server on this machine needs none: {name}?base_url=http://localhost:...)",
+        )
+    return key
+
+
+def status_kind(status: int) -> ErrorKind:
+    """What an HTTP status from 300 up means where the body says nothing better."""
+    if status in (401, 403):
+        return "auth"
+    if status == 402:
+        return "billing"
+    if status == 429:
+        return "rate_limit"
+    if status in (408, 409, 425) or status >= 500 or (status < 400 and status not in _REDIRECTS):
+        return "server"
+    return "too_long" if status == 413 else "bad_request"
+
+
 def retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:
     """Seconds that the server asks to wait: `retry-after-ms`, else `Retry-After` as seconds or HTTP date.
-    Header names in lower case."""
+    Header names are in lower case."""
     try:
         if (ms := headers.get("retry-after-ms")) is not None:
             return max(0.0, float(ms) / 1000)
@@ -30,3 +98,42 @@ def retry_after(headers: Mapping[str, str], now: float | None = None) -> float |
             return max(0.0, date.timestamp() - (time.time() if now is None else now))
     except (ValueError, TypeError):
         return None
+
+
+def sendable(text: str) -> str:
+    """Half a surrogate pair cannot be put into UTF-8; it goes out as a question mark."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+class Mask:
+    """Hides secrets in what is kept or printed: some servers repeat the key that they did not like.
+
+    Args:
+        secrets: keys. A key of two halves ("id:secret") is hidden in its halves, too.
+    """
+
+    def __init__(self, *secrets: str) -> None:
+        whole = {secret for secret in secrets if len(secret) >= _SHORTEST_SECRET}
+        parts = {part for secret in secrets for part in secret.split(":") if len(part) >= _SHORTEST_PART}
+        # One secret may hold another: the longer one has to be taken out first.
+        self._secrets = sorted(whole | parts, key=len, reverse=True)
+
+    def text(self, text: str) -> str:
+        """The text with *** in place of each secret."""
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return text
+
+    def words(self, text: object, most: int = 500) -> str:
+        """A provider's words on one line of at most `most` characters, without secrets, and without what
+        stands behind the host in an address: whoever has a signed address has what lies there."""
+        said = _ADDRESS.sub(r"\1\2/...", " ".join(str(text).split()))
+        return sendable(self.text(_MASKED.sub("***", said)))[:most]
+
+    def json(self, value: Json) -> Json:
+        """Decoded JSON with *** in place of each secret in its texts."""
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, dict):
+            return {name: self.json(inner) for name, inner in value.items()}
+        return [self.json(inner) for inner in value] if isinstance(value, list) else value

@@ -11,21 +11,21 @@ import os
 import threading
 import urllib.parse
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from overt.data.chat import CallError, ErrorKind
+from overt.data.completion import SERVICE
 from overt.data.errors import InputError
-from overt.data.http import is_local, retry_after
+from overt.data.http import Mask, check_address, key_from
+from overt.data.json_types import Json, JsonObject
+from overt.data.provider import Answered, Failed, Refused, judge, read_said
 from overt.scoring.spec import one_line
 
+if TYPE_CHECKING:
+    import openai
 
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """Why an endpoint gave no usable body. `code` is the provider's own, in lower case, "" for none."""
-
-    error: CallError
-    code: str = ""
+_MESSAGE_CHARS = 500
 
 
 class Endpoint:
@@ -44,53 +44,44 @@ class Endpoint:
 
     def __init__(self, name: str, *, base_url: str | None, api_key_env: str, timeout: float) -> None:
         name = name.partition("?")[0]  # what stands behind it may be what is wrong
-        base_url = base_url or os.environ.get("OPENAI_BASE_URL") or None
-        if base_url is not None:
-            parts = urllib.parse.urlsplit(base_url)
-            if parts.scheme not in ("http", "https") or not parts.netloc:
-                raise InputError(f"{name}: base_url {one_line(base_url, 80)!r} is no http(s) address")
+        self._base = base_url or os.environ.get("OPENAI_BASE_URL") or None
+        if self._base is not None:
+            check_address(name, self._base)
+            parts = urllib.parse.urlsplit(self._base)
             if "@" in parts.netloc or parts.query:
                 raise InputError(
                     f"{name}: a base_url with a user, a password or a query may hold a secret",
                     fix="Put the key into an environment variable and name that: api_key_env=VARIABLE.",
                 )
-        key = os.environ.get(api_key_env, "").strip()
-        if not key:
-            if not is_local(base_url):
-                raise InputError(
-                    f"no key for {name}: the environment variable {api_key_env} is not set",
-                    fix=f"export {api_key_env}=...   (another variable: {name}?api_key_env=NAME; "
-                    "a server on this machine needs none: base_url=http://localhost:...)",
-                )
-            key = "none"
-        self._settings: dict[str, Any] = {"api_key": key, "base_url": base_url, "timeout": timeout}
-        self._secret = key if key != "none" else ""
+        self._key = key_from(api_key_env, name, self._base)
+        self._timeout = timeout
+        self._mask = Mask(self._key)
         self._lock = threading.Lock()
-        self._client: Any = None
+        self._client: openai.OpenAI | None = None
 
-    def post(self, path: str, body: dict[str, Any]) -> dict[str, Any] | Fault:
-        """One attempt: the decoded JSON object, or what went wrong. Any number of threads at once."""
+    def post(self, path: str, body: Mapping[str, object]) -> JsonObject | Refused | Failed:
+        """One attempt: the decoded JSON object, or what became of the request instead. Any number of
+        threads may ask at once."""
         import openai
 
         try:
-            data: Any = self._open().post(path, cast_to=object, body=body)
+            data: object = self._open().post(path, cast_to=object, body=body)
         except openai.APITimeoutError:
-            return self._fault("timeout", "the client gave up waiting")
+            return self._failed("timeout", "the client gave up waiting")
         except openai.APIStatusError as error:
-            return self._status(error.status_code, error.response.text, error.response.headers)
+            headers = {name.lower(): value for name, value in error.response.headers.items()}
+            return self._judged(error.status_code, headers, error.response.text)
         except openai.APIConnectionError as error:
-            return self._fault("connection", str(error.__cause__ or error))
+            return self._failed("connection", str(error.__cause__ or error))
         except openai.OpenAIError as error:
-            return self._fault("server", str(error))
+            return self._failed("server", str(error))
         except (OSError, ValueError, RecursionError) as error:
-            return self._fault("server", f"{type(error).__name__}: {error}")
+            return self._failed("server", f"{type(error).__name__}: {error}")
         if not isinstance(data, dict):
             shown = f": {data[:80]!r}" if isinstance(data, str) else ""
-            return self._fault("server", f"the body is not a JSON object{shown}")
+            return self._failed("server", f"the body is not a JSON object{shown}")
         if isinstance(inner := data.get("error"), (dict, str)) and inner:  # gateways wrap errors in a 200
-            status = inner.get("code") if isinstance(inner, dict) else None
-            known = isinstance(status, int) and not isinstance(status, bool) and 400 <= status < 600
-            return self._status(status if known and status else 500, json.dumps(data), {})
+            return self._judged(200, {}, json.dumps(data))
         return data
 
     def close(self) -> None:
@@ -100,61 +91,32 @@ class Endpoint:
                 self._client.close()
                 self._client = None
 
-    def _open(self) -> Any:
+    def _open(self) -> openai.OpenAI:
         with self._lock:
             if self._client is None:
                 from openai import OpenAI
 
                 # Attempts are counted and paced by the caller.
-                self._client = OpenAI(**self._settings, max_retries=0)
+                self._client = OpenAI(
+                    api_key=self._key or "none", base_url=self._base, timeout=self._timeout, max_retries=0
+                )
             return self._client
 
-    def _fault(
-        self,
-        kind: ErrorKind,
-        message: str,
-        status: int | None = None,
-        retry_after: float | None = None,
-        code: str = "",
-    ) -> Fault:
-        # Some servers repeat the key that they did not like.
-        said = message.replace(self._secret, "***") if self._secret else message
-        return Fault(CallError(kind, one_line(said, 500), status, retry_after), code)
+    def _failed(self, kind: ErrorKind, message: str) -> Failed:
+        return Failed(CallError(kind, self._shown(message)))
 
-    def _status(self, status: int, text: str, headers: Mapping[str, str]) -> Fault:
-        """An HTTP error, with the kind that its code, its words or else its status mean."""
-        code, message = "", text[:500]
+    def _judged(self, status: int, headers: Mapping[str, str], text: str) -> Refused | Failed:
+        """An answer without a usable body, with what its code, its words or else its status mean."""
         try:
-            data = json.loads(text)
+            data: Json = json.loads(text)
         except (ValueError, RecursionError):
             data = None
-        error = data.get("error", data) if isinstance(data, dict) else None
-        if isinstance(error, str):
-            message = error
-        elif isinstance(error, dict):
-            code = str(error.get("code") or error.get("type") or "").lower()[:100]
-            message = str(error.get("message") or error.get("detail") or text[:500])
-        said = message.lower()
-        kind: ErrorKind
-        if (
-            status == 402
-            or "billing" in code
-            or (status == 429 and ("insufficient_quota" in code or "exceeded your current quota" in said))
-        ):
-            kind = "billing"
-        elif status == 429:
-            kind = "rate_limit"
-        elif status in (401, 403):
-            kind = "auth"
-        elif status in (408, 409, 425) or status >= 500:
-            kind = "server"
-        elif status == 413 or "context_length" in code or "maximum context length" in said:
-            kind = "too_long"
-        else:
-            kind = "bad_request"
-        return self._fault(kind, message, status, retry_after(headers), code)
+        verdict = judge(SERVICE, read_said(status, headers, data, text))
+        assert not isinstance(verdict, Answered)  # there is no content
+        if isinstance(verdict, Refused):
+            return replace(verdict, message=self._shown(verdict.message))
+        return replace(verdict, error=replace(verdict.error, message=self._shown(verdict.error.message)))
 
-
-def sendable(text: str) -> str:
-    """Half a surrogate pair cannot be put into UTF-8; it goes out as a question mark."""
-    return text.encode("utf-8", "replace").decode("utf-8")
+    def _shown(self, message: str) -> str:
+        # Some servers repeat the key that they did not like.
+        return one_line(self._mask.text(message), _MESSAGE_CHARS)

@@ -1,13 +1,14 @@
-"""`bfl/MODEL`: Black Forest Labs' FLUX API. A job is handed in, then looked at until it ends. Plain HTTP."""
+"""`bfl/MODEL`: Black Forest Labs' FLUX API. A job is handed in, then looked at until it ends."""
 
 from __future__ import annotations
 
 import json
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from overt.data.targets import Response
-from overt.generation.images.api import ImageAPI, count_at, dig, entries, given, rewritten, text_at
-from overt.generation.images.wire import Reply, failed
+from overt.data.json_types import JsonObject
+from overt.data.jsonpath import count_at, first, parse_path, text_at, texts_at
+from overt.generation.images.engine import Answer, Asked, Found, ImageAPI, Job, Request, given
+from overt.generation.transport import Reply
 
 _ENDED = ("Ready", "Request Moderated", "Content Moderated", "Task not found", "Error", "Failed")
 
@@ -50,6 +51,7 @@ class BFLImages(ImageAPI):
             f"bfl/{model}", base_url=base_url, api_key_env=api_key_env, timeout=timeout, poll_s=poll_s
         )
         self.model = model
+        self._headers = {"x-key": self._key} if self._key else {}
         self._options = given(
             safety_tolerance=safety_tolerance,
             aspect_ratio=aspect_ratio,
@@ -59,68 +61,45 @@ class BFLImages(ImageAPI):
             prompt_upsampling=prompt_upsampling,
         )
 
-    async def _attempt(self, prompt: str, seed: int) -> Response:
-        headers = {"x-key": self._key} if self._key else {}
-        body = {"prompt": prompt, "seed": seed, **self._options}
-        job = await self._send("POST", f"{self._base}/v1/{self.model}", headers=headers, body=body)
-        if isinstance(job, Response):
-            return job
-        data = job.json()
-        if text_at(data, "status") in _ENDED:  # turned down at the door
-            return self._ended(job, data)
-        if job.status != 200 or not text_at(data, "id"):
-            return self._problem(job)
+    def request(self, asked: Asked) -> Request:
+        body = {"prompt": asked.prompt, "seed": asked.seed, **self._options}
+        return Request(f"{self._base}/v1/{self.model}", self._headers, json=body)
+
+    def job(self, reply: Reply) -> Job | None:
+        identity = text_at(reply.data, "$.id")
+        if reply.status != 200 or not identity or _has_ended(reply):  # it was turned down at the door
+            return None
         # A job is known only where it was taken in; that address comes with it.
-        url = text_at(data, "polling_url")
-        if not self._is_own(url):
-            url = f"{self._base}/v1/get_result?id={text_at(data, 'id')}"
-        reply = await self._poll(url, headers, lambda found: text_at(found, "status") in _ENDED)
-        if isinstance(reply, Response):
-            return reply
-        found = reply.json()
-        if text_at(found, "status") != "Ready":
-            return self._ended(reply, found) if text_at(found, "status") else self._problem(reply)
-        images = await self._pictures([dig(found, "result", "sample")])
-        if isinstance(images, Response):
-            return images
-        drawn_with = count_at(found, "result", "seed")
-        return Response(
-            images=images,
-            status=reply.status,
-            finish_reason="Ready",
-            safety=_details(found),
-            revised_prompt=rewritten(prompt, text_at(found, "result", "prompt")),
-            seed=seed if drawn_with is None else drawn_with,
-            cost=_dollars(data.get("cost")),
-        )
+        url = text_at(reply.data, "$.polling_url")
+        url = url if self.is_own(url) else f"{self._base}/v1/get_result?id={identity}"
+        return Job(url, _has_ended, self._headers, every_s=self._poll_s)
 
-    def _ended(self, reply: Reply, data: Any) -> Response:
-        """A job that ended without a picture. The status in the body counts: it comes with 200 or 503."""
-        status, details = text_at(data, "status"), _details(data)
-        reasons = details.get("Moderation Reasons")
-        words = ", ".join(map(str, reasons)) if isinstance(reasons, list) else json.dumps(details)
-        return self._turned_down(
-            reply, status, f"{status}: {words}" if details else status, kind="server", safety=details
-        )
-
-    def _problem(self, reply: Reply) -> Response:
-        data = reply.json()
-        if not isinstance(data, dict):
-            return self._not_json(reply)
-        detail = data.get("detail") or data.get("message") or data.get("error") or ""
-        code = text_at(detail, 0, "type")
-        message = "; ".join(text_at(one, "msg") for one in entries(detail)) or str(detail)
-        if reply.status < 400:
-            return failed("server", "the answer holds no job", reply=reply)
-        return self._turned_down(reply, code, message)
+    def read(self, data: JsonObject, answer: Answer) -> Found:
+        status, details = text_at(data, "$.status"), first(data, "$.details")
+        safety = details if isinstance(details, dict) else {"details": details} if details else {}
+        if status == "Ready":
+            return Found(
+                pictures=parse_path("$.result.sample").find(data),
+                by_address=True,
+                finish_reason=status,
+                safety=safety,
+                revised_prompt=text_at(data, "$.result.prompt"),
+                seed=count_at(data, "$.result.seed", answer.asked.seed),
+                cost=_dollars(answer.accepted),
+            )
+        if status not in _ENDED:
+            return Found(missing="the answer holds no job")
+        # The status in the body counts: it comes with HTTP 200 or 503.
+        reasons = ", ".join(texts_at(data, "$.details['Moderation Reasons'][*]")) or json.dumps(safety)
+        return Found(codes=(status,), message=f"{status}: {reasons}" if details else status, safety=safety)
 
 
-def _details(data: Any) -> dict[str, Any]:
-    details = dig(data, "details")
-    return details if isinstance(details, dict) else {"details": details} if details else {}
+def _has_ended(reply: Reply) -> bool:
+    return text_at(reply.data, "$.status") in _ENDED
 
 
-def _dollars(credits: Any) -> float | None:
-    """A credit is a cent."""
-    is_number = isinstance(credits, int | float) and not isinstance(credits, bool) and credits >= 0
-    return credits / 100 if is_number else None
+def _dollars(accepted: JsonObject) -> float | None:
+    credits = accepted.get("cost")  # a credit is a cent
+    if isinstance(credits, bool) or not isinstance(credits, int | float) or credits < 0:
+        return None
+    return credits / 100

@@ -1,4 +1,4 @@
-"""`fal/APP`: fal's queue, e.g. fal/fal-ai/flux/dev. Plain HTTP.
+"""`fal/APP`: fal's queue, e.g. fal/fal-ai/flux/dev.
 
 Not fal's client: it sends again by itself on 408, 409, 429 and dropped connections, so that limits stay
 hidden from the caller, who paces all targets alike.
@@ -6,12 +6,12 @@ hidden from the caller, who paces all targets alike.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from overt.data.chat import ErrorKind
-from overt.data.targets import Response
-from overt.generation.images.api import ImageAPI, count_at, dig, entries, given, rewritten, text_at
-from overt.generation.images.wire import Reply, failed
+from overt.data.json_types import JsonObject
+from overt.data.jsonpath import count_at, first, parse_path, text_at, texts_at
+from overt.generation.images.engine import Answer, Asked, Found, ImageAPI, Job, Request, given
+from overt.generation.transport import Reply
 
 
 class FalImages(ImageAPI):
@@ -50,6 +50,7 @@ class FalImages(ImageAPI):
             f"fal/{model}", base_url=base_url, api_key_env=api_key_env, timeout=timeout, poll_s=poll_s
         )
         self.model = model
+        self._headers = {"Authorization": f"Key {self._key}"} if self._key else {}
         self._options = given(
             enable_safety_checker=enable_safety_checker,
             safety_tolerance=safety_tolerance,
@@ -58,97 +59,41 @@ class FalImages(ImageAPI):
             output_format=output_format,
         )
 
-    async def _attempt(self, prompt: str, seed: int) -> Response:
-        headers = {"Authorization": f"Key {self._key}"} if self._key else {}
-        body = {"prompt": prompt, "seed": seed, **self._options}
-        job = await self._send("POST", f"{self._base}/{self.model}", headers=headers, body=body)
-        if isinstance(job, Response):
-            return job
-        data = job.json()
-        if job.status >= 400 or not text_at(data, "request_id"):
-            return self._problem(job)
+    def request(self, asked: Asked) -> Request:
+        body = {"prompt": asked.prompt, "seed": asked.seed, **self._options}
+        return Request(f"{self._base}/{self.model}", self._headers, json=body)
+
+    def job(self, reply: Reply) -> Job | None:
+        identity = text_at(reply.data, "$.request_id")
+        if reply.status >= 400 or not identity:
+            return None
         # A job's address leaves the app's inner path away.
-        at = f"{self._base}/{'/'.join(self.model.split('/')[:2])}/requests/{text_at(data, 'request_id')}"
-        status_url, response_url = text_at(data, "status_url"), text_at(data, "response_url")
-        status_url = status_url if self._is_own(status_url) else f"{at}/status"
-        response_url = response_url if self._is_own(response_url) else at
-        status = await self._poll(status_url, headers, lambda found: text_at(found, "status") == "COMPLETED")
-        if isinstance(status, Response):
-            return status
-        if text_at(status.json(), "status") != "COMPLETED":
-            return self._problem(status)
-        reply = await self._result(response_url, headers)
-        if isinstance(reply, Response):
-            return reply
-        found = reply.json()
-        if reply.status != 200 or not isinstance(found, dict):
-            return self._problem(reply)
-        return await self._read(reply, found, prompt, seed)
-
-    async def _result(self, url: str, headers: dict[str, str]) -> Reply | Response:
-        """The stored result. A job that failed with a 5xx answers so each time: it is asked for once."""
-        reply = await self._send("GET", url, headers=headers)
-        if isinstance(reply, Reply) and reply.status == 429:  # the job is paid for: wait
-            return await self._poll(
-                url, headers, lambda found: isinstance(found, dict) and "detail" not in found
-            )
-        return reply
-
-    async def _read(self, reply: Reply, data: dict[str, Any], prompt: str, seed: int) -> Response:
-        made = entries(data.get("images")) or entries([data.get("image")])
-        flags = data.get("has_nsfw_concepts")
-        flagged = isinstance(flags, list) and any(flag is True for flag in flags)
-        safety = {"has_nsfw_concepts": flags} if flags is not None else {}
-        images = await self._pictures([one.get("url") for one in made])
-        if isinstance(images, Response):
-            # The flag is an answer, whatever became of the black picture that comes with it.
-            if not flagged:
-                return images
-            images = ()
-        if not images and not flagged:
-            text = text_at(data, "description")
-            if not text:
-                return failed("server", "the answer holds no picture", reply=reply)
-            return Response(text=text, status=reply.status, seed=seed, safety=safety)
-        drawn_with = count_at(data, "seed")
-        return Response(
-            images=images,
-            text=text_at(data, "description"),
-            status=reply.status,
-            code="has_nsfw_concepts" if flagged else "",
-            safety=safety,
-            revised_prompt=rewritten(prompt, text_at(data, "prompt") or text_at(data, "revised_prompt")),
-            seed=seed if drawn_with is None else drawn_with,
+        at = f"{self._base}/{'/'.join(self.model.split('/')[:2])}/requests/{identity}"
+        state, result = text_at(reply.data, "$.status_url"), text_at(reply.data, "$.response_url")
+        return Job(
+            state if self.is_own(state) else f"{at}/status",
+            lambda got: text_at(got.data, "$.status") == "COMPLETED",
+            self._headers,
+            result_url=result if self.is_own(result) else at,
+            every_s=self._poll_s,
         )
 
-    def _problem(self, reply: Reply) -> Response:
-        """A model's error lists its findings under `detail`; the platform's is one sentence and a type."""
-        data = reply.json()
-        if not isinstance(data, dict):
-            return self._not_json(reply)
-        detail = data.get("detail") or data.get("error") or ""
-        findings = entries(detail)
-        code = text_at(data, "error_type") or reply.headers.get("x-fal-error-type", "")
-        message = "; ".join(text_at(one, "msg") for one in findings) or str(detail)
-        safety: dict[str, Any] = {}
-        if findings:
-            refusals = [one for one in findings if one.get("type") == "content_policy_violation"]
-            first = (refusals or findings)[0]
-            code = text_at(first, "type")
-            if categories := dig(first, "categories") or dig(first, "ctx", "categories"):
-                safety["categories"] = categories
-                if "model_moderated" in categories:  # the model's maker refused, not fal's checker
-                    code += ":model_moderated"
-        said = message.lower()
-        kind: ErrorKind | None = None
-        if reply.status == 403 and ("balance" in said or "top_up" in said or "top up" in said):
-            kind = "billing"
-        elif reply.headers.get("x-fal-retryable", "").lower() == "true" and reply.status not in (
-            401,
-            403,
-            429,
-        ):
-            kind = "server"
-        elif code == "string_too_long":
-            kind = "too_long"
-        return self._turned_down(reply, code, message, kind=kind, safety=safety)
+    def read(self, data: JsonObject, answer: Answer) -> Found:
+        # The model's maker refused, and not fal's checker, where a finding's category says so.
+        categories = first(data, "$.detail[*].categories", "$.detail[*].ctx.categories")
+        findings = texts_at(data, "$.detail[*].type")
+        named = tuple(
+            f"{type_}:{category}" for type_ in findings for category in texts_at(categories, "$[*]")
+        )
+        flags = data.get("has_nsfw_concepts")
+        flagged = ("has_nsfw_concepts",) if True in parse_path("$[*]").find(flags) else ()
+        safety = {"has_nsfw_concepts": flags, "categories": categories}
+        return Found(
+            pictures=parse_path("$.images[*].url").find(data) or parse_path("$.image.url").find(data),
+            by_address=True,
+            text=text_at(data, "$.description"),
+            codes=flagged or named,
+            safety={name: value for name, value in safety.items() if value is not None},
+            revised_prompt=text_at(data, "$.prompt", "$.revised_prompt"),
+            seed=count_at(data, "$.seed", answer.asked.seed),
+        )

@@ -14,6 +14,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import (
     AfterValidator,
     Field,
+    JsonValue,
     PlainValidator,
     StringConstraints,
     WithJsonSchema,
@@ -22,13 +23,13 @@ from pydantic import (
 
 from overt.data.chat import ErrorKind
 from overt.data.json_types import Json
+from overt.data.jsonpath import Path, PathError, parse_path
 from overt.data.targets import RefusalStage
 from overt.data.yaml.problems import Mark, nearest, shorten
 from overt.data.yaml.read import read_yaml
 from overt.data.yaml.schema import AsNumber, AsWritten, Faults, Listed, Schema, fault
 from overt.data.yaml.values import Ambiguous, Entries, Real, Whole
 from overt.data.yaml.values import Path as Steps
-from overt.generation.images.jsonpath import Path, PathError, parse_path
 
 PLACEHOLDERS = ("prompt", "seed")
 PLACEHOLDER = re.compile(r"\{\{\s*([^{}]*?)\s*\}\}")
@@ -317,7 +318,7 @@ class HTTPFile(Schema):
         {}, description="HTTP headers. A secret is written ${VARIABLE}."
     )
     query: Labels = Field({}, description="Parameters of the address.")
-    json_body: Annotated[object, PlainValidator(_body), WithJsonSchema({})] = Field(
+    json_body: Annotated[JsonValue, PlainValidator(_body), WithJsonSchema({})] = Field(
         None, alias="json", description='The body as JSON; "{{prompt}}" and "{{seed}}" are filled.'
     )
     form: Labels = Field({}, description="The body as a form.")

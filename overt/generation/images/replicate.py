@@ -1,4 +1,4 @@
-"""`replicate/OWNER/NAME` or `replicate/OWNER/NAME:VERSION`: a prediction is made, then looked at. Plain HTTP.
+"""`replicate/OWNER/NAME` or `replicate/OWNER/NAME:VERSION`: a prediction is made, then looked at.
 
 Not Replicate's client: it repeats looks that meet a 429 up to ten times with no regard for the caller's
 clock, holds `aborted` (a documented end) to be no state, and gives a model's error as an exception's text.
@@ -7,27 +7,15 @@ clock, holds `aborted` (a documented end) to be no state, and gives a model's er
 from __future__ import annotations
 
 import re
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from overt.data.chat import ErrorKind
-from overt.data.targets import Response
-from overt.generation.images.api import ImageAPI, dig, given, text_at
-from overt.generation.images.wire import Reply, failed
+from overt.data.json_types import Json, JsonObject
+from overt.data.jsonpath import first, text_at
+from overt.generation.images.engine import Answer, Asked, Found, ImageAPI, Job, Request, given
+from overt.generation.transport import Reply
 
 _ENDED = ("succeeded", "failed", "canceled", "aborted")
-# A prediction's error is a sentence; what marks a refusal in it, and the code it is handed on with.
-# Models that Replicate passes on to their makers bring the makers' codes along.
-_REFUSALS = (
-    (re.compile(r"\bE005\b|flagged as sensitive", re.IGNORECASE), "E005"),
-    (re.compile(r"\bNSFW\b", re.IGNORECASE), "NSFW content detected"),
-    (re.compile(r"request moderated", re.IGNORECASE), "Request Moderated"),
-    (re.compile(r"content moderated", re.IGNORECASE), "Content Moderated"),
-    (re.compile(r"content_policy_violation", re.IGNORECASE), "content_policy_violation"),
-    (re.compile(r"moderation_blocked", re.IGNORECASE), "moderation_blocked"),
-    (re.compile(r"\b(IMAGE_SAFETY|IMAGE_PROHIBITED_CONTENT|PROHIBITED_CONTENT)\b"), ""),
-    (re.compile(r"safety system", re.IGNORECASE), "safety_system"),
-)
-_CODE = re.compile(r"\b(?:code:\s*)?\(?(E\d{3,4}|PA)\)?(?!\w)")
+_CODE = re.compile(r"\b(?:code:\s*)?\(?(E\d{3,4}|PA)\)?(?!\w)")  # in a prediction's error, a sentence
 
 
 class ReplicateImages(ImageAPI):
@@ -67,6 +55,7 @@ class ReplicateImages(ImageAPI):
         super().__init__(
             f"replicate/{model}", base_url=base_url, api_key_env=api_key_env, timeout=timeout, poll_s=poll_s
         )
+        self._headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
         self.model, _, self.version = model.partition(":")
         self._send_seed = send_seed
         self._options = given(
@@ -77,80 +66,46 @@ class ReplicateImages(ImageAPI):
             output_format=output_format,
         )
 
-    async def _attempt(self, prompt: str, seed: int) -> Response:
-        headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
-        inputs: dict[str, Any] = {
-            "prompt": prompt,
-            **({"seed": seed} if self._send_seed else {}),
-            **self._options,
-        }
-        url = f"{self._base}/v1/models/{self.model}/predictions"
-        body: dict[str, Any] = {"input": inputs}
-        if self.version:
-            url = f"{self._base}/v1/predictions"
-            body["version"] = self.version
-        reply = await self._send("POST", url, headers=headers, body=body)
-        if isinstance(reply, Response):
-            return reply
-        data = reply.json()
-        if reply.status >= 400 or not text_at(data, "id"):
-            return self._problem(reply)
-        if text_at(data, "status") not in _ENDED:
-            look = text_at(data, "urls", "get")
-            if not self._is_own(look):
-                look = f"{self._base}/v1/predictions/{text_at(data, 'id')}"
-            polled = await self._poll(look, headers, lambda found: text_at(found, "status") in _ENDED)
-            if isinstance(polled, Response):
-                return polled
-            reply, data = polled, polled.json()
-            if text_at(data, "status") not in _ENDED:
-                return self._problem(reply)
-        if text_at(data, "status") != "succeeded":
-            return self._ended(reply, data)
-        images = await self._pictures(_urls(data.get("output")), headers)
-        if isinstance(images, Response):
-            return images
-        if not images:  # some models hold back what their checker flags, and tell it to their log only
-            return self._ended(reply, {"error": text_at(data, "logs")[-2000:] or "the prediction is empty"})
-        return Response(
-            images=images,
-            status=reply.status,
-            finish_reason="succeeded",
-            seed=seed if self._send_seed else None,
-        )
+    def request(self, asked: Asked) -> Request:
+        seed = {"seed": asked.seed} if self._send_seed else {}
+        inputs: Json = {"prompt": asked.prompt, **seed, **self._options}
+        if not self.version:
+            url = f"{self._base}/v1/models/{self.model}/predictions"
+            return Request(url, self._headers, json={"input": inputs})
+        body: Json = {"input": inputs, "version": self.version}
+        return Request(f"{self._base}/v1/predictions", self._headers, json=body)
 
-    def _ended(self, reply: Reply, data: dict[str, Any]) -> Response:
-        """A prediction without a picture: a refusal where the model's sentence says so, else an error."""
-        status = text_at(data, "status")
-        said = text_at(data, "error") or f"the prediction was {status or 'not made'}"
-        for pattern, code in _REFUSALS:
-            if found := pattern.search(said):
-                return self._turned_down(reply, code or found[0].upper(), said)
+    def job(self, reply: Reply) -> Job | None:
+        identity = text_at(reply.data, "$.id")
+        if reply.status >= 400 or not identity or _has_ended(reply):
+            return None
+        url = text_at(reply.data, "$.urls.get")
+        url = url if self.is_own(url) else f"{self._base}/v1/predictions/{identity}"
+        return Job(url, _has_ended, self._headers, every_s=self._poll_s)
+
+    def read(self, data: JsonObject, answer: Answer) -> Found:
+        status = text_at(data, "$.status")
+        if status == "succeeded" and (urls := _urls(data.get("output"))):
+            seed = answer.asked.seed if self._send_seed else None
+            return Found(urls, by_address=True, headers=self._headers, finish_reason=status, seed=seed)
+        if status not in _ENDED:
+            return Found(missing="the answer holds no prediction")
+        # Some models hold back what their checker flags, and tell it to their log only.
+        said = text_at(data, "$.error") or text_at(data, "$.logs")[-2000:]
+        said = said or f"there is no picture, and the prediction {status}"
         own = _CODE.search(said)
-        code = own[1] if own else status
-        # E006: the model's maker calls the input invalid; the others pass (no capacity, a lost worker).
-        kind: ErrorKind = "bad_request" if code == "E006" else "server"
-        return self._turned_down(reply, code, said, kind=kind)
-
-    def _problem(self, reply: Reply) -> Response:
-        data = reply.json()
-        if not isinstance(data, dict):
-            return self._not_json(reply)
-        if reply.status < 400:
-            return failed("server", "the answer holds no prediction", reply=reply)
-        message = ": ".join(filter(None, (text_at(data, "title"), text_at(data, "detail"))))
-        wait = dig(data, "retry_after")
-        seconds = float(wait) if isinstance(wait, int | float) and not isinstance(wait, bool) else None
-        kind: ErrorKind | None = "billing" if "spend limit" in message.lower() else None
-        return self._turned_down(reply, text_at(data, "type"), message, kind=kind, wait=seconds)
+        return Found(codes=(own[1] if own else status,), message=said)
 
 
-def _urls(output: Any) -> list[Any]:
+def _has_ended(reply: Reply) -> bool:
+    return text_at(reply.data, "$.status") in _ENDED
+
+
+def _urls(output: Json) -> list[Json]:
     """The addresses in a model's output: one, several, or under names."""
     if isinstance(output, str):
         return [output]
     if isinstance(output, list):
         return [url for one in output for url in _urls(one)]
-    if isinstance(output, dict):
-        return [url for name in ("image", "images", "url", "output") for url in _urls(output.get(name))]
-    return []
+    named = [first(output, f"$.{name}") for name in ("image", "images", "url", "output")]
+    return [url for one in named if one is not None for url in _urls(one)]

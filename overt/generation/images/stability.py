@@ -1,13 +1,14 @@
-"""`stability/core`, `stability/ultra`, `stability/sd3.5-large` (v2beta) and engines of v1. Plain HTTP."""
+"""`stability/core`, `stability/ultra`, `stability/sd3.5-large` (v2beta) and engines of v1."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from overt.data.chat import ErrorKind
-from overt.data.targets import Response
-from overt.generation.images.api import ImageAPI, count_at, decoded, dig, given, text_at
-from overt.generation.images.wire import Reply, failed
+from overt.data.json_types import Json, JsonObject
+from overt.data.jsonpath import count_at, object_at, text_at
+from overt.generation.images.engine import Answer, Asked, Found, ImageAPI, Request, given
+
+_WITH_PICTURE = ("SUCCESS", "CONTENT_FILTERED", "")  # and not "ERROR"
 
 
 class StabilityImages(ImageAPI):
@@ -40,65 +41,33 @@ class StabilityImages(ImageAPI):
     ) -> None:
         super().__init__(f"stability/{model}", base_url=base_url, api_key_env=api_key_env, timeout=timeout)
         self.model = model.removeprefix("stable-image-")
+        self._headers = {"Accept": "application/json"}
+        if self._key:
+            self._headers["Authorization"] = f"Bearer {self._key}"
         self._options = given(
             aspect_ratio=aspect_ratio, output_format=output_format, style_preset=style_preset
         )
 
-    async def _attempt(self, prompt: str, seed: int) -> Response:
-        headers = {"Accept": "application/json"}
-        if self._key:
-            headers["Authorization"] = f"Bearer {self._key}"
+    def request(self, asked: Asked) -> Request:
         if self.model.startswith("stable-diffusion-"):
+            body: Json = {"text_prompts": [{"text": asked.prompt}], "seed": asked.seed, "samples": 1}
             url = f"{self._base}/v1/generation/{self.model}/text-to-image"
-            body = {"text_prompts": [{"text": prompt}], "seed": seed, "samples": 1}
-            reply = await self._send("POST", url, headers=headers, body=body)
-        else:
-            form = {"prompt": prompt, "seed": str(seed), **self._options}
-            if self.model.startswith("sd3"):
-                form["model"] = self.model
-            kind = "sd3" if self.model.startswith("sd3") else self.model
-            url = f"{self._base}/v2beta/stable-image/generate/{kind}"
-            reply = await self._send("POST", url, headers=headers, form=form)
-        if isinstance(reply, Response):
-            return reply
-        data = reply.json()
-        if not isinstance(data, dict):
-            return self._not_json(reply)
-        made = dig(data, "artifacts", 0) or data
-        if reply.status != 200 or not (text_at(made, "image") or text_at(made, "base64") or _finish(made)):
-            return self._problem(reply, data)
-        return self._read(reply, made, seed)
+            return Request(url, self._headers, json=body)
+        is_sd3 = self.model.startswith("sd3")
+        form = {"prompt": asked.prompt, "seed": str(asked.seed)}
+        form |= {name: str(value) for name, value in self._options.items()}
+        if is_sd3:
+            form["model"] = self.model
+        url = f"{self._base}/v2beta/stable-image/generate/{'sd3' if is_sd3 else self.model}"
+        return Request(url, self._headers, form=form)
 
-    def _read(self, reply: Reply, made: Any, seed: int) -> Response:
-        finish = _finish(made)
-        sent = text_at(made, "image") or text_at(made, "base64")
-        image = decoded(sent)
-        filtered = finish == "CONTENT_FILTERED"
-        if image is None and not filtered:
-            what = "the answer's picture is no base64" if sent else f"no picture came ({finish})"
-            return failed("server", what, reply=reply, code=finish)
-        if finish not in ("SUCCESS", "CONTENT_FILTERED", ""):  # "ERROR"
-            return failed("server", f"the generation ended with {finish}", reply=reply, code=finish)
-        drawn_with = count_at(made, "seed")
-        return Response(
-            images=(image,) if image else (),
-            status=reply.status,
-            code=finish if filtered else "",
+    def read(self, data: JsonObject, answer: Answer) -> Found:
+        made = object_at(data, "$.artifacts[0]") or data
+        finish = text_at(made, "$.finish_reason", "$.finishReason")
+        return Found(
+            pictures=[text_at(made, "$.image", "$.base64")] if finish in _WITH_PICTURE else (),
+            codes=(finish,) if finish not in ("", "SUCCESS") else (),
             finish_reason=finish or None,
-            seed=drawn_with if drawn_with else seed,
+            seed=count_at(made, "$.seed") or answer.asked.seed,
+            missing=f"no picture came ({finish})" if finish else "the answer holds no picture",
         )
-
-    def _problem(self, reply: Reply, data: dict[str, Any]) -> Response:
-        code, errors = text_at(data, "name"), data.get("errors")
-        message = "; ".join(map(str, errors)) if isinstance(errors, list) else text_at(data, "message")
-        said = message.lower()
-        kind: ErrorKind | None = None
-        if code in ("insufficient_balance", "payment_required") or "enough balance" in said:
-            kind = "billing"  # v1 sends it as a 429
-        elif reply.status < 400:
-            kind, message = "server", message or "the answer holds no picture"
-        return self._turned_down(reply, code, message, kind=kind)
-
-
-def _finish(made: Any) -> str:
-    return text_at(made, "finish_reason") or text_at(made, "finishReason")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from overt.data.filters import FilterDecision
-from overt.scoring.endpoint import sendable
+from overt.data.http import sendable
+from overt.data.json_types import JsonObject
 from overt.scoring.filters.openai_moderation import DEFAULT_KEY, DEFAULT_MODEL, Moderation, moderation_name
 from overt.scoring.outgoing import data_url, outgoing
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 
 class OpenAIImageModeration:
@@ -42,9 +46,9 @@ class OpenAIImageModeration:
             self.name, model, threshold=threshold, base_url=base_url, api_key_env=api_key_env, timeout=timeout
         )
 
-    def check(self, image: Any, prompt: str) -> FilterDecision:
+    def check(self, image: Image, prompt: str) -> FilterDecision:
         """One request. The score is the highest category score, the reason names the top categories."""
-        parts: list[dict[str, Any]] = [{"type": "image_url", "image_url": {"url": data_url(outgoing(image))}}]
+        parts: list[JsonObject] = [{"type": "image_url", "image_url": {"url": data_url(outgoing(image))}}]
         if self._with_prompt and prompt.strip():
             parts.insert(0, {"type": "text", "text": sendable(prompt)})
         return self._moderation.ask(parts)

@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from overt.data.answer_forms import AnswerForm
-from overt.data.chat import AnswerError, CallError, ChatReply, ChatRequest, Message
+from overt.data.chat import AnswerError, ChatReply, ChatRequest, Message
+from overt.data.completion import read_completion
 from overt.data.filters import FilterDecision
+from overt.data.http import sendable
 from overt.data.json_types import Json, JsonObject
+from overt.data.provider import Failed, Refused
 from overt.data.replies import asked_again, read_json
 from overt.data.templates import load_template
 from overt.policies.load import load_policy
-from overt.scoring.endpoint import Endpoint, Fault, sendable
+from overt.scoring.endpoint import Endpoint
 from overt.scoring.outgoing import data_url, seeing
 from overt.scoring.spec import one_line, spell
 
@@ -22,7 +25,6 @@ if TYPE_CHECKING:
     from PIL import Image
 
 _KEY = "OPENAI_API_KEY"
-_DECLINED = ("content_filter", "content_policy_violation", "moderation_blocked", "safety")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,15 +138,15 @@ class VLMChecker:
 
     def _complete(self, request: ChatRequest) -> ChatReply:
         """One attempt; a complaint about a parameter is met by leaving it out and asking once more."""
-        fault: Fault | None = None
+        fault: Failed | None = None
         for _ in range(6):
             dialect = self._dialect
             data = self._endpoint.post("/chat/completions", self._body(request, dialect))
-            if not isinstance(data, Fault):
-                return _read(data)
+            if isinstance(data, Refused):
+                return ChatReply(refusal=data.code)
+            if not isinstance(data, Failed):
+                return read_completion(data)
             fault = data
-            if fault.error.status in (400, 403, 422) and any(c in fault.code for c in _DECLINED):
-                return ChatReply(refusal=fault.code)
             if fault.error.kind != "bad_request" or not self._adapt(dialect, fault.error.message):
                 break
         return ChatReply(error=fault.error if fault else None)
@@ -191,21 +193,6 @@ def _turn(message: Message) -> JsonObject:
     content: list[Json] = [{"type": "text", "text": text}]
     content += [{"type": "image_url", "image_url": {"url": data_url(image)}} for image in message.images]
     return {"role": message.role, "content": content}
-
-
-def _read(data: JsonObject) -> ChatReply:
-    choices = data.get("choices")
-    first = choices[0] if isinstance(choices, list) and choices else None
-    if not isinstance(first, dict) or not isinstance(first.get("message"), dict):
-        return ChatReply(error=CallError("server", "the answer holds no choices"))
-    message, finish = first["message"], first.get("finish_reason")
-    content = message.get("content")
-    if isinstance(content, list):  # content parts
-        content = "".join(str(p.get("text") or "") for p in content if isinstance(p, dict))
-    refusal = message.get("refusal") or ("content_filter" if finish == "content_filter" else None)
-    return ChatReply(
-        text=content if isinstance(content, str) else "", refusal=str(refusal) if refusal else None
-    )
 
 
 def _unclear(why: str) -> FilterDecision:

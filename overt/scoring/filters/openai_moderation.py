@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from overt.data.chat import CallError
 from overt.data.filters import FilterDecision
-from overt.scoring.endpoint import Endpoint, Fault, sendable
+from overt.data.http import sendable
+from overt.data.json_types import Json, JsonObject
+from overt.data.jsonpath import object_at, objects_at
+from overt.data.provider import Failed, Refused
+from overt.scoring.endpoint import Endpoint
 from overt.scoring.spec import fraction, one_line, spell
 
 DEFAULT_MODEL = "omni-moderation-latest"
@@ -69,10 +72,13 @@ class Moderation:
         self._threshold = None if threshold is None else fraction(threshold, name.partition("?")[0])
         self._endpoint = Endpoint(name, base_url=base_url, api_key_env=api_key_env, timeout=timeout)
 
-    def ask(self, content: Any) -> FilterDecision:
+    def ask(self, content: Json) -> FilterDecision:
         """The decision on one input: a text, or a list of content parts that are judged together."""
         data = self._endpoint.post("/moderations", {"model": self._model, "input": content})
-        if isinstance(data, Fault):
+        if isinstance(data, Refused):  # it was asked about such content, so it has not decided
+            error = CallError("bad_request", f"the endpoint turned the input down: {data.code}")
+            return FilterDecision(None, error=error)
+        if isinstance(data, Failed):
             return FilterDecision(None, error=data.error)
         return read_moderation(data, self._threshold)
 
@@ -93,21 +99,18 @@ def moderation_name(
     )
 
 
-def read_moderation(data: dict[str, Any], threshold: float | None) -> FilterDecision:
+def read_moderation(data: JsonObject, threshold: float | None) -> FilterDecision:
     """A decoded body as a decision; one that says neither yes nor no is an error of kind "server"."""
-    listed = data.get("results")
-    results = [r for r in listed if isinstance(r, dict)] if isinstance(listed, list) else []
     scores: dict[str, float] = {}
     flags: dict[str, bool] = {}
     verdicts: list[bool] = []
-    for result in results:  # one input has one result; a server that splits it means them all
-        for category, value in _mapping(result.get("category_scores")).items():
-            if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
-                scores[category] = max(scores.get(category, 0.0), min(1.0, float(value)))
-        own = {c: v for c, v in _mapping(result.get("categories")).items() if isinstance(v, bool)}
+    for result in objects_at(data, "$.results[*]"):  # of one input: all of them count
+        for category, score in _scores(result).items():
+            scores[category] = max(scores.get(category, 0.0), score)
+        own = {c: v for c, v in object_at(result, "$.categories").items() if isinstance(v, bool)}
         flags.update({c: v or flags.get(c, False) for c, v in own.items()})
-        if isinstance(result.get("flagged"), bool):
-            verdicts.append(result["flagged"])
+        if isinstance(flagged := result.get("flagged"), bool):
+            verdicts.append(flagged)
         elif own:
             verdicts.append(any(own.values()))
     highest = max(scores.values(), default=None)
@@ -115,9 +118,18 @@ def read_moderation(data: dict[str, Any], threshold: float | None) -> FilterDeci
         return FilterDecision(
             None, error=CallError("server", "the answer does not say whether the input is flagged")
         )
-    over = threshold is not None and highest is not None and highest >= threshold
-    blocked = any(verdicts) or over
+    limit = math.inf if threshold is None else threshold
+    blocked = any(verdicts) or (highest is not None and highest >= limit)
     return FilterDecision(blocked, highest, _reason(scores, flags, threshold) if blocked else "")
+
+
+def _scores(result: JsonObject) -> dict[str, float]:
+    """The scores of one result that are numbers, at most 1."""
+    return {
+        category: min(1.0, float(value))
+        for category, value in object_at(result, "$.category_scores").items()
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    }
 
 
 def _reason(scores: dict[str, float], flags: dict[str, bool], threshold: float | None) -> str:
@@ -128,7 +140,3 @@ def _reason(scores: dict[str, float], flags: dict[str, bool], threshold: float |
     ranked = sorted(guilty or scores, key=lambda c: (-scores.get(c, 0.0), c))[:_SHOWN]
     shown = [f"{one_line(c, 40)} {scores[c]:.2f}" if c in scores else one_line(c, 40) for c in ranked]
     return ", ".join(shown) or "flagged"
-
-
-def _mapping(value: Any) -> dict[str, Any]:
-    return {str(k): v for k, v in value.items()} if isinstance(value, dict) else {}

@@ -1,0 +1,269 @@
+"""What a declared HTTP target says, put into practice: how its request is filled, which rule an answer meets.
+
+The prompt is hostile text: it is put into the decoded request as a value, and never becomes part of a
+template, an address or a header. So is the answer: an address in it is followed only if it is http(s).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import urllib.parse
+from collections.abc import Mapping
+
+from overt.data.chat import CallError
+from overt.data.errors import InputError
+from overt.data.http import retry_after
+from overt.data.json_types import Json
+from overt.data.jsonpath import Path, parse_path
+from overt.data.provider import Failed, Refused, read_said
+from overt.data.targets import LayerDecision
+from overt.generation.images.engine import Answer, Asked, Found, Request
+from overt.generation.images.http_file import (
+    PLACEHOLDER,
+    VARIABLE,
+    Condition,
+    ErrorRule,
+    HTTPFile,
+    Poll,
+    RefusalRule,
+)
+from overt.generation.images.pictures import picture_kind
+from overt.generation.transport import Reply, absolute
+
+_SEARCHED_BYTES = 1 << 20  # of a body in which `contains` looks for its words
+_CODE_CHARS = 100
+
+
+# -- what is sent ------------------------------------------------------------------------------------------
+
+
+def headers(spec: HTTPFile) -> tuple[dict[str, str], list[str]]:
+    """The headers with their environment variables put in, and the values of those.
+
+    Raises:
+        InputError: a variable is not set, or holds what no header may hold.
+    """
+    secrets: list[str] = []
+
+    def value_of(header: str, variable: str) -> str:
+        mark = spec.header_marks[header]
+        place = f"{mark.file}:{mark.line}:{mark.column}"
+        secret = os.environ.get(variable, "").strip()
+        if not secret:
+            raise InputError(
+                f"headers.{header}: the environment variable {variable} is not set",
+                where=place,
+                fix=f"export {variable}=...",
+            )
+        if not secret.isprintable():
+            raise InputError(
+                f"headers.{header}: {variable} holds a character that no header may hold", where=place
+            )
+        secrets.append(secret)
+        return secret
+
+    def filled(header: str, text: str) -> str:
+        return VARIABLE.sub(lambda found: value_of(header, found[1]), text)
+
+    return {header: filled(header, text) for header, text in spec.headers.items()}, secrets
+
+
+def request(spec: HTTPFile, headers: Mapping[str, str], asked: Asked) -> Request:
+    """The request for one prompt."""
+    values: dict[str, Json] = {"prompt": asked.prompt, "seed": asked.seed}
+    url = spec.url
+    if spec.query:
+        query = {name: str(fill(text, values)) for name, text in spec.query.items()}
+        url += ("&" if "?" in url else "?") + urllib.parse.urlencode(query)
+    form = {name: str(fill(text, values)) for name, text in spec.form.items()}
+    return Request(url, headers, json=fill(spec.json_body, values), form=form or None, method=spec.method)
+
+
+def fill(template: Json, values: Mapping[str, Json]) -> Json:
+    """A decoded JSON template with its placeholders filled. A text that is one placeholder becomes the
+    value itself, a number stays a number; what was put in is not looked at again."""
+    if isinstance(template, dict):
+        return {name: fill(value, values) for name, value in template.items()}
+    if isinstance(template, list):
+        return [fill(value, values) for value in template]
+    if not isinstance(template, str):
+        return template
+    if whole := PLACEHOLDER.fullmatch(template):
+        return values[whole[1]]
+    return PLACEHOLDER.sub(lambda found: str(values[found[1]]), template)
+
+
+# -- jobs --------------------------------------------------------------------------------------------------
+
+
+def job_address(poll: Poll, base: str, data: Json) -> str | CallError:
+    """Where the job of an answer is looked up."""
+    if isinstance(poll.url, Path):
+        url = poll.url.first(data)
+        if not isinstance(url, str):
+            return CallError("server", f"the answer holds no address at {poll.url.text}")
+        return absolute(base, url)
+    missing: list[str] = []
+
+    def part_of(found: re.Match[str]) -> str:
+        part = parse_path(found[1]).first(data)
+        if isinstance(part, bool) or not isinstance(part, str | int) or part in ("", ".", ".."):
+            missing.append(found[1])
+            return ""
+        return urllib.parse.quote(str(part), safe="")
+
+    url = PLACEHOLDER.sub(part_of, poll.url)
+    return CallError("server", f"the answer holds nothing at {missing[0]}") if missing else url
+
+
+def is_done(spec: HTTPFile, reply: Reply) -> bool:
+    """Whether an answer says that the job is done."""
+    poll = spec.poll
+    return poll is not None and any(
+        _same(value, wanted) for value in poll.path.find(json_of(reply)) for wanted in poll.values
+    )
+
+
+# -- what comes back ---------------------------------------------------------------------------------------
+
+
+def rule_of(spec: HTTPFile, reply: Reply) -> tuple[RefusalRule | ErrorRule | None, Json]:
+    """The first rule that an answer meets, refusals before errors, with the value that it looked at."""
+    rules: tuple[RefusalRule | ErrorRule, ...] = (*spec.refusals, *spec.errors)
+    for rule in rules:
+        met, value = _meets(rule.when, reply)
+        if met:
+            return rule, value
+    return None, None
+
+
+def code_of(rule: RefusalRule, value: Json, reply: Reply) -> str:
+    """The code of a refusal: the rule's word, or what stands at its path, else the value it looked at."""
+    code = rule.code.first(json_of(reply)) if isinstance(rule.code, Path) else rule.code
+    code = value if code is None else code
+    if isinstance(code, bool) or not isinstance(code, str | int) or code == "":
+        return "refused"
+    return " ".join(str(code).split())[:_CODE_CHARS]
+
+
+def message(spec: HTTPFile, reply: Reply) -> str:
+    """The provider's words: from the declared place, else from where they usually stand."""
+    if picture_kind(reply.body) is not None:
+        return ""
+    if spec.message is not None and isinstance(said := spec.message.first(reply.data), str):
+        return said
+    return read_said(reply.status, reply.headers, reply.data, reply.text).message
+
+
+def pictures(spec: HTTPFile, reply: Reply) -> list[Json] | list[bytes]:
+    """The pictures of an answer as they stand there."""
+    if spec.encoding == "body":
+        return [reply.body]
+    return spec.image.find(json_of(reply)) if spec.image is not None else []
+
+
+def found(spec: HTTPFile, layer: str, headers: Mapping[str, str], answer: Answer) -> Found:
+    """What an answer means: rules before the status, refusals before errors; only then what it holds.
+
+    Args:
+        layer: who refused, where the rule does not name a layer.
+        headers: they go along when a picture is fetched from the service's own host.
+    """
+    reply = answer.reply
+    rule, value = rule_of(spec, reply)
+    if isinstance(rule, ErrorRule):
+        error = CallError(rule.kind, message(spec, reply), reply.status, retry_after(reply.headers))
+        return Found(verdict=Failed(error))
+    if rule is None:
+        return _content(spec, headers, answer)
+    code = code_of(rule, value, reply)
+    return Found(
+        pictures(spec, reply),  # a flagged picture is evidence, if it came
+        by_address=spec.encoding == "url",
+        headers=headers,
+        layers=(LayerDecision(rule.layer or layer, rule.stage, True, reason=code),),
+        verdict=Refused(rule.stage, code, message(spec, reply)),
+    )
+
+
+def _content(spec: HTTPFile, headers: Mapping[str, str], answer: Answer) -> Found:
+    """Where things stand in an answer that meets no rule."""
+    reply = answer.reply
+    made, text = pictures(spec, reply), _text_at(spec.text, reply).strip()
+    has_content = bool(text) or any(one not in (None, "") for one in made)
+    what, place = ("text" if spec.modality == "text" else "picture"), spec.image or spec.text
+    missing = f"the answer holds no {what}" + (f" at {place.text}" if place else "")
+    words = message(spec, reply)
+    if reply.status < 400:
+        words = f"{missing}: {words}" if words else missing
+    return Found(
+        made,
+        by_address=spec.encoding == "url",
+        headers=headers,
+        text=_text_at(spec.text, reply) if text else "",
+        message="" if has_content and reply.status < 300 else words,
+        revised_prompt=_text_at(spec.revised_prompt, reply) or None,
+        seed=_seed(spec, answer),
+        missing=missing,
+    )
+
+
+def _text_at(path: Path | None, reply: Reply) -> str:
+    value = path.first(json_of(reply)) if path else None
+    return value if isinstance(value, str) else ""
+
+
+def _seed(spec: HTTPFile, answer: Answer) -> int | None:
+    """The seed that the answer tells, else the one that was sent, if it was."""
+    told = spec.seed.first(json_of(answer.reply)) if spec.seed else None
+    if isinstance(told, int) and not isinstance(told, bool):
+        return told
+    return answer.asked.seed if spec.takes_seed else None
+
+
+def json_of(reply: Reply) -> Json:
+    """The decoded body, None where it is no JSON."""
+    return reply.data if picture_kind(reply.body) is None else None
+
+
+def _meets(when: Condition, reply: Reply) -> tuple[bool, Json]:
+    """Whether an answer meets a condition, and the value that it looked at (None for the whole body)."""
+    if when.status and reply.status not in when.status:
+        return False, None
+    if when.path is None and not when.header:
+        return not when.contains or when.contains.casefold() in _body_text(reply).casefold(), None
+    values = _values(when, reply)
+    if when.exists is False:
+        return not values, None
+    for value in values:
+        is_equal = not when.equals or any(_same(value, wanted) for wanted in when.equals)
+        if is_equal and (not when.contains or _holds(value, when.contains)):
+            return True, value
+    return False, None
+
+
+def _values(when: Condition, reply: Reply) -> list[Json]:
+    """What stands at the place that a condition looks at."""
+    if when.path is not None:
+        return [value for value in when.path.find(json_of(reply)) if value is not None]
+    return [reply.headers[when.header]] if when.header in reply.headers else []
+
+
+def _body_text(reply: Reply) -> str:
+    if picture_kind(reply.body) is not None:
+        return ""
+    return reply.body[:_SEARCHED_BYTES].decode("utf-8", "replace")
+
+
+def _same(value: Json, wanted: Json) -> bool:
+    """Equality as a person means it: case makes no difference, true is not 1."""
+    if isinstance(value, str) and isinstance(wanted, str):
+        return value.casefold() == wanted.casefold()
+    return isinstance(value, bool) == isinstance(wanted, bool) and bool(value == wanted)
+
+
+def _holds(value: Json, part: str) -> bool:
+    if isinstance(value, list):
+        return any(_same(entry, part) for entry in value)
+    return isinstance(value, str | int) and part.casefold() in str(value).casefold()

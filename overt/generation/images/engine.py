@@ -1,0 +1,364 @@
+"""The one engine of the picture services: send, wait for the job, fetch the pictures, decide, hide keys.
+
+A service describes itself in a file of its own: how a request looks (`request`), when its answer is a job
+that has to be waited for (`job`), and where things stand in the last answer (`read`). Everything else is
+here. A service does not say what its words mean: codes.yaml does, read by overt/data/provider.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
+
+from overt.data.chat import CallError, ErrorKind
+from overt.data.http import Mask, check_address, key_from, retry_after, sendable, status_kind
+from overt.data.json_types import Json, JsonObject
+from overt.data.provider import Answered, Failed, Refused, Verdict, judge, read_said
+from overt.data.targets import LayerDecision, Response
+from overt.generation.images.pictures import broken, decoded, looks_like_picture
+from overt.generation.transport import Reply, Transport, absolute, same_site
+
+_MOST_PICTURES = 16  # of one answer; one is asked for
+_SLOWEST_POLL_S = 5.0
+_POLL_GROWTH = 1.2
+_BROKEN_LOOKS = 3  # answers that are no JSON before a job is given up
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What one attempt is for."""
+
+    prompt: str
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request. At most one of `json`, `form` (multipart/form-data) and `data` is its body."""
+
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    json: Json = None
+    form: Mapping[str, str] | None = None
+    data: bytes | None = None
+    method: str = "POST"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job that was accepted, and how it is waited for.
+
+    url: where its state is looked up. ended: whether an answer is the last one. result_url: where the result
+    lies, "" where the last look brings it. max_s: seconds of waiting, None: until the attempt's time is up.
+    faults: failed looks in a row after which it is given up, None: it never is, since it is paid for.
+    """
+
+    url: str
+    ended: Callable[[Reply], bool]
+    headers: Mapping[str, str] = field(default_factory=dict)
+    result_url: str = ""
+    every_s: float = 1.0
+    growth: float = _POLL_GROWTH
+    max_s: float | None = None
+    faults: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The last answer to what was asked; `accepted` is the body of the answer that accepted its job."""
+
+    asked: Asked
+    reply: Reply
+    accepted: JsonObject = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Where things stood in an answer.
+
+    pictures: bytes, or texts: base64, or the picture's http(s) or data: address if `by_address`. Values of
+    other types are faults of the answer, empty ones are left out. headers: they go along when a picture is
+    fetched from the service's own site. codes, message: what the answer says, where the reader of all
+    services does not find it. safety, seed, ...: as in `Response`. layers: decisions on layers of a product.
+    verdict: what became of the request, where that is declared and not to be read from the words.
+    missing: what to say of an answer that holds neither picture nor text nor reason.
+    """
+
+    pictures: Sequence[Json | bytes] = ()
+    by_address: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict)
+    text: str = ""
+    codes: tuple[str, ...] = ()
+    message: str = ""
+    finish_reason: str | None = None
+    safety: Mapping[str, Json] = field(default_factory=dict)
+    revised_prompt: str | None = None
+    seed: int | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cost: float | None = None
+    layers: tuple[LayerDecision, ...] = ()
+    verdict: Verdict | None = None
+    missing: str = "the answer holds no picture"
+
+
+class PictureService:
+    """The base of all services that are spoken to over HTTP.
+
+    Args:
+        name: "provider/model".
+        base_url: where the service stands.
+        secrets: what must not be seen in anything that is handed over.
+        timeout: seconds for one exchange.
+        limit_s: seconds for one attempt, waiting for its job and fetching its pictures included.
+    """
+
+    provider: ClassVar[str]  # whose rows of codes.yaml count
+    whole_pictures: ClassVar[bool] = False  # pictures that were cut off or of no known format are faults
+
+    def __init__(
+        self, name: str, *, base_url: str, secrets: Iterable[str], timeout: float, limit_s: float
+    ) -> None:
+        self.name = name
+        self._base = base_url
+        self._mask = Mask(*secrets)
+        self._limit_s = limit_s
+        self._transport = Transport(timeout)
+
+    # -- what a service says of itself ----------------------------------------------------------------
+
+    def request(self, asked: Asked) -> Request:
+        """The request that asks for a picture."""
+        raise NotImplementedError
+
+    def job(self, reply: Reply) -> Job | CallError | None:
+        """The job that an answer accepted; None where the answer is the last one."""
+        return None
+
+    def read(self, data: JsonObject, answer: Answer) -> Found:
+        """Where things stand in the last answer, whatever its status."""
+        raise NotImplementedError
+
+    def found(self, answer: Answer) -> Found:
+        """As `read`, for answers of any kind: a body that is no JSON object holds nothing."""
+        data = answer.reply.object
+        return Found() if data is None else self.read(data, answer)
+
+    def is_own(self, url: str) -> bool:
+        """Whether an address that came in an answer may be sent the key: it is of the service's site."""
+        return same_site(self._base, url)
+
+    # -- one attempt ----------------------------------------------------------------------------------
+
+    async def respond(self, prompt: str, *, seed: int) -> Response:
+        """One attempt. A job that was accepted is waited for: it is paid for whatever becomes of it."""
+        start = time.perf_counter()
+        try:
+            async with asyncio.timeout(self._limit_s):
+                response = await self._attempt(Asked(sendable(prompt), seed))
+        except TimeoutError:
+            response = _failed(Failed(CallError("timeout", f"no result in {self._limit_s:g} seconds")))
+        return self._masked(replace(response, latency_s=time.perf_counter() - start))
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._transport.close()
+
+    async def _attempt(self, asked: Asked) -> Response:
+        answer = await self._last_answer(asked)
+        if isinstance(answer, CallError):
+            return _failed(Failed(answer))
+        reply, found = answer.reply, self.found(answer)
+        verdict = found.verdict or self._judge(reply, found)
+        if isinstance(verdict, Failed):
+            return _failed(verdict, found.safety)
+        images = await self._images(found) if reply.status < 300 else ()
+        if isinstance(images, CallError):
+            if isinstance(verdict, Answered):
+                return _failed(Failed(replace(images, status=images.status or reply.status)))
+            images = ()  # a refusal is an answer, whatever became of the black picture that comes with it
+        revised = (found.revised_prompt or "").strip()
+        return Response(
+            images=images,
+            text=found.text,
+            status=reply.status,
+            code=verdict.code,
+            message=verdict.message if isinstance(verdict, Refused) else found.message,
+            finish_reason=found.finish_reason,
+            safety=found.safety,
+            revised_prompt=found.revised_prompt if revised and revised != asked.prompt.strip() else None,
+            seed=found.seed if reply.status < 300 else None,
+            layers=found.layers,
+            input_tokens=found.input_tokens,
+            output_tokens=found.output_tokens,
+            cost=found.cost,
+        )
+
+    def _judge(self, reply: Reply, found: Found) -> Verdict:
+        has_content = any(picture not in (None, "") for picture in found.pictures) or bool(found.text)
+        said = read_said(reply.status, reply.headers, reply.data, reply.text)
+        if has_content and reply.status < 400:  # the words in the answer are its content
+            said = replace(said, codes=(), types=(), message="")
+        said = replace(said, codes=found.codes + said.codes, message=found.message or said.message)
+        return judge(self.provider, said, has_content=has_content, missing=found.missing)
+
+    # -- exchanges ------------------------------------------------------------------------------------
+
+    async def _last_answer(self, asked: Asked) -> Answer | CallError:
+        """The answer that decides: to the request itself, or to the last look at its job."""
+        request = self.request(asked)
+        reply = await self._transport.send(
+            request.method,
+            request.url,
+            headers=request.headers,
+            json=request.json,
+            form=request.form,
+            data=request.data,
+        )
+        if isinstance(reply, CallError):
+            return reply
+        job = self.job(reply)
+        if isinstance(job, CallError):
+            return job
+        if job is None:
+            return Answer(asked, reply)
+        last = await self._poll(job)
+        if isinstance(last, Reply) and job.result_url and job.ended(last):
+            last = await self._result(job)
+        return last if isinstance(last, CallError) else Answer(asked, last, reply.object or {})
+
+    async def _result(self, job: Job) -> Reply | CallError:
+        """The stored result. A job that failed with a 5xx answers so each time: it is asked for once."""
+        result = await self._transport.send("GET", job.result_url, headers=job.headers)
+        if isinstance(result, Reply) and result.status == 429:  # the job is paid for: wait
+            return await self._poll(replace(job, url=job.result_url, ended=lambda got: got.status == 200))
+        return result
+
+    async def _poll(self, job: Job) -> Reply | CallError:
+        """The first answer that ends a job, or that says that it will have no end.
+
+        A look that fails costs nothing and the job goes on: limits, faults of the server and dropped
+        connections are waited out.
+        """
+        until = None if job.max_s is None else time.monotonic() + job.max_s
+        wait, faults, broken_looks = job.every_s, 0, 0
+        while until is None or (left := until - time.monotonic()) > 0:
+            await asyncio.sleep(wait if until is None else min(wait, left))
+            got = await self._transport.send("GET", job.url, headers=job.headers)
+            wait = min(wait * job.growth, max(_SLOWEST_POLL_S, job.every_s))
+            if isinstance(got, Reply):
+                if job.ended(got):
+                    return got
+                passes = got.status >= 400 and status_kind(got.status) in ("rate_limit", "server")
+                if got.status >= 300 and not passes:
+                    return got
+                if got.status < 300:
+                    faults, broken_looks = 0, broken_looks + (got.data is None)
+                    if broken_looks == _BROKEN_LOOKS:
+                        return got
+                    continue
+                wait = max(wait, retry_after(got.headers) or 0.0)
+            faults += 1
+            if faults == job.faults:
+                return got
+        return CallError("timeout", f"the job was not done in {job.max_s:g} seconds")
+
+    async def _images(self, found: Found) -> tuple[bytes, ...] | CallError:
+        """The pictures byte for byte, or why one of them cannot be had."""
+        wanted = [picture for picture in found.pictures if picture not in (None, "")]
+        if len(wanted) > _MOST_PICTURES:
+            return CallError("server", f"{len(wanted)} pictures in one answer")
+        images = []
+        for picture in wanted:
+            image = await self._image(picture, found)
+            if isinstance(image, CallError):
+                return image
+            if self.whole_pictures and (fault := broken(image)):
+                return CallError("server", fault)
+            images.append(image)
+        return tuple(images)
+
+    async def _image(self, picture: Json | bytes, found: Found) -> bytes | CallError:
+        if isinstance(picture, bytes):
+            return picture
+        if not isinstance(picture, str):
+            kind = type(picture).__name__
+            return CallError("server", f"the picture's place holds {kind}, not a text")
+        if not found.by_address or picture[:5].lower() == "data:":
+            try:
+                return decoded(picture)
+            except ValueError as error:
+                return CallError("server", str(error))
+        url = absolute(self._base, picture)
+        if isinstance(url, CallError):
+            return url
+        got = await self._transport.send("GET", url, headers=found.headers if self.is_own(url) else None)
+        if isinstance(got, CallError):
+            return got
+        if got.status != 200:
+            # Not the key's fault: the address has its own signature. A new attempt brings a new one.
+            limited: ErrorKind = "rate_limit" if got.status == 429 else "server"
+            words = f"the picture's address answered HTTP {got.status}"
+            return CallError(limited, words, got.status, retry_after(got.headers))
+        content_type = got.headers.get("content-type", "nothing known")
+        if not self.whole_pictures and not looks_like_picture(got.body, content_type):
+            return CallError(
+                "server", f"the picture's address gave {content_type[:80]}, no picture", got.status
+            )
+        return got.body
+
+    # -- secrets --------------------------------------------------------------------------------------
+
+    def _masked(self, response: Response) -> Response:
+        """Without keys and signed addresses, which some services repeat in what they say."""
+        error, mask = response.error, self._mask
+        return replace(
+            response,
+            text=mask.text(response.text),
+            code=mask.words(response.code, 100),
+            message=mask.words(response.message),
+            safety={name: mask.json(value) for name, value in response.safety.items()},
+            revised_prompt=response.revised_prompt and mask.text(response.revised_prompt),
+            layers=tuple(replace(layer, reason=mask.text(layer.reason)) for layer in response.layers),
+            error=error and replace(error, message=mask.words(error.message)),
+        )
+
+
+class ImageAPI(PictureService):
+    """The base of the services that overt knows by name: a key, one clock for the whole attempt.
+
+    Args:
+        name: "provider/model".
+        base_url: where the provider stands.
+        api_key_env: the environment variable that holds the key; it is read once and never shown.
+        timeout: seconds for one attempt, waiting for its job and fetching its pictures included.
+        poll_s: seconds before the first look at a job; later looks come a little slower.
+
+    Raises:
+        InputError: there is no key, and the server is not on this machine; or `base_url` is no address.
+    """
+
+    def __init__(
+        self, name: str, *, base_url: str, api_key_env: str, timeout: float, poll_s: float = 1.0
+    ) -> None:
+        check_address(name, base_url)
+        self._key = key_from(api_key_env, name, base_url)
+        self._poll_s = poll_s
+        base = base_url.rstrip("/")
+        super().__init__(name, base_url=base, secrets=(self._key,), timeout=timeout, limit_s=timeout)
+
+
+def given(**options: str | float | None) -> dict[str, str | float]:
+    """The options that the user set; the others are the provider's to choose."""
+    return {name: value for name, value in options.items() if value is not None and value != ""}
+
+
+def _failed(failure: Failed, safety: Mapping[str, Json] | None = None) -> Response:
+    """A response that holds an error and nothing that could be taken for an answer."""
+    error = failure.error
+    return Response(
+        status=error.status, code=failure.code, message=error.message, safety=safety or {}, error=error
+    )

@@ -1,0 +1,52 @@
+"""Google's Gemini: what `:generateContent` is sent, and where things stand in its answer."""
+
+from __future__ import annotations
+
+from overt.data.json_types import Json, JsonObject
+from overt.data.jsonpath import count_at, first, object_at, objects_at, text_at
+from overt.generation.images.engine import Asked, Found
+
+_HARMS = ("HARASSMENT", "HATE_SPEECH", "SEXUALLY_EXPLICIT", "DANGEROUS_CONTENT")
+
+
+def body(asked: Asked, aspect_ratio: str, safety: str) -> Json:
+    """The request's body."""
+    config: dict[str, Json] = {"responseModalities": ["TEXT", "IMAGE"], "seed": asked.seed}
+    if aspect_ratio:
+        config["imageConfig"] = {"aspectRatio": aspect_ratio}
+    content: Json = [{"role": "user", "parts": [{"text": asked.prompt}]}]
+    if not safety:
+        return {"contents": content, "generationConfig": config}
+    settings: Json = [{"category": f"HARM_CATEGORY_{harm}", "threshold": safety.upper()} for harm in _HARMS]
+    return {"contents": content, "generationConfig": config, "safetySettings": settings}
+
+
+def read(data: JsonObject, asked: Asked) -> Found:
+    """Where things stand in the first candidate, and in the feedback on the prompt."""
+    candidate = object_at(data, "$.candidates[0]")
+    # Thoughts hold drafts, not the picture that the user gets.
+    parts = [p for p in objects_at(candidate, "$.content.parts[*]") if p.get("thought") is not True]
+    pictures = [one for p in parts if (one := first(p, "$.inlineData.data", "$.inline_data.data"))]
+    finish = text_at(candidate, "$.finishReason")
+    blocked = text_at(data, "$.promptFeedback.blockReason")
+    code, message = "", text_at(candidate, "$.finishMessage")
+    if blocked and not pictures:
+        code, message = f"blockReason:{blocked}", text_at(data, "$.promptFeedback.blockReasonMessage")
+    elif finish not in ("", "STOP") and not pictures:
+        code = finish
+    safety = {
+        "safetyRatings": first(candidate, "$.safetyRatings"),
+        "promptFeedback": first(data, "$.promptFeedback"),
+    }
+    return Found(
+        pictures=pictures,
+        text="".join(text_at(part, "$.text") for part in parts),
+        codes=(code,) if code else (),
+        message=message,
+        finish_reason=finish or None,
+        safety={name: value for name, value in safety.items() if value is not None},
+        seed=asked.seed,
+        input_tokens=count_at(data, "$.usageMetadata.promptTokenCount"),
+        output_tokens=count_at(data, "$.usageMetadata.candidatesTokenCount"),
+        missing=f"the answer holds no picture and no text (finishReason {finish or 'not given'})",
+    )

@@ -1,0 +1,52 @@
+"""Google's Imagen: what `:predict` is sent, and where things stand in its answer."""
+
+from __future__ import annotations
+
+from overt.data.json_types import Json, JsonObject
+from overt.data.jsonpath import objects_at, parse_path, text_at, texts_at
+from overt.data.provider import support_codes
+from overt.generation.images.engine import Asked, Found, given
+
+# Vertex AI tells beside the predictions which model made them.
+_FIELDS = {
+    "predictions",
+    "raiFilteredReason",
+    "metadata",
+    "deployedModelId",
+    "model",
+    "modelDisplayName",
+    "modelVersionId",
+}
+
+
+def body(asked: Asked, aspect_ratio: str, safety: str, people: str) -> Json:
+    """The request's body."""
+    options = given(aspectRatio=aspect_ratio, safetySetting=safety.lower(), personGeneration=people)
+    options |= {"sampleCount": 1, "includeRaiReason": True, "includeSafetyAttributes": True}
+    return {"instances": [{"prompt": asked.prompt}], "parameters": options}
+
+
+def read(data: JsonObject, status: int) -> Found:
+    """Imagen filters pictures away and may say nothing of it: an empty answer is its refusal."""
+    pictures = texts_at(data, "$.predictions[*].bytesBase64Encoded")
+    reason = text_at(data, "$.predictions[*].raiFilteredReason", "$.raiFilteredReason")
+    support = support_codes(reason or text_at(data, "$.error.message"))
+    found = {
+        "safetyAttributes": [
+            one for one in parse_path("$.predictions[*].safetyAttributes").find(data) if one
+        ],
+        "raiFilteredReason": reason,
+        "supportCodes": list(support),
+    }
+    safety = {name: value for name, value in found.items() if value}
+    if pictures:
+        made = [one for one in objects_at(data, "$.predictions[*]") if one.get("bytesBase64Encoded")]
+        return Found(pictures, safety=safety, revised_prompt=text_at(made[0], "$.prompt"))
+    if status != 200 or data.get("error"):
+        return Found(safety=safety)
+    if text_at(data, "$.predictions[*].gcsUri"):
+        return Found(codes=("gcsUri",), message="the picture was put into a storage bucket")
+    if not set(data) <= _FIELDS or not isinstance(data.get("predictions", []), list):
+        return Found(missing="the answer is none of Imagen's")
+    code = "raiFilteredReason" if reason else "empty_result"
+    return Found(codes=(*support, code), message=reason or "no picture came, and no reason", safety=safety)
