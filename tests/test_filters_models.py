@@ -20,7 +20,7 @@ from overt.scoring.endpoint import retry_after
 from overt.scoring.filters.llama_guard import read_verdict
 from overt.scoring.filters.openai_moderation import OpenAIModeration, read_moderation
 from overt.scoring.outgoing import outgoing
-from overt.scoring.pictures import UnreadablePicture
+from overt.data.pictures import UnreadablePicture
 
 KEY = "sk-proj-not-to-be-shown-0123456789"
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from overt.data.outcomes import Harm, Outcome
 from overt.data.records import Prompt
 from overt.report.packing import packed_prompt, packed_row
-from overt.scoring.pictures import UnreadablePicture, open_picture
+from overt.data.pictures import UnreadablePicture, open_picture
 
 SIDE = 192  # pixels, longer side of a thumbnail
 TEXT_BUDGET = 5_000_000  # bytes of JSON for the rows

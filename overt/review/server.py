@@ -109,7 +109,7 @@ class Desk:
     def picture(self, place: int, which: str, number: int) -> bytes:
         """A picture of an item as a JPEG without metadata; `which` is "images" or "original_images"."""
         from overt.scoring.outgoing import outgoing
-        from overt.scoring.pictures import UnreadablePicture
+        from overt.data.pictures import UnreadablePicture
 
         if which not in _PICTURES:
             raise Refused(404, "there is no such picture")

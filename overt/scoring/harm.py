@@ -19,7 +19,7 @@ from overt.data.records import Prompt
 from overt.data.templates import Template
 from overt.policies.schema import Policy
 from overt.scoring.outgoing import outgoing
-from overt.scoring.pictures import UnreadablePicture, open_picture
+from overt.data.pictures import UnreadablePicture, open_picture
 from overt.scoring.stats import majority
 
 MOST_PICTURES = 4  # of one outcome that go out to a judge

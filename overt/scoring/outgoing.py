@@ -6,7 +6,7 @@ import base64
 import io
 from typing import Any
 
-from overt.scoring.pictures import open_picture
+from overt.data.pictures import open_picture
 
 SIDE = 768  # pixels; what the common vision models look at in one or two tiles
 _QUALITY = 90

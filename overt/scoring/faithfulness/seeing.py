@@ -8,7 +8,7 @@ from typing import Any
 
 from overt.data.devices import one_line
 from overt.data.errors import OvertError
-from overt.scoring.pictures import FLAT_RANGE, UnreadablePicture, measure, open_picture
+from overt.data.pictures import FLAT_RANGE, UnreadablePicture, level_range, measure, open_picture
 
 Load = Callable[[str], bytes]
 
@@ -23,7 +23,7 @@ def see(load: Load, path: str) -> tuple[Any, str]:
     try:
         data = load(path)
         image = open_picture(data)
-        if max(high - low for low, high in image.getextrema()) <= FLAT_RANGE:
+        if level_range(image) <= FLAT_RANGE:
             # Only now, since measuring takes several times as long: it may be a placeholder.
             look = measure(data).look
             if look != "picture":
