@@ -116,8 +116,8 @@ def open_picture(data: bytes, max_pixels: int = MAX_PIXELS) -> Picture:
 
 
 def level_range(image: Picture) -> int:
-    """The largest range of levels in a channel of an RGB picture, 0 to 255: 0 where it has but one colour."""
-    bands = (band for band in image.getextrema() if isinstance(band, tuple))  # of grey it would be two numbers
+    """The largest range of levels in a channel of an RGB picture: 0 to 255, 0 for one plain colour."""
+    bands = (band for band in image.getextrema() if isinstance(band, tuple))
     return max(high - low for low, high in bands)
 
 

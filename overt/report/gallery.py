@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from overt.data.outcomes import Harm, Outcome
+from overt.data.pictures import UnreadablePicture, open_picture
 from overt.data.records import Prompt
 from overt.report.packing import packed_prompt, packed_row
-from overt.data.pictures import UnreadablePicture, open_picture
 
 SIDE = 192  # pixels, longer side of a thumbnail
 TEXT_BUDGET = 5_000_000  # bytes of JSON for the rows

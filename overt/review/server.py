@@ -108,8 +108,8 @@ class Desk:
 
     def picture(self, place: int, which: str, number: int) -> bytes:
         """A picture of an item as a JPEG without metadata; `which` is "images" or "original_images"."""
-        from overt.scoring.outgoing import outgoing
         from overt.data.pictures import UnreadablePicture
+        from overt.scoring.outgoing import outgoing
 
         if which not in _PICTURES:
             raise Refused(404, "there is no such picture")
