@@ -66,7 +66,7 @@ def publish(
     scanned for keys and addresses, pictures are encoded anew without metadata. Each repository gets all of it
     in one commit, or nothing; a command that was cut off goes on when it is given again.
     """
-    from overt.data.publish.scan import in_words
+    from overt.publish.scan import in_words
     from overt.publishing import UNSAFE_OPEN, Choices, prepare
     from overt.publishing import publish as send
     from overt.tables import plain

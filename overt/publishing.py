@@ -12,14 +12,18 @@ from typing import Any
 
 from overt.data.account import STAGES
 from overt.data.errors import InputError
-from overt.data.publish.card import Facts
-from overt.data.publish.commands import base_name, generate_command, run_command
-from overt.data.publish.dataset import LAYOUTS, Layout, dataset_tables
-from overt.data.publish.folder import Prepared, claim, contains_any, mark, write_repo
-from overt.data.publish.parquet import SHARD_BYTES
-from overt.data.publish.pictures import Pictures
-from overt.data.publish.results import result_tables
-from overt.data.publish.scan import (
+from overt.data.records import Audit, Seed, content_id
+from overt.data.store import RunStore, read_json, read_records
+from overt.evaluate import RESULTS, read_run
+from overt.policies.load import load_policy
+from overt.publish.card import Facts
+from overt.publish.commands import base_name, generate_command, run_command
+from overt.publish.dataset import LAYOUTS, Layout, dataset_tables
+from overt.publish.folder import Prepared, claim, contains_any, mark, write_repo
+from overt.publish.parquet import SHARD_BYTES
+from overt.publish.pictures import Pictures
+from overt.publish.results import result_tables
+from overt.publish.scan import (
     FINDING_KINDS,
     Finding,
     FindingKind,
@@ -28,11 +32,7 @@ from overt.data.publish.scan import (
     scan_text,
     secrets_here,
 )
-from overt.data.publish.tables import Repo, Table
-from overt.data.records import Audit, Seed, content_id
-from overt.data.store import RunStore, read_json, read_records
-from overt.evaluate import RESULTS, read_run
-from overt.policies.load import load_policy
+from overt.publish.tables import Repo, Table
 
 UNSAFE_OPEN = (
     "--unsafe-open puts the unsafe prompts, and pictures made from them, where anyone and any crawler can "
@@ -427,7 +427,7 @@ def publish(
     update: bool = False,
     say: Callable[[str], None] = lambda _: None,
 ) -> list[str]:
-    """Uploads what `prepare` laid ready; the addresses of the commits. See `overt.data.publish.upload`."""
-    from overt.data.publish.upload import upload
+    """Uploads what `prepare` laid ready; the addresses of the commits. See `overt.publish.upload`."""
+    from overt.publish.upload import upload
 
     return upload(publication.prepared, token=token, private=private, update=update, say=say)

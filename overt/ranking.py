@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from overt.data.errors import InputError
-from overt.data.publish.tables import whole
 from overt.data.records import Prompt
 from overt.data.store import dump_json, read_json, write_atomic
 from overt.evaluate import RESULTS, read_run
+from overt.publish.tables import whole
 from overt.report.leaderboard import render_html, render_markdown, space_head
 from overt.report.metrics import METRICS, rate_of
 
@@ -38,10 +38,10 @@ def push_leaderboard(out: Path, repo: str, *, token: str | None = None, update: 
     """Serves what `write_leaderboard` wrote as a static Space; the address of the commit.
 
     Raises:
-        InputError, RunError: as `overt.data.publish.upload`.
+        InputError, RunError: as `overt.publish.upload`.
     """
     from overt.data.hub import is_hub_id
-    from overt.data.publish.upload import upload_space
+    from overt.publish.upload import upload_space
 
     if not is_hub_id(repo):
         raise InputError(f"--push {repo!r} is no ORG/NAME", fix="For instance: my-org/over-refusal")

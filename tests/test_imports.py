@@ -17,6 +17,7 @@ ROOMS = {
     "generation": {"data", "policies", "generation"},
     "scoring": {"data", "policies", "scoring"},
     "report": {"data", "policies", "scoring", "report"},
+    "publish": {"data", "publish"},
     "review": {"data", "policies", "scoring", "report", "evaluate", "review"},
 }
 HEAVY = (

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from overt.data.publish.card import CITATION, Facts
-from overt.data.publish.tables import Column, Repo, Table, whole
+from overt.publish.card import CITATION, Facts
+from overt.publish.tables import Column, Repo, Table, whole
 
 _TYPES = {"number": "sc:Float", "integer": "sc:Integer", "flag": "sc:Boolean", "image": "sc:ImageObject"}
 # The context of the specification, key for key: validators warn of any other.

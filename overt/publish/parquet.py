@@ -12,9 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from overt.data.publish.pictures import Pictures
-from overt.data.publish.tables import Table, features
 from overt.data.store import speaking_os_errors
+from overt.publish.pictures import Pictures
+from overt.publish.tables import Table, features
 
 SHARD_BYTES = 256 << 20  # small enough that a cut costs little, large enough to be few
 _GROUP_ROWS = {True: 64, False: 10_000}  # with pictures, without

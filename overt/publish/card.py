@@ -12,7 +12,7 @@ from importlib import resources
 from typing import Any
 
 from overt.data.export import escape_markdown
-from overt.data.publish.tables import Repo, whole
+from overt.publish.tables import Repo, whole
 
 CITATION = """\
 @article{cheng2025overt,
@@ -101,7 +101,7 @@ def render_card(repo: Repo, facts: Facts) -> str:
     """The card as Markdown with its metadata block, built and read back by `huggingface_hub`."""
     from huggingface_hub import DatasetCard, DatasetCardData
 
-    source = resources.files("overt.data.publish").joinpath("card.md.j2").read_text(encoding="utf-8")
+    source = resources.files("overt.publish").joinpath("card.md.j2").read_text(encoding="utf-8")
     maker: Any = DatasetCard  # untyped
     head = DatasetCardData(**_metadata(repo, facts))
     text = str(maker.from_template(head, template_str=source, **_sections(repo, facts)))

@@ -17,8 +17,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from overt.data.errors import InputError, OvertError, RunError
-from overt.data.publish.card import RUN_KEY
-from overt.data.publish.folder import Prepared
+from overt.publish.card import RUN_KEY
+from overt.publish.folder import Prepared
 
 Say = Callable[[str], None]
 _OURS = re.compile(r"data/.+\.parquet|croissant\.json|policy\.yaml|summary\.json")

@@ -8,7 +8,7 @@ from pathlib import PurePath
 from typing import Any, Literal
 
 from overt.data.export import COLUMNS, SPLIT
-from overt.data.publish.tables import Column, Kind, Table, whole
+from overt.publish.tables import Column, Kind, Table, whole
 
 Layout = Literal["own", "overt"]
 LAYOUTS: tuple[Layout, ...] = ("own", "overt")
