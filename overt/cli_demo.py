@@ -54,12 +54,12 @@ def run_demo(folder: Path, progress: Progress, tell: Callable[[str], None]) -> P
     """
     from overt.calls import CallerOptions
     from overt.data.errors import InputError
+    from overt.data.names import quoted
     from overt.evaluate import RunConfig, evaluate
     from overt.judging import ScoreConfig, score
     from overt.models import ModelOptions
     from overt.pipeline import GenerateConfig, generate
     from overt.policies.load import load_policy
-    from overt.registry import quoted
     from overt.reporting import write_report
     from overt.rewriting import RewriteConfig, rewrite_run
     from overt.targets import TargetOptions, read_spec

@@ -9,6 +9,7 @@ import pytest
 from overt.calls import CallerOptions
 from overt.data.chat import CallError, ChatReply
 from overt.data.errors import BudgetReached, InputError, RunError
+from overt.data.names import quoted
 from overt.data.outcomes import Outcome
 from overt.data.records import Prompt, prompt_id
 from overt.data.rewrites import Candidate, Choice, Faithfulness, candidate_id
@@ -18,7 +19,6 @@ from overt.evaluate import RunConfig, evaluate
 from overt.models import ModelOptions
 from overt.policies.load import load_policy
 from overt.progress import make_progress
-from overt.registry import quoted
 from overt.rewriting import RewriteConfig, choose, rewrite_run
 from overt.targets import TargetOptions, read_spec
 
