@@ -1,7 +1,7 @@
-"""Where local models run, in which numbers, and what to do when the memory is full.
+"""Where local models run, in which number format, and what to do when the memory is full.
 
-Here because both those who make and those who judge load models, and neither room knows the other.
-Nothing is imported before a function is called.
+Models are loaded both by what makes prompts and pictures and by what judges them, so this stands below both.
+Nothing heavy is imported before a function is called.
 """
 
 from __future__ import annotations
@@ -11,9 +11,12 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from overt.data.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
 
 
 def pick_device(asked: str | None, name: str) -> str:
@@ -41,7 +44,7 @@ def pick_device(asked: str | None, name: str) -> str:
     return asked
 
 
-def pick_dtype(asked: str | None, device: str, name: str) -> Any:
+def pick_dtype(asked: str | None, device: str, name: str) -> torch.dtype:
     """A `torch.dtype`: the one asked for by its name; else bfloat16 on cuda and float32 elsewhere.
 
     Raises:
