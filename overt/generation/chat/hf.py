@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from typing import Any
+from typing import TYPE_CHECKING
 
 from overt.data.batches import Batches
 from overt.data.chat import CallError, ChatReply, ChatRequest, Message
 from overt.data.devices import (
+    Loader,
     free_memory,
     loading_advice,
     one_line,
@@ -25,6 +26,10 @@ from overt.data.devices import (
     source_of,
 )
 from overt.data.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
 class HFChat:
@@ -63,13 +68,13 @@ class HFChat:
         where = pick_device(device, self.name)
         kind = pick_dtype(dtype, where, self.name)
         source = source_of(model)
-        options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
+        tokenizers: Loader[PreTrainedTokenizerBase] = AutoTokenizer
+        models: Loader[PreTrainedModel] = AutoModelForCausalLM
+        options: dict[str, object] = {"trust_remote_code": trust_remote_code}
         try:
-            self._tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left", **options)
+            self._tokenizer = tokenizers.from_pretrained(source, padding_side="left", **options)
             spread = {"device_map": "auto"} if where == "auto" else {}
-            loaded: Any = AutoModelForCausalLM.from_pretrained(
-                source, dtype=kind, use_safetensors=True, **spread, **options
-            )
+            loaded = models.from_pretrained(source, dtype=kind, use_safetensors=True, **spread, **options)
             self._model = (loaded if spread else loaded.to(where)).eval()
         except Exception as error:
             raise InputError(
@@ -246,7 +251,7 @@ class _GumbelNoise:
         self._keys = [repr((request.seed, request.sample, row)).encode() for row, request in batch]
         self._prompt_length = prompt_length
 
-    def __call__(self, input_ids: Any, scores: Any) -> Any:
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         import torch
 
         if not any(self._temperatures):
@@ -267,7 +272,7 @@ class _Budgets:
     def __init__(self, budgets: list[int], prompt_length: int) -> None:
         self._budgets, self._prompt_length = budgets, prompt_length
 
-    def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **_: object) -> torch.Tensor:
         import torch
 
         said = input_ids.shape[1] - self._prompt_length
@@ -279,7 +284,7 @@ def _key(request: bytes, step: int) -> int:
     return int.from_bytes(digest, "big", signed=True)
 
 
-def _gumbel(keys: Any, count: int) -> Any:
+def _gumbel(keys: torch.Tensor, count: int) -> torch.Tensor:
     """Standard Gumbel noise, float32, shape (len(keys), count): element n of a row is a hash of its key
     and n (splitmix64; Steele, Lea & Flood, OOPSLA 2014), the same on every device up to rounding."""
     import torch
@@ -317,7 +322,7 @@ def _without_system(turns: list[dict[str, str]], system: str) -> list[dict[str, 
     return rest
 
 
-def _ends(model: Any, tokenizer: Any) -> set[int]:
+def _ends(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> set[int]:
     """All tokens that end an answer: the model's and the tokenizer's do not always agree."""
     found: set[int] = set()
     for ends in (model.generation_config.eos_token_id, tokenizer.eos_token_id):
@@ -325,13 +330,13 @@ def _ends(model: Any, tokenizer: Any) -> set[int]:
     return found
 
 
-def _context(model: Any, tokenizer: Any) -> int:
+def _context(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
     config = model.config.get_text_config()
     if length := getattr(config, "max_position_embeddings", None):
         return int(length)
     return min(int(tokenizer.model_max_length), 1 << 20)  # models without positions: what it was made for
 
 
-def _special_tokens(tokenizer: Any) -> set[str]:
+def _special_tokens(tokenizer: PreTrainedTokenizerBase) -> set[str]:
     added = getattr(tokenizer, "added_tokens_decoder", {})
     return {str(t) for t in tokenizer.all_special_tokens} | {t.content for t in added.values() if t.special}
