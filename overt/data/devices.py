@@ -11,21 +11,12 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING
 
 from overt.data.errors import InputError
 
 if TYPE_CHECKING:
     import torch
-
-
-Made = TypeVar("Made", covariant=True)
-
-
-class Loader(Protocol[Made]):
-    """A class of transformers or diffusers that makes models, tokenizers or pipelines."""
-
-    def from_pretrained(self, source: str, /, **options: object) -> Made: ...
 
 
 def pick_device(asked: str | None, name: str) -> str:

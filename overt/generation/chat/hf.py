@@ -11,25 +11,16 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from overt.data.batches import Batches
 from overt.data.chat import CallError, ChatReply, ChatRequest, Message
-from overt.data.devices import (
-    Loader,
-    free_memory,
-    loading_advice,
-    one_line,
-    out_of_memory,
-    pick_device,
-    pick_dtype,
-    source_of,
-)
+from overt.data.devices import free_memory, one_line, out_of_memory
 from overt.data.errors import InputError
+from overt.data.pretrained import control_tokens, end_tokens, load_text_model
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
 class HFChat:
@@ -59,36 +50,24 @@ class HFChat:
         batch_size: int = 8,
         trust_remote_code: bool = False,
     ) -> None:
-        from transformers import AutoModelForCausalLM, AutoTokenizer
-
         self.name = f"hf/{model}"
         if batch_size < 1:
             raise InputError(f"{self.name}: a batch holds at least one row, not {batch_size}")
         self.max_concurrency = batch_size  # tells the caller how many calls are worth having in flight
-        where = pick_device(device, self.name)
-        kind = pick_dtype(dtype, where, self.name)
-        source = source_of(model)
-        tokenizers: Loader[PreTrainedTokenizerBase] = AutoTokenizer
-        models: Loader[PreTrainedModel] = AutoModelForCausalLM
-        options: dict[str, object] = {"trust_remote_code": trust_remote_code}
-        try:
-            self._tokenizer = tokenizers.from_pretrained(source, padding_side="left", **options)
-            spread = {"device_map": "auto"} if where == "auto" else {}
-            loaded = models.from_pretrained(source, dtype=kind, use_safetensors=True, **spread, **options)
-            self._model = (loaded if spread else loaded.to(where)).eval()
-        except Exception as error:
-            raise InputError(
-                f"{self.name} cannot be loaded: {one_line(error)}", fix=loading_advice(source, error)
-            ) from error
-        self.device = str(self._model.device)
-        if self._tokenizer.pad_token_id is None:
-            self._tokenizer.pad_token = self._tokenizer.eos_token or self._tokenizer.unk_token
-        self._pad = int(self._tokenizer.pad_token_id or 0)
-        self._ends = _ends(self._model, self._tokenizer)
-        self._context = _context(self._model, self._tokenizer)
-        self._controls = sorted(
-            (t for t in _special_tokens(self._tokenizer) if len(t) > 2), key=len, reverse=True
+        self._tokenizer, self._model = load_text_model(
+            self.name,
+            model,
+            "AutoModelForCausalLM",
+            device=device,
+            dtype=dtype,
+            trust_remote_code=trust_remote_code,
+            padding_side="left",
         )
+        self.device = str(self._model.device)
+        self._pad = int(self._tokenizer.pad_token_id or 0)
+        self._ends = end_tokens(self._model, self._tokenizer)
+        self._context = _context(self._model, self._tokenizer)
+        self._controls = control_tokens(self._tokenizer)
         if not getattr(self._tokenizer, "chat_template", None):
             logging.getLogger("overt").warning(
                 "%s has no chat template: it gets plain text (User: ... Assistant:). "
@@ -322,21 +301,8 @@ def _without_system(turns: list[dict[str, str]], system: str) -> list[dict[str, 
     return rest
 
 
-def _ends(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> set[int]:
-    """All tokens that end an answer: the model's and the tokenizer's do not always agree."""
-    found: set[int] = set()
-    for ends in (model.generation_config.eos_token_id, tokenizer.eos_token_id):
-        found |= set(ends) if isinstance(ends, (list, tuple)) else {ends} if ends is not None else set()
-    return found
-
-
-def _context(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
+def _context(model: Any, tokenizer: Any) -> int:
     config = model.config.get_text_config()
     if length := getattr(config, "max_position_embeddings", None):
         return int(length)
     return min(int(tokenizer.model_max_length), 1 << 20)  # models without positions: what it was made for
-
-
-def _special_tokens(tokenizer: PreTrainedTokenizerBase) -> set[str]:
-    added = getattr(tokenizer, "added_tokens_decoder", {})
-    return {str(t) for t in tokenizer.all_special_tokens} | {t.content for t in added.values() if t.special}

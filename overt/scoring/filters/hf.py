@@ -12,7 +12,8 @@ import threading
 from overt.data.chat import CallError
 from overt.data.errors import InputError
 from overt.data.filters import FilterDecision
-from overt.scoring.filters.local import SCORE_DIGITS, in_batches, load, positions
+from overt.data.pretrained import load_text_model
+from overt.scoring.filters.local import SCORE_DIGITS, in_batches, positions
 from overt.scoring.spec import fraction, one_line, spell, words
 
 _LIMIT = 512  # tokens, where neither model nor tokenizer tells
@@ -71,7 +72,7 @@ class HFClassifier:
         if batch_size < 1:
             raise InputError(f"{head}: a batch holds at least one window, not {batch_size}")
         self._size = batch_size
-        self._tokenizer, self._model = load(
+        self._tokenizer, self._model = load_text_model(
             head,
             model,
             "AutoModelForSequenceClassification",
