@@ -88,12 +88,12 @@ def _serve(
         raise InputError(
             "the review page needs starlette and uvicorn", fix='Install them: pip install "overt[review]"'
         )
-    from overt.review.book import Book
     from overt.review.frame import read_frame
+    from overt.review.label_store import LabelStore
     from overt.review.server import Server
 
     frame = read_frame(run)
-    with Book(run, make=True) as book:
+    with LabelStore(run, make=True) as book:
         plan = book.plan
         if plan is None or any(value is not None for value in (items, overlap, seed)) or ask:
             book.set_up(
@@ -122,7 +122,7 @@ def _report(run: Path, results: bool, export: Path | None, ask: list[str], *, as
     import json
     import sys
 
-    from overt.review.results import export as write
+    from overt.review.export import export as write
     from overt.review.results import results as figures
 
     if export is not None:

@@ -171,16 +171,7 @@ def _chosen(head: str, asked: str | None, names: dict[int, str], independent: bo
     """The labels that block, by their places."""
     shown = ", ".join(one_line(name, 40) for name in list(names.values())[:40])
     if asked is None:
-        plain = {place: re.sub(r"[\W_]+", "_", name.casefold()).strip("_") for place, name in names.items()}
-        blocking = {place: names[place] for place, name in plain.items() if name in _BLOCKING}
-        passing = [name for name in plain.values() if name in _PASSING]
-        # With labels that exclude one another there has to be one for a text that is none of it.
-        if blocking and len(blocking) + len(passing) == len(names) and (passing or independent):
-            return blocking
-        raise InputError(
-            f"{head}: which labels block cannot be told from their names: {shown}",
-            fix=f"Name them: {head}?labels=NAME,NAME",
-        )
+        return _blocking(head, names, independent, shown)
     places = {name.casefold(): place for place, name in names.items()}
     chosen: dict[int, str] = {}
     for label in words(asked):
@@ -195,3 +186,17 @@ def _chosen(head: str, asked: str | None, names: dict[int, str], independent: bo
             f"{head}: labels= names all of them, and one always applies", fix=f"Its labels: {shown}."
         )
     return chosen
+
+
+def _blocking(head: str, names: dict[int, str], independent: bool, shown: str) -> dict[int, str]:
+    """The labels that block, where every label speaks for itself."""
+    plain = {place: re.sub(r"[\W_]+", "_", name.casefold()).strip("_") for place, name in names.items()}
+    blocking = {place: names[place] for place, name in plain.items() if name in _BLOCKING}
+    passing = [name for name in plain.values() if name in _PASSING]
+    # With labels that exclude one another there has to be one for a text that is none of it.
+    if blocking and len(blocking) + len(passing) == len(names) and (passing or independent):
+        return blocking
+    raise InputError(
+        f"{head}: which labels block cannot be told from their names: {shown}",
+        fix=f"Name them: {head}?labels=NAME,NAME",
+    )
