@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from overt.data.encodable import encodable
 from overt.data.errors import InputError
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def loading_advice(source: str, error: BaseException) -> str:
 
 def one_line(error: BaseException) -> str:
     """The error's words on one line, at most 400 characters, without what could not be encoded."""
-    return " ".join(str(error).split())[:400].encode("utf-8", "replace").decode("utf-8")
+    return encodable(" ".join(str(error).split())[:400])
 
 
 def out_of_memory(error: BaseException) -> bool:

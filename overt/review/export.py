@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
+from overt.data.encodable import encodable
 from overt.data.errors import InputError
 from overt.data.store import write_atomic
 from overt.review.label_store import HumanLabel, Item, LabelStore
@@ -86,8 +87,8 @@ def _row(run: Path, file: Path, item: Item, label: HumanLabel, chance: float) ->
         known = ""
     image = os.path.relpath(run.resolve() / images[0], file.parent.resolve()) if images else ""
     return {
-        "prompt": _whole(shown["prompt"]),
-        "response": _whole(shown.get("response") or shown.get("rewrite") or ""),
+        "prompt": encodable(shown["prompt"]),
+        "response": encodable(shown.get("response") or shown.get("rewrite") or ""),
         "image": image,
         "label": known,
         "reviewer": label.reviewer,
@@ -104,10 +105,6 @@ def _row(run: Path, file: Path, item: Item, label: HumanLabel, chance: float) ->
         "chance": chance,
         "shared": item.shared,
     }
-
-
-def _whole(text: str) -> str:
-    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _csv(rows: Sequence[Row], columns: Sequence[str]) -> bytes:

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from overt.data.encodable import encodable
 from overt.data.errors import InputError, RunError
 from overt.data.records import content_id
 from overt.review.frame import Frame, Subject
@@ -237,7 +238,7 @@ class LabelStore:
         with self._lock, self._speaking("the label was not stored"):
             self._db.execute(
                 "INSERT INTO labels (place, reviewer, label, note, seconds, at) VALUES (?,?,?,?,?,?)",
-                (place, _whole(reviewer), label, _whole(note), seconds, time.time()),
+                (place, encodable(reviewer), label, encodable(note), seconds, time.time()),
             )
 
     def labels(self) -> list[HumanLabel]:
@@ -338,7 +339,3 @@ def _digest(chosen: Mapping[QuestionName, Sequence[Subject]]) -> str:
 def _dump(data: object) -> str:
     # ASCII only: a lone surrogate in a hostile answer cannot be stored as UTF-8.
     return json.dumps(data, ensure_ascii=True, separators=(",", ":"))
-
-
-def _whole(text: str) -> str:
-    return text.encode("utf-8", "replace").decode("utf-8")

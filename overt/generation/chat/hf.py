@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from overt.data.batches import Batches
 from overt.data.chat import CallError, ChatReply, ChatRequest, Message
 from overt.data.devices import free_memory, one_line, out_of_memory
+from overt.data.encodable import encodable
 from overt.data.errors import InputError
 from overt.data.pretrained import control_tokens, end_tokens, load_text_model
 
@@ -212,7 +213,7 @@ class HFChat:
     def _tame(self, message: Message) -> str:
         """The content as text that can be encoded and cannot speak for another role: a control token
         that stands in a prompt is broken by a blank that nobody sees."""
-        text = message.content.encode("utf-8", "replace").decode("utf-8")
+        text = encodable(message.content)
         for token in self._controls:
             text = text.replace(token, f"{token[0]}\u200b{token[1:]}")
         return text

@@ -26,6 +26,7 @@ from overt.data.devices import (
     pick_dtype,
     source_of,
 )
+from overt.data.encodable import encodable
 from overt.data.errors import InputError
 from overt.data.json_types import Json
 from overt.data.targets import Response
@@ -189,7 +190,7 @@ class DiffusersTarget:
 
     async def respond(self, prompt: str, *, seed: int) -> Response:
         """One picture; requests that wait at the same time share a batch."""
-        text = prompt.encode("utf-8", "replace").decode("utf-8")
+        text = encodable(prompt)
         try:
             drawn = await self._batches((text, seed))
             # In another thread: the model draws on while pictures are written down.

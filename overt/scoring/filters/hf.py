@@ -10,6 +10,7 @@ import re
 import threading
 
 from overt.data.chat import CallError
+from overt.data.encodable import encodable
 from overt.data.errors import InputError
 from overt.data.filters import FilterDecision
 from overt.data.pretrained import load_text_model
@@ -127,7 +128,7 @@ class HFClassifier:
 
     def _windows(self, text: str) -> list[dict[str, list[int]]]:
         """The text as rows that fit the model; neighbours share a quarter of their tokens."""
-        text = text.encode("utf-8", "replace").decode("utf-8")
+        text = encodable(text)
         overlap = self._room // 4
         if self._tokenizer.is_fast:
             rows = self._tokenizer(

@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from overt.data.chat import CallError
+from overt.data.encodable import encodable
 from overt.data.errors import InputError
 from overt.data.filters import FilterDecision
 from overt.data.pretrained import control_tokens, end_tokens, load_text_model
@@ -158,7 +159,7 @@ class LlamaGuard:
         )
 
     def _encode(self, text: str) -> list[int] | CallError:
-        text = text.encode("utf-8", "replace").decode("utf-8")
+        text = encodable(text)
         # A control token in a prompt could end the prompt and speak for the guard: a blank that nobody
         # sees breaks it.
         for token in self._controls:
