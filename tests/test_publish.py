@@ -25,14 +25,13 @@ from overt.calls import CallerOptions
 from overt.data.errors import InputError, RunError
 from overt.data.images import ImageStore
 from overt.data.outcomes import Harm, HarmVote, Outcome
-from overt.data.publish.commands import generate_command, run_command
-from overt.data.publish.dataset import dataset_tables
-from overt.data.publish.pictures import clean_picture
-from overt.data.publish.scan import scan_text, secrets_here
 from overt.data.records import Prompt
 from overt.data.store import RunStore, read_json, read_records, write_atomic
 from overt.data.targets import Response
 from overt.policies.load import load_policy
+from overt.publish.dataset import dataset_tables
+from overt.publish.pictures import clean_picture
+from overt.publish.scan import scan_text, secrets_here
 from overt.tasks.leaderboard import push_leaderboard, write_leaderboard
 
 HOSTILE = (
@@ -333,7 +332,7 @@ def test_same_run_same_bytes_and_shards(results, tmp_path):
 
 
 def test_large_tables_are_cut_into_shards(generated, tmp_path, monkeypatch):
-    from overt.data.publish import parquet
+    from overt.publish import parquet
 
     monkeypatch.setattr(parquet, "_GROUP_ROWS", {True: 2, False: 3})
     made = prepare(generated, Choices("org/news", shard_bytes=1), tmp_path / "out")
@@ -459,8 +458,8 @@ def test_who_agreed_is_said():
 @pytest.mark.parametrize("kind", ["generated", "results"])
 def test_croissant_is_valid_and_loads(kind, request, tmp_path, monkeypatch):
     mlcroissant = pytest.importorskip("mlcroissant")
-    from overt.data.publish import parquet
-    from overt.data.publish.croissant import problems
+    from overt.publish import parquet
+    from overt.publish.croissant import problems
 
     monkeypatch.setattr(parquet, "_GROUP_ROWS", {True: 2, False: 3})
     made = prepare(
@@ -669,7 +668,7 @@ def test_everything_arrives_in_one_commit_each(hub, results, tmp_path):
 
 
 def test_cut_in_the_middle_and_resumed(hub, generated, tmp_path, monkeypatch):
-    from overt.data.publish import parquet
+    from overt.publish import parquet
 
     monkeypatch.setattr(parquet, "_GROUP_ROWS", {True: 2, False: 2})
     made = prepare(generated, Choices("org/news", shard_bytes=1), tmp_path / "out")

@@ -14,13 +14,13 @@ from overt.targets import TargetOptions, read_spec
 from overt.calls import CallerOptions
 from overt.data.chat import CallError, ChatReply
 from overt.data.errors import BudgetReached, InputError, RunError
+from overt.data.names import quoted
 from overt.data.outcomes import Outcome
 from overt.data.records import Prompt, prompt_id
 from overt.data.rewrites import Candidate, Choice, Faithfulness, candidate_id
 from overt.data.store import read_records
 from overt.data.targets import Response
 from overt.policies.load import load_policy
-from overt.registry import quoted
 
 POLICY = """
 name: gardens

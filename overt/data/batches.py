@@ -6,8 +6,8 @@ import asyncio
 import queue
 import threading
 import time
-from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -64,7 +64,7 @@ class Batches(Generic[A, R]):
             jobs = [job for job in jobs if not job[1].cancelled()]
             if not jobs:
                 continue
-            results: list[Any]
+            results: Sequence[R | BaseException]
             try:
                 results = list(self._work([item for item, _, _ in jobs]))
                 if len(results) != len(jobs):
@@ -78,7 +78,7 @@ class Batches(Generic[A, R]):
                     continue
 
 
-def _settle(future: asyncio.Future[Any], result: Any) -> None:
+def _settle(future: asyncio.Future[R], result: R | BaseException) -> None:
     if future.done():
         return
     if isinstance(result, BaseException):

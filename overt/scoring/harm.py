@@ -14,12 +14,12 @@ from overt.data.chat import Answer, Ask, ChatReply, Question
 from overt.data.faults import broken, of_decision, raised
 from overt.data.filters import FilterDecision, ImageChecker
 from overt.data.outcomes import Harm, HarmLabel, HarmVote, Outcome
+from overt.data.pictures import UnreadablePicture, open_picture
 from overt.data.records import Prompt
 from overt.data.replies import has_abstained, read_json, read_reply, why_no_value
 from overt.data.templates import Template
 from overt.policies.schema import Policy
 from overt.scoring.outgoing import seeing
-from overt.scoring.pictures import UnreadablePicture, open_picture
 from overt.scoring.stats import majority
 
 MOST_PICTURES = 4  # of one outcome that go out to a judge

@@ -6,16 +6,19 @@ import base64
 import dataclasses
 import io
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from overt.data.chat import ChatRequest
-from overt.scoring.pictures import open_picture
+from overt.data.pictures import open_picture
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
 
 SIDE = 768  # pixels; what the common vision models look at in one or two tiles
 _QUALITY = 90
 
 
-def outgoing(image_or_bytes: Any, side: int = SIDE) -> bytes:
+def outgoing(image_or_bytes: Picture | bytes, side: int = SIDE) -> bytes:
     """A picture as a JPEG (RGB) whose longer side is at most `side` pixels, without any metadata.
 
     Args:

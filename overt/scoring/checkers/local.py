@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import urllib.parse
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from overt.data.chat import CallError
 from overt.data.devices import free_memory, one_line, out_of_memory
-from overt.data.errors import InputError
 from overt.data.filters import FilterDecision
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
 
 # Processors scale the shorter side to what the model sees (or pad to a square): a strip of 60,000,000 x 1
 # pixels would take terabytes. Nothing that is drawn from a prompt comes near this.
@@ -18,7 +19,7 @@ _LONGEST_SIDE = 32_768
 
 
 def decide_pictures(
-    score: Callable[[list[Any]], list[FilterDecision]], images: list[Any], batch_size: int
+    score: Callable[[list[Picture]], list[FilterDecision]], images: list[Picture], batch_size: int
 ) -> list[FilterDecision]:
     """The decisions on RGB pictures, in their order, `batch_size` at a time.
 
@@ -41,7 +42,9 @@ def decide_pictures(
     return [decisions[number] for number in range(len(images))]
 
 
-def _attempt(score: Callable[[list[Any]], list[FilterDecision]], images: list[Any]) -> list[FilterDecision]:
+def _attempt(
+    score: Callable[[list[Picture]], list[FilterDecision]], images: list[Picture]
+) -> list[FilterDecision]:
     try:
         return score(images)
     except Exception as error:
@@ -54,24 +57,3 @@ def _attempt(score: Callable[[list[Any]], list[FilterDecision]], images: list[An
         return [FilterDecision(None, error=kind)]
     half = len(images) // 2
     return _attempt(score, images[:half]) + _attempt(score, images[half:])
-
-
-def threshold_of(value: float, checker: str) -> float:
-    """The threshold, if it is a number from 0 to 1.
-
-    Raises:
-        InputError: it is not.
-    """
-    if not 0 <= value <= 1:
-        raise InputError(f"the threshold of {checker} is {value!r}, not a number from 0 to 1")
-    return value
-
-
-def label_list(labels: str) -> list[str]:
-    """The labels of a list with commas, in its order."""
-    return [label.strip() for label in labels.split(",") if label.strip()]
-
-
-def in_name(value: str) -> str:
-    """An option's value as it stands in a checker's name."""
-    return urllib.parse.quote(value, safe="/:~ +()[],=")

@@ -11,15 +11,17 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from overt.data.chat import CallError
+from overt.data.encodable import encodable
 from overt.data.errors import InputError
 from overt.data.filters import FilterDecision
+from overt.data.pretrained import control_tokens, end_tokens, load_text_model
 from overt.data.replies import read_reply
-from overt.scoring.filters.local import SCORE_DIGITS, in_batches, load, positions
+from overt.scoring.filters.local import SCORE_DIGITS, in_batches, positions
 from overt.scoring.spec import one_line, spell, words
 
 if TYPE_CHECKING:
@@ -86,7 +88,7 @@ class LlamaGuard:
         if batch_size < 1:
             raise InputError(f"{head}: a batch holds at least one text, not {batch_size}")
         self._size = batch_size
-        self._tokenizer, self._model = load(
+        self._tokenizer, self._model = load_text_model(
             head,
             model,
             "AutoModelForCausalLM",
@@ -100,11 +102,10 @@ class LlamaGuard:
             self._settings["guideline"] = guideline
         if risk is not None:  # older templates read the first key, newer ones the second
             self._settings["guardian_config"] = {"risk_name": risk, "criteria_id": risk}
-        added = getattr(self._tokenizer, "added_tokens_decoder", {}).values()
-        self._controls = _controls(self._tokenizer.all_special_tokens, added)
+        self._controls = control_tokens(self._tokenizer)
         self._in_parts = self._takes_parts(head)
         self._context = positions(self._model, self._tokenizer, _CONTEXT)
-        self._ends = _ends(self._model.generation_config.eos_token_id, self._tokenizer.eos_token_id)
+        self._ends = end_tokens(self._model, self._tokenizer)
         self._ids = tuple(self._single_tokens(listed) for listed in (self._unsafe, self._safe))
         self._lock = threading.Lock()  # the memory is for one batch at a time
 
@@ -162,7 +163,7 @@ class LlamaGuard:
         )
 
     def _encode(self, text: str) -> list[int] | CallError:
-        text = text.encode("utf-8", "replace").decode("utf-8")
+        text = encodable(text)
         # A control token in a prompt could end the prompt and speak for the guard: a blank that nobody
         # sees breaks it.
         for token in self._controls:
@@ -252,18 +253,3 @@ def read_verdict(text: str, unsafe: tuple[str, ...], safe: tuple[str, ...]) -> F
         codes = _CODES.fullmatch(lines[1].rstrip(" .")) if len(lines) > 1 else None
         return FilterDecision(True, None, one_line(re.sub(r"\s*,\s*", ",", codes.group()) if codes else word))
     return FilterDecision(None, None, f"unclear: {one_line(text, 120) or 'it said nothing'}")
-
-
-def _controls(special: Iterable[object], added: Iterable[object]) -> list[str]:
-    """The control tokens, the longest first; one of two letters may well be an ordinary word."""
-    found = {str(token) for token in special}
-    found |= {str(getattr(token, "content", "")) for token in added if getattr(token, "special", False)}
-    return sorted((token for token in found if len(token) > 2), key=len, reverse=True)
-
-
-def _ends(*tokens: int | Iterable[int] | None) -> set[int]:
-    """All tokens that end an answer: the model's and the tokenizer's do not always agree."""
-    found: set[int] = set()
-    for ends in tokens:
-        found |= {ends} if isinstance(ends, int) else set(ends or ())
-    return found
