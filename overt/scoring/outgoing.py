@@ -41,7 +41,7 @@ def outgoing(image_or_bytes: Picture | bytes, side: int = SIDE) -> bytes:
     return file.getvalue()
 
 
-def seeing(request: ChatRequest, pictures: Iterable[Any]) -> ChatRequest:
+def seeing(request: ChatRequest, pictures: Iterable[Picture | bytes]) -> ChatRequest:
     """The request with these pictures (`PIL.Image.Image`s, or encoded ones) beside its last message.
 
     Raises:
