@@ -29,11 +29,12 @@ def check(draft: Draft, problems: Problems, *, complete: bool) -> None:
     for category in draft.categories:
         for i, trigger in enumerate(category.category.triggers):
             path = f"{category.path}.triggers[{i}]"
+            term = _pattern(trigger.term)
             for side, text in _sides(trigger):
                 _check_slots(text, f"{path}.{side}", known, problems)
-                if not side.startswith("neutral") and not _names(trigger.term, text):
-                    term = str(trigger.term)
-                    message = f"the term {term!r} does not stand in it as a whole word: {shorten(text)!r}"
+                if not side.startswith("neutral") and not term.search(_SLOT.sub(" ", text).casefold()):
+                    message = f"the term {str(trigger.term)!r} does not stand in it as a whole word: "
+                    message += repr(shorten(text))
                     hint = "use the term as it is written, or put the scene under the form it uses"
                     problems.add(mark_of(text), f"{path}.{side}", message, hint)
             _check_repeats(trigger, path, problems)
@@ -50,12 +51,10 @@ def _sides(trigger: Trigger) -> Iterator[tuple[str, str]]:
         yield f"neutral[{j}]", text
 
 
-def _names(term: str, text: str) -> bool:
-    """Whether a fragment has the term as whole words, slots aside, without regard to case."""
-    bare = _SLOT.sub(" ", text).casefold()
-    if _NO_BLANKS.search(term):
-        return term.casefold() in bare
-    return re.search(rf"(?<!\w){re.escape(term.casefold())}(?!\w)", bare) is not None
+def _pattern(term: str) -> re.Pattern[str]:
+    """Finds a term as whole words in a fragment whose case is folded."""
+    folded = re.escape(term.casefold())
+    return re.compile(folded if _NO_BLANKS.search(term) else rf"(?<!\w){folded}(?!\w)")
 
 
 def _check_slots(text: str, path: str, known: set[str] | None, problems: Problems) -> None:

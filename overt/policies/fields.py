@@ -27,7 +27,7 @@ _LANGUAGE_NAMES = {
 
 def _cleaned(value: object, text: str, handler: ValidatorFunctionWrapHandler) -> str:
     """The text after the checks of its type; one that knew its place in a file still does."""
-    for char in text:
+    for char in "" if text.isprintable() else text:
         if unicodedata.category(char) in ("Cc", "Cs") and char not in "\n\t":
             fault(f"the control character U+{ord(char):04X} is in the text", "remove it")
     made = str(handler(text))

@@ -99,6 +99,8 @@ def nearest(name: str, known: Iterable[str], what: str = "known") -> str:
 
 def shorten(text: str, width: int = 60) -> str:
     """Text for a message: one line, no control characters, at most `width` characters."""
+    if len(text) <= width and text.isprintable() and "  " not in text and text == text.strip():
+        return text
     clean = "".join(c if c.isprintable() else " " for c in text)
     clean = " ".join(clean.split())
     return clean if len(clean) <= width else clean[: width - 3] + "..."

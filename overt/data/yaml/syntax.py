@@ -6,8 +6,8 @@ import yaml
 
 from overt.data.yaml.problems import Mark
 
-# What PyYAML's problem (or context and problem) has in it -> what is wrong, and what to do.
-_PROBLEMS = (
+# What PyYAML's context and problem have in them -> what is wrong, and what to do. The first that fits counts.
+_RULES = (
     (
         ("mapping values are not allowed",),
         "a second ':' on this line, or a line that is indented too far",
@@ -23,12 +23,16 @@ _PROBLEMS = (
         "bad indentation: this line fits no level above it",
         "entries of a list start in one column",
     ),
-)
-_UNCLOSED_QUOTE = (
-    "a quote that begins here is never closed, or the closing one is missing or doubled",
-    "close it, or double the quote inside a text in single quotes: 'it''s'",
-)
-_CONTEXTS = (
+    (
+        ("quoted scalar", "unexpected end of stream"),
+        "a quote that begins here is never closed, or the closing one is missing or doubled",
+        "close it, or double the quote inside a text in single quotes: 'it''s'",
+    ),
+    (
+        ("cannot start any token",),
+        "a value cannot begin with {char!r}",
+        "put the whole text in quotes",
+    ),
     (
         ("flow", "',' or"),
         "a list in [ ] or a mapping in { } is not closed",
@@ -39,6 +43,8 @@ _CONTEXTS = (
         "a * or & that names no anchor",
         "a text that begins with * or & needs quotes",
     ),
+    (("tag",), "not valid YAML: {problem}", "a text that begins with ! needs quotes"),
+    (("",), "not valid YAML: {problem}", "is something missing just above?"),
 )
 
 
@@ -57,30 +63,21 @@ def too_deep(mark: Mark, levels: int = 24) -> TreeError:
 def syntax_error(error: yaml.MarkedYAMLError, text: str, file: str) -> TreeError:
     """A TreeError that says the same as PyYAML's error, at the place where a person has to look."""
     raw = error.problem_mark or error.context_mark
-    problem = str(error.problem or "")
+    problem = str(error.problem or error.context or error)
     if raw is None:
-        return TreeError(Mark(file), f"not valid YAML: {problem or error.context or error}")
+        return TreeError(Mark(file), f"not valid YAML: {problem}")
     mark = Mark(file, raw.line + 1, raw.column + 1)
-    lines = text.split("\n")
-    line = lines[raw.line] if raw.line < len(lines) else ""
-    both = f"{error.context} {problem}"
     if "maximum nesting depth" in problem:  # libyaml's own limit, which lies above ours
         return too_deep(mark)
+    lines = text.split("\n")
+    line = lines[raw.line] if raw.line < len(lines) else ""
     if "\t" in line[: max(raw.column + 1, len(line) - len(line.lstrip()))]:
         place = Mark(file, mark.line, line.index("\t") + 1)
         message = "a tab in the indentation; YAML allows only spaces there"
         return TreeError(place, message, "replace each tab by two spaces")
-    for signs, message, hint in _PROBLEMS:
-        if any(sign in problem for sign in signs):
-            return TreeError(mark, message, hint)
-    if "quoted scalar" in both or "unexpected end of stream" in problem:
-        opened = error.context_mark
-        return TreeError(Mark(file, opened.line + 1, opened.column + 1) if opened else mark, *_UNCLOSED_QUOTE)
-    if "cannot start any token" in problem:
-        char = line[raw.column : raw.column + 1] or "?"
-        return TreeError(mark, f"a value cannot begin with {char!r}", "put the whole text in quotes")
-    for signs, message, hint in _CONTEXTS:
-        if any(sign in both for sign in signs):
-            return TreeError(mark, message, hint)
-    hint = "a text that begins with ! needs quotes" if "tag" in both else "is something missing just above?"
-    return TreeError(mark, f"not valid YAML: {problem or error.context}", hint)
+    said = f"{error.context} {problem}"
+    message, hint = next((m, h) for signs, m, h in _RULES if any(sign in said for sign in signs))
+    if "quote that begins" in message and (opened := error.context_mark) is not None:
+        mark = Mark(file, opened.line + 1, opened.column + 1)
+    char = line[raw.column : raw.column + 1] or "?"
+    return TreeError(mark, message.replace("{char!r}", repr(char)).replace("{problem}", problem), hint)

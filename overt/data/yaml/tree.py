@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import yaml
 
@@ -108,6 +109,7 @@ def parse(text: str, file: str, what: str) -> Node | None:
         raise too_deep(Mark(file)) from error
 
 
+@lru_cache(maxsize=4096)  # the names of fields come again and again
 def _resolve(text: str, plain: bool) -> str:
     """The tag that YAML 1.1 gives to a scalar: of a bare one it depends on its text."""
     return str(_RESOLVER.resolve(yaml.ScalarNode, text, (plain, True)))  # type: ignore[no-untyped-call]

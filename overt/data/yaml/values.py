@@ -172,9 +172,10 @@ class Document:
         if isinstance(node, Scalar):
             return scalar_value(node)
         if isinstance(node, Sequence):
-            kept = [n for n in range(len(node.items)) if (*path, n) not in self.dropped]
-            self._kept[path] = kept
-            return tuple(self._value(node.items[n], (*path, n)) for n in kept)
+            kept = list(range(len(node.items)))
+            if self.dropped:
+                kept = self._kept[path] = [n for n in kept if (*path, n) not in self.dropped]
+            return tuple([self._value(node.items[n], (*path, n)) for n in kept])
         entries = self._entries[path] = Entries(node)
         for name, (_, value) in self._lookup(node).items():
             if (*path, name) not in self.dropped:
@@ -183,11 +184,12 @@ class Document:
 
     def _lookup(self, node: Mapping) -> dict[str, tuple[Scalar, Node]]:
         """The entries by name, the first of several with one name."""
-        if id(node) not in self._by_name:
-            pairs = ((key.text, (key, value)) for key, value in reversed(list(named(node))))
-            found = dict(pairs)
-            self._by_name[id(node)] = {key.text: found[key.text] for key, _ in named(node)}
-        return self._by_name[id(node)]
+        found = self._by_name.get(id(node))
+        if found is None:
+            found = self._by_name[id(node)] = {}
+            for key, value in named(node):
+                found.setdefault(key.text, (key, value))
+        return found
 
     def fields_at(self, path: Path) -> dict[str, About]:
         """The fields that the schema of a mapping knows."""
@@ -232,28 +234,28 @@ class Document:
 
     def check_names(self, problems: Problems) -> None:
         """Reports keys that stand twice in one mapping, and leaves out keys that are no names."""
-        self._check_names(self.root, (), "", problems)
+        self._check_names(self.root, (), problems)
 
-    def _check_names(self, node: Node, path: Path, field: str, problems: Problems) -> None:
+    def _check_names(self, node: Node, path: Path, problems: Problems) -> None:
         if isinstance(node, Sequence):
             for n, item in enumerate(node.items):
-                self._check_names(item, (*path, n), field + self._label(item, n), problems)
+                self._check_names(item, (*path, n), problems)
         elif isinstance(node, Mapping):
             seen: dict[str, Mark] = {}
             for key, value in node.entries:
                 if not isinstance(key, Scalar) or key.type == "null":
+                    message = f"expected a field name, found {found(key)}"
                     hint = "{{...}} needs quotes" if isinstance(key, Mapping) else "a name is a text"
-                    problems.add(key.mark, field, f"expected a field name, found {found(key)}", hint)
+                    problems.add(key.mark, self.place(path).field, message, hint)
                     self.dropped.add((*path, ""))
-                    continue
-                where = _join(field, key.text)
-                if key.text in seen:
+                elif key.text in seen:
                     line = seen[key.text].line
                     message = f"the field {shorten(key.text)!r} stands twice; the first is in line {line}"
-                    problems.add(key.mark, where, message, "keep one of them")
-                    continue
-                seen[key.text] = key.mark
-                self._check_names(value, (*path, key.text), where, problems)
+                    field = self.place((*path, key.text)).field
+                    problems.add(key.mark, field, message, "keep one of them")
+                else:
+                    seen[key.text] = key.mark
+                    self._check_names(value, (*path, key.text), problems)
 
 
 def _join(field: str, name: str) -> str:
