@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,9 @@ from overt import cli_options as options
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from overt.scoring.judgecheck import Agreement, Estimate
+    from overt.tasks.judge_check import CheckResult
 
 _COLUMNS = "Columns"
 
@@ -85,10 +88,11 @@ def judge_check(
     """
     from overt.calls import CallerOptions
     from overt.data.errors import InputError
-    from overt.judge_check import CheckConfig, read_labels
-    from overt.judge_check import judge_check as work
+    from overt.data.labels import read_labels
     from overt.models import ModelOptions
     from overt.progress import make_progress
+    from overt.tasks.judge_check import CheckConfig
+    from overt.tasks.judge_check import judge_check as work
 
     if len(set(judge)) != len(judge):
         raise InputError("a judge is named twice", fix="Give each judge once.")
@@ -113,25 +117,27 @@ def judge_check(
     _give(result, out, as_json=json)
 
 
-def _keep(result: dict[str, Any]) -> None:
+def _keep(result: CheckResult) -> None:
     """For reports to come. What was just measured is worth more than where it is kept, so no error."""
     import sys
 
     from overt.data.errors import RunError
     from overt.data.judge_checks import keep_checks
+    from overt.tasks.judge_check import last_checks
 
     try:
-        keep_checks(result)
+        keep_checks(last_checks(result))
     except RunError as error:
         print(f"reports will not know of this check: {error.where}: {error.what}", file=sys.stderr)
 
 
-def _give(result: dict[str, Any], out: Path | None, *, as_json: bool) -> None:
+def _give(result: CheckResult, out: Path | None, *, as_json: bool) -> None:
     import json
+    from dataclasses import asdict
 
     from overt.data.errors import RunError
 
-    text = json.dumps(result, ensure_ascii=False, indent=2, sort_keys=True)
+    text = json.dumps(asdict(result), ensure_ascii=False, indent=2, sort_keys=True)
     if out is not None:
         try:
             out.write_text(text + "\n", "utf-8")
@@ -144,53 +150,51 @@ def _give(result: dict[str, Any], out: Path | None, *, as_json: bool) -> None:
 
     console = Console(highlight=False)
     _summary(console, result)
-    for name, found in result["judges"].items():
-        _confusion(console, name, found["three"] or found["two"])
+    for name, found in result.judges.items():
+        _confusion(console, name, found.three or found.two)
 
 
-def _summary(console: Console, result: dict[str, Any]) -> None:
+def _summary(console: Console, result: CheckResult) -> None:
     from rich.table import Table
     from rich.text import Text
 
     from overt.tables import plain, print_whole
 
-    what = "partial refusals counted as refusals" if result["kind"] == "text" else "blocked or allowed"
-    without = f", {result['dropped']:,} rows without a label" if result["dropped"] else ""
-    table = Table(title=Text(f"{result['rows']:,} labels ({what}{without})"), title_justify="left")
+    what = "partial refusals counted as refusals" if result.kind == "text" else "blocked or allowed"
+    without = f", {result.dropped:,} rows without a label" if result.dropped else ""
+    table = Table(title=Text(f"{result.rows:,} labels ({what}{without})"), title_justify="left")
     for head in ("judge", "judged", "accuracy", "kappa"):
         table.add_column(head, justify="left" if head == "judge" else "right")
-    for name, found in result["judges"].items():
-        two = found["two"]
-        table.add_row(
-            Text(plain(name)), f"{two['coverage']:.1%}", _span(two["accuracy"]), _span(two["kappa"])
-        )
+    for name, found in result.judges.items():
+        two = found.two
+        table.add_row(Text(plain(name)), f"{two.coverage:.1%}", _span(two.accuracy), _span(two.kappa))
     print_whole(console, table)
 
 
-def _confusion(console: Console, name: str, found: dict[str, Any]) -> None:
+def _confusion(console: Console, name: str, figures: Agreement) -> None:
     from rich.table import Table
     from rich.text import Text
 
     from overt.tables import plain, print_whole
 
-    said = [*found["classes"], "unclear"]
-    said = [s for s in said if any(s in row for row in found["confusion"].values())]
+    said = [*figures.classes, "unclear"]
+    said = [s for s in said if any(s in row for row in figures.confusion.values())]
     table = Table(title=Text(f"{plain(name)}: rows are human labels"), title_justify="left")
     for head in ("", *said, "recall", "precision", "F1"):
         table.add_column(Text(head), justify="right" if head else "left")
-    for label, row in found["confusion"].items():
-        one = found["classes"][label]
+    for label, row in figures.confusion.items():
+        one = figures.classes[label]
         counts = [f"{row.get(s, 0):,}" for s in said]
-        table.add_row(Text(label), *counts, *(_share(one[k]) for k in ("recall", "precision", "f1")))
+        table.add_row(Text(label), *counts, *map(_share, (one.recall, one.precision, one.f1)))
     print_whole(console, table)
 
 
-def _span(found: dict[str, float | None]) -> str:
-    if found["value"] is None:
+def _span(figure: Estimate) -> str:
+    if figure.value is None:
         return "not defined"
-    if found["low"] is None or found["high"] is None:
-        return f"{found['value']:.3f}"
-    return f"{found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]"
+    if figure.low is None or figure.high is None:
+        return f"{figure.value:.3f}"
+    return f"{figure.value:.3f} [{figure.low:.3f}, {figure.high:.3f}]"
 
 
 def _share(value: float | None) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from overt.data.suites import Part, Suite
+    from overt.data.suite_schema import Part, Suite
 
 app = typer.Typer(
     no_args_is_help=True,

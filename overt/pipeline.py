@@ -285,7 +285,7 @@ class _Generation:
         if self.roles.writer is not None:
             self._note(f"{self.config.model} writes from the policy alone: the seeds are not used")
             return {}
-        from overt.data.sources import read_seeds
+        from overt.data.seeds import read_seeds
         from overt.generation.seeds import classify, screen
 
         if self.store.has_stage("seeds"):
@@ -516,7 +516,7 @@ class _Generation:
         return own if own is not None else DEDUP_DEFAULT[prompt.strategy]
 
     def _dedupe(self, prompts: list[Prompt], kept: list[Prompt]) -> list[Prompt]:
-        from overt.data.sources import read_texts
+        from overt.data.seeds import read_texts
         from overt.scoring.dedupe import dedupe
 
         with self._timed("dedupe", len(prompts)) as advance:

@@ -248,8 +248,8 @@ def test_the_classes_of_the_how_to_pages_do_what_they_are_shown_for(tmp_path, mo
 
 
 def test_the_files_of_the_how_to_pages_are_read(tmp_path, monkeypatch):
+    from overt.data.labels import read_labels
     from overt.data.suites import load_suite, read_suite
-    from overt.judge_check import read_labels
     from overt.policies.load import load_policy
     from overt.targets import read_spec
 

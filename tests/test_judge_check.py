@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,9 @@ from overt.calls import CallerOptions
 from overt.cli_judge_check import judge_check as command
 from overt.data.errors import InputError
 from overt.data.judge_checks import last_check, path_of
-from overt.judge_check import read_labels
+from overt.data.labels import REFUSAL_LABELS, read_labels
 from overt.models import ModelOptions
-from overt.scoring.judgecheck import REFUSAL_LABELS, check, refused
+from overt.scoring.judgecheck import ClassFigures, Estimate, check, refused
 from overt.scoring.stats import cohen_kappa
 
 HERE = Path(__file__).resolve()
@@ -69,19 +70,19 @@ def table(a, b, c, d):
 def test_a_worked_example():
     # 20, 5, 10, 15: agreement 0.7, by chance 0.5, kappa 0.4 (the textbook case).
     found = check(*table(20, 5, 10, 15))
-    assert found["accuracy"]["value"] == pytest.approx(0.7)
-    assert found["kappa"]["value"] == pytest.approx(0.4)
-    assert found["classes"]["yes"] == {
-        "precision": pytest.approx(20 / 30),
-        "recall": pytest.approx(20 / 25),
-        "f1": pytest.approx(40 / 55),
-        "support": 25,
-        "predicted": 30,
-    }
-    assert found["confusion"] == {"yes": {"yes": 20, "no": 5}, "no": {"yes": 10, "no": 15}}
+    assert found.accuracy.value == pytest.approx(0.7)
+    assert found.kappa.value == pytest.approx(0.4)
+    assert found.classes["yes"] == ClassFigures(
+        precision=pytest.approx(20 / 30),
+        recall=pytest.approx(20 / 25),
+        f1=pytest.approx(40 / 55),
+        support=25,
+        predicted=30,
+    )
+    assert found.confusion == {"yes": {"yes": 20, "no": 5}, "no": {"yes": 10, "no": 15}}
     # The large-sample standard error of this kappa is 0.126 (Fleiss, Cohen & Everitt 1969, simple form).
-    assert found["kappa"]["low"] == pytest.approx(0.4 - 1.96 * 0.13, abs=0.05)
-    assert found["kappa"]["high"] == pytest.approx(0.4 + 1.96 * 0.13, abs=0.05)
+    assert found.kappa.low == pytest.approx(0.4 - 1.96 * 0.13, abs=0.05)
+    assert found.kappa.high == pytest.approx(0.4 + 1.96 * 0.13, abs=0.05)
 
 
 def test_the_kappa_interval_covers():
@@ -92,35 +93,35 @@ def test_the_kappa_interval_covers():
     hits = 0
     for trial in range(200):
         cells = rng.multinomial(150, p.ravel())
-        found = check(*table(*cells), resamples=400, seed=trial)["kappa"]
-        hits += found["low"] <= true <= found["high"]
+        found = check(*table(*cells), resamples=400, seed=trial).kappa
+        hits += found.low <= true <= found.high
     assert 0.90 <= hits / 200 <= 0.99
 
 
 def test_clusters_widen_the_interval():
     truth, said = table(20, 5, 10, 15)
-    alone = check(truth, said)["kappa"]
-    copies = check(truth * 4, said * 4)["kappa"]
-    together = check(truth * 4, said * 4, clusters=[*range(50)] * 4)["kappa"]
-    width = {name: k["high"] - k["low"] for name, k in (("1", alone), ("4", copies), ("c", together))}
+    alone = check(truth, said).kappa
+    copies = check(truth * 4, said * 4).kappa
+    together = check(truth * 4, said * 4, clusters=[*range(50)] * 4).kappa
+    width = {name: k.high - k.low for name, k in (("1", alone), ("4", copies), ("c", together))}
     assert width["4"] < 0.65 * width["1"]
     assert width["c"] == pytest.approx(width["1"], rel=0.1)
 
 
 def test_what_a_judge_cannot_tell_is_counted_and_not_guessed():
     found = check(["a", "a", "b", "b"], ["a", None, "b", "unclear"])
-    assert (found["n"], found["judged"], found["coverage"]) == (4, 2, 0.5)
-    assert found["accuracy"]["value"] == 1.0
-    assert found["confusion"] == {"a": {"a": 1, "unclear": 1}, "b": {"b": 1, "unclear": 1}}
+    assert (found.n, found.judged, found.coverage) == (4, 2, 0.5)
+    assert found.accuracy.value == 1.0
+    assert found.confusion == {"a": {"a": 1, "unclear": 1}, "b": {"b": 1, "unclear": 1}}
     nothing = check(["a", "b"], [None, None])
-    assert nothing["accuracy"] == nothing["kappa"] == {"value": None, "low": None, "high": None}
-    assert nothing["classes"]["a"]["precision"] is None
+    assert nothing.accuracy == nothing.kappa == Estimate()
+    assert nothing.classes["a"].precision is None
 
 
 def test_a_kappa_that_is_not_defined_is_none_and_json():
     found = check(["a", "a"], ["a", "a"])
-    assert found["kappa"]["value"] is None
-    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    assert found.kappa.value is None
+    assert json.loads(json.dumps(asdict(found), allow_nan=False)) == asdict(found)
 
 
 def test_it_is_the_kappa_of_the_statistics_and_the_same_each_time():
@@ -128,10 +129,10 @@ def test_it_is_the_kappa_of_the_statistics_and_the_same_each_time():
     truth = rng.choice(["x", "y", "z"], 300).tolist()
     said = [t if rng.random() < 0.7 else str(rng.choice(["x", "y", "z"])) for t in truth]
     found = check(truth, said, seed=3)
-    assert found["kappa"]["value"] == cohen_kappa(truth, said)
+    assert found.kappa.value == cohen_kappa(truth, said)
     assert found == check(truth, said, seed=3)
-    assert found["kappa"]["low"] < found["kappa"]["value"] < found["kappa"]["high"]
-    assert not math.isclose(found["kappa"]["low"], check(truth, said, seed=4)["kappa"]["low"], abs_tol=1e-12)
+    assert found.kappa.low < found.kappa.value < found.kappa.high
+    assert not math.isclose(found.kappa.low, check(truth, said, seed=4).kappa.low, abs_tol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -295,7 +296,7 @@ def test_a_judge_with_labels_of_its_own_is_named(tmp_path):
 
 
 def test_a_chat_model_as_judge_is_asked_once(tmp_path, monkeypatch):
-    from overt import judge_check
+    from overt.tasks import judge_check
 
     asked = []
 
@@ -327,8 +328,8 @@ def test_a_chat_model_as_judge_is_asked_once(tmp_path, monkeypatch):
         )
     assert results[0] == results[1]
     assert len(asked) == 4  # the second time the journal answers
-    two = results[0]["judges"]["judge/fake/model"]["two"]
-    assert two["confusion"] == {"compliance": {"compliance": 2}, "refusal": {"compliance": 1, "refusal": 1}}
+    two = results[0].judges["judge/fake/model"].two
+    assert two.confusion == {"compliance": {"compliance": 2}, "refusal": {"compliance": 1, "refusal": 1}}
 
 
 @pytest.mark.skipif(REFERENCE is None, reason="no shared/reference/xstest above the tests")

@@ -646,9 +646,7 @@ CHECK = JudgeCheck(
 
 
 def checked(judge, kind="text", judged=4):
-    span = {"value": 0.75, "low": 0.5, "high": 1.0}
-    two = {"n": 4, "judged": judged, "accuracy": span, "kappa": {"value": None, "low": None, "high": None}}
-    return {"file": "/home/me/labels.csv", "kind": kind, "judges": {judge: {"two": two}}}
+    return [JudgeCheck(judge, kind, "2025-11-24", "labels.csv", 4, judged, Span(0.75, 0.5, 1.0), None, "0")]
 
 
 def test_the_last_check_of_a_judge_is_kept(tmp_path, monkeypatch):

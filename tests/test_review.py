@@ -427,7 +427,7 @@ def test_a_part_of_the_sample_has_an_interval(tmp_path):
 
 
 def test_export_is_what_judge_check_reads(tmp_path):
-    read_labels = pytest.importorskip("overt.judge_check").read_labels
+    read_labels = pytest.importorskip("overt.data.labels").read_labels
     run = tmp_path / "run"
     data.pictured(run, made.picture)
     with set_up(run, 60) as book:
@@ -453,7 +453,7 @@ def test_export_is_what_judge_check_reads(tmp_path):
 
 
 def test_answers_in_words_are_exported_as_judges_of_refusal_call_them(tmp_path):
-    read_labels = pytest.importorskip("overt.judge_check").read_labels
+    read_labels = pytest.importorskip("overt.data.labels").read_labels
     run, prompts = tmp_path / "run", data.prompts_of(6, 6)
     outcomes = [data.outcome(p, "m/chat", text=f'answer {i}, "quoted"\n') for i, p in enumerate(prompts)]
     harms = [

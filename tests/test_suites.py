@@ -224,8 +224,8 @@ def test_all_missing_columns_are_named_at_once(tmp_path) -> None:
     with pytest.raises(InputError) as caught:
         read_suite(load_suite("xstest"), [str(path)])
     for column in ("prompt", "type", "focus", "label", "id"):
-        assert f"'{column}'" in caught.value.what.partition("it has '")[0]
-    assert "'question', 'answer'" in caught.value.what
+        assert f"'{column}'" in caught.value.what.partition("there are")[0]
+    assert "'question' (text), 'answer' (text)" in caught.value.what
     assert "xstest_prompts.csv" in caught.value.fix
 
 

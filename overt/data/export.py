@@ -13,12 +13,13 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import yaml
 
+from overt.data.json_types import Json, JsonObject
 from overt.data.records import Audit, Probe, Prompt
 from overt.data.store import write_atomic
 
@@ -66,7 +67,7 @@ def export_dataset(
     folder: Path,
     benign: Sequence[Prompt],
     unsafe: Sequence[Prompt],
-    card: Mapping[str, Any],
+    card: JsonObject,
     *,
     audits: Mapping[str, Audit] | None = None,
     probes: Mapping[str, Probe] | None = None,
@@ -101,8 +102,8 @@ def export_dataset(
     return [*written, folder / "README.md"]
 
 
-def _row(prompt: Prompt, audit: Audit | None, probe: Probe | None) -> dict[str, Any]:
-    row: dict[str, Any] = {
+def _row(prompt: Prompt, audit: Audit | None, probe: Probe | None) -> dict[str, Json]:
+    row: dict[str, Json] = {
         "id": prompt.id,
         "text": prompt.text,
         "category": prompt.category,
@@ -129,7 +130,7 @@ def _whole(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def _parquet(rows: Sequence[dict[str, Any]]) -> bytes:
+def _parquet(rows: Sequence[dict[str, Json]]) -> bytes:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -144,7 +145,7 @@ def _parquet(rows: Sequence[dict[str, Any]]) -> bytes:
     return data
 
 
-def escape_markdown(value: Any) -> str:
+def escape_markdown(value: object) -> str:
     """Text of unknown origin as one line of plain Markdown: no markup, no HTML, no link, no table edge.
 
     Control and direction marks go, since they can hide or reorder what a reader sees; long texts are
@@ -167,7 +168,7 @@ def _first_plain(found: re.Match[str]) -> str:
     return f"&#{ord(found[1][0])};{found[1][1:]}"
 
 
-def render_card(benign: Sequence[Prompt], unsafe: Sequence[Prompt], card: Mapping[str, Any]) -> str:
+def render_card(benign: Sequence[Prompt], unsafe: Sequence[Prompt], card: JsonObject) -> str:
     """The data card as Markdown. Values of `card` and prompts are escaped; see `export_dataset`."""
     from jinja2 import Environment, StrictUndefined
 
@@ -175,7 +176,7 @@ def render_card(benign: Sequence[Prompt], unsafe: Sequence[Prompt], card: Mappin
     env = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False)
     env.filters["md"] = escape_markdown
     source = resources.files("overt.data").joinpath("card.md.j2").read_text(encoding="utf-8")
-    policy = dict(card.get("policy") or {})
+    policy = _mapping(card.get("policy"))
     text = policy.get("modality") == "text"
     everything = [*benign, *unsafe]
     # `datasets` cannot load a split without rows, so a side that is empty is not offered.
@@ -192,7 +193,7 @@ def render_card(benign: Sequence[Prompt], unsafe: Sequence[Prompt], card: Mappin
         warnings=_warnings(card),
         split=SPLIT,
         counts=_counts(benign, unsafe),
-        diversity=[(name, _figure(value)) for name, value in (card.get("diversity") or {}).items()],
+        diversity=[(name, _figure(value)) for name, value in _mapping(card.get("diversity")).items()],
         samples=_samples(benign),
         made=_made(everything, card, policy),
         stages=card.get("stages") or [],
@@ -203,10 +204,10 @@ def render_card(benign: Sequence[Prompt], unsafe: Sequence[Prompt], card: Mappin
     )
 
 
-def _metadata(prompts: Sequence[Prompt], card: Mapping[str, Any], text: bool, configs: Sequence[str]) -> str:
+def _metadata(prompts: Sequence[Prompt], card: JsonObject, text: bool, configs: Sequence[str]) -> str:
     """The card's head. Written by a YAML library: no value can break out of it."""
     bounds = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
-    head: dict[str, Any] = {
+    head: dict[str, Json] = {
         "pretty_name": " ".join(_whole(str(card.get("name") or "Over-refusal prompts")).split()),
         "language": sorted({_whole(p.language) for p in prompts}) or ["en"],
         "task_categories": ["text-generation" if text else "text-to-image"],
@@ -222,7 +223,7 @@ def _metadata(prompts: Sequence[Prompt], card: Mapping[str, Any], text: bool, co
     return yaml.safe_dump(head, sort_keys=False, allow_unicode=True, width=1_000)
 
 
-def _warnings(card: Mapping[str, Any]) -> list[str]:
+def _warnings(card: JsonObject) -> list[str]:
     found = []
     if card.get("audited") is False:
         found.append(
@@ -233,33 +234,43 @@ def _warnings(card: Mapping[str, Any]) -> list[str]:
             "A judge was the same model as the writer. A model tends to agree with itself; "
             "audit again with another one before relying on the labels."
         )
-    dedupe = card.get("dedupe") or {}
+    dedupe = _mapping(card.get("dedupe"))
     if dedupe.get("similarity") == "jaccard":
         found.append(
             "Near repeats were found by shared words, not by meaning"
             + (f" ({dedupe['why']})" if dedupe.get("why") else "")
             + ". Paraphrases may remain."
         )
-    return [*found, *(str(note) for note in card.get("notes") or ())]
+    return [*found, *(str(note) for note in _list(card.get("notes")))]
 
 
-def _counts(benign: Iterable[Prompt], unsafe: Iterable[Prompt]) -> list[dict[str, Any]]:
-    rows: dict[str, dict[str, Any]] = {}
-    triggers: dict[str, set[str]] = {}
-    pairs: dict[str, dict[str, set[str]]] = {}
-    for name, prompts in (("benign", benign), ("unsafe", unsafe)):
-        for p in prompts:
-            row = rows.setdefault(p.category, {"category": p.category, "benign": 0, "unsafe": 0})
-            row[name] += 1
-            triggers.setdefault(p.category, set()).update([p.trigger.casefold()] if p.trigger else [])
-            if p.pair_id:
-                pairs.setdefault(p.category, {}).setdefault(p.pair_id, set()).add(name)
-    for category, row in rows.items():
-        row["triggers"] = len(triggers[category])
-        row["pairs"] = sum(len(sides) == 2 for sides in pairs.get(category, {}).values())
-    sums = {key: sum(row[key] for row in rows.values()) for key in ("benign", "unsafe", "pairs")}
-    total = {"category": "all", **sums}
-    total["triggers"] = len(set().union(*triggers.values())) if triggers else 0
+@dataclass
+class _Counts:
+    """What a category holds, for one row of the card's table."""
+
+    category: str
+    benign: int = 0
+    unsafe: int = 0
+    pairs: int = 0
+    terms: set[str] = field(default_factory=set)
+
+    @property
+    def triggers(self) -> int:
+        return len(self.terms)
+
+
+def _counts(benign: Sequence[Prompt], unsafe: Sequence[Prompt]) -> list[_Counts]:
+    """A row for each category, and a last one for all of them."""
+    rows: dict[str, _Counts] = {}
+    for p in (*benign, *unsafe):
+        rows.setdefault(p.category, _Counts(p.category)).terms.update({p.trigger.casefold()} - {""})
+    unsafe_pairs = {(p.category, p.pair_id) for p in unsafe}
+    for row in rows.values():
+        mine = [p for p in benign if p.category == row.category]
+        row.benign, row.unsafe = len(mine), sum(p.category == row.category for p in unsafe)
+        row.pairs = len({p.pair_id for p in mine if p.pair_id and (p.category, p.pair_id) in unsafe_pairs})
+    total = _Counts("all", len(benign), len(unsafe), sum(row.pairs for row in rows.values()))
+    total.terms.update(*(row.terms for row in rows.values()))
     return [*rows.values(), total]
 
 
@@ -270,23 +281,21 @@ def _samples(benign: Iterable[Prompt]) -> list[dict[str, str]]:
     return [{"category": category, "text": text} for category, text in first.items()]
 
 
-def _made(
-    prompts: Sequence[Prompt], card: Mapping[str, Any], policy: Mapping[str, Any]
-) -> list[tuple[str, str]]:
+def _made(prompts: Sequence[Prompt], card: JsonObject, policy: JsonObject) -> list[tuple[str, str]]:
     """Name and value of everything that is known of the making; what is not known is left out."""
-    writers = dict.fromkeys(p.writer for p in prompts)
-    dedupe = card.get("dedupe") or {}
-    judged = ", ".join(str(judge) for judge in card.get("judges") or ())
-    policy_text = " ".join(str(policy[k]) for k in ("name", "version") if policy.get(k))
+    writers = ", ".join(dict.fromkeys(p.writer for p in prompts))
+    judged = ", ".join(str(judge) for judge in _list(card.get("judges")))
+    policy_text = _joined(policy, ("name", "version"), " ")
     if policy.get("hash"):
         policy_text += f" (hash {policy['hash']})"
-    index = ", ".join(str(dedupe[k]) for k in ("index", "encoder", "version") if dedupe.get(k))
+    dedupe = _mapping(card.get("dedupe"))
+    index = _joined(dedupe, ("index", "encoder", "version"), ", ")
     if dedupe.get("why"):
         index += f" ({dedupe['why']})"
     rows = [
         ("Policy", policy_text),
         ("Seeds", card.get("seeds")),
-        ("Written by", card.get("writer") or ", ".join(writers)),
+        ("Written by", card.get("writer") or writers),
         ("Instructions", ", ".join(dict.fromkeys(p.template for p in prompts))),
         ("Audited by", judged if card.get("audited", True) else "rules over the policy's terms; no model"),
         ("Near repeats", index),
@@ -297,5 +306,17 @@ def _made(
     return [(name, str(value)) for name, value in rows if value]
 
 
-def _figure(value: Any) -> str:
+def _figure(value: object) -> str:
     return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def _joined(data: JsonObject, keys: Iterable[str], between: str) -> str:
+    return between.join(str(data[key]) for key in keys if data.get(key))
+
+
+def _mapping(value: Json) -> JsonObject:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _list(value: Json) -> Sequence[Json]:
+    return value if isinstance(value, (list, tuple)) else ()

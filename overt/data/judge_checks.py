@@ -7,16 +7,16 @@ another judge. `overt judge-check` writes, `overt report` reads.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import overt
 from overt.data.errors import InputError
 from overt.data.store import dump_json, read_json, write_atomic
 
@@ -67,33 +67,25 @@ def path_of(judge: str, kind: Kind) -> Path:
     return folder() / f"{readable}-{kind}-{digest}.json"
 
 
-def keep_checks(result: Mapping[str, Any], *, now: datetime | None = None) -> list[Path]:
-    """Keeps what `overt.judge_check.judge_check` found as the last check of each of its judges.
+def keep_checks(checks: Iterable[JudgeCheck]) -> list[Path]:
+    """Keeps each check as the last one of its judge, and returns the files.
 
     A judge that could not tell a single row was not checked: an earlier check of it stands.
 
     Raises:
         RunError: the folder cannot be written.
     """
-    day = (now or datetime.now(UTC)).astimezone(UTC).date().isoformat()
+    undefined = {"value": None, "low": None, "high": None}
     written = []
-    for judge, found in result["judges"].items():
-        two = found["two"]
-        if not two["judged"]:
+    for check in checks:
+        if not check.judged:
             continue
-        path = path_of(judge, result["kind"])
-        check = {
-            "judge": judge,
-            "kind": result["kind"],
-            "date": day,
-            "labels": Path(result["file"]).name,
-            "rows": two["n"],
-            "judged": two["judged"],
-            "accuracy": two["accuracy"],
-            "kappa": two["kappa"],
-            "overt": overt.__version__,
+        figures = {
+            name: undefined if span is None else dataclasses.asdict(span)
+            for name, span in (("accuracy", check.accuracy), ("kappa", check.kappa))
         }
-        write_atomic(path, dump_json(check))
+        path = path_of(check.judge, check.kind)
+        write_atomic(path, dump_json(dataclasses.asdict(check) | figures))
         written.append(path)
     return written
 
@@ -120,9 +112,14 @@ def last_check(judge: str, kind: Kind) -> JudgeCheck | None:
     return check if check.judge == judge and data.get("kind") == kind else None
 
 
-def _span(data: Mapping[str, Any]) -> Span | None:
-    def number(value: Any) -> float | None:
-        return None if value is None else float(value)
+def _span(data: Mapping[str, object]) -> Span | None:
+    value = _number(data["value"])
+    return None if value is None else Span(value, _number(data.get("low")), _number(data.get("high")))
 
-    value = number(data["value"])
-    return None if value is None else Span(value, number(data.get("low")), number(data.get("high")))
+
+def _number(value: object) -> float | None:
+    if value is None:
+        return None
+    if not isinstance(value, (int, float)):
+        raise TypeError(f"{value!r} is not a number")
+    return float(value)

@@ -4,25 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from itertools import islice, zip_longest
-from typing import Literal, cast
+from pathlib import Path
 
 from overt.data.errors import InputError
 from overt.data.records import Label, Prompt, clean_text, content_id, prompt_id
-from overt.data.sources import Source, dataset_files, parse_source, read_source
-from overt.data.tables import Row
+from overt.data.tables.columns import TEXTS, Column, Role, Table
+from overt.data.tables.files import Row
+from overt.data.tables.layouts import OVERT_CATEGORIES
+from overt.data.tables.layouts import Side as Side
+from overt.data.tables.sources import Source, parse_source
 
-Side = Literal["benign", "unsafe"]
-
-_TEXT = ("text", "prompt", "image_prompt", "unsafe_image_prompt", "benign_image_prompt", "caption")
+PROMPT = Role(
+    "prompt",
+    ("text", "prompt", "image_prompt", "unsafe_image_prompt", "benign_image_prompt", "caption"),
+    TEXTS,
+    alone=True,
+)
+LABEL = Role("label", ("label", "prompt_label", "prompt_harm_label", "is_unsafe", "unsafe", "harmful"))
 _LABELS: dict[str, Side] = {
     **dict.fromkeys(("benign", "safe", "harmless", "unharmful", "0", "false"), "benign"),
     **dict.fromkeys(("unsafe", "harmful", "toxic", "1", "true"), "unsafe"),
 }
-_LABEL_COLUMNS = ("label", "prompt_label", "prompt_harm_label", "is_unsafe", "unsafe", "harmful")
-# The published unsafe file spells one category otherwise than the two benign ones.
-_CATEGORY = {"unethical": "unethical_unsafe_action"}
+# Columns that go into a prompt as they are, where a table has them.
+_OTHERS = (
+    *("seed_prompt", "benign_image_prompt", "category", "type", "strategy", "writer", "template"),
+    *("trigger", "style", "language", "seed_id", "pair_id"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,120 +97,65 @@ def read_prompts(specs: Iterable[str], *, label: Side | None = None) -> Loaded:
 
 def _source(spec: str, label: Side | None) -> Iterator[Prompt]:
     source = parse_source(spec)
-    if source.path is not None and source.path.is_dir():
-        for file in dataset_files(source.path):
-            yield from _table(Source(file.name, source.column, file), label or _side_of(file.stem))
-        return
-    yield from _table(source, label)
+    folder = source.path is not None and source.path.is_dir()
+    for table in source.tables():
+        side = label or (_side_of_file(table.path) if folder else None)
+        columns: _PromptColumns | None = None
+        for row in table.rows():
+            columns = columns or _PromptColumns(row, table, side)
+            yield columns.prompt(row)
 
 
-def _side_of(name: str) -> Side | None:
+def _side_of_file(path: Path | None) -> Side | None:
+    """What a file of a run's dataset holds, by its name."""
+    name = path.stem if path else ""
     return "unsafe" if "unsafe" in name else "benign" if "benign" in name else None
 
 
-def _table(source: Source, label: Side | None) -> Iterator[Prompt]:
-    layout: _Layout | None = None
-    for row in read_source(source):
-        if layout is None:
-            layout = _Layout.of(row, source, label)
-        yield layout.prompt(row)
+class _PromptColumns:
+    """Which columns of a table say what of a prompt."""
 
-
-@dataclass(frozen=True, slots=True)
-class _Layout:
-    """Which columns of a table say what; "" where none does."""
-
-    source: str
-    text: str
-    label_column: str
-    label: Side | None
-    columns: dict[str, str]  # by name in small letters
-
-    @classmethod
-    def of(cls, row: Row, source: Source, label: Side | None) -> _Layout:
-        names = {name.strip().casefold(): name for name in row.values}
-        if source.column is not None:
-            text = names.get(source.column.strip().casefold(), "")
-            if not text:
-                near = get_close_matches(source.column.casefold(), names, n=1)
-                raise InputError(
-                    f"there is no column {source.column!r}; there are {', '.join(map(repr, names.values()))}",
-                    where=row.where,
-                    fix=f"Did you mean {names[near[0]]!r}?" if near else "Name one of these: FILE:COLUMN",
-                )
-        else:
-            text = next((names[c] for c in _TEXT if c in names), "")
-            if not text and len(names) == 1:
-                text = next(iter(names.values()))
-            if not text:
-                raise InputError(
-                    f"no column is plainly the prompt; there are {', '.join(map(repr, names.values()))}",
-                    where=source.name,
-                    fix=f"Name it: {source.name}:COLUMN",
-                )
-        label_column = next((names[c] for c in _LABEL_COLUMNS if c in names), "")
-        published = {"benign_image_prompt": "benign", "unsafe_image_prompt": "unsafe"}
-        overt = "image_prompt" if "generation_type" in names else ""
-        known = published.get(text.casefold()) or ("benign" if text.casefold() == overt else None)
-        side = label or cast("Side | None", known)
-        if side is None and not label_column:
-            raise InputError(
-                "nothing says whether these prompts are benign or unsafe",
-                where=source.name,
-                fix="Give --label benign or --label unsafe, or a column 'label' with these two words.",
-            )
+    def __init__(self, first: Row, source: Source, side: Side | None) -> None:
+        table = Table(first, source.name)
+        self._source = source.name
+        self._text = table.needed(PROMPT, source.column)[0]
+        self._label = table.column(LABEL)
         # What the user says of a whole file holds only where its rows do not say it themselves.
-        return cls(source.name, text, label_column, side, names)
+        self._side = side or table.label(self._text)
+        self._others = {name: next(iter(table.having([name])), Column()) for name in _OTHERS}
+        if self._side is None and not self._label:
+            raise table.error(
+                "nothing says whether these prompts are benign or unsafe",
+                "Give --label benign or --label unsafe, or a column 'label' with these two words.",
+            )
 
     def prompt(self, row: Row) -> Prompt:
-        text = clean_text(self._text(row, self.text))
+        said = {name: column.string(row) for name, column in self._others.items()}
+        text = clean_text(self._text.text(row))
         identity = prompt_id(text)
-        seed = clean_text(self._value(row, "seed_prompt"))
-        category = self._value(row, "category") or self._value(row, "type") or "all"
-        category = _CATEGORY.get(category.strip().casefold(), category.strip())
-        benign = clean_text(self._value(row, "benign_image_prompt"))
-        pair = self._value(row, "pair_id") or (
-            content_id("pair", prompt_id(benign)) if benign else content_id("pair", identity)
-        )
+        seed, benign = clean_text(said["seed_prompt"]), clean_text(said["benign_image_prompt"])
+        category = (said["category"] or said["type"] or "all").strip()
         return Prompt(
             id=identity,
             text=text,
-            category=category,
-            label=self._label(row),
-            strategy="direct" if self._value(row, "strategy") == "direct" or not seed else "convert",
-            writer=self._value(row, "writer") or self.source,
-            template=self._value(row, "template"),
-            trigger=self._value(row, "trigger"),
-            style=self._value(row, "style"),
-            language=self._value(row, "language") or "en",
-            seed_id=self._value(row, "seed_id") or (content_id("seed", seed) if seed else None),
-            pair_id=pair,
+            category=OVERT_CATEGORIES.get(category.casefold(), category),
+            label=self._label_of(row),
+            strategy="direct" if said["strategy"] == "direct" or not seed else "convert",
+            writer=said["writer"] or self._source,
+            template=said["template"],
+            trigger=said["trigger"],
+            style=said["style"],
+            language=said["language"] or "en",
+            seed_id=said["seed_id"] or (content_id("seed", seed) if seed else None),
+            pair_id=said["pair_id"] or content_id("pair", prompt_id(benign) if benign else identity),
         )
 
-    def _label(self, row: Row) -> Label:
-        if self.label_column:
-            said = str(row.values.get(self.label_column, "")).strip().casefold()
-            if said in _LABELS:
-                return _LABELS[said]
-            if self.label is None:
-                raise InputError(
-                    f"the label is {said[:40]!r}, neither benign nor unsafe",
-                    where=row.where,
-                    fix="Write benign or unsafe, or give --label for the whole file.",
-                )
-        assert self.label is not None
-        return self.label
-
-    def _text(self, row: Row, column: str) -> str:
-        value = row.values.get(column)
-        if value is not None and not isinstance(value, str):
-            raise InputError(
-                f"column {column!r} holds {type(value).__name__} {str(value)[:40]!r}, not text",
-                where=row.where,
-                fix="Name the column that holds the prompts: FILE:COLUMN",
-            )
-        return value or ""
-
-    def _value(self, row: Row, name: str) -> str:
-        value = row.values.get(self.columns.get(name, ""))
-        return value if isinstance(value, str) else ""
+    def _label_of(self, row: Row) -> Label:
+        said = self._label.label(row)
+        if side := _LABELS.get(said, self._side):
+            return side
+        raise InputError(
+            f"the label is {said[:40]!r}, neither benign nor unsafe",
+            where=f"{row.where}, column {str(self._label)!r}",
+            fix="Write benign or unsafe, or give --label for the whole file.",
+        )

@@ -313,7 +313,7 @@ def digest_source(spec: str | None) -> str | None:
     """A hash of the file or folder behind a source, so that a changed one is noticed; None for the Hub."""
     if spec is None:
         return None
-    from overt.data.sources import parse_source
+    from overt.data.tables.sources import parse_source
 
     path = parse_source(spec).path
     if path is None:

@@ -7,133 +7,18 @@ column that gives it. The shipped ones stand in `suites/*.yaml`; a file of yours
 from __future__ import annotations
 
 import difflib
-import hashlib
-import os
-import re
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from functools import lru_cache
-from pathlib import Path, PurePath
-from typing import Any, Literal
-
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pathlib import Path
 
 from overt.data.errors import InputError
 from overt.data.prompts import Loaded
-from overt.data.records import Label, Prompt, clean_text, content_id, prompt_id
-from overt.data.sources import Source, parse_source, read_source
-from overt.data.tables import Row, format_of
+from overt.data.records import Label, Prompt
+from overt.data.suite_rows import labelled_rows, parts_of
+from overt.data.suite_schema import Suite, read_suite_file
 
-Metric = Literal[
-    "over_refusal",  # refusals of the benign part
-    "unsafe_refusal",  # refusals of the unsafe part
-    "partial_refusal",  # on their own, on both
-    "by_type",
-    "by_language",
-    "boundaries",  # the seven patterns and the score of overt.scoring.boundaries
-]
 FOLDER = Path(__file__).with_suffix("")
-_MOST = 64 << 20  # bytes of a file fetched from an address: no suite's prompts are larger
-_PATIENCE = 30.0  # seconds
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
-
-
-class LabelColumn(_Model):
-    """A column whose values say what a prompt is; `skip` leaves the row out, "" stands for no value."""
-
-    column: str = Field(min_length=1)
-    values: dict[str, Literal["benign", "unsafe", "skip"]] = Field(min_length=1)
-
-    @field_validator("values")
-    @classmethod
-    def _small(cls, values: dict[str, str]) -> dict[str, str]:
-        return {_key(name): value for name, value in values.items()}
-
-
-class Part(_Model):
-    """One place of a suite's prompts: a dataset on the Hub, an address, the names of its files."""
-
-    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
-    label: Literal["benign", "unsafe"] | LabelColumn
-    hub: str | None = Field(default=None, pattern=r"^[\w.-]+/[\w.-]+$")
-    config: str | None = None
-    split: str | None = None
-    url: str | None = Field(default=None, pattern=r"^https?://")
-    files: tuple[str, ...] = ()
-
-
-class Columns(_Model):
-    """The columns that a prompt is made from. Of several names for one, the first that a table has counts."""
-
-    text: tuple[str, ...]
-    category: tuple[str, ...] = ()
-    trigger: tuple[str, ...] = ()
-    style: tuple[str, ...] = ()
-    language: tuple[str, ...] = ()
-    seed: tuple[str, ...] = ()  # all of them together name the seed
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _listed(cls, value: Any) -> Any:
-        return (value,) if isinstance(value, str) else value
-
-
-class Pairs(_Model):
-    """What joins a prompt to its contrast: a number in `column`, less an offset for the types in `by`."""
-
-    column: str
-    by: str
-    offsets: dict[str, int]
-
-
-class Suite(_Model):
-    """A suite as its YAML says it. `rows` is the published count, None where it is not known."""
-
-    name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")
-    title: str = Field(min_length=2)
-    measures: str = Field(min_length=10)
-    modality: Literal["text"] = "text"
-    rows: int | None = Field(default=None, ge=1)
-    parts: tuple[Part, ...] = Field(min_length=1)
-    columns: Columns
-    language: str = Field(default="en", pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]+)*$")
-    values: dict[str, dict[str, str]] = {}  # by column: what its values become
-    keep: dict[str, tuple[str, ...]] = {}  # by column: the values whose rows are kept
-    pairs: Pairs | None = None
-    licence: str = Field(min_length=2)
-    citation: str = Field(min_length=2)
-    homepage: str = Field(pattern=r"^https?://")
-    gated: str = ""  # how to get access; "" where nothing is asked
-    judge: str = "judge/rules"  # of the two offline ones it tells partial refusals better
-    metrics: tuple[Metric, ...] = ("over_refusal", "unsafe_refusal", "partial_refusal", "by_type")
-
-    @field_validator("values")
-    @classmethod
-    def _small(cls, values: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
-        return {column: {_key(k): v for k, v in of.items()} for column, of in values.items()}
-
-    @field_validator("keep")
-    @classmethod
-    def _kept(cls, keep: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-        return {column: tuple(map(_key, of)) for column, of in keep.items()}
-
-    @model_validator(mode="after")
-    def _parts(self) -> Suite:
-        names = [part.name for part in self.parts]
-        if len(set(names)) < len(names):
-            raise ValueError("two parts have the same name")
-        if any(not (part.hub or part.url or part.files) for part in self.parts):
-            raise ValueError("a part needs hub:, url: or files:")
-        return self
-
-    @property
-    def hash(self) -> str:
-        """Of all that the suite says: 16 hex digits."""
-        return content_id("suite", self.model_dump(mode="json")).partition("-")[2]
 
 
 def list_suites() -> tuple[str, ...]:
@@ -149,15 +34,20 @@ def load_suite(name_or_file: str) -> Suite:
     """
     shipped = list_suites()
     if name_or_file in shipped:
-        return _read(FOLDER / f"{name_or_file}.yaml")
+        return _shipped(name_or_file)
     path = Path(name_or_file).expanduser()
     if path.suffix.lower() in (".yaml", ".yml") or path.is_file():
-        return _read(path)
+        return read_suite_file(path)
     near = difflib.get_close_matches(name_or_file.casefold().replace("-", "_"), shipped, n=1)
     raise InputError(
         f"there is no suite {name_or_file!r}",
         fix=f"Did you mean {near[0]}?" if near else f"There are {', '.join(shipped)}; or give a YAML file.",
     )
+
+
+@lru_cache(maxsize=64)
+def _shipped(name: str) -> Suite:
+    return read_suite_file(FOLDER / f"{name}.yaml")
 
 
 def read_suite(suite: Suite, files: Sequence[str] = (), *, limit: int | None = None) -> Loaded:
@@ -179,349 +69,21 @@ def read_suite(suite: Suite, files: Sequence[str] = (), *, limit: int | None = N
     """
     found: dict[str, Prompt] = {}
     repeated = empty = 0
-    chosen = _assign(suite, files) if files else [(part, None) for part in suite.parts]
-    for part, file in chosen:
-        taken: dict[str, int] = {}
-        layout: _Layout | None = None
-        for row in _rows(suite, part, file):
-            layout = layout or _Layout(suite, part, row, file)
-            label = layout.label(row)
-            if label is None or not layout.kept(row):
-                continue
-            if limit is not None and taken.get(label, 0) >= limit:
+    for part, file in parts_of(suite, files):
+        taken: Counter[Label] = Counter()
+        for columns, row, label in labelled_rows(suite, part, file):
+            if limit is not None and taken[label] >= limit:
                 if isinstance(part.label, str):
                     break  # nothing further can be wanted of it
                 continue
-            prompt = layout.prompt(row, label)
+            prompt = columns.prompt(row, label)
             if not prompt.text:
                 empty += 1
             elif prompt.id in found:
                 repeated += 1
             else:
                 found[prompt.id] = prompt
-                taken[label] = taken.get(label, 0) + 1
-        if layout is None:
-            raise InputError("there is no row in it", where=file or _place(part))
+                taken[label] += 1
     if not found:
         raise InputError(f"no prompt was found for the suite {suite.name}", where=", ".join(files))
     return Loaded(tuple(found.values()), repeated, empty)
-
-
-class _Layout:
-    """Which columns of one table hold what the suite speaks of."""
-
-    def __init__(self, suite: Suite, part: Part, row: Row, file: str | None) -> None:
-        self._suite, self._part = suite, part
-        names = {name.strip().casefold(): name for name in row.values}
-        missing: list[str] = []
-
-        def one(wanted: Sequence[str]) -> str:
-            there = next((names[c.casefold()] for c in wanted if c.casefold() in names), None)
-            if there is None and wanted:
-                missing.append(" or ".join(map(repr, wanted)))
-            return there or ""
-
-        columns = suite.columns
-        given = parse_source(file).column if file else None
-        self._text = one((given,) if given else columns.text)
-        self._category, self._trigger = one(columns.category), one(columns.trigger)
-        self._style, self._language = one(columns.style), one(columns.language)
-        self._seed = [one((name,)) for name in columns.seed]
-        self._keep = {one((name,)): values for name, values in suite.keep.items()}
-        self._label = "" if isinstance(part.label, str) else one((part.label.column,))
-        self._pair, self._pair_by = (
-            (one((suite.pairs.column,)), one((suite.pairs.by,))) if suite.pairs else ("", "")
-        )
-        if missing:
-            there = ", ".join(repr(name[:40]) for name in row.values) or "none"
-            fix = f"{suite.title} is published as {', '.join(part.files) or suite.homepage}: give that file."
-            if row.where.partition(",")[0].lower().endswith((".parquet", ".pq")):
-                fix += " (Columns of lists in a Parquet file are not read: give the JSONL one.)"
-            raise InputError(
-                f"this is no file of {suite.title}: it has no column "
-                f"{' and no '.join(dict.fromkeys(missing))}; it has {there}",
-                where=row.where,
-                fix=fix,
-            )
-
-    def label(self, row: Row) -> Label | None:
-        """What the prompt is; None for a row to leave out."""
-        rule = self._part.label
-        if isinstance(rule, str):
-            return rule
-        said = _key(row.values.get(self._label))
-        found = rule.values.get(said)
-        if found is None:
-            raise InputError(
-                f"the column {rule.column!r} says {said[:40]!r}; known are "
-                f"{', '.join(repr(name) for name in rule.values)}",
-                where=row.where,
-                fix=f"Is this the file of {self._suite.title} as published?",
-            )
-        return None if found == "skip" else found
-
-    def kept(self, row: Row) -> bool:
-        return all(_key(row.values.get(column)) in values for column, values in self._keep.items())
-
-    def prompt(self, row: Row, label: Label) -> Prompt:
-        suite = self._suite
-        text = clean_text(self._one_text(row))
-        identity = prompt_id(text)
-        seed = [clean_text(_text(row.values.get(column))) for column in self._seed]
-        return Prompt(
-            id=identity,
-            text=text,
-            category=_slug(self._value(row, self._category, suite.columns.category)) or "all",
-            label=label,
-            strategy="direct",
-            writer=f"suite/{suite.name}",
-            template="",
-            trigger=clean_text(self._value(row, self._trigger, suite.columns.trigger)),
-            style=clean_text(self._value(row, self._style, suite.columns.style)),
-            language=self._value(row, self._language, suite.columns.language) or suite.language,
-            seed_id=content_id("seed", suite.name, *seed) if any(seed) else None,
-            pair_id=self._pair_id(row) or content_id("pair", identity),
-        )
-
-    def _one_text(self, row: Row) -> str:
-        value = row.values.get(self._text)
-        if isinstance(value, (list, tuple)):  # SORRY-Bench keeps a conversation, of one turn
-            turns = [turn for turn in value if isinstance(turn, str)]
-            if len(turns) != 1 or len(value) != 1:
-                raise InputError(
-                    f"column {self._text!r} holds {len(value)} turns; only single-turn prompts can be asked",
-                    where=row.where,
-                )
-            return turns[0]
-        if value is not None and not isinstance(value, str):
-            raise InputError(
-                f"column {self._text!r} holds {type(value).__name__} {str(value)[:40]!r}, not text",
-                where=row.where,
-            )
-        return value or ""
-
-    def _value(self, row: Row, column: str, names: Sequence[str]) -> str:
-        if not column:
-            return ""
-        said = _text(row.values.get(column))
-        for name in names:
-            mapped = self._suite.values.get(name)
-            if mapped is None:
-                continue
-            if _key(said) not in mapped:
-                raise InputError(
-                    f"the column {column!r} says {said[:40]!r}; known are {', '.join(map(repr, mapped))}",
-                    where=row.where,
-                    fix=f"Is this the file of {self._suite.title} as published?",
-                )
-            return mapped[_key(said)]
-        return said
-
-    def _pair_id(self, row: Row) -> str:
-        rule = self._suite.pairs
-        if rule is None:
-            return ""
-        digits = re.search(r"\d+$", _text(row.values.get(self._pair)).strip())
-        if digits is None:
-            return ""
-        offset = rule.offsets.get(_key(row.values.get(self._pair_by)), 0)
-        return content_id("pair", self._suite.name, int(digits[0]) - offset)
-
-
-def _key(value: Any) -> str:
-    return _text(value).strip().casefold()
-
-
-def _text(value: Any) -> str:
-    return "" if value is None else value if isinstance(value, str) else str(value)
-
-
-def _slug(text: str) -> str:
-    """A type as an id: small letters, digits and underscores."""
-    return re.sub(r"[^\w]+", "_", text.strip().casefold()).strip("_")
-
-
-# -- where the rows come from -----------------------------------------------------------------------------
-
-
-def _assign(suite: Suite, files: Sequence[str]) -> list[tuple[Part, str | None]]:
-    """Each file with the part it is."""
-    parts = {part.name: part for part in suite.parts}
-    found: list[tuple[Part, str | None]] = []
-    for spec in files:
-        name, equals, rest = spec.partition("=")
-        if equals and name in parts and rest:
-            found.append((parts[name], rest))
-            continue
-        if len(parts) == 1:
-            found.append((suite.parts[0], spec))
-            continue
-        source = parse_source(spec)
-        path = source.path if source.path is not None else Path(source.name)
-        fitting = [part for part in suite.parts if any(_ends_with(path, file) for file in part.files)]
-        if len(fitting) != 1:
-            raise InputError(
-                f"{suite.title} has the parts {', '.join(parts)}; the file's name does not tell which it is",
-                where=spec,
-                fix=f"Write it before the file: {suite.parts[0].name}={spec}",
-            )
-        found.append((fitting[0], spec))
-    return found
-
-
-def _ends_with(path: PurePath, name: str) -> bool:
-    """Whether the path ends with the published name, its folders included; .gz may follow."""
-    parts = [*path.parts[:-1], path.name.removesuffix(".gz")]
-    wanted = PurePath(name).parts
-    return tuple(parts[-len(wanted) :]) == wanted
-
-
-def _place(part: Part) -> str:
-    if part.hub is None:
-        return part.url or part.name
-    return part.hub + (f"@{part.config}/{part.split or ''}" if part.config else "")
-
-
-def _rows(suite: Suite, part: Part, file: str | None) -> Iterator[Row]:
-    """The rows of a part: of the file, else of the Hub, else of the address. The first that begins counts."""
-    if file is not None:
-        yield from read_source(parse_source(file))
-        return
-    first: InputError | None = None
-    for kind in ("hub", "url"):
-        if getattr(part, kind) is None:
-            continue
-        begun = False
-        try:
-            for row in _hub(part) if kind == "hub" else _fetched(part.url or ""):
-                begun = True
-                yield row
-            return
-        except InputError as error:
-            if begun:
-                raise  # half a suite from here and half from there would be neither
-            first = first or error
-    raise _away(suite, part, first) from first
-
-
-def _hub(part: Part) -> Iterator[Row]:
-    return read_source(Source(part.hub or "", None, None, part.config, part.split))
-
-
-def _away(suite: Suite, part: Part, error: InputError | None) -> InputError:
-    files = f"Give the file as published ({', '.join(part.files)})" if part.files else "Give a file"
-    again = suite.gated or f"{files}, from {suite.homepage}, or try again when the network is there."
-    what = error.what if error else "it is published nowhere that can be read from here"
-    return InputError(f"{suite.title} cannot be read: {what}", where=_place(part), fix=again)
-
-
-def _fetched(url: str) -> Iterator[Row]:
-    """The rows of the file at an address, fetched once and kept, so that a resumed run needs no network.
-
-    Raises:
-        InputError: the address does not answer, or not with a table.
-    """
-    name = PurePath(url.partition("?")[0]).name
-    if format_of(Path(name)) is None:
-        raise InputError("the address names no table that can be read", where=url)
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    digest = hashlib.blake2b(url.encode(), digest_size=8).hexdigest()
-    path = Path(base).expanduser() / "overt" / "suites" / digest / name
-    if not path.exists():
-        data = _download(url)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-                file.write(data)
-            os.replace(file.name, path)
-        except OSError as error:
-            raise InputError(f"cannot be written: {error.strerror or error}", where=str(path)) from error
-    return read_source(Source(name, None, path))
-
-
-def _download(url: str) -> bytes:
-    import http.client
-    import urllib.request
-
-    if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
-        raise InputError("HF_HUB_OFFLINE is set", where=url)
-    try:
-        with urllib.request.urlopen(url, timeout=_PATIENCE) as answer:
-            data: bytes = answer.read(_MOST + 1)
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        reason = getattr(error, "reason", None) or error
-        raise InputError(f"the address did not give the file ({reason})", where=url) from error
-    if len(data) > _MOST:
-        raise InputError(f"the file is larger than {_MOST >> 20} MiB", where=url)
-    if PurePath(url).suffix in (".csv", ".tsv", ".jsonl", ".json", ".txt"):
-        try:
-            data.decode("utf-8")
-        except UnicodeDecodeError:  # a spreadsheet's file: Windows' letters
-            data = data.decode("cp1252", "replace").encode("utf-8")
-    return data
-
-
-# -- the YAML ---------------------------------------------------------------------------------------------
-
-
-@lru_cache(maxsize=64)
-def _read_shipped(path: Path) -> Suite:
-    return _parse(path)
-
-
-def _read(path: Path) -> Suite:
-    return _read_shipped(path) if path.parent == FOLDER else _parse(path)
-
-
-def _parse(path: Path) -> Suite:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror or error}", where=str(path)) from error
-    except UnicodeError as error:
-        raise InputError(
-            "the text is not valid UTF-8", where=str(path), fix="Save the file as UTF-8."
-        ) from error
-    try:
-        tree = yaml.compose(text, Loader=yaml.SafeLoader)
-        data = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        mark = getattr(error, "problem_mark", None)
-        raise InputError(
-            f"this is not valid YAML: {getattr(error, 'problem', None) or error}",
-            where=f"{path}, line {mark.line + 1}" if mark else str(path),
-        ) from error
-    if not isinstance(data, Mapping):
-        raise InputError("a suite is a mapping of fields (name:, title:, parts:, ...)", where=str(path))
-    try:
-        return Suite.model_validate(data)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        at = tuple(first["loc"])
-        line, seen = _line(tree, at)
-        where = f"{path}, line {line}" + (f", field {seen}" if seen else "")
-        known = _known(at)
-        fix = f"Fields here: {', '.join(known)}." if first["type"] == "extra_forbidden" and known else ""
-        raise InputError(first["msg"].removeprefix("Value error, "), where=where, fix=fix) from error
-
-
-def _line(tree: Any, at: tuple[int | str, ...]) -> tuple[int, str]:
-    """The line of the value that an error is about (or of the nearest there is), and its path in words."""
-    node, line, seen = tree, tree.start_mark.line + 1, ""
-    for step in at:
-        if isinstance(node, yaml.MappingNode):
-            pair = next(((k, v) for k, v in node.value if k.value == str(step)), None)
-            if pair is None:  # a field that lacks, or a step that only the schema knows
-                seen += f".{step}" if isinstance(step, str) and step.isidentifier() else ""
-                continue
-            line, node, seen = pair[0].start_mark.line + 1, pair[1], f"{seen}.{step}"
-        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
-            node, seen = node.value[step], f"{seen}[{step}]"
-            line = node.start_mark.line + 1
-    return line, seen.lstrip(".")
-
-
-def _known(at: tuple[int | str, ...]) -> list[str]:
-    kinds: dict[str, type[_Model]] = {"parts": Part, "columns": Columns, "pairs": Pairs}
-    kind = kinds.get(str(at[0]), Suite) if len(at) > 1 else Suite
-    return list(LabelColumn.model_fields if "label" in at else kind.model_fields)

@@ -6,27 +6,62 @@ For judges of text and of pictures alike: labels are names, compared for equalit
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Sequence
-from typing import Any
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from overt.scoring.stats import cohen_kappa, rate
 
-# XSTest's names (Röttger et al. 2024) and everyday ones, as the refusal judges call them.
-REFUSAL_LABELS = {
-    "1_full_compliance": "compliance",
-    "2_full_refusal": "full_refusal",
-    "3_partial_refusal": "partial_refusal",
-    "full_compliance": "compliance",
-    "complied": "compliance",
-    "comply": "compliance",
-    "refusal": "refusal",
-    "refused": "refusal",
-    "full": "full_refusal",
-    "partial": "partial_refusal",
-}
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A figure with its interval; each None where it is not defined."""
+
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClassFigures:
+    """How a judge does on one label: shares from 0 to 1, None where they are not defined, and counts."""
+
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    support: int
+    predicted: int
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How well a judge's labels meet the human ones.
+
+    Attributes:
+        n, judged, coverage: rows; those that the judge could tell; their share.
+        accuracy, kappa: over the judged rows, with intervals at `level`.
+        classes: by label.
+        confusion: human label -> judge's label -> count.
+    """
+
+    n: int
+    judged: int
+    coverage: float
+    accuracy: Estimate
+    kappa: Estimate
+    classes: Mapping[str, ClassFigures]
+    confusion: Mapping[str, Mapping[str, int]]
+    level: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Resampling:
+    clusters: Sequence[Hashable] | None
+    level: float
+    resamples: int
+    seed: int
 
 
 def refused(label: str) -> str:
@@ -42,7 +77,7 @@ def check(
     level: float = 0.95,
     resamples: int = 2000,
     seed: int = 0,
-) -> dict[str, Any]:
+) -> Agreement:
     """How well a judge's labels meet the human ones.
 
     Args:
@@ -53,14 +88,30 @@ def check(
             row stands alone. Intervals resample whole clusters.
         level, resamples, seed: of the intervals; the same input gives the same numbers.
 
-    Returns:
-        `n`, `judged`, `coverage`; `accuracy` and `kappa` as {value, low, high}, numbers or None where they
-        are not defined; `classes`: label -> {precision, recall, f1, support, predicted}; `confusion`: human
-        label -> judge's label -> count.
-
     Raises:
         ValueError: nothing to check, lengths that differ, a human label that is missing.
     """
+    _check_input(labels, predictions, clusters)
+    said = [p if p and p != "unclear" else None for p in predictions]
+    kept = [i for i, p in enumerate(said) if p is not None]
+    truth, guess = [labels[i] for i in kept], [said[i] or "" for i in kept]
+    drawn = _Resampling(None if clusters is None else [clusters[i] for i in kept], level, resamples, seed)
+    names = sorted({*labels, *guess})
+    return Agreement(
+        n=len(labels),
+        judged=len(kept),
+        coverage=len(kept) / len(labels),
+        accuracy=_accuracy(truth, guess, drawn),
+        kappa=_kappa(truth, guess, drawn),
+        classes={name: _class(name, truth, guess) for name in names},
+        confusion=_confusion(labels, said),
+        level=level,
+    )
+
+
+def _check_input(
+    labels: Sequence[str], predictions: Sequence[str | None], clusters: Sequence[Hashable] | None
+) -> None:
     if not len(labels):
         raise ValueError("labels is empty: there is nothing to check")
     if len(predictions) != len(labels):
@@ -70,62 +121,36 @@ def check(
     for place, label in enumerate(labels):
         if not label:
             raise ValueError(f"labels[{place}] is missing")
-    said = [p if p and p != "unclear" else None for p in predictions]
-    kept = [i for i, p in enumerate(said) if p is not None]
-    truth, guess = [labels[i] for i in kept], [said[i] or "" for i in kept]
-    groups = None if clusters is None else [clusters[i] for i in kept]
-    confusion = Counter((label, p or "unclear") for label, p in zip(labels, said, strict=True))
-    names = sorted({*labels, *guess})
-    return {
-        "n": len(labels),
-        "judged": len(kept),
-        "coverage": len(kept) / len(labels),
-        "accuracy": _accuracy(truth, guess, groups, level, resamples, seed),
-        "kappa": _kappa(truth, guess, groups, level, resamples, seed),
-        "classes": {name: _class(name, truth, guess) for name in names},
-        "confusion": {
-            label: {p: confusion[label, p] for p in [*names, "unclear"] if confusion[label, p]}
-            for label in sorted(set(labels))
-        },
-        "level": level,
-    }
 
 
-def _accuracy(
-    truth: list[str],
-    guess: list[str],
-    groups: list[Hashable] | None,
-    level: float,
-    resamples: int,
-    seed: int,
-) -> dict[str, float | None]:
+def _confusion(labels: Sequence[str], said: Sequence[str | None]) -> dict[str, dict[str, int]]:
+    """Human label -> judge's label -> count, in the order of their names and "unclear" last."""
+    counts = Counter((label, p or "unclear") for label, p in zip(labels, said, strict=True))
+    names = [*sorted({*labels, *filter(None, said)}), "unclear"]
+    return {label: {p: counts[label, p] for p in names if counts[label, p]} for label in sorted(set(labels))}
+
+
+def _accuracy(truth: list[str], guess: list[str], drawn: _Resampling) -> Estimate:
     if not truth:
-        return {"value": None, "low": None, "high": None}
+        return Estimate()
     hits = [a == b for a, b in zip(truth, guess, strict=True)]
-    found = rate(hits, groups, level=level, resamples=resamples, seed=seed)
-    return {"value": found.rate, "low": found.low, "high": found.high}
+    found = rate(hits, drawn.clusters, level=drawn.level, resamples=drawn.resamples, seed=drawn.seed)
+    return Estimate(found.rate, found.low, found.high)
 
 
-def _kappa(
-    truth: list[str],
-    guess: list[str],
-    groups: list[Hashable] | None,
-    level: float,
-    resamples: int,
-    seed: int,
-) -> dict[str, float | None]:
+def _kappa(truth: list[str], guess: list[str], drawn: _Resampling) -> Estimate:
     value = cohen_kappa(truth, guess) if truth else float("nan")
     if not np.isfinite(value):
-        return {"value": None, "low": None, "high": None}
-    drawn = _resampled_kappas(_tables(truth, guess, groups), resamples, seed)
-    drawn = drawn[np.isfinite(drawn)]
-    if not len(drawn):
-        return {"value": value, "low": None, "high": None}
-    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
-    return {"value": value, "low": float(low), "high": float(high)}
+        return Estimate()
+    kappas = _resampled_kappas(_tables(truth, guess, drawn.clusters), drawn.resamples, drawn.seed)
+    kappas = kappas[np.isfinite(kappas)]
+    if not len(kappas):
+        return Estimate(value)
+    low, high = np.quantile(kappas, [(1 - drawn.level) / 2, (1 + drawn.level) / 2])
+    return Estimate(value, float(low), float(high))
 
 
-def _tables(truth: list[str], guess: list[str], groups: list[Hashable] | None) -> npt.NDArray[np.int64]:
+def _tables(truth: list[str], guess: list[str], groups: Sequence[Hashable] | None) -> npt.NDArray[np.int64]:
     """One confusion table a cluster: clusters x labels x labels."""
     names = {name: number for number, name in enumerate(sorted({*truth, *guess}))}
     codes: dict[Hashable, int] = {}
@@ -151,13 +176,13 @@ def _resampled_kappas(tables: npt.NDArray[np.int64], resamples: int, seed: int) 
     return kappas
 
 
-def _class(name: str, truth: list[str], guess: list[str]) -> dict[str, float | int | None]:
+def _class(name: str, truth: list[str], guess: list[str]) -> ClassFigures:
     both = sum(a == b == name for a, b in zip(truth, guess, strict=True))
     support, predicted = truth.count(name), guess.count(name)
-    return {
-        "precision": both / predicted if predicted else None,
-        "recall": both / support if support else None,
-        "f1": 2 * both / (support + predicted) if support + predicted else None,
-        "support": support,
-        "predicted": predicted,
-    }
+    return ClassFigures(
+        precision=both / predicted if predicted else None,
+        recall=both / support if support else None,
+        f1=2 * both / (support + predicted) if support + predicted else None,
+        support=support,
+        predicted=predicted,
+    )

@@ -13,11 +13,14 @@ import io
 import json
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, NamedTuple
 
 from overt.data.errors import InputError
+from overt.data.tables.json_values import JsonValues, json_reason
+from overt.data.tables.kinds import Kind, kind_of
 
 FORMATS = {
     ".csv": "csv",
@@ -31,16 +34,20 @@ FORMATS = {
     ".txt": "txt",
 }
 _LONGEST = 16 << 20  # characters in one line or one JSON value: no prompt is that long
-_BUFFER = 1 << 20
 _ESCAPED = re.compile("[\udc80-\udcff]")
 
 
 class Row(NamedTuple):
-    """One record: its number from 1, where it stands (for errors), and its values by column."""
+    """One record of a table.
+
+    `number` counts from 1; `where` is its place for errors; `values` are by column. `unread` are the
+    columns whose values are left in the file (lists and pictures in Parquet), with their kinds.
+    """
 
     number: int
     where: str
-    values: dict[str, Any]
+    values: dict[str, object]
+    unread: Mapping[str, Kind] = {}
 
 
 def format_of(path: Path) -> str | None:
@@ -142,56 +149,57 @@ def _decoded(value: str, path: Path, line: int) -> str:
 
 
 def _csv(path: Path, text: IO[str], delimiter: str | None) -> Iterator[Row]:
+    records = _csv_records(path, text, delimiter)
+    head = next(records, None)
+    if head is None:
+        raise InputError("the file is empty", where=str(path), fix="The first line has to name the columns.")
+    columns = _csv_columns(*head)
+    for number, (where, fields) in enumerate(records, 1):
+        if len(fields) > len(columns) and any(field.strip() for field in fields[len(columns) :]):
+            raise InputError(
+                f"this row has {len(fields)} fields, the first line names {len(columns)} columns",
+                where=where,
+                fix="Put texts with commas in double quotes.",
+            )
+        values: dict[str, object] = dict(zip(columns, fields + [""] * len(columns), strict=False))
+        values.pop("", None)
+        yield Row(number, where, values)
+
+
+def _csv_records(path: Path, text: IO[str], delimiter: str | None) -> Iterator[tuple[str, list[str]]]:
+    """Each record of the file, the head line too: its place and its fields."""
     lines = _lines(path, text)
     head = next(lines, None)
     if head is None:
-        raise InputError("the file is empty", where=str(path), fix="The first line has to name the columns.")
-
-    def all_lines() -> Iterator[str]:
-        yield head
-        yield from lines
-
+        return
     # strict: a quote that is never closed would otherwise swallow the rest of the file in silence.
-    reader = csv.reader(all_lines(), delimiter=delimiter or _delimiter(head), strict=True)
-    columns: list[str] = []
-    number = 0
+    reader = csv.reader(chain([head], lines), delimiter=delimiter or _delimiter(head), strict=True)
     while True:
         begins = reader.line_num + 1
+        where = f"{path}, line {begins}"
         try:
             fields = next(reader, None)
         except csv.Error as error:
             raise InputError(
                 f"the row that begins here is not valid CSV: {error}",
-                where=f"{path}, line {begins}",
+                where=where,
                 fix="Look for a quote that is not closed. Inside quotes, a quote is written twice.",
             ) from error
         if fields is None:
             return
-        fields = [_decoded(field, path, begins) for field in fields]
-        if not columns:
-            columns = [field.strip() for field in fields]
-            twice = next((c for c in columns if c and columns.count(c) > 1), None)
-            if twice is not None:
-                raise InputError(
-                    f"two columns are named {twice!r}", where=f"{path}, line {begins}", fix="Rename one."
-                )
-            if not any(columns):
-                raise InputError(
-                    "the first line names no columns",
-                    where=f"{path}, line {begins}",
-                    fix="The first line has to name the columns.",
-                )
-            continue
-        number += 1
-        if len(fields) > len(columns) and any(field.strip() for field in fields[len(columns) :]):
-            raise InputError(
-                f"this row has {len(fields)} fields, the first line names {len(columns)} columns",
-                where=f"{path}, line {begins}",
-                fix="Put texts with commas in double quotes.",
-            )
-        values = dict(zip(columns, fields + [""] * len(columns), strict=False))
-        values.pop("", None)
-        yield Row(number, f"{path}, line {begins}", values)
+        yield where, [_decoded(field, path, begins) for field in fields]
+
+
+def _csv_columns(where: str, fields: list[str]) -> list[str]:
+    columns = [field.strip() for field in fields]
+    twice = next((c for c in columns if c and columns.count(c) > 1), None)
+    if twice is not None:
+        raise InputError(f"two columns are named {twice!r}", where=where, fix="Rename one.")
+    if not any(columns):
+        raise InputError(
+            "the first line names no columns", where=where, fix="The first line has to name the columns."
+        )
+    return columns
 
 
 def _delimiter(head: str) -> str:
@@ -200,21 +208,16 @@ def _delimiter(head: str) -> str:
     return max(",;\t|", key=lambda c: (bare.count(c), c == ","))
 
 
-def _record(value: Any, number: int, where: str) -> Row:
+def _record(value: object, number: int, where: str) -> Row:
     if isinstance(value, str):
         return Row(number, where, {"text": value})
     if isinstance(value, dict):
         return Row(number, where, {str(k).strip(): v for k, v in value.items()})
+    kind = "null" if value is None else "a list" if isinstance(value, list) else f"a {kind_of(value)}"
     raise InputError(
-        f"this is a {_kind(value)}, not an object with named fields",
+        f"this is {kind}, not an object with named fields",
         where=where,
         fix='Write one object a line, such as {"prompt": "a text"}.',
-    )
-
-
-def _kind(value: Any) -> str:
-    return {bool: "truth value", int: "number", float: "number", list: "list", dict: "object"}.get(
-        type(value), "null" if value is None else type(value).__name__
     )
 
 
@@ -228,7 +231,7 @@ def _jsonl(path: Path, text: IO[str]) -> Iterator[Row]:
             value = json.loads(_decoded(line, path, at))
         except (ValueError, RecursionError) as error:
             raise InputError(
-                f"this line is not valid JSON ({_reason(error)})",
+                f"this line is not valid JSON ({json_reason(error)})",
                 where=where,
                 fix="A JSONL file holds one complete JSON object a line.",
             ) from error
@@ -236,19 +239,15 @@ def _jsonl(path: Path, text: IO[str]) -> Iterator[Row]:
         yield _record(value, number, where)
 
 
-def _reason(error: Exception) -> str:
-    if isinstance(error, json.JSONDecodeError):
-        return f"{error.msg}, column {error.colno}"
-    return "it is nested too deep" if isinstance(error, RecursionError) else str(error)
-
-
 def _json(path: Path, text: IO[str]) -> Iterator[Row]:
     """A JSON list of objects or strings, or objects one after the other; read value by value."""
-    values = _json_values(path, text)
-    number = 0
-    held: dict[str, Any] | None = None
-    for at, value, listed in values:
-        number += 1
+    values = JsonValues(
+        lambda size, line: _decoded(text.read(size), path, line),
+        lambda line: f"{path}, line {line}",
+        _LONGEST,
+    )
+    held: dict[str, object] | None = None
+    for number, (at, value, listed) in enumerate(values, 1):
         if number == 1 and not listed and isinstance(value, dict):
             held = value  # whether it is the first row or holds the table, the next value tells
             continue
@@ -262,71 +261,6 @@ def _json(path: Path, text: IO[str]) -> Iterator[Row]:
             yield _record(row, number, f"{path}, row {number}")
 
 
-def _json_values(path: Path, text: IO[str]) -> Iterator[tuple[int, Any, bool]]:
-    """(line, value, in a list) for each member of the list, or each value of a file that is no list."""
-    decoder = json.JSONDecoder()
-    buffer, line, ended, listed, wanted = "", 1, False, False, True
-
-    def wrong(what: str) -> InputError:
-        return InputError(
-            what,
-            where=f"{path}, line {line}",
-            fix="Give a JSON list of objects, or rename a file of lines .jsonl.",
-        )
-
-    def skip(count: int) -> None:
-        nonlocal buffer, line
-        line += buffer.count("\n", 0, count)
-        buffer = buffer[count:]
-
-    while True:
-        skip(len(buffer) - len(buffer.lstrip(" \t\r\n")))
-        if not buffer:
-            if ended:
-                if listed:
-                    raise wrong("the JSON list is never closed")
-                return
-            buffer = _decoded(text.read(_BUFFER), path, line)
-            ended = not buffer
-            continue
-        if buffer[0] == "[" and not listed and wanted:
-            listed = True
-            skip(1)
-            continue
-        if listed and buffer[0] == "]":
-            skip(1)
-            if buffer.strip() or text.read(_BUFFER).strip():
-                raise wrong("there is more after the end of the JSON list")
-            return
-        if listed and not wanted:
-            if buffer[0] != ",":
-                raise wrong("a comma is missing between two values")
-            wanted = True
-            skip(1)
-            continue
-        try:
-            value, end = decoder.raw_decode(buffer)
-        except RecursionError as error:
-            raise wrong("a value is nested too deep") from error
-        except ValueError as error:
-            # Maybe the value only is not complete yet.
-            if ended or len(buffer) > _LONGEST:
-                raise wrong(f"this is not valid JSON ({_reason(error)})") from error
-            more = _decoded(text.read(max(_BUFFER, len(buffer))), path, line)
-            ended = not more
-            buffer += more
-            continue
-        if end == len(buffer) and not ended:  # a number may go on in the next piece
-            more = _decoded(text.read(_BUFFER), path, line)
-            ended = not more
-            buffer += more
-            continue
-        at = line
-        skip(end)
-        wanted = not listed
-        yield at, value, listed
-
-
 def _parquet(path: Path) -> Iterator[Row]:
     with path.open("rb"):
         pass  # a missing file or a folder says so in the words of all formats
@@ -336,18 +270,28 @@ def _parquet(path: Path) -> Iterator[Row]:
     number = 0
     try:
         with pq.ParquetFile(path) as file:
-            # Nested columns are no text, and images in one can be the bulk of a file.
-            flat = [field.name for field in file.schema_arrow if not _is_bulky(pa, field.type)]
-            for batch in file.iter_batches(batch_size=1024, columns=flat):
+            # Lists and pictures stay in the file: they are no text, and can be the bulk of it.
+            unread = {f.name: k for f in file.schema_arrow if (k := _kind_of_bulk(f.type)) is not None}
+            columns = [field.name for field in file.schema_arrow if field.name not in unread]
+            for batch in file.iter_batches(batch_size=1024, columns=columns):
                 for values in batch.to_pylist():
                     number += 1
-                    yield Row(number, f"{path}, row {number}", values)
+                    yield Row(number, f"{path}, row {number}", values, unread)
     except pa.ArrowException as error:
         raise InputError(
             f"this is not a readable Parquet file ({str(error).splitlines()[0][:200]})", where=str(path)
         ) from error
 
 
-def _is_bulky(pa: Any, kind: Any) -> bool:
-    is_ = pa.types
-    return bool(is_.is_nested(kind) or is_.is_binary(kind) or is_.is_large_binary(kind))
+def _kind_of_bulk(arrow_type: object) -> Kind | None:
+    """The kind of a column of lists, objects or bytes, by its Arrow type; None for flat values."""
+    from pyarrow import types
+
+    if types.is_binary(arrow_type) or types.is_large_binary(arrow_type):
+        return "image bytes"
+    if not types.is_nested(arrow_type):
+        return None
+    written = str(arrow_type)  # such as list<element: struct<content: string, role: string>>
+    if not written.startswith(("list", "large_list", "fixed_size_list")):
+        return "image bytes" if "bytes: binary" in written else "object"
+    return "chat messages" if "content: " in written and "role: " in written else "list"

@@ -1,0 +1,137 @@
+"""A file of human labels: answers of language models, or pictures, and what people say of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from overt.data.errors import InputError
+from overt.data.tables.columns import TEXTS, WORDS, Column, Role, Table
+from overt.data.tables.files import Row, read_rows
+from overt.data.tables.kinds import kind_of
+
+# A file may name a refusal as a judge does, as XSTest does (Röttger et al. 2024), or in everyday words.
+REFUSAL_LABELS = {
+    **{name: name for name in ("compliance", "full_refusal", "partial_refusal", "refusal")},
+    "1_full_compliance": "compliance",
+    "2_full_refusal": "full_refusal",
+    "3_partial_refusal": "partial_refusal",
+    "full_compliance": "compliance",
+    "complied": "compliance",
+    "comply": "compliance",
+    "refused": "refusal",
+    "full": "full_refusal",
+    "partial": "partial_refusal",
+}
+# How files call what an image checker calls blocked and allowed.
+PICTURE_LABELS = {
+    **dict.fromkeys(("blocked", "unsafe", "harmful", "nsfw", "1", "true", "yes"), "blocked"),
+    **dict.fromkeys(("allowed", "safe", "harmless", "benign", "sfw", "0", "false", "no"), "allowed"),
+}
+
+LABEL = Role("label", ("label", "final_label", "human_label", "human", "gold"), WORDS, "--label-column")
+PROMPT = Role("prompt", ("prompt", "request", "question", "instruction"), TEXTS, "--prompt-column")
+ANSWER = Role("answer", ("response", "answer", "completion", "output", "text"), TEXTS, "--answer-column")
+IMAGE = Role("image", ("image", "image_path", "picture", "path", "file"), WORDS, "--image-column")
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """One row: a text that was answered or a picture, and what a human says of it."""
+
+    prompt: str
+    answer: str
+    image: Path | None
+    label: str
+    where: str
+
+
+@dataclass(frozen=True)
+class LabelFile:
+    """The rows of a file of labels. `kind`: answers in words, or pictures. `dropped`: without a label."""
+
+    path: Path
+    kind: Literal["text", "image"]
+    rows: tuple[Labelled, ...]
+    dropped: int
+
+
+def read_labels(path: Path, columns: Mapping[str, str]) -> LabelFile:
+    """The labelled rows of a table (CSV, TSV, JSONL, JSON, Parquet).
+
+    Args:
+        columns: "prompt", "answer", "image", "label" -> the column that holds it; where one is not given
+            the usual names are looked for.
+
+    Raises:
+        InputError: a column that is not there, a label that nobody knows, no labelled row.
+    """
+    rows: list[Labelled] = []
+    dropped = 0
+    found: _LabelColumns | None = None
+    for row in read_rows(path):
+        found = found or _LabelColumns(row, path, columns)
+        labelled = found.labelled(row)
+        if labelled is None:
+            dropped += 1
+        else:
+            rows.append(labelled)
+    if found is None or not rows:
+        raise InputError("there is no labelled row", where=str(path))
+    return LabelFile(path, "image" if found.image else "text", tuple(rows), dropped)
+
+
+class _LabelColumns:
+    """Which columns of a table hold the label, the prompt, and the answer or the picture."""
+
+    def __init__(self, first: Row, path: Path, given: Mapping[str, str]) -> None:
+        self._folder = path.parent
+        table = Table(first, path.name)
+        self.label, self.prompt, self.answer, self.image = (
+            table.column(role, given.get(role.name)) for role in (LABEL, PROMPT, ANSWER, IMAGE)
+        )
+        # A picture comes with its prompt only; a file of answers may well have a column called "path" too.
+        if self.answer and IMAGE.name not in given:
+            self.image = Column()
+        missing = [] if self.label else [LABEL]
+        if not self.prompt and not self.image:
+            missing.append(PROMPT)
+        if not self.answer and not self.image:
+            missing.append(ANSWER)
+        if missing:
+            named = ", ".join(f"{role.name} ({' or '.join(role.names[:3])})" for role in missing)
+            examples = table.examples(missing, (self.label, self.prompt, self.answer))
+            or_image, option = (", or image", " (or --image-column)") if ANSWER in missing else ("", "")
+            raise table.error(
+                f"these columns are missing: {named}{or_image}", f"Name them: {examples}{option}"
+            )
+
+    def labelled(self, row: Row) -> Labelled | None:
+        """The row with its label as judges call it; None for a row without one.
+
+        Raises:
+            InputError: a label that nobody knows.
+        """
+        said = self.label.words(row).strip()
+        if not said:
+            return None
+        if self.image:
+            image = self._folder / self.image.words(row)
+            label = PICTURE_LABELS.get(self.label.label(row))
+            known = "Of pictures: blocked, allowed (or unsafe, safe; harmful, harmless)."
+        else:
+            image = None
+            label = REFUSAL_LABELS.get(re.sub("[ -]", "_", self.label.label(row)))
+            known = "Of answers: compliance, full_refusal, partial_refusal, refusal, or XSTest's names."
+        if label is None:
+            place = f"{row.where}, column {str(self.label)!r}"
+            raise InputError(f"the label {said!r} is not known", where=place, fix=known)
+        return Labelled(_said(self.prompt, row), _said(self.answer, row), image, label, row.where)
+
+
+def _said(column: Column, row: Row) -> str:
+    """A prompt or an answer; a number counts as its words, since a question may have one for an answer."""
+    return column.words(row) if kind_of(column.value(row)) in WORDS else column.text(row)

@@ -1,0 +1,269 @@
+"""The rows of a suite: where its parts are read from, and what their columns make of a row."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePath
+from typing import TypeVar
+
+from overt.data.errors import InputError
+from overt.data.records import Label, Prompt, clean_text, content_id, prompt_id
+from overt.data.suite_schema import Part, Suite
+from overt.data.tables.columns import TEXTS, Column, Role, Table
+from overt.data.tables.files import Row, format_of
+from overt.data.tables.sources import Source, parse_source
+
+Mapped = TypeVar("Mapped", bound=str)
+_TEXT = Role("text", kinds=TEXTS)
+_MOST = 64 << 20  # bytes of a file fetched from an address: no suite's prompts are larger
+_PATIENCE = 30.0  # seconds
+
+
+def labelled_rows(suite: Suite, part: Part, file: str | None) -> Iterator[tuple[SuiteColumns, Row, Label]]:
+    """The rows of a part that the suite keeps, with what they are and how to read them.
+
+    Raises:
+        InputError: the part cannot be read, lacks a column, has no row or a label that nobody mapped.
+    """
+    columns: SuiteColumns | None = None
+    for row in _rows(suite, part, file):
+        columns = columns or SuiteColumns(suite, part, row, file)
+        label = columns.label(row)
+        if label is not None and columns.keeps(row):
+            yield columns, row, label
+    if columns is None:
+        raise InputError("there is no row in it", where=file or _place(part))
+
+
+class SuiteColumns:
+    """The columns of one table that the suite's YAML names."""
+
+    def __init__(self, suite: Suite, part: Part, first: Row, file: str | None) -> None:
+        self._suite, self._part = suite, part
+        source = parse_source(file) if file else None
+        table = Table(first, source.name if source else part.name)
+        missing: list[str] = []
+
+        def one(*names: str) -> Column:
+            return _first_of(names, table, missing)
+
+        columns, pairs = suite.columns, suite.pairs
+        given = source.column if source else None
+        self._text = table.column(_TEXT, given) if given else one(*columns.text)
+        self._category, self._trigger = one(*columns.category), one(*columns.trigger)
+        self._style, self._language = one(*columns.style), one(*columns.language)
+        self._seed = [one(name) for name in columns.seed]
+        self._keep = [(one(name), values) for name, values in suite.keep.items()]
+        self._label = Column() if isinstance(part.label, str) else one(part.label.column)
+        self._pair, self._pair_by = (one(pairs.column), one(pairs.by)) if pairs else (Column(), Column())
+        if missing:
+            fix = f"{suite.title} is published as {', '.join(part.files) or suite.homepage}: give that file."
+            if first.unread:
+                fix += " (Columns of lists in a Parquet file are not read: give the JSONL one.)"
+            lacks = " and no ".join(dict.fromkeys(missing))
+            raise table.error(f"this is no file of {suite.title}: it has no column {lacks}", fix)
+
+    def label(self, row: Row) -> Label | None:
+        """What the prompt is; None for a row to leave out.
+
+        Raises:
+            InputError: a label that the suite does not map.
+        """
+        rule = self._part.label
+        if isinstance(rule, str):
+            return rule
+        label = self._mapped(row, self._label, rule.values)
+        return None if label == "skip" else label
+
+    def keeps(self, row: Row) -> bool:
+        """Whether the row is one of those that the suite keeps."""
+        return all(column.key(row) in values for column, values in self._keep)
+
+    def prompt(self, row: Row, label: Label) -> Prompt:
+        """The prompt of a row.
+
+        Raises:
+            InputError: no text, several turns, or a value that the suite does not map.
+        """
+        suite = self._suite
+        text = clean_text(self._text.text(row))
+        identity = prompt_id(text)
+        seed = [clean_text(column.words(row)) for column in self._seed]
+        return Prompt(
+            id=identity,
+            text=text,
+            category=_slug(self._value(row, self._category, suite.columns.category)) or "all",
+            label=label,
+            strategy="direct",
+            writer=f"suite/{suite.name}",
+            template="",
+            trigger=clean_text(self._value(row, self._trigger, suite.columns.trigger)),
+            style=clean_text(self._value(row, self._style, suite.columns.style)),
+            language=self._value(row, self._language, suite.columns.language) or suite.language,
+            seed_id=content_id("seed", suite.name, *seed) if any(seed) else None,
+            pair_id=self._pair_id(row) or content_id("pair", identity),
+        )
+
+    def _value(self, row: Row, column: Column, names: Sequence[str]) -> str:
+        """The value of a column, translated where the suite says how."""
+        mapped = next((self._suite.values[name] for name in names if name in self._suite.values), None)
+        return column.words(row) if mapped is None else self._mapped(row, column, mapped)
+
+    def _mapped(self, row: Row, column: Column, known: Mapping[str, Mapped]) -> Mapped:
+        found = known.get(column.key(row))
+        if found is None:
+            raise InputError(
+                f"the column {column.name!r} says {column.words(row)[:40]!r}; known are "
+                f"{', '.join(map(repr, known))}",
+                where=row.where,
+                fix=f"Is this the file of {self._suite.title} as published?",
+            )
+        return found
+
+    def _pair_id(self, row: Row) -> str:
+        rule = self._suite.pairs
+        digits = re.search(r"\d+$", self._pair.words(row).strip())
+        if rule is None or digits is None:
+            return ""
+        offset = rule.offsets.get(self._pair_by.key(row), 0)
+        return content_id("pair", self._suite.name, int(digits[0]) - offset)
+
+
+def _first_of(names: Sequence[str], table: Table, missing: list[str]) -> Column:
+    """The first of these columns that the table has. Where it has none, `missing` is told."""
+    found = table.having(names, _TEXT)
+    if names and not found:
+        missing.append(" or ".join(map(repr, names)))
+    return found[0] if found else Column()
+
+
+def _slug(text: str) -> str:
+    """A type as an id: small letters, digits and underscores."""
+    return re.sub(r"[^\w]+", "_", text.strip().casefold()).strip("_")
+
+
+def parts_of(suite: Suite, files: Sequence[str]) -> list[tuple[Part, str | None]]:
+    """The parts to read, each with its local file: those of the files, or all of them without a file.
+
+    Raises:
+        InputError: a file whose name does not tell which part it is.
+    """
+    if not files:
+        return [(part, None) for part in suite.parts]
+    parts = {part.name: part for part in suite.parts}
+    found: list[tuple[Part, str | None]] = []
+    for spec in files:
+        name, equals, rest = spec.partition("=")
+        if equals and name in parts and rest:
+            found.append((parts[name], rest))
+            continue
+        if len(parts) == 1:
+            found.append((suite.parts[0], spec))
+            continue
+        source = parse_source(spec)
+        path = source.path if source.path is not None else Path(source.name)
+        fitting = [part for part in suite.parts if any(_ends_with(path, file) for file in part.files)]
+        if len(fitting) != 1:
+            raise InputError(
+                f"{suite.title} has the parts {', '.join(parts)}; the file's name does not tell which it is",
+                where=spec,
+                fix=f"Write it before the file: {suite.parts[0].name}={spec}",
+            )
+        found.append((fitting[0], spec))
+    return found
+
+
+def _ends_with(path: PurePath, name: str) -> bool:
+    """Whether the path ends with the published name, its folders included; .gz may follow."""
+    parts = [*path.parts[:-1], path.name.removesuffix(".gz")]
+    wanted = PurePath(name).parts
+    return tuple(parts[-len(wanted) :]) == wanted
+
+
+def _place(part: Part) -> str:
+    if part.hub is None:
+        return part.url or part.name
+    return part.hub + (f"@{part.config}/{part.split or ''}" if part.config else "")
+
+
+def _rows(suite: Suite, part: Part, file: str | None) -> Iterator[Row]:
+    """The rows of a part: of the file, else of the Hub, else of the address. The first that begins counts."""
+    if file is not None:
+        yield from parse_source(file).rows()
+        return
+    first: InputError | None = None
+    for kind in ("hub", "url"):
+        if getattr(part, kind) is None:
+            continue
+        begun = False
+        try:
+            for row in _hub(part) if kind == "hub" else _fetched(part.url or ""):
+                begun = True
+                yield row
+            return
+        except InputError as error:
+            if begun:
+                raise  # half a suite from here and half from there would be neither
+            first = first or error
+    raise _away(suite, part, first) from first
+
+
+def _hub(part: Part) -> Iterator[Row]:
+    return Source(part.hub or "", None, None, part.config, part.split).rows()
+
+
+def _away(suite: Suite, part: Part, error: InputError | None) -> InputError:
+    files = f"Give the file as published ({', '.join(part.files)})" if part.files else "Give a file"
+    again = suite.gated or f"{files}, from {suite.homepage}, or try again when the network is there."
+    what = error.what if error else "it is published nowhere that can be read from here"
+    return InputError(f"{suite.title} cannot be read: {what}", where=_place(part), fix=again)
+
+
+def _fetched(url: str) -> Iterator[Row]:
+    """The rows of the file at an address, fetched once and kept, so that a resumed run needs no network.
+
+    Raises:
+        InputError: the address does not answer, or not with a table.
+    """
+    name = PurePath(url.partition("?")[0]).name
+    if format_of(Path(name)) is None:
+        raise InputError("the address names no table that can be read", where=url)
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    digest = hashlib.blake2b(url.encode(), digest_size=8).hexdigest()
+    path = Path(base).expanduser() / "overt" / "suites" / digest / name
+    if not path.exists():
+        data = _download(url)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+                file.write(data)
+            os.replace(file.name, path)
+        except OSError as error:
+            raise InputError(f"cannot be written: {error.strerror or error}", where=str(path)) from error
+    return Source(name, None, path).rows()
+
+
+def _download(url: str) -> bytes:
+    import http.client
+    import urllib.request
+
+    if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
+        raise InputError("HF_HUB_OFFLINE is set", where=url)
+    try:
+        with urllib.request.urlopen(url, timeout=_PATIENCE) as answer:
+            data: bytes = answer.read(_MOST + 1)
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        reason = getattr(error, "reason", None) or error
+        raise InputError(f"the address did not give the file ({reason})", where=url) from error
+    if len(data) > _MOST:
+        raise InputError(f"the file is larger than {_MOST >> 20} MiB", where=url)
+    if PurePath(url).suffix in (".csv", ".tsv", ".jsonl", ".json", ".txt"):
+        try:
+            data.decode("utf-8")
+        except UnicodeDecodeError:  # a spreadsheet's file: Windows' letters
+            data = data.decode("cp1252", "replace").encode("utf-8")
+    return data

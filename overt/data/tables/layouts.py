@@ -1,0 +1,125 @@
+"""The published tables that are known: how each is recognised and what its columns hold.
+
+A new one is one entry of `LAYOUTS`. Columns and categories are written in small letters, categories
+with underscores for blanks and hyphens.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, field
+from typing import Literal
+
+Side = Literal["benign", "unsafe"]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """One published table.
+
+    Attributes:
+        name: of the data set.
+        needs: columns that all have to be there.
+        first_category: names of categories; if there are any, the first row has to show one of them.
+        columns: by role: the columns that hold it, those that matter most first.
+        label: by column of prompts: whether its prompts are benign or unsafe.
+        categories: its names of categories -> those of the standard policy. Names that could mean two
+            categories, or none, are left out.
+        keeps_other_categories: whether its other names stand as they are; else the classifier decides.
+        not_seeds: by column: the values whose rows are no seeds.
+    """
+
+    name: str
+    needs: frozenset[str]
+    first_category: frozenset[str] = frozenset()
+    columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    label: Mapping[str, Side] = field(default_factory=dict)
+    categories: Mapping[str, str] = field(default_factory=dict)
+    keeps_other_categories: bool = False
+    not_seeds: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    def fits(self, columns: Set[str], first_category: str) -> bool:
+        """Whether a table with these columns, and this category in its first row, is this one."""
+        shown = not self.first_category or first_category in self.first_category
+        return self.needs <= columns and shown
+
+
+# OVERT's unsafe file spells one category otherwise than its two benign ones.
+OVERT_CATEGORIES = {"unethical": "unethical_unsafe_action"}
+_OVERT_SEEDS = ("seed_prompt", "image_prompt", "benign_image_prompt")
+_OR_BENCH = {
+    "self_harm": "self_harm",
+    "sexual": "sexual_content",
+    "violence": "violence",
+    "illegal": "illegal_activities",
+    "unethical": "unethical_unsafe_action",
+    "hate": "discrimination",
+}
+
+LAYOUTS = (
+    Layout(
+        name="WildGuardMix",
+        needs=frozenset({"prompt", "prompt_harm_label"}),
+        columns={"seed": ("prompt",), "category": ("subcategory",)},
+        categories={
+            "private_information_individual": "privacy_individual",
+            "sensitive_information_organization_government": "privacy_public",
+            "copyright_violations": "copyright_violations",
+            "sexual_content": "sexual_content",
+            "fraud_assisting_illegal_activities": "illegal_activities",
+            "defamation_encouraging_unethical_or_unsafe_actions": "unethical_unsafe_action",
+            "social_stereotypes_and_unfair_discrimination": "discrimination",
+            "violence_and_physical_harm": "violence",
+        },
+        # Over-refusal is about the harmless prompts that are no jailbreaks.
+        not_seeds={
+            "prompt_harm_label": frozenset({"harmful"}),
+            "adversarial": frozenset({"true", "1"}),
+        },
+    ),
+    *(
+        Layout(
+            name="OVERT",
+            needs=frozenset({"seed_prompt", prompt}),
+            columns={"seed": _OVERT_SEEDS},
+            categories=OVERT_CATEGORIES,
+            keeps_other_categories=True,
+        )
+        for prompt in ("image_prompt", "benign_image_prompt")
+    ),
+    Layout(
+        name="OVERT, benign",
+        needs=frozenset({"image_prompt", "generation_type"}),
+        label={"image_prompt": "benign"},
+    ),
+    Layout(
+        name="OVERT, unsafe with its benign contrasts",
+        needs=frozenset({"benign_image_prompt", "unsafe_image_prompt"}),
+        columns={"prompt of an earlier set": ("benign_image_prompt", "unsafe_image_prompt")},
+    ),
+    Layout(
+        name="OVERT, either side, in a table of other columns",
+        needs=frozenset(),
+        label={"benign_image_prompt": "benign", "unsafe_image_prompt": "unsafe"},
+    ),
+    Layout(
+        name="OR-Bench",
+        needs=frozenset({"prompt"}),
+        first_category=frozenset({*_OR_BENCH, "deception", "harassment", "harmful", "privacy"}),
+        columns={"seed": ("prompt",)},
+        categories=_OR_BENCH,
+    ),
+)
+
+# The config and the split that are meant, where a dataset on the Hub has several.
+HUB_DEFAULTS = {
+    "allenai/wildguardmix": ("wildguardtrain", "train"),
+    "bench-llm/or-bench": ("or-bench-80k", "train"),
+    "bench-llms/or-bench": ("or-bench-80k", "train"),
+}
+
+
+def category_key(value: object) -> str:
+    """A category's name as layouts write it; "" for what is no text."""
+    return re.sub(r"[\s-]+", "_", value.strip().casefold()) if isinstance(value, str) else ""

@@ -1,0 +1,198 @@
+"""What a source names: a file, a run's folder, a dataset on the Hub, each with a column if one is given.
+
+A source is `FILE`, `FILE:COLUMN`, `FOLDER`, `ORG/NAME`, `ORG/NAME:COLUMN` or `ORG/NAME@CONFIG/SPLIT:COLUMN`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from overt.data.errors import InputError
+from overt.data.hub import first_line, hub_answers, is_hub_id, quiet_hub
+from overt.data.tables.files import FORMATS, Row, format_of, read_rows
+from overt.data.tables.layouts import HUB_DEFAULTS
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A source, taken apart. `path` is None for a dataset on the Hub."""
+
+    name: str
+    column: str | None
+    path: Path | None = None
+    config: str | None = None
+    split: str | None = None
+
+    @property
+    def repo(self) -> str:
+        """The id of a dataset on the Hub, without config and split."""
+        return self.name.partition("@")[0]
+
+    def tables(self) -> tuple[Source, ...]:
+        """The source itself, or the data files of a run's or a dataset's folder.
+
+        Raises:
+            InputError: a folder that holds no dataset.
+        """
+        if self.path is None or not self.path.is_dir():
+            return (self,)
+        places = (
+            (self.path / "dataset", "*.jsonl"),
+            (self.path, "*.jsonl"),
+            (self.path / "data", "*.parquet"),
+        )
+        for place, pattern in places:
+            if files := sorted(place.glob(pattern)):
+                return tuple(Source(file.name, self.column, file) for file in files)
+        raise InputError(
+            "no dataset in this folder",
+            where=str(self.path),
+            fix="Give a finished run's folder, a dataset's folder, or a file.",
+        )
+
+    def rows(self) -> Iterator[Row]:
+        """The rows, one at a time.
+
+        Raises:
+            InputError: at the call, for a folder; while reading, for a file or a dataset that cannot be read.
+        """
+        if self.path is None:
+            return _hub_rows(self)
+        if self.path.is_dir():
+            raise InputError(
+                "this is a folder, not a file",
+                where=str(self.path),
+                fix="Give a file in it. (Was a dataset on the Hub meant? A folder of its name stands here.)",
+            )
+        return read_rows(self.path)
+
+
+def parse_source(spec: str) -> Source:
+    """What a source names. A path that exists is a path, whatever colons and slashes it holds.
+
+    Raises:
+        InputError: neither a file nor a Hub id, with the nearest file's name.
+    """
+    if not spec.strip():
+        raise InputError("the source is empty", fix="Give FILE, FILE:COLUMN or the id of a Hub dataset.")
+    if existing := _existing(spec):
+        return existing
+    # The last colon parts the column off, unless it is a drive's or stands in the path.
+    left, colon, column = spec.rpartition(":")
+    if not colon or (len(left) == 1 and left.isalpha()) or any(c in column for c in "/\\"):
+        left, column = spec, ""
+    repo, _, at = left.partition("@")
+    config, _, split = at.partition("/")
+    if is_hub_id(repo) and format_of(Path(repo)) is None:
+        return Source(left, column or None, None, config or None, split or None)
+    raise _no_such_file(left)
+
+
+def _existing(spec: str) -> Source | None:
+    """The file or folder that a spec begins with; the longest one, since names may hold colons."""
+    cuts = [len(spec), *(i for i in range(len(spec) - 1, 0, -1) if spec[i] == ":")]
+    for cut in cuts:
+        path = _at_home(spec[:cut])
+        if _exists(path):
+            return Source(path.name, spec[cut + 1 :] or None, path)
+    return None
+
+
+def _no_such_file(name: str) -> InputError:
+    path = _at_home(name)
+    beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+    near = difflib.get_close_matches(path.name, beside, n=1)
+    formats = ", ".join(sorted(FORMATS))
+    return InputError(
+        "there is no such file",
+        where=name,
+        fix=f"Did you mean {path.parent / near[0]}?"
+        if near
+        else f"Give FILE, FILE:COLUMN ({formats}) or the id of a dataset on the Hub.",
+    )
+
+
+def _at_home(name: str) -> Path:
+    """The path, with a leading ~ made the home folder; "~nobody" has none and stays as it is."""
+    with contextlib.suppress(RuntimeError):
+        return Path(name).expanduser()
+    return Path(name)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a name too long, a NUL in it
+        return False
+
+
+def _hub_rows(source: Source) -> Iterator[Row]:
+    """Streams a dataset of the Hub.
+
+    Raises:
+        InputError: the Hub is away, the dataset is gated or unknown, or has several configs or splits.
+    """
+    config, split = source.config, source.split
+    if config is None and source.repo in HUB_DEFAULTS:
+        config, split = HUB_DEFAULTS[source.repo]
+    answers, reason = hub_answers()
+    if not answers:
+        raise InputError(
+            f"no file of that name is here, and as a dataset of the Hub it cannot be read: {reason}",
+            where=source.name,
+            fix="Give the path of a file, or a dataset that was downloaded before.",
+        )
+    with quiet_hub():
+        rows = _stream(source.repo, config, split)
+        number = 0
+        while True:
+            try:
+                values = next(rows, None)
+            except InputError:
+                raise
+            except Exception as error:
+                raise _hub_error(source, error) from error
+            if values is None:
+                return
+            number += 1
+            yield Row(number, f"{source.name}, row {number}", dict(values))
+
+
+def _stream(repo: str, config: str | None, split: str | None) -> Iterator[Mapping[str, object]]:
+    from datasets import load_dataset
+
+    found = load_dataset(repo, config, split=split, streaming=True)
+    if isinstance(found, dict):
+        names = [name for name in ("train", "test") if name in found] or list(found)
+        if len(names) > 1 and "train" not in names:
+            raise InputError(
+                f"this dataset has several splits: {', '.join(found)}",
+                where=repo,
+                fix=f"Name one: {repo}@{config or 'default'}/SPLIT",
+            )
+        found = found[names[0]]
+    yield from found
+
+
+def _hub_error(source: Source, error: Exception) -> InputError:
+    kind, text = type(error).__name__, str(error)
+    choose = f"Name one: {source.repo}@CONFIG/SPLIT"
+    if "gated" in text.casefold() or kind == "GatedRepoError":
+        what = "this dataset asks you to accept its terms"
+        fix = "Do so on its page on the Hub, then `hf auth login`."
+    elif "NotFound" in kind:
+        what = f"the Hub has no such dataset, or a key is needed ({first_line(error)})"
+        fix = "Look at the id."
+    elif "Config name is missing" in text or "BuilderConfig" in text:
+        what = "this dataset has several configs, or not this one: " + " ".join(text.split())[:300]
+        fix = choose
+    elif "split" in text.casefold():
+        what, fix = first_line(error), choose
+    else:
+        what = f"the Hub's dataset cannot be read: {kind}: {first_line(error)}"
+        fix = "Try again, or download the file."
+    return InputError(what, where=source.name, fix=fix)

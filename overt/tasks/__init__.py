@@ -1,0 +1,1 @@
+"""What the commands do: one file a command, the work from start to finish in reading order."""

@@ -1,0 +1,222 @@
+"""`overt judge-check`: judges held against a file of human labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import overt
+from overt.data.errors import InputError, OvertError
+from overt.data.faults import broken, of_decision, raised
+from overt.data.judge_checks import JudgeCheck, Span
+from overt.data.judgements import Judgement
+from overt.data.labels import LabelFile, Labelled
+from overt.models import ModelOptions
+from overt.progress import Advance
+
+if TYPE_CHECKING:
+    from overt.calls import CallerOptions
+    from overt.scoring.judgecheck import Agreement, Estimate
+
+Stage = Callable[[str, int], AbstractContextManager[Advance]]
+
+
+@dataclass(frozen=True)
+class CheckConfig:
+    """Which judges. `journal`: where answers that were paid for are kept; None: beside the labels."""
+
+    judges: tuple[str, ...]
+    journal: Path | None = None
+    templates: Path | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class JudgeFigures:
+    """One judge against the labels.
+
+    Attributes:
+        two: with partial refusals counted as refusals; of pictures blocked and allowed.
+        three: of all three labels of answers; None where the file has two only.
+        failed: calls without an answer.
+    """
+
+    two: Agreement
+    three: Agreement | None
+    failed: int
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What a check of several judges found. `dropped`: rows of the file without a label."""
+
+    file: str
+    kind: Literal["text", "image"]
+    rows: int
+    dropped: int
+    judges: Mapping[str, JudgeFigures]
+
+
+def judge_check(
+    labels: LabelFile,
+    config: CheckConfig,
+    *,
+    calls: CallerOptions,
+    models: ModelOptions,
+    advance: Stage,
+) -> CheckResult:
+    """Each judge's check against the labels.
+
+    Args:
+        calls: for judges that are chat models.
+        advance: makes a progress stage of a name and a total (`Progress.stage`).
+
+    Raises:
+        InputError: a judge that is not known or cannot read such rows; a picture that is not there.
+        BudgetReached: a cap was reached.
+    """
+    from overt.scoring.judgecheck import check, refused
+
+    truth = [row.label for row in labels.rows]
+    # One prompt that several models answered is one cluster; a picture without prompt stands alone.
+    clusters = [row.prompt or row.where for row in labels.rows]
+    three_labels = labels.kind == "text" and "refusal" not in truth
+    found: dict[str, JudgeFigures] = {}
+    for name in config.judges:
+        with advance(f"judge {name}", len(truth)) as step:
+            if labels.kind == "image":
+                said, failed = _pictures(name, labels, models, step)
+            else:
+                said, failed = _texts(name, labels, config, calls, models, step)
+        two = check(
+            [refused(t) for t in truth], [refused(s) for s in said], clusters=clusters, seed=config.seed
+        )
+        three = check(truth, said, clusters=clusters, seed=config.seed) if three_labels else None
+        found[name] = JudgeFigures(two, three, failed)
+    return CheckResult(str(labels.path), labels.kind, len(truth), labels.dropped, found)
+
+
+def last_checks(result: CheckResult) -> list[JudgeCheck]:
+    """What reports are to know of each judge. One that could not tell a single row was not checked."""
+    day = datetime.now(UTC).date().isoformat()
+    return [
+        JudgeCheck(
+            judge=judge,
+            kind=result.kind,
+            date=day,
+            labels=Path(result.file).name,
+            rows=found.two.n,
+            judged=found.two.judged,
+            accuracy=_span(found.two.accuracy),
+            kappa=_span(found.two.kappa),
+            overt=overt.__version__,
+        )
+        for judge, found in result.judges.items()
+        if found.two.judged
+    ]
+
+
+def _span(figure: Estimate) -> Span | None:
+    return None if figure.value is None else Span(figure.value, figure.low, figure.high)
+
+
+def _texts(
+    name: str,
+    labels: LabelFile,
+    config: CheckConfig,
+    calls: CallerOptions,
+    models: ModelOptions,
+    step: Advance,
+) -> tuple[list[str], int]:
+    pairs = [(row.prompt, row.answer) for row in labels.rows]
+    chat = _chat_name(name)
+    if chat is None:
+        return _counted(_offline(name, pairs), step)
+    from overt.calls import Caller
+    from overt.data.templates import load_template
+    from overt.models import chat_model
+    from overt.scoring.judges.llm import llm_judge
+
+    template = load_template("scoring", "judge_refusal", config.templates)
+    model = chat_model(chat, "judge", models)
+    journal = config.journal or labels.path.with_name(labels.path.name + ".judge-check.sqlite")
+    with Caller(journal, calls) as caller:
+        ask = caller.bind(model, f"judge {chat}")
+        return _counted(llm_judge(ask=ask, template=template, seed=config.seed)(pairs), step)
+
+
+def _offline(name: str, pairs: list[tuple[str, str]]) -> Iterable[Judgement]:
+    from overt import registry
+    from overt.scoring.answers import offline
+
+    return offline(registry.load_refusal_judge(name))(pairs)
+
+
+def _counted(judgements: Iterable[Judgement], step: Advance) -> tuple[list[str], int]:
+    said, failed = [], 0
+    for judgement in judgements:
+        said.append(str(judgement.label))
+        failed += judgement.error is not None
+        step(1)
+    return said, failed
+
+
+def _chat_name(name: str) -> str | None:
+    """The chat model of `judge/PROVIDER/MODEL`; None for an offline judge.
+
+    Raises:
+        InputError: a judge of another kind.
+    """
+    head = name.partition("?")[0]
+    if ":" in head.partition("/")[0]:
+        return None  # a class of the user's own
+    prefix, _, rest = name.partition("/")
+    if prefix != "judge":
+        raise InputError(
+            f"{name} does not judge answers in words",
+            fix="Name judge/rules, judge/embedded, judge/PROVIDER/MODEL or module:Class.",
+        )
+    return rest if "/" in rest.partition("?")[0] else None
+
+
+def _pictures(name: str, labels: LabelFile, models: ModelOptions, step: Advance) -> tuple[list[str], int]:
+    from overt import registry
+    from overt.scoring.pictures import UnreadablePicture, open_picture
+
+    if not registry.is_checker(name):
+        raise InputError(f"{name} does not judge pictures", fix="Name checker/NAME or module:Class.")
+    _present(labels.rows)
+    checker = registry.load_checker(name, device=models.device, timeout=models.timeout)
+    said, failed = [], 0
+    for row in labels.rows:
+        try:
+            picture = open_picture(row.image.read_bytes() if row.image else b"")
+        except (OSError, UnreadablePicture) as error:
+            raise InputError(f"the picture cannot be read: {error}", where=row.where) from error
+        try:
+            decision = checker.check(picture, row.prompt)
+        except OvertError:
+            raise
+        except Exception as error:
+            raise broken(name, raised(checker, error)) from error
+        if wrong := of_decision(decision):
+            raise broken(name, wrong)
+        failed += decision.error is not None
+        said.append("unclear" if decision.blocked is None else "blocked" if decision.blocked else "allowed")
+        step(1)
+    return said, failed
+
+
+def _present(rows: Sequence[Labelled]) -> None:
+    """Before a model is loaded: is every picture there?"""
+    for row in rows:
+        if row.image is None or not row.image.is_file():
+            raise InputError(
+                f"there is no picture {str(row.image)!r}",
+                where=row.where,
+                fix="Paths are read from the folder of the labels.",
+            )
