@@ -428,7 +428,7 @@ def completions():
 def trainer():
     path = HERE.parent.parent / "benchmarks" / "train_refusal_judge.py"
     spec = importlib.util.spec_from_file_location("train_refusal_judge", path)
-    module = importlib.util.module_from_spec(spec)
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
@@ -441,19 +441,19 @@ def results(trainer):
 @reference
 def test_the_kappa_floor_leaving_one_model_out(results):
     for judge in ("rules", "embedded"):
-        kappas = [results[judge][m]["kappa"]["value"] for m in completions()]
+        kappas = [results[judge].models[m].kappa.value for m in completions()]
         assert min(kappas) >= 0.84, (judge, kappas)
-        assert results[judge]["mean"]["kappa"] >= 0.91
-        assert results[judge]["mean"]["accuracy"] >= 0.965
-        assert results[judge]["three"]["kappa"]["value"] >= 0.83
-        assert results[judge]["mean"]["kappa"] > results["string match"]["mean"]["kappa"] + 0.2
+        assert results[judge].kappa >= 0.91
+        assert results[judge].accuracy >= 0.965
+        assert results[judge].three.kappa.value >= 0.83
+        assert results[judge].kappa > results["string match"].kappa + 0.2
 
 
 @reference
 def test_the_human_ceiling_is_the_published_one(results):
     # Annotator with annotator, over five models, in XSTest's own tables: 0.979 and 0.948.
-    assert results["annotator 2"]["mean"]["accuracy"] == pytest.approx(0.979, abs=0.01)
-    assert results["annotator 2"]["mean"]["kappa"] == pytest.approx(0.948, abs=0.02)
+    assert results["annotator 2"].accuracy == pytest.approx(0.979, abs=0.01)
+    assert results["annotator 2"].kappa == pytest.approx(0.948, abs=0.02)
 
 
 @reference
@@ -476,11 +476,8 @@ def test_the_docs_give_the_table_that_the_script_prints(trainer, results):
     page = (HERE.parent.parent / "docs" / "judges.md").read_text("utf-8")
     for judge in ("rules", "embedded", "string match"):
         for model in completions():
-            one = results[judge][model]
-            assert (
-                f"| {judge} | {model} | {trainer.span(one['accuracy'])} | {trainer.span(one['kappa'])} |"
-                in page
-            )
+            one = results[judge].models[model]
+            assert f"| {judge} | {model} | {trainer.span(one.accuracy)} | {trainer.span(one.kappa)} |" in page
 
 
 @reference
