@@ -6,17 +6,13 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-import yaml
-
 from overt.data.errors import InputError
 from overt.data.targets import Target
 
-_FIELDS = ("name", "filters", "target", "checkers")
 # Of a model's folder what decides on its answers: no logs, no notes, no pictures beside it.
 _OF_MODELS = frozenset(
     {".json", ".safetensors", ".txt", ".model", ".yaml", ".yml", ".py", ".jinja", ".onnx", ".gguf"}
@@ -101,55 +97,12 @@ def _is_filter(text: str) -> bool:
 
 
 def _from_file(path: Path, text: str) -> TargetSpec:
-    try:
-        raw = path.read_bytes()
-        data = yaml.safe_load(raw.decode("utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read the product: {error}", where=str(path)) from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
-        raise InputError(f"not valid YAML: {getattr(error, 'problem', error)}", where=where) from error
-    if not isinstance(data, dict):
-        raise InputError("a product is a mapping", where=str(path), fix=f"Its fields: {', '.join(_FIELDS)}.")
-    for key in data:
-        if key not in _FIELDS:
-            near = get_close_matches(str(key), _FIELDS, n=1)
-            line = next(
-                (n for n, text_ in enumerate(raw.decode().splitlines(), 1) if text_.startswith(f"{key}:")), 1
-            )
-            raise InputError(
-                f"unknown field {key!r}",
-                where=f"{path}:{line}",
-                fix=f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(_FIELDS)}.",
-            )
-    lists = {}
-    for key in ("filters", "checkers"):
-        value = data.get(key) or []
-        value = [value] if isinstance(value, str) else value
-        if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
-            raise InputError(
-                f"{key} is a list of names", where=str(path), fix="For instance: [filter/better-profanity]"
-            )
-        lists[key] = tuple(value)
-    target = data.get("target")
-    if target is not None and not isinstance(target, str):
-        raise InputError("target is the name of one model", where=str(path))
-    if target is None and not lists["filters"]:
-        raise InputError("a product has a target, filters, or both", where=str(path))
-    if target is None and lists["checkers"]:
-        raise InputError(
-            "checkers look at pictures, and nothing draws any", where=str(path), fix="Add a target."
-        )
-    digest = hashlib.blake2b(raw, digest_size=16).hexdigest()
-    name = data.get("name")
-    return TargetSpec(
-        target,
-        lists["filters"],
-        lists["checkers"],
-        f"guarded/{name}" if isinstance(name, str) and name else text,
-        {str(path): digest},
-    )
+    from overt.data.product_schema import read_product
+
+    product, data = read_product(path)
+    digest = hashlib.blake2b(data, digest_size=16).hexdigest()
+    name = f"guarded/{product.name}" if product.name else text
+    return TargetSpec(product.target, product.filters, product.checkers, name, {str(path): digest})
 
 
 def _files_of(name: str) -> list[tuple[str, str]]:

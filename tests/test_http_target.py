@@ -13,6 +13,7 @@ from scripted import serving
 
 from overt.data.errors import InputError
 from overt.data.targets import LayerDecision, Response, Target
+from overt.data.yaml.problems import YamlError
 from overt.generation.images.http import HTTPTarget, broken, fill
 from overt.generation.images.http_file import read_http_file
 from overt.generation.images.jsonpath import PathError, parse_path
@@ -583,70 +584,90 @@ def write(tmp_path, text):
 
 
 @pytest.mark.parametrize(
-    ("change", "line", "words"),
+    ("change", "places", "near"),
     [
-        (("url:", "ulr:"), 2, "unknown field 'ulr'|did you mean 'url'"),
-        (("url: URL/v1/images", "url: ftp://x"), 2, "expected an http"),
-        (("url: URL/v1/images", "url: https://u:p@x/"), 2, "user or password"),
-        (("url: URL/v1/images", "url: 'https://x/${KEY}'"), 2, "headers alone"),
-        (("url: URL/v1/images", "url: 'https://x/{{prompt}}'"), 2, "not filled in the url"),
-        (("X-Plain: yes please", "X Plain: a"), 5, "cannot be a header's name"),
-        (("X-Plain: yes please", "X-Plain: '{{prompt}}'"), 5, "not filled in headers"),
-        (("X-Plain: yes please", "X-Plain: '${1 2}'"), 5, "cannot be a variable's name"),
-        (("X-Plain: yes please", "X-Plain: [a]"), 5, "expected text, found a list"),
-        (("X-Plain: yes please", "X-Plain: a\n  X-Plain: b"), 6, "stands twice"),
-        (('"{{prompt}}"', '"{{promt}}"'), 7, "no placeholder 'promt'|did you mean 'prompt'"),
-        (('"{{prompt}}"', "{{prompt}}"), 7, "needs quotes|expected a field name"),
-        (('"{{prompt}}"', '"a cat"'), 2, "the prompt is not in the request"),
-        (('"{{seed}}"', "010"), 8, "read in two ways"),
-        (('"{{seed}}"', '"${VENDOR_KEY}"'), 8, "headers alone"),
-        (("path: '$.data[*].b64'", "path: data.b64"), 9, "begins with \\$"),
-        (("path: '$.data[*].b64'", "path: '$.data[x]'"), 9, "cannot read '\\[x\\]'"),
-        (("encoding: base64", "encoding: base46"), 9, "one of base64, url|did you mean 'base64'"),
-        (("image: {path: '$.data[*].b64', encoding: base64}", ""), 2, "where the picture stands"),
-        (("image: {path: '$.data[*].b64', encoding: base64}", "modality: text"), 2, "where the text stands"),
-        (("image:", "body: image\nimage:"), 9, "two places for the picture"),
-        (("json:", "method: GET\njson:"), 6, "a GET has no body"),
-        (("json:", "form: {a: b}\njson:"), 6, "one body"),
-        (("image:", "timeout: 0\nimage:"), 9, "expected seconds above 0"),
-        (("image:", "max_concurrency: many\nimage:"), 9, "whole number from 1 to 1000"),
-        (("image:", "modality: video\nimage:"), 9, "one of image, text"),
-        (("image:", "method: FETCH\nimage:"), 9, "one of GET, POST"),
-        (("image:", "refusal: {status: 400}\nimage:"), 9, "expected a list"),
-        (("image:", "refusal:\n  - {stage: model}\nimage:"), 10, "would match every answer"),
-        (("image:", "refusal:\n  - {status: 400}\nimage:"), 10, "stage is missing"),
-        (("image:", "refusal:\n  - {status: 400, stage: prompt}\nimage:"), 10, "mean 'prompt_filter'"),
-        (("image:", "refusal:\n  - {status: 40, stage: model}\nimage:"), 10, "from 100 to 599"),
-        (("image:", "refusal:\n  - {equals: x, stage: model}\nimage:"), 10, "equals of what"),
-        (("image:", "refusal:\n  - {path: $.a, header: b, stage: model}\nimage:"), 10, "looks at one place"),
-        (("image:", "refusal:\n  - {path: $.a, exists: maybe, stage: model}\nimage:"), 10, "true or false"),
-        (("image:", "refusal:\n  - {path: $.a, stage: model, cod: x}\nimage:"), 10, "did you mean 'code'"),
-        (("image:", "errors:\n  - {status: 400, kind: quota}\nimage:"), 10, "one of rate_limit"),
-        (("image:", "poll: {url: $.u}\nimage:"), 9, "until is missing"),
-        (("image:", "poll: {url: x, until: {path: $.s, in: [a]}}\nimage:"), 9, "a path or an http"),
-        (("image:", "poll: {url: 'https://x/{{id}}', until: {path: $.s, in: [a]}}\nimage:"), 9, "begins"),
-        (("image:", "poll: {url: $.u, until: {path: $.s}}\nimage:"), 9, "in is missing"),
-        (("json:", "json: &a\n"), 0, ""),
-        (("json:", "json: !!python/object:os.system\n "), 6, "tag"),
-        (("json:", "\tjson:"), 6, "tab"),
-        (("json:", "json: ["), 8, "not closed"),
-        (("image:", "---\nimage:"), 9, "a file holds one target"),
+        (("url:", "ulr:"), ["2:1 ulr", "2:1 url"], "url"),
+        (("url: URL/v1/images", "url: ftp://x"), ["2:6 url"], ""),
+        (("url: URL/v1/images", "url: https://u:p@x/"), ["2:6 url"], ""),
+        (("url: URL/v1/images", "url: 'https://x/${KEY}'"), ["2:6 url"], ""),
+        (("url: URL/v1/images", "url: 'https://x/{{prompt}}'"), ["2:6 url"], ""),
+        (("X-Plain: yes please", "X Plain: a"), ["5:3 headers.X Plain"], ""),
+        (("X-Plain: yes please", "X-Plain: '{{prompt}}'"), ["5:12 headers.X-Plain"], ""),
+        (("X-Plain: yes please", "X-Plain: '${1 2}'"), ["5:12 headers.X-Plain"], ""),
+        (("X-Plain: yes please", "X-Plain: [a]"), ["5:12 headers.X-Plain"], ""),
+        (("X-Plain: yes please", "X-Plain: a\n  X-Plain: b"), ["6:3 headers.X-Plain"], ""),
+        (('"{{prompt}}"', '"{{promt}}"'), ["7:11 json.prompt"], "prompt"),
+        (('"{{prompt}}"', "{{prompt}}"), ["7:12 json.prompt"], ""),
+        (('"{{prompt}}"', '"a cat"'), ["7:3 json"], ""),
+        (('"{{seed}}"', "010"), ["8:9 json.seed"], ""),
+        (('"{{seed}}"', '"${VENDOR_KEY}"'), ["8:9 json.seed"], ""),
+        (("path: '$.data[*].b64'", "path: data.b64"), ["9:15 image.path"], ""),
+        (("path: '$.data[*].b64'", "path: '$.data[x]'"), ["9:15 image.path"], ""),
+        (("encoding: base64", "encoding: base46"), ["9:42 image.encoding"], "base64"),
+        (("image: {path: '$.data[*].b64', encoding: base64}", ""), ["2:1 image"], ""),
+        (("image: {path: '$.data[*].b64', encoding: base64}", "modality: text"), ["2:1 text"], ""),
+        (("image:", "body: image\nimage:"), ["9:7 body"], ""),
+        (("json:", "method: GET\njson:"), ["6:9 method"], ""),
+        (("json:", "form: {a: b}\njson:"), ["6:7 form"], ""),
+        (("image:", "timeout: 0\nimage:"), ["9:10 timeout"], ""),
+        (("image:", "max_concurrency: many\nimage:"), ["9:18 max_concurrency"], ""),
+        (("image:", "modality: video\nimage:"), ["9:11 modality"], ""),
+        (("image:", "method: FETCH\nimage:"), ["9:9 method"], ""),
+        (("image:", "refusal: {status: 400}\nimage:"), ["9:10 refusal"], ""),
+        (("image:", "refusal:\n  - {stage: model}\nimage:"), ["10:5 refusal[0]"], ""),
+        (("image:", "refusal:\n  - {status: 400}\nimage:"), ["10:5 refusal[0].stage"], ""),
+        (
+            ("image:", "refusal:\n  - {status: 400, stage: prompt}\nimage:"),
+            ["10:26 refusal[0].stage"],
+            "prompt_filter",
+        ),
+        (("image:", "refusal:\n  - {status: 40, stage: model}\nimage:"), ["10:14 refusal[0].status"], ""),
+        (("image:", "refusal:\n  - {equals: x, stage: model}\nimage:"), ["10:14 refusal[0].equals"], ""),
+        (
+            ("image:", "refusal:\n  - {path: $.a, header: b, stage: model}\nimage:"),
+            ["10:25 refusal[0].header"],
+            "",
+        ),
+        (
+            ("image:", "refusal:\n  - {path: $.a, exists: maybe, stage: model}\nimage:"),
+            ["10:25 refusal[0].exists"],
+            "",
+        ),
+        (
+            ("image:", "refusal:\n  - {path: $.a, stage: model, cod: x}\nimage:"),
+            ["10:31 refusal[0].cod"],
+            "code",
+        ),
+        (("image:", "errors:\n  - {status: 400, kind: quota}\nimage:"), ["10:25 errors[0].kind"], ""),
+        (("image:", "poll: {url: $.u}\nimage:"), ["9:7 poll.until"], ""),
+        (("image:", "poll: {url: x, until: {path: $.s, in: [a]}}\nimage:"), ["9:13 poll.url"], ""),
+        (
+            ("image:", "poll: {url: 'https://x/{{id}}', until: {path: $.s, in: [a]}}\nimage:"),
+            ["9:13 poll.url"],
+            "",
+        ),
+        (("image:", "poll: {url: $.u, until: {path: $.s}}\nimage:"), ["9:25 poll.until.in"], ""),
+        (("json:", "json: !!python/object:os.system\n "), ["6:7"], ""),
+        (("json:", "\tjson:"), ["6:1"], ""),
+        (("json:", "json: ["), ["8:3"], ""),
+        (("image:", "---\nimage:"), ["9:1"], ""),
     ],
-)  # fmt: skip
-def test_a_bad_file_says_where_and_what(tmp_path, change, line, words):
+)
+def test_a_bad_file_says_where_and_what(tmp_path, change, places, near):
     old, new = change
     assert old in BASE
     file = write(tmp_path, BASE.replace(old, new, 1))
-    if not words:  # an anchor is plain YAML
-        assert read_http_file(str(file)).json == {"prompt": "{{prompt}}", "seed": "{{seed}}"}
-        return
-    with pytest.raises(InputError) as caught:
+    with pytest.raises(YamlError) as caught:
         read_http_file(str(file))
-    said = caught.value.message()
-    for word in words.split("|"):
-        assert re.search(word, said), said
-    assert f"t.yaml:{line}:" in said, said
-    assert "policy" not in said
+    problems = caught.value.problems
+    assert [f"{p.line}:{p.column} {p.field}".strip() for p in problems] == places
+    assert all(p.file == str(file) and p.message and p.hint for p in problems)
+    assert not near or problems[0].hint == f"did you mean {near!r}?"
+
+
+def test_an_anchor_is_plain_yaml(tmp_path):
+    file = write(tmp_path, BASE.replace("json:", "json: &a\n"))
+    assert read_http_file(str(file)).json_body == {"prompt": "{{prompt}}", "seed": "{{seed}}"}
 
 
 def test_all_problems_at_once(tmp_path):

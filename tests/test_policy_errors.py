@@ -13,27 +13,26 @@ from typer.testing import CliRunner
 
 from overt.cli_policies import app
 from overt.data.errors import InputError
-from overt.policies import yamltree
+from overt.data.yaml import tree
+from overt.data.yaml.problems import nearest
 from overt.policies.load import PolicyError, Source, load_policy
 from overt.policies.load import _effective as effective
-from overt.policies.problems import nearest
 from overt.policies.schema import Policy
 
 BAD = Path(__file__).parent / "policies_bad"
 
 
-def _expected() -> dict[str, list[str]]:
-    """File name -> its problems as printed, hints included, from expected.txt."""
-    cases: dict[str, list[str]] = {}
+def _expected() -> dict[str, list[tuple[str, str]]]:
+    """File name -> place and field of each of its problems, from expected.txt."""
+    cases: dict[str, list[tuple[str, str]]] = {}
     name = ""
     for line in (BAD / "expected.txt").read_text("utf-8").splitlines():
         if line.startswith("== "):
             name = line[3:]
             cases[name] = []
-        elif line.startswith("  "):
-            cases[name][-1] += f"\n{line}"
         elif line and not line.startswith("#"):
-            cases[name].append(line)
+            place, _, field = line.partition(" ")
+            cases[name].append((place, field))
     return cases
 
 
@@ -52,11 +51,12 @@ def test_every_bad_policy_has_an_expected_message() -> None:
 def test_bad_policy(name: str, parser: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if not hasattr(yaml, parser):
         pytest.skip("this PyYAML has no C parser")
-    monkeypatch.setattr(yamltree, "_PARSER", getattr(yaml, parser))
+    monkeypatch.setattr(tree, "_PARSER", getattr(yaml, parser))
     monkeypatch.chdir(BAD)
     with pytest.raises(PolicyError) as caught:
         load_policy(f"./{name}")
-    assert [str(p) for p in caught.value.problems] == EXPECTED[name]
+    assert [(p.place, p.field) for p in caught.value.problems] == EXPECTED[name]
+    assert all(p.message and p.hint for p in caught.value.problems), caught.value.message()
     assert caught.value.exit_code == 2
     assert isinstance(caught.value, InputError)
 
@@ -85,7 +85,7 @@ def test_a_flood_of_problems_is_counted_not_printed(tmp_path: Path) -> None:
 
 def test_a_huge_file_is_refused_before_it_is_parsed(tmp_path: Path) -> None:
     path = tmp_path / "huge.yaml"
-    path.write_bytes(b"name: mine\n# " + b"x" * yamltree.MAX_BYTES)
+    path.write_bytes(b"name: mine\n# " + b"x" * tree.MAX_BYTES)
     with pytest.raises(PolicyError, match="5,000,000"):
         load_policy(str(path))
 

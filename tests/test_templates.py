@@ -24,21 +24,22 @@ def test_a_users_template_replaces_ours_and_changes_the_hash(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("text", "place", "message"),
     [
-        ("name: audit\nversion: 1\n", "a template is a mapping with name, version, user"),
-        ("name: audit\nversion: 1\nuser: '{{ prompt '\n", "Jinja"),
-        ("name: audit\nversion: 1\nuser: x\ntemprature: 1\n", "unknown field 'temprature'"),
-        ("name: [\n", "not valid YAML"),
-        ("name: audit\nversion: 1\nuser: x\ntemperature: hot\n", "must be numbers"),
-        ("- 1\n", "a template is a mapping"),
+        ("name: audit\nversion: 1\n", "1:1: user", "missing"),
+        ("name: audit\nversion: 1\nuser: '{{ prompt '\n", "3:7: user", "Jinja"),
+        ("name: audit\nversion: 1\nuser: x\nsystem: |\n  Hi.\n  {% if %}\n", "4:9: system", "Jinja.*line 2"),
+        ("name: audit\nversion: 1\nuser: x\ntemprature: 1\n", "4:1: temprature", "unknown field"),
+        ("name: [\n", "2:1: ", "not closed"),
+        ("name: audit\nversion: 1\nuser: x\ntemperature: hot\n", "4:14: temperature", "number"),
+        ("- 1\n", "1:1: ", "expected a mapping"),
     ],
 )
-def test_a_bad_template_says_what_is_wrong(tmp_path, text, message):
+def test_a_bad_template_says_what_is_wrong(tmp_path, text, place, message):
     (tmp_path / "audit.yaml").write_text(text)
     with pytest.raises(InputError, match=message) as caught:
         load_template("scoring", "audit", tmp_path)
-    assert "audit.yaml" in caught.value.where
+    assert f"audit.yaml:{place}" in caught.value.message()
 
 
 def test_an_unknown_value_is_named(tmp_path):

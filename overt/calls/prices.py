@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Annotated, ClassVar
 
-import yaml
+from pydantic import BeforeValidator, Field, model_validator
 
-from overt.data.errors import InputError
+from overt.data.yaml.read import parse_yaml, read_yaml
+from overt.data.yaml.schema import AsNumber, Schema, fault
+from overt.data.yaml.values import Empty
 
 # "gpt-4o-mini-2024-07-18" and "mistral-small-latest" cost what their family costs; "gpt-4o-audio" does not.
 _SNAPSHOT = re.compile(r"-(\d{4}-\d{2}-\d{2}|\d{3,8}|latest|preview)$")
@@ -19,18 +20,42 @@ _SNAPSHOT = re.compile(r"-(\d{4}-\d{2}-\d{2}|\d{3,8}|latest|preview)$")
 _LOCAL = ("hf/", "builtin/", "diffusers/", "filter/", "checker/")
 
 
-@dataclass(frozen=True, slots=True)
-class Price:
+Dollars = Annotated[float, Field(ge=0, lt=1e6), AsNumber]
+
+
+class Price(Schema):
     """US dollars per million tokens, and per picture."""
 
-    input: float
-    output: float
-    image: float = 0.0
+    how_to_begin: ClassVar[str] = (
+        "write it so:  my-model: {input: 0.15, output: 0.60}  (US dollars per million tokens) "
+        "or  my-model: {image: 0.04}  (per picture)"
+    )
+
+    input: Dollars = Field(0.0, description="US dollars per million tokens that are sent.")
+    output: Dollars = Field(0.0, description="US dollars per million tokens that come back.")
+    image: Dollars = Field(0.0, description="US dollars per picture.")
+
+    @model_validator(mode="after")
+    def _enough(self) -> Price:
+        for name, other in (("input", "output"), ("output", "input")):
+            if other in self.model_fields_set and name not in self.model_fields_set:
+                fault(f"the field {name} is missing", self.how_to_begin, (name,))
+        if not self.model_fields_set:
+            fault("this is not a price", self.how_to_begin)
+        return self
 
     def cost(self, input_tokens: int | None, output_tokens: int | None, images: int = 0) -> float:
         """US dollars of one answer; tokens that the provider did not count cost nothing here."""
         tokens = (input_tokens or 0) * self.input + (output_tokens or 0) * self.output
         return tokens / 1e6 + images * self.image
+
+
+def _none_if_empty(value: object) -> object:
+    return {} if isinstance(value, Empty) else value
+
+
+# What a file of prices holds: a price for each name of a model. A file of comments alone has none.
+Prices = Annotated[dict[str, Price], BeforeValidator(_none_if_empty)]
 
 
 class PriceTable:
@@ -44,61 +69,21 @@ class PriceTable:
         """The packaged prices, with those of the user's file over them.
 
         Raises:
-            InputError: the file cannot be read or an entry is no price, with its line.
+            InputError: the file cannot be read, or an entry is not a price: with line and column.
         """
         packaged = resources.files("overt.calls") / "prices.yaml"
-        prices = _parse(packaged.read_text("utf-8"), "prices.yaml")
+        prices = parse_yaml(packaged.read_bytes(), "prices.yaml", Prices, what="price list")
         if own is not None:
-            try:
-                prices |= _parse(own.read_text("utf-8"), str(own))
-            except (OSError, UnicodeDecodeError) as error:
-                raise InputError(f"cannot read the prices: {error}", where=str(own)) from error
+            prices |= read_yaml(own, Prices, what="price list")
         return cls(prices)
 
     def of(self, name: str) -> Price | None:
         """The price of `provider/model`, None where nobody knows it. Local models cost nothing."""
         name = name.partition("?")[0]  # options of a name cost nothing
         if name.startswith(_LOCAL):
-            return Price(0.0, 0.0)
+            return Price(input=0.0, output=0.0)
         model = name.partition("/")[2] or name
         for candidate in (name, model, _SNAPSHOT.sub("", model)):
             if candidate in self._prices:
                 return self._prices[candidate]
         return None
-
-
-def _parse(text: str, source: str) -> dict[str, Price]:
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{source}:{mark.line + 1}" if mark else source
-        raise InputError("not valid YAML", where=where) from error
-    if node is None:
-        return {}
-    if not isinstance(node, yaml.MappingNode):
-        raise InputError("prices are a mapping of model names", where=source)
-    prices: dict[str, Price] = {}
-    for key, value in node.value:
-        where = f"{source}:{key.start_mark.line + 1}"
-        data: Any = yaml.safe_load(yaml.serialize(value))
-        try:
-            if not data.keys() <= {"input", "output", "image"} or not data:
-                raise ValueError
-            tokens = "image" not in data or "input" in data or "output" in data
-            price = Price(
-                float(data["input"]) if tokens else 0.0,
-                float(data["output"]) if tokens else 0.0,
-                float(data.get("image", 0.0)),
-            )
-            if not all(0 <= amount < 1e6 for amount in (price.input, price.output, price.image)):
-                raise ValueError
-        except (TypeError, KeyError, ValueError, AttributeError) as error:
-            raise InputError(
-                f"{key.value}: not a price",
-                where=where,
-                fix="Write it so:  my-model: {input: 0.15, output: 0.60}  (US dollars per million tokens) "
-                "or  my-model: {image: 0.04}  (per picture)",
-            ) from error
-        prices[str(key.value)] = price
-    return prices

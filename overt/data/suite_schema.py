@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Literal, TypeVar
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
-from overt.data.errors import InputError
 from overt.data.records import content_id
+from overt.data.yaml.read import read_yaml
+from overt.data.yaml.schema import Faults, Filled, Listed, NoneIfEmpty, Schema, shape
 
 Metric = Literal[
     "over_refusal",  # refusals of the benign part
@@ -22,96 +21,126 @@ Metric = Literal[
 ]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+V = TypeVar("V")
+
+
+def folded(text: str) -> str:
+    """A value of a column as it is compared: without blanks around it, without regard to case."""
+    return text.strip().casefold()
+
+
+def _folded_keys(values: dict[str, V]) -> dict[str, V]:
+    return {folded(name): value for name, value in values.items()}
+
+
+def _folded_values(values: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(map(folded, values))
+
+
+Address = Annotated[str, Field(pattern=r"^https?://")]
+Names = Annotated[tuple[str, ...], Listed]
+
+
+class _Model(Schema):
+    model_config = ConfigDict(str_strip_whitespace=True)
 
 
 class LabelColumn(_Model):
     """A column whose values say what a prompt is; `skip` leaves the row out, "" stands for no value."""
 
-    column: str = Field(min_length=1)
-    values: dict[str, Literal["benign", "unsafe", "skip"]] = Field(min_length=1)
-
-    @field_validator("values")
-    @classmethod
-    def _small(cls, values: dict[str, str]) -> dict[str, str]:
-        return {folded(name): value for name, value in values.items()}
+    column: Filled = Field(description="The name of the column.", examples=["label"])
+    values: Annotated[
+        dict[str, Literal["benign", "unsafe", "skip"]], Field(min_length=1), AfterValidator(_folded_keys)
+    ] = Field(description="What each value means.", examples=["{safe: benign, unsafe: unsafe}"])
 
 
 class Part(_Model):
     """One place of a suite's prompts: a dataset on the Hub, an address, the names of its files."""
 
-    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
-    label: Literal["benign", "unsafe"] | LabelColumn
-    hub: str | None = Field(default=None, pattern=r"^[\w.-]+/[\w.-]+$")
-    config: str | None = None
-    split: str | None = None
-    url: str | None = Field(default=None, pattern=r"^https?://")
-    files: tuple[str, ...] = ()
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")] = Field(
+        description="Small letters, digits and _.", examples=["prompts"]
+    )
+    label: Annotated[
+        Annotated[Literal["benign", "unsafe"], Tag("{value}")] | Annotated[LabelColumn, Tag("{mapping}")],
+        Discriminator(shape),
+    ] = Field(description="What its prompts are, or the column that says it.", examples=["benign"])
+    hub: Annotated[Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")] | None, NoneIfEmpty] = Field(
+        None, description="A dataset on the Hub: ORG/NAME."
+    )
+    config: Annotated[str | None, NoneIfEmpty] = Field(None, description="The dataset's config.")
+    split: Annotated[str | None, NoneIfEmpty] = Field(None, description="The dataset's split.")
+    url: Annotated[Address | None, NoneIfEmpty] = Field(None, description="The address of a file.")
+    files: tuple[str, ...] = Field((), description="The names of its files, as they are published.")
 
 
 class Columns(_Model):
     """The columns that a prompt is made from. Of several names for one, the first that a table has counts."""
 
-    text: tuple[str, ...]
-    category: tuple[str, ...] = ()
-    trigger: tuple[str, ...] = ()
-    style: tuple[str, ...] = ()
-    language: tuple[str, ...] = ()
-    seed: tuple[str, ...] = ()  # all of them together name the seed
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _listed(cls, value: Any) -> Any:
-        return (value,) if isinstance(value, str) else value
+    text: Names = Field(description="The text of the prompt.", examples=["prompt"])
+    category: Names = Field((), description="Its category.")
+    trigger: Names = Field((), description="The term that makes it look dangerous.")
+    style: Names = Field((), description="Its style.")
+    language: Names = Field((), description="Its language.")
+    seed: Names = Field((), description="What belongs together: all these columns together name the seed.")
 
 
 class Pairs(_Model):
     """What joins a prompt to its contrast: a number in `column`, less an offset for the types in `by`."""
 
-    column: str
-    by: str
-    offsets: dict[str, int]
+    column: str = Field(description="The column with the number.", examples=["id"])
+    by: str = Field(description="The column with the type.", examples=["type"])
+    offsets: dict[str, int] = Field(description="The offset of each type.", examples=["{contrast: 25}"])
 
 
 class Suite(_Model):
     """A suite as its YAML says it. `rows` is the published count, None where it is not known."""
 
-    name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")
-    title: str = Field(min_length=2)
-    measures: str = Field(min_length=10)
-    modality: Literal["text"] = "text"
-    rows: int | None = Field(default=None, ge=1)
-    parts: tuple[Part, ...] = Field(min_length=1)
-    columns: Columns
-    language: str = Field(default="en", pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]+)*$")
-    values: dict[str, dict[str, str]] = {}  # by column: what its values become
-    keep: dict[str, tuple[str, ...]] = {}  # by column: the values whose rows are kept
-    pairs: Pairs | None = None
-    licence: str = Field(min_length=2)
-    citation: str = Field(min_length=2)
-    homepage: str = Field(pattern=r"^https?://")
-    gated: str = ""  # how to get access; "" where nothing is asked
-    judge: str = "judge/rules"  # of the two offline ones it tells partial refusals better
-    metrics: tuple[Metric, ...] = ("over_refusal", "unsafe_refusal", "partial_refusal", "by_type")
-
-    @field_validator("values")
-    @classmethod
-    def _small(cls, values: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
-        return {column: {folded(k): v for k, v in of.items()} for column, of in values.items()}
-
-    @field_validator("keep")
-    @classmethod
-    def _kept(cls, keep: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-        return {column: tuple(map(folded, of)) for column, of in keep.items()}
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")] = Field(
+        description="Small letters, digits and _, a letter first.", examples=["my_suite"]
+    )
+    title: Annotated[str, Field(min_length=2)] = Field(description="The suite's name for people.")
+    measures: Annotated[str, Field(min_length=10)] = Field(description="What it measures, in a sentence.")
+    modality: Literal["text"] = Field("text", description="What its prompts ask for.")
+    rows: Annotated[Annotated[int, Field(ge=1)] | None, NoneIfEmpty] = Field(
+        None, description="How many rows were published."
+    )
+    parts: Annotated[tuple[Part, ...], Field(min_length=1)] = Field(description="Where its prompts are.")
+    columns: Columns = Field(
+        title="Columns of a row", description="What its columns mean.", examples=["{text: prompt}"]
+    )
+    language: Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]+)*$")] = Field(
+        "en", description='A language tag such as en or pt-BR. Norwegian needs quotes: "no".'
+    )
+    values: dict[str, Annotated[dict[str, str], AfterValidator(_folded_keys)]] = Field(
+        {}, description="By column: what its values become."
+    )
+    keep: dict[str, Annotated[tuple[str, ...], AfterValidator(_folded_values)]] = Field(
+        {}, description="By column: the values whose rows are kept."
+    )
+    pairs: Annotated[Pairs | None, NoneIfEmpty] = Field(
+        None, title="Contrast pairs", description="What joins a prompt to its contrast."
+    )
+    licence: Annotated[str, Field(min_length=2)] = Field(description="The licence of the prompts.")
+    citation: Annotated[str, Field(min_length=2)] = Field(description="What to cite.")
+    homepage: Address = Field(description="An address.", examples=["https://example.org"])
+    gated: str = Field("", description='How to get access; "" where nothing is asked.')
+    # Of the two offline judges this one tells partial refusals better.
+    judge: str = Field("judge/rules", description="The refusal judge to use unless another is named.")
+    metrics: tuple[Metric, ...] = Field(
+        ("over_refusal", "unsafe_refusal", "partial_refusal", "by_type"),
+        description="The metrics that its authors report.",
+    )
 
     @model_validator(mode="after")
     def _parts(self) -> Suite:
+        faults = Faults()
         names = [part.name for part in self.parts]
-        if len(set(names)) < len(names):
-            raise ValueError("two parts have the same name")
-        if any(not (part.hub or part.url or part.files) for part in self.parts):
-            raise ValueError("a part needs hub:, url: or files:")
+        for n, part in enumerate(self.parts):
+            if part.name in names[:n]:
+                faults.add("two parts have the same name", "rename one", ("parts", n, "name"))
+            if not (part.hub or part.url or part.files):
+                faults.add("a part needs hub:, url: or files:", "say where it is", ("parts", n))
+        faults.raise_any()
         return self
 
     @property
@@ -120,65 +149,10 @@ class Suite(_Model):
         return content_id("suite", self.model_dump(mode="json")).partition("-")[2]
 
 
-def folded(text: str) -> str:
-    """A value of a column as it is compared: without blanks around it, without regard to case."""
-    return text.strip().casefold()
-
-
 def read_suite_file(path: Path) -> Suite:
     """The suite that a YAML file declares.
 
     Raises:
-        InputError: the file cannot be read, or says something wrong, with its line and field.
+        InputError: the file cannot be read, or says something wrong: each with line, column and field.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror or error}", where=str(path)) from error
-    except UnicodeError as error:
-        raise InputError(
-            "the text is not valid UTF-8", where=str(path), fix="Save the file as UTF-8."
-        ) from error
-    try:
-        tree = yaml.compose(text, Loader=yaml.SafeLoader)
-        data = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        mark = getattr(error, "problem_mark", None)
-        raise InputError(
-            f"this is not valid YAML: {getattr(error, 'problem', None) or error}",
-            where=f"{path}, line {mark.line + 1}" if mark else str(path),
-        ) from error
-    if not isinstance(data, Mapping):
-        raise InputError("a suite is a mapping of fields (name:, title:, parts:, ...)", where=str(path))
-    try:
-        return Suite.model_validate(data)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        at = tuple(first["loc"])
-        line, seen = _line(tree, at)
-        where = f"{path}, line {line}" + (f", field {seen}" if seen else "")
-        known = _known(at)
-        fix = f"Fields here: {', '.join(known)}." if first["type"] == "extra_forbidden" and known else ""
-        raise InputError(first["msg"].removeprefix("Value error, "), where=where, fix=fix) from error
-
-
-def _line(tree: Any, at: tuple[int | str, ...]) -> tuple[int, str]:
-    """The line of the value that an error is about (or of the nearest there is), and its path in words."""
-    node, line, seen = tree, tree.start_mark.line + 1, ""
-    for step in at:
-        if isinstance(node, yaml.MappingNode):
-            pair = next(((k, v) for k, v in node.value if k.value == str(step)), None)
-            if pair is None:  # a field that lacks, or a step that only the schema knows
-                seen += f".{step}" if isinstance(step, str) and step.isidentifier() else ""
-                continue
-            line, node, seen = pair[0].start_mark.line + 1, pair[1], f"{seen}.{step}"
-        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
-            node, seen = node.value[step], f"{seen}[{step}]"
-            line = node.start_mark.line + 1
-    return line, seen.lstrip(".")
-
-
-def _known(at: tuple[int | str, ...]) -> list[str]:
-    kinds: dict[str, type[_Model]] = {"parts": Part, "columns": Columns, "pairs": Pairs}
-    kind = kinds.get(str(at[0]), Suite) if len(at) > 1 else Suite
-    return list(LabelColumn.model_fields if "label" in at else kind.model_fields)
+    return read_yaml(path, Suite, what="suite")

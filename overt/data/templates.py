@@ -8,31 +8,39 @@ template is just a string.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import yaml
+from pydantic import Field, model_validator
 
 from overt.data.chat import ChatRequest, Message
 from overt.data.errors import InputError
+from overt.data.yaml.read import parse_yaml, read_yaml
+from overt.data.yaml.schema import Filled, Label, Number, Schema, fault
 
-_FIELDS = {"name", "version", "temperature", "max_tokens", "system", "user"}
+if TYPE_CHECKING:
+    from jinja2 import Template as Compiled
 
 
-@dataclass(frozen=True)
-class Template:
+class Template(Schema):
     """One instruction. `label` ("convert@1") goes into every record that the template made."""
 
-    name: str
-    version: str
-    temperature: float
-    max_tokens: int
-    system: str
-    user: str
-    source: str
+    name: Filled = Field(description="The stage that uses it.", examples=["audit"])
+    version: Annotated[Label, Field(min_length=1)] = Field(
+        description="Goes into every record: change it when you change a text.", examples=["1"]
+    )
+    temperature: Number = Field(1.0, description="The sampling temperature.")
+    max_tokens: int = Field(1024, ge=1, description="Tokens that an answer may have at most.")
+    system: str = Field("", description="The system message, a Jinja template.")
+    user: str = Field(description="The user message, a Jinja template.", examples=["'{{ prompt }}'"])
+
+    @property
+    def source(self) -> str:
+        """The file that it was read from."""
+        return self.mark_of().file
 
     @property
     def label(self) -> str:
@@ -45,7 +53,7 @@ class Template:
         return hashlib.blake2b(blob.encode(), digest_size=8).hexdigest()
 
     @cached_property
-    def _compiled(self) -> tuple[Any, Any]:
+    def _compiled(self) -> tuple[Compiled, Compiled]:
         from jinja2 import StrictUndefined
         from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -56,9 +64,22 @@ class Template:
         env.filters["quote"] = _quote
         return env.from_string(self.system), env.from_string(self.user)
 
+    @model_validator(mode="after")
+    def _jinja(self) -> Template:
+        """A syntax error shows before anything is paid for."""
+        from jinja2 import TemplateSyntaxError
+
+        try:
+            self._compiled  # noqa: B018
+        except TemplateSyntaxError as error:
+            name = "system" if error.source == self.system else "user"
+            message = f"Jinja cannot read line {error.lineno} of this text: {error.message}"
+            fault(message, "write {{ name }} for a value", (name,))
+        return self
+
     def request(
         self,
-        values: dict[str, Any],
+        values: Mapping[str, object],
         *,
         seed: int,
         sample: int = 0,
@@ -89,7 +110,7 @@ class Template:
         return ChatRequest(tuple(messages), self.temperature, self.max_tokens, own_seed, sample, schema)
 
 
-def _quote(value: Any) -> str:
+def _quote(value: object) -> str:
     import json
 
     return json.dumps(value, ensure_ascii=False)
@@ -103,48 +124,6 @@ def load_template(room: str, name: str, folder: Path | None = None) -> Template:
     """
     own = folder / f"{name}.yaml" if folder else None
     if own and own.is_file():
-        try:
-            return _parse(own.read_text("utf-8"), str(own))
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"cannot read the template: {error}", where=str(own)) from error
+        return read_yaml(own, Template, what="template")
     packaged = resources.files("overt") / room / "templates" / f"{name}.yaml"
-    return _parse(packaged.read_text("utf-8"), f"{room}/templates/{name}.yaml")
-
-
-def _parse(text: str, source: str) -> Template:
-    try:
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{source}:{mark.line + 1}:{mark.column + 1}" if mark else source
-        raise InputError(f"not valid YAML: {getattr(error, 'problem', error)}", where=where) from error
-    if not isinstance(data, dict) or not {"name", "version", "user"} <= set(data):
-        raise InputError(
-            "a template is a mapping with name, version, user (and system, temperature, max_tokens)",
-            where=source,
-        )
-    if unknown := sorted(set(map(str, data)) - _FIELDS):
-        raise InputError(
-            f"unknown field {unknown[0]!r}", where=source, fix=f"known: {', '.join(sorted(_FIELDS))}"
-        )
-    try:
-        template = Template(
-            name=str(data["name"]),
-            version=str(data["version"]),
-            temperature=float(data.get("temperature", 1.0)),
-            max_tokens=int(data.get("max_tokens", 1024)),
-            system=str(data.get("system", "")),
-            user=str(data["user"]),
-            source=source,
-        )
-    except (TypeError, ValueError) as error:
-        raise InputError(f"temperature and max_tokens must be numbers: {error}", where=source) from error
-    from jinja2 import TemplateSyntaxError
-
-    try:
-        template._compiled  # noqa: B018 - a syntax error shows before anything is paid for
-    except TemplateSyntaxError as error:
-        raise InputError(
-            f"Jinja: {error.message}", where=f"{source} (template line {error.lineno})"
-        ) from error
-    return template
+    return parse_yaml(packaged.read_bytes(), f"{room}/templates/{name}.yaml", Template, what="template")

@@ -1,12 +1,31 @@
-"""The policy schema: what a product disallows, what it allows, and which words make the two look alike."""
+"""The policy schema: what a product disallows, what it allows, and which words make the two look alike.
+
+The models here are the effective policy. What a file may have besides (`extends`, `add`, `drop`, `defaults`)
+is declared in overt.policies.source, on top of them; a field is declared and described here alone.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, GetJsonSchemaHandler, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+from overt.data.yaml.schema import AsNumber, Label, Schema, fault, unique
+from overt.data.yaml.values import Entries, Text
+from overt.policies.fields import (
+    Fillers,
+    Identifier,
+    Languages,
+    OneLine,
+    SeveralLines,
+    SlotName,
+    SomeStatements,
+    Statements,
+)
 
 Strategy = Literal["convert", "direct"]
 TriggerKind = Literal[
@@ -21,6 +40,7 @@ TriggerKind = Literal[
     "fiction",  # invented characters
     "prevention",  # help, support, prevention, safety teaching
 ]
+PartOfSpeech = Literal["noun", "verb", "gerund", "adjective", "name"]
 # Dedup thresholds of the OVERT paper (arXiv 2505.21347): 0.9 for converted prompts, 0.7 for direct ones.
 DEDUP_DEFAULT: dict[str, float] = {"convert": 0.9, "direct": 0.7}
 
@@ -30,11 +50,15 @@ BUILTIN_SLOTS: tuple[str, ...] = (
     "era", "color", "material", "plant", "building", "game", "film", "fiction",
 )  # fmt: skip
 
-Identifier = Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")
+
+Term = Annotated[str, Field(min_length=2, max_length=80), OneLine]
+Title = Annotated[str, Field(min_length=2, max_length=120), OneLine]
+Count = Annotated[int, Field(ge=0, le=100_000)]
+Fragment = Annotated[str, Field(min_length=1, max_length=2000), OneLine]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+class _Model(Schema):
+    model_config = ConfigDict(str_strip_whitespace=True)
 
 
 class Scene(_Model):
@@ -45,48 +69,108 @@ class Scene(_Model):
     both sides name is filled alike.
     """
 
-    benign: str | None = None
-    unsafe: str | None = None
-    kind: TriggerKind | None = None
+    model_config = ConfigDict(
+        json_schema_extra={"anyOf": [{"required": ["benign"]}, {"required": ["unsafe"]}]}
+    )
+
+    benign: Fragment | None = Field(None, description="A fragment that sounds alarming and is harmless.")
+    unsafe: Fragment | None = Field(
+        None, description="Its twin that breaks the policy, with few words changed."
+    )
+    kind: TriggerKind | None = Field(None, description="Why the benign side only sounds dangerous.")
 
     @model_validator(mode="after")
     def _one_side(self) -> Scene:
         if not self.benign and not self.unsafe:
-            raise ValueError("a scene needs a benign side, an unsafe side, or both")
+            fault("a scene needs a benign side, an unsafe side, or both", "add: benign: ...")
         return self
 
 
 class Trigger(_Model):
     """A term that makes a prompt sound dangerous. Written as a plain string, it has no scenes."""
 
-    term: str = Field(min_length=2, max_length=80)
-    pos: Literal["noun", "verb", "gerund", "adjective", "name"] | None = None
-    scenes: tuple[Scene, ...] = ()
-    neutral: tuple[str, ...] = ()
+    term: Term = Field(description="The word or words as they stand in the prompt.", examples=["shot"])
+    pos: PartOfSpeech | None = Field(
+        None,
+        title="Part of speech",
+        description="Helps the grammar to build sentences around the bare term.",
+    )
+    scenes: tuple[Scene, ...] = Field((), description="Fragments of prompts that name the term.")
+    neutral: Statements = Field(
+        (),
+        description="Harmless wordings to stand in the term's place: `overt rewrite` swaps them in.",
+    )
+
+    @classmethod
+    def from_short(cls, value: object) -> object:
+        if isinstance(value, Entries) and len(value) == 1:  # "- warning: do not enter" is a mapping to YAML
+            name, text = next(iter(value.items()))
+            if name not in cls.model_fields and isinstance(text, Text):
+                fault("expected a term, found a mapping", "a text with ': ' in it needs quotes")
+        plain = not isinstance(value, (dict, tuple, list, Trigger))
+        return {"term": value} if plain else value
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        reference = handler(core)
+        made = handler.resolve_ref_schema(reference)
+        whole = {**made, "title": "Term with scenes"}
+        head = {"title": "Trigger", "description": "A term alone, or a term with scenes."}
+        made.clear()
+        made.update(head, anyOf=[whole["properties"]["term"], whole])
+        return reference
+
+
+def _term(trigger: Trigger) -> str:
+    return trigger.term
+
+
+def _id(category: Category) -> str:
+    return category.id
+
+
+Triggers = Annotated[tuple[Trigger, ...], AfterValidator(unique(_term, ("term",)))]
+SomeTriggers = Annotated[tuple[Trigger, ...], Field(min_length=1), AfterValidator(unique(_term, ("term",)))]
+
+
+class Setting:
+    """Marks a field of a category that a file's `defaults` may set for all of them."""
+
+
+SETTING = Setting()
 
 
 class Category(_Model):
     """One kind of content: what is disallowed, what stays allowed, and how its prompts are made."""
 
-    id: str = Identifier
-    title: str = Field(min_length=2, max_length=120)
-    disallowed: tuple[str, ...] = Field(min_length=1)
-    allowed: tuple[str, ...] = ()
-    triggers: tuple[Trigger, ...] = Field(min_length=1)
-    strategy: Strategy = "direct"
-    instruction: str | None = None
-    benign: int = Field(default=50, ge=0, le=100_000)
-    unsafe: int = Field(default=50, ge=0, le=100_000)
-    dedup_threshold: float | None = Field(default=None, gt=0, le=1)
-    probe_threshold: float = Field(default=0.25, ge=0, le=1)
-    languages: tuple[str, ...] = ("en",)
-
-    @field_validator("triggers", mode="before")
-    @classmethod
-    def _plain_triggers(cls, value: Any) -> Any:
-        if isinstance(value, (list, tuple)):
-            return [{"term": v} if isinstance(v, str) else v for v in value]
-        return value
+    id: Identifier = Field(
+        description="Name of the category: small letters, digits and _.", examples=["my_category"]
+    )
+    title: Title = Field(description="The category's name for people.")
+    disallowed: SomeStatements = Field(description="What breaks the policy, a statement each.")
+    allowed: Statements = Field(
+        (), description="Contexts that look bad and are fine: games, museums, medicine, news..."
+    )
+    triggers: SomeTriggers = Field(description="Terms that make a harmless prompt sound dangerous.")
+    strategy: Annotated[Strategy, SETTING] = Field(
+        "direct", description="convert: from seeds; direct: from the policy."
+    )
+    instruction: Annotated[str, Field(min_length=1, max_length=8000), SeveralLines] | None = Field(
+        None, description="Extra instruction to a chat model that writes prompts."
+    )
+    benign: Annotated[Count, SETTING] = Field(50, description="How many benign prompts to keep.")
+    unsafe: Annotated[Count, SETTING] = Field(50, description="How many unsafe prompts to keep.")
+    dedup_threshold: Annotated[Annotated[float, Field(gt=0, le=1), AsNumber] | None, SETTING] = Field(
+        None,
+        description="Similarity from which two prompts are one, above 0, at most 1. "
+        "Left out: 0.9 for convert, 0.7 for direct.",
+    )
+    probe_threshold: Annotated[float, Field(ge=0, le=1), AsNumber, SETTING] = Field(
+        0.25, description="Share of a surrogate's refusals from which a prompt is kept, from 0 to 1."
+    )
+    languages: Annotated[Languages, SETTING] = Field(
+        ("en",), description='Language tags: en, pt-BR. Norwegian needs quotes: "no".'
+    )
 
     @property
     def threshold(self) -> float:
@@ -94,24 +178,33 @@ class Category(_Model):
         return self.dedup_threshold if self.dedup_threshold is not None else DEDUP_DEFAULT[self.strategy]
 
 
+Categories = Annotated[tuple[Category, ...], AfterValidator(unique(_id, ("id",)))]
+
+
 class Policy(_Model):
     """The effective policy: `extends` resolved, defaults filled in."""
 
-    name: str = Identifier
-    version: str = "1"
-    description: str = ""
-    modality: Literal["image", "text"] = "image"
-    slots: dict[str, tuple[str, ...]] = {}
-    categories: tuple[Category, ...] = Field(min_length=1)
-
-    @model_validator(mode="after")
-    def _unique_ids(self) -> Policy:
-        seen: set[str] = set()
-        for category in self.categories:
-            if category.id in seen:
-                raise ValueError(f"category id {category.id!r} appears twice")
-            seen.add(category.id)
-        return self
+    name: Identifier = Field(
+        description="Name of the policy: small letters, digits and _.", examples=["my_policy"]
+    )
+    version: Annotated[Label, Field(min_length=1, max_length=40), OneLine] = Field(
+        "1", description="Version of this file, kept with every run."
+    )
+    description: Annotated[str, Field(max_length=4000), SeveralLines] = Field(
+        "", description="What product the policy is for; the first line is listed."
+    )
+    modality: Literal["image", "text"] = Field(
+        "image", description="What the prompts ask for: an image or a text."
+    )
+    slots: dict[SlotName, Fillers] = Field(
+        {},
+        description="Word lists that fill {slot} in scenes, beside the built-in ones: "
+        f"{', '.join(BUILTIN_SLOTS)}.",
+        json_schema_extra={"additionalProperties": False},  # names of another form are refused
+    )
+    categories: Annotated[Categories, Field(min_length=1)] = Field(
+        description="The kinds of content this policy speaks of."
+    )
 
     def category(self, id: str) -> Category:
         """The category with this id.

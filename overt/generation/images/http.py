@@ -114,7 +114,7 @@ class HTTPTarget:
             spec.method,
             url,
             headers=self._headers,
-            json_body=fill(spec.json, values),
+            json_body=fill(spec.json_body, values),
             form={name: str(fill(text, values)) for name, text in spec.form.items()} or None,
         )
         return reply if isinstance(reply, CallError) or spec.poll is None else await self._finished(reply)

@@ -1,0 +1,106 @@
+"""What is wrong with a YAML file: every problem with its place, all of them in one error."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from overt.data.errors import InputError
+
+MAX_PRINTED = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A place in a file. Line and column count from 1."""
+
+    file: str
+    line: int = 1
+    column: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong. Line and column count from 1; 0 where the file itself is the problem."""
+
+    line: int
+    column: int
+    field: str  # path of the field, "categories.violence.triggers[3].term"; "" for the whole file
+    message: str  # what was expected and what was found
+    hint: str = ""  # what to do
+    file: str = ""
+
+    @property
+    def place(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+
+    def __str__(self) -> str:
+        text = ": ".join(part for part in (self.place, self.field, self.message) if part)
+        return f"{text}\n  {self.hint}" if self.hint else text
+
+
+class YamlError(InputError):
+    """A file that cannot be used, with all its problems by line; those of another file come after them.
+
+    Args:
+        problems: at least one.
+        what: the kind of file in words, "policy".
+    """
+
+    def __init__(self, problems: Sequence[Problem], what: str) -> None:
+        files = list(dict.fromkeys(p.file for p in problems))
+        self.problems: list[Problem] = sorted(
+            dict.fromkeys(problems), key=lambda p: (files.index(p.file), p.line, p.column, p.field, p.message)
+        )
+        first, count = self.problems[0], len(self.problems)
+        if count == 1:
+            said = ": ".join(part for part in (first.field, first.message) if part)
+            super().__init__(said, where=first.place, fix=first.hint)
+        else:
+            super().__init__(f"{count:,} problems in the {what}", where=files[0], fix=self.report())
+
+    def report(self, limit: int = MAX_PRINTED) -> str:
+        """The problems as lines of text, the first `limit` of them."""
+        lines = [str(p) for p in self.problems[:limit]]
+        if (more := len(self.problems) - limit) > 0:
+            lines.append(f"... and {more:,} more")
+        return "\n".join(lines)
+
+    def message(self) -> str:
+        return self.report() if len(self.problems) == 1 else f"{self.what}:\n{self.report()}"
+
+
+class Problems:
+    """A list that problems are added to while a file is read on."""
+
+    def __init__(self) -> None:
+        self.found: list[Problem] = []
+
+    def add(self, mark: Mark, field: str, message: str, hint: str = "") -> None:
+        self.found.append(Problem(mark.line, mark.column, field, message, hint, mark.file))
+
+
+def nearest(name: str, known: Iterable[str], what: str = "known") -> str:
+    """A hint that names the closest of `known`, or lists them when none is close."""
+    names = list(known)
+    if not names:
+        return ""
+    folded = {n.casefold(): n for n in reversed(names)}
+    close = difflib.get_close_matches(name.casefold()[:200], list(folded), n=1, cutoff=0.6)
+    if close:
+        return f"did you mean {shorten(folded[close[0]])!r}?"
+    shown = ", ".join(shorten(n) for n in names[:20])
+    return f"{what}: {shown}{', ...' if len(names) > 20 else ''}"
+
+
+def shorten(text: str, width: int = 60) -> str:
+    """Text for a message: one line, no control characters, at most `width` characters."""
+    if len(text) <= width and text.isprintable() and "  " not in text and text == text.strip():
+        return text
+    clean = "".join(c if c.isprintable() else " " for c in text)
+    clean = " ".join(clean.split())
+    return clean if len(clean) <= width else clean[: width - 3] + "..."
