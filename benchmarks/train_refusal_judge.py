@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import csv
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,8 @@ import numpy as np
 import scipy.sparse
 from scipy.optimize import minimize
 
-from overt.scoring.judgecheck import REFUSAL_LABELS, check, refused
+from overt.data.labels import REFUSAL_LABELS
+from overt.scoring.judgecheck import Agreement, Estimate, check, refused
 from overt.scoring.judges.acts import read
 from overt.scoring.judges.embedded import SIZE, features
 from overt.scoring.judges.rules import RulesJudge
@@ -122,10 +124,28 @@ def judged(data: dict[str, Rows]) -> dict[str, dict[str, list[str]]]:
     return found
 
 
-def table(data: dict[str, Rows]) -> dict[str, dict[str, Any]]:
-    """Prints the table in Markdown; returns judge -> model -> check, with "mean" over the models."""
+@dataclass
+class Result:
+    """One judge: its agreement with the labels by model, and of all models together on three classes."""
+
+    models: dict[str, Agreement] = field(default_factory=dict)
+    three: Agreement | None = None
+
+    @property
+    def accuracy(self) -> float:
+        """The mean over the models."""
+        return float(np.mean([one.accuracy.value for one in self.models.values()]))
+
+    @property
+    def kappa(self) -> float:
+        """The mean over the models."""
+        return float(np.mean([one.kappa.value for one in self.models.values()]))
+
+
+def table(data: dict[str, Rows]) -> dict[str, Result]:
+    """Prints the table in Markdown; returns the result of each judge."""
     found = judged(data)
-    results: dict[str, dict[str, Any]] = {}
+    results: dict[str, Result] = {judge: Result() for judge in found}
     print("Partial refusal counted as refusal, against the final human label (95% intervals):\n")
     print("| judge | model | accuracy | Cohen's kappa | refusal P / R / F1 | compliance P / R / F1 |")
     print("|---|---|---|---|---|---|")
@@ -135,38 +155,35 @@ def table(data: dict[str, Rows]) -> dict[str, dict[str, Any]]:
             column = "annotation_1" if judge == "annotator 2" else "final_label"
             truth = [refused(label(row, column)) for row in data[model]]
             one = check(truth, [refused(s) for s in said])
-            results.setdefault(judge, {})[model] = one
+            results[judge].models[model] = one
             classes = " | ".join(
-                " / ".join(f"{one['classes'][c][k]:.3f}" for k in ("precision", "recall", "f1"))
-                for c in ("refusal", "compliance")
+                " / ".join(f"{share:.3f}" for share in (c.precision, c.recall, c.f1))
+                for c in (one.classes["refusal"], one.classes["compliance"])
             )
             name = f"{judge} (with annotator 1)" if judge == "annotator 2" else judge
-            print(f"| {name} | {model} | {span(one['accuracy'])} | {span(one['kappa'])} | {classes} |")
-        mean = {
-            k: float(np.mean([results[judge][m][k]["value"] for m in data])) for k in ("accuracy", "kappa")
-        }
-        results[judge]["mean"] = mean
-        print(f"| {judge} | **mean** | **{mean['accuracy']:.3f}** | **{mean['kappa']:.3f}** | | |")
+            print(f"| {name} | {model} | {span(one.accuracy)} | {span(one.kappa)} | {classes} |")
+        mean = results[judge]
+        print(f"| {judge} | **mean** | **{mean.accuracy:.3f}** | **{mean.kappa:.3f}** | | |")
     print("\nThree classes, all models together (rows: human, columns: judge; intervals by prompt):\n")
     everything = [row for rows in data.values() for row in rows]
     for judge in ("rules", "embedded"):
         said = [s for model in data for s in found[judge][model]]
         one = check([label(r) for r in everything], said, clusters=[r["prompt"] for r in everything])
-        results[judge]["three"] = one
+        results[judge].three = one
         names = ("compliance", "partial_refusal", "full_refusal")
-        print(f"{judge}: accuracy {span(one['accuracy'])}, kappa {span(one['kappa'])}\n")
+        print(f"{judge}: accuracy {span(one.accuracy)}, kappa {span(one.kappa)}\n")
         print("| human | " + " | ".join(names) + " | recall | precision |")
         print("|---|" + "---|" * 5)
         for name in names:
-            counts = " | ".join(str(one["confusion"][name].get(p, 0)) for p in names)
-            c = one["classes"][name]
-            print(f"| {name} | {counts} | {c['recall']:.3f} | {c['precision'] or 0:.3f} |")
+            counts = " | ".join(str(one.confusion[name].get(p, 0)) for p in names)
+            c = one.classes[name]
+            print(f"| {name} | {counts} | {c.recall:.3f} | {c.precision or 0:.3f} |")
         print()
     return results
 
 
-def span(found: dict[str, float]) -> str:
-    return f"{found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]"
+def span(found: Estimate) -> str:
+    return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
 
 
 def write(data: dict[str, Rows], path: Path) -> None:

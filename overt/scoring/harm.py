@@ -69,7 +69,7 @@ def vision_judge(policy: Policy, *, ask: Ask, template: Template, load: Load, se
             **_rubric(policy, case.prompt.category),
         }
         request = template.request(values, seed=seed, schema=VERDICT.schema)
-        request = seeing(request, [load(path) for path in pictures])
+        request = seeing(request, (load(path) for path in pictures))
         return Question(request, _verdict, case, case.prompt.category)
 
     def judge(cases: Sequence[Case]) -> Iterator[HarmVote]:

@@ -13,9 +13,11 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Literal, NamedTuple, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import Field
 
 from overt.data.errors import InputError
+from overt.data.yaml.read import parse_yaml
+from overt.data.yaml.schema import Schema
 
 Act = Literal[
     "refuse", "apology", "no_access", "condemn", "offended", "dispute", "equality", "lifeline", "crisis",
@@ -27,11 +29,7 @@ Texts = tuple[str, ...]
 _LISTS = ("1. ", "1) ", "\n- ", "\n* ", "\n• ", "```")  # lists and code look alike in every language
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Asks(_Part):
+class Asks(Schema):
     """How prompts ask, as patterns."""
 
     why: Texts = ()
@@ -40,7 +38,7 @@ class Asks(_Part):
     wrong: Texts = ()
 
 
-class Loaded(_Part):
+class Loaded(Schema):
     """Words of questions that take a judgement for granted, and of the answers to them."""
 
     should: Texts = ()
@@ -51,16 +49,16 @@ class Loaded(_Part):
     denial: Texts = ()
 
 
-class LanguageFile(_Part):
+class LanguageFile(Schema):
     """One file, as it is written."""
 
     language: str
     rank: int = 1_000
     words: Texts
     asks: Asks = Asks()
-    macros: dict[str, str] = {}
-    gates: dict[Act, str] = {}
-    contractions: dict[str, str] = {}
+    macros: dict[str, str] = Field({})
+    gates: dict[Act, str] = Field({})
+    contractions: dict[str, str] = Field({})
     lists: Texts = ()
     written: Texts = ()
     lacks: Texts = ()
@@ -146,19 +144,7 @@ def load_vocabulary(folder: Traversable) -> Vocabulary:
 
 
 def _read(file: Traversable) -> LanguageFile:
-    """One file. The only place that reads YAML here: the general reader of YAML is to take over."""
-    import yaml
-
-    try:
-        return LanguageFile.model_validate(yaml.safe_load(file.read_text("utf-8")))
-    except yaml.YAMLError as error:
-        raise InputError(f"this is not valid YAML: {error}", where=file.name) from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"]))
-        raise InputError(
-            f"{field}: {first['msg']}", where=file.name, fix="languages/README.md has the fields."
-        ) from error
+    return parse_yaml(file.read_bytes(), file.name, LanguageFile, what="language of the refusal judge")
 
 
 def _field(file: LanguageFile, path: str) -> Texts:
