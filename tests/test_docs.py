@@ -251,7 +251,7 @@ def test_the_files_of_the_how_to_pages_are_read(tmp_path, monkeypatch):
     from overt.data.labels import read_labels
     from overt.data.suites import load_suite, read_suite
     from overt.policies.load import load_policy
-    from overt.targets import read_spec
+    from overt.tasks.targets import read_spec
 
     for page, file in (
         ("howto/own-policy.md", "petshop.yaml"),

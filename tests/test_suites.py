@@ -14,7 +14,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from overt.cli_suites import app
+from overt.cli.suites import app
 from overt.data.errors import InputError
 from overt.data.suites import list_suites, load_suite, read_suite
 
