@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from overt.cli_policies import app
+from overt.cli.policies import app
 from overt.data.errors import InputError
 from overt.policies import yamltree
 from overt.policies.load import PolicyError, Source, load_policy

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from overt.cli_policies import app
+from overt.cli.policies import app
 from overt.data.errors import InputError
 from overt.policies.floor import names_minor, names_sexual
 from overt.policies.json_schema import policy_json_schema
@@ -428,7 +428,7 @@ def test_cli_schema_prints_the_schema() -> None:
 
 def test_the_commands_import_nothing_heavy() -> None:
     code = (
-        "import sys, overt.cli_policies; "
+        "import sys, overt.cli.policies; "
         "print([m for m in ('torch', 'yaml', 'pydantic', 'rich.table', 'datasets') if m in sys.modules])"
     )
     out = subprocess.run(

@@ -12,7 +12,7 @@ from test_run import overt
 from overt.data.errors import InputError
 from overt.data.results.files import read_remedy, read_summary, write_remedy, write_summary
 from overt.data.results.remedy import Remedy, RemedyTarget
-from overt.data.results.summary import SCHEMA, PromptCounts, Rates, SideCounts, Summary
+from overt.data.results.summary import SCHEMA, PromptCounts, Rate, Rates, SideCounts, Summary
 from overt.data.store import dump_json
 from overt.data.table_model import Cell, Table, rate_cell
 from overt.data.typed_json import from_json, json_schema, to_json

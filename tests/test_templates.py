@@ -2,7 +2,7 @@ import pytest
 
 from overt.data.errors import InputError
 from overt.data.templates import load_template
-from overt.pipeline import TEMPLATES
+from overt.tasks.generate import TEMPLATES
 
 
 @pytest.mark.parametrize(("name", "room"), sorted(TEMPLATES.items()))

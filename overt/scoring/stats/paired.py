@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from overt.scoring.stats.inputs import (
     Floats,
     Ints,
+    Number,
     binary,
     check_level,
     cluster_codes,
@@ -62,8 +62,8 @@ class PairedDifference:
 
 
 def paired_difference(
-    a: Iterable[Any],
-    b: Iterable[Any],
+    a: Iterable[Number],
+    b: Iterable[Number],
     clusters: Sequence[Hashable] | None = None,
     *,
     level: float = 0.95,
