@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import typer
+from overt.cli_judge_check import judge_check as command
+from overt.models import ModelOptions
 from PIL import Image
 from typer.testing import CliRunner
 
 from overt.calls import CallerOptions
-from overt.cli_judge_check import judge_check as command
 from overt.data.errors import InputError
 from overt.data.judge_checks import last_check, path_of
 from overt.data.labels import REFUSAL_LABELS, read_labels
-from overt.models import ModelOptions
 from overt.scoring.judgecheck import ClassFigures, Estimate, check, refused
 from overt.scoring.stats import cohen_kappa
 

@@ -475,7 +475,6 @@ def test_answers_in_words_are_exported_as_judges_of_refusal_call_them(tmp_path):
 
 def command(*args):
     import typer
-
     from overt.cli_review import review
 
     app = typer.Typer()
