@@ -248,11 +248,10 @@ def test_the_classes_of_the_how_to_pages_do_what_they_are_shown_for(tmp_path, mo
 
 
 def test_the_files_of_the_how_to_pages_are_read(tmp_path, monkeypatch):
-    from overt.targets import read_spec
-
     from overt.data.labels import read_labels
     from overt.data.suites import load_suite, read_suite
     from overt.policies.load import load_policy
+    from overt.tasks.targets import read_spec
 
     for page, file in (
         ("howto/own-policy.md", "petshop.yaml"),

@@ -9,15 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import typer
-from overt.cli_judge_check import judge_check as command
-from overt.models import ModelOptions
 from PIL import Image
 from typer.testing import CliRunner
 
-from overt.calls import CallerOptions
+from overt.cli.judge_check import judge_check as command
 from overt.data.errors import InputError
 from overt.data.judge_checks import last_check, path_of
 from overt.data.labels import REFUSAL_LABELS, read_labels
+from overt.data.progress import Silent
 from overt.scoring.judgecheck import ClassFigures, Estimate, check, refused
 from overt.scoring.stats import cohen_kappa
 
@@ -313,19 +312,10 @@ def test_a_chat_model_as_judge_is_asked_once(tmp_path, monkeypatch):
         async def close(self):
             pass
 
-    monkeypatch.setattr("overt.models.chat_model", lambda spec, role, options: Chat())
-    labels = read_labels(write(tmp_path / "labels.csv", ROWS), {})
-    results = []
-    for _ in range(2):
-        results.append(
-            judge_check.judge_check(
-                labels,
-                judge_check.CheckConfig(("judge/fake/model",)),
-                calls=CallerOptions(),
-                models=ModelOptions(),
-                advance=__import__("overt.progress").progress.Silent().stage,
-            )
-        )
+    monkeypatch.setattr("overt.tasks.models.chat_model", lambda spec, role, options: Chat())
+    labels = write(tmp_path / "labels.csv", ROWS)
+    config = judge_check.JudgeCheckConfig(labels=labels, judge=("judge/fake/model",))
+    results = [judge_check.judge_check(config, Silent()) for _ in range(2)]
     assert results[0] == results[1]
     assert len(asked) == 4  # the second time the journal answers
     two = results[0].judges["judge/fake/model"].two

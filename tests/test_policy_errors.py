@@ -9,9 +9,9 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from overt.cli_policies import app
 from typer.testing import CliRunner
 
+from overt.cli.policies import app
 from overt.data.errors import InputError
 from overt.data.yaml import tree
 from overt.data.yaml.problems import nearest

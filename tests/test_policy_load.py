@@ -14,9 +14,9 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from overt.cli_policies import app
 from typer.testing import CliRunner
 
+from overt.cli.policies import app
 from overt.data.errors import InputError
 from overt.policies.floor import names_minor, names_sexual
 from overt.policies.json_schema import policy_json_schema
@@ -447,7 +447,7 @@ def test_cli_schema_prints_the_schema() -> None:
 
 def test_the_commands_import_nothing_heavy() -> None:
     code = (
-        "import sys, overt.cli_policies; "
+        "import sys, overt.cli.policies; "
         "print([m for m in ('torch', 'yaml', 'pydantic', 'rich.table', 'datasets') if m in sys.modules])"
     )
     out = subprocess.run(

@@ -14,32 +14,42 @@ from html.parser import HTMLParser
 import pytest
 from chromium import start
 from hub_server import READ, STRANGER, WRITE, hub_server
-from overt.evaluate import RunConfig, evaluate, write_summary
-from overt.models import ModelOptions
-from overt.pipeline import GenerateConfig, generate
-from overt.progress import make_progress
-from overt.publishing import Choices, prepare, publish
-from overt.targets import TargetOptions, TargetSpec
 
-from overt.calls import CallerOptions
 from overt.data.errors import InputError, RunError
 from overt.data.images import ImageStore
 from overt.data.outcomes import Harm, HarmVote, Outcome
+from overt.data.progress import make_progress
 from overt.data.records import Prompt
-from overt.data.store import RunStore, read_json, read_records, write_atomic
+from overt.data.run_record import PolicyRef, RunRecord
+from overt.data.store import read_json, read_records, write_atomic, write_records
 from overt.data.targets import Response
 from overt.policies.load import load_policy
 from overt.publish.dataset import dataset_tables
+from overt.publish.parquet import SHARD_BYTES
 from overt.publish.pictures import clean_picture
 from overt.publish.scan import scan_text, secrets_here
+from overt.tasks.generate import GenerateConfig, generate
 from overt.tasks.leaderboard import push_leaderboard, write_leaderboard
+from overt.tasks.publish import PublishConfig, publish
+from overt.tasks.publish import prepare as prepare_run
+from overt.tasks.rebuild import rebuild_of
+from overt.tasks.run import RunConfig, evaluate
+from overt.tasks.summary import write_summary
 
 HOSTILE = (
     "x | y `code` ```` <script>alert(1)</script>\n# head\n---\nlicense: mit\n![i](http://e.vil/p.png) "
     "[l](javascript:x) {{ 7*7 }} {% raise %} \u202egnp.exe \ud800 **b** $x$ \\ </script>"
 )
 KEY = "sk-proj-" + "Abc1" * 8
-PRICE = CallerOptions(concurrency=4)
+
+
+def choices(repo, *, shard_bytes=SHARD_BYTES, **more):
+    return {"repo": repo, **more}, shard_bytes
+
+
+def prepare(run, options, out):
+    more, shard_bytes = options
+    return prepare_run(PublishConfig(run=run, out=out, **more), shard_bytes=shard_bytes)
 
 
 @functools.cache
@@ -84,16 +94,11 @@ class Painter:
 def evaluated(folder, name, rows, target="test_publish:Painter", **options):
     data = folder / f"{name}.jsonl"
     data.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
-    config = RunConfig(load_policy("newsroom"), (str(data),), (TargetSpec(target, name=target),), **options)
     run = folder / name
-    evaluate(
-        config,
-        run,
-        calls=PRICE,
-        options=TargetOptions(),
-        models=ModelOptions({}, {}),
-        progress=make_progress(True),
+    config = RunConfig(
+        policy="newsroom", dataset=(str(data),), target=(target,), concurrency=4, out=run, **options
     )
+    evaluate(config, make_progress(True))
     return run
 
 
@@ -111,12 +116,11 @@ ROWS = [
 def generated(tmp_path_factory):
     """A small data set made by `overt generate`'s own pipeline."""
     run = tmp_path_factory.mktemp("generated") / "run"
-    policy = load_policy("newsroom")
-    kept = tuple(c.model_copy(update={"benign": 4, "unsafe": 3}) for c in policy.categories)
+    two = tuple(c.id for c in load_policy("newsroom").categories[:2])
     config = GenerateConfig(
-        policy=policy.model_copy(update={"categories": kept[:2]}), encoder="lexical", model="builtin/grammar"
+        policy="newsroom", category=two, benign=4, unsafe=3, encoder="lexical", concurrency=4, out=run
     )
-    generate(config, run, calls=PRICE, models=ModelOptions({}, {}), progress=make_progress(True))
+    generate(config, make_progress(True))
     return run
 
 
@@ -149,10 +153,10 @@ def results(tmp_path_factory):
         else o
         for o in outcomes
     ]
-    store = RunStore(run)
-    store.write_records("stages/outcomes.jsonl", outcomes)
-    store.write_records("results/harm.jsonl", harms)
-    write_summary(run, list(prompts.values()), outcomes, harms, {"test_publish:Painter": "image"})
+    write_records(run / "stages" / "outcomes.jsonl", outcomes)
+    write_records(run / "results" / "harm.jsonl", harms)
+    policy = load_policy(str(run / "policy.yaml"))
+    write_summary(run, policy, list(prompts.values()), outcomes, harms, {"test_publish:Painter": "image"})
     return run
 
 
@@ -191,7 +195,7 @@ def rows_of(run, side):
 
 
 def test_a_data_set_loads_untouched(generated, tmp_path):
-    made = prepare(generated, Choices("org/news", license="mit"), tmp_path / "out")
+    made = prepare(generated, choices("org/news", license="mit"), tmp_path / "out")
     assert [one.repo.id for one in made.prepared] == ["org/news", "org/news-unsafe"]
     for one, side in zip(made.prepared, ("benign", "unsafe"), strict=True):
         data = loaded(one.folder, f"overt-{side}", "test", tmp_path)
@@ -203,7 +207,7 @@ def test_a_data_set_loads_untouched(generated, tmp_path):
 
 
 def test_the_published_layout(generated, tmp_path):
-    made = prepare(generated, Choices("org/news", layout="overt"), tmp_path / "out")
+    made = prepare(generated, choices("org/news", layout="overt"), tmp_path / "out")
     benign = loaded(made.prepared[0].folder, "overt-full", "default", tmp_path)
     unsafe = loaded(made.prepared[1].folder, "overt-unsafe", "default", tmp_path)
     assert benign.column_names == ["seed_prompt", "image_prompt", "category", "generation_type"]
@@ -237,7 +241,7 @@ def test_seeds_of_a_converted_prompt():
 
 
 def test_pictures_come_back_without_metadata(results, tmp_path):
-    made = prepare(results, Choices("org/results"), tmp_path / "out")
+    made = prepare(results, choices("org/results"), tmp_path / "out")
     config = "results-test-publish-Painter"
     open_ = loaded(made.prepared[0].folder, config, "test", tmp_path)
     gated = loaded(made.prepared[1].folder, config, "test", tmp_path)
@@ -273,7 +277,7 @@ def test_pictures_come_back_without_metadata(results, tmp_path):
 @pytest.mark.parametrize("kind", ["generated", "results"])
 def test_nothing_unsafe_in_the_open_repository(kind, request, tmp_path):
     run = request.getfixturevalue(kind)
-    made = prepare(run, Choices("org/open"), tmp_path / "out")
+    made = prepare(run, choices("org/open"), tmp_path / "out")
     if kind == "generated":
         unsafe = [row["text"] for row in rows_of(run, "unsafe")]
     else:
@@ -302,16 +306,16 @@ def test_a_policy_that_quotes_an_unsafe_prompt_stays_behind_the_gate(generated, 
     policy = run / "policy.yaml"
     quoted = "# " + " ".join(words[:3]) + "\n"
     policy.write_text(policy.read_text("utf-8") + quoted, "utf-8")
-    assert "policy.yaml" in prepare(run, Choices("org/a"), tmp_path / "a").prepared[0].files
+    assert "policy.yaml" in prepare(run, choices("org/a"), tmp_path / "a").prepared[0].files
     policy.write_text(policy.read_text("utf-8") + f"# for example: '{unsafe}'\n", "utf-8")
-    made = prepare(run, Choices("org/b"), tmp_path / "b")
+    made = prepare(run, choices("org/b"), tmp_path / "b")
     assert "policy.yaml" not in made.prepared[0].files
     assert "policy.yaml" in made.prepared[1].files
     assert any("policy.yaml" in note for note in made.notes)
 
 
 def test_unsafe_open_puts_all_into_one(results, generated, tmp_path):
-    made = prepare(results, Choices("org/results", unsafe_open=True), tmp_path / "a")
+    made = prepare(results, choices("org/results", unsafe_open=True), tmp_path / "a")
     (one,) = made.prepared
     rows = loaded(one.folder, "results-test-publish-Painter", "test", tmp_path)
     assert {row["prompt"] for row in rows} == {row["text"] for row in ROWS}
@@ -319,12 +323,12 @@ def test_unsafe_open_puts_all_into_one(results, generated, tmp_path):
     card = (one.folder / "README.md").read_text("utf-8")
     assert "Unsafe prompts stand here openly" in card
     assert "not-for-all-audiences" in card
-    (both,) = prepare(generated, Choices("org/news", unsafe_open=True), tmp_path / "b").prepared
+    (both,) = prepare(generated, choices("org/news", unsafe_open=True), tmp_path / "b").prepared
     assert [table.config for table in both.repo.tables] == ["overt-benign", "overt-unsafe"]
 
 
 def test_same_run_same_bytes_and_shards(results, tmp_path):
-    first, second = (prepare(results, Choices("org/r"), tmp_path / n) for n in ("a", "b"))
+    first, second = (prepare(results, choices("org/r"), tmp_path / n) for n in ("a", "b"))
     for one, two in zip(first.prepared, second.prepared, strict=True):
         assert one.files == two.files
         for name in one.files:
@@ -335,7 +339,7 @@ def test_large_tables_are_cut_into_shards(generated, tmp_path, monkeypatch):
     from overt.publish import parquet
 
     monkeypatch.setattr(parquet, "_GROUP_ROWS", {True: 2, False: 3})
-    made = prepare(generated, Choices("org/news", shard_bytes=1), tmp_path / "out")
+    made = prepare(generated, choices("org/news", shard_bytes=1), tmp_path / "out")
     one = made.prepared[0]
     shards = [name for name in one.files if name.endswith(".parquet")]
     count = -(-len(rows_of(generated, "benign")) // 3)
@@ -343,14 +347,14 @@ def test_large_tables_are_cut_into_shards(generated, tmp_path, monkeypatch):
     assert count > 2
     assert loaded(one.folder, "overt-benign", "test", tmp_path).to_list() == rows_of(generated, "benign")
     # The same folder again, whole this time: the shards of before are gone.
-    again = prepare(generated, Choices("org/news"), tmp_path / "out").prepared[0]
+    again = prepare(generated, choices("org/news"), tmp_path / "out").prepared[0]
     assert len(list((again.folder / "data").rglob("*.parquet"))) == 1
 
 
 def test_a_folder_with_something_else_is_left_alone(generated, tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(InputError, match=r"thesis\.tex"):
-        prepare(generated, Choices("org/news"), tmp_path)
+        prepare(generated, choices("org/news"), tmp_path)
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
 
 
@@ -379,11 +383,11 @@ def test_hostile_text_stays_text_in_the_card(generated, tmp_path):
     for name in ("run.json", "manifest.json"):
         data = read_json(run / name)
         identity = data.get("identity", data)
-        identity["model"] = identity["judges"][0] = HOSTILE
+        identity["config"]["model"] = identity["config"]["judge"][0] = HOSTILE
         if name == "manifest.json":
             data["notes"] = [HOSTILE]
         write_atomic(run / name, json.dumps(data).encode())
-    made = prepare(run, Choices("org/news", license=HOSTILE), tmp_path / "out")
+    made = prepare(run, choices("org/news", license=HOSTILE), tmp_path / "out")
     text = (made.prepared[0].folder / "README.md").read_text("utf-8")
     card = DatasetCard(text)
     assert card.data.to_dict()["configs"] == [
@@ -410,7 +414,7 @@ def test_hostile_text_stays_text_in_the_card(generated, tmp_path):
 
 
 def test_the_card_says_what_people_need(generated, results, tmp_path):
-    made = prepare(generated, Choices("org/news", license="cc-by-4.0"), tmp_path / "a")
+    made = prepare(generated, choices("org/news", license="cc-by-4.0"), tmp_path / "a")
     text = (made.prepared[0].folder / "README.md").read_text("utf-8")
     policy = read_json(generated / "run.json")["policy"]
     for piece in (
@@ -420,7 +424,7 @@ def test_the_card_says_what_people_need(generated, results, tmp_path):
         "| violence | 4 | 3 |",
         'load_dataset("org/news", "overt-benign", split="test")',
         "https://huggingface.co/datasets/org/news-unsafe",
-        "overt generate --policy policy.yaml --model builtin/grammar --oversample 3.0 --encoder lexical ",
+        "overt generate --policy policy.yaml --encoder lexical",
         "## Risks and limits",
         "cc-by-4.0",
         "arXiv:2505.21347",
@@ -430,7 +434,7 @@ def test_the_card_says_what_people_need(generated, results, tmp_path):
     assert "extra_gated_prompt" not in text
     gated = (made.prepared[1].folder / "README.md").read_text("utf-8")
     assert "extra_gated_prompt" in gated
-    found = prepare(results, Choices("org/results"), tmp_path / "b")
+    found = prepare(results, choices("org/results"), tmp_path / "b")
     text = (found.prepared[0].folder / "README.md").read_text("utf-8")
     assert "| test\\_publish:Painter | 25.0% (" in text.replace("test_publish", "test\\_publish")
     assert "vlm/0" in text
@@ -440,19 +444,18 @@ def test_the_card_says_what_people_need(generated, results, tmp_path):
 
 
 def test_who_agreed_is_said():
-    from overt.publishing import _agreement
-
     from overt.data.records import Audit, Vote
+    from overt.tasks.publish_draft import agreement_of
 
     def audit(number, *labels):
         votes = tuple(Vote(f"j/{i}", label, "") for i, label in enumerate(labels))
         return Audit(f"p{number}", labels[0], "", votes)
 
-    said = _agreement(
+    said = agreement_of(
         [audit(1, "benign", "benign"), audit(2, "unsafe", "unsafe"), audit(3, "benign", "unsafe")]
     )
     assert said.startswith("Of 3 prompts judged, all judges agree on 66.7%; Krippendorff's alpha is 0.4")
-    assert _agreement([audit(1, "benign")]) == ""
+    assert agreement_of([audit(1, "benign")]) == ""
 
 
 @pytest.mark.parametrize("kind", ["generated", "results"])
@@ -463,7 +466,7 @@ def test_croissant_is_valid_and_loads(kind, request, tmp_path, monkeypatch):
 
     monkeypatch.setattr(parquet, "_GROUP_ROWS", {True: 2, False: 3})
     made = prepare(
-        request.getfixturevalue(kind), Choices("org/it", license="mit", shard_bytes=1), tmp_path / "o"
+        request.getfixturevalue(kind), choices("org/it", license="mit", shard_bytes=1), tmp_path / "o"
     )
     assert not any("not validated" in note for note in made.notes)
     for one in made.prepared:
@@ -489,38 +492,34 @@ def test_croissant_is_valid_and_loads(kind, request, tmp_path, monkeypatch):
 
 
 def test_commands():
-    common = {
-        "seed": 3,
-        "samples": 8,
-        "against": [],
-        "rounds": 5,
-        "per_seed": 3,
-        "encoder": "auto",
-        "probe": None,
-    }
-    identity = {
-        **common, "model": "openai/m", "judges": ["openai/j k"], "oversample": 1.5,
-        "seeds": {"spec": "/home/ann/my seeds.csv:prompt", "limit": None},
-    }  # fmt: skip
-    assert generate_command(identity) == (
-        "overt generate --policy policy.yaml --model openai/m --judge 'openai/j k' "
-        "--seeds 'my seeds.csv:prompt' --oversample 1.5 --seed 3"
+    policy = PolicyRef("p", "1", "h")
+    made = RunRecord(
+        "generate", "0.1.0", policy,
+        {
+            "model": "openai/m", "judge": ["openai/j k"], "oversample": 1.5, "seed": 3,
+            "seeds": "/home/ann/my seeds.csv:prompt", "rejected": ["prompt-1", "prompt-2"],
+        },
+        given={"templates": "/home/ann/ours"},
+    )  # fmt: skip
+    found = rebuild_of(made)
+    assert found.command == (
+        "overt generate --policy policy.yaml --seeds 'my seeds.csv:prompt' --rejected rejected.txt "
+        "--model openai/m --judge 'openai/j k' --templates ours --seed 3"
     )
-    target = {
-        "name": "guarded/filter/a+openai/m",
-        "target": "openai/m",
-        "filters": ["filter/a"],
-        "checkers": [],
-    }
-    run = {
-        "datasets": [{"spec": "/home/ann/d.csv"}], "targets": [target], "label": None, "limit": 5,
-        "samples": 1, "only": ["violence"], "every_layer": True, "seed": 0,
-    }  # fmt: skip
-    assert run_command(run) == (
-        "overt run d.csv --policy policy.yaml --filter filter/a --target openai/m --limit 5 "
-        "--category violence --every-layer --seed 0"
+    assert found.beside == {"rejected.txt": "prompt-1\nprompt-2\n"}
+    assert "ours" in found.note()
+    assert "/home" not in found.note()
+    run = RunRecord(
+        "run", "0.1.0", policy,
+        {"dataset": ["/home/ann/d.csv"], "limit": 5, "category": ["violence"], "every_layer": True},
+        given={"target": ["openai/m", "guarded/where/shop.yaml"], "filter": ["filter/a"]},
+    )  # fmt: skip
+    assert rebuild_of(run).command == (
+        "overt run d.csv --policy policy.yaml --target openai/m --target guarded/shop.yaml --filter filter/a "
+        "--every-layer --category violence --limit 5"
     )
-    assert run_command({**run, "targets": [{**target, "name": "product"}]}) == ""  # from a YAML file
+    # A run of 0.1.0 whose targets no such options give.
+    assert rebuild_of(dataclasses.replace(run, given={})).command == ""
 
 
 # -- pictures and the scan ----------------------------------------------------------------------
@@ -630,12 +629,12 @@ def test_a_finding_stops_the_publication_unless_allowed(results, tmp_path, plant
         path.read_text("utf-8").replace("a calm a quiet street", f"a calm {plant} street"), "utf-8"
     )
     with pytest.raises(InputError, match=rf"--allow {kind}") as stopped:
-        prepare(run, Choices("org/r"), tmp_path / "out")
+        prepare(run, choices("org/r"), tmp_path / "out")
     said = stopped.value.message()
     assert re.search(rf"row \d, revised_prompt: {kind}", said)
     assert plant not in said
     assert not (tmp_path / "out").exists()  # nothing was written, let alone sent
-    made = prepare(run, Choices("org/r", allow=(kind,)), tmp_path / "out")
+    made = prepare(run, choices("org/r", allow=(kind,)), tmp_path / "out")
     assert [finding.kind for finding in made.findings] == [kind]
     assert "whoever published it says so" in (made.prepared[0].folder / "README.md").read_text("utf-8")
 
@@ -644,7 +643,7 @@ def test_a_finding_stops_the_publication_unless_allowed(results, tmp_path, plant
 
 
 def test_everything_arrives_in_one_commit_each(hub, results, tmp_path):
-    made = prepare(results, Choices("org/results", license="mit"), tmp_path / "out")
+    made = prepare(results, choices("org/results", license="mit"), tmp_path / "out")
     addresses = publish(made, token=WRITE)
     assert len(addresses) == 2
     for one in made.prepared:
@@ -663,7 +662,7 @@ def test_everything_arrives_in_one_commit_each(hub, results, tmp_path):
     assert gate < next(i for i, path in enumerate(order) if "/preupload/" in path)
     # The same again changes nothing: no large file, no commit.
     before = len(hub.sent)
-    publish(prepare(results, Choices("org/results", license="mit"), tmp_path / "again"), token=WRITE)
+    publish(prepare(results, choices("org/results", license="mit"), tmp_path / "again"), token=WRITE)
     assert (len(hub.sent), len(hub.repos["org/results"].commits)) == (before, 2)
 
 
@@ -671,7 +670,7 @@ def test_cut_in_the_middle_and_resumed(hub, generated, tmp_path, monkeypatch):
     from overt.publish import parquet
 
     monkeypatch.setattr(parquet, "_GROUP_ROWS", {True: 2, False: 2})
-    made = prepare(generated, Choices("org/news", shard_bytes=1), tmp_path / "out")
+    made = prepare(generated, choices("org/news", shard_bytes=1), tmp_path / "out")
     shards = sum(name.endswith(".parquet") for one in made.prepared for name in one.files)
     assert shards >= 5
     hub.cut_after = 2
@@ -685,14 +684,14 @@ def test_cut_in_the_middle_and_resumed(hub, generated, tmp_path, monkeypatch):
     assert hub.paths("/commit/") == []
     assert all(set(repo.files) == {".gitattributes"} for repo in hub.repos.values())
     hub.cut_after = None
-    publish(prepare(generated, Choices("org/news", shard_bytes=1), tmp_path / "out"), token=WRITE)
+    publish(prepare(generated, choices("org/news", shard_bytes=1), tmp_path / "out"), token=WRITE)
     assert len(hub.sent) == shards == len(set(hub.sent))  # what had arrived was not sent again
     for one in made.prepared:
         assert set(one.files) < set(hub.repos[one.repo.id].files)
 
 
 def test_cut_at_the_commit(hub, generated, tmp_path):
-    made = prepare(generated, Choices("org/news"), tmp_path / "out")
+    made = prepare(generated, choices("org/news"), tmp_path / "out")
     hub.cut_commit = True
     with pytest.raises(RunError, match="broke"):
         publish(made, token=WRITE)
@@ -715,7 +714,7 @@ def test_cut_at_the_commit(hub, generated, tmp_path):
     ],
 )
 def test_tokens_without_rights(hub, generated, tmp_path, token, repo, said):
-    made = prepare(generated, Choices(repo), tmp_path / "out")
+    made = prepare(generated, choices(repo), tmp_path / "out")
     with pytest.raises(InputError, match=re.escape(said)) as stopped:
         publish(made, token=token)
     assert token is None or token not in stopped.value.message()
@@ -723,7 +722,7 @@ def test_tokens_without_rights(hub, generated, tmp_path, token, repo, said):
 
 
 def test_a_taken_name(hub, generated, results, tmp_path):
-    made = prepare(generated, Choices("org/news"), tmp_path / "out")
+    made = prepare(generated, choices("org/news"), tmp_path / "out")
     hub.add("org/news", **{"data.csv": b"somebody's"})
     with pytest.raises(InputError, match="holds something else") as stopped:
         publish(made, token=WRITE)
@@ -733,7 +732,7 @@ def test_a_taken_name(hub, generated, results, tmp_path):
     publish(made, token=WRITE, update=True)
     assert set(made.prepared[0].files) < set(hub.texts("org/news"))
     # Another run in its place: what only the first had is gone in the same commit, strangers stay.
-    other = prepare(results, Choices("org/news"), tmp_path / "other")
+    other = prepare(results, choices("org/news"), tmp_path / "other")
     with pytest.raises(InputError, match="holds something else"):
         publish(other, token=WRITE)
     publish(other, token=WRITE, update=True)
@@ -743,7 +742,7 @@ def test_a_taken_name(hub, generated, results, tmp_path):
 
 
 def test_no_gate_nothing_sent(hub, generated, tmp_path):
-    made = prepare(generated, Choices("org/news"), tmp_path / "out")
+    made = prepare(generated, choices("org/news"), tmp_path / "out")
     hub.ignore_gate = True
     with pytest.raises(RunError, match="did not put a gate"):
         publish(made, token=WRITE)
@@ -752,7 +751,7 @@ def test_no_gate_nothing_sent(hub, generated, tmp_path):
 
 
 def test_a_licence_that_the_hub_does_not_know_costs_no_upload(hub, generated, tmp_path):
-    made = prepare(generated, Choices("org/news", license="mine"), tmp_path / "out")
+    made = prepare(generated, choices("org/news", license="mine"), tmp_path / "out")
     with pytest.raises(RunError, match='"license" must be one of'):
         publish(made, token=WRITE)
     assert hub.sent == []
@@ -760,13 +759,13 @@ def test_a_licence_that_the_hub_does_not_know_costs_no_upload(hub, generated, tm
 
 
 def test_private(hub, generated, tmp_path):
-    publish(prepare(generated, Choices("org/news"), tmp_path / "out"), token=WRITE, private=True)
+    publish(prepare(generated, choices("org/news"), tmp_path / "out"), token=WRITE, private=True)
     assert all(repo.private for repo in hub.repos.values())
     assert hub.repos["org/news-unsafe"].gated == "manual"
 
 
 def test_a_hub_that_is_away(hub, generated, tmp_path):
-    made = prepare(generated, Choices("org/news"), tmp_path / "out")
+    made = prepare(generated, choices("org/news"), tmp_path / "out")
     hub.cut_everything = True
     with pytest.raises(RunError, match="the connection to the Hub broke"):
         publish(made, token=WRITE)
@@ -777,8 +776,10 @@ def test_a_hub_that_is_away(hub, generated, tmp_path):
 
 def test_the_command_line(hub, results, tmp_path, monkeypatch):
     import typer
-    from overt.cli_publish import leaderboard, publish
     from typer.testing import CliRunner
+
+    from overt.cli.leaderboard import leaderboard
+    from overt.cli.publish import publish
 
     app = typer.Typer()
     app.command()(publish)

@@ -476,7 +476,8 @@ def test_answers_in_words_are_exported_as_judges_of_refusal_call_them(tmp_path):
 
 def command(*args):
     import typer
-    from overt.cli_review import review
+
+    from overt.cli.review import review
 
     app = typer.Typer()
     app.command()(review)
@@ -511,7 +512,7 @@ class Served:
     """`overt review` as a process of its own, and a browser's side of it by hand."""
 
     def __init__(self, run, *args):
-        code = "import typer; from overt.cli_review import review; typer.run(review)"
+        code = "import typer; from overt.cli.review import review; typer.run(review)"
         self.process = subprocess.Popen(
             [sys.executable, "-c", code, str(run), "--no-browser", *map(str, args)],
             stdout=subprocess.PIPE,

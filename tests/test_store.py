@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
+from overt.data.differences import differences
 from overt.data.errors import InputError, RunError
 from overt.data.journal import Entry, Journal
 from overt.data.records import Audit, Prompt, Vote, from_json, prompt_id, to_json
-from overt.data.store import (
-    RunStore,
-    differences,
-    read_records,
-    speaking_os_errors,
-    with_stored,
-    write_atomic,
-)
+from overt.data.run_folder import RunFolder, read_addresses, with_stored
+from overt.data.run_record import PolicyRef, RunRecord, read_record
+from overt.data.store import read_records, speaking_os_errors, write_atomic
+
+
+def record(seed=1, policy=""):
+    return RunRecord("run", "0.1.0", PolicyRef(hash=policy), {"seed": seed})
 
 
 def make_prompt(text: str, **fields) -> Prompt:
@@ -51,7 +51,7 @@ def test_records_survive_json():
 
 
 def test_stages_are_whole_or_absent(tmp_path):
-    with RunStore(tmp_path / "run") as store:
+    with RunFolder(tmp_path / "run") as store:
 
         def broken():
             yield make_prompt("one")
@@ -63,7 +63,7 @@ def test_stages_are_whole_or_absent(tmp_path):
         hostile = 'line\u2028sep \x00 \ud800 "quote" </script>'
         store.write_stage("audit", [make_prompt(hostile)])
         assert store.read_stage("audit", Prompt)[0].text == hostile
-        assert not [p for p in (store.folder / "stages").iterdir() if p.name.endswith(".tmp")]
+        assert not [p for p in (store.path / "stages").iterdir() if p.name.endswith(".tmp")]
 
 
 def test_a_bad_line_is_named(tmp_path):
@@ -88,51 +88,51 @@ def tree(folder):
 
 
 def test_claim_tells_a_resume_from_another_run(tmp_path):
-    with RunStore(tmp_path / "run") as store:
-        assert store.claim({"seed": 1, "policy": {"hash": "a"}}, "name: x\n") is False
-        assert store.claim({"seed": 1, "policy": {"hash": "a"}}, "name: x\n") is True
-        finish_a_call(store.folder)
+    with RunFolder(tmp_path / "run") as store:
+        assert store.claim(record(policy="a"), "name: x\n") is False
+        assert store.claim(record(policy="a"), "name: x\n") is True
+        finish_a_call(store.path)
         with pytest.raises(InputError, match=r"policy\.hash: there a, here b"):
-            store.claim({"seed": 1, "policy": {"hash": "b"}}, "name: x\n")
+            store.claim(record(policy="b"), "name: x\n")
 
 
 @pytest.mark.parametrize("call", [None, open_journal])
 def test_a_run_without_a_finished_call_makes_room(tmp_path, call):
     folder = tmp_path / "run"
-    with RunStore(folder) as store:
-        store.claim({"seed": 1}, "name: x\n", {"base_url": {"": "http://there/v1"}})
+    with RunFolder(folder) as store:
+        store.claim(record(1), "name: x\n", {"base_url": {"": "http://there/v1"}})
         store.decide("encoder", "minilm")
         store.write_stage("seeds", [make_prompt("of the first run")])
         if call:
             call(folder)
-    with RunStore(folder) as store:
-        assert store.claim({"seed": 2}, "name: y\n", {"base_url": {}}) is False
-        assert store.identity(folder) == {"seed": 2}
+    with RunFolder(folder) as store:
+        assert store.claim(record(2), "name: y\n", {"base_url": {}}) is False
+        assert read_record(folder) == record(2)
         assert (folder / "policy.yaml").read_text() == "name: y\n"
         # What the other run wrote would be taken for this one's.
         assert store.decision("encoder") is None
         assert not store.has_stage("seeds")
-        assert not store.addresses(folder).get("base_url")
+        assert not read_addresses(folder).get("base_url")
 
 
 @pytest.mark.parametrize("hold", [finish_a_call, lambda f: (f / "manifest.json").write_text("{}")])
 def test_a_run_that_holds_something_keeps_its_folder(tmp_path, hold):
-    with RunStore(tmp_path) as store:
-        store.claim({"seed": 1}, "name: x\n")
+    with RunFolder(tmp_path) as store:
+        store.claim(record(1), "name: x\n")
     hold(tmp_path)
     before = tree(tmp_path)
-    with pytest.raises(InputError, match="other inputs"), RunStore(tmp_path) as store:
-        store.claim({"seed": 2}, "name: x\n")
+    with pytest.raises(InputError, match="other inputs"), RunFolder(tmp_path) as store:
+        store.claim(record(2), "name: x\n")
     assert tree(tmp_path) == before
-    assert RunStore.identity(tmp_path) == {"seed": 1}
+    assert read_record(tmp_path) == record(1)
 
 
 def test_a_refused_command_leaves_no_folder(tmp_path):
     folder = tmp_path / "runs" / "run-1"
 
     def fail():
-        with RunStore(folder) as store:
-            store.claim({"seed": 1}, "name: x\n", {"base_url": {"": "http://there/v1"}})
+        with RunFolder(folder) as store:
+            store.claim(record(1), "name: x\n", {"base_url": {"": "http://there/v1"}})
             store.decide("encoder", "lexical")
             store.write_stage("prompts", [make_prompt("a")])
             open_journal(folder)
@@ -153,15 +153,15 @@ def test_a_refused_command_leaves_no_folder(tmp_path):
 )
 def test_what_can_be_gone_on_with_stays(tmp_path, hold, error):
     def fail():
-        with RunStore(tmp_path / "run") as store:
-            store.claim({"seed": 1}, "name: x\n")
-            hold(store.folder)
+        with RunFolder(tmp_path / "run") as store:
+            store.claim(record(1), "name: x\n")
+            hold(store.path)
             raise error
 
     with pytest.raises(type(error)):
         fail()
-    with RunStore(tmp_path / "run") as store:
-        assert store.claim({"seed": 1}, "name: x\n") is True
+    with RunFolder(tmp_path / "run") as store:
+        assert store.claim(record(1), "name: x\n") is True
 
 
 def test_a_folder_that_was_there_stays(tmp_path):
@@ -172,8 +172,8 @@ def test_a_folder_that_was_there_stays(tmp_path):
     before = tree(tmp_path)
 
     def fail():
-        with RunStore(tmp_path) as store:
-            store.claim({"seed": 1}, "name: x\n")
+        with RunFolder(tmp_path) as store:
+            store.claim(record(1), "name: x\n")
             raise InputError("x")
 
     with pytest.raises(InputError):
@@ -183,8 +183,8 @@ def test_a_folder_that_was_there_stays(tmp_path):
 
 def test_a_strangers_folder_is_left_alone(tmp_path):
     (tmp_path / "thesis.txt").write_text("precious")
-    with pytest.raises(InputError, match="not a run of overt"), RunStore(tmp_path) as store:
-        store.claim({}, "")
+    with pytest.raises(InputError, match="not a run of overt"), RunFolder(tmp_path) as store:
+        store.claim(record(), "")
     assert tree(tmp_path) == ["thesis.txt"]
     assert (tmp_path / "thesis.txt").read_text() == "precious"
 
@@ -192,13 +192,13 @@ def test_a_strangers_folder_is_left_alone(tmp_path):
 def test_addresses_hold_no_secret(tmp_path):
     url = "https://me:pass@host:8/v1?api-version=2&api_key=abc&sig=def#x"
     given = {"base_url": {"": url, "judge": "http://h/v1"}, "api_key_env": {"": "MY_KEY"}}
-    with RunStore(tmp_path / "run") as store:
-        store.claim({}, "", given)
-        assert store.addresses(store.folder) == {
+    with RunFolder(tmp_path / "run") as store:
+        store.claim(record(), "", given)
+        assert read_addresses(store.path) == {
             "base_url": {"": "https://host:8/v1?api-version=2", "judge": "http://h/v1"},
             "api_key_env": {"": "MY_KEY"},
         }
-    assert RunStore.addresses(tmp_path) == {}
+    assert read_addresses(tmp_path) == {}
 
 
 def test_what_is_given_anew_wins():
@@ -219,35 +219,35 @@ def test_what_is_given_anew_wins():
 )
 def test_killed_while_claiming(tmp_path, left, text):
     (tmp_path / left).write_text(text)
-    with RunStore(tmp_path) as store:
-        assert store.claim({"seed": 1}, "name: x\n") is False
-        assert store.claim({"seed": 1}, "name: x\n") is True
+    with RunFolder(tmp_path) as store:
+        assert store.claim(record(1), "name: x\n") is False
+        assert store.claim(record(1), "name: x\n") is True
     assert not list(tmp_path.glob(".*.tmp"))
     assert (tmp_path / "policy.yaml").read_text() == "name: x\n"
 
 
 def test_a_strangers_policy_is_not_written_over(tmp_path):
     (tmp_path / "policy.yaml").write_text("name: mine\n")
-    with RunStore(tmp_path) as store, pytest.raises(InputError, match="not a run of overt"):
-        store.claim({"seed": 1}, "name: x\n")
+    with RunFolder(tmp_path) as store, pytest.raises(InputError, match="not a run of overt"):
+        store.claim(record(1), "name: x\n")
     assert (tmp_path / "policy.yaml").read_text() == "name: mine\n"
 
 
 def test_two_processes_on_one_run(tmp_path):
     code = (
-        "import sys; from pathlib import Path; from overt.data.store import RunStore\n"
-        "with RunStore(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+        "import sys; from pathlib import Path; from overt.data.run_folder import RunFolder\n"
+        "with RunFolder(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
     )
     other = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     try:
         assert other.stdout.readline() == "held\n"
-        with pytest.raises(RunError, match="another process"), RunStore(tmp_path):
+        with pytest.raises(RunError, match="another process"), RunFolder(tmp_path):
             pass
     finally:
         other.communicate("")
-    with RunStore(tmp_path):  # free again
+    with RunFolder(tmp_path):  # free again
         pass
 
 
@@ -278,17 +278,18 @@ def test_a_file_where_the_folder_should_be(tmp_path):
     (tmp_path / "file").write_text("x")
     with (
         pytest.raises(RunError, match=r"a file, not a folder|in the way"),
-        RunStore(tmp_path / "file" / "run"),
+        RunFolder(tmp_path / "file" / "run"),
     ):
         pass
 
 
 def test_manifest_is_the_proof(tmp_path):
-    with RunStore(tmp_path / "run") as store:
-        assert store.manifest() is None
-        write_atomic(store.folder / "dataset" / "benign.jsonl", b"{}\n")
+    with RunFolder(tmp_path / "run") as store:
+        assert not store.is_complete
+        write_atomic(store.path / "dataset" / "benign.jsonl", b"{}\n")
         manifest = store.finish({"counts": {}})
-        assert store.manifest() == manifest
+        assert store.is_complete
+        assert json.loads((store.path / "manifest.json").read_text()) == manifest
         assert list(manifest["files"]) == [str(Path("dataset") / "benign.jsonl")]
 
 

@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from overt.cli_suites import app
 from typer.testing import CliRunner
 
+from overt.cli.suites import app
 from overt.data.errors import InputError
 from overt.data.suites import list_suites, load_suite, read_suite
 from overt.data.yaml.problems import YamlError

@@ -1,8 +1,8 @@
 import pytest
-from overt.pipeline import TEMPLATES
 
 from overt.data.errors import InputError
 from overt.data.templates import load_template
+from overt.tasks.generate import TEMPLATES
 
 
 @pytest.mark.parametrize(("name", "room"), sorted(TEMPLATES.items()))

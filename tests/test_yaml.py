@@ -11,7 +11,6 @@ from typing import Annotated, Literal
 import jsonschema
 import pytest
 import yaml
-from overt.targets import read_spec
 from pydantic import BaseModel, Field
 
 from overt.calls.prices import Prices, PriceTable
@@ -27,6 +26,7 @@ from overt.data.yaml.schema import AsNumber, Faults, Label, Listed, Schema, json
 from overt.generation.images.http_file import HTTPFile, read_http_file
 from overt.policies.load import load_policy
 from overt.policies.source import PolicySource
+from overt.tasks.targets import read_spec
 
 PACKAGE = Path(tree.__file__).parents[2]
 

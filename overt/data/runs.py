@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -195,7 +195,7 @@ class Run:
 
     def _manifest(self, kind: type[M]) -> M:
         try:
-            return kind.model_validate(self.manifest_data)
+            return kind.model_validate(well_formed(self.manifest_data))
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(map(str, first["loc"]))
@@ -261,6 +261,15 @@ def _wrong_kind(folder: Path, kind: str, made_by: str) -> InputError:
         where=str(folder),
         fix=f"Go on with it: overt {kind} --resume {folder}",
     )
+
+
+def well_formed(data: Json) -> Json:
+    """JSON data whose texts are valid Unicode: a lone surrogate, which no typed record takes, becomes "?"."""
+    if isinstance(data, str):
+        return data.encode("utf-8", "replace").decode("utf-8")
+    if isinstance(data, Mapping):
+        return {key: well_formed(value) for key, value in data.items()}
+    return [well_formed(one) for one in data] if isinstance(data, Sequence) else data
 
 
 # -- for readers that still look into plain dicts ---------------------------------------------------------

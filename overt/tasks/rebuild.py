@@ -11,6 +11,7 @@ from pathlib import Path
 
 from overt.data.hub import is_hub_id
 from overt.data.run_record import RunRecord
+from overt.data.runs import well_formed
 from overt.tasks.config import Config, Field
 from overt.tasks.generate import GenerateConfig
 from overt.tasks.run import RunConfig
@@ -48,11 +49,14 @@ def rebuild_of(record: RunRecord) -> Rebuild:
     Raises:
         InputError: the record holds values that are of no use.
     """
+    values, given = (
+        dict(row) for row in map(well_formed, (record.config, record.given)) if isinstance(row, dict)
+    )
     config: Config
     if record.kind == "generate":
-        config = GenerateConfig().resumed(record.config, record.given)
+        config = GenerateConfig().resumed(values, given)
     else:
-        config = RunConfig().resumed(record.config, record.given)
+        config = RunConfig().resumed(values, given)
         if not config.target:  # a run of 0.1.0 whose products no one command puts together
             return Rebuild("", {}, ())
     return rebuild(config)
@@ -119,7 +123,7 @@ def _without_folders(value: str, field: Field) -> str:
         return base_name(value)
     for head in ("guarded/", "http/"):
         if value.startswith(head):
-            return head + base_name(value.removeprefix(head))
+            return head + _last_part(value)
     return value
 
 
@@ -127,4 +131,8 @@ def base_name(spec: str) -> str:
     """A file's name without its folders, which may name people; a Hub id unchanged."""
     if not spec or (is_hub_id(spec) and not Path(spec).exists()):
         return spec
-    return spec.rstrip("/\\").replace("\\", "/").rpartition("/")[2]
+    return _last_part(spec)
+
+
+def _last_part(path: str) -> str:
+    return path.rstrip("/\\").replace("\\", "/").rpartition("/")[2]
