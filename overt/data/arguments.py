@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from overt.data.errors import InputError
 
@@ -73,17 +73,22 @@ def check_arguments(maker: Maker, name: str, model: str, options: Mapping[str, o
     ]
     if model and not by_place:
         raise InputError(f"{name} takes no model name ({model!r})", fix=_options_line(parameters))
-    names = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
-    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    given = by_place[:1] if model else []
     for key in options:
-        if (key not in names and not takes_any) or (model and key == by_place[0]):
-            near = difflib.get_close_matches(key, names, n=1)
-            fix = f"Did you mean {near[0]!r}? " if near and near[0] != key else ""
-            raise InputError(f"{name} takes no option {key!r}", fix=fix + _options_line(parameters))
+        _check_option(key, name, parameters, given)
     try:
         signature.bind(*([model] if model else []), **options)
     except TypeError as error:
         raise InputError(f"{name} cannot be made: {error}", fix=_options_line(parameters)) from error
+
+
+def _check_option(key: str, name: str, parameters: Collection[inspect.Parameter], given: list[str]) -> None:
+    names = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    if key in given or (key not in names and not takes_any):
+        near = difflib.get_close_matches(key, names, n=1)
+        fix = f"Did you mean {near[0]!r}? " if near and near[0] != key else ""
+        raise InputError(f"{name} takes no option {key!r}", fix=fix + _options_line(parameters))
 
 
 def _options_line(parameters: Iterable[inspect.Parameter]) -> str:

@@ -13,9 +13,9 @@ import hashlib
 import logging
 from typing import TYPE_CHECKING, Any
 
-from overt.data.batches import Batches
+from overt.data.batches import Batches, in_batches
 from overt.data.chat import CallError, ChatReply, ChatRequest, Message
-from overt.data.devices import free_memory, one_line, out_of_memory
+from overt.data.devices import one_line
 from overt.data.encodable import encodable
 from overt.data.errors import InputError
 from overt.data.pretrained import control_tokens, end_tokens, load_text_model
@@ -88,7 +88,8 @@ class HFChat:
     # -- the worker's thread ----------------------------------------------------------------------------
 
     def _answer(self, requests: list[ChatRequest]) -> list[ChatReply]:
-        """Replies in order. A request that cannot be put to the model spares the rest of its batch."""
+        """Replies in order. A request that cannot be put to the model spares the rest of its batch; out of
+        memory halves the batches for good."""
         replies: dict[int, ChatReply] = {}
         rows: list[tuple[int, list[int], ChatRequest]] = []
         for number, request in enumerate(requests):
@@ -103,7 +104,13 @@ class HFChat:
             else:
                 rows.append((number, row, request))
         for group in self._groups(rows):
-            done = self._attempt([(row, request) for _, row, request in group])
+            done, self._batches.size = in_batches(
+                [(row, request) for _, row, request in group],
+                self._generate,
+                self._batches.size,
+                failed=_failed,
+                full=ChatReply(error=CallError("too_long", "out of memory with this request alone")),
+            )
             replies.update((number, reply) for (number, _, _), reply in zip(group, done, strict=True))
         return [replies[number] for number in range(len(requests))]
 
@@ -126,25 +133,6 @@ class HFChat:
 
     def _budget(self, row: list[int], request: ChatRequest) -> int:
         return max(1, min(request.max_tokens, self._context - len(row)))
-
-    def _attempt(self, batch: list[tuple[list[int], ChatRequest]]) -> list[ChatReply]:
-        """Out of memory halves the batch for good; any other error is narrowed down to its row."""
-        try:
-            return self._generate(batch)
-        except Exception as error:
-            short = out_of_memory(error)
-            failed = _failed(error)
-        # Outside of the clause: there the error's traceback would still hold the memory.
-        if short:
-            free_memory()
-            if len(batch) == 1:
-                return [ChatReply(error=CallError("too_long", "out of memory with this request alone"))]
-        elif len(batch) == 1:
-            return [failed]
-        half = len(batch) // 2
-        if short:
-            self._batches.size = max(1, min(self._batches.size, half))
-        return self._attempt(batch[:half]) + self._attempt(batch[half:])
 
     def _generate(self, batch: list[tuple[list[int], ChatRequest]]) -> list[ChatReply]:
         """One reply per row; the rows are padded on the left to the longest."""

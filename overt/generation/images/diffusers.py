@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from overt.data.batches import Batches
+from overt.data.batches import Batches, in_batches
 from overt.data.chat import CallError, ErrorKind
 from overt.data.devices import (
     free_memory,
@@ -224,38 +224,20 @@ class DiffusersTarget:
 
     def _work(self, jobs: list[tuple[str, int]]) -> list[_Drawn]:
         """Results in order. Out of memory halves the batch for good."""
-        done: list[_Drawn] = []
-        while len(done) < len(jobs):
-            batch = jobs[len(done) : len(done) + self._batches.size]
-            results = self._attempt(batch)
-            if results is not None:
-                done += results
-                continue
-            # Not in an except clause: there the error's traceback would still hold the memory.
-            free_memory()
-            if len(batch) == 1:
-                message = "out of memory with one picture; smaller width and height or offload= need less"
-                done.append(_Drawn(error=CallError("server", message)))
-            else:
-                self._batches.size = len(batch) // 2
-                logging.getLogger("overt").warning(
-                    "%s: out of memory, at most %d at once from now on", self.name, self._batches.size
-                )
-        return done
-
-    def _attempt(self, batch: list[tuple[str, int]]) -> list[_Drawn] | None:
-        """None where the memory did not do; any other error is narrowed down to its prompt."""
-        try:
-            return self._draw(batch)
-        except Exception as error:
-            if out_of_memory(error):
-                return None
-            if len(batch) == 1:
-                return [_Drawn(error=_call_error(error))]
-        half = len(batch) // 2
-        first = self._attempt(batch[:half])
-        second = None if first is None else self._attempt(batch[half:])
-        return None if first is None or second is None else first + second
+        message = "out of memory with one picture; smaller width and height or offload= need less"
+        drawn, size = in_batches(
+            jobs,
+            self._draw,
+            self._batches.size,
+            failed=lambda error: _Drawn(error=_call_error(error)),
+            full=_Drawn(error=CallError("server", message)),
+        )
+        if size < self._batches.size:
+            self._batches.size = size
+            logging.getLogger("overt").warning(
+                "%s: out of memory, at most %d at once from now on", self.name, size
+            )
+        return drawn
 
     def _draw(self, batch: list[tuple[str, int]]) -> list[_Drawn]:
         import torch

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from overt.data.batches import in_batches
 from overt.data.chat import CallError
-from overt.data.devices import free_memory, one_line, out_of_memory
+from overt.data.devices import one_line
 from overt.data.filters import FilterDecision
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def decide_pictures(
 ) -> list[FilterDecision]:
     """The decisions on RGB pictures, in their order, `batch_size` at a time.
 
-    Out of memory halves a batch; any other error is narrowed down to its picture and becomes its
+    Out of memory halves the batches; any other error is narrowed down to its picture and becomes its
     `FilterDecision.error`.
     """
     decisions: dict[int, FilterDecision] = {}
@@ -36,24 +37,17 @@ def decide_pictures(
             decisions[number] = FilterDecision(None, error=error)
         else:
             readable.append(number)
-    for start in range(0, len(readable), batch_size):
-        part = readable[start : start + batch_size]
-        decisions.update(zip(part, _attempt(score, [images[n] for n in part]), strict=True))
+    checked, _ = in_batches(
+        [images[number] for number in readable],
+        score,
+        batch_size,
+        failed=_failed,
+        full=FilterDecision(None, error=CallError("server", "out of memory with this picture alone")),
+    )
+    decisions.update(zip(readable, checked, strict=True))
     return [decisions[number] for number in range(len(images))]
 
 
-def _attempt(
-    score: Callable[[list[Picture]], list[FilterDecision]], images: list[Picture]
-) -> list[FilterDecision]:
-    try:
-        return score(images)
-    except Exception as error:
-        full = out_of_memory(error)
-        words = f"{type(error).__name__}: {one_line(error)}"
-    if full:
-        free_memory()
-    if len(images) == 1:
-        kind = CallError("server" if full else "bad_request", words)
-        return [FilterDecision(None, error=kind)]
-    half = len(images) // 2
-    return _attempt(score, images[:half]) + _attempt(score, images[half:])
+def _failed(error: Exception) -> FilterDecision:
+    words = f"{type(error).__name__}: {one_line(error)}"
+    return FilterDecision(None, error=CallError("bad_request", words))

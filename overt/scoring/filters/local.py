@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+from overt.data.batches import attempt
 from overt.data.chat import CallError
-from overt.data.devices import free_memory, out_of_memory
 from overt.scoring.spec import one_line
 
 A = TypeVar("A")
@@ -49,7 +49,7 @@ def in_batches(
     while order:
         fitting = (n for n in range(min(size, len(order)), 1, -1) if n * length(rows[order[n - 1]]) <= tokens)
         batch = order[: next(fitting, 1)]
-        done = _attempt([rows[n] for n in batch], run)
+        done: list[R | CallError] | None = attempt([rows[n] for n in batch], run, _failed)
         if done is None and len(batch) > 1:
             size = len(batch) // 2
             continue
@@ -60,19 +60,5 @@ def in_batches(
     return [results[n] for n in range(len(rows))]
 
 
-def _attempt(batch: list[A], run: Callable[[list[A]], list[R]]) -> list[R | CallError] | None:
-    """One result per row, None where memory does not suffice; any other error is narrowed down to its row."""
-    try:
-        return list(run(batch))
-    except Exception as error:
-        short = out_of_memory(error)
-        failed = CallError("bad_request", f"{type(error).__name__}: {one_line(error, 400)}")
-    # Outside of the clause: there the error's traceback would still hold the memory.
-    if short:
-        free_memory()
-        return None
-    if len(batch) == 1:
-        return [failed]
-    half = len(batch) // 2
-    first, second = _attempt(batch[:half], run), _attempt(batch[half:], run)
-    return None if first is None or second is None else first + second
+def _failed(error: Exception) -> CallError:
+    return CallError("bad_request", f"{type(error).__name__}: {one_line(error, 400)}")
