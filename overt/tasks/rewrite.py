@@ -12,7 +12,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from overt import registry
 from overt.calls.shots import Shot, TargetChannel
@@ -46,6 +46,9 @@ from overt.tasks.rewrite_measure import Tried, cases_of, choose, open_scorers, s
 from overt.tasks.run import RunConfig
 from overt.tasks.targets import TargetOptions, TargetSpec, check_files, resolve_target, specs_from_json
 from overt.tasks.task import Work, working_again
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 FOLDER = "rewrites"
 _HOW = "How it is reworded"
@@ -257,7 +260,7 @@ def _reword(
     remedy = summarize_remedy(run.prompts, run.outcomes, candidates, after, scores, choices)
     # All of it at the end, the summary last: a report never finds records of two rewritings.
     remedy_file(run.folder).unlink(missing_ok=True)
-    records: dict[str, Sequence[object]] = {
+    records: dict[str, Sequence[DataclassInstance]] = {
         "candidates": candidates,
         "lost": losses,
         "outcomes": after,
