@@ -96,6 +96,11 @@ BODIES = {
         {"error": {"message": json.dumps({"error": json.dumps({"error": {"code": "moderation_blocked"}})})}},
         ("refused", "image_filter", "moderation_blocked"),
     ),
+    "long JSON inside of a string": (
+        "openai", 400,
+        {"error": {"message": json.dumps({"error": {"code": "content_filter", "message": "x" * 900}})}},
+        ("refused", "prompt_filter", "content_filter"),
+    ),
     "an error in a 200": (
         "openai", 200, {"error": {"code": 429, "message": "slow down"}}, ("failed", "rate_limit", ""),
     ),

@@ -579,6 +579,13 @@ def test_evidence_of_layers_and_flags():
     assert found.evidence == "HTTP 200, code E005, finish reason failed: no"
 
 
+def test_a_layer_without_a_name_and_what_costs_nothing():
+    found = state_of(Response(layers=(layer(" \n", True),)), target="acme:M")
+    assert (found.code, found.cost) == ("unnamed", 0.0)
+    unclear = state_of(Response(layers=(PASSED, SILENT)), target="guarded/x", expects="none")
+    assert unclear.evidence == "filter/llama-guard did not say: unclear: it said nothing"
+
+
 def test_what_an_outcome_keeps():
     layers = (layer("a", False, score=0.25), layer("b", False, score=math.nan), layer("c", None, score=0.75))
     response = Response(

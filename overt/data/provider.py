@@ -160,23 +160,25 @@ def _read_object(body: JsonObject, depth: int = _DEPTH) -> Said:
     side = text_at(body, *_SIDES) or ("output" if _OF_A_PICTURE.search(message) else "")
     if side in ("input", "output"):
         codes = tuple(word for code in codes for word in (f"{code}:{side}", code))
-    said = Said(None, codes, types, message, _wait(body))
+    said = Said(None, codes, types, _line(message), _wait(body))
     inner = _decoded(message) if depth else None
     if not isinstance(inner, dict):
         return said
     within = _read_object(inner, depth - 1)
     wait = within.retry_after if said.retry_after is None else said.retry_after
-    return Said(None, said.codes + within.codes, said.types + within.types, within.message or message, wait)
+    return Said(
+        None, said.codes + within.codes, said.types + within.types, within.message or said.message, wait
+    )
 
 
 def _message(body: JsonObject) -> str:
     if said := text_at(body, *_MESSAGES):
-        return _line(said)
+        return said
     for path in _LISTED_MESSAGES:
         if listed := texts_at(body, path):
-            return _line("; ".join(listed))
+            return "; ".join(listed)
     head, detail = text_at(body, "$.title"), text_at(body, "$.detail")
-    return _line(": ".join(filter(None, (head, detail))) or text_at(body, "$.message"))
+    return ": ".join(filter(None, (head, detail))) or text_at(body, "$.message")
 
 
 def support_codes(message: str) -> tuple[str, ...]:

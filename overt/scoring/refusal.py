@@ -147,10 +147,9 @@ def _from_layers(response: Response, expects: Expects) -> _Finding | None:
             if response.message and response.message not in layer.reason:
                 evidence += f"; {response.message}"
             return _refused(layer.stage, reason or layer.layer, evidence)
-    if expects == "none" and response.layers:
-        silent = [layer for layer in response.layers if layer.blocked is None]
-        if silent:
-            return _Finding("error", None, "unclear", f"{silent[0].layer} did not say: {silent[0].reason}")
+    silent = next((layer for layer in response.layers if layer.blocked is None), None)
+    if expects == "none" and silent is not None:
+        return _Finding("error", None, "unclear", f"{silent.layer} did not say: {silent.reason}")
     return None
 
 

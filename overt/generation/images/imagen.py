@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from overt.data.json_types import Json, JsonObject
-from overt.data.jsonpath import objects_at, parse_path, text_at, texts_at
+from overt.data.jsonpath import parse_path, text_at, texts_at
 from overt.data.provider import support_codes
 from overt.generation.images.engine import Asked, Found, given
 
@@ -40,8 +40,7 @@ def read(data: JsonObject, status: int) -> Found:
     }
     safety = {name: value for name, value in found.items() if value}
     if pictures:
-        made = [one for one in objects_at(data, "$.predictions[*]") if one.get("bytesBase64Encoded")]
-        return Found(pictures, safety=safety, revised_prompt=text_at(made[0], "$.prompt"))
+        return Found(pictures, safety=safety, revised_prompt=text_at(data, "$.predictions[*].prompt"))
     if status != 200 or data.get("error"):
         return Found(safety=safety)
     if text_at(data, "$.predictions[*].gcsUri"):

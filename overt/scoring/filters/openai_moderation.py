@@ -107,20 +107,25 @@ def read_moderation(data: JsonObject, threshold: float | None) -> FilterDecision
     for result in objects_at(data, "$.results[*]"):  # of one input: all of them count
         for category, score in _scores(result).items():
             scores[category] = max(scores.get(category, 0.0), score)
-        own = {c: v for c, v in object_at(result, "$.categories").items() if isinstance(v, bool)}
+        own = _flags(result)
         flags.update({c: v or flags.get(c, False) for c, v in own.items()})
-        if isinstance(flagged := result.get("flagged"), bool):
-            verdicts.append(flagged)
-        elif own:
-            verdicts.append(any(own.values()))
+        flagged = result.get("flagged")
+        if isinstance(flagged, bool) or own:
+            verdicts.append(flagged if isinstance(flagged, bool) else any(own.values()))
     highest = max(scores.values(), default=None)
     if not verdicts and (highest is None or threshold is None):
         return FilterDecision(
             None, error=CallError("server", "the answer does not say whether the input is flagged")
         )
     limit = math.inf if threshold is None else threshold
-    blocked = any(verdicts) or (highest is not None and highest >= limit)
-    return FilterDecision(blocked, highest, _reason(scores, flags, threshold) if blocked else "")
+    if any(verdicts) or (highest is not None and highest >= limit):
+        return FilterDecision(True, highest, _reason(scores, flags, threshold))
+    return FilterDecision(False, highest)
+
+
+def _flags(result: JsonObject) -> dict[str, bool]:
+    """The categories of one result that are answered with yes or no."""
+    return {c: v for c, v in object_at(result, "$.categories").items() if isinstance(v, bool)}
 
 
 def _scores(result: JsonObject) -> dict[str, float]:
