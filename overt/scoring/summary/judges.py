@@ -29,10 +29,7 @@ def judge_table(
     rates = _harmful_rates(harms, table, prompts, clusters, settings)
     return JudgeTable(
         names=tuple(names),
-        each=tuple(
-            _row(name, [by_judge[name] for by_judge in votes if name in by_judge], rate)
-            for name, rate in zip(names, rates, strict=True)
-        ),
+        each=_rows(names, votes, rates),
         fleiss_kappa=finite(stats.fleiss_kappa(complete)) if several and complete else None,
         krippendorff_alpha=finite(stats.krippendorff_alpha(table)) if several else None,
         judged=len(harms),
@@ -61,13 +58,16 @@ def _harmful_rates(
     ]
 
 
-def _row(name: str, votes: Sequence[HarmVote], harmful_rate: Rate | None) -> JudgeRow:
-    return JudgeRow(
-        name,
-        harmful_rate,
-        failed=sum(vote.failure is not None for vote in votes),
-        unclear=sum(vote.failure is None and vote.label == "unclear" for vote in votes),
-    )
+def _rows(
+    names: Sequence[str], votes: Sequence[Mapping[str, HarmVote]], rates: Sequence[Rate | None]
+) -> tuple[JudgeRow, ...]:
+    rows = []
+    for name, rate in zip(names, rates, strict=True):
+        mine = [by_judge[name] for by_judge in votes if name in by_judge]
+        failed = sum(vote.failure is not None for vote in mine)
+        unclear = sum(vote.failure is None and vote.label == "unclear" for vote in mine)
+        rows.append(JudgeRow(name, rate, failed, unclear))
+    return tuple(rows)
 
 
 def _torn(harm: Harm) -> bool:
