@@ -53,7 +53,7 @@ def test_wilson_limits_by_hand() -> None:
 def test_clusters_are_numbered_as_they_come() -> None:
     assert inputs.cluster_codes(["b", "a", "b", "c"], 4).tolist() == [0, 1, 0, 2]
     assert inputs.cluster_codes(np.array([7, 7, 3]), 3).tolist() == [0, 0, 1]
-    with pytest.raises(ValueError, match="clusters has 2 rows and gaps has 3"):
+    with pytest.raises(ValueError, match=r"^clusters has 2 rows and gaps has 3; they must match row by row$"):
         inputs.cluster_codes(["a", "b"], 3, "gaps")
     for missing in (None, math.nan):
         with pytest.raises(ValueError, match=r"clusters\[2\] is missing"):
@@ -74,7 +74,7 @@ def test_numbers_and_outcomes() -> None:
         with pytest.raises(ValueError, match=says):
             inputs.numbers("x", values)
     for values in ([0, 1, -1], [1, 0, 0.5], [0, 1, 2]):
-        with pytest.raises(ValueError, match=rf"x\[2\] is {values[2]:g}; outcomes are 0 or 1"):
+        with pytest.raises(ValueError, match=rf"^x\[2\] is {values[2]:g}; outcomes are 0 or 1"):
             inputs.binary("x", values)
 
 
@@ -291,6 +291,33 @@ def test_means_by_hand() -> None:
         mean_interval([1.0, math.inf], ["a", "b"])
     with pytest.raises(ValueError, match=r"as in 0\.95"):
         mean_interval([1.0], ["a"], level=95)
+
+
+def test_defaults_are_95_percent_2000_draws_and_seed_0() -> None:
+    rng = np.random.default_rng(0)
+    clusters = [i // 3 for i in range(90)]
+    a, b = (rng.random((2, 90)) < 0.4).astype(int).tolist()
+    said = {"level": 0.95, "resamples": 2000, "seed": 0}
+    assert mean_interval(a, clusters) == mean_interval(a, clusters, **said)  # type: ignore[arg-type]
+    assert stats.rate(a, clusters) == stats.rate(a, clusters, **said)  # type: ignore[arg-type]
+    found = stats.cluster_bootstrap_rate(a, clusters)
+    assert found == stats.cluster_bootstrap_rate(a, clusters, **said)  # type: ignore[arg-type]
+    assert stats.paired_difference(a, b, clusters) == stats.paired_difference(a, b, clusters, **said)  # type: ignore[arg-type]
+    scores = rng.random(90).tolist()
+    point = stats.operating_point(scores, scores, clusters_benign=clusters, clusters_unsafe=clusters)
+    assert point == stats.operating_point(
+        scores,
+        scores,
+        0.05,
+        clusters_benign=clusters,
+        clusters_unsafe=clusters,
+        **said,  # type: ignore[arg-type]
+    )
+    assert stats.auc(scores, a) == stats.auc(scores, a, level=0.95)
+    assert stats.threshold_sweep(scores, a).auc.level == 0.95
+    assert stats.wilson(3, 9) == stats.wilson(3, 9, 0.95)
+    assert stats.spearman(scores, a) == stats.spearman(scores, a, level=0.95)
+    assert stats.spearman_interval(0.5, 9) == stats.spearman_interval(0.5, 9, 0.95)
 
 
 def test_means_are_resampled_by_cluster() -> None:
@@ -510,6 +537,8 @@ def test_kappas_and_alpha_by_hand() -> None:
 
 
 def test_agreement_of_one_label_is_not_defined() -> None:
+    # One item, xxy: seen 1/3; shares 2/3 and 1/3, chance 5/9.
+    assert stats.fleiss_kappa([["x", "x", "y"]]) == close((1 / 3 - 5 / 9) / (4 / 9))
     assert math.isnan(stats.cohen_kappa(["x"] * 3, ["x"] * 3))
     assert stats.cohen_kappa(["x"], ["y"]) == close(0.0)
     assert math.isnan(stats.krippendorff_alpha([["x", None], ["y", None]]))
@@ -525,10 +554,19 @@ def test_rows_of_labels_are_checked() -> None:
     ):
         with pytest.raises(ValueError, match=says):
             stats.fleiss_kappa(rows)
-    with pytest.raises(ValueError, match="a is empty"):
+    with pytest.raises(ValueError, match=r"^a is empty$"):
         stats.cohen_kappa([], [])
-    with pytest.raises(ValueError, match=r"b\[1\] is missing"):
+    with pytest.raises(ValueError, match=r"^b has 1 rows and a has 2;"):
+        stats.cohen_kappa(["a", "b"], ["a"])
+    with pytest.raises(ValueError, match=r"^a\[0\] is missing"):
+        stats.cohen_kappa([None, "b"], ["a", "b"])
+    with pytest.raises(ValueError, match=r"^b\[1\] is missing"):
         stats.cohen_kappa(["a", "b"], ["a", math.nan])
+    for empty in (stats.fleiss_kappa, stats.krippendorff_alpha):
+        with pytest.raises(ValueError, match=r"^labels is empty$"):
+            empty([])
+    with pytest.raises(ValueError, match=r"^votes is empty"):
+        stats.majority([])
 
 
 def test_a_majority_needs_more_than_half_of_both() -> None:
@@ -537,6 +575,8 @@ def test_a_majority_needs_more_than_half_of_both() -> None:
     assert stats.majority(["h", "h", None, None]) == stats.Majority(None, 0, 2, 2)
     assert stats.majority(["h", "h", "h", math.nan, None]) == stats.Majority("h", 3, 3, 2)
     assert stats.majority(["h", "s", "t"]) == stats.Majority(None, 0, 3, 0)
+    assert stats.majority([None, math.nan]) == stats.Majority(None, 0, 0, 2)
+    assert stats.majority(["s", "h", "h"]).support == 2
 
 
 # -- sweeps ------------------------------------------------------------------------------------------------
@@ -645,6 +685,10 @@ def test_a_limit_on_the_very_end_of_the_interval_is_kept() -> None:
         stats.gate(rate, at_most=edge)
         stats.gate(rate, at_least=edge)
     assert stats.gate(rate, at_most=0.25, at_least=0.25).verdict == "undecided"
+    with pytest.raises(ValueError, match=r"^at_least \(0\.3\) is above at_most \(0\.2\): nothing can pass$"):
+        stats.gate(rate, at_most=0.2, at_least=0.3)
+    with pytest.raises(ValueError, match=r"^gate needs a limit: at_most, at_least or both$"):
+        stats.gate(rate)
     for limits in ({"at_most": -0.1}, {"at_least": 1.1}, {"at_most": 1.1}, {"at_least": -0.1}):
         with pytest.raises(ValueError, match=f"{next(iter(limits))} is .*write 5% as 0.05"):
             stats.gate(rate, **limits)
