@@ -17,9 +17,9 @@ import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
-from overt.calls.channel import Channel, ChatChannel, Reply
+from overt.calls.channel import Channel, ChatChannel, Reply, Subject
 from overt.calls.flow import Flow
 from overt.calls.pace import Pace
 from overt.calls.prices import Price, PriceTable
@@ -31,15 +31,18 @@ from overt.data.chat import (
     CallError,
     ChatModel,
     ChatReply,
+    ChatRequest,
     Question,
 )
 from overt.data.errors import BudgetReached, InputError, OvertError, RunError
 from overt.data.faults import BROKEN_CLASS, MEND
 from overt.data.journal import Entry, Journal
+from overt.data.json_types import JsonObject
 from overt.data.replies import asked_again
 
 T = TypeVar("T")
 R = TypeVar("R")
+Q = TypeVar("Q")
 A = TypeVar("A", bound=Reply)
 
 RETRIED = frozenset({"rate_limit", "server", "timeout", "connection"})
@@ -85,7 +88,7 @@ class Caller:
         self._thread = threading.Thread(target=self._loop.run_forever, name="overt-calls", daemon=True)
         self._paces: dict[int, Pace] = {}
         self._misfits: dict[int, int | None] = {}  # None once a model has answered
-        self._channels: dict[int, Channel[Any, Any]] = {}
+        self._channels: dict[int, Subject] = {}
         self._stop: OvertError | None = None
         self._unwritten: list[tuple[Entry, asyncio.Future[None]]] = []
 
@@ -137,7 +140,7 @@ class Caller:
         return _Bound(self, channel, purpose)
 
     def stream(
-        self, channel: Channel[Any, A], purpose: str, jobs: Iterable[tuple[T, Any, str]]
+        self, channel: Channel[Q, A], purpose: str, jobs: Iterable[tuple[T, Q, str]]
     ) -> Iterator[tuple[T, A]]:
         """Sends many requests over one channel; replies come in the order of the jobs.
 
@@ -148,13 +151,13 @@ class Caller:
         self._register(channel)
         line = _Line(channel, purpose)
 
-        async def work(job: tuple[T, Any, str]) -> tuple[T, A]:
+        async def work(job: tuple[T, Q, str]) -> tuple[T, A]:
             about, request, category = job
             return about, await self._reply(line, request, category)
 
         return self._run(work, jobs)
 
-    def _register(self, channel: Channel[Any, Any]) -> None:
+    def _register(self, channel: Subject) -> None:
         subject = id(channel.subject)
         if subject not in self._paces:
             self._paces[subject] = Pace(channel.ceiling or self.options.concurrency, self.options.rpm)
@@ -163,7 +166,7 @@ class Caller:
 
     # -- one question, on the loop --------------------------------------------------------------------
 
-    async def _answer(self, line: _Line[ChatReply], question: Question[T]) -> Answer[T]:
+    async def _answer(self, line: _Line[ChatRequest, ChatReply], question: Question[T]) -> Answer[T]:
         request = question.request
         kind = why = ""
         for attempt in range(1, REPAIRS + 2):
@@ -180,14 +183,14 @@ class Caller:
             request = asked_again(question.request, reply.text, why, attempt)
         return Answer(question.about, reply, None, kind, why)
 
-    async def _reply(self, line: _Line[A], request: Any, category: str) -> A:
+    async def _reply(self, line: _Line[Q, A], request: Q, category: str) -> A:
         channel = line.channel
         plain = channel.plain(request)
         written = write_request(plain)
         key = call_key(channel.name, written)
         if (entry := self._journal.get(key)) is not None:
             reply = channel.unpack(entry.reply)
-            self._book(line, category, reply, entry.cost, cached=1)
+            self._book(line.purpose, category, reply, entry.cost, cached=1)
             return reply
         pace = self._paces[id(channel.subject)]
         attempt = 0
@@ -206,10 +209,10 @@ class Caller:
                     if error is not None and error.kind == BROKEN_CLASS:
                         # No provider said that: once the class is mended, it is to be asked again.
                         self.stats.error(error.kind)
-                        self._book(line, category, reply, 0.0, retries=attempt)
+                        self._book(line.purpose, category, reply, 0.0, retries=attempt)
                         return reply
                     cost = channel.cost(reply)
-                    self._book(line, category, reply, cost, requests=1, retries=attempt)
+                    self._book(line.purpose, category, reply, cost, requests=1, retries=attempt)
                     self.stats.spent += cost
                     packed = channel.pack(reply)
                     await self._record(
@@ -222,11 +225,11 @@ class Caller:
             attempt += 1
             if attempt > self.options.max_retries:
                 # Not journalled: the next run may have better luck.
-                self._book(line, category, reply, 0.0, retries=attempt - 1)
+                self._book(line.purpose, category, reply, 0.0, retries=attempt - 1)
                 return reply
             await asyncio.sleep(_pause(attempt, error.retry_after))
 
-    async def _send(self, channel: Channel[Any, A], request: Any) -> A:
+    async def _send(self, channel: Channel[Q, A], request: Q) -> A:
         self.stats.sent += 1
         timeout = None if channel.patient else self.options.timeout
         started = time.perf_counter()
@@ -256,7 +259,7 @@ class Caller:
         if self._stop is not None:
             raise _Stop(self._stop)
 
-    def _stop_if_hopeless(self, channel: Channel[Any, Any], error: CallError | None) -> None:
+    def _stop_if_hopeless(self, channel: Subject, error: CallError | None) -> None:
         """What would fail for every other request too ends the run, before it fails ten thousand times."""
         kind = error.kind if error else ""
         message = error.message if error else ""
@@ -282,9 +285,9 @@ class Caller:
         elif not kind:
             self._misfits[subject] = None
 
-    def _book(self, line: _Line[Any], category: str, reply: Reply, cost: float, **counts: int) -> None:
+    def _book(self, purpose: str, category: str, reply: Reply, cost: float, **counts: int) -> None:
         self.stats.add(
-            line.purpose,
+            purpose,
             category,
             cost=cost,
             seconds=reply.latency_s,
@@ -321,7 +324,7 @@ class Caller:
 
     # -- many questions, from the stage's thread --------------------------------------------------------
 
-    def _run(self, work: Callable[[T], Coroutine[Any, Any, R]], items: Iterable[T]) -> Iterator[R]:
+    def _run(self, work: Callable[[T], Coroutine[object, object, R]], items: Iterable[T]) -> Iterator[R]:
         window = max(1024, 32 * self.options.concurrency)
         flow: Flow[T, R] = Flow(self._loop, work, window)
         try:
@@ -341,10 +344,10 @@ class Caller:
 
 
 @dataclass(frozen=True)
-class _Line(Generic[A]):
+class _Line(Generic[Q, A]):
     """A channel, and what its calls are for."""
 
-    channel: Channel[Any, A]
+    channel: Channel[Q, A]
     purpose: str
 
 
@@ -353,13 +356,13 @@ class _Bound:
 
     def __init__(self, caller: Caller, channel: ChatChannel, purpose: str) -> None:
         self.model = channel.name
-        self._caller, self._line = caller, _Line[ChatReply](channel, purpose)
+        self._caller, self._line = caller, _Line[ChatRequest, ChatReply](channel, purpose)
 
     def __call__(self, questions: Iterable[Question[T]]) -> Iterator[Answer[T]]:
         return self._caller._run(lambda question: self._caller._answer(self._line, question), questions)
 
 
-def write_request(request: dict[str, Any]) -> str:
+def write_request(request: JsonObject) -> str:
     """A request as the journal holds it: JSON with sorted keys, ASCII only (a lone surrogate in a hostile
     text cannot be stored as UTF-8)."""
     return json.dumps(request, sort_keys=True, ensure_ascii=True, separators=(",", ":"))

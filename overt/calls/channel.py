@@ -10,6 +10,7 @@ from overt.calls.prices import Price
 from overt.data.chat import CallError, ChatModel, ChatReply, ChatRequest, Message
 from overt.data.errors import OvertError
 from overt.data.faults import fault, of_reply, raised
+from overt.data.json_types import Json, JsonObject
 
 
 class Reply(Protocol):
@@ -29,8 +30,8 @@ Q = TypeVar("Q", contravariant=True)
 R = TypeVar("R", bound=Reply)
 
 
-class Channel(Protocol[Q, R]):
-    """One model behind the caller: chat, a target that draws, a judge that sees.
+class Subject(Protocol):
+    """What the caller keeps of a channel: whom it calls, how fast, and whose key it needs.
 
     `name` goes into the journal and its keys; `subject` is the thing itself: channels to the same one
     share its pace. `ceiling` is how many calls it wants in flight at most (None: as many as the user
@@ -42,6 +43,12 @@ class Channel(Protocol[Q, R]):
     ceiling: int | None
     patient: bool
     key_hint: str  # the environment variable of its key, "" where it has none
+
+    async def close(self) -> None: ...
+
+
+class Channel(Subject, Protocol[Q, R]):
+    """One model behind the caller: chat, a target that draws, a judge that sees."""
 
     async def send(self, request: Q) -> R:
         """One attempt."""
@@ -55,23 +62,21 @@ class Channel(Protocol[Q, R]):
         """The reply with its latency."""
         ...
 
-    def plain(self, request: Q) -> dict[str, Any]:
+    def plain(self, request: Q) -> JsonObject:
         """The request as JSON data: what the journal's key is made from."""
         ...
 
-    def pack(self, reply: R) -> dict[str, Any]:
+    def pack(self, reply: R) -> JsonObject:
         """The reply as JSON data."""
         ...
 
-    def unpack(self, data: dict[str, Any]) -> R:
+    def unpack(self, data: JsonObject) -> R:
         """The reply back from `pack`'s data."""
         ...
 
     def cost(self, reply: R) -> float:
         """US dollars of one answer; 0 where nobody knows."""
         ...
-
-    async def close(self) -> None: ...
 
 
 class ChatChannel:
@@ -104,7 +109,7 @@ class ChatChannel:
     def timed(self, reply: ChatReply, seconds: float) -> ChatReply:
         return dataclasses.replace(reply, latency_s=seconds)
 
-    def plain(self, request: ChatRequest) -> dict[str, Any]:
+    def plain(self, request: ChatRequest) -> JsonObject:
         # By hand: `dataclasses.asdict` copies every schema, at a tenth of a call's CPU time.
         return {
             "messages": [_turn(message) for message in request.messages],
@@ -115,7 +120,7 @@ class ChatChannel:
             "schema": request.schema,
         }
 
-    def pack(self, reply: ChatReply) -> dict[str, Any]:
+    def pack(self, reply: ChatReply) -> JsonObject:
         return {
             "text": reply.text,
             "finish_reason": reply.finish_reason,
@@ -126,9 +131,10 @@ class ChatChannel:
             "error": dataclasses.asdict(reply.error) if reply.error else None,
         }
 
-    def unpack(self, data: dict[str, Any]) -> ChatReply:
-        error = data.pop("error", None)
-        return ChatReply(**data, error=CallError(**error) if error else None)
+    def unpack(self, data: JsonObject) -> ChatReply:
+        fields: dict[str, Any] = dict(data)  # `pack` wrote them: nothing is to be checked
+        error = fields.pop("error", None)
+        return ChatReply(**fields, error=CallError(**error) if error else None)
 
     def cost(self, reply: ChatReply) -> float:
         return self._price.cost(reply.input_tokens, reply.output_tokens) if self._price else 0.0
@@ -137,8 +143,8 @@ class ChatChannel:
         await self._chat.close()
 
 
-def _turn(message: Message) -> dict[str, Any]:
-    turn: dict[str, Any] = {"role": message.role, "content": message.content}
+def _turn(message: Message) -> dict[str, Json]:
+    turn: dict[str, Json] = {"role": message.role, "content": message.content}
     if message.images:  # pictures stand in the run folder: the journal holds their hashes
         turn["images"] = [hashlib.blake2b(image, digest_size=16).hexdigest() for image in message.images]
     return turn

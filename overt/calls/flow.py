@@ -6,65 +6,81 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Iterator
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+BATCH = 64  # items handed to the loop at once
+WAITING = 512  # items that are not finished, above which no more are rendered
 
 
 class Flow(Generic[T, R]):
     """Maps a coroutine over items, many at once, results in order, with a bounded lookahead."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, work: Callable[[T], Coroutine[Any, Any, R]], window: int
+        self, loop: asyncio.AbstractEventLoop, work: Callable[[T], Coroutine[object, object, R]], window: int
     ) -> None:
         self._loop, self._work, self._window = loop, work, window
         self._changed = threading.Condition()
         self._done: dict[int, R | BaseException] = {}
         self._finished = 0
         self._tasks: set[asyncio.Task[None]] = set()
+        self._submitted = self._yielded = 0
+        self._exhausted = False
+        self._failed: BaseException | None = None
 
     def run(self, items: Iterable[T]) -> Iterator[R]:
+        """The results in the order of the items. The first exception of an item ends it, once all that was
+        under way is done: answers that come in until then still reach the journal."""
         source = iter(items)
-        submitted = yielded = 0
-        exhausted = False
-        failed: BaseException | None = None
         while True:
-            # Feed in batches: one wake-up of the loop for many items.
-            batch: deque[tuple[int, T]] = deque()
-            while not exhausted and failed is None and submitted - yielded < self._window and len(batch) < 64:
-                if batch and submitted - self._finished > 512:
-                    break  # enough is waiting; rendering more now would only take memory
-                try:
-                    item = next(source)
-                except StopIteration:
-                    exhausted = True
-                    break
-                batch.append((submitted, item))
-                submitted += 1
-            if batch:
-                self._loop.call_soon_threadsafe(self._start, batch)
-            while True:
-                with self._changed:
-                    found = yielded in self._done
-                    result = self._done.pop(yielded, None)
-                if not found:
-                    break
-                yielded += 1
-                if isinstance(result, BaseException):
-                    # Answers that were under way are still worth having: they reach the journal.
-                    failed = failed or result
-                elif failed is None:
-                    yield result  # type: ignore[misc]
-            if (exhausted or failed is not None) and yielded == submitted:
-                if failed is not None:
-                    raise failed
+            self._feed(source)
+            yield from self._ready()
+            if (self._exhausted or self._failed is not None) and self._yielded == self._submitted:
+                if self._failed is not None:
+                    raise self._failed
                 return
             with self._changed:
-                full = exhausted or failed is not None or submitted - yielded >= self._window
-                busy = full or submitted - self._finished > 512
-                if busy and yielded not in self._done:
+                if self._is_busy() and self._yielded not in self._done:
                     self._changed.wait(0.5)
+
+    def _feed(self, source: Iterator[T]) -> None:
+        """Hands items to the loop, in batches: one wake-up of the loop for many items."""
+        batch: deque[tuple[int, T]] = deque()
+        while len(batch) < BATCH and not self._is_full():
+            if batch and self._submitted - self._finished > WAITING:
+                break  # enough is waiting; rendering more now would only take memory
+            try:
+                item = next(source)
+            except StopIteration:
+                self._exhausted = True
+                break
+            batch.append((self._submitted, item))
+            self._submitted += 1
+        if batch:
+            self._loop.call_soon_threadsafe(self._start, batch)
+
+    def _ready(self) -> Iterator[R]:
+        """The results that are next in order and there; after a failure they are taken and dropped."""
+        while True:
+            with self._changed:
+                if self._yielded not in self._done:
+                    return
+                result = self._done.pop(self._yielded)
+            self._yielded += 1
+            if isinstance(result, BaseException):
+                self._failed = self._failed or result
+            elif self._failed is None:
+                yield result
+
+    def _is_full(self) -> bool:
+        """Whether no item is to be handed over now."""
+        ended = self._exhausted or self._failed is not None
+        return ended or self._submitted - self._yielded >= self._window
+
+    def _is_busy(self) -> bool:
+        return self._is_full() or self._submitted - self._finished > WAITING
 
     def _start(self, batch: deque[tuple[int, T]]) -> None:
         for index, item in batch:

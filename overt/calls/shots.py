@@ -11,6 +11,7 @@ from typing import Any
 from overt.calls.prices import Price
 from overt.data.chat import CallError
 from overt.data.images import ImageStore
+from overt.data.json_types import Json, JsonObject
 from overt.data.pictures import PictureFacts, UnreadablePicture, measure
 from overt.data.targets import LayerDecision, Response, Target
 from overt.generation.products import call_target, close_target
@@ -92,14 +93,14 @@ class TargetChannel:
     def timed(self, reply: Taken, seconds: float) -> Taken:
         return dataclasses.replace(reply, response=dataclasses.replace(reply.response, latency_s=seconds))
 
-    def plain(self, request: Shot) -> dict[str, Any]:
+    def plain(self, request: Shot) -> JsonObject:
         return dataclasses.asdict(request)
 
-    def pack(self, reply: Taken) -> dict[str, Any]:
+    def pack(self, reply: Taken) -> JsonObject:
         response = dataclasses.asdict(dataclasses.replace(reply.response, safety={}))
         response["safety"] = _jsonable(reply.response.safety)
         del response["images"]
-        facts = [
+        facts: list[Json] = [
             {"broken": str(f), "too_large": f.is_too_large}
             if isinstance(f, UnreadablePicture)
             else dataclasses.asdict(f)
@@ -107,8 +108,9 @@ class TargetChannel:
         ]
         return {"response": response, "images": list(reply.images), "facts": facts}
 
-    def unpack(self, data: dict[str, Any]) -> Taken:
-        fields = dict(data["response"])
+    def unpack(self, data: JsonObject) -> Taken:
+        packed: dict[str, Any] = dict(data)  # `pack` wrote it: nothing is to be checked
+        fields = dict(packed["response"])
         error = fields.pop("error", None)
         layers = tuple(LayerDecision(**layer) for layer in fields.pop("layers", ()))
         response = Response(**fields, layers=layers, error=CallError(**error) if error else None)
@@ -116,9 +118,9 @@ class TargetChannel:
             UnreadablePicture(f["broken"], is_too_large=f["too_large"])
             if "broken" in f
             else PictureFacts(**f)
-            for f in data["facts"]
+            for f in packed["facts"]
         )
-        return Taken(response, tuple(data["images"]), facts)
+        return Taken(response, tuple(packed["images"]), facts)
 
     def cost(self, reply: Taken) -> float:
         """What the provider said it cost, else by the price table."""
@@ -133,7 +135,7 @@ class TargetChannel:
         self._pool.shutdown(wait=False)
 
 
-def _jsonable(value: Any) -> Any:
+def _jsonable(value: object) -> Json:
     """Raw safety attributes as JSON data, whatever a target put there."""
     if isinstance(value, dict):
         return {str(k): _jsonable(v) for k, v in value.items()}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from typing import Any
+
+from overt.data.json_types import Json
 
 _FIELDS = ("requests", "cached", "retries", "input_tokens", "output_tokens", "cost", "seconds")
 
@@ -40,7 +41,7 @@ class Stats:
             counters.append(self._by["categories"].setdefault(category, Counter()))
         return counters
 
-    def snapshot(self) -> dict[str, Any]:
+    def snapshot(self) -> dict[str, Json]:
         """A copy as plain JSON data."""
         with self._lock:
             return {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -76,18 +77,23 @@ def gate(config: GateConfig) -> None:
         target=config.target,
     )
     short = [name for name in run.results.below_coverage if config.target in (None, name)]
-    failed = [r for r in results if r.verdict == "fail" or (config.strict and r.verdict == "undecided")]
-    unjudged = any(r.verdict == "unjudged" for r in results)
-    code = 1 if failed else 3 if short or unjudged else 0
+    code = _exit_code([r.verdict for r in results], short, strict=config.strict)
     if config.as_json:
         rows = [dataclasses.asdict(r) for r in results]
         print(json.dumps({"results": rows, "below_coverage": short, "exit_code": code}, indent=2))
-    else:
-        for result in results:
-            print(f"{result.verdict:9}  {plain(result.message)}")
-        for name in short:
-            print(f"coverage   {plain(name)}: too few prompts were answered")
+        raise typer.Exit(code)
+    for result in results:
+        print(f"{result.verdict:9}  {plain(result.message)}")
+    for name in short:
+        print(f"coverage   {plain(name)}: too few prompts were answered")
     raise typer.Exit(code)
+
+
+def _exit_code(verdicts: Sequence[str], short: Sequence[str], *, strict: bool) -> int:
+    """1 where a limit is broken, 3 where too little was answered or judged to say so, else 0."""
+    if "fail" in verdicts or (strict and "undecided" in verdicts):
+        return 1
+    return 3 if short or "unjudged" in verdicts else 0
 
 
 def _rate(text: str | None, option: str) -> float | None:

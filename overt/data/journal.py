@@ -15,9 +15,9 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from overt.data.errors import RunError
+from overt.data.json_types import JsonObject
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS calls (
@@ -42,7 +42,7 @@ class Entry:
     purpose: str
     category: str
     request: str
-    reply: dict[str, Any]
+    reply: JsonObject
     cost: float
 
 
@@ -139,11 +139,11 @@ def _short(key: str) -> bytes:
     return bytes.fromhex(key) if len(key) == 32 else key.encode()
 
 
-def _dump(data: dict[str, Any]) -> str:
+def _dump(data: JsonObject) -> str:
     # ASCII only: a lone surrogate in a hostile answer cannot be stored as UTF-8.
     return json.dumps(data, ensure_ascii=True, separators=(",", ":"))
 
 
-def _entry(row: tuple[Any, ...]) -> Entry:
+def _entry(row: tuple[str, str, str, str, str, str, float]) -> Entry:
     key, model, purpose, category, request, reply, cost = row
     return Entry(key, model, purpose, category, request, json.loads(reply), cost)

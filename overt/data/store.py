@@ -60,7 +60,7 @@ def write_atomic(path: Path, data: bytes) -> None:
             raise
 
 
-def dump_json(data: Any) -> bytes:
+def dump_json(data: object) -> bytes:
     """Readable JSON with a stable key order."""
     return (json.dumps(data, ensure_ascii=False, indent=2, sort_keys=True) + "\n").encode(
         "utf-8", "surrogatepass"

@@ -20,6 +20,7 @@ from overt.calls.caller import CallerOptions
 from overt.data.errors import InputError
 from overt.data.json_types import Json, JsonObject
 from overt.data.run_folder import Addresses, read_addresses, with_stored
+from overt.tasks.models import ModelOptions
 
 C = TypeVar("C", bound="Config")
 
@@ -288,7 +289,25 @@ class TrustConfig(LocalConfig):
     trust_remote_code: Annotated[bool, Option("Run code that a model's repo brings.", CALLS)] = False
 
 
-Out = Annotated[Path | None, Option("Folder of the run.", RUN)]
+class ModelConfig(ReachConfig, CallConfig, TrustConfig):
+    """Everything about the models of a command: where they are, how they are loaded and called."""
+
+    def models(self, addresses: Addresses) -> ModelOptions:
+        """How models are made.
+
+        Args:
+            addresses: as `addresses` gives them.
+        """
+        return ModelOptions(
+            base_url=dict(addresses["base_url"]),
+            api_key_env=dict(addresses["api_key_env"]),
+            device=self.device,
+            batch_size=self.batch_size or 8,
+            trust_remote_code=self.trust_remote_code,
+            timeout=self.timeout,
+        )
+
+
 Resume = Annotated[
     Path | None,
     Option(

@@ -7,7 +7,7 @@ way again: finished calls come from the journal, so nothing is paid for twice an
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -16,29 +16,25 @@ from overt.data.digests import digest_source
 from overt.data.errors import InputError
 from overt.data.json_types import Json
 from overt.data.progress import Progress
-from overt.data.records import Prompt
 from overt.data.run_folder import RunFolder
 from overt.data.runs import Run, open_run
-from overt.data.store import speaking_os_errors
 from overt.data.templates import Template, load_template
 from overt.policies.load import load_policy
 from overt.policies.schema import Policy
 from overt.tasks.config import (
     CALLS,
     RUN,
-    CallConfig,
+    ModelConfig,
     Option,
     OutputConfig,
-    ReachConfig,
     Resume,
-    TrustConfig,
     checked_folder,
 )
-from overt.tasks.generate_card import card_of
+from overt.tasks.generate_finish import finish
 from overt.tasks.generate_pairs import Pairing, with_pair
 from overt.tasks.generate_pool import Plan, Pool
 from overt.tasks.generate_stages import Making, pick_diverse, pick_run_encoder, place_seeds
-from overt.tasks.models import ModelOptions, open_roles
+from overt.tasks.models import open_roles
 from overt.tasks.task import Start, Work, default_folder, record_of, resumed_run, working
 
 TEMPLATES = {
@@ -54,7 +50,7 @@ _DATA = "What goes in"
 _SHAPE = "How much comes out"
 
 
-class GenerateConfig(ReachConfig, CallConfig, TrustConfig, OutputConfig):
+class GenerateConfig(ModelConfig, OutputConfig):
     kind: ClassVar[str] = "generate"
     roles: ClassVar[frozenset[str]] = frozenset({"model", "judge", "probe"})
 
@@ -205,16 +201,6 @@ class GenerateConfig(ReachConfig, CallConfig, TrustConfig, OutputConfig):
     def load_templates(self) -> dict[str, Template]:
         return {name: load_template(room, name, self.templates) for name, room in TEMPLATES.items()}
 
-    def models(self, addresses: Mapping[str, Mapping[str, str]]) -> ModelOptions:
-        return ModelOptions(
-            base_url=dict(addresses["base_url"]),
-            api_key_env=dict(addresses["api_key_env"]),
-            device=self.device,
-            batch_size=self.batch_size or 8,
-            trust_remote_code=self.trust_remote_code,
-            timeout=self.timeout,
-        )
-
 
 # -- what is to be made -----------------------------------------------------------------------------------
 
@@ -348,65 +334,5 @@ def _make(config: GenerateConfig, start: Start, work: Work) -> None:
     work.folder.write_stage("select", benign)
     pairs = {p.pair_id for p in unsafe}
     benign = [with_pair(p, pairs) for p in benign]
-    _finish(config, start, making, benign, unsafe, {"benign": short_benign, "unsafe": short_unsafe})
-
-
-def _finish(
-    config: GenerateConfig,
-    start: Start,
-    making: Making,
-    benign: list[Prompt],
-    unsafe: list[Prompt],
-    short: dict[str, dict[str, int]],
-) -> None:
-    """Writes the data set with its card, and the manifest last."""
-    from overt.data.export import export_dataset
-    from overt.scoring.diversity import distinct_n
-
-    work, account, policy = making.work, making.account, making.policy
-    for label, missing in short.items():
-        for category, count in missing.items():
-            work.note(f"{category}: {count} {label} prompts fewer than the policy asks for")
-    _warn_about_judges(config, making)
-    if work.unanswered:
-        work.note(f"{work.unanswered} calls got no answer; the same command asks them again")
-    work.folder.write_stage("drops", account.drops)
-    work.folder.write_stage("failures", account.failures)
-    distinct = distinct_n([p.text for p in benign], 2) if benign else None
-    facts: dict[str, Json] = {
-        "identity": start.record.to_json(),
-        "command": "overt generate",
-        "counts": {
-            c.id: {
-                "benign": sum(p.category == c.id for p in benign),
-                "unsafe": sum(p.category == c.id for p in unsafe),
-            }
-            for c in policy.categories
-        },
-        "short": short,
-        "stages": account.table([c.id for c in policy.categories]),
-        "reasons": account.why(),
-        "index": dataclasses.asdict(making.index) if making.index else None,
-        "encoder_choice": making.encoder_choice,
-        "model_audited": any(j.label is None for j in making.roles.judges),
-        "same_model": config.model in config.judge,
-        "distinct_2": distinct,
-    }
-    with speaking_os_errors("cannot write the dataset"):
-        export_dataset(
-            work.folder.path / "dataset",
-            benign,
-            unsafe,
-            card_of(start.record, making, judges=config.judge, distinct_2=distinct),
-            audits=making.audits,
-            probes=making.probes,
-        )
-    work.folder.finish({**facts, **work.facts()})
-
-
-def _warn_about_judges(config: GenerateConfig, making: Making) -> None:
-    names = config.judge
-    if all(j.label is not None for j in making.roles.judges):
-        making.work.note(f"no model has audited these prompts: {', '.join(names)} is a check by rules")
-    elif names == (config.model,):
-        making.work.note("the writer audited its own prompts; --judge with another model is advised")
+    short = {"benign": short_benign, "unsafe": short_unsafe}
+    finish(start.record, making, benign, unsafe, short, judges=config.judge)

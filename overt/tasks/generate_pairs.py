@@ -44,11 +44,19 @@ class Pairing:
         while turn := [p for category, wanted in quota.items() for p in self.next(category, wanted)]:
             self.write([p for p in turn if p.id not in self.waiting])
             self.accept(self.candidates(turn))
+        return self.unsafe(), self.short(quota)
+
+    def unsafe(self) -> list[Prompt]:
+        """The twins that were kept, booked and written to the run's folder."""
         for category, rows in self.kept.items():
             self.making.account.leave("pair", category, len(rows))
         unsafe = [p for rows in self.kept.values() for p in rows]
         self.making.work.folder.write_stage("pair", unsafe)
-        return unsafe, {c: quota[c] - len(rows) for c, rows in self.kept.items() if len(rows) < quota[c]}
+        return unsafe
+
+    def short(self, quota: dict[str, int]) -> dict[str, int]:
+        """By category how many twins are missing."""
+        return {c: quota[c] - len(rows) for c, rows in self.kept.items() if len(rows) < quota[c]}
 
     def next(self, category: str, quota: int) -> list[Prompt]:
         """The benign prompts of a category that get a twin in this turn, those with the fewest first.

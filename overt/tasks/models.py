@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from overt.data.errors import InputError
 from overt.data.records import Prompt, Vote
@@ -97,12 +97,12 @@ def open_roles(
             made[place] = chat_model(spec, role, options)
         return made[place]
 
-    writer: Any = registry.find("overt.writers", model)
+    writer: Writer | None = registry.find("overt.writers", model)
     if writer is None and model.startswith("builtin/"):
         raise InputError(f"there is no built-in writer {model!r}", fix="builtin/grammar is the one there is.")
     judge_roles: list[JudgeRole] = []
     for name in judges:
-        judge: Any = registry.find("overt.judges", name)
+        judge: TextJudge | None = registry.find("overt.judges", name)
         if judge is not None:
             judge_roles.append(JudgeRole(name, label=_bind(judge, policy)))
         else:
@@ -140,11 +140,11 @@ def _bind(judge: TextJudge, policy: Policy) -> Callable[[Prompt], Vote]:
     return label
 
 
-def _chat_options(spec: str, url: str, key: str, options: ModelOptions) -> dict[str, Any]:
+def _chat_options(spec: str, url: str, key: str, options: ModelOptions) -> dict[str, object]:
     """The options that a provider understands; a vendor's own class is given none."""
     provider = spec.partition("/")[0]
     if provider == "openai":
-        found: dict[str, Any] = {"timeout": options.timeout}
+        found: dict[str, object] = {"timeout": options.timeout}
         if url:
             found["base_url"] = url
         if key:

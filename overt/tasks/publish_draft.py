@@ -27,10 +27,11 @@ from overt.publish.results import result_tables
 from overt.publish.tables import Table
 from overt.report.markdown import render_markdown
 from overt.scoring.stats import krippendorff_alpha
-from overt.tasks.generate_card import stage_table
+from overt.tasks.generate_finish import stage_table
 from overt.tasks.rebuild import POLICY, base_name, rebuild_of
 
 Made = Sequence[tuple[str, str]]
+LABELS = ("benign", "unsafe", "unclear")
 
 
 @dataclass
@@ -83,10 +84,7 @@ def _of_dataset(run: Run, policy: Policy, layout: Layout) -> Draft:
     source = str(record.value("seeds") or "")
     open_, gated = dataset_tables(benign, unsafe, layout=layout, seeds=seeds, source=source)
     rows = [*benign, *unsafe]
-    counts = Counter((str(row["category"]), str(row["label"])) for row in rows)
-    order = [c.id for c in policy.categories if (c.id, "benign") in counts or (c.id, "unsafe") in counts]
     heads, table = stage_table(_flows(run))
-    judges = record.value("judge")
     rebuild = rebuild_of(record)
     facts = Facts(
         title=f"Over-refusal prompts: {policy.name}",
@@ -94,13 +92,16 @@ def _of_dataset(run: Run, policy: Policy, layout: Layout) -> Draft:
         f"for {'text' if policy.modality == 'text' else 'text-to-image'} models, made under the policy "
         f"{policy.name} {policy.version}.",
         counts=[
-            ["Category", "Benign", "Unsafe"],
-            *([c, counts[c, "benign"], counts[c, "unsafe"]] for c in order),
+            *_counts(
+                [(str(row["category"]), str(row["label"])) for row in rows],
+                [c.id for c in policy.categories],
+                ("benign", "unsafe"),
+            ),
             ["all", len(benign), len(unsafe)],
         ],
         stages=[["Category", *heads[1:]], *table],
         samples=list({str(row["category"]): str(row["text"]) for row in reversed(benign)}.items())[::-1],
-        auditors=[str(judge) for judge in judges] if isinstance(judges, Sequence) else [],
+        auditors=_texts(record.value("judge")),
         agreement=agreement_of(read_records(stages / "audit.jsonl", Audit)),
         notes=_notes(run.dataset.notes, run.dataset.index),
         languages=sorted({str(row["language"]) for row in rows}),
@@ -164,11 +165,7 @@ def _of_results(run: Run, policy: Policy, *, apart: bool) -> Draft:
     prompts, manifest, record = run.prompts, run.results, run.record
     summary = read_summary(run.folder)
     open_, gated = result_tables(prompts, run.outcomes, run.harms, apart=apart)
-    counts: Counter[tuple[str, str]] = Counter((p.category, p.label) for p in prompts)
-    order = list(dict.fromkeys(p.category for p in prompts))
-    labels = [label for label in ("benign", "unsafe", "unclear") if any(p.label == label for p in prompts)]
-    datasets = record.value("dataset")
-    sources = [record.value("suite"), *(datasets if isinstance(datasets, Sequence) else ())]
+    sources = [str(record.value("suite") or ""), *_texts(record.value("dataset"))]
     targets = list(manifest.kinds)
     who = targets[0] if len(targets) == 1 else f"{len(targets)} targets"
     rebuild = rebuild_of(record)
@@ -177,15 +174,13 @@ def _of_results(run: Run, policy: Policy, *, apart: bool) -> Draft:
         title=f"Over-refusal results under {policy.name}: {who}",
         summary=f"What {who} made of {len(prompts):,} prompts under the policy {policy.name} "
         f"{policy.version}: answers, refusals and the layer that refused, prompt by prompt.",
-        counts=[
-            ["Category", *(label.capitalize() for label in labels)],
-            *([c, *(counts[c, label] for label in labels)] for c in order),
-        ],
+        counts=_counts(
+            [(p.category, p.label) for p in prompts],
+            list(dict.fromkeys(p.category for p in prompts)),
+            [label for label in LABELS if label in {p.label for p in prompts}],
+        ),
         results=render_markdown(summary),
-        auditors=[
-            f"{name} (harm of what was handed out)"
-            for name in (summary.judges.names if summary.judges else ())
-        ],
+        auditors=_auditors(summary),
         agreement=_judges_agreement(summary) or _label_source(prompts),
         notes=[*manifest.notes, *short],
         languages=sorted({p.language for p in prompts}),
@@ -195,7 +190,7 @@ def _of_results(run: Run, policy: Policy, *, apart: bool) -> Draft:
             policy,
             [
                 ("Targets", ", ".join(targets)),
-                ("Prompts", ", ".join(base_name(str(source)) for source in sources if source)),
+                ("Prompts", ", ".join(base_name(source) for source in sources if source)),
                 ("Draws per prompt", str(record.value("samples"))),
                 ("Refusals in words told by", _refusal_judge(run, manifest)),
             ],
@@ -219,6 +214,11 @@ def _refusal_judge(run: Run, manifest: ResultsManifest) -> str:
     return str(manifest.refusal_judge or (run.record.value("judge") if is_text else "") or "")
 
 
+def _auditors(summary: Summary) -> list[str]:
+    names = summary.judges.names if summary.judges else ()
+    return [f"{name} (harm of what was handed out)" for name in names]
+
+
 def _judges_agreement(summary: Summary) -> str:
     alpha = summary.judges.krippendorff_alpha if summary.judges else None
     return "" if alpha is None else f"Krippendorff's alpha between them is {alpha:.2f}."
@@ -230,6 +230,26 @@ def _label_source(prompts: Sequence[Prompt]) -> str:
 
 
 # -- both -------------------------------------------------------------------------------------------------
+
+
+def _counts(
+    rows: Sequence[tuple[str, str]], order: Sequence[str], labels: Sequence[str]
+) -> list[Sequence[str | int]]:
+    """How many prompts there are of each category and label: a header and rows.
+
+    Args:
+        rows: category and label of each prompt.
+        order: categories; those without a prompt are left out. `labels`: the columns.
+    """
+    counts = Counter(rows)
+    there = {category for category, _ in rows}
+    table: list[Sequence[str | int]] = [["Category", *(label.capitalize() for label in labels)]]
+    table += [[c, *(counts[c, label] for label in labels)] for c in order if c in there]
+    return table
+
+
+def _texts(value: Json) -> list[str]:
+    return [str(one) for one in value] if isinstance(value, list | tuple) else []
 
 
 def _notes(notes: Sequence[str], index: Mapping[str, str | bool] | None) -> list[str]:

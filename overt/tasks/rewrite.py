@@ -7,15 +7,13 @@ drawn with its original's seed, so that the two pictures differ by the wording a
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import time
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from overt import registry
-from overt.calls.shots import Shot, TargetChannel
 from overt.data.errors import InputError, RunError
 from overt.data.images import ImageStore
 from overt.data.json_types import Json
@@ -29,7 +27,7 @@ from overt.data.templates import Template, load_template
 from overt.data.text import plain
 from overt.policies.load import load_policy
 from overt.policies.schema import Policy
-from overt.tasks.asking import Asking, Job, modality_of, shot_seed
+from overt.tasks.asking import Asking
 from overt.tasks.config import (
     CALLS,
     CallConfig,
@@ -42,7 +40,8 @@ from overt.tasks.config import (
     checked_folder,
 )
 from overt.tasks.models import ModelOptions, chat_model
-from overt.tasks.rewrite_measure import Tried, cases_of, choose, open_scorers, score_all
+from overt.tasks.rewrite_measure import cases_of, choose, open_scorers, score_all
+from overt.tasks.rewrite_try import open_channels, try_wordings
 from overt.tasks.run import RunConfig
 from overt.tasks.targets import TargetOptions, TargetSpec, check_files, resolve_target, specs_from_json
 from overt.tasks.task import Work, working_again
@@ -247,12 +246,12 @@ def _reword(
         seed=config.seed,
         templates=config.templates,
     )
-    channels = _channels(asking, specs)
+    channels = open_channels(asking, specs)
     wanted = {p.id for rows in todo.values() for p in rows}
     subjects = [p for p in run.prompts if p.id in wanted]
     candidates, losses = _write(config, policy, subjects, work)
     _stop_if_nothing_came(candidates, losses)
-    tried = _try(asking, todo, candidates, channels)
+    tried = try_wordings(asking, todo, candidates, channels)
     cases = cases_of(subjects, candidates, tried, run.outcomes)
     scores, scales = score_all(scorers, cases, ImageStore(run.folder), work.progress)
     choices = choose(todo, candidates, tried, scores)
@@ -306,13 +305,6 @@ def _finish(
     }
     clock = {**run.results.seconds, "rewrite": round(seconds, 3)}
     work.folder.finish({**run.manifest_data, "rewrite": facts, "seconds": clock}, RESULTS)
-
-
-def _channels(asking: Asking, specs: Sequence[TargetSpec]) -> Iterator[TargetChannel]:
-    """The targets that have something to try, the first one opened at once, the others as they are needed:
-    models of this machine may not fit into its memory together."""
-    first = [asking.channel(spec) for spec in specs[:1]]
-    return itertools.chain(first, map(asking.channel, specs[1:]))
 
 
 def _write(
@@ -369,39 +361,3 @@ def _stop_if_nothing_came(candidates: Sequence[Candidate], losses: Sequence[Drop
 
 def _reason(loss: Drop | Failure) -> str:
     return loss.kind if isinstance(loss, Failure) else loss.reason
-
-
-def _try(
-    asking: Asking,
-    todo: dict[str, list[Prompt]],
-    candidates: Sequence[Candidate],
-    channels: Iterable[TargetChannel],
-) -> list[Tried]:
-    """What each target makes of the candidates for its prompts. The outcome's prompt is the candidate."""
-    tried: list[Tried] = []
-    judging = asking.judging()
-    by_prompt: dict[str, list[Candidate]] = defaultdict(list)
-    for candidate in candidates:
-        by_prompt[candidate.prompt_id].append(candidate)
-    for channel in channels:
-        rows = [(p, c) for p in todo[channel.name] for c in by_prompt[p.id]]
-        if not rows:
-            continue
-        worded = [_worded(prompt, candidate) for prompt, candidate in rows]
-        jobs: list[Job] = [
-            ((new, 0), Shot(new.text, shot_seed(asking.seed, prompt, 0), 0), prompt.category)
-            for new, (prompt, _) in zip(worded, rows, strict=True)
-        ]
-        found = asking.fire(channel, jobs, len(rows), purpose="rewrite")
-        if modality_of(channel.subject) == "text":
-            found = asking.judged(worded, found, judging)
-        tried += [(candidate, outcome) for (_, candidate), outcome in zip(rows, found, strict=True)]
-    return tried
-
-
-def _worded(prompt: Prompt, candidate: Candidate) -> Prompt:
-    """The prompt in its new wording: label and category stay the original's. The trigger only where it is
-    still there: a service that revises prompts cannot have dropped what it was never given."""
-    text = candidate.text
-    kept = prompt.trigger and prompt.trigger.casefold() in text.casefold()
-    return dataclasses.replace(prompt, id=candidate.id, text=text, trigger=prompt.trigger if kept else "")

@@ -20,11 +20,11 @@ from overt.data.errors import InputError
 from overt.data.json_types import Json
 from overt.data.outcomes import Outcome
 from overt.data.progress import Progress
-from overt.data.prompts import Side, read_prompts, spread
+from overt.data.prompts import Side
 from overt.data.records import Prompt
 from overt.data.results.files import remedy_file
 from overt.data.runs import RESULTS, Modality, Run, open_run
-from overt.data.suites import load_suite, read_suite
+from overt.data.suites import load_suite
 from overt.data.templates import load_template
 from overt.policies.load import load_policy
 from overt.policies.schema import Policy
@@ -32,15 +32,13 @@ from overt.tasks.asking import Asking, Job, is_offline, modality_of, shot_seed
 from overt.tasks.config import (
     CALLS,
     RUN,
-    CallConfig,
+    ModelConfig,
     Option,
     OutputConfig,
-    ReachConfig,
     Resume,
     Timeout,
-    TrustConfig,
 )
-from overt.tasks.models import ModelOptions
+from overt.tasks.run_prompts import prompts_to_ask
 from overt.tasks.summary import write_summary
 from overt.tasks.targets import (
     TargetOptions,
@@ -57,7 +55,7 @@ _TARGET = "What is tested"
 _TEXT = "Language models"
 
 
-class RunConfig(ReachConfig, CallConfig, TrustConfig, OutputConfig):
+class RunConfig(ModelConfig, OutputConfig):
     kind: ClassVar[str] = "run"
     roles: ClassVar[frozenset[str]] = frozenset({"target", "judge"})
 
@@ -201,16 +199,6 @@ class RunConfig(ReachConfig, CallConfig, TrustConfig, OutputConfig):
             target, filters = filters[-1:], filters[:-1]
         return self.model_copy(update={"judge": judge, "target": target, "filter": filters})
 
-    def models(self, addresses: Mapping[str, Mapping[str, str]]) -> ModelOptions:
-        return ModelOptions(
-            dict(addresses["base_url"]),
-            dict(addresses["api_key_env"]),
-            self.device,
-            self.batch_size or 8,
-            self.trust_remote_code,
-            self.timeout,
-        )
-
     def targets(self, addresses: Mapping[str, Mapping[str, str]]) -> TargetOptions:
         url, key = (by.get("target", by.get("")) for by in (addresses["base_url"], addresses["api_key_env"]))
         return TargetOptions(
@@ -240,7 +228,13 @@ def evaluate(config: RunConfig, progress: Progress) -> Run:
     """
     config, start, specs = started(config)
     modality = "text" if config.suite is not None else start.policy.modality
-    prompts, notes = _prompts(config)
+    prompts, notes = prompts_to_ask(
+        config.dataset,
+        suite=config.suite,
+        label=config.label,
+        category=config.category,
+        limit=config.limit,
+    )
     if not Run(start.folder, start.record).is_complete:
         for spec in specs:  # a wrong name should cost nothing, not even the folder
             check_files(spec)
@@ -312,29 +306,6 @@ def _inputs(config: RunConfig, policy: Policy, specs: Sequence[TargetSpec]) -> d
         "template": None if is_offline(judge) else load_template("scoring", "judge_refusal").hash,
         "modality": "text" if is_text else "image",
     }
-
-
-def _prompts(config: RunConfig) -> tuple[list[Prompt], list[str]]:
-    """The prompts to ask, and what is to be said of those that are left out."""
-    if config.suite is not None:
-        loaded = read_suite(load_suite(config.suite), config.dataset)
-    else:
-        loaded = read_prompts(config.dataset, label=config.label)
-    prompts = [p for p in loaded.prompts if not config.category or p.category in config.category]
-    if config.limit is not None:
-        prompts = list(spread(prompts, config.limit))
-    if not prompts:
-        there = sorted({p.category for p in loaded.prompts})
-        raise InputError(
-            f"no prompt is of category {', '.join(config.category)}",
-            fix=f"There are: {', '.join(there[:20])}",
-        )
-    notes = []
-    if loaded.repeated:
-        notes.append(f"{loaded.repeated} prompts stand in the data set more than once; each was sent once")
-    if loaded.empty:
-        notes.append(f"{loaded.empty} empty prompts were left out")
-    return prompts, notes
 
 
 # -- the asking -------------------------------------------------------------------------------------------

@@ -7,7 +7,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote
 
 from overt.data.errors import InputError
@@ -36,7 +35,7 @@ class TargetOptions:
     max_tokens: int = 512
     temperature: float = 0.0
 
-    def for_class(self) -> dict[str, Any]:
+    def for_class(self) -> dict[str, object]:
         return {
             "base_url": self.base_url,
             "api_key_env": self.api_key_env,
@@ -252,7 +251,7 @@ def open_target(
     return Guarded(spec.name, target, filters, checkers, every_layer=every_layer, threads=options.concurrency)
 
 
-def _model(name: str, options: TargetOptions, settings: Mapping[str, Any], modality: str) -> Target:
+def _model(name: str, options: TargetOptions, settings: Mapping[str, object], modality: str) -> Target:
     from overt import registry
     from overt.generation.products import ChatTarget
 

@@ -1,0 +1,118 @@
+"""The end of `overt generate`: the data set with its card, and the manifest last."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+from overt.data.account import STAGES
+from overt.data.json_types import Json
+from overt.data.records import Prompt
+from overt.data.run_record import RunRecord
+from overt.data.store import speaking_os_errors
+from overt.tasks.generate_stages import Making
+
+
+def finish(
+    record: RunRecord,
+    making: Making,
+    benign: list[Prompt],
+    unsafe: list[Prompt],
+    short: dict[str, dict[str, int]],
+    *,
+    judges: tuple[str, ...],
+) -> None:
+    """Writes the data set with its card, and the manifest last.
+
+    Args:
+        short: by label and category, how many prompts fewer there are than the policy asks for.
+        judges: who audited.
+    """
+    from overt.data.export import export_dataset
+    from overt.scoring.diversity import distinct_n
+
+    work, account, policy = making.work, making.account, making.policy
+    writer = str(record.value("model"))
+    for label, missing in short.items():
+        for category, count in missing.items():
+            work.note(f"{category}: {count} {label} prompts fewer than the policy asks for")
+    _warn_about_judges(making, writer, judges)
+    if work.unanswered:
+        work.note(f"{work.unanswered} calls got no answer; the same command asks them again")
+    work.folder.write_stage("drops", account.drops)
+    work.folder.write_stage("failures", account.failures)
+    distinct = distinct_n([p.text for p in benign], 2) if benign else None
+    facts: dict[str, Json] = {
+        "identity": record.to_json(),
+        "command": "overt generate",
+        "counts": {
+            c.id: {
+                "benign": sum(p.category == c.id for p in benign),
+                "unsafe": sum(p.category == c.id for p in unsafe),
+            }
+            for c in policy.categories
+        },
+        "short": short,
+        "stages": account.table([c.id for c in policy.categories]),
+        "reasons": account.why(),
+        "index": dataclasses.asdict(making.index) if making.index else None,
+        "encoder_choice": making.encoder_choice,
+        "model_audited": any(j.label is None for j in making.roles.judges),
+        "same_model": writer in judges,
+        "distinct_2": distinct,
+    }
+    card = card_of(record, making, judges=judges, distinct_2=distinct)
+    with speaking_os_errors("cannot write the dataset"):
+        folder = work.folder.path / "dataset"
+        export_dataset(folder, benign, unsafe, card, audits=making.audits, probes=making.probes)
+    work.folder.finish({**facts, **work.facts()})
+
+
+def _warn_about_judges(making: Making, writer: str, judges: tuple[str, ...]) -> None:
+    if all(j.label is not None for j in making.roles.judges):
+        making.work.note(f"no model has audited these prompts: {', '.join(judges)} is a check by rules")
+    elif judges == (writer,):
+        making.work.note("the writer audited its own prompts; --judge with another model is advised")
+
+
+def card_of(
+    record: RunRecord, making: Making, *, judges: tuple[str, ...], distinct_2: float | None
+) -> dict[str, Json]:
+    """The keys that `overt.data.export.export_dataset` takes.
+
+    Args:
+        judges: who audited.
+        distinct_2: share of distinct word pairs in the benign prompts, 0 to 1.
+    """
+    policy = making.policy
+    writer = str(record.value("model"))
+    is_audited = any(judge.label is None for judge in making.roles.judges)
+    seeds = record.value("seeds")
+    columns, rows = stage_table(making.account.table([c.id for c in policy.categories]))
+    said_by_warnings = ("no model has audited", "the writer audited")
+    return {
+        "policy": {**record.policy.to_json(), "modality": policy.modality},
+        "writer": writer,
+        "judges": list(judges),
+        "audited": is_audited,
+        "same_model": writer in judges and is_audited,
+        "surrogate": record.value("probe"),
+        "dedupe": dataclasses.asdict(making.index) if making.index else {},
+        "diversity": {"distinct-2 of the benign prompts": distinct_2} if distinct_2 else {},
+        "stage_columns": columns,
+        "stages": rows,
+        "seeds": f"{seeds} (hash {record.inputs.get('seeds')})" if seeds else None,
+        "version": f"overt {record.overt}",
+        "command": "overt generate (every argument is in run.json of the run)",
+        "notes": [note for note in making.work.notes if not note.startswith(said_by_warnings)],
+    }
+
+
+def stage_table(stages: list[dict[str, Json]]) -> tuple[list[str], list[list[Json]]]:
+    """The account as a table: its heads, and a row for each category with "in / out" for each stage."""
+    used = [s for s in STAGES if any(s in row for row in stages)]
+
+    def cell(flow: Json) -> str:
+        return f"{flow['in']} / {flow['out']}" if isinstance(flow, Mapping) else ""
+
+    return ["category", *used], [[row["category"], *(cell(row.get(s)) for s in used)] for row in stages]

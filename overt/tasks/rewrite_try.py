@@ -1,0 +1,58 @@
+"""Rewordings tried: each target is asked again, with the seed that the original was drawn with."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from overt.calls.shots import Shot, TargetChannel
+from overt.data.records import Prompt
+from overt.data.rewrites import Candidate
+from overt.tasks.asking import Asking, Job, modality_of, shot_seed
+from overt.tasks.rewrite_measure import Tried
+from overt.tasks.targets import TargetSpec
+
+
+def open_channels(asking: Asking, specs: Sequence[TargetSpec]) -> Iterator[TargetChannel]:
+    """The targets that have something to try, the first one opened at once, the others as they are needed:
+    models of this machine may not fit into its memory together."""
+    first = [asking.channel(spec) for spec in specs[:1]]
+    return itertools.chain(first, map(asking.channel, specs[1:]))
+
+
+def try_wordings(
+    asking: Asking,
+    todo: Mapping[str, Sequence[Prompt]],
+    candidates: Sequence[Candidate],
+    channels: Iterable[TargetChannel],
+) -> list[Tried]:
+    """What each target makes of the candidates for its prompts. The outcome's prompt is the candidate."""
+    tried: list[Tried] = []
+    judging = asking.judging()
+    by_prompt: dict[str, list[Candidate]] = defaultdict(list)
+    for candidate in candidates:
+        by_prompt[candidate.prompt_id].append(candidate)
+    for channel in channels:
+        rows = [(p, c) for p in todo[channel.name] for c in by_prompt[p.id]]
+        if not rows:
+            continue
+        worded = [_worded(prompt, candidate) for prompt, candidate in rows]
+        jobs: list[Job] = [
+            ((new, 0), Shot(new.text, shot_seed(asking.seed, prompt, 0), 0), prompt.category)
+            for new, (prompt, _) in zip(worded, rows, strict=True)
+        ]
+        found = asking.fire(channel, jobs, len(rows), purpose="rewrite")
+        if modality_of(channel.subject) == "text":
+            found = asking.judged(worded, found, judging)
+        tried += [(candidate, outcome) for (_, candidate), outcome in zip(rows, found, strict=True)]
+    return tried
+
+
+def _worded(prompt: Prompt, candidate: Candidate) -> Prompt:
+    """The prompt in its new wording: label and category stay the original's. The trigger only where it is
+    still there: a service that revises prompts cannot have dropped what it was never given."""
+    text = candidate.text
+    kept = prompt.trigger and prompt.trigger.casefold() in text.casefold()
+    return dataclasses.replace(prompt, id=candidate.id, text=text, trigger=prompt.trigger if kept else "")
