@@ -59,10 +59,10 @@ def load_text_model(
         InputError: the device or dtype does not exist, or the model cannot be loaded.
         ModuleNotFoundError: torch or transformers is not installed (the registry puts it into words).
     """
-    import transformers
-
     where = pick_device(device, name)
     kind = pick_dtype(dtype, where, name)
+    import transformers  # after torch: without it transformers would hide its models for the whole process
+
     source = source_of(model)
     spread = {"device_map": "auto"} if where == "auto" else {}
     with speaking_loader(name, source):
