@@ -312,7 +312,7 @@ def _write(
 ) -> tuple[list[Candidate], list[Drop | Failure]]:
     """The wordings of each prompt, and what gave none."""
     from overt.generation.rewrite import rewrite as reword
-    from overt.generation.rewrite_own import rewrite_with
+    from overt.generation.rewrite import rewrite_with
 
     results: Iterable[Candidate | Drop | Failure]
     own = config.own()
