@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from overt.data.chat import ChatReply
 from overt.data.codes import refusal_stage
-from overt.data.json_types import Json
-from overt.data.jsonpath import count_at, first, object_at, texts_at
+from overt.data.json_types import Json, JsonObject
+from overt.data.jsonpath import texts_at
 from overt.data.provider import Failed, judge, read_said
 
 SERVICE = "openai"  # endpoints that speak this protocol have copied its words, too
@@ -24,33 +24,43 @@ def read_completion(
         headers: with names in lower case.
         text: the beginning of the body, to quote from where it is no JSON.
     """
-    usage = object_at(data, "$.usage")
-    sent, received = count_at(usage, "$.prompt_tokens"), count_at(usage, "$.completion_tokens")
-    choice = object_at(data, "$.choices[0]")
+    # Plain look-ups and no paths: this is read hundreds of times a second.
+    body = _object(data)
+    choices, usage = body.get("choices"), _object(body.get("usage"))
+    choice = _object(choices[0]) if isinstance(choices, list) and choices else {}
     finish, message = choice.get("finish_reason"), choice.get("message")
-    filtered = finish if refusal_stage(SERVICE, str(finish)) else None
-    if status >= 300 or not (isinstance(message, dict) or filtered):
-        said = read_said(
-            status, headers or {}, data, text or (data if isinstance(data, str) else json.dumps(data))
-        )
-        verdict = judge(SERVICE, said, missing="the answer holds no choices")
-        if isinstance(verdict, Failed):
-            return ChatReply(error=verdict.error)
-        # A request that a provider's filter turned away is an answer, not an error.
+    filtered = finish if finish is not None and refusal_stage(SERVICE, str(finish)) else None
+    sent, received = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
+    if status < 300 and (isinstance(message, dict) or filtered):
+        said = _object(message)
+        refusal = said.get("refusal") or filtered
         return ChatReply(
-            finish_reason="content_filter",
-            refusal=verdict.code.lower(),
+            text=_text(said.get("content")),
+            finish_reason=str(finish) if finish is not None else None,
+            refusal=str(refusal) if refusal else None,
             input_tokens=sent,
             output_tokens=received,
         )
-    refusal = first(message, "$.refusal") or filtered
+    text = text or (data if isinstance(data, str) else json.dumps(data))
+    said_of_itself = read_said(status, headers or {}, data, text)
+    verdict = judge(SERVICE, said_of_itself, missing="the answer holds no choices")
+    if isinstance(verdict, Failed):
+        return ChatReply(error=verdict.error)
+    # A request that a provider's filter turned away is an answer, not an error.
     return ChatReply(
-        text=_text(first(message, "$.content")),
-        finish_reason=str(finish) if finish is not None else None,
-        refusal=str(refusal) if refusal else None,
+        refusal=verdict.code.lower(),
+        finish_reason="content_filter",
         input_tokens=sent,
         output_tokens=received,
     )
+
+
+def _object(value: Json) -> JsonObject:
+    return value if isinstance(value, dict) else {}
+
+
+def _count(value: Json) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
 def _text(content: Json) -> str:

@@ -26,6 +26,11 @@ def is_local(url: str | None) -> bool:
     return (url or "").partition("//")[2].startswith(_LOCAL_HOSTS)
 
 
+def openai_base(base_url: str | None) -> str | None:
+    """Where an OpenAI-compatible endpoint stands: as given, else as `OPENAI_BASE_URL` says; None: OpenAI."""
+    return base_url or os.environ.get("OPENAI_BASE_URL") or None
+
+
 def check_address(name: str, base_url: str) -> None:
     """Checks the address of a service.
 

@@ -23,7 +23,7 @@ _QUOTED_BYTES = 2000
 
 @dataclass(frozen=True)
 class Reply:
-    """One HTTP answer; header names in lower case."""
+    """One HTTP answer. Headers are looked up by names in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -93,14 +93,14 @@ class Transport:
                 # A redirect would carry a key in a header of the provider's own on to another host.
                 allow_redirects=not (headers or self._headers),
             ) as answer:
-                chunks, size = [], 0
-                async for chunk in answer.content.iter_any():
-                    chunks.append(chunk)
-                    size += len(chunk)
-                    if size > MAX_BYTES:
-                        return CallError("server", f"the answer is larger than {MAX_BYTES >> 20} MiB")
-                names = {name.lower(): value for name, value in answer.headers.items()}
-                return Reply(answer.status, names, b"".join(chunks))
+                found = await answer.content.readany()
+                pieces, size = [found], len(found)
+                while not answer.content.at_eof() and size <= MAX_BYTES:
+                    pieces.append(await answer.content.readany())
+                    size += len(pieces[-1])
+                if size > MAX_BYTES:
+                    return CallError("server", f"the answer is larger than {MAX_BYTES >> 20} MiB")
+                return Reply(answer.status, answer.headers, b"".join(pieces))
         except TimeoutError:
             return CallError("timeout", f"no answer in {self._timeout:g} seconds")
         except (aiohttp.ClientError, OSError, ValueError) as error:

@@ -7,7 +7,6 @@ endpoints differ, and the client's own response models believe what they are giv
 from __future__ import annotations
 
 import json
-import os
 import threading
 import urllib.parse
 from collections.abc import Mapping
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING
 from overt.data.chat import CallError, ErrorKind
 from overt.data.completion import SERVICE
 from overt.data.errors import InputError
-from overt.data.http import Mask, check_address, key_from
+from overt.data.http import Mask, check_address, key_from, openai_base
 from overt.data.json_types import Json, JsonObject
 from overt.data.provider import Answered, Failed, Refused, judge, read_said
 from overt.scoring.spec import one_line
@@ -44,7 +43,7 @@ class Endpoint:
 
     def __init__(self, name: str, *, base_url: str | None, api_key_env: str, timeout: float) -> None:
         name = name.partition("?")[0]  # what stands behind it may be what is wrong
-        self._base = base_url or os.environ.get("OPENAI_BASE_URL") or None
+        self._base = openai_base(base_url)
         if self._base is not None:
             check_address(name, self._base)
             parts = urllib.parse.urlsplit(self._base)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import base64
-import os
 from dataclasses import replace
 
 from overt.data.chat import CallError, ChatReply, ChatRequest, Message
 from overt.data.completion import read_completion
-from overt.data.http import Mask, check_address, key_from, sendable
+from overt.data.http import Mask, check_address, key_from, openai_base, sendable
 from overt.data.json_types import Json
 from overt.generation.official import encoded, openai_endpoint
 from overt.generation.transport import Transport
@@ -40,7 +39,7 @@ class OpenAIChat:
         self.name = f"openai/{model}"
         self.model = model
         self.api_key_env = api_key_env
-        self._base = base_url or os.environ.get("OPENAI_BASE_URL") or None
+        self._base = openai_base(base_url)
         if self._base is not None:
             check_address(self.name, self._base)
         self._key = key_from(api_key_env, self.name, self._base)
@@ -100,7 +99,7 @@ class OpenAIChat:
         got = await self._transport.send("POST", self._url, data=encoded(self._body(request)))
         if isinstance(got, CallError):
             return ChatReply(error=got)
-        reply = read_completion(got.data, got.status, got.headers, got.text)
+        reply = read_completion(got.data, got.status, got.headers, "" if got.data else got.text)
         if reply.error is None:
             return reply
         # Some servers repeat the key that they did not like.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from functools import cached_property
 from typing import ClassVar
 
+from overt.data.http import openai_base
 from overt.data.json_types import JsonObject
 from overt.data.jsonpath import count_at, first, object_at, parse_path, text_at, texts_at
 from overt.generation.images.engine import Answer, Asked, Found, ImageAPI, Request, given
@@ -52,7 +52,7 @@ class OpenAIImages(ImageAPI):
         quality: str = "",
         moderation: str = "",
     ) -> None:
-        base_url = base_url or os.environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1"
+        base_url = openai_base(base_url) or "https://api.openai.com/v1"
         super().__init__(f"openai/{model}", base_url=base_url, api_key_env=api_key_env, timeout=timeout)
         self.model = model
         self._options = given(size=size, quality=quality, moderation=moderation)
