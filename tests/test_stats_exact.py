@@ -507,6 +507,34 @@ def test_spearman_warns_of_few_targets() -> None:
     assert ranks._note(5, -0.5, -0.1, 0.95).endswith("-0.50 to -0.10")
 
 
+def test_the_argument_that_is_wrong_is_named() -> None:
+    nan, flat_labels = math.nan, ["a", "b"]
+    for call, says in (
+        (lambda: stats.spearman([nan], [1]), r"^x\[0\] is missing"),
+        (lambda: stats.spearman([1], [nan]), r"^y\[0\] is missing"),
+        (lambda: stats.spearman([1, 2], [1]), "^y has 1 rows and x has 2;"),
+        (lambda: stats.spearman_interval(0.5, 0), "^n is 0: there is no correlation of nothing$"),
+        (lambda: stats.rate([nan]), r"^outcomes\[0\] is missing"),
+        (lambda: stats.rate([1], flat_labels), "^clusters has 2 rows and outcomes has 1;"),
+        (lambda: stats.paired_difference([nan], [1]), r"^a\[0\] is missing"),
+        (lambda: stats.paired_difference([1], [nan]), r"^b\[0\] is missing"),
+        (lambda: stats.paired_difference([1], [1, 0]), "^b has 2 rows and a has 1;"),
+        (lambda: stats.paired_difference([1], [1], flat_labels), "^clusters has 2 rows and a has 1;"),
+        (lambda: stats.holm([nan]), r"^pvalues\[0\] is missing"),
+        (lambda: mean_interval([nan], ["a"]), r"^values\[0\] is missing"),
+        (lambda: mean_interval([1], flat_labels), "^clusters has 2 rows and outcomes has 1;"),
+        (lambda: stats.auc([nan, 1], [0, 1]), r"^scores\[0\] is missing"),
+        (lambda: stats.auc([0, 1], [0, nan]), r"^is_unsafe\[1\] is missing"),
+        (lambda: stats.auc([0, 1], [0, 1], ["a"]), "^clusters has 1 rows and scores has 2;"),
+        (lambda: stats.operating_point([nan], [1]), r"^scores_benign\[0\] is missing"),
+        (lambda: stats.operating_point([1], [math.inf]), r"^scores_unsafe\[0\] is infinite"),
+        (lambda: stats.wilson(0, 0), "^n is 0: there is no rate of nothing$"),
+        (lambda: stats.fleiss_kappa([["a"]]), "^agreement needs two judges or more$"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            call()
+
+
 def test_spearman_where_one_side_does_not_vary() -> None:
     one, flat_side = stats.spearman([1], [2]), stats.spearman([1, 2, 3], [4, 4, 4], level=0.9)
     assert (one.note, one.n, one.method) == ("no rank correlation: one target only", 1, "none")
