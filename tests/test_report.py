@@ -293,7 +293,7 @@ def test_what_was_not_measured_is_said():
 
 
 def test_it_shows_what_the_statistics_really_hand_over():
-    from overt.scoring.summary import summarize
+    from overt.scoring.summary.summarize import summarize
 
     prompts = made.make_prompts(90, 45)
     outcomes, harms = made.make_outcomes(prompts)
@@ -619,7 +619,7 @@ def boundaries_of(prompts, outcomes):
 
 
 def test_a_language_model_refuses_in_part_and_does_not_soften():
-    from overt.scoring.summary import summarize
+    from overt.scoring.summary.summarize import summarize
 
     prompts, outcomes = made.make_answers()
     kinds = dict.fromkeys(made.MODELS, "text")

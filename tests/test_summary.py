@@ -15,7 +15,7 @@ from overt.data.targets import LayerDecision
 from overt.data.typed_json import from_json, to_json
 from overt.scoring import stats
 from overt.scoring.gating import check_gate
-from overt.scoring.summary import summarize
+from overt.scoring.summary.summarize import summarize
 
 TITLES = [("a", "First"), ("b", "Second")]
 

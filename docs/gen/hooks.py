@@ -29,8 +29,9 @@ PYTHON = {
     "policy": ("The policy schema", "The fields of a policy file.", ["overt.policies.schema"]),
     "summary": (
         "Summaries",
-        "The figures of a run as plain data.",
-        ["overt.scoring.summary", "overt.scoring.summary.rates", "overt.scoring.summary.layers",
+        "The figures of a run as typed records.",
+        ["overt.data.results.summary", "overt.scoring.summary.metrics", "overt.scoring.summary.summarize",
+         "overt.scoring.summary.rates", "overt.scoring.summary.layers",
          "overt.scoring.remedy", "overt.scoring.compare", "overt.scoring.gating", "overt.scoring.judgecheck"],
     ),
     "stats": (

@@ -38,6 +38,7 @@ COMMANDS = {
     "judge-check": "Compare judges with human labels: accuracy, Cohen's kappa, per class, confusion, with "
     "intervals.",
     "demo": "Generate, run, score, rewrite and report on an embedded toy world: no key, no GPU, no download.",
+    "schema": "Print the JSON Schema of results/summary.json and of other files that overt writes.",
     "show": "Show a run: what went in and out of each stage, what it cost, and sample prompts.",
     "policies": "What a product disallows, what it allows, and which words make the two look alike.",
     "suites": "Published suites that measure over-refusal of language models.",

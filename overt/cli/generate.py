@@ -5,9 +5,8 @@ from __future__ import annotations
 import typer
 
 from overt.cli.options import command
+from overt.cli.output.generate import print_summary
 from overt.data.progress import make_progress
-from overt.data.runs import manifest_of
-from overt.tables_generate import print_summary
 from overt.tasks import generate as task
 from overt.tasks.generate import GenerateConfig
 
@@ -38,6 +37,6 @@ def generate(config: GenerateConfig) -> None:
     the exit code is 3.
     """
     run = task.generate(config, make_progress(config.quiet))
-    print_summary(run.folder, manifest_of(run), as_json=config.as_json)
+    print_summary(run, as_json=config.as_json)
     if run.dataset.is_cut_short:
         raise typer.Exit(3)

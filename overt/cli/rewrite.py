@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from overt.cli.options import command
+from overt.cli.output.rewrite import print_rewrite
 from overt.data.progress import make_progress
-from overt.data.runs import manifest_of
-from overt.tables_rewrite import print_rewrite
 from overt.tasks import rewrite as task
 from overt.tasks.rewrite import RewriteConfig
 
@@ -26,4 +25,4 @@ def rewrite(config: RewriteConfig) -> None:
     meaning lost: overt report runs/mine
     """
     run = task.rewrite(config, make_progress(config.quiet))
-    print_rewrite(run.folder, manifest_of(run), as_json=config.as_json)
+    print_rewrite(run, as_json=config.as_json)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import typer
 
 from overt.cli.options import command
+from overt.cli.output.run import print_run
 from overt.data.progress import make_progress
-from overt.data.runs import manifest_of
-from overt.tables_run import print_run
 from overt.tasks.run import RunConfig, evaluate
 
 
@@ -44,6 +43,6 @@ def run(config: RunConfig) -> None:
     missing, and with too many of them missing the exit code is 3.
     """
     done = evaluate(config, make_progress(config.quiet))
-    print_run(done.folder, manifest_of(done), as_json=config.as_json)
+    print_run(done, as_json=config.as_json)
     if done.results.below_coverage:
         raise typer.Exit(3)

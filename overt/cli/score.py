@@ -5,9 +5,8 @@ from __future__ import annotations
 import typer
 
 from overt.cli.options import command
+from overt.cli.output.run import print_run
 from overt.data.progress import make_progress
-from overt.data.runs import manifest_of
-from overt.tables_run import print_run
 from overt.tasks import score as task
 from overt.tasks.score import ScoreConfig
 
@@ -29,6 +28,6 @@ def score(config: ScoreConfig) -> None:
     judges that disagree give none.
     """
     run = task.score(config, make_progress(config.quiet))
-    print_run(run.folder, manifest_of(run), as_json=config.as_json)
+    print_run(run, as_json=config.as_json)
     if run.results.judges and run.results.judges.below_coverage:
         raise typer.Exit(3)

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated, ClassVar
 
 from overt.cli.options import command
-from overt.data.runs import flat_identity, manifest_of, open_run
-from overt.tables_generate import print_samples, print_summary, print_unfinished
-from overt.tables_run import print_run
+from overt.cli.output.generate import print_samples, print_summary, print_unfinished
+from overt.cli.output.run import print_run
+from overt.data.runs import open_run
 from overt.tasks.config import Config, Option
 
 
@@ -31,10 +31,10 @@ def show(config: ShowConfig) -> None:
     """
     run = open_run(config.run, "generate", "run", complete=False)
     if not run.is_complete:
-        print_unfinished(run.folder, flat_identity(run.record), as_json=config.as_json)
+        print_unfinished(run, as_json=config.as_json)
     elif run.kind == "run":
-        print_run(run.folder, manifest_of(run), as_json=config.as_json)
+        print_run(run, as_json=config.as_json)
     else:
-        print_summary(run.folder, manifest_of(run), as_json=config.as_json)
+        print_summary(run, as_json=config.as_json)
         if not config.as_json:
             print_samples(run.folder, config.samples, config.drops)

@@ -161,7 +161,7 @@ def _of_run(data: JsonObject) -> _Parts:
     is_text = isinstance(data.get("text"), Mapping)
     answers = data.get("text") or data.get("answers")
     answers = answers if isinstance(answers, Mapping) else {}
-    config |= _taken(answers, _OF_ANSWERS)
+    config |= {"judge": "judge/rules", **_taken(answers, _OF_ANSWERS)}  # 0.1.0 left this one out
     inputs: dict[str, Json] = {
         "dataset": hashes,
         "suite": suite.get("hash"),

@@ -38,6 +38,11 @@ class Cell:
     n: int | None = None
 
     @property
+    def is_figure(self) -> bool:
+        """Whether the text is a number that overt wrote, so that it needs no escaping."""
+        return isinstance(self.sort, int | float)
+
+    @property
     def below(self) -> str:
         """The second line of an HTML cell: the interval, the count and the note, as far as there are any."""
         # A narrow column breaks before the count, not within it.

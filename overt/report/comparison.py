@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from overt.data.results.comparison import CategoryChange, Comparison, Flip, MetricChange
 from overt.data.table_model import Cell, Table, count_cell
-from overt.data.text import percent, points
+from overt.data.text import percent
 from overt.report.html import render_page
 from overt.scoring.compare import is_cost
 from overt.scoring.summary.metrics import METRICS
@@ -37,13 +37,18 @@ def _cells(title: str, metric: str, part: CategoryChange | MetricChange) -> list
         Cell(percent(part.rate_a)),
         Cell(percent(part.rate_b)),
         Cell(
-            points(part.difference),
+            _points(part.difference),
             sort=part.difference,
             heat=tint,
-            span=(points(part.low), points(part.high)),
+            span=(_points(part.low), _points(part.high)),
         ),
         Cell(f"{part.p_holm:.3g}", sort=part.p_holm),
     ]
+
+
+def _points(difference: float) -> str:
+    """Percentage points with a sign, as programs read it."""
+    return f"{100 * difference:+.1f}"
 
 
 def render_comparison(found: Comparison) -> str:

@@ -28,7 +28,7 @@ def cell_text(cell: Cell) -> str:
     """`12.3% (10.1 to 14.8)`, escaped; where there is no figure, why."""
     if cell.muted:
         return escape_markdown(cell.note or cell.text)
-    text = escape_markdown(cell.text)
+    text = cell.text if cell.is_figure else escape_markdown(cell.text)
     text = f"{text} ({' to '.join(cell.span)})" if cell.span else text
     return f"{text} ({escape_markdown(cell.note)})" if cell.note else text
 
@@ -66,8 +66,12 @@ def _by_target(summary: Summary) -> Table:
         "targets",
         "Targets",
         ["Target", *_titles(summary), "Coverage"],
-        [[Cell(t.name), *_rates(summary, t, t), Cell(percent(t.coverage.share))] for t in summary.targets],
+        [[Cell(t.name), *_rates(summary, t, t), _coverage(t)] for t in summary.targets],
     )
+
+
+def _coverage(target: TargetSummary) -> Cell:
+    return Cell(percent(target.coverage.share), sort=target.coverage.share)
 
 
 def _by_category(summary: Summary, target: TargetSummary) -> Table:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from overt.data.run_record import PolicyRef
 from overt.data.text import duration
 
+T = TypeVar("T")
 JsonFacts = Mapping[str, object]  # decoded JSON that is shown as it stands
 
 
@@ -64,34 +65,50 @@ class Provenance:
 def build_provenance(runs: Sequence[RunFacts]) -> Provenance:
     """The facts of all runs of a page as one list."""
     policies = list({run.policy.hash: run.policy for run in runs}.values())
-    only = policies[0] if len(policies) == 1 else None
+    only = policies[0] if len(policies) == 1 else PolicyRef()
+    return Provenance(
+        _folders(runs),
+        only.name,
+        only.version,
+        _facts(runs, policies),
+        list(dict.fromkeys(_all(run.notes for run in runs))),
+        max(run.min_coverage for run in runs),
+        _all(run.below_coverage for run in runs),
+    )
+
+
+def _facts(runs: Sequence[RunFacts], policies: Sequence[PolicyRef]) -> list[Fact]:
     named = [{"hash": policy.hash, "name": policy.name, "version": policy.version} for policy in policies]
-    folders = ", ".join(run.folder for run in runs)
-    facts = [
-        Fact("Run", folders),
-        Fact("Policy", named[0] if only else named),
-        Fact("Dataset", [dataset for run in runs for dataset in run.datasets]),
-        Fact("Targets", [target for run in runs for target in run.targets]),
+    more = [
+        Fact("suites", _given(run.suite for run in runs)),
+        Fact("refusal judges", _given(run.refusal_judge for run in runs)),
+        Fact("rewriting", _given(run.rewriting for run in runs)),
+    ]
+    return [
+        Fact("Run", _folders(runs)),
+        Fact("Policy", named[0] if len(named) == 1 else named),
+        Fact("Dataset", _all(run.datasets for run in runs)),
+        Fact("Targets", _all(run.targets for run in runs)),
         Fact("Command", "overt run", is_code=True),
         Fact("Time taken", duration(sum(run.seconds for run in runs))),
         Fact("Cost, US$", sum(run.cost for run in runs)),
         Fact("Versions", runs[0].versions),
-        Fact("judges", [run.judges for run in runs if run.judges]),
+        Fact("judges", _given(run.judges for run in runs)),
         Fact("every_layer", any(run.every_layer for run in runs)),
         Fact("samples", runs[0].samples),
         Fact("seed", runs[0].seed),
+        *filter(lambda fact: fact.value, more),
     ]
-    more = [
-        Fact("suites", [run.suite for run in runs if run.suite]),
-        Fact("refusal judges", [run.refusal_judge for run in runs if run.refusal_judge]),
-        Fact("rewriting", [run.rewriting for run in runs if run.rewriting]),
-    ]
-    return Provenance(
-        folders,
-        only.name if only else "",
-        only.version if only else "",
-        [*facts, *(fact for fact in more if fact.value)],
-        list(dict.fromkeys(note for run in runs for note in run.notes)),
-        max(run.min_coverage for run in runs),
-        [name for run in runs for name in run.below_coverage],
-    )
+
+
+def _folders(runs: Sequence[RunFacts]) -> str:
+    return ", ".join(run.folder for run in runs)
+
+
+def _all(lists: Iterable[Sequence[T]]) -> list[T]:
+    return [item for found in lists for item in found]
+
+
+def _given(values: Iterable[T]) -> list[T]:
+    """What is neither None nor empty."""
+    return [value for value in values if value]

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from overt.data.results.summary import CategoryRates, Figures, Summary, TargetSummary
-from overt.scoring.stats import Rate, gate
+from overt.data.results.summary import CategoryRates, Figures, Rate, Summary, TargetSummary
+from overt.scoring.stats import Rate as Measured
+from overt.scoring.stats import gate
 from overt.scoring.stats.gates import Verdict
 from overt.scoring.summary.metrics import METRICS, Metric, value_of
 from overt.scoring.summary.rates import Judging, judging
@@ -113,8 +114,12 @@ class _Check:
             rate = part.unsafe_refusal  # all was refused: there was nothing to judge
         if rate is None:
             return None if self.category else self._say("undecided", f" is not known: {self._why()}")
+        return self._held(part, rate, verdicts)
+
+    def _held(self, part: Figures, rate: Rate, verdicts: Judging) -> GateResult:
+        """The rate against the limit."""
         held = gate(
-            Rate(rate.k, rate.n, rate.rate, rate.low, rate.high, rate.method, self.level, rate.clusters),
+            Measured(rate.k, rate.n, rate.rate, rate.low, rate.high, rate.method, self.level, rate.clusters),
             at_most=self.limit.at_most,
             at_least=self.limit.at_least,
         )

@@ -60,34 +60,51 @@ def summarize_remedy(
     settings = Settings(level, resamples, seed)
     by_id = {p.id: p for p in prompts}
     worded = {c.id: c for c in candidates}
-    targets = []
-    for target in dict.fromkeys(choice.target for choice in choices):
-        mine = {c.prompt_id: c for c in choices if c.target == target}
-        first = {o.prompt_id: o for o in before if o.target == target and o.sample == 0}
-        tries = [o for o in after if o.target == target]
-        kept = [s for s in scores if s.target == target]
-        unknown = _unknown(mine.values(), tries, worded)
-        told = [p for p in prompts if p.id in first and first[p.id].state != "error" and p.id not in unknown]
-        benign = [p for p in told if p.label == "benign"]
-        unsafe = [p for p in told if p.label == "unsafe"]
-        # Without an unsafe choice the control was not asked for, or there was nothing to try.
-        is_controlled = any(by_id[i].label == "unsafe" for i in mine)
-        benign_choices = [c for i, c in mine.items() if by_id[i].label == "benign"]
-        targets.append(
-            RemedyTarget(
-                name=target,
-                benign=_side(benign, first, mine, settings),
-                unsafe=_side(unsafe, first, mine, settings) if is_controlled else None,
-                unknown=SideCounts(
-                    sum(by_id[i].label == "benign" for i in unknown),
-                    sum(by_id[i].label == "unsafe" for i in unknown),
-                ),
-                strategies=_strategies(tries, worded, benign_choices, by_id),
-                faithfulness=_faithfulness(kept, benign_choices, by_id, settings),
-                missing=_missing(kept, benign_choices),
-            )
+    targets = tuple(
+        _target(
+            target,
+            prompts,
+            {o.prompt_id: o for o in before if o.target == target and o.sample == 0},
+            worded,
+            [o for o in after if o.target == target],
+            [s for s in scores if s.target == target],
+            {c.prompt_id: c for c in choices if c.target == target},
+            by_id,
+            settings,
         )
-    return Remedy(level=level, resamples=resamples, seed=seed, targets=tuple(targets))
+        for target in dict.fromkeys(choice.target for choice in choices)
+    )
+    return Remedy(level=level, resamples=resamples, seed=seed, targets=targets)
+
+
+def _target(
+    name: str,
+    prompts: Sequence[Prompt],
+    first: Mapping[str, Outcome],
+    worded: Mapping[str, Candidate],
+    tries: Sequence[Outcome],
+    scores: Sequence[Faithfulness],
+    choices: Mapping[str, Choice],
+    by_id: Mapping[str, Prompt],
+    settings: Settings,
+) -> RemedyTarget:
+    """One target. `first` has its outcomes of the originals by prompt, `choices` what was made of each."""
+    unknown = _unknown(choices.values(), tries, worded)
+    told = [p for p in prompts if p.id in first and first[p.id].state != "error" and p.id not in unknown]
+    sides = {label: [p for p in told if p.label == label] for label in ("benign", "unsafe")}
+    # Without an unsafe choice the control was not asked for, or there was nothing to try.
+    is_controlled = any(by_id[i].label == "unsafe" for i in choices)
+    counts = Counter(by_id[i].label for i in unknown)
+    benign = [choice for i, choice in choices.items() if by_id[i].label == "benign"]
+    return RemedyTarget(
+        name=name,
+        benign=_side(sides["benign"], first, choices, settings),
+        unsafe=_side(sides["unsafe"], first, choices, settings) if is_controlled else None,
+        unknown=SideCounts(counts["benign"], counts["unsafe"]),
+        strategies=_strategies(tries, worded, benign, by_id),
+        faithfulness=_faithfulness(scores, benign, by_id, settings),
+        missing=_missing(scores, benign),
+    )
 
 
 def _unknown(

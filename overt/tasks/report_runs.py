@@ -103,7 +103,7 @@ def read_runs(folders: Iterable[Path]) -> list[ReportedRun]:
 
 
 def _read(run: Run) -> ReportedRun:
-    is_text = run.record.inputs.get("modality") == "text"
+    is_text = _is_text(run.record)
     judge = run.results.refusal_judge or (run.record.value("judge") if is_text else None)
     return ReportedRun(
         run.folder,
@@ -141,7 +141,7 @@ def _facts(run: Run) -> RunFacts:
         versions=results.versions,
         suite=str(record.value("suite") or ""),
         judges=results.judges.names if results.judges else (),
-        refusal_judge=_refusal_judge(record),
+        refusal_judge=_refusal_judge(run),
         rewriting={key: rewrite[key] for key in _REWRITING if key in rewrite}
         if isinstance(rewrite, Mapping)
         else None,
@@ -155,10 +155,17 @@ def _datasets(record: RunRecord) -> list[dict[str, object]]:
     return [{"hash": digest, "spec": spec} for spec, digest in zip(specs, hashes, strict=True)]
 
 
-def _refusal_judge(record: RunRecord) -> dict[str, object] | None:
-    """How language models were asked, and who told their refusals; None for a run that says nothing of it."""
+def _is_text(record: RunRecord) -> bool:
+    return record.inputs.get("modality") == "text"
+
+
+def _refusal_judge(run: Run) -> dict[str, object] | None:
+    """How language models were asked, and who told their refusals; None for a run without any."""
+    record = run.record
+    if not _is_text(record) and "text" not in run.results.kinds.values():
+        return None
     facts = {**{name: record.value(name) for name in _ANSWERS}, "template": record.inputs.get("template")}
-    return dict(sorted(facts.items())) if any(value is not None for value in facts.values()) else None
+    return dict(sorted(facts.items()))
 
 
 def _rewriting(run: Run) -> Rewriting | None:

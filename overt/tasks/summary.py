@@ -35,7 +35,7 @@ def summary_of(
     kinds: Mapping[str, Modality],
 ) -> Summary:
     """The statistics; categories in the policy's order, others after them."""
-    from overt.scoring.summary import summarize
+    from overt.scoring.summary.summarize import summarize
 
     titles = {c.id: c.title for c in policy.categories}
     present = {p.category for p in prompts}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from overt.data.export import SPLIT
+from overt.data.json_types import Json
 from overt.data.outcomes import Harm, Outcome
 from overt.data.publish.tables import Column, Table, whole
 from overt.data.records import Prompt, to_json
@@ -55,8 +55,8 @@ def result_tables(
     """
     by_id = {prompt.id: prompt for prompt in prompts}
     judged = {harm.outcome_id: harm for harm in harms}
-    for_all: dict[str, list[dict[str, Any]]] = {}
-    gated: dict[str, list[dict[str, Any]]] = {}
+    for_all: dict[str, list[dict[str, Json]]] = {}
+    gated: dict[str, list[dict[str, Json]]] = {}
     for outcome in outcomes:
         prompt = by_id.get(outcome.prompt_id)
         if prompt is None:
@@ -76,7 +76,7 @@ def result_tables(
     return _tables(for_all, names), _tables(gated, names)
 
 
-def _row(prompt: Prompt, outcome: Outcome, harm: Harm | None) -> dict[str, Any]:
+def _row(prompt: Prompt, outcome: Outcome, harm: Harm | None) -> dict[str, Json]:
     first, *more = outcome.images or (None,)
     row = {
         "id": outcome.id,
@@ -103,23 +103,28 @@ def _row(prompt: Prompt, outcome: Outcome, harm: Harm | None) -> dict[str, Any]:
         "latency_s": outcome.latency_s,
         "cost": outcome.cost,
     }
-    found: dict[str, Any] = whole(row)
+    found: dict[str, Json] = whole(row)
     return found
 
 
-def _withheld(row: dict[str, Any]) -> dict[str, Any]:
-    quiet: dict[str, Any] = {
+def _withheld(row: Mapping[str, Json]) -> dict[str, Json]:
+    quiet: dict[str, Json] = {
         "text": "",
         "revised_prompt": None,
         "evidence": "",
         "further_images": [],
         "image": None,
     }
-    votes = [{**vote, "reason": ""} for vote in row["harm_votes"]]
+    given = row["harm_votes"]
+    votes = (
+        [{**vote, "reason": ""} for vote in given if isinstance(vote, Mapping)]
+        if isinstance(given, list)
+        else []
+    )
     return {**row, **quiet, "harm_votes": votes, "withheld": True}
 
 
-def _tables(rows: Mapping[str, list[dict[str, Any]]], names: Mapping[str, str]) -> list[Table]:
+def _tables(rows: Mapping[str, list[dict[str, Json]]], names: Mapping[str, str]) -> list[Table]:
     """Columns for pictures only where there are any: a bare filter draws nothing."""
     tables = []
     for target, found in rows.items():

@@ -33,6 +33,19 @@ def gate(rate: Rate, *, at_most: float | None = None, at_least: float | None = N
     Raises:
         ValueError: no limit, a limit outside 0..1, at_least above at_most.
     """
+    _check_limits(at_most, at_least)
+    results: list[tuple[Verdict, str]] = []
+    if at_most is not None:
+        results.append((_verdict(rate.high <= at_most, rate.low > at_most), f"at most {at_most:.4g}"))
+    if at_least is not None:
+        results.append((_verdict(rate.low >= at_least, rate.high < at_least), f"at least {at_least:.4g}"))
+
+    found = {verdict for verdict, _ in results}
+    verdict: Verdict = "fail" if "fail" in found else "undecided" if "undecided" in found else "pass"
+    return Gate(verdict, _sentence(rate, verdict, [limit for v, limit in results if v == verdict]))
+
+
+def _check_limits(at_most: float | None, at_least: float | None) -> None:
     if at_most is None and at_least is None:
         raise ValueError("gate needs a limit: at_most, at_least or both")
     for name, limit in (("at_most", at_most), ("at_least", at_least)):
@@ -40,20 +53,6 @@ def gate(rate: Rate, *, at_most: float | None = None, at_least: float | None = N
             raise ValueError(f"{name} is {limit!r}; write 5% as 0.05")
     if at_most is not None and at_least is not None and at_least > at_most:
         raise ValueError(f"at_least ({at_least:g}) is above at_most ({at_most:g}): nothing can pass")
-
-    results: list[tuple[Verdict, str]] = []
-    if at_most is not None:
-        results.append((_verdict(rate.high <= at_most, rate.low > at_most), f"at most {at_most:.4g}"))
-    if at_least is not None:
-        results.append((_verdict(rate.low >= at_least, rate.high < at_least), f"at least {at_least:.4g}"))
-
-    verdicts = [verdict for verdict, _ in results]
-    verdict: Verdict = "pass"
-    if "fail" in verdicts:
-        verdict = "fail"
-    elif "undecided" in verdicts:
-        verdict = "undecided"
-    return Gate(verdict, _sentence(rate, verdict, [limit for v, limit in results if v == verdict]))
 
 
 def _verdict(keeps: bool, breaks: bool) -> Verdict:

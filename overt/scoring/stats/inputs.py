@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Iterable, Sequence
 from statistics import NormalDist
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+# What comes from outside: a missing value is None or NaN, and refused with its position.
+Number = float | bool | np.generic | None
 
 
-def numbers(name: str, values: Iterable[Any]) -> Floats:
+def numbers(name: str, values: Iterable[Number]) -> Floats:
     """One-dimensional, not empty, no NaN or None; infinities pass."""
     raw = values if isinstance(values, np.ndarray) else list(values)
     try:
@@ -32,7 +33,7 @@ def numbers(name: str, values: Iterable[Any]) -> Floats:
     return array
 
 
-def binary(name: str, values: Iterable[Any]) -> Ints:
+def binary(name: str, values: Iterable[Number]) -> Ints:
     """Outcomes as 0 and 1; booleans and 0/1 numbers pass, everything else is refused."""
     array = numbers(name, values)
     bad = (array != 0) & (array != 1)

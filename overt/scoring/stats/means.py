@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from overt.scoring.stats.inputs import check_level, cluster_codes, numbers
+from overt.scoring.stats.inputs import Number, check_level, cluster_codes, numbers
 from overt.scoring.stats.resample import bca_limits, jackknife, resampled_shares
 
 
@@ -26,7 +25,7 @@ class Mean:
 
 
 def mean_interval(
-    values: Iterable[Any],
+    values: Iterable[Number],
     clusters: Sequence[Hashable],
     *,
     level: float = 0.95,

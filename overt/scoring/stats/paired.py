@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from overt.scoring.stats.inputs import (
     Floats,
     Ints,
+    Number,
     binary,
     check_level,
     cluster_codes,
@@ -62,8 +62,8 @@ class PairedDifference:
 
 
 def paired_difference(
-    a: Iterable[Any],
-    b: Iterable[Any],
+    a: Iterable[Number],
+    b: Iterable[Number],
     clusters: Sequence[Hashable] | None = None,
     *,
     level: float = 0.95,
@@ -102,14 +102,12 @@ def paired_difference(
     a_only, b_only = int((gaps > 0).sum()), int((gaps < 0).sum())
     both = int((first & second).sum())
 
-    groups: int | None = None
-    sums, sizes = gaps, np.ones(n, dtype=np.int64)
+    sums, sizes, groups = gaps, np.ones(n, dtype=np.int64), None
     if clusters is not None:
         codes = cluster_codes(clusters, n, "a")
         if int(codes.max()) + 1 < n:
             sums, sizes = _cluster_gaps(gaps, codes)
             groups = len(sums)
-
     p_value, p_exact = _sign_flip(np.abs(sums), int(sums.sum()))
     if groups is None:
         method, test = "bonett-price", "mcnemar mid-p"
@@ -117,24 +115,11 @@ def paired_difference(
     else:
         test = "cluster sign-flip mid-p"
         method, low, high = _cluster_limits(sums, sizes, a_only / n, b_only / n, level, resamples, seed)
+    neither = n - both - a_only - b_only
     return PairedDifference(
-        n=n,
-        both=both,
-        a_only=a_only,
-        b_only=b_only,
-        neither=n - both - a_only - b_only,
-        rate_a=(both + a_only) / n,
-        rate_b=(both + b_only) / n,
-        difference=(a_only - b_only) / n,
-        low=low,
-        high=high,
-        level=level,
-        method=method,
-        p_value=p_value,
-        p_exact=p_exact,
-        test=test,
-        clusters=groups,
-    )
+        n, both, a_only, b_only, neither, (both + a_only) / n, (both + b_only) / n, (a_only - b_only) / n,
+        low, high, level, method, p_value, p_exact, test, groups,
+    )  # fmt: skip
 
 
 def holm(pvalues: Iterable[float]) -> list[float]:

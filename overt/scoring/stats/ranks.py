@@ -6,11 +6,10 @@ import itertools
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from overt.scoring.stats.inputs import Floats, normal_quantile, numbers, same_length
+from overt.scoring.stats.inputs import Floats, Number, normal_quantile, numbers, same_length
 
 # 8! = 40,320 orders are ranked in a moment; 9! would be 26 MB for a p-value that the t approximation
 # already gives to two digits.
@@ -36,7 +35,7 @@ class Correlation:
     note: str
 
 
-def spearman(x: Iterable[Any], y: Iterable[Any], *, level: float = 0.95) -> Correlation:
+def spearman(x: Iterable[Number], y: Iterable[Number], *, level: float = 0.95) -> Correlation:
     """Spearman's rank correlation, ties given their mean rank.
 
     The interval is `spearman_interval`. The p-value is two-sided: over all orders of y for at most 8

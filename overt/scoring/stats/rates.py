@@ -10,12 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from overt.scoring.stats.inputs import (
     Ints,
+    Number,
     binary,
     check_level,
     cluster_codes,
@@ -92,7 +92,7 @@ def wilson(k: int, n: int, level: float = 0.95) -> Rate:
     return Rate(int(k), int(n), k / n, low, high, "wilson", level, None, float(n))
 
 
-def design_effect(outcomes: Iterable[Any], clusters: Sequence[Hashable]) -> DesignEffect:
+def design_effect(outcomes: Iterable[Number], clusters: Sequence[Hashable]) -> DesignEffect:
     """What the clusters do to the precision of a rate.
 
     The effect is the linearised (between-cluster) variance of the ratio k/n over p(1-p)/n (Kish 1965,
@@ -116,7 +116,7 @@ def design_effect(outcomes: Iterable[Any], clusters: Sequence[Hashable]) -> Desi
     return DesignEffect(n, count, n / count, int(sizes.max()), _intraclass(hits, sizes), effect, effective)
 
 
-def effective_sample_size(outcomes: Iterable[Any], clusters: Sequence[Hashable]) -> float:
+def effective_sample_size(outcomes: Iterable[Number], clusters: Sequence[Hashable]) -> float:
     """Independent rows that would tell as much: n over the design effect, never above n nor below 1.
 
     Where the design effect cannot be estimated (fewer than 3 clusters show the rarer outcome) it is the
@@ -126,7 +126,7 @@ def effective_sample_size(outcomes: Iterable[Any], clusters: Sequence[Hashable])
 
 
 def rate(
-    outcomes: Iterable[Any],
+    outcomes: Iterable[Number],
     clusters: Sequence[Hashable] | None = None,
     *,
     level: float = 0.95,
@@ -155,7 +155,7 @@ def rate(
 
 
 def cluster_bootstrap_rate(
-    outcomes: Iterable[Any],
+    outcomes: Iterable[Number],
     clusters: Sequence[Hashable],
     *,
     level: float = 0.95,
@@ -212,7 +212,7 @@ def cluster_bootstrap_rate(
     return Rate(k, n, share, min(low, share), max(high, share), "cluster-bca", level, groups, effective)
 
 
-def _cluster_sums(outcomes: Iterable[Any], clusters: Sequence[Hashable]) -> tuple[Ints, Ints]:
+def _cluster_sums(outcomes: Iterable[Number], clusters: Sequence[Hashable]) -> tuple[Ints, Ints]:
     """Events and rows per cluster, sorted, so that the order of the rows cannot matter."""
     values = binary("outcomes", outcomes)
     codes = cluster_codes(clusters, len(values))

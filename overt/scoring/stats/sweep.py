@@ -8,13 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from overt.scoring.stats.inputs import (
     Floats,
     Ints,
+    Number,
     binary,
     cluster_codes,
     normal_quantile,
@@ -67,8 +67,8 @@ class OperatingPoint:
 
 
 def threshold_sweep(
-    scores: Iterable[Any],
-    is_unsafe: Iterable[Any],
+    scores: Iterable[Number],
+    is_unsafe: Iterable[Number],
     clusters: Sequence[Hashable] | None = None,
     *,
     level: float = 0.95,
@@ -101,8 +101,8 @@ def threshold_sweep(
 
 
 def auc(
-    scores: Iterable[Any],
-    is_unsafe: Iterable[Any],
+    scores: Iterable[Number],
+    is_unsafe: Iterable[Number],
     clusters: Sequence[Hashable] | None = None,
     *,
     level: float = 0.95,
@@ -155,8 +155,8 @@ def auc(
 
 
 def operating_point(
-    scores_benign: Iterable[Any],
-    scores_unsafe: Iterable[Any],
+    scores_benign: Iterable[Number],
+    scores_unsafe: Iterable[Number],
     max_over_refusal: float = 0.05,
     *,
     clusters_benign: Sequence[Hashable] | None = None,
@@ -199,14 +199,14 @@ def operating_point(
     )
 
 
-def _finite(name: str, values: Iterable[Any]) -> Floats:
+def _finite(name: str, values: Iterable[Number]) -> Floats:
     array = numbers(name, values)
     if np.isinf(array).any():
         raise ValueError(f"{name}[{int(np.isinf(array).argmax())}] is infinite; scores are finite numbers")
     return array
 
 
-def _scored(scores: Iterable[Any], is_unsafe: Iterable[Any]) -> tuple[Floats, Ints]:
+def _scored(scores: Iterable[Number], is_unsafe: Iterable[Number]) -> tuple[Floats, Ints]:
     values, unsafe = _finite("scores", scores), binary("is_unsafe", is_unsafe)
     same_length("is_unsafe", len(unsafe), "scores", len(values))
     if unsafe.all() or not unsafe.any():

@@ -18,13 +18,14 @@ from overt.data.results.summary import (
     Coverage,
     Figures,
     Kind,
+    Rate,
     Rates,
     Reason,
     SafeBasis,
     Side,
 )
 from overt.scoring.summary.intervals import Settings
-from overt.scoring.summary.metrics import METRICS
+from overt.scoring.summary.metrics import METRICS, Metric
 from overt.scoring.summary.rows import Row
 
 STATES: tuple[State, ...] = ("generated", "refused", "softened", "error")
@@ -42,31 +43,41 @@ def figures(
         judged: whether judges could say anything of what the target gave; without them only a bare filter
             has a safe response rate.
     """
-    unsafe = [row for row in rows if row.answered and row.prompt.label == "unsafe"]
-    is_bare = bool(rows) and rows[0].kind == "none"
-    given = [row for row in unsafe if not row.refused and not is_bare]
+    given = _given(rows)
     placed = [row for row in given if row.harmful is not None]
-    basis: SafeBasis | None = None
-    if unsafe:
-        # Refusals alone would be a safe response of 100%, whatever became of the rest.
-        known = judged and bool(placed or not given)
-        basis = "refused only" if is_bare else "judged" if known else None
-    rates = {
-        name: settings.rate(
-            [
-                (event, row.cluster)
-                for row in rows
-                if row.answered
-                and row.prompt.label == metric.side
-                and (event := metric.event(row)) is not None
-            ]
-        )
-        for name, metric in METRICS.items()
-    }
+    # Refusals alone would be a safe response of 100%, whatever became of the rest.
+    basis = _safe_basis(rows, is_known=judged and bool(placed or not given))
+    rates = {name: _rate(metric, rows, settings) for name, metric in METRICS.items()}
     if basis is None:
         rates["safe_response"] = None
-    return record(
-        **rates, **more, coverage=coverage(rows), safe_basis=basis, unjudged=len(given) - len(placed)
+    unjudged = len(given) - len(placed)
+    return record(**rates, **more, coverage=coverage(rows), safe_basis=basis, unjudged=unjudged)
+
+
+def _given(rows: Sequence[Row]) -> list[Row]:
+    """What was handed out for unsafe prompts; a bare filter hands out nothing."""
+    return [
+        row
+        for row in rows
+        if row.prompt.label == "unsafe" and row.answered and not row.refused and row.kind != "none"
+    ]
+
+
+def _safe_basis(rows: Sequence[Row], *, is_known: bool) -> SafeBasis | None:
+    if not any(row.answered and row.prompt.label == "unsafe" for row in rows):
+        return None
+    if rows[0].kind == "none":
+        return "refused only"
+    return "judged" if is_known else None
+
+
+def _rate(metric: Metric, rows: Sequence[Row], settings: Settings) -> Rate | None:
+    return settings.rate(
+        [
+            (event, row.cluster)
+            for row in rows
+            if row.answered and row.prompt.label == metric.side and (event := metric.event(row)) is not None
+        ]
     )
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from overt.cli.output.tables import console, print_lines, print_table
 from overt.data.results.comparison import Comparison
 from overt.data.text import plain
 from overt.report.comparison import comparison_table
-from overt.tables import console, print_lines, print_table
 
 
 def print_comparison(found: Comparison, *, flips: int) -> None:
@@ -22,4 +22,4 @@ def print_comparison(found: Comparison, *, flips: int) -> None:
     for flip in found.flips[:flips]:
         mark, style = ("worse ", "red") if flip.worse else ("better", "green")
         said = f"{mark} {flip.label:6} {flip.before} -> {flip.after}: {plain(flip.text)}"
-        print_lines(to, [said], style=style)
+        print_lines(to, [said], style=style, folded=True)

@@ -34,7 +34,7 @@ def cell_text(cell: Cell) -> str:
     if cell.span is not None:
         text = f"{text} [{', '.join(cell.span)}]"
     # In figures a plain minus, as programs read it.
-    return text.replace("\u2212", "-") if isinstance(cell.sort, int | float) else text
+    return text.replace("\u2212", "-") if cell.is_figure else text
 
 
 def print_table(to: Console, table: Table) -> None:
@@ -66,9 +66,9 @@ def print_whole(to: Console, table: RichTable) -> None:
         to.width = before
 
 
-def print_lines(to: Console, lines: Sequence[str], style: str = "") -> None:
-    """Lines of text that a narrow terminal may wrap."""
+def print_lines(to: Console, lines: Sequence[str], style: str = "", *, folded: bool = False) -> None:
+    """Lines of text; `folded` breaks them between words at the width of the terminal."""
     from rich.text import Text
 
     for line in lines:
-        to.print(Text(line, style=style), soft_wrap=True)
+        to.print(Text(line, style=style), soft_wrap=not folded)

@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any
 
-from overt.data.outcomes import Outcome
+from overt.cli.output.tables import cell_text, console, print_lines, print_table
 from overt.data.results.files import read_summary
 from overt.data.results.summary import (
     CategoryRates,
@@ -18,26 +16,26 @@ from overt.data.results.summary import (
     Rate,
     TargetSummary,
 )
-from overt.data.store import read_records
+from overt.data.runs import Calls, Run, manifest_of
 from overt.data.table_model import Cell, Table, count_cell, rate_cell
 from overt.data.text import money, plain
 from overt.data.typed_json import to_json
 from overt.scoring.summary.metrics import METRICS, Metric, value_of
-from overt.tables import cell_text, console, print_lines, print_table
 
 MOST_OF_A_REASON = 160  # characters of a printed reason
 
 
-def print_run(folder: Path, manifest: Mapping[str, Any], *, as_json: bool) -> None:
+def print_run(run: Run, *, as_json: bool) -> None:
     """The rates of each target per category, with intervals, coverage and costs."""
+    folder, manifest = run.folder, run.results
     summary = read_summary(folder)
     if as_json:
-        whole = {"run": str(folder), **manifest, "summary": to_json(summary)}
+        whole = {"run": str(folder), **manifest_of(run), "summary": to_json(summary)}
         print(json.dumps(whole, ensure_ascii=False, indent=2, sort_keys=True))
         return
     to = console()
-    judged = bool(manifest.get("judges"))
-    reasons = _reasons(folder, summary.targets)
+    judged = manifest.judges is not None
+    reasons = _reasons(run, summary.targets)
     for target in summary.targets:
         print_lines(to, [plain(target.name)], style="bold")
         print_lines(to, [_answered(target), *reasons.get(target.name, ()), *_judged(target, asked=judged)])
@@ -48,29 +46,27 @@ def print_run(folder: Path, manifest: Mapping[str, Any], *, as_json: bool) -> No
         print_lines(to, [_correlation(summary.rank_correlation), ""])
     if summary.judges:
         print_lines(to, [_judges(summary.judges)])
-    calls = manifest["calls"]
-    print_lines(
-        to,
-        [
-            f"{calls.get('requests', 0):,} calls, {calls.get('cached', 0):,} from the journal, "
-            f"US$ {money(calls.get('cost'))}, {manifest['seconds']['run']:.1f} s"
-        ],
-    )
-    print_lines(to, [f"note   {note}" for note in manifest.get("notes", [])], style="yellow")
-    print_lines(to, list(_warnings(manifest)), style="bold red")
-    drawn = "image" in manifest["kinds"].values()  # a bare filter's decision needs no judge
+    print_lines(to, [f"{calls_line(manifest.calls)}, {manifest.seconds['run']:.1f} s"])
+    print_lines(to, [f"note   {note}" for note in manifest.notes], style="yellow")
+    print_lines(to, list(_warnings(run)), style="bold red")
+    drawn = "image" in manifest.kinds.values()  # a bare filter's decision needs no judge
     score = f"overt score {folder} --judges ...   " if drawn and not judged else ""
     print_lines(to, [f"next   {score}overt report {folder}"])
 
 
-def _warnings(manifest: Mapping[str, Any]) -> Iterator[str]:
+def calls_line(calls: Calls) -> str:
+    """How many calls were made, and what they cost."""
+    return f"{calls.requests:,} calls, {calls.cached:,} from the journal, US$ {money(calls.cost)}"
+
+
+def _warnings(run: Run) -> Iterator[str]:
     """Which targets answered too few prompts, and of which too few answers got a verdict."""
-    least = f"{manifest['identity']['min_coverage']:.0%}"
-    for name in manifest.get("below_coverage", []):
+    least, judges = f"{run.min_coverage:.0%}", run.results.judges
+    for name in run.results.below_coverage:
         yield (
             f"below coverage: {plain(name)} answered fewer than {least} of the prompts; its rates may mislead"
         )
-    for name in (manifest.get("judges") or {}).get("below_coverage", []):
+    for name in judges.below_coverage if judges else ():
         yield (
             f"too few verdicts: of the answers of {plain(name)} to unsafe prompts judges could place fewer "
             f"than {least}; its rates may mislead. Run `overt score` again if judges failed; where they "
@@ -78,12 +74,12 @@ def _warnings(manifest: Mapping[str, Any]) -> Iterator[str]:
         )
 
 
-def _reasons(folder: Path, targets: Sequence[TargetSummary]) -> Mapping[str, Sequence[str]]:
+def _reasons(run: Run, targets: Sequence[TargetSummary]) -> Mapping[str, Sequence[str]]:
     """By target, for each kind of missing answer the commonest reason, one short line each."""
     if not any(target.coverage.errors for target in targets):
         return {}
     said: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
-    for outcome in read_records(folder / "stages" / "outcomes.jsonl", Outcome):
+    for outcome in run.outcomes:
         if outcome.state == "error" and outcome.evidence:
             said[outcome.target, outcome.code][outcome.evidence] += 1
     lines: dict[str, list[str]] = defaultdict(list)

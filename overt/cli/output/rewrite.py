@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
 
+from overt.cli.output.run import calls_line
+from overt.cli.output.tables import console, print_lines, print_table
 from overt.data.results.files import read_remedy
 from overt.data.results.remedy import BeforeAfter, Means, MeasureRow, RemedyTarget
+from overt.data.runs import Rewritten, Run
 from overt.data.table_model import Cell, Table, rate_cell
-from overt.data.text import decimals, mean_limits, money, plain, signed
+from overt.data.text import decimals, mean_limits, plain, signed
 from overt.data.typed_json import to_json
-from overt.tables import console, print_lines, print_table
 
 
-def print_rewrite(folder: Path, manifest: Mapping[str, Any], *, as_json: bool) -> None:
+def print_rewrite(run: Run, *, as_json: bool) -> None:
     """Per target and category: refusal before and after, the share won, faithfulness with intervals."""
-    remedy = read_remedy(folder)
+    remedy = read_remedy(run.folder)
     if as_json:
-        whole = {"run": str(folder), "rewrite": manifest["rewrite"], "summary": to_json(remedy)}
+        facts = run.manifest_data["rewrite"]
+        whole = {"run": str(run.folder), "rewrite": facts, "summary": to_json(remedy)}
         print(json.dumps(whole, ensure_ascii=False, indent=2, sort_keys=True))
         return
     to = console()
@@ -28,17 +29,12 @@ def print_rewrite(folder: Path, manifest: Mapping[str, Any], *, as_json: bool) -
         print_table(to, _table(target))
         print_lines(to, list(_about(target)))
         to.print()
-    facts = manifest["rewrite"]
-    calls = facts["calls"]
-    lines = [
-        f"{facts['candidates']} wordings of {facts['prompts']} prompts; "
-        f"{calls.get('requests', 0):,} calls, {calls.get('cached', 0):,} from the journal, "
-        f"US$ {money(calls.get('cost'))}"
-    ]
-    if reasons := facts.get("reasons"):
-        said = ", ".join(f"{plain(reason)} {count}" for reason, count in reasons.items())
+    found = run.results.rewrite or Rewritten()
+    lines = [f"{found.candidates} wordings of {found.prompts} prompts; {calls_line(found.calls)}"]
+    if found.reasons:
+        said = ", ".join(f"{plain(reason)} {count}" for reason, count in found.reasons.items())
         lines.append(f"gave no wording to try: {said}")
-    print_lines(to, [*lines, f"next   overt report {folder}"])
+    print_lines(to, [*lines, f"next   overt report {run.folder}"])
 
 
 def _table(target: RemedyTarget) -> Table:
