@@ -22,7 +22,7 @@ from typing import Any
 from unittest import mock
 
 from overt.data.targets import Response
-from overt.registry import BUILTIN
+from overt.registry import builtin
 
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg=="
@@ -1286,7 +1286,7 @@ class Replay:
         settings: dict[str, Any] = {"base_url": self.base(shape), "timeout": 20.0}
         if shape.provider in ("bfl", "fal", "replicate"):
             settings["poll_s"] = 0.01
-        module, _, name = BUILTIN["overt.targets"][shape.provider].partition(":")
+        module, _, name = builtin("overt.targets")[shape.provider].partition(":")
         with mock.patch.dict(os.environ, {KEY_ENV[shape.provider]: KEY}):
             return getattr(importlib.import_module(module), name)(
                 shape.model, **(settings | dict(shape.options) | options)

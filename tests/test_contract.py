@@ -13,7 +13,7 @@ import pytest
 
 from overt.data.chat import ChatModel, ChatReply, ChatRequest, Message
 from overt.data.filters import FilterDecision, TextFilter, decide_all
-from overt.registry import BUILTIN, is_filter, load_chat_model, load_filter
+from overt.registry import builtin, is_filter, load_chat_model, load_filter
 
 HOSTILE = {
     "empty": "",
@@ -53,7 +53,7 @@ class VendorFilter:
         )
 
 
-FILTERS = [*BUILTIN["overt.filters"], "vendor"]
+FILTERS = [*builtin("overt.filters"), "vendor"]
 _NEEDS = {
     "better-profanity": ("better_profanity", "filters"),
     "profanity-check": ("profanity_check", "filters"),
@@ -276,7 +276,7 @@ def test_nobody_listens():
         assert ask(load_chat_model("openai/m", base_url=url), "hello").error.kind == "connection"
 
 
-CHATS = [*BUILTIN["overt.chat_models"], "vendor"]
+CHATS = [*builtin("overt.chat_models"), "vendor"]
 
 
 @pytest.fixture(scope="module")

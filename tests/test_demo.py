@@ -8,9 +8,10 @@ import pytest
 from test_run import overt
 
 import overt as package
+from overt.data.names import quoted
 from overt.data.rewrites import Choice
 from overt.data.store import read_records
-from overt.registry import parse, quoted
+from overt.registry import parse
 
 pytest.importorskip("diffusers", reason="needs the extra [local]")
 pytest.importorskip("open_clip", reason="needs the extra [local]")

@@ -532,11 +532,11 @@ EVIL_TOKENIZER = {"tokenizer_class": "Evil", "auto_map": {"AutoTokenizer": [None
     ],
 )
 def test_a_model_cannot_order_its_own_code_to_be_run(options, spec, folder, tmp_path, monkeypatch):
-    from overt.scoring.faithfulness import openclip
+    from overt.scoring.faithfulness import openclip_source
 
     place = tmp_path / "evil"
     mark = hostile(folder, place, {"tokenizer_kwargs": options}, **EVIL_TOKENIZER)
-    monkeypatch.setattr(openclip, "_hub_folder", lambda repo, *_: place)
+    monkeypatch.setattr(openclip_source, "_hub_folder", lambda repo, *_: place)
     monkeypatch.setattr("open_clip.create_model", lambda *_, **__: pytest.fail("it was loaded"))
     with pytest.raises(
         InputError, match=r"trust_remote_code: true|tokenizer_file|clean|no mapping"
@@ -583,7 +583,7 @@ def test_a_tag_brings_its_activation_and_its_pixels(folder, torch, tmp_path, mon
     import open_clip
     from open_clip.transformer import QuickGELU
 
-    from overt.scoring.faithfulness import openclip
+    from overt.scoring.faithfulness import openclip, openclip_source
 
     config = json.loads((folder / "open_clip_config.json").read_text())["model_cfg"]
     # A built-in name takes its tokenizer by the config's name, which would be asked of the Hub.
@@ -595,7 +595,7 @@ def test_a_tag_brings_its_activation_and_its_pixels(folder, torch, tmp_path, mon
     tag |= {"interpolation": "bilinear", "resize_mode": "longest"}
     monkeypatch.setitem(open_clip.pretrained._PRETRAINED, "tiny-bpe", {"mine": tag})
     weights = tiny_clip.clip(tmp_path / "weights", tokenizer="bpe")
-    monkeypatch.setattr(openclip, "_hub_folder", lambda repo, *_: {"org/tiny": weights}[repo])
+    monkeypatch.setattr(openclip_source, "_hub_folder", lambda repo, *_: {"org/tiny": weights}[repo])
     loaded = openclip.load("tiny-bpe:mine", device="cpu", precision=None, name="x")
     assert any(isinstance(m, QuickGELU) for m in loaded.model.modules())
     assert loaded.model.visual.preprocess_cfg["resize_mode"] == "longest"

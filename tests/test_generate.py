@@ -552,12 +552,12 @@ def reject(run, folder, ids):
     """A copy of a run in which a person turned these prompts down."""
     import shutil
 
-    from overt.review.book import Book
     from overt.review.frame import read_frame
+    from overt.review.label_store import LabelStore
 
     shutil.copytree(run, folder)
     frame = read_frame(folder)
-    with Book(folder, make=True) as book:
+    with LabelStore(folder, make=True) as book:
         book.set_up(frame, ask=["prompts"], items=10_000, overlap=0.0, seed=0)
         for item in book.items():
             if item.subject.prompt_id in ids:

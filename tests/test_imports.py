@@ -17,6 +17,7 @@ ROOMS = {
     "generation": {"data", "policies", "generation"},
     "scoring": {"data", "policies", "scoring"},
     "report": {"data", "policies", "scoring", "report"},
+    "publish": {"data", "publish"},
     "review": {"data", "policies", "scoring", "report", "evaluate", "review"},
 }
 HEAVY = (
@@ -114,9 +115,9 @@ def loaded_by(statement):
         "import overt.pipeline",
         "import overt.cli",
         "import overt.data.chat, overt.data.filters, overt.generation.chat.openai, overt.generation.chat.hf",
-        "from overt.registry import resolve, BUILTIN\n"
+        "from overt.registry import resolve, builtin\n"
         "resolve('overt.chat_models', 'hf/x'); resolve('overt.chat_models', 'openai/x')\n"
-        "[resolve('overt.filters', f'filter/{n}') for n in BUILTIN['overt.filters']]",
+        "[resolve('overt.filters', f'filter/{n}') for n in builtin('overt.filters')]",
     ],
 )
 def test_nothing_heavy_is_loaded(statement):

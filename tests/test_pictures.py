@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFilter
 
-from overt.scoring.pictures import MAX_PIXELS, UnreadablePicture, measure, open_picture
+from overt.data.pictures import MAX_PIXELS, UnreadablePicture, measure, open_picture
 
 SIDE = 512
 Y, X = np.mgrid[0:SIDE, 0:SIDE] / SIDE

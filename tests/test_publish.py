@@ -19,15 +19,15 @@ from overt.data.errors import InputError, RunError
 from overt.data.images import ImageStore
 from overt.data.outcomes import Harm, HarmVote, Outcome
 from overt.data.progress import make_progress
-from overt.data.publish.dataset import dataset_tables
-from overt.data.publish.parquet import SHARD_BYTES
-from overt.data.publish.pictures import clean_picture
-from overt.data.publish.scan import scan_text, secrets_here
 from overt.data.records import Prompt
 from overt.data.run_record import PolicyRef, RunRecord
 from overt.data.store import read_json, read_records, write_atomic, write_records
 from overt.data.targets import Response
 from overt.policies.load import load_policy
+from overt.publish.dataset import dataset_tables
+from overt.publish.parquet import SHARD_BYTES
+from overt.publish.pictures import clean_picture
+from overt.publish.scan import scan_text, secrets_here
 from overt.tasks.generate import GenerateConfig, generate
 from overt.tasks.leaderboard import push_leaderboard, write_leaderboard
 from overt.tasks.publish import PublishConfig, publish
@@ -336,7 +336,7 @@ def test_same_run_same_bytes_and_shards(results, tmp_path):
 
 
 def test_large_tables_are_cut_into_shards(generated, tmp_path, monkeypatch):
-    from overt.data.publish import parquet
+    from overt.publish import parquet
 
     monkeypatch.setattr(parquet, "_GROUP_ROWS", {True: 2, False: 3})
     made = prepare(generated, choices("org/news", shard_bytes=1), tmp_path / "out")
@@ -461,8 +461,8 @@ def test_who_agreed_is_said():
 @pytest.mark.parametrize("kind", ["generated", "results"])
 def test_croissant_is_valid_and_loads(kind, request, tmp_path, monkeypatch):
     mlcroissant = pytest.importorskip("mlcroissant")
-    from overt.data.publish import parquet
-    from overt.data.publish.croissant import problems
+    from overt.publish import parquet
+    from overt.publish.croissant import problems
 
     monkeypatch.setattr(parquet, "_GROUP_ROWS", {True: 2, False: 3})
     made = prepare(
@@ -667,7 +667,7 @@ def test_everything_arrives_in_one_commit_each(hub, results, tmp_path):
 
 
 def test_cut_in_the_middle_and_resumed(hub, generated, tmp_path, monkeypatch):
-    from overt.data.publish import parquet
+    from overt.publish import parquet
 
     monkeypatch.setattr(parquet, "_GROUP_ROWS", {True: 2, False: 2})
     made = prepare(generated, choices("org/news", shard_bytes=1), tmp_path / "out")

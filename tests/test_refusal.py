@@ -14,9 +14,9 @@ from revisions import EXPANDED, SANITISED
 
 from overt.data.chat import CallError
 from overt.data.outcomes import outcome_id
+from overt.data.pictures import UnreadablePicture, measure
 from overt.data.records import Prompt, prompt_id
 from overt.data.targets import LayerDecision, Response
-from overt.scoring.pictures import UnreadablePicture, measure
 from overt.scoring.refusal import decide
 from overt.scoring.revised import compare
 

@@ -4,7 +4,6 @@ import importlib.metadata
 import itertools
 import sys
 import textwrap
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from overt import registry
-from overt.data.errors import InputError
+from overt.data.errors import InputError, OvertError
+from overt.data.names import check_names
 from overt.registry import find, is_filter, load_chat_model, load_filter, parse, resolve
 
 GROUPS = ("overt.chat_models", "overt.filters", "overt.writers", "overt.judges")
@@ -48,19 +48,96 @@ def message(error):
     return error.value.message()
 
 
-def test_the_table_is_what_pyproject_declares():
-    file = Path(__file__).parent.parent / "pyproject.toml"
-    declared = tomllib.loads(file.read_text("utf-8"))["project"]["entry-points"]
-    assert declared == registry.BUILTIN
-
-
-@pytest.mark.parametrize("group", GROUPS)
+@pytest.mark.parametrize("group", registry.POINTS)
 def test_every_builtin_is_there(group):
-    for name in registry.BUILTIN[group]:
-        prefix = {"overt.filters": "filter/", "overt.chat_models": ""}.get(group, "builtin/")
-        tail = "/m" if group == "overt.chat_models" else ""
-        maker = resolve(group, f"{prefix}{name}{tail}")
-        assert all(callable(getattr(maker, member)) for member in registry.MEMBERS[group])
+    assert registry.builtin(group)
+    for name in registry.builtin(group):
+        prefix = registry.POINTS[group].prefix
+        maker = resolve(group, f"{prefix}/{name}" if prefix else f"{name}/m")
+        assert all(callable(getattr(maker, member)) for member in registry.POINTS[group].members)
+
+
+@pytest.fixture
+def placed(tmp_path, monkeypatch):
+    """Puts the package into a folder with a pyproject.toml of its own, or with none."""
+
+    def place(pyproject=None):
+        if pyproject is not None:
+            (tmp_path / "pyproject.toml").write_text(pyproject)
+        monkeypatch.setattr(registry, "__file__", str(tmp_path / "overt" / "registry.py"))
+        registry._builtins.cache_clear()
+        registry.providers.cache_clear()
+
+    yield place
+    monkeypatch.undo()
+    registry._builtins.cache_clear()
+    registry.providers.cache_clear()
+
+
+def entry_points(**more):
+    """The pyproject.toml of a checkout: each group with one name, and with the lines that are given."""
+    tables = ['[project]\nname = "overt"']
+    for group in registry.POINTS:
+        lines = more.get(group.partition(".")[2], "")
+        tables.append(f'[project.entry-points."{group}"]\nfirst = "overt.registry:Name"\n{lines}')
+    return "\n".join(tables)
+
+
+def test_a_line_in_the_checkouts_pyproject_is_all_that_a_builtin_needs(placed):
+    placed(entry_points(filters='acme = "overt.scoring.filters.keywords:Keywords"'))
+    assert registry.known("overt.filters") == "filter/acme, filter/first"
+    assert resolve("overt.filters", "filter/acme").__name__ == "Keywords"
+    with pytest.raises(InputError, match="no text filter 'keywords'"):
+        resolve("overt.filters", "filter/keywords")
+
+
+@pytest.mark.parametrize("pyproject", [None, '[project]\nname = "shop"', "[tool.ruff]"])
+def test_installed_the_entry_points_of_the_distribution_are_read(placed, monkeypatch, pyproject):
+    asked = []
+
+    class Distribution:
+        entry_points = (
+            importlib.metadata.EntryPoint("zoo", "overt.registry:Name", "overt.filters"),
+            importlib.metadata.EntryPoint("acme", "overt.scoring.filters.keywords:Keywords", "overt.filters"),
+            importlib.metadata.EntryPoint("acme", "overt.cli:main", "console_scripts"),
+        )
+
+    monkeypatch.setattr(importlib.metadata, "distribution", lambda name: asked.append(name) or Distribution)
+    placed(pyproject)
+    assert list(registry.builtin("overt.filters")) == ["acme", "zoo"]
+    assert registry.builtin("overt.checkers") == {}
+    assert resolve("overt.filters", "filter/acme").__name__ == "Keywords"
+    assert asked == ["overt"]
+
+
+def test_a_copy_without_its_list_says_so(placed, monkeypatch):
+    def missing(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "distribution", missing)
+    placed()
+    with pytest.raises(OvertError, match="not installed"):
+        registry.known("overt.filters")
+
+
+@pytest.mark.parametrize(("distribution", "is_a_plugin"), [("overt", False), ("overt-shop", True)])
+def test_an_older_installation_of_overt_adds_no_names(placed, monkeypatch, distribution, is_a_plugin):
+    class Point:
+        name, value, group = "gone", "overt.gone:Gone", "overt.filters"
+        dist = type("Distribution", (), {"name": distribution})
+
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [Point])
+    placed(entry_points())
+    assert ("gone" in registry.providers("overt.filters")) is is_a_plugin
+
+
+def test_a_builtin_is_found_without_a_look_at_what_is_installed(monkeypatch):
+    def fail(**_):
+        raise AssertionError("looked")
+
+    monkeypatch.setattr(importlib.metadata, "entry_points", fail)
+    registry.providers.cache_clear()
+    assert resolve("overt.filters", "filter/keywords")
 
 
 class Points:
@@ -130,8 +207,8 @@ def test_a_file_here_does_not_take_a_packages_place(vendor, tmp_path):
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
-        ("opnai/gpt", ["no chat model 'opnai'", "Did you mean 'openai/gpt'?", "openai/..., hf/..."]),
-        ("zzzz/gpt", ["no chat model 'zzzz'", "Known: openai/..., hf/...", "module:Class"]),
+        ("opnai/gpt", ["no chat model 'opnai'", "Did you mean 'openai/gpt'?", "hf/..., openai/..."]),
+        ("zzzz/gpt", ["no chat model 'zzzz'", "Known: hf/..., openai/...", "module:Class"]),
         ("gpt-4o", ["'gpt-4o' is not a model's name", "Write provider/model"]),
         ("openai/", ["is not a model's name"]),
         ("/gpt", ["is not a model's name"]),
@@ -149,7 +226,7 @@ def test_a_file_here_does_not_take_a_packages_place(vendor, tmp_path):
             "overt.generation.chat.openai:OpenAI",
             ["has no 'OpenAI'", "Did you mean 'OpenAIChat'?", "openai.py"],
         ),
-        ("overt.registry:BUILTIN", ["BUILTIN is dict, not a class"]),
+        ("overt.registry:POINTS", ["POINTS is dict, not a class"]),
     ],
 )
 def test_what_a_person_is_told(spec, words):
@@ -200,7 +277,7 @@ def test_what_a_person_is_told_of_filters(spec, words):
     ],
 )
 def test_a_secret_in_a_name_is_refused_and_not_shown(spec):
-    for use in (registry.check, load_chat_model, load_filter, is_filter, lambda s: find("overt.judges", s)):
+    for use in (check_names, load_chat_model, load_filter, is_filter, lambda s: find("overt.judges", s)):
         with pytest.raises(InputError) as error:
             use(spec)
         assert "environment variable" in message(error)

@@ -24,13 +24,14 @@ from typer.testing import CliRunner
 
 from overt.data.errors import InputError, RunError
 from overt.data.outcomes import Harm, HarmVote
-from overt.review.book import Book, split
+from overt.review.assignments import LEASE_S, Assignments
 from overt.review.estimate import Reviewed, mean, share
+from overt.review.export import export
 from overt.review.frame import Subject, read_frame
+from overt.review.label_store import LabelStore, split
 from overt.review.questions import QUESTIONS
-from overt.review.results import export, rejected, results
+from overt.review.results import rejected, results
 from overt.review.sample import allocate, draw
-from overt.review.turns import LEASE_S, Turns
 
 pytest.importorskip("uvicorn", reason="the review page needs uvicorn and starlette")
 RATES = {"contested": 0.35, "near": 0.12, "plain": 0.03}  # how often people disagree with the audit
@@ -172,7 +173,7 @@ def queue(count, shared=()):
 
 
 def test_one_item_goes_to_one_reviewer_and_shared_ones_to_all():
-    turns, seen = Turns(queue(20, {2, 7, 13, 20})), {"ada": [], "bo": []}
+    turns, seen = Assignments(queue(20, {2, 7, 13, 20})), {"ada": [], "bo": []}
     while any(turns.next(name) for name in seen):
         for name, places in seen.items():
             if place := turns.next(name):
@@ -192,7 +193,7 @@ def test_one_item_goes_to_one_reviewer_and_shared_ones_to_all():
 
 
 def test_skipped_items_come_again_at_the_end_and_to_others_before():
-    turns = Turns(queue(3))
+    turns = Assignments(queue(3))
     turns.skip(turns.next("ada"), "ada")
     assert [turns.next("bo"), turns.next("ada")] == [1, 2]
     turns.skip(1, "bo")
@@ -210,7 +211,7 @@ def test_skipped_items_come_again_at_the_end_and_to_others_before():
 
 def test_an_item_that_somebody_walked_away_from_is_free_again():
     now = [0.0]
-    turns = Turns(queue(2), clock=lambda: now[0])
+    turns = Assignments(queue(2), clock=lambda: now[0])
     assert [turns.next("ada"), turns.next("bo")] == [1, 2]
     turns.label(2, "bo")
     assert turns.next("bo") is None
@@ -219,7 +220,7 @@ def test_an_item_that_somebody_walked_away_from_is_free_again():
 
 
 def test_undo_goes_back_step_by_step():
-    turns = Turns(queue(4))
+    turns = Assignments(queue(4))
     for _ in range(3):
         turns.label(turns.next("ada"), "ada")
     assert turns.next("ada") == 4
@@ -229,7 +230,7 @@ def test_undo_goes_back_step_by_step():
     assert turns.next("ada") == 3
     turns.label(3, "ada")
     assert turns.next("ada") == 4
-    assert Turns(queue(2)).undo("ada") is None
+    assert Assignments(queue(2)).undo("ada") is None
 
 
 # ---- what there is to review
@@ -304,7 +305,7 @@ def test_runs_that_cannot_be_reviewed_say_so(tmp_path):
 
 
 def set_up(run, items=60, **options):
-    book = Book(run, make=True)
+    book = LabelStore(run, make=True)
     book.set_up(read_frame(run), **{"ask": (), "items": items, "overlap": 0.2, "seed": 0, **options})
     return book
 
@@ -351,7 +352,7 @@ def test_a_damaged_or_newer_file_is_named(tmp_path):
     file = tmp_path / "run" / "review.sqlite"
     file.write_bytes(b"not a database" * 100)
     with pytest.raises(RunError, match="damaged"):
-        Book(tmp_path / "run", make=True)
+        LabelStore(tmp_path / "run", make=True)
     file.unlink()
     set_up(tmp_path / "run").close()
     db = sqlite3.connect(file)
@@ -359,7 +360,7 @@ def test_a_damaged_or_newer_file_is_named(tmp_path):
     db.commit()
     db.close()
     with pytest.raises(InputError, match="format 9"):
-        Book(tmp_path / "run")
+        LabelStore(tmp_path / "run")
 
 
 def test_items_are_split_among_questions():
@@ -667,7 +668,7 @@ def test_other_origins_cannot_post_or_embed(guarded):
 
 def test_no_path_leads_out_of_the_run(guarded):
     guarded.enter()
-    with Book(guarded.folder) as book:
+    with LabelStore(guarded.folder) as book:
         (place,) = [i.place for i in book.items() if i.subject.id == guarded.outcome.id]
     answer, picture = guarded.request("GET", f"/picture/{place}/images/0")
     assert answer.status == 200
@@ -698,7 +699,7 @@ def test_nonsense_is_refused_and_stores_nothing(guarded):
         {"seconds": -1}, {"seconds": "1"}, {"seconds": float("nan")},
     ):  # fmt: skip
         assert guarded.post("label", **{**good, **change})[0] == 400, change
-    with Book(guarded.folder) as book:
+    with LabelStore(guarded.folder) as book:
         assert [x for x in book.labels() if x.reviewer == "eve"] == []
 
 
@@ -709,7 +710,7 @@ def test_reviewers_are_not_told_what_the_run_says(guarded):
         for word in ("diffusers/tiny", "CODEWORD", "EVIDENCEWORD", "contested", "said", "score", "outcome-"):
             assert word not in text, word
         guarded.post("label", reviewer="blind", place=item["place"], label="fine", note="", seconds=1)
-    with Book(guarded.folder) as book:
+    with LabelStore(guarded.folder) as book:
         assert sum(x.reviewer == "blind" for x in book.labels()) == len(book.queue()) == 10
 
 
@@ -778,7 +779,7 @@ def test_what_was_answered_survives_kill_9(tmp_path, serve):
     served.kill()
     for thread in threads:
         thread.join(10)
-    with Book(tmp_path / "run") as book:
+    with LabelStore(tmp_path / "run") as book:
         kept = [(x.place, x.reviewer) for x in book.labels()]
     assert set(stored) <= set(kept)
     assert len(kept) - len(stored) <= 2  # at most what was under way
@@ -856,7 +857,7 @@ def label(browser, keys):
 
 
 def labels_of(run):
-    with Book(run) as book:
+    with LabelStore(run) as book:
         return book.labels()
 
 
@@ -897,7 +898,7 @@ def test_thirty_items_by_keyboard_over_reload_and_kill_9_by_two_people(browser, 
     found = labels_of(run)
     counts = Counter(x.reviewer for x in found)
     assert counts == {"Ada": 30, "Bo": 15}
-    with Book(run) as book:
+    with LabelStore(run) as book:
         shared = {item.place for item in book.items() if item.shared}
     twice = {place for place, times in Counter(x.place for x in found).items() if times > 1}
     assert twice
@@ -977,7 +978,7 @@ def test_pictures_and_scales_by_keyboard(browser, tmp_path, serve):
     assert "blur" in picture.value_of_css_property("filter")
     loaded = "const i = document.querySelector('#shown img'); return i && i.complete && i.naturalWidth"
     until(browser, lambda: browser.execute_script(loaded) == 320)
-    with Book(run) as book:
+    with LabelStore(run) as book:
         questions = [item.subject.question for item in book.items()]
     label(browser, ["h" if q == "pictures" else "4" for q in questions])
     until(browser, lambda: browser.find_element("id", "done").is_displayed())

@@ -9,7 +9,7 @@ import pytest
 
 from overt.generation import grammar
 from overt.policies.schema import Policy
-from overt.scoring import rules
+from overt.scoring import rule_terms, rules
 
 TRIGGERS = [
     {
@@ -190,10 +190,10 @@ def test_rules_do_not_outlive_their_policy() -> None:
     policy = make()
     label(policy, "a massacre")
     key = id(policy.categories[0])
-    assert key in rules._CACHE
+    assert key in rule_terms._CACHE
     del policy
     gc.collect()
-    assert key not in rules._CACHE
+    assert key not in rule_terms._CACHE
 
 
 def test_hostile_text_is_only_text() -> None:

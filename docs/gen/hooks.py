@@ -16,7 +16,7 @@ from latex2mathml.converter import convert
 from mkdocs.structure.files import File, Files
 
 from overt.cli import app
-from overt.registry import BUILTIN
+from overt.registry import POINTS, builtin
 
 # Each page of the Python reference: title, one line, modules in the order of reading.
 PYTHON = {
@@ -40,20 +40,20 @@ PYTHON = {
         [f"overt.scoring.stats.{name}" for name in
          ("rates", "paired", "ranks", "agreement", "sweep", "gates", "means", "resample")],
     ),
-    "registry": ("Names", "How a name becomes an object.", ["overt.registry"]),
+    "registry": ("Names", "How a name becomes an object.", ["overt.registry", "overt.data.names"]),
     "errors": ("Errors", "What a person is told, and the exit codes.", ["overt.data.errors"]),
 }  # fmt: skip
 
 GROUPS = {
-    "overt.targets": ("Targets", "", "own-model.md"),
-    "overt.filters": ("Text filters", "filter/", "own-filter.md"),
-    "overt.checkers": ("Image checkers", "checker/", "own-filter.md"),
-    "overt.refusal_judges": ("Refusal judges", "judge/", "own-judge.md"),
-    "overt.chat_models": ("Chat models", "", "own-model.md"),
-    "overt.scorers": ("Faithfulness scorers", "", "rewrite.md"),
-    "overt.rewriters": ("Rewriters", "builtin/", "rewrite.md"),
-    "overt.writers": ("Writers", "builtin/", "own-policy.md"),
-    "overt.judges": ("Audit judges", "builtin/", "own-judge.md"),
+    "overt.targets": ("Targets", "own-model.md"),
+    "overt.filters": ("Text filters", "own-filter.md"),
+    "overt.checkers": ("Image checkers", "own-filter.md"),
+    "overt.refusal_judges": ("Refusal judges", "own-judge.md"),
+    "overt.chat_models": ("Chat models", "own-model.md"),
+    "overt.scorers": ("Faithfulness scorers", "rewrite.md"),
+    "overt.rewriters": ("Rewriters", "rewrite.md"),
+    "overt.writers": ("Writers", "own-policy.md"),
+    "overt.judges": ("Audit judges", "own-judge.md"),
 }
 
 
@@ -154,9 +154,10 @@ def names_page() -> str:
         "These names can be given on the command line. Options stand behind a question mark: "
         "`filter/keywords?path=words.txt`. Your own class is `module:Class`.",
     ]
-    for group, (title, prefix, howto) in GROUPS.items():
+    for group, (title, howto) in GROUPS.items():
         table = []
-        for name, place in BUILTIN[group].items():
+        prefix = f"{POINTS[group].prefix}/" if POINTS[group].prefix else ""
+        for name, place in builtin(group).items():
             about = _first(importlib.import_module(place.partition(":")[0]).__doc__)
             table.append(f"| `{prefix}{name}` | {_cell(about)} |")
         parts += [

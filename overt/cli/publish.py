@@ -8,8 +8,8 @@ import typer
 
 from overt.cli.options import command
 from overt.data.errors import InputError
-from overt.data.publish.scan import in_words
 from overt.data.text import plain
+from overt.publish.scan import in_words
 from overt.tasks.publish import UNSAFE_OPEN, Publication, PublishConfig, prepare
 from overt.tasks.publish import publish as send
 

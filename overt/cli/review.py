@@ -80,12 +80,12 @@ def _serve(config: ReviewConfig) -> None:
         raise InputError(
             "the review page needs starlette and uvicorn", fix='Install them: pip install "overt[review]"'
         )
-    from overt.review.book import Book
     from overt.review.frame import read_frame
+    from overt.review.label_store import LabelStore
     from overt.review.server import Server
 
     frame = read_frame(config.run)
-    with Book(config.run, make=True) as book:
+    with LabelStore(config.run, make=True) as book:
         plan = book.plan
         told = (config.items, config.overlap, config.seed)
         if plan is None or any(value is not None for value in told) or config.ask:
@@ -110,7 +110,7 @@ def _serve(config: ReviewConfig) -> None:
 
 def _report(config: ReviewConfig) -> None:
     """Prints what the labels say, and writes them to a file."""
-    from overt.review.results import export as write
+    from overt.review.export import export as write
     from overt.review.results import results as figures
 
     if config.export is not None:

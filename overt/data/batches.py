@@ -1,4 +1,7 @@
-"""Jobs that wait at the same time share a batch: async in front, one worker thread behind."""
+"""Batches for local models: jobs that wait at the same time share one, and one that is too large is halved.
+
+`Batches` is async in front and has one worker thread behind.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,10 @@ import asyncio
 import queue
 import threading
 import time
-from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+from overt.data.devices import free_memory, out_of_memory
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -64,7 +69,7 @@ class Batches(Generic[A, R]):
             jobs = [job for job in jobs if not job[1].cancelled()]
             if not jobs:
                 continue
-            results: list[Any]
+            results: Sequence[R | BaseException]
             try:
                 results = list(self._work([item for item, _, _ in jobs]))
                 if len(results) != len(jobs):
@@ -78,10 +83,58 @@ class Batches(Generic[A, R]):
                     continue
 
 
-def _settle(future: asyncio.Future[Any], result: Any) -> None:
+def _settle(future: asyncio.Future[R], result: R | BaseException) -> None:
     if future.done():
         return
     if isinstance(result, BaseException):
         future.set_exception(result)
     else:
         future.set_result(result)
+
+
+def in_batches(
+    items: Sequence[A],
+    run: Callable[[list[A]], Sequence[R]],
+    size: int,
+    *,
+    failed: Callable[[Exception], R],
+    full: R,
+) -> tuple[list[R], int]:
+    """What `run` makes of the items, in their order, and how many at once the memory held.
+
+    Args:
+        run: from at most `size` items to as many results.
+        failed: the result of an item that `run` fails on alone; the others of its batch are spared.
+        full: the result of an item for which alone the memory does not suffice.
+    """
+    done: list[R] = []
+    while len(done) < len(items):
+        batch = list(items[len(done) : len(done) + size])
+        results = attempt(batch, run, failed)
+        if results is None and len(batch) > 1:
+            size = len(batch) // 2
+        else:
+            done += [full] if results is None else results
+    return done, size
+
+
+def attempt(
+    batch: list[A], run: Callable[[list[A]], Sequence[R]], failed: Callable[[Exception], R]
+) -> list[R] | None:
+    """One result for each item, None where the memory does not suffice. Any other error is narrowed down to
+    its item, whose result is then `failed(error)`."""
+    try:
+        return list(run(batch))
+    except Exception as error:
+        is_full = out_of_memory(error)
+        result = failed(error)
+    # Outside of the clause: there the error's traceback would still hold the memory.
+    if is_full:
+        free_memory()
+        return None
+    if len(batch) == 1:
+        return [result]
+    half = len(batch) // 2
+    first = attempt(batch[:half], run, failed)
+    second = None if first is None else attempt(batch[half:], run, failed)
+    return None if first is None or second is None else first + second

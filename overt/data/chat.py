@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
+from overt.data.json_types import JsonObject
+
 T = TypeVar("T")
 Role = Literal["system", "user", "assistant"]
 
@@ -48,7 +50,7 @@ class ChatRequest:
     max_tokens: int = 1024
     seed: int | None = None
     sample: int = 0
-    schema: dict[str, Any] | None = None
+    schema: JsonObject | None = None
 
 
 @dataclass(frozen=True, slots=True)

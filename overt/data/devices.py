@@ -1,7 +1,7 @@
-"""Where local models run, in which numbers, and what to do when the memory is full.
+"""Where local models run, in which number format, and what to do when the memory is full.
 
-Here because both those who make and those who judge load models, and neither room knows the other.
-Nothing is imported before a function is called.
+Models are loaded both by what makes prompts and pictures and by what judges them, so this stands below both.
+Nothing heavy is imported before a function is called.
 """
 
 from __future__ import annotations
@@ -11,9 +11,13 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
+from overt.data.encodable import encodable
 from overt.data.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
 
 
 def pick_device(asked: str | None, name: str) -> str:
@@ -41,7 +45,7 @@ def pick_device(asked: str | None, name: str) -> str:
     return asked
 
 
-def pick_dtype(asked: str | None, device: str, name: str) -> Any:
+def pick_dtype(asked: str | None, device: str, name: str) -> torch.dtype:
     """A `torch.dtype`: the one asked for by its name; else bfloat16 on cuda and float32 elsewhere.
 
     Raises:
@@ -111,7 +115,7 @@ def loading_advice(source: str, error: BaseException) -> str:
 
 def one_line(error: BaseException) -> str:
     """The error's words on one line, at most 400 characters, without what could not be encoded."""
-    return " ".join(str(error).split())[:400].encode("utf-8", "replace").decode("utf-8")
+    return encodable(" ".join(str(error).split())[:400])
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from overt.data.chat import CallError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,7 @@ class ImageChecker(Protocol):
 
     name: str  # "checker/NAME?option=value"
 
-    def check(self, image: Any, prompt: str) -> FilterDecision: ...
+    def check(self, image: Picture, prompt: str) -> FilterDecision: ...
 
 
 def decide_all(

@@ -12,8 +12,12 @@ import json
 import typing
 import unicodedata
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+from overt.data.json_types import Json
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 Label = Literal["benign", "unsafe", "unclear"]
 Strategy = Literal["convert", "direct"]
@@ -137,31 +141,41 @@ class Failure:
     message: str
 
 
-def to_json(record: Any) -> dict[str, Any]:
+def to_json(record: DataclassInstance) -> dict[str, Json]:
     """A dataclass record as plain JSON data; tuples become lists."""
     return dataclasses.asdict(record)
 
 
-def from_json(kind: type[T], data: dict[str, Any]) -> T:
+def from_json(kind: type[T], data: object) -> T:
     """The record back from `to_json` data. Fields that a newer version wrote are ignored.
 
     Raises:
-        TypeError: a field without a default is missing.
+        TypeError: it is no JSON object, or a field without a default is missing.
     """
-    fields = _fields(cast("Any", kind))
-    values = {k: v for k, v in data.items() if k in fields}
+    if not isinstance(data, dict):
+        raise TypeError(f"{type(data).__name__} instead of an object")
+    if (fields := _FIELDS.get(kind)) is None:
+        fields = _FIELDS[kind] = _fields(kind)
+    values: dict[str, object] = {}
     for name, inner in fields.items():
-        if name in values and isinstance(values[name], list):
-            values[name] = tuple(from_json(inner, v) if inner else v for v in values[name])
+        if name in data:
+            value = data[name]
+            if isinstance(value, list):
+                value = tuple(from_json(inner, item) if inner else item for item in value)
+            values[name] = value
     return kind(**values)
 
 
-@lru_cache(maxsize=64)
-def _fields(kind: Any) -> dict[str, type[Any] | None]:
+_FIELDS: dict[type[object], dict[str, type[object] | None]] = {}  # of the records met so far
+
+
+def _fields(kind: type[object]) -> dict[str, type[object] | None]:
     """The fields of a record, and the records that its tuples hold (None for anything else)."""
+    if not dataclasses.is_dataclass(kind):
+        raise TypeError(f"{kind.__name__} is not a record")
     hints = typing.get_type_hints(kind)
-    found: dict[str, type[Any] | None] = {}
+    found: dict[str, type[object] | None] = {}
     for field in dataclasses.fields(kind):
-        inner = cast("Any", next(iter(typing.get_args(hints[field.name])), None))
-        found[field.name] = cast("Any", inner) if dataclasses.is_dataclass(inner) else None
+        inner = next(iter(typing.get_args(hints[field.name])), None)
+        found[field.name] = inner if isinstance(inner, type) and dataclasses.is_dataclass(inner) else None
     return found

@@ -35,6 +35,7 @@ from overt.data.store import (
 )
 
 if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
     from filelock import BaseFileLock
 
 T = TypeVar("T")
@@ -250,7 +251,7 @@ class RunFolder:
 
     # -- records ------------------------------------------------------------------------------
 
-    def write_stage(self, name: str, records: Iterable[object]) -> int:
+    def write_stage(self, name: str, records: Iterable[DataclassInstance]) -> int:
         """Writes `stages/NAME.jsonl`, whole or not at all; returns the number of records."""
         return write_records(self.path / "stages" / f"{name}.jsonl", records)
 

@@ -9,10 +9,13 @@ import os
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from overt.data.errors import InputError, RunError
 from overt.data.records import from_json, to_json
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 T = TypeVar("T")
 
@@ -64,7 +67,7 @@ def dump_json(data: object) -> bytes:
     )
 
 
-def write_records(path: Path, records: Iterable[object]) -> int:
+def write_records(path: Path, records: Iterable[DataclassInstance]) -> int:
     """Writes records to a JSONL file, whole or not at all; returns their number."""
     lines = [json.dumps(to_json(r), ensure_ascii=False) for r in records]
     write_atomic(path, "".join(line + "\n" for line in lines).encode("utf-8", "surrogatepass"))

@@ -6,11 +6,11 @@ provider spells them. Whether that was a refusal is decided later (overt/scoring
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 from overt.data.chat import CallError
+from overt.data.json_types import JsonObject
 
 RefusalStage = Literal["prompt_filter", "model", "image_filter"]
 
@@ -57,7 +57,7 @@ class Response:
     code: str = ""
     message: str = ""
     finish_reason: str | None = None
-    safety: Mapping[str, Any] = field(default_factory=dict)
+    safety: JsonObject = field(default_factory=dict)
     revised_prompt: str | None = None
     seed: int | None = None
     layers: tuple[LayerDecision, ...] = ()

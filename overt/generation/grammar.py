@@ -21,6 +21,16 @@ from overt.data.errors import InputError
 from overt.data.records import Label, Prompt, prompt_id
 from overt.data.textdiff import changed_words
 from overt.generation import wording
+from overt.generation.frames import (
+    Frame,
+    check_slots,
+    context,
+    generic_unsafe,
+    names_term,
+    slots_of,
+    term_slots,
+    walk,
+)
 from overt.policies.floor import floor_reason
 from overt.policies.schema import Category, Policy, Trigger
 
@@ -42,13 +52,6 @@ _LIGHT = re.compile(
     r"|fog\w*|rain\w*|snow\w*|mist\w*|dark\w*|teatime|hours?)\b",
     re.IGNORECASE,
 )
-# Categories whose terms may name a group of people, or pain that is no joke.
-_DELICATE = re.compile(
-    r"discriminat|hate|hatred|racis|racial|religio|ethnic|minorit|slur|demean|suicid|self[-_ ]harm|sexual",
-    re.IGNORECASE,
-)
-# Products for children: no pubs, no thrillers.
-_YOUNG = re.compile(r"(?<![a-z])(?:child|kid|pupil|primary school|toddler)", re.IGNORECASE)
 _QUESTION = re.compile(
     r"(?:how|what|why|where|when|who|which|whose|can|could|should|would|is|are|do|does|did|was|were|may|will)\b",
     re.I,
@@ -59,15 +62,6 @@ _INSTRUCTION = re.compile(
     r"|i'm|my|we|let's)\b",
     re.IGNORECASE,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class _Frame:
-    """What a prompt is made from: a fragment (scene) or a generic frame, with its slots still open."""
-
-    text: str
-    group: str  # "scene", or the frame list it stands in
-    whole: bool = False  # already a full sentence: no opening around it
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +90,7 @@ def compose(
             where=f"policy {policy.name}, categories.{category.id}.languages",
             fix="Name a chat model as the writer, or set languages: [en].",
         )
-    _check_slots(policy, category)
+    check_slots(policy, category)
     return islice(_stream(policy, category, seed), start, start + count)
 
 
@@ -111,61 +105,76 @@ def twins(policy: Policy, category: Category, prompt: Prompt, *, seed: int) -> l
     trigger = _trigger_of(category, prompt)
     if trigger is None:
         return []
-    slots = _slots(policy, category)
-    before, after, fills = _context(policy, category, trigger, prompt.text, slots)
+    slots = slots_of(policy, category)
+    before, after, fills = context(policy, category, trigger, prompt.text, slots)
     rng = _rng(seed, prompt.id)
+    if any(scene.unsafe for scene in trigger.scenes):
+        parts = _unsafe_sides(trigger, slots, fills, rng)
+    else:
+        asks = generic_unsafe(policy, category, trigger)
+        # Two of the category's lines, drawn per prompt: the shortest one alone would end every pair.
+        parts = [text for ask in rng.sample(asks, min(2, len(asks))) for text in ask]
+    texts = [_join(policy, before, part, after) for part in parts]
+    fit = {t for t in texts if names_term(trigger.term, t) and not floor_reason(t) and t != prompt.text}
+    ranked = sorted(fit, key=lambda t: (changed_words(prompt.text, t), t))
+    return [_prompt(category, trigger, t, prompt.style, "unsafe") for t in ranked[:_TWINS]]
+
+
+def _unsafe_sides(
+    trigger: Trigger, slots: wording.Slots, fills: dict[str, str], rng: random.Random
+) -> list[str]:
+    """The unsafe sides of a trigger's scenes, filled as the benign prompt was where they share a slot."""
 
     def choose(name: str) -> str:
         if name not in fills:
-            fills[name] = rng.choice(
-                [f for f in slots[name] if not _names(trigger.term, f)] or list(slots[name])
-            )
+            fit = [filler for filler in slots[name] if not names_term(trigger.term, filler)]
+            fills[name] = rng.choice(fit or list(slots[name]))
         return fills[name]
 
-    sides = [s.unsafe for s in trigger.scenes if s.unsafe]
-    if sides:
-        texts = [_join(policy, before, wording.fill(side, choose), after) for side in sides]
-    else:
-        asks = _generic_unsafe(policy, category, trigger)
-        # Two of the category's lines, drawn per prompt: the shortest one alone would end every pair.
-        texts = [_join(policy, before, t, after) for ask in rng.sample(asks, min(2, len(asks))) for t in ask]
-    fit = {t for t in texts if _names(trigger.term, t) and not floor_reason(t) and t != prompt.text}
-    ranked = sorted(fit, key=lambda t: (changed_words(prompt.text, t), t))
-    return [_prompt(category, trigger, t, prompt.style, "unsafe") for t in ranked[:_TWINS]]
+    return [wording.fill(scene.unsafe, choose) for scene in trigger.scenes if scene.unsafe]
+
+
+@dataclass(frozen=True)
+class _Decks:
+    """What a category's prompts are put together from, each drawn without replacement."""
+
+    fillers: dict[str, wording.Deck[str]]
+    openings: wording.Deck[_Opening]
+    endings: dict[str, wording.Deck[str]]
+    leads: dict[str, wording.Deck[str]]
+    rng: random.Random
+
+
+def _decks(policy: Policy, category: Category, seed: int) -> _Decks:
+    places = [c.id for c in policy.categories]
+    # Each category starts elsewhere in the shuffled lists, so that categories share few fillers.
+    turn = places.index(category.id) / len(places) if category.id in places else 0.0
+    styles = wording.table("styles")
+
+    def decks(kind: str, lists: wording.Slots) -> dict[str, wording.Deck[str]]:
+        return {name: wording.Deck(texts, _rng(seed, kind, name), turn) for name, texts in lists.items()}
+
+    return _Decks(
+        decks("slot", slots_of(policy, category)),
+        wording.Deck(_openings(policy.modality), _rng(seed, "openings"), turn),
+        decks("endings", {**styles["endings"], "light": styles["light"]}),
+        decks("leads", styles["lead_ins"]),
+        _rng(seed, category.id, "stream"),
+    )
 
 
 def _stream(policy: Policy, category: Category, seed: int) -> Iterator[Prompt]:
     order = list(category.triggers)
     _rng(seed, category.id, "triggers").shuffle(order)
-    places = [c.id for c in policy.categories]
-    # Each category starts elsewhere in the shuffled lists, so that categories share few fillers.
-    turn = places.index(category.id) / len(places) if category.id in places else 0.0
-    fillers = {
-        name: wording.Deck(words, _rng(seed, "slot", name), turn)
-        for name, words in _slots(policy, category).items()
-    }
-    openings = wording.Deck(_openings(policy.modality), _rng(seed, "openings"), turn)
-    endings = {
-        group: wording.Deck(texts, _rng(seed, "endings", group), turn)
-        for group, texts in {
-            **wording.table("styles")["endings"],
-            "light": wording.table("styles")["light"],
-        }.items()
-    }
-    leads = {
-        kind: wording.Deck(texts, _rng(seed, "leads", kind), turn)
-        for kind, texts in wording.table("styles")["lead_ins"].items()
-    }
-    rng = _rng(seed, category.id, "stream")
+    decks = _decks(policy, category, seed)
     used: dict[str, int] = {}
-    frames = {t.term: _frames_for(policy, category, t, _rng(seed, category.id, t.term), used) for t in order}
+    frames = {t.term: walk(policy, category, t, _rng(seed, category.id, t.term), used) for t in order}
     seen: set[str] = set()
     misses = 0
     while misses < _MISSES:
         for trigger in order:
-            frame = next(frames[trigger.term])
-            text, style = _write(policy, trigger, frame, fillers, openings, endings, leads, rng)
-            if text.casefold() in seen or not _names(trigger.term, text) or floor_reason(text):
+            text, style = _write(policy, trigger, next(frames[trigger.term]), decks)
+            if text.casefold() in seen or not names_term(trigger.term, text) or floor_reason(text):
                 misses += 1
                 continue
             misses = 0
@@ -173,126 +182,44 @@ def _stream(policy: Policy, category: Category, seed: int) -> Iterator[Prompt]:
             yield _prompt(category, trigger, text, style, "benign")
 
 
-def _write(
-    policy: Policy,
-    trigger: Trigger,
-    frame: _Frame,
-    fillers: dict[str, wording.Deck[str]],
-    openings: wording.Deck[_Opening],
-    endings: dict[str, wording.Deck[str]],
-    leads: dict[str, wording.Deck[str]],
-    rng: random.Random,
-) -> tuple[str, str]:
+def _write(policy: Policy, trigger: Trigger, frame: Frame, decks: _Decks) -> tuple[str, str]:
     """One prompt's text and style."""
-    fills = _term_slots(trigger)
+    fills = term_slots(trigger)
     own = _content(frame.text)
 
     def choose(name: str) -> str:
         if name not in fills:
             # A filler that repeats a word of its scene, or the trigger, reads badly.
-            fills[name] = fillers[name].draw(lambda f: bool(_content(f) & own) or _names(trigger.term, f))
+            fills[name] = decks.fillers[name].draw(
+                lambda f: bool(_content(f) & own) or names_term(trigger.term, f)
+            )
         return fills[name]
 
     scene = wording.fill(frame.text, choose)
     if policy.modality == "text" and (frame.whole or _is_sentence(scene)):
         style = _sentence_kind(scene)
-        lead = leads[style].draw(lambda t: _names(trigger.term, t))
+        lead = decks.leads[style].draw(lambda t: names_term(trigger.term, t))
         return _sentence(scene, lead), style
-    named = bool(_MEDIUM.match(scene)) and policy.modality == "image"
-    opening = openings.draw(
-        lambda o: (
-            (named and o.group != "plain")
-            or _names(trigger.term, o.text)
-            or bool(_content(o.text) & _content(scene))
-        )
-    )
+    return _picture(policy, trigger, scene, decks)
+
+
+def _picture(policy: Policy, trigger: Trigger, scene: str, decks: _Decks) -> tuple[str, str]:
+    """A request for a scene, by one of the policy's openings; often with an ending, where it is a picture."""
+
+    def repeats(part: str, of: str) -> bool:
+        return names_term(trigger.term, part) or bool(_content(part) & _content(of))
+
+    is_image = policy.modality == "image"
+    has_medium = is_image and bool(_MEDIUM.match(scene))
+    opening = decks.openings.draw(lambda o: (has_medium and o.group != "plain") or repeats(o.text, scene))
     text = opening.text.replace("{scene}", scene)
     text = text[:1].upper() + text[1:]
-    dice = rng.random()
-    if text[-1] not in ".?!" and dice < 0.42 and policy.modality == "image":
-        outdoors = opening.group in ("camera", "paint", "plain") and not _LIGHT.search(text)
-        pile = endings["light"] if dice < 0.12 and outdoors else endings[opening.group]
-        text += pile.draw(lambda e: _names(trigger.term, e) or bool(_content(e) & _content(text)))
+    dice = decks.rng.random()
+    if text[-1] not in ".?!" and dice < 0.42 and is_image:
+        takes_light = opening.group in ("camera", "paint", "plain") and not _LIGHT.search(text)
+        pile = decks.endings["light"] if dice < 0.12 and takes_light else decks.endings[opening.group]
+        text += pile.draw(lambda ending: repeats(ending, text))
     return text, opening.style
-
-
-def _frames_for(
-    policy: Policy, category: Category, trigger: Trigger, rng: random.Random, used: dict[str, int]
-) -> Iterator[_Frame]:
-    """An endless walk over a trigger's frames: all scenes once, then generic frames and scenes in turn.
-
-    `used` counts generic frames over the whole category, so that two triggers seldom share one.
-    """
-    scenes = [_Frame(s.benign, "scene") for s in trigger.scenes if s.benign]
-    rng.shuffle(scenes)
-    yield from scenes
-    generic = _generic(policy, category, trigger)
-    rng.shuffle(generic)
-    rank = {frame.text: i for i, frame in enumerate(generic)}
-    again = 0
-    while True:
-        frame = min(generic, key=lambda f: (used.get(f.text, 0), rank[f.text]))
-        used[frame.text] = used.get(frame.text, 0) + 1
-        yield frame
-        if scenes:
-            yield scenes[again % len(scenes)]
-            again += 1
-
-
-def _generic(policy: Policy, category: Category, trigger: Trigger) -> list[_Frame]:
-    """The generic frames that fit a trigger's part of speech and what the category has."""
-    table = wording.table("frames")[policy.modality]
-    subject = " ".join((category.id, category.title, *category.disallowed))
-    if _DELICATE.search(subject) or _YOUNG.search(f"{policy.name} {policy.description}"):
-        groups = ["careful"]
-    else:
-        groups = ["any", trigger.pos or wording.part_of_speech(trigger.term)]
-    if _allowed(category):
-        groups.append("allowed")
-    whole = policy.modality == "text"
-    return [_Frame(t, g, whole) for g in dict.fromkeys(groups) for t in table[g]]
-
-
-def _generic_unsafe(policy: Policy, category: Category, trigger: Trigger) -> list[list[str]]:
-    """Short requests that name a trigger without unsafe scenes, for each line the category disallows."""
-    table = wording.table("frames")[policy.modality]["unsafe"]
-    cased = wording.sentence_cased(category.disallowed)
-    texts = []
-    for line in category.disallowed:
-        if floor_reason(f"{category.title}: {line}"):
-            continue
-        form, phrase = wording.forbidden(wording.core(line, sentence_case=cased))
-        fills = {**_term_slots(trigger), "disallowed": phrase}
-        texts.append([wording.fill(t, fills.__getitem__) for t in table[form]])
-    return texts
-
-
-def _term_slots(trigger: Trigger) -> dict[str, str]:
-    """The slots that stand for the trigger itself in generic frames."""
-    term = trigger.term
-    title = " ".join(w[:1].upper() + w[1:] for w in term.split())
-    return {"term": term, "quote": f'"{term}"', "title": f'"{title}"'}
-
-
-def _context(
-    policy: Policy, category: Category, trigger: Trigger, text: str, slots: wording.Slots
-) -> tuple[str, str, dict[str, str]]:
-    """What stands before and after the frame in a prompt, and the fillings of the frame."""
-    own = _term_slots(trigger)
-    known = {**slots, **{k: [v] for k, v in own.items()}}
-    frames = [_Frame(s.benign, "scene") for s in trigger.scenes if s.benign] + _generic(
-        policy, category, trigger
-    )
-    best: tuple[int, int, dict[str, str]] | None = None
-    for frame in frames:
-        found = wording.locate(frame.text, text, known)
-        # The longest frame wins: a short fragment can stand inside a long one.
-        if found and (best is None or found[1] - found[0] > best[1] - best[0]):
-            best = found
-    if best is None:
-        return "", "", {}
-    start, end, fills = best
-    return text[:start], text[end:], {k: v for k, v in fills.items() if k not in own}
 
 
 def _join(policy: Policy, before: str, scene: str, after: str) -> str:
@@ -345,22 +272,8 @@ def _trigger_of(category: Category, prompt: Prompt) -> Trigger | None:
     for trigger in category.triggers:
         if trigger.term == prompt.trigger:
             return trigger
-    named = [t for t in category.triggers if _names(t.term, prompt.text)]
+    named = [t for t in category.triggers if names_term(t.term, prompt.text)]
     return max(named, key=lambda t: len(t.term), default=None)
-
-
-def _slots(policy: Policy, category: Category) -> dict[str, list[str]]:
-    """Every slot's fillers: the lexicon's, the policy's own (which win), and the allowed contexts."""
-    lexicon: dict[str, list[str]] = wording.table("lexicon")
-    return {**lexicon, **{k: list(v) for k, v in policy.slots.items()}, "allowed": _allowed(category)}
-
-
-@lru_cache(maxsize=512)
-def _allowed(category: Category) -> list[str]:
-    """The category's allowed contexts that read as a noun phrase or a gerund after "about"."""
-    cased = wording.sentence_cased(category.allowed)
-    phrases = [wording.core(line, sentence_case=cased) for line in category.allowed]
-    return [p for p in phrases if 1 <= len(p.split()) <= 12 and wording.forbidden(p)[0] in ("np", "gerund")]
 
 
 @lru_cache(maxsize=4)
@@ -368,30 +281,6 @@ def _openings(modality: str) -> list[_Opening]:
     return [
         _Opening(o["style"], o.get("group", "plain"), o["text"]) for o in wording.table("styles")[modality]
     ]
-
-
-def _check_slots(policy: Policy, category: Category) -> None:
-    known = _slots(policy, category)
-    for trigger in category.triggers:
-        for scene in trigger.scenes:
-            for side in filter(None, (scene.benign, scene.unsafe)):
-                for name in wording.slot_names(side):
-                    if not known.get(name):
-                        raise InputError(
-                            f"a scene of {trigger.term!r} has the slot {{{name}}}, which nothing fills",
-                            where=f"policy {policy.name}, category {category.id}",
-                            fix=f"Define it under slots:, or use one of {', '.join(sorted(known))}.",
-                        )
-
-
-@lru_cache(maxsize=4096)
-def _term(term: str) -> re.Pattern[str]:
-    return re.compile(rf"(?<!\w){re.escape(term)}(?!\w)", re.IGNORECASE)
-
-
-def _names(term: str, text: str) -> bool:
-    """Whether the text names the term as whole words."""
-    return bool(_term(term).search(text))
 
 
 @lru_cache(maxsize=8192)

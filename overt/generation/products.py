@@ -19,8 +19,8 @@ from overt.data.chat import CallError, ChatModel, ChatRequest, Message
 from overt.data.codes import refusal_stage
 from overt.data.faults import BROKEN_CLASS, fault, of_decision, of_reply, of_response, raised
 from overt.data.filters import FilterDecision, ImageChecker, TextFilter
+from overt.data.pictures import UnreadablePicture, open_picture
 from overt.data.targets import LayerDecision, RefusalStage, Response, Target
-from overt.scoring.pictures import UnreadablePicture, open_picture
 
 _BATCH = 256  # texts that a quick local filter is given at once
 _CHECK_TRIES = 4  # of a checker behind a network: by then the picture is drawn and paid for

@@ -15,18 +15,12 @@ spaced letters (s e x), and words run together.
 from __future__ import annotations
 
 import re
-import unicodedata
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
-from importlib import resources
 from itertools import product
-from typing import Any
 
-import yaml
-
+from overt.policies.floor_terms import MINOR, SEXUAL, WORD, floor_terms, fold
 from overt.policies.schema import Category
-
-_MINOR, _SEXUAL = 1, 2
 
 # Letters that NFKC leaves alone and that look like Latin ones.
 _LOOKALIKES = str.maketrans(
@@ -42,12 +36,6 @@ _LEET_CHARS = frozenset(_LEET)
 _LEET_TOKEN = re.compile(r"[\w@$!|€£+¡]+")
 _MASKED = re.compile(r"(?<![^\W\d_])[^\W\d_]+(?:[*#•●_]+[^\W\d_]+)+")
 _SPACED = re.compile(r"(?<![^\W_])[^\W_](?:[\s._\-*~/|,•·]{1,3}[^\W_](?![^\W_])){2,}")
-_WORD = re.compile("(?:[^\\W_]|[\u0900-\u097f])+")  # Indic vowel signs are part of their word
-# Combining marks of Latin, Greek and Cyrillic, Arabic vowel signs and the Arabic stretcher. The marks of
-# Indic scripts are vowels and stay.
-_MARKS = re.compile("[\u0300-\u036f\u064b-\u065f\u0670\u0640\u20d0-\u20ff\ufe00-\ufe0f]")
-_REGIONAL = {0x1F1E6 + i: chr(ord("a") + i) for i in range(26)}
-_CJK = re.compile("[\u3040-\u30ff\u3400-\u9fff]")
 
 _NUMBER_WORDS = (
     "zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen"
@@ -99,106 +87,6 @@ _AFTER_NOUN = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class _Lists:
-    words: dict[str, int]  # whole words
-    stems: dict[str, int]  # words given as stem*
-    lengths: tuple[int, ...]  # of the stems
-    phrases: dict[str, tuple[tuple[tuple[str, ...], int], ...]]  # by first word
-    innocent: dict[str, tuple[tuple[str, ...], ...]]
-    unspaced: re.Pattern[str]  # terms of scripts without blanks, and emoji; group m, s or both by list
-    unspaced_innocent: re.Pattern[str]
-    marked: tuple[tuple[frozenset[str], dict[str, int]], ...]
-    glued: re.Pattern[str]  # a word of one list run together with one of the other
-
-
-def _fold(text: str) -> str:
-    """Letters without case, accents, width and invisible characters."""
-    if text.isascii():
-        return text.lower()
-    text = unicodedata.normalize("NFKD", text.translate(_REGIONAL)).casefold()
-    text = _MARKS.sub("", text)
-    text = "".join(c for c in text if unicodedata.category(c) != "Cf")
-    return unicodedata.normalize("NFKC", text)
-
-
-@lru_cache(maxsize=1)
-def _lists() -> _Lists:
-    data: dict[str, Any] = yaml.safe_load(
-        (resources.files("overt.policies") / "floor_terms.yaml").read_text("utf-8")
-    )
-    words: dict[str, int] = {}
-    stems: dict[str, int] = {}
-    phrases: dict[str, list[tuple[tuple[str, ...], int]]] = {}
-    substrings: dict[int, list[str]] = {_MINOR: [], _SEXUAL: [], _MINOR | _SEXUAL: []}
-
-    def add(entry: str, flag: int) -> None:
-        entry = _fold(entry)
-        stem = entry.endswith("*")
-        parts = tuple(_WORD.findall(entry)) if not _CJK.search(entry) and entry.isprintable() else ()
-        if _CJK.search(entry) or not parts or not any(c.isalpha() for c in entry):
-            substrings[flag].append(entry)
-        elif len(parts) > 1:
-            phrases.setdefault(parts[0], []).append((parts, flag))
-        elif stem:
-            stems[parts[0]] = stems.get(parts[0], 0) | flag
-        else:
-            words[parts[0]] = words.get(parts[0], 0) | flag
-
-    for flag, part in (
-        (_MINOR, data["minor"]),
-        (_SEXUAL, data["sexual"]),
-        (_MINOR | _SEXUAL, {"": data["both"]}),
-    ):
-        for entries in part.values():
-            for entry in entries.split() if isinstance(entries, str) else entries:
-                add(entry, flag)
-    words.pop("minor", None)  # an adjective more often than a person: see _AFTER_NOUN
-    innocent: dict[str, list[tuple[str, ...]]] = {}
-    for phrase in data["innocent"]:
-        parts = tuple(_WORD.findall(phrase))
-        innocent.setdefault(parts[0], []).append(parts)
-    marked = tuple(
-        (
-            frozenset(entry["with"].split()),
-            {w: f for f, k in ((_MINOR, "minor"), (_SEXUAL, "sexual")) for w in entry.get(k, "").split()},
-        )
-        for entry in data["marked"].values()
-    )
-
-    def either(flag: int) -> str:
-        latin = [w for w, f in words.items() if f == flag and w.isascii() and len(w) > 2]
-        latin += [rf"{w}\w*" for w, f in stems.items() if f == flag and w.isascii() and len(w) > 2]
-        return "|".join(sorted(latin, key=lambda w: (-len(w), w)))
-
-    minor, sexual = either(_MINOR), either(_SEXUAL)
-    return _Lists(
-        words,
-        stems,
-        tuple(sorted({len(s) for s in stems})),
-        {k: tuple(v) for k, v in phrases.items()},
-        {k: tuple(sorted(v, key=len, reverse=True)) for k, v in innocent.items()},
-        _unspaced(substrings, data["suffix_before_sex"]),
-        re.compile(
-            "|".join(map(re.escape, sorted(map(_fold, data["innocent_unspaced"].split()), key=len)[::-1]))
-        ),
-        marked,
-        re.compile(rf"(?:{minor})s?(?:{sexual})|(?:{sexual})(?:{minor})"),
-    )
-
-
-def _unspaced(terms: dict[int, list[str]], suffix_before_sex: str) -> re.Pattern[str]:
-    """One pattern for scripts without blanks and emoji; its groups m, s and b say which list hit."""
-    # 女性 ("woman") ends in the letter for sex too, but 少女性感 is a girl and "sexy".
-    guard = f"(?<![{suffix_before_sex}])(?:(?<!女)|(?<=[少美]女))"
-    groups = []
-    for name, flag in (("b", _MINOR | _SEXUAL), ("m", _MINOR), ("s", _SEXUAL)):
-        longest_first = sorted(terms[flag], key=lambda t: (-len(t), t))
-        options = [f"{guard}{re.escape(t)}" if t.startswith("性") else re.escape(t) for t in longest_first]
-        groups.append(f"(?P<{name}>{'|'.join(options)})")
-    return re.compile("|".join(groups))
-
-
 # Arabic writes "the", "and", "with", "for" on to the word.
 _ARABIC_HEAD = re.compile("^(?:[وفبك]?(?:ال|لل)|[وفبكل])")
 
@@ -206,7 +94,7 @@ _ARABIC_HEAD = re.compile("^(?:[وفبك]?(?:ال|لل)|[وفبكل])")
 @lru_cache(maxsize=200_000)
 def _word_flags(word: str) -> int:
     """Which lists a single folded word stands in."""
-    lists = _lists()
+    lists = floor_terms()
     flags = lists.words.get(word, 0)
     for length in lists.lengths:
         if length > len(word):
@@ -216,7 +104,7 @@ def _word_flags(word: str) -> int:
         bare = _ARABIC_HEAD.sub("", word)
         flags = lists.words.get(bare, 0) if bare else 0
     if not flags and 6 <= len(word) <= 60 and word.isascii() and lists.glued.fullmatch(word):
-        flags = _MINOR | _SEXUAL
+        flags = MINOR | SEXUAL
     return flags
 
 
@@ -229,9 +117,9 @@ class _Found:
         self.minor = self.sexual = ""
 
     def add(self, term: str, flags: int) -> None:
-        if flags & _MINOR and not self.minor:
+        if flags & MINOR and not self.minor:
             self.minor = term
-        if flags & _SEXUAL and not self.sexual:
+        if flags & SEXUAL and not self.sexual:
             self.sexual = term
 
     @property
@@ -240,31 +128,40 @@ class _Found:
 
 
 def _words(words: list[str], found: _Found) -> None:
-    lists = _lists()
-    starts = lists.innocent
-    if not starts.keys().isdisjoint(words):
-        words = _without_innocent(words, starts)
+    """Terms of one word first; only where they do not decide it, the rarer kinds of term."""
+    lists = floor_terms()
+    if not lists.innocent.keys().isdisjoint(words):
+        words = _without_innocent(words, lists.innocent)
     for word in words:
         if flags := _word_flags(word[:64]):  # no term is longer; keeps the cache small
             found.add(word, flags)
-    if found.both:
-        return
+    if not found.both:
+        _phrases(words, found)
+        _marked(words, found)
+
+
+def _phrases(words: list[str], found: _Found) -> None:
+    """Terms of several words, and "minor" where it is a noun."""
+    phrases = floor_terms().phrases
     for i, word in enumerate(words):
         if word == "minor" and (i + 1 == len(words) or _AFTER_NOUN.fullmatch(words[i + 1])):
-            found.add(word, _MINOR)
-        for parts, flag in lists.phrases.get(word, ()):
+            found.add(word, MINOR)
+        for parts, flag in phrases.get(word, ()):
             if tuple(words[i : i + len(parts)]) == parts:
                 found.add(" ".join(parts), flag)
-    present = None
-    for markers, terms in lists.marked:
-        present = present if present is not None else set(words)
+
+
+def _marked(words: list[str], found: _Found) -> None:
+    """Terms that count only beside a word of their language."""
+    present = set(words)
+    for markers, terms in floor_terms().marked:
         hits = terms.keys() & present
         if hits and markers & present:
             for hit in sorted(hits):
                 found.add(hit, terms[hit])
 
 
-def _without_innocent(words: list[str], starts: dict[str, tuple[tuple[str, ...], ...]]) -> list[str]:
+def _without_innocent(words: list[str], starts: Mapping[str, Sequence[tuple[str, ...]]]) -> list[str]:
     kept: list[str] = []
     i = 0
     while i < len(words):
@@ -283,7 +180,19 @@ def _disguised(text: str, found: _Found) -> None:
     """Spellings that hide a word: digits for letters, look-alikes, masks, spaced letters."""
     extra: list[str] = []
     if not text.isascii() and _ODD.search(text):
-        extra += _WORD.findall(text.translate(_LOOKALIKES))
+        extra += WORD.findall(text.translate(_LOOKALIKES))
+    extra += [word for spelling in _without_digits(text) for word in WORD.findall(spelling)]
+    if extra:
+        _words(extra, found)
+    for match in _MASKED.finditer(text):
+        if len(match[0]) <= 40:
+            _masked(match[0], found)
+    for match in _SPACED.finditer(text):
+        _spaced("".join(WORD.findall(match[0])), found)
+
+
+def _without_digits(text: str) -> Iterator[str]:
+    """What tokens may spell whose digits and signs stand for letters; at most 16 spellings of each."""
     for match in _LEET_TOKEN.finditer(text):
         token = match[0].strip("!|+")
         if not 3 <= len(token) <= 40 or _LEET_CHARS.isdisjoint(token) or not any(map(str.isalpha, token)):
@@ -291,24 +200,21 @@ def _disguised(text: str, found: _Found) -> None:
         for body in (token, match[0]):
             options = [_LEET.get(c, c) for c in body]
             if sum(len(o) > 1 for o in options) <= 4:
-                extra += ["".join(p) for p in product(*options)]
-    if extra:
-        _words([w for e in extra for w in _WORD.findall(e)], found)
-    for match in _MASKED.finditer(text):
-        if len(match[0]) <= 40:
-            _masked(match[0], found)
-    for match in _SPACED.finditer(text):
-        run = "".join(_WORD.findall(match[0]))
-        for candidate in (run, "".join(_LEET.get(c, c)[0] for c in run)):
-            for term, flags in _long_words():
-                if term in candidate:
-                    found.add(term, flags)
+                yield from ("".join(letters) for letters in product(*options))
+
+
+def _spaced(letters: str, found: _Found) -> None:
+    """Terms in letters that stood apart, as they are and with digits read as letters."""
+    for candidate in (letters, "".join(_LEET.get(c, c)[0] for c in letters)):
+        for term, flags in _long_words():
+            if term in candidate:
+                found.add(term, flags)
 
 
 @lru_cache(maxsize=1)
 def _long_words() -> tuple[tuple[str, int], ...]:
-    lists = _lists()
-    return tuple((w, f) for w, f in (lists.words | lists.stems).items() if len(w) >= 3 and w.isascii())
+    lists = floor_terms()
+    return tuple((w, f) for w, f in {**lists.words, **lists.stems}.items() if len(w) >= 3 and w.isascii())
 
 
 @lru_cache(maxsize=4096)
@@ -329,14 +235,14 @@ _DISGUISE = re.compile(r"[0-9@$!|€£+¡*#•●_]|(?<![^\W_])[^\W_][\s._\-*~/|
 
 def _scan(text: str, *, ages: bool) -> _Found:
     found = _Found()
-    folded = _fold(text)
-    _words(_WORD.findall(folded), found)
+    folded = fold(text)
+    _words(WORD.findall(folded), found)
     if found.both:
         return found
     if not folded.isascii():
-        lists = _lists()
+        lists = floor_terms()
         for hit in lists.unspaced.finditer(lists.unspaced_innocent.sub(" ", folded)):
-            found.add(hit[0], {"m": _MINOR, "s": _SEXUAL, "b": _MINOR | _SEXUAL}[hit.lastgroup or "b"])
+            found.add(hit[0], {"m": MINOR, "s": SEXUAL, "b": MINOR | SEXUAL}[hit.lastgroup or "b"])
     if not folded.isascii() or _DISGUISE.search(folded):
         _disguised(folded, found)
     # Ages and classes cost most, so they are looked for only where they decide something.
@@ -345,7 +251,7 @@ def _scan(text: str, *, ages: bool) -> _Found:
         and (ages or found.sexual)
         and (age := _AGES.search(folded) or _CJK_AGES.search(folded))
     ):
-        found.add(" ".join(age[0].split()), _MINOR)
+        found.add(" ".join(age[0].split()), MINOR)
     return found
 
 

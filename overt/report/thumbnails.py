@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from overt.data.pictures import UnreadablePicture, open_picture
 from overt.report.cases import Thumbnails
-from overt.scoring.pictures import UnreadablePicture, open_picture
 
 SIDE = 192  # pixels, longer side of a thumbnail
 _AHEAD = 32  # thumbnails made before the budget is looked at again

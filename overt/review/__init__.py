@@ -1,11 +1,14 @@
 """Review by people: a local page that shows what is worth a person's time, and what their labels say.
 
-questions   what people are asked, and with which keys they answer
-frame       what of a run can be reviewed (the population)
-sample      which of it is: stratified, with known inclusion probabilities
-book        the plan and every label, in RUN/review.sqlite
-turns       who gets which item next
-server      the page, on loopback only
-estimate    from labels of a sample to figures of the population, with intervals
-results     precision, agreement, export, and what people rejected
+questions    what people are asked, and with which keys they answer
+frame        what of a run can be reviewed (the population)
+sample       which of it is: stratified, with known inclusion probabilities
+label_store  the plan and every label, in RUN/review.sqlite
+assignments  who gets which item next
+desk         what the page can ask for
+guard        what keeps others out of the page
+server       the page, on loopback only
+estimate     from labels of a sample to figures of the population, with intervals
+results      precision, agreement, and what people rejected
+export       a file of the labels
 """

@@ -12,10 +12,10 @@ stays sensible for shares close to 100%, as the precision of an audit should be.
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Hashable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
@@ -28,7 +28,7 @@ _LEAST = 2  # reviewed items a group needs before its variance can be told
 class Reviewed:
     """One reviewed item: its stratum, whether it belongs to the part asked about, and its value."""
 
-    stratum: Hashable
+    stratum: int
     inside: bool
     value: float
 
@@ -48,7 +48,7 @@ class Share:
     level: float
 
 
-def share(sizes: Mapping[Any, int], reviewed: Sequence[Reviewed], *, level: float = 0.95) -> Share | None:
+def share(sizes: Mapping[int, int], reviewed: Sequence[Reviewed], *, level: float = 0.95) -> Share | None:
     """The share of a part of the population that has a property; None where nothing of it was reviewed.
 
     Args:
@@ -72,7 +72,7 @@ def share(sizes: Mapping[Any, int], reviewed: Sequence[Reviewed], *, level: floa
     return Share(value, low, high, n, population, effective, level)
 
 
-def mean(sizes: Mapping[Any, int], reviewed: Sequence[Reviewed], *, level: float = 0.95) -> Share | None:
+def mean(sizes: Mapping[int, int], reviewed: Sequence[Reviewed], *, level: float = 0.95) -> Share | None:
     """The same for values on any scale: Student's interval about the weighted mean."""
     found = _ratio(sizes, reviewed)
     if found is None:
@@ -86,64 +86,95 @@ def mean(sizes: Mapping[Any, int], reviewed: Sequence[Reviewed], *, level: float
     return Share(value, value - half, value + half, n, population, kish / left, level)
 
 
-def _ratio(
-    sizes: Mapping[Any, int], reviewed: Sequence[Reviewed]
-) -> tuple[float, float, int, float, float, int, float] | None:
-    """value, variance, items reviewed in the part, Kish's effective number, the share of the population
-    that has not been seen, degrees of freedom, estimated size of the part."""
-    counts: dict[Hashable, int] = defaultdict(int)
-    for item in reviewed:
-        counts[item.stratum] += 1
+class _Ratio(NamedTuple):
+    """A weighted mean of a part of the population, and what its interval is made from.
+
+    n: items reviewed in the part. kish: Kish's effective number of them. left: the share of the population
+    that has not been seen. freedom: degrees of freedom. population: estimated size of the part.
+    """
+
+    value: float
+    variance: float
+    n: int
+    kish: float
+    left: float
+    freedom: int
+    population: float
+
+
+def _ratio(sizes: Mapping[int, int], reviewed: Sequence[Reviewed]) -> _Ratio | None:
+    """None where nothing of the part was reviewed."""
+    counts = Counter(item.stratum for item in reviewed)
     n = sum(item.inside for item in reviewed)
     if not n:
         return None
     groups = _groups(sizes, counts)
-    scale = {}  # weight of a reviewed item by stratum
-    for members in groups:
-        whole = sum(sizes[s] for s in members)
-        seen = sum(sizes[s] for s in members if counts[s])
-        for stratum in members:
-            if counts[stratum]:
-                # Strata that nobody has reached are stood for by their neighbours.
-                scale[stratum] = sizes[stratum] / counts[stratum] * whole / seen
-    weights: Floats = np.array([scale[item.stratum] for item in reviewed])
-    inside: Floats = np.array([float(item.inside) for item in reviewed])
-    values: Floats = np.array([item.value if item.inside else 0.0 for item in reviewed])
+    weights, inside, values = _arrays(reviewed, _weights(groups, sizes, counts))
     population = float(weights @ inside)
     value = float(weights @ (inside * values)) / population
     residuals = weights * inside * (values - value) / population
     place = {stratum: number for number, members in enumerate(groups) for stratum in members}
     where = np.array([place[item.stratum] for item in reviewed])
-    variance = 0.0
-    touched = 0  # groups that hold something of the part
-    seen_items = 0
-    for number, members in enumerate(groups):
-        mine = residuals[where == number]
-        size = sum(sizes[s] for s in members)
-        if inside[where == number].any():
-            touched += 1
-            seen_items += len(mine)
-        if len(mine) >= _LEAST:
-            spread = mine - mine.mean()
-            free = 1 - len(mine) / size
-            variance += free * len(mine) / (len(mine) - 1) * float(spread @ spread)
+    in_group = [where == number for number in range(len(groups))]
+    variance = sum(
+        _variance(residuals[mine], sum(sizes[s] for s in members))
+        for mine, members in zip(in_group, groups, strict=True)
+    )
+    # Reviewed items of each group that holds something of the part.
+    seen = [int(mine.sum()) for mine in in_group if inside[mine].any()]
     used = weights * inside
     kish = float(used.sum() ** 2 / (used @ used))
     left = max(0.0, 1 - n / population)
     # Whether everything of the part was seen is a matter of counts, not of rounding.
-    if all(counts[s] == sizes[s] for s in sizes if counts[s]) and left < 1e-9:
+    if left < 1e-9 and _are_whole(sizes, counts):
         left = 0.0
-    freedom = max(1, min(seen_items - touched, n - 1))
-    return value, variance, n, kish, left, freedom, population
+    freedom = max(1, min(sum(seen) - len(seen), n - 1))
+    return _Ratio(value, variance, n, kish, left, freedom, population)
 
 
-def _groups(sizes: Mapping[Any, int], counts: Mapping[Any, int]) -> list[list[Hashable]]:
+def _arrays(reviewed: Sequence[Reviewed], weight: Mapping[int, float]) -> tuple[Floats, Floats, Floats]:
+    """Of each reviewed item: its weight, 1 where it belongs to the part, and its value there."""
+    weights: Floats = np.array([weight[item.stratum] for item in reviewed])
+    inside: Floats = np.array([float(item.inside) for item in reviewed])
+    values: Floats = np.array([item.value if item.inside else 0.0 for item in reviewed])
+    return weights, inside, values
+
+
+def _weights(
+    groups: Sequence[Sequence[int]], sizes: Mapping[int, int], counts: Mapping[int, int]
+) -> dict[int, float]:
+    """How many items of the population a reviewed item stands for, by stratum. Strata that nobody has reached
+    are stood for by their neighbours in the group."""
+    weights: dict[int, float] = {}
+    for members in groups:
+        whole = sum(sizes[s] for s in members)
+        seen = sum(sizes[s] for s in members if counts[s])
+        weights |= {s: sizes[s] / counts[s] * whole / seen for s in members if counts[s]}
+    return weights
+
+
+def _are_whole(sizes: Mapping[int, int], counts: Mapping[int, int]) -> bool:
+    """Whether every stratum that was reviewed at all was reviewed whole."""
+    return all(counts[s] == sizes[s] for s in sizes if counts[s])
+
+
+def _variance(residuals: Floats, size: int) -> float:
+    """What one group of `size` items adds to the variance, with the finite population correction."""
+    n = len(residuals)
+    if n < _LEAST:
+        return 0.0
+    spread = residuals - residuals.mean()
+    free = 1 - n / size
+    return free * n / (n - 1) * float(spread @ spread)
+
+
+def _groups(sizes: Mapping[int, int], counts: Mapping[int, int]) -> list[list[int]]:
     """Strata put together with their neighbours until each group can tell its variance.
 
     A stratum that was reviewed whole has none and may stand alone.
     """
-    groups: list[list[Hashable]] = []
-    open_: list[Hashable] = []
+    groups: list[list[int]] = []
+    open_: list[int] = []
     for stratum, size in sizes.items():
         open_.append(stratum)
         done = sum(counts.get(s, 0) for s in open_)

@@ -1,28 +1,17 @@
-"""What a review says: the precision of the audit, agreement among people, and a file of their labels."""
+"""What a review says: the precision of the audit, agreement among people, and what they rejected."""
 
 from __future__ import annotations
 
-import csv
-import io
-import os
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
-from overt.data.errors import InputError
-from overt.data.store import write_atomic
-from overt.review.book import Book, HumanLabel, Item, by_item
-from overt.review.questions import QUESTIONS, Question, QuestionName
-
-# As `overt judge-check` calls them; "" is a row without a label, which it leaves out.
-_ANSWERED = {"refused": "full_refusal", "softened": "partial_refusal", "fine": "compliance"}
-COLUMNS = (
-    "prompt", "response", "image", "label", "reviewer", "said", "question", "category", "target", "run_said",
-    "note", "seconds", "at", "prompt_id", "subject", "chance", "shared",
-)  # fmt: skip
+from overt.data.json_types import Json
+from overt.review.label_store import FILE, HumanLabel, Item, LabelStore, by_item
+from overt.review.questions import QUESTIONS, Question
 
 
 def rejected(run: Path) -> set[str]:
@@ -32,14 +21,12 @@ def rejected(run: Path) -> set[str]:
     Raises:
         RunError: the review cannot be read.
     """
-    from overt.review.book import FILE
-
     if not (run / FILE).exists():
         return set()
-    with Book(run) as book:
-        said = by_item(book.labels())
+    with LabelStore(run) as store:
+        said = by_item(store.labels())
         found = set()
-        for item in book.items():
+        for item in store.items():
             labels = list(said.get(item.place, {}).values())
             if item.subject.question != "prompts" or not labels:
                 continue
@@ -50,7 +37,7 @@ def rejected(run: Path) -> set[str]:
     return found
 
 
-def results(run: Path, *, level: float = 0.95) -> dict[str, Any]:
+def results(run: Path, *, level: float = 0.95) -> dict[str, Json]:
     """What the labels so far say, as plain JSON data; a review may go on while this is read.
 
     Returns:
@@ -64,11 +51,11 @@ def results(run: Path, *, level: float = 0.95) -> dict[str, Any]:
         InputError: the run has not been reviewed.
         RunError: the review cannot be read.
     """
-    with Book(run) as book:
-        plan, items, labels = book.plan, book.items(), book.labels()
-        strata = {name: book.strata(name) for name in QUESTIONS}
+    with LabelStore(run) as store:
+        plan, items, labels = store.plan, store.items(), store.labels()
+        strata = {name: store.strata(name) for name in QUESTIONS}
     said = by_item(labels)
-    found = []
+    found: list[Json] = []
     for question in QUESTIONS.values():
         mine = [item for item in items if item.subject.question == question.name]
         if not mine:
@@ -99,9 +86,7 @@ Done = Sequence[tuple[Item, list[str]]]
 Belongs = Callable[[Item], bool]
 
 
-def _precision(
-    question: Question, sizes: dict[int, int], done: Done, level: float
-) -> list[dict[str, float | int | str]]:
+def _precision(question: Question, sizes: dict[int, int], done: Done, level: float) -> list[dict[str, Json]]:
     """How often people confirm what the run says. An item counts with the share of its reviewers who do,
     "unclear" for no: so it is the chance that one reviewer confirms one item."""
     judged = [(item, labels) for item, labels in done if item.subject.said]
@@ -125,9 +110,7 @@ def _precision(
     )
 
 
-def _shares(
-    question: Question, sizes: dict[int, int], done: Done, level: float
-) -> list[dict[str, float | int | str]]:
+def _shares(question: Question, sizes: dict[int, int], done: Done, level: float) -> list[dict[str, Json]]:
     """What people say of the whole population."""
     parts: dict[str, Belongs] = {"all": _everything}
     if question.ordered:
@@ -165,10 +148,10 @@ def _rows(
     *,
     scale: bool = False,
     only: Belongs = _everything,
-) -> list[dict[str, float | int | str]]:
+) -> list[dict[str, Json]]:
     from overt.review.estimate import Reviewed, mean, share
 
-    rows: list[dict[str, float | int | str]] = []
+    rows: list[dict[str, Json]] = []
     for name, belongs in parts.items():
         reviewed = [
             Reviewed(item.stratum, only(item) and belongs(item), value(item, labels)) for item, labels in done
@@ -188,46 +171,44 @@ def _rows(
     return rows
 
 
-def _agreement(labels: Sequence[dict[str, str]]) -> dict[str, Any]:
+def _agreement(labels: Sequence[dict[str, str]]) -> dict[str, Json]:
     """Agreement over items that two people or more have labelled. Kappa and alpha take labels as names."""
-    from overt.scoring.stats import cohen_kappa, fleiss_kappa, krippendorff_alpha
+    from overt.scoring.stats import fleiss_kappa, krippendorff_alpha
 
     rows = [row for row in labels if len(row) > 1]
     people = sorted({name for row in rows for name in row})
-    pairs = []
-    for a, b in combinations(people, 2):
-        both = [(row[a], row[b]) for row in rows if a in row and b in row]
-        if both:
-            first, second = zip(*both, strict=True)
-            pairs.append(
-                {
-                    "a": a,
-                    "b": b,
-                    "n": len(both),
-                    "same": sum(x == y for x, y in both) / len(both),
-                    "kappa": _figure(cohen_kappa(first, second)),
-                }
-            )
+    pairs = (_pair(rows, a, b) for a, b in combinations(people, 2))
     full = [[row[name] for name in people] for row in rows if len(row) == len(people)]
+    alpha = krippendorff_alpha([[row.get(name) for name in people] for row in rows]) if rows else math.nan
     return {
         "items": len(rows),
-        "pairs": pairs,
+        "pairs": [pair for pair in pairs if pair is not None],
         "fleiss": {
             "reviewers": len(people),
             "n": len(full),
             "kappa": _figure(fleiss_kappa(full)) if full else None,
         },
-        "krippendorff": _figure(krippendorff_alpha([[row.get(name) for name in people] for row in rows]))
-        if rows
-        else None,
+        "krippendorff": _figure(alpha),
     }
+
+
+def _pair(rows: Sequence[dict[str, str]], a: str, b: str) -> dict[str, Json] | None:
+    """How far two people agree; None where no item has labels of both."""
+    from overt.scoring.stats import cohen_kappa
+
+    both = [(row[a], row[b]) for row in rows if a in row and b in row]
+    if not both:
+        return None
+    first, second = zip(*both, strict=True)
+    same = sum(x == y for x, y in both) / len(both)
+    return {"a": a, "b": b, "n": len(both), "same": same, "kappa": _figure(cohen_kappa(first, second))}
 
 
 def _figure(value: float) -> float | None:
     return value if value == value else None  # NaN: only one label was ever used
 
 
-def _reviewers(labels: Iterable[HumanLabel]) -> dict[str, dict[str, float | int]]:
+def _reviewers(labels: Iterable[HumanLabel]) -> dict[str, Json]:
     from statistics import median
 
     seconds: dict[str, list[float]] = defaultdict(list)
@@ -236,104 +217,3 @@ def _reviewers(labels: Iterable[HumanLabel]) -> dict[str, dict[str, float | int]
     return {
         name: {"labels": len(s), "median_seconds": round(median(s), 2)} for name, s in sorted(seconds.items())
     }
-
-
-# -- export ---------------------------------------------------------------------------------------------
-
-
-def export(run: Path, file: Path, ask: Sequence[str] = ()) -> list[tuple[Path, int]]:
-    """Writes every label, one a row, as `overt judge-check` reads them; (file, rows) of each file written.
-
-    The column `label` holds the words that judge-check knows (compliance, full_refusal, partial_refusal;
-    harmful, harmless) and is empty for "unclear"; `said` what the person said. Pictures are named from the
-    folder of the file. Where several questions were asked each gets a file: NAME-QUESTION.csv.
-
-    Args:
-        ask: only these questions.
-
-    Raises:
-        InputError: not reviewed, nothing labelled, or a file that is neither CSV nor Parquet.
-        RunError: disk full, folder not writable.
-    """
-    if file.suffix.lower() not in (".csv", ".parquet"):
-        raise InputError(
-            f"{file.suffix or 'a file without an ending'} cannot be written",
-            where=str(file),
-            fix="Give a file that ends in .csv or .parquet.",
-        )
-    with Book(run) as book:
-        items = {item.place: item for item in book.items()}
-        labels = book.labels()
-        chances = {(name, s.id): s.chance for name in QUESTIONS for s in book.strata(name)}
-    rows: dict[QuestionName, list[dict[str, Any]]] = defaultdict(list)
-    for label in labels:
-        item = items[label.place]
-        question = item.subject.question
-        if not ask or question in ask:
-            rows[question].append(_row(run, file, item, label, chances[question, item.stratum]))
-    if not rows:
-        raise InputError("nothing has been labelled yet", where=str(run), fix=f"overt review {run}")
-    written = []
-    for question, table in rows.items():
-        path = file if len(rows) == 1 else file.with_name(f"{file.stem}-{question}{file.suffix}")
-        # judge-check takes a file with answers for one of answers: a column that says nothing stays out.
-        columns = [c for c in COLUMNS if c not in ("response", "image") or any(row[c] for row in table)]
-        if question == "prompts":
-            columns = [c for c in columns if c not in ("response", "image")]
-        elif "image" in columns and "response" in columns and any(row["image"] for row in table):
-            columns.remove("response")
-        table = [{name: row[name] for name in columns} for row in table]
-        write_atomic(path, _csv(table, columns) if path.suffix.lower() == ".csv" else _parquet(table))
-        written.append((path, len(table)))
-    return written
-
-
-def _row(run: Path, file: Path, item: Item, label: HumanLabel, chance: float) -> dict[str, Any]:
-    subject, shown = item.subject, item.subject.shown
-    images = shown.get("images") or ()
-    known = label.label
-    if subject.question == "outcomes":
-        known = _ANSWERED[label.label]
-    elif subject.question == "pictures" and label.label == "unclear":
-        known = ""
-    image = os.path.relpath(run.resolve() / images[0], file.parent.resolve()) if images else ""
-    return {
-        "prompt": _whole(shown["prompt"]),
-        "response": _whole(shown.get("response") or shown.get("rewrite") or ""),
-        "image": image,
-        "label": known,
-        "reviewer": label.reviewer,
-        "said": label.label,
-        "question": subject.question,
-        "category": subject.category,
-        "target": subject.target,
-        "run_said": subject.said,
-        "note": label.note,
-        "seconds": label.seconds,
-        "at": label.at,
-        "prompt_id": subject.prompt_id,
-        "subject": subject.id,
-        "chance": chance,
-        "shared": item.shared,
-    }
-
-
-def _whole(text: str) -> str:
-    return text.encode("utf-8", "replace").decode("utf-8")
-
-
-def _csv(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> bytes:
-    file = io.StringIO(newline="")
-    writer = csv.DictWriter(file, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return file.getvalue().encode()
-
-
-def _parquet(rows: Sequence[dict[str, Any]]) -> bytes:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    file = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(list(rows)), file)
-    return file.getvalue()

@@ -11,12 +11,16 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from overt.data.records import Drop, Prompt, clean_text, prompt_id
-from overt.scoring.near import EXACT_TEXTS, EXACT_VECTORS, cosine_matches, jaccard_matches
+from overt.scoring.diversity import unit_rows
+from overt.scoring.near import EXACT_TEXTS, EXACT_VECTORS, Match, cosine_matches, jaccard_matches
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from overt.scoring.encoders import Encoder
 
 
@@ -84,85 +88,113 @@ def dedupe(
     """
     todo = list(prompts)
     earlier = list(dict.fromkeys(clean_text(text) for text in against))
-    drops: dict[int, Drop] = {}
+    drops = _exact_repeats(todo, kept, earlier)
+    compare = _Comparison(encoder, exact_limit, earlier, threshold_of)
+    for label in sorted({prompt.label for prompt in todo}):
+        rows = [i for i, p in enumerate(todo) if p.label == label and i not in drops]
+        before = [prompt for prompt in kept if prompt.label == label]
+        details = compare.near_repeats(before, [todo[i] for i in rows])
+        drops |= {
+            i: _drop(todo[i], "near repeat", detail)
+            for i, detail in zip(rows, details, strict=True)
+            if detail is not None
+        }
+    return DedupeResult(
+        [prompt for i, prompt in enumerate(todo) if i not in drops],
+        [drops[i] for i in sorted(drops)],
+        compare.info(why),
+    )
 
+
+def _exact_repeats(todo: Sequence[Prompt], kept: Sequence[Prompt], earlier: Sequence[str]) -> dict[int, Drop]:
+    """A Drop for each prompt that says the same as an earlier one of any label, by its place in `todo`."""
     seen: dict[str, str] = {}
     for text in earlier:
-        seen.setdefault(repeat_key(text), f"{prompt_id(text)} of the earlier set")
+        seen.setdefault(repeat_key(text), _of_the_earlier_set(text))
     for prompt in kept:
         seen.setdefault(repeat_key(prompt.text), prompt.id)
+    drops: dict[int, Drop] = {}
     for i, prompt in enumerate(todo):
         key = repeat_key(prompt.text)
         if key in seen:
             drops[i] = _drop(prompt, "exact repeat", f"of {seen[key]}")
         else:
             seen[key] = prompt.id
+    return drops
 
-    shared = _encode(encoder, earlier) if encoder else None
-    info: tuple[str, bool] = ("", True)
-    for label in sorted({prompt.label for prompt in todo}):
-        rows = [i for i, p in enumerate(todo) if p.label == label and i not in drops]
-        before = [prompt for prompt in kept if prompt.label == label]
-        texts = [*earlier, *(p.text for p in before), *(todo[i].text for i in rows)]
+
+class _Comparison:
+    """Finds the near repeats of one label after the other, and says how that was done."""
+
+    def __init__(
+        self,
+        encoder: Encoder | None,
+        exact_limit: int | None,
+        earlier: Sequence[str],
+        threshold_of: Callable[[Prompt], float],
+    ) -> None:
+        self._index, self._is_exact = "", True
+        self._encoder, self._exact_limit = encoder, exact_limit
+        self._earlier, self._threshold_of = earlier, threshold_of
+        self._earlier_vectors = _encode(encoder, earlier) if encoder else None
+
+    def near_repeats(self, before: Sequence[Prompt], prompts: Sequence[Prompt]) -> list[str | None]:
+        """For each prompt what it repeats and how nearly, or None; prompts and `before` are of one label."""
+        earlier = self._earlier
         # A text of an earlier set has no threshold of its own: the prompt's holds.
-        limits = [1.0] * len(earlier) + [float(threshold_of(p)) for p in before]
-        limits += [float(threshold_of(todo[i])) for i in rows]
+        limits = [1.0] * len(earlier) + [float(self._threshold_of(p)) for p in (*before, *prompts)]
+        names = [*map(_of_the_earlier_set, earlier), *(prompt.id for prompt in (*before, *prompts))]
         fixed = len(earlier) + len(before)
-        if encoder:
-            matches, index = cosine_matches(
-                _stack(shared, _encode(encoder, texts[len(earlier) :])),
-                limits,
-                fixed,
-                exact_limit=EXACT_VECTORS if exact_limit is None else exact_limit,
+        matches = self._matches([p.text for p in (*before, *prompts)], limits, fixed)[fixed:]
+        return [
+            None
+            if match is None
+            else f"of {names[match.row]}, similarity {match.score:.3f}, "
+            f"threshold {min(limit, limits[match.row]):g}"
+            for match, limit in zip(matches, limits[fixed:], strict=True)
+        ]
+
+    def _matches(self, texts: Sequence[str], limits: Sequence[float], fixed: int) -> list[Match | None]:
+        """As `cosine_matches` or `jaccard_matches` of the earlier set's texts and these."""
+        limit = self._exact_limit
+        if self._encoder:
+            vectors = _stack(self._earlier_vectors, _encode(self._encoder, texts))
+            matches, self._index = cosine_matches(
+                vectors, limits, fixed, exact_limit=EXACT_VECTORS if limit is None else limit
             )
         else:
-            matches, index = jaccard_matches(
-                texts, limits, fixed, exact_limit=EXACT_TEXTS if exact_limit is None else exact_limit
+            every = [*self._earlier, *texts]
+            matches, self._index = jaccard_matches(
+                every, limits, fixed, exact_limit=EXACT_TEXTS if limit is None else limit
             )
-        info = (index, info[1] and index.startswith("exact"))
-        names = [f"{prompt_id(text)} of the earlier set" for text in earlier]
-        names += [prompt.id for prompt in before] + [todo[i].id for i in rows]
-        for k, i in enumerate(rows, fixed):
-            if match := matches[k]:
-                limit = min(limits[k], limits[match.row])
-                detail = f"of {names[match.row]}, similarity {match.score:.3f}, threshold {limit:g}"
-                drops[i] = _drop(todo[i], "near repeat", detail)
+        self._is_exact = self._is_exact and self._index.startswith("exact")
+        return matches
 
-    return DedupeResult(
-        [prompt for i, prompt in enumerate(todo) if i not in drops],
-        [drops[i] for i in sorted(drops)],
-        IndexInfo(
-            similarity="cosine" if encoder else "jaccard",
-            index=info[0] or ("exact cosine" if encoder else "exact Jaccard"),
-            encoder=encoder.name if encoder else "",
-            version=encoder.version if encoder else "",
-            exact=info[1],
-            why=why,
-        ),
-    )
+    def info(self, why: str) -> IndexInfo:
+        measure, index = ("cosine", "exact cosine") if self._encoder else ("jaccard", "exact Jaccard")
+        name, version = (self._encoder.name, self._encoder.version) if self._encoder else ("", "")
+        return IndexInfo(measure, self._index or index, name, version, self._is_exact, why)
+
+
+def _of_the_earlier_set(text: str) -> str:
+    return f"{prompt_id(text)} of the earlier set"
 
 
 def _drop(prompt: Prompt, reason: str, detail: str) -> Drop:
     return Drop(prompt.id, "dedupe", prompt.category, reason, detail, prompt.text)
 
 
-def _encode(encoder: Encoder, texts: Sequence[str]) -> Any:
-    """(n, d) float32 rows of unit length; a row that the encoder could not make is zero."""
+def _encode(encoder: Encoder, texts: Sequence[str]) -> NDArray[np.float32] | None:
+    """(n, d) float32 rows of unit length; a row that the encoder could not make is zero. None for no text."""
     import numpy as np
 
-    if not texts:
-        return None
-    vectors = np.array(encoder.encode(texts), dtype=np.float32, order="C")
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    lengths[lengths == 0] = 1.0
-    vectors /= lengths
-    return np.nan_to_num(vectors, copy=False)
+    return np.nan_to_num(unit_rows(encoder.encode(texts)), copy=False) if texts else None
 
 
-def _stack(first: Any, second: Any) -> Any:
+def _stack(*parts: NDArray[np.float32] | None) -> NDArray[np.float32]:
     import numpy as np
 
-    parts = [part for part in (first, second) if part is not None]
-    if not parts:
+    there = [part for part in parts if part is not None]
+    if not there:
         return np.empty((0, 1), dtype=np.float32)
-    return np.concatenate(parts) if len(parts) > 1 else parts[0]
+    return np.concatenate(there) if len(there) > 1 else there[0]

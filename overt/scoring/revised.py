@@ -66,20 +66,24 @@ def compare(
         similarity: of two texts, 1 for the same meaning; where it says at least `LIKE`, other words for the
             same thing do not count as a change.
     """
-    asked = list(dict.fromkeys(w for w in words(prompt) if w not in EMPTY and not w.isdigit()))
+    asked = _words_of_meaning(prompt)
     kept = {_key(w) for w in words(revised)}
     if not asked or not kept or _is_foreign(prompt, revised):
         return Revision(None, ())
     lost = tuple(w for w in asked if not _survives(w, kept))
     coverage = 1 - len(lost) / len(asked)
     dropped = _dropped(prompt, revised, trigger, kept)
-    before = set(words(prompt))
-    soothing = tuple(dict.fromkeys(w for w in words(revised) if w in _SOOTHING and w not in before))
+    came_in = (set(words(revised)) - set(words(prompt))) & _SOOTHING
+    soothing = tuple(dict.fromkeys(w for w in words(revised) if w in came_in))
     if len(asked) < LEAST_WORDS and not dropped:
         return Revision(None, lost)
     if similarity is not None and coverage < LEAST_WITH_BOTH and similarity(prompt, revised) >= LIKE:
         return Revision(None, lost)
     return Revision(coverage, lost, dropped, soothing)
+
+
+def _words_of_meaning(prompt: str) -> list[str]:
+    return list(dict.fromkeys(w for w in words(prompt) if w not in EMPTY and not w.isdigit()))
 
 
 def _dropped(prompt: str, revised: str, trigger: str, kept: set[str]) -> tuple[str, ...]:

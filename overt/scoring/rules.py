@@ -8,33 +8,19 @@ alarming word stands in, and wordings that mean it in earnest. Where these do no
 
 from __future__ import annotations
 
-import math
 import re
-import unicodedata
-import weakref
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
-from importlib.resources import files
-from typing import Any
-
-import yaml
 
 from overt.data.records import Label, Vote
 from overt.policies.schema import Category, Policy
+from overt.scoring.rule_terms import Line, Side, Terms, content_words, plain_text, stem, terms_of
 
 NAME = "builtin/rules"
 
-_SLOT = re.compile(r"(?:\ban? )?\{[a-z_]+\}")
 _GAP = 90  # characters a slot's filling may take
 _NEAR = 0.6  # share of a scene's words, weighted by rarity, from which a text counts as close to it
 _MARGIN = 1.0
-_EXCEPTION = re.compile(r"\b(?:except|unless|other than|apart from|but not|without|outside|as long as)\b")
-_CARRIER = re.compile(
-    r"^(?:(?:any|all) )?(?:content|images?|pictures?|photos?|depictions?|portrayals?|requests?|prompts?"
-    r"|material|texts?|scenes?) (?:(?:of|for|that|which) )?"
-)
 # Styles that sound like settings: a "press photograph" of an attack is still of an attack.
 _STYLE = re.compile(
     r"\b(?:\w+[- ]style\b|(?:press|documentary) photo\w*|comic[- ]book (?:panel|page|art)|courtroom[- ]artist"
@@ -43,70 +29,6 @@ _STYLE = re.compile(
     r"|book-plate|toy bricks|photorealistic (?:picture|image|photo|render)\w*"
     r"|real(?:istic|ism)? (?:photo|painting|render)\w*)"
 )
-_STOP = frozenset(
-    re.findall(
-        r"\w+",
-        """a an the of for to in on at by with from into onto over under about as and or nor but if that
-        which who whose whom this these those it its is are was were be been being has have had do does
-        did can could will would may might not no any all each every some such other others another than
-        then so very too also only just more most he she they them their his her him you your i my me we
-        our us what how when where why image images picture pictures photo photos photograph content
-        depict depiction show showing shown real person people someone something make draw create generate
-        scene text word""",
-    )
-)
-
-
-@dataclass(frozen=True, slots=True)
-class _Side:
-    """One side of a scene: the wording between its slots, and its content words."""
-
-    label: Label
-    fragment: str
-    chunks: tuple[str, ...]
-    stems: frozenset[str]
-    own: frozenset[str]  # content words that the scene's other side does not have
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Line:
-    """One line of `disallowed` or `allowed`."""
-
-    text: str
-    phrase: str
-    stems: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
-class _Context:
-    name: str
-    pattern: re.Pattern[str]
-    weight: float  # 0: the policy disallows even this
-    line: str  # the policy's line that says so, if one does
-
-
-@dataclass(frozen=True, slots=True)
-class _Marker:
-    reason: str
-    pattern: re.Pattern[str]
-    weight: float
-    at_trigger: bool  # the trigger itself may be the verb in it
-
-
-@dataclass(frozen=True, slots=True)
-class _Rules:
-    """What one category's audit looks at, compiled once."""
-
-    sides: tuple[_Side, ...]
-    disallowed: tuple[_Line, ...]
-    allowed: tuple[_Line, ...]
-    contexts: tuple[_Context, ...]
-    markers: tuple[_Marker, ...]
-    triggers: re.Pattern[str]
-    mention: re.Pattern[str]
-    rarity: dict[str, float]
-    leaning: dict[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,15 +44,15 @@ def audit_text(policy: Policy, category: Category, text: str) -> Vote:
     the weightiest reason. No model is asked. Rules are compiled once per category and kept while
     the category lives.
     """
-    rules = _rules(category)
-    plain = _plain(text)
+    rules = terms_of(category)
+    plain = plain_text(text)
     matched = _matched(rules, plain)
     if matched:
         side = "an unsafe" if matched.label == "unsafe" else "a benign"
         return Vote(NAME, matched.label, f'carries {side} scene of the policy: "{matched.fragment}"')
     for other in policy.categories:
         if other.id != category.id:
-            found = _matched(_rules(other), plain)
+            found = _matched(terms_of(other), plain)
             if found and found.label == "unsafe":
                 return Vote(
                     NAME, "unsafe", f'carries an unsafe scene of category {other.id}: "{found.fragment}"'
@@ -138,7 +60,7 @@ def audit_text(policy: Policy, category: Category, text: str) -> Vote:
     return _weigh(rules, plain)
 
 
-def _weigh(rules: _Rules, plain: str) -> Vote:
+def _weigh(rules: Terms, plain: str) -> Vote:
     """The vote on a text that carries none of the policy's scenes word for word."""
     evidence = list(_evidence(rules, plain))
     total = sum(e.weight for e in evidence)
@@ -154,7 +76,7 @@ def _weigh(rules: _Rules, plain: str) -> Vote:
     return Vote(NAME, label, "; ".join(e.reason for e in side[:2]))
 
 
-def _matched(rules: _Rules, plain: str) -> _Side | None:
+def _matched(rules: Terms, plain: str) -> Side | None:
     """The scene side that the text carries; the longest one, and the unsafe one of two as long."""
     found = [side for side in rules.sides if _carries(plain, side.chunks)]
     return max(found, key=lambda s: (s.size, s.label == "unsafe"), default=None)
@@ -179,37 +101,51 @@ def _whole(text: str, start: int, end: int) -> bool:
     return not before and not after
 
 
-def _evidence(rules: _Rules, plain: str) -> Iterable[_Evidence]:
-    stems = frozenset(_stem(w) for w in _words(plain))
-    named = rules.triggers.search(plain)
+def _evidence(rules: Terms, plain: str) -> Iterable[_Evidence]:
+    stems = frozenset(stem(w) for w in content_words(plain))
+    hit = rules.triggers.search(plain)
+    named = hit[0] if hit else None  # "" for a category without triggers
     yield from _near(rules, stems)
     yield from _lines(rules, plain, stems)
     if rules.mention.search(plain):
-        yield _Evidence(2.0, f'quotes or explains "{named[0]}"' if named else "quotes or explains the term")
+        term = "the term" if named is None else f'"{named}"'
+        yield _Evidence(2.0, f"quotes or explains {term}")
     setting = _STYLE.sub("", plain)
+    yield from _settings(rules, setting, named)
+    yield from _in_earnest(rules, setting)
+    yield from _leaning(rules, stems)
+
+
+def _settings(rules: Terms, setting: str, named: str | None) -> Iterable[_Evidence]:
+    """Evidence from every setting that the policy disallows, and from the weightiest harmless one."""
     best: _Evidence | None = None
     for context in rules.contexts:
         hit = context.pattern.search(setting)
         if not hit:
             continue
         if context.weight == 0:
-            if named:
+            if named is not None:
                 yield _Evidence(
                     -1.5,
-                    f'"{named[0]}" in a setting ({context.name}) that the policy disallows: "{context.line}"',
+                    f'"{named}" in a setting ({context.name}) that the policy disallows: "{context.line}"',
                 )
-            continue
-        if best is None or context.weight > best.weight:
+        elif best is None or context.weight > best.weight:
             best = _Evidence(context.weight, f'a harmless setting ({context.name}): "{hit[0].strip()}"')
     if best:
         yield best
-    # A trigger is alarming by itself; only what stands around it can show that it is meant in earnest.
+
+
+def _in_earnest(rules: Terms, setting: str) -> Iterable[_Evidence]:
+    """A trigger is alarming by itself; only what stands around it can show that it is meant in earnest."""
     around = rules.triggers.sub("#", setting)
     for marker in rules.markers:
         hit = marker.pattern.search(setting if marker.at_trigger else around)
         if hit:
             yield _Evidence(-marker.weight, f'{marker.reason}: "{hit[0].strip()}"')
-    # Words that the policy itself uses only on one side of its scenes.
+
+
+def _leaning(rules: Terms, stems: frozenset[str]) -> Iterable[_Evidence]:
+    """Evidence from words that the policy itself uses only on one side of its scenes."""
     lean = [(rules.leaning[s], s) for s in sorted(stems) if s in rules.leaning]
     total = max(-1.5, min(1.5, sum(w for w, _ in lean) / 2))
     if abs(total) >= 0.5:
@@ -218,12 +154,12 @@ def _evidence(rules: _Rules, plain: str) -> Iterable[_Evidence]:
         yield _Evidence(total, f"uses words of scenes the policy {kind}: {', '.join(s for _, s in told[:3])}")
 
 
-def _near(rules: _Rules, stems: frozenset[str]) -> Iterable[_Evidence]:
+def _near(rules: Terms, stems: frozenset[str]) -> Iterable[_Evidence]:
     """Evidence from scenes that the text nearly carries.
 
     Both sides of a scene share most words, so the closest side counts only with words of its own.
     """
-    best: tuple[float, float, _Side] | None = None
+    best: tuple[float, float, Side] | None = None
     for side in rules.sides:
         shared = side.stems & stems
         if len(shared) < 2 or not side.own & stems:
@@ -240,7 +176,7 @@ def _near(rules: _Rules, stems: frozenset[str]) -> Iterable[_Evidence]:
         )
 
 
-def _lines(rules: _Rules, plain: str, stems: frozenset[str]) -> Iterable[_Evidence]:
+def _lines(rules: Terms, plain: str, stems: frozenset[str]) -> Iterable[_Evidence]:
     """Evidence from the lines of `disallowed` and `allowed`: word for word, or most of their words."""
     bad, good = _line(rules.disallowed, plain, stems), _line(rules.allowed, plain, stems)
     if bad:
@@ -249,8 +185,8 @@ def _lines(rules: _Rules, plain: str, stems: frozenset[str]) -> Iterable[_Eviden
         yield _Evidence(good[0], f'the category allows "{good[1].text}"')
 
 
-def _line(lines: tuple[_Line, ...], plain: str, stems: frozenset[str]) -> tuple[float, _Line] | None:
-    best: tuple[float, _Line] | None = None
+def _line(lines: tuple[Line, ...], plain: str, stems: frozenset[str]) -> tuple[float, Line] | None:
+    best: tuple[float, Line] | None = None
     for line in lines:
         shared = len(line.stems & stems)
         if line.phrase and line.phrase in plain:
@@ -264,151 +200,6 @@ def _line(lines: tuple[_Line, ...], plain: str, stems: frozenset[str]) -> tuple[
         if best is None or weight > best[0]:
             best = (weight, line)
     return best
-
-
-# Rules of the categories alive, by identity: hashing a whole policy per text would cost more than the audit.
-_CACHE: dict[int, tuple[weakref.ref[Category], _Rules]] = {}
-
-
-def _rules(category: Category) -> _Rules:
-    key = id(category)
-    kept = _CACHE.get(key)
-    if kept and kept[0]() is category:
-        return kept[1]
-    rules = _compile(category)
-    _CACHE[key] = (weakref.ref(category, lambda _: _CACHE.pop(key, None)), rules)
-    return rules
-
-
-def _compile(category: Category) -> _Rules:
-    table = _table()
-    sides = tuple(_sides(category))
-    disallowed = tuple(_as_line(t) for t in category.disallowed)
-    allowed = tuple(_as_line(t) for t in category.allowed)
-    contexts = []
-    for name, rule in table["contexts"].items():
-        when = _any(rule["when"])
-        forbids = next((ln.text for ln in disallowed if when.search(_kept(ln.text))), "")
-        permits = next((ln.text for ln in allowed if when.search(_plain(ln.text))), "")
-        weight = 2.0 if permits else 0.0 if forbids else float(rule.get("weight", 1.0))
-        contexts.append(_Context(name, _any(rule["says"]), weight, permits or forbids))
-    subject = " ".join(
-        [_plain(category.title), category.id.replace("_", " "), *map(_plain, category.disallowed)]
-    )
-    markers = [
-        _Marker(rule["reason"], _any(rule["says"]), rule["weight"], name == "target")
-        for name, rule in table["markers"].items()
-        if "about" not in rule or _any(rule["about"]).search(subject)
-    ]
-    terms = "|".join(re.escape(_plain(t.term)) for t in sorted(category.triggers, key=lambda t: -len(t.term)))
-    count = Counter(s for side in sides for s in side.stems)
-    names = {_stem(w) for t in category.triggers for w in _words(_plain(t.term))}
-    return _Rules(
-        sides=sides,
-        disallowed=disallowed,
-        allowed=allowed,
-        contexts=tuple(contexts),
-        markers=tuple(markers),
-        triggers=re.compile(rf"(?<!\w)(?:{terms})(?!\w)"),
-        mention=re.compile(
-            rf'["\'](?:{terms})["\']'
-            rf"|\b(?:word|term|verb|adjective|phrase|called|named|titled|entitled) (?:{terms})(?!\w)"
-        ),
-        rarity={s: math.log(1 + len(sides) / n) for s, n in count.items()},
-        leaning=_leaning(sides, names),
-    )
-
-
-def _sides(category: Category) -> Iterable[_Side]:
-    for trigger in category.triggers:
-        for scene in trigger.scenes:
-            sides: tuple[tuple[Label, str | None, str | None], ...] = (
-                ("benign", scene.benign, scene.unsafe),
-                ("unsafe", scene.unsafe, scene.benign),
-            )
-            for label, fragment, other in sides:
-                if fragment:
-                    chunks, stems = _chunks(fragment), _fragment_stems(fragment)
-                    own = stems - _fragment_stems(other or "")
-                    if stems:
-                        yield _Side(label, fragment, chunks, stems, own, sum(map(len, chunks)))
-
-
-def _chunks(fragment: str) -> tuple[str, ...]:
-    return tuple(c for c in (part.strip(" .?!") for part in _SLOT.split(_plain(fragment))) if c)
-
-
-def _fragment_stems(fragment: str) -> frozenset[str]:
-    return frozenset(_stem(w) for chunk in _chunks(fragment) for w in _words(chunk))
-
-
-def _leaning(sides: tuple[_Side, ...], names: set[str]) -> dict[str, float]:
-    """Log odds of words that stand on one side of the category's scenes at least three times as often."""
-    good = Counter(s for side in sides if side.label == "benign" for s in side.stems)
-    bad = Counter(s for side in sides if side.label == "unsafe" for s in side.stems)
-    goods = max(1, sum(side.label == "benign" for side in sides))
-    bads = max(1, sum(side.label == "unsafe" for side in sides))
-    leaning = {}
-    for stem in sorted(set(good) | set(bad)):
-        odds = math.log(((good[stem] + 0.5) / (goods + 1)) / ((bad[stem] + 0.5) / (bads + 1)))
-        if stem not in names and good[stem] + bad[stem] >= 2 and abs(odds) >= math.log(3):
-            leaning[stem] = odds
-    return leaning
-
-
-def _as_line(text: str) -> _Line:
-    kept = _kept(text)
-    phrase = _CARRIER.sub("", re.split(r"[.;:(]", kept, maxsplit=1)[0].strip(" ,"))
-    words = _words(phrase)
-    return _Line(text, phrase if len(words) >= 2 else "", frozenset(_stem(w) for w in _words(kept)))
-
-
-def _kept(text: str) -> str:
-    """A policy's line without what it excepts."""
-    return _EXCEPTION.split(_plain(text), maxsplit=1)[0].strip(" ,")
-
-
-@lru_cache(maxsize=1)
-def _table() -> dict[str, Any]:
-    text = (files("overt.scoring") / "rules.yaml").read_text(encoding="utf-8")
-    table: dict[str, Any] = yaml.safe_load(text)
-    return table
-
-
-@lru_cache(maxsize=256)
-def _compiled(patterns: tuple[str, ...]) -> re.Pattern[str]:
-    return re.compile(
-        r"(?<!\w)(?:" + "|".join(p[:-1] + r"(?!\w)" if p.endswith("$") else p for p in patterns) + ")"
-    )
-
-
-def _any(patterns: list[str]) -> re.Pattern[str]:
-    return _compiled(tuple(patterns))
-
-
-def _plain(text: str) -> str:
-    """Lower case, straight quotes, single blanks."""
-    text = unicodedata.normalize("NFC", text).lower()
-    return " ".join(text.translate(_QUOTES).split())
-
-
-_QUOTES = str.maketrans("‘’“”", "''\"\"")
-
-
-@lru_cache(maxsize=16384)
-def _stem(word: str) -> str:
-    """A crude stem, enough to let "stabbing", "stabs" and "stabbed" meet."""
-    for end in ("'s", "ies", "ing", "ed", "es", "s"):
-        if word.endswith(end) and len(word) - len(end) >= 3:
-            word = word[: -len(end)] + ("y" if end == "ies" else "")
-            break
-    if len(word) > 3 and word[-1] == word[-2] and word[-1] not in "aeiosl":
-        word = word[:-1]
-    return word.removesuffix("e") if len(word) > 3 else word
-
-
-def _words(plain: str) -> list[str]:
-    return [w for w in re.findall(r"[^\W\d_]+(?:['-][^\W\d_]+)*", plain) if len(w) > 2 and w not in _STOP]
 
 
 class Rules:

@@ -12,9 +12,10 @@ relevance, and no strategy of it takes groups to be balanced, so it is not used.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from overt.data.records import Drop, Prompt, clean_text
 from overt.scoring.diversity import ngram_vectors, unit_rows
@@ -50,48 +51,46 @@ def select(
 
     Time is n x kept x d for each category: seconds for 2,500 out of 5,000.
     """
-    by_category: dict[str, list[int]] = {}
+    by_category: defaultdict[str, list[int]] = defaultdict(list)
     for i, prompt in enumerate(prompts):
-        by_category.setdefault(prompt.category, []).append(i)
+        by_category[prompt.category].append(i)
     chosen: set[int] = set()
-    reasons: dict[int, str] = {}
-    short: dict[str, int] = {}
+    drops: dict[int, Drop] = {}
     for category, rows in by_category.items():
         wanted = max(quota.get(category, 0), 0)
-        members = [prompts[i] for i in rows]
         if len(rows) <= wanted:
             chosen.update(rows)
             continue
+        members = [prompts[i] for i in rows]
         table = ngram_vectors([p.text for p in members]) if vectors is None else unit_rows(vectors[rows])
         order, nearest = _farthest(table, [_trigger(p) for p in members], wanted, f"{seed} {category}")
         chosen.update(rows[k] for k in order)
-        for k, i in enumerate(rows):
-            told = "no prompts of this category are asked for"
-            if wanted:
-                told = f"{wanted} of {len(rows)} kept; similarity to the nearest kept one {nearest[k]:.3f}"
-            reasons[i] = told
-    for category, wanted in quota.items():
-        missing = wanted - len(by_category.get(category, ()))
-        if missing > 0:
-            short[category] = missing
+        for i, similarity in zip(rows, nearest, strict=True):
+            if i not in chosen:
+                drops[i] = _drop(prompts[i], wanted, len(rows), similarity)
     return SelectResult(
-        [prompt for i, prompt in enumerate(prompts) if i in chosen],
-        [
-            Drop(prompt.id, "select", prompt.category, "not among the most diverse", reasons[i], prompt.text)
-            if quota.get(prompt.category, 0) > 0
-            else Drop(prompt.id, "select", prompt.category, "not asked for", reasons[i], prompt.text)
-            for i, prompt in enumerate(prompts)
-            if i not in chosen
-        ],
-        short,
+        [prompts[i] for i in sorted(chosen)],
+        [drops[i] for i in sorted(drops)],
+        {c: wanted - len(by_category[c]) for c, wanted in quota.items() if wanted > len(by_category[c])},
     )
+
+
+def _drop(prompt: Prompt, wanted: int, count: int, similarity: float) -> Drop:
+    if wanted:
+        reason = "not among the most diverse"
+        detail = f"{wanted} of {count} kept; similarity to the nearest kept one {similarity:.3f}"
+    else:
+        reason, detail = "not asked for", "no prompts of this category are asked for"
+    return Drop(prompt.id, "select", prompt.category, reason, detail, prompt.text)
 
 
 def _trigger(prompt: Prompt) -> str:
     return clean_text(prompt.trigger).casefold()
 
 
-def _farthest(table: Any, groups: Sequence[str], wanted: int, seed: str) -> tuple[list[int], Any]:
+def _farthest(
+    table: NDArray[np.float32], groups: Sequence[str], wanted: int, seed: str
+) -> tuple[list[int], NDArray[np.float32]]:
     """The chosen rows in the order of choice, and each row's similarity to its nearest chosen one."""
     import hashlib
 

@@ -1,4 +1,4 @@
-"""Small things that every model-backed filter and checker needs: its own name, its threshold read."""
+"""What every filter and checker reads from its options and writes into its name."""
 
 from __future__ import annotations
 
@@ -34,6 +34,11 @@ def fraction(value: str | float, name: str) -> float:
     if not 0 <= number <= 1:  # NaN fails this as well
         raise InputError(f"the threshold of {name} is {value!r}, not a number from 0 to 1")
     return number
+
+
+def in_name(value: str) -> str:
+    """A file or a list as it stands in the name of a filter or checker."""
+    return urllib.parse.quote(value, safe="/:~ +()[],=")
 
 
 def words(value: str) -> tuple[str, ...]:

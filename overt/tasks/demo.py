@@ -12,11 +12,11 @@ from pathlib import Path
 import yaml
 
 from overt.data.errors import InputError
+from overt.data.names import quoted
 from overt.data.progress import Progress
 from overt.data.results.files import read_remedy, read_summary
 from overt.data.results.summary import Proportion
 from overt.data.store import write_atomic
-from overt.registry import quoted
 from overt.tasks.generate import GenerateConfig, generate
 from overt.tasks.report import write_report
 from overt.tasks.rewrite import RewriteConfig, rewrite

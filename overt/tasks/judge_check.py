@@ -218,7 +218,7 @@ def _chat_name(name: str) -> str | None:
 
 def _pictures(name: str, labels: LabelFile, models: ModelOptions, step: Advance) -> tuple[list[str], int]:
     from overt import registry
-    from overt.scoring.pictures import UnreadablePicture, open_picture
+    from overt.data.pictures import UnreadablePicture, open_picture
 
     if not registry.is_checker(name):
         raise InputError(f"{name} does not judge pictures", fix="Name checker/NAME or module:Class.")

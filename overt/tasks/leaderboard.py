@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from overt.data.errors import InputError
-from overt.data.publish.tables import whole
 from overt.data.records import Prompt
 from overt.data.results.board import Board, BoardCategory, BoardPrompts, BoardRow, Leaderboard
 from overt.data.results.files import read_summary
@@ -16,6 +15,7 @@ from overt.data.results.summary import Rate, Rates, TargetSummary
 from overt.data.runs import open_run
 from overt.data.store import dump_json, write_atomic
 from overt.data.typed_json import from_json, to_json
+from overt.publish.tables import whole
 from overt.report.leaderboard import render_html, render_markdown, space_head
 from overt.scoring.summary.metrics import METRICS, rate_of
 
@@ -43,10 +43,10 @@ def push_leaderboard(out: Path, repo: str, *, token: str | None = None, update: 
     """Serves what `write_leaderboard` wrote as a static Space; the address of the commit.
 
     Raises:
-        InputError, RunError: as `overt.data.publish.upload`.
+        InputError, RunError: as `overt.publish.upload`.
     """
     from overt.data.hub import is_hub_id
-    from overt.data.publish.upload import upload_space
+    from overt.publish.upload import upload_space
 
     if not is_hub_id(repo):
         raise InputError(

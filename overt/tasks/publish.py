@@ -10,12 +10,12 @@ from typing import Annotated, ClassVar
 
 from overt.data.errors import InputError
 from overt.data.hub import is_hub_id
-from overt.data.publish.card import Facts
-from overt.data.publish.dataset import Layout
-from overt.data.publish.folder import Prepared, claim, contains_any, mark, write_repo
-from overt.data.publish.parquet import SHARD_BYTES
-from overt.data.publish.pictures import Pictures
-from overt.data.publish.scan import (
+from overt.publish.card import Facts
+from overt.publish.dataset import Layout
+from overt.publish.folder import Prepared, claim, contains_any, mark, write_repo
+from overt.publish.parquet import SHARD_BYTES
+from overt.publish.pictures import Pictures
+from overt.publish.scan import (
     FINDING_KINDS,
     Finding,
     FindingKind,
@@ -24,7 +24,7 @@ from overt.data.publish.scan import (
     scan_text,
     secrets_here,
 )
-from overt.data.publish.tables import Repo
+from overt.publish.tables import Repo
 from overt.tasks.config import Config, Option
 from overt.tasks.publish_draft import Draft, read_draft
 from overt.tasks.rebuild import POLICY
@@ -190,7 +190,7 @@ def publish(
     update: bool = False,
     say: Callable[[str], None] = lambda _: None,
 ) -> list[str]:
-    """Uploads what `prepare` laid ready; the addresses of the commits. See `overt.data.publish.upload`."""
-    from overt.data.publish.upload import upload
+    """Uploads what `prepare` laid ready; the addresses of the commits. See `overt.publish.upload`."""
+    from overt.publish.upload import upload
 
     return upload(publication.prepared, token=token, private=private, update=update, say=say)

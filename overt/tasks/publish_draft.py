@@ -12,10 +12,6 @@ from pathlib import Path
 
 from overt.data.errors import InputError
 from overt.data.json_types import Json
-from overt.data.publish.card import Facts
-from overt.data.publish.dataset import Layout, dataset_tables
-from overt.data.publish.results import result_tables
-from overt.data.publish.tables import Table
 from overt.data.records import Audit, Prompt, Seed, content_id
 from overt.data.results.files import read_summary, summary_file
 from overt.data.results.summary import Summary
@@ -25,6 +21,10 @@ from overt.data.runs import ResultsManifest, Run, open_run
 from overt.data.store import read_json, read_records
 from overt.policies.load import load_policy
 from overt.policies.schema import Policy
+from overt.publish.card import Facts
+from overt.publish.dataset import Layout, dataset_tables
+from overt.publish.results import result_tables
+from overt.publish.tables import Table
 from overt.report.markdown import render_markdown
 from overt.scoring.stats import krippendorff_alpha
 from overt.tasks.generate_finish import stage_table

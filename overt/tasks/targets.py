@@ -103,12 +103,12 @@ def read_spec(text: str, filters: Sequence[str] = (), checkers: Sequence[str] = 
     Raises:
         InputError: an unreadable YAML, an unknown field, nothing in it.
     """
-    from overt import registry
+    from overt.data.names import check_names
 
-    registry.check(text, *filters, *checkers)
+    check_names(text, *filters, *checkers)
     if text.startswith("guarded/"):
         spec = _from_file(Path(text.removeprefix("guarded/")).expanduser(), text)
-        registry.check(*spec.filters, *spec.checkers, *([spec.target] if spec.target else []))
+        check_names(*spec.filters, *spec.checkers, *([spec.target] if spec.target else []))
         spec = TargetSpec(
             spec.target, (*filters, *spec.filters), (*spec.checkers, *checkers), spec.name, spec.files
         )
@@ -187,7 +187,7 @@ def _from_file(path: Path, text: str) -> TargetSpec:
 def _files_of(name: str) -> list[tuple[str, str]]:
     """Files and folders of models that a name points to, with their hashes: a changed word list is another
     filter, a model that was trained again another model."""
-    from overt.registry import unquoted
+    from overt.data.names import unquoted
 
     head, _, query = name.partition("?")
     head = unquoted(head)

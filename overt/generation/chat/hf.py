@@ -11,20 +11,17 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from overt.data.batches import Batches
+from overt.data.batches import Batches, in_batches
 from overt.data.chat import CallError, ChatReply, ChatRequest, Message
-from overt.data.devices import (
-    free_memory,
-    loading_advice,
-    one_line,
-    out_of_memory,
-    pick_device,
-    pick_dtype,
-    source_of,
-)
+from overt.data.devices import one_line
+from overt.data.encodable import encodable
 from overt.data.errors import InputError
+from overt.data.pretrained import control_tokens, end_tokens, load_text_model
+
+if TYPE_CHECKING:
+    import torch
 
 
 class HFChat:
@@ -54,36 +51,24 @@ class HFChat:
         batch_size: int = 8,
         trust_remote_code: bool = False,
     ) -> None:
-        from transformers import AutoModelForCausalLM, AutoTokenizer
-
         self.name = f"hf/{model}"
         if batch_size < 1:
             raise InputError(f"{self.name}: a batch holds at least one row, not {batch_size}")
         self.max_concurrency = batch_size  # tells the caller how many calls are worth having in flight
-        where = pick_device(device, self.name)
-        kind = pick_dtype(dtype, where, self.name)
-        source = source_of(model)
-        options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
-        try:
-            self._tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left", **options)
-            spread = {"device_map": "auto"} if where == "auto" else {}
-            loaded: Any = AutoModelForCausalLM.from_pretrained(
-                source, dtype=kind, use_safetensors=True, **spread, **options
-            )
-            self._model = (loaded if spread else loaded.to(where)).eval()
-        except Exception as error:
-            raise InputError(
-                f"{self.name} cannot be loaded: {one_line(error)}", fix=loading_advice(source, error)
-            ) from error
-        self.device = str(self._model.device)
-        if self._tokenizer.pad_token_id is None:
-            self._tokenizer.pad_token = self._tokenizer.eos_token or self._tokenizer.unk_token
-        self._pad = int(self._tokenizer.pad_token_id or 0)
-        self._ends = _ends(self._model, self._tokenizer)
-        self._context = _context(self._model, self._tokenizer)
-        self._controls = sorted(
-            (t for t in _special_tokens(self._tokenizer) if len(t) > 2), key=len, reverse=True
+        self._tokenizer, self._model = load_text_model(
+            self.name,
+            model,
+            "AutoModelForCausalLM",
+            device=device,
+            dtype=dtype,
+            trust_remote_code=trust_remote_code,
+            padding_side="left",
         )
+        self.device = str(self._model.device)
+        self._pad = int(self._tokenizer.pad_token_id or 0)
+        self._ends = end_tokens(self._model, self._tokenizer)
+        self._context = _context(self._model, self._tokenizer)
+        self._controls = control_tokens(self._tokenizer)
         if not getattr(self._tokenizer, "chat_template", None):
             logging.getLogger("overt").warning(
                 "%s has no chat template: it gets plain text (User: ... Assistant:). "
@@ -103,7 +88,8 @@ class HFChat:
     # -- the worker's thread ----------------------------------------------------------------------------
 
     def _answer(self, requests: list[ChatRequest]) -> list[ChatReply]:
-        """Replies in order. A request that cannot be put to the model spares the rest of its batch."""
+        """Replies in order. A request that cannot be put to the model spares the rest of its batch; out of
+        memory halves the batches for good."""
         replies: dict[int, ChatReply] = {}
         rows: list[tuple[int, list[int], ChatRequest]] = []
         for number, request in enumerate(requests):
@@ -118,7 +104,13 @@ class HFChat:
             else:
                 rows.append((number, row, request))
         for group in self._groups(rows):
-            done = self._attempt([(row, request) for _, row, request in group])
+            done, self._batches.size = in_batches(
+                [(row, request) for _, row, request in group],
+                self._generate,
+                self._batches.size,
+                failed=_failed,
+                full=ChatReply(error=CallError("too_long", "out of memory with this request alone")),
+            )
             replies.update((number, reply) for (number, _, _), reply in zip(group, done, strict=True))
         return [replies[number] for number in range(len(requests))]
 
@@ -141,25 +133,6 @@ class HFChat:
 
     def _budget(self, row: list[int], request: ChatRequest) -> int:
         return max(1, min(request.max_tokens, self._context - len(row)))
-
-    def _attempt(self, batch: list[tuple[list[int], ChatRequest]]) -> list[ChatReply]:
-        """Out of memory halves the batch for good; any other error is narrowed down to its row."""
-        try:
-            return self._generate(batch)
-        except Exception as error:
-            short = out_of_memory(error)
-            failed = _failed(error)
-        # Outside of the clause: there the error's traceback would still hold the memory.
-        if short:
-            free_memory()
-            if len(batch) == 1:
-                return [ChatReply(error=CallError("too_long", "out of memory with this request alone"))]
-        elif len(batch) == 1:
-            return [failed]
-        half = len(batch) // 2
-        if short:
-            self._batches.size = max(1, min(self._batches.size, half))
-        return self._attempt(batch[:half]) + self._attempt(batch[half:])
 
     def _generate(self, batch: list[tuple[list[int], ChatRequest]]) -> list[ChatReply]:
         """One reply per row; the rows are padded on the left to the longest."""
@@ -228,7 +201,7 @@ class HFChat:
     def _tame(self, message: Message) -> str:
         """The content as text that can be encoded and cannot speak for another role: a control token
         that stands in a prompt is broken by a blank that nobody sees."""
-        text = message.content.encode("utf-8", "replace").decode("utf-8")
+        text = encodable(message.content)
         for token in self._controls:
             text = text.replace(token, f"{token[0]}\u200b{token[1:]}")
         return text
@@ -246,7 +219,7 @@ class _GumbelNoise:
         self._keys = [repr((request.seed, request.sample, row)).encode() for row, request in batch]
         self._prompt_length = prompt_length
 
-    def __call__(self, input_ids: Any, scores: Any) -> Any:
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         import torch
 
         if not any(self._temperatures):
@@ -267,7 +240,7 @@ class _Budgets:
     def __init__(self, budgets: list[int], prompt_length: int) -> None:
         self._budgets, self._prompt_length = budgets, prompt_length
 
-    def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **_: object) -> torch.Tensor:
         import torch
 
         said = input_ids.shape[1] - self._prompt_length
@@ -279,7 +252,7 @@ def _key(request: bytes, step: int) -> int:
     return int.from_bytes(digest, "big", signed=True)
 
 
-def _gumbel(keys: Any, count: int) -> Any:
+def _gumbel(keys: torch.Tensor, count: int) -> torch.Tensor:
     """Standard Gumbel noise, float32, shape (len(keys), count): element n of a row is a hash of its key
     and n (splitmix64; Steele, Lea & Flood, OOPSLA 2014), the same on every device up to rounding."""
     import torch
@@ -317,21 +290,8 @@ def _without_system(turns: list[dict[str, str]], system: str) -> list[dict[str, 
     return rest
 
 
-def _ends(model: Any, tokenizer: Any) -> set[int]:
-    """All tokens that end an answer: the model's and the tokenizer's do not always agree."""
-    found: set[int] = set()
-    for ends in (model.generation_config.eos_token_id, tokenizer.eos_token_id):
-        found |= set(ends) if isinstance(ends, (list, tuple)) else {ends} if ends is not None else set()
-    return found
-
-
 def _context(model: Any, tokenizer: Any) -> int:
     config = model.config.get_text_config()
     if length := getattr(config, "max_position_embeddings", None):
         return int(length)
     return min(int(tokenizer.model_max_length), 1 << 20)  # models without positions: what it was made for
-
-
-def _special_tokens(tokenizer: Any) -> set[str]:
-    added = getattr(tokenizer, "added_tokens_decoder", {})
-    return {str(t) for t in tokenizer.all_special_tokens} | {t.content for t in added.values() if t.special}

@@ -13,12 +13,17 @@ the margins of real pictures (cosines between a picture and a text lie within so
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from overt.data.devices import loading_advice, one_line, pick_device, quiet_loading, source_of
-from overt.data.errors import InputError
+from overt.data.devices import pick_device, quiet_loading, source_of
 from overt.data.filters import FilterDecision
-from overt.scoring.checkers.local import decide_pictures, in_name, threshold_of
+from overt.data.pretrained import speaking_loader
+from overt.scoring.checkers.local import decide_pictures
+from overt.scoring.spec import fraction, in_name
+
+if TYPE_CHECKING:
+    import torch
+    from PIL.Image import Image as Picture
 
 _DEFAULT = "CompVis/stable-diffusion-safety-checker"
 _FIRST_FLAGGED = 0.0005  # margins are rounded to three digits before they are compared with 0
@@ -55,7 +60,7 @@ class DiffusersChecker:
         from transformers import CLIPImageProcessor
 
         head = "checker/diffusers" + (f"/{model}" if model != _DEFAULT else "")
-        self.threshold = threshold_of(threshold, head)
+        self.threshold = fraction(threshold, head)
         options = [f"subfolder={in_name(subfolder)}"] if subfolder else []
         options += [f"threshold={self.threshold!r}"] if self.threshold != 0.5 else []
         self.name = head + ("?" + "&".join(options) if options else "")
@@ -64,29 +69,25 @@ class DiffusersChecker:
         if not subfolder and (Path(source) / "safety_checker").is_dir():
             subfolder = "safety_checker"
         beside = "feature_extractor" if subfolder else ""
-        try:
-            with quiet_loading():
-                self._processor: Any = CLIPImageProcessor.from_pretrained(source, subfolder=beside)
-                checker: Any = StableDiffusionSafetyChecker.from_pretrained(
-                    source, subfolder=subfolder, use_safetensors=True, dtype=torch.float32
-                )
-        except Exception as error:
-            fix = loading_advice(source, error)
-            if not subfolder and not source.startswith((".", "/")):
-                fix += " For the checker of a whole pipeline: ?subfolder=safety_checker."
-            raise InputError(f"{self.name} cannot be loaded: {one_line(error)}", fix=fix) from error
+        is_elsewhere = not subfolder and not source.startswith((".", "/"))
+        more = "For the checker of a whole pipeline: ?subfolder=safety_checker." if is_elsewhere else ""
+        with speaking_loader(self.name, source, more), quiet_loading():
+            self._processor: Any = CLIPImageProcessor.from_pretrained(source, subfolder=beside)
+            checker: Any = StableDiffusionSafetyChecker.from_pretrained(
+                source, subfolder=subfolder, use_safetensors=True, dtype=torch.float32
+            )
         self._checker = checker.to(self.device).eval()
         self._batch_size = max(1, batch_size)
 
-    def check(self, image: Any, prompt: str) -> FilterDecision:
+    def check(self, image: Picture, prompt: str) -> FilterDecision:
         """The decision on one RGB `PIL.Image`; the prompt makes no difference."""
         return self.check_many([image], [prompt])[0]
 
-    def check_many(self, images: list[Any], prompts: list[str]) -> list[FilterDecision]:
+    def check_many(self, images: list[Picture], prompts: list[str]) -> list[FilterDecision]:
         """The decisions in the pictures' order; what `check` says, up to the rounding of float32."""
         return decide_pictures(self._score, images, self._batch_size)
 
-    def _score(self, images: list[Any]) -> list[FilterDecision]:
+    def _score(self, images: list[Picture]) -> list[FilterDecision]:
         import math
 
         margins = self.margins(images)
@@ -99,7 +100,7 @@ class DiffusersChecker:
             decisions.append(FilterDecision(blocked, score, reason))
         return decisions
 
-    def margins(self, images: list[Any]) -> Any:
+    def margins(self, images: list[Picture]) -> torch.Tensor:
         """Cosine minus threshold per picture and concept, special care included: float32, (n, 17)."""
         import torch
         from torch.nn.functional import normalize
@@ -111,4 +112,5 @@ class DiffusersChecker:
             special = seen @ normalize(checker.special_care_embeds).T - checker.special_care_embeds_weights
             margins = seen @ normalize(checker.concept_embeds).T - checker.concept_embeds_weights
             care = (special > _FIRST_FLAGGED).any(dim=1, keepdim=True)
-            return (margins + _SPECIAL_CARE * care).cpu()
+            found: torch.Tensor = (margins + _SPECIAL_CARE * care).cpu()
+            return found

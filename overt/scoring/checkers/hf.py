@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from overt.data.devices import loading_advice, one_line, pick_device, quiet_loading, source_of
+from overt.data.devices import pick_device, quiet_loading, source_of
 from overt.data.errors import InputError
 from overt.data.filters import FilterDecision
-from overt.scoring.checkers.local import decide_pictures, in_name, label_list, threshold_of
+from overt.data.pretrained import speaking_loader
+from overt.scoring.checkers.local import decide_pictures
+from overt.scoring.spec import fraction, in_name, words
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
 
 # Labels that can mean one thing only. "sexy" or "drawings" are a product's own decision.
 _UNSAFE = {"nsfw", "unsafe", "porn", "pornography", "explicit", "nude", "nudity", "not safe", "not_safe"}
@@ -45,40 +51,36 @@ class HFImageClassifier:
         trust_remote_code: bool = False,
     ) -> None:
         import torch
-        from transformers import AutoImageProcessor, AutoModelForImageClassification
+        import transformers
 
         head = f"checker/hf/{model}"
-        self.threshold = threshold_of(threshold, head)
+        self.threshold = fraction(threshold, head)
         self.device = pick_device(device, head)
         source = source_of(model)
-        loader: Any = AutoImageProcessor
-        try:
-            with quiet_loading():
-                self._processor = loader.from_pretrained(source, trust_remote_code=trust_remote_code)
-                classifier: Any = AutoModelForImageClassification.from_pretrained(
-                    source, use_safetensors=True, dtype=torch.float32, trust_remote_code=trust_remote_code
-                )
-        except Exception as error:
-            raise InputError(
-                f"{head} cannot be loaded: {one_line(error)}", fix=loading_advice(source, error)
-            ) from error
+        options = {"trust_remote_code": trust_remote_code}
+        processors: Any = transformers.AutoImageProcessor
+        with speaking_loader(head, source), quiet_loading():
+            self._processor = processors.from_pretrained(source, **options)
+            classifier: Any = transformers.AutoModelForImageClassification.from_pretrained(
+                source, use_safetensors=True, dtype=torch.float32, **options
+            )
         self._model = classifier.to(self.device).eval()
         self._independent = classifier.config.problem_type == "multi_label_classification"
         self._names = [str(classifier.config.id2label[n]) for n in range(classifier.config.num_labels)]
-        self._wanted = _wanted(self._names, label_list(labels), head)
+        self._wanted = _wanted(self._names, words(labels), head)
         self.labels = tuple(self._names[n] for n in self._wanted)
         self.name = f"{head}?labels={in_name(','.join(self.labels))}&threshold={self.threshold!r}"
         self._batch_size = max(1, batch_size)
 
-    def check(self, image: Any, prompt: str) -> FilterDecision:
+    def check(self, image: Picture, prompt: str) -> FilterDecision:
         """The decision on one RGB `PIL.Image`; the prompt makes no difference."""
         return self.check_many([image], [prompt])[0]
 
-    def check_many(self, images: list[Any], prompts: list[str]) -> list[FilterDecision]:
+    def check_many(self, images: list[Picture], prompts: list[str]) -> list[FilterDecision]:
         """The decisions in the pictures' order; what `check` says, up to the rounding of float32."""
         return decide_pictures(self._score, images, self._batch_size)
 
-    def _score(self, images: list[Any]) -> list[FilterDecision]:
+    def _score(self, images: list[Picture]) -> list[FilterDecision]:
         import torch
 
         pixels = self._processor(images, return_tensors="pt").pixel_values.to(self.device, torch.float32)
@@ -95,18 +97,23 @@ class HFImageClassifier:
         return decisions
 
 
-def _wanted(names: list[str], asked: list[str], head: str) -> list[int]:
+def _wanted(names: list[str], asked: Sequence[str], head: str) -> list[int]:
     """The numbers of the labels that mean "block"."""
     folded = [name.casefold() for name in names]
     here = f"Its labels: {', '.join(name[:60] for name in names[:50])}."
-    if asked:
-        if unknown := [label for label in asked if label.casefold() not in folded]:
-            raise InputError(f"{head} has no label {', '.join(unknown)}", fix=here)
-        chosen = {label.casefold() for label in asked}
-        return [number for number, name in enumerate(folded) if name in chosen]
+    if not asked:
+        return _unsafe(folded, head, here)
+    if unknown := [label for label in asked if label.casefold() not in folded]:
+        raise InputError(f"{head} has no label {', '.join(unknown)}", fix=here)
+    chosen = {label.casefold() for label in asked}
+    return [number for number, name in enumerate(folded) if name in chosen]
+
+
+def _unsafe(folded: list[str], head: str, here: str) -> list[int]:
+    """The numbers of the unsafe labels, where every label speaks for itself."""
     unsafe = [number for number, name in enumerate(folded) if name in _UNSAFE]
     safe = [name for name in folded if name in _SAFE]
-    if not unsafe or not safe or len(unsafe) + len(safe) < len(names):
+    if not unsafe or not safe or len(unsafe) + len(safe) < len(folded):
         raise InputError(
             f"{head}: which of its labels mean that a picture is blocked?",
             fix=f"Say so: {head}?labels=LABEL,LABEL. {here}",

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import urllib.parse
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
+from overt.data.batches import in_batches
 from overt.data.chat import CallError
-from overt.data.devices import free_memory, one_line, out_of_memory
-from overt.data.errors import InputError
+from overt.data.devices import one_line
 from overt.data.filters import FilterDecision
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
 
 # Processors scale the shorter side to what the model sees (or pad to a square): a strip of 60,000,000 x 1
 # pixels would take terabytes. Nothing that is drawn from a prompt comes near this.
@@ -18,11 +20,11 @@ _LONGEST_SIDE = 32_768
 
 
 def decide_pictures(
-    score: Callable[[list[Any]], list[FilterDecision]], images: list[Any], batch_size: int
+    score: Callable[[list[Picture]], list[FilterDecision]], images: list[Picture], batch_size: int
 ) -> list[FilterDecision]:
     """The decisions on RGB pictures, in their order, `batch_size` at a time.
 
-    Out of memory halves a batch; any other error is narrowed down to its picture and becomes its
+    Out of memory halves the batches; any other error is narrowed down to its picture and becomes its
     `FilterDecision.error`.
     """
     decisions: dict[int, FilterDecision] = {}
@@ -35,43 +37,17 @@ def decide_pictures(
             decisions[number] = FilterDecision(None, error=error)
         else:
             readable.append(number)
-    for start in range(0, len(readable), batch_size):
-        part = readable[start : start + batch_size]
-        decisions.update(zip(part, _attempt(score, [images[n] for n in part]), strict=True))
+    checked, _ = in_batches(
+        [images[number] for number in readable],
+        score,
+        batch_size,
+        failed=_failed,
+        full=FilterDecision(None, error=CallError("server", "out of memory with this picture alone")),
+    )
+    decisions.update(zip(readable, checked, strict=True))
     return [decisions[number] for number in range(len(images))]
 
 
-def _attempt(score: Callable[[list[Any]], list[FilterDecision]], images: list[Any]) -> list[FilterDecision]:
-    try:
-        return score(images)
-    except Exception as error:
-        full = out_of_memory(error)
-        words = f"{type(error).__name__}: {one_line(error)}"
-    if full:
-        free_memory()
-    if len(images) == 1:
-        kind = CallError("server" if full else "bad_request", words)
-        return [FilterDecision(None, error=kind)]
-    half = len(images) // 2
-    return _attempt(score, images[:half]) + _attempt(score, images[half:])
-
-
-def threshold_of(value: float, checker: str) -> float:
-    """The threshold, if it is a number from 0 to 1.
-
-    Raises:
-        InputError: it is not.
-    """
-    if not 0 <= value <= 1:
-        raise InputError(f"the threshold of {checker} is {value!r}, not a number from 0 to 1")
-    return value
-
-
-def label_list(labels: str) -> list[str]:
-    """The labels of a list with commas, in its order."""
-    return [label.strip() for label in labels.split(",") if label.strip()]
-
-
-def in_name(value: str) -> str:
-    """An option's value as it stands in a checker's name."""
-    return urllib.parse.quote(value, safe="/:~ +()[],=")
+def _failed(error: Exception) -> FilterDecision:
+    words = f"{type(error).__name__}: {one_line(error)}"
+    return FilterDecision(None, error=CallError("bad_request", words))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from overt.data.errors import InputError
 from overt.data.filters import FilterDecision
-from overt.scoring.checkers.local import decide_pictures, in_name, label_list, threshold_of
+from overt.scoring.checkers.local import decide_pictures
+from overt.scoring.spec import fraction, in_name, words
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
 
 # What a rule against nudity means. Left out: what is covered, faces, and what is bare on any beach and in
 # any gym (feet, bellies, armpits, men's chests); products that forbid those too name them in `labels`.
@@ -37,10 +41,10 @@ class NudeNetChecker:
     def __init__(self, *, threshold: float = 0.6, labels: str = "") -> None:
         import nudenet.nudenet as package
 
-        self.threshold = threshold_of(threshold, "checker/nudenet")
+        self.threshold = fraction(threshold, "checker/nudenet")
         # Asked for by name: inside a class two underscores would be taken for the class's own.
         known = list(getattr(package, "__labels"))
-        wanted = [label.upper() for label in label_list(labels)] or list(EXPOSED)
+        wanted = [label.upper() for label in words(labels)] or list(EXPOSED)
         if unknown := [label for label in wanted if label not in known]:
             raise InputError(
                 f"checker/nudenet knows no label {', '.join(unknown)}",
@@ -51,15 +55,15 @@ class NudeNetChecker:
         self.name = f"checker/nudenet?threshold={self.threshold!r}{chosen}"
         self._detector = package.NudeDetector()
 
-    def check(self, image: Any, prompt: str) -> FilterDecision:
+    def check(self, image: Picture, prompt: str) -> FilterDecision:
         """The decision on one RGB `PIL.Image`; the prompt makes no difference."""
         return self.check_many([image], [prompt])[0]
 
-    def check_many(self, images: list[Any], prompts: list[str]) -> list[FilterDecision]:
+    def check_many(self, images: list[Picture], prompts: list[str]) -> list[FilterDecision]:
         """The decisions in the pictures' order."""
         return decide_pictures(self._score, images, 1)
 
-    def _score(self, images: list[Any]) -> list[FilterDecision]:
+    def _score(self, images: list[Picture]) -> list[FilterDecision]:
         import numpy as np
 
         decisions = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import SupportsFloat
 
 from overt.data.errors import InputError, OvertError
 from overt.data.faults import raised
@@ -22,9 +22,9 @@ def score_checked(
     Raises:
         InputError: the scorer raised, or gave something else than lists of `Faithfulness`, one a case.
     """
-    rows = iter(scorer.score(cases, load))
+    rows: Iterator[object] = iter(scorer.score(cases, load))
     for case in cases:
-        found: Any = _next(scorer, rows)
+        found = _next(scorer, rows)
         if found is _END:
             raise _wrong(scorer, f"gave no record for {case.candidate.text[:60]!r}")
         if not isinstance(found, list) or not all(isinstance(row, Faithfulness) for row in found):
@@ -34,7 +34,7 @@ def score_checked(
         raise _wrong(scorer, "gave more lists than there are cases")
 
 
-def _next(scorer: FaithfulnessScorer, rows: Iterator[Any]) -> Any:
+def _next(scorer: FaithfulnessScorer, rows: Iterator[object]) -> object:
     try:
         return next(rows, _END)
     except OvertError:
@@ -49,10 +49,10 @@ def _finite(scorer: FaithfulnessScorer, row: Faithfulness) -> Faithfulness:
     return dataclasses.replace(row, value=value, baseline=baseline, detail=detail)
 
 
-def _number(scorer: FaithfulnessScorer, found: Any) -> float | None:
+def _number(scorer: FaithfulnessScorer, found: object) -> float | None:
     if found is None:
         return None
-    if isinstance(found, bool | str) or not hasattr(found, "__float__"):
+    if isinstance(found, bool | str) or not isinstance(found, SupportsFloat):
         raise _wrong(scorer, f"gave {found!r:.60} where a number or None was expected")
     number = float(found)  # a numpy scalar is no JSON
     return number if math.isfinite(number) else None

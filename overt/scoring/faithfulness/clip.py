@@ -18,7 +18,7 @@ import itertools
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from overt.data.errors import InputError
 from overt.data.rewrites import Faithfulness, FaithfulnessCase, Measure
@@ -28,6 +28,8 @@ from overt.scoring.faithfulness.seeing import lost
 from overt.scoring.faithfulness.windows import cosine, joined, mean_cosine, unit
 
 if TYPE_CHECKING:
+    import torch
+
     from overt.scoring.faithfulness.windows import Vector
 
 # On a CPU more is slower: from about 32 MB on, each layer's activations are mapped anew and page by page. At
@@ -166,7 +168,7 @@ class ClipScorer:
 
     # -- pictures -------------------------------------------------------------------------------------
 
-    def _encode_images(self, tensors: list[Any]) -> Any:
+    def _encode_images(self, tensors: list[torch.Tensor]) -> torch.Tensor:
         import torch
 
         loaded = self._loaded
@@ -176,52 +178,59 @@ class ClipScorer:
                 stacked = stacked.pin_memory().to(self.device, non_blocking=True)
             else:
                 stacked = stacked.to(self.device)
-            return loaded.model.encode_image(loaded.normalize(stacked).to(loaded.dtype))
+            found: torch.Tensor = loaded.model.encode_image(loaded.normalize(stacked).to(loaded.dtype))
+            return found
 
     # -- records --------------------------------------------------------------------------------------
 
     def _records(self, done: _Case, is_first: bool) -> list[Faithfulness]:
         case = done.case
         original, wording = self._texts[_key(case.prompt.text)], self._texts[_key(case.candidate.text)]
-        new = [seen.vector for seen in done.images if seen.vector is not None]
-        old = [seen.vector for seen in done.baseline if seen.vector is not None]
-        why = lost((s.why for s in done.images if s.why), len(done.images)) if done.images else "no picture"
-        why_old = lost((s.why for s in done.baseline if s.why), len(done.baseline), "original's own")
-        over = f"prompt of over {self._loaded.tokens.context} tokens, scored in {{}} overlapping windows"
         if is_first:
-            self._pair("text_text", wording.vector, original.vector)
-            if new:
-                self._pair("text_image", new[0], original.vector)
-            if new and old:
-                self._pair("image_image", new[0], old[0])
-
+            self._add_to_scale(done, original.vector, wording.vector)
         records = [
-            self._record(
-                case,
-                "text_image",
-                mean_cosine(new, [original.vector]) if new else None,
-                mean_cosine(old, [original.vector]) if old else None,
-                original.windows,
-                why,
-                why_old,
-                over.format(original.windows) if original.windows > 1 else "",
-            ),
+            self._text_image(done, original),
             self._record(
                 case,
                 "text_text",
                 cosine(wording.vector, original.vector),
                 None,
                 windows := max(original.windows, wording.windows),
-                over.format(windows) if windows > 1 else "",
+                self._over(windows),
             ),
         ]
         if done.images and done.baseline:
             value = _between(done.images, done.baseline)
-            records.append(self._record(case, "image_image", value, None, 1, why, why_old))
+            whys = (_lost_new(done), _lost_old(done))
+            records.append(self._record(case, "image_image", value, None, 1, *whys))
         return records
 
-    def _pair(self, measure: Measure, left: Vector, right: Vector) -> None:
-        self._pairs[measure].add(left, right)
+    def _text_image(self, done: _Case, original: _Text) -> Faithfulness:
+        new, old = _vectors(done.images), _vectors(done.baseline)
+        return self._record(
+            done.case,
+            "text_image",
+            mean_cosine(new, [original.vector]) if new else None,
+            mean_cosine(old, [original.vector]) if old else None,
+            original.windows,
+            _lost_new(done),
+            _lost_old(done),
+            self._over(original.windows),
+        )
+
+    def _over(self, windows: int) -> str:
+        """What to say of a text that does not fit the encoder; "" for one that does."""
+        context = self._loaded.tokens.context
+        over = f"prompt of over {context} tokens, scored in {windows} overlapping windows"
+        return over if windows > 1 else ""
+
+    def _add_to_scale(self, done: _Case, original: Vector, wording: Vector) -> None:
+        new, old = _vectors(done.images), _vectors(done.baseline)
+        self._pairs["text_text"].add(wording, original)
+        if new:
+            self._pairs["text_image"].add(new[0], original)
+        if new and old:
+            self._pairs["image_image"].add(new[0], old[0])
 
     def _record(
         self,
@@ -251,6 +260,20 @@ class ClipScorer:
 
 def _key(text: str) -> bytes:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def _vectors(pictures: Sequence[Seen]) -> list[Vector]:
+    return [seen.vector for seen in pictures if seen.vector is not None]
+
+
+def _lost_new(done: _Case) -> str:
+    """Why pictures of the new wording have no score, "" where all have one."""
+    return lost((s.why for s in done.images if s.why), len(done.images)) if done.images else "no picture"
+
+
+def _lost_old(done: _Case) -> str:
+    """The same of the original's own pictures."""
+    return lost((s.why for s in done.baseline if s.why), len(done.baseline), "original's own")
 
 
 def _between(new: Sequence[Seen], old: Sequence[Seen]) -> float | None:

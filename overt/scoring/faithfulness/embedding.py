@@ -6,13 +6,16 @@ import os
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from overt.data.devices import free_memory, out_of_memory
 from overt.scoring.faithfulness.seeing import Load, see
 from overt.scoring.faithfulness.windows import unit
 
 if TYPE_CHECKING:
+    import torch
+    from PIL.Image import Image as Picture
+
     from overt.scoring.faithfulness.windows import Vector
 
 # Pictures come back: an original's own is the baseline of each of its rewordings, which are neighbours.
@@ -47,14 +50,14 @@ class Embedder:
     def __init__(
         self,
         load: Load,
-        prepare: Callable[[Any], Any],
-        encode: Callable[[list[Any]], Any],
+        prepare: Callable[[Picture], torch.Tensor],
+        encode: Callable[[list[torch.Tensor]], torch.Tensor],
         batch_size: int,
     ) -> None:
         self._load, self._prepare, self._encode, self._batch_size = load, prepare, encode, batch_size
-        self._queue: deque[tuple[Seen, Future[Any]]] = deque()
+        self._queue: deque[tuple[Seen, Future[torch.Tensor | str]]] = deque()
         self._known: OrderedDict[str, Seen] = OrderedDict()
-        self._running: tuple[list[Seen], Any] | None = None
+        self._running: tuple[list[Seen], torch.Tensor] | None = None
         self._pool = ThreadPoolExecutor(max(1, min(16, os.cpu_count() or 1)), "pictures")
 
     def close(self) -> None:
@@ -85,32 +88,33 @@ class Embedder:
     def step(self) -> None:
         """Starts the next batch, then takes in the one before: a GPU computes while this one is gathered."""
         batch: list[Seen] = []
-        tensors: list[Any] = []
+        tensors: list[torch.Tensor] = []
         while self._queue and len(batch) < self._batch_size:
             seen, future = self._queue.popleft()
-            tensor, why = future.result()
-            if why:
-                seen.why = why
+            found = future.result()
+            if isinstance(found, str):
+                seen.why = found
             else:
                 batch.append(seen)
-                tensors.append(tensor)
+                tensors.append(found)
         started = (batch, self._attempt(tensors)) if batch else None
         if self._running is not None:
             self._take_in(*self._running)
         self._running = started
 
-    def _take_in(self, batch: list[Seen], vectors: Any) -> None:
+    def _take_in(self, batch: list[Seen], vectors: torch.Tensor) -> None:
         for seen, vector in zip(batch, unit(vectors.float().cpu().numpy()), strict=True):
             if vector[0] == vector[0]:
                 seen.vector = vector
             else:
                 seen.why = "without a finite embedding"
 
-    def _read(self, path: str) -> tuple[Any, str]:
+    def _read(self, path: str) -> torch.Tensor | str:
+        """The picture as a tensor, or why it has none."""
         image, why = see(self._load, path)
-        return (None, why) if why else (self._prepare(image), "")
+        return why if image is None else self._prepare(image)
 
-    def _attempt(self, tensors: list[Any]) -> Any:
+    def _attempt(self, tensors: list[torch.Tensor]) -> torch.Tensor:
         """As `encode`; a batch that does not fit into memory is halved."""
         import torch
 

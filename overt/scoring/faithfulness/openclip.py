@@ -8,32 +8,37 @@ tokens are put into windows, and no code but that of the installed libraries is 
 
 from __future__ import annotations
 
-import difflib
-import json
 import logging
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from overt.data.devices import loading_advice, one_line, pick_device
 from overt.data.errors import InputError
-from overt.data.hub import hub_answers, is_hub_id, quiet_hub, snapshot
+from overt.data.hub import quiet_hub
+from overt.scoring.faithfulness.openclip_source import TOKENIZER_FILES, Source, find_source
 from overt.scoring.faithfulness.windows import starts
 
+if TYPE_CHECKING:
+    import torch
+    from PIL.Image import Image as Picture
+
+    Prepare = Callable[[Picture], torch.Tensor]
+
 PRECISIONS = ("fp32", "fp16", "bf16")
-_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "model.safetensors")
-_CONFIG = "open_clip_config.json"
-# What a config may say of its tokenizer: all that open_clip's own tokenizer takes besides its files. The rest
-# would go to transformers, where `trust_remote_code` is only the plainest way to have code run.
-_TOKENIZER_OPTIONS = {"clean": str, "strip_sep_token": bool, "language": str}
-# By name: a repo often holds the same weights several times over, for other libraries.
-_TOKENIZER = (
-    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json", "vocab.txt",
-    "merges.txt", "added_tokens.json", "sentencepiece.bpe.model", "spiece.model", "tokenizer.model",
-)  # fmt: skip
+
+
+class Tokenizer(Protocol):
+    """A tokenizer of open_clip; `tokenizer` is the one of transformers that it wraps, where it wraps one."""
+
+    context_length: int
+
+    def __call__(self, texts: list[str], context_length: int) -> torch.Tensor: ...
+
+    def __getattr__(self, name: str) -> Any: ...  # they differ from there on
 
 
 @dataclass(frozen=True)
@@ -45,20 +50,11 @@ class Loaded:
     """
 
     model: Any
-    prepare: Callable[[Any], Any]
-    normalize: Callable[[Any], Any]
+    prepare: Prepare
+    normalize: Callable[[torch.Tensor], torch.Tensor]
     tokens: TokenRows
     device: str
-    dtype: Any
-
-
-@dataclass(frozen=True)
-class _Source:
-    """Where a model comes from: its name to open_clip, the file of weights, and what a tag brings along."""
-
-    name: str
-    weights: Path
-    tag: dict[str, Any] | None = None
+    dtype: torch.dtype
 
 
 def load(spec: str, *, device: str | None, precision: str | None, name: str) -> Loaded:
@@ -79,17 +75,15 @@ def load(spec: str, *, device: str | None, precision: str | None, name: str) -> 
         raise InputError(
             f"{name}: {kind!r} is no precision that it knows", fix=f"One of: {', '.join(PRECISIONS)}."
         )
-    source = _find(spec, name)
-    options: dict[str, Any] = {}
+    source = find_source(spec, name)
+    options: dict[str, object] = {}
     if source.tag is not None:
         # Weights trained with QuickGELU are not the same model under GELU; open_clip would only warn.
-        options = {
-            "force_quick_gelu": bool(source.tag.get("quick_gelu")),
-            "force_preprocess_cfg": {
-                key: source.tag[key]
-                for key in ("mean", "std", "interpolation", "resize_mode")
-                if key in source.tag
-            },
+        options["force_quick_gelu"] = bool(source.tag.get("quick_gelu"))
+        options["force_preprocess_cfg"] = {
+            key: source.tag[key]
+            for key in ("mean", "std", "interpolation", "resize_mode")
+            if key in source.tag
         }
     try:
         with _quiet(), _no_remote_code():
@@ -103,7 +97,7 @@ def load(spec: str, *, device: str | None, precision: str | None, name: str) -> 
             )
             load_checkpoint(model, str(source.weights), strict=True)
             transform = image_transform_v2(PreprocessCfg(**model.visual.preprocess_cfg), is_train=False)
-            tokenizer: Any = _tokenizer(source)
+            tokenizer = _tokenizer(source)
     except Exception as error:  # libraries raise what they like on a broken model
         advice = loading_advice(str(source.weights.parent), error)
         if "trust_remote_code" in str(error):
@@ -116,149 +110,28 @@ def load(spec: str, *, device: str | None, precision: str | None, name: str) -> 
     return Loaded(model, prepare, normalize, TokenRows(tokenizer, context, name), where, dtype)
 
 
-# -- finding ----------------------------------------------------------------------------------------------
-
-
-def _find(spec: str, name: str) -> _Source:
-    import open_clip
-
-    if spec.startswith("hf-hub:"):
-        return _from_hub(spec.removeprefix("hf-hub:"), name)
-    folder = Path(spec.removeprefix("local-dir:")).expanduser()
-    if folder.is_dir():
-        return _from_folder(folder, name)
-    if spec.startswith(("local-dir:", ".", "/", "~")):
-        raise InputError(f"{name}: there is no such folder", where=str(folder))
-    model, colon, tag = spec.partition(":")
-    known = open_clip.list_models()
-    model = model.replace("/", "-")
-    if not colon and is_hub_id(spec) and model not in known:
-        return _from_hub(spec, name)
-    if model not in known:
-        near = difflib.get_close_matches(model, known, n=3)
-        raise InputError(
-            f"{name}: open_clip knows no model {model!r}",
-            fix=(f"Did you mean {' or '.join(near)}? " if near else "")
-            + "Else a folder, or ORG/NAME for a repo on the Hub.",
-        )
-    if tag.endswith(".safetensors") and Path(tag).expanduser().is_file():
-        return _Source(model, Path(tag).expanduser())
-    found = open_clip.pretrained.get_pretrained_cfg(model, tag) if tag else {}
-    if not found:
-        tags = open_clip.list_pretrained_tags_by_model(model)
-        raise InputError(
-            f"{name}: {model} has no weights {tag!r}" if tag else f"{name}: which weights of {model}?",
-            fix=f"Write clip/{model}:TAG with one of: {', '.join(tags) or 'none; give a file .safetensors'}.",
-        )
-    repo, _, file = str(found.get("hf_hub", "")).rpartition("/")
-    wanted = (str(Path(file).with_suffix(".safetensors")), *_WEIGHTS) if file else _WEIGHTS
-    return _Source(model, _weights(_hub_folder(repo, wanted, (), name), wanted, name), found)
-
-
-def _from_folder(folder: Path, name: str) -> _Source:
-    if not (folder / _CONFIG).is_file():
-        raise InputError(
-            f"{name}: the folder holds no {_CONFIG}",
-            where=str(folder),
-            fix="Save the model as open_clip does for the Hub: its config and open_clip_model.safetensors.",
-        )
-    _check_config(folder, name)
-    return _Source(f"local-dir:{folder}", _weights(folder, _WEIGHTS, name))
-
-
-def _check_config(folder: Path, name: str) -> None:
-    """Raises an InputError where a model's config asks more of its tokenizer than is known to be harmless."""
-    where = str(folder / _CONFIG)
-    try:
-        config = json.loads((folder / _CONFIG).read_text("utf-8"))
-        options = config["model_cfg"]["text_cfg"].get("tokenizer_kwargs", {})
-    except (OSError, ValueError, RecursionError, LookupError, TypeError, AttributeError) as error:
-        raise InputError(
-            f"{name}: its config cannot be read: {one_line(error)}",
-            where=where,
-            fix="It has to be as open_clip saves it for the Hub, with a model_cfg.",
-        ) from error
-    if not isinstance(options, dict):
-        raise InputError(f"{name}: tokenizer_kwargs is no mapping in its config", where=where)
-    for key, value in options.items():
-        if key not in _TOKENIZER_OPTIONS or not isinstance(value, _TOKENIZER_OPTIONS[key]):
-            shown = f"{key}: {json.dumps(value)}"[:120]
-            wants_code = "; it would run code that the model brings" if key == "trust_remote_code" else ""
-            raise InputError(
-                f"{name}: its config gives the tokenizer the option {shown}{wants_code}",
-                where=where,
-                fix=f"Only {', '.join(_TOKENIZER_OPTIONS)} are taken. Look at what the option is for, take "
-                "it out of a copy of the folder, and name that copy: clip/FOLDER.",
-            )
-
-
-def _from_hub(repo: str, name: str) -> _Source:
-    if not is_hub_id(repo):
-        raise InputError(f"{name}: {repo!r} is neither a folder nor a Hub id")
-    return _from_folder(_hub_folder(repo, _WEIGHTS, (_CONFIG,), name), name)
-
-
-def _weights(folder: Path, wanted: tuple[str, ...], name: str) -> Path:
-    there = {path.name: path for path in folder.glob("*.safetensors")}
-    for file in wanted:
-        if file in there:
-            return there[file]
-    if len(there) == 1:
-        return next(iter(there.values()))
-    raise InputError(
-        f"{name}: no weights as safetensors",
-        where=str(folder),
-        fix=loading_advice(str(folder), ValueError("no weights")),
-    )
-
-
-def _hub_folder(repo: str, weights: tuple[str, ...], needed: tuple[str, ...], name: str) -> Path:
-    """A repo's files in the Hub's cache, downloaded if they are not all there."""
-    with quiet_hub():
-        from huggingface_hub import snapshot_download
-
-        try:
-            folder = Path(snapshot_download(repo, local_files_only=True))
-            if all((folder / n).is_file() for n in needed) and any((folder / n).is_file() for n in weights):
-                return folder
-        except Exception:  # not in the cache, or not readable there
-            pass
-    answers, reason = hub_answers()
-    if not answers:
-        raise InputError(
-            f"{name}: {repo} is not in the Hub's cache, and {reason}",
-            fix="Give a folder with the model, or run once where the Hub can be reached.",
-        )
-    # One file of weights after the other: the first one that is there ends the search.
-    for file in dict.fromkeys(weights):
-        folder = snapshot(repo, [file, _CONFIG, *_TOKENIZER])
-        if (folder / file).is_file():
-            return folder
-    raise InputError(
-        f"{name}: {repo} holds no open_clip weights as safetensors",
-        fix="Weights are loaded as *.safetensors only; another tag or repo may have them.",
-    )
-
-
-def _tokenizer(source: _Source) -> Any:
+def _tokenizer(source: Source) -> Tokenizer:
     """The model's own; a folder's without tokenizer files is the one that its config names."""
     import open_clip
 
-    text: dict[str, Any] = (open_clip.get_model_config(source.name) or {}).get("text_cfg", {})
+    text = (open_clip.get_model_config(source.name) or {}).get("text_cfg", {})
     wanted = text.get("hf_tokenizer_name")
     if not wanted:  # open_clip's own, which is no tokenizer of transformers
-        return open_clip.get_tokenizer(source.name)
+        plain: Tokenizer = open_clip.get_tokenizer(source.name)
+        return plain
     if source.name.startswith("local-dir:"):
         folder = Path(source.name.removeprefix("local-dir:"))
-        if not any((folder / file).is_file() for file in _TOKENIZER):
-            return open_clip.tokenizer.HFTokenizer(
+        if not any((folder / file).is_file() for file in TOKENIZER_FILES):
+            named: Tokenizer = open_clip.tokenizer.HFTokenizer(
                 wanted,
                 context_length=text.get("context_length", 77),
                 tokenizer_mode=text.get("tokenizer_mode"),
                 **text.get("tokenizer_kwargs", {}),
                 trust_remote_code=False,
             )
-    return open_clip.get_tokenizer(source.name, trust_remote_code=False)
+            return named
+    own: Tokenizer = open_clip.get_tokenizer(source.name, trust_remote_code=False)
+    return own
 
 
 @contextmanager
@@ -294,7 +167,7 @@ def _quiet() -> Iterator[None]:
 # -- pictures ---------------------------------------------------------------------------------------------
 
 
-def _split(transform: Any) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+def _split(transform: Prepare) -> tuple[Prepare, Callable[[torch.Tensor], torch.Tensor]]:
     """A transform as what is done to each picture beside the model, and to batches on the device.
 
     The first part is Pillow's alone where the transform ends as open_clip's do: workers that run torch
@@ -303,7 +176,7 @@ def _split(transform: Any) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
     import numpy as np
     import torch
 
-    steps: list[Any] = list(getattr(transform, "transforms", ()))
+    steps = list(getattr(transform, "transforms", ()))
     ends = [type(step).__name__ for step in steps[-2:]]
     if len(ends) < 2 or "ToTensor" not in ends[0] or ends[1] != "Normalize":
         return transform, lambda batch: batch
@@ -311,12 +184,12 @@ def _split(transform: Any) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
     mean = torch.tensor(norm.mean, dtype=torch.float32).view(1, -1, 1, 1)
     std = torch.tensor(norm.std, dtype=torch.float32).view(1, -1, 1, 1)
 
-    def prepare(image: Any) -> Any:
+    def prepare(image: Picture) -> torch.Tensor:
         for step in head:
             image = step(image)
         return torch.from_numpy(np.array(image, dtype=np.uint8)).permute(2, 0, 1)
 
-    def normalize(batch: Any) -> Any:
+    def normalize(batch: torch.Tensor) -> torch.Tensor:
         # In place: each step would else take fresh pages for a whole batch.
         levels = batch.to(torch.float32).div_(255)
         return levels.sub_(mean.to(batch.device)).div_(std.to(batch.device))
@@ -330,7 +203,7 @@ def _split(transform: Any) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
 class TokenRows:
     """A model's own tokenizer, without the cut: a text as rows of the encoder's length, one per window."""
 
-    def __init__(self, tokenizer: Any, context: int, name: str) -> None:
+    def __init__(self, tokenizer: Tokenizer, context: int, name: str) -> None:
         self._tokenizer, self.context = tokenizer, context
         self._prefix: list[int] = []
         self._suffix: list[int] = []

@@ -7,9 +7,12 @@ scored is paired wrongly, each prompt with every other prompt's picture (or word
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from overt.scoring.faithfulness.windows import Vector
 
 
@@ -35,8 +38,7 @@ class WrongPairs:
     """
 
     def __init__(self) -> None:
-        self._left: Any = None
-        self._right: Any = None
+        self._sums: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
         self._matched = 0.0
         self._count = 0
 
@@ -46,15 +48,16 @@ class WrongPairs:
         wide_left, wide_right = left.astype(np.float64), right.astype(np.float64)
         if not (np.isfinite(wide_left).all() and np.isfinite(wide_right).all()):
             return
-        self._left = wide_left if self._left is None else self._left + wide_left
-        self._right = wide_right if self._right is None else self._right + wide_right
+        left_sum, right_sum = self._sums or (0.0, 0.0)
+        self._sums = (left_sum + wide_left, right_sum + wide_right)
         self._matched += float(wide_left @ wide_right)
         self._count += 1
 
     def scale(self) -> Scale | None:
         """None below two prompts."""
         n = self._count
-        if n < 2:
+        if self._sums is None or n < 2:
             return None
-        wrong = (float(self._left @ self._right) - self._matched) / (n * (n - 1))
+        left_sum, right_sum = self._sums
+        wrong = (float(left_sum @ right_sum) - self._matched) / (n * (n - 1))
         return Scale(self._matched / n, wrong, n)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from overt.data.devices import one_line
 from overt.data.errors import OvertError
-from overt.scoring.pictures import FLAT_RANGE, UnreadablePicture, measure, open_picture
+from overt.data.pictures import FLAT_RANGE, UnreadablePicture, level_range, measure, open_picture
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
 
 Load = Callable[[str], bytes]
 
@@ -18,12 +21,12 @@ _MOST_ELONGATED = 50
 _LONGEST_SIDE = 32_768
 
 
-def see(load: Load, path: str) -> tuple[Any, str]:
+def see(load: Load, path: str) -> tuple[Picture | None, str]:
     """(RGB `PIL.Image`, "") or (None, why the picture has no score). Raises nothing for a bad picture."""
     try:
         data = load(path)
         image = open_picture(data)
-        if max(high - low for low, high in image.getextrema()) <= FLAT_RANGE:
+        if level_range(image) <= FLAT_RANGE:
             # Only now, since measuring takes several times as long: it may be a placeholder.
             look = measure(data).look
             if look != "picture":

@@ -152,7 +152,7 @@ class VQAScorer:
         def questions() -> Iterator[Question[tuple[Said, ...]]]:
             for (text, path), category in todo.items():
                 image, why = see(load, path)
-                if why:
+                if image is None:
                     answers[text, path] = _Answered(why=why, is_unseen=True)
                     continue
                 elements = self._questions[text].elements

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
     Vector = NDArray[np.float32]
 
@@ -32,7 +32,7 @@ def starts(length: int, room: int) -> list[int]:
     return [round(number * (length - room) / (count - 1)) for number in range(count)]
 
 
-def unit(rows: Any) -> NDArray[np.float32]:
+def unit(rows: ArrayLike) -> NDArray[np.float32]:
     """The rows of an (n, d) array at unit length; a row of zeros or with a NaN or an infinity becomes NaN."""
     import numpy as np
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterable
-from typing import Any
+from typing import Protocol
 
 from overt.data.filters import FilterDecision
 
@@ -35,7 +35,13 @@ class BetterProfanity:
         return FilterDecision(blocked, None, self._words.found.first if blocked else "")
 
 
-class _Indexed(list[Any]):
+class _Word(Protocol):
+    """A word of the package's list, with the characters that may stand at each of its places."""
+
+    _char_combos: Iterable[Iterable[str]]
+
+
+class _Indexed(list[_Word]):
     """The package's list with a fast `in`.
 
     A word of the list stands for all its disguised spellings: at each place one of a few characters. So
@@ -43,10 +49,12 @@ class _Indexed(list[Any]):
     are one expression, made once.
     """
 
-    def __init__(self, words: Iterable[Any]) -> None:
+    def __init__(self, words: Iterable[_Word]) -> None:
         super().__init__(words)
         spelt: dict[tuple[int, str], list[str]] = {}
-        self._others = []  # no such word in the package's list today; a later one may have disguises "vv"
+        self._others: list[
+            object
+        ] = []  # no such word in the package's list today; a later one may have disguises "vv"
         for word in self:
             places = [sorted(choices) for choices in word._char_combos]
             if not places or any(len(choice) != 1 for choices in places for choice in choices):

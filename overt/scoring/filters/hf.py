@@ -10,9 +10,11 @@ import re
 import threading
 
 from overt.data.chat import CallError
+from overt.data.encodable import encodable
 from overt.data.errors import InputError
 from overt.data.filters import FilterDecision
-from overt.scoring.filters.local import SCORE_DIGITS, in_batches, load, positions
+from overt.data.pretrained import load_text_model
+from overt.scoring.filters.local import SCORE_DIGITS, in_batches, positions
 from overt.scoring.spec import fraction, one_line, spell, words
 
 _LIMIT = 512  # tokens, where neither model nor tokenizer tells
@@ -71,7 +73,7 @@ class HFClassifier:
         if batch_size < 1:
             raise InputError(f"{head}: a batch holds at least one window, not {batch_size}")
         self._size = batch_size
-        self._tokenizer, self._model = load(
+        self._tokenizer, self._model = load_text_model(
             head,
             model,
             "AutoModelForSequenceClassification",
@@ -126,7 +128,7 @@ class HFClassifier:
 
     def _windows(self, text: str) -> list[dict[str, list[int]]]:
         """The text as rows that fit the model; neighbours share a quarter of their tokens."""
-        text = text.encode("utf-8", "replace").decode("utf-8")
+        text = encodable(text)
         overlap = self._room // 4
         if self._tokenizer.is_fast:
             rows = self._tokenizer(
@@ -170,16 +172,7 @@ def _chosen(head: str, asked: str | None, names: dict[int, str], independent: bo
     """The labels that block, by their places."""
     shown = ", ".join(one_line(name, 40) for name in list(names.values())[:40])
     if asked is None:
-        plain = {place: re.sub(r"[\W_]+", "_", name.casefold()).strip("_") for place, name in names.items()}
-        blocking = {place: names[place] for place, name in plain.items() if name in _BLOCKING}
-        passing = [name for name in plain.values() if name in _PASSING]
-        # With labels that exclude one another there has to be one for a text that is none of it.
-        if blocking and len(blocking) + len(passing) == len(names) and (passing or independent):
-            return blocking
-        raise InputError(
-            f"{head}: which labels block cannot be told from their names: {shown}",
-            fix=f"Name them: {head}?labels=NAME,NAME",
-        )
+        return _blocking(head, names, independent, shown)
     places = {name.casefold(): place for place, name in names.items()}
     chosen: dict[int, str] = {}
     for label in words(asked):
@@ -194,3 +187,17 @@ def _chosen(head: str, asked: str | None, names: dict[int, str], independent: bo
             f"{head}: labels= names all of them, and one always applies", fix=f"Its labels: {shown}."
         )
     return chosen
+
+
+def _blocking(head: str, names: dict[int, str], independent: bool, shown: str) -> dict[int, str]:
+    """The labels that block, where every label speaks for itself."""
+    plain = {place: re.sub(r"[\W_]+", "_", name.casefold()).strip("_") for place, name in names.items()}
+    blocking = {place: names[place] for place, name in plain.items() if name in _BLOCKING}
+    passing = [name for name in plain.values() if name in _PASSING]
+    # With labels that exclude one another there has to be one for a text that is none of it.
+    if blocking and len(blocking) + len(passing) == len(names) and (passing or independent):
+        return blocking
+    raise InputError(
+        f"{head}: which labels block cannot be told from their names: {shown}",
+        fix=f"Name them: {head}?labels=NAME,NAME",
+    )

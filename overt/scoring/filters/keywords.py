@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
-import urllib.parse
 from functools import lru_cache
 from pathlib import Path
 
 from overt.data.errors import InputError
 from overt.data.filters import FilterDecision
+from overt.scoring.spec import in_name
 
 # Characters that nobody sees: soft hyphen, zero-width blanks and joiners, marks of direction.
 _UNSEEN = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
@@ -43,7 +43,7 @@ class Keywords:
         terms = {_fold(line) for line in lines if not line.lstrip().startswith("#")} - {""}
         if not terms:
             raise InputError("the word list holds no term", where=path, fix="Write one term a line.")
-        self.name = f"filter/keywords?path={urllib.parse.quote(path, safe='/:~ +()[],=')}"
+        self.name = f"filter/keywords?path={in_name(path)}"
         self._tokens = re.compile(rf"[{_word()}]+|[^\s{_word()}]")
         self._letter = re.compile(f"[{_word()}]")
         # Looked up by their first word, so that a list of 100,000 terms is as quick as one of ten. The

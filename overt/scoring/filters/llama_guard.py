@@ -15,9 +15,11 @@ from dataclasses import replace
 from typing import Any
 
 from overt.data.chat import CallError
+from overt.data.encodable import encodable
 from overt.data.errors import InputError
 from overt.data.filters import FilterDecision
-from overt.scoring.filters.local import SCORE_DIGITS, in_batches, load, positions
+from overt.data.pretrained import control_tokens, end_tokens, load_text_model
+from overt.scoring.filters.local import SCORE_DIGITS, in_batches, positions
 from overt.scoring.spec import one_line, spell, words
 
 DEFAULT_MODEL = "meta-llama/Llama-Guard-3-1B"
@@ -82,7 +84,7 @@ class LlamaGuard:
         if batch_size < 1:
             raise InputError(f"{head}: a batch holds at least one text, not {batch_size}")
         self._size = batch_size
-        self._tokenizer, self._model = load(
+        self._tokenizer, self._model = load_text_model(
             head,
             model,
             "AutoModelForCausalLM",
@@ -96,10 +98,10 @@ class LlamaGuard:
             self._settings["guideline"] = guideline
         if risk is not None:  # older templates read the first key, newer ones the second
             self._settings["guardian_config"] = {"risk_name": risk, "criteria_id": risk}
-        self._controls = sorted(_controls(self._tokenizer), key=len, reverse=True)
+        self._controls = control_tokens(self._tokenizer)
         self._in_parts = self._takes_parts(head)
         self._context = positions(self._model, self._tokenizer, _CONTEXT)
-        self._ends = _ends(self._model, self._tokenizer)
+        self._ends = end_tokens(self._model, self._tokenizer)
         self._ids = tuple(self._single_tokens(listed) for listed in (self._unsafe, self._safe))
         self._lock = threading.Lock()  # the memory is for one batch at a time
 
@@ -157,7 +159,7 @@ class LlamaGuard:
         )
 
     def _encode(self, text: str) -> list[int] | CallError:
-        text = text.encode("utf-8", "replace").decode("utf-8")
+        text = encodable(text)
         # A control token in a prompt could end the prompt and speak for the guard: a blank that nobody
         # sees breaks it.
         for token in self._controls:
@@ -247,17 +249,3 @@ def read_verdict(text: str, unsafe: tuple[str, ...], safe: tuple[str, ...]) -> F
         codes = _CODES.fullmatch(lines[1].rstrip(" .")) if len(lines) > 1 else None
         return FilterDecision(True, None, one_line(re.sub(r"\s*,\s*", ",", codes.group()) if codes else word))
     return FilterDecision(None, None, f"unclear: {one_line(text, 120) or 'it said nothing'}")
-
-
-def _ends(model: Any, tokenizer: Any) -> set[int]:
-    """All tokens that end an answer: the model's and the tokenizer's do not always agree."""
-    found: set[int] = set()
-    for ends in (model.generation_config.eos_token_id, tokenizer.eos_token_id):
-        found |= set(ends) if isinstance(ends, (list, tuple)) else {ends} if ends is not None else set()
-    return found
-
-
-def _controls(tokenizer: Any) -> set[str]:
-    added = getattr(tokenizer, "added_tokens_decoder", {})
-    found = {str(t) for t in tokenizer.all_special_tokens} | {t.content for t in added.values() if t.special}
-    return {token for token in found if len(token) > 2}

@@ -1,14 +1,12 @@
-"""What filters that run a `transformers` model have in common: loading, batches, running out of memory."""
+"""What filters that run a `transformers` model have in common: batches, running out of memory."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, TypeVar
 
+from overt.data.batches import attempt
 from overt.data.chat import CallError
-from overt.data.devices import free_memory, loading_advice, out_of_memory, pick_device
-from overt.data.errors import InputError
 from overt.scoring.spec import one_line
 
 A = TypeVar("A")
@@ -19,59 +17,6 @@ R = TypeVar("R")
 SCORE_DIGITS = 4
 # Of an average text; batches of longer ones hold fewer rows, since memory goes by tokens.
 _TOKENS_PER_ROW = 512
-
-
-def load(
-    name: str,
-    source: str,
-    model_class: str,
-    *,
-    device: str | None,
-    dtype: str | None,
-    trust_remote_code: bool,
-    **tokenizer_options: Any,
-) -> tuple[Any, Any]:
-    """A tokenizer and a model, ready to be asked. Weights are safetensors only.
-
-    Args:
-        name: of the filter, for messages.
-        source: a Hub id or a local folder.
-        model_class: a class of `transformers`, such as "AutoModelForSequenceClassification".
-        device: "cuda", "cuda:1", "mps", "cpu"; "auto": spread over all there are (needs accelerate); None:
-            the best there is.
-        dtype: a torch dtype's name; None: bfloat16 on cuda, float32 elsewhere.
-
-    Raises:
-        InputError: the device or dtype does not exist, or the model cannot be loaded.
-        ModuleNotFoundError: torch or transformers is not installed (the registry puts it into words).
-    """
-    import torch
-    import transformers
-
-    where = pick_device(device, name)
-    on_cuda = where.startswith("cuda") or (where == "auto" and torch.cuda.is_available())
-    kind = getattr(torch, dtype or ("bfloat16" if on_cuda else "float32"), None)
-    if not isinstance(kind, torch.dtype):
-        raise InputError(f"{name}: {dtype!r} is no dtype of torch", fix="For instance: bfloat16, float32.")
-    folder = str(Path(source).expanduser()) if source.startswith("~") else source
-    spread = {"device_map": "auto"} if where == "auto" else {}
-    try:
-        tokenizer: Any = transformers.AutoTokenizer.from_pretrained(
-            folder, trust_remote_code=trust_remote_code, **tokenizer_options
-        )
-        loaded: Any = getattr(transformers, model_class).from_pretrained(
-            folder, dtype=kind, use_safetensors=True, trust_remote_code=trust_remote_code, **spread
-        )
-        model = (loaded if spread else loaded.to(where)).eval()
-    except Exception as error:
-        raise InputError(
-            f"{name} cannot be loaded: {one_line(error, 400)}", fix=loading_advice(folder, error)
-        ) from error
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
-    if getattr(model.config, "pad_token_id", None) is None:
-        model.config.pad_token_id = tokenizer.pad_token_id
-    return tokenizer, model
 
 
 def positions(model: Any, tokenizer: Any, otherwise: int) -> int:
@@ -104,7 +49,7 @@ def in_batches(
     while order:
         fitting = (n for n in range(min(size, len(order)), 1, -1) if n * length(rows[order[n - 1]]) <= tokens)
         batch = order[: next(fitting, 1)]
-        done = _attempt([rows[n] for n in batch], run)
+        done: list[R | CallError] | None = attempt([rows[n] for n in batch], run, _failed)
         if done is None and len(batch) > 1:
             size = len(batch) // 2
             continue
@@ -115,19 +60,5 @@ def in_batches(
     return [results[n] for n in range(len(rows))]
 
 
-def _attempt(batch: list[A], run: Callable[[list[A]], list[R]]) -> list[R | CallError] | None:
-    """One result per row, None where memory does not suffice; any other error is narrowed down to its row."""
-    try:
-        return list(run(batch))
-    except Exception as error:
-        short = out_of_memory(error)
-        failed = CallError("bad_request", f"{type(error).__name__}: {one_line(error, 400)}")
-    # Outside of the clause: there the error's traceback would still hold the memory.
-    if short:
-        free_memory()
-        return None
-    if len(batch) == 1:
-        return [failed]
-    half = len(batch) // 2
-    first, second = _attempt(batch[:half], run), _attempt(batch[half:], run)
-    return None if first is None or second is None else first + second
+def _failed(error: Exception) -> CallError:
+    return CallError("bad_request", f"{type(error).__name__}: {one_line(error, 400)}")

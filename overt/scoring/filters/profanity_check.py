@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import warnings
 
-from overt.data.errors import InputError
 from overt.data.filters import FilterDecision
+from overt.scoring.spec import fraction
 
 
 class ProfanityCheck:
@@ -19,14 +19,7 @@ class ProfanityCheck:
     """
 
     def __init__(self, *, threshold: str | float = 0.5) -> None:
-        try:
-            self.threshold = float(threshold)
-        except ValueError:
-            self.threshold = -1.0
-        if not 0 <= self.threshold <= 1:
-            raise InputError(
-                f"the threshold of filter/profanity-check is {threshold!r}, not a number from 0 to 1"
-            )
+        self.threshold = fraction(threshold, "filter/profanity-check")
         self.name = f"filter/profanity-check?threshold={self.threshold!r}"
         with warnings.catch_warnings():  # of a model file written by another version of scikit-learn
             warnings.simplefilter("ignore")

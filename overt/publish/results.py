@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from overt.data.export import SPLIT
 from overt.data.json_types import Json
 from overt.data.outcomes import Harm, Outcome
-from overt.data.publish.tables import Column, Table, whole
 from overt.data.records import Prompt, to_json
+from overt.publish.tables import Column, Table, whole
 
 _HEAD = (
     Column("id", "text", "hash of target, prompt and sample: the same in every run"),

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from overt.data.errors import InputError, RunError
-from overt.data.publish.card import Facts, render_card
-from overt.data.publish.croissant import describe, problems
-from overt.data.publish.parquet import SHARD_BYTES, write_table
-from overt.data.publish.pictures import Pictures
-from overt.data.publish.tables import Repo
 from overt.data.store import dump_json, read_json, speaking_os_errors, write_atomic
+from overt.publish.card import Facts, render_card
+from overt.publish.croissant import describe, problems
+from overt.publish.parquet import SHARD_BYTES, write_table
+from overt.publish.pictures import Pictures
+from overt.publish.tables import Repo
 
 MARK = "publish.json"  # says that a folder is ours, and which files in it are
 

@@ -6,13 +6,14 @@ Every text of unknown origin is escaped on its way in: it can be neither Markdow
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any
 
+from overt.data.encodable import encodable
 from overt.data.export import escape_markdown
-from overt.data.publish.tables import Repo, whole
+from overt.publish.tables import Repo
 
 CITATION = """\
 @article{cheng2025overt,
@@ -57,6 +58,12 @@ _RISKS_PICTURES = (
 )
 
 
+_NO_LICENCE = (
+    "Whoever published this has not chosen a licence. Ask before you use it. Seeds, models and image "
+    "services have terms of their own."
+)
+
+
 @dataclass(frozen=True)
 class Facts:
     """What the card says beside the data itself. Texts may be of any origin; they are escaped here.
@@ -83,8 +90,8 @@ class Facts:
     summary: str
     policy: Mapping[str, str]
     made: Sequence[tuple[str, str]] = ()
-    counts: Sequence[Sequence[Any]] = ()
-    stages: Sequence[Sequence[Any]] = ()
+    counts: Sequence[Sequence[object]] = ()
+    stages: Sequence[Sequence[object]] = ()
     samples: Sequence[tuple[str, str]] = ()
     results: str = ""
     auditors: Sequence[str] = ()
@@ -99,18 +106,19 @@ class Facts:
 
 def render_card(repo: Repo, facts: Facts) -> str:
     """The card as Markdown with its metadata block, built and read back by `huggingface_hub`."""
-    from huggingface_hub import DatasetCard, DatasetCardData
+    from huggingface_hub import CardData, DatasetCard, DatasetCardData
 
-    source = resources.files("overt.data.publish").joinpath("card.md.j2").read_text(encoding="utf-8")
+    source = resources.files("overt.publish").joinpath("card.md.j2").read_text(encoding="utf-8")
     maker: Any = DatasetCard  # untyped
-    head = DatasetCardData(**_metadata(repo, facts))
+    card_data: Callable[..., CardData] = DatasetCardData  # its types leave out what the Hub takes
+    head = card_data(**_metadata(repo, facts))
     text = str(maker.from_template(head, template_str=source, **_sections(repo, facts)))
     if maker(text).data.to_dict().get(RUN_KEY) != facts.run:  # the head did not end where it should
         raise ValueError("the card's metadata cannot be read back")
     return text.rstrip("\n") + "\n"
 
 
-def _metadata(repo: Repo, facts: Facts) -> dict[str, Any]:
+def _metadata(repo: Repo, facts: Facts) -> dict[str, object]:
     rows = sum(len(table.rows) for table in repo.tables)
     unsafe = ["not-for-all-audiences"] if repo.holds_unsafe else []
     gate = {"extra_gated_prompt": _GATE, "extra_gated_fields": _GATE_FIELDS} if repo.is_gated else {}
@@ -137,17 +145,6 @@ def _metadata(repo: Repo, facts: Facts) -> dict[str, Any]:
 
 
 def _sections(repo: Repo, facts: Facts) -> dict[str, str]:
-    pictures = any(table.columns_of("image") for table in repo.tables)
-    risks = (
-        *(_RISKS_UNSAFE if repo.holds_unsafe else ()),
-        *_RISKS,
-        *(_RISKS_PICTURES if pictures else ()),
-    )
-    columns = {column.name: column for table in repo.tables for column in table.columns}
-    configs = [[f"`{t.config}`", f"`{t.split}`", f"{len(t.rows):,}"] for t in repo.tables]
-    contents = _table(["Config", "Split", "Rows"], configs, escaped=True)
-    if facts.counts:
-        contents += "\n\n" + _table(facts.counts[0], facts.counts[1:])
     return {
         "title": escape_markdown(facts.title),
         "summary": escape_markdown(facts.summary),
@@ -157,27 +154,47 @@ def _sections(repo: Repo, facts: Facts) -> dict[str, str]:
             for t in repo.tables
         ),
         "access": _access(repo),
-        "contents": contents,
-        "samples": "\n".join(
-            f"- {escape_markdown(category)}: {escape_markdown(text)}" for category, text in facts.samples
+        "contents": _contents(repo, facts),
+        "samples": _list(
+            f"{escape_markdown(category)}: {escape_markdown(text)}" for category, text in facts.samples
         ),
         "results": facts.results.strip(),
         "made": _table(["What", "Which"], facts.made),
         "stages": _table(facts.stages[0], facts.stages[1:]) if len(facts.stages) > 1 else "",
         "command": fenced(facts.command) if facts.command else "",
         "audit": _audit(facts),
-        "columns": _table(
-            ["Column", "Meaning"], [[f"`{c.name}`", c.meaning] for c in columns.values()], escaped=True
-        ),
+        "columns": _columns(repo),
         "use": "\n\n".join(_USE),
-        "risks": "\n".join(f"- {risk}" for risk in risks),
-        "checks": "\n".join(f"- {escape_markdown(check)}" for check in facts.checks) or "- Nothing was.",
-        "licence": escape_markdown(facts.license)
-        if facts.license
-        else "Whoever published this has not chosen a licence. Ask before you use it. Seeds, models and "
-        "image services have terms of their own.",
+        "risks": _list(_risks(repo)),
+        "checks": _list(map(escape_markdown, facts.checks)) or "- Nothing was.",
+        "licence": escape_markdown(facts.license) or _NO_LICENCE,
         "citation": _citation(repo, facts),
     }
+
+
+def _contents(repo: Repo, facts: Facts) -> str:
+    configs = [[f"`{t.config}`", f"`{t.split}`", f"{len(t.rows):,}"] for t in repo.tables]
+    contents = _table(["Config", "Split", "Rows"], configs, escaped=True)
+    counts = _table(facts.counts[0], facts.counts[1:]) if facts.counts else ""
+    return f"{contents}\n\n{counts}".rstrip("\n")
+
+
+def _columns(repo: Repo) -> str:
+    columns = {column.name: column.meaning for table in repo.tables for column in table.columns}
+    rows = [[f"`{name}`", meaning] for name, meaning in columns.items()]
+    return _table(["Column", "Meaning"], rows, escaped=True)
+
+
+def _risks(repo: Repo) -> Iterator[str]:
+    if repo.holds_unsafe:
+        yield from _RISKS_UNSAFE
+    yield from _RISKS
+    if any(table.columns_of("image") for table in repo.tables):
+        yield from _RISKS_PICTURES
+
+
+def _list(lines: Iterable[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
 
 
 def _access(repo: Repo) -> str:
@@ -212,13 +229,13 @@ def _citation(repo: Repo, facts: Facts) -> str:
 
 def fenced(text: str) -> str:
     """Text of any origin as a code block that it cannot end."""
-    text = "".join(c if c.isprintable() else " " for c in str(whole(text)))
+    text = "".join(c if c.isprintable() else " " for c in encodable(text))
     fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
     return f"{fence}console\n{text}\n{fence}"
 
 
-def _table(head: Sequence[Any], rows: Iterable[Sequence[Any]], *, escaped: bool = False) -> str:
-    said: Callable[[Any], str] = str if escaped else escape_markdown
+def _table(head: Sequence[object], rows: Iterable[Sequence[object]], *, escaped: bool = False) -> str:
+    said: Callable[[object], str] = str if escaped else escape_markdown
     lines = [
         "| " + " | ".join(said(name) for name in head) + " |",
         "|" + "---|" * len(head),
@@ -228,7 +245,7 @@ def _table(head: Sequence[Any], rows: Iterable[Sequence[Any]], *, escaped: bool 
 
 
 def _line(text: str) -> str:
-    return " ".join(str(whole(text)).split())
+    return " ".join(encodable(text).split())
 
 
 def _identifier(name: str) -> str:

@@ -11,12 +11,15 @@ import threading
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from overt.data.errors import InputError
 from overt.data.images import ImageStore
+from overt.data.pictures import MAX_PIXELS
 
-MAX_PIXELS = 64_000_000  # a text-to-image service draws nothing near this; a decompression bomb does
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+
 _GPS = 0x8825
 _HARMLESS = {
     *("jfif", "jfif_version", "jfif_unit", "jfif_density", "dpi", "progressive", "progression", "loop"),
@@ -55,7 +58,7 @@ class Pictures:
         self._lock = threading.Lock()
         self.count = PictureCount()
 
-    def get(self, reference: str, name: str) -> dict[str, Any] | None:
+    def get(self, reference: str, name: str) -> dict[str, bytes | str] | None:
         """A picture as `datasets.Image` stores it, {"bytes", "path"}; None where it cannot be read.
 
         Args:
@@ -90,7 +93,7 @@ def clean_picture(data: bytes) -> tuple[bytes, str, set[str]]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of large pictures; the limit below is ours
-            image: Any = Image.open(io.BytesIO(data))
+            image: Picture = Image.open(io.BytesIO(data))
             if image.width * image.height > MAX_PIXELS:
                 raise ValueError(f"more than {MAX_PIXELS:,} pixels")
             jpeg = image.format in ("JPEG", "MPO")
@@ -112,7 +115,7 @@ def clean_picture(data: bytes) -> tuple[bytes, str, set[str]]:
     return sink.getvalue(), "jpg" if jpeg else "png", met
 
 
-def _metadata(image: Any) -> set[str]:
+def _metadata(image: Picture) -> set[str]:
     names = {str(key).rpartition(":")[2].rpartition(".")[2] for key in image.info}
     met = {name for name in names if name.lower() not in _HARMLESS}
     try:
@@ -126,7 +129,7 @@ def _metadata(image: Any) -> set[str]:
     return met
 
 
-def _srgb(image: Any) -> Any:
+def _srgb(image: Picture) -> Picture:
     profile = image.info.get("icc_profile")
     if not profile or image.mode not in ("RGB", "RGBA"):
         return image
@@ -134,7 +137,9 @@ def _srgb(image: Any) -> Any:
         from PIL import ImageCms
 
         there = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        return ImageCms.profileToProfile(image, there, ImageCms.createProfile("sRGB"), outputMode=image.mode)
+        srgb = ImageCms.createProfile("sRGB")
+        turned = ImageCms.profileToProfile(image, there, srgb, outputMode=image.mode)
+        return turned or image  # None only where it was asked to change the picture itself
     except (ImportError, OSError, ValueError, TypeError):
         return image  # the colours shift a little; the profile must not stay
     except Exception as error:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import io
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from PIL.Image import Image as Picture
 
 Look = Literal["picture", "black", "white", "flat"]
 
@@ -104,7 +105,7 @@ class PictureFacts:
         return self.look == "picture" and self.lattice >= LATTICE_SHARE and self.colours >= MOSAIC_COLOURS
 
 
-def open_picture(data: bytes, max_pixels: int = MAX_PIXELS) -> Any:
+def open_picture(data: bytes, max_pixels: int = MAX_PIXELS) -> Picture:
     """The decoded picture as an RGB `PIL.Image` (transparency over white).
 
     Raises:
@@ -114,7 +115,13 @@ def open_picture(data: bytes, max_pixels: int = MAX_PIXELS) -> Any:
     return _open(data, max_pixels)[0]
 
 
-def _open(data: bytes, max_pixels: int) -> tuple[Any, str]:
+def level_range(image: Picture) -> int:
+    """The largest range of levels in a channel of an RGB picture: 0 to 255, 0 for one plain colour."""
+    bands = (band for band in image.getextrema() if isinstance(band, tuple))
+    return max(high - low for low, high in bands)
+
+
+def _open(data: bytes, max_pixels: int) -> tuple[Picture, str]:
     """The picture and the name of its format."""
     from PIL import Image
 
@@ -125,7 +132,7 @@ def _open(data: bytes, max_pixels: int) -> tuple[Any, str]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            image: Any = Image.open(
+            image: Picture = Image.open(
                 io.BytesIO(data), formats=("PNG", "JPEG", "WEBP", "GIF", "BMP", "AVIF", "TIFF")
             )
             name = image.format or "?"
@@ -153,7 +160,7 @@ def _open(data: bytes, max_pixels: int) -> tuple[Any, str]:
         raise UnreadablePicture(f"broken picture: {words}") from error
 
 
-def _eight_bits(image: Any) -> Any:
+def _eight_bits(image: Picture) -> Picture:
     """Pillow cuts 16-bit grey off at 255, which turns a picture white."""
     import numpy as np
     from PIL import Image
@@ -173,7 +180,7 @@ def measure(data: bytes, max_pixels: int = MAX_PIXELS) -> PictureFacts:
     from PIL import Image, ImageStat
 
     image, name = _open(data, max_pixels)
-    spread = max(high - low for low, high in image.getextrema())
+    spread = level_range(image)
     width, height = image.size
     scale = max(width, height) / MEASURED_SIDE
     small = image
@@ -189,7 +196,7 @@ def measure(data: bytes, max_pixels: int = MAX_PIXELS) -> PictureFacts:
         height=height,
         mean=sum(ImageStat.Stat(small).mean) / 3,
         deviation=ImageStat.Stat(grey).stddev[0],
-        range=int(spread),
+        range=spread,
         edge=edge,
         parts=parts,
         lattice=lattice,
@@ -198,7 +205,7 @@ def measure(data: bytes, max_pixels: int = MAX_PIXELS) -> PictureFacts:
     )
 
 
-def _contrast(grey: Any) -> tuple[float, float]:
+def _contrast(grey: Picture) -> tuple[float, float]:
     """The steepest edge in ranges per side, and the share of contrast in details of 1/32 to 1/8."""
     import numpy as np
     from PIL import Image
@@ -221,14 +228,14 @@ def _contrast(grey: Any) -> tuple[float, float]:
     plain = grey.convert("F")
 
     def coarse(cells: int) -> NDArray[np.float32]:
-        size = tuple(max(1, round(cells * s / side)) for s in grey.size)
+        size = (max(1, round(cells * grey.width / side)), max(1, round(cells * grey.height / side)))
         box = plain.resize(size, Image.Resampling.BOX)
         return np.asarray(box.resize(grey.size, Image.Resampling.BICUBIC), dtype=np.float32)
 
     return edge, float((coarse(32) - coarse(8)).std()) / whole
 
 
-def _mosaic(image: Any) -> tuple[float, float, float]:
+def _mosaic(image: Picture) -> tuple[float, float, float]:
     """Share of change on the best lattice, the side of its blocks, and how many-coloured they are."""
     import numpy as np
 

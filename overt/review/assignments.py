@@ -23,7 +23,7 @@ class _Reviewer:
     shared: int = 0  # of them shared with everybody
 
 
-class Turns:
+class Assignments:
     """The queue of one review. Not safe for threads: the server holds a lock around each call."""
 
     def __init__(

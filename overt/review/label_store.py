@@ -15,11 +15,12 @@ import sqlite3
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from overt.data.encodable import encodable
 from overt.data.errors import InputError, RunError
 from overt.data.records import content_id
 from overt.review.frame import Frame, Subject
@@ -80,7 +81,7 @@ class HumanLabel:
     at: float
 
 
-class Book:
+class LabelStore:
     """One open review. Safe to use from several threads; other processes may read meanwhile."""
 
     def __init__(self, run: Path, *, make: bool = False) -> None:
@@ -110,7 +111,7 @@ class Book:
         with self._lock, contextlib.suppress(sqlite3.Error):
             self._db.close()
 
-    def __enter__(self) -> Book:
+    def __enter__(self) -> LabelStore:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -138,46 +139,56 @@ class Book:
         earlier = self.plan
         if earlier is not None:
             ask = ask or earlier.ask
-            if items <= earlier.items and (set(ask), overlap, seed) == (
-                set(earlier.ask),
-                earlier.overlap,
-                earlier.seed,
-            ):
+            same = (set(ask), overlap, seed) == (set(earlier.ask), earlier.overlap, earlier.seed)
+            if same and items <= earlier.items:
                 return
         chosen = frame.chosen(ask)
         plan = Plan(tuple(chosen), items, overlap, seed, _digest(chosen))
         if earlier is not None:
-            for name, before, now in (
-                ("--ask", earlier.ask, plan.ask),
-                ("--overlap", earlier.overlap, overlap),
-                ("--seed", earlier.seed, seed),
-                ("the run itself", earlier.population, plan.population),
-            ):
-                if before != now:
-                    raise InputError(
-                        f"this review was drawn with another state of {name}; it can go on, but not grow",
-                        where=str(self.path),
-                        fix="Go on without these options, or move review.sqlite away to begin anew.",
-                    )
+            self._check_same(earlier, plan)
             plan = dataclasses.replace(plan, items=max(items, earlier.items))
         with self._lock, self._speaking("cannot write the review"), self._transaction():
             known = {row[0] for row in self._db.execute("SELECT id FROM items")}
             for question, count in split({q: len(rows) for q, rows in chosen.items()}, plan.items).items():
-                rows = self._db.execute("SELECT key FROM strata WHERE question = ?", (question,)).fetchall()
-                keys = [tuple(json.loads(key)) for (key,) in rows]
-                sample = draw(chosen[question], count, overlap=overlap, seed=seed, keys=keys)
-                self._db.executemany(
-                    "INSERT OR REPLACE INTO strata VALUES (?,?,?,?,?)",
-                    [(question, s.id, _dump(s.key), s.size, s.planned) for s in sample.strata],
-                )
-                fresh = [p for p in sample.picks if _id(p.subject) not in known]
-                self._db.executemany(
-                    "INSERT INTO items (id, question, stratum, shared, subject) VALUES (?,?,?,?,?)",
-                    [_row(pick) for pick in fresh],
-                )
+                self._draw(question, chosen[question], count, plan, known)
             self._db.execute(
                 "INSERT OR REPLACE INTO facts VALUES ('plan', ?)", (_dump(dataclasses.asdict(plan)),)
             )
+
+    def _check_same(self, earlier: Plan, plan: Plan) -> None:
+        for name, before, now in (
+            ("--ask", earlier.ask, plan.ask),
+            ("--overlap", earlier.overlap, plan.overlap),
+            ("--seed", earlier.seed, plan.seed),
+            ("the run itself", earlier.population, plan.population),
+        ):
+            if before != now:
+                raise InputError(
+                    f"this review was drawn with another state of {name}; it can go on, but not grow",
+                    where=str(self.path),
+                    fix="Go on without these options, or move review.sqlite away to begin anew.",
+                )
+
+    def _draw(
+        self,
+        question: QuestionName,
+        subjects: Sequence[Subject],
+        count: int,
+        plan: Plan,
+        known: Collection[str],
+    ) -> None:
+        """Draws the sample of one question and adds what was not drawn before."""
+        rows = self._db.execute("SELECT key FROM strata WHERE question = ?", (question,)).fetchall()
+        keys = [tuple(json.loads(key)) for (key,) in rows]
+        sample = draw(subjects, count, overlap=plan.overlap, seed=plan.seed, keys=keys)
+        self._db.executemany(
+            "INSERT OR REPLACE INTO strata VALUES (?,?,?,?,?)",
+            [(question, s.id, _dump(s.key), s.size, s.planned) for s in sample.strata],
+        )
+        self._db.executemany(
+            "INSERT INTO items (id, question, stratum, shared, subject) VALUES (?,?,?,?,?)",
+            [_row(pick) for pick in sample.picks if _id(pick.subject) not in known],
+        )
 
     def strata(self, question: str) -> list[Stratum]:
         """The strata of a question, those alike beside each other."""
@@ -208,7 +219,7 @@ class Book:
         """Every item, in the order of the queue."""
         return list(self._items("ORDER BY place"))
 
-    def _items(self, where: str, values: Sequence[Any] = ()) -> Iterator[Item]:
+    def _items(self, where: str, values: Sequence[str | int] = ()) -> Iterator[Item]:
         for place, id, stratum, shared, text in self._read(
             f"SELECT place, id, stratum, shared, subject FROM items {where}", values
         ):
@@ -227,7 +238,7 @@ class Book:
         with self._lock, self._speaking("the label was not stored"):
             self._db.execute(
                 "INSERT INTO labels (place, reviewer, label, note, seconds, at) VALUES (?,?,?,?,?,?)",
-                (place, _whole(reviewer), label, _whole(note), seconds, time.time()),
+                (place, encodable(reviewer), label, encodable(note), seconds, time.time()),
             )
 
     def labels(self) -> list[HumanLabel]:
@@ -256,7 +267,7 @@ class Book:
         row = self._db.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
         return str(row[0]) if row else None
 
-    def _read(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    def _read(self, sql: str, values: Sequence[str | int] = ()) -> list[tuple[Any, ...]]:
         with self._lock, self._speaking("cannot read the review"):
             return self._db.execute(sql, values).fetchall()
 
@@ -325,10 +336,6 @@ def _digest(chosen: Mapping[QuestionName, Sequence[Subject]]) -> str:
     return content_id("population", rows)
 
 
-def _dump(data: Any) -> str:
+def _dump(data: object) -> str:
     # ASCII only: a lone surrogate in a hostile answer cannot be stored as UTF-8.
     return json.dumps(data, ensure_ascii=True, separators=(",", ":"))
-
-
-def _whole(text: str) -> str:
-    return text.encode("utf-8", "replace").decode("utf-8")

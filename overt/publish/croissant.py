@@ -8,14 +8,14 @@ import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from overt.data.publish.card import CITATION, Facts
-from overt.data.publish.tables import Column, Repo, Table, whole
+from overt.data.json_types import Json, JsonObject
+from overt.publish.card import CITATION, Facts
+from overt.publish.tables import Column, Repo, Table, whole
 
 _TYPES = {"number": "sc:Float", "integer": "sc:Integer", "flag": "sc:Boolean", "image": "sc:ImageObject"}
 # The context of the specification, key for key: validators warn of any other.
-_CONTEXT: dict[str, Any] = {
+_CONTEXT: dict[str, Json] = {
     "@language": "en",
     "@vocab": "https://schema.org/",
     "citeAs": "cr:citeAs",
@@ -55,7 +55,7 @@ _CONTEXT: dict[str, Any] = {
 }
 
 
-def describe(repo: Repo, facts: Facts, shards: Mapping[str, Sequence[Path]], folder: Path) -> dict[str, Any]:
+def describe(repo: Repo, facts: Facts, shards: Mapping[str, Sequence[Path]], folder: Path) -> dict[str, Json]:
     """The JSON-LD of a repository.
 
     Columns that hold structs (`layers`, `harm_votes`) and lists of pictures are left out: Croissant 1.0 has
@@ -68,7 +68,7 @@ def describe(repo: Repo, facts: Facts, shards: Mapping[str, Sequence[Path]], fol
     url = f"{endpoint}/datasets/{repo.id}"
     # Loaders fetch the repository and read what a FileSet matches in it. The files stand here once more, each
     # with its hash, for whoever wants to check them.
-    files: list[dict[str, Any]] = [
+    files: list[Json] = [
         {
             "@type": "cr:FileObject",
             "@id": "repo",
@@ -79,7 +79,7 @@ def describe(repo: Repo, facts: Facts, shards: Mapping[str, Sequence[Path]], fol
             "sha256": "https://github.com/mlcommons/croissant/issues/80",  # a repository has none: see there
         }
     ]
-    records = []
+    records: list[Json] = []
     for table in repo.tables:
         for path in shards[table.config]:
             files.append(_file(folder, path))
@@ -94,7 +94,7 @@ def describe(repo: Repo, facts: Facts, shards: Mapping[str, Sequence[Path]], fol
             }
         )
         records.append(_record_set(table, {"fileSet": {"@id": f"{table.config}-files"}}))
-    described = {
+    described: dict[str, Json] = {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
         "conformsTo": "http://mlcommons.org/croissant/1.0",
@@ -110,11 +110,11 @@ def describe(repo: Repo, facts: Facts, shards: Mapping[str, Sequence[Path]], fol
         "distribution": files,
         "recordSet": records,
     }
-    found: dict[str, Any] = whole(described)
+    found: dict[str, Json] = whole(described)
     return found
 
 
-def _file(folder: Path, path: Path) -> dict[str, Any]:
+def _file(folder: Path, path: Path) -> dict[str, Json]:
     with (folder / path).open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return {
@@ -129,7 +129,7 @@ def _file(folder: Path, path: Path) -> dict[str, Any]:
     }
 
 
-def _record_set(table: Table, source: Mapping[str, Any]) -> dict[str, Any]:
+def _record_set(table: Table, source: JsonObject) -> dict[str, Json]:
     return {
         "@type": "cr:RecordSet",
         "@id": table.config,
@@ -143,23 +143,24 @@ def _record_set(table: Table, source: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _field(table: Table, column: Column, source: Mapping[str, Any]) -> dict[str, Any]:
-    described: dict[str, Any] = {
+def _field(table: Table, column: Column, source: JsonObject) -> dict[str, Json]:
+    extract: dict[str, Json] = {**source, "extract": {"column": column.name}}
+    if column.kind == "image":
+        extract["transform"] = {"jsonPath": "bytes"}
+    described: dict[str, Json] = {
         "@type": "cr:Field",
         "@id": f"{table.config}/{column.name}",
         "name": column.name,
         "description": column.meaning,
         "dataType": _TYPES.get(column.kind, "sc:Text"),
-        "source": {**source, "extract": {"column": column.name}},
+        "source": extract,
     }
-    if column.kind == "image":
-        described["source"]["transform"] = {"jsonPath": "bytes"}
     if column.kind == "texts":
         described["repeated"] = True
     return described
 
 
-def problems(described: Mapping[str, Any]) -> list[str] | None:
+def problems(described: JsonObject) -> list[str] | None:
     """What mlcroissant, the reference reader, finds wrong with it; None where it is not installed."""
     try:
         import mlcroissant

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+from overt.data.encodable import encodable
+from overt.data.json_types import Json, JsonObject
+
+if TYPE_CHECKING:
+    from datasets import Features
 
 # "image" is one picture or null; "layers" and "votes" are lists of small structs.
 Kind = Literal["text", "texts", "number", "integer", "flag", "image", "images", "layers", "votes"]
@@ -30,7 +36,7 @@ class Table:
     config: str
     split: str
     columns: tuple[Column, ...]
-    rows: tuple[Mapping[str, Any], ...]
+    rows: tuple[JsonObject, ...]
 
     def columns_of(self, *kinds: Kind) -> list[str]:
         return [column.name for column in self.columns if column.kind in kinds]
@@ -61,12 +67,12 @@ class Repo:
         return self.id.partition("/")[2]
 
 
-def features(table: Table) -> Any:
+def features(table: Table) -> Features:
     """The `datasets.Features` of a table."""
     from datasets import Features, Image, Value
 
     text = Value("string")
-    kinds: dict[Kind, Any] = {
+    kinds: dict[Kind, object] = {
         "text": text,
         "texts": [text],
         "number": Value("float64"),
@@ -89,17 +95,17 @@ def features(table: Table) -> Any:
 
 
 def whole(value: Any) -> Any:
-    """JSON data without lone surrogates, which no UTF-8 file can hold."""
+    """JSON data of any shape, the same with `encodable` texts."""
     if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode("utf-8")
+        return encodable(value)
     if isinstance(value, Mapping):
         return {key: whole(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
+    if isinstance(value, Sequence):
         return [whole(inner) for inner in value]
     return value
 
 
-def texts_of(value: Any) -> Iterable[str]:
+def texts_of(value: Json) -> Iterable[str]:
     """Every text in JSON data, however deep."""
     if isinstance(value, str):
         yield value

@@ -7,14 +7,19 @@ is known by its hash.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from overt.data.publish.pictures import Pictures
-from overt.data.publish.tables import Table, features
+from overt.data.json_types import JsonObject
 from overt.data.store import speaking_os_errors
+from overt.publish.pictures import Pictures
+from overt.publish.tables import Table, features, texts_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
 SHARD_BYTES = 256 << 20  # small enough that a cut costs little, large enough to be few
 _GROUP_ROWS = {True: 64, False: 10_000}  # with pictures, without
@@ -35,7 +40,7 @@ def write_table(
     schema = features(table).arrow_schema
     place = folder / "data" / table.config
     parts: list[Path] = []
-    writer: Any = None
+    writer: pq.ParquetWriter | None = None
     try:
         with speaking_os_errors("cannot write the data"):
             place.mkdir(parents=True, exist_ok=True)
@@ -59,20 +64,20 @@ def write_table(
     return [Path("data") / table.config / name for name in names]
 
 
-def _groups(table: Table, pictures: Pictures, schema: Any) -> Iterator[Any]:
+def _groups(table: Table, pictures: Pictures, schema: pa.Schema) -> Iterator[pa.Table]:
     """Row groups as Arrow tables."""
     import pyarrow as pa
 
     single, several = table.columns_of("image"), table.columns_of("images")
     step = _GROUP_ROWS[bool(single or several)]
 
-    def filled(row: Mapping[str, Any]) -> dict[str, Any]:
-        made = dict(row)
+    def filled(row: JsonObject) -> dict[str, object]:
+        made: dict[str, object] = dict(row)
         name = str(row.get("id") or "picture")
         for column in single:
-            made[column] = pictures.get(row[column], name) if row[column] else None
+            made[column] = pictures.get(str(row[column]), name) if row[column] else None
         for column in several:
-            found = [pictures.get(path, f"{name}-{i}") for i, path in enumerate(row[column], 1)]
+            found = [pictures.get(path, f"{name}-{i}") for i, path in enumerate(texts_of(row[column]), 1)]
             made[column] = [picture for picture in found if picture is not None]
         return made
 

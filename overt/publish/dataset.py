@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
-from typing import Any, Literal
+from typing import Literal
 
 from overt.data.export import COLUMNS, SPLIT
-from overt.data.publish.tables import Column, Kind, Table, whole
+from overt.data.json_types import Json, JsonObject
+from overt.publish.tables import Column, Kind, Table, whole
 
 Layout = Literal["own", "overt"]
 LAYOUTS: tuple[Layout, ...] = ("own", "overt")
-Rows = Sequence[Mapping[str, Any]]
+Rows = Sequence[JsonObject]
 
 _KINDS: dict[str, Kind] = {"judges": "texts", "probe_rate": "number"}
 _OWN = tuple(Column(name, _KINDS.get(name, "text"), meaning) for name, meaning in COLUMNS)
@@ -49,13 +50,13 @@ def dataset_tables(
         open_ = _table("overt-benign", SPLIT, _OWN, benign)
         unsafe_ = _table("overt-unsafe", SPLIT, _OWN, unsafe)
         return open_, unsafe_
-    twins = {row["pair_id"]: row["text"] for row in benign if row.get("pair_id")}
+    twins = {str(row["pair_id"]): row["text"] for row in benign if row.get("pair_id")}
     origin = _origin(source)
 
-    def published(row: Mapping[str, Any], texts: dict[str, Any]) -> dict[str, Any]:
+    def published(row: JsonObject, texts: dict[str, Json]) -> dict[str, Json]:
         converted = row.get("strategy") == "convert"
         return {
-            "seed_prompt": seeds.get(row.get("seed_id") or ""),
+            "seed_prompt": seeds.get(str(row.get("seed_id") or "")),
             **texts,
             "category": row["category"],
             "generation_type": f"converted_from_{origin}" if converted else "direct_generation",
@@ -76,7 +77,7 @@ def dataset_tables(
                 published(
                     row,
                     {
-                        "benign_image_prompt": twins.get(row.get("pair_id")),
+                        "benign_image_prompt": twins.get(str(row.get("pair_id"))),
                         "unsafe_image_prompt": row["text"],
                     },
                 )

@@ -14,11 +14,15 @@ import logging
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from overt.data.errors import InputError, OvertError, RunError
-from overt.data.publish.card import RUN_KEY
-from overt.data.publish.folder import Prepared
+from overt.publish.card import RUN_KEY
+from overt.publish.folder import Prepared
+
+if TYPE_CHECKING:
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
 Say = Callable[[str], None]
 _OURS = re.compile(r"data/.+\.parquet|croissant\.json|policy\.yaml|summary\.json")
@@ -50,23 +54,23 @@ def upload(
         RunError: the network, the Hub, or someone else writing at the same time.
     """
     api = _api(token)
-    with speaking_hub(api.token):
+    with speaking_hub(str(api.token)):
         _check_token(api, [one.repo.id for one in prepared])
     opened = []
     for one in prepared:
-        with speaking_hub(api.token, one.repo.id):
+        with speaking_hub(str(api.token), one.repo.id):
             opened.append((one, *_open(api, one, private, update)))
     ready = []
     for one, parent, there in opened:
-        with speaking_hub(api.token, one.repo.id):
-            operations = _operations(one, there)
+        with speaking_hub(str(api.token), one.repo.id):
+            deletions, additions = _operations(one, there)
             say(f"sending {len(one.files)} files, {one.size / 1e6:,.1f} MB, to {one.repo.id}")
-            additions = [operation for operation in operations if hasattr(operation, "path_or_fileobj")]
             api.preupload_lfs_files(one.repo.id, additions, repo_type="dataset", free_memory=False)
+            operations: list[CommitOperationAdd | CommitOperationDelete] = [*deletions, *additions]
             ready.append((one, parent, operations))
     addresses: list[str] = []
     for one, parent, operations in ready:
-        with speaking_hub(api.token, one.repo.id, committed=addresses):
+        with speaking_hub(str(api.token), one.repo.id, committed=addresses):
             commit = api.create_commit(
                 one.repo.id,
                 operations,
@@ -91,21 +95,21 @@ def upload_space(
         InputError, RunError: as `upload`; also where a Space of that name holds something else.
     """
     api = _api(token)
-    with speaking_hub(api.token, repo):
+    with speaking_hub(str(api.token), repo):
         from huggingface_hub import CommitOperationAdd
 
         _check_token(api, [repo])
         created = _create(api, repo, "space", space_sdk="static")
-        info = _info(api, repo, "space")
-        names = _names(info)
-        if not created and not update and "leaderboard.json" not in names and names - _FRESH - {"README.md"}:
+        state = _state(api, repo, "space")
+        foreign = state.files - _FRESH - {"README.md"} if "leaderboard.json" not in state.files else set()
+        if foreign and not created and not update:
             raise _taken(repo)
         commit = api.create_commit(
             repo,
             [CommitOperationAdd(name, data) for name, data in files],
             commit_message="overt leaderboard",
             repo_type="space",
-            parent_commit=info.sha,
+            parent_commit=state.sha,
         )
     return str(commit.commit_url)
 
@@ -113,7 +117,7 @@ def upload_space(
 # -- steps ------------------------------------------------------------------------------------------------
 
 
-def _api(token: str | None) -> Any:
+def _api(token: str | None) -> HfApi:
     from huggingface_hub import HfApi, get_token
 
     import overt
@@ -127,7 +131,7 @@ def _api(token: str | None) -> Any:
     return HfApi(token=token, library_name="overt", library_version=overt.__version__)
 
 
-def _check_token(api: Any, repos: Sequence[str]) -> None:
+def _check_token(api: HfApi, repos: Sequence[str]) -> None:
     """Stops what is bound to fail before anything was made."""
     me = api.whoami()
     access = (me.get("auth") or {}).get("accessToken") or {}
@@ -147,35 +151,36 @@ def _check_token(api: Any, repos: Sequence[str]) -> None:
             )
 
 
-def _open(api: Any, one: Prepared, private: bool, update: bool) -> tuple[str | None, set[str]]:
+def _open(api: HfApi, one: Prepared, private: bool, update: bool) -> tuple[str | None, set[str]]:
     """Makes or finds the repository, gated where it must be: its last commit, and its files."""
     from huggingface_hub import DatasetCard
 
     repo = one.repo
-    card: Any = DatasetCard.load(one.folder / "README.md")
+    card = DatasetCard.load(one.folder / "README.md")
     card.validate()  # a licence that the Hub does not know should not cost an upload
     created = _create(api, repo.id, "dataset", private=private or None)
-    info = _info(api, repo.id)
-    holds = info.card_data.to_dict().get(RUN_KEY) if info.card_data else None
-    if not created and not update and holds != one.run and _names(info) - _FRESH:
+    state = _state(api, repo.id, "dataset")
+    if not created and not update and state.run != one.run and state.files - _FRESH:
         raise _taken(repo.id)
     if repo.is_gated:
         api.update_repo_settings(repo.id, gated="manual", repo_type="dataset")
-        info = _info(api, repo.id)
-        if info.gated != "manual":
+        state = _state(api, repo.id, "dataset")
+        if state.gate != "manual":
             raise RunError(
                 f"the Hub did not put a gate in front of {repo.id}",
                 fix="Nothing unsafe was sent. Set 'access requests' to manual in the repository's settings.",
             )
-    return info.sha, _names(info)
+    return state.sha, state.files
 
 
-def _create(api: Any, repo: str, kind: str, **options: Any) -> bool:
+def _create(
+    api: HfApi, repo: str, kind: str, *, private: bool | None = None, space_sdk: str | None = None
+) -> bool:
     """Whether it was made now; False where it is there already."""
     from huggingface_hub.errors import HfHubHTTPError
 
     try:
-        api.create_repo(repo, repo_type=kind, exist_ok=False, **options)
+        api.create_repo(repo, repo_type=kind, exist_ok=False, private=private, space_sdk=space_sdk)
     except HfHubHTTPError as error:
         if error.response is None or error.response.status_code != 409:
             raise
@@ -183,17 +188,28 @@ def _create(api: Any, repo: str, kind: str, **options: Any) -> bool:
     return True
 
 
-def _info(api: Any, repo: str, kind: str = "dataset") -> Any:
+@dataclass(frozen=True, slots=True)
+class _State:
+    """A repository as it stands on the Hub: last commit, files, gate, and the run that it holds."""
+
+    sha: str | None
+    files: set[str]
+    gate: object
+    run: object
+
+
+def _state(api: HfApi, repo: str, kind: str) -> _State:
     from huggingface_hub.errors import RepositoryNotFoundError
 
     try:
-        return api.repo_info(repo, repo_type=kind)
+        info: Any = api.repo_info(
+            repo, repo_type=kind
+        )  # of several classes, which differ from release to release
     except RepositoryNotFoundError as error:  # it is there, and nobody shows it to us
         raise _taken(repo) from error
-
-
-def _names(info: Any) -> set[str]:
-    return {sibling.rfilename for sibling in info.siblings or ()}
+    files = {sibling.rfilename for sibling in info.siblings or ()}
+    run = info.card_data.to_dict().get(RUN_KEY) if info.card_data else None
+    return _State(info.sha, files, getattr(info, "gated", None), run)
 
 
 def _taken(repo: str) -> InputError:
@@ -203,14 +219,17 @@ def _taken(repo: str) -> InputError:
     )
 
 
-def _operations(one: Prepared, there: set[str]) -> list[Any]:
+def _operations(
+    one: Prepared, there: set[str]
+) -> tuple[list[CommitOperationDelete], list[CommitOperationAdd]]:
+    """What of an earlier upload goes, and what comes."""
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
     stale = sorted(name for name in there - set(one.files) if _OURS.fullmatch(name))
-    return [
-        *(CommitOperationDelete(name) for name in stale),
-        *(CommitOperationAdd(name, one.folder / name) for name in one.files),
-    ]
+    return (
+        [CommitOperationDelete(name) for name in stale],
+        [CommitOperationAdd(name, one.folder / name) for name in one.files],
+    )
 
 
 # -- errors -------------------------------------------------------------------------------------------------
@@ -219,34 +238,57 @@ def _operations(one: Prepared, there: set[str]) -> list[Any]:
 @contextlib.contextmanager
 def speaking_hub(token: str, repo: str = "", committed: Sequence[str] = ()) -> Iterator[None]:
     """Turns what the Hub's client raises into words; the token never gets into them."""
-    from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError, OfflineModeIsEnabled
+    from huggingface_hub.errors import LocalTokenNotFoundError, OfflineModeIsEnabled
 
-    bars: Any = importlib.import_module("huggingface_hub.utils")
+    try:
+        with _quiet_client():
+            yield
+    except OvertError:
+        raise
+    except LocalTokenNotFoundError as error:
+        raise InputError("there is no token for the Hub", fix="Log in with `hf auth login`.") from error
+    except OfflineModeIsEnabled as error:
+        raise _offline() from error
+    except Exception as error:
+        spoken = _spoken(error, token, repo, committed)
+        if spoken is None:
+            raise
+        raise spoken from None
+
+
+def _spoken(error: Exception, token: str, repo: str, committed: Sequence[str]) -> OvertError | None:
+    """An error of the Hub, the network or the upload in words, None for any other error."""
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+
+    root = _root(error)
+    if isinstance(root, HfHubHTTPError) and root.response is not None:
+        return _refused(root, root.response.status_code, token, repo, committed)
+    if isinstance(root, OfflineModeIsEnabled):
+        return _offline()
+    if _is_network(root) or isinstance(error, RuntimeError | OSError | ValueError):
+        what = "the connection to the Hub broke" if _is_network(root) else "the upload failed"
+        return RunError(f"{what}: {_scrubbed(root, token)}", where=repo, fix=_again(committed))
+    return None
+
+
+def _offline() -> InputError:
+    return InputError("HF_HUB_OFFLINE is set", fix="Unset it to upload.")
+
+
+@contextlib.contextmanager
+def _quiet_client() -> Iterator[None]:
+    """Without what the Hub's client logs (retries, with signed addresses in them); without its bars where
+    nobody looks."""
+    bars = importlib.import_module("huggingface_hub.utils")
     names = ("huggingface_hub", "httpx", "httpx2")
     hidden = not sys.stderr.isatty() and not bars.are_progress_bars_disabled()
     if hidden:
         bars.disable_progress_bars()
     before = {name: logging.getLogger(name).level for name in names}
     for name in names:
-        logging.getLogger(name).setLevel(logging.CRITICAL)  # retries, with signed addresses in them
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         yield
-    except OvertError:
-        raise
-    except LocalTokenNotFoundError as error:
-        raise InputError("there is no token for the Hub", fix="Log in with `hf auth login`.") from error
-    except OfflineModeIsEnabled as error:
-        raise InputError("HF_HUB_OFFLINE is set", fix="Unset it to upload.") from error
-    except Exception as error:
-        root = _root(error)
-        if isinstance(root, HfHubHTTPError) and root.response is not None:
-            raise _refused(root, token, repo, committed) from None
-        if isinstance(root, OfflineModeIsEnabled):
-            raise InputError("HF_HUB_OFFLINE is set", fix="Unset it to upload.") from error
-        if _is_network(root) or isinstance(error, RuntimeError | OSError | ValueError):
-            what = "the connection to the Hub broke" if _is_network(root) else "the upload failed"
-            raise RunError(f"{what}: {_scrubbed(root, token)}", where=repo, fix=_again(committed)) from None
-        raise
     finally:
         if hidden:
             bars.enable_progress_bars()
@@ -254,8 +296,8 @@ def speaking_hub(token: str, repo: str = "", committed: Sequence[str] = ()) -> I
             logging.getLogger(name).setLevel(level)
 
 
-def _refused(error: Any, token: str, repo: str, committed: Sequence[str]) -> OvertError:
-    status = error.response.status_code
+def _refused(error: Exception, status: int, token: str, repo: str, committed: Sequence[str]) -> OvertError:
+    """What an HTTP status of the Hub means."""
     words = _scrubbed(getattr(error, "server_message", None) or error, token)
     tokens = "https://huggingface.co/settings/tokens"
     if status == 401:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from overt.data.publish.tables import Repo, texts_of
+from overt.publish.tables import Repo, texts_of
 
 FindingKind = Literal["key", "email", "phone", "path"]
 FINDING_KINDS: tuple[FindingKind, ...] = get_args(FindingKind)
