@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import Annotated, ClassVar
 
 from overt import registry
 from overt.data.errors import InputError, RunError
@@ -45,9 +45,6 @@ from overt.tasks.rewrite_try import open_channels, try_wordings
 from overt.tasks.run import RunConfig
 from overt.tasks.targets import TargetOptions, TargetSpec, check_files, resolve_target, specs_from_json
 from overt.tasks.task import Work, working_again
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
 
 FOLDER = "rewrites"
 _HOW = "How it is reworded"
@@ -259,15 +256,12 @@ def _reword(
     remedy = summarize_remedy(run.prompts, run.outcomes, candidates, after, scores, choices)
     # All of it at the end, the summary last: a report never finds records of two rewritings.
     remedy_file(run.folder).unlink(missing_ok=True)
-    records: dict[str, Sequence[DataclassInstance]] = {
-        "candidates": candidates,
-        "lost": losses,
-        "outcomes": after,
-        "faithfulness": scores,
-        "choices": choices,
-    }
-    for name, rows in records.items():
-        write_records(run.folder / FOLDER / f"{name}.jsonl", rows)
+    folder = run.folder / FOLDER
+    write_records(folder / "candidates.jsonl", candidates)
+    write_records(folder / "lost.jsonl", losses)
+    write_records(folder / "outcomes.jsonl", after)
+    write_records(folder / "faithfulness.jsonl", scores)
+    write_records(folder / "choices.jsonl", choices)
     write_remedy(run.folder, dataclasses.replace(remedy, scales=tuple(scales), control=config.unsafe))
     unanswered = sum(o.state == "error" for o in after)
     if unanswered:
