@@ -25,6 +25,8 @@ from overt.data.runs import RESULTS, Run, open_run
 from overt.data.store import write_records
 from overt.data.templates import Template, load_template
 from overt.data.text import plain
+from overt.generation.rewrite import Rewriter, rewrite_with
+from overt.generation.rewrite import rewrite as reword
 from overt.policies.load import load_policy
 from overt.policies.schema import Policy
 from overt.tasks.asking import Asking
@@ -104,9 +106,9 @@ class RewriteConfig(ReachConfig, CallConfig, LocalConfig, OutputConfig):
     def scorers(self) -> tuple[str, ...]:
         return self.faithfulness or ("text/auto",)
 
-    def own(self) -> object | None:
+    def own(self) -> Rewriter | None:
         """The rewriter that needs no chat model: the builtin, or a class of the user's own."""
-        found: object | None = registry.find("overt.rewriters", self.llm)
+        found: Rewriter | None = registry.find("overt.rewriters", self.llm)
         return found
 
     def strategies(self) -> tuple[RewriteStrategy, ...]:
@@ -305,9 +307,6 @@ def _write(
     config: RewriteConfig, policy: Policy, prompts: Sequence[Prompt], work: Work
 ) -> tuple[list[Candidate], list[Drop | Failure]]:
     """The wordings of each prompt, and what gave none."""
-    from overt.generation.rewrite import rewrite as reword
-    from overt.generation.rewrite import rewrite_with
-
     results: Iterable[Candidate | Drop | Failure]
     own = config.own()
     if own is not None:
