@@ -38,7 +38,7 @@ from typing import Any
 from overt.data.records import Prompt, prompt_id
 from overt.data.rewrites import Candidate, FaithfulnessCase, candidate_id
 from overt.scoring.faithfulness.clip import ClipScorer
-from overt.scoring.faithfulness.seeing import see
+from overt.scoring.faithfulness.scorable import see
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 

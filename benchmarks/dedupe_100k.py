@@ -31,7 +31,7 @@ from typing import Any
 from overt.data.records import Prompt, prompt_id
 from overt.scoring.dedupe import dedupe
 from overt.scoring.encoders import Encoder, pick_encoder
-from overt.scoring.near import jaccard
+from overt.scoring.near_duplicates import jaccard
 
 
 def _words(text: str) -> list[str]:

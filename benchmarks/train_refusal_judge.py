@@ -28,10 +28,10 @@ import scipy.sparse
 from scipy.optimize import minimize
 
 from overt.data.labels import REFUSAL_LABELS
-from overt.scoring.judgecheck import Agreement, Estimate, check, refused
-from overt.scoring.judges.acts import read
+from overt.scoring.judge_agreement import Agreement, Estimate, check, refused
 from overt.scoring.judges.embedded import SIZE, features
 from overt.scoring.judges.rules import RulesJudge
+from overt.scoring.judges.sentences import read
 
 RIDGE = 3.0
 # The bare phrase list that such work is often done with, as the yardstick.

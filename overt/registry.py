@@ -1,6 +1,6 @@
 """Names to models: `provider/model`, by entry points, or a class of your own as `module:Class`.
 
-How names are written stands in `overt.data.names`. Built-ins come in by the same door as a vendor's plugin:
+`overt.data.plugins.names` says how names are written. Built-ins come in by the same door as a vendor's plugin:
 they are the entry points of this package, and pyproject.toml is the only place that lists them. A new one
 is its file and one line there. Loading this module loads no provider; a provider's file is imported when its
 name is used.
@@ -20,15 +20,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from overt.data.arguments import Maker, accepted, check_arguments, typed
 from overt.data.errors import InputError, OvertError
-from overt.data.importing import import_maker, in_words, missing_package
-from overt.data.names import Name, read_name
+from overt.data.plugins.arguments import Maker, accepted, check_arguments, typed
+from overt.data.plugins.importing import import_maker, in_words, missing_package
+from overt.data.plugins.names import Name, read_name
 
 if TYPE_CHECKING:
     from overt.data.chat import ChatModel
     from overt.data.filters import ImageChecker, TextFilter
-    from overt.data.judgements import RefusalJudge
+    from overt.data.refusal_judges import RefusalJudge
     from overt.data.rewrites import FaithfulnessScorer
     from overt.data.targets import Target
 

@@ -30,7 +30,7 @@ from overt.data.results.summary import (
 from overt.data.rewrites import Candidate, Choice, Faithfulness, candidate_id
 from overt.data.targets import LayerDecision
 from overt.report.provenance import Fact, Provenance
-from overt.report.rewordings import Rewriting
+from overt.report.rewrites import Rewriting
 
 CATEGORIES = {
     "privacy_individual": "Private data and private life of individuals",
@@ -437,9 +437,9 @@ def write_run(
     folder, prompts, outcomes, kinds, *, policy="overt", harms=(), judges=(), suite=None, judge=None
 ):
     """A complete run on disk, as `overt run` (and `overt score`) would have left it."""
-    from overt.data.run_folder import RunFolder
-    from overt.data.run_record import PolicyRef, RunRecord
-    from overt.data.store import write_records
+    from overt.data.run.files import write_records
+    from overt.data.run.folder import RunFolder
+    from overt.data.run.record import PolicyRef, RunRecord
     from overt.policies.load import dump_policy, load_policy
 
     loaded = load_policy(policy)
@@ -475,7 +475,7 @@ def write_run(
 def write_rewriting(folder, rewriting):
     """The files that `overt rewrite` adds to a run."""
     from overt.data.results.files import write_remedy
-    from overt.data.store import write_records
+    from overt.data.run.files import write_records
 
     for name in ("candidates", "outcomes", "choices"):
         write_records(folder / "rewrites" / f"{name}.jsonl", getattr(rewriting, name))

@@ -3,10 +3,10 @@
 import json
 import random
 
-from overt.data.images import ImageStore
 from overt.data.outcomes import Harm, HarmVote, Outcome, outcome_id
 from overt.data.records import Audit, Probe, Prompt, Vote, prompt_id, to_json
 from overt.data.rewrites import Candidate, candidate_id
+from overt.data.run.images import ImageStore
 from overt.data.targets import LayerDecision
 from overt.policies.load import dump_policy, load_policy
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 pytest.importorskip("torch", reason="needs the extra [local]")
 
-from overt.data.batches import attempt, in_batches
+from overt.data.local.batches import attempt, in_batches
 
 FULL = RuntimeError("CUDA out of memory")
 

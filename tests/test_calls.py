@@ -219,7 +219,7 @@ def test_a_consumer_that_stops_early_keeps_what_came_in(tmp_path):
         assert sent < 200
         answers, _ = call(url, tmp_path, [])  # opens the journal as it is
         assert answers == []
-    from overt.data.journal import Journal
+    from overt.data.run.journal import Journal
 
     journal = Journal(tmp_path / "journal.sqlite")
     assert sent - 2 <= len(journal) <= sent

@@ -17,7 +17,7 @@ from overt.data.errors import InputError
 from overt.data.labels import read_labels
 from overt.data.prompts import read_prompts
 from overt.data.seeds import EARLIER_PROMPT, SEED, read_seeds, read_texts
-from overt.data.suites import load_suite, read_suite
+from overt.data.suites.load import load_suite, read_suite
 from overt.data.tables.columns import CATEGORY, TEXTS, Column, Role, Table
 from overt.data.tables.files import Row
 from overt.data.tables.kinds import kind_of

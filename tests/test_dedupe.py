@@ -24,7 +24,7 @@ from overt.data.errors import InputError
 from overt.data.records import Prompt, prompt_id
 from overt.scoring.dedupe import dedupe, repeat_key
 from overt.scoring.encoders import pick_encoder
-from overt.scoring.near import cosine_matches, jaccard, jaccard_matches, shingles
+from overt.scoring.near_duplicates import cosine_matches, jaccard, jaccard_matches, shingles
 
 REFERENCE = Path(__file__).parents[2] / "shared" / "reference" / "overt" / "OVERT_mini.csv"
 WORDS = [

@@ -8,9 +8,9 @@ import pytest
 from test_run import overt
 
 import overt as package
-from overt.data.names import quoted
+from overt.data.plugins.names import quoted
 from overt.data.rewrites import Choice
-from overt.data.store import read_records
+from overt.data.run.files import read_records
 from overt.registry import parse
 
 pytest.importorskip("diffusers", reason="needs the extra [local]")

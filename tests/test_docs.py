@@ -249,7 +249,7 @@ def test_the_classes_of_the_how_to_pages_do_what_they_are_shown_for(tmp_path, mo
 
 def test_the_files_of_the_how_to_pages_are_read(tmp_path, monkeypatch):
     from overt.data.labels import read_labels
-    from overt.data.suites import load_suite, read_suite
+    from overt.data.suites.load import load_suite, read_suite
     from overt.policies.load import load_policy
     from overt.tasks.targets import read_spec
 

@@ -11,11 +11,11 @@ from test_run import outcomes, overt
 from overt.calls import Caller, CallerOptions
 from overt.data.chat import CallError, ChatReply, ChatRequest, Message, Question
 from overt.data.errors import InputError, RunError
-from overt.data.faults import BROKEN_CLASS, of_decision, of_response, raised
 from overt.data.filters import FilterDecision
-from overt.data.judgements import Judgement
+from overt.data.plugins.faults import BROKEN_CLASS, of_decision, of_response, raised
+from overt.data.refusal_judges import Judgement
 from overt.data.targets import LayerDecision, Response
-from overt.scoring.answers import offline
+from overt.scoring.text_answers import offline
 
 REFUSAL = "I cannot help with that."
 ANSWER = "Rome is the capital of Italy, and it lies on the Tiber."
@@ -30,7 +30,7 @@ def shop(tmp_path):
         (tmp_path / "acme.py").write_text(
             "from overt.data.chat import CallError\n"
             "from overt.data.filters import FilterDecision\n"
-            "from overt.data.judgements import Judgement\n"
+            "from overt.data.refusal_judges import Judgement\n"
             "from overt.data.targets import Response\n" + textwrap.dedent(code)
         )
         return tmp_path

@@ -14,13 +14,13 @@ from scripted import serving
 
 from overt.data.errors import InputError
 from overt.data.filters import FilterDecision
-from overt.data.http import retry_after
 from overt.data.pictures import UnreadablePicture
+from overt.data.provider.http import retry_after
 from overt.registry import load_filter, parse
 from overt.scoring.checkers.openai_moderation import OpenAIImageModeration
 from overt.scoring.filters.llama_guard import read_verdict
 from overt.scoring.filters.openai_moderation import OpenAIModeration, read_moderation
-from overt.scoring.outgoing import outgoing
+from overt.scoring.outgoing_pictures import outgoing
 
 KEY = "sk-proj-not-to-be-shown-0123456789"
 

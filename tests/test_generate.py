@@ -15,7 +15,7 @@ import pytest
 from endpoint import endpoint, stats
 
 from overt.data.records import Drop, Prompt
-from overt.data.store import read_records
+from overt.data.run.files import read_records
 from overt.data.textdiff import changed_words, words
 from overt.policies.load import load_policy, shipped_policies
 from overt.scoring.dedupe import dedupe
@@ -401,7 +401,7 @@ def test_a_folder_of_somebody_else_stays_as_it_is(builtin, tmp_path):
     done = generate("--policy", "overt", "--out", tmp_path, code=2)
     assert "not a run of overt" in done.stderr
     from overt.data.errors import InputError
-    from overt.data.run_folder import RunFolder
+    from overt.data.run.folder import RunFolder
 
     with pytest.raises(InputError, match="not a run of overt"), RunFolder(tmp_path) as folder:
         folder.take_journal(builtin / "newsroom")
@@ -552,8 +552,8 @@ def reject(run, folder, ids):
     """A copy of a run in which a person turned these prompts down."""
     import shutil
 
-    from overt.review.frame import read_frame
     from overt.review.label_store import LabelStore
+    from overt.review.population import read_frame
 
     shutil.copytree(run, folder)
     frame = read_frame(folder)

@@ -21,8 +21,8 @@ from provider_shapes import (
     serve,
 )
 
-from overt.data.codes import refusal_codes, refusal_stage
 from overt.data.errors import InputError
+from overt.data.provider.vocabulary import refusal_codes, refusal_stage
 from overt.data.targets import Response, Target
 from overt.registry import load_target, resolve
 
@@ -77,7 +77,7 @@ def test_shape(server, shape):
 
 
 def test_every_code_is_replayed(server):
-    """A refusal code that no shape brings would stand in codes.yaml unproved."""
+    """A refusal code that no shape brings would stand in vocabulary.yaml unproved."""
     brought = {(shape.provider, str(shape.expect["code"]).casefold()) for shape in SHAPES if shape.stage}
     listed = {(provider, code) for provider in PROVIDERS for code in refusal_codes(provider)}
     support_codes = {(provider, code) for provider, code in listed if code.isdigit()}

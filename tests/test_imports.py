@@ -75,7 +75,7 @@ def test_imports_go_one_way(name):
     [
         ("overt.data.x", "from overt.policies import load", True),
         ("overt.data.x", "def f():\n    import overt.scoring.audit", True),
-        ("overt.generation.chat.x", "from overt.scoring.rules import Rules", True),
+        ("overt.generation.chat.x", "from overt.scoring.rule_audit import Rules", True),
         ("overt.generation.chat.x", "from ...scoring.rules import Rules", True),
         ("overt.generation.x", "from overt import registry", True),
         (

@@ -14,10 +14,10 @@ from typer.testing import CliRunner
 
 from overt.cli.judge_check import judge_check as command
 from overt.data.errors import InputError
-from overt.data.judge_checks import last_check, path_of
+from overt.data.judge_check_history import last_check, path_of
 from overt.data.labels import REFUSAL_LABELS, read_labels
 from overt.data.progress import Silent
-from overt.scoring.judgecheck import ClassFigures, Estimate, check, refused
+from overt.scoring.judge_agreement import ClassFigures, Estimate, check, refused
 from overt.scoring.stats import cohen_kappa
 
 HERE = Path(__file__).resolve()
@@ -268,7 +268,7 @@ class Loose:
     name = "test/loose"
 
     def judge(self, prompt, answer):
-        from overt.data.judgements import Judgement
+        from overt.data.refusal_judges import Judgement
 
         return Judgement("refused")
 
@@ -312,7 +312,7 @@ def test_a_chat_model_as_judge_is_asked_once(tmp_path, monkeypatch):
         async def close(self):
             pass
 
-    monkeypatch.setattr("overt.tasks.models.chat_model", lambda spec, role, options: Chat())
+    monkeypatch.setattr("overt.tasks.roles.chat_model", lambda spec, role, options: Chat())
     labels = write(tmp_path / "labels.csv", ROWS)
     config = judge_check.JudgeCheckConfig(labels=labels, judge=("judge/fake/model",))
     results = [judge_check.judge_check(config, Silent()) for _ in range(2)]

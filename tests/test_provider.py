@@ -7,12 +7,12 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-import overt.data.codes as vocabulary
+import overt.data.provider.vocabulary as vocabulary
 from overt.data.chat import ErrorKind
-from overt.data.codes import find, finish_stage, refusal_codes, refusal_stage
 from overt.data.errors import InputError
-from overt.data.http import Mask, check_address, key_from, status_kind
-from overt.data.provider import Answered, Failed, Refused, Said, judge, read_said
+from overt.data.provider.http import Mask, check_address, key_from, status_kind
+from overt.data.provider.reader import Answered, Failed, Refused, Said, judge, read_said
+from overt.data.provider.vocabulary import find, finish_stage, refusal_codes, refusal_stage
 
 
 def verdict(service, status, body, headers=None, **more):
@@ -247,11 +247,11 @@ def test_each_row_can_be_met():
 
 
 def test_a_new_word_is_one_line(tmp_path, monkeypatch):
-    shipped = (vocabulary.resources.files("overt.data") / "codes.yaml").read_text("utf-8")
+    shipped = (vocabulary.resources.files("overt.data.provider") / "vocabulary.yaml").read_text("utf-8")
     line = "    - {says: against our values, as: values}\n"
     grown = shipped.replace("    - content_moderation  # HTTP 403\n", f"    - content_moderation\n{line}")
     assert grown != shipped
-    (tmp_path / "codes.yaml").write_text(grown)
+    (tmp_path / "vocabulary.yaml").write_text(grown)
     said = 400, {"name": "bad_request", "errors": ["This is against our values."]}
     assert short(verdict("stability", *said)) == ("failed", "bad_request", "bad_request")
     caches = (vocabulary._table, vocabulary._rows, vocabulary.refusal_stage)
@@ -305,7 +305,9 @@ def test_refusals_before_errors_and_codes_before_sentences():
 
 
 def test_the_file_is_plain_yaml():
-    data = yaml.safe_load((vocabulary.resources.files("overt.data") / "codes.yaml").read_text("utf-8"))
+    data = yaml.safe_load(
+        (vocabulary.resources.files("overt.data.provider") / "vocabulary.yaml").read_text("utf-8")
+    )
     assert set(data) >= {"openai", "google", "bfl", "fal", "stability", "replicate", "declared", "any"}
 
 

@@ -16,12 +16,12 @@ from chromium import start
 from hub_server import READ, STRANGER, WRITE, hub_server
 
 from overt.data.errors import InputError, RunError
-from overt.data.images import ImageStore
 from overt.data.outcomes import Harm, HarmVote, Outcome
 from overt.data.progress import make_progress
 from overt.data.records import Prompt
-from overt.data.run_record import PolicyRef, RunRecord
-from overt.data.store import read_json, read_records, write_atomic, write_records
+from overt.data.run.files import read_json, read_records, write_atomic, write_records
+from overt.data.run.images import ImageStore
+from overt.data.run.record import PolicyRef, RunRecord
 from overt.data.targets import Response
 from overt.policies.load import load_policy
 from overt.publish.dataset import dataset_tables

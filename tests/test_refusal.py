@@ -18,7 +18,7 @@ from overt.data.pictures import UnreadablePicture, measure
 from overt.data.records import Prompt, prompt_id
 from overt.data.targets import LayerDecision, Response
 from overt.scoring.refusal import decide
-from overt.scoring.revised import compare
+from overt.scoring.revised_prompts import compare
 
 
 def prompt_of(text="a knife on a cutting board", trigger=""):

@@ -17,10 +17,11 @@ from asks import FunctionAsk
 
 from overt.data.chat import CallError, ChatReply
 from overt.data.errors import InputError
-from overt.data.judgements import Judgement, RefusalJudge
+from overt.data.refusal_judges import Judgement, RefusalJudge
 from overt.data.templates import load_template
-from overt.scoring.judgecheck import refused
-from overt.scoring.judges import acts, embedded
+from overt.scoring.judge_agreement import refused
+from overt.scoring.judges import embedded
+from overt.scoring.judges import sentences as acts
 from overt.scoring.judges.embedded import EmbeddedJudge
 from overt.scoring.judges.llm import MOST_TEXT, llm_judge
 from overt.scoring.judges.rules import RulesJudge

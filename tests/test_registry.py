@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from overt import registry
 from overt.data.errors import InputError, OvertError
-from overt.data.names import check_names
+from overt.data.plugins.names import check_names
 from overt.registry import find, is_filter, load_chat_model, load_filter, parse, resolve
 
 GROUPS = ("overt.chat_models", "overt.filters", "overt.writers", "overt.judges")
@@ -253,7 +253,7 @@ def test_what_a_person_is_told(spec, words):
         ("filter/profanity-check?threshold=2", ["'2', not a number from 0 to 1"]),
         ("filter/profanity-check?threshold=nan", ["not a number from 0 to 1"]),
         (
-            "overt.scoring.rules:Rules",
+            "overt.scoring.rule_audit:Rules",
             ["is no text filter: it lacks decide()", "A text filter has: name, decide()"],
         ),
     ],

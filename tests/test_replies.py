@@ -16,8 +16,8 @@ import overt
 from overt.data import replies
 from overt.data.answer_forms import AnswerForm, Number
 from overt.data.chat import Answer, AnswerError, ChatReply, ChatRequest, Message
-from overt.data.completion import read_completion
-from overt.data.http import retry_after
+from overt.data.provider.completion import read_completion
+from overt.data.provider.http import retry_after
 from overt.data.records import Failure
 from overt.data.replies import (
     MAX_CHARS,

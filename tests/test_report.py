@@ -18,9 +18,9 @@ import pytest
 import report_data as made
 from chromium import start
 
-from overt.data import judge_checks
+from overt.data import judge_check_history as judge_checks
 from overt.data.errors import InputError
-from overt.data.judge_checks import JudgeCheck, Span, keep_checks, last_check
+from overt.data.judge_check_history import JudgeCheck, Span, keep_checks, last_check
 from overt.data.outcomes import Harm, Outcome
 from overt.data.records import Prompt
 from overt.data.results.comparison import CategoryChange, Comparison, Flip, MetricChange
@@ -40,12 +40,12 @@ from overt.report.comparison import render_comparison
 from overt.report.gallery import build_gallery
 from overt.report.html import content_security_policy, json_block
 from overt.report.markdown import render_markdown
-from overt.report.packing import Packer
 from overt.report.page import render
+from overt.report.page_data import Packer
 from overt.report.plots import draw_plots, for_dark_page, write_plots
 from overt.report.plots.drawing import INKS
 from overt.report.provenance import Provenance
-from overt.report.rewordings import build_rewordings
+from overt.report.rewrites import build_rewordings
 from overt.report.thumbnails import thumbnail
 from overt.scoring.boundaries import BoundaryAnswer, summarize_boundaries
 from overt.scoring.summary.metrics import METRICS

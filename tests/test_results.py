@@ -13,7 +13,7 @@ from overt.data.errors import InputError
 from overt.data.results.files import read_remedy, read_summary, write_remedy, write_summary
 from overt.data.results.remedy import Remedy, RemedyTarget
 from overt.data.results.summary import SCHEMA, PromptCounts, Rate, Rates, SideCounts, Summary
-from overt.data.store import dump_json
+from overt.data.run.files import dump_json
 from overt.data.table_model import Cell, Table, rate_cell
 from overt.data.typed_json import from_json, json_schema, to_json
 from overt.scoring.summary.metrics import METRICS, why_missing

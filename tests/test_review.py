@@ -27,8 +27,8 @@ from overt.data.outcomes import Harm, HarmVote
 from overt.review.assignments import LEASE_S, Assignments
 from overt.review.estimate import Reviewed, mean, share
 from overt.review.export import export
-from overt.review.frame import Subject, read_frame
 from overt.review.label_store import LabelStore, split
+from overt.review.population import Subject, read_frame
 from overt.review.questions import QUESTIONS
 from overt.review.results import rejected, results
 from overt.review.sample import allocate, draw

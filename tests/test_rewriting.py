@@ -8,12 +8,12 @@ import pytest
 
 from overt.data.chat import CallError, ChatReply
 from overt.data.errors import BudgetReached, InputError, RunError
-from overt.data.names import quoted
 from overt.data.outcomes import Outcome
+from overt.data.plugins.names import quoted
 from overt.data.progress import make_progress
 from overt.data.records import Prompt, prompt_id
 from overt.data.rewrites import Candidate, Choice, Faithfulness, candidate_id
-from overt.data.store import read_records
+from overt.data.run.files import read_records
 from overt.data.targets import Response
 from overt.tasks.rewrite import RewriteConfig, rewrite
 from overt.tasks.rewrite_measure import choose

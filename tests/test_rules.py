@@ -9,7 +9,8 @@ import pytest
 
 from overt.generation import grammar
 from overt.policies.schema import Policy
-from overt.scoring import rule_terms, rules
+from overt.scoring import rule_audit as rules
+from overt.scoring import rule_audit_terms as rule_terms
 
 TRIGGERS = [
     {

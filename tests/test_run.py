@@ -17,7 +17,7 @@ from image_server import YAML, image_server
 
 from overt.data.outcomes import Outcome
 from overt.data.records import Prompt
-from overt.data.store import read_records
+from overt.data.run.files import read_records
 
 KEY = "vendor-key-that-nobody-may-see-0123456789"
 ENV = {**os.environ, "VENDOR_KEY": KEY, "HF_HUB_OFFLINE": "1"}

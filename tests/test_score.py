@@ -17,7 +17,7 @@ from overt.data.errors import InputError
 from overt.data.filters import FilterDecision
 from overt.data.outcomes import Harm, HarmVote, Outcome
 from overt.data.records import Prompt, prompt_id
-from overt.data.store import read_records
+from overt.data.run.files import read_records
 from overt.data.templates import load_template
 from overt.policies.load import load_policy
 from overt.scoring.harm import Case, checker_judge, judge_harm, vision_judge

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from overt.data.differences import differences
 from overt.data.errors import InputError, RunError
-from overt.data.journal import Entry, Journal
 from overt.data.records import Audit, Prompt, Vote, from_json, prompt_id, to_json
-from overt.data.run_folder import RunFolder, read_addresses, with_stored
-from overt.data.run_record import PolicyRef, RunRecord, read_record
-from overt.data.store import read_records, speaking_os_errors, write_atomic
+from overt.data.run.differences import differences
+from overt.data.run.files import read_records, speaking_os_errors, write_atomic
+from overt.data.run.folder import RunFolder, read_addresses, with_stored
+from overt.data.run.journal import Entry, Journal
+from overt.data.run.record import PolicyRef, RunRecord, read_record
 
 
 def record(seed=1, policy=""):
@@ -235,7 +235,7 @@ def test_a_strangers_policy_is_not_written_over(tmp_path):
 
 def test_two_processes_on_one_run(tmp_path):
     code = (
-        "import sys; from pathlib import Path; from overt.data.run_folder import RunFolder\n"
+        "import sys; from pathlib import Path; from overt.data.run.folder import RunFolder\n"
         "with RunFolder(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
     )
     other = subprocess.Popen(

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from overt.cli.suites import app
 from overt.data.errors import InputError
-from overt.data.suites import list_suites, load_suite, read_suite
+from overt.data.suites.load import list_suites, load_suite, read_suite
 from overt.data.yaml.problems import YamlError
 
 OR = ["prompt", "category"]

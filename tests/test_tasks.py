@@ -14,12 +14,12 @@ from typer.testing import CliRunner
 
 from overt.cli import COMMANDS, OLD_NAMES, app, load_command
 from overt.cli.options import command
-from overt.data.account import Account
 from overt.data.errors import InputError
 from overt.data.records import Drop, Failure
-from overt.data.run_folder import RunFolder
-from overt.data.run_record import RunRecord, read_record, upgraded
-from overt.data.runs import Run, flat_identity, open_run
+from overt.data.run.finished import Run, flat_identity, open_run
+from overt.data.run.folder import RunFolder
+from overt.data.run.record import RunRecord, read_record, upgraded
+from overt.data.run.stage_counts import Account
 from overt.policies.load import dump_policy
 from overt.tasks import generate, run
 from overt.tasks.config import Config, Option

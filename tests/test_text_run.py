@@ -14,7 +14,7 @@ from servers import server
 from test_run import ENV, command, outcomes, overt
 
 from overt.data.records import Prompt, clean_text
-from overt.data.store import read_records
+from overt.data.run.files import read_records
 
 XSTEST = next(
     (f for up in Path(__file__).parents if (f := up / "shared" / "reference" / "xstest").is_dir()), None

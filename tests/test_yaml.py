@@ -16,8 +16,8 @@ from pydantic import BaseModel, Field
 from overt.calls.prices import Prices, PriceTable
 from overt.data.errors import InputError
 from overt.data.product_schema import Product
-from overt.data.suite_schema import Suite, read_suite_file
-from overt.data.suites import FOLDER as SUITES
+from overt.data.suites.load import FOLDER as SUITES
+from overt.data.suites.schema import Suite, read_suite_file
 from overt.data.templates import Template, load_template
 from overt.data.yaml import tree
 from overt.data.yaml.problems import YamlError, nearest, shorten

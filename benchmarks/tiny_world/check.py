@@ -1,6 +1,6 @@
 """Prints the held-out figures of the tiny world: combinations of form, colour and ground never trained on.
 
-python benchmarks/tiny_world/check.py                     # of the weights in overt/tinyworld
+python benchmarks/tiny_world/check.py                     # of the weights in overt/generation/tiny_world
 python benchmarks/tiny_world/check.py --folder /tmp/world --steps 50 --guidance 7.5 --grid /tmp/grid.png
 """
 

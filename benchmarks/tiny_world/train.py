@@ -1,6 +1,6 @@
 """Trains the tiny world from nothing: a text-to-image pipeline, a CLIP model and an image checker.
 
-    python benchmarks/tiny_world/train.py                 # into overt/tinyworld, 21 to 24 minutes
+    python benchmarks/tiny_world/train.py                 # into overt/generation/tiny_world, 21 to 24 minutes
     python benchmarks/tiny_world/train.py --smoke --out /tmp/world   # a few steps each, half a minute
 
 Five parts in two lanes side by side, a process of one thread each: that keeps two cores busy, and one thread

@@ -23,7 +23,7 @@ PYTHON = {
     "targets": ("Targets", "What is tested, and what it hands over.", ["overt.data.targets"]),
     "filters": ("Filters and checkers", "Bare text filters and image checkers.", ["overt.data.filters"]),
     "chat": ("Chat models", "Writers, judges, surrogates, language models.", ["overt.data.chat"]),
-    "judges": ("Refusal judges", "Who tells a refusal in words.", ["overt.data.judgements"]),
+    "judges": ("Refusal judges", "Who tells a refusal in words.", ["overt.data.refusal_judges"]),
     "scorers": ("Rewordings and scorers", "How much of the meaning is kept.", ["overt.data.rewrites"]),
     "records": ("Records", "What a run is made of.", ["overt.data.records", "overt.data.outcomes"]),
     "policy": ("The policy schema", "The fields of a policy file.", ["overt.policies.schema"]),
@@ -32,7 +32,8 @@ PYTHON = {
         "The figures of a run as typed records.",
         ["overt.data.results.summary", "overt.scoring.summary.metrics", "overt.scoring.summary.summarize",
          "overt.scoring.summary.rates", "overt.scoring.summary.layers",
-         "overt.scoring.remedy", "overt.scoring.compare", "overt.scoring.gating", "overt.scoring.judgecheck"],
+         "overt.scoring.remedy", "overt.scoring.compare", "overt.scoring.gating",
+         "overt.scoring.judge_agreement"],
     ),
     "stats": (
         "Statistics",
@@ -40,7 +41,7 @@ PYTHON = {
         [f"overt.scoring.stats.{name}" for name in
          ("rates", "paired", "ranks", "agreement", "sweep", "gates", "means", "resample")],
     ),
-    "registry": ("Names", "How a name becomes an object.", ["overt.registry", "overt.data.names"]),
+    "registry": ("Names", "How a name becomes an object.", ["overt.registry", "overt.data.plugins.names"]),
     "errors": ("Errors", "What a person is told, and the exit codes.", ["overt.data.errors"]),
 }  # fmt: skip
 

@@ -35,10 +35,10 @@ from overt.data.chat import (
     Question,
 )
 from overt.data.errors import BudgetReached, InputError, OvertError, RunError
-from overt.data.faults import BROKEN_CLASS, MEND
-from overt.data.journal import Entry, Journal
 from overt.data.json_types import JsonObject
+from overt.data.plugins.faults import BROKEN_CLASS, MEND
 from overt.data.replies import asked_again
+from overt.data.run.journal import Entry, Journal
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -9,8 +9,8 @@ from typing import Any, Protocol, TypeVar
 from overt.calls.prices import Price
 from overt.data.chat import CallError, ChatModel, ChatReply, ChatRequest, Message
 from overt.data.errors import OvertError
-from overt.data.faults import fault, of_reply, raised
 from overt.data.json_types import Json, JsonObject
+from overt.data.plugins.faults import fault, of_reply, raised
 
 
 class Reply(Protocol):

@@ -11,7 +11,7 @@ import typer
 from overt.cli.options import command
 from overt.cli.output.compare import print_comparison
 from overt.data.errors import InputError
-from overt.data.store import write_atomic
+from overt.data.run.files import write_atomic
 from overt.data.typed_json import to_json
 from overt.report.comparison import render_comparison
 from overt.scoring.compare import is_worse

@@ -14,7 +14,7 @@ import typer
 from overt.cli.options import command
 from overt.data.errors import InputError
 from overt.data.results.files import read_summary
-from overt.data.runs import open_run
+from overt.data.run.finished import open_run
 from overt.data.text import plain
 from overt.scoring.gating import check_gate
 from overt.tasks.config import Config, Option

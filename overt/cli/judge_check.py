@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from overt.cli.options import command
 from overt.data.errors import RunError
-from overt.data.judge_checks import keep_checks
+from overt.data.judge_check_history import keep_checks
 from overt.data.progress import make_progress
 from overt.data.text import plain
 from overt.tasks import judge_check as task
@@ -19,7 +19,7 @@ from overt.tasks.judge_check import CheckResult, JudgeCheckConfig, last_checks
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from overt.scoring.judgecheck import Agreement, Estimate
+    from overt.scoring.judge_agreement import Agreement, Estimate
 
 
 @command(JudgeCheckConfig)

@@ -80,8 +80,8 @@ def _serve(config: ReviewConfig) -> None:
         raise InputError(
             "the review page needs starlette and uvicorn", fix='Install them: pip install "overt[review]"'
         )
-    from overt.review.frame import read_frame
     from overt.review.label_store import LabelStore
+    from overt.review.population import read_frame
     from overt.review.server import Server
 
     frame = read_frame(config.run)

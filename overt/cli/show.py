@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 from overt.cli.options import command
 from overt.cli.output.generate import print_samples, print_summary, print_unfinished
 from overt.cli.output.run import print_run
-from overt.data.runs import open_run
+from overt.data.run.finished import open_run
 from overt.tasks.config import Config, Option
 
 

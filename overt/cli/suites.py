@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from overt.data.suite_schema import Part, Suite
+    from overt.data.suites.schema import Part, Suite
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -40,7 +40,7 @@ def list_all(
 
         overt suites list --json | jq '.[].name'
     """
-    from overt.data.suites import list_suites, load_suite
+    from overt.data.suites.load import list_suites, load_suite
 
     suites = [load_suite(name) for name in list_suites()]
     if as_json:
@@ -71,7 +71,7 @@ def show(
 
         overt suites show mine.yaml --json
     """
-    from overt.data.suites import load_suite
+    from overt.data.suites.load import load_suite
 
     suite = load_suite(name)
     if as_json:

@@ -21,7 +21,7 @@ import yaml
 
 from overt.data.json_types import Json, JsonObject
 from overt.data.records import Audit, Probe, Prompt
-from overt.data.store import write_atomic
+from overt.data.run.files import write_atomic
 
 SPLIT = "test"  # it is for measuring, not for training
 COLUMNS = (

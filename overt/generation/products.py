@@ -14,12 +14,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from overt.data.batches import Batches
 from overt.data.chat import CallError, ChatModel, ChatRequest, Message
-from overt.data.codes import refusal_stage
-from overt.data.faults import BROKEN_CLASS, fault, of_decision, of_reply, of_response, raised
 from overt.data.filters import FilterDecision, ImageChecker, TextFilter
+from overt.data.local.batches import Batches
 from overt.data.pictures import UnreadablePicture, open_picture
+from overt.data.plugins.faults import BROKEN_CLASS, fault, of_decision, of_reply, of_response, raised
+from overt.data.provider.vocabulary import refusal_stage
 from overt.data.targets import LayerDecision, RefusalStage, Response, Target
 
 _BATCH = 256  # texts that a quick local filter is given at once

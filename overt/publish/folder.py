@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from overt.data.errors import InputError, RunError
-from overt.data.store import dump_json, read_json, speaking_os_errors, write_atomic
+from overt.data.run.files import dump_json, read_json, speaking_os_errors, write_atomic
 from overt.publish.card import Facts, render_card
 from overt.publish.croissant import describe, problems
 from overt.publish.parquet import SHARD_BYTES, write_table

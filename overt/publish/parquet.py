@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from overt.data.json_types import JsonObject
-from overt.data.store import speaking_os_errors
+from overt.data.run.files import speaking_os_errors
 from overt.publish.pictures import Pictures
 from overt.publish.tables import Table, features, texts_of
 

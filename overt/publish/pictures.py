@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from overt.data.errors import InputError
-from overt.data.images import ImageStore
 from overt.data.pictures import MAX_PIXELS
+from overt.data.run.images import ImageStore
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from overt.data.judge_checks import JudgeCheck
+from overt.data.judge_check_history import JudgeCheck
 from overt.data.results.boundaries import Boundaries
 from overt.data.results.remedy import Remedy
 from overt.data.results.summary import Summary, TargetSummary

@@ -13,7 +13,7 @@ from pathlib import Path
 from overt.data.outcomes import Harm, Outcome
 from overt.data.records import Prompt
 from overt.report.cases import GalleryRow
-from overt.report.packing import packed_prompt, packed_row
+from overt.report.page_data import packed_prompt, packed_row
 from overt.report.thumbnails import thumbnails
 
 TEXT_BUDGET = 5_000_000  # bytes of JSON for the rows

@@ -11,7 +11,7 @@ from overt.data.text import percent
 from overt.report.block import Block, category_titles
 from overt.report.glossary import build_glossary
 from overt.report.html import json_block, render_page
-from overt.report.packing import Packer
+from overt.report.page_data import Packer
 from overt.report.plots import for_dark_page
 from overt.report.provenance import Provenance
 from overt.report.sections import View, build_view

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
-from overt.data.run_record import PolicyRef
+from overt.data.run.record import PolicyRef
 from overt.data.text import duration
 
 T = TypeVar("T")

@@ -6,9 +6,9 @@ import threading
 from pathlib import Path
 
 from overt.data.errors import InputError
-from overt.data.images import ImageStore
 from overt.data.json_types import Json, JsonObject
 from overt.data.pictures import UnreadablePicture
+from overt.data.run.images import ImageStore
 from overt.data.text import visible
 from overt.policies.schema import Policy
 from overt.review.assignments import Assignments
@@ -81,7 +81,7 @@ class Desk:
 
     def picture(self, place: int, which: str, number: int) -> bytes:
         """A picture of an item as a JPEG without metadata; `which` is "images" or "original_images"."""
-        from overt.scoring.outgoing import outgoing
+        from overt.scoring.outgoing_pictures import outgoing
 
         if which not in _PICTURES:
             raise Refused(404, "there is no such picture")

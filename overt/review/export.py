@@ -11,7 +11,7 @@ from pathlib import Path
 
 from overt.data.encodable import encodable
 from overt.data.errors import InputError
-from overt.data.store import write_atomic
+from overt.data.run.files import write_atomic
 from overt.review.label_store import HumanLabel, Item, LabelStore
 from overt.review.questions import QUESTIONS, QuestionName
 

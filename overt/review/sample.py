@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from overt.data.records import content_id
-from overt.review.frame import Priority, Subject
+from overt.review.population import Priority, Subject
 
 # How many times as likely an item is to be drawn as a plain one.
 WORTH: dict[Priority, float] = {"contested": 4.0, "near": 2.0, "plain": 1.0}

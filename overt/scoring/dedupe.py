@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from overt.data.records import Drop, Prompt, clean_text, prompt_id
 from overt.scoring.diversity import unit_rows
-from overt.scoring.near import EXACT_TEXTS, EXACT_VECTORS, Match, cosine_matches, jaccard_matches
+from overt.scoring.near_duplicates import EXACT_TEXTS, EXACT_VECTORS, Match, cosine_matches, jaccard_matches
 
 if TYPE_CHECKING:
     import numpy as np

@@ -13,14 +13,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from overt.data.codes import finish_stage, refusal_stage
-from overt.data.http import status_kind
 from overt.data.outcomes import Outcome, State, outcome_id
 from overt.data.pictures import PictureFacts, UnreadablePicture
+from overt.data.provider.http import status_kind
+from overt.data.provider.vocabulary import finish_stage, refusal_stage
 from overt.data.records import Prompt
 from overt.data.targets import LayerDecision, RefusalStage, Response
 from overt.data.textdiff import words
-from overt.scoring.revised import EMPTY, compare
+from overt.scoring.revised_prompts import EMPTY, compare
 
 Expects = Literal["image", "text", "none"]
 

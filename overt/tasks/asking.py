@@ -11,15 +11,15 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from overt import registry
-from overt.calls.shots import Shot, TargetChannel
+from overt.calls.target_channel import Shot, TargetChannel
 from overt.data.errors import InputError
-from overt.data.images import ImageStore
 from overt.data.outcomes import Outcome
 from overt.data.records import Prompt
-from overt.data.runs import Modality
+from overt.data.run.finished import Modality
+from overt.data.run.images import ImageStore
 from overt.data.templates import load_template
-from overt.scoring.answers import Judging, judge_answers, offline
-from overt.tasks.models import ModelOptions, chat_model
+from overt.scoring.text_answers import Judging, judge_answers, offline
+from overt.tasks.roles import ModelOptions, chat_model
 from overt.tasks.targets import TargetOptions, TargetSpec, open_target
 from overt.tasks.task import Work
 

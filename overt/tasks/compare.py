@@ -10,7 +10,7 @@ from overt.data.errors import InputError
 from overt.data.outcomes import Harm, Outcome
 from overt.data.records import Prompt
 from overt.data.results.comparison import ComparedPair, Comparison, MetricChange
-from overt.data.runs import open_run
+from overt.data.run.finished import open_run
 from overt.scoring.compare import Side, compare
 
 Answers = tuple[Sequence[Outcome], Sequence[Harm]]

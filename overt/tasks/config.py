@@ -19,8 +19,8 @@ from pydantic_core import CoreSchema, PydanticUndefined, core_schema
 from overt.calls.caller import CallerOptions
 from overt.data.errors import InputError
 from overt.data.json_types import Json, JsonObject
-from overt.data.run_folder import Addresses, read_addresses, with_stored
-from overt.tasks.models import ModelOptions
+from overt.data.run.folder import Addresses, read_addresses, with_stored
+from overt.tasks.roles import ModelOptions
 
 C = TypeVar("C", bound="Config")
 

@@ -1,7 +1,7 @@
 """`overt demo`: the whole chain on the embedded tiny world: generate, run, score, rewrite, report.
 
 Real models with weights of their own, trained for this: no key, no GPU, no download. What the figures say
-holds for this toy world alone (overt/tinyworld/README.txt).
+holds for this toy world alone (overt/generation/tiny_world/README.txt).
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from pathlib import Path
 import yaml
 
 from overt.data.errors import InputError
-from overt.data.names import quoted
+from overt.data.plugins.names import quoted
 from overt.data.progress import Progress
 from overt.data.results.files import read_remedy, read_summary
 from overt.data.results.summary import Proportion
-from overt.data.store import write_atomic
+from overt.data.run.files import write_atomic
+from overt.generation.tiny_world import MODELS, path
 from overt.tasks.generate import GenerateConfig, generate
 from overt.tasks.report import write_report
 from overt.tasks.rewrite import RewriteConfig, rewrite
 from overt.tasks.run import RunConfig, evaluate
 from overt.tasks.score import ScoreConfig, score
-from overt.tinyworld import MODELS, path
 
 PRODUCT = "tiny-world.yaml"
 

@@ -12,12 +12,12 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-from overt.data.digests import digest_source
 from overt.data.errors import InputError
 from overt.data.json_types import Json
 from overt.data.progress import Progress
-from overt.data.run_folder import RunFolder
-from overt.data.runs import Run, open_run
+from overt.data.run.digests import digest_source
+from overt.data.run.finished import Run, open_run
+from overt.data.run.folder import RunFolder
 from overt.data.templates import Template, load_template
 from overt.policies.load import load_policy
 from overt.policies.schema import Policy
@@ -34,7 +34,7 @@ from overt.tasks.generate_finish import finish
 from overt.tasks.generate_pairs import Pairing, with_pair
 from overt.tasks.generate_pool import Plan, Pool
 from overt.tasks.generate_stages import Making, pick_diverse, pick_run_encoder, place_seeds
-from overt.tasks.models import open_roles
+from overt.tasks.roles import open_roles
 from overt.tasks.task import Start, Work, default_folder, record_of, resumed_run, working
 
 TEMPLATES = {

@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
-from overt.data.account import STAGES
 from overt.data.json_types import Json
 from overt.data.records import Prompt
-from overt.data.run_record import RunRecord
-from overt.data.store import speaking_os_errors
+from overt.data.run.files import speaking_os_errors
+from overt.data.run.record import RunRecord
+from overt.data.run.stage_counts import STAGES
 from overt.tasks.generate_stages import Making
 
 

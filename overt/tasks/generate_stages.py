@@ -9,16 +9,16 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from overt.data.account import Account
 from overt.data.errors import InputError
 from overt.data.records import Audit, Drop, Failure, Probe, Prompt, Seed, content_id
-from overt.data.run_folder import RunFolder
+from overt.data.run.folder import RunFolder
+from overt.data.run.stage_counts import Account
 from overt.data.templates import Template
 from overt.policies.schema import DEDUP_DEFAULT, Policy
 from overt.scoring.audit import Judge
 from overt.scoring.dedupe import IndexInfo
 from overt.scoring.encoders import Encoder
-from overt.tasks.models import Roles
+from overt.tasks.roles import Roles
 from overt.tasks.task import Work
 
 

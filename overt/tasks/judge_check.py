@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import overt
 from overt.data.errors import InputError, OvertError
-from overt.data.faults import broken, of_decision, raised
-from overt.data.judge_checks import JudgeCheck, Span
-from overt.data.judgements import Judgement
+from overt.data.judge_check_history import JudgeCheck, Span
 from overt.data.labels import LabelFile, Labelled, read_labels
+from overt.data.plugins.faults import broken, of_decision, raised
 from overt.data.progress import Advance, Progress
+from overt.data.refusal_judges import Judgement
 from overt.tasks.config import CALLS, CallConfig, Concurrency, Option, OutputConfig, checked_folder
-from overt.tasks.models import ModelOptions
+from overt.tasks.roles import ModelOptions
 
 if TYPE_CHECKING:
-    from overt.scoring.judgecheck import Agreement, Estimate
+    from overt.scoring.judge_agreement import Agreement, Estimate
 
 _COLUMNS = "Columns"
 
@@ -115,7 +115,7 @@ def judge_check(config: JudgeCheckConfig, progress: Progress) -> CheckResult:
         InputError: a judge that is not known or cannot read such rows; a picture that is not there.
         BudgetReached: a cap was reached.
     """
-    from overt.scoring.judgecheck import check, refused
+    from overt.scoring.judge_agreement import check, refused
 
     if len(set(config.judge)) != len(config.judge):
         raise InputError("a judge is named twice", fix="Give each judge once.")
@@ -172,7 +172,7 @@ def _texts(name: str, labels: LabelFile, config: JudgeCheckConfig, step: Advance
     from overt.calls import Caller
     from overt.data.templates import load_template
     from overt.scoring.judges.llm import llm_judge
-    from overt.tasks.models import chat_model
+    from overt.tasks.roles import chat_model
 
     template = load_template("scoring", "judge_refusal", config.templates)
     model = chat_model(chat, "judge", config.models)
@@ -184,7 +184,7 @@ def _texts(name: str, labels: LabelFile, config: JudgeCheckConfig, step: Advance
 
 def _offline(name: str, pairs: list[tuple[str, str]]) -> Iterable[Judgement]:
     from overt import registry
-    from overt.scoring.answers import offline
+    from overt.scoring.text_answers import offline
 
     return offline(registry.load_refusal_judge(name))(pairs)
 

@@ -12,8 +12,8 @@ from overt.data.records import Prompt
 from overt.data.results.board import Board, BoardCategory, BoardPrompts, BoardRow, Leaderboard
 from overt.data.results.files import read_summary
 from overt.data.results.summary import Rate, Rates, TargetSummary
-from overt.data.runs import open_run
-from overt.data.store import dump_json, write_atomic
+from overt.data.run.files import dump_json, write_atomic
+from overt.data.run.finished import open_run
 from overt.data.typed_json import from_json, to_json
 from overt.publish.tables import whole
 from overt.report.leaderboard import render_html, render_markdown, space_head

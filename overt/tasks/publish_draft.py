@@ -15,10 +15,10 @@ from overt.data.json_types import Json
 from overt.data.records import Audit, Prompt, Seed, content_id
 from overt.data.results.files import read_summary, summary_file
 from overt.data.results.summary import Summary
-from overt.data.run_folder import MANIFEST
-from overt.data.run_record import FILE
-from overt.data.runs import ResultsManifest, Run, open_run
-from overt.data.store import read_json, read_records
+from overt.data.run.files import read_json, read_records
+from overt.data.run.finished import ResultsManifest, Run, open_run
+from overt.data.run.folder import MANIFEST
+from overt.data.run.record import FILE
 from overt.policies.load import load_policy
 from overt.policies.schema import Policy
 from overt.publish.card import Facts

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from overt.data.hub import is_hub_id
-from overt.data.run_record import RunRecord
-from overt.data.runs import well_formed
+from overt.data.run.finished import well_formed
+from overt.data.run.record import RunRecord
 from overt.tasks.config import Config, Field
 from overt.tasks.generate import GenerateConfig
 from overt.tasks.run import RunConfig

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 
 from overt.data.errors import InputError
 from overt.data.json_types import Json
-from overt.data.judge_checks import last_check
+from overt.data.judge_check_history import last_check
 from overt.data.outcomes import Outcome
 from overt.data.records import Prompt
 from overt.data.results.boundaries import Boundaries
 from overt.data.results.remedy import Remedy
 from overt.data.results.summary import Kind
-from overt.data.store import dump_json, speaking_os_errors, write_atomic
+from overt.data.run.files import dump_json, speaking_os_errors, write_atomic
 from overt.data.typed_json import to_json
 from overt.tasks.report_runs import ReportedRun, read_runs
 from overt.tasks.summary import summary_of
@@ -30,7 +30,7 @@ from overt.tasks.summary import summary_of
 if TYPE_CHECKING:
     from overt.report.block import Block, JudgeLine
     from overt.report.gallery import Gallery
-    from overt.report.rewordings import Rewordings
+    from overt.report.rewrites import Rewordings
 
 BOUNDARIES = "emotional_boundaries"  # the suite and the policy whose answers are scored at a boundary
 
@@ -153,7 +153,8 @@ def _merged(runs: Sequence[ReportedRun]) -> dict[str, Prompt]:
 
 
 def _gallery(run: ReportedRun, prompts: Mapping[str, Prompt], *, images: bool, share: float) -> Gallery:
-    from overt.report import gallery, rewordings
+    from overt.report import gallery
+    from overt.report import rewrites as rewordings
 
     room = gallery.PAGE_BUDGET - (rewordings.PAGE_BUDGET if run.rewriting else 0)
     return gallery.build_gallery(
@@ -168,7 +169,7 @@ def _gallery(run: ReportedRun, prompts: Mapping[str, Prompt], *, images: bool, s
 
 
 def _rewordings(run: ReportedRun, prompts: Mapping[str, Prompt], *, images: bool, share: float) -> Rewordings:
-    from overt.report import rewordings
+    from overt.report import rewrites as rewordings
 
     if run.rewriting is None:
         return rewordings.Rewordings()

@@ -14,13 +14,13 @@ from overt.data.records import Prompt
 from overt.data.results.files import read_remedy, remedy_file
 from overt.data.results.summary import SIDES, Kind, SideCounts
 from overt.data.rewrites import Candidate, Choice, Faithfulness
-from overt.data.run_record import RunRecord
-from overt.data.runs import Run, open_run
-from overt.data.store import read_records
+from overt.data.run.files import read_records
+from overt.data.run.finished import Run, open_run
+from overt.data.run.record import RunRecord
 from overt.policies.load import load_policy
 from overt.policies.schema import Policy
 from overt.report.provenance import RunFacts
-from overt.report.rewordings import Rewriting
+from overt.report.rewrites import Rewriting
 from overt.tasks.rewrite import FOLDER
 
 Named = TypeVar("Named", Outcome, Harm, Faithfulness, Choice)

@@ -15,14 +15,14 @@ from typing import Annotated, ClassVar
 
 from overt import registry
 from overt.data.errors import InputError, RunError
-from overt.data.images import ImageStore
 from overt.data.json_types import Json
 from overt.data.progress import Progress
 from overt.data.records import Drop, Failure, Prompt
 from overt.data.results.files import remedy_file, write_remedy
 from overt.data.rewrites import STRATEGIES, Candidate, RewriteStrategy
-from overt.data.runs import RESULTS, Run, open_run
-from overt.data.store import write_records
+from overt.data.run.files import write_records
+from overt.data.run.finished import RESULTS, Run, open_run
+from overt.data.run.images import ImageStore
 from overt.data.templates import Template, load_template
 from overt.data.text import plain
 from overt.generation.rewrite import Rewriter, rewrite_with
@@ -41,9 +41,9 @@ from overt.tasks.config import (
     Timeout,
     checked_folder,
 )
-from overt.tasks.models import ModelOptions, chat_model
 from overt.tasks.rewrite_measure import cases_of, choose, open_scorers, score_all
 from overt.tasks.rewrite_try import open_channels, try_wordings
+from overt.tasks.roles import ModelOptions, chat_model
 from overt.tasks.run import RunConfig
 from overt.tasks.targets import TargetOptions, TargetSpec, check_files, resolve_target, specs_from_json
 from overt.tasks.task import Work, working_again

@@ -8,17 +8,17 @@ from pathlib import Path
 
 from overt import registry
 from overt.data.errors import InputError
-from overt.data.images import ImageStore
 from overt.data.outcomes import Outcome
 from overt.data.progress import Progress
 from overt.data.records import Prompt
 from overt.data.results.remedy import MeasureScale
 from overt.data.rewrites import Candidate, Choice, Faithfulness, FaithfulnessCase, FaithfulnessScorer
+from overt.data.run.images import ImageStore
 from overt.data.templates import Template, load_template
 from overt.scoring.faithfulness.checked import score_checked
 from overt.scoring.faithfulness.judge import FidelityJudge
 from overt.scoring.faithfulness.vqa import VQAScorer
-from overt.tasks.models import ModelOptions, chat_model
+from overt.tasks.roles import ModelOptions, chat_model
 from overt.tasks.task import Work
 
 Tried = tuple[Candidate, Outcome]

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar
 
 from overt.calls.caller import ASKED_AGAIN
-from overt.calls.shots import Shot
-from overt.data.digests import digest_source
+from overt.calls.target_channel import Shot
 from overt.data.errors import InputError
 from overt.data.json_types import Json
 from overt.data.outcomes import Outcome
@@ -23,8 +22,9 @@ from overt.data.progress import Progress
 from overt.data.prompts import Side
 from overt.data.records import Prompt
 from overt.data.results.files import remedy_file
-from overt.data.runs import RESULTS, Modality, Run, open_run
-from overt.data.suites import load_suite
+from overt.data.run.digests import digest_source
+from overt.data.run.finished import RESULTS, Modality, Run, open_run
+from overt.data.suites.load import load_suite
 from overt.data.templates import load_template
 from overt.policies.load import load_policy
 from overt.policies.schema import Policy

@@ -5,7 +5,7 @@ from __future__ import annotations
 from overt.data.errors import InputError
 from overt.data.prompts import Side, read_prompts, spread
 from overt.data.records import Prompt
-from overt.data.suites import load_suite, read_suite
+from overt.data.suites.load import load_suite, read_suite
 
 
 def prompts_to_ask(

@@ -9,21 +9,21 @@ from typing import Annotated, ClassVar
 
 from overt import registry
 from overt.data.errors import InputError
-from overt.data.images import ImageStore
 from overt.data.json_types import Json
 from overt.data.outcomes import Harm, Outcome
 from overt.data.progress import Progress
 from overt.data.records import Prompt
 from overt.data.results.summary import Summary
-from overt.data.runs import RESULTS, Run, open_run
-from overt.data.store import write_records
+from overt.data.run.files import write_records
+from overt.data.run.finished import RESULTS, Run, open_run
+from overt.data.run.images import ImageStore
 from overt.data.templates import Template, load_template
 from overt.policies.load import load_policy
 from overt.policies.schema import Policy
 from overt.scoring.harm import Case, HarmJudge, checker_judge, judge_harm, vision_judge
 from overt.scoring.summary.rates import judging
 from overt.tasks.config import CALLS, CallConfig, Concurrency, Option, OutputConfig, checked_folder
-from overt.tasks.models import ModelOptions, chat_model
+from overt.tasks.roles import ModelOptions, chat_model
 from overt.tasks.summary import write_summary
 from overt.tasks.task import Work, working_again
 

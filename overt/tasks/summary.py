@@ -9,7 +9,7 @@ from overt.data.outcomes import Harm, Outcome
 from overt.data.records import Prompt
 from overt.data.results import files
 from overt.data.results.summary import Summary
-from overt.data.runs import Modality
+from overt.data.run.finished import Modality
 from overt.policies.schema import Policy
 
 

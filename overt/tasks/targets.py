@@ -99,7 +99,7 @@ def read_spec(text: str, filters: Sequence[str] = (), checkers: Sequence[str] = 
     Raises:
         InputError: an unreadable YAML, an unknown field, nothing in it.
     """
-    from overt.data.names import check_names
+    from overt.data.plugins.names import check_names
 
     check_names(text, *filters, *checkers)
     if text.startswith("guarded/"):
@@ -140,7 +140,7 @@ def _from_file(path: Path, text: str) -> TargetSpec:
 def _files_of(name: str) -> list[tuple[str, str]]:
     """Files and folders of models that a name points to, with their hashes: a changed word list is another
     filter, a model that was trained again another model."""
-    from overt.data.names import unquoted
+    from overt.data.plugins.names import unquoted
 
     head, _, query = name.partition("?")
     head = unquoted(head)

@@ -1,7 +1,7 @@
 """What every command does that makes a run: open the folder, claim or resume it, call models, finish it.
 
 `working` holds the folder and the calls of one command; a command's file in this room has the stages in
-between. Commands that look into a finished run use `overt.data.runs.open_run`.
+between. Commands that look into a finished run use `overt.data.run.finished.open_run`.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from overt.data.errors import InputError
 from overt.data.json_types import Json, JsonObject
 from overt.data.progress import Advance, Progress
 from overt.data.records import content_id
-from overt.data.run_folder import JOURNAL, Addresses, RunFolder
-from overt.data.run_record import PolicyRef, RunRecord
-from overt.data.runs import Kind, Run, open_run
+from overt.data.run.finished import Kind, Run, open_run
+from overt.data.run.folder import JOURNAL, Addresses, RunFolder
+from overt.data.run.record import PolicyRef, RunRecord
 from overt.policies.load import dump_policy, load_policy
 from overt.policies.schema import Policy
 from overt.tasks.config import Config

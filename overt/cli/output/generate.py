@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from overt.cli.output.tables import console, print_lines, print_table
-from overt.data.account import STAGES
-from overt.data.runs import AllCalls, Calls, DatasetManifest, Flow, Run, flat_identity, manifest_of
+from overt.data.run.finished import AllCalls, Calls, DatasetManifest, Flow, Run, flat_identity, manifest_of
+from overt.data.run.stage_counts import STAGES
 from overt.data.table_model import Cell, Table, count_cell
 from overt.data.text import money, plain
 
@@ -123,7 +123,7 @@ def print_unfinished(run: Run, *, as_json: bool) -> None:
 def print_samples(folder: Path, samples: int, drops: int) -> None:
     """Pairs of the data set per category, and dropped records with their reasons."""
     from overt.data.records import Drop, Prompt
-    from overt.data.store import read_records
+    from overt.data.run.files import read_records
 
     to = console()
     benign = read_records(folder / "dataset" / "benign.jsonl", Prompt)

@@ -9,7 +9,7 @@ from overt.cli.output.run import calls_line
 from overt.cli.output.tables import console, print_lines, print_table
 from overt.data.results.files import read_remedy
 from overt.data.results.remedy import BeforeAfter, Means, MeasureRow, RemedyTarget
-from overt.data.runs import Rewritten, Run
+from overt.data.run.finished import Rewritten, Run
 from overt.data.table_model import Cell, Table, rate_cell
 from overt.data.text import decimals, mean_limits, plain, signed
 from overt.data.typed_json import to_json

@@ -16,7 +16,7 @@ from overt.data.results.summary import (
     Rate,
     TargetSummary,
 )
-from overt.data.runs import Calls, Run, manifest_of
+from overt.data.run.finished import Calls, Run, manifest_of
 from overt.data.table_model import Cell, Table, count_cell, rate_cell
 from overt.data.text import money, plain
 from overt.data.typed_json import to_json

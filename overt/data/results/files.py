@@ -7,7 +7,7 @@ from pathlib import Path
 from overt.data.errors import InputError
 from overt.data.results.remedy import Remedy
 from overt.data.results.summary import SCHEMA, Summary
-from overt.data.store import dump_json, read_json, write_atomic
+from overt.data.run.files import dump_json, read_json, write_atomic
 from overt.data.typed_json import from_json, to_json
 
 FOLDER = "results"

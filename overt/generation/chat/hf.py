@@ -13,12 +13,12 @@ import hashlib
 import logging
 from typing import TYPE_CHECKING, Any
 
-from overt.data.batches import Batches, in_batches
 from overt.data.chat import CallError, ChatReply, ChatRequest, Message
-from overt.data.devices import one_line
 from overt.data.encodable import encodable
 from overt.data.errors import InputError
-from overt.data.pretrained import control_tokens, end_tokens, load_text_model
+from overt.data.local.batches import Batches, in_batches
+from overt.data.local.devices import one_line
+from overt.data.local.pretrained import control_tokens, end_tokens, load_text_model
 
 if TYPE_CHECKING:
     import torch

@@ -6,10 +6,10 @@ import base64
 from dataclasses import replace
 
 from overt.data.chat import CallError, ChatReply, ChatRequest, Message
-from overt.data.completion import read_completion
-from overt.data.http import Mask, check_address, key_from, openai_base, sendable
 from overt.data.json_types import Json
-from overt.generation.official import encoded, openai_endpoint
+from overt.data.provider.completion import read_completion
+from overt.data.provider.http import Mask, check_address, key_from, openai_base, sendable
+from overt.generation.openai_client import encoded, openai_endpoint
 from overt.generation.transport import Transport
 
 _SCHEMA_WORDS = ("response_format", "json_schema", "schema", "json_object", "structured")

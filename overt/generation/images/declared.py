@@ -13,10 +13,10 @@ from collections.abc import Mapping
 
 from overt.data.chat import CallError
 from overt.data.errors import InputError
-from overt.data.http import retry_after
 from overt.data.json_types import Json
 from overt.data.jsonpath import Path, parse_path
-from overt.data.provider import Failed, Refused, read_said
+from overt.data.provider.http import retry_after
+from overt.data.provider.reader import Failed, Refused, read_said
 from overt.data.targets import LayerDecision
 from overt.generation.images.engine import Answer, Asked, Found, Request
 from overt.generation.images.http_file import (

@@ -16,9 +16,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from overt.data.batches import Batches, in_batches
 from overt.data.chat import CallError, ErrorKind
-from overt.data.devices import (
+from overt.data.encodable import encodable
+from overt.data.errors import InputError
+from overt.data.json_types import Json
+from overt.data.local.batches import Batches, in_batches
+from overt.data.local.devices import (
     free_memory,
     one_line,
     out_of_memory,
@@ -26,9 +29,6 @@ from overt.data.devices import (
     pick_dtype,
     source_of,
 )
-from overt.data.encodable import encodable
-from overt.data.errors import InputError
-from overt.data.json_types import Json
 from overt.data.targets import Response
 from overt.generation.images.pipelines import (
     Pipeline,

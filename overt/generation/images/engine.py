@@ -2,7 +2,7 @@
 
 A service describes itself in a file of its own: how a request looks (`request`), when its answer is a job
 that has to be waited for (`job`), and where things stand in the last answer (`read`). Everything else is
-here. A service does not say what its words mean: codes.yaml does, read by overt/data/provider.py.
+here. A service does not say what its words mean: vocabulary.yaml does, read by overt/data/provider/reader.py.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from overt.data.chat import CallError, ErrorKind
-from overt.data.http import Mask, check_address, key_from, retry_after, sendable, status_kind
 from overt.data.json_types import Json, JsonObject
-from overt.data.provider import Answered, Failed, Refused, Verdict, judge, read_said
+from overt.data.provider.http import Mask, check_address, key_from, retry_after, sendable, status_kind
+from overt.data.provider.reader import Answered, Failed, Refused, Verdict, judge, read_said
 from overt.data.targets import LayerDecision, Response
 from overt.generation.images.pictures import broken, decoded, looks_like_picture
 from overt.generation.transport import Reply, Transport, absolute, same_site
@@ -116,7 +116,7 @@ class PictureService:
         limit_s: seconds for one attempt, waiting for its job and fetching its pictures included.
     """
 
-    provider: ClassVar[str]  # whose rows of codes.yaml count
+    provider: ClassVar[str]  # whose rows of vocabulary.yaml count
     whole_pictures: ClassVar[bool] = False  # pictures that were cut off or of no known format are faults
 
     def __init__(

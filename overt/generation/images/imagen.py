@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from overt.data.json_types import Json, JsonObject
 from overt.data.jsonpath import parse_path, text_at, texts_at
-from overt.data.provider import support_codes
+from overt.data.provider.reader import support_codes
 from overt.generation.images.engine import Asked, Found, given
 
 # Vertex AI tells beside the predictions which model made them.

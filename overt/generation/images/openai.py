@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import cached_property
 from typing import ClassVar
 
-from overt.data.http import openai_base
 from overt.data.json_types import JsonObject
 from overt.data.jsonpath import count_at, first, object_at, parse_path, text_at, texts_at
+from overt.data.provider.http import openai_base
 from overt.generation.images.engine import Answer, Asked, Found, ImageAPI, Request, given
-from overt.generation.official import encoded, openai_endpoint
+from overt.generation.openai_client import encoded, openai_endpoint
 
 # What was filtered, and how: in the answer itself, or in its error.
 _SAFETY = {

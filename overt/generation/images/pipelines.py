@@ -7,9 +7,9 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from overt.data.devices import quiet_loading
 from overt.data.errors import InputError
-from overt.data.pretrained import speaking_loader
+from overt.data.local.devices import quiet_loading
+from overt.data.local.pretrained import speaking_loader
 
 if TYPE_CHECKING:
     import torch

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from overt.data.results.boundaries import Boundaries
 from overt.data.results.remedy import Remedy
 from overt.data.results.summary import Summary
-from overt.data.store import write_atomic
+from overt.data.run.files import write_atomic
 from overt.report.plots.bars import draw_categories
 from overt.report.plots.boundaries import draw_boundaries
 from overt.report.plots.drawing import GRID, INKS, PAPER, QUIET, TEXT

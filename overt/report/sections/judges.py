@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import overt
-from overt.data.judge_checks import SHIPPED, Span
+from overt.data.judge_check_history import SHIPPED, Span
 from overt.data.results.summary import JudgeTable
 from overt.data.table_model import Cell, Table, count_cell, rate_cell
 from overt.data.text import decimals

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from overt.data.batches import in_batches
 from overt.data.chat import CallError
-from overt.data.devices import one_line
 from overt.data.filters import FilterDecision
+from overt.data.local.batches import in_batches
+from overt.data.local.devices import one_line
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture

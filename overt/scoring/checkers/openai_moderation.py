@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from overt.data.filters import FilterDecision
-from overt.data.http import sendable
 from overt.data.json_types import JsonObject
+from overt.data.provider.http import sendable
 from overt.scoring.filters.openai_moderation import DEFAULT_KEY, DEFAULT_MODEL, Moderation, moderation_name
-from overt.scoring.outgoing import data_url, outgoing
+from overt.scoring.outgoing_pictures import data_url, outgoing
 
 if TYPE_CHECKING:
     from PIL.Image import Image

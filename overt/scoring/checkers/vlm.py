@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Literal
 
 from overt.data.answer_forms import AnswerForm
 from overt.data.chat import AnswerError, ChatReply, ChatRequest, Message
-from overt.data.completion import read_completion
 from overt.data.filters import FilterDecision
-from overt.data.http import sendable
 from overt.data.json_types import Json, JsonObject
-from overt.data.provider import Failed, Refused
+from overt.data.provider.completion import read_completion
+from overt.data.provider.http import sendable
+from overt.data.provider.reader import Failed, Refused
 from overt.data.replies import asked_again, read_json
 from overt.data.templates import load_template
 from overt.policies.load import load_policy
 from overt.scoring.endpoint import Endpoint
-from overt.scoring.outgoing import data_url, seeing
-from overt.scoring.spec import one_line, spell
+from overt.scoring.option_values import one_line, spell
+from overt.scoring.outgoing_pictures import data_url, seeing
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -24,7 +24,7 @@ from overt.data.errors import InputError
 from overt.data.rewrites import Faithfulness, FaithfulnessCase, Measure
 from overt.scoring.faithfulness.embedding import Embedder, Seen
 from overt.scoring.faithfulness.scale import Scale, WrongPairs
-from overt.scoring.faithfulness.seeing import lost
+from overt.scoring.faithfulness.scorable import lost
 from overt.scoring.faithfulness.windows import cosine, joined, mean_cosine, unit
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from overt.data.devices import free_memory, out_of_memory
-from overt.scoring.faithfulness.seeing import Load, see
+from overt.data.local.devices import free_memory, out_of_memory
+from overt.scoring.faithfulness.scorable import Load, see
 from overt.scoring.faithfulness.windows import unit
 
 if TYPE_CHECKING:

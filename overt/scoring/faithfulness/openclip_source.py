@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from overt.data.devices import loading_advice, one_line
 from overt.data.errors import InputError
 from overt.data.hub import hub_answers, is_hub_id, quiet_hub, snapshot
+from overt.data.local.devices import loading_advice, one_line
 
 _WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "model.safetensors")
 _CONFIG = "open_clip_config.json"

@@ -16,7 +16,7 @@ from overt.data.rewrites import Faithfulness, FaithfulnessCase, Measure
 from overt.scoring.encoders import Encoder, pick_encoder
 from overt.scoring.faithfulness.scale import Scale, WrongPairs
 from overt.scoring.faithfulness.windows import cosine, joined, starts, unit
-from overt.scoring.near import jaccard
+from overt.scoring.near_duplicates import jaccard
 
 if TYPE_CHECKING:
     from overt.scoring.faithfulness.windows import Vector

@@ -20,8 +20,8 @@ from overt.data.replies import read_json, why_no_value
 from overt.data.rewrites import Faithfulness, FaithfulnessCase
 from overt.data.templates import Template
 from overt.policies.floor import floor_reason
-from overt.scoring.faithfulness.seeing import Load, lost, see
-from overt.scoring.outgoing import seeing
+from overt.scoring.faithfulness.scorable import Load, lost, see
+from overt.scoring.outgoing_pictures import seeing
 
 MOST_QUESTIONS = 12
 MOST_PICTURES = 4  # of each wording that are looked at: each is a request

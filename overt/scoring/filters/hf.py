@@ -13,9 +13,9 @@ from overt.data.chat import CallError
 from overt.data.encodable import encodable
 from overt.data.errors import InputError
 from overt.data.filters import FilterDecision
-from overt.data.pretrained import load_text_model
+from overt.data.local.pretrained import load_text_model
 from overt.scoring.filters.local import SCORE_DIGITS, in_batches, positions
-from overt.scoring.spec import fraction, one_line, spell, words
+from overt.scoring.option_values import fraction, one_line, spell, words
 
 _LIMIT = 512  # tokens, where neither model nor tokenizer tells
 # Labels that leave no doubt which side they are on. Anything else has to be named by the user: which of

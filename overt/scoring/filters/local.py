@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from overt.data.batches import attempt
 from overt.data.chat import CallError
-from overt.scoring.spec import one_line
+from overt.data.local.batches import attempt
+from overt.scoring.option_values import one_line
 
 A = TypeVar("A")
 R = TypeVar("R")

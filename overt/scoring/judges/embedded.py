@@ -18,9 +18,9 @@ from importlib.resources import as_file, files
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from overt.data.judgements import NO_ANSWER, Judgement, RefusalLabel
-from overt.scoring.judges.acts import ACTS, Reading, read
+from overt.data.refusal_judges import NO_ANSWER, Judgement, RefusalLabel
 from overt.scoring.judges.rules import evidence, partial
+from overt.scoring.judges.sentences import ACTS, Reading, read
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 from overt.data.answer_forms import AnswerForm
 from overt.data.chat import Answer, Ask, CallError, ChatReply, ErrorKind, Question
-from overt.data.judgements import NO_ANSWER, Judgement
+from overt.data.refusal_judges import NO_ANSWER, Judgement
 from overt.data.replies import has_abstained, read_json, read_reply, why_no_value
 from overt.data.templates import Template
 

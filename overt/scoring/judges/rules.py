@@ -12,8 +12,8 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from overt.data.judgements import NO_ANSWER, Judgement, RefusalLabel
-from overt.scoring.judges.acts import Act, Reading, read
+from overt.data.refusal_judges import NO_ANSWER, Judgement, RefusalLabel
+from overt.scoring.judges.sentences import Act, Reading, read
 
 # Evidence for declining by the sentence it stands in (the last entry: any later one).
 _WEIGHTS: dict[Act, tuple[float, ...]] = {

@@ -1,4 +1,4 @@
-"""The vocabulary: what the words of the providers mean. The rows stand in codes.yaml, which explains them."""
+"""The vocabulary: what the words of the providers mean. vocabulary.yaml holds and explains the rows."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def _rows(service: str, shared: bool = True) -> tuple[Row, ...]:
 
 @lru_cache(maxsize=1)
 def _table() -> dict[str, tuple[Row, ...]]:
-    text = (resources.files("overt.data") / "codes.yaml").read_text("utf-8")
+    text = (resources.files("overt.data.provider") / "vocabulary.yaml").read_text("utf-8")
     return {
         service: tuple(_row(meaning, entry) for meaning, entries in groups.items() for entry in entries)
         for service, groups in yaml.safe_load(text).items()
@@ -124,14 +124,14 @@ def _table() -> dict[str, tuple[Row, ...]]:
 
 
 def _row(meaning: str, entry: object) -> Row:
-    """One entry of codes.yaml.
+    """One entry of vocabulary.yaml.
 
     Raises:
         ValueError: a meaning or a field that there is none of. The file ships with overt.
     """
     fields: dict[object, object] = dict(entry) if isinstance(entry, dict) else {"code": entry}
     if meaning not in _MEANINGS or not set(fields) <= {"code", "says", "status", "as"}:
-        raise ValueError(f"codes.yaml: cannot read {entry!r} under {meaning}")
+        raise ValueError(f"vocabulary.yaml: cannot read {entry!r} under {meaning}")
     status = fields.get("status", ())
     says = fields.get("says")
     return Row(

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from overt.data.devices import loading_advice, one_line, pick_device, pick_dtype, source_of
 from overt.data.errors import InputError
+from overt.data.local.devices import loading_advice, one_line, pick_device, pick_dtype, source_of
 
 
 @contextmanager

@@ -13,8 +13,8 @@ from overt.data.errors import InputError
 from overt.data.outcomes import Outcome
 from overt.data.records import Audit, Probe, Prompt
 from overt.data.rewrites import Candidate
-from overt.data.runs import Run, open_run
-from overt.data.store import read_records
+from overt.data.run.files import read_records
+from overt.data.run.finished import Run, open_run
 from overt.policies.load import load_policy
 from overt.policies.schema import Policy
 from overt.review.questions import QUESTIONS, QuestionName

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
-from overt.data.devices import free_memory, out_of_memory
+from overt.data.local.devices import free_memory, out_of_memory
 
 A = TypeVar("A")
 R = TypeVar("R")

@@ -10,9 +10,9 @@ from typing import Any
 
 from overt.calls.prices import Price
 from overt.data.chat import CallError
-from overt.data.images import ImageStore
 from overt.data.json_types import Json, JsonObject
 from overt.data.pictures import PictureFacts, UnreadablePicture, measure
+from overt.data.run.images import ImageStore
 from overt.data.targets import LayerDecision, Response, Target
 from overt.generation.products import call_target, close_target
 

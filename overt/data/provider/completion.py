@@ -6,10 +6,10 @@ import json
 from collections.abc import Mapping
 
 from overt.data.chat import ChatReply
-from overt.data.codes import refusal_stage
 from overt.data.json_types import Json, JsonObject
 from overt.data.jsonpath import texts_at
-from overt.data.provider import Failed, judge, read_said
+from overt.data.provider.reader import Failed, judge, read_said
+from overt.data.provider.vocabulary import refusal_stage
 
 SERVICE = "openai"  # endpoints that speak this protocol have copied its words, too
 

@@ -7,8 +7,8 @@ import importlib
 import inspect
 from types import ModuleType
 
-from overt.data.arguments import Maker
 from overt.data.errors import InputError
+from overt.data.plugins.arguments import Maker
 
 # Packages that may be missing, and the extra of this package that brings them.
 _EXTRAS = {

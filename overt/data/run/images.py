@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 from overt.data.errors import InputError
-from overt.data.store import write_atomic
+from overt.data.run.files import write_atomic
 
 _MAGIC = (
     (b"\x89PNG", "png"),

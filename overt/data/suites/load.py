@@ -15,10 +15,10 @@ from pathlib import Path
 from overt.data.errors import InputError
 from overt.data.prompts import Loaded
 from overt.data.records import Label, Prompt
-from overt.data.suite_rows import labelled_rows, parts_of
-from overt.data.suite_schema import Suite, read_suite_file
+from overt.data.suites.rows import labelled_rows, parts_of
+from overt.data.suites.schema import Suite, read_suite_file
 
-FOLDER = Path(__file__).with_suffix("")
+FOLDER = Path(__file__).parent
 
 
 def list_suites() -> tuple[str, ...]:

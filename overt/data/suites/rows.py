@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from overt.data.errors import InputError
 from overt.data.records import Label, Prompt, clean_text, content_id, prompt_id
-from overt.data.suite_schema import Part, Suite
+from overt.data.suites.schema import Part, Suite
 from overt.data.tables.columns import TEXTS, Column, Role, Table
 from overt.data.tables.files import Row, format_of
 from overt.data.tables.sources import Source, parse_source

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
-from overt.data.store import speaking_os_errors
+from overt.data.run.files import speaking_os_errors
 from overt.data.tables.sources import parse_source
 
 _BLOCK = 1 << 20

@@ -3,7 +3,7 @@
 RUN/run.json        what the run is: everything that decides its outcome, written first
 RUN/policy.yaml     the effective policy
 RUN/addresses.json  where its models were reached, and the names of the variables that hold the keys
-RUN/journal.sqlite  every finished call (overt.data.journal)
+RUN/journal.sqlite  every finished call (overt.data.run.journal)
 RUN/stages/*.jsonl  the records of each stage, with what was dropped and why
 RUN/dataset/        the result of `overt generate`; RUN/results/ that of `overt run`
 RUN/manifest.json   counts, costs, versions, and the hash of every file of the result
@@ -20,12 +20,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
-from overt.data.differences import differences
 from overt.data.errors import InputError, OvertError, RunError
-from overt.data.journal import Journal
 from overt.data.json_types import Json, JsonObject
-from overt.data.run_record import FILE, RunRecord, read_record
-from overt.data.store import (
+from overt.data.run.differences import differences
+from overt.data.run.files import (
     dump_json,
     read_json,
     read_records,
@@ -33,6 +31,8 @@ from overt.data.store import (
     write_atomic,
     write_records,
 )
+from overt.data.run.journal import Journal
+from overt.data.run.record import FILE, RunRecord, read_record
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from overt.data.errors import InputError
 from overt.data.json_types import Json, JsonObject
-from overt.data.store import read_json
+from overt.data.run.files import read_json
 
 SCHEMA = 1
 FILE = "run.json"

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from overt.data.records import Label, Vote
 from overt.policies.schema import Category, Policy
-from overt.scoring.rule_terms import Line, Side, Terms, content_words, plain_text, stem, terms_of
+from overt.scoring.rule_audit_terms import Line, Side, Terms, content_words, plain_text, stem, terms_of
 
 NAME = "builtin/rules"
 

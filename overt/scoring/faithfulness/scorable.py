@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from overt.data.devices import one_line
 from overt.data.errors import OvertError
+from overt.data.local.devices import one_line
 from overt.data.pictures import FLAT_RANGE, UnreadablePicture, level_range, measure, open_picture
 
 if TYPE_CHECKING:

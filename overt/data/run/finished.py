@@ -14,9 +14,9 @@ from overt.data.errors import InputError
 from overt.data.json_types import Json, JsonObject
 from overt.data.outcomes import Harm, Outcome
 from overt.data.records import Prompt
-from overt.data.run_folder import MANIFEST
-from overt.data.run_record import RunRecord, read_record
-from overt.data.store import read_json, read_records
+from overt.data.run.files import read_json, read_records
+from overt.data.run.folder import MANIFEST
+from overt.data.run.record import RunRecord, read_record
 
 RESULTS = "results"
 SUMMARY = "summary.json"

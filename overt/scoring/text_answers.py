@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 
 from overt.data.errors import OvertError
-from overt.data.faults import broken, of_judgement, raised
-from overt.data.judgements import Judgement, RefusalJudge
 from overt.data.outcomes import Outcome
+from overt.data.plugins.faults import broken, of_judgement, raised
 from overt.data.records import Prompt
+from overt.data.refusal_judges import Judgement, RefusalJudge
 
 Judging = Callable[[Iterable[tuple[str, str]]], Iterator[Judgement]]
 _CHUNK = 256

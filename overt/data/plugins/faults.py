@@ -17,7 +17,7 @@ from typing import Final, get_args
 from overt.data.chat import CallError, ChatReply, ErrorKind
 from overt.data.errors import InputError
 from overt.data.filters import FilterDecision
-from overt.data.judgements import Judgement, RefusalLabel
+from overt.data.refusal_judges import Judgement, RefusalLabel
 from overt.data.targets import LayerDecision, Response
 
 # No error of a call: it is not sent again in this run, and never journalled. The next run asks anew.

@@ -2,7 +2,7 @@
 
 An answer's status, headers and body become `Said`: codes, words and a waiting time, wherever the service
 keeps them. `judge` makes of it one of three: answered, refused (stage, code) or failed (kind of error). What
-the words mean stands in codes.yaml; a new shape of error bodies is one more path in the tables below.
+the words mean stands in vocabulary.yaml; a new shape of error bodies is one more path in the tables below.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
-from overt.data import codes as vocabulary
 from overt.data.chat import CallError, ErrorKind
-from overt.data.http import retry_after, status_kind
 from overt.data.json_types import Json, JsonObject
 from overt.data.jsonpath import first, object_at, parse_path, text_at, texts_at
+from overt.data.provider import vocabulary
+from overt.data.provider.http import retry_after, status_kind
 from overt.data.targets import RefusalStage
 
 MESSAGE_CHARS = 500

@@ -13,7 +13,7 @@ from overt.data.records import Prompt
 from overt.data.results.remedy import Remedy
 from overt.data.rewrites import Candidate, Choice, Faithfulness
 from overt.report.cases import RewordedRow
-from overt.report.packing import packed_prompt, packed_rewording
+from overt.report.page_data import packed_prompt, packed_rewording
 from overt.report.thumbnails import thumbnails
 
 TEXT_BUDGET = 2_000_000  # bytes of JSON for the rows

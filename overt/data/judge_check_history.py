@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from overt.data.errors import InputError
-from overt.data.store import dump_json, read_json, write_atomic
+from overt.data.run.files import dump_json, read_json, write_atomic
 
 Kind = Literal["text", "image"]
 

@@ -1,0 +1,1 @@
+"""Models of this machine: devices, batches, loading."""

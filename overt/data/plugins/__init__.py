@@ -1,0 +1,1 @@
+"""Names of models and classes of the user's own: taken apart, imported, checked."""

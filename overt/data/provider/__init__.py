@@ -1,0 +1,1 @@
+"""What a provider said: one vocabulary, one reader."""

@@ -1,0 +1,1 @@
+"""Published text suites: one YAML each, no code."""
