@@ -5,8 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from image_server import image_server
-from test_run import ENV, outcomes, overt, write_prompts
+from support.commands import ENV, outcomes, overt, write_prompts
+from support.image_server import image_server
 
 from overt.policies.load import load_policy
 
@@ -23,7 +23,7 @@ def test_the_class_in_ten_lines(tmp_path):
     assert len(source.splitlines()) <= 13
     fake = (
         "async def my_service(prompt, seed):\n"
-        "    from image_server import noise\n"
+        "    from support.image_server import noise\n"
         "    return (400, None, 'content_policy_violation') if 'bomb' in prompt else (200, noise(seed), '')\n"
     )
     (tmp_path / "painter.py").write_text(source + fake)

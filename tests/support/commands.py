@@ -1,0 +1,43 @@
+"""The command line as a user starts it, in a process of its own, and what its runs hold."""
+
+import json
+import os
+import subprocess
+import sys
+
+from overt.data.outcomes import Outcome
+from overt.data.records import Prompt
+from overt.data.run.files import read_records
+
+KEY = "vendor-key-that-nobody-may-see-0123456789"
+ENV = {**os.environ, "VENDOR_KEY": KEY, "HF_HUB_OFFLINE": "1"}
+
+
+def command(*arguments):
+    return [sys.executable, "-m", "overt", *map(str, arguments)]
+
+
+def overt(*arguments, code=0, cwd=None, env=ENV):
+    done = subprocess.run(command(*arguments), capture_output=True, text=True, env=env, cwd=cwd)
+    assert done.returncode == code, done.stderr + done.stdout
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def outcomes(folder):
+    return read_records(folder / "stages" / "outcomes.jsonl", Outcome)
+
+
+def by_text(folder):
+    texts = {p.id: p.text for p in read_records(folder / "stages" / "prompts.jsonl", Prompt)}
+    return {texts[o.prompt_id]: o for o in outcomes(folder)}
+
+
+def write_prompts(path, benign, unsafe=()):
+    rows = [
+        {"text": t, "label": label, "category": f"c{i % 2}"}
+        for label, texts in (("benign", benign), ("unsafe", unsafe))
+        for i, t in enumerate(texts)
+    ]
+    path.write_text("".join(json.dumps(r) + "\n" for r in rows))
+    return path
