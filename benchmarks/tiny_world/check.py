@@ -19,7 +19,7 @@ from scenes import UNSAFE, Scene, combinations, draw, neighbour, sample
 from words import caption
 
 ATTRIBUTES = ("form", "colour", "ground", "layout")
-FOLDER = Path(__file__).resolve().parents[2] / "overt" / "tinyworld"
+FOLDER = Path(__file__).resolve().parents[2] / "overt" / "generation" / "tiny_world"
 
 
 # -- CLIP -------------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from pathlib import Path
 from random import Random
 
 HERE = Path(__file__).resolve().parent
-TARGET = HERE.parents[1] / "overt" / "tinyworld"
+TARGET = HERE.parents[1] / "overt" / "generation" / "tiny_world"
 FULL: dict[str, dict[str, int]] = {
     "pictures": {"steps": 6500, "pool": 24_000},
     "noise": {"steps": 5400, "alone": 1900, "pool": 24_000},
