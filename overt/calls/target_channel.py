@@ -12,9 +12,9 @@ from overt.calls.prices import Price
 from overt.data.chat import CallError
 from overt.data.json_types import Json, JsonObject
 from overt.data.pictures import PictureFacts, UnreadablePicture, measure
+from overt.data.plugins.attempts import call_target, close_target
 from overt.data.run.images import ImageStore
 from overt.data.targets import LayerDecision, Response, Target
-from overt.generation.products import call_target, close_target
 
 
 @dataclass(frozen=True, slots=True)

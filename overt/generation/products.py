@@ -7,9 +7,7 @@ each refuses alone, what it adds to the others, and what dropping it would cost.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
-import inspect
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -18,7 +16,8 @@ from overt.data.chat import CallError, ChatModel, ChatRequest, Message
 from overt.data.filters import FilterDecision, ImageChecker, TextFilter
 from overt.data.local.batches import Batches
 from overt.data.pictures import UnreadablePicture, open_picture
-from overt.data.plugins.faults import BROKEN_CLASS, fault, of_decision, of_reply, of_response, raised
+from overt.data.plugins.attempts import call_target, close_target
+from overt.data.plugins.faults import BROKEN_CLASS, fault, of_decision, of_reply, raised
 from overt.data.provider.vocabulary import refusal_stage
 from overt.data.targets import LayerDecision, RefusalStage, Response, Target
 
@@ -246,38 +245,3 @@ def _own_layers(name: str, response: Response, modality: str) -> list[LayerDecis
     if modality == "text":  # its words are what was asked for: whether they refuse, a judge must read
         return []
     return [LayerDecision(name, "model", not response.images and bool(response.text))]
-
-
-async def call_target(target: Target, prompt: str, seed: int) -> Response:
-    """One attempt; a plain function runs in a thread. What it raises, or gives back instead of a response,
-    is a datum, not the run's end."""
-    try:
-        if inspect.iscoroutinefunction(target.respond):
-            response = await target.respond(prompt, seed=seed)
-        else:
-            response = await asyncio.to_thread(target.respond, prompt, seed=seed)  # type: ignore[arg-type]
-    except (asyncio.CancelledError, TimeoutError):
-        raise
-    except Exception as error:
-        return Response(error=fault(target.name, raised(target, error)))
-    if wrong := of_response(response):
-        return Response(error=fault(target.name, wrong))
-    # Services say None where they have no word; everything behind this reads texts.
-    return dataclasses.replace(
-        response,
-        text=response.text or "",
-        code=response.code or "",
-        message=response.message or "",
-        safety=response.safety or {},
-    )
-
-
-async def close_target(target: Target) -> None:
-    """Closes a target that can be closed; one that fails at it must not hide the results."""
-    close = getattr(target, "close", None)
-    if close is None:
-        return
-    with contextlib.suppress(Exception):
-        done = close()
-        if inspect.isawaitable(done):
-            await done
