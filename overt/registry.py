@@ -1,6 +1,6 @@
 """Names to models: `provider/model`, by entry points, or a class of your own as `module:Class`.
 
-`overt.data.plugins.names` says how names are written. Built-ins come in by the same door as a vendor's plugin:
+`overt.data.plugins.names` says how names are written. Built-ins come in by the same door as a plugin:
 they are the entry points of this package, and pyproject.toml is the only place that lists them. A new one
 is its file and one line there. Loading this module loads no provider; a provider's file is imported when its
 name is used.
