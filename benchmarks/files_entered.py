@@ -4,8 +4,8 @@
     python benchmarks/files_entered.py --short run /tmp/x --target filter/better-profanity --out /tmp/y
 
 Runs the command in this process under a tracer that sees every call of a function in every thread. A file
-counts as entered when one of its functions is called; importing a file does not count, and neither do
-properties of records (functions in `overt/data/records.py` do, like all others). `crossings` are calls from one file into another.
+counts as entered when one of its functions is called; importing a file does not count. `crossings` are calls
+from one file into another.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class Tracer:
         code = frame.f_code
         if event != "call" or not code.co_filename.startswith(PACKAGE) or code.co_name in _BODIES:
             return
-        if code.co_qualname == code.co_name and "__module__" in code.co_names and "__qualname__" in code.co_names:
-            return  # a class body
+        if {"__module__", "__qualname__"} <= set(code.co_names):  # a class's body
+            return
         self.entered.setdefault(code.co_filename, code.co_qualname)
         caller = frame.f_back
         if caller is not None and caller.f_code.co_filename.startswith(PACKAGE):

@@ -29,9 +29,9 @@ from scipy.optimize import minimize
 
 from overt.data.labels import REFUSAL_LABELS
 from overt.scoring.judge_agreement import Agreement, Estimate, check, refused
-from overt.scoring.judges.embedded import SIZE, features
-from overt.scoring.judges.rules import RulesJudge
-from overt.scoring.judges.sentences import read
+from overt.scoring.refusal_judges.embedded import SIZE, features
+from overt.scoring.refusal_judges.rules import RulesJudge
+from overt.scoring.refusal_judges.sentences import read
 
 RIDGE = 3.0
 # The bare phrase list that such work is often done with, as the yardstick.
@@ -201,7 +201,7 @@ def main() -> None:
     data = load(args.folder)
     table(data)
     if args.write:
-        from overt.scoring.judges import embedded as module
+        from overt.scoring.refusal_judges import embedded as module
 
         write(data, Path(module.__file__).parent / "refusal_weights.npz")
 

@@ -22,7 +22,7 @@ from typing import Generic, TypeVar
 from overt.calls.channel import Channel, ChatChannel, Reply, Subject
 from overt.calls.flow import Flow
 from overt.calls.pace import Pace
-from overt.calls.prices import Price, PriceTable
+from overt.calls.prices import Price, PriceList
 from overt.calls.stats import Stats
 from overt.data.chat import (
     Answer,
@@ -81,7 +81,7 @@ class Caller:
         self.options = options
         self.stats = Stats()
         self._journal = Journal(journal)
-        self._prices = PriceTable.load(options.prices)
+        self._prices = PriceList.load(options.prices)
         self._on_progress = on_progress
         self._spoke = 0.0
         self._loop = asyncio.new_event_loop()

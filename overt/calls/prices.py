@@ -58,14 +58,14 @@ def _none_if_empty(value: object) -> object:
 Prices = Annotated[dict[str, Price], BeforeValidator(_none_if_empty)]
 
 
-class PriceTable:
+class PriceList:
     """Prices by model name, without the provider."""
 
     def __init__(self, prices: Mapping[str, Price]) -> None:
         self._prices = dict(prices)
 
     @classmethod
-    def load(cls, own: Path | None = None) -> PriceTable:
+    def load(cls, own: Path | None = None) -> PriceList:
         """The packaged prices, with those of the user's file over them.
 
         Raises:

@@ -18,7 +18,7 @@ from overt.data.targets import LayerDecision, Response, Target
 
 
 @dataclass(frozen=True, slots=True)
-class Shot:
+class TargetRequest:
     """One request to a target."""
 
     prompt: str
@@ -27,7 +27,7 @@ class Shot:
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class TargetReply:
     """A response whose pictures lie in the store: paths ("" for one that is no picture) and facts."""
 
     response: Response
@@ -64,11 +64,11 @@ class TargetChannel:
         self._target, self._price, self._store = target, price, store
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="overt-pictures")
 
-    async def send(self, request: Shot) -> Taken:
+    async def send(self, request: TargetRequest) -> TargetReply:
         """One attempt. A picture that came over cut off is an error, since asking again can help."""
         response = await call_target(self._target, request.prompt, request.seed)
         if not response.images or response.error is not None:
-            return Taken(dataclasses.replace(response, images=()))
+            return TargetReply(dataclasses.replace(response, images=()))
         loop = asyncio.get_running_loop()
         work = [loop.run_in_executor(self._pool, self._take, data) for data in response.images]
         taken = await asyncio.gather(*work)
@@ -78,7 +78,7 @@ class TargetChannel:
         broken = [f for f in facts if isinstance(f, UnreadablePicture)]
         if len(broken) == len(facts) and not broken[0].is_too_large:
             bare = dataclasses.replace(bare, error=CallError("server", f"no usable picture: {broken[0]}"))
-        return Taken(bare, images, facts)
+        return TargetReply(bare, images, facts)
 
     def _take(self, data: bytes) -> tuple[str, PictureFacts | UnreadablePicture]:
         try:
@@ -87,16 +87,16 @@ class TargetChannel:
             return "", error
         return self._store.put(data), facts
 
-    def failed(self, error: CallError) -> Taken:
-        return Taken(Response(error=error))
+    def failed(self, error: CallError) -> TargetReply:
+        return TargetReply(Response(error=error))
 
-    def timed(self, reply: Taken, seconds: float) -> Taken:
+    def timed(self, reply: TargetReply, seconds: float) -> TargetReply:
         return dataclasses.replace(reply, response=dataclasses.replace(reply.response, latency_s=seconds))
 
-    def plain(self, request: Shot) -> JsonObject:
+    def plain(self, request: TargetRequest) -> JsonObject:
         return dataclasses.asdict(request)
 
-    def pack(self, reply: Taken) -> JsonObject:
+    def pack(self, reply: TargetReply) -> JsonObject:
         response = dataclasses.asdict(dataclasses.replace(reply.response, safety={}))
         response["safety"] = _jsonable(reply.response.safety)
         del response["images"]
@@ -108,7 +108,7 @@ class TargetChannel:
         ]
         return {"response": response, "images": list(reply.images), "facts": facts}
 
-    def unpack(self, data: JsonObject) -> Taken:
+    def unpack(self, data: JsonObject) -> TargetReply:
         packed: dict[str, Any] = dict(data)  # `pack` wrote it: nothing is to be checked
         fields = dict(packed["response"])
         error = fields.pop("error", None)
@@ -120,9 +120,9 @@ class TargetChannel:
             else PictureFacts(**f)
             for f in packed["facts"]
         )
-        return Taken(response, tuple(packed["images"]), facts)
+        return TargetReply(response, tuple(packed["images"]), facts)
 
-    def cost(self, reply: Taken) -> float:
+    def cost(self, reply: TargetReply) -> float:
         """What the provider said it cost, else by the price table."""
         if reply.response.cost is not None:
             return reply.response.cost

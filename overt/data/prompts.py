@@ -34,7 +34,7 @@ _OTHERS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadedPrompts:
     """The prompts of all sources, each once, and how many rows said the same again or nothing."""
 
     prompts: tuple[Prompt, ...]
@@ -59,7 +59,7 @@ def spread(prompts: Sequence[Prompt], limit: int) -> tuple[Prompt, ...]:
     return tuple(p for p in prompts if p.id in taken)
 
 
-def read_prompts(specs: Iterable[str], *, label: Side | None = None) -> Loaded:
+def read_prompts(specs: Iterable[str], *, label: Side | None = None) -> LoadedPrompts:
     """The prompts that the sources hold, in their order, each text once.
 
     Args:
@@ -92,7 +92,7 @@ def read_prompts(specs: Iterable[str], *, label: Side | None = None) -> Loaded:
             repeated += 1
     if not found:
         raise InputError("no prompt was found", where=", ".join(specs))
-    return Loaded(tuple(found.values()), repeated, empty)
+    return LoadedPrompts(tuple(found.values()), repeated, empty)
 
 
 def _source(spec: str, label: Side | None) -> Iterator[Prompt]:

@@ -11,7 +11,7 @@ RefusalLabel = Literal["full_refusal", "partial_refusal", "compliance", "unclear
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class RefusalVerdict:
     """One judge's word on one answer. `score` from 0 (complies) to 1 (refuses) where the judge gives one;
     `reason` names what that rests on, under 200 characters; `error` where a model gave no answer (the
     label is then "unclear")."""
@@ -22,7 +22,7 @@ class Judgement:
     error: CallError | None = None
 
 
-NO_ANSWER = Judgement("unclear", None, "there is no answer")  # of an empty one, or nothing but thinking
+NO_ANSWER = RefusalVerdict("unclear", None, "there is no answer")  # of an empty one, or nothing but thinking
 
 
 @runtime_checkable
@@ -30,9 +30,9 @@ class RefusalJudge(Protocol):
     """The extension point: a name and one function, which must say the same of the same answer each time.
 
     `judge` may block. A judge that is quicker on many answers at once may have
-    `judge_many(pairs: list[tuple[str, str]]) -> list[Judgement]` besides.
+    `judge_many(pairs: list[tuple[str, str]]) -> list[RefusalVerdict]` besides.
     """
 
     name: str  # "judge/NAME"
 
-    def judge(self, prompt: str, answer: str) -> Judgement: ...
+    def judge(self, prompt: str, answer: str) -> RefusalVerdict: ...

@@ -127,7 +127,7 @@ class _SeedColumns:
         return name if _CATEGORY_ID.fullmatch(name) else None
 
 
-def read_texts(spec: str) -> Iterator[str]:
+def read_earlier_prompts(spec: str) -> Iterator[str]:
     """The prompts of an earlier set: a run's folder, a dataset's folder, or any source of `read_seeds`.
 
     Of a table with several prompt columns (OVERT's benign and unsafe ones) all are read.

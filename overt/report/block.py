@@ -9,7 +9,7 @@ from overt.data.judge_check_history import JudgeCheck
 from overt.data.results.boundaries import Boundaries
 from overt.data.results.remedy import Remedy
 from overt.data.results.summary import Summary, TargetSummary
-from overt.report.cases import GalleryRow, RewordedRow
+from overt.report.cases import GalleryCase, RewriteCase
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +32,10 @@ class Block:
 
     summary: Summary
     title: str = ""
-    rows: Sequence[GalleryRow] = ()
+    rows: Sequence[GalleryCase] = ()
     plots: Mapping[str, str] = field(default_factory=dict)
     remedy: Remedy | None = None
-    rewordings: Sequence[RewordedRow] = ()
+    rewordings: Sequence[RewriteCase] = ()
     boundaries: Boundaries | None = None
     judges: Sequence[JudgeLine] = ()
     rows_left_out: int = 0

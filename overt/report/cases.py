@@ -32,7 +32,7 @@ def is_partial(outcome: Outcome) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class GalleryRow:
+class GalleryCase:
     """One prompt at one target, with what the judges said of its pictures."""
 
     prompt: Prompt
@@ -66,7 +66,7 @@ class GalleryRow:
 
 
 @dataclass(frozen=True, slots=True)
-class RewordedRow:
+class RewriteCase:
     """One prompt at one target: the original and the wording that was chosen (None: no wording was accepted).
 
     `scores` are of the chosen wording, `others` the wordings that were tried besides.

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from overt.data.outcomes import Harm, Outcome
 from overt.data.records import Prompt
-from overt.report.cases import GalleryRow
+from overt.report.cases import GalleryCase
 from overt.report.page_data import packed_prompt, packed_row
 from overt.report.thumbnails import thumbnails
 
@@ -24,10 +24,10 @@ PAGE_BUDGET = 13_000_000  # bytes for rows and thumbnails together; a browser op
 class Gallery:
     """Rows in the order given, and how many had no room (`rows_left_out`)."""
 
-    rows: tuple[GalleryRow, ...] = ()
+    rows: tuple[GalleryCase, ...] = ()
     rows_left_out: int = 0
 
-    def __iter__(self) -> Iterator[GalleryRow]:
+    def __iter__(self) -> Iterator[GalleryCase]:
         return iter(self.rows)
 
 
@@ -52,7 +52,7 @@ def build_gallery(
         text_budget: bytes for the rows' text; the most urgent rows are kept.
         page_budget: bytes for text and thumbnails together.
     """
-    rows = [GalleryRow(prompts[o.prompt_id], o, harms.get(o.id)) for o in outcomes if o.prompt_id in prompts]
+    rows = [GalleryCase(prompts[o.prompt_id], o, harms.get(o.id)) for o in outcomes if o.prompt_id in prompts]
     order = sorted(range(len(rows)), key=lambda i: rows[i].urgency)
     kept, spent = [], 0
     seen: set[str] = set()

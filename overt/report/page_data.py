@@ -14,7 +14,7 @@ from overt.data.json_types import Json
 from overt.data.outcomes import Outcome
 from overt.data.records import Prompt
 from overt.data.text import visible
-from overt.report.cases import GalleryRow, RewordedRow, Thumbnails, is_partial
+from overt.report.cases import GalleryCase, RewriteCase, Thumbnails, is_partial
 
 PROMPT_LENGTH = 4_000  # characters of one text that the page keeps
 ANSWER_LENGTH = 4_000
@@ -52,8 +52,8 @@ class Packer:
 
     def add(
         self,
-        rows: Iterable[GalleryRow],
-        rewordings: Iterable[RewordedRow],
+        rows: Iterable[GalleryCase],
+        rewordings: Iterable[RewriteCase],
         titles: Mapping[str, str],
     ) -> None:
         """The cases of one policy. `titles`: category id -> title."""
@@ -92,7 +92,7 @@ def packed_prompt(prompt: Prompt) -> list[Json]:
     return [prompt.id, cut(prompt.text, PROMPT_LENGTH), prompt.label, cut(prompt.trigger, 200)]
 
 
-def packed_row(row: GalleryRow, prompt: int, target: int, place: Callable[[str], int]) -> list[Json]:
+def packed_row(row: GalleryCase, prompt: int, target: int, place: Callable[[str], int]) -> list[Json]:
     outcome, harm = row.outcome, row.harm
     return [
         prompt,
@@ -121,7 +121,7 @@ def packed_row(row: GalleryRow, prompt: int, target: int, place: Callable[[str],
     ]
 
 
-def packed_rewording(pair: RewordedRow, prompt: int, target: int, place: Callable[[str], int]) -> list[Json]:
+def packed_rewording(pair: RewriteCase, prompt: int, target: int, place: Callable[[str], int]) -> list[Json]:
     choice = pair.choice
     return [
         prompt,

@@ -12,7 +12,7 @@ from overt.data.outcomes import Outcome
 from overt.data.records import Prompt
 from overt.data.results.remedy import Remedy
 from overt.data.rewrites import Candidate, Choice, Faithfulness
-from overt.report.cases import RewordedRow
+from overt.report.cases import RewriteCase
 from overt.report.page_data import packed_prompt, packed_rewording
 from overt.report.thumbnails import thumbnails
 
@@ -35,10 +35,10 @@ class Rewriting:
 class Rewordings:
     """Rows in the order given, and how many had no room."""
 
-    rows: tuple[RewordedRow, ...] = ()
+    rows: tuple[RewriteCase, ...] = ()
     rows_left_out: int = 0
 
-    def __iter__(self) -> Iterator[RewordedRow]:
+    def __iter__(self) -> Iterator[RewriteCase]:
         return iter(self.rows)
 
 
@@ -61,7 +61,7 @@ def build_rewordings(
         images: False leaves all pictures out.
     """
     rows = sorted(_rows(prompts, before, rewriting), key=lambda row: row.urgency)
-    kept: list[RewordedRow] = []
+    kept: list[RewriteCase] = []
     spent = 0
     for row in rows:
         cost = len(json.dumps([packed_prompt(row.prompt), packed_rewording(row, 0, 0, lambda _: 0)]))
@@ -85,7 +85,7 @@ def build_rewordings(
 
 def _rows(
     prompts: Mapping[str, Prompt], before: Iterable[Outcome], rewriting: Rewriting
-) -> Iterator[RewordedRow]:
+) -> Iterator[RewriteCase]:
     first = {(o.target, o.prompt_id): o for o in before if o.sample == 0}
     after = {(o.target, o.prompt_id): o for o in rewriting.outcomes}
     worded = {c.id: c for c in rewriting.candidates}
@@ -99,7 +99,7 @@ def _rows(
         if choice.prompt_id not in prompts:
             continue
         chosen = choice.candidate_id or ""
-        yield RewordedRow(
+        yield RewriteCase(
             prompts[choice.prompt_id],
             choice,
             first.get((choice.target, choice.prompt_id)),

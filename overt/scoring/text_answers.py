@@ -14,9 +14,9 @@ from overt.data.errors import OvertError
 from overt.data.outcomes import Outcome
 from overt.data.plugins.faults import broken, of_judgement, raised
 from overt.data.records import Prompt
-from overt.data.refusal_judges import Judgement, RefusalJudge
+from overt.data.refusal_judges import RefusalJudge, RefusalVerdict
 
-Judging = Callable[[Iterable[tuple[str, str]]], Iterator[Judgement]]
+Judging = Callable[[Iterable[tuple[str, str]]], Iterator[RefusalVerdict]]
 _CHUNK = 256
 
 
@@ -27,10 +27,11 @@ def offline(judge: RefusalJudge) -> Judging:
         InputError: the judge raised, or gave back what is no judgement. It would do so again with other
             answers, and a label that nobody knows would count as one that does not refuse.
     """
-    many: Callable[[list[tuple[str, str]]], Iterable[Judgement]] | None = getattr(judge, "judge_many", None)
+    many: Callable[[list[tuple[str, str]]], Iterable[RefusalVerdict]] | None
+    many = getattr(judge, "judge_many", None)
     name = str(getattr(judge, "name", type(judge).__qualname__))
 
-    def judging(pairs: Iterable[tuple[str, str]]) -> Iterator[Judgement]:
+    def judging(pairs: Iterable[tuple[str, str]]) -> Iterator[RefusalVerdict]:
         source = iter(pairs)
         while part := list(islice(source, _CHUNK if many else 1)):
             try:
@@ -71,7 +72,7 @@ def judge_answers(
     return [said.get(outcome.id, outcome) for _, outcome in rows]
 
 
-def _with(outcome: Outcome, judge: str, judgement: Judgement) -> Outcome:
+def _with(outcome: Outcome, judge: str, judgement: RefusalVerdict) -> Outcome:
     evidence = f"{judge}: {judgement.label.replace('_', ' ')}"
     if judgement.score is not None:
         evidence += f" ({judgement.score:.2f})"

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from overt import registry
-from overt.calls.target_channel import Shot, TargetChannel
+from overt.calls.target_channel import TargetChannel, TargetRequest
 from overt.data.errors import InputError
 from overt.data.outcomes import Outcome
 from overt.data.records import Prompt
@@ -23,7 +23,8 @@ from overt.tasks.roles import ModelOptions, chat_model
 from overt.tasks.targets import TargetOptions, TargetSpec, open_target
 from overt.tasks.task import Work
 
-Job = tuple[tuple[Prompt, int], Shot, str]  # (prompt, sample), the request, the category it is booked under
+# (prompt, sample), the request, the category that it is booked under
+Job = tuple[tuple[Prompt, int], TargetRequest, str]
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class Asking:
                 fix=f"Known: {registry.known('overt.refusal_judges')}, judge/PROVIDER/MODEL, or "
                 "module:Class.",
             )
-        from overt.scoring.judges.llm import llm_judge
+        from overt.scoring.refusal_judges.llm import llm_judge
 
         ask = self.work.caller.bind(chat_model(name, "judge", self.models), self.judge)
         return llm_judge(ask=ask, template=load_template("scoring", "judge_refusal"), seed=self.seed)
@@ -118,7 +119,7 @@ class Asking:
         return outcomes
 
 
-def shot_seed(seed: int, prompt: Prompt, sample: int) -> int:
+def request_seed(seed: int, prompt: Prompt, sample: int) -> int:
     """The seed that a prompt is drawn with, 0..2**31-1: of the run's seed, the prompt and the sample alone,
     so that every target draws the same prompt with the same one."""
     blob = f"{seed}/{prompt.id}/{sample}".encode()

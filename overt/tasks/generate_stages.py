@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from overt.data.errors import InputError
 from overt.data.records import Audit, Drop, Failure, Probe, Prompt, Seed, content_id
 from overt.data.run.folder import RunFolder
-from overt.data.run.stage_counts import Account
+from overt.data.run.stage_counts import StageCounts
 from overt.data.templates import Template
 from overt.policies.schema import DEDUP_DEFAULT, Policy
 from overt.scoring.audit import Judge
@@ -38,7 +38,7 @@ class Making:
     encoder: Encoder | None
     encoder_choice: str
     work: Work
-    account: Account = field(default_factory=Account)
+    account: StageCounts = field(default_factory=StageCounts)
     audits: dict[str, Audit] = field(default_factory=dict)
     probes: dict[str, Probe] = field(default_factory=dict)
     index: IndexInfo | None = None
@@ -104,7 +104,7 @@ def place_seeds(making: Making, source: str, limit: int | None) -> dict[str, lis
     return by_category
 
 
-def _seeds(account: Account, results: Iterable[Seed | Drop | Failure]) -> Iterable[Seed]:
+def _seeds(account: StageCounts, results: Iterable[Seed | Drop | Failure]) -> Iterable[Seed]:
     """The seeds among the results; the others are booked."""
     for result in results:
         if isinstance(result, Seed):
@@ -161,7 +161,7 @@ def drop_repeats(
     making: Making, prompts: Sequence[Prompt], kept: Sequence[Prompt], against: Sequence[str]
 ) -> list[Prompt]:
     """The prompts that repeat neither each other nor those kept before, nor the sources `against`."""
-    from overt.data.seeds import read_texts
+    from overt.data.seeds import read_earlier_prompts
     from overt.scoring.dedupe import dedupe
 
     account = making.account
@@ -171,7 +171,7 @@ def drop_repeats(
             threshold_of=making.threshold,
             encoder=making.encoder,
             kept=kept,
-            against=[text for spec in against for text in read_texts(spec)],
+            against=[text for spec in against for text in read_earlier_prompts(spec)],
             why=making.encoder_choice,
         )
         advance(len(prompts))

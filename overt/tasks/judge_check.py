@@ -14,7 +14,7 @@ from overt.data.judge_check_history import JudgeCheck, Span
 from overt.data.labels import LabelFile, Labelled, read_labels
 from overt.data.plugins.faults import broken, of_decision, raised
 from overt.data.progress import Advance, Progress
-from overt.data.refusal_judges import Judgement
+from overt.data.refusal_judges import RefusalVerdict
 from overt.tasks.config import CALLS, CallConfig, Concurrency, Option, OutputConfig, checked_folder
 from overt.tasks.roles import ModelOptions
 
@@ -171,7 +171,7 @@ def _texts(name: str, labels: LabelFile, config: JudgeCheckConfig, step: Advance
         return _counted(_offline(name, pairs), step)
     from overt.calls import Caller
     from overt.data.templates import load_template
-    from overt.scoring.judges.llm import llm_judge
+    from overt.scoring.refusal_judges.llm import llm_judge
     from overt.tasks.roles import chat_model
 
     template = load_template("scoring", "judge_refusal", config.templates)
@@ -182,14 +182,14 @@ def _texts(name: str, labels: LabelFile, config: JudgeCheckConfig, step: Advance
         return _counted(llm_judge(ask=ask, template=template, seed=config.seed)(pairs), step)
 
 
-def _offline(name: str, pairs: list[tuple[str, str]]) -> Iterable[Judgement]:
+def _offline(name: str, pairs: list[tuple[str, str]]) -> Iterable[RefusalVerdict]:
     from overt import registry
     from overt.scoring.text_answers import offline
 
     return offline(registry.load_refusal_judge(name))(pairs)
 
 
-def _counted(judgements: Iterable[Judgement], step: Advance) -> tuple[list[str], int]:
+def _counted(judgements: Iterable[RefusalVerdict], step: Advance) -> tuple[list[str], int]:
     said, failed = [], 0
     for judgement in judgements:
         said.append(str(judgement.label))

@@ -133,7 +133,7 @@ def _rows(path: Path) -> list[dict[str, Json]]:
 
 
 def _flows(run: Run) -> list[dict[str, Json]]:
-    """The account of the run's stages, as `Account.table` gave it."""
+    """The account of the run's stages, as `StageCounts.table` gave it."""
     return [
         {
             name: flow if isinstance(flow, str) else {"in": flow.entered, "out": flow.left}

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar
 
 from overt.calls.caller import ASKED_AGAIN
-from overt.calls.target_channel import Shot
+from overt.calls.target_channel import TargetRequest
 from overt.data.errors import InputError
 from overt.data.json_types import Json
 from overt.data.outcomes import Outcome
@@ -28,7 +28,7 @@ from overt.data.suites.load import load_suite
 from overt.data.templates import load_template
 from overt.policies.load import load_policy
 from overt.policies.schema import Policy
-from overt.tasks.asking import Asking, Job, is_offline, modality_of, shot_seed
+from overt.tasks.asking import Asking, Job, is_offline, modality_of, request_seed
 from overt.tasks.config import (
     CALLS,
     RUN,
@@ -361,7 +361,7 @@ def _ask(
 def _jobs(config: RunConfig, prompts: Sequence[Prompt]) -> Iterator[Job]:
     for prompt in prompts:
         for sample in range(config.samples):
-            shot = Shot(prompt.text, shot_seed(config.seed, prompt, sample), sample)
+            shot = TargetRequest(prompt.text, request_seed(config.seed, prompt, sample), sample)
             yield (prompt, sample), shot, prompt.category
 
 

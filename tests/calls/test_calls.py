@@ -13,7 +13,7 @@ from support.servers import server, status_server
 
 from overt.calls import Caller, CallerOptions
 from overt.calls.pace import Pace
-from overt.calls.prices import PriceTable
+from overt.calls.prices import PriceList
 from overt.data.answer_forms import AnswerForm
 from overt.data.chat import CallError, ChatReply, ChatRequest, Message, Question
 from overt.data.errors import BudgetReached, InputError, RunError
@@ -287,7 +287,7 @@ def test_a_cap_without_a_price_is_refused_before_anything_is_sent(tmp_path):
     ],
 )
 def test_prices_of_families(name, known):
-    assert (PriceTable.load().of(name) is not None) is known
+    assert (PriceList.load().of(name) is not None) is known
 
 
 @pytest.mark.parametrize("bad", ["m: 3", "m: {input: -1, output: 2}", "m: {in: 1}", "[m]", "m: {"])
@@ -295,7 +295,7 @@ def test_a_price_file_with_a_fault_is_named_with_its_line(tmp_path, bad):
     path = tmp_path / "prices.yaml"
     path.write_text(bad)
     with pytest.raises(InputError) as caught:
-        PriceTable.load(path)
+        PriceList.load(path)
     assert str(path) in str(caught.value.where)
 
 

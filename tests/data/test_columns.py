@@ -16,7 +16,7 @@ import pytest
 from overt.data.errors import InputError
 from overt.data.labels import read_labels
 from overt.data.prompts import read_prompts
-from overt.data.seeds import EARLIER_PROMPT, SEED, read_seeds, read_texts
+from overt.data.seeds import EARLIER_PROMPT, SEED, read_earlier_prompts, read_seeds
 from overt.data.suites.load import load_suite, read_suite
 from overt.data.tables.columns import CATEGORY, TEXTS, Column, Role, Table
 from overt.data.tables.files import Row
@@ -59,7 +59,7 @@ def parquet_file(path: Path, rows: list[dict[str, object]]) -> str:
 # What each consumer makes of a table: its texts.
 CONSUMERS: dict[str, Callable[[str], list[str]]] = {
     "seeds": lambda spec: [seed.text for seed in read_seeds(spec)],
-    "earlier sets": lambda spec: list(read_texts(spec)),
+    "earlier sets": lambda spec: list(read_earlier_prompts(spec)),
     "prompts": lambda spec: [prompt.text for prompt in read_prompts([spec], label="benign").prompts],
     "suites": lambda spec: [p.text for p in read_suite(load_suite("or_bench_80k"), [spec]).prompts],
 }
@@ -170,7 +170,7 @@ def test_a_nested_prompt_is_named_by_its_field(tmp_path: Path, consumer: str) ->
 
 def test_a_column_whose_own_name_has_a_dot_comes_first(tmp_path: Path) -> None:
     rows = [{"prompt.text": "flat", "prompt": {"text": "nested"}}]
-    assert list(read_texts(jsonl_file(tmp_path / "a.jsonl", rows) + ":prompt.text")) == ["flat"]
+    assert list(read_earlier_prompts(jsonl_file(tmp_path / "a.jsonl", rows) + ":prompt.text")) == ["flat"]
 
 
 def test_lists_and_pictures_in_parquet_are_named_and_not_read(tmp_path: Path) -> None:

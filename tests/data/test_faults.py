@@ -13,7 +13,7 @@ from overt.data.chat import CallError, ChatReply, ChatRequest, Message, Question
 from overt.data.errors import InputError, RunError
 from overt.data.filters import FilterDecision
 from overt.data.plugins.faults import BROKEN_CLASS, of_decision, of_response, raised
-from overt.data.refusal_judges import Judgement
+from overt.data.refusal_judges import RefusalVerdict
 from overt.data.targets import LayerDecision, Response
 from overt.scoring.text_answers import offline
 
@@ -30,7 +30,7 @@ def shop(tmp_path):
         (tmp_path / "acme.py").write_text(
             "from overt.data.chat import CallError\n"
             "from overt.data.filters import FilterDecision\n"
-            "from overt.data.refusal_judges import Judgement\n"
+            "from overt.data.refusal_judges import RefusalVerdict\n"
             "from overt.data.targets import Response\n" + textwrap.dedent(code)
         )
         return tmp_path
@@ -66,12 +66,12 @@ TALKERS = f"""
     class Strict:
         name = "judge/strict"
         def judge(self, prompt, answer):
-            return Judgement("full_refusal")
+            return RefusalVerdict("full_refusal")
 
     class Misspelt:
         name = "judge/misspelt"
         def judge(self, prompt, answer):
-            return Judgement("refused")
+            return RefusalVerdict("refused")
 """
 
 
@@ -136,12 +136,15 @@ class OddMany(Odd):
 @pytest.mark.parametrize(
     ("judge", "says"),
     [
-        (Odd(Judgement("refused")), r"'refused'; known: full_refusal, partial_refusal, compliance, unclear"),
-        (Odd("full_refusal"), "gave back str, not a Judgement"),
-        (Odd(Judgement("unclear", error="down")), "Judgement.error is str, not a CallError"),
-        (Odd(Judgement("compliance", score="high")), "Judgement.score is str, not a number"),
+        (
+            Odd(RefusalVerdict("refused")),
+            r"'refused'; known: full_refusal, partial_refusal, compliance, unclear",
+        ),
+        (Odd("full_refusal"), "gave back str, not a RefusalVerdict"),
+        (Odd(RefusalVerdict("unclear", error="down")), "RefusalVerdict.error is str, not a CallError"),
+        (Odd(RefusalVerdict("compliance", score="high")), "RefusalVerdict.score is str, not a number"),
         (Odd(KeyError("label")), r"KeyError: 'label' \(test_faults.py, line \d+\)"),
-        (OddMany(Judgement("refused")), "'refused'"),
+        (OddMany(RefusalVerdict("refused")), "'refused'"),
         (OddMany(None), "2 answers, 1 judgements"),
     ],
 )

@@ -18,7 +18,7 @@ from support.paths import reference
 
 from overt.data.errors import InputError, OvertError
 from overt.data.records import Prompt, prompt_id
-from overt.data.seeds import read_seeds, read_texts
+from overt.data.seeds import read_earlier_prompts, read_seeds
 from overt.data.tables import json_values, sources
 from overt.data.tables.files import Row
 from overt.data.tables.sources import parse_source
@@ -250,7 +250,7 @@ class TestLayouts:
             ("b3", "self_harm", 3),
         ]
         assert (reader.rows, reader.repeated, reader.empty) == (4, 1, 1)
-        assert list(read_texts(spec)) == ["b1", "u1", "b2", "u2", "b3", "u3", "u4"]
+        assert list(read_earlier_prompts(spec)) == ["b1", "u1", "b2", "u2", "b3", "u3", "u4"]
 
     def test_wildguardmix_gives_its_unharmful_plain_prompts(self, tmp_path: Path) -> None:
         rows = [
@@ -289,7 +289,7 @@ class TestLayouts:
         unsafe = Counter(s.category for s in read_seeds(str(REFERENCE / "overt" / "OVERT_unsafe.csv")))
         assert set(unsafe) == {s.category for s in found}
         assert len(texts(str(REFERENCE / "xstest" / "xstest_prompts.csv"))) == 450
-        assert sum(1 for _ in read_texts(str(REFERENCE / "overt" / "OVERT_unsafe.csv"))) == 3570
+        assert sum(1 for _ in read_earlier_prompts(str(REFERENCE / "overt" / "OVERT_unsafe.csv"))) == 3570
 
 
 def test_earlier_sets_from_a_folder(tmp_path: Path) -> None:
@@ -301,12 +301,13 @@ def test_earlier_sets_from_a_folder(tmp_path: Path) -> None:
     ]
     export_dataset(tmp_path / "run" / "dataset", prompts[:1], prompts[1:], {})
     expected = ["harmless", "harmful"]
-    assert list(read_texts(str(tmp_path / "run"))) == expected
-    assert list(read_texts(str(tmp_path / "run" / "dataset"))) == expected
-    assert list(read_texts(str(tmp_path / "run" / "dataset" / "data" / "unsafe.parquet"))) == expected[1:]
+    assert list(read_earlier_prompts(str(tmp_path / "run"))) == expected
+    assert list(read_earlier_prompts(str(tmp_path / "run" / "dataset"))) == expected
+    unsafe = tmp_path / "run" / "dataset" / "data" / "unsafe.parquet"
+    assert list(read_earlier_prompts(str(unsafe))) == expected[1:]
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no dataset in this folder"):
-        read_texts(str(tmp_path / "empty"))
+        read_earlier_prompts(str(tmp_path / "empty"))
 
 
 any_bytes = st.one_of(

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from pydantic import BaseModel, Field
 
-from overt.calls.prices import Prices, PriceTable
+from overt.calls.prices import PriceList, Prices
 from overt.data.errors import InputError
 from overt.data.product_schema import Product
 from overt.data.suites.load import FOLDER as SUITES
@@ -163,7 +163,7 @@ KINDS = {
     "price": Kind(
         "price list",
         PRICE,
-        lambda path: PriceTable.load(path),
+        lambda path: PriceList.load(path),
         (
             ("output:", "outptu:", "1:11 my-model.output; 1:25 my-model.outptu", ""),
             ("image:", "imag:", "2:14 my-painter.imag", "image"),

@@ -35,7 +35,7 @@ from overt.data.results.summary import (
 from overt.data.text import interval, points, short_name, signed, visible
 from overt.data.typed_json import from_json, to_json
 from overt.report.block import Block, JudgeLine
-from overt.report.cases import GalleryRow, RewordedRow, Thumbnails
+from overt.report.cases import GalleryCase, RewriteCase, Thumbnails
 from overt.report.comparison import render_comparison
 from overt.report.gallery import build_gallery
 from overt.report.html import content_security_policy, json_block
@@ -84,7 +84,7 @@ def _hostile(value):
 def hostile_page():
     prompts, outcomes, harms, summary = evaluation(targets=made.TARGETS[:3])
     rows = [
-        GalleryRow(
+        GalleryCase(
             Prompt(**{**_fields(prompts[o.prompt_id]), "text": HOSTILE + o.prompt_id, "trigger": HOSTILE}),
             Outcome(
                 **{**_fields(o), "code": HOSTILE, "evidence": HOSTILE, "text": HOSTILE, "target": HOSTILE}
@@ -484,7 +484,7 @@ def test_which_case_it_is(label, state, harm, case):
     outcome = outcome_with((), state)
     if state == "partial":
         outcome = dataclasses.replace(outcome, state="softened", code="partial_refusal")
-    assert GalleryRow(PROMPTS[label], outcome, said).case == case
+    assert GalleryCase(PROMPTS[label], outcome, said).case == case
 
 
 # ---- rewriting
@@ -595,7 +595,7 @@ def test_wordings_stand_beside_their_prompts(tmp_path):
 
 
 def test_an_unsafe_prompt_that_was_never_refused_did_not_slip():
-    pair = RewordedRow(PROMPTS["unsafe"], None, outcome_with(()), candidate=object())
+    pair = RewriteCase(PROMPTS["unsafe"], None, outcome_with(()), candidate=object())
     assert pair.result == "kept"
     assert dataclasses.replace(pair, before=outcome_with((), "refused")).result == "slipped"
 
@@ -620,7 +620,7 @@ def test_a_language_model_refuses_in_part_and_does_not_soften():
     kinds = dict.fromkeys(made.MODELS, "text")
     options = {"categories": [("love", "Love")], "kinds": kinds, "resamples": 100}
     summary = summarize(list(prompts.values()), outcomes, [], **options)
-    rows = [GalleryRow(prompts[o.prompt_id], o) for o in outcomes]
+    rows = [GalleryCase(prompts[o.prompt_id], o) for o in outcomes]
     page = render([Block(summary, rows=rows)], made.FACTS)
     said = page_text(page)
     assert "oftened" not in said
@@ -1207,7 +1207,7 @@ def test_controls_have_names_and_tables_have_scopes(opened):
 
 def test_packing_keeps_each_prompt_and_picture_once():
     rows = [
-        GalleryRow(
+        GalleryCase(
             PROMPTS["benign"],
             outcome_with((), id_=f"o{i}"),
             pictures=Thumbnails(("data:image/webp;base64,AA",)),

@@ -18,15 +18,15 @@ from support.paths import ROOT, reference
 
 from overt.data.chat import CallError, ChatReply
 from overt.data.errors import InputError
-from overt.data.refusal_judges import Judgement, RefusalJudge
+from overt.data.refusal_judges import RefusalJudge, RefusalVerdict
 from overt.data.templates import load_template
 from overt.scoring.judge_agreement import refused
-from overt.scoring.judges import embedded
-from overt.scoring.judges import sentences as acts
-from overt.scoring.judges.embedded import EmbeddedJudge
-from overt.scoring.judges.llm import MOST_TEXT, llm_judge
-from overt.scoring.judges.rules import RulesJudge
-from overt.scoring.judges.vocabulary import LanguageFile, load_vocabulary, vocabulary
+from overt.scoring.refusal_judges import embedded
+from overt.scoring.refusal_judges import sentences as acts
+from overt.scoring.refusal_judges.embedded import EmbeddedJudge
+from overt.scoring.refusal_judges.llm import MOST_TEXT, llm_judge
+from overt.scoring.refusal_judges.rules import RulesJudge
+from overt.scoring.refusal_judges.vocabulary import LanguageFile, load_vocabulary, vocabulary
 
 REFERENCE = reference("xstest")
 reference = pytest.mark.skipif(REFERENCE is None, reason="no shared/reference/xstest above the tests")
@@ -253,7 +253,7 @@ def test_hostile_answers_are_judged_in_no_time(judge, answer):
     said_too = judge.judge(answer, "I can't help with that.")
     assert time.perf_counter() - started < 1.0
     for one in (said, said_too):
-        assert isinstance(one, Judgement)
+        assert isinstance(one, RefusalVerdict)
         assert one.label in ("full_refusal", "partial_refusal", "compliance", "unclear")
         assert one.score is None or 0 <= one.score <= 1
         assert len(one.reason) < 200
@@ -262,7 +262,7 @@ def test_hostile_answers_are_judged_in_no_time(judge, answer):
 
 def test_no_answer_is_unclear(judge):
     for answer in ("", " \n ", "<think>Shall I help?"):
-        assert judge.judge(BOMB, answer) == Judgement("unclear", None, "there is no answer")
+        assert judge.judge(BOMB, answer) == RefusalVerdict("unclear", None, "there is no answer")
 
 
 def test_it_says_the_same_each_time_and_of_many(judge):
@@ -364,8 +364,8 @@ def test_the_shipped_languages_are_whole():
 
 def test_words_are_read_when_a_judge_reads_and_not_before():
     code = (
-        "import sys, overt.scoring.judges.rules as r\n"
-        "from overt.scoring.judges.vocabulary import vocabulary\n"
+        "import sys, overt.scoring.refusal_judges.rules as r\n"
+        "from overt.scoring.refusal_judges.vocabulary import vocabulary\n"
         "print(vocabulary.cache_info().currsize)\n"
         "r.RulesJudge().judge('a', 'b'); print(vocabulary.cache_info().currsize)"
     )
@@ -380,13 +380,13 @@ def test_rules_need_no_numpy_and_the_classifier_no_more_than_numpy():
         ("embedded", "numpy scipy sklearn torch"),
     ):
         code = (
-            f"import sys, overt.scoring.judges.{module}\n"
+            f"import sys, overt.scoring.refusal_judges.{module}\n"
             f"print([m for m in {banned.split()!r} if m in sys.modules])"
         )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
         assert done.stdout.strip() == "[]"
     code = (
-        "import sys; from overt.scoring.judges.embedded import EmbeddedJudge as E\n"
+        "import sys; from overt.scoring.refusal_judges.embedded import EmbeddedJudge as E\n"
         "E().judge('a', 'I cannot help'); print('numpy' in sys.modules, 'scipy' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -524,7 +524,7 @@ def asked(answer):
 def test_a_chat_model_judges_under_the_rubric():
     said = json.dumps({"label": "partial_refusal", "reason": "gives\nhalf"})
     ask, judge = asked(lambda request: said)
-    assert list(judge([(BOMB, "No, but ...")])) == [Judgement("partial_refusal", None, "gives half")]
+    assert list(judge([(BOMB, "No, but ...")])) == [RefusalVerdict("partial_refusal", None, "gives half")]
     system, user = ask.requests[0].messages
     for word in ("compliance", "full_refusal", "partial_refusal", "unclear"):
         assert f"- {word}:" in system.content

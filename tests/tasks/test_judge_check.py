@@ -265,9 +265,9 @@ class Loose:
     name = "test/loose"
 
     def judge(self, prompt, answer):
-        from overt.data.refusal_judges import Judgement
+        from overt.data.refusal_judges import RefusalVerdict
 
-        return Judgement("refused")
+        return RefusalVerdict("refused")
 
 
 @pytest.mark.parametrize(

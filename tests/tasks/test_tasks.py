@@ -19,7 +19,7 @@ from overt.data.records import Drop, Failure
 from overt.data.run.finished import Run, flat_identity, open_run
 from overt.data.run.folder import RunFolder
 from overt.data.run.record import RunRecord, read_record, upgraded
-from overt.data.run.stage_counts import Account
+from overt.data.run.stage_counts import StageCounts
 from overt.policies.load import dump_policy
 from overt.tasks import generate, run
 from overt.tasks.config import Config, Option
@@ -360,7 +360,7 @@ def test_runs_of_0_1_0_are_read(targets, given):
 
 
 def test_the_account_gives_a_record_back():
-    account = Account()
+    account = StageCounts()
     drops = [Drop(i, "select", "c", why) for i, why in (("a", "x"), ("b", "x"), ("a", "y"), ("d", "y"))]
     for drop in drops:
         account.lose(drop)

@@ -17,7 +17,7 @@ from typing import Final, get_args
 from overt.data.chat import CallError, ChatReply, ErrorKind
 from overt.data.errors import InputError
 from overt.data.filters import FilterDecision
-from overt.data.refusal_judges import Judgement, RefusalLabel
+from overt.data.refusal_judges import RefusalLabel, RefusalVerdict
 from overt.data.targets import LayerDecision, Response
 
 # No error of a call: it is not sent again in this run, and never journalled. The next run asks anew.
@@ -78,14 +78,14 @@ def of_decision(decision: object) -> str:
 
 def of_judgement(judgement: object) -> str:
     """What is wrong with what a refusal judge gave back; "" for nothing."""
-    if not isinstance(judgement, Judgement):
-        return f"it gave back {_kind(judgement)}, not a Judgement"
+    if not isinstance(judgement, RefusalVerdict):
+        return f"it gave back {_kind(judgement)}, not a RefusalVerdict"
     if judgement.label not in _LABELS:
         return f"there is no label {judgement.label!r}; known: {', '.join(_LABELS)}"
     return (
-        _of_number("Judgement.score", judgement.score)
-        or _of_text("Judgement.reason", judgement.reason)
-        or _of_error("Judgement.error", judgement.error)
+        _of_number("RefusalVerdict.score", judgement.score)
+        or _of_text("RefusalVerdict.reason", judgement.reason)
+        or _of_error("RefusalVerdict.error", judgement.error)
     )
 
 

@@ -16,7 +16,7 @@ def _by_stage() -> dict[str, Counter[str]]:
 
 
 @dataclass
-class Account:
+class StageCounts:
     """Counts per stage and category. The only mutable thing that the stages of a run share."""
 
     entered: dict[str, Counter[str]] = field(default_factory=_by_stage)

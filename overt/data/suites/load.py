@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from overt.data.errors import InputError
-from overt.data.prompts import Loaded
+from overt.data.prompts import LoadedPrompts
 from overt.data.records import Label, Prompt
 from overt.data.suites.rows import labelled_rows, parts_of
 from overt.data.suites.schema import Suite, read_suite_file
@@ -50,7 +50,7 @@ def _shipped(name: str) -> Suite:
     return read_suite_file(FOLDER / f"{name}.yaml")
 
 
-def read_suite(suite: Suite, files: Sequence[str] = (), *, limit: int | None = None) -> Loaded:
+def read_suite(suite: Suite, files: Sequence[str] = (), *, limit: int | None = None) -> LoadedPrompts:
     """The prompts of a suite in their published order, each text once (the first stands).
 
     Args:
@@ -86,4 +86,4 @@ def read_suite(suite: Suite, files: Sequence[str] = (), *, limit: int | None = N
                 taken[label] += 1
     if not found:
         raise InputError(f"no prompt was found for the suite {suite.name}", where=", ".join(files))
-    return Loaded(tuple(found.values()), repeated, empty)
+    return LoadedPrompts(tuple(found.values()), repeated, empty)

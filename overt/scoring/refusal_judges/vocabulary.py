@@ -108,7 +108,7 @@ class Vocabulary:
 @lru_cache(maxsize=1)
 def vocabulary() -> Vocabulary:
     """The shipped languages, read once and when they are first needed."""
-    return load_vocabulary(files("overt.scoring.judges") / "languages")
+    return load_vocabulary(files("overt.scoring.refusal_judges") / "languages")
 
 
 def load_vocabulary(folder: Traversable) -> Vocabulary:

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 from overt.data.answer_forms import AnswerForm
 from overt.data.chat import Answer, Ask, CallError, ChatReply, ErrorKind, Question
-from overt.data.refusal_judges import NO_ANSWER, Judgement
+from overt.data.refusal_judges import NO_ANSWER, RefusalVerdict
 from overt.data.replies import has_abstained, read_json, read_reply, why_no_value
 from overt.data.templates import Template
 
@@ -16,7 +16,7 @@ MOST_TEXT = 20_000  # characters of prompt and of answer that go out
 
 Pair = tuple[str, str]  # the prompt, and the answer to it
 # A judge of many: one judgement for each pair, in order.
-RefusalJudging = Callable[[Iterable[Pair]], Iterator[Judgement]]
+RefusalJudging = Callable[[Iterable[Pair]], Iterator[RefusalVerdict]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ def llm_judge(*, ask: Ask, template: Template, seed: int) -> RefusalJudging:
         values = {"prompt": prompt[:MOST_TEXT], "answer": answer[:MOST_TEXT]}
         return Question(template.request(values, seed=seed, schema=VERDICT.schema), _verdict, pair)
 
-    def judge(pairs: Iterable[Pair]) -> Iterator[Judgement]:
+    def judge(pairs: Iterable[Pair]) -> Iterator[RefusalVerdict]:
         visible = [(prompt, read_reply(answer).answer) for prompt, answer in pairs]
         answers = ask(question(pair) for pair in visible if pair[1].strip())
         for _, text in visible:
@@ -52,15 +52,15 @@ def llm_judge(*, ask: Ask, template: Template, seed: int) -> RefusalJudging:
     return judge
 
 
-def _judgement(answer: Answer[Verdict]) -> Judgement:
+def _judgement(answer: Answer[Verdict]) -> RefusalVerdict:
     """What became of the question, as a judgement."""
     if answer.value is not None:
-        return Judgement(answer.value.label, None, " ".join(answer.value.reason.split())[:199])
+        return RefusalVerdict(answer.value.label, None, " ".join(answer.value.reason.split())[:199])
     said = why_no_value(answer)[:199]
     if has_abstained(answer):
-        return Judgement("unclear", None, said)
+        return RefusalVerdict("unclear", None, said)
     error = answer.reply.error or CallError(_kind(answer.failure_kind or ""), answer.failure or "")
-    return Judgement("unclear", None, said, error)
+    return RefusalVerdict("unclear", None, said, error)
 
 
 def _kind(kind: str) -> ErrorKind:

@@ -14,9 +14,9 @@ from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from overt.data.replies import read_reply
-from overt.scoring.judges.vocabulary import ACTS, Act, Language, vocabulary
+from overt.scoring.refusal_judges.vocabulary import ACTS, Act, Language, vocabulary
 
-__all__ = ["ACTS", "Act", "Kind", "Reading", "read"]
+__all__ = ["ACTS", "Act", "AnswerActs", "Kind", "read"]
 
 HEAD = 500  # characters of the answer's beginning that are read for acts: declining comes early
 LOOKED_AT = 2_000  # characters of the answer that are looked at at all
@@ -42,7 +42,7 @@ _MOOT: frozenset[Act] = frozenset(ACTS) - {
 }  # fmt: skip
 
 
-class Reading(NamedTuple):
+class AnswerActs(NamedTuple):
     """What the beginning of an answer does.
 
     `first` gives for each act the number of the sentence (from 0) in which it first occurs; an act that
@@ -64,7 +64,7 @@ class Reading(NamedTuple):
     length: int
 
 
-def read(prompt: str, answer: str) -> Reading:
+def read(prompt: str, answer: str) -> AnswerActs:
     """Reads one answer to one prompt. Deterministic, and of bounded cost for any text."""
     raw = read_reply(answer).answer.lstrip()[:LOOKED_AT]
     head = " " + _plain(raw[: HEAD + 140])[:HEAD]
@@ -73,7 +73,7 @@ def read(prompt: str, answer: str) -> Reading:
     words = set(head.translate(_BARE).split())
     language = _language(words)
     first, found = _acts(head, ends, words, language, kind)
-    return Reading(
+    return AnswerActs(
         head,
         language.tag,
         kind,
