@@ -144,7 +144,7 @@ def _from_layers(response: Response, expects: Expects) -> _Finding | None:
             reason = layer.reason if 0 < len(layer.reason.split()) <= 3 else ""
             score = "" if layer.score is None else f" (score {layer.score:.3g})"
             evidence = f"{layer.layer} blocked it{score}" + (f": {layer.reason}" if layer.reason else "")
-            if response.message and response.message not in layer.reason:
+            if response.message not in layer.reason:
                 evidence += f"; {response.message}"
             return _refused(layer.stage, reason or layer.layer, evidence)
     silent = next((layer for layer in response.layers if layer.blocked is None), None)

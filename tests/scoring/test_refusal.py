@@ -579,6 +579,15 @@ def test_evidence_of_layers_and_flags():
     assert found.evidence == "HTTP 200, code E005, finish reason failed: no"
 
 
+@pytest.mark.parametrize(
+    ("reason", "code"),
+    [("", "eye"), ("  ", "eye"), ("one two three", "one two three"), ("one two three four", "eye")],
+)
+def test_a_short_reason_of_a_layer_is_its_code(reason, code):
+    found = state_of(Response(layers=(layer("eye", True, reason=reason),)), target="guarded/x")
+    assert (found.state, found.code) == ("refused", code)
+
+
 def test_a_layer_without_a_name_and_what_costs_nothing():
     found = state_of(Response(layers=(layer(" \n", True),)), target="acme:M")
     assert (found.code, found.cost) == ("unnamed", 0.0)
