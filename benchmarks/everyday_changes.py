@@ -60,19 +60,19 @@ CHANGES = (
                 "overt/tasks/run.py",
                 "    samples: Annotated[int, Option(",
                 "    first: Annotated[\n"
-                '        int | None, Option("Only so many prompts, from the first on.", _DATA, min=1, decides="value")\n'
+                '        int | None, Option("Only so many, from the first on.", _DATA, min=1, decides="value")\n'
                 "    ] = None\n"
                 "    samples: Annotated[int, Option(",
             ),
             (
                 "overt/tasks/run.py",
-                "    if config.limit is not None:\n",
-                "    prompts = prompts[: config.first]\n    if config.limit is not None:\n",
+                "        limit=config.limit,\n    )\n",
+                "        limit=config.limit,\n    )\n    prompts = prompts[: config.first]\n",
             ),
         ),
         shows=SMALL_DATA + "python -m overt run --help | grep -e --first\n"
         "python -m overt run p.jsonl --first 1 --target filter/keywords?path=w.txt -q --out r\n"
-        "grep -A3 '\"config\"' r/run.json | head -20; grep '\"first\": 1' r/run.json",
+        "grep '\"first\": 1' r/run.json",
     ),
     Change(
         "an image service",
@@ -95,13 +95,13 @@ CHANGES = (
                     provider: ClassVar[str] = "acme"
 
                     def __init__(self, model: str, *, base_url: str = "http://127.0.0.1:1") -> None:
-                        super().__init__(f"acme/{model}", base_url=base_url, api_key_env="ACME_KEY")
+                        super().__init__(f"acme/{model}", base_url=base_url, api_key_env="ACME_KEY", timeout=60)
 
                     def request(self, asked: Asked) -> Request:
-                        return Request(f"{self._base}/draw", {}, json={"prompt": asked.prompt, "seed": asked.seed})
+                        return Request(f"{self._base}/draw", {}, json={"prompt": asked.prompt})
 
                     def read(self, data: JsonObject, answer: Answer) -> Found:
-                        return Found(pictures=[text_at(data, "$.picture")], missing="the answer holds no picture")
+                        return Found(pictures=[text_at(data, "$.picture")], missing="no picture")
                 ''')
         },
         edits=(entry("targets", "acme", "overt.generation.images.acme:AcmeImages"),),
@@ -223,7 +223,7 @@ CHANGES = (
                     def score(
                         self, cases: Iterable[FaithfulnessCase], load: Callable[[str], bytes]
                     ) -> Iterator[list[Faithfulness]]:
-                        """Nothing for each case: the scale is left to whoever needs one."""
+                        """No record for any case."""
                         for _ in cases:
                             yield []
                 ''')
