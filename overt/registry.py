@@ -21,9 +21,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from overt.data.errors import InputError, OvertError
-from overt.data.plugins.arguments import Maker, accepted, check_arguments, typed
-from overt.data.plugins.importing import import_maker, in_words, missing_package
-from overt.data.plugins.names import Name, read_name
+from overt.data.plugins.names import (
+    Maker,
+    Name,
+    accepted,
+    check_arguments,
+    import_maker,
+    in_words,
+    missing_package,
+    read_name,
+    typed,
+)
 
 if TYPE_CHECKING:
     from overt.data.chat import ChatModel

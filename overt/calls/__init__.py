@@ -1,6 +1,6 @@
 """Calls to models: journalled, paced, retried, capped, and handed back in order."""
 
 from overt.calls.caller import Caller, CallerOptions
-from overt.calls.stats import Stats
+from overt.calls.costs import Stats
 
 __all__ = ["Caller", "CallerOptions", "Stats"]

@@ -20,10 +20,8 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from overt.calls.channel import Channel, ChatChannel, Reply, Subject
-from overt.calls.flow import Flow
-from overt.calls.pace import Pace
-from overt.calls.prices import Price, PriceList
-from overt.calls.stats import Stats
+from overt.calls.costs import Price, PriceList, Stats
+from overt.calls.flow import Flow, Pace
 from overt.data.chat import (
     Answer,
     AnswerError,
@@ -36,7 +34,7 @@ from overt.data.chat import (
 )
 from overt.data.errors import BudgetReached, InputError, OvertError, RunError
 from overt.data.json_types import JsonObject
-from overt.data.plugins.faults import BROKEN_CLASS, MEND
+from overt.data.plugins.attempts import BROKEN_CLASS, MEND
 from overt.data.replies import asked_again
 from overt.data.run.journal import Entry, Journal
 

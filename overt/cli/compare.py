@@ -9,14 +9,38 @@ from typing import Annotated, ClassVar
 import typer
 
 from overt.cli.options import command
-from overt.cli.output.compare import print_comparison
+from overt.cli.tables import console, print_lines, print_table
 from overt.data.errors import InputError
+from overt.data.results.comparison import Comparison
 from overt.data.run.files import write_atomic
+from overt.data.text import plain
 from overt.data.typed_json import to_json
-from overt.report.comparison import render_comparison
+from overt.report.comparison import comparison_table, render_comparison
 from overt.scoring.compare import is_worse
 from overt.tasks.compare import compare_runs
 from overt.tasks.config import Config, Option
+
+# -- what is printed -----------------------------------------------------------------------------------------
+
+
+def print_comparison(found: Comparison, *, flips: int) -> None:
+    """All tables, the notes, and the first `flips` prompts that flipped."""
+    to = console()
+    for row in found.differences:
+        table = comparison_table(row)
+        print_lines(to, [plain(table.caption)], style="bold")
+        print_table(to, table)
+        to.print()
+    print_lines(to, [f"note   {plain(note)}" for note in found.notes], style="yellow")
+    if any(pair.shared for pair in found.pairs):
+        print_lines(to, [f"{len(found.flips)} prompts flipped"])
+    for flip in found.flips[:flips]:
+        mark, style = ("worse ", "red") if flip.worse else ("better", "green")
+        said = f"{mark} {flip.label:6} {flip.before} -> {flip.after}: {plain(flip.text)}"
+        print_lines(to, [said], style=style, folded=True)
+
+
+# -- the command ---------------------------------------------------------------------------------------------
 
 
 class CompareConfig(Config):

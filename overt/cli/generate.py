@@ -2,13 +2,157 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
 import typer
 
 from overt.cli.options import command
-from overt.cli.output.generate import print_summary
+from overt.cli.tables import console, print_lines, print_table
 from overt.data.progress import make_progress
+from overt.data.run.finished import AllCalls, Calls, DatasetManifest, Flow, Run, flat_identity, manifest_of
+from overt.data.run.stage_counts import STAGES
+from overt.data.table_model import Cell, Table, count_cell
+from overt.data.text import money, plain
 from overt.tasks import generate as task
 from overt.tasks.generate import GenerateConfig
+
+# -- what is printed -----------------------------------------------------------------------------------------
+
+
+MOST_REASONS = 5  # that are printed of each stage
+
+
+def print_summary(run: Run, *, as_json: bool) -> None:
+    """The account of a complete run: stages, costs, judges, time, reasons, notes, and what comes next."""
+    if as_json:
+        whole = {"run": str(run.folder), **manifest_of(run)}
+        print(json.dumps(whole, ensure_ascii=False, indent=2, sort_keys=True))
+        return
+    to, manifest = console(), run.dataset
+    for table in (_stages(manifest, run.record.policy.name), _costs(manifest.calls)):
+        if table is not None:
+            to.print(table.caption, markup=False)
+            print_table(to, table)
+            to.print()
+    print_lines(to, _facts(run))
+    print_lines(to, [f"note        {note}" for note in manifest.notes], style="yellow")
+    to.print()
+    print_lines(
+        to, [f"data set    {run.folder / 'dataset'}", f"next        overt show {run.folder} --samples 5"]
+    )
+
+
+def _facts(run: Run) -> list[str]:
+    """One line each: who wrote and judged, how near-duplicates were found, the time, the reasons of drops."""
+    manifest, value = run.dataset, run.record.value
+    given = value("judge")
+    judges = ", ".join(map(str, given)) if isinstance(given, Sequence) else ""
+    lines = [f"written by  {value('model')}   audited by  {judges}   probe  {value('probe') or 'none'}"]
+    if index := manifest.index:
+        named = f"{index['encoder']}, " if index.get("encoder") else ""
+        lines.append(f"duplicates  {named}{index['index']}")
+    if manifest.distinct_2 is not None:
+        lines.append(f"distinct-2  {manifest.distinct_2:.3f} over the benign prompts")
+    clock = [f"{stage} {manifest.seconds[stage]:.1f} s" for stage in STAGES if stage in manifest.seconds]
+    lines.append("time        " + "  ".join(clock))
+    for stage, reasons in manifest.reasons.items():
+        if stage != "select":  # "not among the most diverse" is no fault to look at
+            first = list(reasons.items())[:MOST_REASONS]
+            said = ", ".join(f"{plain(reason)} {count}" for reason, count in first)
+            lines.append(f"dropped     {stage}: {said}")
+    return lines
+
+
+def _stages(manifest: DatasetManifest, policy: str) -> Table:
+    """What went into each stage and what came out, by category and in total."""
+    rows = [
+        (str(row["category"]), {name: flow for name, flow in row.items() if isinstance(flow, Flow)})
+        for row in manifest.stages
+    ]
+    stages = [stage for stage in STAGES if any(stage in flows for _, flows in rows)]
+    counts = manifest.counts
+
+    def cells(
+        name: str, parts: Sequence[Mapping[str, Flow]], kept: Sequence[Mapping[str, int]]
+    ) -> list[Cell]:
+        ways = []
+        for stage in stages:
+            flows = [part[stage] for part in parts if stage in part]
+            text = f"{sum(f.entered for f in flows)}/{sum(f.left for f in flows)}" if flows else "-"
+            ways.append(Cell(text))
+        return [
+            Cell(name),
+            *ways,
+            *(Cell(str(sum(k[label] for k in kept))) for label in ("benign", "unsafe")),
+        ]
+
+    return Table(
+        "stages",
+        f"{policy} - in / out of each stage",
+        ["category", *stages, "benign", "unsafe"],
+        [cells(category, [flows], [counts[category]]) for category, flows in rows],
+        total=cells("total", [flows for _, flows in rows], list(counts.values())),
+    )
+
+
+def _costs(calls: AllCalls) -> Table | None:
+    """Calls, retries, cost and time by category, by purpose and in total; None where no call was made."""
+    if not calls.requests and not calls.cached:
+        return None
+    return Table(
+        "calls",
+        "calls",
+        ["", "calls", "retries", "US$", "model seconds"],
+        [_cost(name or "(no category)", part) for name, part in _parts(calls)],
+        total=_cost("total", calls),
+    )
+
+
+def _parts(calls: AllCalls) -> list[tuple[str, Calls]]:
+    return [*calls.categories.items(), *calls.purposes.items()]
+
+
+def _cost(name: str, calls: Calls) -> list[Cell]:
+    made = calls.requests + calls.cached
+    dollars, seconds = Cell(money(calls.cost)), Cell(f"{calls.seconds:,.1f}")
+    return [Cell(name), count_cell(made), count_cell(calls.retries), dollars, seconds]
+
+
+def print_unfinished(run: Run, *, as_json: bool) -> None:
+    """A run without a manifest: how to go on with it."""
+    if as_json:
+        found = {"run": str(run.folder), "complete": False, "identity": flat_identity(run.record)}
+        print(json.dumps(found, indent=2))
+        return
+    print(f"{run.folder}: not complete. Go on with:\n    overt {run.kind} --resume {run.folder}")
+
+
+def print_samples(folder: Path, samples: int, drops: int) -> None:
+    """Pairs of the data set per category, and dropped records with their reasons."""
+    from overt.data.records import Drop, Prompt
+    from overt.data.run.files import read_records
+
+    to = console()
+    benign = read_records(folder / "dataset" / "benign.jsonl", Prompt)
+    unsafe = read_records(folder / "dataset" / "unsafe.jsonl", Prompt)
+    twins = {p.pair_id: p for p in unsafe if p.pair_id}
+    for category in dict.fromkeys(p.category for p in benign) if samples else ():
+        print_lines(to, [f"\n{category}"], style="bold")
+        for prompt in [p for p in benign if p.category == category][:samples]:
+            print_lines(to, [f"  benign  {plain(prompt.text)}   [{plain(prompt.trigger)}]"], folded=True)
+            if prompt.pair_id in twins:
+                print_lines(to, [f"  unsafe  {plain(twins[prompt.pair_id].text)}"], style="dim", folded=True)
+    if drops:
+        print_lines(to, ["\ndropped"], style="bold")
+        for drop in read_records(folder / "stages" / "drops.jsonl", Drop)[:drops]:
+            print_lines(
+                to, [f"  {drop.stage}: {plain(drop.reason)} {plain(drop.detail)}: {plain(drop.text)}"]
+            )
+
+
+# -- the command ---------------------------------------------------------------------------------------------
 
 
 @command(GenerateConfig)

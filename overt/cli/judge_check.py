@@ -70,7 +70,7 @@ def _summary(console: Console, result: CheckResult) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from overt.cli.output.tables import print_whole
+    from overt.cli.tables import print_whole
 
     what = "partial refusals counted as refusals" if result.kind == "text" else "blocked or allowed"
     without = f", {result.dropped:,} rows without a label" if result.dropped else ""
@@ -87,7 +87,7 @@ def _confusion(console: Console, name: str, figures: Agreement) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from overt.cli.output.tables import print_whole
+    from overt.cli.tables import print_whole
 
     said = [*figures.classes, "unclear"]
     said = [s for s in said if any(s in row for row in figures.confusion.values())]

@@ -140,7 +140,7 @@ def schema() -> None:
 
         # yaml-language-server: $schema=policy.schema.json
     """
-    from overt.policies.json_schema import policy_json_schema
+    from overt.policies.load import policy_json_schema
 
     _print_json(policy_json_schema())
 

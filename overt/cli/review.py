@@ -160,7 +160,7 @@ def _table(console: Console, title: str, rows: list[tuple[str, Any]], *, scale: 
     from rich.table import Table
     from rich.text import Text
 
-    from overt.cli.output.tables import print_whole
+    from overt.cli.tables import print_whole
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column(title)

@@ -2,11 +2,111 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+
 from overt.cli.options import command
-from overt.cli.output.rewrite import print_rewrite
+from overt.cli.run import calls_line
+from overt.cli.tables import console, print_lines, print_table
 from overt.data.progress import make_progress
+from overt.data.results.files import read_remedy
+from overt.data.results.remedy import BeforeAfter, Means, MeasureRow, RemedyTarget
+from overt.data.run.finished import Rewritten, Run
+from overt.data.table_model import Cell, Table, rate_cell
+from overt.data.text import decimals, mean_limits, plain, signed
+from overt.data.typed_json import to_json
 from overt.tasks import rewrite as task
 from overt.tasks.rewrite import RewriteConfig
+
+# -- what is printed -----------------------------------------------------------------------------------------
+
+
+def print_rewrite(run: Run, *, as_json: bool) -> None:
+    """Per target and category: refusal before and after, the share won, faithfulness with intervals."""
+    remedy = read_remedy(run.folder)
+    if as_json:
+        facts = run.manifest_data["rewrite"]
+        whole = {"run": str(run.folder), "rewrite": facts, "summary": to_json(remedy)}
+        print(json.dumps(whole, ensure_ascii=False, indent=2, sort_keys=True))
+        return
+    to = console()
+    for target in remedy.targets:
+        print_lines(to, [plain(target.name)], style="bold")
+        print_table(to, _table(target))
+        print_lines(to, list(_about(target)))
+        to.print()
+    found = run.results.rewrite or Rewritten()
+    lines = [f"{found.candidates} wordings of {found.prompts} prompts; {calls_line(found.calls)}"]
+    if found.reasons:
+        said = ", ".join(f"{plain(reason)} {count}" for reason, count in found.reasons.items())
+        lines.append(f"gave no wording to try: {said}")
+    print_lines(to, [*lines, f"next   overt report {run.folder}"])
+
+
+def _table(target: RemedyTarget) -> Table:
+    """Benign prompts by category and in total; the last row is the control, unsafe prompts in total."""
+    measures = target.faithfulness
+    rows = []
+    if target.benign is not None:
+        for row in target.benign.categories:
+            means = [next((c for c in m.categories if c.category == row.category), None) for m in measures]
+            kept = [_mean(m, mean) for m, mean in zip(measures, means, strict=True)]
+            rows.append([Cell(row.category), *_three(row), *kept])
+        rows.append([Cell("all benign"), *_three(target.benign), *(_mean(m, m) for m in measures)])
+    control = None
+    if target.unsafe is not None:
+        control = [Cell("unsafe (control)"), *_three(target.unsafe), *(Cell("") for _ in measures)]
+    return Table(
+        "rewrite",
+        target.name,
+        ["category", "refused before", "after", "won", *(m.measure for m in measures)],
+        rows,
+        total=control,
+    )
+
+
+def _three(row: BeforeAfter) -> list[Cell]:
+    return [rate_cell(rate, "cost") for rate in (row.before, row.after, row.won)]
+
+
+def _mean(measure: MeasureRow, row: Means | None) -> Cell:
+    """A row's mean as its whole measure is shown: the difference to the originals' own pictures where there
+    is any, else the score itself."""
+    is_score = measure.difference is None
+    mean = None if row is None else row.value if is_score else row.difference
+    if mean is None:
+        return Cell("-", muted=True)
+    text = decimals(mean.mean) if is_score else signed(mean.mean)
+    return Cell(text, sort=mean.mean, span=mean_limits(mean))
+
+
+def _about(target: RemedyTarget) -> Iterator[str]:
+    """The strategies, what each measure's figures are, and how many prompts are in no rate."""
+    for strategy in target.strategies:
+        yield (
+            f"strategy {strategy.strategy}: {strategy.accepted} of {strategy.tried} wordings accepted, "
+            f"{strategy.chosen} chosen"
+        )
+    for measure in target.faithfulness:
+        yield _about_measure(measure)
+    if unknown := target.unknown.benign + target.unknown.unsafe:
+        yield f"{unknown} prompts are in no rate: a wording of theirs got no answer"
+
+
+def _about_measure(measure: MeasureRow) -> str:
+    scale = "difference to the original's own picture" if measure.difference else "score"
+    mean = measure.difference or measure.value
+    said = f"{plain(measure.measure)} by {plain(measure.model)}: {scale}"
+    said += f" of {mean.n} wordings" if mean else ""
+    if measure.unscored:
+        why = ", ".join(f"{plain(reason)} {count}" for reason, count in measure.why_unscored.items())
+        said += f"; {measure.unscored} without a score ({why})"
+    if measure.windowed:
+        said += f"; {measure.windowed} prompts scored in windows"
+    return said
+
+
+# -- the command ---------------------------------------------------------------------------------------------
 
 
 @command(RewriteConfig)

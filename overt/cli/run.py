@@ -2,12 +2,173 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+
 import typer
 
 from overt.cli.options import command
-from overt.cli.output.run import print_run
+from overt.cli.tables import cell_text, console, print_lines, print_table
 from overt.data.progress import make_progress
+from overt.data.results.files import read_summary
+from overt.data.results.summary import CategoryRates, Correlation, JudgeTable, LayerRow, Rate, TargetSummary
+from overt.data.run.finished import Calls, Run, manifest_of
+from overt.data.table_model import Cell, Table, count_cell, rate_cell
+from overt.data.text import money, plain
+from overt.data.typed_json import to_json
+from overt.scoring.summary.metrics import METRICS, Metric, value_of
 from overt.tasks.run import RunConfig, evaluate
+
+# -- what is printed -----------------------------------------------------------------------------------------
+
+
+MOST_OF_A_REASON = 160  # characters of a printed reason
+
+
+def print_run(run: Run, *, as_json: bool) -> None:
+    """The rates of each target per category, with intervals, coverage and costs."""
+    folder, manifest = run.folder, run.results
+    summary = read_summary(folder)
+    if as_json:
+        whole = {"run": str(folder), **manifest_of(run), "summary": to_json(summary)}
+        print(json.dumps(whole, ensure_ascii=False, indent=2, sort_keys=True))
+        return
+    to = console()
+    judged = manifest.judges is not None
+    reasons = _reasons(run, summary.targets)
+    for target in summary.targets:
+        print_lines(to, [plain(target.name)], style="bold")
+        print_lines(to, [_answered(target), *reasons.get(target.name, ()), *_judged(target, asked=judged)])
+        print_table(to, _table(target, shows_unjudged=judged and bool(target.unjudged)))
+        print_lines(to, [_layer(layer) for layer in target.layers])
+        to.print()
+    if summary.rank_correlation:
+        print_lines(to, [_correlation(summary.rank_correlation), ""])
+    if summary.judges:
+        print_lines(to, [_judges(summary.judges)])
+    print_lines(to, [f"{calls_line(manifest.calls)}, {manifest.seconds['run']:.1f} s"])
+    print_lines(to, [f"note   {note}" for note in manifest.notes], style="yellow")
+    print_lines(to, list(_warnings(run)), style="bold red")
+    drawn = "image" in manifest.kinds.values()  # a bare filter's decision needs no judge
+    score = f"overt score {folder} --judges ...   " if drawn and not judged else ""
+    print_lines(to, [f"next   {score}overt report {folder}"])
+
+
+def calls_line(calls: Calls) -> str:
+    """How many calls were made, and what they cost."""
+    return f"{calls.requests:,} calls, {calls.cached:,} from the journal, US$ {money(calls.cost)}"
+
+
+def _warnings(run: Run) -> Iterator[str]:
+    """Which targets answered too few prompts, and of which too few answers got a verdict."""
+    least, judges = f"{run.min_coverage:.0%}", run.results.judges
+    for name in run.results.below_coverage:
+        yield (
+            f"below coverage: {plain(name)} answered fewer than {least} of the prompts; its rates may mislead"
+        )
+    for name in judges.below_coverage if judges else ():
+        yield (
+            f"too few verdicts: of the answers of {plain(name)} to unsafe prompts judges could place fewer "
+            f"than {least}; its rates may mislead. Run `overt score` again if judges failed; where they "
+            "disagreed, add another"
+        )
+
+
+def _reasons(run: Run, targets: Sequence[TargetSummary]) -> Mapping[str, Sequence[str]]:
+    """By target, for each kind of missing answer the commonest reason, one short line each."""
+    if not any(target.coverage.errors for target in targets):
+        return {}
+    said: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    for outcome in run.outcomes:
+        if outcome.state == "error" and outcome.evidence:
+            said[outcome.target, outcome.code][outcome.evidence] += 1
+    lines: dict[str, list[str]] = defaultdict(list)
+    for (name, kind), reasons in sorted(said.items()):
+        line = plain(f"{kind}: {reasons.most_common(1)[0][0]}")
+        lines[name].append(line if len(line) <= MOST_OF_A_REASON else line[: MOST_OF_A_REASON - 1] + "…")
+    return lines
+
+
+def _answered(target: TargetSummary) -> str:
+    coverage = target.coverage
+    errors = ", ".join(f"{plain(kind)} {count}" for kind, count in coverage.errors.items())
+    line = f"answered {coverage.answered:,} of {coverage.asked:,} ({coverage.share:.1%})"
+    return line + (f"; missing: {errors}" if errors else "")
+
+
+def _judged(target: TargetSummary, *, asked: bool) -> Iterator[str]:
+    """How many answers to unsafe prompts judges could place; nothing where judges were not asked."""
+    judged = target.harmful.n if target.harmful else 0
+    if asked and (due := judged + target.unjudged):
+        line = f"judged {judged:,} of {due:,} answers to unsafe prompts ({judged / due:.1%})"
+        yield line + (f"; unjudged: {target.unjudged:,}" if target.unjudged else "")
+
+
+def _table(target: TargetSummary, *, shows_unjudged: bool) -> Table:
+    """The metrics by category and in total."""
+    metrics = [metric for metric in METRICS.values() if _is_shown(target, metric)]
+
+    def cells(title: str, part: TargetSummary | CategoryRates) -> list[Cell]:
+        last = [count_cell(part.unjudged)] if shows_unjudged else []
+        return [Cell(title), *(rate_cell(value_of(part, m.id), m.tone) for m in metrics), *last]
+
+    last = ["unjudged"] if shows_unjudged else []
+    return Table(
+        "rates",
+        target.name,
+        ["category", *(metric.short for metric in metrics), *last],
+        [cells(row.category, row) for row in target.categories],
+        total=cells("all", target),
+    )
+
+
+def _is_shown(target: TargetSummary, metric: Metric) -> bool:
+    """A column in which nothing was measured says nothing; nor does a bare filter's safe response, which is
+    its unsafe refusal."""
+    rate = value_of(target, metric.id)
+    if rate is None or (metric.id == "safe_response" and target.safe_basis == "refused only"):
+        return False
+    return metric.id != "softened" or rate.k > 0
+
+
+def rate_text(rate: Rate | None) -> str:
+    """`12.3% [10.1, 14.8]`, or a dash where there is nothing to count."""
+    return cell_text(rate_cell(rate, "cost"))
+
+
+def _layer(layer: LayerRow) -> str:
+    without = layer.without
+    return (
+        f"layer {plain(layer.layer)}: alone refuses {rate_text(layer.benign)} of the benign and "
+        f"{rate_text(layer.unsafe)} of the unsafe prompts; only it: {layer.only.benign} and "
+        f"{layer.only.unsafe}; without it over-refusal {rate_text(without.over_refusal)}, "
+        f"unsafe refused {rate_text(without.unsafe_refusal)}"
+    )
+
+
+def _correlation(found: Correlation) -> str:
+    return (
+        f"over-refusal and safe response over {found.n} targets: Spearman {found.rho:.3f} "
+        f"[{found.low:.3f}, {found.high:.3f}]"
+    )
+
+
+def _judges(judges: JudgeTable) -> str:
+    each = ", ".join(
+        f"{plain(judge.judge)} {rate_text(judge.harmful_rate)} harmful"
+        + (f", {judge.failed} failed" if judge.failed else "")
+        + (f", {judge.unclear} unclear" if judge.unclear else "")
+        for judge in judges.each
+    )
+    figures = (("Fleiss' kappa", judges.fleiss_kappa), ("Krippendorff's alpha", judges.krippendorff_alpha))
+    agreement = "".join(f"; {name} {value:.3f}" for name, value in figures if value is not None)
+    open_ = judges.majority_missing
+    missing = f"; no majority on {open_} of {judges.judged}, {judges.ties} of them ties" if open_ else ""
+    return f"judges: {each}{agreement}{missing}"
+
+
+# -- the command ---------------------------------------------------------------------------------------------
 
 
 @command(RunConfig)

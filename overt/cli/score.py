@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from overt.cli.options import command
-from overt.cli.output.run import print_run
+from overt.cli.run import print_run
 from overt.data.progress import make_progress
 from overt.tasks import score as task
 from overt.tasks.score import ScoreConfig

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, ClassVar
 
+from overt.cli.generate import print_samples, print_summary, print_unfinished
 from overt.cli.options import command
-from overt.cli.output.generate import print_samples, print_summary, print_unfinished
-from overt.cli.output.run import print_run
+from overt.cli.run import print_run
 from overt.data.run.finished import open_run
 from overt.tasks.config import Config, Option
 

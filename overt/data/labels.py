@@ -11,7 +11,7 @@ from typing import Literal
 from overt.data.errors import InputError
 from overt.data.tables.columns import TEXTS, WORDS, Column, Role, Table
 from overt.data.tables.files import Row, read_rows
-from overt.data.tables.kinds import kind_of
+from overt.data.tables.layouts import kind_of
 
 # A file may name a refusal as a judge does, as XSTest does (Röttger et al. 2024), or in everyday words.
 REFUSAL_LABELS = {

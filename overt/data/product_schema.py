@@ -7,8 +7,16 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from overt.data.yaml.read import parse_yaml, read_bytes
-from overt.data.yaml.schema import Filled, Listed, ListIfEmpty, NoneIfEmpty, Schema, fault
+from overt.data.yaml.schema import (
+    Filled,
+    Listed,
+    ListIfEmpty,
+    NoneIfEmpty,
+    Schema,
+    fault,
+    parse_yaml,
+    read_bytes,
+)
 
 Names = Annotated[tuple[Filled, ...], Listed, ListIfEmpty]
 

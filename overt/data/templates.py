@@ -18,8 +18,7 @@ from pydantic import Field, model_validator
 
 from overt.data.chat import ChatRequest, Message
 from overt.data.errors import InputError
-from overt.data.yaml.read import parse_yaml, read_yaml
-from overt.data.yaml.schema import Filled, Label, Number, Schema, fault
+from overt.data.yaml.schema import Filled, Label, Number, Schema, fault, parse_yaml, read_yaml
 
 if TYPE_CHECKING:
     from jinja2 import Template as Compiled

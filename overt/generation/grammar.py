@@ -19,7 +19,7 @@ from itertools import islice
 
 from overt.data.errors import InputError
 from overt.data.records import Label, Prompt, prompt_id
-from overt.data.textdiff import changed_words
+from overt.data.text import changed_words
 from overt.generation import wording
 from overt.generation.frames import (
     Frame,

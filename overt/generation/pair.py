@@ -13,7 +13,7 @@ from overt.data.chat import Ask, Question
 from overt.data.records import Drop, Failure, Prompt, content_id, prompt_id
 from overt.data.replies import failure_of
 from overt.data.templates import Template
-from overt.data.textdiff import changed_words
+from overt.data.text import changed_words
 from overt.generation.prompt_lists import WORDINGS, cut_short, read_wordings, with_room
 from overt.generation.synthesize import check_shape, named_trigger
 from overt.policies.floor import askable

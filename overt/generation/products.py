@@ -16,8 +16,15 @@ from overt.data.chat import CallError, ChatModel, ChatRequest, Message
 from overt.data.filters import FilterDecision, ImageChecker, TextFilter
 from overt.data.local.batches import Batches
 from overt.data.pictures import UnreadablePicture, open_picture
-from overt.data.plugins.attempts import call_target, close_target
-from overt.data.plugins.faults import BROKEN_CLASS, fault, of_decision, of_reply, raised
+from overt.data.plugins.attempts import (
+    BROKEN_CLASS,
+    call_target,
+    close_target,
+    fault,
+    of_decision,
+    of_reply,
+    raised,
+)
 from overt.data.provider.vocabulary import refusal_stage
 from overt.data.targets import LayerDecision, RefusalStage, Response, Target
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from overt.data.answer_forms import AnswerForm
 from overt.data.chat import Answer, AnswerError, ChatReply, ChatRequest
-from overt.data.replies import read_json
+from overt.data.replies import AnswerForm, read_json
 
 TOKENS_EACH = 128  # for an entry of the list: up to three sentences, its trigger and its style
 

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from overt.data.chat import Ask, Question
 from overt.data.errors import InputError, OvertError
-from overt.data.plugins.faults import raised
+from overt.data.plugins.attempts import raised
 from overt.data.records import Drop, Failure, Prompt, clean_text
 from overt.data.replies import failure_of
 from overt.data.rewrites import STRATEGIES, Candidate, RewriteStrategy, candidate_id

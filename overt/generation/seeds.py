@@ -6,10 +6,9 @@ import dataclasses
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from overt.data.answer_forms import AnswerForm
 from overt.data.chat import Ask, ChatReply, Question
 from overt.data.records import Drop, Failure, Seed
-from overt.data.replies import failure_of, read_json
+from overt.data.replies import AnswerForm, failure_of, read_json
 from overt.data.templates import Template
 from overt.policies.floor import askable, floor_reason
 from overt.policies.schema import Policy

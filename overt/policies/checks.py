@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from overt.data.yaml.problems import Mark, Problems, nearest, shorten
 from overt.data.yaml.values import mark_of
 from overt.policies import floor
-from overt.policies.merge import CategoryDraft, Draft
 from overt.policies.schema import BUILTIN_SLOTS, Trigger
+from overt.policies.source import CategoryDraft, Draft
 
 _SLOT = re.compile(r"\{([^{}]*)\}")
 # Scripts that write no blanks between words: there, a term need only stand in the text.

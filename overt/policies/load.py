@@ -15,15 +15,26 @@ from pathlib import Path
 import yaml
 from pydantic import ValidationError
 
+from overt.data.json_types import JsonObject
 from overt.data.yaml.problems import Problem, Problems, nearest, shorten
-from overt.data.yaml.read import similar_file
+from overt.data.yaml.schema import json_schema, similar_file
 from overt.data.yaml.tree import MAX_BYTES
 from overt.data.yaml.values import mark_of
 from overt.policies.checks import check
-from overt.policies.merge import Draft, merge
 from overt.policies.problems import PolicyError
 from overt.policies.schema import Category, Policy, Trigger
-from overt.policies.source import PolicySource, read_source
+from overt.policies.source import Draft, PolicySource, merge, read_source
+
+# -- the schema for editors ----------------------------------------------------------------------------------
+
+
+def policy_json_schema() -> JsonObject:
+    """The schema of a policy file: `extends`, `add`, `drop` and `defaults` included."""
+    return json_schema(PolicySource, "policy")
+
+
+# -- loading -------------------------------------------------------------------------------------------------
+
 
 __all__ = [
     "PolicyError",

@@ -7,15 +7,28 @@ the merge can still point at the line.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator, ConfigDict, Field, create_model
 
-from overt.data.yaml.problems import Problems
-from overt.data.yaml.read import read_parts
-from overt.data.yaml.schema import Schema, itself, unique
-from overt.policies.fields import Edits, Identifier, OneLine, SomeStatements
-from overt.policies.schema import SETTING, Category, Policy, SomeTriggers, Title, Triggers
+from overt.data.yaml.problems import Mark, Problems, nearest, shorten
+from overt.data.yaml.schema import Schema, itself, read_parts, unique
+from overt.data.yaml.values import mark_of
+from overt.policies.schema import (
+    SETTING,
+    Category,
+    Edits,
+    Identifier,
+    OneLine,
+    Policy,
+    SomeStatements,
+    SomeTriggers,
+    Title,
+    Trigger,
+    Triggers,
+)
 
 EDITS = ("allowed", "disallowed", "triggers")
 
@@ -128,3 +141,161 @@ def read_source(data: bytes, file: str, problems: Problems) -> PolicySource | No
 
 
 _NO_CATEGORIES = "add categories, or extends: overt to start from a shipped policy"
+
+
+# -- merging -------------------------------------------------------------------------------------------------
+
+
+_REQUIRED = ("title", "disallowed", "triggers")
+# What a draft is made from: a category or a policy that says nothing yet.
+_CATEGORY = Category.model_construct(None, id="", title="", disallowed=(), triggers=())
+_HEAD = Policy.model_construct(None, name="", categories=())
+
+
+@dataclass(frozen=True, slots=True)
+class CategoryDraft:
+    """A category, the path by which messages name it, and where it begins in the last file that names it."""
+
+    category: Category
+    path: str
+    mark: Mark
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A policy with `extends` resolved; `head` has its fields other than the categories."""
+
+    head: Policy
+    categories: tuple[CategoryDraft, ...]
+
+    def build(self) -> Policy:
+        """The effective policy, checked as a whole.
+
+        Raises:
+            ValidationError: of pydantic, for what the checks before should have told.
+        """
+        head = self.head.model_dump(mode="json", exclude={"categories"})
+        categories = [draft.category.model_dump(mode="json") for draft in self.categories]
+        return Policy.model_validate({**head, "categories": categories})
+
+
+def merge(own: PolicySource, base: Draft | None, problems: Problems) -> Draft:
+    """The draft of a file on top of what it extends; what cannot be merged goes to `problems`."""
+    defaults = _named(own.defaults, own.defaults.model_fields_set)
+    drafts = {
+        draft.category.id: replace(draft, category=draft.category.model_copy(update=defaults))
+        for draft in (base.categories if base else ())
+    }
+    inherited = set(drafts)
+    _check_drops(own, drafts, problems, extends=base is not None)
+    for source in own.categories:
+        path, mark = f"categories.{source.id}", source.mark_of()
+        values = _named(source, source.model_fields_set & Category.model_fields.keys())
+        if source.id in inherited:
+            category = drafts[source.id].category.model_copy(update=values)
+            drafts[source.id] = CategoryDraft(_edited(category, source, path, problems), path, mark)
+        else:
+            _check_new(source, path, base, problems)
+            category = _CATEGORY.model_copy(update=defaults | values)
+            drafts[source.id] = CategoryDraft(category, path, mark)
+    kept = tuple(draft for id, draft in drafts.items() if id not in own.drop)
+    if not kept and drafts and not problems.found:
+        problems.add(own.mark_of("drop"), "drop", "no category is left", "keep at least one")
+    return Draft(_head(own, base), kept)
+
+
+def _named(model: Schema, names: Iterable[str]) -> dict[str, object]:
+    return {name: getattr(model, name) for name in names}
+
+
+def _head(own: PolicySource, base: Draft | None) -> Policy:
+    values = _named(own, own.model_fields_set & (Policy.model_fields.keys() - {"categories"}))
+    if base is not None:
+        values.setdefault("modality", base.head.modality)
+        values["slots"] = {**base.head.slots, **own.slots}
+    return _HEAD.model_copy(update=values)
+
+
+def _check_drops(own: PolicySource, drafts: Iterable[str], problems: Problems, *, extends: bool) -> None:
+    changed = {category.id for category in own.categories}
+    for name in own.drop:
+        if name not in drafts:
+            if extends:
+                message = f"no category {shorten(name)!r} to drop"
+                problems.add(mark_of(name), "drop", message, nearest(name, drafts))
+        elif name in changed:
+            message = f"the category {str(name)!r} is dropped here and changed below"
+            problems.add(mark_of(name), "drop", message, "do one")
+
+
+def _check_new(source: CategorySource, path: str, base: Draft | None, problems: Problems) -> None:
+    """Reports what a category lacks that the base does not have: it must be complete."""
+    missing = [name for name in _REQUIRED if not source.names(name)]
+    if missing:
+        hint = f"add {', '.join(missing)}"
+        if base is not None:
+            known = [draft.category.id for draft in base.categories]
+            near = nearest(source.id, known, "categories of the base")
+            hint = f"{hint} for a new category, or change one of the base: {near}"
+        fields = f"the field{'s' if len(missing) > 1 else ''} {', '.join(missing)}"
+        verb = "are" if len(missing) > 1 else "is"
+        problems.add(source.mark_of(), path, f"{fields} {verb} missing", hint)
+    for name in ("add", "drop"):
+        if source.names(name) and not (missing and base is not None):
+            why = "the base has no such category" if base is not None else "the file extends nothing"
+            message = f"there is nothing to {name}: {why}"
+            hint = "write allowed, disallowed and triggers out"
+            problems.add(source.mark_of(name), f"{path}.{name}", message, hint)
+
+
+def _edited(category: Category, source: CategorySource, path: str, problems: Problems) -> Category:
+    """The category after `drop`, then `add`, on the lists that it inherits."""
+    values: dict[str, tuple[str | Trigger, ...]] = {}
+    for name in EDITS:
+        drops, adds = name in source.drop.model_fields_set, name in source.add.model_fields_set
+        if source.names(name) or not (drops or adds):  # replaced whole: reported where it was read
+            continue
+        entries: Sequence[str | Trigger] = getattr(category, name)
+        if drops:
+            entries = _without(entries, getattr(source.drop, name), f"{path}.drop.{name}", problems)
+        if adds:
+            entries = _with(entries, getattr(source.add, name))
+        if drops and not entries and name in _REQUIRED:
+            message = f"no {name} are left"
+            problems.add(source.mark_of("drop"), f"{path}.drop.{name}", message, "keep or add at least one")
+        values[name] = tuple(entries)
+    return category.model_copy(update=values)
+
+
+def _words(entry: str | Trigger) -> str:
+    return entry.term if isinstance(entry, Trigger) else entry
+
+
+def _without(
+    entries: Sequence[str | Trigger], gone: Sequence[str], path: str, problems: Problems
+) -> list[str | Trigger]:
+    there = {_words(entry).casefold(): str(_words(entry)) for entry in entries}
+    for name in gone:
+        if name.casefold() not in there:
+            what = "trigger" if path.endswith("triggers") else "statement"
+            message = f"no {what} {shorten(name)!r} to drop"
+            problems.add(mark_of(name), path, message, nearest(name, there.values(), "there are"))
+    dropped = {name.casefold() for name in gone}
+    return [entry for entry in entries if _words(entry).casefold() not in dropped]
+
+
+def _with(entries: Sequence[str | Trigger], added: Sequence[str | Trigger]) -> list[str | Trigger]:
+    joined = {_words(entry).casefold(): entry for entry in entries}
+    for entry in added:
+        key = _words(entry).casefold()
+        old = joined.setdefault(key, entry)
+        if old is not entry and isinstance(old, Trigger) and isinstance(entry, Trigger):
+            neutral = {text.casefold(): text for text in (*entry.neutral, *old.neutral)}
+            joined[key] = Trigger.model_construct(
+                None,
+                term=old.term,
+                pos=entry.pos or old.pos,
+                scenes=old.scenes + entry.scenes,
+                neutral=old.neutral + tuple(t for t in entry.neutral if neutral[t.casefold()] is t),
+            )
+    return list(joined.values())

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any
 
-from overt.data.encodable import encodable
 from overt.data.export import escape_markdown
+from overt.data.text import encodable
 from overt.publish.tables import Repo
 
 CITATION = """\

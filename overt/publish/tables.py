@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from overt.data.encodable import encodable
 from overt.data.json_types import Json, JsonObject
+from overt.data.text import encodable
 
 if TYPE_CHECKING:
     from datasets import Features

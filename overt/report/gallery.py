@@ -12,9 +12,8 @@ from pathlib import Path
 
 from overt.data.outcomes import Harm, Outcome
 from overt.data.records import Prompt
-from overt.report.cases import GalleryCase
+from overt.report.cases import GalleryCase, thumbnails
 from overt.report.page_data import packed_prompt, packed_row
-from overt.report.thumbnails import thumbnails
 
 TEXT_BUDGET = 5_000_000  # bytes of JSON for the rows
 PAGE_BUDGET = 13_000_000  # bytes for rows and thumbnails together; a browser opens that in a second

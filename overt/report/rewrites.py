@@ -12,9 +12,8 @@ from overt.data.outcomes import Outcome
 from overt.data.records import Prompt
 from overt.data.results.remedy import Remedy
 from overt.data.rewrites import Candidate, Choice, Faithfulness
-from overt.report.cases import RewriteCase
+from overt.report.cases import RewriteCase, thumbnails
 from overt.report.page_data import packed_prompt, packed_rewording
-from overt.report.thumbnails import thumbnails
 
 TEXT_BUDGET = 2_000_000  # bytes of JSON for the rows
 PAGE_BUDGET = 4_000_000  # bytes for rows and thumbnails together

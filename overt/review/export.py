@@ -9,9 +9,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from overt.data.encodable import encodable
 from overt.data.errors import InputError
 from overt.data.run.files import write_atomic
+from overt.data.text import encodable
 from overt.review.label_store import HumanLabel, Item, LabelStore
 from overt.review.questions import QUESTIONS, QuestionName
 

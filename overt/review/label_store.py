@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from overt.data.encodable import encodable
 from overt.data.errors import InputError, RunError
 from overt.data.records import content_id
+from overt.data.text import encodable
 from overt.review.population import Frame, Subject
 from overt.review.questions import QUESTIONS, QuestionName
 from overt.review.sample import Pick, Stratum, draw

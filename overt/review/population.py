@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from overt.data.errors import InputError
-from overt.data.outcomes import Outcome
+from overt.data.outcomes import Harm, Outcome
 from overt.data.records import Audit, Probe, Prompt
 from overt.data.rewrites import Candidate
 from overt.data.run.files import read_records
@@ -126,27 +126,36 @@ def _of_evaluation(run: Run) -> dict[QuestionName, list[Subject]]:
     judged = {h.outcome_id: h for h in run.harms}
     # A bare filter draws and says nothing: whether it refused is no question.
     given = [o for o in answered if kinds.get(o.target) != "none"]
-    found: dict[QuestionName, list[Subject]] = {"outcomes": [], "pictures": [], "rewrites": []}
-    for outcome in given:
-        prompt, shown = by_id[outcome.prompt_id], _shown(outcome, by_id[outcome.prompt_id].text)
-        found["outcomes"].append(
-            _outcome("outcomes", outcome, prompt, SAID[outcome.state], _doubt(outcome, near), shown)
-        )
-        if not (outcome.images or (outcome.text and outcome.state != "refused")):
-            continue
-        harm = judged.get(outcome.id)
-        if harm is None and (judged or prompt.label != "unsafe"):
-            continue
-        labels = {vote.label for vote in harm.votes if vote.failure is None} if harm else set()
-        contested = harm is not None and (len(labels) > 1 or harm.label == "unclear")
-        said = harm.label if harm else ""
-        found["pictures"].append(
-            _outcome("pictures", outcome, prompt, said, "contested" if contested else "plain", shown)
-        )
-    found["rewrites"] = list(_rewrites(run.folder, by_id, outcomes))
+    found: dict[QuestionName, list[Subject]] = {
+        "outcomes": [
+            _outcome("outcomes", o, by_id[o.prompt_id], SAID[o.state], _doubt(o, near), _shown_of(o, by_id))
+            for o in given
+        ],
+        "pictures": [subject for o in given if (subject := _judged(o, by_id, judged))],
+        "rewrites": list(_rewrites(run.folder, by_id, outcomes)),
+    }
     if not any(found.values()):
         found["prompts"] = list(_asked(by_id, answered, near))
     return found
+
+
+def _shown_of(outcome: Outcome, by_id: Mapping[str, Prompt]) -> dict[str, Any]:
+    return _shown(outcome, by_id[outcome.prompt_id].text)
+
+
+def _judged(outcome: Outcome, by_id: Mapping[str, Prompt], judged: Mapping[str, Harm]) -> Subject | None:
+    """The question whether what came out does harm; None where nothing came out, or nobody would ask."""
+    prompt, harm = by_id[outcome.prompt_id], judged.get(outcome.id)
+    if not (outcome.images or (outcome.text and outcome.state != "refused")):
+        return None
+    if harm is None:
+        if judged or prompt.label != "unsafe":
+            return None
+        return _outcome("pictures", outcome, prompt, "", "plain", _shown_of(outcome, by_id))
+    labels = {vote.label for vote in harm.votes if vote.failure is None}
+    contested = len(labels) > 1 or harm.label == "unclear"
+    doubt: Priority = "contested" if contested else "plain"
+    return _outcome("pictures", outcome, prompt, harm.label, doubt, _shown_of(outcome, by_id))
 
 
 def _outcome(

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from overt.data.answer_forms import AnswerForm
 from overt.data.chat import Ask, ChatReply, Question
 from overt.data.records import Audit, Drop, Failure, Label, Prompt, Vote
-from overt.data.replies import failure_of, has_abstained, read_json, why_no_value
+from overt.data.replies import AnswerForm, failure_of, has_abstained, read_json, why_no_value
 from overt.data.templates import Template
 from overt.policies.schema import Policy
 from overt.scoring.stats import majority

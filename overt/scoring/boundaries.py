@@ -27,7 +27,7 @@ from overt.data.errors import InputError
 from overt.data.results.boundaries import Boundaries, BoundaryCell, LengthMean, ModelBoundaries
 from overt.data.results.remedy import MeanInterval
 from overt.data.results.summary import Proportion
-from overt.scoring.summary.intervals import Settings
+from overt.scoring.summary.rows import Settings
 
 Pattern = Literal[
     "direct_refusal",

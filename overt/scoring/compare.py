@@ -21,9 +21,8 @@ from overt.data.results.comparison import (
     MetricChange,
 )
 from overt.scoring.stats import PairedDifference, holm, paired_difference
-from overt.scoring.summary.intervals import Settings
 from overt.scoring.summary.metrics import METRICS, Metric
-from overt.scoring.summary.rows import Row
+from overt.scoring.summary.rows import Row, Settings
 
 C = TypeVar("C", bound=Change)
 

@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from overt.data.answer_forms import AnswerForm
 from overt.data.chat import Answer, Ask, ChatReply, Question
 from overt.data.filters import FilterDecision, ImageChecker
 from overt.data.outcomes import Harm, HarmLabel, HarmVote, Outcome
 from overt.data.pictures import UnreadablePicture, open_picture
-from overt.data.plugins.faults import broken, of_decision, raised
+from overt.data.plugins.attempts import broken, of_decision, raised
 from overt.data.records import Prompt
-from overt.data.replies import has_abstained, read_json, read_reply, why_no_value
+from overt.data.replies import AnswerForm, has_abstained, read_json, read_reply, why_no_value
 from overt.data.templates import Template
 from overt.policies.schema import Policy
 from overt.scoring.outgoing_pictures import seeing

@@ -19,7 +19,7 @@ from overt.data.provider.http import status_kind
 from overt.data.provider.vocabulary import finish_stage, refusal_stage
 from overt.data.records import Prompt
 from overt.data.targets import LayerDecision, RefusalStage, Response
-from overt.data.textdiff import words
+from overt.data.text import words
 from overt.scoring.revised_prompts import EMPTY, compare
 
 Expects = Literal["image", "text", "none"]

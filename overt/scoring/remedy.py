@@ -29,7 +29,7 @@ from overt.data.results.remedy import (
 )
 from overt.data.results.summary import SideCounts
 from overt.data.rewrites import Candidate, Choice, Faithfulness
-from overt.scoring.summary.intervals import Settings
+from overt.scoring.summary.rows import Settings
 
 R = TypeVar("R", bound=BeforeAfter)
 M = TypeVar("M", MeasureRow, MeasureCategory)

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from overt.data.textdiff import words
+from overt.data.text import words
 
 # The share of surviving words below which a revision asks for something else, by what else speaks for it.
 # Set on the pairs of tests/revisions.py (English; 32 that ask the same, 24 that do not).

@@ -12,7 +12,7 @@ from itertools import islice
 
 from overt.data.errors import OvertError
 from overt.data.outcomes import Outcome
-from overt.data.plugins.faults import broken, of_judgement, raised
+from overt.data.plugins.attempts import broken, of_judgement, raised
 from overt.data.records import Prompt
 from overt.data.refusal_judges import RefusalJudge, RefusalVerdict
 

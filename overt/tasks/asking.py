@@ -11,17 +11,65 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from overt import registry
-from overt.calls.target_channel import TargetChannel, TargetRequest
+from overt.calls.channel import TargetChannel, TargetRequest
 from overt.data.errors import InputError
 from overt.data.outcomes import Outcome
+from overt.data.prompts import Side, read_prompts, spread
 from overt.data.records import Prompt
 from overt.data.run.finished import Modality
 from overt.data.run.images import ImageStore
+from overt.data.suites.load import load_suite, read_suite
 from overt.data.templates import load_template
 from overt.scoring.text_answers import Judging, judge_answers, offline
 from overt.tasks.roles import ModelOptions, chat_model
 from overt.tasks.targets import TargetOptions, TargetSpec, open_target
 from overt.tasks.task import Work
+
+# -- prompts -------------------------------------------------------------------------------------------------
+
+
+def prompts_to_ask(
+    dataset: tuple[str, ...],
+    *,
+    suite: str | None,
+    label: Side | None,
+    category: tuple[str, ...],
+    limit: int | None,
+) -> tuple[list[Prompt], list[str]]:
+    """The prompts to ask, and what is to be said of those that are left out.
+
+    Args:
+        dataset: sources; of a suite its files.
+        label: what the prompts are, where their source does not say it.
+        category: only these; empty for all.
+        limit: at most so many of each label.
+
+    Raises:
+        InputError: a source cannot be read, or no prompt is left.
+    """
+    if suite is not None:
+        loaded = read_suite(load_suite(suite), dataset)
+    else:
+        loaded = read_prompts(dataset, label=label)
+    prompts = [p for p in loaded.prompts if not category or p.category in category]
+    if limit is not None:
+        prompts = list(spread(prompts, limit))
+    if not prompts:
+        there = sorted({p.category for p in loaded.prompts})
+        raise InputError(
+            f"no prompt is of category {', '.join(category)}",
+            fix=f"There are: {', '.join(there[:20])}",
+        )
+    notes = []
+    if loaded.repeated:
+        notes.append(f"{loaded.repeated} prompts stand in the data set more than once; each was sent once")
+    if loaded.empty:
+        notes.append(f"{loaded.empty} empty prompts were left out")
+    return prompts, notes
+
+
+# -- asking --------------------------------------------------------------------------------------------------
+
 
 # (prompt, sample), the request, the category that it is booked under
 Job = tuple[tuple[Prompt, int], TargetRequest, str]

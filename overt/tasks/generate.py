@@ -31,8 +31,7 @@ from overt.tasks.config import (
     checked_folder,
 )
 from overt.tasks.generate_finish import finish
-from overt.tasks.generate_pairs import Pairing, with_pair
-from overt.tasks.generate_pool import Plan, Pool
+from overt.tasks.generate_pool import Pairing, Plan, Pool, with_pair
 from overt.tasks.generate_stages import Making, pick_diverse, pick_run_encoder, place_seeds
 from overt.tasks.roles import open_roles
 from overt.tasks.task import Start, Work, default_folder, record_of, resumed_run, working

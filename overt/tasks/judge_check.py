@@ -12,7 +12,7 @@ import overt
 from overt.data.errors import InputError, OvertError
 from overt.data.judge_check_history import JudgeCheck, Span
 from overt.data.labels import LabelFile, Labelled, read_labels
-from overt.data.plugins.faults import broken, of_decision, raised
+from overt.data.plugins.attempts import broken, of_decision, raised
 from overt.data.progress import Advance, Progress
 from overt.data.refusal_judges import RefusalVerdict
 from overt.tasks.config import CALLS, CallConfig, Concurrency, Option, OutputConfig, checked_folder

@@ -161,6 +161,16 @@ def agreement_of(audits: Sequence[Audit]) -> str:
 # -- results ----------------------------------------------------------------------------------------------
 
 
+def _counts_of(prompts: Sequence[Prompt]) -> list[Sequence[str | int]]:
+    """How many prompts of each category and label the results are of."""
+    labels = {p.label for p in prompts}
+    return _counts(
+        [(p.category, p.label) for p in prompts],
+        list(dict.fromkeys(p.category for p in prompts)),
+        [label for label in LABELS if label in labels],
+    )
+
+
 def _of_results(run: Run, policy: Policy, *, apart: bool) -> Draft:
     prompts, manifest, record = run.prompts, run.results, run.record
     summary = read_summary(run.folder)
@@ -174,11 +184,7 @@ def _of_results(run: Run, policy: Policy, *, apart: bool) -> Draft:
         title=f"Over-refusal results under {policy.name}: {who}",
         summary=f"What {who} made of {len(prompts):,} prompts under the policy {policy.name} "
         f"{policy.version}: answers, refusals and the layer that refused, prompt by prompt.",
-        counts=_counts(
-            [(p.category, p.label) for p in prompts],
-            list(dict.fromkeys(p.category for p in prompts)),
-            [label for label in LABELS if label in {p.label for p in prompts}],
-        ),
+        counts=_counts_of(prompts),
         results=render_markdown(summary),
         auditors=_auditors(summary),
         agreement=_judges_agreement(summary) or _label_source(prompts),

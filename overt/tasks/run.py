@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar
 
 from overt.calls.caller import ASKED_AGAIN
-from overt.calls.target_channel import TargetRequest
+from overt.calls.channel import TargetRequest
 from overt.data.errors import InputError
 from overt.data.json_types import Json
 from overt.data.outcomes import Outcome
@@ -28,7 +28,7 @@ from overt.data.suites.load import load_suite
 from overt.data.templates import load_template
 from overt.policies.load import load_policy
 from overt.policies.schema import Policy
-from overt.tasks.asking import Asking, Job, is_offline, modality_of, request_seed
+from overt.tasks.asking import Asking, Job, is_offline, modality_of, prompts_to_ask, request_seed
 from overt.tasks.config import (
     CALLS,
     RUN,
@@ -38,7 +38,6 @@ from overt.tasks.config import (
     Resume,
     Timeout,
 )
-from overt.tasks.run_prompts import prompts_to_ask
 from overt.tasks.summary import write_summary
 from overt.tasks.targets import (
     TargetOptions,

@@ -12,12 +12,11 @@ from support.endpoint import endpoint, stats
 from support.servers import server, status_server
 
 from overt.calls import Caller, CallerOptions
-from overt.calls.pace import Pace
-from overt.calls.prices import PriceList
-from overt.data.answer_forms import AnswerForm
+from overt.calls.costs import PriceList
+from overt.calls.flow import Pace
 from overt.data.chat import CallError, ChatReply, ChatRequest, Message, Question
 from overt.data.errors import BudgetReached, InputError, RunError
-from overt.data.replies import read_json
+from overt.data.replies import AnswerForm, read_json
 from overt.generation.chat.openai import OpenAIChat
 
 

@@ -20,8 +20,7 @@ from overt.data.seeds import EARLIER_PROMPT, SEED, read_earlier_prompts, read_se
 from overt.data.suites.load import load_suite, read_suite
 from overt.data.tables.columns import CATEGORY, TEXTS, Column, Role, Table
 from overt.data.tables.files import Row
-from overt.data.tables.kinds import kind_of
-from overt.data.tables.layouts import LAYOUTS
+from overt.data.tables.layouts import LAYOUTS, kind_of
 from overt.data.tables.sources import parse_source
 
 ROWS = [

@@ -12,7 +12,7 @@ from overt.calls import Caller, CallerOptions
 from overt.data.chat import CallError, ChatReply, ChatRequest, Message, Question
 from overt.data.errors import InputError, RunError
 from overt.data.filters import FilterDecision
-from overt.data.plugins.faults import BROKEN_CLASS, of_decision, of_response, raised
+from overt.data.plugins.attempts import BROKEN_CLASS, of_decision, of_response, raised
 from overt.data.refusal_judges import RefusalVerdict
 from overt.data.targets import LayerDecision, Response
 from overt.scoring.text_answers import offline

@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 
 import overt
 from overt.data import replies
-from overt.data.answer_forms import AnswerForm, Number
 from overt.data.chat import Answer, AnswerError, ChatReply, ChatRequest, Message
 from overt.data.provider.completion import read_completion
 from overt.data.provider.http import retry_after
 from overt.data.records import Failure
 from overt.data.replies import (
     MAX_CHARS,
+    AnswerForm,
+    Number,
     ReplyParts,
     asked_again,
     between,

@@ -158,7 +158,7 @@ def test_a_missing_rate_says_why(summary):
 
 
 def test_one_cell_three_renderers():
-    from overt.cli.output.tables import cell_text as in_terminal
+    from overt.cli.tables import cell_text as in_terminal
     from overt.report.markdown import cell_text as in_markdown
 
     rate = Rate(12, 1200, 0.01, 0.0057, 0.0174)

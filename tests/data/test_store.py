@@ -9,8 +9,7 @@ from support.builders import make_prompt
 
 from overt.data.errors import InputError, RunError
 from overt.data.records import Audit, Prompt, Vote, from_json, prompt_id, to_json
-from overt.data.run.differences import differences
-from overt.data.run.files import read_records, speaking_os_errors, write_atomic
+from overt.data.run.files import differences, read_records, speaking_os_errors, write_atomic
 from overt.data.run.folder import RunFolder, read_addresses, with_stored
 from overt.data.run.journal import Entry, Journal
 from overt.data.run.record import PolicyRef, RunRecord, read_record

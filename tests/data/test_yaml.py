@@ -13,7 +13,7 @@ import pytest
 import yaml
 from pydantic import BaseModel, Field
 
-from overt.calls.prices import PriceList, Prices
+from overt.calls.costs import PriceList, Prices
 from overt.data.errors import InputError
 from overt.data.product_schema import Product
 from overt.data.suites.load import FOLDER as SUITES
@@ -21,8 +21,7 @@ from overt.data.suites.schema import Suite, read_suite_file
 from overt.data.templates import Template, load_template
 from overt.data.yaml import tree
 from overt.data.yaml.problems import YamlError, nearest, shorten
-from overt.data.yaml.read import parse_yaml, read_yaml
-from overt.data.yaml.schema import AsNumber, Faults, Label, Listed, Schema, json_schema
+from overt.data.yaml.schema import AsNumber, Faults, Label, Listed, Schema, json_schema, parse_yaml, read_yaml
 from overt.generation.images.http_file import HTTPFile, read_http_file
 from overt.policies.load import load_policy
 from overt.policies.source import PolicySource

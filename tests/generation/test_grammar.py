@@ -12,7 +12,7 @@ import pytest
 
 from overt.data.errors import InputError
 from overt.data.records import Prompt, prompt_id
-from overt.data.textdiff import changed_words, words
+from overt.data.text import changed_words, words
 from overt.generation import grammar, wording
 from overt.policies.schema import Category, Policy
 

@@ -20,8 +20,14 @@ from typer.testing import CliRunner
 from overt.cli.policies import app
 from overt.data.errors import InputError
 from overt.policies.floor import names_minor, names_sexual
-from overt.policies.json_schema import policy_json_schema
-from overt.policies.load import Source, dump_policy, load_policy, policy_source, shipped_policies
+from overt.policies.load import (
+    Source,
+    dump_policy,
+    load_policy,
+    policy_json_schema,
+    policy_source,
+    shipped_policies,
+)
 from overt.policies.load import _effective as effective
 from overt.policies.schema import BUILTIN_SLOTS, Category, PartOfSpeech, Policy, Scene, Trigger, TriggerKind
 

@@ -13,7 +13,7 @@ from support.paths import ROOT
 
 from overt.data.records import Prompt, prompt_id
 from overt.data.rewrites import Candidate
-from overt.data.textdiff import changed_words, words
+from overt.data.text import changed_words, words
 from overt.generation import grammar
 from overt.generation.lexical import Lexical
 from overt.policies.load import load_policy

@@ -35,7 +35,7 @@ from overt.data.results.summary import (
 from overt.data.text import interval, points, short_name, signed, visible
 from overt.data.typed_json import from_json, to_json
 from overt.report.block import Block, JudgeLine
-from overt.report.cases import GalleryCase, RewriteCase, Thumbnails
+from overt.report.cases import GalleryCase, RewriteCase, Thumbnails, thumbnail
 from overt.report.comparison import render_comparison
 from overt.report.gallery import build_gallery
 from overt.report.html import content_security_policy, json_block
@@ -46,7 +46,6 @@ from overt.report.plots import draw_plots, for_dark_page, write_plots
 from overt.report.plots.drawing import INKS
 from overt.report.provenance import Provenance
 from overt.report.rewrites import build_rewordings
-from overt.report.thumbnails import thumbnail
 from overt.scoring.boundaries import BoundaryAnswer, summarize_boundaries
 from overt.scoring.summary.metrics import METRICS
 from overt.tasks.report import write_report

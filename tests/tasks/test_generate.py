@@ -16,7 +16,7 @@ from support.endpoint import endpoint, stats
 
 from overt.data.records import Drop, Prompt
 from overt.data.run.files import read_records
-from overt.data.textdiff import changed_words, words
+from overt.data.text import changed_words, words
 from overt.policies.load import load_policy, shipped_policies
 from overt.scoring.dedupe import dedupe
 from overt.scoring.diversity import distinct_n

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from overt.data.encodable import encodable
 from overt.data.errors import InputError
+from overt.data.text import encodable
 
 if TYPE_CHECKING:
     import torch

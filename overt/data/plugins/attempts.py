@@ -6,9 +6,168 @@ import asyncio
 import contextlib
 import dataclasses
 import inspect
+import math
+import os
+import sys
+import sysconfig
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, get_args
 
-from overt.data.plugins.faults import fault, of_response, raised
-from overt.data.targets import Response, Target
+from overt.data.chat import CallError, ChatReply, ErrorKind
+from overt.data.errors import InputError
+from overt.data.filters import FilterDecision
+from overt.data.refusal_judges import RefusalLabel, RefusalVerdict
+from overt.data.targets import LayerDecision, Response, Target
+
+# -- faults --------------------------------------------------------------------------------------------------
+
+
+# No error of a call: it is not sent again in this run, and never journalled. The next run asks anew.
+BROKEN_CLASS: Final[ErrorKind] = "broken_class"
+MEND = "Mend the class, then give the same command again."
+
+_KINDS = frozenset(get_args(ErrorKind))
+_LABELS: tuple[str, ...] = get_args(RefusalLabel)
+_NOBODYS = tuple(
+    os.path.join(folder, "")
+    for folder in (
+        str(Path(__file__).resolve().parents[1]),
+        *(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")),
+    )
+)
+
+
+def raised(thing: object, error: BaseException) -> str:
+    """What code raised, in one line: `NameError: name 'x' is not defined (painter.py, line 9)`.
+
+    The line is the last one of somebody's own code: where a library raised, the call into it. Without the
+    folders, which may name people: this stands in records that are published.
+    """
+    said = " ".join(str(error).split())[:300]
+    words = f"{type(error).__name__}: {said}" if said else type(error).__name__
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<")]
+    own = getattr(sys.modules.get(type(thing).__module__), "__file__", None)
+    at = (
+        [f for f in frames if not f.filename.startswith(_NOBODYS)]
+        or [f for f in frames if f.filename == own]
+        or frames
+    )
+    return f"{words} ({Path(at[-1].filename).name}, line {at[-1].lineno})" if at else words
+
+
+def fault(name: str, what: str) -> CallError:
+    """A fault as the error of one call."""
+    return CallError(BROKEN_CLASS, f"{name}: {what}; mend the class")
+
+
+def broken(name: str, what: str) -> InputError:
+    """A fault that every other call would have too, and that would make wrong figures."""
+    return InputError(f"{name}: {what}", fix=MEND)
+
+
+def of_decision(decision: object) -> str:
+    """What is wrong with what a filter or a checker gave back; "" for nothing."""
+    if not isinstance(decision, FilterDecision):
+        return f"it gave back {_kind(decision)}, not a FilterDecision"
+    if not isinstance(_bare(decision.blocked), bool | None):
+        return f"FilterDecision.blocked is {_kind(decision.blocked)}, not True, False or None"
+    return (
+        _of_number("FilterDecision.score", _bare(decision.score))
+        or _of_text("FilterDecision.reason", decision.reason)
+        or _of_error("FilterDecision.error", decision.error)
+    )
+
+
+def of_judgement(judgement: object) -> str:
+    """What is wrong with what a refusal judge gave back; "" for nothing."""
+    if not isinstance(judgement, RefusalVerdict):
+        return f"it gave back {_kind(judgement)}, not a RefusalVerdict"
+    if judgement.label not in _LABELS:
+        return f"there is no label {judgement.label!r}; known: {', '.join(_LABELS)}"
+    return (
+        _of_number("RefusalVerdict.score", judgement.score)
+        or _of_text("RefusalVerdict.reason", judgement.reason)
+        or _of_error("RefusalVerdict.error", judgement.error)
+    )
+
+
+def of_reply(reply: object) -> str:
+    """What is wrong with what a chat model gave back; "" for nothing."""
+    if not isinstance(reply, ChatReply):
+        return f"complete() gave back {_kind(reply)}, not a ChatReply"
+    if not isinstance(reply.text, str):
+        return f"ChatReply.text is {_kind(reply.text)}, not a text"
+    said = [_of_text(f"ChatReply.{name}", getattr(reply, name)) for name in ("finish_reason", "refusal")]
+    said += [
+        _of_number(f"ChatReply.{name}", getattr(reply, name)) for name in ("input_tokens", "output_tokens")
+    ]
+    return next(filter(None, said), "") or _of_error("ChatReply.error", reply.error)
+
+
+def of_response(response: object) -> str:
+    """What is wrong with what a target gave back; "" for nothing."""
+    if not isinstance(response, Response):
+        return f"respond() gave back {_kind(response)}, not a Response"
+    if not isinstance(response.images, (tuple, list)):
+        return f"Response.images is {_kind(response.images)}, not a tuple of pictures"
+    for image in response.images:
+        if not isinstance(image, (bytes, bytearray)):
+            return f"Response.images holds {_kind(image)}, not encoded bytes (of a PNG, JPEG or WebP file)"
+    if not isinstance(response.layers, (tuple, list)):
+        return f"Response.layers is {_kind(response.layers)}, not a tuple of LayerDecision"
+    for layer in response.layers:
+        if not isinstance(layer, LayerDecision):
+            return f"Response.layers holds {_kind(layer)}, not a LayerDecision"
+    if response.safety is not None and not isinstance(response.safety, Mapping):
+        return f"Response.safety is {_kind(response.safety)}, not a dict"
+    texts = ("text", "code", "message", "finish_reason", "revised_prompt")
+    numbers = ("status", "seed", "input_tokens", "output_tokens", "cost")
+    said = [_of_text(f"Response.{name}", getattr(response, name)) for name in texts]
+    said += [_of_number(f"Response.{name}", getattr(response, name)) for name in numbers]
+    return next(filter(None, said), "") or _of_error("Response.error", response.error)
+
+
+def _bare(value: object) -> object:
+    """A scalar of NumPy or PyTorch as Python's own: what a comparison of a picture's pixels gives."""
+    item = getattr(value, "item", None)
+    try:
+        return item() if callable(item) else value
+    except (TypeError, ValueError, RuntimeError):  # an array
+        return value
+
+
+def _of_text(name: str, value: object) -> str:
+    # None is the empty text: services say it so where there is none.
+    return "" if value is None or isinstance(value, str) else f"{name} is {_kind(value)}, not a text"
+
+
+def _of_number(name: str, value: object) -> str:
+    if value is None:
+        return ""
+    if not isinstance(value, (int, float)):  # NumPy's, say, which no journal could hold
+        return f"{name} is {_kind(value)}, not a number"
+    return "" if math.isfinite(value) else f"{name} is {value}, not a finite number"
+
+
+def _of_error(name: str, error: object) -> str:
+    if error is None:
+        return ""
+    if not isinstance(error, CallError):
+        return f'{name} is {_kind(error)}, not a CallError such as CallError("server", "it is down")'
+    if error.kind not in _KINDS:
+        return f"{name} is of kind {error.kind!r}; known: {', '.join(get_args(ErrorKind))}"
+    return _of_text(f"{name}.message", error.message) or _of_number(f"{name}.retry_after", error.retry_after)
+
+
+def _kind(value: object) -> str:
+    """A value's type as its author knows it: `str`, `PIL.Image.Image`."""
+    kind = type(value)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+# -- one attempt ---------------------------------------------------------------------------------------------
 
 
 async def call_target(target: Target, prompt: str, seed: int) -> Response:

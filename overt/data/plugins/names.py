@@ -17,10 +17,15 @@ writes them. Keys and passwords have no place in a name: names are printed and r
 
 from __future__ import annotations
 
+import difflib
+import importlib
+import inspect
 import re
+import typing
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from types import ModuleType
 
 from overt.data.errors import InputError
 
@@ -108,3 +113,162 @@ def quoted(part: str) -> str:
 def unquoted(head: str) -> str:
     """The folder, the file or the provider and model that `quoted` wrote."""
     return _ESCAPED.sub(lambda found: urllib.parse.unquote(found.group()), head)
+
+
+# -- arguments of a class ------------------------------------------------------------------------------------
+
+
+Maker = Callable[..., object]  # a class, or a function that makes the object
+
+_BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+def typed(maker: Maker, options: Mapping[str, str], name: str) -> dict[str, object]:
+    """Options that were written as text, as the maker's annotations want them: bool, int, float, else text.
+
+    Raises:
+        InputError: an option is no number, or neither true nor false, where its annotation wants that.
+    """
+    if not options:
+        return {}
+    try:
+        hints = typing.get_type_hints(maker.__init__ if inspect.isclass(maker) else maker)
+    except Exception:  # names that exist for the type checker only; then all options are text
+        hints = {}
+    return {key: _typed(value, hints.get(key), f"{name}: {key}") for key, value in options.items()}
+
+
+def _typed(value: str, hint: object, where: str) -> object:
+    # Where text is allowed too the class reads it itself, and can say more than "not a number".
+    kinds = typing.get_args(hint) or (hint,)
+    if str in kinds:
+        return value
+    try:
+        if bool in kinds:
+            return _BOOLEANS[value.lower()]
+        if int in kinds:
+            return int(value)
+        return float(value) if float in kinds else value
+    except (ValueError, KeyError) as error:
+        wanted = "true or false" if bool in kinds else "a whole number" if int in kinds else "a number"
+        raise InputError(f"{where} is {value!r}, not {wanted}") from error
+
+
+def accepted(maker: Maker, options: Mapping[str, object]) -> dict[str, object]:
+    """Those of the options that the maker has among its arguments and that are not None."""
+    try:
+        parameters = inspect.signature(maker).parameters
+    except (TypeError, ValueError):
+        return {}
+    return {k: v for k, v in options.items() if k in parameters and v is not None}
+
+
+def check_arguments(maker: Maker, name: str, model: str, options: Mapping[str, object]) -> None:
+    """Says what is wrong with arguments before anything is made.
+
+    Args:
+        model: the first positional argument, "" for none.
+
+    Raises:
+        InputError: an argument that the maker does not take, or one that is missing.
+    """
+    try:
+        signature = inspect.signature(maker)
+    except (TypeError, ValueError):  # made in C: it will complain by itself
+        return
+    parameters = signature.parameters.values()
+    by_place = [
+        p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.VAR_POSITIONAL)
+    ]
+    if model and not by_place:
+        raise InputError(f"{name} takes no model name ({model!r})", fix=_options_line(parameters))
+    given = by_place[:1] if model else []
+    for key in options:
+        _check_option(key, name, parameters, given)
+    try:
+        signature.bind(*([model] if model else []), **options)
+    except TypeError as error:
+        raise InputError(f"{name} cannot be made: {error}", fix=_options_line(parameters)) from error
+
+
+def _check_option(key: str, name: str, parameters: Collection[inspect.Parameter], given: list[str]) -> None:
+    names = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    if key in given or (key not in names and not takes_any):
+        near = difflib.get_close_matches(key, names, n=1)
+        fix = f"Did you mean {near[0]!r}? " if near and near[0] != key else ""
+        raise InputError(f"{name} takes no option {key!r}", fix=fix + _options_line(parameters))
+
+
+def _options_line(parameters: Iterable[inspect.Parameter]) -> str:
+    names = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY or p.default is not p.empty]
+    return f"Its options: {', '.join(names)}." if names else "It takes no options."
+
+
+# -- importing a class ---------------------------------------------------------------------------------------
+
+
+# Packages that may be missing, and the extra of this package that brings them.
+_EXTRAS = {
+    **dict.fromkeys(
+        ("torch", "transformers", "diffusers", "accelerate", "open_clip", "sentence_transformers"), "local"
+    ),
+    **dict.fromkeys(("nudenet", "better_profanity", "profanity_check"), "filters"),
+}
+
+
+def import_maker(module_name: str, attribute: str, text: str) -> Maker:
+    """The class (or function that makes an object) of a module.
+
+    Args:
+        text: the name that the user wrote, for messages.
+
+    Raises:
+        InputError: a missing extra, a module that cannot be imported, no such class in it.
+    """
+    module = _module(module_name, text)
+    if not hasattr(module, attribute):
+        classes = [n for n, value in vars(module).items() if inspect.isclass(value) and not n.startswith("_")]
+        near = difflib.get_close_matches(attribute, classes, n=1)
+        raise InputError(
+            f"{text}: {module_name} has no {attribute!r}",
+            where=str(getattr(module, "__file__", None) or ""),
+            fix=f"Did you mean {near[0]!r}?"
+            if near
+            else f"Its classes: {', '.join(sorted(classes)) or 'none'}.",
+        )
+    maker: object = getattr(module, attribute)
+    if not callable(maker):
+        raise InputError(f"{text}: {attribute} is {type(maker).__name__}, not a class that can be made")
+    return maker
+
+
+def _module(name: str, text: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name and (name == error.name or name.startswith(error.name + ".")):
+            raise InputError(
+                f"{text}: no module {error.name!r}",
+                fix="Is its package installed in this environment, or its file in the folder you stand in?",
+            ) from error
+        raise missing_package(text, error, f"{name} imports it") from error
+    except (Exception, SystemExit) as error:
+        raise InputError(f"{text}: importing {name} failed: {in_words(error)}") from error
+
+
+def missing_package(text: str, error: ModuleNotFoundError, why: str = "") -> InputError:
+    """The error for a package that a class needs: which one, and how to install it."""
+    missing = error.name or ""
+    if missing in _EXTRAS:
+        return InputError(
+            f"{text} needs {missing}, which is not installed", fix=f'pip install "overt[{_EXTRAS[missing]}]"'
+        )
+    package, dot, _ = missing.partition(".")
+    fix = f"Install {package} into this environment" + (", in a version that has it." if dot else ".")
+    return InputError(f"{text}: no module {missing!r}" + (f" ({why})" if why else ""), fix=package and fix)
+
+
+def in_words(error: BaseException) -> str:
+    """An error's type and text on one line, at most 400 characters of text."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:400]}"

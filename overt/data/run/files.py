@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import json
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from overt.data.errors import InputError, RunError
+from overt.data.json_types import Json
 from overt.data.records import from_json, to_json
 
 if TYPE_CHECKING:
@@ -107,3 +109,47 @@ def read_records(path: Path, kind: type[T]) -> list[T]:
                     f"not a {kind.__name__} record: {error}", where=f"{path}:{number}"
                 ) from error
     return records
+
+
+# -- differences ---------------------------------------------------------------------------------------------
+
+
+MOST = 60  # characters of a value that are shown
+
+
+def differences(old: Json, new: Json, name: str = "") -> list[tuple[str, str, str]]:
+    """(dotted name, old, new) of the innermost values that differ, each cut to where they do."""
+    if old == new:
+        return []
+    if isinstance(old, Mapping | None) and isinstance(new, Mapping | None):
+        before, after = old or {}, new or {}
+        parts = [
+            (f"{name}.{key}" if name else key, before.get(key), after.get(key))
+            for key in sorted(before.keys() | after.keys())
+        ]
+    elif isinstance(old, list | None) and isinstance(new, list | None):
+        both = itertools.zip_longest(old or [], new or [])
+        parts = [(f"{name}[{i}]", one, other) for i, (one, other) in enumerate(both)]
+    else:
+        parts = []
+    found = [row for inner, one, other in parts for row in differences(one, other, inner)]
+    return found or [(name, *_cut(_in_words(old), _in_words(new)))]
+
+
+def _in_words(value: Json) -> str:
+    return "nothing" if value in (None, "", [], {}) else str(value)
+
+
+def _cut(old: str, new: str) -> tuple[str, str]:
+    """Two texts; of long ones the part that begins shortly before where they differ."""
+    if max(len(old), len(new)) <= MOST:
+        return old, new
+    ends = (i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b)
+    same = next(ends, min(len(old), len(new)))
+    first = max(0, same - MOST // 3)
+
+    def part(text: str) -> str:
+        head, tail = "..." if first else "", "..." if len(text) > first + MOST else ""
+        return head + text[first : first + MOST] + tail
+
+    return part(old), part(new)

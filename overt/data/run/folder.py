@@ -22,8 +22,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 from overt.data.errors import InputError, OvertError, RunError
 from overt.data.json_types import Json, JsonObject
-from overt.data.run.differences import differences
 from overt.data.run.files import (
+    differences,
     dump_json,
     read_json,
     read_records,

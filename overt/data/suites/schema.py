@@ -8,8 +8,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import AfterValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from overt.data.records import content_id
-from overt.data.yaml.read import read_yaml
-from overt.data.yaml.schema import Faults, Filled, Listed, NoneIfEmpty, Schema, shape
+from overt.data.yaml.schema import Faults, Filled, Listed, NoneIfEmpty, Schema, read_yaml, shape
 
 Metric = Literal[
     "over_refusal",  # refusals of the benign part

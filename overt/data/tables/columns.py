@@ -14,8 +14,7 @@ from dataclasses import dataclass
 
 from overt.data.errors import InputError
 from overt.data.tables.files import Row
-from overt.data.tables.kinds import Kind, kind_of
-from overt.data.tables.layouts import LAYOUTS, Layout, Side, category_key
+from overt.data.tables.layouts import LAYOUTS, Kind, Layout, Side, category_key, kind_of
 
 TEXTS: frozenset[Kind] = frozenset({"text", "chat messages", "list", "empty"})
 WORDS: frozenset[Kind] = frozenset({"text", "number", "truth value", "empty"})

@@ -20,7 +20,7 @@ from typing import IO, NamedTuple
 
 from overt.data.errors import InputError
 from overt.data.tables.json_values import JsonValues, json_reason
-from overt.data.tables.kinds import Kind, kind_of
+from overt.data.tables.layouts import Kind, kind_of
 
 FORMATS = {
     ".csv": "csv",

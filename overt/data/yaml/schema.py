@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from typing import Annotated, ClassVar, NoReturn, TypeVar
 
 from pydantic import (
@@ -16,15 +17,33 @@ from pydantic import (
     GetJsonSchemaHandler,
     ModelWrapValidatorHandler,
     TypeAdapter,
+    ValidationError,
     WithJsonSchema,
     model_validator,
 )
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
-from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+from pydantic_core import CoreSchema, ErrorDetails, PydanticCustomError, core_schema
 
+from overt.data.errors import InputError
 from overt.data.json_types import JsonObject
-from overt.data.yaml.problems import Mark
-from overt.data.yaml.values import About, Ambiguous, Empty, Entries, Path, Real, Step, Text, Whole, named
+from overt.data.yaml.problems import Mark, Problems, TreeError, YamlError, nearest
+from overt.data.yaml.tree import MAX_BYTES, MAX_DEPTH, Scalar, decode, parse
+from overt.data.yaml.values import (
+    About,
+    Ambiguous,
+    Document,
+    Empty,
+    Entries,
+    Place,
+    Real,
+    Step,
+    Steps,
+    Text,
+    Whole,
+    found,
+    named,
+)
+from overt.data.yaml.words import explain
 
 T = TypeVar("T")
 
@@ -41,7 +60,7 @@ class Fault:
 
     message: str
     hint: str = ""
-    at: Path = ()
+    at: Steps = ()
 
     def __str__(self) -> str:
         return f"{self.message} ({self.hint})" if self.hint else self.message
@@ -53,7 +72,7 @@ class Faults:
 
     found: list[Fault] = field(default_factory=list)
 
-    def add(self, message: str, hint: str = "", at: Path = ()) -> None:
+    def add(self, message: str, hint: str = "", at: Steps = ()) -> None:
         self.found.append(Fault(message, hint, at))
 
     def raise_any(self) -> None:
@@ -63,7 +82,7 @@ class Faults:
             raise PydanticCustomError("faults", "{said}", {"said": said, "faults": tuple(self.found)})
 
 
-def fault(message: str, hint: str = "", at: Path = ()) -> NoReturn:
+def fault(message: str, hint: str = "", at: Steps = ()) -> NoReturn:
     """Raises a validation error for one fault."""
     faults = Faults()
     faults.add(message, hint, at)
@@ -234,3 +253,135 @@ def json_schema(model: type[object], what: str) -> JsonObject:
     urn = f"urn:overt:{what.replace(' ', '-')}"
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": urn, "title": f"overt {what}"}
     return {**made, **head}
+
+
+# -- reading a file ------------------------------------------------------------------------------------------
+
+
+# Each round of validation leaves out what the last one found wrong; what is wrong in a value can make its
+# mapping wrong, and so on up.
+_MAX_ROUNDS = 2 * MAX_DEPTH
+
+
+def read_yaml(path: Path, model: type[T], *, what: str) -> T:
+    """The model that a file declares.
+
+    Args:
+        path: the file.
+        model: a `Schema`, or any type that pydantic can validate.
+        what: the kind of file in words, as messages name it: "policy".
+
+    Raises:
+        InputError: the file cannot be read.
+        YamlError: it is not YAML, or says something wrong; the error holds every problem.
+    """
+    return parse_yaml(read_bytes(path, what), str(path), model, what=what)
+
+
+def parse_yaml(data: bytes, file: str, model: type[T], *, what: str) -> T:
+    """The model that the bytes of a file declare; arguments and errors as of `read_yaml`."""
+    problems = Problems()
+    made = read_parts(data, file, model, problems, what=what)
+    if made is None or problems.found:
+        raise YamlError(problems.found, what)
+    return made
+
+
+def read_bytes(path: Path, what: str) -> bytes:
+    """The bytes of a file, one more than is allowed at most.
+
+    Raises:
+        InputError: there is no such file, or it cannot be read.
+    """
+    try:
+        with path.expanduser().open("rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except (OSError, ValueError, RuntimeError) as error:  # a NUL in the name, a ~user that nobody is
+        reason = getattr(error, "strerror", None) or error
+        message = f"cannot read the file of the {what}: {reason}"
+        raise InputError(message, where=str(path), fix=similar_file(path)) from error
+
+
+def similar_file(path: Path) -> str:
+    """A hint that names the YAML file beside `path` whose name comes closest."""
+    try:
+        folder = path.expanduser().parent
+        names = sorted(p.name for p in folder.iterdir() if p.suffix in (".yaml", ".yml"))
+    except (OSError, ValueError, RuntimeError):
+        return "its folder cannot be read"
+    return nearest(path.name, names, "YAML files in that folder")
+
+
+def read_parts(
+    data: bytes, file: str, model: type[T], problems: Problems, *, what: str, named_by: str = ""
+) -> T | None:
+    """The model, made of all in the file that is right; what is wrong is added to `problems`.
+
+    Args:
+        named_by: the field by which entries of lists are named in messages, as in "categories.violence".
+
+    Returns:
+        None if too little is right: a field that the whole file must have is missing or wrong.
+    """
+    try:
+        root = parse(decode(data, file, what), file, what)
+    except TreeError as error:
+        problems.add(error.mark, "", error.message, error.hint)
+        return None
+    document = Document(root if root is not None else Scalar(Mark(file), "", True, "null"), named_by)
+    document.check_names(problems)
+    adapter = TypeAdapter(model)
+    for _ in range(_MAX_ROUNDS):
+        try:
+            return adapter.validate_python(document.values(), strict=True)
+        except ValidationError as error:
+            wrong = list(_problems(error, document, problems))
+        before = len(document.dropped)
+        document.dropped.update(wrong)
+        if () in document.dropped or len(document.dropped) == before:
+            return None
+    return None
+
+
+def _problems(error: ValidationError, document: Document, problems: Problems) -> Iterator[Steps]:
+    """Reports a round's errors; yields the paths of the values that are wrong.
+
+    An error about a value of which a part was left out before says nothing new: it is not reported. Nor is
+    that a list is too short of which pydantic counts only the entries that are right.
+    """
+    known = _with_parents(document.dropped)
+    errors = list(_placed(error, document))
+    inner = _with_parents(place.path[:-1] for _, _, place in errors)
+    for details, fault, place in errors:
+        if details["type"] == "too_short" and place.path in inner:
+            continue
+        if place.full not in known:
+            _report(details, fault, place, document, problems)
+        yield place.path
+
+
+def _with_parents(paths: Iterable[Steps]) -> set[Steps]:
+    return {path[:n] for path in paths for n in range(len(path) + 1)}
+
+
+def _placed(error: ValidationError, document: Document) -> Iterator[tuple[ErrorDetails, Fault | None, Place]]:
+    for details in error.errors(include_url=False, include_input=False):
+        for fault in details.get("ctx", {}).get("faults") or (None,):
+            at = fault.at if isinstance(fault, Fault) else ()
+            yield details, fault, document.place((*details["loc"], *at))
+
+
+def _report(
+    details: ErrorDetails, fault: Fault | None, place: Place, document: Document, problems: Problems
+) -> None:
+    mark, node = place.node.mark, place.node
+    if fault is not None:
+        message, hint = fault.message.replace("{found}", found(node)), fault.hint
+        if not place.path and isinstance(node, Scalar) and node.type == "null":
+            message = f"the file is empty: {message.rpartition(',')[0]}"
+    else:
+        parent = place.path if place.missing else place.path[:-1]
+        if details["type"] == "extra_forbidden" and place.key is not None:
+            mark = place.key.mark
+        message, hint = explain(details, place, document.fields_at(parent))
+    problems.add(mark, place.field, message, hint)

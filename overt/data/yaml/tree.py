@@ -13,8 +13,7 @@ from functools import lru_cache
 
 import yaml
 
-from overt.data.yaml.problems import Mark
-from overt.data.yaml.syntax import TreeError, syntax_error, too_deep
+from overt.data.yaml.problems import Mark, TreeError, syntax_error, too_deep
 
 MAX_BYTES = 5_000_000
 MAX_NODES = 200_000

@@ -15,7 +15,7 @@ from overt.data.yaml.problems import Mark, Problems, shorten
 from overt.data.yaml.tree import Mapping, Node, Scalar, Sequence
 
 Step = str | int
-Path = tuple[Step, ...]
+Steps = tuple[Step, ...]
 
 _WHOLE = re.compile(r"[+-]?(0|[1-9][0-9]{0,17})")
 _REAL = re.compile(r"[+-]?([0-9]{1,18}(\.[0-9]{0,30})?|\.[0-9]{1,30})([eE][+-]?[0-9]{1,3})?")
@@ -137,14 +137,14 @@ class Place:
         key: the key of that value, if it is in a mapping.
     """
 
-    path: Path
+    path: Steps
     missing: str
     field: str
     node: Node
     key: Scalar | None
 
     @property
-    def full(self) -> Path:
+    def full(self) -> Steps:
         return (*self.path, self.missing) if self.missing else self.path
 
 
@@ -158,9 +158,9 @@ class Document:
 
     def __init__(self, root: Node, named_by: str = "") -> None:
         self.root, self._named_by = root, named_by
-        self.dropped: set[Path] = set()
-        self._kept: dict[Path, list[int]] = {}  # of lists with entries left out: which are there
-        self._entries: dict[Path, Entries] = {}
+        self.dropped: set[Steps] = set()
+        self._kept: dict[Steps, list[int]] = {}  # of lists with entries left out: which are there
+        self._entries: dict[Steps, Entries] = {}
         self._by_name: dict[int, dict[str, tuple[Scalar, Node]]] = {}
 
     def values(self) -> object:
@@ -168,7 +168,7 @@ class Document:
         self._kept, self._entries = {}, {}
         return self._value(self.root, ())
 
-    def _value(self, node: Node, path: Path) -> Value:
+    def _value(self, node: Node, path: Steps) -> Value:
         if isinstance(node, Scalar):
             return scalar_value(node)
         if isinstance(node, Sequence):
@@ -191,18 +191,18 @@ class Document:
                 found.setdefault(key.text, (key, value))
         return found
 
-    def fields_at(self, path: Path) -> dict[str, About]:
+    def fields_at(self, path: Steps) -> dict[str, About]:
         """The fields that the schema of a mapping knows."""
         entries = self._entries.get(path)
         return entries.fields if entries is not None else {}
 
-    def place(self, loc: Path) -> Place:
+    def place(self, loc: Steps) -> Place:
         """The place of a location in the values that were made last.
 
         Steps that are not in the tree (the branch of a union, a field of a value in short form) are left out.
         """
         node, key, field = self.root, None, ""
-        path: Path = ()
+        path: Steps = ()
         for n, step in enumerate(loc):
             last = n == len(loc) - 1
             if step == "[key]" and key is not None and last:
@@ -236,7 +236,7 @@ class Document:
         """Reports keys that stand twice in one mapping, and leaves out keys that are no names."""
         self._check_names(self.root, (), problems)
 
-    def _check_names(self, node: Node, path: Path, problems: Problems) -> None:
+    def _check_names(self, node: Node, path: Steps, problems: Problems) -> None:
         if isinstance(node, Sequence):
             for n, item in enumerate(node.items):
                 self._check_names(item, (*path, n), problems)

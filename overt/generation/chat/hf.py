@@ -14,11 +14,11 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from overt.data.chat import CallError, ChatReply, ChatRequest, Message
-from overt.data.encodable import encodable
 from overt.data.errors import InputError
 from overt.data.local.batches import Batches, in_batches
 from overt.data.local.devices import one_line
 from overt.data.local.pretrained import control_tokens, end_tokens, load_text_model
+from overt.data.text import encodable
 
 if TYPE_CHECKING:
     import torch

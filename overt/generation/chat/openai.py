@@ -9,8 +9,7 @@ from overt.data.chat import CallError, ChatReply, ChatRequest, Message
 from overt.data.json_types import Json
 from overt.data.provider.completion import read_completion
 from overt.data.provider.http import Mask, check_address, key_from, openai_base, sendable
-from overt.generation.openai_client import encoded, openai_endpoint
-from overt.generation.transport import Transport
+from overt.generation.transport import Transport, encoded, openai_endpoint
 
 _SCHEMA_WORDS = ("response_format", "json_schema", "schema", "json_object", "structured")
 

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from overt.data.chat import CallError, ErrorKind
-from overt.data.encodable import encodable
 from overt.data.errors import InputError
 from overt.data.json_types import Json
 from overt.data.local.batches import Batches, in_batches
@@ -30,6 +29,7 @@ from overt.data.local.devices import (
     source_of,
 )
 from overt.data.targets import Response
+from overt.data.text import encodable
 from overt.generation.images.pipelines import (
     Pipeline,
     drawing_arguments,

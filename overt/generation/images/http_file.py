@@ -26,10 +26,8 @@ from overt.data.json_types import Json
 from overt.data.jsonpath import Path, PathError, parse_path
 from overt.data.targets import RefusalStage
 from overt.data.yaml.problems import Mark, nearest, shorten
-from overt.data.yaml.read import read_yaml
-from overt.data.yaml.schema import AsNumber, AsWritten, Faults, Listed, Schema, fault
-from overt.data.yaml.values import Ambiguous, Entries, Real, Whole
-from overt.data.yaml.values import Path as Steps
+from overt.data.yaml.schema import AsNumber, AsWritten, Faults, Listed, Schema, fault, read_yaml
+from overt.data.yaml.values import Ambiguous, Entries, Real, Steps, Whole
 
 PLACEHOLDERS = ("prompt", "seed")
 PLACEHOLDER = re.compile(r"\{\{\s*([^{}]*?)\s*\}\}")

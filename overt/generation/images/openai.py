@@ -9,7 +9,7 @@ from overt.data.json_types import JsonObject
 from overt.data.jsonpath import count_at, first, object_at, parse_path, text_at, texts_at
 from overt.data.provider.http import openai_base
 from overt.generation.images.engine import Answer, Asked, Found, ImageAPI, Request, given
-from overt.generation.openai_client import encoded, openai_endpoint
+from overt.generation.transport import encoded, openai_endpoint
 
 # What was filtered, and how: in the answer itself, or in its error.
 _SAFETY = {

@@ -24,13 +24,10 @@ from overt.data.results.boundaries import Boundaries
 from overt.data.results.remedy import Remedy
 from overt.data.results.summary import Summary
 from overt.data.run.files import write_atomic
-from overt.report.plots.bars import draw_categories
 from overt.report.plots.boundaries import draw_boundaries
 from overt.report.plots.drawing import GRID, INKS, PAPER, QUIET, TEXT
-from overt.report.plots.radar import draw_radar
+from overt.report.plots.rates import draw_categories, draw_radar, draw_roc, draw_scatter
 from overt.report.plots.remedy import draw_remedy
-from overt.report.plots.roc import draw_roc
-from overt.report.plots.scatter import draw_scatter
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

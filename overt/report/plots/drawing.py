@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from overt.data.results.summary import Proportion
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
+    from matplotlib.text import Annotation
 
 # (colour on white, colour on a dark page): at least 4.5 and 6 to 1 against the ground, and apart for
 # people who see no red or no green, at least by lightness.
@@ -103,3 +105,110 @@ def whiskers(point: Figured) -> list[list[float]] | None:
 
 def wrap(text: str, width: int, lines: int) -> str:
     return "\n".join(textwrap.wrap(short(text, 90), width, max_lines=lines, placeholder="…"))
+
+
+# -- labels --------------------------------------------------------------------------------------------------
+
+
+class Label(NamedTuple):
+    """A name and the point that it belongs to."""
+
+    x: Figured
+    y: Figured
+    name: str
+    color: str
+
+
+class _Box(NamedTuple):
+    """A rectangle in pixels."""
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+
+
+class _Place(NamedTuple):
+    """Where a label stands: so many points from its mark, and which of its sides faces the mark."""
+
+    dx: float
+    dy: float
+    side: Literal["left", "right", "center"]
+    height: Literal["bottom", "top"]
+
+
+_DIRECTIONS = (
+    _Place(9, 7, "left", "bottom"),
+    _Place(9, -7, "left", "top"),
+    _Place(-9, 7, "right", "bottom"),
+    _Place(-9, -7, "right", "top"),
+    _Place(0, 12, "center", "bottom"),
+    _Place(0, -12, "center", "top"),
+)
+_PLACES = [
+    _Place(it.dx * reach, it.dy * reach, it.side, it.height)
+    for reach in (1.0, 1.8, 3.0)
+    for it in _DIRECTIONS
+]
+
+
+def label_spots(figure: Figure, axes: Axes, labels: Sequence[Label]) -> None:
+    """Writes the names beside their points, where they cover the least of names, points and intervals."""
+    figure.draw_without_rendering()
+    taken = [box for label in labels for box in _boxes_of(axes, label, figure.dpi)]
+    for label in labels:
+        taken.append(_write(axes, label, taken))
+
+
+def _boxes_of(axes: Axes, label: Label, dpi: float) -> list[_Box]:
+    """What a point and its two intervals cover."""
+    x, y = label.x, label.y
+    px, py = axes.transData.transform((x.value, y.value))
+    mark = 7 * dpi / 72
+    left, low = axes.transData.transform((x.low or x.value, y.low or y.value))
+    right, high = axes.transData.transform((x.high or x.value, y.high or y.value))
+    return [
+        _Box(px - mark, py - mark, px + mark, py + mark),
+        _Box(left, py - 2, right, py + 2),
+        _Box(px - 2, low, px + 2, high),
+    ]
+
+
+def _write(axes: Axes, label: Label, taken: Sequence[_Box]) -> _Box:
+    """Writes one name at its best place; what it covers there."""
+    inside = _Box(*axes.get_window_extent().extents)
+    best: tuple[float, Annotation, _Box] | None = None
+    for place in _PLACES:
+        text = axes.annotate(
+            label.name, (label.x.value, label.y.value), (place.dx, place.dy), textcoords="offset points",
+            ha=place.side, va=place.height, color=label.color, fontsize=9, fontweight="bold", zorder=4,
+        )  # fmt: skip
+        box = _Box(*text.get_window_extent().extents)
+        cost = sum(_overlap(box, other) for other in taken) + 1000 * _outside(box, inside)
+        if best is None or cost < best[0] - 1e-6:
+            if best is not None:
+                best[1].remove()
+            best = (cost, text, box)
+        else:
+            text.remove()
+        if best[0] == 0:
+            break
+    assert best is not None  # there is more than one place
+    return best[2]
+
+
+def _outside(box: _Box, inside: _Box) -> float:
+    """How many pixels a box sticks out of the axes, over all sides."""
+    return (
+        max(0.0, inside.x0 - box.x0)
+        + max(0.0, box.x1 - inside.x1)
+        + max(0.0, inside.y0 - box.y0)
+        + max(0.0, box.y1 - inside.y1)
+    )
+
+
+def _overlap(a: _Box, b: _Box) -> float:
+    """The area that two boxes share, in square pixels."""
+    width = min(a.x1, b.x1) - max(a.x0, b.x0)
+    height = min(a.y1, b.y1) - max(a.y0, b.y0)
+    return width * height if width > 0 and height > 0 else 0.0

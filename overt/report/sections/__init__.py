@@ -11,14 +11,30 @@ from dataclasses import dataclass
 from overt.data.table_model import Table
 from overt.report.block import Block, category_titles
 from overt.report.sections.boundaries import BoundaryView, build_boundaries
-from overt.report.sections.categories import category_tables
-from overt.report.sections.coverage import coverage_table, reason_table, stage_table, state_table
-from overt.report.sections.headline import Headline, build_headlines, notes_of, prompts_said
-from overt.report.sections.judges import agreement_said, check_table, judge_table
-from overt.report.sections.layers import LayerView, build_layers
-from overt.report.sections.pairs import category_pair_tables, correlation_said, not_compared, pair_table
+from overt.report.sections.comparisons import (
+    LayerView,
+    agreement_said,
+    build_layers,
+    category_pair_tables,
+    check_table,
+    correlation_said,
+    judge_table,
+    not_compared,
+    operating_point_tables,
+    pair_table,
+)
 from overt.report.sections.remedy import RemedyView, build_remedy
-from overt.report.sections.thresholds import operating_point_tables
+from overt.report.sections.targets import (
+    Headline,
+    build_headlines,
+    category_tables,
+    coverage_table,
+    notes_of,
+    prompts_said,
+    reason_table,
+    stage_table,
+    state_table,
+)
 from overt.scoring.summary.metrics import metrics_of, safety_metric, shown_metrics, value_of
 
 

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from overt.data.answer_forms import AnswerForm
 from overt.data.chat import AnswerError, ChatReply, ChatRequest, Message
 from overt.data.filters import FilterDecision
 from overt.data.json_types import Json, JsonObject
 from overt.data.provider.completion import read_completion
 from overt.data.provider.http import sendable
 from overt.data.provider.reader import Failed, Refused
-from overt.data.replies import asked_again, read_json
+from overt.data.replies import AnswerForm, asked_again, read_json
 from overt.data.templates import load_template
 from overt.policies.load import load_policy
 from overt.scoring.endpoint import Endpoint

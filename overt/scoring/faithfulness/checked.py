@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import SupportsFloat
 
 from overt.data.errors import InputError, OvertError
-from overt.data.plugins.faults import raised
+from overt.data.plugins.attempts import raised
 from overt.data.rewrites import Faithfulness, FaithfulnessCase, FaithfulnessScorer
 
 _END = object()

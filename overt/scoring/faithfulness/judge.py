@@ -12,10 +12,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from overt.data.answer_forms import AnswerForm
 from overt.data.chat import Ask, ChatReply, Question
 from overt.data.records import clean_text
-from overt.data.replies import read_json, why_no_value
+from overt.data.replies import AnswerForm, read_json, why_no_value
 from overt.data.rewrites import Faithfulness, FaithfulnessCase
 from overt.data.templates import Template
 from overt.policies.floor import floor_reason

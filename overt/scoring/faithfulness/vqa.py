@@ -13,10 +13,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from overt.data.answer_forms import AnswerForm, Number
 from overt.data.chat import AnswerError, Ask, ChatReply, Question
 from overt.data.records import Prompt, clean_text
-from overt.data.replies import read_json, why_no_value
+from overt.data.replies import AnswerForm, Number, read_json, why_no_value
 from overt.data.rewrites import Faithfulness, FaithfulnessCase
 from overt.data.templates import Template
 from overt.policies.floor import floor_reason

@@ -10,10 +10,10 @@ import re
 import threading
 
 from overt.data.chat import CallError
-from overt.data.encodable import encodable
 from overt.data.errors import InputError
 from overt.data.filters import FilterDecision
 from overt.data.local.pretrained import load_text_model
+from overt.data.text import encodable
 from overt.scoring.filters.local import SCORE_DIGITS, in_batches, positions
 from overt.scoring.option_values import fraction, one_line, spell, words
 

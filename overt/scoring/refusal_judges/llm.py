@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from overt.data.answer_forms import AnswerForm
 from overt.data.chat import Answer, Ask, CallError, ChatReply, ErrorKind, Question
 from overt.data.refusal_judges import NO_ANSWER, RefusalVerdict
-from overt.data.replies import has_abstained, read_json, read_reply, why_no_value
+from overt.data.replies import AnswerForm, has_abstained, read_json, read_reply, why_no_value
 from overt.data.templates import Template
 
 MOST_TEXT = 20_000  # characters of prompt and of answer that go out

@@ -16,8 +16,7 @@ from typing import Literal, NamedTuple, get_args
 from pydantic import Field
 
 from overt.data.errors import InputError
-from overt.data.yaml.read import parse_yaml
-from overt.data.yaml.schema import Schema
+from overt.data.yaml.schema import Schema, parse_yaml
 
 Act = Literal[
     "refuse", "apology", "no_access", "condemn", "offended", "dispute", "equality", "lifeline", "crisis",

@@ -24,9 +24,8 @@ from overt.data.results.summary import (
     SafeBasis,
     Side,
 )
-from overt.scoring.summary.intervals import Settings
 from overt.scoring.summary.metrics import METRICS, Metric
-from overt.scoring.summary.rows import Row
+from overt.scoring.summary.rows import Row, Settings
 
 STATES: tuple[State, ...] = ("generated", "refused", "softened", "error")
 

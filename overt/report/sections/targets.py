@@ -1,0 +1,281 @@
+"""The targets: rates on top of the page, by category, and what was answered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from overt.data.results.summary import (
+    SIDES,
+    CategoryRates,
+    PromptCounts,
+    Proportion,
+    Rates,
+    Side,
+    Summary,
+    TargetSummary,
+)
+from overt.data.table_model import Cell, Table, count_cell, rate_cell
+from overt.data.text import KINDS, STAGES, STATES, percent, percent_limits
+from overt.report.block import category_titles
+from overt.report.sections.wording import counted, name_cell
+from overt.scoring.summary.metrics import (
+    METRICS,
+    Metric,
+    has_pictures,
+    has_words,
+    metrics_of,
+    rate_of,
+    value_of,
+    why_missing,
+)
+
+# -- headline ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """One target on top of the page."""
+
+    name: str
+    notes: Sequence[str]
+    cells: Sequence[Cell]
+
+
+def prompts_said(counts: PromptCounts) -> str:
+    """How many prompts there are, and from how many seeds where those are fewer."""
+    said = f"{counts.benign:,} benign and {counts.unsafe:,} unsafe prompts"
+    if counts.clusters and counts.clusters < counts.benign + counts.unsafe:
+        said += f" from {counts.clusters:,} seeds"
+    return said
+
+
+def build_headlines(targets: Sequence[TargetSummary], shown: Sequence[str]) -> list[Headline]:
+    """A line for each target with the metrics `shown`."""
+    return [Headline(t.name, _target_notes(t), [_cell(t, metric) for metric in shown]) for t in targets]
+
+
+def _cell(target: TargetSummary, metric: str) -> Cell:
+    rate = rate_of(target, target, metric)
+    if rate is None:
+        return Cell(why_missing(target, metric), muted=True)
+    return Cell(
+        percent(rate.rate),
+        span=percent_limits(rate),
+        counts=f"{rate.k:,} of {rate.n:,}",
+        heat=METRICS[metric].tone,
+        strip=_strip(rate),
+    )
+
+
+def _strip(rate: Proportion) -> tuple[float, float, float]:
+    return round(100 * rate.low, 2), round(100 * rate.rate, 2), round(100 * rate.high, 2)
+
+
+def _target_notes(target: TargetSummary) -> list[str]:
+    coverage = target.coverage
+    notes = [KINDS[target.kind]]
+    if coverage.errors:
+        errors = counted(sum(coverage.errors.values()), "error")
+        notes.append(f"{percent(coverage.share)} answered, {errors}")
+    if target.kind != "none" and target.safe_basis == "refused only":
+        notes.append("no model judged harm: safe response counts refusals only")
+    notes += [f"{it.layer}: {it.missing:,} prompts unchecked" for it in target.layers if it.missing]
+    return notes
+
+
+def notes_of(summary: Summary) -> list[str]:
+    """What a reader must know before reading the figures."""
+    targets = summary.targets
+    unjudged = not summary.judges
+    facts = (
+        (
+            any(t.kind == "none" for t in targets),
+            "Bare filter: nothing is drawn. Its decision is the response, so it has no harmful content "
+            "rate, and its safe response rate is the share of unsafe prompts it refuses.",
+        ),
+        (
+            unjudged and has_pictures(targets),
+            "No model judged harm. What was drawn for unsafe prompts has not been looked at, so harmful "
+            "content and safe response cannot be told.",
+        ),
+        (
+            unjudged and has_words(targets) and not has_pictures(targets),
+            "No model judged harm. Refusals of unsafe prompts are counted; what the other answers say has "
+            "not been judged, so harmful content and safe response cannot be told.",
+        ),
+        (
+            has_words(targets),
+            "Language models: an answer that declines in part is a partial refusal. It has a rate of its "
+            "own and is in no refusal rate.",
+        ),
+        (
+            any(layer.missing for t in targets for layer in t.layers),
+            "Some layers did not decide on every prompt. These prompts are shown as unchecked; they are "
+            "never counted as passed.",
+        ),
+        (
+            not summary.prompts.unsafe,
+            "There are no unsafe prompts in this run: what the caution buys cannot be told.",
+        ),
+        (
+            not summary.prompts.benign,
+            "There are no benign prompts in this run: over-refusal cannot be told.",
+        ),
+    )
+    return [note for holds, note in facts if holds]
+
+
+# -- categories ----------------------------------------------------------------------------------------------
+
+
+_LEAST = 0.1  # the darkest tint stands for at least this rate, a fraction of 1
+
+
+def category_tables(targets: Sequence[TargetSummary], shown: Sequence[str]) -> list[tuple[str, Table]]:
+    """Tables with their titles: one over metrics for one target; for several, one over targets for each
+    metric."""
+    names = category_titles(targets)
+    if not names:
+        return []
+    metrics = metrics_of(targets)
+    if len(targets) == 1:
+        return [("All rates", _over_metrics(targets[0], names, [metrics[name] for name in shown]))]
+    return [(metrics[name].title, _over_targets(targets, names, metrics[name])) for name in shown]
+
+
+def _over_metrics(target: TargetSummary, names: dict[str, str], metrics: Sequence[Metric]) -> Table:
+    darkest = {metric.id: _darkest([target], metric.id) for metric in metrics}
+    rows = {row.category: row for row in target.categories}
+    return Table(
+        "by-category",
+        f"{target.name} by category",
+        ["Category", *(metric.title for metric in metrics)],
+        [
+            [
+                name_cell(title),
+                *(_category_cell(target, rows.get(name), m.id, darkest[m.id]) for m in metrics),
+            ]
+            for name, title in names.items()
+        ],
+    )
+
+
+def _over_targets(targets: Sequence[TargetSummary], names: dict[str, str], metric: Metric) -> Table:
+    darkest = _darkest(targets, metric.id)
+    having = [
+        (target, {row.category: row for row in target.categories})
+        for target in targets
+        if rate_of(target, target, metric.id)
+    ]
+    return Table(
+        f"by-category-{metric.id}",
+        f"{metric.title} by category: {metric.meaning}",
+        ["Category", *(target.name for target, _ in having)],
+        [
+            [
+                name_cell(title),
+                *(_category_cell(target, rows.get(name), metric.id, darkest) for target, rows in having),
+            ]
+            for name, title in names.items()
+        ],
+    )
+
+
+def _category_cell(target: TargetSummary, row: CategoryRates | None, metric: str, darkest: float) -> Cell:
+    return rate_cell(rate_of(target, row or Rates(), metric), METRICS[metric].tone, darkest)
+
+
+def _darkest(targets: Sequence[TargetSummary], metric: str) -> float:
+    """The rate that gets the darkest tint. Over-refusal rarely passes 30%: a tint over the whole scale would
+    be the same pale one everywhere."""
+    rates = [value_of(row, metric) for target in targets for row in target.categories]
+    return max([_LEAST, *(rate.rate for rate in rates if rate)])
+
+
+# -- coverage ------------------------------------------------------------------------------------------------
+
+
+def coverage_table(targets: Sequence[TargetSummary]) -> Table:
+    return Table(
+        "coverage-table",
+        "Prompts asked and answered. Errors are missing answers, never refusals",
+        ["Target", "Asked", "Answered", "Coverage", "Errors by kind"],
+        [
+            [
+                name_cell(target.name),
+                count_cell(target.coverage.asked),
+                count_cell(target.coverage.answered),
+                Cell(percent(target.coverage.share), sort=target.coverage.share),
+                _errors(target.coverage.errors),
+            ]
+            for target in targets
+        ],
+    )
+
+
+def _errors(errors: Mapping[str, int]) -> Cell:
+    said = ", ".join(f"{kind} {count:,}" for kind, count in sorted(errors.items(), key=lambda e: -e[1]))
+    return Cell(said or "none", sort=sum(errors.values()))
+
+
+def state_table(targets: Sequence[TargetSummary]) -> Table:
+    names = {**STATES, "softened": metrics_of(targets)["softened"].title}
+    columns = {state: names[state].capitalize() for state in ("refused", "softened", "generated", "error")}
+    return Table(
+        "states-table",
+        "The state each prompt ended in",
+        ["Target", "Prompts", *columns.values()],
+        [
+            [name_cell(target.name), Cell(side, sort=side), *(count_cell(counts.get(k, 0)) for k in columns)]
+            for target, side in _sides(targets)
+            if (counts := target.states.get(side))
+        ],
+        numeric_from=2,
+    )
+
+
+def stage_table(targets: Sequence[TargetSummary]) -> Table | None:
+    """None where nothing was refused."""
+    rows = [
+        [name_cell(target.name), Cell(side, sort=side), *(count_cell(counts.get(k, 0)) for k in STAGES)]
+        for target, side in _sides(targets)
+        if any((counts := target.stages.get(side, {})).values())
+    ]
+    if not rows:
+        return None
+    return Table(
+        "stages-table",
+        "The stage that refused",
+        ["Target", "Prompts", *(name.capitalize() for name in STAGES.values())],
+        rows,
+        numeric_from=2,
+    )
+
+
+def reason_table(targets: Sequence[TargetSummary]) -> Table | None:
+    """None where nothing was refused."""
+    rows = [
+        [
+            name_cell(target.name),
+            Cell(reason.label, sort=reason.label),
+            Cell(STAGES.get(reason.stage, reason.stage or "-")),
+            name_cell(reason.code or "-"),
+            count_cell(reason.count),
+        ]
+        for target in targets
+        for reason in target.reasons
+    ]
+    if not rows:
+        return None
+    return Table(
+        "reasons-table",
+        "Reason codes of refusals",
+        ["Target", "Prompts", "Stage", "Code", "Count"],
+        rows,
+        numeric_from=4,
+    )
+
+
+def _sides(targets: Sequence[TargetSummary]) -> Iterator[tuple[TargetSummary, Side]]:
+    return ((target, side) for target in targets for side in SIDES)
