@@ -121,19 +121,20 @@ def differences(old: Json, new: Json, name: str = "") -> list[tuple[str, str, st
     """(dotted name, old, new) of the innermost values that differ, each cut to where they do."""
     if old == new:
         return []
+    found = [row for part in _parts(old, new, name) for row in differences(*part)]
+    return found or [(name, *_cut(_in_words(old), _in_words(new)))]
+
+
+def _parts(old: Json, new: Json, name: str) -> list[tuple[Json, Json, str]]:
+    """The values inside of two objects or two lists, each with its dotted name; of other values none."""
     if isinstance(old, Mapping | None) and isinstance(new, Mapping | None):
         before, after = old or {}, new or {}
-        parts = [
-            (f"{name}.{key}" if name else key, before.get(key), after.get(key))
-            for key in sorted(before.keys() | after.keys())
-        ]
-    elif isinstance(old, list | None) and isinstance(new, list | None):
+        keys = sorted(before.keys() | after.keys())
+        return [(before.get(key), after.get(key), f"{name}.{key}" if name else key) for key in keys]
+    if isinstance(old, list | None) and isinstance(new, list | None):
         both = itertools.zip_longest(old or [], new or [])
-        parts = [(f"{name}[{i}]", one, other) for i, (one, other) in enumerate(both)]
-    else:
-        parts = []
-    found = [row for inner, one, other in parts for row in differences(one, other, inner)]
-    return found or [(name, *_cut(_in_words(old), _in_words(new)))]
+        return [(one, other, f"{name}[{i}]") for i, (one, other) in enumerate(both)]
+    return []
 
 
 def _in_words(value: Json) -> str:
