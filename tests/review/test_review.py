@@ -294,7 +294,7 @@ def test_runs_that_cannot_be_reviewed_say_so(tmp_path):
     with pytest.raises(InputError, match="not complete"):
         read_frame(tmp_path / "run")
     data.base(tmp_path / "other", {"kind": "score"}, {})
-    with pytest.raises(InputError, match="cannot be reviewed"):
+    with pytest.raises(InputError, match="needs one of `overt generate` or `overt run`"):
         read_frame(tmp_path / "other")
     with pytest.raises(InputError, match="has not been reviewed"):
         results(tmp_path / "run")

@@ -259,7 +259,7 @@ def _wrong_kind(folder: Path, kind: str, made_by: str) -> InputError:
     return InputError(
         f"this is a run of `overt {kind}`{holds}; this command needs one of {made_by}",
         where=str(folder),
-        fix=f"Go on with it: overt {kind} --resume {folder}",
+        fix=f"Go on with it: overt {kind} --resume {folder}" if kind in _HOLDS else "",
     )
 
 
