@@ -177,7 +177,7 @@ def _of_results(run: Run, policy: Policy, *, apart: bool) -> Draft:
     open_, gated = result_tables(prompts, run.outcomes, run.harms, apart=apart)
     sources = [str(record.value("suite") or ""), *_texts(record.value("dataset"))]
     targets = list(manifest.kinds)
-    who = targets[0] if len(targets) == 1 else f"{len(targets)} targets"
+    who = _who(targets)
     rebuild = rebuild_of(record)
     short = [f"{name}: too few prompts were answered" for name in manifest.below_coverage]
     facts = Facts(
@@ -218,6 +218,10 @@ def _refusal_judge(run: Run, manifest: ResultsManifest) -> str:
     """Who told refusals in answers in words; "" where nothing answered in words."""
     is_text = run.record.inputs.get("modality") == "text"
     return str(manifest.refusal_judge or (run.record.value("judge") if is_text else "") or "")
+
+
+def _who(targets: Sequence[str]) -> str:
+    return targets[0] if len(targets) == 1 else f"{len(targets)} targets"
 
 
 def _auditors(summary: Summary) -> list[str]:
