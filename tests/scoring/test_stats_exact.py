@@ -161,12 +161,14 @@ def test_bca_holds_on_where_every_draw_lies_on_one_side() -> None:
 
 
 def test_bca_past_its_pole_takes_the_last_draw() -> None:
-    # One cluster holds it all: acceleration +-0.39; 1 - a z turns negative for z beyond 2.6.
-    one = np.array([0.0] * 40 + [1.0])
-    low, high = resample.bca_limits(DRAWN, 0.5, one, 0.999999)
-    mirrored = resample.bca_limits(DRAWN, 0.5, 1 - one, 0.999999)
-    assert low == 0.0 or high == 1.0
-    assert (round(mirrored[0], 9), round(mirrored[1], 9)) == (round(1 - high, 9), round(1 - low, 9))
+    # One of 41 clusters holds it all: the acceleration is -0.16, so that 1 - a z turns negative below -6.2.
+    one, level = np.array([0.0] * 40 + [1.0]), 1 - 1e-8  # the tail is 1.012 * t(40), about 7.2
+    low, high = resample.bca_limits(DRAWN, 0.5, one, level)
+    assert low == 0.0
+    assert 0.5 < high < 1.0
+    low, high = resample.bca_limits(DRAWN, 0.5, 1 - one, level)
+    assert high == 1.0
+    assert 0.0 < low < 0.5
 
 
 # -- rates -------------------------------------------------------------------------------------------------
