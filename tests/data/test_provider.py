@@ -133,6 +133,7 @@ BODIES = {
         ("failed", "too_long", "x"),
     ),
     "a page that forbids": ("openai", 403, "<html>Just a moment</html>", ("failed", "server", "")),
+    "a page for a bad key": ("openai", 401, "<html>who?</html>", ("failed", "auth", "")),
     "a sentence that forbids": ("openai", 403, "Forbidden", ("failed", "auth", "")),
     "a page": ("openai", 200, "<html>login</html>", ("failed", "server", "")),
     "an empty body": ("openai", 401, "", ("failed", "auth", "")),
@@ -200,6 +201,10 @@ def test_content_outweighs_all_but_a_refusal():
     assert isinstance(judge("google", Said(200, ("SAFETY",)), has_content=True), Refused)
     assert isinstance(judge("google", Said(400), has_content=True), Failed)
     assert judge("google", Said(200), missing="no picture came").error.message == "no picture came"
+    assert judge("google", Said(400), missing="no picture came").error.message == "HTTP 400"
+    assert judge("google", Said(399), missing="no picture came").error.message == "no picture came"
+    nothing = judge("google", Said()).error
+    assert (nothing.kind, nothing.message, nothing.status) == ("server", "the answer cannot be used", None)
 
 
 JSON = st.recursive(
