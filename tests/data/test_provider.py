@@ -180,11 +180,35 @@ def test_the_words_of_an_error(body, words):
         ({}, {"error": {"message": '{"retry_after": 4}'}}, 4.0),
         ({}, {"retry_after": True}, None),
         ({}, {"retry_after": -1}, None),
+        ({}, {"retry_after": 86_399}, 86_399.0),
+        ({}, {"retry_after": 86_400}, None),
         ({}, {"retry_after": "soon"}, None),
     ],
 )
 def test_how_long_to_wait(headers, body, seconds):
     assert verdict("replicate", 429, body, headers).error.retry_after == seconds
+
+
+def test_json_inside_of_strings_is_followed_to_a_depth():
+    def nested(levels):
+        body = {"error": {"code": "content_filter"}}
+        for _ in range(levels):
+            body = {"error": {"message": json.dumps(body)}}
+        return body
+
+    for levels in range(4):
+        assert short(verdict("openai", 400, nested(levels)))[0] == "refused"
+    assert short(verdict("openai", 400, nested(4)))[0] == "failed"
+
+
+def test_a_body_that_says_nothing_is_quoted_only_where_there_is_an_error():
+    assert verdict("openai", 200, {"odd": 1}, missing="no picture").error.message == "no picture"
+    assert verdict("openai", 200, {"error": {"odd": 1}}).error.message == '{"error": {"odd": 1}}'
+    status = verdict("openai", 200, {"error": {"code": 400}}).error
+    assert (status.status, status.kind) == (400, "bad_request")
+    for code in (399, 600):
+        assert verdict("openai", 200, {"error": {"code": code}}).error.status == 200
+    assert verdict("openai", 404, {"error": {"code": 500}}).error.status == 404
 
 
 def test_headers_are_read_like_codes():

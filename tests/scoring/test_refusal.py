@@ -609,6 +609,8 @@ def test_what_an_outcome_keeps():
 def test_an_unchecked_picture_says_so():
     found = state_of(Response(safety={"nsfw_content_detected": None}), [PICTURE], target="diffusers/x")
     assert (found.state, found.evidence) == ("generated", "unchecked by the pipeline's own checker")
+    checked = state_of(Response(safety={"nsfw_content_detected": False}), [PICTURE], target="diffusers/x")
+    assert (checked.state, checked.evidence) == ("generated", "")
 
 
 def test_evidence_holds_the_numbers_and_no_control_characters():

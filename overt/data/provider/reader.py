@@ -146,8 +146,9 @@ def read_said(status: int | None, headers: Mapping[str, str], body: Json, text: 
 def _status_within(body: JsonObject, status: int | None) -> int | None:
     """The status that counts: gateways wrap errors in a 200, and name the status in the body."""
     own = first(body, "$.error.code", "$.code")
-    is_error = isinstance(own, int) and 400 <= own < 600
-    return own if isinstance(own, int) and is_error and status is not None and status < 400 else status
+    if isinstance(own, int) and 400 <= own < 600 and (status or 0) < 400:
+        return own
+    return status
 
 
 def _read_object(body: JsonObject, depth: int = _DEPTH) -> Said:
