@@ -70,7 +70,7 @@ def run_demo(folder: Path, progress: Progress, tell: Callable[[str], None]) -> P
     score(ScoreConfig(run=run, judges=checker), progress)
     tell(f"overt rewrite {run} --unsafe --faithfulness clip/... --faithfulness text/auto")
     scorers = (f"clip/{at('clip')}", "text/auto")
-    rewrite(RewriteConfig(run=run, unsafe=True, faithfulness=scorers), progress)
+    rewrite(RewriteConfig(run=run, unsafe=True, faithfulness=scorers, batch_size=16), progress)
     tell(f"overt report {run}")
     return write_report([run], run / "report")
 
