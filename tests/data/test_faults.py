@@ -90,7 +90,7 @@ def test_a_judge_that_was_named_is_asked_and_stands_in_the_run(shop):
     run(folder, "acme:Answers", "--judge", "acme:Strict")
     manifest, target = facts(folder)
     assert target["over_refusal"]["k"] == 2
-    assert manifest["refusal_judge"] == manifest["identity"]["answers"]["judge"] == "acme:Strict"
+    assert manifest["refusal_judge"] == manifest["identity"]["config"]["judge"] == "acme:Strict"
     done = run(folder, "acme:Answers", code=2)  # another judge makes another run
     assert "judge" in done.stderr
 
@@ -101,7 +101,6 @@ def test_a_run_of_pictures_names_no_judge(shop):
     run(folder, "acme:Draws")
     manifest, _ = facts(folder)
     assert manifest["refusal_judge"] is None
-    assert "answers" not in manifest["identity"]
 
 
 @pytest.mark.parametrize(("talker", "refused"), [("acme:Answers", 0), ("acme:Declines", 2)])

@@ -301,7 +301,7 @@ def test_a_new_word_is_one_line(tmp_path, monkeypatch):
     [("refused", "x"), ("model", {"cod": "x"}), ("model", {"code": "x", "stage": "model"})],
 )
 def test_a_row_that_cannot_be_read_is_named(meaning, entry):
-    with pytest.raises(ValueError, match="codes"):
+    with pytest.raises(ValueError, match="vocabulary"):
         vocabulary._row(meaning, entry)
 
 

@@ -336,7 +336,7 @@ class TestPickEncoder:
 def test_the_package_loads_nothing_heavy() -> None:
     code = (
         "import sys; import overt.scoring.dedupe, overt.scoring.encoders, overt.scoring.select, "
-        "overt.scoring.diversity, overt.data.sources, overt.data.export; "
+        "overt.scoring.diversity, overt.data.seeds, overt.data.export; "
         "heavy = ('numpy', 'torch', 'datasets', 'pyarrow', 'semhash', 'jinja2'); "
         "print([m for m in heavy if m in sys.modules])"
     )
