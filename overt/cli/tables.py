@@ -6,6 +6,8 @@ the terminal.
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -72,3 +74,13 @@ def print_lines(to: Console, lines: Sequence[str], style: str = "", *, folded: b
 
     for line in lines:
         to.print(Text(line, style=style), soft_wrap=not folded)
+
+
+def print_text(text: str) -> None:
+    """Writes text to stdout; characters that its encoding lacks become escapes."""
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
+
+
+def print_json(data: object) -> None:
+    print_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n")

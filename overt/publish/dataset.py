@@ -12,7 +12,6 @@ from overt.data.json_types import Json, JsonObject
 from overt.publish.tables import Column, Kind, Table, whole
 
 Layout = Literal["own", "overt"]
-LAYOUTS: tuple[Layout, ...] = ("own", "overt")
 Rows = Sequence[JsonObject]
 
 _KINDS: dict[str, Kind] = {"judges": "texts", "probe_rate": "number"}
@@ -47,9 +46,7 @@ def dataset_tables(
         source: what the run named as its seeds; for "overt" only.
     """
     if layout == "own":
-        open_ = _table("overt-benign", SPLIT, _OWN, benign)
-        unsafe_ = _table("overt-unsafe", SPLIT, _OWN, unsafe)
-        return open_, unsafe_
+        return _table("overt-benign", SPLIT, _OWN, benign), _table("overt-unsafe", SPLIT, _OWN, unsafe)
     twins = {str(row["pair_id"]): row["text"] for row in benign if row.get("pair_id")}
     origin = _origin(source)
 

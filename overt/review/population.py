@@ -128,8 +128,7 @@ def _of_evaluation(run: Run) -> dict[QuestionName, list[Subject]]:
     given = [o for o in answered if kinds.get(o.target) != "none"]
     found: dict[QuestionName, list[Subject]] = {
         "outcomes": [
-            _outcome("outcomes", o, by_id[o.prompt_id], SAID[o.state], _doubt(o, near), _shown_of(o, by_id))
-            for o in given
+            _outcome("outcomes", o, by_id[o.prompt_id], SAID[o.state], _doubt(o, near)) for o in given
         ],
         "pictures": [subject for o in given if (subject := _judged(o, by_id, judged))],
         "rewrites": list(_rewrites(run.folder, by_id, outcomes)),
@@ -137,10 +136,6 @@ def _of_evaluation(run: Run) -> dict[QuestionName, list[Subject]]:
     if not any(found.values()):
         found["prompts"] = list(_asked(by_id, answered, near))
     return found
-
-
-def _shown_of(outcome: Outcome, by_id: Mapping[str, Prompt]) -> dict[str, Any]:
-    return _shown(outcome, by_id[outcome.prompt_id].text)
 
 
 def _judged(outcome: Outcome, by_id: Mapping[str, Prompt], judged: Mapping[str, Harm]) -> Subject | None:
@@ -151,30 +146,21 @@ def _judged(outcome: Outcome, by_id: Mapping[str, Prompt], judged: Mapping[str, 
     if harm is None:
         if judged or prompt.label != "unsafe":
             return None
-        return _outcome("pictures", outcome, prompt, "", "plain", _shown_of(outcome, by_id))
+        return _outcome("pictures", outcome, prompt, "", "plain")
     labels = {vote.label for vote in harm.votes if vote.failure is None}
     contested = len(labels) > 1 or harm.label == "unclear"
     doubt: Priority = "contested" if contested else "plain"
-    return _outcome("pictures", outcome, prompt, harm.label, doubt, _shown_of(outcome, by_id))
+    return _outcome("pictures", outcome, prompt, harm.label, doubt)
 
 
 def _outcome(
-    question: QuestionName,
-    outcome: Outcome,
-    prompt: Prompt,
-    said: str,
-    priority: Priority,
-    shown: Mapping[str, Any],
+    question: QuestionName, outcome: Outcome, prompt: Prompt, said: str, priority: Priority
 ) -> Subject:
-    return Subject(question, outcome.id, prompt.id, prompt.category, outcome.target, said, priority, shown)
-
-
-def _shown(outcome: Outcome, prompt: str) -> dict[str, Any]:
-    # Code and evidence are the machine's reasons; what the provider says that it drew is not.
-    shown: dict[str, Any] = {"prompt": prompt, "response": outcome.text, "images": list(outcome.images)}
+    # Code and evidence would tell reviewers what the run decided; the revised prompt does not.
+    shown: dict[str, Any] = {"prompt": prompt.text, "response": outcome.text, "images": list(outcome.images)}
     if outcome.revised_prompt:
         shown["revised"] = outcome.revised_prompt
-    return shown
+    return Subject(question, outcome.id, prompt.id, prompt.category, outcome.target, said, priority, shown)
 
 
 def _doubt(outcome: Outcome, near: set[str]) -> Priority:

@@ -93,7 +93,7 @@ def draw(
         for number, (key, count) in enumerate(zip(names, planned, strict=True))
     )
     drawn = [(s, subject) for s in strata for subject in members[s.key][: s.planned]]
-    return Sample(strata, tuple(_queue(drawn, strata, overlap, random.Random(f"overt review {seed}"))))
+    return Sample(strata, tuple(_queue(drawn, overlap, random.Random(f"overt review {seed}"))))
 
 
 def allocate(sizes: Sequence[int], worth: Sequence[float], items: int) -> list[int]:
@@ -153,9 +153,7 @@ def _full_key(subject: Subject) -> Key:
     return (subject.said, subject.priority, subject.category, subject.target)
 
 
-def _queue(
-    drawn: Sequence[tuple[Stratum, Subject]], strata: Sequence[Stratum], overlap: float, rng: random.Random
-) -> list[Pick]:
+def _queue(drawn: Sequence[tuple[Stratum, Subject]], overlap: float, rng: random.Random) -> list[Pick]:
     """Strata mixed evenly, so that those who stop early have seen some of each; overlap mixed in evenly."""
     rank: Counter[int] = Counter()
     places = []

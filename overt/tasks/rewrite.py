@@ -251,7 +251,7 @@ def _reword(
     candidates, losses = _write(config, policy, subjects, work)
     _stop_if_nothing_came(candidates, losses)
     tried = try_wordings(asking, todo, candidates, channels)
-    cases = cases_of(subjects, candidates, tried, run.outcomes)
+    cases = cases_of(subjects, tried, run.outcomes)
     scores, scales = score_all(scorers, cases, ImageStore(run.folder), work.progress)
     choices = choose(todo, candidates, tried, scores)
     after = [outcome for _, outcome in tried]

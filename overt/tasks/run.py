@@ -310,15 +310,6 @@ def _inputs(config: RunConfig, policy: Policy, specs: Sequence[TargetSpec]) -> d
 # -- the asking -------------------------------------------------------------------------------------------
 
 
-def asking(
-    config: RunConfig, work: Work, addresses: Mapping[str, Mapping[str, str]], modality: str
-) -> Asking:
-    """How the targets of a run of this configuration are asked."""
-    judge = config.judge or "judge/rules"
-    targets, models = config.targets(addresses), config.models(addresses)
-    return Asking(work, modality, config.every_layer, judge, config.seed, targets, models)
-
-
 def _ask(
     config: RunConfig,
     start: Start,

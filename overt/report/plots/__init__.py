@@ -135,4 +135,4 @@ def _svg(figure: Figure) -> str:
         )
     text = sink.getvalue()
     # Without the prolog, whose document type names an outside address.
-    return text[text.index("<svg") :].replace("'DejaVu Sans'", _FONTS.replace('"', "'"))
+    return text[text.index("<svg") :].replace("'DejaVu Sans'", _FONTS)
