@@ -87,8 +87,8 @@ Belongs = Callable[[Item], bool]
 
 
 def _precision(sizes: dict[int, int], done: Done, level: float) -> list[dict[str, Json]]:
-    """How often people confirm what the run says. An item counts with the share of its reviewers who do,
-    "unclear" for no: so it is the chance that one reviewer confirms one item."""
+    """How often people confirm the run's label. An item's value is the share of its reviewers who confirm it
+    ("unclear" counts as no)."""
     judged = [(item, labels) for item, labels in done if item.subject.said]
     parts: dict[str, Belongs] = {"all": _everything}
     of: tuple[tuple[str, Callable[[Item], str]], ...] = (

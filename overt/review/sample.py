@@ -154,7 +154,7 @@ def _full_key(subject: Subject) -> Key:
 
 
 def _queue(drawn: Sequence[tuple[Stratum, Subject]], overlap: float, rng: random.Random) -> list[Pick]:
-    """Strata mixed evenly, so that those who stop early have seen some of each; overlap mixed in evenly."""
+    """Mixes strata and shared items evenly, so that reviewers who stop early have seen some of each."""
     rank: Counter[int] = Counter()
     places = []
     for stratum, subject in drawn:
