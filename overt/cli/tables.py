@@ -57,8 +57,8 @@ def print_table(to: Console, table: Table) -> None:
 
 
 def print_whole(to: Console, table: RichTable) -> None:
-    """A table of rich at the width that it needs: a line that the terminal wraps can still be read, a figure
-    that was cut cannot. In a file or a pipe, too, which rich takes to be 80 columns wide."""
+    """Prints a rich table at its full width, also to files and pipes: a wrapped line is readable, a cut
+    figure is not."""
     before = to.width
     needed = to.measure(table, options=to.options.update(max_width=10_000)).maximum
     to.width = max(before, needed)

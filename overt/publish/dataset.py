@@ -1,4 +1,4 @@
-"""What a run of `overt generate` becomes: one config of benign prompts, one of unsafe ones."""
+"""Tables of a run of `overt generate`: one config of benign prompts, one of unsafe ones."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Rows = Sequence[JsonObject]
 _KINDS: dict[str, Kind] = {"judges": "texts", "probe_rate": "number"}
 _OWN = tuple(Column(name, _KINDS.get(name, "text"), meaning) for name, meaning in COLUMNS)
 
-# The published data set (yixiaoh/OVERT) names its configs and its only split so.
+# As in the published data set (yixiaoh/OVERT).
 _PUBLISHED_SPLIT = "default"
 _SEED = Column("seed_prompt", "text", "the text that it was made from; null where there was none")
 _TAIL = (
@@ -36,8 +36,8 @@ _UNSAFE = (
 def dataset_tables(
     benign: Rows, unsafe: Rows, *, layout: Layout = "own", seeds: Mapping[str, str], source: str = ""
 ) -> tuple[list[Table], list[Table]]:
-    """The configs without and those with unsafe prompts; a side without rows gives no config, since
-    `datasets` cannot load one.
+    """Returns the configs of benign and of unsafe prompts. A side without rows gives none, since `datasets`
+    cannot load an empty config.
 
     Args:
         benign, unsafe: rows as `overt.data.export` writes them to JSONL.

@@ -19,7 +19,7 @@ from overt.review.population import Priority, Subject
 
 # How many times as likely an item is to be drawn as a plain one.
 WORTH: dict[Priority, float] = {"contested": 4.0, "near": 2.0, "plain": 1.0}
-_LEAST = 2  # items of a stratum: one says nothing of how much its items differ
+_LEAST = 2  # items per stratum: one item cannot show a variance
 
 Key = tuple[str, ...]
 
@@ -124,7 +124,7 @@ def allocate(sizes: Sequence[int], worth: Sequence[float], items: int) -> list[i
 def _strata(subjects: Sequence[Subject], items: int) -> list[Key]:
     """The stratum of each subject: as fine as the size of the sample allows.
 
-    A group that can expect fewer than two items is put together with its neighbours: first over targets,
+    A group that can expect fewer than two items is merged with its neighbours: first over targets,
     then over categories, then over priorities. Every item has to have a chance.
     """
     full = [_full_key(s) for s in subjects]
@@ -144,7 +144,7 @@ def _strata(subjects: Sequence[Subject], items: int) -> list[Key]:
 
 
 def _placed(subjects: Sequence[Subject], keys: Sequence[Key]) -> list[Key]:
-    """The stratum of each subject among these: the finest that it belongs to."""
+    """The finest of the given strata that each subject belongs to."""
     known = set(keys)
     return [next(f[:n] for n in range(len(f), -1, -1) if f[:n] in known) for f in map(_full_key, subjects)]
 
