@@ -103,8 +103,8 @@ def allocate(sizes: Sequence[int], worth: Sequence[float], items: int) -> list[i
     """
     least = min(_LEAST, items)
     counts = [min(size, least) for size in sizes]
-    # One after the other to whom it is owed most (Webster's rule): monotone, so that a larger sample
-    # takes nothing back from any stratum.
+    # Webster's rule: one by one to the stratum with the largest claim, so that a larger sample never
+    # shrinks a stratum.
     owed = [
         (-worth[i] / (2 * count + 1), i)
         for i, (count, size) in enumerate(zip(counts, sizes, strict=True))

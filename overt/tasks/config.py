@@ -40,15 +40,15 @@ class Option:
     """One field of a configuration, beside its type and its default.
 
     Args:
-        help: what the command's help says of it.
-        panel: the heading that it stands under; options of one heading stand together.
-        flag: "--name" or "--name/-n" where it is not the field's name.
-        metavar: what stands for its value in the help.
+        help: its text in the command's help.
+        panel: its heading in the help.
+        flag: "--name" or "--name/-n" if it differs from the field's name.
+        metavar: placeholder of its value in the help.
         min, max: bounds, both inclusive.
         decides: see `Decides`.
-        reads: the user names a file, and the value is what stands in it.
+        reads: the user names a file whose content is the value; see `Reads`.
         is_argument: it is given by its position, without a flag.
-        shown_default: the default as the help shows it, where the field's own says nothing.
+        shown_default: the default in the help, if it differs from the field's.
         is_source: the value names files or Hub ids; folders are left out where it is published.
     """
 
@@ -80,7 +80,7 @@ class Option:
 
 @dataclass(frozen=True)
 class Field:
-    """A field of a configuration with everything that was declared of it.
+    """A field of a configuration with its declared option.
 
     `base` is the type of one value: str, int, float, bool or Path; `is_list` whether there may be several.
     """
@@ -94,7 +94,7 @@ class Field:
 
     @property
     def flag(self) -> str:
-        """How a person writes it: `--per-seed`, or the name of an argument."""
+        """Its spelling on the command line: `--per-seed`, or the name of an argument."""
         if self.option.is_argument:
             return self.option.metavar or self.name.upper()
         return self.option.flag.partition("/")[0] or f"--{self.name.replace('_', '-')}"
@@ -287,7 +287,7 @@ class TrustConfig(LocalConfig):
 
 
 class ModelConfig(ReachConfig, CallConfig, TrustConfig):
-    """Everything about the models of a command: where they are, how they are loaded and called."""
+    """All options about models: endpoints, loading and calls."""
 
     def models(self, addresses: Addresses) -> ModelOptions:
         """How models are made.

@@ -161,7 +161,7 @@ def label_spots(figure: Figure, axes: Axes, labels: Sequence[Label]) -> None:
 
 
 def _boxes_of(axes: Axes, label: Label, dpi: float) -> list[_Box]:
-    """What a point and its two intervals cover."""
+    """The boxes that a point and its two intervals cover."""
     x, y = label.x, label.y
     px, py = axes.transData.transform((x.value, y.value))
     mark = 7 * dpi / 72
@@ -175,7 +175,7 @@ def _boxes_of(axes: Axes, label: Label, dpi: float) -> list[_Box]:
 
 
 def _write(axes: Axes, label: Label, occupied: Sequence[_Box]) -> _Box:
-    """Writes one name at its best place; what it covers there."""
+    """Writes one name at its best place. Returns the box that it covers."""
     inside = _Box(*axes.get_window_extent().extents)
     best: tuple[float, Annotation, _Box] | None = None
     for place in _PLACES:
