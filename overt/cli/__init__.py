@@ -1,4 +1,4 @@
-"""The command line. Each command stands in a file of its own, which is imported when it is called.
+"""The command line. Each command has its own module, which is imported when it is called.
 
 A new command is a file of its name here, and a line in COMMANDS.
 """
@@ -43,7 +43,7 @@ COMMANDS = {
     "policies": "What a product disallows, what it allows, and which words make the two look alike.",
     "suites": "Published suites that measure over-refusal of language models.",
 }
-# Names that a command had before; they work and are not listed.
+# Former names of commands, which still work but are not listed.
 OLD_NAMES = {"push-results": "leaderboard"}
 _HELP = {"help_option_names": ["-h", "--help"]}
 
@@ -152,7 +152,7 @@ def _root(
 
 
 def main() -> None:
-    """The console script: a person's errors without a traceback, and an exit code that says what kind.
+    """The console script: expected errors are printed without a traceback and set the exit code.
 
     0 done; 1 a run that cannot go on, or a gate that fails; 2 bad input; 3 too little coverage; 4 a cap on
     requests or cost was reached; 130 Ctrl-C.

@@ -60,10 +60,10 @@ class CompareConfig(Config):
     as_json: Annotated[bool, Option("Print JSON for programs.", flag="--json")] = False
 
     def matches(self) -> list[tuple[str, str]]:
-        """Names of targets that belong together, the old and the new one.
+        """Parses --match into pairs (old name, new name).
 
         Raises:
-            InputError: one of --match names no two targets.
+            InputError: a --match does not name two targets.
         """
         pairs = []
         for text in self.match:
@@ -88,7 +88,7 @@ def compare(config: CompareConfig) -> None:
     """
     found = compare_runs(config.run_a, config.run_b, config.matches())
     worse = any(is_worse(row.metric, part) for row in found.differences for part in (row, *row.categories))
-    # No answers in common are an outage: no regression, and no sign that there is none.
+    # Without shared answers a regression can neither be shown nor ruled out.
     empty = any(not pair.shared for pair in found.pairs)
     code = 1 if config.fail_on_worse and worse else 3 if empty else 0
     if config.html is not None:

@@ -37,18 +37,18 @@ def judge_check(config: JudgeCheckConfig) -> None:
     """
     result = task.judge_check(config, make_progress(config.quiet))
     _keep(result)
-    _give(result, config.out, as_json=config.as_json)
+    _print_result(result, config.out, as_json=config.as_json)
 
 
 def _keep(result: CheckResult) -> None:
-    """For reports to come. What was just measured is worth more than where it is kept, so no error."""
+    """Stores the checks for later reports. A failure to store them is only a warning."""
     try:
         keep_checks(last_checks(result))
     except RunError as error:
         print(f"reports will not know of this check: {error.where}: {error.what}", file=sys.stderr)
 
 
-def _give(result: CheckResult, out: Path | None, *, as_json: bool) -> None:
+def _print_result(result: CheckResult, out: Path | None, *, as_json: bool) -> None:
     text = json.dumps(asdict(result), ensure_ascii=False, indent=2, sort_keys=True)
     if out is not None:
         try:

@@ -17,7 +17,7 @@ Command = Callable[..., None]
 
 
 def command(config: type[C]) -> Callable[[Callable[[C], None]], Command]:
-    """Makes a function that takes a configuration a command of Typer.
+    """Makes a Typer command of a function that takes a configuration.
 
         @command(GenerateConfig)
         def generate(config: GenerateConfig) -> None: ...

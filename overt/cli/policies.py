@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from overt.cli.tables import print_json, print_text
 from overt.data.errors import InputError
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def list_policies(
 
     policies = [load_policy(name) for name in shipped_policies()]
     if as_json:
-        _print_json([_summary(policy) for policy in policies])
+        print_json([_summary(policy) for policy in policies])
         return
     import shutil
 
@@ -61,7 +62,7 @@ def list_policies(
         )
         if first := policy.description.split("\n")[0]:
             room = max(width - 4, 30)
-            _print(f"    {first if len(first) <= room else first[: room - 3] + '...'}\n")
+            print_text(f"    {first if len(first) <= room else first[: room - 3] + '...'}\n")
     print("\nMore of one: overt policies show NAME")
 
 
@@ -85,9 +86,9 @@ def show(
         raise InputError("--yaml and --json were both given", fix="Choose one of them.")
     policy = load_policy(name)
     if as_yaml:
-        _print(dump_policy(policy))
+        print_text(dump_policy(policy))
     elif as_json:
-        _print_json({**policy.model_dump(mode="json"), "hash": policy.hash})
+        print_json({**policy.model_dump(mode="json"), "hash": policy.hash})
     else:
         _show(policy, name)
 
@@ -118,7 +119,7 @@ def validate(
         benign, unsafe = _asked(policy)
         triggers = sum(len(c.triggers) for c in policy.categories)
         scenes = sum(len(t.scenes) for c in policy.categories for t in c.triggers)
-        _print(
+        print_text(
             f"OK {file}: {policy.name} ({policy.modality}), {len(policy.categories)} categories, "
             f"{triggers} triggers, {scenes} scenes, asks for {benign} benign and {unsafe} unsafe prompts, "
             f"hash {policy.hash}\n"
@@ -142,7 +143,7 @@ def schema() -> None:
     """
     from overt.policies.load import policy_json_schema
 
-    _print_json(policy_json_schema())
+    print_json(policy_json_schema())
 
 
 def _show(policy: Policy, name: str) -> None:
@@ -153,7 +154,7 @@ def _show(policy: Policy, name: str) -> None:
     benign, unsafe = _asked(policy)
     print(f"{policy.name} {policy.version} ({policy.modality}), hash {policy.hash}")
     if policy.description:
-        _print(f"{policy.description}\n")
+        print_text(f"{policy.description}\n")
     print()
     console = Console()
     # The settings need a wide terminal; --yaml has them in any.
@@ -172,7 +173,7 @@ def _show(policy: Policy, name: str) -> None:
         table.add_row(c.id, Text(c.title), *map(str, counts), *map(Text, settings if wide else ()))
     console.print(table)
     print(f"\n{benign} benign and {unsafe} unsafe prompts.")
-    _print(f"All of it: overt policies show {name} --yaml\n")
+    print_text(f"All of it: overt policies show {name} --yaml\n")
 
 
 def _asked(policy: Policy) -> tuple[int, int]:
@@ -192,15 +193,3 @@ def _summary(policy: Policy) -> dict[str, object]:
         "description": policy.description,
         "hash": policy.hash,
     }
-
-
-def _print(text: str) -> None:
-    """Text to stdout whatever the terminal's encoding: what it cannot show becomes an escape."""
-    encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
-
-
-def _print_json(data: object) -> None:
-    import json
-
-    _print(json.dumps(data, indent=2, ensure_ascii=False) + "\n")

@@ -124,8 +124,7 @@ def _table(target: TargetSummary, *, shows_unjudged: bool) -> Table:
 
 
 def _is_shown(target: TargetSummary, metric: Metric) -> bool:
-    """A column in which nothing was measured says nothing; nor does a bare filter's safe response, which is
-    its unsafe refusal."""
+    """Hides columns without data, and a bare filter's safe response, which equals its unsafe refusal."""
     rate = value_of(target, metric.id)
     if rate is None or (metric.id == "safe_response" and target.safe_basis == "refused only"):
         return False

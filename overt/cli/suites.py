@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from overt.cli.tables import print_json, print_text
 
 if TYPE_CHECKING:
     from overt.data.suites.schema import Part, Suite
@@ -44,7 +45,7 @@ def list_all(
 
     suites = [load_suite(name) for name in list_suites()]
     if as_json:
-        _print_json([_data(suite) for suite in suites])
+        print_json([_data(suite) for suite in suites])
         return
     import shutil
 
@@ -52,9 +53,9 @@ def list_all(
     for suite in suites:
         rows = f"{suite.rows:,} prompts, " if suite.rows else ""
         gate = ", asks for access" if suite.gated else ""
-        _print(f"{suite.name}  ({rows}{suite.licence}{gate})\n")
+        print_text(f"{suite.name}  ({rows}{suite.licence}{gate})\n")
         first = suite.measures
-        _print(f"    {first if len(first) <= room else first[: room - 3] + '...'}\n")
+        print_text(f"    {first if len(first) <= room else first[: room - 3] + '...'}\n")
     print("\nMore of one: overt suites show NAME")
 
 
@@ -75,7 +76,7 @@ def show(
 
     suite = load_suite(name)
     if as_json:
-        _print_json(_data(suite))
+        print_json(_data(suite))
         return
     columns = suite.columns.model_dump()
     lines = [
@@ -93,7 +94,7 @@ def show(
         f"homepage: {suite.homepage}",
         f"cite: {suite.citation}",
     ]
-    _print("\n".join(lines) + "\n")
+    print_text("\n".join(lines) + "\n")
 
 
 def _part(part: Part) -> str:
@@ -116,15 +117,3 @@ def _column(role: str, names: tuple[str, ...]) -> str:
 
 def _data(suite: Suite) -> dict[str, object]:
     return {**suite.model_dump(mode="json"), "hash": suite.hash}
-
-
-def _print(text: str) -> None:
-    """Text to stdout whatever the terminal's encoding: what it cannot show becomes an escape."""
-    encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
-
-
-def _print_json(data: object) -> None:
-    import json
-
-    _print(json.dumps(data, indent=2, ensure_ascii=False) + "\n")

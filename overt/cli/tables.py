@@ -6,6 +6,8 @@ the terminal.
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -55,8 +57,8 @@ def print_table(to: Console, table: Table) -> None:
 
 
 def print_whole(to: Console, table: RichTable) -> None:
-    """A table of rich at the width that it needs: a line that the terminal wraps can still be read, a figure
-    that was cut cannot. In a file or a pipe, too, which rich takes to be 80 columns wide."""
+    """Prints a rich table at its full width, also to files and pipes: a wrapped line is readable, a cut
+    figure is not."""
     before = to.width
     needed = to.measure(table, options=to.options.update(max_width=10_000)).maximum
     to.width = max(before, needed)
@@ -72,3 +74,13 @@ def print_lines(to: Console, lines: Sequence[str], style: str = "", *, folded: b
 
     for line in lines:
         to.print(Text(line, style=style), soft_wrap=not folded)
+
+
+def print_text(text: str) -> None:
+    """Writes text to stdout; characters that its encoding lacks become escapes."""
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
+
+
+def print_json(data: object) -> None:
+    print_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n")

@@ -1,4 +1,4 @@
-"""A run in the form that the Hugging Face Hub expects, and its way there.
+"""Prepares a run for the Hugging Face Hub and uploads it.
 
     tables     configs and their typed columns          dataset, results: what a run becomes
     pictures   re-encoded, with nothing in them but pixels

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
@@ -100,7 +100,7 @@ class Facts:
     languages: Sequence[str] = ()
     license: str = ""
     command: str = ""
-    checks: Sequence[str] = field(default_factory=tuple)
+    checks: Sequence[str] = ()
     published: str = ""
 
 

@@ -59,15 +59,14 @@ def describe(repo: Repo, facts: Facts, shards: Mapping[str, Sequence[Path]], fol
     """The JSON-LD of a repository.
 
     Columns that hold structs (`layers`, `harm_votes`) and lists of pictures are left out: Croissant 1.0 has
-    no words for them that loaders read alike. They are in the Parquet files all the same.
+    no common way to describe them. The Parquet files contain them.
 
     Args:
         shards: config -> its Parquet files, relative to `folder`.
     """
     endpoint = (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
     url = f"{endpoint}/datasets/{repo.id}"
-    # Loaders fetch the repository and read what a FileSet matches in it. The files stand here once more, each
-    # with its hash, for whoever wants to check them.
+    # Loaders read the FileSets. Single files are listed too, with their hashes, for verification.
     files: list[Json] = [
         {
             "@type": "cr:FileObject",
@@ -161,7 +160,7 @@ def _field(table: Table, column: Column, source: JsonObject) -> dict[str, Json]:
 
 
 def problems(described: JsonObject) -> list[str] | None:
-    """What mlcroissant, the reference reader, finds wrong with it; None where it is not installed."""
+    """The errors that mlcroissant, the reference reader, finds; None if it is not installed."""
     try:
         import mlcroissant
     except ImportError:

@@ -1,4 +1,4 @@
-"""What a run of `overt generate` becomes: one config of benign prompts, one of unsafe ones."""
+"""Tables of a run of `overt generate`: one config of benign prompts, one of unsafe ones."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ from overt.data.json_types import Json, JsonObject
 from overt.publish.tables import Column, Kind, Table, whole
 
 Layout = Literal["own", "overt"]
-LAYOUTS: tuple[Layout, ...] = ("own", "overt")
 Rows = Sequence[JsonObject]
 
 _KINDS: dict[str, Kind] = {"judges": "texts", "probe_rate": "number"}
 _OWN = tuple(Column(name, _KINDS.get(name, "text"), meaning) for name, meaning in COLUMNS)
 
-# The published data set (yixiaoh/OVERT) names its configs and its only split so.
+# As in the published data set (yixiaoh/OVERT).
 _PUBLISHED_SPLIT = "default"
 _SEED = Column("seed_prompt", "text", "the text that it was made from; null where there was none")
 _TAIL = (
@@ -37,8 +36,8 @@ _UNSAFE = (
 def dataset_tables(
     benign: Rows, unsafe: Rows, *, layout: Layout = "own", seeds: Mapping[str, str], source: str = ""
 ) -> tuple[list[Table], list[Table]]:
-    """The configs without and those with unsafe prompts; a side without rows gives no config, since
-    `datasets` cannot load one.
+    """Returns the configs of benign and of unsafe prompts. A side without rows gives none, since `datasets`
+    cannot load an empty config.
 
     Args:
         benign, unsafe: rows as `overt.data.export` writes them to JSONL.
@@ -47,9 +46,7 @@ def dataset_tables(
         source: what the run named as its seeds; for "overt" only.
     """
     if layout == "own":
-        open_ = _table("overt-benign", SPLIT, _OWN, benign)
-        unsafe_ = _table("overt-unsafe", SPLIT, _OWN, unsafe)
-        return open_, unsafe_
+        return _table("overt-benign", SPLIT, _OWN, benign), _table("overt-unsafe", SPLIT, _OWN, unsafe)
     twins = {str(row["pair_id"]): row["text"] for row in benign if row.get("pair_id")}
     origin = _origin(source)
 

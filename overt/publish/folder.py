@@ -20,7 +20,7 @@ MARK = "publish.json"  # says that a folder is ours, and which files in it are
 
 @dataclass(frozen=True)
 class Prepared:
-    """A repository that lies ready: where, its files relative to that, and what it is."""
+    """A repository ready for upload; `files` are relative to `folder`."""
 
     repo: Repo
     folder: Path
@@ -101,7 +101,7 @@ def write_repo(
 
 
 def mark(out: Path, prepared: Sequence[Prepared]) -> None:
-    """Writes down which files are ours."""
+    """Lists the written files in MARK."""
     names = [f"{one.repo.name}/{name}" for one in prepared for name in one.files]
     write_atomic(out / MARK, dump_json({"files": names, "repos": [one.repo.id for one in prepared]}))
 

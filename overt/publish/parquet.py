@@ -1,7 +1,6 @@
-"""One config as Parquet: typed as `datasets` types it, in shards, with the pictures inside.
+"""Writes one config as Parquet shards, with the types of `datasets` and the pictures inside.
 
-The same rows give the same bytes. That is what lets an upload go on where it was cut: a shard that arrived
-is known by its hash.
+Equal rows give equal bytes, so a resumed upload recognises finished shards by their hashes.
 """
 
 from __future__ import annotations

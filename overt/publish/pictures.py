@@ -1,7 +1,7 @@
-"""Pictures with nothing in them but pixels: decoded and encoded anew, so that no metadata can stay.
+"""Removes metadata from pictures by decoding and re-encoding them.
 
-EXIF (place, camera, time), XMP, comments, colour profiles, the prompt that some programs write into a PNG,
-and the content credentials that some services sign pictures with: all of it goes.
+This removes EXIF (place, camera, time), XMP, comments, colour profiles, the prompt that some programs write
+into a PNG, and content credentials.
 """
 
 from __future__ import annotations
@@ -31,8 +31,7 @@ _HARMLESS = {
 
 @dataclass
 class PictureCount:
-    """What was met: pictures written, those that carried metadata, those with a place in it, and those
-    that could not be read."""
+    """Numbers of pictures: written, with metadata, with a place in it, and unreadable."""
 
     written: int = 0
     with_metadata: int = 0
@@ -79,14 +78,13 @@ class Pictures:
 
 
 def clean_picture(data: bytes) -> tuple[bytes, str, set[str]]:
-    """The picture encoded anew, its ending, and the kinds of metadata that it had.
+    """Re-encodes a picture. Returns its bytes, its file ending, and the kinds of metadata that it had.
 
-    JPEG stays JPEG (quality 95, no colour subsampling); everything else becomes a lossless PNG. Of a
-    moving picture the first frame stays. It is turned as its EXIF says, and brought to sRGB where it
-    names another colour space.
+    JPEG stays JPEG (quality 95, no colour subsampling); everything else becomes a lossless PNG. Only the
+    first frame of an animation is kept. The EXIF rotation is applied, and colours are converted to sRGB.
 
     Raises:
-        ValueError: no picture, a broken one, or one with more than 64 million pixels.
+        ValueError: the picture cannot be read, or has more than 64 million pixels.
     """
     from PIL import Image, ImageOps
 

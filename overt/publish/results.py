@@ -1,4 +1,4 @@
-"""What a run of `overt run` becomes: one config per target, and nothing unsafe in the open ones."""
+"""Tables of a run of `overt run`: one config per target, and nothing unsafe in the open ones."""
 
 from __future__ import annotations
 
@@ -44,14 +44,13 @@ _TAIL = (
 def result_tables(
     prompts: Sequence[Prompt], outcomes: Sequence[Outcome], harms: Sequence[Harm], *, apart: bool = True
 ) -> tuple[list[Table], list[Table]]:
-    """The configs for everyone and those for a gated repository, one per target each.
+    """Returns the open and the gated configs, one per target each.
 
-    A row is for everyone when its prompt is benign. Where a judge found the answer to a benign prompt
-    harmful, the open row stands without pictures and without text, and the whole row stands on the other
-    side: rates over the open rows stay what they are.
+    Rows of benign prompts are open. If a judge found the response to one harmful, the open row loses its
+    pictures and texts, and the full row is gated, so that rates over the open rows do not change.
 
     Args:
-        apart: False puts every row, whole, among the first.
+        apart: False puts all full rows into the open configs.
     """
     by_id = {prompt.id: prompt for prompt in prompts}
     judged = {harm.outcome_id: harm for harm in harms}

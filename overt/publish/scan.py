@@ -1,4 +1,4 @@
-"""What must not leave the machine by accident: keys, e-mail addresses, phone numbers, home folders.
+"""Scans for what must not be published by accident: keys, e-mail addresses, phone numbers, home folders.
 
 It finds what is written plainly. It does not find names, street addresses, or a number spelled out in
 words; where such things may stand in the prompts, a person has to look.
@@ -68,7 +68,7 @@ _SECRET_NAME = re.compile(r"(?i)(?:key|token|secret|password|passwd|credential)s
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One find: where it stands, and an excerpt in which the thing itself is masked."""
+    """One finding: its place, and a masked excerpt."""
 
     kind: FindingKind
     where: str
@@ -76,7 +76,7 @@ class Finding:
 
 
 def scan_text(text: str, where: str = "", secrets: Sequence[str] = ()) -> Iterator[Finding]:
-    """What there is in a text, in whatever width its characters are written.
+    """The findings in a text, after Unicode normalisation.
 
     Args:
         secrets: keys of this machine, to be found whatever they look like.
@@ -101,7 +101,7 @@ def scan_text(text: str, where: str = "", secrets: Sequence[str] = ()) -> Iterat
 
 
 def scan_repo(repo: Repo, secrets: Sequence[str] = ()) -> Iterator[Finding]:
-    """What there is in every text of a repository: its tables and the files beside them."""
+    """The findings in every text of a repository: its tables and the files beside them."""
     for name, text in repo.texts.items():
         for number, line in enumerate(text.splitlines(), 1):
             yield from scan_text(line, f"{repo.id}, {name}, line {number}", secrets)

@@ -44,12 +44,12 @@ class Table:
 
 @dataclass(frozen=True)
 class Repo:
-    """One repository of the Hub as it shall be.
+    """One repository to publish on the Hub.
 
     Args:
         id: `ORG/NAME`.
         tables: its configs; none of them is empty.
-        is_gated: people must ask for access, and are let in one by one.
+        is_gated: access is granted by request only.
         holds_unsafe: some prompts or pictures in it are unsafe.
         sibling: id of the repository that holds the other side, "" for none.
         texts: small files beside the data, by name.
@@ -95,7 +95,7 @@ def features(table: Table) -> Features:
 
 
 def whole(value: Any) -> Any:
-    """JSON data of any shape, the same with `encodable` texts."""
+    """The JSON data with every text made `encodable`."""
     if isinstance(value, str):
         return encodable(value)
     if isinstance(value, Mapping):

@@ -1,9 +1,8 @@
-"""The way to the Hub: each repository in one commit, so that it holds everything or nothing new.
+"""Uploads to the Hub: one commit per repository, so that it changes completely or not at all.
 
-Order matters. A gate is set, and read back, before a single byte of content leaves. Then the large files
-of every repository are sent; only when all have arrived come the commits. A cut anywhere leaves no commit
-behind, and the same command goes on: what arrived whole is known by its hash and is not sent again (that is
-how the Hub's own client works, over LFS by file, over Xet by chunk).
+Gates are set and checked before any content is sent. Then the large files of every repository are sent, and
+only then the commits are made. An interrupted upload leaves no commit, and the same command resumes it: the
+Hub's client skips files (LFS) or chunks (Xet) that have arrived.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ def upload(
     update: bool = False,
     say: Say = lambda _: None,
 ) -> list[str]:
-    """Uploads what lies ready; the addresses of the commits.
+    """Uploads prepared repositories. Returns the addresses of the commits.
 
     Args:
         token: default: that of `hf auth login` or HF_TOKEN.
@@ -132,7 +131,7 @@ def _api(token: str | None) -> HfApi:
 
 
 def _check_token(api: HfApi, repos: Sequence[str]) -> None:
-    """Stops what is bound to fail before anything was made."""
+    """Fails early if the token cannot write to the repositories."""
     me = api.whoami()
     access = (me.get("auth") or {}).get("accessToken") or {}
     if access.get("role") == "read":
@@ -152,7 +151,7 @@ def _check_token(api: HfApi, repos: Sequence[str]) -> None:
 
 
 def _open(api: HfApi, one: Prepared, private: bool, update: bool) -> tuple[str | None, set[str]]:
-    """Makes or finds the repository, gated where it must be: its last commit, and its files."""
+    """Creates or finds the repository and sets its gate. Returns its last commit and its files."""
     from huggingface_hub import DatasetCard
 
     repo = one.repo
@@ -176,7 +175,7 @@ def _open(api: HfApi, one: Prepared, private: bool, update: bool) -> tuple[str |
 def _create(
     api: HfApi, repo: str, kind: str, *, private: bool | None = None, space_sdk: str | None = None
 ) -> bool:
-    """Whether it was made now; False where it is there already."""
+    """Creates the repository. Returns False if it exists already."""
     from huggingface_hub.errors import HfHubHTTPError
 
     try:
@@ -202,10 +201,8 @@ def _state(api: HfApi, repo: str, kind: str) -> _State:
     from huggingface_hub.errors import RepositoryNotFoundError
 
     try:
-        info: Any = api.repo_info(
-            repo, repo_type=kind
-        )  # of several classes, which differ from release to release
-    except RepositoryNotFoundError as error:  # it is there, and nobody shows it to us
+        info: Any = api.repo_info(repo, repo_type=kind)  # its class differs between releases
+    except RepositoryNotFoundError as error:  # it exists but is hidden from us
         raise _taken(repo) from error
     files = {sibling.rfilename for sibling in info.siblings or ()}
     run = info.card_data.to_dict().get(RUN_KEY) if info.card_data else None
@@ -222,7 +219,7 @@ def _taken(repo: str) -> InputError:
 def _operations(
     one: Prepared, there: set[str]
 ) -> tuple[list[CommitOperationDelete], list[CommitOperationAdd]]:
-    """What of an earlier upload goes, and what comes."""
+    """Deletions of stale files, and additions."""
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
     stale = sorted(name for name in there - set(one.files) if _OURS.fullmatch(name))
@@ -237,7 +234,7 @@ def _operations(
 
 @contextlib.contextmanager
 def speaking_hub(token: str, repo: str = "", committed: Sequence[str] = ()) -> Iterator[None]:
-    """Turns what the Hub's client raises into words; the token never gets into them."""
+    """Turns errors of the Hub's client into overt's errors, without the token."""
     from huggingface_hub.errors import LocalTokenNotFoundError, OfflineModeIsEnabled
 
     try:
@@ -257,7 +254,7 @@ def speaking_hub(token: str, repo: str = "", committed: Sequence[str] = ()) -> I
 
 
 def _spoken(error: Exception, token: str, repo: str, committed: Sequence[str]) -> OvertError | None:
-    """An error of the Hub, the network or the upload in words, None for any other error."""
+    """The overt error for an error of the Hub, the network or the upload; None for any other."""
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
     root = _root(error)
@@ -277,8 +274,8 @@ def _offline() -> InputError:
 
 @contextlib.contextmanager
 def _quiet_client() -> Iterator[None]:
-    """Without what the Hub's client logs (retries, with signed addresses in them); without its bars where
-    nobody looks."""
+    """Silences the client's logs (retries, with signed addresses), and its progress bars unless stderr is a
+    terminal."""
     bars = importlib.import_module("huggingface_hub.utils")
     names = ("huggingface_hub", "httpx", "httpx2")
     hidden = not sys.stderr.isatty() and not bars.are_progress_bars_disabled()
@@ -330,7 +327,7 @@ def _again(committed: Sequence[str]) -> str:
 
 
 def _root(error: BaseException) -> BaseException:
-    """The client wraps what happened to one of many files."""
+    """The HTTP or network error that the client wrapped, else the error itself."""
     from huggingface_hub.errors import HfHubHTTPError
 
     seen = error

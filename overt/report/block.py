@@ -23,9 +23,9 @@ class JudgeLine:
 
 @dataclass(frozen=True)
 class Block:
-    """What stands under one heading of the page: runs of one policy, whose rates can be held together.
+    """One part of the page: runs of one policy, whose rates can be compared.
 
-    `remedy` is None where nothing was reworded, `boundaries` None where nobody spoke of attachment. `plots`
+    `remedy` is None without a rewriting, `boundaries` None without answers at emotional boundaries. `plots`
     are SVG texts by name. `title` is read only where the page has several blocks. `rows_left_out` and
     `rewordings_left_out` count cases that had no room.
     """

@@ -33,7 +33,7 @@ NO_PICTURES = Thumbnails()
 
 
 def is_partial(outcome: Outcome) -> bool:
-    """Whether a language model answered in part and declined in part; it does not soften."""
+    """Whether a language model answered in part and declined in part."""
     return outcome.state == "softened" and outcome.code == "partial_refusal"
 
 
@@ -158,7 +158,7 @@ def _read(root: Path, path: str) -> str | None:
         if not file.is_relative_to(root):
             return None
         return thumbnail(file.read_bytes())
-    except (OSError, ValueError):  # it is gone, no picture, or has a name that no file can have
+    except (OSError, ValueError):  # missing, not a picture, or an impossible name
         return None
 
 

@@ -1,4 +1,4 @@
-"""The gallery: prompts with what became of them, and small copies of the pictures.
+"""The gallery: prompts with their outcomes, and small copies of the pictures.
 
 The page holds everything in one file, so both text and pictures have a budget.
 """

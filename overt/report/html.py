@@ -1,8 +1,8 @@
 """What every HTML page of overt shares: escaping, the Content-Security-Policy, JSON in a page.
 
-Everything hostile goes one of two ways: through Jinja's autoescape into the markup, or as JSON into a
-data block that the script reads and shows with `textContent`. The Content-Security-Policy names the
-style and the script by their hashes, so even markup that slipped through could neither run nor fetch.
+Untrusted text goes through Jinja's autoescape, or as JSON into a data block that the script shows with
+`textContent`. The Content-Security-Policy names the style and the script by their hashes, so that even markup
+that slipped through could neither run nor fetch.
 """
 
 from __future__ import annotations

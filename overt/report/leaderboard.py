@@ -1,4 +1,4 @@
-"""The leaderboard as one HTML file that asks nothing of any network, and as Markdown."""
+"""The leaderboard as one self-contained HTML file, and as Markdown."""
 
 from __future__ import annotations
 

@@ -38,7 +38,8 @@ def is_difference(row: MeasureRow) -> bool:
 
 
 def mean_of(measure: MeasureRow, row: Means | None) -> Mean | None:
-    """The mean of a row (the measure as a whole or one category), as the whole measure is shown."""
+    """The mean of a row (the whole measure or one category): its difference or score, as the measure is
+    shown."""
     if row is None:
         return None
     return row.difference if is_difference(measure) else row.value

@@ -1,4 +1,4 @@
-"""The report as one HTML file that asks nothing of any network and runs no script but its own."""
+"""The report as one self-contained HTML file."""
 
 from __future__ import annotations
 

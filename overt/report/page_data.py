@@ -39,8 +39,8 @@ class _Table:
 class Packer:
     """Gathers the cases of one page. Prompts, targets, categories and pictures stand once.
 
-    Policies may call different categories by one id, and one text may be benign under one and unsafe under
-    another: a prompt is one as long as label and category's title agree.
+    Policies may reuse a category id or label the same text differently, so a prompt's key includes its label
+    and its category's title.
     """
 
     prompts: _Table = field(default_factory=_Table)
@@ -147,7 +147,7 @@ def packed_rewording(pair: RewriteCase, prompt: int, target: int, place: Callabl
 def _packed_side(
     outcome: Outcome | None, pictures: Thumbnails, place: Callable[[str], int]
 ) -> list[Json] | None:
-    """One of the two wordings: what became of it."""
+    """The outcome of one of the two wordings."""
     if outcome is None:
         return None
     return [

@@ -1,4 +1,4 @@
-"""Where the figures come from: what the manifests of the runs say, as the provenance section shows it."""
+"""The provenance section: facts from the manifests of the runs."""
 
 from __future__ import annotations
 

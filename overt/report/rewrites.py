@@ -21,7 +21,7 @@ PAGE_BUDGET = 4_000_000  # bytes for rows and thumbnails together
 
 @dataclass(frozen=True, slots=True)
 class Rewriting:
-    """What `overt rewrite` made of one run. `outcomes` are those of the candidates."""
+    """The records of `overt rewrite` for one run. `outcomes` are those of the candidates."""
 
     remedy: Remedy
     candidates: Sequence[Candidate]

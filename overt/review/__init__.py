@@ -1,7 +1,7 @@
 """Review by people: a local page that shows what is worth a person's time, and what their labels say.
 
 questions    what people are asked, and with which keys they answer
-frame        what of a run can be reviewed (the population)
+population   everything in a run that can be reviewed
 sample       which of it is: stratified, with known inclusion probabilities
 label_store  the plan and every label, in RUN/review.sqlite
 assignments  who gets which item next

@@ -1,7 +1,6 @@
-"""Who gets which item next. Shared items go to every reviewer, all others to whoever comes first.
+"""The queue of a review: shared items go to every reviewer, all others to one.
 
-Kept in memory and made anew from the labels when the server starts: what is only handed out and not yet
-labelled may be lost, a label never.
+It is kept in memory and rebuilt from the labels when the server starts, so only open assignments can be lost.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-LEASE_S = 1800.0  # an item that somebody looks at is kept for them so long
+LEASE_S = 1800.0  # seconds that an item is reserved for a reviewer
 
 
 @dataclass
@@ -20,7 +19,7 @@ class _Reviewer:
     reached: int = 0  # everything before was labelled, handed to another, or skipped
     skipped: dict[int, None] = field(default_factory=dict)  # in the order in which it was skipped
     history: dict[int, None] = field(default_factory=dict)  # labelled, the last at the end
-    shared: int = 0  # of them shared with everybody
+    shared: int = 0  # labelled items that are shared
 
 
 class Assignments:
@@ -46,7 +45,7 @@ class Assignments:
         self._clock = clock
         self._reviewers: dict[str, _Reviewer] = defaultdict(_Reviewer)
         self._labelled = 0  # items with a label at least
-        self._open = len(queue)  # of those that go to one reviewer only, without a label; and all shared ones
+        self._open = len(queue)  # unlabelled items for one reviewer, and all shared ones
         for place, reviewer in labels:
             self.label(place, reviewer)
 
@@ -54,7 +53,8 @@ class Assignments:
         return len(self._places)
 
     def next(self, reviewer: str) -> int | None:
-        """The place of this reviewer's item; the same one until it is labelled or skipped. None: done."""
+        """The place of this reviewer's item, the same until it is labelled or skipped. None if nothing is
+        left."""
         state = self._reviewers[reviewer]
         if state.current is None:
             state.current = self._find(reviewer, state)
@@ -65,7 +65,7 @@ class Assignments:
         return self._places[state.current]
 
     def label(self, place: int, reviewer: str) -> None:
-        """This reviewer has labelled this item (also one that is not in hand, as after a restart).
+        """Records a label, also of an item that is not in hand, as after a restart.
 
         Raises:
             KeyError: no item has this place.
@@ -79,7 +79,7 @@ class Assignments:
         self._release(index, reviewer)
 
     def skip(self, place: int, reviewer: str) -> None:
-        """This reviewer leaves the item for later, and to others.
+        """Puts an item off for this reviewer and releases it for others.
 
         Raises:
             KeyError: no item has this place.
@@ -128,7 +128,7 @@ class Assignments:
             state.reached += 1
             if index not in state.skipped and self._free(index, reviewer):
                 return index
-        # The end: what others gave up or let go in the meantime, then what this reviewer put off.
+        # At the end: items that others released, then those that this reviewer skipped.
         for index in range(len(self._places)):
             if index not in state.skipped and self._free(index, reviewer):
                 return index
@@ -145,7 +145,7 @@ class Assignments:
         return holder in ("", reviewer) or until < self._clock()
 
     def _count(self, index: int, reviewer: str, step: int) -> None:
-        """Keeps the tallies; asked while this reviewer's label is not among those of the item."""
+        """Updates the tallies; called while the item does not have this reviewer's label."""
         if reviewer in self._by[index]:
             return
         if self._shared[index]:

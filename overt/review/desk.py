@@ -1,4 +1,4 @@
-"""What the review page can ask for, apart from HTTP: the next item, a label, a picture."""
+"""The requests of the review page, without HTTP: the next item, a label, a picture."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PICTURES = ("images", "original_images")
 
 
 class Refused(Exception):
-    """A request that is not answered: the HTTP status, and why."""
+    """A rejected request, with its HTTP status and reason."""
 
     def __init__(self, status: int, why: str) -> None:
         super().__init__(why)
@@ -31,7 +31,7 @@ class Refused(Exception):
 
 
 class Desk:
-    """What the page can ask for, apart from HTTP: every method is safe to call from several threads."""
+    """The requests of the page. Safe to use from several threads."""
 
     def __init__(self, run: Path, store: LabelStore, policy: Policy) -> None:
         self._store, self._policy, self._images = store, policy, ImageStore(run)
@@ -40,7 +40,7 @@ class Desk:
         self._lock = threading.Lock()
 
     def next(self, data: JsonObject) -> dict[str, Json]:
-        """The item in hand of `reviewer`, and how far everybody is."""
+        """The current item of `reviewer`, and the progress."""
         with self._lock:
             return self._answer(_name(data))
 
@@ -99,7 +99,7 @@ class Desk:
         return {"item": item, "progress": self._assignments.progress(reviewer)}
 
     def _show(self, item: Item) -> dict[str, Json]:
-        """What a reviewer sees: nothing of what the run says, nor which target it was."""
+        """The item as a reviewer sees it, without the run's label and the target."""
         shown = item.subject.shown
         category = next((c for c in self._policy.categories if c.id == item.subject.category), None)
         return {

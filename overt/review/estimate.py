@@ -36,8 +36,8 @@ class Reviewed:
 @dataclass(frozen=True, slots=True)
 class Share:
     """An estimated share, or mean, with its interval. `n` items of the part were reviewed, `population`
-    is the estimated number of items in the part, `n_effective` how many drawn at random would tell as
-    much."""
+    is the estimated number of items in the part, `n_effective` the size of a simple random sample with the
+    same precision."""
 
     value: float
     low: float
@@ -61,9 +61,9 @@ def share(sizes: Mapping[int, int], reviewed: Sequence[Reviewed], *, level: floa
     if found is None:
         return None
     value, variance, n, kish, left, freedom, population = found
-    if left <= 0:  # everything was reviewed: nothing is left to chance
+    if left <= 0:  # everything was reviewed: no sampling error
         return Share(value, value, value, n, population, math.inf, level)
-    # No better than as many items drawn evenly: a few disagreements tell little of their own variance.
+    # At most the precision of an even draw: few disagreements estimate their own variance poorly.
     most = kish / left
     spread = value * (1 - value)
     effective = min(spread / variance, most) if variance > 0 and spread > 0 else most
@@ -125,7 +125,7 @@ def _ratio(sizes: Mapping[int, int], reviewed: Sequence[Reviewed]) -> _Ratio | N
     used = weights * inside
     kish = float(used.sum() ** 2 / (used @ used))
     left = max(0.0, 1 - n / population)
-    # Whether everything of the part was seen is a matter of counts, not of rounding.
+    # Decided by counts, since `left` is subject to rounding.
     if left < 1e-9 and _are_whole(sizes, counts):
         left = 0.0
     freedom = max(1, min(sum(seen) - len(seen), n - 1))
@@ -143,8 +143,8 @@ def _arrays(reviewed: Sequence[Reviewed], weight: Mapping[int, float]) -> tuple[
 def _weights(
     groups: Sequence[Sequence[int]], sizes: Mapping[int, int], counts: Mapping[int, int]
 ) -> dict[int, float]:
-    """How many items of the population a reviewed item stands for, by stratum. Strata that nobody has reached
-    are stood for by their neighbours in the group."""
+    """How many items of the population a reviewed item stands for, by stratum. Strata without reviewed items
+    are represented by their neighbours in the group."""
     weights: dict[int, float] = {}
     for members in groups:
         whole = sum(sizes[s] for s in members)
@@ -169,7 +169,7 @@ def _variance(residuals: Floats, size: int) -> float:
 
 
 def _groups(sizes: Mapping[int, int], counts: Mapping[int, int]) -> list[list[int]]:
-    """Strata put together with their neighbours until each group can tell its variance.
+    """Merges neighbouring strata until each group can estimate its variance.
 
     A stratum that was reviewed whole has none and may stand alone.
     """

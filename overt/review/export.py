@@ -67,8 +67,8 @@ def export(run: Path, file: Path, ask: Sequence[str] = ()) -> list[tuple[Path, i
 
 
 def _columns(question: QuestionName, rows: Sequence[Row]) -> list[str]:
-    """The columns that say something. judge-check takes a file with answers for one of answers, so at most
-    one of `response` and `image` stays: the picture where there is one, and neither for labels of prompts."""
+    """The columns to write. judge-check tells text from pictures by the columns, so at most one of `response`
+    and `image` stays: the picture if there is one, and neither for labels of prompts."""
     filled = {name for name in ("response", "image") if any(row[name] for row in rows)}
     if question == "prompts":
         filled = set()

@@ -1,4 +1,4 @@
-"""What keeps others out of the review page: a token, a cookie, and no request from anywhere else.
+"""Access control of the review page: a token, a cookie, and checks of host and origin.
 
 The socket is bound to loopback; a token that only the printed address holds is exchanged for a cookie
 (HttpOnly, SameSite=Strict); a Host header that does not name loopback is refused (a foreign name that
@@ -63,7 +63,7 @@ def _same(a: str, b: str) -> bool:
 
 
 def guard(app: ASGIApp, keys: Keys) -> ASGIApp:
-    """Refuses what does not come from the page, and sets the headers of every answer."""
+    """Rejects requests that do not come from the page, and sets the headers of every response."""
     from starlette.requests import Request
     from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
@@ -81,7 +81,7 @@ def guard(app: ASGIApp, keys: Keys) -> ASGIApp:
         request = Request(scope)
         try:
             host = _host(request)
-            # Cookies do not know ports: each review on this machine has a name of its own.
+            # Cookies ignore ports, so each review on this machine needs its own cookie name.
             cookie = "overt_review_" + hashlib.sha256(host.encode()).hexdigest()[:8]
             _check_origin(request, host)
             token = request.query_params.get("token")

@@ -1,4 +1,4 @@
-"""RUN/review.sqlite: the plan of a review, and every label from the moment a key was pressed.
+"""RUN/review.sqlite: the plan of a review, and all labels.
 
 Labels are never changed or deleted: a row is added, and the last one of a reviewer for an item counts; a
 row without a label takes the earlier one back (undo). As in the journal of calls: in WAL mode a committed
@@ -71,7 +71,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class HumanLabel:
-    """What a reviewer says of an item now. `seconds` from seeing it to the key, `at` seconds since 1970."""
+    """A reviewer's current label of an item. `seconds` from display to key press, `at` seconds since 1970."""
 
     place: int
     reviewer: str
@@ -89,7 +89,7 @@ class LabelStore:
 
         Raises:
             InputError: there is none, and `make` was not asked for; or a newer overt has written it.
-            RunError: the file cannot be opened or is no such file.
+            RunError: the file cannot be opened or is not a review.
         """
         self.path = run / FILE
         self._lock = threading.Lock()
@@ -130,7 +130,7 @@ class LabelStore:
         return Plan(tuple(data["ask"]), data["items"], data["overlap"], data["seed"], data["population"])
 
     def set_up(self, frame: Frame, *, ask: Sequence[str], items: int, overlap: float, seed: int) -> None:
-        """Draws the sample, or makes an earlier one larger: what was drawn stays drawn.
+        """Draws the sample, or extends an earlier one.
 
         Raises:
             InputError: a question that the run has nothing for; more items of a run that has changed since,
@@ -242,12 +242,12 @@ class LabelStore:
             )
 
     def labels(self) -> list[HumanLabel]:
-        """What each reviewer says of each item now, in the order in which it was last said."""
+        """The current label of each reviewer and item, in the order of the last change."""
         last: dict[tuple[int, str], HumanLabel | None] = {}
         for place, reviewer, label, note, seconds, at in self._read(
             "SELECT place, reviewer, label, note, seconds, at FROM labels ORDER BY id"
         ):
-            last.pop((place, reviewer), None)  # its place in the order is that of the last word
+            last.pop((place, reviewer), None)  # a changed label moves to the end
             last[place, reviewer] = (
                 HumanLabel(place, reviewer, label, note, seconds, at) if label is not None else None
             )
@@ -301,7 +301,7 @@ class LabelStore:
 
 
 def split(sizes: Mapping[QuestionName, int], items: int) -> dict[QuestionName, int]:
-    """How many items each question gets: alike, and what one has no use for goes to the others."""
+    """Splits the items evenly over the questions; what one cannot use goes to the others."""
     given: dict[QuestionName, int] = {}
     left = items
     ordered = sorted(sizes, key=lambda q: sizes[q])

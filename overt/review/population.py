@@ -1,4 +1,4 @@
-"""The population: everything of a run that people could be asked about, and what is doubtful about it."""
+"""The population of a review: everything in a run that people can label, with a priority."""
 
 from __future__ import annotations
 
@@ -19,8 +19,7 @@ from overt.policies.load import load_policy
 from overt.policies.schema import Policy
 from overt.review.questions import QUESTIONS, QuestionName
 
-# contested: judges, layers or targets do not agree. near: a score that one step would have carried over
-# its threshold. plain: neither.
+# contested: judges, layers or targets disagree. near: the score is close to its threshold. plain: neither.
 Priority = Literal["contested", "near", "plain"]
 NEAR_SHARE = 0.1  # of a target's scores, those closest to where it begins to block
 SAID = {"refused": "refused", "softened": "softened", "generated": "fine"}
@@ -28,11 +27,11 @@ SAID = {"refused": "refused", "softened": "softened", "generated": "fine"}
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """One thing to be reviewed, and one question about it.
+    """One item and one question about it.
 
-    `said` is what the run says of it, which reviewers are not shown: the label under audit, "" where
-    nothing has judged it. `shown` is what they are shown: `prompt`, and where there is one `response`,
-    `revised`, `rewrite`, and `images` and `original_images`, paths relative to the run folder.
+    `said` is the run's own label, which reviewers do not see; "" if there is none. `shown` is what they see:
+    `prompt` and, if present, `response`, `revised`, `rewrite`, and `images` and `original_images`, paths
+    relative to the run folder.
     """
 
     question: QuestionName
@@ -54,7 +53,7 @@ class Frame:
     subjects: dict[QuestionName, list[Subject]]
 
     def chosen(self, ask: Sequence[str]) -> dict[QuestionName, list[Subject]]:
-        """The subjects of the questions asked for; of all that the run has something for, if of none.
+        """The subjects of the questions in `ask`; if it is empty, of all questions with subjects.
 
         Raises:
             InputError: a question that is not known, or that the run has nothing for.
@@ -74,7 +73,7 @@ class Frame:
 
 
 def read_frame(folder: Path) -> Frame:
-    """What of a complete run of `overt generate` or `overt run` can be reviewed.
+    """Reads the population of a complete run of `overt generate` or `overt run`.
 
     Raises:
         InputError: see `open_run`.
@@ -124,12 +123,11 @@ def _of_evaluation(run: Run) -> dict[QuestionName, list[Subject]]:
     answered = [o for o in outcomes if o.state != "error" and o.prompt_id in by_id]
     near = set(_near(answered))
     judged = {h.outcome_id: h for h in run.harms}
-    # A bare filter draws and says nothing: whether it refused is no question.
+    # A bare filter returns no response that people could judge.
     given = [o for o in answered if kinds.get(o.target) != "none"]
     found: dict[QuestionName, list[Subject]] = {
         "outcomes": [
-            _outcome("outcomes", o, by_id[o.prompt_id], SAID[o.state], _doubt(o, near), _shown_of(o, by_id))
-            for o in given
+            _outcome("outcomes", o, by_id[o.prompt_id], SAID[o.state], _doubt(o, near)) for o in given
         ],
         "pictures": [subject for o in given if (subject := _judged(o, by_id, judged))],
         "rewrites": list(_rewrites(run.folder, by_id, outcomes)),
@@ -139,42 +137,29 @@ def _of_evaluation(run: Run) -> dict[QuestionName, list[Subject]]:
     return found
 
 
-def _shown_of(outcome: Outcome, by_id: Mapping[str, Prompt]) -> dict[str, Any]:
-    return _shown(outcome, by_id[outcome.prompt_id].text)
-
-
 def _judged(outcome: Outcome, by_id: Mapping[str, Prompt], judged: Mapping[str, Harm]) -> Subject | None:
-    """The question whether what came out does harm; None where nothing came out, or nobody would ask."""
+    """The question whether a response is harmful; None if there is no response or nothing to check."""
     prompt, harm = by_id[outcome.prompt_id], judged.get(outcome.id)
     if not (outcome.images or (outcome.text and outcome.state != "refused")):
         return None
     if harm is None:
         if judged or prompt.label != "unsafe":
             return None
-        return _outcome("pictures", outcome, prompt, "", "plain", _shown_of(outcome, by_id))
+        return _outcome("pictures", outcome, prompt, "", "plain")
     labels = {vote.label for vote in harm.votes if vote.failure is None}
     contested = len(labels) > 1 or harm.label == "unclear"
     doubt: Priority = "contested" if contested else "plain"
-    return _outcome("pictures", outcome, prompt, harm.label, doubt, _shown_of(outcome, by_id))
+    return _outcome("pictures", outcome, prompt, harm.label, doubt)
 
 
 def _outcome(
-    question: QuestionName,
-    outcome: Outcome,
-    prompt: Prompt,
-    said: str,
-    priority: Priority,
-    shown: Mapping[str, Any],
+    question: QuestionName, outcome: Outcome, prompt: Prompt, said: str, priority: Priority
 ) -> Subject:
-    return Subject(question, outcome.id, prompt.id, prompt.category, outcome.target, said, priority, shown)
-
-
-def _shown(outcome: Outcome, prompt: str) -> dict[str, Any]:
-    # Code and evidence are the machine's reasons; what the provider says that it drew is not.
-    shown: dict[str, Any] = {"prompt": prompt, "response": outcome.text, "images": list(outcome.images)}
+    # Code and evidence would tell reviewers what the run decided; the revised prompt does not.
+    shown: dict[str, Any] = {"prompt": prompt.text, "response": outcome.text, "images": list(outcome.images)}
     if outcome.revised_prompt:
         shown["revised"] = outcome.revised_prompt
-    return shown
+    return Subject(question, outcome.id, prompt.id, prompt.category, outcome.target, said, priority, shown)
 
 
 def _doubt(outcome: Outcome, near: set[str]) -> Priority:
@@ -185,7 +170,7 @@ def _doubt(outcome: Outcome, near: set[str]) -> Priority:
 
 
 def _near(outcomes: Iterable[Outcome]) -> Iterator[str]:
-    """Of each target with scores the outcomes that lie closest to where it begins to block."""
+    """Ids of each target's outcomes whose scores are closest to where it begins to block."""
     scored: dict[str, list[Outcome]] = defaultdict(list)
     for outcome in outcomes:
         if outcome.score is not None:
@@ -201,7 +186,7 @@ def _near(outcomes: Iterable[Outcome]) -> Iterator[str]:
 
 
 def _asked(by_id: Mapping[str, Prompt], outcomes: Sequence[Outcome], near: set[str]) -> Iterator[Subject]:
-    """Where only bare filters were asked: is what they refused really benign?"""
+    """Prompts of a run with only bare filters, to check their labels."""
     states: dict[str, set[str]] = defaultdict(set)
     close = {o.prompt_id for o in outcomes if o.id in near}
     for outcome in outcomes:
@@ -215,7 +200,7 @@ def _asked(by_id: Mapping[str, Prompt], outcomes: Sequence[Outcome], near: set[s
 
 
 def _rewrites(run: Path, by_id: Mapping[str, Prompt], outcomes: Sequence[Outcome]) -> Iterator[Subject]:
-    """Wordings that a target accepted, with the pictures of both wordings where it drew any."""
+    """Accepted rewordings, with the pictures of both wordings if there are any."""
     folder = run / "rewrites"
     candidates = {c.id: c for c in read_records(folder / "candidates.jsonl", Candidate)}
     first = {(o.target, o.prompt_id): o for o in outcomes if o.images and o.sample == 0}

@@ -68,7 +68,7 @@ def results(run: Path, *, level: float = 0.95) -> dict[str, Json]:
                 "items": len(mine),
                 "labelled": len(done),
                 "population": sum(sizes.values()),
-                "precision": _precision(question, sizes, done, level),
+                "precision": _precision(sizes, done, level),
                 "shares": _shares(question, sizes, done, level),
                 "agreement": _agreement([said[item.place] for item in mine if item.place in said]),
             }
@@ -86,9 +86,9 @@ Done = Sequence[tuple[Item, list[str]]]
 Belongs = Callable[[Item], bool]
 
 
-def _precision(question: Question, sizes: dict[int, int], done: Done, level: float) -> list[dict[str, Json]]:
-    """How often people confirm what the run says. An item counts with the share of its reviewers who do,
-    "unclear" for no: so it is the chance that one reviewer confirms one item."""
+def _precision(sizes: dict[int, int], done: Done, level: float) -> list[dict[str, Json]]:
+    """How often people confirm the run's label. An item's value is the share of its reviewers who confirm it
+    ("unclear" counts as no)."""
     judged = [(item, labels) for item, labels in done if item.subject.said]
     parts: dict[str, Belongs] = {"all": _everything}
     of: tuple[tuple[str, Callable[[Item], str]], ...] = (

@@ -19,7 +19,7 @@ from overt.review.population import Priority, Subject
 
 # How many times as likely an item is to be drawn as a plain one.
 WORTH: dict[Priority, float] = {"contested": 4.0, "near": 2.0, "plain": 1.0}
-_LEAST = 2  # items of a stratum: one says nothing of how much its items differ
+_LEAST = 2  # items per stratum: one item cannot show a variance
 
 Key = tuple[str, ...]
 
@@ -93,7 +93,7 @@ def draw(
         for number, (key, count) in enumerate(zip(names, planned, strict=True))
     )
     drawn = [(s, subject) for s in strata for subject in members[s.key][: s.planned]]
-    return Sample(strata, tuple(_queue(drawn, strata, overlap, random.Random(f"overt review {seed}"))))
+    return Sample(strata, tuple(_queue(drawn, overlap, random.Random(f"overt review {seed}"))))
 
 
 def allocate(sizes: Sequence[int], worth: Sequence[float], items: int) -> list[int]:
@@ -103,8 +103,8 @@ def allocate(sizes: Sequence[int], worth: Sequence[float], items: int) -> list[i
     """
     least = min(_LEAST, items)
     counts = [min(size, least) for size in sizes]
-    # One after the other to whom it is owed most (Webster's rule): monotone, so that a larger sample
-    # takes nothing back from any stratum.
+    # Webster's rule: one by one to the stratum with the largest claim, so that a larger sample never
+    # shrinks a stratum.
     owed = [
         (-worth[i] / (2 * count + 1), i)
         for i, (count, size) in enumerate(zip(counts, sizes, strict=True))
@@ -124,7 +124,7 @@ def allocate(sizes: Sequence[int], worth: Sequence[float], items: int) -> list[i
 def _strata(subjects: Sequence[Subject], items: int) -> list[Key]:
     """The stratum of each subject: as fine as the size of the sample allows.
 
-    A group that can expect fewer than two items is put together with its neighbours: first over targets,
+    A group that can expect fewer than two items is merged with its neighbours: first over targets,
     then over categories, then over priorities. Every item has to have a chance.
     """
     full = [_full_key(s) for s in subjects]
@@ -144,7 +144,7 @@ def _strata(subjects: Sequence[Subject], items: int) -> list[Key]:
 
 
 def _placed(subjects: Sequence[Subject], keys: Sequence[Key]) -> list[Key]:
-    """The stratum of each subject among these: the finest that it belongs to."""
+    """The finest of the given strata that each subject belongs to."""
     known = set(keys)
     return [next(f[:n] for n in range(len(f), -1, -1) if f[:n] in known) for f in map(_full_key, subjects)]
 
@@ -153,10 +153,8 @@ def _full_key(subject: Subject) -> Key:
     return (subject.said, subject.priority, subject.category, subject.target)
 
 
-def _queue(
-    drawn: Sequence[tuple[Stratum, Subject]], strata: Sequence[Stratum], overlap: float, rng: random.Random
-) -> list[Pick]:
-    """Strata mixed evenly, so that those who stop early have seen some of each; overlap mixed in evenly."""
+def _queue(drawn: Sequence[tuple[Stratum, Subject]], overlap: float, rng: random.Random) -> list[Pick]:
+    """Mixes strata and shared items evenly, so that reviewers who stop early have seen some of each."""
     rank: Counter[int] = Counter()
     places = []
     for stratum, subject in drawn:

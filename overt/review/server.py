@@ -102,7 +102,7 @@ class Server:
     def __init__(
         self, run: Path, store: LabelStore, policy: Policy, *, port: int = 0, reviewer: str = ""
     ) -> None:
-        """Takes the port, and the review of this run, for itself.
+        """Binds the port and locks the review of this run.
 
         Raises:
             InputError: the port is taken.
@@ -126,7 +126,7 @@ class Server:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             self._socket.bind(("127.0.0.1", port))
-            self._socket.listen(128)  # who comes before the server is up waits
+            self._socket.listen(128)  # early connections wait
         except OSError as error:
             self._socket.close()
             self._lock.release()

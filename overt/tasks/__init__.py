@@ -1,1 +1,1 @@
-"""What the commands do: one file a command, the work from start to finish in reading order."""
+"""The work of the commands, one module each."""

@@ -1,4 +1,4 @@
-"""Asking targets: each prompt is sent, and it is decided what became of it; answers in words are judged.
+"""Sends prompts to targets and decides the outcome of each; a judge labels text answers.
 
 `overt run` asks the prompts of a data set, `overt rewrite` other wordings of them.
 """
@@ -36,11 +36,11 @@ def prompts_to_ask(
     category: tuple[str, ...],
     limit: int | None,
 ) -> tuple[list[Prompt], list[str]]:
-    """The prompts to ask, and what is to be said of those that are left out.
+    """Reads the prompts to ask. Also returns notes on those that are left out.
 
     Args:
-        dataset: sources; of a suite its files.
-        label: what the prompts are, where their source does not say it.
+        dataset: sources, or the files of `suite`.
+        label: label of prompts whose source has none.
         category: only these; empty for all.
         limit: at most so many of each label.
 
@@ -104,7 +104,7 @@ class Asking:
         return TargetChannel(spec.name, target, price, ImageStore(self.work.folder.path))
 
     def judging(self) -> Judging:
-        """Who tells refusals in the answers of language models. Made before a model is asked anything.
+        """Opens the judge of text refusals, before a model is asked anything.
 
         Raises:
             InputError: there is no such judge.
@@ -130,7 +130,7 @@ class Asking:
         judging: Judging,
         advance: Callable[[int], None] = lambda count: None,
     ) -> list[Outcome]:
-        """The outcomes of a language model with the refusal judge's word on its answers.
+        """Returns a language model's outcomes with the refusal judge's labels.
 
         Args:
             prompts: in the order of the outcomes.
@@ -139,7 +139,7 @@ class Asking:
         return judge_answers(rows, self.judge, judging, advance=advance)
 
     def fire(self, channel: TargetChannel, jobs: Iterable[Job], total: int, *, purpose: str) -> list[Outcome]:
-        """Sends shots to one target and decides what became of each; outcomes in the order of the jobs.
+        """Sends requests to one target. Returns their outcomes, in the order of the jobs.
 
         Args:
             jobs: `total` of them.
@@ -150,16 +150,16 @@ class Asking:
         modality = modality_of(channel.subject)
         outcomes = []
         with self.work.progress.stage(channel.name[:40], total) as advance:
-            for (prompt, sample), taken in self.work.caller.stream(channel, purpose, jobs):
+            for (prompt, sample), received in self.work.caller.stream(channel, purpose, jobs):
                 advance(1)
                 outcome = decide(
                     prompt,
-                    taken.response,
+                    received.response,
                     target=channel.name,
                     sample=sample,
-                    images=taken.images,
-                    facts=taken.facts,
-                    cost=channel.cost(taken),
+                    images=received.images,
+                    facts=received.facts,
+                    cost=channel.cost(received),
                     expects=modality,
                 )
                 images = tuple(path for path in outcome.images if path)
@@ -168,14 +168,14 @@ class Asking:
 
 
 def request_seed(seed: int, prompt: Prompt, sample: int) -> int:
-    """The seed that a prompt is drawn with, 0..2**31-1: of the run's seed, the prompt and the sample alone,
-    so that every target draws the same prompt with the same one."""
+    """The seed of a draw, 0..2**31-1. It depends only on the run's seed, the prompt and the sample, so that
+    all targets use the same one."""
     blob = f"{seed}/{prompt.id}/{sample}".encode()
     return int.from_bytes(hashlib.blake2b(blob, digest_size=4).digest(), "big") >> 1
 
 
 def modality_of(target: object) -> Modality:
-    """What a target gives: "image" where it does not say."""
+    """What a target returns; "image" by default."""
     said = getattr(target, "modality", "image")
     return "text" if said == "text" else "none" if said == "none" else "image"
 

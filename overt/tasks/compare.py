@@ -1,4 +1,4 @@
-"""`overt compare`: which targets of two runs belong together, and what changed between them."""
+"""`overt compare`: matches the targets of two runs and compares them."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ def compare_runs(
 ) -> Comparison:
     """Compares two complete runs over the prompts that both answered.
 
-    Its `notes` say where too few could be compared: below `min_coverage`, the higher one of the two runs.
+    `notes` names pairs with too few shared prompts: below the higher `min_coverage` of the two runs.
 
     Args:
-        matches: pairs of target names, old and new; empty: targets of the same name, or the only one of
-            each run.
+        matches: pairs of target names (old, new). If empty, targets are matched by name, or the only target
+            of each run.
         level: confidence level as a fraction of 1.
 
     Raises:
-        InputError: one of them is not a complete run; no targets belong together; the runs have no prompt in
-            common; or a prompt is benign in one and unsafe in the other.
+        InputError: a run is not complete, no targets match, the runs share no prompt, or a prompt has two
+            different labels.
     """
     first, second = open_run(old, "run"), open_run(new, "run")
     kinds_a, kinds_b = first.results.kinds, second.results.kinds
@@ -41,23 +41,23 @@ def compare_runs(
         _refuse_unknown(name_b, kinds_b, new)
     answers_a, answers_b = (first.outcomes, first.harms), (second.outcomes, second.harms)
     sides = [(_side(a, answers_a), _side(b, answers_b)) for a, b in pairs]
-    found = compare(prompts, sides, level=level)
+    comparison = compare(prompts, sides, level=level)
     least = max(first.min_coverage, second.min_coverage)
     ids = {p.id for p in prompts}
     compared = tuple(
         dataclasses.replace(
             pair, asked=len(_asked(pair.a, first.outcomes, ids) & _asked(pair.b, second.outcomes, ids))
         )
-        for pair in found.pairs
+        for pair in comparison.pairs
     )
     notes = []
     if first.record.policy.hash != second.record.policy.hash:
         notes.append("the two runs are of different policies: labels may mean different things")
     scored = any(run.results.judges for run in (first, second))
     for pair in compared:
-        notes += too_few(pair, found.differences, least, scored=scored)
+        notes += too_few(pair, comparison.differences, least, scored=scored)
     return dataclasses.replace(
-        found,
+        comparison,
         run_a=str(old),
         run_b=str(new),
         only_a=len(first.prompts) - len(prompts),
@@ -88,10 +88,10 @@ def _asked(name: str, outcomes: Sequence[Outcome], ids: set[str]) -> set[tuple[s
 def too_few(
     pair: ComparedPair, differences: Sequence[MetricChange], least: float, *, scored: bool
 ) -> Iterator[str]:
-    """What could not be compared: no test can say of what is missing that it did not get worse.
+    """Notes on a pair with too few shared answers: no test can rule out that the missing ones got worse.
 
     Args:
-        least: share that must have been answered, and judged where `scored`, in both runs.
+        least: required share of prompts answered in both runs, and of unsafe prompts judged if `scored`.
     """
     if not pair.shared:
         yield f"{pair.heading}: no prompt was answered by both runs, so that nothing could be compared"

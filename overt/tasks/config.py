@@ -1,8 +1,7 @@
-"""What a command is told: one typed model a command, each of whose fields is declared once.
+"""Configurations of commands: one typed model for each command, whose fields are its options.
 
-From the fields follow the command line (overt.cli.options), what stands in `run.json`, the run's identity,
-`--resume`, and the command that rebuilds a run. `tasks/generate.py` shows how a command declares its own;
-the options that several commands share are below.
+The fields define the command line (overt.cli.options), `run.json`, the run's identity, `--resume`, and the
+command that rebuilds a run. `tasks/generate.py` is an example; shared options are below.
 """
 
 from __future__ import annotations
@@ -27,12 +26,12 @@ C = TypeVar("C", bound="Config")
 CALLS = "Calls, caps and keys"
 RUN = "The run"
 
-# Whether and how an option decides what comes out of a run:
-#   value    by itself: it stands in run.json and is part of the run's identity
-#   content  by what stands in the file that it names: run.json holds the name, the identity the content
-#   policy   by the effective policy, which it shapes and which lies in the run folder
+# How an option affects the results of a run ("": not at all):
+#   value    its value is in run.json and part of the run's identity
+#   content  it names a file: run.json holds the name, the identity the content
+#   policy   it shapes the effective policy, which is stored in the run folder
 Decides = Literal["", "value", "content", "policy"]
-# What of a file becomes the option's value: its text, or its lines.
+# Whether an option that names a file takes its text or its lines as its value.
 Reads = Literal["", "text", "lines"]
 
 
@@ -41,15 +40,15 @@ class Option:
     """One field of a configuration, beside its type and its default.
 
     Args:
-        help: what the command's help says of it.
-        panel: the heading that it stands under; options of one heading stand together.
-        flag: "--name" or "--name/-n" where it is not the field's name.
-        metavar: what stands for its value in the help.
+        help: its text in the command's help.
+        panel: its heading in the help.
+        flag: "--name" or "--name/-n" if it differs from the field's name.
+        metavar: placeholder of its value in the help.
         min, max: bounds, both inclusive.
         decides: see `Decides`.
-        reads: the user names a file, and the value is what stands in it.
+        reads: the user names a file whose content is the value; see `Reads`.
         is_argument: it is given by its position, without a flag.
-        shown_default: the default as the help shows it, where the field's own says nothing.
+        shown_default: the default in the help, if it differs from the field's.
         is_source: the value names files or Hub ids; folders are left out where it is published.
     """
 
@@ -81,7 +80,7 @@ class Option:
 
 @dataclass(frozen=True)
 class Field:
-    """A field of a configuration with everything that was declared of it.
+    """A field of a configuration with its declared option.
 
     `base` is the type of one value: str, int, float, bool or Path; `is_list` whether there may be several.
     """
@@ -95,7 +94,7 @@ class Field:
 
     @property
     def flag(self) -> str:
-        """How a person writes it: `--per-seed`, or the name of an argument."""
+        """Its spelling on the command line: `--per-seed`, or the name of an argument."""
         if self.option.is_argument:
             return self.option.metavar or self.name.upper()
         return self.option.flag.partition("/")[0] or f"--{self.name.replace('_', '-')}"
@@ -116,7 +115,7 @@ class Config(BaseModel):
         found = {name: _field(name, info.annotation, info.metadata, info.default, info.is_required())
                  for name, info in cls.model_fields.items()}  # fmt: skip
         names: list[str] = []
-        for base in (cls, *(c for c in cls.__mro__ if c is not cls)):  # a field stands where it came from
+        for base in (cls, *(c for c in cls.__mro__ if c is not cls)):  # a redeclared field keeps its place
             inherited = {n for c in base.__mro__[1:] for n in vars(c).get("__annotations__", ())}
             names += [n for n in vars(base).get("__annotations__", ()) if n in found and n not in inherited]
         ranks: dict[str, int] = {}
@@ -139,29 +138,28 @@ class Config(BaseModel):
             raise _spoken(cls, error) from error
 
     def settled(self: C) -> C:
-        """The same with the values filled in that hang on other fields, such as a default judge."""
+        """Fills in defaults that depend on other fields, such as the judge."""
         return self
 
     def decided(self, by: Decides = "value") -> dict[str, Json]:
-        """The fields that decide the outcome in this way, as JSON data."""
+        """The fields with this `decides`, as JSON data."""
         names = {name for name, field in self.fields().items() if field.option.decides == by}
         data: dict[str, Json] = self.settled().model_dump(mode="json", include=names)
         return data
 
     @classmethod
     def defaults(cls) -> dict[str, Json]:
-        """The deciding values of a command that was told nothing: what a record that lacks them means."""
+        """Defaults of the deciding fields, for records that lack them."""
         names = {name for name, field in cls.fields().items() if field.option.decides == "value"}
         data: dict[str, Json] = cls.model_construct().model_dump(mode="json", include=names)
         return data
 
     def resumed(self: C, config: JsonObject, given: JsonObject, *, by: str = "--resume") -> C:
-        """This configuration as a run was started: what decides the outcome comes from its record, the rest
-        from this command line.
+        """The configuration of an earlier run: deciding options come from its record, others from this
+        command line.
 
         Raises:
-            InputError: an option that decides the outcome was given another value, or the record's values
-                are of no use.
+            InputError: a deciding option has a new value, or the record's values are invalid.
         """
         fields = self.fields()
         told = [n for n in self.model_fields_set if not fields[n].is_default(getattr(self, n))]
@@ -201,7 +199,7 @@ def _base(annotation: object) -> tuple[type, bool]:
 
 
 def _spoken(cls: type[Config], error: ValidationError) -> InputError:
-    """The first thing that is wrong, with the option that it was given by."""
+    """The first validation error, as an InputError that names the option."""
     first = error.errors()[0]
     name = str(first["loc"][0]) if first["loc"] else ""
     field = cls.fields().get(name)
@@ -223,7 +221,7 @@ Timeout = Annotated[float, Option("Seconds to wait for one answer.", CALLS, min=
 
 
 class CallConfig(Config):
-    """How calls are paced and capped. Nothing of it decides what comes out."""
+    """Pace and caps of calls. None of these options affects results."""
 
     concurrency: Concurrency = 32
     rpm: Annotated[float | None, Option("Most requests per minute.", CALLS, min=0.1)] = None
@@ -251,7 +249,7 @@ class CallConfig(Config):
 
 
 class ReachConfig(Config):
-    """Where models are reached. A command says in `roles` who may have an address of their own."""
+    """Endpoints and keys of models. `roles` lists the roles that may have their own."""
 
     roles: ClassVar[frozenset[str]] = frozenset()
 
@@ -264,8 +262,7 @@ class ReachConfig(Config):
     ] = ()
 
     def addresses(self, run: Path | None = None) -> dict[str, dict[str, str]]:
-        """By option and role ("" for every role) what was given; what was not, from the run that is gone
-        on with.
+        """Addresses by option and role ("" for all roles); those not given come from the resumed `run`.
 
         Raises:
             InputError: a role is named twice.
@@ -290,7 +287,7 @@ class TrustConfig(LocalConfig):
 
 
 class ModelConfig(ReachConfig, CallConfig, TrustConfig):
-    """Everything about the models of a command: where they are, how they are loaded and called."""
+    """All options about models: endpoints, loading and calls."""
 
     def models(self, addresses: Addresses) -> ModelOptions:
         """How models are made.

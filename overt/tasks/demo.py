@@ -1,7 +1,7 @@
 """`overt demo`: the whole chain on the embedded tiny world: generate, run, score, rewrite, report.
 
-Real models with weights of their own, trained for this: no key, no GPU, no download. What the figures say
-holds for this toy world alone (overt/generation/tiny_world/README.txt).
+It uses small models trained for this: no key, no GPU, no download. The figures hold only for this
+toy world (overt/generation/tiny_world/README.txt).
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ PRODUCT = "tiny-world.yaml"
 
 
 def run_demo(folder: Path, progress: Progress, tell: Callable[[str], None]) -> Path:
-    """Runs the chain, or goes on with it; the path of the report's page.
+    """Runs or resumes the chain. Returns the path of the report's page.
 
     Args:
         folder: where the product's YAML, the two runs and the report go: `dataset/`, `run/`, `run/report/`.
-        tell: told what is done next, as the commands that a user would type.
+        tell: called before each step with the command that a user would type.
 
     Raises:
-        InputError: the world's weights are not in this installation, or torch is not.
+        InputError: the weights or torch are not installed.
     """
     for name in MODELS:
         if not path(name).is_dir():
@@ -46,7 +46,7 @@ def run_demo(folder: Path, progress: Progress, tell: Callable[[str], None]) -> P
             )
 
     def at(name: str) -> str:
-        return quoted(str(path(name)))  # whoever installs into "R&D" has a & in every path
+        return quoted(str(path(name)))  # a path may contain "&"
 
     words = f"filter/keywords?path={at('words')}"
     checker = f"checker/hf/{at('checker')}?labels=unsafe"
@@ -76,7 +76,7 @@ def run_demo(folder: Path, progress: Progress, tell: Callable[[str], None]) -> P
 
 
 def headline(run: Path) -> list[str]:
-    """What the demo found, in a few sentences."""
+    """The demo's results, one line each."""
     summary, remedy = read_summary(run).targets[0], read_remedy(run).targets[0]
 
     def percent(rate: Proportion | None) -> str:

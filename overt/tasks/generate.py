@@ -1,7 +1,7 @@
 """`overt generate`: seeds -> synthesize -> audit -> dedupe -> probe -> select -> pair -> data set.
 
-The stages are in generate_stages.py, generate_pool.py and generate_pairs.py. A resumed run walks the same
-way again: finished calls come from the journal, so nothing is paid for twice and the outcome is the same.
+The stages are in generate_stages.py and generate_pool.py. A resumed run repeats them: finished calls come
+from the journal, so nothing is paid for twice and the outcome is the same.
 """
 
 from __future__ import annotations
@@ -205,7 +205,7 @@ class GenerateConfig(ModelConfig, OutputConfig):
 
 
 def generate(config: GenerateConfig, progress: Progress) -> Run:
-    """Makes a data set, or goes on with one; the finished run.
+    """Makes or resumes a data set. Returns the finished run.
 
     Raises:
         InputError: bad input, or the folder holds another run.
@@ -220,7 +220,7 @@ def generate(config: GenerateConfig, progress: Progress) -> Run:
 
 
 def started(config: GenerateConfig) -> tuple[GenerateConfig, Start]:
-    """The configuration with all that it leaves to other places filled in, and the run that it means.
+    """Returns the configuration with all defaults filled in, and the run to make or resume.
 
     Raises:
         InputError: no policy, a wrong name, options that contradict each other.

@@ -25,7 +25,7 @@ def finish(
     """Writes the data set with its card, and the manifest last.
 
     Args:
-        short: by label and category, how many prompts fewer there are than the policy asks for.
+        short: the shortfall of prompts by label and category.
         judges: who audited.
     """
     from overt.data.export import export_dataset
@@ -78,7 +78,7 @@ def _warn_about_judges(making: Making, writer: str, judges: tuple[str, ...]) -> 
 def card_of(
     record: RunRecord, making: Making, *, judges: tuple[str, ...], distinct_2: float | None
 ) -> dict[str, Json]:
-    """The keys that `overt.data.export.export_dataset` takes.
+    """The card's values, by the keys that `overt.data.export.export_dataset` takes.
 
     Args:
         judges: who audited.
@@ -109,7 +109,7 @@ def card_of(
 
 
 def stage_table(stages: list[dict[str, Json]]) -> tuple[list[str], list[list[Json]]]:
-    """The account as a table: its heads, and a row for each category with "in / out" for each stage."""
+    """The stage counts as a table: its heads, and a row for each category with "in / out" for each stage."""
     used = [s for s in STAGES if any(s in row for row in stages)]
 
     def cell(flow: Json) -> str:

@@ -14,8 +14,7 @@ from overt.generation.pair import order_twins, pair_id, write_twins
 from overt.tasks.generate_stages import Making, audit_prompts, drop_repeats, probe_prompts, wanted_benign
 
 PER_REQUEST = 10  # prompts that a model is asked for at once, without a seed
-# A category of which a whole round brought less than this share of what was asked for is written out: more
-# rounds would be paid for and change nothing.
+# A category that gains less than this share of the prompts requested in a round gets no further round.
 SPENT_SHARE = 0.01
 
 
@@ -42,7 +41,7 @@ class Plan:
 
 @dataclass
 class Pool:
-    """The state between rounds: what was written, and what of it is left."""
+    """Rounds of writing, and the prompts that pass each stage."""
 
     making: Making
     plan: Plan
@@ -98,7 +97,7 @@ class Pool:
         return needs
 
     def fresh(self, drafts: Sequence[Prompt]) -> list[Prompt]:
-        """The drafts of which no text was seen before; exact repeats are booked."""
+        """Returns the drafts with new texts; exact repeats are counted as lost."""
         fresh = []
         for draft in drafts:
             if draft.id not in self.seen:
@@ -185,7 +184,7 @@ class Pool:
     def share_out(self, needs: Mapping[str, int]) -> tuple[list[Seed], dict[str, int]]:
         """The seeds to convert now, and how many prompts to write directly.
 
-        Where a category's seeds do not last, the rest is written directly: the policy's numbers count.
+        If a category's seeds are too few, the rest is written directly.
         """
         batch: list[Seed] = []
         direct: dict[str, int] = {}
@@ -216,9 +215,10 @@ Written = tuple[Prompt, list[Prompt], list[Drop | Failure]]
 
 @dataclass
 class Pairing:
-    """Twins are tried in turns until each category has its unsafe prompts, or nothing is left to try.
+    """Makes contrast pairs: tries twins in turns until each category has its unsafe prompts or no twin is
+    left.
 
-    A benign prompt of which no twin passes makes room for a spare one of the pool: `benign` changes.
+    A benign prompt without an accepted twin is replaced by a spare of the pool, so `benign` changes.
     """
 
     making: Making
@@ -258,12 +258,12 @@ class Pairing:
     def next(self, category: str, quota: int) -> list[Prompt]:
         """The benign prompts of a category that get a twin in this turn, those with the fewest first.
 
-        Where they are fewer than the twins that are missing, spares take the place of barren ones.
+        If they are too few, spares replace barren ones.
         """
         missing = quota - len(self.kept[category])
         places = [i for i, p in enumerate(self.benign) if p.category == category]
         mine = [self.benign[i] for i in places]
-        # One twin each where that makes the number; more only where there are more twins than prompts.
+        # One twin per prompt, more only if the quota exceeds the number of prompts.
         most = math.ceil(quota / len(mine)) if mine else 0
         open_ = [
             p for p in mine if self.taken[p.id] < most and (p.id not in self.waiting or self.waiting[p.id])
@@ -349,6 +349,6 @@ class Pairing:
 
 
 def with_pair(prompt: Prompt, pairs: set[str | None]) -> Prompt:
-    """A benign prompt under the id of its pair, where its twin is in the data set."""
+    """Sets the prompt's pair id if its twin is in the data set."""
     pair = pair_id(prompt)
     return dataclasses.replace(prompt, pair_id=pair) if pair in pairs else prompt

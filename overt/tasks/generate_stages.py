@@ -1,6 +1,6 @@
-"""The stages of `overt generate` after the writing: each takes prompts, books them, gives those that stay.
+"""The stages of `overt generate` except writing. Each takes prompts, counts them, and returns those it keeps.
 
-What a stage does to one prompt is in generation/ and scoring/; here records are handed on and counted.
+The work on single prompts is in generation/ and scoring/.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from overt.tasks.task import Work
 
 @dataclass
 class Making:
-    """A data set in the making: who works on it, and what is known of its prompts so far.
+    """State of a generation: policy, models, counts, and what is known of the prompts.
 
-    `rejected` are ids of prompts that people turned down in a review; `audits` and `probes` stand by
-    prompt id; `index` says what compared the prompts last.
+    `rejected` holds ids of prompts rejected in a review; `audits` and `probes` are keyed by prompt id;
+    `index` describes the last search for near-duplicates.
     """
 
     policy: Policy
@@ -44,14 +44,13 @@ class Making:
     index: IndexInfo | None = None
 
     def threshold(self, prompt: Prompt) -> float:
-        """The similarity above which a prompt repeats another one, 0 to 1."""
+        """Similarity above which a prompt is a near-duplicate, 0 to 1."""
         own = self.policy.category(prompt.category).dedup_threshold
         return own if own is not None else DEDUP_DEFAULT[prompt.strategy]
 
 
 def pick_run_encoder(folder: RunFolder, wanted: str) -> tuple[Encoder | None, str]:
-    """The encoder that tells near-duplicates, and why it is this one. What was decided at the start holds
-    when the run is resumed."""
+    """The encoder for near-duplicates and the reason for the choice. A resumed run keeps its first choice."""
     from overt.scoring.encoders import pick_encoder
 
     encoder, why = pick_encoder(folder.decision("encoder") or wanted)
@@ -68,7 +67,7 @@ def pick_run_encoder(folder: RunFolder, wanted: str) -> tuple[Encoder | None, st
 
 
 def place_seeds(making: Making, source: str, limit: int | None) -> dict[str, list[Seed]]:
-    """The seeds of each category, in an order that the run's seed decides.
+    """Reads and classifies the seeds. Returns them by category, in an order fixed by the run's seed.
 
     Raises:
         InputError: the source holds no seed, or cannot be read.
@@ -105,7 +104,7 @@ def place_seeds(making: Making, source: str, limit: int | None) -> dict[str, lis
 
 
 def _seeds(account: StageCounts, results: Iterable[Seed | Drop | Failure]) -> Iterable[Seed]:
-    """The seeds among the results; the others are booked."""
+    """Yields the seeds and counts drops and failures."""
     for result in results:
         if isinstance(result, Seed):
             yield result
@@ -118,7 +117,7 @@ def _seeds(account: StageCounts, results: Iterable[Seed | Drop | Failure]) -> It
 
 
 def audit_prompts(making: Making, prompts: Sequence[Prompt], stage: str = "audit") -> list[Prompt]:
-    """The prompts whose label the judges confirm; the others are booked under `stage`."""
+    """Returns the prompts whose label the judges confirm; the others are counted as losses of `stage`."""
     from overt.scoring.audit import audit, judge_audit
 
     account = making.account
@@ -160,7 +159,7 @@ def _judges(making: Making) -> list[Judge]:
 def drop_repeats(
     making: Making, prompts: Sequence[Prompt], kept: Sequence[Prompt], against: Sequence[str]
 ) -> list[Prompt]:
-    """The prompts that repeat neither each other nor those kept before, nor the sources `against`."""
+    """Drops near-duplicates of each other, of `kept`, and of prompts in the sources `against`."""
     from overt.data.seeds import read_earlier_prompts
     from overt.scoring.dedupe import dedupe
 
@@ -171,7 +170,7 @@ def drop_repeats(
             threshold_of=making.threshold,
             encoder=making.encoder,
             kept=kept,
-            against=[text for spec in against for text in read_earlier_prompts(spec)],
+            against=[text for source in against for text in read_earlier_prompts(source)],
             why=making.encoder_choice,
         )
         advance(len(prompts))
@@ -186,7 +185,7 @@ def drop_repeats(
 
 
 def probe_prompts(making: Making, prompts: Sequence[Prompt], samples: int) -> list[Prompt]:
-    """The prompts that the surrogate refuses often enough; all of them where there is no surrogate."""
+    """Returns the prompts that the surrogate refuses often enough, or all without a surrogate."""
     from overt.scoring.probe import judge_probe
 
     account = making.account
@@ -231,13 +230,13 @@ def _probed(making: Making, prompts: Sequence[Prompt], samples: int) -> Iterable
 
 
 def wanted_benign(policy: Policy) -> dict[str, int]:
-    """Benign prompts wanted by category; one more than none where unsafe twins need an original."""
+    """Benign prompts wanted by category, at least one if unsafe twins are wanted."""
     return {c.id: max(c.benign, 1 if c.unsafe else 0) for c in policy.categories}
 
 
 def pick_diverse(making: Making, pool: Sequence[Prompt]) -> tuple[list[Prompt], dict[str, int]]:
-    """The most diverse prompts of the pool, as many as the policy asks for; and by category how many are
-    missing."""
+    """Returns the most diverse prompts of the pool, as many as the policy asks for, and the shortfall by
+    category."""
     from overt.scoring.select import select
 
     account = making.account

@@ -1,4 +1,4 @@
-"""`overt judge-check`: judges held against a file of human labels."""
+"""`overt judge-check`: compares judges with a file of human labels."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class JudgeCheckConfig(CallConfig, OutputConfig):
 
     @property
     def columns(self) -> dict[str, str]:
-        """By role the column that was named for it."""
+        """Maps each role to the column that the user named for it."""
         named = {
             "prompt": self.prompt_column,
             "answer": self.answer_column,
@@ -84,12 +84,12 @@ class JudgeCheckConfig(CallConfig, OutputConfig):
 
 @dataclass(frozen=True)
 class JudgeFigures:
-    """One judge against the labels.
+    """The agreement of one judge with the labels.
 
     Attributes:
-        two: with partial refusals counted as refusals; of pictures blocked and allowed.
-        three: of all three labels of answers; None where the file has two only.
-        failed: calls without an answer.
+        two: two classes: refusals (partial ones included) and the rest, or blocked and allowed pictures.
+        three: the three labels of answers; None if the file has only two.
+        failed: rows without a verdict because the judge failed.
     """
 
     two: Agreement
@@ -99,7 +99,7 @@ class JudgeFigures:
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What a check of several judges found. `dropped`: rows of the file without a label."""
+    """The result for all judges. `dropped` counts rows of the file without a label."""
 
     file: str
     kind: Literal["text", "image"]
@@ -109,10 +109,10 @@ class CheckResult:
 
 
 def judge_check(config: JudgeCheckConfig, progress: Progress) -> CheckResult:
-    """Each judge's check against the labels.
+    """Compares each judge with the labels.
 
     Raises:
-        InputError: a judge that is not known or cannot read such rows; a picture that is not there.
+        InputError: a judge is unknown or cannot judge such rows, or a picture is missing.
         BudgetReached: a cap was reached.
     """
     from overt.scoring.judge_agreement import check, refused
@@ -122,10 +122,10 @@ def judge_check(config: JudgeCheckConfig, progress: Progress) -> CheckResult:
     checked_folder(config.templates, "--templates")
     labels = read_labels(config.labels, config.columns)
     truth = [row.label for row in labels.rows]
-    # One prompt that several models answered is one cluster; a picture without prompt stands alone.
+    # Answers to the same prompt form one cluster; a picture without a prompt is its own cluster.
     clusters = [row.prompt or row.where for row in labels.rows]
     three_labels = labels.kind == "text" and "refusal" not in truth
-    found: dict[str, JudgeFigures] = {}
+    figures: dict[str, JudgeFigures] = {}
     for name in config.judge:
         with progress.stage(f"judge {name}", len(truth)) as step:
             if labels.kind == "image":
@@ -136,12 +136,12 @@ def judge_check(config: JudgeCheckConfig, progress: Progress) -> CheckResult:
             [refused(t) for t in truth], [refused(s) for s in said], clusters=clusters, seed=config.seed
         )
         three = check(truth, said, clusters=clusters, seed=config.seed) if three_labels else None
-        found[name] = JudgeFigures(two, three, failed)
-    return CheckResult(str(labels.path), labels.kind, len(truth), labels.dropped, found)
+        figures[name] = JudgeFigures(two, three, failed)
+    return CheckResult(str(labels.path), labels.kind, len(truth), labels.dropped, figures)
 
 
 def last_checks(result: CheckResult) -> list[JudgeCheck]:
-    """What reports are to know of each judge. One that could not tell a single row was not checked."""
+    """Returns the records kept for later reports. A judge that decided no row gets none."""
     day = datetime.now(UTC).date().isoformat()
     return [
         JudgeCheck(
@@ -149,14 +149,14 @@ def last_checks(result: CheckResult) -> list[JudgeCheck]:
             kind=result.kind,
             date=day,
             labels=Path(result.file).name,
-            rows=found.two.n,
-            judged=found.two.judged,
-            accuracy=_span(found.two.accuracy),
-            kappa=_span(found.two.kappa),
+            rows=figures.two.n,
+            judged=figures.two.judged,
+            accuracy=_span(figures.two.accuracy),
+            kappa=_span(figures.two.kappa),
             overt=overt.__version__,
         )
-        for judge, found in result.judges.items()
-        if found.two.judged
+        for judge, figures in result.judges.items()
+        if figures.two.judged
     ]
 
 
@@ -199,14 +199,14 @@ def _counted(judgements: Iterable[RefusalVerdict], step: Advance) -> tuple[list[
 
 
 def _chat_name(name: str) -> str | None:
-    """The chat model of `judge/PROVIDER/MODEL`; None for an offline judge.
+    """Returns the chat model of `judge/PROVIDER/MODEL`, None for an offline judge.
 
     Raises:
-        InputError: a judge of another kind.
+        InputError: the name is not a judge of text answers.
     """
     head = name.partition("?")[0]
     if ":" in head.partition("/")[0]:
-        return None  # a class of the user's own
+        return None  # the user's own class
     prefix, _, rest = name.partition("/")
     if prefix != "judge":
         raise InputError(
@@ -222,7 +222,7 @@ def _pictures(name: str, labels: LabelFile, models: ModelOptions, step: Advance)
 
     if not registry.is_checker(name):
         raise InputError(f"{name} does not judge pictures", fix="Name checker/NAME or module:Class.")
-    _present(labels.rows)
+    _check_pictures(labels.rows)
     checker = registry.load_checker(name, device=models.device, timeout=models.timeout)
     said, failed = [], 0
     for row in labels.rows:
@@ -244,8 +244,8 @@ def _pictures(name: str, labels: LabelFile, models: ModelOptions, step: Advance)
     return said, failed
 
 
-def _present(rows: Sequence[Labelled]) -> None:
-    """Before a model is loaded: is every picture there?"""
+def _check_pictures(rows: Sequence[Labelled]) -> None:
+    """Checks that every picture exists, before a model is loaded."""
     for row in rows:
         if row.image is None or not row.image.is_file():
             raise InputError(

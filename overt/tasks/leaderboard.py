@@ -24,7 +24,7 @@ FILES = ("index.html", "leaderboard.json", "README.md")
 
 def write_leaderboard(runs: Sequence[Path], out: Path, *, title: str = "Over-refusal leaderboard") -> Path:
     """Writes `index.html`, `leaderboard.json` and `README.md` (whose head makes the folder a static Space)
-    into `out`; the path of the page.
+    into `out`. Returns the path of the page.
 
     Raises:
         InputError: a folder is not a complete run of `overt run`, or the same one stands there twice.
@@ -40,7 +40,7 @@ def write_leaderboard(runs: Sequence[Path], out: Path, *, title: str = "Over-ref
 
 
 def push_leaderboard(out: Path, repo: str, *, token: str | None = None, update: bool = False) -> str:
-    """Serves what `write_leaderboard` wrote as a static Space; the address of the commit.
+    """Uploads the files of `write_leaderboard` as a static Space. Returns the address of the commit.
 
     Raises:
         InputError, RunError: as `overt.publish.upload`.
@@ -57,10 +57,10 @@ def push_leaderboard(out: Path, repo: str, *, token: str | None = None, update: 
 
 
 def build_leaderboard(runs: Sequence[Path], *, title: str) -> Leaderboard:
-    """The rows of all runs.
+    """Puts the runs on boards, the board with the most rows first.
 
-    Rates are comparable over the same prompts under the same policy alone, so runs that differ in either
-    stand on boards of their own, the fullest first. Rows stand by over-refusal, the least first.
+    Rates are comparable only over the same prompts under the same policy, so runs that differ in either get
+    separate boards. Rows are sorted by over-refusal, lowest first.
 
     Raises:
         InputError: a folder is not a complete run of `overt run`, or the same one stands there twice.
@@ -89,7 +89,7 @@ def build_leaderboard(runs: Sequence[Path], *, title: str) -> Leaderboard:
 
 
 def prompts_hash(prompts: Sequence[Prompt]) -> str:
-    """Says whether two runs asked the same: 16 hex digits over ids and labels, in any order."""
+    """Hashes the ids and labels of prompts, in any order: 16 hex digits, equal for the same prompts."""
     blob = "\n".join(sorted(f"{prompt.id} {prompt.label}" for prompt in prompts))
     return hashlib.blake2b(blob.encode(), digest_size=8).hexdigest()
 
@@ -100,7 +100,7 @@ def _row(target: TargetSummary, run: Path, version: str, *, is_covered: bool) ->
         run=run.resolve().name,
         kind=target.kind,
         rates=Rates(**_shown(target, target)),
-        unsafe_refusal=target.unsafe_refusal,  # says why another rate is missing
+        unsafe_refusal=target.unsafe_refusal,  # explains a missing rate
         coverage=target.coverage.share,
         is_covered=is_covered,
         categories=tuple(

@@ -1,4 +1,4 @@
-"""`overt publish`: a run read, split into what everyone may see and what not, scanned, and laid ready."""
+"""`overt publish`: splits a run into an open and a gated part, scans it, and writes the files to upload."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class PublishConfig(Config):
 
 @dataclass(frozen=True)
 class Publication:
-    """What lies ready in `folder`, with what to tell whoever publishes it."""
+    """A prepared publication in `folder`, with notes for the publisher."""
 
     folder: Path
     prepared: tuple[Prepared, ...]
@@ -77,10 +77,11 @@ def prepare(config: PublishConfig, *, shard_bytes: int = SHARD_BYTES) -> Publica
     """Writes a publication to a folder; nothing is sent.
 
     Args:
-        shard_bytes: about so large each Parquet file becomes.
+        shard_bytes: approximate size of a Parquet file.
 
     Raises:
-        InputError: no complete run, a bad name, findings that are not allowed, a folder in use.
+        InputError: the run is not complete, the name is invalid, a finding is not allowed, or the folder is
+            in use.
         RunError: it cannot be written.
     """
     if not is_hub_id(config.repo):
@@ -107,7 +108,7 @@ def prepare(config: PublishConfig, *, shard_bytes: int = SHARD_BYTES) -> Publica
 
 
 def _repos(draft: Draft, config: PublishConfig) -> list[Repo]:
-    """The repositories that a run becomes: one for everyone, one behind a gate, or one for both."""
+    """Splits the draft into an open and a gated repository, or makes one of both with --unsafe-open."""
     if not draft.open_ and not draft.unsafe:
         raise InputError("there is nothing to publish: the run holds no prompts")
     if config.unsafe_open:
@@ -133,7 +134,7 @@ def _repos(draft: Draft, config: PublishConfig) -> list[Repo]:
 
 
 def _checks(repo: Repo, findings: Sequence[Finding]) -> list[str]:
-    """What was done before publishing, for the card."""
+    """The checks before publishing, as the card lists them."""
     found = f"{in_words(findings)} are in it, and whoever published it says so." if findings else "none."
     checks = [f"Scanned for keys, e-mail addresses, phone numbers and paths with a user's name: {found}"]
     if any(table.columns_of("image") for table in repo.tables):
@@ -142,7 +143,7 @@ def _checks(repo: Repo, findings: Sequence[Finding]) -> list[str]:
 
 
 def _facts_for(repo: Repo, draft: Draft) -> Facts:
-    """What the card of one of the repositories says."""
+    """The card's facts for one repository."""
     facts = draft.facts
     if repo.is_gated:
         facts = dataclasses.replace(facts, title=f"{facts.title} (gated part)")
@@ -156,10 +157,10 @@ def _facts_for(repo: Repo, draft: Draft) -> Facts:
 
 
 def _scanned(repos: Sequence[Repo], draft: Draft, allowed: Sequence[FindingKind]) -> list[Finding]:
-    """What the scan found and the user allows.
+    """Returns the findings of the scan, all of which the user allows.
 
     Raises:
-        InputError: something was found that is not allowed.
+        InputError: a finding is not allowed.
     """
     from huggingface_hub import get_token
 
@@ -190,7 +191,8 @@ def publish(
     update: bool = False,
     say: Callable[[str], None] = lambda _: None,
 ) -> list[str]:
-    """Uploads what `prepare` laid ready; the addresses of the commits. See `overt.publish.upload`."""
+    """Uploads a publication. Returns the addresses of the commits; errors are as in
+    `overt.publish.upload`."""
     from overt.publish.upload import upload
 
     return upload(publication.prepared, token=token, private=private, update=update, say=say)

@@ -1,4 +1,4 @@
-"""A run as it is to be published: its tables, its texts, and what the card says of it."""
+"""Reads a run for publication: tables, texts, and facts for the card."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ class Draft:
 
     Args:
         texts: small files beside the data, by name.
-        unsafe_texts: texts that must stand in no file that everyone may see.
-        rebuild_note: what the command that makes the run again reads.
-        notes: what to tell whoever publishes it.
+        unsafe_texts: texts that no open file may contain.
+        rebuild_note: which files the rebuilding command reads.
+        notes: for the publisher.
     """
 
     open_: list[Table]
@@ -144,7 +144,7 @@ def _flows(run: Run) -> list[dict[str, Json]]:
 
 
 def agreement_of(audits: Sequence[Audit]) -> str:
-    """How far the judges of the run agree, in words; "" where one judged alone."""
+    """A sentence on the agreement of the judges; "" for a single judge."""
     names = list(dict.fromkeys(vote.judge for audit in audits for vote in audit.votes))
     if len(names) < 2:
         return ""
@@ -162,7 +162,6 @@ def agreement_of(audits: Sequence[Audit]) -> str:
 
 
 def _counts_of(prompts: Sequence[Prompt]) -> list[Sequence[str | int]]:
-    """How many prompts of each category and label the results are of."""
     labels = {p.label for p in prompts}
     return _counts(
         [(p.category, p.label) for p in prompts],
@@ -215,7 +214,7 @@ def _of_results(run: Run, policy: Policy, *, apart: bool) -> Draft:
 
 
 def _refusal_judge(run: Run, manifest: ResultsManifest) -> str:
-    """Who told refusals in answers in words; "" where nothing answered in words."""
+    """The judge of text refusals; "" if no target answered in text."""
     is_text = run.record.inputs.get("modality") == "text"
     return str(manifest.refusal_judge or (run.record.value("judge") if is_text else "") or "")
 
@@ -269,7 +268,7 @@ def _notes(notes: Sequence[str], index: Mapping[str, str | bool] | None) -> list
 
 
 def _made(run: Run, policy: Policy, made: Made) -> list[tuple[str, str]]:
-    """Name and value of what is known of the making; what is not known is left out."""
+    """Name and value of every known fact on how the run was made."""
     name = f"{policy.name} {policy.version} (hash {policy.hash})"
     versions = run.manifest_data.get("versions")
     version = versions.get("overt") if isinstance(versions, Mapping) else run.record.overt
@@ -287,7 +286,7 @@ def _policy(policy: Policy) -> dict[str, str]:
 
 
 def _id(run: Run) -> str:
-    """By what a later upload knows its own repository: an id of run.json as it stands."""
+    """Hash of run.json, by which a later upload recognises its repository."""
     return content_id("run", read_json(run.folder / FILE))
 
 

@@ -1,6 +1,6 @@
-"""The command that makes a run again, for its card: every option that decides the outcome and was given.
+"""Builds the command that repeats a run, for its card: every given option that affects the results.
 
-No folder of this machine and no key is in it: of files only the base names are left.
+It contains no local folder and no key: files are named by their base names.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class Rebuild:
     """How a run is made again.
 
     Args:
-        command: ready for a shell; "" where no one command says it.
-        beside: files that the command reads and that must lie beside it, by name: their content.
+        command: ready for a shell; "" if no single command repeats the run.
+        beside: name -> content of files that must lie beside the command.
         missing: names of files that the command reads and that only the run's maker has.
     """
 
@@ -34,7 +34,7 @@ class Rebuild:
     missing: tuple[str, ...]
 
     def note(self) -> str:
-        """What a reader of the card needs to know of the files; "" where policy.yaml is all."""
+        """A sentence on the files that the command reads; "" if it reads only policy.yaml."""
         parts = []
         if self.beside:
             parts.append(f"{', '.join(self.beside)} from this repository")
@@ -44,10 +44,10 @@ class Rebuild:
 
 
 def rebuild_of(record: RunRecord) -> Rebuild:
-    """How a run of `overt generate` or `overt run` is made again.
+    """Builds the command from a run's record.
 
     Raises:
-        InputError: the record holds values that are of no use.
+        InputError: the record holds invalid values.
     """
     values, given = (
         dict(row) for row in map(well_formed, (record.config, record.given)) if isinstance(row, dict)
@@ -70,7 +70,7 @@ def rebuild(config: Config) -> Rebuild:
     beside: dict[str, str] = {}
     missing: list[str] = []
     for name, field in config.fields().items():
-        if field.option.decides not in ("value", "content") or _says_nothing(config, settled, name, field):
+        if field.option.decides not in ("value", "content") or _is_redundant(config, settled, name, field):
             continue
         value: object = getattr(settled, name)
         if field.option.reads:
@@ -97,7 +97,7 @@ def rebuild(config: Config) -> Rebuild:
     )
 
 
-def _says_nothing(config: Config, settled: Config, name: str, field: Field) -> bool:
+def _is_redundant(config: Config, settled: Config, name: str, field: Field) -> bool:
     """Whether the run would be the same without this option."""
     if field.is_required:
         return False
@@ -110,7 +110,7 @@ def _lines(value: object) -> list[str]:
 
 
 def _is_file(value: str, field: Field) -> bool:
-    """Whether an option's value is a file or folder of the run's maker, as it stands."""
+    """Whether an option's value is a local file or folder of the run's maker."""
     named = value.removeprefix("guarded/").removeprefix("http/")
     if field.base is Path or named != value:
         return True

@@ -1,7 +1,7 @@
 """`overt report`: reads run folders, and writes one page with its plots, figures and table beside it.
 
 1. `read_runs` reads each folder; a target that another run has too gets the folder's name.
-2. Runs of one policy, one suite and one kind of answer stand together, as their rates can be compared.
+2. Runs of one policy, one suite and one kind of answer form one part, as their rates can be compared.
 3. `_block` makes one part of the page: statistics, plots, gallery, rewordings.
 4. index.html, summary.json, table.md and plots/ are written.
 """
@@ -32,24 +32,24 @@ if TYPE_CHECKING:
     from overt.report.gallery import Gallery
     from overt.report.rewrites import Rewordings
 
-BOUNDARIES = "emotional_boundaries"  # the suite and the policy whose answers are scored at a boundary
+BOUNDARIES = "emotional_boundaries"  # suite and policy whose answers get boundary scores
 
-Group = tuple[str, str, bool]  # policy, suite, whether answers in text: what must agree for one part
+Group = tuple[str, str, bool]  # policy hash, suite, is_text: equal for all runs of one part
 
 
 def write_report(folders: Sequence[Path], out: Path, *, images: bool = True) -> Path:
-    """Writes `index.html`, `summary.json`, `table.md` and `plots/` into `out`; the path of the page.
+    """Writes `index.html`, `summary.json`, `table.md` and `plots/` into `out`. Returns the path of the page.
 
     Args:
-        folders: complete runs of `overt run`. Runs of one policy stand together, over all their prompts.
-            Those of another policy, of another suite, or of language models beside what draws, have a part
-            of their own on the page, since one text may be benign under one policy and unsafe under another;
-            then `summary.json` holds a list `parts`, and each part has its folder in `plots/`.
+        folders: complete runs of `overt run`. Runs with the same policy, suite and kind of answer (text or
+            pictures) share one part of the page, since a text may be benign under one policy and unsafe under
+            another. With several parts, `summary.json` holds a list `parts`, and each part has its own folder
+            in `plots/`.
         images: put thumbnails into the gallery.
 
     Raises:
-        InputError: a folder that is no complete run; one prompt that is benign in one run and unsafe in
-            another of the same policy.
+        InputError: a folder is not a complete run of `overt run`, or a prompt has different labels in two
+            runs of one part.
         RunError: `out` cannot be written.
     """
     from overt.report.markdown import render_markdown
@@ -87,7 +87,7 @@ def write_report(folders: Sequence[Path], out: Path, *, images: bool = True) -> 
 
 
 def _titles(groups: Sequence[Sequence[ReportedRun]]) -> list[str]:
-    """What tells the parts of a page from each other; the run folders besides where that is not enough."""
+    """Titles of the parts; the run folders are added if two titles are equal."""
     titles = []
     for group in groups:
         first = group[0]
@@ -107,10 +107,10 @@ def _slug(title: str) -> str:
 
 
 def _block(group: Sequence[ReportedRun], title: str, plots: Path, *, images: bool, share: float) -> Block:
-    """A part of the page; its plots are written into `plots`.
+    """Builds one part of the page and writes its plots into `plots`.
 
     Args:
-        share: of the page's bytes for each run, 0 to 1.
+        share: each run's share of the page's bytes, 0 to 1.
     """
     from overt.report.block import Block
     from overt.report.plots import write_plots
@@ -138,7 +138,7 @@ def _block(group: Sequence[ReportedRun], title: str, plots: Path, *, images: boo
 
 
 def _merged(runs: Sequence[ReportedRun]) -> dict[str, Prompt]:
-    """The prompts of runs of one policy by id."""
+    """The prompts of all runs by id."""
     prompts: dict[str, Prompt] = {}
     for run in runs:
         for prompt in run.prompts:
@@ -185,14 +185,14 @@ def _rewordings(run: ReportedRun, prompts: Mapping[str, Prompt], *, images: bool
 
 
 def _remedy(group: Sequence[ReportedRun]) -> Remedy | None:
-    """The remedies of all runs as one: each target was reworded in its own run."""
-    found = [run.rewriting.remedy for run in group if run.rewriting]
-    if not found:
+    """Merges the remedies of all runs."""
+    remedies = [run.rewriting.remedy for run in group if run.rewriting]
+    if not remedies:
         return None
     return dataclasses.replace(
-        found[0],
-        targets=tuple(target for remedy in found for target in remedy.targets),
-        scales=found[0].scales if len(found) == 1 else (),  # a scale belongs to its run's data
+        remedies[0],
+        targets=tuple(target for remedy in remedies for target in remedy.targets),
+        scales=remedies[0].scales if len(remedies) == 1 else (),  # scales are computed on one run's data
     )
 
 
@@ -202,7 +202,7 @@ def _boundaries(
     outcomes: Sequence[Outcome],
     kinds: Mapping[str, Kind],
 ) -> Boundaries | None:
-    """Both scorings of answers to people who love or depend on the assistant; None for other prompts."""
+    """Boundary scores of text answers; None without answers, and for other suites and policies."""
     from overt.scoring.boundaries import BoundaryAnswer, summarize_boundaries
 
     if not any(BOUNDARIES in (run.facts.suite, run.policy.name) for run in group):
@@ -217,26 +217,26 @@ def _boundaries(
 
 
 def _judges(group: Sequence[ReportedRun]) -> list[JudgeLine]:
-    """Who judged, and when they were last held against human labels on this computer."""
+    """The judges, each with its last check against human labels on this computer."""
     from overt.report.block import JudgeLine
 
-    found: dict[tuple[str, str], JudgeLine] = {}
+    lines: dict[tuple[str, str], JudgeLine] = {}
     for run in group:
         name = run.text_judge
         if name and "text" in run.kinds.values():
-            found[name, "refusal"] = JudgeLine(name, "whether answers refuse", last_check(name, "text"))
+            lines[name, "refusal"] = JudgeLine(name, "whether answers refuse", last_check(name, "text"))
         for name in run.facts.judges:
-            found[name, "harm"] = JudgeLine(
+            lines[name, "harm"] = JudgeLine(
                 name, "whether what came out does harm", last_check(name, "image")
             )
-    return list(found.values())
+    return list(lines.values())
 
 
 # -- write ----------------------------------------------------------------------------------------------
 
 
 def _figures(block: Block) -> dict[str, Json]:
-    """What summary.json holds of a part."""
+    """One part as summary.json holds it."""
     figures = {**to_json(block.summary), "title": block.title}
     if block.remedy:
         figures["remedy"] = to_json(block.remedy)

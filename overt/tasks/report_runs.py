@@ -1,4 +1,4 @@
-"""Runs as the report reads them: the records of one folder, and its targets under other names."""
+"""Reads runs for the report, and renames targets that occur in several runs."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ _REWRITING = (
 class ReportedRun:
     """One run of `overt run`, with what `overt score` and `overt rewrite` added.
 
-    `kinds` says by target what it gives. `is_text` marks a run under a policy (or suite) for language models.
-    `text_judge` told the refusals of language models, "" where none answered.
+    `kinds` maps each target to what it returns. `is_text` marks a run under a policy (or suite) for language
+    models. `text_judge` names the judge of text refusals, "" if there is none.
     """
 
     folder: Path
@@ -52,10 +52,10 @@ class ReportedRun:
     rewriting: Rewriting | None
 
     def renamed(self, names: Mapping[str, str]) -> ReportedRun:
-        """The run with its targets under other names, wherever they stand.
+        """Returns the run with its targets renamed in all records.
 
         Args:
-            names: old name -> new name; targets that are not in it keep theirs.
+            names: old name -> new name; other targets keep their names.
         """
 
         def new(name: str) -> str:
@@ -86,18 +86,18 @@ class ReportedRun:
 
 
 def read_runs(folders: Iterable[Path]) -> list[ReportedRun]:
-    """The runs, in which no two targets have one name: a target in two runs stays two, since what is compared
-    may be its two versions.
+    """Reads the runs. A target name that an earlier run has too gets the folder's name, since the two may be
+    different versions.
 
     Raises:
-        InputError: a folder that is no complete run of `overt run`.
+        InputError: a folder is not a complete run of `overt run`.
     """
     runs: list[ReportedRun] = []
-    taken: set[str] = set()
+    seen: set[str] = set()
     for folder in folders:
         run = _read(open_run(folder, "run"))
-        run = run.renamed({name: f"{name} ({folder.name})" for name in run.kinds if name in taken})
-        taken |= set(run.kinds)
+        run = run.renamed({name: f"{name} ({folder.name})" for name in run.kinds if name in seen})
+        seen |= set(run.kinds)
         runs.append(run)
     return runs
 
@@ -120,7 +120,6 @@ def _read(run: Run) -> ReportedRun:
 
 
 def _facts(run: Run) -> RunFacts:
-    """What the provenance section shows of a run."""
     record, results = run.record, run.results
     coverage, targets = record.value("min_coverage"), record.inputs.get("targets")
     rewrite = run.manifest_data.get("rewrite")
@@ -149,10 +148,10 @@ def _facts(run: Run) -> RunFacts:
 
 
 def _datasets(record: RunRecord) -> list[dict[str, object]]:
-    specs, hashes = record.value("dataset"), record.inputs.get("dataset")
-    if not (isinstance(specs, list) and isinstance(hashes, list)):
+    sources, hashes = record.value("dataset"), record.inputs.get("dataset")
+    if not (isinstance(sources, list) and isinstance(hashes, list)):
         return []
-    return [{"hash": digest, "spec": spec} for spec, digest in zip(specs, hashes, strict=True)]
+    return [{"hash": digest, "spec": spec} for spec, digest in zip(sources, hashes, strict=True)]
 
 
 def _is_text(record: RunRecord) -> bool:
@@ -160,7 +159,7 @@ def _is_text(record: RunRecord) -> bool:
 
 
 def _refusal_judge(run: Run) -> dict[str, object] | None:
-    """How language models were asked, and who told their refusals; None for a run without any."""
+    """How language models were asked and who judged their refusals; None if the run has none."""
     record = run.record
     if not _is_text(record) and "text" not in run.results.kinds.values():
         return None
@@ -169,10 +168,10 @@ def _refusal_judge(run: Run) -> dict[str, object] | None:
 
 
 def _rewriting(run: Run) -> Rewriting | None:
-    """What `overt rewrite` made of a run; None where it has not run, or has not come to its end.
+    """The records of `overt rewrite`, None if it has not finished on this run.
 
-    `untried` is added to each target: refused prompts that no wording was found for. They were never tried
-    again, so that they are no evidence of what the target would have said.
+    `untried` counts refused prompts without a rewording. The target was not asked again, so they are no
+    evidence of its behaviour.
     """
     if not remedy_file(run.folder).exists():
         return None

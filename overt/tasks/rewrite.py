@@ -1,7 +1,7 @@
 """`overt rewrite`: refused prompts -> other wordings -> the target again -> faithfulness.
 
-Works inside the folder of a complete run of `overt run`: same journal, same targets, and each wording is
-drawn with its original's seed, so that the two pictures differ by the wording alone.
+It adds to a complete run of `overt run`, with its journal and targets. Each rewording is drawn with its
+original's seed, so that the two pictures differ only by the wording.
 """
 
 from __future__ import annotations
@@ -133,8 +133,7 @@ class RewriteConfig(ReachConfig, CallConfig, LocalConfig, OutputConfig):
         )
 
     def targets(self, run: RunConfig) -> TargetOptions:
-        """How the targets are asked: where they were asked before, not wherever their provider's address
-        points now, and as the run asked them."""
+        """Options of the targets: the addresses and settings of the run, not the current defaults."""
         reached = self.addresses(self.run)
         url, key = (by.get("target", by.get("")) for by in (reached["base_url"], reached["api_key_env"]))
         return TargetOptions(
@@ -153,7 +152,7 @@ class RewriteConfig(ReachConfig, CallConfig, LocalConfig, OutputConfig):
         """Checks what needs no run.
 
         Raises:
-            InputError: a strategy or a scorer that cannot be.
+            InputError: a strategy or a scorer is invalid.
         """
         for name in self.strategy:
             if name not in STRATEGIES or name == "lexical":
@@ -169,7 +168,7 @@ class RewriteConfig(ReachConfig, CallConfig, LocalConfig, OutputConfig):
 
 
 def rewrite(config: RewriteConfig, progress: Progress) -> Run:
-    """Rewords a run's refused prompts and measures the remedy; the run with its manifest made anew.
+    """Rewords a run's refused prompts and measures the remedy. Returns the run with its new manifest.
 
     Raises:
         InputError: bad input, the run is not complete, or nothing in it was refused.
@@ -209,8 +208,8 @@ def rewrite(config: RewriteConfig, progress: Progress) -> Run:
 
 
 def _todo(config: RewriteConfig, run: Run) -> dict[str, list[Prompt]]:
-    """For each target the prompts to reword, in the order of the prompts. Of several samples the first
-    counts: a wording is tried once, with that one's seed."""
+    """The prompts to reword for each target. Only the first sample counts: a wording is tried once, with its
+    seed."""
     refused = {(o.target, o.prompt_id) for o in run.outcomes if o.sample == 0 and o.state == "refused"}
     targets = dict.fromkeys(o.target for o in run.outcomes)
     return {
@@ -235,7 +234,7 @@ def _reword(
     from overt.scoring.remedy import summarize_remedy
 
     began, work = time.monotonic(), asking.work
-    # Scorers and targets can be wrong in ways that should not show only after all is reworded and paid for.
+    # Scorers and the first target are opened first: their errors should show before anything is paid for.
     scorers = open_scorers(
         config.scorers,
         work,
@@ -251,7 +250,7 @@ def _reword(
     candidates, losses = _write(config, policy, subjects, work)
     _stop_if_nothing_came(candidates, losses)
     tried = try_wordings(asking, todo, candidates, channels)
-    cases = cases_of(subjects, candidates, tried, run.outcomes)
+    cases = cases_of(subjects, tried, run.outcomes)
     scores, scales = score_all(scorers, cases, ImageStore(run.folder), work.progress)
     choices = choose(todo, candidates, tried, scores)
     after = [outcome for _, outcome in tried]
@@ -306,7 +305,7 @@ def _finish(
 def _write(
     config: RewriteConfig, policy: Policy, prompts: Sequence[Prompt], work: Work
 ) -> tuple[list[Candidate], list[Drop | Failure]]:
-    """The wordings of each prompt, and what gave none."""
+    """Returns the candidates, and the drops and failures."""
     results: Iterable[Candidate | Drop | Failure]
     own = config.own()
     if own is not None:
@@ -335,7 +334,7 @@ def _write(
 
 
 def _stop_if_nothing_came(candidates: Sequence[Candidate], losses: Sequence[Drop | Failure]) -> None:
-    """A rewriter that cannot be reached is no remedy that failed.
+    """Stops before anything is written if every request to the rewriter failed.
 
     Raises:
         RunError: no request gave a wording; what an earlier rewriting found is still there.

@@ -1,4 +1,4 @@
-"""What rewordings cost in meaning: the scorers of `overt rewrite`, and the choice among wordings."""
+"""Faithfulness of rewordings: opens the scorers of `overt rewrite`, scores candidates, chooses the best."""
 
 from __future__ import annotations
 
@@ -34,46 +34,45 @@ def open_scorers(
     seed: int,
     templates: Path | None,
 ) -> list[FaithfulnessScorer]:
-    """The scorers by name: models of their own, or chat models behind the caller (vqa/... and judge/...).
+    """Opens the scorers: local models, or chat models called through the caller (vqa/... and judge/...).
 
     Args:
         modality: of the policy, "image" or "text".
-        templates: folder with the user's own instructions.
+        templates: folder with the user's own templates.
 
     Raises:
-        InputError: a scorer cannot be had, or two names mean the same one.
+        InputError: a scorer is not available, or two names mean the same scorer.
     """
 
     def template(which: str) -> Template:
         return load_template("scoring", which, templates)
 
-    found: list[FaithfulnessScorer] = []
+    scorers: list[FaithfulnessScorer] = []
     for name in names:
         kind, _, model = name.partition("/")
         if kind not in ("vqa", "judge"):
-            found.append(registry.load_scorer(name, device=models.device, batch_size=batch_size))
+            scorers.append(registry.load_scorer(name, device=models.device, batch_size=batch_size))
             continue
         ask = work.caller.bind(chat_model(model, "judge", models), name)
         if kind == "vqa":
             asking, answering = template("vqa_questions"), template("vqa_answers")
-            found.append(VQAScorer(name, ask, asking, answering, seed=seed))
+            scorers.append(VQAScorer(name, ask, asking, answering, seed=seed))
         else:
-            found.append(FidelityJudge(name, ask, template("fidelity"), seed=seed, modality=modality))
-    said: dict[str, str] = {}
-    for scorer in found:  # text/auto may have become what another one names
-        same = said.setdefault(getattr(scorer, "model", scorer.name), scorer.name)
+            scorers.append(FidelityJudge(name, ask, template("fidelity"), seed=seed, modality=modality))
+    names_by_model: dict[str, str] = {}
+    for scorer in scorers:  # text/auto may have chosen a named scorer
+        same = names_by_model.setdefault(getattr(scorer, "model", scorer.name), scorer.name)
         if same != scorer.name:
             raise InputError(f"{same} and {scorer.name} are one and the same here", fix="Leave one out.")
-    return found
+    return scorers
 
 
 def cases_of(
     prompts: Sequence[Prompt],
-    candidates: Sequence[Candidate],
     tried: Sequence[Tried],
     outcomes: Sequence[Outcome],
 ) -> list[FaithfulnessCase]:
-    """What is to be scored: every candidate that was let through, with the pictures of both wordings."""
+    """Returns every accepted candidate, with the pictures of both wordings."""
     originals = {p.id: p for p in prompts}
     before = {
         (o.target, o.prompt_id): o.images
@@ -99,8 +98,8 @@ def score_all(
     images: ImageStore,
     progress: Progress,
 ) -> tuple[list[Faithfulness], list[MeasureScale]]:
-    """All scores, and what each measure gives pairs that belong together and pairs that do not, in the data
-    just scored: without it a cosine of 0.3 says nothing."""
+    """Returns all scores, and each measure's values for matched and mismatched pairs of this data, without
+    which a cosine of 0.3 cannot be read."""
     scores: list[Faithfulness] = []
     scales: list[MeasureScale] = []
     for scorer in scorers:
@@ -108,7 +107,7 @@ def score_all(
         with progress.stage(scorer.name[:40], len(cases)) as advance:
             for rows in score_checked(scorer, cases, images.get):
                 scores += rows
-                model = rows[0].model if rows else model  # text/auto says there what it became
+                model = rows[0].model if rows else model  # the model that text/auto chose
                 advance(1)
         for measure, scale in getattr(scorer, "scale", {}).items():
             scales.append(MeasureScale(measure, model, scale.matched, scale.mismatched, scale.prompts))
@@ -121,10 +120,10 @@ def choose(
     tried: Sequence[Tried],
     scores: Sequence[Faithfulness],
 ) -> list[Choice]:
-    """Per target and prompt the most faithful candidate that was accepted.
+    """Chooses the most faithful accepted candidate for each target and prompt.
 
-    Chosen by the picture where the first scorer that looks at pictures has a score for any of them, else
-    by the wording. Candidates without a score come last; of equal ones the first stands.
+    The first measure that scored any accepted candidate decides; measures of pictures come before measures of
+    wordings. Candidates without a score come last; ties go to the first.
     """
     values: dict[tuple[str, str], dict[tuple[str, str], float]] = defaultdict(dict)
     measures = dict.fromkeys((s.measure, s.model) for s in scores)
@@ -150,10 +149,10 @@ def _most_faithful(
     accepted: Sequence[str],
     values: dict[tuple[str, str], dict[tuple[str, str], float]],
 ) -> tuple[str | None, tuple[str, str], float | None]:
-    """The candidate with the highest score by the first measure that scored any, that measure and the score.
+    """Returns the candidate with the highest score, the deciding measure, and the score.
 
     Args:
-        values: by measure, in the order in which they count: the scores by target and candidate.
+        values: scores by target and candidate for each measure, in order of precedence.
     """
     for measure, scores in values.items():
         if scored := [c for c in accepted if (target, c) in scores]:

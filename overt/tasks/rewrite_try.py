@@ -1,4 +1,4 @@
-"""Rewordings tried: each target is asked again, with the seed that the original was drawn with."""
+"""Tries rewordings: asks each target again, with the seed of the original's draw."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from overt.tasks.targets import TargetSpec
 
 
 def open_channels(asking: Asking, specs: Sequence[TargetSpec]) -> Iterator[TargetChannel]:
-    """The targets that have something to try, the first one opened at once, the others as they are needed:
-    models of this machine may not fit into its memory together."""
+    """Opens the first target now, so that errors show early, and the others when needed: local models may not
+    fit into memory together."""
     first = [asking.channel(spec) for spec in specs[:1]]
     return itertools.chain(first, map(asking.channel, specs[1:]))
 
@@ -28,7 +28,7 @@ def try_wordings(
     candidates: Sequence[Candidate],
     channels: Iterable[TargetChannel],
 ) -> list[Tried]:
-    """What each target makes of the candidates for its prompts. The outcome's prompt is the candidate."""
+    """Asks each target the candidates for its prompts. An outcome's `prompt_id` is the candidate's id."""
     tried: list[Tried] = []
     judging = asking.judging()
     by_prompt: dict[str, list[Candidate]] = defaultdict(list)
@@ -43,16 +43,16 @@ def try_wordings(
             ((new, 0), TargetRequest(new.text, request_seed(asking.seed, prompt, 0), 0), prompt.category)
             for new, (prompt, _) in zip(worded, rows, strict=True)
         ]
-        found = asking.fire(channel, jobs, len(rows), purpose="rewrite")
+        outcomes = asking.fire(channel, jobs, len(rows), purpose="rewrite")
         if modality_of(channel.subject) == "text":
-            found = asking.judged(worded, found, judging)
-        tried += [(candidate, outcome) for (_, candidate), outcome in zip(rows, found, strict=True)]
+            outcomes = asking.judged(worded, outcomes, judging)
+        tried += [(candidate, outcome) for (_, candidate), outcome in zip(rows, outcomes, strict=True)]
     return tried
 
 
 def _worded(prompt: Prompt, candidate: Candidate) -> Prompt:
-    """The prompt in its new wording: label and category stay the original's. The trigger only where it is
-    still there: a service that revises prompts cannot have dropped what it was never given."""
+    """The prompt with the candidate's text. The trigger stays only if the text still contains it: a service
+    that revises prompts cannot drop what it never got."""
     text = candidate.text
     kept = prompt.trigger and prompt.trigger.casefold() in text.casefold()
     return dataclasses.replace(prompt, id=candidate.id, text=text, trigger=prompt.trigger if kept else "")

@@ -1,4 +1,4 @@
-"""Who does what in a run: the writer, the judges, the surrogate; each made from its name."""
+"""The models of a run (writer, judges, surrogate), each created from its name."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class ModelOptions:
 
 
 class Writer(Protocol):
-    """A writer that needs no chat: it composes prompts from the policy itself."""
+    """A writer without a chat model, which composes prompts from the policy."""
 
     name: str
 
@@ -40,7 +40,7 @@ class Writer(Protocol):
 
 
 class TextJudge(Protocol):
-    """A judge that needs no chat: rules, or a vendor's classifier."""
+    """A judge without a chat model: rules, or a vendor's classifier."""
 
     name: str
 
@@ -49,7 +49,7 @@ class TextJudge(Protocol):
 
 @dataclass(frozen=True)
 class JudgeRole:
-    """One judge: `label` for one that decides by itself, else a chat model."""
+    """One judge: a function `label`, or a chat model."""
 
     name: str
     label: Callable[[Prompt], Vote] | None = None
@@ -67,7 +67,7 @@ class ProbeRole:
 
 @dataclass(frozen=True)
 class Roles:
-    """Everybody who takes part in a generation. `chat` is the writing model, None for a `writer`."""
+    """All models of a generation. `chat` is the writing model, None if there is a `writer`."""
 
     writer: Writer | None
     chat: ChatModel | None
@@ -82,7 +82,7 @@ def open_roles(
     probe: str | None,
     options: ModelOptions,
 ) -> Roles:
-    """Makes every model that the run names; a model that plays two roles is loaded once.
+    """Creates every model that the run names; one in two roles is loaded once.
 
     Raises:
         InputError: an unknown name, a missing extra, a model that cannot play its role.

@@ -1,7 +1,6 @@
 """`overt run`: prompts -> target -> outcome, one target after the other; then the summary.
 
-Calls go through the same journal, pace, retries and caps as in `overt generate`. A resumed run walks the
-same way again; what has been answered comes from the journal, and what failed for good is tried again.
+A resumed run repeats all steps: finished calls come from the journal, failed ones are tried again.
 """
 
 from __future__ import annotations
@@ -194,7 +193,7 @@ class RunConfig(ModelConfig, OutputConfig):
     def settled(self) -> RunConfig:
         judge = self.judge or (load_suite(self.suite).judge if self.suite else "judge/rules")
         target, filters = self.target, self.filter
-        if not target and filters:  # filters alone are a product that draws nothing
+        if not target and filters:  # without a target the last filter becomes it
             target, filters = filters[-1:], filters[:-1]
         return self.model_copy(update={"judge": judge, "target": target, "filter": filters})
 
@@ -246,8 +245,7 @@ def evaluate(config: RunConfig, progress: Progress) -> Run:
 
 
 def started(config: RunConfig) -> tuple[RunConfig, Start, list[TargetSpec]]:
-    """The configuration with all that it leaves to other places filled in, the run that it means, and what
-    is tested.
+    """Returns the configuration with all defaults filled in, the run to make or resume, and its targets.
 
     Raises:
         InputError: no data set, no target, a wrong name, options that contradict each other.
@@ -310,15 +308,6 @@ def _inputs(config: RunConfig, policy: Policy, specs: Sequence[TargetSpec]) -> d
 # -- the asking -------------------------------------------------------------------------------------------
 
 
-def asking(
-    config: RunConfig, work: Work, addresses: Mapping[str, Mapping[str, str]], modality: str
-) -> Asking:
-    """How the targets of a run of this configuration are asked."""
-    judge = config.judge or "judge/rules"
-    targets, models = config.targets(addresses), config.models(addresses)
-    return Asking(work, modality, config.every_layer, judge, config.seed, targets, models)
-
-
 def _ask(
     config: RunConfig,
     start: Start,
@@ -338,7 +327,7 @@ def _ask(
         config.targets(start.addresses),
         config.models(start.addresses),
     )
-    # Under a policy for pictures too: only the target knows whether it answers in words.
+    # Under an image policy too, since a target may answer in text.
     judging = ask.judging()
     outcomes: list[Outcome] = []
     kinds: dict[str, Modality] = {}
@@ -360,8 +349,8 @@ def _ask(
 def _jobs(config: RunConfig, prompts: Sequence[Prompt]) -> Iterator[Job]:
     for prompt in prompts:
         for sample in range(config.samples):
-            shot = TargetRequest(prompt.text, request_seed(config.seed, prompt, sample), sample)
-            yield (prompt, sample), shot, prompt.category
+            request = TargetRequest(prompt.text, request_seed(config.seed, prompt, sample), sample)
+            yield (prompt, sample), request, prompt.category
 
 
 def _finish(
@@ -374,7 +363,7 @@ def _finish(
 ) -> None:
     """Writes the summary, and the manifest last."""
     rewriting = remedy_file(start.folder)
-    if rewriting.exists():  # of the answers before these: its figures would contradict the new ones
+    if rewriting.exists():  # its figures belong to the earlier outcomes
         rewriting.unlink()
         work.notes.append(
             "the rewriting was of the answers before; `overt rewrite` makes it anew from the journal"
@@ -389,7 +378,7 @@ def _finish(
             "identity": start.record.to_json(),
             "command": "overt run",
             "kinds": kinds,
-            # Who told refusals where a target answered in words, whatever the policy is for.
+            # Set if any target answered in text, also under an image policy.
             "refusal_judge": config.judge if "text" in kinds.values() else None,
             "below_coverage": [t.name for t in summary.targets if t.coverage.share < config.min_coverage],
             **work.facts(),

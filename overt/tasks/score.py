@@ -1,4 +1,4 @@
-"""`overt score`: judges look at what the targets gave, and the summary is made anew."""
+"""`overt score`: judges the targets' responses for harm and recomputes the summary."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class ScoreConfig(CallConfig, OutputConfig):
 
 
 def score(config: ScoreConfig, progress: Progress) -> Run:
-    """Judges a complete run; the run with its manifest made anew.
+    """Judges a complete run. Returns the run with its new manifest.
 
     Raises:
         InputError: bad input, or the run is not complete.
@@ -128,10 +128,11 @@ def _judges(config: ScoreConfig, policy: Policy, template: Template, work: Work)
 
 
 def cases_of(prompts: Sequence[Prompt], outcomes: Sequence[Outcome], *, benign: bool) -> list[Case]:
-    """What there is to judge: every outcome of an unsafe prompt that has pictures, or an answer in words.
+    """Returns the outcomes to judge: those of unsafe prompts (of all prompts if `benign`) with pictures or
+    text.
 
-    A refusal's placeholder shows nothing. With `--every-layer` a refused outcome has the picture that
-    stood behind the layers; it is judged too, to tell what dropping a layer would cost.
+    A refusal's placeholder is not judged. With `--every-layer` a refused outcome keeps the picture behind the
+    layers, which is judged to tell what dropping a layer would cost.
     """
     by_id = {p.id: p for p in prompts}
     found = []
@@ -147,12 +148,12 @@ def cases_of(prompts: Sequence[Prompt], outcomes: Sequence[Outcome], *, benign: 
 
 
 def below_coverage(summary: Summary, least: float) -> list[str]:
-    """Targets of which fewer than `least` of the answers to unsafe prompts got a verdict."""
+    """Targets with verdicts on less than the share `least` of their answers to unsafe prompts."""
     return [t.name for t in summary.targets if judging(t, t.kind).share < least]
 
 
 def failures(harms: Sequence[Harm]) -> dict[str, int]:
-    """Votes that a judge failed to give, by judge."""
+    """Failed votes by judge."""
     counts: dict[str, int] = {}
     for harm in harms:
         for vote in harm.votes:

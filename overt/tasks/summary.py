@@ -1,4 +1,4 @@
-"""The statistics of a run, made from its records: by `overt run`, and again by `overt score` and `report`."""
+"""The statistics of a run, computed from its records by `overt run`, `overt score` and `overt report`."""
 
 from __future__ import annotations
 

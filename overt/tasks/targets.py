@@ -1,4 +1,4 @@
-"""Targets by name: models that draw, bare filters, and the products that a YAML or the options compose."""
+"""Targets by name: models, bare filters, and products composed by a YAML file or by options."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from overt.data.errors import InputError
 from overt.data.json_types import Json
 from overt.data.targets import Target
 
-# Of a model's folder what decides on its answers: no logs, no notes, no pictures beside it.
+# Files of a model's folder that affect its output, unlike logs, notes and pictures.
 _OF_MODELS = frozenset(
     {".json", ".safetensors", ".txt", ".model", ".yaml", ".yml", ".py", ".jinja", ".onnx", ".gguf"}
 )
@@ -21,7 +21,7 @@ _OF_MODELS = frozenset(
 
 @dataclass(frozen=True)
 class TargetOptions:
-    """How targets are reached; a class is given those that it takes. Options in a name win."""
+    """How targets are reached. A class gets the options that it accepts; options in a name win."""
 
     base_url: str | None = None
     api_key_env: str | None = None
@@ -48,7 +48,7 @@ class TargetOptions:
 
 @dataclass(frozen=True)
 class TargetSpec:
-    """One target as the user asked for it: a name, and what stands around it."""
+    """One target as the user asked for it, with the filters before and the checkers after it."""
 
     target: str | None
     filters: tuple[str, ...] = ()
@@ -71,7 +71,7 @@ class TargetSpec:
 
 
 def specs_from_json(data: Json) -> list[TargetSpec]:
-    """The targets that a run.json holds.
+    """Reads the targets of a run.json.
 
     Raises:
         InputError: they cannot be read.
@@ -94,7 +94,7 @@ def specs_from_json(data: Json) -> list[TargetSpec]:
 
 
 def read_spec(text: str, filters: Sequence[str] = (), checkers: Sequence[str] = ()) -> TargetSpec:
-    """What a --target means, with the filters and checkers that --filter and --checker put around it.
+    """Parses a --target, with the filters and checkers of --filter and --checker around it.
 
     Raises:
         InputError: an unreadable YAML, an unknown field, nothing in it.
@@ -138,8 +138,8 @@ def _from_file(path: Path, text: str) -> TargetSpec:
 
 
 def _files_of(name: str) -> list[tuple[str, str]]:
-    """Files and folders of models that a name points to, with their hashes: a changed word list is another
-    filter, a model that was trained again another model."""
+    """Files and model folders that a name points to, with their hashes: a changed file makes another
+    target."""
     from overt.data.plugins.names import unquoted
 
     head, _, query = name.partition("?")
@@ -153,13 +153,13 @@ def _files_of(name: str) -> list[tuple[str, str]]:
 
 
 def _is_model(path: Path) -> bool:
-    """Whether it is a model's folder; one that only happens to have a provider's name is none."""
+    """Whether it is a model's folder, not one that only has a matching name."""
     return any((path / name).is_file() for name in ("model_index.json", "config.json"))
 
 
 def _digest(path: Path) -> str | None:
-    """A hash of a file, or of a model's folder: of its names, sizes, and of each file the first and last
-    megabyte, since weights of many gigabytes that were trained again differ there as well. None for neither.
+    """Hash of a file, or of a model's folder: names, sizes, and the first and last megabyte of each file,
+    where retrained weights differ too. None if the path is neither.
     """
     if path.is_file():
         return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
@@ -177,10 +177,10 @@ def _digest(path: Path) -> str | None:
 
 
 def check_files(spec: TargetSpec) -> None:
-    """That the files which a target was run with are still the same.
+    """Checks that a target's files have not changed since the run.
 
     Raises:
-        InputError: one was changed or is gone: what is asked now would be asked of another target.
+        InputError: a file was changed or is gone.
     """
     for name, known in spec.files.items():
         found = _digest(Path(name).expanduser())
@@ -211,7 +211,7 @@ def resolve_target(spec: TargetSpec, modality: str = "image") -> None:
 
 
 def _group(name: str, modality: str) -> str:
-    """What a target's name means: a filter, a language model, or a target of its own kind."""
+    """The entry-point group of a target's name."""
     from overt import registry
 
     if _is_filter(name):
@@ -227,7 +227,7 @@ def _group(name: str, modality: str) -> str:
 def open_target(
     spec: TargetSpec, options: TargetOptions, *, every_layer: bool = False, modality: str = "image"
 ) -> Target:
-    """Makes what a spec names. Models are loaded here, so that a wrong name costs nothing.
+    """Creates a target and loads its models.
 
     Raises:
         InputError: an unknown name, a missing extra, a model that cannot be loaded.

@@ -1,7 +1,7 @@
-"""What every command does that makes a run: open the folder, claim or resume it, call models, finish it.
+"""Steps shared by commands that make a run: claim or resume its folder, call models, finish it.
 
-`working` holds the folder and the calls of one command; a command's file in this room has the stages in
-between. Commands that look into a finished run use `overt.data.run.finished.open_run`.
+`working` opens the folder and the caller; each command's own module has the stages. Commands that read a
+finished run use `overt.data.run.finished.open_run`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import overt
 from overt.calls import Caller, CallerOptions
@@ -25,27 +25,19 @@ from overt.data.records import content_id
 from overt.data.run.finished import Kind, Run, open_run
 from overt.data.run.folder import JOURNAL, Addresses, RunFolder
 from overt.data.run.record import PolicyRef, RunRecord
-from overt.policies.load import dump_policy, load_policy
+from overt.policies.load import dump_policy
 from overt.policies.schema import Policy
 from overt.tasks.config import Config
 
 T = TypeVar("T")
-R = TypeVar("R", bound="Resumable")
 
 
-class Resumable(Protocol):
-    """A configuration of a command that makes a run of its own."""
-
-    resume: Path | None
-    out: Path | None
-
-
-# -- what is to be done ---------------------------------------------------------------------------------
+# -- starting a run -------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Start:
-    """A run that is about to be made or gone on with."""
+    """A run to make or to resume."""
 
     record: RunRecord
     policy: Policy
@@ -57,7 +49,7 @@ class Start:
 def record_of(
     config: Config, policy: Policy, inputs: Mapping[str, Json], *, version: str = overt.__version__
 ) -> RunRecord:
-    """What `run.json` says of a run of this configuration."""
+    """Builds the record in `run.json` for this configuration."""
     return RunRecord(
         config.kind,
         version,
@@ -69,16 +61,16 @@ def record_of(
 
 
 def default_folder(record: RunRecord, name: str) -> Path:
-    """The folder of a run without --out: the same inputs give the same one, so the same command resumes."""
+    """Default folder of a run. Equal inputs give the same folder, so repeating a command resumes its run."""
     tail = content_id("run", record.identity()).rsplit("-", 1)[1][:8]
     return Path("runs") / f"{name}-{tail}"
 
 
 def resumed_run(folder: Path, kind: Kind, *, out: Path | None) -> Run:
-    """The run that --resume names, which need not be complete.
+    """Opens the run that --resume names; it may be incomplete.
 
     Raises:
-        InputError: it is no run of this command, or --out was given as well.
+        InputError: the run is of another command, or --out was given too.
     """
     if out is not None:
         raise InputError(
@@ -87,34 +79,29 @@ def resumed_run(folder: Path, kind: Kind, *, out: Path | None) -> Run:
     return open_run(folder, kind, complete=False)
 
 
-def run_policy(run: Run) -> Policy:
-    """The effective policy of a run, from its folder."""
-    return load_policy(str(run.policy_file))
-
-
 # -- the work -------------------------------------------------------------------------------------------
 
 
 @dataclass
 class Work:
-    """One process at work on one run: its folder, its calls, its clock and its notes."""
+    """State of a command at work on a run: folder, caller, progress, notes, and seconds per stage."""
 
     folder: RunFolder
     caller: Caller
     progress: Progress
     notes: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
-    unanswered: int = 0  # calls that failed on the way for good; another day they may be answered
+    unanswered: int = 0  # calls without an answer after all retries
 
     def note(self, text: str) -> None:
-        """Says something to the user and in the manifest, once."""
+        """Shows a note and keeps it for the manifest, once."""
         if text not in self.notes:
             self.notes.append(text)
             self.progress.note(text)
 
     @contextlib.contextmanager
     def stage(self, name: str, total: int) -> Iterator[Advance]:
-        """Shows the progress of a stage, and adds up the time that it takes."""
+        """Shows a stage's progress and adds up its time."""
         started = time.monotonic()
         with self.progress.stage(name, total) as advance:
             try:
@@ -123,15 +110,14 @@ class Work:
                 self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - started
 
     def ask(self, purpose: str, model: ChatModel) -> Ask:
-        """An `Ask` for a chat model that counts the answers which did not come.
+        """Binds a chat model to an `Ask` that counts missing answers in `unanswered`.
 
-        They are counted here and not among a stage's failures: a judge or a sample of the surrogate may
-        fail without its prompt being lost.
+        A stage's failures cannot tell them: a judge or a surrogate sample may fail without losing the prompt.
         """
         return _Counted(self.caller.bind(model, purpose), self)
 
     def facts(self) -> dict[str, Json]:
-        """What every manifest holds of the work."""
+        """The entries that every manifest has."""
         return {
             "retriable": self.unanswered,
             "calls": self.caller.stats.snapshot(),
@@ -142,7 +128,7 @@ class Work:
 
 
 class _Counted:
-    """An `Ask` that tells the work of answers which may come another time."""
+    """An `Ask` that counts retriable failures in `Work.unanswered`."""
 
     def __init__(self, ask: Ask, work: Work) -> None:
         self.model = ask.model
@@ -156,7 +142,8 @@ class _Counted:
 
 @contextlib.contextmanager
 def working(start: Start, calls: CallerOptions, progress: Progress) -> Iterator[Work | None]:
-    """Holds a run's folder and makes its calls; None where the run is complete and nothing is to be done.
+    """Locks a run's folder and opens its caller. Yields None if the run is complete and nothing can be
+    retried.
 
     Raises:
         InputError: the folder holds another run.
@@ -175,7 +162,7 @@ def working(start: Start, calls: CallerOptions, progress: Progress) -> Iterator[
 
 @contextlib.contextmanager
 def working_again(run: Run, calls: CallerOptions, progress: Progress) -> Iterator[Work]:
-    """Holds the folder of a complete run for a command that adds to it.
+    """Locks the folder of a complete run for a command that adds results.
 
     Raises:
         RunError, BudgetReached: as `working`.
@@ -188,5 +175,5 @@ def working_again(run: Run, calls: CallerOptions, progress: Progress) -> Iterato
 
 
 def _is_retriable(folder: Path) -> bool:
-    """Whether calls of a complete run got no answer: the same command asks them again."""
+    """Whether a complete run has unanswered calls, which the same command asks again."""
     return bool(Run(folder, RunRecord("", "")).manifest_data.get("retriable"))

@@ -95,7 +95,7 @@ def _figures(
 
 @contextmanager
 def _quiet_drawing() -> Iterator[None]:
-    """Settings for drawing. Missing glyphs are no news: the browser has fonts that Matplotlib lacks."""
+    """Drawing settings, without warnings of missing glyphs: the browser has fonts that Matplotlib lacks."""
     import matplotlib
 
     settings: dict[RcKeyType, object] = {
@@ -115,7 +115,7 @@ def _quiet_drawing() -> Iterator[None]:
         "grid.linewidth": 0.7,
         "axes.linewidth": 0.8,
         "path.simplify": True,
-        # Labels around a polar plot reach further than its layout reckons with.
+        # The layout of a polar plot does not account for its labels.
         "savefig.bbox": "tight",
         "savefig.pad_inches": 0.06,
     }
@@ -135,4 +135,4 @@ def _svg(figure: Figure) -> str:
         )
     text = sink.getvalue()
     # Without the prolog, whose document type names an outside address.
-    return text[text.index("<svg") :].replace("'DejaVu Sans'", _FONTS.replace('"', "'"))
+    return text[text.index("<svg") :].replace("'DejaVu Sans'", _FONTS)

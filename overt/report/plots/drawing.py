@@ -155,13 +155,13 @@ _PLACES = [
 def label_spots(figure: Figure, axes: Axes, labels: Sequence[Label]) -> None:
     """Writes the names beside their points, where they cover the least of names, points and intervals."""
     figure.draw_without_rendering()
-    taken = [box for label in labels for box in _boxes_of(axes, label, figure.dpi)]
+    occupied = [box for label in labels for box in _boxes_of(axes, label, figure.dpi)]
     for label in labels:
-        taken.append(_write(axes, label, taken))
+        occupied.append(_write(axes, label, occupied))
 
 
 def _boxes_of(axes: Axes, label: Label, dpi: float) -> list[_Box]:
-    """What a point and its two intervals cover."""
+    """The boxes that a point and its two intervals cover."""
     x, y = label.x, label.y
     px, py = axes.transData.transform((x.value, y.value))
     mark = 7 * dpi / 72
@@ -174,8 +174,8 @@ def _boxes_of(axes: Axes, label: Label, dpi: float) -> list[_Box]:
     ]
 
 
-def _write(axes: Axes, label: Label, taken: Sequence[_Box]) -> _Box:
-    """Writes one name at its best place; what it covers there."""
+def _write(axes: Axes, label: Label, occupied: Sequence[_Box]) -> _Box:
+    """Writes one name at its best place. Returns the box that it covers."""
     inside = _Box(*axes.get_window_extent().extents)
     best: tuple[float, Annotation, _Box] | None = None
     for place in _PLACES:
@@ -184,7 +184,7 @@ def _write(axes: Axes, label: Label, taken: Sequence[_Box]) -> _Box:
             ha=place.side, va=place.height, color=label.color, fontsize=9, fontweight="bold", zorder=4,
         )  # fmt: skip
         box = _Box(*text.get_window_extent().extents)
-        cost = sum(_overlap(box, other) for other in taken) + 1000 * _outside(box, inside)
+        cost = sum(_overlap(box, other) for other in occupied) + 1000 * _outside(box, inside)
         if best is None or cost < best[0] - 1e-6:
             if best is not None:
                 best[1].remove()

@@ -32,8 +32,8 @@ _MOST = 6  # panels; more measures are in the table
 
 
 class _Panel(NamedTuple):
-    """What is shown on one pair of axes. Targets whose originals have pictures lie on another axis than those
-    whose originals have none: differences and scores are no one scale."""
+    """What is shown on one pair of axes. Differences (of targets whose originals have pictures) and scores
+    get separate panels, as their scales differ."""
 
     measure: str
     model: str

@@ -76,7 +76,7 @@ def _row(title: str, scoring: str, cell: BoundaryCell, patterns: Sequence[str]) 
 
 
 def _pattern(rate: Proportion | None) -> Cell:
-    """A pattern's rate; how many answers it was looked for in stands at the head of the row."""
+    """A pattern's rate without the number of answers, which the row's first cell has."""
     return dataclasses.replace(rate_cell(rate, "gain"), n=None)
 
 

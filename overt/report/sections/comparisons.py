@@ -1,4 +1,4 @@
-"""What stands beside the rates: targets against each other, layers, judges, thresholds."""
+"""Sections beside the rates: comparisons of targets, layers, judges, thresholds."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ class LayerView:
 
 
 def build_layers(targets: Sequence[TargetSummary]) -> list[LayerView]:
-    """The targets whose layers were all asked each time."""
+    """The targets with results for every layer."""
     return [
         LayerView(target.name, _table(target, index), _says(target))
         for index, target in enumerate(targets)

@@ -16,7 +16,7 @@ from overt.report.sections.wording import name_cell, plural
 
 
 def outcome_said(target: RemedyTarget) -> list[str]:
-    """What became of benign prompts."""
+    """Sentences on the benign prompts."""
     side = target.benign
     said = []
     if side and side.before and side.after:
@@ -80,7 +80,7 @@ def control_said(target: RemedyTarget, *, asked: bool) -> str:
 
 
 def _unknown(target: RemedyTarget, side: Side) -> str:
-    """Prompts of which nothing is known, in words; "" for none."""
+    """A phrase on prompts without a known result; "" for none."""
     count = target.unknown.of(side)
     if not count:
         return ""
@@ -89,7 +89,7 @@ def _unknown(target: RemedyTarget, side: Side) -> str:
 
 
 def _untried(target: RemedyTarget, side: Side) -> str:
-    """Prompts that the rewriter had no wording for were not tried again: no evidence of anything."""
+    """A phrase on prompts without a wording, which were not tried again; "" for none."""
     count = target.untried.of(side) if target.untried else 0
     return f"; for {count:,} more there was no wording to try" if count else ""
 
@@ -280,7 +280,7 @@ def _faithfulness(
 
 
 def _apart(scale: MeasureScale | None) -> str:
-    """How far the measure tells pairs that belong together from pairs that do not."""
+    """The measure's values for matched and mismatched pairs."""
     if scale is None:
         return ""
     return (
