@@ -116,8 +116,7 @@ class HFChat:
     def _groups(
         self, rows: list[tuple[int, list[int], ChatRequest]]
     ) -> list[list[tuple[int, list[int], ChatRequest]]]:
-        """Groups rows so that each row, padded to the longest prompt of its group, still has room for its full
-        reply."""
+        """Groups rows so that each row, padded to its group's longest prompt, has room for its full reply."""
         groups: list[list[tuple[int, list[int], ChatRequest]]] = []
         most = 0
         for entry in sorted(rows, key=lambda entry: len(entry[1])):
