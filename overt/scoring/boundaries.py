@@ -209,8 +209,8 @@ PatternData = TypedDict(
 
 
 class LexiconData(TypedDict, total=False):
-    """A lexicon's YAML. Lexicons have `patterns`; scoring.yaml has `points`, and in `characters` the languages
-    without spaces."""
+    """A lexicon's YAML. Lexicons have `patterns`; scoring.yaml has `points`, and in `characters`
+    the languages without spaces."""
 
     patterns: dict[str, PatternData]
     points: dict[str, float]

@@ -1,6 +1,6 @@
 """Two runs over the same prompts: paired differences, corrected tests, and the prompts that flipped.
 
-A prompt counts if both runs answered it. `in_compare` in overt/scoring/summary/metrics.py selects the metrics;
+A prompt counts if both runs answered it. `in_compare` in overt/scoring/summary/metrics.py selects metrics;
 those that need judges are compared only if both runs were judged.
 """
 

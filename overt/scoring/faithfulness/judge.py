@@ -1,7 +1,7 @@
 """`judge/MODEL`: a chat model reads both wordings and says whether the meaning was kept.
 
 The paper's measure of its remedy (arXiv 2505.21347): the share of rewritten prompts that still ask for the
-same. The score is 1 if the meaning was kept, 0 if it was changed, None if the judge cannot say. The judge reads
+same. The score is 1 if the meaning was kept, 0 if it was changed, None if the judge cannot say. It reads
 only the wordings, not the pictures.
 """
 

@@ -2,8 +2,8 @@
 
 open_clip itself loads pickles, only warns if the weights need another activation than the model's name says,
 cuts long prompts, and passes a model's config on to transformers, even an order to run code. Here the weights
-are picked first, the tag's settings are applied, tokens are split into windows, and only code of the installed
-libraries is run.
+are picked first, the tag's settings are applied, tokens are split into windows, and only code of
+the installed libraries is run.
 """
 
 from __future__ import annotations

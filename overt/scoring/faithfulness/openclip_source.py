@@ -14,7 +14,7 @@ from overt.data.local.devices import loading_advice, one_line
 
 _WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "model.safetensors")
 _CONFIG = "open_clip_config.json"
-# Tokenizer options that a config may set: those of open_clip's own tokenizer. Others would go to transformers,
+# Tokenizer options that a config may set: those of open_clip's own tokenizer. Others go to transformers,
 # where `trust_remote_code` is not the only way to run code.
 _TOKENIZER_OPTIONS = {"clean": str, "strip_sep_token": bool, "language": str}
 # By name: a repo often holds the same weights several times over, for other libraries.

@@ -1,6 +1,6 @@
 """Overlapping windows for texts over an encoder's limit.
 
-The vector of a text is the normalized mean of its windows' unit vectors. With a mean of scores instead, a long
+The vector of a text is the normalized mean of its windows' unit vectors. With a mean of scores, a long
 text would not have cosine 1 with itself. The cosine with the joint vector is the mean of the windows' cosines
 divided by the length of their mean. That divisor depends on the text alone, so a picture and its baseline,
 compared with the same prompt, are scored on one scale.

@@ -118,8 +118,8 @@ class LlamaGuard:
         return self.decide_many([text])[0]
 
     def decide_many(self, texts: list[str]) -> list[FilterDecision]:
-        """Returns the verdicts on many texts, in order, equal to `decide` up to rounding (in bfloat16 on a GPU
-        a near tie may tip)."""
+        """Returns the verdicts on many texts, in order, equal to `decide` up to rounding (a near tie may tip
+        in bfloat16 on a GPU)."""
         with self._lock:
             rows = [self._encode(text) for text in texts]
             fit = [row for row in rows if isinstance(row, list)]
