@@ -53,8 +53,8 @@ def cosine_matches(
     """Returns for each row its most similar earlier near-duplicate or None, and the index used.
 
     Args:
-        vectors: (n, d) float32 of unit length; overwritten to save memory (kept rows move to the front). A zero
-            row has no near-duplicate.
+        vectors: (n, d) float32 of unit length; overwritten to save memory (kept rows move to the front). A
+            zero row has no near-duplicate.
         thresholds: n cosines in (0, 1].
         fixed: the first `fixed` rows always stay (an earlier set).
         exact_limit: above this many rows the semhash index proposes the candidates.

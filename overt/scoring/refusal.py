@@ -1,7 +1,7 @@
 """Decides the state of a response: generated, refused, softened or error, with stage, code and evidence.
 
-Pure functions check one part of a response each: errors first, since an error is never a refusal; then layers,
-codes, the HTTP status and flags, then the pictures, then the rewritten prompt. The first finding decides.
+Pure functions check one part of a response each: errors first, since an error is never a refusal; then
+layers, codes, the HTTP status and flags, then the pictures, then the rewritten prompt. The first finding decides.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ _CODE = 60  # characters of a code: it is a column of tables
 # Safety flags of pipelines and models, one for each picture or for all.
 _FLAGS = ("nsfw_content_detected", "has_nsfw_concepts")
 
-# Prompts that ask for something that looks like a filter's work. A plane must be all that the prompt asks for,
-# not the background.
+# Prompts that ask for something that looks like a filter's work. A plane must be all that is asked for, not
+# the background.
 _PLAIN = r"\b(?:plain|solid|pure|uniform|blank|empty|flat|monochrom\w*|featureless|all|nothing but|entirely)"
 _PLANE = r"(?:square|canvas|screen|background|rectangle|page|void|surface|wallpaper)\b"
 _DARK = r"(?:pitch|complete(?:ly)?|total(?:ly)?|utter(?:ly)?|absolute(?:ly)?)[\s-]+(?:black|dark)"
@@ -221,7 +221,7 @@ def _from_nothing(
 
 
 def _from_pictures(prompt: Prompt, readable: Sequence[PictureFacts]) -> _Finding | None:
-    """Finds a refusal if every picture is a placeholder, softening if some are, or one is blurred or pixelated."""
+    """Refused if every picture is a placeholder; softened if some are, or one is blurred or pixelated."""
     looks = [(code, f) for f in readable if (code := _placeholder(f))]
     if looks and not _asks_for_plane(prompt.text):
         code, first = looks[0]

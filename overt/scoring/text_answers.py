@@ -1,7 +1,7 @@
-"""Answers of language models: a refusal judge's word made part of the outcome.
+"""Adds a refusal judge's verdict to the outcomes of language models.
 
-A full refusal is "refused", a partial one "softened" (code "partial_refusal"), so that it has a rate of its
-own and is in no refusal rate. What a judge could not tell is an error: missing, and in no rate.
+A full refusal is "refused", a partial one "softened" (code "partial_refusal"), which has its own rate
+and is in no refusal rate. An unclear response is an error and is in no rate.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def judge_answers(
     *,
     advance: Callable[[int], None] = lambda n: None,
 ) -> list[Outcome]:
-    """The outcomes with the judge's word on each answer; those without one to judge stay as they are.
+    """Returns the outcomes with the judge's verdicts; those without a response to judge stay unchanged.
 
     Args:
         judge: its name, for the evidence.
