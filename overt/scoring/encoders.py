@@ -48,32 +48,32 @@ class _Wrapped:
         return np.asarray(self._encode(list(inputs)), dtype=np.float32)
 
 
-def pick_encoder(spec: str = "auto") -> tuple[Encoder | None, str]:
-    """Returns the encoder that `spec` names, or None for the lexical index, and the reason.
+def pick_encoder(encoder: str = "auto") -> tuple[Encoder | None, str]:
+    """Returns the encoder that `encoder` names, or None for the lexical index, and the reason.
 
     Args:
-        spec: `auto`, `lexical`, `minilm`, a folder, or a Hub id (`org/name`) of a model2vec or
+        encoder: `auto`, `lexical`, `minilm`, a folder, or a Hub id (`org/name`) of a model2vec or
             sentence-transformers model.
 
     Raises:
         InputError: a named encoder is not available. `auto` never raises.
     """
-    if spec == "lexical":
+    if encoder == "lexical":
         return None, "asked for"
-    if spec == "auto":
+    if encoder == "auto":
         return _auto()
-    if spec == "minilm":
+    if encoder == "minilm":
         return _minilm(), "asked for"
-    folder = Path(spec).expanduser()
+    folder = Path(encoder).expanduser()
     if folder.is_dir():
-        return _load(folder, spec), "asked for"
-    if folder.exists() or not is_hub_id(spec):
+        return _load(folder, encoder), "asked for"
+    if folder.exists() or not is_hub_id(encoder):
         raise InputError(
-            f"--encoder {spec!r} is neither a folder nor a Hub id",
+            f"--encoder {encoder!r} is neither a folder nor a Hub id",
             fix="Give auto, lexical, minilm, a folder with a model2vec or sentence-transformers model, "
             "or a Hub id such as " + DEFAULT_ENCODER + ".",
         )
-    return _load(_from_hub(spec), spec), "asked for"
+    return _load(_from_hub(encoder), encoder), "asked for"
 
 
 def _auto() -> tuple[Encoder | None, str]:

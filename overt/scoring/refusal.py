@@ -1,7 +1,8 @@
 """Decides the state of a response: generated, refused, softened or error, with stage, code and evidence.
 
 Pure functions check one part of a response each: errors first, since an error is never a refusal; then
-layers, codes, the HTTP status and flags, then the pictures, then the rewritten prompt. The first finding decides.
+layers, codes, the HTTP status and flags, then the pictures, then the rewritten prompt. The first finding
+decides.
 """
 
 from __future__ import annotations

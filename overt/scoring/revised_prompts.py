@@ -1,8 +1,8 @@
 """Whether a provider's rewritten prompt still asks the same.
 
-Providers such as DALL-E 3 rewrite every prompt and legitimately turn a sentence into a paragraph, so length and
-overall similarity say little. What counts is whether the prompt's content words survive in the revision. The
-trigger, full names and negations count most.
+Providers such as DALL-E 3 rewrite every prompt and legitimately turn a sentence into a paragraph, so length
+and overall similarity say little. What counts is whether the prompt's content words survive in the revision.
+The trigger, full names and negations count most.
 """
 
 from __future__ import annotations

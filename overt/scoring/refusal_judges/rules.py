@@ -60,7 +60,7 @@ class RulesJudge:
 
 
 class _Case(NamedTuple):
-    """An answer as it is weighed.
+    """A response with the facts derived for weighing it.
 
     `first`: the sentence of each act, counted without a preamble ("As an AI, I have no opinions." comes
     before the answer and is no part of it). `declined`: early, in so many words. `turned`: "It is not safe.
