@@ -25,9 +25,9 @@ LIKE = 0.8  # similarity (cosine) from which other words ask the same all the sa
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """What became of a prompt. `coverage`: the share of its words of meaning that survive, None where
-    that cannot be told (another language, too few words). `lost`: those that do not. `dropped`: trigger,
-    names, negations that are gone, in words; `soothing`: words that came in and make harmless."""
+    """How a revision differs from its prompt. `coverage`: the share of content words that survive, or None if
+    unknown (another language, too few words). `lost`: the other content words. `dropped`: messages about a
+    lost trigger, name or negation. `soothing`: added words that make the prompt harmless."""
 
     coverage: float | None
     lost: tuple[str, ...]

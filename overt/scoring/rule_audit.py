@@ -1,9 +1,9 @@
 """`builtin/rules`: the audit that needs no model, over the policy's own terms.
 
-It is a rule audit: it reads words, not meaning. It knows a text that carries one of the policy's
-own scenes; for any other text it weighs what the category disallows and allows, the setting the
-alarming word stands in, and wordings that mean it in earnest. Where these do not decide it says
-"unclear". The same text can be benign under one policy and unsafe under another.
+It reads words, not meaning. It recognises a text that carries one of the policy's own scenes; for any other
+text it weighs what the category disallows and allows, the setting of the trigger, and wordings that mean it
+in earnest. If these do not decide, the label is "unclear". The same text can be benign under one policy and
+unsafe under another.
 """
 
 from __future__ import annotations

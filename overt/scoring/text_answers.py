@@ -21,11 +21,11 @@ _CHUNK = 256
 
 
 def offline(judge: RefusalJudge) -> Judging:
-    """A judge that needs no model behind a network, many answers at once where it can do that.
+    """Wraps a local judge, which judges in batches if it can.
 
     Raises (while it judges):
-        InputError: the judge raised, or gave back what is no judgement. It would do so again with other
-            answers, and a label that nobody knows would count as one that does not refuse.
+        InputError: the judge raised, or returned an invalid verdict. An unknown label would otherwise count
+            as no refusal.
     """
     many: Callable[[list[tuple[str, str]]], Iterable[RefusalVerdict]] | None
     many = getattr(judge, "judge_many", None)

@@ -168,8 +168,8 @@ MOST_POINTS = 200
 
 
 def sweep_of(rows: Sequence[Row], settings: Settings) -> Sweep | None:
-    """ROC, its area, and operating points; None where there are no scores of both sides, or where several
-    layers give scores (one threshold over two scales means nothing).
+    """Computes the ROC curve, its area, and operating points. Returns None without scores of both sides, or
+    if several layers give scores (one threshold cannot serve two scales).
 
     `points` are [threshold, over-refusal, unsafe refusal], the first with threshold None (nothing is
     refused); `unscored` counts answered rows without a score, which are left out.

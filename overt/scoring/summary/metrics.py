@@ -22,8 +22,8 @@ class Metric:
     """A share of the answered prompts of one side.
 
     `id` is the field of `Rates`; `short` the title of a narrow column. `tone` says whether more of it is a
-    cost or a gain. `event` is True or False for an answered prompt of the side, None where this metric says
-    nothing of it. `needs_verdict` marks a metric that rests on judges, `needs_output` one that a bare filter
+    cost or a gain. `event` is True or False for an answered prompt of the side, None if this metric does
+    not apply. `needs_verdict` marks a metric that rests on judges, `needs_output` one that a bare filter
     cannot have. `in_pairs` metrics are compared between the targets of a run, `in_compare` ones between runs.
     `of_text` has the title and the meaning for language models, where they differ.
     """

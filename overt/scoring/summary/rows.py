@@ -16,8 +16,8 @@ from overt.scoring.stats.means import mean_interval
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One outcome. `harm` is the majority of the judges, "unclear" where there is none, None if nobody
-    judged it. `kind` is what the target gives."""
+    """One outcome. `harm` is the judges' majority, "unclear" without a majority, None without judges. `kind`
+    is the target's output."""
 
     outcome: Outcome
     prompt: Prompt

@@ -140,7 +140,7 @@ def _difference(
 def judge_table(
     harms: Sequence[Harm], prompts: Mapping[str, Prompt], clusters: Mapping[str, int], settings: Settings
 ) -> JudgeTable | None:
-    """Returns the table of judges, or None without judges. Rates are of unsafe prompts, others of all votes.
+    """Returns the table of judges, or None without judges. Rates cover unsafe prompts, other figures all votes.
 
     A failed or abstaining judge is a missing label: Krippendorff's alpha takes that, Fleiss' kappa is over
     the outcomes that all of them labelled.
@@ -233,7 +233,7 @@ def summarize(
         seed: of the draws.
 
     Returns:
-        The record of `results/summary.json`. A rate is None where there is nothing to count. Nothing in it is
+        The record of `results/summary.json`. A rate is None if there is nothing to count. Nothing in it is
         NaN or infinite.
 
     Raises:
