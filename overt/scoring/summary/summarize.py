@@ -140,7 +140,7 @@ def _difference(
 def judge_table(
     harms: Sequence[Harm], prompts: Mapping[str, Prompt], clusters: Mapping[str, int], settings: Settings
 ) -> JudgeTable | None:
-    """Returns the table of judges, or None without judges. Rates cover unsafe prompts, other figures all votes.
+    """Returns the table of judges, or None without judges. Rates cover unsafe prompts, the rest all votes.
 
     A failed or abstaining judge is a missing label: Krippendorff's alpha takes that, Fleiss' kappa is over
     the outcomes that all of them labelled.
