@@ -1,4 +1,4 @@
-"""What the grammar makes prompts from: a trigger's scenes, generic frames, and what fills their slots."""
+"""Building blocks of the grammar: a trigger's scenes, generic frames, and the fillers of their slots."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from overt.generation import wording
 from overt.policies.floor import floor_reason
 from overt.policies.schema import Category, Policy, Trigger
 
-# Categories whose terms may name a group of people, or pain that is no joke.
+# Categories about groups of people or suffering: only careful frames are used.
 _DELICATE = re.compile(
     r"discriminat|hate|hatred|racis|racial|religio|ethnic|minorit|slur|demean|suicid|self[-_ ]harm|sexual",
     re.IGNORECASE,
@@ -24,24 +24,23 @@ _YOUNG = re.compile(r"(?<![a-z])(?:child|kid|pupil|primary school|toddler)", re.
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What a prompt is made from: a fragment (scene) or a generic frame, with its slots still open."""
+    """A scene fragment or a generic frame, with unfilled slots."""
 
     text: str
-    group: str  # "scene", or the frame list it stands in
-    whole: bool = False  # already a full sentence: no opening around it
+    group: str  # "scene", or the name of the frame list
+    whole: bool = False  # a full sentence that needs no opening
 
 
 def scenes_of(trigger: Trigger) -> list[Frame]:
-    """The benign sides of a trigger's scenes."""
     return [Frame(scene.benign, "scene") for scene in trigger.scenes if scene.benign]
 
 
 def walk(
     policy: Policy, category: Category, trigger: Trigger, rng: random.Random, used: dict[str, int]
 ) -> Iterator[Frame]:
-    """An endless walk over a trigger's frames: all scenes once, then generic frames and scenes in turn.
+    """Yields a trigger's frames without end: all scenes once, then generic frames and scenes in turn.
 
-    `used` counts generic frames over the whole category, so that two triggers seldom share one.
+    `used` counts generic frames across the category, so that two triggers seldom share one.
     """
     scenes = scenes_of(trigger)
     rng.shuffle(scenes)
@@ -60,7 +59,7 @@ def walk(
 
 
 def generic_frames(policy: Policy, category: Category, trigger: Trigger) -> list[Frame]:
-    """The generic frames that fit a trigger's part of speech and what the category has."""
+    """Returns the generic frames that fit the trigger's part of speech and the category."""
     table = wording.table("frames")[policy.modality]
     subject = " ".join((category.id, category.title, *category.disallowed))
     if _DELICATE.search(subject) or _YOUNG.search(f"{policy.name} {policy.description}"):
@@ -74,7 +73,7 @@ def generic_frames(policy: Policy, category: Category, trigger: Trigger) -> list
 
 
 def generic_unsafe(policy: Policy, category: Category, trigger: Trigger) -> list[list[str]]:
-    """Short requests that name a trigger without unsafe scenes, for each line the category disallows."""
+    """Returns short unsafe requests that name the trigger, one list for each disallowed line."""
     table = wording.table("frames")[policy.modality]["unsafe"]
     cased = wording.sentence_cased(category.disallowed)
     texts = []
@@ -88,7 +87,7 @@ def generic_unsafe(policy: Policy, category: Category, trigger: Trigger) -> list
 
 
 def term_slots(trigger: Trigger) -> dict[str, str]:
-    """The slots that stand for the trigger itself in generic frames."""
+    """Returns the slots that stand for the trigger in generic frames."""
     term = trigger.term
     title = " ".join(w[:1].upper() + w[1:] for w in term.split())
     return {"term": term, "quote": f'"{term}"', "title": f'"{title}"'}
@@ -97,7 +96,7 @@ def term_slots(trigger: Trigger) -> dict[str, str]:
 def context(
     policy: Policy, category: Category, trigger: Trigger, text: str, slots: wording.Slots
 ) -> tuple[str, str, dict[str, str]]:
-    """What stands before and after the frame in a prompt, and the fillings of the frame."""
+    """Returns the text before and after the frame in a prompt, and the fillers of its slots."""
     own = term_slots(trigger)
     known = {**slots, **{k: [v] for k, v in own.items()}}
     frames = scenes_of(trigger) + generic_frames(policy, category, trigger)
@@ -114,24 +113,24 @@ def context(
 
 
 def slots_of(policy: Policy, category: Category) -> dict[str, list[str]]:
-    """Every slot's fillers: the lexicon's, the policy's own (which win), and the allowed contexts."""
+    """Returns the fillers of every slot. The policy's own fillers override the lexicon's."""
     lexicon: dict[str, list[str]] = wording.table("lexicon")
     return {**lexicon, **{k: list(v) for k, v in policy.slots.items()}, "allowed": allowed(category)}
 
 
 @lru_cache(maxsize=512)
 def allowed(category: Category) -> list[str]:
-    """The category's allowed contexts that read as a noun phrase or a gerund after "about"."""
+    """Returns the allowed contexts that are a noun phrase or a gerund, so that they fit after "about"."""
     cased = wording.sentence_cased(category.allowed)
     phrases = [wording.core(line, sentence_case=cased) for line in category.allowed]
     return [p for p in phrases if 1 <= len(p.split()) <= 12 and wording.forbidden(p)[0] in ("np", "gerund")]
 
 
 def check_slots(policy: Policy, category: Category) -> None:
-    """Looks at every slot of a category's scenes.
+    """Checks every slot of a category's scenes.
 
     Raises:
-        InputError: a slot that neither the lexicon nor the policy fills.
+        InputError: neither the lexicon nor the policy fills a slot.
     """
     known = slots_of(policy, category)
     sides = (
@@ -157,5 +156,5 @@ def _term(term: str) -> re.Pattern[str]:
 
 
 def names_term(term: str, text: str) -> bool:
-    """Whether the text names the term as whole words."""
+    """Returns whether the text contains the term as whole words."""
     return bool(_term(term).search(text))

@@ -1,7 +1,7 @@
 """`builtin/grammar`: the writer that needs no model.
 
-It composes prompts from the policy's own words: a trigger term, a harmless scene it stands in, and
-a way to ask for a picture (or, under a text policy, an answer). The kinds of scene follow the ten
+It composes prompts from the policy's own words: a trigger term, a harmless scene that contains it, and
+a way to ask for a picture (or, under a text policy, for an answer). The kinds of scene follow the ten
 prompt types of XSTest (Röttger et al. 2024, arXiv 2308.01263): homonyms, figurative use, safe
 targets and contexts, definitions, history and so on. Where a trigger has no scene, generic frames
 quote it. The same policy, category and seed give the same stream of prompts on any machine.
@@ -37,7 +37,7 @@ from overt.policies.schema import Category, Policy, Trigger
 NAME = "builtin/grammar"
 TEMPLATE = "grammar@1"
 
-# So many tries in a row that gave nothing new mean that the grammar has said all it can.
+# After this many tries without a new prompt the grammar is exhausted.
 _MISSES = 1_000
 _TWINS = 6
 
@@ -74,15 +74,15 @@ class _Opening:
 def compose(
     policy: Policy, category: Category, *, count: int, seed: int, start: int = 0, language: str = "en"
 ) -> Iterator[Prompt]:
-    """Up to `count` distinct benign candidates of a category, after passing over the first `start`.
+    """Yields up to `count` distinct benign candidates of a category, after skipping the first `start`.
 
-    The stream goes round the triggers, one prompt each, so every prefix covers them evenly. A trigger
-    gives each of its scenes once before generic frames and second fillings come. Fillers and styles
-    are drawn without replacement, so the first prompts differ as much as the word lists allow. It
-    ends early when the grammar has nothing new to say.
+    The triggers take turns, so every prefix covers them evenly. Each trigger uses all its scenes once
+    before generic frames and second fillings. Fillers and styles are drawn without replacement, so the
+    first prompts differ as much as the word lists allow. The stream ends early when the grammar is
+    exhausted.
 
     Raises:
-        InputError: a language other than English, or a scene with a slot that nobody defines.
+        InputError: a language other than English, or a scene with an undefined slot.
     """
     if language != "en":
         raise InputError(
@@ -95,12 +95,12 @@ def compose(
 
 
 def twins(policy: Policy, category: Category, prompt: Prompt, *, seed: int) -> list[Prompt]:
-    """Unsafe candidates for the twin of a benign prompt, fewest changed words first (at most 6).
+    """Returns at most 6 unsafe candidates for the twin of a benign prompt, fewest changed words first.
 
-    The scene, its fillings and the opening are found again in the prompt's own text. A twin keeps
-    all of them and takes the scene's unsafe side; next come unsafe sides of the trigger's other
-    scenes; a trigger without any gets a short request for what the category disallows. For a prompt
-    that this grammar did not write, the opening is not kept. Each twin names the trigger.
+    The scene, its fillers and the opening are located in the prompt's text. A twin keeps them and takes
+    the unsafe side of the scene, or of the trigger's other scenes; a trigger without unsafe sides gets a
+    short request for what the category disallows. The opening of a prompt from another writer is not
+    kept. Each twin names the trigger.
     """
     trigger = _trigger_of(category, prompt)
     if trigger is None:
@@ -112,7 +112,7 @@ def twins(policy: Policy, category: Category, prompt: Prompt, *, seed: int) -> l
         parts = _unsafe_sides(trigger, slots, fills, rng)
     else:
         asks = generic_unsafe(policy, category, trigger)
-        # Two of the category's lines, drawn per prompt: the shortest one alone would end every pair.
+        # Two random lines per prompt: otherwise the shortest line would win every time.
         parts = [text for ask in rng.sample(asks, min(2, len(asks))) for text in ask]
     texts = [_join(policy, before, part, after) for part in parts]
     fit = {t for t in texts if names_term(trigger.term, t) and not floor_reason(t) and t != prompt.text}
@@ -123,7 +123,7 @@ def twins(policy: Policy, category: Category, prompt: Prompt, *, seed: int) -> l
 def _unsafe_sides(
     trigger: Trigger, slots: wording.Slots, fills: dict[str, str], rng: random.Random
 ) -> list[str]:
-    """The unsafe sides of a trigger's scenes, filled as the benign prompt was where they share a slot."""
+    """Fills the unsafe sides of a trigger's scenes, reusing the fillers of the benign prompt."""
 
     def choose(name: str) -> str:
         if name not in fills:
@@ -136,7 +136,7 @@ def _unsafe_sides(
 
 @dataclass(frozen=True)
 class _Decks:
-    """What a category's prompts are put together from, each drawn without replacement."""
+    """The parts of a category's prompts, each drawn without replacement."""
 
     fillers: dict[str, wording.Deck[str]]
     openings: wording.Deck[_Opening]
@@ -147,7 +147,7 @@ class _Decks:
 
 def _decks(policy: Policy, category: Category, seed: int) -> _Decks:
     places = [c.id for c in policy.categories]
-    # Each category starts elsewhere in the shuffled lists, so that categories share few fillers.
+    # Each category starts at another place in the shuffled lists, so that categories share few fillers.
     turn = places.index(category.id) / len(places) if category.id in places else 0.0
     styles = wording.table("styles")
 
@@ -183,13 +183,13 @@ def _stream(policy: Policy, category: Category, seed: int) -> Iterator[Prompt]:
 
 
 def _write(policy: Policy, trigger: Trigger, frame: Frame, decks: _Decks) -> tuple[str, str]:
-    """One prompt's text and style."""
+    """Returns one prompt's text and style."""
     fills = term_slots(trigger)
     own = _content(frame.text)
 
     def choose(name: str) -> str:
         if name not in fills:
-            # A filler that repeats a word of its scene, or the trigger, reads badly.
+            # A filler that repeats the trigger or a word of its scene reads badly.
             fills[name] = decks.fillers[name].draw(
                 lambda f: bool(_content(f) & own) or names_term(trigger.term, f)
             )
@@ -204,7 +204,7 @@ def _write(policy: Policy, trigger: Trigger, frame: Frame, decks: _Decks) -> tup
 
 
 def _picture(policy: Policy, trigger: Trigger, scene: str, decks: _Decks) -> tuple[str, str]:
-    """A request for a scene, by one of the policy's openings; often with an ending, where it is a picture."""
+    """Builds a request for a scene from an opening; picture requests often get an ending."""
 
     def repeats(part: str, of: str) -> bool:
         return names_term(trigger.term, part) or bool(_content(part) & _content(of))
@@ -223,13 +223,13 @@ def _picture(policy: Policy, trigger: Trigger, scene: str, decks: _Decks) -> tup
 
 
 def _join(policy: Policy, before: str, scene: str, after: str) -> str:
-    """An unsafe fragment put where the benign one stood."""
+    """Puts an unsafe fragment in place of the benign one."""
     if policy.modality == "image":
         text = before + scene + after
         return text[:1].upper() + text[1:]
     leads: dict[str, list[str]] = wording.table("styles")["lead_ins"]
     if _is_sentence(scene):
-        # A sentence of its own: only a fitting lead-in may stand before it.
+        # Only a fitting lead-in may precede a full sentence.
         return _sentence(scene, before if before in leads[_sentence_kind(scene)] else "")
     if any(before in texts for texts in leads.values()):
         return _sentence(f"tell me about {scene}", before if before in leads["instruction"] else "")
@@ -237,7 +237,7 @@ def _join(policy: Policy, before: str, scene: str, after: str) -> str:
 
 
 def _is_sentence(text: str) -> bool:
-    """Whether a fragment of a text policy is a whole request, not a noun phrase."""
+    """Returns whether the text is a whole request rather than a noun phrase."""
     return text[-1] in ".?!" or bool(_QUESTION.match(text) or _INSTRUCTION.match(text))
 
 
@@ -246,7 +246,7 @@ def _sentence_kind(text: str) -> str:
 
 
 def _sentence(text: str, lead: str = "") -> str:
-    """`lead` and the sentence, with capitals and an end mark where they belong."""
+    """Joins `lead` and the sentence with correct capitals and an end mark."""
     if text[-1] not in ".?!":
         last = re.split(r"[;:.] ", text)[-1]  # "My oven smokes; how do I clean it"
         text += "?" if _QUESTION.match(last) else "."
@@ -260,7 +260,7 @@ def _prompt(category: Category, trigger: Trigger, text: str, style: str, label: 
         text=text,
         category=category.id,
         label=label,
-        strategy="direct",  # whatever the category says: no seed is converted here
+        strategy="direct",  # no seed is converted here, whatever the category says
         writer=NAME,
         template=TEMPLATE,
         trigger=trigger.term,
@@ -285,12 +285,12 @@ def _openings(modality: str) -> list[_Opening]:
 
 @lru_cache(maxsize=8192)
 def _content(text: str) -> frozenset[str]:
-    """The words of four letters and more: what makes two phrases sound alike."""
+    """Returns the words of four letters or more."""
     return frozenset(re.findall(r"[^\W\d_]{4,}", text.lower())) - {"scene", "with", "from", "that"}
 
 
 def _rng(*parts: object) -> random.Random:
-    """A generator seeded by content, the same in every process."""
+    """Returns a generator seeded by content, equal in every process."""
     blob = "\x1f".join(str(p) for p in parts).encode("utf-8", "surrogatepass")
     return random.Random(int.from_bytes(hashlib.blake2b(blob, digest_size=8).digest(), "big"))
 

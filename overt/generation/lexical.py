@@ -1,7 +1,6 @@
-"""`builtin/lexical`: a rewriter without a model. It swaps trigger terms by the policy's neutral wordings.
+"""`builtin/lexical`: a rewriter without a model. It replaces trigger terms by the policy's neutral wordings.
 
-It knows no grammar beyond what a swap needs: capitals, a plural, "a" and "an". What comes out is named
-honestly (strategy "lexical"), and is what a word list would have its users write.
+It adapts capitals, plurals, "a" and "an", and no other grammar.
 """
 
 from __future__ import annotations
@@ -24,14 +23,14 @@ _ARTICLE = re.compile(r"\b(an?)(\s+)$", re.IGNORECASE)
 
 
 class Lexical:
-    """Swaps every trigger term that the policy has neutral wordings for, in whichever category: a filter
-    does not know which category a prompt is of."""
+    """Replaces every trigger term that has neutral wordings, in any category, since a filter does not know
+    the prompt's category."""
 
     name = "builtin/lexical"
 
     def rewrite(self, policy: Policy, prompt: Prompt, *, count: int, seed: int) -> Iterator[Candidate | Drop]:
-        """At most `count` wordings of a prompt: the first with each trigger's first neutral wording, and
-        so on. None where no trigger with a neutral wording stands in it. `seed` makes no difference."""
+        """Yields at most `count` wordings of a prompt: the first with each trigger's first neutral wording,
+        and so on. Yields nothing if the prompt has no such trigger. `seed` has no effect."""
         seen: set[str] = set()
         triggers: dict[str, Trigger] = {}
         for category in (category_of(policy, prompt), *policy.categories):  # the prompt's own wins
@@ -50,22 +49,22 @@ class Lexical:
 
 
 def _pattern(terms: Iterable[str]) -> re.Pattern[str]:
-    # The longest first: of "kill" and "kill switch" the longer one is meant.
+    # Longest first, so that "kill switch" is found before "kill".
     words = "|".join(re.escape(term) for term in sorted(terms, key=lambda term: (-len(term), term)))
     return re.compile(rf"(?<!\w)(?P<term>{words})(?P<plural>e?s)?(?!\w)", re.IGNORECASE)
 
 
 def _swapped(text: str, pattern: re.Pattern[str], triggers: dict[str, Trigger], turn: int) -> str:
-    """The text with every term swapped by its neutral wording of this turn, articles and capitals kept
-    right. In one pass: a neutral wording that holds another term stays as it was put."""
+    """Replaces every term by its neutral wording of this turn and adapts articles and capitals. One pass: a
+    neutral wording that contains another term is not replaced again."""
     parts: list[str] = []
     end = 0
     for match in pattern.finditer(text):
         trigger = triggers.get(match["term"].casefold())
-        if trigger is None:  # "K\u0130LL": an i for a pattern that ignores case, none for casefold
+        if trigger is None:  # "K\u0130LL": matches an i when case is ignored, but casefold differs
             continue
         neutral = trigger.neutral[turn % len(trigger.neutral)]
-        has_capital = trigger.term[:1].isupper()  # of its own, as X-ray has
+        has_capital = trigger.term[:1].isupper()  # as in X-ray
         before = text[end : match.start()]
         new = _plural(neutral) if match["plural"] else neutral
         if match.group()[:1].isupper() and (not has_capital or _BEGINS.search(text[: match.start()])):

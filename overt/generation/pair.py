@@ -1,7 +1,7 @@
 """Pair: each benign prompt's unsafe twin with the fewest changed words.
 
-A pair shares an id made from the benign prompt. Twins are short, direct requests as in published
-benchmarks; the floor and the judges look at each before it is kept.
+A contrast pair shares an id made from the benign prompt. Twins are short, direct requests as in published
+benchmarks; the floor and the judges check each before it is kept.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from overt.policies.schema import Policy
 
 
 def pair_id(benign: Prompt) -> str:
-    """The id that a benign prompt and its twins share."""
+    """Returns the id that a benign prompt and its twins share."""
     return content_id("pair", benign.id)
 
 
@@ -34,7 +34,7 @@ def write_twins(
     count: int,
     seed: int,
 ) -> Iterator[tuple[Prompt, list[Prompt], list[Drop | Failure]]]:
-    """For each benign prompt its candidate twins, the one with the fewest changed words first."""
+    """Yields each benign prompt with its candidate twins, fewest changed words first, and the losses."""
 
     def question(prompt: Prompt) -> Question[list[str]]:
         category = policy.category(prompt.category)
@@ -76,7 +76,7 @@ def write_twins(
 
 
 def order_twins(benign: Prompt, twins: Iterable[Prompt]) -> tuple[list[Prompt], list[Drop | Failure]]:
-    """Twins fit to be judged, fewest changed words first; the others with the reason."""
+    """Returns the twins to be judged, fewest changed words first, and a drop for each of the others."""
     fit: list[Prompt] = []
     drops: list[Drop | Failure] = []
     for twin in twins:

@@ -1,6 +1,6 @@
-"""Filters, generator and checkers behind each other, as a product has them; and a bare filter as a target.
+"""Products (filters, generator, checkers in a row), and bare filters and chat models as targets.
 
-With `every_layer` each layer decides even where an earlier one said no, so that the report can say what
+With `every_layer` each layer decides even after an earlier one blocked, so that the report can say what
 each refuses alone, what it adds to the others, and what dropping it would cost.
 """
 
@@ -28,13 +28,13 @@ from overt.data.plugins.attempts import (
 from overt.data.provider.vocabulary import refusal_stage
 from overt.data.targets import LayerDecision, RefusalStage, Response, Target
 
-_BATCH = 256  # texts that a quick local filter is given at once
-_CHECK_TRIES = 4  # of a checker behind a network: by then the picture is drawn and paid for
-_HOPELESS = frozenset({"auth", "billing", "bad_request", BROKEN_CLASS})  # asking again would say the same
+_BATCH = 256  # texts in one call of a local filter
+_CHECK_TRIES = 4  # calls of a remote checker: the picture is paid for by then
+_HOPELESS = frozenset({"auth", "billing", "bad_request", BROKEN_CLASS})  # a retry would fail again
 
 
 class Layer:
-    """One filter or checker, called off the event loop; many at once where it can do that."""
+    """One filter or checker, called off the event loop, in batches if it can."""
 
     def __init__(self, thing: TextFilter | ImageChecker, stage: RefusalStage, threads: int) -> None:
         self.name, self.stage = thing.name, stage
@@ -43,7 +43,7 @@ class Layer:
         one: Callable[..., FilterDecision] = getattr(thing, "decide", None) or thing.check  # type: ignore[union-attr]
         many: Any = getattr(thing, "decide_many", None) or getattr(thing, "check_many", None)
         self._one, self._many = one, many
-        # Local filters are busy, not waiting: more threads than cores would only get in each other's way.
+        # Local filters compute instead of waiting, so more threads would not help.
         self._pool = ThreadPoolExecutor(threads if self.is_remote else 2, thread_name_prefix="overt-layer")
         self._batches: Batches[tuple[Any, ...], FilterDecision] | None = None
         if many is not None:
@@ -55,7 +55,7 @@ class Layer:
         return decisions
 
     async def decide(self, *what: Any) -> FilterDecision:
-        """The decision; what the filter raises, or gives back in its place, is an error: its own mistake."""
+        """Returns the decision; an exception or a wrong return value becomes its error."""
         try:
             if self._batches is not None:
                 decision = await self._batches(what)
@@ -75,14 +75,14 @@ class Layer:
         self._pool.shutdown(wait=False)
 
     def said(self, decision: FilterDecision) -> LayerDecision:
-        # A comparison of pixels gives NumPy's bool, a model NumPy's float: no journal could hold them.
+        # NumPy's bool and float cannot be written to the journal.
         blocked = None if decision.blocked is None else bool(decision.blocked)
         score = None if decision.score is None else float(decision.score)
         return LayerDecision(self.name, self.stage, blocked, score, (decision.reason or "")[:200])
 
 
 class FilterTarget:
-    """A bare text filter as a target: nothing is drawn, its decision is the response."""
+    """A bare text filter as a target: its decision is the response."""
 
     modality = "none"
 
@@ -94,7 +94,6 @@ class FilterTarget:
             self.max_concurrency = _BATCH
 
     async def respond(self, prompt: str, *, seed: int) -> Response:
-        """One decision; `images` stays empty."""
         decision = await self._layer.decide(prompt)
         if decision.error is not None:
             return Response(error=decision.error)
@@ -105,11 +104,11 @@ class FilterTarget:
 
 
 class ChatTarget:
-    """A language model as a target: its answer is the response.
+    """A language model as a target.
 
     Args:
-        system: a system prompt that goes before every prompt, "" for none.
-        max_tokens, temperature: as the model understands them.
+        system: a system prompt before every prompt, or "".
+        max_tokens, temperature: passed to the model.
     """
 
     modality = "text"
@@ -125,7 +124,7 @@ class ChatTarget:
             self.max_concurrency = int(own)
 
     async def respond(self, prompt: str, *, seed: int) -> Response:
-        """One answer. A content filter's word stands in `code`, what the model says in `text`."""
+        """Returns one response: a content filter's code in `code`, the model's words in `text`."""
         turns = [Message("system", self._system)] if self._system else []
         request = ChatRequest(
             (*turns, Message("user", prompt)), self._temperature, self._max_tokens, seed=seed
@@ -135,7 +134,7 @@ class ChatTarget:
             return Response(error=fault(self.name, wrong))
         filtered = reply.finish_reason == "content_filter"
         return Response(
-            # A refusal field holds the model's own words, or the code of a filter that spoke for it.
+            # The refusal field holds the model's own words, or the code of a content filter.
             text=reply.text or ("" if filtered else reply.refusal or ""),
             code=(reply.refusal or "content_filter") if filtered else "",
             finish_reason=reply.finish_reason,
@@ -154,7 +153,7 @@ class Guarded:
 
     Args:
         target: the generator; None for filters alone.
-        every_layer: ask every layer whatever the earlier ones said.
+        every_layer: ask every layer, even after one blocked.
     """
 
     def __init__(
@@ -181,7 +180,7 @@ class Guarded:
         self.priced_as = getattr(target, "name", name)
 
     async def respond(self, prompt: str, *, seed: int) -> Response:
-        """What the product hands out, with every layer that was asked in `layers`."""
+        """Returns the product's response, with every layer that was asked in `layers`."""
         layers: list[LayerDecision] = []
         for layer in self._filters:
             decision = await layer.decide(prompt)
@@ -204,11 +203,11 @@ class Guarded:
         return dataclasses.replace(response, layers=tuple(layers))
 
     async def _check(self, images: tuple[bytes, ...], prompt: str) -> list[LayerDecision] | CallError:
-        """What each checker says of the pictures: blocked if one of them is."""
+        """Returns each checker's decision: blocked if it blocks one of the pictures."""
         try:
             pictures = [await asyncio.to_thread(open_picture, data) for data in images]
         except UnreadablePicture:
-            return []  # a broken picture is told as such, from its bytes
+            return []  # scoring reports broken pictures
         found = []
         for layer in self._checkers:
             decisions = []
@@ -239,16 +238,16 @@ class Guarded:
 
 
 def _own_layers(name: str, response: Response, modality: str) -> list[LayerDecision]:
-    """What the generator's own protection said, as layers."""
+    """Returns the decision of the generator's own protection as layers."""
     provider = name.partition("/")[0]
     if "nsfw_content_detected" in response.safety:
         flag = response.safety["nsfw_content_detected"]
-        if flag is None:  # the pipeline has no checker: a layer that is not there decides nothing
+        if flag is None:  # the pipeline has no checker
             return []
         return [LayerDecision(f"{name} safety checker", "image_filter", bool(flag))]
     for code in (response.code, response.finish_reason or ""):
         if code and (stage := refusal_stage(provider, code)) is not None:
             return [LayerDecision(name, stage, True, reason=code[:200])]
-    if modality == "text":  # its words are what was asked for: whether they refuse, a judge must read
+    if modality == "text":  # whether a text refuses is for a judge to decide
         return []
     return [LayerDecision(name, "model", not response.images and bool(response.text))]

@@ -1,4 +1,4 @@
-"""What all stages need that ask a model for a list of prompts: its form, room for it, and how it is read."""
+"""Lists of prompts from a model: their form, their token budget, and how they are read."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from overt.data.chat import Answer, AnswerError, ChatReply, ChatRequest
 from overt.data.replies import AnswerForm, read_json
 
-TOKENS_EACH = 128  # for an entry of the list: up to three sentences, its trigger and its style
+TOKENS_EACH = 128  # per entry: up to three sentences, a trigger and a style
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +38,10 @@ WRITTEN, WORDINGS = AnswerForm(WrittenPrompts), AnswerForm(Wordings)
 
 
 def read_written(reply: ChatReply) -> list[Written]:
-    """The prompts in an answer, with single blanks for white space.
+    """Returns the prompts in a reply, with normalised white space.
 
     Raises:
-        AnswerError: no such list, or no entry with a text.
+        AnswerError: the reply holds no such list, or no entry with a text.
     """
     entries = read_json(reply, WRITTEN).prompts
     found = [Written(_line(e.text), _line(e.trigger), _line(e.style)) for e in entries]
@@ -52,11 +52,11 @@ def read_written(reply: ChatReply) -> list[Written]:
 
 
 def read_wordings(reply: ChatReply) -> list[str]:
-    """The wordings in an answer, with single blanks for white space. An empty list is an answer: the model
-    found no wording that it would write.
+    """Returns the wordings in a reply, with normalised white space. The list may be empty if the model
+    declines.
 
     Raises:
-        AnswerError: no such list.
+        AnswerError: the reply holds no such list.
     """
     return [text for text in map(_line, read_json(reply, WORDINGS).prompts) if text]
 
@@ -66,12 +66,12 @@ def _line(text: str) -> str:
 
 
 def with_room(request: ChatRequest, count: int) -> ChatRequest:
-    """The request with room for `count` prompts in its answer, where its template leaves less."""
+    """Raises the request's `max_tokens` to fit `count` prompts, if it is lower."""
     return dataclasses.replace(request, max_tokens=max(request.max_tokens, count * TOKENS_EACH))
 
 
 def cut_short(answer: Answer[list[Written]] | Answer[list[str]], count: int) -> str:
-    """Why there are fewer than `count` prompts in an answer that was cut off; "" where none are missing."""
+    """Returns why a reply that was cut off holds fewer than `count` prompts, or ""."""
     found = len(answer.value or ())
     if not answer.reply.is_cut_off or found >= count:
         return ""

@@ -1,7 +1,7 @@
 """Rewrite: other wordings for prompts that were refused, by a model and strategy templates.
 
-The remedy of the paper (arXiv 2505.21347, section 6). What it wins and what it costs is measured
-elsewhere; here nothing is judged but what no judge is needed for: the floor, the length, a repeat.
+The remedy of the paper (arXiv 2505.21347, section 6). This module checks only what needs no judge: the
+floor, the length, and repeats.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from overt.generation.prompt_lists import WORDINGS, cut_short, read_wordings, wi
 from overt.policies.floor import askable, floor_reason
 from overt.policies.schema import Category, Policy
 
-MAX_WORDS = 160  # a wording with its context may be longer than a prompt, but is still no essay
+MAX_WORDS = 160  # a wording with its context may be longer than a prompt
 
 
 class Rewriter(Protocol):
-    """A rewriter that needs no chat model: the builtin, or a class of the user's own."""
+    """A rewriter that needs no chat model: the builtin or a user's class."""
 
     name: str
 
@@ -42,11 +42,11 @@ def rewrite(
     count: int,
     seed: int,
 ) -> Iterator[Candidate | Drop | Failure]:
-    """`count` wordings of each prompt by each strategy, in the order of the prompts.
+    """Yields `count` wordings of each prompt by each strategy, in the order of the prompts.
 
-    A repeat of the prompt itself or of an earlier wording is a `Drop`; a request that gave nothing
-    usable, or fewer wordings than asked for, is a `Failure`. Both name the original prompt. An empty list
-    is neither: a model may decline so.
+    A repeat of the prompt or of an earlier wording is a `Drop`; a request that failed or gave too few
+    wordings is a `Failure`. Both name the original prompt. An empty list is neither, since a model may
+    decline that way.
     """
 
     def questions() -> Iterator[Question[list[str]]]:
@@ -80,11 +80,10 @@ def rewrite(
 def rewrite_with(
     rewriter: Rewriter, prompts: Sequence[Prompt], policy: Policy, *, count: int, seed: int
 ) -> Iterator[Candidate | Drop | Failure]:
-    """At most `count` wordings of each prompt, looked at as a chat model's are: the floor, the length, a
-    repeat.
+    """Yields at most `count` wordings of each prompt, with the same checks as a chat model's.
 
     Raises:
-        InputError: the rewriter raised, or gave something else than candidates and drops.
+        InputError: the rewriter raised, or returned anything but candidates, drops and failures.
     """
     seen: set[str] = set()
     for prompt in prompts:
@@ -92,7 +91,7 @@ def rewrite_with(
             results: list[object] = list(rewriter.rewrite(policy, prompt, count=count, seed=seed))
         except OvertError:
             raise
-        except Exception as error:  # whatever a class of the user's own may raise
+        except Exception as error:  # a user's class may raise anything
             raise _wrong(rewriter, f"failed with {raised(rewriter, error)}") from error
         made = 0
         for result in results:
@@ -120,11 +119,11 @@ def _wrong(rewriter: Rewriter, what: str) -> InputError:
 def fit(
     prompt: Prompt, text: str, strategy: RewriteStrategy, writer: str, template: str, seen: set[str]
 ) -> Candidate | Drop:
-    """The candidate that a wording makes, or why it is dropped. `seen` holds the ids of the candidates so
-    far, and gets this one's."""
+    """Returns the wording as a candidate, or a drop with the reason. `seen` holds the ids of the candidates
+    so far; this one's id is added."""
     text = clean_text(text)
     if reason := floor_reason(text):
-        # The text itself is not kept: what the floor forbids is not stored either.
+        # What the floor forbids is not stored.
         return Drop(prompt.id, "rewrite", prompt.category, "floor", reason)
     if not text or len(text.split()) > MAX_WORDS or len(text) > 2000:
         return Drop(prompt.id, "rewrite", prompt.category, "too long" if text else "empty", "", text[:300])
@@ -136,8 +135,8 @@ def fit(
 
 
 def category_of(policy: Policy, prompt: Prompt) -> Category:
-    """The policy's category of a prompt. A file may name one that the policy does not know: then a category
-    that holds all of the policy."""
+    """Returns the policy's category of a prompt, or a category that combines the whole policy if the prompt
+    names an unknown one."""
     for category in policy.categories:
         if category.id == prompt.category:
             return category

@@ -1,4 +1,4 @@
-"""Seeds: which category of the policy each belongs to. overt.data.sources reads them from files."""
+"""Seeds: finds the category of each. overt.data.sources reads them from files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Placed:
 
 
 def screen(seeds: Iterable[Seed]) -> Iterator[Seed | Drop]:
-    """Drops what the floor forbids before anything is asked about it."""
+    """Drops seeds that the floor forbids before any model sees them."""
     for seed in seeds:
         if reason := floor_reason(seed.text):
             yield Drop(seed.id, "seeds", seed.category or "", "floor", reason)
@@ -33,10 +33,10 @@ def screen(seeds: Iterable[Seed]) -> Iterator[Seed | Drop]:
 def classify(
     seeds: Iterable[Seed], policy: Policy, *, ask: Ask | None, template: Template, seed: int
 ) -> Iterator[Seed | Drop | Failure]:
-    """Each seed with a category of the policy, or why it has none; in order.
+    """Yields, in order, each seed with a category of the policy, or why it has none.
 
-    A seed whose file names a category of this policy keeps it. The others are asked about; without a
-    model (`ask` is None) they are dropped, and the reason says so.
+    A seed whose file names a category of this policy keeps it. A model classifies the others; without a
+    model (`ask` is None) they are dropped.
     """
     todo = list(seeds)
     ids = [category.id for category in policy.categories]

@@ -15,19 +15,18 @@ from overt.generation.prompt_lists import WRITTEN, Written, cut_short, read_writ
 from overt.policies.floor import askable, floor_reason
 from overt.policies.schema import Category, Policy
 
-# What kinds of picture are asked for, so that a set is not all photographs.
+# Kinds of picture to ask for, so that a set is not all photographs.
 STYLES = (
     "photograph", "oil painting", "watercolour", "diagram", "comic panel", "poster", "pencil sketch",
     "infographic", "3D render", "film still", "woodcut", "storyboard frame", "pixel art", "collage",
     "magazine illustration", "museum display", "mural", "claymation still", "blueprint", "book cover",
 )  # fmt: skip
 
-# A prompt is a request, not an essay: what is longer is dropped, with its length as the reason.
-MAX_WORDS = 80
+MAX_WORDS = 80  # longer prompts are dropped
 
 
 def _random(*parts: object) -> Random:
-    """Randomness that depends on content alone: the same question has the same styles on any machine."""
+    """Returns a generator seeded by content, equal on any machine."""
     return Random(content_id("random", *parts))
 
 
@@ -40,10 +39,10 @@ def _styles(policy: Policy, count: int, *parts: object) -> list[str]:
 
 
 def named_trigger(text: str, claimed: str, category: Category) -> str:
-    """The trigger as it stands in the text: the one claimed, else a term of the policy, else "".
+    """Returns the trigger as written in the text: the claimed one, else a term of the policy, else "".
 
-    A short ending may follow ("shoot" finds "shooting"); scripts written without blanks are searched
-    without looking at word edges.
+    A short ending may follow ("shoot" finds "shooting"). Word boundaries are ignored in scripts without
+    spaces.
     """
     for term in (claimed, *(t.term for t in category.triggers)):
         if not term:
@@ -57,7 +56,7 @@ def named_trigger(text: str, claimed: str, category: Category) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Order:
-    """What a request for prompts is about: `record_id` is the seed, or the batch written without one."""
+    """The context of a request for prompts; `record_id` is the id of the seed or of the batch."""
 
     record_id: str
     category: Category
@@ -75,7 +74,7 @@ def convert(
     per_seed: int,
     seed: int,
 ) -> Iterator[Prompt | Drop | Failure]:
-    """`per_seed` prompts for each seed, in the order of the seeds (each has its category)."""
+    """Yields `per_seed` prompts for each seed, in the order of the seeds. Each seed needs a category."""
 
     def question(source: Seed) -> Question[list[Written]]:
         category = policy.category(source.category or "")
@@ -106,7 +105,7 @@ def direct(
     round: int,
     seed: int,
 ) -> Iterator[Prompt | Drop | Failure]:
-    """At least `needs[category]` prompts per category, written from the policy's own instruction."""
+    """Yields at least `needs[category]` prompts per category, written from the policy alone."""
 
     def questions() -> Iterator[Question[list[Written]]]:
         for category in policy.categories:
@@ -137,7 +136,7 @@ def direct(
 def _prompts(
     ask: Ask, questions: Iterable[Question[list[Written]]], template: Template, count: int
 ) -> Iterator[Prompt | Drop | Failure]:
-    """At most `count` prompts of each answer; what is missing is a failure of its order's record."""
+    """Yields at most `count` prompts of each answer, and a failure for missing ones."""
     for answer in ask(questions):
         order: _Order = answer.about
         if answer.value is None:
@@ -150,7 +149,7 @@ def _prompts(
 
 
 def _cycle_terms(category: Category, seed: int, round: int) -> Iterator[str]:
-    """The category's trigger terms, all of them before any comes again, in an order of the round."""
+    """Cycles through the category's trigger terms in an order that depends on the round."""
     terms = [t.term for t in category.triggers]
     _random(seed, "terms", category.id, round).shuffle(terms)
     while True:
@@ -158,7 +157,7 @@ def _cycle_terms(category: Category, seed: int, round: int) -> Iterator[str]:
 
 
 def _examples(category: Category, random: Random) -> list[str]:
-    """A few of the policy's own harmless scenes; those with open slots are left out."""
+    """Returns at most three of the policy's harmless scenes without slots."""
     scenes = [s.benign for t in category.triggers for s in t.scenes if s.benign and "{" not in s.benign]
     return random.sample(scenes, min(3, len(scenes)))
 
@@ -181,10 +180,9 @@ def _prompt(entry: Written, order: _Order, writer: str, template: Template) -> P
 
 
 def check_shape(prompt: Prompt, stage: str) -> Drop | None:
-    """Why a prompt is dropped before any judge sees it: the floor, its length, or that it names no trigger;
-    None where it is kept."""
+    """Returns why a prompt is dropped before judging (floor, length, no trigger), or None if it is kept."""
     if reason := floor_reason(prompt.text):
-        # The text itself is not kept: what the floor forbids is not stored either.
+        # What the floor forbids is not stored.
         return Drop(prompt.id, stage, prompt.category, "floor", reason)
     if (words := len(prompt.text.split())) > MAX_WORDS or len(prompt.text) > 1200:
         return Drop(prompt.id, stage, prompt.category, "too long", f"{words} words", prompt.text[:300])
@@ -194,6 +192,6 @@ def check_shape(prompt: Prompt, stage: str) -> Drop | None:
 
 
 def screen(prompts: Sequence[Prompt], stage: str) -> Iterator[Prompt | Drop]:
-    """`check_shape` over prompts that another writer made."""
+    """Applies `check_shape` to prompts of another writer."""
     for prompt in prompts:
         yield check_shape(prompt, stage) or prompt

@@ -1,4 +1,4 @@
-"""HTTP for chat models and picture services: one exchange, its size bounded, faults as data."""
+"""HTTP for chat models and picture services: bounded exchanges that return errors as data."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from overt.data.json_types import Json, JsonObject
 if TYPE_CHECKING:
     import aiohttp
 
-MAX_BYTES = 64 << 20  # of one body; no picture that was asked for comes near it
+MAX_BYTES = 64 << 20  # of one body; no requested picture comes near it
 _QUOTED_BYTES = 2000
 
 
 @dataclass(frozen=True)
 class Reply:
-    """One HTTP answer. Headers are looked up by names in lower case."""
+    """One HTTP response. Look up headers by lower-case names."""
 
     status: int
     headers: Mapping[str, str]
@@ -31,7 +31,7 @@ class Reply:
 
     @cached_property
     def data(self) -> Json:
-        """The decoded body, None where it is no JSON."""
+        """The decoded body, or None if it is not JSON."""
         try:
             found: Json = json.loads(self.body)
         except (ValueError, RecursionError):
@@ -40,7 +40,7 @@ class Reply:
 
     @property
     def object(self) -> JsonObject | None:
-        """The JSON object that the body is, or that begins its list; None where there is none."""
+        """The body if it is a JSON object, or the first object of a list; else None."""
         data = self.data
         if isinstance(data, list) and data:  # Vertex AI wraps some errors in a list
             data = data[0]
@@ -48,16 +48,16 @@ class Reply:
 
     @property
     def text(self) -> str:
-        """The beginning of the body as text, to quote from."""
+        """The beginning of the body as text, for error messages."""
         return self.body[:_QUOTED_BYTES].decode("utf-8", "replace")
 
 
 class Transport:
-    """An aiohttp session that opens when it is first used, on the loop that uses it.
+    """An aiohttp session that opens on first use, on the loop that uses it.
 
     Args:
         timeout: seconds for one exchange.
-        headers: they go along with every request.
+        headers: sent with every request.
     """
 
     def __init__(self, timeout: float = 120.0, headers: Mapping[str, str] | None = None) -> None:
@@ -74,8 +74,8 @@ class Transport:
         form: Mapping[str, str] | None = None,
         data: bytes | None = None,
     ) -> Reply | CallError:
-        """One exchange: the answer whatever its status, or an error of kind "timeout", "connection" or
-        "server" (a body larger than MAX_BYTES). `form` goes out as multipart/form-data, `data` as it is."""
+        """Returns the response, whatever its status, or an error of kind "timeout", "connection" or "server"
+        (a body larger than MAX_BYTES). `form` is sent as multipart/form-data, `data` unchanged."""
         import aiohttp
 
         body: aiohttp.FormData | bytes | None = data
@@ -90,7 +90,7 @@ class Transport:
                 headers=headers,
                 json=json,
                 data=body,
-                # A redirect would carry a key in a header of the provider's own on to another host.
+                # A redirect would send the key in a header on to another host.
                 allow_redirects=not (headers or self._headers),
             ) as answer:
                 found = await answer.content.readany()
@@ -107,7 +107,6 @@ class Transport:
             return CallError("connection", f"{type(error).__name__}: {str(error)[:300]}")
 
     async def close(self) -> None:
-        """Closes the connections."""
         if self._session is not None:
             with contextlib.suppress(Exception):
                 await self._session.close()
@@ -119,17 +118,17 @@ class Transport:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 headers=self._headers,
-                # How many connections there are is the caller's business.
+                # The caller limits connections.
                 connector=aiohttp.TCPConnector(limit=0),
                 timeout=aiohttp.ClientTimeout(self._timeout),
-                # Looking for proxies takes two threads' time in every request.
+                # Looking for proxies is slow in every request.
                 trust_env=bool(urllib.request.getproxies()),
             )
         return self._session
 
 
 def absolute(base: str, url: str) -> str | CallError:
-    """An address out of an answer, relative ones put onto the service's; http(s) alone is followed."""
+    """Resolves an address from a response against the service's; only http(s) is accepted."""
     try:
         whole = urllib.parse.urljoin(base, url.strip())
         parts = urllib.parse.urlsplit(whole)
@@ -137,13 +136,13 @@ def absolute(base: str, url: str) -> str | CallError:
     except ValueError:
         allowed = False
     if not allowed or any(not c.isprintable() for c in whole):
-        # The address itself is not shown: it may be signed.
+        # The address may be signed, so it is not printed.
         return CallError("server", "the answer gives no http(s) address for its picture or its job")
     return whole
 
 
 def same_site(base: str, url: str) -> bool:
-    """Whether an address has the scheme of the base and its host or one of the same site."""
+    """Returns whether an address has the base's scheme and its host or one of the same site."""
     try:
         own, other = urllib.parse.urlsplit(base), urllib.parse.urlsplit(url)
         host, other_host = own.hostname or "", other.hostname or ""
@@ -158,7 +157,7 @@ def same_site(base: str, url: str) -> bool:
 
 
 def same_origin(base: str, url: str) -> bool:
-    """Whether two addresses have one scheme, host and port."""
+    """Returns whether two addresses share scheme, host and port."""
     return _origin(base) == _origin(url)
 
 
@@ -168,18 +167,18 @@ def _origin(url: str) -> tuple[str, str, int | None]:
     return parts.scheme, (parts.hostname or "").lower(), port
 
 
-# -- the official client -------------------------------------------------------------------------------------
+# -- OpenAI's client ---------------------------------------------------------------------------------------
 
 
 def openai_endpoint(path: str, *, key: str, base_url: str | None) -> tuple[str, dict[str, str]]:
-    """The address of an endpoint, and the headers that every request to it needs.
+    """Returns the address of an endpoint and the headers of every request to it.
 
     Args:
-        path: behind the base address, as in "/chat/completions".
-        key: "" for a server that needs none.
+        path: appended to the base address, as in "/chat/completions".
+        key: "" if the server needs no key.
         base_url: None: OpenAI itself.
     """
-    from openai import AsyncOpenAI  # takes a second
+    from openai import AsyncOpenAI  # slow to import: about a second
 
     client = AsyncOpenAI(api_key=key or "none", base_url=base_url)
     address, question, query = str(client.base_url).partition("?")
@@ -190,5 +189,5 @@ def openai_endpoint(path: str, *, key: str, base_url: str | None) -> tuple[str, 
 
 
 def encoded(body: Mapping[str, object]) -> bytes:
-    """A request's body as the official client writes it."""
+    """Encodes a request's body as OpenAI's client does."""
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()

@@ -1,4 +1,4 @@
-"""Words for the grammar writer: its data files, articles, slots, and forms guessed from plain words."""
+"""Words for the grammar: data files, articles, slots, and guessed parts of speech."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SILENT_H = re.compile(r"hour|honest|honou?r|heir", re.IGNORECASE)
 _A_SOUND = re.compile(
     r"one\b|once\b|ewe|eu|ouija|uni(?![nmd])|unanim|us[aeu]|ut[eio]|ur[aeiou]|uk|ubi|ufo", re.IGNORECASE
 )
-# Plain nouns that only look like gerunds.
+# Nouns that look like gerunds.
 _ING_NOUNS = re.compile(
     r"(?:earr|pudd|herr|sibl|darl|sterl|vik|even|morn|build|wedd|paint|draw|lightn|cloth|ceil|str|spr|sl|th)ings?",
     re.IGNORECASE,
@@ -45,14 +45,14 @@ _EXCEPTIONS = re.compile(
 
 @lru_cache(maxsize=8)
 def table(name: str) -> dict[str, Any]:
-    """One of this room's YAML files: "lexicon", "styles" or "frames"."""
+    """Reads a YAML file of this package: "lexicon", "styles" or "frames"."""
     text = (files("overt.generation") / f"{name}.yaml").read_text(encoding="utf-8")
     data: dict[str, Any] = yaml.safe_load(text)
     return data
 
 
 def article(word: str) -> str:
-    """ "a" or "an" for what follows, by its sound: an hour, a unicorn, an X-ray, a UFO."""
+    """Returns "a" or "an" by the sound of the word: an hour, a unicorn, an X-ray, a UFO."""
     word = word.lstrip("\"'“‘(")
     first = re.split(r"[\s-]", word, maxsplit=1)[0]
     if first.isupper() and len(first) <= 3:
@@ -63,7 +63,7 @@ def article(word: str) -> str:
 
 
 def fill(template: str, choose: Callable[[str], str]) -> str:
-    """The template with each {slot} replaced by `choose(slot)`; an article right before one is fitted."""
+    """Replaces each {slot} by `choose(slot)` and adapts an article right before it."""
 
     def put(match: re.Match[str]) -> str:
         filler = choose(match["name"])
@@ -76,15 +76,15 @@ def fill(template: str, choose: Callable[[str], str]) -> str:
 
 
 def slot_names(template: str) -> list[str]:
-    """The slots of a template in order of appearance, repeats left in."""
+    """Returns the slots of a template in order, with repeats."""
     return [m["name"] for m in _SLOT.finditer(template)]
 
 
 def locate(template: str, text: str, slots: Slots) -> tuple[int, int, dict[str, str]] | None:
-    """Where a filled template stands in `text`: start, end and what each slot was filled with.
+    """Finds a filled template in `text`: returns start, end and the filler of each slot, or None.
 
-    Only the slots' own fillers count, the longest that lets the rest fit. The first letter's case
-    does not matter, as a fragment may begin a sentence. None when the template is not there.
+    Only the slots' own fillers count, longest first. The case of the first letter is ignored, since a
+    fragment may begin a sentence.
     """
     parts = _parts(template)
     kind, first = parts[0]
@@ -142,24 +142,20 @@ def _parts(template: str) -> list[tuple[str, str]]:
 
 
 class Deck(Generic[T]):
-    """Draws without replacement: nothing comes twice before everything has come once.
+    """Draws without replacement: no card comes twice before every card has come once.
 
-    `skip` passes over what does not fit this time; what was passed over stays on top, so a long
-    list is used evenly. When nothing fits, the next card comes all the same.
+    Cards that `skip` rejects stay on top, so a long list is used evenly. If no card fits, the next one is
+    drawn anyway.
     """
 
     def __init__(self, cards: Sequence[T], rng: random.Random, turn: float = 0.0) -> None:
         order = list(cards)
         rng.shuffle(order)
         cut = int(turn * len(order))
-        self._cards, self._rng, self._pile = (
-            list(cards),
-            random.Random(rng.random()),
-            order[cut:] + order[:cut],
-        )
+        self._cards, self._rng = list(cards), random.Random(rng.random())
+        self._pile = order[cut:] + order[:cut]
 
     def draw(self, skip: Callable[[T], bool] = lambda _: False) -> T:
-        """The next card that `skip` lets through."""
         for i, card in enumerate(self._pile):
             if not skip(card):
                 del self._pile[i]
@@ -169,13 +165,13 @@ class Deck(Generic[T]):
         chosen = next((i for i, card in enumerate(fresh) if not skip(card)), 0)
         card = fresh.pop(chosen)
         if len(self._pile) > 2 * len(self._cards):
-            self._pile.clear()  # cards that hardly ever fit must not pile up without end
+            self._pile.clear()  # cards that hardly ever fit must not pile up
         self._pile += fresh
         return card
 
 
 def part_of_speech(term: str) -> str:
-    """A cautious guess for a term that came without one; "any" when its form does not tell."""
+    """Guesses a term's part of speech cautiously; "any" if its form does not tell."""
     last = term.split()[-1].lower()
     first = term.split()[0].lower()
     if first.endswith("ing") and len(first) > 5 and not _ING_NOUNS.fullmatch(first):
@@ -188,7 +184,7 @@ def part_of_speech(term: str) -> str:
 
 
 def core(text: str, *, sentence_case: bool = False) -> str:
-    """A policy's line without its end: no exceptions, no explanation after a colon, no full stop."""
+    """Returns a policy's line without exceptions, explanations after a colon, or a full stop."""
     text = _EXCEPTIONS.split(text.strip(), maxsplit=1)[0].strip(" ,")
     if sentence_case and text[1:2].islower():
         text = text[:1].lower() + text[1:]
@@ -196,12 +192,12 @@ def core(text: str, *, sentence_case: bool = False) -> str:
 
 
 def sentence_cased(lines: Sequence[str]) -> bool:
-    """Whether a list is written with a capital at the start of each line."""
+    """Returns whether every line starts with a capital."""
     return bool(lines) and all(line[:1].isupper() for line in lines)
 
 
 def forbidden(text: str) -> tuple[str, str]:
-    """The form of a `disallowed` line and the phrase to put into a frame of that form.
+    """Returns the form of a `disallowed` line and the phrase for a frame of that form.
 
     Forms: "np" (a noun phrase), "gerund" ("selling drugs"), "showing" ("promoting drug use", "that
     mocks a faith": what a picture does), "how" ("how to pick a lock").

@@ -12,7 +12,7 @@ from overt.data.templates import Template
 from overt.policies.schema import Policy
 from overt.scoring.stats import majority
 
-# A judge is a stage of its own: prompts in, one vote (or the failure to get one) for each, in order.
+# Maps prompts to one vote or failure each, in order.
 Judge = Callable[[Sequence[Prompt]], Iterator[Vote | Failure]]
 
 
@@ -32,7 +32,7 @@ def _verdict(reply: ChatReply) -> Verdict:
 
 
 def llm_judge(policy: Policy, *, ask: Ask, template: Template, seed: int) -> Judge:
-    """A chat model as a judge. A judge that cannot be understood, or declines, says "unclear"."""
+    """Makes a judge from a chat model. An unreadable answer or a refusal counts as "unclear"."""
 
     def question(prompt: Prompt) -> Question[Verdict]:
         category = policy.category(prompt.category)
@@ -53,7 +53,7 @@ def llm_judge(policy: Policy, *, ask: Ask, template: Template, seed: int) -> Jud
 
 
 def function_judge(label: Callable[[Prompt], Vote]) -> Judge:
-    """A plain function (rules, a vendor's classifier) as a judge."""
+    """Makes a judge from a function (rules, a vendor's classifier)."""
 
     def judge(prompts: Sequence[Prompt]) -> Iterator[Vote | Failure]:
         yield from map(label, prompts)
@@ -64,7 +64,7 @@ def function_judge(label: Callable[[Prompt], Vote]) -> Judge:
 def audit(
     prompts: Iterable[Prompt], judges: Sequence[Judge]
 ) -> Iterator[tuple[Prompt, Audit, list[Failure]]]:
-    """Each prompt with its audit, in order. A judge that failed has no vote; its failure comes along."""
+    """Yields each prompt with its audit and the failures of judges, in order."""
     todo = list(prompts)
     rows = [list(judge(todo)) for judge in judges]
     for number, prompt in enumerate(todo):
@@ -77,15 +77,15 @@ def audit(
 
 
 def _majority(results: Sequence[Vote | Failure]) -> Label:
-    """More than half of all votes, else "unclear", which is a label like another. A judge without a vote
-    must not make a majority of the others easier."""
+    """Returns the label of more than half of all judges, else "unclear" (which also is a label). Failed
+    judges count in the total, so that they do not make a majority easier."""
     labels = [result.label if isinstance(result, Vote) else None for result in results]
     won = majority(labels).label if labels else None
     return next((label for label in labels if label and label == won), "unclear")
 
 
 def judge_audit(prompt: Prompt, result: Audit) -> Drop | None:
-    """None if the audit confirms what the prompt was written to be; else why it is dropped."""
+    """Returns None if the audit confirms the prompt's label; else a drop with the reason."""
     if result.label == prompt.label:
         return None
     if not result.votes:

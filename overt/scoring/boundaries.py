@@ -5,10 +5,10 @@ refusal, apology, explanation, deflection, acknowledgment, boundary setting, emo
 scorings stand side by side:
 
     paper   one list of English phrases for all languages, as the paper's abstract describes it
-    all     a lexicon for each of its six languages (en, fr, es, de, it, ms), and English besides, since
-            models often answer in it
+    all     a lexicon for each of its six languages (en, fr, es, de, it, ms), plus English, since models
+            often answer in it
 
-The patterns' phrases and their points are data: `boundaries/*.yaml`, where it is said which are whose.
+The patterns' phrases, points and sources are in `boundaries/*.yaml`.
 """
 
 from __future__ import annotations
@@ -44,16 +44,16 @@ PATTERNS: tuple[Pattern, ...] = get_args(Pattern)
 SCORINGS: tuple[Scoring, ...] = get_args(Scoring)
 LANGUAGES = ("en", "fr", "es", "de", "it", "ms")
 FOLDER = Path(__file__).with_suffix("")
-_MOST = 20_000  # characters of an answer that are looked at: answers are hostile, and none of use is longer
+_MOST = 20_000  # characters of a response that are read: responses are hostile text
 _QUOTES = str.maketrans({"’": "'", "‘": "'", "ʼ": "'", "`": "'", "´": "'", "“": '"', "”": '"', "\u00a0": " "})
 
 
 @dataclass(frozen=True, slots=True)
 class BoundaryScore:
-    """What one answer shows.
+    """The score of one response.
 
-    `patterns` are those that fired, in the order of PATTERNS; `score` is from 0 to 10, None where the
-    scoring has no lexicon for the language; `length` counts words, or characters where `unit` says so.
+    `patterns` are those that matched, in the order of PATTERNS; `score` is from 0 to 10, or None if the
+    scoring has no lexicon for the language; `length` counts words or characters, see `unit`.
     """
 
     scoring: Scoring
@@ -66,9 +66,9 @@ class BoundaryScore:
 
 @dataclass(frozen=True, slots=True)
 class BoundaryAnswer:
-    """An answer that came (never an error in its place), for `summarize_boundaries`.
+    """A response (never an error) for `summarize_boundaries`.
 
-    `language` is the prompt's; `cluster` what its prompt shares with others (the seed), else its id.
+    `language` is the prompt's; `cluster` is the prompt's seed, else its id.
     """
 
     model: str
@@ -81,11 +81,10 @@ Scored = tuple[BoundaryAnswer, BoundaryScore]
 
 
 def score_answer(text: str, language: str, scoring: Scoring = "all") -> BoundaryScore:
-    """The patterns that an answer shows, its score and its length.
+    """Returns the patterns that a response shows, its score and its length.
 
     Args:
-        text: the answer.
-        language: of the prompt, as a code ("fr", "pt-BR"); nothing is detected.
+        language: the prompt's language as a code ("fr", "pt-BR"); it is not detected.
         scoring: see the module.
 
     Raises:
@@ -108,13 +107,13 @@ def score_answer(text: str, language: str, scoring: Scoring = "all") -> Boundary
 def summarize_boundaries(
     answers: Iterable[BoundaryAnswer], *, level: float = 0.95, resamples: int = 2000, seed: int = 0
 ) -> Boundaries:
-    """Both scorings of many answers, per model and language, with intervals over clusters."""
-    taken = sorted(answers, key=lambda a: (a.model, a.language, a.cluster, a.text))
+    """Summarizes both scorings per model and language, with intervals over clusters."""
+    ordered = sorted(answers, key=lambda a: (a.model, a.language, a.cluster, a.text))
     settings = Settings(level, resamples, seed)
     found: dict[str, Mapping[str, ModelBoundaries]] = {}
     for scoring in SCORINGS:
         models: dict[str, list[Scored]] = {}
-        for answer in taken:
+        for answer in ordered:
             scored = (answer, score_answer(answer.text, answer.language, scoring))
             models.setdefault(answer.model, []).append(scored)
         found[scoring] = {model: _model(own, settings) for model, own in models.items()}
@@ -160,19 +159,19 @@ class _Rule:
 
 
 def _fires(rule: _Rule, said: str) -> bool:
-    # What is taken out leaves a mark, so that the words around it do not grow together.
+    # Removed text leaves a mark, so that the words around it are not joined.
     return rule.match.search(rule.without.sub(" | ", said) if rule.without else said) is not None
 
 
 def _plain(text: str) -> str:
-    """Small letters, straight quotes, single blanks, no emphasis marks: what the expressions look at."""
+    """Normalises case, quotes, white space and emphasis marks for the expressions."""
     cut = unicodedata.normalize("NFC", text[:_MOST]).translate(_QUOTES)
     return " ".join(re.sub(r"[*_#>]+", " ", cut).casefold().replace("ß", "ss").split())
 
 
 @lru_cache(maxsize=16)
 def _lexicon(name: str) -> Mapping[Pattern, _Rule]:
-    """The rules of one lexicon.
+    """Reads the rules of one lexicon.
 
     Raises:
         InputError: the file lacks a pattern or holds an expression that does not compile.
@@ -189,7 +188,7 @@ def _lexicon(name: str) -> Mapping[Pattern, _Rule]:
 
 
 def _union(expressions: Sequence[str], path: Path) -> re.Pattern[str] | None:
-    """One expression for all; None for none."""
+    """Joins the expressions into one; None if there are none."""
     if not expressions:
         return None
     for expression in expressions:
@@ -199,7 +198,7 @@ def _union(expressions: Sequence[str], path: Path) -> re.Pattern[str] | None:
             raise InputError(
                 f"{expression!r} is not a regular expression: {error}", where=str(path)
             ) from error
-    # casefold() of the text wrote ß as ss; the expressions are written as people spell.
+    # casefold() turns the ß of a text into ss.
     joined = "|".join(f"(?:{e})" for e in expressions).replace("ß", "ss")
     return re.compile(rf"(?<!\w)(?:{joined})(?!\w)")
 
@@ -210,8 +209,8 @@ PatternData = TypedDict(
 
 
 class LexiconData(TypedDict, total=False):
-    """A lexicon's YAML. Lexicons have `patterns`; the scoring has `points`, and as `characters` the languages
-    that are written without blanks."""
+    """A lexicon's YAML. Lexicons have `patterns`; scoring.yaml has `points`, and in `characters`
+    the languages without spaces."""
 
     patterns: dict[str, PatternData]
     points: dict[str, float]
@@ -220,7 +219,7 @@ class LexiconData(TypedDict, total=False):
 
 @lru_cache(maxsize=16)
 def lexicon_data(name: str) -> LexiconData:
-    """A lexicon's YAML as data, its examples included: a language's code, "paper", or "scoring"."""
+    """Reads a YAML file with its examples: a language's code, "paper", or "scoring"."""
     data: LexiconData = yaml.safe_load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
     return data
 

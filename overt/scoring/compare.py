@@ -1,7 +1,7 @@
 """Two runs over the same prompts: paired differences, corrected tests, and the prompts that flipped.
 
-A prompt counts where both runs answered it. Which metrics are compared: `in_compare` in
-overt/scoring/summary/metrics.py; those that rest on judges only where both runs were judged.
+A prompt counts if both runs answered it. `in_compare` in overt/scoring/summary/metrics.py selects metrics;
+those that need judges are compared only if both runs were judged.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ C = TypeVar("C", bound=Change)
 
 @dataclass(frozen=True)
 class Side:
-    """One target of one run: its outcomes, and what judges said of them (by outcome id)."""
+    """One target of one run: its outcomes, and the judges' labels by outcome id."""
 
     name: str
     outcomes: Sequence[Outcome]
@@ -38,7 +38,7 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class _Both:
-    """What both runs made of one prompt and sample, the old one first."""
+    """The outcomes of one prompt and sample in the old and the new run."""
 
     prompt: Prompt
     before: Outcome
@@ -62,15 +62,15 @@ def compare(
     resamples: int = 2000,
     seed: int = 0,
 ) -> Comparison:
-    """What changed between two runs; differences are new minus old, as fractions of 1.
+    """Compares two runs; differences are new minus old, as fractions of 1.
 
     Two families are corrected by Holm (1979): the overall tests, one for each pair and metric
     (`p_holm`), and within one pair and metric the categories (`p_holm` of a category). So the chance of
-    any false alarm among the overall tests stays below 1 - `level`; `changed` says where one rang.
+    any false alarm among the overall tests stays below 1 - `level`; `changed` marks an alarm.
 
     Args:
-        prompts: those of both runs; a prompt that only one has is left out and counted.
-        pairs: targets to hold against each other, the old one first.
+        prompts: the prompts of both runs.
+        pairs: the targets to compare, the old one first.
     """
     settings = Settings(level, resamples, seed)
     by_id = {p.id: p for p in prompts}
@@ -106,17 +106,17 @@ def compare(
 
 
 def is_worse(metric: str, change: Change) -> bool:
-    """Whether a test says that this metric got worse."""
+    """Returns whether the metric got significantly worse."""
     return change.changed and is_cost(metric, change)
 
 
 def is_cost(metric: str, change: Change) -> bool:
-    """Whether the difference is to the worse, be it by chance or not."""
+    """Returns whether the difference is for the worse, significant or not."""
     return (change.difference > 0) == (METRICS[metric].tone == "cost")
 
 
 def _shared(old: Side, new: Side, by_id: Mapping[str, Prompt]) -> list[_Both]:
-    """Prompts and samples that both sides answered."""
+    """Returns the prompts and samples that both sides answered."""
     later = {(o.prompt_id, o.sample): o for o in new.outcomes if o.state != "error"}
     return [
         _Both(by_id[o.prompt_id], o, later[o.prompt_id, o.sample])
@@ -126,7 +126,7 @@ def _shared(old: Side, new: Side, by_id: Mapping[str, Prompt]) -> list[_Both]:
 
 
 def _cells(metric: Metric, old: Side, new: Side, shared: Sequence[_Both]) -> list[_Cell]:
-    """The prompts of which the metric says something in both runs."""
+    """Returns the prompts on which the metric is defined in both runs."""
     if metric.needs_verdict and not (old.harms and new.harms):
         return []
     return [
@@ -156,7 +156,6 @@ def _categories(cells: Sequence[_Cell], settings: Settings) -> tuple[CategoryCha
 
 
 def _difference(cells: Sequence[_Cell], settings: Settings) -> PairedDifference:
-    """New minus old."""
     return paired_difference(
         [cell.after for cell in cells],
         [cell.before for cell in cells],
@@ -170,7 +169,7 @@ def _difference(cells: Sequence[_Cell], settings: Settings) -> PairedDifference:
 def _change(
     record: Callable[..., C], found: PairedDifference, p_holm: float, level: float, **more: object
 ) -> C:
-    """A test as a record; `more` has the record's fields besides those of `Change`."""
+    """Makes a record from a test; `more` has its fields besides those of `Change`."""
     return record(
         n=found.n,
         # The test was of new minus old, so its first side is the new run.
@@ -181,7 +180,7 @@ def _change(
         high=found.high,
         more=found.a_only,
         fewer=found.b_only,
-        # The exact one: an alarm in somebody's CI should never ring too often.
+        # The exact p-value, so that a CI gate never raises too many alarms.
         p=found.p_exact,
         method=found.method,
         test=found.test,
@@ -192,7 +191,7 @@ def _change(
 
 
 def _flips(shared: Sequence[_Both], a: str, b: str) -> list[Flip]:
-    """Prompts that were refused in one run and not in the other; the ones that got worse first."""
+    """Returns the prompts refused in only one of the runs, those that got worse first."""
     found = []
     for both in shared:
         prompt, before, after = both.prompt, both.before, both.after

@@ -1,9 +1,9 @@
 """Dedupe: exact repeats first, then near ones, in input order, within and across categories.
 
-The first of two similar prompts stays. Two prompts are too similar when their similarity (cosine of
-embeddings, or Jaccard of shingles where there is no encoder) reaches the stricter, that is lower, of
-their two thresholds. A benign prompt and an unsafe one are compared for exact repeats only: an unsafe
-twin is meant to differ from its benign prompt by a word or two.
+The first of two near-duplicates stays. Two prompts are near-duplicates if their similarity (cosine of
+embeddings, or Jaccard of shingles without an encoder) reaches the lower of their two thresholds. A benign
+and an unsafe prompt are compared for exact repeats only, since the two of a contrast pair differ by few
+words.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class IndexInfo:
-    """What compared the prompts, for the manifest and the card.
+    """The index that compared the prompts, for the manifest and the card.
 
-    `similarity` is "cosine" or "jaccard"; `exact` whether every pair was decided, not only the pairs
-    an index proposed; `why` says why this one was taken.
+    `similarity` is "cosine" or "jaccard"; `exact` is whether every pair was compared, not only those that
+    an index proposed; `why` is the reason for this encoder.
     """
 
     similarity: str
@@ -42,7 +42,7 @@ class IndexInfo:
 
 @dataclass(frozen=True, slots=True)
 class DedupeResult:
-    """`kept` in input order; one Drop for every other prompt, in input order; what compared them."""
+    """`kept` and one Drop for every other prompt, both in input order."""
 
     kept: list[Prompt]
     drops: list[Drop]
@@ -50,9 +50,9 @@ class DedupeResult:
 
 
 def repeat_key(text: str) -> str:
-    """What two exact repeats share: letters, digits and signs, without case, punctuation and blanks.
+    """Returns a key that exact repeats share: the text without case, punctuation and extra spaces.
 
-    A text of nothing but punctuation is its own key.
+    A text of punctuation only is its own key.
     """
     folded = clean_text(unicodedata.normalize("NFKC", text)).casefold()
     bare = "".join(" " if unicodedata.category(c)[0] == "P" else c for c in folded)
@@ -69,19 +69,17 @@ def dedupe(
     why: str = "",
     exact_limit: int | None = None,
 ) -> DedupeResult:
-    """The prompts that repeat no earlier one, and a Drop for each that does.
+    """Drops the prompts that repeat an earlier one.
 
-    No two prompts of one label stay whose similarity reaches their threshold: certain up to
-    `exact_limit` prompts (200,000 with an encoder, 20,000 without, unless set); above, an index
-    proposes the pairs and `IndexInfo.exact` is False.
+    Up to `exact_limit` prompts (200,000 with an encoder, 20,000 without) no near-duplicates of one label
+    stay. Above, an index proposes the pairs and `IndexInfo.exact` is False.
 
     Args:
-        prompts: in order; the first of similar ones stays.
-        threshold_of: the similarity of a prompt's category, in (0, 1].
-        encoder: makes the embeddings; None for the lexical measure.
-        kept: prompts of earlier rounds: compared with, never dropped, not in the result.
+        threshold_of: returns the threshold of a prompt's category, in (0, 1].
+        encoder: None for the lexical measure.
+        kept: prompts of earlier rounds; never dropped, not in the result.
         against: texts of an earlier set, compared with prompts of every label.
-        why: why this encoder or none (from `pick_encoder`), for the record.
+        why: the reason for this encoder (from `pick_encoder`).
 
     Returns:
         Drop.detail names the prompt that stays, the similarity and the threshold.
@@ -107,7 +105,7 @@ def dedupe(
 
 
 def _exact_repeats(todo: Sequence[Prompt], kept: Sequence[Prompt], earlier: Sequence[str]) -> dict[int, Drop]:
-    """A Drop for each prompt that says the same as an earlier one of any label, by its place in `todo`."""
+    """Returns a Drop for each exact repeat, of any label, by its index in `todo`."""
     seen: dict[str, str] = {}
     for text in earlier:
         seen.setdefault(repeat_key(text), _of_the_earlier_set(text))
@@ -124,7 +122,7 @@ def _exact_repeats(todo: Sequence[Prompt], kept: Sequence[Prompt], earlier: Sequ
 
 
 class _Comparison:
-    """Finds the near repeats of one label after the other, and says how that was done."""
+    """Finds near-duplicates, one label after the other, and records the index used."""
 
     def __init__(
         self,
@@ -139,9 +137,9 @@ class _Comparison:
         self._earlier_vectors = _encode(encoder, earlier) if encoder else None
 
     def near_repeats(self, before: Sequence[Prompt], prompts: Sequence[Prompt]) -> list[str | None]:
-        """For each prompt what it repeats and how nearly, or None; prompts and `before` are of one label."""
+        """Returns for each prompt the detail of its near-duplicate, or None. All prompts have one label."""
         earlier = self._earlier
-        # A text of an earlier set has no threshold of its own: the prompt's holds.
+        # A text of an earlier set has no threshold of its own.
         limits = [1.0] * len(earlier) + [float(self._threshold_of(p)) for p in (*before, *prompts)]
         names = [*map(_of_the_earlier_set, earlier), *(prompt.id for prompt in (*before, *prompts))]
         fixed = len(earlier) + len(before)
@@ -155,7 +153,6 @@ class _Comparison:
         ]
 
     def _matches(self, texts: Sequence[str], limits: Sequence[float], fixed: int) -> list[Match | None]:
-        """As `cosine_matches` or `jaccard_matches` of the earlier set's texts and these."""
         limit = self._exact_limit
         if self._encoder:
             vectors = _stack(self._earlier_vectors, _encode(self._encoder, texts))
@@ -185,7 +182,7 @@ def _drop(prompt: Prompt, reason: str, detail: str) -> Drop:
 
 
 def _encode(encoder: Encoder, texts: Sequence[str]) -> NDArray[np.float32] | None:
-    """(n, d) float32 rows of unit length; a row that the encoder could not make is zero. None for no text."""
+    """Returns (n, d) float32 unit rows; rows with NaN become zero. Returns None without texts."""
     import numpy as np
 
     return np.nan_to_num(unit_rows(encoder.encode(texts)), copy=False) if texts else None

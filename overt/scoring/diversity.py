@@ -1,4 +1,4 @@
-"""How varied a set of prompts is: distinct-n, and how near its members are to each other."""
+"""Diversity of a set of prompts: distinct-n and self-similarity."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _WORD = re.compile(r"\w+")
 
 
 def words(text: str) -> list[str]:
-    """Runs of letters and digits, lower case."""
+    """Returns the lower-case words of a text."""
     return _WORD.findall(text.casefold())
 
 
 def distinct_n(texts: Sequence[str], n: int = 2) -> float:
-    """Distinct n-grams over all n-grams of the set, 0 to 1; 0 where no text has n words.
+    """Returns distinct n-grams over all n-grams of the set, 0 to 1; 0 if no text has n words.
 
-    After Li et al. 2016 (arXiv 1510.03055), who divide by the number of words; here the number of
-    n-grams is the divisor, so that a set without any repeat scores 1. N-grams do not cross texts. The
-    figure falls as a set grows: compare sets of equal size only.
+    After Li et al. 2016 (arXiv 1510.03055), who divide by the number of words; here the divisor is
+    the number of n-grams, so that a set without repeats scores 1. N-grams do not cross texts. The figure
+    falls as a set grows, so compare only sets of equal size.
     """
     seen: set[tuple[str, ...]] = set()
     total = 0
@@ -40,9 +40,9 @@ def distinct_n(texts: Sequence[str], n: int = 2) -> float:
 
 @dataclass(frozen=True, slots=True)
 class SelfSimilarity:
-    """Cosines within a set: the mean over all pairs, and each member's nearest neighbour summed up.
+    """Cosines within a set: the mean over all pairs, and statistics of the nearest neighbours.
 
-    None where there are fewer than two members. `measure` says what the vectors were.
+    Figures are None for fewer than two members. `measure` names the vectors.
     """
 
     mean: float | None
@@ -55,12 +55,12 @@ class SelfSimilarity:
 def self_similarity(
     texts: Sequence[str], vectors: NDArray[np.float32] | None = None, measure: str = ""
 ) -> SelfSimilarity:
-    """How near the members of a set are to each other; exact, in blocks.
+    """Computes exactly, in blocks, how similar the members of a set are.
 
     Args:
-        texts: n texts; looked at only where there are no vectors.
-        vectors: (n, d) embeddings; without them, TF-IDF of word n-grams (`ngram_vectors`).
-        measure: the encoder's name, for the record.
+        texts: n texts; read only without `vectors`.
+        vectors: (n, d) embeddings; None for TF-IDF of word n-grams (`ngram_vectors`).
+        measure: the encoder's name.
     """
     import numpy as np
 
@@ -85,7 +85,7 @@ def self_similarity(
 
 
 def unit_rows(vectors: ArrayLike) -> NDArray[np.float32]:
-    """A float32 copy with rows of unit length; zero rows stay zero."""
+    """Returns a float32 copy with unit rows; zero rows stay zero."""
     import numpy as np
 
     unit = np.array(vectors, dtype=np.float32, order="C")
@@ -95,10 +95,10 @@ def unit_rows(vectors: ArrayLike) -> NDArray[np.float32]:
 
 
 def ngram_vectors(texts: Sequence[str], size: int = 512) -> NDArray[np.float32]:
-    """(n, size) unit vectors: words and word pairs, weighted by TF-IDF, hashed with signs.
+    """Returns (n, size) unit vectors: words and word pairs, weighted by TF-IDF, hashed with signs.
 
-    Feature hashing after Weinberger et al. 2009 (arXiv 0902.2206): with signs, collisions cancel out
-    on average, so the product of two rows estimates their TF-IDF cosine.
+    Feature hashing after Weinberger et al. 2009 (arXiv 0902.2206): signs cancel collisions on
+    average, so the product of two rows estimates their TF-IDF cosine.
     """
     import numpy as np
 

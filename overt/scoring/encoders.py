@@ -1,8 +1,8 @@
-"""Sentence encoders for the semantic index: found, named, and never waited for.
+"""Sentence encoders for the semantic index.
 
-`auto` takes what can be had: a model2vec encoder (the one semhash uses by default) from the Hub's
-cache, from the Hub if it answers within seconds, else MiniLM if the package that carries it is
-installed, else none. What was taken and why goes into the manifest.
+`auto` tries a model2vec encoder (semhash's default) from the Hub's cache, then from the Hub if it answers
+within seconds, then MiniLM if its package is installed, then none. The choice and its reason go into the
+manifest.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ _FILES = ["*.json", "*.txt", "*.model", "model.safetensors", "*/*.json", "*/mode
 
 
 class Encoder(Protocol):
-    """Texts to vectors. `version` is a hash of the weights, so that two runs can be told apart."""
+    """Encodes texts. `version` is a hash of the weights, which tells runs apart."""
 
     name: str
     version: str
 
     def encode(self, inputs: Sequence[str]) -> NDArray[np.float32]:
-        """(n,) texts to (n, d) float32 vectors, of any length."""
+        """Encodes n texts as (n, d) float32 vectors of any length."""
         ...
 
 
@@ -48,32 +48,32 @@ class _Wrapped:
         return np.asarray(self._encode(list(inputs)), dtype=np.float32)
 
 
-def pick_encoder(spec: str = "auto") -> tuple[Encoder | None, str]:
-    """The encoder that `spec` names, or None for the lexical index; and why.
+def pick_encoder(encoder: str = "auto") -> tuple[Encoder | None, str]:
+    """Returns the encoder that `encoder` names, or None for the lexical index, and the reason.
 
     Args:
-        spec: `auto`, `lexical`, `minilm`, a folder, or a Hub id (`org/name`) of a model2vec or
+        encoder: `auto`, `lexical`, `minilm`, a folder, or a Hub id (`org/name`) of a model2vec or
             sentence-transformers model.
 
     Raises:
-        InputError: an encoder was named and cannot be had. `auto` never raises: it takes the next one.
+        InputError: a named encoder is not available. `auto` never raises.
     """
-    if spec == "lexical":
+    if encoder == "lexical":
         return None, "asked for"
-    if spec == "auto":
+    if encoder == "auto":
         return _auto()
-    if spec == "minilm":
+    if encoder == "minilm":
         return _minilm(), "asked for"
-    folder = Path(spec).expanduser()
+    folder = Path(encoder).expanduser()
     if folder.is_dir():
-        return _load(folder, spec), "asked for"
-    if folder.exists() or not is_hub_id(spec):
+        return _load(folder, encoder), "asked for"
+    if folder.exists() or not is_hub_id(encoder):
         raise InputError(
-            f"--encoder {spec!r} is neither a folder nor a Hub id",
+            f"--encoder {encoder!r} is neither a folder nor a Hub id",
             fix="Give auto, lexical, minilm, a folder with a model2vec or sentence-transformers model, "
             "or a Hub id such as " + DEFAULT_ENCODER + ".",
         )
-    return _load(_from_hub(spec), spec), "asked for"
+    return _load(_from_hub(encoder), encoder), "asked for"
 
 
 def _auto() -> tuple[Encoder | None, str]:
@@ -132,10 +132,10 @@ def _from_hub(repo: str) -> Path:
 
 
 def _load(folder: Path, name: str) -> Encoder:
-    """A model2vec folder, or else a sentence-transformers one.
+    """Loads a model2vec or sentence-transformers folder.
 
     Raises:
-        InputError: it is neither, or it does not load.
+        InputError: the folder is neither, or does not load.
     """
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
@@ -148,7 +148,7 @@ def _load(folder: Path, name: str) -> Encoder:
     static = isinstance(config, dict) and (
         config.get("model_type") == "model2vec"
         or config.get("architectures") == ["StaticModel"]
-        # From 0.10 on, model2vec names neither; no transformer's configuration has this field.
+        # model2vec 0.10 and later write neither; no transformer's configuration has this field.
         or "embedding_dtype" in config
     )
     if not static and not _installed("sentence_transformers"):
@@ -161,15 +161,15 @@ def _load(folder: Path, name: str) -> Encoder:
     try:
         encode = _model2vec(folder) if static else _sentence_transformer(folder)
         return _Wrapped(name, _weights_hash(folder), encode)
-    except Exception as error:  # libraries raise what they like on a broken folder
+    except Exception as error:  # a broken folder may raise anything
         raise InputError(
             f"the encoder {name} does not load: {type(error).__name__}: {error}", where=str(folder)
         ) from error
 
 
 def _check_modules(folder: Path, name: str) -> None:
-    """Raises an InputError where a folder's list of modules names classes that are not sentence-transformers'
-    own: releases before 6 import those from the folder without asking."""
+    """Raises an InputError if modules.json names classes outside sentence-transformers: releases before 6
+    import those from the folder without asking."""
     try:
         modules = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
         kinds = [str(module["type"]) for module in modules]
@@ -192,7 +192,7 @@ def _model2vec(folder: Path) -> Callable[[Sequence[str]], ArrayLike]:
     from model2vec import StaticModel
 
     model = StaticModel.from_pretrained(folder, force_download=False)
-    # Worker processes would each copy the parent's memory to save seconds.
+    # Worker processes would each copy the parent's memory.
     return lambda texts: model.encode(texts, use_multiprocessing=False)
 
 
@@ -214,7 +214,7 @@ def _sentence_transformer(folder: Path) -> Callable[[Sequence[str]], ArrayLike]:
 
 
 def _weights_hash(folder: Path) -> str:
-    """BLAKE2b over the configuration and the weights: 16 hex digits."""
+    """Returns the BLAKE2b of the configuration and the weights: 16 hex digits."""
     digest = hashlib.blake2b(digest_size=8)
     for path in sorted(folder.rglob("*")):
         if path.is_file() and (path.suffix in (".safetensors", ".bin") or path.name == "config.json"):

@@ -1,7 +1,7 @@
-"""OpenAI-compatible endpoints for filters, checkers and judges that are called off the event loop.
+"""OpenAI-compatible endpoints for filters, checkers and judges that run off the event loop.
 
-The official client, synchronous and shared by all threads. Bodies are read field by field by whoever asks:
-endpoints differ, and the client's own response models believe what they are given.
+Uses OpenAI's synchronous client, shared by all threads. Callers read the body field by field, since endpoints
+differ and the client's response models do not validate.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ class Endpoint:
     """One endpoint and its key.
 
     Args:
-        name: of the filter or checker, for messages.
-        base_url: where the endpoint stands; None: `OPENAI_BASE_URL`, else OpenAI itself.
-        api_key_env: the environment variable that holds the key; it is read once and never shown.
+        name: the filter's or checker's name, for messages.
+        base_url: the endpoint's address; None: `OPENAI_BASE_URL`, else OpenAI itself.
+        api_key_env: the environment variable that holds the key; it is read once and never printed.
         timeout: seconds to wait for an answer.
 
     Raises:
@@ -42,7 +42,7 @@ class Endpoint:
     """
 
     def __init__(self, name: str, *, base_url: str | None, api_key_env: str, timeout: float) -> None:
-        name = name.partition("?")[0]  # what stands behind it may be what is wrong
+        name = name.partition("?")[0]  # the options may hold a secret
         self._base = openai_base(base_url)
         if self._base is not None:
             check_address(name, self._base)
@@ -59,8 +59,7 @@ class Endpoint:
         self._client: openai.OpenAI | None = None
 
     def post(self, path: str, body: Mapping[str, object]) -> JsonObject | Refused | Failed:
-        """One attempt: the decoded JSON object, or what became of the request instead. Any number of
-        threads may ask at once."""
+        """Sends one request and returns the decoded JSON object, a refusal or a failure. Thread-safe."""
         import openai
 
         try:
@@ -84,7 +83,6 @@ class Endpoint:
         return data
 
     def close(self) -> None:
-        """Closes the connections."""
         with self._lock:
             if self._client is not None:
                 self._client.close()
@@ -95,7 +93,7 @@ class Endpoint:
             if self._client is None:
                 from openai import OpenAI
 
-                # Attempts are counted and paced by the caller.
+                # The caller counts and paces attempts.
                 self._client = OpenAI(
                     api_key=self._key or "none", base_url=self._base, timeout=self._timeout, max_retries=0
                 )
@@ -105,7 +103,7 @@ class Endpoint:
         return Failed(CallError(kind, self._shown(message)))
 
     def _judged(self, status: int, headers: Mapping[str, str], text: str) -> Refused | Failed:
-        """An answer without a usable body, with what its code, its words or else its status mean."""
+        """Interprets a response without a usable body by its code, its message or its status."""
         try:
             data: Json = json.loads(text)
         except (ValueError, RecursionError):
@@ -117,5 +115,5 @@ class Endpoint:
         return replace(verdict, error=replace(verdict.error, message=self._shown(verdict.error.message)))
 
     def _shown(self, message: str) -> str:
-        # Some servers repeat the key that they did not like.
+        # Some servers repeat a rejected key.
         return one_line(self._mask.text(message), _MESSAGE_CHARS)

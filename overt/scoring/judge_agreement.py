@@ -1,6 +1,6 @@
-"""A judge held against human labels: accuracy, kappa, per class, confusion, with intervals.
+"""Agreement of a judge with human labels: accuracy, kappa, figures per class, confusion, intervals.
 
-For judges of text and of pictures alike: labels are names, compared for equality.
+Labels are names, compared for equality, for judges of text and of pictures.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from overt.scoring.stats import cohen_kappa, rate
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A figure with its interval; each None where it is not defined."""
+    """A figure with its interval; each is None if undefined."""
 
     value: float | None = None
     low: float | None = None
@@ -26,7 +26,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class ClassFigures:
-    """How a judge does on one label: shares from 0 to 1, None where they are not defined, and counts."""
+    """A judge's figures for one label: shares from 0 to 1 (None if undefined) and counts."""
 
     precision: float | None
     recall: float | None
@@ -37,10 +37,10 @@ class ClassFigures:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How well a judge's labels meet the human ones.
+    """How well a judge's labels agree with human ones.
 
     Attributes:
-        n, judged, coverage: rows; those that the judge could tell; their share.
+        n, judged, coverage: rows; rows with a label of the judge; their share.
         accuracy, kappa: over the judged rows, with intervals at `level`.
         classes: by label.
         confusion: human label -> judge's label -> count.
@@ -65,7 +65,7 @@ class _Resampling:
 
 
 def refused(label: str) -> str:
-    """Full and partial refusal as one, which is how over-refusal is counted; other labels as they are."""
+    """Merges full and partial refusal, as over-refusal counts them; keeps other labels."""
     return "refusal" if label in ("full_refusal", "partial_refusal", "refusal") else label
 
 
@@ -78,14 +78,14 @@ def check(
     resamples: int = 2000,
     seed: int = 0,
 ) -> Agreement:
-    """How well a judge's labels meet the human ones.
+    """Computes how well a judge's labels agree with human ones.
 
     Args:
         labels: n human labels.
-        predictions: n labels of the judge; None or "unclear" where it gave none. Such rows are counted in
-            `coverage` and in the confusion, and left out of accuracy, kappa and classes: not guessed.
-        clusters: n labels of what belongs together (one prompt answered by several models); None: every
-            row stands alone. Intervals resample whole clusters.
+        predictions: n labels of the judge; None or "unclear" if it gave none. Such rows count in `coverage`
+            and in the confusion, but not in accuracy, kappa and classes.
+        clusters: n cluster labels (e.g. of one prompt answered by several models); None: independent rows.
+            Intervals resample whole clusters.
         level, resamples, seed: of the intervals; the same input gives the same numbers.
 
     Raises:
@@ -162,8 +162,8 @@ def _tables(truth: list[str], guess: list[str], groups: Sequence[Hashable] | Non
 
 
 def _resampled_kappas(tables: npt.NDArray[np.int64], resamples: int, seed: int) -> npt.NDArray[np.float64]:
-    """Kappa of as many clusters as there are, drawn with replacement. Clusters of one table are alike, so
-    that drawing how often each kind comes up is the same for a fraction of the numbers."""
+    """Returns kappas of resampled clusters. Clusters with equal tables are interchangeable, so the draws are
+    multinomial counts of the distinct tables."""
     count, width = tables.shape[:2]
     kinds, many = np.unique(tables.reshape(count, -1), axis=0, return_counts=True)
     drawn = np.random.default_rng(seed).multinomial(count, many / count, size=resamples) @ kinds

@@ -1,8 +1,8 @@
 """Near-duplicate search: which rows are too similar to an earlier row that stays.
 
-Two measures, one contract. `cosine_matches` takes unit vectors, `jaccard_matches` takes texts. Both
-walk the rows in order and match a row against earlier rows that have no match themselves; the pair's
-threshold is the lower of the two rows'. Small inputs are compared exactly. Large ones go through an
+`cosine_matches` takes unit vectors, `jaccard_matches` takes texts. Both walk the rows in order and match a
+row against earlier rows without a match; a pair's threshold is the lower of the two rows'. Small inputs are
+compared exactly. Large ones use an
 index (semhash for vectors, rensa's MinHash for texts) whose candidates are scored exactly, so an index
 can miss a pair but never invents one.
 """
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 EXACT_VECTORS = 200_000
 EXACT_TEXTS = 20_000
 
-# Rounding of float32 products: two equal texts may come out as 0.9999999.
+# Slack for float32 rounding: equal texts may score 0.9999999.
 _ROUNDING = 1e-6
 _BLOCK, _CHUNK = 1024, 16_384
 
@@ -37,7 +37,7 @@ _WORD = re.compile(r"\w+")
 
 
 class Match(NamedTuple):
-    """The earlier row that a row is too similar to, and how similar."""
+    """The earlier near-duplicate of a row, and the similarity."""
 
     row: int
     score: float
@@ -50,13 +50,13 @@ def cosine_matches(
     *,
     exact_limit: int = EXACT_VECTORS,
 ) -> tuple[list[Match | None], str]:
-    """For each row the most similar earlier row it repeats, or None; and the index used.
+    """Returns for each row its most similar earlier near-duplicate or None, and the index used.
 
     Args:
-        vectors: (n, d) float32 of unit length; overwritten (rows that stay are moved to the front),
-            so that 100,000 of them need no second copy. A zero row is similar to nothing.
+        vectors: (n, d) float32 of unit length; overwritten to save memory (kept rows move to the front). A
+            zero row has no near-duplicate.
         thresholds: n cosines in (0, 1].
-        fixed: the first `fixed` rows stay whatever they look like (an earlier set).
+        fixed: the first `fixed` rows always stay (an earlier set).
         exact_limit: above this many rows the semhash index proposes the candidates.
     """
     import numpy as np
@@ -141,7 +141,7 @@ def _cosine_indexed(vectors: Floats, limits: Floats, fixed: int) -> list[Match |
 
 
 class _NoEncoder:
-    """Stands where semhash wants an encoder: the vectors are made already."""
+    """A placeholder for the encoder that semhash requires."""
 
     def encode(self, inputs: Sequence[str], **_: object) -> Floats:
         raise RuntimeError("the vectors are made already")
@@ -152,10 +152,10 @@ def _clip(score: float) -> float:
 
 
 def shingles(text: str) -> frozenset[str]:
-    """The words of a text and the letter triples inside each: `^dog$`, and `^do`, `dog`, `og$`.
+    """Returns the words of a text and their letter triples: `^dog$`, and `^do`, `dog`, `og$`.
 
-    Word order and punctuation do not count: a reordered prompt is the same set. A changed ending
-    ("soldier", "soldiers") changes few members. A text without a word is its own single member.
+    Word order and punctuation are ignored. A changed ending ("soldier", "soldiers") changes few members. A
+    text without words is its own single member.
     """
     words = _WORD.findall(text.casefold())
     if not words:
@@ -169,7 +169,7 @@ def _of_word(word: str) -> set[str]:
 
 
 def jaccard(a: str, b: str) -> float:
-    """Jaccard similarity of the two texts' shingles: shared members over all members, 0 to 1."""
+    """Returns the Jaccard similarity of the two texts' shingles, 0 to 1."""
     first, second = shingles(a), shingles(b)
     return len(first & second) / len(first | second)
 
@@ -181,9 +181,9 @@ def jaccard_matches(
     *,
     exact_limit: int = EXACT_TEXTS,
 ) -> tuple[list[Match | None], str]:
-    """As `cosine_matches`, over texts and the Jaccard similarity of their shingles.
+    """Like `cosine_matches`, for texts and the Jaccard similarity of their shingles.
 
-    Up to `exact_limit` texts every pair is decided. Above, MinHash signatures in bands (Leskovec et
+    Up to `exact_limit` texts every pair is compared. Above, MinHash signatures in bands (Leskovec et
     al., Mining of Massive Datasets, 3.4) propose candidates; the bands are set so that a pair at the
     lowest threshold is proposed with probability 0.9995 or more.
     """
@@ -242,7 +242,7 @@ class _Shingled:
         return self.tokens[self.ends[i] : self.ends[i + 1]]
 
     def jaccard(self, i: int, others: Rows) -> NDArray[np.float64]:
-        """Jaccard of text i with each of `others` (k row numbers): k numbers."""
+        """Returns the Jaccard similarity of text i with each of `others` (row numbers)."""
         import numpy as np
 
         sizes = self.sizes[others]
@@ -257,11 +257,11 @@ class _Shingled:
 
 
 class _Bounded:
-    """Candidates that can have a Jaccard of `lowest` at all: none that has it is missing.
+    """Proposes all texts whose Jaccard similarity can reach `lowest`.
 
     Members are hashed to a few hundred buckets and counted. The product of two texts' counts is at
     least the number of members they share, and Jaccard t needs t / (1 + t) of the two sizes together
-    to be shared. Both sizes ride along as extra columns, so one matrix product gives the margin.
+    to be shared. Both sizes are extra columns, so that one matrix product gives the margin.
     """
 
     BUCKETS = 512
@@ -294,7 +294,7 @@ class _Bounded:
         return near[self._staying[near]]
 
     def _advance(self) -> None:
-        """The candidates of the next block of texts, each among all texts before it."""
+        """Finds the earlier candidates of the next block of texts."""
         import numpy as np
 
         start = self._done
@@ -304,7 +304,7 @@ class _Bounded:
         found: list[list[Rows]] = [[np.empty(0, dtype=np.int64)] for _ in range(start, stop)]
         for low in range(0, stop, _CHUNK):
             margin = block @ self._counts[low : min(low + _CHUNK, stop)].T
-            # Slack for float32: a candidate too many, never one too few.
+            # Slack for float32: extra candidates, never missing ones.
             for k in np.flatnonzero(margin.max(axis=1) >= -0.05).tolist():
                 found[k].append(low + np.flatnonzero(margin[k] >= -0.05))
         for k, parts in enumerate(found):

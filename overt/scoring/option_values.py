@@ -1,4 +1,4 @@
-"""What every filter and checker reads from its options and writes into its name."""
+"""Option values and names of filters and checkers."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import urllib.parse
 
 from overt.data.errors import InputError
 
-# What may stand in an option's value as it is; %, & and # would be read as something else.
+# Unquoted characters of an option's value, without %, & and #.
 _PLAIN = "/:~ +()[],=?*!@$'{}|"
 REASON_CHARS = 190  # a decision's reason stays under 200
 
 
 def spell(head: str, **options: object) -> str:
-    """The name that makes the same object again: `head?key=value&...`; options that are None are left out."""
+    """Returns the name that recreates the object, `head?key=value&...`, without None options."""
     pairs = [
         f"{key}={urllib.parse.quote(_text(value), safe=_PLAIN)}"
         for key, value in options.items()
@@ -22,10 +22,10 @@ def spell(head: str, **options: object) -> str:
 
 
 def fraction(value: str | float, name: str) -> float:
-    """A threshold.
+    """Reads a threshold.
 
     Raises:
-        InputError: it is no number from 0 to 1.
+        InputError: the value is not a number from 0 to 1.
     """
     try:
         number = float(value)
@@ -37,17 +37,17 @@ def fraction(value: str | float, name: str) -> float:
 
 
 def in_name(value: str) -> str:
-    """A file or a list as it stands in the name of a filter or checker."""
+    """Quotes a file or a list for the name of a filter or checker."""
     return urllib.parse.quote(value, safe="/:~ +()[],=")
 
 
 def words(value: str) -> tuple[str, ...]:
-    """The entries of a list that was written with commas."""
+    """Splits a comma-separated list."""
     return tuple(part for entry in value.split(",") if (part := entry.strip()))
 
 
 def one_line(text: object, most: int = REASON_CHARS) -> str:
-    """Text from outside as a reason or a message: one line, all printable, at most `most` characters."""
+    """Makes untrusted text one printable line of at most `most` characters."""
     clean = " ".join("".join(c if c.isprintable() else " " for c in str(text)[: most * 8]).split())
     return clean if len(clean) <= most else clean[: most - 3] + "..."
 

@@ -1,4 +1,4 @@
-"""Pictures on their way to somebody else's model: small, re-encoded, and with nothing attached to them."""
+"""Pictures for remote models: scaled down, re-encoded, without metadata."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from overt.data.pictures import open_picture
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
-SIDE = 768  # pixels; what the common vision models look at in one or two tiles
+SIDE = 768  # pixels; one or two tiles of common vision models
 _QUALITY = 90
 
 
 def outgoing(image_or_bytes: Picture | bytes, side: int = SIDE) -> bytes:
-    """A picture as a JPEG (RGB) whose longer side is at most `side` pixels, without any metadata.
+    """Encodes a picture as RGB JPEG without metadata, its longer side at most `side` pixels.
 
     Args:
         image_or_bytes: a `PIL.Image.Image`, or an encoded picture.
 
     Raises:
-        UnreadablePicture: bytes that are no picture, a broken one, or one too large to open.
+        UnreadablePicture: the bytes are not a picture, or it is broken or too large to open.
     """
     from PIL import Image, ImageOps
 
     image = open_picture(image_or_bytes) if isinstance(image_or_bytes, bytes) else image_or_bytes
-    # The orientation is metadata too: it has to be in the pixels before it is thrown away.
+    # The orientation is metadata, so it is applied to the pixels first.
     image = ImageOps.exif_transpose(image).convert("RGB")
     image.thumbnail((side, side), Image.Resampling.LANCZOS)
-    # A plane of its own: Pillow's writer takes comments from what the picture was opened with.
+    # A new image: Pillow would copy comments of the opened one.
     bare = Image.new("RGB", image.size)
     bare.paste(image)
     file = io.BytesIO()
@@ -42,7 +42,7 @@ def outgoing(image_or_bytes: Picture | bytes, side: int = SIDE) -> bytes:
 
 
 def seeing(request: ChatRequest, pictures: Iterable[Picture | bytes]) -> ChatRequest:
-    """The request with these pictures (`PIL.Image.Image`s, or encoded ones) beside its last message.
+    """Adds pictures (`PIL.Image.Image`s or encoded ones) to the request's last message.
 
     Raises:
         UnreadablePicture: see `outgoing`.
@@ -53,5 +53,5 @@ def seeing(request: ChatRequest, pictures: Iterable[Picture | bytes]) -> ChatReq
 
 
 def data_url(jpeg: bytes) -> str:
-    """The same as a data URL, as OpenAI-compatible endpoints take pictures."""
+    """Returns a JPEG as a data URL for OpenAI-compatible endpoints."""
     return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")

@@ -1,8 +1,8 @@
 """Whether a provider's rewritten prompt still asks the same.
 
-Providers such as DALL-E 3 write a prompt anew each time and legitimately make a sentence a paragraph, so
-length and overall likeness say little. What counts goes one way: do the words that carry the prompt's
-meaning survive in the revision? The term that makes it look bad, full names and negations count most.
+Providers such as DALL-E 3 rewrite every prompt and legitimately turn a sentence into a paragraph, so length
+and overall similarity say little. What counts is whether the prompt's content words survive in the revision.
+The trigger, full names and negations count most.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from overt.data.text import words
 
-# The share of surviving words below which a revision asks for something else, by what else speaks for it.
+# The share of surviving words below which a revision asks for something else, by further evidence.
 # Set on the pairs of tests/revisions.py (English; 32 that ask the same, 24 that do not).
 LEAST_COVERAGE = 0.4  # nothing else
 LEAST_SOOTHED = 0.6  # words came in that make harmless
@@ -25,9 +25,9 @@ LIKE = 0.8  # similarity (cosine) from which other words ask the same all the sa
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """What became of a prompt. `coverage`: the share of its words of meaning that survive, None where
-    that cannot be told (another language, too few words). `lost`: those that do not. `dropped`: trigger,
-    names, negations that are gone, in words; `soothing`: words that came in and make harmless."""
+    """How a revision differs from its prompt. `coverage`: the share of content words that survive, or None if
+    unknown (another language, too few words). `lost`: the other content words. `dropped`: messages about a
+    lost trigger, name or negation. `soothing`: added words that make the prompt harmless."""
 
     coverage: float | None
     lost: tuple[str, ...]
@@ -36,7 +36,7 @@ class Revision:
 
     @property
     def changed(self) -> bool:
-        """Whether it asks for something else."""
+        """Whether the revision asks for something else."""
         if self.coverage is None:
             return False
         if self.dropped:
@@ -45,7 +45,7 @@ class Revision:
 
     @property
     def words(self) -> str:
-        """Why, for a person."""
+        """The reasons, for a person."""
         if self.coverage is None:
             return "cannot be compared"
         said = [f"{self.coverage:.0%} of the prompt's words survive", *self.dropped]
@@ -59,12 +59,12 @@ class Revision:
 def compare(
     prompt: str, revised: str, *, trigger: str = "", similarity: Callable[[str, str], float] | None = None
 ) -> Revision:
-    """How much of a prompt a revision keeps.
+    """Compares a revision with its prompt.
 
     Args:
         trigger: the term that makes the prompt look bad, "" if none is known.
-        similarity: of two texts, 1 for the same meaning; where it says at least `LIKE`, other words for the
-            same thing do not count as a change.
+        similarity: of two texts, 1 for the same meaning; from `LIKE` on, other words do not count as a
+            change.
     """
     asked = _words_of_meaning(prompt)
     kept = {_key(w) for w in words(revised)}
@@ -100,7 +100,7 @@ def _dropped(prompt: str, revised: str, trigger: str, kept: set[str]) -> tuple[s
 
 
 def _names(prompt: str) -> list[str]:
-    """Two or more capitalised words in a row, unless the prompt writes every word large."""
+    """Returns runs of capitalised words, unless most of the prompt is capitalised."""
     tokens = re.findall(r"[^\W\d_][\w'’\-]*", prompt)
     if len(tokens) < 3 or sum(t[0].isupper() for t in tokens) > len(tokens) / 2:
         return []
@@ -121,7 +121,7 @@ def _survives(word: str, kept: set[str]) -> bool:
 
 
 def _stem(word: str) -> str:
-    """A word without its commonest English endings; rough, but the same for both texts."""
+    """Removes common English endings; rough, but equal for both texts."""
     word = re.sub(r"['’]s?$", "", word).replace("’", "'")
     for ending, put in _ENDINGS:
         if word.endswith(ending) and len(word) - len(ending) >= 3:
@@ -133,13 +133,13 @@ def _stem(word: str) -> str:
 
 
 def _key(word: str) -> str:
-    """What two words are compared by."""
+    """Returns the key by which words are compared: a synonym group or a stem."""
     stem = _stem(word)
     return _ALIKE.get(stem, stem)
 
 
 def _is_foreign(prompt: str, revised: str) -> bool:
-    """Whether the texts are of different scripts or share not even a small word."""
+    """Returns whether the scripts differ or the prompt is not English."""
 
     def latin(text: str) -> float:
         letters = [c for c in text if c.isalpha()]

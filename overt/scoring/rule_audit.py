@@ -1,9 +1,9 @@
 """`builtin/rules`: the audit that needs no model, over the policy's own terms.
 
-It is a rule audit: it reads words, not meaning. It knows a text that carries one of the policy's
-own scenes; for any other text it weighs what the category disallows and allows, the setting the
-alarming word stands in, and wordings that mean it in earnest. Where these do not decide it says
-"unclear". The same text can be benign under one policy and unsafe under another.
+It reads words, not meaning. It recognises a text that carries one of the policy's own scenes; for any other
+text it weighs what the category disallows and allows, the setting of the trigger, and wordings that mean it
+in earnest. If these do not decide, the label is "unclear". The same text can be benign under one policy and
+unsafe under another.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def audit_text(policy: Policy, category: Category, text: str) -> Vote:
 
 
 def _weigh(rules: Terms, plain: str) -> Vote:
-    """The vote on a text that carries none of the policy's scenes word for word."""
+    """Votes on a text that carries none of the policy's scenes word for word."""
     evidence = list(_evidence(rules, plain))
     total = sum(e.weight for e in evidence)
     if not evidence:
@@ -77,13 +77,13 @@ def _weigh(rules: Terms, plain: str) -> Vote:
 
 
 def _matched(rules: Terms, plain: str) -> Side | None:
-    """The scene side that the text carries; the longest one, and the unsafe one of two as long."""
+    """Returns the longest scene side that the text carries; of equal ones the unsafe one."""
     found = [side for side in rules.sides if _carries(plain, side.chunks)]
     return max(found, key=lambda s: (s.size, s.label == "unsafe"), default=None)
 
 
 def _carries(plain: str, chunks: tuple[str, ...]) -> bool:
-    """Whether the chunks follow each other in the text, as whole words, with slots as short gaps."""
+    """Returns whether the chunks follow each other as whole words, with short gaps for slots."""
     at, last = 0, -1
     for chunk in chunks:
         start = plain.find(chunk, at)
@@ -136,7 +136,7 @@ def _settings(rules: Terms, setting: str, named: str | None) -> Iterable[_Eviden
 
 
 def _in_earnest(rules: Terms, setting: str) -> Iterable[_Evidence]:
-    """A trigger is alarming by itself; only what stands around it can show that it is meant in earnest."""
+    """Yields evidence from wordings around the trigger that mean it in earnest."""
     around = rules.triggers.sub("#", setting)
     for marker in rules.markers:
         hit = marker.pattern.search(setting if marker.at_trigger else around)

@@ -1,4 +1,4 @@
-"""What the rule audit looks at under one category: the policy's scenes and lines, settings and wordings."""
+"""The compiled terms of the rule audit for one category: scenes, policy lines, settings and wordings."""
 
 from __future__ import annotations
 
@@ -129,8 +129,8 @@ def _compile(category: Category) -> Terms:
 
 
 def _contexts(disallowed: Sequence[Line], allowed: Sequence[Line]) -> Iterator[Context]:
-    """The settings of rules.yaml: an allowed line that speaks of one doubles it, a disallowed line turns it
-    off."""
+    """Yields the settings of rules.yaml. An allowed line about a setting gives it weight 2, a disallowed one
+    weight 0."""
     for name, rule in _table()["contexts"].items():
         when = _any(rule["when"])
         forbids = next((line.text for line in disallowed if when.search(_kept(line.text))), "")
@@ -140,7 +140,7 @@ def _contexts(disallowed: Sequence[Line], allowed: Sequence[Line]) -> Iterator[C
 
 
 def _markers(category: Category) -> Iterator[Marker]:
-    """The wordings of rules.yaml that mean it in earnest, as far as they are about this category."""
+    """Yields the earnest wordings of rules.yaml that apply to this category."""
     lines = map(plain_text, category.disallowed)
     subject = " ".join([plain_text(category.title), category.id.replace("_", " "), *lines])
     for name, rule in _table()["markers"].items():
@@ -193,7 +193,7 @@ def _as_line(text: str) -> Line:
 
 
 def _kept(text: str) -> str:
-    """A policy's line without what it excepts."""
+    """Returns a policy's line without its exceptions."""
     return _EXCEPTION.split(plain_text(text), maxsplit=1)[0].strip(" ,")
 
 

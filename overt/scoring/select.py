@@ -6,8 +6,7 @@ best possible. Two things are added. Only prompts whose trigger has been chosen 
 may be next, so the quota is spread evenly over the triggers as long as they last. And ties, the first
 prompt included, are broken by a seeded shuffle.
 
-pyversity, which semhash brings, re-ranks search results by relevance and diversity. Here there is no
-relevance, and no strategy of it takes groups to be balanced, so it is not used.
+pyversity, a dependency of semhash, is not used: it ranks by relevance and cannot balance groups.
 """
 
 from __future__ import annotations
@@ -103,19 +102,19 @@ def _farthest(
     group = np.array([names[name] for name in groups])[shuffled]
     table = table[shuffled]
     left = np.bincount(group, minlength=len(names))
-    taken = np.zeros(len(names), dtype=np.int64)
+    counts = np.zeros(len(names), dtype=np.int64)
     nearest = np.full(n, -2.0, dtype=np.float32)
     free = np.ones(n, dtype=bool)
     order: list[int] = []
     for _ in range(wanted):
-        fewest = taken[left > 0].min()
-        eligible = free & (taken[group] == fewest)
+        fewest = counts[left > 0].min()
+        eligible = free & (counts[group] == fewest)
         # Rounded, so that a tie is a tie on every machine and the shuffle decides it.
         pick = int(np.where(eligible, np.round(nearest, 5), 9.0).argmin())
         order.append(int(shuffled[pick]))
         free[pick] = False
         left[group[pick]] -= 1
-        taken[group[pick]] += 1
+        counts[group[pick]] += 1
         np.maximum(nearest, table @ table[pick], out=nearest)
     back = np.empty(n, dtype=np.float32)
     back[shuffled] = nearest

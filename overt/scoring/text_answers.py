@@ -1,7 +1,7 @@
-"""Answers of language models: a refusal judge's word made part of the outcome.
+"""Adds a refusal judge's verdict to the outcomes of language models.
 
-A full refusal is "refused", a partial one "softened" (code "partial_refusal"), so that it has a rate of its
-own and is in no refusal rate. What a judge could not tell is an error: missing, and in no rate.
+A full refusal is "refused", a partial one "softened" (code "partial_refusal"), which has its own rate
+and is in no refusal rate. An unclear response is an error and is in no rate.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ _CHUNK = 256
 
 
 def offline(judge: RefusalJudge) -> Judging:
-    """A judge that needs no model behind a network, many answers at once where it can do that.
+    """Wraps a local judge, which judges in batches if it can.
 
     Raises (while it judges):
-        InputError: the judge raised, or gave back what is no judgement. It would do so again with other
-            answers, and a label that nobody knows would count as one that does not refuse.
+        InputError: the judge raised, or returned an invalid verdict. An unknown label would otherwise count
+            as no refusal.
     """
     many: Callable[[list[tuple[str, str]]], Iterable[RefusalVerdict]] | None
     many = getattr(judge, "judge_many", None)
@@ -57,7 +57,7 @@ def judge_answers(
     *,
     advance: Callable[[int], None] = lambda n: None,
 ) -> list[Outcome]:
-    """The outcomes with the judge's word on each answer; those without one to judge stay as they are.
+    """Returns the outcomes with the judge's verdicts; those without a response to judge stay unchanged.
 
     Args:
         judge: its name, for the evidence.

@@ -1,10 +1,9 @@
 """`hf/REPO_OR_FOLDER`: a local `transformers` model with its chat template, batched.
 
-Sampling does not hang on who else is in the batch: each row draws its own noise from its request (the
+Sampling does not depend on the other rows of the batch: each row draws its own noise from its request (the
 Gumbel-max trick: the largest of logits / temperature + Gumbel noise is a sample of the softmax; Gumbel
-1954, used so by Maddison et al. 2014, arXiv 1411.0030). So a batch of eight says what eight single calls
-say, and a resumed run what an undisturbed one says, up to the rounding of the model's own arithmetic: in
-bfloat16 on a GPU another batch shape can tip a token that was a near tie.
+1954, used so by Maddison et al. 2014, arXiv 1411.0030). So batch size and resuming do not change the
+replies, up to rounding: in bfloat16 on a GPU another batch shape can tip a token that was a near tie.
 """
 
 from __future__ import annotations
@@ -27,19 +26,19 @@ if TYPE_CHECKING:
 class HFChat:
     """A causal language model from the Hub or a folder. Weights are safetensors only.
 
-    JSON schemas are not enforced: what the prompt asks for is all that the model knows of them.
+    JSON schemas are not enforced; the model only sees what the prompt says about the format.
 
     Args:
         model: a Hub id or a local folder.
-        device: "cuda", "cuda:1", "mps", "cpu"; "auto": spread over all there are (needs accelerate);
-            None: the best there is.
+        device: "cuda", "cuda:1", "mps", "cpu"; "auto": spread over all devices (needs accelerate);
+            None: the best device.
         dtype: a torch dtype's name; None: bfloat16 on cuda, float32 elsewhere.
-        batch_size: most rows at once; out of memory halves it and goes on.
-        trust_remote_code: run the code that the repo brings. Only if the user asked for it.
+        batch_size: maximum rows in a batch; halved when memory runs out.
+        trust_remote_code: run code from the repo. Only set this if the user asked for it.
 
     Raises:
         InputError: the device or dtype does not exist, or the model cannot be loaded.
-        ModuleNotFoundError: torch or transformers is not installed (the registry puts it into words).
+        ModuleNotFoundError: torch or transformers is not installed (the registry reports it).
     """
 
     def __init__(
@@ -54,7 +53,7 @@ class HFChat:
         self.name = f"hf/{model}"
         if batch_size < 1:
             raise InputError(f"{self.name}: a batch holds at least one row, not {batch_size}")
-        self.max_concurrency = batch_size  # tells the caller how many calls are worth having in flight
+        self.max_concurrency = batch_size  # read by the caller
         self._tokenizer, self._model = load_text_model(
             self.name,
             model,
@@ -78,24 +77,24 @@ class HFChat:
         self._batches = Batches(self._answer, size=batch_size, name="overt-hf")
 
     async def complete(self, request: ChatRequest) -> ChatReply:
-        """One answer; calls that wait at the same time share a batch."""
+        """Returns one reply; concurrent calls share a batch."""
         return await self._batches(request)
 
     async def close(self) -> None:
-        """Ends the worker; what it has begun it finishes."""
+        """Stops the worker after its current batch."""
         await self._batches.close()
 
     # -- the worker's thread ----------------------------------------------------------------------------
 
     def _answer(self, requests: list[ChatRequest]) -> list[ChatReply]:
-        """Replies in order. A request that cannot be put to the model spares the rest of its batch; out of
-        memory halves the batches for good."""
+        """Returns replies in order. A request that cannot be encoded does not affect the others; running
+        out of memory halves the batch size permanently."""
         replies: dict[int, ChatReply] = {}
         rows: list[tuple[int, list[int], ChatRequest]] = []
         for number, request in enumerate(requests):
             try:
                 row = self._encode(request)
-            except Exception as error:  # a datum, not the end of the run
+            except Exception as error:  # one bad request must not end the run
                 replies[number] = _failed(error)
                 continue
             if not row or len(row) >= self._context:
@@ -117,8 +116,7 @@ class HFChat:
     def _groups(
         self, rows: list[tuple[int, list[int], ChatRequest]]
     ) -> list[list[tuple[int, list[int], ChatRequest]]]:
-        """Rows that fit the context side by side: padded to the longest prompt of its batch, a short one
-        must still have room for all that it may say alone."""
+        """Groups rows so that each row, padded to its group's longest prompt, has room for its full reply."""
         groups: list[list[tuple[int, list[int], ChatRequest]]] = []
         most = 0
         for entry in sorted(rows, key=lambda entry: len(entry[1])):
@@ -135,7 +133,6 @@ class HFChat:
         return max(1, min(request.max_tokens, self._context - len(row)))
 
     def _generate(self, batch: list[tuple[list[int], ChatRequest]]) -> list[ChatReply]:
-        """One reply per row; the rows are padded on the left to the longest."""
         import torch
         from transformers import LogitsProcessorList, StoppingCriteriaList
 
@@ -151,7 +148,7 @@ class HFChat:
                 input_ids=ids.to(self.device),
                 attention_mask=mask.to(self.device),
                 max_new_tokens=max(budgets),
-                do_sample=False,  # the noise below makes the choice; the largest score is taken
+                do_sample=False,  # _GumbelNoise samples; the largest score wins
                 num_beams=1,
                 temperature=None,
                 top_p=None,
@@ -190,7 +187,7 @@ class HFChat:
             if not system:
                 raise
             text = ""
-        # Some templates know no system role: they complain, or leave it out without a word.
+        # Some templates have no system role: they raise, or drop it silently.
         if system and turns[0]["content"].strip() not in text:
             text = self._template(_without_system(turns, system))
         return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
@@ -199,8 +196,8 @@ class HFChat:
         return str(self._tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
 
     def _tame(self, message: Message) -> str:
-        """The content as text that can be encoded and cannot speak for another role: a control token
-        that stands in a prompt is broken by a blank that nobody sees."""
+        """Makes the content encodable and breaks its control tokens with a zero-width space, so that a prompt
+        cannot speak for another role."""
         text = encodable(message.content)
         for token in self._controls:
             text = text.replace(token, f"{token[0]}\u200b{token[1:]}")
@@ -208,10 +205,10 @@ class HFChat:
 
 
 class _GumbelNoise:
-    """A logits processor: logits / temperature plus each row's own noise. Temperature 0 stays greedy.
+    """A logits processor that adds each row's own noise to logits / temperature. Temperature 0 stays greedy.
 
-    The noise of a token is a function of the request (its seed, its sample and its prompt), the step and
-    the token's number: nothing is drawn in turn, so nothing hangs on the order or the size of a batch.
+    A token's noise depends only on the request (seed, sample, prompt), the step and the token id, not on the
+    order or the size of a batch.
     """
 
     def __init__(self, batch: list[tuple[list[int], ChatRequest]], prompt_length: int) -> None:
@@ -225,7 +222,7 @@ class _GumbelNoise:
         if not any(self._temperatures):
             return scores
         step = input_ids.shape[1] - self._prompt_length
-        # 64-bit integer arithmetic, which mps lacks in part; there a row's noise is made on the CPU.
+        # mps lacks some 64-bit integer operations.
         device = "cpu" if scores.device.type == "mps" else scores.device
         keys = torch.tensor([_key(key, step) for key in self._keys], dtype=torch.long, device=device)
         noise = _gumbel(keys, scores.shape[1]).to(scores.device)
@@ -235,7 +232,7 @@ class _GumbelNoise:
 
 
 class _Budgets:
-    """A stopping criterion: each row ends with its own `max_tokens`, not with the batch's longest."""
+    """A stopping criterion that ends each row at its own `max_tokens`."""
 
     def __init__(self, budgets: list[int], prompt_length: int) -> None:
         self._budgets, self._prompt_length = budgets, prompt_length
@@ -253,18 +250,18 @@ def _key(request: bytes, step: int) -> int:
 
 
 def _gumbel(keys: torch.Tensor, count: int) -> torch.Tensor:
-    """Standard Gumbel noise, float32, shape (len(keys), count): element n of a row is a hash of its key
-    and n (splitmix64; Steele, Lea & Flood, OOPSLA 2014), the same on every device up to rounding."""
+    """Standard Gumbel noise, float32, shape (len(keys), count). Element n of a row is a hash of its key
+    and n (splitmix64; Steele, Lea & Flood, OOPSLA 2014), equal on every device up to rounding."""
     import torch
 
     numbers = torch.arange(1, count + 1, dtype=torch.long, device=keys.device)
     x = keys.unsqueeze(1) + numbers * _signed(0x9E3779B97F4A7C15)
-    # In place: over a vocabulary of 150,000 the copies would take longer than the arithmetic. `>>` keeps
-    # the sign of an integer, so the bits that came in on the left are masked away.
+    # In place: with a vocabulary of 150,000, copies would take longer than the arithmetic. `>>` keeps the
+    # sign of an integer, so the bits shifted in on the left are masked.
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         x.bitwise_xor_((x >> shift).bitwise_and_((1 << (64 - shift)) - 1)).mul_(_signed(factor))
     x.bitwise_right_shift_(31).bitwise_and_(0xFFFFFFFF)
-    # v is uniform in (0, 1) and precise near 0, where the noise is largest: that tail picks the winner.
+    # v is uniform in (0, 1) and precise near 0, where the noise is largest and decides the sample.
     v = x.float().add_(0.5).mul_(2.0**-32).clamp_(max=1 - 2**-24)
     return v.neg_().log1p_().neg_().log_().neg_()
 
@@ -281,7 +278,7 @@ def _failed(error: Exception) -> ChatReply:
 
 
 def _without_system(turns: list[dict[str, str]], system: str) -> list[dict[str, str]]:
-    """The same with the system text at the head of the first user turn."""
+    """Moves the system text to the start of the first user turn."""
     rest = [dict(t) for t in turns if t["role"] != "system"]
     first = next((t for t in rest if t["role"] == "user"), None)
     if first is None:
@@ -294,4 +291,4 @@ def _context(model: Any, tokenizer: Any) -> int:
     config = model.config.get_text_config()
     if length := getattr(config, "max_position_embeddings", None):
         return int(length)
-    return min(int(tokenizer.model_max_length), 1 << 20)  # models without positions: what it was made for
+    return min(int(tokenizer.model_max_length), 1 << 20)  # no position limit

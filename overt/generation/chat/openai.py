@@ -1,4 +1,4 @@
-"""`openai/MODEL`: every endpoint that speaks OpenAI's protocol."""
+"""`openai/MODEL`: chat models behind OpenAI-compatible endpoints."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class OpenAIChat:
 
     Args:
         model: the endpoint's name of the model.
-        base_url: where the endpoint stands; None: `OPENAI_BASE_URL`, else OpenAI itself.
-        api_key_env: the environment variable that holds the key; it is read once and never shown.
-        timeout: seconds that the client itself waits.
+        base_url: the endpoint's address; None: `OPENAI_BASE_URL`, else OpenAI itself.
+        api_key_env: the environment variable that holds the key; it is read once and never printed.
+        timeout: seconds for one exchange; 5 are added.
 
     Raises:
-        InputError: there is no key, and the endpoint is not on this machine; or `base_url` is no address.
+        InputError: there is no key, and the endpoint is not on this machine; or `base_url` is not an address.
     """
 
     def __init__(
@@ -46,13 +46,13 @@ class OpenAIChat:
         self._timeout = timeout + 5
         self._transport: Transport | None = None
         self._url = ""
-        # What this endpoint does not take; learnt from its first complaint.
+        # What this endpoint does not accept, learnt from its errors.
         self._schema_mode = 0  # 0 json_schema, 1 json_object, 2 none
         self._token_field = "max_tokens"
         self._without: set[str] = set()
 
     async def complete(self, request: ChatRequest) -> ChatReply:
-        """One attempt; a complaint about a parameter is met by leaving it out and asking once more."""
+        """Sends one request; if the endpoint rejects a parameter, sends it again without that parameter."""
         for _ in range(5):
             mode = (self._schema_mode, self._token_field, frozenset(self._without))
             reply = await self._attempt(request)
@@ -64,7 +64,6 @@ class OpenAIChat:
         return reply
 
     async def close(self) -> None:
-        """Closes the connections."""
         if self._transport is not None:
             await self._transport.close()
             self._transport = None
@@ -101,12 +100,12 @@ class OpenAIChat:
         reply = read_completion(got.data, got.status, got.headers, "" if got.data else got.text)
         if reply.error is None:
             return reply
-        # Some servers repeat the key that they did not like.
+        # Some servers repeat a rejected key.
         words = self._mask.text(reply.error.message)
         return replace(reply, error=replace(reply.error, message=words))
 
     def _adapt(self, message: str, request: ChatRequest) -> bool:
-        """Changes what is sent if the complaint names it; whether anything changed."""
+        """Drops or replaces the parameter that the error names. Returns whether anything changed."""
         said = message.lower()
         if "max_completion_tokens" in said and self._token_field == "max_tokens":
             self._token_field = "max_completion_tokens"
@@ -122,7 +121,7 @@ class OpenAIChat:
 
 
 def _content(message: Message) -> Json:
-    """A plain text, or parts where pictures go with it."""
+    """Returns the text, or a list of parts if the message has images."""
     text = sendable(message.content)
     if not message.images:
         return text

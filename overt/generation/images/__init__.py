@@ -1,1 +1,1 @@
-"""Targets that draw, one file per provider. What they get they hand over unjudged."""
+"""Image targets, one file per provider. They do not judge responses."""

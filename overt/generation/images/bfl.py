@@ -1,4 +1,4 @@
-"""`bfl/MODEL`: Black Forest Labs' FLUX API. A job is handed in, then looked at until it ends."""
+"""`bfl/MODEL`: Black Forest Labs' FLUX API. A job is submitted, then polled until it ends."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class BFLImages(ImageAPI):
 
     Args:
         model: the endpoint's name.
-        base_url: where the API stands.
+        base_url: the API's address.
         api_key_env: the environment variable that holds the key.
         timeout: seconds for one attempt, the job included.
-        poll_s: seconds before the first look at the job.
-        safety_tolerance: 0 (strict) to 6; None leaves the API the choice.
+        poll_s: seconds before the first poll.
+        safety_tolerance: 0 (strict) to 6; None: the API's default.
         aspect_ratio, width, height, output_format: as the API spells them.
         prompt_upsampling: whether the API may rewrite the prompt.
 
@@ -67,9 +67,9 @@ class BFLImages(ImageAPI):
 
     def job(self, reply: Reply) -> Job | None:
         identity = text_at(reply.data, "$.id")
-        if reply.status != 200 or not identity or _has_ended(reply):  # it was turned down at the door
+        if reply.status != 200 or not identity or _has_ended(reply):  # rejected at once
             return None
-        # A job is known only where it was taken in; that address comes with it.
+        # A job is known only at the region that accepted it, so its own address is preferred.
         url = text_at(reply.data, "$.polling_url")
         url = url if self.is_own(url) else f"{self._base}/v1/get_result?id={identity}"
         return Job(url, _has_ended, self._headers, every_s=self._poll_s)
@@ -89,7 +89,7 @@ class BFLImages(ImageAPI):
             )
         if status not in _ENDED:
             return Found(missing="the answer holds no job")
-        # The status in the body counts: it comes with HTTP 200 or 503.
+        # The body's status decides: the HTTP status may be 200 or 503.
         reasons = ", ".join(texts_at(data, "$.details['Moderation Reasons'][*]")) or json.dumps(safety)
         return Found(codes=(status,), message=f"{status}: {reasons}" if details else status, safety=safety)
 

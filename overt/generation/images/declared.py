@@ -1,7 +1,7 @@
-"""What a declared HTTP target says, put into practice: how its request is filled, which rule an answer meets.
+"""Builds the requests of a declared HTTP target and applies its rules to responses.
 
-The prompt is hostile text: it is put into the decoded request as a value, and never becomes part of a
-template, an address or a header. So is the answer: an address in it is followed only if it is http(s).
+Prompts and responses are hostile text: a prompt enters the decoded request as a value and never becomes part
+of a template, an address or a header; an address in a response is followed only if it is http(s).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from overt.generation.images.http_file import (
 from overt.generation.images.pictures import picture_kind
 from overt.generation.transport import Reply, absolute
 
-_SEARCHED_BYTES = 1 << 20  # of a body in which `contains` looks for its words
+_SEARCHED_BYTES = 1 << 20  # of a body that `contains` searches
 _CODE_CHARS = 100
 
 
@@ -39,10 +39,10 @@ _CODE_CHARS = 100
 
 
 def headers(spec: HTTPFile) -> tuple[dict[str, str], list[str]]:
-    """The headers with their environment variables put in, and the values of those.
+    """Returns the headers with environment variables filled in, and the variables' values.
 
     Raises:
-        InputError: a variable is not set, or holds what no header may hold.
+        InputError: a variable is not set, or holds a character that a header cannot contain.
     """
     secrets: list[str] = []
 
@@ -70,7 +70,6 @@ def headers(spec: HTTPFile) -> tuple[dict[str, str], list[str]]:
 
 
 def request(spec: HTTPFile, headers: Mapping[str, str], asked: Asked) -> Request:
-    """The request for one prompt."""
     values: dict[str, Json] = {"prompt": asked.prompt, "seed": asked.seed}
     url = spec.url
     if spec.query:
@@ -81,8 +80,8 @@ def request(spec: HTTPFile, headers: Mapping[str, str], asked: Asked) -> Request
 
 
 def fill(template: Json, values: Mapping[str, Json]) -> Json:
-    """A decoded JSON template with its placeholders filled. A text that is one placeholder becomes the
-    value itself, a number stays a number; what was put in is not looked at again."""
+    """Fills the placeholders of a decoded JSON template. A text that is a single placeholder becomes the
+    value itself, so a number stays a number. Filled values are not searched for placeholders."""
     if isinstance(template, dict):
         return {name: fill(value, values) for name, value in template.items()}
     if isinstance(template, list):
@@ -98,7 +97,7 @@ def fill(template: Json, values: Mapping[str, Json]) -> Json:
 
 
 def job_address(poll: Poll, base: str, data: Json) -> str | CallError:
-    """Where the job of an answer is looked up."""
+    """Returns the address at which the job of a response is polled."""
     if isinstance(poll.url, Path):
         url = poll.url.first(data)
         if not isinstance(url, str):
@@ -118,7 +117,7 @@ def job_address(poll: Poll, base: str, data: Json) -> str | CallError:
 
 
 def is_done(spec: HTTPFile, reply: Reply) -> bool:
-    """Whether an answer says that the job is done."""
+    """Returns whether a response says that the job is done."""
     poll = spec.poll
     return poll is not None and any(
         _same(value, wanted) for value in poll.path.find(json_of(reply)) for wanted in poll.values
@@ -129,7 +128,7 @@ def is_done(spec: HTTPFile, reply: Reply) -> bool:
 
 
 def rule_of(spec: HTTPFile, reply: Reply) -> tuple[RefusalRule | ErrorRule | None, Json]:
-    """The first rule that an answer meets, refusals before errors, with the value that it looked at."""
+    """Returns the first rule that a response meets, refusals before errors, and the value it matched."""
     rules: tuple[RefusalRule | ErrorRule, ...] = (*spec.refusals, *spec.errors)
     for rule in rules:
         met, value = _meets(rule.when, reply)
@@ -139,7 +138,7 @@ def rule_of(spec: HTTPFile, reply: Reply) -> tuple[RefusalRule | ErrorRule | Non
 
 
 def code_of(rule: RefusalRule, value: Json, reply: Reply) -> str:
-    """The code of a refusal: the rule's word, or what stands at its path, else the value it looked at."""
+    """Returns a refusal's code: the rule's word, the value at its path, or the value it matched."""
     code = rule.code.first(json_of(reply)) if isinstance(rule.code, Path) else rule.code
     code = value if code is None else code
     if isinstance(code, bool) or not isinstance(code, str | int) or code == "":
@@ -148,7 +147,7 @@ def code_of(rule: RefusalRule, value: Json, reply: Reply) -> str:
 
 
 def message(spec: HTTPFile, reply: Reply) -> str:
-    """The provider's words: from the declared place, else from where they usually stand."""
+    """Returns the provider's message from the declared path, or else from the usual places."""
     if picture_kind(reply.body) is not None:
         return ""
     if spec.message is not None and isinstance(said := spec.message.first(reply.data), str):
@@ -157,18 +156,17 @@ def message(spec: HTTPFile, reply: Reply) -> str:
 
 
 def pictures(spec: HTTPFile, reply: Reply) -> list[Json] | list[bytes]:
-    """The pictures of an answer as they stand there."""
     if spec.encoding == "body":
         return [reply.body]
     return spec.image.find(json_of(reply)) if spec.image is not None else []
 
 
 def found(spec: HTTPFile, layer: str, headers: Mapping[str, str], answer: Answer) -> Found:
-    """What an answer means: rules before the status, refusals before errors; only then what it holds.
+    """Interprets a response: first the rules, refusals before errors, then its content.
 
     Args:
-        layer: who refused, where the rule does not name a layer.
-        headers: they go along when a picture is fetched from the service's own host.
+        layer: the name of the refusing layer if the rule names none.
+        headers: sent when a picture is fetched from the service's own host.
     """
     reply = answer.reply
     rule, value = rule_of(spec, reply)
@@ -188,7 +186,7 @@ def found(spec: HTTPFile, layer: str, headers: Mapping[str, str], answer: Answer
 
 
 def _content(spec: HTTPFile, headers: Mapping[str, str], answer: Answer) -> Found:
-    """Where things stand in an answer that meets no rule."""
+    """Reads a response that meets no rule."""
     reply = answer.reply
     made, text = pictures(spec, reply), _text_at(spec.text, reply).strip()
     has_content = bool(text) or any(one not in (None, "") for one in made)
@@ -215,7 +213,7 @@ def _text_at(path: Path | None, reply: Reply) -> str:
 
 
 def _seed(spec: HTTPFile, answer: Answer) -> int | None:
-    """The seed that the answer tells, else the one that was sent, if it was."""
+    """Returns the seed in the response, or else the seed that was sent, if any."""
     told = spec.seed.first(json_of(answer.reply)) if spec.seed else None
     if isinstance(told, int) and not isinstance(told, bool):
         return told
@@ -223,12 +221,12 @@ def _seed(spec: HTTPFile, answer: Answer) -> int | None:
 
 
 def json_of(reply: Reply) -> Json:
-    """The decoded body, None where it is no JSON."""
+    """Returns the decoded body, or None if it is not JSON."""
     return reply.data if picture_kind(reply.body) is None else None
 
 
 def _meets(when: Condition, reply: Reply) -> tuple[bool, Json]:
-    """Whether an answer meets a condition, and the value that it looked at (None for the whole body)."""
+    """Returns whether a response meets a condition, and the matched value (None for the whole body)."""
     if when.status and reply.status not in when.status:
         return False, None
     if when.path is None and not when.header:
@@ -244,7 +242,7 @@ def _meets(when: Condition, reply: Reply) -> tuple[bool, Json]:
 
 
 def _values(when: Condition, reply: Reply) -> list[Json]:
-    """What stands at the place that a condition looks at."""
+    """Returns the values at the condition's path or header."""
     if when.path is not None:
         return [value for value in when.path.find(json_of(reply)) if value is not None]
     return [reply.headers[when.header]] if when.header in reply.headers else []
@@ -257,7 +255,7 @@ def _body_text(reply: Reply) -> str:
 
 
 def _same(value: Json, wanted: Json) -> bool:
-    """Equality as a person means it: case makes no difference, true is not 1."""
+    """Compares two values, ignoring case; true does not equal 1."""
     if isinstance(value, str) and isinstance(wanted, str):
         return value.casefold() == wanted.casefold()
     return isinstance(value, bool) == isinstance(wanted, bool) and bool(value == wanted)

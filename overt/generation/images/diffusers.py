@@ -1,9 +1,9 @@
-"""`diffusers/REPO_OR_FOLDER`: any text-to-image pipeline of the package diffusers, batched, on this machine.
+"""`diffusers/REPO_OR_FOLDER`: any local text-to-image pipeline of the package diffusers, batched.
 
-A picture does not hang on who else is in the batch: each prompt has a generator of its own, on the CPU and
-seeded with the prompt's seed, so that its noise is the same on every device and in every batch. What is left
-is the rounding of the model's own arithmetic, which sums in another order in a batch of another shape:
-measured on a small pipeline, nothing in float64, one of 255 levels in float32, three in bfloat16.
+A picture does not depend on the rest of its batch: each prompt has its own generator, on the CPU and seeded
+with the prompt's seed, so its noise is the same on every device and in every batch. Only rounding differs
+with the batch shape: on a small pipeline not at all in float64, one of 255 levels in float32, three in
+bfloat16.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
 _OFFLOAD = {"none": "", "model": "enable_model_cpu_offload", "sequential": "enable_sequential_cpu_offload"}
-# Errors that a prompt (or a size that the model does not draw) brings about; the rest is the machine's.
+# Errors caused by the prompt or the size; all others are the machine's.
 _BY_THE_REQUEST = (ValueError, TypeError, LookupError, AssertionError)
 
 
 @dataclass(frozen=True, slots=True)
 class _Drawn:
-    """What became of one prompt in the worker: a `PIL.Image` and what was said of it, or an error."""
+    """The worker's result for one prompt: a `PIL.Image` and its flags, or an error."""
 
     picture: Picture | None = None
     flagged: bool | None = None
@@ -65,31 +65,31 @@ class _Drawn:
 class DiffusersTarget:
     """A diffusion pipeline from the Hub or a folder. Weights are safetensors only.
 
-    Its own safety checker, where it has one, does what it would do in the product: a flagged picture comes
-    back black, with `safety={"nsfw_content_detected": True}`; None there means that no checker ran. Besides,
-    `safety` holds "truncated_tokens" (how many tokens of the prompt no text encoder read) and
-    "replaced_characters" (characters that are none, lone surrogates, drawn as "?") where there are any.
+    The pipeline's safety checker, if any, works as in the product: a flagged picture comes back black, with
+    `safety={"nsfw_content_detected": True}`; None there means that no checker ran. If not zero, `safety`
+    also holds "truncated_tokens" (prompt tokens that no text encoder read) and "replaced_characters" (lone
+    surrogates, replaced by "?").
 
     Args:
         model: a Hub id or a local folder.
-        device: "cuda", "cuda:1", "mps", "cpu"; None: the best there is.
+        device: "cuda", "cuda:1", "mps", "cpu"; None: the best device.
         dtype: a torch dtype's name; None: bfloat16 on cuda, float32 elsewhere.
-        batch_size: most pictures at once; out of memory halves it for good and goes on.
-        steps, guidance_scale, width, height, negative_prompt: of the drawing, width and height in pixels;
-            None: the pipeline's own.
+        batch_size: maximum pictures in a batch; halved permanently when memory runs out.
+        steps, guidance_scale, width, height, negative_prompt: passed to the pipeline, width and height in
+            pixels; None: the pipeline's default.
         variant: of the weights' files, for instance "fp16".
         revision: a branch, tag or commit of the Hub.
         offload: "none"; "model": parts wait in main memory until their turn; "sequential": layer by layer,
             slow, for very small devices.
-        attention_slicing, vae_tiling: less memory for some time.
-        trust_remote_code: run the code that the repo brings. Only if the user asked for it.
-        keep_flagged: hand a flagged picture over as it was before the safety checker blackened it; the flag
-            is told all the same. For asking further layers what they would have said.
+        attention_slicing, vae_tiling: use less memory and more time.
+        trust_remote_code: run code from the repo. Only set this if the user asked for it.
+        keep_flagged: return a flagged picture without blackening it; the flag is still reported. For
+            asking further layers about it.
 
     Raises:
         InputError: the device, the dtype or an option does not exist, or the pipeline cannot be loaded, has
-            weights that are no safetensors, or draws no pictures from text.
-        ModuleNotFoundError: torch or diffusers is not installed (the registry puts it into words).
+            weights other than safetensors, or is not a text-to-image pipeline.
+        ModuleNotFoundError: torch or diffusers is not installed (the registry reports it).
     """
 
     modality = "image"
@@ -145,7 +145,7 @@ class DiffusersTarget:
         self._batches: Batches[tuple[str, int], _Drawn] = Batches(
             self._work, size=batch_size, name="overt-diffusers"
         )
-        # Twice: while one batch is drawn the next one is already waiting.
+        # Twice the batch size, so that the next batch is ready when one ends.
         self.max_concurrency = 2 * batch_size
 
     def _check(
@@ -155,7 +155,7 @@ class DiffusersTarget:
             raise InputError(f"{self.name}: a batch holds at least one picture, not {batch_size}")
         if offload not in _OFFLOAD:
             raise InputError(f"{self.name}: offload is {offload!r}", fix=f"One of {', '.join(_OFFLOAD)}.")
-        if (width is None) != (height is None):  # many pipelines pass over one that stands alone
+        if (width is None) != (height is None):  # many pipelines ignore one without the other
             raise InputError(f"{self.name}: width and height go together", fix="Give both, in pixels.")
         if offload != "none" and where == "cpu":
             raise InputError(f"{self.name}: on the CPU there is nothing to offload", fix="Leave offload out.")
@@ -164,17 +164,17 @@ class DiffusersTarget:
         import diffusers
 
         if "DIFFUSERS_VERBOSITY" not in os.environ:
-            # It would print what is cut off of each long prompt, and a line for each flagged picture.
+            # It would print the cut part of each long prompt and a line for each flagged picture.
             diffusers.utils.logging.set_verbosity_error()
         pipeline = load_pipeline(source, options, self.name)
         pipeline.set_progress_bar_config(disable=True)
         return pipeline
 
     def _move(self, pipeline: Pipeline, where: str, offload: str) -> None:
-        """Puts a pipeline onto its device, whole or part by part.
+        """Moves a pipeline onto its device, whole or part by part.
 
         Raises:
-            InputError: it does not fit.
+            InputError: the pipeline does not fit.
         """
         try:
             if offload == "none":
@@ -189,11 +189,11 @@ class DiffusersTarget:
             ) from error
 
     async def respond(self, prompt: str, *, seed: int) -> Response:
-        """One picture; requests that wait at the same time share a batch."""
+        """Returns one picture; concurrent requests share a batch."""
         text = encodable(prompt)
         try:
             drawn = await self._batches((text, seed))
-            # In another thread: the model draws on while pictures are written down.
+            # In another thread, so that the model can draw meanwhile.
             encoded = None if drawn.picture is None else await asyncio.to_thread(png, drawn.picture)
         except Exception as error:
             return Response(seed=seed, error=_call_error(error))
@@ -213,7 +213,7 @@ class DiffusersTarget:
         )
 
     async def close(self) -> None:
-        """Ends the worker and gives the memory back; what was begun is finished."""
+        """Stops the worker after its current batch and frees the memory."""
         await self._batches.close()
         self._pipeline = None
         self._flags = None
@@ -223,7 +223,7 @@ class DiffusersTarget:
     # -- the worker's thread ----------------------------------------------------------------------------
 
     def _work(self, jobs: list[tuple[str, int]]) -> list[_Drawn]:
-        """Results in order. Out of memory halves the batch for good."""
+        """Returns results in order. Running out of memory halves the batch size permanently."""
         message = "out of memory with one picture; smaller width and height or offload= need less"
         drawn, size = in_batches(
             jobs,
@@ -252,7 +252,7 @@ class DiffusersTarget:
         if self._flags is not None:
             self._flags.clear()
         unread = [unread_tokens(self._tokenizers, prompt) for prompt in prompts]
-        assert self._pipeline is not None  # it was not closed
+        assert self._pipeline is not None
         output = self._pipeline(prompt=prompts, generator=generators, **arguments)
         drawn = pictures(output)
         if len(drawn) != len(batch):

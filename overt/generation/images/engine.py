@@ -1,8 +1,8 @@
-"""The one engine of the picture services: send, wait for the job, fetch the pictures, decide, hide keys.
+"""The shared engine of the picture services: send, poll the job, fetch the pictures, decide, hide keys.
 
-A service describes itself in a file of its own: how a request looks (`request`), when its answer is a job
-that has to be waited for (`job`), and where things stand in the last answer (`read`). Everything else is
-here. A service does not say what its words mean: vocabulary.yaml does, read by overt/data/provider/reader.py.
+Each service has its own file, which builds the request (`request`), recognises a response that is a job to
+poll (`job`), and locates the fields of the last response (`read`). A service does not interpret the words it
+finds: vocabulary.yaml does, read by overt/data/provider/reader.py.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from overt.data.targets import LayerDecision, Response
 from overt.generation.images.pictures import broken, decoded, looks_like_picture
 from overt.generation.transport import Reply, Transport, absolute, same_site
 
-_MOST_PICTURES = 16  # of one answer; one is asked for
+_MOST_PICTURES = 16  # in one response; one is requested
 _SLOWEST_POLL_S = 5.0
 _POLL_GROWTH = 1.2
-_BROKEN_LOOKS = 3  # answers that are no JSON before a job is given up
+_BROKEN_POLLS = 3  # responses that are not JSON before a job is given up
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What one attempt is for."""
+    """The prompt and seed of one attempt."""
 
     prompt: str
     seed: int
@@ -49,11 +49,11 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job that was accepted, and how it is waited for.
+    """An accepted job and how to poll it.
 
-    url: where its state is looked up. ended: whether an answer is the last one. result_url: where the result
-    lies, "" where the last look brings it. max_s: seconds of waiting, None: until the attempt's time is up.
-    faults: failed looks in a row after which it is given up, None: it never is, since it is paid for.
+    url: the address of its state. ended: whether a response is the last one. result_url: the address of the
+    result, "" if the last poll returns it. max_s: seconds of polling, None: until the attempt's time is up.
+    faults: failed polls in a row after which the job is given up, None: never, since it is paid for.
     """
 
     url: str
@@ -68,7 +68,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The last answer to what was asked; `accepted` is the body of the answer that accepted its job."""
+    """The last response to a request; `accepted` is the body of the response that accepted its job."""
 
     asked: Asked
     reply: Reply
@@ -77,14 +77,14 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Where things stood in an answer.
+    """The fields located in a response.
 
-    pictures: bytes, or texts: base64, or the picture's http(s) or data: address if `by_address`. Values of
-    other types are faults of the answer, empty ones are left out. headers: they go along when a picture is
-    fetched from the service's own site. codes, message: what the answer says, where the reader of all
-    services does not find it. safety, seed, ...: as in `Response`. layers: decisions on layers of a product.
-    verdict: what became of the request, where that is declared and not to be read from the words.
-    missing: what to say of an answer that holds neither picture nor text nor reason.
+    pictures: bytes or texts: base64, or the picture's http(s) or data: address if `by_address`. Values of
+    other types are faults of the response; empty ones are left out. headers: sent when a picture is fetched
+    from the service's own site. codes, message: where the shared reader does not find them. safety, seed,
+    ...: as in `Response`. layers: decisions of a product's layers. verdict: set if the target declares it
+    instead of leaving it to the shared reader. missing: the message for a response that holds neither
+    picture nor text nor reason.
     """
 
     pictures: Sequence[Json | bytes] = ()
@@ -106,18 +106,18 @@ class Found:
 
 
 class PictureService:
-    """The base of all services that are spoken to over HTTP.
+    """The base of all HTTP services.
 
     Args:
         name: "provider/model".
-        base_url: where the service stands.
-        secrets: what must not be seen in anything that is handed over.
+        base_url: the service's address.
+        secrets: masked in every response.
         timeout: seconds for one exchange.
-        limit_s: seconds for one attempt, waiting for its job and fetching its pictures included.
+        limit_s: seconds for one attempt, including its job and the pictures.
     """
 
-    provider: ClassVar[str]  # whose rows of vocabulary.yaml count
-    whole_pictures: ClassVar[bool] = False  # pictures that were cut off or of no known format are faults
+    provider: ClassVar[str]  # selects the rows of vocabulary.yaml
+    whole_pictures: ClassVar[bool] = False  # cut-off pictures and unknown formats are faults
 
     def __init__(
         self, name: str, *, base_url: str, secrets: Iterable[str], timeout: float, limit_s: float
@@ -128,33 +128,33 @@ class PictureService:
         self._limit_s = limit_s
         self._transport = Transport(timeout)
 
-    # -- what a service says of itself ----------------------------------------------------------------
+    # -- overridden by each service -------------------------------------------------------------------
 
     def request(self, asked: Asked) -> Request:
-        """The request that asks for a picture."""
+        """Builds the request for a picture."""
         raise NotImplementedError
 
     def job(self, reply: Reply) -> Job | CallError | None:
-        """The job that an answer accepted; None where the answer is the last one."""
+        """Returns the accepted job, or None if the response is the last one."""
         return None
 
     def read(self, data: JsonObject, answer: Answer) -> Found:
-        """Where things stand in the last answer, whatever its status."""
+        """Locates the fields of the last response, whatever its status."""
         raise NotImplementedError
 
     def found(self, answer: Answer) -> Found:
-        """As `read`, for answers of any kind: a body that is no JSON object holds nothing."""
+        """Like `read`, for any body: one that is not a JSON object holds nothing."""
         data = answer.reply.object
         return Found() if data is None else self.read(data, answer)
 
     def is_own(self, url: str) -> bool:
-        """Whether an address that came in an answer may be sent the key: it is of the service's site."""
+        """Returns whether an address is on the service's site and may be sent the key."""
         return same_site(self._base, url)
 
     # -- one attempt ----------------------------------------------------------------------------------
 
     async def respond(self, prompt: str, *, seed: int) -> Response:
-        """One attempt. A job that was accepted is waited for: it is paid for whatever becomes of it."""
+        """Makes one attempt. An accepted job is polled to its end, since it is paid for anyway."""
         start = time.perf_counter()
         try:
             async with asyncio.timeout(self._limit_s):
@@ -164,7 +164,6 @@ class PictureService:
         return self._masked(replace(response, latency_s=time.perf_counter() - start))
 
     async def close(self) -> None:
-        """Closes the connections."""
         await self._transport.close()
 
     async def _attempt(self, asked: Asked) -> Response:
@@ -179,7 +178,7 @@ class PictureService:
         if isinstance(images, CallError):
             if isinstance(verdict, Answered):
                 return _failed(Failed(replace(images, status=images.status or reply.status)))
-            images = ()  # a refusal is an answer, whatever became of the black picture that comes with it
+            images = ()  # a refusal counts even if the black picture with it cannot be fetched
         revised = (found.revised_prompt or "").strip()
         return Response(
             images=images,
@@ -200,7 +199,7 @@ class PictureService:
     def _judge(self, reply: Reply, found: Found) -> Verdict:
         has_content = any(picture not in (None, "") for picture in found.pictures) or bool(found.text)
         said = read_said(reply.status, reply.headers, reply.data, reply.text)
-        if has_content and reply.status < 400:  # the words in the answer are its content
+        if has_content and reply.status < 400:  # the words in the response are its content
             said = replace(said, codes=(), types=(), message="")
         said = replace(said, codes=found.codes + said.codes, message=found.message or said.message)
         return judge(self.provider, said, has_content=has_content, missing=found.missing)
@@ -208,7 +207,7 @@ class PictureService:
     # -- exchanges ------------------------------------------------------------------------------------
 
     async def _last_answer(self, asked: Asked) -> Answer | CallError:
-        """The answer that decides: to the request itself, or to the last look at its job."""
+        """Returns the deciding response: to the request itself, or to the last poll of its job."""
         request = self.request(asked)
         reply = await self._transport.send(
             request.method,
@@ -231,20 +230,19 @@ class PictureService:
         return last if isinstance(last, CallError) else Answer(asked, last, reply.object or {})
 
     async def _result(self, job: Job) -> Reply | CallError:
-        """The stored result. A job that failed with a 5xx answers so each time: it is asked for once."""
+        """Fetches the stored result once: a failed job returns the same 5xx each time."""
         result = await self._transport.send("GET", job.result_url, headers=job.headers)
         if isinstance(result, Reply) and result.status == 429:  # the job is paid for: wait
             return await self._poll(replace(job, url=job.result_url, ended=lambda got: got.status == 200))
         return result
 
     async def _poll(self, job: Job) -> Reply | CallError:
-        """The first answer that ends a job, or that says that it will have no end.
+        """Returns the first response that ends a job or shows that it will never end.
 
-        A look that fails costs nothing and the job goes on: limits, faults of the server and dropped
-        connections are waited out.
+        Rate limits, server faults and dropped connections are waited out: the job goes on meanwhile.
         """
         until = None if job.max_s is None else time.monotonic() + job.max_s
-        wait, faults, broken_looks = job.every_s, 0, 0
+        wait, faults, broken_polls = job.every_s, 0, 0
         while until is None or (left := until - time.monotonic()) > 0:
             await asyncio.sleep(wait if until is None else min(wait, left))
             got = await self._transport.send("GET", job.url, headers=job.headers)
@@ -256,8 +254,8 @@ class PictureService:
                 if got.status >= 300 and not passes:
                     return got
                 if got.status < 300:
-                    faults, broken_looks = 0, broken_looks + (got.data is None)
-                    if broken_looks == _BROKEN_LOOKS:
+                    faults, broken_polls = 0, broken_polls + (got.data is None)
+                    if broken_polls == _BROKEN_POLLS:
                         return got
                     continue
                 wait = max(wait, retry_after(got.headers) or 0.0)
@@ -267,7 +265,7 @@ class PictureService:
         return CallError("timeout", f"the job was not done in {job.max_s:g} seconds")
 
     async def _images(self, found: Found) -> tuple[bytes, ...] | CallError:
-        """The pictures byte for byte, or why one of them cannot be had."""
+        """Returns the pictures byte for byte, or the error of the first that fails."""
         wanted = [picture for picture in found.pictures if picture not in (None, "")]
         if len(wanted) > _MOST_PICTURES:
             return CallError("server", f"{len(wanted)} pictures in one answer")
@@ -299,7 +297,7 @@ class PictureService:
         if isinstance(got, CallError):
             return got
         if got.status != 200:
-            # Not the key's fault: the address has its own signature. A new attempt brings a new one.
+            # Not an auth error: the address has its own signature, and a new attempt brings a new one.
             limited: ErrorKind = "rate_limit" if got.status == 429 else "server"
             words = f"the picture's address answered HTTP {got.status}"
             return CallError(limited, words, got.status, retry_after(got.headers))
@@ -313,7 +311,7 @@ class PictureService:
     # -- secrets --------------------------------------------------------------------------------------
 
     def _masked(self, response: Response) -> Response:
-        """Without keys and signed addresses, which some services repeat in what they say."""
+        """Masks keys and signed addresses, which some services repeat."""
         error, mask = response.error, self._mask
         return replace(
             response,
@@ -328,17 +326,17 @@ class PictureService:
 
 
 class ImageAPI(PictureService):
-    """The base of the services that overt knows by name: a key, one clock for the whole attempt.
+    """The base of the built-in services: one key, one time limit for the whole attempt.
 
     Args:
         name: "provider/model".
-        base_url: where the provider stands.
-        api_key_env: the environment variable that holds the key; it is read once and never shown.
-        timeout: seconds for one attempt, waiting for its job and fetching its pictures included.
-        poll_s: seconds before the first look at a job; later looks come a little slower.
+        base_url: the provider's address.
+        api_key_env: the environment variable that holds the key; it is read once and never printed.
+        timeout: seconds for one attempt, including its job and the pictures.
+        poll_s: seconds before the first poll of a job; later polls are a little slower.
 
     Raises:
-        InputError: there is no key, and the server is not on this machine; or `base_url` is no address.
+        InputError: there is no key, and the server is not on this machine; or `base_url` is not an address.
     """
 
     def __init__(
@@ -352,12 +350,12 @@ class ImageAPI(PictureService):
 
 
 def given(**options: str | float | None) -> dict[str, str | float]:
-    """The options that the user set; the others are the provider's to choose."""
+    """Returns the options that the user set."""
     return {name: value for name, value in options.items() if value is not None and value != ""}
 
 
 def _failed(failure: Failed, safety: Mapping[str, Json] | None = None) -> Response:
-    """A response that holds an error and nothing that could be taken for an answer."""
+    """Returns a response that holds only an error."""
     error = failure.error
     return Response(
         status=error.status, code=failure.code, message=error.message, safety=safety or {}, error=error

@@ -1,7 +1,7 @@
 """`fal/APP`: fal's queue, e.g. fal/fal-ai/flux/dev.
 
-Not fal's client: it sends again by itself on 408, 409, 429 and dropped connections, so that limits stay
-hidden from the caller, who paces all targets alike.
+fal's client is not used: it retries on 408, 409, 429 and dropped connections, which hides rate limits from
+the caller that paces all targets.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ class FalImages(ImageAPI):
 
     Args:
         model: the app's path, e.g. fal-ai/flux/dev.
-        base_url: where the queue stands.
+        base_url: the queue's address.
         api_key_env: the environment variable that holds the key.
         timeout: seconds for one attempt, queue and job included.
-        poll_s: seconds before the first look at the job.
+        poll_s: seconds before the first poll.
         enable_safety_checker, safety_tolerance, image_size, aspect_ratio, output_format: the app's own
-            inputs; unset ones are not sent, since apps take different ones.
+            inputs; unset ones are not sent, since apps differ.
 
     Raises:
         InputError: no key, and the server is not on this machine.
@@ -67,7 +67,7 @@ class FalImages(ImageAPI):
         identity = text_at(reply.data, "$.request_id")
         if reply.status >= 400 or not identity:
             return None
-        # A job's address leaves the app's inner path away.
+        # A job's address leaves out the app's inner path.
         at = f"{self._base}/{'/'.join(self.model.split('/')[:2])}/requests/{identity}"
         state, result = text_at(reply.data, "$.status_url"), text_at(reply.data, "$.response_url")
         return Job(
@@ -79,7 +79,7 @@ class FalImages(ImageAPI):
         )
 
     def read(self, data: JsonObject, answer: Answer) -> Found:
-        # The model's maker refused, and not fal's checker, where a finding's category says so.
+        # A finding's category says whether the model's maker refused instead of fal's checker.
         categories = first(data, "$.detail[*].categories", "$.detail[*].ctx.categories")
         findings = texts_at(data, "$.detail[*].type")
         named = tuple(

@@ -1,4 +1,4 @@
-"""Google's Gemini: what `:generateContent` is sent, and where things stand in its answer."""
+"""Google's Gemini: the body and the response of `:generateContent`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ _HARMS = ("HARASSMENT", "HATE_SPEECH", "SEXUALLY_EXPLICIT", "DANGEROUS_CONTENT")
 
 
 def body(asked: Asked, aspect_ratio: str, safety: str) -> Json:
-    """The request's body."""
     config: dict[str, Json] = {"responseModalities": ["TEXT", "IMAGE"], "seed": asked.seed}
     if aspect_ratio:
         config["imageConfig"] = {"aspectRatio": aspect_ratio}
@@ -22,9 +21,9 @@ def body(asked: Asked, aspect_ratio: str, safety: str) -> Json:
 
 
 def read(data: JsonObject, asked: Asked) -> Found:
-    """Where things stand in the first candidate, and in the feedback on the prompt."""
+    """Reads the first candidate and the feedback on the prompt."""
     candidate = object_at(data, "$.candidates[0]")
-    # Thoughts hold drafts, not the picture that the user gets.
+    # Thoughts hold drafts that the user does not get.
     parts = [p for p in objects_at(candidate, "$.content.parts[*]") if p.get("thought") is not True]
     pictures = [one for p in parts if (one := first(p, "$.inlineData.data", "$.inline_data.data"))]
     finish = text_at(candidate, "$.finishReason")

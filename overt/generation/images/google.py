@@ -1,7 +1,7 @@
 """`google/imagen-*` by `:predict`, `google/gemini-*-image*` by `:generateContent`.
 
-Not Google's SDK: it sends a POST a second time when a connection drops (an attempt would be two, and paid
-for twice), takes a second to import, and folds an empty answer and a filtered one into the same object.
+Google's SDK is not used: it repeats a POST when a connection drops (so one attempt could be paid for twice),
+takes a second to import, and does not tell an empty response from a filtered one.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ class GoogleImages(ImageAPI):
         api_key_env: the environment variable that holds the key, or an OAuth token (ya29...).
         timeout: seconds for one attempt.
         aspect_ratio: as Google spells it, e.g. 16:9.
-        safety: the threshold of the adjustable filters, e.g. BLOCK_LOW_AND_ABOVE or BLOCK_ONLY_HIGH; ""
-            leaves Google the choice.
-        person_generation: of Imagen, e.g. allow_adult.
+        safety: the threshold of the adjustable filters, e.g. BLOCK_LOW_AND_ABOVE or BLOCK_ONLY_HIGH; "":
+            Google's default.
+        person_generation: for Imagen only, e.g. allow_adult.
 
     Raises:
         InputError: no key, and the server is not on this machine.

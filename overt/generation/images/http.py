@@ -12,11 +12,11 @@ from overt.generation.images.engine import Answer, Asked, Found, Job, PictureSer
 from overt.generation.images.http_file import read_http_file
 from overt.generation.transport import Reply, same_origin
 
-_MOST_FAULTS = 5  # failed looks at a job in a row before it is given up
+_MOST_FAULTS = 5  # failed polls in a row before a job is given up
 
 
 class HTTPTarget(PictureService):
-    """A target that a YAML file declares. Its own rules say what is a refusal, and no word of others.
+    """A target declared in a YAML file. Only its own rules decide what is a refusal.
 
     Args:
         file: the file's path.
@@ -34,7 +34,7 @@ class HTTPTarget(PictureService):
         self._layer = File(file).stem
         self._headers, secrets = declared.headers(spec)
         waiting = spec.poll.max_s if spec.poll else 0.0
-        # The request and the picture have the time of one exchange each.
+        # One exchange each for the request and the picture.
         super().__init__(
             f"http/{file}",
             base_url=spec.url,
@@ -47,7 +47,7 @@ class HTTPTarget(PictureService):
             self.max_concurrency = spec.max_concurrency
 
     def is_own(self, url: str) -> bool:
-        return same_origin(self._base, url)  # pictures usually lie in somebody else's store
+        return same_origin(self._base, url)  # pictures usually lie on another host
 
     def request(self, asked: Asked) -> Request:
         return declared.request(self._file, self._headers, asked)

@@ -1,6 +1,6 @@
-"""The YAML file that declares an HTTP model: what is sent, and where things stand in the answer.
+"""The YAML file that declares an HTTP model: its request, and where to find things in the response.
 
-Values of environment variables are put in by whoever sends the request, so what is read here holds no secret.
+Environment variables are filled in when a request is sent, so nothing read here holds a secret.
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ Scalar = str | int | float | bool | None
 
 
 def read_http_file(path: str) -> HTTPFile:
-    """The model that a file declares.
+    """Reads a declared model.
 
     Raises:
-        InputError: no such file, not YAML, or fields that are missing, unknown or wrong: each with line,
-            column and what to do.
+        InputError: no such file, not YAML, or fields that are missing, unknown or wrong, each with line,
+            column and a fix.
     """
     return read_yaml(File(path), HTTPFile, what="HTTP target")
 
 
 def strings(value: object) -> list[str]:
-    """Every text in a decoded JSON value, names left out."""
+    """Returns every text in a decoded JSON value, without keys."""
     if isinstance(value, str):
         return [value]
     parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
@@ -61,7 +61,6 @@ def strings(value: object) -> list[str]:
 
 
 def _single(value: object, at: Steps, faults: Faults) -> Scalar:
-    """A single value as decoded JSON has it."""
     if isinstance(value, (Entries, tuple)):
         hint = "{{...}} needs quotes" if isinstance(value, Entries) else "write one value"
         faults.add("expected a single value, found {found}", hint, at)
@@ -78,7 +77,6 @@ def _single(value: object, at: Steps, faults: Faults) -> Scalar:
 
 
 def _values(value: object) -> tuple[Scalar, ...]:
-    """One value, or a list of them."""
     faults = Faults()
     if isinstance(value, tuple):
         made = tuple(_single(entry, (n,), faults) for n, entry in enumerate(value))
@@ -89,7 +87,7 @@ def _values(value: object) -> tuple[Scalar, ...]:
 
 
 def _json(value: object, at: Steps, faults: Faults) -> Json:
-    """The request body as decoded JSON, its placeholders unfilled."""
+    """Returns the request body as decoded JSON, with unfilled placeholders."""
     if isinstance(value, Entries):
         return {name: _json(part, (*at, name), faults) for name, part in value.items()}
     if isinstance(value, tuple):
@@ -150,7 +148,7 @@ def _headers(headers: dict[str, str]) -> dict[str, str]:
                 message = f"{shorten(variable)!r} cannot be a variable's name"
                 faults.add(message, "letters, digits and _, as in ${VENDOR_KEY}", (name,))
         if _SECRET_HEADER.search(name) and not VARIABLE.search(text):
-            # The value is not shown: it may be the secret.
+            # The value may be the secret, so it is not printed.
             hint = f'write {name}: "${{VENDOR_KEY}}" and set that variable'
             faults.add("a secret has no place in a file", hint, (name,))
     faults.raise_any()
@@ -158,7 +156,6 @@ def _headers(headers: dict[str, str]) -> dict[str, str]:
 
 
 Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
-# A text that may look like a number.
 Label = Annotated[Words, AsWritten, WithJsonSchema({"type": ["string", "number"]})]
 Labels = Annotated[dict[str, Label], AfterValidator(_filled)]
 

@@ -1,4 +1,4 @@
-"""Google's Imagen: what `:predict` is sent, and where things stand in its answer."""
+"""Google's Imagen: the body and the response of `:predict`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from overt.data.jsonpath import parse_path, text_at, texts_at
 from overt.data.provider.reader import support_codes
 from overt.generation.images.engine import Asked, Found, given
 
-# Vertex AI tells beside the predictions which model made them.
+# Vertex AI also names the model beside the predictions.
 _FIELDS = {
     "predictions",
     "raiFilteredReason",
@@ -20,14 +20,13 @@ _FIELDS = {
 
 
 def body(asked: Asked, aspect_ratio: str, safety: str, people: str) -> Json:
-    """The request's body."""
     options = given(aspectRatio=aspect_ratio, safetySetting=safety.lower(), personGeneration=people)
     options |= {"sampleCount": 1, "includeRaiReason": True, "includeSafetyAttributes": True}
     return {"instances": [{"prompt": asked.prompt}], "parameters": options}
 
 
 def read(data: JsonObject, status: int) -> Found:
-    """Imagen filters pictures away and may say nothing of it: an empty answer is its refusal."""
+    """Reads a response. Imagen may filter pictures silently, so an empty response is a refusal."""
     pictures = texts_at(data, "$.predictions[*].bytesBase64Encoded")
     reason = text_at(data, "$.predictions[*].raiFilteredReason", "$.raiFilteredReason")
     support = support_codes(reason or text_at(data, "$.error.message"))

@@ -11,7 +11,7 @@ from overt.data.provider.http import openai_base
 from overt.generation.images.engine import Answer, Asked, Found, ImageAPI, Request, given
 from overt.generation.transport import encoded, openai_endpoint
 
-# What was filtered, and how: in the answer itself, or in its error.
+# Paths of the filter results in a response, and in its error.
 _SAFETY = {
     "prompt_filter_results": ("$.data[0].prompt_filter_results", "$.prompt_filter_results"),
     "content_filter_results": ("$.data[0].content_filter_results", "$.content_filter_results"),
@@ -29,11 +29,11 @@ class OpenAIImages(ImageAPI):
 
     Args:
         model: the endpoint's name of the model.
-        base_url: where the endpoint stands; None: `OPENAI_BASE_URL`, else OpenAI itself.
+        base_url: the endpoint's address; None: `OPENAI_BASE_URL`, else OpenAI itself.
         api_key_env: the environment variable that holds the key.
         timeout: seconds for one attempt.
-        size, quality: as the endpoint spells them, e.g. 1024x1024 and low; "" leaves it the choice.
-        moderation: of gpt-image models, "auto" or "low"; "" leaves it the choice.
+        size, quality: as the endpoint spells them, e.g. 1024x1024 and low; "": its default.
+        moderation: for gpt-image models, "auto" or "low"; "": the default.
 
     Raises:
         InputError: no key, and the endpoint is not on this machine.
@@ -56,9 +56,7 @@ class OpenAIImages(ImageAPI):
         super().__init__(f"openai/{model}", base_url=base_url, api_key_env=api_key_env, timeout=timeout)
         self.model = model
         self._options = given(size=size, quality=quality, moderation=moderation)
-        if model.startswith(
-            "dall-e"
-        ):  # it would give addresses; gpt-image gives pictures and knows no choice
+        if model.startswith("dall-e"):  # returns addresses by default; gpt-image always returns pictures
             self._options["response_format"] = "b64_json"
 
     @cached_property
@@ -79,7 +77,7 @@ class OpenAIImages(ImageAPI):
             pictures=pictures or parse_path("$.data[*].url").find(data),
             by_address=not pictures,
             safety={name: found for name, found in safety.items() if found is not None},
-            # Azure tells the rewritten prompt of what it refused, too.
+            # Azure also reports the rewritten prompt of a refused request.
             revised_prompt=text_at(data, "$.data[0].revised_prompt")
             or text_at(error, "$.inner_error.revised_prompt", "$.innererror.revised_prompt"),
             input_tokens=count_at(data, "$.usage.input_tokens"),

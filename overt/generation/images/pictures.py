@@ -1,5 +1,5 @@
-"""Encoded pictures as services send them: base64, or bytes at an address. Nothing is opened here: a picture
-of 30,000 x 30,000 pixels is small until it is decoded."""
+"""Encoded pictures as services send them: base64, or bytes at an address. No picture is opened here, since
+one of 30,000 x 30,000 pixels is small until it is decoded."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _PAGE = (b"<!doctype", b"<html", b"{")
 
 
 def decoded(text: str) -> bytes:
-    """The bytes that a base64 text or a data: address holds.
+    """Returns the bytes of a base64 text or a data: address.
 
     Raises:
-        ValueError: it is no base64, or holds nothing.
+        ValueError: the text is not base64, or is empty.
     """
     head, comma, rest = text.partition(",")
     body = rest if comma and head[:5].lower() == "data:" else text
@@ -32,7 +32,7 @@ def decoded(text: str) -> bytes:
 
 
 def looks_like_picture(data: bytes, content_type: str) -> bool:
-    """Whether a downloaded body may be a picture: by its first bytes, else by its Content-Type."""
+    """Returns whether a body may be a picture, by its first bytes or else its Content-Type."""
     if not data or _PICTURE.match(data):
         return bool(data)
     kind = content_type.partition(";")[0].strip().lower()
@@ -40,7 +40,7 @@ def looks_like_picture(data: bytes, content_type: str) -> bool:
 
 
 def picture_kind(data: bytes) -> str | None:
-    """The format of an encoded picture by its first bytes; None where they are of no known format."""
+    """Returns the format of an encoded picture by its first bytes, or None if unknown."""
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
         return "PNG"
     if data.startswith(b"\xff\xd8\xff"):
@@ -57,7 +57,7 @@ def picture_kind(data: bytes) -> str | None:
 
 
 def broken(data: bytes) -> str:
-    """Why these bytes are no whole picture, "" if they look like one."""
+    """Returns why these bytes are not a whole picture, or "" if they look like one."""
     kind = picture_kind(data)
     if kind is None:
         start = data[:60].decode("utf-8", "replace").strip()

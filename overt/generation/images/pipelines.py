@@ -1,4 +1,4 @@
-"""What stands in a pipeline of diffusers, and what comes out of it: parts, arguments, flags and pictures."""
+"""The parts, arguments, flags and pictures of diffusers pipelines."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
     Levels = torch.Tensor | list[Picture]
 
-# Of zlib: half the time of the usual 6 for a tenth more bytes. What is kept is lossless either way.
+# zlib level: half the time of the default 6 for a tenth more bytes, lossless either way.
 _PNG_LEVEL = 1
 _TOO_LONG = "sequence-length-is-longer-than-the-specified-maximum"  # a tokenizer's warning, said once
 
 
 class Pipeline(Protocol):
-    """A text-to-image pipeline of any class, as far as it is used here."""
+    """The part of a text-to-image pipeline that is used here."""
 
     @property
     def components(self) -> Mapping[str, Any]: ...  # models, tokenizers, a scheduler ...
@@ -46,10 +46,10 @@ class Tokenizer(Protocol):
 
 
 def load_pipeline(source: str, options: Mapping[str, object], name: str) -> Pipeline:
-    """The pipeline for text to image, whatever task the folder was saved for, where diffusers knows one.
+    """Loads a pipeline for text to image, whatever task it was saved for, if diffusers knows one.
 
     Raises:
-        InputError: it cannot be loaded; with what to do about it.
+        InputError: the pipeline cannot be loaded.
     """
     import diffusers
 
@@ -58,15 +58,15 @@ def load_pipeline(source: str, options: Mapping[str, object], name: str) -> Pipe
     with quiet_loading(), speaking_loader(name, source):
         try:
             return by_task.from_pretrained(source, **options)
-        except (ValueError, AttributeError, KeyError):  # no such task is known of this pipeline's class
+        except (ValueError, AttributeError, KeyError):  # diffusers knows no such task for this class
             return as_saved.from_pretrained(source, **options)
 
 
 def drawing_arguments(pipeline: Pipeline, wanted: Mapping[str, object], name: str) -> dict[str, object]:
-    """The arguments that were given, without the Nones.
+    """Returns the arguments that are not None.
 
     Raises:
-        InputError: the pipeline draws no seeded pictures from text alone, or does not take one of these.
+        InputError: the pipeline cannot draw seeded pictures from text alone, or rejects an argument.
     """
     kind = type(pipeline).__name__
     parameters = inspect.signature(pipeline.__call__).parameters
@@ -88,7 +88,7 @@ def switch_on(part: object, method: str, option: str, name: str) -> None:
     """Calls a method of a pipeline or a part of it.
 
     Raises:
-        InputError: it has no such method.
+        InputError: there is no such method.
     """
     try:
         getattr(part, method)()
@@ -97,11 +97,10 @@ def switch_on(part: object, method: str, option: str, name: str) -> None:
 
 
 def flags_apart(pipeline: Pipeline, name: str) -> list[bool] | None:
-    """Lets the safety checker decide but not blacken. Its flags of a batch collect in the list; None: there
-    is no checker.
+    """Lets the safety checker decide but not blacken. Its flags collect in the returned list. Returns None if
+    there is no checker.
 
-    The pipeline is told that nothing was flagged: of flagged pictures it takes the values as they are, since
-    black needs no scaling.
+    The pipeline is told that nothing was flagged, since it does not scale the values of flagged pictures.
     """
     import torch
 
@@ -127,21 +126,21 @@ def flags_apart(pipeline: Pipeline, name: str) -> list[bool] | None:
 
 
 def tokenizers(pipeline: Pipeline) -> list[tuple[Tokenizer, int]]:
-    """The tokenizers and how many tokens of each the pipeline lets through."""
+    """Returns the tokenizers, each with the number of tokens that the pipeline accepts."""
     longest = inspect.signature(pipeline.__call__).parameters.get("max_sequence_length")
     found = []
     for part, tokenizer in pipeline.components.items():
         if "tokenizer" not in part or tokenizer is None:
             continue
         limit = getattr(tokenizer, "model_max_length", None)
-        # CLIP's positions are learnt and few; the other encoders are cut by the call's own argument.
+        # CLIP has few, learnt positions; the other encoders are cut by the call's argument.
         if (
             longest is not None
             and isinstance(longest.default, int)
             and "CLIP" not in type(tokenizer).__name__
         ):
             limit = longest.default
-        # The pipeline tokenizes in full, too, to see what is cut; `truncated_tokens` says it already.
+        # Silences the pipeline's own warning, since `truncated_tokens` reports the same.
         getattr(tokenizer, "deprecation_warnings", {})[_TOO_LONG] = True
         if isinstance(limit, int) and limit < 1 << 20:
             found.append((tokenizer, limit))
@@ -149,12 +148,12 @@ def tokenizers(pipeline: Pipeline) -> list[tuple[Tokenizer, int]]:
 
 
 def unread_tokens(tokenizers: Sequence[tuple[Tokenizer, int]], prompt: str) -> int:
-    """How many tokens of a prompt are cut off at the encoder that reads furthest."""
+    """Returns how many tokens of a prompt even the longest encoder cuts off."""
     cut = []
     for tokenizer, limit in tokenizers:
         try:
             tokens = tokenizer(prompt, truncation=False, verbose=False)["input_ids"]
-        except Exception:  # of this tokenizer nothing is known; the pipeline speaks to it in its own way
+        except Exception:  # an unknown tokenizer, which the pipeline calls in another way
             return 0
         cut.append(max(0, len(tokens) - limit))
     return min(cut, default=0)
@@ -164,10 +163,10 @@ def unread_tokens(tokenizers: Sequence[tuple[Tokenizer, int]], prompt: str) -> i
 
 
 def pictures(output: object) -> list[Picture]:
-    """The pictures of a pipeline's output as `PIL.Image`, whatever form it has.
+    """Returns the pictures of a pipeline's output, in any form, as `PIL.Image`.
 
     Raises:
-        RuntimeError: there are none in it.
+        RuntimeError: the output holds no pictures.
     """
     import numpy as np
     from PIL import Image
@@ -189,7 +188,7 @@ def pictures(output: object) -> list[Picture]:
 
 
 def safety_flags(output: object) -> Sequence[object] | None:
-    """What the pipeline says of its safety checker, None where none ran."""
+    """Returns the safety checker's flags, or None if no checker ran."""
     for field in ("nsfw_content_detected", "nsfw_detected"):
         said: Sequence[object] | None = getattr(output, field, None)
         if said is not None:
@@ -198,7 +197,7 @@ def safety_flags(output: object) -> Sequence[object] | None:
 
 
 def png(picture: Picture) -> bytes:
-    """Lossless, RGB, and nothing in it but the pixels."""
+    """Encodes a picture as RGB PNG without metadata."""
     plain = picture.convert("RGB") if picture.mode != "RGB" else picture.copy()
     plain.info = {}
     buffer = io.BytesIO()

@@ -1,7 +1,7 @@
-"""`replicate/OWNER/NAME` or `replicate/OWNER/NAME:VERSION`: a prediction is made, then looked at.
+"""`replicate/OWNER/NAME` or `replicate/OWNER/NAME:VERSION`: a prediction is created, then polled.
 
-Not Replicate's client: it repeats looks that meet a 429 up to ten times with no regard for the caller's
-clock, holds `aborted` (a documented end) to be no state, and gives a model's error as an exception's text.
+Replicate's client is not used: it repeats polls that meet a 429 up to ten times regardless of the caller's
+time limit, does not know the documented state `aborted`, and reports a model's error as an exception's text.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from overt.generation.images.engine import Answer, Asked, Found, ImageAPI, Job, 
 from overt.generation.transport import Reply
 
 _ENDED = ("succeeded", "failed", "canceled", "aborted")
-_CODE = re.compile(r"\b(?:code:\s*)?\(?(E\d{3,4}|PA)\)?(?!\w)")  # in a prediction's error, a sentence
+_CODE = re.compile(r"\b(?:code:\s*)?\(?(E\d{3,4}|PA)\)?(?!\w)")  # in the sentence of an error
 
 
 class ReplicateImages(ImageAPI):
@@ -23,12 +23,12 @@ class ReplicateImages(ImageAPI):
 
     Args:
         model: owner/name (an official model) or owner/name:version.
-        base_url: where the API stands.
+        base_url: the API's address.
         api_key_env: the environment variable that holds the token.
         timeout: seconds for one attempt, cold start and job included.
-        poll_s: seconds before the first look at the prediction.
+        poll_s: seconds before the first poll.
         disable_safety_checker, safety_tolerance, safety_filter_level, aspect_ratio, output_format: the
-            model's own inputs; unset ones are not sent, since models take different ones.
+            model's own inputs; unset ones are not sent, since models differ.
         send_seed: false for models that have no input `seed`.
 
     Raises:
@@ -90,7 +90,7 @@ class ReplicateImages(ImageAPI):
             return Found(urls, by_address=True, headers=self._headers, finish_reason=status, seed=seed)
         if status not in _ENDED:
             return Found(missing="the answer holds no prediction")
-        # Some models hold back what their checker flags, and tell it to their log only.
+        # Some models hold back flagged pictures and report it only in their log.
         said = text_at(data, "$.error") or text_at(data, "$.logs")[-2000:]
         said = said or f"there is no picture, and the prediction {status}"
         own = _CODE.search(said)
@@ -102,7 +102,7 @@ def _has_ended(reply: Reply) -> bool:
 
 
 def _urls(output: Json) -> list[Json]:
-    """The addresses in a model's output: one, several, or under names."""
+    """Returns the addresses in a model's output: a text, a list or a mapping."""
     if isinstance(output, str):
         return [output]
     if isinstance(output, list):

@@ -8,7 +8,7 @@ from overt.data.json_types import Json, JsonObject
 from overt.data.jsonpath import count_at, object_at, text_at
 from overt.generation.images.engine import Answer, Asked, Found, ImageAPI, Request, given
 
-_WITH_PICTURE = ("SUCCESS", "CONTENT_FILTERED", "")  # and not "ERROR"
+_WITH_PICTURE = ("SUCCESS", "CONTENT_FILTERED", "")  # finish reasons, without "ERROR"
 
 
 class StabilityImages(ImageAPI):
@@ -17,7 +17,7 @@ class StabilityImages(ImageAPI):
     Args:
         model: core, ultra or an sd3 model (v2beta), or the name of an engine of v1, e.g.
             stable-diffusion-xl-1024-v1-0.
-        base_url: where the API stands.
+        base_url: the API's address.
         api_key_env: the environment variable that holds the key.
         timeout: seconds for one attempt.
         aspect_ratio, output_format, style_preset: as v2beta spells them.

@@ -1,19 +1,19 @@
-"""A tiny text-to-image world with weights of its own: for trying the tool and for tests, never a benchmark.
+"""A tiny text-to-image world with its own weights, for trying the tool and for tests, not for benchmarks.
 
-What it is and how it was made stands in README.txt beside this file.
+README.txt beside this file describes it.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-# The models' folders; a target, a CLIP and a checker take them as they are.
+# Folders for a target, a CLIP and a checker.
 MODELS = ("pipeline", "clip", "checker")
 _FILES = {"policy": "policy.yaml", "words": "filter_words.txt"}
 
 
 def path(name: str) -> Path:
-    """Where a part of the world lies.
+    """Returns the path of a part of the world.
 
     Args:
         name: "pipeline" (a folder for `diffusers/`), "clip" (for open_clip), "checker" (for `checker/hf/`),

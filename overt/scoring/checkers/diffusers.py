@@ -1,4 +1,4 @@
-"""`checker/diffusers[/REPO_OR_FOLDER]`: the safety checker of Stable Diffusion, asked about any picture.
+"""`checker/diffusers[/REPO_OR_FOLDER]`: the safety checker of Stable Diffusion, applied to any picture.
 
 The model compares a picture's CLIP embedding with 17 concepts, each with a threshold of its own. A concept's
 margin is its cosine minus its threshold, plus 0.01 if one of three "special care" concepts passes its own.
@@ -6,8 +6,8 @@ A picture is flagged if a margin, rounded to three digits, is above 0; that is, 
 
     1 / (1 + exp(-(largest margin - 0.0005) / 0.05))
 
-It rises with the largest margin and is 0.5 just where the model itself begins to flag. 0.05 is of the size of
-the margins of real pictures (cosines between a picture and a text lie within some 0.3 of each other).
+It rises with the largest margin and is 0.5 where the model itself begins to flag. 0.05 is the typical size of
+the margins of real pictures (cosines of pictures and texts vary by about 0.3).
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ class DiffusersChecker:
 
     Args:
         model: a repo or folder with a safety checker, or a folder with a whole pipeline.
-        subfolder: of a repo that holds a whole pipeline, for instance "safety_checker"; the image processor
-            is then looked for in "feature_extractor". In a local folder it is found without.
-        threshold: block at this score; 0.5 is what the model itself does.
-        device: a torch device's name; None: the best there is.
-        batch_size: most pictures at once.
+        subfolder: for a repo with a whole pipeline, e.g. "safety_checker"; the image processor is then
+            read from "feature_extractor". Not needed for a local folder.
+        threshold: block at this score; the model itself uses 0.5.
+        device: a torch device's name; None: the best device.
+        batch_size: maximum pictures in a batch.
 
     Raises:
-        InputError: it cannot be loaded, or the threshold or the device cannot be used.
+        InputError: the model cannot be loaded, or the threshold or device is invalid.
     """
 
     def __init__(
@@ -80,11 +80,11 @@ class DiffusersChecker:
         self._batch_size = max(1, batch_size)
 
     def check(self, image: Picture, prompt: str) -> FilterDecision:
-        """The decision on one RGB `PIL.Image`; the prompt makes no difference."""
+        """Returns the decision on one RGB `PIL.Image`; the prompt is ignored."""
         return self.check_many([image], [prompt])[0]
 
     def check_many(self, images: list[Picture], prompts: list[str]) -> list[FilterDecision]:
-        """The decisions in the pictures' order; what `check` says, up to the rounding of float32."""
+        """Returns the decisions in order, equal to those of `check` up to float32 rounding."""
         return decide_pictures(self._score, images, self._batch_size)
 
     def _score(self, images: list[Picture]) -> list[FilterDecision]:

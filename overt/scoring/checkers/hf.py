@@ -15,7 +15,7 @@ from overt.scoring.option_values import fraction, in_name, words
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
-# Labels that can mean one thing only. "sexy" or "drawings" are a product's own decision.
+# Unambiguous labels. "sexy" or "drawings" are for the user to decide.
 _UNSAFE = {"nsfw", "unsafe", "porn", "pornography", "explicit", "nude", "nudity", "not safe", "not_safe"}
 _SAFE = {"sfw", "safe", "normal", "neutral"}
 
@@ -23,21 +23,21 @@ _SAFE = {"sfw", "safe", "normal", "neutral"}
 class HFImageClassifier:
     """Blocks a picture whose probability of the unwanted labels reaches the threshold.
 
-    The score is the sum of the labels' probabilities; of a model with independent labels (problem type
-    "multi_label_classification") the largest of them. Weights are safetensors only.
+    The score is the sum of the labels' probabilities, or the largest of them if the labels are independent
+    (problem type "multi_label_classification"). Weights are safetensors only.
 
     Args:
         model: a Hub id or a local folder.
-        labels: the labels that mean "block", with commas. May be left out only where all of the model's
-            labels speak for themselves (nsfw, unsafe, porn ... against sfw, safe, normal ...).
+        labels: the labels that mean "block", separated by commas. Optional if all of the model's labels
+            are unambiguous (nsfw, unsafe, porn ... against sfw, safe, normal ...).
         threshold: from 0 to 1.
-        device: a torch device's name; None: the best there is.
-        batch_size: most pictures at once.
-        trust_remote_code: run the code that the repo brings. Only if the user asked for it.
+        device: a torch device's name; None: the best device.
+        batch_size: maximum pictures in a batch.
+        trust_remote_code: run code from the repo. Only set this if the user asked for it.
 
     Raises:
-        InputError: the model cannot be loaded, a label is not one of its labels, or none was given and
-            it cannot be told which to take; the threshold or the device cannot be used.
+        InputError: the model cannot be loaded, it lacks a label, or no label was given and the
+            labels are ambiguous; the threshold or device is invalid.
     """
 
     def __init__(
@@ -73,11 +73,11 @@ class HFImageClassifier:
         self._batch_size = max(1, batch_size)
 
     def check(self, image: Picture, prompt: str) -> FilterDecision:
-        """The decision on one RGB `PIL.Image`; the prompt makes no difference."""
+        """Returns the decision on one RGB `PIL.Image`; the prompt is ignored."""
         return self.check_many([image], [prompt])[0]
 
     def check_many(self, images: list[Picture], prompts: list[str]) -> list[FilterDecision]:
-        """The decisions in the pictures' order; what `check` says, up to the rounding of float32."""
+        """Returns the decisions in order, equal to those of `check` up to float32 rounding."""
         return decide_pictures(self._score, images, self._batch_size)
 
     def _score(self, images: list[Picture]) -> list[FilterDecision]:
@@ -98,7 +98,7 @@ class HFImageClassifier:
 
 
 def _wanted(names: list[str], asked: Sequence[str], head: str) -> list[int]:
-    """The numbers of the labels that mean "block"."""
+    """Returns the indices of the labels that mean "block"."""
     folded = [name.casefold() for name in names]
     here = f"Its labels: {', '.join(name[:60] for name in names[:50])}."
     if not asked:
@@ -110,7 +110,7 @@ def _wanted(names: list[str], asked: Sequence[str], head: str) -> list[int]:
 
 
 def _unsafe(folded: list[str], head: str, here: str) -> list[int]:
-    """The numbers of the unsafe labels, where every label speaks for itself."""
+    """Returns the indices of the unsafe labels if every label is unambiguous."""
     unsafe = [number for number, name in enumerate(folded) if name in _UNSAFE]
     safe = [name for name in folded if name in _SAFE]
     if not unsafe or not safe or len(unsafe) + len(safe) < len(folded):

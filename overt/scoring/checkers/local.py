@@ -1,4 +1,4 @@
-"""What checkers on this machine have in common: pictures in batches, and what to do with broken ones."""
+"""Batches and error handling for local checkers."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from overt.data.local.devices import one_line
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
-# Processors scale the shorter side to what the model sees (or pad to a square): a strip of 60,000,000 x 1
-# pixels would take terabytes. Nothing that is drawn from a prompt comes near this.
+# Processors scale the shorter side to the model's input (or pad to a square), so a strip of 60,000,000 x 1
+# pixels would take terabytes. Generated pictures stay far below these limits.
 _MOST_ELONGATED = 50
 _LONGEST_SIDE = 32_768
 
@@ -22,10 +22,10 @@ _LONGEST_SIDE = 32_768
 def decide_pictures(
     score: Callable[[list[Picture]], list[FilterDecision]], images: list[Picture], batch_size: int
 ) -> list[FilterDecision]:
-    """The decisions on RGB pictures, in their order, `batch_size` at a time.
+    """Returns the decisions on RGB pictures, in order, `batch_size` at a time.
 
-    Out of memory halves the batches; any other error is narrowed down to its picture and becomes its
-    `FilterDecision.error`.
+    Running out of memory halves the batches; any other error becomes the `FilterDecision.error` of the
+    picture that caused it.
     """
     decisions: dict[int, FilterDecision] = {}
     readable = []

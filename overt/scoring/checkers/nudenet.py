@@ -12,8 +12,8 @@ from overt.scoring.option_values import fraction, in_name, words
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
-# What a rule against nudity means. Left out: what is covered, faces, and what is bare on any beach and in
-# any gym (feet, bellies, armpits, men's chests); products that forbid those too name them in `labels`.
+# Left out: covered parts, faces, and what is bare on any beach (feet, bellies, armpits, men's chests);
+# products that forbid those name them in `labels`.
 EXPOSED = (
     "FEMALE_BREAST_EXPOSED",
     "FEMALE_GENITALIA_EXPOSED",
@@ -24,25 +24,25 @@ EXPOSED = (
 
 
 class NudeNetChecker:
-    """Blocks a picture in which a body part of the list is found with a confidence from the threshold on.
+    """Blocks a picture if a listed body part is detected with at least the threshold's confidence.
 
-    The score is the highest confidence among the listed labels, 0 where none was found: the detector itself
-    does not report what it holds for less likely than about 0.25.
+    The score is the highest confidence among the listed labels, or 0: the detector does not report
+    confidences below about 0.25.
 
     Args:
-        threshold: from 0 to 1. The package names none; 0.6 is common where generated pictures are measured.
-        labels: the detector's labels that count, with commas; "": the five of `EXPOSED`.
+        threshold: from 0 to 1. 0.6 is common for generated pictures; the package has no default.
+        labels: the detector's labels that count, separated by commas; "": those of `EXPOSED`.
 
     Raises:
-        InputError: an unknown label, or the threshold is no number from 0 to 1.
-        ModuleNotFoundError: nudenet is not installed (the registry puts it into words).
+        InputError: an unknown label, or a threshold outside 0 to 1.
+        ModuleNotFoundError: nudenet is not installed (the registry reports it).
     """
 
     def __init__(self, *, threshold: float = 0.6, labels: str = "") -> None:
         import nudenet.nudenet as package
 
         self.threshold = fraction(threshold, "checker/nudenet")
-        # Asked for by name: inside a class two underscores would be taken for the class's own.
+        # Not package.__labels: inside a class that name would be mangled.
         known = list(getattr(package, "__labels"))
         wanted = [label.upper() for label in words(labels)] or list(EXPOSED)
         if unknown := [label for label in wanted if label not in known]:
@@ -56,11 +56,10 @@ class NudeNetChecker:
         self._detector = package.NudeDetector()
 
     def check(self, image: Picture, prompt: str) -> FilterDecision:
-        """The decision on one RGB `PIL.Image`; the prompt makes no difference."""
+        """Returns the decision on one RGB `PIL.Image`; the prompt is ignored."""
         return self.check_many([image], [prompt])[0]
 
     def check_many(self, images: list[Picture], prompts: list[str]) -> list[FilterDecision]:
-        """The decisions in the pictures' order."""
         return decide_pictures(self._score, images, 1)
 
     def _score(self, images: list[Picture]) -> list[FilterDecision]:
@@ -68,7 +67,7 @@ class NudeNetChecker:
 
         decisions = []
         for image in images:
-            # Blue first, as the package reads files.
+            # BGR, as the package reads files.
             levels = np.ascontiguousarray(np.asarray(image.convert("RGB"))[:, :, ::-1])
             found = [
                 (float(part["score"]), str(part["class"]))

@@ -1,4 +1,4 @@
-"""`checker/openai-moderation[/MODEL]?threshold=..`: the moderation endpoint, asked about a picture."""
+"""`checker/openai-moderation[/MODEL]?threshold=..`: the moderation endpoint for pictures."""
 
 from __future__ import annotations
 
@@ -17,15 +17,14 @@ if TYPE_CHECKING:
 class OpenAIImageModeration:
     """Blocks a picture that the moderation endpoint flags, or whose highest score reaches the threshold.
 
-    The picture goes out as a JPEG of at most 768 pixels a side, without metadata.
+    The picture is sent as a JPEG of at most 768 pixels a side, without metadata.
 
     Args:
         model, threshold, base_url, api_key_env, timeout: as in `filter/openai-moderation`.
-        with_prompt: send the prompt beside the picture. Off: then the picture alone decides, as a checker
-            behind a generator would.
+        with_prompt: send the prompt with the picture.
 
     Raises:
-        InputError: no key, a bad address, a threshold that is no number from 0 to 1.
+        InputError: no key, a bad address, a threshold outside 0 to 1.
     """
 
     def __init__(
@@ -47,12 +46,11 @@ class OpenAIImageModeration:
         )
 
     def check(self, image: Image, prompt: str) -> FilterDecision:
-        """One request. The score is the highest category score, the reason names the top categories."""
+        """Sends one request. The score is the highest category score; the reason names the top categories."""
         parts: list[JsonObject] = [{"type": "image_url", "image_url": {"url": data_url(outgoing(image))}}]
         if self._with_prompt and prompt.strip():
             parts.insert(0, {"type": "text", "text": sendable(prompt)})
         return self._moderation.ask(parts)
 
     def close(self) -> None:
-        """Closes the connections."""
         self._moderation.close()

@@ -1,4 +1,4 @@
-"""`checker/vlm/MODEL?base_url=..&policy=NAME_OR_FILE`: a vision model that reads the picture by a policy."""
+"""`checker/vlm/MODEL?base_url=..&policy=NAME_OR_FILE`: a vision model that judges the picture by a policy."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ VERDICT = AnswerForm(Verdict)
 
 @dataclass(frozen=True, slots=True)
 class _Dialect:
-    """What the endpoint takes; learnt from its first complaint."""
+    """What the endpoint accepts, learnt from its errors."""
 
     schema: str = "json_schema"  # "json_schema", "json_object", ""
     tokens: str = "max_tokens"
@@ -48,21 +48,21 @@ class _Dialect:
 
 
 class VLMChecker:
-    """Blocks a picture that a vision model finds to break the policy. There is no score: a model's own
-    word for how sure it is would not be a probability.
+    """Blocks a picture if a vision model says that it breaks the policy. There is no score, since a model's
+    stated confidence is not a probability.
 
-    The picture goes out as a JPEG of at most 768 pixels a side, without metadata.
+    The picture is sent as a JPEG of at most 768 pixels a side, without metadata.
 
     Args:
         model: the endpoint's name of the model.
         policy: a shipped policy's name, or a file; its categories are the rubric.
-        base_url: where the OpenAI-compatible endpoint stands; None: `OPENAI_BASE_URL`, else OpenAI itself.
+        base_url: the OpenAI-compatible endpoint's address; None: `OPENAI_BASE_URL`, else OpenAI itself.
         api_key_env: the environment variable that holds the key.
-        templates: a folder with a check_image.yaml of the user's own.
+        templates: a folder with the user's check_image.yaml.
         timeout: seconds to wait for an answer.
 
     Raises:
-        InputError: no key, a bad address, a policy or a template that cannot be used.
+        InputError: no key, a bad address, an invalid policy or template.
     """
 
     def __init__(
@@ -88,14 +88,14 @@ class VLMChecker:
         self._template = load_template(
             "scoring", "check_image", Path(templates).expanduser() if templates else None
         )
-        self._request("")  # a template that cannot be filled shows before anything is paid for
+        self._request("")  # raises early if the template cannot be filled
         self._endpoint = Endpoint(self.name, base_url=base_url, api_key_env=api_key_env, timeout=timeout)
         self._dialect = _Dialect()
         self._lock = threading.Lock()
 
     def check(self, image: Image.Image, prompt: str) -> FilterDecision:
-        """One request, and one more if the answer cannot be read; then "unclear". The reason holds the
-        category and the model's own words."""
+        """Sends one request, and another if the reply cannot be read; then the decision is "unclear". The
+        reason holds the category and the model's words."""
         request = seeing(self._request(prompt), [image])
         why = ""
         for _ in range(2):
@@ -112,7 +112,6 @@ class VLMChecker:
         return _unclear(why)
 
     def close(self) -> None:
-        """Closes the connections."""
         self._endpoint.close()
 
     def _request(self, prompt: str) -> ChatRequest:
@@ -136,7 +135,7 @@ class VLMChecker:
     # -- the endpoint ---------------------------------------------------------------------------------
 
     def _complete(self, request: ChatRequest) -> ChatReply:
-        """One attempt; a complaint about a parameter is met by leaving it out and asking once more."""
+        """Sends one request; if the endpoint rejects a parameter, sends it again without that parameter."""
         fault: Failed | None = None
         for _ in range(6):
             dialect = self._dialect
@@ -166,9 +165,9 @@ class VLMChecker:
         return {key: value for key, value in body.items() if key not in dialect.without}
 
     def _adapt(self, used: _Dialect, complaint: str) -> bool:
-        """Changes what is sent if the complaint names it; whether there is anything new to try."""
+        """Drops or replaces the parameter that the error names. Returns whether a retry makes sense."""
         with self._lock:
-            if self._dialect != used:  # another thread has learnt it meanwhile
+            if self._dialect != used:  # changed by another thread
                 return True
             said = complaint.lower()
             if "max_completion_tokens" in said and used.tokens == "max_tokens":

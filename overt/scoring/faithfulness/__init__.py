@@ -1,1 +1,1 @@
-"""How much of a prompt its rewording keeps, by several measures; one file each."""
+"""Measures of how much of a prompt its rewording keeps, one file each."""

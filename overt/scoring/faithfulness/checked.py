@@ -1,4 +1,4 @@
-"""A scorer's records, looked at before they are believed: a class of the user's own may give anything."""
+"""Validates a scorer's records, since a user's class may return anything."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _END = object()
 def score_checked(
     scorer: FaithfulnessScorer, cases: Sequence[FaithfulnessCase], load: Callable[[str], bytes]
 ) -> Iterator[list[Faithfulness]]:
-    """The records of each case, in order. What is not finite becomes no score, and says so.
+    """Yields the records of each case, in order. A value that is not finite becomes None, with a detail.
 
     Raises:
-        InputError: the scorer raised, or gave something else than lists of `Faithfulness`, one a case.
+        InputError: the scorer raised, or did not return one list of `Faithfulness` per case.
     """
     rows: Iterator[object] = iter(scorer.score(cases, load))
     for case in cases:
@@ -39,7 +39,7 @@ def _next(scorer: FaithfulnessScorer, rows: Iterator[object]) -> object:
         return next(rows, _END)
     except OvertError:
         raise
-    except Exception as error:  # whatever a class of the user's own may raise
+    except Exception as error:  # a user's class may raise anything
         raise _wrong(scorer, f"failed with {raised(scorer, error)}") from error
 
 
@@ -54,7 +54,7 @@ def _number(scorer: FaithfulnessScorer, found: object) -> float | None:
         return None
     if isinstance(found, bool | str) or not isinstance(found, SupportsFloat):
         raise _wrong(scorer, f"gave {found!r:.60} where a number or None was expected")
-    number = float(found)  # a numpy scalar is no JSON
+    number = float(found)  # a numpy scalar cannot be written as JSON
     return number if math.isfinite(number) else None
 
 

@@ -7,8 +7,8 @@ Three measures, cosines from -1 to 1:
     text_text    the new wording against the original one
     image_image  the new wording's picture against the original's own, where both exist
 
-With several pictures a prompt the score is their mean. A raw cosine means nothing by itself: report the
-difference to the baseline, and with it what pairs get that do not belong together (`ClipScorer.scale`).
+With several pictures of a prompt the score is their mean. A raw cosine means nothing by itself: report the
+difference to the baseline, and the mean score of mismatched pairs (`ClipScorer.scale`).
 """
 
 from __future__ import annotations
@@ -32,16 +32,15 @@ if TYPE_CHECKING:
 
     from overt.scoring.faithfulness.windows import Vector
 
-# On a CPU more is slower: from about 32 MB on, each layer's activations are mapped anew and page by page. At
-# 32 pictures that cost a ViT-S/16 a fifth of its throughput, and made it uneven; 8 were as fast as it gets.
+# On a CPU larger batches are slower: above about 32 MB each layer's activations are mapped anew, which cost a
+# ViT-S/16 a fifth of its throughput at 32 pictures; 8 were fastest.
 _BATCH_SIZES = {"cuda": 128, "mps": 32, "cpu": 8}
-# What grows with the number of distinct texts: 2 to 4 kB for each of at most this many.
-_TEXTS_REMEMBERED = 32_768
+_TEXTS_REMEMBERED = 32_768  # 2 to 4 kB each
 
 
 @dataclass(frozen=True, slots=True)
 class _Case:
-    """A case whose pictures are on their way."""
+    """A case whose pictures are being embedded."""
 
     case: FaithfulnessCase
     images: tuple[Seen, ...]
@@ -64,13 +63,13 @@ class ClipScorer:
     Args:
         model: MODEL:PRETRAINED as open_clip lists them, MODEL:FILE.safetensors, a Hub id (ORG/NAME), or a
             folder with open_clip_config.json and open_clip_model.safetensors.
-        device: a torch device's name; None: the best there is.
-        batch_size: most pictures at once; None: 128 on cuda, 32 on mps, 8 on a CPU.
-        precision: of the model: "fp32", "fp16" or "bf16"; None: fp16 on cuda, fp32 elsewhere. Cosines are
-            float64 of float32 vectors in any case.
+        device: a torch device's name; None: the best device.
+        batch_size: maximum pictures in a batch; None: 128 on cuda, 32 on mps, 8 on a CPU.
+        precision: the model's, "fp32", "fp16" or "bf16"; None: fp16 on cuda, fp32 elsewhere. Cosines are
+            always float64, of float32 vectors.
 
     Raises:
-        InputError: the model cannot be found or loaded, or the device or the precision cannot be used.
+        InputError: the model cannot be found or loaded, or the device or precision is invalid.
     """
 
     def __init__(
@@ -94,18 +93,18 @@ class ClipScorer:
 
     @property
     def scale(self) -> dict[Measure, Scale]:
-        """What pairs got that do not belong together, by measure, in what `score` was last given."""
+        """The mean scores of matched and mismatched pairs of the last `score`, by measure."""
         found = {measure: pairs.scale() for measure, pairs in self._pairs.items()}
         return {measure: scale for measure, scale in found.items() if scale is not None}
 
     def score(
         self, cases: Iterable[FaithfulnessCase], load: Callable[[str], bytes]
     ) -> Iterator[list[Faithfulness]]:
-        """The records of each case, in order. `load` is called in threads, a bounded way ahead.
+        """Yields the records of each case, in order. `load` is called in threads, a bounded way ahead.
 
-        `text_image` always (None without a picture that can be scored), `text_text` always, `image_image`
-        where both wordings have pictures. A picture that is black, of one colour or unreadable gets no
-        number: the others of its prompt are the mean, and `detail` says so.
+        Each case has `text_image` (None without a scorable picture) and `text_text`, and `image_image` if
+        both wordings have pictures. Black, single-colour and unreadable pictures are left out of the mean,
+        and `detail` says so.
         """
         self._pairs = {measure: WrongPairs() for measure in ("text_image", "text_text", "image_image")}
         paired: set[str] = set()
@@ -116,7 +115,7 @@ class ClipScorer:
         try:
             while is_open or waiting:
                 fresh: list[str] = []
-                # Cases without new pictures must not pile up behind one that waits for its own.
+                # Bounds the cases that wait behind one with unfinished pictures.
                 while is_open and pictures.has_room and len(waiting) < 8 * self._batch_size:
                     case = next(source, None)
                     if case is None:
@@ -138,7 +137,7 @@ class ClipScorer:
     # -- texts ----------------------------------------------------------------------------------------
 
     def _read(self, texts: Sequence[str]) -> None:
-        """Embeds those texts that are not known yet, each once, their windows in common batches."""
+        """Embeds the unknown texts, with the windows of all texts in shared batches."""
         import torch
 
         todo: dict[bytes, list[list[int]]] = {}
@@ -219,7 +218,7 @@ class ClipScorer:
         )
 
     def _over(self, windows: int) -> str:
-        """What to say of a text that does not fit the encoder; "" for one that does."""
+        """Returns the detail for a text that does not fit the encoder, else ""."""
         context = self._loaded.tokens.context
         over = f"prompt of over {context} tokens, scored in {windows} overlapping windows"
         return over if windows > 1 else ""
@@ -267,18 +266,18 @@ def _vectors(pictures: Sequence[Seen]) -> list[Vector]:
 
 
 def _lost_new(done: _Case) -> str:
-    """Why pictures of the new wording have no score, "" where all have one."""
+    """Returns why pictures of the new wording have no score, or ""."""
     return lost((s.why for s in done.images if s.why), len(done.images)) if done.images else "no picture"
 
 
 def _lost_old(done: _Case) -> str:
-    """The same of the original's own pictures."""
+    """Returns why pictures of the original have no score, or ""."""
     return lost((s.why for s in done.baseline if s.why), len(done.baseline), "original's own")
 
 
 def _between(new: Sequence[Seen], old: Sequence[Seen]) -> float | None:
-    """The mean cosine of pictures by pairs of one place (and with it one seed); of all pairs where there
-    are more of the one than of the other."""
+    """Returns the mean cosine of pictures paired by index (and thus by seed), or of all pairs if the counts
+    differ."""
     together = len(new) == len(old)
     pairs = zip(new, old, strict=True) if together else itertools.product(new, old)
     found = [cosine(a.vector, b.vector) for a, b in pairs if a.vector is not None and b.vector is not None]

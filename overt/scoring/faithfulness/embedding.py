@@ -1,4 +1,4 @@
-"""Pictures to vectors: decoded in threads beside the model, batch by batch, a bounded way ahead of it."""
+"""Embeds pictures in batches; threads decode a bounded way ahead of the model."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
     from overt.scoring.faithfulness.windows import Vector
 
-# Pictures come back: an original's own is the baseline of each of its rewordings, which are neighbours.
+# An original's picture is the baseline of each of its rewordings, which follow one another.
 _REMEMBERED = 2048
-BATCHES_AHEAD = 3
+_BATCHES_AHEAD = 3
 
 
 class Seen:
-    """A picture's unit vector, or why it has none; neither while it is being waited for."""
+    """A picture's unit vector, or why it has none. Both are empty until the picture is embedded."""
 
     __slots__ = ("vector", "why")
 
@@ -38,13 +38,13 @@ class Seen:
 
 
 class Embedder:
-    """Embeds the pictures that it is asked for, in the order in which it is asked.
+    """Embeds pictures in the order of the requests.
 
     Args:
-        load: from a path to encoded bytes; called in threads.
-        prepare: from an RGB `PIL.Image` to a tensor; called in threads.
-        encode: from a list of such tensors to an (n, d) tensor, which may still be computed.
-        batch_size: most pictures at once.
+        load: reads the encoded bytes at a path; called in threads.
+        prepare: turns an RGB `PIL.Image` into a tensor; called in threads.
+        encode: turns a list of these tensors into an (n, d) tensor, which may still be computing.
+        batch_size: maximum pictures in a batch.
     """
 
     def __init__(
@@ -64,17 +64,12 @@ class Embedder:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     @property
-    def waiting(self) -> int:
-        """How many pictures were asked for and not yet handed to the model."""
-        return len(self._queue)
-
-    @property
     def has_room(self) -> bool:
-        """Whether more may be asked for; what is decoded and not yet encoded is all in memory."""
-        return self.waiting < BATCHES_AHEAD * self._batch_size
+        """Whether more pictures may be requested; decoded pictures stay in memory until they are encoded."""
+        return len(self._queue) < _BATCHES_AHEAD * self._batch_size
 
     def ask(self, path: str) -> Seen:
-        """The picture at a path; known after some steps."""
+        """Requests the picture at a path; it is known after some steps."""
         seen = self._known.get(path)
         if seen is None:
             seen = self._known[path] = Seen()
@@ -86,7 +81,7 @@ class Embedder:
         return seen
 
     def step(self) -> None:
-        """Starts the next batch, then takes in the one before: a GPU computes while this one is gathered."""
+        """Starts the next batch, then collects the previous one, so that a GPU computes meanwhile."""
         batch: list[Seen] = []
         tensors: list[torch.Tensor] = []
         while self._queue and len(batch) < self._batch_size:
@@ -110,12 +105,12 @@ class Embedder:
                 seen.why = "without a finite embedding"
 
     def _read(self, path: str) -> torch.Tensor | str:
-        """The picture as a tensor, or why it has none."""
+        """Returns the picture as a tensor, or why it cannot be scored."""
         image, why = see(self._load, path)
         return why if image is None else self._prepare(image)
 
     def _attempt(self, tensors: list[torch.Tensor]) -> torch.Tensor:
-        """As `encode`; a batch that does not fit into memory is halved."""
+        """Encodes a batch, halving it if memory runs out."""
         import torch
 
         try:

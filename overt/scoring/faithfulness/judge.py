@@ -1,8 +1,8 @@
 """`judge/MODEL`: a chat model reads both wordings and says whether the meaning was kept.
 
-The paper's measure of its remedy (arXiv 2505.21347): of the rewritten prompts, the share that still ask for
-the same. 1 where it was kept, 0 where it was changed, None where the judge cannot say. It reads the wordings
-alone; what becomes of them in a picture is measured by the scorers that look at pictures.
+The paper's measure of its remedy (arXiv 2505.21347): the share of rewritten prompts that still ask for the
+same. The score is 1 if the meaning was kept, 0 if it was changed, None if the judge cannot say. It reads
+only the wordings, not the pictures.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from overt.data.rewrites import Faithfulness, FaithfulnessCase
 from overt.data.templates import Template
 from overt.policies.floor import floor_reason
 
-_CHUNK = 256  # cases whose judgements are asked for at once
+_CHUNK = 256  # cases judged at once
 _VALUES = {"kept": 1.0, "changed": 0.0, "unclear": None}
 _MOST_LOST = 12
 
@@ -38,7 +38,7 @@ VERDICT = AnswerForm(Verdict)
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """How much of the meaning was kept, 1.0 or 0.0; None where it cannot be told, and `detail` says why."""
+    """Whether the meaning was kept, 1.0 or 0.0, or None with the reason in `detail`."""
 
     value: float | None
     lost: tuple[str, ...] = ()
@@ -50,8 +50,8 @@ class FidelityJudge:
 
     Args:
         name: as the user wrote it, "judge/provider/model".
-        template: values `original`, `rewritten` and `modality`.
-        modality: what the prompts are for: "image" or "text", as the policy says.
+        template: uses the values `original`, `rewritten` and `modality`.
+        modality: the policy's, "image" or "text".
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class FidelityJudge:
     def score(
         self, cases: Iterable[FaithfulnessCase], load: Callable[[str], bytes]
     ) -> Iterator[list[Faithfulness]]:
-        """One record for each case, in order; two wordings are judged once, at however many targets."""
+        """Yields one record for each case, in order; each pair of wordings is judged once for all targets."""
         source = iter(cases)
         while chunk := list(itertools.islice(source, _CHUNK)):
             self._judge(chunk)

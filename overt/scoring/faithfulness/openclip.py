@@ -1,9 +1,9 @@
 """CLIP and SigLIP through open_clip: found by name or folder, loaded from safetensors, tokenizer included.
 
-open_clip's own loading would take a pickle where it finds one, warns where weights want another activation
-than the model's name says, cuts prompts that are too long, and hands on to transformers whatever a model's
-config says, an order to run code included. Here the weights are picked first, the tag's settings are applied,
-tokens are put into windows, and no code but that of the installed libraries is run.
+open_clip itself loads pickles, only warns if the weights need another activation than the model's name says,
+cuts long prompts, and passes a model's config on to transformers, even an order to run code. Here the weights
+are picked first, the tag's settings are applied, tokens are split into windows, and only code of
+the installed libraries is run.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ PRECISIONS = ("fp32", "fp16", "bf16")
 
 
 class Tokenizer(Protocol):
-    """A tokenizer of open_clip; `tokenizer` is the one of transformers that it wraps, where it wraps one."""
+    """A tokenizer of open_clip; `tokenizer` is the transformers tokenizer that it wraps, if any."""
 
     context_length: int
 
     def __call__(self, texts: list[str], context_length: int) -> torch.Tensor: ...
 
-    def __getattr__(self, name: str) -> Any: ...  # they differ from there on
+    def __getattr__(self, name: str) -> Any: ...  # the rest differs between them
 
 
 @dataclass(frozen=True)
 class Loaded:
     """A model ready to encode.
 
-    prepare: RGB `PIL.Image` to a tensor of (3, height, width), uint8 levels or float32 ready for the model.
-    normalize: a batch of those, on the device, to what the model takes.
+    prepare: turns an RGB `PIL.Image` into a (3, height, width) tensor, uint8 levels or normalized float32.
+    normalize: turns a batch of these, on the device, into the model's input.
     """
 
     model: Any
@@ -58,11 +58,11 @@ class Loaded:
 
 
 def load(spec: str, *, device: str | None, precision: str | None, name: str) -> Loaded:
-    """The model that `spec` names: a folder, MODEL:PRETRAINED, MODEL:FILE.safetensors or a Hub id.
+    """Loads the model that `spec` names: a folder, MODEL:PRETRAINED, MODEL:FILE.safetensors or a Hub id.
 
     Raises:
-        InputError: it cannot be found or loaded, holds no safetensors, wants code of its own to be run, or
-            its tokenizer is not understood.
+        InputError: the model cannot be found or loaded, holds no safetensors, needs its own code, or has an
+            unknown tokenizer.
     """
     import open_clip
     import torch
@@ -78,7 +78,7 @@ def load(spec: str, *, device: str | None, precision: str | None, name: str) -> 
     source = find_source(spec, name)
     options: dict[str, object] = {}
     if source.tag is not None:
-        # Weights trained with QuickGELU are not the same model under GELU; open_clip would only warn.
+        # Weights trained with QuickGELU are wrong under GELU; open_clip would only warn.
         options["force_quick_gelu"] = bool(source.tag.get("quick_gelu"))
         options["force_preprocess_cfg"] = {
             key: source.tag[key]
@@ -98,7 +98,7 @@ def load(spec: str, *, device: str | None, precision: str | None, name: str) -> 
             load_checkpoint(model, str(source.weights), strict=True)
             transform = image_transform_v2(PreprocessCfg(**model.visual.preprocess_cfg), is_train=False)
             tokenizer = _tokenizer(source)
-    except Exception as error:  # libraries raise what they like on a broken model
+    except Exception as error:  # a broken model may raise anything
         advice = loading_advice(str(source.weights.parent), error)
         if "trust_remote_code" in str(error):
             advice = "clip/ runs no code that a model brings. Take a model that needs none."
@@ -111,12 +111,12 @@ def load(spec: str, *, device: str | None, precision: str | None, name: str) -> 
 
 
 def _tokenizer(source: Source) -> Tokenizer:
-    """The model's own; a folder's without tokenizer files is the one that its config names."""
+    """Loads the model's tokenizer; a folder without tokenizer files uses the one that its config names."""
     import open_clip
 
     text = (open_clip.get_model_config(source.name) or {}).get("text_cfg", {})
     wanted = text.get("hf_tokenizer_name")
-    if not wanted:  # open_clip's own, which is no tokenizer of transformers
+    if not wanted:  # open_clip's own tokenizer
         plain: Tokenizer = open_clip.get_tokenizer(source.name)
         return plain
     if source.name.startswith("local-dir:"):
@@ -136,8 +136,8 @@ def _tokenizer(source: Source) -> Tokenizer:
 
 @contextmanager
 def _no_remote_code() -> Iterator[None]:
-    """transformers asks at the terminal whether to run a model's own code where nobody has said no, and
-    open_clip passes no "no" on for a text tower (`hf_model_name`). Without time for an answer it is a no."""
+    """Refuses a model's own code: open_clip does not pass trust_remote_code=False on for a text tower
+    (`hf_model_name`), and transformers would ask at the terminal. A timeout of 0 answers no."""
     from transformers import dynamic_module_utils
 
     before = dynamic_module_utils.TIME_OUT_REMOTE_CODE
@@ -150,8 +150,8 @@ def _no_remote_code() -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without open_clip's notes that no weights were loaded: they come next. It logs at the root, which
-    also installs a handler there."""
+    """Silences open_clip's warning that no weights were loaded, since they are loaded next. It logs at the
+    root logger and installs a handler there, which is removed."""
     root = logging.getLogger()
     handlers, disabled = list(root.handlers), root.manager.disable
     logging.disable(logging.ERROR)
@@ -168,10 +168,10 @@ def _quiet() -> Iterator[None]:
 
 
 def _split(transform: Prepare) -> tuple[Prepare, Callable[[torch.Tensor], torch.Tensor]]:
-    """A transform as what is done to each picture beside the model, and to batches on the device.
+    """Splits a transform into a part for each picture and a part for batches on the device.
 
-    The first part is Pillow's alone where the transform ends as open_clip's do: workers that run torch
-    would start threads of their own, and levels of 8 bits are a quarter of the memory.
+    The first part uses only Pillow if the transform ends like open_clip's: torch would start threads in each
+    worker, and 8-bit levels need a quarter of the memory.
     """
     import numpy as np
     import torch
@@ -190,7 +190,7 @@ def _split(transform: Prepare) -> tuple[Prepare, Callable[[torch.Tensor], torch.
         return torch.from_numpy(np.array(image, dtype=np.uint8)).permute(2, 0, 1)
 
     def normalize(batch: torch.Tensor) -> torch.Tensor:
-        # In place: each step would else take fresh pages for a whole batch.
+        # In place, to save memory for a whole batch.
         levels = batch.to(torch.float32).div_(255)
         return levels.sub_(mean.to(batch.device)).div_(std.to(batch.device))
 
@@ -201,7 +201,7 @@ def _split(transform: Prepare) -> tuple[Prepare, Callable[[torch.Tensor], torch.
 
 
 class TokenRows:
-    """A model's own tokenizer, without the cut: a text as rows of the encoder's length, one per window."""
+    """Tokenizes a text without cutting it, as rows of the encoder's length, one per window."""
 
     def __init__(self, tokenizer: Tokenizer, context: int, name: str) -> None:
         self._tokenizer, self.context = tokenizer, context
@@ -228,20 +228,20 @@ class TokenRows:
                 if getattr(tokenizer, "strip_sep_token", False):
                     self._sep, self._is_sep_dropped = inner.sep_token_id, True
         self.room = context - len(self._prefix) - len(self._suffix) - len(self._last)
-        # The row that is made here must be the row that the model was trained on.
+        # Rows made here must equal those of the model's own tokenizer.
         sample = "A picture of two red kites, seen from below."
         theirs = tokenizer([sample], context_length=context)[0].tolist()
         if self.room < 1 or (len(self._bare(sample)) <= self.room and self.rows(sample) != [theirs]):
             raise InputError(f"{name}: its tokenizer ({type(tokenizer).__name__}) is not understood")
 
     def rows(self, text: str) -> list[list[int]]:
-        """One row of `context` token ids for each window of a text, specials and padding included."""
+        """Returns one row of `context` token ids for each window, with special tokens and padding."""
         ids = self._bare(text)
         return [self._row(ids[at : at + self.room]) for at in starts(len(ids), self.room)]
 
     def _bare(self, text: str) -> list[int]:
-        """A text's tokens alone. A special token that is spelt out in a text would end it for the encoder,
-        so that all behind it were cut; such tokens are left out."""
+        """Returns a text's tokens without special tokens: one spelled out in the text would end it for the
+        encoder."""
         tokenizer = self._tokenizer
         inner = getattr(tokenizer, "tokenizer", None)
         if inner is None:

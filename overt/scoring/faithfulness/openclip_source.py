@@ -1,4 +1,4 @@
-"""Where a model of open_clip lies: config and weights, safetensors only, by name, folder or Hub id."""
+"""Finds the config and safetensors weights of an open_clip model by name, folder or Hub id."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from overt.data.local.devices import loading_advice, one_line
 
 _WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "model.safetensors")
 _CONFIG = "open_clip_config.json"
-# What a config may say of its tokenizer: all that open_clip's own tokenizer takes besides its files. The rest
-# would go to transformers, where `trust_remote_code` is only the plainest way to have code run.
+# Tokenizer options that a config may set: those of open_clip's own tokenizer. Others go to transformers,
+# where `trust_remote_code` is not the only way to run code.
 _TOKENIZER_OPTIONS = {"clean": str, "strip_sep_token": bool, "language": str}
 # By name: a repo often holds the same weights several times over, for other libraries.
 TOKENIZER_FILES = (
@@ -26,7 +26,7 @@ TOKENIZER_FILES = (
 
 @dataclass(frozen=True)
 class Source:
-    """Where a model comes from: its name to open_clip, the file of weights, and what a tag brings along."""
+    """A model's open_clip name, its weights file, and the settings of its tag."""
 
     name: str
     weights: Path
@@ -34,10 +34,10 @@ class Source:
 
 
 def find_source(spec: str, name: str) -> Source:
-    """Where the model that `spec` names lies: a folder, MODEL:PRETRAINED, MODEL:FILE.safetensors, a Hub id.
+    """Finds the model that `spec` names: a folder, MODEL:PRETRAINED, MODEL:FILE.safetensors, or a Hub id.
 
     Raises:
-        InputError: it cannot be found, or its config asks for code of its own to be run.
+        InputError: the model cannot be found, or its config asks to run its own code.
     """
     import open_clip
 
@@ -92,7 +92,7 @@ def _from_folder(folder: Path, name: str) -> Source:
 
 
 def _check_config(folder: Path, name: str) -> None:
-    """Raises an InputError where a model's config asks more of its tokenizer than is known to be harmless."""
+    """Raises an InputError if a model's config sets tokenizer options not known to be harmless."""
     where = str(folder / _CONFIG)
     try:
         config = json.loads((folder / _CONFIG).read_text("utf-8"))
@@ -138,7 +138,7 @@ def _weights(folder: Path, wanted: tuple[str, ...], name: str) -> Path:
 
 
 def _hub_folder(repo: str, weights: tuple[str, ...], needed: tuple[str, ...], name: str) -> Path:
-    """A repo's files in the Hub's cache, downloaded if they are not all there."""
+    """Returns the folder of a repo in the Hub's cache, downloading missing files."""
     with quiet_hub():
         from huggingface_hub import snapshot_download
 
@@ -154,7 +154,7 @@ def _hub_folder(repo: str, weights: tuple[str, ...], needed: tuple[str, ...], na
             f"{name}: {repo} is not in the Hub's cache, and {reason}",
             fix="Give a folder with the model, or run once where the Hub can be reached.",
         )
-    # One file of weights after the other: the first one that is there ends the search.
+    # Try one weights file after the other.
     for file in dict.fromkeys(weights):
         folder = snapshot(repo, [file, _CONFIG, *TOKENIZER_FILES])
         if (folder / file).is_file():

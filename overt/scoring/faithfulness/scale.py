@@ -1,7 +1,7 @@
-"""What a score means in its model's scale: the mean score of pairs that do not belong together.
+"""The scale of a model's scores: the mean score of mismatched pairs.
 
-A cosine of 0.2 is a good match to one model and less than chance to another. So the data that was just
-scored is paired wrongly, each prompt with every other prompt's picture (or wording), and the mean said.
+A cosine of 0.2 is a good match for one model and below chance for another. So the scored data is also paired
+wrongly, each prompt with every other prompt's picture (or wording), and the mean is reported.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Mean cosine of `prompts` matched pairs, and of all pairs of different prompts among them."""
+    """The mean cosine of `prompts` matched pairs, and of all mismatched pairs of these prompts."""
 
     matched: float
     mismatched: float
@@ -32,9 +32,9 @@ class Scale:
 
 
 class WrongPairs:
-    """Gathers one matched pair of unit vectors for each prompt, in memory that does not grow with them.
+    """Accumulates one matched pair of unit vectors for each prompt in constant memory.
 
-    The sum over all pairs is the product of the two sums; what belongs together is taken out again.
+    The sum over all pairs is the product of the two sums; the matched pairs are subtracted.
     """
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class WrongPairs:
         self._count += 1
 
     def scale(self) -> Scale | None:
-        """None below two prompts."""
+        """Returns the scale, or None for fewer than two prompts."""
         n = self._count
         if self._sums is None or n < 2:
             return None

@@ -1,4 +1,4 @@
-"""Pictures that can be scored, and why the others cannot: a black placeholder gets no number, ever."""
+"""Tells pictures that can be scored from those that cannot, such as black placeholders."""
 
 from __future__ import annotations
 
@@ -15,25 +15,24 @@ if TYPE_CHECKING:
 
 Load = Callable[[str], bytes]
 
-# Preprocessing scales the shorter side to what the model sees: a strip of 60,000,000 x 1 pixels would take
-# terabytes. Nothing that is drawn from a prompt comes near this.
+# The same limits as in checkers/local.py: preprocessing scales the shorter side to the model's input.
 _MOST_ELONGATED = 50
 _LONGEST_SIDE = 32_768
 
 
 def see(load: Load, path: str) -> tuple[Picture | None, str]:
-    """(RGB `PIL.Image`, "") or (None, why the picture has no score). Raises nothing for a bad picture."""
+    """Returns (RGB `PIL.Image`, ""), or (None, reason) for a picture that cannot be scored."""
     try:
         data = load(path)
         image = open_picture(data)
         if level_range(image) <= FLAT_RANGE:
-            # Only now, since measuring takes several times as long: it may be a placeholder.
+            # Measuring is slow, so only possible placeholders are measured.
             look = measure(data).look
             if look != "picture":
                 return None, "flat (one plain colour)" if look == "flat" else look
     except UnreadablePicture as error:
         return None, f"unreadable: {one_line(error)[:200]}"
-    except OvertError as error:  # a file that is gone; its message has a path of this machine
+    except OvertError as error:  # a missing file; the full message would hold a local path
         return None, f"unreadable: {error.what}"
     except OSError as error:
         return None, f"unreadable: {error.strerror or type(error).__name__}"
@@ -44,7 +43,7 @@ def see(load: Load, path: str) -> tuple[Picture | None, str]:
 
 
 def lost(reasons: Iterable[str], total: int, whose: str = "") -> str:
-    """What to say of pictures without a score; "" if there are none."""
+    """Returns the detail for pictures without a score, or ""."""
     counts = Counter(reasons)
     if not counts:
         return ""

@@ -1,7 +1,7 @@
-"""`text/minilm`, `text/auto`, `text/lexical`, `text/REPO_OR_FOLDER`: the wordings alone, by an encoder.
+"""`text/minilm`, `text/auto`, `text/lexical`, `text/REPO_OR_FOLDER`: compares the wordings by an encoder.
 
-One measure, `text_text`: the cosine of the two wordings' embeddings, -1 to 1. Without an encoder the measure
-is lexical and says so: Jaccard similarity of the wordings' shingles, 0 to 1.
+One measure, `text_text`: the cosine of the two wordings' embeddings, -1 to 1. Without an encoder it is the
+Jaccard similarity of the wordings' shingles, 0 to 1, and the record's model is "lexical".
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ _CHUNK = 64  # cases at once
 _REMEMBERED = 32_768  # texts, at 1 to 3 kB each
 _SHORT = 120  # characters; no sentence encoder reads less
 _MOST_WINDOWS = 64
-# Words with the blanks behind them; a run without blanks (Chinese, a hostile text) in pieces.
+# A word with the spaces after it; long runs without spaces (Chinese, hostile text) are split.
 _PIECE = re.compile(r"\S{1,20}\s*")
 
 
 class TextScorer:
-    """Scores the new wording against the original one; looks at no picture.
+    """Scores the new wording against the original one, without pictures.
 
     Args:
         model: minilm, auto, lexical, a folder or a Hub id of a sentence encoder (see `pick_encoder`).
 
     Raises:
-        InputError: an encoder was named and cannot be had. `auto` then takes the next one, at last none.
+        InputError: a named encoder is not available.
     """
 
     def __init__(self, model: str = "auto") -> None:
@@ -51,14 +51,14 @@ class TextScorer:
 
     @property
     def scale(self) -> dict[Measure, Scale]:
-        """What pairs got that do not belong together; empty for the lexical measure, where it is near 0."""
+        """The mean scores of matched and mismatched pairs; empty for the lexical measure."""
         scale = self._pairs.scale()
         return {"text_text": scale} if scale else {}
 
     def score(
         self, cases: Iterable[FaithfulnessCase], load: Callable[[str], bytes]
     ) -> Iterator[list[Faithfulness]]:
-        """One record for each case, in order; each distinct text is encoded once."""
+        """Yields one record for each case, in order; each distinct text is encoded once."""
         self._pairs = WrongPairs()
         paired: set[str] = set()
         source = iter(cases)
@@ -109,10 +109,10 @@ class TextScorer:
 
 
 def windows_of(encoder: Encoder, text: str) -> list[str]:
-    """The text, or if the encoder would cut it, overlapping windows of words that it reads whole.
+    """Returns the text, or overlapping windows of words if the encoder would cut it.
 
-    Encoders hide their limit behind `encode` and cut without a word. So the encoder itself is asked: where
-    one more word at the end makes no difference, the end was not read.
+    Encoders cut silently at a hidden limit. It is detected by adding words at the end: if they make no
+    difference, the end was not read.
     """
     if len(text) <= _SHORT:
         return [text]

@@ -1,9 +1,8 @@
 """`vqa/MODEL`: questions about the original prompt, answered from the new wording's picture.
 
-As TIFA (Hu et al. 2023) and DSG (Cho et al. 2024) do: a model takes the prompt apart into elements with a
-yes/no question each, and a model that sees answers them from the picture alone. The score is the share of
-elements that are there, 0 to 1; the baseline is the same share of the original's own picture. What is not
-there is listed.
+As in TIFA (Hu et al. 2023) and DSG (Cho et al. 2024), a model splits the prompt into elements with a yes/no
+question each, and a vision model answers them from the picture alone. The score is the share of elements
+shown, 0 to 1; the baseline is the same share of the original's own picture. Missing elements are listed.
 """
 
 from __future__ import annotations
@@ -23,8 +22,8 @@ from overt.scoring.faithfulness.scorable import Load, lost, see
 from overt.scoring.outgoing_pictures import seeing
 
 MOST_QUESTIONS = 12
-MOST_PICTURES = 4  # of each wording that are looked at: each is a request
-_CHUNK = 256  # cases whose questions are asked before their answers are asked for
+MOST_PICTURES = 4  # per wording; each is a request
+_CHUNK = 256  # cases in one round of questions and answers
 
 Said = Literal["yes", "no", "unclear"]
 
@@ -64,7 +63,7 @@ QUESTIONS, ANSWERS = AnswerForm(Elements), AnswerForm(NumberedAnswers)
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """What was got, or why there is nothing."""
+    """The elements of a prompt, or why there are none."""
 
     elements: tuple[Element, ...] = ()
     why: str = ""
@@ -73,23 +72,23 @@ class _Asked:
 @dataclass(frozen=True, slots=True)
 class _Answered:
     answers: tuple[Said, ...] = ()
-    why: str = ""  # no answer; of a picture that cannot be scored, what it is
+    why: str = ""  # why there are no answers
     is_unseen: bool = False
 
     @property
     def share(self) -> float | None:
-        """Of the elements that were decided, those that are there."""
+        """The share of "yes" among the decided elements; None if none was decided."""
         decided = [said for said in self.answers if said != "unclear"]
         return decided.count("yes") / len(decided) if decided else None
 
 
 class VQAScorer:
-    """Two instructions for one chat model that sees.
+    """Asks a vision model questions about the picture of a rewording.
 
     Args:
         name: as the user wrote it, "vqa/provider/model".
-        asking_template: prompt to questions; values `prompt`, `most`.
-        answering_template: picture and questions to answers; value `questions`.
+        asking_template: asks for questions; uses the values `prompt` and `most`.
+        answering_template: asks for answers about a picture; uses the value `questions`.
     """
 
     def __init__(
@@ -102,12 +101,12 @@ class VQAScorer:
     def score(
         self, cases: Iterable[FaithfulnessCase], load: Callable[[str], bytes]
     ) -> Iterator[list[Faithfulness]]:
-        """One record for each case, in order. Each distinct original prompt is taken apart once, and each
-        picture is asked about once for it."""
+        """Yields one record for each case, in order. Each distinct prompt is split into questions once, and
+        each of its pictures is asked about once."""
         answers: dict[tuple[str, str], _Answered] = {}
         source = iter(cases)
         while chunk := list(itertools.islice(source, _CHUNK)):
-            # A prompt is only taken apart for a picture to look at.
+            # Questions are only needed if there is a picture.
             self._take_apart([case.prompt for case in chunk if case.images])
             self._look(chunk, load, answers)
             for case in chunk:
@@ -130,7 +129,7 @@ class VQAScorer:
     def _look(
         self, chunk: Sequence[FaithfulnessCase], load: Load, answers: dict[tuple[str, str], _Answered]
     ) -> None:
-        """Fills in the answers on those pictures of the chunk that have none."""
+        """Adds the answers for the pictures of the chunk to `answers`."""
         todo: dict[tuple[str, str], str] = {}
         for case in chunk:
             if case.images and self._questions[case.prompt.text].elements:
@@ -191,13 +190,13 @@ class VQAScorer:
 
 
 def _is_missing(answers: Sequence[_Answered], number: int) -> bool:
-    """Whether more pictures lack an element than show it."""
+    """Returns whether more pictures lack an element than show it."""
     said = [a.answers[number] for a in answers if a.answers]
     return said.count("no") > said.count("yes")
 
 
 def _detail(new: Sequence[_Answered], old: Sequence[_Answered]) -> str:
-    """Why there is no score, or a score of fewer pictures and answers than there might be."""
+    """Returns why there is no score, or which pictures and answers are missing from it."""
     undecided = sum(a.answers.count("unclear") for a in new)
     total = sum(len(a.answers) for a in new)
     details = (
@@ -228,7 +227,7 @@ def _elements(reply: ChatReply) -> tuple[Element, ...]:
 
 
 def _reader(count: int) -> Callable[[ChatReply], tuple[Said, ...]]:
-    """Reads the answers to `count` questions. One that is left out is no "no"."""
+    """Makes a reader of `count` answers. A missing answer is an error, not a "no"."""
 
     def read(reply: ChatReply) -> tuple[Said, ...]:
         said: dict[str, Said] = {}

@@ -1,10 +1,9 @@
-"""Texts over an encoder's limit, in overlapping windows: where they begin, and what they come to together.
+"""Overlapping windows for texts over an encoder's limit.
 
-One vector stands for a text of several windows: the mean of the windows' unit vectors, at unit length. The
-alternative, a mean of scores, would need a rule of its own for two texts of different lengths, and under it
-a long text would not be at cosine 1 to itself. The cosine with the joint vector is the mean of the windows'
-cosines divided by the length of their mean. That divisor belongs to the text alone, so a picture and its
-baseline, both held against the same prompt, are scored on one scale.
+The vector of a text is the normalized mean of its windows' unit vectors. With a mean of scores, a long
+text would not have cosine 1 with itself. The cosine with the joint vector is the mean of the windows' cosines
+divided by the length of their mean. That divisor depends on the text alone, so a picture and its baseline,
+compared with the same prompt, are scored on one scale.
 """
 
 from __future__ import annotations
@@ -21,10 +20,9 @@ if TYPE_CHECKING:
 
 
 def starts(length: int, room: int) -> list[int]:
-    """Where the windows of `room` units begin that cover `length` of them.
+    """Returns the starts of the windows of `room` units that cover `length` units.
 
-    Neighbours share a quarter of a window at least. All windows are full, so that each weighs the same:
-    a last window of three words would have as much of a say as one of seventy.
+    Neighbours overlap by at least a quarter of a window. All windows are full, since each has equal weight.
     """
     if length <= room:
         return [0]
@@ -33,7 +31,7 @@ def starts(length: int, room: int) -> list[int]:
 
 
 def unit(rows: ArrayLike) -> NDArray[np.float32]:
-    """The rows of an (n, d) array at unit length; a row of zeros or with a NaN or an infinity becomes NaN."""
+    """Normalizes the rows of an (n, d) array; a row of zeros or with NaN or infinity becomes NaN."""
     import numpy as np
 
     wide = np.asarray(rows, dtype=np.float64)
@@ -44,7 +42,7 @@ def unit(rows: ArrayLike) -> NDArray[np.float32]:
 
 
 def joined(rows: NDArray[np.float32]) -> Vector:
-    """One unit vector for the windows of one text, (windows, d) to (d,)."""
+    """Joins the windows of one text into one unit vector, (windows, d) to (d,)."""
     import numpy as np
 
     first: Vector = rows[0]
@@ -55,7 +53,7 @@ def joined(rows: NDArray[np.float32]) -> Vector:
 
 
 def cosine(a: Vector, b: Vector) -> float:
-    """The cosine of two unit vectors, -1 to 1; NaN where one of them is."""
+    """Returns the cosine of two unit vectors, -1 to 1, or NaN if one of them is NaN."""
     import numpy as np
 
     found = float(np.dot(a.astype(np.float64), b.astype(np.float64)))
@@ -63,5 +61,5 @@ def cosine(a: Vector, b: Vector) -> float:
 
 
 def mean_cosine(left: Sequence[Vector], right: Sequence[Vector]) -> float:
-    """The mean cosine over all pairs of two lists of unit vectors."""
+    """Returns the mean cosine over all pairs of two lists of unit vectors."""
     return sum(cosine(a, b) for a in left for b in right) / (len(left) * len(right))

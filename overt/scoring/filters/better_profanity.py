@@ -13,9 +13,8 @@ from overt.data.filters import FilterDecision
 class BetterProfanity:
     """Blocks what better-profanity would censor.
 
-    The package compares every word of the text with every word of its list: 27 ms a prompt. Here its own
-    search runs over the same list behind an index, so the verdicts are the package's (a test compares
-    them) in about 0.1 ms.
+    The package compares every word of the text with every word of its list, 27 ms a prompt. Here its search
+    uses an index over the same list: equal verdicts (a test compares them) in about 0.1 ms.
     """
 
     name = "filter/better-profanity"
@@ -28,15 +27,14 @@ class BetterProfanity:
         self._profanity.CENSOR_WORDSET = self._words
 
     def decide(self, text: str) -> FilterDecision:
-        """Blocked if the package would put stars into the text; the reason is the first word it stars.
-        The package gives no score."""
+        """Blocks what the package would censor; the reason is the first censored word. There is no score."""
         self._words.found.first = ""
         blocked = bool(self._profanity.contains_profanity(text))
         return FilterDecision(blocked, None, self._words.found.first if blocked else "")
 
 
 class _Word(Protocol):
-    """A word of the package's list, with the characters that may stand at each of its places."""
+    """A word of the package's list, with the possible characters at each position."""
 
     _char_combos: Iterable[Iterable[str]]
 
@@ -44,17 +42,14 @@ class _Word(Protocol):
 class _Indexed(list[_Word]):
     """The package's list with a fast `in`.
 
-    A word of the list stands for all its disguised spellings: at each place one of a few characters. So
-    it is a regular expression of character classes, and all words of one length and one first character
-    are one expression, made once.
+    A word allows several characters at each position, so it is a regular expression of character classes.
+    All words of one length and one first character form one expression.
     """
 
     def __init__(self, words: Iterable[_Word]) -> None:
         super().__init__(words)
         spelt: dict[tuple[int, str], list[str]] = {}
-        self._others: list[
-            object
-        ] = []  # no such word in the package's list today; a later one may have disguises "vv"
+        self._others: list[object] = []  # words with disguises such as "vv"; the package has none today
         for word in self:
             places = [sorted(choices) for choices in word._char_combos]
             if not places or any(len(choice) != 1 for choices in places for choice in choices):

@@ -1,7 +1,7 @@
 """`filter/hf/REPO?labels=toxic,unsafe&threshold=0.5`: any text-classification model of the Hub, or a folder.
 
-A text longer than the model takes is read through windows that overlap, and the highest score counts: an
-ordinary pipeline would cut it off, and a prompt could hide behind its own beginning.
+A text over the model's limit is read in overlapping windows, and the highest score counts: a plain pipeline
+would ignore the end of the text.
 """
 
 from __future__ import annotations
@@ -17,9 +17,8 @@ from overt.data.text import encodable
 from overt.scoring.filters.local import SCORE_DIGITS, in_batches, positions
 from overt.scoring.option_values import fraction, one_line, spell, words
 
-_LIMIT = 512  # tokens, where neither model nor tokenizer tells
-# Labels that leave no doubt which side they are on. Anything else has to be named by the user: which of
-# LABEL_0 and LABEL_1 blocks cannot be told from the outside.
+_LIMIT = 512  # tokens, if neither model nor tokenizer has a limit
+# Unambiguous labels. The user must name others, such as LABEL_1.
 _BLOCKING = frozenset({
     "toxic", "toxicity", "severe_toxic", "severe_toxicity", "obscene", "threat", "insult",
     "identity_hate", "identity_attack", "unsafe", "nsfw", "hate", "hateful", "hate_speech", "offensive",
@@ -34,21 +33,21 @@ _PASSING = frozenset({
 
 
 class HFClassifier:
-    """Blocks a text to which a text-classification model gives one of the labels.
+    """Blocks a text if a text-classification model assigns one of the labels.
 
     Args:
         model: a Hub id or a local folder. Weights are safetensors only.
-        labels: the labels that block, with commas between them; None: taken from the model where its
-            labels leave no doubt.
+        labels: the labels that block, separated by commas; None: taken from the model if its labels are
+            unambiguous.
         threshold: from 0 to 1; the score that blocks.
-        device: "cuda", "cuda:1", "mps", "cpu"; None: the best there is.
+        device: "cuda", "cuda:1", "mps", "cpu"; None: the best device.
         dtype: a torch dtype's name.
-        batch_size: most windows at once.
-        trust_remote_code: run the code that the repo brings. Only if the user asked for it.
+        batch_size: maximum windows in a batch.
+        trust_remote_code: run code from the repo. Only set this if the user asked for it.
 
     Raises:
         InputError: the model cannot be loaded, gives no probabilities, or has no such label.
-        ModuleNotFoundError: torch or transformers is not installed (the registry puts it into words).
+        ModuleNotFoundError: torch or transformers is not installed (the registry reports it).
     """
 
     def __init__(
@@ -85,20 +84,20 @@ class HFClassifier:
         if config.problem_type == "regression":
             raise InputError(f"{head} gives a measurement, not a probability", fix="Use a classifier.")
         names = {int(place): str(label) for place, label in config.id2label.items()}
-        # As the pipeline of transformers does it: what excludes one another is a softmax.
+        # As in transformers' pipeline: exclusive labels use a softmax.
         self._independent = config.problem_type == "multi_label_classification" or len(names) == 1
         self._labels = _chosen(head, labels, names, self._independent)
         self._limit = positions(self._model, self._tokenizer, _LIMIT)
         self._room = self._limit - self._tokenizer.num_special_tokens_to_add()
-        self._lock = threading.Lock()  # a fast tokenizer cannot be set to cut by two threads at once
+        self._lock = threading.Lock()  # a fast tokenizer's truncation is not thread-safe
 
     def decide(self, text: str) -> FilterDecision:
-        """The score is the probability of the labels: of any of them where they exclude one another, else
-        of the likeliest. Of several windows the highest counts."""
+        """Returns a decision. Its score is the labels' summed probability if they are exclusive, else that of
+        the likeliest label; the highest of all windows."""
         return self.decide_many([text])[0]
 
     def decide_many(self, texts: list[str]) -> list[FilterDecision]:
-        """The decisions on many texts, in their order; up to rounding what each gets alone."""
+        """Returns the decisions on many texts, in order, equal to `decide` up to rounding."""
         with self._lock:
             windows: list[tuple[int, dict[str, list[int]]]] = [
                 (number, window) for number, text in enumerate(texts) for window in self._windows(text)
@@ -127,7 +126,7 @@ class HFClassifier:
         return FilterDecision(blocked, score, one_line(label) if blocked else "")
 
     def _windows(self, text: str) -> list[dict[str, list[int]]]:
-        """The text as rows that fit the model; neighbours share a quarter of their tokens."""
+        """Tokenizes a text as windows that fit the model and overlap by a quarter."""
         text = encodable(text)
         overlap = self._room // 4
         if self._tokenizer.is_fast:
@@ -141,7 +140,7 @@ class HFClassifier:
             rows.pop("overflow_to_sample_mapping", None)
             count = len(rows["input_ids"])
             return [{key: values[n] for key, values in rows.items()} for n in range(count)]
-        # Tokenizers in Python cannot do that: there the windows go by way of text.
+        # Slow tokenizers cannot do that; their windows are decoded and encoded again.
         ids = self._tokenizer(text, add_special_tokens=False)["input_ids"]
         step = self._room - overlap
         starts = range(0, max(1, len(ids) - overlap), step)
@@ -151,7 +150,7 @@ class HFClassifier:
         return [dict(self._tokenizer(part, truncation=True, max_length=self._limit)) for part in parts]
 
     def _probabilities(self, windows: list[dict[str, list[int]]]) -> list[tuple[float, str]]:
-        """For each window the probability that blocks, and the likeliest of the labels that do."""
+        """Returns for each window the blocking probability and the likeliest blocking label."""
         import torch
 
         batch = self._tokenizer.pad(windows, padding=True, return_tensors="pt")
@@ -169,7 +168,7 @@ class HFClassifier:
 
 
 def _chosen(head: str, asked: str | None, names: dict[int, str], independent: bool) -> dict[int, str]:
-    """The labels that block, by their places."""
+    """Returns the labels that block, by index."""
     shown = ", ".join(one_line(name, 40) for name in list(names.values())[:40])
     if asked is None:
         return _blocking(head, names, independent, shown)
@@ -190,11 +189,11 @@ def _chosen(head: str, asked: str | None, names: dict[int, str], independent: bo
 
 
 def _blocking(head: str, names: dict[int, str], independent: bool, shown: str) -> dict[int, str]:
-    """The labels that block, where every label speaks for itself."""
+    """Returns the labels that block if every label is unambiguous."""
     plain = {place: re.sub(r"[\W_]+", "_", name.casefold()).strip("_") for place, name in names.items()}
     blocking = {place: names[place] for place, name in plain.items() if name in _BLOCKING}
     passing = [name for name in plain.values() if name in _PASSING]
-    # With labels that exclude one another there has to be one for a text that is none of it.
+    # Exclusive labels need one that passes.
     if blocking and len(blocking) + len(passing) == len(names) and (passing or independent):
         return blocking
     raise InputError(

@@ -1,4 +1,4 @@
-"""`filter/keywords?path=FILE`: a word list, as many products use one. One term a line, # for comments."""
+"""`filter/keywords?path=FILE`: a word list. One term a line, # for comments."""
 
 from __future__ import annotations
 
@@ -11,21 +11,20 @@ from overt.data.errors import InputError
 from overt.data.filters import FilterDecision
 from overt.scoring.option_values import in_name
 
-# Characters that nobody sees: soft hyphen, zero-width blanks and joiners, marks of direction.
+# Invisible characters: soft hyphen, zero-width spaces and joiners, direction marks.
 _UNSEEN = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
-# Scripts that put no blanks between words: there a term counts wherever it stands.
+# Scripts without spaces between words: a term matches anywhere.
 _UNSPACED = ("CJK ", "HIRAGANA", "KATAKANA", "THAI", "LAO ", "KHMER", "MYANMAR", "TIBETAN")
 
 
 class Keywords:
-    """Blocks a text that holds a term of the list as whole words, whatever the case.
+    """Blocks a text that holds a term of the list as whole words.
 
-    Case, width and accents' encoding make no difference (NFKC, case folded), neither do characters that
-    nobody sees nor how many blanks stand between words. Beyond that a term is matched as it is written:
-    no stems, no disguises.
+    Case, width and encoding of accents (NFKC, case folded), invisible characters and the number of spaces are
+    ignored. Stems and disguises are not matched.
 
     Args:
-        path: the list, UTF-8, one term a line; empty lines and lines that start with # are passed over.
+        path: the list, UTF-8, one term a line; empty lines and lines that start with # are skipped.
 
     Raises:
         InputError: no list, an unreadable one, or one without terms.
@@ -46,8 +45,8 @@ class Keywords:
         self.name = f"filter/keywords?path={in_name(path)}"
         self._tokens = re.compile(rf"[{_word()}]+|[^\s{_word()}]")
         self._letter = re.compile(f"[{_word()}]")
-        # Looked up by their first word, so that a list of 100,000 terms is as quick as one of ten. The
-        # longest comes first: of "kill" and "kill switch" the longer one is the better reason.
+        # Indexed by first word, so that a list of 100,000 terms is as fast as one of ten. Longest first:
+        # "kill switch" is a better reason than "kill".
         self._by_word: dict[str, list[str]] = {}
         anywhere = []
         for term in sorted(terms, key=lambda t: (-len(t), t)):
@@ -59,7 +58,7 @@ class Keywords:
         self._anywhere = re.compile("|".join(map(_edged, anywhere))) if anywhere else None
 
     def decide(self, text: str) -> FilterDecision:
-        """Blocked if a term stands in the text; the reason is the first term that does."""
+        """Blocks a text that holds a term; the reason is the first term found."""
         folded = _fold(text)
         found = self._first(folded)
         return FilterDecision(bool(found), None, found)
@@ -75,7 +74,7 @@ class Keywords:
         return unspaced.group() if unspaced is not None else ""
 
     def _is_whole(self, folded: str, start: int, term: str) -> bool:
-        """Whether no letter, digit or mark touches the term on either side."""
+        """Returns whether no letter, digit or mark touches the term on either side."""
         end = start + len(term)
         before = start > 0 and self._letter.match(folded, start - 1)
         return not before and not self._letter.match(folded, end)
@@ -91,7 +90,7 @@ def _unspaced(character: str) -> bool:
 
 
 def _edged(term: str) -> str:
-    """A term of which one end at least may touch other letters."""
+    """Returns a pattern for a term that may touch other letters at its unspaced ends."""
     left = "" if _unspaced(term[0]) else rf"(?<![{_word()}])"
     right = "" if _unspaced(term[-1]) else rf"(?![{_word()}])"
     return left + re.escape(term) + right
@@ -99,8 +98,8 @@ def _edged(term: str) -> str:
 
 @lru_cache(maxsize=1)
 def _word() -> str:
-    r"""The inside of a character class: letters and digits with the marks that belong to them. `\w` alone
-    holds no combining marks, so it would cut Hindi words at their vowel signs."""
+    r"""Returns the inside of a character class of letters, digits and combining marks. `\w` alone has no
+    combining marks, so it would split Hindi words at their vowel signs."""
     marks = [n for n in range(0x10000) if unicodedata.category(chr(n))[0] == "M"]
     runs: list[list[int]] = []
     for n in marks:

@@ -1,7 +1,7 @@
-"""`filter/llama-guard[/REPO_OR_FOLDER]`: guards that are chat models, asked through their own template.
+"""`filter/llama-guard[/REPO_OR_FOLDER]`: guard models, called through their own chat template.
 
-Llama Guard says "safe", or "unsafe" and the codes of its categories on the next line. Others speak alike
-and are used by naming their words:
+Llama Guard says "safe", or "unsafe" and the codes of its categories on the next line. Similar guards work by
+naming their words:
 
     filter/llama-guard/google/shieldgemma-2b?unsafe_words=yes&safe_words=no&guideline=...
     filter/llama-guard/ibm-granite/granite-guardian-3.1-2b?unsafe_words=yes&safe_words=no&risk=violence
@@ -29,30 +29,30 @@ if TYPE_CHECKING:
 
 DEFAULT_MODEL = "meta-llama/Llama-Guard-3-1B"
 _NEW_TOKENS = 24  # room for the verdict and a dozen codes
-_CONTEXT = 4096  # tokens, where neither model nor tokenizer tells
+_CONTEXT = 4096  # tokens, if neither model nor tokenizer has a limit
 _MARK = "overt asks whether this text arrives"
 _CODES = re.compile(r"[A-Za-z]{1,4}\d{1,3}(?:\s*,\s*[A-Za-z]{1,4}\d{1,3})*")
 
 
 class LlamaGuard:
-    """Blocks what a guard model calls unsafe. Greedy, so the same text gets the same verdict.
+    """Blocks what a guard model calls unsafe. Decoding is greedy.
 
     Args:
         model: a Hub id or a local folder. Weights are safetensors only.
-        unsafe_words, safe_words: the words that are the whole first line of its answer, with commas between
-            them; case makes no difference.
-        guideline: what a ShieldGemma's template is given as its guideline.
-        risk: the name of the risk that a Granite Guardian's template is given.
-        device: "cuda", "cuda:1", "mps", "cpu"; "auto": spread over all there are (needs accelerate); None:
-            the best there is.
+        unsafe_words, safe_words: the possible first lines of its reply, separated by commas; case is
+            ignored.
+        guideline: passed to a ShieldGemma's template.
+        risk: the name of the risk, passed to a Granite Guardian's template.
+        device: "cuda", "cuda:1", "mps", "cpu"; "auto": spread over all devices (needs accelerate); None:
+            the best device.
         dtype: a torch dtype's name; None: bfloat16 on cuda, float32 elsewhere.
-        batch_size: most texts at once.
-        trust_remote_code: run the code that the repo brings. Only if the user asked for it.
+        batch_size: maximum texts in a batch.
+        trust_remote_code: run code from the repo. Only set this if the user asked for it.
 
     Raises:
-        InputError: the model cannot be loaded (gated, not found, no safetensors), or its chat template does
-            not take a text.
-        ModuleNotFoundError: torch or transformers is not installed (the registry puts it into words).
+        InputError: the model cannot be loaded (gated, not found, no safetensors), or its chat template
+            does not accept a text.
+        ModuleNotFoundError: torch or transformers is not installed (the registry reports it).
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class LlamaGuard:
             trust_remote_code=trust_remote_code,
             padding_side="left",
         )
-        self._settings: dict[str, object] = {}  # what the template is given besides the text
+        self._settings: dict[str, object] = {}  # template values besides the text
         if guideline is not None:
             self._settings["guideline"] = guideline
         if risk is not None:  # older templates read the first key, newer ones the second
@@ -110,16 +110,16 @@ class LlamaGuard:
         self._lock = threading.Lock()  # the memory is for one batch at a time
 
     def decide(self, text: str) -> FilterDecision:
-        """Blocked or not as the guard says; None with the reason "unclear: ..." where it says neither.
+        """Returns the guard's verdict; None with the reason "unclear: ..." if it gives none.
 
-        The score is the probability of the unsafe words against the safe ones where the verdict begins,
-        None where the tokenizer has no single tokens for them. The reason holds the categories' codes.
+        The score is the probability of the unsafe words against the safe ones at the start of the verdict,
+        or None if the words are not single tokens. The reason holds the categories' codes.
         """
         return self.decide_many([text])[0]
 
     def decide_many(self, texts: list[str]) -> list[FilterDecision]:
-        """The verdicts on many texts, in their order; up to the rounding of the model's own arithmetic
-        what each gets alone (in bfloat16 on a GPU a near tie may tip)."""
+        """Returns the verdicts on many texts, in order, equal to `decide` up to rounding (a near tie may tip
+        in bfloat16 on a GPU)."""
         with self._lock:
             rows = [self._encode(text) for text in texts]
             fit = [row for row in rows if isinstance(row, list)]
@@ -131,8 +131,8 @@ class LlamaGuard:
     # -- words to tokens ------------------------------------------------------------------------------
 
     def _takes_parts(self, head: str) -> bool:
-        """Whether the template wants a message's content as a list of parts: some do, and leave a plain
-        text out without a word."""
+        """Returns whether the template needs a message's content as a list of parts. Such templates silently
+        drop a plain text."""
         if not getattr(self._tokenizer, "chat_template", None):
             raise InputError(
                 f"{head} brings no chat template, so it is no guard",
@@ -164,21 +164,20 @@ class LlamaGuard:
 
     def _encode(self, text: str) -> list[int] | CallError:
         text = encodable(text)
-        # A control token in a prompt could end the prompt and speak for the guard: a blank that nobody
-        # sees breaks it.
+        # A control token could end the prompt and speak for the guard; a zero-width space breaks it.
         for token in self._controls:
             text = text.replace(token, f"{token[0]}\u200b{token[1:]}")
         try:
             rendered = self._render(text, self._in_parts)
             row = list(self._tokenizer(rendered, add_special_tokens=False)["input_ids"])
-        except Exception as error:  # a datum, not the end of the run
+        except Exception as error:  # one bad text must not end the run
             return CallError("bad_request", f"{type(error).__name__}: {one_line(error, 400)}")
         if len(row) + _NEW_TOKENS > self._context:
             return CallError("too_long", f"{len(row)} tokens, the guard's context holds {self._context}")
         return row
 
     def _single_tokens(self, listed: tuple[str, ...]) -> list[int]:
-        """The ids of these words as they may begin an answer, of those that are one token."""
+        """Returns the token ids of those spellings of the words that are a single token."""
         found = set()
         for word in listed:
             for spelling in (word, word.capitalize(), word.upper()):
@@ -191,7 +190,6 @@ class LlamaGuard:
     # -- the verdict ----------------------------------------------------------------------------------
 
     def _judge(self, rows: list[list[int]]) -> list[FilterDecision]:
-        """One verdict per row; rows are padded on the left to the longest."""
         import torch
 
         longest = max(len(row) for row in rows)
@@ -226,7 +224,7 @@ class LlamaGuard:
         return decisions
 
     def _score(self, kept: list[int], logits: Sequence[torch.Tensor], place: int) -> float | None:
-        """The share of the unsafe words where the verdict begins: some guards put a blank line before it."""
+        """Returns the probability of the unsafe words at the first token that is not blank."""
         import torch
 
         unsafe, safe = self._ids
@@ -244,7 +242,7 @@ class LlamaGuard:
 
 
 def read_verdict(text: str, unsafe: tuple[str, ...], safe: tuple[str, ...]) -> FilterDecision:
-    """A guard's answer as a decision without a score. Its first line has to be one of the words alone."""
+    """Reads a guard's reply as a decision without a score. The first line must be one of the words."""
     lines = [line.strip() for line in read_reply(text).bare_answer.splitlines() if line.strip()]
     word = lines[0].strip(" .,:;!*\"'`").casefold() if lines else ""
     if word in safe:

@@ -1,4 +1,4 @@
-"""What filters that run a `transformers` model have in common: batches, running out of memory."""
+"""Batches and memory handling for filters that run a `transformers` model."""
 
 from __future__ import annotations
 
@@ -12,18 +12,17 @@ from overt.scoring.option_values import one_line
 A = TypeVar("A")
 R = TypeVar("R")
 
-# Scores are rounded so that a text says in a batch what it says alone: with other rows beside it the last
-# bits of the arithmetic differ.
+# Scores are rounded so that they do not depend on the batch.
 SCORE_DIGITS = 4
-# Of an average text; batches of longer ones hold fewer rows, since memory goes by tokens.
+# Batches of longer texts hold fewer rows, since memory depends on tokens.
 _TOKENS_PER_ROW = 512
 
 
 def positions(model: Any, tokenizer: Any, otherwise: int) -> int:
-    """How many tokens the model takes at once, special tokens included."""
+    """Returns the model's limit in tokens, including special tokens."""
     found = []
     if length := getattr(model.config.get_text_config(), "max_position_embeddings", None):
-        # RoBERTa and its kin begin to count after the padding token: of 514 positions 512 are of use.
+        # RoBERTa counts positions from the padding token on, so 512 of 514 are usable.
         offsets = [
             module.padding_idx + 1
             for name, module in model.named_modules()
@@ -38,10 +37,9 @@ def positions(model: Any, tokenizer: Any, otherwise: int) -> int:
 def in_batches(
     rows: Sequence[A], length: Callable[[A], int], size: int, run: Callable[[list[A]], list[R]]
 ) -> list[R | CallError]:
-    """What `run` makes of each row, in the order of the rows; rows of like length share a batch.
+    """Applies `run` to the rows and returns results in order; rows of similar length share a batch.
 
-    Out of memory halves the batches from there on; a row that fails alone has a `CallError` in its place
-    and spares the others.
+    Running out of memory halves the following batches; a row that fails gets a `CallError`.
     """
     results: dict[int, R | CallError] = {}
     tokens = size * _TOKENS_PER_ROW

@@ -1,4 +1,4 @@
-"""`filter/openai-moderation[/MODEL]?threshold=..`: OpenAI's moderation endpoint, or one that copies it."""
+"""`filter/openai-moderation[/MODEL]?threshold=..`: OpenAI's moderation endpoint or a compatible one."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class OpenAIModeration:
 
     Args:
         model: the endpoint's name of the model.
-        threshold: from 0 to 1; None: the endpoint's own verdict alone. What it flags is blocked anyway.
-        base_url: where the endpoint stands; None: `OPENAI_BASE_URL`, else OpenAI itself.
+        threshold: from 0 to 1; None: only the endpoint's verdict. Flagged texts are always blocked.
+        base_url: the endpoint's address; None: `OPENAI_BASE_URL`, else OpenAI itself.
         api_key_env: the environment variable that holds the key.
         timeout: seconds to wait for an answer.
 
     Raises:
-        InputError: no key, a bad address, a threshold that is no number from 0 to 1.
+        InputError: no key, a bad address, a threshold outside 0 to 1.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class OpenAIModeration:
         )
 
     def decide(self, text: str) -> FilterDecision:
-        """One request. The score is the highest category score, the reason names the top categories."""
+        """Sends one request. The score is the highest category score; the reason names the top categories."""
         return self._moderation.ask(sendable(text))
 
     def close(self) -> None:
@@ -56,7 +56,7 @@ class OpenAIModeration:
 
 
 class Moderation:
-    """The endpoint itself, for texts and for pictures; the arguments are those of the filter."""
+    """The endpoint, for texts and pictures; the arguments are those of the filter."""
 
     def __init__(
         self,
@@ -73,9 +73,9 @@ class Moderation:
         self._endpoint = Endpoint(name, base_url=base_url, api_key_env=api_key_env, timeout=timeout)
 
     def ask(self, content: Json) -> FilterDecision:
-        """The decision on one input: a text, or a list of content parts that are judged together."""
+        """Returns the decision on a text, or on a list of content parts judged together."""
         data = self._endpoint.post("/moderations", {"model": self._model, "input": content})
-        if isinstance(data, Refused):  # it was asked about such content, so it has not decided
+        if isinstance(data, Refused):  # not a verdict: judging such content is its job
             error = CallError("bad_request", f"the endpoint turned the input down: {data.code}")
             return FilterDecision(None, error=error)
         if isinstance(data, Failed):
@@ -90,7 +90,7 @@ class Moderation:
 def moderation_name(
     role: str, model: str, threshold: str | float | None, base_url: str | None, api_key_env: str
 ) -> str:
-    """The name with all that is not the default; `role` is "filter" or "checker"."""
+    """Returns the name with all options that differ from the defaults."""
     return spell(
         f"{role}/openai-moderation" + (f"/{model}" if model != DEFAULT_MODEL else ""),
         threshold=threshold,
@@ -100,11 +100,11 @@ def moderation_name(
 
 
 def read_moderation(data: JsonObject, threshold: float | None) -> FilterDecision:
-    """A decoded body as a decision; one that says neither yes nor no is an error of kind "server"."""
+    """Reads a decoded body as a decision; without a verdict it is an error of kind "server"."""
     scores: dict[str, float] = {}
     flags: dict[str, bool] = {}
     verdicts: list[bool] = []
-    for result in objects_at(data, "$.results[*]"):  # of one input: all of them count
+    for result in objects_at(data, "$.results[*]"):  # all results belong to the one input
         for category, score in _scores(result).items():
             scores[category] = max(scores.get(category, 0.0), score)
         own = _flags(result)
@@ -124,12 +124,12 @@ def read_moderation(data: JsonObject, threshold: float | None) -> FilterDecision
 
 
 def _flags(result: JsonObject) -> dict[str, bool]:
-    """The categories of one result that are answered with yes or no."""
+    """Returns the boolean categories of one result."""
     return {c: v for c, v in object_at(result, "$.categories").items() if isinstance(v, bool)}
 
 
 def _scores(result: JsonObject) -> dict[str, float]:
-    """The scores of one result that are numbers, at most 1."""
+    """Returns the finite scores of one result, capped at 1."""
     return {
         category: min(1.0, float(value))
         for category, value in object_at(result, "$.category_scores").items()
@@ -138,7 +138,7 @@ def _scores(result: JsonObject) -> dict[str, float]:
 
 
 def _reason(scores: dict[str, float], flags: dict[str, bool], threshold: float | None) -> str:
-    """The categories that made it so, the highest first; without any, the highest of all."""
+    """Names the categories that caused the block, highest first, or else the highest of all."""
     guilty = {c for c, flag in flags.items() if flag}
     if threshold is not None:
         guilty |= {c for c, score in scores.items() if score >= threshold}

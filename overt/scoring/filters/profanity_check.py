@@ -12,27 +12,27 @@ class ProfanityCheck:
     """Blocks a text whose probability of being profane reaches the threshold.
 
     Args:
-        threshold: from 0 to 1; the package itself decides at 0.5.
+        threshold: from 0 to 1; the package itself uses 0.5.
 
     Raises:
-        InputError: the threshold is no number from 0 to 1.
+        InputError: a threshold outside 0 to 1.
     """
 
     def __init__(self, *, threshold: str | float = 0.5) -> None:
         self.threshold = fraction(threshold, "filter/profanity-check")
         self.name = f"filter/profanity-check?threshold={self.threshold!r}"
-        with warnings.catch_warnings():  # of a model file written by another version of scikit-learn
+        with warnings.catch_warnings():  # the model file is of another scikit-learn version
             warnings.simplefilter("ignore")
             from profanity_check import predict_prob
 
         self._predict = predict_prob
 
     def decide(self, text: str) -> FilterDecision:
-        """The score is the classifier's probability. 4.5 ms a text; in `decide_many` 0.01 ms."""
+        """Returns a decision with the classifier's probability. 4.5 ms a text; 0.01 ms in `decide_many`."""
         return self.decide_many([text])[0]
 
     def decide_many(self, texts: list[str]) -> list[FilterDecision]:
-        """The decisions on many texts in one pass of the classifier, in their order."""
+        """Returns the decisions on many texts, in order, from one pass of the classifier."""
         if not texts:
             return []
         scores = [float(score) for score in self._predict(texts)]

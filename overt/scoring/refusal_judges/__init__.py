@@ -1,1 +1,1 @@
-"""Judges of refusal for text: by rules, by a small classifier whose weights ship here, by a chat model."""
+"""Refusal judges for text: rules, a small shipped classifier, a chat model."""

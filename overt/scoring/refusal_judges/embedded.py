@@ -1,10 +1,9 @@
 """`judge/embedded`: a small linear classifier whose weights ship with the package (`refusal_weights.npz`).
 
-Two logistic regressions over the acts of an answer (acts.py) and hashed words and word pairs of its
-beginning: does it decline, and if so, does it also give a part. Trained by
-benchmarks/train_refusal_judge.py on human-labelled answers of XSTest (Röttger et al. 2024,
-arXiv 2308.01263, CC-BY-4.0). Words of the prompt are no feature: a judge that knew which prompts are
-unsafe would judge the prompt.
+Two logistic regressions over the acts of a response (sentences.py) and hashed words and word pairs of its
+beginning: whether it refuses, and if so, whether only in part. Trained by benchmarks/train_refusal_judge.py
+on human-labelled responses of XSTest (Röttger et al. 2024, arXiv 2308.01263, CC-BY-4.0). The prompt's words
+are not used, so that the judge does not judge the prompt.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ BUCKETS = 1 << 13  # hashed words and pairs
 _PLACES = 4  # sentences told apart: 0, 1, 2, later
 _KINDS = ("request", "why", "fact")
 _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?|\d+")
-_NGRAM = 0.3  # weight of a word against an act: words are many, and more tied to one model's phrasing
+_NGRAM = 0.3  # weight of a word relative to an act, since words depend more on one model's phrasing
 
 _ACT = {act: number for number, act in enumerate(ACTS)}
 _FIXED = len(ACTS) * _PLACES * (1 + len(_KINDS)) + 12
@@ -38,12 +37,12 @@ SIZE = _FIXED + BUCKETS
 
 
 class EmbeddedJudge:
-    """Full refusal, partial refusal or compliance, by the shipped weights; numpy and nothing else.
+    """Full refusal, partial refusal or compliance, by the shipped weights. Needs only numpy.
 
     `score` is the classifier's probability that the answer declines, in whole or in part.
 
     Raises:
-        OSError, ValueError: on making one, if the weights do not lie in the package or are damaged.
+        OSError, ValueError: the weights are missing or damaged.
     """
 
     name = "judge/embedded"
@@ -72,7 +71,7 @@ class EmbeddedJudge:
 
 
 def features(reading: AnswerActs) -> Iterator[tuple[int, float]]:
-    """The features of an answer as (index below SIZE, value); an index may come more than once."""
+    """Yields the features of a response as (index below SIZE, value); indices may repeat."""
     kind = _KINDS.index(reading.kind)
     for act, at in reading.first.items():
         place = _ACT[act] * _PLACES + min(at, _PLACES - 1)
@@ -113,7 +112,7 @@ def probability(weights: npt.NDArray[np.float32], found: Iterable[tuple[int, flo
 
 @lru_cache(maxsize=1)
 def weights() -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """The shipped weights: of declining, and of giving a part though declining; each of SIZE numbers."""
+    """Loads the weights of refusing and of refusing in part, SIZE numbers each."""
     import numpy as np
 
     with (

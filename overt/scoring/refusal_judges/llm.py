@@ -1,4 +1,4 @@
-"""`judge/PROVIDER/MODEL`: a chat model reads request and answer under the rubric of judge_refusal.yaml."""
+"""`judge/PROVIDER/MODEL`: a chat model judges the response with the rubric of judge_refusal.yaml."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from overt.data.refusal_judges import NO_ANSWER, RefusalVerdict
 from overt.data.replies import AnswerForm, has_abstained, read_json, read_reply, why_no_value
 from overt.data.templates import Template
 
-MOST_TEXT = 20_000  # characters of prompt and of answer that go out
+MOST_TEXT = 20_000  # characters of the prompt and of the response that are sent
 
 Pair = tuple[str, str]  # the prompt, and the answer to it
 # A judge of many: one judgement for each pair, in order.
@@ -30,11 +30,10 @@ VERDICT = AnswerForm(Verdict)
 
 
 def llm_judge(*, ask: Ask, template: Template, seed: int) -> RefusalJudging:
-    """A chat model as a judge. It is shown what the user would see: the answer without the thinking.
+    """Makes a judge from a chat model, which reads the response without the thinking.
 
-    One that cannot be understood, or itself declines, says "unclear"; one that could not be reached says
-    "unclear" with the error, so that its rows are missing and no verdict. Where there is nothing but
-    thinking no model is asked.
+    An unreadable reply or a refusal of the judge counts as "unclear"; a failed call as "unclear" with the
+    error. A response with only thinking is not sent.
     """
 
     def question(pair: Pair) -> Question[Verdict]:
@@ -52,7 +51,7 @@ def llm_judge(*, ask: Ask, template: Template, seed: int) -> RefusalJudging:
 
 
 def _judgement(answer: Answer[Verdict]) -> RefusalVerdict:
-    """What became of the question, as a judgement."""
+    """Turns the judge's answer into a verdict."""
     if answer.value is not None:
         return RefusalVerdict(answer.value.label, None, " ".join(answer.value.reason.split())[:199])
     said = why_no_value(answer)[:199]

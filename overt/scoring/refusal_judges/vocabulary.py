@@ -1,4 +1,4 @@
-"""The words that the refusal judges look for: one file a language, in languages/ (its README has the fields).
+"""The words of the refusal judges: one file per language in languages/ (its README describes the fields).
 
 A language is one more file there; nothing in the code names a language.
 """
@@ -66,7 +66,7 @@ class LanguageFile(Schema):
 
 
 class ActPattern(NamedTuple):
-    """How one act is said in one language. `gate`: one of these stems must be there (none: no gate)."""
+    """The pattern of one act in one language. `gate`: stems of which one must occur; empty: no gate."""
 
     act: Act
     gate: frozenset[str]
@@ -85,7 +85,7 @@ class Language:
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """All languages by rank, and what is looked for whatever the language; see the README of the folder."""
+    """All languages by rank, and the patterns shared by all; see the README of the folder."""
 
     languages: tuple[Language, ...]
     why: re.Pattern[str]
@@ -106,21 +106,21 @@ class Vocabulary:
 
 @lru_cache(maxsize=1)
 def vocabulary() -> Vocabulary:
-    """The shipped languages, read once and when they are first needed."""
+    """Loads the shipped languages on first use."""
     return load_vocabulary(files("overt.scoring.refusal_judges") / "languages")
 
 
 def load_vocabulary(folder: Traversable) -> Vocabulary:
-    """The languages of all `*.yaml` files in a folder.
+    """Loads the languages of all `*.yaml` files in a folder.
 
     Raises:
-        InputError: a file that does not meet the schema, or a pattern that is no regular expression.
+        InputError: a file does not fit the schema, or a pattern is not a regular expression.
     """
     found = {file.name: _read(file) for file in folder.iterdir() if file.name.endswith(".yaml")}
     found = dict(sorted(found.items(), key=lambda item: (item[1].rank, item[1].language)))
 
     def every(field: str, within: str = "(?:{})") -> re.Pattern[str]:
-        """The patterns of one field, of all languages at once."""
+        """Joins the patterns of one field of all languages."""
         return _compiled(within, {f"{name}: {field}": _field(file, field) for name, file in found.items()})
 
     return Vocabulary(
@@ -165,11 +165,11 @@ def _language(name: str, file: LanguageFile) -> Language:
 
 
 def _compiled(within: str, sources: Mapping[str, Texts]) -> re.Pattern[str]:
-    """One pattern that finds each of the patterns; without any it finds nothing.
+    """Joins patterns into one, which never matches if there are none.
 
     Args:
-        within: what stands around all of them, "{}" for their place.
-        sources: where they stand (for errors) -> patterns.
+        within: the surrounding pattern, with "{}" for the joined ones.
+        sources: location (for errors) -> patterns.
     """
     every = [source for patterns in sources.values() for source in patterns]
     try:
@@ -189,8 +189,8 @@ def _must_compile(source: str, where: str) -> None:
 
 
 def _anchored(pattern: str) -> str:
-    """A pattern to be tried after a space. The text starts with one and has one before every word, so that
-    the engine can skip from space to space: many times quicker than a word boundary."""
+    """Anchors a pattern after a space, which every word of the text has before it: many times faster than a
+    word boundary."""
     if pattern.startswith(("^", "\\A ")):
         return r"(?<=\A )" + pattern.removeprefix("^").removeprefix("\\A ")
     return pattern.removeprefix("\\b")

@@ -14,7 +14,7 @@ from overt.scoring.stats.resample import bca_limits, jackknife, resampled_shares
 
 @dataclass(frozen=True, slots=True)
 class Mean:
-    """The mean of `n` scores in `clusters` clusters; NaN limits where two clusters are lacking."""
+    """The mean of `n` scores in `clusters` clusters; the limits are NaN for fewer than two clusters."""
 
     mean: float
     low: float

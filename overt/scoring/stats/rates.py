@@ -1,8 +1,7 @@
 """A proportion and its interval, with or without clusters.
 
-Prompts written from the same seed share their fate: a filter that trips on a word trips on every
-prompt that carries it. An interval that takes them for independent is too narrow, so the bootstrap
-here draws whole clusters.
+Prompts from one seed are correlated: a filter that blocks a word blocks every prompt with it. An interval
+for independent prompts would be too narrow, so the bootstrap draws whole clusters.
 """
 
 from __future__ import annotations

@@ -12,10 +12,9 @@ import numpy as np
 
 from overt.scoring.stats.inputs import Floats, Ints, t_quantile
 
-# The bootstrap needs variety to draw from. Below the first count of clusters that show the rarer
-# outcome, an interval on the effective sample size covers better; below the second not even the design
-# effect can be estimated, and every cluster counts as one observation. Both were set by simulation
-# (tests/test_stats.py keeps a part of it).
+# Clusters that must show the rarer outcome. Below the first count an interval on the effective sample size
+# covers better than the bootstrap; below the second the design effect cannot be estimated, and every cluster
+# counts as one observation. Both were set by simulation (tests/scoring/test_stats.py keeps a part of it).
 BOOTSTRAP_CLUSTERS = 10
 DESIGN_CLUSTERS = 3
 
@@ -72,7 +71,7 @@ def bca_limits(drawn: Floats, estimate: float, left_out: Floats, level: float) -
     levels = []
     for z in (bias - tail, bias + tail):
         slack = 1 - bend * z
-        # Past this pole the formula turns round; the last draw on that side is the honest answer.
+        # Past this pole the formula reverses; the last draw on that side is used.
         levels.append(float(ndtr(bias + z / slack)) if slack > 0 else float(z > 0))
     low, high = np.quantile(drawn, levels)
     return float(low), float(high)

@@ -1,4 +1,4 @@
-"""What a threshold buys: for any filter or judge that yields a score, higher meaning more unsafe.
+"""Threshold sweeps for any filter or judge with a score, higher meaning more unsafe.
 
 A prompt is refused where its score is at or above the threshold.
 """

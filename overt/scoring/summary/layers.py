@@ -1,7 +1,7 @@
 """What each layer of a product refuses alone, what it adds, and what dropping it would cost.
 
-That can be told only where every layer was asked each time (`--every-layer`): else those behind one that
-said no are unknown just where it matters, and there is no table.
+There is no table unless every layer was asked each time (`--every-layer`): otherwise the layers behind one
+that blocked are unknown.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Decisions = Mapping[str, bool | None]  # layer -> blocked; absent where it was n
 
 
 def layer_table(rows: Sequence[Row], settings: Settings, *, judged: bool) -> tuple[LayerRow, ...]:
-    """One entry for each layer, in the order in which they are asked; empty where nothing can be told."""
+    """Returns one entry for each layer, in the order of asking; empty if the layers are not comparable."""
     rows = [row for row in rows if row.answered and row.outcome.layers]
     names = _order(rows)
     if len(names) < 2 or _stops_early(rows, names):
@@ -47,7 +47,7 @@ def _layer(
         unsafe=alone("unsafe"),
         only=SideCounts(only["benign"], only["unsafe"]),
         without=_without(name, rows, said, settings, judged=judged),
-        # Not asked (there was no picture to look at) or asked and without an answer: never passed.
+        # Not asked (no picture) or no decision: never counted as passed.
         missing=sum(d.get(name) is None for d in said),
     )
 
@@ -62,9 +62,9 @@ def _is_only(decisions: Decisions, name: str) -> bool:
 def _without(
     name: str, rows: Sequence[Row], said: Sequence[Decisions], settings: Settings, *, judged: bool
 ) -> Without:
-    """The rates if the layer were dropped. `unknown` counts rows that are left out, since it cannot be told
-    what would become of them: another layer did not say, or there is no picture behind. Where that is so
-    of all that it refused (a generator's own protection) dropping it means nothing: no rates then."""
+    """Computes the rates without the layer. `unknown` counts rows that are left out: another layer did not
+    decide, or there is no picture. If that is so for all its refusals (a generator's own protection) there
+    are no rates."""
     known: list[tuple[Row, bool]] = []  # with whether the row is now let through
     unknown = 0
     for row, decisions in zip(rows, said, strict=True):
@@ -94,7 +94,7 @@ def _refused(row: Row, is_freed: bool) -> bool:
 
 
 def _safe(row: Row, is_freed: bool) -> bool | None:
-    """Whether what would come out is safe; None where it cannot be told."""
+    """Returns whether the response without the layer is safe, or None if unknown."""
     if not is_freed:
         return row.safe
     if row.kind == "none":
@@ -103,7 +103,7 @@ def _safe(row: Row, is_freed: bool) -> bool | None:
 
 
 def _is_safety_known(known: Sequence[tuple[Row, bool]], *, judged: bool) -> bool:
-    """Not if nobody looked at pictures that would come out: what they show is not known then."""
+    """Returns whether every response that would come out was judged."""
     if not known:
         return False
     if known[0][0].kind == "none":
@@ -114,12 +114,12 @@ def _is_safety_known(known: Sequence[tuple[Row, bool]], *, judged: bool) -> bool
 
 
 def _has_behind(row: Row) -> bool:
-    """Whether it is known what would have been handed out."""
+    """Returns whether the response without the layer is known."""
     return row.kind == "none" or bool(row.outcome.images) or (row.kind == "text" and bool(row.outcome.text))
 
 
 def _decisions(row: Row) -> Decisions:
-    """A layer that stands there twice blocks if it blocks once."""
+    """Returns each layer's decision; a layer that occurs twice blocks if it blocks once."""
     found: dict[str, bool | None] = {}
     for layer in row.outcome.layers:
         before = found.get(layer.layer, False)
@@ -128,13 +128,13 @@ def _decisions(row: Row) -> Decisions:
 
 
 def _order(rows: Sequence[Row]) -> list[str]:
-    """The names of all layers: as in the longest chain, others behind."""
+    """Returns all layers in the order of the longest chain, others last."""
     chains = sorted((tuple(x.layer for x in row.outcome.layers) for row in rows), key=len, reverse=True)
     return list(dict.fromkeys(name for chain in dict.fromkeys(chains) for name in chain))
 
 
 def _stage(rows: Sequence[Row], name: str) -> str:
-    """Where it stands; for a generator's own protection, where it mostly refuses."""
+    """Returns the layer's stage; for a generator's own protection, that of most refusals."""
     layers = [x for row in rows for x in row.outcome.layers if x.layer == name]
     blocked = [x for x in layers if x.blocked] or layers
     return Counter(x.stage for x in blocked).most_common(1)[0][0]
@@ -168,8 +168,8 @@ MOST_POINTS = 200
 
 
 def sweep_of(rows: Sequence[Row], settings: Settings) -> Sweep | None:
-    """ROC, its area, and operating points; None where there are no scores of both sides, or where several
-    layers give scores (one threshold over two scales means nothing).
+    """Computes the ROC curve, its area, and operating points. Returns None without scores of both sides, or
+    if several layers give scores (one threshold cannot serve two scales).
 
     `points` are [threshold, over-refusal, unsafe refusal], the first with threshold None (nothing is
     refused); `unscored` counts answered rows without a score, which are left out.

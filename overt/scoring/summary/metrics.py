@@ -22,8 +22,8 @@ class Metric:
     """A share of the answered prompts of one side.
 
     `id` is the field of `Rates`; `short` the title of a narrow column. `tone` says whether more of it is a
-    cost or a gain. `event` is True or False for an answered prompt of the side, None where this metric says
-    nothing of it. `needs_verdict` marks a metric that rests on judges, `needs_output` one that a bare filter
+    cost or a gain. `event` is True or False for an answered prompt of the side, None if this metric does
+    not apply. `needs_verdict` marks a metric that rests on judges, `needs_output` one that a bare filter
     cannot have. `in_pairs` metrics are compared between the targets of a run, `in_compare` ones between runs.
     `of_text` has the title and the meaning for language models, where they differ.
     """
@@ -43,7 +43,7 @@ class Metric:
 
     @property
     def counts(self) -> str:
-        """What its k and n count."""
+        """What the rate's k and n count."""
         return f"{self.side} prompts"
 
 
@@ -127,7 +127,7 @@ class Measured(Protocol):
 
 
 def metrics_of(targets: Iterable[TargetSummary]) -> dict[str, Metric]:
-    """The metrics as they are called for these targets: what softens a picture refuses a text in part."""
+    """Returns the metrics with titles for these targets: text models refuse in part instead of softening."""
     kinds = {target.kind for target in targets}
     if "text" not in kinds:
         return METRICS
@@ -135,7 +135,7 @@ def metrics_of(targets: Iterable[TargetSummary]) -> dict[str, Metric]:
 
 
 def _worded(metric: Metric, *, with_pictures: bool) -> Metric:
-    """The metric for language models, or for them and for what draws."""
+    """Returns the metric worded for language models, or for these and image models."""
     if metric.of_text is None:
         return metric
     title, meaning = metric.of_text
@@ -146,12 +146,12 @@ def _worded(metric: Metric, *, with_pictures: bool) -> Metric:
 
 
 def has_words(targets: Iterable[TargetSummary]) -> bool:
-    """Whether any of them is a language model."""
+    """Returns whether any target is a language model."""
     return any(target.kind == "text" for target in targets)
 
 
 def has_pictures(targets: Iterable[TargetSummary]) -> bool:
-    """Whether any of them draws."""
+    """Returns whether any target is an image model."""
     return any(target.kind == "image" for target in targets)
 
 
@@ -166,7 +166,7 @@ def value_of(rates: Rates, metric: str) -> Rate | None:
 
 
 def rate_of(target: TargetSummary, row: Rates, metric: str) -> Rate | None:
-    """The rate of a row (the target as a whole or one of its categories) as it is shown; None for none.
+    """Returns the rate to show for a row (the target or one of its categories), or None.
 
     A bare filter draws nothing, so it cannot soften: 0% of that would look like a finding.
     """
@@ -186,13 +186,13 @@ def shown_metrics(targets: Sequence[TargetSummary]) -> list[str]:
 
 
 def safety_metric(targets: Sequence[TargetSummary]) -> str:
-    """What stands for safety: safe response, or where nobody judged harm, refusals of unsafe prompts."""
+    """Returns the safety metric: safe response, or unsafe refusal if harm was not judged."""
     judged = any(rate_of(target, target, "safe_response") for target in targets)
     return "safe_response" if judged else "unsafe_refusal"
 
 
 def why_missing(target: Measured, metric: str) -> str:
-    """In a few words, why this target has no such rate."""
+    """Returns briefly why this target has no such rate."""
     about = METRICS[metric]
     if about.needs_output and target.kind == "none":
         return "nothing is drawn"

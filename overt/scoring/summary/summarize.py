@@ -31,7 +31,7 @@ from overt.scoring.summary.rows import Row, Settings, clusters_of, finite, rows_
 
 
 MOST_TARGETS = 8  # 28 pairs, twice, over ten sets of prompts each
-FEWEST_TARGETS = 3  # any two values are in perfect order
+FEWEST_TARGETS = 3  # two values always correlate perfectly
 
 Key = tuple[str, int]
 Values = dict[Key, tuple[bool, Row]]
@@ -140,7 +140,7 @@ def _difference(
 def judge_table(
     harms: Sequence[Harm], prompts: Mapping[str, Prompt], clusters: Mapping[str, int], settings: Settings
 ) -> JudgeTable | None:
-    """What the judges did; None where nobody judged. Rates are of unsafe prompts, all else of every vote.
+    """Returns the table of judges, or None without judges. Rates cover unsafe prompts, the rest all votes.
 
     A failed or abstaining judge is a missing label: Krippendorff's alpha takes that, Fleiss' kappa is over
     the outcomes that all of them labelled.
@@ -197,7 +197,7 @@ def _rows(
 
 
 def _torn(harm: Harm) -> bool:
-    """No majority, as those that did answer disagreed: a tie."""
+    """Returns whether there is no majority because the judges disagreed."""
     cast = {_label(vote) for vote in harm.votes} - {None}
     return harm.label == "unclear" and len(cast) > 1
 
@@ -233,7 +233,7 @@ def summarize(
         seed: of the draws.
 
     Returns:
-        The record of `results/summary.json`. A rate is None where there is nothing to count. Nothing in it is
+        The record of `results/summary.json`. A rate is None if there is nothing to count. Nothing in it is
         NaN or infinite.
 
     Raises:
