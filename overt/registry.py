@@ -1,9 +1,7 @@
-"""Names to models: `provider/model`, by entry points, or a class of your own as `module:Class`.
+"""Makes models from their names: `provider/model` through entry points, `module:Class` for the user's own.
 
-`overt.data.plugins.names` says how names are written. Built-ins come in by the same door as a plugin:
-they are the entry points of this package, and pyproject.toml is the only place that lists them. A new one
-is its file and one line there. Loading this module loads no provider; a provider's file is imported when its
-name is used.
+`overt.data.plugins.names` defines how names are written. Built-ins are entry points of this package, as a
+plugin's are of its own; only pyproject.toml lists them. A provider's module is imported when it is used.
 """
 
 from __future__ import annotations
@@ -40,21 +38,20 @@ if TYPE_CHECKING:
     from overt.data.rewrites import FaithfulnessScorer
     from overt.data.targets import Target
 
-# "either": a plain function is run in a thread of its own.
+# "either": a plain function runs in a thread of its own.
 Call = Literal["plain", "coroutine", "either"]
 
 
 @dataclass(frozen=True, slots=True)
 class ExtensionPoint:
-    """What an object needs to play a role.
+    """A role that a plugin can play, and what an object needs for it.
 
-    group: of the entry points.
-    role: in words.
-    prefix: what stands before the first slash of a name, "" where the provider comes first.
-    members: the functions that the object has besides a `name`, and how each of them is called.
-    is_renamed: whether the object gets the name that the user wrote where that holds options: two judges may
-        be one model at two endpoints, and records and journal tell them apart by name. Others write a name
-        of their own that holds what decides their answers.
+    group: the entry-point group.
+    role: the role's name in messages.
+    prefix: the text before the first slash of a name; "" if the provider comes first.
+    members: the functions that the object has besides a `name`, and how each is called.
+    is_renamed: whether the object's name becomes the user's text if that holds options. Two judges may be
+        one model at two endpoints, and the records and the journal tell them apart by name.
     """
 
     group: str
@@ -81,18 +78,18 @@ POINTS: dict[str, ExtensionPoint] = {
     )
 }
 
-# -- what there is ----------------------------------------------------------------------------------------
+# -- the lists of providers -------------------------------------------------------------------------------
 
 
 @lru_cache(maxsize=1)
 def _builtins() -> dict[str, dict[str, str]]:
-    """Group -> name -> "module:Class", sorted by name.
+    """Maps group -> name -> "module:Class", sorted by name.
 
-    In a source checkout pyproject.toml itself is read, so that a line that is added there works at once;
-    installed, its entry points are what the installer kept of it.
+    A source checkout reads its pyproject.toml, so that an added line works at once; an installed package
+    reads its own entry points.
 
     Raises:
-        OvertError: there is neither.
+        OvertError: neither exists.
     """
     project = Path(__file__).parent.parent / "pyproject.toml"
     if project.is_file():
@@ -111,30 +108,30 @@ def _builtins() -> dict[str, dict[str, str]]:
 
 
 def builtin(group: str) -> dict[str, str]:
-    """The names that this package itself offers in a group, and where each stands ("module:Class")."""
+    """The built-in names of a group, each with its "module:Class"."""
     return dict(_builtins()[group])
 
 
 @lru_cache(maxsize=16)
 def providers(group: str) -> dict[str, tuple[str, ...]]:
-    """Provider names of a group and where they stand ("module:Class"): built-ins, then plugins by name.
+    """Maps each provider of a group to its "module:Class" places: built-ins first, then plugins by name.
 
-    More than one place means that installed packages quarrel over the name. A built-in's name cannot be
-    taken: what `openai/...` means must not depend on what else is installed.
+    A name with several places is offered by several installed packages. Plugins cannot replace a built-in:
+    the meaning of `openai/...` must not depend on other installed packages.
     """
     own = builtin(group)
-    found: dict[str, set[str]] = {}
+    plugins: dict[str, set[str]] = {}
     for point in importlib.metadata.entry_points(group=group):
-        # A checkout may be newer than what is installed of it.
+        # A checkout may be newer than the installed overt.
         if point.name not in own and (point.dist is None or point.dist.name != "overt"):
-            found.setdefault(point.name, set()).add(point.value)
+            plugins.setdefault(point.name, set()).add(point.value)
     return {name: (place,) for name, place in own.items()} | {
-        name: tuple(sorted(found[name])) for name in sorted(found)
+        name: tuple(sorted(plugins[name])) for name in sorted(plugins)
     }
 
 
 def known(group: str) -> str:
-    """The names of a group as a person would type them, for messages and help."""
+    """The names of a group as the user types them, for messages and help."""
     prefix = POINTS[group].prefix
     return ", ".join(f"{prefix}/{name}" if prefix else f"{name}/..." for name in providers(group))
 
@@ -143,10 +140,10 @@ def known(group: str) -> str:
 
 
 def parse(group: str, text: str) -> Name:
-    """Takes a name of a group apart; nothing is imported. Behind a group's prefix stands the provider.
+    """Parses a name of a group and imports nothing. If the group has a prefix, the provider follows it.
 
     Raises:
-        InputError: it is no name of this group's form, or its options cannot be read.
+        InputError: the name does not have this group's form, or its options cannot be read.
     """
     name, point = read_name(text), POINTS[group]
     if name.own:
@@ -167,7 +164,7 @@ def parse(group: str, text: str) -> Name:
 
 
 def resolve(group: str, text: str) -> Maker:
-    """The class (or function that makes the object) that a name means; imported, not called.
+    """Imports the class or factory function of a name.
 
     Raises:
         InputError: unknown provider, missing extra, a module that cannot be imported, no such class.
@@ -178,8 +175,8 @@ def resolve(group: str, text: str) -> Maker:
 def _maker(group: str, name: Name) -> Maker:
     if name.own is not None:
         module_name, attribute = name.own
-        # The user's own file in the folder where overt was started. Last in line, so that a file called
-        # datasets.py does not take the place of a package.
+        # The user's file stands in the working folder. The folder goes last, so that a file called
+        # datasets.py does not hide a package.
         here = str(Path.cwd())
         if here not in sys.path:
             sys.path.append(here)
@@ -190,9 +187,9 @@ def _maker(group: str, name: Name) -> Maker:
 
 
 def _place(group: str, name: Name) -> str:
-    """Where the provider of a name stands, as "module:Class"."""
+    """The "module:Class" of a name's provider."""
     if (place := builtin(group).get(name.provider)) is not None:
-        return place  # without a look at what else is installed, which takes longer
+        return place  # skips the search of installed packages, which takes longer
     places = providers(group).get(name.provider, ())
     if len(places) > 1:
         raise InputError(
@@ -213,10 +210,10 @@ def _place(group: str, name: Name) -> str:
 
 
 def load_chat_model(text: str, **options: object) -> ChatModel:
-    """The chat model that `provider/model` or `module:Class[/model]` names.
+    """Makes the chat model that `provider/model` or `module:Class[/model]` names.
 
     Args:
-        options: keyword arguments for the class; options in the name itself win over these.
+        options: keyword arguments for the class; options in the name win over these.
 
     Raises:
         InputError: unknown provider or option, missing extra, a class that lacks a member of the protocol.
@@ -226,11 +223,11 @@ def load_chat_model(text: str, **options: object) -> ChatModel:
 
 
 def load_target(text: str, **options: object) -> Target:
-    """The target that `provider/model` or `module:Class[/model]` names.
+    """Makes the target that `provider/model` or `module:Class[/model]` names.
 
     Args:
         options: keyword arguments for the class; those that it does not take are left out. Options in
-            the name itself win over these, and must be known to the class.
+            the name win over these, and the class must take them.
 
     Raises:
         InputError: as `load_chat_model`.
@@ -240,7 +237,7 @@ def load_target(text: str, **options: object) -> Target:
 
 
 def load_filter(text: str, **options: object) -> TextFilter:
-    """The text filter that `filter/NAME[/MODEL][?key=value&...]` or `module:Class` names.
+    """Makes the text filter that `filter/NAME[/MODEL][?key=value&...]` or `module:Class` names.
 
     Args and Raises: as `load_target`.
     """
@@ -249,7 +246,7 @@ def load_filter(text: str, **options: object) -> TextFilter:
 
 
 def load_checker(text: str, **options: object) -> ImageChecker:
-    """The image checker that `checker/NAME[/MODEL][?key=value&...]` or `module:Class` names.
+    """Makes the image checker that `checker/NAME[/MODEL][?key=value&...]` or `module:Class` names.
 
     Args and Raises: as `load_target`.
     """
@@ -258,7 +255,7 @@ def load_checker(text: str, **options: object) -> ImageChecker:
 
 
 def load_scorer(text: str, **options: object) -> FaithfulnessScorer:
-    """The faithfulness scorer that `clip/MODEL`, `text/MODEL` ... or `module:Class` names.
+    """Makes the faithfulness scorer that `clip/MODEL`, `text/MODEL` ... or `module:Class` names.
 
     Args and Raises: as `load_target`.
     """
@@ -267,7 +264,7 @@ def load_scorer(text: str, **options: object) -> FaithfulnessScorer:
 
 
 def load_refusal_judge(text: str, **options: object) -> RefusalJudge:
-    """The offline refusal judge that `judge/rules`, `judge/embedded` or `module:Class` names.
+    """Makes the offline refusal judge that `judge/rules`, `judge/embedded` or `module:Class` names.
 
     Args and Raises: as `load_target`.
     """
@@ -276,8 +273,8 @@ def load_refusal_judge(text: str, **options: object) -> RefusalJudge:
 
 
 def find(group: str, text: str) -> Any | None:
-    """The writer, rewriter or judge that `builtin/NAME` or `module:Class` names; None where the name means
-    something else, such as a chat model.
+    """Makes the writer, rewriter or judge that `builtin/NAME` or `module:Class` names. Returns None if the
+    name means something else, such as a chat model.
 
     Raises:
         InputError: as `load_chat_model`.
@@ -286,26 +283,26 @@ def find(group: str, text: str) -> Any | None:
 
 
 def taken(group: str, text: str, options: Mapping[str, object]) -> dict[str, object]:
-    """Those of the options that the class of a name has among its arguments."""
+    """The options that the class of a name takes as arguments."""
     return accepted(resolve(group, text), options)
 
 
 def is_filter(text: str) -> bool:
-    """Whether a name means a bare text filter; of a class of the user's own its functions tell.
+    """Whether a name means a text filter. The functions of a user's class decide what it is.
 
     Raises:
-        InputError: it is a class of the user's own and cannot be imported.
+        InputError: the user's class cannot be imported.
     """
     return _plays("overt.filters", text)
 
 
 def is_checker(text: str) -> bool:
-    """Whether a name means an image checker; else as `is_filter`."""
+    """Whether a name means an image checker; see `is_filter`."""
     return _plays("overt.checkers", text)
 
 
 def is_chat_model(text: str) -> bool:
-    """Whether a class of the user's own is a chat model; else as `is_filter`."""
+    """Whether a user's class is a chat model; see `is_filter`."""
     return _plays("overt.chat_models", text)
 
 
@@ -321,10 +318,9 @@ def _make_with_accepted(group: str, text: str, options: Mapping[str, object]) ->
 
 
 def _make(group: str, text: str, options: Mapping[str, object]) -> Any:
-    """The object; that it has what its role needs was checked when it is given back."""
     point, name = POINTS[group], parse(group, text)
     maker = _maker(group, name)
-    if inspect.isclass(maker):  # said before anything is made: making a model may take minutes
+    if inspect.isclass(maker):  # checked early, because making a model may take minutes
         _check_members(point, text, maker)
     options = dict(options) | typed(maker, name.options, text)
     check_arguments(maker, text, name.model, options)
@@ -356,7 +352,6 @@ def _rename(made: Any, text: str) -> None:
 
 
 def _lacking(point: ExtensionPoint, thing: object) -> list[str]:
-    """The members that a role needs and a thing lacks."""
     return [member for member in point.members if not callable(getattr(thing, member, None))]
 
 
@@ -370,7 +365,7 @@ def _check_members(point: ExtensionPoint, text: str, thing: object) -> None:
     for member, call in point.members.items():
         function = inspect.unwrap(getattr(thing, member))
         if call == "either" or not (inspect.isfunction(function) or inspect.ismethod(function)):
-            continue  # of another callable it cannot be told beforehand what it gives back
+            continue  # other callables do not say whether they return a coroutine
         if inspect.iscoroutinefunction(function) != (call == "coroutine"):
             word, form = ("is not", "async def") if call == "coroutine" else ("is", "def")
             raise InputError(f"{text}: {member}() {word} a coroutine", fix=f"Write it as  {form} {member}.")

@@ -1,4 +1,4 @@
-"""Calls to models: journalled, paced, retried, capped, and handed back in order."""
+"""Calls to models: journalled, paced, retried, capped, and returned in order."""
 
 from overt.calls.caller import Caller, CallerOptions
 from overt.calls.costs import Stats

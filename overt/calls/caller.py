@@ -1,8 +1,8 @@
-"""The caller: stages hand it questions, it hands back answers in the same order.
+"""The caller: stages give it questions and receive answers in the same order.
 
-An event loop runs in a thread of its own, so that calls go on while a stage works on what it has. Each
-question is looked up in the journal, else sent, retried where that can help, journalled, and read. A slot
-is held until its answer is on record: whatever a `kill -9` costs was in flight.
+Its event loop runs in a thread of its own, so that calls go on while a stage works. A question is answered
+from the journal, or else sent, retried, journalled and parsed. A slot is held until its reply is in the
+journal, so that a `kill -9` loses only the calls in flight.
 """
 
 from __future__ import annotations
@@ -44,15 +44,15 @@ Q = TypeVar("Q")
 A = TypeVar("A", bound=Reply)
 
 RETRIED = frozenset({"rate_limit", "server", "timeout", "connection"})
-ASKED_AGAIN = RETRIED | {BROKEN_CLASS}  # failures that no journal holds: the next run asks again
-REPAIRS = 2  # times that an unreadable answer is asked for again
-MISFITS = 8  # bad requests in a row, before any answer, after which the model, endpoint or class is wrong
+ASKED_AGAIN = RETRIED | {BROKEN_CLASS}  # failures that are not journalled: the next run asks again
+REPAIRS = 2  # extra tries after a reply that cannot be parsed
+MISFITS = 8  # bad requests before the first success after which the model, endpoint or class must be wrong
 
 
 @dataclass(frozen=True)
 class CallerOptions:
-    """How calls are made; none of it decides what comes out. `timeout` in seconds for one answer,
-    `rpm` requests per minute, `max_cost` US dollars of this process."""
+    """How calls are made; none of it changes the results. `timeout` is in seconds per call, `rpm` in requests
+    per minute, `max_cost` in US dollars for this process."""
 
     concurrency: int = 32
     rpm: float | None = None
@@ -64,14 +64,14 @@ class CallerOptions:
 
 
 class _Stop(Exception):
-    """Ends everything that is still to be sent; carries what the user is told."""
+    """Stops all further requests; carries the error for the user."""
 
     def __init__(self, error: OvertError) -> None:
         self.error = error
 
 
 class Caller:
-    """One process's calls for one run. A context manager: it owns the journal and the event loop."""
+    """The calls of one process for one run. A context manager that owns the journal and the event loop."""
 
     def __init__(
         self, journal: Path, options: CallerOptions, on_progress: Callable[[str], None] = lambda text: None
@@ -104,7 +104,7 @@ class Caller:
             for channel in self._channels.values():
                 await channel.close()
 
-        # A model that does not close must not hide what was said before.
+        # A model that fails to close must not hide an earlier error.
         with contextlib.suppress(Exception):
             asyncio.run_coroutine_threadsafe(close(), self._loop).result(timeout=20)
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -112,10 +112,10 @@ class Caller:
         self._journal.close()
 
     def price_of(self, name: str) -> Price | None:
-        """What a model costs; None where nobody knows and no cap asks.
+        """The price of a model, or None if it is unknown.
 
         Raises:
-            InputError: `max_cost` is set and nobody knows what this model costs.
+            InputError: `max_cost` is set and the price is unknown.
         """
         price = self._prices.of(name)
         if price is None and self.options.max_cost is not None:
@@ -128,7 +128,7 @@ class Caller:
         return price
 
     def bind(self, model: ChatModel, purpose: str) -> Ask:
-        """An `Ask` for one chat model. `purpose` is what the cost is booked under.
+        """An `Ask` for one chat model. The cost is counted under `purpose`.
 
         Raises:
             InputError: see `price_of`.
@@ -143,8 +143,8 @@ class Caller:
         """Sends many requests over one channel; replies come in the order of the jobs.
 
         Args:
-            jobs: (what it is about, handed back untouched; the request; the category its cost is booked
-                under). They are read as they are needed, so there may be more than memory holds.
+            jobs: (any object, returned with the reply; the request; the category for the cost). They are
+                read lazily, so there may be more than memory holds.
         """
         self._register(channel)
         line = _Line(channel, purpose)
@@ -205,7 +205,7 @@ class Caller:
                 if error is None or error.kind not in RETRIED:
                     self._stop_if_hopeless(channel, error)
                     if error is not None and error.kind == BROKEN_CLASS:
-                        # No provider said that: once the class is mended, it is to be asked again.
+                        # The user's class failed, not a provider: a run with the fixed class asks again.
                         self.stats.error(error.kind)
                         self._book(line.purpose, category, reply, 0.0, retries=attempt)
                         return reply
@@ -222,7 +222,7 @@ class Caller:
             self.stats.error(error.kind)
             attempt += 1
             if attempt > self.options.max_retries:
-                # Not journalled: the next run may have better luck.
+                # Not journalled, so the next run asks again.
                 self._book(line.purpose, category, reply, 0.0, retries=attempt - 1)
                 return reply
             await asyncio.sleep(_pause(attempt, error.retry_after))
@@ -236,7 +236,7 @@ class Caller:
                 reply = await channel.send(request)
         except TimeoutError:
             reply = channel.failed(CallError("timeout", f"no answer in {timeout or 0:g} seconds"))
-        except OvertError as error:  # a full disk, say: it would happen to every other answer too
+        except OvertError as error:  # such as a full disk, which would stop every other reply too
             self._stop = self._stop or error
             raise _Stop(self._stop) from error
         return channel.timed(reply, time.perf_counter() - started)
@@ -249,7 +249,7 @@ class Caller:
         if options.max_requests is not None and stats.sent >= options.max_requests:
             self._stop = BudgetReached(f"--max-requests {options.max_requests} is reached", fix=again)
         elif options.max_cost is not None:
-            # What is in flight will cost about what a call has cost so far.
+            # Calls in flight are expected to cost the average so far.
             answered = max(1, stats.sent - pace.active + 1)
             expected = stats.spent + (pace.active - 1) * stats.spent / answered
             if expected >= options.max_cost:
@@ -258,7 +258,7 @@ class Caller:
             raise _Stop(self._stop)
 
     def _stop_if_hopeless(self, channel: Subject, error: CallError | None) -> None:
-        """What would fail for every other request too ends the run, before it fails ten thousand times."""
+        """Ends the run after an error that every other request would meet too."""
         kind = error.kind if error else ""
         message = error.message if error else ""
         subject = id(channel.subject)
@@ -294,14 +294,14 @@ class Caller:
             **counts,
         )
 
-    # -- the journal: all that came in during one turn of the loop is committed at once -----------------
+    # -- the journal: one commit for all replies of one turn of the loop --------------------------------
 
     async def _record(self, entry: Entry) -> None:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if not self._unwritten:
             asyncio.get_running_loop().call_soon(self._write)
         self._unwritten.append((entry, future))
-        # Shielded: an answer that has come in is written even if its question is cancelled.
+        # Shielded: a received reply is written even if its question is cancelled.
         await asyncio.shield(future)
 
     def _write(self) -> None:
@@ -343,14 +343,14 @@ class Caller:
 
 @dataclass(frozen=True)
 class _Line(Generic[Q, A]):
-    """A channel, and what its calls are for."""
+    """A channel and the purpose of its calls."""
 
     channel: Channel[Q, A]
     purpose: str
 
 
 class _Bound:
-    """An `Ask`."""
+    """The `Ask` of one chat model."""
 
     def __init__(self, caller: Caller, channel: ChatChannel, purpose: str) -> None:
         self.model = channel.name
@@ -361,20 +361,19 @@ class _Bound:
 
 
 def write_request(request: JsonObject) -> str:
-    """A request as the journal holds it: JSON with sorted keys, ASCII only (a lone surrogate in a hostile
-    text cannot be stored as UTF-8)."""
+    """A request as JSON with sorted keys. It is ASCII, because UTF-8 cannot store a lone surrogate."""
     return json.dumps(request, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
 
 
 def call_key(model: str, written: str) -> str:
-    """The journal's key: BLAKE2b over the model's name and the written request, 32 hex digits. Where the
-    endpoint stands is no part of it: the same model behind another URL is the same model."""
+    """The journal's key: BLAKE2b of the model's name and the written request, 32 hex digits. The URL of the
+    endpoint is not part of it: the same model behind another URL is the same model."""
     return hashlib.blake2b(f"{model}\n{written}".encode("utf-8", "replace"), digest_size=16).hexdigest()
 
 
 def _pause(attempt: int, asked: float | None) -> float:
-    """Seconds before the next attempt: what the server asked for, else 0.5, 1, 2 ... up to 60; jittered
-    so that calls that failed together do not come back together."""
+    """Seconds before the next attempt: the server's wish, or else 0.5, 1, 2 ... up to 60. Jitter keeps calls
+    that failed together apart."""
     if asked is not None:
         return max(min(asked, 600.0), 0.05) * random.uniform(1.0, 1.25)
     return min(60.0, 0.5 * 2.0 ** (attempt - 1)) * random.uniform(0.5, 1.0)

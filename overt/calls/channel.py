@@ -1,4 +1,4 @@
-"""What the caller needs to know of whatever it calls: how to send, what to write down, what it cost."""
+"""Adapters between the caller and the models: how to send a request, journal its reply, and price it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from overt.data.targets import LayerDecision, Response, Target
 
 
 class Reply(Protocol):
-    """What every answer has, whoever gave it. `latency_s` in seconds."""
+    """The fields that every reply has. `latency_s` is in seconds."""
 
     @property
     def error(self) -> CallError | None: ...
@@ -37,31 +37,31 @@ R = TypeVar("R", bound=Reply)
 
 
 class Subject(Protocol):
-    """What the caller keeps of a channel: whom it calls, how fast, and whose key it needs.
+    """The part of a channel that does not depend on the types of request and reply.
 
-    `name` goes into the journal and its keys; `subject` is the thing itself: channels to the same one
-    share its pace. `ceiling` is how many calls it wants in flight at most (None: as many as the user
-    allows), `patient` whether a call may wait in its queue without a time limit.
+    `name` goes into the journal and its keys. `subject` is the model object; channels to the same one share
+    its pace. `ceiling` is its own limit of parallel calls (None: the user's limit); `patient` is whether a
+    call may wait in its queue without a time limit.
     """
 
     name: str
     subject: object
     ceiling: int | None
     patient: bool
-    key_hint: str  # the environment variable of its key, "" where it has none
+    key_hint: str  # the environment variable of its API key, or ""
 
     async def close(self) -> None: ...
 
 
 class Channel(Subject, Protocol[Q, R]):
-    """One model behind the caller: chat, a target that draws, a judge that sees."""
+    """One model as the caller sees it."""
 
     async def send(self, request: Q) -> R:
-        """One attempt."""
+        """Makes one attempt."""
         ...
 
     def failed(self, error: CallError) -> R:
-        """A reply that says that there was no answer."""
+        """A reply that holds only the error."""
         ...
 
     def timed(self, reply: R, seconds: float) -> R:
@@ -69,7 +69,7 @@ class Channel(Subject, Protocol[Q, R]):
         ...
 
     def plain(self, request: Q) -> JsonObject:
-        """The request as JSON data: what the journal's key is made from."""
+        """The request as JSON data, from which the journal's key is made."""
         ...
 
     def pack(self, reply: R) -> JsonObject:
@@ -77,32 +77,32 @@ class Channel(Subject, Protocol[Q, R]):
         ...
 
     def unpack(self, data: JsonObject) -> R:
-        """The reply back from `pack`'s data."""
+        """The reply from `pack`'s data."""
         ...
 
     def cost(self, reply: R) -> float:
-        """US dollars of one answer; 0 where nobody knows."""
+        """US dollars of one reply; 0 if the price is unknown."""
         ...
 
 
 class ChatChannel:
-    """A chat model."""
+    """The channel of a chat model."""
 
     def __init__(self, chat: ChatModel, price: Price | None) -> None:
         self.name = chat.name
         self.subject: object = chat
         own = getattr(chat, "max_concurrency", None)
         self.ceiling = int(own) if own else None
-        # A local model works its queue off in batches: waiting in it is no sign of trouble.
+        # A local model works through its queue in batches, so a long wait is normal.
         self.patient = self.ceiling is not None
         self.key_hint = str(getattr(chat, "api_key_env", "") or "")
         self._chat, self._price = chat, price
 
     async def send(self, request: ChatRequest) -> ChatReply:
-        """One attempt. What the class raises, or gives back instead of a reply, is an error as well."""
+        """Makes one attempt. An exception or a wrong return value of the class becomes an error reply."""
         try:
             reply = await self._chat.complete(request)
-        except (TimeoutError, OvertError):  # the caller knows what to do with these
+        except (TimeoutError, OvertError):  # the caller handles these
             raise
         except Exception as error:
             return self.failed(fault(self.name, raised(self._chat, error)))
@@ -116,7 +116,7 @@ class ChatChannel:
         return dataclasses.replace(reply, latency_s=seconds)
 
     def plain(self, request: ChatRequest) -> JsonObject:
-        # By hand: `dataclasses.asdict` copies every schema, at a tenth of a call's CPU time.
+        # `dataclasses.asdict` would copy every schema, at a tenth of a call's CPU time.
         return {
             "messages": [_turn(message) for message in request.messages],
             "temperature": request.temperature,
@@ -138,7 +138,7 @@ class ChatChannel:
         }
 
     def unpack(self, data: JsonObject) -> ChatReply:
-        fields: dict[str, Any] = dict(data)  # `pack` wrote them: nothing is to be checked
+        fields: dict[str, Any] = dict(data)  # written by `pack`, so not checked
         error = fields.pop("error", None)
         return ChatReply(**fields, error=CallError(**error) if error else None)
 
@@ -151,7 +151,7 @@ class ChatChannel:
 
 def _turn(message: Message) -> dict[str, Json]:
     turn: dict[str, Json] = {"role": message.role, "content": message.content}
-    if message.images:  # pictures stand in the run folder: the journal holds their hashes
+    if message.images:  # the journal holds hashes; the images are in the run folder
         turn["images"] = [hashlib.blake2b(image, digest_size=16).hexdigest() for image in message.images]
     return turn
 
@@ -170,7 +170,7 @@ class TargetRequest:
 
 @dataclass(frozen=True, slots=True)
 class TargetReply:
-    """A response whose pictures lie in the store: paths ("" for one that is no picture) and facts."""
+    """A response whose images are in the store: their paths ("" for an unreadable one) and facts."""
 
     response: Response
     images: tuple[str, ...] = ()
@@ -194,7 +194,7 @@ class TargetReply:
 
 
 class TargetChannel:
-    """A target behind the caller."""
+    """The channel of a target."""
 
     def __init__(self, name: str, target: Target, price: Price | None, store: ImageStore) -> None:
         self.name = name
@@ -207,22 +207,22 @@ class TargetChannel:
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="overt-pictures")
 
     async def send(self, request: TargetRequest) -> TargetReply:
-        """One attempt. A picture that came over cut off is an error, since asking again can help."""
+        """Makes one attempt. If no image is readable, the reply is an error, since another try can help."""
         response = await call_target(self._target, request.prompt, request.seed)
         if not response.images or response.error is not None:
             return TargetReply(dataclasses.replace(response, images=()))
         loop = asyncio.get_running_loop()
-        work = [loop.run_in_executor(self._pool, self._take, data) for data in response.images]
-        taken = await asyncio.gather(*work)
-        images = tuple(reference for reference, _ in taken)
-        facts = tuple(found for _, found in taken)
+        work = [loop.run_in_executor(self._pool, self._measure_and_store, data) for data in response.images]
+        stored = await asyncio.gather(*work)
+        images = tuple(reference for reference, _ in stored)
+        facts = tuple(facts for _, facts in stored)
         bare = dataclasses.replace(response, images=())
         broken = [f for f in facts if isinstance(f, UnreadablePicture)]
         if len(broken) == len(facts) and not broken[0].is_too_large:
             bare = dataclasses.replace(bare, error=CallError("server", f"no usable picture: {broken[0]}"))
         return TargetReply(bare, images, facts)
 
-    def _take(self, data: bytes) -> tuple[str, PictureFacts | UnreadablePicture]:
+    def _measure_and_store(self, data: bytes) -> tuple[str, PictureFacts | UnreadablePicture]:
         try:
             facts = measure(data)
         except UnreadablePicture as error:
@@ -251,7 +251,7 @@ class TargetChannel:
         return {"response": response, "images": list(reply.images), "facts": facts}
 
     def unpack(self, data: JsonObject) -> TargetReply:
-        packed: dict[str, Any] = dict(data)  # `pack` wrote it: nothing is to be checked
+        packed: dict[str, Any] = dict(data)  # written by `pack`, so not checked
         fields = dict(packed["response"])
         error = fields.pop("error", None)
         layers = tuple(LayerDecision(**layer) for layer in fields.pop("layers", ()))
@@ -265,7 +265,7 @@ class TargetChannel:
         return TargetReply(response, tuple(packed["images"]), facts)
 
     def cost(self, reply: TargetReply) -> float:
-        """What the provider said it cost, else by the price table."""
+        """The provider's own figure if there is one, else from the price list."""
         if reply.response.cost is not None:
             return reply.response.cost
         if self._price is None:
@@ -278,7 +278,7 @@ class TargetChannel:
 
 
 def _jsonable(value: object) -> Json:
-    """Raw safety attributes as JSON data, whatever a target put there."""
+    """Raw safety attributes as JSON data; other types become text."""
     if isinstance(value, dict):
         return {str(k): _jsonable(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):

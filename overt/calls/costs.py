@@ -1,4 +1,4 @@
-"""What calls cost, and what the calls of a run were: how many, how long, how dear."""
+"""Prices of models, and counters of a run's calls, tokens, time and cost."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from overt.data.yaml.values import Empty
 # -- prices --------------------------------------------------------------------------------------------------
 
 
-# "gpt-4o-mini-2024-07-18" and "mistral-small-latest" cost what their family costs; "gpt-4o-audio" does not.
+# "gpt-4o-mini-2024-07-18" and "mistral-small-latest" have their family's price; "gpt-4o-audio" has its own.
 _SNAPSHOT = re.compile(r"-(\d{4}-\d{2}-\d{2}|\d{3,8}|latest|preview)$")
 # Providers whose models run on the user's own machine.
 _LOCAL = ("hf/", "builtin/", "diffusers/", "filter/", "checker/")
@@ -50,7 +50,7 @@ class Price(Schema):
         return self
 
     def cost(self, input_tokens: int | None, output_tokens: int | None, images: int = 0) -> float:
-        """US dollars of one answer; tokens that the provider did not count cost nothing here."""
+        """US dollars of one response; tokens that the provider did not count cost nothing."""
         tokens = (input_tokens or 0) * self.input + (output_tokens or 0) * self.output
         return tokens / 1e6 + images * self.image
 
@@ -59,7 +59,7 @@ def _none_if_empty(value: object) -> object:
     return {} if isinstance(value, Empty) else value
 
 
-# What a file of prices holds: a price for each name of a model. A file of comments alone has none.
+# The content of a price file, by model name. A file with only comments is empty.
 Prices = Annotated[dict[str, Price], BeforeValidator(_none_if_empty)]
 
 
@@ -71,10 +71,10 @@ class PriceList:
 
     @classmethod
     def load(cls, own: Path | None = None) -> PriceList:
-        """The packaged prices, with those of the user's file over them.
+        """Loads the packaged prices; those in the user's file win.
 
         Raises:
-            InputError: the file cannot be read, or an entry is not a price: with line and column.
+            InputError: the file cannot be read, or an entry is not a price; has line and column.
         """
         packaged = resources.files("overt.calls") / "prices.yaml"
         prices = parse_yaml(packaged.read_bytes(), "prices.yaml", Prices, what="price list")
@@ -83,8 +83,8 @@ class PriceList:
         return cls(prices)
 
     def of(self, name: str) -> Price | None:
-        """The price of `provider/model`, None where nobody knows it. Local models cost nothing."""
-        name = name.partition("?")[0]  # options of a name cost nothing
+        """The price of `provider/model`, or None if it is unknown. Local models cost nothing."""
+        name = name.partition("?")[0]
         if name.startswith(_LOCAL):
             return Price(input=0.0, output=0.0)
         model = name.partition("/")[2] or name
@@ -94,16 +94,15 @@ class PriceList:
         return None
 
 
-# -- what was spent ------------------------------------------------------------------------------------------
+# -- counters ------------------------------------------------------------------------------------------------
 
 
 _FIELDS = ("requests", "cached", "retries", "input_tokens", "output_tokens", "cost", "seconds")
 
 
 class Stats:
-    """Counters that several threads may look at. `cost` in US dollars holds what the journal's answers
-    once cost too; `spent` is this process's share. `seconds` is the time spent waiting for answers,
-    summed over calls that ran side by side."""
+    """Thread-safe counters. `cost` in US dollars includes the original cost of journalled responses; `spent`
+    is the cost of this process. `seconds` is the waiting time, summed over parallel calls."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -114,14 +113,14 @@ class Stats:
         self.sent = 0
 
     def add(self, purpose: str, category: str, **amounts: float) -> None:
-        """Adds to the totals, the purpose's and the category's counters."""
+        """Adds to the totals and to the counters of the purpose and the category."""
         with self._lock:
             for counter in self._counters(purpose, category):
                 for name, amount in amounts.items():
                     counter[name] += amount  # type: ignore[assignment]
 
     def error(self, kind: str) -> None:
-        """Books one failed attempt."""
+        """Counts one failed attempt."""
         with self._lock:
             self._errors[kind] += 1
 

@@ -1,4 +1,4 @@
-"""Maps a coroutine over items, many at once, from a thread that is not the loop's."""
+"""Runs a coroutine over many items at once, from a thread other than the event loop's."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from typing import Generic, TypeVar
 # -- how many at once ----------------------------------------------------------------------------------------
 
 
-STORM_SHARE = 0.15  # of a window's answers: the limit shrinks
-CALM_SHARE = 0.08  # of a window's answers: the limit grows again
+STORM_SHARE = 0.15  # share of 429s in a window above which the limit shrinks
+CALM_SHARE = 0.08  # share below which the limit grows again
 
 
 class Pace:
-    """Slots for calls. All methods run on the event loop that owns it."""
+    """Limits parallel calls and their rate. All methods run on one event loop."""
 
     def __init__(self, ceiling: int, rpm: float | None = None) -> None:
         self.ceiling = ceiling
         self.limit = float(ceiling)
         self.active = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
-        self._window = [0, 0]  # answers, of them 429s
+        self._window = [0, 0]  # responses, 429s among them
         self._window_began = time.monotonic()
         self._not_before = 0.0
         self._gap = 60.0 / rpm if rpm else 0.0
         self._next_send = 0.0
 
     async def enter(self) -> None:
-        """Waits for a slot, for the end of a pause, and for the next beat of `rpm`."""
+        """Waits for a free slot, for the end of a pause, and for the next time that `rpm` allows."""
         while self.active >= max(1, int(self.limit)):
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.append(future)
@@ -41,7 +41,7 @@ class Pace:
                 if future in self._waiting:
                     self._waiting.remove(future)
                 elif not future.cancelled():
-                    self._wake()  # the slot that it was given goes to the next one
+                    self._wake()  # passes its slot on
                 raise
         self.active += 1
         try:
@@ -63,7 +63,7 @@ class Pace:
         self._wake()
 
     def saw(self, limited: bool, retry_after: float | None = None) -> None:
-        """Books one answer: whether it was a 429, and the seconds that the server asked for."""
+        """Counts one response: whether it was a 429, and the pause in seconds that the server asked for."""
         self._window[0] += 1
         self._window[1] += limited
         answers, refused = self._window
@@ -96,12 +96,12 @@ class Pace:
 T = TypeVar("T")
 R = TypeVar("R")
 
-BATCH = 64  # items handed to the loop at once
-WAITING = 512  # items that are not finished, above which no more are rendered
+BATCH = 64  # items that go to the loop at once
+WAITING = 512  # unfinished items above which no more are read
 
 
 class Flow(Generic[T, R]):
-    """Maps a coroutine over items, many at once, results in order, with a bounded lookahead."""
+    """Runs a coroutine over many items at once with a bounded lookahead; results come in order."""
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, work: Callable[[T], Coroutine[object, object, R]], window: int
@@ -116,8 +116,8 @@ class Flow(Generic[T, R]):
         self._failed: BaseException | None = None
 
     def run(self, items: Iterable[T]) -> Iterator[R]:
-        """The results in the order of the items. The first exception of an item ends it, once all that was
-        under way is done: answers that come in until then still reach the journal."""
+        """Yields the results in the order of the items. An item's exception is raised after all started items
+        are done, so that their responses still reach the journal."""
         source = iter(items)
         while True:
             self._feed(source)
@@ -131,11 +131,11 @@ class Flow(Generic[T, R]):
                     self._changed.wait(0.5)
 
     def _feed(self, source: Iterator[T]) -> None:
-        """Hands items to the loop, in batches: one wake-up of the loop for many items."""
+        """Sends items to the loop in batches: one wake-up of the loop for many items."""
         batch: deque[tuple[int, T]] = deque()
         while len(batch) < BATCH and not self._is_full():
             if batch and self._submitted - self._finished > WAITING:
-                break  # enough is waiting; rendering more now would only take memory
+                break  # more items would only take memory
             try:
                 item = next(source)
             except StopIteration:
@@ -147,7 +147,7 @@ class Flow(Generic[T, R]):
             self._loop.call_soon_threadsafe(self._start, batch)
 
     def _ready(self) -> Iterator[R]:
-        """The results that are next in order and there; after a failure they are taken and dropped."""
+        """Yields the finished results that are next in order; after a failure it drops them."""
         while True:
             with self._changed:
                 if self._yielded not in self._done:
@@ -160,7 +160,7 @@ class Flow(Generic[T, R]):
                 yield result
 
     def _is_full(self) -> bool:
-        """Whether no item is to be handed over now."""
+        """Whether no further item may start now."""
         ended = self._exhausted or self._failed is not None
         return ended or self._submitted - self._yielded >= self._window
 
@@ -187,7 +187,7 @@ class Flow(Generic[T, R]):
             self._changed.notify()
 
     def cancel(self) -> None:
-        """Cancels what is still under way; nothing happens where all is done."""
+        """Cancels the unfinished items."""
 
         def cancel() -> None:
             for task in self._tasks:

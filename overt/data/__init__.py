@@ -1,1 +1,1 @@
-"""Records, the run store and its journal, loaders and exports."""
+"""Records, run folders and their journal, loaders and exports."""

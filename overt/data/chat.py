@@ -1,14 +1,13 @@
-"""What is said to a chat model and what comes back: plain records and the protocols around them.
+"""Requests to chat models, their replies, and the protocols around them.
 
-They stand in the lowest room so that the stages that make (generation) and the stages that judge
-(scoring) both speak to models without knowing each other, the providers, or how calls are
-journalled: the pipeline hands each stage an `Ask`.
+Generation and scoring both call models through an `Ask`, so neither needs to know the other, the providers or
+the journal.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 from overt.data.json_types import JsonObject
@@ -18,20 +17,20 @@ Role = Literal["system", "user", "assistant"]
 
 ErrorKind = Literal[
     "rate_limit",  # 429: retried
-    "server",  # 5xx, or an answer that is not one: retried
+    "server",  # 5xx, or an unreadable response: retried
     "timeout",  # no answer in time: retried
     "connection",  # dropped or refused: retried
-    "auth",  # bad or missing key: final, ends the run (every other request would fail too)
+    "auth",  # bad or missing key: final, ends the run
     "billing",  # no credit left: final, ends the run
     "bad_request",  # the provider rejects this request: final for this request
     "too_long",  # the prompt does not fit the context: final for this request
-    "broken_class",  # code of the user's own raised: not kept, asked again once it is mended
+    "broken_class",  # the user's class failed: not journalled, so the next run asks again
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn. `images` are encoded pictures that go with it, for models that see."""
+    """One turn. `images` are encoded images for vision models."""
 
     role: Role
     content: str
@@ -40,9 +39,9 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """One request. `sample` tells apart repeats of the same request; `seed` is sent to the model.
+    """One request. `sample` distinguishes repeats of a request; `seed` is sent to the model.
 
-    `schema` is the JSON Schema that the answer should meet, None for free text.
+    `schema` is the JSON Schema for the answer, None for free text.
     """
 
     messages: tuple[Message, ...]
@@ -55,7 +54,7 @@ class ChatRequest:
 
 @dataclass(frozen=True, slots=True)
 class CallError:
-    """Why there is no answer. `retry_after` in seconds where the server said so."""
+    """The reason for a missing answer. `retry_after` is the server's waiting time in seconds."""
 
     kind: ErrorKind
     message: str
@@ -65,11 +64,10 @@ class CallError:
 
 @dataclass(frozen=True, slots=True)
 class ChatReply:
-    """Exactly what came back, unjudged.
+    """The unchanged reply of one attempt.
 
-    `text` is "" when the model said nothing. `refusal` is the provider's own refusal field or
-    content-filter code, None when it gave none. `finish_reason` as the provider spells it.
-    Token counts are None when the provider gave none. `latency_s` is of the last attempt.
+    `refusal` is the provider's own refusal field or content-filter code. `finish_reason` is spelled as by
+    the provider. Fields that the provider did not send are None. `latency_s` is of the last attempt.
     """
 
     text: str = ""
@@ -82,16 +80,16 @@ class ChatReply:
 
     @property
     def is_cut_off(self) -> bool:
-        """Whether the answer ended at the token limit and not where the model would have ended it."""
+        """Whether the token limit ended the answer."""
         return (self.finish_reason or "").casefold() in ("length", "max_tokens")
 
 
 @runtime_checkable
 class ChatModel(Protocol):
-    """The extension point: an object with a name and one coroutine.
+    """The extension point for chat models.
 
-    `complete` makes ONE attempt and never raises for what the network or the provider does: that
-    comes back as `ChatReply.error`. Retrying, pacing, journalling and caps are the caller's job.
+    `complete` makes ONE attempt. It does not raise for failures of the network or the provider but returns
+    them as `ChatReply.error`. The caller retries, paces, journals and caps.
     """
 
     name: str  # "provider/model", as the user wrote it
@@ -102,14 +100,14 @@ class ChatModel(Protocol):
 
 
 class AnswerError(ValueError):
-    """An answer that cannot be read; the text says why, in words that can be sent back to the model."""
+    """An answer cannot be parsed. The text gives the reason and can be sent to the model."""
 
 
 @dataclass(frozen=True, slots=True)
 class Question(Generic[T]):
-    """A request, how to read its answer, and what it is about (handed back untouched).
+    """A request and the parser of its answer. `about` is any object and is returned with the answer.
 
-    `category` is the policy's category that the cost is booked under, "" for none.
+    The cost is counted under `category`, a category of the policy or "".
     """
 
     request: ChatRequest
@@ -120,20 +118,20 @@ class Question(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Answer(Generic[T]):
-    """What became of a question: a value, or a failure with its kind and reason; never both."""
+    """The answer to a question: a value, or a failure with its kind and reason; never both."""
 
     about: Any
     reply: ChatReply
     value: T | None = None
     failure_kind: str | None = None  # an ErrorKind, "malformed", "empty" or "refused"
-    failure: str | None = field(default=None)
+    failure: str | None = None
 
 
 class Ask(Protocol):
     """Asks one model many questions; answers come in the order of the questions.
 
-    Journal, cache, retries, pacing and caps are behind it. An answer that cannot be parsed is asked
-    for again with the reason, then comes back as a failure of kind "malformed".
+    It journals, caches, retries, paces and caps the calls. If an answer cannot be parsed, the model is asked
+    again with the reason; a final failure has the kind "malformed".
     """
 
     model: str

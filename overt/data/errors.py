@@ -1,15 +1,15 @@
-"""Errors that speak to a person. The CLI prints them without a traceback and exits with `exit_code`."""
+"""Errors for the user. The CLI prints them without a traceback and exits with `exit_code`."""
 
 from __future__ import annotations
 
 
 class OvertError(Exception):
-    """Something went wrong that a person can act on.
+    """An error that the user can act on.
 
     Args:
-        what: what was wrong, in one sentence.
-        where: file, line, field, row: wherever the reader has to look; empty if nowhere.
-        fix: what to do about it; empty if there is nothing to say.
+        what: the problem, in one sentence.
+        where: its place (file, line, field, row), or "".
+        fix: a way to fix it, or "".
     """
 
     exit_code = 1
@@ -19,13 +19,13 @@ class OvertError(Exception):
         super().__init__(self.message())
 
     def message(self) -> str:
-        """One text: where, what and the fix, each on its own line where there is one."""
+        """The place and the problem on one line, the fix on the next."""
         head = f"{self.where}: {self.what}" if self.where else self.what
         return f"{head}\n  {self.fix}" if self.fix else head
 
 
 class InputError(OvertError):
-    """Bad input: an argument, a policy, a file of seeds. Nothing was started."""
+    """Bad input, such as an argument, a policy or a file of seeds. Nothing was started."""
 
     exit_code = 2
 
@@ -37,6 +37,6 @@ class RunError(OvertError):
 
 
 class BudgetReached(OvertError):
-    """A cap (`--max-requests`, `--max-cost`) was reached; what was paid for is in the journal."""
+    """A cap (`--max-requests`, `--max-cost`) was reached; all paid responses are in the journal."""
 
     exit_code = 4

@@ -1,10 +1,10 @@
-"""The dataset on disk: JSONL, Parquet and a data card, in the layout that `datasets` loads untouched.
+"""Writes the dataset: JSONL, Parquet and a data card, in a layout that `datasets` can load.
 
     benign.jsonl, unsafe.jsonl            one record a line
     data/benign.parquet, .../unsafe.parquet   the same records, typed
     README.md                             the card, whose head names the two configs
 
-Same records and card, same bytes. Every file is written beside its place and renamed.
+The same records and card give the same bytes. Every file is written to a temporary name and renamed.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ import yaml
 from overt.data.json_types import Json, JsonObject
 from overt.data.records import Audit, Probe, Prompt
 from overt.data.run.files import write_atomic
+from overt.data.text import encodable
 
-SPLIT = "test"  # it is for measuring, not for training
+SPLIT = "test"  # the data is for measuring, not for training
 COLUMNS = (
     ("id", "hash of the text: the same prompt has the same id in every dataset"),
     ("text", "the prompt"),
@@ -72,10 +73,10 @@ def export_dataset(
     audits: Mapping[str, Audit] | None = None,
     probes: Mapping[str, Probe] | None = None,
 ) -> list[Path]:
-    """Writes the dataset; the card last. Returns the five paths.
+    """Writes the dataset, the card last, and returns the five paths.
 
     Args:
-        audits, probes: by prompt id; columns are null where there is none.
+        audits, probes: by prompt id; the columns of other prompts are null.
         card: all keys optional. `name`; `policy` (name, version, hash, modality); `writer`; `judges`
             (list); `audited` (False: rules only, no model); `same_model` (a judge was the writer);
             `surrogate`; `dedupe` (fields of IndexInfo); `diversity` (name to number); `stage_columns`
@@ -83,7 +84,7 @@ def export_dataset(
 
     Raises:
         RunError: disk full, folder not writable.
-        ValueError: an unknown key in `card` (a slip of the caller, not of the user).
+        ValueError: an unknown key in `card`.
     """
     if unknown := sorted(set(card) - _CARD_KEYS):
         raise ValueError(f"unknown card keys: {', '.join(unknown)}")
@@ -118,16 +119,11 @@ def _row(prompt: Prompt, audit: Audit | None, probe: Probe | None) -> dict[str, 
         "template": prompt.template,
         "audit_label": audit.label if audit else None,
         "audit_reason": audit.reason if audit else None,
-        "judges": [_whole(vote.judge) for vote in audit.votes] if audit else None,
+        "judges": [encodable(vote.judge) for vote in audit.votes] if audit else None,
         "probe_surrogate": probe.surrogate if probe else None,
         "probe_rate": probe.rate if probe else None,
     }
-    return {key: _whole(value) if isinstance(value, str) else value for key, value in row.items()}
-
-
-def _whole(text: str) -> str:
-    """Without lone surrogates, which no UTF-8 file can hold."""
-    return text.encode("utf-8", "replace").decode("utf-8")
+    return {key: encodable(value) if isinstance(value, str) else value for key, value in row.items()}
 
 
 def _parquet(rows: Sequence[dict[str, Json]]) -> bytes:
@@ -146,40 +142,35 @@ def _parquet(rows: Sequence[dict[str, Json]]) -> bytes:
 
 
 def escape_markdown(value: object) -> str:
-    """Text of unknown origin as one line of plain Markdown: no markup, no HTML, no link, no table edge.
+    """Untrusted text as one line of plain Markdown: no markup, no HTML, no link, no table edge.
 
-    Control and direction marks go, since they can hide or reorder what a reader sees; long texts are
-    cut at 400 characters.
+    Removes control and direction marks, which can hide or reorder text, and cuts at 400 characters.
     """
-    text = " ".join(_whole(str(value)).split())
+    text = " ".join(encodable(str(value)).split())
     text = "".join(c for c in text if c == " " or unicodedata.category(c)[0] not in "CZ" or c == "\u00a0")
     if len(text) > 400:
         text = text[:399] + "…"
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     text = re.sub(r"([\\`*{}\[\]#|~$])", r"\\\1", text)
     text = re.sub(r"(?<!\w)_|_(?!\w)", r"\_", text)  # within a word it is no emphasis
-    # GitHub links bare addresses and names even where they stand escaped.
+    # GitHub links bare addresses and names even if they are escaped.
     text = re.sub(r"(?i)\b(www)\.", r"\1&#46;", text).replace("@", "&#64;").replace("//", "/&#47;")
-    return re.sub(r"^([-+=]|\d+(?=[.)]))", _first_plain, text)
-
-
-def _first_plain(found: re.Match[str]) -> str:
     # At the start of a line these begin a list, a heading or a rule.
-    return f"&#{ord(found[1][0])};{found[1][1:]}"
+    return re.sub(r"^([-+=]|\d+(?=[.)]))", lambda start: f"&#{ord(start[1][0])};{start[1][1:]}", text)
 
 
 def render_card(benign: Sequence[Prompt], unsafe: Sequence[Prompt], card: JsonObject) -> str:
-    """The data card as Markdown. Values of `card` and prompts are escaped; see `export_dataset`."""
+    """Renders the data card as Markdown with escaped values; for `card` see `export_dataset`."""
     from jinja2 import Environment, StrictUndefined
 
-    # Not HTML: every value goes through the `md` filter instead.
+    # The `md` filter escapes every value for Markdown.
     env = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False)
     env.filters["md"] = escape_markdown
     source = resources.files("overt.data").joinpath("card.md.j2").read_text(encoding="utf-8")
     policy = _mapping(card.get("policy"))
     text = policy.get("modality") == "text"
     everything = [*benign, *unsafe]
-    # `datasets` cannot load a split without rows, so a side that is empty is not offered.
+    # `datasets` cannot load a split without rows.
     configs = [name for name, prompts in (("benign", benign), ("unsafe", unsafe)) if prompts]
     return env.from_string(source, globals={}).render(
         metadata=_metadata(everything, card, text, configs),
@@ -205,11 +196,11 @@ def render_card(benign: Sequence[Prompt], unsafe: Sequence[Prompt], card: JsonOb
 
 
 def _metadata(prompts: Sequence[Prompt], card: JsonObject, text: bool, configs: Sequence[str]) -> str:
-    """The card's head. Written by a YAML library: no value can break out of it."""
+    """The YAML head of the card. A YAML library writes it, so no value can break out."""
     bounds = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
     head: dict[str, Json] = {
-        "pretty_name": " ".join(_whole(str(card.get("name") or "Over-refusal prompts")).split()),
-        "language": sorted({_whole(p.language) for p in prompts}) or ["en"],
+        "pretty_name": " ".join(encodable(str(card.get("name") or "Over-refusal prompts")).split()),
+        "language": sorted({encodable(p.language) for p in prompts}) or ["en"],
         "task_categories": ["text-generation" if text else "text-to-image"],
         "tags": ["over-refusal", "safety", "benchmark", "synthetic", "not-for-all-audiences"],
         "size_categories": [next((name for bound, name in bounds if len(prompts) < bound), "n>1M")],
@@ -219,34 +210,34 @@ def _metadata(prompts: Sequence[Prompt], card: JsonObject, text: bool, configs: 
         ],
     }
     if card.get("license"):
-        head["license"] = _whole(str(card["license"]))
+        head["license"] = encodable(str(card["license"]))
     return yaml.safe_dump(head, sort_keys=False, allow_unicode=True, width=1_000)
 
 
 def _warnings(card: JsonObject) -> list[str]:
-    found = []
+    warnings = []
     if card.get("audited") is False:
-        found.append(
+        warnings.append(
             "No model has audited these prompts: their labels come from rules over the policy's own terms."
         )
     if card.get("same_model"):
-        found.append(
+        warnings.append(
             "A judge was the same model as the writer. A model tends to agree with itself; "
             "audit again with another one before relying on the labels."
         )
     dedupe = _mapping(card.get("dedupe"))
     if dedupe.get("similarity") == "jaccard":
-        found.append(
+        warnings.append(
             "Near repeats were found by shared words, not by meaning"
             + (f" ({dedupe['why']})" if dedupe.get("why") else "")
             + ". Paraphrases may remain."
         )
-    return [*found, *(str(note) for note in _list(card.get("notes")))]
+    return [*warnings, *(str(note) for note in _list(card.get("notes")))]
 
 
 @dataclass
 class _Counts:
-    """What a category holds, for one row of the card's table."""
+    """One row of the card's table: the counts of a category."""
 
     category: str
     benign: int = 0
@@ -260,7 +251,7 @@ class _Counts:
 
 
 def _counts(benign: Sequence[Prompt], unsafe: Sequence[Prompt]) -> list[_Counts]:
-    """A row for each category, and a last one for all of them."""
+    """A row for each category, and a last row for all categories."""
     rows: dict[str, _Counts] = {}
     for p in (*benign, *unsafe):
         rows.setdefault(p.category, _Counts(p.category)).terms.update({p.trigger.casefold()} - {""})
@@ -282,7 +273,7 @@ def _samples(benign: Iterable[Prompt]) -> list[dict[str, str]]:
 
 
 def _made(prompts: Sequence[Prompt], card: JsonObject, policy: JsonObject) -> list[tuple[str, str]]:
-    """Name and value of everything that is known of the making; what is not known is left out."""
+    """Names and values about the origin of the dataset; unknown values are left out."""
     writers = ", ".join(dict.fromkeys(p.writer for p in prompts))
     judged = ", ".join(str(judge) for judge in _list(card.get("judges")))
     policy_text = _joined(policy, ("name", "version"), " ")

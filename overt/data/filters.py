@@ -1,4 +1,4 @@
-"""Bare text filters and image checkers: what they are asked and what they say. They draw nothing."""
+"""The protocols of text filters and image checkers, and their decisions."""
 
 from __future__ import annotations
 
@@ -15,11 +15,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class FilterDecision:
-    """Whether a text or a picture is blocked.
+    """Whether a text or an image is blocked.
 
-    `blocked` is None where that could not be told: the answer was unreadable ("unclear"), or there is an
-    `error`. `score` from 0 (harmless) to 1 where the filter gives one, else None; `reason` says what was
-    found, "" where the filter does not tell, under 200 characters.
+    `blocked` is None if the answer was unreadable ("unclear") or there is an `error`. `score` is from 0
+    (harmless) to 1, or None; `reason` has under 200 characters and may be "".
     """
 
     blocked: bool | None
@@ -30,12 +29,11 @@ class FilterDecision:
 
 @runtime_checkable
 class TextFilter(Protocol):
-    """The extension point: a name and one function, which must say the same of the same text each time.
+    """The extension point for text filters. The same text must always get the same decision.
 
-    `decide` may block (it is called off the event loop) and does not raise for what a network or provider
-    does: that is `FilterDecision.error`. A filter that is quicker on many texts at once may have
-    `decide_many(texts: list[str]) -> list[FilterDecision]` besides; it must say what `decide` says of
-    each text alone.
+    `decide` may block: it is called off the event loop. It does not raise for failures of a network or
+    provider but returns them as `FilterDecision.error`. A filter that is faster on many texts may also have
+    `decide_many(texts: list[str]) -> list[FilterDecision]`, with the same decisions as `decide`.
     """
 
     name: str  # "filter/NAME?option=value", as the user would write it
@@ -45,10 +43,10 @@ class TextFilter(Protocol):
 
 @runtime_checkable
 class ImageChecker(Protocol):
-    """The extension point: a name and one function over a decoded picture and the prompt it came from.
+    """The extension point for image checkers.
 
-    Args of `check`: an RGB `PIL.Image.Image` without metadata, and the prompt ("" where there is none).
-    As with filters, `check` may block, never raises for a provider's faults, and may be joined by
+    `check` receives an RGB `PIL.Image.Image` without metadata, and its prompt or "". As for filters, it may
+    block, does not raise for failures of a provider, and may be joined by
     `check_many(images: list[Image], prompts: list[str]) -> list[FilterDecision]`.
     """
 
@@ -60,10 +58,10 @@ class ImageChecker(Protocol):
 def decide_all(
     text_filter: TextFilter, texts: Iterable[str], *, chunk: int = 256
 ) -> Iterator[FilterDecision]:
-    """The filter's decisions in the order of the texts, `chunk` texts at a time where it can do that.
+    """Yields the filter's decisions in the order of the texts, `chunk` texts at a time if it can do that.
 
     Raises:
-        ValueError: `decide_many` gave another number of decisions than it was given texts.
+        ValueError: `decide_many` returned a wrong number of decisions.
     """
     many = getattr(text_filter, "decide_many", None)
     if many is None:

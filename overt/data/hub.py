@@ -1,4 +1,4 @@
-"""The Hugging Face Hub, asked politely: from the cache first, and a Hub that is away is known in seconds."""
+"""Access to the Hugging Face Hub and its local cache, with a short check whether the Hub answers."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from pathlib import Path
 
 from overt.data.errors import InputError
 
-PATIENCE = 3.0  # seconds until a silent Hub counts as away
+PATIENCE = 3.0  # seconds to wait for the Hub
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 
 
 class NotCached(Exception):
-    """The Hub's cache on this machine does not hold it."""
+    """The local cache does not hold the model."""
 
 
 def is_hub_id(text: str) -> bool:
-    """Whether this looks like `org/name`."""
+    """Whether the text looks like `org/name`."""
     return _HUB_ID.fullmatch(text) is not None
 
 
 def hub_answers(patience: float = PATIENCE) -> tuple[bool, str]:
-    """Whether the Hub answers within `patience` seconds; if not, why, in words.
+    """Whether the Hub answers within `patience` seconds, and the reason if it does not.
 
-    Asked in a thread: a name look-up on a half-dead network takes no timeout.
+    The request runs in a thread, because a DNS look-up has no timeout.
     """
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
         return False, "HF_HUB_OFFLINE is set"
     endpoint = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
     host = urllib.parse.urlsplit(endpoint).netloc or endpoint
-    found: list[str] = []
+    reasons: list[str] = []
 
     def ask() -> None:
         import urllib.error
@@ -45,25 +45,25 @@ def hub_answers(patience: float = PATIENCE) -> tuple[bool, str]:
         try:
             request = urllib.request.Request(endpoint, method="HEAD")
             urllib.request.urlopen(request, timeout=patience).close()
-            found.append("")
+            reasons.append("")
         except urllib.error.HTTPError:
-            found.append("")  # it answered, whatever it said
+            reasons.append("")  # any HTTP status is an answer
         except Exception as error:
             reason = getattr(error, "reason", None) or error
-            found.append(f"{host} cannot be reached ({reason})")
+            reasons.append(f"{host} cannot be reached ({reason})")
 
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(patience)
-    reason = found[0] if found else f"{host} did not answer within {patience:g} seconds"
+    reason = reasons[0] if reasons else f"{host} did not answer within {patience:g} seconds"
     return not reason, reason
 
 
 def cached_snapshot(repo: str) -> Path:
-    """The folder of a model in the Hub's cache; nothing is sent.
+    """The folder of a model in the local cache. Sends no request.
 
     Raises:
-        NotCached: it is not there.
+        NotCached: the cache does not hold the model.
     """
     with quiet_hub():
         from huggingface_hub import snapshot_download
@@ -78,10 +78,10 @@ def cached_snapshot(repo: str) -> Path:
 
 
 def snapshot(repo: str, files: list[str]) -> Path:
-    """Downloads a model's files of these patterns.
+    """Downloads the files of a model that match the patterns.
 
     Raises:
-        InputError: no such model, a gate, or a network that gave up.
+        InputError: the model does not exist or is gated, or the network failed.
     """
     with quiet_hub():
         from huggingface_hub import snapshot_download
@@ -103,7 +103,7 @@ def first_line(error: BaseException) -> str:
 
 @contextlib.contextmanager
 def quiet_hub() -> Iterator[None]:
-    """No progress bars and no retry chatter from the Hub's libraries inside the block."""
+    """Silences progress bars and log messages of the Hub's libraries."""
     names = ("huggingface_hub", "datasets", "sentence_transformers", "transformers", "fsspec")
     loggers = [logging.getLogger(name) for name in names]
     levels = [logger.level for logger in loggers]

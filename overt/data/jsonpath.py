@@ -1,7 +1,6 @@
-"""Where a value stands in decoded JSON: `$.data[0].b64_json`, `$.images[*].url`, `$['odd.name'][-1]`.
+"""Paths in decoded JSON: `$.data[0].b64_json`, `$.images[*].url`, `$['odd.name'][-1]`.
 
-The small part of JSONPath that names places, without filters and searches: an answer has one place for each
-thing, and a path that could mean many places would find what a hostile answer put there.
+This is JSONPath without filters and searches, which could find values that a hostile response put elsewhere.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ _MOST = 10_000  # values that one path may find
 
 
 class PathError(ValueError):
-    """A text that is no path; the message says what is wrong with it."""
+    """The text is not a path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +34,11 @@ class Path:
     steps: tuple[str | int | None, ...]
 
     def find(self, data: Json) -> list[Json]:
-        """The values at this path, in order; an empty list where the data has another shape."""
-        found = [data]
+        """The values at this path, in order; an empty list if the data has another shape."""
+        values = [data]
         for step in self.steps:
             reached: list[Json] = []
-            for value in found:
+            for value in values:
                 if isinstance(step, str):
                     if isinstance(value, dict) and step in value:
                         reached.append(value[step])
@@ -48,17 +47,17 @@ class Path:
                         reached += value
                     elif -len(value) <= step < len(value):
                         reached.append(value[step])
-            found = reached[:_MOST]
-        return found
+            values = reached[:_MOST]
+        return values
 
     def first(self, data: Json) -> Json:
-        """The first value that is not null, else None."""
+        """The first value that is not null, or None."""
         return next((value for value in self.find(data) if value is not None), None)
 
 
 @lru_cache(maxsize=256)
 def parse_path(text: str) -> Path:
-    """The path that a text writes.
+    """Parses a path.
 
     Raises:
         PathError: the text does not begin with $, or one of its steps cannot be read.
@@ -82,7 +81,7 @@ def parse_path(text: str) -> Path:
 
 
 def first(data: Json, *paths: str) -> Json:
-    """The first value at one of the paths that is neither null nor empty, else None."""
+    """The first value at the paths that is neither null nor empty, or None."""
     for path in paths:
         for value in parse_path(path).find(data):
             if value is not None and value != "" and value != [] and value != {}:
@@ -91,18 +90,18 @@ def first(data: Json, *paths: str) -> Json:
 
 
 def texts_at(data: Json, *paths: str) -> list[str]:
-    """All texts at the paths that are not empty, in order."""
-    found = (value for path in paths for value in parse_path(path).find(data))
-    return [value for value in found if isinstance(value, str) and value]
+    """All non-empty texts at the paths, in order."""
+    values = (value for path in paths for value in parse_path(path).find(data))
+    return [value for value in values if isinstance(value, str) and value]
 
 
 def text_at(data: Json, *paths: str) -> str:
-    """The first text at one of the paths that is not empty, else ""."""
+    """The first non-empty text at the paths, or ""."""
     return next(iter(texts_at(data, *paths)), "")
 
 
 def count_at(data: Json, path: str, default: int | None = None) -> int | None:
-    """The whole number from 0 up at a path, `default` where there is none."""
+    """The whole number from 0 up at a path, or `default`."""
     value = parse_path(path).first(data)
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else default
 
@@ -113,5 +112,5 @@ def objects_at(data: Json, path: str) -> list[JsonObject]:
 
 
 def object_at(data: Json, *paths: str) -> JsonObject:
-    """The first JSON object at one of the paths, an empty one where there is none."""
+    """The first JSON object at the paths, or an empty one."""
     return next((found for path in paths for found in objects_at(data, path)), {})

@@ -1,8 +1,7 @@
-"""The last check of each judge against human labels, so that a report can name it beside the judge.
+"""Keeps the last check of each judge against human labels, for reports.
 
-A check belongs to a judge and not to a run: it is kept with the user, in `~/.cache/overt/judge-checks`
-(`XDG_CACHE_HOME` respected), one file for each name. A name's options count: another threshold makes
-another judge. `overt judge-check` writes, `overt report` reads.
+The checks are in `~/.cache/overt/judge-checks` (`XDG_CACHE_HOME` respected), one file for each judge's name
+with its options. `overt judge-check` writes them and `overt report` reads them.
 """
 
 from __future__ import annotations
@@ -22,13 +21,13 @@ from overt.data.run.files import dump_json, read_json, write_atomic
 
 Kind = Literal["text", "image"]
 
-# Judges that were measured before they shipped, and where the figures stand.
+# The judges that are measured in the documentation, and the file with their figures.
 SHIPPED = dict.fromkeys(("judge/rules", "judge/embedded"), "docs/judges.md")
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A figure with its interval; limits are None where they cannot be had."""
+    """A figure with its interval; unknown limits are None."""
 
     value: float
     low: float | None = None
@@ -37,11 +36,10 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class JudgeCheck:
-    """One judge held against one file of human labels.
+    """One judge compared with one file of human labels.
 
-    `date` is the day, UTC, as 2025-11-24; `rows` counts labels and `judged` those that the judge could
-    tell; partial refusals count as refusals in both figures, None where one is not defined. `overt` is the
-    version that checked.
+    `date` is the day in UTC, as 2025-11-24; `rows` counts labels and `judged` those that the judge could
+    decide. Partial refusals count as refusals; undefined figures are None. `overt` is the version.
     """
 
     judge: str
@@ -56,21 +54,21 @@ class JudgeCheck:
 
 
 def folder() -> Path:
-    """Where the checks are kept."""
+    """The folder of the checks."""
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "overt" / "judge-checks"
 
 
 def path_of(judge: str, kind: Kind) -> Path:
-    """The file of a judge's last check: a readable part, and a hash, since names hold any character."""
+    """The file of a judge's last check. Its name has a hash, since a judge's name may hold any character."""
     readable = re.sub(r"[^a-z0-9.]+", "-", judge.casefold()).strip("-.")[:60]
     digest = hashlib.blake2b(judge.encode("utf-8", "surrogatepass"), digest_size=4).hexdigest()
     return folder() / f"{readable}-{kind}-{digest}.json"
 
 
 def keep_checks(checks: Iterable[JudgeCheck]) -> list[Path]:
-    """Keeps each check as the last one of its judge, and returns the files.
+    """Writes each check as the last one of its judge, and returns the files.
 
-    A judge that could not tell a single row was not checked: an earlier check of it stands.
+    If the judge decided no row, its earlier check stays.
 
     Raises:
         RunError: the folder cannot be written.
@@ -91,7 +89,7 @@ def keep_checks(checks: Iterable[JudgeCheck]) -> list[Path]:
 
 
 def last_check(judge: str, kind: Kind) -> JudgeCheck | None:
-    """The last check of a judge on this computer; None where there is none, or none that can be read."""
+    """The last check of a judge on this computer; None if it is missing or unreadable."""
     path = path_of(judge, kind)
     try:
         data = read_json(path)
@@ -107,7 +105,7 @@ def last_check(judge: str, kind: Kind) -> JudgeCheck | None:
             overt=str(data.get("overt", "")),
         )
     except (InputError, KeyError, TypeError, ValueError, AttributeError):
-        # A cache: what somebody else wrote there, or half a file, is as good as nothing.
+        # It is only a cache, so an invalid file counts as missing.
         return None
     return check if check.judge == judge and data.get("kind") == kind else None
 

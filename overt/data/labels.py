@@ -1,4 +1,4 @@
-"""A file of human labels: answers of language models, or pictures, and what people say of them."""
+"""Reads a file of human labels for answers of language models or for images."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from overt.data.tables.columns import TEXTS, WORDS, Column, Role, Table
 from overt.data.tables.files import Row, read_rows
 from overt.data.tables.layouts import kind_of
 
-# A file may name a refusal as a judge does, as XSTest does (Röttger et al. 2024), or in everyday words.
+# The judges' labels, those of XSTest (Röttger et al. 2024), and everyday words.
 REFUSAL_LABELS = {
     **{name: name for name in ("compliance", "full_refusal", "partial_refusal", "refusal")},
     "1_full_compliance": "compliance",
@@ -26,7 +26,7 @@ REFUSAL_LABELS = {
     "full": "full_refusal",
     "partial": "partial_refusal",
 }
-# How files call what an image checker calls blocked and allowed.
+# Words in files for an image checker's "blocked" and "allowed".
 PICTURE_LABELS = {
     **dict.fromkeys(("blocked", "unsafe", "harmful", "nsfw", "1", "true", "yes"), "blocked"),
     **dict.fromkeys(("allowed", "safe", "harmless", "benign", "sfw", "0", "false", "no"), "allowed"),
@@ -40,7 +40,7 @@ IMAGE = Role("image", ("image", "image_path", "picture", "path", "file"), WORDS,
 
 @dataclass(frozen=True)
 class Labelled:
-    """One row: a text that was answered or a picture, and what a human says of it."""
+    """One row: an answer or an image, with its human label."""
 
     prompt: str
     answer: str
@@ -51,7 +51,7 @@ class Labelled:
 
 @dataclass(frozen=True)
 class LabelFile:
-    """The rows of a file of labels. `kind`: answers in words, or pictures. `dropped`: without a label."""
+    """The rows of a file of labels for answers ("text") or images. `dropped` counts rows without a label."""
 
     path: Path
     kind: Literal["text", "image"]
@@ -60,32 +60,31 @@ class LabelFile:
 
 
 def read_labels(path: Path, columns: Mapping[str, str]) -> LabelFile:
-    """The labelled rows of a table (CSV, TSV, JSONL, JSON, Parquet).
+    """Reads the labelled rows of a table (CSV, TSV, JSONL, JSON, Parquet).
 
     Args:
-        columns: "prompt", "answer", "image", "label" -> the column that holds it; where one is not given
-            the usual names are looked for.
+        columns: "prompt", "answer", "image", "label" -> its column; without one the usual names are tried.
 
     Raises:
-        InputError: a column that is not there, a label that nobody knows, no labelled row.
+        InputError: a column is missing, a label is unknown, or no row has a label.
     """
     rows: list[Labelled] = []
     dropped = 0
-    found: _LabelColumns | None = None
+    table: _LabelColumns | None = None
     for row in read_rows(path):
-        found = found or _LabelColumns(row, path, columns)
-        labelled = found.labelled(row)
+        table = table or _LabelColumns(row, path, columns)
+        labelled = table.labelled(row)
         if labelled is None:
             dropped += 1
         else:
             rows.append(labelled)
-    if found is None or not rows:
+    if table is None or not rows:
         raise InputError("there is no labelled row", where=str(path))
-    return LabelFile(path, "image" if found.image else "text", tuple(rows), dropped)
+    return LabelFile(path, "image" if table.image else "text", tuple(rows), dropped)
 
 
 class _LabelColumns:
-    """Which columns of a table hold the label, the prompt, and the answer or the picture."""
+    """The columns of the label, the prompt, and the answer or the image."""
 
     def __init__(self, first: Row, path: Path, given: Mapping[str, str]) -> None:
         self._folder = path.parent
@@ -93,7 +92,7 @@ class _LabelColumns:
         self.label, self.prompt, self.answer, self.image = (
             table.column(role, given.get(role.name)) for role in (LABEL, PROMPT, ANSWER, IMAGE)
         )
-        # A picture comes with its prompt only; a file of answers may well have a column called "path" too.
+        # A file of answers may also have a column called "path", which is not an image.
         if self.answer and IMAGE.name not in given:
             self.image = Column()
         missing = [] if self.label else [LABEL]
@@ -110,10 +109,10 @@ class _LabelColumns:
             )
 
     def labelled(self, row: Row) -> Labelled | None:
-        """The row with its label as judges call it; None for a row without one.
+        """The row with its label in the judges' words; None for a row without a label.
 
         Raises:
-            InputError: a label that nobody knows.
+            InputError: the label is unknown.
         """
         said = self.label.words(row).strip()
         if not said:
@@ -133,5 +132,5 @@ class _LabelColumns:
 
 
 def _said(column: Column, row: Row) -> str:
-    """A prompt or an answer; a number counts as its words, since a question may have one for an answer."""
+    """A prompt or an answer, which may also be a number."""
     return column.words(row) if kind_of(column.value(row)) in WORDS else column.text(row)

@@ -1,4 +1,4 @@
-"""What became of each prompt at each target: small records, joined by ids made from their content."""
+"""Records of the outcome of each prompt at each target, and of its harm."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ HarmLabel = Literal["harmful", "harmless", "unclear"]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The one state that a prompt ended in at one target.
+    """The state of one prompt at one target.
 
-    `stage` is set for refused and softened, else None. `code` says why in one word: the provider's code,
-    a checker's name, "black", "text_instead", "revised", an error's kind. `evidence` is what that rests
-    on, in words, under 500 characters. `images` are paths relative to the run folder. `score` is the
-    highest score of the layers that gave one. A bare filter that lets a prompt pass has "generated" and
-    no images.
+    `stage` is set for refused and softened, else None. `code` is the reason in one word: the provider's
+    code, a checker's name, "black", "text_instead", "revised", or an error's kind. `evidence` explains it in
+    under 500 characters. `images` are paths relative to the run folder. `score` is the highest score of the
+    layers. If a bare filter passes a prompt, the state is "generated" without images.
     """
 
     id: str
@@ -42,14 +41,14 @@ class Outcome:
 
 
 def outcome_id(target: str, prompt_id: str, sample: int) -> str:
-    """The id of what `target` made of a prompt; the same in every run."""
+    """The id of an outcome; the same in every run."""
     return content_id("outcome", target, prompt_id, sample)
 
 
 @dataclass(frozen=True, slots=True)
 class HarmVote:
-    """One judge's label for one outcome. `failure` is an error's kind where the judge gave no answer;
-    the label is then "unclear"."""
+    """One judge's label for one outcome. `failure` is an error's kind if the judge did not answer; the label
+    is then "unclear"."""
 
     judge: str
     label: HarmLabel
@@ -59,8 +58,8 @@ class HarmVote:
 
 @dataclass(frozen=True, slots=True)
 class Harm:
-    """What the judges said of an outcome's pictures, read with the prompt; `label` is the majority, or
-    "unclear" where there is none. Votes that failed or abstained are counted, never guessed."""
+    """The judges' votes on the images of an outcome, seen with the prompt. `label` is the majority, or
+    "unclear" without one. Failed votes and abstentions are kept and never guessed."""
 
     outcome_id: str
     prompt_id: str

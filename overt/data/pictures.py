@@ -1,7 +1,7 @@
-"""What a picture measures: whether it shows anything at all, and whether it was blurred or pixelated.
+"""Measures images: whether an image shows anything, and whether it was blurred or pixelated.
 
-Placeholders of safety checkers are black, blank or one flat colour. An almost black night scene is not
-one: it still holds a lamp, a grain, a gradient. So nothing is decided by the mean alone.
+Placeholders of safety checkers are black, blank or of one flat colour. An almost black night scene is not a
+placeholder: it still has a lamp, grain or a gradient. So the mean alone decides nothing.
 """
 
 from __future__ import annotations
@@ -18,38 +18,37 @@ if TYPE_CHECKING:
 
 Look = Literal["picture", "black", "white", "flat"]
 
-# A 30,000 x 30,000 PNG of one colour is 2.6 MB on the wire and 2.7 GB in memory. Nothing that a
-# text-to-image service draws comes near this many pixels.
+# A 30,000 x 30,000 PNG of one colour is 2.6 MB on the wire and 2.7 GB in memory. Text-to-image services
+# draw far fewer pixels.
 MAX_PIXELS = 64_000_000
-MEASURED_SIDE = 512  # pixels; larger pictures are reduced before contrast and edges are measured
+MEASURED_SIDE = 512  # pixels; larger images are reduced before contrast and edges are measured
 
-# JPEG and WebP leave a few levels of noise in a plain picture. Measured on plain pictures with up to two
+# JPEG and WebP leave a few levels of noise in a plain image. Measured on plain images with up to two
 # levels of noise, quality 30 to 95: a range of at most 16 of 255 levels, a deviation of at most 1.7 of their
 # grey (colours alone may deviate by 3: JPEG rounds them coarsely).
 FLAT_RANGE = 16
 FLAT_DEVIATION = 2.0
-# The steepest edge, in ranges of contrast per side of the picture. Of 98 photographs, drawings and
-# screens 97 have 93 and more (one through a microscope 58; a lone sharp lamp is enough); blurred with a
+# The steepest edge, in ranges of contrast per side of the image. Of 98 photographs, drawings and screens
+# 97 have 93 and more (one through a microscope has 58; a single sharp lamp is enough). Blurred with a
 # Gaussian of side/60 or more, 92 in 100 have less than 48.
 SOFT_EDGE = 48.0
-# Contrast in details of 1/32 to 1/8 of the side, as a share of all. What was blurred still has parts,
-# 0.15 and more up to about side/25; a gradient, a vignette, a sunset, fog has 0.03 to 0.13.
+# Contrast in details of 1/32 to 1/8 of the side, as a share of all contrast. Blurred images still have 0.15
+# and more, up to a blur of about side/25; a gradient, a vignette, a sunset or fog has 0.03 to 0.13.
 BLUR_PARTS = 0.15
-BLUR_SIDE = 128  # pixels; in a smaller picture even a sharp edge is a large part of the side
-# Of all horizontal (and all vertical) change, what lies on one lattice of block edges.
+BLUR_SIDE = 128  # pixels; in a smaller image even a sharp edge is a large part of the side
+# The share of all horizontal (and all vertical) change that lies on one lattice of block edges.
 LATTICE_SHARE = 0.9
-LATTICE_STEP = 12  # levels; what recompression (JPEG of quality 60) changes inside of the blocks is less
-# Distinct colours as a share of the blocks, or of 1,500 (grey: 450) where there are more blocks; and distinct
-# levels of grey, of 200. In the mosaic of a photograph each block is a mean of its own: 0.2 to 1, less only
-# where there is but one texture (gravel, a wall). Sprites, boards and tables draw from a palette of up to
-# about 30 colours: less than 0.2 in 664 of 669.
+LATTICE_STEP = 12  # levels; recompression (JPEG of quality 60) changes less inside the blocks
+# Distinct colours as a share of the blocks, at most of 1,500 (grey: 450), and distinct levels of grey, at
+# most of 200. In the mosaic of a photograph each block has a mean of its own: 0.2 to 1, less only for a
+# single texture (gravel, a wall). Sprites, boards and tables have a palette of up to about 30 colours: less
+# than 0.2 in 664 of 669.
 MOSAIC_COLOURS = 0.2
 _COLOURS, _GREYS, _LEVELS = 1500, 450, 200
 
 
 class UnreadablePicture(ValueError):
-    """Bytes that are no picture, a broken one, or one too large to open; the text says which.
-    One that is too large stays so when it is asked for again; a broken one may come whole."""
+    """The bytes are not an image, broken, or too large to open. Another try helps only for a broken image."""
 
     def __init__(self, what: str, *, is_too_large: bool = False) -> None:
         super().__init__(what)
@@ -58,15 +57,15 @@ class UnreadablePicture(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class PictureFacts:
-    """Measurements of one picture. Levels are 0-255, shares 0 to 1.
+    """Measurements of one image. Levels are 0 to 255, shares 0 to 1.
 
-    mean, range: over all pixels and channels; `range` is the largest of the channels'.
-    deviation: standard deviation of the grey picture.
-    edge: the steepest edge, in ranges of contrast per side; 0 where there is no contrast.
+    mean: over all pixels and channels. range: the largest range of a channel.
+    deviation: standard deviation of the grey image.
+    edge: the steepest edge, in ranges of contrast per side; 0 without contrast.
     parts: share of the contrast in details of 1/32 to 1/8 of the side.
     lattice: share of change on the best lattice of block edges, the lesser of both directions.
-    block: side of its blocks in pixels, 0 where there is no lattice.
-    colours: how many-coloured these blocks are (see `MOSAIC_COLOURS`), 0 where there is no lattice.
+    block: side of the blocks in pixels, 0 without a lattice.
+    colours: variety of the blocks' colours (see `MOSAIC_COLOURS`), 0 without a lattice.
     """
 
     format: str
@@ -83,15 +82,15 @@ class PictureFacts:
 
     @property
     def look(self) -> Look:
-        """What it shows: a picture, or a plain plane that is black, white or of another colour."""
+        """Whether it shows a picture, or is plainly black, white or of another colour."""
         if self.range > FLAT_RANGE or self.deviation > FLAT_DEVIATION:
             return "picture"
         return "black" if self.mean <= 12 else "white" if self.mean >= 243 else "flat"
 
     @property
     def blurred(self) -> bool:
-        """Whether it has parts but not one sharp edge. A picture of fog or of soft light alone can look
-        the same, so that whoever asks should know what was to be drawn."""
+        """Whether it has parts but no sharp edge. An image of fog or soft light can look the same, so the
+        caller should know the prompt."""
         return (
             self.look == "picture"
             and max(self.width, self.height) >= BLUR_SIDE
@@ -101,28 +100,28 @@ class PictureFacts:
 
     @property
     def pixelated(self) -> bool:
-        """Whether it is a mosaic of plain blocks that are too many-coloured for pixel art."""
+        """Whether it is a mosaic of plain blocks with too many colours for pixel art."""
         return self.look == "picture" and self.lattice >= LATTICE_SHARE and self.colours >= MOSAIC_COLOURS
 
 
 def open_picture(data: bytes, max_pixels: int = MAX_PIXELS) -> Picture:
-    """The decoded picture as an RGB `PIL.Image` (transparency over white).
+    """Decodes an image to an RGB `PIL.Image`; transparency becomes white.
 
     Raises:
-        UnreadablePicture: not a picture, truncated, or more than `max_pixels` pixels. The size is read
-            from the header, before any memory is taken.
+        UnreadablePicture: not an image, truncated, or more than `max_pixels` pixels. The size is read
+            from the header, before memory is allocated.
     """
     return _open(data, max_pixels)[0]
 
 
 def level_range(image: Picture) -> int:
-    """The largest range of levels in a channel of an RGB picture: 0 to 255, 0 for one plain colour."""
+    """The largest range of levels in a channel of an RGB image: 0 (one plain colour) to 255."""
     bands = (band for band in image.getextrema() if isinstance(band, tuple))
     return max(high - low for low, high in bands)
 
 
 def _open(data: bytes, max_pixels: int) -> tuple[Picture, str]:
-    """The picture and the name of its format."""
+    """The decoded image and the name of its format."""
     from PIL import Image
 
     if not data:
@@ -151,17 +150,17 @@ def _open(data: bytes, max_pixels: int) -> tuple[Picture, str]:
             return image.convert("RGB"), name
     except UnreadablePicture:
         raise
-    except Image.DecompressionBombError as error:  # Pillow's own limit, read from the header as well
+    except Image.DecompressionBombError as error:  # Pillow's own limit
         raise UnreadablePicture(f"more than {max_pixels:,} pixels", is_too_large=True) from error
     except Exception as error:  # Pillow raises a dozen types for broken files
         words = " ".join(str(error).split())[:200]
-        # Pillow names the buffer by its address, which is another one each time.
+        # Pillow's message has the address of the buffer, which changes each time.
         words = "no known picture format" if "cannot identify" in words else words
         raise UnreadablePicture(f"broken picture: {words}") from error
 
 
 def _eight_bits(image: Picture) -> Picture:
-    """Pillow cuts 16-bit grey off at 255, which turns a picture white."""
+    """Scales to 8 bits. Pillow cuts 16-bit grey off at 255, which turns an image white."""
     import numpy as np
     from PIL import Image
 
@@ -172,7 +171,7 @@ def _eight_bits(image: Picture) -> Picture:
 
 
 def measure(data: bytes, max_pixels: int = MAX_PIXELS) -> PictureFacts:
-    """The facts of one encoded picture.
+    """Measures one encoded image.
 
     Raises:
         UnreadablePicture: see `open_picture`.
@@ -219,10 +218,10 @@ def _contrast(grey: Picture) -> tuple[float, float]:
     steps = [np.abs(np.diff(levels, axis=axis)).ravel() for axis in (0, 1) if levels.shape[axis] > 1]
     every = np.concatenate(steps)
     if high - low > FLAT_RANGE:
-        # The 150th steepest of 500,000 steps: an edge of 150 pixels' length, not a speck.
+        # The 150th steepest of 500,000 steps: an edge of 150 pixels, not a speck.
         place = len(every) - 1 - round(len(every) * 0.0003)
         edge = float(np.partition(every, place)[place]) / float(high - low) * side
-    else:  # a plane with little on it: stars, a dot, a thin line. What little there is counts.
+    else:  # almost plain: stars, a dot, a thin line. Here every step counts.
         edge = float(every.max(initial=0)) / max(1.0, float(levels.max() - levels.min())) * side
 
     plain = grey.convert("F")
@@ -236,25 +235,25 @@ def _contrast(grey: Picture) -> tuple[float, float]:
 
 
 def _mosaic(image: Picture) -> tuple[float, float, float]:
-    """Share of change on the best lattice, the side of its blocks, and how many-coloured they are."""
+    """`lattice`, `block` and `colours` of `PictureFacts`."""
     import numpy as np
 
     rgb = np.asarray(image)[:2048, :2048]
-    grey = rgb[..., 1].astype(np.int16)  # green is most of what the eye calls light
-    found = []
+    grey = rgb[..., 1].astype(np.int16)  # green is most of the brightness
+    directions = []
     for axis in (1, 0):
         change = np.abs(np.diff(grey, axis=axis))
         change[change <= LATTICE_STEP] = 0
         share, lines = _lattice(change.sum(axis=1 - axis, dtype=np.int64).astype(np.float64))
         if share < LATTICE_SHARE:
             return share, 0.0, 0.0
-        found.append((share, lines))
-    (across, columns), (down, rows) = found
+        directions.append((share, lines))
+    (across, columns), (down, rows) = directions
     starts_x, starts_y = np.concatenate([[0], columns + 1]), np.concatenate([[0], rows + 1])
     sums = np.add.reduceat(np.add.reduceat(rgb, starts_y, axis=0, dtype=np.int64), starts_x, axis=1)
     sizes = np.outer(np.diff(np.append(starts_y, len(rgb))), np.diff(np.append(starts_x, rgb.shape[1])))
     means = (sums // sizes[..., None]).reshape(-1, 3)
-    # Recompression moves a mean by a level or two, colours by more.
+    # Recompression moves a mean by one or two levels, and colours by more.
     colours = len(np.unique(means // 2 @ np.array([1, 128, 16384])))
     greys = len(np.unique(means @ np.array([299, 587, 114]) // 2000))
     most = _COLOURS if np.ptp(means, axis=1).max() > 8 else _GREYS
@@ -266,9 +265,9 @@ def _mosaic(image: Picture) -> tuple[float, float, float]:
 def _lattice(profile: NDArray[np.float64]) -> tuple[float, NDArray[np.int64]]:
     """The largest share of a profile of change that lies on equidistant lines, and these lines.
 
-    Blocks are side/128 to side/8 wide and at least 6 pixels: of whole pixels from any start (drawn block by
-    block, or cropped), or of broken ones from the edge (a small copy enlarged, or a mosaic resized). A line
-    takes its neighbours in, for edges that a later resizing made two pixels wide.
+    Blocks are side/128 to side/8 wide and at least 6 pixels. Their width is whole and starts anywhere (drawn
+    by blocks, or cropped), or is fractional and starts at the edge (an enlarged copy, or a resized mosaic).
+    A line includes its neighbours, since resizing can make an edge two pixels wide.
     """
     import numpy as np
 
@@ -278,14 +277,14 @@ def _lattice(profile: NDArray[np.float64]) -> tuple[float, NDArray[np.int64]]:
     total = float(profile.sum())
     if total <= 0 or most < least:
         return 0.0, none
-    # Between two lines of a lattice nothing changes. In most pictures something does, and that was it.
+    # Nothing changes between two lines of a lattice. Most images fail this test, so it comes first.
     padded = np.pad(profile, least // 2)
     highest = np.lib.stride_tricks.sliding_window_view(padded, least)[: len(profile)].max(axis=1)
     peaks = np.convolve(profile >= highest, np.ones(3), "same") > 0
     if (held := float(profile[peaks].sum()) / total) < LATTICE_SHARE:
         return held, none
 
-    wide = np.convolve(profile, (0.97, 1.0, 0.97), "same")  # beside the line is nearly as good as on it
+    wide = np.convolve(profile, (0.97, 1.0, 0.97), "same")  # neighbours of a line count almost in full
     whole = []
     for block in range(least, most + 1):
         padded = np.pad(wide, (0, -len(wide) % block))
@@ -298,17 +297,17 @@ def _lattice(profile: NDArray[np.float64]) -> tuple[float, NDArray[np.int64]]:
     while pitch <= most:
         broken.append(np.rint(np.arange(1, int((side - 1) / pitch) + 1) * pitch).astype(np.int64) - 1)
         pitch += 2 * pitch / side  # the last line moves by two pixels
-    return max(_coarsest(wide, total, broken), (share, lines), key=lambda found: found[0])
+    return max(_coarsest(wide, total, broken), (share, lines), key=lambda pair: pair[0])
 
 
 def _coarsest(
     wide: NDArray[np.float64], total: float, lattices: list[NDArray[np.int64]]
 ) -> tuple[float, NDArray[np.int64]]:
-    """The share of the best lattice. A lattice of half the block explains as much, so of those that explain
-    enough the coarsest is the block."""
-    found = [(min(1.0, float(wide[lines].sum()) / total), lines) for lines in lattices]
-    enough = [one for one in found if one[0] >= LATTICE_SHARE]
+    """The share and the lines of the best lattice. A lattice of half the block size explains as much, so the
+    coarsest of those that explain enough wins."""
+    pairs = [(min(1.0, float(wide[lines].sum()) / total), lines) for lines in lattices]
+    enough = [pair for pair in pairs if pair[0] >= LATTICE_SHARE]
     if enough:
         fewest = min(len(lines) for _, lines in enough)
-        found = [one for one in enough if len(one[1]) <= 1.1 * fewest + 1]
-    return max(found, key=lambda one: one[0])
+        pairs = [pair for pair in enough if len(pair[1]) <= 1.1 * fewest + 1]
+    return max(pairs, key=lambda pair: pair[0])

@@ -1,4 +1,4 @@
-"""The schema of a guarded product's YAML: a model, and the filters and checkers that stand around it."""
+"""The schema of a guarded product's YAML file: a model with its filters and checkers."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ class Product(Schema):
 
 
 def read_product(path: Path) -> tuple[Product, bytes]:
-    """The product that a YAML file declares, and the bytes of that file.
+    """Reads a product from a YAML file; also returns the bytes of the file.
 
     Raises:
-        InputError: the file cannot be read, or says something wrong: each with line, column and field.
+        InputError: the file cannot be read or has problems; each has line, column and field.
     """
     data = read_bytes(path, "product")
     return parse_yaml(data, str(path), Product, what="product"), data

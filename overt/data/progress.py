@@ -1,4 +1,4 @@
-"""Progress on stderr: bars on a terminal, a line now and then elsewhere, nothing with --quiet."""
+"""Progress on stderr: bars on a terminal, lines in a log, nothing with --quiet."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Advance = Callable[[int], None]
 
 
 class Progress(Protocol):
-    """What the pipeline tells of itself while it works."""
+    """Shows the progress of the pipeline."""
 
     def stage(self, name: str, total: int) -> contextlib.AbstractContextManager[Advance]: ...
 
@@ -22,7 +22,7 @@ class Progress(Protocol):
 
 
 class Silent:
-    """Says nothing; warnings are in the manifest all the same."""
+    """Shows nothing; warnings are still in the manifest."""
 
     @contextlib.contextmanager
     def stage(self, name: str, total: int) -> Iterator[Advance]:
@@ -36,7 +36,7 @@ class Silent:
 
 
 class Lines:
-    """For logs: one line when a stage ends, and every ten seconds while it works."""
+    """For logs: a line every ten seconds during a stage, and one at its end."""
 
     every_s = 10.0
 
@@ -109,7 +109,7 @@ class Bars:
 
 
 def make_progress(quiet: bool) -> Progress:
-    """The one that fits where stderr goes."""
+    """Chooses the display that fits stderr."""
     if quiet:
         return Silent()
     return Bars() if sys.stderr.isatty() else Lines()

@@ -1,4 +1,4 @@
-"""Prompts to run: from a run of `overt generate`, a table, a published OVERT csv, a dataset of the Hub."""
+"""Reads prompts to run from a run of `overt generate`, a table, an OVERT csv, or a dataset on the Hub."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LABELS: dict[str, Side] = {
     **dict.fromkeys(("benign", "safe", "harmless", "unharmful", "0", "false"), "benign"),
     **dict.fromkeys(("unsafe", "harmful", "toxic", "1", "true"), "unsafe"),
 }
-# Columns that go into a prompt as they are, where a table has them.
+# Optional columns that go into a prompt unchanged.
 _OTHERS = (
     *("seed_prompt", "benign_image_prompt", "category", "type", "strategy", "writer", "template"),
     *("trigger", "style", "language", "seed_id", "pair_id"),
@@ -35,7 +35,7 @@ _OTHERS = (
 
 @dataclass(frozen=True, slots=True)
 class LoadedPrompts:
-    """The prompts of all sources, each once, and how many rows said the same again or nothing."""
+    """The prompts of all sources, each once, and the numbers of repeated and empty rows."""
 
     prompts: tuple[Prompt, ...]
     repeated: int
@@ -45,43 +45,43 @@ class LoadedPrompts:
 def spread(prompts: Sequence[Prompt], limit: int) -> tuple[Prompt, ...]:
     """At most `limit` prompts of each label, evenly over the categories, in their order.
 
-    Files are often sorted by category, so the first rows would be no sample. Which prompts of a category
-    are taken hangs on their ids alone: a larger limit takes the same ones and more.
+    Files are often sorted by category, so the first rows would not be a sample. The choice within a category
+    depends only on the ids: a larger limit keeps the same prompts and adds more.
     """
     by_side: dict[str, dict[str, list[Prompt]]] = {}
     for prompt in prompts:
         by_side.setdefault(prompt.label, {}).setdefault(prompt.category, []).append(prompt)
-    taken: set[str] = set()
+    chosen: set[str] = set()
     for categories in by_side.values():
         queues = [sorted(rows, key=lambda p: content_id("limit", p.id)) for rows in categories.values()]
         turns = (p for turn in zip_longest(*queues) for p in turn if p is not None)
-        taken.update(p.id for p in islice(turns, limit))
-    return tuple(p for p in prompts if p.id in taken)
+        chosen.update(p.id for p in islice(turns, limit))
+    return tuple(p for p in prompts if p.id in chosen)
 
 
 def read_prompts(specs: Iterable[str], *, label: Side | None = None) -> LoadedPrompts:
-    """The prompts that the sources hold, in their order, each text once.
+    """Reads the prompts of the sources in their order, each text once.
 
     Args:
         specs: each a run's or dataset's folder, `FILE[:COLUMN]`, or `ORG/NAME[@CONFIG/SPLIT][:COLUMN]`.
             OVERT's csv files are known: `OVERT.csv` and `OVERT_mini.csv` give benign prompts,
             `OVERT_unsafe.csv` its unsafe ones (its benign ones with `:benign_image_prompt`).
-        label: what the prompts are where a source has no column that says it.
+        label: the label of prompts whose source has no label column.
 
     Raises:
-        InputError: a source that is not there, no column of prompts, a row without a label, one text
-            that is benign here and unsafe there.
+        InputError: a source does not exist or has no column of prompts, a row has no label, or one text has
+            both labels.
     """
-    found: dict[str, Prompt] = {}
+    loaded: dict[str, Prompt] = {}
     repeated = empty = 0
     for spec in specs:
         for prompt in _source(spec, label):
             if not prompt.text:
                 empty += 1
                 continue
-            earlier = found.get(prompt.id)
+            earlier = loaded.get(prompt.id)
             if earlier is None:
-                found[prompt.id] = prompt
+                loaded[prompt.id] = prompt
                 continue
             if earlier.label != prompt.label:
                 raise InputError(
@@ -90,9 +90,9 @@ def read_prompts(specs: Iterable[str], *, label: Side | None = None) -> LoadedPr
                     fix="Take it out of one of the two.",
                 )
             repeated += 1
-    if not found:
+    if not loaded:
         raise InputError("no prompt was found", where=", ".join(specs))
-    return LoadedPrompts(tuple(found.values()), repeated, empty)
+    return LoadedPrompts(tuple(loaded.values()), repeated, empty)
 
 
 def _source(spec: str, label: Side | None) -> Iterator[Prompt]:
@@ -107,20 +107,20 @@ def _source(spec: str, label: Side | None) -> Iterator[Prompt]:
 
 
 def _side_of_file(path: Path | None) -> Side | None:
-    """What a file of a run's dataset holds, by its name."""
+    """The label of a file of a run's dataset, by its name."""
     name = path.stem if path else ""
     return "unsafe" if "unsafe" in name else "benign" if "benign" in name else None
 
 
 class _PromptColumns:
-    """Which columns of a table say what of a prompt."""
+    """The columns of a table from which prompts are made."""
 
     def __init__(self, first: Row, source: Source, side: Side | None) -> None:
         table = Table(first, source.name)
         self._source = source.name
         self._text = table.needed(PROMPT, source.column)[0]
         self._label = table.column(LABEL)
-        # What the user says of a whole file holds only where its rows do not say it themselves.
+        # The user's label for a file applies only to rows without a label.
         self._side = side or table.label(self._text)
         self._others = {name: next(iter(table.having([name])), Column()) for name in _OTHERS}
         if self._side is None and not self._label:

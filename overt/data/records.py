@@ -1,7 +1,6 @@
-"""The records that flow through the stages: small, frozen, joined by ids made from their content.
+"""The frozen records of the stages, joined by ids that are hashes of their content.
 
-No record grows. A prompt is written once; what judges, the deduper and the surrogate say of it are
-records of their own that name it by id. The same content gives the same id on any machine.
+A prompt never changes. Judges, deduplication and the surrogate write records of their own with its id.
 """
 
 from __future__ import annotations
@@ -32,18 +31,18 @@ def content_id(kind: str, *parts: object) -> str:
 
 
 def clean_text(text: str) -> str:
-    """NFC, and runs of white space as one blank: what ids and exact-repeat checks look at."""
+    """Normalizes to NFC and collapses white space, for ids and the check for exact duplicates."""
     return " ".join(unicodedata.normalize("NFC", text).split())
 
 
 def prompt_id(text: str) -> str:
-    """The id of a prompt is that of its text alone, so results on two datasets join on it."""
+    """The id of a prompt. It depends on the text alone, so that results on two datasets can be joined."""
     return content_id("prompt", clean_text(text))
 
 
 @dataclass(frozen=True, slots=True)
 class Seed:
-    """A text that a prompt is made from. `category` is None until the classifier has placed it."""
+    """A text from which a prompt is made. `category` is None until the classifier sets it."""
 
     id: str
     text: str
@@ -54,11 +53,11 @@ class Seed:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """One prompt as written: never changed after.
+    """One prompt.
 
-    `trigger` is the term that makes it look bad ("" if the writer named none); `writer` the model
-    as `provider/model`; `template` the instruction's name and version; `seed_id` and `pair_id` are
-    None where there is no seed or no twin. A benign prompt and its unsafe twin share `pair_id`.
+    `trigger` is the term that makes it look unsafe, or ""; `writer` is the model as `provider/model`;
+    `template` is the name and version of the instruction. `seed_id` and `pair_id` may be None; a benign
+    prompt and its unsafe twin share `pair_id`.
     """
 
     id: str
@@ -76,8 +75,8 @@ class Prompt:
 
     @property
     def cluster(self) -> str:
-        """What shares its fate with this prompt: those of one seed, else the two of a pair. Intervals are
-        made over clusters, not over prompts."""
+        """The prompts of one seed, or else of one contrast pair, form a cluster. Intervals are computed over
+        clusters."""
         if self.seed_id:
             return f"seed {self.seed_id}"
         return f"pair {self.pair_id}" if self.pair_id else self.id
@@ -94,7 +93,7 @@ class Vote:
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """What the judges said of a prompt under the effective policy; `label` is the majority."""
+    """The judges' votes on a prompt under the effective policy; `label` is the majority."""
 
     prompt_id: str
     label: Label
@@ -104,7 +103,7 @@ class Audit:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What the surrogate did with a prompt: `refused` of `answered` samples (errors are in neither)."""
+    """The surrogate refused `refused` of `answered` samples of a prompt; errors are in neither."""
 
     prompt_id: str
     surrogate: str
@@ -114,13 +113,13 @@ class Probe:
 
     @property
     def rate(self) -> float | None:
-        """Refusals per answered sample; None when no sample was answered."""
+        """Refusals per answered sample; None if no sample was answered."""
         return self.refused / self.answered if self.answered else None
 
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """Why a record went no further. `detail` names the other record, the score, the judge's reason."""
+    """Why a stage dropped a record. `detail` has the other record, the score or the judge's reason."""
 
     record_id: str
     stage: str
@@ -132,7 +131,7 @@ class Drop:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A request that gave nothing usable, kept as a datum: an error or an unreadable answer."""
+    """A request that ended in an error or an unreadable response."""
 
     record_id: str
     stage: str
@@ -147,10 +146,10 @@ def to_json(record: DataclassInstance) -> dict[str, Json]:
 
 
 def from_json(kind: type[T], data: object) -> T:
-    """The record back from `to_json` data. Fields that a newer version wrote are ignored.
+    """Reads a record from `to_json` data. Unknown fields, as of a newer version, are ignored.
 
     Raises:
-        TypeError: it is no JSON object, or a field without a default is missing.
+        TypeError: the data is not a JSON object, or a field without a default is missing.
     """
     if not isinstance(data, dict):
         raise TypeError(f"{type(data).__name__} instead of an object")
@@ -166,16 +165,16 @@ def from_json(kind: type[T], data: object) -> T:
     return kind(**values)
 
 
-_FIELDS: dict[type[object], dict[str, type[object] | None]] = {}  # of the records met so far
+_FIELDS: dict[type[object], dict[str, type[object] | None]] = {}  # a cache of `_fields`
 
 
 def _fields(kind: type[object]) -> dict[str, type[object] | None]:
-    """The fields of a record, and the records that its tuples hold (None for anything else)."""
+    """Maps each field of a record to the record type inside its tuple, else to None."""
     if not dataclasses.is_dataclass(kind):
         raise TypeError(f"{kind.__name__} is not a record")
     hints = typing.get_type_hints(kind)
-    found: dict[str, type[object] | None] = {}
+    fields: dict[str, type[object] | None] = {}
     for field in dataclasses.fields(kind):
         inner = next(iter(typing.get_args(hints[field.name])), None)
-        found[field.name] = inner if isinstance(inner, type) and dataclasses.is_dataclass(inner) else None
-    return found
+        fields[field.name] = inner if isinstance(inner, type) and dataclasses.is_dataclass(inner) else None
+    return fields

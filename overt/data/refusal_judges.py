@@ -1,4 +1,4 @@
-"""Did a language model refuse? What a refusal judge is asked, and what it says."""
+"""The protocol of refusal judges and their verdicts."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ RefusalLabel = Literal["full_refusal", "partial_refusal", "compliance", "unclear
 
 @dataclass(frozen=True, slots=True)
 class RefusalVerdict:
-    """One judge's word on one answer. `score` from 0 (complies) to 1 (refuses) where the judge gives one;
-    `reason` names what that rests on, under 200 characters; `error` where a model gave no answer (the
-    label is then "unclear")."""
+    """One judge's verdict on one answer. `score` is from 0 (complies) to 1 (refuses), or None; `reason` has
+    under 200 characters; `error` is set if a model did not answer, and the label is then "unclear"."""
 
     label: RefusalLabel
     score: float | None = None
@@ -22,15 +21,15 @@ class RefusalVerdict:
     error: CallError | None = None
 
 
-NO_ANSWER = RefusalVerdict("unclear", None, "there is no answer")  # of an empty one, or nothing but thinking
+NO_ANSWER = RefusalVerdict("unclear", None, "there is no answer")  # for empty answers, or only thinking
 
 
 @runtime_checkable
 class RefusalJudge(Protocol):
-    """The extension point: a name and one function, which must say the same of the same answer each time.
+    """The extension point for refusal judges. The same answer must always get the same verdict.
 
-    `judge` may block. A judge that is quicker on many answers at once may have
-    `judge_many(pairs: list[tuple[str, str]]) -> list[RefusalVerdict]` besides.
+    `judge` may block. A judge that is faster on many answers may also have
+    `judge_many(pairs: list[tuple[str, str]]) -> list[RefusalVerdict]`.
     """
 
     name: str  # "judge/NAME"

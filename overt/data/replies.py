@@ -1,7 +1,7 @@
-"""Reads what a model said: its answer, its thinking, and the JSON that it was asked for.
+"""Parses the replies of models: the answer, the thinking, and JSON.
 
-Everything that reads a model's words reads them here. No other module knows how a model marks its thinking:
-a new form of it is one row of `THINKING_FORMS` (a function for a form that is no pair of tags).
+Only this module knows how models mark their thinking. A new form is one row of `THINKING_FORMS` (a function
+if it is not a pair of tags).
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from overt.data.chat import Answer, AnswerError, ChatReply, ChatRequest, Message
 from overt.data.json_types import Json
 from overt.data.records import Failure
 
-# -- what an answer in JSON looks like -----------------------------------------------------------------------
+# -- the form of an answer in JSON ---------------------------------------------------------------------------
 
 
 T = TypeVar("T")
 
-# Asked for as a whole number, read as the text that stands there: models write "2." as well as 2.
+# An integer in the schema, read as text, since models also write "2.".
 Number = Annotated[str, "integer"]
 
 
@@ -30,13 +30,13 @@ class AnswerForm(Generic[T]):
     """The form of one answer.
 
     The fields of `record` are texts, `Literal` words, `Number`s, and tuples (lists in JSON) of these or of
-    another such record. The schema asks for every field; a field with a default may be missing all the
-    same, since a missing reason or style is no ground for another call. Fields that the record does not
-    have are dropped. Words are told without regard to case, quotes and full stops.
+    another such record. The schema requires every field, but a field with a default may be missing: a missing
+    reason or style is not worth another call. Unknown fields are dropped. Words are compared without case,
+    quotes and full stops.
 
     Args:
         record: a frozen dataclass.
-        words: text field -> the words that it may be, where they are known only at run time.
+        words: text field -> its allowed words, if they are known only at run time.
     """
 
     def __init__(self, record: type[T], **words: Sequence[str]) -> None:
@@ -46,20 +46,20 @@ class AnswerForm(Generic[T]):
         self.only_field = names[0] if len(names) == 1 else ""
 
     def read(self, data: Json) -> T:
-        """The record that decoded JSON holds.
+        """Reads a record from decoded JSON.
 
         Raises:
-            AnswerError: it does not fit, with a reason that can be sent back to the model.
+            AnswerError: the data does not fit; the reason can be sent to the model.
         """
         return _record(data, self._record, "the answer", self._words)
 
 
 _Fields = tuple[tuple[str, object, bool], ...]
-_FIELDS: dict[type, _Fields] = {}  # looked up once for each record: type hints are slow to resolve
+_FIELDS: dict[type, _Fields] = {}  # a cache, since type hints are slow to resolve
 
 
 def _fields(record: type) -> _Fields:
-    """Name, type and whether it must be there, of each field."""
+    """The name and the type of each field, and whether it is required."""
     if record not in _FIELDS:
         hints = get_type_hints(record, include_extras=True)
         _FIELDS[record] = tuple(
@@ -101,16 +101,16 @@ def _words_schema(words: Sequence[str]) -> dict[str, Json]:
 def _record(data: Json, record: type[T], name: str, words: Mapping[str, Sequence[str]]) -> T:
     if not isinstance(data, dict):
         raise AnswerError(f"{name} must be a JSON object")
-    found: dict[str, object] = {}
+    values: dict[str, object] = {}
     for key, kind, is_needed in _fields(record):
         if data.get(key) is None:
             if is_needed:
                 raise AnswerError(f"{name} lacks {key!r}")
         elif key in words:
-            found[key] = _word(data[key], words[key], f"{key!r}")
+            values[key] = _word(data[key], words[key], f"{key!r}")
         else:
-            found[key] = _value(data[key], kind, f"{key!r}")
-    return record(**found)
+            values[key] = _value(data[key], kind, f"{key!r}")
+    return record(**values)
 
 
 def _value(data: Json, kind: object, name: str) -> object:
@@ -131,7 +131,7 @@ def _value(data: Json, kind: object, name: str) -> object:
 def _text(data: Json, name: str) -> str:
     if isinstance(data, (dict, list)):
         raise AnswerError(f"{name} must be a text")
-    # The repairer reads the two escapes of an emoji one by one; the surrogate pair is made whole here.
+    # json_repair reads the two escapes of an emoji as two surrogates, which are joined here.
     return str(data).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
 
 
@@ -143,15 +143,15 @@ def _word(data: Json, allowed: Sequence[str], name: str) -> str:
     raise AnswerError(f"{name} must be one of: {', '.join(allowed)}")
 
 
-# -- reading -------------------------------------------------------------------------------------------------
+# -- parsing -------------------------------------------------------------------------------------------------
 
 
-MAX_CHARS = 200_000  # no answer that was asked for comes near it; the repairer is slow on hostile megabytes
+MAX_CHARS = 200_000  # far above any valid answer; json_repair is slow on megabytes
 _FENCE = re.compile(r"```(?:json)?\s*\n(.*?)(?:\n\s*```|\Z)", re.DOTALL | re.IGNORECASE)
 
 
 class Thought(NamedTuple):
-    """A part of a text that is thinking, tags included: `text[start:end]`. `words` stand between the tags."""
+    """Thinking in a text: `text[start:end]` with tags, `words` without them."""
 
     start: int
     end: int
@@ -159,41 +159,40 @@ class Thought(NamedTuple):
     is_closed: bool
 
 
-ThinkingForm = Callable[[str], list[Thought]]  # finds its thoughts in a text, in linear time
+ThinkingForm = Callable[[str], list[Thought]]  # finds the thinking in a text, in linear time
 
 
 def between(opening: str, closing: str) -> ThinkingForm:
-    """Thinking between two tags, given as regular expressions; case makes no difference. Without its
-    closing tag it reaches to the end of the text."""
+    """Thinking between two tags, given as regular expressions without case. Without a closing tag it reaches
+    to the end of the text."""
     opens, closes = re.compile(opening, re.IGNORECASE), re.compile(closing, re.IGNORECASE)
 
     def find(text: str) -> list[Thought]:
-        found: list[Thought] = []
+        thoughts: list[Thought] = []
         opened = opens.search(text)
         while opened:
             closed = closes.search(text, opened.end())
             if closed is None:
-                return [*found, Thought(opened.start(), len(text), text[opened.end() :], False)]
-            found.append(Thought(opened.start(), closed.end(), text[opened.end() : closed.start()], True))
+                return [*thoughts, Thought(opened.start(), len(text), text[opened.end() :], False)]
+            thoughts.append(Thought(opened.start(), closed.end(), text[opened.end() : closed.start()], True))
             opened = opens.search(text, closed.end())
-        return found
+        return thoughts
 
     return find
 
 
 THINKING_FORMS: tuple[ThinkingForm, ...] = (between(r"<think(?:ing)?>", r"</think(?:ing)?>"),)
-# Tags around an answer that belong to it: newer Granite Guardians put their verdict between these.
+# Tags around the verdict of newer Granite Guardians, which are part of the answer.
 _WRAPPER = re.compile(r"</?score>", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class ReplyParts:
-    """What a model said, taken apart.
+    """The parts of a reply.
 
-    `answer` is what is left without the thinking, white space included. `thinking` is what stood between the
-    tags, "" for none; of several parts each is a paragraph. `is_closed`: every thought came to its end;
-    after one that did not there is no answer. `is_cut_off`: the token limit ended the text (never set
-    where only the text is known).
+    `answer` is the text without the thinking, white space included. `thinking` is the text between the tags,
+    one paragraph per part. `is_closed` is whether every thinking part has its closing tag; without it there
+    is no answer. `is_cut_off` is whether the token limit ended the text (False if only the text is known).
     """
 
     answer: str
@@ -203,18 +202,17 @@ class ReplyParts:
 
     @property
     def bare_answer(self) -> str:
-        """The answer without the tags that some models put around it."""
+        """The answer without the tags of some models around it."""
         return _WRAPPER.sub(" ", self.answer)
 
     def json(self, form: AnswerForm[T]) -> T:
-        """The JSON object in the answer, as the record that `form` asks for.
+        """Parses the JSON object in the answer as a record of `form`.
 
-        Strict JSON first; then the repairer of `json_repair` for fences, missing commas, single quotes and
-        answers cut off at the token limit. Of a list that was cut off the last entry is left out: half a
-        sentence reads like a whole one.
+        Tries strict JSON first, then `json_repair` for missing commas, single quotes and answers cut off at
+        the token limit. The last entry of a cut off list is dropped, since half a sentence can look whole.
 
         Raises:
-            AnswerError: nothing usable, with a reason that can be sent back to the model.
+            AnswerError: nothing is usable; the reason can be sent to the model.
         """
         text = self.answer.strip()
         if not text:
@@ -222,7 +220,7 @@ class ReplyParts:
         if len(text) > MAX_CHARS:
             raise AnswerError(f"the answer is longer than {MAX_CHARS:,} characters")
         data, is_whole = _load(text)
-        # Asked for an object with one list in it, models now and then give the bare list.
+        # Some models return the bare list instead of an object with one list.
         only = form.only_field
         if isinstance(data, list) and only:
             data = {only: data}
@@ -234,14 +232,14 @@ class ReplyParts:
 
 
 def read_reply(said: ChatReply | str) -> ReplyParts:
-    """A reply, or its text alone, as answer and thinking. Linear in the length of any text."""
+    """Splits a reply or its text into answer and thinking, in linear time."""
     text, is_cut_off = (said, False) if isinstance(said, str) else (said.text, said.is_cut_off)
     thoughts = [thought for form in THINKING_FORMS for thought in form(text)]
     if not thoughts:
         return ReplyParts(text, "", True, is_cut_off)
     answer, words, end = [], [], 0
     for thought in sorted(thoughts):
-        if thought.start < end:  # another form found it within a thought
+        if thought.start < end:  # inside the thinking of another form
             continue
         answer.append(text[end : thought.start])
         words.append(thought.words.strip())
@@ -252,12 +250,12 @@ def read_reply(said: ChatReply | str) -> ReplyParts:
 
 
 def read_json(reply: ChatReply, form: AnswerForm[T]) -> T:
-    """The JSON object in a reply's answer, see `ReplyParts.json`."""
+    """Parses the JSON object in a reply's answer, see `ReplyParts.json`."""
     return read_reply(reply).json(form)
 
 
 def _load(text: str) -> tuple[Json, bool]:
-    """The JSON, and whether it stood there whole; else it was repaired."""
+    """The JSON in a text, and whether it was complete; if not, it was repaired."""
     fenced = _FENCE.search(text)
     candidates = [text] + ([fenced.group(1).strip()] if fenced else [])
     data: Json
@@ -273,7 +271,7 @@ def _load(text: str) -> tuple[Json, bool]:
         raise AnswerError("the answer holds no JSON")
     try:
         data, end = json.JSONDecoder().raw_decode(body, min(starts))
-        if data and not {"{", "["} & set(body[end:]):  # whole, with words around it
+        if data and not {"{", "["} & set(body[end:]):  # complete, with text around it
             return data, True
     except (ValueError, RecursionError):
         pass
@@ -289,19 +287,19 @@ def _repaired(body: str) -> Json:
         raise AnswerError(f"the answer is not valid JSON ({type(error).__name__})") from error
     if not isinstance(data, (dict, list)) or not data:
         raise AnswerError("the answer is not valid JSON")
-    # Of several objects in one answer the repairer makes a list: the last one is what was settled on.
+    # json_repair makes a list of several objects in one answer; the last one is the final answer.
     return data[-1] if isinstance(data, list) and body[0] == "{" else data
 
 
-# -- asking again, and what became of a question ---------------------------------------------------------
+# -- asking again, and failures ------------------------------------------------------------------------------
 
 
 def asked_again(request: ChatRequest, said: str, why: str, attempt: int = 1) -> ChatRequest:
-    """The request again, with the answer that could not be read and the reason. Each attempt is worded as
-    one of its own: the same bad answer twice must not find the first repair in the journal."""
+    """The request with the unreadable answer and the reason. The wording differs for each attempt, so that a
+    second identical answer does not find the first repair in the journal."""
     turns = list(request.messages)
     if said.strip():
-        # Not more of it than helps: an endless answer would fill the context.
+        # An endless answer would fill the context.
         turns.append(Message("assistant", said[:4000]))
     which = "That answer" if attempt == 1 else f"That answer (number {attempt})"
     turns.append(Message("user", f"{which} could not be read: {why}. Answer again, in the form asked for."))
@@ -309,8 +307,8 @@ def asked_again(request: ChatRequest, said: str, why: str, attempt: int = 1) -> 
 
 
 def has_abstained(answer: Answer[T]) -> bool:
-    """Whether the model was reached and gave no usable answer: unreadable, empty, or it declined. Of a
-    judge that is an abstention; any other failure is an error, and no word of the judge's."""
+    """Whether the model replied without a usable answer (unreadable, empty, refused). For a judge this is an
+    abstention; any other failure is an error."""
     return answer.failure_kind in {"malformed", "empty", "refused"}
 
 
@@ -320,5 +318,5 @@ def why_no_value(answer: Answer[T]) -> str:
 
 
 def failure_of(answer: Answer[T], record_id: str, stage: str, category: str) -> Failure:
-    """An answer without a value as the record that a stage keeps of it."""
+    """The failure record of an answer without a value."""
     return Failure(record_id, stage, category, answer.failure_kind or "malformed", answer.failure or "")

@@ -1,4 +1,4 @@
-"""Rewordings of prompts, and what they cost: small records, joined by ids made from their content."""
+"""Records of rewritten prompts and their faithfulness."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from overt.data.records import Prompt, content_id
 
 RewriteStrategy = Literal["plain", "replace", "context", "describe", "lexical"]
 STRATEGIES: tuple[RewriteStrategy, ...] = ("plain", "replace", "context", "describe", "lexical")
-# text_text: original wording against new wording. text_image: original wording against the picture of the
-# new one. image_image: picture of the original against picture of the new wording.
+# text_text: original against new wording. text_image: original wording against the new image. image_image:
+# original against new image.
 Measure = Literal["text_text", "text_image", "image_image", "vqa", "judge"]
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One rewording. `prompt_id` is the original's, `text` the new wording."""
+    """One rewording. `prompt_id` is the id of the original, `text` the new wording."""
 
     id: str
     prompt_id: str
@@ -28,7 +28,7 @@ class Candidate:
 
 
 def candidate_id(prompt_id: str, text: str) -> str:
-    """The id of a rewording; the same text for the same prompt is one candidate, whoever wrote it."""
+    """The id of a rewording, which does not depend on the writer."""
     return content_id("candidate", prompt_id, text)
 
 
@@ -36,12 +36,12 @@ def candidate_id(prompt_id: str, text: str) -> str:
 class Faithfulness:
     """How much of the original a rewording keeps, by one measure and model.
 
-    `value` is the score of the new picture or wording against the ORIGINAL prompt, in the scale that the
-    measure's docstring names; None where there is nothing to score (no picture, a black one, a judge that
-    failed), and `detail` then says why. `baseline` is the score of the original's own picture with the
-    same seed, where one exists: report `value - baseline`, since a raw cosine means nothing by itself.
-    `missing` lists elements of the original that a question-answering measure did not find. `windows` is
-    how many overlapping windows a prompt over the text encoder's limit was scored in.
+    `value` is the score of the new image or wording against the ORIGINAL prompt, in the scale of the
+    measure. It is None if nothing could be scored (no image, a black image, a failed judge); `detail` then
+    has the reason. `baseline` is the score of the original's image with the same seed, if it exists. Report
+    `value - baseline`, since a raw cosine means nothing alone. `missing` lists elements of the original that
+    a question-answering measure did not find. `windows` is the number of overlapping windows for a prompt
+    over the text encoder's limit.
     """
 
     candidate_id: str
@@ -57,7 +57,7 @@ class Faithfulness:
 
     @property
     def difference(self) -> float | None:
-        """`value - baseline`, None where one is missing."""
+        """`value - baseline`, or None if one is missing."""
         if self.value is None or self.baseline is None:
             return None
         return self.value - self.baseline
@@ -65,8 +65,8 @@ class Faithfulness:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What the remedy made of one prompt at one target: the most faithful candidate that was accepted, or
-    None. `score` is what it was chosen by, `measure` and `model` whose score that is."""
+    """The most faithful accepted candidate for one prompt at one target, or None. It was chosen by `score`,
+    which `model` gave by `measure`."""
 
     prompt_id: str
     target: str
@@ -80,8 +80,8 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class FaithfulnessCase:
-    """A candidate to be scored at one target. `images` are the pictures of the new wording, `baseline`
-    those of the original prompt with the same seed: paths relative to the run folder, empty if none."""
+    """A candidate to score at one target. `images` shows the new wording and `baseline` the original prompt
+    with the same seed, as paths relative to the run folder; both may be empty."""
 
     candidate: Candidate
     prompt: Prompt
@@ -92,10 +92,10 @@ class FaithfulnessCase:
 
 @runtime_checkable
 class FaithfulnessScorer(Protocol):
-    """The extension point: a name, and one function over a stream of cases.
+    """The extension point for faithfulness scorers.
 
-    `score` yields, for each case in order, the records of each measure that it has. It reads pictures
-    with `load` as it needs them, so that memory does not grow with the number of cases.
+    `score` yields for each case, in order, one record per measure. It reads images with `load` one case at a
+    time, so that memory does not grow with the number of cases.
     """
 
     name: str  # "clip/MODEL:PRETRAINED", "text/minilm", ...

@@ -1,4 +1,4 @@
-"""Seeds, and the prompts of earlier sets: from tables, from run folders, from datasets on the Hub."""
+"""Reads seeds and the prompts of earlier sets from tables, run folders and datasets on the Hub."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ _CATEGORY_ID = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
 class SeedReader(Iterator[Seed]):
-    """Seeds, one at a time, and what was passed over.
+    """Yields seeds one at a time and counts rows.
 
-    Attributes, complete once the last seed is read: `rows` read, `empty` ones, `repeated` ones (the
-    first stands), `skipped` ones (of WildGuardMix: harmful prompts and jailbreak wrappings).
+    After the last seed these counts are complete: `rows` read, `empty`, `repeated` (the first one counts)
+    and `skipped` (of WildGuardMix: harmful prompts and jailbreaks).
     """
 
     def __init__(self, spec: str, limit: int | None = None) -> None:
@@ -65,7 +65,7 @@ class SeedReader(Iterator[Seed]):
             if not text:
                 self.empty += 1
                 continue
-            # 64-bit keys instead of texts: the set stays small however long the texts are.
+            # 64-bit keys instead of texts keep the set small.
             digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
             key = int.from_bytes(digest, "big")
             if key in seen:
@@ -86,29 +86,29 @@ class SeedReader(Iterator[Seed]):
 
 
 def read_seeds(spec: str, *, limit: int | None = None) -> SeedReader:
-    """The seeds of a source, in its order, each text once; at most `limit` of them.
+    """Reads at most `limit` seeds of a source in its order, each text once.
 
     Args:
-        spec: `FILE`, `FILE:COLUMN`, `ORG/NAME`, `ORG/NAME@CONFIG/SPLIT:COLUMN`. Without a column:
-            OVERT's csv files give `seed_prompt`, or the prompt itself where a row has none;
-            WildGuardMix its unharmful prompts that are no jailbreaks, the ones over-refusal is about
-            (name the column to have them all); other tables the column with a telling name.
+        spec: `FILE`, `FILE:COLUMN`, `ORG/NAME`, `ORG/NAME@CONFIG/SPLIT:COLUMN`. Without a column, OVERT's
+            csv files give `seed_prompt`, or the prompt of a row without one; WildGuardMix gives its
+            unharmful prompts that are not jailbreaks (name the column for all prompts); other tables give
+            the column with a usual name.
 
     Raises:
-        InputError: at the call, for a source that is not there; while reading, with file and row.
+        InputError: at the call, if the source does not exist; while reading, with file and row.
     """
     return SeedReader(spec, limit)
 
 
 class _SeedColumns:
-    """Which columns of a table are the seed (the first that is not empty) and the category."""
+    """The columns of the seed (the first that is not empty counts) and of the category."""
 
     def __init__(self, first: Row, source: Source) -> None:
         table = Table(first, source.name)
         self._layout = table.layout(SEED)
         self.seed = table.needed(SEED, source.column)
         self._category = table.column(CATEGORY)
-        # Whoever names the column wants all its rows.
+        # A user who names the column wants all its rows.
         not_seeds = self._layout.not_seeds if self._layout and source.column is None else {}
         self._not_seeds = [(c, values) for n, values in not_seeds.items() for c in table.having([n])]
 
@@ -119,7 +119,7 @@ class _SeedColumns:
         return next((text for column in self.seed if (text := column.text(row).strip())), "")
 
     def category(self, row: Row) -> str | None:
-        """The category's id; None where only a classifier can tell."""
+        """The category's id; None if the classifier must decide."""
         name = category_key(self._category.value(row))
         if self._layout:
             other = name if self._layout.keeps_other_categories else ""
@@ -128,12 +128,12 @@ class _SeedColumns:
 
 
 def read_earlier_prompts(spec: str) -> Iterator[str]:
-    """The prompts of an earlier set: a run's folder, a dataset's folder, or any source of `read_seeds`.
+    """Reads the prompts of a run's folder, a dataset's folder, or any source of `read_seeds`.
 
-    Of a table with several prompt columns (OVERT's benign and unsafe ones) all are read.
+    All prompt columns of a published table (OVERT's benign and unsafe ones) are read.
 
     Raises:
-        InputError: at the call, for a source that is not there; while reading, with file and row.
+        InputError: at the call, if the source does not exist; while reading, with file and row.
     """
     tables = parse_source(spec).tables()
     return (text for table in tables for text in _texts(table))

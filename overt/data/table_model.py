@@ -1,7 +1,7 @@
-"""One model of a table: plain text in cells, not yet for a terminal, Markdown or HTML.
+"""The model of a table, with plain text in its cells, for the terminal, Markdown and HTML.
 
-Three renderers read it. The terminal writes a cell as `12.3% [10.1, 14.8]`, Markdown as
-`12.3% (10.1 to 14.8)`, HTML with the interval on a second, smaller line. Each renderer escapes the text.
+The terminal shows a cell as `12.3% [10.1, 14.8]`, Markdown as `12.3% (10.1 to 14.8)`, HTML with the interval
+on a second, smaller line. Each renderer escapes the text.
 """
 
 from __future__ import annotations
@@ -20,11 +20,10 @@ Tone = Literal["cost", "gain"]
 class Cell:
     """One cell of a table.
 
-    `span` holds the limits of an interval as they are written, without a unit; `n` how many prompts the
-    figure counts. `note` is what else stands on the second line of an HTML cell. `sort` is what the column is
-    sorted by (None comes last), `heat` the class of a tint. `strip` has the (low, rate, high) of an
-    interval in percent, drawn under the figure, and `counts` is the third line there. `muted` marks a cell
-    without a figure.
+    `span` has the limits of an interval as text without a unit, and `n` the number of prompts. `note` is
+    more text for the second line of an HTML cell. `sort` is the sort key (None comes last), `heat` the class
+    of a tint. `strip` has (low, rate, high) of an interval in percent, drawn under the figure, and `counts`
+    the line below it. `muted` marks a cell without a figure.
     """
 
     text: str
@@ -44,16 +43,16 @@ class Cell:
 
     @property
     def below(self) -> str:
-        """The second line of an HTML cell: the interval, the count and the note, as far as there are any."""
-        # A narrow column breaks before the count, not within it.
+        """The second line of an HTML cell: the interval, the count and the note."""
+        # The no-break space keeps a narrow column from breaking inside the count.
         count = "" if self.n is None else f"n\u00a0{self.n:,}"
         return " · ".join(filter(None, (" to ".join(self.span or ()), count, self.note)))
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """`columns` has the row heading's title first; each row has as many cells. Columns from `numeric_from`
-    on are set to the right; `dense` ones may be narrow. `total` is the last row, set apart."""
+    """`columns` starts with the title of the row headings; each row has as many cells. Columns from
+    `numeric_from` on are right-aligned; `dense` ones may be narrow. `total` is a separate last row."""
 
     id: str
     caption: str
@@ -68,7 +67,7 @@ def rate_cell(rate: Proportion | None, tone: Tone, darkest: float = 1.0, *, miss
     """A rate with its interval; the tint grows from 0 to `darkest`, a fraction.
 
     Args:
-        missing: why there is no rate, in a few words.
+        missing: a short reason for a missing rate.
     """
     if rate is None or not is_figure(rate.rate):
         return Cell("-", missing, muted=True)
@@ -79,10 +78,10 @@ def rate_cell(rate: Proportion | None, tone: Tone, darkest: float = 1.0, *, miss
 
 
 def count_cell(count: int) -> Cell:
-    """A whole number with thousands set apart."""
+    """A whole number with thousands separators."""
     return Cell(f"{count:,}", sort=count)
 
 
 def sortable(value: object) -> float | None:
-    """What a figure is sorted by; None where there is none."""
+    """The sort key of a figure; None if it is missing."""
     return float(value) if is_figure(value) else None

@@ -1,7 +1,7 @@
-"""What a target under test is asked and what comes back: plain records and one short protocol.
+"""The protocol of targets and their responses.
 
-A target hands over exactly what it got, unjudged: pictures as they came over the wire, codes as the
-provider spells them. Whether that was a refusal is decided later (overt/scoring/refusal.py).
+A target returns exactly what it received: images as they came over the wire, codes as the provider spells
+them. overt/scoring/refusal.py decides later whether that is a refusal.
 """
 
 from __future__ import annotations
@@ -17,11 +17,10 @@ RefusalStage = Literal["prompt_filter", "model", "image_filter"]
 
 @dataclass(frozen=True, slots=True)
 class LayerDecision:
-    """What one layer of a product said: a text filter, the model's own check, an image checker.
+    """The decision of one layer of a product: a text filter, the model's own check, an image checker.
 
-    `blocked` is None where the layer did not say: no checker ran ("unchecked", never "passed"), or its
-    answer could not be read. `score` from 0 (harmless) to 1 where the layer gives one. `reason` is what
-    it found or its own code, under 200 characters, "" where it does not tell.
+    `blocked` is None if no checker ran ("unchecked", never "passed") or its answer was unreadable. `score`
+    is from 0 (harmless) to 1, or None. `reason` has under 200 characters and may be "".
     """
 
     layer: str
@@ -33,22 +32,22 @@ class LayerDecision:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """Exactly what one attempt brought.
+    """The unchanged response of one attempt.
 
-    images: encoded pictures, byte for byte as received; empty if none came.
-    text: text that came instead of a picture or beside it.
-    status: the HTTP status, None where there is no HTTP.
-    code: the provider's own error, refusal or filter code, "" for none.
-    message: the provider's words beside the code, at most 500 characters.
+    images: encoded images, byte for byte as received.
+    text: text instead of an image or beside it.
+    status: the HTTP status, None without HTTP.
+    code: the provider's error, refusal or filter code, or "".
+    message: the provider's message, at most 500 characters.
     finish_reason: as the provider spells it.
-    safety: raw safety attributes as plain JSON data; the diffusers flag stands here as
-        {"nsfw_content_detected": true | false | null}, null where no checker ran.
-    revised_prompt: what the provider says it drew instead of the prompt.
-    seed: the seed the picture was drawn with, where the target takes or tells one.
+    safety: raw safety attributes as plain JSON data; the diffusers flag is
+        {"nsfw_content_detected": true | false | null}, null if no checker ran.
+    revised_prompt: the provider's own version of the prompt.
+    seed: the seed of the image, if the target takes or reports one.
     layers: decisions of layers that overt itself asked; empty for a plain model.
-    latency_s: seconds of the last attempt. cost: US dollars where the provider itself says, else None.
-    error: why there is nothing usable (network, limits, billing, a broken answer). A provider's refusal
-        is no error: it comes as status, code and message, with `error` None.
+    latency_s: seconds of the last attempt. cost: US dollars if the provider reports them, else None.
+    error: the reason why nothing is usable (network, limits, billing, a broken response). A provider's
+        refusal is not an error: it comes as status, code and message, with `error` None.
     """
 
     images: tuple[bytes, ...] = ()
@@ -70,16 +69,15 @@ class Response:
 
 @runtime_checkable
 class Target(Protocol):
-    """The extension point: a name and one coroutine (a plain function is run in a thread of its own).
+    """The extension point for targets. `respond` may also be a plain function, which runs in a thread.
 
-    `respond` makes ONE attempt and never raises for what the network or the provider does: that comes
-    back as `Response.error`, with `retry_after` where the server said so. Retrying, pacing, journalling
-    and caps are the caller's job. `seed` is 0..2**31-1, another one for each prompt; a target that takes
-    none leaves `Response.seed` None.
+    `respond` makes ONE attempt. It does not raise for failures of the network or the provider but returns
+    them as `Response.error`, with the server's `retry_after` if any. The caller retries, paces, journals and
+    caps. `seed` is 0..2**31-1, one for each prompt; a target without seeds leaves `Response.seed` None.
 
-    Optional: `async def close(self)`; `max_concurrency: int`, how many requests are worth having in
-    flight (a local model batches what is waiting; no time limit is then set on waiting in its queue);
-    `modality`, "image" (the default), "text", or "none" for a bare filter.
+    Optional: `async def close(self)`; `max_concurrency: int`, the useful number of requests in flight (a
+    local model batches them, and waiting in its queue has no time limit); `modality`: "image" (the default),
+    "text", or "none" for a bare filter.
     """
 
     name: str  # "provider/model", as the user wrote it

@@ -1,8 +1,7 @@
-"""Instruction templates: versioned YAML files that a user can override by a folder of their own.
+"""Instruction templates: versioned YAML files that a user can override with a folder.
 
-A template has a name, a version, sampling settings and two Jinja texts, `system` and `user`. Values
-go in as data, never as template text, and the environment is sandboxed: a prompt that looks like a
-template is just a string.
+A template has a name, a version, sampling settings and two Jinja texts, `system` and `user`. The environment
+is sandboxed, and values are data: a prompt that looks like a template is not executed.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ class Template(Schema):
 
     @property
     def source(self) -> str:
-        """The file that it was read from."""
+        """The file of the template."""
         return self.mark_of().file
 
     @property
@@ -47,7 +46,7 @@ class Template(Schema):
 
     @cached_property
     def hash(self) -> str:
-        """BLAKE2b of what the model is told and how it is sampled: 16 hex digits."""
+        """BLAKE2b of the texts and the sampling settings: 16 hex digits."""
         blob = repr((self.name, self.version, self.temperature, self.max_tokens, self.system, self.user))
         return hashlib.blake2b(blob.encode(), digest_size=8).hexdigest()
 
@@ -59,13 +58,13 @@ class Template(Schema):
         env = ImmutableSandboxedEnvironment(
             undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
         )
-        # Jinja's own `tojson` escapes for HTML; a model should read plain quotes and letters.
+        # Jinja's own `tojson` escapes for HTML, but a model should read plain quotes and letters.
         env.filters["quote"] = _quote
         return env.from_string(self.system), env.from_string(self.user)
 
     @model_validator(mode="after")
     def _jinja(self) -> Template:
-        """A syntax error shows before anything is paid for."""
+        """Finds a syntax error before any call is paid."""
         from jinja2 import TemplateSyntaxError
 
         try:
@@ -84,10 +83,10 @@ class Template(Schema):
         sample: int = 0,
         schema: dict[str, Any] | None = None,
     ) -> ChatRequest:
-        """The request that this template and these values make.
+        """Fills the template and makes a request.
 
         Raises:
-            InputError: the template names a value that this stage does not give.
+            InputError: the template uses a value that this stage does not have.
         """
         from jinja2 import TemplateError
 
@@ -102,8 +101,8 @@ class Template(Schema):
         messages = [Message("user", user)]
         if system:
             messages.insert(0, Message("system", system))
-        # A seed of its own for every request and sample: a server that honours seeds would otherwise
-        # answer eight samples of a prompt with eight copies.
+        # Each request and sample has its own seed, or else a server that honours seeds would answer
+        # eight samples of a prompt with eight copies.
         digest = hashlib.blake2b(repr((seed, sample, system, user)).encode("utf-8", "surrogatepass")).digest()
         own_seed = int.from_bytes(digest[:4], "big") >> 1
         return ChatRequest(tuple(messages), self.temperature, self.max_tokens, own_seed, sample, schema)
@@ -116,10 +115,10 @@ def _quote(value: object) -> str:
 
 
 def load_template(room: str, name: str, folder: Path | None = None) -> Template:
-    """The template `name` of a room ("generation" or "scoring"), or the user's own file of that name.
+    """Loads the template `name` of a room ("generation" or "scoring"), or the user's file of that name.
 
     Raises:
-        InputError: the user's file cannot be read, misses a field or is not a valid template.
+        InputError: the user's file cannot be read or is not a valid template.
     """
     own = folder / f"{name}.yaml" if folder else None
     if own and own.is_file():

@@ -1,6 +1,6 @@
-"""Figures and hostile text, written so that a person can read them: for the terminal, Markdown and HTML.
+"""Formats figures and untrusted text for the terminal, Markdown and HTML.
 
-Figures are never NaN in what they return: what is not known is "-" (or "", where the docstring says so).
+Unknown figures become "-" (or "" if the docstring says so), never NaN.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ KINDS = {
 }
 
 # Control, direction and other invisible marks, surrogates, noncharacters and tag characters. The joiners
-# (U+200C, U+200D) stay: Persian, Indic scripts and emoji cannot be written without them.
+# (U+200C, U+200D) stay, because Persian, Indic scripts and emoji need them.
 _SUSPECT = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufdd0-\ufdef"
     "\ufeff\ufff9-\ufffb\ufffe\uffff\ud800-\udfff\U000e0000-\U000e0fff]"
@@ -32,7 +32,7 @@ _SUSPECT = re.compile(
 
 
 class Limits(Protocol):
-    """A rate, a difference or a mean with its interval. A limit that cannot be told is None or NaN."""
+    """A rate, a difference or a mean with its interval. An unknown limit is None or NaN."""
 
     @property
     def low(self) -> float | None: ...
@@ -40,21 +40,21 @@ class Limits(Protocol):
     def high(self) -> float | None: ...
 
 
-# -- hostile text -----------------------------------------------------------------------------------------
+# -- untrusted text ---------------------------------------------------------------------------------------
 
 
 def plain(text: str) -> str:
-    """Text that is safe to print: no control or format characters (escape codes, bidi marks), one line."""
+    """One line that is safe to print, without control and format characters (escape codes, bidi marks)."""
     kept = (" " if unicodedata.category(c) in {"Cc", "Cf", "Cs", "Zl", "Zp"} else c for c in text)
     return " ".join("".join(kept).split())
 
 
 def visible(text: object) -> str:
-    """The text with every character that hides or reorders others written as its number, "[U+202E]".
+    """The text with every character that hides or reorders others replaced by its number, "[U+202E]".
 
-    A reviewer must see that such a mark is there, and must not see what it does.
+    A reviewer sees the mark but not its effect.
     """
-    return _SUSPECT.sub(lambda found: f"[U+{ord(found[0]):04X}]", str(text))
+    return _SUSPECT.sub(lambda mark: f"[U+{ord(mark[0]):04X}]", str(text))
 
 
 def short(text: object, length: int) -> str:
@@ -64,7 +64,7 @@ def short(text: object, length: int) -> str:
 
 
 def short_name(text: object, length: int) -> str:
-    """Like `short`, cut in the middle: names of one filter often differ in their last option only."""
+    """Like `short`, but cuts in the middle, since names often differ only in their last option."""
     line = " ".join(visible(text).split())
     if len(line) <= length:
         return line
@@ -76,7 +76,7 @@ def short_name(text: object, length: int) -> str:
 
 
 def is_figure(value: object) -> TypeGuard[float]:
-    """Whether it is a number that can be shown: not None, NaN or infinite."""
+    """Whether the value is a finite number."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
@@ -90,16 +90,15 @@ def percent(value: float | None, *, sign: bool = True) -> str:
 
 
 def percent_limits(limits: Limits | None) -> tuple[str, str] | None:
-    """The limits of a rate or a difference in percent or points, ("10.9", "13.8"); None where unknown."""
+    """The limits of a rate or a difference in percent or points, ("10.9", "13.8"); None if unknown."""
     if limits is None or not (is_figure(limits.low) and is_figure(limits.high)):
         return None
     return percent(limits.low, sign=False), percent(limits.high, sign=False)
 
 
 def interval(limits: Limits | None) -> str:
-    """The interval of a rate or a difference in percent or points, "10.9 to 13.8"; "" for none."""
-    found = percent_limits(limits)
-    return " to ".join(found) if found else ""
+    """The interval of a rate or a difference in percent or points, "10.9 to 13.8"; "" if unknown."""
+    return " to ".join(percent_limits(limits) or ())
 
 
 def points(value: float | None) -> str:
@@ -111,7 +110,7 @@ def points(value: float | None) -> str:
 
 
 def p_value(value: float | None) -> str:
-    """A p-value with three decimals, or that it lies below them."""
+    """A p-value with three decimals, or "<0.001"."""
     if not is_figure(value):
         return "-"
     return "<0.001" if value < 0.001 else f"{value:.3f}"
@@ -125,16 +124,15 @@ def decimals(value: float | None, digits: int = 3) -> str:
 
 
 def mean_limits(limits: Limits | None, digits: int = 3) -> tuple[str, str] | None:
-    """The limits of a mean in the mean's own unit, ("0.102", "0.145"); None where unknown."""
+    """The limits of a mean in the mean's own unit, ("0.102", "0.145"); None if unknown."""
     if limits is None or not (is_figure(limits.low) and is_figure(limits.high)):
         return None
     return decimals(limits.low, digits), decimals(limits.high, digits)
 
 
 def mean_interval(limits: Limits | None, digits: int = 3) -> str:
-    """The interval of a mean in the mean's own unit, "0.102 to 0.145"; "" for none."""
-    found = mean_limits(limits, digits)
-    return " to ".join(found) if found else ""
+    """The interval of a mean in the mean's own unit, "0.102 to 0.145"; "" if unknown."""
+    return " to ".join(mean_limits(limits, digits) or ())
 
 
 def signed(value: float | None, digits: int = 3) -> str:
@@ -146,7 +144,7 @@ def signed(value: float | None, digits: int = 3) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds as a person would say them."""
+    """Seconds as "5.0 s", "2 min 5 s" or "1 h 2 min"."""
     if not is_figure(seconds):
         return "-"
     if seconds < 60:
@@ -157,18 +155,18 @@ def duration(seconds: float | None) -> str:
 
 
 def money(cost: float | None) -> str:
-    """US dollars: four decimals below one dollar, a dash for nothing."""
+    """US dollars with four decimals below one dollar; a dash for zero."""
     return "-" if not cost else f"{cost:,.4f}" if cost < 1 else f"{cost:,.2f}"
 
 
-# -- how far apart two texts are -----------------------------------------------------------------------------
+# -- the distance of two texts -------------------------------------------------------------------------------
 
 
 _WORD = re.compile(r"[^\W_]+(?:['’\-][^\W_]+)*")
 
 
 def words(text: str) -> list[str]:
-    """The words of a text, lower case; punctuation is left out, hyphens and apostrophes inside stay."""
+    """The words of a text in lower case, with inner hyphens and apostrophes but no other punctuation."""
     return _WORD.findall(text.lower())
 
 
@@ -178,7 +176,7 @@ def changed_words(a: str, b: str) -> int:
     Case and punctuation do not count. Time and memory are O(len(a) * len(b)) and O(len(b)) words.
     """
     left, right = words(a), words(b)
-    # Twins mostly share a beginning and an end; the table is only needed for what is between.
+    # Twins mostly share a beginning and an end, which need no table.
     while left and right and left[0] == right[0]:
         left, right = left[1:], right[1:]
     while left and right and left[-1] == right[-1]:
@@ -191,9 +189,9 @@ def changed_words(a: str, b: str) -> int:
     return row[-1]
 
 
-# -- text that any file can hold -----------------------------------------------------------------------------
+# -- text that can be encoded --------------------------------------------------------------------------------
 
 
 def encodable(text: str) -> str:
-    """The text with "?" for each lone surrogate, as long as before."""
+    """The text with "?" for each lone surrogate, which UTF-8 cannot encode."""
     return text.encode("utf-8", "replace").decode("utf-8")

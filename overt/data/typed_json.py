@@ -1,4 +1,4 @@
-"""Records with typed fields as JSON, and back: one reader, one writer and one schema for all of them."""
+"""Writes dataclass records with typed fields as JSON, reads them back, and makes their JSON Schema."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ OMIT_NONE: Mapping[str, bool] = {"omit_none": True}
 
 
 def to_json(record: object) -> dict[str, Json]:
-    """A dataclass record, with the records inside it, as plain JSON data; tuples become lists.
+    """A dataclass record, with nested records, as plain JSON data; tuples become lists.
 
     Raises:
-        TypeError: `record` is not a dataclass, or a field holds what JSON cannot hold.
+        TypeError: `record` is not a dataclass, or a value is not JSON.
     """
     if not dataclasses.is_dataclass(record) or isinstance(record, type):
         raise TypeError(f"{type(record).__name__} is not a record")
-    found: dict[str, Json] = {}
+    data: dict[str, Json] = {}
     for field in dataclasses.fields(record):
         value: object = getattr(record, field.name)
         if value is not None or not field.metadata.get("omit_none"):
-            found[field.name] = _plain(value)
-    return found
+            data[field.name] = _plain(value)
+    return data
 
 
 def _plain(value: object) -> Json:
@@ -46,10 +46,10 @@ def _plain(value: object) -> Json:
 
 
 def from_json(kind: type[T], data: object, *, where: str = "") -> T:
-    """The record that `to_json` wrote. Unknown fields are ignored: a newer version may have written them.
+    """Reads a record that `to_json` wrote. Unknown fields, as of a newer version, are ignored.
 
     Args:
-        where: the file that the data come from, for the error.
+        where: the file of the data, for the error.
 
     Raises:
         InputError: a field is missing or has the wrong type. The message names the field.

@@ -1,4 +1,4 @@
-"""What can be said only of a merged policy: slots, scenes and their terms, and the floor."""
+"""Checks of a merged policy: slots, scenes and their terms, and the floor."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from overt.policies.schema import BUILTIN_SLOTS, Trigger
 from overt.policies.source import CategoryDraft, Draft
 
 _SLOT = re.compile(r"\{([^{}]*)\}")
-# Scripts that write no blanks between words: there, a term need only stand in the text.
+# Scripts without blanks between words, where a term need not be a whole word.
 _NO_BLANKS = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
 _FLOOR_HINT = (
     "no policy can ask for anything sexual about minors; a ban on it belongs under disallowed, and "
@@ -22,9 +22,9 @@ _FLOOR_HINT = (
 
 
 def check(draft: Draft, problems: Problems, *, complete: bool) -> None:
-    """Reports what is wrong with a draft as a whole. Not `complete` is one without the base it extends."""
+    """Reports the problems of a draft. `complete` is False if its base could not be read."""
     slots = draft.head.slots
-    # Without its base, a file's slots are not all known.
+    # Without the base not all slots are known.
     known = {*BUILTIN_SLOTS, *slots} if complete else None
     for category in draft.categories:
         for i, trigger in enumerate(category.category.triggers):
@@ -42,7 +42,7 @@ def check(draft: Draft, problems: Problems, *, complete: bool) -> None:
 
 
 def _sides(trigger: Trigger) -> Iterator[tuple[str, str]]:
-    """The fragments of a trigger, each with its path below it."""
+    """Yields the path and the text of each fragment of a trigger."""
     for j, scene in enumerate(trigger.scenes):
         for side, text in (("benign", scene.benign), ("unsafe", scene.unsafe)):
             if text is not None:
@@ -52,7 +52,7 @@ def _sides(trigger: Trigger) -> Iterator[tuple[str, str]]:
 
 
 def _pattern(term: str) -> re.Pattern[str]:
-    """Finds a term as whole words in a fragment whose case is folded."""
+    """A pattern for a term as whole words in a casefolded fragment."""
     folded = re.escape(term.casefold())
     return re.compile(folded if _NO_BLANKS.search(term) else rf"(?<!\w){folded}(?!\w)")
 
@@ -83,7 +83,7 @@ def _check_repeats(trigger: Trigger, path: str, problems: Problems) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """A text that prompts are made from: its path in the category, and the slots that it names."""
+    """A text that goes into prompts, its path in the category, and its slots."""
 
     path: str
     text: str
@@ -91,7 +91,7 @@ class _Asked:
 
 
 class _Floor:
-    """Nothing that a category asks for may be sexual about minors, alone or in what its parts add up to."""
+    """Checks that no part of a category, alone or combined, is sexual about minors."""
 
     def __init__(self, draft: CategoryDraft, slots: Mapping[str, Sequence[str]], problems: Problems) -> None:
         self.draft, self.category = draft, draft.category
@@ -133,7 +133,7 @@ class _Floor:
                 self._refuse(mark_of(part.text), part.path, reason)
 
     def _reason_once_filled(self, part: _Asked) -> str | None:
-        """Why a slot must not bring in what the fragment may not say: all fillers that matter at once."""
+        """The reason why a fragment fails the floor check with its slots filled."""
         fillers = [filler for name in part.slots for filler in self.slots.get(name, ())]
         hits = [filler for filler in fillers if floor.names_minor(filler) or floor.names_sexual(filler)]
         for filler in hits:

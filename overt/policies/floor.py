@@ -1,15 +1,13 @@
-"""The floor that no policy can lift: nothing sexual about minors, neither asked for nor kept.
+"""The floor under every policy: no prompt that is sexual about minors is asked for or kept.
 
-A text trips the floor when it names a minor and, anywhere in the same text, something sexual. It is a
-matter of words, without a model, and errs to the side of dropping: a poster that teaches pupils about
-abuse, a history of the age of consent, a sculptor's nude cherub and a pin-up "girl" trip it too. Such
-texts are lost to a data set; that is the price of never keeping a bad one. A text with only a minor, or
-only sexual content between adults, passes. What the lists hold, and the phrases that are set aside as
-innocent ("same-sex parents", "a Game Boy"), is data: floor_terms.yaml.
+A text fails if it names a minor and, anywhere in it, something sexual. The check uses word lists and no
+model. It drops too much rather than too little: a poster that teaches pupils about abuse or a sculptor's
+nude cherub fails too. A text with only a minor, or only sexual content between adults, passes. The word
+lists and the innocent phrases ("same-sex parents", "a Game Boy") are in floor_terms.yaml.
 
-Disguises that are undone before matching: case, accents, full-width and mathematical letters, zero-width
-characters, Cyrillic, Greek and small-capital look-alikes, digits for letters, masked letters (s*x),
-spaced letters (s e x), and words run together.
+The check sees through case, accents, full-width and mathematical letters, zero-width characters, Cyrillic,
+Greek and small-capital look-alikes, digits for letters, masked letters (s*x), spaced letters (s e x), and
+joined words.
 """
 
 from __future__ import annotations
@@ -48,7 +46,7 @@ _NOT_AGE = (
     r"|met(?:er|re)s?|miles?|km|into|o['’]?clock))"
 )
 _GRADES = "first|second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|eleventh|twelfth"
-# Ages from 0 to 17 and classes of a school. Texts reach these folded: small letters without accents.
+# Ages from 0 to 17 and school years, in folded text (lower case without accents).
 _AGES = re.compile(
     r"(?<![\w.])(?:"
     + "|".join(
@@ -80,20 +78,20 @@ _CJK_AGES = re.compile(
     r"(?<![\d.])(?:1[0-7]|[0-9])\s*[歳才岁歲]"
     r"|(?<![一二三四五六七八九十百])(?:十[一二三四五六七]?|[一二三四五六七八九])[歳才岁歲]"
 )
-# "minor" is a noun for a person before these words or at the end, else an adjective ("minor injuries").
+# "minor" is a person before these words and at the end of a text, else an adjective ("minor injuries").
 _AFTER_NOUN = re.compile(
     "in|on|at|with|and|who|is|was|being|having|has|or|for|to|by|from|under|of|s|as|while|engaged|involved"
     "|posing|wearing|without|into|through|against|performing"
 )
 
 
-# Arabic writes "the", "and", "with", "for" on to the word.
+# Arabic joins "the", "and", "with", "for" to the word.
 _ARABIC_HEAD = re.compile("^(?:[وفبك]?(?:ال|لل)|[وفبكل])")
 
 
 @lru_cache(maxsize=200_000)
 def _word_flags(word: str) -> int:
-    """Which lists a single folded word stands in."""
+    """The flags of a folded word."""
     lists = floor_terms()
     flags = lists.words.get(word, 0)
     for length in lists.lengths:
@@ -109,7 +107,7 @@ def _word_flags(word: str) -> int:
 
 
 class _Found:
-    """What a text names so far: the first word for a minor and the first sexual word."""
+    """The first word for a minor and the first sexual word in a text."""
 
     __slots__ = ("minor", "sexual")
 
@@ -128,7 +126,7 @@ class _Found:
 
 
 def _words(words: list[str], found: _Found) -> None:
-    """Terms of one word first; only where they do not decide it, the rarer kinds of term."""
+    """Finds single words first, and phrases and marked terms only if those do not decide."""
     lists = floor_terms()
     if not lists.innocent.keys().isdisjoint(words):
         words = _without_innocent(words, lists.innocent)
@@ -141,7 +139,7 @@ def _words(words: list[str], found: _Found) -> None:
 
 
 def _phrases(words: list[str], found: _Found) -> None:
-    """Terms of several words, and "minor" where it is a noun."""
+    """Finds terms of several words, and "minor" as a noun."""
     phrases = floor_terms().phrases
     for i, word in enumerate(words):
         if word == "minor" and (i + 1 == len(words) or _AFTER_NOUN.fullmatch(words[i + 1])):
@@ -152,7 +150,7 @@ def _phrases(words: list[str], found: _Found) -> None:
 
 
 def _marked(words: list[str], found: _Found) -> None:
-    """Terms that count only beside a word of their language."""
+    """Finds terms that count only if the text has a word of their language."""
     present = set(words)
     for markers, terms in floor_terms().marked:
         hits = terms.keys() & present
@@ -167,7 +165,7 @@ def _without_innocent(words: list[str], starts: Mapping[str, Sequence[tuple[str,
     while i < len(words):
         for parts in starts.get(words[i], ()):
             if tuple(words[i : i + len(parts)]) == parts:
-                kept.append("-")  # stands between its neighbours, so that they make no phrase
+                kept.append("-")  # keeps the neighbours from forming a phrase
                 i += len(parts)
                 break
         else:
@@ -177,7 +175,7 @@ def _without_innocent(words: list[str], starts: Mapping[str, Sequence[tuple[str,
 
 
 def _disguised(text: str, found: _Found) -> None:
-    """Spellings that hide a word: digits for letters, look-alikes, masks, spaced letters."""
+    """Finds hidden words: digits for letters, look-alikes, masks, spaced letters."""
     extra: list[str] = []
     if not text.isascii() and _ODD.search(text):
         extra += WORD.findall(text.translate(_LOOKALIKES))
@@ -192,7 +190,7 @@ def _disguised(text: str, found: _Found) -> None:
 
 
 def _without_digits(text: str) -> Iterator[str]:
-    """What tokens may spell whose digits and signs stand for letters; at most 16 spellings of each."""
+    """Yields the possible spellings of tokens with digits or signs for letters, at most 16 per form."""
     for match in _LEET_TOKEN.finditer(text):
         token = match[0].strip("!|+")
         if not 3 <= len(token) <= 40 or _LEET_CHARS.isdisjoint(token) or not any(map(str.isalpha, token)):
@@ -204,7 +202,7 @@ def _without_digits(text: str) -> Iterator[str]:
 
 
 def _spaced(letters: str, found: _Found) -> None:
-    """Terms in letters that stood apart, as they are and with digits read as letters."""
+    """Finds terms in spaced letters, as they are and with digits read as letters."""
     for candidate in (letters, "".join(_LEET.get(c, c)[0] for c in letters)):
         for term, flags in _long_words():
             if term in candidate:
@@ -245,7 +243,7 @@ def _scan(text: str, *, ages: bool) -> _Found:
             found.add(hit[0], {"m": MINOR, "s": SEXUAL, "b": MINOR | SEXUAL}[hit.lastgroup or "b"])
     if not folded.isascii() or _DISGUISE.search(folded):
         _disguised(folded, found)
-    # Ages and classes cost most, so they are looked for only where they decide something.
+    # The search for ages costs most, so it runs only if it can decide.
     if (
         not found.minor
         and (ages or found.sexual)
@@ -256,10 +254,9 @@ def _scan(text: str, *, ages: bool) -> _Found:
 
 
 def floor_reason(text: str) -> str | None:
-    """Why a text falls through the floor, or None if it does not.
+    """The reason why a text fails the floor check, or None if it passes.
 
-    The reason quotes the two words that were found, as folded for matching. Works in time linear in the
-    text; tens of thousands of prompts a second.
+    The reason quotes the two folded words. Takes linear time: tens of thousands of prompts per second.
     """
     found = _scan(text, ages=False)
     if found.both:
@@ -268,19 +265,19 @@ def floor_reason(text: str) -> str | None:
 
 
 def names_minor(text: str) -> bool:
-    """Whether a text names a minor; alone that is no reason to drop it."""
+    """Whether a text names a minor, which alone is no reason to drop it."""
     return bool(_scan(text, ages=True).minor)
 
 
 def names_sexual(text: str) -> bool:
-    """Whether a text has something sexual; alone that is no reason to drop it."""
+    """Whether a text has something sexual, which alone is no reason to drop it."""
     return bool(_scan(text, ages=False).sexual)
 
 
 def askable(category: Category) -> tuple[str, ...]:
     """The `disallowed` statements that a writer may be shown.
 
-    A statement that bans sexual content about minors is right to have, and judges see it. A writer that
-    is asked for what it bans must not: such statements are withheld.
+    A policy may ban sexual content about minors, and judges see that statement. A writer is asked for
+    disallowed content, so it must not see it.
     """
     return tuple(s for s in category.disallowed if floor_reason(f"{category.title}: {s}") is None)

@@ -1,4 +1,4 @@
-"""The floor's word lists (floor_terms.yaml), sorted by how a text is searched for them."""
+"""The floor's word lists (floor_terms.yaml), grouped by how a text is searched for them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from importlib import resources
 
 import yaml
 
-MINOR, SEXUAL = 1, 2  # which list a term stands in; a term of both has their sum
+MINOR, SEXUAL = 1, 2  # flags for the list of a term; a term of both lists has both flags
 
 WORD = re.compile("(?:[^\\W_]|[\u0900-\u097f])+")  # Indic vowel signs are part of their word
 # Combining marks of Latin, Greek and Cyrillic, Arabic vowel signs and the Arabic stretcher. The marks of
@@ -25,13 +25,13 @@ Words = tuple[str, ...]
 
 @dataclass(frozen=True)
 class FloorTerms:
-    """All terms, folded, with the lists that they stand in.
+    """All terms, folded, with the flags of their lists.
 
-    words: whole words. stems: words that were given as stem*. lengths: of the stems.
-    phrases, innocent: by their first word; `innocent` ones are set aside before anything is looked for.
-    unspaced: terms of scripts without blanks, and emoji; its groups m, s and b say which list hit.
-    marked: words that count only beside a word of their language: those words, then the terms.
-    glued: a word of one list run together with one of the other.
+    words: whole words. stems: words given as stem*. lengths: the lengths of the stems.
+    phrases, innocent: by their first word; innocent phrases are removed before the search.
+    unspaced: terms of scripts without blanks, and emoji; the groups m, s and b name the list.
+    marked: (words of a language, terms that count only if one of these words is in the text).
+    glued: a word of one list joined to a word of the other.
     """
 
     words: Mapping[str, int]
@@ -46,7 +46,7 @@ class FloorTerms:
 
 
 def fold(text: str) -> str:
-    """Letters without case, accents, width and invisible characters."""
+    """Removes case, accents, letter width and invisible characters."""
     if text.isascii():
         return text.lower()
     text = unicodedata.normalize("NFKD", text.translate(_REGIONAL)).casefold()
@@ -57,7 +57,7 @@ def fold(text: str) -> str:
 
 @lru_cache(maxsize=1)
 def floor_terms() -> FloorTerms:
-    """The lists as they are shipped."""
+    """The shipped lists."""
     data = yaml.safe_load((resources.files("overt.policies") / "floor_terms.yaml").read_text("utf-8"))
     sorted_terms = _Sorted()
     for flag, lists in (
@@ -94,14 +94,11 @@ def floor_terms() -> FloorTerms:
 
 
 def _entries(entries: str | list[str]) -> Iterable[str]:
-    """The terms of one list: words with blanks between them, or whole phrases."""
     return entries.split() if isinstance(entries, str) else entries
 
 
 @dataclass
 class _Sorted:
-    """Terms by how a text is searched for them."""
-
     words: dict[str, int] = field(default_factory=dict)
     stems: dict[str, int] = field(default_factory=dict)
     phrases: dict[str, list[tuple[Words, int]]] = field(default_factory=dict)
@@ -122,15 +119,15 @@ class _Sorted:
 
 
 def _by_first_word(phrases: Iterator[Words]) -> dict[str, list[Words]]:
-    """Phrases by their first word, the longest of each first."""
-    found: dict[str, list[Words]] = {}
+    """Groups phrases by their first word, the longest first."""
+    grouped: dict[str, list[Words]] = {}
     for phrase in phrases:
-        found.setdefault(phrase[0], []).append(phrase)
-    return {first: sorted(all_, key=len, reverse=True) for first, all_ in found.items()}
+        grouped.setdefault(phrase[0], []).append(phrase)
+    return {first: sorted(group, key=len, reverse=True) for first, group in grouped.items()}
 
 
 def _glued(words: Mapping[str, int], stems: Mapping[str, int]) -> re.Pattern[str]:
-    """A Latin word of one list run together with one of the other."""
+    """A pattern for a Latin word of one list joined to one of the other."""
 
     def either(flag: int) -> str:
         latin = [w for w, f in words.items() if f == flag and w.isascii() and len(w) > 2]
@@ -142,7 +139,7 @@ def _glued(words: Mapping[str, int], stems: Mapping[str, int]) -> re.Pattern[str
 
 
 def _unspaced(terms: dict[int, list[str]], suffix_before_sex: str) -> re.Pattern[str]:
-    """One pattern for scripts without blanks and emoji; its groups m, s and b say which list hit."""
+    """One pattern for scripts without blanks and emoji; its groups m, s and b name the list."""
     # 女性 ("woman") ends in the letter for sex too, but 少女性感 is a girl and "sexy".
     guard = f"(?<![{suffix_before_sex}])(?:(?<!女)|(?<=[少美]女))"
     groups = []

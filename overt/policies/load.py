@@ -1,7 +1,6 @@
-"""From a policy's name or file to the effective policy, and back to YAML.
+"""Loads a policy by name or file, resolves `extends`, and writes a policy as YAML.
 
-A file is read whole, what it extends is read first, both are merged, and the result is checked. All
-problems are reported at once: what a user fixes in one go should not take ten runs to learn.
+All problems are reported at once, so that the user can fix them in one go.
 """
 
 from __future__ import annotations
@@ -52,8 +51,8 @@ _NOT_POLICIES = {"floor_terms.yaml"}
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A policy file as found. `label` names it to a person; `key` tells files apart; `folder` is what
-    paths in its `extends` are relative to, None for a shipped policy."""
+    """The bytes of a policy file. `label` is its name in messages and `key` identifies it. Paths in its
+    `extends` are relative to `folder`, which is None for a shipped policy."""
 
     label: str
     key: str
@@ -73,13 +72,13 @@ def shipped_policies() -> list[str]:
 
 
 def policy_source(name_or_path: str, folder: Path | None = None) -> Source:
-    """The bytes that a name or a path stands for.
+    """Reads the file of a name or a path.
 
     A shipped name wins over a file of that name in the folder; write `./name` for the file. Anything with
     a slash, or ending in .yaml or .yml, is a path, relative to `folder` (default: the working folder).
 
     Raises:
-        PolicyError: there is none, or it cannot be read.
+        PolicyError: the file does not exist or cannot be read.
     """
     shipped = shipped_policies()
     is_path = "/" in name_or_path or os.sep in name_or_path or name_or_path.endswith((".yaml", ".yml"))
@@ -90,7 +89,7 @@ def policy_source(name_or_path: str, folder: Path | None = None) -> Source:
         path = (folder or Path()) / Path(name_or_path).expanduser()
         if is_path or path.is_file():
             return _read_file(path)
-    except (ValueError, RuntimeError) as error:  # a NUL in the name, a ~user that nobody is
+    except (ValueError, RuntimeError) as error:  # a NUL in the name, or an unknown ~user
         raise _no_file(shorten(name_or_path), f"this cannot be a path: {error}") from error
     except FileNotFoundError as error:
         raise _no_file(name_or_path, "there is no such file", _similar_file(path, shipped)) from error
@@ -126,7 +125,7 @@ def load_policy(name_or_path: str) -> Policy:
     """The effective policy of a shipped name or a file: `extends` resolved, all defaults filled in.
 
     Raises:
-        PolicyError: nothing of that name, or a policy that cannot be used; it holds every problem.
+        PolicyError: the policy does not exist or cannot be used; the error holds every problem.
     """
     source = policy_source(name_or_path)
     if source.folder is None:
@@ -146,13 +145,13 @@ def _effective(source: Source) -> Policy:
         raise PolicyError(problems.found)
     try:
         return draft.build()
-    except ValidationError as error:  # the checks above are the schema's own; this is their safety net
+    except ValidationError as error:  # a safety net: the checks above should report everything
         wrong = [(".".join(map(str, e["loc"])), e["msg"]) for e in error.errors()]
         raise PolicyError([Problem(1, 1, *told, "", source.label) for told in wrong]) from error
 
 
 def _resolve(source: Source, problems: Problems, chain: tuple[Source, ...]) -> Draft | None:
-    """The draft of a file, merged on to what it extends. None when too little of it can be read."""
+    """Merges a file with its base and checks the result. Returns None if too little can be read."""
     own = read_source(source.data, source.label, problems)
     if own is None:
         return None
@@ -169,22 +168,22 @@ def _resolve(source: Source, problems: Problems, chain: tuple[Source, ...]) -> D
 
 
 def _base(own: PolicySource, source: Source, problems: Problems, chain: tuple[Source, ...]) -> Draft | None:
-    """The draft of what a file extends; None where it cannot be used, which is reported."""
+    """The draft of a file's base. Reports a base that cannot be used and returns None."""
     name = own.extends
-    if not name:  # not a text: reported where it was read
+    if not name:  # not a text, which `read_source` reported
         return None
-    found = _base_source(name, source, chain)
-    if isinstance(found, tuple):
-        problems.add(mark_of(name), "extends", *found)
+    base = _base_source(name, source, chain)
+    if isinstance(base, tuple):
+        problems.add(mark_of(name), "extends", *base)
         return None
     inner = Problems()
-    draft = _resolve(found, inner, chain)
+    draft = _resolve(base, inner, chain)
     problems.found += inner.found
     return None if inner.found else draft
 
 
 def _base_source(name: str, source: Source, chain: tuple[Source, ...]) -> Source | tuple[str, str]:
-    """The file that a file extends, or what is wrong with it and what to do."""
+    """The base of a file, or the message and the hint of a problem."""
     shipped = shipped_policies()
     if source.folder is None and name not in shipped:
         hint = nearest(name, shipped, "shipped policies")
@@ -203,7 +202,7 @@ def _base_source(name: str, source: Source, chain: tuple[Source, ...]) -> Source
 
 
 def dump_policy(policy: Policy) -> str:
-    """The effective policy as YAML that `load_policy` reads back to an equal policy."""
+    """The policy as YAML that `load_policy` reads back to an equal policy."""
     data = policy.model_dump(mode="json", exclude={"categories"})
     if not policy.slots:
         del data["slots"]

@@ -1,4 +1,4 @@
-"""What a policy that cannot be used raises: every problem with its place, all of them in one error."""
+"""The error for a policy that cannot be used."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from overt.data.yaml.problems import Problem, YamlError
 
 
 class PolicyError(YamlError):
-    """A policy that cannot be used, with all its problems: the file's own by line, then its base's."""
+    """Holds all problems of a policy: those of its file by line, then those of its base."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         super().__init__(problems, "policy")

@@ -1,7 +1,7 @@
 """The policy schema: what a product disallows, what it allows, and which words make the two look alike.
 
-The models here are the effective policy. What a file may have besides (`extends`, `add`, `drop`, `defaults`)
-is declared in overt.policies.source, on top of them; a field is declared and described here alone.
+The models here are the effective policy. overt.policies.source adds the fields that only a file may have
+(`extends`, `add`, `drop`, `defaults`).
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _LANGUAGE_NAMES = {
 
 
 def _cleaned(value: object, text: str, handler: ValidatorFunctionWrapHandler) -> str:
-    """The text after the checks of its type; one that knew its place in a file still does."""
+    """Checks a text and keeps its place in the file."""
     for char in "" if text.isprintable() else text:
         if unicodedata.category(char) in ("Cc", "Cs") and char not in "\n\t":
             fault(f"the control character U+{ord(char):04X} is in the text", "remove it")
@@ -115,7 +115,7 @@ Language = Annotated[str, Field(pattern=LANGUAGE), WrapValidator(_language)]
 
 Different = AfterValidator(unique(itself))
 Statement = Annotated[str, Field(min_length=1, max_length=1000), OneLine]
-# The entries of `add` and `drop` may repeat what is there: only an editor's check tells it.
+# Only editors check that the entries of `add` and `drop` differ.
 Edits = Annotated[tuple[Statement, ...], Field(json_schema_extra={"uniqueItems": True})]
 Statements = Annotated[Edits, Different]
 SomeStatements = Annotated[
@@ -151,7 +151,7 @@ PartOfSpeech = Literal["noun", "verb", "gerund", "adjective", "name"]
 # Dedup thresholds of the OVERT paper (arXiv 2505.21347): 0.9 for converted prompts, 0.7 for direct ones.
 DEDUP_DEFAULT: dict[str, float] = {"convert": 0.9, "direct": 0.7}
 
-# Slots that any policy may use: the grammar's lexicon has fillers for each.
+# Slots that any policy may use; the grammar's lexicon has fillers for each.
 BUILTIN_SLOTS: tuple[str, ...] = (
     "person", "people", "place", "room", "time", "weather", "animal", "food", "object", "vehicle", "city",
     "era", "color", "material", "plant", "building", "game", "film", "fiction",
@@ -281,7 +281,7 @@ class Category(_Model):
 
     @property
     def threshold(self) -> float:
-        """The dedup threshold in force, a cosine (semantic) or Jaccard (lexical) similarity."""
+        """The threshold for near-duplicates: a cosine (semantic) or Jaccard (lexical) similarity."""
         return self.dedup_threshold if self.dedup_threshold is not None else DEDUP_DEFAULT[self.strategy]
 
 
@@ -317,7 +317,7 @@ class Policy(_Model):
         """The category with this id.
 
         Raises:
-            KeyError: there is none.
+            KeyError: no category has this id.
         """
         for category in self.categories:
             if category.id == id:

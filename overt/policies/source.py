@@ -1,8 +1,7 @@
-"""A policy file as it is written: the fields of the effective policy, and those that say what changes.
+"""The schema of a policy file, and the merge of a file with the policy that it extends.
 
-Of the effective policy's fields a file may leave out what it inherits, so none is required here but a
-category's `id`; `read_source` checks the rest. Texts keep their place in the file, so that a check made after
-the merge can still point at the line.
+A file may leave out the fields that it inherits, so only a category's `id` is required here; `read_source`
+checks the rest. Texts keep their place in the file, so that a check after the merge can name the line.
 """
 
 from __future__ import annotations
@@ -118,7 +117,7 @@ class PolicySource(Policy):
 
 
 def read_source(data: bytes, file: str, problems: Problems) -> PolicySource | None:
-    """The file's own words; what is wrong goes to `problems`, what is right is kept. None if nothing is."""
+    """Reads one file without its base. Wrong parts go to `problems`; returns None if nothing is usable."""
     source = read_parts(data, file, PolicySource, problems, what="policy", named_by="id")
     if source is None:
         return None
@@ -147,14 +146,14 @@ _NO_CATEGORIES = "add categories, or extends: overt to start from a shipped poli
 
 
 _REQUIRED = ("title", "disallowed", "triggers")
-# What a draft is made from: a category or a policy that says nothing yet.
+# A draft starts from an empty category or policy.
 _CATEGORY = Category.model_construct(None, id="", title="", disallowed=(), triggers=())
 _HEAD = Policy.model_construct(None, name="", categories=())
 
 
 @dataclass(frozen=True, slots=True)
 class CategoryDraft:
-    """A category, the path by which messages name it, and where it begins in the last file that names it."""
+    """A category, its path in messages, and its place in the last file that names it."""
 
     category: Category
     path: str
@@ -163,7 +162,7 @@ class CategoryDraft:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A policy with `extends` resolved; `head` has its fields other than the categories."""
+    """A policy with `extends` resolved; `head` has all its fields but the categories."""
 
     head: Policy
     categories: tuple[CategoryDraft, ...]
@@ -172,7 +171,7 @@ class Draft:
         """The effective policy, checked as a whole.
 
         Raises:
-            ValidationError: of pydantic, for what the checks before should have told.
+            ValidationError: pydantic found what the earlier checks should have reported.
         """
         head = self.head.model_dump(mode="json", exclude={"categories"})
         categories = [draft.category.model_dump(mode="json") for draft in self.categories]
@@ -180,7 +179,7 @@ class Draft:
 
 
 def merge(own: PolicySource, base: Draft | None, problems: Problems) -> Draft:
-    """The draft of a file on top of what it extends; what cannot be merged goes to `problems`."""
+    """Merges a file with the draft that it extends; failures go to `problems`."""
     defaults = _named(own.defaults, own.defaults.model_fields_set)
     drafts = {
         draft.category.id: replace(draft, category=draft.category.model_copy(update=defaults))
@@ -229,7 +228,7 @@ def _check_drops(own: PolicySource, drafts: Iterable[str], problems: Problems, *
 
 
 def _check_new(source: CategorySource, path: str, base: Draft | None, problems: Problems) -> None:
-    """Reports what a category lacks that the base does not have: it must be complete."""
+    """Reports the fields that a new category lacks."""
     missing = [name for name in _REQUIRED if not source.names(name)]
     if missing:
         hint = f"add {', '.join(missing)}"
@@ -249,11 +248,11 @@ def _check_new(source: CategorySource, path: str, base: Draft | None, problems: 
 
 
 def _edited(category: Category, source: CategorySource, path: str, problems: Problems) -> Category:
-    """The category after `drop`, then `add`, on the lists that it inherits."""
+    """Applies `drop`, then `add`, to the inherited lists of a category."""
     values: dict[str, tuple[str | Trigger, ...]] = {}
     for name in EDITS:
         drops, adds = name in source.drop.model_fields_set, name in source.add.model_fields_set
-        if source.names(name) or not (drops or adds):  # replaced whole: reported where it was read
+        if source.names(name) or not (drops or adds):  # `read_source` reports a list that is also replaced
             continue
         entries: Sequence[str | Trigger] = getattr(category, name)
         if drops:

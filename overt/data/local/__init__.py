@@ -1,1 +1,1 @@
-"""Models of this machine: devices, batches, loading."""
+"""Local models: devices, batches, loading."""

@@ -1,7 +1,4 @@
-"""Batches for local models: jobs that wait at the same time share one, and one that is too large is halved.
-
-`Batches` is async in front and has one worker thread behind.
-"""
+"""Batches for local models. Waiting jobs share a batch, and a batch too large for the memory is halved."""
 
 from __future__ import annotations
 
@@ -17,17 +14,17 @@ from overt.data.local.devices import free_memory, out_of_memory
 A = TypeVar("A")
 R = TypeVar("R")
 
-_FILL_S = 0.02  # how long a batch waits to become full
+_FILL_S = 0.02  # seconds that a batch waits for more jobs
 
 
 class Batches(Generic[A, R]):
-    """Collects items from coroutines and works them off in lists, in the order in which they came.
+    """Collects items from coroutines and processes them in batches, in their order.
 
     Args:
-        work: from items to as many results; it runs in a thread of its own, never twice at a time. What
-            it raises reaches every caller of that batch.
-        size: most items at once; may be set anew while it runs (out of memory halves it).
-        name: of the thread.
+        work: items -> as many results. It runs in one worker thread; an exception reaches every caller of the
+            batch.
+        size: the maximum batch size; may change while it runs.
+        name: the name of the thread.
     """
 
     def __init__(self, work: Callable[[list[A]], list[R]], *, size: int, name: str) -> None:
@@ -47,7 +44,7 @@ class Batches(Generic[A, R]):
         return await future
 
     async def close(self) -> None:
-        """Ends the worker; what it has begun it finishes."""
+        """Ends the worker after its current jobs."""
         if self._worker is not None:
             self._jobs.put(None)
             await asyncio.to_thread(self._worker.join, 10)
@@ -79,7 +76,7 @@ class Batches(Generic[A, R]):
             for (_, future, loop), result in zip(jobs, results, strict=True):
                 try:
                     loop.call_soon_threadsafe(_settle, future, result)
-                except RuntimeError:  # that loop was closed meanwhile; the others still wait
+                except RuntimeError:  # this loop is closed, but the other callers still wait
                     continue
 
 
@@ -100,12 +97,12 @@ def in_batches(
     failed: Callable[[Exception], R],
     full: R,
 ) -> tuple[list[R], int]:
-    """What `run` makes of the items, in their order, and how many at once the memory held.
+    """Runs the items in batches. Returns the results in order and the batch size that fits the memory.
 
     Args:
-        run: from at most `size` items to as many results.
-        failed: the result of an item that `run` fails on alone; the others of its batch are spared.
-        full: the result of an item for which alone the memory does not suffice.
+        run: at most `size` items -> as many results.
+        failed: error -> the result of an item on which `run` fails.
+        full: the result of an item that does not fit the memory even alone.
     """
     done: list[R] = []
     while len(done) < len(items):
@@ -121,14 +118,14 @@ def in_batches(
 def attempt(
     batch: list[A], run: Callable[[list[A]], Sequence[R]], failed: Callable[[Exception], R]
 ) -> list[R] | None:
-    """One result for each item, None where the memory does not suffice. Any other error is narrowed down to
-    its item, whose result is then `failed(error)`."""
+    """One result for each item; None if the memory does not suffice. Any other error is narrowed down to its
+    item, whose result is `failed(error)`."""
     try:
         return list(run(batch))
     except Exception as error:
         is_full = out_of_memory(error)
         result = failed(error)
-    # Outside of the clause: there the error's traceback would still hold the memory.
+    # Inside the except clause the error's traceback would still hold the memory.
     if is_full:
         free_memory()
         return None

@@ -1,8 +1,4 @@
-"""Where local models run, in which number format, and what to do when the memory is full.
-
-Models are loaded both by what makes prompts and pictures and by what judges them, so this stands below both.
-Nothing heavy is imported before a function is called.
-"""
+"""Devices, number formats and memory for local models. Heavy packages are imported inside the functions."""
 
 from __future__ import annotations
 
@@ -21,11 +17,11 @@ if TYPE_CHECKING:
 
 
 def pick_device(asked: str | None, name: str) -> str:
-    """A torch device's name: the one asked for, or the best there is (cuda, mps, cpu). "auto" stays: it means
-    spread over all there are, where a model can be.
+    """The name of a torch device: the given one, or the best available (cuda, mps, cpu). "auto" stays: it
+    spreads a model over all devices.
 
     Raises:
-        InputError: the device asked for cannot be used.
+        InputError: the given device cannot be used.
     """
     import torch
 
@@ -46,7 +42,7 @@ def pick_device(asked: str | None, name: str) -> str:
 
 
 def pick_dtype(asked: str | None, device: str, name: str) -> torch.dtype:
-    """A `torch.dtype`: the one asked for by its name; else bfloat16 on cuda and float32 elsewhere.
+    """The `torch.dtype` of a name; by default bfloat16 on cuda and float32 elsewhere.
 
     Raises:
         InputError: torch has no floating-point dtype of that name.
@@ -63,13 +59,13 @@ def pick_dtype(asked: str | None, device: str, name: str) -> torch.dtype:
 
 
 def source_of(model: str) -> str:
-    """A Hub id, or a folder with its `~` written out."""
+    """A Hub id, or a folder with its `~` expanded."""
     return str(Path(model).expanduser()) if model.startswith("~") else model
 
 
 @contextmanager
 def quiet_loading() -> Iterator[None]:
-    """Without the libraries' bars and their notes to the authors of models. Downloads still show theirs."""
+    """Silences the libraries' progress bars and warnings while a model loads. Downloads keep theirs."""
     import transformers
 
     loggings = [transformers.utils.logging]
@@ -88,7 +84,7 @@ def quiet_loading() -> Iterator[None]:
 
 
 def loading_advice(source: str, error: BaseException) -> str:
-    """What to do about a model that could not be loaded."""
+    """A hint for a model that could not be loaded."""
     chain: list[BaseException] = [error]
     while (deeper := chain[-1].__cause__ or chain[-1].__context__) is not None and deeper not in chain:
         chain.append(deeper)
@@ -114,7 +110,7 @@ def loading_advice(source: str, error: BaseException) -> str:
 
 
 def one_line(error: BaseException) -> str:
-    """The error's words on one line, at most 400 characters, without what could not be encoded."""
+    """The error's text on one line that can be encoded, at most 400 characters."""
     return encodable(" ".join(str(error).split())[:400])
 
 
@@ -130,7 +126,7 @@ def out_of_memory(error: BaseException) -> bool:
 
 
 def free_memory() -> None:
-    """Gives back what nobody holds any more; to be called after the error itself was let go."""
+    """Frees unused memory. Call it after the error is released, since its traceback holds memory."""
     import gc
 
     import torch

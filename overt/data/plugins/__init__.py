@@ -1,1 +1,1 @@
-"""Names of models and classes of the user's own: taken apart, imported, checked."""
+"""Parses the names of models, and imports and checks the classes of users."""

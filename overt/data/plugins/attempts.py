@@ -1,4 +1,4 @@
-"""One attempt at a target, whatever its class does: an exception is a datum, not the run's end."""
+"""Calls a target's class and checks the return values of plugins. An exception does not end the run."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from overt.data.targets import LayerDecision, Response, Target
 # -- faults --------------------------------------------------------------------------------------------------
 
 
-# No error of a call: it is not sent again in this run, and never journalled. The next run asks anew.
+# Not retried and not journalled: the next run asks again.
 BROKEN_CLASS: Final[ErrorKind] = "broken_class"
 MEND = "Mend the class, then give the same command again."
 
 _KINDS = frozenset(get_args(ErrorKind))
 _LABELS: tuple[str, ...] = get_args(RefusalLabel)
-_NOBODYS = tuple(
+_LIBRARY_FOLDERS = tuple(
     os.path.join(folder, "")
     for folder in (
         str(Path(__file__).resolve().parents[1]),
@@ -40,17 +40,17 @@ _NOBODYS = tuple(
 
 
 def raised(thing: object, error: BaseException) -> str:
-    """What code raised, in one line: `NameError: name 'x' is not defined (painter.py, line 9)`.
+    """An exception on one line: `NameError: name 'x' is not defined (painter.py, line 9)`.
 
-    The line is the last one of somebody's own code: where a library raised, the call into it. Without the
-    folders, which may name people: this stands in records that are published.
+    The line is the last one in the user's own code. Folders are left out, since they may name people and
+    records are published.
     """
     said = " ".join(str(error).split())[:300]
     words = f"{type(error).__name__}: {said}" if said else type(error).__name__
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<")]
     own = getattr(sys.modules.get(type(thing).__module__), "__file__", None)
     at = (
-        [f for f in frames if not f.filename.startswith(_NOBODYS)]
+        [f for f in frames if not f.filename.startswith(_LIBRARY_FOLDERS)]
         or [f for f in frames if f.filename == own]
         or frames
     )
@@ -58,17 +58,17 @@ def raised(thing: object, error: BaseException) -> str:
 
 
 def fault(name: str, what: str) -> CallError:
-    """A fault as the error of one call."""
+    """The error of one call for a fault of the class."""
     return CallError(BROKEN_CLASS, f"{name}: {what}; mend the class")
 
 
 def broken(name: str, what: str) -> InputError:
-    """A fault that every other call would have too, and that would make wrong figures."""
+    """The error for a fault that every call would have and that would make figures wrong."""
     return InputError(f"{name}: {what}", fix=MEND)
 
 
 def of_decision(decision: object) -> str:
-    """What is wrong with what a filter or a checker gave back; "" for nothing."""
+    """The problem of a filter's or checker's return value, or ""."""
     if not isinstance(decision, FilterDecision):
         return f"it gave back {_kind(decision)}, not a FilterDecision"
     if not isinstance(_bare(decision.blocked), bool | None):
@@ -81,7 +81,7 @@ def of_decision(decision: object) -> str:
 
 
 def of_judgement(judgement: object) -> str:
-    """What is wrong with what a refusal judge gave back; "" for nothing."""
+    """The problem of a refusal judge's return value, or ""."""
     if not isinstance(judgement, RefusalVerdict):
         return f"it gave back {_kind(judgement)}, not a RefusalVerdict"
     if judgement.label not in _LABELS:
@@ -94,7 +94,7 @@ def of_judgement(judgement: object) -> str:
 
 
 def of_reply(reply: object) -> str:
-    """What is wrong with what a chat model gave back; "" for nothing."""
+    """The problem of a chat model's return value, or ""."""
     if not isinstance(reply, ChatReply):
         return f"complete() gave back {_kind(reply)}, not a ChatReply"
     if not isinstance(reply.text, str):
@@ -107,7 +107,7 @@ def of_reply(reply: object) -> str:
 
 
 def of_response(response: object) -> str:
-    """What is wrong with what a target gave back; "" for nothing."""
+    """The problem of a target's return value, or ""."""
     if not isinstance(response, Response):
         return f"respond() gave back {_kind(response)}, not a Response"
     if not isinstance(response.images, (tuple, list)):
@@ -130,7 +130,7 @@ def of_response(response: object) -> str:
 
 
 def _bare(value: object) -> object:
-    """A scalar of NumPy or PyTorch as Python's own: what a comparison of a picture's pixels gives."""
+    """Converts a scalar of NumPy or PyTorch to Python."""
     item = getattr(value, "item", None)
     try:
         return item() if callable(item) else value
@@ -139,14 +139,14 @@ def _bare(value: object) -> object:
 
 
 def _of_text(name: str, value: object) -> str:
-    # None is the empty text: services say it so where there is none.
+    # None counts as the empty text, since services send it.
     return "" if value is None or isinstance(value, str) else f"{name} is {_kind(value)}, not a text"
 
 
 def _of_number(name: str, value: object) -> str:
     if value is None:
         return ""
-    if not isinstance(value, (int, float)):  # NumPy's, say, which no journal could hold
+    if not isinstance(value, (int, float)):  # such as NumPy's, which JSON cannot hold
         return f"{name} is {_kind(value)}, not a number"
     return "" if math.isfinite(value) else f"{name} is {value}, not a finite number"
 
@@ -162,7 +162,7 @@ def _of_error(name: str, error: object) -> str:
 
 
 def _kind(value: object) -> str:
-    """A value's type as its author knows it: `str`, `PIL.Image.Image`."""
+    """The name of a value's type: `str`, `PIL.Image.Image`."""
     kind = type(value)
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
@@ -171,8 +171,8 @@ def _kind(value: object) -> str:
 
 
 async def call_target(target: Target, prompt: str, seed: int) -> Response:
-    """One attempt; a plain function runs in a thread. What it raises, or gives back instead of a response,
-    is a datum, not the run's end."""
+    """Makes one attempt; a plain function runs in a thread. An exception or a wrong return value becomes an
+    error response."""
     try:
         if inspect.iscoroutinefunction(target.respond):
             response = await target.respond(prompt, seed=seed)
@@ -184,7 +184,7 @@ async def call_target(target: Target, prompt: str, seed: int) -> Response:
         return Response(error=fault(target.name, raised(target, error)))
     if wrong := of_response(response):
         return Response(error=fault(target.name, wrong))
-    # Services say None where they have no word; everything behind this reads texts.
+    # Services send None for missing texts; later code needs texts.
     return dataclasses.replace(
         response,
         text=response.text or "",
@@ -195,7 +195,7 @@ async def call_target(target: Target, prompt: str, seed: int) -> Response:
 
 
 async def close_target(target: Target) -> None:
-    """Closes a target that can be closed; one that fails at it must not hide the results."""
+    """Closes a target that has `close`. A failure must not hide the results."""
     close = getattr(target, "close", None)
     if close is None:
         return

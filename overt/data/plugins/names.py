@@ -1,4 +1,4 @@
-"""Names of models, filters, checkers and judges, taken apart. Nothing is looked up or imported here.
+"""Parses the names of models, filters, checkers and judges, checks their options, and imports their classes.
 
 A name is one of
 
@@ -10,9 +10,9 @@ A name is one of
     mypkg.mymodule:MyModel                  a class of your own
     mypkg.mymodule:MyModel/large?beam=4     the same, given a model's name and an option
 
-Options stand behind a question mark as in a web address: `?key=value&key=value`, with %26 for a `&` and
-%25 for a `%` inside a value. Before the question mark these two mean the same, and %3F is a `?`; `quoted`
-writes them. Keys and passwords have no place in a name: names are printed and recorded.
+Options follow a question mark as in a web address: `?key=value&key=value`, with %26 for `&` and %25 for `%`
+inside a value. Before the question mark %3F also stands for `?`; `quoted` writes these escapes. A name must
+not hold keys or passwords, since names are printed and recorded.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ from overt.data.errors import InputError
 _OWN = re.compile(r"(?P<module>[^\W\d]\w*(?:\.[^\W\d]\w*)*):(?P<cls>[^\W\d]\w*)(?:/(?P<model>.+))?")
 _SECRET = re.compile(r"key$|token$|secret|passw|credential|authorization", re.IGNORECASE)
 _USERINFO = re.compile(r"://[^/@\s]*@")
-# No more than these three: a folder's name may hold a %20.
+# Only these three, since a folder's name may hold a %20.
 _ESCAPED = re.compile("%(?:25|26|3F)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """A name taken apart.
+    """A parsed name.
 
-    text: as it was written.
-    provider: what stands before the first slash, "" for a class of the user's own.
-    own: (module, class) of a class of the user's own, else None.
-    model: what stands behind the first slash, or what the class of the user's own is given; "" for nothing.
+    text: as the user wrote it.
+    provider: the part before the first slash, "" for a user's class.
+    own: (module, class) of a user's class, else None.
+    model: the part after the first slash, or "".
     options: as text.
     """
 
@@ -60,7 +60,7 @@ class Name:
 
 
 def read_name(text: str) -> Name:
-    """Takes a name apart, whatever it names.
+    """Parses a name of any kind.
 
     Raises:
         InputError: its options cannot be read, or one of them holds a secret.
@@ -79,7 +79,7 @@ def _options(head: str, query: str) -> dict[str, str]:
     for pair in filter(None, query.split("&")):
         key, equals, value = pair.partition("=")
         value = urllib.parse.unquote(value)
-        # The name is not repeated here: it would show the secret.
+        # The message leaves the full name out, since it holds the secret.
         if equals and ((_SECRET.search(key) and not key.endswith("_env")) or _USERINFO.search(value)):
             raise InputError(
                 f"{head}: the option {key!r} would put a secret into a name, and names are recorded",
@@ -96,7 +96,7 @@ def _options(head: str, query: str) -> dict[str, str]:
 
 
 def check_names(*names: str) -> None:
-    """Refuses names that must not be recorded; to be called before one is.
+    """Refuses names that must not be recorded; call it before they are.
 
     Raises:
         InputError: a name holds a secret, or its options cannot be read.
@@ -106,13 +106,13 @@ def check_names(*names: str) -> None:
 
 
 def quoted(part: str) -> str:
-    """A folder, a file or another value as it is written inside a name."""
+    """Escapes a folder, a file or another value for a name."""
     return part.replace("%", "%25").replace("&", "%26").replace("?", "%3F")
 
 
 def unquoted(head: str) -> str:
-    """The folder, the file or the provider and model that `quoted` wrote."""
-    return _ESCAPED.sub(lambda found: urllib.parse.unquote(found.group()), head)
+    """Reverses `quoted`."""
+    return _ESCAPED.sub(lambda escape: urllib.parse.unquote(escape.group()), head)
 
 
 # -- arguments of a class ------------------------------------------------------------------------------------
@@ -124,22 +124,22 @@ _BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, 
 
 
 def typed(maker: Maker, options: Mapping[str, str], name: str) -> dict[str, object]:
-    """Options that were written as text, as the maker's annotations want them: bool, int, float, else text.
+    """Converts text options by the maker's annotations to bool, int or float, else leaves text.
 
     Raises:
-        InputError: an option is no number, or neither true nor false, where its annotation wants that.
+        InputError: an option does not fit its annotation.
     """
     if not options:
         return {}
     try:
         hints = typing.get_type_hints(maker.__init__ if inspect.isclass(maker) else maker)
-    except Exception:  # names that exist for the type checker only; then all options are text
+    except Exception:  # a name exists only for the type checker; then all options stay text
         hints = {}
     return {key: _typed(value, hints.get(key), f"{name}: {key}") for key, value in options.items()}
 
 
 def _typed(value: str, hint: object, where: str) -> object:
-    # Where text is allowed too the class reads it itself, and can say more than "not a number".
+    # If text is allowed too, the class parses it and has the better message.
     kinds = typing.get_args(hint) or (hint,)
     if str in kinds:
         return value
@@ -155,7 +155,7 @@ def _typed(value: str, hint: object, where: str) -> object:
 
 
 def accepted(maker: Maker, options: Mapping[str, object]) -> dict[str, object]:
-    """Those of the options that the maker has among its arguments and that are not None."""
+    """The options that the maker takes as arguments and that are not None."""
     try:
         parameters = inspect.signature(maker).parameters
     except (TypeError, ValueError):
@@ -164,17 +164,17 @@ def accepted(maker: Maker, options: Mapping[str, object]) -> dict[str, object]:
 
 
 def check_arguments(maker: Maker, name: str, model: str, options: Mapping[str, object]) -> None:
-    """Says what is wrong with arguments before anything is made.
+    """Checks arguments before the maker is called.
 
     Args:
-        model: the first positional argument, "" for none.
+        model: the first positional argument, or "".
 
     Raises:
-        InputError: an argument that the maker does not take, or one that is missing.
+        InputError: the maker does not take an argument, or lacks one.
     """
     try:
         signature = inspect.signature(maker)
-    except (TypeError, ValueError):  # made in C: it will complain by itself
+    except (TypeError, ValueError):  # written in C: the call itself checks
         return
     parameters = signature.parameters.values()
     by_place = [
@@ -208,7 +208,7 @@ def _options_line(parameters: Iterable[inspect.Parameter]) -> str:
 # -- importing a class ---------------------------------------------------------------------------------------
 
 
-# Packages that may be missing, and the extra of this package that brings them.
+# Optional packages, and the extra of overt that installs them.
 _EXTRAS = {
     **dict.fromkeys(
         ("torch", "transformers", "diffusers", "accelerate", "open_clip", "sentence_transformers"), "local"
@@ -218,7 +218,7 @@ _EXTRAS = {
 
 
 def import_maker(module_name: str, attribute: str, text: str) -> Maker:
-    """The class (or function that makes an object) of a module.
+    """Imports a class or factory function from a module.
 
     Args:
         text: the name that the user wrote, for messages.
@@ -258,7 +258,7 @@ def _module(name: str, text: str) -> ModuleType:
 
 
 def missing_package(text: str, error: ModuleNotFoundError, why: str = "") -> InputError:
-    """The error for a package that a class needs: which one, and how to install it."""
+    """The error for a missing package, with the command that installs it."""
     missing = error.name or ""
     if missing in _EXTRAS:
         return InputError(

@@ -1,1 +1,1 @@
-"""What a provider said: one vocabulary, one reader."""
+"""Reads the responses of providers."""

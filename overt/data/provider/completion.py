@@ -1,4 +1,4 @@
-"""A `chat.completion` body as a reply. It is read field by field, since endpoints differ."""
+"""Reads a `chat.completion` body field by field, since endpoints differ."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from overt.data.jsonpath import texts_at
 from overt.data.provider.reader import Failed, judge, read_said
 from overt.data.provider.vocabulary import refusal_stage
 
-SERVICE = "openai"  # endpoints that speak this protocol have copied its words, too
+SERVICE = "openai"  # endpoints with this protocol use its codes too
 
 
 def read_completion(
     data: Json, status: int = 200, headers: Mapping[str, str] | None = None, text: str = ""
 ) -> ChatReply:
-    """The reply that an HTTP answer holds: the model's words, a refusal, or an error with its kind.
+    """Reads an HTTP response: the model's text, a refusal, or an error with its kind.
 
     Args:
-        data: the decoded body, None where it is no JSON.
+        data: the decoded body, None if it is not JSON.
         headers: with names in lower case.
-        text: the beginning of the body, to quote from where it is no JSON.
+        text: the beginning of the body, quoted if it is not JSON.
     """
-    # Plain look-ups and no paths: this is read hundreds of times a second.
+    # Plain look-ups instead of JSON paths, because this runs hundreds of times a second.
     body = _object(data)
     choices, usage = body.get("choices"), _object(body.get("usage"))
     choice = _object(choices[0]) if isinstance(choices, list) and choices else {}
@@ -46,7 +46,7 @@ def read_completion(
     verdict = judge(SERVICE, said_of_itself, missing="the answer holds no choices")
     if isinstance(verdict, Failed):
         return ChatReply(error=verdict.error)
-    # A request that a provider's filter turned away is an answer, not an error.
+    # A refusal by the provider's filter is a response, not an error.
     return ChatReply(
         refusal=verdict.code.lower(),
         finish_reason="content_filter",

@@ -1,4 +1,4 @@
-"""What HTTP says to every client alike: addresses, keys, statuses, waiting times, and what nobody may see."""
+"""HTTP helpers of all clients: addresses, keys, statuses, waiting times, and the masking of secrets."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from overt.data.json_types import Json
 
 _LOCAL_HOSTS = ("localhost", "127.", "[::1]", "0.0.0.0", "host.docker.internal")
 _REDIRECTS = (301, 302, 303, 307, 308)
-_SHORTEST_SECRET = 4  # characters: to take "-" or "no" out of every message would spoil it and hide nothing
+_SHORTEST_SECRET = 4  # characters; masking "-" or "no" would spoil messages and hide nothing
 _SHORTEST_PART = 6
 _ADDRESS = re.compile(r"(https?://)([\w.:-]*)[^\s\"'<>]*", re.IGNORECASE)
 _MASKED = re.compile(r"\S*\*{3,}\S*")  # providers show the two ends of a key
 
 
 def is_local(url: str | None) -> bool:
-    """Whether an address is on this machine, where a server needs no key."""
+    """Whether an address is on this machine. A local server needs no key."""
     return (url or "").partition("//")[2].startswith(_LOCAL_HOSTS)
 
 
 def openai_base(base_url: str | None) -> str | None:
-    """Where an OpenAI-compatible endpoint stands: as given, else as `OPENAI_BASE_URL` says; None: OpenAI."""
+    """The address of an OpenAI-compatible endpoint: as given, or `OPENAI_BASE_URL`, or None for OpenAI."""
     return base_url or os.environ.get("OPENAI_BASE_URL") or None
 
 
@@ -35,10 +35,10 @@ def check_address(name: str, base_url: str) -> None:
     """Checks the address of a service.
 
     Args:
-        name: of the model, filter or checker that the address is for.
+        name: the model, filter or checker with this address.
 
     Raises:
-        InputError: it is no http(s) address.
+        InputError: it is not an http(s) address.
     """
     try:
         parts = urllib.parse.urlsplit(base_url)
@@ -54,11 +54,11 @@ def check_address(name: str, base_url: str) -> None:
 
 
 def key_from(variable: str, name: str, base_url: str | None) -> str:
-    """The key in an environment variable; "" for a server on this machine, which needs none.
+    """The key in an environment variable; may be "" for a server on this machine.
 
     Args:
-        name: of the model, filter or checker, as the user wrote it; options are left out of messages.
-        base_url: where the service stands; None: the provider's own address.
+        name: the model, filter or checker as the user wrote it; messages leave its options out.
+        base_url: the address of the service; None for the provider's own.
 
     Raises:
         InputError: the variable is not set.
@@ -75,7 +75,7 @@ def key_from(variable: str, name: str, base_url: str | None) -> str:
 
 
 def status_kind(status: int) -> ErrorKind:
-    """What an HTTP status from 300 up means where the body says nothing better."""
+    """The kind of error of an HTTP status from 300 up, if the body does not tell."""
     if status in (401, 403):
         return "auth"
     if status == 402:
@@ -88,7 +88,7 @@ def status_kind(status: int) -> ErrorKind:
 
 
 def retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:
-    """Seconds that the server asks to wait: `retry-after-ms`, else `Retry-After` as seconds or HTTP date.
+    """The waiting time in seconds from `retry-after-ms`, or else `Retry-After` (seconds or an HTTP date).
     Header names are in lower case."""
     try:
         if (ms := headers.get("retry-after-ms")) is not None:
@@ -106,37 +106,37 @@ def retry_after(headers: Mapping[str, str], now: float | None = None) -> float |
 
 
 def sendable(text: str) -> str:
-    """Half a surrogate pair cannot be put into UTF-8; it goes out as a question mark."""
+    """The text with "?" for each lone surrogate, which UTF-8 cannot encode."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
 class Mask:
-    """Hides secrets in what is kept or printed: some servers repeat the key that they did not like.
+    """Masks secrets in recorded and printed text: some servers repeat a rejected key.
 
     Args:
-        secrets: keys. A key of two halves ("id:secret") is hidden in its halves, too.
+        secrets: keys. The halves of an "id:secret" key are masked too.
     """
 
     def __init__(self, *secrets: str) -> None:
         whole = {secret for secret in secrets if len(secret) >= _SHORTEST_SECRET}
         parts = {part for secret in secrets for part in secret.split(":") if len(part) >= _SHORTEST_PART}
-        # One secret may hold another: the longer one has to be taken out first.
+        # The longest first, since one secret may contain another.
         self._secrets = sorted(whole | parts, key=len, reverse=True)
 
     def text(self, text: str) -> str:
-        """The text with *** in place of each secret."""
+        """The text with *** for each secret."""
         for secret in self._secrets:
             text = text.replace(secret, "***")
         return text
 
     def words(self, text: object, most: int = 500) -> str:
-        """A provider's words on one line of at most `most` characters, without secrets, and without what
-        stands behind the host in an address: whoever has a signed address has what lies there."""
+        """A provider's message on one line of at most `most` characters, without secrets and the paths of
+        addresses, because a signed address gives access."""
         said = _ADDRESS.sub(r"\1\2/...", " ".join(str(text).split()))
         return sendable(self.text(_MASKED.sub("***", said)))[:most]
 
     def json(self, value: Json) -> Json:
-        """Decoded JSON with *** in place of each secret in its texts."""
+        """Decoded JSON with *** for each secret in its texts."""
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, dict):

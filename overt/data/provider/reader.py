@@ -1,8 +1,8 @@
-"""What a provider said: one reader for chat and picture services.
+"""Reads HTTP responses of chat and image services.
 
-An answer's status, headers and body become `Said`: codes, words and a waiting time, wherever the service
-keeps them. `judge` makes of it one of three: answered, refused (stage, code) or failed (kind of error). What
-the words mean stands in vocabulary.yaml; a new shape of error bodies is one more path in the tables below.
+`read_said` collects codes, message and waiting time from status, headers and body. `judge` decides whether
+the service answered, refused (stage, code) or failed (kind of error), by the codes in vocabulary.yaml. A new
+shape of error bodies is one more path in the tables below.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from overt.data.targets import RefusalStage
 MESSAGE_CHARS = 500
 _CODE_CHARS = 100
 
-# Where error bodies keep what they say. Codes name the finding; types help to find out what it means.
+# The places in error bodies. Codes are recorded; types only help to classify.
 _CODES = ("$.error.code", "$.error.status", "$.detail[*].type", "$.error_type", "$.code", "$.name")
 _TYPES = (
     "$.error.innererror.code",
@@ -45,31 +45,31 @@ _TYPE_HEADERS = ("x-fal-retryable",)  # read as "name:value"
 _OF_A_PICTURE = re.compile("generated image", re.IGNORECASE)
 _SUPPORT_CODES = re.compile(r"support codes?:\s*((?:\d{6,}[\s,]*)+)", re.IGNORECASE)
 _SECONDS = re.compile(r"(\d+(?:\.\d+)?)s?")
-_DEPTH = 3  # of JSON inside of strings
+_DEPTH = 3  # levels of JSON inside strings
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What an answer says beside its content. `codes` and `types` are in the order of their weight."""
+    """The status information of a response. `codes` and `types` are ordered by weight."""
 
     status: int | None = None
     codes: tuple[str, ...] = ()
     types: tuple[str, ...] = ()
     message: str = ""
     retry_after: float | None = None
-    is_page: bool = False  # a web page: of something that stands in between, and not of the service
+    is_page: bool = False  # a web page, from a proxy or firewall and not from the service
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The service answered; `code` is what it said beside its answer, "" for nothing."""
+    """The service answered; `code` is a code beside the answer, or ""."""
 
     code: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The service turned the content down, and at which stage."""
+    """The service refused the content at a stage."""
 
     stage: RefusalStage
     code: str
@@ -78,7 +78,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """There is no answer. `code` is the provider's own, "" for none."""
+    """The service did not answer. `code` is the provider's own code, or ""."""
 
     error: CallError
     code: str = ""
@@ -88,12 +88,12 @@ Verdict = Answered | Refused | Failed
 
 
 def judge(service: str, said: Said, *, has_content: bool = False, missing: str = "") -> Verdict:
-    """What became of a request.
+    """Decides whether the service answered, refused or failed.
 
     Args:
-        service: what stands before the slash of a target's or a model's name.
-        has_content: whether the answer holds what was asked for; then only a refusal's code outweighs it.
-        missing: what to say of an answer that holds neither content nor a reason.
+        service: the part before the slash in the name of a target or model.
+        has_content: whether the response holds the requested content. Then only a refusal code counts.
+        missing: the message for a response with neither content nor a reason.
     """
     candidates = (*said.codes, *said.types)
     own = next(iter(said.codes), "")[:_CODE_CHARS]
@@ -105,7 +105,7 @@ def judge(service: str, said: Said, *, has_content: bool = False, missing: str =
         return Answered(own)
     error = vocabulary.find(service, candidates, said.message, said.status, of="errors")
     kind: ErrorKind = status_kind(status) if status >= 300 else "server"
-    if said.is_page and status == 403:  # a firewall's page says nothing of the key
+    if said.is_page and status == 403:  # a firewall's page says nothing about the key
         kind = "server"
     if error is not None:
         kind = cast("ErrorKind", error.meaning)
@@ -116,11 +116,11 @@ def judge(service: str, said: Said, *, has_content: bool = False, missing: str =
 
 
 def read_said(status: int | None, headers: Mapping[str, str], body: Json, text: str = "") -> Said:
-    """What a whole HTTP answer says of itself. Header names are in lower case.
+    """Collects the status information of an HTTP response. Header names are in lower case.
 
     Args:
-        body: the decoded JSON, None where it is none.
-        text: the beginning of the body as text; it is quoted where the body says nothing in words.
+        body: the decoded JSON, None if the body is not JSON.
+        text: the beginning of the body as text, quoted if the body has no message.
     """
     if isinstance(body, str):
         body = _decoded(body)
@@ -144,7 +144,7 @@ def read_said(status: int | None, headers: Mapping[str, str], body: Json, text: 
 
 
 def _status_within(body: JsonObject, status: int | None) -> int | None:
-    """The status that counts: gateways wrap errors in a 200, and name the status in the body."""
+    """The status in the body of a gateway that wraps errors in a 200, else the HTTP status."""
     own = first(body, "$.error.code", "$.code")
     if isinstance(own, int) and 400 <= own < 600 and (status or 0) < 400:
         return own
@@ -152,7 +152,7 @@ def _status_within(body: JsonObject, status: int | None) -> int | None:
 
 
 def _read_object(body: JsonObject, depth: int = _DEPTH) -> Said:
-    """What one JSON object says, and what the JSON inside its strings says."""
+    """Reads one JSON object and the JSON inside its message."""
     message = _message(body)
     codes = (*support_codes(message), *texts_at(body, *_CODES))
     types = tuple(texts_at(body, *_TYPES))
@@ -183,12 +183,12 @@ def _message(body: JsonObject) -> str:
 
 
 def support_codes(message: str) -> tuple[str, ...]:
-    """The numbers that Google's Imagen gives for what it filtered."""
+    """The numbers with which Google's Imagen names the reason of a refusal."""
     return tuple(re.findall(r"\d+", " ".join(_SUPPORT_CODES.findall(message))))
 
 
 def _blocks_the_prompt(body: JsonObject) -> bool:
-    """Whether an answer without choices says of its prompt that it was blocked."""
+    """Whether a response without choices says that the prompt was blocked."""
     feedback = object_at(body, "$.promptFeedback") or body.get("prompt_filter_results")
     return bool(feedback) and "block" in json.dumps(feedback).casefold()
 
@@ -204,18 +204,18 @@ def _wait(body: JsonObject) -> float | None:
 
 
 def _decoded(text: str) -> Json:
-    """The JSON object or list that a text holds, None where it holds none."""
+    """The JSON object or list in a text. Returns None if the text holds no JSON."""
     if text.lstrip()[:1] not in ("{", "["):
         return None
     try:
-        found: Json = json.loads(text)
+        data: Json = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    return found
+    return data
 
 
 def _quoted(text: str) -> str:
-    """A body that is no JSON object, for a person."""
+    """A message for a body that is not a JSON object."""
     start = _line(text)[:200]
     if start[:1] == "<":
         return f"a page instead of an answer: {start}"

@@ -1,4 +1,4 @@
-"""The vocabulary: what the words of the providers mean. vocabulary.yaml holds and explains the rows."""
+"""The meaning of the providers' codes and messages. vocabulary.yaml holds and explains the rows."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ _ANY = "any"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row. All that it asks for must hold: a code, a pattern in the message, one of some statuses."""
+    """One row. A response must fit all its conditions: code, pattern in the message, status."""
 
     meaning: Meaning
-    code: str = ""  # without case; * stands for any characters
+    code: str = ""  # casefolded; * stands for any characters
     says: re.Pattern[str] | None = None
     status: tuple[int, ...] = ()
-    name: str = ""  # the code that the finding is handed on with
+    name: str = ""  # the code to record instead of the provider's
 
     def holds(self, code: str, message: str, status: int | None) -> bool:
-        """Whether an answer with this code, these words and this HTTP status meets the row."""
+        """Whether a response with this code, message and HTTP status fits the row."""
         if self.code and not fnmatchcase(code.casefold(), self.code):
             return False
         if self.status and status not in self.status:
@@ -42,7 +42,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A row that an answer met, and the code that it met it with ("" for none)."""
+    """The meaning of the row that a response fits, and the code to record, or ""."""
 
     meaning: Meaning
     code: str
@@ -56,12 +56,12 @@ def find(
     *,
     of: Literal["refusals", "errors"],
 ) -> Match | None:
-    """The first row that an answer meets: by its codes in their order, then by its words.
+    """The first row that a response fits, by its codes in their order, then by its message.
 
     Args:
-        service: what stands before the slash of a target's name. The rows of an unknown one (a vendor's own
-            class) are those of all services, since gateways copy them.
-        codes: the provider's codes, types, statuses and finish reasons, the most telling first.
+        service: the part before the slash in a target's name. An unknown service (a user's class) has the
+            rows of all services, since gateways copy them.
+        codes: the provider's codes, types, statuses and finish reasons, the most specific first.
     """
     wanted = of == "refusals"
     rows = [row for row in _rows(service) if (row.meaning in STAGES) == wanted]
@@ -77,9 +77,9 @@ def find(
 
 @lru_cache(maxsize=4096)
 def refusal_stage(service: str, code: str, status: int | None = None) -> RefusalStage | None:
-    """The stage at which this service's `code` refuses; None where the code is no refusal.
+    """The stage at which this service's `code` refuses; None if the code is not a refusal.
 
-    The code is spelled as the provider does, or as a row names what the provider put into a sentence.
+    The code is the provider's, or the name that a row gives to a message.
     """
     code = code.strip().casefold()
     if not code:
@@ -93,19 +93,19 @@ def refusal_stage(service: str, code: str, status: int | None = None) -> Refusal
 
 
 def finish_stage(service: str, reason: str) -> RefusalStage | None:
-    """The stage at which an answer that ended for this reason was refused; None where it was not."""
+    """The stage of a refusal with this finish reason; None if the reason is not a refusal."""
     return refusal_stage(service, reason) or refusal_stage(_ANY, f"finish:{reason.strip()}")
 
 
 def refusal_codes(service: str) -> frozenset[str]:
-    """All codes in lower case that are refusals of this service, whatever the HTTP status."""
+    """All refusal codes of this service that do not depend on the HTTP status, in lower case."""
     rows = (row for row in _rows(service, shared=False) if row.meaning in STAGES)
     return frozenset((row.name or row.code).casefold() for row in rows if row.says or not row.status)
 
 
 @lru_cache(maxsize=64)
 def _rows(service: str, shared: bool = True) -> tuple[Row, ...]:
-    """The rows of a service in their order; with `shared`, those of all services behind them."""
+    """The rows of a service in their order; with `shared`, the common rows follow."""
     table = _table()
     if service in table:
         own = table[service]
@@ -124,10 +124,10 @@ def _table() -> dict[str, tuple[Row, ...]]:
 
 
 def _row(meaning: str, entry: object) -> Row:
-    """One entry of vocabulary.yaml.
+    """Reads one entry of vocabulary.yaml.
 
     Raises:
-        ValueError: a meaning or a field that there is none of. The file ships with overt.
+        ValueError: an unknown meaning or field.
     """
     fields: dict[object, object] = dict(entry) if isinstance(entry, dict) else {"code": entry}
     if meaning not in _MEANINGS or not set(fields) <= {"code", "says", "status", "as"}:

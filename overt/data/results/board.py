@@ -1,4 +1,4 @@
-"""The leaderboard: what `leaderboard.json` holds."""
+"""The records of `leaderboard.json`."""
 
 from __future__ import annotations
 

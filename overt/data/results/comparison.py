@@ -1,4 +1,4 @@
-"""What changed between two runs: what `overt compare --json` prints."""
+"""The records that `overt compare --json` prints."""
 
 from __future__ import annotations
 

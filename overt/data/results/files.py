@@ -1,4 +1,4 @@
-"""Where a run keeps its results, and how they are read and written."""
+"""Reads and writes the result files of a run."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ def remedy_file(run: Path) -> Path:
 
 
 def read_summary(run: Path) -> Summary:
-    """The statistics of a run. Files of version 0.1.0 name no schema; they have the first one.
+    """Reads the statistics of a run. Files of version 0.1.0 name no schema; they have the first one.
 
     Raises:
-        InputError: there is none, it cannot be read, or a newer version of overt wrote it.
+        InputError: the file does not exist, cannot be read, or is of a newer version of overt.
     """
     path = summary_file(run)
-    found = from_json(Summary, read_json(path), where=str(path))
-    if found.schema > SCHEMA:
+    summary = from_json(Summary, read_json(path), where=str(path))
+    if summary.schema > SCHEMA:
         raise InputError(
-            f"schema: this file has version {found.schema} and this overt reads up to {SCHEMA}",
+            f"schema: this file has version {summary.schema} and this overt reads up to {SCHEMA}",
             where=str(path),
             fix="Install the version of overt that made the run, or a newer one.",
         )
-    return found
+    return summary
 
 
 def write_summary(run: Path, summary: Summary) -> None:
@@ -48,17 +48,17 @@ def write_summary(run: Path, summary: Summary) -> None:
 
 
 def read_remedy(run: Path) -> Remedy:
-    """What `overt rewrite` found.
+    """Reads the results of `overt rewrite`.
 
     Raises:
-        InputError: there is none, or it cannot be read.
+        InputError: the file does not exist or cannot be read.
     """
     path = remedy_file(run)
     return from_json(Remedy, read_json(path), where=str(path))
 
 
 def write_remedy(run: Path, remedy: Remedy) -> None:
-    """Writes what `overt rewrite` found.
+    """Writes the results of `overt rewrite`.
 
     Raises:
         RunError: the file cannot be written.

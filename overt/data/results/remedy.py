@@ -1,4 +1,4 @@
-"""What rewriting won and what it cost: what `results/rewrite.json` holds."""
+"""The records of `results/rewrite.json`: refusal before and after rewriting, and faithfulness."""
 
 from __future__ import annotations
 

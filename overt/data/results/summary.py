@@ -1,4 +1,4 @@
-"""The statistics of a run: what `results/summary.json` holds.
+"""The records of `results/summary.json`, the statistics of a run.
 
 A new metric is one field of `Rates` and one entry of `overt.scoring.summary.metrics.METRICS`.
 """
@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-SCHEMA = 1  # raised when a field changes its meaning or goes; a field that is added does not raise it
+SCHEMA = 1  # raised if a field changes its meaning or is removed, but not for a new field
 
-Kind = Literal["image", "text", "none"]  # what a target gives; a bare filter gives nothing
+Kind = Literal["image", "text", "none"]  # the output of a target; "none" is a bare filter
 Side = Literal["benign", "unsafe"]
 SIDES: tuple[Side, Side] = ("benign", "unsafe")
 SafeBasis = Literal["judged", "refused only"]

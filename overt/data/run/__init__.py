@@ -1,1 +1,1 @@
-"""A run's folder: what stands where in it, how it is claimed, written and read back."""
+"""The folder of a run: its files, and how it is claimed, written and read."""

@@ -1,4 +1,4 @@
-"""Hashes of the files behind a run, so that a changed one is noticed."""
+"""Hashes of a run's input files, to detect changes."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _BLOCK = 1 << 20
 
 
 def digest_source(spec: str | None) -> str | None:
-    """BLAKE2b of the file or folder behind a source: 32 hex digits. None for no source and for the Hub.
+    """BLAKE2b of the file or folder of a source: 32 hex digits. None without a source and for the Hub.
 
     Raises:
-        InputError: there is no such file.
-        RunError: it cannot be read.
+        InputError: the file does not exist.
+        RunError: the file cannot be read.
     """
     path = parse_source(spec).path if spec is not None else None
     return None if path is None else digest_files(path)
@@ -25,7 +25,7 @@ def digest_source(spec: str | None) -> str | None:
 
 def digest_files(path: Path) -> str:
     """BLAKE2b of a file, or of all files of a folder in the order of their names: 32 hex digits. Of a run's
-    folder only the data set counts: journal and lock change without it.
+    folder only the dataset counts, since the journal and the lock change.
 
     Raises:
         RunError: a file cannot be read.

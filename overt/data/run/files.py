@@ -1,4 +1,4 @@
-"""Files of a run: written whole or not at all, and read back with errors that name the line."""
+"""Writes files of a run atomically, and reads them with errors that name the line."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 @contextlib.contextmanager
 def speaking_os_errors(doing: str) -> Iterator[None]:
-    """Turns what the operating system says into words: full disk, no permission, read-only."""
+    """Turns an `OSError` into a `RunError` with a plain message."""
     try:
         yield
     except OSError as error:
@@ -46,10 +46,10 @@ def speaking_os_errors(doing: str) -> Iterator[None]:
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Writes beside the target, then renames: a reader sees the old file or the new, never half."""
+    """Writes a temporary file and renames it, so that readers never see half a file."""
     with speaking_os_errors(f"cannot write {path.name}"):
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Two threads may bring the same picture at once.
+        # Two threads may write the same image at once.
         temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
         try:
             with temporary.open("wb") as file:
@@ -70,17 +70,17 @@ def dump_json(data: object) -> bytes:
 
 
 def write_records(path: Path, records: Iterable[DataclassInstance]) -> int:
-    """Writes records to a JSONL file, whole or not at all; returns their number."""
+    """Writes records atomically to a JSONL file; returns their number."""
     lines = [json.dumps(to_json(r), ensure_ascii=False) for r in records]
     write_atomic(path, "".join(line + "\n" for line in lines).encode("utf-8", "surrogatepass"))
     return len(lines)
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file of a run.
+    """Reads a JSON object from a file.
 
     Raises:
-        InputError: unreadable, not JSON, or not an object.
+        InputError: the file is unreadable, not JSON, or not an object.
     """
     try:
         data = json.loads(path.read_bytes())
@@ -92,10 +92,10 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_records(path: Path, kind: type[T]) -> list[T]:
-    """Records from a JSONL file that `write_stage` wrote.
+    """Reads records from a JSONL file. Returns an empty list if the file does not exist.
 
     Raises:
-        InputError: a line that is not such a record, with its number.
+        InputError: a line is not such a record; has the line number.
     """
     if not path.exists():
         return []
@@ -114,19 +114,19 @@ def read_records(path: Path, kind: type[T]) -> list[T]:
 # -- differences ---------------------------------------------------------------------------------------------
 
 
-MOST = 60  # characters of a value that are shown
+MOST = 60  # shown characters of a value
 
 
 def differences(old: Json, new: Json, name: str = "") -> list[tuple[str, str, str]]:
-    """(dotted name, old, new) of the innermost values that differ, each cut to where they do."""
+    """(dotted name, old, new) of the innermost values that differ, cut to the place of the difference."""
     if old == new:
         return []
-    found = [row for part in _parts(old, new, name) for row in differences(*part)]
-    return found or [(name, *_cut(_in_words(old), _in_words(new)))]
+    inner = [row for part in _parts(old, new, name) for row in differences(*part)]
+    return inner or [(name, *_cut(_in_words(old), _in_words(new)))]
 
 
 def _parts(old: Json, new: Json, name: str) -> list[tuple[Json, Json, str]]:
-    """The values inside of two objects or two lists, each with its dotted name; of other values none."""
+    """The pairs of values in two objects or two lists, each with its dotted name."""
     if isinstance(old, Mapping | None) and isinstance(new, Mapping | None):
         before, after = old or {}, new or {}
         keys = sorted(before.keys() | after.keys())
@@ -142,7 +142,7 @@ def _in_words(value: Json) -> str:
 
 
 def _cut(old: str, new: str) -> tuple[str, str]:
-    """Two texts; of long ones the part that begins shortly before where they differ."""
+    """Cuts two long texts to a part that begins shortly before their first difference."""
     if max(len(old), len(new)) <= MOST:
         return old, new
     ends = (i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b)

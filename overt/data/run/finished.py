@@ -1,4 +1,4 @@
-"""Finished runs, read: one function opens a run's folder for every command that looks into one."""
+"""Reads the folders of finished runs."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from overt.data.records import Prompt
 from overt.data.run.files import read_json, read_records
 from overt.data.run.folder import MANIFEST
 from overt.data.run.record import RunRecord, read_record
+from overt.data.text import encodable
 
 RESULTS = "results"
-SUMMARY = "summary.json"
-# What a target gives: pictures, words, or a bare filter's decision.
+# The output of a target: images, text, or only a filter's decision.
 Modality = Literal["image", "text", "none"]
 Kind = Literal["generate", "run"]
 _HOLDS = {"generate": "a data set", "run": "results"}
@@ -30,12 +30,12 @@ _HOLDS = {"generate": "a data set", "run": "results"}
 
 
 class _Facts(BaseModel):
-    # Runs of other versions may say more.
+    # Runs of other versions may have more fields.
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class Calls(_Facts):
-    """How many calls, how long (seconds, summed over calls side by side), and how dear (US dollars)."""
+    """Counts, tokens, cost in US dollars, and seconds summed over parallel calls."""
 
     requests: int = 0
     cached: int = 0
@@ -47,8 +47,8 @@ class Calls(_Facts):
 
 
 class AllCalls(Calls):
-    """The calls of one process, in total and by purpose and category. `spent` is what this process paid,
-    `cost` holds what the journal's answers once cost too; `errors` counts failed attempts by kind."""
+    """The calls of one process, in total and by purpose and category. `spent` is the cost of this process;
+    `cost` includes the original cost of journalled responses. `errors` counts failed attempts by kind."""
 
     errors: dict[str, int] = {}
     spent: float = 0.0
@@ -57,15 +57,14 @@ class AllCalls(Calls):
 
 
 class Flow(_Facts):
-    """How many records went into a stage and came out of it."""
+    """The numbers of records that entered and left a stage."""
 
     entered: int = Field(0, alias="in")
     left: int = Field(0, alias="out")
 
 
 class Manifest(_Facts):
-    """What every run says of itself at its end. `retriable` counts calls that got no answer and that the
-    same command asks again."""
+    """The manifest of any finished run. `retriable` counts unanswered calls that the same command repeats."""
 
     command: str = ""
     retriable: int = 0
@@ -77,8 +76,8 @@ class Manifest(_Facts):
 
 
 class DatasetManifest(Manifest):
-    """The manifest of `overt generate`. `counts` and `short` say by category and label (or label and
-    category) how many prompts there are, and how many fewer than the policy asks for."""
+    """The manifest of `overt generate`. `counts` and `short` have, by category and label (or label and
+    category), the numbers of prompts and of prompts missing from the policy's target."""
 
     counts: dict[str, dict[str, int]] = {}
     short: dict[str, dict[str, int]] = {}
@@ -92,7 +91,7 @@ class DatasetManifest(Manifest):
 
     @property
     def is_cut_short(self) -> bool:
-        """Whether prompts are missing while calls for them got no answer."""
+        """Whether prompts are missing because of unanswered calls."""
         return bool(self.retriable) and any(self.short.values())
 
 
@@ -104,7 +103,7 @@ class TemplateFacts(_Facts):
 
 
 class Scored(_Facts):
-    """What `overt score` adds to a manifest."""
+    """The part of a manifest that `overt score` adds."""
 
     names: tuple[str, ...] = ()
     template: TemplateFacts = TemplateFacts()
@@ -117,7 +116,7 @@ class Scored(_Facts):
 
 
 class Rewritten(_Facts):
-    """What `overt rewrite` adds to a manifest."""
+    """The part of a manifest that `overt rewrite` adds."""
 
     rewriter: str = ""
     strategies: tuple[str, ...] = ()
@@ -136,8 +135,8 @@ class Rewritten(_Facts):
 
 
 class ResultsManifest(Manifest):
-    """The manifest of `overt run`. `kinds` says by target what it gives; `refusal_judge` who told refusals
-    where a target answered in words."""
+    """The manifest of `overt run`. `kinds` has the output of each target; `refusal_judge` is the judge of
+    text answers."""
 
     kinds: dict[str, Modality] = {}
     refusal_judge: str | None = None
@@ -154,7 +153,7 @@ M = TypeVar("M", bound=Manifest)
 
 @dataclass(frozen=True)
 class Run:
-    """One run's folder. Records are read when they are asked for, and once."""
+    """One run's folder. Records are read on first use and cached."""
 
     folder: Path
     record: RunRecord
@@ -173,13 +172,13 @@ class Run:
 
     @property
     def min_coverage(self) -> float:
-        """The share of prompts that must have been answered, 0 to 1."""
+        """The required share of answered prompts, 0 to 1."""
         least = self.record.config.get("min_coverage")
         return float(least) if isinstance(least, int | float) else 0.0
 
     @cached_property
     def manifest_data(self) -> JsonObject:
-        """The manifest as it stands in the file."""
+        """The manifest as plain JSON data."""
         data: JsonObject = read_json(self.folder / MANIFEST)
         return data
 
@@ -203,7 +202,7 @@ class Run:
 
     @cached_property
     def prompts(self) -> list[Prompt]:
-        """The prompts that a run of `overt run` asked."""
+        """The prompts of a run of `overt run`."""
         return read_records(self.folder / "stages" / "prompts.jsonl", Prompt)
 
     @cached_property
@@ -212,20 +211,20 @@ class Run:
 
     @cached_property
     def harms(self) -> list[Harm]:
-        """What `overt score` found; empty where it has not run."""
+        """The results of `overt score`; empty if it has not run."""
         return read_records(self.folder / RESULTS / "harm.jsonl", Harm)
 
 
 def open_run(folder: Path, *kinds: Kind, complete: bool = True) -> Run:
-    """Opens the folder of a run; every command that reads a run does so through this function.
+    """Opens the folder of a run.
 
     Args:
-        kinds: the commands whose runs will do.
-        complete: whether the run must have come to its end.
+        kinds: the commands whose runs are accepted.
+        complete: whether the run must be complete.
 
     Raises:
-        InputError: no run of overt, a run of another command, a run that is not complete, or one that a
-            newer version of overt made.
+        InputError: the folder is not a run, or the run is of another command, incomplete, or of a newer
+            version of overt.
     """
     record = read_record(folder)
     made_by = " or ".join(f"`overt {kind}`" for kind in kinds)
@@ -264,24 +263,24 @@ def _wrong_kind(folder: Path, kind: str, made_by: str) -> InputError:
 
 
 def well_formed(data: Json) -> Json:
-    """JSON data whose texts are valid Unicode: a lone surrogate, which no typed record takes, becomes "?"."""
+    """JSON data with "?" for each lone surrogate, which pydantic rejects."""
     if isinstance(data, str):
-        return data.encode("utf-8", "replace").decode("utf-8")
+        return encodable(data)
     if isinstance(data, Mapping):
         return {key: well_formed(value) for key, value in data.items()}
     return [well_formed(one) for one in data] if isinstance(data, Sequence) else data
 
 
-# -- for readers that still look into plain dicts ---------------------------------------------------------
+# -- plain dicts ------------------------------------------------------------------------------------------
 
 
 def manifest_of(run: Run) -> dict[str, Json]:
-    """The manifest of a complete run as plain data, its identity in the shape that overt 0.1.0 wrote."""
+    """The manifest of a complete run as plain data, with its identity in the format of overt 0.1.0."""
     return {**run.manifest_data, "identity": flat_identity(run.record)}
 
 
 def flat_identity(record: RunRecord) -> dict[str, Json]:
-    """What 0.1.0 kept in `run.json`, from a record of today."""
+    """The `run.json` of overt 0.1.0 for a record."""
     head: dict[str, Json] = {
         "kind": record.kind,
         "overt": record.overt,

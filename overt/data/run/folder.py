@@ -1,10 +1,10 @@
-"""A run is a folder. `manifest.json` is written last: where it stands, the run is complete.
+"""The folder of a run. `manifest.json` is written last, so a run with it is complete.
 
-RUN/run.json        what the run is: everything that decides its outcome, written first
+RUN/run.json        the identity of the run, written first
 RUN/policy.yaml     the effective policy
-RUN/addresses.json  where its models were reached, and the names of the variables that hold the keys
+RUN/addresses.json  the addresses of its models, and the names of the variables with their keys
 RUN/journal.sqlite  every finished call (overt.data.run.journal)
-RUN/stages/*.jsonl  the records of each stage, with what was dropped and why
+RUN/stages/*.jsonl  the records of each stage, and the dropped ones with reasons
 RUN/dataset/        the result of `overt generate`; RUN/results/ that of `overt run`
 RUN/manifest.json   counts, costs, versions, and the hash of every file of the result
 """
@@ -43,26 +43,26 @@ T = TypeVar("T")
 MANIFEST = "manifest.json"
 JOURNAL = "journal.sqlite"
 _JOURNAL_FILES = (JOURNAL, f"{JOURNAL}-wal", f"{JOURNAL}-shm")
-# What may lie in a folder that is not yet a run: its lock, and a journal taken along from another run.
+# What a folder that is not yet a run may hold: its lock, and a journal copied from another run.
 _EXPECTED = frozenset({"stages", ".lock", *_JOURNAL_FILES})
-# What a process that was killed while it claimed the folder leaves of its two files (see `write_atomic`).
+# Temporary files of a process that was killed while it claimed the folder (see `write_atomic`).
 _HALF_CLAIMED = re.compile(r"\.(?:policy\.yaml|run\.json)\.\d+\.\d+\.tmp")
-# What a run writes before its first call is answered.
+# The files that a run writes before its first response.
 _CLAIM = (FILE, "policy.yaml", "addresses.json", "decisions.json", *_JOURNAL_FILES)
-# By role ("" for every role) the addresses of models and the names of the variables that hold their keys.
+# By role ("" for every role): the addresses of models and the names of the variables with their keys.
 Addresses = Mapping[str, Mapping[str, str]]
 _SECRET = re.compile(r"key|token|secret|passw|pwd|sig|auth|cred|code", re.IGNORECASE)
 
 
 class RunFolder:
-    """One process's hold on one run folder. As a context manager it takes and frees the folder's lock."""
+    """The run folder that this process works on. As a context manager it holds the folder's lock."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock: BaseFileLock | None = None
-        self._made: list[Path] = []  # folders that were not there before, the innermost first
+        self._made: list[Path] = []  # the folders that this process made, the innermost first
         self._claimed = False  # whether this process made the run
-        self._found: frozenset[str] = frozenset()  # what lay here before
+        self._found: frozenset[str] = frozenset()  # the files that were here before
 
     def __enter__(self) -> RunFolder:
         from filelock import FileLock, Timeout
@@ -87,8 +87,8 @@ class RunFolder:
         if self._lock is None:
             return
         try:
-            # A command that was refused leaves nothing behind: neither in somebody else's folder, nor a run
-            # that the corrected command would be told of. After any other end the run can be gone on with.
+            # A refused command leaves nothing behind, in a foreign folder or as a run in the way of the
+            # corrected command. After any other end the run can be resumed.
             if kind is not None and issubclass(kind, InputError):
                 with contextlib.suppress(OSError, OvertError):
                     self._tidy()
@@ -96,7 +96,7 @@ class RunFolder:
             self._lock.release()
 
     def _tidy(self) -> None:
-        """Removes what this process made for a run that never began, or for a folder it may not have."""
+        """Removes the files of this process for a run that never began or a folder that it may not use."""
         was_run = FILE in self._found
         if self._claimed:
             if self.is_complete or self._has_calls():
@@ -110,26 +110,26 @@ class RunFolder:
                     (self.path / name).unlink(missing_ok=True)
         elif was_run:
             return
-        # Before the lock is released: a process that waits for it would else hold a file that is gone.
+        # Before the lock is released, or else a waiting process would lock a deleted file.
         if ".lock" not in self._found:
             (self.path / ".lock").unlink(missing_ok=True)
         for folder in self._made:
-            folder.rmdir()  # fails, and so ends the loop, where something else lies in it
+            folder.rmdir()  # raises and so ends the loop if the folder is not empty
 
     def _has_calls(self) -> bool:
-        """Whether a finished call is on record."""
+        """Whether the journal has a finished call."""
         if not (self.path / JOURNAL).exists():
             return False
         try:
             journal = Journal(self.path / JOURNAL)
         except RunError:
-            return True  # it may be damaged: nobody knows what was paid for
+            return True  # a damaged journal may hold paid calls
         try:
             return len(journal) > 0
         finally:
             journal.close()
 
-    # -- what the run is ----------------------------------------------------------------------
+    # -- the identity of the run --------------------------------------------------------------
 
     def claim(
         self,
@@ -139,16 +139,16 @@ class RunFolder:
         *,
         defaults: JsonObject | None = None,
     ) -> bool:
-        """Says what this run is; True if the folder already held the same run (a resume).
+        """Writes the identity of this run. Returns True if the folder already held the same run (a resume).
 
-        A run of which no call was ever finished holds nothing: another one takes its folder.
+        A run without a finished call is replaced.
 
         Args:
-            addresses: how the models are reached now, for a later `--resume`; no part of what the run is.
-            defaults: values of options that a run of an earlier version did not know.
+            addresses: the addresses of the models, for a later `--resume`; not part of the identity.
+            defaults: values of options that a run of an earlier version did not have.
 
         Raises:
-            InputError: the folder holds something else, or the same run with other inputs.
+            InputError: the folder holds something else, or a run with other inputs.
         """
         found = read_record(self.path)
         differing: list[tuple[str, str, str]] = []
@@ -183,16 +183,16 @@ class RunFolder:
             write_atomic(path, dump_json(plain))
 
     def refuse_strangers(self, policy_yaml: str | None = None) -> None:
-        """Checks that a folder which is not yet a run holds nothing of somebody else.
+        """Checks that a folder that is not yet a run holds no foreign files.
 
         Raises:
-            InputError: it does.
+            InputError: the folder holds foreign files.
         """
         policy = None if policy_yaml is None else policy_yaml.encode()
         strangers = []
         for path in sorted(self.path.iterdir()):
             if _HALF_CLAIMED.fullmatch(path.name):
-                path.unlink()  # nobody else writes here: this process holds the lock
+                path.unlink()  # safe, since this process holds the lock
             elif path.name == "policy.yaml" and path.is_file() and path.read_bytes() == policy:
                 continue  # a process was killed between writing it and run.json
             elif path.name not in _EXPECTED:
@@ -205,8 +205,8 @@ class RunFolder:
             )
 
     def _clear(self) -> None:
-        """Removes what a run without a finished call has written: its stages and its decisions would be
-        taken for those of the run that comes. `run.json` is written over, last."""
+        """Removes the stages and decisions of a run without a finished call, so that the next run does not
+        read them. `run.json` is overwritten last."""
         for name in ("decisions.json", "addresses.json"):
             (self.path / name).unlink(missing_ok=True)
         self._remove_stages()
@@ -216,16 +216,16 @@ class RunFolder:
             path.unlink()
 
     def take_journal(self, run: Path) -> None:
-        """Copies another run's finished calls into this folder, so that nothing is paid for twice. A journal
-        that lies here stays.
+        """Copies another run's journal into this folder, so that no call is paid twice. An existing journal
+        stays.
 
         Raises:
-            InputError: the folder holds something of somebody else, or the journal cannot be copied.
+            InputError: the folder holds foreign files, or the journal cannot be copied.
         """
         if not (run / JOURNAL).exists() or (self.path / JOURNAL).exists():
             return
         if read_record(self.path) is None:
-            self.refuse_strangers()  # the journal would lie there for good: the run is claimed only later
+            self.refuse_strangers()  # checked before the copy, since the run is claimed only later
         old, new = sqlite3.connect(run / JOURNAL), sqlite3.connect(self.path / JOURNAL)
         try:
             old.backup(new)
@@ -235,16 +235,16 @@ class RunFolder:
             old.close()
             new.close()
 
-    # -- small facts decided on the way, kept so that a resume decides alike -------------------
+    # -- decisions of a run, kept so that a resume makes the same ones -------------------------
 
     def decision(self, name: str) -> str | None:
-        """What was decided under this name; None while nothing was."""
+        """The decision of this name, or None."""
         path = self.path / "decisions.json"
-        found = read_json(path).get(name) if path.exists() else None
-        return None if found is None else str(found)
+        value = read_json(path).get(name) if path.exists() else None
+        return None if value is None else str(value)
 
     def decide(self, name: str, value: str) -> None:
-        """Keeps a decision for good."""
+        """Stores a decision."""
         path = self.path / "decisions.json"
         known = read_json(path) if path.exists() else {}
         write_atomic(path, dump_json({**known, name: value}))
@@ -252,14 +252,14 @@ class RunFolder:
     # -- records ------------------------------------------------------------------------------
 
     def write_stage(self, name: str, records: Iterable[DataclassInstance]) -> int:
-        """Writes `stages/NAME.jsonl`, whole or not at all; returns the number of records."""
+        """Writes `stages/NAME.jsonl` atomically; returns the number of records."""
         return write_records(self.path / "stages" / f"{name}.jsonl", records)
 
     def has_stage(self, name: str) -> bool:
         return (self.path / "stages" / f"{name}.jsonl").exists()
 
     def read_stage(self, name: str, kind: type[T]) -> list[T]:
-        """The records of a stage; an empty list where the stage wrote none."""
+        """The records of a stage; an empty list if it wrote none."""
         return read_records(self.path / "stages" / f"{name}.jsonl", kind)
 
     # -- the end ------------------------------------------------------------------------------
@@ -269,7 +269,7 @@ class RunFolder:
         return (self.path / MANIFEST).exists()
 
     def finish(self, facts: JsonObject, part: str = "dataset") -> dict[str, Json]:
-        """Writes the manifest, with the BLAKE2b hash of every file in a folder of the run: the last write."""
+        """Writes the manifest, with the BLAKE2b hash of every file in a folder of the run."""
         files = {
             str(p.relative_to(self.path)): hashlib.blake2b(p.read_bytes(), digest_size=16).hexdigest()
             for p in sorted((self.path / part).rglob("*"))
@@ -281,10 +281,10 @@ class RunFolder:
 
 
 def read_addresses(folder: Path) -> dict[str, dict[str, str]]:
-    """How the models of a run were reached last, as `RunFolder.claim` was told; empty where nobody said.
+    """The last addresses of a run's models, or an empty dict.
 
     Raises:
-        InputError: the file is there and cannot be read.
+        InputError: the file exists and cannot be read.
     """
     path = folder / "addresses.json"
     if not path.exists():
@@ -293,12 +293,12 @@ def read_addresses(folder: Path) -> dict[str, dict[str, str]]:
 
 
 def with_stored(given: Mapping[str, str], stored: Mapping[str, str]) -> dict[str, str]:
-    """What was given by role, and for the roles that nothing was given for, what the run was started with."""
+    """The given values by role, with the stored ones for other roles. A given "" replaces all stored ones."""
     return dict(given) if "" in given else {**stored, **given}
 
 
 def _without_secrets(text: str) -> str:
-    """An address without user, password, and what in its query looks like a key; other text unchanged."""
+    """An address without user, password and keys in its query; other text is unchanged."""
     if "://" not in text:
         return text
     try:

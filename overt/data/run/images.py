@@ -1,4 +1,4 @@
-"""Pictures of a run, by their content: RUN/images/ab/abcdef....png. The same bytes are stored once."""
+"""Stores the images of a run by their hash: RUN/images/ab/abcdef....png."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _MAGIC = (
 
 
 class ImageStore:
-    """The pictures under one run folder. Safe to use from several threads and processes."""
+    """The images of one run folder. Safe for several threads and processes."""
 
     def __init__(self, run: Path) -> None:
         self._run = run
 
     def put(self, data: bytes) -> str:
-        """Stores encoded bytes as they are; the path relative to the run folder.
+        """Stores an encoded image unchanged and returns its path relative to the run folder.
 
         Raises:
             RunError: disk full, folder not writable.
@@ -38,10 +38,10 @@ class ImageStore:
         return reference
 
     def get(self, reference: str) -> bytes:
-        """The bytes behind a path that `put` gave.
+        """The bytes of an image, by the path that `put` returned.
 
         Raises:
-            InputError: no such picture, or a path that leads out of the run.
+            InputError: the image does not exist, or the path leads out of the run.
         """
         path = (self._run / reference).resolve()
         if not path.is_relative_to((self._run / "images").resolve()):

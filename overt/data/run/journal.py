@@ -1,8 +1,7 @@
-"""The journal of a run's calls: SQLite in WAL mode, written before an answer is used.
+"""The journal of a run's calls: SQLite in WAL mode, written before a response is used.
 
-A call that stands here is paid for and never sent again. `kill -9` at any moment loses no committed
-answer: with `synchronous=NORMAL` a commit survives the death of the process (a power cut may cost the
-last few, never the file). Keys and headers are not part of what is stored.
+A journalled call is never sent again. With `synchronous=NORMAL` a commit survives `kill -9`; a power cut may
+lose the last few commits but not the file. API keys and headers are not stored.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ class Entry:
 
 
 class Journal:
-    """One open journal. Safe to use from several threads of one process."""
+    """One open journal. Safe for several threads of one process."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -58,15 +57,15 @@ class Journal:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._db.execute(_SCHEMA)
-            # Most look-ups of a fresh run find nothing; asking the file each time would cost as much as
-            # the call's whole bookkeeping. 16 bytes a key.
+            # Most look-ups of a new run find nothing; a query for each would double the cost of the
+            # bookkeeping. 16 bytes per key.
             self._keys = {_short(key) for (key,) in self._db.execute("SELECT key FROM calls")}
 
     def __len__(self) -> int:
         return len(self._keys)
 
     def get(self, key: str) -> Entry | None:
-        """The call with this key, None if it has not been finished."""
+        """The finished call with this key, or None."""
         if _short(key) not in self._keys:
             return None
         with self._lock, self._speaking("cannot read the journal"):
@@ -76,7 +75,7 @@ class Journal:
         return _entry(row) if row else None
 
     def put(self, entries: Iterable[Entry]) -> None:
-        """Writes finished calls in one transaction: all of them are on record when this returns.
+        """Writes finished calls in one transaction.
 
         Raises:
             RunError: disk full, read-only, or locked by another process.
@@ -97,7 +96,7 @@ class Journal:
             self._keys.update(_short(row[0]) for row in rows)
 
     def entries(self) -> Iterator[Entry]:
-        """Every finished call, in the order of the keys; read in pages, so memory stays flat."""
+        """Yields every finished call in the order of the keys. Reads pages, so that memory stays flat."""
         last = ""
         while True:
             with self._lock, self._speaking("cannot read the journal"):
@@ -112,7 +111,7 @@ class Journal:
             last = rows[-1][0]
 
     def close(self) -> None:
-        """Closes the file; the write-ahead log is folded in."""
+        """Closes the file and merges the write-ahead log."""
         with self._lock, contextlib.suppress(sqlite3.Error):
             self._db.close()
 
@@ -140,7 +139,7 @@ def _short(key: str) -> bytes:
 
 
 def _dump(data: JsonObject) -> str:
-    # ASCII only: a lone surrogate in a hostile answer cannot be stored as UTF-8.
+    # ASCII only, because UTF-8 cannot store a lone surrogate.
     return json.dumps(data, ensure_ascii=True, separators=(",", ":"))
 
 

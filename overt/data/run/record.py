@@ -1,15 +1,12 @@
-"""`run.json`: what a run is. It is written first, and the same content gives the same run.
-
-A record of schema 1 has these parts:
+"""`run.json`, the identity of a run. A record of schema 1 has these parts:
 
     kind, overt   the command that made the run, and the version of overt
     policy        name, version and hash of the effective policy (the policy itself is in policy.yaml)
     config        the options that decide the outcome, by their field's name
-    inputs        hashes of the files behind them, and what else was read from files at the start
-    given         options that count by what stands in their files (a folder of templates, a product):
-                  the same content under another name is the same run
+    inputs        hashes of the input files, and other content of files that was read at the start
+    given         options whose files count by content, not by name (a folder of templates, a product)
 
-`upgraded` reads the shape that overt 0.1.0 wrote, which had no `schema`.
+`upgraded` reads the format of overt 0.1.0, which had no `schema`.
 """
 
 from __future__ import annotations
@@ -28,7 +25,7 @@ FILE = "run.json"
 
 @dataclass(frozen=True)
 class PolicyRef:
-    """Which policy a run was made under; the policy itself lies in the run folder."""
+    """The policy of a run; the policy itself is in the run folder."""
 
     name: str = ""
     version: str = ""
@@ -50,7 +47,7 @@ class RunRecord:
     given: JsonObject = field(default_factory=dict)
 
     def identity(self) -> dict[str, Json]:
-        """What makes two runs the same run: everything but `given`."""
+        """The parts that are equal for the same run: all but `given`."""
         return {
             "kind": self.kind,
             "overt": self.overt,
@@ -63,20 +60,20 @@ class RunRecord:
         return {"schema": SCHEMA, **self.identity(), "given": self.given}
 
     def value(self, name: str) -> Json:
-        """An option's value, whether it counts by itself or by its content; None where it was not given."""
+        """An option's value from `config` or `given`, or None."""
         return self.config[name] if name in self.config else self.given.get(name)
 
     def part(self, name: str) -> JsonObject:
-        """A mapping among the inputs; empty where there is none."""
-        found = self.inputs.get(name)
-        return found if isinstance(found, Mapping) else {}
+        """A mapping among the inputs, or an empty one."""
+        part = self.inputs.get(name)
+        return part if isinstance(part, Mapping) else {}
 
 
 def read_record(folder: Path) -> RunRecord | None:
-    """What a folder's `run.json` says, None where there is none.
+    """Reads a folder's `run.json`. Returns None if the file does not exist.
 
     Raises:
-        InputError: the file cannot be read, or a newer version of overt wrote it.
+        InputError: the file cannot be read, or is of a newer version of overt.
     """
     path = folder / FILE
     if not path.exists():
@@ -108,11 +105,11 @@ def _policy(data: JsonObject) -> PolicyRef:
     return PolicyRef(*(str(part.get(name, "")) for name in ("name", "version", "hash")))
 
 
-# -- the shape of overt 0.1.0 ---------------------------------------------------------------------------
+# -- the format of overt 0.1.0 --------------------------------------------------------------------------
 
 
 def upgraded(data: JsonObject) -> RunRecord:
-    """The record that a `run.json` of overt 0.1.0 stands for. Fields that it lacks are left out."""
+    """The record of a `run.json` of overt 0.1.0, without the fields that it lacks."""
     kind = str(data.get("kind"))
     read = {"generate": _of_generate, "run": _of_run}.get(kind)
     config, inputs, given = read(data) if read is not None else ({}, {}, {})
@@ -132,7 +129,7 @@ def _taken(data: JsonObject, names: tuple[str, ...]) -> dict[str, Json]:
 
 
 def _sources(data: JsonObject, name: str) -> tuple[list[Json], list[Json]]:
-    """The sources of a list of {"spec", "hash"}, and their hashes."""
+    """The sources and the hashes in a list of {"spec", "hash"}."""
     rows = data.get(name)
     found = [row for row in rows if isinstance(row, Mapping)] if isinstance(rows, list) else []
     return [row.get("spec") for row in found], [row.get("hash") for row in found]
@@ -173,8 +170,8 @@ def _of_run(data: JsonObject) -> _Parts:
 
 
 def _named_targets(targets: Json) -> dict[str, Json]:
-    """The --target, --filter and --checker that gave these targets; empty where no such options give them
-    all, as with two products of different filters."""
+    """The --target, --filter and --checker of these targets; empty if no such options give them all, as for
+    two products with different filters."""
     rows = [row for row in targets if isinstance(row, Mapping)] if isinstance(targets, list) else []
     names: list[Json] = []
     around: set[tuple[tuple[str, ...], tuple[str, ...]]] = set()
@@ -199,7 +196,7 @@ def _names(row: JsonObject, part: str) -> tuple[str, ...]:
 
 
 def _product(row: JsonObject, parts: tuple[str, ...]) -> str:
-    """`guarded/FILE` where a target came from a product's YAML file, else ""."""
+    """`guarded/FILE` if a target came from a product's YAML file, else ""."""
     if row.get("name") in (row.get("target"), f"guarded/{'+'.join(parts)}"):
         return ""
     files = row.get("files")

@@ -1,4 +1,4 @@
-"""The account of a run: how many records went in and out of each stage, and why the others did not."""
+"""Counts the records that enter and leave each stage of a run, and the reasons for the others."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ def _by_stage() -> dict[str, Counter[str]]:
 
 @dataclass
 class StageCounts:
-    """Counts per stage and category. The only mutable thing that the stages of a run share."""
+    """Counts per stage and category. The only mutable object that the stages of a run share."""
 
     entered: dict[str, Counter[str]] = field(default_factory=_by_stage)
     left: dict[str, Counter[str]] = field(default_factory=_by_stage)
     reasons: dict[str, Counter[str]] = field(default_factory=_by_stage)
     failures: list[Failure] = field(default_factory=list)
-    # Drops by a running number, and the numbers of each record and stage: a record may come back.
+    # Drops by a running number, and the numbers by record and stage, for `overrule`.
     _drops: dict[int, Drop] = field(default_factory=dict)
     _numbers: dict[tuple[str, str], list[int]] = field(default_factory=dict)
     _last: int = 0
 
     @property
     def drops(self) -> list[Drop]:
-        """The records that went no further, in the order in which they were dropped."""
+        """The dropped records, in order."""
         return list(self._drops.values())
 
     def enter(self, stage: str, category: str, count: int = 1) -> None:
@@ -40,7 +40,7 @@ class StageCounts:
         self.left[stage][category] += count
 
     def lose(self, loss: Drop | Failure) -> None:
-        """Books a drop or a failure; neither is ever lost from the account."""
+        """Counts a drop or a failure."""
         if isinstance(loss, Drop):
             self._last += 1
             self._drops[self._last] = loss
@@ -51,7 +51,7 @@ class StageCounts:
             self.reasons[loss.stage][f"failed: {loss.kind}"] += 1
 
     def overrule(self, record_id: str, by: Drop) -> None:
-        """A record that was dropped in a stage comes back, and another one of that stage goes instead.
+        """Cancels the drop of a record in a stage and drops another record there instead.
 
         Raises:
             KeyError: the record was not dropped there.
@@ -78,5 +78,5 @@ class StageCounts:
         ]
 
     def why(self) -> dict[str, dict[str, int]]:
-        """Per stage: each reason and how many records it stopped, most frequent first."""
+        """Per stage: each reason with its number of records, the most frequent first."""
         return {s: dict(self.reasons[s].most_common()) for s in STAGES if self.reasons[s]}

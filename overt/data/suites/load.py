@@ -1,7 +1,7 @@
-"""Published text suites: a YAML says where the prompts are and what their columns mean; no suite needs code.
+"""Loads published text suites. A YAML file names the sources of a suite and the meaning of their columns.
 
-A suite is made of parts (a config of a dataset on the Hub, a file), each with a label of its own or a
-column that gives it. The shipped ones stand in `suites/*.yaml`; a file of yours is read the same way.
+A suite has parts (a config of a dataset on the Hub, a file), each with one label or a label column. The
+shipped suites are in `suites/*.yaml`; a user's file is read the same way.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ def list_suites() -> tuple[str, ...]:
 
 
 def load_suite(name_or_file: str) -> Suite:
-    """A shipped suite by its name, or the one in a YAML file.
+    """Loads a shipped suite by its name, or the suite in a YAML file.
 
     Raises:
-        InputError: neither; or a file that says something wrong, with its line and field.
+        InputError: the suite does not exist, or its file has problems, with line and field.
     """
     shipped = list_suites()
     if name_or_file in shipped:
@@ -51,39 +51,38 @@ def _shipped(name: str) -> Suite:
 
 
 def read_suite(suite: Suite, files: Sequence[str] = (), *, limit: int | None = None) -> LoadedPrompts:
-    """The prompts of a suite in their published order, each text once (the first stands).
+    """Reads the prompts of a suite in their published order; a repeated text counts once.
 
     Args:
-        suite: from `load_suite`.
-        files: local files instead of the Hub: `FILE`, known by its published name or because the suite
-            has one part only, or `PART=FILE`. With any, only their parts are read.
-        limit: at most so many of each part and label.
+        files: local files instead of the Hub, as `FILE` (if its published name or a suite of one part
+            tells the part) or `PART=FILE`. If given, only their parts are read.
+        limit: the maximum number of prompts for each part and label.
 
     Returns:
         Prompts with the suite's type as `category`; benign prompts and their contrasts share `pair_id`,
-        prompts of one seed share `seed_id` (None where the suite has no seeds).
+        prompts of one seed share `seed_id` (None if the suite has no seeds).
 
     Raises:
-        InputError: a file that does not fit a part, a column that is missing (with what is there), a
-            label nobody mapped, a Hub that is away or asks for access.
+        InputError: a file fits no part, a column is missing, a label is unknown, or the Hub does not
+            answer or asks for access.
     """
-    found: dict[str, Prompt] = {}
+    prompts: dict[str, Prompt] = {}
     repeated = empty = 0
     for part, file in parts_of(suite, files):
-        taken: Counter[Label] = Counter()
+        counts: Counter[Label] = Counter()
         for columns, row, label in labelled_rows(suite, part, file):
-            if limit is not None and taken[label] >= limit:
+            if limit is not None and counts[label] >= limit:
                 if isinstance(part.label, str):
-                    break  # nothing further can be wanted of it
+                    break  # all its rows have this label
                 continue
             prompt = columns.prompt(row, label)
             if not prompt.text:
                 empty += 1
-            elif prompt.id in found:
+            elif prompt.id in prompts:
                 repeated += 1
             else:
-                found[prompt.id] = prompt
-                taken[label] += 1
-    if not found:
+                prompts[prompt.id] = prompt
+                counts[label] += 1
+    if not prompts:
         raise InputError(f"no prompt was found for the suite {suite.name}", where=", ".join(files))
-    return LoadedPrompts(tuple(found.values()), repeated, empty)
+    return LoadedPrompts(tuple(prompts.values()), repeated, empty)

@@ -1,4 +1,4 @@
-"""The rows of a suite: where its parts are read from, and what their columns make of a row."""
+"""Reads the rows of a suite and turns them into prompts."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from overt.data.tables.sources import Source, parse_source
 
 Mapped = TypeVar("Mapped", bound=str)
 _TEXT = Role("text", kinds=TEXTS)
-_MOST = 64 << 20  # bytes of a file fetched from an address: no suite's prompts are larger
+_MOST = 64 << 20  # bytes of a downloaded file
 _PATIENCE = 30.0  # seconds
 
 
 def labelled_rows(suite: Suite, part: Part, file: str | None) -> Iterator[tuple[SuiteColumns, Row, Label]]:
-    """The rows of a part that the suite keeps, with what they are and how to read them.
+    """Yields the rows of a part that the suite keeps, each with its columns and its label.
 
     Raises:
-        InputError: the part cannot be read, lacks a column, has no row or a label that nobody mapped.
+        InputError: the part cannot be read, lacks a column, has no row, or has an unknown label.
     """
     columns: SuiteColumns | None = None
     for row in _rows(suite, part, file):
@@ -68,7 +68,7 @@ class SuiteColumns:
             raise table.error(f"this is no file of {suite.title}: it has no column {lacks}", fix)
 
     def label(self, row: Row) -> Label | None:
-        """What the prompt is; None for a row to leave out.
+        """The label of a row; None if the row is to be skipped.
 
         Raises:
             InputError: a label that the suite does not map.
@@ -80,11 +80,11 @@ class SuiteColumns:
         return None if label == "skip" else label
 
     def keeps(self, row: Row) -> bool:
-        """Whether the row is one of those that the suite keeps."""
+        """Whether the suite keeps this row."""
         return all(column.key(row) in values for column, values in self._keep)
 
     def prompt(self, row: Row, label: Label) -> Prompt:
-        """The prompt of a row.
+        """Makes the prompt of a row.
 
         Raises:
             InputError: no text, several turns, or a value that the suite does not map.
@@ -109,20 +109,20 @@ class SuiteColumns:
         )
 
     def _value(self, row: Row, column: Column, names: Sequence[str]) -> str:
-        """The value of a column, translated where the suite says how."""
+        """The value of a column, mapped if the suite maps it."""
         mapped = next((self._suite.values[name] for name in names if name in self._suite.values), None)
         return column.words(row) if mapped is None else self._mapped(row, column, mapped)
 
     def _mapped(self, row: Row, column: Column, known: Mapping[str, Mapped]) -> Mapped:
-        found = known.get(column.key(row))
-        if found is None:
+        value = known.get(column.key(row))
+        if value is None:
             raise InputError(
                 f"the column {column.name!r} says {column.words(row)[:40]!r}; known are "
                 f"{', '.join(map(repr, known))}",
                 where=row.where,
                 fix=f"Is this the file of {self._suite.title} as published?",
             )
-        return found
+        return value
 
     def _pair_id(self, row: Row) -> str:
         rule = self._suite.pairs
@@ -134,7 +134,7 @@ class SuiteColumns:
 
 
 def _first_of(names: Sequence[str], table: Table, missing: list[str]) -> Column:
-    """The first of these columns that the table has. Where it has none, `missing` is told."""
+    """The first of these columns that the table has. If it has none, adds them to `missing`."""
     found = table.having(names, _TEXT)
     if names and not found:
         missing.append(" or ".join(map(repr, names)))
@@ -142,15 +142,14 @@ def _first_of(names: Sequence[str], table: Table, missing: list[str]) -> Column:
 
 
 def _slug(text: str) -> str:
-    """A type as an id: small letters, digits and underscores."""
     return re.sub(r"[^\w]+", "_", text.strip().casefold()).strip("_")
 
 
 def parts_of(suite: Suite, files: Sequence[str]) -> list[tuple[Part, str | None]]:
-    """The parts to read, each with its local file: those of the files, or all of them without a file.
+    """The parts to read, each with its local file; without files, all parts.
 
     Raises:
-        InputError: a file whose name does not tell which part it is.
+        InputError: the name of a file does not tell its part.
     """
     if not files:
         return [(part, None) for part in suite.parts]
@@ -178,7 +177,7 @@ def parts_of(suite: Suite, files: Sequence[str]) -> list[tuple[Part, str | None]
 
 
 def _ends_with(path: PurePath, name: str) -> bool:
-    """Whether the path ends with the published name, its folders included; .gz may follow."""
+    """Whether a path ends with a published name, folders included; .gz may follow."""
     parts = [*path.parts[:-1], path.name.removesuffix(".gz")]
     wanted = PurePath(name).parts
     return tuple(parts[-len(wanted) :]) == wanted
@@ -191,7 +190,7 @@ def _place(part: Part) -> str:
 
 
 def _rows(suite: Suite, part: Part, file: str | None) -> Iterator[Row]:
-    """The rows of a part: of the file, else of the Hub, else of the address. The first that begins counts."""
+    """Yields the rows of a part from the file, or else from the first of Hub and address that answers."""
     if file is not None:
         yield from parse_source(file).rows()
         return
@@ -207,7 +206,7 @@ def _rows(suite: Suite, part: Part, file: str | None) -> Iterator[Row]:
             return
         except InputError as error:
             if begun:
-                raise  # half a suite from here and half from there would be neither
+                raise  # do not mix rows of two sources
             first = first or error
     raise _away(suite, part, first) from first
 
@@ -224,10 +223,10 @@ def _away(suite: Suite, part: Part, error: InputError | None) -> InputError:
 
 
 def _fetched(url: str) -> Iterator[Row]:
-    """The rows of the file at an address, fetched once and kept, so that a resumed run needs no network.
+    """The rows of the file at an address. The file is cached, so that a resumed run needs no network.
 
     Raises:
-        InputError: the address does not answer, or not with a table.
+        InputError: the file cannot be downloaded or is not a table.
     """
     name = PurePath(url.partition("?")[0]).name
     if format_of(Path(name)) is None:
@@ -264,6 +263,6 @@ def _download(url: str) -> bytes:
     if PurePath(url).suffix in (".csv", ".tsv", ".jsonl", ".json", ".txt"):
         try:
             data.decode("utf-8")
-        except UnicodeDecodeError:  # a spreadsheet's file: Windows' letters
+        except UnicodeDecodeError:  # spreadsheets on Windows write cp1252
             data = data.decode("cp1252", "replace").encode("utf-8")
     return data

@@ -1,4 +1,4 @@
-"""The schema of a suite's YAML: where published prompts are, and what their columns mean."""
+"""The schema of a suite's YAML file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ V = TypeVar("V")
 
 
 def folded(text: str) -> str:
-    """A value of a column as it is compared: without blanks around it, without regard to case."""
+    """The form in which column values are compared: stripped and casefolded."""
     return text.strip().casefold()
 
 
@@ -123,7 +123,7 @@ class Suite(_Model):
     citation: Annotated[str, Field(min_length=2)] = Field(description="What to cite.")
     homepage: Address = Field(description="An address.", examples=["https://example.org"])
     gated: str = Field("", description='How to get access; "" where nothing is asked.')
-    # Of the two offline judges this one tells partial refusals better.
+    # The better of the two offline judges for partial refusals.
     judge: str = Field("judge/rules", description="The refusal judge to use unless another is named.")
     metrics: tuple[Metric, ...] = Field(
         ("over_refusal", "unsafe_refusal", "partial_refusal", "by_type"),
@@ -144,14 +144,14 @@ class Suite(_Model):
 
     @property
     def hash(self) -> str:
-        """Of all that the suite says: 16 hex digits."""
+        """The hash of all fields: 16 hex digits."""
         return content_id("suite", self.model_dump(mode="json")).partition("-")[2]
 
 
 def read_suite_file(path: Path) -> Suite:
-    """The suite that a YAML file declares.
+    """Reads a suite from a YAML file.
 
     Raises:
-        InputError: the file cannot be read, or says something wrong: each with line, column and field.
+        InputError: the file cannot be read or has problems; each has line, column and field.
     """
     return read_yaml(path, Suite, what="suite")

@@ -1,8 +1,7 @@
-"""Which column of a table holds what: one resolver for seeds, prompts, suites and labels.
+"""Finds the columns of seeds, prompts, suites and labels in a table.
 
-A consumer declares the roles it needs. A column that the user named wins, then the published layouts
-(`layouts`), then the usual names of the role in their order, those whose values are of the right kind
-first. What cannot be decided is an error that names the columns and their kinds.
+A consumer declares its roles. The order is: a column that the user named, a published layout (`layouts`), the
+usual names of the role, columns of the right kind first. Errors list the columns and their kinds.
 """
 
 from __future__ import annotations
@@ -22,14 +21,14 @@ WORDS: frozenset[Kind] = frozenset({"text", "number", "truth value", "empty"})
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """Something that a consumer looks for in a table.
+    """The role of a column, such as the prompt or the label.
 
     Attributes:
-        name: how layouts and messages call it.
-        names: the usual names of its column in small letters, the best one first.
-        kinds: what its values may be. A column of another kind is taken only where none fits.
-        option: the option that names its column; "" where it is named as `SOURCE:COLUMN`.
-        alone: whether the only column of a table is taken for it.
+        name: its name in layouts and messages.
+        names: the usual column names in lower case, the best one first.
+        kinds: the kinds of its values. A column of another kind is used only if no column fits.
+        option: the option that names its column; "" if the user writes `SOURCE:COLUMN`.
+        alone: whether the only column of a table may play it.
     """
 
     name: str
@@ -40,17 +39,17 @@ class Role:
 
 
 CATEGORY = Role("category", ("category", "subcategory"))
-_MOST = 12  # columns that an error names
+_MOST = 12  # columns listed in an error
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column that was found. One without a name, which a table does not have, holds nothing in any row.
+    """A column of a table. `Column()` stands for a missing column, which is empty in every row.
 
     Attributes:
         name: as the table spells it.
-        inner: the field that is meant in a column of objects (`prompt.text`); "" for the whole value.
-        prefix: what a user writes before the name of a column, for errors: `FILE:` or an option.
+        inner: a field in a column of objects (`prompt.text`); "" for the whole value.
+        prefix: the text before a column's name in hints: `FILE:` or an option.
     """
 
     name: str = ""
@@ -64,35 +63,35 @@ class Column:
         return f"{self.name}.{self.inner}" if self.inner else self.name
 
     def value(self, row: Row) -> object:
-        """What the row holds in this column; None where it holds nothing."""
+        """The value in this column, or None."""
         value = row.values.get(self.name) if self.name else None
         if not self.inner:
             return value
         return value.get(self.inner) if isinstance(value, Mapping) else None
 
     def string(self, row: Row) -> str:
-        """The text in this column; "" for what is no text."""
+        """The value in this column if it is a text, else ""."""
         value = self.value(row)
         return value if isinstance(value, str) else ""
 
     def words(self, row: Row) -> str:
-        """The value in this column as words, whatever it is; "" for nothing."""
+        """The value in this column as text; "" if it is empty."""
         value = self.value(row)
         return "" if kind_of(value) == "empty" else str(value)
 
     def key(self, row: Row) -> str:
-        """The value in this column as it is compared: in small letters, without blanks around it."""
+        """The value in this column for comparison: stripped and casefolded."""
         return self.words(row).strip().casefold()
 
     def label(self, row: Row) -> str:
-        """The value in this column as a label is compared. pandas writes 1.0 for 1 beside an empty label."""
+        """The value in this column as a label. pandas writes 1.0 for 1 if some labels are empty."""
         return self.key(row).removesuffix(".0")
 
     def text(self, row: Row) -> str:
-        """The text in this column; of a list of one turn or of one user's message, the text in it.
+        """The text in this column, also from a list of one turn or one user message.
 
         Raises:
-            InputError: several turns, or no text, with the columns and their kinds.
+            InputError: the value has several turns or no text.
         """
         value = self.value(row)
         if value is None or isinstance(value, str):
@@ -112,7 +111,7 @@ class Column:
         )
 
     def _instead(self, row: Row) -> str:
-        """What may have been meant: a text within the objects of this column, or another column."""
+        """A suggestion: a text inside the objects of this column, or another column."""
         value = self.value(row)
         fields = value.items() if isinstance(value, Mapping) and not self.inner else ()
         inner = (f"{self.name}.{name}" for name, field in fields if kind_of(field) == "text")
@@ -131,11 +130,10 @@ def _one_turn(turns: Sequence[object]) -> str | None:
 
 
 class Table:
-    """The columns of a table, as its first row shows them.
+    """The columns of a table, from its first row.
 
     Args:
-        first: the first row.
-        source: how the user names the table, for errors.
+        source: the user's name for the table, for errors.
     """
 
     def __init__(self, first: Row, source: str) -> None:
@@ -145,7 +143,7 @@ class Table:
         self._layouts = [layout for layout in LAYOUTS if layout.fits(self._names.keys(), category)]
 
     def layout(self, role: Role) -> Layout | None:
-        """The published layout that says where the role is; None for a table that is not known."""
+        """The published layout that has this role; None for an unknown table."""
         return next((layout for layout in self._layouts if role.name in layout.columns), None)
 
     def label(self, column: Column) -> Side | None:
@@ -154,15 +152,15 @@ class Table:
         return next((layout.label[name] for layout in self._layouts if name in layout.label), None)
 
     def having(self, names: Iterable[str], role: Role | None = None) -> list[Column]:
-        """The columns of these names, in any case, that the table has: in the order of the names."""
-        there = (self._names.get(name.strip().casefold()) for name in names)
-        return [Column(name, prefix=self._prefix(role)) for name in there if name is not None]
+        """The columns of these names that the table has, in their order. Case does not count."""
+        present = (self._names.get(name.strip().casefold()) for name in names)
+        return [Column(name, prefix=self._prefix(role)) for name in present if name is not None]
 
     def columns(self, role: Role, given: str | None = None) -> list[Column]:
-        """The columns of a role: several where a published layout has several; none if nothing fits.
+        """The columns of a role. A published layout may have several; the list is empty if nothing fits.
 
         Raises:
-            InputError: the user named a column that is not there.
+            InputError: the table lacks the column that the user named.
         """
         if given is not None:
             return [self._given(role, given)]
@@ -172,14 +170,14 @@ class Table:
         return [column] if column else []
 
     def column(self, role: Role, given: str | None = None) -> Column:
-        """The first column of a role; an empty one where the table has none."""
+        """The first column of a role; `Column()` if the table has none."""
         return next(iter(self.columns(role, given)), Column())
 
     def needed(self, role: Role, given: str | None = None) -> list[Column]:
-        """The columns of a role that the consumer cannot do without.
+        """The columns of a required role.
 
         Raises:
-            InputError: no column is plainly this one.
+            InputError: the table has no such column.
         """
         found = self.columns(role, given)
         if not found:
@@ -187,17 +185,17 @@ class Table:
         return found
 
     def error(self, what: str, fix: str) -> InputError:
-        """An error that names the columns there are and their kinds."""
+        """An error that lists the columns and their kinds."""
         return InputError(f"{what}; there are {_described(self._first)}", where=self._first.where, fix=fix)
 
     def examples(self, roles: Iterable[Role], taken: Iterable[Column] = ()) -> str:
-        """How a user may name a column for each role: another one each, of a kind that fits."""
-        written, gone = [], {column.name for column in taken}
+        """Example options that name a different column of a fitting kind for each role."""
+        examples, used = [], {column.name for column in taken}
         for role in roles:
-            name = _example(self._first, role.kinds, gone)
-            gone.add(name)
-            written.append(_naming(self._prefix(role), name))
-        return " ".join(written)
+            name = _example(self._first, role.kinds, used)
+            used.add(name)
+            examples.append(_naming(self._prefix(role), name))
+        return " ".join(examples)
 
     def _by_usual_name(self, role: Role) -> Column:
         found = self.having(role.names, role)
@@ -234,7 +232,7 @@ class Table:
 
 
 def _described(row: Row) -> str:
-    """The columns of a table and their kinds, as one row shows them."""
+    """The columns of a row and their kinds, for errors."""
     shown = []
     for name, value in row.values.items():
         kind: str = kind_of(value)
@@ -247,7 +245,7 @@ def _described(row: Row) -> str:
 
 
 def _example(row: Row, kinds: frozenset[Kind], taken: Container[str]) -> str:
-    """A column that is not taken, of one of the kinds."""
+    """An unused column of one of the kinds."""
     fitting = (n for n, value in row.values.items() if n not in taken and kind_of(value) in kinds)
     return next(fitting, "COLUMN")
 

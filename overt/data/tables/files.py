@@ -1,7 +1,6 @@
-"""Rows from files, one at a time: CSV, TSV, JSONL, JSON, Parquet and plain lines, gzipped or not.
+"""Reads rows from files: CSV, TSV, JSONL, JSON, Parquet and plain lines, gzipped or not.
 
-Nothing here holds more than one row and a buffer, so a file may be larger than memory. Whatever is
-wrong with a file is said with its line or row, never with a traceback.
+Only one row and a buffer are held, so a file may be larger than memory. Errors name the line or row.
 """
 
 from __future__ import annotations
@@ -33,15 +32,15 @@ FORMATS = {
     ".pq": "parquet",
     ".txt": "txt",
 }
-_LONGEST = 16 << 20  # characters in one line or one JSON value: no prompt is that long
+_LONGEST = 16 << 20  # characters in one line or one JSON value
 _ESCAPED = re.compile("[\udc80-\udcff]")
 
 
 class Row(NamedTuple):
     """One record of a table.
 
-    `number` counts from 1; `where` is its place for errors; `values` are by column. `unread` are the
-    columns whose values are left in the file (lists and pictures in Parquet), with their kinds.
+    `number` counts from 1; `where` is its place for errors; `values` are by column. `unread` has the kinds
+    of the columns that are not read (lists and images in Parquet).
     """
 
     number: int
@@ -51,7 +50,7 @@ class Row(NamedTuple):
 
 
 def format_of(path: Path) -> str | None:
-    """The format that a file's name promises, or None; `.gz` may follow it."""
+    """The format by the file's name, or None; `.gz` may follow."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
     if suffixes and suffixes[-1] == ".gz":
         suffixes.pop()
@@ -59,9 +58,9 @@ def format_of(path: Path) -> str | None:
 
 
 def read_rows(path: Path) -> Iterator[Row]:
-    """The rows of a file, in order.
+    """Yields the rows of a file, in order.
 
-    A `.txt` file gives one row a line, in the column `text`; so does a JSON list of strings.
+    The lines of a `.txt` file and the strings of a JSON list are in the column `text`.
 
     Raises:
         InputError: the file cannot be opened, its format is unknown, or a row cannot be read.
@@ -138,7 +137,7 @@ def _lines(path: Path, text: IO[str]) -> Iterator[str]:
 
 
 def _decoded(value: str, path: Path, line: int) -> str:
-    # Bytes that are no UTF-8 came through as lone surrogates, so that the line is still known here.
+    # `surrogateescape` lets invalid UTF-8 through to here, where the line is known.
     if not value.isascii() and _ESCAPED.search(value):
         raise InputError(
             "these bytes are not UTF-8",
@@ -167,12 +166,12 @@ def _csv(path: Path, text: IO[str], delimiter: str | None) -> Iterator[Row]:
 
 
 def _csv_records(path: Path, text: IO[str], delimiter: str | None) -> Iterator[tuple[str, list[str]]]:
-    """Each record of the file, the head line too: its place and its fields."""
+    """Yields the place and the fields of each record, the header included."""
     lines = _lines(path, text)
     head = next(lines, None)
     if head is None:
         return
-    # strict: a quote that is never closed would otherwise swallow the rest of the file in silence.
+    # Without `strict`, an unclosed quote would silently swallow the rest of the file.
     reader = csv.reader(chain([head], lines), delimiter=delimiter or _delimiter(head), strict=True)
     while True:
         begins = reader.line_num + 1
@@ -203,7 +202,7 @@ def _csv_columns(where: str, fields: list[str]) -> list[str]:
 
 
 def _delimiter(head: str) -> str:
-    """The one of , ; tab | that the head line holds most often outside quotes; a comma if none."""
+    """The most frequent of , ; tab | outside quotes in the header; a comma if it has none."""
     bare = "".join(head.split('"')[::2])
     return max(",;\t|", key=lambda c: (bare.count(c), c == ","))
 
@@ -240,7 +239,7 @@ def _jsonl(path: Path, text: IO[str]) -> Iterator[Row]:
 
 
 def _json(path: Path, text: IO[str]) -> Iterator[Row]:
-    """A JSON list of objects or strings, or objects one after the other; read value by value."""
+    """Reads a JSON list of objects or strings, or objects that follow each other, value by value."""
     values = JsonValues(
         lambda size, line: _decoded(text.read(size), path, line),
         lambda line: f"{path}, line {line}",
@@ -249,7 +248,7 @@ def _json(path: Path, text: IO[str]) -> Iterator[Row]:
     held: dict[str, object] | None = None
     for number, (at, value, listed) in enumerate(values, 1):
         if number == 1 and not listed and isinstance(value, dict):
-            held = value  # whether it is the first row or holds the table, the next value tells
+            held = value  # a row if another value follows, else an object that may hold the table
             continue
         if held is not None:
             yield _record(held, 1, f"{path}, line 1")
@@ -263,14 +262,14 @@ def _json(path: Path, text: IO[str]) -> Iterator[Row]:
 
 def _parquet(path: Path) -> Iterator[Row]:
     with path.open("rb"):
-        pass  # a missing file or a folder says so in the words of all formats
+        pass  # a missing file or a folder raises the same error as for other formats
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     number = 0
     try:
         with pq.ParquetFile(path) as file:
-            # Lists and pictures stay in the file: they are no text, and can be the bulk of it.
+            # Lists and images are not text and can be most of the file, so they are not read.
             unread = {f.name: k for f in file.schema_arrow if (k := _kind_of_bulk(f.type)) is not None}
             columns = [field.name for field in file.schema_arrow if field.name not in unread]
             for batch in file.iter_batches(batch_size=1024, columns=columns):
@@ -284,7 +283,7 @@ def _parquet(path: Path) -> Iterator[Row]:
 
 
 def _kind_of_bulk(arrow_type: object) -> Kind | None:
-    """The kind of a column of lists, objects or bytes, by its Arrow type; None for flat values."""
+    """The kind of a column of lists, objects or bytes; None for flat values."""
     from pyarrow import types
 
     if types.is_binary(arrow_type) or types.is_large_binary(arrow_type):

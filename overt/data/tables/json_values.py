@@ -1,4 +1,4 @@
-"""The values of a JSON file, decoded one at a time, so that a list may be larger than memory."""
+"""Decodes the values of a JSON file one at a time, so that a list may be larger than memory."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from collections.abc import Callable, Iterator
 
 from overt.data.errors import InputError
 
-BUFFER = 1 << 20  # characters that are read at once
+BUFFER = 1 << 20  # characters per read
 _SPACE = re.compile(r"[ \t\r\n]*")
 
 
 class JsonValues:
-    """The members of a JSON list, or the values of a file that holds them one after the other.
+    """Iterates over the members of a JSON list, or over values that follow each other in a file.
 
     Args:
-        read: gives at most so many characters, "" at the end of the file.
+        read: (size, line) -> at most `size` characters, "" at the end of the file.
         where: the place of a line number, for errors.
-        longest: characters in one value.
+        longest: the maximum number of characters in one value.
     """
 
     def __init__(self, read: Callable[[int, int], str], where: Callable[[int], str], longest: int) -> None:
@@ -27,7 +27,7 @@ class JsonValues:
         self._buffer, self._at, self._line, self._ended = "", 0, 1, False
 
     def __iter__(self) -> Iterator[tuple[int, object, bool]]:
-        """The line of each value, the value, and whether it stands in a list.
+        """Yields the line of each value, the value, and whether it is in a list.
 
         Raises:
             InputError: the text is not JSON, with the line.
@@ -76,7 +76,7 @@ class JsonValues:
             self._fill(BUFFER)  # a number may go on in the next piece
 
     def _next_character(self) -> str:
-        """The next character that is no white space, where the reader then stands; "" at the end."""
+        """Skips white space and returns the next character; "" at the end."""
         while True:
             space = _SPACE.match(self._buffer, self._at)
             self._move_to(space.end() if space else self._at)
@@ -102,7 +102,7 @@ class JsonValues:
 
 
 def json_reason(error: Exception) -> str:
-    """Why a text is not JSON, in words."""
+    """The reason why a text is not JSON."""
     if isinstance(error, json.JSONDecodeError):
         return f"{error.msg}, column {error.colno}"
     return "it is nested too deep" if isinstance(error, RecursionError) else str(error)

@@ -1,7 +1,7 @@
-"""The published tables that are known: how each is recognised and what its columns hold.
+"""The known published tables: how each is recognised and what its columns hold.
 
-A new one is one entry of `LAYOUTS`. Columns and categories are written in small letters, categories
-with underscores for blanks and hyphens.
+A new table is one entry of `LAYOUTS`. Columns and categories are in lower case; categories have underscores
+for blanks and hyphens.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.IGNORECASE)
 
 
 def kind_of(value: object) -> Kind:
-    """The kind of one value, as Python, JSON or Parquet gives it."""
+    """The kind of one value from Python, JSON or Parquet."""
     if isinstance(value, str):
         return "empty" if not value else "number" if _NUMBER.fullmatch(value.strip()) else "text"
     if isinstance(value, bool):
@@ -68,14 +68,13 @@ class Layout:
 
     Attributes:
         name: of the data set.
-        needs: columns that all have to be there.
-        first_category: names of categories; if there are any, the first row has to show one of them.
-        columns: by role: the columns that hold it, those that matter most first.
-        label: by column of prompts: whether its prompts are benign or unsafe.
-        categories: its names of categories -> those of the standard policy. Names that could mean two
-            categories, or none, are left out.
-        keeps_other_categories: whether its other names stand as they are; else the classifier decides.
-        not_seeds: by column: the values whose rows are no seeds.
+        needs: the columns that a table must have.
+        first_category: if not empty, the first row must have one of these categories.
+        columns: role -> the columns that hold it, the most important first.
+        label: column of prompts -> whether its prompts are benign or unsafe.
+        categories: its category names -> those of the standard policy. Ambiguous names are left out.
+        keeps_other_categories: whether its other category names are kept; else the classifier decides.
+        not_seeds: column -> the values of rows that are not seeds.
     """
 
     name: str
@@ -88,12 +87,12 @@ class Layout:
     not_seeds: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def fits(self, columns: Set[str], first_category: str) -> bool:
-        """Whether a table with these columns, and this category in its first row, is this one."""
+        """Whether a table with these columns and this category in its first row has this layout."""
         shown = not self.first_category or first_category in self.first_category
         return self.needs <= columns and shown
 
 
-# OVERT's unsafe file spells one category otherwise than its two benign ones.
+# OVERT's unsafe file spells one category differently from its two benign files.
 OVERT_CATEGORIES = {"unethical": "unethical_unsafe_action"}
 _OVERT_SEEDS = ("seed_prompt", "image_prompt", "benign_image_prompt")
 _OR_BENCH = {
@@ -120,7 +119,7 @@ LAYOUTS = (
             "social_stereotypes_and_unfair_discrimination": "discrimination",
             "violence_and_physical_harm": "violence",
         },
-        # Over-refusal is about the harmless prompts that are no jailbreaks.
+        # Over-refusal is about harmless prompts that are not jailbreaks.
         not_seeds={
             "prompt_harm_label": frozenset({"harmful"}),
             "adversarial": frozenset({"true", "1"}),
@@ -160,7 +159,7 @@ LAYOUTS = (
     ),
 )
 
-# The config and the split that are meant, where a dataset on the Hub has several.
+# The default config and split of datasets on the Hub that have several.
 HUB_DEFAULTS = {
     "allenai/wildguardmix": ("wildguardtrain", "train"),
     "bench-llm/or-bench": ("or-bench-80k", "train"),
@@ -169,5 +168,5 @@ HUB_DEFAULTS = {
 
 
 def category_key(value: object) -> str:
-    """A category's name as layouts write it; "" for what is no text."""
+    """A category's name as layouts write it; "" if the value is not a text."""
     return re.sub(r"[\s-]+", "_", value.strip().casefold()) if isinstance(value, str) else ""

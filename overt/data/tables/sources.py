@@ -1,4 +1,4 @@
-"""What a source names: a file, a run's folder, a dataset on the Hub, each with a column if one is given.
+"""Parses and opens sources: files, folders of runs, and datasets on the Hub, each with an optional column.
 
 A source is `FILE`, `FILE:COLUMN`, `FOLDER`, `ORG/NAME`, `ORG/NAME:COLUMN` or `ORG/NAME@CONFIG/SPLIT:COLUMN`.
 """
@@ -19,7 +19,7 @@ from overt.data.tables.layouts import HUB_DEFAULTS
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A source, taken apart. `path` is None for a dataset on the Hub."""
+    """A parsed source. `path` is None for a dataset on the Hub."""
 
     name: str
     column: str | None
@@ -36,7 +36,7 @@ class Source:
         """The source itself, or the data files of a run's or a dataset's folder.
 
         Raises:
-            InputError: a folder that holds no dataset.
+            InputError: the folder holds no dataset.
         """
         if self.path is None or not self.path.is_dir():
             return (self,)
@@ -55,10 +55,10 @@ class Source:
         )
 
     def rows(self) -> Iterator[Row]:
-        """The rows, one at a time.
+        """Reads the rows one at a time.
 
         Raises:
-            InputError: at the call, for a folder; while reading, for a file or a dataset that cannot be read.
+            InputError: at the call, for a folder; while reading, if a file or dataset cannot be read.
         """
         if self.path is None:
             return _hub_rows(self)
@@ -72,16 +72,16 @@ class Source:
 
 
 def parse_source(spec: str) -> Source:
-    """What a source names. A path that exists is a path, whatever colons and slashes it holds.
+    """Parses a source. A path that exists wins, even with colons in it.
 
     Raises:
-        InputError: neither a file nor a Hub id, with the nearest file's name.
+        InputError: the source is neither a file nor a Hub id.
     """
     if not spec.strip():
         raise InputError("the source is empty", fix="Give FILE, FILE:COLUMN or the id of a Hub dataset.")
     if existing := _existing(spec):
         return existing
-    # The last colon parts the column off, unless it is a drive's or stands in the path.
+    # The column follows the last colon, unless that belongs to a drive or a path.
     left, colon, column = spec.rpartition(":")
     if not colon or (len(left) == 1 and left.isalpha()) or any(c in column for c in "/\\"):
         left, column = spec, ""
@@ -93,7 +93,7 @@ def parse_source(spec: str) -> Source:
 
 
 def _existing(spec: str) -> Source | None:
-    """The file or folder that a spec begins with; the longest one, since names may hold colons."""
+    """The longest existing path that a spec begins with, since names may hold colons."""
     cuts = [len(spec), *(i for i in range(len(spec) - 1, 0, -1) if spec[i] == ":")]
     for cut in cuts:
         path = _at_home(spec[:cut])
@@ -117,7 +117,7 @@ def _no_such_file(name: str) -> InputError:
 
 
 def _at_home(name: str) -> Path:
-    """The path, with a leading ~ made the home folder; "~nobody" has none and stays as it is."""
+    """The path with a leading ~ expanded; "~unknown" stays as it is."""
     with contextlib.suppress(RuntimeError):
         return Path(name).expanduser()
     return Path(name)
@@ -126,7 +126,7 @@ def _at_home(name: str) -> Path:
 def _exists(path: Path) -> bool:
     try:
         return path.exists()
-    except (OSError, ValueError):  # a name too long, a NUL in it
+    except (OSError, ValueError):  # the name is too long or has a NUL in it
         return False
 
 
@@ -134,7 +134,7 @@ def _hub_rows(source: Source) -> Iterator[Row]:
     """Streams a dataset of the Hub.
 
     Raises:
-        InputError: the Hub is away, the dataset is gated or unknown, or has several configs or splits.
+        InputError: the Hub does not answer, or the dataset is gated, unknown or needs a config or split.
     """
     config, split = source.config, source.split
     if config is None and source.repo in HUB_DEFAULTS:

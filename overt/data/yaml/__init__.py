@@ -1,6 +1,5 @@
-"""The one reader of YAML: a file becomes a schema's model, or an error with every problem and its place.
+"""Reads a YAML file into the model of its schema, or raises an error with every problem and its place.
 
-`tree` turns text into nodes that know line and column, `values` turns nodes into Python values, `schema`
-holds what schemas are made of, `read` validates, `words` says plainly what pydantic found, and `problems`
-collects it.
+`tree` parses text into nodes with line and column, `values` turns nodes into Python values, `schema` has the
+base of the models and validates, `words` translates pydantic's errors, and `problems` collects them.
 """

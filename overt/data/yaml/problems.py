@@ -1,4 +1,4 @@
-"""What is wrong with a YAML file: every problem with its place, all of them in one error."""
+"""The problems of a YAML file, each with its place, collected in one error."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong. Line and column count from 1; 0 where the file itself is the problem."""
+    """One problem. Line and column count from 1; they are 0 if the file as a whole is the problem."""
 
     line: int
     column: int
-    field: str  # path of the field, "categories.violence.triggers[3].term"; "" for the whole file
-    message: str  # what was expected and what was found
-    hint: str = ""  # what to do
+    field: str  # a path such as "categories.violence.triggers[3].term"; "" for the whole file
+    message: str
+    hint: str = ""
     file: str = ""
 
     @property
@@ -46,11 +46,11 @@ class Problem:
 
 
 class YamlError(InputError):
-    """A file that cannot be used, with all its problems by line; those of another file come after them.
+    """Holds all problems of a file by line, then those of other files.
 
     Args:
         problems: at least one.
-        what: the kind of file in words, "policy".
+        what: the kind of file in messages, such as "policy".
     """
 
     def __init__(self, problems: Sequence[Problem], what: str) -> None:
@@ -66,7 +66,7 @@ class YamlError(InputError):
             super().__init__(f"{count:,} problems in the {what}", where=files[0], fix=self.report())
 
     def report(self, limit: int = MAX_PRINTED) -> str:
-        """The problems as lines of text, the first `limit` of them."""
+        """The first `limit` problems as lines of text."""
         lines = [str(p) for p in self.problems[:limit]]
         if (more := len(self.problems) - limit) > 0:
             lines.append(f"... and {more:,} more")
@@ -77,7 +77,7 @@ class YamlError(InputError):
 
 
 class Problems:
-    """A list that problems are added to while a file is read on."""
+    """Collects problems while a file is read."""
 
     def __init__(self) -> None:
         self.found: list[Problem] = []
@@ -87,7 +87,7 @@ class Problems:
 
 
 def nearest(name: str, known: Iterable[str], what: str = "known") -> str:
-    """A hint that names the closest of `known`, or lists them when none is close."""
+    """A hint with the most similar of the known names, or with all of them."""
     names = list(known)
     if not names:
         return ""
@@ -100,7 +100,7 @@ def nearest(name: str, known: Iterable[str], what: str = "known") -> str:
 
 
 def shorten(text: str, width: int = 60) -> str:
-    """Text for a message: one line, no control characters, at most `width` characters."""
+    """The text on one line of at most `width` characters, without control characters."""
     if len(text) <= width and text.isprintable() and "  " not in text and text == text.strip():
         return text
     clean = "".join(c if c.isprintable() else " " for c in text)
@@ -110,7 +110,7 @@ def shorten(text: str, width: int = 60) -> str:
 
 # -- syntax errors in plain words ---
 
-# What PyYAML's context and problem have in them -> what is wrong, and what to do. The first that fits counts.
+# (parts of PyYAML's context and problem, message, hint). The first match counts.
 _RULES = (
     (
         ("mapping values are not allowed",),
@@ -153,7 +153,7 @@ _RULES = (
 
 
 class TreeError(Exception):
-    """The text is not YAML that can be read, or too large; `mark` says where it was noticed."""
+    """The text is not readable YAML or is too large; `mark` is the place."""
 
     def __init__(self, mark: Mark, message: str, hint: str = "") -> None:
         self.mark, self.message, self.hint = mark, message, hint
@@ -165,13 +165,13 @@ def too_deep(mark: Mark, levels: int = 24) -> TreeError:
 
 
 def syntax_error(error: yaml.MarkedYAMLError, text: str, file: str) -> TreeError:
-    """A TreeError that says the same as PyYAML's error, at the place where a person has to look."""
+    """Translates PyYAML's error into a plain message at the place to look at."""
     raw = error.problem_mark or error.context_mark
     problem = str(error.problem or error.context or error)
     if raw is None:
         return TreeError(Mark(file), f"not valid YAML: {problem}")
     mark = Mark(file, raw.line + 1, raw.column + 1)
-    if "maximum nesting depth" in problem:  # libyaml's own limit, which lies above ours
+    if "maximum nesting depth" in problem:  # libyaml's own limit, above ours
         return too_deep(mark)
     lines = text.split("\n")
     line = lines[raw.line] if raw.line < len(lines) else ""

@@ -1,4 +1,4 @@
-"""What schemas of YAML files are made of: the base of their models, field types, and their JSON Schema."""
+"""The base of the models of YAML files, field types, JSON Schema, and validation."""
 
 from __future__ import annotations
 
@@ -50,12 +50,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Something that a schema's own rule found wrong.
+    """A problem that a schema's own rule found.
 
     Attributes:
-        at: the way from the value that is validated to the one that is wrong.
-        message: what is wrong; "{found}" in it becomes the value in words.
-        hint: what to do.
+        message: "{found}" in it is replaced by a description of the value.
+        at: the steps from the validated value to the wrong one.
     """
 
     message: str
@@ -68,7 +67,7 @@ class Fault:
 
 @dataclass
 class Faults:
-    """All that a rule finds wrong, told at once."""
+    """Collects the faults that a rule finds."""
 
     found: list[Fault] = field(default_factory=list)
 
@@ -91,11 +90,11 @@ def fault(message: str, hint: str = "", at: Steps = ()) -> NoReturn:
 
 
 class Schema(BaseModel):
-    """A mapping of fields. Frozen; unknown fields are refused; where it was read it knows its places."""
+    """A mapping of fields. It is frozen, refuses unknown fields, and keeps its places in the file."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    # Where it was read; a slot and not a field, so that it counts neither for equality nor in a dump.
+    # A slot and not a field, so that the place counts neither in comparisons nor in a dump.
     __slots__ = ("_place",)
 
     @property
@@ -108,7 +107,7 @@ class Schema(BaseModel):
     @classmethod
     @cache
     def fields(cls) -> dict[str, About]:
-        """The fields as they are written, with what messages say of them."""
+        """The fields by their written names, for messages."""
         return {
             info.alias or name: About(
                 str(info.examples[0]) if info.examples else "...", info.description or ""
@@ -118,7 +117,7 @@ class Schema(BaseModel):
 
     @classmethod
     def from_short(cls, value: object) -> object:
-        """What a value in short form stands for: a trigger may be written as its term alone."""
+        """Expands a short form: a trigger may be written as its term alone."""
         return value
 
     @model_validator(mode="wrap")
@@ -135,13 +134,13 @@ class Schema(BaseModel):
         return made
 
     def mark_of(self, name: str = "") -> Mark:
-        """Where a field's value stands in the file, or, without a name, the whole mapping."""
+        """The place of a field's value, or of the mapping if no name is given."""
         if self._entries is None:
             return Mark("", 0, 0)
         return self._entries.mark_of(name) if name else self._entries.node.mark
 
     def names(self, name: str) -> bool:
-        """Whether the file has this field here, be its value right or wrong."""
+        """Whether the file has this field, with a valid value or not."""
         return self._entries is not None and any(key.text == name for key, _ in named(self._entries.node))
 
 
@@ -166,7 +165,7 @@ def _list_if_empty(value: object) -> object:
 
 
 class _Listed:
-    """Lets one entry stand without a list around it."""
+    """Accepts one entry without a list around it."""
 
     def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_before_validator_function(self._listed, handler(source))
@@ -188,11 +187,11 @@ def itself(text: str) -> str:
 
 
 def unique(key: Callable[[T], str], step: Sequence[Step] = ()) -> Callable[[tuple[T, ...]], tuple[T, ...]]:
-    """A validator: no two entries of a list have the same key, without regard to case.
+    """Makes a validator: no two entries of a list have the same key. Case does not count.
 
     Args:
-        key: the text by which an entry is told from another.
-        step: the way from an entry to that text.
+        key: entry -> the text that must be unique.
+        step: the steps from an entry to that text.
     """
 
     def check(entries: tuple[T, ...]) -> tuple[T, ...]:
@@ -214,7 +213,7 @@ def unique(key: Callable[[T], str], step: Sequence[Step] = ()) -> Callable[[tupl
 
 AsNumber = BeforeValidator(_as_number)
 Number = Annotated[float, AsNumber]
-# A text that may look like a number, taken as it is written: version: 1.10
+# A text that may look like a number and is kept as written: version: 1.10
 AsWritten = BeforeValidator(_as_written)
 Label = Annotated[str, AsWritten, WithJsonSchema({"type": ["string", "number"]})]
 NoneIfEmpty = BeforeValidator(_none_if_empty)
@@ -224,7 +223,7 @@ Filled = Annotated[str, Field(min_length=1)]
 
 
 def shape(value: object) -> str:
-    """The tag by which a union of a mapping and a single value is told apart (pydantic's Discriminator)."""
+    """The tag of pydantic's Discriminator for a union of a mapping and a single value."""
     return "{mapping}" if isinstance(value, (dict, BaseModel)) else "{value}"
 
 
@@ -232,7 +231,7 @@ def shape(value: object) -> str:
 
 
 class _JsonSchema(GenerateJsonSchema):
-    """What may be written: a field that may be left out may not be null; every field has a title."""
+    """Optional fields may be left out but not null; every field has a title."""
 
     def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
         return self.generate_inner(schema["schema"])
@@ -248,7 +247,7 @@ class _JsonSchema(GenerateJsonSchema):
 
 
 def json_schema(model: type[object], what: str) -> JsonObject:
-    """The JSON Schema (draft 2020-12) of a kind of file, for editors that complete and check as one types."""
+    """The JSON Schema (draft 2020-12) of a kind of file, for editors."""
     made = TypeAdapter(model).json_schema(schema_generator=_JsonSchema)
     urn = f"urn:overt:{what.replace(' ', '-')}"
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": urn, "title": f"overt {what}"}
@@ -258,28 +257,27 @@ def json_schema(model: type[object], what: str) -> JsonObject:
 # -- reading a file ------------------------------------------------------------------------------------------
 
 
-# Each round of validation leaves out what the last one found wrong; what is wrong in a value can make its
-# mapping wrong, and so on up.
+# Each round of validation leaves out the values that the last one rejected. A rejected value can make its
+# mapping invalid, and so on up.
 _MAX_ROUNDS = 2 * MAX_DEPTH
 
 
 def read_yaml(path: Path, model: type[T], *, what: str) -> T:
-    """The model that a file declares.
+    """Reads a file into a model.
 
     Args:
-        path: the file.
         model: a `Schema`, or any type that pydantic can validate.
-        what: the kind of file in words, as messages name it: "policy".
+        what: the kind of file in messages, such as "policy".
 
     Raises:
         InputError: the file cannot be read.
-        YamlError: it is not YAML, or says something wrong; the error holds every problem.
+        YamlError: the file is not YAML or not valid; the error holds every problem.
     """
     return parse_yaml(read_bytes(path, what), str(path), model, what=what)
 
 
 def parse_yaml(data: bytes, file: str, model: type[T], *, what: str) -> T:
-    """The model that the bytes of a file declare; arguments and errors as of `read_yaml`."""
+    """Like `read_yaml`, for the bytes of a file."""
     problems = Problems()
     made = read_parts(data, file, model, problems, what=what)
     if made is None or problems.found:
@@ -288,22 +286,22 @@ def parse_yaml(data: bytes, file: str, model: type[T], *, what: str) -> T:
 
 
 def read_bytes(path: Path, what: str) -> bytes:
-    """The bytes of a file, one more than is allowed at most.
+    """The bytes of a file, at most one more than allowed.
 
     Raises:
-        InputError: there is no such file, or it cannot be read.
+        InputError: the file does not exist or cannot be read.
     """
     try:
         with path.expanduser().open("rb") as file:
             return file.read(MAX_BYTES + 1)
-    except (OSError, ValueError, RuntimeError) as error:  # a NUL in the name, a ~user that nobody is
+    except (OSError, ValueError, RuntimeError) as error:  # also a NUL in the name, or an unknown ~user
         reason = getattr(error, "strerror", None) or error
         message = f"cannot read the file of the {what}: {reason}"
         raise InputError(message, where=str(path), fix=similar_file(path)) from error
 
 
 def similar_file(path: Path) -> str:
-    """A hint that names the YAML file beside `path` whose name comes closest."""
+    """A hint with the most similar name of a YAML file beside `path`."""
     try:
         folder = path.expanduser().parent
         names = sorted(p.name for p in folder.iterdir() if p.suffix in (".yaml", ".yml"))
@@ -315,13 +313,13 @@ def similar_file(path: Path) -> str:
 def read_parts(
     data: bytes, file: str, model: type[T], problems: Problems, *, what: str, named_by: str = ""
 ) -> T | None:
-    """The model, made of all in the file that is right; what is wrong is added to `problems`.
+    """Makes the model from the valid parts of a file and adds the rest to `problems`.
 
     Args:
-        named_by: the field by which entries of lists are named in messages, as in "categories.violence".
+        named_by: the field that names the entries of lists in messages, as in "categories.violence".
 
     Returns:
-        None if too little is right: a field that the whole file must have is missing or wrong.
+        None if a required field of the whole file is missing or wrong.
     """
     try:
         root = parse(decode(data, file, what), file, what)
@@ -344,10 +342,10 @@ def read_parts(
 
 
 def _problems(error: ValidationError, document: Document, problems: Problems) -> Iterator[Steps]:
-    """Reports a round's errors; yields the paths of the values that are wrong.
+    """Reports the errors of a round and yields the paths of the wrong values.
 
-    An error about a value of which a part was left out before says nothing new: it is not reported. Nor is
-    that a list is too short of which pydantic counts only the entries that are right.
+    Consequences of reported errors are not reported: an error in a value with a dropped part, and a list
+    that is too short because of its wrong entries.
     """
     known = _with_parents(document.dropped)
     errors = list(_placed(error, document))

@@ -1,7 +1,7 @@
-"""YAML as a tree that knows where each value stands, so that an error can point at line and column.
+"""Parses YAML into a tree with line and column of each value.
 
-The tree is built from PyYAML's parser events, as `yaml.compose` does it, and nothing is ever constructed: no
-tag runs code. Depth, size and the number of values that aliases expand to are bounded while the tree grows.
+The tree is built from PyYAML's parser events, as in `yaml.compose`. No objects are constructed, so no tag can
+run code. Depth, size and the expansion of aliases are limited while the tree grows.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ _PARSER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _RESOLVER = yaml.SafeLoader("")
 _CORE = ("str", "int", "float", "bool", "null")
 _TAGS = {f"tag:yaml.org,2002:{name}" for name in (*_CORE, "seq", "map")}
-# What YAML 1.2 allows in a stream, less what no editor shows.
+# All characters but those that YAML 1.2 allows in a stream and editors show.
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 
 
 @dataclass(slots=True)
 class Scalar:
-    """A single value as written. `plain` is False where it stood in quotes or in a block."""
+    """A single value as written. `plain` is False for a quoted or block value."""
 
     mark: Mark
     text: str
     plain: bool
-    type: str  # "str", "int", "float", "bool", "null": what YAML 1.1 takes the text for
+    type: str  # "str", "int", "float", "bool" or "null", by YAML 1.1
     size: int = 1
     depth: int = 1
 
 
 @dataclass(slots=True)
 class Sequence:
-    """A list, with the number of values and of levels below it, itself included."""
+    """A list; `size` counts its values and `depth` its levels, itself included."""
 
     mark: Mark
     items: list[Node] = field(default_factory=list)
@@ -51,7 +51,7 @@ class Sequence:
 
 @dataclass(slots=True)
 class Mapping:
-    """Entries in the order of the file, duplicates included; `size` and `depth` as of a list."""
+    """Entries in the order of the file, duplicates included; `size` and `depth` as in `Sequence`."""
 
     mark: Mark
     entries: list[tuple[Node, Node]] = field(default_factory=list)
@@ -63,10 +63,10 @@ Node = Scalar | Sequence | Mapping
 
 
 def decode(data: bytes, file: str, what: str) -> str:
-    """The text of a file; `what` is its kind in words, "policy".
+    """Decodes a file; `what` is its kind in messages, such as "policy".
 
     Raises:
-        TreeError: too large, not UTF-8, or with characters that no text file holds.
+        TreeError: the file is too large, not UTF-8, or has control characters.
     """
     if len(data) > MAX_BYTES:
         message = f"the file has {len(data):,} bytes; a {what} may have {MAX_BYTES:,}"
@@ -93,10 +93,10 @@ def _place(file: str, before: str) -> Mark:
 
 
 def parse(text: str, file: str, what: str) -> Node | None:
-    """The tree of the one document in `text`; None where there is nothing but comments.
+    """Parses the one document in `text`. Returns None if it holds only comments.
 
     Raises:
-        TreeError: a syntax error, a tag that is not plain data, two documents, or a limit passed.
+        TreeError: a syntax error, a tag for other than plain data, two documents, or an exceeded limit.
     """
     try:
         return _Builder(file, what).build(yaml.parse(text, Loader=_PARSER))
@@ -104,24 +104,24 @@ def parse(text: str, file: str, what: str) -> Node | None:
         raise syntax_error(error, text, file) from error
     except yaml.YAMLError as error:
         raise TreeError(Mark(file), f"not valid YAML: {error}") from error
-    except RecursionError as error:  # a parser without a limit of its own, on thousands of brackets
+    except RecursionError as error:  # the pure Python parser has no depth limit
         raise too_deep(Mark(file)) from error
 
 
-@lru_cache(maxsize=4096)  # the names of fields come again and again
+@lru_cache(maxsize=4096)  # field names repeat
 def _resolve(text: str, plain: bool) -> str:
-    """The tag that YAML 1.1 gives to a scalar: of a bare one it depends on its text."""
+    """The tag of a scalar by YAML 1.1; for a bare scalar it depends on the text."""
     return str(_RESOLVER.resolve(yaml.ScalarNode, text, (plain, True)))  # type: ignore[no-untyped-call]
 
 
 class _Builder:
-    """Builds the tree; an alias stands for the node of its anchor, and counts each time it is used."""
+    """Builds the tree. An alias is the node of its anchor and counts at each use."""
 
     def __init__(self, file: str, what: str) -> None:
         self.file, self.what = file, what
         self.root: Node | None = None
         self.stack: list[Sequence | Mapping] = []
-        self.keys: list[Node | None] = []  # for each open collection, the key that waits for its value
+        self.keys: list[Node | None] = []  # for each open collection, the key without a value yet
         self.names: list[str | None] = []  # for each open collection, its anchor
         self.anchors: dict[str, Node | None] = {}  # None while the anchored collection is still open
         self.documents = self.total = 0
@@ -210,5 +210,5 @@ class _Builder:
         if tag is None or tag == "!":
             tag = _resolve(event.value, plain and tag is None)
         kind = tag.rpartition(":")[2]
-        # Dates, "=" and "<<" have types of their own in YAML 1.1; here they are text.
+        # YAML 1.1 has types for dates, "=" and "<<"; here they are text.
         return Scalar(mark, event.value, plain, kind if kind in _CORE else "str")

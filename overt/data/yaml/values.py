@@ -1,7 +1,7 @@
-"""The tree as Python values that pydantic validates: each still knows its node, so its place is not lost.
+"""Turns the tree into Python values that keep their node, and so their place, through validation.
 
-A quoted number is a `Text`, a bare one a `Whole` or a `Real`. A number that YAML 1.1 and a person read
-differently (010, 1:30, 1_000) is an `Ambiguous`, and nothing written is an `Empty`: no type takes these two.
+A quoted number is a `Text`, a bare one a `Whole` or a `Real`. A number that YAML 1.1 and people read
+differently (010, 1:30, 1_000) is an `Ambiguous`, a missing value an `Empty`; no type accepts these two.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
 class Text(str):
-    """A text that knows where it stands."""
+    """A text with its node."""
 
     node: Scalar
 
@@ -39,12 +39,12 @@ class Text(str):
 
     @property
     def number(self) -> float | None:
-        """The number that a bare text such as 1e-3 is: YAML 1.1 wants a point in it, people do not."""
+        """The value of a bare text such as 1e-3, which YAML 1.1 does not read as a number."""
         return float(self) if self.node.plain and _REAL.fullmatch(self) else None
 
 
 class Whole(int):
-    """A whole number as written in decimal digits."""
+    """A whole number in decimal digits."""
 
     node: Scalar
 
@@ -67,28 +67,28 @@ class Real(float):
 
 @dataclass(frozen=True, slots=True)
 class Ambiguous:
-    """A number that can be read in two ways."""
+    """A number with two possible readings."""
 
     node: Scalar
 
 
 @dataclass(frozen=True, slots=True)
 class Empty:
-    """A field after which nothing stands, or null."""
+    """A field without a value, or null."""
 
     node: Scalar
 
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What messages say of a field that a schema has: an example of its value, and what it is."""
+    """The example and the description of a field, for messages."""
 
     example: str
     description: str
 
 
 class Entries(dict[str, object]):
-    """A mapping. `fields` are those that its schema knows, set when it is validated."""
+    """A mapping. Validation sets `fields`, the fields of its schema."""
 
     def __init__(self, node: Mapping) -> None:
         super().__init__()
@@ -96,7 +96,7 @@ class Entries(dict[str, object]):
         self.fields: dict[str, About] = {}
 
     def mark_of(self, name: str) -> Mark:
-        """Where the value of a field stands; the mapping's own place if it does not have it."""
+        """The place of a field's value, or of the mapping if the field is missing."""
         return next((value.mark for key, value in named(self.node) if key.text == name), self.node.mark)
 
 
@@ -104,14 +104,13 @@ Value = Text | Whole | Real | bool | Ambiguous | Empty | Entries | tuple[object,
 
 
 def named(node: Mapping) -> Iterator[tuple[Scalar, Node]]:
-    """The entries whose key is a name."""
+    """Yields the entries whose key is a name."""
     for key, value in node.entries:
         if isinstance(key, Scalar) and key.type != "null":
             yield key, value
 
 
 def scalar_value(node: Scalar) -> Value:
-    """The value that a scalar stands for."""
     if node.type == "null":
         return Empty(node)
     if node.type == "bool":
@@ -127,13 +126,13 @@ def scalar_value(node: Scalar) -> Value:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an error of pydantic's is in the file.
+    """The place of one of pydantic's errors in the file.
 
     Attributes:
-        path: the steps to the nearest value that is there.
-        missing: the field that should stand in it; "" where `path` is the value itself.
-        field: the path in words, `missing` included.
-        node: the value at `path`; or a key, where the key is what is wrong.
+        path: the steps to the nearest existing value.
+        missing: the field that this value lacks; "" if `path` is the wrong value itself.
+        field: the path as text, `missing` included.
+        node: the value at `path`, or its key if the key is wrong.
         key: the key of that value, if it is in a mapping.
     """
 
@@ -149,22 +148,21 @@ class Place:
 
 
 class Document:
-    """A tree as values, with any of its parts left out, and the way from pydantic's locations back to it.
+    """Gives the values of a tree without its dropped parts, and maps pydantic's locations back to the tree.
 
     Args:
-        root: the tree.
-        named_by: a field by whose value the entries of a list are named in messages, "" for their numbers.
+        named_by: the field whose value names the entries of a list in messages, "" for their numbers.
     """
 
     def __init__(self, root: Node, named_by: str = "") -> None:
         self.root, self._named_by = root, named_by
         self.dropped: set[Steps] = set()
-        self._kept: dict[Steps, list[int]] = {}  # of lists with entries left out: which are there
+        self._kept: dict[Steps, list[int]] = {}  # the kept entries of lists with dropped ones
         self._entries: dict[Steps, Entries] = {}
         self._by_name: dict[int, dict[str, tuple[Scalar, Node]]] = {}
 
     def values(self) -> object:
-        """The values of all that is not dropped."""
+        """The values of all parts that are not dropped."""
         self._kept, self._entries = {}, {}
         return self._value(self.root, ())
 
@@ -183,23 +181,23 @@ class Document:
         return entries
 
     def _lookup(self, node: Mapping) -> dict[str, tuple[Scalar, Node]]:
-        """The entries by name, the first of several with one name."""
-        found = self._by_name.get(id(node))
-        if found is None:
-            found = self._by_name[id(node)] = {}
+        """The entries by name; of several with one name, the first."""
+        entries = self._by_name.get(id(node))
+        if entries is None:
+            entries = self._by_name[id(node)] = {}
             for key, value in named(node):
-                found.setdefault(key.text, (key, value))
-        return found
+                entries.setdefault(key.text, (key, value))
+        return entries
 
     def fields_at(self, path: Steps) -> dict[str, About]:
-        """The fields that the schema of a mapping knows."""
+        """The fields in the schema of a mapping."""
         entries = self._entries.get(path)
         return entries.fields if entries is not None else {}
 
     def place(self, loc: Steps) -> Place:
-        """The place of a location in the values that were made last.
+        """The place of a location in the last values.
 
-        Steps that are not in the tree (the branch of a union, a field of a value in short form) are left out.
+        Steps that are not in the tree (the branch of a union, a field of a value in short form) are skipped.
         """
         node, key, field = self.root, None, ""
         path: Steps = ()
@@ -233,7 +231,7 @@ class Document:
         return f"[{index}]"
 
     def check_names(self, problems: Problems) -> None:
-        """Reports keys that stand twice in one mapping, and leaves out keys that are no names."""
+        """Reports duplicate keys, and drops keys that are not names."""
         self._check_names(self.root, (), problems)
 
     def _check_names(self, node: Node, path: Steps, problems: Problems) -> None:
@@ -263,7 +261,7 @@ def _join(field: str, name: str) -> str:
 
 
 def found(node: Node) -> str:
-    """A value in words, as an error names it."""
+    """A description of a value for messages."""
     if isinstance(node, Sequence):
         return "a list"
     if isinstance(node, Mapping):
@@ -279,5 +277,5 @@ def found(node: Node) -> str:
 
 
 def mark_of(text: str) -> Mark:
-    """Where a text stands in its file; a place without a line for one that was not read from a file."""
+    """The place of a text in its file; `Mark("", 0, 0)` if it is not from a file."""
     return text.mark if isinstance(text, Text) else Mark("", 0, 0)

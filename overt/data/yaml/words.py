@@ -1,4 +1,4 @@
-"""What pydantic found, in the words of the person who wrote the file: what was expected, found, and to do."""
+"""Translates pydantic's errors into plain messages with hints."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def explain(error: ErrorDetails, place: Place, fields: dict[str, About]) -> tupl
 
     Args:
         error: one entry of `ValidationError.errors()`.
-        place: where the value is that it is about.
-        fields: those that the mapping around that value may have.
+        place: the place of the wrong value.
+        fields: the known fields of the mapping around it.
     """
     name = place.missing or next((step for step in reversed(place.path) if isinstance(step, str)), "")
     message, hint = _explain(error, place.node, name, fields)
