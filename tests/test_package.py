@@ -48,7 +48,9 @@ def test_wheel_and_sdist_hold_every_data_file(built):
     assert wanted <= set(zipfile.ZipFile(wheel).namelist())
     with tarfile.open(sdist) as archive:
         held = {name.partition("/")[2] for name in archive.getnames()}
-    assert wanted | {"README.md", "LICENSE", "Makefile", "constraints.txt", "tests/support/endpoint.py"} <= held
+    assert (
+        wanted | {"README.md", "LICENSE", "Makefile", "constraints.txt", "tests/support/endpoint.py"} <= held
+    )
 
 
 def test_the_wheel_generates_outside_the_checkout(built, tmp_path):
