@@ -33,12 +33,21 @@ class Tracer:
         code = frame.f_code
         if event != "call" or not code.co_filename.startswith(PACKAGE) or code.co_name in _BODIES:
             return
-        if {"__module__", "__qualname__"} <= set(code.co_names):  # a class's body
+        if _is_importing(frame):
             return
         self.entered.setdefault(code.co_filename, code.co_qualname)
         caller = frame.f_back
         if caller is not None and caller.f_code.co_filename.startswith(PACKAGE):
             self.crossings += caller.f_code.co_filename != code.co_filename
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    """Whether a call is made while a file of the package is imported, as those of decorators are."""
+    while frame is not None:
+        if frame.f_code.co_name == "<module>" and frame.f_code.co_filename.startswith(PACKAGE):
+            return not frame.f_code.co_filename.endswith("__main__.py")
+        frame = frame.f_back
+    return False
 
 
 def main(arguments: list[str]) -> int:

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 from overt.data.chat import CallError, ErrorKind
 from overt.data.errors import InputError
 from overt.data.json_types import Json, JsonObject
+from overt.data.plugins.names import one_line
 from overt.data.provider.completion import SERVICE
 from overt.data.provider.http import Mask, check_address, key_from, openai_base
 from overt.data.provider.reader import Answered, Failed, Refused, judge, read_said
-from overt.scoring.option_values import one_line
 
 if TYPE_CHECKING:
     import openai

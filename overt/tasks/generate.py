@@ -15,9 +15,9 @@ from typing import Annotated, ClassVar
 from overt.data.errors import InputError
 from overt.data.json_types import Json
 from overt.data.progress import Progress
-from overt.data.run.digests import digest_source
 from overt.data.run.finished import Run, open_run
 from overt.data.run.folder import RunFolder
+from overt.data.tables.sources import digest_source
 from overt.data.templates import Template, load_template
 from overt.policies.load import load_policy
 from overt.policies.schema import Policy

@@ -24,8 +24,8 @@ from overt.data.results.remedy import Remedy
 from overt.data.results.summary import Kind
 from overt.data.run.files import dump_json, speaking_os_errors, write_atomic
 from overt.data.typed_json import to_json
+from overt.scoring.summary.summarize import summary_of
 from overt.tasks.report_runs import ReportedRun, read_runs
-from overt.tasks.summary import summary_of
 
 if TYPE_CHECKING:
     from overt.report.block import Block, JudgeLine

@@ -21,12 +21,13 @@ from overt.data.progress import Progress
 from overt.data.prompts import Side
 from overt.data.records import Prompt
 from overt.data.results.files import remedy_file
-from overt.data.run.digests import digest_source
 from overt.data.run.finished import RESULTS, Modality, Run, open_run
 from overt.data.suites.load import load_suite
+from overt.data.tables.sources import digest_source
 from overt.data.templates import load_template
 from overt.policies.load import load_policy
 from overt.policies.schema import Policy
+from overt.scoring.summary.summarize import write_summary
 from overt.tasks.asking import Asking, Job, is_offline, modality_of, prompts_to_ask, request_seed
 from overt.tasks.config import (
     CALLS,
@@ -37,7 +38,6 @@ from overt.tasks.config import (
     Resume,
     Timeout,
 )
-from overt.tasks.summary import write_summary
 from overt.tasks.targets import (
     TargetOptions,
     TargetSpec,

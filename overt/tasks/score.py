@@ -22,9 +22,9 @@ from overt.policies.load import load_policy
 from overt.policies.schema import Policy
 from overt.scoring.harm import Case, HarmJudge, checker_judge, judge_harm, vision_judge
 from overt.scoring.summary.rates import judging
+from overt.scoring.summary.summarize import write_summary
 from overt.tasks.config import CALLS, CallConfig, Concurrency, Option, OutputConfig, checked_folder
 from overt.tasks.roles import ModelOptions, chat_model
-from overt.tasks.summary import write_summary
 from overt.tasks.task import Work, working_again
 
 

@@ -28,13 +28,13 @@ from overt.publish.dataset import dataset_tables
 from overt.publish.parquet import SHARD_BYTES
 from overt.publish.pictures import clean_picture
 from overt.publish.scan import scan_text, secrets_here
+from overt.scoring.summary.summarize import write_summary
 from overt.tasks.generate import GenerateConfig, generate
 from overt.tasks.leaderboard import push_leaderboard, write_leaderboard
 from overt.tasks.publish import PublishConfig, publish
 from overt.tasks.publish import prepare as prepare_run
 from overt.tasks.rebuild import rebuild_of
 from overt.tasks.run import RunConfig, evaluate
-from overt.tasks.summary import write_summary
 
 HOSTILE = (
     "x | y `code` ```` <script>alert(1)</script>\n# head\n---\nlicense: mit\n![i](http://e.vil/p.png) "

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-from collections.abc import Iterator, Mapping
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from overt.data.errors import InputError
 from overt.data.hub import first_line, hub_answers, is_hub_id, quiet_hub
+from overt.data.run.files import speaking_os_errors
 from overt.data.tables.files import FORMATS, Row, format_of, read_rows
 from overt.data.tables.layouts import HUB_DEFAULTS
 
@@ -196,3 +198,40 @@ def _hub_error(source: Source, error: Exception) -> InputError:
         what = f"the Hub's dataset cannot be read: {kind}: {first_line(error)}"
         fix = "Try again, or download the file."
     return InputError(what, where=source.name, fix=fix)
+
+
+# -- hashes of sources ---------------------------------------------------------------------------------------
+
+
+_BLOCK = 1 << 20
+
+
+def digest_source(spec: str | None) -> str | None:
+    """BLAKE2b of the file or folder of a source: 32 hex digits. None without a source and for the Hub.
+
+    Raises:
+        InputError: the file does not exist.
+        RunError: the file cannot be read.
+    """
+    path = parse_source(spec).path if spec is not None else None
+    return None if path is None else digest_files(path)
+
+
+def digest_files(path: Path) -> str:
+    """BLAKE2b of a file, or of all files of a folder in the order of their names: 32 hex digits. Of a run's
+    folder only the dataset counts, since the journal and the lock change.
+
+    Raises:
+        RunError: a file cannot be read.
+    """
+    files: Iterable[Path] = [path]
+    if path.is_dir():
+        data = path / "dataset" if (path / "dataset").is_dir() else path
+        files = sorted(p for p in data.rglob("*") if p.is_file())
+    digest = hashlib.blake2b(digest_size=16)
+    with speaking_os_errors("cannot read an input"):
+        for file in files:
+            with file.open("rb") as stream:
+                while block := stream.read(_BLOCK):
+                    digest.update(block)
+    return digest.hexdigest()

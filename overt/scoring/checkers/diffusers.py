@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 from overt.data.filters import FilterDecision
 from overt.data.local.devices import pick_device, quiet_loading, source_of
 from overt.data.local.pretrained import speaking_loader
+from overt.data.plugins.names import fraction, in_name
 from overt.scoring.checkers.local import decide_pictures
-from overt.scoring.option_values import fraction, in_name
 
 if TYPE_CHECKING:
     import torch

@@ -9,8 +9,8 @@ from overt.data.errors import InputError
 from overt.data.filters import FilterDecision
 from overt.data.local.devices import pick_device, quiet_loading, source_of
 from overt.data.local.pretrained import speaking_loader
+from overt.data.plugins.names import fraction, in_name, words
 from overt.scoring.checkers.local import decide_pictures
-from overt.scoring.option_values import fraction, in_name, words
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from overt.data.errors import InputError
 from overt.data.filters import FilterDecision
+from overt.data.plugins.names import fraction, in_name, words
 from overt.scoring.checkers.local import decide_pictures
-from overt.scoring.option_values import fraction, in_name, words
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from overt.data.chat import AnswerError, ChatReply, ChatRequest, Message
 from overt.data.filters import FilterDecision
 from overt.data.json_types import Json, JsonObject
+from overt.data.plugins.names import one_line, spell
 from overt.data.provider.completion import read_completion
 from overt.data.provider.http import sendable
 from overt.data.provider.reader import Failed, Refused
@@ -17,7 +18,6 @@ from overt.data.replies import AnswerForm, asked_again, read_json
 from overt.data.templates import load_template
 from overt.policies.load import load_policy
 from overt.scoring.endpoint import Endpoint
-from overt.scoring.option_values import one_line, spell
 from overt.scoring.outgoing_pictures import data_url, seeing
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from overt.data.chat import CallError
 from overt.data.errors import InputError
 from overt.data.filters import FilterDecision
 from overt.data.local.pretrained import load_text_model
+from overt.data.plugins.names import fraction, one_line, spell, words
 from overt.data.text import encodable
 from overt.scoring.filters.local import SCORE_DIGITS, in_batches, positions
-from overt.scoring.option_values import fraction, one_line, spell, words
 
 _LIMIT = 512  # tokens, if neither model nor tokenizer has a limit
 # Unambiguous labels. The user must name others, such as LABEL_1.

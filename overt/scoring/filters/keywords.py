@@ -9,7 +9,7 @@ from pathlib import Path
 
 from overt.data.errors import InputError
 from overt.data.filters import FilterDecision
-from overt.scoring.option_values import in_name
+from overt.data.plugins.names import in_name
 
 # Invisible characters: soft hyphen, zero-width spaces and joiners, direction marks.
 _UNSEEN = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")

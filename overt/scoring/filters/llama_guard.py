@@ -19,10 +19,10 @@ from overt.data.chat import CallError
 from overt.data.errors import InputError
 from overt.data.filters import FilterDecision
 from overt.data.local.pretrained import control_tokens, end_tokens, load_text_model
+from overt.data.plugins.names import one_line, spell, words
 from overt.data.replies import read_reply
 from overt.data.text import encodable
 from overt.scoring.filters.local import SCORE_DIGITS, in_batches, positions
-from overt.scoring.option_values import one_line, spell, words
 
 if TYPE_CHECKING:
     import torch

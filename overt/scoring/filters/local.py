@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from overt.data.chat import CallError
 from overt.data.local.batches import attempt
-from overt.scoring.option_values import one_line
+from overt.data.plugins.names import one_line
 
 A = TypeVar("A")
 R = TypeVar("R")

@@ -8,10 +8,10 @@ from overt.data.chat import CallError
 from overt.data.filters import FilterDecision
 from overt.data.json_types import Json, JsonObject
 from overt.data.jsonpath import object_at, objects_at
+from overt.data.plugins.names import fraction, one_line, spell
 from overt.data.provider.http import sendable
 from overt.data.provider.reader import Failed, Refused
 from overt.scoring.endpoint import Endpoint
-from overt.scoring.option_values import fraction, one_line, spell
 
 DEFAULT_MODEL = "omni-moderation-latest"
 DEFAULT_KEY = "OPENAI_API_KEY"

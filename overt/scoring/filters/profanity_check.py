@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 
 from overt.data.filters import FilterDecision
-from overt.scoring.option_values import fraction
+from overt.data.plugins.names import fraction
 
 
 class ProfanityCheck:
