@@ -1,6 +1,7 @@
 """Whole runs of `overt run` as a user starts them: filters, a vendor's class, a vendor's API with faults,
 layers, kill -9 and resume, a full disk."""
 
+import functools
 import json
 import os
 import re
@@ -521,6 +522,8 @@ def test_ctrl_c_says_once_that_the_same_command_goes_on(tmp_path):
         text=True,
         env=ENV,
         cwd=tmp_path,
+        # Where the tests themselves run in the background, Ctrl-C is ignored, and children inherit that.
+        preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     ) as process:
         until = time.monotonic() + 60
         while not (tmp_path / "asked").exists() and time.monotonic() < until:
