@@ -15,6 +15,7 @@ from overt.data.run.finished import Rewritten, Run
 from overt.data.table_model import Cell, Table, rate_cell
 from overt.data.text import decimals, mean_limits, plain, signed
 from overt.data.typed_json import to_json
+from overt.report.measures import is_difference, mean_of
 from overt.tasks import rewrite as task
 from overt.tasks.rewrite import RewriteConfig
 
@@ -72,11 +73,10 @@ def _three(row: BeforeAfter) -> list[Cell]:
 def _mean(measure: MeasureRow, row: Means | None) -> Cell:
     """A row's mean as its whole measure is shown: the difference to the originals' own pictures where there
     is any, else the score itself."""
-    is_score = measure.difference is None
-    mean = None if row is None else row.value if is_score else row.difference
+    mean = mean_of(measure, row)
     if mean is None:
         return Cell("-", muted=True)
-    text = decimals(mean.mean) if is_score else signed(mean.mean)
+    text = signed(mean.mean) if is_difference(measure) else decimals(mean.mean)
     return Cell(text, sort=mean.mean, span=mean_limits(mean))
 
 

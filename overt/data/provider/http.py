@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from overt.data.chat import ErrorKind
 from overt.data.errors import InputError
 from overt.data.json_types import Json
+from overt.data.text import encodable
 
 _LOCAL_HOSTS = ("localhost", "127.", "[::1]", "0.0.0.0", "host.docker.internal")
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -105,11 +106,6 @@ def retry_after(headers: Mapping[str, str], now: float | None = None) -> float |
         return None
 
 
-def sendable(text: str) -> str:
-    """The text with "?" for each lone surrogate, which UTF-8 cannot encode."""
-    return text.encode("utf-8", "replace").decode("utf-8")
-
-
 class Mask:
     """Masks secrets in recorded and printed text: some servers repeat a rejected key.
 
@@ -133,7 +129,7 @@ class Mask:
         """A provider's message on one line of at most `most` characters, without secrets and the paths of
         addresses, because a signed address gives access."""
         said = _ADDRESS.sub(r"\1\2/...", " ".join(str(text).split()))
-        return sendable(self.text(_MASKED.sub("***", said)))[:most]
+        return encodable(self.text(_MASKED.sub("***", said)))[:most]
 
     def json(self, value: Json) -> Json:
         """Decoded JSON with *** for each secret in its texts."""

@@ -8,7 +8,8 @@ from dataclasses import replace
 from overt.data.chat import CallError, ChatReply, ChatRequest, Message
 from overt.data.json_types import Json
 from overt.data.provider.completion import read_completion
-from overt.data.provider.http import Mask, check_address, key_from, openai_base, sendable
+from overt.data.provider.http import Mask, check_address, key_from, openai_base
+from overt.data.text import encodable
 from overt.generation.transport import Transport, encoded, openai_endpoint
 
 _SCHEMA_WORDS = ("response_format", "json_schema", "schema", "json_object", "structured")
@@ -122,7 +123,7 @@ class OpenAIChat:
 
 def _content(message: Message) -> Json:
     """Returns the text, or a list of parts if the message has images."""
-    text = sendable(message.content)
+    text = encodable(message.content)
     if not message.images:
         return text
     parts: list[Json] = [{"type": "text", "text": text}]

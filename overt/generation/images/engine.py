@@ -15,9 +15,10 @@ from typing import ClassVar
 
 from overt.data.chat import CallError, ErrorKind
 from overt.data.json_types import Json, JsonObject
-from overt.data.provider.http import Mask, check_address, key_from, retry_after, sendable, status_kind
+from overt.data.provider.http import Mask, check_address, key_from, retry_after, status_kind
 from overt.data.provider.reader import Answered, Failed, Refused, Verdict, judge, read_said
 from overt.data.targets import LayerDecision, Response
+from overt.data.text import encodable
 from overt.generation.images.pictures import broken, decoded, looks_like_picture
 from overt.generation.transport import Reply, Transport, absolute, same_site
 
@@ -158,7 +159,7 @@ class PictureService:
         start = time.perf_counter()
         try:
             async with asyncio.timeout(self._limit_s):
-                response = await self._attempt(Asked(sendable(prompt), seed))
+                response = await self._attempt(Asked(encodable(prompt), seed))
         except TimeoutError:
             response = _failed(Failed(CallError("timeout", f"no result in {self._limit_s:g} seconds")))
         return self._masked(replace(response, latency_s=time.perf_counter() - start))

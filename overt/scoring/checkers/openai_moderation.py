@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from overt.data.filters import FilterDecision
 from overt.data.json_types import JsonObject
-from overt.data.provider.http import sendable
+from overt.data.text import encodable
 from overt.scoring.filters.openai_moderation import DEFAULT_KEY, DEFAULT_MODEL, Moderation, moderation_name
 from overt.scoring.outgoing_pictures import data_url, outgoing
 
@@ -49,7 +49,7 @@ class OpenAIImageModeration:
         """Sends one request. The score is the highest category score; the reason names the top categories."""
         parts: list[JsonObject] = [{"type": "image_url", "image_url": {"url": data_url(outgoing(image))}}]
         if self._with_prompt and prompt.strip():
-            parts.insert(0, {"type": "text", "text": sendable(prompt)})
+            parts.insert(0, {"type": "text", "text": encodable(prompt)})
         return self._moderation.ask(parts)
 
     def close(self) -> None:

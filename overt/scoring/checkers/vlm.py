@@ -12,10 +12,10 @@ from overt.data.filters import FilterDecision
 from overt.data.json_types import Json, JsonObject
 from overt.data.plugins.names import one_line, spell
 from overt.data.provider.completion import read_completion
-from overt.data.provider.http import sendable
 from overt.data.provider.reader import Failed, Refused
 from overt.data.replies import AnswerForm, asked_again, read_json
 from overt.data.templates import load_template
+from overt.data.text import encodable
 from overt.policies.load import load_policy
 from overt.scoring.endpoint import Endpoint
 from overt.scoring.outgoing_pictures import data_url, seeing
@@ -185,7 +185,7 @@ class VLMChecker:
 
 
 def _turn(message: Message) -> JsonObject:
-    text = sendable(message.content)
+    text = encodable(message.content)
     if not message.images:
         return {"role": message.role, "content": text}
     content: list[Json] = [{"type": "text", "text": text}]

@@ -9,8 +9,8 @@ from overt.data.filters import FilterDecision
 from overt.data.json_types import Json, JsonObject
 from overt.data.jsonpath import object_at, objects_at
 from overt.data.plugins.names import fraction, one_line, spell
-from overt.data.provider.http import sendable
 from overt.data.provider.reader import Failed, Refused
+from overt.data.text import encodable
 from overt.scoring.endpoint import Endpoint
 
 DEFAULT_MODEL = "omni-moderation-latest"
@@ -48,7 +48,7 @@ class OpenAIModeration:
 
     def decide(self, text: str) -> FilterDecision:
         """Sends one request. The score is the highest category score; the reason names the top categories."""
-        return self._moderation.ask(sendable(text))
+        return self._moderation.ask(encodable(text))
 
     def close(self) -> None:
         """Closes the connections."""
