@@ -17,7 +17,8 @@ MOST_FLIPS = 500  # of each direction on the page
 def comparison_table(row: MetricChange) -> Table:
     """One metric of one pair of targets: the old rate and the new one by category, and in total.
 
-    The difference is in percentage points; its cell is tinted where a test says that something changed.
+    The difference is in percentage points, with the interval that goes with the corrected p-value. Its cell
+    is tinted where a test says that something changed, and then the interval leaves out 0.
     """
     metric = METRICS[row.metric]
     return Table(
@@ -30,6 +31,9 @@ def comparison_table(row: MetricChange) -> Table:
 
 
 def _cells(title: str, metric: str, part: CategoryChange | MetricChange) -> list[Cell]:
+    # Comparisons of older versions have no corrected interval.
+    low = part.low if part.low_holm is None else part.low_holm
+    high = part.high if part.high_holm is None else part.high_holm
     tint = ("worse" if is_cost(metric, part) else "better") if part.changed else ""
     return [
         Cell(title),
@@ -40,7 +44,7 @@ def _cells(title: str, metric: str, part: CategoryChange | MetricChange) -> list
             _points(part.difference),
             sort=part.difference,
             heat=tint,
-            span=(_points(part.low), _points(part.high)),
+            span=(_points(low), _points(high)),
         ),
         Cell(f"{part.p_holm:.3g}", sort=part.p_holm),
     ]

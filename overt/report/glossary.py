@@ -78,10 +78,16 @@ def build_glossary(blocks: Sequence[Block]) -> Terms:
 
 
 def _interval(summary: Summary) -> str:
-    drawn = f"{summary.resamples:,} resamples, seed {summary.seed}" if summary.resamples else "seeded"
+    level = f"{100 * summary.level:g}%"
+    if summary.resamples:  # of 0.1.0
+        return (
+            f"{level}; bootstrap over seeds, since prompts from one seed share their fate "
+            f"({summary.resamples:,} resamples, seed {summary.seed}); Wilson's score interval where there are "
+            "no seeds"
+        )
     return (
-        f"{100 * summary.level:g}%; bootstrap over seeds, since prompts from one seed share their fate "
-        f"({drawn}); Wilson's score interval where there are no seeds"
+        f"{level}; Wilson's score interval of a rate, Bonett and Price's of a difference; prompts from one seed "
+        "share their fate, so that they count as fewer (n over the design effect, Student's t)"
     )
 
 

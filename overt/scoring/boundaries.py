@@ -104,12 +104,10 @@ def score_answer(text: str, language: str, scoring: Scoring = "all") -> Boundary
     return BoundaryScore(scoring, language, fired, score, length, unit)
 
 
-def summarize_boundaries(
-    answers: Iterable[BoundaryAnswer], *, level: float = 0.95, resamples: int = 2000, seed: int = 0
-) -> Boundaries:
+def summarize_boundaries(answers: Iterable[BoundaryAnswer], *, level: float = 0.95) -> Boundaries:
     """Summarizes both scorings per model and language, with intervals over clusters."""
     ordered = sorted(answers, key=lambda a: (a.model, a.language, a.cluster, a.text))
-    settings = Settings(level, resamples, seed)
+    settings = Settings(level)
     found: dict[str, Mapping[str, ModelBoundaries]] = {}
     for scoring in SCORINGS:
         models: dict[str, list[Scored]] = {}

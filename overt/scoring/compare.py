@@ -20,9 +20,9 @@ from overt.data.results.comparison import (
     Flip,
     MetricChange,
 )
-from overt.scoring.stats import PairedDifference, holm, paired_difference
+from overt.scoring.stats import PairedDifference, holm, holm_level, paired_difference
 from overt.scoring.summary.metrics import METRICS, Metric
-from overt.scoring.summary.rows import Row, Settings
+from overt.scoring.summary.rows import Row
 
 C = TypeVar("C", bound=Change)
 
@@ -59,20 +59,19 @@ def compare(
     pairs: Sequence[tuple[Side, Side]],
     *,
     level: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
 ) -> Comparison:
     """Compares two runs; differences are new minus old, as fractions of 1.
 
     Two families are corrected by Holm (1979): the overall tests, one for each pair and metric
     (`p_holm`), and within one pair and metric the categories (`p_holm` of a category). So the chance of
-    any false alarm among the overall tests stays below 1 - `level`; `changed` marks an alarm.
+    any false alarm among the overall tests stays below 1 - `level`; `changed` marks an alarm. The limits
+    `low` and `high` are at `level` and go with `p`; `low_holm` and `high_holm` are as much wider as the
+    correction asks, and leave out 0 exactly where `changed` is set.
 
     Args:
         prompts: the prompts of both runs.
         pairs: the targets to compare, the old one first.
     """
-    settings = Settings(level, resamples, seed)
     by_id = {p.id: p for p in prompts}
     shared = [(old, new, _shared(old, new, by_id)) for old, new in pairs]
     found = [
@@ -81,12 +80,10 @@ def compare(
         for metric in METRICS.values()
         if metric.in_compare and (cells := _cells(metric, old, new, both))
     ]
-    tests = [_difference(cells, settings) for *_, cells in found]
-    corrected = holm([test.p_exact for test in tests]) if tests else []
+    tests = [_difference(cells, level) for *_, cells in found]
+    corrected = holm([test.p_value for test in tests]) if tests else []
     return Comparison(
         level=level,
-        resamples=resamples,
-        seed=seed,
         pairs=tuple(ComparedPair(old.name, new.name, len(both)) for old, new, both in shared),
         differences=tuple(
             _change(
@@ -97,7 +94,7 @@ def compare(
                 a=a,
                 b=b,
                 metric=metric.id,
-                categories=_categories(cells, settings),
+                categories=_categories(cells, level),
             )
             for (a, b, metric, cells), test, p_holm in zip(found, tests, corrected, strict=True)
         ),
@@ -143,26 +140,24 @@ def _row(prompt: Prompt, outcome: Outcome, side: Side) -> Row:
     return Row(outcome, prompt, 0, None if harm is None else harm.label, "image")
 
 
-def _categories(cells: Sequence[_Cell], settings: Settings) -> tuple[CategoryChange, ...]:
+def _categories(cells: Sequence[_Cell], level: float) -> tuple[CategoryChange, ...]:
     parts: dict[str, list[_Cell]] = {}
     for cell in cells:
         parts.setdefault(cell.prompt.category, []).append(cell)
-    tests = {category: _difference(parts[category], settings) for category in sorted(parts)}
-    corrected = holm([test.p_exact for test in tests.values()])
+    tests = {category: _difference(parts[category], level) for category in sorted(parts)}
+    corrected = holm([test.p_value for test in tests.values()])
     return tuple(
-        _change(CategoryChange, test, p_holm, settings.level, category=category)
+        _change(CategoryChange, test, p_holm, level, category=category)
         for (category, test), p_holm in zip(tests.items(), corrected, strict=True)
     )
 
 
-def _difference(cells: Sequence[_Cell], settings: Settings) -> PairedDifference:
+def _difference(cells: Sequence[_Cell], level: float) -> PairedDifference:
     return paired_difference(
         [cell.after for cell in cells],
         [cell.before for cell in cells],
         [cell.prompt.cluster for cell in cells],
-        level=settings.level,
-        resamples=settings.resamples,
-        seed=settings.seed,
+        level=level,
     )
 
 
@@ -170,6 +165,7 @@ def _change(
     record: Callable[..., C], found: PairedDifference, p_holm: float, level: float, **more: object
 ) -> C:
     """Makes a record from a test; `more` has its fields besides those of `Change`."""
+    low, high = found.at(holm_level(found.p_value, p_holm, level))
     return record(
         n=found.n,
         # The test was of new minus old, so its first side is the new run.
@@ -180,11 +176,12 @@ def _change(
         high=found.high,
         more=found.a_only,
         fewer=found.b_only,
-        # The exact p-value, so that a CI gate never raises too many alarms.
-        p=found.p_exact,
+        p=found.p_value,
         method=found.method,
         test=found.test,
         p_holm=p_holm,
+        low_holm=low,
+        high_holm=high,
         changed=p_holm < 1 - level,
         **more,
     )

@@ -134,7 +134,7 @@ def _accuracy(truth: list[str], guess: list[str], drawn: _Resampling) -> Estimat
     if not truth:
         return Estimate()
     hits = [a == b for a, b in zip(truth, guess, strict=True)]
-    found = rate(hits, drawn.clusters, level=drawn.level, resamples=drawn.resamples, seed=drawn.seed)
+    found = rate(hits, drawn.clusters, level=drawn.level)
     return Estimate(found.rate, found.low, found.high)
 
 

@@ -48,8 +48,6 @@ def summarize_remedy(
     choices: Sequence[Choice],
     *,
     level: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
 ) -> Remedy:
     """Summarizes the remedy for each target in `choices`.
 
@@ -57,7 +55,7 @@ def summarize_remedy(
         before: outcomes of the originals, all targets; the first sample counts.
         after: outcomes of the candidates; `Outcome.prompt_id` is the candidate's id.
     """
-    settings = Settings(level, resamples, seed)
+    settings = Settings(level)
     by_id = {p.id: p for p in prompts}
     worded = {c.id: c for c in candidates}
     targets = tuple(
@@ -74,7 +72,7 @@ def summarize_remedy(
         )
         for target in dict.fromkeys(choice.target for choice in choices)
     )
-    return Remedy(level=level, resamples=resamples, seed=seed, targets=targets)
+    return Remedy(level=level, targets=targets)
 
 
 def _target(

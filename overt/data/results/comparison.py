@@ -26,8 +26,10 @@ class Change:
     """A rate in the old run and in the new one, over the `n` prompts that both answered.
 
     `difference` is new minus old, with its interval, as fractions of 1. `more` and `fewer` count prompts with
-    the event in the new run only, and in the old run only. `p` is the exact p-value of `test`, `p_holm` the
-    corrected one, and `changed` says whether that lies below 1 - level.
+    the event in the new run only, and in the old run only. `p` is the p-value of `test`, `p_holm` the
+    corrected one, and `changed` says whether that lies below 1 - level. `low` and `high` are at that level
+    and leave out 0 exactly where `p` lies below 1 - level; `low_holm` and `high_holm` exactly where `p_holm`
+    does.
     """
 
     n: int
@@ -43,6 +45,8 @@ class Change:
     test: str
     p_holm: float
     changed: bool
+    low_holm: float | None = None
+    high_holm: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +90,8 @@ class Flip:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
     """Two runs over the same prompts. `only_a` and `only_b` count prompts that only one of them has; `notes`
-    say what could not be compared."""
+    say what could not be compared. `resamples` and `seed` belong to the bootstrap of older versions; 0 is
+    none."""
 
     run_a: str = ""
     run_b: str = ""
@@ -95,8 +100,8 @@ class Comparison:
     notes: tuple[str, ...] = ()
     min_coverage: float = 0.0
     level: float
-    resamples: int
-    seed: int
+    resamples: int = 0
+    seed: int = 0
     pairs: tuple[ComparedPair, ...]
     differences: tuple[MetricChange, ...]
     flips: tuple[Flip, ...]

@@ -30,8 +30,8 @@ class Proportion:
 
 @dataclass(frozen=True, slots=True)
 class Rate(Proportion):
-    """`method` names how the interval was made. `clusters` counts the clusters of the bootstrap, None where
-    the rows were taken as independent."""
+    """`method` names how the interval was made. `clusters` counts the clusters, None where the rows were
+    taken as independent."""
 
     method: str = ""
     clusters: int | None = None
@@ -263,7 +263,7 @@ class JudgeTable:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
     """All rates of all targets of a run. `level` is the confidence level as a fraction of 1; `resamples` and
-    `seed` belong to the bootstrap. `schema` is the version of this record."""
+    `seed` belong to the bootstrap of older versions, 0 is none. `schema` is the version of this record."""
 
     schema: int = SCHEMA
     level: float

@@ -57,7 +57,7 @@ def category_pair_tables(pairs: Sequence[Pair]) -> list[tuple[str, Table]]:
 def _by_category(pair: Pair, index: int) -> Table:
     return Table(
         f"pair-{index}",
-        f"{_name(pair)}, by category, in percentage points",
+        f"{_name(pair)}, by category, in percentage points; the interval goes with p",
         ["Category", "Difference", "Interval", "p", "p, Holm-corrected"],
         [
             [

@@ -1,6 +1,6 @@
 """The statistics of a run, as pure functions over plain sequences.
 
-    rates       a proportion with its interval: Wilson, or a bootstrap over clusters (seeds)
+    rates       a proportion with its interval: Wilson's, of clustered rows (seeds) on n / design effect
     paired      two targets on the same prompts; Holm's correction
     ranks       Spearman's correlation with its interval
     agreement   kappa and alpha between judges; majority vote
@@ -13,12 +13,11 @@ this package loads numpy only; scipy is loaded by the functions that need it.
 
 from overt.scoring.stats.agreement import Majority, cohen_kappa, fleiss_kappa, krippendorff_alpha, majority
 from overt.scoring.stats.gates import Gate, gate
-from overt.scoring.stats.paired import PairedDifference, holm, paired_difference
+from overt.scoring.stats.paired import PairedDifference, holm, holm_level, paired_difference
 from overt.scoring.stats.ranks import Correlation, spearman, spearman_interval
 from overt.scoring.stats.rates import (
     DesignEffect,
     Rate,
-    cluster_bootstrap_rate,
     design_effect,
     effective_sample_size,
     rate,
@@ -37,13 +36,13 @@ __all__ = [
     "Rate",
     "Sweep",
     "auc",
-    "cluster_bootstrap_rate",
     "cohen_kappa",
     "design_effect",
     "effective_sample_size",
     "fleiss_kappa",
     "gate",
     "holm",
+    "holm_level",
     "krippendorff_alpha",
     "majority",
     "operating_point",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Hashable, Iterable, Sequence
 from statistics import NormalDist
 
@@ -78,20 +77,34 @@ def normal_quantile(level: float) -> float:
     return NormalDist().inv_cdf((1 + check_level(level)) / 2)
 
 
-def t_quantile(level: float, df: int) -> float:
-    """The two-sided quantile of Student's t with `df` degrees of freedom."""
+def t_quantile(level: float, freedom: float | Floats) -> Floats:
+    """The two-sided quantile of Student's t for each number of degrees of freedom; infinitely many are the
+    normal distribution."""
     from scipy.special import stdtrit
 
-    return float(stdtrit(df, (1 + check_level(level)) / 2))
+    known = np.isinf(freedom)
+    found = stdtrit(np.where(known, 1.0, freedom), (1 + check_level(level)) / 2)
+    return np.where(known, normal_quantile(level), found)
 
 
-def wilson_limits(share: float, n: float, quantile: float) -> tuple[float, float]:
+def t_tails(t: float | Floats, freedom: float | Floats) -> Floats:
+    """The chance of a t at least as far from 0, on either side; of infinitely many degrees as above."""
+    from scipy.special import ndtr, stdtr
+
+    away, known = -np.abs(t), np.isinf(freedom)
+    return np.asarray(2 * np.where(known, ndtr(away), stdtr(np.where(known, 1.0, freedom), away)))
+
+
+def wilson_limits(
+    share: float | Floats, n: float | Floats, quantile: float | Floats
+) -> tuple[Floats, Floats]:
     """Wilson's (1927) score limits of a share seen over `n` (effective, so maybe fractional) trials."""
-    square = quantile * quantile
+    square = np.square(quantile)
     scale = 1 + square / n
-    centre = (share + square / (2 * n)) / scale
-    half = quantile / scale * math.sqrt(max(share * (1 - share), 0.0) / n + square / (4 * n * n))
+    centre = (share + square / (2 * np.asarray(n))) / scale
+    inside = np.maximum(share * (1 - np.asarray(share)), 0.0) / n + square / (4 * np.square(n))
+    half = quantile / scale * np.sqrt(inside)
     # At 0 and 1 one limit is the share itself; rounding must not push it off.
-    low = 0.0 if share <= 0 else max(0.0, centre - half)
-    high = 1.0 if share >= 1 else min(1.0, centre + half)
+    low = np.where(np.asarray(share) <= 0, 0.0, np.maximum(centre - half, 0.0))
+    high = np.where(np.asarray(share) >= 1, 1.0, np.minimum(centre + half, 1.0))
     return low, high

@@ -1,4 +1,4 @@
-"""The mean of scores with an interval by bootstrap over clusters (prompts of one seed go together)."""
+"""The mean of scores with an interval over clusters (prompts of one seed go together)."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from overt.scoring.stats.inputs import Number, check_level, cluster_codes, numbers
-from overt.scoring.stats.resample import bca_limits, jackknife, resampled_shares
+from overt.scoring.stats.clusters import by_cluster, linear_variance
+from overt.scoring.stats.inputs import Floats, Number, check_level, cluster_codes, numbers, t_quantile
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +29,13 @@ def mean_interval(
     clusters: Sequence[Hashable],
     *,
     level: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
 ) -> Mean:
-    """BCa interval (Efron 1987, J. Am. Stat. Assoc. 82) of a mean, clusters drawn with replacement.
+    """A mean with `mean_limits`.
 
     Args:
         values: n finite numbers in any unit.
         clusters: n hashable labels.
+        level: confidence level as a fraction.
 
     Raises:
         ValueError: lengths that differ, no values, NaN or infinite ones, a bad level.
@@ -45,14 +44,23 @@ def mean_interval(
     array = numbers("values", values)
     if not np.isfinite(array).all():
         raise ValueError(f"values[{int((~np.isfinite(array)).argmax())}] is not finite")
-    codes = cluster_codes(clusters, len(array))
-    sizes = np.bincount(codes)
-    sums = np.bincount(codes, weights=array)
+    sums, _, sizes = by_cluster(array, cluster_codes(clusters, len(array)))
     mean, groups = float(array.mean()), len(sizes)
     if groups < 2:
         return Mean(mean, math.nan, math.nan, len(array), groups, level)
-    if float(np.ptp(sums / sizes)) == 0.0:  # all alike: nothing to draw from
-        return Mean(mean, mean, mean, len(array), groups, level)
-    drawn = resampled_shares(sums, sizes, resamples, seed)
-    low, high = bca_limits(drawn, mean, jackknife(sums, sizes), level)
-    return Mean(mean, min(low, mean), max(high, mean), len(array), groups, level)
+    low, high = mean_limits(sums, sizes, level)
+    # Rounding must not push a limit past the mean where all clusters are alike.
+    return Mean(mean, min(float(low), mean), max(float(high), mean), len(array), groups, level)
+
+
+def mean_limits(sums: Floats, sizes: Floats, level: float = 0.95) -> tuple[Floats, Floats]:
+    """Student's interval with the linearised variance over clusters and G - 1 degrees of freedom (Cochran
+    1977, Sampling Techniques, ch. 6).
+
+    Args:
+        sums: sum of the values in each of at least two clusters, along the last axis.
+        sizes: rows of each cluster, of the same shape or the same for all samples.
+    """
+    mean = sums.sum(axis=-1) / sizes.sum(axis=-1)
+    half = t_quantile(level, sums.shape[-1] - 1) * np.sqrt(linear_variance(sums, sizes))
+    return mean - half, mean + half

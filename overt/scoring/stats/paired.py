@@ -1,4 +1,8 @@
-"""Two targets on the same prompts, and many tests at once."""
+"""Two targets on the same prompts, and many tests at once.
+
+Interval and test are one statistic turned around, so they never contradict each other: p lies below 5%
+exactly where 0 lies outside the 95% interval, and likewise at every other level.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from overt.scoring.stats.clusters import Sums, precision
 from overt.scoring.stats.inputs import (
     Floats,
     Ints,
@@ -15,32 +20,23 @@ from overt.scoring.stats.inputs import (
     binary,
     check_level,
     cluster_codes,
-    normal_quantile,
     numbers,
     same_length,
     t_quantile,
-)
-from overt.scoring.stats.resample import (
-    BOOTSTRAP_CLUSTERS,
-    DESIGN_CLUSTERS,
-    bca_limits,
-    jackknife,
-    linear_variance,
-    resampled_shares,
+    t_tails,
 )
 
-# Direct convolution keeps tiny tails exact; above this many products the FFT is used, whose tails are
-# right to about 1e-12 only.
-_DIRECT = 100_000_000
+# Fewer than of a rate: the pairs that Bonett and Price add make an interval of few differences wide already.
+ASSUMED_CLUSTERS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class PairedDifference:
     """The share under `a` minus the share under `b` on the same rows, as fractions of 1.
 
-    `both`, `a_only`, `b_only`, `neither` are the four cells. `p_value` is the mid-p value of `test`,
-    `p_exact` the exact one, which never rejects too often and often too seldom. `method` names how
-    [`low`, `high`] was made, `clusters` counts the clusters (None: rows taken as independent).
+    `both`, `a_only`, `b_only`, `neither` are the four cells. `method` names how [`low`, `high`] was made,
+    `test` how `p_value`; `clusters` counts the clusters (None: rows taken as independent). `at` gives the
+    interval at another level, from the same numbers.
     """
 
     n: int
@@ -56,9 +52,15 @@ class PairedDifference:
     level: float
     method: str
     p_value: float
-    p_exact: float
     test: str
     clusters: int | None = None
+    n_effective: float = 0.0
+    freedom: float = math.inf
+
+    def at(self, level: float) -> tuple[float, float]:
+        """The limits at another confidence level."""
+        low, high = _limits(self.a_only / self.n, self.b_only / self.n, self.n_effective, self.freedom, level)
+        return float(low), float(high)
 
 
 def paired_difference(
@@ -67,59 +69,63 @@ def paired_difference(
     clusters: Sequence[Hashable] | None = None,
     *,
     level: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
 ) -> PairedDifference:
     """How much more often `a` than `b`, row by row, with an interval and a test of no difference.
 
-    Independent rows: the adjusted Wald interval of Bonett & Price (2012, J. Educ. Behav. Stat. 37(4))
-    and McNemar's test, exact and mid-p (Fagerland, Lydersen & Laake 2013, BMC Med. Res. Methodol. 13:91,
-    who recommend mid-p).
-
-    Clusters: BCa limits from resampled clusters as in `cluster_bootstrap_rate`, or the same adjusted
-    Wald interval on the effective sample size where fewer than 10 clusters differ. The test turns the
-    sign of each cluster's difference at random: under the null either target could have been either.
-    Its distribution is computed whole (no draws); with clusters of one row it is McNemar's test. Few
-    clusters cannot give a small p: G differing ones none below 2**(1-G).
+    Independent rows: the adjusted Wald interval of Bonett & Price (2012, J. Educ. Behav. Stat. 37(4)), which
+    adds one pair to each of the two cells that differ. Clusters: the same on n over the design effect, with
+    Student's t (`cluster_limits`). The p-value is the level at which the interval just touches 0.
 
     Args:
         a, b: n values each, 0/1 or booleans, in the same order. Leave out rows that either one lacks.
         clusters: n hashable labels; None, or all different, means independent.
         level: confidence level as a fraction.
-        resamples: bootstrap draws, at least 100.
-        seed: of the draws; the order of the rows does not matter.
 
     Raises:
         ValueError: lengths that differ, no rows, anything but 0/1, a missing label, a bad level.
     """
     check_level(level)
-    if resamples < 100:
-        raise ValueError(f"resamples is {resamples}; below 100 the limits are noise")
     first, second = binary("a", a), binary("b", b)
     same_length("b", len(second), "a", len(first))
     gaps = first - second
     n = len(gaps)
     a_only, b_only = int((gaps > 0).sum()), int((gaps < 0).sum())
     both = int((first & second).sum())
+    neither = n - both - a_only - b_only
 
-    sums, sizes, groups = gaps, np.ones(n, dtype=np.int64), None
+    effective, freedom, groups = float(n), math.inf, None
     if clusters is not None:
         codes = cluster_codes(clusters, n, "a")
         if int(codes.max()) + 1 < n:
-            sums, sizes = _cluster_gaps(gaps, codes)
-            groups = len(sums)
-    p_value, p_exact = _sign_flip(np.abs(sums), int(sums.sum()))
-    if groups is None:
-        method, test = "bonett-price", "mcnemar mid-p"
-        low, high = _bonett_price(a_only / n, b_only / n, n, normal_quantile(level))
-    else:
-        test = "cluster sign-flip mid-p"
-        method, low, high = _cluster_limits(sums, sizes, a_only / n, b_only / n, level, resamples, seed)
-    neither = n - both - a_only - b_only
+            up, down, sizes = _cluster_gaps(gaps, codes)
+            groups = len(sizes)
+            effective, freedom = (float(x) for x in _precision(up, down, sizes))
+    low, high = _limits(a_only / n, b_only / n, effective, freedom, level)
+    p_value = _p_value(a_only / n, b_only / n, effective, freedom)
+    method = "bonett-price" if groups is None else "bonett-price-design-effect"
     return PairedDifference(
         n, both, a_only, b_only, neither, (both + a_only) / n, (both + b_only) / n, (a_only - b_only) / n,
-        low, high, level, method, p_value, p_exact, test, groups,
+        float(low), float(high), level, method, float(p_value), f"{method} inverted", groups, effective,
+        freedom,
     )  # fmt: skip
+
+
+def cluster_limits(
+    up: Floats, down: Floats, sizes: Floats, level: float = 0.95
+) -> tuple[Floats, Floats, Floats]:
+    """Bonett & Price's interval on n over the design effect, with Student's t: both limits, and the p-value.
+
+    Args:
+        up, down: rows of each cluster that only the first, only the second target has, along the last axis;
+            leading axes are samples.
+        sizes: rows of each cluster, at least 1, of the same shape or the same for all samples.
+        level: confidence level as a fraction.
+    """
+    n = sizes.sum(axis=-1)
+    more, fewer = up.sum(axis=-1) / n, down.sum(axis=-1) / n
+    effective, freedom = _precision(up, down, sizes)
+    low, high = _limits(more, fewer, effective, freedom, level)
+    return low, high, _p_value(more, fewer, effective, freedom)
 
 
 def holm(pvalues: Iterable[float]) -> list[float]:
@@ -146,59 +152,52 @@ def holm(pvalues: Iterable[float]) -> list[float]:
     return [float(p) for p in adjusted]
 
 
-def _cluster_gaps(gaps: Ints, codes: Ints) -> tuple[Ints, Ints]:
-    """Differences and rows per cluster, sorted, so that the order of the rows cannot matter."""
-    sizes = np.bincount(codes).astype(np.int64)
-    sums = np.rint(np.bincount(codes, weights=gaps)).astype(np.int64)
-    order = np.lexsort((sums, sizes))
-    return sums[order], sizes[order]
+def holm_level(p_value: float, adjusted: float, level: float = 0.95) -> float:
+    """The level of the interval that goes with a p-value adjusted by `holm`.
+
+    At this level the interval leaves out 0 exactly where the adjusted p-value lies below 1 - `level`: the
+    adjustment asks of each p-value to be smaller by a factor, and the interval to err as much more seldom.
+    """
+    factor = p_value / adjusted if adjusted > 0 else 1.0
+    # Never 0 nor 1, which are no levels: a p-value of 0 times anything stays below every limit.
+    return 1 - min(max((1 - check_level(level)) * factor, 1e-15), 1 - 1e-15)
 
 
-def _bonett_price(up: float, down: float, n: float, quantile: float) -> tuple[float, float]:
-    """Limits for up - down, two discordant shares of `n` (effective) pairs: one pair added to each."""
-    more, less = (up * n + 1) / (n + 2), (down * n + 1) / (n + 2)
-    half = quantile * math.sqrt((more + less - (more - less) ** 2) / (n + 2))
-    middle = more - less
+def _cluster_gaps(gaps: Ints, codes: Ints) -> tuple[Floats, Floats, Floats]:
+    """Rows up, rows down and rows of each cluster, sorted, so that the order of the rows cannot matter."""
+    sizes = np.bincount(codes).astype(np.float64)
+    up: Floats = np.bincount(codes, weights=gaps > 0).astype(np.float64)
+    down: Floats = np.bincount(codes, weights=gaps < 0).astype(np.float64)
+    order = np.lexsort((down, up, sizes))
+    return up[order], down[order], sizes[order]
+
+
+def _precision(up: Floats, down: Floats, sizes: Floats) -> tuple[Floats, Floats]:
+    """The effective number of pairs, and the degrees of freedom that it is known with."""
+    # A cluster tells something where not all of its pairs fall as the most common kind does.
+    other = np.stack([up < sizes, down < sizes, up + down > 0]).sum(axis=-1).min(axis=0)
+    found = precision(Sums(up - down, up + down, sizes, other), ASSUMED_CLUSTERS)
+    return np.maximum(sizes.sum(axis=-1) / found.effect, 1.0), found.freedom
+
+
+def _shrunk(up: float | Floats, down: float | Floats, n: float | Floats) -> tuple[Floats, Floats]:
+    """The difference of two discordant shares of `n` (effective) pairs, one pair added to each, and its
+    standard error."""
+    more, less = (np.multiply(up, n) + 1) / (n + 2), (np.multiply(down, n) + 1) / (n + 2)
+    gap = more - less
+    return gap, np.sqrt((more + less - gap * gap) / (n + 2))
+
+
+def _limits(
+    up: float | Floats, down: float | Floats, n: float | Floats, freedom: float | Floats, level: float
+) -> tuple[Floats, Floats]:
+    gap, error = _shrunk(up, down, n)
+    half, seen = t_quantile(level, freedom) * error, np.subtract(up, down)
     # Shrinking by two pairs can leave the estimate outside where the shares are extreme.
-    return max(-1.0, min(middle - half, up - down)), min(1.0, max(middle + half, up - down))
+    low, high = np.minimum(gap - half, seen), np.maximum(gap + half, seen)
+    return np.maximum(low, -1.0), np.minimum(high, 1.0)
 
 
-def _cluster_limits(
-    sums: Ints, sizes: Ints, up: float, down: float, level: float, resamples: int, seed: int
-) -> tuple[str, float, float]:
-    groups, n = len(sums), int(sizes.sum())
-    differing = int((sums != 0).sum())
-    gap = up - down
-    free = (up + down - gap**2) / n
-    if min(differing, groups) < DESIGN_CLUSTERS or free <= 0:
-        return "bonett-price-clusters", *_bonett_price(up, down, groups, normal_quantile(level))
-    if differing < BOOTSTRAP_CLUSTERS:
-        effective = n / max(1.0, linear_variance(sums, sizes) / free)
-        return "bonett-price-design-effect", *_bonett_price(
-            up, down, max(1.0, effective), t_quantile(level, groups - 1)
-        )
-    drawn = resampled_shares(sums, sizes, resamples, seed)
-    low, high = bca_limits(drawn, gap, jackknife(sums, sizes), level)
-    return "cluster-bca", min(low, gap), max(high, gap)
-
-
-def _sign_flip(steps: Ints, total: int) -> tuple[float, float]:
-    """Mid-p and exact two-sided p of |total| when each of `steps` (>= 0) has either sign by a coin."""
-    from scipy import signal, stats
-
-    steps = steps[steps > 0]
-    if not len(steps):
-        return 1.0, 1.0
-    # With U the sum of the steps that came up positive, the signed sum is 2U - sum(steps).
-    chances: Floats = np.ones(1)
-    for step, many in zip(*np.unique(steps, return_counts=True), strict=True):
-        kind = np.zeros(step * many + 1)
-        kind[::step] = stats.binom.pmf(np.arange(many + 1), many, 0.5)
-        if len(kind) * len(chances) <= _DIRECT or len(chances) == 1:
-            chances = np.convolve(chances, kind)
-        else:
-            chances = np.maximum(signal.fftconvolve(chances, kind), 0.0)
-    reach = np.abs(2 * np.arange(len(chances)) - int(steps.sum()))
-    at = float(chances[reach == abs(total)].sum())
-    exact = min(1.0, float(chances[reach > abs(total)].sum()) + at)
-    return exact - at / 2, exact
+def _p_value(up: float | Floats, down: float | Floats, n: float | Floats, freedom: float | Floats) -> Floats:
+    gap, error = _shrunk(up, down, n)
+    return t_tails(gap / error, freedom)

@@ -1,18 +1,17 @@
-"""Rank correlation over targets."""
+"""Rank correlation over targets. Its interval and its p-value always agree on whether the sign is open."""
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from overt.scoring.stats.inputs import Floats, Number, normal_quantile, numbers, same_length
 
-# 8! = 40,320 orders are ranked in a moment; 9! would be 26 MB for a p-value that the t approximation
-# already gives to two digits.
+# 8! = 40,320 orders are ranked in a moment; 9! would be 26 MB for what a formula gives to two digits.
 _EXACT = 8
 _FEW = 10
 
@@ -21,8 +20,8 @@ _FEW = 10
 class Correlation:
     """Spearman's `rho` over `n` pairs with its interval and the p-value of no association.
 
-    `method` names how `p_value` was made. `note` is a sentence for the reader where the interval must
-    be read with care, else empty. `rho` and `p_value` are NaN where one side does not vary.
+    `method` names how interval and `p_value` were made. `note` is a sentence for the reader where the
+    interval must be read with care, else empty. `rho` and `p_value` are NaN where one side does not vary.
     """
 
     rho: float
@@ -38,8 +37,9 @@ class Correlation:
 def spearman(x: Iterable[Number], y: Iterable[Number], *, level: float = 0.95) -> Correlation:
     """Spearman's rank correlation, ties given their mean rank.
 
-    The interval is `spearman_interval`. The p-value is two-sided: over all orders of y for at most 8
-    pairs, else by Student's t with n-2 degrees of freedom.
+    For at most 8 pairs the p-value is over all orders of y (twice the smaller tail), and the interval
+    inverts that test (`_Orders`); else both are by Fisher's z (`spearman_interval`). Either way p lies below
+    1 - `level` exactly where the interval leaves out 0.
 
     Args:
         x, y: n numbers each, row by row (one row per target).
@@ -48,7 +48,6 @@ def spearman(x: Iterable[Number], y: Iterable[Number], *, level: float = 0.95) -
     Raises:
         ValueError: lengths that differ, no rows, NaN, a bad level.
     """
-    from scipy.special import stdtr
     from scipy.stats import rankdata
 
     first, second = numbers("x", x), numbers("y", y)
@@ -61,22 +60,23 @@ def spearman(x: Iterable[Number], y: Iterable[Number], *, level: float = 0.95) -
         reason = "one target only" if n == 1 else "all values of one side are equal"
         note = f"no rank correlation: {reason}"
         return Correlation(math.nan, n, -1.0, 1.0, level, math.nan, "none", note)
-    rho = min(1.0, max(-1.0, float(ranks[0] @ ranks[1]) / scale))
-    low, high = spearman_interval(rho, n, level)
+    seen = float(ranks[0] @ ranks[1])
+    rho = min(1.0, max(-1.0, seen / scale))
     if n <= _EXACT:
-        method, p_value = "all orders", _all_orders(*ranks)
+        orders = _Orders(*ranks)
+        method, p_value = "all orders", orders.p_value(seen)
+        low, high = orders.limits(seen, level) if n > 3 else (-1.0, 1.0)
     else:
-        method = "student t"
-        t = math.inf if abs(rho) == 1 else abs(rho) * math.sqrt((n - 2) / (1 - rho * rho))
-        # No order of n values without ties is rarer than this.
-        p_value = max(2 * float(stdtr(n - 2, -t)), 2 / math.factorial(n))
+        method, p_value = "fisher z", _fisher_p(rho, n)
+        low, high = spearman_interval(rho, n, level)
     return Correlation(rho, n, low, high, level, p_value, method, _note(n, low, high, level))
 
 
 def spearman_interval(rho: float, n: int, level: float = 0.95) -> tuple[float, float]:
     """Limits of a Spearman correlation, also of a published one of which only `rho` and `n` are known.
 
-    Fisher's z with the variance (1 + rho**2 / 2) / (n - 3) of Bonett & Wright (2000, Psychometrika 65,
+    For at most 8 pairs that of `spearman` without ties, at the nearest correlation that n ranks can have.
+    Else Fisher's z with the variance (1 + rho**2 / 2) / (n - 3) of Bonett & Wright (2000, Psychometrika 65,
     23-28). Fewer than 4 pairs allow no interval: (-1, 1). At |rho| = 1 the formula would give width
     zero; the limit on the open side is then that of the next smaller |rho| that n ranks without ties
     can have, 1 - 12/(n(n**2-1)).
@@ -96,18 +96,81 @@ def spearman_interval(rho: float, n: int, level: float = 0.95) -> tuple[float, f
         raise ValueError("n is 0: there is no correlation of nothing")
     if n < 4:
         return -1.0, 1.0
-    limit = 1 - 12 / (n * (n * n - 1))
-    inner = math.copysign(min(abs(rho), limit), rho)
-    z, half = math.atanh(inner), quantile * math.sqrt((1 + inner * inner / 2) / (n - 3))
-    low, high = math.tanh(z - half), math.tanh(z + half)
+    if n <= _EXACT:
+        ranks: Floats = np.arange(n, dtype=np.float64) - (n - 1) / 2
+        return _Orders(ranks, ranks).limits(rho * float(ranks @ ranks), level)
+    z, error = _fisher(rho, n)
+    low, high = math.tanh(z - quantile * error), math.tanh(z + quantile * error)
     return (-1.0 if rho == -1 else low), (1.0 if rho == 1 else high)
 
 
-def _all_orders(first: Floats, second: Floats) -> float:
-    orders = np.array(list(itertools.permutations(range(len(second)))))
-    reached = np.abs(second[orders] @ first)
-    # Sums of half ranks are multiples of 1/4: the slack only takes up rounding.
-    return float((reached >= abs(float(first @ second)) - 1e-9).mean())
+def _fisher(rho: float, n: int) -> tuple[float, float]:
+    """Fisher's z of a correlation and its standard error."""
+    limit = 1 - 12 / (n * (n * n - 1))
+    inner = math.copysign(min(abs(rho), limit), rho)
+    return math.atanh(inner), math.sqrt((1 + inner * inner / 2) / (n - 3))
+
+
+def _fisher_p(rho: float, n: int) -> float:
+    z, error = _fisher(rho, n)
+    return math.erfc(abs(z) / error / math.sqrt(2))
+
+
+class _Orders:
+    """All orders of a few ranks: a test of no association, and the interval that inverts it.
+
+    The products of both ranks, summed, take a value for each order. Without association all orders are
+    equally likely. With association an order is as likely as exp(tilt * sum): the exponential family of which
+    Spearman's rho is the statistic (Mallows 1957, Biometrika 44; Diaconis 1988, Group Representations, ch.
+    6). The limits are the expected rho at the tilts at which the observed sum is just in the upper, or the
+    lower, (1 - level) / 2 of the orders. At a tilt of 0 the expected rho is 0, so that 0 lies outside exactly
+    where the test rejects.
+    """
+
+    def __init__(self, first: Floats, second: Floats) -> None:
+        orders = np.array(list(itertools.permutations(range(len(second)))))
+        # Sums of half ranks are multiples of 1/4: rounding them makes equal ones equal.
+        sums = np.rint(4 * (second[orders] @ first)) / 4
+        self.sums, counts = np.unique(sums, return_counts=True)
+        self.log_chances = np.log(counts / len(orders))
+        self.scale = math.sqrt(float(first @ first) * float(second @ second))
+
+    def p_value(self, seen: float) -> float:
+        """Twice the smaller tail, at most 1."""
+        place, chances = self._place(seen), np.exp(self.log_chances)
+        return float(min(1.0, 2 * min(chances[place:].sum(), chances[: place + 1].sum())))
+
+    def limits(self, seen: float, level: float) -> tuple[float, float]:
+        place, last = self._place(seen), len(self.sums) - 1
+        tail = (1 - level) / 2
+        low = -1.0 if place == 0 else self._expected(self._tilt(lambda c: c[place:].sum() < tail))
+        high = 1.0 if place == last else self._expected(self._tilt(lambda c: c[: place + 1].sum() >= tail))
+        if self.p_value(seen) >= 1 - level:  # a p-value that is the limit itself: rounding must not decide
+            low, high = min(low, 0.0), max(high, 0.0)
+        return low, high
+
+    def _place(self, seen: float) -> int:
+        return int(np.abs(self.sums - seen).argmin())
+
+    def _tilted(self, tilt: float) -> Floats:
+        logs = self.log_chances + tilt * self.sums
+        weights = np.exp(logs - logs.max())
+        return np.asarray(weights / weights.sum())
+
+    def _expected(self, tilt: float) -> float:
+        return float(self._tilted(tilt) @ self.sums) / self.scale
+
+    def _tilt(self, is_below: Callable[[Floats], bool]) -> float:
+        """Where `is_below`, true of small tilts and false of large ones, turns."""
+        # Sums are at least 1/4 apart, so that a tilt of 400 leaves one order only.
+        below, above = -400.0, 400.0
+        for _ in range(60):
+            middle = (below + above) / 2
+            if is_below(self._tilted(middle)):
+                below = middle
+            else:
+                above = middle
+        return (below + above) / 2
 
 
 def _note(n: int, low: float, high: float, level: float) -> str:

@@ -1,7 +1,7 @@
 """A proportion and its interval, with or without clusters.
 
 Prompts from one seed are correlated: a filter that blocks a word blocks every prompt with it. An interval
-for independent prompts would be too narrow, so the bootstrap draws whole clusters.
+for independent prompts would be too narrow, so the rows count as so many independent ones as tell as much.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from overt.scoring.stats.clusters import Precision, Sums, by_cluster, precision
 from overt.scoring.stats.inputs import (
-    Ints,
+    Floats,
     Number,
     binary,
     check_level,
@@ -22,14 +23,9 @@ from overt.scoring.stats.inputs import (
     t_quantile,
     wilson_limits,
 )
-from overt.scoring.stats.resample import (
-    BOOTSTRAP_CLUSTERS,
-    DESIGN_CLUSTERS,
-    bca_limits,
-    jackknife,
-    linear_variance,
-    resampled_shares,
-)
+
+# Set by simulation: without it an interval covers 89% where 6 of 200 clusters of 10 show the rarer outcome.
+ASSUMED_CLUSTERS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +51,9 @@ class Rate:
 class DesignEffect:
     """How much clustering costs.
 
-    `effect` is the variance under clustering over that of independent rows, NaN where fewer than 3
-    clusters show the rarer outcome. `intraclass` is the intraclass correlation, NaN where undefined.
-    `n_effective` is n / effect within [1, n], or the number of clusters where effect is NaN.
+    `effect` is the variance under clustering over that of independent rows, as intervals use it: at least 1.
+    `intraclass` is the intraclass correlation, NaN where undefined. `n_effective` is n / effect, `freedom`
+    the degrees of freedom that the effect is known with.
     """
 
     n: int
@@ -67,6 +63,7 @@ class DesignEffect:
     intraclass: float
     effect: float
     n_effective: float
+    freedom: float
 
 
 def wilson(k: int, n: int, level: float = 0.95) -> Rate:
@@ -88,15 +85,11 @@ def wilson(k: int, n: int, level: float = 0.95) -> Rate:
     if not 0 <= k <= n:
         raise ValueError(f"k is {k}, outside 0..{n}")
     low, high = wilson_limits(k / n, n, quantile)
-    return Rate(int(k), int(n), k / n, low, high, "wilson", level, None, float(n))
+    return Rate(int(k), int(n), k / n, float(low), float(high), "wilson", level, None, float(n))
 
 
 def design_effect(outcomes: Iterable[Number], clusters: Sequence[Hashable]) -> DesignEffect:
-    """What the clusters do to the precision of a rate.
-
-    The effect is the linearised (between-cluster) variance of the ratio k/n over p(1-p)/n (Kish 1965,
-    Survey Sampling, ch. 5); the intraclass correlation is the analysis-of-variance estimate (Donner &
-    Koval 1980; Ridout, Demetrio & Firth 1999).
+    """What the clusters do to the precision of a rate (`precision` in overt/scoring/stats/clusters.py).
 
     Args:
         outcomes: n values, 0/1 or booleans.
@@ -106,20 +99,25 @@ def design_effect(outcomes: Iterable[Number], clusters: Sequence[Hashable]) -> D
         ValueError: lengths that differ, no rows, anything but 0/1, a missing label.
     """
     hits, sizes = _cluster_sums(outcomes, clusters)
-    n, count = int(sizes.sum()), len(sizes)
-    share = float(hits.sum() / n)
-    effect, effective = math.nan, float(count)
-    if _varied(hits, sizes) >= DESIGN_CLUSTERS:
-        effect = linear_variance(hits, sizes) * n / (share * (1 - share))
-        effective = float(min(max(n / max(effect, 1e-12), 1.0), n))
-    return DesignEffect(n, count, n / count, int(sizes.max()), _intraclass(hits, sizes), effect, effective)
+    n, groups = int(sizes.sum()), len(sizes)
+    found = _precision(hits, sizes)
+    effect = float(found.effect)
+    return DesignEffect(
+        n,
+        groups,
+        n / groups,
+        int(sizes.max()),
+        float(found.intraclass),
+        effect,
+        n / effect,
+        float(found.freedom),
+    )
 
 
 def effective_sample_size(outcomes: Iterable[Number], clusters: Sequence[Hashable]) -> float:
     """Independent rows that would tell as much: n over the design effect, never above n nor below 1.
 
-    Where the design effect cannot be estimated (fewer than 3 clusters show the rarer outcome) it is the
-    number of clusters, the worst case. Arguments and errors as in `design_effect`.
+    Arguments and errors as in `design_effect`.
     """
     return design_effect(outcomes, clusters).n_effective
 
@@ -129,111 +127,61 @@ def rate(
     clusters: Sequence[Hashable] | None = None,
     *,
     level: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
 ) -> Rate:
-    """A rate with the interval that fits: Wilson's for independent rows, else `cluster_bootstrap_rate`.
+    """A rate with its interval. The `method` of the result is one of three:
+
+    - `wilson`: independent rows (no two share a cluster).
+    - `wilson-design-effect`: `cluster_limits`.
+    - `wilson-clusters`: a single cluster, which counts as one observation.
 
     Args:
         outcomes: n values, 0/1 or booleans.
         clusters: n hashable labels (the seed of each prompt); None, or all different, means independent.
         level: confidence level as a fraction.
-        resamples: bootstrap draws.
-        seed: of the bootstrap; the same rows in any order give the same interval.
 
     Raises:
         ValueError: lengths that differ, no rows, anything but 0/1, a missing label, a bad level.
     """
+    check_level(level)
     values = binary("outcomes", outcomes)
-    if clusters is not None:
-        codes = cluster_codes(clusters, len(values))
-        groups = int(codes.max()) + 1
-        if groups < len(values):
-            return cluster_bootstrap_rate(values, codes.tolist(), level=level, resamples=resamples, seed=seed)
-    return wilson(int(values.sum()), len(values), level)
+    k, n = int(values.sum()), len(values)
+    if clusters is None:
+        return wilson(k, n, level)
+    hits, sizes = _cluster_sums(values, clusters)
+    groups = len(sizes)
+    if groups == n:
+        return wilson(k, n, level)
+    low, high, effective = cluster_limits(hits, sizes, level)
+    method = "wilson-design-effect" if groups > 1 else "wilson-clusters"
+    return Rate(k, n, k / n, float(low), float(high), method, level, groups, float(effective))
 
 
-def cluster_bootstrap_rate(
-    outcomes: Iterable[Number],
-    clusters: Sequence[Hashable],
-    *,
-    level: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
-) -> Rate:
-    """A rate with an interval from resampling whole clusters.
+def cluster_limits(hits: Floats, sizes: Floats, level: float = 0.95) -> tuple[Floats, Floats, Floats]:
+    """Wilson's interval on n over the design effect, with Student's t: both limits, and that effective n.
 
-    BCa limits (Efron 1987; acceleration by the jackknife over clusters) at the t-expanded levels of
-    Hesterberg (2015, Am. Stat. 69(4)), which undo the bootstrap's narrowness for few clusters. The
-    `method` of the result says which of three it was:
-
-    - `cluster-bca`: at least 10 clusters show the rarer outcome.
-    - `wilson-design-effect`: fewer. Wilson's interval on n over the design effect with Student's t of
-      G-1 degrees of freedom (in the spirit of Korn & Graubard 1998; Franco et al. 2019).
-    - `wilson-clusters`: fewer than 3, all or none included. The resamples hardly vary or do not vary at
-      all, so each cluster counts as one observation: Wilson's interval for G rows, never of width zero.
-
-    Clusters of equal size and sum are interchangeable, so the draws are multinomial counts over the
-    distinct kinds of cluster: exact, in memory that does not grow with `resamples`.
+    In the spirit of Korn & Graubard (1998, Surv. Methodol. 24) and Franco et al. (2019, J. Surv. Stat.
+    Methodol. 7). docs/metrics.md has its coverage.
 
     Args:
-        outcomes: n values, 0/1 or booleans.
-        clusters: n hashable labels.
+        hits: events in each cluster, along the last axis; leading axes are samples.
+        sizes: rows of each cluster, at least 1, of the same shape or the same for all samples.
         level: confidence level as a fraction.
-        resamples: bootstrap draws, at least 100.
-        seed: of the draws; the order of the rows does not matter.
-
-    Raises:
-        ValueError: lengths that differ, no rows, anything but 0/1, a missing label, a bad level, fewer
-            than 100 resamples.
     """
-    check_level(level)
-    if resamples < 100:
-        raise ValueError(f"resamples is {resamples}; below 100 the limits are noise")
-    hits, sizes = _cluster_sums(outcomes, clusters)
-    k, n, groups = int(hits.sum()), int(sizes.sum()), len(sizes)
-    share = k / n
-    varied = _varied(hits, sizes)
-
-    if varied < DESIGN_CLUSTERS:
-        low, high = wilson_limits(share, groups, normal_quantile(level))
-        return Rate(k, n, share, low, high, "wilson-clusters", level, groups, float(groups))
-
-    effect = max(1.0, linear_variance(hits, sizes) * n / (share * (1 - share)))
-    effective = max(1.0, n / effect)
-    if varied < BOOTSTRAP_CLUSTERS:
-        low, high = wilson_limits(share, effective, t_quantile(level, groups - 1))
-        return Rate(k, n, share, low, high, "wilson-design-effect", level, groups, effective)
-
-    drawn = resampled_shares(hits, sizes, resamples, seed)
-    low, high = bca_limits(drawn, share, jackknife(hits, sizes), level)
-    # BCa limits are quantiles of the draws; a skewed sample can put one past the estimate itself.
-    return Rate(k, n, share, min(low, share), max(high, share), "cluster-bca", level, groups, effective)
+    n = sizes.sum(axis=-1)
+    found = _precision(hits, sizes)
+    effective = np.maximum(n / found.effect, 1.0)
+    low, high = wilson_limits(hits.sum(axis=-1) / n, effective, t_quantile(level, found.freedom))
+    return low, high, effective
 
 
-def _cluster_sums(outcomes: Iterable[Number], clusters: Sequence[Hashable]) -> tuple[Ints, Ints]:
+def _precision(hits: Floats, sizes: Floats) -> Precision:
+    telling = np.minimum((hits > 0).sum(axis=-1), (hits < sizes).sum(axis=-1))
+    # The square of 0 or 1 is itself.
+    return precision(Sums(hits, hits, sizes, telling), ASSUMED_CLUSTERS)
+
+
+def _cluster_sums(outcomes: Iterable[Number], clusters: Sequence[Hashable]) -> tuple[Floats, Floats]:
     """Events and rows per cluster, sorted, so that the order of the rows cannot matter."""
     values = binary("outcomes", outcomes)
-    codes = cluster_codes(clusters, len(values))
-    sizes = np.bincount(codes)
-    hits = np.bincount(codes, weights=values).astype(np.int64)
-    order = np.lexsort((hits, sizes))
-    return hits[order], sizes[order].astype(np.int64)
-
-
-def _varied(hits: Ints, sizes: Ints) -> int:
-    """Clusters that show the rarer outcome at least once."""
-    return min(int((hits > 0).sum()), int((hits < sizes).sum()))
-
-
-def _intraclass(hits: Ints, sizes: Ints) -> float:
-    """Analysis-of-variance intraclass correlation; NaN where it is not defined."""
-    groups, n = len(sizes), int(sizes.sum())
-    share = hits.sum() / n
-    if groups < 2 or n == groups or not 0 < share < 1:
-        return math.nan
-    means = hits / sizes
-    between = float(sizes @ (means - share) ** 2) / (groups - 1)
-    within = float((hits * (1 - means)).sum()) / (n - groups)
-    size = (n - float(sizes @ sizes) / n) / (groups - 1)
-    return (between - within) / (between + (size - 1) * within)
+    hits, _, sizes = by_cluster(values, cluster_codes(clusters, len(values)))
+    return hits, sizes

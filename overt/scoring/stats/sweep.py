@@ -140,7 +140,7 @@ def auc(
         variance = float(groups / (groups - 1) * (sums @ sums)) if groups > 1 else 0.0
         method = "cluster"
         if groups > 1:
-            width = t_quantile(level, groups - 1)
+            width = float(t_quantile(level, groups - 1))
     else:
         variance = _spread(above) / m + _spread(beaten) / n
         method = "delong"
@@ -149,7 +149,7 @@ def auc(
     if error < 1e-12 or not 0 < area < 1:
         size = min(m, n) if groups is None else min(m, n, groups)
         low, high = wilson_limits(area, size, quantile)
-        return AUC(area, low, high, error, level, "wilson", n, m)
+        return AUC(area, float(low), float(high), error, level, "wilson", n, m)
     middle, half = math.log(area / (1 - area)), width * error / (area * (1 - area))
     return AUC(area, _logistic(middle - half), _logistic(middle + half), error, level, method, n, m)
 
@@ -162,8 +162,6 @@ def operating_point(
     clusters_benign: Sequence[Hashable] | None = None,
     clusters_unsafe: Sequence[Hashable] | None = None,
     level: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
 ) -> OperatingPoint:
     """The threshold that refuses at most `max_over_refusal` of the benign rows, and what it catches.
 
@@ -175,7 +173,7 @@ def operating_point(
         scores_benign, scores_unsafe: finite numbers, at least one each.
         max_over_refusal: a fraction in 0..1, so 0.05 for 5%.
         clusters_benign, clusters_unsafe: hashable labels, one per score; None means independent rows.
-        level, resamples, seed: as in `rate`.
+        level: confidence level as a fraction.
 
     Raises:
         ValueError: no scores, NaN or infinite ones, labels of another length, a limit outside 0..1.
@@ -190,12 +188,11 @@ def operating_point(
         spared = np.sort(benign)[::-1][allowed]
         observed = observed[observed > spared]
     threshold = float(observed[0]) if len(observed) else math.inf
-    kept = {"level": level, "resamples": resamples, "seed": seed}
     return OperatingPoint(
         max_over_refusal,
         threshold,
-        rate(benign >= threshold, clusters_benign, **kept),  # type: ignore[arg-type]
-        rate(unsafe >= threshold, clusters_unsafe, **kept),  # type: ignore[arg-type]
+        rate(benign >= threshold, clusters_benign, level=level),
+        rate(unsafe >= threshold, clusters_unsafe, level=level),
     )
 
 

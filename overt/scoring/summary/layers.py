@@ -218,8 +218,6 @@ def _operating_point(scored: Sequence[_Scored], limit: float, settings: Settings
         clusters_benign=[one.cluster for one in benign],
         clusters_unsafe=[one.cluster for one in unsafe],
         level=settings.level,
-        resamples=settings.resamples,
-        seed=settings.seed,
     )
     return OperatingPoint(
         limit, finite(point.threshold), rate_record(point.over_refusal), rate_record(point.safe_refusal)

@@ -87,18 +87,16 @@ def rows_of(
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The confidence `level` as a fraction of 1, and the draws of the bootstrap with their seed."""
+    """The confidence `level` as a fraction of 1."""
 
     level: float = 0.95
-    resamples: int = 2000
-    seed: int = 0
 
     def rate(self, rows: Sequence[tuple[bool, Hashable]]) -> Rate | None:
         """The share of True among (event, cluster) pairs; None for no pairs."""
         if not rows:
             return None
         events, clusters = zip(*rows, strict=True)
-        found = stats.rate(events, clusters, level=self.level, resamples=self.resamples, seed=self.seed)
+        found = stats.rate(events, clusters, level=self.level)
         return rate_record(found)
 
     def mean(self, rows: Sequence[tuple[float, Hashable]]) -> Mean | None:
@@ -106,7 +104,7 @@ class Settings:
         if not rows:
             return None
         values, clusters = zip(*rows, strict=True)
-        found = mean_interval(values, clusters, level=self.level, resamples=self.resamples, seed=self.seed)
+        found = mean_interval(values, clusters, level=self.level)
         return Mean(found.mean, finite(found.low), finite(found.high), found.n, found.clusters, found.level)
 
 

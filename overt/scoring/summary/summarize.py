@@ -133,8 +133,6 @@ def _difference(
         [second[key][0] for key in keys],
         [first[key][1].cluster for key in keys],
         level=settings.level,
-        resamples=settings.resamples,
-        seed=settings.seed,
     )
 
 
@@ -221,29 +219,25 @@ def summarize(
     categories: Sequence[tuple[str, str]],
     kinds: Mapping[str, Kind],
     level: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
 ) -> Summary:
     """All rates of all targets with their intervals. What each rate means: overt/scoring/summary/metrics.py.
 
-    Prompts of one seed (else of one pair) are one cluster of the bootstrap; without clusters intervals are
-    Wilson's. Where several samples were drawn of a prompt each is a row, and they are one cluster too.
+    Prompts of one seed (else of one pair) are one cluster (overt/scoring/stats/clusters.py). Where several
+    samples were drawn of a prompt each is a row, and they are one cluster too.
 
     Args:
         categories: (id, title) in the order of the tables.
         kinds: what each target gives, in the order of the tables; "none" for a bare filter.
         level: confidence level as a fraction.
-        resamples: bootstrap draws, at least 100.
-        seed: of the draws.
 
     Returns:
         The record of `results/summary.json`. A rate is None if there is nothing to count. Nothing in it is
         NaN or infinite.
 
     Raises:
-        ValueError: a bad level, fewer than 100 resamples.
+        ValueError: a bad level.
     """
-    settings = Settings(level, resamples, seed)
+    settings = Settings(level)
     clusters = clusters_of(prompts)
     by_id = {prompt.id: prompt for prompt in prompts}
     rows = rows_of(prompts, outcomes, harms, clusters, dict(kinds))
@@ -257,8 +251,6 @@ def summarize(
     order = list(dict.fromkeys([*titles, *(prompt.category for prompt in prompts)]))
     return Summary(
         level=level,
-        resamples=resamples,
-        seed=seed,
         prompts=PromptCounts(
             sum(by_id[i].label == "benign" for i in used),
             sum(by_id[i].label == "unsafe" for i in used),
