@@ -33,7 +33,6 @@ def summary():
         list(harms.values()),
         categories=list(CATEGORIES.items()),
         kinds={name: kind for name, kind, *_ in TARGETS},
-        resamples=100,
     )
 
 

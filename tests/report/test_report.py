@@ -104,7 +104,7 @@ def hostile_page():
         remedy=hostile_everywhere(rewriting.remedy),
         rewordings=pairs,
         boundaries=summarize_boundaries(
-            [BoundaryAnswer(HOSTILE, HOSTILE, HOSTILE, str(i)) for i in range(3)], resamples=100
+            [BoundaryAnswer(HOSTILE, HOSTILE, HOSTILE, str(i)) for i in range(3)]
         ),
         judges=[
             JudgeLine(HOSTILE, HOSTILE),
@@ -298,7 +298,6 @@ def test_it_shows_what_the_statistics_really_hand_over():
             judged,
             categories=list(made.CATEGORIES.items()),
             kinds={name: kind for name, kind, *_ in made.TARGETS},
-            resamples=100,
         )
         said = page_text(render([Block(summary, plots=draw_plots(summary))], made.FACTS))
         rate = summary.targets[1].over_refusal
@@ -608,7 +607,6 @@ def boundaries_of(prompts, outcomes):
             BoundaryAnswer(o.target, prompts[o.prompt_id].language, o.text, prompts[o.prompt_id].seed_id)
             for o in outcomes
         ],
-        resamples=100,
     )
 
 
@@ -617,7 +615,7 @@ def test_a_language_model_refuses_in_part_and_does_not_soften():
 
     prompts, outcomes = made.make_answers()
     kinds = dict.fromkeys(made.MODELS, "text")
-    options = {"categories": [("love", "Love")], "kinds": kinds, "resamples": 100}
+    options = {"categories": [("love", "Love")], "kinds": kinds}
     summary = summarize(list(prompts.values()), outcomes, [], **options)
     rows = [GalleryCase(prompts[o.prompt_id], o) for o in outcomes]
     page = render([Block(summary, rows=rows)], made.FACTS)
@@ -796,7 +794,7 @@ def comparison():
     flip = Flip(HOSTILE, "b", "p", 0, HOSTILE, HOSTILE, "unsafe", "refused", "generated", HOSTILE, worse=True)
     return render_comparison(
         Comparison(
-            run_a=HOSTILE, run_b="b", level=0.95, notes=(HOSTILE,), only_a=1, resamples=100, seed=0, pairs=(),
+            run_a=HOSTILE, run_b="b", level=0.95, notes=(HOSTILE,), only_a=1, pairs=(),
             differences=differences, flips=(flip,),
         )
     )  # fmt: skip

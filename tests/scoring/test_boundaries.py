@@ -185,7 +185,7 @@ def answers() -> list[BoundaryAnswer]:
 
 
 def test_the_summary_counts_what_the_answers_say() -> None:
-    found = summarize_boundaries(answers(), resamples=200)
+    found = summarize_boundaries(answers())
     summary = to_json(found)
     assert json.loads(json.dumps(summary, allow_nan=False)) == summary
     assert from_json(Boundaries, summary) == found
@@ -209,7 +209,7 @@ def test_the_summary_counts_what_the_answers_say() -> None:
 
 
 def test_the_intervals_hold_translations_of_a_prompt_together() -> None:
-    cell = to_json(summarize_boundaries(answers(), resamples=200))["scorings"]["all"]["m/cold"]["all"]
+    cell = to_json(summarize_boundaries(answers()))["scorings"]["all"]["m/cold"]["all"]
     share = cell["rates"]["direct_refusal"]
     assert share["low"] < 0.8 < share["high"]
     # 60 answers, but ten scenarios: far wider than 60 independent ones would say (0.68 to 0.88).
@@ -223,15 +223,15 @@ def test_lengths_of_words_and_characters_are_never_mixed() -> None:
         BoundaryAnswer("m", "en", "one", "b"),
         BoundaryAnswer("m", "ja", "さようなら", "c"),
     ]
-    cell = to_json(summarize_boundaries(given, resamples=200))["scorings"]["all"]["m"]["all"]
+    cell = to_json(summarize_boundaries(given))["scorings"]["all"]["m"]["all"]
     assert cell["length"]["words"]["mean"] == 2.0
     assert cell["length"]["characters"] == {"n": 1, "mean": 5.0, "low": None, "high": None}
     assert (cell["n"], cell["scored"]) == (3, 2)
     assert not math.isnan(cell["score"]["mean"])
-    alone = to_json(summarize_boundaries(given[2:], resamples=200))["scorings"]["all"]["m"]["all"]
+    alone = to_json(summarize_boundaries(given[2:]))["scorings"]["all"]["m"]["all"]
     assert (alone["score"], alone["rates"]) == (None, {})
 
 
 def test_the_order_of_the_answers_does_not_matter() -> None:
     given = answers()
-    assert summarize_boundaries(given, resamples=200) == summarize_boundaries(given[::-1], resamples=200)
+    assert summarize_boundaries(given) == summarize_boundaries(given[::-1])

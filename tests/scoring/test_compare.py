@@ -57,7 +57,7 @@ def test_a_planted_difference_is_found_where_it_is():
     new = side(
         prompts, rng, lambda p: 0.7 if p.label == "benign" and p.category == "privacy" else 0.3, harmful=0.5
     )
-    found = compared(prompts, [(old, new)], resamples=500)
+    found = compared(prompts, [(old, new)])
     rows = {row["metric"]: row for row in found["differences"]}
     assert set(rows) == {"over_refusal", "unsafe_refusal", "safe_response"}
     assert rows["over_refusal"]["changed"]
@@ -78,7 +78,7 @@ def test_false_alarms_are_rare():
     alarms = 0
     for _ in range(200):
         old, new = (side(prompts, rng, lambda p: 0.4, harmful=0.5) for _ in range(2))
-        found = compared(prompts, [(old, new)], resamples=100)
+        found = compared(prompts, [(old, new)])
         alarms += any(row["changed"] for row in found["differences"])
     assert alarms <= 10, alarms
 
@@ -87,7 +87,7 @@ def test_errors_and_strangers_are_left_out():
     prompts = make_prompts(30)
     rng = random.Random(3)
     old, new = (side(prompts, rng, lambda p: 0.5, errors=0.3) for _ in range(2))
-    found = compared(prompts[:-5], [(old, new)], resamples=100)
+    found = compared(prompts[:-5], [(old, new)])
     [over] = [r for r in found["differences"] if r["metric"] == "over_refusal"]
     assert over["n"] < 30
     assert over["n"] == over["more"] + over["fewer"] + sum(
@@ -182,7 +182,5 @@ def test_missing_verdicts_are_said():
 
 
 def test_an_empty_comparison_renders():
-    page = render_comparison(
-        Comparison(level=0.95, resamples=100, seed=0, pairs=(), differences=(), flips=())
-    )
+    page = render_comparison(Comparison(level=0.95, pairs=(), differences=(), flips=()))
     assert "None." in page

@@ -5,13 +5,15 @@ The comments say where a number comes from. Simulations and published examples: 
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
 import pytest
 
 from overt.scoring import stats
-from overt.scoring.stats import inputs, paired, ranks, rates, resample, sweep
+from overt.scoring.stats import clusters as clusters_of
+from overt.scoring.stats import inputs, paired, ranks, rates, sweep
 from overt.scoring.stats.means import mean_interval
 
 Z95 = 1.9599639845400536  # of the standard normal, 97.5%
@@ -19,7 +21,8 @@ T95 = {3: 3.182446305284263, 4: 2.7764451051977934}  # of Student's t, 97.5%, by
 
 
 def close(*numbers: float) -> object:
-    return pytest.approx(numbers[0] if len(numbers) == 1 else numbers, rel=1e-9, abs=1e-12)
+    found = tuple(float(number) for number in numbers)
+    return pytest.approx(found[0] if len(found) == 1 else found, rel=1e-9, abs=1e-12)
 
 
 # -- quantiles, Wilson's limits, input ---------------------------------------------------------------------
@@ -78,97 +81,35 @@ def test_numbers_and_outcomes() -> None:
             inputs.binary("x", values)
 
 
-# -- resampling --------------------------------------------------------------------------------------------
+# -- clusters ----------------------------------------------------------------------------------------------
 
 
 def ints(*values: int) -> np.ndarray:
     return np.array(values, dtype=np.int64)
 
 
+def floats(*values: float) -> np.ndarray:
+    return np.array(values, dtype=np.float64)
+
+
 def test_linear_variance_by_hand() -> None:
     # 4 of 7; residuals 3 - 16/7, 0 - 8/7, 1 - 4/7; squares sum to 2; times 3/2, over 49.
-    assert resample.linear_variance(ints(3, 0, 1), ints(4, 2, 1)) == close(3 / 49)
+    assert float(clusters_of.linear_variance(floats(3, 0, 1), floats(4, 2, 1))) == close(3 / 49)
     # Two clusters are enough: 1 of 4; residuals 1/2, -1/2; 2 * 1/2 / 16.
-    assert resample.linear_variance(ints(1, 0), ints(2, 2)) == close(1 / 16)
-    assert resample.linear_variance(ints(3), ints(4)) == 0.0
+    assert float(clusters_of.linear_variance(floats(1, 0), floats(2, 2))) == close(1 / 16)
+    assert float(clusters_of.linear_variance(floats(3), floats(4))) == 0.0
+    # Many samples at once: one variance for each.
+    many = clusters_of.linear_variance(np.array([[3.0, 0, 1], [0, 0, 0]]), floats(4, 2, 1))
+    assert many.tolist() == close(3 / 49, 0.0)
 
 
-def test_jackknife_by_hand() -> None:
-    assert resample.jackknife(ints(3, 0, 1), ints(4, 2, 1)).tolist() == close(1 / 3, 4 / 5, 3 / 6)
-
-
-def test_resamples_draw_as_many_clusters_as_there_are() -> None:
-    # One kind only: each draw is the estimate itself.
-    assert resample.resampled_shares(ints(1, 1, 1), ints(4, 4, 4), 5, 0).tolist() == [0.25] * 5
-    sums, sizes = ints(0, 0, 1, 2), ints(1, 1, 1, 3)
-    drawn = resample.resampled_shares(sums, sizes, 400, 3)
-    # Kinds in order (0,1) twice, (1,1), (2,3): the same draws from one multinomial.
-    counts = np.random.default_rng(3).multinomial(4, [0.5, 0.25, 0.25], size=400)
-    assert (counts.sum(axis=1) == 4).all()
-    expected = (counts[:, 1] + 2 * counts[:, 2]) / (counts[:, 0] + counts[:, 1] + 3 * counts[:, 2])
-    assert drawn.tolist() == expected.tolist()
-
-
-def test_resampling_in_steps_draws_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Little memory: the draws come in parts, and every one of them is made."""
-    sums, sizes = ints(0, 0, 1, 2), ints(1, 1, 1, 3)
-    whole = resample.resampled_shares(sums, sizes, 10, 3)
-    for cells in (1, 7, 30):  # steps of 1, 2 and 10 draws of three kinds
-        monkeypatch.setattr(resample, "_CELLS", cells)
-        assert resample.resampled_shares(sums, sizes, 10, 3).tolist() == whole.tolist()
-
-
-def test_memory_and_thresholds_are_what_the_simulations_were_made_with() -> None:
-    assert (resample.BOOTSTRAP_CLUSTERS, resample.DESIGN_CLUSTERS, resample._CELLS) == (10, 3, 4_000_000)
-    assert paired._DIRECT == 100_000_000
+def test_what_the_simulations_were_made_with() -> None:
+    assert (rates.ASSUMED_CLUSTERS, paired.ASSUMED_CLUSTERS, clusters_of.ASSUMED_INTRACLASS) == (
+        2.0,
+        0.5,
+        0.5,
+    )
     assert (ranks._EXACT, ranks._FEW) == (8, 10)
-
-
-DRAWN = np.arange(101) / 100  # 0.00 to 1.00, so that a quantile is its own level
-
-
-def test_bca_limits_by_hand() -> None:
-    """Five clusters, 80%: the tail is sqrt(5/4) * t(4; 90%) = 1.71418.
-
-    40 draws lie below 0.4 and one on it: z0 of 40.5/101 is -0.25079. The jackknife's mean is 0.43; the
-    third moment gives an acceleration of -0.09042. The levels are Phi(z0 + z / (1 - a z)) for z = z0 -+ tail.
-    """
-    left_out = np.array([0.30, 0.35, 0.38, 0.42, 0.70])
-    assert resample.bca_limits(DRAWN, 0.4, left_out, 0.8) == close(0.004141724452027429, 0.8512012597456116)
-    # Nothing to lean on: levels Phi(-+1.71418).
-    same = np.full(5, 0.5)
-    assert resample.bca_limits(DRAWN, 0.5, same, 0.8) == close(0.043248136957235506, 0.9567518630427645)
-
-
-def test_bca_counts_ties_half() -> None:
-    # 50 of 100 draws are the estimate: z0 is that of 25%, not of 0% or 50%.
-    drawn = np.array([0.5] * 50 + list(np.linspace(0.6, 0.8, 50)))
-    left_out = np.array([0.1, 0.2, 0.3, 0.4])
-    # z0 = -0.67449; tail sqrt(4/3) * t(3; 75%) = 0.88322; levels Phi(-2.23220) and Phi(-0.46576).
-    low, high = resample.bca_limits(drawn, 0.5, left_out, 0.5)
-    assert (low, high) == close(*np.quantile(drawn, [0.012800837914151209, 0.3206943953871296]))
-
-
-def test_bca_holds_on_where_every_draw_lies_on_one_side() -> None:
-    """The share of draws below is kept within 1/B and 1 - 1/B, so that z0 is finite."""
-    drawn, left_out = np.linspace(0.5, 0.6, 200), np.array([0.1, 0.2, 0.3, 0.4])
-    tail = math.sqrt(4 / 3) * 0.7648923284043453  # t(3; 75%)
-    z0 = 2.5758293035489004  # of 199/200
-    levels = [0.5 * (1 + math.erf((2 * z0 + sign * tail) / math.sqrt(2))) for sign in (-1, 1)]
-    assert resample.bca_limits(drawn, 0.7, left_out, 0.5) == close(*np.quantile(drawn, levels))
-    below = [0.5 * (1 + math.erf((-2 * z0 + sign * tail) / math.sqrt(2))) for sign in (-1, 1)]
-    assert resample.bca_limits(drawn, 0.4, left_out, 0.5) == close(*np.quantile(drawn, below))
-
-
-def test_bca_past_its_pole_takes_the_last_draw() -> None:
-    # One of 41 clusters holds it all: the acceleration is -0.16, so that 1 - a z turns negative below -6.2.
-    one, level = np.array([0.0] * 40 + [1.0]), 1 - 1e-8  # the tail is 1.012 * t(40), about 7.2
-    low, high = resample.bca_limits(DRAWN, 0.5, one, level)
-    assert low == 0.0
-    assert 0.5 < high < 1.0
-    low, high = resample.bca_limits(DRAWN, 0.5, 1 - one, level)
-    assert high == 1.0
-    assert 0.0 < low < 0.5
 
 
 # -- rates -------------------------------------------------------------------------------------------------
@@ -204,17 +145,19 @@ def test_design_effect_of_unequal_clusters_by_hand() -> None:
     found = stats.design_effect(*flat(FIVE))
     assert (found.n, found.clusters, found.mean_size, found.largest) == (12, 5, 12 / 5, 4)
     # Residuals 2-1, 1-1/3, -2/3, 1-2/3, -4/3 of the share 1/3: squares 34/9; 5/4 * 34/9 / 144 = 0.032793;
-    # over 2/9 / 12.
-    assert found.effect == close(1.7708333333333333)
-    assert found.n_effective == close(12 / 1.7708333333333333)
+    # over 2/9 / 12. By the correlation: 1 + (34/12 - 1) * icc, which is less. Three clusters tell; of two more
+    # 1 + (34/12 - 1)/2 = 23/12 is assumed.
+    linear, assumed = 1.7708333333333333, 23 / 12
+    effect = (3 * linear + 2 * assumed) / 5
+    assert found.effect == close(effect)
+    assert found.n_effective == close(12 / effect)
+    part = 3 * linear / (5 * effect)
+    assert found.freedom == close(4 / (part**2 + (1 - part) ** 2))
     # Mean squares 3/8 between and 1/6 within, mean size (12 - 34/12) / 4 = 55/24.
     assert found.intraclass == close((3 / 8 - 1 / 6) / (3 / 8 + (55 / 24 - 1) / 6))
 
 
 def test_design_effect_where_it_cannot_be_told() -> None:
-    two = stats.design_effect(*flat([[1, 0], [1, 0], [0, 0], [0, 0, 0]]))
-    assert math.isnan(two.effect)
-    assert two.n_effective == 4.0
     for outcomes, clusters in (
         ([1, 0], ["a", "a"]),
         ([1, 0], ["a", "b"]),
@@ -222,54 +165,68 @@ def test_design_effect_where_it_cannot_be_told() -> None:
         ([0, 0], "aa"),
     ):
         assert math.isnan(stats.design_effect(outcomes, clusters).intraclass)
-    # Clusters that differ less than chance would have them: never more rows than there are.
+    # Nothing tells. Rows of clusters of 2, 2 and 4 are in clusters of 3 on average: 1 + 2/2 is assumed.
+    alike = stats.design_effect(*flat([[0, 0], [0, 0], [0] * 4]))
+    assert (alike.effect, alike.n_effective, alike.freedom) == close(2.0, 4.0, 2.0)
+    # One cluster is one observation.
+    one = stats.design_effect(*flat([[1, 0, 0, 1]]))
+    assert (one.effect, one.n_effective, one.freedom) == (4.0, 1.0, math.inf)
+    # Clusters that differ less than chance would have them: the linear effect is 0 and 1 + (2 - 1) * -1 is 0;
+    # four tell, two of 3/2 are assumed: 1/2, and never below 1.
     even = stats.design_effect(*flat([[1, 0], [0, 1], [1, 0], [0, 1]]))
-    assert (even.effect, even.n_effective) == (0.0, 8.0)
-    assert stats.effective_sample_size(*flat(FIVE)) == close(12 / 1.7708333333333333)
+    assert (even.effect, even.n_effective) == (1.0, 8.0)
     assert math.isclose(even.intraclass, -1.0)
+    assert stats.effective_sample_size(*flat(FIVE)) == close(12 / stats.design_effect(*flat(FIVE)).effect)
 
 
-def test_few_clusters_count_as_one_row_each() -> None:
-    found = stats.rate(*flat([[1, 0], [1, 0], [0, 0], [0, 0, 0]]))
-    assert (found.method, found.clusters, found.n_effective) == ("wilson-clusters", 4, 4.0)
-    assert (found.k, found.n, found.rate, found.level) == (2, 9, 2 / 9, 0.95)
-    assert (found.low, found.high) == close(0.03707027348818126, 0.6795357467643728)  # 2/9 of 4 rows
-
-
-def test_some_clusters_take_the_design_effect() -> None:
+def test_rates_of_clusters_take_the_design_effect() -> None:
     found = stats.rate(*flat(FIVE))
+    effect = stats.design_effect(*flat(FIVE))
+    assert (found.k, found.n, found.rate, found.level) == (4, 12, 1 / 3, 0.95)
     assert (found.method, found.clusters) == ("wilson-design-effect", 5)
-    assert found.n_effective == close(6.776470588235295)
-    # Wilson's of 1/3 over 6.776 rows, with t(4) for the normal quantile.
-    assert (found.low, found.high) == close(0.06688365295650733, 0.7771753648721292)
-    # A design effect below 1 is taken as 1.
-    even = stats.rate(*flat([[1, 0], [0, 1], [1, 0], [0, 1]]))
-    assert (even.n_effective, even.method) == (8.0, "wilson-design-effect")
-    assert (even.low, even.high) == close(*inputs.wilson_limits(0.5, 8, T95[3]))
+    # The limits p of Wilson (1927) solve (1/3 - p)**2 = q**2 p (1 - p) / n.
+    from scipy.optimize import brentq
+    from scipy.stats import t
+
+    q, n = t.ppf(0.975, effect.freedom), effect.n_effective
+
+    def gap(p: float) -> float:
+        return (1 / 3 - p) ** 2 - q**2 * p * (1 - p) / n
+
+    assert found.n_effective == close(n)
+    assert (found.low, found.high) == pytest.approx((brentq(gap, 0, 1 / 3), brentq(gap, 1 / 3, 1)), abs=1e-9)
+    wider = stats.rate(*flat(FIVE), level=0.99)
+    assert wider.low < found.low < found.high < wider.high
 
 
-def test_many_clusters_are_resampled() -> None:
-    """6 clusters 1 of 2, 3 of 1 of 3, 2 of 2 of 2, 4 of 0 of 1: 13 of 29; BCa over 200 seeded draws."""
-    clusters = [[1, 0]] * 6 + [[1, 0, 0]] * 3 + [[1, 1]] * 2 + [[0]] * 4
-    found = stats.rate(*flat(clusters), level=0.9, resamples=200, seed=5)
-    assert (found.k, found.n, found.method, found.clusters) == (13, 29, "cluster-bca", 15)
-    assert found.n_effective == 29.0
-    counts = np.random.default_rng(5).multinomial(15, np.array([4, 6, 3, 2]) / 15, size=200)
-    drawn = counts @ [0, 1, 1, 2] / (counts @ [1, 2, 3, 2])
-    # BCa levels: by the textbook's formula, made without this package.
-    levels = [0.06098392225487087, 0.984594813438556]
-    assert (found.low, found.high) == close(*np.quantile(drawn, levels))
-    assert rates._varied(*rates._cluster_sums(*flat(clusters))) == 11
+def test_a_single_cluster_counts_as_one_row() -> None:
+    found = stats.rate(*flat([[1, 0, 0, 0]]))
+    assert (found.method, found.clusters, found.n_effective) == ("wilson-clusters", 1, 1.0)
+    assert (found.low, found.high) == close(*inputs.wilson_limits(0.25, 1, Z95))
 
 
-def test_a_rate_needs_a_hundred_draws() -> None:
-    outcomes, clusters = flat(FIVE)
-    assert stats.rate(outcomes, clusters, resamples=100).n == 12
-    with pytest.raises(ValueError, match="resamples is 99"):
-        stats.rate(outcomes, clusters, resamples=99)
-    assert stats.paired_difference(outcomes, outcomes, clusters, resamples=100).n == 12
-    with pytest.raises(ValueError, match="resamples is 99"):
-        stats.paired_difference(outcomes, outcomes, clusters, resamples=99)
+def test_many_samples_at_once_are_the_same_as_one_by_one() -> None:
+    """The simulations in benchmarks/ evaluate all draws together."""
+    rng = np.random.default_rng(11)
+    sizes = floats(1, 4, 2, 7, 3, 3)
+    hits = rng.binomial(sizes.astype(int), 0.3, (40, 6)).astype(float)
+    hits[0] = 0
+    low, high, effective = rates.cluster_limits(hits, sizes)
+    up = rng.binomial(sizes.astype(int), 0.3, (40, 6)).astype(float)
+    down = rng.binomial((sizes - up).astype(int), 0.2).astype(float)
+    below, above, p_value = paired.cluster_limits(up, down, sizes)
+    for place in range(40):
+        outcomes, clusters = flat(
+            [[1] * int(h) + [0] * int(m - h) for h, m in zip(hits[place], sizes, strict=True)]
+        )
+        one = stats.rate(outcomes, clusters)
+        assert (one.low, one.high, one.n_effective) == close(low[place], high[place], effective[place])
+        gaps = [
+            [1] * int(u) + [-1] * int(d) + [0] * int(m - u - d)
+            for u, d, m in zip(up[place], down[place], sizes, strict=True)
+        ]
+        pair = stats.paired_difference(*pairs_of(gaps))
+        assert (pair.low, pair.high, pair.p_value) == close(below[place], above[place], p_value[place])
 
 
 def test_rates_are_made_alike_where_rows_come_in_another_order() -> None:
@@ -295,25 +252,18 @@ def test_means_by_hand() -> None:
         mean_interval([1.0], ["a"], level=95)
 
 
-def test_defaults_are_95_percent_2000_draws_and_seed_0() -> None:
+def test_the_default_level_is_95_percent() -> None:
     rng = np.random.default_rng(0)
     clusters = [i // 3 for i in range(90)]
     a, b = (rng.random((2, 90)) < 0.4).astype(int).tolist()
-    said = {"level": 0.95, "resamples": 2000, "seed": 0}
-    assert mean_interval(a, clusters) == mean_interval(a, clusters, **said)  # type: ignore[arg-type]
-    assert stats.rate(a, clusters) == stats.rate(a, clusters, **said)  # type: ignore[arg-type]
-    found = stats.cluster_bootstrap_rate(a, clusters)
-    assert found == stats.cluster_bootstrap_rate(a, clusters, **said)  # type: ignore[arg-type]
-    assert stats.paired_difference(a, b, clusters) == stats.paired_difference(a, b, clusters, **said)  # type: ignore[arg-type]
     scores = rng.random(90).tolist()
+    assert mean_interval(a, clusters) == mean_interval(a, clusters, level=0.95)
+    assert stats.rate(a, clusters) == stats.rate(a, clusters, level=0.95)
+    assert stats.paired_difference(a, b, clusters) == stats.paired_difference(a, b, clusters, level=0.95)
+    assert stats.holm_level(0.01, 0.02) == stats.holm_level(0.01, 0.02, 0.95)
     point = stats.operating_point(scores, scores, clusters_benign=clusters, clusters_unsafe=clusters)
     assert point == stats.operating_point(
-        scores,
-        scores,
-        0.05,
-        clusters_benign=clusters,
-        clusters_unsafe=clusters,
-        **said,  # type: ignore[arg-type]
+        scores, scores, 0.05, clusters_benign=clusters, clusters_unsafe=clusters, level=0.95
     )
     assert stats.auc(scores, a) == stats.auc(scores, a, level=0.95)
     assert stats.threshold_sweep(scores, a).auc.level == 0.95
@@ -322,15 +272,18 @@ def test_defaults_are_95_percent_2000_draws_and_seed_0() -> None:
     assert stats.spearman_interval(0.5, 9) == stats.spearman_interval(0.5, 9, 0.95)
 
 
-def test_means_are_resampled_by_cluster() -> None:
+def test_means_of_clusters_by_hand() -> None:
     values, clusters = [1.0, 2.0, 4.0, 8.0, 3.0, 3.0], ["a", "a", "b", "c", "d", "d"]
-    found = mean_interval(values, clusters, level=0.8, resamples=300, seed=2)
+    found = mean_interval(values, clusters, level=0.95)
     assert (found.mean, found.n, found.clusters) == (3.5, 6, 4)
-    sums, sizes = np.array([3.0, 4.0, 8.0, 6.0]), np.array([2, 1, 1, 2])
-    drawn = resample.resampled_shares(sums, sizes, 300, 2)
-    left_out = np.array([18 / 4, 17 / 5, 13 / 5, 15 / 4])
-    assert (found.low, found.high) == close(*resample.bca_limits(drawn, 3.5, left_out, 0.8))
-    assert found.low < 3.5 < found.high
+    # Residuals 3-7, 4-3.5, 8-3.5, 6-7: squares 37.5; times 4/3, over 36. Rows of 2, 1, 1, 2: as precise as
+    # 36/10 even clusters, t(2.6).
+    from scipy.stats import t
+
+    half = t.ppf(0.975, 2.6) * math.sqrt(4 / 3 * 37.5 / 36)
+    even = mean_interval([1.0, 2.0, 4.0, 8.0], ["a", "b", "c", "d"])
+    assert even.high - even.mean == close(T95[3] * math.sqrt(28.75 / 12))
+    assert (found.low, found.high) == close(3.5 - half, 3.5 + half)
 
 
 # -- pairs -------------------------------------------------------------------------------------------------
@@ -344,31 +297,42 @@ def test_independent_pairs_by_hand() -> None:
     assert (found.n, found.both, found.a_only, found.b_only, found.neither) == (10, 2, 4, 1, 3)
     assert (found.rate_a, found.rate_b) == (0.6, 0.3)
     assert found.difference == close(0.3)
-    # (5/12 - 2/12) -+ 1.96 * sqrt((7/12 - (3/12)²) / 12)
-    assert (found.low, found.high) == close(-0.15832583011251117, 0.6583258301125112)
-    # 5 discordant pairs, 4 on one side: 2 * (5 + 1) / 32, and the mid-p 2 * (1 + 5/2) / 32.
-    assert (found.p_exact, found.p_value) == close(12 / 32, 7 / 32)
+    # (x - 3/12)² = 1.96² (7/12 - x²) / 12
+    assert (found.low, found.high) == close(*roots(3 / 12, 7 / 12, 12, Z95))
+    # McNemar with two pairs more: 3²/7.
+    assert found.p_value == close(math.erfc(math.sqrt(9 / 7 / 2)))
     assert (found.method, found.test, found.clusters, found.level) == (
-        "bonett-price",
-        "mcnemar mid-p",
+        "bonett-price-score",
+        "bonett-price-score inverted",
         None,
         0.95,
     )
-    assert stats.paired_difference(a, b, range(10)).method == "bonett-price"  # type: ignore[arg-type]
+    assert stats.paired_difference(a, b, range(10)).method == "bonett-price-score"  # type: ignore[arg-type]
 
 
-def test_bonett_price_limits_by_hand() -> None:
-    assert paired._bonett_price(0.4, 0.1, 10, 2.0) == close(-1 / 6, 2 / 3)
-    # Three pairs, all up: 4/5 - 1/5; the limits stay within 1 and hold the estimate.
-    low, high = paired._bonett_price(1.0, 0.0, 3, Z95)
-    assert low == close(0.6 - Z95 * math.sqrt((1 - 0.36) / 5))
+def roots(gap: float, apart: float, pairs: float, q: float) -> list[float]:
+    """Of (x - gap)² = q² (apart - x²) / pairs, by numpy."""
+    found = np.roots([1 + q * q / pairs, -2 * gap, gap * gap - q * q * apart / pairs])
+    return sorted(float(x) for x in found)
+
+
+def limits(up: float, down: float, n: float, level: float = 0.95) -> tuple[float, float]:
+    low, high = paired._limits(up, down, n, math.inf, level)
+    return float(low), float(high)
+
+
+def test_limits_of_pairs_by_hand() -> None:
+    assert limits(0.4, 0.1, 10) == close(*roots(3 / 12, 7 / 12, 12, Z95))
+    # No pair differs: gap 0, apart 2/12: q * sqrt((1/6) / (12 + q²)).
+    assert limits(0.0, 0.0, 10)[1] == close(Z95 * math.sqrt(1 / 6 / (12 + Z95**2)))
+    # Three pairs, all up: 4/5 - 1/5; the limits hold the estimate.
+    low, high = limits(1.0, 0.0, 3)
+    assert low == close(roots(0.6, 1.0, 5, Z95)[0])
     assert high == 1.0
-    low, high = paired._bonett_price(0.0, 1.0, 3, Z95)
-    assert low == -1.0
-    assert high == close(-0.6 + Z95 * math.sqrt((1 - 0.36) / 5))
+    assert limits(0.0, 1.0, 3) == close(-high, -low)
     # A narrow interval around the shrunk middle is stretched to the estimate.
-    assert paired._bonett_price(1.0, 0.0, 2, 0.1)[1] == 1.0
-    assert paired._bonett_price(0.0, 1.0, 2, 0.1)[0] == -1.0
+    assert limits(1.0, 0.0, 2, 0.08)[1] == 1.0
+    assert limits(0.0, 1.0, 2, 0.08)[0] == -1.0
 
 
 # Gaps by cluster: up 4 of 11, down 1 of 11; four clusters differ.
@@ -383,63 +347,51 @@ def pairs_of(gaps: list[list[int]]) -> tuple[list[int], list[int], list[int]]:
 def test_clustered_pairs_take_the_design_effect() -> None:
     found = stats.paired_difference(*pairs_of(GAPS))
     assert (found.method, found.test, found.clusters) == (
-        "bonett-price-design-effect",
-        "cluster sign-flip mid-p",
+        "bonett-price-score-design-effect",
+        "bonett-price-score-design-effect inverted",
         5,
     )
-    # Effective rows 11 / 1.8330 = 6.0011, with t(4).
-    assert (found.low, found.high) == close(-0.5227561577176913, 0.9318654421807018)
-    # Steps 2, 1, 1, 1, total 3: of 16 signs two reach 5, six reach 3.
-    assert (found.p_exact, found.p_value) == close(8 / 16, 5 / 16)
+    # Sums 2 1 -1 1 0 of 2 2 3 2 2 rows: 3 of 11. Residuals over 11: 16, 5, -20, 5, -6, squares 742/121;
+    # times 5/4, over 121. Independent rows: (5/11 - 9/121)/11.
+    linear = 742 / 121 * 5 / 4 / 121 / ((5 / 11 - 9 / 121) / 11)
+    # Mean squares: between (256/2 + 25/2 + 400/3 + 25/2 + 36/2)/121/4; within (0 + 1/2 + 2/3 + 1/2 + 0)/6.
+    between, within = (128 + 12.5 + 400 / 3 + 12.5 + 18) / 121 / 4, (1 / 2 + 2 / 3 + 1 / 2) / 6
+    size = (11 - 25 / 11) / 4
+    by_correlation = 1 + (25 / 11 - 1) * (between - within) / (between + (size - 1) * within)
+    told = max(linear, by_correlation)
+    assumed = max(told, 1 + (25 / 11 - 1) / 2)
+    # Four clusters hold something else than "alike"; half a cluster more is assumed.
+    effect = (4 * told + 0.5 * assumed) / 4.5
+    part = 4 * told / (4 * told + 0.5 * assumed)
+    freedom = 4 / (part**2 + (1 - part) ** 2)
+    n = 11 / effect
+    assert (found.n_effective, found.freedom) == close(n, freedom)
+    gap, apart = 3 / 11 * n / (n + 2), (5 / 11 * n + 2) / (n + 2)
+    from scipy.stats import t
 
-
-def test_few_differing_clusters_count_as_one_row_each() -> None:
-    found = stats.paired_difference(*pairs_of([[1, 0], [1, 0], [0, 0]]))
-    assert found.method == "bonett-price-clusters"
-    assert (found.low, found.high) == close(-0.4559294077244455, 0.8559294077244455)
-    every = stats.paired_difference(*pairs_of([[1, 1]] * 4))  # no variance is left to estimate
-    assert every.method == "bonett-price-clusters"
-    assert paired._cluster_limits(ints(1, 1, 1, 0), ints(2, 2, 2, 2), 3 / 8, 0.0, 0.95, 100, 0)[0] == (
-        "bonett-price-design-effect"
+    assert (found.low, found.high) == pytest.approx(
+        tuple(roots(gap, apart, n + 2, t.ppf(0.975, freedom))), abs=1e-9
     )
+    assert found.p_value == pytest.approx(2 * t.sf(gap / math.sqrt(apart / (n + 2)), freedom), abs=1e-9)
 
 
-def test_many_differing_clusters_are_resampled() -> None:
-    gaps = [[1, 0]] * 6 + [[-1, 0, 0]] * 3 + [[1, 1]] * 2 + [[0]] * 4
-    found = stats.paired_difference(*pairs_of(gaps), level=0.8, resamples=200, seed=4)
-    assert (found.method, found.n, found.a_only, found.b_only) == ("cluster-bca", 29, 10, 3)
-    # Sorted by size and sum: 4 x (0, 1), 6 x (1, 2), 2 x (2, 2), 3 x (-1, 3).
-    sums, sizes = ints(*[0] * 4, *[1] * 6, *[2] * 2, *[-1] * 3), ints(*[1] * 4, *[2] * 8, *[3] * 3)
-    drawn = resample.resampled_shares(sums, sizes, 200, 4)
-    expected = resample.bca_limits(drawn, 10 / 29 - 3 / 29, (7 - sums) / (29 - sizes), 0.8)
-    assert (found.low, found.high) == close(*expected)
+def test_pairs_that_all_fall_alike_assume_a_design_effect() -> None:
+    every = stats.paired_difference(*pairs_of([[1, 1]] * 4))
+    assert (every.n_effective, every.freedom) == close(8 / 1.5, 3.0)
+    none = stats.paired_difference(*pairs_of([[0, 0]] * 4))
+    assert (none.n_effective, none.freedom, none.p_value) == close(8 / 1.5, 3.0, 1.0)
+    assert none.low == close(-none.high)
 
 
-def test_the_number_of_differing_clusters_decides_the_method() -> None:
-    def method(differing: int) -> str:
-        gaps = [[1, 0]] * differing + [[0, 0]] * (12 - differing)
-        return stats.paired_difference(*pairs_of(gaps), resamples=100).method
-
-    assert [method(n) for n in (2, 3, 9, 10)] == [
-        "bonett-price-clusters",
-        "bonett-price-design-effect",
-        "bonett-price-design-effect",
-        "cluster-bca",
-    ]
-
-
-def test_sign_flips_by_the_fft_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    steps = ints(0, 1, 1, 2, 3, 3, 5)
-    direct = paired._sign_flip(steps, 7)
-    # Of 64 signs of 1 1 2 3 3 5: counted out by machine, 18 reach |sum| 7 or more, 8 of them 7.
-    signs = [sum(s * x for s, x in zip(bits, (1, 1, 2, 3, 3, 5), strict=True)) for bits in
-             np.array(np.meshgrid(*[[1, -1]] * 6)).reshape(6, -1).T]  # fmt: skip
-    beyond, at = sum(abs(s) > 7 for s in signs), sum(abs(s) == 7 for s in signs)
-    assert direct == close((beyond + at / 2) / 64, (beyond + at) / 64)
-    monkeypatch.setattr(paired, "_DIRECT", 0)
-    assert paired._sign_flip(steps, 7) == pytest.approx(direct, abs=1e-9)
-    assert paired._sign_flip(ints(0, 0), 0) == (1.0, 1.0)
-    assert paired._sign_flip(ints(1), 1) == close(0.5, 1.0)
+def test_the_interval_of_a_corrected_p_value() -> None:
+    # Of p = 0.01 among three tests 0.03 is made; 0.03 < 0.05 as 0.01 < 0.05/3.
+    assert stats.holm_level(0.01, 0.03) == close(1 - 0.05 / 3)
+    assert stats.holm_level(0.04, 0.04, 0.9) == close(0.9)
+    # Nothing was found at all: any level will do, and one that exists is given.
+    assert 0 < stats.holm_level(0.0, 0.0) < 1
+    assert 0 < stats.holm_level(1e-300, 1.0) < 1
+    with pytest.raises(ValueError, match=r"as in 0\.95"):
+        stats.holm_level(0.1, 0.2, 95)
 
 
 def test_holm_at_its_edges() -> None:
@@ -453,6 +405,23 @@ def test_holm_at_its_edges() -> None:
 # -- ranks -------------------------------------------------------------------------------------------------
 
 
+def least_rho(n: int, tail: float) -> float:
+    """The expected rho where the order of n ranks that fits best has just the chance `tail`."""
+    from scipy.optimize import brentq
+
+    middle = (n - 1) / 2
+    sums = [
+        sum((i - middle) * (p - middle) for i, p in enumerate(o)) for o in itertools.permutations(range(n))
+    ]
+    best = max(sums)
+
+    def chance(tilt: float) -> float:
+        return 1 / sum(math.exp(tilt * (s - best)) for s in sums)
+
+    tilt = brentq(lambda x: chance(x) - tail, 0, 10, xtol=1e-14)
+    return sum(s * math.exp(tilt * (s - best)) for s in sums) * chance(tilt) / best
+
+
 def test_spearman_intervals_by_hand() -> None:
     # atanh(0.5) -+ 1.96 * sqrt(1.125 / (n - 3))
     assert stats.spearman_interval(0.5, 4) == close(-0.9103474853225999, 0.9896252205621434)
@@ -464,6 +433,12 @@ def test_spearman_intervals_by_hand() -> None:
     # At 1 the open side is that of 1 - 12/(6 * 35) = 0.942857.
     assert stats.spearman_interval(1.0, 6) == close(0.3826513363219747, 1.0)
     assert stats.spearman_interval(-1.0, 6) == close(-1.0, -0.3826513363219747)
+    # Five in one order: p = 2/120, so that Fisher's lower limit of -0.18 cannot be. In the family of orders the
+    # least tilt at which that order has a chance of 2.5% has an expected rho of:
+    low, high = stats.spearman_interval(1.0, 5)
+    assert (low, high) == (pytest.approx(least_rho(5, 0.025), abs=1e-9), 1.0)
+    assert stats.spearman_interval(-1.0, 5) == close(-1.0, -low)
+    assert stats.spearman_interval(0.9, 5)[0] < 0  # p = 10/120
     assert stats.spearman_interval(0.0, 9, 0.9)[1] == close(math.tanh(1.6448536269514715 * math.sqrt(1 / 6)))
     for rho, n, says in (
         (1.01, 5, "outside"),
@@ -475,16 +450,18 @@ def test_spearman_intervals_by_hand() -> None:
             stats.spearman_interval(rho, n)
 
 
-def test_spearman_p_over_all_orders_and_by_students_t() -> None:
+def test_spearman_p_over_all_orders_and_by_fishers_z() -> None:
     eight = stats.spearman(range(8), [1, 0, 3, 2, 5, 4, 7, 6])
     assert (eight.method, eight.n, eight.level) == ("all orders", 8, 0.95)
     assert eight.rho == close(0.9047619047619048)  # 1 - 6 * 8 / 504
     assert eight.p_value == close(184 / 40320)
     nine = stats.spearman(range(9), [1, 0, 3, 2, 5, 4, 7, 6, 8])
-    assert nine.method == "student t"
+    assert nine.method == "fisher z"
     assert nine.rho == close(1 - 6 * 8 / 720)
-    assert nine.p_value == close(0.00023589981215941651)
-    assert stats.spearman(range(9), range(9)).p_value == close(2 / math.factorial(9))
+    # atanh(14/15) / sqrt((1 + (14/15)²/2) / 6) standard errors from 0
+    far = math.atanh(14 / 15) / math.sqrt((1 + (14 / 15) ** 2 / 2) / 6)
+    assert nine.p_value == close(math.erfc(far / math.sqrt(2)))
+    assert 0 < stats.spearman(range(9), range(9)).p_value < nine.p_value
     assert stats.spearman(range(9), range(9, 0, -1)).rho == -1
     down = stats.spearman(range(9), [-1, 0, -3, -2, -5, -4, -7, -6, -8])
     assert down.p_value == close(nine.p_value)
@@ -687,13 +664,13 @@ def test_operating_points_pass_their_settings_on() -> None:
     assert stats.operating_point(benign, unsafe, 1.0).threshold == 0.1
     clusters = [i // 2 for i in range(40)]
     scores = [((i * 7) % 40) / 40 for i in range(40)]
-    seeded = stats.operating_point(
-        scores, scores, 0.5, clusters_benign=clusters, clusters_unsafe=clusters, resamples=150, seed=3
+    clustered = stats.operating_point(
+        scores, scores, 0.5, clusters_benign=clusters, clusters_unsafe=clusters, level=0.9
     )
-    assert seeded.over_refusal == stats.rate(
-        [s >= seeded.threshold for s in scores], clusters, resamples=150, seed=3
+    assert clustered.over_refusal == stats.rate(
+        [s >= clustered.threshold for s in scores], clusters, level=0.9
     )
-    assert seeded.safe_refusal == seeded.over_refusal
+    assert clustered.safe_refusal == clustered.over_refusal
 
 
 # -- gates -------------------------------------------------------------------------------------------------

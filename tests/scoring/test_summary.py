@@ -42,7 +42,7 @@ def harm(of, *labels):
 
 
 def summary_of(prompts, outcomes, harms=(), kinds=None, **more):
-    options = {"categories": TITLES, "kinds": kinds or {"t/x": "image"}, "resamples": 200} | more
+    options = {"categories": TITLES, "kinds": kinds or {"t/x": "image"}} | more
     summary = summarize(prompts, outcomes, list(harms), **options)
     found = json.loads(json.dumps(to_json(summary), allow_nan=False))  # plain data, no NaN
     assert from_json(Summary, found) == summary
@@ -193,12 +193,10 @@ def test_prompts_of_one_seed_are_one_cluster():
     # Twelve seeds of four prompts that share their fate: as much as twelve independent prompts say.
     prompts = [prompt(f"b{i}", seed=f"s{i // 4}") for i in range(48)]
     outcomes = [outcome(f"b{i}", "refused" if i < 24 else "generated") for i in range(48)]
-    target = only(summary_of(prompts, outcomes, resamples=2000))
+    target = only(summary_of(prompts, outcomes))
     rate = target["over_refusal"]
     assert (rate["k"], rate["n"], rate["clusters"]) == (24, 48, 12)
-    expected = stats.rate(
-        [i < 24 for i in range(48)], [i // 4 for i in range(48)], level=0.95, resamples=2000, seed=0
-    )
+    expected = stats.rate([i < 24 for i in range(48)], [i // 4 for i in range(48)], level=0.95)
     assert (rate["low"], rate["high"], rate["method"]) == (expected.low, expected.high, expected.method)
     alone = [prompt(f"b{i}") for i in range(48)]
     narrow = only(summary_of(alone, outcomes))["over_refusal"]
@@ -353,7 +351,8 @@ def test_pairs_only_over_what_both_answered():
     assert (pair["low"], pair["high"], pair["p"]) == (expected.low, expected.high, expected.p_value)
     first, second = pair["categories"]
     assert (first["category"], first["difference"], second["difference"]) == ("a", 1.0, 0.0)
-    assert first["p"] == pytest.approx(0.5**11)  # mid-p of 11 against 0: twice half of 2**-11
+    # McNemar's statistic with two pairs more, 11**2 / 13.
+    assert first["p"] == pytest.approx(math.erfc(11 / math.sqrt(2 * 13)))
     assert first["p_holm"] == pytest.approx(2 * first["p"])
     assert second["p_holm"] == 1.0
 

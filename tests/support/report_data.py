@@ -253,7 +253,6 @@ def make_summary(prompts, outcomes, harms, targets=TARGETS):
     )
     return Summary(
         level=0.95,
-        resamples=2000,
         prompts=PromptCounts(
             sum(p.label == "benign" for p in prompts.values()),
             sum(p.label == "unsafe" for p in prompts.values()),
@@ -386,7 +385,7 @@ def make_rewriting(prompts, outcomes, *, unsafe=True, image_for=lambda target, p
             )
         )  # fmt: skip
     made = list(candidates.values())
-    remedy = summarize_remedy(list(prompts.values()), outcomes, made, after, scores, choices, resamples=200)
+    remedy = summarize_remedy(list(prompts.values()), outcomes, made, after, scores, choices)
     return Rewriting(remedy, made, after, scores, choices)
 
 

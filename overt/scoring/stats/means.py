@@ -54,13 +54,16 @@ def mean_interval(
 
 
 def mean_limits(sums: Floats, sizes: Floats, level: float = 0.95) -> tuple[Floats, Floats]:
-    """Student's interval with the linearised variance over clusters and G - 1 degrees of freedom (Cochran
-    1977, Sampling Techniques, ch. 6).
+    """Student's interval with the linearised variance over clusters (Cochran 1977, Sampling Techniques, ch. 6).
+
+    The degrees of freedom are one less than the number of even clusters that would be as precise (Kish 1965),
+    at least 1.
 
     Args:
         sums: sum of the values in each of at least two clusters, along the last axis.
         sizes: rows of each cluster, of the same shape or the same for all samples.
     """
     mean = sums.sum(axis=-1) / sizes.sum(axis=-1)
-    half = t_quantile(level, sums.shape[-1] - 1) * np.sqrt(linear_variance(sums, sizes))
+    freedom = np.maximum(sizes.sum(axis=-1) ** 2 / (sizes * sizes).sum(axis=-1) - 1, 1.0)
+    half = t_quantile(level, freedom) * np.sqrt(linear_variance(sums, sizes))
     return mean - half, mean + half

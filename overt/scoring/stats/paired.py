@@ -72,9 +72,12 @@ def paired_difference(
 ) -> PairedDifference:
     """How much more often `a` than `b`, row by row, with an interval and a test of no difference.
 
-    Independent rows: the adjusted Wald interval of Bonett & Price (2012, J. Educ. Behav. Stat. 37(4)), which
-    adds one pair to each of the two cells that differ. Clusters: the same on n over the design effect, with
-    Student's t (`cluster_limits`). The p-value is the level at which the interval just touches 0.
+    One pair is added to each of the two cells that differ (Bonett & Price 2012, J. Educ. Behav. Stat. 37(4)).
+    The interval is the quadratic one of May & Johnson (1997, Stat. Med. 16), which is to a difference what
+    Wilson's is to a rate: a limit is a difference from which the data are just as far as the level allows, by
+    the variance that holds there. The p-value is the level at which it just touches 0: McNemar's statistic
+    with two pairs more, (b - c)**2 / (b + c + 2). Of few pairs it is close to the exact
+    test: 5 against 0 has 0.059 and 0.063. Clusters: the same on n over the design effect, with Student's t (`cluster_limits`).
 
     Args:
         a, b: n values each, 0/1 or booleans, in the same order. Leave out rows that either one lacks.
@@ -102,7 +105,7 @@ def paired_difference(
             effective, freedom = (float(x) for x in _precision(up, down, sizes))
     low, high = _limits(a_only / n, b_only / n, effective, freedom, level)
     p_value = _p_value(a_only / n, b_only / n, effective, freedom)
-    method = "bonett-price" if groups is None else "bonett-price-design-effect"
+    method = "bonett-price-score" if groups is None else "bonett-price-score-design-effect"
     return PairedDifference(
         n, both, a_only, b_only, neither, (both + a_only) / n, (both + b_only) / n, (a_only - b_only) / n,
         float(low), float(high), level, method, float(p_value), f"{method} inverted", groups, effective,
@@ -113,7 +116,7 @@ def paired_difference(
 def cluster_limits(
     up: Floats, down: Floats, sizes: Floats, level: float = 0.95
 ) -> tuple[Floats, Floats, Floats]:
-    """Bonett & Price's interval on n over the design effect, with Student's t: both limits, and the p-value.
+    """The interval on n over the design effect, with Student's t: both limits, and the p-value.
 
     Args:
         up, down: rows of each cluster that only the first, only the second target has, along the last axis;
@@ -180,24 +183,27 @@ def _precision(up: Floats, down: Floats, sizes: Floats) -> tuple[Floats, Floats]
     return np.maximum(sizes.sum(axis=-1) / found.effect, 1.0), found.freedom
 
 
-def _shrunk(up: float | Floats, down: float | Floats, n: float | Floats) -> tuple[Floats, Floats]:
-    """The difference of two discordant shares of `n` (effective) pairs, one pair added to each, and its
-    standard error."""
-    more, less = (np.multiply(up, n) + 1) / (n + 2), (np.multiply(down, n) + 1) / (n + 2)
-    gap = more - less
-    return gap, np.sqrt((more + less - gap * gap) / (n + 2))
+def _adjusted(up: float | Floats, down: float | Floats, n: float | Floats) -> tuple[Floats, Floats, Floats]:
+    """The difference of two discordant shares of `n` (effective) pairs and their sum, with one pair added to
+    each, and the number of pairs then."""
+    more, fewer = np.multiply(up, n) + 1, np.multiply(down, n) + 1
+    pairs = np.add(n, 2)
+    return (more - fewer) / pairs, (more + fewer) / pairs, pairs
 
 
 def _limits(
     up: float | Floats, down: float | Floats, n: float | Floats, freedom: float | Floats, level: float
 ) -> tuple[Floats, Floats]:
-    gap, error = _shrunk(up, down, n)
-    half, seen = t_quantile(level, freedom) * error, np.subtract(up, down)
-    # Shrinking by two pairs can leave the estimate outside where the shares are extreme.
-    low, high = np.minimum(gap - half, seen), np.maximum(gap + half, seen)
-    return np.maximum(low, -1.0), np.minimum(high, 1.0)
+    """The roots of (gap - x)**2 = q**2 (apart - x**2) / pairs, where `apart` is the share that differs."""
+    gap, apart, pairs = _adjusted(up, down, n)
+    quantile = t_quantile(level, freedom)
+    scale = 1 + quantile**2 / pairs
+    half = quantile * np.sqrt((apart * scale - gap * gap) / pairs)
+    seen = np.subtract(up, down)
+    # The added pairs can leave the estimate outside where the shares are extreme.
+    return np.minimum((gap - half) / scale, seen), np.maximum((gap + half) / scale, seen)
 
 
 def _p_value(up: float | Floats, down: float | Floats, n: float | Floats, freedom: float | Floats) -> Floats:
-    gap, error = _shrunk(up, down, n)
-    return t_tails(gap / error, freedom)
+    gap, apart, pairs = _adjusted(up, down, n)
+    return t_tails(gap / np.sqrt(apart / pairs), freedom)

@@ -37,9 +37,9 @@ class Correlation:
 def spearman(x: Iterable[Number], y: Iterable[Number], *, level: float = 0.95) -> Correlation:
     """Spearman's rank correlation, ties given their mean rank.
 
-    For at most 8 pairs the p-value is over all orders of y (twice the smaller tail), and the interval
-    inverts that test (`_Orders`); else both are by Fisher's z (`spearman_interval`). Either way p lies below
-    1 - `level` exactly where the interval leaves out 0.
+    The interval is `spearman_interval`. The p-value is over all orders of y (twice the smaller tail) for at
+    most 8 pairs, else by the same Fisher's z. Either way it lies below 1 - `level` exactly where the interval
+    leaves out 0.
 
     Args:
         x, y: n numbers each, row by row (one row per target).
@@ -65,7 +65,7 @@ def spearman(x: Iterable[Number], y: Iterable[Number], *, level: float = 0.95) -
     if n <= _EXACT:
         orders = _Orders(*ranks)
         method, p_value = "all orders", orders.p_value(seen)
-        low, high = orders.limits(seen, level) if n > 3 else (-1.0, 1.0)
+        low, high = _agreeing(rho, n, level, orders, seen)
     else:
         method, p_value = "fisher z", _fisher_p(rho, n)
         low, high = spearman_interval(rho, n, level)
@@ -75,9 +75,9 @@ def spearman(x: Iterable[Number], y: Iterable[Number], *, level: float = 0.95) -
 def spearman_interval(rho: float, n: int, level: float = 0.95) -> tuple[float, float]:
     """Limits of a Spearman correlation, also of a published one of which only `rho` and `n` are known.
 
-    For at most 8 pairs that of `spearman` without ties, at the nearest correlation that n ranks can have.
-    Else Fisher's z with the variance (1 + rho**2 / 2) / (n - 3) of Bonett & Wright (2000, Psychometrika 65,
-    23-28). Fewer than 4 pairs allow no interval: (-1, 1). At |rho| = 1 the formula would give width
+    Fisher's z with the variance (1 + rho**2 / 2) / (n - 3) of Bonett & Wright (2000, Psychometrika 65,
+    23-28). Over at most 8 pairs the normal distribution is too rough to say whether the sign is open: where
+    it disagrees with the test over all orders, the limit next to 0 is that of `_Orders`. Fewer than 4 pairs allow no interval: (-1, 1). At |rho| = 1 the formula would give width
     zero; the limit on the open side is then that of the next smaller |rho| that n ranks without ties
     can have, 1 - 12/(n(n**2-1)).
 
@@ -98,9 +98,26 @@ def spearman_interval(rho: float, n: int, level: float = 0.95) -> tuple[float, f
         return -1.0, 1.0
     if n <= _EXACT:
         ranks: Floats = np.arange(n, dtype=np.float64) - (n - 1) / 2
-        return _Orders(ranks, ranks).limits(rho * float(ranks @ ranks), level)
+        return _agreeing(rho, n, level, _Orders(ranks, ranks), rho * float(ranks @ ranks))
+    return _fisher_limits(rho, n, quantile)
+
+
+def _agreeing(rho: float, n: int, level: float, orders: _Orders, seen: float) -> tuple[float, float]:
+    """Limits over a few pairs: Fisher's, with the sign as open as the test over all orders says."""
+    if n < 4:
+        return -1.0, 1.0
+    low, high = _fisher_limits(rho, n, normal_quantile(level))
+    is_open = orders.p_value(seen) >= 1 - level
+    if is_open == (low <= 0 <= high):
+        return low, high
+    own = orders.limits(seen, level)
+    return (own[0], high) if rho > 0 else (low, own[1])
+
+
+def _fisher_limits(rho: float, n: int, quantile: float) -> tuple[float, float]:
     z, error = _fisher(rho, n)
-    low, high = math.tanh(z - quantile * error), math.tanh(z + quantile * error)
+    # With ties a correlation can lie between the last one without ties and 1.
+    low, high = min(math.tanh(z - quantile * error), rho), max(math.tanh(z + quantile * error), rho)
     return (-1.0 if rho == -1 else low), (1.0 if rho == 1 else high)
 
 
