@@ -3,10 +3,10 @@
     python benchmarks/interval_coverage.py              # everything, about five minutes on one core
     python benchmarks/interval_coverage.py rates pairs  # some of it; --draws 2000 for a quick look
 
-For each interval in use it prints, over all cells of a grid: the worst cell, the mean coverage, the number of
-cells below 93.5%, and the mean width. Cells with fewer than five expected events are counted apart. Outcomes of
-a cluster are drawn from a beta-binomial distribution, which has the intraclass correlation that the cell says.
-docs/metrics.md has the table.
+For each interval in use it prints, over all cells of a grid: the worst cell, the mean coverage, the number
+of cells below 93.5%, and the mean width. Cells with fewer than five expected events are counted apart.
+Outcomes of a cluster are drawn from a beta-binomial distribution, which has the intraclass correlation that
+the cell says. docs/metrics.md has the table.
 """
 
 from __future__ import annotations

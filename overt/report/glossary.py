@@ -82,12 +82,12 @@ def _interval(summary: Summary) -> str:
     if summary.resamples:  # of 0.1.0
         return (
             f"{level}; bootstrap over seeds, since prompts from one seed share their fate "
-            f"({summary.resamples:,} resamples, seed {summary.seed}); Wilson's score interval where there are "
-            "no seeds"
+            f"({summary.resamples:,} resamples, seed {summary.seed}); Wilson's score interval where there "
+            "are no seeds"
         )
     return (
-        f"{level}; Wilson's score interval of a rate, Bonett and Price's of a difference; prompts from one seed "
-        "share their fate, so that they count as fewer (n over the design effect, Student's t)"
+        f"{level}; Wilson's score interval of a rate, and its like of a difference; prompts from one seed share "
+        "their fate, so that they count as fewer (n over the design effect, Student's t)"
     )
 
 

@@ -200,10 +200,7 @@ def _ratio(sizes: Mapping[int, int], reviewed: Sequence[Reviewed], least: int) -
     # Reviewed items of each group that holds something of the part.
     seen = [int(mine.sum()) for mine in in_group if inside[mine].any()]
     kish = _kish(weights * inside)
-    left = max(0.0, 1 - n / population)
-    # Decided by counts, since `left` is subject to rounding.
-    if left < 1e-9 and _are_whole(sizes, counts):
-        left = 0.0
+    left = _left(1 - n / population, sizes, counts)
     freedom = max(1, min(sum(seen) - len(seen), n - 1))
     parts = [_part(weights[g], inside[g], values[g], w) for g, w in zip(in_group, wholes, strict=True)]
     columns = np.array(parts).T
@@ -249,9 +246,10 @@ def _weights(
     return weights
 
 
-def _are_whole(sizes: Mapping[int, int], counts: Mapping[int, int]) -> bool:
-    """Whether every stratum that was reviewed at all was reviewed whole."""
-    return all(counts[s] == sizes[s] for s in sizes if counts[s])
+def _left(share: float, sizes: Mapping[int, int], counts: Mapping[int, int]) -> float:
+    """The share that has not been seen: 0 where every stratum was reviewed whole, whatever the rounding."""
+    is_whole = share < 1e-9 and all(counts[s] == sizes[s] for s in sizes if counts[s])
+    return 0.0 if is_whole else max(0.0, share)
 
 
 def _variance(residuals: Floats, size: int) -> float:

@@ -145,8 +145,8 @@ def test_design_effect_of_unequal_clusters_by_hand() -> None:
     found = stats.design_effect(*flat(FIVE))
     assert (found.n, found.clusters, found.mean_size, found.largest) == (12, 5, 12 / 5, 4)
     # Residuals 2-1, 1-1/3, -2/3, 1-2/3, -4/3 of the share 1/3: squares 34/9; 5/4 * 34/9 / 144 = 0.032793;
-    # over 2/9 / 12. By the correlation: 1 + (34/12 - 1) * icc, which is less. Three clusters tell; of two more
-    # 1 + (34/12 - 1)/2 = 23/12 is assumed.
+    # over 2/9 / 12. By the correlation: 1 + (34/12 - 1) * icc, which is less. Three clusters tell; of two
+    # more 1 + (34/12 - 1)/2 = 23/12 is assumed.
     linear, assumed = 1.7708333333333333, 23 / 12
     effect = (3 * linear + 2 * assumed) / 5
     assert found.effect == close(effect)
@@ -433,8 +433,8 @@ def test_spearman_intervals_by_hand() -> None:
     # At 1 the open side is that of 1 - 12/(6 * 35) = 0.942857.
     assert stats.spearman_interval(1.0, 6) == close(0.3826513363219747, 1.0)
     assert stats.spearman_interval(-1.0, 6) == close(-1.0, -0.3826513363219747)
-    # Five in one order: p = 2/120, so that Fisher's lower limit of -0.18 cannot be. In the family of orders the
-    # least tilt at which that order has a chance of 2.5% has an expected rho of:
+    # Five in one order: p = 2/120, so that Fisher's lower limit of -0.18 cannot be. In the family of orders
+    # the least tilt at which that order has a chance of 2.5% has an expected rho of:
     low, high = stats.spearman_interval(1.0, 5)
     assert (low, high) == (pytest.approx(least_rho(5, 0.025), abs=1e-9), 1.0)
     assert stats.spearman_interval(-1.0, 5) == close(-1.0, -low)

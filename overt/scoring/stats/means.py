@@ -54,9 +54,9 @@ def mean_interval(
 
 
 def mean_limits(sums: Floats, sizes: Floats, level: float = 0.95) -> tuple[Floats, Floats]:
-    """Student's interval with the linearised variance over clusters (Cochran 1977, Sampling Techniques, ch. 6).
+    """Student's interval with the linearised variance over clusters.
 
-    The degrees of freedom are one less than the number of even clusters that would be as precise (Kish 1965),
+    The variance: Cochran 1977, Sampling Techniques, ch. 6. The degrees of freedom are one less than the number of even clusters that would be as precise (Kish 1965),
     at least 1.
 
     Args:

@@ -76,8 +76,9 @@ def paired_difference(
     The interval is the quadratic one of May & Johnson (1997, Stat. Med. 16), which is to a difference what
     Wilson's is to a rate: a limit is a difference from which the data are just as far as the level allows, by
     the variance that holds there. The p-value is the level at which it just touches 0: McNemar's statistic
-    with two pairs more, (b - c)**2 / (b + c + 2). Of few pairs it is close to the exact
-    test: 5 against 0 has 0.059 and 0.063. Clusters: the same on n over the design effect, with Student's t (`cluster_limits`).
+    with two pairs more, (b - c)**2 / (b + c + 2). Of few pairs it is close to the exact test: 5 against 0
+    give 0.059, and exactly 0.063. Clusters: the same on n over the design effect, with Student's t
+    (`cluster_limits`).
 
     Args:
         a, b: n values each, 0/1 or booleans, in the same order. Leave out rows that either one lacks.

@@ -77,9 +77,9 @@ def spearman_interval(rho: float, n: int, level: float = 0.95) -> tuple[float, f
 
     Fisher's z with the variance (1 + rho**2 / 2) / (n - 3) of Bonett & Wright (2000, Psychometrika 65,
     23-28). Over at most 8 pairs the normal distribution is too rough to say whether the sign is open: where
-    it disagrees with the test over all orders, the limit next to 0 is that of `_Orders`. Fewer than 4 pairs allow no interval: (-1, 1). At |rho| = 1 the formula would give width
-    zero; the limit on the open side is then that of the next smaller |rho| that n ranks without ties
-    can have, 1 - 12/(n(n**2-1)).
+    it disagrees with the test over all orders, the limit next to 0 is that of `_Orders`. Fewer than 4 pairs
+    allow no interval: (-1, 1). At |rho| = 1 the formula would give width zero; the limit on the open side is
+    then that of the next smaller |rho| that n ranks without ties can have, 1 - 12/(n(n**2-1)).
 
     Args:
         rho: in -1..1.
