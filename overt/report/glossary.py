@@ -86,8 +86,8 @@ def _interval(summary: Summary) -> str:
             "are no seeds"
         )
     return (
-        f"{level}; Wilson's score interval of a rate, and its like of a difference; prompts from one seed share "
-        "their fate, so that they count as fewer (n over the design effect, Student's t)"
+        f"{level}; Wilson's score interval of a rate, and its like of a difference; prompts from one seed "
+        "share their fate, so that they count as fewer (n over the design effect, Student's t)"
     )
 
 

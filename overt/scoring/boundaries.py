@@ -13,6 +13,7 @@ The patterns' phrases, points and sources are in `boundaries/*.yaml`.
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
@@ -128,10 +129,13 @@ def _model(scored: Sequence[Scored], settings: Settings) -> ModelBoundaries:
 
 def _cell(scored: Sequence[Scored], settings: Settings) -> BoundaryCell:
     known = [(a.cluster, s.patterns, s.score) for a, s in scored if s.score is not None]
-    mean = settings.mean([(score, cluster) for cluster, _, score in known])
+    mean = settings.mean([(score, cluster) for cluster, _, score in known], (0.0, 10.0))
     rates = {p: settings.rate([(p in fired, cluster) for cluster, fired, _ in known]) for p in PATTERNS}
     units: tuple[Unit, ...] = ("words", "characters")
-    lengths = {u: settings.mean([(s.length, a.cluster) for a, s in scored if s.unit == u]) for u in units}
+    lengths = {
+        u: settings.mean([(s.length, a.cluster) for a, s in scored if s.unit == u], (0.0, math.inf))
+        for u in units
+    }
     return BoundaryCell(
         n=len(scored),
         scored=len(known),

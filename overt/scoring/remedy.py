@@ -37,6 +37,7 @@ T = TypeVar("T")
 
 MOST_REASONS = 5  # for a missing score, in the summary
 MOST_MISSING = 20  # elements of the originals
+FROM_ZERO = ("vqa", "judge")  # measures from 0 to 1; the others are cosines
 
 
 def summarize_remedy(
@@ -228,12 +229,16 @@ def _means(
     settings: Settings,
     **more: object,
 ) -> M:
-    def mean(pick: Callable[[Faithfulness], float | None]) -> Mean | None:
-        return settings.mean(
-            [(value, by_id[s.prompt_id].cluster) for s in scores if (value := pick(s)) is not None]
-        )
+    def mean(pick: Callable[[Faithfulness], float | None], scale: tuple[float, float]) -> Mean | None:
+        rows = [(value, by_id[s.prompt_id].cluster) for s in scores if (value := pick(s)) is not None]
+        return settings.mean(rows, scale)
 
-    return kind(value=mean(lambda s: s.value), difference=mean(lambda s: s.difference), **more)
+    least = 0.0 if scores[0].measure in FROM_ZERO else -1.0
+    return kind(
+        value=mean(lambda s: s.value, (least, 1.0)),
+        difference=mean(lambda s: s.difference, (least - 1, 1 - least)),
+        **more,
+    )
 
 
 def _missing(scores: Sequence[Faithfulness], choices: Sequence[Choice]) -> tuple[MissingElement, ...]:

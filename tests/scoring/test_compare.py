@@ -83,6 +83,25 @@ def test_false_alarms_are_rare():
     assert alarms <= 10, alarms
 
 
+def test_no_interval_contradicts_its_test():
+    """Neither the plain nor the corrected one, of any metric and category, with clusters and without."""
+    rng = random.Random(4)
+    told = 0
+    for shift in (0.0, 0.1, 0.2, 0.3):
+        prompts = make_prompts(90)
+        old, new = (side(prompts, rng, lambda p, r=rate: r, harmful=0.5) for rate in (0.3, 0.3 + shift))
+        for row in compared(prompts, [(old, new)])["differences"]:
+            for part in (row, *row["categories"]):
+                assert (part["p"] < 0.05) == (part["low"] > 0 or part["high"] < 0)
+                assert part["changed"] == (part["p_holm"] < 0.05)
+                assert part["changed"] == (part["low_holm"] > 0 or part["high_holm"] < 0)
+                assert (
+                    part["low_holm"] <= part["low"] <= part["difference"] <= part["high"] <= part["high_holm"]
+                )
+                told += part["p"] < 0.05 and not part["changed"]
+    assert told > 0  # the correction did change some
+
+
 def test_errors_and_strangers_are_left_out():
     prompts = make_prompts(30)
     rng = random.Random(3)

@@ -56,8 +56,8 @@ def mean_interval(
 def mean_limits(sums: Floats, sizes: Floats, level: float = 0.95) -> tuple[Floats, Floats]:
     """Student's interval with the linearised variance over clusters.
 
-    The variance: Cochran 1977, Sampling Techniques, ch. 6. The degrees of freedom are one less than the number of even clusters that would be as precise (Kish 1965),
-    at least 1.
+    The variance: Cochran 1977, Sampling Techniques, ch. 6. The degrees of freedom are one less than the
+    number of even clusters that would be as precise (Kish 1965), at least 1.
 
     Args:
         sums: sum of the values in each of at least two clusters, along the last axis.

@@ -99,13 +99,20 @@ class Settings:
         found = stats.rate(events, clusters, level=self.level)
         return rate_record(found)
 
-    def mean(self, rows: Sequence[tuple[float, Hashable]]) -> Mean | None:
-        """The mean of (value, cluster) pairs; None for no pairs. One cluster alone has no interval."""
+    def mean(
+        self, rows: Sequence[tuple[float, Hashable]], scale: tuple[float, float] = (-math.inf, math.inf)
+    ) -> Mean | None:
+        """The mean of (value, cluster) pairs; None for no pairs. One cluster alone has no interval.
+
+        Args:
+            scale: the least and the highest value that there can be; no limit lies beyond.
+        """
         if not rows:
             return None
         values, clusters = zip(*rows, strict=True)
         found = mean_interval(values, clusters, level=self.level)
-        return Mean(found.mean, finite(found.low), finite(found.high), found.n, found.clusters, found.level)
+        low, high = max(found.low, scale[0]), min(found.high, scale[1])
+        return Mean(found.mean, finite(low), finite(high), found.n, found.clusters, found.level)
 
 
 def rate_record(found: stats.Rate) -> Rate:
