@@ -85,8 +85,9 @@ def check(
         predictions: n labels of the judge; None or "unclear" if it gave none. Such rows count in `coverage`
             and in the confusion, but not in accuracy, kappa and classes.
         clusters: n cluster labels (e.g. of one prompt answered by several models); None: independent rows.
-            Intervals resample whole clusters.
-        level, resamples, seed: of the intervals; the same input gives the same numbers.
+            Intervals take the rows of a cluster as rows that share their fate.
+        level: of the intervals.
+        resamples, seed: of the bootstrap of kappa; the same input gives the same numbers.
 
     Raises:
         ValueError: nothing to check, lengths that differ, a human label that is missing.
