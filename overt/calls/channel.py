@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from overt.calls.costs import Price
-from overt.data.chat import CallError, ChatModel, ChatReply, ChatRequest, Message
+from overt.data.chat import CallError, ChatModel, ChatReply, ChatRequest, Message, RawResponse
 from overt.data.errors import OvertError
 from overt.data.json_types import Json, JsonObject
 from overt.data.pictures import PictureFacts, UnreadablePicture, measure
@@ -135,12 +135,17 @@ class ChatChannel:
             "output_tokens": reply.output_tokens,
             "latency_s": reply.latency_s,
             "error": dataclasses.asdict(reply.error) if reply.error else None,
+            **({"raw": dataclasses.asdict(reply.raw)} if reply.raw else {}),
         }
 
     def unpack(self, data: JsonObject) -> ChatReply:
         fields: dict[str, Any] = dict(data)  # written by `pack`, so not checked
-        error = fields.pop("error", None)
-        return ChatReply(**fields, error=CallError(**error) if error else None)
+        error, raw = fields.pop("error", None), fields.pop("raw", None)
+        return ChatReply(
+            **fields,
+            error=CallError(**error) if error else None,
+            raw=RawResponse(**raw) if raw else None,
+        )
 
     def cost(self, reply: ChatReply) -> float:
         return self._price.cost(reply.input_tokens, reply.output_tokens) if self._price else 0.0
@@ -240,6 +245,8 @@ class TargetChannel:
 
     def pack(self, reply: TargetReply) -> JsonObject:
         response = dataclasses.asdict(dataclasses.replace(reply.response, safety={}))
+        if reply.response.raw is None:
+            del response["raw"]
         response["safety"] = _jsonable(reply.response.safety)
         del response["images"]
         facts: list[Json] = [
@@ -253,9 +260,14 @@ class TargetChannel:
     def unpack(self, data: JsonObject) -> TargetReply:
         packed: dict[str, Any] = dict(data)  # written by `pack`, so not checked
         fields = dict(packed["response"])
-        error = fields.pop("error", None)
+        error, raw = fields.pop("error", None), fields.pop("raw", None)
         layers = tuple(LayerDecision(**layer) for layer in fields.pop("layers", ()))
-        response = Response(**fields, layers=layers, error=CallError(**error) if error else None)
+        response = Response(
+            **fields,
+            layers=layers,
+            error=CallError(**error) if error else None,
+            raw=RawResponse(**raw) if raw else None,
+        )
         facts = tuple(
             UnreadablePicture(f["broken"], is_too_large=f["too_large"])
             if "broken" in f
