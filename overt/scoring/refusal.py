@@ -7,6 +7,7 @@ decides.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -101,6 +102,8 @@ def decide(
         or _from_revision(prompt, response, similarity)
         or _Finding("generated", None, "", _unchecked(response))
     )
+    if expects == "text" and finding.stage == "image_filter":  # a gateway's word for a filter of answers
+        finding = dataclasses.replace(finding, stage="model")
     return Outcome(
         id=outcome_id(target, prompt.id, sample),
         prompt_id=prompt.id,
