@@ -147,6 +147,7 @@ class ChatTarget:
         return Response(
             # The refusal field holds the model's own words, or the code of a content filter.
             text=reply.text or ("" if filtered else reply.refusal or ""),
+            status=reply.raw.status if reply.raw and filtered else None,
             code=(reply.refusal or "content_filter") if filtered else "",
             finish_reason=reply.finish_reason,
             seed=seed,

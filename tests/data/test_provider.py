@@ -219,7 +219,7 @@ def test_headers_are_read_like_codes():
     body = {"detail": "it failed"}
     assert short(verdict("fal", 422, body, {"x-fal-error-type": "no_media_generated"}))[0] == "refused"
     assert short(verdict("fal", 422, body, {"x-fal-retryable": "true"})) == ("failed", "server", "")
-    assert short(verdict("fal", 401, body, {"x-fal-retryable": "true"})) == ("failed", "auth", "")
+    assert short(verdict("fal", 401, body, {"x-fal-retryable": "true"})) == ("failed", "forbidden", "")
 
 
 def test_content_outweighs_all_but_a_refusal():

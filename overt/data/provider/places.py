@@ -37,7 +37,8 @@ _CONTAINERS = _names(
 )
 _CODE_FIELDS = _names(
     "code error_code errorcode err_code status status_code type __type name key reason error_type "
-    "errortype action stop_reason blockreason block_reason failure_code provider_code task_status"
+    "errortype action stop_reason blockreason block_reason failure_code provider_code"
+    " task_status finish_reason finishreason"
 )
 _MESSAGE_FIELDS = _names(
     "message msg error errors error_msg error_message errormessage err_msg status_msg detail details "

@@ -114,8 +114,11 @@ def judge(service: str, said: Said, *, has_content: bool = False, missing: str =
         kind = cast("ErrorKind", error.meaning)
     if kind == "billing" and status == 429 and said.retry_after is not None and not (error and error.code):
         kind = "rate_limit"  # whoever says when to come again has a limit in mind, whatever the sentence says
-    if said.is_page and status in (401, 403) and error is None:  # of a firewall, not of the service
-        kind = "server"
+    if status in (401, 403) and error is None:
+        if said.is_page:  # of a firewall, not of the service
+            kind = "server"
+        elif said.words:  # they speak of no key
+            kind = "forbidden"
     # A code that says no in other answers is none here, so nobody may read it as one later.
     is_no = vocabulary.refusal_stage(service, own, said.status) is not None
     return Failed(_error(said, kind, missing), "" if is_no else own)
@@ -162,7 +165,8 @@ def read_said(status: int | None, headers: Mapping[str, str], body: Json, text: 
         words = _named(status, _quoted(text))
         is_page = text.lstrip()[:1] == "<"
         named = () if is_page else tuple(places.named_codes(text))
-        return Said(status, (), named, words, in_words(text) if wait is None else wait, is_page)
+        plain = "" if is_page else line_of(text)
+        return Said(status, (), named, words, in_words(text) if wait is None else wait, is_page, plain)
     said, status = _read_object(body), _status_within(body, status)
     message = said.message
     if not message and (body.get("error") or (status or 0) >= 400):
