@@ -584,7 +584,7 @@ def test_failed(name):
     assert found.error.kind == kind
 
 
-# -- sentences that nobody has seen yet -----------------------------------------------------------------------
+# -- sentences that nobody has seen yet ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -654,14 +654,16 @@ def test_failed(name):
         (
             400,
             error(
-                "Unable to show generated images. All images were filtered out because they violated Vertex AI's usage guidelines. Support codes: 56562880"
+                "Unable to show generated images. All images were filtered out because they violated "
+                "Vertex AI's usage guidelines. Support codes: 56562880"
             ),
         ),
         (400, error("Your current safety filter threshold filtered out 1 generated images.")),
         (
             400,
             error(
-                "image_generation_user_error: Your request was rejected by the safety system. safety_violations=[sexual]."
+                "image_generation_user_error: Your request was rejected by the safety system. "
+                "safety_violations=[sexual]."
             ),
         ),
     ],

@@ -35,23 +35,30 @@ def read_completion(
     choices, usage = body.get("choices"), _object(body.get("usage"))
     choice = _object(choices[0]) if isinstance(choices, list) and choices else {}
     tokens = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
-    verdict: Verdict | None = None
-    if status < 300 and not (_tells(body.get("error")) or _tells(choice.get("error"))):
-        filtered = next((why for name in _REASONS if (why := _reason(choice, name))), "")
-        if isinstance(choice.get("message"), dict) or filtered:
-            verdict = _of_choice(choice, body)
-            if isinstance(verdict, Answered):
-                return _answer(choice, filtered, tokens)
-    if verdict is None:
-        error = choice.get("error")
-        data = {"error": error} if _tells(error) and not _tells(body.get("error")) else data
-        text = text or (data if isinstance(data, str) else json.dumps(data))
-        said = read_said(status, headers or {}, data, text)
-        verdict = judge(SERVICE, said, missing="the answer holds no choices")
+    verdict: Verdict
+    filtered = next((why for name in _REASONS if (why := _reason(choice, name))), "")
+    if status < 300 and _tells(choice.get("error")) and not _tells(body.get("error")):
+        verdict = _of_body({"error": choice["error"]}, status, headers or {}, text)
+    elif status < 300 and not _tells(body.get("error")) and _is_answered(choice, filtered):
+        verdict = _of_choice(choice, body)
+    else:
+        verdict = _of_body(data, status, headers or {}, text)
+    if isinstance(verdict, Failed):
+        return ChatReply(error=verdict.error)
     if isinstance(verdict, Refused):  # a response, not an error
         return _refused(verdict, tokens)
-    assert isinstance(verdict, Failed)  # there is no content
-    return ChatReply(error=verdict.error)
+    return _answer(choice, filtered, tokens)
+
+
+def _is_answered(choice: JsonObject, filtered: str) -> bool:
+    return bool(filtered) or isinstance(choice.get("message"), dict)
+
+
+def _of_body(data: Json, status: int, headers: Mapping[str, str], text: str) -> Verdict:
+    """What a body without an answer says."""
+    text = text or (data if isinstance(data, str) else json.dumps(data))
+    said = read_said(status, headers, data, text)
+    return judge(SERVICE, said, missing="the answer holds no choices")
 
 
 def _answer(choice: JsonObject, filtered: str, tokens: tuple[int | None, int | None]) -> ChatReply:

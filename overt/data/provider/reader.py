@@ -97,31 +97,34 @@ def judge(service: str, said: Said, *, has_content: bool = False, missing: str =
     """
     found = _Found(service, said)
     own = next(iter(said.codes), "")[:_CODE_CHARS]
-    status = said.status or 0
-    is_answer = has_content and status < 400
+    is_answer = has_content and (said.status or 0) < 400
     taught = found.row("taught")
-    if taught is not None and (taught.meaning in vocabulary.STAGES or not is_answer):
-        if taught.meaning in vocabulary.STAGES:
+    if taught is not None and (taught.is_refusal or not is_answer):
+        if taught.is_refusal:
             return _refused(taught, said)
         return Failed(_error(said, cast("ErrorKind", taught.meaning), missing))
     if (refusal := found.row("refusals")) is not None:
         return _refused(refusal, said)
     if is_answer:
         return Answered(own)
-    kind: ErrorKind = status_kind(status) if status >= 300 else "server"
-    error = found.row("errors")
-    if error is not None:
-        kind = cast("ErrorKind", error.meaning)
-    if kind == "billing" and status == 429 and said.retry_after is not None and not (error and error.code):
-        kind = "rate_limit"  # whoever says when to come again has a limit in mind, whatever the sentence says
-    if status in (401, 403) and error is None:
-        if said.is_page:  # of a firewall, not of the service
-            kind = "server"
-        elif said.words:  # they speak of no key
-            kind = "forbidden"
     # A code that says no in other answers is none here, so nobody may read it as one later.
     is_no = vocabulary.refusal_stage(service, own, said.status) is not None
-    return Failed(_error(said, kind, missing), "" if is_no else own)
+    return Failed(_error(said, _kind(said, found.row("errors")), missing), "" if is_no else own)
+
+
+def _kind(said: Said, row: vocabulary.Match | None) -> ErrorKind:
+    """The kind of an error: the row's, or what the status stands for."""
+    status = said.status or 0
+    if row is not None:
+        if row.meaning == "billing" and not row.code and status == 429 and said.retry_after is not None:
+            return "rate_limit"  # who says when to come again has a limit in mind, whatever the sentence says
+        return cast("ErrorKind", row.meaning)
+    if status in (401, 403):
+        if said.is_page:  # of a firewall, not of the service
+            return "server"
+        if said.words:  # they speak of no key
+            return "forbidden"
+    return status_kind(status) if status >= 300 else "server"
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,26 +163,34 @@ def read_said(status: int | None, headers: Mapping[str, str], body: Json, text: 
         body = decoded_text(body)
     if isinstance(body, list) and body:  # Vertex AI wraps some errors in a list
         body = body[0]
+    said = _of_object(status, headers, body, text) if isinstance(body, dict) else _of_text(status, text)
     wait = retry_after(headers)
-    if not isinstance(body, dict):
-        words = _named(status, _quoted(text))
-        is_page = text.lstrip()[:1] == "<"
-        named = () if is_page else tuple(places.named_codes(text))
-        plain = "" if is_page else line_of(text)
-        return Said(status, (), named, words, in_words(text) if wait is None else wait, is_page, plain)
+    if wait is None:
+        wait = said.retry_after
+    if wait is None:
+        wait = in_words(f"{said.message}\n{said.words}")
+    return replace(said, retry_after=wait)
+
+
+def _of_text(status: int | None, text: str) -> Said:
+    """Reads a body that is no JSON object."""
+    is_page = text.lstrip()[:1] == "<"
+    named = () if is_page else tuple(places.named_codes(text))
+    plain = "" if is_page else line_of(text)
+    return Said(status, (), named, _named(status, _quoted(text)), is_page=is_page, words=plain)
+
+
+def _of_object(status: int | None, headers: Mapping[str, str], body: JsonObject, text: str) -> Said:
     said, status = _read_object(body), _status_within(body, status)
     message = said.message
     if not message and (body.get("error") or (status or 0) >= 400):
         message = _named(status, text)
-    if wait is None:
-        wait = said.retry_after
-    return Said(
-        status,
-        (*said.codes, *(headers[name].partition(":")[0] for name in _CODE_HEADERS if name in headers)),
-        (*said.types, *(f"{name}:{headers[name]}" for name in _TYPE_HEADERS if name in headers)),
-        message,
-        in_words(f"{message}\n{said.words}") if wait is None else wait,
-        words=said.words,
+    return replace(
+        said,
+        status=status,
+        codes=(*said.codes, *(headers[name].partition(":")[0] for name in _CODE_HEADERS if name in headers)),
+        types=(*said.types, *(f"{name}:{headers[name]}" for name in _TYPE_HEADERS if name in headers)),
+        message=message,
     )
 
 

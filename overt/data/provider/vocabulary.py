@@ -66,6 +66,10 @@ class Match:
     meaning: Meaning
     code: str
 
+    @property
+    def is_refusal(self) -> bool:
+        return self.meaning in STAGES
+
 
 def find(
     service: str,
