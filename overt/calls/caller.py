@@ -35,6 +35,8 @@ from overt.data.chat import (
 from overt.data.errors import BudgetReached, InputError, OvertError, RunError
 from overt.data.json_types import JsonObject
 from overt.data.plugins.attempts import BROKEN_CLASS, MEND
+from overt.data.provider.codes_file import read_codes
+from overt.data.provider.vocabulary import teaching
 from overt.data.replies import asked_again
 from overt.data.run.journal import Entry, Journal
 
@@ -51,7 +53,7 @@ MISFITS = 8  # bad requests before the first success after which the model, endp
 
 @dataclass(frozen=True)
 class CallerOptions:
-    """How calls are made; none of it changes the results. `timeout` is in seconds per call, `rpm` in requests
+    """How calls are made; but for `codes`, none of it changes the results. `timeout` is in seconds per call, `rpm` in requests
     per minute, `max_cost` in US dollars for this process."""
 
     concurrency: int = 32
@@ -61,6 +63,7 @@ class CallerOptions:
     max_requests: int | None = None
     max_cost: float | None = None
     prices: Path | None = None
+    codes: Path | None = None  # the user's own words for "no", for limits and for errors
 
 
 class _Stop(Exception):
@@ -80,6 +83,8 @@ class Caller:
         self.stats = Stats()
         self._journal = Journal(journal)
         self._prices = PriceList.load(options.prices)
+        self._taught = contextlib.ExitStack()
+        self._codes = read_codes(options.codes) if options.codes is not None else {}
         self._on_progress = on_progress
         self._spoke = 0.0
         self._loop = asyncio.new_event_loop()
@@ -91,6 +96,7 @@ class Caller:
         self._unwritten: list[tuple[Entry, asyncio.Future[None]]] = []
 
     def __enter__(self) -> Caller:
+        self._taught.enter_context(teaching(self._codes))
         self._thread.start()
         return self
 
@@ -110,6 +116,7 @@ class Caller:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(timeout=5)
         self._journal.close()
+        self._taught.close()
 
     def price_of(self, name: str) -> Price | None:
         """The price of a model, or None if it is unknown.

@@ -7,6 +7,7 @@ finished run use `overt.data.run.finished.open_run`.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import platform
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -25,6 +26,7 @@ from overt.data.records import content_id
 from overt.data.run.finished import Kind, Run, open_run
 from overt.data.run.folder import JOURNAL, Addresses, RunFolder
 from overt.data.run.record import PolicyRef, RunRecord
+from overt.data.yaml.schema import read_bytes
 from overt.policies.load import dump_policy
 from overt.policies.schema import Policy
 from overt.tasks.config import Config
@@ -50,14 +52,25 @@ def record_of(
     config: Config, policy: Policy, inputs: Mapping[str, Json], *, version: str = overt.__version__
 ) -> RunRecord:
     """Builds the record in `run.json` for this configuration."""
+    codes = getattr(config, "codes", None)
+    own = {"codes": _hash(codes)} if codes is not None else {}  # left out, so that older runs stay the same
     return RunRecord(
         config.kind,
         version,
         PolicyRef(policy.name, policy.version, policy.hash),
         config.decided(),
-        inputs,
+        {**inputs, **own},
         config.decided("content"),
     )
+
+
+def _hash(codes: Path) -> str:
+    """The hash of a file of codes.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    return hashlib.blake2b(read_bytes(codes, "file of codes"), digest_size=16).hexdigest()
 
 
 def default_folder(record: RunRecord, name: str) -> Path:
