@@ -74,7 +74,7 @@ class Pace:
         if share > STORM_SHARE:
             self.limit = max(1.0, self.limit * 0.6)
             if retry_after:
-                self._not_before = max(self._not_before, now + min(retry_after, 60.0))
+                self._not_before = max(self._not_before, now + min(retry_after, 600.0))
         elif share < CALM_SHARE and self.limit < self.ceiling:
             self.limit = min(float(self.ceiling), self.limit + max(1.0, 0.1 * self.ceiling))
         self._window = [0, 0]

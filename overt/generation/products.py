@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from overt.data.chat import CallError, ChatModel, ChatRequest, Message
+from overt.data.chat import CallError, ChatModel, ChatReply, ChatRequest, Message, RawResponse
 from overt.data.filters import FilterDecision, ImageChecker, TextFilter
 from overt.data.local.batches import Batches
 from overt.data.pictures import UnreadablePicture, open_picture
@@ -30,7 +30,9 @@ from overt.data.targets import LayerDecision, RefusalStage, Response, Target
 
 _BATCH = 256  # texts in one call of a local filter
 _CHECK_TRIES = 4  # calls of a remote checker: the picture is paid for by then
-_HOPELESS = frozenset({"auth", "billing", "bad_request", BROKEN_CLASS})  # a retry would fail again
+_HOPELESS = frozenset(
+    {"auth", "forbidden", "billing", "bad_request", BROKEN_CLASS}
+)  # a retry would fail again
 
 
 class Layer:
@@ -120,6 +122,7 @@ class ChatTarget:
         self._chat, self._system = chat, system
         self._max_tokens, self._temperature = max_tokens, temperature
         self.api_key_env = getattr(chat, "api_key_env", "")
+        self.address = getattr(chat, "address", "")
         if own := getattr(chat, "max_concurrency", None):
             self.max_concurrency = int(own)
 
@@ -132,6 +135,15 @@ class ChatTarget:
         reply = await self._chat.complete(request)
         if wrong := of_reply(reply):
             return Response(error=fault(self.name, wrong))
+        return self._response(reply, seed)
+
+    def reread(self, raw: RawResponse) -> Response | None:
+        """The response in a kept one, as today's vocabulary reads it."""
+        read = getattr(self._chat, "reread", None)
+        reply = read(raw) if read is not None else None
+        return self._response(reply, None) if isinstance(reply, ChatReply) else None
+
+    def _response(self, reply: ChatReply, seed: int | None) -> Response:
         filtered = reply.finish_reason == "content_filter"
         return Response(
             # The refusal field holds the model's own words, or the code of a content filter.
@@ -142,6 +154,8 @@ class ChatTarget:
             input_tokens=reply.input_tokens,
             output_tokens=reply.output_tokens,
             error=reply.error,
+            raw=reply.raw,
+            adapted=reply.adapted,
         )
 
     async def close(self) -> None:
@@ -177,6 +191,7 @@ class Guarded:
         elif target is None and not any(f.is_remote for f in self._filters):
             self.max_concurrency = _BATCH
         self.api_key_env = getattr(target, "api_key_env", "")
+        self.address = getattr(target, "address", "")
         self.priced_as = getattr(target, "name", name)
 
     async def respond(self, prompt: str, *, seed: int) -> Response:
@@ -201,6 +216,15 @@ class Guarded:
                 return Response(layers=tuple(layers), error=checked)
             layers += checked
         return dataclasses.replace(response, layers=tuple(layers))
+
+    def reread(self, raw: RawResponse) -> Response | None:
+        """The generator's response in a kept one, as today's vocabulary reads it, with its own layers."""
+        read = getattr(self._target, "reread", None)
+        response: object = read(raw) if read is not None else None
+        if self._target is None or not isinstance(response, Response) or response.error is not None:
+            return response if isinstance(response, Response) else None
+        own = response.layers or tuple(_own_layers(self._target.name, response, self.modality))
+        return dataclasses.replace(response, layers=own)
 
     async def _check(self, images: tuple[bytes, ...], prompt: str) -> list[LayerDecision] | CallError:
         """Returns each checker's decision: blocked if it blocks one of the pictures."""

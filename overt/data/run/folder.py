@@ -117,7 +117,7 @@ class RunFolder:
             folder.rmdir()  # raises and so ends the loop if the folder is not empty
 
     def _has_calls(self) -> bool:
-        """Whether the journal has a finished call."""
+        """Whether the journal has a call that was answered."""
         if not (self.path / JOURNAL).exists():
             return False
         try:
@@ -125,7 +125,7 @@ class RunFolder:
         except RunError:
             return True  # a damaged journal may hold paid calls
         try:
-            return len(journal) > 0
+            return journal.has_answer()
         finally:
             journal.close()
 
@@ -176,8 +176,13 @@ class RunFolder:
             self._remember(addresses)
         return not is_new
 
+    def differs_in_addresses(self, addresses: Addresses) -> bool:
+        """Whether the run's models had other addresses or keys until now."""
+        known = read_addresses(self.path) or {name: {} for name in addresses}
+        return _storable(addresses) != known
+
     def _remember(self, addresses: Addresses) -> None:
-        plain = {what: {r: _without_secrets(v) for r, v in by.items()} for what, by in addresses.items()}
+        plain = _storable(addresses)
         path = self.path / "addresses.json"
         if (path.exists() or any(plain.values())) and plain != read_addresses(self.path):
             write_atomic(path, dump_json(plain))
@@ -234,6 +239,46 @@ class RunFolder:
         finally:
             old.close()
             new.close()
+
+    def check_journal(self, *, pay_again: bool, part: str = "") -> None:
+        """Checks that the journal of a run that made calls is still there, before they are paid for again.
+
+        Args:
+            part: the part of the manifest whose calls would be made again, "" for those of the run itself.
+
+        Raises:
+            InputError: it is gone or empty, and the user has not agreed to pay again.
+        """
+        if pay_again or not self._has_made_calls(part):
+            return
+        path = self.path / JOURNAL
+        if path.exists():
+            journal = Journal(path)
+            try:
+                if len(journal):
+                    return
+            finally:
+                journal.close()
+        state = "empty" if path.exists() else "gone"
+        raise InputError(
+            f"the journal is {state}, but calls were made and paid for; all of them would be made again",
+            where=str(path),
+            fix="Put the file back, or say --pay-again. The results that are there stay as they are.",
+        )
+
+    def note_calls(self) -> None:
+        """Notes that calls were made, for `check_journal`."""
+        if self.decision("calls") is None:
+            self.decide("calls", "made")
+
+    def _has_made_calls(self, part: str) -> bool:
+        if not self.is_complete:
+            return self.decision("calls") is not None or self.has_stage("outcomes")
+        manifest = read_json(self.path / MANIFEST)
+        found = manifest.get(part) if part else manifest
+        calls = found.get("calls") if isinstance(found, Mapping) else None
+        made = calls if isinstance(calls, Mapping) else {}
+        return any(made.get(name) for name in ("requests", "cached"))
 
     # -- decisions of a run, kept so that a resume makes the same ones -------------------------
 
@@ -295,6 +340,10 @@ def read_addresses(folder: Path) -> dict[str, dict[str, str]]:
 def with_stored(given: Mapping[str, str], stored: Mapping[str, str]) -> dict[str, str]:
     """The given values by role, with the stored ones for other roles. A given "" replaces all stored ones."""
     return dict(given) if "" in given else {**stored, **given}
+
+
+def _storable(addresses: Addresses) -> dict[str, dict[str, str]]:
+    return {what: {role: _without_secrets(v) for role, v in by.items()} for what, by in addresses.items()}
 
 
 def _without_secrets(text: str) -> str:
