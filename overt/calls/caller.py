@@ -363,14 +363,19 @@ class Caller:
         try:
             for result in flow.run(items):
                 self._tell()
+                if flow.is_at_its_end:  # not every consumer asks for more than it needs
+                    self._stop_if_nothing_came()
                 yield result
-            for standing in self._standings.values():
-                if stop := standing.at_the_end():
-                    raise stop
         except _Stop as stop:
             raise stop.error from None
         finally:
             flow.cancel()
+
+    def _stop_if_nothing_came(self) -> None:
+        for standing in self._standings.values():
+            if stop := standing.at_the_end():
+                self._stop = self._stop or stop
+                raise stop
 
     def _tell(self) -> None:
         now = time.monotonic()

@@ -213,10 +213,10 @@ def made(kind: type[M], data: JsonObject, **more: Any) -> M:
     names = {field.name for field in dataclasses.fields(kind)}
     fields: dict[str, Any] = {name: value for name, value in data.items() if name in names}
     try:
-        error, raw = fields.pop("error"), fields.pop("raw", None)
+        error, raw, adapted = fields.pop("error"), fields.pop("raw", None), fields.pop("adapted", ())
         return kind(
             **{**fields, **more},
-            adapted=tuple(map(str, fields.pop("adapted", ()))),
+            adapted=tuple(map(str, adapted)),
             error=CallError(**error) if error else None,
             raw=RawResponse(**raw) if raw else None,
         )

@@ -159,6 +159,11 @@ class Flow(Generic[T, R]):
             elif self._failed is None:
                 yield result
 
+    @property
+    def is_at_its_end(self) -> bool:
+        """Whether the result that was yielded last is the last one of all."""
+        return self._exhausted and self._yielded == self._submitted
+
     def _is_full(self) -> bool:
         """Whether no further item may start now."""
         ended = self._exhausted or self._failed is not None

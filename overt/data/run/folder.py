@@ -320,9 +320,18 @@ class RunFolder:
             for p in sorted((self.path / part).rglob("*"))
             if p.is_file()
         }
+        calls = facts.get("calls")
+        if isinstance(calls, Mapping) and calls.get("estimated"):
+            self._mark("cost_is_estimate")
         manifest: dict[str, Json] = {**facts, "files": files}
         write_atomic(self.path / MANIFEST, dump_json(manifest))
         return manifest
+
+    def _mark(self, name: str) -> None:
+        """Sets a field of `run.json` that is not part of the identity to true."""
+        data = read_json(self.path / FILE)
+        if not data.get(name):
+            write_atomic(self.path / FILE, dump_json({**data, name: True}))
 
 
 def read_addresses(folder: Path) -> dict[str, dict[str, str]]:

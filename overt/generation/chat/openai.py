@@ -59,7 +59,7 @@ class OpenAIChat:
 
     async def complete(self, request: ChatRequest) -> ChatReply:
         """Sends one request; where the endpoint says what of it it does not take, sends it again without."""
-        before, said = OPENAI, ""
+        start, said = self._dialect, ""
         for _ in range(_MOST_ATTEMPTS):
             dialect = self._dialect
             reply = await self._attempt(request, dialect)
@@ -68,14 +68,15 @@ class OpenAIChat:
                 break
             if self._dialect != dialect:  # learnt meanwhile, from the reply to another request
                 continue
-            if complaint == said:  # the change was none that helps
-                self._dialect = before
-                self._useless.add(dialect)
-                break
+            if complaint != said:  # so what was changed before did help
+                start, said = dialect, complaint
             changed = dialect.after(complaint, request)
             if changed is None or changed in self._useless:
+                if dialect != start:  # no change helps: they are taken back
+                    self._dialect = start
+                    self._useless.add(dialect)
                 break
-            before, said, self._dialect = dialect, complaint, changed
+            self._dialect = changed
         adapted = dialect.changes(request)
         return replace(reply, adapted=adapted) if adapted and reply.error is None else reply
 
