@@ -25,13 +25,13 @@ from overt.data.plugins.attempts import (
     of_reply,
     raised,
 )
-from overt.data.provider.vocabulary import refusal_stage
+from overt.data.provider.vocabulary import finish_stage, refusal_stage
 from overt.data.targets import LayerDecision, RefusalStage, Response, Target
 
 _BATCH = 256  # texts in one call of a local filter
 _CHECK_TRIES = 4  # calls of a remote checker: the picture is paid for by then
 _HOPELESS = frozenset(
-    {"auth", "forbidden", "billing", "bad_request", BROKEN_CLASS}
+    {"auth", "billing", "forbidden", "bad_request", BROKEN_CLASS}
 )  # a retry would fail again
 
 
@@ -138,16 +138,17 @@ class ChatTarget:
         return self._response(reply, seed)
 
     def reread(self, raw: RawResponse) -> Response | None:
-        """The response in a kept one, as today's vocabulary reads it."""
+        """Reads a response that was kept by today's vocabulary, without a request."""
         read = getattr(self._chat, "reread", None)
         reply = read(raw) if read is not None else None
-        return self._response(reply, None) if isinstance(reply, ChatReply) else None
+        return None if reply is None else self._response(reply, None)
 
     def _response(self, reply: ChatReply, seed: int | None) -> Response:
-        filtered = reply.finish_reason == "content_filter"
+        filtered = finish_stage(self.name.partition("/")[0], reply.finish_reason or "") is not None
         return Response(
             # The refusal field holds the model's own words, or the code of a content filter.
             text=reply.text or ("" if filtered else reply.refusal or ""),
+            status=reply.raw.status if reply.raw and filtered else None,
             code=(reply.refusal or "content_filter") if filtered else "",
             finish_reason=reply.finish_reason,
             seed=seed,
@@ -269,8 +270,12 @@ def _own_layers(name: str, response: Response, modality: str) -> list[LayerDecis
         if flag is None:  # the pipeline has no checker
             return []
         return [LayerDecision(f"{name} safety checker", "image_filter", bool(flag))]
-    for code in (response.code, response.finish_reason or ""):
-        if code and (stage := refusal_stage(provider, code)) is not None:
+    finish = response.finish_reason or ""
+    for code, stage in (
+        (response.code, refusal_stage(provider, response.code)),
+        (finish, finish_stage(provider, finish)),
+    ):
+        if stage is not None:
             return [LayerDecision(name, stage, True, reason=code[:200])]
     if modality == "text":  # whether a text refuses is for a judge to decide
         return []

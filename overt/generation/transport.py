@@ -55,6 +55,11 @@ class Reply:
         """The beginning of the body as text, for error messages."""
         return self.body[:_QUOTED_BYTES].decode("utf-8", "replace")
 
+    @property
+    def is_quoted_whole(self) -> bool:
+        """Whether `text` is all of the body."""
+        return len(self.body) <= _QUOTED_BYTES
+
 
 class Transport:
     """An aiohttp session that opens on first use, on the loop that uses it.

@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 from dataclasses import replace
 
-from overt.data.chat import CallError, ChatReply, ChatRequest, Message
+from overt.data.chat import CallError, ChatReply, ChatRequest, Message, RawResponse
 from overt.data.json_types import Json
 from overt.data.provider.completion import read_completion
 from overt.data.provider.dialect import OPENAI, Dialect, complaint_of, unusable_json
 from overt.data.provider.http import Mask, check_address, key_from, openai_base
+from overt.data.provider.kept import kept, reread
 from overt.data.text import encodable
 from overt.generation.transport import Transport, encoded, openai_endpoint
 
@@ -118,11 +119,24 @@ class OpenAIChat:
         if got.status >= 400 and request.schema is not None and (said := unusable_json(got.data)):
             return ChatReply(text=self._mask.text(said), finish_reason="json_validate_failed")
         reply = read_completion(got.data, got.status, got.headers, "" if got.data else got.text)
+        if reply.error is None and reply.refusal is None:
+            return reply
+        raw = kept(got.status, got.headers, got.data, got.text, self._mask, is_whole=got.is_quoted_whole)
+        return self._masked(replace(reply, raw=raw))
+
+    def reread(self, raw: RawResponse) -> ChatReply | None:
+        """Reads a response that was kept by today's vocabulary, without a request."""
+        data = reread(raw)
+        if data is None and not raw.is_whole:
+            return None
+        reply = read_completion(data, raw.status, raw.headers, "" if data is not None else raw.body)
+        return self._masked(replace(reply, raw=raw))
+
+    def _masked(self, reply: ChatReply) -> ChatReply:
+        """Masks the key, which some servers repeat."""
         if reply.error is None:
             return reply
-        # Some servers repeat a rejected key.
-        words = self._mask.text(reply.error.message)
-        return replace(reply, error=replace(reply.error, message=words))
+        return replace(reply, error=replace(reply.error, message=self._mask.text(reply.error.message)))
 
 
 def _content(message: Message) -> Json:
