@@ -84,6 +84,8 @@ class ChatReply:
     `refusal` is the provider's own refusal field or content-filter code. `finish_reason` is spelled as by
     the provider. Fields that the provider did not send are None. `latency_s` is of the last attempt. `raw` is
     the response behind a refusal or an error; None for a plain answer, and where there was no response.
+    `adapted` names what of the request the endpoint does not take, so that it was sent otherwise (keys of
+    `overt.data.provider.dialect.CHANGES`). `is_estimate` is whether the tokens were estimated from the texts.
     """
 
     text: str = ""
@@ -94,6 +96,8 @@ class ChatReply:
     latency_s: float = 0.0
     error: CallError | None = None
     raw: RawResponse | None = None
+    adapted: tuple[str, ...] = ()
+    is_estimate: bool = False
 
     @property
     def is_cut_off(self) -> bool:

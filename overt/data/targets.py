@@ -49,6 +49,7 @@ class Response:
     error: the reason why nothing is usable (network, limits, billing, a broken response). A provider's
         refusal is not an error: it comes as status, code and message, with `error` None.
     raw: the HTTP response behind a refusal or an error; None for an answer, and without HTTP.
+    adapted, is_estimate: as in `overt.data.chat.ChatReply`.
     """
 
     images: tuple[bytes, ...] = ()
@@ -67,6 +68,8 @@ class Response:
     cost: float | None = None
     error: CallError | None = None
     raw: RawResponse | None = None
+    adapted: tuple[str, ...] = ()
+    is_estimate: bool = False
 
 
 @runtime_checkable

@@ -122,6 +122,7 @@ class ChatTarget:
         self._chat, self._system = chat, system
         self._max_tokens, self._temperature = max_tokens, temperature
         self.api_key_env = getattr(chat, "api_key_env", "")
+        self.address = getattr(chat, "address", "")
         if own := getattr(chat, "max_concurrency", None):
             self.max_concurrency = int(own)
 
@@ -155,6 +156,7 @@ class ChatTarget:
             output_tokens=reply.output_tokens,
             error=reply.error,
             raw=reply.raw,
+            adapted=reply.adapted,
         )
 
     async def close(self) -> None:
@@ -190,6 +192,7 @@ class Guarded:
         elif target is None and not any(f.is_remote for f in self._filters):
             self.max_concurrency = _BATCH
         self.api_key_env = getattr(target, "api_key_env", "")
+        self.address = getattr(target, "address", "")
         self.priced_as = getattr(target, "name", name)
 
     async def respond(self, prompt: str, *, seed: int) -> Response:
@@ -214,6 +217,15 @@ class Guarded:
                 return Response(layers=tuple(layers), error=checked)
             layers += checked
         return dataclasses.replace(response, layers=tuple(layers))
+
+    def reread(self, raw: RawResponse) -> Response | None:
+        """The generator's response in a kept one, as today's vocabulary reads it, with its own layers."""
+        read = getattr(self._target, "reread", None)
+        response: object = read(raw) if read is not None else None
+        if self._target is None or not isinstance(response, Response) or response.error is not None:
+            return response if isinstance(response, Response) else None
+        own = response.layers or tuple(_own_layers(self._target.name, response, self.modality))
+        return dataclasses.replace(response, layers=own)
 
     async def _check(self, images: tuple[bytes, ...], prompt: str) -> list[LayerDecision] | CallError:
         """Returns each checker's decision: blocked if it blocks one of the pictures."""

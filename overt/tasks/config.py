@@ -15,7 +15,7 @@ from typing import Annotated, ClassVar, Literal, TypeVar, Union, get_args, get_o
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError
 from pydantic_core import CoreSchema, PydanticUndefined, core_schema
 
-from overt.calls.caller import CallerOptions
+from overt.calls.options import CallerOptions
 from overt.data.errors import InputError
 from overt.data.json_types import Json, JsonObject
 from overt.data.run.folder import Addresses, read_addresses, with_stored
@@ -242,6 +242,9 @@ class CallConfig(Config):
             decides="content",
         ),
     ] = None
+    pay_again: Annotated[
+        bool, Option("Make all calls again where the journal of a run with results is gone or empty.", CALLS)
+    ] = False
 
     @property
     def caller(self) -> CallerOptions:
@@ -254,6 +257,7 @@ class CallConfig(Config):
             self.max_cost,
             self.prices,
             self.codes,
+            self.pay_again,
         )
 
 

@@ -185,7 +185,7 @@ def rewrite(config: RewriteConfig, progress: Progress) -> Run:
         check_files(spec)
         resolve_target(spec, modality)
     calls = dataclasses.replace(config.caller, codes=config.codes or settings.codes)
-    with working_again(run, calls, progress) as work:
+    with working_again(run, calls, progress, "rewrite") as work:
         todo = _todo(config, run)
         if not any(todo.values()):
             raise InputError(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -93,6 +94,17 @@ def read_codes(path: Path) -> vocabulary.Table:
         InputError: the file cannot be read, or is not valid; each problem with its line and column.
     """
     return parse_codes(read_bytes(path, "file of codes"), str(path))
+
+
+@contextmanager
+def taught_by(path: Path | None) -> Iterator[None]:
+    """Puts the rows of a file, if one is given, before the shipped ones while the context lasts.
+
+    Raises:
+        InputError: as `read_codes`.
+    """
+    with vocabulary.teaching(read_codes(path) if path is not None else {}):
+        yield
 
 
 def parse_codes(data: bytes, file: str) -> vocabulary.Table:

@@ -236,9 +236,7 @@ def table_of(data: Mapping[str, Mapping[str, Iterable[object]]]) -> Table:
     """
     lists = joined(data.get(WORDS, {}))
     return {
-        service: tuple(
-            row(meaning, entry, lists) for meaning, entries in groups.items() for entry in entries
-        )
+        service: tuple(row(meaning, entry, lists) for meaning, entries in groups.items() for entry in entries)
         for service, groups in data.items()
         if service != WORDS
     }

@@ -130,6 +130,11 @@ class PictureService:
         self._limit_s = limit_s
         self._transport = Transport(timeout)
 
+    @property
+    def address(self) -> str:
+        """Where requests go. It may hold a secret, so it is not printed."""
+        return self._base
+
     # -- overridden by each service -------------------------------------------------------------------
 
     def request(self, asked: Asked) -> Request:
