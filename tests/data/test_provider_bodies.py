@@ -676,6 +676,8 @@ def test_unseen_refusals(status, body):
     ("status", "body"),
     [
         (400, error("moderation_model not found")),
+        (400, error("safety_tolerance 9 was rejected")),
+        (400, error("enable_safety_checker was rejected")),
         (400, error("The 'moderation' parameter must be one of 'auto', 'low'")),
         (400, error("Invalid value: 'safe'. Supported values are 'auto' and 'low'.", param="moderation")),
         (403, error("Content moderation is not enabled for your account")),
@@ -846,6 +848,38 @@ BROKEN = {
 }
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        "Too many requests",
+        "An error occurred while processing your request. Please try again.",
+        "Error: request failed with status code 500.",
+        "[ERROR] 503: backend unavailable",
+        "error, status code: 429, message: Rate limit",
+        "Error code: 500 - {'error': {'message': 'x'}}",
+        "Error: rate limit exceeded. Please try again in 20s.",
+        'API Error: 500 {"type":"error"}',
+        "Error: read ECONNRESET",
+        "stream error: stream ID 5; INTERNAL_ERROR",
+        "Sorry, something went wrong while generating the response.",
+        "Error calling model: 502",
+        "Exception: no available channel for model",
+        "当前分组上游负载已饱和，请稍后再试",
+        '{"detail":"Internal Server Error"}',
+        '{"status":"error","message":"upstream timeout"}',
+        '{"code":500,"message":"server error"}',
+    ],
+)
+def test_what_machines_say_in_an_answer_s_place(content):
+    assert isinstance(machine_says("openai", content), Failed)
+    assert read_completion(chat(content)).error is not None
+
+
+def test_a_machine_s_status_and_waiting_time_are_read():
+    found = machine_says("openai", "Error: HTTP 429, rate limit exceeded. Please try again in 20s.")
+    assert (found.error.kind, found.error.status, found.error.retry_after) == ("rate_limit", 429, 20.0)
+
+
 @pytest.mark.parametrize("name", BROKEN)
 def test_broken(name):
     body, kind = BROKEN[name]
@@ -865,6 +899,14 @@ def test_broken(name):
         "A 502 Bad Gateway means that a proxy got no usable answer. " * 3,
         "HTTP has many status codes, and 404 is the best known.",
         "Errors are human: upstream or downstream.",
+        "HTTP 404 means that the page was not found.",
+        "HTTP 404 Not Found",
+        "Error: Connection refused usually means the server isn't running.",
+        "Network error handling in Python: use try.",
+        "Error: something about the server. It then restarts by itself and everything is fine.",
+        "Service unavailable means that a server is busy.",
+        '{"detail": "A cat on a mat"}',
+        '{"status": "error", "message": "I would rather not write that."}',
         '```json\n{"error": {"code": 500}}\n```',
         "The error message says: rate limit.",
         "[]",
