@@ -217,14 +217,16 @@ class Caller:
         self._book(line.purpose, category, reply, cost, requests=int(is_call), retries=retries)
         self.stats.spent += cost
         self._note(channel, standing, reply)
+        # Before the journal is waited for, so that no other request goes out meanwhile.
+        if stop := standing.saw(reply.error, is_known=before is not None):
+            self._stop = self._stop or stop
         if is_journalled(reply):
             packed: JsonObject = channel.pack(reply)
             if reply.error is not None:
                 packed = {**packed, "at": here}
             paid = cost + (before.cost if before is not None else 0.0)
             await self._record(Entry(key, channel.name, line.purpose, category, written, packed, paid))
-        if stop := standing.saw(reply.error, is_known=before is not None):
-            self._stop = self._stop or stop
+        if stop:
             raise _Stop(stop)
         return reply
 
