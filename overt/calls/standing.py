@@ -21,7 +21,7 @@ UNPAID = 2  # different requests in a row that were not paid for, where earlier 
 EXHAUSTED = 8  # requests in a row that stayed rate-limited after all their retries
 
 _REJECTED = frozenset({"bad_request", "forbidden"})
-_WORDLESS = re.compile(r"HTTP \d+(?:: an empty body)?")
+_WORDLESS = re.compile(r"HTTP \d+(?:: (?:an empty body|\W*))?")
 _KEPT = "Everything so far is kept: "
 _MOST_REASONS = 3
 
