@@ -8,8 +8,8 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class CallerOptions:
-    """How calls are made; none of it changes the results. `timeout` is in seconds per call, `rpm` in requests
-    per minute, `max_cost` in US dollars for this process."""
+    """How calls are made; but for `codes`, none of it changes the results. `timeout` is in seconds per call,
+    `rpm` in requests per minute, `max_cost` in US dollars for this process."""
 
     concurrency: int = 32
     rpm: float | None = None
@@ -18,4 +18,5 @@ class CallerOptions:
     max_requests: int | None = None
     max_cost: float | None = None
     prices: Path | None = None
+    codes: Path | None = None  # the user's own words for "no", for limits and for errors
     pay_again: bool = False  # go on although the journal of a run with results is gone

@@ -7,6 +7,7 @@ finished run use `overt.data.run.finished.open_run`.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import platform
 import time
 from collections.abc import Iterator, Mapping
@@ -19,11 +20,13 @@ from overt.data.chat import Ask, ChatModel
 from overt.data.errors import InputError
 from overt.data.json_types import Json, JsonObject
 from overt.data.progress import Advance, Progress
+from overt.data.provider.codes_file import taught_by
 from overt.data.records import content_id
 from overt.data.run.finished import Kind, Run, open_run
-from overt.data.run.folder import JOURNAL, Addresses, RunFolder
+from overt.data.run.folder import CODES, JOURNAL, Addresses, RunFolder
 from overt.data.run.record import PolicyRef, RunRecord
 from overt.data.text import plain
+from overt.data.yaml.schema import read_bytes
 from overt.policies.load import dump_policy
 from overt.policies.schema import Policy
 from overt.tasks.config import Config
@@ -46,14 +49,25 @@ def record_of(
     config: Config, policy: Policy, inputs: Mapping[str, Json], *, version: str = overt.__version__
 ) -> RunRecord:
     """Builds the record in `run.json` for this configuration."""
+    codes = getattr(config, "codes", None)
+    own = {CODES: _hash(codes)} if codes is not None else {}  # left out, so that older runs stay the same
     return RunRecord(
         config.kind,
         version,
         PolicyRef(policy.name, policy.version, policy.hash),
         config.decided(),
-        inputs,
+        {**inputs, **own},
         config.decided("content"),
     )
+
+
+def _hash(codes: Path) -> str:
+    """The hash of a file of codes.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    return hashlib.blake2b(read_bytes(codes, "file of codes"), digest_size=16).hexdigest()
 
 
 def default_folder(record: RunRecord, name: str) -> Path:
@@ -146,12 +160,14 @@ def working(start: Start, calls: CallerOptions, progress: Progress) -> Iterator[
     with RunFolder(start.folder) as folder:
         moved = folder.differs_in_addresses(start.addresses)
         folder.claim(start.record, dump_policy(start.policy), start.addresses, defaults=start.defaults)
-        if folder.is_complete and not _is_worth_a_try(start.folder, moved=moved):
+        taught = folder.is_taught_anew(start.record)
+        if folder.is_complete and not taught and not _is_worth_a_try(start.folder, moved=moved):
             progress.note(f"{start.folder} is complete; nothing to do")
             yield None
             return
         folder.check_journal(pay_again=calls.pay_again)
-        with Caller(start.folder / JOURNAL, calls, on_progress=progress.calls) as caller:
+        journal = start.folder / JOURNAL
+        with taught_by(calls.codes), Caller(journal, calls, on_progress=progress.calls) as caller:
             yield Work(folder, caller, progress)
 
 
@@ -167,7 +183,8 @@ def working_again(run: Run, calls: CallerOptions, progress: Progress, part: str)
     """
     with RunFolder(run.folder) as folder:
         folder.check_journal(pay_again=calls.pay_again, part=part)
-        with Caller(run.folder / JOURNAL, calls, on_progress=progress.calls) as caller:
+        journal = run.folder / JOURNAL
+        with taught_by(calls.codes), Caller(journal, calls, on_progress=progress.calls) as caller:
             yield Work(folder, caller, progress)
 
 

@@ -306,7 +306,7 @@ def test_a_new_word_is_one_line(tmp_path, monkeypatch):
 )
 def test_a_row_that_cannot_be_read_is_named(meaning, entry):
     with pytest.raises(ValueError, match="vocabulary"):
-        vocabulary._row(meaning, entry)
+        vocabulary.row(meaning, entry)
 
 
 def test_lookups():

@@ -220,7 +220,7 @@ def _table() -> Table:
 def words() -> Mapping[str, str]:
     """The lists of words that a sentence may name in angle brackets: name -> regular expression."""
     text = (resources.files("overt.data.provider") / "vocabulary.yaml").read_text("utf-8")
-    return _joined(yaml.safe_load(text)[WORDS])
+    return joined(yaml.safe_load(text)[WORDS])
 
 
 def services() -> tuple[str, ...]:
@@ -234,21 +234,20 @@ def table_of(data: Mapping[str, Mapping[str, Iterable[object]]]) -> Table:
     Raises:
         ValueError: a row cannot be read.
     """
-    lists = _joined(data.get(WORDS, {}))
+    lists = joined(data.get(WORDS, {}))
     return {
-        service: tuple(
-            _row(meaning, entry, lists) for meaning, entries in groups.items() for entry in entries
-        )
+        service: tuple(row(meaning, entry, lists) for meaning, entries in groups.items() for entry in entries)
         for service, groups in data.items()
         if service != WORDS
     }
 
 
-def _joined(lists: Mapping[str, Iterable[object]]) -> Mapping[str, str]:
+def joined(lists: Mapping[str, Iterable[object]]) -> Mapping[str, str]:
+    """Lists of words as regular expressions."""
     return {name: f"(?:{'|'.join(map(str, entries))})" for name, entries in lists.items()}
 
 
-def _row(meaning: str, entry: object, lists: Mapping[str, str] | None = None) -> Row:
+def row(meaning: str, entry: object, lists: Mapping[str, str] | None = None) -> Row:
     """Reads one entry.
 
     Raises:

@@ -51,6 +51,9 @@ _HALF_CLAIMED = re.compile(r"\.(?:policy\.yaml|run\.json)\.\d+\.\d+\.tmp")
 _CLAIM = (FILE, "policy.yaml", "addresses.json", "decisions.json", *_JOURNAL_FILES)
 # By role ("" for every role): the addresses of models and the names of the variables with their keys.
 Addresses = Mapping[str, Mapping[str, str]]
+# Of the inputs: the hash of the user's own words for what services say.
+CODES = "codes"
+_DECIDED_ANEW = (f"inputs.{CODES}",)
 _SECRET = re.compile(r"key|token|secret|passw|pwd|sig|auth|cred|code", re.IGNORECASE)
 
 
@@ -151,10 +154,7 @@ class RunFolder:
             InputError: the folder holds something else, or a run with other inputs.
         """
         found = read_record(self.path)
-        differing: list[tuple[str, str, str]] = []
-        if found is not None:
-            there = {**found.identity(), "config": {**(defaults or {}), **found.config}}
-            differing = differences(there, record.identity())
+        differing = _differing(found, record, defaults or {}) if found is not None else []
         if found is not None and differing and (self.is_complete or self._has_calls()):
             lines = [f"{name}: there {old}, here {new}" for name, old, new in differing[:6]]
             raise InputError(
@@ -166,15 +166,25 @@ class RunFolder:
         if found is None:
             self.refuse_strangers(policy_yaml)
         is_new = found is None or bool(differing)
+        is_taught = found is not None and found.inputs.get(CODES) != record.inputs.get(CODES)
         if is_new:
             self._claimed = True
             if differing:
                 self._clear()
             write_atomic(self.path / "policy.yaml", policy_yaml.encode())
+        if is_new or is_taught:
             write_atomic(self.path / FILE, dump_json(record.to_json()))
         if addresses is not None:
             self._remember(addresses)
         return not is_new
+
+    def is_taught_anew(self, record: RunRecord) -> bool:
+        """Whether the results were decided by another file of codes than this run's, or by none."""
+        if not self.is_complete:
+            return False
+        known = read_json(self.path / MANIFEST).get("identity")
+        inputs = known.get("inputs") if isinstance(known, Mapping) else None
+        return isinstance(inputs, Mapping) and inputs.get(CODES) != record.inputs.get(CODES)
 
     def differs_in_addresses(self, addresses: Addresses) -> bool:
         """Whether the run's models had other addresses or keys until now."""
@@ -365,3 +375,9 @@ def _without_secrets(text: str) -> str:
         return ""
     query = "&".join(p for p in parts.query.split("&") if not _SECRET.search(p.partition("=")[0]))
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, query, ""))
+
+
+def _differing(found: RunRecord, record: RunRecord, defaults: JsonObject) -> list[tuple[str, str, str]]:
+    """What makes another run of a record. Other codes do not: kept responses are read again by them."""
+    there = {**found.identity(), "config": {**defaults, **found.config}}
+    return [d for d in differences(there, record.identity()) if d[0] not in _DECIDED_ANEW]
