@@ -70,7 +70,7 @@ def codes_hash(codes: Path) -> str:
     Raises:
         InputError: it cannot be read.
     """
-    return hashlib.blake2b(read_bytes(codes, "file of codes"), digest_size=16).hexdigest()
+    return hashlib.blake2b(read_bytes(codes, "code list"), digest_size=16).hexdigest()
 
 
 def default_folder(record: RunRecord, name: str) -> Path:
