@@ -23,6 +23,7 @@ from overt.calls.flow import Flow, Pace
 from overt.calls.options import CallerOptions
 from overt.calls.standing import Standing
 from overt.calls.waits import WAITS, Waits, pause
+from overt.calls.writer import JournalWriter
 from overt.data.chat import (
     Answer,
     AnswerError,
@@ -73,11 +74,11 @@ class Caller:
         self._standings: dict[int, Standing] = {}
         self._channels: dict[int, Subject] = {}
         self._failed: list[tuple[Standing, CallError]] = []  # replies without an answer
+        self.kept = 0  # replies whose responses are kept, so that they can be read again
         self._waits = Waits()
         self.on_note: Callable[[str], None] = lambda text: None
-        self._on_first: Callable[[], None] | None = None
+        self._writer = JournalWriter(self._journal)
         self._stop: OvertError | None = None
-        self._unwritten: list[tuple[Entry, asyncio.Future[None]]] = []
 
     def __enter__(self) -> Caller:
         self._thread.start()
@@ -89,7 +90,7 @@ class Caller:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            self._write()
+            self._writer.write()
             for channel in self._channels.values():
                 await channel.close()
 
@@ -160,7 +161,7 @@ class Caller:
     ) -> None:
         """Sets who is told of what the record of the run must say, of waits that a service asked for, and of
         the first reply that was journalled."""
-        self.on_note, self._waits.on_wait, self._on_first = on_note, on_wait, on_first
+        self.on_note, self._waits.on_wait, self._writer.on_first = on_note, on_wait, on_first
 
     @property
     def unanswered(self) -> int:
@@ -217,16 +218,38 @@ class Caller:
         self._book(line.purpose, category, reply, cost, requests=int(is_call), retries=retries)
         self.stats.spent += cost
         self._note(channel, standing, reply)
+        # Before the journal is waited for, so that no other request goes out meanwhile.
+        if stop := standing.saw(reply.error, is_known=before is not None):
+            self._stop = self._stop or stop
         if is_journalled(reply):
             packed: JsonObject = channel.pack(reply)
             if reply.error is not None:
                 packed = {**packed, "at": here}
             paid = cost + (before.cost if before is not None else 0.0)
-            await self._record(Entry(key, channel.name, line.purpose, category, written, packed, paid))
-        if stop := standing.saw(reply.error, is_known=before is not None):
-            self._stop = self._stop or stop
+            entry = Entry(key, channel.name, line.purpose, category, written, packed, paid)
+            try:
+                await self._writer.record(entry)
+            except OvertError as error:  # such as a full disk
+                self._stop = error
+                raise _Stop(error) from error
+        if stop:
             raise _Stop(stop)
         return reply
+
+    def keeps(self, name: str, request: JsonObject) -> bool:
+        """Whether the journal has the response behind a refusal or a failure of this request.
+
+        Args:
+            name: of the model.
+            request: as the `plain` of its channel gives it.
+        """
+        entry = self._journal.get(call_key(name, write_request(request)))
+        found = entry.reply.get("response", entry.reply) if entry is not None else None
+        return isinstance(found, dict) and bool(found.get("raw"))
+
+    def read_again(self, channel: Channel[Q, A], request: Q) -> A | None:
+        """A journalled reply as today's vocabulary reads it, without a request; None if there is none."""
+        return self._known(channel, call_key(channel.name, write_request(channel.plain(request))))[1]
 
     def _known(self, channel: Channel[Q, A], key: str) -> tuple[Entry | None, A | None]:
         """The journal's row of a call, and its reply as today's vocabulary reads it."""
@@ -274,6 +297,7 @@ class Caller:
 
     def _note(self, channel: Subject, standing: Standing, reply: Reply) -> None:
         """Remembers a failure, and tells once what of a model's replies the reader of the run must know."""
+        self.kept += reply.raw is not None
         if reply.error is not None:
             self._failed.append((standing, reply.error))
         for change in reply.adapted:
@@ -325,35 +349,6 @@ class Caller:
             output_tokens=reply.output_tokens or 0,
             **counts,
         )
-
-    # -- the journal: one commit for all replies of one turn of the loop --------------------------------
-
-    async def _record(self, entry: Entry) -> None:
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if not self._unwritten:
-            asyncio.get_running_loop().call_soon(self._write)
-        self._unwritten.append((entry, future))
-        # Shielded: a received reply is written even if its question is cancelled.
-        await asyncio.shield(future)
-
-    def _write(self) -> None:
-        batch, self._unwritten = self._unwritten, []
-        if not batch:
-            return
-        try:
-            self._journal.put(entry for entry, _ in batch)
-            if self._on_first is not None:
-                first, self._on_first = self._on_first, None
-                first()
-        except OvertError as error:
-            self._stop = error
-            for _, future in batch:
-                if not future.done():
-                    future.set_exception(_Stop(error))
-            return
-        for _, future in batch:
-            if not future.done():
-                future.set_result(None)
 
     # -- many questions, from the stage's thread --------------------------------------------------------
 

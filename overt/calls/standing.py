@@ -6,6 +6,7 @@ says that it concerns the key or the account, or a row of failures with no answe
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable
 
@@ -20,6 +21,7 @@ UNPAID = 2  # different requests in a row that were not paid for, where earlier 
 EXHAUSTED = 8  # requests in a row that stayed rate-limited after all their retries
 
 _REJECTED = frozenset({"bad_request", "forbidden"})
+_WORDLESS = re.compile(r"HTTP \d+(?:: (?:an empty body|\W*))?")
 _KEPT = "Everything so far is kept: "
 _MOST_REASONS = 3
 
@@ -47,7 +49,7 @@ class Standing:
 
     def remembers(self, error: CallError | None) -> None:
         """Counts a reply from the journal."""
-        if error is not None and error.kind in _REJECTED:
+        if error is not None and (error.kind in _REJECTED or error.status == 401):
             self._reasons[error.message] += 1
 
     def saw(self, error: CallError | None, *, is_known: bool = False) -> OvertError | None:
@@ -61,19 +63,21 @@ class Standing:
             self._answered = True
             self._row.clear()
             return None
-        kind = error.kind
+        kind: str = error.kind
         self.remembers(error)
         self._last = error
-        if kind == "auth" or (error.status == 401 and not self.has_answered):
-            return self._key(error)
+        if kind == "auth" or error.status == 401:
+            # Once a key has worked, a status without a word about it may concern one prompt.
+            if not self.has_answered or (kind == "auth" and not _WORDLESS.fullmatch(error.message)):
+                return self._key(error)
+            kind = "forbidden"
         if is_known and self.has_answered:
             return None
         self._row[kind] += 1
-        return self._end_of_row(error)
+        return self._end_of_row(error, kind)
 
-    def _end_of_row(self, error: CallError) -> OvertError | None:
-        """The error that stops the run if this failure was one too many in a row."""
-        kind = error.kind
+    def _end_of_row(self, error: CallError, kind: str) -> OvertError | None:
+        """The error that stops the run if this failure was one too many of its kind in a row."""
         row = self._row[kind]
         if kind == "billing" and (row >= UNPAID or not self.has_answered):
             return self._bill(error)
