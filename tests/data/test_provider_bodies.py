@@ -349,6 +349,27 @@ REFUSED = {
         ),
     ),
     "Firefly": (422, {"error_code": "prompt_unsafe", "message": "x"}),
+    "xAI, a sentence": (
+        400,
+        {
+            "code": "Client specified an invalid argument",
+            "error": "Generated image rejected by content moderation.",
+        },
+    ),
+    "a flag": (200, {"images": [], "nsfw_content_detected": [True]}),
+    "another flag": (200, {"data": [{"url": "", "flagged": True}]}),
+    "OpenRouter, reasons alone": (
+        403,
+        error("Forbidden", code=403, metadata={"reasons": ["S1"], "model_slug": "vendor/m"}),
+    ),
+    "iFlytek": (400, error("x", code="10013")),
+    "MiniMax, beside an empty answer": (
+        200,
+        {
+            "choices": [{"message": {"content": ""}, "finish_reason": "stop"}],
+            "base_resp": {"status_code": 1027, "status_msg": "output new_sensitive"},
+        },
+    ),
     # siblings that nobody named
     "a stranger's code": (
         400,
@@ -948,6 +969,7 @@ def test_a_cut_off_answer_stays_one():
         "MODEL_ARMOR",
         "moderation",
         "prohibited_content",
+        "ERROR_TOXIC",
     ],
 )
 def test_finish_reasons_that_refuse(finish):
