@@ -759,6 +759,133 @@ def test_unseen_errors_that_speak_of_filters(status, body):
     assert isinstance(verdict(status, body), Failed)
 
 
+@pytest.mark.parametrize(
+    ("status", "body", "headers", "what"),
+    [
+        (403, error("The API key does not have access to this model"), {}, "auth"),
+        (403, error("API key not valid"), {}, "auth"),
+        (403, {"detail": "Invalid authentication credentials"}, {}, "auth"),
+        (403, {"detail": "Not authenticated"}, {}, "auth"),
+        (
+            403,
+            {"message": "User is not authorized to access this resource with an explicit deny"},
+            {},
+            "auth",
+        ),
+        (403, {"Message": "User: arn:aws is not authorized to perform: bedrock:InvokeModel"}, {}, "auth"),
+        (403, {"message": "Missing Authentication Token"}, {}, "auth"),
+        (
+            403,
+            error("Project `proj_x` does not have access to model `gpt-x`", code="model_not_found"),
+            {},
+            "auth",
+        ),
+        (403, error("Your account is not active"), {}, "auth"),
+        (403, error("This account has been deactivated"), {}, "auth"),
+        (403, error("Permission denied: Consumer 'api_key:x' has been suspended."), {}, "auth"),
+        (403, error("Unauthorized"), {}, "auth"),
+        (403, "Forbidden", {}, "forbidden"),
+        (403, {"error": "Forbidden"}, {}, "forbidden"),
+        (403, error("Host not in allowlist"), {}, "forbidden"),
+        (403, error("Model is disabled for this key"), {}, "auth"),
+        (403, error("insufficient quota"), {}, "billing"),
+        (403, error("Your credit balance is exhausted"), {}, "billing"),
+        (
+            403,
+            {"detail": "User is locked. Reason: Exhausted balance. Top up your balance at x"},
+            {},
+            "billing",
+        ),
+        (401, error("No cookie auth credentials found", code=401), {}, "auth"),
+        (401, error("User not found.", code=401), {}, "auth"),
+        (
+            429,
+            error("Quota exceeded for quota metric 'Generate Content API requests per minute' and limit"),
+            {},
+            "rate_limit",
+        ),
+        (
+            429,
+            error(
+                "You exceeded your current quota. Please migrate to a paid plan; Quota: 200 requests per day. Please retry in 12h3m."
+            ),
+            {},
+            "rate_limit",
+        ),
+        (
+            429,
+            error("Resource has been exhausted (e.g. check quota).", status="RESOURCE_EXHAUSTED"),
+            {},
+            "rate_limit",
+        ),
+        (
+            429,
+            error(
+                "This request would exceed your account's rate limit. Please try again later.",
+                type="rate_limit_error",
+            ),
+            {},
+            "rate_limit",
+        ),
+        (429, error("Organization quota exceeded for the month", code="insufficient_quota"), {}, "billing"),
+        (429, error("You have run out of credits"), {}, "billing"),
+        (429, error("Insufficient funds"), {}, "billing"),
+        (429, error("account balance not enough", code="1113"), {}, "billing"),
+        (429, error("您的账户已欠费"), {}, "billing"),
+        (429, error("当前分组请求数已达上限，请稍后再试"), {}, "rate_limit"),
+        (429, "Too Many Requests", {"retry-after": "Wed, 21 Oct 2099 07:28:00 GMT"}, "rate_limit"),
+        (429, error("x"), {"retry-after": "nan"}, "rate_limit"),
+        (429, error("x"), {"x-ratelimit-reset": "99999999999999999999"}, "rate_limit"),
+        (
+            529,
+            {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}},
+            {},
+            "server",
+        ),
+        (503, error("The model is overloaded. Please try again in 20s"), {}, "server"),
+        (
+            400,
+            {"__type": "com.amazon.coral.service#ThrottlingException", "message": "Rate exceeded"},
+            {},
+            "rate_limit",
+        ),
+        (
+            400,
+            {"message": "x"},
+            {"x-amzn-errortype": "ThrottlingException:http://internal.amazon.com/"},
+            "rate_limit",
+        ),
+        (402, error("Insufficient credits"), {}, "billing"),
+        (402, error("This request requires more credits, or fewer max_tokens"), {}, "billing"),
+        (403, error("Daily quota exceeded", errors=[{"reason": "dailyLimitExceeded"}]), {}, "rate_limit"),
+        (400, error("Prompt rejected: prohibited"), {}, "refused"),
+        (400, error("The image you requested contains nudity"), {}, "refused"),
+        (400, error("Request contains prohibited words: x"), {}, "refused"),
+        (400, error("Prompt contains forbidden words"), {}, "refused"),
+        (400, error("Unsafe prompt"), {}, "refused"),
+        (400, error("unsafe content detected"), {}, "refused"),
+        (400, error("Sensitive content detected"), {}, "refused"),
+        (
+            400,
+            error(
+                "Potentially sensitive content: the input or output was flagged as sensitive. Please try again with different inputs. (E005)"
+            ),
+            {},
+            "refused",
+        ),
+        (400, error("No image was generated. Reason: IMAGE_SAFETY"), {}, "refused"),
+        (400, error("finishReason: PROHIBITED_CONTENT"), {}, "refused"),
+        (400, error("Generation failed: blocked by content policy"), {}, "refused"),
+        (400, error("Prompt violates terms of service"), {}, "refused"),
+        (400, error("The prompt does not comply with our terms"), {}, "refused"),
+        (400, error("Request not permitted under our usage policy"), {}, "refused"),
+    ],
+)
+def test_keys_bills_limits_and_further_words(status, body, headers, what):
+    found = verdict(status, body, headers)
+    assert (found.error.kind if isinstance(found, Failed) else "refused") == what
+
+
 # -- waiting ------------------------------------------------------------------------------------------------
 
 
