@@ -807,7 +807,8 @@ def test_unseen_errors_that_speak_of_filters(status, body):
         (
             429,
             error(
-                "You exceeded your current quota. Please migrate to a paid plan; Quota: 200 requests per day. Please retry in 12h3m."
+                "You exceeded your current quota. Please migrate to a paid plan; Quota: 200 "
+                "requests per day. Please retry in 12h3m."
             ),
             {},
             "rate_limit",
@@ -868,7 +869,8 @@ def test_unseen_errors_that_speak_of_filters(status, body):
         (
             400,
             error(
-                "Potentially sensitive content: the input or output was flagged as sensitive. Please try again with different inputs. (E005)"
+                "Potentially sensitive content: the input or output was flagged as sensitive. "
+                "Please try again with different inputs. (E005)"
             ),
             {},
             "refused",
