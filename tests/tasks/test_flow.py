@@ -107,7 +107,7 @@ def test_a_403_on_one_prompt_ends_nothing(tmp_path, place, trouble):
         found = states(tmp_path)
         assert found.pop(words[place]) == ("error", "forbidden")
         assert set(found.values()) == {("generated", "")}
-        assert "forbidden: " in done.stdout
+        assert "forbidden (1 of 1 missing)" in done.stdout
         text_run(tmp_path, data, url)  # a resume goes past it too, and asks it again
         assert service.sent == 7
         cli("run", "--resume", tmp_path / "run")
@@ -963,7 +963,7 @@ def test_codes_decide_anew_what_ended_a_run(tmp_path):
     data = prompts(tmp_path, *(f"w{n}" for n in range(5)))
     with server(service) as url:
         done = text_run(tmp_path, data, url, code=1)
-        assert "file of codes" in done.stderr
+        assert "--codes FILE" in done.stderr
         text_run(tmp_path, data, url, "--codes", tmp_path / "codes.yaml")
         assert service.sent == 5
     assert set(states(tmp_path).values()) == {("refused", "house_rules")}
@@ -1023,8 +1023,6 @@ def test_a_picture_services_no_is_read_again_too(tmp_path):
         "openai/gpt-image-1",
         "--out",
         tmp_path / "run",
-        "--min-coverage",
-        0.5,
     )
     with serving(answer) as api:
         cli(*command, "--base-url", f"{api.url}/v1", code=3)
