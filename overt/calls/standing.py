@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from overt.calls.channel import Subject
+from overt.calls.finality import RETRIED
 from overt.calls.waits import LONGEST_WAIT_S, clock, in_words
 from overt.data.chat import CallError
 from overt.data.errors import BudgetReached, OvertError, RunError
@@ -103,7 +104,7 @@ class Standing:
 
     def waits_too_long(self, error: CallError) -> OvertError | None:
         """The error that stops the run where a service names a wait that is too long to sit out."""
-        if error.kind != "rate_limit" or (error.retry_after or 0.0) <= LONGEST_WAIT_S:
+        if error.kind not in RETRIED or (error.retry_after or 0.0) <= LONGEST_WAIT_S:
             return None
         wait = error.retry_after or 0.0
         return BudgetReached(
