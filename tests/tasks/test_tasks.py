@@ -34,13 +34,14 @@ GENERATE = {
     "judge": ("openai/j", "openai/k"), "probe": "filter/better-profanity", "samples": 3, "encoder": "lexical",
     "templates": Path("ours"), "benign": 2, "unsafe": 1, "per_seed": 4, "oversample": 2.5, "rounds": 2,
     "seed": 9,
+    "codes": "codes.yaml",
 }  # fmt: skip
 RUN = {
     "dataset": ("seeds.csv:prompt", "more.csv:prompt"), "target": ("filter/keywords?path=words.txt",),
     "filter": ("filter/better-profanity",), "checker": ("checker/nudenet",), "every_layer": True,
     "policy": "newsroom", "label": "benign", "category": ("violence",), "suite": "xstest", "limit": 3,
     "samples": 2, "seed": 9, "judge": "judge/embedded", "system": "Be brief.", "max_tokens": 9,
-    "temperature": 0.5, "min_coverage": 0.5,
+    "temperature": 0.5, "min_coverage": 0.5, "codes": "codes.yaml",
 }  # fmt: skip
 START = {
     GenerateConfig: {"policy": "newsroom"},
@@ -63,6 +64,7 @@ def _files(tmp_path, monkeypatch):
     for name in ("seeds.csv", "more.csv"):
         Path(name).write_text(f"prompt\na text of {name}\n")
     Path("words.txt").write_text("knife\n")
+    Path("codes.yaml").write_text("any: {model: [no_thanks]}\n")
     Path("ours").mkdir()
     shipped = Path(generate.__file__).parents[1] / "generation" / "templates" / "convert.yaml"
     Path("ours/convert.yaml").write_text(shipped.read_text("utf-8").replace("version:", "version: own #"))
