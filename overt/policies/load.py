@@ -46,7 +46,6 @@ __all__ = [
 ]
 
 MAX_EXTENDS = 16
-_NOT_POLICIES = {"floor_terms.yaml"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +65,7 @@ def shipped_policies() -> list[str]:
     names = [
         entry.name.removesuffix(".yaml")
         for entry in folder.iterdir()
-        if entry.name.endswith(".yaml") and entry.name not in _NOT_POLICIES
+        if entry.name.endswith(".yaml")
     ]
     return sorted(names, key=lambda n: (n != "overt", n))
 
