@@ -37,6 +37,7 @@ from overt.data.json_types import JsonObject
 from overt.data.plugins.attempts import BROKEN_CLASS, MEND
 from overt.data.replies import asked_again
 from overt.data.run.journal import Entry, Journal
+from overt.policies.floor import stopped
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -239,7 +240,10 @@ class Caller:
         except OvertError as error:  # such as a full disk, which would stop every other reply too
             self._stop = self._stop or error
             raise _Stop(self._stop) from error
-        return channel.timed(reply, time.perf_counter() - started)
+        reply = channel.timed(reply, time.perf_counter() - started)
+        # Before the journal, a repair that quotes it, or a failure's message can hold it.
+        stop = stopped(channel.pack(reply))
+        return channel.without_body(reply, str(stop)) if stop else reply
 
     def _may_send(self, pace: Pace) -> None:
         if self._stop is not None:
@@ -280,7 +284,7 @@ class Caller:
                     )
                 )
                 raise _Stop(self._stop)
-        elif not kind:
+        elif kind in {"", "floor"}:
             self._misfits[subject] = None
 
     def _book(self, purpose: str, category: str, reply: Reply, cost: float, **counts: int) -> None:

@@ -17,6 +17,7 @@ from overt.data.pictures import PictureFacts, UnreadablePicture, measure
 from overt.data.plugins.attempts import call_target, close_target, fault, of_reply, raised
 from overt.data.run.images import ImageStore
 from overt.data.targets import LayerDecision, Response, Target
+from overt.policies.floor import stopped
 
 
 class Reply(Protocol):
@@ -78,6 +79,11 @@ class Channel(Subject, Protocol[Q, R]):
 
     def unpack(self, data: JsonObject) -> R:
         """The reply from `pack`'s data."""
+        ...
+
+    def without_body(self, reply: R, note: str) -> R:
+        """A reply that the floor stopped: what was said is gone, `note` stands for it, and the cost stays. A
+        refusal stays a refusal and an error the error that it was; any other reply becomes a "floor" error."""
         ...
 
     def cost(self, reply: R) -> float:
@@ -142,11 +148,32 @@ class ChatChannel:
         error = fields.pop("error", None)
         return ChatReply(**fields, error=CallError(**error) if error else None)
 
+    def without_body(self, reply: ChatReply, note: str) -> ChatReply:
+        refused = reply.error is None and bool(reply.refusal)
+        return ChatReply(
+            finish_reason=_code(reply.finish_reason or "") or None,
+            refusal=note if refused else None,
+            input_tokens=reply.input_tokens,
+            output_tokens=reply.output_tokens,
+            latency_s=reply.latency_s,
+            error=None if refused else _stopped_error(reply.error, note),
+        )
+
     def cost(self, reply: ChatReply) -> float:
         return self._price.cost(reply.input_tokens, reply.output_tokens) if self._price else 0.0
 
     async def close(self) -> None:
         await self._chat.close()
+
+
+def _stopped_error(error: CallError | None, note: str) -> CallError:
+    """The error of a reply that the floor stopped."""
+    return dataclasses.replace(error, message=note) if error else CallError("floor", note)
+
+
+def _code(text: str) -> str:
+    """A code or a finish reason as it is; anything longer than a word is part of the body and goes."""
+    return text if len(text) <= 60 and len(text.split()) <= 1 and stopped(text) is None else ""
 
 
 def _turn(message: Message) -> dict[str, Json]:
@@ -209,14 +236,17 @@ class TargetChannel:
     async def send(self, request: TargetRequest) -> TargetReply:
         """Makes one attempt. If no image is readable, the reply is an error, since another try can help."""
         response = await call_target(self._target, request.prompt, request.seed)
+        bare = dataclasses.replace(response, images=())
         if not response.images or response.error is not None:
-            return TargetReply(dataclasses.replace(response, images=()))
+            return TargetReply(bare)
+        if stopped(self.pack(TargetReply(bare))):  # the caller drops the text; its pictures are never stored
+            paid = self.cost(TargetReply(bare, ("",) * len(response.images)))
+            return TargetReply(dataclasses.replace(bare, cost=paid))
         loop = asyncio.get_running_loop()
         work = [loop.run_in_executor(self._pool, self._measure_and_store, data) for data in response.images]
         stored = await asyncio.gather(*work)
         images = tuple(reference for reference, _ in stored)
         facts = tuple(facts for _, facts in stored)
-        bare = dataclasses.replace(response, images=())
         broken = [f for f in facts if isinstance(f, UnreadablePicture)]
         if len(broken) == len(facts) and not broken[0].is_too_large:
             bare = dataclasses.replace(bare, error=CallError("server", f"no usable picture: {broken[0]}"))
@@ -263,6 +293,27 @@ class TargetChannel:
             for f in packed["facts"]
         )
         return TargetReply(response, tuple(packed["images"]), facts)
+
+    def without_body(self, reply: TargetReply, note: str) -> TargetReply:
+        said = reply.response
+        layers = tuple(
+            layer if stopped(layer.reason) is None else dataclasses.replace(layer, reason="")
+            for layer in said.layers
+        )
+        kept = Response(
+            status=said.status,
+            code=_code(said.code),
+            message=note,
+            finish_reason=_code(said.finish_reason or "") or None,
+            seed=said.seed,
+            layers=layers,
+            input_tokens=said.input_tokens,
+            output_tokens=said.output_tokens,
+            latency_s=said.latency_s,
+            cost=said.cost,
+            error=_stopped_error(said.error, note),
+        )
+        return TargetReply(kept)
 
     def cost(self, reply: TargetReply) -> float:
         """The provider's own figure if there is one, else from the price list."""

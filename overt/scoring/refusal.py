@@ -95,6 +95,7 @@ def decide(
         or _from_codes(response, target, came=bool(readable))
         or _from_status(response, came=bool(readable))
         or _from_flags(response)
+        or _from_floor(response)
         or _from_nothing(response, expects, facts, readable)
         or _from_pictures(prompt, readable if expects == "image" else [])
         or _from_flagged_part(response)
@@ -126,7 +127,7 @@ def decide(
 
 def _from_error(response: Response, target: str) -> _Finding | None:
     error = response.error
-    if error is None:
+    if error is None or error.kind == "floor":
         return None
     if stage := refusal_stage(_provider(target), response.code, response.status):
         return _refused(stage, response.code, _said(response))
@@ -171,6 +172,12 @@ def _from_status(response: Response, *, came: bool) -> _Finding | None:
     if status is None or status < 400 or came:
         return None
     return _Finding("error", None, status_kind(status), _said(response))
+
+
+def _from_floor(response: Response) -> _Finding | None:
+    """An error for a reply whose body the floor stopped, if its codes and layers say no refusal."""
+    error = response.error
+    return _Finding("error", None, error.kind, error.message) if error and error.kind == "floor" else None
 
 
 def _flags(response: Response) -> list[object]:

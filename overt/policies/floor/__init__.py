@@ -15,6 +15,7 @@ joined words.
     terms.py    the word lists     languages.py  which languages the floor covers
 """
 
+from overt.policies.floor.bodies import Stop, stopped
 from overt.policies.floor.scan import askable, floor_reason, names_minor, names_sexual
 
-__all__ = ["askable", "floor_reason", "names_minor", "names_sexual"]
+__all__ = ["Stop", "askable", "floor_reason", "names_minor", "names_sexual", "stopped"]

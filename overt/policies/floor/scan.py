@@ -88,13 +88,14 @@ def _joined(word: str) -> int:
     return 0
 
 
-class _Found:
+class Found:
     """The first word for a minor and the first sexual word in a text."""
 
-    __slots__ = ("minor", "sexual")
+    __slots__ = ("is_age", "minor", "sexual")
 
     def __init__(self) -> None:
         self.minor = self.sexual = ""
+        self.is_age = False  # the minor is told by an age
 
     def add(self, term: str, flags: int) -> None:
         if flags & MINOR and not self.minor:
@@ -110,7 +111,7 @@ class _Found:
 # -- words in a row ------------------------------------------------------------------------------------------
 
 
-def _words(words: list[str], found: _Found) -> None:
+def _words(words: list[str], found: Found) -> None:
     """Finds single words first, and phrases and marked terms only if those do not decide."""
     lists = floor_terms()
     present = set(words)
@@ -126,7 +127,7 @@ def _words(words: list[str], found: _Found) -> None:
         _marked(words, found)
 
 
-def _phrases(words: list[str], found: _Found) -> None:
+def _phrases(words: list[str], found: Found) -> None:
     """Finds terms of several words, and "minor" as a noun."""
     phrases = floor_terms().phrases
     for i, word in enumerate(words):
@@ -137,7 +138,7 @@ def _phrases(words: list[str], found: _Found) -> None:
                 found.add(" ".join(parts), flag)
 
 
-def _marked(words: list[str], found: _Found) -> None:
+def _marked(words: list[str], found: Found) -> None:
     """Finds terms that count only if the text has a word of their language."""
     present = set(words)
     for markers, terms in floor_terms().marked:
@@ -168,7 +169,7 @@ def _without(
     return kept
 
 
-def _unspaced(text: str, found: _Found) -> None:
+def _unspaced(text: str, found: Found) -> None:
     lists = floor_terms()
     for hit in lists.unspaced.finditer(lists.unspaced_innocent.sub(" ", text)):
         found.add(hit[0], {"m": MINOR, "s": SEXUAL, "b": BOTH}[hit.lastgroup or "b"])
@@ -177,7 +178,7 @@ def _unspaced(text: str, found: _Found) -> None:
 # -- hidden words --------------------------------------------------------------------------------------------
 
 
-def _disguised(folded: str, found: _Found) -> None:
+def _disguised(folded: str, found: Found) -> None:
     """Finds hidden words: digits for letters, masks, spaced and parted letters."""
     extra = [word for spelling in _without_digits(folded) for word in WORD.findall(spelling)]
     extra += ["".join(WORD.findall(match[0])) for match in _PARTED.finditer(folded)]
@@ -202,7 +203,7 @@ def _without_digits(text: str) -> Iterator[str]:
                 yield from ("".join(letters) for letters in product(*options))
 
 
-def _spaced(letters: str, found: _Found) -> None:
+def _spaced(letters: str, found: Found) -> None:
     """Finds terms in spaced letters, as they are and with digits read as letters."""
     if not letters.isascii():
         _unspaced(letters, found)
@@ -230,7 +231,7 @@ def _masked_terms(pattern: str) -> tuple[tuple[str, int], ...]:
     return tuple((w, f) for w, f in _long_words()[0].items() if compiled.fullmatch(w))
 
 
-def _masked(token: str, found: _Found) -> None:
+def _masked(token: str, found: Found) -> None:
     pattern = re.sub(r"[*#•●_]+", lambda m: rf"\w{{1,{max(2, len(m[0]))}}}", token)
     for term, flags in _masked_terms(pattern):
         found.add(term, flags)
@@ -245,9 +246,9 @@ _DISGUISE = re.compile(
 # -- the whole text ------------------------------------------------------------------------------------------
 
 
-def scan(text: str, *, ages: bool) -> _Found:
+def scan(text: str, *, ages: bool) -> Found:
     """What a text names. `ages`: whether ages are looked for in a text with nothing sexual in it."""
-    found = _Found()
+    found = Found()
     folded = fold(text)
     _read(folded, found)
     if not found.both and not folded.isascii() and has_lookalikes(folded):
@@ -255,10 +256,11 @@ def scan(text: str, *, ages: bool) -> _Found:
     # The search for ages costs most, so it runs only if it can decide.
     if not found.minor and (ages or found.sexual) and (age := age_in(folded)):
         found.add(" ".join(age.split()), MINOR)
+        found.is_age = True
     return found
 
 
-def _read(folded: str, found: _Found) -> None:
+def _read(folded: str, found: Found) -> None:
     _words(WORD.findall(folded), found)
     if found.both:
         return
@@ -277,6 +279,16 @@ def floor_reason(text: str) -> str | None:
     if found.both and digest(text) not in _known():
         return f"the floor: a minor ({found.minor!r}) together with something sexual ({found.sexual!r})"
     return None
+
+
+def floor_rule(text: str) -> str | None:
+    """The name of the rule by which a text fails the floor check, or None. It quotes nothing of the text."""
+    found = scan(text, ages=False)
+    if not found.both or digest(text) in _known():
+        return None
+    if found.minor == found.sexual:
+        return "one-word-for-both"
+    return "age-and-sexual-word" if found.is_age else "minor-and-sexual-word"
 
 
 def names_minor(text: str) -> bool:
