@@ -82,8 +82,10 @@ class Channel(Subject, Protocol[Q, R]):
         ...
 
     def without_body(self, reply: R, note: str) -> R:
-        """A reply that the floor stopped: what was said is gone, `note` stands for it, and the cost stays. A
-        refusal stays a refusal and an error the error that it was; any other reply becomes a "floor" error."""
+        """A reply that the floor stopped: what was said is gone, `note` stands for it, and the cost stays.
+
+        A refusal stays a refusal and an error its error; any other reply becomes a "floor" error.
+        """
         ...
 
     def cost(self, reply: R) -> float:

@@ -307,8 +307,8 @@ def asked_again(request: ChatRequest, said: str, why: str, attempt: int = 1) -> 
 
 
 def has_abstained(answer: Answer[T]) -> bool:
-    """Whether the model replied without a usable answer (unreadable, empty, refused, stopped by the floor). For
-    a judge this is an abstention; any other failure is an error."""
+    """Whether the model replied without a usable answer (unreadable, empty, refused, stopped by the floor).
+    For a judge this is an abstention; any other failure is an error."""
     return answer.failure_kind in {"malformed", "empty", "refused", "floor"}
 
 

@@ -62,11 +62,7 @@ class Source:
 def shipped_policies() -> list[str]:
     """The names of the policies in the package, sorted, `overt` first."""
     folder = resources.files("overt.policies")
-    names = [
-        entry.name.removesuffix(".yaml")
-        for entry in folder.iterdir()
-        if entry.name.endswith(".yaml")
-    ]
+    names = [entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")]
     return sorted(names, key=lambda n: (n != "overt", n))
 
 

@@ -95,7 +95,6 @@ def decide(
         or _from_codes(response, target, came=bool(readable))
         or _from_status(response, came=bool(readable))
         or _from_flags(response)
-        or _from_floor(response)
         or _from_nothing(response, expects, facts, readable)
         or _from_pictures(prompt, readable if expects == "image" else [])
         or _from_flagged_part(response)
@@ -174,12 +173,6 @@ def _from_status(response: Response, *, came: bool) -> _Finding | None:
     return _Finding("error", None, status_kind(status), _said(response))
 
 
-def _from_floor(response: Response) -> _Finding | None:
-    """An error for a reply whose body the floor stopped, if its codes and layers say no refusal."""
-    error = response.error
-    return _Finding("error", None, error.kind, error.message) if error and error.kind == "floor" else None
-
-
 def _flags(response: Response) -> list[object]:
     found: list[object] = []
     for name in _FLAGS:
@@ -213,6 +206,8 @@ def _from_nothing(
     facts: Sequence[PictureFacts | UnreadablePicture],
     readable: Sequence[PictureFacts],
 ) -> _Finding | None:
+    if response.error is not None:  # the floor stopped the body, and its codes say nothing
+        return _Finding("error", None, response.error.kind, response.error.message)
     text = response.text.strip()
     if expects == "none":
         if response.layers:

@@ -6,9 +6,9 @@ or only sexual content between adults, passes, and so do sex education and the p
 lists, the innocent phrases ("same-sex parents", "a Game Boy") and the words for ages are in languages/, one
 file per language.
 
-The check sees through case, accents, width, entities, hidden characters, look-alikes of other scripts, digits
-for letters, masked letters (s*x), spaced letters (s e x), parted words (nu-de), repeated letters (nuuude), and
-joined words.
+The check sees through case, accents, width, entities, hidden characters, look-alikes of other scripts,
+digits for letters, masked letters (s*x), spaced letters (s e x), parted words (nu-de), repeated letters
+(nuuude), and joined words.
 
     scan.py     the search         fold.py       typography and look-alikes
     ages.py     ages below 18      bodies.py     replies of models, before they are written anywhere

@@ -1,11 +1,11 @@
 """The floor for replies of models, before any of it is written, shown or sent on.
 
-A reply is JSON data whose texts may hold JSON themselves. Texts of one object belong together; the entries of
-a list are things of their own (the prompts of a batch), unless they are as short as tags. What stands beside a
-list counts for each of its entries.
+A reply is JSON data whose texts may hold JSON themselves. Texts of one object belong together; the entries
+of a list are things of their own (the prompts of a batch), unless they are as short as tags. What stands
+beside a list counts for each of its entries.
 
 A model that says no names what it will not do. Such a text passes if it is short, says no in words of the
-`denials` lists, and has nothing sexual in it besides the words of the `abstract` lists ("sexual", "explicit").
+`denials` lists, and has nothing sexual in it besides words of the `abstract` lists ("sexual", "explicit").
 So does a label such as "sexual/minors", which filters put into their answers.
 """
 
@@ -34,7 +34,7 @@ _JSON_START = re.compile(r"[\[{]")
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Why a body was stopped. `rule` is the name of a rule, `digest` the BLAKE2b of the body: 32 hex digits."""
+    """Why a body was stopped: the name of a rule, and the BLAKE2b of the body in 32 hex digits."""
 
     rule: str
     digest: str

@@ -15,10 +15,13 @@ from importlib import resources
 from overt.data.yaml.schema import Schema, parse_yaml
 
 # Characters with the property Default_Ignorable_Code_Point that are not of the category Cf.
-_IGNORABLE = frozenset(
-    (0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2065, 0x3164, 0xFFA0)
-    + (*range(0x180B, 0x1810), *range(0xFE00, 0xFE10), *range(0xFFF0, 0xFFF9), *range(0xE0000, 0xE1000))
-)
+_IGNORABLE = {
+    *(0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2065, 0x3164, 0xFFA0),
+    *range(0x180B, 0x1810),
+    *range(0xFE00, 0xFE10),
+    *range(0xFFF0, 0xFFF9),
+    *range(0xE0000, 0xE1000),
+}
 # Letters that no normal form takes apart, in the spelling of the term lists.
 _STROKES = {"đ": "d", "ł": "l", "ø": "o", "ħ": "h", "ı": "i", "æ": "ae", "œ": "oe", "ŧ": "t"}
 _REGIONAL = {0x1F1E6 + i: chr(ord("a") + i) for i in range(26)}
@@ -85,4 +88,6 @@ class _Lookalikes(Schema):
 def _lookalikes() -> dict[int, str]:
     file = resources.files("overt.policies.floor") / "lookalikes.yaml"
     read = parse_yaml(file.read_bytes(), "lookalikes.yaml", _Lookalikes, what="table of look-alikes")
-    return {ord(c): plain for table in (read.unicode, read.own) for plain, cs in table.items() for c in cs}
+    # Unicode gives I, l and 1 one look; as a digit, the search reads it as either letter.
+    looks = {**read.unicode, "1": read.unicode.get("1", "") + read.unicode["l"], "l": ""}
+    return {ord(c): plain for table in (looks, read.own) for plain, cs in table.items() for c in cs}

@@ -80,10 +80,16 @@ def _stretched(word: str) -> int:
 def _joined(word: str) -> int:
     """Both flags for a word of one list joined to one of the other: nudechild."""
     lists = floor_terms()
+    if not lists.may_begin(word):
+        return 0
     for i in range(_SHORTEST_PART, len(word) - _SHORTEST_PART + 1):
-        if not (head := lists.flags(word[:i])) and word[i - 1] == "s":
+        tail = word[i:]
+        if not lists.may_begin(tail):
+            continue
+        head = lists.flags(word[:i])
+        if not head and word[i - 1] == "s":  # a plural
             head = lists.flags(word[: i - 1])
-        if head and (head | lists.flags(word[i:])) == BOTH and lists.flags(word[i:]):
+        if head and (end := lists.flags(tail)) and head | end == BOTH:
             return BOTH
     return 0
 

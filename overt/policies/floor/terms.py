@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import resources
@@ -14,6 +14,7 @@ from overt.policies.floor.fold import fold
 
 MINOR, SEXUAL = 1, 2  # flags for the list of a term; a term of both lists has both flags
 BOTH = MINOR | SEXUAL
+_HEAD = 3  # letters; no stem is shorter
 
 WORD = re.compile("(?:[^\\W_]|[\u0900-\u097f])+")  # vowel signs of Devanagari are part of their word
 UNSPACED = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]")  # terms of these scripts need no blanks
@@ -72,7 +73,9 @@ def language_files() -> tuple[LanguageFile, ...]:
     """The shipped files, by their names."""
     folder = resources.files("overt.policies.floor") / "languages"
     files = sorted((f for f in folder.iterdir() if f.name.endswith(".yaml")), key=lambda f: f.name)
-    return tuple(parse_yaml(f.read_bytes(), f.name, LanguageFile, what="word list of the floor") for f in files)
+    return tuple(
+        parse_yaml(f.read_bytes(), f.name, LanguageFile, what="word list of the floor") for f in files
+    )
 
 
 def phrases(text: str) -> list[str]:
@@ -87,18 +90,21 @@ def phrases(text: str) -> list[str]:
 class FloorTerms:
     """All terms, folded, with the flags of their lists.
 
-    words: whole words. stems: words given as stem*. lengths: the lengths of the stems.
+    words: whole words. stems: words given as stem*. lengths: the lengths of the stems. by_head: the stems by
+        their first letters. heads: the first letters of words and stems.
     phrases: by their first word. innocent, topics: phrases that are removed before the search, by their first
         word; topics only near one of `shields`.
     unspaced: terms of scripts without blanks, and emoji; the groups m, s and b name the list.
     marked: (words of a language, terms that count only if one of these words is in the text).
-    squeezed: words and stems without their repeated letters -> (runs of letters, flags, whether it is a stem).
+    squeezed: words and stems without repeated letters -> (runs of letters, flags, whether it is a stem).
     abstract, denials: see `overt.policies.floor.bodies`.
     """
 
     words: Mapping[str, int]
     stems: Mapping[str, int]
     lengths: tuple[int, ...]
+    by_head: Mapping[str, Sequence[tuple[str, int]]]
+    heads: frozenset[str]
     phrases: Mapping[str, Sequence[tuple[Words, int]]]
     innocent: Mapping[str, Sequence[Words]]
     topics: Mapping[str, Sequence[Words]]
@@ -113,17 +119,45 @@ class FloorTerms:
     def flags(self, word: str) -> int:
         """The flags of a word as it is written."""
         flags = self.words.get(word, 0)
-        for length in self.lengths:
-            if length > len(word):
-                break
-            flags |= self.stems.get(word[:length], 0)
+        for stem, flag in self.by_head.get(word[:_HEAD], ()):
+            if word.startswith(stem):
+                flags |= flag
         return flags
+
+    def may_begin(self, word: str) -> bool:
+        """Whether a term may begin as this word does."""
+        return word[:_HEAD] in self.heads
 
 
 @lru_cache(maxsize=1)
 def floor_terms() -> FloorTerms:
     """The shipped lists."""
     files = language_files()
+    terms = _sorted(files)
+    innocent, unspaced_innocent = _innocent(files)
+    return FloorTerms(
+        words=terms.words,
+        stems=terms.stems,
+        lengths=tuple(sorted({len(stem) for stem in terms.stems})),
+        by_head={
+            head: tuple((stem, terms.stems[stem]) for stem in stems)
+            for head, stems in groupby(sorted(terms.stems), key=lambda stem: stem[:_HEAD])
+        },
+        heads=frozenset(term[:_HEAD] for term in (*terms.words, *terms.stems)),
+        phrases=terms.phrases,
+        innocent=_by_first_word(innocent),
+        topics=_by_first_word(_words_of(t) for file in files for t in phrases(file.topics)),
+        shields=_all_words(file.shields for file in files),
+        unspaced=_unspaced(terms.unspaced, "".join(file.before_sex for file in files)),
+        unspaced_innocent=re.compile("|".join(map(re.escape, unspaced_innocent))),
+        marked=tuple(_marked(file.marked) for file in files if file.marked.with_words),
+        squeezed=_squeezed(terms.words, terms.stems),
+        abstract=_any_of(word for file in files for word in fold(file.abstract).split()),
+        denials=_any_of(entry for file in files for entry in phrases(fold(file.denials))),
+    )
+
+
+def _sorted(files: Iterable[LanguageFile]) -> _Sorted:
     terms = _Sorted()
     for file in files:
         for flag, entries in (
@@ -133,23 +167,12 @@ def floor_terms() -> FloorTerms:
         ):
             for entry in entries:
                 terms.add(fold(entry), flag)
-    terms.words.pop("minor", None)  # an adjective more often than a person: see AFTER_NOUN in the scan
-    innocent, unspaced_innocent = _innocent(files)
-    return FloorTerms(
-        words=terms.words,
-        stems=terms.stems,
-        lengths=tuple(sorted({len(stem) for stem in terms.stems})),
-        phrases=terms.phrases,
-        innocent=_by_first_word(innocent),
-        topics=_by_first_word(_words_of(t) for file in files for t in phrases(file.topics)),
-        shields=frozenset(word for file in files for word in fold(file.shields).split()),
-        unspaced=_unspaced(terms.unspaced, "".join(file.before_sex for file in files)),
-        unspaced_innocent=re.compile("|".join(map(re.escape, unspaced_innocent))),
-        marked=tuple(_marked(file.marked) for file in files if file.marked.with_words),
-        squeezed=_squeezed(terms.words, terms.stems),
-        abstract=_any_of(word for file in files for word in fold(file.abstract).split()),
-        denials=_any_of(entry for file in files for entry in phrases(fold(file.denials))),
-    )
+    terms.words.pop("minor", None)  # an adjective more often than a person: see _AFTER_NOUN in scan.py
+    return terms
+
+
+def _all_words(lists: Iterable[str]) -> frozenset[str]:
+    return frozenset(word for text in lists for word in fold(text).split())
 
 
 def _words_of(phrase: str) -> Words:
@@ -188,8 +211,10 @@ class _Sorted:
 
 
 def _marked(marked: Marked) -> tuple[frozenset[str], Mapping[str, int]]:
-    terms = {word: MINOR for word in fold(marked.minor).split()}
-    return frozenset(fold(marked.with_words).split()), terms | dict.fromkeys(fold(marked.sexual).split(), SEXUAL)
+    terms = dict.fromkeys(fold(marked.minor).split(), MINOR)
+    return frozenset(fold(marked.with_words).split()), terms | dict.fromkeys(
+        fold(marked.sexual).split(), SEXUAL
+    )
 
 
 def _by_first_word(entries: Iterable[Words]) -> dict[str, list[Words]]:
@@ -216,8 +241,11 @@ def _squeezed(words: Mapping[str, int], stems: Mapping[str, int]) -> dict[str, l
 
 def _any_of(entries: Iterable[str]) -> re.Pattern[str]:
     """A pattern for any of the words or phrases; `*` at the end stands for any ending."""
-    options = [re.escape(e.rstrip("*")) + ("" if e.endswith("*") or UNSPACED.search(e) else r"(?!\w)") for e in entries]
-    return re.compile(rf"(?<![^\W_{_CJK}])(?:{'|'.join(sorted(options, key=len, reverse=True)) or '(?!)'})")
+    options = []
+    for entry in sorted(entries, key=len, reverse=True):
+        is_open = entry.endswith("*") or UNSPACED.search(entry)
+        options.append(re.escape(entry.rstrip("*")) + ("" if is_open else r"(?!\w)"))
+    return re.compile(rf"(?<![^\W_{_CJK}])(?:{'|'.join(options) or '(?!)'})")
 
 
 _CJK = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3"
@@ -233,5 +261,3 @@ def _unspaced(terms: dict[int, list[str]], suffix_before_sex: str) -> re.Pattern
         options = [f"{guard}{re.escape(t)}" if t.startswith("性") else re.escape(t) for t in longest_first]
         groups.append(f"(?P<{name}>{'|'.join(options)})")
     return re.compile("|".join(groups))
-
-
