@@ -25,6 +25,7 @@ from overt.data.records import content_id
 from overt.data.run.finished import Kind, Run, open_run
 from overt.data.run.folder import JOURNAL, Addresses, RunFolder
 from overt.data.run.record import PolicyRef, RunRecord
+from overt.policies.floor import uncovered
 from overt.policies.load import dump_policy
 from overt.policies.schema import Policy
 from overt.tasks.config import Config
@@ -157,7 +158,10 @@ def working(start: Start, calls: CallerOptions, progress: Progress) -> Iterator[
             yield None
             return
         with Caller(start.folder / JOURNAL, calls, on_progress=progress.calls) as caller:
-            yield Work(folder, caller, progress)
+            work = Work(folder, caller, progress)
+            for warning in uncovered(start.policy):
+                work.note(warning)
+            yield work
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ digits for letters, masked letters (s*x), spaced letters (s e x), parted words (
 """
 
 from overt.policies.floor.bodies import Stop, stopped
+from overt.policies.floor.languages import uncovered
 from overt.policies.floor.scan import askable, floor_reason, names_minor, names_sexual
 
-__all__ = ["Stop", "askable", "floor_reason", "names_minor", "names_sexual", "stopped"]
+__all__ = ["Stop", "askable", "floor_reason", "names_minor", "names_sexual", "stopped", "uncovered"]

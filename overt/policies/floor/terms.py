@@ -53,6 +53,7 @@ class LanguageFile(Schema):
     """One file, as it is written."""
 
     language: str
+    common: str = ""
     minor: str = ""
     minor_phrases: str = ""
     sexual: str = ""
