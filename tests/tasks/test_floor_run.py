@@ -159,8 +159,8 @@ categories:
     languages: [{language}]
 """
 SWEDISH = (
-    "Det är inte tillåtet att visa bilder som uppmanar till våld eller som gör narr av offren. Tillåtet är det "
-    "som visas på ett museum eller på en skola om det inte lockar någon att göra det efter."
+    "Det är inte tillåtet att visa bilder som uppmanar till våld eller som gör narr av offren. "
+    "Tillåtet är det som visas på ett museum eller på en skola om det inte lockar någon att göra det efter."
 )
 
 

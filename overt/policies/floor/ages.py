@@ -19,6 +19,7 @@ from overt.policies.floor.terms import UNSPACED, WORD, AgeWords, language_files,
 
 _BEHIND, _BEFORE = 60, 40  # characters around a number
 _JOINT = r"[\s.\-/'’]{0,3}"  # between the words of a phrase: y.o., y/o, year-old
+_END = r"(?![^\W_]|[\u0900-\u0963])"  # vowel signs of Devanagari go on with the word
 _HALF = r"(?:[\s\-]{1,2}and[\s\-]{1,2}(?:a[\s\-]{1,2})?half)?"
 _GAP = r"[\s\-.,_~]{0,3}"
 _LABEL_GAP = r"[\s:=\-–—(\[,.*\"'’]{0,4}"
@@ -52,7 +53,7 @@ def _phrase(text: str) -> str:
     if UNSPACED.search(text):
         return r"\s?".join(map(re.escape, text.split()))
     words = _JOINT.join(map(re.escape, WORD.findall(text)))
-    return rf"{words}(?![^\W_])"
+    return words + _END
 
 
 def _options(entries: Iterable[str]) -> str:
@@ -61,9 +62,7 @@ def _options(entries: Iterable[str]) -> str:
 
 
 def _before(entries: Iterable[str]) -> re.Pattern[str]:
-    made = sorted(
-        {_phrase(fold(entry)).removesuffix(r"(?![^\W_])") for entry in entries}, key=len, reverse=True
-    )
+    made = sorted({_phrase(fold(entry)).removesuffix(_END) for entry in entries}, key=len, reverse=True)
     head = "(?<![^\\W_\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3])"
     return re.compile(rf"{head}(?:{'|'.join(made) or '(?!)'}){_LABEL_GAP}$")
 

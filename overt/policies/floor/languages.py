@@ -1,8 +1,8 @@
 """Which languages the floor covers, and whether a policy keeps to them.
 
-A language is covered if it has a file in languages/. What a policy is written in is known from its `languages`
-and from its texts: a script that no covered language uses, or texts with too few of the commonest words of
-every covered language.
+A language is covered if it has a file in languages/. What a policy is written in is known from its
+`languages` and from its texts: a script that no covered language uses, or texts with too few of the commonest
+words of every covered language.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ def uncovered(policy: Policy) -> tuple[str, ...]:
             found[f"the texts of {category.id} are in none of the languages that the floor knows"] = None
     known = ", ".join(sorted(covered()))
     return tuple(
-        f"{what}: there the floor cannot see what is sexual about minors, so read what is written ({known} are "
-        "covered)"
+        f"{what}: there the floor cannot see what is sexual about minors, so read what is written "
+        f"(covered: {known})"
         for what in found
     )
 
