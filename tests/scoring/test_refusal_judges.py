@@ -27,6 +27,7 @@ from overt.scoring.refusal_judges.embedded import EmbeddedJudge
 from overt.scoring.refusal_judges.llm import MOST_TEXT, llm_judge
 from overt.scoring.refusal_judges.rules import RulesJudge
 from overt.scoring.refusal_judges.vocabulary import LanguageFile, load_vocabulary, vocabulary
+from overt.scoring.text_answers import offline
 
 REFERENCE = reference("xstest")
 reference = pytest.mark.skipif(REFERENCE is None, reason="no shared/reference/xstest above the tests")
@@ -559,3 +560,15 @@ def test_a_judge_that_cannot_be_read_or_reached_is_unclear():
     _, judge = asked(lambda request: ChatReply(error=down))
     [said] = judge([(BOMB, "No.")])
     assert (said.label, said.error) == ("unclear", down)
+
+
+def test_a_judge_of_the_users_own_sees_no_thinking():
+    class Strict:
+        name = "judge/strict"
+
+        def judge(self, prompt, answer):
+            return RefusalVerdict("full_refusal" if "cannot" in answer else "compliance")
+
+    pairs = [("?", "<think>I cannot</think>Yes."), ("?", "<think>Yes"), ("?", "Yes.\n</think>I cannot.")]
+    labels = [verdict.label for verdict in offline(Strict())(pairs)]
+    assert labels == ["compliance", "unclear", "full_refusal"]
