@@ -18,17 +18,24 @@ class ThinkingForm(NamedTuple):
     """One way of marking thinking: what opens and what closes it, as regular expressions without case.
 
     `may_lack_opening`: many chat templates write the opening mark into the prompt, so that the text begins
-    with the thinking and only the closing mark is in it.
+    with the thinking and only the closing mark is in it. `in_words`: the marks are words; other marks begin
+    with one of "<&[◁", which makes them quick to find.
     """
 
     opens: str
     closes: str
     may_lack_opening: bool = True
+    in_words: bool = False
 
 
 def between(opens: str, closes: str, *, may_lack_opening: bool = True) -> ThinkingForm:
     """A form with an opening and a closing mark. Without a closing mark the thinking reaches to the end."""
     return ThinkingForm(opens, closes, may_lack_opening)
+
+
+def words(opens: str, closes: str, *, may_lack_opening: bool = False) -> ThinkingForm:
+    """A form that begins a text with set words; case counts."""
+    return ThinkingForm(rf"\A\s*(?:{opens})", closes, may_lack_opening, True)
 
 
 def tags(names: str) -> ThinkingForm:
@@ -55,11 +62,10 @@ THINKING_FORMS: tuple[ThinkingForm, ...] = (
     between(r"(?:<\|start\|>assistant)?<\|channel\|>\s?(?:analysis|commentary)\b",
             r"(?:<\|start\|>assistant)?<\|channel\|>\s?final\b[^<\n]{0,40}(?:<\|constrain\|>\w{0,20})?(?:<\|message\|>)?"),
     # The same after a server dropped the marks: "analysisThe user asks ...assistantfinalI cannot".
-    between(r"(?-i:\A\s*(?:<\|message\|>)?analysis(?=[A-Z\n\"'“]|[^\x00-\x7f]))",
-            r"(?-i:assistant\s?\n*final(?=[\s\"'“*#A-Z0-9]|[^\x00-\x7f]))"),
-    between(r"\A\s*here(?:'s| is) my thought process:?", r"here(?:'s| is) my response:?",
-            may_lack_opening=False),  # Granite
-    between(r"\A\s*thinking\.\.\.[ \t]*\n", r"\.\.\.done thinking\.", may_lack_opening=False),  # Ollama
+    words(r"(?:<\|message\|>)?analysis(?=[A-Z\n\"'“]|[^\x00-\x7f])",
+          r"assistant\s?\n*final(?=[\s\"'“*#A-Z0-9]|[^\x00-\x7f])", may_lack_opening=True),
+    words(r"[Hh]ere(?:'s| is) my thought process:?", r"(?i:here(?:'s| is) my response:?)"),  # Granite
+    words(r"Thinking\.\.\.[ \t]*\n", r"\.\.\.done thinking\."),  # Ollama
 )  # fmt: skip
 
 # Marks around the answer itself, left out where a text holds thinking.
@@ -70,8 +76,9 @@ _AROUND = re.compile(
     r"|END_TEXT|end_response|end|return|call|im_end|eot_id|endoftext)\|>|</s>|<｜end▁of▁sentence｜>)\s*\Z",
     re.IGNORECASE,
 )
-# No form occurs in a text without one of these; most answers have none.
-_HINTS = ("<", "&lt;", "[/", "[t", "[T", "▷", "nalysis", "final", "hought process", "hinking...")
+# No form occurs in a text without one of these; most answers have none. To look for one character is quick.
+_HINTS = "<[▷&"
+_BEGINNINGS = ("analysis", "here is my", "here's my", "thinking...")
 _SENTENCE_GOES_ON = re.compile(r"[a-z,;:] \Z")
 _QUOTES = {"`": "`", '"': '"', "'": "'", "“": "”", "‘": "’", "«": "»", "「": "」"}
 _FENCE, _TICKS = 1, 2
@@ -101,7 +108,11 @@ def thoughts_in(text: str) -> list[Thought]:
     A mark inside a code block, inline code or quotes is content and marks nothing, and so is one in the
     middle of a sentence ("the <think> tag is ...").
     """
-    if not any(hint in text for hint in _HINTS):
+    if not (
+        any(map(text.__contains__, _HINTS))
+        or "final" in text
+        or text[:60].lstrip().lower().startswith(_BEGINNINGS)
+    ):
         return []
     marks = _marks(text, THINKING_FORMS)
     if all(mark.form < 0 for mark in marks):
@@ -122,21 +133,31 @@ def without_marks(answer: str) -> str:
 @lru_cache(maxsize=8)
 def _pattern(forms: tuple[ThinkingForm, ...]) -> re.Pattern[str]:
     """One pattern for all forms: group 2i + 1 opens form i, group 2i + 2 closes it; the last two are code."""
-    every = "|".join(f"({form.opens})|({form.closes})" for form in forms)
-    return re.compile(f"{every}|(^[ \t>]{{0,20}}(?:`{{3,}}|~{{3,}}))|(`+)", re.IGNORECASE | re.MULTILINE)
+    never = "((?!))|((?!))"
+    every = "|".join(never if form.in_words else f"({form.opens})|({form.closes})" for form in forms)
+    return re.compile(f"(?=[<&\\[◁`~])(?:{every}|(`{{3,}}|~{{3,}})|(`+))", re.IGNORECASE)
 
 
 def _marks(text: str, forms: tuple[ThinkingForm, ...]) -> list[_Mark]:
     found = []
     for match in _pattern(forms).finditer(text):
         form, kind = divmod((match.lastindex or 1) - 1, 2)
-        if form == len(forms):
-            found.append(
-                _Mark(match.start(), match.end(), -1, _FENCE if kind == 0 else _TICKS, match[0].strip(" \t>"))
-            )
+        start, end = match.span()
+        if form < len(forms):
+            found.append(_Mark(start, end, form, kind, match[0]))
         else:
-            found.append(_Mark(match.start(), match.end(), form, kind, match[0]))
-    return found
+            line = text[max(0, start - 20) : start].rpartition("\n")[2]
+            is_fence = kind == 0 and not line.strip(" \t>")
+            found.append(_Mark(start, end, -1, _FENCE if is_fence else _TICKS, match[0]))
+    in_words = [(number, form) for number, form in enumerate(forms) if form.in_words]
+    for number, form in in_words:
+        opened = re.match(form.opens, text)
+        if opened:
+            found.append(_Mark(*opened.span(), number, 0, opened[0]))
+        if opened or form.may_lack_opening:
+            closings = re.finditer(form.closes, text)
+            found += [_Mark(*match.span(), number, 1, match[0]) for match in closings]
+    return sorted(found)
 
 
 class _Scan:

@@ -202,9 +202,9 @@ def test_nothing_is_lost_and_nothing_is_thought_twice(pieces):
     ids=lambda text: f"{text[:20]!r}",
 )
 def test_hostile_text_is_read_in_linear_time(text):
-    started = time.perf_counter()
+    started = time.process_time()
     read_reply(text)
-    assert time.perf_counter() - started < 3.0
+    assert time.process_time() - started < 3.0
 
 
 def test_a_new_form_of_thinking_is_one_row(monkeypatch):
@@ -383,10 +383,10 @@ def test_of_an_answer_that_was_cut_off_its_end_counts_not_the_example_before():
     ids=lambda text: text[:8],
 )  # fmt: skip
 def test_hostile_json_is_read_in_linear_time(text):
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(AnswerError):
         parse(text)
-    assert time.perf_counter() - started < 5.0
+    assert time.process_time() - started < 5.0
 
 
 # -- what became of a question ---------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from typing import Literal, NamedTuple, get_args
 from pydantic import Field
 
 from overt.data.errors import InputError
+from overt.data.text import folded
 from overt.data.yaml.schema import Schema, parse_yaml
 
 Act = Literal[
@@ -161,17 +162,17 @@ def _language(name: str, file: LanguageFile) -> Language:
             says = tuple(_anchored(_filled(source, file.macros)) for source in file.acts[act])
             gate = frozenset(file.gates.get(act, "").split())
             acts.append(ActPattern(act, gate, _compiled(" (?:{})", {f"{name}: acts.{act}": says})))
-    return Language(file.language, frozenset(file.words), bool(file.gates), tuple(acts))
+    return Language(file.language, frozenset(map(folded, file.words)), bool(file.gates), tuple(acts))
 
 
 def _compiled(within: str, sources: Mapping[str, Texts]) -> re.Pattern[str]:
-    """Joins patterns into one, which never matches if there are none.
+    """Joins patterns into one, folded as texts are; it never matches if there are none.
 
     Args:
         within: the surrounding pattern, with "{}" for the joined ones.
         sources: location (for errors) -> patterns.
     """
-    every = [source for patterns in sources.values() for source in patterns]
+    every = [folded(source) for patterns in sources.values() for source in patterns]
     try:
         return re.compile(within.replace("{}", "|".join(every)) if every else "(?!)")
     except re.error:
