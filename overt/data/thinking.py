@@ -150,12 +150,12 @@ def _marks(text: str, forms: tuple[ThinkingForm, ...]) -> list[_Mark]:
             is_fence = kind == 0 and not line.strip(" \t>")
             found.append(_Mark(start, end, -1, _FENCE if is_fence else _TICKS, match[0]))
     in_words = [(number, form) for number, form in enumerate(forms) if form.in_words]
-    for number, form in in_words:
-        opened = re.match(form.opens, text)
+    for number, worded in in_words:
+        opened = re.match(worded.opens, text)
         if opened:
             found.append(_Mark(*opened.span(), number, 0, opened[0]))
-        if opened or form.may_lack_opening:
-            closings = re.finditer(form.closes, text)
+        if opened or worded.may_lack_opening:
+            closings = re.finditer(worded.closes, text)
             found += [_Mark(*match.span(), number, 1, match[0]) for match in closings]
     return sorted(found)
 
