@@ -1,17 +1,14 @@
 """The caller: stages give it questions and receive answers in the same order.
 
 Its event loop runs in a thread of its own, so that calls go on while a stage works. A question is answered
-from the journal, or else sent, retried, journalled and parsed. A slot is held until its reply is in the
-journal, so that a `kill -9` loses only the calls in flight.
+from the journal, or else sent, retried, journalled and parsed. A reply goes to the journal in the turn of the
+loop in which it came, so that a `kill -9` loses only the calls in flight.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
-import json
-import random
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator
@@ -19,9 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from overt.calls.channel import Channel, ChatChannel, Reply, Subject
+from overt.calls.channel import Channel, ChatChannel, Reply, Subject, UnreadableRow
 from overt.calls.costs import Price, PriceList, Stats
+from overt.calls.finality import RETRIED, holds, is_journalled, place
 from overt.calls.flow import Flow, Pace
+from overt.calls.options import CallerOptions
+from overt.calls.standing import Standing
+from overt.calls.waits import WAITS, Waits, pause
 from overt.data.chat import (
     Answer,
     AnswerError,
@@ -32,11 +33,12 @@ from overt.data.chat import (
     ChatRequest,
     Question,
 )
-from overt.data.errors import BudgetReached, InputError, OvertError, RunError
+from overt.data.errors import BudgetReached, InputError, OvertError
 from overt.data.json_types import JsonObject
-from overt.data.plugins.attempts import BROKEN_CLASS, MEND
+from overt.data.plugins.attempts import BROKEN_CLASS
+from overt.data.provider.dialect import CHANGES
 from overt.data.replies import asked_again
-from overt.data.run.journal import Entry, Journal
+from overt.data.run.journal import Entry, Journal, call_key, write_request
 from overt.policies.floor import stopped
 
 T = TypeVar("T")
@@ -44,24 +46,7 @@ R = TypeVar("R")
 Q = TypeVar("Q")
 A = TypeVar("A", bound=Reply)
 
-RETRIED = frozenset({"rate_limit", "server", "timeout", "connection"})
-ASKED_AGAIN = RETRIED | {BROKEN_CLASS}  # failures that are not journalled: the next run asks again
 REPAIRS = 2  # extra tries after a reply that cannot be parsed
-MISFITS = 8  # bad requests before the first success after which the model, endpoint or class must be wrong
-
-
-@dataclass(frozen=True)
-class CallerOptions:
-    """How calls are made; none of it changes the results. `timeout` is in seconds per call, `rpm` in requests
-    per minute, `max_cost` in US dollars for this process."""
-
-    concurrency: int = 32
-    rpm: float | None = None
-    timeout: float = 120.0
-    max_retries: int = 6
-    max_requests: int | None = None
-    max_cost: float | None = None
-    prices: Path | None = None
 
 
 class _Stop(Exception):
@@ -86,8 +71,12 @@ class Caller:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="overt-calls", daemon=True)
         self._paces: dict[int, Pace] = {}
-        self._misfits: dict[int, int | None] = {}  # None once a model has answered
+        self._standings: dict[int, Standing] = {}
         self._channels: dict[int, Subject] = {}
+        self._failed: list[tuple[Standing, CallError]] = []  # replies without an answer
+        self._waits = Waits()
+        self.on_note: Callable[[str], None] = lambda text: None
+        self._on_first: Callable[[], None] | None = None
         self._stop: OvertError | None = None
         self._unwritten: list[tuple[Entry, asyncio.Future[None]]] = []
 
@@ -161,7 +150,33 @@ class Caller:
         if subject not in self._paces:
             self._paces[subject] = Pace(channel.ceiling or self.options.concurrency, self.options.rpm)
             self._channels[subject] = channel
-            self._misfits[subject] = 0
+            name = channel.name
+            self._standings[subject] = Standing(channel, lambda: self._journal.has_answer(name))
+
+    def tells(
+        self,
+        on_note: Callable[[str], None],
+        on_wait: Callable[[str], None],
+        on_first: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Sets who is told of what the record of the run must say, of waits that a service asked for, and of
+        the first reply that was journalled."""
+        self.on_note, self._waits.on_wait, self._on_first = on_note, on_wait, on_first
+
+    @property
+    def unanswered(self) -> int:
+        """How many replies were failures that the next run asks again."""
+        return sum(not holds(error, has_answered=s.has_answered) for s, error in self._failed)
+
+    @property
+    def rejected(self) -> int:
+        """How many replies were failures that hold until the model's address is another."""
+        return len(self._failed) - self.unanswered
+
+    @property
+    def damaged(self) -> list[str]:
+        """The keys of the journal's rows that could not be read."""
+        return self._journal.damaged
 
     # -- one question, on the loop --------------------------------------------------------------------
 
@@ -184,49 +199,94 @@ class Caller:
 
     async def _reply(self, line: _Line[Q, A], request: Q, category: str) -> A:
         channel = line.channel
-        plain = channel.plain(request)
-        written = write_request(plain)
+        written = write_request(channel.plain(request))
         key = call_key(channel.name, written)
-        if (entry := self._journal.get(key)) is not None:
+        before, known = self._known(channel, key)
+        standing = self._standings[id(channel.subject)]
+        here = place(channel.address)
+        if before is not None and known is not None:
+            moved = before.reply.get("at", here) != here
+            if known.error is None or holds(known.error, has_answered=standing.has_answered, moved=moved):
+                standing.remembers(known.error)
+                self._book(line.purpose, category, known, before.cost, cached=1)
+                self._note(channel, standing, known)
+                return known
+        reply, retries = await self._attempts(channel, standing, request)
+        reply = _within_floor(channel, channel.counted(request, reply))
+        is_call = reply.error is None or reply.error.kind not in RETRIED | {BROKEN_CLASS}
+        cost = channel.cost(reply) if is_call else 0.0
+        self._book(line.purpose, category, reply, cost, requests=int(is_call), retries=retries)
+        self.stats.spent += cost
+        self._note(channel, standing, reply)
+        # Before the journal is waited for, so that no other request goes out meanwhile.
+        if stop := standing.saw(reply.error, is_known=before is not None):
+            self._stop = self._stop or stop
+        if is_journalled(reply):
+            packed: JsonObject = channel.pack(reply)
+            if reply.error is not None:
+                packed = {**packed, "at": here}
+            paid = cost + (before.cost if before is not None else 0.0)
+            await self._record(Entry(key, channel.name, line.purpose, category, written, packed, paid))
+        if stop:
+            raise _Stop(stop)
+        return reply
+
+    def _known(self, channel: Channel[Q, A], key: str) -> tuple[Entry | None, A | None]:
+        """The journal's row of a call, and its reply as today's vocabulary reads it."""
+        entry = self._journal.get(key)
+        if entry is None:
+            return None, None
+        try:
             reply = channel.unpack(entry.reply)
-            self._book(line.purpose, category, reply, entry.cost, cached=1)
-            return reply
+        except UnreadableRow:
+            self._journal.drop(key)
+            return None, None
+        return entry, reply if reply.raw is None else channel.reread(reply)
+
+    async def _attempts(self, channel: Channel[Q, A], standing: Standing, request: Q) -> tuple[A, int]:
+        """Sends a request until it is answered, refused or out of retries. Returns the last reply and the
+        number of retries. A wait that the service names is none of --retries."""
         pace = self._paces[id(channel.subject)]
-        attempt = 0
+        retries = waits = 0
         while True:
             await pace.enter()
             try:
                 self._may_send(pace)
                 reply = await self._send(channel, request)
-                error = reply.error
-                pace.saw(
-                    error is not None and error.kind == "rate_limit",
-                    error.retry_after if error else None,
-                )
-                if error is None or error.kind not in RETRIED:
-                    self._stop_if_hopeless(channel, error)
-                    if error is not None and error.kind == BROKEN_CLASS:
-                        # The user's class failed, not a provider: a run with the fixed class asks again.
-                        self.stats.error(error.kind)
-                        self._book(line.purpose, category, reply, 0.0, retries=attempt)
-                        return reply
-                    cost = channel.cost(reply)
-                    self._book(line.purpose, category, reply, cost, requests=1, retries=attempt)
-                    self.stats.spent += cost
-                    packed = channel.pack(reply)
-                    await self._record(
-                        Entry(key, channel.name, line.purpose, category, written, packed, cost)
-                    )
-                    return reply
             finally:
                 pace.leave()
+            error = reply.error
+            wait = error.retry_after if error else None
+            pace.saw(error is not None and error.kind == "rate_limit", wait)
+            if error is None:
+                return reply, retries + waits
             self.stats.error(error.kind)
-            attempt += 1
-            if attempt > self.options.max_retries:
-                # Not journalled, so the next run asks again.
-                self._book(line.purpose, category, reply, 0.0, retries=attempt - 1)
-                return reply
-            await asyncio.sleep(_pause(attempt, error.retry_after))
+            if stop := standing.waits_too_long(error):
+                self._stop = self._stop or stop
+                raise _Stop(stop)
+            if error.kind not in RETRIED:
+                return reply, retries + waits
+            if error.kind == "rate_limit" and wait is not None and waits < WAITS:
+                waits += 1
+                self._waits.tell(channel.name, wait)
+            elif retries >= self.options.max_retries:
+                return reply, retries + waits
+            else:
+                retries += 1
+            await asyncio.sleep(pause(retries, wait))
+
+    def _note(self, channel: Subject, standing: Standing, reply: Reply) -> None:
+        """Remembers a failure, and tells once what of a model's replies the reader of the run must know."""
+        if reply.error is not None and reply.error.kind != "floor":
+            self._failed.append((standing, reply.error))
+        for change in reply.adapted:
+            if change in CHANGES:
+                self.on_note(f"{channel.name} {CHANGES[change]}")
+        if reply.is_estimate:
+            self.stats.estimated += 1
+            self.on_note(
+                f"{channel.name} counts no tokens in its replies: their cost is an estimate from the texts"
+            )
 
     async def _send(self, channel: Channel[Q, A], request: Q) -> A:
         self.stats.sent += 1
@@ -240,10 +300,7 @@ class Caller:
         except OvertError as error:  # such as a full disk, which would stop every other reply too
             self._stop = self._stop or error
             raise _Stop(self._stop) from error
-        reply = channel.timed(reply, time.perf_counter() - started)
-        # Before the journal, a repair that quotes it, or a failure's message can hold it.
-        stop = stopped(channel.pack(reply))
-        return channel.without_body(reply, str(stop)) if stop else reply
+        return channel.timed(reply, time.perf_counter() - started)
 
     def _may_send(self, pace: Pace) -> None:
         if self._stop is not None:
@@ -260,32 +317,6 @@ class Caller:
                 self._stop = BudgetReached(f"--max-cost US${options.max_cost:g} is reached", fix=again)
         if self._stop is not None:
             raise _Stop(self._stop)
-
-    def _stop_if_hopeless(self, channel: Subject, error: CallError | None) -> None:
-        """Ends the run after an error that every other request would meet too."""
-        kind = error.kind if error else ""
-        message = error.message if error else ""
-        subject = id(channel.subject)
-        if kind in {"auth", "billing"}:
-            what = "the key was not accepted" if kind == "auth" else "the account has no credit left"
-            named = channel.key_hint and kind == "auth"
-            fix = f"Look at the key in the environment variable {channel.key_hint}." if named else ""
-            self._stop = RunError(f"{channel.name}: {what}: {message}", fix=fix or "Top it up, then resume.")
-            raise _Stop(self._stop)
-        if kind in {"bad_request", BROKEN_CLASS} and (count := self._misfits[subject]) is not None:
-            self._misfits[subject] = count + 1
-            if count + 1 >= MISFITS:
-                self._stop = (
-                    RunError(f"the class fails at every request: {message}", fix=MEND)
-                    if kind == BROKEN_CLASS
-                    else RunError(
-                        f"{channel.name} rejects every request: {message}",
-                        fix="Look at the model's name and at --base-url.",
-                    )
-                )
-                raise _Stop(self._stop)
-        elif kind in {"", "floor"}:
-            self._misfits[subject] = None
 
     def _book(self, purpose: str, category: str, reply: Reply, cost: float, **counts: int) -> None:
         self.stats.add(
@@ -314,6 +345,9 @@ class Caller:
             return
         try:
             self._journal.put(entry for entry, _ in batch)
+            if self._on_first is not None:
+                first, self._on_first = self._on_first, None
+                first()
         except OvertError as error:
             self._stop = error
             for _, future in batch:
@@ -332,17 +366,32 @@ class Caller:
         try:
             for result in flow.run(items):
                 self._tell()
+                if flow.is_at_its_end:  # not every consumer asks for more than it needs
+                    self._stop_if_nothing_came()
                 yield result
         except _Stop as stop:
             raise stop.error from None
         finally:
             flow.cancel()
 
+    def _stop_if_nothing_came(self) -> None:
+        for standing in self._standings.values():
+            if stop := standing.at_the_end():
+                self._stop = self._stop or stop
+                raise stop
+
     def _tell(self) -> None:
         now = time.monotonic()
         if now - self._spoke > 0.25:
             self._spoke = now
             self._on_progress(self.stats.line())
+
+
+def _within_floor(channel: Channel[Q, A], reply: A) -> A:
+    """The reply without its body if the floor stops it: before the journal, a repair that quotes it, or a
+    failure's message can hold it."""
+    stop = stopped(channel.pack(reply))
+    return channel.without_body(reply, str(stop)) if stop else reply
 
 
 @dataclass(frozen=True)
@@ -362,22 +411,3 @@ class _Bound:
 
     def __call__(self, questions: Iterable[Question[T]]) -> Iterator[Answer[T]]:
         return self._caller._run(lambda question: self._caller._answer(self._line, question), questions)
-
-
-def write_request(request: JsonObject) -> str:
-    """A request as JSON with sorted keys. It is ASCII, because UTF-8 cannot store a lone surrogate."""
-    return json.dumps(request, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
-
-
-def call_key(model: str, written: str) -> str:
-    """The journal's key: BLAKE2b of the model's name and the written request, 32 hex digits. The URL of the
-    endpoint is not part of it: the same model behind another URL is the same model."""
-    return hashlib.blake2b(f"{model}\n{written}".encode("utf-8", "replace"), digest_size=16).hexdigest()
-
-
-def _pause(attempt: int, asked: float | None) -> float:
-    """Seconds before the next attempt: the server's wish, or else 0.5, 1, 2 ... up to 60. Jitter keeps calls
-    that failed together apart."""
-    if asked is not None:
-        return max(min(asked, 600.0), 0.05) * random.uniform(1.0, 1.25)
-    return min(60.0, 0.5 * 2.0 ** (attempt - 1)) * random.uniform(0.5, 1.0)

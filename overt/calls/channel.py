@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import hashlib
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from overt.calls.costs import Price
-from overt.data.chat import CallError, ChatModel, ChatReply, ChatRequest, Message
+from overt.calls.costs import Price, estimated_tokens
+from overt.data.chat import CallError, ChatModel, ChatReply, ChatRequest, Message, RawResponse
 from overt.data.errors import OvertError
 from overt.data.json_types import Json, JsonObject
-from overt.data.pictures import PictureFacts, UnreadablePicture, measure
-from overt.data.plugins.attempts import call_target, close_target, fault, of_reply, raised
-from overt.data.run.images import ImageStore
-from overt.data.targets import LayerDecision, Response, Target
+from overt.data.plugins.attempts import fault, of_reply, raised
+from overt.data.targets import Response
 from overt.policies.floor import stopped
 
 
@@ -31,6 +26,12 @@ class Reply(Protocol):
     def input_tokens(self) -> int | None: ...
     @property
     def output_tokens(self) -> int | None: ...
+    @property
+    def raw(self) -> RawResponse | None: ...
+    @property
+    def adapted(self) -> tuple[str, ...]: ...
+    @property
+    def is_estimate(self) -> bool: ...
 
 
 Q = TypeVar("Q", contravariant=True)
@@ -50,6 +51,7 @@ class Subject(Protocol):
     ceiling: int | None
     patient: bool
     key_hint: str  # the environment variable of its API key, or ""
+    address: str  # where its requests go, or "" if that is fixed; may hold a secret
 
     async def close(self) -> None: ...
 
@@ -78,7 +80,22 @@ class Channel(Subject, Protocol[Q, R]):
         ...
 
     def unpack(self, data: JsonObject) -> R:
-        """The reply from `pack`'s data."""
+        """The reply from `pack`'s data. Fields of other versions are left out.
+
+        Raises:
+            UnreadableRow: the data are damaged.
+        """
+        ...
+
+    def reread(self, reply: R) -> R | None:
+        """A journalled reply as today's vocabulary reads its raw response, without a request; the reply as it
+        is if it has none or if nothing more can be told. None: it is an answer now, whose pictures were not
+        kept, so that it must be asked again."""
+        ...
+
+    def counted(self, request: Q, reply: R) -> R:
+        """The reply with its tokens estimated from the texts, where the price needs them and the service did
+        not count them."""
         ...
 
     def without_body(self, reply: R, note: str) -> R:
@@ -93,6 +110,10 @@ class Channel(Subject, Protocol[Q, R]):
         ...
 
 
+class UnreadableRow(ValueError):
+    """A journalled reply that is damaged."""
+
+
 class ChatChannel:
     """The channel of a chat model."""
 
@@ -104,6 +125,7 @@ class ChatChannel:
         # A local model works through its queue in batches, so a long wait is normal.
         self.patient = self.ceiling is not None
         self.key_hint = str(getattr(chat, "api_key_env", "") or "")
+        self.address = str(getattr(chat, "address", "") or "")
         self._chat, self._price = chat, price
 
     async def send(self, request: ChatRequest) -> ChatReply:
@@ -143,22 +165,40 @@ class ChatChannel:
             "output_tokens": reply.output_tokens,
             "latency_s": reply.latency_s,
             "error": dataclasses.asdict(reply.error) if reply.error else None,
+            **rest(reply),
         }
 
     def unpack(self, data: JsonObject) -> ChatReply:
-        fields: dict[str, Any] = dict(data)  # written by `pack`, so not checked
-        error = fields.pop("error", None)
-        return ChatReply(**fields, error=CallError(**error) if error else None)
+        reply = made(ChatReply, data)
+        check(of_reply(reply), reply.latency_s)
+        return reply
+
+    def reread(self, reply: ChatReply) -> ChatReply | None:
+        read = getattr(self._chat, "reread", None)
+        if reply.raw is None or read is None:
+            return reply
+        found = read(reply.raw)
+        if not isinstance(found, ChatReply):
+            return reply
+        return dataclasses.replace(found, latency_s=reply.latency_s, adapted=reply.adapted)
+
+    def counted(self, request: ChatRequest, reply: ChatReply) -> ChatReply:
+        if reply.error is not None or not needs_tokens(self._price, reply):
+            return reply
+        sent = (m.content for m in request.messages)
+        pictures = sum(len(m.images) for m in request.messages)
+        into, out = estimated_tokens(reply, sent, pictures)
+        return dataclasses.replace(reply, is_estimate=True, input_tokens=into, output_tokens=out)
 
     def without_body(self, reply: ChatReply, note: str) -> ChatReply:
-        refused = reply.error is None and bool(reply.refusal)
-        return ChatReply(
-            finish_reason=_code(reply.finish_reason or "") or None,
-            refusal=note if refused else None,
-            input_tokens=reply.input_tokens,
-            output_tokens=reply.output_tokens,
-            latency_s=reply.latency_s,
-            error=None if refused else _stopped_error(reply.error, note),
+        is_refusal = reply.error is None and bool(reply.refusal)
+        return dataclasses.replace(
+            reply,
+            text="",
+            finish_reason=code_alone(reply.finish_reason or "") or None,
+            refusal=note if is_refusal else None,
+            error=None if is_refusal else stopped_error(reply.error, note),
+            raw=None,
         )
 
     def cost(self, reply: ChatReply) -> float:
@@ -168,14 +208,59 @@ class ChatChannel:
         await self._chat.close()
 
 
-def _stopped_error(error: CallError | None, note: str) -> CallError:
+def stopped_error(error: CallError | None, note: str) -> CallError:
     """The error of a reply that the floor stopped."""
     return dataclasses.replace(error, message=note) if error else CallError("floor", note)
 
 
-def _code(text: str) -> str:
+def code_alone(text: str) -> str:
     """A code or a finish reason as it is; anything longer than a word is part of the body and goes."""
     return text if len(text) <= 60 and len(text.split()) <= 1 and stopped(text) is None else ""
+
+
+def rest(reply: ChatReply | Response) -> dict[str, Json]:
+    """The fields that most replies do not have."""
+    found: dict[str, Json] = {}
+    if reply.raw is not None:
+        found["raw"] = dataclasses.asdict(reply.raw)
+    if reply.adapted:
+        found["adapted"] = list(reply.adapted)
+    if reply.is_estimate:
+        found["is_estimate"] = True
+    return found
+
+
+M = TypeVar("M", ChatReply, Response)
+
+
+def made(kind: type[M], data: JsonObject, **more: Any) -> M:
+    """A reply from journalled data.
+
+    Raises:
+        UnreadableRow: a field is missing or of a wrong type.
+    """
+    names = {field.name for field in dataclasses.fields(kind)}
+    fields: dict[str, Any] = {name: value for name, value in data.items() if name in names}
+    try:
+        error, raw, adapted = fields.pop("error"), fields.pop("raw", None), fields.pop("adapted", ())
+        return kind(
+            **{**fields, **more},
+            adapted=tuple(map(str, adapted)),
+            error=CallError(**error) if error else None,
+            raw=RawResponse(**raw) if raw else None,
+        )
+    except (TypeError, KeyError, AttributeError) as error:
+        raise UnreadableRow(str(error)) from error
+
+
+def check(wrong: str, latency_s: object) -> None:
+    if wrong or isinstance(latency_s, bool) or not isinstance(latency_s, int | float):
+        raise UnreadableRow(wrong or "latency_s is not a number")
+
+
+def needs_tokens(price: Price | None, reply: ChatReply | Response) -> bool:
+    is_missing = reply.input_tokens is None or reply.output_tokens is None
+    return is_missing and price is not None and price.is_by_token
 
 
 def _turn(message: Message) -> dict[str, Json]:
@@ -183,159 +268,3 @@ def _turn(message: Message) -> dict[str, Json]:
     if message.images:  # the journal holds hashes; the images are in the run folder
         turn["images"] = [hashlib.blake2b(image, digest_size=16).hexdigest() for image in message.images]
     return turn
-
-
-# -- targets -------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class TargetRequest:
-    """One request to a target."""
-
-    prompt: str
-    seed: int
-    sample: int
-
-
-@dataclass(frozen=True, slots=True)
-class TargetReply:
-    """A response whose images are in the store: their paths ("" for an unreadable one) and facts."""
-
-    response: Response
-    images: tuple[str, ...] = ()
-    facts: tuple[PictureFacts | UnreadablePicture, ...] = ()
-
-    @property
-    def error(self) -> CallError | None:
-        return self.response.error
-
-    @property
-    def latency_s(self) -> float:
-        return self.response.latency_s
-
-    @property
-    def input_tokens(self) -> int | None:
-        return self.response.input_tokens
-
-    @property
-    def output_tokens(self) -> int | None:
-        return self.response.output_tokens
-
-
-class TargetChannel:
-    """The channel of a target."""
-
-    def __init__(self, name: str, target: Target, price: Price | None, store: ImageStore) -> None:
-        self.name = name
-        self.subject: object = target
-        own = getattr(target, "max_concurrency", None)
-        self.ceiling = int(own) if own else None
-        self.patient = self.ceiling is not None
-        self.key_hint = str(getattr(target, "api_key_env", "") or "")
-        self._target, self._price, self._store = target, price, store
-        self._pool = ThreadPoolExecutor(2, thread_name_prefix="overt-pictures")
-
-    async def send(self, request: TargetRequest) -> TargetReply:
-        """Makes one attempt. If no image is readable, the reply is an error, since another try can help."""
-        response = await call_target(self._target, request.prompt, request.seed)
-        bare = dataclasses.replace(response, images=())
-        if not response.images or response.error is not None:
-            return TargetReply(bare)
-        if stopped(self.pack(TargetReply(bare))):  # the caller drops the text; its pictures are never stored
-            paid = self.cost(TargetReply(bare, ("",) * len(response.images)))
-            return TargetReply(dataclasses.replace(bare, cost=paid))
-        loop = asyncio.get_running_loop()
-        work = [loop.run_in_executor(self._pool, self._measure_and_store, data) for data in response.images]
-        stored = await asyncio.gather(*work)
-        images = tuple(reference for reference, _ in stored)
-        facts = tuple(facts for _, facts in stored)
-        broken = [f for f in facts if isinstance(f, UnreadablePicture)]
-        if len(broken) == len(facts) and not broken[0].is_too_large:
-            bare = dataclasses.replace(bare, error=CallError("server", f"no usable picture: {broken[0]}"))
-        return TargetReply(bare, images, facts)
-
-    def _measure_and_store(self, data: bytes) -> tuple[str, PictureFacts | UnreadablePicture]:
-        try:
-            facts = measure(data)
-        except UnreadablePicture as error:
-            return "", error
-        return self._store.put(data), facts
-
-    def failed(self, error: CallError) -> TargetReply:
-        return TargetReply(Response(error=error))
-
-    def timed(self, reply: TargetReply, seconds: float) -> TargetReply:
-        return dataclasses.replace(reply, response=dataclasses.replace(reply.response, latency_s=seconds))
-
-    def plain(self, request: TargetRequest) -> JsonObject:
-        return dataclasses.asdict(request)
-
-    def pack(self, reply: TargetReply) -> JsonObject:
-        response = dataclasses.asdict(dataclasses.replace(reply.response, safety={}))
-        response["safety"] = _jsonable(reply.response.safety)
-        del response["images"]
-        facts: list[Json] = [
-            {"broken": str(f), "too_large": f.is_too_large}
-            if isinstance(f, UnreadablePicture)
-            else dataclasses.asdict(f)
-            for f in reply.facts
-        ]
-        return {"response": response, "images": list(reply.images), "facts": facts}
-
-    def unpack(self, data: JsonObject) -> TargetReply:
-        packed: dict[str, Any] = dict(data)  # written by `pack`, so not checked
-        fields = dict(packed["response"])
-        error = fields.pop("error", None)
-        layers = tuple(LayerDecision(**layer) for layer in fields.pop("layers", ()))
-        response = Response(**fields, layers=layers, error=CallError(**error) if error else None)
-        facts = tuple(
-            UnreadablePicture(f["broken"], is_too_large=f["too_large"])
-            if "broken" in f
-            else PictureFacts(**f)
-            for f in packed["facts"]
-        )
-        return TargetReply(response, tuple(packed["images"]), facts)
-
-    def without_body(self, reply: TargetReply, note: str) -> TargetReply:
-        said = reply.response
-        layers = tuple(
-            layer if stopped(layer.reason) is None else dataclasses.replace(layer, reason="")
-            for layer in said.layers
-        )
-        kept = Response(
-            status=said.status,
-            code=_code(said.code),
-            message=note,
-            finish_reason=_code(said.finish_reason or "") or None,
-            seed=said.seed,
-            layers=layers,
-            input_tokens=said.input_tokens,
-            output_tokens=said.output_tokens,
-            latency_s=said.latency_s,
-            cost=said.cost,
-            error=_stopped_error(said.error, note),
-        )
-        return TargetReply(kept)
-
-    def cost(self, reply: TargetReply) -> float:
-        """The provider's own figure if there is one, else from the price list."""
-        if reply.response.cost is not None:
-            return reply.response.cost
-        if self._price is None:
-            return 0.0
-        return self._price.cost(reply.input_tokens, reply.output_tokens, len(reply.images))
-
-    async def close(self) -> None:
-        await close_target(self._target)
-        self._pool.shutdown(wait=False)
-
-
-def _jsonable(value: object) -> Json:
-    """Raw safety attributes as JSON data; other types become text."""
-    if isinstance(value, dict):
-        return {str(k): _jsonable(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_jsonable(v) for v in value]
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    return str(value)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Protocol
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -54,6 +55,10 @@ class Price(Schema):
         tokens = (input_tokens or 0) * self.input + (output_tokens or 0) * self.output
         return tokens / 1e6 + images * self.image
 
+    @property
+    def is_by_token(self) -> bool:
+        return bool(self.input or self.output)
+
 
 def _none_if_empty(value: object) -> object:
     return {} if isinstance(value, Empty) else value
@@ -94,6 +99,48 @@ class PriceList:
         return None
 
 
+# -- estimates -----------------------------------------------------------------------------------------------
+
+
+_TOKENS_PER_TURN = 4
+_TOKENS_PER_PICTURE = 1000  # what vision models count for a picture of about 1,000 pixels a side
+
+
+class _Counted(Protocol):
+    """A reply with its text and the tokens that the service counted, if any."""
+
+    @property
+    def text(self) -> str: ...
+    @property
+    def input_tokens(self) -> int | None: ...
+    @property
+    def output_tokens(self) -> int | None: ...
+
+
+def estimated_tokens(reply: _Counted, sent: Iterable[str], pictures: int = 0) -> tuple[int, int]:
+    """The tokens of the request and of the reply: as the service counted them, else estimated.
+
+    Args:
+        sent: the texts of the request, one a turn.
+        pictures: the number of pictures in the request.
+    """
+    asked, answered = reply.input_tokens, reply.output_tokens
+    if asked is None:
+        asked = sum(tokens_in(text) + _TOKENS_PER_TURN for text in sent) + pictures * _TOKENS_PER_PICTURE
+    return asked, tokens_in(reply.text) if answered is None else answered
+
+
+def tokens_in(text: str) -> int:
+    """An estimate of a text's tokens, rather too high than too low, since a cap on the cost rests on it: a
+    quarter of its ASCII characters, and a third of the bytes of all others in UTF-8. So a Cyrillic or Arabic
+    letter is two thirds of a token, a Chinese or Japanese character one."""
+    size, length = len(text.encode("utf-8", "replace")), len(text)
+    if size == length:
+        return math.ceil(size / 4)
+    plain = sum(char < "\x80" for char in text)
+    return math.ceil(plain / 4 + (size - plain) / 3)
+
+
 # -- counters ------------------------------------------------------------------------------------------------
 
 
@@ -111,6 +158,7 @@ class Stats:
         self._errors: Counter[str] = Counter()
         self.spent = 0.0
         self.sent = 0
+        self.estimated = 0  # replies whose tokens, and so their cost, are an estimate
 
     def add(self, purpose: str, category: str, **amounts: float) -> None:
         """Adds to the totals and to the counters of the purpose and the category."""
@@ -137,6 +185,7 @@ class Stats:
                 **_plain(self._all),
                 "errors": dict(sorted(self._errors.items())),
                 "spent": round(self.spent, 6),
+                **({"estimated": self.estimated} if self.estimated else {}),
                 **{
                     group: {name: _plain(counter) for name, counter in sorted(rows.items())}
                     for group, rows in self._by.items()
@@ -150,7 +199,8 @@ class Stats:
             if self._all["cached"]:
                 parts.append(f"{self._all['cached']:,.0f} from the journal")
             if self._all["cost"]:
-                parts.append(f"US${self._all['cost']:.4f}")
+                about = "about " if self.estimated else ""
+                parts.append(f"{about}US${self._all['cost']:.4f}")
             parts += [f"{kind} {count}" for kind, count in sorted(self._errors.items())]
             return ", ".join(parts)
 

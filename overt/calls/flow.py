@@ -74,7 +74,7 @@ class Pace:
         if share > STORM_SHARE:
             self.limit = max(1.0, self.limit * 0.6)
             if retry_after:
-                self._not_before = max(self._not_before, now + min(retry_after, 60.0))
+                self._not_before = max(self._not_before, now + min(retry_after, 600.0))
         elif share < CALM_SHARE and self.limit < self.ceiling:
             self.limit = min(float(self.ceiling), self.limit + max(1.0, 0.1 * self.ceiling))
         self._window = [0, 0]
@@ -158,6 +158,11 @@ class Flow(Generic[T, R]):
                 self._failed = self._failed or result
             elif self._failed is None:
                 yield result
+
+    @property
+    def is_at_its_end(self) -> bool:
+        """Whether the result that was yielded last is the last one of all."""
+        return self._exhausted and self._yielded == self._submitted
 
     def _is_full(self) -> bool:
         """Whether no further item may start now."""

@@ -103,7 +103,7 @@ def _costs(calls: AllCalls) -> Table | None:
         return None
     return Table(
         "calls",
-        "calls",
+        "calls (their cost is an estimate)" if calls.estimated else "calls",
         ["", "calls", "retries", "US$", "model seconds"],
         [_cost(name or "(no category)", part) for name, part in _parts(calls)],
         total=_cost("total", calls),

@@ -13,7 +13,7 @@ from overt.cli.tables import cell_text, console, print_lines, print_table
 from overt.data.progress import make_progress
 from overt.data.results.files import read_summary
 from overt.data.results.summary import CategoryRates, Correlation, JudgeTable, LayerRow, Rate, TargetSummary
-from overt.data.run.finished import Calls, Run, manifest_of
+from overt.data.run.finished import AllCalls, Run, manifest_of
 from overt.data.table_model import Cell, Table, count_cell, rate_cell
 from overt.data.text import money, plain
 from overt.data.typed_json import to_json
@@ -55,9 +55,10 @@ def print_run(run: Run, *, as_json: bool) -> None:
     print_lines(to, [f"next   {score}overt report {folder}"])
 
 
-def calls_line(calls: Calls) -> str:
+def calls_line(calls: AllCalls) -> str:
     """How many calls were made, and what they cost."""
-    return f"{calls.requests:,} calls, {calls.cached:,} from the journal, US$ {money(calls.cost)}"
+    about = " (an estimate)" if calls.estimated else ""
+    return f"{calls.requests:,} calls, {calls.cached:,} from the journal, US$ {money(calls.cost)}{about}"
 
 
 def _warnings(run: Run) -> Iterator[str]:

@@ -6,8 +6,8 @@ the journal.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 from overt.data.json_types import JsonObject
@@ -21,6 +21,7 @@ ErrorKind = Literal[
     "timeout",  # no answer in time: retried
     "connection",  # dropped or refused: retried
     "auth",  # bad or missing key: final, ends the run
+    "forbidden",  # a 401 or 403 that says nothing about the key: an error of this request
     "billing",  # no credit left: final, ends the run
     "bad_request",  # the provider rejects this request: final for this request
     "too_long",  # the prompt does not fit the context: final for this request
@@ -64,11 +65,28 @@ class CallError:
 
 
 @dataclass(frozen=True, slots=True)
+class RawResponse:
+    """A response as it came, kept so that a better vocabulary can decide anew without another request.
+
+    headers: those that say something about a failure, with names in lower case. body: as text, without keys
+    and the paths of addresses. is_whole: whether `body` is all of it, and not only its beginning.
+    """
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: str = ""
+    is_whole: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class ChatReply:
     """The unchanged reply of one attempt.
 
     `refusal` is the provider's own refusal field or content-filter code. `finish_reason` is spelled as by
-    the provider. Fields that the provider did not send are None. `latency_s` is of the last attempt.
+    the provider. Fields that the provider did not send are None. `latency_s` is of the last attempt. `raw` is
+    the response behind a refusal or an error; None for a plain answer, and where there was no response.
+    `adapted` names what of the request the endpoint does not take, so that it was sent otherwise (keys of
+    `overt.data.provider.dialect.CHANGES`). `is_estimate` is whether the tokens were estimated from the texts.
     """
 
     text: str = ""
@@ -78,6 +96,9 @@ class ChatReply:
     output_tokens: int | None = None
     latency_s: float = 0.0
     error: CallError | None = None
+    raw: RawResponse | None = None
+    adapted: tuple[str, ...] = ()
+    is_estimate: bool = False
 
     @property
     def is_cut_off(self) -> bool:
@@ -91,6 +112,9 @@ class ChatModel(Protocol):
 
     `complete` makes ONE attempt. It does not raise for failures of the network or the provider but returns
     them as `ChatReply.error`. The caller retries, paces, journals and caps.
+
+    Optional: `def reread(self, raw: RawResponse) -> ChatReply | None`, which reads a response that was kept
+    by today's vocabulary, without a request; None if it cannot tell.
     """
 
     name: str  # "provider/model", as the user wrote it

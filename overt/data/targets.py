@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
-from overt.data.chat import CallError
+from overt.data.chat import CallError, RawResponse
 from overt.data.json_types import JsonObject
 
 RefusalStage = Literal["prompt_filter", "model", "image_filter"]
@@ -48,6 +48,8 @@ class Response:
     latency_s: seconds of the last attempt. cost: US dollars if the provider reports them, else None.
     error: the reason why nothing is usable (network, limits, billing, a broken response). A provider's
         refusal is not an error: it comes as status, code and message, with `error` None.
+    raw: the HTTP response behind a refusal or an error; None for an answer, and without HTTP.
+    adapted, is_estimate: as in `overt.data.chat.ChatReply`.
     """
 
     images: tuple[bytes, ...] = ()
@@ -65,6 +67,9 @@ class Response:
     latency_s: float = 0.0
     cost: float | None = None
     error: CallError | None = None
+    raw: RawResponse | None = None
+    adapted: tuple[str, ...] = ()
+    is_estimate: bool = False
 
 
 @runtime_checkable
@@ -77,7 +82,8 @@ class Target(Protocol):
 
     Optional: `async def close(self)`; `max_concurrency: int`, the useful number of requests in flight (a
     local model batches them, and waiting in its queue has no time limit); `modality`: "image" (the default),
-    "text", or "none" for a bare filter.
+    "text", or "none" for a bare filter; `def reread(self, raw: RawResponse) -> Response | None`, which reads
+    a response that was kept by today's vocabulary, without a request (None if it cannot tell).
     """
 
     name: str  # "provider/model", as the user wrote it

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from overt.data.chat import CallError, ChatModel, ChatRequest, Message
+from overt.data.chat import CallError, ChatModel, ChatReply, ChatRequest, Message, RawResponse
 from overt.data.filters import FilterDecision, ImageChecker, TextFilter
 from overt.data.local.batches import Batches
 from overt.data.pictures import UnreadablePicture, open_picture
@@ -25,12 +25,14 @@ from overt.data.plugins.attempts import (
     of_reply,
     raised,
 )
-from overt.data.provider.vocabulary import refusal_stage
+from overt.data.provider.vocabulary import finish_stage, refusal_stage
 from overt.data.targets import LayerDecision, RefusalStage, Response, Target
 
 _BATCH = 256  # texts in one call of a local filter
 _CHECK_TRIES = 4  # calls of a remote checker: the picture is paid for by then
-_HOPELESS = frozenset({"auth", "billing", "bad_request", BROKEN_CLASS})  # a retry would fail again
+_HOPELESS = frozenset(
+    {"auth", "billing", "forbidden", "bad_request", BROKEN_CLASS}
+)  # a retry would fail again
 
 
 class Layer:
@@ -120,6 +122,7 @@ class ChatTarget:
         self._chat, self._system = chat, system
         self._max_tokens, self._temperature = max_tokens, temperature
         self.api_key_env = getattr(chat, "api_key_env", "")
+        self.address = getattr(chat, "address", "")
         if own := getattr(chat, "max_concurrency", None):
             self.max_concurrency = int(own)
 
@@ -132,16 +135,28 @@ class ChatTarget:
         reply = await self._chat.complete(request)
         if wrong := of_reply(reply):
             return Response(error=fault(self.name, wrong))
-        filtered = reply.finish_reason == "content_filter"
+        return self._response(reply, seed)
+
+    def reread(self, raw: RawResponse) -> Response | None:
+        """Reads a response that was kept by today's vocabulary, without a request."""
+        read = getattr(self._chat, "reread", None)
+        reply = read(raw) if read is not None else None
+        return None if reply is None else self._response(reply, None)
+
+    def _response(self, reply: ChatReply, seed: int | None) -> Response:
+        filtered = finish_stage(self.name.partition("/")[0], reply.finish_reason or "") is not None
         return Response(
             # The refusal field holds the model's own words, or the code of a content filter.
             text=reply.text or ("" if filtered else reply.refusal or ""),
+            status=reply.raw.status if reply.raw and filtered else None,
             code=(reply.refusal or "content_filter") if filtered else "",
             finish_reason=reply.finish_reason,
             seed=seed,
             input_tokens=reply.input_tokens,
             output_tokens=reply.output_tokens,
             error=reply.error,
+            raw=reply.raw,
+            adapted=reply.adapted,
         )
 
     async def close(self) -> None:
@@ -177,6 +192,7 @@ class Guarded:
         elif target is None and not any(f.is_remote for f in self._filters):
             self.max_concurrency = _BATCH
         self.api_key_env = getattr(target, "api_key_env", "")
+        self.address = getattr(target, "address", "")
         self.priced_as = getattr(target, "name", name)
 
     async def respond(self, prompt: str, *, seed: int) -> Response:
@@ -201,6 +217,15 @@ class Guarded:
                 return Response(layers=tuple(layers), error=checked)
             layers += checked
         return dataclasses.replace(response, layers=tuple(layers))
+
+    def reread(self, raw: RawResponse) -> Response | None:
+        """The generator's response in a kept one, as today's vocabulary reads it, with its own layers."""
+        read = getattr(self._target, "reread", None)
+        response: object = read(raw) if read is not None else None
+        if self._target is None or not isinstance(response, Response) or response.error is not None:
+            return response if isinstance(response, Response) else None
+        own = response.layers or tuple(_own_layers(self._target.name, response, self.modality))
+        return dataclasses.replace(response, layers=own)
 
     async def _check(self, images: tuple[bytes, ...], prompt: str) -> list[LayerDecision] | CallError:
         """Returns each checker's decision: blocked if it blocks one of the pictures."""
@@ -245,8 +270,12 @@ def _own_layers(name: str, response: Response, modality: str) -> list[LayerDecis
         if flag is None:  # the pipeline has no checker
             return []
         return [LayerDecision(f"{name} safety checker", "image_filter", bool(flag))]
-    for code in (response.code, response.finish_reason or ""):
-        if code and (stage := refusal_stage(provider, code)) is not None:
+    finish = response.finish_reason or ""
+    for code, stage in (
+        (response.code, refusal_stage(provider, response.code)),
+        (finish, finish_stage(provider, finish)),
+    ):
+        if stage is not None:
             return [LayerDecision(name, stage, True, reason=code[:200])]
     if modality == "text":  # whether a text refuses is for a judge to decide
         return []

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 64 << 20  # of one body; no requested picture comes near it
 _QUOTED_BYTES = 2000
+_REDIRECTS = (301, 302, 303, 307, 308)
+_MOST_REDIRECTS = 5
+_PLAIN_STEP = re.compile(r"[\w.~-]{0,24}")  # a step of a path that is no signature
 
 
 @dataclass(frozen=True)
@@ -51,13 +55,18 @@ class Reply:
         """The beginning of the body as text, for error messages."""
         return self.body[:_QUOTED_BYTES].decode("utf-8", "replace")
 
+    @property
+    def is_quoted_whole(self) -> bool:
+        """Whether `text` is all of the body."""
+        return len(self.body) <= _QUOTED_BYTES
+
 
 class Transport:
     """An aiohttp session that opens on first use, on the loop that uses it.
 
     Args:
         timeout: seconds for one exchange.
-        headers: sent with every request.
+        headers: sent with every request, but not where a redirect leaves the service.
     """
 
     def __init__(self, timeout: float = 120.0, headers: Mapping[str, str] | None = None) -> None:
@@ -75,7 +84,12 @@ class Transport:
         data: bytes | None = None,
     ) -> Reply | CallError:
         """Returns the response, whatever its status, or an error of kind "timeout", "connection" or "server"
-        (a body larger than MAX_BYTES). `form` is sent as multipart/form-data, `data` unchanged."""
+        (a body larger than MAX_BYTES). `form` is sent as multipart/form-data, `data` unchanged.
+
+        A GET follows redirects, without any headers once it leaves the service's own scheme, host and port.
+        Any other method does not: it would become a GET, or send the prompt to a place that nobody named. It
+        is an error of kind "bad_request", which says where the redirect pointed.
+        """
         import aiohttp
 
         body: aiohttp.FormData | bytes | None = data
@@ -83,15 +97,38 @@ class Transport:
             body = aiohttp.FormData(default_to_multipart=True)
             for name, value in form.items():
                 body.add_field(name, value)
+        sent: Mapping[str, str] = {**self._headers, **headers} if headers else self._headers
+        for _ in range(_MOST_REDIRECTS + 1):
+            reply = await self._exchange(method, url, sent, json, body)
+            if isinstance(reply, CallError) or reply.status not in _REDIRECTS:
+                return reply
+            target = absolute(url, reply.headers.get("location", ""))
+            if isinstance(target, CallError):
+                return replace(target, message="a redirect to no http(s) address", status=reply.status)
+            if method != "GET":
+                words = (
+                    f"the {method} was answered by a redirect (HTTP {reply.status}) to {shown(target)}, "
+                    "and a request is not sent on"
+                )
+                return CallError("bad_request", words, reply.status)
+            if not same_origin(url, target):
+                sent = {}
+            url = target
+        return CallError("server", f"more than {_MOST_REDIRECTS} redirects in a row")
+
+    async def _exchange(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        json: Json,
+        body: aiohttp.FormData | bytes | None,
+    ) -> Reply | CallError:
+        import aiohttp
+
         try:
             async with self._open().request(
-                method,
-                url,
-                headers=headers,
-                json=json,
-                data=body,
-                # A redirect would send the key in a header on to another host.
-                allow_redirects=not (headers or self._headers),
+                method, url, headers=headers, json=json, data=body, allow_redirects=False
             ) as answer:
                 found = await answer.content.readany()
                 pieces, size = [found], len(found)
@@ -117,7 +154,6 @@ class Transport:
 
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                headers=self._headers,
                 # The caller limits connections.
                 connector=aiohttp.TCPConnector(limit=0),
                 timeout=aiohttp.ClientTimeout(self._timeout),
@@ -133,12 +169,21 @@ def absolute(base: str, url: str) -> str | CallError:
         whole = urllib.parse.urljoin(base, url.strip())
         parts = urllib.parse.urlsplit(whole)
         allowed = parts.scheme in ("http", "https") and bool(parts.hostname) and "@" not in parts.netloc
+        _ = parts.port  # raises if it is no number
     except ValueError:
         allowed = False
     if not allowed or any(not c.isprintable() for c in whole):
         # The address may be signed, so it is not printed.
         return CallError("server", "the answer gives no http(s) address for its picture or its job")
     return whole
+
+
+def shown(url: str) -> str:
+    """An address for a message: without user and query, and with ... for what may be a signature."""
+    parts = urllib.parse.urlsplit(url)
+    steps = [step if _PLAIN_STEP.fullmatch(step) else "..." for step in parts.path.split("/")]
+    port = f":{parts.port}" if parts.port else ""
+    return f"{parts.scheme}://{parts.hostname or ''}{port}{'/'.join(steps)}"
 
 
 def same_site(base: str, url: str) -> bool:

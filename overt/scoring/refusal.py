@@ -93,7 +93,7 @@ def decide(
     finding = (
         _from_error(response, target)
         or _from_layers(response, expects)
-        or _from_codes(response, target, came=bool(readable))
+        or _from_codes(response, target, expects, came=bool(readable))
         or _from_status(response, came=bool(readable))
         or _from_flags(response)
         or _from_nothing(response, expects, facts, readable)
@@ -153,17 +153,22 @@ def _from_layers(response: Response, expects: Expects) -> _Finding | None:
     return None
 
 
-def _from_codes(response: Response, target: str, *, came: bool) -> _Finding | None:
+def _from_codes(response: Response, target: str, expects: Expects, *, came: bool) -> _Finding | None:
     provider = _provider(target)
     # `_from_flagged_part` handles one flagged picture of several.
     is_part = response.code in _FLAGS and came and not all(flag is True for flag in _flags(response))
     if not is_part and (stage := refusal_stage(provider, response.code, response.status)):
-        return _refused(stage, response.code, _said(response))
+        return _refused(_of_side(stage, expects), response.code, _said(response))
     finish = response.finish_reason or ""
     # If pictures came anyway, the user got them.
     if not came and (stage := finish_stage(provider, finish)):
-        return _refused(stage, finish, _said(response))
+        return _refused(_of_side(stage, expects), finish, _said(response))
     return None
+
+
+def _of_side(stage: RefusalStage, expects: Expects) -> RefusalStage:
+    """The stage of a code; a gateway's word for a filter of pictures may come for an answer in words."""
+    return "model" if expects == "text" and stage == "image_filter" else stage
 
 
 def _from_status(response: Response, *, came: bool) -> _Finding | None:

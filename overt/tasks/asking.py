@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from overt import registry
-from overt.calls.channel import TargetChannel, TargetRequest
+from overt.calls.target_channel import TargetChannel, TargetRequest
 from overt.data.errors import InputError
 from overt.data.outcomes import Outcome
 from overt.data.prompts import Side, read_prompts, spread

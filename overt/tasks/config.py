@@ -15,7 +15,7 @@ from typing import Annotated, ClassVar, Literal, TypeVar, Union, get_args, get_o
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError
 from pydantic_core import CoreSchema, PydanticUndefined, core_schema
 
-from overt.calls.caller import CallerOptions
+from overt.calls.options import CallerOptions
 from overt.data.errors import InputError
 from overt.data.json_types import Json, JsonObject
 from overt.data.run.folder import Addresses, read_addresses, with_stored
@@ -221,7 +221,7 @@ Timeout = Annotated[float, Option("Seconds to wait for one answer.", CALLS, min=
 
 
 class CallConfig(Config):
-    """Pace and caps of calls. None of these options affects results."""
+    """Pace and caps of calls. Of these options only `codes` affects results."""
 
     concurrency: Concurrency = 32
     rpm: Annotated[float | None, Option("Most requests per minute.", CALLS, min=0.1)] = None
@@ -234,6 +234,17 @@ class CallConfig(Config):
         None
     )
     prices: Annotated[Path | None, Option("YAML with your own prices.", CALLS)] = None
+    codes: Annotated[
+        Path | None,
+        Option(
+            "YAML with your own words for refusals and errors of services; it goes before overt's.",
+            CALLS,
+            decides="content",
+        ),
+    ] = None
+    pay_again: Annotated[
+        bool, Option("Make all calls again where the journal of a run with results is gone or empty.", CALLS)
+    ] = False
 
     @property
     def caller(self) -> CallerOptions:
@@ -245,6 +256,8 @@ class CallConfig(Config):
             self.max_requests,
             self.max_cost,
             self.prices,
+            self.codes,
+            self.pay_again,
         )
 
 

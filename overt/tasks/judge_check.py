@@ -14,6 +14,7 @@ from overt.data.judge_check_history import JudgeCheck, Span
 from overt.data.labels import LabelFile, Labelled, read_labels
 from overt.data.plugins.attempts import broken, of_decision, raised
 from overt.data.progress import Advance, Progress
+from overt.data.provider.codes_file import taught_by
 from overt.data.refusal_judges import RefusalVerdict
 from overt.tasks.config import CALLS, CallConfig, Concurrency, Option, OutputConfig, checked_folder
 from overt.tasks.roles import ModelOptions
@@ -177,7 +178,7 @@ def _texts(name: str, labels: LabelFile, config: JudgeCheckConfig, step: Advance
     template = load_template("scoring", "judge_refusal", config.templates)
     model = chat_model(chat, "judge", config.models)
     journal = config.journal or labels.path.with_name(labels.path.name + ".judge-check.sqlite")
-    with Caller(journal, config.caller) as caller:
+    with taught_by(config.codes), Caller(journal, config.caller) as caller:
         ask = caller.bind(model, f"judge {chat}")
         return _counted(llm_judge(ask=ask, template=template, seed=config.seed)(pairs), step)
 

@@ -184,7 +184,8 @@ def rewrite(config: RewriteConfig, progress: Progress) -> Run:
     for spec in specs:  # a wrong name should cost nothing
         check_files(spec)
         resolve_target(spec, modality)
-    with working_again(run, config.caller, progress) as work:
+    calls = dataclasses.replace(config.caller, codes=config.codes or settings.codes)
+    with working_again(run, calls, progress, "rewrite") as work:
         todo = _todo(config, run)
         if not any(todo.values()):
             raise InputError(

@@ -7,7 +7,7 @@ import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from overt.calls.channel import TargetChannel, TargetRequest
+from overt.calls.target_channel import TargetChannel, TargetRequest
 from overt.data.records import Prompt
 from overt.data.rewrites import Candidate
 from overt.tasks.asking import Asking, Job, modality_of, request_seed

@@ -12,8 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-from overt.calls.caller import ASKED_AGAIN
-from overt.calls.channel import TargetRequest
+from overt.calls.target_channel import TargetRequest
 from overt.data.errors import InputError
 from overt.data.json_types import Json
 from overt.data.outcomes import Outcome
@@ -370,7 +369,6 @@ def _finish(
         )
     harms = Run(start.folder, start.record).harms
     summary = write_summary(start.folder, start.policy, prompts, outcomes, harms, kinds)
-    work.unanswered = sum(o.state == "error" and o.code in ASKED_AGAIN for o in outcomes)
     if work.unanswered:
         work.notes.append(f"{work.unanswered} prompts got no answer; the same command asks them again")
     work.folder.finish(

@@ -91,7 +91,7 @@ def score(config: ScoreConfig, progress: Progress) -> Run:
     run = open_run(config.run, "run")
     policy = load_policy(str(run.policy_file))
     template = load_template("scoring", "harm", config.templates)
-    with working_again(run, config.caller, progress) as work:
+    with working_again(run, config.caller, progress, "judges") as work:
         cases = cases_of(run.prompts, run.outcomes, benign=config.benign)
         judges = _judges(config, policy, template, work)
         with progress.stage("harm", len(cases) * len(judges)) as advance:

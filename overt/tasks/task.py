@@ -7,31 +7,30 @@ finished run use `overt.data.run.finished.open_run`.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import platform
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
 
 import overt
 from overt.calls import Caller, CallerOptions
-from overt.calls.caller import ASKED_AGAIN
-from overt.data.chat import Answer, Ask, ChatModel, Question
+from overt.data.chat import Ask, ChatModel
 from overt.data.errors import InputError
 from overt.data.json_types import Json, JsonObject
 from overt.data.progress import Advance, Progress
+from overt.data.provider.codes_file import taught_by
 from overt.data.records import content_id
 from overt.data.run.finished import Kind, Run, open_run
-from overt.data.run.folder import JOURNAL, Addresses, RunFolder
+from overt.data.run.folder import CODES, JOURNAL, Addresses, RunFolder
 from overt.data.run.record import PolicyRef, RunRecord
+from overt.data.text import plain
+from overt.data.yaml.schema import read_bytes
 from overt.policies.floor import uncovered
 from overt.policies.load import dump_policy
 from overt.policies.schema import Policy
 from overt.tasks.config import Config
-
-T = TypeVar("T")
-
 
 # -- starting a run -------------------------------------------------------------------------------------
 
@@ -51,14 +50,25 @@ def record_of(
     config: Config, policy: Policy, inputs: Mapping[str, Json], *, version: str = overt.__version__
 ) -> RunRecord:
     """Builds the record in `run.json` for this configuration."""
+    codes = getattr(config, "codes", None)
+    own = {CODES: _hash(codes)} if codes is not None else {}  # left out, so that older runs stay the same
     return RunRecord(
         config.kind,
         version,
         PolicyRef(policy.name, policy.version, policy.hash),
         config.decided(),
-        inputs,
+        {**inputs, **own},
         config.decided("content"),
     )
+
+
+def _hash(codes: Path) -> str:
+    """The hash of a file of codes.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    return hashlib.blake2b(read_bytes(codes, "file of codes"), digest_size=16).hexdigest()
 
 
 def default_folder(record: RunRecord, name: str) -> Path:
@@ -92,7 +102,14 @@ class Work:
     progress: Progress
     notes: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
-    unanswered: int = 0  # calls without an answer after all retries
+
+    def __post_init__(self) -> None:
+        self.caller.tells(self.note, self.progress.note, self.folder.note_calls)
+
+    @property
+    def unanswered(self) -> int:
+        """Calls without an answer after all retries, which the same command makes again."""
+        return self.caller.unanswered
 
     def note(self, text: str) -> None:
         """Shows a note and keeps it for the manifest, once."""
@@ -111,34 +128,24 @@ class Work:
                 self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - started
 
     def ask(self, purpose: str, model: ChatModel) -> Ask:
-        """Binds a chat model to an `Ask` that counts missing answers in `unanswered`.
-
-        A stage's failures cannot tell them: a judge or a surrogate sample may fail without losing the prompt.
-        """
-        return _Counted(self.caller.bind(model, purpose), self)
+        """Binds a chat model to an `Ask`."""
+        return self.caller.bind(model, purpose)
 
     def facts(self) -> dict[str, Json]:
         """The entries that every manifest has."""
+        if damaged := self.caller.damaged:
+            self.note(
+                f"{len(damaged)} damaged rows of {self.folder.path / JOURNAL} could not be read; their calls "
+                f"were made again (the first has the key {plain(damaged[0])})"
+            )
         return {
-            "retriable": self.unanswered,
+            "retriable": self.caller.unanswered,
+            "rejected": self.caller.rejected,
             "calls": self.caller.stats.snapshot(),
             "seconds": {name: round(s, 3) for name, s in self.seconds.items()},
             "versions": {"overt": overt.__version__, "python": platform.python_version()},
             "notes": list(self.notes),
         }
-
-
-class _Counted:
-    """An `Ask` that counts retriable failures in `Work.unanswered`."""
-
-    def __init__(self, ask: Ask, work: Work) -> None:
-        self.model = ask.model
-        self._ask, self._work = ask, work
-
-    def __call__(self, questions: Iterable[Question[T]]) -> Iterator[Answer[T]]:
-        for answer in self._ask(questions):
-            self._work.unanswered += answer.failure_kind in ASKED_AGAIN
-            yield answer
 
 
 @contextlib.contextmanager
@@ -152,12 +159,16 @@ def working(start: Start, calls: CallerOptions, progress: Progress) -> Iterator[
         BudgetReached: a cap was reached; the same command with a higher cap goes on.
     """
     with RunFolder(start.folder) as folder:
+        moved = folder.differs_in_addresses(start.addresses)
         folder.claim(start.record, dump_policy(start.policy), start.addresses, defaults=start.defaults)
-        if folder.is_complete and not _is_retriable(start.folder):
+        taught = folder.is_taught_anew(start.record)
+        if folder.is_complete and not taught and not _is_worth_a_try(start.folder, moved=moved):
             progress.note(f"{start.folder} is complete; nothing to do")
             yield None
             return
-        with Caller(start.folder / JOURNAL, calls, on_progress=progress.calls) as caller:
+        folder.check_journal(pay_again=calls.pay_again)
+        journal = start.folder / JOURNAL
+        with taught_by(calls.codes), Caller(journal, calls, on_progress=progress.calls) as caller:
             work = Work(folder, caller, progress)
             for warning in uncovered(start.policy):
                 work.note(warning)
@@ -165,19 +176,28 @@ def working(start: Start, calls: CallerOptions, progress: Progress) -> Iterator[
 
 
 @contextlib.contextmanager
-def working_again(run: Run, calls: CallerOptions, progress: Progress) -> Iterator[Work]:
+def working_again(run: Run, calls: CallerOptions, progress: Progress, part: str) -> Iterator[Work]:
     """Locks the folder of a complete run for a command that adds results.
+
+    Args:
+        part: the part of the manifest that the command writes.
 
     Raises:
         RunError, BudgetReached: as `working`.
     """
-    with (
-        RunFolder(run.folder) as folder,
-        Caller(run.folder / JOURNAL, calls, on_progress=progress.calls) as caller,
-    ):
-        yield Work(folder, caller, progress)
+    with RunFolder(run.folder) as folder:
+        folder.check_journal(pay_again=calls.pay_again, part=part)
+        journal = run.folder / JOURNAL
+        with taught_by(calls.codes), Caller(journal, calls, on_progress=progress.calls) as caller:
+            yield Work(folder, caller, progress)
 
 
-def _is_retriable(folder: Path) -> bool:
-    """Whether a complete run has unanswered calls, which the same command asks again."""
-    return bool(Run(folder, RunRecord("", "")).manifest_data.get("retriable"))
+def _is_worth_a_try(folder: Path, *, moved: bool) -> bool:
+    """Whether the same command can find more answers for a complete run: calls that are made again in any
+    case, or rejections where the models have other addresses now.
+
+    Args:
+        moved: whether they have.
+    """
+    known = Run(folder, RunRecord("", "")).manifest_data
+    return bool(known.get("retriable") or (moved and known.get("rejected")))

@@ -133,8 +133,11 @@ BODIES = {
         ("failed", "too_long", "x"),
     ),
     "a page that forbids": ("openai", 403, "<html>Just a moment</html>", ("failed", "server", "")),
-    "a page for a bad key": ("openai", 401, "<html>who?</html>", ("failed", "auth", "")),
-    "a sentence that forbids": ("openai", 403, "Forbidden", ("failed", "auth", "")),
+    "a page for nobody": ("openai", 401, "<html>who?</html>", ("failed", "server", "")),
+    "a page for a bad key": (
+        "openai", 401, "<html><h1>401 Authorization Required</h1></html>", ("failed", "auth", ""),
+    ),
+    "a sentence that forbids": ("openai", 403, "Forbidden", ("failed", "forbidden", "")),
     "a page": ("openai", 200, "<html>login</html>", ("failed", "server", "")),
     "an empty body": ("openai", 401, "", ("failed", "auth", "")),
     "a redirect": ("openai", 302, "", ("failed", "bad_request", "")),
@@ -181,7 +184,8 @@ def test_the_words_of_an_error(body, words):
         ({}, {"retry_after": True}, None),
         ({}, {"retry_after": -1}, None),
         ({}, {"retry_after": 86_399}, 86_399.0),
-        ({}, {"retry_after": 86_400}, None),
+        ({}, {"retry_after": 604_800}, 604_800.0),
+        ({}, {"retry_after": 604_801}, None),
         ({}, {"retry_after": "soon"}, None),
     ],
 )
@@ -215,7 +219,7 @@ def test_headers_are_read_like_codes():
     body = {"detail": "it failed"}
     assert short(verdict("fal", 422, body, {"x-fal-error-type": "no_media_generated"}))[0] == "refused"
     assert short(verdict("fal", 422, body, {"x-fal-retryable": "true"})) == ("failed", "server", "")
-    assert short(verdict("fal", 401, body, {"x-fal-retryable": "true"})) == ("failed", "auth", "")
+    assert short(verdict("fal", 401, body, {"x-fal-retryable": "true"})) == ("failed", "forbidden", "")
 
 
 def test_content_outweighs_all_but_a_refusal():
@@ -267,7 +271,7 @@ def test_each_row_can_be_met():
     """A row that another one hides, or that cannot be read, would be dead weight."""
     for service, rows in vocabulary._table().items():
         for row in rows:
-            if row.says or row.code.startswith("finish:"):
+            if row.says or row.content or row.code.startswith("finish:"):
                 continue
             of = "refusals" if row.meaning in vocabulary.STAGES else "errors"
             code = row.code.replace("*", "x")
@@ -302,7 +306,7 @@ def test_a_new_word_is_one_line(tmp_path, monkeypatch):
 )
 def test_a_row_that_cannot_be_read_is_named(meaning, entry):
     with pytest.raises(ValueError, match="vocabulary"):
-        vocabulary._row(meaning, entry)
+        vocabulary.row(meaning, entry)
 
 
 def test_lookups():
@@ -347,7 +351,7 @@ def test_the_file_is_plain_yaml():
     ("status", "kind"),
     [
         (301, "bad_request"), (304, "server"), (308, "bad_request"), (400, "bad_request"), (401, "auth"),
-        (402, "billing"), (403, "auth"), (404, "bad_request"), (408, "server"), (409, "server"),
+        (402, "billing"), (403, "forbidden"), (404, "bad_request"), (408, "server"), (409, "server"),
         (413, "too_long"), (422, "bad_request"), (425, "server"), (429, "rate_limit"), (499, "bad_request"),
         (500, "server"), (503, "server"), (599, "server"),
     ],

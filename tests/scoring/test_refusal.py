@@ -537,7 +537,7 @@ LIMITS = {
     ),
     "408 passes": (Response(status=408), [], "acme:M", "image", "error", None, "server"),
     "a key": (Response(status=401), [], "acme:M", "image", "error", None, "auth"),
-    "a forbidden one": (Response(status=403), [], "acme:M", "image", "error", None, "auth"),
+    "a forbidden one": (Response(status=403), [], "acme:M", "image", "error", None, "forbidden"),
     "a code that is conditional on its status": (
         Response(code="invalid_prompt", status=400), [], "openai/o3", "text",
         "refused", "prompt_filter", "invalid_prompt",

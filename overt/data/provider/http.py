@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import email.utils
 import os
 import re
-import time
 import urllib.parse
 from collections.abc import Mapping
 
 from overt.data.chat import ErrorKind
 from overt.data.errors import InputError
 from overt.data.json_types import Json
+from overt.data.provider.waits import duration, moment, of_limits
 from overt.data.text import encodable
 
 _LOCAL_HOSTS = ("localhost", "127.", "[::1]", "0.0.0.0", "host.docker.internal")
 _REDIRECTS = (301, 302, 303, 307, 308)
 _SHORTEST_SECRET = 4  # characters; masking "-" or "no" would spoil messages and hide nothing
 _SHORTEST_PART = 6
-_ADDRESS = re.compile(r"(https?://)([\w.:-]*)[^\s\"'<>]*", re.IGNORECASE)
+_ADDRESS = re.compile(r"(https?://)([\w.:-]*)[^\s\"'<>\\]*", re.IGNORECASE)
+_MASKED_ENDS = re.compile(r"[\w-]*\*{3,}[\w-]*")  # as _MASKED, in JSON
 _MASKED = re.compile(r"\S*\*{3,}\S*")  # providers show the two ends of a key
 
 
@@ -77,8 +77,10 @@ def key_from(variable: str, name: str, base_url: str | None) -> str:
 
 def status_kind(status: int) -> ErrorKind:
     """The kind of error of an HTTP status from 300 up, if the body does not tell."""
-    if status in (401, 403):
+    if status == 401:
         return "auth"
+    if status == 403:
+        return "forbidden"
     if status == 402:
         return "billing"
     if status == 429:
@@ -89,21 +91,13 @@ def status_kind(status: int) -> ErrorKind:
 
 
 def retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:
-    """The waiting time in seconds from `retry-after-ms`, or else `Retry-After` (seconds or an HTTP date).
-    Header names are in lower case."""
-    try:
-        if (ms := headers.get("retry-after-ms")) is not None:
-            return max(0.0, float(ms) / 1000)
-        if (value := headers.get("retry-after")) is None:
-            return None
-        try:
-            seconds = float(value)
-            return seconds if 0 <= seconds < 86_400 else None
-        except ValueError:
-            date = email.utils.parsedate_to_datetime(value)
-            return max(0.0, date.timestamp() - (time.time() if now is None else now))
-    except (ValueError, TypeError):
-        return None
+    """The waiting time in seconds from `retry-after-ms`, or else `Retry-After` (seconds or an HTTP date), or
+    else the headers of rate limits. Header names are in lower case."""
+    if (ms := headers.get("retry-after-ms")) is not None:
+        return duration(f"{ms}ms")
+    if (value := headers.get("retry-after")) is not None:
+        return moment(value, now)
+    return of_limits(headers, now)
 
 
 class Mask:
@@ -130,6 +124,10 @@ class Mask:
         addresses, because a signed address gives access."""
         said = _ADDRESS.sub(r"\1\2/...", " ".join(str(text).split()))
         return encodable(self.text(_MASKED.sub("***", said)))[:most]
+
+    def whole(self, text: str) -> str:
+        """A text of any length without secrets and the paths of addresses."""
+        return encodable(self.text(_MASKED_ENDS.sub("***", _ADDRESS.sub(r"\1\2/...", text))))
 
     def json(self, value: Json) -> Json:
         """Decoded JSON with *** for each secret in its texts."""

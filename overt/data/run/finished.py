@@ -48,8 +48,10 @@ class Calls(_Facts):
 
 class AllCalls(Calls):
     """The calls of one process, in total and by purpose and category. `spent` is the cost of this process;
-    `cost` includes the original cost of journalled responses. `errors` counts failed attempts by kind."""
+    `cost` includes the original cost of journalled responses. `errors` counts failed attempts by kind.
+    `estimated` counts replies whose tokens the service did not count, so that their cost is an estimate."""
 
+    estimated: int = 0
     errors: dict[str, int] = {}
     spent: float = 0.0
     purposes: dict[str, Calls] = {}

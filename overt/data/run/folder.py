@@ -51,6 +51,9 @@ _HALF_CLAIMED = re.compile(r"\.(?:policy\.yaml|run\.json)\.\d+\.\d+\.tmp")
 _CLAIM = (FILE, "policy.yaml", "addresses.json", "decisions.json", *_JOURNAL_FILES)
 # By role ("" for every role): the addresses of models and the names of the variables with their keys.
 Addresses = Mapping[str, Mapping[str, str]]
+# Of the inputs: the hash of the user's own words for what services say.
+CODES = "codes"
+_DECIDED_ANEW = (f"inputs.{CODES}",)
 _SECRET = re.compile(r"key|token|secret|passw|pwd|sig|auth|cred|code", re.IGNORECASE)
 
 
@@ -117,7 +120,7 @@ class RunFolder:
             folder.rmdir()  # raises and so ends the loop if the folder is not empty
 
     def _has_calls(self) -> bool:
-        """Whether the journal has a finished call."""
+        """Whether the journal has a call that was answered."""
         if not (self.path / JOURNAL).exists():
             return False
         try:
@@ -125,7 +128,7 @@ class RunFolder:
         except RunError:
             return True  # a damaged journal may hold paid calls
         try:
-            return len(journal) > 0
+            return journal.has_answer()
         finally:
             journal.close()
 
@@ -151,10 +154,7 @@ class RunFolder:
             InputError: the folder holds something else, or a run with other inputs.
         """
         found = read_record(self.path)
-        differing: list[tuple[str, str, str]] = []
-        if found is not None:
-            there = {**found.identity(), "config": {**(defaults or {}), **found.config}}
-            differing = differences(there, record.identity())
+        differing = _differing(found, record, defaults or {}) if found is not None else []
         if found is not None and differing and (self.is_complete or self._has_calls()):
             lines = [f"{name}: there {old}, here {new}" for name, old, new in differing[:6]]
             raise InputError(
@@ -166,18 +166,33 @@ class RunFolder:
         if found is None:
             self.refuse_strangers(policy_yaml)
         is_new = found is None or bool(differing)
+        is_taught = found is not None and found.inputs.get(CODES) != record.inputs.get(CODES)
         if is_new:
             self._claimed = True
             if differing:
                 self._clear()
             write_atomic(self.path / "policy.yaml", policy_yaml.encode())
+        if is_new or is_taught:
             write_atomic(self.path / FILE, dump_json(record.to_json()))
         if addresses is not None:
             self._remember(addresses)
         return not is_new
 
+    def is_taught_anew(self, record: RunRecord) -> bool:
+        """Whether the results were decided by another file of codes than this run's, or by none."""
+        if not self.is_complete:
+            return False
+        known = read_json(self.path / MANIFEST).get("identity")
+        inputs = known.get("inputs") if isinstance(known, Mapping) else None
+        return isinstance(inputs, Mapping) and inputs.get(CODES) != record.inputs.get(CODES)
+
+    def differs_in_addresses(self, addresses: Addresses) -> bool:
+        """Whether the run's models had other addresses or keys until now."""
+        known = read_addresses(self.path) or {name: {} for name in addresses}
+        return _storable(addresses) != known
+
     def _remember(self, addresses: Addresses) -> None:
-        plain = {what: {r: _without_secrets(v) for r, v in by.items()} for what, by in addresses.items()}
+        plain = _storable(addresses)
         path = self.path / "addresses.json"
         if (path.exists() or any(plain.values())) and plain != read_addresses(self.path):
             write_atomic(path, dump_json(plain))
@@ -235,6 +250,46 @@ class RunFolder:
             old.close()
             new.close()
 
+    def check_journal(self, *, pay_again: bool, part: str = "") -> None:
+        """Checks that the journal of a run that made calls is still there, before they are paid for again.
+
+        Args:
+            part: the part of the manifest whose calls would be made again, "" for those of the run itself.
+
+        Raises:
+            InputError: it is gone or empty, and the user has not agreed to pay again.
+        """
+        if pay_again or not self._has_made_calls(part):
+            return
+        path = self.path / JOURNAL
+        if path.exists():
+            journal = Journal(path)
+            try:
+                if len(journal):
+                    return
+            finally:
+                journal.close()
+        state = "empty" if path.exists() else "gone"
+        raise InputError(
+            f"the journal is {state}, but calls were made and paid for; all of them would be made again",
+            where=str(path),
+            fix="Put the file back, or say --pay-again. The results that are there stay as they are.",
+        )
+
+    def note_calls(self) -> None:
+        """Notes that calls were made, for `check_journal`."""
+        if self.decision("calls") is None:
+            self.decide("calls", "made")
+
+    def _has_made_calls(self, part: str) -> bool:
+        if not self.is_complete:
+            return self.decision("calls") is not None or self.has_stage("outcomes")
+        manifest = read_json(self.path / MANIFEST)
+        found = manifest.get(part) if part else manifest
+        calls = found.get("calls") if isinstance(found, Mapping) else None
+        made = calls if isinstance(calls, Mapping) else {}
+        return any(made.get(name) for name in ("requests", "cached"))
+
     # -- decisions of a run, kept so that a resume makes the same ones -------------------------
 
     def decision(self, name: str) -> str | None:
@@ -275,9 +330,18 @@ class RunFolder:
             for p in sorted((self.path / part).rglob("*"))
             if p.is_file()
         }
+        calls = facts.get("calls")
+        if isinstance(calls, Mapping) and calls.get("estimated"):
+            self._mark("cost_is_estimate")
         manifest: dict[str, Json] = {**facts, "files": files}
         write_atomic(self.path / MANIFEST, dump_json(manifest))
         return manifest
+
+    def _mark(self, name: str) -> None:
+        """Sets a field of `run.json` that is not part of the identity to true."""
+        data = read_json(self.path / FILE)
+        if not data.get(name):
+            write_atomic(self.path / FILE, dump_json({**data, name: True}))
 
 
 def read_addresses(folder: Path) -> dict[str, dict[str, str]]:
@@ -297,6 +361,10 @@ def with_stored(given: Mapping[str, str], stored: Mapping[str, str]) -> dict[str
     return dict(given) if "" in given else {**stored, **given}
 
 
+def _storable(addresses: Addresses) -> dict[str, dict[str, str]]:
+    return {what: {role: _without_secrets(v) for role, v in by.items()} for what, by in addresses.items()}
+
+
 def _without_secrets(text: str) -> str:
     """An address without user, password and keys in its query; other text is unchanged."""
     if "://" not in text:
@@ -307,3 +375,9 @@ def _without_secrets(text: str) -> str:
         return ""
     query = "&".join(p for p in parts.query.split("&") if not _SECRET.search(p.partition("=")[0]))
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, query, ""))
+
+
+def _differing(found: RunRecord, record: RunRecord, defaults: JsonObject) -> list[tuple[str, str, str]]:
+    """What makes another run of a record. Other codes do not: kept responses are read again by them."""
+    there = {**found.identity(), "config": {**defaults, **found.config}}
+    return [d for d in differences(there, record.identity()) if d[0] not in _DECIDED_ANEW]

@@ -1,19 +1,24 @@
 """The journal of a run's calls: SQLite in WAL mode, written before a response is used.
 
-A journalled call is never sent again. With `synchronous=NORMAL` a commit survives `kill -9`; a power cut may
-lose the last few commits but not the file. API keys and headers are not stored.
+What was answered is never sent again; what failed may be (overt.calls.finality), and then its row is
+replaced. A row that cannot be read counts as missing, and its key is kept in `damaged`. With
+`synchronous=NORMAL` a commit survives `kill -9`; a power cut may lose the last few commits but not the file.
+API keys and headers are not stored.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
+import math
 import sqlite3
 import threading
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from overt.data.errors import RunError
 from overt.data.json_types import JsonObject
@@ -30,6 +35,14 @@ CREATE TABLE IF NOT EXISTS calls (
     created REAL NOT NULL
 ) WITHOUT ROWID
 """
+
+# As bytes: one text that is no UTF-8 would otherwise end the reading of all of them.
+_COLUMNS = ", ".join(
+    (
+        *(f"CAST({n} AS BLOB)" for n in ("key", "model", "purpose", "category", "request", "reply")),
+        "CASE WHEN typeof(cost) IN ('real', 'integer') THEN cost END",
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,23 +72,42 @@ class Journal:
             self._db.execute(_SCHEMA)
             # Most look-ups of a new run find nothing; a query for each would double the cost of the
             # bookkeeping. 16 bytes per key.
-            self._keys = {_short(key) for (key,) in self._db.execute("SELECT key FROM calls")}
+            self._keys = {_short(key) for (key,) in self._db.execute("SELECT CAST(key AS BLOB) FROM calls")}
+        self.damaged: list[str] = []
 
     def __len__(self) -> int:
         return len(self._keys)
 
     def get(self, key: str) -> Entry | None:
-        """The finished call with this key, or None."""
-        if _short(key) not in self._keys:
+        """The finished call with this key; None if there is none, or if its row cannot be read."""
+        if _short(key.encode()) not in self._keys:
             return None
         with self._lock, self._speaking("cannot read the journal"):
-            row = self._db.execute(
-                "SELECT key, model, purpose, category, request, reply, cost FROM calls WHERE key = ?", (key,)
-            ).fetchone()
-        return _entry(row) if row else None
+            row = self._db.execute(f"SELECT {_COLUMNS} FROM calls WHERE key = ?", (key,)).fetchone()
+        entry = _entry(row) if row else None
+        if row and entry is None:
+            self.drop(key)
+        return entry
+
+    def drop(self, key: str) -> None:
+        """Treats a row as missing because it cannot be read, so that its call is made again."""
+        self.damaged.append(key)
+        self._keys.discard(_short(key.encode()))
+
+    def has_answer(self, model: str | None = None) -> bool:
+        """Whether a call was answered or refused, and did not only fail.
+
+        Args:
+            model: of this model; None: of any.
+        """
+        wanted, values = ("", ()) if model is None else ("model = ? AND ", (model,))
+        # In a row that `_dump` wrote, a quote inside a text has a backslash before it.
+        query = f"""SELECT 1 FROM calls WHERE {wanted}reply NOT LIKE '%"error":{{"kind"%' LIMIT 1"""
+        with self._lock, self._speaking("cannot read the journal"):
+            return self._db.execute(query, values).fetchone() is not None
 
     def put(self, entries: Iterable[Entry]) -> None:
-        """Writes finished calls in one transaction.
+        """Writes finished calls in one transaction; a row with the same key is replaced.
 
         Raises:
             RunError: disk full, read-only, or locked by another process.
@@ -87,28 +119,13 @@ class Journal:
         with self._lock, self._speaking("cannot write the journal"):
             self._db.execute("BEGIN IMMEDIATE")
             try:
-                self._db.executemany("INSERT OR IGNORE INTO calls VALUES (?,?,?,?,?,?,?,?)", rows)
+                self._db.executemany("INSERT OR REPLACE INTO calls VALUES (?,?,?,?,?,?,?,?)", rows)
                 self._db.execute("COMMIT")
             except BaseException:
                 with contextlib.suppress(sqlite3.Error):
                     self._db.execute("ROLLBACK")
                 raise
-            self._keys.update(_short(row[0]) for row in rows)
-
-    def entries(self) -> Iterator[Entry]:
-        """Yields every finished call in the order of the keys. Reads pages, so that memory stays flat."""
-        last = ""
-        while True:
-            with self._lock, self._speaking("cannot read the journal"):
-                rows = self._db.execute(
-                    "SELECT key, model, purpose, category, request, reply, cost FROM calls "
-                    "WHERE key > ? ORDER BY key LIMIT 500",
-                    (last,),
-                ).fetchall()
-            if not rows:
-                return
-            yield from map(_entry, rows)
-            last = rows[-1][0]
+            self._keys.update(_short(row[0].encode()) for row in rows)
 
     def close(self) -> None:
         """Closes the file and merges the write-ahead log."""
@@ -134,8 +151,23 @@ class Journal:
             raise RunError(f"{doing}: {what}", where=str(self.path), fix=fix) from error
 
 
-def _short(key: str) -> bytes:
-    return bytes.fromhex(key) if len(key) == 32 else key.encode()
+def write_request(request: JsonObject) -> str:
+    """A request as JSON with sorted keys. It is ASCII, because UTF-8 cannot store a lone surrogate."""
+    return json.dumps(request, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+
+
+def call_key(model: str, written: str) -> str:
+    """The journal's key: BLAKE2b of the model's name and the written request, 32 hex digits. The URL of the
+    endpoint is not part of it: the same model behind another URL is the same model."""
+    return hashlib.blake2b(f"{model}\n{written}".encode("utf-8", "replace"), digest_size=16).hexdigest()
+
+
+def _short(key: bytes) -> bytes:
+    """Half of the bytes of a key in hex digits; another key, of a damaged row, stays as it is."""
+    try:
+        return bytes.fromhex(key.decode("ascii")) if len(key) == 32 else key
+    except ValueError:
+        return key
 
 
 def _dump(data: JsonObject) -> str:
@@ -143,6 +175,14 @@ def _dump(data: JsonObject) -> str:
     return json.dumps(data, ensure_ascii=True, separators=(",", ":"))
 
 
-def _entry(row: tuple[str, str, str, str, str, str, float]) -> Entry:
-    key, model, purpose, category, request, reply, cost = row
-    return Entry(key, model, purpose, category, request, json.loads(reply), cost)
+def _entry(row: tuple[Any, ...]) -> Entry | None:
+    """The call in a row of `_COLUMNS`, or None if the row is damaged."""
+    *texts, reply, cost = row
+    try:
+        found = json.loads(reply.decode("ascii"))
+        key, model, purpose, category, request = (text.decode() for text in texts)
+    except (ValueError, RecursionError, AttributeError):  # no JSON, too deep, or NULL
+        return None
+    if not isinstance(found, dict) or cost is None or not 0.0 <= cost < math.inf:
+        return None
+    return Entry(key, model, purpose, category, request, found, float(cost))

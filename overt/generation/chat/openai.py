@@ -5,14 +5,16 @@ from __future__ import annotations
 import base64
 from dataclasses import replace
 
-from overt.data.chat import CallError, ChatReply, ChatRequest, Message
+from overt.data.chat import CallError, ChatReply, ChatRequest, Message, RawResponse
 from overt.data.json_types import Json
 from overt.data.provider.completion import read_completion
+from overt.data.provider.dialect import OPENAI, Dialect, complaint_of, unusable_json
 from overt.data.provider.http import Mask, check_address, key_from, openai_base
+from overt.data.provider.kept import kept, reread
 from overt.data.text import encodable
 from overt.generation.transport import Transport, encoded, openai_endpoint
 
-_SCHEMA_WORDS = ("response_format", "json_schema", "schema", "json_object", "structured")
+_MOST_ATTEMPTS = 9  # one request may meet several parameters that the endpoint does not take
 
 
 class OpenAIChat:
@@ -47,22 +49,37 @@ class OpenAIChat:
         self._timeout = timeout + 5
         self._transport: Transport | None = None
         self._url = ""
-        # What this endpoint does not accept, learnt from its errors.
-        self._schema_mode = 0  # 0 json_schema, 1 json_object, 2 none
-        self._token_field = "max_tokens"
-        self._without: set[str] = set()
+        # What this endpoint does not accept, learnt from its errors, and changes that did not help.
+        self._dialect = OPENAI
+        self._useless: set[Dialect] = set()
+
+    @property
+    def address(self) -> str:
+        """Where requests go. It may hold a secret, so it is not printed."""
+        return self._base or ""
 
     async def complete(self, request: ChatRequest) -> ChatReply:
-        """Sends one request; if the endpoint rejects a parameter, sends it again without that parameter."""
-        for _ in range(5):
-            mode = (self._schema_mode, self._token_field, frozenset(self._without))
-            reply = await self._attempt(request)
-            if reply.error is None or reply.error.kind != "bad_request":
-                return reply
-            changed = mode != (self._schema_mode, self._token_field, frozenset(self._without))
-            if not changed and not self._adapt(reply.error.message, request):
-                return reply
-        return reply
+        """Sends one request; where the endpoint says what of it it does not take, sends it again without."""
+        start, said = self._dialect, ""
+        for _ in range(_MOST_ATTEMPTS):
+            dialect = self._dialect
+            reply = await self._attempt(request, dialect)
+            complaint = complaint_of(reply)
+            if not complaint:
+                break
+            if self._dialect != dialect:  # learnt meanwhile, from the reply to another request
+                continue
+            if complaint != said:  # so what was changed before did help
+                start, said = dialect, complaint
+            changed = dialect.after(complaint, request)
+            if changed is None or changed in self._useless:
+                if dialect != start:  # no change helps: they are taken back
+                    self._dialect = start
+                    self._useless.add(dialect)
+                break
+            self._dialect = changed
+        adapted = dialect.changes(request)
+        return replace(reply, adapted=adapted) if adapted and reply.error is None else reply
 
     async def close(self) -> None:
         if self._transport is not None:
@@ -71,54 +88,55 @@ class OpenAIChat:
 
     # -- one attempt ----------------------------------------------------------------------------------
 
-    def _body(self, request: ChatRequest) -> dict[str, object]:
+    def _body(self, request: ChatRequest, dialect: Dialect) -> dict[str, object]:
+        turns = dialect.turns(request)
         body: dict[str, object] = {
             "model": self.model,
-            "messages": [{"role": m.role, "content": _content(m)} for m in request.messages],
-            "temperature": request.temperature,
-            self._token_field: request.max_tokens,
+            "messages": [{"role": m.role, "content": _content(m)} for m in turns],
+            "temperature": dialect.temperature(request),
+            dialect.tokens: dialect.max_tokens(request),
         }
         if request.seed is not None:
             body["seed"] = request.seed
-        if request.schema is not None and self._schema_mode == 0:
+        if request.schema is not None and dialect.schema == "json_schema":
             body["response_format"] = {
                 "type": "json_schema",
                 "json_schema": {"name": "answer", "strict": True, "schema": request.schema},
             }
-        elif request.schema is not None and self._schema_mode == 1:
-            body["response_format"] = {"type": "json_object"}
-        for field in self._without:
+        elif request.schema is not None and dialect.schema:
+            body["response_format"] = {"type": dialect.schema}
+        for field in dialect.without:
             body.pop(field, None)
         return body
 
-    async def _attempt(self, request: ChatRequest) -> ChatReply:
+    async def _attempt(self, request: ChatRequest, dialect: Dialect) -> ChatReply:
         if self._transport is None:
             self._url, headers = openai_endpoint("/chat/completions", key=self._key, base_url=self._base)
             self._transport = Transport(self._timeout, headers)
-        got = await self._transport.send("POST", self._url, data=encoded(self._body(request)))
+        got = await self._transport.send("POST", self._url, data=encoded(self._body(request, dialect)))
         if isinstance(got, CallError):
-            return ChatReply(error=got)
+            return ChatReply(error=replace(got, message=self._mask.text(got.message)))
+        if got.status >= 400 and request.schema is not None and (said := unusable_json(got.data)):
+            return ChatReply(text=self._mask.text(said), finish_reason="json_validate_failed")
         reply = read_completion(got.data, got.status, got.headers, "" if got.data else got.text)
+        if reply.error is None and reply.refusal is None:
+            return reply
+        raw = kept(got.status, got.headers, got.data, got.text, self._mask, is_whole=got.is_quoted_whole)
+        return self._masked(replace(reply, raw=raw))
+
+    def reread(self, raw: RawResponse) -> ChatReply | None:
+        """Reads a response that was kept by today's vocabulary, without a request."""
+        data = reread(raw)
+        if data is None and not raw.is_whole:
+            return None
+        reply = read_completion(data, raw.status, raw.headers, "" if data is not None else raw.body)
+        return self._masked(replace(reply, raw=raw))
+
+    def _masked(self, reply: ChatReply) -> ChatReply:
+        """Masks the key, which some servers repeat."""
         if reply.error is None:
             return reply
-        # Some servers repeat a rejected key.
-        words = self._mask.text(reply.error.message)
-        return replace(reply, error=replace(reply.error, message=words))
-
-    def _adapt(self, message: str, request: ChatRequest) -> bool:
-        """Drops or replaces the parameter that the error names. Returns whether anything changed."""
-        said = message.lower()
-        if "max_completion_tokens" in said and self._token_field == "max_tokens":
-            self._token_field = "max_completion_tokens"
-            return True
-        for field in ("temperature", "seed"):
-            if field in said and field not in self._without:
-                self._without.add(field)
-                return True
-        if request.schema is not None and self._schema_mode < 2 and any(w in said for w in _SCHEMA_WORDS):
-            self._schema_mode += 1
-            return True
-        return False
+        return replace(reply, error=replace(reply.error, message=self._mask.text(reply.error.message)))
 
 
 def _content(message: Message) -> Json:

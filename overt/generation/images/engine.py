@@ -13,13 +13,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
-from overt.data.chat import CallError, ErrorKind
+from overt.data.chat import CallError, ErrorKind, RawResponse
 from overt.data.json_types import Json, JsonObject
 from overt.data.provider.http import Mask, check_address, key_from, retry_after, status_kind
+from overt.data.provider.kept import kept
 from overt.data.provider.reader import Answered, Failed, Refused, Verdict, judge, read_said
 from overt.data.targets import LayerDecision, Response
 from overt.data.text import encodable
-from overt.generation.images.pictures import broken, decoded, looks_like_picture
+from overt.generation.images.pictures import broken, decoded, looks_like_picture, picture_kind
 from overt.generation.transport import Reply, Transport, absolute, same_site
 
 _MOST_PICTURES = 16  # in one response; one is requested
@@ -129,6 +130,11 @@ class PictureService:
         self._limit_s = limit_s
         self._transport = Transport(timeout)
 
+    @property
+    def address(self) -> str:
+        """Where requests go. It may hold a secret, so it is not printed."""
+        return self._base
+
     # -- overridden by each service -------------------------------------------------------------------
 
     def request(self, asked: Asked) -> Request:
@@ -174,12 +180,36 @@ class PictureService:
         reply, found = answer.reply, self.found(answer)
         verdict = found.verdict or self._judge(reply, found)
         if isinstance(verdict, Failed):
-            return _failed(verdict, found.safety)
+            return replace(_failed(verdict, found.safety), raw=self._raw(reply))
         images = await self._images(found) if reply.status < 300 else ()
         if isinstance(images, CallError):
             if isinstance(verdict, Answered):
                 return _failed(Failed(replace(images, status=images.status or reply.status)))
             images = ()  # a refusal counts even if the black picture with it cannot be fetched
+        return self._response(asked, reply, found, verdict, images)
+
+    def reread(self, raw: RawResponse) -> Response | None:
+        """Reads a response that was kept by today's vocabulary, without a request. None if it cannot be read
+        again, or holds a picture, which is not kept."""
+        if not raw.is_whole:
+            return None
+        reply = Reply(raw.status, raw.headers, raw.body.encode("utf-8", "replace"))
+        found = self.found(Answer(Asked("", 0), reply))
+        verdict = found.verdict or self._judge(reply, found)
+        if isinstance(verdict, Answered):
+            return None
+        if isinstance(verdict, Failed):
+            return self._masked(replace(_failed(verdict, found.safety), raw=raw))
+        return self._masked(replace(self._response(Asked("", 0), reply, found, verdict, ()), raw=raw))
+
+    def _raw(self, reply: Reply) -> RawResponse:
+        data = reply.data if picture_kind(reply.body) is None else None
+        text = "" if picture_kind(reply.body) else reply.text
+        return kept(reply.status, reply.headers, data, text, self._mask, is_whole=reply.is_quoted_whole)
+
+    def _response(
+        self, asked: Asked, reply: Reply, found: Found, verdict: Answered | Refused, images: tuple[bytes, ...]
+    ) -> Response:
         revised = (found.revised_prompt or "").strip()
         return Response(
             images=images,
@@ -195,13 +225,14 @@ class PictureService:
             input_tokens=found.input_tokens,
             output_tokens=found.output_tokens,
             cost=found.cost,
+            raw=self._raw(reply) if isinstance(verdict, Refused) else None,
         )
 
     def _judge(self, reply: Reply, found: Found) -> Verdict:
         has_content = any(picture not in (None, "") for picture in found.pictures) or bool(found.text)
         said = read_said(reply.status, reply.headers, reply.data, reply.text)
         if has_content and reply.status < 400:  # the words in the response are its content
-            said = replace(said, codes=(), types=(), message="")
+            said = replace(said, codes=(), types=(), message="", words="")
         said = replace(said, codes=found.codes + said.codes, message=found.message or said.message)
         return judge(self.provider, said, has_content=has_content, missing=found.missing)
 

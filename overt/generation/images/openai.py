@@ -15,6 +15,7 @@ from overt.generation.transport import encoded, openai_endpoint
 _SAFETY = {
     "prompt_filter_results": ("$.data[0].prompt_filter_results", "$.prompt_filter_results"),
     "content_filter_results": ("$.data[0].content_filter_results", "$.content_filter_results"),
+    "respect_moderation": ("$.data[0].respect_moderation", "$.respect_moderation"),  # xAI
 }
 _ERROR_SAFETY = {
     "moderation_details": ("$.moderation_details",),

@@ -1,27 +1,20 @@
 """Text as the floor reads it: without case, accents, letter width, hidden characters and look-alikes.
 
-`fold` keeps every letter in its script; `latin` also reads look-alikes of other scripts as Latin letters, by
-Unicode's table of confusables (UTS #39), which lookalikes.yaml holds.
+Typography is that of `overt.data.text.folded`. `fold` keeps every letter in its script; `latin` also reads
+look-alikes of other scripts as Latin letters, by Unicode's table of confusables (UTS #39), which
+lookalikes.yaml holds.
 """
 
 from __future__ import annotations
 
-import html
 import re
 import unicodedata
 from functools import lru_cache
 from importlib import resources
 
+from overt.data.text import folded
 from overt.data.yaml.schema import Schema, parse_yaml
 
-# Characters with the property Default_Ignorable_Code_Point that are not of the category Cf.
-_IGNORABLE = {
-    *(0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2065, 0x3164, 0xFFA0),
-    *range(0x180B, 0x1810),
-    *range(0xFE00, 0xFE10),
-    *range(0xFFF0, 0xFFF9),
-    *range(0xE0000, 0xE1000),
-}
 # Letters that no normal form takes apart, in the spelling of the term lists.
 _STROKES = {"đ": "d", "ł": "l", "ø": "o", "ħ": "h", "ı": "i", "æ": "ae", "œ": "oe", "ŧ": "t"}
 _REGIONAL = {0x1F1E6 + i: chr(ord("a") + i) for i in range(26)}
@@ -29,7 +22,6 @@ _REGIONAL = {0x1F1E6 + i: chr(ord("a") + i) for i in range(26)}
 _KEPT_MARKS = re.compile("[\u0900-\u0963\u3099\u309a]")
 _STRAY_MARKS = re.compile("(?<=[0-9a-z])[\u0900-\u0903\u093a-\u0957\u0962\u0963\u3099\u309a]+")
 _CONTROLS = re.compile("[\x00-\x08\x0e-\x1b\x7f]")
-_ENTITY = re.compile(r"&(?:#\w{1,8}|\w{2,12});")
 
 
 class _Table(dict[int, "int | str | None"]):
@@ -41,7 +33,7 @@ class _Table(dict[int, "int | str | None"]):
 
     def _made(self, code: int) -> int | str | None:
         char, kind = chr(code), unicodedata.category(chr(code))
-        if code in _IGNORABLE or kind == "Cf" or (kind == "Cc" and not char.isspace()):
+        if kind == "Cf" or (kind == "Cc" and not char.isspace()):
             return None
         if kind in {"Mn", "Me"} and not _KEPT_MARKS.match(char):
             return None
@@ -57,8 +49,7 @@ _TABLE = _Table()
 
 def fold(text: str) -> str:
     """Removes case, accents, letter width, entities and invisible characters; digits become ASCII."""
-    if "&" in text and _ENTITY.search(text):
-        text = html.unescape(text)
+    text = folded(text)
     if text.isascii() and not _CONTROLS.search(text):
         return text.lower()
     text = unicodedata.normalize("NFKD", text.translate(_REGIONAL)).casefold()
@@ -68,7 +59,7 @@ def fold(text: str) -> str:
 
 def latin(text: str) -> str:
     """`fold`, with look-alikes read as Latin letters and digits."""
-    plain = unicodedata.normalize("NFKD", text).translate(_TABLE)
+    plain = unicodedata.normalize("NFKD", folded(text)).translate(_TABLE)
     return fold(plain.translate(_lookalikes()))
 
 
