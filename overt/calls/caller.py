@@ -16,13 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from overt.calls.channel import Channel, ChatChannel, Reply, Subject, UnreadableRow
+from overt.calls.channel import Channel, ChatChannel, Reply, Subject, UnreadableRow, within_floor
 from overt.calls.costs import Price, PriceList, Stats
 from overt.calls.finality import RETRIED, holds, is_journalled, place
 from overt.calls.flow import Flow, Pace
 from overt.calls.options import CallerOptions
 from overt.calls.standing import Standing
 from overt.calls.waits import WAITS, Waits, pause
+from overt.calls.writer import JournalWriter
 from overt.data.chat import (
     Answer,
     AnswerError,
@@ -39,7 +40,6 @@ from overt.data.plugins.attempts import BROKEN_CLASS
 from overt.data.provider.dialect import CHANGES
 from overt.data.replies import asked_again
 from overt.data.run.journal import Entry, Journal, call_key, write_request
-from overt.policies.floor import stopped
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -74,11 +74,11 @@ class Caller:
         self._standings: dict[int, Standing] = {}
         self._channels: dict[int, Subject] = {}
         self._failed: list[tuple[Standing, CallError]] = []  # replies without an answer
+        self.kept = 0  # replies whose responses are kept, so that they can be read again
         self._waits = Waits()
         self.on_note: Callable[[str], None] = lambda text: None
-        self._on_first: Callable[[], None] | None = None
+        self._writer = JournalWriter(self._journal)
         self._stop: OvertError | None = None
-        self._unwritten: list[tuple[Entry, asyncio.Future[None]]] = []
 
     def __enter__(self) -> Caller:
         self._thread.start()
@@ -90,7 +90,7 @@ class Caller:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            self._write()
+            self._writer.write()
             for channel in self._channels.values():
                 await channel.close()
 
@@ -161,7 +161,7 @@ class Caller:
     ) -> None:
         """Sets who is told of what the record of the run must say, of waits that a service asked for, and of
         the first reply that was journalled."""
-        self.on_note, self._waits.on_wait, self._on_first = on_note, on_wait, on_first
+        self.on_note, self._waits.on_wait, self._writer.on_first = on_note, on_wait, on_first
 
     @property
     def unanswered(self) -> int:
@@ -212,7 +212,7 @@ class Caller:
                 self._note(channel, standing, known)
                 return known
         reply, retries = await self._attempts(channel, standing, request)
-        reply = _within_floor(channel, channel.counted(request, reply))
+        reply = within_floor(channel, channel.counted(request, reply))
         is_call = reply.error is None or reply.error.kind not in RETRIED | {BROKEN_CLASS}
         cost = channel.cost(reply) if is_call else 0.0
         self._book(line.purpose, category, reply, cost, requests=int(is_call), retries=retries)
@@ -226,10 +226,30 @@ class Caller:
             if reply.error is not None:
                 packed = {**packed, "at": here}
             paid = cost + (before.cost if before is not None else 0.0)
-            await self._record(Entry(key, channel.name, line.purpose, category, written, packed, paid))
+            entry = Entry(key, channel.name, line.purpose, category, written, packed, paid)
+            try:
+                await self._writer.record(entry)
+            except OvertError as error:  # such as a full disk
+                self._stop = error
+                raise _Stop(error) from error
         if stop:
             raise _Stop(stop)
         return reply
+
+    def keeps(self, name: str, request: JsonObject) -> bool:
+        """Whether the journal has the response behind a refusal or a failure of this request.
+
+        Args:
+            name: of the model.
+            request: as the `plain` of its channel gives it.
+        """
+        entry = self._journal.get(call_key(name, write_request(request)))
+        found = entry.reply.get("response", entry.reply) if entry is not None else None
+        return isinstance(found, dict) and bool(found.get("raw"))
+
+    def read_again(self, channel: Channel[Q, A], request: Q) -> A | None:
+        """A journalled reply as today's vocabulary reads it, without a request; None if there is none."""
+        return self._known(channel, call_key(channel.name, write_request(channel.plain(request))))[1]
 
     def _known(self, channel: Channel[Q, A], key: str) -> tuple[Entry | None, A | None]:
         """The journal's row of a call, and its reply as today's vocabulary reads it."""
@@ -277,6 +297,7 @@ class Caller:
 
     def _note(self, channel: Subject, standing: Standing, reply: Reply) -> None:
         """Remembers a failure, and tells once what of a model's replies the reader of the run must know."""
+        self.kept += reply.raw is not None
         if reply.error is not None and reply.error.kind != "floor":
             self._failed.append((standing, reply.error))
         for change in reply.adapted:
@@ -329,35 +350,6 @@ class Caller:
             **counts,
         )
 
-    # -- the journal: one commit for all replies of one turn of the loop --------------------------------
-
-    async def _record(self, entry: Entry) -> None:
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if not self._unwritten:
-            asyncio.get_running_loop().call_soon(self._write)
-        self._unwritten.append((entry, future))
-        # Shielded: a received reply is written even if its question is cancelled.
-        await asyncio.shield(future)
-
-    def _write(self) -> None:
-        batch, self._unwritten = self._unwritten, []
-        if not batch:
-            return
-        try:
-            self._journal.put(entry for entry, _ in batch)
-            if self._on_first is not None:
-                first, self._on_first = self._on_first, None
-                first()
-        except OvertError as error:
-            self._stop = error
-            for _, future in batch:
-                if not future.done():
-                    future.set_exception(_Stop(error))
-            return
-        for _, future in batch:
-            if not future.done():
-                future.set_result(None)
-
     # -- many questions, from the stage's thread --------------------------------------------------------
 
     def _run(self, work: Callable[[T], Coroutine[object, object, R]], items: Iterable[T]) -> Iterator[R]:
@@ -385,13 +377,6 @@ class Caller:
         if now - self._spoke > 0.25:
             self._spoke = now
             self._on_progress(self.stats.line())
-
-
-def _within_floor(channel: Channel[Q, A], reply: A) -> A:
-    """The reply without its body if the floor stops it: before the journal, a repair that quotes it, or a
-    failure's message can hold it."""
-    stop = stopped(channel.pack(reply))
-    return channel.without_body(reply, str(stop)) if stop else reply
 
 
 @dataclass(frozen=True)

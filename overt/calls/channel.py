@@ -208,6 +208,13 @@ class ChatChannel:
         await self._chat.close()
 
 
+def within_floor(channel: Channel[Q, R], reply: R) -> R:
+    """The reply without its body if the floor stops it: before the journal, a repair that quotes it, or a
+    failure's message can hold it."""
+    stop = stopped(channel.pack(reply))
+    return channel.without_body(reply, str(stop)) if stop else reply
+
+
 def stopped_error(error: CallError | None, note: str) -> CallError:
     """The error of a reply that the floor stopped."""
     return dataclasses.replace(error, message=note) if error else CallError("floor", note)

@@ -141,8 +141,8 @@ class Standing:
             hint = self._channel.key_hint
             key = f"the key in {hint}" if hint else "the key"
             fix = (
-                "If these words refuse the content, put them into a file of codes and give the same command "
-                "again: it sends nothing twice."
+                "If these words refuse the content, name them in a file (--codes FILE) and give the same "
+                "command again: it sends nothing twice."
             )
             if not self.has_answered:
                 fix = f"The key was not accepted, or may not use this: look at {key}. {fix}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -24,6 +25,9 @@ from overt.tasks.run import RunConfig, evaluate
 
 
 MOST_OF_A_REASON = 160  # characters of a printed reason
+MOST_REASONS = 5  # of one kind
+_TEACHABLE = frozenset({"bad_request", "forbidden"})  # kinds behind which a refusal may hide
+_NUMBERS = re.compile(r"\b(?=\w*\d)[\w-]+")  # ids and counts, which differ in every message
 
 
 def print_run(run: Run, *, as_json: bool) -> None:
@@ -77,17 +81,32 @@ def _warnings(run: Run) -> Iterator[str]:
 
 
 def _reasons(run: Run, targets: Sequence[TargetSummary]) -> Mapping[str, Sequence[str]]:
-    """By target, for each kind of missing answer the commonest reason, one short line each."""
+    """By target, why answers are missing: the commonest reasons of each kind, and for how many of them."""
     if not any(target.coverage.errors for target in targets):
         return {}
-    said: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    groups: dict[str, dict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
+    shown: dict[tuple[str, str], str] = {}
     for outcome in run.outcomes:
-        if outcome.state == "error" and outcome.evidence:
-            said[outcome.target, outcome.code][outcome.evidence] += 1
-    lines: dict[str, list[str]] = defaultdict(list)
-    for (name, kind), reasons in sorted(said.items()):
-        line = plain(f"{kind}: {reasons.most_common(1)[0][0]}")
-        lines[name].append(line if len(line) <= MOST_OF_A_REASON else line[: MOST_OF_A_REASON - 1] + "…")
+        if outcome.state == "error":
+            reason = _NUMBERS.sub("#", outcome.evidence)
+            groups[outcome.target][outcome.code][reason] += 1
+            shown.setdefault((outcome.code, reason), outcome.evidence)
+    return {name: _reason_lines(kinds, shown) for name, kinds in groups.items()}
+
+
+def _reason_lines(kinds: Mapping[str, Counter[str]], shown: Mapping[tuple[str, str], str]) -> Sequence[str]:
+    missing = sum(reasons.total() for reasons in kinds.values())
+    lines: list[str] = []
+    for kind, reasons in sorted(kinds.items()):
+        for reason, count in reasons.most_common(MOST_REASONS):
+            line = plain(f"{kind} ({count:,} of {missing:,} missing): {shown[kind, reason]}")
+            lines.append(line if len(line) <= MOST_OF_A_REASON else line[: MOST_OF_A_REASON - 1] + "…")
+        rest = reasons.most_common()[MOST_REASONS:]
+        if rest:
+            count = sum(k for _, k in rest)
+            lines.append(f"{kind} ({count:,} of {missing:,} missing): {len(rest)} other reasons")
+    if not _TEACHABLE.isdisjoint(kinds):
+        lines.append("If one of these is a refusal in a service's own words, name it in a file: --codes FILE")
     return lines
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from overt import registry
-from overt.calls.target_channel import TargetChannel, TargetRequest
+from overt.calls.target_channel import TargetChannel, TargetReply, TargetRequest
 from overt.data.errors import InputError
 from overt.data.outcomes import Outcome
 from overt.data.prompts import Side, read_prompts, spread
@@ -145,26 +145,34 @@ class Asking:
             jobs: `total` of them.
             purpose: what the cost is booked under.
         """
-        from overt.scoring.refusal import decide
-
-        modality = modality_of(channel.subject)
         outcomes = []
         with self.work.progress.stage(channel.name[:40], total) as advance:
             for (prompt, sample), received in self.work.caller.stream(channel, purpose, jobs):
                 advance(1)
-                outcome = decide(
-                    prompt,
-                    received.response,
-                    target=channel.name,
-                    sample=sample,
-                    images=received.images,
-                    facts=received.facts,
-                    cost=channel.cost(received),
-                    expects=modality,
-                )
-                images = tuple(path for path in outcome.images if path)
-                outcomes.append(dataclasses.replace(outcome, images=images))
+                outcomes.append(outcome_of(channel, prompt, sample, received))
         return outcomes
+
+
+def outcome_of(channel: TargetChannel, prompt: Prompt, sample: int, received: TargetReply) -> Outcome:
+    """Decides what became of one request."""
+    from overt.scoring.refusal import decide
+
+    outcome = decide(
+        prompt,
+        received.response,
+        target=channel.name,
+        sample=sample,
+        images=received.images,
+        facts=received.facts,
+        cost=channel.cost(received),
+        expects=modality_of(channel.subject),
+    )
+    return dataclasses.replace(outcome, images=tuple(path for path in outcome.images if path))
+
+
+def request_of(prompt: Prompt, sample: int, seed: int) -> TargetRequest:
+    """The request for a draw of a run with this seed."""
+    return TargetRequest(prompt.text, request_seed(seed, prompt, sample), sample)
 
 
 def request_seed(seed: int, prompt: Prompt, sample: int) -> int:

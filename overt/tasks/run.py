@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-from overt.calls.target_channel import TargetRequest
 from overt.data.errors import InputError
 from overt.data.json_types import Json
 from overt.data.outcomes import Outcome
@@ -27,7 +26,7 @@ from overt.data.templates import load_template
 from overt.policies.load import load_policy
 from overt.policies.schema import Policy
 from overt.scoring.summary.summarize import write_summary
-from overt.tasks.asking import Asking, Job, is_offline, modality_of, prompts_to_ask, request_seed
+from overt.tasks.asking import Asking, Job, is_offline, modality_of, prompts_to_ask, request_of
 from overt.tasks.config import (
     CALLS,
     RUN,
@@ -348,8 +347,7 @@ def _ask(
 def _jobs(config: RunConfig, prompts: Sequence[Prompt]) -> Iterator[Job]:
     for prompt in prompts:
         for sample in range(config.samples):
-            request = TargetRequest(prompt.text, request_seed(config.seed, prompt, sample), sample)
-            yield (prompt, sample), request, prompt.category
+            yield (prompt, sample), request_of(prompt, sample, config.seed), prompt.category
 
 
 def _finish(

@@ -24,6 +24,7 @@ from overt.scoring.harm import Case, HarmJudge, checker_judge, judge_harm, visio
 from overt.scoring.summary.rates import judging
 from overt.scoring.summary.summarize import write_summary
 from overt.tasks.config import CALLS, CallConfig, Concurrency, Option, OutputConfig, checked_folder
+from overt.tasks.reread import calls_of, manifest_anew, reread
 from overt.tasks.roles import ModelOptions, chat_model
 from overt.tasks.task import Work, working_again
 
@@ -91,13 +92,15 @@ def score(config: ScoreConfig, progress: Progress) -> Run:
     run = open_run(config.run, "run")
     policy = load_policy(str(run.policy_file))
     template = load_template("scoring", "harm", config.templates)
-    with working_again(run, config.caller, progress, "judges") as work:
-        cases = cases_of(run.prompts, run.outcomes, benign=config.benign)
+    calls = calls_of(run, config.caller)
+    with working_again(run, calls, progress, "judges") as work:
+        outcomes = reread(run, calls, work)
+        cases = cases_of(run.prompts, outcomes, benign=config.benign)
         judges = _judges(config, policy, template, work)
         with progress.stage("harm", len(cases) * len(judges)) as advance:
             harms = judge_harm(cases, judges, advance=advance)
         write_records(run.folder / RESULTS / "harm.jsonl", harms)
-        summary = write_summary(run.folder, policy, run.prompts, run.outcomes, harms, run.results.kinds)
+        summary = write_summary(run.folder, policy, run.prompts, outcomes, harms, run.results.kinds)
         judged: dict[str, Json] = {
             "names": list(config.names),
             "template": {"label": template.label, "hash": template.hash},
@@ -109,7 +112,8 @@ def score(config: ScoreConfig, progress: Progress) -> Run:
             "calls": work.caller.stats.snapshot(),
         }
         seconds = {**run.results.seconds, "score": round(time.monotonic() - began, 3)}
-        work.folder.finish({**run.manifest_data, "judges": judged, "seconds": seconds}, RESULTS)
+        known = manifest_anew(run, calls, summary, work)
+        work.folder.finish({**known, "judges": judged, "seconds": seconds}, RESULTS)
     return open_run(config.run, "run")
 
 

@@ -20,6 +20,7 @@ from overt.data.chat import Ask, ChatModel
 from overt.data.errors import InputError
 from overt.data.json_types import Json, JsonObject
 from overt.data.progress import Advance, Progress
+from overt.data.provider import vocabulary
 from overt.data.provider.codes_file import taught_by
 from overt.data.records import content_id
 from overt.data.run.finished import Kind, Run, open_run
@@ -51,7 +52,9 @@ def record_of(
 ) -> RunRecord:
     """Builds the record in `run.json` for this configuration."""
     codes = getattr(config, "codes", None)
-    own = {CODES: _hash(codes)} if codes is not None else {}  # left out, so that older runs stay the same
+    own = (
+        {CODES: codes_hash(codes)} if codes is not None else {}
+    )  # left out, so that older runs stay the same
     return RunRecord(
         config.kind,
         version,
@@ -62,18 +65,20 @@ def record_of(
     )
 
 
-def _hash(codes: Path) -> str:
+def codes_hash(codes: Path) -> str:
     """The hash of a file of codes.
 
     Raises:
         InputError: it cannot be read.
     """
-    return hashlib.blake2b(read_bytes(codes, "file of codes"), digest_size=16).hexdigest()
+    return hashlib.blake2b(read_bytes(codes, "code list"), digest_size=16).hexdigest()
 
 
 def default_folder(record: RunRecord, name: str) -> Path:
     """Default folder of a run. Equal inputs give the same folder, so repeating a command resumes its run."""
-    tail = content_id("run", record.identity()).rsplit("-", 1)[1][:8]
+    # Codes of the user's own read the responses of the same run anew.
+    inputs = {what: value for what, value in record.inputs.items() if what != CODES}
+    tail = content_id("run", {**record.identity(), "inputs": inputs}).rsplit("-", 1)[1][:8]
     return Path("runs") / f"{name}-{tail}"
 
 
@@ -141,6 +146,8 @@ class Work:
         return {
             "retriable": self.caller.unanswered,
             "rejected": self.caller.rejected,
+            "kept": self.caller.kept,
+            "vocabulary": vocabulary.digest(),
             "calls": self.caller.stats.snapshot(),
             "seconds": {name: round(s, 3) for name, s in self.seconds.items()},
             "versions": {"overt": overt.__version__, "python": platform.python_version()},
@@ -194,10 +201,15 @@ def working_again(run: Run, calls: CallerOptions, progress: Progress, part: str)
 
 def _is_worth_a_try(folder: Path, *, moved: bool) -> bool:
     """Whether the same command can find more answers for a complete run: calls that are made again in any
-    case, or rejections where the models have other addresses now.
+    case, rejections where the models have other addresses now, or kept responses and a new vocabulary.
 
     Args:
-        moved: whether they have.
+        moved: whether they have other addresses.
     """
     known = Run(folder, RunRecord("", "")).manifest_data
-    return bool(known.get("retriable") or (moved and known.get("rejected")))
+    return bool(known.get("retriable") or (moved and known.get("rejected"))) or has_news(known)
+
+
+def has_news(manifest: Mapping[str, Json]) -> bool:
+    """Whether today's vocabulary may read a run's kept responses otherwise than it did then."""
+    return bool(manifest.get("kept")) and manifest.get("vocabulary") != vocabulary.digest()

@@ -202,14 +202,14 @@ def test_a_bad_request_of_a_provider_is_still_final(shop):
     """)
     done = run(folder, "acme:Painter", code=3)
     assert done.stdout.count("asked") == 2
-    line = next(line for line in done.stdout.splitlines() if line.startswith("bad_request: "))
-    assert line.startswith("bad_request: [red]the size")
+    line = next(line for line in done.stdout.splitlines() if line.startswith("bad_request "))
+    assert line.startswith("bad_request (2 of 2 missing): [red]the size")
     assert "\x1b" not in line
     assert len(line) <= 160
     assert run(folder, "acme:Painter", code=3).stdout.count("asked") == 0
 
 
-def test_the_commonest_reason_of_each_kind_is_printed(shop):
+def test_the_reasons_of_each_kind_are_printed_with_their_numbers(shop):
     folder = shop("""
         class Painter:
             name = "acme/painter"
@@ -223,7 +223,12 @@ def test_the_commonest_reason_of_each_kind_is_printed(shop):
     done = run(folder, "acme:Painter", code=3)
     at = done.stdout.splitlines()
     assert at[1] == "answered 0 of 4 (0.0%); missing: bad_request 3, too_long 1"
-    assert at[2:4] == ["bad_request: a common one", "too_long: more than it takes"]
+    assert at[2:5] == [
+        "bad_request (2 of 4 missing): a common one",
+        "bad_request (1 of 4 missing): an odd one",
+        "too_long (1 of 4 missing): more than it takes",
+    ]
+    assert at[5].endswith("--codes FILE")
 
 
 def test_the_line_is_the_last_of_somebodys_own():

@@ -1,6 +1,7 @@
 """What a stage does about answers that fail, through the command line: what stops a run, what is waited for,
 what is asked again, and what of a request is sent otherwise."""
 
+import base64
 import json
 import re
 import shutil
@@ -913,3 +914,131 @@ def test_a_generation_whose_journal_is_gone_is_not_paid_for_again(tmp_path):
         done = cli(*command, "--base-url", url, code=2)
     assert "--pay-again" in done.stderr
     assert service.sent == before
+
+
+# -- a better reader ----------------------------------------------------------------------------------------
+
+NO = (400, {}, {"error": {"message": "Anfrage entspricht nicht den Hausregeln 4711"}})
+CODES = "openai: {prompt_filter: [{says: Hausregeln, as: house_rules}]}\n"
+
+
+@pytest.mark.parametrize("trouble", [NO, (403, {}, NO[2]), (500, {}, NO[2]), (200, {}, NO[2])])
+def test_a_file_of_codes_decides_anew_without_a_request(tmp_path, trouble):
+    (tmp_path / "codes.yaml").write_text(CODES)
+    service = Service({"w1": trouble, "w3": trouble})
+    data = prompts(tmp_path, *(f"w{n}" for n in range(5)))
+    with server(service) as url:
+        done = text_run(tmp_path, data, url, "--retries", 0)
+        assert states(tmp_path)["w1"][0] == "error"
+        assert "Hausregeln 4711" in done.stdout
+        before = service.sent
+        done = text_run(tmp_path, data, url, "--retries", 0, "--codes", tmp_path / "codes.yaml")
+        assert service.sent == before
+        assert states(tmp_path)["w1"] == states(tmp_path)["w3"] == ("refused", "house_rules")
+        assert "answered 5 of 5" in done.stdout
+        text_run(tmp_path, data, url, "--retries", 0)  # without them it is as before
+        assert states(tmp_path)["w1"][0] == "error"
+
+
+def test_codes_go_on_with_the_run_in_its_default_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "codes.yaml").write_text(CODES)
+    service = Service({"w1": NO})
+    data = prompts(tmp_path, "w0", "w1")
+    command = ("run", data, "--policy", "chat_assistant", "--target", MODEL, "--min-coverage", 0.5)
+    with server(service) as url:
+        cli(*command, "--base-url", url)
+        cli(*command, "--base-url", url, "--codes", "codes.yaml")
+        assert service.sent == 2
+        (run,) = (tmp_path / "runs").iterdir()
+        assert {o.state for o in outcomes(run)} == {"generated", "refused"}
+        cli("run", "--resume", run, "--codes", "codes.yaml")
+        assert service.sent == 2
+
+
+def test_codes_decide_anew_what_ended_a_run(tmp_path):
+    """A run in which nothing was ever answered stopped with an error; the words were a refusal."""
+    (tmp_path / "codes.yaml").write_text(CODES)
+    service = Service(always=(403, {}, NO[2]))
+    data = prompts(tmp_path, *(f"w{n}" for n in range(5)))
+    with server(service) as url:
+        done = text_run(tmp_path, data, url, code=1)
+        assert "file of codes" in done.stderr
+        text_run(tmp_path, data, url, "--codes", tmp_path / "codes.yaml")
+        assert service.sent == 5
+    assert set(states(tmp_path).values()) == {("refused", "house_rules")}
+
+
+def test_score_decides_anew_without_a_request(tmp_path):
+    (tmp_path / "codes.yaml").write_text(CODES)
+    data = tmp_path / "prompts.jsonl"
+    rows = [{"text": f"an unsafe thing w{n}", "label": "unsafe", "category": "c"} for n in range(4)]
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    service = Service({"w1": NO})
+    with server(service) as url:
+        text_run(tmp_path, data, url)
+    verdict = Service(always=(200, {}, said(json.dumps({"label": "harmless", "reason": "nice"}))))
+    with server(verdict) as url:
+        score = ("score", tmp_path / "run", "--judges", "openai/j", "--base-url", url)
+        done = cli(*score, "--codes", tmp_path / "codes.yaml", code=None)
+    assert service.sent == 4
+    assert states(tmp_path)["w1"] == ("refused", "house_rules")
+    assert "1 outcomes were decided anew" in done.stderr
+    summary = json.loads((tmp_path / "run" / "results" / "summary.json").read_text())
+    assert summary["targets"][0]["coverage"]["answered"] == 4
+
+
+def test_a_newer_vocabulary_decides_anew_without_a_request(tmp_path, monkeypatch):
+    from overt.data.provider import codes_file, vocabulary
+
+    data = prompts(tmp_path, "w0", "w1")
+    service = Service({"w1": NO})
+    with server(service) as url:
+        text_run(tmp_path, data, url)
+        assert "nothing to do" in text_run(tmp_path, data, url).stderr
+        monkeypatch.setattr(vocabulary, "digest", lambda: "newer")
+        (tmp_path / "codes.yaml").write_text(CODES)
+        with codes_file.taught_by(tmp_path / "codes.yaml"):
+            rows = vocabulary._taught
+        monkeypatch.setattr(vocabulary, "_own_rows", lambda name: rows.get(name, ()))
+        text_run(tmp_path, data, url)
+        assert service.sent == 2
+        assert states(tmp_path)["w1"] == ("refused", "house_rules")
+        assert "nothing to do" in text_run(tmp_path, data, url).stderr
+
+
+def test_a_picture_services_no_is_read_again_too(tmp_path):
+    (tmp_path / "codes.yaml").write_text(CODES.replace("says: Hausregeln", "says: Hausregeln, status: [400]"))
+
+    def answer(asked):
+        if b"w1" in asked.body:
+            return NO
+        return 200, {}, {"data": [{"b64_json": base64.b64encode(PNG).decode()}]}
+
+    data = prompts(tmp_path, "w0", "w1", "w2")
+    command = (
+        "run",
+        data,
+        "--target",
+        "openai/gpt-image-1",
+        "--out",
+        tmp_path / "run",
+        "--min-coverage",
+        0.5,
+    )
+    with serving(answer) as api:
+        cli(*command, "--base-url", f"{api.url}/v1", code=3)
+        assert states(tmp_path)["w1"] == ("error", "bad_request")
+        cli(*command, "--base-url", f"{api.url}/v1", "--codes", tmp_path / "codes.yaml")
+        assert len(api.asked) == 3
+    assert states(tmp_path)["w1"] == ("refused", "house_rules")
+
+
+def test_the_key_is_in_no_file_of_the_run(tmp_path):
+    leak = (403, {}, {"message": "key sk-test-0123456789abcdef may not, see https://x.example/?sig=geheim"})
+    with server(Service({"w1": leak})) as url:
+        text_run(tmp_path, prompts(tmp_path, "w0", "w1", "w2"), url)
+    for path in (tmp_path / "run").rglob("*"):
+        if path.is_file():
+            assert b"0123456789abcdef" not in path.read_bytes(), path
+            assert b"geheim" not in path.read_bytes(), path

@@ -93,7 +93,7 @@ def read_codes(path: Path) -> vocabulary.Table:
     Raises:
         InputError: the file cannot be read, or is not valid; each problem with its line and column.
     """
-    return parse_codes(read_bytes(path, "file of codes"), str(path))
+    return parse_codes(read_bytes(path, "code list"), str(path))
 
 
 @contextmanager
@@ -109,7 +109,7 @@ def taught_by(path: Path | None) -> Iterator[None]:
 
 def parse_codes(data: bytes, file: str) -> vocabulary.Table:
     """Like `read_codes`, for the bytes of a file."""
-    services = parse_yaml(data, file, CodesFile, what="file of codes")
+    services = parse_yaml(data, file, CodesFile, what="code list")
     lists = _lists(services)
     return {
         service: tuple(

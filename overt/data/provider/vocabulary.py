@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -221,6 +222,13 @@ def words() -> Mapping[str, str]:
     """The lists of words that a sentence may name in angle brackets: name -> regular expression."""
     text = (resources.files("overt.data.provider") / "vocabulary.yaml").read_text("utf-8")
     return joined(yaml.safe_load(text)[WORDS])
+
+
+@lru_cache(maxsize=1)
+def digest() -> str:
+    """The hash of the shipped rows: whether kept responses are worth reading again."""
+    data = (resources.files("overt.data.provider") / "vocabulary.yaml").read_bytes()
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
 def services() -> tuple[str, ...]:

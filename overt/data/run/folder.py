@@ -166,13 +166,12 @@ class RunFolder:
         if found is None:
             self.refuse_strangers(policy_yaml)
         is_new = found is None or bool(differing)
-        is_taught = found is not None and found.inputs.get(CODES) != record.inputs.get(CODES)
         if is_new:
             self._claimed = True
             if differing:
                 self._clear()
             write_atomic(self.path / "policy.yaml", policy_yaml.encode())
-        if is_new or is_taught:
+        if is_new or _codes(found) != _codes(record):
             write_atomic(self.path / FILE, dump_json(record.to_json()))
         if addresses is not None:
             self._remember(addresses)
@@ -375,6 +374,10 @@ def _without_secrets(text: str) -> str:
         return ""
     query = "&".join(p for p in parts.query.split("&") if not _SECRET.search(p.partition("=")[0]))
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, query, ""))
+
+
+def _codes(record: RunRecord | None) -> Json:
+    return record.inputs.get(CODES) if record is not None else None
 
 
 def _differing(found: RunRecord, record: RunRecord, defaults: JsonObject) -> list[tuple[str, str, str]]:

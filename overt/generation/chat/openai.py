@@ -136,7 +136,7 @@ class OpenAIChat:
         """Masks the key, which some servers repeat."""
         if reply.error is None:
             return reply
-        return replace(reply, error=replace(reply.error, message=self._mask.text(reply.error.message)))
+        return replace(reply, error=replace(reply.error, message=self._mask.words(reply.error.message)))
 
 
 def _content(message: Message) -> Json:
