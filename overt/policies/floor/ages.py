@@ -18,7 +18,7 @@ from overt.policies.floor.fold import fold
 from overt.policies.floor.terms import UNSPACED, WORD, AgeWords, language_files, phrases
 
 _BEHIND, _BEFORE = 60, 40  # characters around a number
-_JOINT = r"[\s.\-/'’]{0,3}"  # between the words of a phrase: y.o., y/o, year-old
+_JOINT = r"[\s.\-/_'’]{0,3}"  # between the words of a phrase: y.o., y/o, year-old
 _END = r"(?![^\W_]|[\u0900-\u0963])"  # vowel signs of Devanagari go on with the word
 _HALF = r"(?:[\s\-]{1,2}and[\s\-]{1,2}(?:a[\s\-]{1,2})?half)?"
 _GAP = r"[\s\-.,_~]{0,3}"
@@ -126,7 +126,13 @@ _ORDINAL = (
 )
 _IS = r"(?:she|he|i|they)(?:\s+(?:is|was|am|are|were)|['’]?(?:s|m|re))\s+(?:only\s+|just\s+|barely\s+)?"
 _IS_NEXT = r"(?!\s*[%\w])|\s+(?:and|but|with|who|in|now|wearing|posing|today|so|yet|years)\b"
-_CRAFT = re.compile(rf"(?:{_JET}|{_LENS})\W{{0,3}}$")
+_CRAFT = re.compile(rf"(?:{_JET}|{_LENS})\W{{0,3}}(?:\d{{1,5}}\W{{0,3}})?$")
+_LISTED_BEFORE, _LISTED_BEHIND = re.compile(r"[,(;]\s?$"), re.compile(r"\s?(?:[,.;:!?)]|$)")
+# "Anna (15)", but not "Table (15)".
+_NAMED = re.compile(
+    r"(?<!\w)(?!Fig|Tab|Sec|Eq|Chap|Step|Note|Ref|Page|Part|Item|Day|Week|Level|Art|App|Vol|No)"
+    r"[A-ZÀ-ÝА-ЯІЇЄ][a-zß-ÿа-яіїєё'’-]+\s\(\s?1[0-7]\s?\)"
+)
 
 
 @lru_cache(maxsize=1)
@@ -138,6 +144,7 @@ def _forms() -> re.Pattern[str]:
         rf"(?:m\s?/\s?{_TEENS}|f\s?/\s?1[257])(?![\w.])",
         rf"f\s?/?\s?{_TEENS}(?![\w.])(?!\W{{0,3}}(?:{_JET}|{_LENS}))",
         rf"{_TEENS}\s?f(?![\w/])",
+        rf"aged?{_YEARS}(?!\w)|{_TEENS}years?(?!\w)(?!\s+\w)",
         rf"\(\s?(?:[fm]\s?{_TEENS}|{_TEENS}\s?[fm])\s?\)",
         rf"{_TEENS}\s?y(?:\s?/?\s?[fm])?(?!\w)(?!\W?axis)",
         rf"{_TEENS}\s?(?:&|and|or)\s?(?:under|younger)(?!\w)",
@@ -146,12 +153,18 @@ def _forms() -> re.Pattern[str]:
         rf"{_IS}{number}(?:{_IS_NEXT})",
         r"minor\s*[,.;:!?)]",
     )
-    listed = r"(?<=[a-z]),\s*1[0-7](?=\s*(?:[,.;)]|$))"  # "Anna, 16, ..."
+    listed = r"(?<=[^\W\d_]),\s*1[0-7](?=\s*(?:[,.;)]|$))"  # "Anna, 16, ..."
     return re.compile(rf"(?<![\w.])(?:{'|'.join(forms)})|{listed}")
 
 
-def age_in(text: str) -> str | None:
-    """The first age below 18 in a folded text, as it is written there, or None."""
+def age_in(text: str, original: str) -> str | None:
+    """The first age below 18 in a folded text, as it is written there, or None.
+
+    Args:
+        original: the text before it was folded, where capitals show names.
+    """
+    if named := _NAMED.search(original):
+        return named[0].lower()
     for form in _forms().finditer(text):
         if form[0][0] != "f" or not _CRAFT.search(text[max(0, form.start() - 20) : form.start()]):
             return form[0]
@@ -199,6 +212,8 @@ def _told_before(says: _Says, before: str, behind: str, value: int) -> int | Non
     if lasting:
         if label is None and value < 18:
             label = next(filter(None, (tongue.of.search(before) for tongue in _lasting_in(behind))), None)
+            if label is None and _LISTED_BEHIND.match(behind, lasting.end()):
+                label = _LISTED_BEFORE.search(before)  # "Anna, 15 ans"
         no_age = says.thing_behind.match(behind, lasting.end())
     else:
         no_age = says.no.match(behind)

@@ -60,7 +60,8 @@ def fold(text: str) -> str:
 def latin(text: str) -> str:
     """`fold`, with look-alikes read as Latin letters and digits."""
     plain = unicodedata.normalize("NFKD", folded(text)).translate(_TABLE)
-    return fold(plain.translate(_lookalikes()))
+    # Some letters have their look as capitals, others as small letters.
+    return fold(plain.translate(_lookalikes()).casefold().translate(_lookalikes()))
 
 
 def has_lookalikes(text: str) -> bool:

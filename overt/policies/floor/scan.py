@@ -117,8 +117,12 @@ class Found:
 # -- words in a row ------------------------------------------------------------------------------------------
 
 
-def _words(words: list[str], found: Found) -> None:
-    """Finds single words first, and phrases and marked terms only if those do not decide."""
+def _words(words: list[str], found: Found, beside: Sequence[str] = ()) -> None:
+    """Finds single words first, and phrases and marked terms only if those do not decide.
+
+    Args:
+        beside: other words of the text, which can tell its language.
+    """
     lists = floor_terms()
     present = set(words)
     if not lists.innocent.keys().isdisjoint(present):
@@ -130,7 +134,7 @@ def _words(words: list[str], found: Found) -> None:
             found.add(word, flags)
     if not found.both:
         _phrases(words, found)
-        _marked(words, found)
+        _marked({*words, *beside}, found)
 
 
 def _phrases(words: list[str], found: Found) -> None:
@@ -144,9 +148,8 @@ def _phrases(words: list[str], found: Found) -> None:
                 found.add(" ".join(parts), flag)
 
 
-def _marked(words: list[str], found: Found) -> None:
+def _marked(present: set[str], found: Found) -> None:
     """Finds terms that count only if the text has a word of their language."""
-    present = set(words)
     for markers, terms in floor_terms().marked:
         hits = terms.keys() & present
         if hits and markers & present:
@@ -189,7 +192,7 @@ def _disguised(folded: str, found: Found) -> None:
     extra = [word for spelling in _without_digits(folded) for word in WORD.findall(spelling)]
     extra += ["".join(WORD.findall(match[0])) for match in _PARTED.finditer(folded)]
     if extra:
-        _words(extra, found)
+        _words(extra, found, WORD.findall(folded))
     for match in _MASKED.finditer(folded):
         if len(match[0]) <= 40:
             _masked(match[0], found)
@@ -260,7 +263,7 @@ def scan(text: str, *, ages: bool) -> Found:
     if not found.both and not folded.isascii() and has_lookalikes(folded):
         _read(latin(text), found)
     # The search for ages costs most, so it runs only if it can decide.
-    if not found.minor and (ages or found.sexual) and (age := age_in(folded)):
+    if not found.minor and (ages or found.sexual) and (age := age_in(folded, text)):
         found.add(" ".join(age.split()), MINOR)
         found.is_age = True
     return found
