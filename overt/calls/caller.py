@@ -286,9 +286,10 @@ class Caller:
                 raise _Stop(stop)
             if error.kind not in RETRIED:
                 return reply, retries + waits
+            if wait is not None:
+                self._waits.tell(channel.name, wait)
             if error.kind == "rate_limit" and wait is not None and waits < WAITS:
                 waits += 1
-                self._waits.tell(channel.name, wait)
             elif retries >= self.options.max_retries:
                 return reply, retries + waits
             else:

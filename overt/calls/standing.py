@@ -11,10 +11,12 @@ from collections import Counter
 from collections.abc import Callable
 
 from overt.calls.channel import Subject
+from overt.calls.finality import RETRIED
 from overt.calls.waits import LONGEST_WAIT_S, clock, in_words
 from overt.data.chat import CallError
 from overt.data.errors import BudgetReached, OvertError, RunError
 from overt.data.plugins.attempts import BROKEN_CLASS, MEND
+from overt.data.text import plain
 
 MISFITS = 8  # rejections in a row after which the model, the address, the key or the class must be wrong
 UNPAID = 2  # different requests in a row that were not paid for, where earlier ones were
@@ -38,6 +40,7 @@ class Standing:
         self._answered: bool | None = None
         self._row: Counter[str] = Counter()  # failures by kind since the last answer
         self._reasons: Counter[str] = Counter()  # rejections of a model that never answered
+        self._has_status = False  # whether a service rejected something, and not a class of the user's own
         self._last: CallError | None = None
 
     @property
@@ -50,7 +53,8 @@ class Standing:
     def remembers(self, error: CallError | None) -> None:
         """Counts a reply from the journal."""
         if error is not None and (error.kind in _REJECTED or error.status == 401):
-            self._reasons[error.message] += 1
+            self._reasons[plain(error.message)] += 1
+            self._has_status |= error.status is not None
 
     def saw(self, error: CallError | None, *, is_known: bool = False) -> OvertError | None:
         """Counts one reply after its retries. Returns the error that stops the run, if any.
@@ -82,7 +86,7 @@ class Standing:
         if kind == "billing" and (row >= UNPAID or not self.has_answered):
             return self._bill(error)
         if kind == BROKEN_CLASS and row >= MISFITS and not self.has_answered:
-            return RunError(f"the class fails at every request: {error.message}", fix=MEND)
+            return RunError(f"the class fails at every request: {plain(error.message)}", fix=MEND)
         if kind == "rate_limit" and row >= EXHAUSTED:
             return self._limited(error)
         # A model that answers other prompts does not reject everything, but a key can be barred on the way.
@@ -94,17 +98,18 @@ class Standing:
         if self._row["billing"] and self._last is not None:
             return self._bill(self._last)
         others = self._row.total() - self._row["bad_request"] - self._row["forbidden"]
-        if self._reasons and not others and not self.has_answered:
+        if self._reasons and self._has_status and not others and not self.has_answered:
             return self._rejects()
         return None
 
     def waits_too_long(self, error: CallError) -> OvertError | None:
         """The error that stops the run where a service names a wait that is too long to sit out."""
-        if error.kind != "rate_limit" or (error.retry_after or 0.0) <= LONGEST_WAIT_S:
+        if error.kind not in RETRIED or (error.retry_after or 0.0) <= LONGEST_WAIT_S:
             return None
         wait = error.retry_after or 0.0
         return BudgetReached(
-            f"{self._channel.name} asks to wait {in_words(wait)}, until about {clock(wait)}: {error.message}",
+            f"{self._channel.name} asks to wait {in_words(wait)}, until about {clock(wait)}: "
+            f"{plain(error.message)}",
             fix=f"{_KEPT}give the same command again after that.",
         )
 
@@ -113,19 +118,19 @@ class Standing:
     def _key(self, error: CallError) -> RunError:
         hint = self._channel.key_hint
         return RunError(
-            f"{self._channel.name}: the key was not accepted: {error.message}",
+            f"{self._channel.name}: the key was not accepted: {plain(error.message)}",
             fix=f"Look at the key in the environment variable {hint}." if hint else "Mend it, then resume.",
         )
 
     def _bill(self, error: CallError) -> RunError:
         return RunError(
-            f"{self._channel.name}: the account has no credit left: {error.message}",
+            f"{self._channel.name}: the account has no credit left: {plain(error.message)}",
             fix="Top it up, then resume.",
         )
 
     def _limited(self, error: CallError) -> BudgetReached:
         return BudgetReached(
-            f"{self._channel.name} limits every request, and waiting did not help: {error.message}",
+            f"{self._channel.name} limits every request, and waiting did not help: {plain(error.message)}",
             fix=f"{_KEPT}give the same command again later, with a lower --concurrency or --rpm.",
         )
 

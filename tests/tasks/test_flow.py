@@ -107,7 +107,7 @@ def test_a_403_on_one_prompt_ends_nothing(tmp_path, place, trouble):
         found = states(tmp_path)
         assert found.pop(words[place]) == ("error", "forbidden")
         assert set(found.values()) == {("generated", "")}
-        assert "forbidden: " in done.stdout
+        assert "forbidden (1 of 1 missing)" in done.stdout
         text_run(tmp_path, data, url)  # a resume goes past it too, and asks it again
         assert service.sent == 7
         cli("run", "--resume", tmp_path / "run")
@@ -350,6 +350,22 @@ def test_score_and_rewrite_keep_nothing_of_a_judge_that_rejects_everything(tmp_p
     with server(service) as url:
         cli("score", tmp_path / "run", "--judges", "openai/j", "--base-url", url, code=None)
     assert service.sent >= 1
+
+
+def test_rewrite_keeps_an_earlier_rewriting_where_the_rewriter_rejects_everything(tmp_path):
+    refusal = "I'm sorry, but I can't help with that request."
+    with server(Service(always=(200, {}, said(refusal)))) as url:
+        text_run(tmp_path, prompts(tmp_path, "w0", "w1"), url)
+    before = (tmp_path / "run" / "manifest.json").read_bytes()
+    command = ("rewrite", tmp_path / "run", "--llm", "openai/w", "--strategy", "plain", "--candidates", 1)
+    with server(Service(always=(404, {}, {"detail": "Not Found"}))) as url:
+        done = cli(*command, "--base-url", url, code=1)
+    assert "rejects every request" in done.stderr
+    assert (tmp_path / "run" / "manifest.json").read_bytes() == before
+    service = Service(always=(200, {}, said(json.dumps({"prompts": ["Another wording of it"]}))))
+    with server(service) as url:
+        cli(*command, "--base-url", url, "--faithfulness", "text/lexical", code=None)
+    assert service.sent > 0
 
 
 # -- what endpoints do not take ---------------------------------------------------------------------------
@@ -779,6 +795,18 @@ def test_a_post_is_not_sent_on(tmp_path, status):
     assert "redirect" in done.stderr
 
 
+@pytest.mark.parametrize("status", [302, 307])
+def test_a_filters_post_is_not_sent_on_either(tmp_path, status):
+    with serving((200, {}, {"results": [{"flagged": False}]})) as other:
+        with server(Service(always=(status, {"Location": f"{other.url}/login?token=secret"}, {}))) as url:
+            data = prompts(tmp_path, "w0", "w1")
+            target = f"filter/openai-moderation?base_url={url}"
+            done = cli("run", data, "--target", target, "--out", tmp_path / "run", "--retries", 0, code=1)
+        assert other.asked == []
+    assert f"{other.url}/login" in done.stderr
+    assert "secret" not in done.stderr
+
+
 # -- costs without usage ----------------------------------------------------------------------------------
 
 
@@ -963,7 +991,7 @@ def test_codes_decide_anew_what_ended_a_run(tmp_path):
     data = prompts(tmp_path, *(f"w{n}" for n in range(5)))
     with server(service) as url:
         done = text_run(tmp_path, data, url, code=1)
-        assert "file of codes" in done.stderr
+        assert "--codes FILE" in done.stderr
         text_run(tmp_path, data, url, "--codes", tmp_path / "codes.yaml")
         assert service.sent == 5
     assert set(states(tmp_path).values()) == {("refused", "house_rules")}
@@ -1023,8 +1051,6 @@ def test_a_picture_services_no_is_read_again_too(tmp_path):
         "openai/gpt-image-1",
         "--out",
         tmp_path / "run",
-        "--min-coverage",
-        0.5,
     )
     with serving(answer) as api:
         cli(*command, "--base-url", f"{api.url}/v1", code=3)
