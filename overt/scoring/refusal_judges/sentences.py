@@ -43,6 +43,8 @@ _STOP = {
 }
 _STOPS = re.compile("[" + "".join(_STOP) + "]")
 _CLOSE = re.compile(r"([!?,:;~])(?=[^\x00-\x7f])")
+# "Guard: I cannot let you in. Visitor: ...": two such labels make a dialogue.
+_SPEAKER = re.compile(r"(?:\A|[.!?\"-]) ?[^\W\d_][^ .,:!?\"]{0,19}(?: [^ .,:!?\"]{1,15})?: ")
 _END = re.compile(r"[.!?:](?= )")
 # Acts that are irrelevant for such a prompt; skipping them saves a third of the time.
 _IDLE: dict[Kind, frozenset[Act]] = {
@@ -148,7 +150,10 @@ def _own_refusal(head: str, says: re.Pattern[str]) -> re.Match[str] | None:
     if vocabulary().written.match(head):
         return None
     hit = says.search(head)
-    while hit and head.count('"', 0, hit.start()) % 2:
+    if hit is None or vocabulary().letters.search(head, 0, hit.start()):
+        return None
+    speakers = [label.start() for label in _SPEAKER.finditer(head)] if ": " in head else []
+    while hit and (head.count('"', 0, hit.start()) % 2 or (speakers[1:] and speakers[0] < hit.start())):
         hit = says.search(head, hit.end())
     return hit
 

@@ -66,6 +66,7 @@ class LanguageFile(Schema):
     contractions: dict[str, str] = Field({})
     lists: Texts = ()
     written: Texts = ()
+    letters: Texts = ()
     lacks: Texts = ()
     loaded: Loaded = Loaded()
     acts: dict[Act, Texts]
@@ -131,6 +132,7 @@ class Vocabulary:
     contractions: tuple[tuple[str, str], ...]
     lists: Texts
     written: re.Pattern[str]
+    letters: re.Pattern[str]
     lacks: re.Pattern[str]
     should: re.Pattern[str]
     belittled: re.Pattern[str]
@@ -175,6 +177,7 @@ def load_vocabulary(folder: Traversable) -> Vocabulary:
         contractions=tuple(pair for file in found.values() for pair in file.contractions.items()),
         lists=_LISTS + tuple(mark for file in found.values() for mark in file.lists),
         written=every("written", within=" (?:{})"),
+        letters=every("letters", within=" (?:{})"),
         lacks=every("lacks", within=r"[^.]{0,40}\b(?:{})\b"),
         should=every("loaded.should", within=r"\b(?:{})\b"),
         belittled=every("loaded.belittled", within=r"\b(?:{})\b"),
