@@ -59,6 +59,8 @@ class LanguageFile(Schema):
     scripts: Texts = ("latin",)
     spaced: bool = True
     marks: str = ""
+    never: str = ""
+    endings: Texts = ()
     words: Texts = ()
     asks: Asks = Asks()
     macros: dict[str, str] = Field({})
@@ -79,6 +81,8 @@ class Uncovered(Schema):
     name: str
     scripts: Texts = ("latin",)
     marks: str = ""
+    never: str = ""
+    endings: Texts = ()
     words: Texts = ()
 
 
@@ -98,13 +102,16 @@ class ActPattern(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Language:
-    """One language. `marks`: letters that others of its scripts lack. `is_gated`: whether any act has a gate.
+    """One language. `marks`: letters that others of its scripts lack; `never`: letters that it lacks and
+    others have; `endings`: of its words. `is_gated`: whether any act has a gate.
     A language without acts is recognised and not covered."""
 
     tag: str
     name: str
     scripts: frozenset[str]
     marks: frozenset[str]
+    never: frozenset[str]
+    endings: Texts
     words: frozenset[str]
     is_gated: bool
     acts: tuple[ActPattern, ...]
@@ -114,21 +121,31 @@ class Language:
         return bool(self.acts)
 
 
+class AskPatterns(NamedTuple):
+    """How prompts ask in one language, or in all."""
+
+    why: re.Pattern[str]
+    fact: re.Pattern[str]
+    way: re.Pattern[str]
+    wrong: re.Pattern[str]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Vocabulary:
     """All languages by rank, those without patterns last, and the patterns shared by all; see the README of
-    the folder. `words`: a word -> the numbers of the languages that have it, each with the word's weight;
-    `covered`: how many languages have patterns; `marks`: a letter -> the languages that have it; `numbers`: a tag -> the language's number."""
+    the folder.
+
+    `covered`: how many languages have patterns; `numbers`: a tag -> the language's number; `words`: a word ->
+    the numbers of the languages that have it, each with the word's weight; `marks`: a letter -> the languages
+    that have it; `asks`: a language's tag, or "" for all -> how prompts ask.
+    """
 
     languages: tuple[Language, ...]
     words: Mapping[str, tuple[tuple[int, float], ...]]
     marks: Mapping[str, tuple[int, ...]]
     numbers: Mapping[str, int]
     covered: int
-    why: re.Pattern[str]
-    fact: re.Pattern[str]
-    way: re.Pattern[str]
-    wrong: re.Pattern[str]
+    asks: Mapping[str, AskPatterns]
     contractions: tuple[tuple[str, str], ...]
     lists: Texts
     written: re.Pattern[str]
@@ -158,9 +175,8 @@ def load_vocabulary(folder: Traversable) -> Vocabulary:
     found = {file.name: _read(file) for file in names}
     found = dict(sorted(found.items(), key=lambda item: (item[1].rank, item[1].language)))
 
-    def every(field: str, within: str = "(?:{})") -> re.Pattern[str]:
-        """Joins the patterns of one field of all languages."""
-        return _compiled(within, {f"{name}: {field}": _field(file, field) for name, file in found.items()})
+    def every(field: str, within: str) -> re.Pattern[str]:
+        return _every(found, field, within)
 
     covered = tuple(_language(name, file) for name, file in found.items())
     languages = covered + _uncovered(folder / _UNCOVERED, {language.tag for language in covered})
@@ -170,10 +186,7 @@ def load_vocabulary(folder: Traversable) -> Vocabulary:
         marks=_by(languages, "marks"),
         covered=len(covered),
         numbers={language.tag: n for n, language in enumerate(languages)},
-        why=every("asks.why"),
-        fact=every("asks.fact"),
-        way=every("asks.way"),
-        wrong=every("asks.wrong"),
+        asks={file.language: _asks({name: file}) for name, file in found.items()} | {"": _asks(found)},
         contractions=tuple(pair for file in found.values() for pair in file.contractions.items()),
         lists=_LISTS + tuple(mark for file in found.values() for mark in file.lists),
         written=every("written", within=" (?:{})"),
@@ -188,6 +201,15 @@ def load_vocabulary(folder: Traversable) -> Vocabulary:
     )
 
 
+def _every(files: Mapping[str, LanguageFile], field: str, within: str = "(?:{})") -> re.Pattern[str]:
+    """Joins the patterns of one field of several languages."""
+    return _compiled(within, {f"{name}: {field}": _field(file, field) for name, file in files.items()})
+
+
+def _asks(files: Mapping[str, LanguageFile]) -> AskPatterns:
+    return AskPatterns(*(_every(files, f"asks.{field}") for field in AskPatterns._fields))
+
+
 def _uncovered(file: Traversable, covered: Set[str]) -> tuple[Language, ...]:
     read = parse_yaml(file.read_bytes(), file.name, UncoveredFile, what="list of languages")
     return tuple(_bare(entry, ()) for entry in read.languages if entry.language not in covered)
@@ -198,7 +220,9 @@ def _bare(
 ) -> Language:
     scripts, words = frozenset(file.scripts), frozenset(map(folded, file.words))
     name = file.name or file.language
-    return Language(file.language, name, scripts, frozenset(folded(file.marks)), words, is_gated, acts)
+    marks, never = frozenset(folded(file.marks)), frozenset(folded(file.never))
+    endings = tuple(map(folded, file.endings))
+    return Language(file.language, name, scripts, marks, never, endings, words, is_gated, acts)
 
 
 def _by(languages: Sequence[Language], what: Literal["words", "marks"]) -> dict[str, tuple[int, ...]]:
