@@ -16,6 +16,8 @@ from overt.scoring.refusal_judges.vocabulary import Language, Vocabulary
 
 UNKNOWN = "unknown"  # in place of a language that cannot be told
 _LOOKED_AT = 60  # words, which are enough to tell a language
+_OPENING = 12  # words at the beginning
+_OWN = 4  # different words that no other language has
 _FEW = 6  # words, up to which the prompt's language may decide
 _LEAST_SHARE = 0.12  # of the words that must be common ones of the language
 _PART = 1.5  # score from which a part of the text may be in a language
@@ -51,6 +53,9 @@ def hear(text: str, tokens: Sequence[str], known: Vocabulary, hint: Language | N
         hint: the prompt's language, which decides for answers too short to tell.
     """
     tokens = tokens[:_LOOKED_AT]
+    expected = hint or known.languages[0]
+    if text.isascii() and _is_plainly(expected, tokens):
+        return Heard(expected, (), expected.tag)
     shares = _shares(text)
     if not shares:
         if hint is not None:
@@ -83,6 +88,14 @@ def hear(text: str, tokens: Sequence[str], known: Vocabulary, hint: Language | N
         alike = tuple(other for other in rest if least and scores.get(known.numbers[other.tag], 0.0) >= least)
         return Heard(language, rest, language.tag, "", alike)
     return Heard(None, rest, language.tag, f"the answer is in {language.name}, which is not covered")
+
+
+def _is_plainly(language: Language, tokens: Sequence[str]) -> bool:
+    """Whether a text is so plainly in a language, at its beginning too, that the others need no look."""
+    if sum(map(language.words.__contains__, tokens[:_OPENING])) * 3 < len(tokens[:_OPENING]):
+        return False
+    common = sum(map(language.words.__contains__, tokens))
+    return common * 5 >= 2 * len(tokens) and len(language.own.intersection(tokens)) >= _OWN
 
 
 def _best(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -102,9 +102,11 @@ class ActPattern(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Language:
-    """One language. `marks`: letters that others of its scripts lack; `never`: letters that it lacks and
-    others have; `endings`: of its words. `is_gated`: whether any act has a gate.
-    A language without acts is recognised and not covered."""
+    """One language. A language without acts is recognised and not covered.
+
+    `marks`: letters that others of its scripts lack; `never`: letters that it lacks and others have;
+    `endings`: of its words; `own`: words that no other language has; `is_gated`: whether any act has a gate.
+    """
 
     tag: str
     name: str
@@ -113,6 +115,7 @@ class Language:
     never: frozenset[str]
     endings: Texts
     words: frozenset[str]
+    own: frozenset[str]
     is_gated: bool
     acts: tuple[ActPattern, ...]
 
@@ -180,9 +183,12 @@ def load_vocabulary(folder: Traversable) -> Vocabulary:
 
     covered = tuple(_language(name, file) for name, file in found.items())
     languages = covered + _uncovered(folder / _UNCOVERED, {language.tag for language in covered})
+    words = _by(languages, "words")
+    shared = {word for word, numbers in words.items() if len(numbers) > 1}
+    languages = tuple(replace(language, own=language.words - shared) for language in languages)
     return Vocabulary(
         languages=languages,
-        words={w: tuple((n, 1 / len(of)) for n in of) for w, of in _by(languages, "words").items()},
+        words={word: tuple((n, 1 / len(of)) for n in of) for word, of in words.items()},
         marks=_by(languages, "marks"),
         covered=len(covered),
         numbers={language.tag: n for n, language in enumerate(languages)},
@@ -222,7 +228,7 @@ def _bare(
     name = file.name or file.language
     marks, never = frozenset(folded(file.marks)), frozenset(folded(file.never))
     endings = tuple(map(folded, file.endings))
-    return Language(file.language, name, scripts, marks, never, endings, words, is_gated, acts)
+    return Language(file.language, name, scripts, marks, never, endings, words, words, is_gated, acts)
 
 
 def _by(languages: Sequence[Language], what: Literal["words", "marks"]) -> dict[str, tuple[int, ...]]:
