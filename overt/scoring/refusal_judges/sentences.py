@@ -27,6 +27,7 @@ Kind = Literal["request", "why", "fact"]
 # One character for one, all ASCII: then `translate` is quick. Quotation marks get a space on either side, as
 # every pattern begins after a space.
 _PLAIN = str.maketrans("*_#[]", "   ()")
+_OPENING = 120  # characters in which an answer says that it begins
 _BARE = str.maketrans(dict.fromkeys(".,;:!?-()[]\"/'¿¡…", " "))
 # Stops of scripts other than Latin, and stops that no blank follows (scripts without blanks).
 _STOP = {
@@ -122,7 +123,7 @@ def _acts(
     for act, gate, says in language.acts:
         if act in skipped or (gate and gate.isdisjoint(stems)):
             continue
-        hit = _own_refusal(head, says) if act == "refuse" else says.search(head)
+        hit = _own_refusal(head, says, language.deliver) if act == "refuse" else says.search(head)
         if hit is None:
             continue
         is_unable = act == "refuse" and vocabulary().lacks.match(head, hit.end())
@@ -149,17 +150,20 @@ def _add_refusals(
     for act, _, says in language.acts:
         if act in first or not (every or act == "refuse"):
             continue
-        hit = _own_refusal(head, says) if act == "refuse" else says.search(head)
+        hit = _own_refusal(head, says, language.deliver) if act == "refuse" else says.search(head)
         if hit and not vocabulary().lacks.match(head, hit.end()):
             first[act], found[act] = bisect_right(ends, hit.start()), hit[0]
 
 
-def _own_refusal(head: str, says: re.Pattern[str]) -> re.Match[str] | None:
+def _own_refusal(head: str, says: re.Pattern[str], deliver: re.Pattern[str] | None) -> re.Match[str] | None:
     """Returns the first refusal in the model's own voice, not in a letter, a scene or a quotation."""
     if vocabulary().written.match(head):
         return None
     hit = says.search(head)
     if hit is None or vocabulary().letters.search(head, 0, hit.start()):
+        return None
+    begun = deliver.search(head, 0, min(hit.start(), _OPENING)) if deliver else None
+    if begun and ": " in head[begun.end() : hit.start()]:  # "Here is a draft: ..."
         return None
     speakers = [label.start() for label in _SPEAKER.finditer(head)] if ": " in head else []
     while hit and (head.count('"', 0, hit.start()) % 2 or (speakers[1:] and speakers[0] < hit.start())):

@@ -120,6 +120,11 @@ class Language:
     acts: tuple[ActPattern, ...]
 
     @property
+    def deliver(self) -> re.Pattern[str] | None:
+        """The pattern of an answer that begins."""
+        return next((act.says for act in self.acts if act.act == "deliver"), None)
+
+    @property
     def is_covered(self) -> bool:
         return bool(self.acts)
 
