@@ -16,7 +16,7 @@ from overt.scoring.refusal_judges.vocabulary import Language, Vocabulary
 
 UNKNOWN = "unknown"  # in place of a language that cannot be told
 _LOOKED_AT = 60  # words, which are enough to tell a language
-_OPENING = 12  # words at the beginning
+_OPENING = 8  # words at the beginning
 _OWN = 4  # different words that no other language has
 _FEW = 6  # words, up to which the prompt's language may decide
 _LEAST_SHARE = 0.12  # of the words that must be common ones of the language
@@ -75,7 +75,8 @@ def hear(text: str, tokens: Sequence[str], known: Vocabulary, hint: Language | N
         number = known.numbers[hint.tag] if hint is not None else -1
         if not text.isascii() or sum(hits.values()) < len(tokens):
             _add_letters(text, tokens, known, near, scores, hits)
-        best = _best(near, scores, hits, len(tokens), number, known.covered)
+        count = sum(token[0].isalpha() for token in tokens)
+        best = _best(near, scores, hits, count, number, known.covered)
     if best < 0:
         named, why_not = UNKNOWN, "in a language that is not known"
         if len(tokens) <= _FEW:
@@ -86,6 +87,8 @@ def hear(text: str, tokens: Sequence[str], known: Vocabulary, hint: Language | N
     if language.is_covered:
         least = _ALIKE * scores.get(best, 0.0)
         alike = tuple(other for other in rest if least and scores.get(known.numbers[other.tag], 0.0) >= least)
+        if hint is not None and hint is not language and known.numbers[hint.tag] in near:
+            rest, alike = (hint, *(r for r in rest if r is not hint)), (hint, *alike)
         return Heard(language, rest, language.tag, "", alike)
     return Heard(None, rest, language.tag, f"the answer is in {language.name}, which is not covered")
 
@@ -93,6 +96,8 @@ def hear(text: str, tokens: Sequence[str], known: Vocabulary, hint: Language | N
 def _is_plainly(language: Language, tokens: Sequence[str]) -> bool:
     """Whether a text is so plainly in a language, at its beginning too, that the others need no look."""
     if sum(map(language.words.__contains__, tokens[:_OPENING])) * 3 < len(tokens[:_OPENING]):
+        return False
+    if language.own.isdisjoint(tokens[:_OPENING]):
         return False
     common = sum(map(language.words.__contains__, tokens))
     return common * 5 >= 2 * len(tokens) and len(language.own.intersection(tokens)) >= _OWN
