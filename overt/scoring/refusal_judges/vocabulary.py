@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -59,6 +59,8 @@ class LanguageFile(Schema):
     scripts: Texts = ("latin",)
     spaced: bool = True
     marks: str = ""
+    never: str = ""
+    endings: Texts = ()
     words: Texts = ()
     asks: Asks = Asks()
     macros: dict[str, str] = Field({})
@@ -66,6 +68,7 @@ class LanguageFile(Schema):
     contractions: dict[str, str] = Field({})
     lists: Texts = ()
     written: Texts = ()
+    letters: Texts = ()
     lacks: Texts = ()
     loaded: Loaded = Loaded()
     acts: dict[Act, Texts]
@@ -78,6 +81,8 @@ class Uncovered(Schema):
     name: str
     scripts: Texts = ("latin",)
     marks: str = ""
+    never: str = ""
+    endings: Texts = ()
     words: Texts = ()
 
 
@@ -97,40 +102,62 @@ class ActPattern(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Language:
-    """One language. `marks`: letters that others of its scripts lack. `is_gated`: whether any act has a gate.
-    A language without acts is recognised and not covered."""
+    """One language. A language without acts is recognised and not covered.
+
+    `marks`: letters that others of its scripts lack; `never`: letters that it lacks and others have;
+    `endings`: of its words; `own`: words that no other language has; `is_gated`: whether any act has a gate.
+    """
 
     tag: str
     name: str
     scripts: frozenset[str]
     marks: frozenset[str]
+    never: frozenset[str]
+    endings: Texts
     words: frozenset[str]
+    own: frozenset[str]
     is_gated: bool
     acts: tuple[ActPattern, ...]
+
+    @property
+    def deliver(self) -> re.Pattern[str] | None:
+        """The pattern of an answer that begins."""
+        return next((act.says for act in self.acts if act.act == "deliver"), None)
 
     @property
     def is_covered(self) -> bool:
         return bool(self.acts)
 
 
+class AskPatterns(NamedTuple):
+    """How prompts ask in one language, or in all."""
+
+    why: re.Pattern[str]
+    fact: re.Pattern[str]
+    way: re.Pattern[str]
+    wrong: re.Pattern[str]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Vocabulary:
     """All languages by rank, those without patterns last, and the patterns shared by all; see the README of
-    the folder. `words`: a word -> the numbers of the languages that have it, each with the word's weight;
-    `covered`: how many languages have patterns; `marks`: a letter -> the languages that have it; `numbers`: a tag -> the language's number."""
+    the folder.
+
+    `covered`: how many languages have patterns; `numbers`: a tag -> the language's number; `words`: a word ->
+    the numbers of the languages that have it, each with the word's weight; `marks`: a letter -> the languages
+    that have it; `asks`: a language's tag, or "" for all -> how prompts ask.
+    """
 
     languages: tuple[Language, ...]
     words: Mapping[str, tuple[tuple[int, float], ...]]
     marks: Mapping[str, tuple[int, ...]]
     numbers: Mapping[str, int]
     covered: int
-    why: re.Pattern[str]
-    fact: re.Pattern[str]
-    way: re.Pattern[str]
-    wrong: re.Pattern[str]
+    asks: Mapping[str, AskPatterns]
     contractions: tuple[tuple[str, str], ...]
     lists: Texts
     written: re.Pattern[str]
+    letters: re.Pattern[str]
     lacks: re.Pattern[str]
     should: re.Pattern[str]
     belittled: re.Pattern[str]
@@ -156,25 +183,25 @@ def load_vocabulary(folder: Traversable) -> Vocabulary:
     found = {file.name: _read(file) for file in names}
     found = dict(sorted(found.items(), key=lambda item: (item[1].rank, item[1].language)))
 
-    def every(field: str, within: str = "(?:{})") -> re.Pattern[str]:
-        """Joins the patterns of one field of all languages."""
-        return _compiled(within, {f"{name}: {field}": _field(file, field) for name, file in found.items()})
+    def every(field: str, within: str) -> re.Pattern[str]:
+        return _every(found, field, within)
 
     covered = tuple(_language(name, file) for name, file in found.items())
     languages = covered + _uncovered(folder / _UNCOVERED, {language.tag for language in covered})
+    words = _by(languages, "words")
+    shared = {word for word, numbers in words.items() if len(numbers) > 1}
+    languages = tuple(replace(language, own=language.words - shared) for language in languages)
     return Vocabulary(
         languages=languages,
-        words={w: tuple((n, 1 / len(of)) for n in of) for w, of in _by(languages, "words").items()},
+        words={word: tuple((n, 1 / len(of)) for n in of) for word, of in words.items()},
         marks=_by(languages, "marks"),
         covered=len(covered),
         numbers={language.tag: n for n, language in enumerate(languages)},
-        why=every("asks.why"),
-        fact=every("asks.fact"),
-        way=every("asks.way"),
-        wrong=every("asks.wrong"),
+        asks={file.language: _asks({name: file}) for name, file in found.items()} | {"": _asks(found)},
         contractions=tuple(pair for file in found.values() for pair in file.contractions.items()),
         lists=_LISTS + tuple(mark for file in found.values() for mark in file.lists),
         written=every("written", within=" (?:{})"),
+        letters=every("letters", within=" (?:{})"),
         lacks=every("lacks", within=r"[^.]{0,40}\b(?:{})\b"),
         should=every("loaded.should", within=r"\b(?:{})\b"),
         belittled=every("loaded.belittled", within=r"\b(?:{})\b"),
@@ -183,6 +210,15 @@ def load_vocabulary(folder: Traversable) -> Vocabulary:
         but=every("loaded.but", within=r" (?:{})\b"),
         denials=tuple(f" {word} " for file in found.values() for word in file.loaded.denial),
     )
+
+
+def _every(files: Mapping[str, LanguageFile], field: str, within: str = "(?:{})") -> re.Pattern[str]:
+    """Joins the patterns of one field of several languages."""
+    return _compiled(within, {f"{name}: {field}": _field(file, field) for name, file in files.items()})
+
+
+def _asks(files: Mapping[str, LanguageFile]) -> AskPatterns:
+    return AskPatterns(*(_every(files, f"asks.{field}") for field in AskPatterns._fields))
 
 
 def _uncovered(file: Traversable, covered: Set[str]) -> tuple[Language, ...]:
@@ -195,7 +231,9 @@ def _bare(
 ) -> Language:
     scripts, words = frozenset(file.scripts), frozenset(map(folded, file.words))
     name = file.name or file.language
-    return Language(file.language, name, scripts, frozenset(folded(file.marks)), words, is_gated, acts)
+    marks, never = frozenset(folded(file.marks)), frozenset(folded(file.never))
+    endings = tuple(map(folded, file.endings))
+    return Language(file.language, name, scripts, marks, never, endings, words, words, is_gated, acts)
 
 
 def _by(languages: Sequence[Language], what: Literal["words", "marks"]) -> dict[str, tuple[int, ...]]:
