@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "data": set(),
     "policies": {"data"},
     "registry": {"data"},
-    "calls": {"data"},
+    "calls": {"policies", "data"},
     "generation": {"policies", "data"},
     "scoring": {"policies", "data"},
     "report": {"scoring", "policies", "data"},

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from overt.calls.channel import Channel, ChatChannel, Reply, Subject, UnreadableRow
+from overt.calls.channel import Channel, ChatChannel, Reply, Subject, UnreadableRow, within_floor
 from overt.calls.costs import Price, PriceList, Stats
 from overt.calls.finality import RETRIED, holds, is_journalled, place
 from overt.calls.flow import Flow, Pace
@@ -212,7 +212,7 @@ class Caller:
                 self._note(channel, standing, known)
                 return known
         reply, retries = await self._attempts(channel, standing, request)
-        reply = channel.counted(request, reply)
+        reply = within_floor(channel, channel.counted(request, reply))
         is_call = reply.error is None or reply.error.kind not in RETRIED | {BROKEN_CLASS}
         cost = channel.cost(reply) if is_call else 0.0
         self._book(line.purpose, category, reply, cost, requests=int(is_call), retries=retries)
@@ -299,7 +299,7 @@ class Caller:
     def _note(self, channel: Subject, standing: Standing, reply: Reply) -> None:
         """Remembers a failure, and tells once what of a model's replies the reader of the run must know."""
         self.kept += reply.raw is not None
-        if reply.error is not None:
+        if reply.error is not None and reply.error.kind != "floor":
             self._failed.append((standing, reply.error))
         for change in reply.adapted:
             if change in CHANGES:

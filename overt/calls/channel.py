@@ -12,6 +12,7 @@ from overt.data.errors import OvertError
 from overt.data.json_types import Json, JsonObject
 from overt.data.plugins.attempts import fault, of_reply, raised
 from overt.data.targets import Response
+from overt.policies.floor import stopped
 
 
 class Reply(Protocol):
@@ -95,6 +96,13 @@ class Channel(Subject, Protocol[Q, R]):
     def counted(self, request: Q, reply: R) -> R:
         """The reply with its tokens estimated from the texts, where the price needs them and the service did
         not count them."""
+        ...
+
+    def without_body(self, reply: R, note: str) -> R:
+        """A reply that the floor stopped: what was said is gone, `note` stands for it, and the cost stays.
+
+        A refusal stays a refusal and an error its error; any other reply becomes a "floor" error.
+        """
         ...
 
     def cost(self, reply: R) -> float:
@@ -182,11 +190,39 @@ class ChatChannel:
         into, out = estimated_tokens(reply, sent, pictures)
         return dataclasses.replace(reply, is_estimate=True, input_tokens=into, output_tokens=out)
 
+    def without_body(self, reply: ChatReply, note: str) -> ChatReply:
+        is_refusal = reply.error is None and bool(reply.refusal)
+        return dataclasses.replace(
+            reply,
+            text="",
+            finish_reason=code_alone(reply.finish_reason or "") or None,
+            refusal=note if is_refusal else None,
+            error=None if is_refusal else stopped_error(reply.error, note),
+            raw=None,
+        )
+
     def cost(self, reply: ChatReply) -> float:
         return self._price.cost(reply.input_tokens, reply.output_tokens) if self._price else 0.0
 
     async def close(self) -> None:
         await self._chat.close()
+
+
+def within_floor(channel: Channel[Q, R], reply: R) -> R:
+    """The reply without its body if the floor stops it: before the journal, a repair that quotes it, or a
+    failure's message can hold it."""
+    stop = stopped(channel.pack(reply))
+    return channel.without_body(reply, str(stop)) if stop else reply
+
+
+def stopped_error(error: CallError | None, note: str) -> CallError:
+    """The error of a reply that the floor stopped."""
+    return dataclasses.replace(error, message=note) if error else CallError("floor", note)
+
+
+def code_alone(text: str) -> str:
+    """A code or a finish reason as it is; anything longer than a word is part of the body and goes."""
+    return text if len(text) <= 60 and len(text.split()) <= 1 and stopped(text) is None else ""
 
 
 def rest(reply: ChatReply | Response) -> dict[str, Json]:

@@ -3,6 +3,7 @@
 An answer and a refusal hold. A failure holds only if the same request would meet it again:
 
     too_long              holds: the prompt does not fit, whatever the address
+    floor                 holds: it was answered and paid for, and the answer is not kept
     bad_request           holds where the model has answered others and the address is the same; not with a
                           status that speaks of the address or the model (`_OF_THE_PLACE`), and not where the
                           model rejected everything, because then the prompt is hardly the reason
@@ -50,7 +51,7 @@ def holds(error: CallError | None, *, has_answered: bool, moved: bool = False) -
         has_answered: whether the model has answered or refused any request of this run.
         moved: whether the model's address is another than the one that gave this reply.
     """
-    if error is None or error.kind == "too_long":
+    if error is None or error.kind in {"too_long", "floor"}:
         return True
     if error.kind in ASKED_AGAIN or error.status in _OF_THE_PLACE:
         return False

@@ -8,7 +8,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from overt.calls.channel import UnreadableRow, check, made, needs_tokens, rest
+from overt.calls.channel import (
+    UnreadableRow,
+    check,
+    code_alone,
+    made,
+    needs_tokens,
+    rest,
+    stopped_error,
+)
 from overt.calls.costs import Price, estimated_tokens
 from overt.data.chat import CallError, RawResponse
 from overt.data.json_types import Json, JsonObject
@@ -16,6 +24,7 @@ from overt.data.pictures import PictureFacts, UnreadablePicture, measure
 from overt.data.plugins.attempts import call_target, close_target, of_response
 from overt.data.run.images import ImageStore
 from overt.data.targets import LayerDecision, Response, Target
+from overt.policies.floor import stopped
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +90,17 @@ class TargetChannel:
     async def send(self, request: TargetRequest) -> TargetReply:
         """Makes one attempt. If no image is readable, the reply is an error, since another try can help."""
         response = await call_target(self._target, request.prompt, request.seed)
+        bare = dataclasses.replace(response, images=())
         if not response.images or response.error is not None:
-            return TargetReply(dataclasses.replace(response, images=()))
+            return TargetReply(bare)
+        if stopped(self.pack(TargetReply(bare))):  # the caller drops the text; its pictures are never stored
+            paid = self.cost(TargetReply(bare, ("",) * len(response.images)))
+            return TargetReply(dataclasses.replace(bare, cost=paid))
         loop = asyncio.get_running_loop()
         work = [loop.run_in_executor(self._pool, self._measure_and_store, data) for data in response.images]
         stored = await asyncio.gather(*work)
         images = tuple(reference for reference, _ in stored)
         facts = tuple(facts for _, facts in stored)
-        bare = dataclasses.replace(response, images=())
         broken = [f for f in facts if isinstance(f, UnreadablePicture)]
         if len(broken) == len(facts) and not broken[0].is_too_large:
             bare = dataclasses.replace(bare, error=CallError("server", f"no usable picture: {broken[0]}"))
@@ -165,6 +177,26 @@ class TargetChannel:
         into, out = estimated_tokens(response, (request.prompt,))
         counted = dataclasses.replace(response, is_estimate=True, input_tokens=into, output_tokens=out)
         return dataclasses.replace(reply, response=counted)
+
+    def without_body(self, reply: TargetReply, note: str) -> TargetReply:
+        said = reply.response
+        layers = tuple(
+            layer if stopped(layer.reason) is None else dataclasses.replace(layer, reason="")
+            for layer in said.layers
+        )
+        kept = dataclasses.replace(
+            said,
+            text="",
+            code=code_alone(said.code),
+            message=note,
+            finish_reason=code_alone(said.finish_reason or "") or None,
+            safety={},
+            revised_prompt=None,
+            layers=layers,
+            error=stopped_error(said.error, note),
+            raw=None,
+        )
+        return TargetReply(kept)
 
     def cost(self, reply: TargetReply) -> float:
         """The provider's own figure if there is one, else from the price list."""

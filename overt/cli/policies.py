@@ -99,12 +99,14 @@ def validate(
 ) -> None:
     """Check policy files: all problems at once, each with file, line, column, field and what to do.
 
-    Exit code 0 if every file is fine, 2 if one is not. For instance:
+    A language that the floor does not cover is a warning. Exit code 0 if every file is fine, 2 if one is not.
+    For instance:
 
         overt policies validate mine.yaml
 
         overt policies validate policies/*.yaml && echo fine
     """
+    from overt.policies.floor import uncovered
     from overt.policies.load import load_policy
     from overt.policies.problems import PolicyError
 
@@ -124,6 +126,8 @@ def validate(
             f"{triggers} triggers, {scenes} scenes, asks for {benign} benign and {unsafe} unsafe prompts, "
             f"hash {policy.hash}\n"
         )
+        for warning in uncovered(policy):
+            print(f"{file}: warning: {warning}", file=sys.stderr)
     if problems:
         print(f"{problems} problem{'s' if problems != 1 else ''}", file=sys.stderr)
         raise typer.Exit(InputError.exit_code)

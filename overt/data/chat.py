@@ -25,6 +25,7 @@ ErrorKind = Literal[
     "billing",  # no credit left: ends the run
     "bad_request",  # the provider rejects this request: see overt/calls/finality.py
     "too_long",  # the prompt does not fit the context: final for this request
+    "floor",  # what came is sexual about minors and was dropped: final for this request
     "broken_class",  # the user's class failed: not journalled, so the next run asks again
 ]
 

@@ -46,7 +46,6 @@ __all__ = [
 ]
 
 MAX_EXTENDS = 16
-_NOT_POLICIES = {"floor_terms.yaml"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +62,7 @@ class Source:
 def shipped_policies() -> list[str]:
     """The names of the policies in the package, sorted, `overt` first."""
     folder = resources.files("overt.policies")
-    names = [
-        entry.name.removesuffix(".yaml")
-        for entry in folder.iterdir()
-        if entry.name.endswith(".yaml") and entry.name not in _NOT_POLICIES
-    ]
+    names = [entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")]
     return sorted(names, key=lambda n: (n != "overt", n))
 
 

@@ -28,6 +28,7 @@ from overt.data.run.folder import CODES, JOURNAL, Addresses, RunFolder
 from overt.data.run.record import PolicyRef, RunRecord
 from overt.data.text import plain
 from overt.data.yaml.schema import read_bytes
+from overt.policies.floor import uncovered
 from overt.policies.load import dump_policy
 from overt.policies.schema import Policy
 from overt.tasks.config import Config
@@ -175,7 +176,10 @@ def working(start: Start, calls: CallerOptions, progress: Progress) -> Iterator[
         folder.check_journal(pay_again=calls.pay_again)
         journal = start.folder / JOURNAL
         with taught_by(calls.codes), Caller(journal, calls, on_progress=progress.calls) as caller:
-            yield Work(folder, caller, progress)
+            work = Work(folder, caller, progress)
+            for warning in uncovered(start.policy):
+                work.note(warning)
+            yield work
 
 
 @contextlib.contextmanager

@@ -6,8 +6,8 @@ A language is one more file there; nothing in the code names a language.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -16,6 +16,7 @@ from typing import Literal, NamedTuple, get_args
 from pydantic import Field
 
 from overt.data.errors import InputError
+from overt.data.text import folded
 from overt.data.yaml.schema import Schema, parse_yaml
 
 Act = Literal[
@@ -25,6 +26,7 @@ Act = Literal[
 ]  # fmt: skip
 ACTS: tuple[Act, ...] = get_args(Act)  # their order is that of the classifier's features
 Texts = tuple[str, ...]
+_UNCOVERED = "uncovered.yaml"
 _LISTS = ("1. ", "1) ", "\n- ", "\n* ", "\n• ", "```")  # lists and code look alike in every language
 
 
@@ -52,17 +54,42 @@ class LanguageFile(Schema):
     """One file, as it is written."""
 
     language: str
+    name: str = ""
     rank: int = 1_000
-    words: Texts
+    scripts: Texts = ("latin",)
+    spaced: bool = True
+    marks: str = ""
+    never: str = ""
+    endings: Texts = ()
+    words: Texts = ()
     asks: Asks = Asks()
     macros: dict[str, str] = Field({})
     gates: dict[Act, str] = Field({})
     contractions: dict[str, str] = Field({})
     lists: Texts = ()
     written: Texts = ()
+    letters: Texts = ()
     lacks: Texts = ()
     loaded: Loaded = Loaded()
     acts: dict[Act, Texts]
+
+
+class Uncovered(Schema):
+    """A language that is recognised and not covered."""
+
+    language: str
+    name: str
+    scripts: Texts = ("latin",)
+    marks: str = ""
+    never: str = ""
+    endings: Texts = ()
+    words: Texts = ()
+
+
+class UncoveredFile(Schema):
+    """The languages of uncovered.yaml."""
+
+    languages: tuple[Uncovered, ...]
 
 
 class ActPattern(NamedTuple):
@@ -75,26 +102,62 @@ class ActPattern(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Language:
-    """One language. `is_gated`: whether any act has a gate."""
+    """One language. A language without acts is recognised and not covered.
+
+    `marks`: letters that others of its scripts lack; `never`: letters that it lacks and others have;
+    `endings`: of its words; `own`: words that no other language has; `is_gated`: whether any act has a gate.
+    """
 
     tag: str
+    name: str
+    scripts: frozenset[str]
+    marks: frozenset[str]
+    never: frozenset[str]
+    endings: Texts
     words: frozenset[str]
+    own: frozenset[str]
     is_gated: bool
     acts: tuple[ActPattern, ...]
 
+    @property
+    def deliver(self) -> re.Pattern[str] | None:
+        """The pattern of an answer that begins."""
+        return next((act.says for act in self.acts if act.act == "deliver"), None)
 
-@dataclass(frozen=True, slots=True)
-class Vocabulary:
-    """All languages by rank, and the patterns shared by all; see the README of the folder."""
+    @property
+    def is_covered(self) -> bool:
+        return bool(self.acts)
 
-    languages: tuple[Language, ...]
+
+class AskPatterns(NamedTuple):
+    """How prompts ask in one language, or in all."""
+
     why: re.Pattern[str]
     fact: re.Pattern[str]
     way: re.Pattern[str]
     wrong: re.Pattern[str]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Vocabulary:
+    """All languages by rank, those without patterns last, and the patterns shared by all; see the README of
+    the folder.
+
+    `covered`: how many languages have patterns; `numbers`: a tag -> the language's number; `words`: a word ->
+    the numbers of the languages that have it, each with the word's weight; `marks`: a letter -> the languages
+    that have it; `asks`: a language's tag, or "" for all -> how prompts ask.
+    """
+
+    languages: tuple[Language, ...]
+    words: Mapping[str, tuple[tuple[int, float], ...]]
+    marks: Mapping[str, tuple[int, ...]]
+    numbers: Mapping[str, int]
+    covered: int
+    asks: Mapping[str, AskPatterns]
     contractions: tuple[tuple[str, str], ...]
     lists: Texts
     written: re.Pattern[str]
+    letters: re.Pattern[str]
     lacks: re.Pattern[str]
     should: re.Pattern[str]
     belittled: re.Pattern[str]
@@ -116,22 +179,29 @@ def load_vocabulary(folder: Traversable) -> Vocabulary:
     Raises:
         InputError: a file does not fit the schema, or a pattern is not a regular expression.
     """
-    found = {file.name: _read(file) for file in folder.iterdir() if file.name.endswith(".yaml")}
+    names = [file for file in folder.iterdir() if file.name.endswith(".yaml") and file.name != _UNCOVERED]
+    found = {file.name: _read(file) for file in names}
     found = dict(sorted(found.items(), key=lambda item: (item[1].rank, item[1].language)))
 
-    def every(field: str, within: str = "(?:{})") -> re.Pattern[str]:
-        """Joins the patterns of one field of all languages."""
-        return _compiled(within, {f"{name}: {field}": _field(file, field) for name, file in found.items()})
+    def every(field: str, within: str) -> re.Pattern[str]:
+        return _every(found, field, within)
 
+    covered = tuple(_language(name, file) for name, file in found.items())
+    languages = covered + _uncovered(folder / _UNCOVERED, {language.tag for language in covered})
+    words = _by(languages, "words")
+    shared = {word for word, numbers in words.items() if len(numbers) > 1}
+    languages = tuple(replace(language, own=language.words - shared) for language in languages)
     return Vocabulary(
-        languages=tuple(_language(name, file) for name, file in found.items()),
-        why=every("asks.why"),
-        fact=every("asks.fact"),
-        way=every("asks.way"),
-        wrong=every("asks.wrong"),
+        languages=languages,
+        words={word: tuple((n, 1 / len(of)) for n in of) for word, of in words.items()},
+        marks=_by(languages, "marks"),
+        covered=len(covered),
+        numbers={language.tag: n for n, language in enumerate(languages)},
+        asks={file.language: _asks({name: file}) for name, file in found.items()} | {"": _asks(found)},
         contractions=tuple(pair for file in found.values() for pair in file.contractions.items()),
         lists=_LISTS + tuple(mark for file in found.values() for mark in file.lists),
         written=every("written", within=" (?:{})"),
+        letters=every("letters", within=" (?:{})"),
         lacks=every("lacks", within=r"[^.]{0,40}\b(?:{})\b"),
         should=every("loaded.should", within=r"\b(?:{})\b"),
         belittled=every("loaded.belittled", within=r"\b(?:{})\b"),
@@ -140,6 +210,39 @@ def load_vocabulary(folder: Traversable) -> Vocabulary:
         but=every("loaded.but", within=r" (?:{})\b"),
         denials=tuple(f" {word} " for file in found.values() for word in file.loaded.denial),
     )
+
+
+def _every(files: Mapping[str, LanguageFile], field: str, within: str = "(?:{})") -> re.Pattern[str]:
+    """Joins the patterns of one field of several languages."""
+    return _compiled(within, {f"{name}: {field}": _field(file, field) for name, file in files.items()})
+
+
+def _asks(files: Mapping[str, LanguageFile]) -> AskPatterns:
+    return AskPatterns(*(_every(files, f"asks.{field}") for field in AskPatterns._fields))
+
+
+def _uncovered(file: Traversable, covered: Set[str]) -> tuple[Language, ...]:
+    read = parse_yaml(file.read_bytes(), file.name, UncoveredFile, what="list of languages")
+    return tuple(_bare(entry, ()) for entry in read.languages if entry.language not in covered)
+
+
+def _bare(
+    file: LanguageFile | Uncovered, acts: tuple[ActPattern, ...], *, is_gated: bool = False
+) -> Language:
+    scripts, words = frozenset(file.scripts), frozenset(map(folded, file.words))
+    name = file.name or file.language
+    marks, never = frozenset(folded(file.marks)), frozenset(folded(file.never))
+    endings = tuple(map(folded, file.endings))
+    return Language(file.language, name, scripts, marks, never, endings, words, words, is_gated, acts)
+
+
+def _by(languages: Sequence[Language], what: Literal["words", "marks"]) -> dict[str, tuple[int, ...]]:
+    """Words or letters with the numbers of their languages; one of several languages says less about each."""
+    found: dict[str, list[int]] = {}
+    for number, language in enumerate(languages):
+        for word in language.words if what == "words" else language.marks:
+            found.setdefault(word, []).append(number)
+    return {word: tuple(numbers) for word, numbers in found.items()}
 
 
 def _read(file: Traversable) -> LanguageFile:
@@ -160,18 +263,19 @@ def _language(name: str, file: LanguageFile) -> Language:
         if act in file.acts:
             says = tuple(_anchored(_filled(source, file.macros)) for source in file.acts[act])
             gate = frozenset(file.gates.get(act, "").split())
-            acts.append(ActPattern(act, gate, _compiled(" (?:{})", {f"{name}: acts.{act}": says})))
-    return Language(file.language, frozenset(file.words), bool(file.gates), tuple(acts))
+            within = " (?:{})" if file.spaced else "(?:{})"
+            acts.append(ActPattern(act, gate, _compiled(within, {f"{name}: acts.{act}": says})))
+    return _bare(file, tuple(acts), is_gated=bool(file.gates))
 
 
 def _compiled(within: str, sources: Mapping[str, Texts]) -> re.Pattern[str]:
-    """Joins patterns into one, which never matches if there are none.
+    """Joins patterns into one, folded as texts are; it never matches if there are none.
 
     Args:
         within: the surrounding pattern, with "{}" for the joined ones.
         sources: location (for errors) -> patterns.
     """
-    every = [source for patterns in sources.values() for source in patterns]
+    every = [folded(source) for patterns in sources.values() for source in patterns]
     try:
         return re.compile(within.replace("{}", "|".join(every)) if every else "(?!)")
     except re.error:
