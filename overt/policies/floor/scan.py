@@ -319,7 +319,7 @@ def askable(category: Category) -> tuple[str, ...]:
     return tuple(s for s in category.disallowed if floor_reason(f"{category.title}: {s}") is None)
 
 
-# -- texts that people have read -----------------------------------------------------------------------------
+# -- exceptions ----------------------------------------------------------------------------------------------
 
 
 def digest(text: str) -> str:
@@ -330,6 +330,6 @@ def digest(text: str) -> str:
 
 @lru_cache(maxsize=1)
 def _known() -> frozenset[str]:
-    """Digests of published prompts that people read and found harmless; see known_prompts.txt."""
+    """Digests of published harmless prompts that the lists would stop; see known_prompts.txt."""
     lines = (resources.files("overt.policies.floor") / "known_prompts.txt").read_text("ascii").splitlines()
     return frozenset(line for line in lines if not line.startswith("#"))
