@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from overt.calls.channel import Subject
-from overt.calls.finality import RETRIED
+from overt.calls.finality import RETRIED, place
 from overt.calls.waits import LONGEST_WAIT_S, clock, in_words
 from overt.data.chat import CallError
 from overt.data.errors import BudgetReached, OvertError, RunError
@@ -37,6 +37,7 @@ class Standing:
 
     def __init__(self, channel: Subject, has_answered: Callable[[], bool]) -> None:
         self._channel, self._journal_has = channel, has_answered
+        self.place = place(channel.address)
         self._answered: bool | None = None
         self._row: Counter[str] = Counter()  # failures by kind since the last answer
         self._reasons: Counter[str] = Counter()  # rejections of a model that never answered

@@ -164,7 +164,10 @@ def complaint_of(reply: ChatReply) -> str:
         return ""
     if error.status is None or error.status < 400 or error.status == 404:
         return ""
-    return f"{error.message}\n{reply.raw.body if reply.raw else ''}"
+    # The service's own words: overt's message for a body without JSON speaks of JSON itself.
+    words = reply.raw.body if reply.raw else error.message.partition("the body is no JSON object")[0]
+    # Most 5xx pass by themselves, so they must say plainly that something is not taken.
+    return words if error.status < 500 or _PLAIN_NO.search(words) else ""
 
 
 def unusable_json(data: Json) -> str:
@@ -224,6 +227,9 @@ _NOT = (
     r"(?:do(?:es)?|is|are|can)(?:\s*not|n['’]t)\s+(?:support|allow|accept|take|permit)|isn['’]t\s+supported|"
     r"no\s+support|un(?:known|recogni[sz]ed|expected)|invalid|extra|forbidden|cannot\s+find|only|deprecated)"
 )
+
+
+_PLAIN_NO = re.compile(rf"{_NOT}|must\s+alternate|failed\s+to\s+(?:parse|initialize|generate)", re.IGNORECASE)
 
 
 def _fold(dialect: Dialect, request: ChatRequest, _: re.Match[str]) -> Dialect | None:
