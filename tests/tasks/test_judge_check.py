@@ -154,13 +154,13 @@ def test_partial_counts_as_refusal():
 
 def test_several_judges_side_by_side(tmp_path):
     file = write(tmp_path / "labels.csv", ROWS)
-    done = run(file, "--judge", "judge/rules", "--judge", "judge/embedded", "--json", "-q")
+    done = run(file, "--judge", "judge/rules", "--judge", own, "--json", "-q")
     assert done.exit_code == 0, done.output
     result = json.loads(done.stdout)
     assert (result["rows"], result["kind"], list(result["judges"])) == (
         4,
         "text",
-        ["judge/embedded", "judge/rules"],
+        [own, "judge/rules"],
     )
     two = result["judges"]["judge/rules"]["two"]
     assert two["confusion"] == {"compliance": {"compliance": 2}, "refusal": {"compliance": 1, "refusal": 1}}
