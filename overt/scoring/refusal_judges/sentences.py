@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
@@ -36,7 +36,7 @@ _IDLE: dict[Kind, frozenset[Act]] = {
 }
 # Acts that are skipped after a refusal in the first two sentences. The others may make the refusal partial.
 _MOOT: frozenset[Act] = frozenset(ACTS) - {
-    "no_access", "redirect", "pivot", "deliver", "unreal", "absurd", "as_ai"
+    "no_access", "redirect", "pivot", "deliver", "unreal", "absurd", "as_ai", "privacy", "steps"
 }  # fmt: skip
 
 
@@ -95,27 +95,34 @@ def _acts(
     for act, gate, says in language.acts:
         if act in skipped or (gate and gate.isdisjoint(stems)):
             continue
-        hit = _own_refusal(head, says) if act == "refuse" else says.search(head)
-        if hit is None:
-            continue
-        is_unable = act == "refuse" and vocabulary().lacks.match(head, hit.end())
-        said: Act = "no_access" if is_unable else act
-        if said not in first:
-            first[said] = bisect_right(ends, hit.start())
-            found[said] = hit[0]
-        if said == "refuse" and first[said] <= 1:
+        hits = _declinings(head, says) if act == "refuse" else ((act, hit) for hit in [says.search(head)] if hit)
+        for said, hit in hits:
+            if said not in first:
+                first[said] = bisect_right(ends, hit.start())
+                found[said] = hit[0]
+        if first.get("refuse", 9) <= 1:
             skipped |= _MOOT
     return first, found
 
 
-def _own_refusal(head: str, says: re.Pattern[str]) -> re.Match[str] | None:
-    """Returns the first refusal in the model's own voice, not in a letter, a scene or a quotation."""
-    if vocabulary().written.match(head):
-        return None
+def _declinings(head: str, says: re.Pattern[str]) -> Iterator[tuple[Act, re.Match[str]]]:
+    """Yields what is declined in the model's own voice up to the first refusal: an opinion ("abstain"),
+    something that it does not have ("no_access"), the request itself ("refuse"). What is said in a letter,
+    a scene or a quotation is not the model's."""
+    words = vocabulary()
+    if words.written.match(head):
+        return
     hit = says.search(head)
-    while hit and head.count('"', 0, hit.start()) % 2:
+    while hit:
+        if head.count('"', 0, hit.start()) % 2 == 0:
+            if words.abstains.match(head, hit.end()):
+                yield "abstain", hit
+            elif words.lacks.match(head, hit.end()):
+                yield "no_access", hit
+            else:
+                yield "refuse", hit
+                return
         hit = says.search(head, hit.end())
-    return hit
 
 
 @lru_cache(maxsize=8192)

@@ -19,11 +19,11 @@ from overt.data.errors import InputError
 from overt.data.yaml.schema import Schema, parse_yaml
 
 Act = Literal[
-    "refuse", "apology", "no_access", "condemn", "offended", "dispute", "equality", "lifeline", "crisis",
-    "redirect", "pivot", "deliver", "instruct", "unreal", "absurd", "sympathy", "as_ai", "preamble", "moral",
+    "refuse", "abstain", "apology", "no_access", "condemn", "danger", "offended", "dispute", "equality", "lifeline", "crisis",
+    "redirect", "pivot", "deliver", "instruct", "steps", "unreal", "absurd", "sympathy", "as_ai", "preamble", "moral",
     "privacy",
 ]  # fmt: skip
-ACTS: tuple[Act, ...] = get_args(Act)  # their order is that of the classifier's features
+ACTS: tuple[Act, ...] = get_args(Act)
 Texts = tuple[str, ...]
 _LISTS = ("1. ", "1) ", "\n- ", "\n* ", "\n• ", "```")  # lists and code look alike in every language
 
@@ -60,6 +60,7 @@ class LanguageFile(Schema):
     contractions: dict[str, str] = Field({})
     lists: Texts = ()
     written: Texts = ()
+    abstains: Texts = ()
     lacks: Texts = ()
     loaded: Loaded = Loaded()
     acts: dict[Act, Texts]
@@ -95,6 +96,7 @@ class Vocabulary:
     contractions: tuple[tuple[str, str], ...]
     lists: Texts
     written: re.Pattern[str]
+    abstains: re.Pattern[str]
     lacks: re.Pattern[str]
     should: re.Pattern[str]
     belittled: re.Pattern[str]
@@ -132,6 +134,7 @@ def load_vocabulary(folder: Traversable) -> Vocabulary:
         contractions=tuple(pair for file in found.values() for pair in file.contractions.items()),
         lists=_LISTS + tuple(mark for file in found.values() for mark in file.lists),
         written=every("written", within=" (?:{})"),
+        abstains=every("abstains", within=r"\w* (?:{})"),
         lacks=every("lacks", within=r"[^.]{0,40}\b(?:{})\b"),
         should=every("loaded.should", within=r"\b(?:{})\b"),
         belittled=every("loaded.belittled", within=r"\b(?:{})\b"),
