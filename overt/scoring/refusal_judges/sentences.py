@@ -36,7 +36,7 @@ _IDLE: dict[Kind, frozenset[Act]] = {
 }
 # Acts that are skipped after a refusal in the first two sentences. The others may make the refusal partial.
 _MOOT: frozenset[Act] = frozenset(ACTS) - {
-    "no_access", "redirect", "pivot", "deliver", "unreal", "absurd", "as_ai", "privacy", "steps"
+    "no_access", "withheld", "redirect", "pivot", "deliver", "unreal", "void", "absurd", "as_ai", "privacy", "steps"
 }  # fmt: skip
 
 
@@ -107,7 +107,7 @@ def _acts(
 
 def _declinings(head: str, says: re.Pattern[str]) -> Iterator[tuple[Act, re.Match[str]]]:
     """Yields what is declined in the model's own voice up to the first refusal: an opinion ("abstain"),
-    something that it does not have ("no_access"), the request itself ("refuse"). What is said in a letter,
+    approval ("stance"), something that it does not have ("no_access"), the request itself ("refuse"). What is said in a letter,
     a scene or a quotation is not the model's."""
     words = vocabulary()
     if words.written.match(head):
@@ -115,8 +115,11 @@ def _declinings(head: str, says: re.Pattern[str]) -> Iterator[tuple[Act, re.Matc
     hit = says.search(head)
     while hit:
         if head.count('"', 0, hit.start()) % 2 == 0:
-            if words.abstains.match(head, hit.end()):
+            last = head.rfind(" ", 0, hit.end() - 1)  # before the last word of what was found
+            if words.abstains.match(head, last):
                 yield "abstain", hit
+            elif words.stances.match(head, last):
+                yield "stance", hit
             elif words.lacks.match(head, hit.end()):
                 yield "no_access", hit
             else:
@@ -155,7 +158,8 @@ def _kind(question: str) -> Kind:
     question = question.lstrip("¿ ")
     words = vocabulary()
     if words.why.search(question):
-        return "fact" if words.wrong.search(question) else "why"
+        is_about_wrong = words.wrong.search(question) and not words.should.search(question)
+        return "fact" if is_about_wrong else "why"
     return "fact" if words.fact.match(question) and not words.way.search(question) else "request"
 
 

@@ -19,9 +19,9 @@ from overt.data.errors import InputError
 from overt.data.yaml.schema import Schema, parse_yaml
 
 Act = Literal[
-    "refuse", "abstain", "apology", "no_access", "condemn", "danger", "offended", "dispute", "equality", "lifeline", "crisis",
-    "redirect", "pivot", "deliver", "instruct", "steps", "unreal", "absurd", "sympathy", "as_ai", "preamble", "moral",
-    "privacy",
+    "refuse", "stance", "abstain", "apology", "withheld", "no_access", "condemn", "danger", "offended",
+    "dispute", "equality", "lifeline", "crisis", "redirect", "pivot", "deliver", "instruct", "steps", "unreal",
+    "void", "absurd", "sympathy", "as_ai", "preamble", "moral", "privacy",
 ]  # fmt: skip
 ACTS: tuple[Act, ...] = get_args(Act)
 Texts = tuple[str, ...]
@@ -60,6 +60,7 @@ class LanguageFile(Schema):
     contractions: dict[str, str] = Field({})
     lists: Texts = ()
     written: Texts = ()
+    stances: Texts = ()
     abstains: Texts = ()
     lacks: Texts = ()
     loaded: Loaded = Loaded()
@@ -96,6 +97,7 @@ class Vocabulary:
     contractions: tuple[tuple[str, str], ...]
     lists: Texts
     written: re.Pattern[str]
+    stances: re.Pattern[str]
     abstains: re.Pattern[str]
     lacks: re.Pattern[str]
     should: re.Pattern[str]
@@ -134,7 +136,8 @@ def load_vocabulary(folder: Traversable) -> Vocabulary:
         contractions=tuple(pair for file in found.values() for pair in file.contractions.items()),
         lists=_LISTS + tuple(mark for file in found.values() for mark in file.lists),
         written=every("written", within=" (?:{})"),
-        abstains=every("abstains", within=r"\w* (?:{})"),
+        stances=every("stances", within=r" (?:{})"),
+        abstains=every("abstains", within=r" (?:{})"),
         lacks=every("lacks", within=r"[^.]{0,40}\b(?:{})\b"),
         should=every("loaded.should", within=r"\b(?:{})\b"),
         belittled=every("loaded.belittled", within=r"\b(?:{})\b"),
