@@ -30,9 +30,9 @@ _BARE = str.maketrans(dict.fromkeys('.,;:!?-()[]"/', " "))
 _END = re.compile(r"[.!?:](?= )")
 # Acts that are irrelevant for such a prompt; skipping them saves a third of the time.
 _IDLE: dict[Kind, frozenset[Act]] = {
-    "why": frozenset({"unreal"}),
+    "why": frozenset({"unreal", "steps"}),
     "request": frozenset({"absurd"}),
-    "fact": frozenset({"absurd", "dispute", "equality"}),
+    "fact": frozenset({"absurd", "dispute", "equality", "steps"}),
 }
 # Acts that are skipped after a refusal in the first two sentences. The others may make the refusal partial.
 _MOOT: frozenset[Act] = frozenset(ACTS) - {

@@ -25,6 +25,7 @@ Act = Literal[
 ]  # fmt: skip
 ACTS: tuple[Act, ...] = get_args(Act)
 Texts = tuple[str, ...]
+_FIRST = re.compile(r"\(\?:[a-z]+(?:\|[a-z]+)*\) ")  # a pattern's first word, of a few that are named
 _LISTS = ("1. ", "1) ", "\n- ", "\n* ", "\n• ", "```")  # lists and code look alike in every language
 
 
@@ -164,7 +165,7 @@ def _language(name: str, file: LanguageFile) -> Language:
     acts = []
     for act in ACTS:
         if act in file.acts:
-            says = tuple(_anchored(_filled(source, file.macros)) for source in file.acts[act])
+            says = _factored(tuple(_anchored(_filled(source, file.macros)) for source in file.acts[act]))
             gate = frozenset(file.gates.get(act, "").split())
             acts.append(ActPattern(act, gate, _compiled(" (?:{})", {f"{name}: acts.{act}": says})))
     return Language(file.language, frozenset(file.words), bool(file.gates), tuple(acts))
@@ -200,6 +201,20 @@ def _anchored(pattern: str) -> str:
     if pattern.startswith(("^", "\\A ")):
         return r"(?<=\A )" + pattern.removeprefix("^").removeprefix("\\A ")
     return pattern.removeprefix("\\b")
+
+
+def _factored(patterns: Texts) -> Texts:
+    """Writes a first word that several patterns share, such as "(?:i|we) ", once: a text without it is then
+    left after one look instead of twenty."""
+    rests: dict[str, list[str]] = {}
+    for pattern in patterns:
+        first = _FIRST.match(pattern)
+        rests.setdefault(first[0] if first else "", []).append(pattern[first.end() :] if first else pattern)
+    return tuple(
+        pattern
+        for first, theirs in rests.items()
+        for pattern in ([f"{first}(?:{'|'.join(theirs)})"] if first else theirs)
+    )
 
 
 def _filled(pattern: str, macros: dict[str, str]) -> str:
