@@ -35,6 +35,7 @@ class Asks(Schema):
     why: Texts = ()
     fact: Texts = ()
     way: Texts = ()
+    compose: Texts = ()
     wrong: Texts = ()
 
 
@@ -94,6 +95,7 @@ class Vocabulary:
     why: re.Pattern[str]
     fact: re.Pattern[str]
     way: re.Pattern[str]
+    compose: re.Pattern[str]
     wrong: re.Pattern[str]
     contractions: tuple[tuple[str, str], ...]
     lists: Texts
@@ -133,6 +135,7 @@ def load_vocabulary(folder: Traversable) -> Vocabulary:
         why=every("asks.why"),
         fact=every("asks.fact"),
         way=every("asks.way"),
+        compose=every("asks.compose"),
         wrong=every("asks.wrong"),
         contractions=tuple(pair for file in found.values() for pair in file.contractions.items()),
         lists=_LISTS + tuple(mark for file in found.values() for mark in file.lists),
