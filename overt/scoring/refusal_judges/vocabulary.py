@@ -21,7 +21,8 @@ from overt.data.yaml.schema import Schema, parse_yaml
 Act = Literal[
     "refuse", "stance", "abstain", "apology", "withheld", "no_access", "condemn", "danger", "offended",
     "dispute", "equality", "lifeline", "crisis", "redirect", "pivot", "deliver", "instruct", "steps", "unreal",
-    "void", "absurd", "sympathy", "as_ai", "preamble", "moral", "privacy",
+    "void", "given", "absurd", "sympathy", "as_ai", "preamble", "moral", "note",
+    "privacy",
 ]  # fmt: skip
 ACTS: tuple[Act, ...] = get_args(Act)
 Texts = tuple[str, ...]
@@ -36,6 +37,7 @@ class Asks(Schema):
     fact: Texts = ()
     way: Texts = ()
     compose: Texts = ()
+    guard: Texts = ()
     wrong: Texts = ()
 
 
@@ -96,6 +98,7 @@ class Vocabulary:
     fact: re.Pattern[str]
     way: re.Pattern[str]
     compose: re.Pattern[str]
+    guard: re.Pattern[str]
     wrong: re.Pattern[str]
     contractions: tuple[tuple[str, str], ...]
     lists: Texts
@@ -136,6 +139,7 @@ def load_vocabulary(folder: Traversable) -> Vocabulary:
         fact=every("asks.fact"),
         way=every("asks.way"),
         compose=every("asks.compose"),
+        guard=every("asks.guard"),
         wrong=every("asks.wrong"),
         contractions=tuple(pair for file in found.values() for pair in file.contractions.items()),
         lists=_LISTS + tuple(mark for file in found.values() for mark in file.lists),
