@@ -64,6 +64,8 @@ class LanguageFile(Schema):
     contractions: dict[str, str] = Field({})
     lists: Texts = ()
     written: Texts = ()
+    offers: Texts = ()
+    conduct: Texts = ()
     stances: Texts = ()
     abstains: Texts = ()
     lacks: Texts = ()
@@ -103,6 +105,8 @@ class Vocabulary:
     contractions: tuple[tuple[str, str], ...]
     lists: Texts
     written: re.Pattern[str]
+    offers: re.Pattern[str]
+    conduct: re.Pattern[str]
     stances: re.Pattern[str]
     abstains: re.Pattern[str]
     lacks: re.Pattern[str]
@@ -144,6 +148,8 @@ def load_vocabulary(folder: Traversable) -> Vocabulary:
         contractions=tuple(pair for file in found.values() for pair in file.contractions.items()),
         lists=_LISTS + tuple(mark for file in found.values() for mark in file.lists),
         written=every("written", within=" (?:{})"),
+        offers=every("offers", within=r"\b(?:{})"),
+        conduct=every("conduct", within=r"\b(?:{})"),
         stances=every("stances", within=r" (?:{})"),
         abstains=every("abstains", within=r" (?:{})"),
         lacks=every("lacks", within=r"[^.]{0,40}\b(?:{})\b"),
