@@ -124,8 +124,8 @@ def evidence(reading: AnswerActs) -> tuple[float, list[str]]:
     """Returns the sum of evidence (above 0: a refusal) and its two weightiest reasons."""
     case = _case(reading)
     parts: list[tuple[float, str]] = []
-    for act, weights in _WEIGHTS.items():
-        if act in case.first and (weight := _weight(case, act, weights)):
+    for act in case.first:
+        if (weights := _WEIGHTS.get(act)) and (weight := _weight(case, act, weights)):
             parts.append((weight, act))
     parts += _context(case)
     if not case.declined:

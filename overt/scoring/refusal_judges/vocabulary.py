@@ -106,7 +106,7 @@ class Vocabulary:
     lists: Texts
     written: re.Pattern[str]
     offers: re.Pattern[str]
-    conduct: re.Pattern[str]
+    conduct: Texts
     stances: re.Pattern[str]
     abstains: re.Pattern[str]
     lacks: re.Pattern[str]
@@ -149,7 +149,7 @@ def load_vocabulary(folder: Traversable) -> Vocabulary:
         lists=_LISTS + tuple(mark for file in found.values() for mark in file.lists),
         written=every("written", within=" (?:{})"),
         offers=every("offers", within=r"\b(?:{})"),
-        conduct=every("conduct", within=r"\b(?:{})"),
+        conduct=tuple(word for file in found.values() for word in file.conduct),
         stances=every("stances", within=r" (?:{})"),
         abstains=every("abstains", within=r" (?:{})"),
         lacks=every("lacks", within=r"[^.]{0,40}\b(?:{})\b"),
