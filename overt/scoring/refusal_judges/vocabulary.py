@@ -26,7 +26,8 @@ Act = Literal[
 ]  # fmt: skip
 ACTS: tuple[Act, ...] = get_args(Act)
 Texts = tuple[str, ...]
-_FIRST = re.compile(r"\(\?:[a-z]+(?:\|[a-z]+)*\) ")  # a pattern's first word, of a few that are named
+_FIRST_WORDS = re.compile(r"\(\?:([-a-z' ]+(?:\|[-a-z' ]+)*)\)(?![?*+{])")  # a choice of plain words
+_SIGNS = re.compile(r"\\.|[\[\]()|]", re.DOTALL)  # what gives a pattern its structure; escaped signs do not
 _LISTS = ("1. ", "1) ", "\n- ", "\n* ", "\n• ", "```")  # lists and code look alike in every language
 
 
@@ -217,17 +218,32 @@ def _anchored(pattern: str) -> str:
 
 
 def _factored(patterns: Texts) -> Texts:
-    """Writes a first word that several patterns share, such as "(?:i|we) ", once: a text without it is then
-    left after one look instead of twenty."""
+    """Rewrites the alternatives of an act so that few are tried at each word of a text: where one begins with
+    a choice of plain words, "(?:i|we) cannot", each word becomes an alternative of its own, which is left at
+    its first letter, and alternatives with the same first word share it."""
     rests: dict[str, list[str]] = {}
-    for pattern in patterns:
-        first = _FIRST.match(pattern)
-        rests.setdefault(first[0] if first else "", []).append(pattern[first.end() :] if first else pattern)
-    return tuple(
-        pattern
-        for first, theirs in rests.items()
-        for pattern in ([f"{first}(?:{'|'.join(theirs)})"] if first else theirs)
-    )
+    for alternative in (one for pattern in patterns for one in _alternatives(pattern)):
+        first = _FIRST_WORDS.match(alternative)
+        for word in first[1].split("|") if first else ("",):
+            rests.setdefault(word, []).append(alternative[first.end() :] if first else alternative)
+    plain = rests.pop("", [])
+    return (*(f"{word}(?:{'|'.join(theirs)})" for word, theirs in rests.items()), *plain)
+
+
+def _alternatives(pattern: str) -> list[str]:
+    """Splits a pattern at each "|" that stands in no bracket."""
+    found, depth, in_set, start = [], 0, False, 0
+    for place in _SIGNS.finditer(pattern):
+        sign = place[0]
+        if in_set:
+            in_set = sign != "]"
+        elif sign == "|" and not depth:
+            found.append(pattern[start : place.start()])
+            start = place.end()
+        else:
+            in_set = sign == "["
+            depth += (sign == "(") - (sign == ")")
+    return [*found, pattern[start:]]
 
 
 def _filled(pattern: str, macros: dict[str, str]) -> str:
