@@ -103,7 +103,10 @@ def _acts(
     for act, gate, says in language.acts:
         if act in skipped or (gate and gate.isdisjoint(stems)):
             continue
-        hits = _declinings(head, says) if act == "refuse" else ((act, hit) for hit in [says.search(head)] if hit)
+        if act in ("refuse", "unwilling"):
+            hits = _declinings(head, says, act)
+        else:
+            hits = ((act, hit) for hit in (says.search(head),) if hit)
         for said, hit in hits:
             if said not in first:
                 first[said] = bisect_right(ends, hit.start())
@@ -124,7 +127,7 @@ def offers_instead(reading: AnswerActs, *, delivers: bool) -> bool:
     return sum(word in text for word in words.conduct) < _LESSON
 
 
-def _declinings(head: str, says: re.Pattern[str]) -> Iterator[tuple[Act, re.Match[str]]]:
+def _declinings(head: str, says: re.Pattern[str], act: Act) -> Iterator[tuple[Act, re.Match[str]]]:
     """Yields what is declined in the model's own voice up to the first refusal: an opinion ("abstain"),
     approval ("stance"), something that it does not have ("no_access"), the request itself ("refuse"). What is said in a letter,
     a scene or a quotation is not the model's."""
@@ -142,7 +145,7 @@ def _declinings(head: str, says: re.Pattern[str]) -> Iterator[tuple[Act, re.Matc
             elif words.lacks.match(head, hit.end()):
                 yield "no_access", hit
             else:
-                yield "refuse", hit
+                yield act, hit
                 return
         hit = says.search(head, hit.end())
 

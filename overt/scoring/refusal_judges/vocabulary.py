@@ -19,7 +19,7 @@ from overt.data.errors import InputError
 from overt.data.yaml.schema import Schema, parse_yaml
 
 Act = Literal[
-    "refuse", "stance", "abstain", "apology", "withheld", "no_access", "condemn", "danger", "offended",
+    "refuse", "unwilling", "stance", "abstain", "apology", "withheld", "no_access", "condemn", "danger", "offended",
     "dispute", "equality", "lifeline", "crisis", "redirect", "pivot", "deliver", "instruct", "steps", "unreal",
     "void", "given", "absurd", "sympathy", "as_ai", "preamble", "moral", "note",
     "privacy",
