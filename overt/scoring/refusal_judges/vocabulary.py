@@ -46,6 +46,7 @@ class Loaded(Schema):
     """Words of questions that take a judgement for granted, and of the answers to them."""
 
     should: Texts = ()
+    things: Texts = ()
     belittled: Texts = ()
     negations: Texts = ()
     because: Texts = ()
@@ -112,6 +113,7 @@ class Vocabulary:
     abstains: re.Pattern[str]
     lacks: re.Pattern[str]
     should: re.Pattern[str]
+    things: re.Pattern[str]
     belittled: re.Pattern[str]
     negations: re.Pattern[str]
     because: re.Pattern[str]
@@ -155,6 +157,7 @@ def load_vocabulary(folder: Traversable) -> Vocabulary:
         abstains=every("abstains", within=r" (?:{})"),
         lacks=every("lacks", within=r"[^.]{0,40}\b(?:{})\b"),
         should=every("loaded.should", within=r"\b(?:{})\b"),
+        things=every("loaded.things", within=r"\b(?:{})\b"),
         belittled=every("loaded.belittled", within=r"\b(?:{})\b"),
         negations=every("loaded.negations", within=r"\b(?:{})\b"),
         because=every("loaded.because", within=r" (?:{})\b"),
