@@ -6,7 +6,7 @@ A language is one more file there; nothing in the code names a language.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -76,11 +76,28 @@ class LanguageFile(Schema):
 
 
 class ActPattern(NamedTuple):
-    """The pattern of one act in one language. `gate`: stems of which one must occur; empty: no gate."""
+    """The patterns of one act in one language.
+
+    `gate`: stems of which one must occur; empty: no gate. `says` may stand anywhere, `opens` at the beginning
+    of the text, `starts` at the beginning of any sentence; the last two are tried only there, which is quick.
+    """
 
     act: Act
     gate: frozenset[str]
     says: re.Pattern[str]
+    opens: re.Pattern[str] | None
+    starts: re.Pattern[str] | None
+
+    def search(self, text: str, ends: Sequence[int], at: int = 0) -> re.Match[str] | None:
+        """Finds the act first in a text, from a place on. `ends`: the full stops of the sentences."""
+        if self.opens and not at and (hit := self.opens.match(text)):
+            return hit
+        found = self.says.search(text, at)
+        if self.starts:
+            for start in (0, *(end + 1 for end in ends)):
+                if start >= at and (hit := self.starts.match(text, start)):
+                    return hit if found is None or hit.start() < found.start() else found
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,9 +199,12 @@ def _language(name: str, file: LanguageFile) -> Language:
     acts = []
     for act in ACTS:
         if act in file.acts:
-            says = _factored(tuple(_anchored(_filled(source, file.macros)) for source in file.acts[act]))
+            every = [_filled(source, file.macros) for source in file.acts[act]]
             gate = frozenset(file.gates.get(act, "").split())
-            acts.append(ActPattern(act, gate, _compiled(" (?:{})", {f"{name}: acts.{act}": says})))
+            where = f"{name}: acts.{act}"
+            opens, starts = _at(every, "^", where), _at(every, "^^", where)
+            anywhere = _factored([source for source in every if not source.startswith("^")])
+            acts.append(ActPattern(act, gate, _compiled(" (?:{})", {where: anywhere}), opens, starts))
     return Language(file.language, frozenset(file.words), bool(file.gates), tuple(acts))
 
 
@@ -212,20 +232,19 @@ def _must_compile(source: str, where: str) -> None:
         raise InputError(f"{source!r:.80} is not a regular expression: {error}", where=where) from error
 
 
-def _anchored(pattern: str) -> str:
-    """Anchors a pattern after a space, which every word of the text has before it: many times faster than a
-    word boundary."""
-    if pattern.startswith(("^", "\\A ")):
-        return r"(?<=\A )" + pattern.removeprefix("^").removeprefix("\\A ")
-    return pattern.removeprefix("\\b")
+def _at(patterns: Sequence[str], sign: str, where: str) -> re.Pattern[str] | None:
+    """Joins the patterns that begin with "^" (the text's beginning) or with "^^" (any sentence's)."""
+    mine = tuple(p.removeprefix(sign) for p in patterns if p[: len(p) - len(p.lstrip("^"))] == sign)
+    return _compiled(" (?:{})", {where: mine}) if mine else None
 
 
-def _factored(patterns: Texts) -> Texts:
+def _factored(patterns: Sequence[str]) -> Texts:
     """Rewrites the alternatives of an act so that few are tried at each word of a text: where one begins with
     a choice of plain words, "(?:i|we) cannot", each word becomes an alternative of its own, which is left at
-    its first letter, and alternatives with the same first word share it."""
+    its first letter, and alternatives with the same first word share it. Every word of the text has a blank
+    before it, which is quicker to look for than a word boundary."""
     rests: dict[str, list[str]] = {}
-    for alternative in (one for pattern in patterns for one in _alternatives(pattern)):
+    for alternative in (one.removeprefix("\\b") for pattern in patterns for one in _alternatives(pattern)):
         first = _FIRST_WORDS.match(alternative)
         for word in first[1].split("|") if first else ("",):
             rests.setdefault(word, []).append(alternative[first.end() :] if first else alternative)
