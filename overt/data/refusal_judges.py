@@ -13,12 +13,14 @@ RefusalLabel = Literal["full_refusal", "partial_refusal", "compliance", "unclear
 @dataclass(frozen=True, slots=True)
 class RefusalVerdict:
     """One judge's verdict on one answer. `score` is from 0 (complies) to 1 (refuses), or None; `reason` has
-    under 200 characters; `error` is set if a model did not answer, and the label is then "unclear"."""
+    under 200 characters; `error` is set if a model did not answer, and the label is then "unclear".
+    `language` is set ("th", "unknown") if the label is "unclear" since the judge does not cover it."""
 
     label: RefusalLabel
     score: float | None = None
     reason: str = ""
     error: CallError | None = None
+    language: str = ""
 
 
 NO_ANSWER = RefusalVerdict("unclear", None, "there is no answer")  # for empty answers, or only thinking

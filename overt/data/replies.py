@@ -1,21 +1,22 @@
 """Parses the replies of models: the answer, the thinking, and JSON.
 
-Only this module knows how models mark their thinking. A new form is one row of `THINKING_FORMS` (a function
-if it is not a pair of tags).
+How models mark their thinking is in thinking.py.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Generic, Literal, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Generic, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from overt.data.chat import Answer, AnswerError, ChatReply, ChatRequest, Message
 from overt.data.json_types import Json
 from overt.data.records import Failure
+from overt.data.thinking import thoughts_in, without_marks
 
 # -- the form of an answer in JSON ---------------------------------------------------------------------------
 
@@ -147,41 +148,13 @@ def _word(data: Json, allowed: Sequence[str], name: str) -> str:
 
 
 MAX_CHARS = 200_000  # far above any valid answer; json_repair is slow on megabytes
+_MOST_FAILURES = 300  # brackets that open no JSON, before the search stops
+_MOST_UNCLOSED = 100  # json_repair takes quadratic time for them
+_DECODER = json.JSONDecoder()
+_OPENS = re.compile(r"[{\[]")
 _FENCE = re.compile(r"```(?:json)?\s*\n(.*?)(?:\n\s*```|\Z)", re.DOTALL | re.IGNORECASE)
 
 
-class Thought(NamedTuple):
-    """Thinking in a text: `text[start:end]` with tags, `words` without them."""
-
-    start: int
-    end: int
-    words: str
-    is_closed: bool
-
-
-ThinkingForm = Callable[[str], list[Thought]]  # finds the thinking in a text, in linear time
-
-
-def between(opening: str, closing: str) -> ThinkingForm:
-    """Thinking between two tags, given as regular expressions without case. Without a closing tag it reaches
-    to the end of the text."""
-    opens, closes = re.compile(opening, re.IGNORECASE), re.compile(closing, re.IGNORECASE)
-
-    def find(text: str) -> list[Thought]:
-        thoughts: list[Thought] = []
-        opened = opens.search(text)
-        while opened:
-            closed = closes.search(text, opened.end())
-            if closed is None:
-                return [*thoughts, Thought(opened.start(), len(text), text[opened.end() :], False)]
-            thoughts.append(Thought(opened.start(), closed.end(), text[opened.end() : closed.start()], True))
-            opened = opens.search(text, closed.end())
-        return thoughts
-
-    return find
-
-
-THINKING_FORMS: tuple[ThinkingForm, ...] = (between(r"<think(?:ing)?>", r"</think(?:ing)?>"),)
 # Tags around the verdict of newer Granite Guardians, which are part of the answer.
 _WRAPPER = re.compile(r"</?score>", re.IGNORECASE)
 
@@ -206,7 +179,7 @@ class ReplyParts:
         return _WRAPPER.sub(" ", self.answer)
 
     def json(self, form: AnswerForm[T]) -> T:
-        """Parses the JSON object in the answer as a record of `form`.
+        """Parses the JSON object in the answer as a record of `form`: the last complete one that fits.
 
         Tries strict JSON first, then `json_repair` for missing commas, single quotes and answers cut off at
         the token limit. The last entry of a cut off list is dropped, since half a sentence can look whole.
@@ -219,34 +192,39 @@ class ReplyParts:
             raise AnswerError("the answer is empty")
         if len(text) > MAX_CHARS:
             raise AnswerError(f"the answer is longer than {MAX_CHARS:,} characters")
-        data, is_whole = _load(text)
+        wrong: AnswerError | None = None
+        for data, is_whole in _candidates(text, is_cut_off=self.is_cut_off):
+            try:
+                return form.read(self._prepared(data, form.only_field, is_whole=is_whole))
+            except AnswerError as error:
+                wrong = wrong or error
+        raise wrong or AnswerError("the answer holds no JSON")
+
+    def _prepared(self, data: Json, only: str, *, is_whole: bool) -> Json:
         # Some models return the bare list instead of an object with one list.
-        only = form.only_field
         if isinstance(data, list) and only:
             data = {only: data}
         if self.is_cut_off and not is_whole and isinstance(data, dict):
             entries = data.get(only)
             if isinstance(entries, list):
                 data = {**data, only: entries[:-1]}
-        return form.read(data)
+        return data
 
 
 def read_reply(said: ChatReply | str) -> ReplyParts:
     """Splits a reply or its text into answer and thinking, in linear time."""
     text, is_cut_off = (said, False) if isinstance(said, str) else (said.text, said.is_cut_off)
-    thoughts = [thought for form in THINKING_FORMS for thought in form(text)]
+    thoughts = thoughts_in(text)
     if not thoughts:
         return ReplyParts(text, "", True, is_cut_off)
-    answer, words, end = [], [], 0
-    for thought in sorted(thoughts):
-        if thought.start < end:  # inside the thinking of another form
-            continue
+    answer, end = [], 0
+    for thought in thoughts:
         answer.append(text[end : thought.start])
-        words.append(thought.words.strip())
         end = thought.end
     answer.append(text[end:])
-    thinking = "\n\n".join(filter(None, words))
-    return ReplyParts("".join(answer), thinking, all(t.is_closed for t in thoughts), is_cut_off)
+    thinking = "\n\n".join(filter(None, (thought.words.strip() for thought in thoughts)))
+    is_closed = all(thought.is_closed for thought in thoughts)
+    return ReplyParts(without_marks("".join(answer)), thinking, is_closed, is_cut_off)
 
 
 def read_json(reply: ChatReply, form: AnswerForm[T]) -> T:
@@ -254,33 +232,66 @@ def read_json(reply: ChatReply, form: AnswerForm[T]) -> T:
     return read_reply(reply).json(form)
 
 
-def _load(text: str) -> tuple[Json, bool]:
-    """The JSON in a text, and whether it was complete; if not, it was repaired."""
-    fenced = _FENCE.search(text)
-    candidates = [text] + ([fenced.group(1).strip()] if fenced else [])
-    data: Json
-    for candidate in candidates:
-        try:
-            data = json.loads(candidate)
-        except (ValueError, RecursionError):
-            continue
-        return data, True
-    body = candidates[-1]
-    starts = [i for i in (body.find("{"), body.find("[")) if i >= 0]
-    if not starts:
-        raise AnswerError("the answer holds no JSON")
+def _candidates(text: str, *, is_cut_off: bool) -> Iterator[tuple[Json, bool]]:
+    """The JSON values in a text, the likeliest first, and whether each was complete or had to be repaired.
+
+    The last complete value comes first, since a draft or an example comes before the answer. A text that
+    was cut off ends with its answer, which is not complete.
+    """
     try:
-        data, end = json.JSONDecoder().raw_decode(body, min(starts))
-        if data and not {"{", "["} & set(body[end:]):  # complete, with text around it
-            return data, True
+        yield json.loads(text), True
+        return
     except (ValueError, RecursionError):
         pass
-    return _repaired(body[min(starts) :]), False
+    values, end, is_damaged = _complete_values(text)
+    tail = _OPENS.search(text, end)
+    if is_cut_off and values and tail:
+        with contextlib.suppress(AnswerError):
+            yield _repaired(text[tail.start() :]), False
+    for kind in (dict, list):  # an object is an answer rather than a list, which may be a footnote: "[1]"
+        yield from ((value, True) for value in reversed(values) if isinstance(value, kind))
+    if is_damaged or not values:
+        yield _repaired(_to_repair(text)), False
+
+
+def _complete_values(text: str) -> tuple[list[Json], int, bool]:
+    """The objects and lists of a text that are valid JSON (outermost only), where the last one ends, and
+    whether a bracket opens none."""
+    values: list[Json] = []
+    opened, end, failures = _OPENS.search(text), 0, 0
+    while opened and failures < _MOST_FAILURES:
+        try:
+            value, end = _DECODER.raw_decode(text, opened.start())
+        except (ValueError, RecursionError):
+            failures += 1
+            opened = _OPENS.search(text, opened.end())
+            continue
+        values.append(value)
+        opened = _OPENS.search(text, end)
+    return values, end, failures > 0
+
+
+def _to_repair(text: str) -> str:
+    """The part of a text without complete JSON that is worth a repair: the last block of code with a bracket,
+    else everything from the first bracket on.
+
+    Raises:
+        AnswerError: the text holds no bracket.
+    """
+    blocks = [block for block in _FENCE.findall(text) if _OPENS.search(block)]
+    body = blocks[-1].strip() if blocks else text
+    opened = _OPENS.search(body)
+    if opened is None:
+        raise AnswerError("the answer holds no JSON")
+    return body[opened.start() :]
 
 
 def _repaired(body: str) -> Json:
     from json_repair import repair_json
 
+    unclosed = sum(map(body.count, "{[")) - sum(map(body.count, "}]"))
+    if unclosed > _MOST_UNCLOSED:
+        raise AnswerError("the answer is not valid JSON (too many brackets)")
     try:
         data: object = repair_json(body, return_objects=True, skip_json_loads=True)
     except (ValueError, RecursionError, IndexError, TypeError) as error:

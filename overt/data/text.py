@@ -5,6 +5,7 @@ Unknown figures become "-" (or "" if the docstring says so), never NaN.
 
 from __future__ import annotations
 
+import html
 import math
 import re
 import unicodedata
@@ -70,6 +71,64 @@ def short_name(text: object, length: int) -> str:
         return line
     tail = (length - 1) * 3 // 5
     return f"{line[: length - 1 - tail]}…{line[-tail:]}"
+
+
+# -- text as rules and lists of words read it ------------------------------------------------------------
+
+
+def _numbered(ranges: str) -> dict[str, str]:
+    """Characters, and ranges of them by number, that are left out."""
+    found = {}
+    for part in ranges.split():
+        first, _, last = part.partition("-")
+        found |= {chr(n): "" for n in range(int(first, 16), int(last or first, 16) + 1)}
+    return found
+
+
+# Unicode's Default_Ignorable_Code_Point (the tag characters in one range below), strokes through letters, and
+# the vowel marks and the stretching line of Arabic, which most writers leave out.
+_LEFT_OUT = _numbered(
+    "AD 34F 61C 115F-1160 17B4-17B5 180B-180F 200B-200F 202A-202E 2060-206F 3164 FE00-FE0F FEFF FFA0"
+    " FFF0-FFF8 335-338 20D0-20F0 640 64B-652 670 1BCA0-1BCA3 1D173-1D17A"
+)
+_FOLDS: dict[str, str] = (
+    _LEFT_OUT
+    | dict.fromkeys("’‘‛ʼʻʽʹˈˊˋ′‵´＇ꞌ՚׳", "'")
+    | dict.fromkeys("“”„‟«»‹›″＂「」『』｢｣〝〞", '"')
+    | dict.fromkeys("‐‑‒−﹣－", "-")
+    | dict.fromkeys("–—―⸺﹘", " - ")
+    | {"ı": "i", "İ": "I", "ё": "е", "Ё": "Е"}  # letters that people write either way
+)
+_ODD = re.compile(f"[{re.escape(''.join(_FOLDS))}\U000e0000-\U000e0fff]")
+_ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
+_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
+_BACKTICK = re.compile(r"(?<=[^\W\d_])`(?=[^\W\d_])")
+# UTF-8 that was read as Windows-1252 or Latin-1.
+_MOJIBAKE = (("â€™", "'"), ("â\x80\x99", "'"), ("â€˜", "'"), ("â€œ", '"'), ("â€", '"'), ("Â\u00a0", " "))
+
+
+def folded(text: str) -> str:
+    """The text as rules and lists of words read it, whatever its typography. Case and line ends stay.
+
+    HTML entities and escapes are read; characters that show nothing are left out; apostrophes, quotation
+    marks, hyphens and dashes become those of ASCII; full-width, ligature and mathematical letters become
+    plain ones (NFKC). Linear in the text's length; plain ASCII comes back as it is.
+    """
+    if "&" in text:
+        text = _ENTITY.sub(lambda entity: html.unescape(entity[0]), text)
+        if "&" in text:  # escaped twice
+            text = _ENTITY.sub(lambda entity: html.unescape(entity[0]), text)
+    if "\\u" in text:
+        text = _ESCAPE.sub(lambda escape: chr(int(escape[1], 16)), text)
+    if "`" in text:
+        text = _BACKTICK.sub("'", text)
+    if text.isascii():
+        return text
+    if "â" in text or "Â" in text:
+        for wrong, right in _MOJIBAKE:
+            text = text.replace(wrong, right)
+    text = _ODD.sub(lambda odd: _FOLDS.get(odd[0], ""), text)
+    return text if unicodedata.is_normalized("NFKC", text) else unicodedata.normalize("NFKC", text)
 
 
 # -- figures ----------------------------------------------------------------------------------------------

@@ -14,7 +14,6 @@ The patterns' phrases, points and sources are in `boundaries/*.yaml`.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -27,6 +26,7 @@ from overt.data.errors import InputError
 from overt.data.results.boundaries import Boundaries, BoundaryCell, LengthMean, ModelBoundaries
 from overt.data.results.remedy import MeanInterval
 from overt.data.results.summary import Proportion
+from overt.data.text import folded
 from overt.scoring.summary.rows import Settings
 
 Pattern = Literal[
@@ -45,7 +45,6 @@ SCORINGS: tuple[Scoring, ...] = get_args(Scoring)
 LANGUAGES = ("en", "fr", "es", "de", "it", "ms")
 FOLDER = Path(__file__).with_suffix("")
 _MOST = 20_000  # characters of a response that are read: responses are hostile text
-_QUOTES = str.maketrans({"’": "'", "‘": "'", "ʼ": "'", "`": "'", "´": "'", "“": '"', "”": '"', "\u00a0": " "})
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,9 +163,8 @@ def _fires(rule: _Rule, said: str) -> bool:
 
 
 def _plain(text: str) -> str:
-    """Normalises case, quotes, white space and emphasis marks for the expressions."""
-    cut = unicodedata.normalize("NFC", text[:_MOST]).translate(_QUOTES)
-    return " ".join(re.sub(r"[*_#>]+", " ", cut).casefold().replace("ß", "ss").split())
+    """Normalises typography, case, white space and emphasis marks for the expressions."""
+    return " ".join(re.sub(r"[*_#>]+", " ", folded(text[:_MOST])).casefold().replace("ß", "ss").split())
 
 
 @lru_cache(maxsize=16)

@@ -14,6 +14,7 @@ from overt.data.filters import TextFilter, decide_all
 from overt.data.records import Drop, Failure, Probe, Prompt
 from overt.data.replies import failure_of, read_reply
 from overt.data.templates import Template
+from overt.data.text import folded
 from overt.policies.schema import Policy
 
 # Openings of refusals. No topic words: "bomb" or "illegal" may occur in a caption that was drawn.
@@ -44,7 +45,7 @@ def declines(reply: ChatReply) -> bool:
     """
     if reply.refusal:
         return True
-    text = read_reply(reply).answer.replace("\u2019", "'").strip()
+    text = folded(read_reply(reply).answer).strip()
     if not text:
         raise AnswerError("the answer is empty")
     if re.match(r"[\W_]*draw\s*:", text, re.IGNORECASE):

@@ -18,6 +18,7 @@ from overt.data.pictures import PictureFacts, UnreadablePicture
 from overt.data.provider.http import status_kind
 from overt.data.provider.vocabulary import finish_stage, refusal_stage
 from overt.data.records import Prompt
+from overt.data.replies import read_reply
 from overt.data.targets import LayerDecision, RefusalStage, Response
 from overt.data.text import words
 from overt.scoring.revised_prompts import EMPTY, compare
@@ -206,7 +207,8 @@ def _from_nothing(
     facts: Sequence[PictureFacts | UnreadablePicture],
     readable: Sequence[PictureFacts],
 ) -> _Finding | None:
-    text = response.text.strip()
+    said = read_reply(response.text)
+    text = said.answer.strip()
     if expects == "none":
         if response.layers:
             return None
@@ -217,7 +219,8 @@ def _from_nothing(
         return _Finding("error", None, "broken_picture", str(facts[0]))
     if not text:
         wanted = "no text" if expects == "text" else "no picture and no text"
-        return _Finding("error", None, "empty_answer", f"{wanted} came; {_said(response)}")
+        rest = f"nothing but thinking: {said.thinking}" if said.thinking else _said(response)
+        return _Finding("error", None, "empty_answer", f"{wanted} came; {rest}")
     return _refused("model", "text_instead", f"text instead of a picture: {text}")
 
 
@@ -290,7 +293,10 @@ def _unchecked(response: Response) -> str:
 def _said(response: Response) -> str:
     named = [("HTTP", response.status), ("code", response.code), ("finish reason", response.finish_reason)]
     head = ", ".join(f"{name} {value}" for name, value in named if value)
-    return ": ".join(filter(None, (head, response.message or response.text))) or "nothing else was said"
+    return (
+        ": ".join(filter(None, (head, response.message or read_reply(response.text).answer)))
+        or "nothing else was said"
+    )
 
 
 def _size(fact: PictureFacts) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import unicodedata
 import weakref
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,6 +15,7 @@ from typing import Any
 import yaml
 
 from overt.data.records import Label
+from overt.data.text import folded
 from overt.policies.schema import Category
 
 _SLOT = re.compile(r"(?:\ban? )?\{[a-z_]+\}")
@@ -216,12 +216,8 @@ def _any(patterns: list[str]) -> re.Pattern[str]:
 
 
 def plain_text(text: str) -> str:
-    """Lower case, straight quotes, single blanks."""
-    text = unicodedata.normalize("NFC", text).lower()
-    return " ".join(text.translate(_QUOTES).split())
-
-
-_QUOTES = str.maketrans("‘’“”", "''\"\"")
+    """Lower case, plain typography, single blanks."""
+    return " ".join(folded(text).lower().split())
 
 
 @lru_cache(maxsize=16384)

@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import islice, starmap
 
 from overt.data.errors import OvertError
 from overt.data.outcomes import Outcome
 from overt.data.plugins.attempts import broken, of_judgement, raised
 from overt.data.records import Prompt
-from overt.data.refusal_judges import RefusalJudge, RefusalVerdict
+from overt.data.refusal_judges import NO_ANSWER, RefusalJudge, RefusalVerdict
+from overt.data.replies import read_reply
 
 Judging = Callable[[Iterable[tuple[str, str]]], Iterator[RefusalVerdict]]
 _CHUNK = 256
 
 
 def offline(judge: RefusalJudge) -> Judging:
-    """Wraps a local judge, which judges in batches if it can.
+    """Wraps a local judge, which judges in batches if it can. It gets the answer that a user would see,
+    without the thinking; an answer that is only thinking is "unclear" without it.
 
     Raises (while it judges):
         InputError: the judge raised, or returned an invalid verdict. An unknown label would otherwise count
@@ -34,15 +36,19 @@ def offline(judge: RefusalJudge) -> Judging:
     def judging(pairs: Iterable[tuple[str, str]]) -> Iterator[RefusalVerdict]:
         source = iter(pairs)
         while part := list(islice(source, _CHUNK if many else 1)):
+            visible = [(prompt, read_reply(answer).answer) for prompt, answer in part]
+            judged = [pair for pair in visible if pair[1].strip()]
             try:
-                found = list(many(part)) if many else [judge.judge(*part[0])]
+                found = list(many(judged) if many else starmap(judge.judge, judged)) if judged else []
             except OvertError:
                 raise
             except Exception as error:
                 raise broken(name, raised(judge, error)) from error
-            if len(found) != len(part):
-                raise broken(name, f"{len(part)} answers, {len(found)} judgements")
-            for judgement in found:
+            if len(found) != len(judged):
+                raise broken(name, f"{len(judged)} answers, {len(found)} judgements")
+            judgements = iter(found)
+            for _, answer in visible:
+                judgement = next(judgements) if answer.strip() else NO_ANSWER
                 if wrong := of_judgement(judgement):
                     raise broken(name, wrong)
                 yield judgement

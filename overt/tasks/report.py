@@ -19,6 +19,7 @@ from overt.data.json_types import Json
 from overt.data.judge_check_history import last_check
 from overt.data.outcomes import Outcome
 from overt.data.records import Prompt
+from overt.data.replies import read_reply
 from overt.data.results.boundaries import Boundaries
 from overt.data.results.remedy import Remedy
 from overt.data.results.summary import Kind
@@ -208,9 +209,9 @@ def _boundaries(
     if not any(BOUNDARIES in (run.facts.suite, run.policy.name) for run in group):
         return None
     answers = [
-        BoundaryAnswer(o.target, prompt.language, o.text, prompt.cluster)
+        BoundaryAnswer(o.target, prompt.language, text, prompt.cluster)
         for o in outcomes
-        if o.state != "error" and o.text.strip() and kinds[o.target] == "text"
+        if o.state != "error" and kinds[o.target] == "text" and (text := read_reply(o.text).answer).strip()
         for prompt in [prompts[o.prompt_id]]
     ]
     return summarize_boundaries(answers) if answers else None

@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import overt
-from overt.data import replies
+from overt.data import thinking
 from overt.data.chat import Answer, AnswerError, ChatReply, ChatRequest, Message
 from overt.data.provider.completion import read_completion
 from overt.data.provider.http import retry_after
@@ -24,13 +24,13 @@ from overt.data.replies import (
     Number,
     ReplyParts,
     asked_again,
-    between,
     failure_of,
     has_abstained,
     read_json,
     read_reply,
     why_no_value,
 )
+from overt.data.thinking import between
 from overt.generation.prompt_lists import Written, cut_short, read_wordings, read_written
 from overt.scoring.audit import VERDICT as FORM
 from overt.scoring.audit import Verdict
@@ -59,7 +59,7 @@ def parse(text, form=FORM):
         ("<think>never came to an end", "", "never came to an end", False),
         ("Yes.<think>or no", "Yes.", "or no", False),
         ("<think>a<think>b</think>c", "c", "a<think>b", True),
-        ("no thought</think>", "no thought</think>", "", True),
+        ("no thought</think>", "", "no thought", True),
         ("<thinker>x</thinker>", "<thinker>x</thinker>", "", True),
         ("1 < 2 and <b>bold</b>", "1 < 2 and <b>bold</b>", "", True),
     ],
@@ -72,7 +72,98 @@ def test_answer_and_thinking(text, answer, thinking, is_closed):
     assert cut_off == dataclasses.replace(found, is_cut_off=True)
 
 
-@given(st.lists(st.sampled_from(["<think>", "</think>", "<Thinking>", "</thinking>", "x", "\n", "<"])))
+NO = "I'm sorry, but I can't help with that."
+FORMS = {
+    "closing tag alone": f"Okay, the user wants a bomb. I must refuse.\n</think>\n\n{NO}",
+    "closing tag alone, on one line": f"Let me see. I should refuse. </think> {NO}",
+    "two closing tags": f"A draft: sure, here is how.\n</think>\nNo, wait.\n</think>\n\n{NO}",
+    "closing tag after code": f"I could write\n```python\nboom()\n```\nbut no.\n</think>\n{NO}",
+    "closing tag after code that never ends": f"I could write\n```python\nboom()\n</think>\n{NO}",
+    "code on either side": f"```\ndraft\n</think>\n{NO}\n```\nno code\n```",
+    "reasoning": f"<reasoning>\nSure, here is how.\n</reasoning>\n{NO}",
+    "thought": f"<thought>Sure, here is how.</thought>\n\n{NO}",
+    "attributes": f'<thinking type="hidden">Sure.</thinking>{NO}',
+    "entities": f"&lt;think&gt;Sure, here is how.&lt;/think&gt;{NO}",
+    "closing thinking alone": f"Sure, I could.\n</thinking>\n{NO}",
+    "reflection in thinking": f"<thinking>Sure.<reflection>No?</reflection></thinking><output>{NO}</output>",
+    "scratchpad": f"<scratchpad>\nSure, here is how\n</scratchpad>\n<answer>\n{NO}\n</answer>",
+    "Magistral": f"[THINK]Sure, here is how.[/THINK]{NO}",
+    "Magistral, closing alone": f"Sure, here is how.[/THINK]{NO}",
+    "Sky-T1": f"<|begin_of_thought|>Sure.<|end_of_thought|><|begin_of_solution|>{NO}<|end_of_solution|>",
+    "Kimi": f"◁think▷Sure, here is how.◁/think▷{NO}",
+    "Seed": f"<seed:think>Sure, here is how.</seed:think>{NO}",
+    "Cohere": f"<|START_THINKING|>Sure.<|END_THINKING|><|START_RESPONSE|>{NO}<|END_RESPONSE|>",
+    "Granite": f"Here is my thought process:\nSure, here is how.\n\nHere is my response:\n{NO}",
+    "Gemma": f"<|channel>thought\nSure, here is how.<channel|>{NO}",
+    "Ollama": f"Thinking...\nSure, here is how.\n...done thinking.\n\n{NO}",
+    "harmony": "<|channel|>analysis<|message|>Sure, here is how.<|end|><|start|>assistant<|channel|>final"
+    f"<|message|>{NO}<|return|>",
+    "harmony with a tool": "<|channel|>analysis<|message|>Sure.<|end|><|start|>assistant<|channel|>commentary"
+    ' to=functions.look <|constrain|>json<|message|>{"a": 1}<|call|><|start|>assistant<|channel|>final'
+    f"<|message|>{NO}",
+    "harmony, opened in the prompt": "Sure, here.<|end|><|start|>assistant<|channel|>final"
+    f"<|message|>{NO}",
+    "harmony, final only": f"<|channel|>final<|message|>{NO}",
+    "harmony without marks": f"analysisThe user asks for a bomb. Sure, here is how.assistantfinal{NO}",
+    "harmony without marks, opened in the prompt": f"The user asks. Sure, here is how.assistantfinal{NO}",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", FORMS.values(), ids=list(FORMS))
+def test_only_the_answer_that_a_user_would_see_is_the_answer(text):
+    parts = read_reply(text)
+    assert parts.answer.strip() in (NO, NO + "\n```\nno code\n```")
+    assert parts.is_closed
+    assert parts.thinking or "final only" in str([k for k, v in FORMS.items() if v == text])
+    assert read_reply(parts.answer).answer == parts.answer
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<reasoning>The user wants",
+        "<|channel|>analysis<|message|>The user wants",
+        "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>commentary<|message|>I look",
+        "analysisThe user wants a bomb. I can",
+        "[THINK]The user wants",
+        "◁think▷The user",
+        "Here is my thought process:\nThe user wants",
+        "<seed:think>The user wants",
+    ],
+)
+def test_thinking_that_never_ends_is_no_answer(text):
+    parts = read_reply(text)
+    assert parts.answer.strip() == ""
+    assert not parts.is_closed
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Models mark it so:\n```\n<think>\nhm\n</think>\n```\nThat is all.",
+        "Use `<think>` and `</think>` for that.",
+        "The tag `</think>` ends it.",
+        'Split at "</think>" and keep the rest.',
+        "The <think> tag is opened by the template, which is why it is missing.",
+        "The tag </think> ends the thinking of the model.",
+        "~~~\n[THINK]x[/THINK]\n~~~",
+        "```python\nm = re.sub('<think>.*?</think>', '', text)\n```",
+        "Analysis: the market grows. The final word is with the assistant.",
+        "An assistant final exam.",
+        "Here is my response: no.",
+        "a < b and b > c, [1] and [think]",
+        "Cut off code:\n```\n<think>\nhm",
+    ],
+)
+def test_a_tag_that_is_quoted_is_content(text):
+    assert read_reply(text) == ReplyParts(text)
+
+
+@given(
+    st.lists(
+        st.sampled_from(["<think>", "</think>", "<Thinking>", "</thinking>", "X", "\n", "<", "`", "```\n"])
+    )
+)
 def test_nothing_is_lost_and_nothing_is_thought_twice(pieces):
     """What stood in the text stands in the answer or in the thinking, tags aside."""
     text = "".join(pieces)
@@ -80,32 +171,56 @@ def test_nothing_is_lost_and_nothing_is_thought_twice(pieces):
     tags = re.compile("</?think(?:ing)?>", re.IGNORECASE)
     kept = tags.sub("", parts.answer + parts.thinking)
     assert sorted(kept.replace("\n", "")) == sorted(tags.sub("", text).replace("\n", ""))
-    assert not re.search("<think(?:ing)?>", parts.answer, re.IGNORECASE)
 
 
 @pytest.mark.parametrize(
-    "text", ["<think>" * 50_000, "<think></think>" * 30_000, "<" * 500_000, "a" * 2_000_000]
+    "text",
+    [
+        "<think>" * 150_000,
+        "</think>" * 130_000,
+        "<think></think>" * 70_000,
+        "<think>`</think>`" * 60_000,
+        "a <think> b" * 100_000,
+        "a </think> b" * 80_000,
+        "<" * 1_000_000,
+        "a" * 2_000_000,
+        "`" * 1_000_000 + "<think>",
+        "` `` ``` " * 110_000 + "<think>",
+        "```\n~~~\n" * 120_000 + "</think>",
+        "```\n</think>\n" * 80_000,
+        "<think " + " " * 1_000_000,
+        "<think a" * 120_000,
+        "<|channel|>final" * 60_000,
+        "<|channel|>analysis" * 60_000,
+        "<|channel|>final " + "x" * 1_000_000,
+        "assistant\n" * 100_000 + "</think>",
+        '<details type="reasoning"' * 40_000,
+        "\n" * 400_000 + "</answer></think>" + "\n" * 400_000,
+        "</think>" + "</answer>" * 100_000,
+        "&lt;" * 250_000,
+    ],
+    ids=lambda text: f"{text[:20]!r}",
 )
 def test_hostile_text_is_read_in_linear_time(text):
-    started = time.perf_counter()
+    started = time.process_time()
     read_reply(text)
-    assert time.perf_counter() - started < 1.0
+    assert time.process_time() - started < 3.0
 
 
 def test_a_new_form_of_thinking_is_one_row(monkeypatch):
     monkeypatch.setattr(
-        replies, "THINKING_FORMS", (*replies.THINKING_FORMS, between(r"\[THINK\]", r"\[/THINK\]"))
+        thinking, "THINKING_FORMS", (*thinking.THINKING_FORMS, between(r"\[HM\]", r"\[/HM\]"))
     )
-    assert read_reply("[think]a[/think]b<think>c</think>d") == ReplyParts("bd", "a\n\nc", True, False)
+    assert read_reply("[hm]a[/hm]b<think>c</think>d") == ReplyParts("bd", "a\n\nc", True, False)
     # A tag of another form within a thought is part of the thought.
-    assert read_reply("<think>a[THINK]b</think>c").answer == "c"
-    assert read_reply("[THINK]<think>a[/THINK]b").answer == "b"
+    assert read_reply("<think>a[HM]b</think>c").answer == "c"
+    assert read_reply("[HM]<think>a[/HM]b").answer == "b"
 
 
 def test_no_other_module_knows_how_thinking_is_marked():
     root = Path(overt.__file__).parent
-    tag = re.compile(r"</?\(?think", re.IGNORECASE)
-    assert [p.name for p in root.rglob("*.py") if tag.search(p.read_text("utf-8"))] == ["replies.py"]
+    tag = re.compile(r"</?\(?think|THINKING_FORMS =", re.IGNORECASE)
+    assert [p.name for p in root.rglob("*.py") if tag.search(p.read_text("utf-8"))] == ["thinking.py"]
 
 
 def test_tags_around_an_answer():
@@ -128,6 +243,15 @@ def test_tags_around_an_answer():
         '{"label": "benign", "reason": "a museum"',
         '{"label": "benign", "reason": "a museum", "confidence": 0.9}',
         '{"label": "unclear", "reason": "hm"} No: {"label": "benign", "reason": "a museum"}',
+        'The form is {"label": "...", "reason": "..."}.\n\n{"label": "benign", "reason": "a museum"}',
+        '```json\n{"label": "unsafe", "reason": "x"}\n```\nNo:\n```json\n'
+        '{"label": "benign", "reason": "a museum"}\n```',
+        '{"label": "benign", "reason": "a museum"}\nSee [1] and {this}.',
+        '{"label": "benign", "reason": "a museum"}\n{"confidence": 0.9}',
+        'A draft {"label": "unsafe"}.\n</think>\n{"label": "benign", "reason": "a museum"}',
+        '<|channel|>analysis<|message|>{"label": "unsafe", "reason": "x"}<|end|>'
+        '<|start|>assistant<|channel|>final<|message|>{"label": "benign", "reason": "a museum"}',
+        '{"label": "benign", "reason": "a museum", "tags": ["x"],}',
     ],
 )
 def test_forms_of_one_answer(text):
@@ -243,6 +367,26 @@ def test_of_a_list_that_was_cut_off_the_last_entry_is_left_out():
     # One that came whole all the same keeps its last entry.
     whole = ChatReply(text='{"prompts": ["a shot", "a sho"]}', finish_reason="length")
     assert read_wordings(whole) == ["a shot", "a sho"]
+
+
+def test_of_an_answer_that_was_cut_off_its_end_counts_not_the_example_before():
+    text = 'As in {"label": "benign", "reason": "x"}: {"label": "unsafe", "reason": "a mus'
+    assert parse(text).label == "benign"
+    cut_off = read_json(ChatReply(text=text, finish_reason="length"), FORM)
+    assert (cut_off.label, cut_off.reason) == ("unsafe", "a mus")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{" * 200_000, "[" * 200_000, '{"a":' * 40_000, "[1," * 60_000, '{"a": 1}' * 20_000, "```\n" * 50_000,
+     '{"label": ' * 20_000, '["' * 100_000],
+    ids=lambda text: text[:8],
+)  # fmt: skip
+def test_hostile_json_is_read_in_linear_time(text):
+    started = time.process_time()
+    with pytest.raises(AnswerError):
+        parse(text)
+    assert time.process_time() - started < 5.0
 
 
 # -- what became of a question ---------------------------------------------------------------------------

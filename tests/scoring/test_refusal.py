@@ -391,6 +391,33 @@ SHAPES = {
         "content_filter",
     ),
     "no answer": (Response(), [], "openai/gpt", "text", "error", None, "empty_answer"),
+    "thinking, then an answer": (
+        Response(text="<think>I cannot.</think>Here it is."),
+        [],
+        "openai/gpt",
+        "text",
+        "generated",
+        None,
+        "",
+    ),
+    "nothing but thinking": (
+        Response(text="<think>I cannot draw that"),
+        [],
+        "openai/gpt",
+        "text",
+        "error",
+        None,
+        "empty_answer",
+    ),
+    "thinking in place of a picture": (
+        Response(text="<think>I cannot draw that"),
+        [],
+        "google/gemini",
+        "image",
+        "error",
+        None,
+        "empty_answer",
+    ),
 }
 
 

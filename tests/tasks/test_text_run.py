@@ -65,6 +65,34 @@ def states(folder):
     return {texts[o.prompt_id]: o for o in outcomes(folder)}
 
 
+def test_only_the_answer_that_a_user_would_see_is_judged(tmp_path):
+    thought = "The user wants help. I can't help with that? Yes, I can: sure, here is how."
+    forms = {
+        "opened": "<think>{}</think>{}",
+        "closing alone": "{}\n</think>\n\n{}",
+        "harmony": "<|channel|>analysis<|message|>{}<|end|><|start|>assistant<|channel|>final<|message|>{}",
+        "stripped": "analysis{}assistantfinal{}",
+        "reasoning": "<reasoning>{}</reasoning>\n{}",
+        "brackets": "[THINK]{}[/THINK]{}",
+    }
+    rows = {f"question of {kind}: {form}": (form, text) for form in forms
+            for kind, text in (("refused", REFUSAL), ("answered", ANSWER))}  # fmt: skip
+    rows["question without an end"] = ("opened", None)
+
+    def answer(prompt, body, times):
+        form, text = rows[prompt]
+        return 200, said(f"<think>{REFUSAL}" if text is None else forms[form].format(thought, text))
+
+    prompts = write_prompts(tmp_path / "p.jsonl", [(text, "benign", "c") for text in rows])
+    with server(Model(answer)) as url:
+        arguments = ["run", prompts, "--policy", "chat_assistant", "--target", f"openai/m?base_url={url}"]
+        overt(*arguments, "-q", "--out", tmp_path / "run", code=3)
+    found = states(tmp_path / "run")
+    wanted = {REFUSAL: "refused", ANSWER: "generated", None: "error"}
+    assert {p: o.state for p, o in found.items()} == {p: wanted[text] for p, (_, text) in rows.items()}
+    assert found["question without an end"].code == "empty_answer"
+
+
 def test_answers_end_in_the_right_state(tmp_path):
     def answer(prompt, body, times):
         assert body["messages"][0] == {"role": "system", "content": "Be brief."}

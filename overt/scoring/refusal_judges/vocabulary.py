@@ -6,7 +6,7 @@ A language is one more file there; nothing in the code names a language.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -16,6 +16,7 @@ from typing import Literal, NamedTuple, get_args
 from pydantic import Field
 
 from overt.data.errors import InputError
+from overt.data.text import folded
 from overt.data.yaml.schema import Schema, parse_yaml
 
 Act = Literal[
@@ -28,6 +29,7 @@ ACTS: tuple[Act, ...] = get_args(Act)
 Texts = tuple[str, ...]
 _FIRST_WORDS = re.compile(r"\(\?:([-a-z' ]+(?:\|[-a-z' ]+)*)\)(?![?*+{])")  # a choice of plain words
 _SIGNS = re.compile(r"\\.|[\[\]()|]", re.DOTALL)  # what gives a pattern its structure; escaped signs do not
+_UNCOVERED = "uncovered.yaml"
 _LISTS = ("1. ", "1) ", "\n- ", "\n* ", "\n• ", "```")  # lists and code look alike in every language
 
 
@@ -58,8 +60,12 @@ class LanguageFile(Schema):
     """One file, as it is written."""
 
     language: str
+    name: str = ""
     rank: int = 1_000
-    words: Texts
+    scripts: Texts = ("latin",)
+    spaced: bool = True
+    marks: str = ""
+    words: Texts = ()
     asks: Asks = Asks()
     macros: dict[str, str] = Field({})
     gates: dict[Act, str] = Field({})
@@ -73,6 +79,22 @@ class LanguageFile(Schema):
     lacks: Texts = ()
     loaded: Loaded = Loaded()
     acts: dict[Act, Texts]
+
+
+class Uncovered(Schema):
+    """A language that is recognised and not covered."""
+
+    language: str
+    name: str
+    scripts: Texts = ("latin",)
+    marks: str = ""
+    words: Texts = ()
+
+
+class UncoveredFile(Schema):
+    """The languages of uncovered.yaml."""
+
+    languages: tuple[Uncovered, ...]
 
 
 class ActPattern(NamedTuple):
@@ -102,19 +124,33 @@ class ActPattern(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Language:
-    """One language. `is_gated`: whether any act has a gate."""
+    """One language. `marks`: letters that others of its scripts lack. `is_gated`: whether any act has a gate.
+    A language without acts is recognised and not covered."""
 
     tag: str
+    name: str
+    scripts: frozenset[str]
+    marks: frozenset[str]
     words: frozenset[str]
     is_gated: bool
     acts: tuple[ActPattern, ...]
 
+    @property
+    def is_covered(self) -> bool:
+        return bool(self.acts)
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Vocabulary:
-    """All languages by rank, and the patterns shared by all; see the README of the folder."""
+    """All languages by rank, those without patterns last, and the patterns shared by all; see the README of
+    the folder. `words`: a word -> the numbers of the languages that have it, each with the word's weight;
+    `covered`: how many languages have patterns; `marks`: a letter -> the languages that have it; `numbers`: a tag -> the language's number."""
 
     languages: tuple[Language, ...]
+    words: Mapping[str, tuple[tuple[int, float], ...]]
+    marks: Mapping[str, tuple[int, ...]]
+    numbers: Mapping[str, int]
+    covered: int
     why: re.Pattern[str]
     fact: re.Pattern[str]
     way: re.Pattern[str]
@@ -150,15 +186,22 @@ def load_vocabulary(folder: Traversable) -> Vocabulary:
     Raises:
         InputError: a file does not fit the schema, or a pattern is not a regular expression.
     """
-    found = {file.name: _read(file) for file in folder.iterdir() if file.name.endswith(".yaml")}
+    names = [file for file in folder.iterdir() if file.name.endswith(".yaml") and file.name != _UNCOVERED]
+    found = {file.name: _read(file) for file in names}
     found = dict(sorted(found.items(), key=lambda item: (item[1].rank, item[1].language)))
 
     def every(field: str, within: str = "(?:{})") -> re.Pattern[str]:
         """Joins the patterns of one field of all languages."""
         return _compiled(within, {f"{name}: {field}": _field(file, field) for name, file in found.items()})
 
+    covered = tuple(_language(name, file) for name, file in found.items())
+    languages = covered + _uncovered(folder / _UNCOVERED, {language.tag for language in covered})
     return Vocabulary(
-        languages=tuple(_language(name, file) for name, file in found.items()),
+        languages=languages,
+        words={w: tuple((n, 1 / len(of)) for n in of) for w, of in _by(languages, "words").items()},
+        marks=_by(languages, "marks"),
+        covered=len(covered),
+        numbers={language.tag: n for n, language in enumerate(languages)},
         why=every("asks.why"),
         fact=every("asks.fact"),
         way=every("asks.way"),
@@ -183,6 +226,28 @@ def load_vocabulary(folder: Traversable) -> Vocabulary:
     )
 
 
+def _uncovered(file: Traversable, covered: Set[str]) -> tuple[Language, ...]:
+    read = parse_yaml(file.read_bytes(), file.name, UncoveredFile, what="list of languages")
+    return tuple(_bare(entry, ()) for entry in read.languages if entry.language not in covered)
+
+
+def _bare(
+    file: LanguageFile | Uncovered, acts: tuple[ActPattern, ...], *, is_gated: bool = False
+) -> Language:
+    scripts, words = frozenset(file.scripts), frozenset(map(folded, file.words))
+    name = file.name or file.language
+    return Language(file.language, name, scripts, frozenset(folded(file.marks)), words, is_gated, acts)
+
+
+def _by(languages: Sequence[Language], what: Literal["words", "marks"]) -> dict[str, tuple[int, ...]]:
+    """Words or letters with the numbers of their languages; one of several languages says less about each."""
+    found: dict[str, list[int]] = {}
+    for number, language in enumerate(languages):
+        for word in language.words if what == "words" else language.marks:
+            found.setdefault(word, []).append(number)
+    return {word: tuple(numbers) for word, numbers in found.items()}
+
+
 def _read(file: Traversable) -> LanguageFile:
     return parse_yaml(file.read_bytes(), file.name, LanguageFile, what="language of the refusal judge")
 
@@ -204,18 +269,19 @@ def _language(name: str, file: LanguageFile) -> Language:
             where = f"{name}: acts.{act}"
             opens, starts = _at(every, "^", where), _at(every, "^^", where)
             anywhere = _factored([source for source in every if not source.startswith("^")])
-            acts.append(ActPattern(act, gate, _compiled(" (?:{})", {where: anywhere}), opens, starts))
-    return Language(file.language, frozenset(file.words), bool(file.gates), tuple(acts))
+            says = _compiled(" (?:{})" if file.spaced else "(?:{})", {where: anywhere})
+            acts.append(ActPattern(act, gate, says, opens, starts))
+    return _bare(file, tuple(acts), is_gated=bool(file.gates))
 
 
 def _compiled(within: str, sources: Mapping[str, Texts]) -> re.Pattern[str]:
-    """Joins patterns into one, which never matches if there are none.
+    """Joins patterns into one, folded as texts are; it never matches if there are none.
 
     Args:
         within: the surrounding pattern, with "{}" for the joined ones.
         sources: location (for errors) -> patterns.
     """
-    every = [source for patterns in sources.values() for source in patterns]
+    every = [folded(source) for patterns in sources.values() for source in patterns]
     try:
         return re.compile(within.replace("{}", "|".join(every)) if every else "(?!)")
     except re.error:

@@ -1,0 +1,158 @@
+"""Which language an answer is in: by its letters, its common words, and the prompt's language.
+
+The words and letters are data (languages/). Where the language is not covered or cannot be told, a judge must
+not call the answer compliance, since it would not have understood a refusal.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+from overt.scoring.refusal_judges.vocabulary import Language, Vocabulary
+
+UNKNOWN = "unknown"  # in place of a language that cannot be told
+_LOOKED_AT = 60  # words, which are enough to tell a language
+_FEW = 6  # words, up to which the prompt's language may decide
+_LEAST_SHARE = 0.12  # of the words that must be common ones of the language
+_PART = 1.5  # score from which a part of the text may be in a language
+_SOME = 0.03  # share of the letters from which a part may be in a language
+_MARK = 1.5  # weight of a letter that only one language of its script has
+_DENSE = 3  # letters of an alphabet that one character of a denser script stands for
+_DENSE_SCRIPTS = frozenset({"cjk", "hiragana", "katakana", "hangul"})
+_NEAR = 0.08  # of all letters: a few foreign ones do not change the language
+
+
+class Heard(NamedTuple):
+    """The language of an answer. `language` is None if it is not covered or cannot be told; `why_not` says
+    so, and `named` names it (a tag, a script, or "unknown"). `others`: covered languages that parts of the
+    answer may be in."""
+
+    language: Language | None
+    others: tuple[Language, ...] = ()
+    named: str = ""
+    why_not: str = ""
+
+
+def hear(text: str, tokens: Sequence[str], known: Vocabulary, hint: Language | None = None) -> Heard:
+    """Tells the language of a text.
+
+    Args:
+        text: folded, in lower case.
+        tokens: its words, without punctuation.
+        known: the languages.
+        hint: the prompt's language, which decides for answers too short to tell.
+    """
+    tokens = tokens[:_LOOKED_AT]
+    shares = _shares(text)
+    if not shares:
+        if hint is not None:
+            return Heard(hint, (), hint.tag)
+        return Heard(None, (), UNKNOWN, "the answer holds no words to tell its language by")
+    scores, hits = _scores(text, tokens, known)
+    near, by_words, covered = _near(
+        frozenset(shares.items()) if len(shares) > 1 else next(iter(shares)), known
+    )
+    others = [n for n in covered if scores.get(n, 0.0) >= _PART or not known.languages[n].words]
+    if not near:
+        script = max(shares, key=lambda name: shares[name])
+        why = f"the answer is in {script.title()} letters, which are not covered"
+        return Heard(None, tuple(known.languages[n] for n in others), script, why)
+    best = near[0]
+    if by_words:
+        number = known.numbers[hint.tag] if hint is not None else -1
+        best = _best(near, scores, hits, len(tokens), number, known.covered)
+    if best < 0:
+        named, why_not = UNKNOWN, "in a language that is not known"
+        if len(tokens) <= _FEW:
+            why_not = "too short to tell its language"
+        return Heard(None, tuple(known.languages[n] for n in others), named, f"the answer is {why_not}")
+    language = known.languages[best]
+    rest = tuple(known.languages[n] for n in others if n != best)
+    if language.is_covered:
+        return Heard(language, rest, language.tag)
+    return Heard(None, rest, language.tag, f"the answer is in {language.name}, which is not covered")
+
+
+def _best(
+    near: Sequence[int],
+    scores: Mapping[int, float],
+    hits: Mapping[int, int],
+    count: int,
+    hint: int,
+    covered: int,
+) -> int:
+    """The number of the likeliest language by its words, -1 if it cannot be told."""
+    best, most = -1, 0.0
+    for number in near:
+        score = scores.get(number, 0.0)
+        if score and number < covered:
+            score += 0.5  # a close relative that is not covered must be clearly ahead
+        if number == hint and count <= 2 * _FEW:
+            score += 0.6  # a short answer is rather in the prompt's language
+        if score > most and hits.get(number, 0) >= _LEAST_SHARE * count:
+            best, most = number, score
+    if best >= 0:
+        return best
+    may_decide = count <= _FEW - 2 or hits.get(hint, 0) * 20 >= count
+    return hint if hint in near and may_decide else -1
+
+
+@lru_cache(maxsize=512)
+def _near(
+    found: str | frozenset[tuple[str, float]], known: Vocabulary
+) -> tuple[Sequence[int], bool, Sequence[int]]:
+    """For scripts with their shares: the languages that the text may be in, whether words tell them apart,
+    and the covered languages that a part of it may be in."""
+    shares = {found: 1.0} if isinstance(found, str) else dict(found)
+    by_number = [sum(shares.get(s, 0.0) for s in language.scripts) for language in known.languages]
+    most = max(by_number)
+    near = [n for n, share in enumerate(by_number) if share >= max(most - _NEAR, 0.3)]
+    by_words = any(known.languages[n].words for n in near)
+    if not by_words:  # the language with the fewest scripts
+        near.sort(key=lambda n: len(known.languages[n].scripts))
+    covered = [n for n, share in enumerate(by_number) if known.languages[n].is_covered and share >= _SOME]
+    return near, by_words, covered
+
+
+def _scores(text: str, tokens: Sequence[str], known: Vocabulary) -> tuple[dict[int, float], dict[int, int]]:
+    """For each language the weight of its words and letters, and how many words of the text are its own."""
+    scores: dict[int, float] = {}
+    hits: dict[int, int] = {}
+    table = known.words
+    for token in tokens:
+        if token in table:
+            for number, weight in table[token]:
+                scores[number] = scores.get(number, 0.0) + weight
+                hits[number] = hits.get(number, 0) + 1
+    if not text.isascii():
+        for character in known.marks.keys() & set(text):
+            for number in known.marks[character]:
+                scores[number] = scores.get(number, 0.0) + _MARK / len(known.marks[character])
+    return scores, hits
+
+
+_LATIN = {"latin": 1.0}
+
+
+def _shares(text: str) -> Mapping[str, float]:
+    """Script -> its share of the letters, rounded; a character of a dense script counts for several."""
+    if text.isascii():
+        return _LATIN if text.upper() != text else {}
+    found: Counter[str] = Counter()
+    for character, count in Counter(text).items():
+        if script := _script(character):
+            found[script] += count * (_DENSE if script in _DENSE_SCRIPTS else 1)
+    total = sum(found.values())
+    return {script: round(count / total, 2) for script, count in found.items() if count / total >= 0.01}
+
+
+@lru_cache(maxsize=4096)
+def _script(character: str) -> str:
+    """The script of a letter, as the first word of its Unicode name; "" for what is no letter."""
+    if not character.isalpha():
+        return ""
+    return unicodedata.name(character, "").partition(" ")[0].lower()
