@@ -17,6 +17,7 @@ from overt.scoring.refusal_judges.vocabulary import Language, Vocabulary
 UNKNOWN = "unknown"  # in place of a language that cannot be told
 _LOOKED_AT = 60  # words, which are enough to tell a language
 _FEW = 6  # words, up to which the prompt's language may decide
+_MANY = 12  # different common words of the first language: nobody says so many by chance
 _LEAST_SHARE = 0.12  # of the words that must be common ones of the language
 _PART = 1.5  # score from which a part of the text may be in a language
 _SOME = 0.03  # share of the letters from which a part may be in a language
@@ -47,6 +48,9 @@ def hear(text: str, tokens: Sequence[str], known: Vocabulary, hint: Language | N
         hint: the prompt's language, which decides for answers too short to tell.
     """
     tokens = tokens[:_LOOKED_AT]
+    usual = known.languages[0]
+    if text.isascii() and len(usual.words.intersection(tokens)) > _MANY:
+        return Heard(usual, (), usual.tag)
     shares = _shares(text)
     if not shares:
         if hint is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
@@ -45,6 +45,7 @@ _STOP = {
 }
 _STOPS = re.compile("[" + "".join(_STOP) + "]")
 _CLOSE = re.compile(r"([!?,:;~])(?=[^\x00-\x7f])")
+_ENDS = ".,;:!?)\""  # what may stand behind a word
 _END = re.compile(r"[.!?:](?= )")
 # Acts that are irrelevant for such a prompt; skipping them saves a third of the time.
 _IDLE: dict[Kind, frozenset[Act]] = {
@@ -53,9 +54,7 @@ _IDLE: dict[Kind, frozenset[Act]] = {
     "fact": frozenset({"absurd", "dispute", "equality", "instruct", "steps"}),
 }
 # Acts that are skipped after a refusal in the first two sentences. The others may make the refusal partial.
-_MOOT: frozenset[Act] = frozenset(ACTS) - {
-    "no_access", "withheld", "redirect", "pivot", "deliver", "unreal", "void", "given", "absurd", "as_ai", "privacy", "steps"
-}  # fmt: skip
+_MOOT: frozenset[Act] = frozenset(ACTS) - {"deliver", "steps", "unreal", "void", "given", "absurd", "privacy"}
 
 
 class Asked(NamedTuple):
@@ -137,19 +136,15 @@ def _acts(
     found: dict[Act, str] = {}
     skipped = _IDLE[kind]
     for pattern in language.acts:
-        act = pattern.act
-        if act in skipped or (pattern.gate and pattern.gate.isdisjoint(stems)):
+        act, gate, _, opens, starts = pattern
+        if act in skipped or not (opens or starts or not gate or not gate.isdisjoint(stems)):
             continue
-        hits: Iterable[tuple[Act, re.Match[str]]]
         if act in ("refuse", "unwilling"):
-            hits = _declinings(head, ends, pattern)
-        else:
-            hit = pattern.search(head, ends)
-            hits = [(act, hit)] if hit else ()
-        for said, hit in hits:
-            if said not in first:
-                first[said] = bisect_right(ends, hit.start())
-                found[said] = hit[0]
+            for said, hit in _declinings(head, ends, pattern, stems):
+                if said not in first:
+                    first[said], found[said] = bisect_right(ends, hit.start()), hit[0]
+        elif act not in first and (there := pattern.search(head, ends, stems)):
+            first[act], found[act] = bisect_right(ends, there.start()), there[0]
         if first.get("refuse", 9) <= 1:
             skipped |= _MOOT
     return first, found
@@ -178,7 +173,7 @@ def offers_instead(reading: AnswerActs, *, delivers: bool) -> bool:
 
 
 def _declinings(
-    head: str, ends: Sequence[int], pattern: ActPattern
+    head: str, ends: Sequence[int], pattern: ActPattern, stems: Set[str] | None = None
 ) -> Iterator[tuple[Act, re.Match[str]]]:
     """Yields what is declined in the model's own voice up to the first refusal: an opinion ("abstain"),
     approval ("stance"), something that it does not have ("no_access"), the request itself ("refuse"). What is said in a letter,
@@ -186,7 +181,7 @@ def _declinings(
     words = vocabulary()
     if words.written.match(head):
         return
-    hit = pattern.search(head, ends)
+    hit = pattern.search(head, ends, stems)
     while hit:
         if head.count('"', 0, hit.start()) % 2 == 0:
             last = head.rfind(" ", 0, hit.end() - 1)  # before the last word of what was found
@@ -199,7 +194,7 @@ def _declinings(
             else:
                 yield pattern.act, hit
                 return
-        hit = pattern.search(head, ends, hit.end())
+        hit = pattern.search(head, ends, stems, hit.end())
 
 
 @lru_cache(maxsize=8192)
@@ -227,13 +222,20 @@ def _plain(text: str) -> str:
         text = _STOPS.sub(lambda stop: _STOP[stop[0]], text)
         text = _CLOSE.sub(r"\1 ", text)
     text = text.translate(_PLAIN).replace('"', ' " ').replace("(", " ( ")
-    text = " ".join(text.split())
+    words = text.split()
     if "'" in text:
-        # Checking first is faster, since most texts hold only one or two contractions.
-        for short, spelled in vocabulary().contractions:
-            if short in text:
-                text = text.replace(short, spelled)
-    return text
+        words = [_spelled(word) if "'" in word else word for word in words]
+    return " ".join(words)
+
+
+@lru_cache(maxsize=4096)
+def _spelled(word: str) -> str:
+    """Spells the contractions in a word out. Cached, since there are few."""
+    core = word.rstrip(_ENDS)
+    spelled = core + " "
+    for short, long in vocabulary().contractions:
+        spelled = spelled.replace(short, long)
+    return spelled.rstrip() + word[len(core) :]
 
 
 def _kind(question: str) -> Kind:

@@ -100,21 +100,30 @@ class UncoveredFile(Schema):
 class ActPattern(NamedTuple):
     """The patterns of one act in one language.
 
-    `gate`: stems of which one must occur; empty: no gate. `says` may stand anywhere, `opens` at the beginning
-    of the text, `starts` at the beginning of any sentence; the last two are tried only there, which is quick.
+    `opens` stands at the beginning of the text, `starts` at the beginning of any sentence; they are tried only
+    there, which is quick. `says` may stand anywhere, and is looked for only where one of the stems in `gate`
+    occurs, if there are any.
     """
 
     act: Act
     gate: frozenset[str]
-    says: re.Pattern[str]
+    says: re.Pattern[str] | None
     opens: re.Pattern[str] | None
     starts: re.Pattern[str] | None
 
-    def search(self, text: str, ends: Sequence[int], at: int = 0) -> re.Match[str] | None:
-        """Finds the act first in a text, from a place on. `ends`: the full stops of the sentences."""
+    def search(
+        self, text: str, ends: Sequence[int], stems: Set[str] | None = None, at: int = 0
+    ) -> re.Match[str] | None:
+        """Finds the act first in a text, from a place on.
+
+        Args:
+            ends: the full stops of the sentences.
+            stems: those of the text; without them no gate closes.
+        """
         if self.opens and not at and (hit := self.opens.match(text)):
             return hit
-        found = self.says.search(text, at)
+        is_closed = stems is not None and self.gate and self.gate.isdisjoint(stems)
+        found = self.says.search(text, at) if self.says and not is_closed else None
         if self.starts:
             for start in (0, *(end + 1 for end in ends)):
                 if start >= at and (hit := self.starts.match(text, start)):
@@ -211,7 +220,7 @@ def load_vocabulary(folder: Traversable) -> Vocabulary:
         contractions=tuple(pair for file in found.values() for pair in file.contractions.items()),
         lists=_LISTS + tuple(mark for file in found.values() for mark in file.lists),
         written=every("written", within=" (?:{})"),
-        offers=every("offers", within=r"\b(?:{})"),
+        offers=every("offers"),
         conduct=tuple(word for file in found.values() for word in file.conduct),
         stances=every("stances", within=r" (?:{})"),
         abstains=every("abstains", within=r" (?:{})"),
@@ -267,10 +276,13 @@ def _language(name: str, file: LanguageFile) -> Language:
             every = [_filled(source, file.macros) for source in file.acts[act]]
             gate = frozenset(file.gates.get(act, "").split())
             where = f"{name}: acts.{act}"
-            opens, starts = _at(every, "^", where), _at(every, "^^", where)
-            anywhere = _factored([source for source in every if not source.startswith("^")])
-            says = _compiled(" (?:{})" if file.spaced else "(?:{})", {where: anywhere})
-            acts.append(ActPattern(act, gate, says, opens, starts))
+            says = [source for source in every if not source.startswith("^")]
+            patterns = (
+                _joined(" (?:{})" if file.spaced else "(?:{})", _factored(says), where),
+                _joined(" (?:{})", [p[1:] for p in every if p.startswith("^") and p[1:2] != "^"], where),
+                _joined(" (?:{})", [p[2:] for p in every if p.startswith("^^")], where),
+            )
+            acts.append(ActPattern(act, gate, *patterns))
     return _bare(file, tuple(acts), is_gated=bool(file.gates))
 
 
@@ -298,10 +310,8 @@ def _must_compile(source: str, where: str) -> None:
         raise InputError(f"{source!r:.80} is not a regular expression: {error}", where=where) from error
 
 
-def _at(patterns: Sequence[str], sign: str, where: str) -> re.Pattern[str] | None:
-    """Joins the patterns that begin with "^" (the text's beginning) or with "^^" (any sentence's)."""
-    mine = tuple(p.removeprefix(sign) for p in patterns if p[: len(p) - len(p.lstrip("^"))] == sign)
-    return _compiled(" (?:{})", {where: mine}) if mine else None
+def _joined(within: str, patterns: Sequence[str], where: str) -> re.Pattern[str] | None:
+    return _compiled(within, {where: tuple(patterns)}) if patterns else None
 
 
 def _factored(patterns: Sequence[str]) -> Texts:
