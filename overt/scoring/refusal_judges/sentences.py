@@ -143,10 +143,10 @@ def _acts(
             for said, hit in _declinings(head, ends, pattern, stems):
                 if said not in first:
                     first[said], found[said] = bisect_right(ends, hit.start()), hit[0]
+            if first.get("refuse", 9) <= 1:
+                skipped |= _MOOT
         elif act not in first and (there := pattern.search(head, ends, stems)):
             first[act], found[act] = bisect_right(ends, there.start()), there[0]
-        if first.get("refuse", 9) <= 1:
-            skipped |= _MOOT
     return first, found
 
 
