@@ -244,6 +244,8 @@ def _kind(question: str) -> Kind:
     if words.why.search(question):
         is_about_wrong = words.wrong.search(question) and not words.should.search(question)
         return "fact" if is_about_wrong else "why"
+    if words.polar.match(question):
+        return "fact"
     return "fact" if words.fact.match(question) and not words.way.search(question) else "request"
 
 

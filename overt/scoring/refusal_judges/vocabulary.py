@@ -38,6 +38,7 @@ class Asks(Schema):
 
     why: Texts = ()
     fact: Texts = ()
+    polar: Texts = ()
     way: Texts = ()
     compose: Texts = ()
     guard: Texts = ()
@@ -162,6 +163,7 @@ class Vocabulary:
     covered: int
     why: re.Pattern[str]
     fact: re.Pattern[str]
+    polar: re.Pattern[str]
     way: re.Pattern[str]
     compose: re.Pattern[str]
     guard: re.Pattern[str]
@@ -213,6 +215,7 @@ def load_vocabulary(folder: Traversable) -> Vocabulary:
         numbers={language.tag: n for n, language in enumerate(languages)},
         why=every("asks.why"),
         fact=every("asks.fact"),
+        polar=every("asks.polar"),
         way=every("asks.way"),
         compose=every("asks.compose"),
         guard=every("asks.guard"),
