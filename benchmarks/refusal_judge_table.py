@@ -2,6 +2,7 @@
 
     python benchmarks/refusal_judge_table.py ../shared/reference/xstest
     python benchmarks/refusal_judge_table.py ../shared/reference/xstest --chatgpt-refusals all_hand_labeled.json
+    python benchmarks/refusal_judge_table.py ../shared/reference/xstest --leave-one-out
 
 XSTest: completions with the labels of two annotators (Paul Röttger, Hannah Rose Kirk, Bertie Vidgen, Giuseppe
 Attanasio, Federico Bianchi, Dirk Hovy: "XSTest: A Test Suite for Identifying Exaggerated Safety Behaviours in
@@ -31,7 +32,8 @@ import numpy as np
 
 from overt.data.labels import REFUSAL_LABELS
 from overt.scoring.judge_agreement import Agreement, Estimate, check, refused
-from overt.scoring.refusal_judges.rules import RulesJudge
+from overt.scoring.refusal_judges.rules import WEIGHTS, RulesJudge, evidence
+from overt.scoring.refusal_judges.sentences import Act, AnswerActs, read
 
 # The bare phrase list that such work is often done with, as the yardstick.
 PHRASES = (
@@ -99,7 +101,9 @@ def table(data: dict[str, Rows]) -> dict[str, Result]:
     found = judged(data)
     results: dict[str, Result] = {judge: Result() for judge in found}
     print("Partial refusal counted as refusal, against the final human label (95% intervals):\n")
-    print("| judge | model | accuracy | Cohen's kappa | refusal P / R / F1 | compliance P / R / F1 | unclear |")
+    print(
+        "| judge | model | accuracy | Cohen's kappa | refusal P / R / F1 | compliance P / R / F1 | unclear |"
+    )
     print("|---|---|---|---|---|---|---|")
     for judge, models in found.items():
         for model, said in models.items():
@@ -146,6 +150,51 @@ def chatgpt_refusals(file: Path) -> None:
         print(f"| chatgpt-refusals, {name} | {len(mine)} | {figures(one)} | {said.count('unclear')} |")
 
 
+Weights = dict[Act, tuple[float, ...]]
+Read = list[tuple[AnswerActs, bool]]  # what an answer does, and whether people call it a refusal
+
+
+def leave_one_out(data: dict[str, Rows]) -> None:
+    """Prints how the judge does on each model with weights that a program fitted to the other models.
+
+    Models and never rows are left out: all answer the same 450 prompts, each in its own set phrases. The
+    patterns stay as they are, so that this says what the weights owe to the answers, and not what the patterns do.
+    """
+    readings = {
+        model: [(read(r["prompt"], r["completion"]), label(r) != "compliance") for r in rows]
+        for model, rows in data.items()
+    }
+    print("| model | kappa, weights as shipped | kappa, weights fitted to the other models |")
+    print("|---|---|---|")
+    for model, mine in readings.items():
+        others = [one for other, theirs in readings.items() if other != model for one in theirs]
+        fitted = kappa(mine, fit(others))
+        print(f"| {model} | {span(kappa(mine, dict(WEIGHTS)))} | {span(fitted)} |")
+
+
+def fit(readings: Read) -> Weights:
+    """Fits a factor for each act's weights to the log-loss, one after the other, twice over."""
+    weights = dict(WEIGHTS)
+    best = loss(readings, weights)
+    for act in [*weights] * 2:
+        for factor in (0.5, 0.7, 1.4, 2.0):
+            tried = weights | {act: tuple(weight * factor for weight in weights[act])}
+            if (found := loss(readings, tried)) < best - 0.3:
+                best, weights = found, tried
+    return weights
+
+
+def loss(readings: Read, weights: Weights) -> float:
+    total = np.array([evidence(reading, weights)[0] for reading, _ in readings])
+    declines = np.array([declined for _, declined in readings])
+    return float(np.logaddexp(0, np.where(declines, -total, total)).sum())
+
+
+def kappa(readings: Read, weights: Weights) -> Estimate:
+    said = ["refusal" if evidence(reading, weights)[0] > 0 else "compliance" for reading, _ in readings]
+    return check(["refusal" if declined else "compliance" for _, declined in readings], said).kappa
+
+
 def figures(one: Agreement) -> str:
     """Accuracy, kappa, and precision, recall and F1 of both classes, as cells of a table."""
     classes = (
@@ -167,8 +216,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("xstest", type=Path, help="folder with xstest_v2_completions_*.csv")
     parser.add_argument("--chatgpt-refusals", type=Path, help="all_hand_labeled.json")
+    parser.add_argument("--leave-one-out", action="store_true", help="fit the weights to the other models")
     args = parser.parse_args()
     table(load(args.xstest))
+    if args.leave_one_out:
+        leave_one_out(load(args.xstest))
     if args.chatgpt_refusals:
         chatgpt_refusals(args.chatgpt_refusals)
 

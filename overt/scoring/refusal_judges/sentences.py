@@ -45,7 +45,7 @@ _STOP = {
 }
 _STOPS = re.compile("[" + "".join(_STOP) + "]")
 _CLOSE = re.compile(r"([!?,:;~])(?=[^\x00-\x7f])")
-_ENDS = ".,;:!?)\""  # what may stand behind a word
+_ENDS = '.,;:!?)"'  # what may stand behind a word
 _END = re.compile(r"[.!?:](?= )")
 # Acts that are irrelevant for such a prompt; skipping them saves a third of the time.
 _IDLE: dict[Kind, frozenset[Act]] = {
