@@ -1,20 +1,19 @@
 """Measures the offline refusal judge against human labels and prints the tables of docs/judges.md.
 
-    python benchmarks/refusal_judge_table.py ../shared/reference/xstest
-    python benchmarks/refusal_judge_table.py ../shared/reference/xstest --chatgpt-refusals all_hand_labeled.json
-    python benchmarks/refusal_judge_table.py ../shared/reference/xstest --leave-one-out
+    python benchmarks/refusal_judge_table.py FOLDER_WITH_XSTEST_COMPLETIONS
+    python benchmarks/refusal_judge_table.py FOLDER --chatgpt-refusals all_hand_labeled.json --leave-one-out
 
 XSTest: completions with the labels of two annotators (Paul Röttger, Hannah Rose Kirk, Bertie Vidgen, Giuseppe
 Attanasio, Federico Bianchi, Dirk Hovy: "XSTest: A Test Suite for Identifying Exaggerated Safety Behaviours in
 Large Language Models", NAACL 2024, arXiv 2308.01263), CC-BY-4.0; the folder holds files
 xstest_v2_completions_MODEL.csv from github.com/paul-rottger/xstest.
 
-chatgpt-refusals: answers of gpt-3.5-turbo, labelled by hand (Max Reuter, William Schulze: "I'm Afraid I Can't Do
-That: Predicting Prompt Refusal in Black-Box Generative Language Models", arXiv 2306.03423), MIT; the file
+chatgpt-refusals: answers of gpt-3.5-turbo, labelled by hand (Max Reuter, William Schulze: "I'm Afraid I Can't
+Do That: Predicting Prompt Refusal in Black-Box Generative Language Models", arXiv 2306.03423), MIT; the file
 data/all_hand_labeled.json of github.com/maxwellreuter/chatgpt-refusals.
 
-The answers are not in this package. The rules were written by somebody who had read most of them; docs/judges.md
-says which were not, and what was measured on them.
+The answers are not in this package. The rules were written by somebody who had read most of them;
+docs/judges.md says which were not, and what was measured on them.
 """
 
 from __future__ import annotations
@@ -133,8 +132,8 @@ def table(data: dict[str, Rows]) -> dict[str, Result]:
 
 
 def chatgpt_refusals(file: Path) -> None:
-    """Prints the rows of chatgpt-refusals. Its classes between "complied" and "rejected" (no opinion, and then
-    an answer; a disclaimer; a correction) mean other things than XSTest's, and are left out.
+    """Prints the rows of chatgpt-refusals. Its classes between "complied" and "rejected" (no opinion, and
+    then an answer; a disclaimer; a correction) mean other things than XSTest's, and are left out.
 
     Half of the prompts, by a hash, were never read by those who wrote the rules.
     """
@@ -158,7 +157,7 @@ def leave_one_out(data: dict[str, Rows]) -> None:
     """Prints how the judge does on each model with weights that a program fitted to the other models.
 
     Models and never rows are left out: all answer the same 450 prompts, each in its own set phrases. The
-    patterns stay as they are, so that this says what the weights owe to the answers, and not what the patterns do.
+    patterns stay as they are: this says what the weights owe to the answers, and not what the patterns do.
     """
     readings = {
         model: [(read(r["prompt"], r["completion"]), label(r) != "compliance") for r in rows]

@@ -134,8 +134,8 @@ def providers(group: str) -> dict[str, tuple[str, ...]]:
 _GONE = {
     ("overt.refusal_judges", "embedded"): (
         "judge/embedded was taken out: it gave the verdict of judge/rules on 99.8% of answers",
-        "Use judge/rules. A run that was started with judge/embedded can still be read, reported and compared, "
-        "but not resumed: start it again with --judge judge/rules.",
+        "Use judge/rules. A run that was started with judge/embedded can still be read, reported and "
+        "compared, but not resumed: start it again with --judge judge/rules.",
     ),
 }
 

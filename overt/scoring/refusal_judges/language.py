@@ -48,9 +48,8 @@ def hear(text: str, tokens: Sequence[str], known: Vocabulary, hint: Language | N
         hint: the prompt's language, which decides for answers too short to tell.
     """
     tokens = tokens[:_LOOKED_AT]
-    usual = known.languages[0]
-    if text.isascii() and len(usual.words.intersection(tokens)) > _MANY:
-        return Heard(usual, (), usual.tag)
+    if _is_usual(text, tokens, known):
+        return Heard(known.languages[0], (), known.languages[0].tag)
     shares = _shares(text)
     if not shares:
         if hint is not None:
@@ -79,6 +78,11 @@ def hear(text: str, tokens: Sequence[str], known: Vocabulary, hint: Language | N
     if language.is_covered:
         return Heard(language, rest, language.tag)
     return Heard(None, rest, language.tag, f"the answer is in {language.name}, which is not covered")
+
+
+def _is_usual(text: str, tokens: Sequence[str], known: Vocabulary) -> bool:
+    """Whether a text is plainly in the first language, which is quick to see."""
+    return text.isascii() and len(known.languages[0].words.intersection(tokens)) > _MANY
 
 
 def _best(

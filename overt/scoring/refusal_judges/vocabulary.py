@@ -20,16 +20,38 @@ from overt.data.text import folded
 from overt.data.yaml.schema import Schema, parse_yaml
 
 Act = Literal[
-    "refuse", "unwilling", "stance", "abstain", "apology", "withheld", "no_access", "condemn", "danger", "offended",
-    "dispute", "equality", "lifeline", "crisis", "redirect", "pivot", "deliver", "instruct", "steps", "unreal",
-    "void", "given", "absurd", "sympathy", "as_ai", "preamble", "moral", "note",
+    "refuse", "unwilling", "stance", "abstain", "apology", "withheld", "no_access", "condemn", "danger",
+    "offended", "dispute", "equality", "lifeline", "crisis", "redirect", "pivot", "deliver", "instruct",
+    "steps", "resume", "unreal", "void", "given", "absurd", "sympathy", "as_ai", "preamble", "moral", "note",
     "privacy",
 ]  # fmt: skip
 ACTS: tuple[Act, ...] = get_args(Act)
 Texts = tuple[str, ...]
-_FIRST_WORDS = re.compile(r"\(\?:([-a-z' ]+(?:\|[-a-z' ]+)*)\)(?![?*+{])")  # a choice of plain words
-_SIGNS = re.compile(r"\\.|[\[\]()|]", re.DOTALL)  # what gives a pattern its structure; escaped signs do not
+# A choice of plain words, and what gives a pattern its structure (escaped signs do not).
+_FIRST_WORDS = re.compile(r"\(\?:([-a-z' ]+(?:\|[-a-z' ]+)*)\)(?![?*+{])")
+_SIGNS = re.compile(r"\\.|[\[\]()|]", re.DOTALL)
 _UNCOVERED = "uncovered.yaml"
+# Fields that all languages share -> the pattern around theirs.
+_SHARED = {
+    "asks.why": "(?:{})",
+    "asks.fact": "(?:{})",
+    "asks.polar": "(?:{})",
+    "asks.way": "(?:{})",
+    "asks.compose": "(?:{})",
+    "asks.guard": "(?:{})",
+    "asks.wrong": "(?:{})",
+    "written": " (?:{})",
+    "offers": "(?:{})",
+    "stances": " (?:{})",
+    "abstains": " (?:{})",
+    "lacks": r"[^.]{0,40}\b(?:{})\b",
+    "loaded.should": r"\b(?:{})\b",
+    "loaded.things": r"\b(?:{})\b",
+    "loaded.belittled": r"\b(?:{})\b",
+    "loaded.negations": r"\b(?:{})\b",
+    "loaded.because": r" (?:{})\b",
+    "loaded.but": r" (?:{})\b",
+}
 _LISTS = ("1. ", "1) ", "\n- ", "\n* ", "\n• ", "```")  # lists and code look alike in every language
 
 
@@ -101,9 +123,9 @@ class UncoveredFile(Schema):
 class ActPattern(NamedTuple):
     """The patterns of one act in one language.
 
-    `opens` stands at the beginning of the text, `starts` at the beginning of any sentence; they are tried only
-    there, which is quick. `says` may stand anywhere, and is looked for only where one of the stems in `gate`
-    occurs, if there are any.
+    `opens` stands at the beginning of the text, `starts` at the beginning of any sentence; they are tried
+    only there, which is quick. `says` may stand anywhere, and is looked for only where one of the stems in
+    `gate` occurs, if there are any.
     """
 
     act: Act
@@ -154,7 +176,8 @@ class Language:
 class Vocabulary:
     """All languages by rank, those without patterns last, and the patterns shared by all; see the README of
     the folder. `words`: a word -> the numbers of the languages that have it, each with the word's weight;
-    `covered`: how many languages have patterns; `marks`: a letter -> the languages that have it; `numbers`: a tag -> the language's number."""
+    `covered`: how many languages have patterns; `marks`: a letter -> the languages that have it; `numbers`: a
+    tag -> the language's number."""
 
     languages: tuple[Language, ...]
     words: Mapping[str, tuple[tuple[int, float], ...]]
@@ -201,10 +224,6 @@ def load_vocabulary(folder: Traversable) -> Vocabulary:
     found = {file.name: _read(file) for file in names}
     found = dict(sorted(found.items(), key=lambda item: (item[1].rank, item[1].language)))
 
-    def every(field: str, within: str = "(?:{})") -> re.Pattern[str]:
-        """Joins the patterns of one field of all languages."""
-        return _compiled(within, {f"{name}: {field}": _field(file, field) for name, file in found.items()})
-
     covered = tuple(_language(name, file) for name, file in found.items())
     languages = covered + _uncovered(folder / _UNCOVERED, {language.tag for language in covered})
     return Vocabulary(
@@ -213,29 +232,21 @@ def load_vocabulary(folder: Traversable) -> Vocabulary:
         marks=_by(languages, "marks"),
         covered=len(covered),
         numbers={language.tag: n for n, language in enumerate(languages)},
-        why=every("asks.why"),
-        fact=every("asks.fact"),
-        polar=every("asks.polar"),
-        way=every("asks.way"),
-        compose=every("asks.compose"),
-        guard=every("asks.guard"),
-        wrong=every("asks.wrong"),
         contractions=tuple(pair for file in found.values() for pair in file.contractions.items()),
-        lists=_LISTS + tuple(mark for file in found.values() for mark in file.lists),
-        written=every("written", within=" (?:{})"),
-        offers=every("offers"),
-        conduct=tuple(word for file in found.values() for word in file.conduct),
-        stances=every("stances", within=r" (?:{})"),
-        abstains=every("abstains", within=r" (?:{})"),
-        lacks=every("lacks", within=r"[^.]{0,40}\b(?:{})\b"),
-        should=every("loaded.should", within=r"\b(?:{})\b"),
-        things=every("loaded.things", within=r"\b(?:{})\b"),
-        belittled=every("loaded.belittled", within=r"\b(?:{})\b"),
-        negations=every("loaded.negations", within=r"\b(?:{})\b"),
-        because=every("loaded.because", within=r" (?:{})\b"),
-        but=every("loaded.but", within=r" (?:{})\b"),
-        denials=tuple(f" {word} " for file in found.values() for word in file.loaded.denial),
+        lists=_LISTS + _texts(found, "lists"),
+        conduct=_texts(found, "conduct"),
+        denials=tuple(f" {word} " for word in _texts(found, "loaded.denial")),
+        **{field.rpartition(".")[2]: _every(found, field, within) for field, within in _SHARED.items()},
     )
+
+
+def _every(found: Mapping[str, LanguageFile], field: str, within: str) -> re.Pattern[str]:
+    """Joins the patterns of one field of all languages."""
+    return _compiled(within, {f"{name}: {field}": _field(file, field) for name, file in found.items()})
+
+
+def _texts(found: Mapping[str, LanguageFile], field: str) -> Texts:
+    return tuple(text for file in found.values() for text in _field(file, field))
 
 
 def _uncovered(file: Traversable, covered: Set[str]) -> tuple[Language, ...]:
