@@ -124,7 +124,7 @@ def read(prompt: str, answer: str) -> AnswerActs:
         found,
         claim < 0,
         claim > 0,
-        any(map(raw.__contains__, vocabulary().lists)),
+        _is_listed(raw),
         len(answer),
         raw,
     )
@@ -159,7 +159,7 @@ def _may_decline_late(asked: Asked, first: Mapping[Act, int], raw: str) -> bool:
     if len(raw) <= HEAD or asked.kind != "request" or asked.composed:
         return False
     settled = first.keys() & {"refuse", "deliver", "instruct", "steps"}
-    return not settled and not any(map(raw.__contains__, vocabulary().lists))
+    return not settled and not _is_listed(raw)
 
 
 def _add_late_refusal(
@@ -188,6 +188,11 @@ def _add_refusals(
 def goes_on(reading: AnswerActs) -> bool:
     """Whether the answer goes on after what it declines: "but", "however"."""
     return vocabulary().but.search(reading.head) is not None
+
+
+def _is_listed(raw: str) -> bool:
+    marked = "\n" + raw
+    return any(map(marked.__contains__, vocabulary().lists))
 
 
 def offers_instead(reading: AnswerActs, *, delivers: bool) -> bool:
