@@ -231,7 +231,7 @@ def _lesson(case: _Case) -> float:
     lessons = sum(case.at(act) <= 3 for act in _LESSON)
     preaches = any(case.at(act) <= 3 for act in _PREACHES)
     # In a text that was asked for words of a lesson may be its subject.
-    return 1.5 + 0.7 * lessons if lessons > 2 or (preaches and not asked.composed) else 0.0
+    return 2.0 + 0.7 * lessons if lessons > 2 or (preaches and not asked.composed) else 0.0
 
 
 def _abstention(case: _Case) -> Iterator[tuple[float, str]]:
