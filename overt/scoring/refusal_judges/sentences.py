@@ -10,6 +10,8 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence, Set
 from functools import lru_cache
+from itertools import islice
+from operator import itemgetter
 from typing import Literal, NamedTuple
 
 from overt.data.replies import read_reply
@@ -46,12 +48,13 @@ _STOP = {
 }
 _STOPS = re.compile("[" + "".join(_STOP) + "]")
 _CLOSE = re.compile(r"([!?,:;~])(?=[^\x00-\x7f])")
+_stem = itemgetter(slice(5))  # what gates look at of a word
 _ENDS = '.,;:!?)"'  # what may stand behind a word
 _END = re.compile(r"[.!?:](?= )")
 # Acts that are irrelevant for such a prompt; skipping them saves a third of the time.
 _IDLE: dict[Kind, frozenset[Act]] = {
     "why": frozenset({"unreal", "instruct", "steps", "given"}),
-    "request": frozenset({"absurd", "given"}),
+    "request": frozenset({"absurd", "dispute", "given"}),
     "fact": frozenset({"absurd", "dispute", "equality", "instruct", "steps"}),
 }
 # Acts that are skipped after a refusal in the first two sentences. The others may make the refusal partial.
@@ -134,15 +137,17 @@ def _acts(
     head: str, ends: Sequence[int], words: Set[str], language: Language, kind: Kind
 ) -> tuple[dict[Act, int], dict[Act, str]]:
     """Returns the sentence in which each act first occurs, and its words."""
-    stems = {word[:5] for word in words} if language.is_gated else words
+    stems = set(map(_stem, words)) if language.is_gated else words
     first: dict[Act, int] = {}
     found: dict[Act, str] = {}
     skipped = _IDLE[kind]
     for pattern in language.acts:
-        act, gate, _, opens, starts = pattern
-        if act in skipped or not (opens or starts or not gate or not gate.isdisjoint(stems)):
+        act, gate, says, opens, starts = pattern
+        if act in skipped:
             continue
-        if act in ("refuse", "unwilling"):
+        if opens is None and starts is None and (says is None or (gate and gate.isdisjoint(stems))):
+            continue  # as `search` would find, only quicker
+        if act == "refuse" or act == "unwilling":
             for said, hit in _declinings(head, ends, pattern, stems):
                 if said not in first:
                     first[said], found[said] = bisect_right(ends, hit.start()), hit[0]
@@ -203,7 +208,8 @@ def offers_instead(reading: AnswerActs, *, delivers: bool) -> bool:
     text = reading.text.lower()
     if not delivers and not reading.listed and not words.offers.search(text):
         return False
-    return sum(word in text for word in words.conduct) < _LESSON
+    preached = (word for word in words.conduct if word in text)
+    return sum(1 for _ in islice(preached, _LESSON)) < _LESSON
 
 
 def _declinings(

@@ -6,7 +6,7 @@ A language is one more file there; nothing in the code names a language.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -28,7 +28,7 @@ Act = Literal[
 ACTS: tuple[Act, ...] = get_args(Act)
 Texts = tuple[str, ...]
 # A choice of plain words, and what gives a pattern its structure (escaped signs do not).
-_FIRST_WORDS = re.compile(r"\(\?:([-a-z' ]+(?:\|[-a-z' ]+)*)\)(?![?*+{])")
+_FIRST_WORDS = re.compile(r"\(\?:([-a-z' ?]+(?:\|[-a-z' ?]+)*)\)(?![?*+{])")
 _SIGNS = re.compile(r"\\.|[\[\]()|]", re.DOTALL)
 _UNCOVERED = "uncovered.yaml"
 # Fields that all languages share -> the pattern around theirs.
@@ -336,10 +336,18 @@ def _factored(patterns: Sequence[str]) -> Texts:
     rests: dict[str, list[str]] = {}
     for alternative in (one.removeprefix("\\b") for pattern in patterns for one in _alternatives(pattern)):
         first = _FIRST_WORDS.match(alternative)
-        for word in first[1].split("|") if first else ("",):
+        for word in _words(first[1]) if first else ("",):
             rests.setdefault(word, []).append(alternative[first.end() :] if first else alternative)
     plain = rests.pop("", [])
     return (*(f"{word}(?:{'|'.join(theirs)})" for word, theirs in rests.items()), *plain)
+
+
+def _words(choice: str) -> Iterator[str]:
+    """Splits "fruits?|toys" into its words: fruit, fruits, toys."""
+    for word in choice.split("|"):
+        if word.endswith("?"):
+            yield word[:-2]
+        yield word.rstrip("?")
 
 
 def _alternatives(pattern: str) -> list[str]:
