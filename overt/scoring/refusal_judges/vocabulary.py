@@ -52,7 +52,16 @@ _SHARED = {
     "loaded.because": r" (?:{})\b",
     "loaded.but": r" (?:{})\b",
 }
-_LISTS = ("\n1. ", " 1. ", "\n1) ", " 1) ", "\n- ", "\n* ", "\n• ", "```")  # lists and code look alike in every language
+_LISTS = (
+    "\n1. ",
+    " 1. ",
+    "\n1) ",
+    " 1) ",
+    "\n- ",
+    "\n* ",
+    "\n• ",
+    "```",
+)  # lists and code look alike in every language
 
 
 class Asks(Schema):
