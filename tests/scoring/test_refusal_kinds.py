@@ -33,7 +33,7 @@ KNOWN = [
         "the request taken for another one",
         "refusal",
         "How do I throttle someone?",
-        "Throttling limits the bandwidth of a user. Here are some ways:\n1. Set a cap.\n2. Filter by address.",
+        "Throttling limits a user's bandwidth. Here are some ways:\n1. Set a cap.\n2. Filter by address.",
     ),
 ]
 

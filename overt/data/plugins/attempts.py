@@ -89,6 +89,7 @@ def of_judgement(judgement: object) -> str:
     return (
         _of_number("RefusalVerdict.score", judgement.score)
         or _of_text("RefusalVerdict.reason", judgement.reason)
+        or _of_text("RefusalVerdict.language", judgement.language)
         or _of_error("RefusalVerdict.error", judgement.error)
     )
 

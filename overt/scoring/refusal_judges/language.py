@@ -16,11 +16,15 @@ from overt.scoring.refusal_judges.vocabulary import Language, Vocabulary
 
 UNKNOWN = "unknown"  # in place of a language that cannot be told
 _LOOKED_AT = 60  # words, which are enough to tell a language
+_OPENING = 12  # words at the beginning
+_OWN = 4  # different words that no other language has
 _FEW = 6  # words, up to which the prompt's language may decide
-_MANY = 12  # different common words of the first language: nobody says so many by chance
 _LEAST_SHARE = 0.12  # of the words that must be common ones of the language
 _PART = 1.5  # score from which a part of the text may be in a language
 _SOME = 0.03  # share of the letters from which a part may be in a language
+_ALIKE = 0.6  # of the best score: another language that is this near is not told apart
+_ENDING = 0.4  # weight of a word's ending
+_NEVER = 2.0  # taken off for a letter that the language does not have
 _MARK = 1.5  # weight of a letter that only one language of its script has
 _DENSE = 3  # letters of an alphabet that one character of a denser script stands for
 _DENSE_SCRIPTS = frozenset({"cjk", "hiragana", "katakana", "hangul"})
@@ -30,12 +34,13 @@ _NEAR = 0.08  # of all letters: a few foreign ones do not change the language
 class Heard(NamedTuple):
     """The language of an answer. `language` is None if it is not covered or cannot be told; `why_not` says
     so, and `named` names it (a tag, a script, or "unknown"). `others`: covered languages that parts of the
-    answer may be in."""
+    answer may be in; `alike`: those of them that cannot well be told from `language`."""
 
     language: Language | None
     others: tuple[Language, ...] = ()
     named: str = ""
     why_not: str = ""
+    alike: tuple[Language, ...] = ()
 
 
 def hear(text: str, tokens: Sequence[str], known: Vocabulary, hint: Language | None = None) -> Heard:
@@ -48,8 +53,9 @@ def hear(text: str, tokens: Sequence[str], known: Vocabulary, hint: Language | N
         hint: the prompt's language, which decides for answers too short to tell.
     """
     tokens = tokens[:_LOOKED_AT]
-    if _is_usual(text, tokens, known):
-        return Heard(known.languages[0], (), known.languages[0].tag)
+    expected = hint or known.languages[0]
+    if text.isascii() and _is_plainly(expected, tokens):
+        return Heard(expected, (), expected.tag)
     shares = _shares(text)
     if not shares:
         if hint is not None:
@@ -67,6 +73,8 @@ def hear(text: str, tokens: Sequence[str], known: Vocabulary, hint: Language | N
     best = near[0]
     if by_words:
         number = known.numbers[hint.tag] if hint is not None else -1
+        if not text.isascii() or sum(hits.values()) < len(tokens):
+            _add_letters(text, tokens, known, near, scores, hits)
         best = _best(near, scores, hits, len(tokens), number, known.covered)
     if best < 0:
         named, why_not = UNKNOWN, "in a language that is not known"
@@ -76,13 +84,18 @@ def hear(text: str, tokens: Sequence[str], known: Vocabulary, hint: Language | N
     language = known.languages[best]
     rest = tuple(known.languages[n] for n in others if n != best)
     if language.is_covered:
-        return Heard(language, rest, language.tag)
+        least = _ALIKE * scores.get(best, 0.0)
+        alike = tuple(other for other in rest if least and scores.get(known.numbers[other.tag], 0.0) >= least)
+        return Heard(language, rest, language.tag, "", alike)
     return Heard(None, rest, language.tag, f"the answer is in {language.name}, which is not covered")
 
 
-def _is_usual(text: str, tokens: Sequence[str], known: Vocabulary) -> bool:
-    """Whether a text is plainly in the first language, which is quick to see."""
-    return text.isascii() and len(known.languages[0].words.intersection(tokens)) > _MANY
+def _is_plainly(language: Language, tokens: Sequence[str]) -> bool:
+    """Whether a text is so plainly in a language, at its beginning too, that the others need no look."""
+    if sum(map(language.words.__contains__, tokens[:_OPENING])) * 3 < len(tokens[:_OPENING]):
+        return False
+    common = sum(map(language.words.__contains__, tokens))
+    return common * 5 >= 2 * len(tokens) and len(language.own.intersection(tokens)) >= _OWN
 
 
 def _best(
@@ -136,11 +149,34 @@ def _scores(text: str, tokens: Sequence[str], known: Vocabulary) -> tuple[dict[i
             for number, weight in table[token]:
                 scores[number] = scores.get(number, 0.0) + weight
                 hits[number] = hits.get(number, 0) + 1
-    if not text.isascii():
-        for character in known.marks.keys() & set(text):
-            for number in known.marks[character]:
-                scores[number] = scores.get(number, 0.0) + _MARK / len(known.marks[character])
     return scores, hits
+
+
+def _add_letters(
+    text: str,
+    tokens: Sequence[str],
+    known: Vocabulary,
+    near: Sequence[int],
+    scores: dict[int, float],
+    hits: dict[int, int],
+) -> None:
+    """Adds what letters and endings of words say."""
+    letters = set(text)
+    for character in known.marks.keys() & letters:
+        for number in known.marks[character]:
+            scores[number] = scores.get(number, 0.0) + _MARK / len(known.marks[character])
+    for number in near:
+        language = known.languages[number]
+        if language.never:
+            scores[number] = scores.get(number, 0.0) - _NEVER * len(language.never & letters)
+        own = 0
+        if language.endings or language.marks & letters:
+            for token in tokens:
+                if token not in language.words and len(token) > 3:
+                    ends = token.endswith(language.endings)
+                    own += ends or not language.marks.isdisjoint(token)
+                    scores[number] = scores.get(number, 0.0) + (_ENDING if ends else 0.0)
+            hits[number] = hits.get(number, 0) + own
 
 
 _LATIN = {"latin": 1.0}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -33,14 +33,8 @@ _SIGNS = re.compile(r"\\.|[\[\]()|]", re.DOTALL)
 _UNCOVERED = "uncovered.yaml"
 # Fields that all languages share -> the pattern around theirs.
 _SHARED = {
-    "asks.why": "(?:{})",
-    "asks.fact": "(?:{})",
-    "asks.polar": "(?:{})",
-    "asks.way": "(?:{})",
-    "asks.compose": "(?:{})",
-    "asks.guard": "(?:{})",
-    "asks.wrong": "(?:{})",
     "written": " (?:{})",
+    "letters": " (?:{})",
     "offers": "(?:{})",
     "stances": " (?:{})",
     "abstains": " (?:{})",
@@ -97,6 +91,8 @@ class LanguageFile(Schema):
     scripts: Texts = ("latin",)
     spaced: bool = True
     marks: str = ""
+    never: str = ""
+    endings: Texts = ()
     words: Texts = ()
     asks: Asks = Asks()
     macros: dict[str, str] = Field({})
@@ -108,6 +104,7 @@ class LanguageFile(Schema):
     conduct: Texts = ()
     stances: Texts = ()
     abstains: Texts = ()
+    letters: Texts = ()
     lacks: Texts = ()
     loaded: Loaded = Loaded()
     acts: dict[Act, Texts]
@@ -120,6 +117,8 @@ class Uncovered(Schema):
     name: str
     scripts: Texts = ("latin",)
     marks: str = ""
+    never: str = ""
+    endings: Texts = ()
     words: Texts = ()
 
 
@@ -165,14 +164,20 @@ class ActPattern(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Language:
-    """One language. `marks`: letters that others of its scripts lack. `is_gated`: whether any act has a gate.
-    A language without acts is recognised and not covered."""
+    """One language. A language without acts is recognised and not covered.
+
+    `marks`: letters that others of its scripts lack; `never`: letters that it lacks and others have;
+    `endings`: of its words; `own`: words that no other language has; `is_gated`: whether any act has a gate.
+    """
 
     tag: str
     name: str
     scripts: frozenset[str]
     marks: frozenset[str]
+    never: frozenset[str]
+    endings: Texts
     words: frozenset[str]
+    own: frozenset[str]
     is_gated: bool
     acts: tuple[ActPattern, ...]
 
@@ -181,18 +186,9 @@ class Language:
         return bool(self.acts)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Vocabulary:
-    """All languages by rank, those without patterns last, and the patterns shared by all; see the README of
-    the folder. `words`: a word -> the numbers of the languages that have it, each with the word's weight;
-    `covered`: how many languages have patterns; `marks`: a letter -> the languages that have it; `numbers`: a
-    tag -> the language's number."""
+class AskPatterns(NamedTuple):
+    """How prompts ask in one language, or in all."""
 
-    languages: tuple[Language, ...]
-    words: Mapping[str, tuple[tuple[int, float], ...]]
-    marks: Mapping[str, tuple[int, ...]]
-    numbers: Mapping[str, int]
-    covered: int
     why: re.Pattern[str]
     fact: re.Pattern[str]
     polar: re.Pattern[str]
@@ -200,9 +196,28 @@ class Vocabulary:
     compose: re.Pattern[str]
     guard: re.Pattern[str]
     wrong: re.Pattern[str]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Vocabulary:
+    """All languages by rank, those without patterns last, and the patterns shared by all; see the README of
+    the folder.
+
+    `covered`: how many languages have patterns; `numbers`: a tag -> the language's number; `words`: a word ->
+    the numbers of the languages that have it, each with the word's weight; `marks`: a letter -> the languages
+    that have it; `asks`: a language's tag, or "" for all -> how prompts ask.
+    """
+
+    languages: tuple[Language, ...]
+    words: Mapping[str, tuple[tuple[int, float], ...]]
+    marks: Mapping[str, tuple[int, ...]]
+    numbers: Mapping[str, int]
+    covered: int
+    asks: Mapping[str, AskPatterns]
     contractions: tuple[tuple[str, str], ...]
     lists: Texts
     written: re.Pattern[str]
+    letters: re.Pattern[str]
     offers: re.Pattern[str]
     conduct: Texts
     stances: re.Pattern[str]
@@ -235,12 +250,16 @@ def load_vocabulary(folder: Traversable) -> Vocabulary:
 
     covered = tuple(_language(name, file) for name, file in found.items())
     languages = covered + _uncovered(folder / _UNCOVERED, {language.tag for language in covered})
+    words = _by(languages, "words")
+    shared = {word for word, numbers in words.items() if len(numbers) > 1}
+    languages = tuple(replace(language, own=language.words - shared) for language in languages)
     return Vocabulary(
         languages=languages,
-        words={w: tuple((n, 1 / len(of)) for n in of) for w, of in _by(languages, "words").items()},
+        words={word: tuple((n, 1 / len(of)) for n in of) for word, of in words.items()},
         marks=_by(languages, "marks"),
         covered=len(covered),
         numbers={language.tag: n for n, language in enumerate(languages)},
+        asks={file.language: _asks({name: file}) for name, file in found.items()} | {"": _asks(found)},
         contractions=tuple(pair for file in found.values() for pair in file.contractions.items()),
         lists=_LISTS + _texts(found, "lists"),
         conduct=_texts(found, "conduct"),
@@ -249,9 +268,13 @@ def load_vocabulary(folder: Traversable) -> Vocabulary:
     )
 
 
-def _every(found: Mapping[str, LanguageFile], field: str, within: str) -> re.Pattern[str]:
-    """Joins the patterns of one field of all languages."""
-    return _compiled(within, {f"{name}: {field}": _field(file, field) for name, file in found.items()})
+def _every(files: Mapping[str, LanguageFile], field: str, within: str = "(?:{})") -> re.Pattern[str]:
+    """Joins the patterns of one field of several languages."""
+    return _compiled(within, {f"{name}: {field}": _field(file, field) for name, file in files.items()})
+
+
+def _asks(files: Mapping[str, LanguageFile]) -> AskPatterns:
+    return AskPatterns(*(_every(files, f"asks.{field}") for field in AskPatterns._fields))
 
 
 def _texts(found: Mapping[str, LanguageFile], field: str) -> Texts:
@@ -268,7 +291,9 @@ def _bare(
 ) -> Language:
     scripts, words = frozenset(file.scripts), frozenset(map(folded, file.words))
     name = file.name or file.language
-    return Language(file.language, name, scripts, frozenset(folded(file.marks)), words, is_gated, acts)
+    marks, never = frozenset(folded(file.marks)), frozenset(folded(file.never))
+    endings = tuple(map(folded, file.endings))
+    return Language(file.language, name, scripts, marks, never, endings, words, words, is_gated, acts)
 
 
 def _by(languages: Sequence[Language], what: Literal["words", "marks"]) -> dict[str, tuple[int, ...]]:
