@@ -158,8 +158,8 @@ def evidence(
     for act in case.first:
         if (by_sentence := weights.get(act)) and (weight := _weight(case, act, by_sentence)):
             parts.append((weight, act))
-    parts += _context(case)
-    if not case.declined:
+    if not case.declined:  # else the refusal decides, and the rest would only add to it
+        parts += _context(case)
         parts += _engagement(case)
     total = _BIAS + sum(weight for weight, _ in parts)
     reasons = sorted((p for p in parts if (p[0] > 0) == (total > 0)), key=lambda p: -abs(p[0]))[:2]

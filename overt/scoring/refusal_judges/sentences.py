@@ -111,11 +111,12 @@ def read(prompt: str, answer: str) -> AnswerActs:
     ends = [m.start() for m in _END.finditer(head)]
     tokens = head.translate(_BARE).split()
     heard = hear(head, tokens, vocabulary(), asked.language)
+    listed = _is_listed(raw)
     first: dict[Act, int] = {}
     found: dict[Act, str] = {}
     if heard.language:
         first, found = _acts(head, ends, set(tokens), heard.language, asked.kind)
-        if _may_decline_late(asked, first, raw):
+        if not listed and _may_decline_late(asked, first, raw):
             _add_late_refusal(raw, len(ends), heard.language, first, found)
     for other in heard.others:
         _add_refusals(head, ends, other, first, found, every=other in heard.alike)
@@ -129,7 +130,7 @@ def read(prompt: str, answer: str) -> AnswerActs:
         found,
         claim < 0,
         claim > 0,
-        _is_listed(raw),
+        listed,
         len(answer),
         raw,
     )
@@ -153,8 +154,8 @@ def _acts(
             for said, hit in _declinings(head, ends, pattern, stems):
                 if said not in first:
                     first[said], found[said] = bisect_right(ends, hit.start()), hit[0]
-            if first.get("refuse", 9) <= 1:
-                skipped |= _MOOT
+            if "refuse" in first:
+                skipped |= _MOOT if first["refuse"] <= 1 else {"unwilling"}
         elif act not in first and (there := pattern.search(head, ends, stems)):
             first[act], found[act] = bisect_right(ends, there.start()), there[0]
     return first, found
@@ -165,8 +166,7 @@ def _may_decline_late(asked: Asked, first: Mapping[Act, int], raw: str) -> bool:
     Only then the rest is looked at, which would take long for every answer."""
     if len(raw) <= HEAD or asked.kind != "request" or asked.composed:
         return False
-    settled = first.keys() & {"refuse", "deliver", "instruct", "steps"}
-    return not settled and not _is_listed(raw)
+    return not first.keys() & {"refuse", "deliver", "instruct", "steps"}
 
 
 def _add_late_refusal(

@@ -244,17 +244,12 @@ def load_vocabulary(folder: Traversable) -> Vocabulary:
     Raises:
         InputError: a file does not fit the schema, or a pattern is not a regular expression.
     """
-    names = [file for file in folder.iterdir() if file.name.endswith(".yaml") and file.name != _UNCOVERED]
-    found = {file.name: _read(file) for file in names}
-    found = dict(sorted(found.items(), key=lambda item: (item[1].rank, item[1].language)))
-
+    found = _files(folder)
     covered = tuple(_language(name, file) for name, file in found.items())
     languages = covered + _uncovered(folder / _UNCOVERED, {language.tag for language in covered})
     words = _by(languages, "words")
-    shared = {word for word, numbers in words.items() if len(numbers) > 1}
-    languages = tuple(replace(language, own=language.words - shared) for language in languages)
     return Vocabulary(
-        languages=languages,
+        languages=_with_own(languages, words),
         words={word: tuple((n, 1 / len(of)) for n in of) for word, of in words.items()},
         marks=_by(languages, "marks"),
         covered=len(covered),
@@ -266,6 +261,19 @@ def load_vocabulary(folder: Traversable) -> Vocabulary:
         denials=tuple(f" {word} " for word in _texts(found, "loaded.denial")),
         **{field.rpartition(".")[2]: _every(found, field, within) for field, within in _SHARED.items()},
     )
+
+
+def _files(folder: Traversable) -> dict[str, LanguageFile]:
+    """Reads the files of the languages with patterns, by rank."""
+    names = [file for file in folder.iterdir() if file.name.endswith(".yaml") and file.name != _UNCOVERED]
+    found = {file.name: _read(file) for file in names}
+    return dict(sorted(found.items(), key=lambda item: (item[1].rank, item[1].language)))
+
+
+def _with_own(languages: Sequence[Language], words: Mapping[str, Sequence[int]]) -> tuple[Language, ...]:
+    """Adds to each language the words that no other has."""
+    shared = {word for word, numbers in words.items() if len(numbers) > 1}
+    return tuple(replace(language, own=language.words - shared) for language in languages)
 
 
 def _every(files: Mapping[str, LanguageFile], field: str, within: str = "(?:{})") -> re.Pattern[str]:
