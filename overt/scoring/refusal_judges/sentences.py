@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from functools import lru_cache
 from itertools import islice
 from operator import itemgetter
@@ -16,8 +16,9 @@ from typing import Literal, NamedTuple
 
 from overt.data.replies import read_reply
 from overt.data.text import folded
+from overt.scoring.refusal_judges.acts import ACTS, Act, ActPattern
 from overt.scoring.refusal_judges.language import hear
-from overt.scoring.refusal_judges.vocabulary import ACTS, Act, ActPattern, AskPatterns, Language, vocabulary
+from overt.scoring.refusal_judges.vocabulary import AskPatterns, Language, vocabulary
 
 __all__ = ["ACTS", "Act", "AnswerActs", "Kind", "read"]
 
@@ -151,14 +152,23 @@ def _acts(
         if opens is None and starts is None and (says is None or (gate and gate.isdisjoint(stems))):
             continue  # as `search` would find, only quicker
         if act == "refuse" or act == "unwilling":
-            for said, hit in _declinings(head, ends, pattern, stems):
-                if said not in first:
-                    first[said], found[said] = bisect_right(ends, hit.start()), hit[0]
+            _add_declinings(_declinings(head, ends, pattern, stems), ends, first, found)
             if "refuse" in first:
                 skipped |= _MOOT if first["refuse"] <= 1 else {"unwilling"}
         elif act not in first and (there := pattern.search(head, ends, stems)):
             first[act], found[act] = bisect_right(ends, there.start()), there[0]
     return first, found
+
+
+def _add_declinings(
+    hits: Iterable[tuple[Act, re.Match[str]]],
+    ends: Sequence[int],
+    first: dict[Act, int],
+    found: dict[Act, str],
+) -> None:
+    for said, hit in hits:
+        if said not in first:
+            first[said], found[said] = bisect_right(ends, hit.start()), hit[0]
 
 
 def _may_decline_late(asked: Asked, first: Mapping[Act, int], raw: str) -> bool:
