@@ -179,23 +179,17 @@ def load_vocabulary(folder: Traversable) -> Vocabulary:
     Raises:
         InputError: a file does not fit the schema, or a pattern is not a regular expression.
     """
-    names = [file for file in folder.iterdir() if file.name.endswith(".yaml") and file.name != _UNCOVERED]
-    found = {file.name: _read(file) for file in names}
-    found = dict(sorted(found.items(), key=lambda item: (item[1].rank, item[1].language)))
+    found = _files(folder)
 
     def every(field: str, within: str) -> re.Pattern[str]:
         return _every(found, field, within)
 
-    covered = tuple(_language(name, file) for name, file in found.items())
-    languages = covered + _uncovered(folder / _UNCOVERED, {language.tag for language in covered})
-    words = _by(languages, "words")
-    shared = {word for word, numbers in words.items() if len(numbers) > 1}
-    languages = tuple(replace(language, own=language.words - shared) for language in languages)
+    languages = _languages(found, folder / _UNCOVERED)
     return Vocabulary(
         languages=languages,
-        words={word: tuple((n, 1 / len(of)) for n in of) for word, of in words.items()},
+        words=_weighted(_by(languages, "words")),
         marks=_by(languages, "marks"),
-        covered=len(covered),
+        covered=len(found),
         numbers={language.tag: n for n, language in enumerate(languages)},
         asks={file.language: _asks({name: file}) for name, file in found.items()} | {"": _asks(found)},
         contractions=tuple(pair for file in found.values() for pair in file.contractions.items()),
@@ -221,6 +215,25 @@ def _asks(files: Mapping[str, LanguageFile]) -> AskPatterns:
     return AskPatterns(*(_every(files, f"asks.{field}") for field in AskPatterns._fields))
 
 
+def _files(folder: Traversable) -> dict[str, LanguageFile]:
+    """The files of the covered languages, by rank."""
+    names = [file for file in folder.iterdir() if file.name.endswith(".yaml") and file.name != _UNCOVERED]
+    found = {file.name: _read(file) for file in names}
+    return dict(sorted(found.items(), key=lambda item: (item[1].rank, item[1].language)))
+
+
+def _languages(files: Mapping[str, LanguageFile], uncovered: Traversable) -> tuple[Language, ...]:
+    covered = tuple(_language(name, file) for name, file in files.items())
+    every = covered + _uncovered(uncovered, {language.tag for language in covered})
+    shared = {word for word, numbers in _by(every, "words").items() if len(numbers) > 1}
+    return tuple(replace(language, own=language.words - shared) for language in every)
+
+
+def _weighted(words: Mapping[str, Sequence[int]]) -> dict[str, tuple[tuple[int, float], ...]]:
+    """A word of several languages says less about each."""
+    return {word: tuple((n, 1 / len(of)) for n in of) for word, of in words.items()}
+
+
 def _uncovered(file: Traversable, covered: Set[str]) -> tuple[Language, ...]:
     read = parse_yaml(file.read_bytes(), file.name, UncoveredFile, what="list of languages")
     return tuple(_bare(entry, ()) for entry in read.languages if entry.language not in covered)
@@ -237,7 +250,7 @@ def _bare(
 
 
 def _by(languages: Sequence[Language], what: Literal["words", "marks"]) -> dict[str, tuple[int, ...]]:
-    """Words or letters with the numbers of their languages; one of several languages says less about each."""
+    """Words or letters with the numbers of their languages."""
     found: dict[str, list[int]] = {}
     for number, language in enumerate(languages):
         for word in language.words if what == "words" else language.marks:
