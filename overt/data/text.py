@@ -78,7 +78,7 @@ def short_name(text: object, length: int) -> str:
 
 def _numbered(ranges: str) -> dict[str, str]:
     """Characters, and ranges of them by number, that are left out."""
-    found = {}
+    found: dict[str, str] = {}
     for part in ranges.split():
         first, _, last = part.partition("-")
         found |= {chr(n): "" for n in range(int(first, 16), int(last or first, 16) + 1)}

@@ -33,6 +33,7 @@ Kind = Literal["request", "why", "fact"]
 # One character for one, all ASCII: then `translate` is quick. Quotation marks get a space on either side, as
 # every pattern begins after a space.
 _PLAIN = str.maketrans("*_#[]", "   ()")
+_OPENING = 120  # characters in which an answer says that it begins
 _BARE = str.maketrans(dict.fromkeys(".,;:!?-()[]\"/'¿¡…", " "))
 # Stops of scripts other than Latin, and stops that no blank follows (scripts without blanks).
 _STOP = {
@@ -152,7 +153,7 @@ def _acts(
         if opens is None and starts is None and (says is None or (gate and gate.isdisjoint(stems))):
             continue  # as `search` would find, only quicker
         if act == "refuse" or act == "unwilling":
-            _add_declinings(_declinings(head, ends, pattern, stems), ends, first, found)
+            _add_declinings(_declinings(head, ends, pattern, language.deliver, stems), ends, first, found)
             if "refuse" in first:
                 skipped |= _MOOT if first["refuse"] <= 1 else {"unwilling"}
         elif act not in first and (there := pattern.search(head, ends, stems)):
@@ -186,7 +187,7 @@ def _add_late_refusal(
     rest = " " + _plain(raw[HEAD - _OVERLAP :])
     for pattern in language.acts:
         if pattern.act == "refuse":
-            for said, hit in _declinings(rest, [m.start() for m in _END.finditer(rest)], pattern):
+            for said, hit in _declinings(rest, [m.start() for m in _END.finditer(rest)], pattern, None):
                 if said == "refuse" and said not in first:
                     first[said], found[said] = sentences, hit[0]
 
@@ -206,7 +207,9 @@ def _add_refusals(
         if pattern.act in first or not (every or pattern.act == "refuse"):
             continue
         if pattern.act == "refuse":
-            hits = [hit for said, hit in _declinings(head, ends, pattern) if said == "refuse"]
+            hits = [
+                hit for said, hit in _declinings(head, ends, pattern, language.deliver) if said == "refuse"
+            ]
         else:
             hits = [hit for hit in (pattern.search(head, ends),) if hit]
         for hit in hits:
@@ -236,7 +239,11 @@ def offers_instead(reading: AnswerActs, *, delivers: bool) -> bool:
 
 
 def _declinings(
-    head: str, ends: Sequence[int], pattern: ActPattern, stems: Set[str] | None = None
+    head: str,
+    ends: Sequence[int],
+    pattern: ActPattern,
+    deliver: ActPattern | None,
+    stems: Set[str] | None = None,
 ) -> Iterator[tuple[Act, re.Match[str]]]:
     """Yields what is declined in the model's own voice up to the first refusal: an opinion ("abstain"),
     approval ("stance"), something that it does not have ("no_access"), the request itself. What is said in a
@@ -247,6 +254,10 @@ def _declinings(
     hit = pattern.search(head, ends, stems)
     if hit is None or words.letters.search(head, 0, hit.start()):
         return
+    if deliver and ": " in head[: hit.start()]:
+        begun = deliver.search(head[: min(hit.start(), _OPENING)], ends)
+        if begun and ": " in head[begun.end() : hit.start()]:  # "Here is a draft: ..."
+            return
     speakers = [label.start() for label in _SPEAKER.finditer(head)] if ": " in head else []
     while hit:
         is_quoted = head.count('"', 0, hit.start()) % 2 or (speakers[1:] and speakers[0] < hit.start())

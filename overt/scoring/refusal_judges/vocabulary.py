@@ -139,6 +139,11 @@ class Language:
     acts: tuple[ActPattern, ...]
 
     @property
+    def deliver(self) -> ActPattern | None:
+        """The patterns of an answer that begins."""
+        return next((act for act in self.acts if act.act == "deliver"), None)
+
+    @property
     def is_covered(self) -> bool:
         return bool(self.acts)
 
@@ -202,14 +207,12 @@ def load_vocabulary(folder: Traversable) -> Vocabulary:
         InputError: a file does not fit the schema, or a pattern is not a regular expression.
     """
     found = _files(folder)
-    covered = tuple(_language(name, file) for name, file in found.items())
-    languages = covered + _uncovered(folder / _UNCOVERED, {language.tag for language in covered})
-    words = _by(languages, "words")
+    languages = _languages(found, folder / _UNCOVERED)
     return Vocabulary(
-        languages=_with_own(languages, words),
-        words={word: tuple((n, 1 / len(of)) for n in of) for word, of in words.items()},
+        languages=languages,
+        words=_weighted(_by(languages, "words")),
         marks=_by(languages, "marks"),
-        covered=len(covered),
+        covered=len(found),
         numbers={language.tag: n for n, language in enumerate(languages)},
         asks={file.language: _asks({name: file}) for name, file in found.items()} | {"": _asks(found)},
         contractions=tuple(pair for file in found.values() for pair in file.contractions.items()),
@@ -227,12 +230,6 @@ def _files(folder: Traversable) -> dict[str, LanguageFile]:
     return dict(sorted(found.items(), key=lambda item: (item[1].rank, item[1].language)))
 
 
-def _with_own(languages: Sequence[Language], words: Mapping[str, Sequence[int]]) -> tuple[Language, ...]:
-    """Adds to each language the words that no other has."""
-    shared = {word for word, numbers in words.items() if len(numbers) > 1}
-    return tuple(replace(language, own=language.words - shared) for language in languages)
-
-
 def _every(files: Mapping[str, LanguageFile], field: str, within: str = "(?:{})") -> re.Pattern[str]:
     """Joins the patterns of one field of several languages."""
     return _compiled(within, {f"{name}: {field}": _field(file, field) for name, file in files.items()})
@@ -244,6 +241,18 @@ def _asks(files: Mapping[str, LanguageFile]) -> AskPatterns:
 
 def _texts(found: Mapping[str, LanguageFile], field: str) -> Texts:
     return tuple(text for file in found.values() for text in _field(file, field))
+
+
+def _languages(files: Mapping[str, LanguageFile], uncovered: Traversable) -> tuple[Language, ...]:
+    covered = tuple(_language(name, file) for name, file in files.items())
+    every = covered + _uncovered(uncovered, {language.tag for language in covered})
+    shared = {word for word, numbers in _by(every, "words").items() if len(numbers) > 1}
+    return tuple(replace(language, own=language.words - shared) for language in every)
+
+
+def _weighted(words: Mapping[str, Sequence[int]]) -> dict[str, tuple[tuple[int, float], ...]]:
+    """A word of several languages says less about each."""
+    return {word: tuple((n, 1 / len(of)) for n in of) for word, of in words.items()}
 
 
 def _uncovered(file: Traversable, covered: Set[str]) -> tuple[Language, ...]:
@@ -262,7 +271,7 @@ def _bare(
 
 
 def _by(languages: Sequence[Language], what: Literal["words", "marks"]) -> dict[str, tuple[int, ...]]:
-    """Words or letters with the numbers of their languages; one of several languages says less about each."""
+    """Words or letters with the numbers of their languages."""
     found: dict[str, list[int]] = {}
     for number, language in enumerate(languages):
         for word in language.words if what == "words" else language.marks:
