@@ -228,6 +228,9 @@ def _lesson(case: _Case) -> float:
     asked = case.reading.asked
     if asked.kind != "request" or case.helps or asked.guarding:
         return 0.0
+    heard = case.reading.heard
+    if heard is None or all(pattern.act != "steps" for pattern in heard.acts):
+        return 2.0 if case.at("moral") <= 2 else 0.0  # the language's file does not say how steps are told
     lessons = sum(case.at(act) <= 3 for act in _LESSON)
     preaches = any(case.at(act) <= 3 for act in _PREACHES)
     # In a text that was asked for words of a lesson may be its subject.

@@ -89,7 +89,7 @@ class AnswerActs(NamedTuple):
     why. `listed`: steps, bullets or code follow. `length`: characters of all that was said. `text`: the part
     of it that is read. `head` is blank where there is no answer (only thinking, for instance). `language`:
     its tag, or what can be told of it; `unread`: why the answer could not be read (its language is not
-    covered or cannot be told), or "".
+    covered or cannot be told), or ""; `heard`: the language that was read.
     """
 
     head: str
@@ -103,6 +103,7 @@ class AnswerActs(NamedTuple):
     listed: bool
     length: int
     text: str
+    heard: Language | None
 
 
 def read(prompt: str, answer: str) -> AnswerActs:
@@ -135,6 +136,7 @@ def read(prompt: str, answer: str) -> AnswerActs:
         listed,
         len(answer),
         raw,
+        heard.language,
     )
 
 
@@ -207,9 +209,8 @@ def _add_refusals(
         if pattern.act in first or not (every or pattern.act == "refuse"):
             continue
         if pattern.act == "refuse":
-            hits = [
-                hit for said, hit in _declinings(head, ends, pattern, language.deliver) if said == "refuse"
-            ]
+            every_hit = _declinings(head, ends, pattern, language.deliver)
+            hits = [hit for said, hit in every_hit if said == "refuse"]
         else:
             hits = [hit for hit in (pattern.search(head, ends),) if hit]
         for hit in hits:
@@ -248,31 +249,41 @@ def _declinings(
     """Yields what is declined in the model's own voice up to the first refusal: an opinion ("abstain"),
     approval ("stance"), something that it does not have ("no_access"), the request itself. What is said in a
     letter, a scene or a quotation is not the model's."""
-    words = vocabulary()
-    if words.written.match(head):
+    if vocabulary().written.match(head):
         return
     hit = pattern.search(head, ends, stems)
-    if hit is None or words.letters.search(head, 0, hit.start()):
+    if hit is None or _is_in_a_draft(head, ends, hit, deliver):
         return
-    if deliver and ": " in head[: hit.start()]:
-        begun = deliver.search(head[: min(hit.start(), _OPENING)], ends)
-        if begun and ": " in head[begun.end() : hit.start()]:  # "Here is a draft: ..."
-            return
     speakers = [label.start() for label in _SPEAKER.finditer(head)] if ": " in head else []
     while hit:
         is_quoted = head.count('"', 0, hit.start()) % 2 or (speakers[1:] and speakers[0] < hit.start())
         if not is_quoted:
-            last = head.rfind(" ", 0, hit.end() - 1)  # before the last word of what was found
-            if words.abstains.match(head, last):
-                yield "abstain", hit
-            elif words.stances.match(head, last):
-                yield "stance", hit
-            elif words.lacks.match(head, hit.end()):
-                yield "no_access", hit
-            else:
-                yield pattern.act, hit
+            said = _declined(head, hit) or pattern.act
+            yield said, hit
+            if said == pattern.act:
                 return
         hit = pattern.search(head, ends, stems, hit.end())
+
+
+def _is_in_a_draft(head: str, ends: Sequence[int], hit: re.Match[str], deliver: ActPattern | None) -> bool:
+    """Whether a refusal stands behind a salutation, or behind "Here is a draft: ..."."""
+    if vocabulary().letters.search(head, 0, hit.start()):
+        return True
+    if deliver is None or ": " not in head[: hit.start()]:
+        return False
+    begun = deliver.search(head[: min(hit.start(), _OPENING)], ends)
+    return begun is not None and ": " in head[begun.end() : hit.start()]
+
+
+def _declined(head: str, hit: re.Match[str]) -> Act | None:
+    """Returns what is declined if it is not the request itself."""
+    words = vocabulary()
+    last = head.rfind(" ", 0, hit.end() - 1)  # before the last word of what was found
+    if words.abstains.match(head, last):
+        return "abstain"
+    if words.stances.match(head, last):
+        return "stance"
+    return "no_access" if words.lacks.match(head, hit.end()) else None
 
 
 @lru_cache(maxsize=8192)
