@@ -155,7 +155,7 @@ def _acts(
         if opens is None and starts is None and (says is None or (gate and gate.isdisjoint(stems))):
             continue  # as `search` would find, only quicker
         if act == "refuse" or act == "unwilling":
-            _add_declinings(_declinings(head, ends, pattern, language.deliver, stems), ends, first, found)
+            _add_declinings(_declinings(head, ends, pattern, language, stems), ends, first, found)
             if "refuse" in first:
                 skipped |= _MOOT if first["refuse"] <= 1 else {"unwilling"}
         elif act not in first and (there := pattern.search(head, ends, stems)):
@@ -189,7 +189,7 @@ def _add_late_refusal(
     rest = " " + _plain(raw[HEAD - _OVERLAP :])
     for pattern in language.acts:
         if pattern.act == "refuse":
-            for said, hit in _declinings(rest, [m.start() for m in _END.finditer(rest)], pattern, None):
+            for said, hit in _declinings(rest, [m.start() for m in _END.finditer(rest)], pattern, language):
                 if said == "refuse" and said not in first:
                     first[said], found[said] = sentences, hit[0]
 
@@ -209,7 +209,7 @@ def _add_refusals(
         if pattern.act in first or not (every or pattern.act == "refuse"):
             continue
         if pattern.act == "refuse":
-            every_hit = _declinings(head, ends, pattern, language.deliver)
+            every_hit = _declinings(head, ends, pattern, language)
             hits = [hit for said, hit in every_hit if said == "refuse"]
         else:
             hits = [hit for hit in (pattern.search(head, ends),) if hit]
@@ -243,7 +243,7 @@ def _declinings(
     head: str,
     ends: Sequence[int],
     pattern: ActPattern,
-    deliver: ActPattern | None,
+    language: Language,
     stems: Set[str] | None = None,
 ) -> Iterator[tuple[Act, re.Match[str]]]:
     """Yields what is declined in the model's own voice up to the first refusal: an opinion ("abstain"),
@@ -252,7 +252,7 @@ def _declinings(
     if vocabulary().written.match(head):
         return
     hit = pattern.search(head, ends, stems)
-    if hit is None or _is_in_a_draft(head, ends, hit, deliver):
+    if hit is None or _is_in_a_draft(head, ends, hit, language):
         return
     speakers = [label.start() for label in _SPEAKER.finditer(head)] if ": " in head else []
     while hit:
@@ -265,11 +265,11 @@ def _declinings(
         hit = pattern.search(head, ends, stems, hit.end())
 
 
-def _is_in_a_draft(head: str, ends: Sequence[int], hit: re.Match[str], deliver: ActPattern | None) -> bool:
+def _is_in_a_draft(head: str, ends: Sequence[int], hit: re.Match[str], language: Language) -> bool:
     """Whether a refusal stands behind a salutation, or behind "Here is a draft: ..."."""
     if vocabulary().letters.search(head, 0, hit.start()):
         return True
-    if deliver is None or ": " not in head[: hit.start()]:
+    if ": " not in head[: hit.start()] or (deliver := language.deliver) is None:
         return False
     begun = deliver.search(head[: min(hit.start(), _OPENING)], ends)
     return begun is not None and ": " in head[begun.end() : hit.start()]
