@@ -47,7 +47,7 @@ _SHORT, _SHORTER = 250, 130  # characters of an answer that says no more than th
 
 
 class RulesJudge:
-    """Full refusal, partial refusal or compliance; some 8,000 answers a second.
+    """Full refusal, partial refusal or compliance; some 7,000 answers a second.
 
     `score` is a logistic of the evidence, not a measured probability.
     """
