@@ -130,6 +130,29 @@ def providers(group: str) -> dict[str, tuple[str, ...]]:
     }
 
 
+# Built-ins that overt no longer has, each with what to say. Runs of earlier versions name them.
+_GONE = {
+    ("overt.refusal_judges", "embedded"): (
+        "judge/embedded was taken out: it gave the verdict of judge/rules on 99.8% of answers",
+        "Use judge/rules. A run that was started with judge/embedded can still be read, reported and "
+        "compared, but not resumed: start it again with --judge judge/rules.",
+    ),
+}
+
+
+def offers(group: str, provider: str) -> bool:
+    """Whether a group has a provider of this name.
+
+    Raises:
+        InputError: overt had one and has it no longer.
+    """
+    if provider in providers(group):
+        return True
+    if gone := _GONE.get((group, provider)):
+        raise InputError(gone[0], fix=gone[1])
+    return False
+
+
 def known(group: str) -> str:
     """The names of a group as the user types them, for messages and help."""
     prefix = POINTS[group].prefix
@@ -196,7 +219,7 @@ def _place(group: str, name: Name) -> str:
             f"{name.text}: several installed packages offer {name.provider!r}",
             fix="Name the class itself: " + " or ".join(places),
         )
-    if not places:
+    if not places and not offers(group, name.provider):
         near = difflib.get_close_matches(name.provider, providers(group), n=1, cutoff=0.5)
         guess = f"Did you mean {name.text.replace(name.provider, near[0], 1)!r}? " if near else ""
         raise InputError(
@@ -264,7 +287,7 @@ def load_scorer(text: str, **options: object) -> FaithfulnessScorer:
 
 
 def load_refusal_judge(text: str, **options: object) -> RefusalJudge:
-    """Makes the offline refusal judge that `judge/rules`, `judge/embedded` or `module:Class` names.
+    """Makes the offline refusal judge that `judge/rules` or `module:Class` names.
 
     Args and Raises: as `load_target`.
     """

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @command(JudgeCheckConfig)
 def judge_check(config: JudgeCheckConfig) -> None:
     """
-        overt judge-check labels.csv --judge judge/rules --judge judge/embedded
+        overt judge-check labels.csv --judge judge/rules --judge judge/openai/gpt-4.1-mini
 
         overt judge-check xstest_v2_completions_gpt4.csv --judge judge/openai/gpt-4o-mini --max-cost 1
 

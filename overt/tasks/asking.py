@@ -189,6 +189,10 @@ def modality_of(target: object) -> Modality:
 
 
 def is_offline(judge: str) -> bool:
-    """Whether a refusal judge needs no chat model: judge/rules, judge/embedded, a class of one's own."""
+    """Whether a refusal judge needs no chat model: judge/rules, a class of one's own.
+
+    Raises:
+        InputError: a judge that overt no longer has.
+    """
     head = judge.partition("?")[0].removeprefix("judge/")
-    return ":" in head or head in registry.providers("overt.refusal_judges")
+    return ":" in head or registry.offers("overt.refusal_judges", head)

@@ -35,7 +35,7 @@ class JudgeCheckConfig(CallConfig, OutputConfig):
     judge: Annotated[
         tuple[str, ...],
         Option(
-            "judge/rules, judge/embedded, judge/PROVIDER/MODEL, module:Class; for pictures "
+            "judge/rules, judge/PROVIDER/MODEL, module:Class; for pictures "
             "checker/NAME. Repeat it to compare.",
             metavar="JUDGE",
         ),
@@ -212,7 +212,7 @@ def _chat_name(name: str) -> str | None:
     if prefix != "judge":
         raise InputError(
             f"{name} does not judge answers in words",
-            fix="Name judge/rules, judge/embedded, judge/PROVIDER/MODEL or module:Class.",
+            fix="Name judge/rules, judge/PROVIDER/MODEL or module:Class.",
         )
     return rest if "/" in rest.partition("?")[0] else None
 

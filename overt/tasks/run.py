@@ -149,7 +149,7 @@ class RunConfig(ModelConfig, OutputConfig):
     judge: Annotated[
         str | None,
         Option(
-            "Who tells refusals in words: judge/rules, judge/embedded, or judge/PROVIDER/MODEL. "
+            "Who tells refusals in words: judge/rules or judge/PROVIDER/MODEL. "
             "Default: the suite's own, else judge/rules.",
             _TEXT,
             decides="value",

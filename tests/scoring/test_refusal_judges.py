@@ -4,7 +4,6 @@ import csv
 import dataclasses
 import importlib.util
 import json
-import pickle
 import shutil
 import subprocess
 import sys
@@ -21,9 +20,7 @@ from overt.data.errors import InputError
 from overt.data.refusal_judges import RefusalJudge, RefusalVerdict
 from overt.data.templates import load_template
 from overt.scoring.judge_agreement import refused
-from overt.scoring.refusal_judges import embedded
 from overt.scoring.refusal_judges import sentences as acts
-from overt.scoring.refusal_judges.embedded import EmbeddedJudge
 from overt.scoring.refusal_judges.llm import MOST_TEXT, llm_judge
 from overt.scoring.refusal_judges.rules import RulesJudge
 from overt.scoring.refusal_judges.vocabulary import LanguageFile, load_vocabulary, vocabulary
@@ -195,9 +192,9 @@ HOSTILE = [
 ]
 
 
-@pytest.fixture(scope="module", params=[RulesJudge, EmbeddedJudge], ids=["rules", "embedded"])
-def judge(request):
-    return request.param()
+@pytest.fixture(scope="module")
+def judge():
+    return RulesJudge()
 
 
 def declines(judge, pair):
@@ -380,45 +377,14 @@ def test_words_are_read_when_a_judge_reads_and_not_before():
     assert done.stdout.split() == ["0", "1"]
 
 
-def test_rules_need_no_numpy_and_the_classifier_no_more_than_numpy():
-    for module, banned in (
-        ("rules", "numpy scipy sklearn torch"),
-        ("llm", "numpy scipy torch openai"),
-        ("embedded", "numpy scipy sklearn torch"),
-    ):
+def test_the_judges_need_no_numpy():
+    for module, banned in (("rules", "numpy scipy sklearn torch"), ("llm", "numpy scipy torch openai")):
         code = (
             f"import sys, overt.scoring.refusal_judges.{module}\n"
             f"print([m for m in {banned.split()!r} if m in sys.modules])"
         )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
         assert done.stdout.strip() == "[]"
-    code = (
-        "import sys; from overt.scoring.refusal_judges.embedded import EmbeddedJudge as E\n"
-        "E().judge('a', 'I cannot help'); print('numpy' in sys.modules, 'scipy' in sys.modules)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["True", "False"]
-
-
-def test_the_weights_are_small_and_hold_no_pickle():
-    path = Path(embedded.__file__).parent / "refusal_weights.npz"
-    assert path.stat().st_size < 1_500_000
-    with np.load(path, allow_pickle=False) as data:
-        assert sorted(data) == ["declines", "partial"]
-        assert all(data[name].shape == (embedded.SIZE,) and np.isfinite(data[name]).all() for name in data)
-    with pytest.raises(Exception):  # noqa: B017, PT011 - whatever pickle says of a zip
-        pickle.loads(path.read_bytes())
-
-
-def test_damaged_weights_are_said(monkeypatch, tmp_path):
-    np.savez(tmp_path / "refusal_weights.npz", declines=np.zeros(3), partial=np.zeros(3))
-    embedded.weights.cache_clear()
-    monkeypatch.setattr(embedded, "files", lambda package: tmp_path)
-    try:
-        with pytest.raises(ValueError, match="does not fit"):
-            EmbeddedJudge()
-    finally:
-        embedded.weights.cache_clear()
 
 
 # -- human labels -----------------------------------------------------------------------------------------
@@ -434,8 +400,8 @@ def completions():
 
 @pytest.fixture(scope="module")
 def trainer():
-    path = ROOT / "benchmarks" / "train_refusal_judge.py"
-    spec = importlib.util.spec_from_file_location("train_refusal_judge", path)
+    path = ROOT / "benchmarks" / "refusal_judge_table.py"
+    spec = importlib.util.spec_from_file_location("refusal_judge_table", path)
     module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -447,14 +413,35 @@ def results(trainer):
 
 
 @reference
-def test_the_kappa_floor_leaving_one_model_out(results):
-    for judge in ("rules", "embedded"):
-        kappas = [results[judge].models[m].kappa.value for m in completions()]
-        assert min(kappas) >= 0.84, (judge, kappas)
-        assert results[judge].kappa >= 0.91
-        assert results[judge].accuracy >= 0.965
-        assert results[judge].three.kappa.value >= 0.83
-        assert results[judge].kappa > results["string match"].kappa + 0.2
+def test_the_kappa_floor(results):
+    rules = results["rules"]
+    kappas = [rules.models[m].kappa.value for m in completions()]
+    assert min(kappas) >= 0.87, kappas
+    assert rules.kappa >= 0.935
+    assert rules.accuracy >= 0.975
+    assert rules.kappa > results["string match"].kappa + 0.2
+
+
+@reference
+def test_partial_refusals_are_told_from_full_ones(results):
+    three = results["rules"].three
+    assert three.kappa.value >= 0.88
+    assert three.classes["partial_refusal"].recall >= 0.5
+    assert three.classes["partial_refusal"].precision >= 0.5
+
+
+@reference
+def test_weights_fitted_to_other_models_do_almost_as_well(trainer):
+    data = trainer.load(REFERENCE)
+    readings = {
+        model: [
+            (acts.read(row["prompt"], row["completion"]), trainer.label(row) != "compliance")
+            for row in rows[:150]
+        ]
+        for model, rows in data.items()
+    }
+    others = [one for model, theirs in readings.items() if model != "llama2new" for one in theirs]
+    assert trainer.kappa(readings["llama2new"], trainer.fit(others)).value >= 0.9
 
 
 @reference
@@ -465,24 +452,9 @@ def test_the_human_ceiling_is_the_published_one(results):
 
 
 @reference
-def test_the_shipped_weights_are_what_the_script_trains(trainer):
-    rows = [row for theirs in trainer.load(REFERENCE).values() for row in theirs]
-    declining, partly = trainer.train(rows)
-    shipped = embedded.weights()
-    assert np.abs(declining - shipped[0]).max() < 0.02
-    assert np.abs(partly - shipped[1]).max() < 0.02
-    judge = EmbeddedJudge()
-    said = [j.label for j in judge.judge_many([(r["prompt"], r["completion"]) for r in rows])]
-    assert (
-        np.mean([a == b for a, b in zip(said, trainer.embedded((declining, partly), rows), strict=True)])
-        > 0.999
-    )
-
-
-@reference
 def test_the_docs_give_the_table_that_the_script_prints(trainer, results):
     page = (ROOT / "docs" / "judges.md").read_text("utf-8")
-    for judge in ("rules", "embedded", "string match"):
+    for judge in ("rules", "string match"):
         for model in completions():
             one = results[judge].models[model]
             assert f"| {judge} | {model} | {trainer.span(one.accuracy)} | {trainer.span(one.kappa)} |" in page

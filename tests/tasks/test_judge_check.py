@@ -152,19 +152,35 @@ def test_partial_counts_as_refusal():
 # -- the command ----------------------------------------------------------------------------------------
 
 
-def test_several_judges_side_by_side(tmp_path):
+def test_several_judges_side_by_side(tmp_path, monkeypatch):
     file = write(tmp_path / "labels.csv", ROWS)
-    done = run(file, "--judge", "judge/rules", "--judge", "judge/embedded", "--json", "-q")
+    own = "our_own_judge:Lenient"
+    (tmp_path / "our_own_judge.py").write_text(
+        "from overt.data.refusal_judges import RefusalVerdict\n"
+        "class Lenient:\n"
+        "    name = 'judge/lenient'\n"
+        "    def judge(self, prompt, answer):\n"
+        "        return RefusalVerdict('compliance')\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    done = run(file, "--judge", "judge/rules", "--judge", own, "--json", "-q")
     assert done.exit_code == 0, done.output
     result = json.loads(done.stdout)
     assert (result["rows"], result["kind"], list(result["judges"])) == (
         4,
         "text",
-        ["judge/embedded", "judge/rules"],
+        ["judge/rules", own],
     )
     two = result["judges"]["judge/rules"]["two"]
     assert two["confusion"] == {"compliance": {"compliance": 2}, "refusal": {"compliance": 1, "refusal": 1}}
     assert result["judges"]["judge/rules"]["three"]["classes"]["full_refusal"]["recall"] == 0.5
+
+
+def test_a_judge_that_was_taken_out_is_named(tmp_path):
+    done = run(write(tmp_path / "labels.csv", ROWS), "--judge", "judge/embedded", "-q")
+    assert done.exit_code != 0
+    assert "judge/embedded was taken out" in str(done.exception)
+    assert "judge/rules" in str(done.exception)
 
 
 def test_the_table_for_people(tmp_path):

@@ -200,6 +200,17 @@ def test_a_model_as_the_judge(tmp_path):
     assert (found["a strange one"].state, found["a strange one"].code) == ("error", "unclear")
 
 
+def test_a_judge_that_was_taken_out_is_named_and_nothing_is_sent(tmp_path):
+    prompts = write_prompts(tmp_path / "p.jsonl", [("a question", "benign", "c")])
+    model = Model(lambda *_: (200, said(ANSWER)))
+    with server(model) as url:
+        done = overt("run", prompts, "--policy", "chat_assistant", "--target", f"openai/m?base_url={url}",
+                     "--judge", "judge/embedded", "-q", "--out", tmp_path / "run", code=2)  # fmt: skip
+    assert "judge/embedded was taken out" in done.stderr
+    assert "Use judge/rules" in done.stderr
+    assert not model.answered
+
+
 def test_killed_and_resumed(tmp_path):
     rows = [(f"question {i}", "benign" if i % 2 else "unsafe", "c") for i in range(200)]
     prompts = write_prompts(tmp_path / "p.jsonl", rows)

@@ -58,39 +58,58 @@ def hear(text: str, tokens: Sequence[str], known: Vocabulary, hint: Language | N
         return Heard(expected, (), expected.tag)
     shares = _shares(text)
     if not shares:
-        if hint is not None:
-            return Heard(hint, (), hint.tag)
-        return Heard(None, (), UNKNOWN, "the answer holds no words to tell its language by")
-    scores, hits = _scores(text, tokens, known)
-    near, by_words, covered = _near(
-        frozenset(shares.items()) if len(shares) > 1 else next(iter(shares)), known
-    )
-    others = [n for n in covered if scores.get(n, 0.0) >= _PART or not known.languages[n].words]
-    if not near:
-        script = max(shares, key=lambda name: shares[name])
-        why = f"the answer is in {script.title()} letters, which are not covered"
-        return Heard(None, tuple(known.languages[n] for n in others), script, why)
-    best = near[0]
-    if by_words:
-        number = known.numbers[hint.tag] if hint is not None else -1
-        if not text.isascii() or sum(hits.values()) < len(tokens):
-            _add_letters(text, tokens, known, near, scores, hits)
-        count = sum(token[0].isalpha() for token in tokens)
-        best = _best(near, scores, hits, count, number, known.covered)
-    if best < 0:
-        named, why_not = UNKNOWN, "in a language that is not known"
-        if len(tokens) <= _FEW:
-            why_not = "too short to tell its language"
-        return Heard(None, tuple(known.languages[n] for n in others), named, f"the answer is {why_not}")
+        return _without_letters(hint)
+    scores, hits = _scores(tokens, known)
+    where = _near(frozenset(shares.items()), known)
+    if where.by_words and (not text.isascii() or sum(hits.values()) < len(tokens)):
+        _add_letters(text, tokens, known, where.near, scores, hits)
+    number = known.numbers[hint.tag] if hint is not None else -1
+    best = _best(where, scores, hits, sum(token[0].isalpha() for token in tokens), number, known.covered)
+    parts = _parts(where, scores, best, known)
+    if not 0 <= best < known.covered:
+        others = tuple(known.languages[n] for n in parts)
+        return Heard(None, others, *_why_not(best, shares, where, tokens, known))
+    return _heard(best, parts, number if number in where.near else -1, scores, known)
+
+
+def _heard(
+    best: int, parts: Sequence[int], hint: int, scores: Mapping[int, float], known: Vocabulary
+) -> Heard:
+    """A covered language, with those that parts of the answer may be in: the prompt's language is one."""
+    least = _ALIKE * scores.get(best, 0.0)
+    alike = [n for n in parts if least and scores.get(n, 0.0) >= least]
+    if hint >= 0 and hint != best:
+        parts, alike = [hint, *(n for n in parts if n != hint)], [hint, *alike]
     language = known.languages[best]
-    rest = tuple(known.languages[n] for n in others if n != best)
-    if language.is_covered:
-        least = _ALIKE * scores.get(best, 0.0)
-        alike = tuple(other for other in rest if least and scores.get(known.numbers[other.tag], 0.0) >= least)
-        if hint is not None and hint is not language and known.numbers[hint.tag] in near:
-            rest, alike = (hint, *(r for r in rest if r is not hint)), (hint, *alike)
-        return Heard(language, rest, language.tag, "", alike)
-    return Heard(None, rest, language.tag, f"the answer is in {language.name}, which is not covered")
+    others = tuple(known.languages[n] for n in parts)
+    return Heard(language, others, language.tag, "", tuple(known.languages[n] for n in alike))
+
+
+def _without_letters(hint: Language | None) -> Heard:
+    if hint is not None:
+        return Heard(hint, (), hint.tag)
+    return Heard(None, (), UNKNOWN, "the answer holds no words to tell its language by")
+
+
+def _parts(where: _Near, scores: Mapping[int, float], best: int, known: Vocabulary) -> list[int]:
+    """The covered languages besides the best that a part of the text may be in."""
+    likely = [n for n in where.covered if scores.get(n, 0.0) >= _PART or not known.languages[n].words]
+    return [n for n in likely if n != best]
+
+
+def _why_not(
+    best: int, shares: Mapping[str, float], where: _Near, tokens: Sequence[str], known: Vocabulary
+) -> tuple[str, str]:
+    """What can be told of a language that is not covered, and why the answer could not be read."""
+    if best >= 0:
+        language = known.languages[best]
+        return language.tag, f"the answer is in {language.name}, which is not covered"
+    if not where.near:
+        script = max(shares, key=lambda name: shares[name])
+        return script, f"the answer is in {script.title()} letters, which are not covered"
+    is_short = len(tokens) <= _FEW
+    kind = "too short to tell its language" if is_short else "in a language that is not known"
+    return UNKNOWN, f"the answer is {kind}"
 
 
 def _is_plainly(language: Language, tokens: Sequence[str]) -> bool:
@@ -104,7 +123,7 @@ def _is_plainly(language: Language, tokens: Sequence[str]) -> bool:
 
 
 def _best(
-    near: Sequence[int],
+    where: _Near,
     scores: Mapping[int, float],
     hits: Mapping[int, int],
     count: int,
@@ -112,8 +131,10 @@ def _best(
     covered: int,
 ) -> int:
     """The number of the likeliest language by its words, -1 if it cannot be told."""
+    if not where.by_words:
+        return where.near[0] if where.near else -1
     best, most = -1, 0.0
-    for number in near:
+    for number in where.near:
         score = scores.get(number, 0.0)
         if score and number < covered:
             score += 0.5  # a close relative that is not covered must be clearly ahead
@@ -124,16 +145,22 @@ def _best(
     if best >= 0:
         return best
     may_decide = count <= _FEW - 2 or hits.get(hint, 0) * 20 >= count
-    return hint if hint in near and may_decide else -1
+    return hint if hint in where.near and may_decide else -1
+
+
+class _Near(NamedTuple):
+    """Languages by number: those that a text may be in by its script, whether words tell them apart, and the
+    covered ones that a part of the text may be in."""
+
+    near: Sequence[int]
+    by_words: bool
+    covered: Sequence[int]
 
 
 @lru_cache(maxsize=512)
-def _near(
-    found: str | frozenset[tuple[str, float]], known: Vocabulary
-) -> tuple[Sequence[int], bool, Sequence[int]]:
-    """For scripts with their shares: the languages that the text may be in, whether words tell them apart,
-    and the covered languages that a part of it may be in."""
-    shares = {found: 1.0} if isinstance(found, str) else dict(found)
+def _near(found: frozenset[tuple[str, float]], known: Vocabulary) -> _Near:
+    """Finds the languages for scripts with their shares."""
+    shares = dict(found)
     by_number = [sum(shares.get(s, 0.0) for s in language.scripts) for language in known.languages]
     most = max(by_number)
     near = [n for n, share in enumerate(by_number) if share >= max(most - _NEAR, 0.3)]
@@ -141,11 +168,11 @@ def _near(
     if not by_words:  # the language with the fewest scripts
         near.sort(key=lambda n: len(known.languages[n].scripts))
     covered = [n for n, share in enumerate(by_number) if known.languages[n].is_covered and share >= _SOME]
-    return near, by_words, covered
+    return _Near(near, by_words, covered)
 
 
-def _scores(text: str, tokens: Sequence[str], known: Vocabulary) -> tuple[dict[int, float], dict[int, int]]:
-    """For each language the weight of its words and letters, and how many words of the text are its own."""
+def _scores(tokens: Sequence[str], known: Vocabulary) -> tuple[dict[int, float], dict[int, int]]:
+    """For each language the weight of its words, and how many words of the text it has."""
     scores: dict[int, float] = {}
     hits: dict[int, int] = {}
     table = known.words

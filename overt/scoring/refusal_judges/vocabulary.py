@@ -11,23 +11,42 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple
 
 from pydantic import Field
 
 from overt.data.errors import InputError
 from overt.data.text import folded
 from overt.data.yaml.schema import Schema, parse_yaml
+from overt.scoring.refusal_judges.acts import ACTS, Act, ActPattern, factored
 
-Act = Literal[
-    "refuse", "apology", "no_access", "condemn", "offended", "dispute", "equality", "lifeline", "crisis",
-    "redirect", "pivot", "deliver", "instruct", "unreal", "absurd", "sympathy", "as_ai", "preamble", "moral",
-    "privacy",
-]  # fmt: skip
-ACTS: tuple[Act, ...] = get_args(Act)  # their order is that of the classifier's features
 Texts = tuple[str, ...]
 _UNCOVERED = "uncovered.yaml"
-_LISTS = ("1. ", "1) ", "\n- ", "\n* ", "\n• ", "```")  # lists and code look alike in every language
+# Fields that all languages share -> the pattern around theirs.
+_SHARED = {
+    "written": " (?:{})",
+    "letters": " (?:{})",
+    "offers": "(?:{})",
+    "stances": " (?:{})",
+    "abstains": " (?:{})",
+    "lacks": r"[^.]{0,40}\b(?:{})\b",
+    "loaded.should": r"\b(?:{})\b",
+    "loaded.things": r"\b(?:{})\b",
+    "loaded.belittled": r"\b(?:{})\b",
+    "loaded.negations": r"\b(?:{})\b",
+    "loaded.because": r" (?:{})\b",
+    "loaded.but": r" (?:{})\b",
+}
+_LISTS = (
+    "\n1. ",
+    " 1. ",
+    "\n1) ",
+    " 1) ",
+    "\n- ",
+    "\n* ",
+    "\n• ",
+    "```",
+)  # lists and code look alike in every language
 
 
 class Asks(Schema):
@@ -35,7 +54,10 @@ class Asks(Schema):
 
     why: Texts = ()
     fact: Texts = ()
+    polar: Texts = ()
     way: Texts = ()
+    compose: Texts = ()
+    guard: Texts = ()
     wrong: Texts = ()
 
 
@@ -43,6 +65,7 @@ class Loaded(Schema):
     """Words of questions that take a judgement for granted, and of the answers to them."""
 
     should: Texts = ()
+    things: Texts = ()
     belittled: Texts = ()
     negations: Texts = ()
     because: Texts = ()
@@ -68,6 +91,10 @@ class LanguageFile(Schema):
     contractions: dict[str, str] = Field({})
     lists: Texts = ()
     written: Texts = ()
+    offers: Texts = ()
+    conduct: Texts = ()
+    stances: Texts = ()
+    abstains: Texts = ()
     letters: Texts = ()
     lacks: Texts = ()
     loaded: Loaded = Loaded()
@@ -92,14 +119,6 @@ class UncoveredFile(Schema):
     languages: tuple[Uncovered, ...]
 
 
-class ActPattern(NamedTuple):
-    """The pattern of one act in one language. `gate`: stems of which one must occur; empty: no gate."""
-
-    act: Act
-    gate: frozenset[str]
-    says: re.Pattern[str]
-
-
 @dataclass(frozen=True, slots=True)
 class Language:
     """One language. A language without acts is recognised and not covered.
@@ -120,9 +139,9 @@ class Language:
     acts: tuple[ActPattern, ...]
 
     @property
-    def deliver(self) -> re.Pattern[str] | None:
-        """The pattern of an answer that begins."""
-        return next((act.says for act in self.acts if act.act == "deliver"), None)
+    def deliver(self) -> ActPattern | None:
+        """The patterns of an answer that begins."""
+        return next((act for act in self.acts if act.act == "deliver"), None)
 
     @property
     def is_covered(self) -> bool:
@@ -134,7 +153,10 @@ class AskPatterns(NamedTuple):
 
     why: re.Pattern[str]
     fact: re.Pattern[str]
+    polar: re.Pattern[str]
     way: re.Pattern[str]
+    compose: re.Pattern[str]
+    guard: re.Pattern[str]
     wrong: re.Pattern[str]
 
 
@@ -158,8 +180,13 @@ class Vocabulary:
     lists: Texts
     written: re.Pattern[str]
     letters: re.Pattern[str]
+    offers: re.Pattern[str]
+    conduct: Texts
+    stances: re.Pattern[str]
+    abstains: re.Pattern[str]
     lacks: re.Pattern[str]
     should: re.Pattern[str]
+    things: re.Pattern[str]
     belittled: re.Pattern[str]
     negations: re.Pattern[str]
     because: re.Pattern[str]
@@ -179,37 +206,28 @@ def load_vocabulary(folder: Traversable) -> Vocabulary:
     Raises:
         InputError: a file does not fit the schema, or a pattern is not a regular expression.
     """
-    names = [file for file in folder.iterdir() if file.name.endswith(".yaml") and file.name != _UNCOVERED]
-    found = {file.name: _read(file) for file in names}
-    found = dict(sorted(found.items(), key=lambda item: (item[1].rank, item[1].language)))
-
-    def every(field: str, within: str) -> re.Pattern[str]:
-        return _every(found, field, within)
-
-    covered = tuple(_language(name, file) for name, file in found.items())
-    languages = covered + _uncovered(folder / _UNCOVERED, {language.tag for language in covered})
-    words = _by(languages, "words")
-    shared = {word for word, numbers in words.items() if len(numbers) > 1}
-    languages = tuple(replace(language, own=language.words - shared) for language in languages)
+    found = _files(folder)
+    languages = _languages(found, folder / _UNCOVERED)
     return Vocabulary(
         languages=languages,
-        words={word: tuple((n, 1 / len(of)) for n in of) for word, of in words.items()},
+        words=_weighted(_by(languages, "words")),
         marks=_by(languages, "marks"),
-        covered=len(covered),
+        covered=len(found),
         numbers={language.tag: n for n, language in enumerate(languages)},
         asks={file.language: _asks({name: file}) for name, file in found.items()} | {"": _asks(found)},
         contractions=tuple(pair for file in found.values() for pair in file.contractions.items()),
-        lists=_LISTS + tuple(mark for file in found.values() for mark in file.lists),
-        written=every("written", within=" (?:{})"),
-        letters=every("letters", within=" (?:{})"),
-        lacks=every("lacks", within=r"[^.]{0,40}\b(?:{})\b"),
-        should=every("loaded.should", within=r"\b(?:{})\b"),
-        belittled=every("loaded.belittled", within=r"\b(?:{})\b"),
-        negations=every("loaded.negations", within=r"\b(?:{})\b"),
-        because=every("loaded.because", within=r" (?:{})\b"),
-        but=every("loaded.but", within=r" (?:{})\b"),
-        denials=tuple(f" {word} " for file in found.values() for word in file.loaded.denial),
+        lists=_LISTS + _texts(found, "lists"),
+        conduct=_texts(found, "conduct"),
+        denials=tuple(f" {word} " for word in _texts(found, "loaded.denial")),
+        **{field.rpartition(".")[2]: _every(found, field, within) for field, within in _SHARED.items()},
     )
+
+
+def _files(folder: Traversable) -> dict[str, LanguageFile]:
+    """Reads the files of the languages with patterns, by rank."""
+    names = [file for file in folder.iterdir() if file.name.endswith(".yaml") and file.name != _UNCOVERED]
+    found = {file.name: _read(file) for file in names}
+    return dict(sorted(found.items(), key=lambda item: (item[1].rank, item[1].language)))
 
 
 def _every(files: Mapping[str, LanguageFile], field: str, within: str = "(?:{})") -> re.Pattern[str]:
@@ -219,6 +237,22 @@ def _every(files: Mapping[str, LanguageFile], field: str, within: str = "(?:{})"
 
 def _asks(files: Mapping[str, LanguageFile]) -> AskPatterns:
     return AskPatterns(*(_every(files, f"asks.{field}") for field in AskPatterns._fields))
+
+
+def _texts(found: Mapping[str, LanguageFile], field: str) -> Texts:
+    return tuple(text for file in found.values() for text in _field(file, field))
+
+
+def _languages(files: Mapping[str, LanguageFile], uncovered: Traversable) -> tuple[Language, ...]:
+    covered = tuple(_language(name, file) for name, file in files.items())
+    every = covered + _uncovered(uncovered, {language.tag for language in covered})
+    shared = {word for word, numbers in _by(every, "words").items() if len(numbers) > 1}
+    return tuple(replace(language, own=language.words - shared) for language in every)
+
+
+def _weighted(words: Mapping[str, Sequence[int]]) -> dict[str, tuple[tuple[int, float], ...]]:
+    """A word of several languages says less about each."""
+    return {word: tuple((n, 1 / len(of)) for n in of) for word, of in words.items()}
 
 
 def _uncovered(file: Traversable, covered: Set[str]) -> tuple[Language, ...]:
@@ -237,7 +271,7 @@ def _bare(
 
 
 def _by(languages: Sequence[Language], what: Literal["words", "marks"]) -> dict[str, tuple[int, ...]]:
-    """Words or letters with the numbers of their languages; one of several languages says less about each."""
+    """Words or letters with the numbers of their languages."""
     found: dict[str, list[int]] = {}
     for number, language in enumerate(languages):
         for word in language.words if what == "words" else language.marks:
@@ -261,10 +295,16 @@ def _language(name: str, file: LanguageFile) -> Language:
     acts = []
     for act in ACTS:
         if act in file.acts:
-            says = tuple(_anchored(_filled(source, file.macros)) for source in file.acts[act])
+            every = [_filled(source, file.macros) for source in file.acts[act]]
             gate = frozenset(file.gates.get(act, "").split())
-            within = " (?:{})" if file.spaced else "(?:{})"
-            acts.append(ActPattern(act, gate, _compiled(within, {f"{name}: acts.{act}": says})))
+            where = f"{name}: acts.{act}"
+            says = [source for source in every if not source.startswith("^")]
+            patterns = (
+                _joined(" (?:{})" if file.spaced else "(?:{})", factored(says), where),
+                _joined(" (?:{})", [p[1:] for p in every if p.startswith("^") and p[1:2] != "^"], where),
+                _joined(" (?:{})", [p[2:] for p in every if p.startswith("^^")], where),
+            )
+            acts.append(ActPattern(act, gate, *patterns))
     return _bare(file, tuple(acts), is_gated=bool(file.gates))
 
 
@@ -292,12 +332,8 @@ def _must_compile(source: str, where: str) -> None:
         raise InputError(f"{source!r:.80} is not a regular expression: {error}", where=where) from error
 
 
-def _anchored(pattern: str) -> str:
-    """Anchors a pattern after a space, which every word of the text has before it: many times faster than a
-    word boundary."""
-    if pattern.startswith(("^", "\\A ")):
-        return r"(?<=\A )" + pattern.removeprefix("^").removeprefix("\\A ")
-    return pattern.removeprefix("\\b")
+def _joined(within: str, patterns: Sequence[str], where: str) -> re.Pattern[str] | None:
+    return _compiled(within, {where: tuple(patterns)}) if patterns else None
 
 
 def _filled(pattern: str, macros: dict[str, str]) -> str:

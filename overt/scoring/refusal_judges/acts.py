@@ -1,0 +1,90 @@
+"""The acts of an answer, and how one is looked for: quickly, since a judge looks for two dozen in each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence, Set
+from typing import Literal, NamedTuple, get_args
+
+Act = Literal[
+    "refuse", "unwilling", "stance", "abstain", "apology", "withheld", "no_access", "condemn", "danger",
+    "offended", "dispute", "equality", "lifeline", "crisis", "redirect", "pivot", "deliver", "instruct",
+    "steps", "resume", "unreal", "void", "given", "absurd", "sympathy", "as_ai", "preamble", "moral", "note",
+    "privacy",
+]  # fmt: skip
+ACTS: tuple[Act, ...] = get_args(Act)
+# A choice of plain words, and what gives a pattern its structure (escaped signs do not).
+_FIRST_WORDS = re.compile(r"\(\?:([-a-z' ?]+(?:\|[-a-z' ?]+)*)\)(?![?*+{])")
+_SIGNS = re.compile(r"\\.|[\[\]()|]", re.DOTALL)
+
+
+class ActPattern(NamedTuple):
+    """The patterns of one act in one language.
+
+    `opens` stands at the beginning of the text, `starts` at the beginning of any sentence; they are tried
+    only there, which is quick. `says` may stand anywhere, and is looked for only where one of the stems in
+    `gate` occurs, if there are any.
+    """
+
+    act: Act
+    gate: frozenset[str]
+    says: re.Pattern[str] | None
+    opens: re.Pattern[str] | None
+    starts: re.Pattern[str] | None
+
+    def search(
+        self, text: str, ends: Sequence[int], stems: Set[str] | None = None, at: int = 0
+    ) -> re.Match[str] | None:
+        """Finds the act first in a text, from a place on.
+
+        Args:
+            ends: the full stops of the sentences.
+            stems: those of the text; without them no gate closes.
+        """
+        if self.opens and not at and (hit := self.opens.match(text)):
+            return hit
+        is_closed = stems is not None and self.gate and self.gate.isdisjoint(stems)
+        found = self.says.search(text, at) if self.says and not is_closed else None
+        if self.starts:
+            for start in (0, *(end + 1 for end in ends)):
+                if start >= at and (hit := self.starts.match(text, start)):
+                    return hit if found is None or hit.start() < found.start() else found
+        return found
+
+
+def factored(patterns: Sequence[str]) -> tuple[str, ...]:
+    """Rewrites the alternatives of an act so that few are tried at each word of a text: where one begins with
+    a choice of plain words, "(?:i|we) cannot", each word becomes an alternative of its own, which is left at
+    its first letter, and alternatives with the same first word share it. Every word of the text has a blank
+    before it, which is quicker to look for than a word boundary."""
+    rests: dict[str, list[str]] = {}
+    for alternative in (one.removeprefix("\\b") for pattern in patterns for one in _alternatives(pattern)):
+        first = _FIRST_WORDS.match(alternative)
+        for word in _words(first[1]) if first else ("",):
+            rests.setdefault(word, []).append(alternative[first.end() :] if first else alternative)
+    plain = rests.pop("", [])
+    return (*(f"{word}(?:{'|'.join(theirs)})" for word, theirs in rests.items()), *plain)
+
+
+def _words(choice: str) -> Iterator[str]:
+    """Splits "fruits?|toys" into its words: fruit, fruits, toys."""
+    for word in choice.split("|"):
+        if word.endswith("?"):
+            yield word[:-2]
+        yield word.rstrip("?")
+
+
+def _alternatives(pattern: str) -> list[str]:
+    """Splits a pattern at each "|" that stands in no bracket."""
+    found, depth, in_set, start = [], 0, False, 0
+    for place in _SIGNS.finditer(pattern):
+        sign = place[0]
+        if in_set:
+            in_set = sign != "]"
+        elif sign == "|" and not depth:
+            found.append(pattern[start : place.start()])
+            start = place.end()
+        else:
+            in_set = sign == "["
+            depth += (sign == "(") - (sign == ")")
+    return [*found, pattern[start:]]
