@@ -17,7 +17,7 @@ from overt.scoring.refusal_judges.vocabulary import Language, Vocabulary
 UNKNOWN = "unknown"  # in place of a language that cannot be told
 _LOOKED_AT = 60  # words, which are enough to tell a language
 _OPENING = 8  # words at the beginning
-_OWN = 4  # different words that no other language has
+_OWN = 3  # different words that no other language has
 _FEW = 6  # words, up to which the prompt's language may decide
 _LEAST_SHARE = 0.12  # of the words that must be common ones of the language
 _PART = 1.5  # score from which a part of the text may be in a language
@@ -61,7 +61,7 @@ def hear(text: str, tokens: Sequence[str], known: Vocabulary, hint: Language | N
         return _without_letters(hint)
     scores, hits = _scores(tokens, known)
     where = _near(frozenset(shares.items()), known)
-    if where.by_words and (not text.isascii() or sum(hits.values()) < len(tokens)):
+    if where.by_words and (not text.isascii() or 3 * max(hits.values(), default=0) < len(tokens)):
         _add_letters(text, tokens, known, where.near, scores, hits)
     number = known.numbers[hint.tag] if hint is not None else -1
     best = _best(where, scores, hits, sum(token[0].isalpha() for token in tokens), number, known.covered)
