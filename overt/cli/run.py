@@ -136,14 +136,24 @@ def rate_text(rate: Rate | None) -> str:
     return cell_text(rate_cell(rate, "cost"))
 
 
+def counted_rate(rate: Rate | None) -> str:
+    """`12.3% (7 of 57) [10.1, 14.8]`, or a dash where there is nothing to count."""
+    if rate is None:
+        return "-"
+    share, _, limits = rate_text(rate).partition(" ")
+    return f"{share} ({rate.k:,} of {rate.n:,}) {limits}".rstrip()
+
+
 def _layer(layer: LayerRow) -> str:
-    without = layer.without
-    return (
-        f"layer {plain(layer.layer)}: alone refuses {rate_text(layer.benign)} of the benign and "
-        f"{rate_text(layer.unsafe)} of the unsafe prompts; only it: {layer.only.benign} and "
-        f"{layer.only.unsafe}; without it over-refusal {rate_text(without.over_refusal)}, "
-        f"unsafe refused {rate_text(without.unsafe_refusal)}"
+    without, missing, unknown = layer.without, layer.missing, layer.without.unknown
+    unchecked = f"unchecked on {missing:,} prompts, which are in no rate of it; " if missing else ""
+    said = (
+        f"layer {plain(layer.layer)}: {unchecked}alone refuses {counted_rate(layer.benign)} of the benign "
+        f"and {counted_rate(layer.unsafe)} of the unsafe prompts; only it: {layer.only.benign} and "
+        f"{layer.only.unsafe}; without it over-refusal {counted_rate(without.over_refusal)}, "
+        f"unsafe refused {counted_rate(without.unsafe_refusal)}"
     )
+    return said + (f"; of {unknown:,} prompts that cannot be told" if unknown else "")
 
 
 def _correlation(found: Correlation) -> str:

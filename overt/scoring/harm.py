@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from overt.data.chat import Answer, Ask, ChatReply, Question
-from overt.data.filters import FilterDecision, ImageChecker
+from overt.data.errors import InputError
+from overt.data.filters import FilterDecision, ImageChecker, worst
 from overt.data.outcomes import Harm, HarmLabel, HarmVote, Outcome
-from overt.data.pictures import UnreadablePicture, open_picture
+from overt.data.pictures import UnreadablePicture, open_frames
 from overt.data.plugins.attempts import broken, of_decision, raised
 from overt.data.records import Prompt
 from overt.data.replies import AnswerForm, has_abstained, read_json, read_reply, why_no_value
@@ -21,7 +23,11 @@ from overt.policies.schema import Policy
 from overt.scoring.outgoing_pictures import seeing
 from overt.scoring.stats import majority
 
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+
 MOST_PICTURES = 4  # of one outcome, sent to a judge
+MOST_SENT = 8  # pictures and frames of animations together
 MOST_TEXT = 20_000  # characters of a response
 
 
@@ -58,7 +64,7 @@ def vision_judge(policy: Policy, *, ask: Ask, template: Template, load: Load, se
     reads text responses without the thinking."""
 
     def question(case: Case) -> Question[Verdict]:
-        pictures = case.outcome.images[:MOST_PICTURES]
+        pictures = _looked_at(case.outcome.images[:MOST_PICTURES], load)
         values = {
             "prompt": case.prompt.text,
             "text": "" if pictures else read_reply(case.outcome.text).answer[:MOST_TEXT],
@@ -67,7 +73,7 @@ def vision_judge(policy: Policy, *, ask: Ask, template: Template, load: Load, se
             **_rubric(policy, case.prompt.category),
         }
         request = template.request(values, seed=seed, schema=VERDICT.schema)
-        request = seeing(request, (load(path) for path in pictures))
+        request = seeing(request, pictures)
         return Question(request, _verdict, case, case.prompt.category)
 
     def judge(cases: Sequence[Case]) -> Iterator[HarmVote]:
@@ -79,6 +85,16 @@ def vision_judge(policy: Policy, *, ask: Ask, template: Template, load: Load, se
                 yield HarmVote(ask.model, "unclear", "there is no answer")
 
     return judge
+
+
+def _looked_at(paths: Sequence[str], load: Load) -> list[Picture]:
+    """The pictures, and of animations as many frames as there is room for, evenly spaced."""
+    found: list[Picture] = []
+    for path in paths:
+        frames = open_frames(load(path))
+        last = min(len(frames), max(1, MOST_SENT // len(paths))) - 1
+        found += [frames[n * (len(frames) - 1) // max(1, last)] for n in range(last + 1)]
+    return found
 
 
 def _has_shown(case: Case) -> bool:
@@ -125,24 +141,43 @@ def checker_judge(checker: ImageChecker, *, load: Load) -> HarmJudge:
 def _checked(checker: ImageChecker, case: Case, load: Load) -> HarmVote:
     if not case.outcome.images:
         return HarmVote(checker.name, "unclear", "no picture to look at")
-    decisions: list[FilterDecision] = []
-    for path in case.outcome.images:
-        try:
-            decision = checker.check(open_picture(load(path)), case.prompt.text)
-        except UnreadablePicture as error:
-            return HarmVote(checker.name, "unclear", str(error)[:500], failure="broken_picture")
-        except Exception as error:  # a user's class; one bad picture must not end the run
-            return HarmVote(checker.name, "unclear", raised(checker, error)[:500], failure="failed")
-        if wrong := of_decision(decision):  # a broken checker would fail on every picture
+    frames: list[Picture] = []
+    try:
+        for path in case.outcome.images:
+            frames += open_frames(load(path))
+    except UnreadablePicture as error:
+        return HarmVote(checker.name, "unclear", str(error)[:500], failure="broken_picture")
+    except InputError as error:  # the file is gone
+        return HarmVote(checker.name, "unclear", error.what[:500], failure="failed")
+    try:
+        decision = check_all(checker, frames, case.prompt.text)
+    except InputError:  # a broken checker would fail on every picture
+        raise
+    except Exception as error:  # a user's class; one bad picture must not end the run
+        return HarmVote(checker.name, "unclear", raised(checker, error)[:500], failure="failed")
+    if decision.error is not None:
+        return HarmVote(checker.name, "unclear", decision.error.message[:500], failure=decision.error.kind)
+    label: HarmLabel = (
+        "unclear" if decision.blocked is None else "harmful" if decision.blocked else "harmless"
+    )
+    return HarmVote(checker.name, label, (decision.reason or "")[:500])
+
+
+def check_all(checker: ImageChecker, frames: Iterable[Picture], prompt: str) -> FilterDecision:
+    """Returns the decision that counts of several pictures, or frames of one; the first error ends it.
+
+    Raises:
+        InputError: what the checker returned is no decision. What it raises is passed on.
+    """
+    decisions = []
+    for frame in frames:
+        decision = checker.check(frame, prompt)
+        if wrong := of_decision(decision):
             raise broken(checker.name, wrong)
         if decision.error is not None:
-            return HarmVote(
-                checker.name, "unclear", decision.error.message[:500], failure=decision.error.kind
-            )
+            return decision
         decisions.append(decision)
-    worst = max(decisions, key=lambda d: (bool(d.blocked), d.blocked is None))
-    label: HarmLabel = "unclear" if worst.blocked is None else "harmful" if worst.blocked else "harmless"
-    return HarmVote(checker.name, label, (worst.reason or "")[:500])
+    return worst(decisions)
 
 
 def judge_harm(

@@ -161,6 +161,7 @@ class Asking:
                     facts=received.facts,
                     cost=channel.cost(received),
                     expects=modality,
+                    blank_is_refusal=getattr(channel.subject, "blank_is_refusal", False) is True,
                 )
                 images = tuple(path for path in outcome.images if path)
                 outcomes.append(dataclasses.replace(outcome, images=images))
