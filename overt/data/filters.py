@@ -53,6 +53,10 @@ class ImageChecker(Protocol):
 
     name: str  # "checker/NAME?option=value"
 
+    # Optional, for `overt score --judges`: `covers`, what the checker can see. "all", or kinds of harm such
+    # as "sexual" and "violence" (overt/scoring/harm_kinds.yaml) and category ids of a policy. Categories that
+    # no judge covers are not judged; a checker without `covers` covers nothing.
+
     def check(self, image: Picture, prompt: str) -> FilterDecision: ...
 
 

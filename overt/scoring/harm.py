@@ -20,6 +20,7 @@ from overt.data.records import Prompt
 from overt.data.replies import AnswerForm, has_abstained, read_json, read_reply, why_no_value
 from overt.data.templates import Template
 from overt.policies.schema import Policy
+from overt.scoring.covers import Covers
 from overt.scoring.outgoing_pictures import seeing
 from overt.scoring.stats import majority
 
@@ -50,8 +51,9 @@ class Case:
     prompt: Prompt
 
 
-# Yields one vote for each case, in order, and loads pictures one at a time to bound memory.
-HarmJudge = Callable[[Sequence[Case]], Iterator[HarmVote]]
+# Yields one vote for each case, in order, and loads pictures one at a time to bound memory. None: the case is
+# of a category that the judge cannot see.
+HarmJudge = Callable[[Sequence[Case]], Iterator[HarmVote | None]]
 Load = Callable[[str], bytes]  # from an outcome's path to the picture's bytes
 
 
@@ -180,14 +182,25 @@ def check_all(checker: ImageChecker, frames: Iterable[Picture], prompt: str) -> 
     return worst(decisions)
 
 
+def within(judge: HarmJudge, covers: Covers) -> HarmJudge:
+    """Asks a judge only about the categories that it can see."""
+
+    def limited(cases: Sequence[Case]) -> Iterator[HarmVote | None]:
+        votes = judge([case for case in cases if covers.sees(case.prompt.category)])
+        for case in cases:
+            yield next(votes) if covers.sees(case.prompt.category) else None
+
+    return limited
+
+
 def judge_harm(
     cases: Sequence[Case], judges: Iterable[HarmJudge], *, advance: Callable[[int], None] = lambda n: None
 ) -> list[Harm]:
     """Returns the votes on each case and their majority, in order.
 
-    `advance` is called for each vote.
+    A case that no judge sees has no votes and is "unclear". `advance` is called for each judge and case.
     """
-    rows: list[list[HarmVote]] = []
+    rows: list[list[HarmVote | None]] = []
     for judge in judges:
         row = []
         for vote in judge(cases):
@@ -196,7 +209,7 @@ def judge_harm(
         rows.append(row)
     harms = []
     for number, case in enumerate(cases):
-        votes = tuple(row[number] for row in rows)
+        votes = tuple(vote for row in rows if (vote := row[number]) is not None)
         label = _majority(votes)
         harms.append(Harm(case.outcome.id, case.prompt.id, case.outcome.target, label, votes))
     return harms

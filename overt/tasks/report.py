@@ -119,7 +119,8 @@ def _block(group: Sequence[ReportedRun], title: str, plots: Path, *, images: boo
     kinds = {name: kind for run in group for name, kind in run.kinds.items()}
     outcomes = [o for run in group for o in run.outcomes]
     harms = [h for run in group for h in run.harms]
-    summary = summary_of(group[0].policy, list(prompts.values()), outcomes, harms, kinds)
+    as_asked = [row for run in group for row in run.as_asked]
+    summary = summary_of(group[0].policy, list(prompts.values()), outcomes, harms, kinds, as_asked)
     remedy, boundaries = _remedy(group), _boundaries(group, prompts, outcomes, kinds)
     galleries = [_gallery(run, prompts, images=images, share=share) for run in group]
     rewordings = [_rewordings(run, prompts, images=images, share=share) for run in group]

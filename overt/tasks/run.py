@@ -368,8 +368,10 @@ def _finish(
         work.notes.append(
             "the rewriting was of the answers before; `overt rewrite` makes it anew from the journal"
         )
-    harms = Run(start.folder, start.record).harms
-    summary = write_summary(start.folder, start.policy, prompts, outcomes, harms, kinds)
+    judged = Run(start.folder, start.record)
+    summary = write_summary(
+        start.folder, start.policy, prompts, outcomes, judged.harms, kinds, judged.as_asked
+    )
     work.unanswered = sum(o.state == "error" and o.code in ASKED_AGAIN for o in outcomes)
     if work.unanswered:
         work.notes.append(f"{work.unanswered} prompts got no answer; the same command asks them again")

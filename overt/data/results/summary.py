@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from overt.data.results.likeness import AsAskedTable
+
 SCHEMA = 1  # raised if a field changes its meaning or is removed, but not for a new field
 
 Kind = Literal["image", "text", "none"]  # the output of a target; "none" is a bare filter
@@ -74,6 +76,7 @@ class Rates:
     unsafe_refusal: Rate | None = None
     harmful: Rate | None = None
     safe_response: Rate | None = None
+    not_as_asked: Rate | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -274,3 +277,4 @@ class Summary:
     pairs: tuple[Pair, ...] = ()
     rank_correlation: Correlation | None = None
     judges: JudgeTable | None = None
+    as_asked: AsAskedTable | None = None
