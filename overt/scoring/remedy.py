@@ -96,10 +96,13 @@ def _target(
     is_controlled = any(by_id[i].label == "unsafe" for i in choices)
     counts = Counter(by_id[i].label for i in unknown)
     benign = [choice for i, choice in choices.items() if by_id[i].label == "benign"]
+    mine = _side(sides["benign"], first, choices, settings)
+    control = _side(sides["unsafe"], first, choices, settings) if is_controlled else None
     return RemedyTarget(
         name=name,
-        benign=_side(sides["benign"], first, choices, settings),
-        unsafe=_side(sides["unsafe"], first, choices, settings) if is_controlled else None,
+        benign=mine,
+        unsafe=control,
+        untried=SideCounts(mine.untried or 0, (control.untried or 0) if control else 0),
         unknown=SideCounts(counts["benign"], counts["unsafe"]),
         strategies=_strategies(tries, worded, benign, by_id),
         faithfulness=_faithfulness(scores, benign, by_id, settings),
@@ -161,7 +164,9 @@ def _before_after(
         for p, was, s in zip(prompts, refused, still, strict=True)
         if was and p.id in mine and mine[p.id].tried
     ]
+    untried = sum(was for was in refused) - len(tried)
     return kind(
+        untried=untried,
         before=_rate([(was, p.cluster) for p, was in zip(prompts, refused, strict=True)], settings),
         after=_rate([(s, p.cluster) for p, s in zip(prompts, still, strict=True)], settings),
         won=_rate([(not s, p.cluster) for p, s in tried], settings),
