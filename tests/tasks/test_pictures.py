@@ -390,7 +390,7 @@ def test_what_cannot_tell_about_pictures(shop):
     done = overt("score", shop / "run", "--faithfulness", "mine:Scorer", "-q", cwd=shop, code=3)
     assert "only 1 other prompts to compare with, and 4 are needed 2" in done.stdout
     assert "only 0 of 2 drawn benign prompts could be held against their pictures" in done.stdout
-    assert summary_of(shop / "run")["targets"][0]["not_as_asked"] is None
+    assert summary_of(shop / "run")["targets"][0].get("not_as_asked") is None
 
 
 SCORER = """
