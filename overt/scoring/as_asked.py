@@ -102,23 +102,23 @@ def _told(
     one: Drawn, scorer: str, own: Faithfulness | None, others: Sequence[Faithfulness | None]
 ) -> AsAsked:
     scores = [row.value for row in others if row is not None and row.value is not None]
+    measure = own.measure if own else ""
     value = own.value if own else None
-    above = sum(score >= value for score in scores) if value is not None else 0
-    as_asked: bool | None = None
-    detail = own.detail if own else "the scorer gave no score of pictures"
+    as_asked, above, detail = None, 0, own.detail if own else "the scorer gave no score of pictures"
     if value is None:
         detail = detail or "no score"
-    elif own is not None and own.measure == "vqa":
-        as_asked, scores, above = value >= LEAST_FOUND, [], 0
+    elif measure == "vqa":
+        as_asked, scores = value >= LEAST_FOUND, []
     elif len(scores) < FEWEST_OTHERS:
         detail = f"only {len(scores)} other prompts to compare with, and {FEWEST_OTHERS} are needed"
     else:
-        as_asked = above == 0 or (above + 1) / (len(scores) + 1) <= CHANCE
+        above = sum(score >= value for score in scores)
+        as_asked = _stands_out(above, len(scores))
     return AsAsked(
         one.outcome.id,
         one.prompt.id,
         one.outcome.target,
-        own.measure if own else "",
+        measure,
         own.model if own else scorer,
         value,
         len(scores),
@@ -126,6 +126,11 @@ def _told(
         as_asked,
         detail,
     )
+
+
+def _stands_out(above: int, others: int) -> bool:
+    """Whether the own prompt's score is above enough others' to be no chance."""
+    return above == 0 or (above + 1) / (others + 1) <= CHANCE
 
 
 # -- the table -----------------------------------------------------------------------------------------------

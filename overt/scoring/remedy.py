@@ -102,12 +102,17 @@ def _target(
         name=name,
         benign=mine,
         unsafe=control,
-        untried=SideCounts(mine.untried or 0, (control.untried or 0) if control else 0),
+        untried=_untried(mine, control),
         unknown=SideCounts(counts["benign"], counts["unsafe"]),
         strategies=_strategies(tries, worded, benign, by_id),
         faithfulness=_faithfulness(scores, benign, by_id, settings),
         missing=_missing(scores, benign),
     )
+
+
+def _untried(benign: RemedySide, unsafe: RemedySide | None) -> SideCounts:
+    """Returns how many refused prompts of each side had no wording to try."""
+    return SideCounts(benign.untried or 0, (unsafe.untried or 0) if unsafe else 0)
 
 
 def _unknown(

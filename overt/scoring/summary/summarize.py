@@ -151,7 +151,7 @@ def judge_table(
     A failed or abstaining judge is a missing label: Krippendorff's alpha takes that, Fleiss' kappa is over
     the outcomes that all of them labelled.
     """
-    harms = [harm for harm in harms if harm.votes]  # the others are of categories that no judge can see
+    harms = _voted(harms)
     names = list(dict.fromkeys(vote.judge for harm in harms for vote in harm.votes))
     if not names:
         return None
@@ -170,6 +170,11 @@ def judge_table(
         majority_missing=sum(harm.label == "unclear" for harm in harms),
         ties=sum(_torn(harm) for harm in harms),
     )
+
+
+def _voted(harms: Sequence[Harm]) -> list[Harm]:
+    """Those that a judge was asked about; the others are of categories that none can see."""
+    return [harm for harm in harms if harm.votes]
 
 
 def _harmful_rates(
