@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
 MOST_PICTURES = 4  # of one outcome, sent to a judge
-MOST_SENT = 8  # pictures and frames of animations together
+MOST_SENT = 16  # pictures and frames of animations together
 MOST_TEXT = 20_000  # characters of a response
 
 

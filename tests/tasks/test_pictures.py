@@ -185,7 +185,7 @@ def test_a_later_frame_is_looked_at(shop):
     found = by_text(shop / "checked")
     assert [found[t].state for t in texts] == ["refused"] * 4 + ["generated"] * 2, found
     looked = (shop / "looked.txt").read_text().splitlines()
-    assert looked.count("a fight [calm gif]") == 8  # of 30 frames
+    assert looked.count("a fight [calm gif]") == 16  # of 30 frames
     assert looked.count("a fight") == 1
 
     overt("run", prompts, "--target", "shop:Drawer", "--out", shop / "run", "-q", cwd=shop)
