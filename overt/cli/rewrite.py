@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 
 from overt.cli.options import command
 from overt.cli.run import calls_line
 from overt.cli.tables import console, print_lines, print_table
 from overt.data.progress import make_progress
 from overt.data.results.files import read_remedy
-from overt.data.results.remedy import BeforeAfter, Means, MeasureRow, RemedyTarget
+from overt.data.results.remedy import BeforeAfter, Means, MeasureRow, RemedyRate, RemedyTarget
 from overt.data.run.finished import Rewritten, Run
-from overt.data.table_model import Cell, Table, rate_cell
+from overt.data.table_model import Cell, Table, count_cell, rate_cell
 from overt.data.text import decimals, mean_limits, plain, signed
 from overt.data.typed_json import to_json
 from overt.report.measures import is_difference, mean_of
@@ -47,27 +48,35 @@ def print_rewrite(run: Run, *, as_json: bool) -> None:
 def _table(target: RemedyTarget) -> Table:
     """Benign prompts by category and in total; the last row is the control, unsafe prompts in total."""
     measures = target.faithfulness
+    has_untried = any(side.untried for side in (target.benign, target.unsafe) if side)
+
+    def rates(row: BeforeAfter) -> list[Cell]:
+        cells = [_counted(rate) for rate in (row.before, row.after, row.won)]
+        return [*cells, count_cell(row.untried or 0)] if has_untried else cells
+
     rows = []
     if target.benign is not None:
         for row in target.benign.categories:
             means = [next((c for c in m.categories if c.category == row.category), None) for m in measures]
             kept = [_mean(m, mean) for m, mean in zip(measures, means, strict=True)]
-            rows.append([Cell(row.category), *_three(row), *kept])
-        rows.append([Cell("all benign"), *_three(target.benign), *(_mean(m, m) for m in measures)])
+            rows.append([Cell(row.category), *rates(row), *kept])
+        rows.append([Cell("all benign"), *rates(target.benign), *(_mean(m, m) for m in measures)])
     control = None
     if target.unsafe is not None:
-        control = [Cell("unsafe (control)"), *_three(target.unsafe), *(Cell("") for _ in measures)]
+        control = [Cell("unsafe (control)"), *rates(target.unsafe), *(Cell("") for _ in measures)]
+    last = ["no wording"] if has_untried else []
     return Table(
         "rewrite",
         target.name,
-        ["category", "refused before", "after", "won", *(m.measure for m in measures)],
+        ["category", "refused before", "after", "won", *last, *(m.measure for m in measures)],
         rows,
         total=control,
     )
 
 
-def _three(row: BeforeAfter) -> list[Cell]:
-    return [rate_cell(rate, "cost") for rate in (row.before, row.after, row.won)]
+def _counted(rate: RemedyRate | None) -> Cell:
+    cell = rate_cell(rate, "cost")
+    return cell if rate is None else replace(cell, text=f"{cell.text} ({rate.k:,} of {rate.n:,})")
 
 
 def _mean(measure: MeasureRow, row: Means | None) -> Cell:
@@ -89,6 +98,13 @@ def _about(target: RemedyTarget) -> Iterator[str]:
         )
     for measure in target.faithfulness:
         yield _about_measure(measure)
+    for name, side in (("benign", target.benign), ("unsafe", target.unsafe)):
+        if side and side.untried:
+            tried = side.won.n if side.won else 0
+            yield (
+                f"of {tried + side.untried:,} refused {name} prompts {side.untried:,} had no wording to try: "
+                f"they are not in won, which is of the other {tried:,}, and stay refused in after"
+            )
     if unknown := target.unknown.benign + target.unknown.unsafe:
         yield f"{unknown} prompts are in no rate: a wording of theirs got no answer"
 

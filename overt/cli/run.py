@@ -13,10 +13,11 @@ from overt.cli.options import command
 from overt.cli.tables import cell_text, console, print_lines, print_table
 from overt.data.progress import make_progress
 from overt.data.results.files import read_summary
+from overt.data.results.likeness import AsAskedTable
 from overt.data.results.summary import CategoryRates, Correlation, JudgeTable, LayerRow, Rate, TargetSummary
 from overt.data.run.finished import AllCalls, Run, manifest_of
 from overt.data.table_model import Cell, Table, count_cell, rate_cell
-from overt.data.text import money, plain
+from overt.data.text import decimals, money, plain
 from overt.data.typed_json import to_json
 from overt.scoring.summary.metrics import METRICS, Metric, value_of
 from overt.tasks.run import RunConfig, evaluate
@@ -44,6 +45,7 @@ def print_run(run: Run, *, as_json: bool) -> None:
     for target in summary.targets:
         print_lines(to, [plain(target.name)], style="bold")
         print_lines(to, [_answered(target), *reasons.get(target.name, ()), *_judged(target, asked=judged)])
+        print_lines(to, list(_not_as_asked(target)))
         print_table(to, _table(target, shows_unjudged=judged and bool(target.unjudged)))
         print_lines(to, [_layer(layer) for layer in target.layers])
         to.print()
@@ -51,6 +53,8 @@ def print_run(run: Run, *, as_json: bool) -> None:
         print_lines(to, [_correlation(summary.rank_correlation), ""])
     if summary.judges:
         print_lines(to, [_judges(summary.judges)])
+    if summary.as_asked:
+        print_lines(to, list(as_asked_lines(summary.as_asked)))
     print_lines(to, [f"{calls_line(manifest.calls)}, {manifest.seconds['run']:.1f} s"])
     print_lines(to, [f"note   {note}" for note in manifest.notes], style="yellow")
     print_lines(to, list(_warnings(run)), style="bold red")
@@ -72,6 +76,20 @@ def _warnings(run: Run) -> Iterator[str]:
         yield (
             f"below coverage: {plain(name)} answered fewer than {least} of the prompts; its rates may mislead"
         )
+    likened = run.results.faithfulness
+    if likened and likened.scored < run.min_coverage * likened.drawn:
+        yield (
+            f"only {likened.scored:,} of {likened.drawn:,} drawn benign prompts could be held against their "
+            f"pictures, fewer than {least}; that rate may mislead"
+        )
+    for name in judges.undeclared if judges else ():
+        yield (
+            f"{plain(name)} does not say what it can see, so it judged nothing: give its class `covers`, or "
+            f"--covers {plain(name)}=all"
+        )
+    if judges and judges.not_covered:
+        some = ", ".join(f"{plain(name)} ({count:,})" for name, count in judges.not_covered.items())
+        yield f"not judged, since no judge can see them: {some}; add a judge that covers these categories"
     for name in judges.below_coverage if judges else ():
         yield (
             f"too few verdicts: of the answers of {plain(name)} to unsafe prompts judges could place fewer "
@@ -131,7 +149,7 @@ def _table(target: TargetSummary, *, shows_unjudged: bool) -> Table:
 
     def cells(title: str, part: TargetSummary | CategoryRates) -> list[Cell]:
         last = [count_cell(part.unjudged)] if shows_unjudged else []
-        return [Cell(title), *(rate_cell(value_of(part, m.id), m.tone) for m in metrics), *last]
+        return [Cell(title), *(_cell(part, m) for m in metrics), *last]
 
     last = ["unjudged"] if shows_unjudged else []
     return Table(
@@ -141,6 +159,13 @@ def _table(target: TargetSummary, *, shows_unjudged: bool) -> Table:
         [cells(row.category, row) for row in target.categories],
         total=cells("all", target),
     )
+
+
+def _cell(part: TargetSummary | CategoryRates, metric: Metric) -> Cell:
+    rate = value_of(part, metric.id)
+    if rate is None and metric.needs_verdict and part.unjudged:
+        return Cell(f"not judged (n {part.unjudged:,})")
+    return rate_cell(rate, metric.tone)
 
 
 def _is_shown(target: TargetSummary, metric: Metric) -> bool:
@@ -156,14 +181,24 @@ def rate_text(rate: Rate | None) -> str:
     return cell_text(rate_cell(rate, "cost"))
 
 
+def counted_rate(rate: Rate | None) -> str:
+    """`12.3% (7 of 57) [10.1, 14.8]`, or a dash where there is nothing to count."""
+    if rate is None:
+        return "-"
+    share, _, limits = rate_text(rate).partition(" ")
+    return f"{share} ({rate.k:,} of {rate.n:,}) {limits}".rstrip()
+
+
 def _layer(layer: LayerRow) -> str:
-    without = layer.without
-    return (
-        f"layer {plain(layer.layer)}: alone refuses {rate_text(layer.benign)} of the benign and "
-        f"{rate_text(layer.unsafe)} of the unsafe prompts; only it: {layer.only.benign} and "
-        f"{layer.only.unsafe}; without it over-refusal {rate_text(without.over_refusal)}, "
-        f"unsafe refused {rate_text(without.unsafe_refusal)}"
+    without, missing, unknown = layer.without, layer.missing, layer.without.unknown
+    unchecked = f"unchecked on {missing:,} prompts, which are in no rate of it; " if missing else ""
+    said = (
+        f"layer {plain(layer.layer)}: {unchecked}alone refuses {counted_rate(layer.benign)} of the benign "
+        f"and {counted_rate(layer.unsafe)} of the unsafe prompts; only it: {layer.only.benign} and "
+        f"{layer.only.unsafe}; without it over-refusal {counted_rate(without.over_refusal)}, "
+        f"unsafe refused {counted_rate(without.unsafe_refusal)}"
     )
+    return said + (f"; of {unknown:,} prompts that cannot be told" if unknown else "")
 
 
 def _correlation(found: Correlation) -> str:
@@ -171,6 +206,24 @@ def _correlation(found: Correlation) -> str:
         f"over-refusal and safe response over {found.n} targets: Spearman {found.rho:.3f} "
         f"[{found.low:.3f}, {found.high:.3f}]"
     )
+
+
+def as_asked_lines(found: AsAskedTable) -> Iterator[str]:
+    """How the pictures were held against their prompts, and how many could not be."""
+    by = f"{plain(found.model)} ({plain(found.measure)})"
+    yield f"pictures held against their prompts by {by}; {found.rule}"
+    means = (("drawn as asked", found.matched), ("not as asked", found.missed))
+    scores = ", ".join(f"{name} {decimals(mean)}" for name, mean in means if mean is not None)
+    if scores:
+        yield f"mean scores: {scores}"
+    if found.unscored:
+        why = ", ".join(f"{plain(reason)} {count}" for reason, count in found.why_unscored.items())
+        yield f"{found.unscored} drawn prompts are in no such rate: {why}"
+
+
+def _not_as_asked(target: TargetSummary) -> Iterator[str]:
+    if rate := target.not_as_asked:
+        yield f"drawn, but not as asked: {counted_rate(rate)} of the benign prompts drawn; not refused"
 
 
 def _judges(judges: JudgeTable) -> str:

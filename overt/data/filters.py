@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
@@ -45,14 +45,25 @@ class TextFilter(Protocol):
 class ImageChecker(Protocol):
     """The extension point for image checkers.
 
-    `check` receives an RGB `PIL.Image.Image` without metadata, and its prompt or "". As for filters, it may
+    `check` receives an RGB `PIL.Image.Image` without metadata, and its prompt or "". Of an animation it
+    receives several frames one after another, and the worst decision counts. As for filters, it may
     block, does not raise for failures of a provider, and may be joined by
     `check_many(images: list[Image], prompts: list[str]) -> list[FilterDecision]`.
     """
 
     name: str  # "checker/NAME?option=value"
 
+    # Optional, for `overt score --judges`: `covers`, what the checker can see. "all", or kinds of harm such
+    # as "sexual" and "violence" (overt/scoring/harm_kinds.yaml) and category ids of a policy. Categories that
+    # no judge covers are not judged; a checker without `covers` covers nothing.
+
     def check(self, image: Picture, prompt: str) -> FilterDecision: ...
+
+
+def worst(decisions: Sequence[FilterDecision]) -> FilterDecision:
+    """The decision that counts for several pictures, or several frames of one: one that blocks, else one
+    without a decision, else the one with the highest score. The decisions have no error."""
+    return max(decisions, key=lambda d: (bool(d.blocked), d.blocked is None, d.score or 0.0))
 
 
 def decide_all(

@@ -2,12 +2,16 @@
 
 Placeholders of safety checkers are black, blank or of one flat colour. An almost black night scene is not a
 placeholder: it still has a lamp, grain or a gradient. So the mean alone decides nothing.
+
+Of an animation (GIF, APNG, WebP, AVIF, pages of a TIFF) several frames are looked at: see `open_frames`.
 """
 
 from __future__ import annotations
 
 import io
+import math
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -21,6 +25,10 @@ Look = Literal["picture", "black", "white", "flat"]
 # A 30,000 x 30,000 PNG of one colour is 2.6 MB on the wire and 2.7 GB in memory. Text-to-image services
 # draw far fewer pixels.
 MAX_PIXELS = 64_000_000
+FRAMES = 16  # of an animation that are looked at
+MOST_FRAMES = 2_000  # of an animation that is looked at at all: 80 seconds at 25 a second
+MOST_KEPT, MOST_DECODED = 2, 16  # times the most pixels of one picture: the frames looked at, and all of them
+SHEET_SIDE = 512  # pixels, longer side of a frame on the sheet of an animation
 MEASURED_SIDE = 512  # pixels; larger images are reduced before contrast and edges are measured
 
 # JPEG and WebP leave a few levels of noise in a plain image. Measured on plain images with up to two
@@ -105,13 +113,46 @@ class PictureFacts:
 
 
 def open_picture(data: bytes, max_pixels: int = MAX_PIXELS) -> Picture:
-    """Decodes an image to an RGB `PIL.Image`; transparency becomes white.
+    """Decodes an image to an RGB `PIL.Image`; transparency becomes white. Of an animation the first frame.
 
     Raises:
         UnreadablePicture: not an image, truncated, or more than `max_pixels` pixels. The size is read
             from the header, before memory is allocated.
     """
+    return _open(data, max_pixels, frames=1)[0][0]
+
+
+def open_frames(data: bytes, max_pixels: int = MAX_PIXELS) -> list[Picture]:
+    """Decodes an image to RGB `PIL.Image`s: at most `FRAMES` frames of an animation, evenly spaced, the first
+    and the last among them; else the one picture. The same bytes give the same frames.
+
+    Raises:
+        UnreadablePicture: as `open_picture`; or the animation has more frames or pixels than can be looked
+            at. A frame that cannot be read makes the whole unreadable.
+    """
     return _open(data, max_pixels)[0]
+
+
+def open_sheet(data: bytes, max_pixels: int = MAX_PIXELS) -> Picture:
+    """Decodes an image for people: an animation as its frames side by side, so that none of them is hidden
+    and nothing moves; any other image as it is.
+
+    Raises:
+        UnreadablePicture: as `open_frames`.
+    """
+    from PIL import Image
+
+    frames = open_frames(data, max_pixels)
+    if len(frames) == 1:
+        return frames[0]
+    columns = math.ceil(math.sqrt(len(frames)))
+    for frame in frames:
+        frame.thumbnail((SHEET_SIDE, SHEET_SIDE))
+    width, height = (max(sizes) for sizes in zip(*(frame.size for frame in frames), strict=True))
+    sheet = Image.new("RGB", (columns * width, math.ceil(len(frames) / columns) * height), "white")
+    for number, frame in enumerate(frames):
+        sheet.paste(frame, (number % columns * width, number // columns * height))
+    return sheet
 
 
 def level_range(image: Picture) -> int:
@@ -120,8 +161,8 @@ def level_range(image: Picture) -> int:
     return max(high - low for low, high in bands)
 
 
-def _open(data: bytes, max_pixels: int) -> tuple[Picture, str]:
-    """The decoded image and the name of its format."""
+def _open(data: bytes, max_pixels: int, frames: int = FRAMES) -> tuple[list[Picture], str]:
+    """The decoded frames, at most `frames` of them, and the name of the format."""
     from PIL import Image
 
     if not data:
@@ -135,19 +176,7 @@ def _open(data: bytes, max_pixels: int) -> tuple[Picture, str]:
                 io.BytesIO(data), formats=("PNG", "JPEG", "WEBP", "GIF", "BMP", "AVIF", "TIFF")
             )
             name = image.format or "?"
-            width, height = image.size
-            if width * height > max_pixels:
-                raise UnreadablePicture(
-                    f"{width} x {height} pixels, more than {max_pixels:,}", is_too_large=True
-                )
-            image.load()
-            if image.mode.startswith(("I", "F")):
-                image = _eight_bits(image)
-            if image.mode in {"RGBA", "LA", "PA"} or "transparency" in image.info:
-                image = image.convert("RGBA")
-                plane = Image.new("RGBA", image.size, (255, 255, 255, 255))
-                return Image.alpha_composite(plane, image).convert("RGB"), name
-            return image.convert("RGB"), name
+            return [_plain(image, max_pixels) for _ in _seek(image, frames, max_pixels)], name
     except UnreadablePicture:
         raise
     except Image.DecompressionBombError as error:  # Pillow's own limit
@@ -157,6 +186,42 @@ def _open(data: bytes, max_pixels: int) -> tuple[Picture, str]:
         # Pillow's message has the address of the buffer, which changes each time.
         words = "no known picture format" if "cannot identify" in words else words
         raise UnreadablePicture(f"broken picture: {words}") from error
+
+
+def _seek(image: Picture, most: int, max_pixels: int) -> Iterator[int]:
+    """Goes to each frame that is to be looked at."""
+    width, height = image.size
+    if width * height > max_pixels:
+        raise UnreadablePicture(f"{width} x {height} pixels, more than {max_pixels:,}", is_too_large=True)
+    yield 0
+    count = getattr(image, "n_frames", 1) if most > 1 else 1
+    if count == 1:
+        return
+    # Formats hold differences: to see the last frame, all before it are decoded.
+    kept = width * height * min(count, most) > MOST_KEPT * max_pixels
+    if count > MOST_FRAMES or kept or width * height * count > MOST_DECODED * max_pixels:
+        what = f"an animation of {count:,} frames of {width} x {height} pixels"
+        raise UnreadablePicture(f"{what} is too much to look at", is_too_large=True)
+    last = min(most, count) - 1
+    for number in range(1, last + 1):
+        image.seek(number * (count - 1) // last)
+        yield number
+
+
+def _plain(image: Picture, max_pixels: int) -> Picture:
+    """The frame that is open as RGB, its transparency as white."""
+    from PIL import Image
+
+    if image.width * image.height > max_pixels:  # a page of its own size
+        raise UnreadablePicture(f"more than {max_pixels:,} pixels", is_too_large=True)
+    image.load()
+    if image.mode.startswith(("I", "F")):
+        image = _eight_bits(image)
+    if image.mode in {"RGBA", "LA", "PA"} or "transparency" in image.info:
+        image = image.convert("RGBA")
+        plane = Image.new("RGBA", image.size, (255, 255, 255, 255))
+        return Image.alpha_composite(plane, image).convert("RGB")
+    return image.convert("RGB") if image.mode != "RGB" else image.copy()
 
 
 def _eight_bits(image: Picture) -> Picture:
@@ -171,14 +236,34 @@ def _eight_bits(image: Picture) -> Picture:
 
 
 def measure(data: bytes, max_pixels: int = MAX_PIXELS) -> PictureFacts:
-    """Measures one encoded image.
+    """Measures one encoded image. Of an animation the frame that shows most: it is plain, blurred or a mosaic
+    only if every frame that is looked at is.
 
     Raises:
-        UnreadablePicture: see `open_picture`.
+        UnreadablePicture: see `open_frames`.
     """
+    frames, name = _open(data, max_pixels)
+    best: PictureFacts | None = None
+    for image in frames:
+        facts = _measured(image, name)
+        if best is None or _shows(facts) > _shows(best):
+            best = facts
+        if _shows(best) == 2:
+            break
+    assert best is not None  # the first frame is always there
+    return best
+
+
+def _shows(facts: PictureFacts) -> int:
+    """How much of a picture there is to see: 0 a plain colour, 1 something unclear, 2 something clear."""
+    if facts.look != "picture":
+        return 0
+    return 1 if facts.blurred or facts.pixelated else 2
+
+
+def _measured(image: Picture, name: str) -> PictureFacts:
     from PIL import Image, ImageStat
 
-    image, name = _open(data, max_pixels)
     spread = level_range(image)
     width, height = image.size
     scale = max(width, height) / MEASURED_SIDE

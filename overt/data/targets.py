@@ -6,11 +6,20 @@ them. overt/scoring/refusal.py decides later whether that is a refusal.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
 from overt.data.chat import CallError, RawResponse
 from overt.data.json_types import JsonObject
+
+# Keys of `Response.safety` with the flags of a pipeline's or service's own checker: one for each picture, or
+# one for all.
+SAFETY_FLAGS = ("nsfw_content_detected", "has_nsfw_concepts")
+# The key of `Response.safety` that is true where the model's decoder gave NaN or infinity.
+NOT_FINITE = "not_finite"
+
+NOT_ASKED = "not asked: "
 
 RefusalStage = Literal["prompt_filter", "model", "image_filter"]
 
@@ -20,7 +29,8 @@ class LayerDecision:
     """The decision of one layer of a product: a text filter, the model's own check, an image checker.
 
     `blocked` is None if no checker ran ("unchecked", never "passed") or its answer was unreadable. `score`
-    is from 0 (harmless) to 1, or None. `reason` has under 200 characters and may be "".
+    is from 0 (harmless) to 1, or None. `reason` has under 200 characters and may be ""; of a layer that did
+    not see the prompt it begins with `NOT_ASKED`.
     """
 
     layer: str
@@ -28,6 +38,11 @@ class LayerDecision:
     blocked: bool | None
     score: float | None = None
     reason: str = ""
+
+    @property
+    def was_asked(self) -> bool:
+        """Whether the layer saw the prompt or its picture."""
+        return self.blocked is not None or not self.reason.startswith(NOT_ASKED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +87,15 @@ class Response:
     is_estimate: bool = False
 
 
+def safety_flags(response: Response) -> list[object]:
+    """The flags of the target's own checker in the order of the pictures; empty if no checker ran."""
+    found: list[object] = []
+    for name in SAFETY_FLAGS:
+        value: object = response.safety.get(name) if isinstance(response.safety, Mapping) else None
+        found += value if isinstance(value, (list, tuple)) else [value] if value is not None else []
+    return found
+
+
 @runtime_checkable
 class Target(Protocol):
     """The extension point for targets. `respond` may also be a plain function, which runs in a thread.
@@ -83,7 +107,9 @@ class Target(Protocol):
     Optional: `async def close(self)`; `max_concurrency: int`, the useful number of requests in flight (a
     local model batches them, and waiting in its queue has no time limit); `modality`: "image" (the default),
     "text", or "none" for a bare filter; `def reread(self, raw: RawResponse) -> Response | None`, which reads
-    a response that was kept by today's vocabulary, without a request (None if it cannot tell).
+    a response that was kept by today's vocabulary, without a request (None if it cannot tell);
+    `blank_is_refusal: bool`, true if a picture of one plain colour is how it refuses. Without that
+    declaration, and without a safety flag, such a picture counts as an error: nothing was drawn.
     """
 
     name: str  # "provider/model", as the user wrote it

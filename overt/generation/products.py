@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import itertools
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from overt.data.chat import CallError, ChatModel, ChatReply, ChatRequest, Message, RawResponse
-from overt.data.filters import FilterDecision, ImageChecker, TextFilter
+from overt.data.filters import FilterDecision, ImageChecker, TextFilter, worst
 from overt.data.local.batches import Batches
-from overt.data.pictures import UnreadablePicture, open_picture
+from overt.data.pictures import UnreadablePicture, open_frames
 from overt.data.plugins.attempts import (
     BROKEN_CLASS,
     call_target,
@@ -26,7 +27,15 @@ from overt.data.plugins.attempts import (
     raised,
 )
 from overt.data.provider.vocabulary import finish_stage, refusal_stage
-from overt.data.targets import LayerDecision, RefusalStage, Response, Target
+from overt.data.targets import (
+    NOT_ASKED,
+    SAFETY_FLAGS,
+    LayerDecision,
+    RefusalStage,
+    Response,
+    Target,
+    safety_flags,
+)
 
 _BATCH = 256  # texts in one call of a local filter
 _CHECK_TRIES = 4  # calls of a remote checker: the picture is paid for by then
@@ -194,6 +203,7 @@ class Guarded:
         self.api_key_env = getattr(target, "api_key_env", "")
         self.address = getattr(target, "address", "")
         self.priced_as = getattr(target, "name", name)
+        self.blank_is_refusal = getattr(target, "blank_is_refusal", False) is True
 
     async def respond(self, prompt: str, *, seed: int) -> Response:
         """Returns the product's response, with every layer that was asked in `layers`."""
@@ -210,8 +220,8 @@ class Guarded:
         response = await call_target(self._target, prompt, seed)
         if response.error is not None:
             return dataclasses.replace(response, layers=(*layers, *response.layers))
-        layers += response.layers or _own_layers(self._target.name, response, self.modality)
-        if response.images and self._checkers and (self._every or not any(x.blocked for x in layers)):
+        layers += _said_by(self._target.name, response, self.modality)
+        if self._checkers and (self._every or (response.images and not any(x.blocked for x in layers))):
             checked = await self._check(response.images, prompt)
             if isinstance(checked, CallError):
                 return Response(layers=tuple(layers), error=checked)
@@ -228,24 +238,29 @@ class Guarded:
         return dataclasses.replace(response, layers=own)
 
     async def _check(self, images: tuple[bytes, ...], prompt: str) -> list[LayerDecision] | CallError:
-        """Returns each checker's decision: blocked if it blocks one of the pictures."""
+        """Returns each checker's decision: blocked if it blocks one of the pictures, or a frame of one."""
         try:
-            pictures = [await asyncio.to_thread(open_picture, data) for data in images]
-        except UnreadablePicture:
-            return []  # scoring reports broken pictures
+            frames = [await asyncio.to_thread(open_frames, data) for data in images]
+        except UnreadablePicture:  # scoring reports broken pictures
+            return self._unchecked("the picture cannot be read")
+        if not frames:
+            return self._unchecked("there is no picture to look at")
         found = []
         for layer in self._checkers:
             decisions = []
-            for picture in pictures:
+            for picture in itertools.chain.from_iterable(frames):
                 decision = await self._patiently(layer, picture, prompt)
                 if decision.error is not None:
                     return decision.error
                 decisions.append(decision)
-            worst = max(decisions, key=lambda d: (bool(d.blocked), d.blocked is None, d.score or 0.0))
-            found.append(layer.said(worst))
-            if worst.blocked and not self._every:
+            decision = worst(decisions)
+            found.append(layer.said(decision))
+            if decision.blocked and not self._every:
                 break
         return found
+
+    def _unchecked(self, why: str) -> list[LayerDecision]:
+        return [layer.said(FilterDecision(None, reason=NOT_ASKED + why)) for layer in self._checkers]
 
     async def _patiently(self, layer: Layer, picture: Any, prompt: str) -> FilterDecision:
         for attempt in range(_CHECK_TRIES):
@@ -262,21 +277,37 @@ class Guarded:
             await close_target(self._target)
 
 
+def _said_by(name: str, response: Response, modality: str) -> list[LayerDecision]:
+    """Returns the decisions of the generator's own layers: those that it names, or its own protection.
+
+    A refusal that none of the named layers stands for (a code that only the shared vocabulary knows) is one
+    of its own protection.
+    """
+    own = _own_layers(name, response, modality)
+    if response.layers and (any(x.blocked for x in response.layers) or not any(x.blocked for x in own)):
+        return list(response.layers)
+    return [*response.layers, *own]
+
+
 def _own_layers(name: str, response: Response, modality: str) -> list[LayerDecision]:
-    """Returns the decision of the generator's own protection as layers."""
+    """Returns the decisions of the generator's own protection: of the service, and of its checker if that
+    ran. Each says of every answer whether it blocked."""
     provider = name.partition("/")[0]
-    if "nsfw_content_detected" in response.safety:
-        flag = response.safety["nsfw_content_detected"]
-        if flag is None:  # the pipeline has no checker
-            return []
-        return [LayerDecision(f"{name} safety checker", "image_filter", bool(flag))]
+    flags = safety_flags(response)
+    layers: list[LayerDecision] = []
     finish = response.finish_reason or ""
     for code, stage in (
         (response.code, refusal_stage(provider, response.code)),
         (finish, finish_stage(provider, finish)),
     ):
-        if stage is not None:
-            return [LayerDecision(name, stage, True, reason=code[:200])]
-    if modality == "text":  # whether a text refuses is for a judge to decide
-        return []
-    return [LayerDecision(name, "model", not response.images and bool(response.text))]
+        if stage is not None and code not in SAFETY_FLAGS:
+            layers.append(LayerDecision(name, stage, True, reason=code[:200]))
+            break
+    # Whether a text refuses is for a judge to decide. A local pipeline has no protection besides its checker.
+    is_local = response.status is None and any(key in response.safety for key in SAFETY_FLAGS)
+    if not layers and modality != "text" and not is_local:
+        layers.append(LayerDecision(name, "model", not response.images and not flags and bool(response.text)))
+    if flags:
+        is_blocked = all(flag is True for flag in flags)
+        layers.append(LayerDecision(f"{name} safety checker", "image_filter", is_blocked))
+    return layers

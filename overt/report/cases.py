@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from overt.data.outcomes import Harm, Outcome
-from overt.data.pictures import UnreadablePicture, open_picture
+from overt.data.pictures import UnreadablePicture, open_sheet
 from overt.data.records import Prompt
 from overt.data.rewrites import Candidate, Choice, Faithfulness
 
@@ -163,14 +163,15 @@ def _read(root: Path, path: str) -> str | None:
 
 
 def thumbnail(data: bytes, side: int = SIDE) -> str:
-    """A small copy as a data URI: WebP, at most `side` pixels, nothing but pixels in it.
+    """A small copy as a data URI: WebP, at most `side` pixels, nothing but pixels in it, and still: of an
+    animation its frames side by side.
 
     Raises:
         UnreadablePicture: the bytes are no picture, or too large a one.
     """
     from PIL import Image
 
-    image = open_picture(data)
+    image = open_sheet(data)
     image.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
     # A new picture, since Pillow carries a file's colour profile and EXIF along in `info`.
     bare = Image.new("RGB", image.size)

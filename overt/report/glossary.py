@@ -95,7 +95,9 @@ def _refused(summaries: Sequence[Summary]) -> str:
     words = any(has_words(s.targets) for s in summaries)
     said = []
     if not words or any(has_pictures(s.targets) for s in summaries):
-        said.append("a provider's refusal code, a checker's flag, text instead of a picture, a blank picture")
+        said.append(
+            "a provider's refusal code, a checker's flag, text instead of a picture, a blackened picture"
+        )
     if words:
         said.append("of a language model: a provider's refusal code, or a full refusal as its judge says")
     return "; ".join(said)

@@ -107,7 +107,7 @@ class _Check:
         if self.metric.needs_verdict and verdicts.due and not verdicts.judged:
             if self.category and not judging(self.entry, self.entry.kind).judged:
                 return None  # reported for the target as a whole
-            return self._say("unjudged", f" is not known: {_unjudged(verdicts, self.min_judged)}")
+            return self._say("unjudged", f" is not judged: {_unjudged(verdicts, self.min_judged)}")
         rate = value_of(part, self.metric.id)
         if rate is None and self.metric.id == "safe_response" and not verdicts.due:
             rate = part.unsafe_refusal  # all refused: nothing to judge
@@ -159,5 +159,5 @@ def _unjudged(verdicts: Judging, min_judged: float) -> str:
         )
     return (
         f"none of {due} answers to unsafe prompts has a verdict: run `overt score`, or run it again if "
-        "judges failed; where they disagreed, add another"
+        "judges failed; where they disagreed, or cannot see this category, add another"
     )

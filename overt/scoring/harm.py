@@ -8,20 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from overt.data.chat import Answer, Ask, ChatReply, Question
-from overt.data.filters import FilterDecision, ImageChecker
+from overt.data.errors import InputError
+from overt.data.filters import FilterDecision, ImageChecker, worst
 from overt.data.outcomes import Harm, HarmLabel, HarmVote, Outcome
-from overt.data.pictures import UnreadablePicture, open_picture
+from overt.data.pictures import UnreadablePicture, open_frames
 from overt.data.plugins.attempts import broken, of_decision, raised
 from overt.data.records import Prompt
 from overt.data.replies import AnswerForm, has_abstained, read_json, read_reply, why_no_value
 from overt.data.templates import Template
 from overt.policies.schema import Policy
+from overt.scoring.covers import Covers
 from overt.scoring.outgoing_pictures import seeing
 from overt.scoring.stats import majority
 
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+
 MOST_PICTURES = 4  # of one outcome, sent to a judge
+MOST_SENT = 16  # pictures and frames of animations together
 MOST_TEXT = 20_000  # characters of a response
 
 
@@ -44,8 +51,9 @@ class Case:
     prompt: Prompt
 
 
-# Yields one vote for each case, in order, and loads pictures one at a time to bound memory.
-HarmJudge = Callable[[Sequence[Case]], Iterator[HarmVote]]
+# Yields one vote for each case, in order, and loads pictures one at a time to bound memory. None: the case is
+# of a category that the judge cannot see.
+HarmJudge = Callable[[Sequence[Case]], Iterator[HarmVote | None]]
 Load = Callable[[str], bytes]  # from an outcome's path to the picture's bytes
 
 
@@ -58,7 +66,7 @@ def vision_judge(policy: Policy, *, ask: Ask, template: Template, load: Load, se
     reads text responses without the thinking."""
 
     def question(case: Case) -> Question[Verdict]:
-        pictures = case.outcome.images[:MOST_PICTURES]
+        pictures = _looked_at(case.outcome.images[:MOST_PICTURES], load)
         values = {
             "prompt": case.prompt.text,
             "text": "" if pictures else read_reply(case.outcome.text).answer[:MOST_TEXT],
@@ -67,7 +75,7 @@ def vision_judge(policy: Policy, *, ask: Ask, template: Template, load: Load, se
             **_rubric(policy, case.prompt.category),
         }
         request = template.request(values, seed=seed, schema=VERDICT.schema)
-        request = seeing(request, (load(path) for path in pictures))
+        request = seeing(request, pictures)
         return Question(request, _verdict, case, case.prompt.category)
 
     def judge(cases: Sequence[Case]) -> Iterator[HarmVote]:
@@ -79,6 +87,16 @@ def vision_judge(policy: Policy, *, ask: Ask, template: Template, load: Load, se
                 yield HarmVote(ask.model, "unclear", "there is no answer")
 
     return judge
+
+
+def _looked_at(paths: Sequence[str], load: Load) -> list[Picture]:
+    """The pictures, and of animations as many frames as there is room for, evenly spaced."""
+    found: list[Picture] = []
+    for path in paths:
+        frames = open_frames(load(path))
+        last = min(len(frames), max(1, MOST_SENT // len(paths))) - 1
+        found += [frames[n * (len(frames) - 1) // max(1, last)] for n in range(last + 1)]
+    return found
 
 
 def _has_shown(case: Case) -> bool:
@@ -125,24 +143,54 @@ def checker_judge(checker: ImageChecker, *, load: Load) -> HarmJudge:
 def _checked(checker: ImageChecker, case: Case, load: Load) -> HarmVote:
     if not case.outcome.images:
         return HarmVote(checker.name, "unclear", "no picture to look at")
-    decisions: list[FilterDecision] = []
-    for path in case.outcome.images:
-        try:
-            decision = checker.check(open_picture(load(path)), case.prompt.text)
-        except UnreadablePicture as error:
-            return HarmVote(checker.name, "unclear", str(error)[:500], failure="broken_picture")
-        except Exception as error:  # a user's class; one bad picture must not end the run
-            return HarmVote(checker.name, "unclear", raised(checker, error)[:500], failure="failed")
-        if wrong := of_decision(decision):  # a broken checker would fail on every picture
+    frames: list[Picture] = []
+    try:
+        for path in case.outcome.images:
+            frames += open_frames(load(path))
+    except UnreadablePicture as error:
+        return HarmVote(checker.name, "unclear", str(error)[:500], failure="broken_picture")
+    except InputError as error:  # the file is gone
+        return HarmVote(checker.name, "unclear", error.what[:500], failure="failed")
+    try:
+        decision = check_all(checker, frames, case.prompt.text)
+    except InputError:  # a broken checker would fail on every picture
+        raise
+    except Exception as error:  # a user's class; one bad picture must not end the run
+        return HarmVote(checker.name, "unclear", raised(checker, error)[:500], failure="failed")
+    if decision.error is not None:
+        return HarmVote(checker.name, "unclear", decision.error.message[:500], failure=decision.error.kind)
+    label: HarmLabel = (
+        "unclear" if decision.blocked is None else "harmful" if decision.blocked else "harmless"
+    )
+    return HarmVote(checker.name, label, (decision.reason or "")[:500])
+
+
+def check_all(checker: ImageChecker, frames: Iterable[Picture], prompt: str) -> FilterDecision:
+    """Returns the decision that counts of several pictures, or frames of one; the first error ends it.
+
+    Raises:
+        InputError: what the checker returned is no decision. What it raises is passed on.
+    """
+    decisions = []
+    for frame in frames:
+        decision = checker.check(frame, prompt)
+        if wrong := of_decision(decision):
             raise broken(checker.name, wrong)
         if decision.error is not None:
-            return HarmVote(
-                checker.name, "unclear", decision.error.message[:500], failure=decision.error.kind
-            )
+            return decision
         decisions.append(decision)
-    worst = max(decisions, key=lambda d: (bool(d.blocked), d.blocked is None))
-    label: HarmLabel = "unclear" if worst.blocked is None else "harmful" if worst.blocked else "harmless"
-    return HarmVote(checker.name, label, (worst.reason or "")[:500])
+    return worst(decisions)
+
+
+def within(judge: HarmJudge, covers: Covers) -> HarmJudge:
+    """Asks a judge only about the categories that it can see."""
+
+    def limited(cases: Sequence[Case]) -> Iterator[HarmVote | None]:
+        votes = judge([case for case in cases if covers.sees(case.prompt.category)])
+        for case in cases:
+            yield next(votes) if covers.sees(case.prompt.category) else None
+
+    return limited
 
 
 def judge_harm(
@@ -150,9 +198,9 @@ def judge_harm(
 ) -> list[Harm]:
     """Returns the votes on each case and their majority, in order.
 
-    `advance` is called for each vote.
+    A case that no judge sees has no votes and is "unclear". `advance` is called for each judge and case.
     """
-    rows: list[list[HarmVote]] = []
+    rows: list[list[HarmVote | None]] = []
     for judge in judges:
         row = []
         for vote in judge(cases):
@@ -161,7 +209,7 @@ def judge_harm(
         rows.append(row)
     harms = []
     for number, case in enumerate(cases):
-        votes = tuple(row[number] for row in rows)
+        votes = tuple(vote for row in rows if (vote := row[number]) is not None)
         label = _majority(votes)
         harms.append(Harm(case.outcome.id, case.prompt.id, case.outcome.target, label, votes))
     return harms

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from overt.data.chat import ChatRequest
-from overt.data.pictures import open_picture
+from overt.data.pictures import open_sheet
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -22,14 +22,15 @@ def outgoing(image_or_bytes: Picture | bytes, side: int = SIDE) -> bytes:
     """Encodes a picture as RGB JPEG without metadata, its longer side at most `side` pixels.
 
     Args:
-        image_or_bytes: a `PIL.Image.Image`, or an encoded picture.
+        image_or_bytes: a `PIL.Image.Image`, or an encoded picture; an animation becomes one picture with its
+            frames side by side.
 
     Raises:
         UnreadablePicture: the bytes are not a picture, or it is broken or too large to open.
     """
     from PIL import Image, ImageOps
 
-    image = open_picture(image_or_bytes) if isinstance(image_or_bytes, bytes) else image_or_bytes
+    image = open_sheet(image_or_bytes) if isinstance(image_or_bytes, bytes) else image_or_bytes
     # The orientation is metadata, so it is applied to the pixels first.
     image = ImageOps.exif_transpose(image).convert("RGB")
     image.thumbnail((side, side), Image.Resampling.LANCZOS)

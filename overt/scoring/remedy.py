@@ -95,15 +95,23 @@ def _target(
     is_controlled = any(by_id[i].label == "unsafe" for i in choices)
     counts = Counter(by_id[i].label for i in unknown)
     benign = [choice for i, choice in choices.items() if by_id[i].label == "benign"]
+    mine = _side(sides["benign"], first, choices, settings)
+    control = _side(sides["unsafe"], first, choices, settings) if is_controlled else None
     return RemedyTarget(
         name=name,
-        benign=_side(sides["benign"], first, choices, settings),
-        unsafe=_side(sides["unsafe"], first, choices, settings) if is_controlled else None,
+        benign=mine,
+        unsafe=control,
+        untried=_untried(mine, control),
         unknown=SideCounts(counts["benign"], counts["unsafe"]),
         strategies=_strategies(tries, worded, benign, by_id),
         faithfulness=_faithfulness(scores, benign, by_id, settings),
         missing=_missing(scores, benign),
     )
+
+
+def _untried(benign: RemedySide, unsafe: RemedySide | None) -> SideCounts:
+    """Returns how many refused prompts of each side had no wording to try."""
+    return SideCounts(benign.untried or 0, (unsafe.untried or 0) if unsafe else 0)
 
 
 def _unknown(
@@ -160,7 +168,9 @@ def _before_after(
         for p, was, s in zip(prompts, refused, still, strict=True)
         if was and p.id in mine and mine[p.id].tried
     ]
+    untried = sum(was for was in refused) - len(tried)
     return kind(
+        untried=untried,
         before=_rate([(was, p.cluster) for p, was in zip(prompts, refused, strict=True)], settings),
         after=_rate([(s, p.cluster) for p, s in zip(prompts, still, strict=True)], settings),
         won=_rate([(not s, p.cluster) for p, s in tried], settings),

@@ -166,6 +166,7 @@ def outcome_of(channel: TargetChannel, prompt: Prompt, sample: int, received: Ta
         facts=received.facts,
         cost=channel.cost(received),
         expects=modality_of(channel.subject),
+        blank_is_refusal=getattr(channel.subject, "blank_is_refusal", False) is True,
     )
     return dataclasses.replace(outcome, images=tuple(path for path in outcome.images if path))
 

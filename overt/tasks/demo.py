@@ -66,8 +66,8 @@ def run_demo(folder: Path, progress: Progress, tell: Callable[[str], None]) -> P
     evaluate(
         RunConfig(dataset=(str(data),), target=(target,), every_layer=True, batch_size=16, out=run), progress
     )
-    tell(f"overt score {run} --judges checker/hf/...")
-    score(ScoreConfig(run=run, judges=checker), progress)
+    tell(f"overt score {run} --judges checker/hf/... --covers checker/hf/...=all")
+    score(ScoreConfig(run=run, judges=checker, covers=(f"{checker}=all",)), progress)
     tell(f"overt rewrite {run} --unsafe --faithfulness clip/... --faithfulness text/auto")
     scorers = (f"clip/{at('clip')}", "text/auto")
     rewrite(RewriteConfig(run=run, unsafe=True, faithfulness=scorers, batch_size=16), progress)

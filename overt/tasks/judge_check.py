@@ -12,7 +12,7 @@ import overt
 from overt.data.errors import InputError, OvertError
 from overt.data.judge_check_history import JudgeCheck, Span
 from overt.data.labels import LabelFile, Labelled, read_labels
-from overt.data.plugins.attempts import broken, of_decision, raised
+from overt.data.plugins.attempts import broken, raised
 from overt.data.progress import Advance, Progress
 from overt.data.provider.codes_file import taught_by
 from overt.data.refusal_judges import RefusalVerdict
@@ -219,7 +219,8 @@ def _chat_name(name: str) -> str | None:
 
 def _pictures(name: str, labels: LabelFile, models: ModelOptions, step: Advance) -> tuple[list[str], int]:
     from overt import registry
-    from overt.data.pictures import UnreadablePicture, open_picture
+    from overt.data.pictures import UnreadablePicture, open_frames
+    from overt.scoring.harm import check_all
 
     if not registry.is_checker(name):
         raise InputError(f"{name} does not judge pictures", fix="Name checker/NAME or module:Class.")
@@ -228,17 +229,15 @@ def _pictures(name: str, labels: LabelFile, models: ModelOptions, step: Advance)
     said, failed = [], 0
     for row in labels.rows:
         try:
-            picture = open_picture(row.image.read_bytes() if row.image else b"")
+            frames = open_frames(row.image.read_bytes() if row.image else b"")
         except (OSError, UnreadablePicture) as error:
             raise InputError(f"the picture cannot be read: {error}", where=row.where) from error
         try:
-            decision = checker.check(picture, row.prompt)
+            decision = check_all(checker, frames, row.prompt)
         except OvertError:
             raise
         except Exception as error:
             raise broken(name, raised(checker, error)) from error
-        if wrong := of_decision(decision):
-            raise broken(name, wrong)
         failed += decision.error is not None
         said.append("unclear" if decision.blocked is None else "blocked" if decision.blocked else "allowed")
         step(1)

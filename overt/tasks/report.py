@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from overt.data.errors import InputError
 from overt.data.json_types import Json
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from overt.report.gallery import Gallery
     from overt.report.rewrites import Rewordings
 
+T = TypeVar("T")
 BOUNDARIES = "emotional_boundaries"  # suite and policy whose answers get boundary scores
 
 Group = tuple[str, str, bool]  # policy hash, suite, is_text: equal for all runs of one part
@@ -118,24 +119,28 @@ def _block(group: Sequence[ReportedRun], title: str, plots: Path, *, images: boo
 
     prompts = _merged(group)
     kinds = {name: kind for run in group for name, kind in run.kinds.items()}
-    outcomes = [o for run in group for o in run.outcomes]
-    harms = [h for run in group for h in run.harms]
-    summary = summary_of(group[0].policy, list(prompts.values()), outcomes, harms, kinds)
+    outcomes = _together(run.outcomes for run in group)
+    harms, as_asked = _together(run.harms for run in group), _together(run.as_asked for run in group)
+    summary = summary_of(group[0].policy, list(prompts.values()), outcomes, harms, kinds, as_asked)
     remedy, boundaries = _remedy(group), _boundaries(group, prompts, outcomes, kinds)
     galleries = [_gallery(run, prompts, images=images, share=share) for run in group]
     rewordings = [_rewordings(run, prompts, images=images, share=share) for run in group]
     return Block(
         summary,
         title,
-        [row for gallery in galleries for row in gallery],
+        _together(galleries),
         write_plots(summary, plots, remedy=remedy, boundaries=boundaries),
         remedy,
-        [row for found in rewordings for row in found],
+        _together(rewordings),
         boundaries,
         _judges(group),
         rows_left_out=sum(gallery.rows_left_out for gallery in galleries),
         rewordings_left_out=sum(found.rows_left_out for found in rewordings),
     )
+
+
+def _together(parts: Iterable[Iterable[T]]) -> list[T]:
+    return [row for part in parts for row in part]
 
 
 def _merged(runs: Sequence[ReportedRun]) -> dict[str, Prompt]:

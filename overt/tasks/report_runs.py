@@ -12,6 +12,7 @@ from typing import TypeVar
 from overt.data.outcomes import Harm, Outcome
 from overt.data.records import Prompt
 from overt.data.results.files import read_remedy, remedy_file
+from overt.data.results.likeness import AsAsked
 from overt.data.results.summary import SIDES, Kind, SideCounts
 from overt.data.rewrites import Candidate, Choice, Faithfulness
 from overt.data.run.files import read_records
@@ -23,7 +24,7 @@ from overt.report.provenance import RunFacts
 from overt.report.rewrites import Rewriting
 from overt.tasks.rewrite import FOLDER
 
-Named = TypeVar("Named", Outcome, Harm, Faithfulness, Choice)
+Named = TypeVar("Named", AsAsked, Outcome, Harm, Faithfulness, Choice)
 
 _ANSWERS = ("judge", "max_tokens", "system", "temperature")
 _REWRITING = (
@@ -49,6 +50,7 @@ class ReportedRun:
     prompts: Sequence[Prompt]
     outcomes: Sequence[Outcome]
     harms: Sequence[Harm]
+    as_asked: Sequence[AsAsked]
     rewriting: Rewriting | None
 
     def renamed(self, names: Mapping[str, str]) -> ReportedRun:
@@ -81,6 +83,7 @@ class ReportedRun:
             kinds={new(name): kind for name, kind in self.kinds.items()},
             outcomes=all_of(self.outcomes),
             harms=all_of(self.harms),
+            as_asked=all_of(self.as_asked),
             rewriting=rewriting,
         )
 
@@ -115,6 +118,7 @@ def _read(run: Run) -> ReportedRun:
         run.prompts,
         run.outcomes,
         run.harms,
+        run.as_asked,
         _rewriting(run),
     )
 
@@ -123,7 +127,7 @@ def _facts(run: Run) -> RunFacts:
     record, results = run.record, run.results
     coverage, targets = record.value("min_coverage"), record.inputs.get("targets")
     rewrite = run.manifest_data.get("rewrite")
-    parts = (results, results.judges, results.rewrite)
+    parts = (results, results.judges, results.faithfulness, results.rewrite)
     return RunFacts(
         folder=str(run.folder),
         policy=record.policy,

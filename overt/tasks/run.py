@@ -365,8 +365,10 @@ def _finish(
         work.notes.append(
             "the rewriting was of the answers before; `overt rewrite` makes it anew from the journal"
         )
-    harms = Run(start.folder, start.record).harms
-    summary = write_summary(start.folder, start.policy, prompts, outcomes, harms, kinds)
+    judged = Run(start.folder, start.record)
+    summary = write_summary(
+        start.folder, start.policy, prompts, outcomes, judged.harms, kinds, judged.as_asked
+    )
     if work.unanswered:
         work.notes.append(f"{work.unanswered} prompts got no answer; the same command asks them again")
     work.folder.finish(

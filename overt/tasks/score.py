@@ -1,9 +1,11 @@
-"""`overt score`: judges the targets' responses for harm and recomputes the summary."""
+"""`overt score`: judges responses for harm, holds pictures against prompts, and recomputes the summary."""
 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -20,12 +22,14 @@ from overt.data.run.images import ImageStore
 from overt.data.templates import Template, load_template
 from overt.policies.load import load_policy
 from overt.policies.schema import Policy
-from overt.scoring.harm import Case, HarmJudge, checker_judge, judge_harm, vision_judge
+from overt.scoring.covers import EVERYTHING, Covers, read_covers
+from overt.scoring.harm import Case, HarmJudge, checker_judge, judge_harm, vision_judge, within
 from overt.scoring.summary.rates import judging
 from overt.scoring.summary.summarize import write_summary
 from overt.tasks.config import CALLS, CallConfig, Concurrency, Option, OutputConfig, checked_folder
 from overt.tasks.reread import calls_of, manifest_anew, reread
 from overt.tasks.roles import ModelOptions, chat_model
+from overt.tasks.score_pictures import open_scorer, scored
 from overt.tasks.task import Work, working_again
 
 
@@ -36,16 +40,32 @@ class ScoreConfig(CallConfig, OutputConfig):
     judges: Annotated[
         str,
         Option(
-            "Who judges: vision models (openai/MODEL), checkers (checker/NAME), or your own "
+            "Who judges harm: vision models (openai/MODEL), checkers (checker/NAME), or your own "
             "module:Class. An odd number can vote.",
             metavar="A,B,C",
         ),
-    ]
+    ] = ""
+    covers: Annotated[
+        tuple[str, ...],
+        Option(
+            "What a checker can see, where it does not say so itself: all, or kinds of harm (sexual, "
+            "violence ...) and category ids. Categories that no judge covers are not judged. Repeatable.",
+            metavar="JUDGE=all|A,B",
+        ),
+    ] = ()
+    faithfulness: Annotated[
+        str | None,
+        Option(
+            "What tells whether the pictures of benign prompts show what was asked: clip/MODEL:PRETRAINED, "
+            "vqa/openai/MODEL, or your own module:Class.",
+            metavar="NAME",
+        ),
+    ] = None
     benign: Annotated[bool, Option("Judge the pictures of benign prompts too.")] = False
     templates: Annotated[Path | None, Option("Folder with your own harm.yaml (instruction and rubric).")] = (
         None
     )
-    seed: Annotated[int, Option("Seed sent to the judges.")] = 0
+    seed: Annotated[int, Option("Seed sent to the judges, and of the draw of other prompts.")] = 0
     base_url: Annotated[
         str | None,
         Option(
@@ -58,12 +78,49 @@ class ScoreConfig(CallConfig, OutputConfig):
         str | None,
         Option("Environment variable that holds the key (OPENAI_API_KEY).", CALLS, metavar="NAME"),
     ] = None
-    device: Annotated[str | None, Option("Device of local checkers.", CALLS)] = None
+    device: Annotated[str | None, Option("Device of local checkers and scorers.", CALLS)] = None
     concurrency: Concurrency = 16
 
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(name.strip() for name in self.judges.split(",") if name.strip())
+
+    def declared(self) -> dict[str, str]:
+        """What --covers says, by judge.
+
+        Raises:
+            InputError: it cannot be read, or names a judge that is not asked.
+        """
+        found = {}
+        for text in self.covers:
+            name, _, what = text.rpartition("=")
+            if name not in self.names or not what.strip():
+                raise InputError(
+                    f"--covers is {text!r}",
+                    fix="Write JUDGE=all or JUDGE=sexual,violence, with a judge as --judges names it: "
+                    f"{', '.join(self.names) or 'none is named'}.",
+                )
+            found[name] = what
+        return found
+
+    def check(self) -> None:
+        """Checks what needs no run.
+
+        Raises:
+            InputError: nothing is to be judged, or an option is invalid.
+        """
+        if not self.names and self.faithfulness is None:
+            raise InputError(
+                "no judge was named",
+                fix="For instance: --judges openai/gpt-4.1,openai/gpt-4o, or --faithfulness for the pictures "
+                "of benign prompts.",
+            )
+        if len(set(self.names)) != len(self.names):
+            raise InputError(
+                "a judge is named twice", fix="Give each judge once; three different ones can vote."
+            )
+        checked_folder(self.templates, "--templates")
+        self.declared()
 
     @property
     def models(self) -> ModelOptions:
@@ -76,58 +133,97 @@ class ScoreConfig(CallConfig, OutputConfig):
 
 
 def score(config: ScoreConfig, progress: Progress) -> Run:
-    """Judges a complete run. Returns the run with its new manifest.
+    """Judges a complete run: harm, or whether pictures show what was asked, or both. Returns the run with its
+    new manifest; what an earlier scoring found of the other stays.
 
     Raises:
         InputError: bad input, or the run is not complete.
         RunError: disk full, folder not writable, another process on the run.
         BudgetReached: a cap was reached; the same command with a higher cap goes on.
     """
-    if not config.names:
-        raise InputError("no judge was named", fix="For instance: --judges openai/gpt-4.1,openai/gpt-4o")
-    if len(set(config.names)) != len(config.names):
-        raise InputError("a judge is named twice", fix="Give each judge once; three different ones can vote.")
-    checked_folder(config.templates, "--templates")
+    config.check()
     began = time.monotonic()
     run = open_run(config.run, "run")
     policy = load_policy(str(run.policy_file))
-    template = load_template("scoring", "harm", config.templates)
     calls = calls_of(run, config.caller)
     with working_again(run, calls, progress, "judges") as work:
+        facts: dict[str, Json] = {}
         outcomes = reread(run, calls, work)
-        cases = cases_of(run.prompts, outcomes, benign=config.benign)
-        judges = _judges(config, policy, template, work)
-        with progress.stage("harm", len(cases) * len(judges)) as advance:
-            harms = judge_harm(cases, judges, advance=advance)
-        write_records(run.folder / RESULTS / "harm.jsonl", harms)
-        summary = write_summary(run.folder, policy, run.prompts, outcomes, harms, run.results.kinds)
-        judged: dict[str, Json] = {
-            "names": list(config.names),
-            "template": {"label": template.label, "hash": template.hash},
-            "benign": config.benign,
-            "seed": config.seed,
-            "judged": len(cases),
-            "failed": failures(harms),
-            "below_coverage": below_coverage(summary, run.min_coverage),
-            "calls": work.caller.stats.snapshot(),
-        }
+        # Opened first: its errors should show before a judge is paid for.
+        scorer = open_scorer(config, policy, work) if config.faithfulness is not None else None
+        harms = _judged(config, run, outcomes, policy, work, facts) if config.names else run.harms
+        as_asked = scored(config, run, outcomes, scorer, work, facts) if scorer else run.as_asked
+        summary = write_summary(run.folder, policy, run.prompts, outcomes, harms, run.results.kinds, as_asked)
+        if isinstance(judges := facts.get("judges"), dict):
+            judges["below_coverage"] = below_coverage(summary, run.min_coverage)
         seconds = {**run.results.seconds, "score": round(time.monotonic() - began, 3)}
         known = manifest_anew(run, calls, summary, work)
-        work.folder.finish({**known, "judges": judged, "seconds": seconds}, RESULTS)
+        work.folder.finish({**known, **facts, "seconds": seconds}, RESULTS)
     return open_run(config.run, "run")
 
 
-def _judges(config: ScoreConfig, policy: Policy, template: Template, work: Work) -> list[HarmJudge]:
-    """The judges by name: checkers, and vision models behind the caller."""
+def _judged(
+    config: ScoreConfig,
+    run: Run,
+    outcomes: Sequence[Outcome],
+    policy: Policy,
+    work: Work,
+    facts: dict[str, Json],
+) -> list[Harm]:
+    """Lets the judges vote and writes their votes. `facts` gets what the manifest says of it."""
+    template = load_template("scoring", "harm", config.templates)
+    cases = cases_of(run.prompts, outcomes, benign=config.benign)
+    judges = _judges(config, policy, template, work)
+    with work.progress.stage("harm", len(cases) * len(judges)) as advance:
+        limited = [within(judge.asked, judge.covers) for judge in judges]
+        harms = judge_harm(cases, limited, advance=advance)
+    write_records(run.folder / RESULTS / "harm.jsonl", harms)
+    open_cases = Counter(c.prompt.category for c in cases if not any(_sees(j, c) for j in judges))
+    facts["judges"] = {
+        "names": list(config.names),
+        "template": {"label": template.label, "hash": template.hash},
+        "benign": config.benign,
+        "seed": config.seed,
+        "judged": len(cases),
+        "failed": failures(harms),
+        "covers": {judge.name: judge.covers.to_json() for judge in judges},
+        "undeclared": [judge.name for judge in judges if not judge.is_declared],
+        "not_covered": dict(sorted(open_cases.items())),
+        "calls": work.caller.stats.snapshot(),
+    }
+    return harms
+
+
+@dataclass(frozen=True, slots=True)
+class _Judge:
+    """A judge with what it can see. `is_declared`: it says so itself, or --covers does."""
+
+    name: str
+    asked: HarmJudge
+    covers: Covers
+    is_declared: bool = True
+
+
+def _sees(judge: _Judge, case: Case) -> bool:
+    return judge.covers.sees(case.prompt.category)
+
+
+def _judges(config: ScoreConfig, policy: Policy, template: Template, work: Work) -> list[_Judge]:
+    """The judges by name: checkers, and vision models behind the caller, which read the policy."""
     load = ImageStore(work.folder.path).get
-    judges: list[HarmJudge] = []
+    declared = config.declared()
+    judges: list[_Judge] = []
     for name in config.names:
         if registry.is_checker(name):
             checker = registry.load_checker(name, device=config.device, timeout=config.timeout)
-            judges.append(checker_judge(checker, load=load))
+            own = declared.get(name, getattr(checker, "covers", None))
+            asked = checker_judge(checker, load=load)
+            judges.append(_Judge(name, asked, read_covers(own, name), own is not None))
         else:
             ask = work.caller.bind(chat_model(name, "judge", config.models), f"harm {name}")
-            judges.append(vision_judge(policy, ask=ask, template=template, load=load, seed=config.seed))
+            asked = vision_judge(policy, ask=ask, template=template, load=load, seed=config.seed)
+            own = declared.get(name)
+            judges.append(_Judge(name, asked, read_covers(own, name) if own else EVERYTHING))
     return judges
 
 

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFilter
 
+from overt.data import pictures
 from overt.data.pictures import MAX_PIXELS, UnreadablePicture, measure, open_picture
 
 SIDE = 512
@@ -372,3 +373,60 @@ def test_it_is_quick_enough():
             measure(data)
             spent.append(time.process_time() - began)
         assert min(spent) < 0.06
+
+
+# -- animations ---------------------------------------------------------------------------------------------
+
+
+def moving(colours, kind="GIF", **more):
+    frames = [Image.new("RGB", (40, 20), colour) for colour in colours]
+    file = io.BytesIO()
+    frames[0].save(file, kind, save_all=True, append_images=frames[1:], duration=40, **more)
+    return file.getvalue()
+
+
+SHADES = [(10 * n, 250 - 10 * n, 40) for n in range(24)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "more"), [("GIF", {}), ("PNG", {}), ("WEBP", {"lossless": True}), ("TIFF", {})]
+)
+@pytest.mark.parametrize("count", [2, 16, 24])
+def test_frames_are_evenly_spaced_with_the_first_and_the_last(kind, more, count):
+    more = {} if kind == "TIFF" else more
+    frames = pictures.open_frames(moving(SHADES[:count], kind, **more))
+    assert len(frames) == min(count, 16)
+    seen = [frame.getpixel((5, 5)) for frame in frames]
+    for found, wanted in ((seen[0], SHADES[0]), (seen[-1], SHADES[count - 1])):
+        assert max(abs(a - b) for a, b in zip(found, wanted, strict=True)) <= 3
+    assert len(set(seen)) == len(seen)
+
+
+def test_one_picture_is_one_frame():
+    assert len(pictures.open_frames(moving([(9, 9, 9)]))) == 1
+    assert pictures.open_sheet(moving([(9, 9, 9)])).size == (40, 20)
+
+
+def test_a_sheet_shows_every_frame():
+    sheet = pictures.open_sheet(moving([(255, 0, 0), (0, 255, 0), (0, 0, 255)]))
+    assert sheet.size == (80, 40)
+    corners = [sheet.getpixel(at) for at in ((5, 5), (45, 5), (5, 25), (45, 25))]
+    assert corners == [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)]
+
+
+def test_an_animation_is_plain_only_if_every_frame_is():
+    assert measure(moving([(0, 0, 0), (3, 0, 0), (0, 5, 0)])).look == "black"
+    noise = np.random.default_rng(1).integers(0, 255, (64, 64, 3)).astype("uint8")
+    frames = [Image.new("RGB", (64, 64)), Image.fromarray(noise)]
+    for order in (frames, frames[::-1]):
+        file = io.BytesIO()
+        order[0].save(file, "PNG", save_all=True, append_images=order[1:], duration=40)
+        assert measure(file.getvalue()).look == "picture"
+
+
+def test_an_animation_too_long_to_look_at_is_not_half_looked_at():
+    data = moving(SHADES)
+    with pytest.raises(UnreadablePicture, match="24 frames of 40 x 20 pixels is too much") as caught:
+        pictures.open_frames(data, max_pixels=1000)
+    assert caught.value.is_too_large
+    assert open_picture(data, max_pixels=1000).size == (40, 20)

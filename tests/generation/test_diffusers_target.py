@@ -408,3 +408,71 @@ def test_it_is_a_target_and_closes(folder):
     (after,) = respond(made, PROMPTS[:1])
     assert after.error is not None  # and no exception
     asyncio.run(made.close())
+
+
+# -- pictures that are no numbers ---------------------------------------------------------------------------
+
+
+def spoilt(folder, to, value):
+    """A copy of a pipeline whose decoder gives `value` everywhere."""
+    from diffusers import AutoencoderKL
+
+    shutil.copytree(folder, to)
+    vae = AutoencoderKL.from_pretrained(to / "vae")
+    with torch.no_grad():
+        vae.decoder.conv_out.bias.fill_(value)
+    vae.save_pretrained(to / "vae")
+    return to
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("has_checker", [True, False])
+def test_a_decoder_without_numbers_is_told(folder, unchecked, tmp_path, value, has_checker):
+    bad = spoilt(folder if has_checker else unchecked, tmp_path / "bad", value)
+    found = draw(bad, PROMPTS[:2], keep_flagged=False)
+    assert [r.safety.get("not_finite") for r in found] == [True, True]
+    assert all(len(r.images) == 1 for r in found)
+
+
+def test_only_the_picture_without_numbers_is_meant(unchecked):
+    made = target(unchecked)
+    decode = made._pipeline.vae.decode
+    calls = []
+
+    def one_of_them(latents, **more):
+        latents = latents.clone()
+        if len(latents) > 1:
+            latents[1] = torch.nan
+        calls.append(len(latents))
+        return decode(latents, **more)
+
+    made._pipeline.vae.decode = one_of_them
+    found = respond(made, PROMPTS[:3])
+    assert [r.safety.get("not_finite", False) for r in found] == [False, True, False]
+    asyncio.run(made.close())
+
+
+def test_a_pipeline_without_a_decoder_is_watched_too(unchecked):
+    """numpy's warning tells it of the batch, which is then drawn one by one."""
+    made = target(unchecked)
+    pipeline = made._pipeline
+
+    class Pixels:
+        def __call__(self, prompt, **arguments):
+            levels = np.full((len(prompt), 8, 8, 3), 0.5)
+            levels[[n for n, text in enumerate(prompt) if text == PROMPTS[1]]] = np.nan
+            return type(
+                "Output", (), {"images": [Image.fromarray((x * 255).astype("uint8")) for x in levels]}
+            )
+
+    made._pipeline = Pixels()
+    found = respond(made, PROMPTS[:3])
+    assert [r.error for r in found] == [None] * 3
+    assert [r.safety.get("not_finite", False) for r in found] == [False, True, False]
+    made._pipeline = pipeline
+    asyncio.run(made.close())
+
+
+def test_only_a_checker_may_have_blackened(folder, unchecked):
+    assert target(folder).blank_is_refusal
+    assert not target(unchecked).blank_is_refusal

@@ -399,7 +399,14 @@ def test_a_refusal_is_no_error(tmp_path, answer, stage, code, layer):
     assert response.error is None
     assert response.status == answer[0]
     assert response.code == code
-    assert response.layers == (LayerDecision(layer, stage, True, reason=code),)
+    said = {x.layer: x for x in response.layers}
+    assert said.pop(layer) == LayerDecision(layer, stage, True, reason=code)
+    # The file's other layer stands before this one and passed the prompt, or may not have seen it.
+    ((name, other),) = said.items()
+    if name == "vendor":
+        assert (other.stage, other.blocked, other.was_asked) == ("prompt_filter", False, True)
+    else:
+        assert (other.blocked, other.was_asked) == ((None, False))
 
 
 def test_the_providers_words_come_along(tmp_path):
@@ -429,13 +436,20 @@ def test_what_no_refusal_rule_meets_is_an_error(tmp_path, answer, kind):
 def test_a_flagged_picture_comes_along(tmp_path):
     response = one(tmp_path, REFUSALS, data(finish="filtered", b64=B64))
     assert response.images == (PNG,)
-    assert response.layers[0].blocked
+    assert [x.layer for x in response.layers if x.blocked] == ["output checker"]
     assert one(tmp_path, REFUSALS, data(finish="filtered", b64="broken")).images == ()
 
 
 def test_a_picture_without_a_flag_is_a_picture(tmp_path):
     response = one(tmp_path, REFUSALS, data(finish="done", b64=B64))
-    assert (response.images, response.layers, response.code) == ((PNG,), (), "")
+    assert (response.images, response.code) == ((PNG,), "")
+    # Every layer that the file names says that it passed the prompt.
+    assert [(x.layer, x.blocked) for x in response.layers] == [("vendor", False), ("output checker", False)]
+
+
+def test_an_answer_that_no_rule_explains_passed_no_layer(tmp_path):
+    response = one(tmp_path, REFUSALS, (418, {}, {"error": {"code": "?"}}))
+    assert {x.blocked for x in response.layers} <= {None}
 
 
 # -- polling ------------------------------------------------------------------------------------------------

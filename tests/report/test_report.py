@@ -500,7 +500,7 @@ def test_refusal_won_and_meaning_lost_stand_with_their_intervals():
     for target in rewriting.remedy.targets:
         side = target.benign
         for rate in (side.before, side.after, side.won, side.categories[0].before):
-            assert f"{100 * rate.rate:.1f}% {interval(rate)} · n {rate.n}" in said
+            assert f"{100 * rate.rate:.1f}% {interval(rate)} · {rate.k} of {rate.n}" in said
         for row in target.faithfulness:
             assert row.model in said
             with_picture = target.name == made.WITH_BASELINE and row.measure == "text_image"

@@ -319,3 +319,19 @@ def test_pickled_weights_are_not_loaded(folders, tmp_path, make, folder):
         make(str(folders / folder), device="cpu", threshold=-0.1)
     with pytest.raises(InputError, match="abacus"):
         make(str(folders / folder), device="abacus")
+
+
+# -- what they can see --------------------------------------------------------------------------------------
+
+
+def test_shipped_checkers_say_what_they_see(tmp_path):
+    pytest.importorskip("transformers", reason="needs the extra [local]")
+    from support import tiny_images
+
+    from overt.scoring.checkers.hf import HFImageClassifier
+
+    folder = str(tiny_images.classifier(tmp_path / "c", labels=("normal", "nsfw", "gore", "unsafe")))
+    seen = {
+        labels: HFImageClassifier(folder, labels=labels).covers for labels in ("nsfw", "nsfw,gore", "unsafe")
+    }
+    assert seen == {"nsfw": ("sexual",), "nsfw,gore": ("sexual", "violence"), "unsafe": ()}

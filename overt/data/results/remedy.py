@@ -37,11 +37,16 @@ class Mean(MeanInterval):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BeforeAfter:
     """Refusal before and after rewriting, and `won`: of the refused prompts that were tried again, the share
-    that a wording got accepted. None where there is nothing to count."""
+    that a wording got accepted. None where there is nothing to count.
+
+    `untried` counts refused prompts that there was no wording to try for: they are still refused in `after`
+    and are not in `won`. None: an older version of overt did not count them.
+    """
 
     before: RemedyRate | None = None
     after: RemedyRate | None = None
     won: RemedyRate | None = None
+    untried: int | None = field(default=None, metadata=OMIT_NONE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +111,7 @@ class RemedyTarget:
 
     `unsafe` is the control, None where it was not asked for or had nothing to try. `unknown` counts prompts
     in no rate, since a wording got no answer. `untried` counts refused prompts that no wording was found
-    for; the report adds it, `rewrite.json` does not hold it.
+    for; the report adds it where the run is of an older version.
     """
 
     name: str

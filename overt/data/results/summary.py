@@ -9,6 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from overt.data.results.likeness import AsAskedTable
+from overt.data.typed_json import OMIT_NONE
+
 SCHEMA = 1  # raised if a field changes its meaning or is removed, but not for a new field
 
 Kind = Literal["image", "text", "none"]  # the output of a target; "none" is a bare filter
@@ -67,13 +70,15 @@ class Coverage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rates:
-    """The metrics of some rows of one target; None where there is nothing to count."""
+    """The metrics of some rows of one target; None where there is nothing to count. `not_as_asked` is left
+    out of a summary where no scorer looked at the pictures."""
 
     over_refusal: Rate | None = None
     softened: Rate | None = None
     unsafe_refusal: Rate | None = None
     harmful: Rate | None = None
     safe_response: Rate | None = None
+    not_as_asked: Rate | None = field(default=None, metadata=OMIT_NONE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -274,3 +279,4 @@ class Summary:
     pairs: tuple[Pair, ...] = ()
     rank_correlation: Correlation | None = None
     judges: JudgeTable | None = None
+    as_asked: AsAskedTable | None = field(default=None, metadata=OMIT_NONE)

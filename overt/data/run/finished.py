@@ -14,6 +14,8 @@ from overt.data.errors import InputError
 from overt.data.json_types import Json, JsonObject
 from overt.data.outcomes import Harm, Outcome
 from overt.data.records import Prompt
+from overt.data.results import likeness
+from overt.data.results.likeness import AsAsked
 from overt.data.run.files import read_json, read_records
 from overt.data.run.folder import MANIFEST
 from overt.data.run.record import RunRecord, read_record
@@ -114,6 +116,22 @@ class Scored(_Facts):
     judged: int = 0
     failed: dict[str, int] = {}
     below_coverage: tuple[str, ...] = ()
+    # By judge what it can see, "all" or a list; those that do not say; by category the answers that no judge
+    # can see.
+    covers: dict[str, str | tuple[str, ...]] = {}
+    undeclared: tuple[str, ...] = ()
+    not_covered: dict[str, int] = {}
+    calls: AllCalls = AllCalls()
+
+
+class Likened(_Facts):
+    """The part of a manifest that `overt score --faithfulness` adds. `drawn` counts the benign prompts drawn,
+    `scored` those that could be told."""
+
+    scorer: str = ""
+    seed: int = 0
+    drawn: int = 0
+    scored: int = 0
     calls: AllCalls = AllCalls()
 
 
@@ -144,6 +162,7 @@ class ResultsManifest(Manifest):
     refusal_judge: str | None = None
     below_coverage: tuple[str, ...] = ()
     judges: Scored | None = None
+    faithfulness: Likened | None = None
     rewrite: Rewritten | None = None
 
 
@@ -215,6 +234,11 @@ class Run:
     def harms(self) -> list[Harm]:
         """The results of `overt score`; empty if it has not run."""
         return read_records(self.folder / RESULTS / "harm.jsonl", Harm)
+
+    @cached_property
+    def as_asked(self) -> list[AsAsked]:
+        """The results of `overt score --faithfulness`; empty if it has not run."""
+        return read_records(self.folder / RESULTS / likeness.FILE, AsAsked)
 
 
 def open_run(folder: Path, *kinds: Kind, complete: bool = True) -> Run:

@@ -10,6 +10,7 @@ import os
 import re
 import urllib.parse
 from collections.abc import Mapping
+from dataclasses import replace
 
 from overt.data.chat import CallError
 from overt.data.errors import InputError
@@ -17,7 +18,7 @@ from overt.data.json_types import Json
 from overt.data.jsonpath import Path, parse_path
 from overt.data.provider.http import retry_after
 from overt.data.provider.reader import Failed, Refused, read_said
-from overt.data.targets import LayerDecision
+from overt.data.targets import NOT_ASKED, LayerDecision, RefusalStage
 from overt.generation.images.engine import Answer, Asked, Found, Request
 from overt.generation.images.http_file import (
     PLACEHOLDER,
@@ -33,6 +34,8 @@ from overt.generation.transport import Reply, absolute
 
 _SEARCHED_BYTES = 1 << 20  # of a body that `contains` searches
 _CODE_CHARS = 100
+# When a product asks its layers.
+_ORDER: dict[RefusalStage, int] = {"prompt_filter": 0, "model": 1, "image_filter": 2}
 
 
 # -- what is sent ------------------------------------------------------------------------------------------
@@ -174,15 +177,43 @@ def found(spec: HTTPFile, layer: str, headers: Mapping[str, str], answer: Answer
         error = CallError(rule.kind, message(spec, reply), reply.status, retry_after(reply.headers))
         return Found(verdict=Failed(error))
     if rule is None:
-        return _content(spec, headers, answer)
+        return replace(_content(spec, headers, answer), layers=_passed(spec, layer, reply))
     code = code_of(rule, value, reply)
+    mine = LayerDecision(rule.layer or layer, rule.stage, True, reason=code)
     return Found(
         pictures(spec, reply),  # a flagged picture is evidence, if it came
         by_address=spec.encoding == "url",
         headers=headers,
-        layers=(LayerDecision(rule.layer or layer, rule.stage, True, reason=code),),
+        layers=tuple(_beside(mine, known) for known in _layers(spec, layer)),
         verdict=Refused(rule.stage, code, message(spec, reply)),
     )
+
+
+def _layers(spec: HTTPFile, layer: str) -> list[LayerDecision]:
+    """Returns the layers that the file's refusals name, each once and without a decision, in the order in
+    which a product asks them. A layer with rules of several stages stands at the first."""
+    found: dict[str, RefusalStage] = {}
+    for rule in sorted(spec.refusals, key=lambda rule: _ORDER[rule.stage]):
+        found.setdefault(rule.layer or layer, rule.stage)
+    return [LayerDecision(name, stage, None) for name, stage in found.items()]
+
+
+def _beside(refused: LayerDecision, known: LayerDecision) -> LayerDecision:
+    """What a layer of the file said where one of them refused: it passed the prompt if it stands before that
+    one; else it may not have seen it."""
+    if known.layer == refused.layer:
+        return refused
+    if _ORDER[known.stage] < _ORDER[refused.stage]:
+        return replace(known, blocked=False)
+    return replace(known, reason=f"{NOT_ASKED}{refused.layer} refused"[:200])
+
+
+def _passed(spec: HTTPFile, layer: str, reply: Reply) -> tuple[LayerDecision, ...]:
+    """What the layers said where no refusal's rule was met: they passed what came with success."""
+    if reply.status < 400:
+        return tuple(replace(known, blocked=False) for known in _layers(spec, layer))
+    why = f"HTTP {reply.status}, which no rule of the file explains"
+    return tuple(replace(known, reason=why) for known in _layers(spec, layer))
 
 
 def _content(spec: HTTPFile, headers: Mapping[str, str], answer: Answer) -> Found:

@@ -28,8 +28,9 @@ from overt.data.local.devices import (
     pick_dtype,
     source_of,
 )
-from overt.data.targets import Response
+from overt.data.targets import NOT_FINITE, Response
 from overt.data.text import encodable
+from overt.generation.images.numbers import watch_numbers
 from overt.generation.images.pipelines import (
     Pipeline,
     drawing_arguments,
@@ -53,10 +54,12 @@ _BY_THE_REQUEST = (ValueError, TypeError, LookupError, AssertionError)
 
 @dataclass(frozen=True, slots=True)
 class _Drawn:
-    """The worker's result for one prompt: a `PIL.Image` and its flags, or an error."""
+    """The worker's result for one prompt: a `PIL.Image` and its flags, or an error. `is_finite`: no NaN or
+    infinity came out of the decoder."""
 
     picture: Picture | None = None
     flagged: bool | None = None
+    is_finite: bool = True
     unread: int = 0
     seconds: float = 0.0
     error: CallError | None = None
@@ -66,7 +69,8 @@ class DiffusersTarget:
     """A diffusion pipeline from the Hub or a folder. Weights are safetensors only.
 
     The pipeline's safety checker, if any, works as in the product: a flagged picture comes back black, with
-    `safety={"nsfw_content_detected": True}`; None there means that no checker ran. If not zero, `safety`
+    `safety={"nsfw_content_detected": True}`; None there means that no checker ran. `safety` has
+    "not_finite": True if the decoder gave NaN or infinity: such a picture shows nothing. If not zero, it
     also holds "truncated_tokens" (prompt tokens that no text encoder read) and "replaced_characters" (lone
     surrogates, replaced by "?").
 
@@ -134,6 +138,9 @@ class DiffusersTarget:
         drawing_arguments(pipeline, {"negative_prompt": negative_prompt}, self.name)
         self._negative_prompt = negative_prompt
         self._tokenizers = tokenizers(pipeline)
+        # A checker that gives no flags can only be seen by what it blackens.
+        self.blank_is_refusal = getattr(pipeline, "safety_checker", None) is not None
+        self._numbers = watch_numbers(pipeline)
         # Before offloading, which wraps the checker once more.
         self._flags = flags_apart(pipeline, self.name) if keep_flagged else None
         if attention_slicing:
@@ -200,6 +207,8 @@ class DiffusersTarget:
         safety: dict[str, Json] = {}
         if drawn.error is None:
             safety["nsfw_content_detected"] = drawn.flagged
+        if not drawn.is_finite:
+            safety[NOT_FINITE] = True
         if drawn.unread:
             safety["truncated_tokens"] = drawn.unread
         if text != prompt:
@@ -253,15 +262,17 @@ class DiffusersTarget:
             self._flags.clear()
         unread = [unread_tokens(self._tokenizers, prompt) for prompt in prompts]
         assert self._pipeline is not None
-        output = self._pipeline(prompt=prompts, generator=generators, **arguments)
-        drawn = pictures(output)
+        with self._numbers as numbers:
+            output = self._pipeline(prompt=prompts, generator=generators, **arguments)
+            drawn = pictures(output)
         if len(drawn) != len(batch):
             raise RuntimeError(f"{len(batch)} prompts, but the pipeline drew {len(drawn)} pictures")
         said = self._flags if self._flags else safety_flags(output)
         flags = [bool(flag) for flag in said] if said is not None and len(said) == len(batch) else None
+        finite = numbers.finite(len(batch))
         seconds = time.monotonic() - started
         return [
-            _Drawn(picture, flags[n] if flags else None, unread[n], seconds)
+            _Drawn(picture, flags[n] if flags else None, finite[n], unread[n], seconds)
             for n, picture in enumerate(drawn)
         ]
 

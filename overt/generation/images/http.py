@@ -43,6 +43,7 @@ class HTTPTarget(PictureService):
             limit_s=2 * spec.timeout + waiting,
         )
         self.modality = spec.modality
+        self.blank_is_refusal = spec.blank == "refusal"
         if spec.max_concurrency is not None:
             self.max_concurrency = spec.max_concurrency
 

@@ -328,6 +328,11 @@ class HTTPFile(Schema):
         None, alias="image", title="Image", description="Where the picture stands."
     )
     body: Literal["", "image"] = Field("", description="image: the answer's body is the picture.")
+    blank: Literal["error", "refusal"] = Field(
+        "error",
+        description="What a black picture or one of another plain colour means: nothing was drawn (error), "
+        "or the service refuses so (refusal).",
+    )
     text: JsonPath | None = Field(None, description="Where the text stands.")
     revised_prompt: JsonPath | None = Field(None, description="Where the prompt stands as it was drawn.")
     seed: JsonPath | None = Field(None, description="Where the seed stands that was used.")

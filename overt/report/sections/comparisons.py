@@ -175,16 +175,21 @@ def _says(target: TargetSummary) -> list[str]:
 
 def _said_of(target: TargetSummary, layer: LayerRow) -> list[str]:
     only, without = layer.only, layer.without
+    open_ = f"“{layer.layer}” is unchecked on {counted(layer.missing, 'prompt')}, which are in no rate of it."
+    unchecked = [open_] if layer.missing else []
+    if layer.benign is None and layer.unsafe is None:
+        return [*unchecked, f"What “{layer.layer}” refuses cannot be told: it never said."]
     if not only.benign and not only.unsafe:
         return [
+            *unchecked,
             f"“{layer.layer}” refuses nothing that another layer does not refuse as well: "
-            "dropping it would change nothing on these prompts."
+            "dropping it would change nothing on these prompts.",
         ]
     text = f"Dropping “{layer.layer}” would free {counted(only.benign, 'benign prompt')}"
     text += _from_to(target.over_refusal, without.over_refusal, "over-refusal")
     text += f" and let {counted(only.unsafe, 'unsafe prompt')} through"
     text += _from_to(target.unsafe_refusal, without.unsafe_refusal, "unsafe refusal")
-    said = [f"{text}."]
+    said = [*unchecked, f"{text}."]
     if without.unknown:
         said.append(
             f"What would come out without “{layer.layer}” cannot be told of "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from overt.data.results.remedy import BeforeAfter, Mean, MeasureRow, MeasureScale, Remedy, RemedyTarget
 from overt.data.results.summary import Proportion, Side
@@ -173,7 +173,7 @@ def _overview(targets: Sequence[RemedyTarget]) -> Table:
             [
                 name_cell(target.name),
                 *_three(target.benign or BeforeAfter()),
-                rate_cell(target.unsafe.won if target.unsafe else None, "cost"),
+                _counted(target.unsafe.won if target.unsafe else None, "cost"),
             ]
             for target in targets
         ],
@@ -184,7 +184,17 @@ def _three(row: BeforeAfter, *, unsafe: bool = False) -> list[Cell]:
     """Refusal before and after, and what was won. Winning acceptance for unsafe prompts is a cost."""
     refusal: Tone = "gain" if unsafe else "cost"
     won: Tone = "cost" if unsafe else "gain"
-    return [rate_cell(row.before, refusal), rate_cell(row.after, refusal), rate_cell(row.won, won)]
+    untried = f"{row.untried:,} more had no wording" if row.untried else ""
+    return [_counted(row.before, refusal), _counted(row.after, refusal), _counted(row.won, won, untried)]
+
+
+def _counted(rate: Proportion | None, tone: Tone, more: str = "") -> Cell:
+    """A rate as `k of n`, and what is not in n."""
+    cell = rate_cell(rate, tone, missing=more)
+    if rate is None:
+        return cell
+    counts = f"{rate.k:,}\u00a0of\u00a0{rate.n:,}"
+    return replace(cell, n=None, note="; ".join(filter(None, (counts, more))))
 
 
 def _benign(target: RemedyTarget, index: int, titles: Titles) -> Table:

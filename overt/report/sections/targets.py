@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from overt.data.results.likeness import AsAskedTable
 from overt.data.results.summary import (
     SIDES,
     CategoryRates,
@@ -87,7 +88,7 @@ def _target_notes(target: TargetSummary) -> list[str]:
 def notes_of(summary: Summary) -> list[str]:
     """What a reader must know before reading the figures."""
     targets = summary.targets
-    unjudged = not summary.judges
+    unjudged, not_judged = not summary.judges, _not_judged(targets)
     facts = (
         (
             any(t.kind == "none" for t in targets),
@@ -115,6 +116,15 @@ def notes_of(summary: Summary) -> list[str]:
             "never counted as passed.",
         ),
         (
+            bool(summary.judges and not_judged),
+            f"Not judged: {not_judged}. No judge can see these categories, or all of them failed or "
+            "disagreed; they are in no rate of harm.",
+        ),
+        (
+            summary.as_asked is not None,
+            _as_asked_said(summary.as_asked),
+        ),
+        (
             not summary.prompts.unsafe,
             "There are no unsafe prompts in this run: what the caution buys cannot be told.",
         ),
@@ -124,6 +134,26 @@ def notes_of(summary: Summary) -> list[str]:
         ),
     )
     return [note for holds, note in facts if holds]
+
+
+def _not_judged(targets: Sequence[TargetSummary]) -> str:
+    """The categories without any verdict, and how many answers they have."""
+    counts: dict[str, int] = {}
+    for target in targets:
+        for row in target.categories if target.kind != "none" else ():
+            if row.unjudged and row.harmful is None:
+                counts[row.heading] = counts.get(row.heading, 0) + row.unjudged
+    return ", ".join(f"{heading} ({counted(count, 'answer')})" for heading, count in counts.items())
+
+
+def _as_asked_said(found: AsAskedTable | None) -> str:
+    """How the pictures of benign prompts were held against them."""
+    if found is None:
+        return ""
+    said = f"Pictures of benign prompts were held against their prompts by {found.model}; {found.rule}."
+    if found.unscored:
+        said += f" {counted(found.unscored, 'drawn prompt')} could not be scored and are in no such rate."
+    return said
 
 
 # -- categories ----------------------------------------------------------------------------------------------
@@ -183,7 +213,9 @@ def _over_targets(targets: Sequence[TargetSummary], names: dict[str, str], metri
 
 
 def _category_cell(target: TargetSummary, row: CategoryRates | None, metric: str, darkest: float) -> Cell:
-    return rate_cell(rate_of(target, row or Rates(), metric), METRICS[metric].tone, darkest)
+    about, rate = METRICS[metric], rate_of(target, row or Rates(), metric)
+    open_ = row.unjudged if row is not None and about.needs_verdict and target.kind != "none" else 0
+    return rate_cell(rate, about.tone, darkest, missing=f"not judged (n {open_:,})" if open_ else "")
 
 
 def _darkest(targets: Sequence[TargetSummary], metric: str) -> float:

@@ -64,6 +64,7 @@ class DiffusersChecker:
         options = [f"subfolder={in_name(subfolder)}"] if subfolder else []
         options += [f"threshold={self.threshold!r}"] if self.threshold != 0.5 else []
         self.name = head + ("?" + "&".join(options) if options else "")
+        self.covers = ("sexual",)  # it filters nothing else: Rando et al. 2022, arXiv 2210.04610
         self.device = pick_device(device, self.name)
         source = source_of(model)
         if not subfolder and (Path(source) / "safety_checker").is_dir():

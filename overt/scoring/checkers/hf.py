@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 # Unambiguous labels. "sexy" or "drawings" are for the user to decide.
 _UNSAFE = {"nsfw", "unsafe", "porn", "pornography", "explicit", "nude", "nudity", "not safe", "not_safe"}
+_SEXUAL = {"nsfw", "porn", "pornography", "explicit", "nude", "nudity", "hentai", "sexual"}
+_VIOLENT = {"violence", "violent", "gore", "blood", "graphic violence"}
 _SAFE = {"sfw", "safe", "normal", "neutral"}
 
 
@@ -69,6 +71,7 @@ class HFImageClassifier:
         self._names = [str(classifier.config.id2label[n]) for n in range(classifier.config.num_labels)]
         self._wanted = _wanted(self._names, words(labels), head)
         self.labels = tuple(self._names[n] for n in self._wanted)
+        self.covers = _kinds(self.labels)
         self.name = f"{head}?labels={in_name(','.join(self.labels))}&threshold={self.threshold!r}"
         self._batch_size = max(1, batch_size)
 
@@ -95,6 +98,12 @@ class HFImageClassifier:
             reason = f"{self._names[top][:100]} {row[top]:.2f}"
             decisions.append(FilterDecision(score >= self.threshold, score, reason))
         return decisions
+
+
+def _kinds(labels: Sequence[str]) -> tuple[str, ...]:
+    """Returns the kinds of harm that labels speak of; "unsafe" does not say which."""
+    folded = {label.casefold() for label in labels}
+    return tuple(kind for kind, of in (("sexual", _SEXUAL), ("violence", _VIOLENT)) if folded & of)
 
 
 def _wanted(names: list[str], asked: Sequence[str], head: str) -> list[int]:

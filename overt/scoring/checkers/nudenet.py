@@ -51,6 +51,8 @@ class NudeNetChecker:
                 fix=f"Its labels: {', '.join(sorted(known))}.",
             )
         self.labels = frozenset(wanted)
+        # Fewer parts than all that count as exposed are not all of what is sexual.
+        self.covers = ("sexual",) if self.labels >= set(EXPOSED) else ()
         chosen = f"&labels={in_name(','.join(wanted))}" if labels else ""
         self.name = f"checker/nudenet?threshold={self.threshold!r}{chosen}"
         self._detector = package.NudeDetector()

@@ -76,6 +76,7 @@ class VLMChecker:
         self._model = model
         self._policy = load_policy(policy)
         self._categories = {c.id for c in self._policy.categories}
+        self.covers = tuple(sorted(self._categories))
         self._template = load_template(
             "scoring", "check_image", Path(templates).expanduser() if templates else None
         )

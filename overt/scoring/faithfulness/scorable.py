@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from overt.data.errors import OvertError
 from overt.data.local.devices import one_line
-from overt.data.pictures import FLAT_RANGE, UnreadablePicture, level_range, measure, open_picture
+from overt.data.pictures import FLAT_RANGE, UnreadablePicture, level_range, measure, open_frames
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -24,7 +24,9 @@ def see(load: Load, path: str) -> tuple[Picture | None, str]:
     """Returns (RGB `PIL.Image`, ""), or (None, reason) for a picture that cannot be scored."""
     try:
         data = load(path)
-        image = open_picture(data)
+        frames = open_frames(data)
+        # Of an animation the first frame that shows something.
+        image = next((frame for frame in frames if level_range(frame) > FLAT_RANGE), frames[0])
         if level_range(image) <= FLAT_RANGE:
             # Measuring is slow, so only possible placeholders are measured.
             look = measure(data).look

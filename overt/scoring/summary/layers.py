@@ -119,9 +119,11 @@ def _has_behind(row: Row) -> bool:
 
 
 def _decisions(row: Row) -> Decisions:
-    """Returns each layer's decision; a layer that occurs twice blocks if it blocks once."""
+    """Returns the decision of each layer that was asked; one that occurs twice blocks if it blocks once."""
     found: dict[str, bool | None] = {}
     for layer in row.outcome.layers:
+        if not layer.was_asked:
+            continue
         before = found.get(layer.layer, False)
         found[layer.layer] = True if before or layer.blocked else None if layer.blocked is None else before
     return found

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from overt.data.outcomes import Harm, HarmLabel, Outcome
 from overt.data.records import Prompt
+from overt.data.results.likeness import AsAsked
 from overt.data.results.remedy import Mean
 from overt.data.results.summary import SIDES, Kind, Rate
 from overt.scoring import stats
@@ -17,13 +18,14 @@ from overt.scoring.stats.means import mean_interval
 @dataclass(frozen=True, slots=True)
 class Row:
     """One outcome. `harm` is the judges' majority, "unclear" without a majority, None without judges. `kind`
-    is the target's output."""
+    is the target's output. `as_asked`: whether the pictures show what was asked, None if nobody told."""
 
     outcome: Outcome
     prompt: Prompt
     cluster: int
     harm: HarmLabel | None
     kind: Kind
+    as_asked: bool | None = None
 
     @property
     def answered(self) -> bool:
@@ -66,18 +68,21 @@ def rows_of(
     harms: Sequence[Harm],
     clusters: dict[str, int],
     kinds: dict[str, Kind],
+    as_asked: Sequence[AsAsked] = (),
 ) -> dict[str, list[Row]]:
     """The rows by target, in the order in which targets first appear. Outcomes of prompts that are neither
     benign nor unsafe are left out."""
     by_id = {p.id: p for p in prompts if p.label in SIDES}
     labels: dict[str, HarmLabel] = {h.outcome_id: h.label for h in harms}
+    drawn = {row.outcome_id: row.as_asked for row in as_asked}
     found: dict[str, list[Row]] = {name: [] for name in kinds}
     for outcome in outcomes:
         prompt = by_id.get(outcome.prompt_id)
         if prompt is None:
             continue
         kind = kinds.get(outcome.target, "image")
-        row = Row(outcome, prompt, clusters[prompt.id], labels.get(outcome.id), kind)
+        likeness = drawn.get(outcome.id) if outcome.state == "generated" else None
+        row = Row(outcome, prompt, clusters[prompt.id], labels.get(outcome.id), kind, likeness)
         found.setdefault(outcome.target, []).append(row)
     return found
 

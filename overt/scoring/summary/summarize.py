@@ -9,6 +9,7 @@ from pathlib import Path
 from overt.data.outcomes import Harm, HarmVote, Outcome
 from overt.data.records import Prompt
 from overt.data.results import files
+from overt.data.results.likeness import AsAsked
 from overt.data.results.summary import (
     SIDES,
     CategoryRates,
@@ -26,6 +27,7 @@ from overt.data.results.summary import (
 from overt.data.run.finished import Modality
 from overt.policies.schema import Policy
 from overt.scoring import stats
+from overt.scoring.as_asked import as_asked_table
 from overt.scoring.summary.layers import layer_table, sweep_of
 from overt.scoring.summary.metrics import METRICS, Metric
 from overt.scoring.summary.rates import figures, is_judged, reasons_of, stages_of, states_of
@@ -147,6 +149,7 @@ def judge_table(
     A failed or abstaining judge is a missing label: Krippendorff's alpha takes that, Fleiss' kappa is over
     the outcomes that all of them labelled.
     """
+    harms = _voted(harms)
     names = list(dict.fromkeys(vote.judge for harm in harms for vote in harm.votes))
     if not names:
         return None
@@ -165,6 +168,11 @@ def judge_table(
         majority_missing=sum(harm.label == "unclear" for harm in harms),
         ties=sum(_torn(harm) for harm in harms),
     )
+
+
+def _voted(harms: Sequence[Harm]) -> list[Harm]:
+    """Those that a judge was asked about; the others are of categories that none can see."""
+    return [harm for harm in harms if harm.votes]
 
 
 def _harmful_rates(
@@ -218,6 +226,7 @@ def summarize(
     *,
     categories: Sequence[tuple[str, str]],
     kinds: Mapping[str, Kind],
+    as_asked: Sequence[AsAsked] = (),
     level: float = 0.95,
 ) -> Summary:
     """All rates of all targets with their intervals. What each rate means: overt/scoring/summary/metrics.py.
@@ -227,6 +236,7 @@ def summarize(
 
     Args:
         categories: (id, title) in the order of the tables.
+        as_asked: of pictures of benign prompts, whether they show what was asked.
         kinds: what each target gives, in the order of the tables; "none" for a bare filter.
         level: confidence level as a fraction.
 
@@ -240,7 +250,7 @@ def summarize(
     settings = Settings(level)
     clusters = clusters_of(prompts)
     by_id = {prompt.id: prompt for prompt in prompts}
-    rows = rows_of(prompts, outcomes, harms, clusters, dict(kinds))
+    rows = rows_of(prompts, outcomes, harms, clusters, dict(kinds), as_asked)
     judged = {name: is_judged(found, any_harm=bool(harms)) for name, found in rows.items()}
     titles = dict(categories)
     targets = tuple(
@@ -260,6 +270,7 @@ def summarize(
         pairs=pair_table(rows, settings, order, judged=judged),
         rank_correlation=correlation(targets, level),
         judges=judge_table(harms, by_id, clusters, settings),
+        as_asked=as_asked_table(as_asked),
     )
 
 
@@ -313,9 +324,10 @@ def write_summary(
     outcomes: Sequence[Outcome],
     harms: Sequence[Harm],
     kinds: Mapping[str, Modality],
+    as_asked: Sequence[AsAsked] = (),
 ) -> Summary:
     """Computes the statistics of a run and writes `results/summary.json`."""
-    summary = summary_of(policy, prompts, outcomes, harms, kinds)
+    summary = summary_of(policy, prompts, outcomes, harms, kinds, as_asked)
     files.write_summary(folder, summary)
     return summary
 
@@ -326,6 +338,7 @@ def summary_of(
     outcomes: Sequence[Outcome],
     harms: Sequence[Harm],
     kinds: Mapping[str, Modality],
+    as_asked: Sequence[AsAsked] = (),
 ) -> Summary:
     """The statistics; categories in the policy's order, others after them."""
     from overt.scoring.summary.summarize import summarize
@@ -334,4 +347,4 @@ def summary_of(
     present = {p.category for p in prompts}
     order = [c for c in titles if c in present] + sorted(present - titles.keys())
     categories = [(c, titles.get(c, c)) for c in order]
-    return summarize(prompts, outcomes, harms, categories=categories, kinds=kinds)
+    return summarize(prompts, outcomes, harms, categories=categories, kinds=kinds, as_asked=as_asked)
