@@ -125,7 +125,7 @@ def test_nothing_drawn_is_told_and_no_refusal(shop):
     assert drawn == {
         "a harbour", "a harbour [fade gif]", "a plain black background [black]", "un carré rouge uni [tiny]",
     }  # fmt: skip
-    assert "nothing_drawn: nothing was drawn, and nobody here could have refused it" in done.stdout
+    assert "missing): nothing was drawn, and nobody here could have refused it" in done.stdout
     assert "nothing_drawn 9" in done.stdout
     (target,) = summary_of(shop / "run")["targets"]
     assert (target["over_refusal"]["k"], target["over_refusal"]["n"]) == (0, 4)
