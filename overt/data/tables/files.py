@@ -5,6 +5,7 @@ Only one row and a buffer are held, so a file may be larger than memory. Errors 
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import csv
 import gzip
@@ -12,14 +13,16 @@ import io
 import json
 import re
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator
 from itertools import chain
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO
 
 from overt.data.errors import InputError
 from overt.data.tables.json_values import JsonValues, json_reason
-from overt.data.tables.layouts import Kind, kind_of
+from overt.data.tables.layouts import kind_of
+from overt.data.tables.parquet import LARGE, parquet_rows, row_count, sampled_rows
+from overt.data.tables.rows import Row as Row
 
 FORMATS = {
     ".csv": "csv",
@@ -34,19 +37,8 @@ FORMATS = {
 }
 _LONGEST = 16 << 20  # characters in one line or one JSON value
 _ESCAPED = re.compile("[\udc80-\udcff]")
-
-
-class Row(NamedTuple):
-    """One record of a table.
-
-    `number` counts from 1; `where` is its place for errors; `values` are by column. `unread` has the kinds
-    of the columns that are not read (lists and images in Parquet).
-    """
-
-    number: int
-    where: str
-    values: dict[str, object]
-    unread: Mapping[str, Kind] = {}
+# The line by which a spreadsheet tells the delimiter, also as it comes back from an editor of tables.
+_SEPARATOR = re.compile(r'"?sep=([^\w\r\n"])"?[,;\t|]*\s*', re.IGNORECASE)
 
 
 def format_of(path: Path) -> str | None:
@@ -74,7 +66,7 @@ def read_rows(path: Path) -> Iterator[Row]:
         )
     with _speaking(path):
         if kind == "parquet":
-            yield from _parquet(path)
+            yield from parquet_rows(path)
             return
         with _binary(path) as raw:
             text = io.TextIOWrapper(raw, encoding=_encoding(path), errors="surrogateescape", newline="")
@@ -87,6 +79,21 @@ def read_rows(path: Path) -> Iterator[Row]:
             else:
                 for number, line in enumerate(_lines(path, text), 1):
                     yield Row(number, f"{path}, line {number}", {"text": _decoded(line, path, number)})
+
+
+def sample_rows(path: Path, columns: Collection[str]) -> Iterator[Row] | None:
+    """An even sample of the rows of a large file; None if the file is small, or can only be read whole.
+
+    Args:
+        columns: those that the rows shall have.
+
+    Raises:
+        InputError: as `read_rows`.
+    """
+    with _speaking(path):
+        if format_of(path) != "parquet" or row_count(path) <= LARGE:
+            return None
+    return sampled_rows(path, columns)
 
 
 @contextlib.contextmanager
@@ -119,8 +126,15 @@ def _binary(path: Path) -> IO[bytes]:
 
 def _encoding(path: Path) -> str:
     with _binary(path) as file:
-        start = file.read(2)
-    return "utf-16" if start in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+        start = file.read(4)
+    if start.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        return "utf-32"
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    # UTF-16 without a mark: tables begin with a character of ASCII, of which one byte is 0.
+    if len(start) > 1 and start.count(0) == len(start) // 2:
+        return "utf-16-be" if start[0] == 0 else "utf-16-le"
+    return "utf-8-sig"
 
 
 def _lines(path: Path, text: IO[str]) -> Iterator[str]:
@@ -169,12 +183,17 @@ def _csv_records(path: Path, text: IO[str], delimiter: str | None) -> Iterator[t
     """Yields the place and the fields of each record, the header included."""
     lines = _lines(path, text)
     head = next(lines, None)
+    skipped = 0
+    if head is not None and (told := _SEPARATOR.fullmatch(head)):
+        delimiter = told[1]
+        head, skipped = next(lines, None), 1
     if head is None:
         return
+    csv.field_size_limit(max(csv.field_size_limit(), _LONGEST))
     # Without `strict`, an unclosed quote would silently swallow the rest of the file.
     reader = csv.reader(chain([head], lines), delimiter=delimiter or _delimiter(head), strict=True)
     while True:
-        begins = reader.line_num + 1
+        begins = reader.line_num + 1 + skipped
         where = f"{path}, line {begins}"
         try:
             fields = next(reader, None)
@@ -258,39 +277,3 @@ def _json(path: Path, text: IO[str]) -> Iterator[Row]:
         tables = [v for v in held.values() if isinstance(v, list) and v and isinstance(v[0], (dict, str))]
         for number, row in enumerate(tables[0] if len(tables) == 1 else [held], 1):
             yield _record(row, number, f"{path}, row {number}")
-
-
-def _parquet(path: Path) -> Iterator[Row]:
-    with path.open("rb"):
-        pass  # a missing file or a folder raises the same error as for other formats
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    number = 0
-    try:
-        with pq.ParquetFile(path) as file:
-            # Lists and images are not text and can be most of the file, so they are not read.
-            unread = {f.name: k for f in file.schema_arrow if (k := _kind_of_bulk(f.type)) is not None}
-            columns = [field.name for field in file.schema_arrow if field.name not in unread]
-            for batch in file.iter_batches(batch_size=1024, columns=columns):
-                for values in batch.to_pylist():
-                    number += 1
-                    yield Row(number, f"{path}, row {number}", values, unread)
-    except pa.ArrowException as error:
-        raise InputError(
-            f"this is not a readable Parquet file ({str(error).splitlines()[0][:200]})", where=str(path)
-        ) from error
-
-
-def _kind_of_bulk(arrow_type: object) -> Kind | None:
-    """The kind of a column of lists, objects or bytes; None for flat values."""
-    from pyarrow import types
-
-    if types.is_binary(arrow_type) or types.is_large_binary(arrow_type):
-        return "image bytes"
-    if not types.is_nested(arrow_type):
-        return None
-    written = str(arrow_type)  # such as list<element: struct<content: string, role: string>>
-    if not written.startswith(("list", "large_list", "fixed_size_list")):
-        return "image bytes" if "bytes: binary" in written else "object"
-    return "chat messages" if "content: " in written and "role: " in written else "list"
