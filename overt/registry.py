@@ -136,6 +136,36 @@ def known(group: str) -> str:
     return ", ".join(f"{prefix}/{name}" if prefix else f"{name}/..." for name in providers(group))
 
 
+# What may stand in the place of a name of a group, besides the group's own providers.
+_BESIDE = {
+    "overt.targets": ("filter", "guarded", "hf"),
+    "overt.chat_models": ("filter", "checker", "judge", "builtin"),
+}
+
+
+def guess(group: str, text: str) -> str:
+    """A hint with the closest known name, "Did you mean 'filter/keywords'? "; "" if none is close."""
+    head, query, options = text.partition("?")
+    first, slash, rest = head.partition("/")
+    prefix = POINTS[group].prefix
+    firsts = (prefix,) if prefix else (*providers(group), *_BESIDE.get(group, ()))
+    near = difflib.get_close_matches(first, firsts, n=1)
+    if not slash:  # "better-profanity" for "filter/better-profanity"
+        for point in POINTS.values():
+            if point.prefix and head in providers(point.group) and point.prefix in firsts:
+                return f"Did you mean {f'{point.prefix}/{text}'!r}? "
+        return ""
+    if not near or not rest:
+        return ""
+    prefixes = {point.prefix: point.group for point in POINTS.values() if point.prefix != "builtin"}
+    place = group if prefix else prefixes.get(near[0], "")
+    name, more, tail = rest.partition("/")
+    if place and name not in providers(place) and not (near[0] == "judge" and more):
+        name = next(iter(difflib.get_close_matches(name, providers(place), n=1)), name)
+    found = f"{near[0]}/{name}{more}{tail}{query}{options}"
+    return f"Did you mean {found!r}? " if found != text else ""
+
+
 # -- names to classes -------------------------------------------------------------------------------------
 
 
@@ -152,13 +182,14 @@ def parse(group: str, text: str) -> Name:
         if name.provider != point.prefix or not name.model:
             raise InputError(
                 f"{text!r} is no {point.role}",
-                fix=f"Known: {known(group)}, or module:Class for one of your own.",
+                fix=f"{guess(group, text)}Known: {known(group)}, or module:Class for one of your own.",
             )
         provider, _, model = name.model.partition("/")
         return replace(name, provider=provider, model=model)
     if not name.provider or not name.model:
         raise InputError(
-            f"{text!r} is not a model's name", fix=f"Write provider/model ({known(group)}) or module:Class."
+            f"{text!r} is not a model's name",
+            fix=f"{guess(group, text)}Write provider/model ({known(group)}) or module:Class.",
         )
     return name
 
@@ -197,11 +228,9 @@ def _place(group: str, name: Name) -> str:
             fix="Name the class itself: " + " or ".join(places),
         )
     if not places:
-        near = difflib.get_close_matches(name.provider, providers(group), n=1, cutoff=0.5)
-        guess = f"Did you mean {name.text.replace(name.provider, near[0], 1)!r}? " if near else ""
         raise InputError(
             f"{name.text}: there is no {POINTS[group].role} {name.provider!r}",
-            fix=f"{guess}Known: {known(group)}, or module:Class for one of your own.",
+            fix=f"{guess(group, name.text)}Known: {known(group)}, or module:Class for one of your own.",
         )
     return places[0]
 

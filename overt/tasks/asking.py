@@ -122,7 +122,8 @@ class Asking:
         if "/" not in name.partition("?")[0]:
             raise InputError(
                 f"there is no refusal judge {self.judge!r}",
-                fix=f"Known: {registry.known('overt.refusal_judges')}, judge/PROVIDER/MODEL, or "
+                fix=f"{registry.guess('overt.refusal_judges', self.judge)}"
+                f"Known: {registry.known('overt.refusal_judges')}, judge/PROVIDER/MODEL, or "
                 "module:Class.",
             )
         from overt.scoring.refusal_judges.llm import llm_judge

@@ -33,6 +33,7 @@ from overt.data.run.files import (
 )
 from overt.data.run.journal import Journal
 from overt.data.run.record import FILE, RunRecord, read_record
+from overt.data.run.way_on import way_on
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -141,6 +142,7 @@ class RunFolder:
         addresses: Addresses | None = None,
         *,
         defaults: JsonObject | None = None,
+        anew: str = "",
     ) -> bool:
         """Writes the identity of this run. Returns True if the folder already held the same run (a resume).
 
@@ -149,6 +151,7 @@ class RunFolder:
         Args:
             addresses: the addresses of the models, for a later `--resume`; not part of the identity.
             defaults: values of options that a run of an earlier version did not have.
+            anew: of a resumed run, the command for a new run with its options.
 
         Raises:
             InputError: the folder holds something else, or a run with other inputs.
@@ -160,8 +163,7 @@ class RunFolder:
             raise InputError(
                 "this folder holds a run with other inputs:\n    " + "\n    ".join(lines),
                 where=str(self.path),
-                fix="Give --out a new folder, or go on with the old run: "
-                f"overt {found.kind} --resume {self.path}",
+                fix=way_on(found, record, self.path, [name for name, _, _ in differing], anew),
             )
         if found is None:
             self.refuse_strangers(policy_yaml)
