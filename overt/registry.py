@@ -6,13 +6,12 @@ plugin's are of its own; only pyproject.toml lists them. A provider's module is 
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import importlib.metadata
 import inspect
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -24,6 +23,7 @@ from overt.data.plugins.names import (
     Name,
     accepted,
     check_arguments,
+    closest_name,
     import_maker,
     in_words,
     missing_package,
@@ -145,25 +145,15 @@ _BESIDE = {
 
 def guess(group: str, text: str) -> str:
     """A hint with the closest known name, "Did you mean 'filter/keywords'? "; "" if none is close."""
-    head, query, options = text.partition("?")
-    first, slash, rest = head.partition("/")
     prefix = POINTS[group].prefix
-    firsts = (prefix,) if prefix else (*providers(group), *_BESIDE.get(group, ()))
-    near = difflib.get_close_matches(first, firsts, n=1)
-    if not slash:  # "better-profanity" for "filter/better-profanity"
-        for point in POINTS.values():
-            if point.prefix and head in providers(point.group) and point.prefix in firsts:
-                return f"Did you mean {f'{point.prefix}/{text}'!r}? "
-        return ""
-    if not near or not rest:
-        return ""
-    prefixes = {point.prefix: point.group for point in POINTS.values() if point.prefix != "builtin"}
-    place = group if prefix else prefixes.get(near[0], "")
-    name, more, tail = rest.partition("/")
-    if place and name not in providers(place) and not (near[0] == "judge" and more):
-        name = next(iter(difflib.get_close_matches(name, providers(place), n=1)), name)
-    found = f"{near[0]}/{name}{more}{tail}{query}{options}"
-    return f"Did you mean {found!r}? " if found != text else ""
+    groups = {point.prefix: point.group for point in POINTS.values()}
+    firsts: dict[str, Collection[str]] = {prefix: providers(group)} if prefix else {}
+    if not prefix:
+        firsts = dict.fromkeys(providers(group), ())
+        for beside in _BESIDE.get(group, ()):
+            firsts[beside] = providers(groups[beside]) if beside in groups and beside != "builtin" else ()
+    found = closest_name(text, firsts)
+    return f"Did you mean {found!r}? " if found else ""
 
 
 # -- names to classes -------------------------------------------------------------------------------------

@@ -184,12 +184,13 @@ def generate(config: GenerateConfig) -> None:
         overt generate --resume runs/my-1a2b3c4d
 
     Calls that got no answer are asked again by the same command. Where there are fewer prompts than the
-    policy asks for, the exit code is 3, and what each stage dropped is said; where none is left it is 1.
+    policy asks for, the exit code is 3, and what each stage dropped is said. It is 1 where none is left and
+    asking again would change nothing.
     """
     run = task.generate(config, make_progress(config.quiet))
     print_summary(run, as_json=config.as_json)
     manifest = run.dataset
-    if not manifest.kept:
+    if not manifest.kept and not manifest.retriable:
         raise RunError(
             "no prompt was kept: " + ("; ".join(manifest.why_short) or "none was asked for"),
             where=str(run.folder),

@@ -69,7 +69,8 @@ def source_of(model: str, name: str) -> str:
         name: the model as the user wrote it, for messages.
 
     Raises:
-        InputError: there is no such folder, or the model is not in the Hub's cache and the Hub does not answer.
+        InputError: there is no such folder, or the model is not in the Hub's cache and the Hub does not
+            answer.
     """
     path = Path(model).expanduser()
     if path.is_dir():

@@ -157,8 +157,8 @@ class RunFolder:
             InputError: the folder holds something else, or a run with other inputs.
         """
         found = read_record(self.path)
-        differing = _differing(found, record, defaults or {}) if found is not None else []
-        if found is not None and differing and (self.is_complete or self._has_calls()):
+        differing = _differing(found, record, defaults or {})
+        if found and differing and (self.is_complete or self._has_calls()):
             lines = [f"{name}: there {old}, here {new}" for name, old, new in differing[:6]]
             raise InputError(
                 "this folder holds a run with other inputs:\n    " + "\n    ".join(lines),
@@ -382,7 +382,11 @@ def _codes(record: RunRecord | None) -> Json:
     return record.inputs.get(CODES) if record is not None else None
 
 
-def _differing(found: RunRecord, record: RunRecord, defaults: JsonObject) -> list[tuple[str, str, str]]:
+def _differing(
+    found: RunRecord | None, record: RunRecord, defaults: JsonObject
+) -> list[tuple[str, str, str]]:
     """What makes another run of a record. Other codes do not: kept responses are read again by them."""
+    if found is None:
+        return []
     there = {**found.identity(), "config": {**defaults, **found.config}}
     return [d for d in differences(there, record.identity()) if d[0] not in _DECIDED_ANEW]

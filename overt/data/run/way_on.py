@@ -19,10 +19,9 @@ def way_on(found: RunRecord, record: RunRecord, path: Path, differing: Sequence[
     if anew:
         changed = ["policy.yaml in it"] if any(name.startswith("policy.") for name in differing) else []
         changed += [f"the files behind {name!r}" for name in files]
-        return (
-            f"To go on with this run, put {' and '.join(changed) or 'it'} back as before; or make a new run of "
-            f"what is there now: {anew}"
-        )
+        back = " and ".join(changed) or "it"
+        now = "make a new run of what is there now"
+        return f"To go on with this run, put {back} back as before; or {now}: {anew}"
     # A file with the same name and another content is another one for --resume too.
     stale = [name for name in files if found.config.get(name) == record.config.get(name)]
     if stale:
