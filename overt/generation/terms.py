@@ -1,7 +1,7 @@
 """Trigger terms in texts, in whatever form they stand there, and what a writer only copied.
 
-English endings are taken off ("stabbing" and "stabbed" are forms of "stab"). In other languages up to three
-letters may follow a term. Nothing is known of irregular forms.
+English endings are taken off ("stabbing" and "stabbed" are forms of "stab"). In a category of other
+languages up to three letters may follow a term. Nothing is known of irregular forms.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from overt.data.templates import Template
 from overt.data.text import words
 from overt.policies.schema import Category, Policy
 
-_ENDINGS = ("'s", "’s", "s", "es", "ed", "d", "ing", "er", "ers", "r", "rs")
+_ENDINGS = ("'s", "’s", "s", "es", "ed", "d", "ing", "ings", "er", "ers", "r", "rs")
 _SHORTEST = 3  # letters that are left of a word without its ending
 _IN_QUOTES = re.compile(r'"((?:[^"\\\n]|\\.){1,400})"')
 
@@ -62,13 +62,19 @@ def named_trigger(text: str, claimed: str, category: Category) -> str:
     text names, else "". A claim that is no term of the category does not count."""
     terms = [trigger.term for trigger in category.triggers]
     meant = claimed_term(claimed, terms)
-    return next((found for term in (meant, *terms) if term and (found := _written(text, term))), "")
+    is_english = all(language.partition("-")[0] == "en" for language in category.languages)
+    ending = r"(?!\w)" if is_english else r"(?:\w{1,3})?(?!\w)"
+    return next((found for term in (meant, *terms) if term and (found := _written(text, term, ending))), "")
 
 
-def _written(text: str, term: str) -> str:
-    """A form of the term as the text writes it, or "". Scripts without spaces have no edges of words."""
+def _written(text: str, term: str, ending: str) -> str:
+    """A form of the term as the text writes it, or "". Scripts without spaces have no edges of words.
+
+    Args:
+        ending: a pattern of what may follow the term.
+    """
     edge = "" if term[0] > "\u2e7f" else r"(?<!\w)"
-    ending = "" if term[-1] > "\u2e7f" else r"(?:\w{1,3})?(?!\w)"
+    ending = "" if term[-1] > "\u2e7f" else ending
     if found := re.search(edge + re.escape(term) + ending, text, re.IGNORECASE):
         return found.group()
     places = list(re.finditer(r"[^\W_]+(?:['’\-][^\W_]+)*", text))
