@@ -75,7 +75,7 @@ def read_prompts(
             OVERT's csv files are known: `OVERT.csv` and `OVERT_mini.csv` give benign prompts,
             `OVERT_unsafe.csv` its unsafe ones (its benign ones with `:benign_image_prompt`).
         label: the label of prompts whose source has no label column.
-        limit: how many prompts of each label are wanted, for `spread`; of a large Parquet file then only a
+        limit: how many prompts of each label are wanted, for `spread`; of a large file then only a
             sample of rows is read, the same one for every limit up to 200. None: all rows are read.
 
     Raises:

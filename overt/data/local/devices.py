@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib.util
 import re
 import sys
 import warnings
@@ -61,17 +62,22 @@ def pick_dtype(asked: str | None, device: str, name: str) -> torch.dtype:
     return kind
 
 
-def source_of(model: str, name: str) -> str:
+def source_of(model: str, name: str, *packages: str) -> str:
     """A Hub id, or a folder with its `~` expanded. Call it before anything heavy is imported: what cannot be
     loaded is said within seconds, where the libraries would try the Hub for minutes.
 
     Args:
         name: the model as the user wrote it, for messages.
+        packages: those that loading it needs, in the order of their imports.
 
     Raises:
+        ModuleNotFoundError: one of the packages is not installed (the registry reports it).
         InputError: there is no such folder, or the model is not in the Hub's cache and the Hub does not
             answer.
     """
+    for package in packages:
+        if importlib.util.find_spec(package) is None:
+            raise ModuleNotFoundError(f"No module named {package!r}", name=package)
     path = Path(model).expanduser()
     if path.is_dir():
         return str(path) if model.startswith("~") else model

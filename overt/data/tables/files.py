@@ -6,22 +6,25 @@ Only one row and a buffer are held, so a file may be larger than memory. Errors 
 from __future__ import annotations
 
 import codecs
+import collections
 import contextlib
 import csv
 import gzip
 import io
+import itertools
 import json
+import os
 import re
 import zlib
 from collections.abc import Collection, Iterator
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO
 
 from overt.data.errors import InputError
 from overt.data.tables.json_values import JsonValues, json_reason
 from overt.data.tables.layouts import kind_of
-from overt.data.tables.parquet import LARGE, parquet_rows, row_count, sampled_rows
+from overt.data.tables.parquet import LARGE, SAMPLE, parquet_rows, row_count, sampled_rows
 from overt.data.tables.rows import Row as Row
 
 FORMATS = {
@@ -49,10 +52,13 @@ def format_of(path: Path) -> str | None:
     return FORMATS.get(suffixes[-1]) if suffixes else None
 
 
-def read_rows(path: Path) -> Iterator[Row]:
+def read_rows(path: Path, step: int = 1) -> Iterator[Row]:
     """Yields the rows of a file, in order.
 
     The lines of a `.txt` file and the strings of a JSON list are in the column `text`.
+
+    Args:
+        step: only the first of so many rows or lines of CSV, TSV and JSONL is decoded.
 
     Raises:
         InputError: the file cannot be opened, its format is unknown, or a row cannot be read.
@@ -71,9 +77,9 @@ def read_rows(path: Path) -> Iterator[Row]:
         with _binary(path) as raw:
             text = io.TextIOWrapper(raw, encoding=_encoding(path), errors="surrogateescape", newline="")
             if kind in ("csv", "tsv"):
-                yield from _csv(path, text, "\t" if kind == "tsv" else None)
+                yield from _csv(path, text, "\t" if kind == "tsv" else None, step)
             elif kind == "jsonl":
-                yield from _jsonl(path, text)
+                yield from _jsonl(path, text, step)
             elif kind == "json":
                 yield from _json(path, text)
             else:
@@ -91,9 +97,23 @@ def sample_rows(path: Path, columns: Collection[str]) -> Iterator[Row] | None:
         InputError: as `read_rows`.
     """
     with _speaking(path):
-        if format_of(path) != "parquet" or row_count(path) <= LARGE:
-            return None
-    return sampled_rows(path, columns)
+        if format_of(path) == "parquet":
+            return sampled_rows(path, columns) if row_count(path) > LARGE else None
+        if format_of(path) in ("csv", "tsv", "jsonl") and (rows := _estimated_rows(path)) > LARGE:
+            return read_rows(path, max(1, rows // SAMPLE))
+    return None
+
+
+def _estimated_rows(path: Path) -> int:
+    """About how many lines a file has, by those at its beginning and its size."""
+    with _binary(path) as file:
+        start = file.read(1 << 20)
+    size = path.stat().st_size
+    if isinstance(file, gzip.GzipFile):
+        with path.open("rb") as packed:  # its last four bytes are its unpacked size, modulo 4 GiB
+            packed.seek(-4, os.SEEK_END)
+            size = int.from_bytes(packed.read(), "little")
+    return size * start.count(b"\n") // max(len(start), 1)
 
 
 @contextlib.contextmanager
@@ -161,13 +181,13 @@ def _decoded(value: str, path: Path, line: int) -> str:
     return value
 
 
-def _csv(path: Path, text: IO[str], delimiter: str | None) -> Iterator[Row]:
-    records = _csv_records(path, text, delimiter)
+def _csv(path: Path, text: IO[str], delimiter: str | None, step: int) -> Iterator[Row]:
+    records = _csv_records(path, text, delimiter, step)
     head = next(records, None)
     if head is None:
         raise InputError("the file is empty", where=str(path), fix="The first line has to name the columns.")
     columns = _csv_columns(*head)
-    for number, (where, fields) in enumerate(records, 1):
+    for number, (where, fields) in zip(itertools.count(1, step), records, strict=False):
         if len(fields) > len(columns) and any(field.strip() for field in fields[len(columns) :]):
             raise InputError(
                 f"this row has {len(fields)} fields, the first line names {len(columns)} columns",
@@ -179,8 +199,10 @@ def _csv(path: Path, text: IO[str], delimiter: str | None) -> Iterator[Row]:
         yield Row(number, where, values)
 
 
-def _csv_records(path: Path, text: IO[str], delimiter: str | None) -> Iterator[tuple[str, list[str]]]:
-    """Yields the place and the fields of each record, the header included."""
+def _csv_records(
+    path: Path, text: IO[str], delimiter: str | None, step: int
+) -> Iterator[tuple[str, list[str]]]:
+    """Yields the place and the fields of the header, and of the first of each `step` records."""
     lines = _lines(path, text)
     head = next(lines, None)
     skipped = 0
@@ -192,10 +214,14 @@ def _csv_records(path: Path, text: IO[str], delimiter: str | None) -> Iterator[t
     csv.field_size_limit(max(csv.field_size_limit(), _LONGEST))
     # Without `strict`, an unclosed quote would silently swallow the rest of the file.
     reader = csv.reader(chain([head], lines), delimiter=delimiter or _delimiter(head), strict=True)
+    passed, is_header = 0, True
     while True:
         begins = reader.line_num + 1 + skipped
         where = f"{path}, line {begins}"
         try:
+            collections.deque(islice(reader, passed), maxlen=0)
+            begins = reader.line_num + 1 + skipped
+            where = f"{path}, line {begins}"
             fields = next(reader, None)
         except csv.Error as error:
             raise InputError(
@@ -206,6 +232,7 @@ def _csv_records(path: Path, text: IO[str], delimiter: str | None) -> Iterator[t
         if fields is None:
             return
         yield where, [_decoded(field, path, begins) for field in fields]
+        passed, is_header = (0, False) if is_header else (step - 1, False)
 
 
 def _csv_columns(where: str, fields: list[str]) -> list[str]:
@@ -239,9 +266,9 @@ def _record(value: object, number: int, where: str) -> Row:
     )
 
 
-def _jsonl(path: Path, text: IO[str]) -> Iterator[Row]:
+def _jsonl(path: Path, text: IO[str], step: int) -> Iterator[Row]:
     number = 0
-    for at, line in enumerate(_lines(path, text), 1):
+    for at, line in islice(enumerate(_lines(path, text), 1), 0, None, step):
         if not line.strip():
             continue
         where = f"{path}, line {at}"

@@ -115,7 +115,7 @@ class DiffusersTarget:
         keep_flagged: bool = False,
     ) -> None:
         self.name = f"diffusers/{model}"
-        source = source_of(model, self.name)
+        source = source_of(model, self.name, "torch", "diffusers")
         where = pick_device(device, self.name)
         self._check(batch_size, width, height, offload, where)
         options: dict[str, object] = {

@@ -56,7 +56,7 @@ class DiffusersChecker:
         batch_size: int = 16,
     ) -> None:
         head = "checker/diffusers" + (f"/{model}" if model != _DEFAULT else "")
-        source = source_of(model, head)
+        source = source_of(model, head, "torch", "diffusers", "transformers")
         import torch
         from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
         from transformers import CLIPImageProcessor

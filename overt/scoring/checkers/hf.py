@@ -51,7 +51,7 @@ class HFImageClassifier:
         trust_remote_code: bool = False,
     ) -> None:
         head = f"checker/hf/{model}"
-        source = source_of(model, head)
+        source = source_of(model, head, "torch", "transformers")
         import torch
         import transformers
 
