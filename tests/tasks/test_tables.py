@@ -1,6 +1,7 @@
 """Tables as people have them, through the command line: what cannot be read as a prompt is named, and a label
 is never fired as one."""
 
+import gzip
 import json
 import shlex
 import time
@@ -271,3 +272,42 @@ def test_a_few_of_a_large_file(tmp_path, words):
         *shlex.split(f"--target filter/keywords?path={words} --limit 32 -q --out {tmp_path / 'two'}"),
     )
     assert first < {p.id for p in read_records(tmp_path / "two" / "stages" / "prompts.jsonl", Prompt)}
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl", "jsonl.gz", "csv.gz"])
+def test_a_few_of_a_large_file_of_lines(tmp_path, words, ending, monkeypatch):
+    from overt.data.tables import files
+
+    monkeypatch.setattr(files, "LARGE", 2_000)
+    monkeypatch.setattr(files, "SAMPLE", 500)
+    count = 8_000
+    mark = {"c": ",", "t": "\t"}.get(ending[0])
+    rows = [
+        mark.join((f"a knife; number {i}", f"c{i * 8 // count}", "benign"))
+        if mark
+        else json.dumps(
+            {"prompt": f"a knife; number {i}", "category": f"c{i * 8 // count}", "label": "benign"}
+        )
+        for i in range(count)
+    ]
+    head = [mark.join(("prompt", "category", "label"))] if mark else []
+    data = ("\n".join([*head, *rows]) + "\n").encode()
+    path = tmp_path / f"a.{ending}"
+    path.write_bytes(gzip.compress(data) if ending.endswith("gz") else data)
+    run(path, words, "--limit", 16)
+    found = read_records(tmp_path / "run" / "stages" / "prompts.jsonl", Prompt)
+    assert sorted(p.category for p in found) == sorted([f"c{i}" for i in range(8)] * 2)
+    assert len({int(p.text.split()[-1]) % 16 for p in found}) == 1  # one row of sixteen was read
+    run(path, words, "--limit", 300, "--out", tmp_path / "whole")
+    whole = read_records(tmp_path / "whole" / "stages" / "prompts.jsonl", Prompt)
+    assert len({int(p.text.split()[-1]) % 16 for p in whole}) > 1
+
+
+def test_a_category_that_was_asked_for_is_looked_for_in_all_rows(tmp_path, words, monkeypatch):
+    from overt.data.tables import files
+
+    monkeypatch.setattr(files, "LARGE", 2_000)
+    rows = [f"a knife {i},{'rare' if i == 4_321 else 'common'},benign" for i in range(8_000)]
+    (tmp_path / "a.csv").write_text("\n".join(["prompt,category,label", *rows]))
+    run(tmp_path / "a.csv", words, "--limit", 5, "--category", "rare")
+    assert texts(words) == ["a knife 4321"]

@@ -82,9 +82,9 @@ def source_of(model: str, name: str, *packages: str) -> str:
     if path.is_dir():
         return str(path) if model.startswith("~") else model
     if path.is_file():
-        raise InputError(f"{name}: this is a file, not a model's folder", where=str(path))
+        raise InputError(f"{name} cannot be loaded: this is a file, not a model's folder")
     if not is_hub_id(model) and not _PLAIN_ID.fullmatch(model):
-        raise InputError(f"{name}: there is no such folder", where=str(path), fix=_beside(path))
+        raise InputError(f"{name} cannot be loaded: there is no such folder", fix=_beside(path))
     if not is_cached(model):
         answers, reason = hub_answers()
         if not answers:
