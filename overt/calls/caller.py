@@ -18,7 +18,7 @@ from typing import Generic, TypeVar
 
 from overt.calls.channel import Channel, ChatChannel, Reply, Subject, UnreadableRow
 from overt.calls.costs import Price, PriceList, Stats
-from overt.calls.finality import RETRIED, holds, is_journalled, place
+from overt.calls.finality import RETRIED, holds, is_journalled
 from overt.calls.flow import Flow, Pace
 from overt.calls.options import CallerOptions
 from overt.calls.standing import Standing
@@ -203,9 +203,8 @@ class Caller:
         key = call_key(channel.name, written)
         before, known = self._known(channel, key)
         standing = self._standings[id(channel.subject)]
-        here = place(channel.address)
         if before is not None and known is not None:
-            moved = before.reply.get("at", here) != here
+            moved = before.reply.get("at", standing.place) != standing.place
             if known.error is None or holds(known.error, has_answered=standing.has_answered, moved=moved):
                 standing.remembers(known.error)
                 self._book(line.purpose, category, known, before.cost, cached=1)
@@ -224,7 +223,7 @@ class Caller:
         if is_journalled(reply):
             packed: JsonObject = channel.pack(reply)
             if reply.error is not None:
-                packed = {**packed, "at": here}
+                packed = {**packed, "at": standing.place}
             paid = cost + (before.cost if before is not None else 0.0)
             entry = Entry(key, channel.name, line.purpose, category, written, packed, paid)
             try:
@@ -286,9 +285,10 @@ class Caller:
                 raise _Stop(stop)
             if error.kind not in RETRIED:
                 return reply, retries + waits
+            if wait is not None:
+                self._waits.tell(channel.name, wait)
             if error.kind == "rate_limit" and wait is not None and waits < WAITS:
                 waits += 1
-                self._waits.tell(channel.name, wait)
             elif retries >= self.options.max_retries:
                 return reply, retries + waits
             else:

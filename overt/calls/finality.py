@@ -24,11 +24,12 @@ from typing import Final
 from overt.calls.channel import Reply
 from overt.data.chat import CallError
 from overt.data.plugins.attempts import BROKEN_CLASS
+from overt.data.provider.http import REDIRECTS
 
 RETRIED: Final = frozenset({"rate_limit", "server", "timeout", "connection"})
 _MENDED: Final = frozenset({"forbidden", "auth", "billing", BROKEN_CLASS})
 ASKED_AGAIN: Final = RETRIED | _MENDED
-_OF_THE_PLACE: Final = frozenset({301, 302, 303, 307, 308, 404, 405, 410, 415, 426, 501})
+_OF_THE_PLACE: Final = frozenset({*REDIRECTS, 404, 405, 410, 415, 426, 501})
 
 
 def is_journalled(reply: Reply) -> bool:

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from overt.calls.channel import Subject
+from overt.calls.finality import RETRIED, place
 from overt.calls.waits import LONGEST_WAIT_S, clock, in_words
 from overt.data.chat import CallError
 from overt.data.errors import BudgetReached, OvertError, RunError
@@ -36,6 +37,7 @@ class Standing:
 
     def __init__(self, channel: Subject, has_answered: Callable[[], bool]) -> None:
         self._channel, self._journal_has = channel, has_answered
+        self.place = place(channel.address)
         self._answered: bool | None = None
         self._row: Counter[str] = Counter()  # failures by kind since the last answer
         self._reasons: Counter[str] = Counter()  # rejections of a model that never answered
@@ -103,7 +105,7 @@ class Standing:
 
     def waits_too_long(self, error: CallError) -> OvertError | None:
         """The error that stops the run where a service names a wait that is too long to sit out."""
-        if error.kind != "rate_limit" or (error.retry_after or 0.0) <= LONGEST_WAIT_S:
+        if error.kind not in RETRIED or (error.retry_after or 0.0) <= LONGEST_WAIT_S:
             return None
         wait = error.retry_after or 0.0
         return BudgetReached(

@@ -25,9 +25,7 @@ class Waits:
         if wait < _SHORTEST_TOLD_S or (now < self._told_until and wait <= self._told_until - now + 1.0):
             return
         self._told_until = now + max(wait, _TOLD_S)
-        self.on_wait(
-            f"{name} limits its requests and asks to wait {in_words(wait)}: going on at {clock(wait)}"
-        )
+        self.on_wait(f"{name} asks to wait {in_words(wait)}: going on at {clock(wait)}")
 
 
 def pause(attempt: int, asked: float | None) -> float:

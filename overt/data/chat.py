@@ -20,10 +20,10 @@ ErrorKind = Literal[
     "server",  # 5xx, or an unreadable response: retried
     "timeout",  # no answer in time: retried
     "connection",  # dropped or refused: retried
-    "auth",  # bad or missing key: final, ends the run
+    "auth",  # bad or missing key: ends the run
     "forbidden",  # a 401 or 403 that says nothing about the key: an error of this request
-    "billing",  # no credit left: final, ends the run
-    "bad_request",  # the provider rejects this request: final for this request
+    "billing",  # no credit left: ends the run
+    "bad_request",  # the provider rejects this request: see overt/calls/finality.py
     "too_long",  # the prompt does not fit the context: final for this request
     "broken_class",  # the user's class failed: not journalled, so the next run asks again
 ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping
@@ -14,15 +13,14 @@ from typing import TYPE_CHECKING
 
 from overt.data.chat import CallError
 from overt.data.json_types import Json, JsonObject
+from overt.data.provider.http import REDIRECTS, redirected
 
 if TYPE_CHECKING:
     import aiohttp
 
 MAX_BYTES = 64 << 20  # of one body; no requested picture comes near it
 _QUOTED_BYTES = 2000
-_REDIRECTS = (301, 302, 303, 307, 308)
 _MOST_REDIRECTS = 5
-_PLAIN_STEP = re.compile(r"[\w.~-]{0,24}")  # a step of a path that is no signature
 
 
 @dataclass(frozen=True)
@@ -100,17 +98,13 @@ class Transport:
         sent: Mapping[str, str] = {**self._headers, **headers} if headers else self._headers
         for _ in range(_MOST_REDIRECTS + 1):
             reply = await self._exchange(method, url, sent, json, body)
-            if isinstance(reply, CallError) or reply.status not in _REDIRECTS:
+            if isinstance(reply, CallError) or reply.status not in REDIRECTS:
                 return reply
             target = absolute(url, reply.headers.get("location", ""))
             if isinstance(target, CallError):
                 return replace(target, message="a redirect to no http(s) address", status=reply.status)
             if method != "GET":
-                words = (
-                    f"the {method} was answered by a redirect (HTTP {reply.status}) to {shown(target)}, "
-                    "and a request is not sent on"
-                )
-                return CallError("bad_request", words, reply.status)
+                return CallError("bad_request", redirected(method, reply.status, target), reply.status)
             if not same_origin(url, target):
                 sent = {}
             url = target
@@ -176,14 +170,6 @@ def absolute(base: str, url: str) -> str | CallError:
         # The address may be signed, so it is not printed.
         return CallError("server", "the answer gives no http(s) address for its picture or its job")
     return whole
-
-
-def shown(url: str) -> str:
-    """An address for a message: without user and query, and with ... for what may be a signature."""
-    parts = urllib.parse.urlsplit(url)
-    steps = [step if _PLAIN_STEP.fullmatch(step) else "..." for step in parts.path.split("/")]
-    port = f":{parts.port}" if parts.port else ""
-    return f"{parts.scheme}://{parts.hostname or ''}{port}{'/'.join(steps)}"
 
 
 def same_site(base: str, url: str) -> bool:

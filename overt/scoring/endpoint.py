@@ -18,7 +18,7 @@ from overt.data.errors import InputError
 from overt.data.json_types import Json, JsonObject
 from overt.data.plugins.names import one_line
 from overt.data.provider.completion import SERVICE
-from overt.data.provider.http import Mask, check_address, key_from, openai_base
+from overt.data.provider.http import REDIRECTS, Mask, check_address, key_from, openai_base, redirected
 from overt.data.provider.reader import Answered, Failed, Refused, judge, read_said
 
 if TYPE_CHECKING:
@@ -68,6 +68,10 @@ class Endpoint:
             return self._failed("timeout", "the client gave up waiting")
         except openai.APIStatusError as error:
             headers = {name.lower(): value for name, value in error.response.headers.items()}
+            if error.status_code in REDIRECTS:
+                target = urllib.parse.urljoin(str(error.response.url), headers.get("location", ""))
+                words = redirected("POST", error.status_code, target)
+                return Failed(CallError("bad_request", self._shown(words), error.status_code))
             return self._judged(error.status_code, headers, error.response.text)
         except openai.APIConnectionError as error:
             return self._failed("connection", str(error.__cause__ or error))
@@ -91,11 +95,16 @@ class Endpoint:
     def _open(self) -> openai.OpenAI:
         with self._lock:
             if self._client is None:
-                from openai import OpenAI
+                from openai import DefaultHttpxClient, OpenAI
 
-                # The caller counts and paces attempts.
+                # The caller counts and paces attempts. A redirect would turn a POST into a GET, or send what
+                # is judged to a place that nobody named.
                 self._client = OpenAI(
-                    api_key=self._key or "none", base_url=self._base, timeout=self._timeout, max_retries=0
+                    api_key=self._key or "none",
+                    base_url=self._base,
+                    timeout=self._timeout,
+                    max_retries=0,
+                    http_client=DefaultHttpxClient(follow_redirects=False),
                 )
             return self._client
 

@@ -174,7 +174,9 @@ PAINTER = """
 def test_a_class_that_was_mended_is_asked_again(shop):
     folder = shop(PAINTER)
     done = run(folder, "acme:Painter", code=3)
-    said = next(line for line in done.stdout.splitlines() if line.startswith("broken_class: "))
+    said = next(
+        line for line in done.stdout.splitlines() if line.startswith("broken_class (2 of 2 missing): ")
+    )
     assert "acme/painter: NameError: name 'my_service' is not defined (acme.py, line 9)" in said
     assert "mend the class" in said
     assert facts(folder)[0]["retriable"] == 2

@@ -349,6 +349,27 @@ REFUSED = {
         ),
     ),
     "Firefly": (422, {"error_code": "prompt_unsafe", "message": "x"}),
+    "xAI, a sentence": (
+        400,
+        {
+            "code": "Client specified an invalid argument",
+            "error": "Generated image rejected by content moderation.",
+        },
+    ),
+    "a flag": (200, {"images": [], "nsfw_content_detected": [True]}),
+    "another flag": (200, {"data": [{"url": "", "flagged": True}]}),
+    "OpenRouter, reasons alone": (
+        403,
+        error("Forbidden", code=403, metadata={"reasons": ["S1"], "model_slug": "vendor/m"}),
+    ),
+    "iFlytek": (400, error("x", code="10013")),
+    "MiniMax, beside an empty answer": (
+        200,
+        {
+            "choices": [{"message": {"content": ""}, "finish_reason": "stop"}],
+            "base_resp": {"status_code": 1027, "status_msg": "output new_sensitive"},
+        },
+    ),
     # siblings that nobody named
     "a stranger's code": (
         400,
@@ -676,6 +697,8 @@ def test_unseen_refusals(status, body):
     ("status", "body"),
     [
         (400, error("moderation_model not found")),
+        (400, error("safety_tolerance 9 was rejected")),
+        (400, error("enable_safety_checker was rejected")),
         (400, error("The 'moderation' parameter must be one of 'auto', 'low'")),
         (400, error("Invalid value: 'safe'. Supported values are 'auto' and 'low'.", param="moderation")),
         (403, error("Content moderation is not enabled for your account")),
@@ -734,6 +757,135 @@ def test_unseen_refusals(status, body):
 )
 def test_unseen_errors_that_speak_of_filters(status, body):
     assert isinstance(verdict(status, body), Failed)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "headers", "what"),
+    [
+        (403, error("The API key does not have access to this model"), {}, "auth"),
+        (403, error("API key not valid"), {}, "auth"),
+        (403, {"detail": "Invalid authentication credentials"}, {}, "auth"),
+        (403, {"detail": "Not authenticated"}, {}, "auth"),
+        (
+            403,
+            {"message": "User is not authorized to access this resource with an explicit deny"},
+            {},
+            "auth",
+        ),
+        (403, {"Message": "User: arn:aws is not authorized to perform: bedrock:InvokeModel"}, {}, "auth"),
+        (403, {"message": "Missing Authentication Token"}, {}, "auth"),
+        (
+            403,
+            error("Project `proj_x` does not have access to model `gpt-x`", code="model_not_found"),
+            {},
+            "auth",
+        ),
+        (403, error("Your account is not active"), {}, "auth"),
+        (403, error("This account has been deactivated"), {}, "auth"),
+        (403, error("Permission denied: Consumer 'api_key:x' has been suspended."), {}, "auth"),
+        (403, error("Unauthorized"), {}, "auth"),
+        (403, "Forbidden", {}, "forbidden"),
+        (403, {"error": "Forbidden"}, {}, "forbidden"),
+        (403, error("Host not in allowlist"), {}, "forbidden"),
+        (403, error("Model is disabled for this key"), {}, "auth"),
+        (403, error("insufficient quota"), {}, "billing"),
+        (403, error("Your credit balance is exhausted"), {}, "billing"),
+        (
+            403,
+            {"detail": "User is locked. Reason: Exhausted balance. Top up your balance at x"},
+            {},
+            "billing",
+        ),
+        (401, error("No cookie auth credentials found", code=401), {}, "auth"),
+        (401, error("User not found.", code=401), {}, "auth"),
+        (
+            429,
+            error("Quota exceeded for quota metric 'Generate Content API requests per minute' and limit"),
+            {},
+            "rate_limit",
+        ),
+        (
+            429,
+            error(
+                "You exceeded your current quota. Please migrate to a paid plan; Quota: 200 "
+                "requests per day. Please retry in 12h3m."
+            ),
+            {},
+            "rate_limit",
+        ),
+        (
+            429,
+            error("Resource has been exhausted (e.g. check quota).", status="RESOURCE_EXHAUSTED"),
+            {},
+            "rate_limit",
+        ),
+        (
+            429,
+            error(
+                "This request would exceed your account's rate limit. Please try again later.",
+                type="rate_limit_error",
+            ),
+            {},
+            "rate_limit",
+        ),
+        (429, error("Organization quota exceeded for the month", code="insufficient_quota"), {}, "billing"),
+        (429, error("You have run out of credits"), {}, "billing"),
+        (429, error("Insufficient funds"), {}, "billing"),
+        (429, error("account balance not enough", code="1113"), {}, "billing"),
+        (429, error("您的账户已欠费"), {}, "billing"),
+        (429, error("当前分组请求数已达上限，请稍后再试"), {}, "rate_limit"),
+        (429, "Too Many Requests", {"retry-after": "Wed, 21 Oct 2099 07:28:00 GMT"}, "rate_limit"),
+        (429, error("x"), {"retry-after": "nan"}, "rate_limit"),
+        (429, error("x"), {"x-ratelimit-reset": "99999999999999999999"}, "rate_limit"),
+        (
+            529,
+            {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}},
+            {},
+            "server",
+        ),
+        (503, error("The model is overloaded. Please try again in 20s"), {}, "server"),
+        (
+            400,
+            {"__type": "com.amazon.coral.service#ThrottlingException", "message": "Rate exceeded"},
+            {},
+            "rate_limit",
+        ),
+        (
+            400,
+            {"message": "x"},
+            {"x-amzn-errortype": "ThrottlingException:http://internal.amazon.com/"},
+            "rate_limit",
+        ),
+        (402, error("Insufficient credits"), {}, "billing"),
+        (402, error("This request requires more credits, or fewer max_tokens"), {}, "billing"),
+        (403, error("Daily quota exceeded", errors=[{"reason": "dailyLimitExceeded"}]), {}, "rate_limit"),
+        (400, error("Prompt rejected: prohibited"), {}, "refused"),
+        (400, error("The image you requested contains nudity"), {}, "refused"),
+        (400, error("Request contains prohibited words: x"), {}, "refused"),
+        (400, error("Prompt contains forbidden words"), {}, "refused"),
+        (400, error("Unsafe prompt"), {}, "refused"),
+        (400, error("unsafe content detected"), {}, "refused"),
+        (400, error("Sensitive content detected"), {}, "refused"),
+        (
+            400,
+            error(
+                "Potentially sensitive content: the input or output was flagged as sensitive. "
+                "Please try again with different inputs. (E005)"
+            ),
+            {},
+            "refused",
+        ),
+        (400, error("No image was generated. Reason: IMAGE_SAFETY"), {}, "refused"),
+        (400, error("finishReason: PROHIBITED_CONTENT"), {}, "refused"),
+        (400, error("Generation failed: blocked by content policy"), {}, "refused"),
+        (400, error("Prompt violates terms of service"), {}, "refused"),
+        (400, error("The prompt does not comply with our terms"), {}, "refused"),
+        (400, error("Request not permitted under our usage policy"), {}, "refused"),
+    ],
+)
+def test_keys_bills_limits_and_further_words(status, body, headers, what):
+    found = verdict(status, body, headers)
+    assert (found.error.kind if isinstance(found, Failed) else "refused") == what
 
 
 # -- waiting ------------------------------------------------------------------------------------------------
@@ -846,6 +998,38 @@ BROKEN = {
 }
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        "Too many requests",
+        "An error occurred while processing your request. Please try again.",
+        "Error: request failed with status code 500.",
+        "[ERROR] 503: backend unavailable",
+        "error, status code: 429, message: Rate limit",
+        "Error code: 500 - {'error': {'message': 'x'}}",
+        "Error: rate limit exceeded. Please try again in 20s.",
+        'API Error: 500 {"type":"error"}',
+        "Error: read ECONNRESET",
+        "stream error: stream ID 5; INTERNAL_ERROR",
+        "Sorry, something went wrong while generating the response.",
+        "Error calling model: 502",
+        "Exception: no available channel for model",
+        "当前分组上游负载已饱和，请稍后再试",
+        '{"detail":"Internal Server Error"}',
+        '{"status":"error","message":"upstream timeout"}',
+        '{"code":500,"message":"server error"}',
+    ],
+)
+def test_what_machines_say_in_an_answer_s_place(content):
+    assert isinstance(machine_says("openai", content), Failed)
+    assert read_completion(chat(content)).error is not None
+
+
+def test_a_machine_s_status_and_waiting_time_are_read():
+    found = machine_says("openai", "Error: HTTP 429, rate limit exceeded. Please try again in 20s.")
+    assert (found.error.kind, found.error.status, found.error.retry_after) == ("rate_limit", 429, 20.0)
+
+
 @pytest.mark.parametrize("name", BROKEN)
 def test_broken(name):
     body, kind = BROKEN[name]
@@ -865,6 +1049,14 @@ def test_broken(name):
         "A 502 Bad Gateway means that a proxy got no usable answer. " * 3,
         "HTTP has many status codes, and 404 is the best known.",
         "Errors are human: upstream or downstream.",
+        "HTTP 404 means that the page was not found.",
+        "HTTP 404 Not Found",
+        "Error: Connection refused usually means the server isn't running.",
+        "Network error handling in Python: use try.",
+        "Error: something about the server. It then restarts by itself and everything is fine.",
+        "Service unavailable means that a server is busy.",
+        '{"detail": "A cat on a mat"}',
+        '{"status": "error", "message": "I would rather not write that."}',
         '```json\n{"error": {"code": 500}}\n```',
         "The error message says: rate limit.",
         "[]",
@@ -906,6 +1098,7 @@ def test_a_cut_off_answer_stays_one():
         "MODEL_ARMOR",
         "moderation",
         "prohibited_content",
+        "ERROR_TOXIC",
     ],
 )
 def test_finish_reasons_that_refuse(finish):

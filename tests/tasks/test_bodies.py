@@ -216,6 +216,28 @@ def test_an_unknown_body_is_taught_without_another_request(tmp_path):
     assert found(tmp_path)["unknown"].state == "refused"
 
 
+def test_a_picture_service_is_taught_without_another_request(tmp_path):
+    service = Service({"unknown": FAILED["unknown"]}, DRAWN)
+    codes = tmp_path / "codes.yaml"
+    codes.write_text("any: {image_filter: [{says: frobnicator, as: frobnicator}]}")
+    with server(service) as url:
+        run(tmp_path, service, url, target="openai/gpt-image-1")
+        assert found(tmp_path)["unknown"].state == "error"
+        service.prompts.clear()
+        run(tmp_path, service, url, "--codes", codes, target="openai/gpt-image-1")
+        assert service.prompts == []
+        after = found(tmp_path)["unknown"]
+        assert (after.state, after.stage, after.code) == ("refused", "image_filter", "frobnicator")
+        run(tmp_path, service, url, target="openai/gpt-image-1")  # and without the file it is none
+        assert service.prompts == []
+    assert found(tmp_path)["unknown"].state == "error"
+
+
+@pytest.mark.parametrize("command", ["generate", "score", "judge-check", "rewrite"])
+def test_every_command_that_asks_services_takes_codes(command):
+    assert "--codes" in cli(command, "--help").stdout
+
+
 def test_codes_make_another_default_folder_and_a_wrong_file_is_named(tmp_path):
     codes = tmp_path / "codes.yaml"
     codes.write_text("opnai:\n  model: [x]\nany:\n  modell: [y]\n  model:\n    - {says: '(('}\n")

@@ -352,6 +352,22 @@ def test_score_and_rewrite_keep_nothing_of_a_judge_that_rejects_everything(tmp_p
     assert service.sent >= 1
 
 
+def test_rewrite_keeps_an_earlier_rewriting_where_the_rewriter_rejects_everything(tmp_path):
+    refusal = "I'm sorry, but I can't help with that request."
+    with server(Service(always=(200, {}, said(refusal)))) as url:
+        text_run(tmp_path, prompts(tmp_path, "w0", "w1"), url)
+    before = (tmp_path / "run" / "manifest.json").read_bytes()
+    command = ("rewrite", tmp_path / "run", "--llm", "openai/w", "--strategy", "plain", "--candidates", 1)
+    with server(Service(always=(404, {}, {"detail": "Not Found"}))) as url:
+        done = cli(*command, "--base-url", url, code=1)
+    assert "rejects every request" in done.stderr
+    assert (tmp_path / "run" / "manifest.json").read_bytes() == before
+    service = Service(always=(200, {}, said(json.dumps({"prompts": ["Another wording of it"]}))))
+    with server(service) as url:
+        cli(*command, "--base-url", url, "--faithfulness", "text/lexical", code=None)
+    assert service.sent > 0
+
+
 # -- what endpoints do not take ---------------------------------------------------------------------------
 
 
@@ -777,6 +793,18 @@ def test_a_post_is_not_sent_on(tmp_path, status):
     assert f"{other.url}/login/here" in done.stderr
     assert "secret" not in done.stderr
     assert "redirect" in done.stderr
+
+
+@pytest.mark.parametrize("status", [302, 307])
+def test_a_filters_post_is_not_sent_on_either(tmp_path, status):
+    with serving((200, {}, {"results": [{"flagged": False}]})) as other:
+        with server(Service(always=(status, {"Location": f"{other.url}/login?token=secret"}, {}))) as url:
+            data = prompts(tmp_path, "w0", "w1")
+            target = f"filter/openai-moderation?base_url={url}"
+            done = cli("run", data, "--target", target, "--out", tmp_path / "run", "--retries", 0, code=1)
+        assert other.asked == []
+    assert f"{other.url}/login" in done.stderr
+    assert "secret" not in done.stderr
 
 
 # -- costs without usage ----------------------------------------------------------------------------------

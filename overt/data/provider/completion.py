@@ -9,8 +9,7 @@ from overt.data.chat import CallError, ChatReply, ErrorKind
 from overt.data.json_types import Json, JsonObject
 from overt.data.jsonpath import texts_at
 from overt.data.provider.machine import machine_says
-from overt.data.provider.places import signs
-from overt.data.provider.reader import Answered, Failed, Refused, Said, Verdict, judge, read_said
+from overt.data.provider.reader import Answered, Failed, Refused, Verdict, judge, read_said
 from overt.data.provider.vocabulary import finish_error, finish_stage
 
 SERVICE = "openai"  # endpoints with this protocol use its codes too
@@ -101,10 +100,8 @@ def _of_choice(choice: JsonObject, body: JsonObject) -> Verdict:
         return verdict if isinstance(verdict, Refused) else _failed(kind, missing, verdict)
     if words.strip():
         return machine_says(SERVICE, words)
-    if found := signs(body):
-        verdict = judge(SERVICE, Said(200, types=found))
-        return verdict if isinstance(verdict, Refused) else Answered()
-    return Answered()
+    verdict = judge(SERVICE, read_said(200, {}, body))  # beside the empty answer there may be a reason
+    return verdict if isinstance(verdict, Refused) else Answered()
 
 
 def _failed(kind: ErrorKind, missing: str, verdict: Verdict) -> Failed:

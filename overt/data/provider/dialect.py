@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import itertools
 import re
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from overt.data.chat import ChatReply, ChatRequest, Message
-from overt.data.json_types import Json
+from overt.data.json_types import Json, JsonObject
 
 # What is told of each change, after the model's name. The keys stand in the journal.
 CHANGES: Final = {
@@ -53,6 +54,21 @@ class Dialect:
         if self.folds_system:
             turns = _folded(turns)
         return _joined(turns) if self.joins_turns else turns
+
+    def fields(self, request: ChatRequest) -> dict[str, Json]:
+        """The fields of the request's body besides model and messages."""
+        fields: dict[str, Json] = {
+            "temperature": self.temperature(request),
+            self.tokens: self.max_tokens(request),
+        }
+        if request.seed is not None:
+            fields["seed"] = request.seed
+        if request.schema is not None and self.schema == "json_schema":
+            schema: JsonObject = {"name": "answer", "strict": True, "schema": request.schema}
+            fields["response_format"] = {"type": "json_schema", "json_schema": schema}
+        elif request.schema is not None and self.schema:
+            fields["response_format"] = {"type": self.schema}
+        return {name: value for name, value in fields.items() if name not in self.without}
 
     def temperature(self, request: ChatRequest) -> float:
         return min(max(request.temperature, self.coldest), self.warmest)
@@ -93,6 +109,51 @@ class Dialect:
 
 
 OPENAI: Final = Dialect()
+_MOST_TRIES = 9  # one request may meet several fields that the endpoint does not take
+
+
+class Learnt:
+    """What one endpoint was found not to take. Safe for several threads and for many requests at once."""
+
+    def __init__(self) -> None:
+        self.dialect = OPENAI
+        self.useless: set[Dialect] = set()  # changes that did not help
+        self.lock = threading.Lock()
+
+    def trial(self, request: ChatRequest) -> Trial:
+        """The attempts at one request."""
+        return Trial(self, request)
+
+
+class Trial:
+    """The attempts at one request: in the dialect that was learnt so far, and again in another where the
+    endpoint says what it does not take. A change that does not help is taken back."""
+
+    def __init__(self, learnt: Learnt, request: ChatRequest) -> None:
+        self._learnt, self._request = learnt, request
+        self.dialect = self._start = learnt.dialect
+        self._said, self._tries = "", 0
+
+    def goes_on(self, reply: ChatReply) -> bool:
+        """Whether the request is sent again after this reply, in the `dialect` that is set then."""
+        complaint, learnt = complaint_of(reply), self._learnt
+        self._tries += 1
+        if not complaint or self._tries >= _MOST_TRIES:
+            return False
+        with learnt.lock:
+            if learnt.dialect != self.dialect:  # learnt meanwhile, from the reply to another request
+                self.dialect = learnt.dialect
+                return True
+            if complaint != self._said:  # so what was changed before did help
+                self._start, self._said = self.dialect, complaint
+            changed = self.dialect.after(complaint, self._request)
+            if changed is None or changed in learnt.useless:
+                if self.dialect != self._start:
+                    learnt.dialect = self._start
+                    learnt.useless.add(self.dialect)
+                return False
+            self.dialect = learnt.dialect = changed
+            return True
 
 
 def complaint_of(reply: ChatReply) -> str:
@@ -103,7 +164,10 @@ def complaint_of(reply: ChatReply) -> str:
         return ""
     if error.status is None or error.status < 400 or error.status == 404:
         return ""
-    return f"{error.message}\n{reply.raw.body if reply.raw else ''}"
+    # The service's own words: overt's message for a body without JSON speaks of JSON itself.
+    words = reply.raw.body if reply.raw else error.message.partition("the body is no JSON object")[0]
+    # Most 5xx pass by themselves, so they must say plainly that something is not taken.
+    return words if error.status < 500 or _PLAIN_NO.search(words) else ""
 
 
 def unusable_json(data: Json) -> str:
@@ -163,6 +227,9 @@ _NOT = (
     r"(?:do(?:es)?|is|are|can)(?:\s*not|n['’]t)\s+(?:support|allow|accept|take|permit)|isn['’]t\s+supported|"
     r"no\s+support|un(?:known|recogni[sz]ed|expected)|invalid|extra|forbidden|cannot\s+find|only|deprecated)"
 )
+
+
+_PLAIN_NO = re.compile(rf"{_NOT}|must\s+alternate|failed\s+to\s+(?:parse|initialize|generate)", re.IGNORECASE)
 
 
 def _fold(dialect: Dialect, request: ChatRequest, _: re.Match[str]) -> Dialect | None:

@@ -14,7 +14,8 @@ from overt.data.provider.waits import duration, moment, of_limits
 from overt.data.text import encodable
 
 _LOCAL_HOSTS = ("localhost", "127.", "[::1]", "0.0.0.0", "host.docker.internal")
-_REDIRECTS = (301, 302, 303, 307, 308)
+REDIRECTS = (301, 302, 303, 307, 308)
+_PLAIN_STEP = re.compile(r"[\w.~-]{0,24}")  # a step of a path that is no signature
 _SHORTEST_SECRET = 4  # characters; masking "-" or "no" would spoil messages and hide nothing
 _SHORTEST_PART = 6
 _ADDRESS = re.compile(r"(https?://)([\w.:-]*)[^\s\"'<>\\]*", re.IGNORECASE)
@@ -85,9 +86,28 @@ def status_kind(status: int) -> ErrorKind:
         return "billing"
     if status == 429:
         return "rate_limit"
-    if status in (408, 409, 425) or status >= 500 or (status < 400 and status not in _REDIRECTS):
+    if status in (408, 409, 425) or status >= 500 or (status < 400 and status not in REDIRECTS):
         return "server"
     return "too_long" if status == 413 else "bad_request"
+
+
+def redirected(method: str, status: int, target: str) -> str:
+    """What is said of a request that was answered by a redirect, which is not followed."""
+    return (
+        f"the {method} was answered by a redirect (HTTP {status}) to {shown(target)}, and a request is not "
+        "sent on"
+    )
+
+
+def shown(url: str) -> str:
+    """An address for a message: without user and query, and with ... for what may be a signature."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return "no address"
+    steps = [step if _PLAIN_STEP.fullmatch(step) else "..." for step in parts.path.split("/")]
+    return f"{parts.scheme}://{parts.hostname or ''}{port}{'/'.join(steps)}"
 
 
 def retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:

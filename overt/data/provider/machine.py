@@ -60,15 +60,20 @@ def _error_object(text: str) -> JsonObject | None:
         return None
     if isinstance(body.get("error"), dict | str) and body["error"]:
         return body
-    return body if body.get("object") == "error" else None
+    is_marked = body.get("object") == "error" or body.get("success") is False or set(body) == {"detail"}
+    return body if is_marked or any(_is_failure(body.get(name)) for name in ("status", "code")) else None
+
+
+def _is_failure(status: Json) -> bool:
+    return status in ("error", "failed", "fail") or (type(status) is int and 400 <= status < 600)
 
 
 def _is_machines(service: str, body: JsonObject) -> bool:
     """Whether an error object is a machine's. One with a sentence alone may be a model's no in JSON."""
     error = body.get("error")
-    if body.get("object") == "error":
+    if body.get("object") == "error" or type(body.get("code")) is int or type(body.get("status")) is int:
         return True
     if isinstance(error, dict):
         return bool({"code", "type", "status"} & set(error))
-    said = str(error)
+    said = str(error or body.get("message") or body.get("detail"))
     return any(vocabulary.of_content(service, form) is not None for form in (said, f"Error: {said}"))

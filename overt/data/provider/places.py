@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 
 from overt.data.json_types import Json, JsonObject
-from overt.data.jsonpath import first, text_at, texts_at
+from overt.data.jsonpath import first, object_at, text_at, texts_at
 
 
 def _names(text: str) -> frozenset[str]:
@@ -60,6 +60,15 @@ _SIGNS = (
     ("$.data[*].respect_moderation", False, "respect_moderation:false"),
     ("$.images[*].respect_moderation", False, "respect_moderation:false"),
     ("$.data[*].is_image_safe", False, "is_image_safe:false"),
+    ("$.flagged", True, "flagged"),
+    ("$.error.flagged", True, "flagged"),
+    ("$.data[*].flagged", True, "flagged"),
+    ("$.moderated", True, "flagged"),
+    ("$.data[*].moderated", True, "flagged"),
+    ("$.nsfw", True, "has_nsfw_concepts"),
+    ("$.data[*].nsfw", True, "has_nsfw_concepts"),
+    ("$.has_nsfw_concepts[*]", True, "has_nsfw_concepts"),
+    ("$.nsfw_content_detected[*]", True, "has_nsfw_concepts"),
     ("$.is_image_safe", False, "is_image_safe:false"),
 )
 
@@ -108,7 +117,8 @@ def signs(body: JsonObject) -> tuple[str, ...]:
     found = [code for path, wanted, code in _SIGNS if first_bool(body, path) is wanted]
     if _blocks_the_prompt(body):
         found.append("prompt blocked")
-    if first(body, "$.error.metadata.flagged_input", "$.metadata.flagged_input") is not None:
+    flagged = object_at(body, "$.error.metadata", "$.metadata")  # OpenRouter
+    if flagged.get("flagged_input") or (flagged.get("reasons") and "model_slug" in flagged):
         found.append("flagged_input")
     action = text_at(body, "$['amazon-bedrock-guardrailAction']")
     if action.upper().endswith("INTERVENED"):

@@ -53,6 +53,12 @@ class Row:
             return False
         return self.says is None or self.says.search(message) is not None
 
+    def is_content(self, text: str) -> bool:
+        """Whether the row is for this whole answer of a chat model."""
+        if self.content is None or not self.content.fullmatch(text):
+            return False
+        return self.unless is None or not self.unless.search(text)
+
     def is_named(self, code: str, status: int | None) -> bool:
         """Whether this recorded code (casefolded) comes from the row."""
         if self.name:
@@ -110,8 +116,8 @@ def of_content(service: str, text: str) -> Match | None:
     Args:
         text: the whole answer of a chat model.
     """
-    for row in (*_own_rows(service), *_rows(service)):
-        if row.content is not None and row.content.fullmatch(text):
+    for row in (*_own_rows(service), *_content_rows(service)):
+        if row.is_content(text):
             return Match(row.meaning, row.name)
     return None
 
@@ -209,6 +215,11 @@ def _rows(service: str) -> tuple[Row, ...]:
     known = {row.code for row in table[service]}
     handed_on = (row for row in others if row.meaning in STAGES and row.code and row.code not in known)
     return table[service] + tuple(handed_on) + common
+
+
+@lru_cache(maxsize=64)
+def _content_rows(service: str) -> tuple[Row, ...]:
+    return tuple(row for row in _rows(service) if row.content is not None)
 
 
 @lru_cache(maxsize=1)

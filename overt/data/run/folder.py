@@ -221,9 +221,9 @@ class RunFolder:
             )
 
     def _clear(self) -> None:
-        """Removes the stages and decisions of a run without a finished call, so that the next run does not
-        read them. `run.json` is overwritten last."""
-        for name in ("decisions.json", "addresses.json"):
+        """Removes the stages, the decisions and the failures of a run without an answer, so that the next run
+        does not read them. `run.json` is overwritten last."""
+        for name in ("decisions.json", "addresses.json", *_JOURNAL_FILES):
             (self.path / name).unlink(missing_ok=True)
         self._remove_stages()
 

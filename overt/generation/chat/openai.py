@@ -8,13 +8,11 @@ from dataclasses import replace
 from overt.data.chat import CallError, ChatReply, ChatRequest, Message, RawResponse
 from overt.data.json_types import Json
 from overt.data.provider.completion import read_completion
-from overt.data.provider.dialect import OPENAI, Dialect, complaint_of, unusable_json
+from overt.data.provider.dialect import Dialect, Learnt, unusable_json
 from overt.data.provider.http import Mask, check_address, key_from, openai_base
 from overt.data.provider.kept import kept, reread
 from overt.data.text import encodable
 from overt.generation.transport import Transport, encoded, openai_endpoint
-
-_MOST_ATTEMPTS = 9  # one request may meet several parameters that the endpoint does not take
 
 
 class OpenAIChat:
@@ -49,9 +47,7 @@ class OpenAIChat:
         self._timeout = timeout + 5
         self._transport: Transport | None = None
         self._url = ""
-        # What this endpoint does not accept, learnt from its errors, and changes that did not help.
-        self._dialect = OPENAI
-        self._useless: set[Dialect] = set()
+        self._learnt = Learnt()
 
     @property
     def address(self) -> str:
@@ -60,24 +56,12 @@ class OpenAIChat:
 
     async def complete(self, request: ChatRequest) -> ChatReply:
         """Sends one request; where the endpoint says what of it it does not take, sends it again without."""
-        start, said = self._dialect, ""
-        for _ in range(_MOST_ATTEMPTS):
-            dialect = self._dialect
+        trial = self._learnt.trial(request)
+        while True:
+            dialect = trial.dialect
             reply = await self._attempt(request, dialect)
-            complaint = complaint_of(reply)
-            if not complaint:
+            if not trial.goes_on(reply):
                 break
-            if self._dialect != dialect:  # learnt meanwhile, from the reply to another request
-                continue
-            if complaint != said:  # so what was changed before did help
-                start, said = dialect, complaint
-            changed = dialect.after(complaint, request)
-            if changed is None or changed in self._useless:
-                if dialect != start:  # no change helps: they are taken back
-                    self._dialect = start
-                    self._useless.add(dialect)
-                break
-            self._dialect = changed
         adapted = dialect.changes(request)
         return replace(reply, adapted=adapted) if adapted and reply.error is None else reply
 
@@ -89,25 +73,8 @@ class OpenAIChat:
     # -- one attempt ----------------------------------------------------------------------------------
 
     def _body(self, request: ChatRequest, dialect: Dialect) -> dict[str, object]:
-        turns = dialect.turns(request)
-        body: dict[str, object] = {
-            "model": self.model,
-            "messages": [{"role": m.role, "content": _content(m)} for m in turns],
-            "temperature": dialect.temperature(request),
-            dialect.tokens: dialect.max_tokens(request),
-        }
-        if request.seed is not None:
-            body["seed"] = request.seed
-        if request.schema is not None and dialect.schema == "json_schema":
-            body["response_format"] = {
-                "type": "json_schema",
-                "json_schema": {"name": "answer", "strict": True, "schema": request.schema},
-            }
-        elif request.schema is not None and dialect.schema:
-            body["response_format"] = {"type": dialect.schema}
-        for field in dialect.without:
-            body.pop(field, None)
-        return body
+        turns = [{"role": m.role, "content": _content(m)} for m in dialect.turns(request)]
+        return {"model": self.model, "messages": turns, **dialect.fields(request)}
 
     async def _attempt(self, request: ChatRequest, dialect: Dialect) -> ChatReply:
         if self._transport is None:

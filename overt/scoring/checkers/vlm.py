@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -12,6 +11,7 @@ from overt.data.filters import FilterDecision
 from overt.data.json_types import Json, JsonObject
 from overt.data.plugins.names import one_line, spell
 from overt.data.provider.completion import read_completion
+from overt.data.provider.dialect import Dialect, Learnt
 from overt.data.provider.reader import Failed, Refused
 from overt.data.replies import AnswerForm, asked_again, read_json
 from overt.data.templates import load_template
@@ -36,15 +36,6 @@ class Verdict:
 
 
 VERDICT = AnswerForm(Verdict)
-
-
-@dataclass(frozen=True, slots=True)
-class _Dialect:
-    """What the endpoint accepts, learnt from its errors."""
-
-    schema: str = "json_schema"  # "json_schema", "json_object", ""
-    tokens: str = "max_tokens"
-    without: frozenset[str] = frozenset()
 
 
 class VLMChecker:
@@ -90,8 +81,7 @@ class VLMChecker:
         )
         self._request("")  # raises early if the template cannot be filled
         self._endpoint = Endpoint(self.name, base_url=base_url, api_key_env=api_key_env, timeout=timeout)
-        self._dialect = _Dialect()
-        self._lock = threading.Lock()
+        self._learnt = Learnt()
 
     def check(self, image: Image.Image, prompt: str) -> FilterDecision:
         """Sends one request, and another if the reply cannot be read; then the decision is "unclear". The
@@ -135,53 +125,20 @@ class VLMChecker:
     # -- the endpoint ---------------------------------------------------------------------------------
 
     def _complete(self, request: ChatRequest) -> ChatReply:
-        """Sends one request; if the endpoint rejects a parameter, sends it again without that parameter."""
-        fault: Failed | None = None
-        for _ in range(6):
-            dialect = self._dialect
-            data = self._endpoint.post("/chat/completions", self._body(request, dialect))
-            if isinstance(data, Refused):
-                return ChatReply(refusal=data.code)
-            if not isinstance(data, Failed):
-                return read_completion(data)
-            fault = data
-            if fault.error.kind != "bad_request" or not self._adapt(dialect, fault.error.message):
-                break
-        return ChatReply(error=fault.error if fault else None)
+        """Sends one request; where the endpoint says what of it it does not take, sends it again without."""
+        trial = self._learnt.trial(request)
+        while True:
+            reply = self._attempt(request, trial.dialect)
+            if not trial.goes_on(reply):
+                return reply
 
-    def _body(self, request: ChatRequest, dialect: _Dialect) -> dict[str, Json]:
-        body: dict[str, Json] = {
-            "model": self._model,
-            "messages": [_turn(message) for message in request.messages],
-            "temperature": request.temperature,
-            dialect.tokens: request.max_tokens,
-            "seed": request.seed,
-        }
-        if dialect.schema == "json_schema":
-            schema: JsonObject = {"name": "answer", "strict": True, "schema": VERDICT.schema}
-            body["response_format"] = {"type": "json_schema", "json_schema": schema}
-        elif dialect.schema:
-            body["response_format"] = {"type": dialect.schema}
-        return {key: value for key, value in body.items() if key not in dialect.without}
-
-    def _adapt(self, used: _Dialect, complaint: str) -> bool:
-        """Drops or replaces the parameter that the error names. Returns whether a retry makes sense."""
-        with self._lock:
-            if self._dialect != used:  # changed by another thread
-                return True
-            said = complaint.lower()
-            if "max_completion_tokens" in said and used.tokens == "max_tokens":
-                self._dialect = _Dialect(used.schema, "max_completion_tokens", used.without)
-            elif field := next(
-                (f for f in ("temperature", "seed") if f in said and f not in used.without), ""
-            ):
-                self._dialect = _Dialect(used.schema, used.tokens, used.without | {field})
-            elif used.schema and any(w in said for w in ("response_format", "schema", "json_object")):
-                weaker = "json_object" if used.schema == "json_schema" else ""
-                self._dialect = _Dialect(weaker, used.tokens, used.without)
-            else:
-                return False
-            return True
+    def _attempt(self, request: ChatRequest, dialect: Dialect) -> ChatReply:
+        turns: list[Json] = [_turn(message) for message in dialect.turns(request)]
+        body = {"model": self._model, "messages": turns, **dialect.fields(request)}
+        data = self._endpoint.post("/chat/completions", body)
+        if isinstance(data, Refused):
+            return ChatReply(refusal=data.code)
+        return ChatReply(error=data.error) if isinstance(data, Failed) else read_completion(data)
 
 
 def _turn(message: Message) -> JsonObject:
