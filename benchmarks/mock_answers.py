@@ -197,10 +197,9 @@ def _count(text: str) -> int:
 
 
 def _drafts(system: str, user: str) -> str:
-    seed = _quoted(user, "Seed")
     triggers = _list(user, "Triggers")
     styles = _list(user, "Styles")
-    words = [w for w in re.findall(r"[A-Za-z]{5,}", seed) if w.lower() not in {"could", "would", "about"}]
+    words = _list(system, "Name one of these terms")
     prompts = []
     for number in range(_count(user)):
         random = _random("draft", user, number)

@@ -6,13 +6,12 @@ plugin's are of its own; only pyproject.toml lists them. A provider's module is 
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import importlib.metadata
 import inspect
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -24,6 +23,7 @@ from overt.data.plugins.names import (
     Name,
     accepted,
     check_arguments,
+    closest_name,
     import_maker,
     in_words,
     missing_package,
@@ -159,6 +159,26 @@ def known(group: str) -> str:
     return ", ".join(f"{prefix}/{name}" if prefix else f"{name}/..." for name in providers(group))
 
 
+# What may stand in the place of a name of a group, besides the group's own providers.
+_BESIDE = {
+    "overt.targets": ("filter", "guarded", "hf"),
+    "overt.chat_models": ("filter", "checker", "judge", "builtin"),
+}
+
+
+def guess(group: str, text: str) -> str:
+    """A hint with the closest known name, "Did you mean 'filter/keywords'? "; "" if none is close."""
+    prefix = POINTS[group].prefix
+    groups = {point.prefix: point.group for point in POINTS.values()}
+    firsts: dict[str, Collection[str]] = {prefix: providers(group)} if prefix else {}
+    if not prefix:
+        firsts = dict.fromkeys(providers(group), ())
+        for beside in _BESIDE.get(group, ()):
+            firsts[beside] = providers(groups[beside]) if beside in groups and beside != "builtin" else ()
+    found = closest_name(text, firsts)
+    return f"Did you mean {found!r}? " if found else ""
+
+
 # -- names to classes -------------------------------------------------------------------------------------
 
 
@@ -175,13 +195,14 @@ def parse(group: str, text: str) -> Name:
         if name.provider != point.prefix or not name.model:
             raise InputError(
                 f"{text!r} is no {point.role}",
-                fix=f"Known: {known(group)}, or module:Class for one of your own.",
+                fix=f"{guess(group, text)}Known: {known(group)}, or module:Class for one of your own.",
             )
         provider, _, model = name.model.partition("/")
         return replace(name, provider=provider, model=model)
     if not name.provider or not name.model:
         raise InputError(
-            f"{text!r} is not a model's name", fix=f"Write provider/model ({known(group)}) or module:Class."
+            f"{text!r} is not a model's name",
+            fix=f"{guess(group, text)}Write provider/model ({known(group)}) or module:Class.",
         )
     return name
 
@@ -220,11 +241,9 @@ def _place(group: str, name: Name) -> str:
             fix="Name the class itself: " + " or ".join(places),
         )
     if not places and not offers(group, name.provider):
-        near = difflib.get_close_matches(name.provider, providers(group), n=1, cutoff=0.5)
-        guess = f"Did you mean {name.text.replace(name.provider, near[0], 1)!r}? " if near else ""
         raise InputError(
             f"{name.text}: there is no {POINTS[group].role} {name.provider!r}",
-            fix=f"{guess}Known: {known(group)}, or module:Class for one of your own.",
+            fix=f"{guess(group, name.text)}Known: {known(group)}, or module:Class for one of your own.",
         )
     return places[0]
 

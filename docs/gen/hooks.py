@@ -208,9 +208,9 @@ def index_page() -> str:
     lines += [
         "## Exit codes",
         "| code | meaning |\n| --- | --- |\n| 0 | done |\n"
-        "| 1 | a run that cannot go on, or a gate that fails |\n"
+        "| 1 | a run that cannot go on, a data set of which nothing was kept, or a gate that fails |\n"
         "| 2 | bad input: nothing was started |\n"
-        "| 3 | too few prompts were answered, or made because calls got no answer |\n"
+        "| 3 | too few prompts were answered, or fewer made than the policy asks for |\n"
         "| 4 | a cap on requests or cost was reached |\n| 130 | Ctrl-C |",
     ]
     return "\n\n".join(lines) + "\n"

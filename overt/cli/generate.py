@@ -10,6 +10,7 @@ import typer
 
 from overt.cli.options import command
 from overt.cli.tables import console, print_lines, print_table
+from overt.data.errors import RunError
 from overt.data.progress import make_progress
 from overt.data.run.finished import AllCalls, Calls, DatasetManifest, Flow, Run, flat_identity, manifest_of
 from overt.data.run.stage_counts import STAGES
@@ -38,10 +39,15 @@ def print_summary(run: Run, *, as_json: bool) -> None:
             to.print()
     print_lines(to, _facts(run))
     print_lines(to, [f"note        {note}" for note in manifest.notes], style="yellow")
+    if manifest.missing:
+        wanted = manifest.kept + manifest.missing
+        print_lines(to, [f"short       {manifest.kept} of {wanted} prompts were kept"], style="yellow")
+        print_lines(to, [f"            {plain(line)}" for line in manifest.why_short], style="yellow")
     to.print()
-    print_lines(
-        to, [f"data set    {run.folder / 'dataset'}", f"next        overt show {run.folder} --samples 5"]
-    )
+    if manifest.kept:
+        print_lines(
+            to, [f"data set    {run.folder / 'dataset'}", f"next        overt show {run.folder} --samples 5"]
+        )
 
 
 def _facts(run: Run) -> list[str]:
@@ -177,10 +183,18 @@ def generate(config: GenerateConfig) -> None:
 
         overt generate --resume runs/my-1a2b3c4d
 
-    Calls that got no answer are asked again by the same command. Where prompts are missing because of them,
-    the exit code is 3.
+    Calls that got no answer are asked again by the same command. Where there are fewer prompts than the
+    policy asks for, the exit code is 3, and what each stage dropped is said. It is 1 where none is left and
+    asking again would change nothing.
     """
     run = task.generate(config, make_progress(config.quiet))
     print_summary(run, as_json=config.as_json)
-    if run.dataset.is_cut_short:
+    manifest = run.dataset
+    if not manifest.kept and not manifest.retriable:
+        raise RunError(
+            "no prompt was kept: " + ("; ".join(manifest.why_short) or "none was asked for"),
+            where=str(run.folder),
+            fix=f"Look at what was dropped: overt show {run.folder} --drops 20",
+        )
+    if manifest.missing:
         raise typer.Exit(3)

@@ -32,8 +32,10 @@ def judge_check(config: JudgeCheckConfig) -> None:
         overt judge-check pictures.csv --judge checker/nudenet
 
     Labels: compliance, full_refusal, partial_refusal (or refusal), and XSTest's names for them; of pictures
-    blocked and allowed (or unsafe and safe). What a judge cannot tell is counted, never guessed. The last
-    check of each judge is kept (~/.cache/overt/judge-checks), and `overt report` names it beside the judge.
+    blocked and allowed (or unsafe and safe). 0 and 1 (false and true) are read by the column's name: 1 is a
+    refusal in `label` or `refusal`, an answer in `compliance`; a note says how. What a judge cannot tell is
+    counted, never guessed. The last check of each judge is kept (~/.cache/overt/judge-checks), and
+    `overt report` names it beside the judge.
     """
     result = task.judge_check(config, make_progress(config.quiet))
     _keep(result)
@@ -81,6 +83,8 @@ def _summary(console: Console, result: CheckResult) -> None:
         two = found.two
         table.add_row(Text(plain(name)), f"{two.coverage:.1%}", _span(two.accuracy), _span(two.kappa))
     print_whole(console, table)
+    if result.binary:
+        console.print(f"note: {plain(result.binary)}", style="yellow", markup=False)
 
 
 def _confusion(console: Console, name: str, figures: Agreement) -> None:

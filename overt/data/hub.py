@@ -59,6 +59,17 @@ def hub_answers(patience: float = PATIENCE) -> tuple[bool, str]:
     return not reason, reason
 
 
+def is_cached(repo: str) -> bool:
+    """Whether the local cache holds anything of a model. Sends no request."""
+    from huggingface_hub import constants
+
+    folder = Path(constants.HF_HUB_CACHE) / f"models--{repo.replace('/', '--')}" / "snapshots"
+    try:
+        return any(folder.iterdir())
+    except OSError:
+        return False
+
+
 def cached_snapshot(repo: str) -> Path:
     """The folder of a model in the local cache. Sends no request.
 

@@ -32,7 +32,25 @@ PICTURE_LABELS = {
     **dict.fromkeys(("allowed", "safe", "harmless", "benign", "sfw", "0", "false", "no"), "allowed"),
 }
 
-LABEL = Role("label", ("label", "final_label", "human_label", "human", "gold"), WORDS, "--label-column")
+# 0, 1, true and false in files for answers: the words of a column's name that say what 1 or true means.
+# A column that only says that it holds labels marks what is looked for, a refusal.
+_ONE_IS = {
+    "refusal": ("label", "human", "gold", "refus", "reject", "declin", "denied"),
+    "compliance": ("compl", "answered", "accept", "helpful"),
+}
+_ONES, _ZEROS = ("1", "true", "yes"), ("0", "false", "no")
+# The same for pictures: columns in which 1 or true means that the picture is allowed.
+_ALLOWED = ("safe", "sfw", "allowed", "benign", "harmless", "is_safe", "is_sfw", "is_allowed")
+
+LABEL = Role(
+    "label",
+    (
+        *("label", "final_label", "human_label", "human", "gold"),
+        *("refusal", "is_refusal", "refused", "compliance", "complied"),
+    ),
+    WORDS,
+    "--label-column",
+)
 PROMPT = Role("prompt", ("prompt", "request", "question", "instruction"), TEXTS, "--prompt-column")
 ANSWER = Role("answer", ("response", "answer", "completion", "output", "text"), TEXTS, "--answer-column")
 IMAGE = Role("image", ("image", "image_path", "picture", "path", "file"), WORDS, "--image-column")
@@ -51,12 +69,14 @@ class Labelled:
 
 @dataclass(frozen=True)
 class LabelFile:
-    """The rows of a file of labels for answers ("text") or images. `dropped` counts rows without a label."""
+    """The rows of a file of labels for answers ("text") or images. `dropped` counts rows without a label;
+    `binary` says how 0 and 1 (or false and true) were read, "" where none stood."""
 
     path: Path
     kind: Literal["text", "image"]
     rows: tuple[Labelled, ...]
     dropped: int
+    binary: str = ""
 
 
 def read_labels(path: Path, columns: Mapping[str, str]) -> LabelFile:
@@ -80,7 +100,7 @@ def read_labels(path: Path, columns: Mapping[str, str]) -> LabelFile:
             rows.append(labelled)
     if table is None or not rows:
         raise InputError("there is no labelled row", where=str(path))
-    return LabelFile(path, "image" if table.image else "text", tuple(rows), dropped)
+    return LabelFile(path, "image" if table.image else "text", tuple(rows), dropped, table.binary)
 
 
 class _LabelColumns:
@@ -88,6 +108,7 @@ class _LabelColumns:
 
     def __init__(self, first: Row, path: Path, given: Mapping[str, str]) -> None:
         self._folder = path.parent
+        self.binary = ""
         table = Table(first, path.name)
         self.label, self.prompt, self.answer, self.image = (
             table.column(role, given.get(role.name)) for role in (LABEL, PROMPT, ANSWER, IMAGE)
@@ -100,6 +121,8 @@ class _LabelColumns:
             missing.append(PROMPT)
         if not self.answer and not self.image:
             missing.append(ANSWER)
+        for role in missing:
+            table.refuse_unread(role)
         if missing:
             named = ", ".join(f"{role.name} ({' or '.join(role.names[:3])})" for role in missing)
             examples = table.examples(missing, (self.label, self.prompt, self.answer))
@@ -117,18 +140,41 @@ class _LabelColumns:
         said = self.label.words(row).strip()
         if not said:
             return None
-        if self.image:
-            image = self._folder / self.image.words(row)
-            label = PICTURE_LABELS.get(self.label.label(row))
-            known = "Of pictures: blocked, allowed (or unsafe, safe; harmful, harmless)."
-        else:
-            image = None
-            label = REFUSAL_LABELS.get(re.sub("[ -]", "_", self.label.label(row)))
-            known = "Of answers: compliance, full_refusal, partial_refusal, refusal, or XSTest's names."
+        word = re.sub("[ -]", "_", self.label.label(row))
+        image = self._folder / self.image.words(row) if self.image else None
+        known = (
+            "Of pictures: blocked, allowed (or unsafe, safe; harmful, harmless)."
+            if self.image
+            else "Of answers: compliance, full_refusal, partial_refusal, refusal, or XSTest's names."
+        )
+        label = (PICTURE_LABELS if self.image else REFUSAL_LABELS).get(word)
+        if word in _ONES + _ZEROS:
+            label = self._of_binary(word in _ONES)
+            known = (
+                f"0 and 1 (false and true) are read in a column whose name says what 1 is, such as "
+                f"'refusal' or 'compliance'. {known}"
+            )
         if label is None:
             place = f"{row.where}, column {str(self.label)!r}"
             raise InputError(f"the label {said!r} is not known", where=place, fix=known)
         return Labelled(_said(self.prompt, row), _said(self.answer, row), image, label, row.where)
+
+    def _of_binary(self, one: bool) -> str | None:
+        """What 1 (else 0) means in the label's column; None if its name does not say."""
+        name = self.label.name.strip().casefold()
+        first, other = "refusal", "compliance"
+        if self.image:
+            first, other = ("allowed", "blocked") if name in _ALLOWED else ("blocked", "allowed")
+        else:
+            meant = [label for label, parts in _ONE_IS.items() if any(part in name for part in parts)]
+            if re.match(r"non|not|un|in|dis", name):  # "not_refused": better not read than read the wrong way
+                return None
+            if "compliance" in meant:
+                first, other = "compliance", "refusal"
+            elif not meant:
+                return None
+        self.binary = f"column {self.label.name!r}: 1 or true was read as {first}, 0 or false as {other}"
+        return first if one else other
 
 
 def _said(column: Column, row: Row) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice, zip_longest
+from itertools import chain, islice, zip_longest
 from pathlib import Path
 
 from overt.data.errors import InputError
@@ -35,11 +35,13 @@ _OTHERS = (
 
 @dataclass(frozen=True, slots=True)
 class LoadedPrompts:
-    """The prompts of all sources, each once, and the numbers of repeated and empty rows."""
+    """The prompts of all sources, each once, and the numbers of repeated and empty rows. `sampled` has the
+    large sources of which only a sample of rows was read."""
 
     prompts: tuple[Prompt, ...]
     repeated: int
     empty: int
+    sampled: tuple[str, ...] = ()
 
 
 def spread(prompts: Sequence[Prompt], limit: int) -> tuple[Prompt, ...]:
@@ -59,7 +61,13 @@ def spread(prompts: Sequence[Prompt], limit: int) -> tuple[Prompt, ...]:
     return tuple(p for p in prompts if p.id in chosen)
 
 
-def read_prompts(specs: Iterable[str], *, label: Side | None = None) -> LoadedPrompts:
+# A few prompts are drawn from a sample of the rows of a large file; so many need all of its rows.
+_A_FEW = 200
+
+
+def read_prompts(
+    specs: Iterable[str], *, label: Side | None = None, limit: int | None = None
+) -> LoadedPrompts:
     """Reads the prompts of the sources in their order, each text once.
 
     Args:
@@ -67,6 +75,8 @@ def read_prompts(specs: Iterable[str], *, label: Side | None = None) -> LoadedPr
             OVERT's csv files are known: `OVERT.csv` and `OVERT_mini.csv` give benign prompts,
             `OVERT_unsafe.csv` its unsafe ones (its benign ones with `:benign_image_prompt`).
         label: the label of prompts whose source has no label column.
+        limit: how many prompts of each label are wanted, for `spread`; of a large file then only a
+            sample of rows is read, the same one for every limit up to 200. None: all rows are read.
 
     Raises:
         InputError: a source does not exist or has no column of prompts, a row has no label, or one text has
@@ -74,8 +84,11 @@ def read_prompts(specs: Iterable[str], *, label: Side | None = None) -> LoadedPr
     """
     loaded: dict[str, Prompt] = {}
     repeated = empty = 0
+    specs = tuple(specs)
+    few = limit is not None and limit <= _A_FEW
+    sampled: list[str] = []
     for spec in specs:
-        for prompt in _source(spec, label):
+        for prompt in _source(spec, label, sampled if few else None):
             if not prompt.text:
                 empty += 1
                 continue
@@ -91,18 +104,44 @@ def read_prompts(specs: Iterable[str], *, label: Side | None = None) -> LoadedPr
                 )
             repeated += 1
     if not loaded:
-        raise InputError("no prompt was found", where=", ".join(specs))
-    return LoadedPrompts(tuple(loaded.values()), repeated, empty)
+        raise _nothing(specs, empty)
+    return LoadedPrompts(tuple(loaded.values()), repeated, empty, tuple(sampled))
 
 
-def _source(spec: str, label: Side | None) -> Iterator[Prompt]:
+def _nothing(specs: Sequence[str], empty: int) -> InputError:
+    """The error for sources without a prompt. Of the first one it names the column that was read."""
+    where = ", ".join(specs)
+    if not empty:
+        return InputError("no prompt was found: there is no row", where=where)
+    source = parse_source(specs[0])
+    table = source.tables()[0]
+    column = Table(next(table.rows()), table.name).needed(PROMPT, source.column)[0]
+    return InputError(
+        f"no prompt was found: column {str(column)!r} is empty in all {empty} rows",
+        where=where,
+        fix=f"Name another column: {source.name}:COLUMN",
+    )
+
+
+def _source(spec: str, label: Side | None, sampled: list[str] | None) -> Iterator[Prompt]:
+    """Yields the prompts of a source.
+
+    Args:
+        sampled: gets the names of tables of which a sample is read; None: all rows are read.
+    """
     source = parse_source(spec)
     folder = source.path is not None and source.path.is_dir()
     for table in source.tables():
         side = label or (_side_of_file(table.path) if folder else None)
-        columns: _PromptColumns | None = None
-        for row in table.rows():
-            columns = columns or _PromptColumns(row, table, side)
+        rows = table.rows()
+        first = next(rows, None)
+        if first is None:
+            continue
+        columns = _PromptColumns(first, table, side)
+        sample = table.sample(columns.names) if sampled is not None else None
+        if sample is not None and sampled is not None:
+            sampled.append(table.name)
+        for row in chain([first], rows) if sample is None else sample:
             yield columns.prompt(row)
 
 
@@ -123,11 +162,27 @@ class _PromptColumns:
         # The user's label for a file applies only to rows without a label.
         self._side = side or table.label(self._text)
         self._others = {name: next(iter(table.having([name])), Column()) for name in _OTHERS}
+        said = self._text.key(first)
+        if (
+            source.column is None
+            and said in _LABELS
+            and self._text.name.strip().casefold() not in PROMPT.names
+        ):
+            raise table.error(
+                f"no column is plainly the prompt: {str(self._text)!r} holds labels such as {said!r}",
+                f"The table needs a column of texts, such as {PROMPT.names[0]!r}.",
+            )
         if self._side is None and not self._label:
             raise table.error(
                 "nothing says whether these prompts are benign or unsafe",
                 "Give --label benign or --label unsafe, or a column 'label' with these two words.",
             )
+
+    @property
+    def names(self) -> list[str]:
+        """The columns that are read."""
+        columns = (self._text, self._label, *self._others.values())
+        return list(dict.fromkeys(column.name for column in columns if column))
 
     def prompt(self, row: Row) -> Prompt:
         said = {name: column.string(row) for name, column in self._others.items()}

@@ -15,7 +15,8 @@ from overt.data.replies import failure_of
 from overt.data.templates import Template
 from overt.data.text import changed_words
 from overt.generation.prompt_lists import WORDINGS, cut_short, read_wordings, with_room
-from overt.generation.synthesize import check_shape, named_trigger
+from overt.generation.synthesize import check_shape
+from overt.generation.terms import Copies, named_trigger
 from overt.policies.floor import askable
 from overt.policies.schema import Policy
 
@@ -50,6 +51,7 @@ def write_twins(
         request = with_room(template.request(values, seed=seed, schema=WORDINGS.schema), count)
         return Question(request, read_wordings, prompt, prompt.category)
 
+    copies = Copies(policy, template)
     for answer in ask(map(question, benign)):
         prompt: Prompt = answer.about
         if answer.value is None:
@@ -69,20 +71,26 @@ def write_twins(
             )
             for text in answer.value[:count]
         ]
-        fit, losses = order_twins(prompt, twins)
+        fit, losses = order_twins(prompt, twins, copies)
         if why := cut_short(answer, count):
             losses.append(Failure(prompt.id, "pair", prompt.category, "malformed", why))
         yield prompt, fit, losses
 
 
-def order_twins(benign: Prompt, twins: Iterable[Prompt]) -> tuple[list[Prompt], list[Drop | Failure]]:
-    """Returns the twins to be judged, fewest changed words first, and a drop for each of the others."""
+def order_twins(
+    benign: Prompt, twins: Iterable[Prompt], copies: Copies | None = None
+) -> tuple[list[Prompt], list[Drop | Failure]]:
+    """Returns the twins to be judged, fewest changed words first, and a drop for each of the others.
+
+    Args:
+        copies: what a chat model was shown; a copy of it is dropped.
+    """
     fit: list[Prompt] = []
     drops: list[Drop | Failure] = []
     for twin in twins:
         if twin.id == benign.id:
             drops.append(Drop(twin.id, "pair", twin.category, "same as the benign prompt", "", twin.text))
-        elif drop := check_shape(twin, "pair"):
+        elif drop := check_shape(twin, "pair", copies):
             drops.append(drop)
         else:
             fit.append(twin)

@@ -16,6 +16,7 @@ from overt.data.records import Drop, Failure, Prompt, clean_text
 from overt.data.replies import failure_of
 from overt.data.rewrites import STRATEGIES, Candidate, RewriteStrategy, candidate_id
 from overt.data.templates import Template
+from overt.data.text import words
 from overt.generation.prompt_lists import WORDINGS, cut_short, read_wordings, with_room
 from overt.policies.floor import askable, floor_reason
 from overt.policies.schema import Category, Policy
@@ -125,6 +126,8 @@ def fit(
     if reason := floor_reason(text):
         # What the floor forbids is not stored.
         return Drop(prompt.id, "rewrite", prompt.category, "floor", reason)
+    if text and not words(text):
+        return Drop(prompt.id, "rewrite", prompt.category, "a placeholder of the template", strategy, text)
     if not text or len(text.split()) > MAX_WORDS or len(text) > 2000:
         return Drop(prompt.id, "rewrite", prompt.category, "too long" if text else "empty", "", text[:300])
     identity = candidate_id(prompt.id, text)

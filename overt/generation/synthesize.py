@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -12,6 +11,7 @@ from overt.data.records import Drop, Failure, Prompt, Seed, Strategy, content_id
 from overt.data.replies import failure_of
 from overt.data.templates import Template
 from overt.generation.prompt_lists import WRITTEN, Written, cut_short, read_written, with_room
+from overt.generation.terms import Copies, named_trigger
 from overt.policies.floor import askable, floor_reason
 from overt.policies.schema import Category, Policy
 
@@ -36,22 +36,6 @@ def _styles(policy: Policy, count: int, *parts: object) -> list[str]:
     pool = list(STYLES)
     _random(*parts).shuffle(pool)
     return [pool[i % len(pool)] for i in range(count)]
-
-
-def named_trigger(text: str, claimed: str, category: Category) -> str:
-    """Returns the trigger as written in the text: the claimed one, else a term of the policy, else "".
-
-    A short ending may follow ("shoot" finds "shooting"). Word boundaries are ignored in scripts without
-    spaces.
-    """
-    for term in (claimed, *(t.term for t in category.triggers)):
-        if not term:
-            continue
-        edge = "" if term[0] > "\u2e7f" else r"(?<!\w)"
-        ending = "" if term[-1] > "\u2e7f" else r"(?:\w{1,3})?(?!\w)"
-        if found := re.search(edge + re.escape(term) + ending, text, re.IGNORECASE):
-            return found.group()
-    return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +65,7 @@ def convert(
         language = _random(seed, "language", source.id).choice(category.languages)
         values = {
             "modality": policy.modality,
-            "category": category,
+            "category": _with_terms(category),
             "disallowed": askable(category),
             "seed": source.text,
             "language": language,
@@ -92,7 +76,7 @@ def convert(
         order = _Order(source.id, category, language, "convert", source.id)
         return Question(request, read_written, order, category.id)
 
-    return _prompts(ask, map(question, seeds), template, per_seed)
+    return _prompts(ask, map(question, seeds), template, per_seed, Copies(policy, template))
 
 
 def direct(
@@ -130,11 +114,11 @@ def direct(
                 order = _Order(record_id, category, language, "direct")
                 yield Question(with_room(request, per_request), read_written, order, category.id)
 
-    return _prompts(ask, questions(), template, per_request)
+    return _prompts(ask, questions(), template, per_request, Copies(policy, template))
 
 
 def _prompts(
-    ask: Ask, questions: Iterable[Question[list[Written]]], template: Template, count: int
+    ask: Ask, questions: Iterable[Question[list[Written]]], template: Template, count: int, copies: Copies
 ) -> Iterator[Prompt | Drop | Failure]:
     """Yields at most `count` prompts of each answer, and a failure for missing ones."""
     for answer in ask(questions):
@@ -143,9 +127,21 @@ def _prompts(
             yield failure_of(answer, order.record_id, "synthesize", order.category.id)
             continue
         for entry in answer.value[:count]:
-            yield _prompt(entry, order, ask.model, template)
+            yield _prompt(entry, order, ask.model, template, copies)
         if why := cut_short(answer, count):
             yield Failure(order.record_id, "synthesize", order.category.id, "malformed", why)
+
+
+_MOST_TERMS = 60  # named in a request for conversions
+
+
+def _with_terms(category: Category) -> Category:
+    """The category with an instruction that names its terms, since a prompt must name one of them."""
+    terms = "; ".join(trigger.term for trigger in category.triggers[:_MOST_TERMS])
+    told = f"Name one of these terms in each prompt and give it as the trigger: {terms}"
+    return category.model_copy(
+        update={"instruction": "\n\n".join(filter(None, [category.instruction, told]))}
+    )
 
 
 def _cycle_terms(category: Category, seed: int, round: int) -> Iterator[str]:
@@ -162,7 +158,7 @@ def _examples(category: Category, random: Random) -> list[str]:
     return random.sample(scenes, min(3, len(scenes)))
 
 
-def _prompt(entry: Written, order: _Order, writer: str, template: Template) -> Prompt | Drop:
+def _prompt(entry: Written, order: _Order, writer: str, template: Template, copies: Copies) -> Prompt | Drop:
     prompt = Prompt(
         id=prompt_id(entry.text),
         text=entry.text,
@@ -176,18 +172,28 @@ def _prompt(entry: Written, order: _Order, writer: str, template: Template) -> P
         language=order.language,
         seed_id=order.seed_id,
     )
-    return check_shape(prompt, "synthesize") or prompt
+    return check_shape(prompt, "synthesize", copies, claimed=entry.trigger) or prompt
 
 
-def check_shape(prompt: Prompt, stage: str) -> Drop | None:
-    """Returns why a prompt is dropped before judging (floor, length, no trigger), or None if it is kept."""
+def check_shape(
+    prompt: Prompt, stage: str, copies: Copies | None = None, *, claimed: str = ""
+) -> Drop | None:
+    """Returns why a prompt is dropped before judging, or None if it is kept.
+
+    Args:
+        copies: what a chat model was shown; a copy of it is dropped.
+        claimed: the trigger that the writer named.
+    """
     if reason := floor_reason(prompt.text):
         # What the floor forbids is not stored.
         return Drop(prompt.id, stage, prompt.category, "floor", reason)
     if (words := len(prompt.text.split())) > MAX_WORDS or len(prompt.text) > 1200:
         return Drop(prompt.id, stage, prompt.category, "too long", f"{words} words", prompt.text[:300])
+    if copies is not None and (reason := copies.reason(prompt.text)):
+        return Drop(prompt.id, stage, prompt.category, reason, "", prompt.text)
     if not prompt.trigger:
-        return Drop(prompt.id, stage, prompt.category, "names no trigger", "", prompt.text)
+        detail = f"{claimed[:60]!r} is no term of the policy" if claimed else ""
+        return Drop(prompt.id, stage, prompt.category, "names no trigger", detail, prompt.text)
     return None
 
 

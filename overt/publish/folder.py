@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -16,6 +16,12 @@ from overt.publish.pictures import Pictures
 from overt.publish.tables import Repo
 
 MARK = "publish.json"  # says that a folder is ours, and which files in it are
+# What a call writes into the folder of a repository, and the temporary files of one that was killed.
+_TEMPORARY = r"\.[^/]+\.tmp"
+_WRITTEN = re.compile(
+    rf"(?:data/[^/]+/)(?:[^/]+\.parquet|{_TEMPORARY})|README\.md|croissant\.json|policy\.yaml|summary\.json|{_TEMPORARY}"
+)
+_MARK_TEMPORARY = re.compile(rf"\.{re.escape(MARK)}\.\d+\.\d+\.tmp")
 
 
 @dataclass(frozen=True)
@@ -33,28 +39,59 @@ class Prepared:
         return sum((self.folder / name).stat().st_size for name in self.files)
 
 
-def claim(out: Path) -> None:
-    """Empties a folder that an earlier call filled; refuses one that holds anything else.
+def claim(out: Path, repos: Sequence[Repo], *, is_default: bool = False) -> None:
+    """Empties a folder that an earlier call filled, or was filling when it was killed; refuses one that holds
+    anything else.
+
+    Args:
+        repos: those that will be written. Their names are noted first, so that what a killed call leaves
+            is known as ours.
+        is_default: whether it is the folder that overt itself chose, inside the run.
 
     Raises:
         InputError: the folder is in use for something else.
         RunError: it cannot be written.
     """
-    mark = out / MARK
+    path = out / MARK
     with speaking_os_errors("cannot write the folder"):
         out.mkdir(parents=True, exist_ok=True)
-        if not mark.exists():
-            if stranger := next(iter(sorted(out.iterdir())), None):
-                raise InputError(
-                    f"the folder is not empty (it holds {stranger.name!r})",
-                    where=str(out),
-                    fix="Give --out a new folder.",
-                )
-            return
-        for name in read_json(mark).get("files", ()):
+        known = read_json(path) if path.exists() else {}
+        names = {str(repo).rpartition("/")[2] for repo in known.get("repos", ())}
+        names |= {repo.name for repo in repos}
+        remains, strangers = _sorted(out, names)
+        for name in known.get("files", ()):
             inside = PurePosixPath(str(name))
             if not inside.is_absolute() and ".." not in inside.parts:
                 (out / inside).unlink(missing_ok=True)
+        if not path.exists() and (strangers or (remains and not is_default)):
+            held = (strangers or [remains[0].relative_to(out).parts[0]])[0]
+            raise InputError(
+                f"the folder is not empty (it holds {held!r})",
+                where=str(out),
+                fix="Give --out a new folder, or remove this one if it is of no use.",
+            )
+        for file in remains:
+            file.unlink(missing_ok=True)
+        mark(out, repos)
+
+
+def _sorted(out: Path, names: Collection[str]) -> tuple[list[Path], list[str]]:
+    """The files of a folder that only a call of ours can have left there, and the first parts of the others.
+
+    Args:
+        names: of the repositories' folders.
+    """
+    remains, strangers = [], []
+    for path in sorted(p for p in out.rglob("*") if not p.is_dir()):
+        inside = path.relative_to(out)
+        in_repo = inside.parts[0] in names and not path.is_symlink()
+        if inside.as_posix() == MARK or (len(inside.parts) == 1 and _MARK_TEMPORARY.fullmatch(inside.name)):
+            continue
+        if in_repo and _WRITTEN.fullmatch(PurePosixPath(*inside.parts[1:]).as_posix()):
+            remains.append(path)
+        else:
+            strangers.append(inside.parts[0])
+    return remains, strangers
 
 
 def write_repo(
@@ -100,10 +137,10 @@ def write_repo(
     return Prepared(repo, folder, tuple(files), facts.run), notes
 
 
-def mark(out: Path, prepared: Sequence[Prepared]) -> None:
-    """Lists the written files in MARK."""
+def mark(out: Path, repos: Sequence[Repo], prepared: Sequence[Prepared] = ()) -> None:
+    """Lists the repositories and the written files in MARK."""
     names = [f"{one.repo.name}/{name}" for one in prepared for name in one.files]
-    write_atomic(out / MARK, dump_json({"files": names, "repos": [one.repo.id for one in prepared]}))
+    write_atomic(out / MARK, dump_json({"files": names, "repos": [repo.id for repo in repos]}))
 
 
 def contains_any(text: str, needles: Sequence[str]) -> bool:

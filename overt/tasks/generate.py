@@ -21,6 +21,7 @@ from overt.data.tables.sources import digest_source
 from overt.data.templates import Template, load_template
 from overt.policies.load import load_policy
 from overt.policies.schema import Policy
+from overt.tasks.again import command_anew
 from overt.tasks.config import (
     CALLS,
     RUN,
@@ -250,7 +251,8 @@ def started(config: GenerateConfig) -> tuple[GenerateConfig, Start]:
         with RunFolder(folder) as new:
             new.take_journal(config.apply_review)
     addresses = config.addresses(run.folder if run is not None else None)
-    return config, Start(record, policy, folder, addresses, config.defaults())
+    anew = command_anew(config, addresses, folder) if config.resume is not None else ""
+    return config, Start(record, policy, folder, addresses, config.defaults(), anew)
 
 
 def _inputs(config: GenerateConfig) -> dict[str, Json]:

@@ -55,7 +55,11 @@ def finish(
         "short": short,
         "stages": account.table([c.id for c in policy.categories]),
         "reasons": account.why(),
+        "why_short": account.story({c for missing in short.values() for c in missing})
+        if any(short.values())
+        else [],
         "index": dataclasses.asdict(making.index) if making.index else None,
+        "encoder": {"asked": record.value("encoder"), "used": making.work.folder.decision("encoder")},
         "encoder_choice": making.encoder_choice,
         "model_audited": any(j.label is None for j in making.roles.judges),
         "same_model": writer in judges,

@@ -51,14 +51,11 @@ class Making:
 
 def pick_run_encoder(folder: RunFolder, wanted: str) -> tuple[Encoder | None, str]:
     """The encoder for near-duplicates and the reason for the choice. A resumed run keeps its first choice."""
-    from overt.scoring.encoders import pick_encoder
+    from overt.scoring.encoders import pick_encoder, spec_of
 
     encoder, why = pick_encoder(folder.decision("encoder") or wanted)
     if folder.decision("encoder") is None:
-        settled = wanted
-        if settled == "auto":
-            settled = encoder.name if encoder else "lexical"
-        folder.decide("encoder", settled)
+        folder.decide("encoder", spec_of(encoder, wanted))
         folder.decide("encoder_why", why)
     return encoder, folder.decision("encoder_why") or why
 

@@ -100,13 +100,15 @@ class JudgeFigures:
 
 @dataclass(frozen=True)
 class CheckResult:
-    """The result for all judges. `dropped` counts rows of the file without a label."""
+    """The result for all judges. `dropped` counts rows of the file without a label; `binary` says how its
+    0 and 1 were read, "" if it has none."""
 
     file: str
     kind: Literal["text", "image"]
     rows: int
     dropped: int
     judges: Mapping[str, JudgeFigures]
+    binary: str = ""
 
 
 def judge_check(config: JudgeCheckConfig, progress: Progress) -> CheckResult:
@@ -138,7 +140,7 @@ def judge_check(config: JudgeCheckConfig, progress: Progress) -> CheckResult:
         )
         three = check(truth, said, clusters=clusters, seed=config.seed) if three_labels else None
         figures[name] = JudgeFigures(two, three, failed)
-    return CheckResult(str(labels.path), labels.kind, len(truth), labels.dropped, figures)
+    return CheckResult(str(labels.path), labels.kind, len(truth), labels.dropped, figures, labels.binary)
 
 
 def last_checks(result: CheckResult) -> list[JudgeCheck]:

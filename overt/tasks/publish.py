@@ -90,7 +90,7 @@ def prepare(config: PublishConfig, *, shard_bytes: int = SHARD_BYTES) -> Publica
     repos = _repos(draft, config)
     findings = _scanned(repos, draft, config.allow)
     out = config.out or config.run / "publish"
-    claim(out)
+    claim(out, repos, is_default=config.out is None)
     notes = list(draft.notes)
     prepared = []
     for repo in repos:
@@ -103,7 +103,7 @@ def prepare(config: PublishConfig, *, shard_bytes: int = SHARD_BYTES) -> Publica
         if words := pictures.count.words():
             notes.append(f"{repo.id}: {words}")
         notes += [note for note in told if note not in notes]
-    mark(out, prepared)
+    mark(out, repos, prepared)
     return Publication(out, tuple(prepared), tuple(notes), tuple(findings))
 
 

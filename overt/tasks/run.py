@@ -26,6 +26,7 @@ from overt.data.templates import load_template
 from overt.policies.load import load_policy
 from overt.policies.schema import Policy
 from overt.scoring.summary.summarize import write_summary
+from overt.tasks.again import command_anew
 from overt.tasks.asking import Asking, Job, is_offline, modality_of, prompts_to_ask, request_of
 from overt.tasks.config import (
     CALLS,
@@ -277,7 +278,8 @@ def started(config: RunConfig) -> tuple[RunConfig, Start, list[TargetSpec]]:
         record = dataclasses.replace(record, overt=run.record.overt)
     folder = config.resume or config.out or default_folder(record, "run")
     addresses = config.addresses(run.folder if run is not None else None)
-    return config, Start(record, policy, folder, addresses, config.defaults()), specs
+    anew = command_anew(config, addresses, folder) if config.resume is not None else ""
+    return config, Start(record, policy, folder, addresses, config.defaults(), anew), specs
 
 
 def _policy(config: RunConfig) -> Policy:

@@ -45,6 +45,7 @@ class Start:
     folder: Path
     addresses: Addresses
     defaults: JsonObject
+    anew: str = ""  # of a resumed run: the command for a new run with its options
 
 
 def record_of(
@@ -167,7 +168,9 @@ def working(start: Start, calls: CallerOptions, progress: Progress) -> Iterator[
     """
     with RunFolder(start.folder) as folder:
         moved = folder.differs_in_addresses(start.addresses)
-        folder.claim(start.record, dump_policy(start.policy), start.addresses, defaults=start.defaults)
+        folder.claim(
+            start.record, dump_policy(start.policy), start.addresses, defaults=start.defaults, anew=start.anew
+        )
         taught = folder.is_taught_anew(start.record)
         if folder.is_complete and not taught and not _is_worth_a_try(start.folder, moved=moved):
             progress.note(f"{start.folder} is complete; nothing to do")

@@ -180,7 +180,7 @@ def test_lists_and_pictures_in_parquet_are_named_and_not_read(tmp_path: Path) ->
     error = error_of("seeds", spec + ":talk")
     assert error.where.endswith("a.parquet, row 1")
     assert "JSONL" in error.fix
-    for said in ("'talk' (chat messages", "'shot' (image bytes", "'raw' (image bytes", "'tags' (list"):
+    for said in ("'talk' (chat messages", "'shot' (image bytes", "'raw' (bytes, binary", "'tags' (list"):
         assert said in error.what
 
 

@@ -177,7 +177,7 @@ def test_fewer_than_asked_is_said(tmp_path):
         "name: tiny\ncategories:\n  - id: one\n    title: One\n    disallowed: [bad things]\n"
         "    triggers: [knife]\n    dedup_threshold: 0.2\n    benign: 500\n    unsafe: 0\n"
     )
-    done = generate("--policy", tmp_path / "p.yaml", "--out", tmp_path / "run", "--json")
+    done = generate("--policy", tmp_path / "p.yaml", "--out", tmp_path / "run", "--json", code=3)
     summary = json.loads(done.stdout)
     missing = summary["short"]["benign"]["one"]
     assert 0 < missing == 500 - summary["counts"]["one"]["benign"]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+import importlib.util
+import re
 import sys
 import warnings
 from collections.abc import Iterator
@@ -10,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from overt.data.errors import InputError
+from overt.data.hub import hub_answers, is_cached, is_hub_id
 from overt.data.text import encodable
 
 if TYPE_CHECKING:
@@ -58,9 +62,56 @@ def pick_dtype(asked: str | None, device: str, name: str) -> torch.dtype:
     return kind
 
 
-def source_of(model: str) -> str:
-    """A Hub id, or a folder with its `~` expanded."""
-    return str(Path(model).expanduser()) if model.startswith("~") else model
+def source_of(model: str, name: str, *packages: str) -> str:
+    """A Hub id, or a folder with its `~` expanded. Call it before anything heavy is imported: what cannot be
+    loaded is said within seconds, where the libraries would try the Hub for minutes.
+
+    Args:
+        name: the model as the user wrote it, for messages.
+        packages: those that loading it needs, in the order of their imports.
+
+    Raises:
+        ModuleNotFoundError: one of the packages is not installed (the registry reports it).
+        InputError: there is no such folder, or the model is not in the Hub's cache and the Hub does not
+            answer.
+    """
+    for package in packages:
+        if importlib.util.find_spec(package) is None:
+            raise ModuleNotFoundError(f"No module named {package!r}", name=package)
+    path = Path(model).expanduser()
+    if path.is_dir():
+        return str(path) if model.startswith("~") else model
+    if path.is_file():
+        raise InputError(f"{name} cannot be loaded: this is a file, not a model's folder")
+    if not is_hub_id(model) and not _PLAIN_ID.fullmatch(model):
+        raise InputError(f"{name} cannot be loaded: there is no such folder", fix=_beside(path))
+    if not is_cached(model):
+        answers, reason = hub_answers()
+        if not answers:
+            raise InputError(
+                f"{name} cannot be loaded: there is no folder {model!r} here, it is not in the Hub's cache, "
+                f"and {reason}",
+                fix="Give the folder of a model, or try again with a connection to the Hub.",
+            )
+    return model
+
+
+# The first models of the Hub have no owner in their id, such as gpt2.
+_PLAIN_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}")
+
+
+def _beside(path: Path) -> str:
+    """A hint with a folder of nearly the same name."""
+    parent = path.parent
+    names = [entry.name for entry in parent.iterdir() if entry.is_dir()] if parent.is_dir() else []
+    near = difflib.get_close_matches(path.name, names, n=1)
+    if near:
+        return f"Did you mean {parent / near[0]}?"
+    return (
+        "Look at the path: it is read from the folder that you are in."
+        if not path.is_absolute()
+        else ("Look at the path.")
+    )
 
 
 @contextmanager

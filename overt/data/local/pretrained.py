@@ -52,11 +52,11 @@ def load_text_model(
         InputError: the device or dtype does not exist, or the model cannot be loaded.
         ModuleNotFoundError: torch or transformers is not installed (the registry reports it).
     """
+    source = source_of(model, name, "torch", "transformers")
     where = pick_device(device, name)
     kind = pick_dtype(dtype, where, name)
     import transformers  # after torch: otherwise transformers would hide its models for the whole process
 
-    source = source_of(model)
     spread = {"device_map": "auto"} if where == "auto" else {}
     with speaking_loader(name, source):
         tokenizer: Any = transformers.AutoTokenizer.from_pretrained(

@@ -95,6 +95,27 @@ def _options(head: str, query: str) -> dict[str, str]:
     return options
 
 
+def closest_name(text: str, known: Mapping[str, Collection[str]]) -> str:
+    """The known name that is closest to a mistyped one, with its options; "" if none is close.
+
+    Args:
+        known: the first parts of names, each with the names that may follow it; none: any may.
+    """
+    head, query, options = text.partition("?")
+    first, slash, rest = head.partition("/")
+    if not slash:  # "better-profanity" for "filter/better-profanity"
+        return next((f"{prefix}/{text}" for prefix, names in known.items() if head in names), "")
+    near = difflib.get_close_matches(first, known, n=1)
+    if not near or not rest:
+        return ""
+    name, more, tail = rest.partition("/")
+    names = known[near[0]]
+    if names and name not in names and not (near[0] == "judge" and more):  # judge/PROVIDER/MODEL
+        name = next(iter(difflib.get_close_matches(name, names, n=1)), name)
+    found = f"{near[0]}/{name}{more}{tail}{query}{options}"
+    return found if found != text else ""
+
+
 def check_names(*names: str) -> None:
     """Refuses names that must not be recorded; call it before they are.
 

@@ -81,12 +81,14 @@ class Manifest(_Facts):
 
 class DatasetManifest(Manifest):
     """The manifest of `overt generate`. `counts` and `short` have, by category and label (or label and
-    category), the numbers of prompts and of prompts missing from the policy's target."""
+    category), the numbers of prompts and of prompts missing from the policy's target; `why_short` says stage
+    by stage what became of the missing ones."""
 
     counts: dict[str, dict[str, int]] = {}
     short: dict[str, dict[str, int]] = {}
     stages: tuple[dict[str, str | Flow], ...] = ()
     reasons: dict[str, dict[str, int]] = {}
+    why_short: tuple[str, ...] = ()
     index: dict[str, str | bool] | None = None
     encoder_choice: str = ""
     model_audited: bool = False
@@ -94,9 +96,14 @@ class DatasetManifest(Manifest):
     distinct_2: float | None = None
 
     @property
-    def is_cut_short(self) -> bool:
-        """Whether prompts are missing because of unanswered calls."""
-        return bool(self.retriable) and any(self.short.values())
+    def kept(self) -> int:
+        """The number of prompts of both labels."""
+        return sum(sum(by_label.values()) for by_label in self.counts.values())
+
+    @property
+    def missing(self) -> int:
+        """How many prompts fewer there are than the policy asks for."""
+        return sum(sum(by_category.values()) for by_category in self.short.values())
 
 
 class TemplateFacts(_Facts):

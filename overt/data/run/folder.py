@@ -33,6 +33,7 @@ from overt.data.run.files import (
 )
 from overt.data.run.journal import Journal
 from overt.data.run.record import FILE, RunRecord, read_record
+from overt.data.run.way_on import way_on
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -141,6 +142,7 @@ class RunFolder:
         addresses: Addresses | None = None,
         *,
         defaults: JsonObject | None = None,
+        anew: str = "",
     ) -> bool:
         """Writes the identity of this run. Returns True if the folder already held the same run (a resume).
 
@@ -149,19 +151,19 @@ class RunFolder:
         Args:
             addresses: the addresses of the models, for a later `--resume`; not part of the identity.
             defaults: values of options that a run of an earlier version did not have.
+            anew: of a resumed run, the command for a new run with its options.
 
         Raises:
             InputError: the folder holds something else, or a run with other inputs.
         """
         found = read_record(self.path)
-        differing = _differing(found, record, defaults or {}) if found is not None else []
-        if found is not None and differing and (self.is_complete or self._has_calls()):
+        differing = _differing(found, record, defaults or {})
+        if found and differing and (self.is_complete or self._has_calls()):
             lines = [f"{name}: there {old}, here {new}" for name, old, new in differing[:6]]
             raise InputError(
                 "this folder holds a run with other inputs:\n    " + "\n    ".join(lines),
                 where=str(self.path),
-                fix="Give --out a new folder, or go on with the old run: "
-                f"overt {found.kind} --resume {self.path}",
+                fix=way_on(found, record, self.path, [name for name, _, _ in differing], anew),
             )
         if found is None:
             self.refuse_strangers(policy_yaml)
@@ -380,7 +382,11 @@ def _codes(record: RunRecord | None) -> Json:
     return record.inputs.get(CODES) if record is not None else None
 
 
-def _differing(found: RunRecord, record: RunRecord, defaults: JsonObject) -> list[tuple[str, str, str]]:
+def _differing(
+    found: RunRecord | None, record: RunRecord, defaults: JsonObject
+) -> list[tuple[str, str, str]]:
     """What makes another run of a record. Other codes do not: kept responses are read again by them."""
+    if found is None:
+        return []
     there = {**found.identity(), "config": {**defaults, **found.config}}
     return [d for d in differences(there, record.identity()) if d[0] not in _DECIDED_ANEW]

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from overt.data.json_types import Json
 from overt.data.records import Drop, Failure
 
 STAGES = ("seeds", "synthesize", "audit", "dedupe", "probe", "select", "pair")
+
+
+_SAID = {
+    "seeds": "the seeds: {left} of {entered} fit a category",
+    "synthesize": "the writer gave {left} of {entered} prompts asked for",
+    "audit": "audit kept {left} of {entered}",
+    "dedupe": "dedupe removed {lost} of {entered}",
+    "probe": "the probe refused {left} of {entered}",
+    "pair": "{left} unsafe twins were kept, for {entered} benign prompts",
+}
+_REASONS = 4  # named of each stage
 
 
 def _by_stage() -> dict[str, Counter[str]]:
@@ -80,3 +92,26 @@ class StageCounts:
     def why(self) -> dict[str, dict[str, int]]:
         """Per stage: each reason with its number of records, the most frequent first."""
         return {s: dict(self.reasons[s].most_common()) for s in STAGES if self.reasons[s]}
+
+    def story(self, categories: Collection[str]) -> list[str]:
+        """What became of the prompts of these categories: a line for each stage that lost some, in order."""
+        lines = []
+        for stage, said in _SAID.items():
+            entered, left = (
+                sum(count[c] for c in categories) for count in (self.entered[stage], self.left[stage])
+            )
+            losses = [drop.reason for drop in self.drops if _is_of(drop, stage, categories)]
+            losses += [f"failed: {one.kind}" for one in self.failures if _is_of(one, stage, categories)]
+            if not losses and left >= entered:
+                continue
+            reasons = Counter(losses).most_common()
+            more = sum(count for _, count in reasons[_REASONS:])
+            named = [f"{count} {reason}" for reason, count in reasons[:_REASONS]]
+            named += [f"{more} for other reasons"] if more else []
+            line = said.format(entered=entered, left=left, lost=entered - left)
+            lines.append(line + (f": {', '.join(named)}" if named else ""))
+        return lines
+
+
+def _is_of(loss: Drop | Failure, stage: str, categories: Collection[str]) -> bool:
+    return loss.stage == stage and (loss.category in categories or not loss.category)

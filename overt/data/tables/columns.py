@@ -39,6 +39,16 @@ class Role:
 
 
 CATEGORY = Role("category", ("category", "subcategory"))
+# Columns that describe a text and are never one themselves, not even as the only column of a table.
+NEVER_TEXTS = frozenset(
+    {
+        *CATEGORY.names,
+        *("label", "labels", "prompt_label", "prompt_harm_label", "response_harm_label", "final_label"),
+        *("is_unsafe", "is_safe", "unsafe", "safe", "harmful", "harmless", "toxic", "class", "side"),
+        *("id", "index", "prompt_id", "seed_id", "pair_id", "type", "language", "lang", "strategy", "split"),
+        *("target", "source", "score", "writer", "template", "trigger", "style", "model", "date"),
+    }
+)
 _MOST = 12  # columns listed in an error
 
 
@@ -103,7 +113,8 @@ class Column:
                 return text
             what = f"holds {len(value)} turns, not one text or one message of a user"
         else:
-            what = f"holds {'an' if kind[0] in 'aeiou' else 'a'} {kind} ({str(value)[:40]!r}), not text"
+            named = type(value).__name__ if kind == "other" else kind
+            what = f"holds {'an' if named[0] in 'aeiou' else 'a'} {named} ({str(value)[:40]!r}), not text"
         raise InputError(
             f"column {str(self)!r} {what}; there are {_described(row)}",
             where=row.where,
@@ -139,6 +150,7 @@ class Table:
     def __init__(self, first: Row, source: str) -> None:
         self._first, self._source = first, source
         self._names = {name.strip().casefold(): name for name in first.values}
+        self._unread = {name.strip().casefold(): name for name in first.unread}
         category = category_key(self._by_usual_name(CATEGORY).value(first))
         self._layouts = [layout for layout in LAYOUTS if layout.fits(self._names.keys(), category)]
 
@@ -177,12 +189,49 @@ class Table:
         """The columns of a required role.
 
         Raises:
-            InputError: the table has no such column.
+            InputError: the table has no such column, or its values cannot be read as texts.
         """
         found = self.columns(role, given)
+        if given is None:
+            self.refuse_unread(role, found[0] if found else Column())
         if not found:
-            raise self.error(f"no column is plainly the {role.name}", f"Name it: {self.examples([role])}")
+            named = self.examples([role])
+            fix = f"Name it: {named}"
+            if named.endswith("COLUMN"):
+                fix = f"The table needs a column of texts, such as {role.names[0]!r}, or name one: {named}"
+            raise self.error(f"no column is plainly the {role.name}", fix)
         return found
+
+    def refuse_unread(self, role: Role, found: Column | None = None) -> None:
+        """Says which column has a usual name of the role and values that are not read.
+
+        Args:
+            found: the column that would be used instead; it may only have a better name.
+
+        Raises:
+            InputError: there is such a column.
+        """
+        layout = self.layout(role)
+        used = found.name.strip().casefold() if found else ""
+        for name in layout.columns[role.name] if layout else role.names:
+            if name == used:
+                return
+            if spelled := self._unread.get(name):
+                raise self._unreadable(spelled)
+
+    def _unreadable(self, name: str) -> InputError:
+        kind, written = self._first.unread[name]
+        fix = {
+            "bytes": "Save it as text (in pandas: .str.decode('utf-8')), or name another column",
+            "object": f"Save the text in it as a column of its own, or give the table as JSONL and name "
+            f"{name}.FIELD, or name another column",
+        }.get(kind, "Save its texts as a column of text, or give the table as JSONL, or name another column")
+        other = _example(self._first, TEXTS, {name})
+        named = "" if other == "COLUMN" else f": {_naming(self._prefix(None), other)}"
+        return self.error(
+            f"column {name!r} holds {_bulk(kind)} ({_cut(written)}), which are not read from Parquet as text",
+            fix + (named or "."),
+        )
 
     def error(self, what: str, fix: str) -> InputError:
         """An error that lists the columns and their kinds."""
@@ -199,10 +248,15 @@ class Table:
 
     def _by_usual_name(self, role: Role) -> Column:
         found = self.having(role.names, role)
-        if not found and role.alone and len(self._names) == 1:
-            found = self.having(self._names, role)
+        if not found and role.alone and len(self._names) + len(self._unread) == 1:
+            found = [c for c in self.having(self._names, role) if self._may_be_text(c, role)]
         fitting = [column for column in found if kind_of(column.value(self._first)) in role.kinds]
         return next(iter(fitting or found), Column())
+
+    def _may_be_text(self, column: Column, role: Role) -> bool:
+        """Whether the only column of a table may be one of texts, by its name and its first value."""
+        name = column.name.strip().casefold()
+        return name not in NEVER_TEXTS and kind_of(column.value(self._first)) in role.kinds
 
     def _given(self, role: Role, wanted: str) -> Column:
         prefix = self._prefix(role)
@@ -215,11 +269,9 @@ class Table:
             value = column.value(self._first)
             if isinstance(value, Mapping) and inner in value:
                 return Column(column.name, inner, prefix)
-        if wanted in self._first.unread:
-            raise self.error(
-                f"column {wanted!r} holds values that are not read from a Parquet file",
-                "Give the table as JSONL.",
-            )
+        unread = self._unread.get(wanted.strip().casefold()) or self._unread.get(outer.strip().casefold())
+        if unread is not None:
+            raise self._unreadable(unread)
         near = difflib.get_close_matches(wanted.casefold(), self._names, n=1)
         named = _naming(prefix, self._names[near[0]]) if near else ""
         raise self.error(
@@ -239,14 +291,26 @@ def _described(row: Row) -> str:
         if kind == "object" and isinstance(value, Mapping):
             kind = f"object with {', '.join(repr(str(key)[:20]) for key in list(value)[:5])}"
         shown.append(f"{name[:40]!r} ({kind})")
-    shown += [f"{name[:40]!r} ({kind}, not read from Parquet)" for name, kind in row.unread.items()]
+    shown += [f"{n[:40]!r} ({c.kind}, {_cut(c.type)}, not read from Parquet)" for n, c in row.unread.items()]
     more = f" and {len(shown) - _MOST} more" if len(shown) > _MOST else ""
     return ", ".join(shown[:_MOST]) + more if shown else "none"
 
 
+def _bulk(kind: Kind) -> str:
+    """A kind in the plural."""
+    return {"object": "objects", "list": "lists"}.get(kind, kind)
+
+
+def _cut(written: str) -> str:
+    return written if len(written) <= 60 else written[:57] + "..."
+
+
 def _example(row: Row, kinds: frozenset[Kind], taken: Container[str]) -> str:
     """An unused column of one of the kinds."""
-    fitting = (n for n, value in row.values.items() if n not in taken and kind_of(value) in kinds)
+    free = ((n, value) for n, value in row.values.items() if n not in taken)
+    if "list" in kinds:  # the column of a text
+        free = ((n, value) for n, value in free if n.strip().casefold() not in NEVER_TEXTS)
+    fitting = (n for n, value in free if kind_of(value) in kinds)
     return next(fitting, "COLUMN")
 
 

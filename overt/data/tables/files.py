@@ -5,21 +5,27 @@ Only one row and a buffer are held, so a file may be larger than memory. Errors 
 
 from __future__ import annotations
 
+import codecs
+import collections
 import contextlib
 import csv
 import gzip
 import io
+import itertools
 import json
+import os
 import re
 import zlib
-from collections.abc import Iterator, Mapping
-from itertools import chain
+from collections.abc import Collection, Iterator
+from itertools import chain, islice
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO
 
 from overt.data.errors import InputError
 from overt.data.tables.json_values import JsonValues, json_reason
-from overt.data.tables.layouts import Kind, kind_of
+from overt.data.tables.layouts import kind_of
+from overt.data.tables.parquet import LARGE, SAMPLE, parquet_rows, row_count, sampled_rows
+from overt.data.tables.rows import Row as Row
 
 FORMATS = {
     ".csv": "csv",
@@ -34,19 +40,8 @@ FORMATS = {
 }
 _LONGEST = 16 << 20  # characters in one line or one JSON value
 _ESCAPED = re.compile("[\udc80-\udcff]")
-
-
-class Row(NamedTuple):
-    """One record of a table.
-
-    `number` counts from 1; `where` is its place for errors; `values` are by column. `unread` has the kinds
-    of the columns that are not read (lists and images in Parquet).
-    """
-
-    number: int
-    where: str
-    values: dict[str, object]
-    unread: Mapping[str, Kind] = {}
+# The line by which a spreadsheet tells the delimiter, also as it comes back from an editor of tables.
+_SEPARATOR = re.compile(r'"?sep=([^\w\r\n"])"?[,;\t|]*\s*', re.IGNORECASE)
 
 
 def format_of(path: Path) -> str | None:
@@ -57,10 +52,13 @@ def format_of(path: Path) -> str | None:
     return FORMATS.get(suffixes[-1]) if suffixes else None
 
 
-def read_rows(path: Path) -> Iterator[Row]:
+def read_rows(path: Path, step: int = 1) -> Iterator[Row]:
     """Yields the rows of a file, in order.
 
     The lines of a `.txt` file and the strings of a JSON list are in the column `text`.
+
+    Args:
+        step: only the first of so many rows or lines of CSV, TSV and JSONL is decoded.
 
     Raises:
         InputError: the file cannot be opened, its format is unknown, or a row cannot be read.
@@ -74,19 +72,48 @@ def read_rows(path: Path) -> Iterator[Row]:
         )
     with _speaking(path):
         if kind == "parquet":
-            yield from _parquet(path)
+            yield from parquet_rows(path)
             return
         with _binary(path) as raw:
             text = io.TextIOWrapper(raw, encoding=_encoding(path), errors="surrogateescape", newline="")
             if kind in ("csv", "tsv"):
-                yield from _csv(path, text, "\t" if kind == "tsv" else None)
+                yield from _csv(path, text, "\t" if kind == "tsv" else None, step)
             elif kind == "jsonl":
-                yield from _jsonl(path, text)
+                yield from _jsonl(path, text, step)
             elif kind == "json":
                 yield from _json(path, text)
             else:
                 for number, line in enumerate(_lines(path, text), 1):
                     yield Row(number, f"{path}, line {number}", {"text": _decoded(line, path, number)})
+
+
+def sample_rows(path: Path, columns: Collection[str]) -> Iterator[Row] | None:
+    """An even sample of the rows of a large file; None if the file is small, or can only be read whole.
+
+    Args:
+        columns: those that the rows shall have.
+
+    Raises:
+        InputError: as `read_rows`.
+    """
+    with _speaking(path):
+        if format_of(path) == "parquet":
+            return sampled_rows(path, columns) if row_count(path) > LARGE else None
+        if format_of(path) in ("csv", "tsv", "jsonl") and (rows := _estimated_rows(path)) > LARGE:
+            return read_rows(path, max(1, rows // SAMPLE))
+    return None
+
+
+def _estimated_rows(path: Path) -> int:
+    """About how many lines a file has, by those at its beginning and its size."""
+    with _binary(path) as file:
+        start = file.read(1 << 20)
+    size = path.stat().st_size
+    if isinstance(file, gzip.GzipFile):
+        with path.open("rb") as packed:  # its last four bytes are its unpacked size, modulo 4 GiB
+            packed.seek(-4, os.SEEK_END)
+            size = int.from_bytes(packed.read(), "little")
+    return size * start.count(b"\n") // max(len(start), 1)
 
 
 @contextlib.contextmanager
@@ -119,8 +146,15 @@ def _binary(path: Path) -> IO[bytes]:
 
 def _encoding(path: Path) -> str:
     with _binary(path) as file:
-        start = file.read(2)
-    return "utf-16" if start in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+        start = file.read(4)
+    if start.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        return "utf-32"
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    # UTF-16 without a mark: tables begin with a character of ASCII, of which one byte is 0.
+    if len(start) > 1 and start.count(0) == len(start) // 2:
+        return "utf-16-be" if start[0] == 0 else "utf-16-le"
+    return "utf-8-sig"
 
 
 def _lines(path: Path, text: IO[str]) -> Iterator[str]:
@@ -147,13 +181,13 @@ def _decoded(value: str, path: Path, line: int) -> str:
     return value
 
 
-def _csv(path: Path, text: IO[str], delimiter: str | None) -> Iterator[Row]:
-    records = _csv_records(path, text, delimiter)
+def _csv(path: Path, text: IO[str], delimiter: str | None, step: int) -> Iterator[Row]:
+    records = _csv_records(path, text, delimiter, step)
     head = next(records, None)
     if head is None:
         raise InputError("the file is empty", where=str(path), fix="The first line has to name the columns.")
     columns = _csv_columns(*head)
-    for number, (where, fields) in enumerate(records, 1):
+    for number, (where, fields) in zip(itertools.count(1, step), records, strict=False):
         if len(fields) > len(columns) and any(field.strip() for field in fields[len(columns) :]):
             raise InputError(
                 f"this row has {len(fields)} fields, the first line names {len(columns)} columns",
@@ -165,18 +199,29 @@ def _csv(path: Path, text: IO[str], delimiter: str | None) -> Iterator[Row]:
         yield Row(number, where, values)
 
 
-def _csv_records(path: Path, text: IO[str], delimiter: str | None) -> Iterator[tuple[str, list[str]]]:
-    """Yields the place and the fields of each record, the header included."""
+def _csv_records(
+    path: Path, text: IO[str], delimiter: str | None, step: int
+) -> Iterator[tuple[str, list[str]]]:
+    """Yields the place and the fields of the header, and of the first of each `step` records."""
     lines = _lines(path, text)
     head = next(lines, None)
+    skipped = 0
+    if head is not None and (told := _SEPARATOR.fullmatch(head)):
+        delimiter = told[1]
+        head, skipped = next(lines, None), 1
     if head is None:
         return
+    csv.field_size_limit(max(csv.field_size_limit(), _LONGEST))
     # Without `strict`, an unclosed quote would silently swallow the rest of the file.
     reader = csv.reader(chain([head], lines), delimiter=delimiter or _delimiter(head), strict=True)
+    passed, is_header = 0, True
     while True:
-        begins = reader.line_num + 1
+        begins = reader.line_num + 1 + skipped
         where = f"{path}, line {begins}"
         try:
+            collections.deque(islice(reader, passed), maxlen=0)
+            begins = reader.line_num + 1 + skipped
+            where = f"{path}, line {begins}"
             fields = next(reader, None)
         except csv.Error as error:
             raise InputError(
@@ -187,6 +232,7 @@ def _csv_records(path: Path, text: IO[str], delimiter: str | None) -> Iterator[t
         if fields is None:
             return
         yield where, [_decoded(field, path, begins) for field in fields]
+        passed, is_header = (0, False) if is_header else (step - 1, False)
 
 
 def _csv_columns(where: str, fields: list[str]) -> list[str]:
@@ -220,9 +266,9 @@ def _record(value: object, number: int, where: str) -> Row:
     )
 
 
-def _jsonl(path: Path, text: IO[str]) -> Iterator[Row]:
+def _jsonl(path: Path, text: IO[str], step: int) -> Iterator[Row]:
     number = 0
-    for at, line in enumerate(_lines(path, text), 1):
+    for at, line in islice(enumerate(_lines(path, text), 1), 0, None, step):
         if not line.strip():
             continue
         where = f"{path}, line {at}"
@@ -258,39 +304,3 @@ def _json(path: Path, text: IO[str]) -> Iterator[Row]:
         tables = [v for v in held.values() if isinstance(v, list) and v and isinstance(v[0], (dict, str))]
         for number, row in enumerate(tables[0] if len(tables) == 1 else [held], 1):
             yield _record(row, number, f"{path}, row {number}")
-
-
-def _parquet(path: Path) -> Iterator[Row]:
-    with path.open("rb"):
-        pass  # a missing file or a folder raises the same error as for other formats
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    number = 0
-    try:
-        with pq.ParquetFile(path) as file:
-            # Lists and images are not text and can be most of the file, so they are not read.
-            unread = {f.name: k for f in file.schema_arrow if (k := _kind_of_bulk(f.type)) is not None}
-            columns = [field.name for field in file.schema_arrow if field.name not in unread]
-            for batch in file.iter_batches(batch_size=1024, columns=columns):
-                for values in batch.to_pylist():
-                    number += 1
-                    yield Row(number, f"{path}, row {number}", values, unread)
-    except pa.ArrowException as error:
-        raise InputError(
-            f"this is not a readable Parquet file ({str(error).splitlines()[0][:200]})", where=str(path)
-        ) from error
-
-
-def _kind_of_bulk(arrow_type: object) -> Kind | None:
-    """The kind of a column of lists, objects or bytes; None for flat values."""
-    from pyarrow import types
-
-    if types.is_binary(arrow_type) or types.is_large_binary(arrow_type):
-        return "image bytes"
-    if not types.is_nested(arrow_type):
-        return None
-    written = str(arrow_type)  # such as list<element: struct<content: string, role: string>>
-    if not written.startswith(("list", "large_list", "fixed_size_list")):
-        return "image bytes" if "bytes: binary" in written else "object"
-    return "chat messages" if "content: " in written and "role: " in written else "list"

@@ -22,6 +22,7 @@ Kind = Literal[
     "chat messages",  # a list of {"role": ..., "content": ...}, or of {"from": ..., "value": ...}
     "list",
     "image bytes",
+    "bytes",  # of a Parquet column, which may also be texts
     "object",
     "empty",
     "other",

@@ -8,14 +8,14 @@ from __future__ import annotations
 import contextlib
 import difflib
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from overt.data.errors import InputError
 from overt.data.hub import first_line, hub_answers, is_hub_id, quiet_hub
 from overt.data.run.files import speaking_os_errors
-from overt.data.tables.files import FORMATS, Row, format_of, read_rows
+from overt.data.tables.files import FORMATS, Row, format_of, read_rows, sample_rows
 from overt.data.tables.layouts import HUB_DEFAULTS
 
 
@@ -71,6 +71,19 @@ class Source:
                 fix="Give a file in it. (Was a dataset on the Hub meant? A folder of its name stands here.)",
             )
         return read_rows(self.path)
+
+    def sample(self, columns: Collection[str]) -> Iterator[Row] | None:
+        """An even sample of the rows of a large file; None for a small one, a folder or the Hub.
+
+        Args:
+            columns: those that the rows shall have.
+
+        Raises:
+            InputError: as `rows`.
+        """
+        if self.path is None or self.path.is_dir():
+            return None
+        return sample_rows(self.path, columns)
 
 
 def parse_source(spec: str) -> Source:

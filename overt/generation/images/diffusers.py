@@ -119,6 +119,7 @@ class DiffusersTarget:
         keep_flagged: bool = False,
     ) -> None:
         self.name = f"diffusers/{model}"
+        source = source_of(model, self.name, "torch", "diffusers")
         where = pick_device(device, self.name)
         self._check(batch_size, width, height, offload, where)
         options: dict[str, object] = {
@@ -127,7 +128,7 @@ class DiffusersTarget:
             "trust_remote_code": trust_remote_code,
         }
         options |= {k: v for k, v in (("variant", variant), ("revision", revision)) if v is not None}
-        pipeline = self._load(source_of(model), options)
+        pipeline = self._load(source, options)
         drawing = {
             "num_inference_steps": steps,
             "guidance_scale": guidance_scale,

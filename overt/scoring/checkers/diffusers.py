@@ -55,18 +55,18 @@ class DiffusersChecker:
         device: str | None = None,
         batch_size: int = 16,
     ) -> None:
+        head = "checker/diffusers" + (f"/{model}" if model != _DEFAULT else "")
+        source = source_of(model, head, "torch", "diffusers", "transformers")
         import torch
         from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
         from transformers import CLIPImageProcessor
 
-        head = "checker/diffusers" + (f"/{model}" if model != _DEFAULT else "")
         self.threshold = fraction(threshold, head)
         options = [f"subfolder={in_name(subfolder)}"] if subfolder else []
         options += [f"threshold={self.threshold!r}"] if self.threshold != 0.5 else []
         self.name = head + ("?" + "&".join(options) if options else "")
         self.covers = ("sexual",)  # it filters nothing else: Rando et al. 2022, arXiv 2210.04610
         self.device = pick_device(device, self.name)
-        source = source_of(model)
         if not subfolder and (Path(source) / "safety_checker").is_dir():
             subfolder = "safety_checker"
         beside = "feature_extractor" if subfolder else ""

@@ -52,13 +52,13 @@ class HFImageClassifier:
         batch_size: int = 16,
         trust_remote_code: bool = False,
     ) -> None:
+        head = f"checker/hf/{model}"
+        source = source_of(model, head, "torch", "transformers")
         import torch
         import transformers
 
-        head = f"checker/hf/{model}"
         self.threshold = fraction(threshold, head)
         self.device = pick_device(device, head)
-        source = source_of(model)
         options = {"trust_remote_code": trust_remote_code}
         processors: Any = transformers.AutoImageProcessor
         with speaking_loader(head, source), quiet_loading():
