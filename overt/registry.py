@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from overt.data.errors import InputError, OvertError
+from overt.data.plugins.known import BESIDE, GONE
 from overt.data.plugins.names import (
     Maker,
     Name,
@@ -130,16 +131,6 @@ def providers(group: str) -> dict[str, tuple[str, ...]]:
     }
 
 
-# Built-ins that overt no longer has, each with what to say. Runs of earlier versions name them.
-_GONE = {
-    ("overt.refusal_judges", "embedded"): (
-        "judge/embedded was taken out: it gave the verdict of judge/rules on 99.8% of answers",
-        "Use judge/rules. A run that was started with judge/embedded can still be read, reported and "
-        "compared, but not resumed: start it again with --judge judge/rules.",
-    ),
-}
-
-
 def offers(group: str, provider: str) -> bool:
     """Whether a group has a provider of this name.
 
@@ -148,7 +139,7 @@ def offers(group: str, provider: str) -> bool:
     """
     if provider in providers(group):
         return True
-    if gone := _GONE.get((group, provider)):
+    if gone := GONE.get((group, provider)):
         raise InputError(gone[0], fix=gone[1])
     return False
 
@@ -159,13 +150,6 @@ def known(group: str) -> str:
     return ", ".join(f"{prefix}/{name}" if prefix else f"{name}/..." for name in providers(group))
 
 
-# What may stand in the place of a name of a group, besides the group's own providers.
-_BESIDE = {
-    "overt.targets": ("filter", "guarded", "hf"),
-    "overt.chat_models": ("filter", "checker", "judge", "builtin"),
-}
-
-
 def guess(group: str, text: str) -> str:
     """A hint with the closest known name, "Did you mean 'filter/keywords'? "; "" if none is close."""
     prefix = POINTS[group].prefix
@@ -173,7 +157,7 @@ def guess(group: str, text: str) -> str:
     firsts: dict[str, Collection[str]] = {prefix: providers(group)} if prefix else {}
     if not prefix:
         firsts = dict.fromkeys(providers(group), ())
-        for beside in _BESIDE.get(group, ()):
+        for beside in BESIDE.get(group, ()):
             firsts[beside] = providers(groups[beside]) if beside in groups and beside != "builtin" else ()
     found = closest_name(text, firsts)
     return f"Did you mean {found!r}? " if found else ""
