@@ -16,25 +16,28 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
-from overt.scoring.stats.inputs import Floats, t_quantile
+from overt.scoring.stats.inputs import Floats, cluster_codes, t_quantile
+from overt.scoring.stats.two_phase import label_effect
 
 _LEAST = 2  # reviewed items a group needs before its variance can be told
 _LEAST_OF_SHARE = 4  # and to tell it well: of two items a share is 0, 1/2 or 1
+_MANY = 10**9  # a population so large that the labels are no part of it to speak of
 _STEPS = 50  # halvings of 55 units of a logarithm: the limits are right to 13 digits
 
 
 @dataclass(frozen=True, slots=True)
 class Reviewed:
-    """One reviewed item: its stratum, whether it belongs to the part asked about, and its value."""
+    """One reviewed item: its stratum, whether it belongs to the part asked about (or how much of it, 0 to 1),
+    and its value."""
 
     stratum: int
-    inside: bool
+    inside: float
     value: float
 
 
@@ -73,6 +76,51 @@ def share(sizes: Mapping[int, int], reviewed: Sequence[Reviewed], *, level: floa
     spread = value * (1 - value)
     effective = spread / variance if variance > 0 and spread > 0 else found.kish / found.left
     return Share(value, low, high, n, population, max(effective, 1.0), level)
+
+
+def share_of_kind(
+    sizes: Mapping[int, int],
+    reviewed: Sequence[Reviewed],
+    clusters: Sequence[Hashable],
+    *,
+    level: float = 0.95,
+) -> Share | None:
+    """The same share with an interval that speaks of other prompts made the same way, not of this run alone.
+
+    So what was reviewed whole is a sample too, there is no finite population correction, and items that share
+    a seed count as fewer (`label_effect`). The shares of the strata in the part are taken as they are.
+
+    Args:
+        sizes, reviewed: as for `share`.
+        clusters: the cluster of each reviewed item.
+    """
+    found = _ratio({stratum: size * _MANY for stratum, size in sizes.items()}, reviewed, _LEAST_OF_SHARE)
+    if found is None:
+        return None
+    mine = [(item.value, cluster) for item, cluster in zip(reviewed, clusters, strict=True) if item.inside]
+    codes = cluster_codes([cluster for _, cluster in mine], len(mine), "labels")
+    rows = np.bincount(codes).astype(np.float64)
+    yes = np.bincount(codes, weights=np.array([value for value, _ in mine]))
+    low, high, n = kind_limits(found.parts, found.freedom, yes, rows, level)
+    value, population = min(max(found.value, 0.0), 1.0), found.population / _MANY
+    return Share(value, float(low), float(high), found.n, population, float(n.sum()), level)
+
+
+def kind_limits(
+    parts: Parts, freedom: float | Floats, yes: Floats, rows: Floats, level: float
+) -> tuple[Floats, Floats, Floats]:
+    """Score limits of a share for prompts of the kind, and the effective numbers of labels of the strata.
+
+    Args:
+        parts: the strata; `seen` is 0.
+        freedom: degrees of freedom without clusters.
+        yes, rows: as for `label_effect`.
+    """
+    effect = label_effect(yes, rows)
+    fewer = np.maximum(np.minimum(freedom, (rows > 0).sum(axis=-1) - 1), 1.0)
+    n = np.maximum(parts.n / effect[..., None], 1.0)
+    low, high, _ = share_limits(replace(parts, n=n), t_quantile(level, fewer))
+    return low, high, n
 
 
 def mean(sizes: Mapping[int, int], reviewed: Sequence[Reviewed], *, level: float = 0.95) -> Share | None:
@@ -184,7 +232,7 @@ class _Ratio(NamedTuple):
 def _ratio(sizes: Mapping[int, int], reviewed: Sequence[Reviewed], least: int) -> _Ratio | None:
     """None where nothing of the part was reviewed."""
     counts = Counter(item.stratum for item in reviewed)
-    n = sum(item.inside for item in reviewed)
+    n = sum(item.inside > 0 for item in reviewed)
     if not n:
         return None
     groups = _groups(sizes, counts, least)
