@@ -368,9 +368,7 @@ def labelled_cell(rng: np.random.Generator, cell: Labelling, draws: int) -> Cell
             said.sum(axis=2).astype(np.float64), np.full((many, groups), float(cell.size)), LEVEL
         )[:2])  # fmt: skip
         if cell.size == 1:
-            found = Estimate(
-                found.value, *wilson_limits(found.value, cell.prompts, normal_quantile(LEVEL))
-            )
+            found = Estimate(found.value, *wilson_limits(found.value, cell.prompts, normal_quantile(LEVEL)))
         drawn = [drawn_of(rng, side, cell.labels // 2) for side in (said, ~said)]
         if cell.labels // 2 < cell.prompts:  # what the refused lack goes to the answered
             short = np.maximum(cell.labels // 2 - said.sum(axis=(1, 2)), 0)
@@ -380,7 +378,10 @@ def labelled_cell(rng: np.random.Generator, cell: Labelling, draws: int) -> Cell
         with np.errstate(divide="ignore", invalid="ignore"):
             spread = cell.prompts * np.var(said, axis=(1, 2))
             first = np.where(spread[:, None] > 0, rows.sum(axis=2) / spread[:, None], 0.0)
-            terms = [first, *(pull / np.asarray(k.value)[:, None] for k, pull in zip(kinds, pulls, strict=True))]
+            terms = [
+                first,
+                *(pull / np.asarray(k.value)[:, None] for k, pull in zip(kinds, pulls, strict=True)),
+            ]
         terms[2] = -terms[2]
         together = joint_effect([np.nan_to_num(term, posinf=0, neginf=0) for term in terms])
         if not cell.misread:

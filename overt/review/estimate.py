@@ -84,7 +84,7 @@ def share_of_kind(
     clusters: Sequence[Hashable],
     *,
     level: float = 0.95,
-) -> Share | None:
+) -> tuple[Share, Floats] | None:
     """The same share with an interval that speaks of other prompts made the same way, not of this run alone.
 
     So what was reviewed whole is a sample too, there is no finite population correction, and items that share
@@ -93,6 +93,9 @@ def share_of_kind(
     Args:
         sizes, reviewed: as for `share`.
         clusters: the cluster of each reviewed item.
+
+    Returns:
+        The share, and how far each reviewed item pulls it up or down.
     """
     found = _ratio({stratum: size * _MANY for stratum, size in sizes.items()}, reviewed, _LEAST_OF_SHARE)
     if found is None:
@@ -100,10 +103,11 @@ def share_of_kind(
     mine = [(item.value, cluster) for item, cluster in zip(reviewed, clusters, strict=True) if item.inside]
     codes = cluster_codes([cluster for _, cluster in mine], len(mine), "labels")
     rows = np.bincount(codes).astype(np.float64)
-    yes = np.bincount(codes, weights=np.array([value for value, _ in mine]))
+    yes: Floats = np.bincount(codes, weights=np.array([value for value, _ in mine])).astype(np.float64)
     low, high, n = kind_limits(found.parts, found.freedom, yes, rows, level)
     value, population = min(max(found.value, 0.0), 1.0), found.population / _MANY
-    return Share(value, float(low), float(high), found.n, population, float(n.sum()), level)
+    told = Share(value, float(low), float(high), found.n, population, float(n.sum()), level)
+    return told, found.pulls
 
 
 def kind_limits(
@@ -216,7 +220,8 @@ class _Ratio(NamedTuple):
     """A weighted mean of a part of the population, and what its interval is made from.
 
     n: items reviewed in the part. kish: Kish's effective number of them. left: the share of the population
-    that has not been seen. freedom: degrees of freedom. population: estimated size of the part.
+    that has not been seen. freedom: degrees of freedom. population: estimated size of the part. pulls: how
+    far each reviewed item pulls the mean.
     """
 
     value: float
@@ -227,6 +232,7 @@ class _Ratio(NamedTuple):
     freedom: int
     population: float
     parts: Parts
+    pulls: Floats
 
 
 def _ratio(sizes: Mapping[int, int], reviewed: Sequence[Reviewed], least: int) -> _Ratio | None:
@@ -253,7 +259,7 @@ def _ratio(sizes: Mapping[int, int], reviewed: Sequence[Reviewed], least: int) -
     parts = [_part(weights[g], inside[g], values[g], w) for g, w in zip(in_group, wholes, strict=True)]
     columns = np.array(parts).T
     columns[0] /= population
-    return _Ratio(value, variance, n, kish, left, freedom, population, Parts(*columns))
+    return _Ratio(value, variance, n, kish, left, freedom, population, Parts(*columns), residuals)
 
 
 def _part(weights: Floats, inside: Floats, values: Floats, whole: int) -> tuple[float, ...]:

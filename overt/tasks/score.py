@@ -13,6 +13,7 @@ from overt.data.json_types import Json
 from overt.data.outcomes import Harm, Outcome
 from overt.data.progress import Progress
 from overt.data.records import Prompt
+from overt.data.results import files
 from overt.data.results.summary import Summary
 from overt.data.run.files import write_records
 from overt.data.run.finished import RESULTS, Run, open_run
@@ -20,6 +21,7 @@ from overt.data.run.images import ImageStore
 from overt.data.templates import Template, load_template
 from overt.policies.load import load_policy
 from overt.policies.schema import Policy
+from overt.review.corrected import attached, corrections_of
 from overt.scoring.harm import Case, HarmJudge, checker_judge, judge_harm, vision_judge
 from overt.scoring.summary.rates import judging
 from overt.scoring.summary.summarize import write_summary
@@ -98,6 +100,7 @@ def score(config: ScoreConfig, progress: Progress) -> Run:
             harms = judge_harm(cases, judges, advance=advance)
         write_records(run.folder / RESULTS / "harm.jsonl", harms)
         summary = write_summary(run.folder, policy, run.prompts, run.outcomes, harms, run.results.kinds)
+        _correct(run, summary, work)
         judged: dict[str, Json] = {
             "names": list(config.names),
             "template": {"label": template.label, "hash": template.hash},
@@ -111,6 +114,15 @@ def score(config: ScoreConfig, progress: Progress) -> Run:
         seconds = {**run.results.seconds, "score": round(time.monotonic() - began, 3)}
         work.folder.finish({**run.manifest_data, "judges": judged, "seconds": seconds}, RESULTS)
     return open_run(config.run, "run")
+
+
+def _correct(run: Run, summary: Summary, work: Work) -> None:
+    """Adds the rates that people's labels correct. Labels of another run must not stop what was paid for."""
+    try:
+        if found := corrections_of(run, summary.level):
+            files.write_summary(run.folder, attached(summary, found))
+    except InputError as error:
+        work.note(f"over-refusal is not corrected: {error.what}")
 
 
 def _judges(config: ScoreConfig, policy: Policy, template: Template, work: Work) -> list[HarmJudge]:

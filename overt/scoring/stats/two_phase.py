@@ -7,14 +7,15 @@ ones, the share of truly benign prompts that is refused follows by Bayes' rule:
 
     q = p d1 / (p d1 + (1 - p) d0),   that is   logit q = logit p + log d1 - log d0
 
-The three are independent: given who was refused, the draw of the labels knows nothing of p. If people also say
-whether an answer is a refusal, with t1 the share of the run's refusals that are and t0 the share of its other
-answers that are, the rate is q t1 + (1 - q) t0.
+If people also say whether an answer is a refusal, with t1 the share of the run's refusals that are and t0 the
+share of its other answers that are, the rate is q t1 + (1 - q) t0.
 
 Limits of such sums come from the limits of their terms by the method of variance estimates recovery (Zou &
 Donner 2008, Stat. Med. 27): each limit is as far from the estimate as the root of the summed squares of the
 terms' own distances. So each term keeps its own, lopsided interval: the rate's with the prompts' clusters
-(overt/scoring/stats/rates.py), the labels' with the draw's strata (overt/review/estimate.py).
+(overt/scoring/stats/rates.py), the labels' with the draw's strata (overt/review/estimate.py). With
+independent prompts the terms are uncorrelated; with clusters they are not, and `joint_effect` widens or
+narrows the sum.
 benchmarks/interval_coverage.py has the coverage.
 """
 
@@ -62,9 +63,9 @@ def refused_of_benign(
         _mapped(of_refused, _log),
         _mapped(Estimate(of_answered.value, of_answered.high, of_answered.low), lambda x: -_log(x)),
     ]
-    value = sum((np.asarray(term.value) for term in terms), np.float64(0))
-    down = sum((np.square(np.asarray(term.value) - term.low) for term in terms), np.float64(0))
-    up = sum((np.square(np.asarray(term.high) - term.value) for term in terms), np.float64(0))
+    value = _total([np.asarray(term.value) for term in terms])
+    down = _total([np.square(np.asarray(term.value) - term.low) for term in terms])
+    up = _total([np.square(np.asarray(term.high) - term.value) for term in terms])
     low, high = value - np.sqrt(together * down), value + np.sqrt(together * up)
     found = Estimate(_share(value), _share(low), _share(high))
     # The logarithm's stand-in for 0 must not show.
@@ -111,8 +112,7 @@ def joint_effect(terms: Sequence[Floats]) -> Floats:
         terms: for each term, the sum over each cluster's rows of what they pull it away from its estimate;
             clusters along the last axis, leading axes are samples.
     """
-    apart = sum(((term * term).sum(axis=-1) for term in terms), np.float64(0))
-    whole = sum(terms, np.float64(0))
+    apart, whole = _total([(term * term).sum(axis=-1) for term in terms]), _total(terms)
     with np.errstate(divide="ignore", invalid="ignore"):
         effect = np.where(apart > 0, (whole * whole).sum(axis=-1) / apart, 1.0)
     return np.asarray(np.maximum(effect, LEAST_JOINT))
@@ -140,6 +140,13 @@ def label_effect(yes: Floats, rows: Floats) -> Floats:
     assumed = np.maximum(told, 1 + (size - 1) * ASSUMED_INTRACLASS)
     effect = (telling * told + _ASSUMED_CLUSTERS * assumed) / (telling + _ASSUMED_CLUSTERS)
     return np.asarray(np.where(groups < 2, size, np.maximum(effect, 1.0)))
+
+
+def _total(terms: Sequence[Floats]) -> Floats:
+    found = np.zeros(())
+    for term in terms:
+        found = found + term
+    return found
 
 
 def _mapped(estimate: Estimate, by: Callable[[Floats | float], Floats]) -> Estimate:
