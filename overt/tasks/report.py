@@ -24,6 +24,7 @@ from overt.data.results.remedy import Remedy
 from overt.data.results.summary import Kind
 from overt.data.run.files import dump_json, speaking_os_errors, write_atomic
 from overt.data.typed_json import to_json
+from overt.review.corrected import attached
 from overt.scoring.summary.summarize import summary_of
 from overt.tasks.report_runs import ReportedRun, read_runs
 
@@ -120,6 +121,7 @@ def _block(group: Sequence[ReportedRun], title: str, plots: Path, *, images: boo
     outcomes = [o for run in group for o in run.outcomes]
     harms = [h for run in group for h in run.harms]
     summary = summary_of(group[0].policy, list(prompts.values()), outcomes, harms, kinds)
+    summary = attached(summary, {key: rate for run in group for key, rate in run.corrections.items()})
     remedy, boundaries = _remedy(group), _boundaries(group, prompts, outcomes, kinds)
     galleries = [_gallery(run, prompts, images=images, share=share) for run in group]
     rewordings = [_rewordings(run, prompts, images=images, share=share) for run in group]

@@ -139,7 +139,7 @@ def label_effect(yes: Floats, rows: Floats) -> Floats:
     telling = np.minimum((yes > 0).sum(axis=-1), (yes < rows).sum(axis=-1))
     assumed = np.maximum(told, 1 + (size - 1) * ASSUMED_INTRACLASS)
     effect = (telling * told + _ASSUMED_CLUSTERS * assumed) / (telling + _ASSUMED_CLUSTERS)
-    return np.asarray(np.where(groups < 2, size, np.maximum(effect, 1.0)))
+    return np.asarray(np.maximum(np.where(groups < 2, size, effect), 1.0))
 
 
 def _total(terms: Sequence[Floats]) -> Floats:
