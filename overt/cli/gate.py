@@ -141,7 +141,7 @@ def gate(config: GateConfig) -> None:
         rows = [dataclasses.asdict(r) for r in results]
         print(json.dumps({"results": rows, "below_coverage": short, "exit_code": code}, indent=2))
         raise typer.Exit(code)
-    _print(results, short, undecided)
+    _print(results, short, says_undecided=code == 3 and undecided is None)
     raise typer.Exit(code)
 
 
@@ -160,12 +160,12 @@ def _corrected(run: Run, summary: Summary) -> Summary:
         raise InputError(error.what, where=error.where, fix=fix) from error
 
 
-def _print(results: Sequence[GateResult], short: Sequence[str], undecided: str | None) -> None:
+def _print(results: Sequence[GateResult], short: Sequence[str], *, says_undecided: bool) -> None:
     for result in results:
         print(f"{result.verdict:9}  {plain(result.message)}")
     for name in short:
         print(f"coverage   {plain(name)}: too few prompts were answered")
-    if undecided is None and any(r.verdict == "undecided" for r in results):
+    if says_undecided and any(r.verdict == "undecided" for r in results):
         print(
             "undecided  is neither pass nor fail (exit code 3). --how-many says how many prompts decide it; "
             "--undecided pass lets it pass"
@@ -185,7 +185,9 @@ def _exit_code(verdicts: Sequence[str], short: Sequence[str], undecided: str | N
 
 def _how_many(config: GateConfig, limits: dict[str, float | None]) -> None:
     """Prints how many prompts each limit needs; exit code 3 where no number is found."""
-    fields, run = config.fields(), None
+    fields = config.fields()
+    if config.expect is not None and sum(limit is not None for limit in limits.values()) > 1:
+        raise InputError("--expect is the rate of one limit", fix="Ask about one limit at a time.")
     asked = [
         question(
             name.partition("_")[2],
@@ -197,8 +199,6 @@ def _how_many(config: GateConfig, limits: dict[str, float | None]) -> None:
         for name, limit in limits.items()
         if limit is not None
     ]
-    if config.expect is not None and len(asked) > 1:
-        raise InputError("--expect is the rate of one limit", fix="Ask about one limit at a time.")
     needs: list[list[CategoryNeed]] = [[] for _ in asked]
     if config.run is not None:
         run = open_run(config.run, "run")
@@ -215,7 +215,7 @@ def _how_many(config: GateConfig, limits: dict[str, float | None]) -> None:
             print(plain(line))
         for need in categories:
             print(f"  {plain(_need_said(need))}")
-        if run is not None and not categories:
+        if config.run is not None and not categories:
             print(f"  the run has no {one.metric.side} prompts with such a rate")
     raise typer.Exit(code)
 
