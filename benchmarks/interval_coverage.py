@@ -1,6 +1,6 @@
 """How often the intervals hold the truth, by simulation of the code that overt ships.
 
-    python benchmarks/interval_coverage.py              # everything, about three minutes on one core
+    python benchmarks/interval_coverage.py              # everything, about five minutes on one core
     python benchmarks/interval_coverage.py rates pairs  # some of it; --draws 2000 for a quick look
 
 For each interval in use it prints, over all cells of a grid: the worst cell, the mean coverage, the number

@@ -154,8 +154,8 @@ def _root(
 def main() -> None:
     """The console script: expected errors are printed without a traceback and set the exit code.
 
-    0 done; 1 a run that cannot go on, or a gate that fails; 2 bad input; 3 too little coverage; 4 a cap on
-    requests or cost was reached; 130 Ctrl-C.
+    0 done; 1 a run that cannot go on, or a gate that fails; 2 bad input; 3 too little coverage, or an
+    undecided gate; 4 a cap on requests or cost was reached; 130 Ctrl-C.
     """
     try:
         app()

@@ -266,8 +266,8 @@ class _Part:
         }
         prompts = self._labels.prompts
         mine = {id: (id, inside.get(id, 0.0)) for id in prompts}
-        part = sum(share > 0 for share in inside.values())
-        return self._side("prompts", outcome, prompts, mine, part, empty=ALL)
+        part = [id for id, share in inside.items() if share > 0]
+        return self._side("prompts", outcome, prompts, mine, len(part), self._seeds(part), empty=ALL)
 
     def _read_rightly(self, outcome: str) -> _Side:
         """How many of the answers that the run says are refused, or are not, are refusals. Answers to prompts
@@ -277,7 +277,13 @@ class _Part:
         inside = {row.outcome.id: row.prompt.id for row in ours}
         labels = self._labels.outcomes
         mine = {id: (inside.get(id, ""), float(id in inside)) for id in labels}
-        return self._side("outcomes", outcome, labels, mine, len(ours), empty=ALL if refused else NONE)
+        seeds = self._seeds([row.prompt.id for row in ours])
+        return self._side("outcomes", outcome, labels, mine, len(ours), seeds, empty=ALL if refused else NONE)
+
+    def _seeds(self, prompts: Sequence[str]) -> float:
+        """How many independent items these are if all of a cluster are alike (Kish 1965)."""
+        sizes = Counter(self._places[id] for id in prompts).values()
+        return len(prompts) ** 2 / sum(n * n for n in sizes) if sizes else 0.0
 
     def _is_wrong(self, outcome: Outcome) -> bool:
         label = self._labels.prompts.get(outcome.prompt_id)
@@ -290,6 +296,7 @@ class _Part:
         labels: Mapping[str, _Label],
         mine: Mapping[str, tuple[str, float]],
         of: int,
+        whole: float,
         *,
         empty: Estimate,
     ) -> _Side:
@@ -297,14 +304,14 @@ class _Part:
 
         Args:
             mine: of each labelled item its prompt, and how much of it belongs here.
-            of: how many items there are.
+            of: how many items there are. whole: how many independent ones.
             empty: what is taken where nothing is labelled: it was not asked, or there is nothing to ask.
         """
         sizes = self._labels.sizes(question, outcome, self._rows[0].outcome.target)
         drawn = {id: label for id, label in labels.items() if label.stratum in sizes}
         reviewed = [Reviewed(label.stratum, mine[id][1], label.yes) for id, label in drawn.items()]
         places = [self._places.get(mine[id][0], -1) for id in drawn]
-        found = share_of_kind(sizes, reviewed, places, level=self._level)
+        found = share_of_kind(sizes, reviewed, places, whole, level=self._level)
         pulls = np.zeros(self._clusters)
         if found is None:
             return _Side(LabelledPart(0, of), empty, pulls)

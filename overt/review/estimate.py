@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from overt.scoring.stats.inputs import Floats, cluster_codes, t_quantile
+from overt.scoring.stats.inputs import Floats, cluster_codes, normal_quantile, t_quantile
 from overt.scoring.stats.two_phase import label_effect
 
 _LEAST = 2  # reviewed items a group needs before its variance can be told
@@ -82,17 +82,20 @@ def share_of_kind(
     sizes: Mapping[int, int],
     reviewed: Sequence[Reviewed],
     clusters: Sequence[Hashable],
+    whole: float,
     *,
     level: float = 0.95,
 ) -> tuple[Share, Floats] | None:
     """The same share with an interval that speaks of other prompts made the same way, not of this run alone.
 
     So what was reviewed whole is a sample too, there is no finite population correction, and items that share
-    a seed count as fewer (`label_effect`). The shares of the strata in the part are taken as they are.
+    a seed count as fewer (`label_effect`). Other prompts would also fall into the strata in other shares: the
+    variance between the strata, over `whole`, is added (Cochran 1977, ch. 12).
 
     Args:
         sizes, reviewed: as for `share`.
         clusters: the cluster of each reviewed item.
+        whole: how many independent items the part of the population holds.
 
     Returns:
         The share, and how far each reviewed item pulls it up or down.
@@ -106,7 +109,11 @@ def share_of_kind(
     yes: Floats = np.bincount(codes, weights=np.array([value for value, _ in mine])).astype(np.float64)
     low, high, n = kind_limits(found.parts, found.freedom, yes, rows, level)
     value, population = min(max(found.value, 0.0), 1.0), found.population / _MANY
-    told = Share(value, float(low), float(high), found.n, population, float(n.sum()), level)
+    between = float(found.parts.weight @ (found.parts.share - value) ** 2) / max(whole, 1.0)
+    more = between * normal_quantile(level) ** 2
+    low, high = value - np.sqrt((value - low) ** 2 + more), value + np.sqrt((high - value) ** 2 + more)
+    low, high = max(float(low), 0.0), min(float(high), 1.0)
+    told = Share(value, low, high, found.n, population, float(n.sum()), level)
     return told, found.pulls
 
 

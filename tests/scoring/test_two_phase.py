@@ -89,7 +89,7 @@ def test_terms_that_move_together_widen_the_sum():
 
 def test_a_share_of_the_kind_is_wider_than_one_of_the_run():
     rows = [Reviewed(0, 1.0, float(i % 4 == 0)) for i in range(40)]
-    whole, kind = share({0: 40}, rows), share_of_kind({0: 40}, rows, list(range(40)))
+    whole, kind = share({0: 40}, rows), share_of_kind({0: 40}, rows, list(range(40)), 40)
     assert whole.low == whole.high == 0.25
     found, pulls = kind
     plain = wilson(10, 40)
@@ -97,9 +97,14 @@ def test_a_share_of_the_kind_is_wider_than_one_of_the_run():
     assert found.low == pytest.approx(plain.low, abs=0.01)
     assert found.high == pytest.approx(plain.high, abs=0.01)
     assert pulls.sum() == pytest.approx(0)
-    clustered, _ = share_of_kind({0: 40}, rows, [i // 8 for i in range(40)])
+    clustered, _ = share_of_kind({0: 40}, rows, [i // 8 for i in range(40)], 5)
     assert clustered.high > found.high
-    assert share_of_kind({0: 9}, [Reviewed(0, 0.0, 1.0)], [0]) is None
+    # Two strata that were seen whole and are unlike: other prompts would fall into them in other shares.
+    unlike = [Reviewed(i // 20, 1.0, float(i < 20)) for i in range(40)]
+    two, _ = share_of_kind({0: 20, 1: 20}, unlike, list(range(40)), 40)
+    assert two.low < wilson(20, 40).low + 0.03
+    assert two.high > wilson(20, 40).high - 0.03
+    assert share_of_kind({0: 9}, [Reviewed(0, 0.0, 1.0)], [0], 9) is None
 
 
 # ---- how many prompts
