@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
@@ -122,6 +122,8 @@ def gate(config: GateConfig) -> None:
     if config.how_many:
         _how_many(config, limits)
         return
+    if config.expect is not None:
+        raise InputError("--expect goes with --how-many", fix="Give both, or leave out --expect.")
     if config.run is None:
         raise InputError("no run was given", fix="For instance: overt gate runs/mine --max-over-refusal 5%")
     run = open_run(config.run, "run")
@@ -185,20 +187,7 @@ def _exit_code(verdicts: Sequence[str], short: Sequence[str], undecided: str | N
 
 def _how_many(config: GateConfig, limits: dict[str, float | None]) -> None:
     """Prints how many prompts each limit needs; exit code 3 where no number is found."""
-    fields = config.fields()
-    if config.expect is not None and sum(limit is not None for limit in limits.values()) > 1:
-        raise InputError("--expect is the rate of one limit", fix="Ask about one limit at a time.")
-    asked = [
-        question(
-            name.partition("_")[2],
-            limit,
-            read_rate(config.expect, fields["expect"].flag),
-            config.power,
-            fields[name].flag,
-        )
-        for name, limit in limits.items()
-        if limit is not None
-    ]
+    asked = _asked(config, {name: limit for name, limit in limits.items() if limit is not None})
     needs: list[list[CategoryNeed]] = [[] for _ in asked]
     if config.run is not None:
         run = open_run(config.run, "run")
@@ -211,19 +200,32 @@ def _how_many(config: GateConfig, limits: dict[str, float | None]) -> None:
         print(json.dumps({"limits": rows, "exit_code": code}, indent=2))
         raise typer.Exit(code)
     for one, categories in zip(asked, needs, strict=True):
-        for line in needed_said(one, config.design_effect):
-            print(plain(line))
-        for need in categories:
-            print(f"  {plain(_need_said(need))}")
-        if config.run is not None and not categories:
-            print(f"  the run has no {one.metric.side} prompts with such a rate")
+        print("\n".join(needed_said(one, config.design_effect)))
+        if config.run is not None:
+            print("\n".join(_needs_said(one, categories)))
     raise typer.Exit(code)
+
+
+def _asked(config: GateConfig, limits: Mapping[str, float]) -> list[Question]:
+    fields, expected = config.fields(), read_rate(config.expect, "--expect")
+    if expected is not None and len(limits) > 1:
+        raise InputError("--expect is the rate of one limit", fix="Ask about one limit at a time.")
+    return [
+        question(name.partition("_")[2], limit, expected, config.power, fields[name].flag)
+        for name, limit in limits.items()
+    ]
+
+
+def _needs_said(asked: Question, needs: Sequence[CategoryNeed]) -> list[str]:
+    if not needs:
+        return [f"  the run has no {asked.metric.side} prompts with such a rate"]
+    return [f"  {_need_said(need)}" for need in needs]
 
 
 def _need_said(need: CategoryNeed) -> str:
     head = (
-        f"{need.target}, {need.category}: has {need.n:,} of {need.clusters:,} seeds, design effect "
-        f"{need.effect:.2f}; needs "
+        f"{plain(need.target)}, {plain(need.category)}: has {need.n:,} of {need.clusters:,} seeds, "
+        f"design effect {need.effect:.2f}; needs "
     )
     if need.needed is None:
         return f"{head}more than can be told"

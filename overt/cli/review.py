@@ -146,15 +146,22 @@ def _report(config: ReviewConfig) -> None:
     _print(Console(highlight=False), found)
 
 
-_PLACE = ("target", "category")
+def _corrected(rows: list[dict[str, Any]]) -> list[str]:
+    """The over-refusal rates that the labels correct, a line each."""
+    from overt.data.results.summary import Corrected
+    from overt.data.typed_json import from_json
+    from overt.scoring.summary.corrected import corrected_said
+
+    place = ("target", "category")
+    return [
+        f"{plain(', '.join(row[name] for name in place if row[name]))}: "
+        + plain(corrected_said(from_json(Corrected, {k: v for k, v in row.items() if k not in place})))
+        for row in rows
+    ]
 
 
 def _print(console: Console, found: dict[str, Any]) -> None:
     from rich.text import Text
-
-    from overt.data.results.summary import Corrected
-    from overt.data.typed_json import from_json
-    from overt.scoring.summary.corrected import corrected_said
 
     for question in found["questions"]:
         name = question["question"]
@@ -172,10 +179,8 @@ def _print(console: Console, found: dict[str, Any]) -> None:
             _table(console, "mean rating" if scale else "what people say of all", shares, scale=scale)
         _print_agreement(console, question["agreement"])
         console.print()
-    for row in found["corrected"]:
-        part = ", ".join(filter(None, (row["target"], row["category"])))
-        said = corrected_said(from_json(Corrected, {k: v for k, v in row.items() if k not in _PLACE}))
-        console.print(Text(f"{plain(part)}: {plain(said)}"))
+    for line in _corrected(found["corrected"]):
+        console.print(Text(line))
     for name, person in found["reviewers"].items():
         console.print(
             Text(

@@ -103,15 +103,17 @@ def corrections_of(run: Run, level: float = 0.95) -> Corrections:
 
 
 def attached(summary: Summary, corrections: Corrections) -> Summary:
-    """The summary with the corrected rates beside the raw ones, which stay as they are."""
+    """The summary with these corrected rates beside the raw ones, which stay as they are."""
     return dataclasses.replace(
         summary,
         targets=tuple(
             dataclasses.replace(
                 target,
-                corrected=corrections.get((target.name, "")),
+                corrected=corrections.get((target.name, ""), target.corrected),
                 categories=tuple(
-                    dataclasses.replace(row, corrected=corrections.get((target.name, row.category)))
+                    dataclasses.replace(
+                        row, corrected=corrections.get((target.name, row.category), row.corrected)
+                    )
                     for row in target.categories
                 ),
             )
@@ -158,23 +160,28 @@ def _check_same_run(run: Run, labels: _Labels) -> None:
                 where=where,
                 fix=fix,
             )
-    if labels.plan is None or labels.plan.by is None:
-        return
-    now = outcomes_by_id(run, labels.plan.by.target)
-    for question, ids in (
-        ("prompts", {p.id for p in run.prompts}),
-        ("outcomes", {o.id for o in run.outcomes}),
-    ):
+    by = labels.plan.by if labels.plan else None
+    if by is not None and not _is_same_state(labels, outcomes_by_id(run, by.target), run):
+        raise InputError(
+            "the labels of people are of another state of this run: what was refused and answered has "
+            "changed since their sample was drawn",
+            where=where,
+            fix=fix,
+        )
+
+
+def _is_same_state(labels: _Labels, now: Mapping[str, str], run: Run) -> bool:
+    """Whether each outcome has as many prompts, and answers, as when the sample was drawn."""
+    ids_of = {"prompts": {p.id for p in run.prompts}, "outcomes": {o.id for o in run.outcomes}}
+    for question, strata in labels.strata.items():
         then: Counter[str] = Counter()
-        for stratum in labels.strata[question]:
+        for stratum in strata:
             then[stratum.key[0] if stratum.key else ""] += stratum.size
-        if then and "" not in then and then != Counter(said for id, said in now.items() if id in ids):
-            raise InputError(
-                "the labels of people are of another state of this run: what was refused and answered has "
-                "changed since their sample was drawn",
-                where=where,
-                fix=fix,
-            )
+        # Of a tiny sample the strata may have been put together: then they do not tell.
+        known = Counter(said for id, said in now.items() if id in ids_of[question])
+        if strata and "" not in then and then != known:
+            return False
+    return True
 
 
 # -- the estimate -------------------------------------------------------------------------------------------
@@ -324,5 +331,15 @@ class _Part:
 
 
 def without_labels(summary: Summary) -> Summary:
-    """The summary without the corrected rates."""
-    return attached(summary, {})
+    """The summary without corrected rates, such as those of an earlier state of the labels."""
+    return dataclasses.replace(
+        summary,
+        targets=tuple(
+            dataclasses.replace(
+                target,
+                corrected=None,
+                categories=tuple(dataclasses.replace(row, corrected=None) for row in target.categories),
+            )
+            for target in summary.targets
+        ),
+    )

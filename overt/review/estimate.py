@@ -111,9 +111,9 @@ def share_of_kind(
     value, population = min(max(found.value, 0.0), 1.0), found.population / _MANY
     between = float(found.parts.weight @ (found.parts.share - value) ** 2) / max(whole, 1.0)
     more = between * normal_quantile(level) ** 2
-    low, high = value - np.sqrt((value - low) ** 2 + more), value + np.sqrt((high - value) ** 2 + more)
-    low, high = max(float(low), 0.0), min(float(high), 1.0)
-    told = Share(value, low, high, found.n, population, float(n.sum()), level)
+    below = max(value - math.sqrt((value - float(low)) ** 2 + more), 0.0)
+    above = min(value + math.sqrt((float(high) - value) ** 2 + more), 1.0)
+    told = Share(value, below, above, found.n, population, float(n.sum()), level)
     return told, found.pulls
 
 

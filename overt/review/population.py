@@ -68,6 +68,11 @@ class Frame:
     by: ByOutcome | None = None
     outcomes: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def _usual(self) -> tuple[QuestionName, ...]:
+        """What is asked where nobody says: of a sample by outcome the prompts, else all that there is."""
+        return ("prompts",) if self.by else tuple(name for name, rows in self.subjects.items() if rows)
+
     def chosen(self, ask: Sequence[str]) -> dict[QuestionName, list[Subject]]:
         """The subjects of the questions in `ask`; if it is empty, of all questions with subjects.
 
@@ -77,8 +82,8 @@ class Frame:
         for name in ask:
             if name not in QUESTIONS:
                 raise InputError(f"--ask {name} is no question", fix=f"There are: {', '.join(QUESTIONS)}")
-        ask = ask or (("prompts",) if self.by else ())
-        found = {name: rows for name, rows in self.subjects.items() if rows and (not ask or name in ask)}
+        ask = ask or self._usual
+        found = {name: rows for name, rows in self.subjects.items() if rows and name in ask}
         if missing := [name for name in ask if name not in found]:
             raise InputError(
                 f"this run has nothing to ask about {', '.join(missing)}",

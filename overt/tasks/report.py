@@ -121,7 +121,8 @@ def _block(group: Sequence[ReportedRun], title: str, plots: Path, *, images: boo
     outcomes = [o for run in group for o in run.outcomes]
     harms = [h for run in group for h in run.harms]
     summary = summary_of(group[0].policy, list(prompts.values()), outcomes, harms, kinds)
-    summary = attached(summary, {key: rate for run in group for key, rate in run.corrections.items()})
+    for run in group:
+        summary = attached(summary, run.corrections)
     remedy, boundaries = _remedy(group), _boundaries(group, prompts, outcomes, kinds)
     galleries = [_gallery(run, prompts, images=images, share=share) for run in group]
     rewordings = [_rewordings(run, prompts, images=images, share=share) for run in group]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from overt.data.results.summary import CategoryRates, Corrected, LabelledPart, TargetSummary
+from overt.data.results.summary import Corrected, Figures, LabelledPart, TargetSummary
 from overt.data.table_model import Cell, Table, rate_cell
 from overt.data.text import percent
 from overt.report.sections.wording import name_cell
@@ -21,7 +21,7 @@ def corrected_table(targets: Sequence[TargetSummary]) -> Table | None:
     rows = [
         [name_cell(target.name), name_cell(title), *_cells(part, part.corrected)]
         for target in targets
-        for title, part in (("all", target), *((row.heading, row) for row in target.categories))
+        for title, part in _parts(target)
         if part.corrected is not None
     ]
     if not rows:
@@ -38,7 +38,11 @@ def corrected_table(targets: Sequence[TargetSummary]) -> Table | None:
     )
 
 
-def _cells(part: TargetSummary | CategoryRates, found: Corrected) -> list[Cell]:
+def _parts(target: TargetSummary) -> list[tuple[str, Figures]]:
+    return [("all", target), *((row.heading, row) for row in target.categories)]
+
+
+def _cells(part: Figures, found: Corrected) -> list[Cell]:
     sides = (found.refused, found.answered, found.refusals, found.answers)
     return [rate_cell(part.over_refusal, "cost"), corrected_cell(found), *(_labelled(side) for side in sides)]
 
