@@ -21,7 +21,7 @@ from overt.data.outcomes import Outcome
 from overt.data.records import Prompt
 from overt.data.results.boundaries import Boundaries
 from overt.data.results.remedy import Remedy
-from overt.data.results.summary import Kind
+from overt.data.results.summary import Kind, Summary
 from overt.data.run.files import dump_json, speaking_os_errors, write_atomic
 from overt.data.typed_json import to_json
 from overt.review.corrected import attached
@@ -119,10 +119,7 @@ def _block(group: Sequence[ReportedRun], title: str, plots: Path, *, images: boo
     prompts = _merged(group)
     kinds = {name: kind for run in group for name, kind in run.kinds.items()}
     outcomes = [o for run in group for o in run.outcomes]
-    harms = [h for run in group for h in run.harms]
-    summary = summary_of(group[0].policy, list(prompts.values()), outcomes, harms, kinds)
-    for run in group:
-        summary = attached(summary, run.corrections)
+    summary = _summary(group, list(prompts.values()), outcomes, kinds)
     remedy, boundaries = _remedy(group), _boundaries(group, prompts, outcomes, kinds)
     galleries = [_gallery(run, prompts, images=images, share=share) for run in group]
     rewordings = [_rewordings(run, prompts, images=images, share=share) for run in group]
@@ -138,6 +135,20 @@ def _block(group: Sequence[ReportedRun], title: str, plots: Path, *, images: boo
         rows_left_out=sum(gallery.rows_left_out for gallery in galleries),
         rewordings_left_out=sum(found.rows_left_out for found in rewordings),
     )
+
+
+def _summary(
+    group: Sequence[ReportedRun],
+    prompts: Sequence[Prompt],
+    outcomes: Sequence[Outcome],
+    kinds: Mapping[str, Kind],
+) -> Summary:
+    """The statistics of all runs together, with the rates that the labels of each run correct."""
+    harms = [h for run in group for h in run.harms]
+    summary = summary_of(group[0].policy, prompts, outcomes, harms, kinds)
+    for run in group:
+        summary = attached(summary, run.corrections)
+    return summary
 
 
 def _merged(runs: Sequence[ReportedRun]) -> dict[str, Prompt]:
