@@ -273,7 +273,8 @@ def started(config: GenerateConfig) -> tuple[GenerateConfig, Start]:
         policy = narrowed(load_policy(config.policy or ""), config.category, config.benign, config.unsafe)
     config = config.settled()
     record = record_of(config, policy, _inputs(config))
-    if config.for_limit is not None:  # the policy has the number too, but not why it is this one
+    if config.for_limit is not None or (run is not None and "benign" in run.record.given):
+        # The number that --for-limit asked for; the policy of the run has it too.
         record = dataclasses.replace(record, given={**record.given, "benign": config.benign})
     if config.resume is not None and run is not None:
         record = dataclasses.replace(record, overt=run.record.overt)
