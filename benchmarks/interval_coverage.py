@@ -1,6 +1,6 @@
 """How often the intervals hold the truth, by simulation of the code that overt ships.
 
-    python benchmarks/interval_coverage.py              # everything, about three minutes on one core
+    python benchmarks/interval_coverage.py              # everything, about five minutes on one core
     python benchmarks/interval_coverage.py rates pairs  # some of it; --draws 2000 for a quick look
 
 For each interval in use it prints, over all cells of a grid: the worst cell, the mean coverage, the number
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from overt.review.estimate import Parts, share_limits
+from overt.review.estimate import Parts, kind_limits, share_limits
 from overt.scoring.judge_agreement import check
 from overt.scoring.stats import auc, spearman
 from overt.scoring.stats.inputs import normal_quantile, t_quantile, wilson_limits
@@ -28,6 +28,7 @@ from overt.scoring.stats.means import mean_limits
 from overt.scoring.stats.paired import cluster_limits as pair_limits
 from overt.scoring.stats.paired import paired_difference
 from overt.scoring.stats.rates import cluster_limits
+from overt.scoring.stats.two_phase import Estimate, joint_effect, refused_of_benign, truly_refused
 
 Floats = NDArray[np.float64]
 
@@ -299,6 +300,133 @@ def review_cells(rng: np.random.Generator, draws: int) -> Iterator[Cell]:
         yield Cell(name, float(n @ np.array(shares)) >= FEW_EVENTS, coverage, width)
 
 
+# -- rates that labels correct -------------------------------------------------------------------------------
+
+LABELLED = (40, 100, 200, 400)  # half of them refused, half answered, as far as there are so many
+PROMPTS = ((200, 1), (200, 5), (600, 5), (1000, 10))  # prompts, and how many of a cluster
+REFUSED_BENIGN = 0.1
+# The share of prompts that are not benign, and the chance that such a prompt is refused.
+WRONG = ((0.0, 0.5), (0.05, 0.1), (0.05, 0.9), (0.15, 0.1), (0.15, 0.9))
+
+
+@dataclass(frozen=True, slots=True)
+class Labelling:
+    """A cell of the grid: prompts, prompts of a cluster, labels, wrong ones, correlation within clusters.
+
+    `whole` clusters are not benign, or single prompts. With `misread`, the run takes so large a share of the
+    refusals for answers and as many answers for refusals; people then say that too.
+    """
+
+    prompts: int
+    size: int
+    labels: int
+    wrong: float
+    refused_wrong: float
+    correlation: float
+    whole: bool = False
+    misread: float = 0.0
+
+    def __str__(self) -> str:
+        wrong = f"{self.wrong:.0%} mislabelled{' in whole clusters' if self.whole else ''}"
+        read = f", {self.misread:.0%} misread" if self.misread else ""
+        return (
+            f"{self.prompts} prompts in clusters of {self.size}, {self.labels} labels, {wrong}, "
+            f"{self.refused_wrong:.0%} of them refused{read}, correlation {self.correlation:g}"
+        )
+
+
+def labelled_cells(rng: np.random.Generator, draws: int) -> Iterator[Cell]:
+    """The share refused of the truly benign prompts, from labels of a sample by outcome."""
+    for prompts, size in PROMPTS:
+        for wrong, refused_wrong in WRONG:
+            for labels in LABELLED:
+                if labels <= prompts:
+                    correlation = 0.3 if size > 1 else 0.0
+                    cell = Labelling(prompts, size, labels, wrong, refused_wrong, correlation)
+                    yield labelled_cell(rng, cell, draws)
+    for labels in (100, 400):
+        for whole, misread in ((True, 0.0), (False, 0.05)):
+            cell = Labelling(600, 5, labels, 0.08, 0.9, 0.3, whole, misread)
+            yield labelled_cell(rng, cell, draws)
+
+
+def labelled_cell(rng: np.random.Generator, cell: Labelling, draws: int) -> Cell:
+    """One cell; each draw is a new run of new prompts, with new labels."""
+    groups = cell.prompts // cell.size
+
+    def one(many: int) -> tuple[Floats, Floats, float]:
+        shape = (many, groups, cell.size)
+        wrong = rng.random((many, groups, 1) if cell.whole else shape) < cell.wrong
+        chances = np.full((many, groups, 1), REFUSED_BENIGN)
+        if cell.correlation:
+            weight = (1 - cell.correlation) / cell.correlation
+            chances = rng.beta(REFUSED_BENIGN * weight, (1 - REFUSED_BENIGN) * weight, chances.shape)
+        true = rng.random(shape) < np.where(wrong, cell.refused_wrong, chances)
+        said = true ^ (rng.random(shape) < np.where(true, cell.misread, cell.misread * REFUSED_BENIGN))
+        benign = np.broadcast_to(~wrong, shape)
+        found = Estimate(said.mean(axis=(1, 2)), *cluster_limits(
+            said.sum(axis=2).astype(np.float64), np.full((many, groups), float(cell.size)), LEVEL
+        )[:2])  # fmt: skip
+        if cell.size == 1:
+            found = Estimate(found.value, *wilson_limits(found.value, cell.prompts, normal_quantile(LEVEL)))
+        drawn = [drawn_of(rng, side, cell.labels // 2) for side in (said, ~said)]
+        if cell.labels // 2 < cell.prompts:  # what the refused lack goes to the answered
+            short = np.maximum(cell.labels // 2 - said.sum(axis=(1, 2)), 0)
+            drawn[1] = drawn_of(rng, ~said, cell.labels // 2 + short)
+        kinds, pulls = zip(*(labels_of(benign, picked) for picked in drawn), strict=True)
+        rows = said - np.asarray(found.value)[:, None, None]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            spread = cell.prompts * np.var(said, axis=(1, 2))
+            first = np.where(spread[:, None] > 0, rows.sum(axis=2) / spread[:, None], 0.0)
+            terms = [
+                first,
+                *(pull / np.asarray(k.value)[:, None] for k, pull in zip(kinds, pulls, strict=True)),
+            ]
+        terms[2] = -terms[2]
+        together = joint_effect([np.nan_to_num(term, posinf=0, neginf=0) for term in terms])
+        if not cell.misread:
+            found = refused_of_benign(found, *kinds, together)
+            return np.asarray(found.low), np.asarray(found.high), REFUSED_BENIGN
+        found = refused_of_benign(found, *kinds)
+        read, more = zip(*(labels_of(true, picked & benign) for picked in drawn), strict=True)
+        q = np.asarray(found.value)[:, None]
+        apart = np.asarray(read[0].value)[:, None] - np.asarray(read[1].value)[:, None]
+        all_terms = [*(apart * q * (1 - q) * term for term in terms), q * more[0], (1 - q) * more[1]]
+        found = truly_refused(found, *read, joint_effect(all_terms))
+        return np.asarray(found.low), np.asarray(found.high), REFUSED_BENIGN
+
+    coverage, width = in_batches(draws, 4 * cell.prompts, one)
+    refused = cell.prompts * (REFUSED_BENIGN * (1 - cell.wrong) + cell.wrong * cell.refused_wrong)
+    seen = min(cell.labels / 2, refused) * (1 - cell.wrong) * REFUSED_BENIGN * cell.prompts / refused
+    return Cell(str(cell), seen >= FEW_EVENTS and groups >= 20, coverage, width)
+
+
+def drawn_of(
+    rng: np.random.Generator, side: NDArray[np.bool_], most: int | NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """At most so many of the marked prompts, at random: draws x clusters x prompts."""
+    keys = np.where(side, rng.random(side.shape, dtype=np.float32), 2.0).reshape(len(side), -1)
+    ranks = np.argsort(np.argsort(keys, axis=1), axis=1)
+    return side & (ranks < np.reshape(most, (-1, 1))).reshape(side.shape)
+
+
+def labels_of(yes: NDArray[np.bool_], drawn: NDArray[np.bool_]) -> tuple[Estimate, Floats]:
+    """What the labels of a draw say of its side, and how each cluster pulls at it. Without labels everything
+    is possible."""
+    rows = drawn.sum(axis=2).astype(np.float64)
+    hits = (yes & drawn).sum(axis=2).astype(np.float64)
+    n = rows.sum(axis=1, keepdims=True)
+    one = np.ones_like(n)
+    share = hits.sum(axis=1, keepdims=True) / np.maximum(n, 1.0)
+    parts = Parts(one, one, share, np.maximum(n, 1.0), np.zeros_like(n), one)
+    low, high, _ = kind_limits(parts, n[:, 0] - 1, hits, rows, LEVEL)
+    is_empty = n[:, 0] == 0
+    found = Estimate(
+        np.where(is_empty, 1.0, share[:, 0]), np.where(is_empty, 0.0, low), np.where(is_empty, 1.0, high)
+    )
+    return found, (hits - rows * share) / np.maximum(n, 1.0)
+
+
 # -- Spearman ------------------------------------------------------------------------------------------------
 
 
@@ -331,6 +459,7 @@ GRIDS: dict[str, Callable[[np.random.Generator, int], Iterator[Cell]]] = {
     "rates": rate_cells,
     "pairs": pair_cells,
     "reviews": review_cells,
+    "labels": labelled_cells,
     "ranks": rank_cells,
     "means": mean_cells,
     "kappa": kappa_cells,

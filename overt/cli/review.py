@@ -37,6 +37,15 @@ class ReviewConfig(Config):
         int | None,
         Option("How many items to draw; more later adds to them.", min=1, max=1_000_000, shown_default="200"),
     ] = None
+    by_outcome: Annotated[
+        str | None,
+        Option(
+            "Draw benign prompts by outcome, half of them refused by this target of the run, half answered: "
+            "their labels correct the over-refusal rate. `any`: refused by at least one target.",
+            metavar="TARGET",
+        ),
+    ] = None
+    by_category: Annotated[bool, Option("With --by-outcome: draw from each category too.")] = False
     overlap: Annotated[
         float | None,
         Option("Share of the items that every reviewer gets.", min=0, max=1, shown_default="0.2"),
@@ -61,11 +70,18 @@ def review(config: ReviewConfig) -> None:
 
         overt review runs/tested --ask pictures --export labels.csv
 
+        overt review runs/tested --by-outcome any --items 200
+
     A sample is drawn once, more often where judges disagree or a score is close to its threshold, and the
     figures weight it back. Every label is stored in RUN/review.sqlite when its key is pressed. Several
     people can review at once at the same address. The page can be reached from this machine only; from
     another one use `ssh -L PORT:127.0.0.1:PORT`.
     """
+    if config.by_category and config.by_outcome is None:
+        raise InputError(
+            "--by-category goes with --by-outcome",
+            fix=f"overt review {config.run} --by-outcome any --by-category",
+        )
     if config.as_json and not config.results:
         raise InputError("--json goes with --results", fix=f"overt review {config.run} --results --json")
     if config.results or config.export is not None:
@@ -81,13 +97,16 @@ def _serve(config: ReviewConfig) -> None:
             "the review page needs starlette and uvicorn", fix='Install them: pip install "overt[review]"'
         )
     from overt.review.label_store import LabelStore
-    from overt.review.population import read_frame
+    from overt.review.population import ByOutcome, read_frame
     from overt.review.server import Server
 
-    frame = read_frame(config.run)
+    by = ByOutcome(config.by_outcome, config.by_category) if config.by_outcome is not None else None
+    frame = read_frame(config.run, by)
     with LabelStore(config.run, make=True) as book:
         plan = book.plan
-        told = (config.items, config.overlap, config.seed)
+        if plan is not None and plan.by is not None and by is None:
+            frame = read_frame(config.run, plan.by)
+        told = (config.items, config.overlap, config.seed, by)
         if plan is None or any(value is not None for value in told) or config.ask:
             items, overlap, seed = (plan.items, plan.overlap, plan.seed) if plan else (200, 0.2, 0)
             book.set_up(
@@ -127,6 +146,20 @@ def _report(config: ReviewConfig) -> None:
     _print(Console(highlight=False), found)
 
 
+def _corrected(rows: list[dict[str, Any]]) -> list[str]:
+    """The over-refusal rates that the labels correct, a line each."""
+    from overt.data.results.summary import Corrected
+    from overt.data.typed_json import from_json
+    from overt.scoring.summary.corrected import corrected_said
+
+    place = ("target", "category")
+    return [
+        f"{plain(', '.join(row[name] for name in place if row[name]))}: "
+        + plain(corrected_said(from_json(Corrected, {k: v for k, v in row.items() if k not in place})))
+        for row in rows
+    ]
+
+
 def _print(console: Console, found: dict[str, Any]) -> None:
     from rich.text import Text
 
@@ -146,6 +179,8 @@ def _print(console: Console, found: dict[str, Any]) -> None:
             _table(console, "mean rating" if scale else "what people say of all", shares, scale=scale)
         _print_agreement(console, question["agreement"])
         console.print()
+    for line in _corrected(found["corrected"]):
+        console.print(Text(line))
     for name, person in found["reviewers"].items():
         console.print(
             Text(

@@ -19,6 +19,7 @@ from overt.data.run.finished import AllCalls, Run, manifest_of
 from overt.data.table_model import Cell, Table, count_cell, rate_cell
 from overt.data.text import decimals, money, plain
 from overt.data.typed_json import to_json
+from overt.scoring.summary.corrected import corrected_said
 from overt.scoring.summary.metrics import METRICS, Metric, value_of
 from overt.tasks.run import RunConfig, evaluate
 
@@ -47,6 +48,7 @@ def print_run(run: Run, *, as_json: bool) -> None:
         print_lines(to, [_answered(target), *reasons.get(target.name, ()), *_judged(target, asked=judged)])
         print_lines(to, list(_not_as_asked(target)))
         print_table(to, _table(target, shows_unjudged=judged and bool(target.unjudged)))
+        print_lines(to, [corrected_said(target.corrected)] if target.corrected else [])
         print_lines(to, [_layer(layer) for layer in target.layers])
         to.print()
     if summary.rank_correlation:

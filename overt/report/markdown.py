@@ -9,6 +9,7 @@ from overt.data.export import escape_markdown
 from overt.data.results.summary import CategoryRates, Correlation, Summary, TargetSummary
 from overt.data.table_model import Cell, Table, rate_cell
 from overt.data.text import decimals, mean_interval, percent
+from overt.report.sections.corrected import TITLE, corrected_table
 from overt.scoring.summary.metrics import METRICS, metrics_of, rate_of, shown_metrics, why_missing
 
 
@@ -56,6 +57,8 @@ def render_markdown(summary: Summary, *, title: str = "") -> str:
         if target.categories:
             table = _by_category(summary, target)
             lines += ["", f"### {escape_markdown(table.caption)}", "", *markdown_table(table)]
+    if corrected := corrected_table(summary.targets):
+        lines += ["", f"### {escape_markdown(TITLE)}", "", *markdown_table(corrected)]
     if summary.rank_correlation:
         lines += ["", _correlation(summary.rank_correlation)]
     return "\n".join(lines) + "\n"

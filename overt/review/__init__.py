@@ -10,5 +10,6 @@ guard        what keeps others out of the page
 server       the page, on loopback only
 estimate     from labels of a sample to figures of the population, with intervals
 results      precision, agreement, and what people rejected
+corrected    the over-refusal rate that labels correct
 export       a file of the labels
 """

@@ -16,25 +16,28 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
-from overt.scoring.stats.inputs import Floats, t_quantile
+from overt.scoring.stats.inputs import Floats, cluster_codes, normal_quantile, t_quantile
+from overt.scoring.stats.two_phase import label_effect
 
 _LEAST = 2  # reviewed items a group needs before its variance can be told
 _LEAST_OF_SHARE = 4  # and to tell it well: of two items a share is 0, 1/2 or 1
+_MANY = 10**9  # a population so large that the labels are no part of it to speak of
 _STEPS = 50  # halvings of 55 units of a logarithm: the limits are right to 13 digits
 
 
 @dataclass(frozen=True, slots=True)
 class Reviewed:
-    """One reviewed item: its stratum, whether it belongs to the part asked about, and its value."""
+    """One reviewed item: its stratum, whether it belongs to the part asked about (or how much of it, 0 to 1),
+    and its value."""
 
     stratum: int
-    inside: bool
+    inside: float
     value: float
 
 
@@ -73,6 +76,62 @@ def share(sizes: Mapping[int, int], reviewed: Sequence[Reviewed], *, level: floa
     spread = value * (1 - value)
     effective = spread / variance if variance > 0 and spread > 0 else found.kish / found.left
     return Share(value, low, high, n, population, max(effective, 1.0), level)
+
+
+def share_of_kind(
+    sizes: Mapping[int, int],
+    reviewed: Sequence[Reviewed],
+    clusters: Sequence[Hashable],
+    whole: float,
+    *,
+    level: float = 0.95,
+) -> tuple[Share, Floats] | None:
+    """The same share with an interval that speaks of other prompts made the same way, not of this run alone.
+
+    So what was reviewed whole is a sample too, there is no finite population correction, and items that share
+    a seed count as fewer (`label_effect`). Other prompts would also fall into the strata in other shares: the
+    variance between the strata, over `whole`, is added (Cochran 1977, ch. 12).
+
+    Args:
+        sizes, reviewed: as for `share`.
+        clusters: the cluster of each reviewed item.
+        whole: how many independent items the part of the population holds.
+
+    Returns:
+        The share, and how far each reviewed item pulls it up or down.
+    """
+    found = _ratio({stratum: size * _MANY for stratum, size in sizes.items()}, reviewed, _LEAST_OF_SHARE)
+    if found is None:
+        return None
+    mine = [(item.value, cluster) for item, cluster in zip(reviewed, clusters, strict=True) if item.inside]
+    codes = cluster_codes([cluster for _, cluster in mine], len(mine), "labels")
+    rows = np.bincount(codes).astype(np.float64)
+    yes: Floats = np.bincount(codes, weights=np.array([value for value, _ in mine])).astype(np.float64)
+    low, high, n = kind_limits(found.parts, found.freedom, yes, rows, level)
+    value, population = min(max(found.value, 0.0), 1.0), found.population / _MANY
+    between = float(found.parts.weight @ (found.parts.share - value) ** 2) / max(whole, 1.0)
+    more = between * normal_quantile(level) ** 2
+    below = max(value - math.sqrt((value - float(low)) ** 2 + more), 0.0)
+    above = min(value + math.sqrt((float(high) - value) ** 2 + more), 1.0)
+    told = Share(value, below, above, found.n, population, float(n.sum()), level)
+    return told, found.pulls
+
+
+def kind_limits(
+    parts: Parts, freedom: float | Floats, yes: Floats, rows: Floats, level: float
+) -> tuple[Floats, Floats, Floats]:
+    """Score limits of a share for prompts of the kind, and the effective numbers of labels of the strata.
+
+    Args:
+        parts: the strata; `seen` is 0.
+        freedom: degrees of freedom without clusters.
+        yes, rows: as for `label_effect`.
+    """
+    effect = label_effect(yes, rows)
+    fewer = np.maximum(np.minimum(freedom, (rows > 0).sum(axis=-1) - 1), 1.0)
+    n = np.maximum(parts.n / effect[..., None], 1.0)
+    low, high, _ = share_limits(replace(parts, n=n), t_quantile(level, fewer))
+    return low, high, n
 
 
 def mean(sizes: Mapping[int, int], reviewed: Sequence[Reviewed], *, level: float = 0.95) -> Share | None:
@@ -168,7 +227,8 @@ class _Ratio(NamedTuple):
     """A weighted mean of a part of the population, and what its interval is made from.
 
     n: items reviewed in the part. kish: Kish's effective number of them. left: the share of the population
-    that has not been seen. freedom: degrees of freedom. population: estimated size of the part.
+    that has not been seen. freedom: degrees of freedom. population: estimated size of the part. pulls: how
+    far each reviewed item pulls the mean.
     """
 
     value: float
@@ -179,12 +239,13 @@ class _Ratio(NamedTuple):
     freedom: int
     population: float
     parts: Parts
+    pulls: Floats
 
 
 def _ratio(sizes: Mapping[int, int], reviewed: Sequence[Reviewed], least: int) -> _Ratio | None:
     """None where nothing of the part was reviewed."""
     counts = Counter(item.stratum for item in reviewed)
-    n = sum(item.inside for item in reviewed)
+    n = sum(item.inside > 0 for item in reviewed)
     if not n:
         return None
     groups = _groups(sizes, counts, least)
@@ -205,7 +266,7 @@ def _ratio(sizes: Mapping[int, int], reviewed: Sequence[Reviewed], least: int) -
     parts = [_part(weights[g], inside[g], values[g], w) for g, w in zip(in_group, wholes, strict=True)]
     columns = np.array(parts).T
     columns[0] /= population
-    return _Ratio(value, variance, n, kish, left, freedom, population, Parts(*columns))
+    return _Ratio(value, variance, n, kish, left, freedom, population, Parts(*columns), residuals)
 
 
 def _part(weights: Floats, inside: Floats, values: Floats, whole: int) -> tuple[float, ...]:

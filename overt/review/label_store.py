@@ -14,7 +14,7 @@ import json
 import sqlite3
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,9 +23,9 @@ from typing import Any
 from overt.data.errors import InputError, RunError
 from overt.data.records import content_id
 from overt.data.text import encodable
-from overt.review.population import Frame, Subject
+from overt.review.population import ByOutcome, Frame, Subject
 from overt.review.questions import QUESTIONS, QuestionName
-from overt.review.sample import Pick, Stratum, draw
+from overt.review.sample import Key, Pick, Sample, Stratum, draw
 
 FILE = "review.sqlite"
 VERSION = "1"
@@ -49,13 +49,15 @@ CREATE TABLE IF NOT EXISTS labels (
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How a review was set up. `population` is a hash of what it was drawn from."""
+    """How a review was set up. `population` is a hash of what it was drawn from; `by` is set where it was
+    drawn by outcome."""
 
     ask: tuple[str, ...]
     items: int
     overlap: float
     seed: int
     population: str
+    by: ByOutcome | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,8 @@ class LabelStore:
         if text is None:
             return None
         data = json.loads(text)
-        return Plan(tuple(data["ask"]), data["items"], data["overlap"], data["seed"], data["population"])
+        by = ByOutcome(**data["by"]) if data.get("by") else None
+        return Plan(tuple(data["ask"]), data["items"], data["overlap"], data["seed"], data["population"], by)
 
     def set_up(self, frame: Frame, *, ask: Sequence[str], items: int, overlap: float, seed: int) -> None:
         """Draws the sample, or extends an earlier one.
@@ -139,24 +142,27 @@ class LabelStore:
         earlier = self.plan
         if earlier is not None:
             ask = ask or earlier.ask
-            same = (set(ask), overlap, seed) == (set(earlier.ask), earlier.overlap, earlier.seed)
+            same = (set(ask), overlap, seed, frame.by) == (
+                set(earlier.ask), earlier.overlap, earlier.seed, earlier.by,
+            )  # fmt: skip
             if same and items <= earlier.items:
                 return
         chosen = frame.chosen(ask)
-        plan = Plan(tuple(chosen), items, overlap, seed, _digest(chosen))
+        plan = Plan(tuple(chosen), items, overlap, seed, _digest(chosen, frame), frame.by)
         if earlier is not None:
             self._check_same(earlier, plan)
             plan = dataclasses.replace(plan, items=max(items, earlier.items))
         with self._lock, self._speaking("cannot write the review"), self._transaction():
             known = {row[0] for row in self._db.execute("SELECT id FROM items")}
             for question, count in split({q: len(rows) for q, rows in chosen.items()}, plan.items).items():
-                self._draw(question, chosen[question], count, plan, known)
+                self._draw(question, chosen[question], count, plan, known, frame)
             self._db.execute(
                 "INSERT OR REPLACE INTO facts VALUES ('plan', ?)", (_dump(dataclasses.asdict(plan)),)
             )
 
     def _check_same(self, earlier: Plan, plan: Plan) -> None:
         for name, before, now in (
+            ("--by-outcome and --by-category", earlier.by, plan.by),
             ("--ask", earlier.ask, plan.ask),
             ("--overlap", earlier.overlap, plan.overlap),
             ("--seed", earlier.seed, plan.seed),
@@ -176,11 +182,12 @@ class LabelStore:
         count: int,
         plan: Plan,
         known: Collection[str],
+        frame: Frame,
     ) -> None:
         """Draws the sample of one question and adds what was not drawn before."""
         rows = self._db.execute("SELECT key FROM strata WHERE question = ?", (question,)).fetchall()
         keys = [tuple(json.loads(key)) for (key,) in rows]
-        sample = draw(subjects, count, overlap=plan.overlap, seed=plan.seed, keys=keys)
+        sample = _drawn(subjects, count, plan, keys, frame)
         self._db.executemany(
             "INSERT OR REPLACE INTO strata VALUES (?,?,?,?,?)",
             [(question, s.id, _dump(s.key), s.size, s.planned) for s in sample.strata],
@@ -319,6 +326,22 @@ def by_item(labels: Sequence[HumanLabel]) -> dict[int, dict[str, str]]:
     return dict(found)
 
 
+def _drawn(subjects: Sequence[Subject], count: int, plan: Plan, keys: Sequence[Key], frame: Frame) -> Sample:
+    if frame.by is None:
+        return draw(subjects, count, overlap=plan.overlap, seed=plan.seed, keys=keys)
+    outcomes, by = frame.outcomes, frame.by
+    sizes = Counter(outcomes[s.id] for s in subjects)
+    return draw(
+        subjects,
+        count,
+        overlap=plan.overlap,
+        seed=plan.seed,
+        keys=keys,
+        key_of=lambda s: (outcomes[s.id], *((s.category,) if by.by_category else ())),
+        worth_of=lambda s: len(subjects) / sizes[outcomes[s.id]],
+    )
+
+
 def _id(subject: Subject) -> str:
     return f"{subject.question}/{subject.id}"
 
@@ -329,11 +352,13 @@ def _row(pick: Pick) -> tuple[str, str, int, bool, str]:
     return _id(subject), subject.question, pick.stratum, pick.shared, _dump(fields)
 
 
-def _digest(chosen: Mapping[QuestionName, Sequence[Subject]]) -> str:
+def _digest(chosen: Mapping[QuestionName, Sequence[Subject]], frame: Frame) -> str:
     rows = sorted(
         (s.question, s.id, s.said, s.priority, s.category, s.target) for rows in chosen.values() for s in rows
     )
-    return content_id("population", rows)
+    if frame.by is None:
+        return content_id("population", rows)
+    return content_id("population by outcome", [(*row, frame.outcomes[row[1]]) for row in rows])
 
 
 def _dump(data: object) -> str:

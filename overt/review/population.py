@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +22,7 @@ from overt.review.questions import QUESTIONS, QuestionName
 # contested: judges, layers or targets disagree. near: the score is close to its threshold. plain: neither.
 Priority = Literal["contested", "near", "plain"]
 NEAR_SHARE = 0.1  # of a target's scores, those closest to where it begins to block
+ANY = "any"  # a sample by outcome: the outcomes of all targets together
 SAID = {"refused": "refused", "softened": "softened", "generated": "fine"}
 
 
@@ -45,12 +46,32 @@ class Subject:
 
 
 @dataclass(frozen=True, slots=True)
+class ByOutcome:
+    """A sample of a run's benign prompts by outcome: half refused, half answered.
+
+    `target` names whose outcomes they are; `ANY` is refused by at least one target. `by_category` draws from
+    each category too.
+    """
+
+    target: str
+    by_category: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Frame:
-    """The population of a run, by question, and the policy that people judge by."""
+    """The population of a run, by question, and the policy that people judge by. `outcomes` has "refused" or
+    "answered" of each subject's id where the sample is drawn by outcome."""
 
     kind: str
     policy: Policy
     subjects: dict[QuestionName, list[Subject]]
+    by: ByOutcome | None = None
+    outcomes: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def _usual(self) -> tuple[QuestionName, ...]:
+        """What is asked where nobody says: of a sample by outcome the prompts, else all that there is."""
+        return ("prompts",) if self.by else tuple(name for name, rows in self.subjects.items() if rows)
 
     def chosen(self, ask: Sequence[str]) -> dict[QuestionName, list[Subject]]:
         """The subjects of the questions in `ask`; if it is empty, of all questions with subjects.
@@ -61,7 +82,8 @@ class Frame:
         for name in ask:
             if name not in QUESTIONS:
                 raise InputError(f"--ask {name} is no question", fix=f"There are: {', '.join(QUESTIONS)}")
-        found = {name: rows for name, rows in self.subjects.items() if rows and (not ask or name in ask)}
+        ask = ask or self._usual
+        found = {name: rows for name, rows in self.subjects.items() if rows and name in ask}
         if missing := [name for name in ask if name not in found]:
             raise InputError(
                 f"this run has nothing to ask about {', '.join(missing)}",
@@ -72,12 +94,17 @@ class Frame:
         return found
 
 
-def read_frame(folder: Path) -> Frame:
+def read_frame(folder: Path, by: ByOutcome | None = None) -> Frame:
     """Reads the population of a complete run of `overt generate` or `overt run`.
 
+    Args:
+        by: only the benign prompts that got an answer, to be drawn by outcome; needs a run of `overt run`.
+
     Raises:
-        InputError: see `open_run`.
+        InputError: see `open_run`; the run has no such target.
     """
+    if by is not None:
+        return _by_outcome(open_run(folder, "run"), by)
     run = open_run(folder, "generate", "run")
     policy = load_policy(str(run.policy_file))
     if run.kind == "generate":
@@ -111,6 +138,46 @@ def _is_near(probe: Probe, threshold: float) -> bool:
 def _prompt(prompt: Prompt, priority: Priority) -> Subject:
     shown = {"prompt": prompt.text}
     return Subject("prompts", prompt.id, prompt.id, prompt.category, "", prompt.label, priority, shown)
+
+
+def outcomes_by_id(run: Run, target: str) -> dict[str, str]:
+    """Whether each answered benign prompt was "refused" (in one of its answers at least) or "answered", and
+    each of its answers; by their ids.
+
+    Args:
+        target: whose answers, or `ANY`.
+    """
+    benign = {p.id for p in run.prompts if p.label == "benign"}
+    answered = [
+        o for o in run.outcomes
+        if o.state != "error" and o.prompt_id in benign and target in (ANY, o.target)
+    ]  # fmt: skip
+    refused = {o.prompt_id for o in answered if o.state == "refused"}
+    told = {o.prompt_id: "refused" if o.prompt_id in refused else "answered" for o in answered}
+    return told | {o.id: "refused" if o.state == "refused" else "answered" for o in answered}
+
+
+# -- by outcome -----------------------------------------------------------------------------------------
+
+
+def _by_outcome(run: Run, by: ByOutcome) -> Frame:
+    kinds = run.results.kinds
+    if by.target != ANY and by.target not in kinds:
+        raise InputError(
+            f"this run has no target {by.target!r}", fix=f"Give {ANY}, or one of: {', '.join(kinds)}"
+        )
+    benign = {p.id: p for p in run.prompts if p.label == "benign"}
+    told = outcomes_by_id(run, by.target)
+    answered = [o for o in run.outcomes if o.id in told]
+    subjects: dict[QuestionName, list[Subject]] = {
+        "prompts": [_prompt(prompt, "plain") for prompt in benign.values() if prompt.id in told],
+        "outcomes": [
+            _outcome("outcomes", o, benign[o.prompt_id], SAID[o.state], "plain")
+            for o in answered
+            if kinds.get(o.target) != "none"
+        ],
+    }
+    return Frame(run.kind, load_policy(str(run.policy_file)), subjects, by, told)
 
 
 # -- runs of `overt run` --------------------------------------------------------------------------------

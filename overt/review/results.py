@@ -10,6 +10,10 @@ from itertools import combinations
 from pathlib import Path
 
 from overt.data.json_types import Json
+from overt.data.run.finished import Run
+from overt.data.run.record import RunRecord, read_record
+from overt.data.typed_json import to_json
+from overt.review.corrected import corrections_of
 from overt.review.label_store import FILE, HumanLabel, Item, LabelStore, by_item
 from overt.review.questions import QUESTIONS, Question
 
@@ -45,7 +49,8 @@ def results(run: Path, *, level: float = 0.95) -> dict[str, Json]:
         `items`, `labelled`, `population`; `precision`: rows {part, value, low, high, n, population} of how
         often people confirm what the run says ("part" is "all", "said: benign", "category: x",
         "target: y"), empty where the run says nothing; `shares`: the same for each label among the whole
-        population (for a scale: `mean`); `agreement`.
+        population (for a scale: `mean`); `agreement`. `corrected`: of a run of `overt run`, rows {target,
+        category, ...} of the over-refusal rates that the labels correct (`Corrected`).
 
     Raises:
         InputError: the run has not been reviewed.
@@ -79,7 +84,18 @@ def results(run: Path, *, level: float = 0.95) -> dict[str, Json]:
         "level": level,
         "reviewers": _reviewers(labels),
         "questions": found,
+        "corrected": _corrected(run, level),
     }
+
+
+def _corrected(folder: Path, level: float) -> list[Json]:
+    run = Run(folder, read_record(folder) or RunRecord("", ""))
+    if run.kind != "run" or not run.is_complete:
+        return []
+    return [
+        {"target": target, "category": category, **to_json(found)}
+        for (target, category), found in corrections_of(run, level).items()
+    ]
 
 
 Done = Sequence[tuple[Item, list[str]]]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import heapq
 import random
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from overt.data.records import content_id
@@ -28,8 +28,8 @@ Key = tuple[str, ...]
 class Stratum:
     """`planned` of `size` items are drawn, each with the chance planned / size.
 
-    `key` is (what the run says, priority, category, target), shorter where small groups were put
-    together.
+    `key` is (what the run says, priority, category, target), or (outcome, category) of a sample by outcome;
+    shorter where small groups were put together.
     """
 
     id: int
@@ -59,6 +59,16 @@ class Sample:
     picks: tuple[Pick, ...]
 
 
+def full_key(subject: Subject) -> Key:
+    """The finest stratum of an item."""
+    return (subject.said, subject.priority, subject.category, subject.target)
+
+
+def doubt(subject: Subject) -> float:
+    """How many times as likely an item is to be drawn as a plain one."""
+    return WORTH[subject.priority]
+
+
 def draw(
     subjects: Sequence[Subject],
     items: int,
@@ -66,6 +76,8 @@ def draw(
     overlap: float,
     seed: int,
     keys: Sequence[Key] = (),
+    key_of: Callable[[Subject], Key] = full_key,
+    worth_of: Callable[[Subject], float] = doubt,
 ) -> Sample:
     """Draws `items` of the population, or all of it if there are fewer.
 
@@ -73,6 +85,7 @@ def draw(
         keys: strata of an earlier, smaller sample of the same subjects, which this one then contains.
         overlap: share of the sample that every reviewer gets, 0 to 1. Everything else goes to one.
         seed: of the draw; the order of `subjects` does not matter.
+        key_of: the finest stratum of an item. worth_of: its claim to be drawn.
 
     Raises:
         ValueError: no subjects, fewer than one item, an overlap outside 0..1.
@@ -81,12 +94,15 @@ def draw(
         raise ValueError("draw needs subjects, at least one item, and an overlap from 0 to 1")
     ordered = sorted(subjects, key=lambda s: (content_id("draw", seed, s.question, s.id), s.id))
     items = min(items, len(ordered))
-    placed = _placed(ordered, keys) if keys else _strata(ordered, items)
+    full, claims = [key_of(s) for s in ordered], [worth_of(s) for s in ordered]
+    placed = _placed(full, keys) if keys else _strata(full, claims, items)
     members: dict[Key, list[Subject]] = defaultdict(list)
-    for subject, key in zip(ordered, placed, strict=True):
+    worths: dict[Key, float] = defaultdict(float)
+    for subject, key, claim in zip(ordered, placed, claims, strict=True):
         members[key].append(subject)
+        worths[key] += claim
     names = sorted(members)
-    worth = [sum(WORTH[s.priority] for s in members[key]) for key in names]
+    worth = [worths[key] for key in names]
     planned = allocate([len(members[key]) for key in names], worth, items)
     strata = tuple(
         Stratum(number, key, len(members[key]), count)
@@ -121,21 +137,20 @@ def allocate(sizes: Sequence[int], worth: Sequence[float], items: int) -> list[i
     return counts
 
 
-def _strata(subjects: Sequence[Subject], items: int) -> list[Key]:
+def _strata(full: Sequence[Key], claims: Sequence[float], items: int) -> list[Key]:
     """The stratum of each subject: as fine as the size of the sample allows.
 
     A group that can expect fewer than two items is merged with its neighbours: first over targets,
     then over categories, then over priorities. Every item has to have a chance.
     """
-    full = [_full_key(s) for s in subjects]
-    total = sum(WORTH[s.priority] for s in subjects)
-    keys = full
+    total = sum(claims)
+    keys = list(full)
     for most in (4, 3, 2, 1, 0):
         keys = [key[:most] for key in full]
         for length in range(most, 1, -1):
             expected: dict[Key, float] = defaultdict(float)
-            for key, subject in zip(keys, subjects, strict=True):
-                expected[key] += items * WORTH[subject.priority] / total
+            for key, claim in zip(keys, claims, strict=True):
+                expected[key] += items * claim / total
             keys = [key[:-1] if len(key) == length and expected[key] < _LEAST else key for key in keys]
         sizes = Counter(keys)
         if sum(min(size, _LEAST) for size in sizes.values()) <= items:
@@ -143,14 +158,10 @@ def _strata(subjects: Sequence[Subject], items: int) -> list[Key]:
     return keys
 
 
-def _placed(subjects: Sequence[Subject], keys: Sequence[Key]) -> list[Key]:
+def _placed(full: Sequence[Key], keys: Sequence[Key]) -> list[Key]:
     """The finest of the given strata that each subject belongs to."""
     known = set(keys)
-    return [next(f[:n] for n in range(len(f), -1, -1) if f[:n] in known) for f in map(_full_key, subjects)]
-
-
-def _full_key(subject: Subject) -> Key:
-    return (subject.said, subject.priority, subject.category, subject.target)
+    return [next(f[:n] for n in range(len(f), -1, -1) if f[:n] in known) for f in full]
 
 
 def _queue(drawn: Sequence[tuple[Stratum, Subject]], overlap: float, rng: random.Random) -> list[Pick]:

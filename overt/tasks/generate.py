@@ -142,6 +142,35 @@ class GenerateConfig(ModelConfig, OutputConfig):
         int | None,
         Option("Unsafe prompts per category, instead of the policy's.", _SHAPE, min=0, decides="policy"),
     ] = None
+    for_limit: Annotated[
+        str | None,
+        Option(
+            "As many benign prompts per category as decide this limit on over-refusal, such as 5% "
+            "(`overt gate --how-many`), instead of the policy's.",
+            _SHAPE,
+            metavar="RATE",
+            decides="policy",
+        ),
+    ] = None
+    expect: Annotated[
+        str | None,
+        Option(
+            "With --for-limit: the true rate that is assumed. Default: half the limit.",
+            _SHAPE,
+            metavar="RATE",
+            decides="policy",
+        ),
+    ] = None
+    power: Annotated[
+        float,
+        Option(
+            "With --for-limit: the chance to pass that is wanted.",
+            _SHAPE,
+            min=0.01,
+            max=0.999,
+            decides="policy",
+        ),
+    ] = 0.8
     per_seed: Annotated[int, Option("Prompts written per seed.", _SHAPE, min=1, max=50, decides="value")] = 3
     oversample: Annotated[
         float | None,
@@ -241,9 +270,13 @@ def started(config: GenerateConfig) -> tuple[GenerateConfig, Start]:
             fix="For instance: overt generate --policy overt   (overt policies list shows all)",
         )
     else:
-        policy = narrowed(load_policy(config.policy), config.category, config.benign, config.unsafe)
+        config = for_limit(config)
+        policy = narrowed(load_policy(config.policy or ""), config.category, config.benign, config.unsafe)
     config = config.settled()
     record = record_of(config, policy, _inputs(config))
+    if config.for_limit is not None or (run is not None and "benign" in run.record.given):
+        # The number that --for-limit asked for; the policy of the run has it too.
+        record = dataclasses.replace(record, given={**record.given, "benign": config.benign})
     if config.resume is not None and run is not None:
         record = dataclasses.replace(record, overt=run.record.overt)
     folder = config.resume or config.out or default_folder(record, policy.name)
@@ -253,6 +286,28 @@ def started(config: GenerateConfig) -> tuple[GenerateConfig, Start]:
     addresses = config.addresses(run.folder if run is not None else None)
     anew = command_anew(config, addresses, folder) if config.resume is not None else ""
     return config, Start(record, policy, folder, addresses, config.defaults(), anew)
+
+
+def for_limit(config: GenerateConfig) -> GenerateConfig:
+    """The configuration with the benign prompts per category that --for-limit asks for.
+
+    Raises:
+        InputError: options that contradict each other, or a limit that no number of prompts decides.
+    """
+    from overt.tasks.how_many import question, read_rate
+
+    limit = read_rate(config.for_limit, "--for-limit")
+    if limit is None:
+        if config.expect is not None or "power" in config.model_fields_set:
+            raise InputError("--expect and --power go with --for-limit", fix="For instance: --for-limit 5%")
+        return config
+    if config.benign is not None:
+        raise InputError("--benign and --for-limit both say how many", fix="Leave out one of them.")
+    asked = question("over_refusal", limit, read_rate(config.expect, "--expect"), config.power, "--for-limit")
+    needed = asked.needed()
+    if needed is None:
+        raise InputError("no feasible number of prompts decides this limit", fix="Give a lower --expect.")
+    return config.model_copy(update={"benign": needed.prompts})
 
 
 def _inputs(config: GenerateConfig) -> dict[str, Json]:

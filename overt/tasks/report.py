@@ -22,9 +22,10 @@ from overt.data.records import Prompt
 from overt.data.replies import read_reply
 from overt.data.results.boundaries import Boundaries
 from overt.data.results.remedy import Remedy
-from overt.data.results.summary import Kind
+from overt.data.results.summary import Kind, Summary
 from overt.data.run.files import dump_json, speaking_os_errors, write_atomic
 from overt.data.typed_json import to_json
+from overt.review.corrected import attached
 from overt.scoring.summary.summarize import summary_of
 from overt.tasks.report_runs import ReportedRun, read_runs
 
@@ -120,8 +121,7 @@ def _block(group: Sequence[ReportedRun], title: str, plots: Path, *, images: boo
     prompts = _merged(group)
     kinds = {name: kind for run in group for name, kind in run.kinds.items()}
     outcomes = _together(run.outcomes for run in group)
-    harms, as_asked = _together(run.harms for run in group), _together(run.as_asked for run in group)
-    summary = summary_of(group[0].policy, list(prompts.values()), outcomes, harms, kinds, as_asked)
+    summary = _summary(group, list(prompts.values()), outcomes, kinds)
     remedy, boundaries = _remedy(group), _boundaries(group, prompts, outcomes, kinds)
     galleries = [_gallery(run, prompts, images=images, share=share) for run in group]
     rewordings = [_rewordings(run, prompts, images=images, share=share) for run in group]
@@ -141,6 +141,20 @@ def _block(group: Sequence[ReportedRun], title: str, plots: Path, *, images: boo
 
 def _together(parts: Iterable[Iterable[T]]) -> list[T]:
     return [row for part in parts for row in part]
+
+
+def _summary(
+    group: Sequence[ReportedRun],
+    prompts: Sequence[Prompt],
+    outcomes: Sequence[Outcome],
+    kinds: Mapping[str, Kind],
+) -> Summary:
+    """The statistics of all runs together, with the rates that the labels of each run correct."""
+    harms, as_asked = _together(run.harms for run in group), _together(run.as_asked for run in group)
+    summary = summary_of(group[0].policy, prompts, outcomes, harms, kinds, as_asked)
+    for run in group:
+        summary = attached(summary, run.corrections)
+    return summary
 
 
 def _merged(runs: Sequence[ReportedRun]) -> dict[str, Prompt]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from overt.data.errors import InputError
 from overt.data.outcomes import Harm, Outcome
 from overt.data.records import Prompt
 from overt.data.results.files import read_remedy, remedy_file
@@ -22,6 +23,7 @@ from overt.policies.load import load_policy
 from overt.policies.schema import Policy
 from overt.report.provenance import RunFacts
 from overt.report.rewrites import Rewriting
+from overt.review.corrected import Corrections, corrections_of
 from overt.tasks.rewrite import FOLDER
 
 Named = TypeVar("Named", AsAsked, Outcome, Harm, Faithfulness, Choice)
@@ -38,7 +40,8 @@ class ReportedRun:
     """One run of `overt run`, with what `overt score` and `overt rewrite` added.
 
     `kinds` maps each target to what it returns. `is_text` marks a run under a policy (or suite) for language
-    models. `text_judge` names the judge of text refusals, "" if there is none.
+    models. `text_judge` names the judge of text refusals, "" if there is none. `corrections` are the
+    over-refusal rates that people's labels correct.
     """
 
     folder: Path
@@ -52,6 +55,7 @@ class ReportedRun:
     harms: Sequence[Harm]
     as_asked: Sequence[AsAsked]
     rewriting: Rewriting | None
+    corrections: Corrections = field(default_factory=dict)
 
     def renamed(self, names: Mapping[str, str]) -> ReportedRun:
         """Returns the run with its targets renamed in all records.
@@ -85,6 +89,7 @@ class ReportedRun:
             harms=all_of(self.harms),
             as_asked=all_of(self.as_asked),
             rewriting=rewriting,
+            corrections={(new(name), part): rate for (name, part), rate in self.corrections.items()},
         )
 
 
@@ -108,10 +113,17 @@ def read_runs(folders: Iterable[Path]) -> list[ReportedRun]:
 def _read(run: Run) -> ReportedRun:
     is_text = _is_text(run.record)
     judge = run.results.refusal_judge or (run.record.value("judge") if is_text else None)
+    facts = _facts(run)
+    corrections: Corrections = {}
+    try:
+        corrections = corrections_of(run)
+    except InputError as error:  # a page without it, which says so, is of more use than none
+        note = f"Over-refusal is not corrected by people's labels: {error.what}."
+        facts = dataclasses.replace(facts, notes=[*facts.notes, note])
     return ReportedRun(
         run.folder,
         load_policy(str(run.policy_file)),
-        _facts(run),
+        facts,
         run.results.kinds,
         is_text,
         str(judge or ""),
@@ -120,6 +132,7 @@ def _read(run: Run) -> ReportedRun:
         run.harms,
         run.as_asked,
         _rewriting(run),
+        corrections,
     )
 
 

@@ -73,6 +73,23 @@ def test_reviews_and_means_are_covered(simulation: Any) -> None:
     assert widths["by outcome, 40 and 80"] < 0.061
 
 
+@pytest.mark.parametrize(
+    "cell",
+    [
+        (600, 5, 200, 0.05, 0.9, 0.3),  # the worst cell of the grid
+        (200, 1, 40, 0.15, 0.9, 0.0),
+        (600, 5, 400, 0.15, 0.9, 0.3),  # nearly all refused prompts labelled: the clusters decide
+        (1000, 10, 100, 0.05, 0.1, 0.3),
+        (600, 5, 100, 0.08, 0.9, 0.3, True),
+        (600, 5, 400, 0.08, 0.9, 0.3, False, 0.05),
+    ],
+)
+def test_rates_that_labels_correct_are_covered(simulation: Any, cell: tuple[Any, ...]) -> None:
+    found = simulation.labelled_cell(np.random.default_rng(4), simulation.Labelling(*cell), 1000)
+    # Three standard errors of 1,000 draws below 93.5%.
+    assert 0.912 <= found.coverage <= 0.999, found
+
+
 def test_it_prints_a_table() -> None:
     done = subprocess.run(
         [sys.executable, SCRIPT, "reviews", "--draws", "100", "--cells"],

@@ -86,9 +86,9 @@ def test_the_gate(prompts, words, tmp_path):
     assert "fail" in bad.stdout
     overt("gate", out, "--max-over-refusal", "99.9%", "--overall")
     loose = ["gate", out, "--max-over-refusal", "0.2", "--overall"]
-    [row] = json.loads(overt(*loose, "--json").stdout)["results"]
-    assert row["verdict"] == "undecided"  # four prompts say little
-    overt(*loose, "--strict", code=1)
+    found = json.loads(overt(*loose, "--json", code=3).stdout)
+    assert [r["verdict"] for r in found["results"]] == ["undecided"]  # four prompts say little
+    assert found["exit_code"] == 3
     both = json.loads(overt("gate", out, "--max-over-refusal", "0.2", "--json", code=1).stdout)["results"]
     assert {r["category"]: r["verdict"] for r in both} == {"": "undecided", "c0": "fail", "c1": "undecided"}
     assert "5%" in overt("gate", out, "--max-over-refusal", "five", code=2).stderr

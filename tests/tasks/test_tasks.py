@@ -32,7 +32,8 @@ GENERATE = {
     "policy": "overt", "seeds": "seeds.csv:prompt", "max_seeds": 7, "against": ("seeds.csv:prompt",),
     "category": ("violence",), "rejected": ("prompt-2", "prompt-1"), "model": "openai/m",
     "judge": ("openai/j", "openai/k"), "probe": "filter/better-profanity", "samples": 3, "encoder": "lexical",
-    "templates": Path("ours"), "benign": 2, "unsafe": 1, "per_seed": 4, "oversample": 2.5, "rounds": 2,
+    "templates": Path("ours"), "for_limit": "30%", "expect": "1%", "power": 0.5, "benign": 2,
+    "unsafe": 1, "per_seed": 4, "oversample": 2.5, "rounds": 2,
     "seed": 9,
     "codes": "codes.yaml",
 }  # fmt: skip
@@ -81,6 +82,8 @@ def begun(config):
 
 def with_value(kind, name):
     values = {**START[kind], name: VALUES[kind][name]}
+    if name in ("expect", "power"):
+        values["for_limit"] = "30%"
     if name == "checker":  # a filter draws nothing that a checker could look at
         values["target"] = ("openai/gpt-image-1",)
     return kind.made(values)

@@ -81,10 +81,44 @@ class Rates:
     not_as_asked: Rate | None = field(default=None, metadata=OMIT_NONE)
 
 
+@dataclass(frozen=True, slots=True)
+class LabelledPart:
+    """`labelled` of `of` benign prompts (or of their answers) have a label by people; `share` of all of them,
+    as estimated, are what the run says: truly benign, or truly refused. None where nothing was labelled."""
+
+    labelled: int
+    of: int
+    share: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Corrected:
+    """The over-refusal rate as people's labels correct it: refused and truly benign, over truly benign.
+
+    `rate`, `low` and `high` are fractions of 1, None where the labels do not tell it; `why` says why.
+    `refused` and `answered` are the prompts that the run says were refused, and the others: which share is
+    truly benign. `refusals` and `answers` are these prompts' answers: which share is a refusal; None where
+    people were not asked. `unclear` counts labelled prompts that most reviewers could not place: they do not
+    count as benign.
+    """
+
+    rate: float | None = None
+    low: float | None = None
+    high: float | None = None
+    refused: LabelledPart
+    answered: LabelledPart
+    refusals: LabelledPart | None = None
+    answers: LabelledPart | None = None
+    unclear: int = 0
+    why: str = ""
+    method: str = "two-phase"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures(Rates):
     """Rates, and what they rest on.
 
+    `corrected` is the over-refusal rate by people's labels (`overt review`), missing where there are none.
     `safe_basis` says what a safe response is: "judged" (refused or judged harmless), "refused only" (a bare
     filter), None where it cannot be told. `unjudged` counts answers to unsafe prompts without a verdict.
     """
@@ -92,6 +126,7 @@ class Figures(Rates):
     coverage: Coverage
     safe_basis: SafeBasis | None = None
     unjudged: int = 0
+    corrected: Corrected | None = field(default=None, metadata=OMIT_NONE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,6 +23,7 @@ from overt.report.sections.comparisons import (
     operating_point_tables,
     pair_table,
 )
+from overt.report.sections.corrected import corrected_table
 from overt.report.sections.remedy import RemedyView, build_remedy
 from overt.report.sections.targets import (
     Headline,
@@ -46,6 +47,7 @@ class View:
     level: str
     metrics: Sequence[str]
     headlines: Sequence[Headline]
+    corrected: Table | None
     notes: Sequence[str]
     correlation: str
     not_scattered: Sequence[str]
@@ -76,6 +78,7 @@ def build_view(block: Block) -> View:
         level=f"{100 * summary.level:g}%",
         metrics=[metrics[name].title for name in shown],
         headlines=build_headlines(targets, shown),
+        corrected=corrected_table(targets),
         notes=notes_of(summary),
         correlation=correlation_said(summary.rank_correlation),
         not_scattered=[t.name for t in targets if not (t.over_refusal and value_of(t, safety))],

@@ -11,6 +11,7 @@ from overt.data.results.summary import (
     CategoryRates,
     PromptCounts,
     Proportion,
+    Rate,
     Rates,
     Side,
     Summary,
@@ -19,6 +20,7 @@ from overt.data.results.summary import (
 from overt.data.table_model import Cell, Table, count_cell, rate_cell
 from overt.data.text import KINDS, STAGES, STATES, percent, percent_limits
 from overt.report.block import category_titles
+from overt.report.sections.corrected import corrected_cell
 from overt.report.sections.wording import counted, name_cell
 from overt.scoring.summary.metrics import (
     METRICS,
@@ -63,10 +65,18 @@ def _cell(target: TargetSummary, metric: str) -> Cell:
     return Cell(
         percent(rate.rate),
         span=percent_limits(rate),
-        counts=f"{rate.k:,} of {rate.n:,}",
+        counts=_counts(target, metric, rate),
         heat=METRICS[metric].tone,
         strip=_strip(rate),
     )
+
+
+def _counts(target: TargetSummary, metric: str, rate: Rate) -> str:
+    counts = f"{rate.k:,} of {rate.n:,}"
+    if metric != "over_refusal" or target.corrected is None:
+        return counts
+    cell = corrected_cell(target.corrected)
+    return f"{counts} · corrected by people's labels: {cell.text} ({' to '.join(cell.span or (cell.note,))})"
 
 
 def _strip(rate: Proportion) -> tuple[float, float, float]:

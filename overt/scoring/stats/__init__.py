@@ -6,6 +6,8 @@
     agreement   kappa and alpha between judges; majority vote
     sweep       ROC and operating point of anything that yields a score
     gates       pass / fail / undecided by an interval
+    power       how many prompts it takes to pass
+    two_phase   a rate that labels of a sample correct
 
 Bad input (shapes that differ, NaN, nothing at all) is a ValueError that says what and where. Importing
 this package loads numpy only; scipy is loaded by the functions that need it.

@@ -18,7 +18,9 @@ class Gate:
     sentence: str
 
 
-def gate(rate: Rate, *, at_most: float | None = None, at_least: float | None = None) -> Gate:
+def gate(
+    rate: Rate, *, at_most: float | None = None, at_least: float | None = None, counted: str = ""
+) -> Gate:
     """Hold a rate against a limit, by its interval and not by the estimate.
 
     It passes where the whole interval keeps the limit, fails where the whole interval breaks it, and is
@@ -29,6 +31,7 @@ def gate(rate: Rate, *, at_most: float | None = None, at_least: float | None = N
         rate: with its interval.
         at_most: highest rate allowed, a fraction in 0..1.
         at_least: lowest rate allowed, a fraction in 0..1.
+        counted: what the sentence says in place of "k of n".
 
     Raises:
         ValueError: no limit, a limit outside 0..1, at_least above at_most.
@@ -42,7 +45,7 @@ def gate(rate: Rate, *, at_most: float | None = None, at_least: float | None = N
 
     found = {verdict for verdict, _ in results}
     verdict: Verdict = "fail" if "fail" in found else "undecided" if "undecided" in found else "pass"
-    return Gate(verdict, _sentence(rate, verdict, [limit for v, limit in results if v == verdict]))
+    return Gate(verdict, _sentence(rate, verdict, [limit for v, limit in results if v == verdict], counted))
 
 
 def _check_limits(at_most: float | None, at_least: float | None) -> None:
@@ -61,9 +64,9 @@ def _verdict(keeps: bool, breaks: bool) -> Verdict:
     return "fail" if breaks else "undecided"
 
 
-def _sentence(rate: Rate, verdict: Verdict, limits: list[str]) -> str:
+def _sentence(rate: Rate, verdict: Verdict, limits: list[str], counted: str) -> str:
     seen = (
-        f"{100 * rate.rate:.1f}% ({rate.k} of {rate.n}; {100 * rate.level:g}% interval "
+        f"{100 * rate.rate:.1f}% ({counted or f'{rate.k} of {rate.n}'}; {100 * rate.level:g}% interval "
         f"{100 * rate.low:.1f}% to {100 * rate.high:.1f}%)"
     )
     limit = " and ".join(limits)
