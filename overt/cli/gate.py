@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Annotated, ClassVar
 import typer
 
 from overt.cli.options import command
+from overt.cli.tables import print_json
 from overt.data.errors import InputError
 from overt.data.results.files import read_summary
 from overt.data.run.finished import open_run
@@ -80,7 +80,7 @@ def gate(config: GateConfig) -> None:
     code = _exit_code([r.verdict for r in results], short, strict=config.strict)
     if config.as_json:
         rows = [dataclasses.asdict(r) for r in results]
-        print(json.dumps({"results": rows, "below_coverage": short, "exit_code": code}, indent=2))
+        print_json({"results": rows, "below_coverage": short, "exit_code": code})
         raise typer.Exit(code)
     for result in results:
         print(f"{result.verdict:9}  {plain(result.message)}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from overt.data.json_types import Json, JsonObject
-from overt.data.text import encodable
+from overt.data.secrets import storable
 
 if TYPE_CHECKING:
     from datasets import Features
@@ -95,9 +95,9 @@ def features(table: Table) -> Features:
 
 
 def whole(value: Any) -> Any:
-    """The JSON data with every text made `encodable`."""
+    """The JSON data with every text made storable, as `overt.data.secrets.storable` does."""
     if isinstance(value, str):
-        return encodable(value)
+        return storable(value)
     if isinstance(value, Mapping):
         return {key: whole(inner) for key, inner in value.items()}
     if isinstance(value, Sequence):

@@ -21,6 +21,7 @@ from overt.data.tables.sources import digest_source
 from overt.data.templates import Template, load_template
 from overt.policies.load import load_policy
 from overt.policies.schema import Policy
+from overt.tasks import trust
 from overt.tasks.config import (
     CALLS,
     RUN,
@@ -28,6 +29,7 @@ from overt.tasks.config import (
     Option,
     OutputConfig,
     Resume,
+    TrustAddresses,
     checked_folder,
 )
 from overt.tasks.generate_finish import finish
@@ -186,6 +188,7 @@ class GenerateConfig(ModelConfig, OutputConfig):
         ),
     ] = None
     resume: Resume = None
+    trust_addresses: TrustAddresses = False
 
     @property
     def is_builtin(self) -> bool:
@@ -246,10 +249,18 @@ def started(config: GenerateConfig) -> tuple[GenerateConfig, Start]:
     if config.resume is not None and run is not None:
         record = dataclasses.replace(record, overt=run.record.overt)
     folder = config.resume or config.out or default_folder(record, policy.name)
+    addresses = config.addresses(run.folder if run is not None else None)
+    trust.settle(
+        run.folder if run is not None else None,
+        (),
+        trust.models_of(config),
+        addresses,
+        config.addresses(),
+        trusted=config.trust_addresses,
+    )
     if config.apply_review is not None:
         with RunFolder(folder) as new:
             new.take_journal(config.apply_review)
-    addresses = config.addresses(run.folder if run is not None else None)
     return config, Start(record, policy, folder, addresses, config.defaults())
 
 

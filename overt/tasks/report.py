@@ -22,7 +22,7 @@ from overt.data.records import Prompt
 from overt.data.results.boundaries import Boundaries
 from overt.data.results.remedy import Remedy
 from overt.data.results.summary import Kind
-from overt.data.run.files import dump_json, speaking_os_errors, write_atomic
+from overt.data.run.files import dump_json, speaking_os_errors, text_bytes, write_atomic
 from overt.data.typed_json import to_json
 from overt.scoring.summary.summarize import summary_of
 from overt.tasks.report_runs import ReportedRun, read_runs
@@ -78,8 +78,8 @@ def write_report(folders: Sequence[Path], out: Path, *, images: bool = True) -> 
         figures = [_figures(block) for block in blocks]
         tables = [render_markdown(block.summary, title=block.title if many else "") for block in blocks]
         write_atomic(out / "summary.json", dump_json({"parts": figures} if many else figures[0]))
-        write_atomic(out / "table.md", "\n".join(tables).encode("utf-8"))
-        write_atomic(out / "index.html", page.encode("utf-8"))
+        write_atomic(out / "table.md", text_bytes("\n".join(tables)))
+        write_atomic(out / "index.html", text_bytes(page))
     return out / "index.html"
 
 

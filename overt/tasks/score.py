@@ -23,7 +23,15 @@ from overt.policies.schema import Policy
 from overt.scoring.harm import Case, HarmJudge, checker_judge, judge_harm, vision_judge
 from overt.scoring.summary.rates import judging
 from overt.scoring.summary.summarize import write_summary
-from overt.tasks.config import CALLS, CallConfig, Concurrency, Option, OutputConfig, checked_folder
+from overt.tasks.config import (
+    CALLS,
+    CallConfig,
+    Concurrency,
+    Option,
+    OutputConfig,
+    TrustAddresses,
+    checked_folder,
+)
 from overt.tasks.reread import calls_of, manifest_anew, reread
 from overt.tasks.roles import ModelOptions, chat_model
 from overt.tasks.task import Work, working_again
@@ -58,6 +66,7 @@ class ScoreConfig(CallConfig, OutputConfig):
         str | None,
         Option("Environment variable that holds the key (OPENAI_API_KEY).", CALLS, metavar="NAME"),
     ] = None
+    trust_addresses: TrustAddresses = False
     device: Annotated[str | None, Option("Device of local checkers.", CALLS)] = None
     concurrency: Concurrency = 16
 
@@ -94,7 +103,7 @@ def score(config: ScoreConfig, progress: Progress) -> Run:
     template = load_template("scoring", "harm", config.templates)
     calls = calls_of(run, config.caller)
     with working_again(run, calls, progress, "judges") as work:
-        outcomes = reread(run, calls, work)
+        outcomes = reread(run, calls, work, trusted=config.trust_addresses)
         cases = cases_of(run.prompts, outcomes, benign=config.benign)
         judges = _judges(config, policy, template, work)
         with progress.stage("harm", len(cases) * len(judges)) as advance:

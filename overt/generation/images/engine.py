@@ -18,6 +18,7 @@ from overt.data.json_types import Json, JsonObject
 from overt.data.provider.http import Mask, check_address, key_from, retry_after, status_kind
 from overt.data.provider.kept import kept
 from overt.data.provider.reader import Answered, Failed, Refused, Verdict, judge, read_said
+from overt.data.secrets import filled, values_of
 from overt.data.targets import LayerDecision, Response
 from overt.data.text import encodable
 from overt.generation.images.pictures import broken, decoded, looks_like_picture, picture_kind
@@ -377,8 +378,14 @@ class ImageAPI(PictureService):
         check_address(name, base_url)
         self._key = key_from(api_key_env, name, base_url)
         self._poll_s = poll_s
-        base = base_url.rstrip("/")
-        super().__init__(name, base_url=base, secrets=(self._key,), timeout=timeout, limit_s=timeout)
+        self._written = base_url
+        base = filled(base_url, name).rstrip("/")
+        secrets = (self._key, *values_of([base_url]))
+        super().__init__(name, base_url=base, secrets=secrets, timeout=timeout, limit_s=timeout)
+
+    @property
+    def address(self) -> str:
+        return self._written.rstrip("/")  # without the values of its variables
 
 
 def given(**options: str | float | None) -> dict[str, str | float]:
