@@ -23,8 +23,8 @@ STYLES: Mapping[str, str] = {"worse": "red", "better": "green"}  # by Cell.heat
 
 
 def console() -> Console:
-    """The terminal, without rich's guesses at what to colour. Its texts are printed without control characters:
-    only rich itself styles and drives the terminal."""
+    """The terminal, without rich's guesses at what to colour. Texts are printed without control characters,
+    so that only rich itself styles and drives the terminal."""
     from rich.console import Console
 
     made = Console(highlight=False)

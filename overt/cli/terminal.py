@@ -1,8 +1,8 @@
-"""What this process prints, made safe in one place: no secret in use, and no character that drives a terminal.
+"""What this process prints, made safe in one place: no secret in use, no character that drives a terminal.
 
-The streams are wrapped for the whole process, so that a traceback, a warning or another library's line goes the
-same way as a message of overt. Texts of others are cleaned once more where they are printed (`overt.data.text`);
-here only what rich and other progress bars write may pass to a terminal.
+The streams are wrapped for the whole process, so that a traceback, a warning or another library's line goes
+the same way as a message of overt. Texts of others are cleaned before, where they are printed
+(`overt.data.text`); here what rich and other progress bars write to a terminal may pass.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What this user has named: the addresses, key variables and classes that their own commands reached.
 
-A run's folder can come from anybody, so what stands in it is not taken for the user's word. The list is beside no
-run: `$XDG_STATE_HOME/overt/places` (`~/.local/state` by default), one empty file for each, named by a hash, and
-readable by its owner alone.
+A run's folder can come from anybody, so what stands in it is not taken for the user's word. The list is in
+`$XDG_STATE_HOME/overt/places` (`~/.local/state` by default): one empty file for each place, named by a hash,
+in a folder that its owner alone can read.
 """
 
 from __future__ import annotations

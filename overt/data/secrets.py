@@ -1,10 +1,10 @@
 """The secrets in use, and the one place that hides them in whatever is written, kept or shown.
 
-A value is learnt where it is read: a key from its variable (`overt.data.provider.http.key_from`), `${VARIABLE}`
-where it is filled in, a key inside an address that the user typed. From then on `masked` puts *** in its place,
-also where a service repeats it URL-encoded, in base64, or escaped. `without_keys` hides what stands in an
-address by its form, so that a name or an address is recorded the same by a process that knows the key and by
-one that does not.
+A value is learnt where it is read: a key from its variable (`overt.data.provider.http.key_from`),
+`${VARIABLE}` where it is filled in, a key inside an address that the user typed. From then on `masked` puts
+*** in its place, also where a service repeats it URL-encoded, in base64, or escaped. `without_keys` hides
+what is a key by its place or form in an address, so that a name or an address is recorded alike by a process
+that knows the key and by one that does not.
 """
 
 from __future__ import annotations
@@ -18,10 +18,13 @@ import re
 import threading
 import urllib.parse
 from collections.abc import Iterable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from overt.data.errors import InputError
 from overt.data.text import encodable
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 T = TypeVar("T")
 
@@ -34,7 +37,7 @@ _SHORTEST_PART = 6
 _SHORTEST_ENCODED = 6
 _SHORTEST_CUT = 8  # characters of a secret at the end of a text that was cut there
 
-# -- the values in use ----------------------------------------------------------------------------------------
+# -- the values in use ---------------------------------------------------------------------------------------
 
 
 class Known:
@@ -78,8 +81,8 @@ _IN_RECORDS = Known()
 def learn(*secrets: str) -> None:
     """Hides these values from now on in all that this process writes or prints.
 
-    A short or plain word ("test", "not-needed") is no secret worth a hole in the texts of others: it is masked
-    only in what its own service says (`overt.data.provider.http.Mask`).
+    A short or plain word ("test", "not-needed") is no secret worth a hole in the texts of others: it is
+    masked only in what its own service says (`overt.data.provider.http.Mask`).
     """
     _IN_RECORDS.learn(*(secret for secret in secrets if _is_distinctive(secret)))
 
@@ -106,19 +109,22 @@ def storable(value: T) -> T:
     elif isinstance(value, dict):
         found = {storable(name): storable(inner) for name, inner in value.items()}
     elif isinstance(value, list):
-        found = [storable(inner) for inner in value]
+        found = list(map(storable, value))
     elif type(value) is tuple:
-        found = tuple(storable(inner) for inner in value)
+        found = tuple(map(storable, value))
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        old = {field.name: getattr(value, field.name) for field in dataclasses.fields(value) if field.init}
-        new = {name: storable(inner) for name, inner in old.items()}
-        if any(new[name] is not old[name] and new[name] != old[name] for name in old):
-            found = dataclasses.replace(value, **new)  # type: ignore[arg-type]
+        found = _storable_record(value)
     return found  # type: ignore[return-value]
 
 
+def _storable_record(record: DataclassInstance) -> DataclassInstance:
+    old = {field.name: getattr(record, field.name) for field in dataclasses.fields(record) if field.init}
+    new = {name: storable(inner) for name, inner in old.items()}
+    return record if new == old else dataclasses.replace(record, **new)
+
+
 def storable_json(data: object, *, indent: int | None = None, sort_keys: bool = False) -> str:
-    """JSON text that can be stored (see `storable`). Most data are clean, and are walked through only once."""
+    """JSON text that can be stored (see `storable`). Most data are clean, and are walked through once."""
     text = json.dumps(data, ensure_ascii=False, indent=indent, sort_keys=sort_keys)
     if "\\u0000" in text or text != encodable(text) or masked(text) != text:
         return json.dumps(storable(data), ensure_ascii=False, indent=indent, sort_keys=sort_keys)
@@ -147,8 +153,8 @@ def _forms(secret: str) -> set[str]:
 
 
 def _in_base64(raw: bytes) -> set[str]:
-    """The characters that base64 has for these bytes, wherever they begin in what was encoded: the key itself,
-    or the second half of a user and a password."""
+    """The characters that base64 has for these bytes, wherever they begin in what was encoded: the key
+    itself, or the second half of a user and a password."""
     found = set()
     for before, first in ((0, 0), (1, 2), (2, 3)):
         last = (before + len(raw)) * 8 // 6
@@ -157,7 +163,7 @@ def _in_base64(raw: bytes) -> set[str]:
     return found
 
 
-# -- keys in addresses and names ------------------------------------------------------------------------------
+# -- keys in addresses and names -----------------------------------------------------------------------------
 
 _OF_KEYS = re.compile(
     "key|token|secret|passw|pwd|pass$|sig|auth|cred|code$|^code|jwt|bearer|session", re.IGNORECASE
@@ -180,8 +186,8 @@ _LONG_RUN = re.compile(r"(?=[A-Za-z]*\d)(?=\d*[A-Za-z])[A-Za-z0-9]{20,}")
 def without_keys(text: str) -> str:
     """An address, or a name with an address in it, with *** for what is a key by its place or its form.
 
-    That is a user or a password, the value of a parameter that is named like a key, and a step of the path that
-    looks like one. `${VARIABLE}` stays, since it is no secret.
+    That is a user or a password, the value of a parameter that is named like a key, and a step of the path
+    that looks like one. `${VARIABLE}` stays, since it is no secret.
     """
     text = _USER.sub(lambda m: m[0] if _is_variable(m["user"]) else f"{m['head']}{HIDDEN}@", text)
     text = _PARAMETER.sub(
@@ -223,7 +229,7 @@ def _plain_step(step: str) -> str:
     return (HIDDEN if is_key else head) + mark + query
 
 
-# -- ${VARIABLE} ----------------------------------------------------------------------------------------------
+# -- ${VARIABLE} ---------------------------------------------------------------------------------------------
 
 
 def variables(text: str) -> list[str]:

@@ -92,8 +92,8 @@ def begins_like_formula(text: str) -> bool:
 
 
 def guarded(text: str) -> str:
-    """The text as a cell that no spreadsheet runs as a formula: with an apostrophe before it, if it begins like
-    one. `without_guard` takes it away.
+    """The text as a cell that no spreadsheet runs as a formula: with an apostrophe before it, if it begins
+    like one. `without_guard` takes it away.
 
     After OWASP's page on CSV injection. Spreadsheets skip white space and marks that nobody sees, take the
     full-width forms for the plain ones, and split a cell at a tab or a line's end.

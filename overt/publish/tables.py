@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from overt.data.json_types import Json, JsonObject
+from overt.data.json_types import JsonObject
 from overt.data.secrets import storable
 
 if TYPE_CHECKING:
@@ -103,15 +103,3 @@ def whole(value: Any) -> Any:
     if isinstance(value, Sequence):
         return [whole(inner) for inner in value]
     return value
-
-
-def texts_of(value: Json) -> Iterable[str]:
-    """Every text in JSON data, however deep."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for inner in value.values():
-            yield from texts_of(inner)
-    elif isinstance(value, Sequence):
-        for inner in value:
-            yield from texts_of(inner)

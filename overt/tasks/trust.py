@@ -188,19 +188,22 @@ def _places(role: str, text: str, addresses: Addresses) -> Iterator[Place]:
     if name.provider == "http":
         yield from _http(name)
         return
-    usual = _usual(name)
-    if usual is None:
-        return
-    own, variable = usual
+    if (usual := _usual(name)) is not None:
+        yield from _of_service(role, name, addresses, *usual)
+
+
+def _of_service(role: str, name: Name, addresses: Addresses, own: str, usual: str) -> Iterator[Place]:
+    """The places of a model of a service, whose own address and usual variable are given."""
     address = name.options.get("base_url") or _by_role(addresses, "base_url", role)
-    named = name.options.get("api_key_env") or _by_role(addresses, "api_key_env", role)
+    variable = name.options.get("api_key_env") or _by_role(addresses, "api_key_env", role) or usual
     address = "" if address.rstrip("/") == own.rstrip("/") else address
     # The other options of a class may be addresses too.
     others = [value for option, value in name.options.items() if "://" in value and option != "base_url"]
-    if address or (named and named != variable):
-        yield Place(text.partition("?")[0], address, _variables(named or variable, address))
+    model = name.text.partition("?")[0]
+    if address or variable != usual:
+        yield Place(model, address, _variables(variable, address))
     for other in others:
-        yield Place(text.partition("?")[0], other, _variables(named or variable, other))
+        yield Place(model, other, _variables(variable, other))
 
 
 def _variables(key: str, address: str) -> tuple[str, ...]:

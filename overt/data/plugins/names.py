@@ -12,8 +12,8 @@ A name is one of
 
 Options follow a question mark as in a web address: `?key=value&key=value`, with %26 for `&` and %25 for `%`
 inside a value. Before the question mark %3F also stands for `?`; `quoted` writes these escapes. A name must
-not hold keys or passwords, since names are printed and recorded; an address in it may have `${VARIABLE}`, and a
-key that stands in it is recorded as ***.
+not hold keys or passwords, since names are printed and recorded. An address in it may have `${VARIABLE}`; a
+key that stands in the address all the same is recorded as ***.
 """
 
 from __future__ import annotations
@@ -89,8 +89,8 @@ def _options(head: str, query: str) -> dict[str, str]:
         ):
             raise InputError(
                 f"{head}: the option {key!r} would put a secret into a name, and names are recorded",
-                fix="Put it into an environment variable and name that: api_key_env=VARIABLE, or ${VARIABLE} in an "
-                "address.",
+                fix="Put it into an environment variable and name that: api_key_env=VARIABLE, or "
+                "${VARIABLE} in an address.",
             )
         if not equals or not key.isidentifier():
             raise InputError(

@@ -53,7 +53,7 @@ class OpenAIChat:
 
     @property
     def address(self) -> str:
-        """Where requests go, without the values of its variables. It may hold a secret, so it is not printed."""
+        """Where requests go, without the values of its variables. It may hold a key: it is not printed."""
         return self._base or ""
 
     async def complete(self, request: ChatRequest) -> ChatReply:

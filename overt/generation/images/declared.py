@@ -72,7 +72,7 @@ def headers(spec: HTTPFile) -> tuple[dict[str, str], list[str]]:
         filled(text, f"query.{name}", in_url=False)
     learn_from(spec.url)  # a key that was written into the file all the same
     learn_from("?" + "&".join(f"{name}={text}" for name, text in spec.query.items()))
-    return found, [*secrets, *values_of([spec.url, *spec.query.values()])]
+    return found, [*secrets, *values_of(spec.query.values())]
 
 
 def request(spec: HTTPFile, headers: Mapping[str, str], asked: Asked) -> Request:

@@ -113,7 +113,7 @@ class PictureService:
 
     Args:
         name: "provider/model".
-        base_url: the service's address.
+        base_url: the service's address; `${VARIABLE}` is filled in.
         secrets: masked in every response.
         timeout: seconds for one exchange.
         limit_s: seconds for one attempt, including its job and the pictures.
@@ -125,16 +125,16 @@ class PictureService:
     def __init__(
         self, name: str, *, base_url: str, secrets: Iterable[str], timeout: float, limit_s: float
     ) -> None:
-        self.name = name
-        self._base = base_url
-        self._mask = Mask(*secrets)
+        self.name, self._written = name, base_url
+        self._base = filled(base_url, name)
+        self._mask = Mask(*secrets, *values_of([base_url]))
         self._limit_s = limit_s
         self._transport = Transport(timeout)
 
     @property
     def address(self) -> str:
-        """Where requests go. It may hold a secret, so it is not printed."""
-        return self._base
+        """Where requests go, without the values of its variables. It may hold a key: it is not printed."""
+        return self._written
 
     # -- overridden by each service -------------------------------------------------------------------
 
@@ -378,14 +378,8 @@ class ImageAPI(PictureService):
         check_address(name, base_url)
         self._key = key_from(api_key_env, name, base_url)
         self._poll_s = poll_s
-        self._written = base_url
-        base = filled(base_url, name).rstrip("/")
-        secrets = (self._key, *values_of([base_url]))
-        super().__init__(name, base_url=base, secrets=secrets, timeout=timeout, limit_s=timeout)
-
-    @property
-    def address(self) -> str:
-        return self._written.rstrip("/")  # without the values of its variables
+        base = base_url.rstrip("/")
+        super().__init__(name, base_url=base, secrets=(self._key,), timeout=timeout, limit_s=timeout)
 
 
 def given(**options: str | float | None) -> dict[str, str | float]:

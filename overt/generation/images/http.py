@@ -37,7 +37,7 @@ class HTTPTarget(PictureService):
         # One exchange each for the request and the picture.
         super().__init__(
             f"http/{file}",
-            base_url=declared.address(spec),
+            base_url=spec.url,
             secrets=secrets,
             timeout=spec.timeout,
             limit_s=2 * spec.timeout + waiting,
@@ -45,10 +45,6 @@ class HTTPTarget(PictureService):
         self.modality = spec.modality
         if spec.max_concurrency is not None:
             self.max_concurrency = spec.max_concurrency
-
-    @property
-    def address(self) -> str:
-        return self._file.url  # without the values of its variables
 
     def is_own(self, url: str) -> bool:
         return same_origin(self._base, url)  # pictures usually lie on another host

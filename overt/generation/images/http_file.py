@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 import urllib.parse
+from functools import partial
 from pathlib import Path as File
 from typing import Annotated, ClassVar, Literal
 
@@ -22,7 +23,7 @@ from pydantic import (
 )
 
 from overt.data.chat import ErrorKind
-from overt.data.json_types import Json
+from overt.data.json_types import Json, texts_of
 from overt.data.jsonpath import Path, PathError, parse_path
 from overt.data.secrets import VARIABLE
 from overt.data.targets import RefusalStage
@@ -47,14 +48,6 @@ def read_http_file(path: str) -> HTTPFile:
             column and a fix.
     """
     return read_yaml(File(path), HTTPFile, what="HTTP target")
-
-
-def strings(value: object) -> list[str]:
-    """Returns every text in a decoded JSON value, without keys."""
-    if isinstance(value, str):
-        return [value]
-    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return [text for part in parts for text in strings(part)]
 
 
 # -- what is sent -----------------------------------------------------------------------------------------
@@ -123,18 +116,10 @@ def _check_variables(text: str, at: Steps, faults: Faults) -> None:
             faults.add(message, "letters, digits and _, as in ${VENDOR_KEY}", at)
 
 
-def _filled(texts: dict[str, str]) -> dict[str, str]:
+def _filled(texts: dict[str, str], *, takes_variables: bool = False) -> dict[str, str]:
     faults = Faults()
     for name, text in texts.items():
-        _check_placeholders(text, (name,), faults)
-    faults.raise_any()
-    return texts
-
-
-def _query(texts: dict[str, str]) -> dict[str, str]:
-    faults = Faults()
-    for name, text in texts.items():
-        _check_placeholders(text, (name,), faults, takes_variables=True)
+        _check_placeholders(text, (name,), faults, takes_variables=takes_variables)
     faults.raise_any()
     return texts
 
@@ -173,7 +158,7 @@ def _headers(headers: dict[str, str]) -> dict[str, str]:
 Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Label = Annotated[Words, AsWritten, WithJsonSchema({"type": ["string", "number"]})]
 Labels = Annotated[dict[str, Label], AfterValidator(_filled)]
-Query = Annotated[dict[str, Label], AfterValidator(_query)]
+Query = Annotated[dict[str, Label], AfterValidator(partial(_filled, takes_variables=True))]
 
 # -- what comes back --------------------------------------------------------------------------------------
 
@@ -378,7 +363,7 @@ class HTTPFile(Schema):
 
     @property
     def _placeholders(self) -> set[str]:
-        sent = (*strings(self.json_body), *self.form.values(), *self.query.values())
+        sent = (*texts_of(self.json_body), *self.form.values(), *self.query.values())
         return {name for text in sent for name in PLACEHOLDER.findall(text)}
 
     @model_validator(mode="after")
