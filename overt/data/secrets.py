@@ -46,7 +46,8 @@ class Known:
     def __init__(self, *secrets: str) -> None:
         self._lock = threading.Lock()
         self._secrets: frozenset[str] = frozenset()
-        self._forms: tuple[str, ...] = ()  # the longest first, since one secret may contain another
+        self._encoded: tuple[tuple[str, re.Pattern[str]], ...] = ()
+        self._binary: tuple[str, ...] = ()
         self.learn(*secrets)
 
     def learn(self, *secrets: str) -> None:
@@ -54,14 +55,19 @@ class Known:
         whole = {secret for secret in secrets if len(secret) >= _SHORTEST}
         parts = {part for secret in whole for part in secret.split(":") if len(part) >= _SHORTEST_PART}
         with self._lock:
-            if new := (whole | parts) - self._secrets:
-                self._secrets |= new
-                forms = {form for secret in self._secrets for form in _forms(secret)}
-                self._forms = tuple(sorted(forms, key=lambda form: (-len(form), form)))
+            if (whole | parts) - self._secrets:
+                self._secrets |= whole | parts
+                # The longest first, since one secret may contain another.
+                ordered = sorted(self._secrets, key=lambda secret: (-len(secret), secret))
+                self._encoded = tuple(map(_encoded, ordered))
+                self._binary = tuple(form for secret in ordered for form in sorted(_binary(secret)))
 
     def masked(self, text: str) -> str:
         """The text with *** for each secret."""
-        for form in self._forms:
+        for part, pattern in self._encoded:
+            if part in text:
+                text = pattern.sub(HIDDEN, text)
+        for form in self._binary:
             if form in text:
                 text = text.replace(form, HIDDEN)
         return text
@@ -136,20 +142,34 @@ def _is_distinctive(secret: str) -> bool:
     return len(secret) >= (8 if has_digit and not is_number else 12)
 
 
-def _forms(secret: str) -> set[str]:
-    quoted = {
-        urllib.parse.quote(secret, safe=""),
-        urllib.parse.quote(secret),
-        urllib.parse.quote_plus(secret),
-    }
-    lower = {re.sub("%[0-9A-F]{2}", lambda found: found[0].lower(), text) for text in quoted}
-    twice = {urllib.parse.quote(text, safe="") for text in quoted}
-    escaped = {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], html.escape(secret)}
-    forms = {secret, *quoted, *lower, *twice, *escaped}
-    if len(secret) >= _SHORTEST_ENCODED:
-        raw = secret.encode("utf-8", "replace")
-        forms |= {*_in_base64(raw), raw.hex(), raw.hex().upper()}
-    return forms
+def _encoded(secret: str) -> tuple[str, re.Pattern[str]]:
+    """Finds a secret however its characters are escaped: by URLs (partly, or twice), JSON, HTML, backslashes.
+
+    Returns the longest part that no one escapes, for a quick look, and the pattern.
+    """
+    runs = re.findall("[A-Za-z0-9]+", secret)
+    return max(runs, key=len, default=""), re.compile("".join(map(_any_escape, secret)))
+
+
+def _any_escape(character: str) -> str:
+    if character.isascii() and character.isalnum():
+        return character
+    by_url = "".join(f"%(?:25)*(?i:{byte:02x})" for byte in character.encode("utf-8", "replace"))
+    by_json = "".join(
+        rf"\\u(?i:{unit})"
+        for unit in re.findall("....", character.encode("utf-16-be", "surrogatepass").hex())
+    )
+    by_html = rf"&\#0*{ord(character)};|&\#[xX]0*(?i:{ord(character):x});|{re.escape(html.escape(character))}"
+    space = r"|\+" if character == " " else ""
+    return rf"(?:\\*{re.escape(character)}|{by_url}|{by_json}|{by_html}{space})"
+
+
+def _binary(secret: str) -> set[str]:
+    """The secret in base64 and in hexadecimal digits."""
+    if len(secret) < _SHORTEST_ENCODED:
+        return set()
+    raw = secret.encode("utf-8", "replace")
+    return {*_in_base64(raw), raw.hex(), raw.hex().upper()}
 
 
 def _in_base64(raw: bytes) -> set[str]:
@@ -169,11 +189,8 @@ _OF_KEYS = re.compile(
     "key|token|secret|passw|pwd|pass$|sig|auth|cred|code$|^code|jwt|bearer|session", re.IGNORECASE
 )
 # Parameters of an address, also of one that is written %-encoded inside another.
-_PARAMETER = re.compile(
-    r"(?P<head>(?:[?&;#]|%3f|%26|%23|%3b)(?P<name>[\w.~-]+)(?:=|%3d))"
-    r"(?P<value>(?:(?!%26|%23)[^&#\s\"'<>\\])*)",
-    re.IGNORECASE,
-)
+_PARAMETER = re.compile(r"(?:[?&;#]|%3f|%26|%23|%3b)(?P<name>[\w.~-]+)(?:=|%3d)", re.IGNORECASE)
+_VALUE = re.compile(r"(?:(?!%26|%23)[^&#\s\"'<>\\])*")
 _USER = re.compile(r"(?P<head>(?::|%3a)(?://|%2f%2f))(?P<user>[^/@\s?#\"'<>]*)@", re.IGNORECASE)
 _ADDRESS = re.compile(r"https?://[^\s\"'<>\\]*", re.IGNORECASE)
 _KEY_LIKE = re.compile(
@@ -190,9 +207,8 @@ def without_keys(text: str) -> str:
     that looks like one. `${VARIABLE}` stays, since it is no secret.
     """
     text = _USER.sub(lambda m: m[0] if _is_variable(m["user"]) else f"{m['head']}{HIDDEN}@", text)
-    text = _PARAMETER.sub(
-        lambda m: m["head"] + (HIDDEN if _is_key(m["name"], m["value"]) else m["value"]), text
-    )
+    for start, end in reversed(_keys_of_parameters(text)):
+        text = text[:start] + HIDDEN + text[end:]
     return _ADDRESS.sub(lambda m: "/".join(map(_plain_step, m[0].split("/"))), text)
 
 
@@ -201,11 +217,22 @@ def learn_from(text: str) -> None:
     found: list[str] = []
     for match in _USER.finditer(text):
         found += [match["user"], *match["user"].split(":")] if not _is_variable(match["user"]) else []
-    found += [m["value"] for m in _PARAMETER.finditer(text) if _is_key(m["name"], m["value"])]
+    found += [text[start:end] for start, end in _keys_of_parameters(text)]
     for match in _ADDRESS.finditer(text):
         steps = match[0].partition("?")[0].split("/")
         found += [step for step in steps if _plain_step(step) != step and "@" not in step]
     learn(*found, *(urllib.parse.unquote(value) for value in found))
+
+
+def _keys_of_parameters(text: str) -> list[tuple[int, int]]:
+    """Where the values of parameters stand that are keys. A value may hold an address with its own."""
+    found: list[tuple[int, int]] = []
+    for match in _PARAMETER.finditer(text):
+        value = _VALUE.match(text, match.end())
+        is_new = not found or match.end() >= found[-1][1]
+        if value is not None and is_new and _is_key(match["name"], value[0]):
+            found.append(value.span())
+    return found
 
 
 def has_lost_keys(text: str) -> bool:

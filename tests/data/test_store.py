@@ -191,7 +191,10 @@ def test_addresses_hold_no_secret(tmp_path):
     with RunFolder(tmp_path / "run") as store:
         store.claim(record(), "", given)
         assert read_addresses(store.path) == {
-            "base_url": {"": "https://***@host:8/v1?api-version=2&api_key=***&sig=***#x", "judge": "http://h/v1"},
+            "base_url": {
+                "": "https://***@host:8/v1?api-version=2&api_key=***&sig=***#x",
+                "judge": "http://h/v1",
+            },
             "api_key_env": {"": "MY_KEY"},
         }
     assert read_addresses(tmp_path) == {}
