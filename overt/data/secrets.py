@@ -115,9 +115,9 @@ def storable(value: T) -> T:
     elif isinstance(value, dict):
         found = {storable(name): storable(inner) for name, inner in value.items()}
     elif isinstance(value, list):
-        found = list(map(storable, value))
+        found = [storable(inner) for inner in value]
     elif type(value) is tuple:
-        found = tuple(map(storable, value))
+        found = tuple(storable(inner) for inner in value)
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         found = _storable_record(value)
     return found  # type: ignore[return-value]

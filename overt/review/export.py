@@ -116,7 +116,7 @@ def _csv(rows: Sequence[Row], columns: Sequence[str]) -> bytes:
 
 
 def _cell(value: object) -> object:
-    return guarded(value) if isinstance(value, str) else value
+    return guarded(encodable(value)) if isinstance(value, str) else value
 
 
 def _parquet(rows: Sequence[Row]) -> bytes:

@@ -34,8 +34,9 @@ def prompts(tmp_path):
 
 
 def start(prompts, url, out, env, *more, target="openai/m"):
-    overt("run", prompts, "--policy", "chat_assistant", "--target", target, "--out", out, "--retries", "0",
-          *(("--base-url", url) if url else ()), "--max-requests", "1", "-q", *more, code=4, env=env)  # fmt: skip
+    at = ("--base-url", url) if url else ()
+    overt("run", prompts, "--policy", "chat_assistant", "--target", target, *at, "--out", out,
+          "--retries", "0", "--max-requests", "1", "-q", *more, code=4, env=env)  # fmt: skip
 
 
 def resume(folder, env, *more, code=0):
