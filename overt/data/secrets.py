@@ -21,7 +21,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, TypeVar
 
 from overt.data.errors import InputError
-from overt.data.text import encodable
+from overt.data.text import writable
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -111,12 +111,12 @@ def storable(value: T) -> T:
     """
     found: object = value
     if isinstance(value, str):
-        found = encodable(masked(value))
+        found = writable(masked(value))
     elif isinstance(value, dict):
         found = {storable(name): storable(inner) for name, inner in value.items()}
     elif isinstance(value, list):
         found = [storable(inner) for inner in value]
-    elif type(value) is tuple:
+    elif isinstance(value, tuple) and not hasattr(value, "_fields"):
         found = tuple(storable(inner) for inner in value)
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         found = _storable_record(value)
@@ -132,7 +132,7 @@ def _storable_record(record: DataclassInstance) -> DataclassInstance:
 def storable_json(data: object, *, indent: int | None = None, sort_keys: bool = False) -> str:
     """JSON text that can be stored (see `storable`). Most data are clean, and are walked through once."""
     text = json.dumps(data, ensure_ascii=False, indent=indent, sort_keys=sort_keys)
-    if "\\u0000" in text or text != encodable(text) or masked(text) != text:
+    if "\\u0000" in text or text != writable(text) or masked(text) != text:
         return json.dumps(storable(data), ensure_ascii=False, indent=indent, sort_keys=sort_keys)
     return text
 

@@ -227,6 +227,10 @@ def changed_words(a: str, b: str) -> int:
 
 
 def encodable(text: str) -> str:
-    """The text with "?" for each lone surrogate, which UTF-8 cannot encode, and for each NUL, which ends a
-    text for many readers."""
-    return text.encode("utf-8", "replace").decode("utf-8").replace("\0", "?")
+    """The text with "?" for each lone surrogate, which UTF-8 cannot encode."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def writable(text: str) -> str:
+    """The text as a file may hold it: `encodable`, and with "?" for each NUL, at which many readers stop."""
+    return encodable(text).replace("\0", "?")

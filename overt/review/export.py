@@ -11,7 +11,7 @@ from pathlib import Path
 
 from overt.data.errors import InputError
 from overt.data.run.files import text_bytes, write_atomic
-from overt.data.text import encodable, guarded
+from overt.data.text import guarded, writable
 from overt.review.label_store import HumanLabel, Item, LabelStore
 from overt.review.questions import QUESTIONS, QuestionName
 
@@ -87,8 +87,8 @@ def _row(run: Path, file: Path, item: Item, label: HumanLabel, chance: float) ->
         known = ""
     image = os.path.relpath(run.resolve() / images[0], file.parent.resolve()) if images else ""
     return {
-        "prompt": encodable(shown["prompt"]),
-        "response": encodable(shown.get("response") or shown.get("rewrite") or ""),
+        "prompt": writable(shown["prompt"]),
+        "response": writable(shown.get("response") or shown.get("rewrite") or ""),
         "image": image,
         "label": known,
         "reviewer": label.reviewer,
@@ -116,7 +116,7 @@ def _csv(rows: Sequence[Row], columns: Sequence[str]) -> bytes:
 
 
 def _cell(value: object) -> object:
-    return guarded(encodable(value)) if isinstance(value, str) else value
+    return guarded(writable(value)) if isinstance(value, str) else value
 
 
 def _parquet(rows: Sequence[Row]) -> bytes:

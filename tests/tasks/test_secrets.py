@@ -300,3 +300,29 @@ def test_what_is_stored_has_no_nul_and_no_surrogate(monkeypatch):
     assert filled("http://h/${SOME_KEY}") == "http://h/Some%2FKey%3D0123456789"
     data = {"a\0": ["Some/Key=0123456789", "x\ud800y\0", ("\0",), 1, None]}
     assert storable(data) == {"a?": ["***", "x?y?", ("?",), 1, None]}
+
+
+HOSTILE = "\x1b[31mred\x1b]0;title\x07 \x9b2J \u202eevil\u2066 \0nul \ud800half \x85next\rback"
+
+
+@pytest.mark.parametrize("status", [200, 400])
+def test_what_a_service_says_drives_no_terminal_and_stops_no_reader(tmp_path, env, status):
+    from support.servers import server
+
+    choice = {"message": {"content": f"Sure. {HOSTILE}"}, "finish_reason": "stop"}
+    data = {"choices": [choice]} if status == 200 else {"error": {"message": HOSTILE, "code": HOSTILE}}
+    prompts = write_prompts(tmp_path / "p.jsonl", [f"a harbour {HOSTILE}", "a street"])
+    out = tmp_path / "run"
+    with server(lambda body: (status, {}, data)) as url:
+        told = run("run", prompts, "--policy", "chat_assistant", "--target", "openai/m", "--base-url", url,
+                   "--out", out, "--retries", "0", env=env)  # fmt: skip
+    said = [told, run("show", out, env=env), run("run", "--resume", out, "--json", env=env)]
+    said.append(run("report", out, "--out", tmp_path / "report", env=env))
+    for done in said:
+        assert not set(said_of(done)) & set("\x1b\x07\x9b\u202e\u2066\0\x85\x08")
+    for path in tmp_path.rglob("*"):
+        if path.suffix in (".json", ".jsonl", ".html", ".md", ".yaml") and path != prompts:
+            text = path.read_bytes().decode("utf-8")  # valid UTF-8, whatever came
+            assert "\0" not in text
+            assert "\\u0000" not in text
+            assert "\\ud800" not in text

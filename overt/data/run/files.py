@@ -16,7 +16,7 @@ from overt.data.errors import InputError, RunError
 from overt.data.json_types import Json
 from overt.data.records import from_json, to_json
 from overt.data.secrets import masked, storable_json
-from overt.data.text import encodable
+from overt.data.text import writable
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -71,7 +71,7 @@ def dump_json(data: object) -> bytes:
 
 def text_bytes(text: str) -> bytes:
     """A text as it is written to a file: UTF-8, without secrets, NUL and lone surrogates."""
-    return encodable(masked(text)).encode("utf-8")
+    return writable(masked(text)).encode("utf-8")
 
 
 def write_records(path: Path, records: Iterable[DataclassInstance]) -> int:
