@@ -45,7 +45,7 @@ def reread(run: Run, calls: CallerOptions, work: Work, *, trusted: bool = False)
     specs = specs_from_json(run.record.inputs.get("targets"))
     addresses = settings.addresses(run.folder)
     # No request is made, but the targets are: a class of the user's own is imported, and keys are read.
-    trust.settle(run.folder, specs, {}, addresses, {}, trusted=trusted)
+    trust.settle(run.folder, specs, {}, addresses, {}, trusted=trusted, sends=False)
     asking = Asking(
         work,
         "text" if run.record.inputs.get("modality") == "text" else "image",

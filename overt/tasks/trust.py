@@ -73,14 +73,9 @@ def places_of(
         addresses: by option and role, as the run would use them.
 
     Raises:
-        InputError: a name cannot be read, an HTTP target's file cannot be used, or a key that stood in an
-            address was not recorded.
+        InputError: a name cannot be read, or an HTTP target's file cannot be used.
     """
-    named = [
-        ("target", name) for spec in specs for name in (*spec.filters, spec.target, *spec.checkers) if name
-    ]
-    named += [(role, name) for role, names in models.items() for name in names]
-    found = [place for role, name in named for place in _places(role, name, addresses)]
+    found = [place for role, name in _named(specs, models) for place in _places(role, name, addresses)]
     return list(dict.fromkeys(found))
 
 
@@ -92,6 +87,7 @@ def settle(
     typed: Addresses,
     *,
     trusted: bool,
+    sends: bool = True,
 ) -> None:
     """Remembers what a new run reaches, or lets the user confirm what a run's folder names and they have not.
 
@@ -100,12 +96,14 @@ def settle(
         specs, models, addresses: as in `places_of`.
         typed: the addresses that this command names.
         trusted: whether the user said --trust-addresses.
+        sends: whether requests will be made, for which a key that was not recorded is missing.
 
     Raises:
-        InputError: as `places_of`; or there are such places, and no terminal, no flag, or no yes.
+        InputError: as `places_of`; or there are such places, and no terminal, no flag, or no yes; or a key
+            that stood in an address was not recorded.
     """
-    if run is not None:
-        _refuse_lost_keys(run, addresses)
+    if run is not None and sends:
+        _refuse_lost_keys(run, specs, models, addresses)
     places = places_of(specs, models, addresses)
     if run is not None and not trusted:
         known = {place.key for place in _typed(specs, models, typed)}
@@ -133,16 +131,34 @@ def _is_bare(text: str) -> bool:
     return "?" not in text and not text.startswith("http/") and not read_name(text).own
 
 
-def _refuse_lost_keys(run: Path, addresses: Addresses) -> None:
+def _refuse_lost_keys(
+    run: Path, specs: Iterable[TargetSpec], models: Mapping[str, Iterable[str]], addresses: Addresses
+) -> None:
     for option, by_role in addresses.items():
-        for value in by_role.values():
-            if has_lost_keys(value):
-                flag = f"--{option.replace('_', '-')}"
-                raise InputError(
-                    f"the address {plain(value)} of this run had a key in it, which no record keeps",
-                    where=str(run),
-                    fix=f"Give {flag} again; with ${{VARIABLE}} in place of the key it is recorded whole.",
-                )
+        for value in filter(has_lost_keys, by_role.values()):
+            flag = f"--{option.replace('_', '-')}"
+            raise InputError(
+                f"the address {plain(value)} of this run had a key in it, which no record keeps",
+                where=str(run),
+                fix=f"Give {flag} again; with ${{VARIABLE}} in place of the key it is recorded whole.",
+            )
+    for _, name in _named(specs, models):
+        if has_lost_keys(name):
+            raise InputError(
+                f"the key in {plain(name)} was not recorded",
+                where=str(run),
+                fix="Give the whole command again instead of --resume, with --out and this folder. With "
+                "${VARIABLE} in place of the key it is recorded whole.",
+            )
+
+
+def _named(specs: Iterable[TargetSpec], models: Mapping[str, Iterable[str]]) -> list[tuple[str, str]]:
+    """The names of a run's models, each with its role."""
+    parts = [name for spec in specs for name in (*spec.filters, spec.target, *spec.checkers) if name]
+    return [
+        *(("target", name) for name in parts),
+        *((role, n) for role, names in models.items() for n in names),
+    ]
 
 
 def _confirm(run: Path, places: Sequence[Place]) -> None:
@@ -175,12 +191,6 @@ def models_of(config: object) -> dict[str, list[str]]:
 
 
 def _places(role: str, text: str, addresses: Addresses) -> Iterator[Place]:
-    if has_lost_keys(text):
-        raise InputError(
-            f"the key in {plain(text)} was not recorded",
-            fix="Run the command itself again instead of --resume (with --out and this folder), or write "
-            "${VARIABLE} for the key from the start.",
-        )
     name = read_name(text)
     if name.own:
         yield Place(text, code=text)

@@ -2,6 +2,7 @@
 themselves is shown, and needs their yes."""
 
 import json
+import os
 import shutil
 
 import pytest
@@ -174,3 +175,37 @@ def test_the_providers_own_needs_no_yes(prompts, me, another, tmp_path):
     done = overt("run", "--resume", tmp_path / "run", "--retries", "0", "-q", code=None,
                  env={**me, "OPENAI_BASE_URL": "http://127.0.0.1:9/v1"})  # fmt: skip
     assert "trust-addresses" not in done.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="has no such terminals")
+@pytest.mark.parametrize(("answer", "code", "arrived"), [("y", 0, 2), ("", 2, 1), ("n", 2, 1)])
+def test_a_terminal_is_asked(prompts, me, another, tmp_path, answer, code, arrived):
+    import pty
+    import subprocess
+
+    from support.commands import command
+
+    with endpoint() as url:
+        start(prompts, url, tmp_path / "run", another)
+        mine, its = pty.openpty()
+        os.write(mine, f"{answer}\n".encode())
+        done = subprocess.Popen(command("run", "--resume", tmp_path / "run", "-q"), stdin=its, stderr=its,
+                                stdout=subprocess.DEVNULL, env=me)  # fmt: skip
+        assert done.wait(60) == code
+        os.close(its)
+        said = os.read(mine, 65536).decode()
+        os.close(mine)
+        assert f"{url} with the key in OPENAI_API_KEY" in " ".join(said.split())
+        assert stats(url)["arrived"] == arrived
+
+
+def test_a_key_in_a_name_is_asked_for_again(prompts, me, tmp_path):
+    with endpoint() as url:
+        target = f"openai/m?base_url={url}?key=Zq9abcdefgh12"
+        start(prompts, None, tmp_path / "run", me, target=target)
+        done = resume(tmp_path / "run", me, code=2)
+        assert "?key=***" in done.stderr
+        assert stats(url)["arrived"] == 1
+        overt("run", prompts, "--policy", "chat_assistant", "--target", target, "--retries", "0",
+              "--out", tmp_path / "run", "-q", env=me)  # fmt: skip
+        assert stats(url)["arrived"] == 2

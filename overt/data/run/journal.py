@@ -3,7 +3,7 @@
 What was answered is never sent again; what failed may be (overt.calls.finality), and then its row is
 replaced. A row that cannot be read counts as missing, and its key is kept in `damaged`. With
 `synchronous=NORMAL` a commit survives `kill -9`; a power cut may lose the last few commits but not the file.
-API keys and headers are not stored.
+API keys and headers are not stored; the caller gives replies without them.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Any
 
 from overt.data.errors import RunError
 from overt.data.json_types import JsonObject
+from overt.data.secrets import masked
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS calls (
@@ -114,7 +115,8 @@ class Journal:
         """
         now = time.time()
         rows = [
-            (e.key, e.model, e.purpose, e.category, e.request, _dump(e.reply), e.cost, now) for e in entries
+            (e.key, *map(masked, (e.model, e.purpose, e.category, e.request)), _dump(e.reply), e.cost, now)
+            for e in entries
         ]
         with self._lock, self._speaking("cannot write the journal"):
             self._db.execute("BEGIN IMMEDIATE")
