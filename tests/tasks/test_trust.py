@@ -205,7 +205,7 @@ def test_a_key_in_a_name_is_asked_for_again(prompts, me, tmp_path):
         start(prompts, None, tmp_path / "run", me, target=target)
         done = resume(tmp_path / "run", me, code=2)
         assert "?key=***" in done.stderr
-        assert stats(url)["arrived"] == 1
-        overt("run", prompts, "--policy", "chat_assistant", "--target", target, "--retries", "0",
-              "--out", tmp_path / "run", "-q", env=me)  # fmt: skip
-        assert stats(url)["arrived"] == 2
+        again = overt("run", prompts, "--policy", "chat_assistant", "--target", target, "--retries", "0",
+                      "--out", tmp_path / "run", "-q", code=None, env=me)  # fmt: skip
+        assert "other inputs" not in again.stderr
+        assert "Zq9abc" not in again.stderr + (tmp_path / "run" / "run.json").read_text()
