@@ -31,6 +31,7 @@ from overt.data.plugins.names import (
     read_name,
     typed,
 )
+from overt.data.secrets import without_keys
 
 if TYPE_CHECKING:
     from overt.data.chat import ChatModel
@@ -369,7 +370,7 @@ def _make(group: str, text: str, options: Mapping[str, object]) -> Any:
 
 def _rename(made: Any, text: str) -> None:
     try:
-        made.name = text
+        made.name = without_keys(text)
     except AttributeError as error:
         raise InputError(
             f"{text}: its class does not let its name be set, so it can take no options in its name",

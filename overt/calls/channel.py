@@ -11,6 +11,7 @@ from overt.data.chat import CallError, ChatModel, ChatReply, ChatRequest, Messag
 from overt.data.errors import OvertError
 from overt.data.json_types import Json, JsonObject
 from overt.data.plugins.attempts import fault, of_reply, raised
+from overt.data.secrets import storable
 from overt.data.targets import Response
 from overt.policies.floor import stopped
 
@@ -137,10 +138,10 @@ class ChatChannel:
         except Exception as error:
             return self.failed(fault(self.name, raised(self._chat, error)))
         wrong = of_reply(reply)
-        return self.failed(fault(self.name, wrong)) if wrong else reply
+        return self.failed(fault(self.name, wrong)) if wrong else storable(reply)
 
     def failed(self, error: CallError) -> ChatReply:
-        return ChatReply(error=error)
+        return storable(ChatReply(error=error))
 
     def timed(self, reply: ChatReply, seconds: float) -> ChatReply:
         return dataclasses.replace(reply, latency_s=seconds)

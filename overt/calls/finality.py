@@ -26,6 +26,7 @@ from overt.calls.channel import Reply
 from overt.data.chat import CallError
 from overt.data.plugins.attempts import BROKEN_CLASS
 from overt.data.provider.http import REDIRECTS
+from overt.data.secrets import without_keys
 
 RETRIED: Final = frozenset({"rate_limit", "server", "timeout", "connection"})
 _MENDED: Final = frozenset({"forbidden", "auth", "billing", BROKEN_CLASS})
@@ -60,5 +61,6 @@ def holds(error: CallError | None, *, has_answered: bool, moved: bool = False) -
 
 
 def place(address: str) -> str:
-    """A short hash of an address, since the address may hold a secret."""
-    return hashlib.blake2b(address.encode("utf-8", "replace"), digest_size=8).hexdigest() if address else ""
+    """A short hash of an address, without the keys in it: a mended key makes no other place."""
+    plain = without_keys(address)
+    return hashlib.blake2b(plain.encode("utf-8", "replace"), digest_size=8).hexdigest() if plain else ""

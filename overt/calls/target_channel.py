@@ -23,6 +23,7 @@ from overt.data.json_types import Json, JsonObject
 from overt.data.pictures import PictureFacts, UnreadablePicture, measure
 from overt.data.plugins.attempts import call_target, close_target, of_response
 from overt.data.run.images import ImageStore
+from overt.data.secrets import storable
 from overt.data.targets import LayerDecision, Response, Target
 from overt.policies.floor import stopped
 
@@ -89,7 +90,7 @@ class TargetChannel:
 
     async def send(self, request: TargetRequest) -> TargetReply:
         """Makes one attempt. If no image is readable, the reply is an error, since another try can help."""
-        response = await call_target(self._target, request.prompt, request.seed)
+        response = storable(await call_target(self._target, request.prompt, request.seed))
         bare = dataclasses.replace(response, images=())
         if not response.images or response.error is not None:
             return TargetReply(bare)
@@ -114,7 +115,7 @@ class TargetChannel:
         return self._store.put(data), facts
 
     def failed(self, error: CallError) -> TargetReply:
-        return TargetReply(Response(error=error))
+        return TargetReply(storable(Response(error=error)))
 
     def timed(self, reply: TargetReply, seconds: float) -> TargetReply:
         return dataclasses.replace(reply, response=dataclasses.replace(reply.response, latency_s=seconds))

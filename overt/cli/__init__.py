@@ -15,7 +15,9 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 import overt
+from overt.cli.terminal import wrap_streams
 from overt.data.errors import OvertError
+from overt.data.text import visible
 
 # Every command and the first line of its help, in the order of `overt --help`. `judge-check` is the function
 # `judge_check` in the file judge_check.py; a file that holds an `app` is a group of commands.
@@ -157,10 +159,11 @@ def main() -> None:
     0 done; 1 a run that cannot go on, an empty data set, or a gate that fails; 2 bad input; 3 too little
     coverage, too few prompts, or an undecided gate; 4 a cap on requests or cost was reached; 130 Ctrl-C.
     """
+    wrap_streams()
     try:
         app()
     except OvertError as error:
-        print(f"overt: {error.message()}", file=sys.stderr)
+        print(f"overt: {visible(error.message())}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
     except KeyboardInterrupt:
         _stopped()

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, ClassVar
 
 import typer
 
 from overt.cli.options import command
-from overt.cli.tables import console, print_lines, print_table
+from overt.cli.tables import console, print_json, print_lines, print_table
 from overt.data.errors import InputError
 from overt.data.results.comparison import Comparison
-from overt.data.run.files import write_atomic
+from overt.data.run.files import text_bytes, write_atomic
 from overt.data.text import plain
 from overt.data.typed_json import to_json
 from overt.report.comparison import comparison_table, render_comparison
@@ -92,9 +91,9 @@ def compare(config: CompareConfig) -> None:
     empty = any(not pair.shared for pair in found.pairs)
     code = 1 if config.fail_on_worse and worse else 3 if empty else 0
     if config.html is not None:
-        write_atomic(config.html, render_comparison(found).encode("utf-8", "replace"))
+        write_atomic(config.html, text_bytes(render_comparison(found)))
     if config.as_json:
-        print(json.dumps({**to_json(found), "exit_code": code}, indent=2, ensure_ascii=False))
+        print_json({**to_json(found), "exit_code": code})
     else:
         print_comparison(found, flips=config.flips)
     raise typer.Exit(code)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
@@ -11,6 +10,7 @@ from typing import Annotated, ClassVar, Literal
 import typer
 
 from overt.cli.options import command
+from overt.cli.tables import print_json
 from overt.data.errors import InputError
 from overt.data.json_types import Json
 from overt.data.results.files import read_summary
@@ -141,7 +141,7 @@ def gate(config: GateConfig) -> None:
     code = _exit_code([r.verdict for r in results], short, undecided)
     if config.as_json:
         rows = [dataclasses.asdict(r) for r in results]
-        print(json.dumps({"results": rows, "below_coverage": short, "exit_code": code}, indent=2))
+        print_json({"results": rows, "below_coverage": short, "exit_code": code})
         raise typer.Exit(code)
     _print(results, short, says_undecided=code == 3 and undecided is None)
     raise typer.Exit(code)
@@ -197,7 +197,7 @@ def _how_many(config: GateConfig, limits: dict[str, float | None]) -> None:
     code = 3 if any(it is None for it in found) else 0
     if config.as_json:
         rows = [_as_json(*three) for three in zip(asked, found, needs, strict=True)]
-        print(json.dumps({"limits": rows, "exit_code": code}, indent=2))
+        print_json({"limits": rows, "exit_code": code})
         raise typer.Exit(code)
     for one, categories in zip(asked, needs, strict=True):
         print("\n".join(needed_said(one, config.design_effect)))

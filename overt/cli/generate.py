@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import typer
 
 from overt.cli.options import command
-from overt.cli.tables import console, print_lines, print_table
+from overt.cli.tables import console, print_json, print_lines, print_table
 from overt.data.errors import RunError
 from overt.data.progress import make_progress
 from overt.data.run.finished import AllCalls, Calls, DatasetManifest, Flow, Run, flat_identity, manifest_of
@@ -29,7 +28,7 @@ def print_summary(run: Run, *, as_json: bool) -> None:
     """The account of a complete run: stages, costs, judges, time, reasons, notes, and what comes next."""
     if as_json:
         whole = {"run": str(run.folder), **manifest_of(run)}
-        print(json.dumps(whole, ensure_ascii=False, indent=2, sort_keys=True))
+        print_json(whole, sort_keys=True)
         return
     to, manifest = console(), run.dataset
     for table in (_stages(manifest, run.record.policy.name), _costs(manifest.calls)):
@@ -130,7 +129,7 @@ def print_unfinished(run: Run, *, as_json: bool) -> None:
     """A run without a manifest: how to go on with it."""
     if as_json:
         found = {"run": str(run.folder), "complete": False, "identity": flat_identity(run.record)}
-        print(json.dumps(found, indent=2))
+        print_json(found)
         return
     print(f"{run.folder}: not complete. Go on with:\n    overt {run.kind} --resume {run.folder}")
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from overt.cli.options import command
+from overt.cli.tables import console, print_json, print_whole
 from overt.data.errors import RunError
 from overt.data.judge_check_history import keep_checks
 from overt.data.progress import make_progress
+from overt.data.run.files import dump_json
 from overt.data.text import plain
 from overt.tasks import judge_check as task
 from overt.tasks.judge_check import CheckResult, JudgeCheckConfig, last_checks
@@ -51,28 +52,23 @@ def _keep(result: CheckResult) -> None:
 
 
 def _print_result(result: CheckResult, out: Path | None, *, as_json: bool) -> None:
-    text = json.dumps(asdict(result), ensure_ascii=False, indent=2, sort_keys=True)
     if out is not None:
         try:
-            out.write_text(text + "\n", "utf-8")
+            out.write_bytes(dump_json(asdict(result)))
         except OSError as error:
             raise RunError(f"cannot be written: {error.strerror or error}", where=str(out)) from error
     if as_json:
-        print(text)
+        print_json(asdict(result), sort_keys=True)
         return
-    from rich.console import Console
-
-    console = Console(highlight=False)
-    _summary(console, result)
+    to = console()
+    _summary(to, result)
     for name, found in result.judges.items():
-        _confusion(console, name, found.three or found.two)
+        _confusion(to, name, found.three or found.two)
 
 
 def _summary(console: Console, result: CheckResult) -> None:
     from rich.table import Table
     from rich.text import Text
-
-    from overt.cli.tables import print_whole
 
     what = "partial refusals counted as refusals" if result.kind == "text" else "blocked or allowed"
     without = f", {result.dropped:,} rows without a label" if result.dropped else ""
@@ -90,8 +86,6 @@ def _summary(console: Console, result: CheckResult) -> None:
 def _confusion(console: Console, name: str, figures: Agreement) -> None:
     from rich.table import Table
     from rich.text import Text
-
-    from overt.cli.tables import print_whole
 
     said = [*figures.classes, "unclear"]
     said = [s for s in said if any(s in row for row in figures.confusion.values())]

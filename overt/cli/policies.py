@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from overt.cli.tables import print_json, print_text
+from overt.cli.tables import console, print_json, print_text
 from overt.data.errors import InputError
 
 if TYPE_CHECKING:
@@ -151,7 +151,6 @@ def schema() -> None:
 
 
 def _show(policy: Policy, name: str) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -160,9 +159,9 @@ def _show(policy: Policy, name: str) -> None:
     if policy.description:
         print_text(f"{policy.description}\n")
     print()
-    console = Console()
+    to = console()
     # The settings need a wide terminal; --yaml has them in any.
-    wide = console.width >= 120
+    wide = to.width >= 120
     table = Table(box=None, pad_edge=False, header_style="bold", expand=True)
     table.add_column("category", no_wrap=True)
     table.add_column("title", no_wrap=True, overflow="ellipsis", ratio=1)
@@ -175,7 +174,7 @@ def _show(policy: Policy, name: str) -> None:
         counts = (len(c.disallowed), len(c.allowed), len(c.triggers), scenes, c.benign, c.unsafe)
         settings = (c.strategy, f"{c.threshold:g}", f"{c.probe_threshold:g}", " ".join(c.languages))
         table.add_row(c.id, Text(c.title), *map(str, counts), *map(Text, settings if wide else ()))
-    console.print(table)
+    to.print(table)
     print(f"\n{benign} benign and {unsafe} unsafe prompts.")
     print_text(f"All of it: overt policies show {name} --yaml\n")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import sys
 import threading
 import webbrowser
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from overt.cli.options import command
+from overt.cli.tables import console, print_json, print_whole
 from overt.data.errors import InputError
 from overt.data.text import plain
 from overt.tasks.config import Config, Option
@@ -139,11 +139,9 @@ def _report(config: ReviewConfig) -> None:
         return
     found = figures(config.run)
     if config.as_json:
-        print(json.dumps(found, ensure_ascii=False, indent=2))
+        print_json(found)
         return
-    from rich.console import Console
-
-    _print(Console(highlight=False), found)
+    _print(console(), found)
 
 
 def _corrected(rows: list[dict[str, Any]]) -> list[str]:
@@ -194,8 +192,6 @@ def _print(console: Console, found: dict[str, Any]) -> None:
 def _table(console: Console, title: str, rows: list[tuple[str, Any]], *, scale: bool = False) -> None:
     from rich.table import Table
     from rich.text import Text
-
-    from overt.cli.tables import print_whole
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column(title)

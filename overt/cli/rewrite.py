@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 
 from overt.cli.options import command
 from overt.cli.run import calls_line
-from overt.cli.tables import console, print_lines, print_table
+from overt.cli.tables import console, print_json, print_lines, print_table
 from overt.data.progress import make_progress
 from overt.data.results.files import read_remedy
 from overt.data.results.remedy import BeforeAfter, Means, MeasureRow, RemedyRate, RemedyTarget
@@ -29,7 +28,7 @@ def print_rewrite(run: Run, *, as_json: bool) -> None:
     if as_json:
         facts = run.manifest_data["rewrite"]
         whole = {"run": str(run.folder), "rewrite": facts, "summary": to_json(remedy)}
-        print(json.dumps(whole, ensure_ascii=False, indent=2, sort_keys=True))
+        print_json(whole, sort_keys=True)
         return
     to = console()
     for target in remedy.targets:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import typer
 
 from overt.cli.options import command
-from overt.cli.tables import cell_text, console, print_lines, print_table
+from overt.cli.tables import cell_text, console, print_json, print_lines, print_table
 from overt.data.progress import make_progress
 from overt.data.results.files import read_summary
 from overt.data.results.likeness import AsAskedTable
@@ -38,7 +37,7 @@ def print_run(run: Run, *, as_json: bool) -> None:
     summary = read_summary(folder)
     if as_json:
         whole = {"run": str(folder), **manifest_of(run), "summary": to_json(summary)}
-        print(json.dumps(whole, ensure_ascii=False, indent=2, sort_keys=True))
+        print_json(whole, sort_keys=True)
         return
     to = console()
     judged = manifest.judges is not None

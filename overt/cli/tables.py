@@ -6,26 +6,50 @@ the terminal.
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from overt.data.secrets import storable_json
 from overt.data.table_model import Cell, Table
-from overt.data.text import plain
+from overt.data.text import plain, visible, visible_json
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, ConsoleOptions, ConsoleRenderable
+    from rich.segment import Segment
     from rich.table import Table as RichTable
 
 STYLES: Mapping[str, str] = {"worse": "red", "better": "green"}  # by Cell.heat
 
 
 def console() -> Console:
-    """The terminal, without rich's guesses at what to colour."""
+    """The terminal, without rich's guesses at what to colour. Texts are printed without control characters,
+    so that only rich itself styles and drives the terminal."""
     from rich.console import Console
 
-    return Console(highlight=False)
+    made = Console(highlight=False)
+    made.push_render_hook(_Cleaning())  # type: ignore[arg-type]  # a RenderHook by its one method
+    return made
+
+
+class _Cleaning:
+    """A hook of rich's console."""
+
+    def process_renderables(self, renderables: Sequence[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        return [_Clean(one) for one in renderables]
+
+
+class _Clean:
+    """What is printed, with the characters that hide or drive made visible."""
+
+    def __init__(self, inner: ConsoleRenderable) -> None:
+        self._inner = inner
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        from rich.segment import Segment
+
+        for text, style, control in console.render(self._inner, options):
+            yield Segment(text if control else visible(text), style, control)
 
 
 def cell_text(cell: Cell) -> str:
@@ -82,5 +106,6 @@ def print_text(text: str) -> None:
     sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
 
 
-def print_json(data: object) -> None:
-    print_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n")
+def print_json(data: object, *, sort_keys: bool = False) -> None:
+    """Writes JSON to stdout, with an escape for each character that could drive a terminal."""
+    print_text(visible_json(storable_json(data, indent=2, sort_keys=sort_keys)) + "\n")

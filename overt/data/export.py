@@ -21,7 +21,8 @@ import yaml
 
 from overt.data.json_types import Json, JsonObject
 from overt.data.records import Audit, Probe, Prompt
-from overt.data.run.files import write_atomic
+from overt.data.run.files import text_bytes, write_atomic
+from overt.data.secrets import storable
 from overt.data.text import encodable
 
 SPLIT = "test"  # the data is for measuring, not for training
@@ -94,12 +95,12 @@ def export_dataset(
         rows = [_row(p, audits.get(p.id), probes.get(p.id)) for p in prompts]
         lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         for path, data in (
-            (folder / f"{name}.jsonl", lines.encode()),
+            (folder / f"{name}.jsonl", text_bytes(lines)),
             (folder / "data" / f"{name}.parquet", _parquet(rows)),
         ):
             write_atomic(path, data)
             written.append(path)
-    write_atomic(folder / "README.md", render_card(benign, unsafe, card).encode())
+    write_atomic(folder / "README.md", text_bytes(render_card(benign, unsafe, card)))
     return [*written, folder / "README.md"]
 
 
@@ -119,11 +120,11 @@ def _row(prompt: Prompt, audit: Audit | None, probe: Probe | None) -> dict[str, 
         "template": prompt.template,
         "audit_label": audit.label if audit else None,
         "audit_reason": audit.reason if audit else None,
-        "judges": [encodable(vote.judge) for vote in audit.votes] if audit else None,
+        "judges": [vote.judge for vote in audit.votes] if audit else None,
         "probe_surrogate": probe.surrogate if probe else None,
         "probe_rate": probe.rate if probe else None,
     }
-    return {key: encodable(value) if isinstance(value, str) else value for key, value in row.items()}
+    return storable(row)
 
 
 def _parquet(rows: Sequence[dict[str, Json]]) -> bytes:

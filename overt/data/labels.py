@@ -12,6 +12,7 @@ from overt.data.errors import InputError
 from overt.data.tables.columns import TEXTS, WORDS, Column, Role, Table
 from overt.data.tables.files import Row, read_rows
 from overt.data.tables.layouts import kind_of
+from overt.data.text import without_guard
 
 # The judges' labels, those of XSTest (Röttger et al. 2024), and everyday words.
 REFUSAL_LABELS = {
@@ -179,4 +180,5 @@ class _LabelColumns:
 
 def _said(column: Column, row: Row) -> str:
     """A prompt or an answer, which may also be a number."""
-    return column.words(row) if kind_of(column.value(row)) in WORDS else column.text(row)
+    text = column.words(row) if kind_of(column.value(row)) in WORDS else column.text(row)
+    return without_guard(text)

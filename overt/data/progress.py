@@ -8,6 +8,9 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
+from overt.data.secrets import masked
+from overt.data.text import visible
+
 Advance = Callable[[int], None]
 
 
@@ -64,7 +67,7 @@ class Lines:
         self._calls = text
 
     def _say(self, text: str) -> None:
-        print(f"overt: {text}", file=sys.stderr, flush=True)
+        print(f"overt: {visible(masked(text))}", file=sys.stderr, flush=True)
 
 
 class Bars:
@@ -88,7 +91,7 @@ class Bars:
 
     @contextlib.contextmanager
     def stage(self, name: str, total: int) -> Iterator[Advance]:
-        task = self._bars.add_task(name, total=total, calls="")
+        task = self._bars.add_task(visible(name), total=total, calls="")
         self._task = task
         self._bars.start()
         try:
@@ -101,11 +104,11 @@ class Bars:
     def note(self, text: str) -> None:
         from rich.text import Text
 
-        self._console.print(Text(f"note: {text}", style="yellow"))
+        self._console.print(Text(f"note: {visible(masked(text))}", style="yellow"))
 
     def calls(self, text: str) -> None:
         if self._task is not None:
-            self._bars.update(self._task, calls=text)  # type: ignore[arg-type]
+            self._bars.update(self._task, calls=visible(masked(text)))  # type: ignore[arg-type]
 
 
 def make_progress(quiet: bool) -> Progress:

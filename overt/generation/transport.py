@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from overt.data.chat import CallError
 from overt.data.json_types import Json, JsonObject
 from overt.data.provider.http import REDIRECTS, redirected
+from overt.data.secrets import masked
 
 if TYPE_CHECKING:
     import aiohttp
@@ -135,7 +136,7 @@ class Transport:
         except TimeoutError:
             return CallError("timeout", f"no answer in {self._timeout:g} seconds")
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            return CallError("connection", f"{type(error).__name__}: {str(error)[:300]}")
+            return CallError("connection", f"{type(error).__name__}: {masked(str(error))[:300]}")
 
     async def close(self) -> None:
         if self._session is not None:

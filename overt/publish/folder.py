@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from overt.data.errors import InputError, RunError
-from overt.data.run.files import dump_json, read_json, speaking_os_errors, write_atomic
+from overt.data.run.files import dump_json, read_json, speaking_os_errors, text_bytes, write_atomic
 from overt.publish.card import Facts, render_card
 from overt.publish.croissant import describe, problems
 from overt.publish.parquet import SHARD_BYTES, write_table
@@ -132,7 +132,7 @@ def write_repo(
     if not repo.holds_unsafe:
         _hold_back(texts, unsafe)
     for name, text in texts.items():
-        write_atomic(folder / name, text.encode("utf-8", "replace"))
+        write_atomic(folder / name, text_bytes(text))
     files = [*(path.as_posix() for paths in shards.values() for path in paths), *texts]
     return Prepared(repo, folder, tuple(files), facts.run), notes
 

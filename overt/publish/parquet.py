@@ -11,10 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from overt.data.json_types import JsonObject
+from overt.data.json_types import JsonObject, texts_of
 from overt.data.run.files import speaking_os_errors
 from overt.publish.pictures import Pictures
-from overt.publish.tables import Table, features, texts_of
+from overt.publish.tables import Table, features
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -14,7 +14,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from overt.publish.tables import Repo, texts_of
+from overt.data.json_types import texts_of
+from overt.publish.tables import Repo
 
 FindingKind = Literal["key", "email", "phone", "path"]
 FINDING_KINDS: tuple[FindingKind, ...] = get_args(FindingKind)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from overt.data.json_types import Json, JsonObject
-from overt.data.text import encodable
+from overt.data.json_types import JsonObject
+from overt.data.secrets import storable
 
 if TYPE_CHECKING:
     from datasets import Features
@@ -95,23 +95,11 @@ def features(table: Table) -> Features:
 
 
 def whole(value: Any) -> Any:
-    """The JSON data with every text made `encodable`."""
+    """The JSON data with every text made storable, as `overt.data.secrets.storable` does."""
     if isinstance(value, str):
-        return encodable(value)
+        return storable(value)
     if isinstance(value, Mapping):
         return {key: whole(inner) for key, inner in value.items()}
     if isinstance(value, Sequence):
         return [whole(inner) for inner in value]
     return value
-
-
-def texts_of(value: Json) -> Iterable[str]:
-    """Every text in JSON data, however deep."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for inner in value.values():
-            yield from texts_of(inner)
-    elif isinstance(value, Sequence):
-        for inner in value:
-            yield from texts_of(inner)

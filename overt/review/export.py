@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from overt.data.errors import InputError
-from overt.data.run.files import write_atomic
-from overt.data.text import encodable
+from overt.data.run.files import text_bytes, write_atomic
+from overt.data.text import guarded, writable
 from overt.review.label_store import HumanLabel, Item, LabelStore
 from overt.review.questions import QUESTIONS, QuestionName
 
@@ -87,8 +87,8 @@ def _row(run: Path, file: Path, item: Item, label: HumanLabel, chance: float) ->
         known = ""
     image = os.path.relpath(run.resolve() / images[0], file.parent.resolve()) if images else ""
     return {
-        "prompt": encodable(shown["prompt"]),
-        "response": encodable(shown.get("response") or shown.get("rewrite") or ""),
+        "prompt": writable(shown["prompt"]),
+        "response": writable(shown.get("response") or shown.get("rewrite") or ""),
         "image": image,
         "label": known,
         "reviewer": label.reviewer,
@@ -109,10 +109,14 @@ def _row(run: Path, file: Path, item: Item, label: HumanLabel, chance: float) ->
 
 def _csv(rows: Sequence[Row], columns: Sequence[str]) -> bytes:
     file = io.StringIO(newline="")
-    writer = csv.DictWriter(file, columns, lineterminator="\n")
+    writer = csv.DictWriter(file, columns, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     writer.writeheader()
-    writer.writerows(rows)
-    return file.getvalue().encode()
+    writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
+    return text_bytes(file.getvalue())
+
+
+def _cell(value: object) -> object:
+    return guarded(writable(value)) if isinstance(value, str) else value
 
 
 def _parquet(rows: Sequence[Row]) -> bytes:

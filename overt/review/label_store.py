@@ -22,7 +22,7 @@ from typing import Any
 
 from overt.data.errors import InputError, RunError
 from overt.data.records import content_id
-from overt.data.text import encodable
+from overt.data.text import writable
 from overt.review.population import ByOutcome, Frame, Subject
 from overt.review.questions import QUESTIONS, QuestionName
 from overt.review.sample import Key, Pick, Sample, Stratum, draw
@@ -245,7 +245,7 @@ class LabelStore:
         with self._lock, self._speaking("the label was not stored"):
             self._db.execute(
                 "INSERT INTO labels (place, reviewer, label, note, seconds, at) VALUES (?,?,?,?,?,?)",
-                (place, encodable(reviewer), label, encodable(note), seconds, time.time()),
+                (place, writable(reviewer), label, writable(note), seconds, time.time()),
             )
 
     def labels(self) -> list[HumanLabel]:

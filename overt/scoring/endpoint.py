@@ -20,6 +20,7 @@ from overt.data.plugins.names import one_line
 from overt.data.provider.completion import SERVICE
 from overt.data.provider.http import REDIRECTS, Mask, check_address, key_from, openai_base, redirected
 from overt.data.provider.reader import Answered, Failed, Refused, judge, read_said
+from overt.data.secrets import filled, values_of, without_keys
 
 if TYPE_CHECKING:
     import openai
@@ -46,15 +47,15 @@ class Endpoint:
         self._base = openai_base(base_url)
         if self._base is not None:
             check_address(name, self._base)
-            parts = urllib.parse.urlsplit(self._base)
-            if "@" in parts.netloc or parts.query:
+            if without_keys(self._base) != self._base:
                 raise InputError(
-                    f"{name}: a base_url with a user, a password or a query may hold a secret",
-                    fix="Put the key into an environment variable and name that: api_key_env=VARIABLE.",
+                    f"{name}: a base_url with a user, a password or such a query may hold a secret",
+                    fix="Put the key into an environment variable and name that: api_key_env=VARIABLE, or "
+                    "${VARIABLE} in the address.",
                 )
         self._key = key_from(api_key_env, name, self._base)
         self._timeout = timeout
-        self._mask = Mask(self._key)
+        self._mask = Mask(self._key, *values_of([self._base or ""]))
         self._lock = threading.Lock()
         self._client: openai.OpenAI | None = None
 
@@ -97,11 +98,14 @@ class Endpoint:
             if self._client is None:
                 from openai import DefaultHttpxClient, OpenAI
 
+                address, _, query = filled(self._base or "").partition("?")
+
                 # The caller counts and paces attempts. A redirect would turn a POST into a GET, or send what
                 # is judged to a place that nobody named.
                 self._client = OpenAI(
                     api_key=self._key or "none",
-                    base_url=self._base,
+                    base_url=address or None,
+                    default_query=dict(urllib.parse.parse_qsl(query)),
                     timeout=self._timeout,
                     max_retries=0,
                     http_client=DefaultHttpxClient(follow_redirects=False),

@@ -18,6 +18,7 @@ from overt.data.prompts import Side, read_prompts, spread
 from overt.data.records import Prompt
 from overt.data.run.finished import Modality
 from overt.data.run.images import ImageStore
+from overt.data.secrets import without_keys
 from overt.data.suites.load import load_suite, read_suite
 from overt.data.tables.parquet import SAMPLE
 from overt.data.templates import load_template
@@ -128,7 +129,7 @@ class Asking:
             )
         from overt.scoring.refusal_judges.llm import llm_judge
 
-        ask = self.work.caller.bind(chat_model(name, "judge", self.models), self.judge)
+        ask = self.work.caller.bind(chat_model(name, "judge", self.models), without_keys(self.judge))
         return llm_judge(ask=ask, template=load_template("scoring", "judge_refusal"), seed=self.seed)
 
     def judged(

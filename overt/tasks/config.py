@@ -318,6 +318,14 @@ class ModelConfig(ReachConfig, CallConfig, TrustConfig):
         )
 
 
+TrustAddresses = Annotated[
+    bool,
+    Option(
+        "Go on with a run whose folder names addresses, key variables or classes that no command of yours "
+        "has named; without it they are shown, and asked about at a terminal.",
+        CALLS,
+    ),
+]
 Resume = Annotated[
     Path | None,
     Option(

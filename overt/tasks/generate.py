@@ -17,10 +17,12 @@ from overt.data.json_types import Json
 from overt.data.progress import Progress
 from overt.data.run.finished import Run, open_run
 from overt.data.run.folder import RunFolder
+from overt.data.run.record import RunRecord
 from overt.data.tables.sources import digest_source
 from overt.data.templates import Template, load_template
 from overt.policies.load import load_policy
 from overt.policies.schema import Policy
+from overt.tasks import trust
 from overt.tasks.again import command_anew
 from overt.tasks.config import (
     CALLS,
@@ -29,6 +31,7 @@ from overt.tasks.config import (
     Option,
     OutputConfig,
     Resume,
+    TrustAddresses,
     checked_folder,
 )
 from overt.tasks.generate_finish import finish
@@ -216,6 +219,7 @@ class GenerateConfig(ModelConfig, OutputConfig):
         ),
     ] = None
     resume: Resume = None
+    trust_addresses: TrustAddresses = False
 
     @property
     def is_builtin(self) -> bool:
@@ -273,19 +277,33 @@ def started(config: GenerateConfig) -> tuple[GenerateConfig, Start]:
         config = for_limit(config)
         policy = narrowed(load_policy(config.policy or ""), config.category, config.benign, config.unsafe)
     config = config.settled()
+    record = _record(config, policy, run)
+    folder = config.resume or config.out or default_folder(record, policy.name)
+    addresses = config.addresses(run.folder if run is not None else None)
+    trust.settle(
+        run.folder if run is not None else None,
+        (),
+        trust.models_of(config),
+        addresses,
+        config.addresses(),
+        trusted=config.trust_addresses,
+    )
+    if config.apply_review is not None:
+        with RunFolder(folder) as new:
+            new.take_journal(config.apply_review)
+    anew = command_anew(config, addresses, folder) if config.resume is not None else ""
+    return config, Start(record, policy, folder, addresses, config.defaults(), anew)
+
+
+def _record(config: GenerateConfig, policy: Policy, run: Run | None) -> RunRecord:
+    """The record of the run; `run` is the one that is resumed."""
     record = record_of(config, policy, _inputs(config))
     if config.for_limit is not None or (run is not None and "benign" in run.record.given):
         # The number that --for-limit asked for; the policy of the run has it too.
         record = dataclasses.replace(record, given={**record.given, "benign": config.benign})
     if config.resume is not None and run is not None:
         record = dataclasses.replace(record, overt=run.record.overt)
-    folder = config.resume or config.out or default_folder(record, policy.name)
-    if config.apply_review is not None:
-        with RunFolder(folder) as new:
-            new.take_journal(config.apply_review)
-    addresses = config.addresses(run.folder if run is not None else None)
-    anew = command_anew(config, addresses, folder) if config.resume is not None else ""
-    return config, Start(record, policy, folder, addresses, config.defaults(), anew)
+    return record
 
 
 def for_limit(config: GenerateConfig) -> GenerateConfig:
@@ -294,20 +312,15 @@ def for_limit(config: GenerateConfig) -> GenerateConfig:
     Raises:
         InputError: options that contradict each other, or a limit that no number of prompts decides.
     """
-    from overt.tasks.how_many import question, read_rate
-
-    limit = read_rate(config.for_limit, "--for-limit")
-    if limit is None:
+    if config.for_limit is None:
         if config.expect is not None or "power" in config.model_fields_set:
             raise InputError("--expect and --power go with --for-limit", fix="For instance: --for-limit 5%")
         return config
     if config.benign is not None:
         raise InputError("--benign and --for-limit both say how many", fix="Leave out one of them.")
-    asked = question("over_refusal", limit, read_rate(config.expect, "--expect"), config.power, "--for-limit")
-    needed = asked.needed()
-    if needed is None:
-        raise InputError("no feasible number of prompts decides this limit", fix="Give a lower --expect.")
-    return config.model_copy(update={"benign": needed.prompts})
+    from overt.tasks.how_many import prompts_for
+
+    return config.model_copy(update={"benign": prompts_for(config.for_limit, config.expect, config.power)})
 
 
 def _inputs(config: GenerateConfig) -> dict[str, Json]:

@@ -100,6 +100,19 @@ class CategoryNeed:
         return None if self.needed is None else max(0, self.needed - self.n)
 
 
+def prompts_for(limit: str, expect: str | None, power: float) -> int:
+    """The benign prompts per category that `overt generate --for-limit` makes.
+
+    Raises:
+        InputError: a rate cannot be read, or no number of prompts decides the limit.
+    """
+    at_most = read_rate(limit, "--for-limit") or 0.0
+    needed = question("over_refusal", at_most, read_rate(expect, "--expect"), power, "--for-limit").needed()
+    if needed is None:
+        raise InputError("no feasible number of prompts decides this limit", fix="Give a lower --expect.")
+    return needed.prompts
+
+
 def needs_of(run: Run, asked: Question, level: float, target: str | None) -> list[CategoryNeed]:
     """What each category of a run needs, with the design effect that its own prompts show."""
     rows = rows_of(run.prompts, run.outcomes, run.harms, clusters_of(run.prompts), dict(run.results.kinds))

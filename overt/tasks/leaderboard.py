@@ -12,7 +12,7 @@ from overt.data.records import Prompt
 from overt.data.results.board import Board, BoardCategory, BoardPrompts, BoardRow, Leaderboard
 from overt.data.results.files import read_summary
 from overt.data.results.summary import Rate, Rates, TargetSummary
-from overt.data.run.files import dump_json, write_atomic
+from overt.data.run.files import dump_json, text_bytes, write_atomic
 from overt.data.run.finished import open_run
 from overt.data.typed_json import from_json, to_json
 from overt.publish.tables import whole
@@ -34,8 +34,8 @@ def write_leaderboard(runs: Sequence[Path], out: Path, *, title: str = "Over-ref
     board = from_json(Leaderboard, data)
     write_atomic(out / "leaderboard.json", dump_json(data))
     markdown = space_head(title) + render_markdown(board)
-    write_atomic(out / "README.md", markdown.encode("utf-8", "replace"))
-    write_atomic(out / "index.html", render_html(board).encode("utf-8", "replace"))
+    write_atomic(out / "README.md", text_bytes(markdown))
+    write_atomic(out / "index.html", text_bytes(render_html(board)))
     return out / "index.html"
 
 

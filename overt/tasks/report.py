@@ -23,7 +23,7 @@ from overt.data.replies import read_reply
 from overt.data.results.boundaries import Boundaries
 from overt.data.results.remedy import Remedy
 from overt.data.results.summary import Kind, Summary
-from overt.data.run.files import dump_json, speaking_os_errors, write_atomic
+from overt.data.run.files import dump_json, speaking_os_errors, text_bytes, write_atomic
 from overt.data.typed_json import to_json
 from overt.review.corrected import attached
 from overt.scoring.summary.summarize import summary_of
@@ -81,8 +81,8 @@ def write_report(folders: Sequence[Path], out: Path, *, images: bool = True) -> 
         figures = [_figures(block) for block in blocks]
         tables = [render_markdown(block.summary, title=block.title if many else "") for block in blocks]
         write_atomic(out / "summary.json", dump_json({"parts": figures} if many else figures[0]))
-        write_atomic(out / "table.md", "\n".join(tables).encode("utf-8"))
-        write_atomic(out / "index.html", page.encode("utf-8"))
+        write_atomic(out / "table.md", text_bytes("\n".join(tables)))
+        write_atomic(out / "index.html", text_bytes(page))
     return out / "index.html"
 
 

@@ -17,6 +17,7 @@ from overt.data.records import Prompt
 from overt.data.results.summary import Summary
 from overt.data.run.finished import Run
 from overt.data.run.folder import CODES
+from overt.tasks import trust
 from overt.tasks.asking import Asking, outcome_of, request_of
 from overt.tasks.roles import ModelOptions
 from overt.tasks.run import RunConfig
@@ -29,27 +30,34 @@ def calls_of(run: Run, calls: CallerOptions) -> CallerOptions:
     return calls if calls.codes is not None else dataclasses.replace(calls, codes=_settings(run).codes)
 
 
-def reread(run: Run, calls: CallerOptions, work: Work) -> list[Outcome]:
+def reread(run: Run, calls: CallerOptions, work: Work, *, trusted: bool = False) -> list[Outcome]:
     """The outcomes of a run, in their order, those of kept responses as today's vocabulary reads them. They
     are written to the run's folder if any is another than before.
+
+    Args:
+        trusted: as in `overt.tasks.trust.settle`.
 
     An answer in words that was found in place of an error is left to `overt run`, which has it judged.
     """
     if not has_news(run.manifest_data) and _codes_then(run) == _codes_now(calls):
         return run.outcomes
     settings = _settings(run)
+    specs = specs_from_json(run.record.inputs.get("targets"))
+    addresses = settings.addresses(run.folder)
+    # No request is made, but the targets are: a class of the user's own is imported, and keys are read.
+    trust.settle(run.folder, specs, {}, addresses, {}, trusted=trusted, sends=False)
     asking = Asking(
         work,
         "text" if run.record.inputs.get("modality") == "text" else "image",
         settings.every_layer,
         settings.judge or "judge/rules",
         settings.seed,
-        settings.targets(settings.addresses(run.folder)),
+        settings.targets(addresses),
         ModelOptions(),
     )
     prompts = {prompt.id: prompt for prompt in run.prompts}
     found: dict[str, Outcome] = {}
-    for spec in specs_from_json(run.record.inputs.get("targets")):
+    for spec in specs:
         mine = [o for o in run.outcomes if o.target == spec.name and o.state in ("error", "refused")]
         found |= _of_target(spec, mine, prompts, asking)
     if not found:

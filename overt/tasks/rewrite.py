@@ -29,6 +29,7 @@ from overt.generation.rewrite import Rewriter, rewrite_with
 from overt.generation.rewrite import rewrite as reword
 from overt.policies.load import load_policy
 from overt.policies.schema import Policy
+from overt.tasks import trust
 from overt.tasks.asking import Asking
 from overt.tasks.config import (
     CALLS,
@@ -39,6 +40,7 @@ from overt.tasks.config import (
     OutputConfig,
     ReachConfig,
     Timeout,
+    TrustAddresses,
     checked_folder,
 )
 from overt.tasks.rewrite_measure import cases_of, choose, open_scorers, score_all
@@ -99,6 +101,7 @@ class RewriteConfig(ReachConfig, CallConfig, LocalConfig, OutputConfig):
         tuple[str, ...],
         Option("Environment variable that holds the key. Repeatable.", CALLS, metavar="[ROLE=]NAME"),
     ] = ()
+    trust_addresses: TrustAddresses = False
     concurrency: Concurrency = 16
     timeout: Timeout = 180.0
 
@@ -181,6 +184,14 @@ def rewrite(config: RewriteConfig, progress: Progress) -> Run:
     policy = load_policy(str(run.policy_file))
     modality = "text" if settings.suite is not None else policy.modality
     specs = specs_from_json(run.record.inputs.get("targets"))
+    trust.settle(
+        run.folder,
+        specs,
+        {},
+        config.addresses(run.folder),
+        config.addresses(),
+        trusted=config.trust_addresses,
+    )
     for spec in specs:  # a wrong name should cost nothing
         check_files(spec)
         resolve_target(spec, modality)

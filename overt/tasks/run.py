@@ -26,6 +26,7 @@ from overt.data.templates import load_template
 from overt.policies.load import load_policy
 from overt.policies.schema import Policy
 from overt.scoring.summary.summarize import write_summary
+from overt.tasks import trust
 from overt.tasks.again import command_anew
 from overt.tasks.asking import Asking, Job, is_offline, modality_of, prompts_to_ask, request_of
 from overt.tasks.config import (
@@ -36,6 +37,7 @@ from overt.tasks.config import (
     OutputConfig,
     Resume,
     Timeout,
+    TrustAddresses,
 )
 from overt.tasks.targets import (
     TargetOptions,
@@ -175,6 +177,7 @@ class RunConfig(ModelConfig, OutputConfig):
             metavar="[ROLE=]NAME",
         ),
     ] = ()
+    trust_addresses: TrustAddresses = False
     timeout: Timeout = 180.0
     min_coverage: Annotated[
         float,
@@ -270,6 +273,15 @@ def started(config: RunConfig) -> tuple[RunConfig, Start, list[TargetSpec]]:
         policy = _policy(config)
         specs = [read_spec(name, config.filter, config.checker) for name in config.target]
     config = config.settled()
+    addresses = config.addresses(run.folder if run is not None else None)
+    trust.settle(
+        run.folder if run is not None else None,
+        specs,
+        trust.models_of(config),
+        addresses,
+        config.addresses(),
+        trusted=config.trust_addresses,
+    )
     names = Counter(spec.name for spec in specs)
     if twice := [name for name, count in names.items() if count > 1]:
         raise InputError(f"{twice[0]} is named twice", fix="Give each --target once.")
@@ -277,7 +289,6 @@ def started(config: RunConfig) -> tuple[RunConfig, Start, list[TargetSpec]]:
     if run is not None:
         record = dataclasses.replace(record, overt=run.record.overt)
     folder = config.resume or config.out or default_folder(record, "run")
-    addresses = config.addresses(run.folder if run is not None else None)
     anew = command_anew(config, addresses, folder) if config.resume is not None else ""
     return config, Start(record, policy, folder, addresses, config.defaults(), anew), specs
 

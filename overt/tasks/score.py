@@ -28,7 +28,15 @@ from overt.scoring.covers import EVERYTHING, Covers, read_covers
 from overt.scoring.harm import Case, HarmJudge, checker_judge, judge_harm, vision_judge, within
 from overt.scoring.summary.rates import judging
 from overt.scoring.summary.summarize import write_summary
-from overt.tasks.config import CALLS, CallConfig, Concurrency, Option, OutputConfig, checked_folder
+from overt.tasks.config import (
+    CALLS,
+    CallConfig,
+    Concurrency,
+    Option,
+    OutputConfig,
+    TrustAddresses,
+    checked_folder,
+)
 from overt.tasks.reread import calls_of, manifest_anew, reread
 from overt.tasks.roles import ModelOptions, chat_model
 from overt.tasks.score_pictures import open_scorer, scored
@@ -80,6 +88,7 @@ class ScoreConfig(CallConfig, OutputConfig):
         str | None,
         Option("Environment variable that holds the key (OPENAI_API_KEY).", CALLS, metavar="NAME"),
     ] = None
+    trust_addresses: TrustAddresses = False
     device: Annotated[str | None, Option("Device of local checkers and scorers.", CALLS)] = None
     concurrency: Concurrency = 16
 
@@ -150,7 +159,7 @@ def score(config: ScoreConfig, progress: Progress) -> Run:
     calls = calls_of(run, config.caller)
     with working_again(run, calls, progress, "judges") as work:
         facts: dict[str, Json] = {}
-        outcomes = reread(run, calls, work)
+        outcomes = reread(run, calls, work, trusted=config.trust_addresses)
         # Opened first: its errors should show before a judge is paid for.
         scorer = open_scorer(config, policy, work) if config.faithfulness is not None else None
         harms = _judged(config, run, outcomes, policy, work, facts) if config.names else run.harms

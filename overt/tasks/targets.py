@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 from overt.data.errors import InputError
 from overt.data.json_types import Json
+from overt.data.secrets import without_keys
 from overt.data.targets import Target
 
 # Files of a model's folder that affect its output, unlike logs, notes and pictures.
@@ -63,9 +64,9 @@ class TargetSpec:
     def to_json(self) -> dict[str, Json]:
         return {
             "name": self.name,
-            "target": self.target,
-            "filters": list(self.filters),
-            "checkers": list(self.checkers),
+            "target": self.target and without_keys(self.target),
+            "filters": [without_keys(name) for name in self.filters],
+            "checkers": [without_keys(name) for name in self.checkers],
             "files": dict(sorted(self.files.items())),
         }
 
@@ -117,7 +118,7 @@ def read_spec(text: str, filters: Sequence[str] = (), checkers: Sequence[str] = 
     else:
         spec = TargetSpec(text, tuple(filters), tuple(checkers))
     parts = [*spec.filters, *([spec.target] if spec.target else []), *spec.checkers]
-    name = spec.name or (f"guarded/{'+'.join(parts)}" if spec.is_composed else text)
+    name = without_keys(spec.name or (f"guarded/{'+'.join(parts)}" if spec.is_composed else text))
     files = {**spec.files, **{p: h for part in parts for p, h in _files_of(part)}}
     return TargetSpec(spec.target, spec.filters, spec.checkers, name, files)
 

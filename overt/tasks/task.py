@@ -26,6 +26,7 @@ from overt.data.records import content_id
 from overt.data.run.finished import Kind, Run, open_run
 from overt.data.run.folder import CODES, JOURNAL, Addresses, RunFolder
 from overt.data.run.record import PolicyRef, RunRecord
+from overt.data.secrets import storable
 from overt.data.text import plain
 from overt.data.yaml.schema import read_bytes
 from overt.policies.floor import uncovered
@@ -60,9 +61,9 @@ def record_of(
         config.kind,
         version,
         PolicyRef(policy.name, policy.version, policy.hash),
-        config.decided(),
-        {**inputs, **own},
-        config.decided("content"),
+        storable(config.decided()),
+        storable({**inputs, **own}),
+        storable(config.decided("content")),
     )
 
 

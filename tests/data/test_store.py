@@ -57,7 +57,8 @@ def test_stages_are_whole_or_absent(tmp_path):
         assert not store.has_stage("audit")
         hostile = 'line\u2028sep \x00 \ud800 "quote" </script>'
         store.write_stage("audit", [make_prompt(hostile)])
-        assert store.read_stage("audit", Prompt)[0].text == hostile
+        kept = hostile.replace("\x00", "?").replace("\ud800", "?")
+        assert store.read_stage("audit", Prompt)[0].text == kept
         assert not [p for p in (store.path / "stages").iterdir() if p.name.endswith(".tmp")]
 
 
@@ -190,7 +191,10 @@ def test_addresses_hold_no_secret(tmp_path):
     with RunFolder(tmp_path / "run") as store:
         store.claim(record(), "", given)
         assert read_addresses(store.path) == {
-            "base_url": {"": "https://host:8/v1?api-version=2", "judge": "http://h/v1"},
+            "base_url": {
+                "": "https://***@host:8/v1?api-version=2&api_key=***&sig=***#x",
+                "judge": "http://h/v1",
+            },
             "api_key_env": {"": "MY_KEY"},
         }
     assert read_addresses(tmp_path) == {}

@@ -596,7 +596,7 @@ def write(tmp_path, text):
         (("url:", "ulr:"), ["2:1 ulr", "2:1 url"], "url"),
         (("url: URL/v1/images", "url: ftp://x"), ["2:6 url"], ""),
         (("url: URL/v1/images", "url: https://u:p@x/"), ["2:6 url"], ""),
-        (("url: URL/v1/images", "url: 'https://x/${KEY}'"), ["2:6 url"], ""),
+        (("url: URL/v1/images", "url: 'https://x/${1 2}'"), ["2:6 url"], ""),
         (("url: URL/v1/images", "url: 'https://x/{{prompt}}'"), ["2:6 url"], ""),
         (("X-Plain: yes please", "X Plain: a"), ["5:3 headers.X Plain"], ""),
         (("X-Plain: yes please", "X-Plain: '{{prompt}}'"), ["5:12 headers.X-Plain"], ""),

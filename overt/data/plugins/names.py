@@ -12,7 +12,8 @@ A name is one of
 
 Options follow a question mark as in a web address: `?key=value&key=value`, with %26 for `&` and %25 for `%`
 inside a value. Before the question mark %3F also stands for `?`; `quoted` writes these escapes. A name must
-not hold keys or passwords, since names are printed and recorded.
+not hold keys or passwords, since names are printed and recorded. An address in it may have `${VARIABLE}`; a
+key that stands in the address all the same is recorded as ***.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from dataclasses import dataclass
 from types import ModuleType
 
 from overt.data.errors import InputError
+from overt.data.secrets import VARIABLE, learn_from
 
 _OWN = re.compile(r"(?P<module>[^\W\d]\w*(?:\.[^\W\d]\w*)*):(?P<cls>[^\W\d]\w*)(?:/(?P<model>.+))?")
 _SECRET = re.compile(r"key$|token$|secret|passw|credential|authorization", re.IGNORECASE)
@@ -65,6 +67,7 @@ def read_name(text: str) -> Name:
     Raises:
         InputError: its options cannot be read, or one of them holds a secret.
     """
+    learn_from(text)
     head, _, query = text.partition("?")
     head = unquoted(head)
     options = _options(head, query)
@@ -80,10 +83,14 @@ def _options(head: str, query: str) -> dict[str, str]:
         key, equals, value = pair.partition("=")
         value = urllib.parse.unquote(value)
         # The message leaves the full name out, since it holds the secret.
-        if equals and ((_SECRET.search(key) and not key.endswith("_env")) or _USERINFO.search(value)):
+        if equals and (
+            (_SECRET.search(key) and not key.endswith("_env"))
+            or _USERINFO.search(VARIABLE.sub("", value).replace("://:@", "://"))
+        ):
             raise InputError(
                 f"{head}: the option {key!r} would put a secret into a name, and names are recorded",
-                fix="Put it into an environment variable and name that: api_key_env=VARIABLE.",
+                fix="Put it into an environment variable and name that: api_key_env=VARIABLE, or "
+                "${VARIABLE} in an address.",
             )
         if not equals or not key.isidentifier():
             raise InputError(

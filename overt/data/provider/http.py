@@ -11,13 +11,12 @@ from overt.data.chat import ErrorKind
 from overt.data.errors import InputError
 from overt.data.json_types import Json
 from overt.data.provider.waits import duration, moment, of_limits
+from overt.data.secrets import Known, learn, learn_from, masked, masked_end, without_keys
 from overt.data.text import encodable
 
 _LOCAL_HOSTS = ("localhost", "127.", "[::1]", "0.0.0.0", "host.docker.internal")
 REDIRECTS = (301, 302, 303, 307, 308)
 _PLAIN_STEP = re.compile(r"[\w.~-]{0,24}")  # a step of a path that is no signature
-_SHORTEST_SECRET = 4  # characters; masking "-" or "no" would spoil messages and hide nothing
-_SHORTEST_PART = 6
 _ADDRESS = re.compile(r"(https?://)([\w.:-]*)[^\s\"'<>\\]*", re.IGNORECASE)
 _MASKED_ENDS = re.compile(r"[\w-]*\*{3,}[\w-]*")  # as _MASKED, in JSON
 _MASKED = re.compile(r"\S*\*{3,}\S*")  # providers show the two ends of a key
@@ -42,13 +41,14 @@ def check_address(name: str, base_url: str) -> None:
     Raises:
         InputError: it is not an http(s) address.
     """
+    learn_from(base_url)
     try:
         parts = urllib.parse.urlsplit(base_url)
         usable = parts.scheme in ("http", "https") and bool(parts.netloc)
     except ValueError:
         usable = False
     if not usable:
-        shown = "".join(c for c in base_url[:80] if c.isprintable())
+        shown = "".join(c for c in without_keys(base_url)[:80] if c.isprintable())
         raise InputError(
             f"{name}: base_url {shown!r} is no http(s) address",
             fix="Write it like https://api.example.com/v1.",
@@ -121,33 +121,33 @@ def retry_after(headers: Mapping[str, str], now: float | None = None) -> float |
 
 
 class Mask:
-    """Masks secrets in recorded and printed text: some servers repeat a rejected key.
+    """Masks the secrets of one service, and all others in use, in what it says: some repeat a rejected key.
 
     Args:
         secrets: keys. The halves of an "id:secret" key are masked too.
     """
 
     def __init__(self, *secrets: str) -> None:
-        whole = {secret for secret in secrets if len(secret) >= _SHORTEST_SECRET}
-        parts = {part for secret in secrets for part in secret.split(":") if len(part) >= _SHORTEST_PART}
-        # The longest first, since one secret may contain another.
-        self._secrets = sorted(whole | parts, key=len, reverse=True)
+        self._own = Known(*secrets)
+        learn(*secrets)
 
     def text(self, text: str) -> str:
-        """The text with *** for each secret."""
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
-        return text
+        """The text with *** for each secret, in any of its forms."""
+        return masked(self._own.masked(text))
+
+    def cut(self, text: str) -> str:
+        """As `text`, for the beginning of a longer text, which may end amid a secret."""
+        return masked_end(self._own.masked_end(self.text(text)))
 
     def words(self, text: object, most: int = 500) -> str:
         """A provider's message on one line of at most `most` characters, without secrets and the paths of
         addresses, because a signed address gives access."""
         said = _ADDRESS.sub(r"\1\2/...", " ".join(str(text).split()))
-        return encodable(self.text(_MASKED.sub("***", said)))[:most]
+        return encodable(self.cut(_MASKED.sub("***", said)))[:most]
 
     def whole(self, text: str) -> str:
         """A text of any length without secrets and the paths of addresses."""
-        return encodable(self.text(_MASKED_ENDS.sub("***", _ADDRESS.sub(r"\1\2/...", text))))
+        return encodable(self.cut(_MASKED_ENDS.sub("***", _ADDRESS.sub(r"\1\2/...", text))))
 
     def json(self, value: Json) -> Json:
         """Decoded JSON with *** for each secret in its texts."""

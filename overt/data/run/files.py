@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from overt.data.errors import InputError, RunError
 from overt.data.json_types import Json
 from overt.data.records import from_json, to_json
+from overt.data.secrets import masked, storable_json
+from overt.data.text import writable
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -63,16 +65,19 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 
 def dump_json(data: object) -> bytes:
-    """Readable JSON with a stable key order."""
-    return (json.dumps(data, ensure_ascii=False, indent=2, sort_keys=True) + "\n").encode(
-        "utf-8", "surrogatepass"
-    )
+    """Readable JSON with a stable key order, without secrets, NUL and lone surrogates."""
+    return (storable_json(data, indent=2, sort_keys=True) + "\n").encode("utf-8")
+
+
+def text_bytes(text: str) -> bytes:
+    """A text as it is written to a file: UTF-8, without secrets, NUL and lone surrogates."""
+    return writable(masked(text)).encode("utf-8")
 
 
 def write_records(path: Path, records: Iterable[DataclassInstance]) -> int:
     """Writes records atomically to a JSONL file; returns their number."""
-    lines = [json.dumps(to_json(r), ensure_ascii=False) for r in records]
-    write_atomic(path, "".join(line + "\n" for line in lines).encode("utf-8", "surrogatepass"))
+    lines = [storable_json(to_json(r)) for r in records]
+    write_atomic(path, "".join(line + "\n" for line in lines).encode("utf-8"))
     return len(lines)
 
 

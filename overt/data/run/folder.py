@@ -18,7 +18,6 @@ import sqlite3
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import urlsplit, urlunsplit
 
 from overt.data.errors import InputError, OvertError, RunError
 from overt.data.json_types import Json, JsonObject
@@ -28,12 +27,14 @@ from overt.data.run.files import (
     read_json,
     read_records,
     speaking_os_errors,
+    text_bytes,
     write_atomic,
     write_records,
 )
 from overt.data.run.journal import Journal
 from overt.data.run.record import FILE, RunRecord, read_record
 from overt.data.run.way_on import way_on
+from overt.data.secrets import without_keys
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -55,7 +56,6 @@ Addresses = Mapping[str, Mapping[str, str]]
 # Of the inputs: the hash of the user's own words for what services say.
 CODES = "codes"
 _DECIDED_ANEW = (f"inputs.{CODES}",)
-_SECRET = re.compile(r"key|token|secret|passw|pwd|sig|auth|cred|code", re.IGNORECASE)
 
 
 class RunFolder:
@@ -172,7 +172,7 @@ class RunFolder:
             self._claimed = True
             if differing:
                 self._clear()
-            write_atomic(self.path / "policy.yaml", policy_yaml.encode())
+            write_atomic(self.path / "policy.yaml", text_bytes(policy_yaml))
         if is_new or _codes(found) != _codes(record):
             write_atomic(self.path / FILE, dump_json(record.to_json()))
         if addresses is not None:
@@ -204,7 +204,7 @@ class RunFolder:
         Raises:
             InputError: the folder holds foreign files.
         """
-        policy = None if policy_yaml is None else policy_yaml.encode()
+        policy = None if policy_yaml is None else text_bytes(policy_yaml)
         strangers = []
         for path in sorted(self.path.iterdir()):
             if _HALF_CLAIMED.fullmatch(path.name):
@@ -363,19 +363,7 @@ def with_stored(given: Mapping[str, str], stored: Mapping[str, str]) -> dict[str
 
 
 def _storable(addresses: Addresses) -> dict[str, dict[str, str]]:
-    return {what: {role: _without_secrets(v) for role, v in by.items()} for what, by in addresses.items()}
-
-
-def _without_secrets(text: str) -> str:
-    """An address without user, password and keys in its query; other text is unchanged."""
-    if "://" not in text:
-        return text
-    try:
-        parts = urlsplit(text)
-    except ValueError:
-        return ""
-    query = "&".join(p for p in parts.query.split("&") if not _SECRET.search(p.partition("=")[0]))
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, query, ""))
+    return {what: {role: without_keys(v) for role, v in by.items()} for what, by in addresses.items()}
 
 
 def _codes(record: RunRecord | None) -> Json:

@@ -3,7 +3,7 @@
 What was answered is never sent again; what failed may be (overt.calls.finality), and then its row is
 replaced. A row that cannot be read counts as missing, and its key is kept in `damaged`. With
 `synchronous=NORMAL` a commit survives `kill -9`; a power cut may lose the last few commits but not the file.
-API keys and headers are not stored.
+API keys and headers are not stored; the caller gives replies without them.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Any
 
 from overt.data.errors import RunError
 from overt.data.json_types import JsonObject
+from overt.data.secrets import masked
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS calls (
@@ -113,9 +114,7 @@ class Journal:
             RunError: disk full, read-only, or locked by another process.
         """
         now = time.time()
-        rows = [
-            (e.key, e.model, e.purpose, e.category, e.request, _dump(e.reply), e.cost, now) for e in entries
-        ]
+        rows = [(e.key, *_texts(e), _dump(e.reply), e.cost, now) for e in entries]
         with self._lock, self._speaking("cannot write the journal"):
             self._db.execute("BEGIN IMMEDIATE")
             try:
@@ -125,7 +124,7 @@ class Journal:
                 with contextlib.suppress(sqlite3.Error):
                     self._db.execute("ROLLBACK")
                 raise
-            self._keys.update(_short(row[0].encode()) for row in rows)
+            self._keys.update(_short(key.encode()) for key, *_ in rows)
 
     def close(self) -> None:
         """Closes the file and merges the write-ahead log."""
@@ -168,6 +167,11 @@ def _short(key: bytes) -> bytes:
         return bytes.fromhex(key.decode("ascii")) if len(key) == 32 else key
     except ValueError:
         return key
+
+
+def _texts(entry: Entry) -> tuple[str, str, str, str]:
+    """Model, purpose, category and request, as they are stored."""
+    return masked(entry.model), masked(entry.purpose), masked(entry.category), masked(entry.request)
 
 
 def _dump(data: JsonObject) -> str:

@@ -11,6 +11,7 @@ from overt.data.provider.completion import read_completion
 from overt.data.provider.dialect import Dialect, Learnt, unusable_json
 from overt.data.provider.http import Mask, check_address, key_from, openai_base
 from overt.data.provider.kept import kept, reread
+from overt.data.secrets import filled, values_of
 from overt.data.text import encodable
 from overt.generation.transport import Transport, encoded, openai_endpoint
 
@@ -43,7 +44,8 @@ class OpenAIChat:
         if self._base is not None:
             check_address(self.name, self._base)
         self._key = key_from(api_key_env, self.name, self._base)
-        self._mask = Mask(self._key)
+        self._filled = None if self._base is None else filled(self._base, self.name)
+        self._mask = Mask(self._key, *values_of([self._base or ""]))
         self._timeout = timeout + 5
         self._transport: Transport | None = None
         self._url = ""
@@ -51,7 +53,7 @@ class OpenAIChat:
 
     @property
     def address(self) -> str:
-        """Where requests go. It may hold a secret, so it is not printed."""
+        """Where requests go, without the values of its variables. It may hold a key: it is not printed."""
         return self._base or ""
 
     async def complete(self, request: ChatRequest) -> ChatReply:
@@ -78,7 +80,7 @@ class OpenAIChat:
 
     async def _attempt(self, request: ChatRequest, dialect: Dialect) -> ChatReply:
         if self._transport is None:
-            self._url, headers = openai_endpoint("/chat/completions", key=self._key, base_url=self._base)
+            self._url, headers = openai_endpoint("/chat/completions", key=self._key, base_url=self._filled)
             self._transport = Transport(self._timeout, headers)
         got = await self._transport.send("POST", self._url, data=encoded(self._body(request, dialect)))
         if isinstance(got, CallError):

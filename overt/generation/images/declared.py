@@ -18,11 +18,11 @@ from overt.data.json_types import Json
 from overt.data.jsonpath import Path, parse_path
 from overt.data.provider.http import retry_after
 from overt.data.provider.reader import Failed, Refused, read_said
+from overt.data.secrets import VARIABLE, filled, learn_from, values_of
 from overt.data.targets import NOT_ASKED, LayerDecision, RefusalStage
 from overt.generation.images.engine import Answer, Asked, Found, Request
 from overt.generation.images.http_file import (
     PLACEHOLDER,
-    VARIABLE,
     Condition,
     ErrorRule,
     HTTPFile,
@@ -66,20 +66,41 @@ def headers(spec: HTTPFile) -> tuple[dict[str, str], list[str]]:
         secrets.append(secret)
         return secret
 
-    def filled(header: str, text: str) -> str:
+    def with_values(header: str, text: str) -> str:
         return VARIABLE.sub(lambda found: value_of(header, found[1]), text)
 
-    return {header: filled(header, text) for header, text in spec.headers.items()}, secrets
+    found = {header: with_values(header, text) for header, text in spec.headers.items()}
+    address(spec)  # a variable that is not set is told before a request is made
+    for name, text in spec.query.items():
+        filled(text, f"query.{name}", in_url=False)
+    learn_from(spec.url)  # a key that was written into the file all the same
+    learn_from("?" + "&".join(f"{name}={text}" for name, text in spec.query.items()))
+    return found, [*secrets, *values_of(spec.query.values())]
 
 
 def request(spec: HTTPFile, headers: Mapping[str, str], asked: Asked) -> Request:
     values: dict[str, Json] = {"prompt": asked.prompt, "seed": asked.seed}
-    url = spec.url
+    url = address(spec)
     if spec.query:
-        query = {name: str(fill(text, values)) for name, text in spec.query.items()}
+        query = {name: _parameter(name, text, values) for name, text in spec.query.items()}
         url += ("&" if "?" in url else "?") + urllib.parse.urlencode(query)
     form = {name: str(fill(text, values)) for name, text in spec.form.items()}
     return Request(url, headers, json=fill(spec.json_body, values), form=form or None, method=spec.method)
+
+
+def address(spec: HTTPFile) -> str:
+    """Returns where requests go, with environment variables filled in.
+
+    Raises:
+        InputError: a variable is not set.
+    """
+    return filled(spec.url, "url")
+
+
+def _parameter(name: str, text: str, values: Mapping[str, Json]) -> str:
+    """Variables before placeholders, so that a prompt's own ${...} stays its text."""
+    parts = PLACEHOLDER.split(filled(text, f"query.{name}", in_url=False))
+    return "".join(str(values[part]) if n % 2 else part for n, part in enumerate(parts))
 
 
 def fill(template: Json, values: Mapping[str, Json]) -> Json:

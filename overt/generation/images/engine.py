@@ -18,6 +18,7 @@ from overt.data.json_types import Json, JsonObject
 from overt.data.provider.http import Mask, check_address, key_from, retry_after, status_kind
 from overt.data.provider.kept import kept
 from overt.data.provider.reader import Answered, Failed, Refused, Verdict, judge, read_said
+from overt.data.secrets import filled, values_of
 from overt.data.targets import LayerDecision, Response
 from overt.data.text import encodable
 from overt.generation.images.pictures import broken, decoded, looks_like_picture, picture_kind
@@ -112,7 +113,7 @@ class PictureService:
 
     Args:
         name: "provider/model".
-        base_url: the service's address.
+        base_url: the service's address; `${VARIABLE}` is filled in.
         secrets: masked in every response.
         timeout: seconds for one exchange.
         limit_s: seconds for one attempt, including its job and the pictures.
@@ -124,16 +125,16 @@ class PictureService:
     def __init__(
         self, name: str, *, base_url: str, secrets: Iterable[str], timeout: float, limit_s: float
     ) -> None:
-        self.name = name
-        self._base = base_url
-        self._mask = Mask(*secrets)
+        self.name, self._written = name, base_url
+        self._base = filled(base_url, name)
+        self._mask = Mask(*secrets, *values_of([base_url]))
         self._limit_s = limit_s
         self._transport = Transport(timeout)
 
     @property
     def address(self) -> str:
-        """Where requests go. It may hold a secret, so it is not printed."""
-        return self._base
+        """Where requests go, without the values of its variables. It may hold a key: it is not printed."""
+        return self._written
 
     # -- overridden by each service -------------------------------------------------------------------
 

@@ -1,6 +1,6 @@
 """The YAML file that declares an HTTP model: its request, and where to find things in the response.
 
-Environment variables are filled in when a request is sent, so nothing read here holds a secret.
+Environment variables are filled in when a request is sent, so nothing read here holds their values.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 import urllib.parse
+from functools import partial
 from pathlib import Path as File
 from typing import Annotated, ClassVar, Literal
 
@@ -22,8 +23,9 @@ from pydantic import (
 )
 
 from overt.data.chat import ErrorKind
-from overt.data.json_types import Json
+from overt.data.json_types import Json, texts_of
 from overt.data.jsonpath import Path, PathError, parse_path
+from overt.data.secrets import VARIABLE
 from overt.data.targets import RefusalStage
 from overt.data.yaml.problems import Mark, nearest, shorten
 from overt.data.yaml.schema import AsNumber, AsWritten, Faults, Listed, Schema, fault, read_yaml
@@ -31,7 +33,6 @@ from overt.data.yaml.values import Ambiguous, Entries, Real, Steps, Whole
 
 PLACEHOLDERS = ("prompt", "seed")
 PLACEHOLDER = re.compile(r"\{\{\s*([^{}]*?)\s*\}\}")
-VARIABLE = re.compile(r"\$\{([^{}]*)\}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _SECRET_HEADER = re.compile(r"authorization|api-?key|^x-?key|token|secret|cookie|password", re.IGNORECASE)
@@ -47,14 +48,6 @@ def read_http_file(path: str) -> HTTPFile:
             column and a fix.
     """
     return read_yaml(File(path), HTTPFile, what="HTTP target")
-
-
-def strings(value: object) -> list[str]:
-    """Returns every text in a decoded JSON value, without keys."""
-    if isinstance(value, str):
-        return [value]
-    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return [text for part in parts for text in strings(part)]
 
 
 # -- what is sent -----------------------------------------------------------------------------------------
@@ -105,19 +98,28 @@ def _body(value: object) -> Json:
     return made
 
 
-def _check_placeholders(text: str, at: Steps, faults: Faults) -> None:
+def _check_placeholders(text: str, at: Steps, faults: Faults, *, takes_variables: bool = False) -> None:
     for name in PLACEHOLDER.findall(text):
         if name not in PLACEHOLDERS:
             hint = nearest(name, PLACEHOLDERS, "placeholders")
             faults.add(f"there is no placeholder {shorten(name)!r}", hint, at)
-    if VARIABLE.search(text):
-        faults.add("${...} is filled in headers alone", "keys belong there", at)
+    if takes_variables:
+        _check_variables(text, at, faults)
+    elif VARIABLE.search(text):
+        faults.add("${...} is filled in headers, url and query alone", "keys belong there", at)
 
 
-def _filled(texts: dict[str, str]) -> dict[str, str]:
+def _check_variables(text: str, at: Steps, faults: Faults) -> None:
+    for variable in VARIABLE.findall(text):
+        if not _NAME.fullmatch(variable):
+            message = f"{shorten(variable)!r} cannot be a variable's name"
+            faults.add(message, "letters, digits and _, as in ${VENDOR_KEY}", at)
+
+
+def _filled(texts: dict[str, str], *, takes_variables: bool = False) -> dict[str, str]:
     faults = Faults()
     for name, text in texts.items():
-        _check_placeholders(text, (name,), faults)
+        _check_placeholders(text, (name,), faults, takes_variables=takes_variables)
     faults.raise_any()
     return texts
 
@@ -128,8 +130,9 @@ def _address(text: str) -> str:
         fault("expected an http(s) address, found {found}", "as in: https://api.example.com/v1/images")
     if "@" in parts.netloc:
         fault("a user or password in the address", "use a header with ${VARIABLE}")
-    if VARIABLE.search(text):
-        fault("${...} is filled in headers alone", "an address is printed and recorded")
+    faults = Faults()
+    _check_variables(text, (), faults)
+    faults.raise_any()
     if PLACEHOLDER.search(text):
         fault("{{...}} is not filled in the url", "use query, json or form")
     return text
@@ -143,10 +146,7 @@ def _headers(headers: dict[str, str]) -> dict[str, str]:
             faults.add(message, "letters, digits and -, as in X-Api-Key", (name, "[key]"))
         if PLACEHOLDER.search(text):
             faults.add("{{...}} is not filled in headers", "use query, json or form", (name,))
-        for variable in VARIABLE.findall(text):
-            if not _NAME.fullmatch(variable):
-                message = f"{shorten(variable)!r} cannot be a variable's name"
-                faults.add(message, "letters, digits and _, as in ${VENDOR_KEY}", (name,))
+        _check_variables(text, (name,), faults)
         if _SECRET_HEADER.search(name) and not VARIABLE.search(text):
             # The value may be the secret, so it is not printed.
             hint = f'write {name}: "${{VENDOR_KEY}}" and set that variable'
@@ -158,6 +158,7 @@ def _headers(headers: dict[str, str]) -> dict[str, str]:
 Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Label = Annotated[Words, AsWritten, WithJsonSchema({"type": ["string", "number"]})]
 Labels = Annotated[dict[str, Label], AfterValidator(_filled)]
+Query = Annotated[dict[str, Label], AfterValidator(partial(_filled, takes_variables=True))]
 
 # -- what comes back --------------------------------------------------------------------------------------
 
@@ -301,18 +302,19 @@ class Picture(Schema):
 
 
 class HTTPFile(Schema):
-    """A model behind plain HTTP. json and form hold placeholders, headers ${VARIABLES}."""
+    """A model behind plain HTTP. json and form hold placeholders, headers, url and query ${VARIABLES}."""
 
     how_to_begin: ClassVar[str] = "see examples/http_target.yaml"
 
     url: Annotated[Words, AfterValidator(_address)] = Field(
-        description="Where requests go.", examples=["https://api.example.com/v1/images"]
+        description="Where requests go. A secret in it is written ${VARIABLE}.",
+        examples=["https://api.example.com/v1/images"],
     )
     method: Literal["GET", "POST", "PUT", "PATCH"] = Field("POST", description="The HTTP method.")
     headers: Annotated[dict[str, Label], AfterValidator(_headers)] = Field(
         {}, description="HTTP headers. A secret is written ${VARIABLE}."
     )
-    query: Labels = Field({}, description="Parameters of the address.")
+    query: Query = Field({}, description="Parameters of the address. A secret is written ${VARIABLE}.")
     json_body: Annotated[JsonValue, PlainValidator(_body), WithJsonSchema({})] = Field(
         None, alias="json", description='The body as JSON; "{{prompt}}" and "{{seed}}" are filled.'
     )
@@ -366,7 +368,7 @@ class HTTPFile(Schema):
 
     @property
     def _placeholders(self) -> set[str]:
-        sent = (*strings(self.json_body), *self.form.values(), *self.query.values())
+        sent = (*texts_of(self.json_body), *self.form.values(), *self.query.values())
         return {name for text in sent for name in PLACEHOLDER.findall(text)}
 
     @model_validator(mode="after")

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from overt.data.results.boundaries import Boundaries
 from overt.data.results.remedy import Remedy
 from overt.data.results.summary import Summary
-from overt.data.run.files import write_atomic
+from overt.data.run.files import text_bytes, write_atomic
 from overt.report.plots.boundaries import draw_boundaries
 from overt.report.plots.drawing import GRID, INKS, PAPER, QUIET, TEXT
 from overt.report.plots.rates import draw_categories, draw_radar, draw_roc, draw_scatter
@@ -60,7 +60,7 @@ def write_plots(
     made = {}
     for name, figure in _figures(summary, remedy, boundaries):
         made[name] = _svg(figure)
-        write_atomic(folder / f"{name}.svg", made[name].encode("utf-8"))
+        write_atomic(folder / f"{name}.svg", text_bytes(made[name]))
         sink = io.BytesIO()
         with _quiet_drawing():
             figure.savefig(sink, format="png", dpi=dpi, facecolor=PAPER[0], metadata={"Software": None})
