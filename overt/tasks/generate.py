@@ -279,15 +279,7 @@ def started(config: GenerateConfig) -> tuple[GenerateConfig, Start]:
     config = config.settled()
     record = _record(config, policy, run)
     folder = config.resume or config.out or default_folder(record, policy.name)
-    addresses = config.addresses(run.folder if run is not None else None)
-    trust.settle(
-        run.folder if run is not None else None,
-        (),
-        trust.models_of(config),
-        addresses,
-        config.addresses(),
-        trusted=config.trust_addresses,
-    )
+    addresses = trust.settled_addresses(config, run.folder if run is not None else None)
     if config.apply_review is not None:
         with RunFolder(folder) as new:
             new.take_journal(config.apply_review)

@@ -273,15 +273,7 @@ def started(config: RunConfig) -> tuple[RunConfig, Start, list[TargetSpec]]:
         policy = _policy(config)
         specs = [read_spec(name, config.filter, config.checker) for name in config.target]
     config = config.settled()
-    addresses = config.addresses(run.folder if run is not None else None)
-    trust.settle(
-        run.folder if run is not None else None,
-        specs,
-        trust.models_of(config),
-        addresses,
-        config.addresses(),
-        trusted=config.trust_addresses,
-    )
+    addresses = trust.settled_addresses(config, run.folder if run is not None else None, specs)
     names = Counter(spec.name for spec in specs)
     if twice := [name for name, count in names.items() if count > 1]:
         raise InputError(f"{twice[0]} is named twice", fix="Give each --target once.")

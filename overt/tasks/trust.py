@@ -18,6 +18,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from overt import registry
 from overt.data.errors import InputError
@@ -174,6 +175,26 @@ def _confirm(run: Path, places: Sequence[Place]) -> None:
         fix=f"Nothing was sent. If all of it is right, say {FLAG}. Else name your own with --base-url and "
         "--api-key-env, or make a new run.",
     )
+
+
+class Named(Protocol):
+    """The configuration of a command that names models."""
+
+    @property
+    def trust_addresses(self) -> bool: ...
+
+    def addresses(self, run: Path | None = None) -> Addresses: ...
+
+
+def settled_addresses(config: Named, run: Path | None, specs: Sequence[TargetSpec] = ()) -> Addresses:
+    """The addresses of a new run, or of the one in the folder `run`, once they are settled.
+
+    Raises:
+        InputError: as `settle`.
+    """
+    found = config.addresses(run)
+    settle(run, specs, models_of(config), found, config.addresses(), trusted=config.trust_addresses)
+    return found
 
 
 def models_of(config: object) -> dict[str, list[str]]:
