@@ -36,7 +36,11 @@ def test_a_report_has_the_figures_that_were_found_then(old):
         run("report", name, folder=old)
         shown = json.loads((old / name / "report/summary.json").read_text())
         found = json.loads((KEPT / name / "results/summary.json").read_text())
-        assert {key: shown[key] for key in found} == found
+        # Pairs have other intervals since then, and nothing is resampled for them.
+        same = found.keys() - {"pairs", "resamples"}
+        assert {key: shown[key] for key in same} == {key: found[key] for key in same}
+        differences = [[(p["a"], p["b"], p["difference"], p["n"]) for p in s["pairs"]] for s in (shown, found)]
+        assert differences[0] == differences[1]
     run("report", "pictures", "answers", "--out", "out", folder=old)
     both = json.loads((old / "out/summary.json").read_text())
     assert len(both["targets"]) == 3
@@ -79,7 +83,7 @@ def test_it_can_be_published(old):
 def test_an_unfinished_one_goes_on_without_a_call(old, name):
     (old / name / "manifest.json").unlink()
     before = (old / name / "stages/outcomes.jsonl").read_bytes()
-    said = run("run", "--resume", name, "-q", folder=old).stdout
+    said = run("run", "--resume", name, "--trust-addresses", "-q", folder=old).stdout
     assert "0 calls" in said
     assert (old / name / "stages/outcomes.jsonl").read_bytes() == before
     manifest = json.loads((old / name / "manifest.json").read_text())

@@ -1,8 +1,8 @@
 # ruff: noqa: E501  (a sentence stands on one line)
 """The offline judge in each language that it covers, and what it says of the others.
 
-`refusals/dev` was written beside the patterns; `refusals/blind` by people who had not seen them. Each line has
-a prompt, an answer and what the answer is: a refusal, or an answer in full.
+`refusals/dev` was written beside the patterns; `refusals/heard` by people who had not seen them, and the patterns
+were mended on it later. Each line has a prompt, an answer and what the answer is: a refusal, or an answer in full.
 """
 
 from __future__ import annotations
