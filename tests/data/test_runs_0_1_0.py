@@ -79,12 +79,18 @@ def test_it_can_be_published(old):
     assert (old / "pictures/publish/b/README.md").exists()
 
 
+def decided(run):
+    """The outcomes without the words in which judge/rules tells its reasons."""
+    lines = (run / "stages/outcomes.jsonl").read_text("utf-8").splitlines()
+    return [{**json.loads(line), "evidence": ""} for line in lines]
+
+
 @pytest.mark.parametrize("name", ["pictures", "answers"])
 def test_an_unfinished_one_goes_on_without_a_call(old, name):
     (old / name / "manifest.json").unlink()
-    before = (old / name / "stages/outcomes.jsonl").read_bytes()
+    before = decided(old / name)
     said = run("run", "--resume", name, "--trust-addresses", "-q", folder=old).stdout
     assert "0 calls" in said
-    assert (old / name / "stages/outcomes.jsonl").read_bytes() == before
+    assert decided(old / name) == before
     manifest = json.loads((old / name / "manifest.json").read_text())
     assert manifest["kinds"] == json.loads((KEPT / name / "manifest.json").read_text())["kinds"]
