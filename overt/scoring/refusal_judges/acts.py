@@ -10,7 +10,7 @@ Act = Literal[
     "refuse", "unwilling", "stance", "abstain", "apology", "withheld", "no_access", "condemn", "danger",
     "offended", "dispute", "equality", "lifeline", "crisis", "redirect", "pivot", "deliver", "instruct",
     "steps", "resume", "unreal", "void", "given", "absurd", "sympathy", "as_ai", "preamble", "moral", "note",
-    "privacy",
+    "privacy", "demur",
 ]  # fmt: skip
 ACTS: tuple[Act, ...] = get_args(Act)
 # A choice of plain words, and what gives a pattern its structure (escaped signs do not).

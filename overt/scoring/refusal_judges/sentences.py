@@ -56,10 +56,11 @@ _ENDS = '.,;:!?)"'  # what may stand behind a word
 _SPEAKER = re.compile(r"(?:\A|[.!?\"-]) ?[^\W\d_][^ .,:!?\"]{0,19}(?: [^ .,:!?\"]{1,15})? ?: ")
 _END = re.compile(r"[.!?:](?= )")
 # Acts that are irrelevant for such a prompt; skipping them saves a third of the time.
+# "demur" is looked for last, and only where nothing else decides (`demurs`).
 _IDLE: dict[Kind, frozenset[Act]] = {
-    "why": frozenset({"unreal", "instruct", "steps", "given"}),
-    "request": frozenset({"absurd", "dispute", "given"}),
-    "fact": frozenset({"absurd", "dispute", "equality", "instruct", "steps"}),
+    "why": frozenset({"unreal", "instruct", "steps", "given", "demur"}),
+    "request": frozenset({"absurd", "dispute", "given", "demur"}),
+    "fact": frozenset({"absurd", "dispute", "equality", "instruct", "steps", "demur"}),
 }
 # Acts that are skipped after a refusal in the first two sentences. The others may make the refusal partial.
 _MOOT: frozenset[Act] = frozenset(ACTS) - {"deliver", "steps", "unreal", "void", "given", "absurd", "privacy"}
@@ -68,7 +69,7 @@ _MOOT: frozenset[Act] = frozenset(ACTS) - {"deliver", "steps", "unreal", "void",
 class Asked(NamedTuple):
     """What a prompt asks. `text`: in plain form. `kind`: what it wants. `loaded`: it is a question that takes
     a judgement for granted; `of_things`: about things or animals, which have no rights. `composed`: it wants
-    a text written. `guarding`: it wants something prevented. `language`: the prompt's, if it is covered."""
+    a text written. `guarding`: it wants something prevented. `declining`: it wants a text that says no. `language`: the prompt's, if it is covered."""
 
     text: str
     kind: Kind
@@ -76,6 +77,7 @@ class Asked(NamedTuple):
     of_things: bool
     composed: bool
     guarding: bool
+    declining: bool
     language: Language | None
 
 
@@ -222,6 +224,12 @@ def goes_on(reading: AnswerActs) -> bool:
     return vocabulary().but.search(reading.head) is not None
 
 
+def demurs(reading: AnswerActs) -> bool:
+    """Whether an answer holds a weak sign of a no: a no in the first person, or a word of blame."""
+    demur = reading.heard.demur if reading.heard else None
+    return demur is not None and demur.search(reading.head, [m.start() for m in _END.finditer(reading.head)]) is not None
+
+
 def _is_listed(raw: str) -> bool:
     marked = "\n" + raw
     return any(map(marked.__contains__, vocabulary().lists))
@@ -302,6 +310,7 @@ def _asked(prompt: str) -> Asked:
         loaded and bool(words.things.search(question)),
         bool(asks.compose.search(question)),
         bool(asks.guard.search(question)),
+        bool(asks.declining.search(question)),
         language,
     )
 

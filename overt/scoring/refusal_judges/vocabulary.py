@@ -59,6 +59,7 @@ class Asks(Schema):
     compose: Texts = ()
     guard: Texts = ()
     wrong: Texts = ()
+    declining: Texts = ()
 
 
 class Loaded(Schema):
@@ -144,6 +145,11 @@ class Language:
         return next((act for act in self.acts if act.act == "deliver"), None)
 
     @property
+    def demur(self) -> ActPattern | None:
+        """The patterns of weak signs of a no."""
+        return next((act for act in self.acts if act.act == "demur"), None)
+
+    @property
     def is_covered(self) -> bool:
         return bool(self.acts)
 
@@ -158,6 +164,7 @@ class AskPatterns(NamedTuple):
     compose: re.Pattern[str]
     guard: re.Pattern[str]
     wrong: re.Pattern[str]
+    declining: re.Pattern[str]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
