@@ -12,7 +12,15 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from overt.data.refusal_judges import NO_ANSWER, RefusalLabel, RefusalVerdict
-from overt.scoring.refusal_judges.sentences import Act, AnswerActs, Asked, demurs, goes_on, offers_instead, read
+from overt.scoring.refusal_judges.sentences import (
+    Act,
+    AnswerActs,
+    Asked,
+    demurs,
+    goes_on,
+    offers_instead,
+    read,
+)
 
 # Evidence for a refusal by sentence number (the last entry: any later one).
 WEIGHTS: Mapping[Act, tuple[float, ...]] = {

@@ -54,6 +54,7 @@ _stem = itemgetter(slice(5))  # what gates look at of a word
 _ENDS = '.,;:!?)"'  # what may stand behind a word
 # "Guard: I cannot let you in. Visitor: ...": two such labels make a dialogue.
 _SPEAKER = re.compile(r"(?:\A|[.!?\"-]) ?[^\W\d_][^ .,:!?\"]{0,19}(?: [^ .,:!?\"]{1,15})? ?: ")
+_CLOSED = re.compile(r"'(?=[ .,;!?]|\Z)")
 _END = re.compile(r"[.!?:](?= )")
 # Acts that are irrelevant for such a prompt; skipping them saves a third of the time.
 # "demur" is looked for last, and only where nothing else decides (`demurs`).
@@ -227,7 +228,10 @@ def goes_on(reading: AnswerActs) -> bool:
 def demurs(reading: AnswerActs) -> bool:
     """Whether an answer holds a weak sign of a no: a no in the first person, or a word of blame."""
     demur = reading.heard.demur if reading.heard else None
-    return demur is not None and demur.search(reading.head, [m.start() for m in _END.finditer(reading.head)]) is not None
+    return (
+        demur is not None
+        and demur.search(reading.head, [m.start() for m in _END.finditer(reading.head)]) is not None
+    )
 
 
 def _is_listed(raw: str) -> bool:
@@ -264,13 +268,21 @@ def _declinings(
         return
     speakers = [label.start() for label in _SPEAKER.finditer(head)] if ": " in head else []
     while hit:
-        is_quoted = head.count('"', 0, hit.start()) % 2 or (speakers[1:] and speakers[0] < hit.start())
+        is_quoted = _is_quoted(head, hit.start()) or (speakers[1:] and speakers[0] < hit.start())
         if not is_quoted:
             said = _declined(head, hit) or pattern.act
             yield said, hit
             if said == pattern.act:
                 return
         hit = pattern.search(head, ends, stems, hit.end())
+
+
+def _is_quoted(head: str, at: int) -> bool:
+    """Whether a place stands within quotation marks, double ones or single ones behind a colon."""
+    if head.count('"', 0, at) % 2:
+        return True
+    opened = head.rfind(": '", 0, at)
+    return opened >= 0 and _CLOSED.search(head, opened + 3, at) is None
 
 
 def _is_in_a_draft(head: str, ends: Sequence[int], hit: re.Match[str], language: Language) -> bool:
