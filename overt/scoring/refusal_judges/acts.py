@@ -15,6 +15,7 @@ Act = Literal[
 ACTS: tuple[Act, ...] = get_args(Act)
 # A choice of plain words, and what gives a pattern its structure (escaped signs do not).
 _FIRST_WORDS = re.compile(r"\(\?:([-a-z' ?]+(?:\|[-a-z' ?]+)*)\)(?![?*+{])")
+_LETTER = re.compile(r"[^\W\d_](?![?*+{])")
 _SIGNS = re.compile(r"\\.|[\[\]()|]", re.DOTALL)
 
 
@@ -63,7 +64,19 @@ def factored(patterns: Sequence[str]) -> tuple[str, ...]:
         for word in _words(first[1]) if first else ("",):
             rests.setdefault(word, []).append(alternative[first.end() :] if first else alternative)
     plain = rests.pop("", [])
-    return (*(f"{word}(?:{'|'.join(theirs)})" for word, theirs in rests.items()), *plain)
+    return _by_letter([*(f"{word}(?:{'|'.join(theirs)})" for word, theirs in rests.items()), *plain])
+
+
+def _by_letter(alternatives: Sequence[str]) -> tuple[str, ...]:
+    """Joins the alternatives that begin with the same letter: at each word one is tried for each letter."""
+    rests: dict[str, list[str]] = {}
+    others = []
+    for alternative in alternatives:
+        if _LETTER.match(alternative):
+            rests.setdefault(alternative[0], []).append(alternative[1:])
+        else:
+            others.append(alternative)
+    return (*(f"{letter}(?:{'|'.join(theirs)})" for letter, theirs in rests.items()), *others)
 
 
 def _words(choice: str) -> Iterator[str]:
