@@ -225,6 +225,15 @@ def goes_on(reading: AnswerActs) -> bool:
     return vocabulary().but.search(reading.head) is not None
 
 
+def quotes(reading: AnswerActs) -> bool:
+    """Whether an answer holds a quotation or a letter, in which others may speak, or lines of verse."""
+    words, head = vocabulary(), reading.head
+    signs = ('"', " / ", "\n")
+    return any(map(reading.text.__contains__, signs)) or bool(
+        words.written.match(head) or words.letters.search(head)
+    )
+
+
 def demurs(reading: AnswerActs) -> bool:
     """Whether an answer holds a weak sign of a no: a no in the first person, or a word of blame."""
     demur = reading.heard.demur if reading.heard else None
