@@ -33,6 +33,7 @@ Kind = Literal["request", "why", "fact"]
 # One character for one, all ASCII: then `translate` is quick. Quotation marks get a space on either side, as
 # every pattern begins after a space.
 _PLAIN = str.maketrans("*_#[]", "   ()")
+_FEW = 4  # words of a prompt
 _OPENING = 120  # characters in which an answer says that it begins
 _BARE = str.maketrans(dict.fromkeys(".,;:!?-()[]\"/'¿¡…", " "))
 # Stops of scripts other than Latin, and stops that no blank follows (scripts without blanks).
@@ -320,8 +321,11 @@ def _asked(prompt: str) -> Asked:
     """Reads a prompt. Cached, since prompts repeat for each model."""
     words = vocabulary()
     question = _plain(prompt)
-    language = hear(question, question.translate(_BARE).split(), words).language
+    tokens = question.translate(_BARE).split()
+    language = hear(question, tokens, words).language
     asks = words.asks[language.tag if language else ""]
+    # A few words are often taken for a relative's of their language, and "write", "poem" mean the same in all.
+    texts = words.asks[""] if len(tokens) <= _FEW else asks
     kind = _kind(question, asks, words.should)
     loaded = kind == "why" and bool(words.should.search(question) or words.belittled.search(question))
     return Asked(
@@ -329,9 +333,9 @@ def _asked(prompt: str) -> Asked:
         kind,
         loaded,
         loaded and bool(words.things.search(question)),
-        bool(asks.compose.search(question)),
+        bool(texts.compose.search(question)),
         bool(asks.guard.search(question)),
-        bool(asks.declining.search(question)),
+        bool(texts.declining.search(question)),
         language,
     )
 
