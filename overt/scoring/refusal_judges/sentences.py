@@ -161,7 +161,7 @@ def _acts(
         if act == "refuse" or act == "unwilling":
             _add_declinings(_declinings(head, ends, pattern, language, stems), ends, first, found)
             if "refuse" in first:
-                skipped |= _MOOT if first["refuse"] <= 1 else {"unwilling"}
+                skipped |= _MOOT if first["refuse"] <= 1 else {"unwilling", "barred"}
         elif act not in first and (there := pattern.search(head, ends, stems)):
             first[act], found[act] = bisect_right(ends, there.start()), there[0]
     return first, found
