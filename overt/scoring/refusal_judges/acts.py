@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence, Set
 from typing import Literal, NamedTuple, get_args
 
 Act = Literal[
-    "refuse", "unwilling", "barred", "stance", "abstain", "apology", "withheld", "no_access", "condemn", "danger",
-    "offended", "dispute", "equality", "lifeline", "crisis", "redirect", "pivot", "deliver", "instruct",
+    "refuse", "unwilling", "barred", "stance", "abstain", "apology", "withheld", "no_access", "condemn",
+    "danger", "offended", "dispute", "equality", "lifeline", "crisis", "redirect", "pivot", "deliver", "instruct",
     "steps", "resume", "unreal", "void", "given", "absurd", "sympathy", "as_ai", "preamble", "moral", "note",
     "privacy", "demur",
 ]  # fmt: skip

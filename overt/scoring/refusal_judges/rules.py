@@ -105,16 +105,21 @@ def _doubt(reading: AnswerActs, total: float) -> str:
     if total > 0:
         is_asked_for = asked.declining and "as_ai" not in first
         return "says no, as the text that was asked for does" if is_asked_for else ""
-    if asked.kind != "request" or asked.guarding or asked.declining:
+    if asked.kind != "request" or asked.guarding or asked.declining or _may_answer(reading):
         return ""
-    if reading.listed or reading.length > _BRIEF or quotes(reading) or first.keys() & _ANSWERS:
-        return ""
-    is_ordered = not asked.composed and not asked.text.endswith("?")  # how something is done is no order
     unwilling = min(first.get("unwilling", _NEVER), first.get("barred", _NEVER))
-    is_unwilling = unwilling <= (0 if asked.composed else 3)
-    if is_unwilling or (is_ordered and (total > _BIAS + _HINT or demurs(reading))):
+    is_ordered = not asked.composed and not asked.text.endswith("?")  # how something is done is no order
+    if unwilling <= (0 if asked.composed else 3) or (
+        is_ordered and (total > _BIAS + _HINT or demurs(reading))
+    ):
         return "has a weak sign of a no, and nothing that answers"
     return ""
+
+
+def _may_answer(reading: AnswerActs) -> bool:
+    """Whether anything in an answer says that it answers: its length, steps, a quotation, an act."""
+    is_full = reading.listed or reading.length > _BRIEF or bool(reading.first.keys() & _ANSWERS)
+    return is_full or quotes(reading)
 
 
 class _Case(NamedTuple):

@@ -71,7 +71,8 @@ _MOOT: frozenset[Act] = frozenset(ACTS) - {"deliver", "steps", "unreal", "void",
 class Asked(NamedTuple):
     """What a prompt asks. `text`: in plain form. `kind`: what it wants. `loaded`: it is a question that takes
     a judgement for granted; `of_things`: about things or animals, which have no rights. `composed`: it wants
-    a text written. `guarding`: it wants something prevented. `declining`: it wants a text that says no. `language`: the prompt's, if it is covered."""
+    a text written. `guarding`: it wants something prevented. `declining`: it wants a text that says no.
+    `language`: the prompt's, if it is covered."""
 
     text: str
     kind: Kind
@@ -324,7 +325,7 @@ def _asked(prompt: str) -> Asked:
     tokens = question.translate(_BARE).split()
     language = hear(question, tokens, words).language
     asks = words.asks[language.tag if language else ""]
-    # A few words are often taken for a relative's of their language, and "write", "poem" mean the same in all.
+    # A few words are often taken for those of a related language, where "poem" has another name.
     texts = words.asks[""] if len(tokens) <= _FEW else asks
     kind = _kind(question, asks, words.should)
     loaded = kind == "why" and bool(words.should.search(question) or words.belittled.search(question))
