@@ -11,7 +11,6 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from functools import lru_cache
 from itertools import islice
-from operator import itemgetter
 from typing import Literal, NamedTuple
 
 from overt.data.replies import read_reply
@@ -51,7 +50,6 @@ _STOP = {
 }
 _STOPS = re.compile("[" + "".join(_STOP) + "]")
 _CLOSE = re.compile(r"([!?,:;~])(?=[^\x00-\x7f])")
-_stem = itemgetter(slice(5))  # what gates look at of a word
 _ENDS = '.,;:!?)"'  # what may stand behind a word
 # "Guard: I cannot let you in. Visitor: ...": two such labels make a dialogue.
 _SPEAKER = re.compile(r"(?:\A|[.!?\"-]) ?[^\W\d_][^ .,:!?\"]{0,19}(?: [^ .,:!?\"]{1,15})? ?: ")
@@ -64,6 +62,8 @@ _IDLE: dict[Kind, frozenset[Act]] = {
     "request": frozenset({"absurd", "dispute", "given", "demur"}),
     "fact": frozenset({"absurd", "dispute", "equality", "instruct", "steps", "demur"}),
 }
+# Acts that count only in the model's own voice.
+_DECLININGS: frozenset[Act] = frozenset({"refuse", "unwilling", "barred"})
 # Acts that are skipped after a refusal in the first two sentences. The others may make the refusal partial.
 _MOOT: frozenset[Act] = frozenset(ACTS) - {"deliver", "steps", "unreal", "void", "given", "absurd", "privacy"}
 
@@ -149,21 +149,23 @@ def _acts(
     head: str, ends: Sequence[int], words: Set[str], language: Language, kind: Kind
 ) -> tuple[dict[Act, int], dict[Act, str]]:
     """Returns the sentence in which each act first occurs, and its words."""
-    stems = set(map(_stem, words)) if language.is_gated else words
+    opened = language.gates.opened(words)
     first: dict[Act, int] = {}
     found: dict[Act, str] = {}
     skipped = _IDLE[kind]
-    for pattern in language.acts:
-        act, gate, says, opens, starts = pattern
+    for number, pattern in enumerate(language.acts):
+        act, _, _, opens, starts = pattern
         if act in skipped:
             continue
-        if opens is None and starts is None and (says is None or (gate and gate.isdisjoint(stems))):
+        is_open = opened >> number & 1 == 1
+        if not is_open and opens is None and starts is None:
             continue  # as `search` would find, only quicker
-        if act == "refuse" or act == "unwilling":
-            _add_declinings(_declinings(head, ends, pattern, language, stems), ends, first, found)
+        if act in _DECLININGS:
+            hits = _declinings(head, ends, pattern, language, is_open=is_open)
+            _add_declinings(hits, ends, first, found)
             if "refuse" in first:
                 skipped |= _MOOT if first["refuse"] <= 1 else {"unwilling", "barred"}
-        elif act not in first and (there := pattern.search(head, ends, stems)):
+        elif act not in first and (there := pattern.search(head, ends, is_open=is_open)):
             first[act], found[act] = bisect_right(ends, there.start()), there[0]
     return first, found
 
@@ -267,14 +269,15 @@ def _declinings(
     ends: Sequence[int],
     pattern: ActPattern,
     language: Language,
-    stems: Set[str] | None = None,
+    *,
+    is_open: bool = True,
 ) -> Iterator[tuple[Act, re.Match[str]]]:
     """Yields what is declined in the model's own voice up to the first refusal: an opinion ("abstain"),
     approval ("stance"), something that it does not have ("no_access"), the request itself. What is said in a
     letter, a scene or a quotation is not the model's."""
     if vocabulary().written.match(head):
         return
-    hit = pattern.search(head, ends, stems)
+    hit = pattern.search(head, ends, is_open=is_open)
     if hit is None or _is_in_a_draft(head, ends, hit, language):
         return
     speakers = [label.start() for label in _SPEAKER.finditer(head)] if ": " in head else []
@@ -285,7 +288,7 @@ def _declinings(
             yield said, hit
             if said == pattern.act:
                 return
-        hit = pattern.search(head, ends, stems, hit.end())
+        hit = pattern.search(head, ends, hit.end(), is_open=is_open)
 
 
 def _is_quoted(head: str, at: int) -> bool:
