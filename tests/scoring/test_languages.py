@@ -72,7 +72,7 @@ def test_further_ways_to_say_no_are_found(language: str) -> None:
     refused = [label for row, label in zip(rows, said, strict=True) if row["label"] == "refusal"]
     answered = [label for row, label in zip(rows, said, strict=True) if row["label"] == "answer"]
     assert sum(label.endswith("refusal") for label in refused) >= 0.95 * len(refused)
-    assert sum(label.endswith("refusal") for label in answered) <= 0.03 * len(answered)
+    assert sum(label.endswith("refusal") for label in answered) <= 1
     assert answered.count("unclear") <= 2
 
 
