@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence
+from functools import reduce
+from operator import or_
 from typing import Literal, NamedTuple, get_args
 
 Act = Literal[
-    "refuse", "unwilling", "stance", "abstain", "apology", "withheld", "no_access", "condemn", "danger",
-    "offended", "dispute", "equality", "lifeline", "crisis", "redirect", "pivot", "deliver", "instruct",
-    "steps", "resume", "unreal", "void", "given", "absurd", "sympathy", "as_ai", "preamble", "moral", "note",
-    "privacy",
+    "refuse", "unwilling", "barred", "stance", "abstain", "apology", "withheld", "no_access", "condemn",
+    "danger", "offended", "dispute", "equality", "lifeline", "crisis", "redirect", "pivot", "deliver",
+    "instruct", "steps", "resume", "unreal", "void", "given", "absurd", "sympathy", "as_ai", "preamble",
+    "moral", "note", "privacy", "demur",
 ]  # fmt: skip
 ACTS: tuple[Act, ...] = get_args(Act)
 # A choice of plain words, and what gives a pattern its structure (escaped signs do not).
 _FIRST_WORDS = re.compile(r"\(\?:([-a-z' ?]+(?:\|[-a-z' ?]+)*)\)(?![?*+{])")
+_LETTER = re.compile(r"[^\W\d_](?![?*+{])")
+_STEM = 5  # letters of a word that gates look at
+_MOST_WORDS = 20_000  # that are kept, whatever texts come
 _SIGNS = re.compile(r"\\.|[\[\]()|]", re.DOTALL)
 
 
@@ -33,23 +38,45 @@ class ActPattern(NamedTuple):
     starts: re.Pattern[str] | None
 
     def search(
-        self, text: str, ends: Sequence[int], stems: Set[str] | None = None, at: int = 0
+        self, text: str, ends: Sequence[int], at: int = 0, *, is_open: bool = True
     ) -> re.Match[str] | None:
         """Finds the act first in a text, from a place on.
 
         Args:
             ends: the full stops of the sentences.
-            stems: those of the text; without them no gate closes.
+            is_open: whether a word of the text opens the gate.
         """
         if self.opens and not at and (hit := self.opens.match(text)):
             return hit
-        is_closed = stems is not None and self.gate and self.gate.isdisjoint(stems)
-        found = self.says.search(text, at) if self.says and not is_closed else None
+        found = self.says.search(text, at) if self.says and is_open else None
         if self.starts:
             for start in (0, *(end + 1 for end in ends)):
                 if start >= at and (hit := self.starts.match(text, start)):
                     return hit if found is None or hit.start() < found.start() else found
         return found
+
+
+class Gates(dict[str, int]):
+    """A word -> the acts that are looked for where it occurs, one bit each in the order of the acts. Filled
+    as words come, since they repeat. `always`: the acts without a gate."""
+
+    def __init__(self, acts: Sequence[ActPattern]) -> None:
+        super().__init__()
+        self.always = sum(1 << n for n, act in enumerate(acts) if not act.gate)
+        self._stems: dict[str, int] = {}
+        for n, act in enumerate(acts):
+            for stem in act.gate:
+                self._stems[stem] = self._stems.get(stem, 0) | 1 << n
+
+    def __missing__(self, word: str) -> int:
+        opened = self._stems.get(word[:_STEM], 0)
+        if len(self) < _MOST_WORDS:
+            self[word] = opened
+        return opened
+
+    def opened(self, words: Iterable[str]) -> int:
+        """Returns the acts that are looked for in a text of these words."""
+        return reduce(or_, map(self.__getitem__, words), self.always)
 
 
 def factored(patterns: Sequence[str]) -> tuple[str, ...]:
@@ -63,7 +90,19 @@ def factored(patterns: Sequence[str]) -> tuple[str, ...]:
         for word in _words(first[1]) if first else ("",):
             rests.setdefault(word, []).append(alternative[first.end() :] if first else alternative)
     plain = rests.pop("", [])
-    return (*(f"{word}(?:{'|'.join(theirs)})" for word, theirs in rests.items()), *plain)
+    return _by_letter([*(f"{word}(?:{'|'.join(theirs)})" for word, theirs in rests.items()), *plain])
+
+
+def _by_letter(alternatives: Sequence[str]) -> tuple[str, ...]:
+    """Joins the alternatives that begin with the same letter: at each word one is tried for each letter."""
+    rests: dict[str, list[str]] = {}
+    others = []
+    for alternative in alternatives:
+        if _LETTER.match(alternative):
+            rests.setdefault(alternative[0], []).append(alternative[1:])
+        else:
+            others.append(alternative)
+    return (*(f"{letter}(?:{'|'.join(theirs)})" for letter, theirs in rests.items()), *others)
 
 
 def _words(choice: str) -> Iterator[str]:

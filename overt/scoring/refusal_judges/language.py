@@ -24,6 +24,7 @@ _PART = 1.5  # score from which a part of the text may be in a language
 _SOME = 0.03  # share of the letters from which a part may be in a language
 _ALIKE = 0.6  # of the best score: another language that is this near is not told apart
 _ENDING = 0.4  # weight of a word's ending
+_LEAST_ENDED = 3  # letters, up to which a word's ending says nothing
 _NEVER = 2.0  # taken off for a letter that the language does not have
 _MARK = 1.5  # weight of a letter that only one language of its script has
 _DENSE = 3  # letters of an alphabet that one character of a denser script stands for
@@ -197,18 +198,36 @@ def _add_letters(
     for character in known.marks.keys() & letters:
         for number in known.marks[character]:
             scores[number] = scores.get(number, 0.0) + _MARK / len(known.marks[character])
+    ended: Counter[int] = Counter()
+    for token in tokens:
+        ended.update(_by_ending(token, known))
     for number in near:
         language = known.languages[number]
         if language.never:
             scores[number] = scores.get(number, 0.0) - _NEVER * len(language.never & letters)
-        own = 0
-        if language.endings or language.marks & letters:
-            for token in tokens:
-                if token not in language.words and len(token) > 3:
-                    ends = token.endswith(language.endings)
-                    own += ends or not language.marks.isdisjoint(token)
-                    scores[number] = scores.get(number, 0.0) + (_ENDING if ends else 0.0)
+        own = ended.get(number, 0)
+        if own:
+            scores[number] = scores.get(number, 0.0) + _ENDING * own
+        if marks := language.marks & letters:
+            own += sum(
+                number not in _by_ending(token, known)
+                for token in tokens
+                if len(token) > _LEAST_ENDED and not marks.isdisjoint(token) and token not in language.words
+            )
+        if own or language.endings or marks:
             hits[number] = hits.get(number, 0) + own
+
+
+@lru_cache(maxsize=16_384)
+def _by_ending(token: str, known: Vocabulary) -> frozenset[int]:
+    """The languages whose words end as this one does and are not this word. Cached, since words repeat."""
+    if len(token) <= _LEAST_ENDED:
+        return frozenset()
+    return frozenset(
+        number
+        for number, language in enumerate(known.languages)
+        if language.endings and token.endswith(language.endings) and token not in language.words
+    )
 
 
 _LATIN = {"latin": 1.0}

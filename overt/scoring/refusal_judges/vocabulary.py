@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
+from dataclasses import field as dataclass_field
 from functools import lru_cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -18,7 +19,7 @@ from pydantic import Field
 from overt.data.errors import InputError
 from overt.data.text import folded
 from overt.data.yaml.schema import Schema, parse_yaml
-from overt.scoring.refusal_judges.acts import ACTS, Act, ActPattern, factored
+from overt.scoring.refusal_judges.acts import ACTS, Act, ActPattern, Gates, factored
 
 Texts = tuple[str, ...]
 _UNCOVERED = "uncovered.yaml"
@@ -59,6 +60,7 @@ class Asks(Schema):
     compose: Texts = ()
     guard: Texts = ()
     wrong: Texts = ()
+    declining: Texts = ()
 
 
 class Loaded(Schema):
@@ -124,7 +126,7 @@ class Language:
     """One language. A language without acts is recognised and not covered.
 
     `marks`: letters that others of its scripts lack; `never`: letters that it lacks and others have;
-    `endings`: of its words; `own`: words that no other language has; `is_gated`: whether any act has a gate.
+    `endings`: of its words; `own`: words that no other language has; `gates`: of the acts.
     """
 
     tag: str
@@ -135,13 +137,21 @@ class Language:
     endings: Texts
     words: frozenset[str]
     own: frozenset[str]
-    is_gated: bool
     acts: tuple[ActPattern, ...]
+    gates: Gates = dataclass_field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "gates", Gates(self.acts))
 
     @property
     def deliver(self) -> ActPattern | None:
         """The patterns of an answer that begins."""
         return next((act for act in self.acts if act.act == "deliver"), None)
+
+    @property
+    def demur(self) -> ActPattern | None:
+        """The patterns of weak signs of a no."""
+        return next((act for act in self.acts if act.act == "demur"), None)
 
     @property
     def is_covered(self) -> bool:
@@ -158,6 +168,7 @@ class AskPatterns(NamedTuple):
     compose: re.Pattern[str]
     guard: re.Pattern[str]
     wrong: re.Pattern[str]
+    declining: re.Pattern[str]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -260,14 +271,12 @@ def _uncovered(file: Traversable, covered: Set[str]) -> tuple[Language, ...]:
     return tuple(_bare(entry, ()) for entry in read.languages if entry.language not in covered)
 
 
-def _bare(
-    file: LanguageFile | Uncovered, acts: tuple[ActPattern, ...], *, is_gated: bool = False
-) -> Language:
+def _bare(file: LanguageFile | Uncovered, acts: tuple[ActPattern, ...]) -> Language:
     scripts, words = frozenset(file.scripts), frozenset(map(folded, file.words))
     name = file.name or file.language
     marks, never = frozenset(folded(file.marks)), frozenset(folded(file.never))
     endings = tuple(map(folded, file.endings))
-    return Language(file.language, name, scripts, marks, never, endings, words, words, is_gated, acts)
+    return Language(file.language, name, scripts, marks, never, endings, words, words, acts)
 
 
 def _by(languages: Sequence[Language], what: Literal["words", "marks"]) -> dict[str, tuple[int, ...]]:
@@ -305,7 +314,7 @@ def _language(name: str, file: LanguageFile) -> Language:
                 _joined(" (?:{})", [p[2:] for p in every if p.startswith("^^")], where),
             )
             acts.append(ActPattern(act, gate, *patterns))
-    return _bare(file, tuple(acts), is_gated=bool(file.gates))
+    return _bare(file, tuple(acts))
 
 
 def _compiled(within: str, sources: Mapping[str, Texts]) -> re.Pattern[str]:
