@@ -39,7 +39,9 @@ def test_a_report_has_the_figures_that_were_found_then(old):
         # Pairs have other intervals since then, and nothing is resampled for them.
         same = found.keys() - {"pairs", "resamples"}
         assert {key: shown[key] for key in same} == {key: found[key] for key in same}
-        differences = [[(p["a"], p["b"], p["difference"], p["n"]) for p in s["pairs"]] for s in (shown, found)]
+        differences = [
+            [(p["a"], p["b"], p["difference"], p["n"]) for p in s["pairs"]] for s in (shown, found)
+        ]
         assert differences[0] == differences[1]
     run("report", "pictures", "answers", "--out", "out", folder=old)
     both = json.loads((old / "out/summary.json").read_text())

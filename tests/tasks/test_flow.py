@@ -812,7 +812,9 @@ def test_a_filters_post_is_not_sent_on_either(tmp_path, status):
 
 def test_a_cap_stops_a_model_that_counts_no_tokens(tmp_path):
     (tmp_path / "prices.yaml").write_text("some-model: {input: 1000, output: 1000}\n")
-    service = Service(always=(200, {}, said("Here is one of the words that you asked for. " * 20, usage=None)))  # about 250 tokens: 0.25 dollars
+    service = Service(
+        always=(200, {}, said("Here is one of the words that you asked for. " * 20, usage=None))
+    )  # about 250 tokens: 0.25 dollars
     data = prompts(tmp_path, *(f"w{n}" for n in range(40)))
     capped = ("--prices", tmp_path / "prices.yaml", "--max-cost", 2)
     with server(service) as url:
