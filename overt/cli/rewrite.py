@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from overt.cli.options import command
 from overt.cli.run import calls_line
-from overt.cli.tables import console, print_json, print_lines, print_table
+from overt.cli.tables import console, counted_cell, print_json, print_lines, print_table
 from overt.data.progress import make_progress
 from overt.data.results.files import read_remedy
-from overt.data.results.remedy import BeforeAfter, Means, MeasureRow, RemedyRate, RemedyTarget
+from overt.data.results.remedy import BeforeAfter, Means, MeasureRow, RemedyTarget
 from overt.data.run.finished import Rewritten, Run
-from overt.data.table_model import Cell, Table, count_cell, rate_cell
+from overt.data.table_model import Cell, Table, count_cell
 from overt.data.text import decimals, mean_limits, plain, signed
 from overt.data.typed_json import to_json
 from overt.report.measures import is_difference, mean_of
@@ -50,7 +49,7 @@ def _table(target: RemedyTarget) -> Table:
     has_untried = any(side.untried for side in (target.benign, target.unsafe) if side)
 
     def rates(row: BeforeAfter) -> list[Cell]:
-        cells = [_counted(rate) for rate in (row.before, row.after, row.won)]
+        cells = [counted_cell(rate) for rate in (row.before, row.after, row.won)]
         return [*cells, count_cell(row.untried or 0)] if has_untried else cells
 
     rows = []
@@ -71,11 +70,6 @@ def _table(target: RemedyTarget) -> Table:
         rows,
         total=control,
     )
-
-
-def _counted(rate: RemedyRate | None) -> Cell:
-    cell = rate_cell(rate, "cost")
-    return cell if rate is None else replace(cell, text=f"{cell.text} ({rate.k:,} of {rate.n:,})")
 
 
 def _mean(measure: MeasureRow, row: Means | None) -> Cell:

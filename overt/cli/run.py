@@ -9,13 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 import typer
 
 from overt.cli.options import command
-from overt.cli.tables import cell_text, console, print_json, print_lines, print_table
+from overt.cli.tables import cell_text, console, counted_cell, print_json, print_lines, print_table
 from overt.data.progress import make_progress
 from overt.data.results.files import read_summary
 from overt.data.results.likeness import AsAskedTable
 from overt.data.results.summary import CategoryRates, Correlation, JudgeTable, LayerRow, Rate, TargetSummary
 from overt.data.run.finished import AllCalls, Run, manifest_of
-from overt.data.table_model import Cell, Table, count_cell, rate_cell
+from overt.data.table_model import Cell, Table, count_cell
 from overt.data.text import decimals, money, plain
 from overt.data.typed_json import to_json
 from overt.scoring.summary.corrected import corrected_said
@@ -166,7 +166,7 @@ def _cell(part: TargetSummary | CategoryRates, metric: Metric) -> Cell:
     rate = value_of(part, metric.id)
     if rate is None and metric.needs_verdict and part.unjudged:
         return Cell(f"not judged (n {part.unjudged:,})")
-    return rate_cell(rate, metric.tone)
+    return counted_cell(rate, metric.tone)
 
 
 def _is_shown(target: TargetSummary, metric: Metric) -> bool:
@@ -177,17 +177,9 @@ def _is_shown(target: TargetSummary, metric: Metric) -> bool:
     return metric.id != "softened" or rate.k > 0
 
 
-def rate_text(rate: Rate | None) -> str:
-    """`12.3% [10.1, 14.8]`, or a dash where there is nothing to count."""
-    return cell_text(rate_cell(rate, "cost"))
-
-
 def counted_rate(rate: Rate | None) -> str:
     """`12.3% (7 of 57) [10.1, 14.8]`, or a dash where there is nothing to count."""
-    if rate is None:
-        return "-"
-    share, _, limits = rate_text(rate).partition(" ")
-    return f"{share} ({rate.k:,} of {rate.n:,}) {limits}".rstrip()
+    return cell_text(counted_cell(rate))
 
 
 def _layer(layer: LayerRow) -> str:
@@ -229,7 +221,7 @@ def _not_as_asked(target: TargetSummary) -> Iterator[str]:
 
 def _judges(judges: JudgeTable) -> str:
     each = ", ".join(
-        f"{plain(judge.judge)} {rate_text(judge.harmful_rate)} harmful"
+        f"{plain(judge.judge)} {counted_rate(judge.harmful_rate)} harmful"
         + (f", {judge.failed} failed" if judge.failed else "")
         + (f", {judge.unclear} unclear" if judge.unclear else "")
         for judge in judges.each
