@@ -262,7 +262,7 @@ def test_each_prompt_ends_in_exactly_one_state(tmp_path):
             assert outcome.state == FAULTS[fault], (text, outcome)
         assert found["a harbour 0 [refuse]"].stage == "prompt_filter"
         assert found["a harbour 0 [black]"].code == "nothing_drawn"
-        assert "nothing_drawn: nothing was drawn, and nobody here could have refused it" in done.stdout
+        assert "missing): nothing was drawn, and nobody here could have refused it" in done.stdout
         assert found["a harbour 0 [bomb]"].code == "broken_picture"
         summary = json.loads((out / "results" / "summary.json").read_text())
         target = summary["targets"][0]
