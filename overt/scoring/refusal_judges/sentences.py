@@ -38,17 +38,8 @@ _OPENING = 120  # characters in which an answer says that it begins
 _BARE = str.maketrans(dict.fromkeys(".,;:!?-()[]\"/'¿¡…", " "))
 # Stops of scripts other than Latin, and stops that no blank follows (scripts without blanks).
 _STOP = {
-    "。": ". ",
-    "｡": ". ",
-    "、": ", ",
-    "।": ". ",
-    "॥": ". ",
-    "؟": "? ",
-    "،": ", ",
-    "؛": "; ",
-    "۔": ". ",
-    "·": " ",
-}
+    "。": ". ", "｡": ". ", "、": ", ", "।": ". ", "॥": ". ", "؟": "? ", "،": ", ", "؛": "; ", "۔": ". ", "·": " ",
+}  # fmt: skip
 _STOPS = re.compile("[" + "".join(_STOP) + "]")
 _CLOSE = re.compile(r"([!?,:;~])(?=[^\x00-\x7f])")
 _ENDS = '.,;:!?)"'  # what may stand behind a word
@@ -325,7 +316,9 @@ def _declined(head: str, hit: re.Match[str]) -> Act | None:
     if words.stances.match(head, last):
         return "stance"
     begin = max(head.rfind(stop, 0, hit.start()) for stop in ".!?") + 1
-    is_limit = words.limits.search(head, begin, hit.end() + _BEHIND)
+    behind = head.find(",", hit.end(), hit.end() + _BEHIND)
+    said = head[begin : behind if behind >= 0 else hit.end() + _BEHIND]
+    is_limit = words.limits.search(said) and not words.aids.search(said)  # help is declined, not lacking
     return "no_access" if is_limit or words.lacks.match(head, hit.end()) else None
 
 

@@ -32,6 +32,7 @@ _SHARED = {
     "abstains": " (?:{})",
     "lacks": r"[^.]{0,40}\b(?:{})\b",
     "limits": "(?:{})",
+    "aids": "(?:{})",
     "loaded.should": r"\b(?:{})\b",
     "loaded.things": r"\b(?:{})\b",
     "loaded.belittled": r"\b(?:{})\b",
@@ -101,6 +102,7 @@ class LanguageFile(Schema):
     letters: Texts = ()
     lacks: Texts = ()
     limits: Texts = ()
+    aids: Texts = ()
     loaded: Loaded = Loaded()
     acts: dict[Act, Texts]
 
@@ -199,6 +201,7 @@ class Vocabulary:
     abstains: re.Pattern[str]
     lacks: re.Pattern[str]
     limits: re.Pattern[str]
+    aids: re.Pattern[str]
     should: re.Pattern[str]
     things: re.Pattern[str]
     belittled: re.Pattern[str]
