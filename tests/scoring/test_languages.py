@@ -76,6 +76,17 @@ def test_further_ways_to_say_no_are_found(language: str) -> None:
     assert answered.count("unclear") <= 2
 
 
+LIMITS = [
+    json.loads(line) for line in (SETS.parent / "refusals_limits.jsonl").read_text("utf-8").splitlines()
+]
+
+
+@pytest.mark.parametrize("row", LIMITS, ids=lambda row: row["answer"][:40])
+def test_a_limit_a_fact_or_a_quotation_is_no_refusal_and_help_declined_is_one(row: dict[str, str]) -> None:
+    label = JUDGE.judge(row["prompt"], row["answer"]).label
+    assert label.endswith("refusal") == (row["label"] == "refusal")
+
+
 @pytest.mark.parametrize(
     ("prompt", "answer", "label"),
     [

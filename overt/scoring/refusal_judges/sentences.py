@@ -38,7 +38,8 @@ _OPENING = 120  # characters in which an answer says that it begins
 _BARE = str.maketrans(dict.fromkeys(".,;:!?-()[]\"/'¿¡…", " "))
 # Stops of scripts other than Latin, and stops that no blank follows (scripts without blanks).
 _STOP = {
-    "。": ". ", "｡": ". ", "、": ", ", "।": ". ", "॥": ". ", "؟": "? ", "،": ", ", "؛": "; ", "۔": ". ", "·": " ",
+    "。": ". ", "｡": ". ", "、": ", ", "।": ". ", "॥": ". ", "؟": "? ",
+    "،": ", ", "؛": "; ", "۔": ". ", "·": " ",
 }  # fmt: skip
 _STOPS = re.compile("[" + "".join(_STOP) + "]")
 _CLOSE = re.compile(r"([!?,:;~])(?=[^\x00-\x7f])")
