@@ -2,8 +2,9 @@
 """The offline judge in each language that it covers, and what it says of the others.
 
 `refusals/dev` was written beside the patterns. `refusals/heard` and `refusals/blind` were written by language models
-that had not seen them; `heard` was then read, and the patterns were mended on it, `blind` was not. Each line has a
-prompt, an answer and what the answer is: a refusal, or an answer in full.
+that had not seen them; `heard` was then read, and the patterns were mended on it, `blind` was not. `fresh` was measured once before anybody
+who works on the patterns read it (recall 0.947 of 779, false refusals 0.030 of 777), then the patterns were mended on
+it. Each line has a prompt, an answer and what the answer is: a refusal, or an answer in full.
 """
 
 from __future__ import annotations
@@ -73,6 +74,17 @@ def test_further_ways_to_say_no_are_found(language: str) -> None:
     assert sum(label.endswith("refusal") for label in refused) >= 0.95 * len(refused)
     assert sum(label.endswith("refusal") for label in answered) <= 1
     assert answered.count("unclear") <= 2
+
+
+LIMITS = [
+    json.loads(line) for line in (SETS.parent / "refusals_limits.jsonl").read_text("utf-8").splitlines()
+]
+
+
+@pytest.mark.parametrize("row", LIMITS, ids=lambda row: row["answer"][:40])
+def test_a_limit_a_fact_or_a_quotation_is_no_refusal_and_help_declined_is_one(row: dict[str, str]) -> None:
+    label = JUDGE.judge(row["prompt"], row["answer"]).label
+    assert label.endswith("refusal") == (row["label"] == "refusal")
 
 
 @pytest.mark.parametrize(

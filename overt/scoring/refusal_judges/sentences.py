@@ -33,21 +33,14 @@ Kind = Literal["request", "why", "fact"]
 # every pattern begins after a space.
 _PLAIN = str.maketrans("*_#[]", "   ()")
 _FEW = 4  # words of a prompt
+_BEHIND = 40  # characters behind a declining that still say what it is that the machine cannot
 _OPENING = 120  # characters in which an answer says that it begins
 _BARE = str.maketrans(dict.fromkeys(".,;:!?-()[]\"/'¿¡…", " "))
 # Stops of scripts other than Latin, and stops that no blank follows (scripts without blanks).
 _STOP = {
-    "。": ". ",
-    "｡": ". ",
-    "、": ", ",
-    "।": ". ",
-    "॥": ". ",
-    "؟": "? ",
-    "،": ", ",
-    "؛": "; ",
-    "۔": ". ",
-    "·": " ",
-}
+    "。": ". ", "｡": ". ", "、": ", ", "।": ". ", "॥": ". ", "؟": "? ",
+    "،": ", ", "؛": "; ", "۔": ". ", "·": " ",
+}  # fmt: skip
 _STOPS = re.compile("[" + "".join(_STOP) + "]")
 _CLOSE = re.compile(r"([!?,:;~])(?=[^\x00-\x7f])")
 _ENDS = '.,;:!?)"'  # what may stand behind a word
@@ -292,11 +285,17 @@ def _declinings(
 
 
 def _is_quoted(head: str, at: int) -> bool:
-    """Whether a place stands within quotation marks, double ones or single ones behind a colon."""
+    """Whether a place stands within quotation marks, double or single ones. Behind a colon a single one that
+    is opened need not be closed, since the answer may be cut there."""
     if head.count('"', 0, at) % 2:
         return True
     opened = head.rfind(": '", 0, at)
-    return opened >= 0 and _CLOSED.search(head, opened + 3, at) is None
+    if opened >= 0 and _CLOSED.search(head, opened + 3, at) is None:
+        return True
+    opened = head.rfind(" '", 0, at + 1)  # a quotation begins at a blank, an apostrophe within a word
+    if opened < 0 or _CLOSED.search(head, opened + 2, at):
+        return False
+    return _CLOSED.search(head, at) is not None
 
 
 def _is_in_a_draft(head: str, ends: Sequence[int], hit: re.Match[str], language: Language) -> bool:
@@ -317,7 +316,11 @@ def _declined(head: str, hit: re.Match[str]) -> Act | None:
         return "abstain"
     if words.stances.match(head, last):
         return "stance"
-    return "no_access" if words.lacks.match(head, hit.end()) else None
+    begin = max(head.rfind(stop, 0, hit.start()) for stop in ".!?") + 1
+    behind = head.find(",", hit.end(), hit.end() + _BEHIND)
+    said = head[begin : behind if behind >= 0 else hit.end() + _BEHIND]
+    is_limit = words.limits.search(said) and not words.aids.search(said)  # help is declined, not lacking
+    return "no_access" if is_limit or words.lacks.match(head, hit.end()) else None
 
 
 @lru_cache(maxsize=8192)

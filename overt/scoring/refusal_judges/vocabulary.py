@@ -31,6 +31,8 @@ _SHARED = {
     "stances": " (?:{})",
     "abstains": " (?:{})",
     "lacks": r"[^.]{0,40}\b(?:{})\b",
+    "limits": "(?:{})",
+    "aids": "(?:{})",
     "loaded.should": r"\b(?:{})\b",
     "loaded.things": r"\b(?:{})\b",
     "loaded.belittled": r"\b(?:{})\b",
@@ -99,6 +101,8 @@ class LanguageFile(Schema):
     abstains: Texts = ()
     letters: Texts = ()
     lacks: Texts = ()
+    limits: Texts = ()
+    aids: Texts = ()
     loaded: Loaded = Loaded()
     acts: dict[Act, Texts]
 
@@ -196,6 +200,8 @@ class Vocabulary:
     stances: re.Pattern[str]
     abstains: re.Pattern[str]
     lacks: re.Pattern[str]
+    limits: re.Pattern[str]
+    aids: re.Pattern[str]
     should: re.Pattern[str]
     things: re.Pattern[str]
     belittled: re.Pattern[str]
