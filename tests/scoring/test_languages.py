@@ -1,10 +1,10 @@
 # ruff: noqa: E501  (a sentence stands on one line)
 """The offline judge in each language that it covers, and what it says of the others.
 
-`refusals/dev` was written beside the patterns. `refusals/heard` and `refusals/blind` were written by language models
-that had not seen them; `heard` was then read, and the patterns were mended on it, `blind` was not. `fresh` was measured once before anybody
-who works on the patterns read it (recall 0.947 of 779, false refusals 0.030 of 777), then the patterns were mended on
-it. Each line has a prompt, an answer and what the answer is: a refusal, or an answer in full.
+`refusals/dev` was written beside the patterns. `refusals/heard` and `refusals/fresh` were written by language models
+that had not seen them. Each was measured once before anybody who works on the patterns read it (docs/judges.md has
+the figures), then the patterns were mended on it. Each line has a prompt, an answer and what the answer is: a
+refusal, or an answer in full.
 """
 
 from __future__ import annotations
