@@ -277,7 +277,7 @@ def _declinings(
     while hit:
         is_quoted = _is_quoted(head, hit.start()) or (speakers[1:] and speakers[0] < hit.start())
         if not is_quoted:
-            said = _declined(head, hit) or pattern.act
+            said = _declined(head, hit, language) or pattern.act
             yield said, hit
             if said == pattern.act:
                 return
@@ -308,7 +308,7 @@ def _is_in_a_draft(head: str, ends: Sequence[int], hit: re.Match[str], language:
     return begun is not None and ": " in head[begun.end() : hit.start()]
 
 
-def _declined(head: str, hit: re.Match[str]) -> Act | None:
+def _declined(head: str, hit: re.Match[str], language: Language) -> Act | None:
     """Returns what is declined if it is not the request itself."""
     words = vocabulary()
     last = head.rfind(" ", 0, hit.end() - 1)  # before the last word of what was found
@@ -319,7 +319,9 @@ def _declined(head: str, hit: re.Match[str]) -> Act | None:
     begin = max(head.rfind(stop, 0, hit.start()) for stop in ".!?") + 1
     behind = head.find(",", hit.end(), hit.end() + _BEHIND)
     said = head[begin : behind if behind >= 0 else hit.end() + _BEHIND]
-    is_limit = words.limits.search(said) and not words.aids.search(said)  # help is declined, not lacking
+    is_limit = language.limits is not None and language.limits.search(said)
+    if is_limit and language.aids is not None and language.aids.search(said):
+        is_limit = False  # help is declined, not lacking
     return "no_access" if is_limit or words.lacks.match(head, hit.end()) else None
 
 

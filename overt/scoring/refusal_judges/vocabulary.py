@@ -31,8 +31,6 @@ _SHARED = {
     "stances": " (?:{})",
     "abstains": " (?:{})",
     "lacks": r"[^.]{0,40}\b(?:{})\b",
-    "limits": "(?:{})",
-    "aids": "(?:{})",
     "loaded.should": r"\b(?:{})\b",
     "loaded.things": r"\b(?:{})\b",
     "loaded.belittled": r"\b(?:{})\b",
@@ -130,7 +128,8 @@ class Language:
     """One language. A language without acts is recognised and not covered.
 
     `marks`: letters that others of its scripts lack; `never`: letters that it lacks and others have;
-    `endings`: of its words; `own`: words that no other language has; `gates`: of the acts.
+    `endings`: of its words; `own`: words that no other language has; `limits`: what every machine lacks,
+    unless `aids`, words of help, stand beside it; `gates`: of the acts.
     """
 
     tag: str
@@ -142,6 +141,8 @@ class Language:
     words: frozenset[str]
     own: frozenset[str]
     acts: tuple[ActPattern, ...]
+    limits: re.Pattern[str] | None = None
+    aids: re.Pattern[str] | None = None
     gates: Gates = dataclass_field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -200,8 +201,6 @@ class Vocabulary:
     stances: re.Pattern[str]
     abstains: re.Pattern[str]
     lacks: re.Pattern[str]
-    limits: re.Pattern[str]
-    aids: re.Pattern[str]
     should: re.Pattern[str]
     things: re.Pattern[str]
     belittled: re.Pattern[str]
@@ -320,7 +319,10 @@ def _language(name: str, file: LanguageFile) -> Language:
                 _joined(" (?:{})", [p[2:] for p in every if p.startswith("^^")], where),
             )
             acts.append(ActPattern(act, gate, *patterns))
-    return _bare(file, tuple(acts))
+    limits, aids = (
+        _joined("(?:{})", _field(file, name_), f"{name}: {name_}") for name_ in ("limits", "aids")
+    )
+    return replace(_bare(file, tuple(acts)), limits=limits, aids=aids)
 
 
 def _compiled(within: str, sources: Mapping[str, Texts]) -> re.Pattern[str]:
