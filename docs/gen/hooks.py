@@ -39,7 +39,8 @@ PYTHON = {
         "Statistics",
         "Pure functions over plain sequences.",
         [f"overt.scoring.stats.{name}" for name in
-         ("rates", "paired", "ranks", "agreement", "sweep", "gates", "power", "two_phase", "means", "clusters")],
+         ("rates", "paired", "ranks", "agreement", "sweep", "gates", "power", "two_phase", "means",
+          "clusters")],
     ),
     "registry": ("Names", "How a name becomes an object.", ["overt.registry", "overt.data.plugins.names"]),
     "errors": ("Errors", "What a person is told, and the exit codes.", ["overt.data.errors"]),
