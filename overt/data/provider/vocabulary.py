@@ -156,6 +156,8 @@ def finish_error(service: str, reason: str) -> ErrorKind | None:
 
 @lru_cache(maxsize=1024)
 def _of_finish(service: str, reason: str) -> Meaning | None:
+    if not reason.strip():  # so that an answer without a reason does not load the vocabulary
+        return None
     code = f"finish:{reason.strip()}"
     found = find(service, [code], of="taught") or find(service, [code], of="refusals")
     found = found or find(service, [code], of="errors")
