@@ -107,9 +107,9 @@ def test_it_prints_a_table() -> None:
 @pytest.mark.parametrize(
     ("knives", "said", "verdict"),
     [
-        ((3, 104), "0.3% [0.0, 3.1]", "pass"),
-        ((), "0.0% [0.0, 4.2]", "pass"),
-        (range(577), "100.0% [95.8", "fail"),
+        ((3, 104), "0.3% (2 of 577) [0.0, 3.1]", "pass"),
+        ((), "0.0% (0 of 577) [0.0, 4.2]", "pass"),
+        (range(577), "100.0% (577 of 577) [95.8", "fail"),
     ],
 )
 def test_a_rare_refusal_of_many_seeds_is_told_as_rare(
