@@ -6,7 +6,8 @@ Columns of lists, objects and bytes are not read: they are no text, and can be m
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterator
+from array import array
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,10 +63,18 @@ def sampled_rows(path: Path, columns: Collection[str]) -> Iterator[Row]:
         before = 0
         for batch in file.iter_batches(batch_size=_WIDE_BATCH, columns=list(columns)):
             chosen = range(-before % step, batch.num_rows, step)
-            for place, values in zip(chosen, batch.take(list(chosen)).to_pylist(), strict=True):
+            for place, values in zip(chosen, batch.take(_indices(chosen)).to_pylist(), strict=True):
                 number = before + place + 1
                 yield Row(number, f"{path}, row {number}", values)
             before += batch.num_rows
+
+
+def _indices(places: Sequence[int]) -> Any:
+    """The places as an Arrow array. Made of a buffer, since a list would import pandas, which takes long."""
+    import pyarrow as pa
+
+    whole = array("q", places)
+    return pa.Array.from_buffers(pa.int64(), len(whole), [None, pa.py_buffer(whole)])
 
 
 @contextlib.contextmanager
