@@ -11,8 +11,6 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from overt.data.results.remedy import RemedyRate
-from overt.data.results.summary import Rate
 from overt.data.secrets import storable_json
 from overt.data.table_model import Cell, Table, Tone, rate_cell
 from overt.data.text import plain, visible, visible_json
@@ -21,6 +19,9 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, ConsoleRenderable
     from rich.segment import Segment
     from rich.table import Table as RichTable
+
+    from overt.data.results.remedy import RemedyRate
+    from overt.data.results.summary import Rate
 
 STYLES: Mapping[str, str] = {"worse": "red", "better": "green"}  # by Cell.heat
 

@@ -341,8 +341,6 @@ def summary_of(
     as_asked: Sequence[AsAsked] = (),
 ) -> Summary:
     """The statistics; categories in the policy's order, others after them."""
-    from overt.scoring.summary.summarize import summarize
-
     titles = {c.id: c.title for c in policy.categories}
     present = {p.category for p in prompts}
     order = [c for c in titles if c in present] + sorted(present - titles.keys())
