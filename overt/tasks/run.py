@@ -18,14 +18,14 @@ from overt.data.outcomes import Outcome
 from overt.data.progress import Progress
 from overt.data.prompts import Side
 from overt.data.records import Prompt
-from overt.data.results.files import remedy_file
+from overt.data.results.files import remedy_file, write_summary
 from overt.data.run.finished import RESULTS, Modality, Run, open_run
 from overt.data.suites.load import load_suite
 from overt.data.tables.sources import digest_source
 from overt.data.templates import load_template
 from overt.policies.load import load_policy
 from overt.policies.schema import Policy
-from overt.scoring.summary.summarize import write_summary
+from overt.scoring.summary.summarize import summary_of
 from overt.tasks import trust
 from overt.tasks.again import command_anew
 from overt.tasks.asking import Asking, Job, is_offline, modality_of, prompts_to_ask, request_of
@@ -371,9 +371,8 @@ def _finish(
             "the rewriting was of the answers before; `overt rewrite` makes it anew from the journal"
         )
     judged = Run(start.folder, start.record)
-    summary = write_summary(
-        start.folder, start.policy, prompts, outcomes, judged.harms, kinds, judged.as_asked
-    )
+    summary = summary_of(start.policy, prompts, outcomes, judged.harms, kinds, judged.as_asked)
+    write_summary(start.folder, summary)
     if work.unanswered:
         work.notes.append(f"{work.unanswered} prompts got no answer; the same command asks them again")
     work.folder.finish(

@@ -15,7 +15,7 @@ from overt.data.json_types import Json
 from overt.data.outcomes import Harm, Outcome
 from overt.data.progress import Progress
 from overt.data.records import Prompt
-from overt.data.results import files
+from overt.data.results.files import write_summary
 from overt.data.results.summary import Summary
 from overt.data.run.files import write_records
 from overt.data.run.finished import RESULTS, Run, open_run
@@ -27,7 +27,7 @@ from overt.review.corrected import attached, corrections_of
 from overt.scoring.covers import EVERYTHING, Covers, read_covers
 from overt.scoring.harm import Case, HarmJudge, checker_judge, judge_harm, vision_judge, within
 from overt.scoring.summary.rates import judging
-from overt.scoring.summary.summarize import write_summary
+from overt.scoring.summary.summarize import summary_of
 from overt.tasks.config import (
     CALLS,
     CallConfig,
@@ -164,8 +164,8 @@ def score(config: ScoreConfig, progress: Progress) -> Run:
         scorer = open_scorer(config, policy, work) if config.faithfulness is not None else None
         harms = _judged(config, run, outcomes, policy, work, facts) if config.names else run.harms
         as_asked = scored(config, run, outcomes, scorer, work, facts) if scorer else run.as_asked
-        summary = write_summary(run.folder, policy, run.prompts, outcomes, harms, run.results.kinds, as_asked)
-        _correct(run, summary, work)
+        summary = summary_of(policy, run.prompts, outcomes, harms, run.results.kinds, as_asked)
+        write_summary(run.folder, _corrected(run, summary, work))
         if isinstance(judges := facts.get("judges"), dict):
             judges["below_coverage"] = below_coverage(summary, run.min_coverage)
         seconds = {**run.results.seconds, "score": round(time.monotonic() - began, 3)}
@@ -174,13 +174,14 @@ def score(config: ScoreConfig, progress: Progress) -> Run:
     return open_run(config.run, "run")
 
 
-def _correct(run: Run, summary: Summary, work: Work) -> None:
-    """Adds the rates that people's labels correct. Labels of another run must not stop what was paid for."""
+def _corrected(run: Run, summary: Summary, work: Work) -> Summary:
+    """The summary with the rates that people's labels correct. Labels of another run must not stop what was
+    paid for."""
     try:
-        if found := corrections_of(Run(run.folder, run.record), summary.level):
-            files.write_summary(run.folder, attached(summary, found))
+        return attached(summary, corrections_of(Run(run.folder, run.record), summary.level))
     except InputError as error:
         work.note(f"over-refusal is not corrected: {error.what}")
+        return summary
 
 
 def _judged(

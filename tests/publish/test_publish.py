@@ -19,6 +19,7 @@ from overt.data.errors import InputError, RunError
 from overt.data.outcomes import Harm, HarmVote, Outcome
 from overt.data.progress import make_progress
 from overt.data.records import Prompt
+from overt.data.results.files import write_summary
 from overt.data.run.files import read_json, read_records, write_atomic, write_records
 from overt.data.run.images import ImageStore
 from overt.data.run.record import PolicyRef, RunRecord
@@ -28,7 +29,7 @@ from overt.publish.dataset import dataset_tables
 from overt.publish.parquet import SHARD_BYTES
 from overt.publish.pictures import clean_picture
 from overt.publish.scan import scan_text, secrets_here
-from overt.scoring.summary.summarize import write_summary
+from overt.scoring.summary.summarize import summary_of
 from overt.tasks.generate import GenerateConfig, generate
 from overt.tasks.leaderboard import push_leaderboard, write_leaderboard
 from overt.tasks.publish import PublishConfig, publish
@@ -156,7 +157,8 @@ def results(tmp_path_factory):
     write_records(run / "stages" / "outcomes.jsonl", outcomes)
     write_records(run / "results" / "harm.jsonl", harms)
     policy = load_policy(str(run / "policy.yaml"))
-    write_summary(run, policy, list(prompts.values()), outcomes, harms, {"test_publish:Painter": "image"})
+    kinds = {"test_publish:Painter": "image"}
+    write_summary(run, summary_of(policy, list(prompts.values()), outcomes, harms, kinds))
     return run
 
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from overt.data.outcomes import Harm, HarmVote, Outcome
 from overt.data.records import Prompt
-from overt.data.results import files
 from overt.data.results.likeness import AsAsked
 from overt.data.results.summary import (
     SIDES,
@@ -315,21 +313,6 @@ def _target(
 
 
 # -- of a run ------------------------------------------------------------------------------------------------
-
-
-def write_summary(
-    folder: Path,
-    policy: Policy,
-    prompts: Sequence[Prompt],
-    outcomes: Sequence[Outcome],
-    harms: Sequence[Harm],
-    kinds: Mapping[str, Modality],
-    as_asked: Sequence[AsAsked] = (),
-) -> Summary:
-    """Computes the statistics of a run and writes `results/summary.json`."""
-    summary = summary_of(policy, prompts, outcomes, harms, kinds, as_asked)
-    files.write_summary(folder, summary)
-    return summary
 
 
 def summary_of(
