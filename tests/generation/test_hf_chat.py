@@ -80,11 +80,11 @@ def test_a_batch_lasts_no_longer_than_its_rows(folder):
     async def run():
         model = load_chat_model(f"hf/{folder}", device="cpu", batch_size=2)
         small, large = (dataclasses.replace(r, temperature=0.0, max_tokens=4) for r in requests(8)[::7])
-        first = model._tokenizer((await model.complete(large)).text)["input_ids"][0]
-        assert first not in model._tokenizer((await model.complete(small)).text)["input_ids"]
-        model._ends = {first}  # the large one ends at once, the small one never
+        first = model._language.tokenizer((await model.complete(large)).text)["input_ids"][0]
+        assert first not in model._language.tokenizer((await model.complete(small)).text)["input_ids"]
+        model._language.ends = {first}  # the large one ends at once, the small one never
         steps = []
-        model._model.register_forward_hook(lambda *_: steps.append(1))
+        model._language.model.register_forward_hook(lambda *_: steps.append(1))
         large = dataclasses.replace(large, max_tokens=60)
         try:
             return await asyncio.gather(model.complete(small), model.complete(large)), len(steps)
@@ -104,8 +104,8 @@ def test_an_end_token_ends_the_answer(folder):
             request = dataclasses.replace(requests(1)[0], temperature=0.0, max_tokens=8)
             full = await model.complete(request)
             # The token that this model says first becomes an end token: nothing must be left.
-            first = model._tokenizer(full.text)["input_ids"][0]
-            model._ends = model._ends | {first}
+            first = model._language.tokenizer(full.text)["input_ids"][0]
+            model._language.ends = model._language.ends | {first}
             return full, await model.complete(request)
         finally:
             await model.close()
@@ -128,11 +128,12 @@ def test_seed_and_sample_decide_and_zero_is_greedy(folder):
 def test_sampling_follows_the_softmax():
     """Gumbel-max over 20,000 requests meets softmax(logits / T) within 4 standard errors; over a
     vocabulary of 5,000 the noise has Gumbel's mean and variance (Euler's gamma, pi^2 / 6)."""
+    from overt.data.local.language import Row
     from overt.generation.chat.hf import _gumbel, _GumbelNoise
 
     count = 20_000
     logits = torch.tensor([[1.0, 0.0, -1.0, 0.5]])
-    batch = [([7], ChatRequest((), 2.0, seed=n)) for n in range(count)]
+    batch = [(Row([7]), ChatRequest((), 2.0, seed=n)) for n in range(count)]
     scores = _GumbelNoise(batch, 5)(torch.zeros(count, 5), logits.repeat(count, 1))
     share = torch.bincount(scores.argmax(1), minlength=4) / count
     expected = torch.softmax(logits[0] / 2.0, 0)
@@ -175,14 +176,16 @@ def test_a_template_without_a_system_role(tmp_path):
     [reply] = answers(f"hf/{folder}", requests(1))
     assert reply.error is None
     shown = load_chat_model(f"hf/{folder}", device="cpu")
-    tokens = shown._encode(requests(1)[0])
-    assert shown._tokenizer.decode(tokens).count("draw a picture") == 1  # folded into the user turn
+    tokens = shown._turns.row(requests(1)[0].messages).tokens
+    assert shown._language.tokenizer.decode(tokens).count("draw a picture") == 1  # folded into the user turn
 
 
 def test_a_template_that_drops_the_system_text(tmp_path):
     quiet = TEMPLATE.replace("{% for m in messages %}", "{% for m in messages if m.role != 'system' %}")
     model = load_chat_model(f"hf/{build(tmp_path / 'quiet', quiet)}", device="cpu")
-    assert "draw a picture" in model._tokenizer.decode(model._encode(requests(1)[0]))
+    assert "draw a picture" in model._language.tokenizer.decode(
+        model._turns.row(requests(1)[0].messages).tokens
+    )
 
 
 def test_no_template_is_said_once(tmp_path, caplog):
@@ -198,7 +201,10 @@ def test_hostile_text_neither_fails_nor_speaks_for_another_role(folder):
     replies = answers(f"hf/{folder}", [ChatRequest((Message("user", t),), max_tokens=2) for t in texts])
     assert [r.error for r in replies] == [None] * len(texts)
     model = load_chat_model(f"hf/{folder}", device="cpu")
-    assert model._tokenizer.eos_token_id not in model._encode(ChatRequest((Message("user", texts[3]),)))
+    assert (
+        model._language.tokenizer.eos_token_id
+        not in model._turns.row(ChatRequest((Message("user", texts[3]),)).messages).tokens
+    )
 
 
 def test_a_request_that_cannot_be_put_spares_its_batch(tmp_path):
@@ -261,7 +267,7 @@ def test_bad_options(folder, options, message):
 def test_options_in_the_name(folder):
     model = load_chat_model(f"hf/{folder}?dtype=bfloat16&batch_size=3", device="cpu")
     assert model.max_concurrency == 3
-    assert model._model.dtype == torch.bfloat16
+    assert model._language.model.dtype == torch.bfloat16
     assert model.name.endswith("?dtype=bfloat16&batch_size=3")
 
 

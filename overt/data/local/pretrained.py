@@ -8,11 +8,13 @@ from typing import Any
 
 from overt.data.errors import InputError
 from overt.data.local.devices import loading_advice, one_line, pick_device, pick_dtype, source_of
+from overt.data.local.whole import whole_weights
 
 
 @contextmanager
 def speaking_loader(name: str, source: str, more: str = "") -> Iterator[None]:
-    """Turns any exception while a model loads into an `InputError` with a hint.
+    """Turns any exception while a model loads into an `InputError` with a hint, and refuses a model that is
+    not whole.
 
     Args:
         name: the model as the user wrote it.
@@ -20,7 +22,10 @@ def speaking_loader(name: str, source: str, more: str = "") -> Iterator[None]:
         more: a further hint.
     """
     try:
-        yield
+        with whole_weights(name):
+            yield
+    except InputError:
+        raise
     except Exception as error:  # libraries raise many types on a broken model
         advice = loading_advice(source, error)
         raise InputError(

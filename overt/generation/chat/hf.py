@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from overt.data.chat import CallError, ChatReply, ChatRequest, Message
+from overt.data.chat import CallError, ChatReply, ChatRequest
 from overt.data.errors import InputError
 from overt.data.local.batches import Batches, in_batches
 from overt.data.local.devices import one_line
-from overt.data.local.pretrained import control_tokens, end_tokens, load_text_model
-from overt.data.text import encodable
+from overt.data.local.language import LanguageModel, Row, Turns, write
 
 if TYPE_CHECKING:
     import torch
@@ -54,21 +53,13 @@ class HFChat:
         if batch_size < 1:
             raise InputError(f"{self.name}: a batch holds at least one row, not {batch_size}")
         self.max_concurrency = batch_size  # read by the caller
-        self._tokenizer, self._model = load_text_model(
-            self.name,
-            model,
-            "AutoModelForCausalLM",
-            device=device,
-            dtype=dtype,
-            trust_remote_code=trust_remote_code,
-            padding_side="left",
+        self._language = LanguageModel(
+            self.name, model, device=device, dtype=dtype, trust_remote_code=trust_remote_code
         )
-        self.device = str(self._model.device)
-        self._pad = int(self._tokenizer.pad_token_id or 0)
-        self._ends = end_tokens(self._model, self._tokenizer)
-        self._context = _context(self._model, self._tokenizer)
-        self._controls = control_tokens(self._tokenizer)
-        if not getattr(self._tokenizer, "chat_template", None):
+        self._turns = Turns(self._language)
+        self.device = self._language.device
+        self._context = self._language.context
+        if not self._language.has_template:
             logging.getLogger("overt").warning(
                 "%s has no chat template: it gets plain text (User: ... Assistant:). "
                 "An instruction-tuned model would follow instructions better.",
@@ -90,16 +81,18 @@ class HFChat:
         """Returns replies in order. A request that cannot be encoded does not affect the others; running
         out of memory halves the batch size permanently."""
         replies: dict[int, ChatReply] = {}
-        rows: list[tuple[int, list[int], ChatRequest]] = []
+        rows: list[tuple[int, Row, ChatRequest]] = []
         for number, request in enumerate(requests):
             try:
-                row = self._encode(request)
+                row = self._turns.row(request.messages)
             except Exception as error:  # one bad request must not end the run
                 replies[number] = _failed(error)
                 continue
-            if not row or len(row) >= self._context:
-                message = f"the prompt has {len(row)} tokens, the context holds {self._context}"
-                replies[number] = ChatReply(error=CallError("too_long" if row else "bad_request", message))
+            if not 0 < len(row.tokens) < self._context:
+                message = f"the prompt has {len(row.tokens)} tokens, the context holds {self._context}"
+                replies[number] = ChatReply(
+                    error=CallError("too_long" if row.tokens else "bad_request", message)
+                )
             else:
                 rows.append((number, row, request))
         for group in self._groups(rows):
@@ -113,15 +106,13 @@ class HFChat:
             replies.update((number, reply) for (number, _, _), reply in zip(group, done, strict=True))
         return [replies[number] for number in range(len(requests))]
 
-    def _groups(
-        self, rows: list[tuple[int, list[int], ChatRequest]]
-    ) -> list[list[tuple[int, list[int], ChatRequest]]]:
+    def _groups(self, rows: list[tuple[int, Row, ChatRequest]]) -> list[list[tuple[int, Row, ChatRequest]]]:
         """Groups rows so that each row, padded to its group's longest prompt, has room for its full reply."""
-        groups: list[list[tuple[int, list[int], ChatRequest]]] = []
+        groups: list[list[tuple[int, Row, ChatRequest]]] = []
         most = 0
-        for entry in sorted(rows, key=lambda entry: len(entry[1])):
+        for entry in sorted(rows, key=lambda entry: len(entry[1].tokens)):
             budget = self._budget(entry[1], entry[2])
-            if groups and len(entry[1]) + max(most, budget) <= self._context:
+            if groups and len(entry[1].tokens) + max(most, budget) <= self._context:
                 groups[-1].append(entry)
                 most = max(most, budget)
             else:
@@ -129,79 +120,28 @@ class HFChat:
                 most = budget
         return groups
 
-    def _budget(self, row: list[int], request: ChatRequest) -> int:
-        return max(1, min(request.max_tokens, self._context - len(row)))
+    def _budget(self, row: Row, request: ChatRequest) -> int:
+        return max(1, min(request.max_tokens, self._context - len(row.tokens)))
 
-    def _generate(self, batch: list[tuple[list[int], ChatRequest]]) -> list[ChatReply]:
-        import torch
-        from transformers import LogitsProcessorList, StoppingCriteriaList
-
-        longest = max(len(row) for row, _ in batch)
-        ids = torch.full((len(batch), longest), self._pad, dtype=torch.long)
-        mask = torch.zeros((len(batch), longest), dtype=torch.long)
-        for place, (row, _) in enumerate(batch):
-            ids[place, longest - len(row) :] = torch.tensor(row, dtype=torch.long)
-            mask[place, longest - len(row) :] = 1
+    def _generate(self, batch: list[tuple[Row, ChatRequest]]) -> list[ChatReply]:
+        longest = max(len(row.tokens) for row, _ in batch)
         budgets = [self._budget(row, request) for row, request in batch]
-        with torch.inference_mode():
-            output = self._model.generate(
-                input_ids=ids.to(self.device),
-                attention_mask=mask.to(self.device),
-                max_new_tokens=max(budgets),
-                do_sample=False,  # _GumbelNoise samples; the largest score wins
-                num_beams=1,
-                temperature=None,
-                top_p=None,
-                top_k=None,
-                eos_token_id=sorted(self._ends) or None,
-                pad_token_id=self._pad,
-                logits_processor=LogitsProcessorList([_GumbelNoise(batch, longest)]),
-                stopping_criteria=StoppingCriteriaList([_Budgets(budgets, longest)]),
+        written = write(
+            self._language,
+            [row for row, _ in batch],
+            budgets,
+            processors=[_GumbelNoise(batch, longest)],  # it samples; the largest score wins
+            stopping=[_Budgets(budgets, longest)],
+        )
+        return [
+            ChatReply(
+                text=one.text,
+                finish_reason="length" if one.is_cut_off else "stop",
+                input_tokens=len(row.tokens),
+                output_tokens=len(one.tokens),
             )
-        replies = []
-        for place, (row, _) in enumerate(batch):
-            said = output[place, longest:].tolist()[: budgets[place]]
-            stop = next((n for n, token in enumerate(said) if token in self._ends), None)
-            kept = said if stop is None else said[:stop]
-            replies.append(
-                ChatReply(
-                    text=str(self._tokenizer.decode(kept, skip_special_tokens=True)).strip(),
-                    finish_reason="length" if stop is None else "stop",
-                    input_tokens=len(row),
-                    output_tokens=len(kept),
-                )
-            )
-        return replies
-
-    # -- words to tokens ------------------------------------------------------------------------------
-
-    def _encode(self, request: ChatRequest) -> list[int]:
-        turns = [{"role": m.role, "content": self._tame(m)} for m in request.messages]
-        if not getattr(self._tokenizer, "chat_template", None):
-            plain = "".join(f"{t['role'].capitalize()}: {t['content']}\n\n" for t in turns) + "Assistant:"
-            return list(self._tokenizer(plain)["input_ids"])
-        system = "\n\n".join(t["content"] for t in turns if t["role"] == "system").strip()
-        try:
-            text = self._template(turns)
-        except Exception:
-            if not system:
-                raise
-            text = ""
-        # Some templates have no system role: they raise, or drop it silently.
-        if system and turns[0]["content"].strip() not in text:
-            text = self._template(_without_system(turns, system))
-        return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
-
-    def _template(self, turns: list[dict[str, str]]) -> str:
-        return str(self._tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
-
-    def _tame(self, message: Message) -> str:
-        """Makes the content encodable and breaks its control tokens with a zero-width space, so that a prompt
-        cannot speak for another role."""
-        text = encodable(message.content)
-        for token in self._controls:
-            text = text.replace(token, f"{token[0]}\u200b{token[1:]}")
-        return text
+            for (row, _), one in zip(batch, written, strict=True)
+        ]
 
 
 class _GumbelNoise:
@@ -211,9 +151,9 @@ class _GumbelNoise:
     order or the size of a batch.
     """
 
-    def __init__(self, batch: list[tuple[list[int], ChatRequest]], prompt_length: int) -> None:
+    def __init__(self, batch: list[tuple[Row, ChatRequest]], prompt_length: int) -> None:
         self._temperatures = [max(0.0, request.temperature) for _, request in batch]
-        self._keys = [repr((request.seed, request.sample, row)).encode() for row, request in batch]
+        self._keys = [repr((request.seed, request.sample, row.tokens)).encode() for row, request in batch]
         self._prompt_length = prompt_length
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
@@ -275,20 +215,3 @@ def _signed(value: int) -> int:
 
 def _failed(error: Exception) -> ChatReply:
     return ChatReply(error=CallError("bad_request", f"{type(error).__name__}: {one_line(error)}"))
-
-
-def _without_system(turns: list[dict[str, str]], system: str) -> list[dict[str, str]]:
-    """Moves the system text to the start of the first user turn."""
-    rest = [dict(t) for t in turns if t["role"] != "system"]
-    first = next((t for t in rest if t["role"] == "user"), None)
-    if first is None:
-        return [{"role": "user", "content": system}, *rest]
-    first["content"] = f"{system}\n\n{first['content']}"
-    return rest
-
-
-def _context(model: Any, tokenizer: Any) -> int:
-    config = model.config.get_text_config()
-    if length := getattr(config, "max_position_embeddings", None):
-        return int(length)
-    return min(int(tokenizer.model_max_length), 1 << 20)  # no position limit

@@ -11,21 +11,16 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from overt.data.chat import CallError
 from overt.data.errors import InputError
 from overt.data.filters import FilterDecision
-from overt.data.local.pretrained import control_tokens, end_tokens, load_text_model
+from overt.data.local.language import LanguageModel, Row, Written, write
 from overt.data.plugins.names import one_line, spell, words
 from overt.data.replies import read_reply
 from overt.data.text import encodable
 from overt.scoring.filters.local import SCORE_DIGITS, in_batches, positions
-
-if TYPE_CHECKING:
-    import torch
 
 DEFAULT_MODEL = "meta-llama/Llama-Guard-3-1B"
 _NEW_TOKENS = 24  # room for the verdict and a dozen codes
@@ -88,24 +83,17 @@ class LlamaGuard:
         if batch_size < 1:
             raise InputError(f"{head}: a batch holds at least one text, not {batch_size}")
         self._size = batch_size
-        self._tokenizer, self._model = load_text_model(
-            head,
-            model,
-            "AutoModelForCausalLM",
-            device=device,
-            dtype=dtype,
-            trust_remote_code=trust_remote_code,
-            padding_side="left",
+        self._language = LanguageModel(
+            head, model, device=device, dtype=dtype, trust_remote_code=trust_remote_code
         )
+        self._tokenizer, self._model = self._language.tokenizer, self._language.model
         self._settings: dict[str, object] = {}  # template values besides the text
         if guideline is not None:
             self._settings["guideline"] = guideline
         if risk is not None:  # older templates read the first key, newer ones the second
             self._settings["guardian_config"] = {"risk_name": risk, "criteria_id": risk}
-        self._controls = control_tokens(self._tokenizer)
         self._in_parts = self._takes_parts(head)
         self._context = positions(self._model, self._tokenizer, _CONTEXT)
-        self._ends = end_tokens(self._model, self._tokenizer)
         self._ids = tuple(self._single_tokens(listed) for listed in (self._unsafe, self._safe))
         self._lock = threading.Lock()  # the memory is for one batch at a time
 
@@ -165,7 +153,7 @@ class LlamaGuard:
     def _encode(self, text: str) -> list[int] | CallError:
         text = encodable(text)
         # A control token could end the prompt and speak for the guard; a zero-width space breaks it.
-        for token in self._controls:
+        for token in self._language.controls:
             text = text.replace(token, f"{token[0]}\u200b{token[1:]}")
         try:
             rendered = self._render(text, self._in_parts)
@@ -190,50 +178,26 @@ class LlamaGuard:
     # -- the verdict ----------------------------------------------------------------------------------
 
     def _judge(self, rows: list[list[int]]) -> list[FilterDecision]:
-        import torch
-
-        longest = max(len(row) for row in rows)
-        pad = int(self._tokenizer.pad_token_id or 0)
-        ids = torch.full((len(rows), longest), pad, dtype=torch.long)
-        mask = torch.zeros((len(rows), longest), dtype=torch.long)
-        for place, row in enumerate(rows):
-            ids[place, longest - len(row) :] = torch.tensor(row, dtype=torch.long)
-            mask[place, longest - len(row) :] = 1
-        with torch.inference_mode():
-            output = self._model.generate(
-                input_ids=ids.to(self._model.device),
-                attention_mask=mask.to(self._model.device),
-                max_new_tokens=_NEW_TOKENS,
-                do_sample=False,
-                num_beams=1,
-                temperature=None,
-                top_p=None,
-                top_k=None,
-                eos_token_id=sorted(self._ends) or None,
-                pad_token_id=pad,
-                return_dict_in_generate=True,
-                output_logits=True,
-            )
+        asked = [Row(row) for row in rows]
+        written = write(self._language, asked, [_NEW_TOKENS] * len(rows), with_logits=True)
         decisions = []
-        for place in range(len(rows)):
-            said = output.sequences[place, longest:].tolist()
-            kept = said[: next((n for n, token in enumerate(said) if token in self._ends), len(said))]
-            text = str(self._tokenizer.decode(kept, skip_special_tokens=True))
-            verdict = read_verdict(text, self._unsafe, self._safe)
-            decisions.append(replace(verdict, score=self._score(kept, output.logits, place)))
+        for one in written:
+            verdict = read_verdict(one.text, self._unsafe, self._safe)
+            decisions.append(replace(verdict, score=self._score(one)))
         return decisions
 
-    def _score(self, kept: list[int], logits: Sequence[torch.Tensor], place: int) -> float | None:
+    def _score(self, written: Written) -> float | None:
         """Returns the probability of the unsafe words at the first token that is not blank."""
         import torch
 
         unsafe, safe = self._ids
-        for step, token in enumerate(kept):
+        for step, token in enumerate(written.tokens):
             if not str(self._tokenizer.decode([token])).strip():
                 continue
             if token not in unsafe and token not in safe:
                 return None
-            row = logits[step][place].float()
+            assert written.logits is not None
+            row = written.logits[step]
             groups = (
                 torch.stack([row[unsafe].logsumexp(0), row[safe].logsumexp(0)]) if unsafe and safe else None
             )
