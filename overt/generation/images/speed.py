@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from overt.generation.images.pipelines import Pipeline
 
 
+_DENOISERS = ("unet", "transformer", "transformer_2", "prior", "prior_prior", "decoder")
+
+
 @dataclass(frozen=True, slots=True)
 class Tuning:
     """One such option.
@@ -57,8 +60,8 @@ def _channels_last(pipeline: Any) -> bool:
 
 def _compile(pipeline: Any) -> bool:
     """Compiles the denoiser: block by block where it says which blocks repeat, else as a whole."""
-    parts = [getattr(pipeline, name, None) for name in ("unet", "transformer", "prior", "decoder")]
-    denoisers = [part for part in parts if hasattr(part, "compile")]
+    parts: list[Any] = [getattr(pipeline, name, None) for name in _DENOISERS]
+    denoisers: list[Any] = [part for part in parts if hasattr(part, "compile")]
     for part in denoisers:
         if getattr(part, "_repeated_blocks", None) and hasattr(part, "compile_repeated_blocks"):
             part.compile_repeated_blocks()
