@@ -12,7 +12,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-# Sizes as in the models' own config.json: stabilityai/stable-diffusion-xl-base-1.0, black-forest-labs/FLUX.1-dev.
+# Sizes as in the config.json of stabilityai/stable-diffusion-xl-base-1.0 and black-forest-labs/FLUX.1-dev.
 _SDXL_UNET = {
     "sample_size": 128,
     "block_out_channels": (320, 640, 1280),
