@@ -279,7 +279,7 @@ def flags(asked: argparse.Namespace, report: Report) -> None:
     from diffusers import StableDiffusionPipeline
     from PIL import Image
 
-    from overt.generation.images.placing import checker_in_float32
+    from overt.generation.images.pipeline_placement import checker_in_float32
 
     checker, processor = gpu_pipelines.safety_checker(asked.device, asked.tiny)
     source = np.random.default_rng(0)

@@ -10,8 +10,8 @@ diffusers = pytest.importorskip("diffusers", reason="needs the extra [local]")
 np = pytest.importorskip("numpy")
 
 from overt.data.errors import InputError  # noqa: E402
-from overt.generation.images import placing  # noqa: E402
-from overt.generation.images.placing import (  # noqa: E402
+from overt.generation.images import pipeline_placement as placing  # noqa: E402
+from overt.generation.images.pipeline_placement import (  # noqa: E402
     check_offload,
     checker_in_float32,
     decode_one_by_one_if_full,
@@ -19,7 +19,7 @@ from overt.generation.images.placing import (  # noqa: E402
     part_sizes,
     place,
 )
-from overt.generation.images.speed import TUNINGS, tune  # noqa: E402
+from overt.generation.images.pipeline_speed import TUNINGS, tune  # noqa: E402
 
 GB = 1 << 30
 ALLOC_FAILED = "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"
