@@ -1,7 +1,7 @@
 """What a checkpoint and a model's class do not share, and which of it is known to do no harm.
 
-A weight that is missing is filled with random numbers; a weight of another shape as well. A weight that is left
-over changes nothing only where the class by design does not read it, which the tables below list.
+A weight that is missing is filled with random numbers; a weight of another shape as well. A weight that is
+left over changes nothing only where the class by design does not read it, which the tables below list.
 """
 
 from __future__ import annotations
@@ -100,18 +100,20 @@ class Gaps:
     def fix(self) -> str:
         """What to do about it."""
         if self.not_finite and not (self.missing or self.unexpected or self.of_other_shape):
-            return "The file was saved from a training that failed, or is damaged. Another dtype may hold them."
+            return (
+                "The file was saved from a training that failed, or the dtype is too small for its numbers."
+            )
         if prefix := _added(self.missing, self.unexpected):
             return (
-                f"In the file the names begin with {prefix!r}, as a wrapper of training leaves them. Take it off "
-                "and save anew: {name.removeprefix(" + repr(prefix) + "): weight for each of the file}."
+                f"In the file the names begin with {prefix!r}, as a wrapper of training leaves them. Take it "
+                "off each name and save the file anew (safetensors.torch.load_file and save_file)."
             )
         if prefix := _added(self.unexpected, self.missing):
-            return f"In the file the names lack {prefix!r}: it holds a part of the model. Save the whole model."
+            return f"In the file the names lack {prefix!r}: it holds a part of the model. Take the whole."
         if any(_OF_NUMBERS.search(name) for name in self.unexpected):
             return (
-                "The weights are quantized, but config.json has no quantization_config that says how. Take the "
-                "config.json that they were published with."
+                "The weights are quantized, but config.json has no quantization_config that says how. Take "
+                "the config.json that they were published with."
             )
         if self.missing and not self.of_other_shape and all(_HEADS.search(name) for name in self.missing):
             return (
@@ -123,8 +125,8 @@ class Gaps:
         if self.missing:
             return "Copy the model's files again, all of them."
         return (
-            "Is this the model's own class? Load it in Python as its authors do, look at what is left over, and "
-            "save it anew: model.save_pretrained(folder)."
+            "Is this the model's own class? Load it in Python as its authors do, look at what is left over, "
+            "and save it anew: model.save_pretrained(folder)."
         )
 
 

@@ -110,8 +110,8 @@ def _asking(load: Callable[..., Any]) -> Callable[..., Any]:
         wants_report = options.pop("output_loading_info", False)
         model, report = load(cls, *args, output_loading_info=True, **options)
         gaps = _gaps(model, report, watch)
-        is_spread = options.get("device_map") is not None
-        watch.gaps.append(replace(gaps, not_finite=_not_finite(model), missing=gaps.missing or _empty(model, is_spread)))
+        empty = _empty(model, is_spread=options.get("device_map") is not None)
+        watch.gaps.append(replace(gaps, not_finite=_not_finite(model), missing=gaps.missing or empty))
         return (model, report) if wants_report else model
 
     return asking
@@ -186,7 +186,15 @@ def _empty(model: Any, is_spread: bool) -> tuple[str, ...]:
     return tuple(name for name, tensor in model.named_parameters() if tensor.is_meta)
 
 
-_VOCABULARIES = ("*.model", "*.tiktoken", "tekken.json", "vocab.*", "*vocab*.json", "*.spm", "tokenizer.*.json")
+_VOCABULARIES = (
+    "*.model",
+    "*.tiktoken",
+    "tekken.json",
+    "vocab.*",
+    "*vocab*.json",
+    "*.spm",
+    "tokenizer.*.json",
+)
 
 
 def _lacks_vocabulary(tokenizer: Any, folder: Path) -> str:
