@@ -169,11 +169,12 @@ def _other_formats(folder: Path) -> str:
 
 def _elsewhere(folder: Path) -> str:
     files = [path for path in sorted(folder.rglob("*.safetensors")) if path.stat().st_size]
-    if not files:
-        return ""
-    if files[0].parent != folder:
-        return f"The weights lie deeper, in {files[0].parent.relative_to(folder)}: name that folder."
-    stem, *variant = files[0].name.removesuffix(".safetensors").split(".")
+    here = [path for path in files if path.parent == folder]
+    if not here:
+        # Folders such as 2_Dense hold a part of an encoder, not a model.
+        deeper = [path.parent for path in files if not path.parent.name[:1].isdigit()]
+        return f"The weights lie deeper, in {deeper[0].relative_to(folder)}: name that." if deeper else ""
+    stem, *variant = here[0].name.removesuffix(".safetensors").split(".")
     if stem in ("model", "diffusion_pytorch_model") and variant:
-        return f"The folder holds the variant {variant[0]} only ({files[0].name}): ?variant={variant[0]}."
-    return f"The weights are called {files[0].name}. Their loader looks for model.safetensors."
+        return f"The folder holds the variant {variant[0]} only ({here[0].name}): ?variant={variant[0]}."
+    return f"The weights are called {here[0].name}. Their loader looks for model.safetensors."

@@ -66,6 +66,15 @@ def check_report(name: str, kind: str, report: Mapping[str, Any]) -> None:
     _check(name, _Watch((), [gaps_of(kind, report)]), None)
 
 
+def check_finite(name: str, model: Any) -> None:
+    """Checks the weights of a `torch.nn.Module` that is loaded by itself.
+
+    Raises:
+        InputError: some hold NaN or infinity.
+    """
+    _check(name, _Watch((), [Gaps(type(model).__name__, not_finite=_not_finite(model))]), None)
+
+
 def _check(name: str, watch: _Watch, cause: Exception | None) -> None:
     for gaps in watch.gaps:
         if said := gaps.said():
