@@ -8,6 +8,7 @@ tokenizer without its vocabulary loads as well (transformers 5 makes one that kn
 from __future__ import annotations
 
 import functools
+import re
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -98,14 +99,21 @@ def _wrap_loaders() -> None:
         _wrap(transformers.PreTrainedTokenizerBase, "from_pretrained", _reading)
     if diffusers := sys.modules.get("diffusers"):
         _wrap(diffusers.ModelMixin, "from_pretrained", _asking)
+    # Single files and LoRAs have no report; these modules exist once diffusers has imported them.
+    for module in ("single_file_model", "single_file_utils"):
+        _wrap(sys.modules.get(f"diffusers.loaders.{module}"), "load_model_dict_into_meta", _filling)
+    _wrap(sys.modules.get("diffusers.loaders.peft"), "_maybe_warn_for_unhandled_keys", _warning)
 
 
-def _wrap(base: Any, method: str, by: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
-    kept = base.__dict__.get(method)
-    if kept is not None and not hasattr(kept.__func__, "is_watched"):
-        wrapped = by(kept.__func__)
-        wrapped.is_watched = True  # type: ignore[attr-defined]
-        setattr(base, method, type(kept)(wrapped))
+def _wrap(place: Any, name: str, by: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+    """Replaces a method of a class or a function of a module, once. Other releases may lack it."""
+    kept = getattr(place, "__dict__", {}).get(name)
+    function = getattr(kept, "__func__", kept)
+    if function is None or hasattr(function, "is_watched"):
+        return
+    wrapped = by(function)
+    wrapped.is_watched = True  # type: ignore[attr-defined]
+    setattr(place, name, wrapped if function is kept else type(kept)(wrapped))
 
 
 def _asking(load: Callable[..., Any]) -> Callable[..., Any]:
@@ -138,6 +146,40 @@ def _overhearing(finalize: Callable[..., Any]) -> Callable[..., Any]:
                 watch.gaps.append(_gaps(model, loading_info.to_dict(), watch))
 
     return overhearing
+
+
+def _filling(fill: Callable[..., Any]) -> Callable[..., Any]:
+    """The step of diffusers that fills a part with weights of a single file, by their converted names."""
+
+    @functools.wraps(fill)
+    def filling(model: Any, state_dict: Mapping[str, Any], *args: Any, **options: Any) -> Any:
+        done = fill(model, state_dict, *args, **options)
+        if (watch := _watch.get()) is not None:
+            known, given = set(model.state_dict()), set(state_dict)
+            unread = [
+                re.compile(names) for names in getattr(model, "_keys_to_ignore_on_load_unexpected", ()) or ()
+            ]
+            left = [name for name in given - known if not any(names.search(name) for names in unread)]
+            gaps = _gaps(model, {"missing_keys": known - given, "unexpected_keys": left}, watch)
+            watch.gaps.append(replace(gaps, not_finite=_not_finite(model)))
+        return done
+
+    return filling
+
+
+def _warning(warn: Callable[..., Any]) -> Callable[..., Any]:
+    """The step of diffusers that only warns where a LoRA and the model do not share their weights."""
+
+    @functools.wraps(warn)
+    def warning(incompatible: Any, adapter_name: str, *args: Any, **options: Any) -> Any:
+        watch = _watch.get()
+        if watch is not None and incompatible is not None:
+            missing = [name for name in incompatible.missing_keys if f".{adapter_name}." in f"{name}."]
+            report = {"missing_keys": missing, "unexpected_keys": incompatible.unexpected_keys}
+            watch.gaps.append(gaps_of("LoRA", report))
+        return warn(incompatible, adapter_name, *args, **options)
+
+    return warning
 
 
 def _reading(load: Callable[..., Any]) -> Callable[..., Any]:
