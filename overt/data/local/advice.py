@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from overt.data.local.folders import damaged, what_lies_there
+from overt.data.local.folders import damaged, damaged_gguf, what_lies_there
 from overt.data.local.memory import out_of_memory
 from overt.data.plugins.names import how_to_install
 
@@ -49,6 +49,8 @@ def loading_advice(source: str, error: BaseException) -> str:
     failed = _Failed(source, chain := _chain(error), " ".join(f"{type(e).__name__}: {e}" for e in chain))
     if advice := _about_memory(failed) or _package(failed):
         return advice
+    if advice := _gguf(failed):
+        return advice
     for pattern, advise in _ROWS:
         if (found := re.search(pattern, failed.said, re.IGNORECASE | re.DOTALL)) and (
             advice := advise(failed, found)
@@ -78,6 +80,24 @@ def _about_memory(failed: _Failed) -> str:
             "The memory is full. dtype=bfloat16 takes half of float32's, a quantized version "
             "less; device=auto spreads a language model over all devices. Does something else hold memory?"
         )
+    return ""
+
+
+def _gguf(failed: _Failed) -> str:
+    path = Path(failed.source)
+    if path.suffix.lower() != ".gguf" or not path.is_file():
+        return ""
+    if said := damaged_gguf(path):
+        return f"{path.name} {said}."
+    if re.search(r"not supported|architecture", failed.said, re.IGNORECASE):
+        return (
+            f"transformers {_version('transformers')} does not read GGUF files of this kind of model. Take "
+            "the model's *.safetensors, or serve the file with llama.cpp (openai/... and its address)."
+        )
+    if re.search(r"-\d{5}-of-\d{5}$", path.stem):
+        return "The file is one of several parts: join them first (llama-gguf-split --merge)."
+    if re.search(r"reshape|unpack_from|buffer|mmap|out of bounds", failed.said):
+        return f"{path.name} is cut off: copy it again."
     return ""
 
 

@@ -69,12 +69,8 @@ def damaged_weights(path: Path) -> str:
         with path.open("rb") as file:
             start = file.read(64)
             length = int.from_bytes(start[:8], "little")
-            if not start:
-                return "is empty"
-            if start.startswith(b"version https://git-lfs"):
-                return "is a pointer of git-lfs, not the weights: git lfs pull fetches them"
-            if start.lstrip()[:1] == b"<":
-                return "is a web page, not weights: the download failed"
+            if said := _no_weights(start):
+                return said
             if len(start) < 8 or length > size - 8:
                 return f"is cut off or no file of safetensors ({size} bytes)"
             file.seek(8)
@@ -88,6 +84,27 @@ def damaged_weights(path: Path) -> str:
         return "is no file of safetensors"
     wanted = 8 + length + end
     return f"is cut off: {size} of {wanted} bytes" if size < wanted else ""
+
+
+def damaged_gguf(path: Path) -> str:
+    """Says what is wrong with a GGUF file as a whole; "" if its beginning is in order."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(64)
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    if not start.startswith(b"GGUF"):
+        return _no_weights(start) or "is no GGUF file"
+    return ""
+
+
+def _no_weights(start: bytes) -> str:
+    """What a file is that begins in this way and holds no weights; "" if that cannot be told."""
+    if not start:
+        return "is empty"
+    if start.startswith(b"version https://git-lfs"):
+        return "is a pointer of git-lfs, not the weights: git lfs pull fetches them"
+    return "is a web page, not weights: the download failed" if start.lstrip()[:1] == b"<" else ""
 
 
 def _damaged_json(folder: Path) -> Iterator[str]:

@@ -52,6 +52,10 @@ class _Place:
     adapter: str = ""
     gguf: str = ""
 
+    @property
+    def shown(self) -> str:
+        return str(Path(self.model) / self.gguf) if self.gguf else self.model
+
     def options(self) -> dict[str, object]:
         return {"gguf_file": self.gguf} if self.gguf else {}
 
@@ -87,7 +91,7 @@ def load_text_model(
     kind = pick_dtype(dtype, where, name)
     import transformers  # after torch: otherwise transformers would hide its models for the whole process
 
-    with speaking_loader(name, place.model, elsewhere=_weights_of(place.adapter)), quiet_loading():
+    with speaking_loader(name, place.shown, elsewhere=_weights_of(place.adapter)), quiet_loading():
         spread = _spread(place, where)
         tokenizer: Any = transformers.AutoTokenizer.from_pretrained(
             place.tokenizer, trust_remote_code=trust_remote_code, **place.options(), **tokenizer_options

@@ -67,6 +67,19 @@ def check_report(name: str, kind: str, report: Mapping[str, Any]) -> None:
     _check(name, _Watch((), [gaps_of(kind, report)]), None)
 
 
+def check_adapters(name: str, pipeline: Any) -> None:
+    """Checks that a LoRA reached a pipeline of diffusers, which only warns if no name of a weight fits.
+
+    Raises:
+        InputError: it did not.
+    """
+    if not pipeline.get_list_adapters():
+        raise InputError(
+            f"{name}: the LoRA has no weight for any part of this pipeline, so it would change nothing",
+            fix="Is it for another kind of model? Names begin with the part, such as unet. or transformer.",
+        )
+
+
 def check_finite(name: str, model: Any) -> None:
     """Checks the weights of a `torch.nn.Module` that is loaded by itself.
 
