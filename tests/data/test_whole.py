@@ -117,7 +117,7 @@ def test_a_shard_of_another_model_leaves_weights_missing(lm, tmp_path):
     shards = sorted(folder.glob("model-*.safetensors"))
     text_model(folder)  # whole
     shutil.copy(shards[1], shards[0])
-    with pytest.raises(InputError, match="is not whole.*missing"):
+    with pytest.raises(InputError, match=r"is not whole.*missing"):
         text_model(folder)
 
 
@@ -125,10 +125,10 @@ def test_a_shard_of_another_model_leaves_weights_missing(lm, tmp_path):
 
 
 def test_a_base_model_is_no_classifier(lm, tmp_path):
-    with pytest.raises(InputError, match="(?s)missing.*score.weight.*without the head"):
+    with pytest.raises(InputError, match=r"(?s)missing.*score.weight.*without the head"):
         load_filter(f"filter/hf/{lm}?labels=LABEL_1")
     bare = tiny_images.classifier(tmp_path / "vit")
-    with pytest.raises(InputError, match="(?s)missing.*classifier.*without the head"):
+    with pytest.raises(InputError, match=r"(?s)missing.*classifier.*without the head"):
         load_checker(f"checker/hf/{edited(bare, without('classifier'))}")
 
 
@@ -277,7 +277,7 @@ def test_names_are_harmless_only_where_the_class_does_not_read_them():
 
 def test_quantized_weights_without_their_configuration_are_told(lm, tmp_path):
     change = lambda w: w | {"model.layers.0.mlp.up_proj.weight_scale_inv": w["model.norm.weight"]}  # noqa: E731
-    with pytest.raises(InputError, match="(?s)left over.*weight_scale_inv.*no quantization_config"):
+    with pytest.raises(InputError, match=r"(?s)left over.*weight_scale_inv.*no quantization_config"):
         text_model(edited(copied(lm, tmp_path / "m"), change))
 
 
@@ -326,7 +326,7 @@ def test_a_weight_that_the_index_names_and_no_shard_holds_is_missing(pipeline, t
 
 
 def test_names_of_older_releases_load(pipeline, tmp_path):
-    """Checkpoints on the Hub have text_model., vision_model.vision_model. and the former names of attention."""
+    """Checkpoints of the Hub have text_model., vision_model.vision_model. and attention by its former names."""
     folder = copied(pipeline, tmp_path / "m")
     edited(folder / "text_encoder", prefixed("text_model."))
     edited(

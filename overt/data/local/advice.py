@@ -114,7 +114,7 @@ _IMPORTED = {
 }
 _WANTED = re.compile(
     r"no module named ['\"](?P<module>[\w.]+)"
-    r"|pip install (?:(?:-U|--upgrade) )?[`'\"]?(?P<pip>[A-Za-z][\w-]*)"
+    r"|pip install (?:(?:-U|--upgrade) )?[`'\"]?(?P<pip>[A-Za-z][\w-]*)(?![\w+-])"
     r"|requires? (?:the |an? )?`?(?P<library>[A-Za-z][\w-]*)`? (?:library|package)"
     r"|(?P<gguf>gguf)[^.]{0,60}(?:not installed|to be installed|is required)",
     re.IGNORECASE,
@@ -240,6 +240,8 @@ def _no_vocabulary(failed: _Failed, found: re.Match[str]) -> str:
     folder = failed.folder
     if folder is None:
         return "The repo holds no tokenizer that transformers reads."
+    if not (folder / "config.json").is_file():
+        return _no_model_type(failed, found)
     return _damage(failed, found) or (
         "The tokenizer's files are missing or of an unknown form: tokenizer.json, or tokenizer.model, or "
         "vocab.json with merges.txt. Copy them as well."
