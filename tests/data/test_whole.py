@@ -326,7 +326,7 @@ def test_a_weight_that_the_index_names_and_no_shard_holds_is_missing(pipeline, t
 
 
 def test_names_of_older_releases_load(pipeline, tmp_path):
-    """Checkpoints of the Hub have text_model., vision_model.vision_model. and attention by its former names."""
+    """Checkpoints of the Hub have text_model., vision_model.vision_model. and former names of attention."""
     folder = copied(pipeline, tmp_path / "m")
     edited(folder / "text_encoder", prefixed("text_model."))
     edited(
