@@ -224,7 +224,8 @@ def _misfit(head: str, names: Sequence[str], found: Found) -> InputError:
     return InputError(
         f"{head}: the preset {found.preset.name} ({found.why}) is of a model with the labels "
         f"{', '.join(found.preset.labels)}",
-        fix=f"Is this that model? {_shown(names)} Name those that block: {head}?labels=NAME,NAME",
+        fix=f"Is this that model? {_shown(names)} Else name those that block, without a preset: "
+        f"{head}?preset=none&labels=NAME,NAME",
     )
 
 

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     import torch
     from PIL.Image import Image as Picture
 
-    Reader = PolicyReader | "PixelReader"
-
 
 class HFImageClassifier:
     """Blocks a picture whose probability of the unwanted labels reaches the threshold.
@@ -125,7 +123,9 @@ class PixelReader:
         return logits
 
 
-def _load(head: str, source: str, device: str, dtype: str, trust_remote_code: bool) -> Reader:
+def _load(
+    head: str, source: str, device: str, dtype: str, trust_remote_code: bool
+) -> PixelReader | PolicyReader:
     """Loads a model with its processor.
 
     Raises:
