@@ -131,7 +131,7 @@ def _of_file(model: str, weights: Path, name: str, said: Settings) -> Source:
             "the scores are wrong. "
             "Say it: tag=TAG, or mean=, std=, interpolation=, quick_gelu="
         ]
-    elif why:
+    elif known:
         notes = [f"{name}: pictures are prepared {why}"]
     return Source(model, weights, settings or None, tuple(notes))
 

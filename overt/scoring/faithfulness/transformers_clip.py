@@ -78,16 +78,15 @@ def load(model: str, *, device: str | None, precision: str | None, name: str) ->
     import transformers
 
     with speaking_loader(name, source, "clip/ runs no code that a model brings."), quiet_loading():
+        config: Any = transformers.AutoConfig.from_pretrained(source)
+        _check_kind(name, transformers.MODEL_MAPPING.get(type(config), None))
         processors: Any = transformers.AutoProcessor
         processor = processors.from_pretrained(source)
         towers: Any = transformers.AutoModel.from_pretrained(source, use_safetensors=True, dtype=dtype)
-    lacks = [f"get_{kind}_features" for kind in ("text", "image") if not _has(towers, kind)]
-    lacks += [part for part in ("tokenizer", "image_processor") if getattr(processor, part, None) is None]
-    if lacks:
+    if lacks := [part for part in ("tokenizer", "image_processor") if not hasattr(processor, part)]:
         raise InputError(
-            f"{name}: {type(towers).__name__} is no pair of encoders for texts and pictures; it has no "
-            + ", ".join(lacks),
-            fix="clip/ takes CLIP, SigLIP and their relatives; text/FOLDER takes encoders of texts.",
+            f"{name}: its {type(processor).__name__} has no {' and no '.join(lacks)}",
+            fix="The folder needs the files of both, as processor.save_pretrained(folder) leaves them.",
         )
     towers = towers.to(where).eval().requires_grad_(False)
     rows = ProcessorRows(processor, positions(towers, processor.tokenizer, _CONTEXT), name)
@@ -97,8 +96,14 @@ def load(model: str, *, device: str | None, precision: str | None, name: str) ->
     return loaded
 
 
-def _has(towers: Any, kind: str) -> bool:
-    return callable(getattr(towers, f"get_{kind}_features", None))
+def _check_kind(name: str, kind: Any) -> None:
+    """Raises an InputError if a class of models has no encoders for texts and for pictures."""
+    wanted = ("get_text_features", "get_image_features")
+    if kind is None or not all(hasattr(kind, function) for function in wanted):
+        raise InputError(
+            f"{name}: {getattr(kind, '__name__', 'its model')} is no pair of encoders for texts and pictures",
+            fix="clip/ takes CLIP, SigLIP and their relatives; text/FOLDER takes encoders of texts.",
+        )
 
 
 def _try(loaded: Loaded, name: str) -> None:
