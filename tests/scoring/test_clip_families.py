@@ -114,7 +114,7 @@ def told(folder, weights):
     from safetensors.torch import load_file, save_file
 
     state = load_file(folder / weights)
-    state.pop(next(key for key in state if "attn" in key or "query" in key or "mlp" in key))
+    state.pop(next(key for key in state if key.endswith("weight") and ("attn" in key or "mlp" in key)))
     save_file(state, folder / weights, metadata={"format": "pt"})
     try:
         load_scorer(f"clip/{folder}", device="cpu")

@@ -152,11 +152,17 @@ def wide(model, seed=0):
     import torch
 
     generator = torch.Generator().manual_seed(seed)
+    norms = {
+        f"{place}.{name}"
+        for place, module in model.named_modules()
+        if "norm" in type(module).__name__.lower()
+        for name, _ in module.named_parameters(recurse=False)
+    }
     with torch.no_grad():
         for name, value in model.named_parameters():
             if value.ndim > 1:
                 value.normal_(std=0.25, generator=generator)
-            elif "norm" not in name.lower():
+            elif name not in norms:
                 value.normal_(std=0.1, generator=generator)
     return model.eval()
 
