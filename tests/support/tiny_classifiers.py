@@ -175,15 +175,75 @@ def change_config(folder, **entries):
     return Path(folder)
 
 
-def without_head(folder, place):
-    """A copy of a folder at `place` whose weights lack the classifier's head."""
+def without_head(folder, place, *parts):
+    """A copy of a folder at `place` whose weights lack the classifier's head, or parts of these names."""
     import shutil
 
     from safetensors.torch import load_file, save_file
 
     shutil.copytree(folder, place)
     state = load_file(Path(place) / "model.safetensors")
-    kept = {k: v for k, v in state.items() if k.split(".")[0] not in ("classifier", "score", "head")}
+    heads = set(parts or ("classifier", "score", "head"))
+    kept = {k: v for k, v in state.items() if not heads & set(k.split(".") if parts else k.split(".")[:1])}
     assert len(kept) < len(state), sorted(state)
     save_file(kept, Path(place) / "model.safetensors", metadata={"format": "pt"})
     return place
+
+
+def shieldgemma2(folder):
+    """ShieldGemma 2, which answers Yes or No about each of its policies; gives the folder."""
+    import transformers as t
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    marks = {"image_token": "<image_soft_token>", "boi_token": "<start_of_image>"}
+    marks |= {"eoi_token": "<end_of_image>"}
+    words = ["<unk>", "<eos>", "<pad>", "<bos>", *marks.values(), "Yes", "No", "image", "shall", "not"]
+    words += [
+        "Sexually",
+        "Dangerous",
+        "Violence",
+        "explicit",
+        "content",
+        "the",
+        "that",
+        "excessive",
+        "blood",
+        ".",
+    ]
+    known = {word: n for n, word in enumerate(words)}
+    tokenizer = Tokenizer(models.WordLevel(known, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    made = t.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        unk_token="<unk>",
+        eos_token="<eos>",
+        pad_token="<pad>",
+        bos_token="<bos>",
+        extra_special_tokens=marks,
+    )
+    text = {**SIZES, "vocab_size": len(words), "head_dim": 16, "num_key_value_heads": 2, "sliding_window": 64}
+    text |= {"query_pre_attn_scalar": 16, "pad_token_id": 2, "bos_token_id": 3, "eos_token_id": 1}
+    config = t.ShieldGemma2Config(
+        text_config=t.Gemma3TextConfig(**text, tie_word_embeddings=False),
+        vision_config=t.SiglipVisionConfig(image_size=SIDE, patch_size=8, **SIZES),
+        tie_word_embeddings=False,
+        mm_tokens_per_image=4,
+        boi_token_index=known[marks["boi_token"]],
+        eoi_token_index=known[marks["eoi_token"]],
+        image_token_index=known[marks["image_token"]],
+        yes_token_index=known["Yes"],
+        no_token_index=known["No"],
+    )
+    template = (
+        "{{ bos_token }}{% for m in messages %}{% for p in m.content %}{% if p.type == 'image' %}"
+        "<start_of_image>{% else %} {{ p.text }} {% endif %}{% endfor %}{% endfor %}"
+    )
+    processor = t.ShieldGemma2Processor(
+        t.Gemma3ImageProcessor(size={"height": SIDE, "width": SIDE}),
+        made,
+        image_seq_length=4,
+        chat_template=template,
+    )
+    wide(t.ShieldGemma2ForImageClassification(config)).save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return Path(folder)

@@ -64,7 +64,7 @@ class HFImageClassifier:
         found = find_preset(head, model, "picture", preset)
         self.device = pick_device(device, head)
         self._reader = _load(head, source, self.device, dtype, trust_remote_code)
-        asked = Asked(labels or None, activation, threshold)
+        asked = Asked(labels or (None if found else self._reader.labels), activation, threshold)
         self._labels = read_labels(head, self._reader.config, self._tried(head), asked, found)
         self.labels, self.threshold = self._labels.wanted, self._labels.threshold
         self.covers, self.notes = self._labels.covers, self._labels.notes
@@ -105,6 +105,8 @@ class HFImageClassifier:
 class PixelReader:
     """A classifier with the image processor that its folder names: the one that transformers takes by
     default, as its pipelines do."""
+
+    labels: str | None = None  # those that block, if the kind of model says so
 
     def __init__(self, processor: Any, model: Any) -> None:
         self._processor, self._model = processor, model

@@ -25,6 +25,7 @@ class PolicyReader:
     def __init__(self, processor: Any, model: Any) -> None:
         self._processor, self._model = processor, model
         self._policies = list(processor.policy_definitions)
+        self.labels: str | None = ",".join(self._policies)  # each policy says what breaks it
         self.config: Any = SimpleNamespace(
             id2label=dict(enumerate(self._policies)), problem_type="multi_label_classification"
         )
