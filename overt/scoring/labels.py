@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from overt.data.errors import InputError
@@ -137,6 +137,40 @@ def read_labels(head: str, config: Any, logits: torch.Tensor, asked: Asked, foun
             or those asked for; which of them block or which activation is right cannot be told; the model
             gives numbers that are not finite.
     """
+    _check_logits(head, logits)
+    own = _names(head, config, int(logits.shape[1]))
+    preset, known = _fitted(head, own, asked, found)
+    names = known if all(map(has_no_name, own)) else own
+    independent, note = _activation(head, config, names, asked.activation, preset)
+    if asked.labels is not None:
+        blocking = _asked_for(head, own, known, asked.labels)
+    elif preset is not None:
+        blocking = tuple(place for place, label in enumerate(known) if label in preset.blocks)
+    else:
+        blocking = _unmistakable(head, names, independent)
+    if len(blocking) == len(names) and not independent:
+        raise InputError(f"{head}: labels= names all of them, and one always applies", fix=_shown(names))
+    wanted = tuple(names[place] for place in blocking)
+    threshold = 0.5 if asked.threshold is None else fraction(asked.threshold, head)
+    read = Labels(names, blocking, independent, False, threshold, kinds(wanted), (note,) if note else ())
+    return read if preset is None or found is None else _by_preset(head, read, preset, found, asked)
+
+
+def _by_preset(head: str, read: Labels, preset: Preset, found: Found, asked: Asked) -> Labels:
+    """Adds what a preset says besides labels and activation, as far as the name's options leave it."""
+    said = f"{head}: preset {preset.name} ({found.why}): blocks at {', '.join(read.wanted)}"
+    if asked.labels is None and preset.note:
+        said += f". {preset.note}"
+    return replace(
+        read,
+        inverted=preset.inverted,
+        threshold=read.threshold if asked.threshold is not None else preset.threshold or read.threshold,
+        covers=preset.covers if asked.labels is None else read.covers,
+        notes=(said, *read.notes),
+    )
+
+
+def _check_logits(head: str, logits: torch.Tensor) -> None:
     if logits.ndim != 2 or not logits.shape[1]:
         raise InputError(
             f"{head} gives numbers of shape {tuple(logits.shape)}, not one row of labels",
@@ -147,39 +181,19 @@ def read_labels(head: str, config: Any, logits: torch.Tensor, asked: Asked, foun
             f"{head}: {NOT_FINITE} even for a plain input",
             fix="Are the weights sound? On a number format that is too small: dtype=float32.",
         )
-    own = _names(head, config, int(logits.shape[1]))
-    preset = found.preset if found is not None else None
-    known = preset.named(own) if preset is not None else own
-    if found is not None and known is None:
-        if asked.labels is None or found.is_named:
-            raise _misfit(head, own, found)
-        preset = None  # a model that was made from that one, with labels of its own
-    names = own if known is None or not all(map(has_no_name, own)) else known
-    independent, activation_note = _activation(head, config, names, asked.activation, preset)
-    if asked.labels is not None:
-        blocking = _asked_for(head, own, known or own, asked.labels)
-    elif preset is not None and known is not None:
-        blocking = tuple(place for place, label in enumerate(known) if label in preset.blocks)
-    else:
-        blocking = _unmistakable(head, names, independent)
-    if len(blocking) == len(names) and not independent:
-        raise InputError(f"{head}: labels= names all of them, and one always applies", fix=_shown(names))
-    wanted = tuple(names[place] for place in blocking)
-    limit = asked.threshold if asked.threshold is not None else preset.threshold if preset else None
-    is_whole = preset is not None and asked.labels is None
-    notes = [activation_note] if activation_note else []
-    if found is not None and preset is not None:
-        said = f"{head}: preset {preset.name} ({found.why}): blocks at {', '.join(wanted)}"
-        notes.insert(0, said + (f". {preset.note}" if preset.note and is_whole else ""))
-    return Labels(
-        names,
-        blocking,
-        independent,
-        preset is not None and preset.inverted,
-        fraction(0.5 if limit is None else limit, head),
-        preset.covers if preset is not None and is_whole else kinds(wanted),
-        tuple(notes),
-    )
+
+
+def _fitted(
+    head: str, own: tuple[str, ...], asked: Asked, found: Found | None
+) -> tuple[Preset | None, tuple[str, ...]]:
+    """The preset, if its labels are the model's, and the names that it gives them."""
+    if found is None:
+        return None, own
+    if (known := found.preset.named(own)) is not None:
+        return found.preset, known
+    if asked.labels is None or found.is_named:
+        raise _misfit(head, own, found)
+    return None, own  # a model that was made from that one, with labels of its own
 
 
 def kinds(labels: Sequence[str]) -> tuple[str, ...]:
@@ -243,36 +257,53 @@ def _activation(
     function = getattr(config, "function_to_apply", None)
     if preset is None and (kind == "regression" or (kind is None and function == "none")):
         raise InputError(f"{head} gives a measurement, not a probability", fix="Use a classifier.")
+    is_told = _told(kind, function, asked, preset)
     if len(names) == 1:
-        if asked == "softmax":
-            raise InputError(
-                f"{head} has one output: a softmax over it is always 1", fix="activation=sigmoid"
-            )
-        is_told = asked or preset or kind == "multi_label_classification" or function == "sigmoid"
-        note = (
-            f"{head}: its one output goes through a sigmoid, as in the pipelines of transformers; its "
-            "config.json does not say that it is a probability (activation=sigmoid says so)"
-        )
-        return True, "" if is_told else note
+        return _of_one_output(head, asked, is_told)
+    if is_told is not None:
+        return is_told, ""
+    return False, _softmax_note(head, names)
+
+
+def _told(kind: str | None, function: str | None, asked: str | None, preset: Preset | None) -> bool | None:
+    """Whether labels are independent, as far as anything says so."""
     if asked is not None or preset is not None:
-        return (asked or (preset.activation if preset else "")) == "sigmoid", ""
+        return (asked or (preset.activation if preset else "")) == "sigmoid"
     if kind is not None:
-        return kind == "multi_label_classification", ""
-    if function in ACTIVATIONS:
-        return function == "sigmoid", ""
-    if sum(_is_harm(name) for name in names) > 1 and not any(map(_passes, names)):
+        return kind == "multi_label_classification"
+    return function == "sigmoid" if function in ACTIVATIONS else None
+
+
+def _of_one_output(head: str, asked: str | None, is_told: bool | None) -> tuple[bool, str]:
+    if asked == "softmax":
+        raise InputError(f"{head} has one output: a softmax over it is always 1", fix="activation=sigmoid")
+    return True, "" if is_told else (
+        f"{head}: its one output goes through a sigmoid, as in the pipelines of transformers; its "
+        "config.json does not say that it is a probability (activation=sigmoid says so)"
+    )
+
+
+def _softmax_note(head: str, names: Sequence[str]) -> str:
+    """A note for labels that get a softmax although nothing says so, or "".
+
+    Raises:
+        InputError: they look as if several may hold at once.
+    """
+    if any(map(_passes, names)):
+        return ""
+    if sum(map(_is_harm, names)) > 1:
         raise InputError(
             f"{head}: which of its labels may hold at once cannot be told: its config.json has no "
             "problem_type. Has each a probability of its own (a sigmoid), or do they share one (a softmax)?",
             fix=f"Say what its model card says: {head}?activation=sigmoid or activation=softmax. "
             + _shown(names),
         )
-    if len(names) > 2 and not any(map(_passes, names)):
-        return False, (
-            f"{head}: its config.json has no problem_type, so its labels share one probability (a softmax), "
-            "as in the pipelines of transformers; activation=sigmoid if several may hold at once"
-        )
-    return False, ""
+    if len(names) == 2:
+        return ""
+    return (
+        f"{head}: its config.json has no problem_type, so its labels share one probability (a softmax), "
+        "as in the pipelines of transformers; activation=sigmoid if several may hold at once"
+    )
 
 
 def _passes(name: str) -> bool:
