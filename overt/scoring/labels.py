@@ -320,7 +320,14 @@ def _is_harm(name: str) -> bool:
 
 def _asked_for(head: str, names: tuple[str, ...], known: tuple[str, ...], asked: str) -> tuple[int, ...]:
     """The indices of the labels asked for, by the model's names or a preset's."""
-    found = {_place(head, names, known, label) for label in words(asked)}
+    parts, found = list(words(asked)), set()
+    spelt = {name.casefold() for name in (*names, *known)}
+    while parts:
+        # A name may hold commas itself: the longest one that begins here counts.
+        joined = (", ".join(parts[:count]) for count in range(len(parts), 1, -1))
+        label = next((name for name in joined if name.casefold() in spelt), parts[0])
+        found.add(_place(head, names, known, label))
+        del parts[: label.count(",") + 1]
     if not found:
         raise InputError(f"{head}: labels= names none", fix=_shown(names))
     return tuple(sorted(found))

@@ -242,6 +242,17 @@ def test_labels_that_are_numbers_are_names(kind, tmp_path):
         load(folder, labels="2")
 
 
+def test_names_of_labels_may_hold_commas(kind, tmp_path):
+    build, load, task, inputs = kind
+    labels = ("safe", "Hate, Humiliation, Harassment", "Violence, Harm, or Cruelty", "hate")
+    folder = build(tmp_path / "m", labels=labels)
+    judge = load(folder, labels="hate, humiliation, harassment,hate")
+    shares = [theirs(task, folder, inputs, label) for label in (labels[1], labels[3])]
+    assert scores(judge, inputs) == pytest.approx(
+        [sum(column) for column in zip(*shares, strict=True)], abs=ROUNDED
+    )
+
+
 @pytest.mark.parametrize(
     ("named", "words"),
     [

@@ -179,6 +179,18 @@ def test_a_folder_of_both_libraries_is_one_of_open_clip(tmp_path):
     assert load_scorer(f"clip/{folder}", device="cpu")._loaded.model.__class__.__name__ == "CLIP"
 
 
+def test_a_folder_that_does_not_say_how_pictures_are_prepared_is_told(tmp_path):
+    import json
+
+    folder = tiny_clip.clip(tmp_path / "m")
+    assert load_scorer(f"clip/{folder}", device="cpu").notes == ()
+    config = json.loads((folder / "open_clip_config.json").read_text())
+    del config["preprocess_cfg"]
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+    [note] = load_scorer(f"clip/{folder}", device="cpu").notes
+    assert "does not say mean, std, interpolation" in note
+
+
 # -- MODEL:FILE.safetensors ----------------------------------------------------------------------------------
 
 

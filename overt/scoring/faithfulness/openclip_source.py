@@ -198,7 +198,14 @@ def _from_folder(folder: Path, name: str) -> Source:
             fix="Save the model as open_clip does for the Hub: its config and open_clip_model.safetensors.",
         )
     _check_config(folder, name)
-    return Source(f"local-dir:{folder}", _weights(folder, _WEIGHTS, name))
+    prepared = _read_config(folder, name).get("preprocess_cfg")
+    lacks = [key for key in ("mean", "std", "interpolation") if key not in (prepared or {})]
+    note = (
+        f"{name}: preprocess_cfg of its {CONFIG} does not say {', '.join(lacks)}, so pictures are prepared "
+        "by open_clip's defaults; if the weights need others, the scores are wrong"
+    )
+    notes = (note,) if lacks else ()
+    return Source(f"local-dir:{folder}", _weights(folder, _WEIGHTS, name), notes=notes)
 
 
 def _read_config(folder: Path, name: str) -> dict[str, Any]:
