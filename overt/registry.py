@@ -366,7 +366,7 @@ def _make(group: str, text: str, options: Mapping[str, object]) -> Any:
         raise InputError(f"{text} has no name", fix="Give it an attribute such as  name = 'vendor/model'.")
     if point.is_renamed and name.is_more_than_a_model:
         _rename(made, text)
-    tell_notes(made)
+    tell_notes(without_keys(text), made)
     return made
 
 

@@ -23,12 +23,12 @@ def listening(hear: Callable[[str], None]) -> Iterator[None]:
         _listener.reset(token)
 
 
-def tell_notes(made: object) -> None:
-    """Tells the notes of an object, if it has any and somebody listens."""
+def tell_notes(name: str, made: object) -> None:
+    """Tells the notes of an object that was made by name, if it has any and somebody listens."""
     hear = _listener.get()
     notes = getattr(made, "notes", None)
     if hear is None or not isinstance(notes, (tuple, list)):
         return
     for note in notes:
         if isinstance(note, str):
-            hear(note)
+            hear(f"{name}: {note}")

@@ -15,7 +15,9 @@ from typing import Any
 
 from overt.data.chat import CallError, ChatModel, ChatReply, ChatRequest, Message, RawResponse
 from overt.data.filters import FilterDecision, ImageChecker, TextFilter, worst
+from overt.data.json_types import JsonObject
 from overt.data.local.batches import Batches
+from overt.data.local.memory import Room
 from overt.data.pictures import UnreadablePicture, open_frames
 from overt.data.plugins.attempts import (
     BROKEN_CLASS,
@@ -59,7 +61,7 @@ class Layer:
         self._batches: Batches[tuple[Any, ...], FilterDecision] | None = None
         if many is not None:
             size = _BATCH if stage == "prompt_filter" else 16
-            self._batches = Batches(self._all, size=size, name=f"overt-{stage}")
+            self._batches = Batches(self._all, room=Room(thing.name, size), name=f"overt-{stage}")
 
     def _all(self, items: list[tuple[Any, ...]]) -> list[FilterDecision]:
         decisions: list[FilterDecision] = self._many(*(list(column) for column in zip(*items, strict=True)))
@@ -204,6 +206,7 @@ class Guarded:
         self.address = getattr(target, "address", "")
         self.priced_as = getattr(target, "name", name)
         self.blank_is_refusal = getattr(target, "blank_is_refusal", False) is True
+        self.facts: JsonObject = getattr(target, "facts", {})
 
     async def respond(self, prompt: str, *, seed: int) -> Response:
         """Returns the product's response, with every layer that was asked in `layers`."""

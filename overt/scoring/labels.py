@@ -153,12 +153,12 @@ def read_labels(head: str, config: Any, logits: torch.Tensor, asked: Asked, foun
     wanted = tuple(names[place] for place in blocking)
     threshold = 0.5 if asked.threshold is None else fraction(asked.threshold, head)
     read = Labels(names, blocking, independent, False, threshold, kinds(wanted), (note,) if note else ())
-    return read if preset is None or found is None else _by_preset(head, read, preset, found, asked)
+    return read if preset is None or found is None else _by_preset(read, preset, found, asked)
 
 
-def _by_preset(head: str, read: Labels, preset: Preset, found: Found, asked: Asked) -> Labels:
+def _by_preset(read: Labels, preset: Preset, found: Found, asked: Asked) -> Labels:
     """Adds what a preset says besides labels and activation, as far as the name's options leave it."""
-    said = f"{head}: preset {preset.name} ({found.why}): blocks at {', '.join(read.wanted)}"
+    said = f"preset {preset.name} ({found.why}): blocks at {', '.join(read.wanted)}"
     if asked.labels is None and preset.note:
         said += f". {preset.note}"
     return replace(
@@ -278,7 +278,7 @@ def _of_one_output(head: str, asked: str | None, is_told: bool | None) -> tuple[
     if asked == "softmax":
         raise InputError(f"{head} has one output: a softmax over it is always 1", fix="activation=sigmoid")
     return True, "" if is_told else (
-        f"{head}: its one output goes through a sigmoid, as in the pipelines of transformers; its "
+        "its one output goes through a sigmoid, as in the pipelines of transformers; its "
         "config.json does not say that it is a probability (activation=sigmoid says so)"
     )
 
@@ -301,7 +301,7 @@ def _softmax_note(head: str, names: Sequence[str]) -> str:
     if len(names) == 2:
         return ""
     return (
-        f"{head}: its config.json has no problem_type, so its labels share one probability (a softmax), "
+        "its config.json has no problem_type, so its labels share one probability (a softmax), "
         "as in the pipelines of transformers; activation=sigmoid if several may hold at once"
     )
 

@@ -8,6 +8,7 @@ from overt.data.chat import CallError
 from overt.data.errors import InputError
 from overt.data.filters import FilterDecision
 from overt.data.local.devices import pick_device, pick_dtype, quiet_loading, source_of
+from overt.data.local.memory import Room
 from overt.data.local.pretrained import speaking_loader
 from overt.data.plugins.names import fraction, in_name, in_words
 from overt.scoring.checkers.local import decide_pictures
@@ -70,7 +71,7 @@ class HFImageClassifier:
         self.covers, self.notes = self._labels.covers, self._labels.notes
         said = f"{head}?labels={in_name(','.join(self.labels))}&threshold={self.threshold!r}"
         self.name = said + (f"&activation={activation}" if activation else "")
-        self._batch_size = max(1, batch_size)
+        self._room = Room(self.name, max(1, batch_size))
 
     def check(self, image: Picture, prompt: str) -> FilterDecision:
         """Returns the decision on one RGB `PIL.Image`; the prompt is ignored."""
@@ -78,7 +79,7 @@ class HFImageClassifier:
 
     def check_many(self, images: list[Picture], prompts: list[str]) -> list[FilterDecision]:
         """Returns the decisions in order, equal to those of `check` up to float32 rounding."""
-        return decide_pictures(self._score, images, self._batch_size)
+        return decide_pictures(self._score, images, self._room)
 
     def _score(self, images: list[Picture]) -> list[FilterDecision]:
         return [self._decision(verdict) for verdict in self._labels.read(self._reader.logits(images))]

@@ -126,13 +126,13 @@ def _of_file(model: str, weights: Path, name: str, said: Settings) -> Source:
     notes = []
     if not {"mean", "std", "interpolation", "quick_gelu"} <= set(settings):
         notes = [
-            f"{name}: how its pictures are prepared and whether its weights need QuickGELU is not known: "
+            "how its pictures are prepared and whether its weights need QuickGELU is not known: "
             f"{why}. Defaults of open_clip are taken where nothing is said; if the weights need others, "
             "the scores are wrong. "
             "Say it: tag=TAG, or mean=, std=, interpolation=, quick_gelu="
         ]
     elif known:
-        notes = [f"{name}: pictures are prepared {why}"]
+        notes = [f"pictures are prepared {why}"]
     return Source(model, weights, settings or None, tuple(notes))
 
 
@@ -201,7 +201,7 @@ def _from_folder(folder: Path, name: str) -> Source:
     prepared = _read_config(folder, name).get("preprocess_cfg")
     lacks = [key for key in ("mean", "std", "interpolation") if key not in (prepared or {})]
     note = (
-        f"{name}: preprocess_cfg of its {CONFIG} does not say {', '.join(lacks)}, so pictures are prepared "
+        f"preprocess_cfg of its {CONFIG} does not say {', '.join(lacks)}, so pictures are prepared "
         "by open_clip's defaults; if the weights need others, the scores are wrong"
     )
     notes = (note,) if lacks else ()

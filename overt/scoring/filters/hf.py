@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from overt.data.chat import CallError
 from overt.data.errors import InputError
 from overt.data.filters import FilterDecision
+from overt.data.local.memory import Room
 from overt.data.local.pretrained import load_text_model
 from overt.data.plugins.names import fraction, in_words, one_line, spell
 from overt.data.text import encodable
@@ -73,7 +74,7 @@ class HFClassifier:
             fraction(threshold, head)
         if batch_size < 1:
             raise InputError(f"{head}: a batch holds at least one window, not {batch_size}")
-        self._size = batch_size
+        self._room_for = Room(head, batch_size)
         found = find_preset(head, model, "text", preset)
         self._tokenizer, self._model = load_text_model(
             head,
@@ -105,7 +106,7 @@ class HFClassifier:
             scored = in_batches(
                 [window for _, window in windows],
                 lambda window: len(window["input_ids"]),
-                self._size,
+                self._room_for,
                 self._verdicts,
             )
         best: dict[int, Verdict] = {}
