@@ -206,7 +206,6 @@ class Guarded:
         self.address = getattr(target, "address", "")
         self.priced_as = getattr(target, "name", name)
         self.blank_is_refusal = getattr(target, "blank_is_refusal", False) is True
-        self.notes: tuple[str, ...] = getattr(target, "notes", ())
         self.facts: JsonObject = getattr(target, "facts", {})
 
     async def respond(self, prompt: str, *, seed: int) -> Response:

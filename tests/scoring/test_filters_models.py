@@ -391,7 +391,7 @@ def test_a_batch_says_what_single_calls_say(tiny):
 
 def test_out_of_memory_halves_the_batch(tiny):
     classifier = load_filter(f"filter/hf/{tiny('single')}?batch_size=8")
-    real, sizes = classifier._probabilities, []
+    real, sizes = classifier._verdicts, []
 
     def tight(windows):
         sizes.append(len(windows))
@@ -399,7 +399,7 @@ def test_out_of_memory_halves_the_batch(tiny):
             raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
         return real(windows)
 
-    classifier._probabilities = tight
+    classifier._verdicts = tight
     texts = ["a bomb"] * 5 + ["rose " * 50] + ["a rose"] * 2
     decisions = classifier.decide_many(texts)
     assert [d.blocked for d in decisions] == [True] * 5 + [None] + [False] * 2
@@ -409,14 +409,14 @@ def test_out_of_memory_halves_the_batch(tiny):
 
 def test_a_row_that_fails_spares_the_others(tiny):
     classifier = load_filter(f"filter/hf/{tiny('single')}")
-    real, broken = classifier._probabilities, classifier._windows("the old lamp")[0]
+    real, broken = classifier._verdicts, classifier._windows("the old lamp")[0]
 
     def failing(windows):
         if broken in windows:
             raise IndexError("index out of range in self")
         return real(windows)
 
-    classifier._probabilities = failing
+    classifier._verdicts = failing
     decisions = classifier.decide_many(["a bomb", "the old lamp", "a rose", "damn", "red rose"])
     assert [d.blocked for d in decisions] == [True, None, False, True, False]
     assert decisions[1].error.kind == "bad_request"
@@ -492,14 +492,19 @@ def test_labels_that_do_not_fit(tiny, tmp_path, labels, kind, option, words):
     ],
 )
 def test_labels_are_guessed_only_where_there_is_no_doubt(labels, independent, blocking):
-    from overt.scoring.filters.hf import _chosen
+    torch = pytest.importorskip("torch", reason="needs the extra [local]")
+    from types import SimpleNamespace
 
-    names = dict(enumerate(labels))
+    from overt.scoring.labels import Asked, read_labels
+
+    kind = "multi_label_classification" if independent else None
+    config = SimpleNamespace(id2label=dict(enumerate(labels)), problem_type=kind)
+    logits = torch.zeros(1, len(labels))
     if blocking is None:
         with pytest.raises(InputError, match="cannot be told"):
-            _chosen("filter/hf/x", None, names, independent)
+            read_labels("filter/hf/x", config, logits, Asked(), None)
     else:
-        assert set(_chosen("filter/hf/x", None, names, independent)) == blocking
+        assert set(read_labels("filter/hf/x", config, logits, Asked(), None).blocking) == blocking
 
 
 def test_weights_that_can_run_code_are_refused(tiny, tmp_path):
