@@ -67,7 +67,9 @@ def facts_of(drawing: Drawing, tried: Tried | None) -> Facts:
     steps = {key: drawing.value_of(key) for key in drawing.parameters if key.endswith("num_inference_steps")}
     width, height = drawing.arguments.get("width"), drawing.arguments.get("height")
     asked = (width, height) if isinstance(width, int) and isinstance(height, int) else None
-    idle = [key for key in tried.idle if key != "use_resolution_binning"] if tried else list(_idle(drawing))
+    known = [key for key in _idle(drawing) if tried is None or key not in (*tried.idle, *tried.active)]
+    measured = tried.idle if tried else ()
+    idle = [key for key in (*measured, *known) if key != "use_resolution_binning"]
     guidance = {key: drawing.value_of(key) for key in GUIDANCE if key in drawing.parameters}
     does_guide = getattr(drawing.pipeline, "do_classifier_free_guidance", None) if tried else None
     return Facts(

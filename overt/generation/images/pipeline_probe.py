@@ -8,6 +8,7 @@ FLUX.1 schnell guidance does nothing, nor does a negative prompt where nothing i
 from __future__ import annotations
 
 import copy
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ _PROMPT = "a red apple on a wooden table"
 _STEPS = 2  # with one, guidance of the second step would not be seen
 # Compared even where the user did not set them, since every model means something else by them.
 GUIDANCE = ("guidance_scale", "true_cfg_scale", "distilled_guidance_scale")
+_BUDGET_S = 30.0  # no further comparison begins when it would end later than that
 _COMPARED_IF_DEFAULT = (*GUIDANCE, "use_resolution_binning")
 # Not compared: steps are few here, and sizes can be seen.
 _NOT_COMPARED = ("width", "height")
@@ -52,6 +54,7 @@ def try_out(drawing: Drawing, name: str) -> Tried:
     pipeline = drawing.pipeline
     assert pipeline is not None
     few = few_steps(drawing)
+    began = time.monotonic()
     with _untouched(pipeline.components.values()):
         try:
             drawn, latents = _draw(drawing, few)
@@ -66,6 +69,8 @@ def try_out(drawing: Drawing, name: str) -> Tried:
         assert drawn.picture is not None
         idle, active = [], []
         for key, value in _others(drawing):
+            if time.monotonic() - began + drawn.batch_s > _BUDGET_S:
+                break
             try:
                 other, other_latents = _draw(drawing, {**few, key: value})
             except Exception:  # another value need not be possible
