@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from overt.data.errors import InputError
-from overt.data.local.devices import one_line, out_of_memory
+from overt.data.local.devices import one_line
+from overt.data.local.memory import out_of_memory
 from overt.generation.images.pipeline_drawing import Drawing, Drawn
 
 if TYPE_CHECKING:
