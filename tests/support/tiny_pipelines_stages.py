@@ -1,10 +1,14 @@
 """Tiny Kandinsky 2.2, 3, 5, Stable Cascade and Wuerstchen pipelines: most draw in two stages."""
 
+import json
+from pathlib import Path
+
 import torch
-from support import tiny_texts as texts
+from support import tiny_parts as parts
+from support.tiny_parts import lively
 
 
-def _movq():
+def _movq(levels=2):
     from diffusers import VQModel
 
     return VQModel(
@@ -46,14 +50,14 @@ def _kandinsky22_decoder():
         set_alpha_to_one=False,
         steps_offset=1,
     )
-    return {"unet": unet, "scheduler": scheduler, "movq": _movq()}
+    return {"unet": lively(unet), "scheduler": scheduler, "movq": _movq()}
 
 
 def _kandinsky22_prior(folder):
     from diffusers import PriorTransformer, UnCLIPScheduler
     from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWithProjection
 
-    words = texts.clip_tokenizer(folder)
+    words = parts.clip_tokenizer(Path(folder) / "tokenizer")
     eye = CLIPVisionConfig(
         hidden_size=32,
         intermediate_size=32,
@@ -67,9 +71,9 @@ def _kandinsky22_prior(folder):
     with torch.no_grad():
         prior.clip_std.fill_(1.0)
     return {
-        "prior": prior,
+        "prior": lively(prior),
         "image_encoder": CLIPVisionModelWithProjection(eye),
-        "text_encoder": texts.clip(words, projected=True),
+        "text_encoder": parts.clip_text(words, projection=True),
         "tokenizer": words,
         "scheduler": UnCLIPScheduler(
             variance_type="fixed_small_log", prediction_type="sample", clip_sample=True, clip_sample_range=10.0
@@ -95,29 +99,30 @@ def kandinsky22_apart(folder):
     prior = f"{folder}-prior"
     KandinskyV22PriorPipeline(**_kandinsky22_prior(prior)).save_pretrained(prior)
     KandinskyV22Pipeline(**_kandinsky22_decoder()).save_pretrained(folder)
-    texts.readme(folder, prior=[prior])
+    card = f"---\nprior:\n- {json.dumps(prior)}\n---\n"
+    (Path(folder) / "README.md").write_text(card, "utf-8")
 
 
 def kandinsky3(folder):
     from diffusers import DDPMScheduler, Kandinsky3Pipeline, Kandinsky3UNet
 
     torch.manual_seed(0)
-    words = texts.t5_tokenizer(128)
+    words = parts.t5_tokenizer(128)
     unet = Kandinsky3UNet(
         in_channels=4,
-        time_embedding_dim=4,
+        time_embedding_dim=8,
         groups=2,
         attention_head_dim=4,
-        layers_per_block=1,
-        block_out_channels=(8, 16),
-        cross_attention_dim=4,
+        layers_per_block=3,
+        block_out_channels=(32, 64),
+        cross_attention_dim=8,
         encoder_hid_dim=32,
     )
     scheduler = DDPMScheduler(
         beta_start=0.00085, beta_end=0.012, beta_schedule="squaredcos_cap_v2", steps_offset=1
     )
     Kandinsky3Pipeline(
-        tokenizer=words, text_encoder=texts.t5(words), unet=unet, scheduler=scheduler, movq=_movq()
+        tokenizer=words, text_encoder=parts.t5_encoder(words), unet=lively(unet), scheduler=scheduler, movq=_movq(4)
     ).save_pretrained(folder)
 
 
@@ -126,13 +131,12 @@ def _kandinsky5_parts(folder):
     from transformers import Qwen2VLImageProcessor, Qwen2VLProcessor
     from transformers.models.qwen2_vl.video_processing_qwen2_vl import Qwen2VLVideoProcessor
 
-    tokens = (*texts.CHAT, "<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>")
-    chat, words = texts.byte_tokenizer(tokens), texts.clip_tokenizer(folder)
+    chat, words = parts.qwen_tokenizer(), parts.clip_tokenizer(Path(folder) / "tokenizer")
     transformer = Kandinsky5Transformer3DModel(
         in_visual_dim=4,
         out_visual_dim=4,
-        in_text_dim=16,
-        in_text_dim2=16,
+        in_text_dim=parts.WIDTH,
+        in_text_dim2=parts.WIDTH,
         time_dim=16,
         patch_size=(1, 2, 2),
         model_dim=16,
@@ -144,10 +148,10 @@ def _kandinsky5_parts(folder):
         attention_type="regular",
     )
     return {
-        "transformer": transformer,
-        "text_encoder": texts.qwen_vl(chat),
+        "transformer": lively(transformer),
+        "text_encoder": parts.qwen_vl(chat),
         "tokenizer": Qwen2VLProcessor(Qwen2VLImageProcessor(), chat, Qwen2VLVideoProcessor()),
-        "text_encoder_2": texts.clip(words, 16),
+        "text_encoder_2": parts.clip_text(words),
         "tokenizer_2": words,
         "scheduler": FlowMatchEulerDiscreteScheduler(shift=7.0),
     }
@@ -158,7 +162,17 @@ def kandinsky5(folder):
 
     torch.manual_seed(0)
     parts = _kandinsky5_parts(folder)
-    Kandinsky5T2IPipeline(vae=texts.vae(4), **parts).save_pretrained(folder)
+    Kandinsky5T2IPipeline(vae=parts.vae(4), **parts).save_pretrained(folder)
+
+
+def _vqgan():
+    from diffusers.pipelines.deprecated.wuerstchen import PaellaVQModel
+
+    made = PaellaVQModel(bottleneck_blocks=1, num_vq_embeddings=16, embed_dim=8, latent_channels=4)
+    with torch.no_grad():  # so that not every pixel is black or white
+        made.out_block[0].weight.mul_(0.05)
+        made.out_block[0].bias.fill_(0.5)
+    return made.eval()
 
 
 def _cascade_unets():
@@ -198,26 +212,25 @@ def _cascade_unets():
         switch_level=None,
         dropout=(0.1, 0.1),
     )
-    return prior.eval(), decoder.eval()
+    return lively(prior), lively(decoder)
 
 
 def stable_cascade(folder):
     """Stable Cascade, both stages in one folder."""
     from diffusers import DDPMWuerstchenScheduler, StableCascadeCombinedPipeline
-    from diffusers.pipelines.deprecated.wuerstchen import PaellaVQModel
 
     torch.manual_seed(0)
-    words = texts.clip_tokenizer(folder)
+    words = parts.clip_tokenizer(Path(folder) / "tokenizer")
     prior, decoder = _cascade_unets()
-    vqgan = PaellaVQModel(bottleneck_blocks=1, num_vq_embeddings=16, embed_dim=8, latent_channels=4)
+    vqgan = _vqgan()
     StableCascadeCombinedPipeline(
         tokenizer=words,
-        text_encoder=texts.clip(words, projected=True),
+        text_encoder=parts.clip_text(words, projection=True),
         decoder=decoder,
         scheduler=DDPMWuerstchenScheduler(),
-        vqgan=vqgan.eval(),
+        vqgan=vqgan,
         prior_prior=prior,
-        prior_text_encoder=texts.clip(words, projected=True),
+        prior_text_encoder=parts.clip_text(words, projection=True),
         prior_tokenizer=words,
         prior_scheduler=DDPMWuerstchenScheduler(),
     ).save_pretrained(folder)
@@ -226,23 +239,23 @@ def stable_cascade(folder):
 def wuerstchen(folder):
     """Wuerstchen, both stages in one folder."""
     from diffusers import DDPMWuerstchenScheduler, WuerstchenCombinedPipeline
-    from diffusers.pipelines.deprecated.wuerstchen import PaellaVQModel, WuerstchenDiffNeXt, WuerstchenPrior
+    from diffusers.pipelines.deprecated.wuerstchen import WuerstchenDiffNeXt, WuerstchenPrior
 
     torch.manual_seed(0)
-    words = texts.clip_tokenizer(folder)
-    vqgan = PaellaVQModel(bottleneck_blocks=1, num_vq_embeddings=16, embed_dim=8, latent_channels=4)
+    words = parts.clip_tokenizer(Path(folder) / "tokenizer")
+    vqgan = _vqgan()
     decoder = WuerstchenDiffNeXt(
-        c_cond=32, c_hidden=(8, 16), nhead=(-1, 2), blocks=(1, 1), level_config=("CT", "CTA"), inject_effnet=(False, True), effnet_embd=4, clip_embd=32
+        c_cond=32, c_hidden=(8, 16), nhead=(-1, 2), blocks=(1, 1), level_config=("CT", "CTA"), inject_effnet=[False, True], effnet_embd=4, clip_embd=32
     )
     prior = WuerstchenPrior(c_in=4, c=16, c_cond=32, c_r=16, depth=1, nhead=2)
     WuerstchenCombinedPipeline(
         tokenizer=words,
-        text_encoder=texts.clip(words),
-        decoder=decoder.eval(),
+        text_encoder=parts.clip_text(words),
+        decoder=lively(decoder),
         scheduler=DDPMWuerstchenScheduler(),
-        vqgan=vqgan.eval(),
+        vqgan=vqgan,
         prior_tokenizer=words,
-        prior_text_encoder=texts.clip(words),
-        prior_prior=prior.eval(),
+        prior_text_encoder=parts.clip_text(words),
+        prior_prior=lively(prior),
         prior_scheduler=DDPMWuerstchenScheduler(),
     ).save_pretrained(folder)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from overt.data.errors import InputError
 from overt.data.local.devices import quiet_loading
 from overt.data.local.pretrained import speaking_loader
+from overt.generation.images.moved import supply_moved_parts
 
 if TYPE_CHECKING:
     import torch
@@ -55,11 +56,20 @@ def load_pipeline(source: str, options: Mapping[str, object], name: str) -> Pipe
 
     by_task: _Loader = diffusers.AutoPipelineForText2Image
     as_saved: _Loader = diffusers.DiffusionPipeline
-    with quiet_loading(), speaking_loader(name, source):
+
+    def load() -> Pipeline:
         try:
             return by_task.from_pretrained(source, **options)
         except (ValueError, AttributeError, KeyError):  # diffusers knows no such task for this class
             return as_saved.from_pretrained(source, **options)
+
+    with quiet_loading(), speaking_loader(name, source):
+        try:
+            return load()
+        except Exception as error:
+            if not supply_moved_parts(str(error)):
+                raise
+        return load()
 
 
 def drawing_arguments(pipeline: Pipeline, wanted: Mapping[str, object], name: str) -> dict[str, object]:
