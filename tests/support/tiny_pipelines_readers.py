@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 from support import tiny_parts as parts
 from support.tiny_parts import WIDTH, lively
+from support.tiny_pipelines import Family
 
 
 def _qwen_vae(**more):
@@ -77,7 +78,7 @@ def qwen_processor(tokenizer, kind="Qwen2VLProcessor"):
 def lumina(folder):
     from diffusers import LuminaNextDiT2DModel, LuminaPipeline
 
-    words = parts.gemma_tokenizer()
+    words = parts.gemma_tokenizer(add_bos_token=True)
     transformer = LuminaNextDiT2DModel(
         sample_size=8,
         patch_size=2,
@@ -104,7 +105,7 @@ def lumina(folder):
 def lumina2(folder):
     from diffusers import Lumina2Pipeline, Lumina2Transformer2DModel
 
-    words = parts.gemma_tokenizer()
+    words = parts.gemma_tokenizer(add_bos_token=True)
     transformer = Lumina2Transformer2DModel(
         sample_size=8,
         patch_size=2,
@@ -222,7 +223,7 @@ def z_image(folder):
 def cogview4(folder):
     from diffusers import CogView4Pipeline, CogView4Transformer2DModel
 
-    words = parts.llama_tokenizer(padding_side="left")
+    words = parts.llama_tokenizer(padding_side="left", add_bos_token=True)
     transformer = CogView4Transformer2DModel(
         patch_size=2,
         in_channels=4,
@@ -256,11 +257,11 @@ def hidream(folder):
     clip, t5, llama = (
         parts.clip_tokenizer(Path(folder) / "tokenizer"),
         parts.t5_tokenizer(128),
-        parts.llama_tokenizer(),
+        parts.llama_tokenizer(add_bos_token=True),
     )
     clip.model_max_length = 248  # HiDream's CLIP encoders have more positions than others
     transformer = HiDreamImageTransformer2DModel(
-        patch_size=2,
+        patch_size=8,
         in_channels=4,
         out_channels=4,
         num_layers=1,
@@ -277,7 +278,7 @@ def hidream(folder):
     )
     HiDreamImagePipeline(
         scheduler=parts.flow_scheduler(),
-        vae=parts.flux_vae(4),
+        vae=parts.flux_vae(1),  # it always draws as many pixels as 128 x 128 latents make
         text_encoder=parts.clip_text(clip, projection=True, max_position_embeddings=248),
         tokenizer=clip,
         text_encoder_2=parts.clip_text(clip, projection=True, seed=8, max_position_embeddings=248),
@@ -293,7 +294,7 @@ def hidream(folder):
 def omnigen(folder):
     from diffusers import OmniGenPipeline, OmniGenTransformer2DModel
 
-    words = parts.llama_tokenizer()
+    words = parts.llama_tokenizer(add_bos_token=True)
     transformer = OmniGenTransformer2DModel(
         in_channels=4,
         hidden_size=32,
@@ -312,3 +313,15 @@ def omnigen(folder):
         scheduler=parts.flow_scheduler(invert_sigmas=True, num_train_timesteps=1),
         tokenizer=words,
     ).save_pretrained(folder)
+
+
+FAMILIES = {
+    "Lumina": Family(lumina, size=(32, 32)),
+    "Lumina 2": Family(lumina2, size=(48, 32)),
+    "Qwen-Image": Family(qwen_image, guidance=None, size=(48, 32)),
+    "Qwen-Image 2.1": Family(qwen_image_21, guidance=None, size=(48, 32)),
+    "Z-Image": Family(z_image, size=(48, 32)),
+    "CogView 4": Family(cogview4, size=(48, 32)),
+    "HiDream": Family(hidream, size=(32, 32)),
+    "OmniGen": Family(omnigen, size=(48, 32)),
+}
