@@ -1,4 +1,4 @@
-"""Every family of picture pipelines, built tiny: loaded by the registry, drawn, held against the plain library.
+"""Every family of picture pipelines, built tiny: loaded by the registry, held against the plain library.
 
 The rows stand in docs/families.md. Families come from the modules `tests/support/tiny_pipelines_*.py`.
 """

@@ -83,7 +83,7 @@ def gemma_tokenizer(length=8192, text="", **options):
 
 
 def llama_tokenizer(length=4096, text="", **options):
-    """A LlamaTokenizer (BPE with bytes to fall back on) with a padding token; also knows the words of text."""
+    """A LlamaTokenizer (BPE with bytes to fall back on) with a pad token; knows the words of text, too."""
     from transformers import LlamaTokenizer
 
     vocabulary, merges = _merged(
