@@ -66,12 +66,14 @@ def qwen_tokenizer(length=4096, **options):
     return tokenizer
 
 
-def gemma_tokenizer(length=8192, **options):
-    """A GemmaTokenizer (BPE with bytes to fall back on), padded on the left as Gemma's."""
+def gemma_tokenizer(length=8192, text="", **options):
+    """A GemmaTokenizer (BPE with bytes to fall back on), padded on the left; also knows the words of text."""
     from transformers import GemmaTokenizer
 
     special = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>"]
-    vocabulary, merges = _merged([*_bytes(), "▁", *_ascii()], WORDS)
+    vocabulary, merges = _merged(
+        [*_bytes(), "▁", *_ascii()], [*WORDS, *(f"▁{word}" for word in text.split())]
+    )
     return GemmaTokenizer(
         vocab=_numbered([*special, *vocabulary]),
         merges=merges,
@@ -80,17 +82,19 @@ def gemma_tokenizer(length=8192, **options):
     )
 
 
-def llama_tokenizer(length=4096, **options):
-    """A LlamaTokenizer (BPE with bytes to fall back on) with a padding token."""
+def llama_tokenizer(length=4096, text="", **options):
+    """A LlamaTokenizer (BPE with bytes to fall back on) with a pad token; knows the words of text, too."""
     from transformers import LlamaTokenizer
 
-    vocabulary, merges = _merged([*_bytes(), "▁", *_ascii()], WORDS)
+    vocabulary, merges = _merged(
+        [*_bytes(), "▁", *_ascii()], [*WORDS, *(f"▁{word}" for word in text.split())]
+    )
     return LlamaTokenizer(
         vocab=_numbered(["<unk>", "<s>", "</s>", "<pad>", *vocabulary]),
         merges=merges,
         pad_token="<pad>",
         model_max_length=length,
-        **options,
+        **{"padding_side": "left"} | options,
     )
 
 

@@ -3,6 +3,7 @@
 Sizes follow `get_dummy_components` in the tests of diffusers; schedulers follow the published folders.
 """
 
+import inspect
 from functools import partial
 
 from support import tiny_parts
@@ -77,8 +78,9 @@ def flux(folder, guided=True, kind="FluxPipeline"):
 def flux2(folder):
     """FLUX.2 dev: hidden states of three layers of a Mistral that also sees pictures."""
     from diffusers import Flux2Pipeline
+    from diffusers.pipelines.flux2.system_messages import SYSTEM_MESSAGE
 
-    processor = tiny_parts.pixtral_processor(tiny_parts.llama_tokenizer())
+    processor = tiny_parts.pixtral_processor(tiny_parts.llama_tokenizer(text=SYSTEM_MESSAGE))
     Flux2Pipeline(
         scheduler=tiny_parts.flow_scheduler(use_dynamic_shifting=True),
         text_encoder=tiny_parts.mistral_vl(
@@ -178,7 +180,8 @@ def sana(folder, sprint=False):
     """Sana: a Gemma 2 as text encoder, linear attention, a decoder of 32 pixels a latent; Sana-Sprint."""
     import diffusers
 
-    tokenizer = tiny_parts.gemma_tokenizer()
+    call = inspect.signature(diffusers.SanaPipeline.__call__).parameters
+    tokenizer = tiny_parts.gemma_tokenizer(text=" ".join(call["complex_human_instruction"].default))
     transformer = diffusers.SanaTransformer2DModel(
         patch_size=1,
         in_channels=4,
@@ -275,28 +278,24 @@ def chroma(folder):
     ).save_pretrained(folder)
 
 
-UNBINNED = {"call.use_resolution_binning": "false"}
+UNBINNED = {
+    "options": {"call.use_resolution_binning": "false"},
+    "call": {"use_resolution_binning": False},
+}
+SHORT = {"options": {"call.max_sequence_length": "128"}, "call": {"max_sequence_length": 128}}
 FAMILIES = {
     "Stable Diffusion 3": Family(sd3),
     "Stable Diffusion 3.5": Family(partial(sd3, newer=True)),
     "FLUX.1 dev": Family(flux),
     "FLUX.1 schnell": Family(partial(flux, guided=False)),
     "FLUX.1 Kontext": Family(partial(flux, kind="FluxKontextPipeline"), call={"max_area": 48 * 32}),
-    "FLUX.2 dev": Family(flux2),
-    "FLUX.2 klein": Family(klein),
-    "FLUX.2 klein base": Family(partial(klein, distilled=False)),
+    "FLUX.2 dev": Family(flux2, **SHORT),
+    "FLUX.2 klein": Family(klein, **SHORT),
+    "FLUX.2 klein base": Family(partial(klein, distilled=False), **SHORT),
     "PixArt-Alpha": Family(partial(pixart, kind="PixArtAlphaPipeline")),
     "PixArt-Sigma": Family(partial(pixart, kind="PixArtSigmaPipeline")),
-    "Sana": Family(
-        sana, options=UNBINNED, call={"use_resolution_binning": False}, size=(64, 32)
-    ),
-    "Sana-Sprint": Family(
-        partial(sana, sprint=True),
-        options=UNBINNED,
-        call={"use_resolution_binning": False},
-        steps=2,
-        size=(64, 32),
-    ),
+    "Sana": Family(sana, size=(64, 32), **UNBINNED),
+    "Sana-Sprint": Family(partial(sana, sprint=True), steps=2, size=(64, 32), **UNBINNED),
     "AuraFlow": Family(aura_flow),
     "Chroma": Family(chroma),
 }

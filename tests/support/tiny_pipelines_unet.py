@@ -212,7 +212,5 @@ FAMILIES = {
     "Stable Diffusion XL": Family(sdxl, denoiser="unet"),
     "SDXL-Turbo": Family(partial(sdxl, turbo=True), steps=2, guidance=0.0, denoiser="unet"),
     "Kolors": Family(kolors, denoiser="unet"),
-    "DeepFloyd IF": Family(
-        deepfloyd, flagging=partial(deepfloyd, flags=True), decoder=None, denoiser="unet"
-    ),
+    "DeepFloyd IF": Family(deepfloyd, flagging=partial(deepfloyd, flags=True), decoder=None, denoiser="unet"),
 }
