@@ -6,7 +6,7 @@ picture, or, without one, is read from the model's configuration.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from overt.data.json_types import Json, JsonObject
@@ -102,8 +102,8 @@ def _idle(drawing: Drawing) -> Iterator[str]:
 
 
 def _config(drawing: Drawing, key: str) -> object:
-    config = getattr(getattr(drawing.pipeline, "transformer", None), "config", None)
-    return config.get(key) if hasattr(config, "get") else None
+    config: object = getattr(getattr(drawing.pipeline, "transformer", None), "config", None)
+    return config.get(key) if isinstance(config, Mapping) else None
 
 
 # -- in words ------------------------------------------------------------------------------------------------

@@ -68,7 +68,8 @@ def try_out(drawing: Drawing, name: str) -> Tried:
             few = {}
             drawn, latents = _fully(drawing, name)
         assert drawn.picture is not None
-        idle, active = [], []
+        idle: list[str] = []
+        active: list[str] = []
         for key, value in _others(drawing):
             if time.monotonic() - began + drawn.batch_s > _BUDGET_S:
                 break
