@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 from overt.data.chat import CallError
 from overt.data.errors import InputError
-from overt.data.json_types import Json
+from overt.data.json_types import Json, JsonObject
 from overt.data.local.batches import Batches, in_batches
 from overt.data.local.devices import one_line, pick_device, pick_dtype, source_of
 from overt.data.local.memory import Room, free_memory
@@ -23,7 +23,7 @@ from overt.data.text import encodable
 from overt.generation.images.pipeline_arguments import drawing_arguments
 from overt.generation.images.pipeline_drawing import Drawing, Drawn, Job, call_error
 from overt.generation.images.pipeline_kinds import check_draws
-from overt.generation.images.pipeline_loading import load_pipeline
+from overt.generation.images.pipeline_loading import SINGLE_FILES, Recipe, check_recipe, load_pipeline
 from overt.generation.images.pipeline_notes import facts_of, headline
 from overt.generation.images.pipeline_outputs import png
 from overt.generation.images.pipeline_placement import Placement, check_placement, place
@@ -40,7 +40,7 @@ class DiffusersTarget:
     surrogates, replaced by "?").
 
     Args:
-        model: a Hub id or a local folder.
+        model: a Hub id, a local folder, or a single file with all weights (*.safetensors).
         device: "cuda", "cuda:1", "mps", "cpu"; None: the best device.
         dtype: a torch dtype's name; None: bfloat16 on cuda, float32 elsewhere.
         batch_size: maximum pictures in a batch; halved permanently when memory runs out.
@@ -58,6 +58,9 @@ class DiffusersTarget:
             as its signature says.
         probe: draw one picture in few steps now, which shows what would go wrong with all of them, and which
             options do nothing.
+        config: of a single file: a folder with the pipeline's configuration, without weights.
+        transformer: a file (*.gguf, *.safetensors) with the weights of the model that draws.
+        lora: a file or folder with a LoRA. lora_scale: its weight, 1 if None.
 
     Attributes:
         notes: lines on how it draws, for the reader of a run.
@@ -92,9 +95,13 @@ class DiffusersTarget:
         keep_flagged: bool = False,
         call: Mapping[str, object] | None = None,
         probe: bool = True,
+        config: str | None = None,
+        transformer: str | None = None,
+        lora: str | None = None,
+        lora_scale: float | None = None,
     ) -> None:
         self.name = f"diffusers/{model}"
-        source = source_of(model, self.name, "torch", "diffusers")
+        source = source_of(model, self.name, "torch", "diffusers", files=SINGLE_FILES)
         where = pick_device(device, self.name)
         placement = Placement(where, offload, attention_slicing, vae_tiling)
         self._check(batch_size, width, height, call)
@@ -105,7 +112,9 @@ class DiffusersTarget:
             "trust_remote_code": trust_remote_code,
         }
         options |= {k: v for k, v in (("variant", variant), ("revision", revision)) if v is not None}
-        pipeline = load_pipeline(source, options, self.name)
+        recipe = Recipe(source, options, config, transformer, lora, lora_scale)
+        check_recipe(recipe, self.name)
+        pipeline = load_pipeline(recipe, self.name)
         check_draws(pipeline, self.name)
         own = {
             "steps": steps,
@@ -118,16 +127,19 @@ class DiffusersTarget:
         self.drawing = Drawing(pipeline, arguments, keep_flagged=keep_flagged, name=self.name)
         place(pipeline, placement, self.name)
         self.blank_is_refusal = self.drawing.has_checker
-        tried = try_out(self.drawing, self.name) if probe else None
-        facts = facts_of(self.drawing, tried)
-        self.facts = facts.to_json()
-        self.notes = (headline(facts), *facts.notes)
+        self.notes, self.facts = self._tried(probe)
         self._has_told = False
         self._batches: Batches[Job, Drawn] = Batches(
             self._work, room=Room(self.name, batch_size), name="overt-diffusers"
         )
         # Twice the batch size, so that the next batch is ready when one ends.
         self.max_concurrency = 2 * batch_size
+
+    def _tried(self, probe: bool) -> tuple[tuple[str, ...], JsonObject]:
+        """Draws the probe picture if it is wanted; the notes and facts of the run."""
+        tried = try_out(self.drawing, self.name) if probe else None
+        facts = facts_of(self.drawing, tried)
+        return (headline(facts), *facts.notes), facts.to_json()
 
     def _check(self, batch_size: int, width: int | None, height: int | None, call: object) -> None:
         if batch_size < 1:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from overt.data.json_types import Json, JsonObject
 from overt.generation.images.pipeline_drawing import Drawing
-from overt.generation.images.pipeline_probe import GUIDANCE, Tried
+from overt.generation.images.pipeline_probe import Tried, guidance_of
 
 _ROUNDING = 32  # pixels to which sizes are rounded
 
@@ -70,7 +70,7 @@ def facts_of(drawing: Drawing, tried: Tried | None) -> Facts:
     known = [key for key in _idle(drawing) if tried is None or key not in (*tried.idle, *tried.active)]
     measured = tried.idle if tried else ()
     idle = [key for key in (*measured, *known) if key != "use_resolution_binning"]
-    guidance = {key: drawing.value_of(key) for key in GUIDANCE if key in drawing.parameters}
+    guidance = {key: drawing.value_of(key) for key in guidance_of(drawing)}
     does_guide = getattr(drawing.pipeline, "do_classifier_free_guidance", None) if tried else None
     return Facts(
         pipeline=type(drawing.pipeline).__name__,
@@ -114,7 +114,7 @@ def headline(facts: Facts) -> str:
     size = facts.size or facts.asked_size
     parts = [f"{facts.pipeline} draws {_by(size)}" if size else f"{facts.pipeline} draws"]
     steps = [
-        f"{value} {key.removesuffix('num_inference_steps').replace('_', ' ')}steps"
+        f"{value} {key.removesuffix('num_inference_steps').replace('_', ' ')}step{'s' * (value != 1)}"
         for key, value in facts.steps.items()
         if value is not None
     ]
