@@ -26,8 +26,9 @@ from overt.generation.images.pipeline_kinds import check_draws
 from overt.generation.images.pipeline_loading import SINGLE_FILES, Recipe, check_recipe, load_pipeline
 from overt.generation.images.pipeline_notes import facts_of, headline
 from overt.generation.images.pipeline_outputs import png
-from overt.generation.images.pipeline_placement import Placement, check_placement, place
+from overt.generation.images.pipeline_placement import check_offload, place, spread
 from overt.generation.images.pipeline_probe import try_out
+from overt.generation.images.pipeline_speed import tune
 
 
 class DiffusersTarget:
@@ -41,7 +42,7 @@ class DiffusersTarget:
 
     Args:
         model: a Hub id, a local folder, or a single file with all weights (*.safetensors).
-        device: "cuda", "cuda:1", "mps", "cpu"; None: the best device.
+        device: "cuda", "cuda:1", "mps", "cpu"; "auto": spread over all GPUs; None: the best device.
         dtype: a torch dtype's name; None: bfloat16 on cuda, float32 elsewhere.
         batch_size: maximum pictures in a batch; halved permanently when memory runs out.
         steps, guidance_scale, width, height, negative_prompt: passed to the pipeline, width and height in
@@ -49,8 +50,9 @@ class DiffusersTarget:
         variant: of the weights' files, for instance "fp16".
         revision: a branch, tag or commit of the Hub.
         offload: "none"; "model": parts wait in main memory until their turn; "sequential": layer by layer,
-            slow, for very small devices.
-        attention_slicing, vae_tiling: use less memory and more time.
+            slow, for very small devices; "auto": the first of these that fits the device.
+        attention_slicing, vae_slicing, vae_tiling: use less memory and more time.
+        channels_last, compile, tf32: may take less time. The notes say what each changes in the pictures.
         trust_remote_code: run code from the repo. Only set this if the user asked for it.
         keep_flagged: return a flagged picture without blackening it; the flag is still reported. For
             asking further layers about it.
@@ -88,9 +90,13 @@ class DiffusersTarget:
         negative_prompt: str | None = None,
         variant: str | None = None,
         revision: str | None = None,
-        offload: str = "none",
+        offload: str = "auto",
         attention_slicing: bool = False,
+        vae_slicing: bool = False,
         vae_tiling: bool = False,
+        channels_last: bool = False,
+        compile: bool = False,
+        tf32: bool = False,
         trust_remote_code: bool = False,
         keep_flagged: bool = False,
         call: Mapping[str, object] | None = None,
@@ -102,21 +108,24 @@ class DiffusersTarget:
     ) -> None:
         self.name = f"diffusers/{model}"
         source = source_of(model, self.name, "torch", "diffusers", files=SINGLE_FILES)
-        where = pick_device(device, self.name)
-        placement = Placement(where, offload, attention_slicing, vae_tiling)
-        self._check(batch_size, width, height, call)
-        check_placement(placement, self.name)
-        options: dict[str, object] = {
-            "dtype": pick_dtype(dtype, where, self.name),
-            "use_safetensors": True,
-            "trust_remote_code": trust_remote_code,
+        where, spreading = spread(pick_device(device, self.name))
+        smaller = {
+            "attention_slicing": attention_slicing,
+            "vae_slicing": vae_slicing,
+            "vae_tiling": vae_tiling,
         }
-        options |= {k: v for k, v in (("variant", variant), ("revision", revision)) if v is not None}
+        quicker = {"channels_last": channels_last, "compile": compile, "tf32": tf32}
+        self._check(batch_size, width, height, call)
+        check_offload(offload, where, self.name)
+        options: dict[str, object] = {"variant": variant, "revision": revision, **spreading}
+        options |= {"dtype": pick_dtype(dtype, where, self.name), "use_safetensors": True}
+        options |= {"trust_remote_code": trust_remote_code}
+        options = {key: value for key, value in options.items() if value is not None}
         recipe = Recipe(source, options, config, transformer, lora, lora_scale)
         check_recipe(recipe, self.name)
         pipeline = load_pipeline(recipe, self.name)
         check_draws(pipeline, self.name)
-        own = {
+        own: dict[str, object] = {
             "steps": steps,
             "guidance_scale": guidance_scale,
             "width": width,
@@ -125,21 +134,22 @@ class DiffusersTarget:
         }
         arguments = drawing_arguments(pipeline, own, call or {}, self.name)
         self.drawing = Drawing(pipeline, arguments, keep_flagged=keep_flagged, name=self.name)
-        place(pipeline, placement, self.name)
+        changes = tune(pipeline, smaller | quicker, self.name)
+        offloaded = place(pipeline, where, offload, self.name)
+        self._begin(batch_size, probe, offloaded, changes)
+
+    def _begin(self, batch_size: int, probe: bool, offloaded: str, changes: list[str]) -> None:
         self.blank_is_refusal = self.drawing.has_checker
-        self.notes, self.facts = self._tried(probe)
+        tried = try_out(self.drawing, self.name) if probe else None
+        facts = facts_of(self.drawing, tried)
+        self.facts: JsonObject = {**facts.to_json(), "offload": offloaded}
+        self.notes = (headline(facts), *facts.notes, *changes)
         self._has_told = False
         self._batches: Batches[Job, Drawn] = Batches(
             self._work, room=Room(self.name, batch_size), name="overt-diffusers"
         )
         # Twice the batch size, so that the next batch is ready when one ends.
         self.max_concurrency = 2 * batch_size
-
-    def _tried(self, probe: bool) -> tuple[tuple[str, ...], JsonObject]:
-        """Draws the probe picture if it is wanted; the notes and facts of the run."""
-        tried = try_out(self.drawing, self.name) if probe else None
-        facts = facts_of(self.drawing, tried)
-        return (headline(facts), *facts.notes), facts.to_json()
 
     def _check(self, batch_size: int, width: int | None, height: int | None, call: object) -> None:
         if batch_size < 1:
