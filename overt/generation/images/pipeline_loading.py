@@ -16,7 +16,7 @@ from overt.data.hub import hub_answers, is_cached
 from overt.data.local.devices import quiet_loading
 from overt.data.local.pretrained import speaking_loader
 from overt.data.local.whole import check_adapters
-from overt.generation.images.pipeline_kinds import check_class
+from overt.generation.images.pipeline_kinds import check_class, check_draws
 from overt.generation.images.pipeline_mended import mend_classes, supply_moved_parts
 from overt.generation.images.pipelines import Pipeline
 
@@ -31,7 +31,7 @@ class Recipe:
     """What a pipeline is made of.
 
     source: a Hub id, a folder, or a single file with all weights (*.safetensors).
-    options: of the libraries' `from_pretrained`.
+    options: of the libraries' `from_pretrained`; None: not given.
     config: of a single file: a folder (or a Hub id) as save_pretrained() leaves it, whose weights need not be
         there; None: the Hub's configuration for this kind of file.
     transformer: a file (*.safetensors, *.gguf) with the weights of the model that draws.
@@ -84,7 +84,8 @@ def load_pipeline(recipe: Recipe, name: str) -> Pipeline:
     """Loads a pipeline for text to image, whatever task it was saved for, if diffusers knows one.
 
     Raises:
-        InputError: the pipeline cannot be loaded, or a part of it lacks weights.
+        InputError: the pipeline cannot be loaded, a part of it lacks weights, or it draws no pictures from
+            text.
     """
     import diffusers
 
@@ -102,6 +103,7 @@ def load_pipeline(recipe: Recipe, name: str) -> Pipeline:
             if not supply_moved_parts(str(error)):
                 raise
             pipeline = load(recipe, name)
+    check_draws(pipeline, name)
     if recipe.lora is not None:
         _add_lora(pipeline, recipe, name)
     pipeline.set_progress_bar_config(disable=True)
@@ -113,7 +115,8 @@ def _from_folder(recipe: Recipe, name: str) -> Pipeline:
 
     by_task: _Loader = diffusers.AutoPipelineForText2Image
     as_saved: _Loader = diffusers.DiffusionPipeline
-    options = {**recipe.options, **_denoiser(recipe, name)}
+    given = {key: value for key, value in recipe.options.items() if value is not None}
+    options: dict[str, object] = {"use_safetensors": True, **given, **_denoiser(recipe, name)}
     try:
         return by_task.from_pretrained(recipe.source, **options)
     except (ValueError, AttributeError, KeyError):  # diffusers knows no such task for this class

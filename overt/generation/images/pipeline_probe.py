@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _PROMPT = "a red apple on a wooden table"
 _STEPS = 2  # with one, guidance of the second step would not be seen
 _BUDGET_S = 30.0  # no further comparison begins when it would end later than that
-_BINNING = "use_resolution_binning"
+BINNING = "use_resolution_binning"
 # Not compared: steps are few here, and sizes can be seen.
 _NOT_COMPARED = ("width", "height")
 
@@ -140,7 +140,7 @@ def _draw(drawing: Drawing, changes: Mapping[str, object]) -> tuple[Drawn, list[
 def _others(drawing: Drawing) -> Iterator[tuple[str, object]]:
     """The arguments to compare, each with another value than it has."""
     # Guidance even where the user did not set it, since every model means something else by it.
-    default = [*guidance_of(drawing), *(key for key in drawing.parameters if key == _BINNING)]
+    default = [*guidance_of(drawing), *(key for key in drawing.parameters if key == BINNING)]
     for key in dict.fromkeys([*drawing.arguments, *default]):
         if key in _NOT_COMPARED or key.endswith("num_inference_steps"):
             continue
