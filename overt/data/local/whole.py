@@ -199,11 +199,11 @@ def _reading(load: Callable[..., Any]) -> Callable[..., Any]:
     """A tokenizer's `from_pretrained` that looks for the vocabulary's file."""
 
     @functools.wraps(load)
-    def reading(cls: type, source: Any, *args: Any, **options: Any) -> Any:
-        tokenizer = load(cls, source, *args, **options)
+    def reading(cls: type, pretrained_model_name_or_path: Any, *args: Any, **options: Any) -> Any:
+        tokenizer = load(cls, pretrained_model_name_or_path, *args, **options)
         watch = _watch.get()
         if watch is not None and not options.get("gguf_file"):
-            folder = Path(source, options.get("subfolder") or "")
+            folder = Path(pretrained_model_name_or_path, options.get("subfolder") or "")
             if folder.is_dir() and (said := _lacks_vocabulary(tokenizer, folder)):
                 watch.others.append(said)
         return tokenizer

@@ -22,8 +22,7 @@ from overt.data.targets import DECODED_AGAIN, NOT_FINITE, Response
 from overt.data.text import encodable
 from overt.generation.images.pipeline_arguments import drawing_arguments
 from overt.generation.images.pipeline_drawing import Drawing, Drawn, Job, call_error
-from overt.generation.images.pipeline_kinds import check_draws
-from overt.generation.images.pipeline_loading import load_pipeline
+from overt.generation.images.pipeline_loading import SINGLE_FILES, Recipe, check_recipe, load_pipeline
 from overt.generation.images.pipeline_notes import facts_of, headline
 from overt.generation.images.pipeline_outputs import png
 from overt.generation.images.pipeline_placement import check_offload, place, spread
@@ -41,7 +40,7 @@ class DiffusersTarget:
     surrogates, replaced by "?").
 
     Args:
-        model: a Hub id or a local folder.
+        model: a Hub id, a local folder, or a single file with all weights (*.safetensors).
         device: "cuda", "cuda:1", "mps", "cpu"; "auto": spread over all GPUs; None: the best device.
         dtype: a torch dtype's name; None: bfloat16 on cuda, float32 elsewhere.
         batch_size: maximum pictures in a batch; halved permanently when memory runs out.
@@ -60,6 +59,9 @@ class DiffusersTarget:
             as its signature says.
         probe: draw one picture in few steps now, which shows what would go wrong with all of them, and which
             options do nothing.
+        config: of a single file: a folder with the pipeline's configuration, without weights.
+        transformer: a file (*.gguf, *.safetensors) with the weights of the model that draws.
+        lora: a file or folder with a LoRA. lora_scale: its weight, 1 if None.
 
     Attributes:
         notes: lines on how it draws, for the reader of a run.
@@ -98,9 +100,13 @@ class DiffusersTarget:
         keep_flagged: bool = False,
         call: Mapping[str, object] | None = None,
         probe: bool = True,
+        config: str | None = None,
+        transformer: str | None = None,
+        lora: str | None = None,
+        lora_scale: float | None = None,
     ) -> None:
         self.name = f"diffusers/{model}"
-        source = source_of(model, self.name, "torch", "diffusers")
+        source = source_of(model, self.name, "torch", "diffusers", files=SINGLE_FILES)
         where, spreading = spread(pick_device(device, self.name))
         smaller = {
             "attention_slicing": attention_slicing,
@@ -111,11 +117,10 @@ class DiffusersTarget:
         self._check(batch_size, width, height, call)
         check_offload(offload, where, self.name)
         options: dict[str, object] = {"variant": variant, "revision": revision, **spreading}
-        options |= {"dtype": pick_dtype(dtype, where, self.name), "use_safetensors": True}
-        options |= {"trust_remote_code": trust_remote_code}
-        options = {key: value for key, value in options.items() if value is not None}
-        pipeline = load_pipeline(source, options, self.name)
-        check_draws(pipeline, self.name)
+        options |= {"dtype": pick_dtype(dtype, where, self.name), "trust_remote_code": trust_remote_code}
+        recipe = Recipe(source, options, config, transformer, lora, lora_scale)
+        check_recipe(recipe, self.name)
+        pipeline = load_pipeline(recipe, self.name)
         own: dict[str, object] = {
             "steps": steps,
             "guidance_scale": guidance_scale,
@@ -137,7 +142,7 @@ class DiffusersTarget:
         self.notes = (headline(facts), *facts.notes, *changes)
         self._has_told = False
         self._batches: Batches[Job, Drawn] = Batches(
-            self._work, room=Room(self.name, batch_size), name="overt-diffusers"
+            self._work, room=Room(self.name, batch_size), name="overt-diffusers", is_steady=True
         )
         # Twice the batch size, so that the next batch is ready when one ends.
         self.max_concurrency = 2 * batch_size

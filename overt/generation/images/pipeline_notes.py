@@ -6,12 +6,12 @@ picture, or, without one, is read from the model's configuration.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from overt.data.json_types import Json, JsonObject
 from overt.generation.images.pipeline_drawing import Drawing
-from overt.generation.images.pipeline_probe import GUIDANCE, Tried
+from overt.generation.images.pipeline_probe import BINNING, Tried, guidance_of
 
 _ROUNDING = 32  # pixels to which sizes are rounded
 
@@ -64,25 +64,40 @@ def facts_of(drawing: Drawing, tried: Tried | None) -> Facts:
     Args:
         tried: what the probe picture showed; None: there was none.
     """
-    steps = {key: drawing.value_of(key) for key in drawing.parameters if key.endswith("num_inference_steps")}
     width, height = drawing.arguments.get("width"), drawing.arguments.get("height")
     asked = (width, height) if isinstance(width, int) and isinstance(height, int) else None
-    idle = [key for key in tried.idle if key != "use_resolution_binning"] if tried else list(_idle(drawing))
-    guidance = {key: drawing.value_of(key) for key in GUIDANCE if key in drawing.parameters}
+    idle = _all_idle(drawing, tried)
+    steps = [key for key in drawing.parameters if key.endswith("num_inference_steps")]
+    # A property that the pipeline sets as it draws.
     does_guide = getattr(drawing.pipeline, "do_classifier_free_guidance", None) if tried else None
     return Facts(
         pipeline=type(drawing.pipeline).__name__,
         dtype=str(getattr(drawing.pipeline, "dtype", "")),
-        steps={key: _json(value) for key, value in steps.items()},
-        guidance={key: _json(value) for key, value in guidance.items()},
+        steps=_values(drawing, steps),
+        guidance=_values(drawing, guidance_of(drawing)),
         asked_size=asked,
         size=tried.size if tried else None,
         has_checker=drawing.has_checker,
-        has_guidance=bool(does_guide) if does_guide is not None else None,
-        idle={key: _json(drawing.value_of(key)) for key in idle},
+        has_guidance=None if does_guide is None else bool(does_guide),
+        idle=_values(drawing, idle),
         is_tried=tried is not None,
         notes=tuple(_notes(drawing, tried, asked, idle)),
     )
+
+
+def _values(drawing: Drawing, keys: Iterable[str]) -> dict[str, Json]:
+    values = {key: drawing.value_of(key) for key in keys}
+    plain = (bool, int, float, str, type(None))
+    return {key: value if isinstance(value, plain) else str(value) for key, value in values.items()}
+
+
+def _all_idle(drawing: Drawing, tried: Tried | None) -> list[str]:
+    """The arguments that do nothing: measured, or known where nothing was measured."""
+    known = list(_idle(drawing))
+    if tried is None:
+        return known
+    measured = {*tried.idle, *tried.active}
+    return [key for key in (*tried.idle, *(key for key in known if key not in measured)) if key != BINNING]
 
 
 def _idle(drawing: Drawing) -> Iterator[str]:
@@ -100,8 +115,8 @@ def _idle(drawing: Drawing) -> Iterator[str]:
 
 
 def _config(drawing: Drawing, key: str) -> object:
-    config = getattr(getattr(drawing.pipeline, "transformer", None), "config", None)
-    return config.get(key) if hasattr(config, "get") else None
+    config: object = getattr(getattr(drawing.pipeline, "transformer", None), "config", None)
+    return config.get(key) if isinstance(config, Mapping) else None
 
 
 # -- in words ------------------------------------------------------------------------------------------------
@@ -112,7 +127,7 @@ def headline(facts: Facts) -> str:
     size = facts.size or facts.asked_size
     parts = [f"{facts.pipeline} draws {_by(size)}" if size else f"{facts.pipeline} draws"]
     steps = [
-        f"{value} {key.removesuffix('num_inference_steps').replace('_', ' ')}steps"
+        f"{value} {key.removesuffix('num_inference_steps').replace('_', ' ')}step{'s' * (value != 1)}"
         for key, value in facts.steps.items()
         if value is not None
     ]
@@ -142,7 +157,7 @@ def _of_size(drawing: Drawing, tried: Tried, asked: tuple[int, int]) -> Iterator
         area = asked[0] * asked[1]
         more = f"; call.max_area={area} brings it close" if "max_area" in drawing.parameters else ""
         yield f"asked for {_by(asked)}, it draws {_by(tried.size)} ({why}{more})"
-    if "use_resolution_binning" in tried.active and drawing.value_of("use_resolution_binning"):
+    if BINNING in tried.active and drawing.value_of(BINNING):
         yield (
             f"it draws at the nearest size that it was trained for and scales to {_by(asked)} "
             "(call.use_resolution_binning=false draws at that size itself)"
@@ -168,7 +183,3 @@ def _is_above(value: object, least: float) -> bool:
 
 def _by(size: tuple[int, int]) -> str:
     return f"{size[0]} x {size[1]}"
-
-
-def _json(value: object) -> Json:
-    return value if isinstance(value, (bool, int, float, str)) or value is None else str(value)
