@@ -1,0 +1,251 @@
+"""Tiny chat models of many families: from their configuration, with random weights, under 1 MB each.
+
+`build(folder, family)` saves one as its authors' folder would lie there. Configurations are of the installed
+transformers; sizes are chosen so that sliding windows, chunks and mixtures of experts are in use.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+# What each family's model shares; its own settings follow.
+_SIZES = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 256,
+    "initializer_range": 0.3,
+}
+_MOE = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32}
+_WINDOW = {"sliding_window": 6, "layer_types": ["sliding_attention", "full_attention"], "head_dim": 8}
+_MLA = {
+    "q_lora_rank": 16,
+    "kv_lora_rank": 16,
+    "qk_nope_head_dim": 8,
+    "qk_rope_head_dim": 8,
+    "v_head_dim": 8,
+    "n_routed_experts": 4,
+    "n_shared_experts": 1,
+    "num_experts_per_tok": 2,
+    "moe_intermediate_size": 32,
+    "first_k_dense_replace": 1,
+    "num_key_value_heads": 4,
+    "n_group": 2,
+    "topk_group": 1,
+}
+
+# family -> (model_type, settings). The order is that of the issue.
+FAMILIES: dict[str, tuple[str, dict[str, object]]] = {
+    "Llama 3": ("llama", {}),
+    "Llama 4 text": (
+        "llama4_text",
+        {
+            "num_local_experts": 2,
+            "intermediate_size_mlp": 64,
+            "attention_chunk_size": 8,
+            "head_dim": 8,
+            "interleave_moe_layer_step": 1,
+            "no_rope_layers": [1, 0],
+        },
+    ),
+    "Qwen 2.5": ("qwen2", {}),
+    "Qwen 2 MoE": ("qwen2_moe", {**_MOE, "shared_expert_intermediate_size": 32}),
+    "Qwen 3": ("qwen3", {"head_dim": 8}),
+    "Qwen 3 MoE": ("qwen3_moe", {**_MOE, "head_dim": 8}),
+    "Qwen 3 Next": (
+        "qwen3_next",
+        {
+            **_MOE,
+            "head_dim": 8,
+            "layer_types": ["linear_attention", "full_attention"],
+            "linear_num_value_heads": 4,
+            "linear_num_key_heads": 2,
+            "linear_key_head_dim": 8,
+            "linear_value_head_dim": 8,
+            "shared_expert_intermediate_size": 32,
+        },
+    ),
+    "Gemma 2": ("gemma2", {**_WINDOW, "query_pre_attn_scalar": 8}),
+    "Gemma 3 text": ("gemma3_text", {**_WINDOW, "query_pre_attn_scalar": 8}),
+    "Mistral": ("mistral", {"sliding_window": 6, "head_dim": 8}),
+    "Mixtral": ("mixtral", {"num_local_experts": 4, "num_experts_per_tok": 2}),
+    "Ministral": ("ministral", {**_WINDOW}),
+    "Phi 3 and 4": ("phi3", {"pad_token_id": 2, "sliding_window": 6}),
+    "Phi 3.5 MoE": ("phimoe", {"num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": None}),
+    "GPT-OSS": ("gpt_oss", {**_WINDOW, "num_local_experts": 4, "num_experts_per_tok": 2}),
+    "DeepSeek V2": ("deepseek_v2", {**_MLA, "topk_method": "greedy"}),
+    "DeepSeek V3": ("deepseek_v3", {**_MLA}),
+    "GLM 4": ("glm4", {"head_dim": 8}),
+    "GLM 4 MoE": ("glm4_moe", {**_MLA, "head_dim": 8, "num_key_value_heads": 2}),
+    "Granite": ("granite", {}),
+    "Granite 4 hybrid": (
+        "granitemoehybrid",
+        {
+            "layer_types": ["mamba", "attention"],
+            "num_local_experts": 4,
+            "num_experts_per_tok": 2,
+            "shared_intermediate_size": 32,
+            "mamba_n_heads": 8,
+            "mamba_d_head": 8,
+            "mamba_d_state": 8,
+            "mamba_expand": 2,
+            "mamba_n_groups": 1,
+        },
+    ),
+    "OLMo 2": ("olmo2", {}),
+    "OLMo 3": ("olmo3", {"sliding_window": 6, "layer_types": ["sliding_attention", "full_attention"]}),
+    "OLMoE": ("olmoe", {"num_experts": 4, "num_experts_per_tok": 2}),
+    "Falcon": ("falcon", {"new_decoder_architecture": False, "multi_query": True, "alibi": False}),
+    "Falcon with ALiBi": ("falcon", {"alibi": True, "multi_query": True, "new_decoder_architecture": False}),
+    "Falcon H1": (
+        "falcon_h1",
+        {
+            "mamba_d_ssm": 64,
+            "mamba_n_heads": 8,
+            "mamba_d_head": 8,
+            "mamba_d_state": 8,
+            "mamba_n_groups": 1,
+            "mamba_expand": 2,
+        },
+    ),
+    "StableLM": ("stablelm", {}),
+    "Cohere": ("cohere", {}),
+    "Cohere 2": ("cohere2", {**_WINDOW}),
+    "SmolLM 3": ("smollm3", {"no_rope_layers": [1, 0]}),
+    "Seed-OSS": ("seed_oss", {"head_dim": 8}),
+    "Ernie 4.5": ("ernie4_5", {"head_dim": 8}),
+    "Hunyuan": ("hunyuan_v1_dense", {"head_dim": 8}),
+    "EXAONE 4": ("exaone4", {**_WINDOW, "sliding_window_pattern": "LG"}),
+    "Nemotron": ("nemotron", {}),
+    "MiniMax": (
+        "minimax",
+        {
+            "layer_types": ["linear_attention", "full_attention"],
+            "block_size": 8,
+            "num_local_experts": 4,
+            "num_experts_per_tok": 2,
+            "head_dim": 8,
+        },
+    ),
+    "LFM 2": ("lfm2", {"layer_types": ["conv", "full_attention"], "block_auto_adjust_ff_dim": False}),
+    "BLOOM": ("bloom", {"n_layer": 2, "n_head": 4}),
+    "MPT": ("mpt", {"d_model": 32, "n_heads": 4, "n_layers": 2, "max_seq_len": 256, "expansion_ratio": 2}),
+    "OPT": ("opt", {"ffn_dim": 64, "word_embed_proj_dim": 32, "init_std": 0.3}),
+    "GPT-2": ("gpt2", {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 256}),
+    "GPT-J": ("gptj", {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 256, "rotary_dim": 4}),
+    "GPT-NeoX": ("gpt_neox", {}),
+    "Mamba": ("mamba", {"state_size": 8}),
+    "Mamba 2": ("mamba2", {"num_heads": 8, "head_dim": 8, "state_size": 8, "n_groups": 1, "chunk_size": 8}),
+    "Falcon Mamba": ("falcon_mamba", {"state_size": 8}),
+    "Jamba": (
+        "jamba",
+        {
+            "num_experts": 4,
+            "num_experts_per_tok": 2,
+            "attn_layer_period": 2,
+            "attn_layer_offset": 1,
+            "mamba_d_state": 8,
+            "mamba_dt_rank": 4,
+            "use_mamba_kernels": False,
+            "expert_layer_period": 2,
+            "expert_layer_offset": 1,
+        },
+    ),
+    "Bamba": (
+        "bamba",
+        {"attn_layer_indices": [1], "mamba_n_heads": 8, "mamba_d_head": 8, "mamba_d_state": 8},
+    ),
+    "Zamba 2": (
+        "zamba2",
+        {
+            "mamba_d_state": 8,
+            "n_mamba_heads": 8,
+            "mamba_headdim": 8,
+            "mamba_ngroups": 1,
+            "num_mem_blocks": 1,
+            "layers_block_type": ["mamba", "hybrid"],
+            "attention_head_dim": 16,
+            "adapter_rank": 4,
+            "use_long_context": False,
+            "num_key_value_heads": 4,
+        },
+    ),
+    "RWKV": ("rwkv", {"attention_hidden_size": 32, "context_length": 256}),
+    "RecurrentGemma": (
+        "recurrent_gemma",
+        {
+            "attention_window_size": 16,
+            "lru_width": 32,
+            "block_types": ["recurrent", "attention"],
+            "w_init_variance_scale": 0.3,
+        },
+    ),
+}
+
+CHATML = (
+    "{% for m in messages %}<|im_start|>{{ m.role }} {{ m.content }} <|im_end|> {% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant {% endif %}"
+)
+SPECIALS = ("<unk>", "<eos>", "<pad>", "<|im_start|>", "<|im_end|>")
+
+
+def save_tokenizer(folder, template=CHATML, *, more=(), texts=(), **options):
+    """Saves a word-level tokenizer; each text of `more` is a special token, each of `texts` a plain one."""
+    from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    words = Tokenizer(models.WordLevel(unk_token="<unk>"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    corpus = [f"word{n} draw a picture of the quiet harbour {n} user assistant system" for n in range(40)]
+    words.train_from_iterator(
+        corpus, trainers.WordLevelTrainer(special_tokens=list(SPECIALS), show_progress=False)
+    )
+    named = {"unk_token": "<unk>", "eos_token": "<eos>", "pad_token": "<pad>"} | options
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, **named)
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|im_end|>", *more]})
+    tokenizer.add_tokens([AddedToken(text, special=False) for text in texts])
+    tokenizer.chat_template = template
+    tokenizer.save_pretrained(folder)
+    return tokenizer
+
+
+def save_model(folder, family, tokenizer, **more):
+    """Saves a model of a family with random weights that suits the tokenizer."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    kind, settings = FAMILIES[family]
+    ids = {
+        "vocab_size": len(tokenizer),
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+        "bos_token_id": None,
+    }
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(
+        AutoConfig.for_model(kind, **{**_SIZES, **ids, **settings, **more})
+    )
+    with torch.no_grad():  # some families start at zero, where every prompt has one answer
+        for name, weight in sorted(model.named_parameters()):
+            if weight.ndim > 1 and "norm" not in name and (weight.std() < 0.1):
+                weight.normal_(0.0, 0.3)
+    model.eval().save_pretrained(folder)
+    return model
+
+
+def build(folder, family="Llama 3", template=CHATML, **more):
+    """Saves a model and its tokenizer; returns the folder."""
+    tokenizer = save_tokenizer(folder, template)
+    save_model(folder, family, tokenizer, **more)
+    return folder
+
+
+def edit_json(path, **changes):
+    """Changes fields of a JSON file; None removes one."""
+    path = Path(path)
+    data = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    data |= changes
+    path.write_text(json.dumps({k: v for k, v in data.items() if v is not None}), "utf-8")
