@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import NamedTuple
 
 # What each family's model shares; its own settings follow.
 _SIZES = {
@@ -185,29 +186,101 @@ FAMILIES: dict[str, tuple[str, dict[str, object]]] = {
     ),
 }
 
-CHATML = (
-    "{% for m in messages %}<|im_start|>{{ m.role }} {{ m.content }} <|im_end|> {% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant {% endif %}"
-)
-SPECIALS = ("<unk>", "<eos>", "<pad>", "<|im_start|>", "<|im_end|>")
+
+class Format(NamedTuple):
+    """How a family writes a conversation, in the marks that its authors use.
+
+    turn: the beginning of a turn, with ROLE. ends: the end of a turn. opens: what the template writes behind
+    the beginning of an answer. thinks: the marks around thinking, with the word THOUGHT; "" for none. stops:
+    the token behind an answer, if it is not `ends`. special, plain: the texts that are single tokens.
+    has_system: whether the template takes a system turn.
+    """
+
+    turn: str = "<|im_start|> ROLE "
+    ends: str = "<|im_end|>"
+    opens: str = ""
+    thinks: str = ""
+    stops: str = ""
+    special: tuple[str, ...] = ("<|im_start|>", "<|im_end|>")
+    plain: tuple[str, ...] = ()
+    has_system: bool = True
+
+    @property
+    def template(self):
+        system = "{% if messages[0].role == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
+        is_last = "loop.last and not add_generation_prompt"
+        last = f"{{% if {is_last} %}}{self.stops}{{% else %}}{self.ends}{{% endif %}}"
+        return (
+            ("" if self.has_system else system)
+            + "{% for m in messages %}"
+            + self.turn.replace("ROLE", "{{ m.role }}")
+            + "{{ m.content }} "
+            + (last if self.stops else self.ends)
+            + " {% endfor %}{% if add_generation_prompt %}"
+            + self.turn.replace("ROLE", "assistant")
+            + self.opens
+            + "{% endif %}"
+        )
 
 
-def save_tokenizer(folder, template=CHATML, *, more=(), texts=(), **options):
-    """Saves a word-level tokenizer; each text of `more` is a special token, each of `texts` a plain one."""
+_THINK = ("<think>", "</think>")
+FORMATS = {
+    "ChatML": Format(),
+    "Llama 3": Format("<|start_header_id|> ROLE <|end_header_id|> ", "<|eot_id|>",
+                      special=("<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>")),
+    "Qwen 3": Format(thinks="<think> THOUGHT </think>", plain=_THINK),
+    "QwQ": Format(opens="<think> ", thinks="THOUGHT </think>", plain=_THINK),
+    "DeepSeek R1": Format("<｜ROLE｜> ", "<eos>", opens="<think> ", thinks="THOUGHT </think>", plain=_THINK,
+                          special=("<｜user｜>", "<｜assistant｜>", "<｜system｜>")),
+    "Gemma": Format("<start_of_turn> ROLE ", "<end_of_turn>", special=("<start_of_turn>", "<end_of_turn>"),
+                    has_system=False),
+    "Gemma 4": Format("<|turn> ROLE ", "<turn|>", thinks="<|channel> thought THOUGHT <channel|>",
+                      special=("<|turn>", "<turn|>", "<|channel>", "<channel|>")),
+    "Magistral": Format("[INST] ROLE ", "[/INST]", thinks="[THINK] THOUGHT [/THINK]", stops="<eos>",
+                        special=("[INST]", "[/INST]", "[THINK]", "[/THINK]"), has_system=False),
+    "Phi": Format("<|ROLE|> ", "<|end|>", special=("<|user|>", "<|assistant|>", "<|system|>", "<|end|>")),
+    "GPT-OSS": Format(
+        "<|start|> ROLE ", "<|end|>", stops="<|return|>",
+        thinks="<|channel|> analysis <|message|> THOUGHT <|end|> "
+        "<|start|> assistant <|channel|> final <|message|>",
+        special=("<|start|>", "<|end|>", "<|return|>", "<|call|>", "<|channel|>", "<|message|>"),
+    ),
+    "Cohere": Format("<|START_OF_TURN_TOKEN|> ROLE ", "<|END_OF_TURN_TOKEN|>",
+                     thinks="<|START_THINKING|> THOUGHT <|END_THINKING|> <|START_RESPONSE|>",
+                     special=("<|START_OF_TURN_TOKEN|>", "<|END_OF_TURN_TOKEN|>", "<|START_THINKING|>",
+                              "<|END_THINKING|>", "<|START_RESPONSE|>")),
+    "Kimi": Format("<|im_ROLE|> ", "<|im_end|>", thinks="◁think▷ THOUGHT ◁/think▷",
+                   special=("<|im_user|>", "<|im_assistant|>", "<|im_system|>", "<|im_end|>", "◁think▷",
+                            "◁/think▷")),
+    "Seed": Format("<seed:bos> ROLE ", "<seed:eos>", thinks="<seed:think> THOUGHT </seed:think>",
+                   special=("<seed:bos>", "<seed:eos>", "<seed:think>", "</seed:think>")),
+    "Solar Open": Format("<|begin|> ROLE ", "<|end|>", stops="<|flush|>",
+                         thinks="<|think|> THOUGHT <|end|> <|begin|> assistant <|content|>",
+                         special=("<|begin|>", "<|end|>", "<|flush|>", "<|think|>", "<|content|>")),
+}  # fmt: skip
+CHATML = FORMATS["ChatML"].template
+
+
+def save_tokenizer(folder, form=FORMATS["ChatML"], template=None, **options):
+    """Saves a word-level tokenizer with the tokens and the template of a format, or another template."""
     from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
     words = Tokenizer(models.WordLevel(unk_token="<unk>"))
     words.pre_tokenizer = pre_tokenizers.Whitespace()
     corpus = [f"word{n} draw a picture of the quiet harbour {n} user assistant system" for n in range(40)]
-    words.train_from_iterator(
-        corpus, trainers.WordLevelTrainer(special_tokens=list(SPECIALS), show_progress=False)
-    )
+    corpus += [
+        "analysis final commentary thought",
+        "Sure , here it is .",
+        "I ' m sorry , but I can ' t help with that .",
+    ]
+    specials = ["<unk>", "<eos>", "<pad>"]
+    words.train_from_iterator(corpus, trainers.WordLevelTrainer(special_tokens=specials, show_progress=False))
     named = {"unk_token": "<unk>", "eos_token": "<eos>", "pad_token": "<pad>"} | options
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, **named)
-    tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|im_end|>", *more]})
-    tokenizer.add_tokens([AddedToken(text, special=False) for text in texts])
-    tokenizer.chat_template = template
+    tokenizer.add_tokens([AddedToken(text, special=True) for text in form.special])
+    tokenizer.add_tokens([AddedToken(text, special=False) for text in form.plain])
+    tokenizer.chat_template = form.template if template is None else template
     tokenizer.save_pretrained(folder)
     return tokenizer
 
@@ -236,10 +309,54 @@ def save_model(folder, family, tokenizer, **more):
     return model
 
 
-def build(folder, family="Llama 3", template=CHATML, **more):
+def build(folder, family="Qwen 2.5", form=FORMATS["ChatML"], **more):
     """Saves a model and its tokenizer; returns the folder."""
-    tokenizer = save_tokenizer(folder, template)
-    save_model(folder, family, tokenizer, **more)
+    save_model(folder, family, save_tokenizer(folder, form), **more)
+    return folder
+
+
+def save_scripted(folder, tokenizer, asked, script, **more):
+    """Saves a model that says the same to every prompt of a length: the words of the script, one by one.
+
+    Its words depend on the position only: positions are unit vectors, layers add nothing, and the head reads
+    the word of each position from a table.
+
+    asked: a prompt's text. script: the tokens behind it, as text; behind them comes word7 for ever.
+    """
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    size = 160
+    ids = {
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+        "bos_token_id": None,
+    }
+    config = GPT2Config(vocab_size=len(tokenizer), n_embd=size, n_layer=1, n_head=2, n_inner=8, n_positions=size,
+                        tie_word_embeddings=False, **{**ids, **more})  # fmt: skip
+    model = GPT2LMHeadModel(config)
+    start = len(tokenizer(asked, add_special_tokens=False)["input_ids"]) - 1
+    said = tokenizer(script, add_special_tokens=False)["input_ids"]
+    rest = tokenizer("word7", add_special_tokens=False)["input_ids"][0]
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.zero_()
+        model.transformer.ln_f.weight.fill_(1.0)
+        model.transformer.wpe.weight.copy_(torch.eye(size))
+        model.lm_head.weight[rest] = 0.5
+        for n, token in enumerate(said):
+            model.lm_head.weight[token, start + n] = 1.0
+    model.save_pretrained(folder)
+    return model
+
+
+def scripted(folder, form, script, *, text="word1", template=None, **more):
+    """Saves a scripted model for one user turn; returns the folder."""
+    tokenizer = save_tokenizer(folder, form, template)
+    asked = tokenizer.apply_chat_template(
+        [{"role": "user", "content": text}], tokenize=False, add_generation_prompt=True
+    )
+    save_scripted(folder, tokenizer, asked, script, **more)
     return folder
 
 
