@@ -91,18 +91,24 @@ def settle(model: Any) -> Shipped:
     return Shipped(applied, bool(_READS_PROMPT.intersection(applied)), stops)
 
 
-def refuse_readers(name: str, model: Any) -> None:
-    """Refuses a model that does not go on from a text.
+def refuse_readers(name: str, source: str, *, trust_remote_code: bool) -> None:
+    """Refuses a model that does not go on from a text, by its configuration.
 
     Raises:
         InputError: it is an encoder with a decoder (T5, BART), or one that fills gaps or classifies (BERT),
             which would load as a language model all the same, and write at random.
     """
-    config = model.config
+    import transformers
+
+    try:
+        config = transformers.AutoConfig.from_pretrained(source, trust_remote_code=trust_remote_code)
+    except Exception:  # loading the model says what is wrong; an adapter's folder has none
+        return
     made_for = [str(a) for a in getattr(config, "architectures", None) or ()]
     why = ""
-    if getattr(config, "is_encoder_decoder", False):
-        why = "an encoder with a decoder, which rewrites a text and does not go on from it"
+    if getattr(config, "is_encoder_decoder", False) and not all("ForCausalLM" in a for a in made_for or [""]):
+        kind = made_for[0] if made_for else config.model_type
+        why = f"a {kind}, an encoder with a decoder, which rewrites a text and does not go on from it"
     elif made_for and all(_READER.search(a) for a in made_for):
         why = f"a {made_for[0]}, which reads a text and does not go on from it"
     if why:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from overt.data.chat import Message
 from overt.data.local.context import context_of
+from overt.data.local.devices import source_of
 from overt.data.local.endings import answer_ends, refuse_readers, settle, special_tokens
 from overt.data.local.pretrained import control_tokens, load_text_model
 from overt.data.local.sharing import Sharing
@@ -61,7 +62,8 @@ class LanguageModel:
         self.template: str | None = None
         self.settings: dict[str, object] = {}
 
-        def look_at_template(tokenizer: Any) -> None:
+        def look(tokenizer: Any) -> None:
+            refuse_readers(name, source_of(model, name), trust_remote_code=trust_remote_code)
             self.template = template_of(tokenizer, chat_template, name)
             read = values_read(self.template, tokenizer)
             self.settings = checked_settings(settings or {}, read, name, options)
@@ -73,10 +75,9 @@ class LanguageModel:
             device=device,
             dtype=dtype,
             trust_remote_code=trust_remote_code,
-            check=look_at_template,
+            check=look,
             padding_side="left",
         )
-        refuse_readers(name, self.model)
         self.device = str(self.model.device)
         words = self.model.get_input_embeddings()
         self.vocabulary = int(getattr(words, "num_embeddings", 0)) or len(self.tokenizer)

@@ -7,7 +7,7 @@ read: which values they take, and what they say around an assistant's turn.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from overt.data.errors import InputError
@@ -57,15 +57,71 @@ def values_read(template: str | None, tokenizer: Any) -> list[str]:
     """The names of the values that a template takes besides the messages, in order of the alphabet."""
     if not template:
         return []
-    from jinja2 import Environment, TemplateSyntaxError, meta
+    from jinja2 import Environment, TemplateSyntaxError
 
     environment = Environment(extensions=["jinja2.ext.loopcontrols"], autoescape=False)
     try:
         tree = environment.parse(_GENERATION_TAG.sub("", template))
     except TemplateSyntaxError:  # rendering it will say so
         return []
-    given = _GIVEN | set(getattr(tokenizer, "special_tokens_map", {}))
-    return sorted(meta.find_undeclared_variables(tree) - given)
+    read: set[str] = set()
+    _read(tree.body, _GIVEN | set(getattr(tokenizer, "special_tokens_map", {})), read)
+    return sorted(read)
+
+
+def _read(nodes: Iterable[Any], known: set[str], read: set[str]) -> None:
+    """Adds the names that a part of a template takes from outside: those it reads before it sets them itself.
+
+    jinja2's own `meta.find_undeclared_variables` also gives names that are set in a branch and read there.
+
+    Args:
+        known: names with a value so far; names that are set for certain are added.
+    """
+    from jinja2 import nodes as kinds
+
+    for node in nodes:
+        if isinstance(node, kinds.Name) and node.ctx == "load" and node.name not in known:
+            read.add(node.name)
+        elif isinstance(node, kinds.Assign):
+            _read([node.node], known, read)
+            known |= _targets(node)
+        elif isinstance(node, kinds.If):
+            _read([node.test], known, read)
+            ways = [node.body, *([way] for way in node.elif_), node.else_]
+            _read_ways(ways, known, read)
+        elif isinstance(node, (kinds.For, kinds.Macro, kinds.CallBlock, kinds.With)):
+            outer = [node.iter] if isinstance(node, kinds.For) else getattr(node, "values", [])
+            _read(outer, known, read)
+            inner = known | _targets(node)
+            _read((child for child in node.iter_child_nodes() if child not in outer), inner, read)
+            known |= {node.name} if isinstance(node, kinds.Macro) else set()
+        else:
+            _read(node.iter_child_nodes(), known, read)
+            known |= _targets(node) if isinstance(node, kinds.AssignBlock) else set()
+
+
+def _read_ways(ways: Sequence[Sequence[Any]], known: set[str], read: set[str]) -> None:
+    """As `_read`, for the ways that an `if` may take; only what each of them sets is set for certain."""
+    sets = []
+    for way in ways:
+        inner = set(known)
+        _read(way, inner, read)
+        sets.append(inner)
+    known |= set.intersection(*sets)
+
+
+def _targets(node: Any) -> set[str]:
+    """The names that a statement gives a value: of an assignment, a loop, a macro's arguments."""
+    from jinja2 import nodes as kinds
+
+    places = [getattr(node, "target", None), *getattr(node, "targets", []), *getattr(node, "args", [])]
+    return {
+        name.name
+        for place in places
+        if place is not None
+        for name in ([place] if isinstance(place, kinds.Name) else place.find_all(kinds.Name))
+        if name.ctx != "load"
+    }
 
 
 def checked_settings(
