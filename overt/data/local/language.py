@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from overt.data.chat import Message
 from overt.data.local.context import context_of
-from overt.data.local.devices import source_of
 from overt.data.local.endings import answer_ends, refuse_readers, settle, special_tokens
 from overt.data.local.pretrained import control_tokens, load_text_model
 from overt.data.local.sharing import Sharing
@@ -62,8 +61,8 @@ class LanguageModel:
         self.template: str | None = None
         self.settings: dict[str, object] = {}
 
-        def look(tokenizer: Any) -> None:
-            refuse_readers(name, source_of(model, name), trust_remote_code=trust_remote_code)
+        def look(tokenizer: Any, source: str) -> None:
+            refuse_readers(name, source, trust_remote_code=trust_remote_code)
             self.template = template_of(tokenizer, chat_template, name)
             read = values_read(self.template, tokenizer)
             self.settings = checked_settings(settings or {}, read, name, options)
