@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,6 +68,7 @@ def load_text_model(
     device: str | None,
     dtype: str | None,
     trust_remote_code: bool,
+    check: Callable[[Any, str], None] | None = None,
     **tokenizer_options: object,
 ) -> tuple[Any, Any]:
     """Loads a tokenizer and a model in evaluation mode, from safetensors or GGUF only.
@@ -81,6 +82,8 @@ def load_text_model(
         device: "cuda", "cuda:1", "mps", "cpu"; "auto" for all devices (needs accelerate); None for the best.
         dtype: a torch dtype's name; None for bfloat16 on cuda, float32 elsewhere.
         trust_remote_code: run the code in the repo. Only if the user asked for it.
+        check: called with the tokenizer and the model's Hub id or folder before the weights are loaded, which
+            takes long.
 
     Raises:
         InputError: the device or dtype does not exist, or the model cannot be loaded or is not whole.
@@ -96,6 +99,8 @@ def load_text_model(
         tokenizer: Any = transformers.AutoTokenizer.from_pretrained(
             place.tokenizer, trust_remote_code=trust_remote_code, **place.options(), **tokenizer_options
         )
+        if check is not None:
+            check(tokenizer, place.model)
         loaded: Any = getattr(transformers, model_class).from_pretrained(
             place.model,
             dtype=kind,
