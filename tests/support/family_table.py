@@ -1,6 +1,6 @@
 """The tables of docs/families.md, which tests make: each test measures one family and compares its row.
 
-    OVERT_WRITE_TABLES=1 pytest tests/...   # without xdist: writes the rows instead of comparing them
+OVERT_WRITE_TABLES=1 pytest tests/...   # without xdist: writes the rows instead of comparing them
 """
 
 import os

@@ -7,11 +7,13 @@ tokens, `write` lets the model go on from them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from overt.data.chat import Message
+from overt.data.local.devices import source_of
 from overt.data.local.pretrained import control_tokens, end_tokens, load_text_model
+from overt.data.local.vision import Eyes, Sight, Turn, load_eyes, model_class
 from overt.data.text import encodable
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ class LanguageModel:
 
     tokenizer, model: of transformers. pad: the id that fills rows. ends: the ids that end an answer.
     context: tokens that a prompt and its answer may have together. controls: texts of control tokens.
+    eyes: the processor of a vision-language model, else None. why_blind: why it sees no pictures, or "".
 
     Args:
         name: the chat model or filter, for messages.
@@ -40,32 +43,52 @@ class LanguageModel:
         self, name: str, model: str, *, device: str | None, dtype: str | None, trust_remote_code: bool
     ) -> None:
         self.name = name
+        source = source_of(model, name, "torch", "transformers")
+        kind = model_class(source, trust_remote_code=trust_remote_code)
         self.tokenizer, self.model = load_text_model(
             name,
             model,
-            "AutoModelForCausalLM",
+            kind,
             device=device,
             dtype=dtype,
             trust_remote_code=trust_remote_code,
             padding_side="left",
         )
+        self.eyes: Eyes | None = None
+        self.why_blind = "it is a language model without a part that sees"
+        if kind != "AutoModelForCausalLM":
+            self.eyes, self.why_blind = load_eyes(
+                name, source, self.tokenizer, self.model, trust_remote_code=trust_remote_code
+            )
+        if self.eyes is not None:
+            self.tokenizer = self.eyes.processor.tokenizer
         self.device = str(self.model.device)
         self.pad = int(self.tokenizer.pad_token_id or 0)
         self.ends = end_tokens(self.model, self.tokenizer)
         self.context = _context(self.model, self.tokenizer)
-        self.controls = control_tokens(self.tokenizer)
+        marks = self.eyes.marks if self.eyes else []
+        self.controls = sorted({*control_tokens(self.tokenizer), *marks}, key=len, reverse=True)
 
     @property
     def has_template(self) -> bool:
         return bool(getattr(self.tokenizer, "chat_template", None))
 
+    @property
+    def sees_pictures(self) -> bool:
+        return not self.why_blind
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A conversation as the model reads it: token ids, and further inputs such as pictures."""
+    """A conversation as the model reads it: token ids; for a vision-language model also what its processor
+    makes them of."""
 
     tokens: list[int]
-    inputs: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    sight: Sight | None = None
+
+    @property
+    def pictures(self) -> int:
+        return len(self.sight.pictures) if self.sight else 0
 
 
 class Turns:
@@ -83,16 +106,26 @@ class Turns:
         """Returns a conversation as a row, up to where the assistant's answer begins.
 
         Raises:
+            ValueError: there are pictures, and the model sees none.
             Exception: the template does not take these messages; templates raise what they like.
         """
         language = self._language
-        turns = [{"role": m.role, "content": self._tame(m.content)} for m in messages]
+        turns: list[Turn] = [
+            {"role": m.role, "content": self._tame(m.content), "pictures": len(m.images)} for m in messages
+        ]
+        encoded = [image for m in messages for image in m.images]
+        if encoded and not language.sees_pictures:
+            raise ValueError(f"{language.name} sees no pictures: {language.why_blind}")
+        if language.eyes is not None:
+            text = self._text(turns) if language.has_template else language.eyes.plain(turns)
+            sight = language.eyes.sight(text, encoded)
+            return Row(language.eyes.tokens(sight), sight)
         if not language.has_template:
             plain = "".join(f"{t['role'].capitalize()}: {t['content']}\n\n" for t in turns) + "Assistant:"
             return Row(list(language.tokenizer(plain)["input_ids"]))
         return Row(list(language.tokenizer(self._text(turns), add_special_tokens=False)["input_ids"]))
 
-    def _text(self, turns: list[dict[str, str]]) -> str:
+    def _text(self, turns: list[Turn]) -> str:
         system = "\n\n".join(t["content"] for t in turns if t["role"] == "system").strip()
         try:
             text = self._template(turns)
@@ -105,10 +138,13 @@ class Turns:
             text = self._template(_without_system(turns, system))
         return text
 
-    def _template(self, turns: list[dict[str, str]]) -> str:
+    def _template(self, turns: list[Turn]) -> str:
+        if self._language.eyes is not None:
+            return self._language.eyes.render(turns, self._settings)
+        plain = [{"role": turn["role"], "content": turn["content"]} for turn in turns]
         return str(
             self._language.tokenizer.apply_chat_template(
-                turns, tokenize=False, add_generation_prompt=True, **self._settings
+                plain, tokenize=False, add_generation_prompt=True, **self._settings
             )
         )
 
@@ -154,16 +190,11 @@ def write(
     import torch
     from transformers import LogitsProcessorList, StoppingCriteriaList
 
-    longest = max(len(row.tokens) for row in rows)
-    ids = torch.full((len(rows), longest), language.pad, dtype=torch.long)
-    mask = torch.zeros((len(rows), longest), dtype=torch.long)
-    for place, row in enumerate(rows):
-        ids[place, longest - len(row.tokens) :] = torch.tensor(row.tokens, dtype=torch.long)
-        mask[place, longest - len(row.tokens) :] = 1
+    inputs = _inputs(language, rows)
+    longest = inputs["input_ids"].shape[1]
     with torch.inference_mode():
         output = language.model.generate(
-            input_ids=ids.to(language.device),
-            attention_mask=mask.to(language.device),
+            **inputs,
             max_new_tokens=max(budgets),
             do_sample=False,
             num_beams=1,
@@ -177,6 +208,8 @@ def write(
             return_dict_in_generate=True,
             output_logits=with_logits,
         )
+    if not torch.equal(output.sequences[:, :longest], inputs["input_ids"]):
+        raise ValueError(f"{type(language.model).__name__} does not go on from its prompt")
     written = []
     for place, budget in enumerate(budgets):
         said = output.sequences[place, longest:].tolist()[:budget]
@@ -188,7 +221,27 @@ def write(
     return written
 
 
-def _without_system(turns: list[dict[str, str]], system: str) -> list[dict[str, str]]:
+def _inputs(language: LanguageModel, rows: Sequence[Row]) -> dict[str, torch.Tensor]:
+    """The model's inputs for a batch, padded on the left."""
+    import torch
+
+    longest = max(len(row.tokens) for row in rows)
+    ids = torch.full((len(rows), longest), language.pad, dtype=torch.long)
+    mask = torch.zeros((len(rows), longest), dtype=torch.long)
+    for place, row in enumerate(rows):
+        ids[place, longest - len(row.tokens) :] = torch.tensor(row.tokens, dtype=torch.long)
+        mask[place, longest - len(row.tokens) :] = 1
+    sights = [row.sight for row in rows if row.sight is not None]
+    if language.eyes is None or len(sights) < len(rows):
+        return {"input_ids": ids.to(language.device), "attention_mask": mask.to(language.device)}
+    inputs = language.eyes.inputs(sights, language.device)
+    own = inputs["input_ids"].cpu()
+    if own.shape != ids.shape or not torch.equal(own[mask.bool()], ids[mask.bool()]):
+        raise ValueError("the processor reads these conversations otherwise in a batch than alone")
+    return inputs
+
+
+def _without_system(turns: list[Turn], system: str) -> list[Turn]:
     """Moves the system text to the start of the first user turn."""
     rest = [dict(t) for t in turns if t["role"] != "system"]
     first = next((t for t in rest if t["role"] == "user"), None)

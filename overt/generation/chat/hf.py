@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 
 class HFChat:
-    """A causal language model from the Hub or a folder. Weights are safetensors only.
+    """A language model from the Hub or a folder; a vision-language model sees the pictures of a request.
+    Weights are safetensors only.
 
     JSON schemas are not enforced; the model only sees what the prompt says about the format.
 
@@ -58,6 +59,8 @@ class HFChat:
         )
         self._turns = Turns(self._language)
         self.device = self._language.device
+        self.sees_pictures = self._language.sees_pictures
+        self.why_blind = self._language.why_blind
         self._context = self._language.context
         if not self._language.has_template:
             logging.getLogger("overt").warning(
@@ -107,12 +110,14 @@ class HFChat:
         return [replies[number] for number in range(len(requests))]
 
     def _groups(self, rows: list[tuple[int, Row, ChatRequest]]) -> list[list[tuple[int, Row, ChatRequest]]]:
-        """Groups rows so that each row, padded to its group's longest prompt, has room for its full reply."""
+        """Groups rows so that each row, padded to its group's longest prompt, has room for its full reply.
+        Rows of a group hold equally many pictures, since some processors take no others."""
         groups: list[list[tuple[int, Row, ChatRequest]]] = []
         most = 0
-        for entry in sorted(rows, key=lambda entry: len(entry[1].tokens)):
+        for entry in sorted(rows, key=lambda entry: (entry[1].pictures, len(entry[1].tokens))):
             budget = self._budget(entry[1], entry[2])
-            if groups and len(entry[1].tokens) + max(most, budget) <= self._context:
+            fits = len(entry[1].tokens) + max(most, budget) <= self._context
+            if groups and fits and groups[-1][0][1].pictures == entry[1].pictures:
                 groups[-1].append(entry)
                 most = max(most, budget)
             else:
