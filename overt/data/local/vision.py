@@ -267,14 +267,16 @@ def load_eyes(
         InputError: the model writes its answer apart from the prompt, as encoder-decoders do.
     """
 
-    text_config = model.config.get_text_config()
-    if getattr(model.config, "is_encoder_decoder", False) or getattr(
-        text_config, "is_encoder_decoder", False
-    ):
+    from transformers import AutoProcessor
+
+    load: Any = AutoProcessor.from_pretrained
+    configs = (model.config, model.config.get_text_config())
+    if any(getattr(config, "is_encoder_decoder", False) for config in configs):
         raise InputError(
             f"{name} is an encoder-decoder ({type(model).__name__}), which goes on from no conversation",
             fix="Name a model that is made for chats.",
         )
+    _mend(model)
     try:
         processor: Any = load(_with_configuration(source), trust_remote_code=trust_remote_code)
         why = "" if hasattr(processor, "image_processor") else "its folder has no preprocessor_config.json"
@@ -293,6 +295,18 @@ def load_eyes(
         own.chat_template = processor.chat_template
     eyes = Eyes(processor, model)
     return eyes, eyes.why_blind
+
+
+def _mend(model: Any) -> None:
+    """Works around a fault of transformers 5.24: Llama 4 asks the output of its text model for a field that
+    it lacks, so that every call fails."""
+
+    def add_field(module: object, given: object, output: Any) -> None:
+        if not hasattr(output, "image_outputs"):
+            output.image_outputs = None
+
+    if type(model).__name__ == "Llama4ForConditionalGeneration":
+        model.language_model.register_forward_hook(add_field)
 
 
 def _turn(role: str, content: str = _MARK, pictures: int = 0) -> Turn:
