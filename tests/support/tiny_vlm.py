@@ -338,10 +338,10 @@ def picture(seed, size=(40, 30), mode="RGB"):
     import numpy
     from PIL import Image
 
-    channels = {"RGB": 3, "RGBA": 4, "L": 1}[mode]
-    levels = numpy.random.default_rng(seed).integers(0, 256, (size[1], size[0], channels), dtype="uint8")
+    shape = (size[1], size[0]) + {"RGB": (3,), "RGBA": (4,), "L": ()}[mode]
+    levels = numpy.random.default_rng(seed).integers(0, 256, shape, dtype="uint8")
     file = io.BytesIO()
-    Image.fromarray(levels.squeeze(), mode).save(file, "PNG")
+    Image.fromarray(levels).save(file, "PNG")
     return file.getvalue()
 
 

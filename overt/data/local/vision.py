@@ -162,7 +162,7 @@ class Eyes:
         for turn in turns:
             text, pictures = turn["content"], turn.get("pictures", 0)
             if forms.get(turn["role"], "parts") == "text":
-                content: object = f"{self._before(pictures)}{text}"
+                content: object = f"{self.image_token * pictures}{text}"
             else:
                 content = [*({"type": "image"} for _ in range(pictures)), {"type": "text", "text": text}]
             shaped.append({"role": turn["role"], "content": content})
