@@ -115,7 +115,7 @@ class Plain:
 
 
 def ours(model, text, *pictures):
-    from overt.data.local.language import write
+    from overt.data.local.writing import write
 
     row = model._turns.row((Message("user", text, pictures),))
     [written] = write(model._language, [row], [STEPS], with_logits=True)
@@ -349,7 +349,7 @@ def test_an_encoder_decoder_is_no_chat_model(tmp_path):
     from support.tiny_vlm import tokenizer
 
     tokenizer().save_pretrained(folder)
-    with pytest.raises(InputError, match="encoder-decoder"):
+    with pytest.raises(InputError, match="an encoder with a decoder"):
         load_chat_model(f"hf/{folder}", device="cpu")
 
 
@@ -357,12 +357,15 @@ def test_the_class_is_found_by_the_configuration(folders, tmp_path):
     """A configuration of another kind, or none that can be read, is left to the loader's own words."""
     from overt.data.local.vision import model_class
 
-    assert model_class(str(folders("Qwen2-VL")), trust_remote_code=False) == "AutoModelForImageTextToText"
+    assert (
+        model_class(str(folders("Qwen2-VL")), "hf/x", trust_remote_code=False)
+        == "AutoModelForImageTextToText"
+    )
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "nobody-knows"}))
-    assert model_class(str(tmp_path), trust_remote_code=False) == "AutoModelForCausalLM"
+    assert model_class(str(tmp_path), "hf/x", trust_remote_code=False) == "AutoModelForCausalLM"
     adapter = tmp_path / "adapter"
     adapter.mkdir()
     (adapter / "adapter_config.json").write_text(
         json.dumps({"base_model_name_or_path": str(folders("Qwen2-VL"))})
     )
-    assert model_class(str(adapter), trust_remote_code=False) == "AutoModelForImageTextToText"
+    assert model_class(str(adapter), "hf/x", trust_remote_code=False) == "AutoModelForImageTextToText"

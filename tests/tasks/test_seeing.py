@@ -20,6 +20,19 @@ pytest.importorskip("torch", reason="needs the extra [local]")
 pytest.importorskip("transformers", reason="needs the extra [local]")
 
 
+# The tiny model has a token for each letter, so the rubric is short.
+POLICY = """
+name: gardens
+version: "1"
+categories:
+  - id: c0
+    title: Blades
+    disallowed: [a blade held against a person]
+    allowed: [blades of grass]
+    triggers: [{term: blade, neutral: [stalk]}]
+"""
+
+
 class Painter:
     """A target that draws another picture for each length of a prompt."""
 
@@ -153,8 +166,11 @@ def test_a_local_vision_model_as_a_checker(run, vision_model, text_model):
 
     done = cli("score", run, "--judges", f"checker/vlm/hf/{text_model}", "--device", "cpu", "-q", code=2)
     assert f"checker/vlm/hf/{text_model} sees no pictures" in done.said
-    checker = load_checker(f"checker/vlm/hf/{vision_model}?dtype=float32", device="cpu")
-    assert checker.name == f"checker/vlm/hf/{vision_model}?dtype=float32"
+    policy = run.parent / "policy.yaml"
+    policy.write_text(POLICY)
+    checker = load_checker(f"checker/vlm/hf/{vision_model}?dtype=float32&policy={policy}", device="cpu")
+    assert checker.name == f"checker/vlm/hf/{vision_model}?policy={policy}&dtype=float32"
+    assert checker.covers == ("c0",)
     looked = [checker._asked.first_logits(requested(checker, seed).messages) for seed in (1, 2, 1)]
     assert looked[0].equal(looked[2])
     assert not looked[0].allclose(looked[1])

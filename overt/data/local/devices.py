@@ -163,27 +163,3 @@ def loading_advice(source: str, error: BaseException) -> str:
 def one_line(error: BaseException) -> str:
     """The error's text on one line that can be encoded, at most 400 characters."""
     return encodable(" ".join(str(error).split())[:400])
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an error means that the device's or the machine's memory is full."""
-    import torch
-
-    said = str(error).lower()
-    return isinstance(error, torch.cuda.OutOfMemoryError) or (
-        isinstance(error, (RuntimeError, MemoryError))
-        and ("out of memory" in said or "can't allocate" in said)
-    )
-
-
-def free_memory() -> None:
-    """Frees unused memory. Call it after the error is released, since its traceback holds memory."""
-    import gc
-
-    import torch
-
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    elif torch.backends.mps.is_available():
-        torch.mps.empty_cache()

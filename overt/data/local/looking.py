@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 from overt.data.chat import CallError, ChatReply, ChatRequest, Message
 from overt.data.errors import InputError
-from overt.data.local.devices import free_memory, one_line, out_of_memory
-from overt.data.local.language import LanguageModel, Row, Turns, Written, write
+from overt.data.local.devices import one_line
+from overt.data.local.language import LanguageModel, Row, Turns
+from overt.data.local.memory import free_memory, out_of_memory
+from overt.data.local.writing import Written, write
 
 if TYPE_CHECKING:
     import torch

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -41,6 +41,7 @@ def load_text_model(
     device: str | None,
     dtype: str | None,
     trust_remote_code: bool,
+    check: Callable[[Any], None] | None = None,
     **tokenizer_options: object,
 ) -> tuple[Any, Any]:
     """Loads a tokenizer and a model in evaluation mode, from safetensors only.
@@ -52,6 +53,7 @@ def load_text_model(
         device: "cuda", "cuda:1", "mps", "cpu"; "auto" for all devices (needs accelerate); None for the best.
         dtype: a torch dtype's name; None for bfloat16 on cuda, float32 elsewhere.
         trust_remote_code: run the code in the repo. Only if the user asked for it.
+        check: called with the tokenizer before the weights are loaded, which takes long.
 
     Raises:
         InputError: the device or dtype does not exist, or the model cannot be loaded.
@@ -67,6 +69,8 @@ def load_text_model(
         tokenizer: Any = transformers.AutoTokenizer.from_pretrained(
             source, trust_remote_code=trust_remote_code, **tokenizer_options
         )
+        if check is not None:
+            check(tokenizer)
         loaded: Any = getattr(transformers, model_class).from_pretrained(
             source, dtype=kind, use_safetensors=True, trust_remote_code=trust_remote_code, **spread
         )

@@ -9,14 +9,14 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from overt.data.errors import InputError
-from overt.data.local.devices import one_line
+from overt.data.local.devices import one_line, source_of
 from overt.data.pictures import open_sheet
 
 if TYPE_CHECKING:
@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 
 # How a template takes the content of a message: as a list of parts, or as a plain text.
 Form = Literal["parts", "text"]
+Render = Callable[[Sequence["Turn"]], str]
 Turn = dict[str, Any]  # role, content (a text) and pictures (how many)
 
+TEXT_ONLY = "AutoModelForCausalLM"
 _MARK = "overt asks whether this arrives"
 # A template that expects a text writes a list of parts as Python or JSON would.
 _LISTED = re.compile(r"""['"]text['"]\s*:""")
@@ -38,13 +40,22 @@ _WORDS = {"input_ids", "attention_mask", *_UNREAD}
 _BARE = ("chameleon", "paligemma")
 
 
-def model_class(source: str, *, trust_remote_code: bool) -> str:
+def model_class(model: str, name: str, *, trust_remote_code: bool) -> str:
     """The class of `transformers` that loads a language model: the one for pictures and text if its
-    configuration names such a model, even where only text is asked for; else "AutoModelForCausalLM".
+    configuration names such a model, even where only text is asked for; else `TEXT_ONLY`.
 
     Args:
-        source: a Hub id or a folder.
+        model: a Hub id, a folder, or a file.
+        name: the model as the user wrote it.
+
+    Raises:
+        ModuleNotFoundError: torch or transformers is not installed (the registry reports it).
+        InputError: there is no such folder, or the Hub does not answer.
     """
+    if model.lower().endswith(".gguf"):
+        return TEXT_ONLY
+    source = source_of(model, name, "torch", "transformers")
+    import torch  # noqa: F401  before transformers, which would else hide its models
     import transformers
     from transformers.models.auto import modeling_auto
 
@@ -53,12 +64,12 @@ def model_class(source: str, *, trust_remote_code: bool) -> str:
             _with_configuration(source), trust_remote_code=trust_remote_code
         )
     except Exception:  # the loader says what is wrong, with advice
-        return "AutoModelForCausalLM"
+        return TEXT_ONLY
     kind, own = config.model_type, next(iter(config.architectures or ()), "")
     if own and own == modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(kind):
         seen = modeling_auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES.get(kind)
         if own != seen and not own.startswith("Phi4Multimodal"):
-            return "AutoModelForCausalLM"  # the text part of a vision model, saved alone
+            return TEXT_ONLY  # the text part of a vision model, saved alone
     for name, kinds in (
         ("AutoModelForImageTextToText", "MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES"),
         ("AutoModelForMultimodalLM", "MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES"),
@@ -66,7 +77,7 @@ def model_class(source: str, *, trust_remote_code: bool) -> str:
         own_code = trust_remote_code and name in (getattr(config, "auto_map", None) or {})
         if hasattr(transformers, name) and (own_code or kind in getattr(modeling_auto, kinds, ())):
             return name
-    return "AutoModelForCausalLM"
+    return TEXT_ONLY
 
 
 def _with_configuration(source: str) -> str:
@@ -95,10 +106,11 @@ class Eyes:
     Args:
         processor: of transformers, with an `image_processor` and a `tokenizer` that pads on the left.
         model: the loaded model.
+        render: renders turns by the chat template, in the form that the template takes.
     """
 
-    def __init__(self, processor: Any, model: Any) -> None:
-        self.processor, self._model = processor, model
+    def __init__(self, processor: Any, model: Any, render: Render) -> None:
+        self.processor, self._model, self._render = processor, model, render
         self.image_token = str(getattr(processor, "image_token", None) or "")
         self.marks = _marks(processor)
         self._is_bare = not self.has_template and model.config.model_type in _BARE
@@ -136,7 +148,7 @@ class Eyes:
 
         turns = [_turn("user", pictures=1)]
         try:
-            text = self.render(turns, {}) if self.has_template else self.plain(turns)
+            text = self._render(self.shaped(turns)) if self.has_template else self.plain(turns)
             made = self._batch([Sight(text, (Image.new("RGB", (96, 64), (90, 120, 30)),))])
         except Exception as error:  # processors raise many types
             return f"its processor does not take one: {type(error).__name__}: {one_line(error)}"
@@ -151,42 +163,22 @@ class Eyes:
 
     def _arrives(self, turns: list[Turn], forms: Mapping[str, Form], *, pictures: int) -> bool:
         try:
-            text = self._render(self._shaped(turns, forms), {})
+            text = self._render(_shaped(turns, forms, self.image_token))
         except Exception:  # templates raise what they like
             return False
         return _MARK in text and not _LISTED.search(text) and text.count(self.image_token) == pictures
 
-    def _shaped(self, turns: Sequence[Turn], forms: Mapping[str, Form]) -> list[Turn]:
-        """The messages as the template takes them; pictures come before their message's text."""
-        shaped = []
-        for turn in turns:
-            text, pictures = turn["content"], turn.get("pictures", 0)
-            if forms.get(turn["role"], "parts") == "text":
-                content: object = f"{self.image_token * pictures}{text}"
-            else:
-                content = [*({"type": "image"} for _ in range(pictures)), {"type": "text", "text": text}]
-            shaped.append({"role": turn["role"], "content": content})
-        return shaped
+    def shaped(self, turns: Sequence[Turn]) -> list[Turn]:
+        """Messages as the chat template takes them. Contents that are in form already stay so.
+
+        Args:
+            turns: role, content (a text without control tokens), and pictures (how many) of each message.
+        """
+        return _shaped(turns, self._forms, self.image_token)
 
     def _before(self, pictures: int) -> str:
         """The pictures of a message whose text holds their places itself."""
         return self.image_token * pictures + ("\n" if pictures and not self._is_bare else "")
-
-    def _render(self, turns: list[Turn], settings: Mapping[str, object]) -> str:
-        return str(
-            self.processor.apply_chat_template(turns, tokenize=False, add_generation_prompt=True, **settings)
-        )
-
-    def render(self, turns: Sequence[Turn], settings: Mapping[str, object]) -> str:
-        """The text of a conversation by the chat template.
-
-        Args:
-            turns: role, content (a text without control tokens), and pictures (how many) of each message.
-
-        Raises:
-            Exception: the template does not take these messages; templates raise what they like.
-        """
-        return self._render(self._shaped(turns, self._forms), settings)
 
     def plain(self, turns: Sequence[Turn]) -> str:
         """The text of a conversation for a model without a chat template."""
@@ -254,47 +246,54 @@ class Eyes:
         return set(inspect.signature(self._model.forward).parameters) - {"labels"}
 
 
-def load_eyes(
-    name: str, source: str, tokenizer: Any, model: Any, *, trust_remote_code: bool
-) -> tuple[Eyes | None, str]:
-    """The processor of a loaded vision-language model; or None and why its pictures cannot be sent to it.
+def load_processor(
+    name: str, model: str, tokenizer: Any, *, trust_remote_code: bool
+) -> tuple[Any | None, str]:
+    """The processor of a vision-language model, whose tokenizer pads on the left and has its chat template;
+    or None and why there is none, so that the model is asked text only.
 
     Args:
         name: the model as the user wrote it.
-        tokenizer: stands in for a processor's that lacks its own; its padding token is taken over.
-
-    Raises:
-        InputError: the model writes its answer apart from the prompt, as encoder-decoders do.
+        model: a Hub id or a folder.
+        tokenizer: the one that loads without the processor; its padding token is taken over.
     """
-
     from transformers import AutoProcessor
 
     load: Any = AutoProcessor.from_pretrained
-    configs = (model.config, model.config.get_text_config())
-    if any(getattr(config, "is_encoder_decoder", False) for config in configs):
-        raise InputError(
-            f"{name} is an encoder-decoder ({type(model).__name__}), which goes on from no conversation",
-            fix="Name a model that is made for chats.",
-        )
-    _mend(model)
+    source = _with_configuration(source_of(model, name))
     try:
-        processor: Any = load(_with_configuration(source), trust_remote_code=trust_remote_code)
+        processor = load(source, trust_remote_code=trust_remote_code)
         why = "" if hasattr(processor, "image_processor") else "its folder has no preprocessor_config.json"
     except Exception as error:  # libraries raise many types on a broken folder
         processor, why = None, f"its processor cannot be loaded: {one_line(error)}"
-    if processor is None or why:
+    if why:
         logging.getLogger("overt").warning("%s is asked text only: %s", name, why)
         return None, why
     own = processor.tokenizer
     own.padding_side = "left"
     if own.pad_token_id is None:
-        own.pad_token = tokenizer.pad_token
-    if not getattr(processor, "chat_template", None) and getattr(own, "chat_template", None):
-        processor.chat_template = own.chat_template
-    if not getattr(own, "chat_template", None) and getattr(processor, "chat_template", None):
+        own.pad_token = tokenizer.pad_token or own.eos_token or own.unk_token
+    if getattr(processor, "chat_template", None):
         own.chat_template = processor.chat_template
-    eyes = Eyes(processor, model)
-    return eyes, eyes.why_blind
+    else:
+        processor.chat_template = own.chat_template
+    return processor, ""
+
+
+def check_writes(name: str, model: Any) -> None:
+    """Refuses a vision-language model that does not go on from its prompt.
+
+    Raises:
+        InputError: its text part is an encoder with a decoder.
+    """
+    configs = (model.config, model.config.get_text_config())
+    if any(getattr(config, "is_encoder_decoder", False) for config in configs):
+        raise InputError(
+            f"{name} is an encoder with a decoder ({type(model).__name__}), which goes on from no "
+            "conversation",
+            fix="Name a model that is made for chats.",
+        )
+    _mend(model)
 
 
 def _mend(model: Any) -> None:
@@ -307,6 +306,19 @@ def _mend(model: Any) -> None:
 
     if type(model).__name__ == "Llama4ForConditionalGeneration":
         model.language_model.register_forward_hook(add_field)
+
+
+def _shaped(turns: Sequence[Turn], forms: Mapping[str, Form], image_token: str) -> list[Turn]:
+    """Messages in the form of their role; pictures come before their message's text."""
+    shaped = []
+    for turn in turns:
+        content, pictures = turn["content"], turn.get("pictures", 0)
+        if isinstance(content, str) and forms.get(turn["role"], "parts") == "text":
+            content = f"{image_token * pictures}{content}"
+        elif isinstance(content, str):
+            content = [*({"type": "image"} for _ in range(pictures)), {"type": "text", "text": content}]
+        shaped.append({"role": turn["role"], "content": content})
+    return shaped
 
 
 def _turn(role: str, content: str = _MARK, pictures: int = 0) -> Turn:

@@ -9,7 +9,6 @@ bfloat16.
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import time
 from collections.abc import Mapping
@@ -21,13 +20,12 @@ from overt.data.errors import InputError
 from overt.data.json_types import Json
 from overt.data.local.batches import Batches, in_batches
 from overt.data.local.devices import (
-    free_memory,
     one_line,
-    out_of_memory,
     pick_device,
     pick_dtype,
     source_of,
 )
+from overt.data.local.memory import Room, free_memory, out_of_memory
 from overt.data.targets import NOT_FINITE, Response
 from overt.data.text import encodable
 from overt.generation.images.numbers import watch_numbers
@@ -151,7 +149,7 @@ class DiffusersTarget:
         self._move(pipeline, where, offload)
         self._pipeline: Pipeline | None = pipeline
         self._batches: Batches[tuple[str, int], _Drawn] = Batches(
-            self._work, size=batch_size, name="overt-diffusers"
+            self._work, room=Room(self.name, batch_size), name="overt-diffusers"
         )
         # Twice the batch size, so that the next batch is ready when one ends.
         self.max_concurrency = 2 * batch_size
@@ -234,20 +232,13 @@ class DiffusersTarget:
 
     def _work(self, jobs: list[tuple[str, int]]) -> list[_Drawn]:
         """Returns results in order. Running out of memory halves the batch size permanently."""
-        message = "out of memory with one picture; smaller width and height or offload= need less"
-        drawn, size = in_batches(
+        return in_batches(
             jobs,
             self._draw,
-            self._batches.size,
+            self._batches.room,
             failed=lambda error: _Drawn(error=_call_error(error)),
-            full=_Drawn(error=CallError("server", message)),
+            full=lambda error: _Drawn(error=_too_large(error)),
         )
-        if size < self._batches.size:
-            self._batches.size = size
-            logging.getLogger("overt").warning(
-                "%s: out of memory, at most %d at once from now on", self.name, size
-            )
-        return drawn
 
     def _draw(self, batch: list[tuple[str, int]]) -> list[_Drawn]:
         import torch
@@ -276,6 +267,11 @@ class DiffusersTarget:
             _Drawn(picture, flags[n] if flags else None, finite[n], unread[n], seconds)
             for n, picture in enumerate(drawn)
         ]
+
+
+def _too_large(error: Exception) -> CallError:
+    advice = "smaller width and height or offload= need less"
+    return CallError("server", f"out of memory with one picture; {advice} ({one_line(error)})")
 
 
 def _call_error(error: Exception) -> CallError:
