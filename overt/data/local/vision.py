@@ -101,7 +101,8 @@ class Eyes:
     """The processor of a vision-language model.
 
     why_blind: why its pictures cannot be sent to it; "" if they can. marks: texts that would stand for
-    pictures, sound or their parts if a prompt held them.
+    pictures, sound or their parts if a prompt held them. is_bare: whether a conversation is told by the texts
+    alone, since the processor adds what ends a turn.
 
     Args:
         processor: of transformers, with an `image_processor` and a `tokenizer` that pads on the left.
@@ -113,7 +114,7 @@ class Eyes:
         self.processor, self._model, self._render = processor, model, render
         self.image_token = str(getattr(processor, "image_token", None) or "")
         self.marks = _marks(processor)
-        self._is_bare = not self.has_template and model.config.model_type in _BARE
+        self.is_bare = not self.has_template and model.config.model_type in _BARE
         self._forms: dict[str, Form] = {}
         self.why_blind = self._look() or self._try()
 
@@ -178,11 +179,11 @@ class Eyes:
 
     def _before(self, pictures: int) -> str:
         """The pictures of a message whose text holds their places itself."""
-        return self.image_token * pictures + ("\n" if pictures and not self._is_bare else "")
+        return self.image_token * pictures + ("\n" if pictures and not self.is_bare else "")
 
     def plain(self, turns: Sequence[Turn]) -> str:
         """The text of a conversation for a model without a chat template."""
-        if self._is_bare:
+        if self.is_bare:
             end = str(self.processor.tokenizer.sep_token or "\n")
             last = len(turns) - 1
             return "".join(

@@ -83,7 +83,7 @@ class HFChat:
         self.sees_pictures = self._language.sees_pictures
         self.why_blind = self._language.why_blind
         self._context = self._language.context
-        if not self._language.has_template:
+        if not self._language.has_template and not (self._language.eyes and self._language.eyes.is_bare):
             logging.getLogger("overt").warning(
                 "%s has no chat template: it gets plain text (User: ... Assistant:). "
                 "An instruction-tuned model would follow instructions better.",
