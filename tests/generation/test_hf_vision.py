@@ -9,6 +9,7 @@ import shutil
 import pytest
 from support.family_table import check_row
 from support.tiny_vlm import FAMILIES, PARTS, build, llava, picture
+from support.tiny_vlm_latest import LATEST
 from support.tiny_vlm_more import MORE, chameleon
 
 from overt.data.chat import ChatRequest, Message
@@ -130,7 +131,7 @@ def same(one, other):
     return prompts[0] == prompts[1] and answers[0] == ended and close
 
 
-@pytest.mark.parametrize("family", [*FAMILIES, *MORE])
+@pytest.mark.parametrize("family", [*FAMILIES, *MORE, *LATEST])
 def test_family(family, folders):
     if family == "SmolVLM":
         pytest.importorskip("num2words", reason="SmolVLM's processor needs it")

@@ -326,9 +326,10 @@ def _pixtral(folder, model_class, merge):
 
 def build(family, folder):
     """Saves a family's tiny model and gives its folder."""
+    from support.tiny_vlm_latest import LATEST
     from support.tiny_vlm_more import MORE
 
-    return (FAMILIES | MORE)[family](folder)
+    return (FAMILIES | MORE | LATEST)[family](folder)
 
 
 def picture(seed, size=(40, 30), mode="RGB"):

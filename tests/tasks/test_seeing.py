@@ -12,11 +12,12 @@ from support.tiny_vlm import llava, picture
 from overt.data.chat import CallError, ChatReply, is_blind
 from overt.data.errors import InputError
 from overt.data.outcomes import Harm
+from overt.data.records import Probe
 from overt.data.run.files import read_records
 from overt.data.targets import Response
 from overt.tasks.roles import ModelOptions, chat_model, seeing_model
 
-pytest.importorskip("torch", reason="needs the extra [local]")
+torch = pytest.importorskip("torch", reason="needs the extra [local]")
 pytest.importorskip("transformers", reason="needs the extra [local]")
 
 
@@ -40,6 +41,15 @@ class Painter:
 
     def respond(self, prompt, seed):
         return Response(images=(picture(len(prompt)),))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Tiny models lose time to threads that wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 class Blind:
@@ -73,9 +83,13 @@ def text_model(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def vision_model(tmp_path_factory):
-    folder = llava(tmp_path_factory.mktemp("vision") / "model")
+    return terse(llava(tmp_path_factory.mktemp("vision") / "model"))
+
+
+def terse(folder):
+    """The model's answers end at many letters; it would otherwise talk until its budget ends."""
     settings = json.loads((folder / "generation_config.json").read_text())
-    settings["eos_token_id"] = [1, *range(8, 200)]  # it would otherwise talk until its budget ends
+    settings["eos_token_id"] = [1, *range(8, 200)]
     (folder / "generation_config.json").write_text(json.dumps(settings))
     return folder
 
@@ -202,6 +216,24 @@ def test_a_blind_model_behind_a_caller_answers_no_pictures():
     seen = asyncio.run(channel.send(ChatRequest((Message("user", "look", (picture(1),)),))))
     assert seen.error == CallError("bad_request", "test_seeing:Blind sees no pictures")
     assert asyncio.run(channel.send(ChatRequest((Message("user", "read"),)))).error is None
+
+
+def test_the_papers_surrogate(tmp_path):
+    """Chameleon is a model of pictures and text; as a probe it is asked text only."""
+    from support.tiny_vlm_more import chameleon
+
+    folder = terse(chameleon(tmp_path / "chameleon"))
+    (tmp_path / "policy.yaml").write_text(POLICY)
+    done = cli(
+        "generate", "--policy", tmp_path / "policy.yaml", "--probe", f"hf/{folder}", "--device", "cpu",
+        "--encoder", "lexical", "--benign", 2, "--rounds", 1, "--samples", 2, "-q",
+        "--out", tmp_path / "run", code=None,
+    )  # fmt: skip
+    probes = read_records(tmp_path / "run" / "stages" / "probe.jsonl", Probe)
+    assert probes, done.said
+    assert {(p.surrogate, p.asked) for p in probes} == {(f"hf/{folder}", 2)}
+    assert sum(p.answered for p in probes) > len(probes) / 2  # random letters may be none
+    assert "no chat template" not in done.said
 
 
 sys.modules.setdefault("test_seeing", sys.modules[__name__])
