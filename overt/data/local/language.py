@@ -89,9 +89,7 @@ class LanguageModel:
         if kind != TEXT_ONLY:
             check_writes(name, self.model)
         if processors:
-            self.tokenizer = processors[0].tokenizer
-            self.eyes = Eyes(processors[0], self.model, self._rendered)
-            self.why_blind = self.eyes.why_blind
+            self._open_eyes(processors[0])
         self.device = str(self.model.device)
         words = self.model.get_input_embeddings()
         self.vocabulary = int(getattr(words, "num_embeddings", 0)) or len(self.tokenizer)
@@ -106,6 +104,11 @@ class LanguageModel:
         self.specials = special_tokens(self.tokenizer)
         self.notes = self._notes()
         self.sharing: Sharing | None = None  # see `sharing_of`
+
+    def _open_eyes(self, processor: Any) -> None:
+        self.tokenizer = processor.tokenizer
+        self.eyes = Eyes(processor, self.model, self._rendered)
+        self.why_blind = self.eyes.why_blind
 
     @property
     def has_template(self) -> bool:
