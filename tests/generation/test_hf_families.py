@@ -5,7 +5,9 @@ import logging
 
 import pytest
 from support import tiny_chat
+from support.commands import outcomes, write_prompts
 from support.family_table import check_row
+from support.inside import cli
 from support.tiny_chat import FAMILIES, FORMATS
 
 from overt.data.chat import ChatRequest, Message
@@ -400,19 +402,63 @@ def test_a_model_that_does_not_write_is_refused(kind, sizes, words, tmp_path):
 
 
 def test_scores_that_are_no_numbers(tmp_path):
-    """Overflow is an error, at the start where every prompt overflows, else of that request alone."""
+    """Overflow is an error: at the start where every prompt overflows, else of that request alone."""
     tokenizer = tiny_chat.save_tokenizer(tmp_path)
-    model = tiny_chat.save_model(tmp_path, "Llama 3", tokenizer, tie_word_embeddings=False)
-    word = tokenizer.convert_tokens_to_ids("word9")
-    with torch.no_grad():
-        model.get_input_embeddings().weight[word] = float("nan")
-    model.save_pretrained(tmp_path)
-    good, bad, other = answers(f"hf/{tmp_path}", [request("word1"), request("word9"), request("word2")])[1]
+    plain = tiny_chat.save_model(tmp_path, "Llama 3", tokenizer, tie_word_embeddings=False)
+    model = load_chat_model(f"hf/{tmp_path}", device="cpu")
+    word = model._language.tokenizer.convert_tokens_to_ids("word9")
+
+    def overflow(_, ids, found):
+        return found.masked_fill((ids[0] == word).unsqueeze(-1), float("inf"))
+
+    model._language.model.get_input_embeddings().register_forward_hook(overflow)
+
+    async def run():
+        try:
+            return await asyncio.gather(*(model.complete(request(f"word{n}")) for n in (1, 9, 2)))
+        finally:
+            await model.close()
+
+    good, bad, other = asyncio.run(run())
     assert (good.error, other.error) == (None, None)
-    assert "no numbers" in bad.error.message
+    assert "no numbers (NaN or infinite) in float32" in bad.error.message
     with torch.no_grad():
-        model.lm_head.weight.mul_(1e30)
-        model.model.norm.weight.mul_(1e30)
-    model.save_pretrained(tmp_path)
+        plain.lm_head.weight.mul_(1e30)
+        plain.model.norm.weight.mul_(1e30)
+    plain.save_pretrained(tmp_path)
     with pytest.raises(InputError, match="no numbers"):
         load_chat_model(f"hf/{tmp_path}", device="cpu")
+
+
+def test_a_run_judges_the_answer_and_never_the_thinking(tmp_path):
+    """Thinking that says the opposite of the answer, and thinking that the budget ends."""
+    text, yes, no = "word1", "Sure , here it is .", "I cannot help with that ."
+    for name, thought, said in (("GPT-OSS", yes, no), ("QwQ", no, yes), ("Magistral", no, "")):
+        form = FORMATS[name]
+        begins, _, closes = form.thinks.partition("THOUGHT")
+        script = (
+            f"{begins} {thought} {closes} {said} {form.stops or form.ends}" if said else f"{begins} {thought}"
+        )
+        tiny_chat.scripted(tmp_path / name, form, script, text=text)
+    prompts = write_prompts(tmp_path / "p.jsonl", [text])
+    targets = [
+        part for name in ("GPT-OSS", "QwQ", "Magistral") for part in ("--target", f"hf/{tmp_path / name}")
+    ]
+    out = tmp_path / "run"
+    cli(
+        "run",
+        prompts,
+        "--policy",
+        "chat_assistant",
+        *targets,
+        "--max-tokens",
+        24,
+        "--out",
+        out,
+        "-q",
+        code=None,
+    )
+    states = {outcome.target.rpartition("/")[2]: (outcome.state, outcome.code) for outcome in outcomes(out)}
+    assert states["GPT-OSS"][0] == "refused"
+    assert states["QwQ"][0] == "generated"
+    assert states["Magistral"] == ("error", "empty_answer")

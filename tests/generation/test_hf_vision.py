@@ -255,6 +255,18 @@ def test_a_template_that_leaves_pictures_out_is_told(tmp_path):
     assert (model.sees_pictures, model.why_blind) == (False, "its chat template leaves pictures out")
 
 
+def test_a_template_of_the_processor_alone(folders, tmp_path):
+    """Older folders keep it in chat_template.json, which tokenizers do not read."""
+    folder = tmp_path / "old"
+    shutil.copytree(folders("Qwen2-VL"), folder)
+    template = (folder / "chat_template.jinja").read_text()
+    (folder / "chat_template.jinja").unlink()
+    (folder / "chat_template.json").write_text(json.dumps({"chat_template": template}))
+    old, new = (load_chat_model(f"hf/{one}", device="cpu") for one in (folder, folders("Qwen2-VL")))
+    assert old.sees_pictures
+    assert same(ours(old, "what?", A), ours(new, "what?", A))
+
+
 def test_a_folder_without_its_processor(folders, tmp_path, caplog):
     folder = tmp_path / "bare"
     shutil.copytree(folders("LLaVA 1.5"), folder)
@@ -358,15 +370,6 @@ def test_the_class_is_found_by_the_configuration(folders, tmp_path):
     """A configuration of another kind, or none that can be read, is left to the loader's own words."""
     from overt.data.local.vision import model_class
 
-    assert (
-        model_class(str(folders("Qwen2-VL")), "hf/x", trust_remote_code=False)
-        == "AutoModelForImageTextToText"
-    )
+    assert model_class(str(folders("Qwen2-VL")), trust_remote_code=False) == "AutoModelForImageTextToText"
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "nobody-knows"}))
-    assert model_class(str(tmp_path), "hf/x", trust_remote_code=False) == "AutoModelForCausalLM"
-    adapter = tmp_path / "adapter"
-    adapter.mkdir()
-    (adapter / "adapter_config.json").write_text(
-        json.dumps({"base_model_name_or_path": str(folders("Qwen2-VL"))})
-    )
-    assert model_class(str(adapter), "hf/x", trust_remote_code=False) == "AutoModelForImageTextToText"
+    assert model_class(str(tmp_path), trust_remote_code=False) == "AutoModelForCausalLM"

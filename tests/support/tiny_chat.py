@@ -232,11 +232,7 @@ def save_tokenizer(folder, form=FORMATS["ChatML"], template=None, **options):
     words = Tokenizer(models.WordLevel(unk_token="<unk>"))
     words.pre_tokenizer = pre_tokenizers.Whitespace()
     corpus = [f"word{n} draw a picture of the quiet harbour {n} user assistant system" for n in range(40)]
-    corpus += [
-        "analysis final commentary thought",
-        "Sure , here it is .",
-        "I ' m sorry , but I can ' t help with that .",
-    ]
+    corpus += ["analysis final commentary thought", "Sure , here it is .", "I cannot help with that ."]
     specials = ["<unk>", "<eos>", "<pad>"]
     words.train_from_iterator(corpus, trainers.WordLevelTrainer(special_tokens=specials, show_progress=False))
     named = {"unk_token": "<unk>", "eos_token": "<eos>", "pad_token": "<pad>"} | options

@@ -85,7 +85,7 @@ def settle(model: Any) -> Shipped:
         if (value := getattr(config, key, None)) not in neutral
     }
     strings = applied.get("stop_strings") or ()
-    stops = (strings,) if isinstance(strings, str) else tuple(map(str, strings))  # type: ignore[arg-type,call-overload]
+    stops = (strings,) if isinstance(strings, str) else tuple(map(str, strings))
     if hasattr(config, "stop_strings"):
         config.stop_strings = None  # `Stops` looks for them, and knows when they came
     return Shipped(applied, bool(_READS_PROMPT.intersection(applied)), stops)

@@ -12,12 +12,11 @@ from typing import Any
 
 from overt.data.chat import Message
 from overt.data.local.context import context_of
-from overt.data.local.devices import source_of
 from overt.data.local.endings import answer_ends, refuse_readers, settle, special_tokens
 from overt.data.local.pretrained import control_tokens, load_text_model
 from overt.data.local.sharing import Sharing
 from overt.data.local.templates import checked_settings, opened_by, template_of, turn_ends, values_read
-from overt.data.local.vision import TEXT_ONLY, Eyes, Sight, Turn, check_writes, load_processor, model_class
+from overt.data.local.vision import Eyes, Sight, Sighting, Turn
 from overt.data.plugins.names import one_line
 from overt.data.text import encodable
 
@@ -61,35 +60,28 @@ class LanguageModel:
         self.template: str | None = None
         self.settings: dict[str, object] = {}
         self.eyes: Eyes | None = None
-        self.why_blind = "it is a language model without a part that sees"
-        kind, processors = model_class(model, name, trust_remote_code=trust_remote_code), []
+        sighting = Sighting(name, trust_remote_code=trust_remote_code)
 
-        def look(tokenizer: Any) -> None:
-            refuse_readers(name, source_of(model, name), trust_remote_code=trust_remote_code)
-            if kind != TEXT_ONLY:
-                processor, self.why_blind = load_processor(
-                    name, model, tokenizer, trust_remote_code=trust_remote_code
-                )
-                processors.extend([processor] if processor else [])
-                tokenizer = processor.tokenizer if processor else tokenizer
+        def look(tokenizer: Any, source: str) -> None:
+            refuse_readers(name, source, trust_remote_code=trust_remote_code)
+            tokenizer = sighting.look(tokenizer, source)
             self.template = template_of(tokenizer, chat_template, name)
             read = values_read(self.template, tokenizer)
             self.settings = checked_settings(settings or {}, read, name, options)
 
-        self.tokenizer, self.model = load_text_model(
+        tokenizer, self.model = load_text_model(
             name,
             model,
-            kind,
+            sighting.choose,
             device=device,
             dtype=dtype,
             trust_remote_code=trust_remote_code,
             check=look,
             padding_side="left",
         )
-        if kind != TEXT_ONLY:
-            check_writes(name, self.model)
-        if processors:
-            self._open_eyes(processors[0])
+        self.tokenizer: Any = sighting.tokenizer or tokenizer
+        self.eyes = sighting.open(self.model, self._rendered)
+        self.why_blind = sighting.why_blind
         self.device = str(self.model.device)
         words = self.model.get_input_embeddings()
         self.vocabulary = int(getattr(words, "num_embeddings", 0)) or len(self.tokenizer)
@@ -104,11 +96,6 @@ class LanguageModel:
         self.specials = special_tokens(self.tokenizer)
         self.notes = self._notes()
         self.sharing: Sharing | None = None  # see `sharing_of`
-
-    def _open_eyes(self, processor: Any) -> None:
-        self.tokenizer = processor.tokenizer
-        self.eyes = Eyes(processor, self.model, self._rendered)
-        self.why_blind = self.eyes.why_blind
 
     @property
     def has_template(self) -> bool:

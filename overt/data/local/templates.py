@@ -87,7 +87,7 @@ def _read(nodes: Iterable[Any], known: set[str], read: set[str]) -> None:
             known |= _targets(node)
         elif isinstance(node, kinds.If):
             _read([node.test], known, read)
-            ways = [node.body, *([way] for way in node.elif_), node.else_]
+            ways: list[Any] = [node.body, *([way] for way in node.elif_), node.else_]
             _read_ways(ways, known, read)
         elif isinstance(node, (kinds.For, kinds.Macro, kinds.CallBlock, kinds.With)):
             outer = [node.iter] if isinstance(node, kinds.For) else getattr(node, "values", [])

@@ -6,17 +6,14 @@ family does it in its own way. Where a picture stands in the text is the chat te
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from overt.data.errors import InputError
-from overt.data.local.devices import one_line, source_of
+from overt.data.local.devices import one_line
 from overt.data.pictures import open_sheet
 
 if TYPE_CHECKING:
@@ -40,29 +37,18 @@ _WORDS = {"input_ids", "attention_mask", *_UNREAD}
 _BARE = ("chameleon", "paligemma")
 
 
-def model_class(model: str, name: str, *, trust_remote_code: bool) -> str:
+def model_class(source: str, *, trust_remote_code: bool) -> str:
     """The class of `transformers` that loads a language model: the one for pictures and text if its
     configuration names such a model, even where only text is asked for; else `TEXT_ONLY`.
 
     Args:
-        model: a Hub id, a folder, or a file.
-        name: the model as the user wrote it.
-
-    Raises:
-        ModuleNotFoundError: torch or transformers is not installed (the registry reports it).
-        InputError: there is no such folder, or the Hub does not answer.
+        source: a Hub id or a folder.
     """
-    if model.lower().endswith(".gguf"):
-        return TEXT_ONLY
-    source = source_of(model, name, "torch", "transformers")
-    import torch  # noqa: F401  before transformers, which would else hide its models
     import transformers
     from transformers.models.auto import modeling_auto
 
     try:
-        config: Any = transformers.AutoConfig.from_pretrained(
-            _with_configuration(source), trust_remote_code=trust_remote_code
-        )
+        config: Any = transformers.AutoConfig.from_pretrained(source, trust_remote_code=trust_remote_code)
     except Exception:  # the loader says what is wrong, with advice
         return TEXT_ONLY
     kind, own = config.model_type, next(iter(config.architectures or ()), "")
@@ -78,15 +64,6 @@ def model_class(model: str, name: str, *, trust_remote_code: bool) -> str:
         if hasattr(transformers, name) and (own_code or kind in getattr(modeling_auto, kinds, ())):
             return name
     return TEXT_ONLY
-
-
-def _with_configuration(source: str) -> str:
-    """The folder itself, or the base model of a folder with an adapter only."""
-    adapter = Path(source) / "adapter_config.json"
-    if adapter.is_file() and not (Path(source) / "config.json").is_file():
-        with suppress(ValueError, OSError, AttributeError):
-            return str(json.loads(adapter.read_text("utf-8")).get("base_model_name_or_path") or source)
-    return source
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,54 +224,77 @@ class Eyes:
         return set(inspect.signature(self._model.forward).parameters) - {"labels"}
 
 
-def load_processor(
-    name: str, model: str, tokenizer: Any, *, trust_remote_code: bool
-) -> tuple[Any | None, str]:
-    """The processor of a vision-language model, whose tokenizer pads on the left and has its chat template;
-    or None and why there is none, so that the model is asked text only.
+class Sighting:
+    """What is found out of a model's eyes while it loads.
+
+    why_blind: why it sees no pictures, or "". tokenizer: the processor's, if there is one.
 
     Args:
         name: the model as the user wrote it.
-        model: a Hub id or a folder.
-        tokenizer: the one that loads without the processor; its padding token is taken over.
+        trust_remote_code: run code from the repo. Only if the user asked for it.
     """
-    from transformers import AutoProcessor
 
-    load: Any = AutoProcessor.from_pretrained
-    source = _with_configuration(source_of(model, name))
-    try:
-        processor = load(source, trust_remote_code=trust_remote_code)
-        why = "" if hasattr(processor, "image_processor") else "its folder has no preprocessor_config.json"
-    except Exception as error:  # libraries raise many types on a broken folder
-        processor, why = None, f"its processor cannot be loaded: {one_line(error)}"
-    if why:
-        logging.getLogger("overt").warning("%s is asked text only: %s", name, why)
-        return None, why
-    own = processor.tokenizer
-    own.padding_side = "left"
-    if own.pad_token_id is None:
-        own.pad_token = tokenizer.pad_token or own.eos_token or own.unk_token
-    if getattr(processor, "chat_template", None):
-        own.chat_template = processor.chat_template
-    else:
-        processor.chat_template = own.chat_template
-    return processor, ""
+    def __init__(self, name: str, *, trust_remote_code: bool) -> None:
+        self.why_blind = "it is a language model without a part that sees"
+        self._name, self._trusts = name, trust_remote_code
+        self.tokenizer: Any = None
+        self._processor: Any = None
 
+    def choose(self, source: str) -> str:
+        """The class that loads the model of a Hub id or a folder, see `model_class`."""
+        return model_class(source, trust_remote_code=self._trusts)
 
-def check_writes(name: str, model: Any) -> None:
-    """Refuses a vision-language model that does not go on from its prompt.
+    def look(self, tokenizer: Any, source: str) -> Any:
+        """Loads the processor of a vision-language model, and gives its tokenizer, which pads on the left and
+        has its chat template. Without one the model is asked text only, by the tokenizer given."""
+        if self.choose(source) == TEXT_ONLY:
+            return tokenizer
+        self._processor, self.why_blind = self._load(source)
+        if self._processor is None:
+            logging.getLogger("overt").warning("%s is asked text only: %s", self._name, self.why_blind)
+            return tokenizer
+        own = self.tokenizer = self._processor.tokenizer
+        own.padding_side = "left"
+        if own.pad_token_id is None:
+            own.pad_token = tokenizer.pad_token or own.eos_token or own.unk_token
+        if getattr(self._processor, "chat_template", None):
+            own.chat_template = self._processor.chat_template
+        else:
+            self._processor.chat_template = own.chat_template
+        return own
 
-    Raises:
-        InputError: its text part is an encoder with a decoder.
-    """
-    configs = (model.config, model.config.get_text_config())
-    if any(getattr(config, "is_encoder_decoder", False) for config in configs):
-        raise InputError(
-            f"{name} is an encoder with a decoder ({type(model).__name__}), which goes on from no "
-            "conversation",
-            fix="Name a model that is made for chats.",
-        )
-    _mend(model)
+    def _load(self, source: str) -> tuple[Any, str]:
+        """The processor; or None and why there is none."""
+        from transformers import AutoProcessor
+
+        load: Any = AutoProcessor.from_pretrained
+        try:
+            processor = load(source, trust_remote_code=self._trusts)
+        except Exception as error:  # libraries raise many types on a broken folder
+            return None, f"its processor cannot be loaded: {one_line(error)}"
+        if not hasattr(processor, "image_processor"):
+            return None, "its processor reads no pictures (is preprocessor_config.json missing?)"
+        return processor, ""
+
+    def open(self, model: Any, render: Render) -> Eyes | None:
+        """The processor of the loaded model, ready for conversations; None for a model without one.
+
+        Raises:
+            InputError: the model's text part is an encoder with a decoder, which goes on from no prompt.
+        """
+        configs = (model.config, model.config.get_text_config())
+        if any(getattr(config, "is_encoder_decoder", False) for config in configs):
+            raise InputError(
+                f"{self._name} is an encoder with a decoder ({type(model).__name__}), which goes on from no "
+                "conversation",
+                fix="Name a model that is made for chats.",
+            )
+        _mend(model)
+        if self._processor is None:
+            return None
+        eyes = Eyes(self._processor, model, render)
+        self.why_blind = eyes.why_blind
+        return eyes
 
 
 def _mend(model: Any) -> None:

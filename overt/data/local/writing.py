@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from overt.data.errors import InputError
 from overt.data.local.context import stays_same_below
 from overt.data.local.endings import Numbers, Stops
 from overt.data.local.language import LanguageModel, Row
-from overt.data.local.sharing import STEPS, Sharing, measured_sharing
+from overt.data.local.sharing import STEPS, Scores, Sharing, measured_sharing
 from overt.data.plugins.names import one_line
 from overt.data.replies import read_reply
 from overt.data.thinking import marks_in
 
 if TYPE_CHECKING:
     import torch
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,20 +194,35 @@ def batches_of(language: LanguageModel, rows: Sequence[Row], budgets: Sequence[i
     return list(groups.values())
 
 
+def try_out(language: LanguageModel) -> None:
+    """Lets a model go on from a few words, alone.
+
+    Raises:
+        InputError: it cannot write, or its scores are no numbers.
+    """
+    _on_trial(language, lambda words, scores: scores([words[:5]]))
+
+
 def _measured(language: LanguageModel) -> Sharing:
     import torch
 
-    known = min(language.vocabulary, len(language.tokenizer))
-    words = [n for n in range(known) if n not in language.specials]
+    is_exact = language.model.dtype == torch.float32
+    return _on_trial(language, lambda words, scores: measured_sharing(words, scores, is_exact=is_exact))
 
-    def scores(rows: Sequence[list[int]]) -> tuple[list[int], torch.Tensor]:
-        budgets = [STEPS] * len(rows)
-        first = _write(language, [Row(row) for row in rows], budgets, ends=set(), with_logits=True)[0]
+
+def _on_trial(language: LanguageModel, trial: Callable[[Sequence[int], Scores], T]) -> T:
+    """Calls `trial` with words of a model and with what lets it go on from rows of them."""
+    known = min(language.vocabulary, len(language.tokenizer))
+    words = [n for n in range(known) if n not in language.specials] or [0]
+
+    def scores(rows: Sequence[Sequence[int]]) -> tuple[list[int], torch.Tensor]:
+        asked = [Row(list(row)) for row in rows]
+        first = _write(language, asked, [STEPS] * len(rows), ends=set(), with_logits=True)[0]
         assert first.logits is not None
         return first.tokens, first.logits
 
     try:
-        return measured_sharing(words or [0], scores, is_exact=language.model.dtype == torch.float32)
+        return trial(words, scores)
     except NoNumbers as error:
         raise InputError(f"{language.name} cannot be used: {error}") from error
     except Exception as error:  # what fails here would fail at each request

@@ -19,7 +19,7 @@ from overt.data.local.batches import Batches, in_batches
 from overt.data.local.devices import one_line
 from overt.data.local.language import LanguageModel, Row, Turns
 from overt.data.local.memory import Room
-from overt.data.local.writing import NoNumbers, batches_of, sharing_of, write
+from overt.data.local.writing import NoNumbers, batches_of, sharing_of, try_out, write
 from overt.data.plugins.names import no_such_option, own_options, quoted, spell
 
 if TYPE_CHECKING:
@@ -94,8 +94,10 @@ class HFChat:
 
     def _tell(self) -> None:
         """Says once how the model is asked, where that may differ from what a user expects."""
-        notes, sharing = list(self._language.notes), sharing_of(self._language)
-        if self.max_concurrency > 1 and sharing != "any":
+        notes = list(self._language.notes)
+        if self.max_concurrency == 1:
+            try_out(self._language)
+        elif (sharing := sharing_of(self._language)) != "any":
             which = "of the same length share a batch" if sharing == "length" else "are asked one by one"
             notes.append(f"Its answers depend on what fills a row of a batch, so requests {which}.")
         for note in notes:
