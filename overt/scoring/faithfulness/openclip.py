@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from overt.data.errors import InputError
 from overt.data.hub import quiet_hub
-from overt.data.local.devices import loading_advice, one_line, pick_device
+from overt.data.local.advice import loading_advice
+from overt.data.local.devices import one_line, pick_device
 from overt.scoring.faithfulness.dual import Loaded, pick_precision
 from overt.scoring.faithfulness.openclip_source import (
     NOTHING_SAID,

@@ -16,8 +16,9 @@ from dataclasses import replace
 from overt.data.chat import CallError
 from overt.data.errors import InputError
 from overt.data.filters import FilterDecision
-from overt.data.local.language import LanguageModel, Row, Written, write
+from overt.data.local.language import LanguageModel, Row
 from overt.data.local.memory import Room
+from overt.data.local.writing import Written, write
 from overt.data.plugins.names import one_line, spell, words
 from overt.data.replies import read_reply
 from overt.data.text import encodable
