@@ -123,6 +123,8 @@ def test_a_model_with_a_preset_end_to_end(tmp_path):
     marqo = tiny.timm(tmp_path / "p")
     checker = load_checker(f"checker/hf/{marqo}?preset=marqo-nsfw", device="cpu")
     assert (checker.labels, checker.covers) == (("NSFW",), ("sexual",))
+    assert checker.name == f"checker/hf/{marqo}?labels=NSFW&threshold=0.5&preset=marqo-nsfw"
+    assert load_checker(checker.name, device="cpu").name == checker.name
     with pytest.raises(InputError, match="the preset falconsai-nsfw"):
         load_checker(f"checker/hf/{marqo}?preset=falconsai-nsfw", device="cpu")
 

@@ -70,7 +70,8 @@ class HFImageClassifier:
         self.labels, self.threshold = self._labels.wanted, self._labels.threshold
         self.covers, self.notes = self._labels.covers, self._labels.notes
         said = f"{head}?labels={in_name(','.join(self.labels))}&threshold={self.threshold!r}"
-        self.name = said + (f"&activation={activation}" if activation else "")
+        more = (("activation", activation), ("preset", preset))
+        self.name = said + "".join(f"&{key}={in_name(value)}" for key, value in more if value)
         self._room = Room(self.name, max(1, batch_size))
 
     def check(self, image: Picture, prompt: str) -> FilterDecision:
