@@ -74,10 +74,17 @@ class Turns:
     Args:
         language: the model.
         settings: further values for the template, by name.
+        in_parts: give the template each content as a list of parts; some drop a plain text silently.
     """
 
-    def __init__(self, language: LanguageModel, settings: Mapping[str, object] | None = None) -> None:
-        self._language, self._settings = language, dict(settings or {})
+    def __init__(
+        self,
+        language: LanguageModel,
+        settings: Mapping[str, object] | None = None,
+        *,
+        in_parts: bool = False,
+    ) -> None:
+        self._language, self._settings, self._in_parts = language, dict(settings or {}), in_parts
 
     def row(self, messages: Sequence[Message]) -> Row:
         """Returns a conversation as a row, up to where the assistant's answer begins.
@@ -85,12 +92,17 @@ class Turns:
         Raises:
             Exception: the template does not take these messages; templates raise what they like.
         """
-        language = self._language
-        turns = [{"role": m.role, "content": self._tame(m.content)} for m in messages]
+        language, text = self._language, self.render(messages)
         if not language.has_template:
-            plain = "".join(f"{t['role'].capitalize()}: {t['content']}\n\n" for t in turns) + "Assistant:"
-            return Row(list(language.tokenizer(plain)["input_ids"]))
-        return Row(list(language.tokenizer(self._text(turns), add_special_tokens=False)["input_ids"]))
+            return Row(list(language.tokenizer(text)["input_ids"]))
+        return Row(list(language.tokenizer(text, add_special_tokens=False)["input_ids"]))
+
+    def render(self, messages: Sequence[Message]) -> str:
+        """Returns the text of a conversation's row. Raises as `row`."""
+        turns = [{"role": m.role, "content": tame(m.content, self._language)} for m in messages]
+        if not self._language.has_template:
+            return "".join(f"{t['role'].capitalize()}: {t['content']}\n\n" for t in turns) + "Assistant:"
+        return self._text(turns)
 
     def _text(self, turns: list[dict[str, str]]) -> str:
         system = "\n\n".join(t["content"] for t in turns if t["role"] == "system").strip()
@@ -106,19 +118,23 @@ class Turns:
         return text
 
     def _template(self, turns: list[dict[str, str]]) -> str:
+        given: Sequence[object] = turns
+        if self._in_parts:
+            given = [{**turn, "content": [{"type": "text", "text": turn["content"]}]} for turn in turns]
         return str(
             self._language.tokenizer.apply_chat_template(
-                turns, tokenize=False, add_generation_prompt=True, **self._settings
+                given, tokenize=False, add_generation_prompt=True, **self._settings
             )
         )
 
-    def _tame(self, content: str) -> str:
-        """Makes a text encodable and breaks its control tokens with a zero-width space, so that a prompt
-        cannot speak for another role."""
-        text = encodable(content)
-        for token in self._language.controls:
-            text = text.replace(token, f"{token[0]}\u200b{token[1:]}")
-        return text
+
+def tame(content: str, language: LanguageModel) -> str:
+    """Makes a text encodable and breaks its control tokens with a zero-width space, so that a prompt cannot
+    speak for another role."""
+    text = encodable(content)
+    for token in language.controls:
+        text = text.replace(token, f"{token[0]}\u200b{token[1:]}")
+    return text
 
 
 @dataclass(frozen=True, slots=True)
