@@ -187,7 +187,7 @@ PRESETS: tuple[Preset, ...] = (
         "granite-guardian-3.2",
         f"{_GRANITE}3.2/quick_start_vllm.ipynb",
         (r"granite-guardian-3\.2-.*",),
-        (),
+        ("guardian_config", "risk_name"),
         _YES,
         _NO,
         reads=read_first_word,
