@@ -12,6 +12,8 @@ from functools import lru_cache
 from typing import NamedTuple
 
 _LT, _GT = r"(?:<|&lt;)", r"(?:>|&gt;)"  # some gateways send a tag as HTML entities
+_HARMONY = r"(?:<\|start\|>\s?assistant\s?)?<\|channel\|>\s?"
+_RECIPIENT = r"[^<\n]{0,40}(?:<\|constrain\|>\s?\w{0,20}\s?)?"
 
 
 class ThinkingForm(NamedTuple):
@@ -59,14 +61,32 @@ THINKING_FORMS: tuple[ThinkingForm, ...] = (
     between(r"<\|channel>\s?thought", r"<channel\|>", may_lack_opening=False),  # Gemma
     between(r"<unused94>", r"<unused95>"),
     # gpt-oss (harmony): every channel but the last, "final", is hidden.
-    between(r"(?:<\|start\|>assistant)?<\|channel\|>\s?(?:analysis|commentary)\b",
-            r"(?:<\|start\|>assistant)?<\|channel\|>\s?final\b[^<\n]{0,40}(?:<\|constrain\|>\w{0,20})?(?:<\|message\|>)?"),
+    between(rf"{_HARMONY}(?:analysis|commentary)\b(?:{_RECIPIENT}<\|message\|>)?",
+            rf"{_HARMONY}final\b{_RECIPIENT}(?:<\|message\|>)?"),
     # The same after a server dropped the marks: "analysisThe user asks ...assistantfinalI cannot".
     words(r"(?:<\|message\|>)?analysis(?=[A-Z\n\"'“]|[^\x00-\x7f])",
           r"assistant\s?\n*final(?=[\s\"'“*#A-Z0-9]|[^\x00-\x7f])", may_lack_opening=True),
     words(r"[Hh]ere(?:'s| is) my thought process:?", r"(?i:here(?:'s| is) my response:?)"),  # Granite
     words(r"Thinking\.\.\.[ \t]*\n", r"\.\.\.done thinking\."),  # Ollama
 )  # fmt: skip
+
+
+class ThinkingMessage(NamedTuple):
+    """Models that think in a message of its own, behind which the answer comes in another one.
+
+    token: a control token that only such models have. ends_message: the token that ends each message, the
+    thinking too, and so not the answer. ends_answer: the tokens that do.
+    """
+
+    token: str
+    ends_message: str
+    ends_answer: tuple[str, ...] = ()
+
+
+THINKING_MESSAGES = (
+    ThinkingMessage("<|channel|>", "<|end|>", ("<|return|>", "<|call|>")),  # gpt-oss (harmony)
+    ThinkingMessage("<|think|>", "<|end|>"),  # Solar Open
+)
 
 # Marks around the answer itself, left out where a text holds thinking.
 _AROUND = re.compile(
@@ -118,6 +138,24 @@ def thoughts_in(text: str) -> list[Thought]:
     if all(mark.form < 0 for mark in marks):
         return []
     return _Scan(text, marks).run()
+
+
+def opened_thinking(beginning: str) -> str:
+    """What a chat template puts before an answer, from the mark of thinking on that it leaves open; "" if it
+    leaves none open.
+
+    Args:
+        beginning: the end of a prompt, behind the last message; nobody but the template wrote it.
+    """
+    marks = [mark for mark in _marks(beginning, THINKING_FORMS) if mark.form >= 0]
+    return beginning[marks[-1].start :] if marks and marks[-1].kind == 0 else ""
+
+
+def marks_in(text: str) -> list[str]:
+    """The marks of thinking in a text, as they stand there."""
+    if not any(map(text.__contains__, _HINTS)):
+        return []
+    return [mark.text for mark in _marks(text, THINKING_FORMS) if mark.form >= 0]
 
 
 def without_marks(answer: str) -> str:

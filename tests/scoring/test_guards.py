@@ -282,7 +282,7 @@ def loads(tmp_path, family):
     import torch
     from support.tiny_guards import TEMPLATES, build_random
 
-    from overt.data.local.language import write
+    from overt.data.local.writing import write
 
     template = TEMPLATES[family.template] if family.template else None
     chunks = [*family.safe, *family.unsafe, *(chunk for chunk, _ in family.near)]

@@ -236,9 +236,24 @@ def _check_option(key: str, name: str, parameters: Collection[inspect.Parameter]
     names = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
     if key in given or (key not in names and not takes_any):
-        near = difflib.get_close_matches(key, names, n=1)
-        fix = f"Did you mean {near[0]!r}? " if near and near[0] != key else ""
-        raise InputError(f"{name} takes no option {key!r}", fix=fix + _options_line(parameters))
+        raise no_such_option(name, key, names, _options_line(parameters))
+
+
+def no_such_option(name: str, key: str, names: Collection[str], line: str) -> InputError:
+    """The error for an option that nothing takes.
+
+    Args:
+        names: the options that there are; the nearest one is proposed.
+        line: the sentence that lists them.
+    """
+    near = difflib.get_close_matches(key, names, n=1)
+    fix = f"Did you mean {near[0]!r}? " if near and near[0] != key else ""
+    return InputError(f"{name} takes no option {key!r}", fix=fix + line)
+
+
+def own_options(maker: Maker) -> list[str]:
+    """The names of the options that a maker takes by keyword."""
+    return [p.name for p in inspect.signature(maker).parameters.values() if p.kind is p.KEYWORD_ONLY]
 
 
 def _options_line(parameters: Iterable[inspect.Parameter]) -> str:
@@ -252,8 +267,13 @@ def _options_line(parameters: Iterable[inspect.Parameter]) -> str:
 # Optional packages, and the extra of overt that installs them.
 _EXTRAS = {
     **dict.fromkeys(
-        ("torch", "transformers", "diffusers", "accelerate", "open_clip", "sentence_transformers"), "local"
+        (
+            *("torch", "transformers", "diffusers", "accelerate", "open_clip", "sentence_transformers"),
+            *("sentencepiece", "google.protobuf", "tiktoken", "peft", "ftfy", "bs4"),
+        ),
+        "local",
     ),
+    **dict.fromkeys(("bitsandbytes", "torchao", "gguf"), "quantized"),
     **dict.fromkeys(("nudenet", "better_profanity", "profanity_check"), "filters"),
 }
 
@@ -302,12 +322,22 @@ def missing_package(text: str, error: ModuleNotFoundError, why: str = "") -> Inp
     """The error for a missing package, with the command that installs it."""
     missing = error.name or ""
     if missing in _EXTRAS:
-        return InputError(
-            f"{text} needs {missing}, which is not installed", fix=f'pip install "overt[{_EXTRAS[missing]}]"'
-        )
+        return InputError(f"{text} needs {missing}, which is not installed", fix=how_to_install(missing))
     package, dot, _ = missing.partition(".")
     fix = f"Install {package} into this environment" + (", in a version that has it." if dot else ".")
     return InputError(f"{text}: no module {missing!r}" + (f" ({why})" if why else ""), fix=package and fix)
+
+
+def how_to_install(module: str, package: str = "") -> str:
+    """The command that installs a package which overt uses or a model needs.
+
+    Args:
+        module: the name that it is imported by.
+        package: the name that pip knows it by, if that differs.
+    """
+    if module in _EXTRAS:
+        return f'pip install "overt[{_EXTRAS[module]}]"'
+    return f"pip install {package or module}"
 
 
 def in_words(error: BaseException) -> str:

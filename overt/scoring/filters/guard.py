@@ -14,31 +14,25 @@ import dataclasses
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from overt.data.chat import CallError, Message
 from overt.data.errors import InputError
 from overt.data.filters import FilterDecision
-from overt.data.local.language import LanguageModel, Row, Turns, Written, tame, write
+from overt.data.local.language import LanguageModel, Row, Turns, tame
 from overt.data.local.memory import Room
+from overt.data.local.writing import Written, write
 from overt.data.plugins.names import one_line, spell
 from overt.data.replies import read_reply
-from overt.data.thinking import thoughts_in
 from overt.scoring.filters import guard_scores
 from overt.scoring.filters.guard_options import Given, Setup, named_words, set_up
 from overt.scoring.filters.guard_presets import PRESETS, Preset
 from overt.scoring.filters.guard_replies import Reading, Words, read_codes, read_tag, shown
-from overt.scoring.filters.local import SCORE_DIGITS, in_batches, positions
-
-if TYPE_CHECKING:
-    import torch
+from overt.scoring.filters.local import SCORE_DIGITS, in_batches
 
 DEFAULT_MODEL = "meta-llama/Llama-Guard-3-1B"
 THRESHOLD = 0.5
-_CONTEXT = 4096  # tokens, if neither model nor tokenizer has a limit
 _MOST_LOGITS = 64  # steps; a guard's score stands at its beginning
 _LEAST = 24  # tokens that a verdict and a dozen codes take
-_TAIL = 200  # characters at the end of a prompt that may open the thinking
 _MARK = "overt asks whether this text arrives"
 _Score = Callable[[Written], float | None]
 
@@ -111,9 +105,8 @@ class Guard:
             head, model, device=device, dtype=dtype, trust_remote_code=trust_remote_code
         )
         self._setup = set_up(head, model, self._language, given)
-        self.notes = self._setup.notes
+        self.notes = (*self._setup.notes, *self._language.notes)
         self._turns = self._reaching_turns(head)
-        self._context = positions(self._language.model, self._language.tokenizer, _CONTEXT)
         self._score = _scorer(head, self._setup, self._language)
         self._lock = threading.Lock()  # the memory is for one batch at a time
 
@@ -177,42 +170,29 @@ class Guard:
                 rendered = setup.question.replace("{prompt}", tame(text, language), 1)
                 row = Row([int(token) for token in language.tokenizer(rendered)["input_ids"]])
             else:
-                messages = self._messages(text)
-                rendered, row = self._turns.render(messages), self._turns.row(messages)
+                row = self._turns.row(self._messages(text))
         except Exception as error:  # one bad text must not end the run
             return CallError("bad_request", f"{type(error).__name__}: {one_line(error, 400)}")
-        room = self._context - len(row.tokens)
+        room = language.context - len(row.tokens)
         if room < min(setup.new_tokens, _LEAST):
             return CallError(
-                "too_long", f"{len(row.tokens)} tokens, the guard's context holds {self._context}"
+                "too_long", f"{len(row.tokens)} tokens, the guard's context holds {language.context}"
             )
-        return _Asked(row, min(setup.new_tokens, room), _opened(rendered))
+        return _Asked(row, min(setup.new_tokens, room))
 
     # -- the verdict ----------------------------------------------------------------------------------
 
     def _judge(self, asked: list[_Asked]) -> list[FilterDecision]:
-        watch = _Watch()
         budgets = [one.budget for one in asked]
         with_logits = self._score is not None and max(budgets) <= _MOST_LOGITS
-        written = write(
-            self._language,
-            [one.row for one in asked],
-            budgets,
-            processors=[watch],
-            with_logits=with_logits,
-        )
-        return [
-            FilterDecision(None, error=CallError("bad_request", "the model computed NaN or infinity"))
-            if watch.is_broken(place, len(said.tokens))
-            else self._decision(one, said)
-            for place, (one, said) in enumerate(zip(asked, written, strict=True))
-        ]
+        written = write(self._language, [one.row for one in asked], budgets, with_logits=with_logits)
+        return [self._decision(one, said) for one, said in zip(asked, written, strict=True)]
 
     def _decision(self, asked: _Asked, written: Written) -> FilterDecision:
         reading, why = read_said(
             self._setup.preset,
             str(self._language.tokenizer.decode(written.tokens, skip_special_tokens=False)),
-            opened=asked.opened,
+            opened=asked.row.opened,
             cut_off_after=len(written.tokens) if written.is_cut_off else None,
             controls=self._language.controls,
         )
@@ -274,37 +254,10 @@ def read_said(
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """A text as the guard reads it. budget: tokens for the reply. opened: the mark by which the prompt itself
-    opens the thinking, or ""."""
+    """A text as the guard reads it. budget: tokens for the reply."""
 
     row: Row
     budget: int
-    opened: str
-
-
-class _Watch:
-    """A logits processor that changes nothing and remembers which rows had scores that are no numbers."""
-
-    def __init__(self) -> None:
-        self._broken: list[torch.Tensor] = []
-
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        broken = scores.isnan().any(-1) | scores.isposinf().any(-1) | scores.isneginf().all(-1)
-        self._broken.append(broken.cpu())
-        return scores
-
-    def is_broken(self, place: int, tokens: int) -> bool:
-        """Whether a row had such a score before it ended."""
-        return any(bool(step[place]) for step in self._broken[: tokens + 1])
-
-
-def _opened(rendered: str) -> str:
-    """The mark that opens thinking at the very end of a prompt, or ""."""
-    tail = rendered[-_TAIL:]
-    thoughts = thoughts_in(tail)
-    if thoughts and not thoughts[-1].is_closed and not thoughts[-1].words.strip():
-        return tail[thoughts[-1].start :]
-    return ""
 
 
 def _words(preset: Preset) -> Words:

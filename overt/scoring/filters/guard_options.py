@@ -73,7 +73,7 @@ def set_up(head: str, model: str, language: LanguageModel, given: Given) -> Setu
         InputError: the guard cannot be told, or an option is wrong or has no effect on it.
     """
     named = named_words(head, given)
-    template = _template(language)
+    template = language.template or ""
     marked = "\n".join([template, *language.controls])
     known, note = choose(head, model, marked, asked=given.preset, has_words=named is not None)
     _check_effects(head, known, given)
@@ -96,7 +96,7 @@ def set_up(head: str, model: str, language: LanguageModel, given: Given) -> Setu
         after=known.after.replace("{criteria}", given.risk or GRANITE_HARM),
         settings=settings,
         new_tokens=given.new_tokens or (_THOUGHTS if given.think else known.new_tokens),
-        notes=tuple(filter(None, [note, known.note, _date_note(head, template)])),
+        notes=tuple(filter(None, [note, known.note, _date_note(template)])),
     )
 
 
@@ -191,13 +191,7 @@ def _read(head: str, file: str) -> str:
         raise InputError(f"{head}: {file} cannot be read: {one_line(error)}") from error
 
 
-def _template(language: LanguageModel) -> str:
-    """The text of all chat templates that the model brings."""
-    found = getattr(language.tokenizer, "chat_template", None) or ""
-    return "\n".join(map(str, found.values())) if isinstance(found, dict) else str(found)
-
-
-def _date_note(head: str, template: str) -> str:
+def _date_note(template: str) -> str:
     if "strftime_now" not in template:
         return ""
-    return f"{head}: its chat template writes today's date into the prompt, so scores depend on the day"
+    return "Its chat template writes today's date into the prompt, so scores depend on the day."

@@ -120,7 +120,7 @@ PRESETS: tuple[Preset, ...] = (
         prompt="",
         is_raw=True,
         new_tokens=32,
-        note="MD-Judge was made to judge answers; its card documents no score for a question alone",
+        note="MD-Judge was made to judge answers; its card documents no score for a question alone.",
     ),
     Preset(
         "md-judge-v0.2",
@@ -131,7 +131,7 @@ PRESETS: tuple[Preset, ...] = (
         detail="[UNSAFE CATEGORY]",
         prompt="",
         new_tokens=512,
-        note="MD-Judge was made to judge answers; its card documents no score for a question alone",
+        note="MD-Judge was made to judge answers; its card documents no score for a question alone.",
     ),
     Preset(
         "shieldgemma",
@@ -337,8 +337,8 @@ def choose(head: str, model: str, template: str, *, asked: str | None, has_words
         return PLAIN, ""
     if not named and not marked:
         return PLAIN, (
-            f"{head}: no known guard has this name, and its chat template is not a known guard's. It is read "
-            "by the words safe and unsafe; preset=NAME or unsafe_words= and safe_words= say how it is read"
+            "No known guard has this name, and its chat template is not a known guard's. It is read by the "
+            "words safe and unsafe; preset=NAME, or unsafe_words= and safe_words=, say how it is read."
         )
     could = sorted({p.name for p in (*named, *marked)})
     raise InputError(

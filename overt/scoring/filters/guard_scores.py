@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from overt.data.local.language import Written
+from overt.data.local.writing import Written
 
 if TYPE_CHECKING:
     import torch
