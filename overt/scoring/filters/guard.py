@@ -200,7 +200,8 @@ class Guard:
             return FilterDecision(None, None, one_line(f"unclear: {why}"))
         is_unsure = reading.verdict == "unsure"
         is_unsafe = reading.verdict == "unsafe" or (is_unsure and self._setup.blocks_unsure)
-        score = self._score(written) if self._score else None
+        # The documented scores are those of a verdict that comes at once.
+        score = self._score(written) if self._score and not reading.has_thought else None
         if score is None and self._setup.threshold is not None:
             why = "its words have no probability to hold against the threshold"
             return FilterDecision(None, None, f"unclear: {why}")
@@ -246,10 +247,11 @@ def read_said(
     if preset.reads is not read_tag:
         answer = dataclasses.replace(parts, answer=answer).bare_answer
     reading = preset.reads(answer, words)
-    is_half = reading.at_end or (reading.verdict is None and (preset.thinks or bool(parts.thinking)))
+    has_thought = bool(opened or parts.thinking)
+    is_half = reading.at_end or (reading.verdict is None and (preset.thinks or has_thought))
     if is_cut_off and is_half:
         return Reading(None), f"{cut}: {shown(answer)}"
-    return reading, shown(answer)
+    return dataclasses.replace(reading, has_thought=has_thought), shown(answer)
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,12 +43,14 @@ class Words:
 @dataclass(frozen=True, slots=True)
 class Reading:
     """A reply as it was read. verdict: None if it is not in the format. word: what says it, as it was
-    written. detail: codes or categories, or "". at_end: whether the text ends with the word."""
+    written. detail: codes or categories, or "". at_end: whether the text ends with the word. has_thought:
+    whether thinking came before it."""
 
     verdict: Verdict | None
     word: str = ""
     detail: str = ""
     at_end: bool = False
+    has_thought: bool = False
 
 
 _UNREAD = Reading(None)
@@ -89,7 +91,7 @@ def read_field(text: str, words: Words) -> Reading:
         return _UNREAD
     word, end = found[-1]
     details = [value for value, _ in _field(text, words.detail)] if words.detail else []
-    detail = details[-1] if details and details[-1].casefold() not in ("", "none") else ""
+    detail = details[-1] if details and details[-1].casefold() not in ("", "none", "null") else ""
     return Reading(words.verdict(word), word, detail, not text[end:].strip())
 
 
