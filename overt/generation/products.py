@@ -175,6 +175,11 @@ class ChatTarget:
         await self._chat.close()
 
 
+def _notes_of(things: Sequence[TextFilter] | Sequence[ImageChecker]) -> list[str]:
+    """What layers say of themselves at the start, with their names."""
+    return [f"{thing.name}: {note}" for thing in things for note in getattr(thing, "notes", ())]
+
+
 class Guarded:
     """A product: text filters, then the generator, then image checkers over what it drew.
 
@@ -208,11 +213,8 @@ class Guarded:
         self.priced_as = getattr(target, "name", name)
         self.blank_is_refusal = getattr(target, "blank_is_refusal", False) is True
         self.notes: tuple[str, ...] = (
-            *(
-                f"{thing.name}: {note}"
-                for thing in (*filters, *checkers)
-                for note in getattr(thing, "notes", ())
-            ),
+            *_notes_of(filters),
+            *_notes_of(checkers),
             *getattr(target, "notes", ()),
         )
         self.facts: JsonObject = getattr(target, "facts", {})

@@ -696,4 +696,6 @@ def test_a_run_says_at_its_start_that_the_guard_is_unknown_and_counts_nothing(tu
     target = f"filter/guard/{turns}"
     done = overt("run", prompts, "--target", target, "--out", tmp_path / "run", "-q", code=3)
     assert "No known guard has this name" in done.stdout + done.stderr
-    assert {o.state for o in outcomes(tmp_path / "run")} == {"unclear"}
+    found = outcomes(tmp_path / "run")
+    assert {o.state for o in found} == {"error"}
+    assert all("did not say: unclear: " in o.evidence for o in found)

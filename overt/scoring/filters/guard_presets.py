@@ -321,34 +321,55 @@ def choose(head: str, model: str, template: str, *, asked: str | None, has_words
     Raises:
         InputError: there is no such preset, or the name and the template say different ones.
     """
-    listed = ", ".join(preset.name for preset in (*PRESETS, PLAIN))
     if asked is not None:
-        found = [preset for preset in (*PRESETS, PLAIN) if preset.name == asked.casefold()]
-        if not found:
-            raise InputError(f"{head} has no preset {asked!r}", fix=f"There are: {listed}.")
-        return found[0], ""
-    named = [p for p in PRESETS if any(_is_named(p, name) for name in _names(model))]
-    marked = _most_marks(p for p in PRESETS if p.marks and all(mark in template for mark in p.marks))
-    both = [p for p in named if p in marked]
-    found = both or (named if not marked else marked if not named else [])
+        return _called(head, asked), ""
+    named = [preset for preset in PRESETS if _is_named(preset, model)]
+    marked = _most_marks(preset for preset in PRESETS if _is_marked(preset, template))
+    found = _common(named, marked)
     if len(found) == 1:
         return found[0], ""
     if has_words:
         return PLAIN, ""
     if not named and not marked:
-        return PLAIN, (
-            "No known guard has this name, and its chat template is not a known guard's. It is read by the "
-            "words safe and unsafe; preset=NAME, or unsafe_words= and safe_words=, say how it is read."
-        )
-    could = sorted({p.name for p in (*named, *marked)})
+        return PLAIN, _UNKNOWN
+    could = sorted({preset.name for preset in (*named, *marked)})
     raise InputError(
         f"{head}: its name and its chat template do not say which guard it is: {', '.join(could)}",
-        fix=f"Say it: preset=NAME. There are: {listed}.",
+        fix=f"Say it: preset=NAME. There are: {_listed()}.",
     )
 
 
-def _is_named(preset: Preset, name: str) -> bool:
-    return any(re.fullmatch(pattern, name.casefold()) for pattern in preset.models)
+_UNKNOWN = (
+    "No known guard has this name, and its chat template is not a known guard's. It is read by the words "
+    "safe and unsafe; preset=NAME, or unsafe_words= and safe_words=, say how it is read."
+)
+
+
+def _common(named: list[Preset], marked: list[Preset]) -> list[Preset]:
+    """What name and template both say; if only one of them says anything, what it says."""
+    if not named or not marked:
+        return named or marked
+    return [preset for preset in named if preset in marked]
+
+
+def _called(head: str, name: str) -> Preset:
+    for preset in (*PRESETS, PLAIN):
+        if preset.name == name.casefold():
+            return preset
+    raise InputError(f"{head} has no preset {name!r}", fix=f"There are: {_listed()}.")
+
+
+def _listed() -> str:
+    return ", ".join(preset.name for preset in (*PRESETS, PLAIN))
+
+
+def _is_marked(preset: Preset, template: str) -> bool:
+    return bool(preset.marks) and all(mark in template for mark in preset.marks)
+
+
+def _is_named(preset: Preset, model: str) -> bool:
+    names = [name.casefold() for name in _names(model)]
+    return any(re.fullmatch(pattern, name) for pattern in preset.models for name in names)
 
 
 def _names(model: str) -> list[str]:
