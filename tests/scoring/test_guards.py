@@ -471,6 +471,8 @@ NAMES = {
     "meta-llama/Llama-Guard-3-11B-Vision": "llama-guard",
     "meta-llama/Llama-Guard-4-12B": "llama-guard",
     "google/shieldgemma-27b": "shieldgemma",
+    "somebody/Llama-Guard-3-8B-bnb-4bit": "llama-guard",
+    "somebody/shieldgemma-2b-GGUF": "shieldgemma",
     "allenai/wildguard": "wildguard",
     "ibm-granite/granite-guardian-3.0-8b": "granite-guardian",
     "ibm-granite/granite-guardian-3.2-5b": "granite-guardian-3.2",
@@ -677,6 +679,32 @@ def test_a_template_that_writes_the_date_is_told(tmp_path):
         tmp_path / "m", template, ["safe"], {}, ends_with="<|assistant|>", controls=CONTROLS
     )
     assert any("depend on the day" in note for note in load_filter(f"filter/guard/{folder}").notes)
+
+
+def test_a_known_name_with_a_strange_template_is_told(turns, tmp_path):
+    (tmp_path / "Llama-Guard-3-8B").symlink_to(turns)
+    notes = load_filter(f"filter/guard/{tmp_path / 'Llama-Guard-3-8B'}").notes
+    assert any("asked something else than its makers say" in note for note in notes)
+
+
+def test_a_prompt_of_ones_own_needs_no_chat_template(tmp_path):
+    from support.tiny_guards import build_scripted
+
+    folder = build_scripted(tmp_path / "m", None, ["safe"], {"bomb": ["unsafe"]}, ends_with="verdict :")
+    (tmp_path / "p.txt").write_text("Text: {prompt} Verdict :", "utf-8")
+    guard = load_filter(f"filter/guard/{folder}?prompt={tmp_path / 'p.txt'}")
+    assert [d.blocked for d in guard.decide_many(["a rose", "a bomb"])] == [False, True]
+
+
+def test_a_model_whose_weights_are_no_numbers_is_refused_at_load(tmp_path):
+    from support.tiny_guards import CONTROLS, TEMPLATES, build_scripted
+
+    folder = build_scripted(
+        tmp_path / "m", TEMPLATES["llama 3"], ["safe"], {}, ends_with="<|assistant|>", controls=CONTROLS,
+        broken=True,
+    )  # fmt: skip
+    with pytest.raises(InputError, match="NaN"):
+        load_filter(f"filter/guard/{folder}")
 
 
 def test_a_text_over_the_context_is_an_error(tmp_path):

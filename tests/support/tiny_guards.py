@@ -28,7 +28,7 @@ def build_scripted(
 
     safe: chunks of a reply. unsafe: bad word -> chunks. ends_with: what the model reads, for any text; its
     last token starts the script. near: (chunk, share) pairs: other tokens that are nearly as likely at the
-    start, with this part of the likeliest one's logit. broken: its logits are NaN where there is a bad word.
+    start, with this part of the likeliest one's logit. broken: some of its weights are NaN.
     """
     import torch
     from transformers import GPT2Config, GPT2LMHeadModel

@@ -20,7 +20,7 @@ from overt.data.errors import InputError
 from overt.data.filters import FilterDecision
 from overt.data.local.language import LanguageModel, Row, Turns, tame
 from overt.data.local.memory import Room
-from overt.data.local.writing import Written, write
+from overt.data.local.writing import Written, sharing_of, write
 from overt.data.plugins.names import one_line, spell
 from overt.data.replies import read_reply
 from overt.scoring.filters import guard_scores
@@ -108,6 +108,7 @@ class Guard:
         self.notes = (*self._setup.notes, *self._language.notes)
         self._turns = self._reaching_turns(head)
         self._score = _scorer(head, self._setup, self._language)
+        sharing_of(self._language)  # a model that cannot write is told here
         self._lock = threading.Lock()  # the memory is for one batch at a time
 
     def decide(self, text: str) -> FilterDecision:

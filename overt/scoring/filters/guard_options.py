@@ -10,7 +10,7 @@ from pathlib import Path
 from overt.data.errors import InputError
 from overt.data.local.language import LanguageModel
 from overt.data.plugins.names import fraction, one_line, words
-from overt.scoring.filters.guard_presets import PLAIN, Preset, choose
+from overt.scoring.filters.guard_presets import PLAIN, Preset, choose, is_marked
 from overt.scoring.filters.guard_texts import GRANITE_HARM, GUIDELINES
 
 _THOUGHTS = 2048  # tokens, for a guard that is asked to think
@@ -42,24 +42,21 @@ class Setup:
     """How a guard is asked and read.
 
     threshold: None: the guard's own. blocks_unsure: whether what it calls neither safe nor unsafe is blocked.
-    question: what it is asked, with {prompt} in it; None: its chat template says that. system, after: further
-    messages around it. settings: values for the chat template. notes: said at the start.
+    question: what it is asked, with {prompt} in it; None: its chat template says that. is_raw: whether this
+    is the whole input, without a chat template. system, after: further messages around it. settings: values
+    for the chat template. notes: said at the start.
     """
 
     preset: Preset
     threshold: float | None
     blocks_unsure: bool
     question: str | None
+    is_raw: bool
     system: str
     after: str
     settings: Mapping[str, object]
     new_tokens: int
     notes: tuple[str, ...]
-
-    @property
-    def is_raw(self) -> bool:
-        """Whether the question is the whole input, without a chat template."""
-        return self.preset.is_raw and self.question is not None
 
 
 def set_up(head: str, model: str, language: LanguageModel, given: Given) -> Setup:
@@ -87,16 +84,21 @@ def set_up(head: str, model: str, language: LanguageModel, given: Given) -> Setu
         settings["guardian_config"] = {"risk_name": given.risk, "criteria_id": given.risk}
     if given.think:
         settings["think"] = True
+    question = _question(head, known, given.prompt, marked)
+    is_alone = not language.has_template and not known.system and not known.after
     return Setup(
         preset=_with_words(known, named),
         threshold=None if given.threshold is None else fraction(given.threshold, head),
         blocks_unsure=given.controversial != "pass",
-        question=_question(head, known, given.prompt, marked),
+        question=question,
+        is_raw=question is not None and (known.is_raw or is_alone),
         system=known.system.replace("{guideline}", guideline or ""),
         after=known.after.replace("{criteria}", given.risk or GRANITE_HARM),
         settings=settings,
         new_tokens=given.new_tokens or (_THOUGHTS if given.think else known.new_tokens),
-        notes=tuple(filter(None, [note, known.note, _date_note(template)])),
+        notes=tuple(
+            filter(None, [note, known.note, _bare_note(known, question, marked), _date_note(template)])
+        ),
     )
 
 
@@ -172,7 +174,7 @@ def _question(head: str, preset: Preset, file: str | None, marked: str) -> str |
                 fix="Write {prompt} there.",
             )
         return text
-    if preset.marks and all(mark in marked for mark in preset.marks):
+    if is_marked(preset, marked):
         return None
     if preset.needs_prompt:
         raise InputError(
@@ -189,6 +191,16 @@ def _read(head: str, file: str) -> str:
         return Path(file).expanduser().read_text("utf-8")
     except (OSError, ValueError) as error:
         raise InputError(f"{head}: {file} cannot be read: {one_line(error)}") from error
+
+
+def _bare_note(preset: Preset, question: str | None, marked: str) -> str:
+    """That the chat template is not the known guard's, though the name is."""
+    if question is not None or is_marked(preset, marked) or not preset.marks:
+        return ""
+    return (
+        f"Its chat template does not hold what a {preset.name} is asked ({preset.marks[0]!r}), so it is "
+        "asked something else than its makers say; prompt=FILE gives it the question of its card."
+    )
 
 
 def _date_note(template: str) -> str:

@@ -324,7 +324,7 @@ def choose(head: str, model: str, template: str, *, asked: str | None, has_words
     if asked is not None:
         return _called(head, asked), ""
     named = [preset for preset in PRESETS if _is_named(preset, model)]
-    marked = _most_marks(preset for preset in PRESETS if _is_marked(preset, template))
+    marked = _most_marks(preset for preset in PRESETS if is_marked(preset, template))
     found = _common(named, marked)
     if len(found) == 1:
         return found[0], ""
@@ -363,13 +363,20 @@ def _listed() -> str:
     return ", ".join(preset.name for preset in (*PRESETS, PLAIN))
 
 
-def _is_marked(preset: Preset, template: str) -> bool:
+def is_marked(preset: Preset, template: str) -> bool:
+    """Whether a chat template, or the control tokens, hold the marks of a preset."""
     return bool(preset.marks) and all(mark in template for mark in preset.marks)
 
 
 def _is_named(preset: Preset, model: str) -> bool:
-    names = [name.casefold() for name in _names(model)]
+    names = [_QUANTIZED.sub("", name.casefold()) for name in _names(model)]
     return any(re.fullmatch(pattern, name) for pattern in preset.models for name in names)
+
+
+# What copies of a repo in another format add to its name.
+_QUANTIZED = re.compile(
+    r"(?:[-_.](?:gguf|awq|gptq|fp8|bnb|[48]bit|int[48]|mlx|hf|quantized|dynamic|w\d+a\d+))+$"
+)
 
 
 def _names(model: str) -> list[str]:
