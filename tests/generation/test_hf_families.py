@@ -261,6 +261,19 @@ def test_a_template_of_several(tmp_path):
     assert "rag, tool_use" in str(told.value.fix)
 
 
+def test_a_template_that_takes_parts_or_no_text(tmp_path):
+    """Some templates read a content as a list of parts and drop a text silently."""
+    parts = FORMATS["ChatML"].template.replace(
+        "{{ m.content }}", "{% for part in m.content if part is mapping %}{{ part.text }}{% endfor %}"
+    )
+    tiny_chat.save_model(tmp_path, "Llama 3", tiny_chat.save_tokenizer(tmp_path, template=parts))
+    model = load_chat_model(f"hf/{tmp_path}", device="cpu")
+    assert "word1 word2" in model._turns.render([Message("user", "word1 word2")])
+    tiny_chat.save_tokenizer(tmp_path, template=parts.replace("part.text", "part.value"))
+    with pytest.raises(InputError, match="does not take a user's text"):
+        load_chat_model(f"hf/{tmp_path}", device="cpu")
+
+
 # -- where answers end, and what a model's authors set -------------------------------------------------------
 
 
