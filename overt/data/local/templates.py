@@ -20,9 +20,11 @@ Render = Callable[..., str]  # (turns, add_generation_prompt=...) -> the prompt'
 _GIVEN = {
     "messages", "tools", "documents", "add_generation_prompt", "continue_final_message", "raise_exception",
     "strftime_now", "range", "dict", "lipsum", "cycler", "joiner", "namespace", "loop", "caller", "varargs",
-    "kwargs", "true", "false", "none",
+    "kwargs", "true", "false", "none", "bos_token", "eos_token", "pad_token", "unk_token", "sep_token",
+    "cls_token", "mask_token",
 }  # fmt: skip
 _GENERATION_TAG = re.compile(r"{%-?\s*(?:end)?generation\s*-?%}")  # marks that only training reads
+_WORDS = 40  # characters; more behind an answer is no end of a turn
 _BEGIN, _END = "overt writes this answer", "overt asks once more"
 
 
@@ -186,7 +188,9 @@ def turn_ends(tokenizer: Any, render: Render, ends: set[int]) -> int | None:
     """
     added = set(getattr(tokenizer, "added_tokens_decoder", {})) | set(tokenizer.all_special_ids)
     asked, said = {"role": "user", "content": _END}, {"role": "assistant", "content": _BEGIN}
-    for turns in ([asked, said], [asked, said, asked]):
+    # Behind the last turn stands what ends it, at the end of all its marks. Some templates end a turn only by
+    # beginning the next one.
+    for turns, place in (([asked, said], -1), ([asked, said, asked], 0)):
         try:
             text = render(turns, add_generation_prompt=False)
         except Exception:  # a template that takes no answers
@@ -195,10 +199,9 @@ def turn_ends(tokenizer: Any, render: Render, ends: set[int]) -> int | None:
             return None
         behind = text.rpartition(_BEGIN)[2].partition(_END)[0]
         tokens = [int(token) for token in tokenizer(behind, add_special_tokens=False)["input_ids"]]
-        if ends.intersection(tokens):
+        words = tokenizer.decode([token for token in tokens if token not in added])
+        if ends.intersection(tokens) or len(str(words).strip()) > _WORDS:
             return None
-        written = (token for token in tokens if token in added or str(tokenizer.decode([token])).strip())
-        first = next(written, None)
-        if first is not None:
-            return first if first in added else None
+        if marks := [token for token in tokens if token in added]:
+            return marks[place]
     return None
