@@ -13,6 +13,7 @@ from support.tiny_chat import FAMILIES, FORMATS
 from overt.data.chat import ChatRequest, Message
 from overt.data.errors import InputError
 from overt.data.local.context import context_of
+from overt.data.local.templates import values_read
 from overt.data.local.writing import write
 from overt.data.replies import read_reply
 from overt.registry import load_chat_model
@@ -230,9 +231,12 @@ def switched(tmp_path_factory):
     ("options", "words"),
     [
         ("enable_thinking=false", "assistant <think> </think>   <eos>"),
+        ("enable_thinking=off", "assistant <think> </think>   <eos>"),
         ("enable_thinking=true", "assistant   <eos>"),
         ("enable_thinking=False&thinking_budget=2", "assistant word9 word9 <think> </think>   <eos>"),
         ("reasoning_effort=low", "assistant low  <eos>"),
+        ("reasoning_effort=none", "assistant none  <eos>"),
+        ("reasoning_effort=0.5", "assistant 0.5  <eos>"),
     ],
 )
 def test_values_of_the_template(switched, options, words):
@@ -247,6 +251,27 @@ def test_a_value_that_the_template_does_not_read(switched, key):
         load_chat_model(f"hf/{switched}?{key}=false", device="cpu")
     assert "enable_thinking, reasoning_effort, thinking_budget" in str(told.value.fix)
     assert ("Did you mean 'enable_thinking'?" in str(told.value.fix)) == (key == "enable_thinkin")
+
+
+def test_a_mistyped_truth_is_no_text(switched):
+    with pytest.raises(InputError, match="enable_thinking is 'flase'") as told:
+        load_chat_model(f"hf/{switched}?enable_thinking=flase", device="cpu")
+    assert told.value.fix == "Did you mean 'false'?"
+
+
+def test_what_a_template_reads():
+    """What it sets itself, in a loop, a macro or every branch, is not read from outside."""
+    template = (
+        "{% macro say(x) %}{% if identity is not defined %}{% set identity = 'I' %}{% endif %}"
+        "{{ identity }}{{ x }}{% endmacro %}{% if not thinking is defined %}{% set thinking = false %}{% endif %}"
+        "{% if thinking %}{% set word = 1 %}{% elif effort %}{% set word = 2 %}{% else %}{% set word = 3 %}"
+        "{% endif %}{% for m in messages %}{% set own = m.content %}"
+        "{% if '</think>' in own %}{% set own = 'x' %}{% endif %}{% generation %}{{ own }}{{ loop.index }}{% endgeneration %}{% endfor %}"
+        "{% set ns = namespace(n=0) %}{% set ns.n = budget | default(1) %}{{ say(word) }}{{ bos_token }}"
+        "{{ strftime_now('%Y') }}{% set a, b = 1, 2 %}{{ a + b }}{% if tools %}{% break %}{% endif %}"
+    )
+    assert values_read(template, object()) == ["budget", "effort", "identity", "thinking"]
+    assert values_read("{% if %}", object()) == []
 
 
 def test_a_template_of_several(tmp_path):
