@@ -4,7 +4,7 @@ import asyncio
 import logging
 
 import pytest
-from support import tiny_chat
+from support import tiny_chat, tiny_forms
 from support.commands import outcomes, write_prompts
 from support.family_table import check_row
 from support.inside import cli
@@ -79,8 +79,37 @@ def _script(form):
 def test_family(family, tmp_path, formats):
     form = FORMATS[WRITES.get(family, "ChatML")]
     plain = tiny_chat.save_model(tmp_path, family, tiny_chat.save_tokenizer(tmp_path, form))
-    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path)
-    model = load_chat_model(f"hf/{tmp_path}", device="cpu")
+    check_row("Chat models", family, cells(tmp_path, plain, tmp_path, formats, form))
+
+
+@pytest.mark.parametrize("kind", ["Adapter (PEFT)", "GGUF file", "SentencePiece alone"])
+def test_form(kind, tmp_path, formats):
+    """What a model's weights and words may lie in."""
+    base, form, place = tmp_path / "base", FORMATS["ChatML"], tmp_path / "model"
+    if kind == "SentencePiece alone":
+        base.mkdir()
+        tiny_forms.sentencepiece(base / "tokenizer.model")
+        named = {"tokenizer_class": "LlamaTokenizer", "eos_token": "</s>", "unk_token": "<unk>"}
+        tiny_chat.edit_json(base / "tokenizer_config.json", **named)
+        template = form.template.replace("<|im_start|>", "").replace("<|im_end|>", "</s>")
+        (base / "chat_template.jinja").write_text(template, "utf-8")
+        place = base
+        plain = tiny_chat.save_model(base, "Llama 3", transformers.AutoTokenizer.from_pretrained(base))
+    elif kind == "GGUF file":
+        tiny_chat.save_model(base, "Llama 3", tiny_chat.save_tokenizer(base, form))
+        place = tiny_forms.gguf(tmp_path / "m.gguf", base, template=form.template)
+        plain = transformers.AutoModelForCausalLM.from_pretrained(tmp_path, gguf_file="m.gguf")
+    else:
+        tiny_chat.save_model(base, "Llama 3", tiny_chat.save_tokenizer(base, form))
+        plain = tiny_forms.adapter(place, str(base))
+    check_row("Chat models", kind, cells(place, plain.eval(), base, formats, form))
+
+
+def cells(place, plain, words, formats, form):
+    """The row of a model at a place. plain: as the plain library has it. words: where its tokenizer lies."""
+    more = {"gguf_file": place.name} if place.suffix == ".gguf" else {}
+    tokenizer = transformers.AutoTokenizer.from_pretrained(place.parent if more else words, **more)
+    model = load_chat_model(f"hf/{place}", device="cpu")
     language = model._language
     rows = [model._turns.row(request(text).messages) for text in TEXTS]
     alone = [write(language, [row], [TOKENS], with_logits=True)[0] for row in rows]
@@ -96,17 +125,13 @@ def test_family(family, tmp_path, formats):
     parts, script = read_reply(formats[form]), formats[form]
     is_apart = (parts.thinking, parts.answer.strip()) == ("word1 word2" if form.thinks else "", "word3 word4")
     shares = {"any": "yes", "length": "yes: equal lengths share a batch", "none": "yes: one by one"}
-    check_row(
-        "Chat models",
-        family,
-        {
-            "loads": "yes",
-            "same tokens as the plain library": "yes" if is_same else "no",
-            "batch 1 = 4": shares[language.sharing] if tokens(batch) == tokens(alone) else "no",
-            "thinking apart": ("yes" if is_apart else "no") if form.thinks else "does not think",
-            "ends by itself": "yes" if is_apart and script.finish_reason == "stop" else "no",
-        },
-    )
+    return {
+        "loads": "yes",
+        "same tokens as the plain library": "yes" if is_same else "no",
+        "batch 1 = 4": shares[language.sharing] if tokens(batch) == tokens(alone) else "no",
+        "thinking apart": ("yes" if is_apart else "no") if form.thinks else "does not think",
+        "ends by itself": "yes" if is_apart and script.finish_reason == "stop" else "no",
+    }
 
 
 def tokens(written):
@@ -263,10 +288,12 @@ def test_what_a_template_reads():
     """What it sets itself, in a loop, a macro or every branch, is not read from outside."""
     template = (
         "{% macro say(x) %}{% if identity is not defined %}{% set identity = 'I' %}{% endif %}"
-        "{{ identity }}{{ x }}{% endmacro %}{% if not thinking is defined %}{% set thinking = false %}{% endif %}"
+        "{{ identity }}{{ x }}{% endmacro %}"
+        "{% if not thinking is defined %}{% set thinking = false %}{% endif %}"
         "{% if thinking %}{% set word = 1 %}{% elif effort %}{% set word = 2 %}{% else %}{% set word = 3 %}"
         "{% endif %}{% for m in messages %}{% set own = m.content %}"
-        "{% if '</think>' in own %}{% set own = 'x' %}{% endif %}{% generation %}{{ own }}{{ loop.index }}{% endgeneration %}{% endfor %}"
+        "{% if '</think>' in own %}{% set own = 'x' %}{% endif %}"
+        "{% generation %}{{ own }}{{ loop.index }}{% endgeneration %}{% endfor %}"
         "{% set ns = namespace(n=0) %}{% set ns.n = budget | default(1) %}{{ say(word) }}{{ bos_token }}"
         "{{ strftime_now('%Y') }}{% set a, b = 1, 2 %}{{ a + b }}{% if tools %}{% break %}{% endif %}"
     )
