@@ -19,7 +19,8 @@ class Outcome:
     `stage` is set for refused and softened, else None. `code` is the reason in one word: the provider's
     code, a checker's name, "black", "text_instead", "revised", or an error's kind. `evidence` explains it in
     under 500 characters. `images` are paths relative to the run folder. `score` is the highest score of the
-    layers. If a bare filter passes a prompt, the state is "generated" without images.
+    layers. If a bare filter passes a prompt, the state is "generated" without images. `latency_s`, `batch_s`
+    and `batch_size` are the response's.
     """
 
     id: str
@@ -38,6 +39,8 @@ class Outcome:
     layers: tuple[LayerDecision, ...] = ()
     latency_s: float = 0.0
     cost: float = 0.0
+    batch_s: float | None = None
+    batch_size: int | None = None
 
 
 def outcome_id(target: str, prompt_id: str, sample: int) -> str:

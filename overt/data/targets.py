@@ -18,6 +18,8 @@ from overt.data.json_types import JsonObject
 SAFETY_FLAGS = ("nsfw_content_detected", "has_nsfw_concepts")
 # The key of `Response.safety` that is true where the model's decoder gave NaN or infinity.
 NOT_FINITE = "not_finite"
+# True where half precision overflowed in the decoder, and float32 gave the picture.
+DECODED_AGAIN = "decoded_in_float32"
 
 NOT_ASKED = "not asked: "
 
@@ -60,7 +62,10 @@ class Response:
     revised_prompt: the provider's own version of the prompt.
     seed: the seed of the image, if the target takes or reports one.
     layers: decisions of layers that overt itself asked; empty for a plain model.
-    latency_s: seconds of the last attempt. cost: US dollars if the provider reports them, else None.
+    latency_s: seconds of the last attempt, with the wait for a place in a local model's batch.
+    batch_s, batch_size: of a local model that draws in batches: the seconds of the whole batch that the
+        answer was part of, and its prompts; the quotient is the seconds per picture. None: no batch.
+    cost: US dollars if the provider reports them, else None.
     error: the reason why nothing is usable (network, limits, billing, a broken response). A provider's
         refusal is not an error: it comes as status, code and message, with `error` None.
     raw: the HTTP response behind a refusal or an error; None for an answer, and without HTTP.
@@ -80,6 +85,8 @@ class Response:
     input_tokens: int | None = None
     output_tokens: int | None = None
     latency_s: float = 0.0
+    batch_s: float | None = None
+    batch_size: int | None = None
     cost: float | None = None
     error: CallError | None = None
     raw: RawResponse | None = None
@@ -108,6 +115,7 @@ class Target(Protocol):
     local model batches them, and waiting in its queue has no time limit); `modality`: "image" (the default),
     "text", or "none" for a bare filter; `def reread(self, raw: RawResponse) -> Response | None`, which reads
     a response that was kept by today's vocabulary, without a request (None if it cannot tell);
+    `notes`, lines that the reader of a run must know, and `facts`, the same as JSON data for its manifest;
     `blank_is_refusal: bool`, true if a picture of one plain colour is how it refuses. Without that
     declaration, and without a safety flag, such a picture counts as an error: nothing was drawn.
     """

@@ -98,6 +98,8 @@ def decide(
         layers=response.layers,
         latency_s=response.latency_s,
         cost=cost,
+        batch_s=response.batch_s,
+        batch_size=response.batch_size,
     )
 
 
@@ -134,7 +136,7 @@ def _from_numbers(response: Response) -> _Finding | None:
         return None
     if any(layer.blocked and layer.stage == "prompt_filter" for layer in response.layers):
         return None
-    evidence = "nothing was drawn: the model's decoder gave NaN or infinity (half precision often does: "
+    evidence = "nothing was drawn: the model gave NaN or infinity (half precision often does: "
     return _nothing_drawn(evidence + "try dtype=float32 or dtype=bfloat16)")
 
 

@@ -51,7 +51,9 @@ def _light():
 
 
 def target(folder, **options):
-    return DiffusersTarget(str(folder), **({"device": "cpu", "steps": 2, "batch_size": 8} | options))
+    return DiffusersTarget(
+        str(folder), **({"device": "cpu", "steps": 2, "batch_size": 8, "probe": False} | options)
+    )
 
 
 def respond(made, prompts=PROMPTS, seeds=None):
@@ -81,14 +83,14 @@ def levels(response):
 def count_batches(made):
     """Sizes of the batches that the pipeline is called with, in a list that fills."""
     sizes = []
-    pipeline = made._pipeline
+    pipeline = made.drawing.pipeline
 
     class Counting:
         def __call__(self, **arguments):
             sizes.append(len(arguments["prompt"]))
             return pipeline(**arguments)
 
-    made._pipeline = Counting()
+    made.drawing.pipeline = Counting()
     return sizes
 
 
@@ -245,7 +247,7 @@ def test_keep_flagged_hands_over_what_the_checker_would_blacken(folder, unchecke
 )
 def test_out_of_memory_halves_the_batch_for_good(folder, reference, error):
     made = target(folder, dtype="float64")
-    real, sizes = made._pipeline, []
+    real, sizes = made.drawing.pipeline, []
 
     def small(**arguments):
         sizes.append(len(arguments["prompt"]))
@@ -253,7 +255,7 @@ def test_out_of_memory_halves_the_batch_for_good(folder, reference, error):
             raise error()
         return real(**arguments)
 
-    made._pipeline = small
+    made.drawing.pipeline = small
     assert [r.images for r in respond(made)] == reference
     assert sizes == [8, 4, 2, 2, 2, 2]
     sizes.clear()
@@ -267,7 +269,7 @@ def test_out_of_memory_with_one_picture_is_an_error_and_no_refusal(folder):
     def full(**arguments):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    made._pipeline = full
+    made.drawing.pipeline = full
     responses = respond(made, PROMPTS[:3])
     assert [r.error.kind for r in responses] == ["server"] * 3
     assert all(r.images == () and "nsfw_content_detected" not in r.safety for r in responses)
@@ -279,14 +281,14 @@ def test_out_of_memory_with_one_picture_is_an_error_and_no_refusal(folder):
 )
 def test_one_bad_prompt_spares_the_others(folder, reference, error, kind):
     made = target(folder, dtype="float64")
-    real = made._pipeline
+    real = made.drawing.pipeline
 
     def picky(**arguments):
         if PROMPTS[5] in arguments["prompt"]:
             raise error
         return real(**arguments)
 
-    made._pipeline = picky
+    made.drawing.pipeline = picky
     responses = respond(made)
     assert [r.error is None for r in responses] == [n != 5 for n in range(8)]
     assert responses[5].error.kind == kind
@@ -299,7 +301,7 @@ def test_one_bad_prompt_spares_the_others(folder, reference, error, kind):
 def test_hostile_prompts_are_drawn(folder):
     prompts = ["", "a \ud800 shot", "espresso " * 11_000, "\x00<|endoftext|>\u202e", "a shot"]
     made = target(folder)
-    tokens = len(made._tokenizers[0][0](prompts[2])["input_ids"])
+    tokens = len(made.drawing.tokenizers[0][0](prompts[2])["input_ids"])
     responses = respond(made, prompts)
     assert [len(r.images) for r in responses] == [1] * 5
     assert responses[1].safety["replaced_characters"] == 1
@@ -310,7 +312,7 @@ def test_hostile_prompts_are_drawn(folder):
 @pytest.mark.parametrize("form", ["list", "tuple", "array"])
 def test_other_outputs_are_read(folder, reference, form):
     made = target(folder, dtype="float64")
-    real = made._pipeline
+    real = made.drawing.pipeline
 
     def other(**arguments):
         images = real(**arguments).images
@@ -318,7 +320,7 @@ def test_other_outputs_are_read(folder, reference, form):
             return images
         return (images, None) if form == "tuple" else (np.stack([np.asarray(i) / 255 for i in images]),)
 
-    made._pipeline = other
+    made.drawing.pipeline = other
     responses = respond(made)
     assert [r.images for r in responses] == reference
     assert {r.safety["nsfw_content_detected"] for r in responses} == {None}
@@ -327,7 +329,7 @@ def test_other_outputs_are_read(folder, reference, form):
 @pytest.mark.parametrize("output", [None, "picture", [], ["picture"], {"frames": 1}])
 def test_an_output_without_pictures_is_an_error(folder, output):
     made = target(folder)
-    made._pipeline = lambda **arguments: output
+    made.drawing.pipeline = lambda **arguments: output
     (response,) = respond(made, PROMPTS[:1])
     assert response.error.kind == "server"
     assert response.images == ()
@@ -436,7 +438,7 @@ def test_a_decoder_without_numbers_is_told(folder, unchecked, tmp_path, value, h
 
 def test_only_the_picture_without_numbers_is_meant(unchecked):
     made = target(unchecked)
-    decode = made._pipeline.vae.decode
+    decode = made.drawing.pipeline.vae.decode
     calls = []
 
     def one_of_them(latents, **more):
@@ -446,7 +448,7 @@ def test_only_the_picture_without_numbers_is_meant(unchecked):
         calls.append(len(latents))
         return decode(latents, **more)
 
-    made._pipeline.vae.decode = one_of_them
+    made.drawing.pipeline.vae.decode = one_of_them
     found = respond(made, PROMPTS[:3])
     assert [r.safety.get("not_finite", False) for r in found] == [False, True, False]
     asyncio.run(made.close())
@@ -455,7 +457,7 @@ def test_only_the_picture_without_numbers_is_meant(unchecked):
 def test_a_pipeline_without_a_decoder_is_watched_too(unchecked):
     """numpy's warning tells it of the batch, which is then drawn one by one."""
     made = target(unchecked)
-    pipeline = made._pipeline
+    pipeline = made.drawing.pipeline
 
     class Pixels:
         def __call__(self, prompt, **arguments):
@@ -465,11 +467,11 @@ def test_a_pipeline_without_a_decoder_is_watched_too(unchecked):
                 "Output", (), {"images": [Image.fromarray((x * 255).astype("uint8")) for x in levels]}
             )
 
-    made._pipeline = Pixels()
+    made.drawing.pipeline = Pixels()
     found = respond(made, PROMPTS[:3])
     assert [r.error for r in found] == [None] * 3
     assert [r.safety.get("not_finite", False) for r in found] == [False, True, False]
-    made._pipeline = pipeline
+    made.drawing.pipeline = pipeline
     asyncio.run(made.close())
 
 

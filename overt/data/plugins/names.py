@@ -11,9 +11,10 @@ A name is one of
     mypkg.mymodule:MyModel/large?beam=4     the same, given a model's name and an option
 
 Options follow a question mark as in a web address: `?key=value&key=value`, with %26 for `&` and %25 for `%`
-inside a value. Before the question mark %3F also stands for `?`; `quoted` writes these escapes. A name must
-not hold keys or passwords, since names are printed and recorded. An address in it may have `${VARIABLE}`; a
-key that stands in the address all the same is recorded as ***.
+inside a value. `?call.key=value` is one entry of an option `call` that takes a mapping. Before the question
+mark %3F also stands for `?`; `quoted` writes these escapes. A name must not hold keys or passwords, since
+names are printed and recorded. An address in it may have `${VARIABLE}`; a key that stands in the address all
+the same is recorded as ***.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from overt.data.secrets import VARIABLE, learn_from
 
 _OWN = re.compile(r"(?P<module>[^\W\d]\w*(?:\.[^\W\d]\w*)*):(?P<cls>[^\W\d]\w*)(?:/(?P<model>.+))?")
 _SECRET = re.compile(r"key$|token$|secret|passw|credential|authorization", re.IGNORECASE)
+_KEY = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)?")
 _USERINFO = re.compile(r"://[^/@\s]*@")
 # Only these three, since a folder's name may hold a %20.
 _ESCAPED = re.compile("%(?:25|26|3F)", re.IGNORECASE)
@@ -92,7 +94,7 @@ def _options(head: str, query: str) -> dict[str, str]:
                 fix="Put it into an environment variable and name that: api_key_env=VARIABLE, or "
                 "${VARIABLE} in an address.",
             )
-        if not equals or not key.isidentifier():
+        if not equals or not _KEY.fullmatch(key):
             raise InputError(
                 f"{head}: {pair!r} is not key=value", fix="For instance: filter/keywords?path=words.txt"
             )
@@ -154,6 +156,8 @@ _BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, 
 def typed(maker: Maker, options: Mapping[str, str], name: str) -> dict[str, object]:
     """Converts text options by the maker's annotations to bool, int or float, else leaves text.
 
+    The options `call.a` and `call.b` become one mapping `call` with the texts a and b.
+
     Raises:
         InputError: an option does not fit its annotation.
     """
@@ -163,7 +167,16 @@ def typed(maker: Maker, options: Mapping[str, str], name: str) -> dict[str, obje
         hints = typing.get_type_hints(maker.__init__ if inspect.isclass(maker) else maker)
     except Exception:  # a name exists only for the type checker; then all options stay text
         hints = {}
-    return {key: _typed(value, hints.get(key), f"{name}: {key}") for key, value in options.items()}
+    found: dict[str, object] = {}
+    for key, value in options.items():
+        head, dot, entry = key.partition(".")
+        if not dot:
+            found[key] = _typed(value, hints.get(key), f"{name}: {key}")
+        elif isinstance(entries := found.setdefault(head, {}), dict):
+            entries[entry] = value
+        else:
+            raise InputError(f"{name}: {head!r} is given as one value and as {key!r}")
+    return found
 
 
 def _typed(value: str, hint: object, where: str) -> object:

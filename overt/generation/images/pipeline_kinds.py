@@ -1,0 +1,96 @@
+"""Which pipelines overt can measure: those that draw a picture from a text with a seed. Others are refused
+when they load, not after they drew."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import sys
+from collections.abc import Iterable
+
+from overt.data.errors import InputError
+from overt.generation.images.pipeline_arguments import parameters_of
+from overt.generation.images.pipeline_outputs import PICTURE_FIELDS
+from overt.generation.images.pipelines import Pipeline
+
+# What the fields of an output say of a pipeline without pictures.
+_MAKES = (
+    ({"frames", "video", "videos"}, "it draws videos"),
+    ({"audios", "audio", "sound"}, "it makes sound"),
+    (
+        {"image_embeds", "image_embeddings", "prompt_embeds"},
+        "it is only the first half of a pipeline, a prior",
+    ),
+    ({"text", "texts", "sequences"}, "it writes text"),
+    ({"meshes"}, "it makes shapes in 3D"),
+    ({"depth", "prediction", "rgb"}, "it draws maps of depth or the like"),
+)
+_PICTURE_ARGUMENTS = {"image", "images", "control_image", "mask_image"}
+_VIDEO_ARGUMENTS = ("num_frames", "video_length", "video")
+# Classes that draw from a picture although their signature would let it be None, or whose pictures are views
+# of something else. What is missing here the probe picture shows.
+_FROM_PICTURE = re.compile(
+    r"Img2Img|ImageToImage|I2I|I2V|Inpaint|Edit|Pix2Pix|SuperResolution|Upscale|Control|Adapter|Depth2Img|"
+    r"ImageVariation|Redux|VisualCloze|Layered|Fill"
+)
+_SHAPES = re.compile(r"ShapE")
+
+
+def check_draws(pipeline: Pipeline, name: str) -> None:
+    """Checks that a pipeline draws seeded pictures from text alone.
+
+    Raises:
+        InputError: it does not; says what it does instead.
+    """
+    kind = type(pipeline).__name__
+    if why := _why_not(pipeline, kind):
+        raise InputError(
+            f"{name}: {kind} is no text-to-image pipeline: {why}",
+            fix="overt draws one picture for each prompt: name a pipeline that draws from text.",
+        )
+
+
+def _why_not(pipeline: Pipeline, kind: str) -> str:
+    parameters = parameters_of(pipeline)
+    if any(argument in parameters for argument in _VIDEO_ARGUMENTS):
+        return "it draws videos"
+    if why := _of_output(_output_fields(pipeline)):
+        return why
+    if _SHAPES.search(kind):
+        return "it makes shapes in 3D"
+    needed = [p.name for p in parameters.values() if p.default is p.empty and p.name != "prompt"]
+    if needed:
+        return f"it needs {', '.join(needed)}"
+    if not {"prompt", "generator"} <= set(parameters):
+        return "it takes no prompt or no generator"
+    pictured = sorted(_PICTURE_ARGUMENTS & set(parameters))
+    return f"it draws from a picture ({pictured[0]})" if pictured and _FROM_PICTURE.search(kind) else ""
+
+
+def _of_output(fields: set[str]) -> str:
+    """Why an output with these fields is no picture; "" if it is one, or if no field is known."""
+    if not fields or fields & set(PICTURE_FIELDS):
+        return ""
+    return next((why for known, why in _MAKES if fields & known), f"it gives {', '.join(sorted(fields))}")
+
+
+def _output_fields(pipeline: Pipeline) -> set[str]:
+    """The fields of the output that the signature names, else of those that the pipeline's module knows;
+    empty if neither is known."""
+    module = sys.modules.get(type(pipeline).__module__)
+    known = {
+        name: thing
+        for name, thing in vars(module).items()
+        if isinstance(thing, type)
+        and name.endswith("Output")
+        and "Pipeline" in name
+        and dataclasses.is_dataclass(thing)
+    }
+    said = str(getattr(pipeline.__call__, "__annotations__", {}).get("return", ""))
+    named = [thing for name, thing in known.items() if name in re.findall(r"\w+", said)]
+    return set(_fields(named or known.values()))
+
+
+def _fields(outputs: Iterable[type]) -> Iterable[str]:
+    for output in outputs:
+        yield from (field.name for field in dataclasses.fields(output))
