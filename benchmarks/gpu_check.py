@@ -25,6 +25,7 @@ import asyncio
 import gc
 import io
 import logging
+import os
 import platform
 import statistics
 import sys
@@ -328,6 +329,8 @@ def main() -> None:
     import diffusers
     import torch
 
+    if "DIFFUSERS_VERBOSITY" not in os.environ:
+        diffusers.utils.logging.set_verbosity_error()
     asked.device = asked.device or ("cuda" if torch.cuda.is_available() else "cpu")
     if asked.device == "cpu" and not asked.tiny:
         sys.exit("There is no GPU here. `--tiny` runs the checks on small models.")

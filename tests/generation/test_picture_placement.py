@@ -223,3 +223,16 @@ def test_an_option_that_has_nothing_to_change_is_refused(folder):
 def test_tf32_changes_nothing_in_half_precision_and_says_so(folder):
     with pytest.raises(InputError, match="has no tf32"):
         tune(load(folder, dtype=torch.bfloat16), {"tf32": True}, "diffusers/x")
+
+
+# -- dtypes -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("supported", "usual"), [(True, torch.bfloat16), (False, torch.float16)])
+def test_bfloat16_is_the_default_only_where_the_gpu_computes_in_it(monkeypatch, supported, usual):
+    from overt.data.local.devices import pick_dtype
+
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: supported)
+    assert pick_dtype(None, "cuda:1", "diffusers/x") == usual
+    assert pick_dtype(None, "cpu", "diffusers/x") == torch.float32
+    assert pick_dtype("float16", "cpu", "diffusers/x") == torch.float16

@@ -46,20 +46,29 @@ def pick_device(asked: str | None, name: str) -> str:
 
 
 def pick_dtype(asked: str | None, device: str, name: str) -> torch.dtype:
-    """The `torch.dtype` of a name; by default bfloat16 on cuda and float32 elsewhere.
+    """The `torch.dtype` of a name; by default float32, and on cuda bfloat16 where the device computes in it,
+    else float16.
 
     Raises:
         InputError: torch has no floating-point dtype of that name.
     """
     import torch
 
-    on_cuda = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
-    kind = getattr(torch, asked or ("bfloat16" if on_cuda else "float32"), None)
+    kind = getattr(torch, asked or _usual_dtype(device), None)
     if not isinstance(kind, torch.dtype) or not kind.is_floating_point:
         raise InputError(
             f"{name}: {asked!r} is no floating-point dtype of torch", fix="For instance: bfloat16, float32."
         )
     return kind
+
+
+def _usual_dtype(device: str) -> str:
+    import torch
+
+    if not (device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())):
+        return "float32"
+    # Older GPUs only emulate bfloat16, which takes several times as long.
+    return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
 
 
 def source_of(model: str, name: str, *packages: str, files: Collection[str] = ()) -> str:

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 # Which rows may share a batch: any; only rows of the same length; or none.
 Sharing = Literal["any", "length", "none"]
 # Rows of token ids -> what the first row became: its tokens, and float32 logits of shape (steps, vocabulary).
-Scores = Callable[[Sequence[list[int]]], "tuple[list[int], torch.Tensor]"]
+Scores = Callable[[Sequence[Sequence[int]]], "tuple[list[int], torch.Tensor]"]
 
-STEPS = 4  # some models differ only once they go on from their own words
+STEPS = 2  # some models differ only once they go on from their own words
 # Root mean square of the difference, in standard deviations of the logits. Rounding gives 1e-6 and 0.02; a
 # model that reads what fills a row, or another row, differs by about 1.
 _TOLERANCE, _ROUGH = 0.005, 0.1

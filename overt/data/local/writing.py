@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from overt.data.errors import InputError
 from overt.data.local.context import stays_same_below
 from overt.data.local.endings import Numbers, Stops
 from overt.data.local.language import LanguageModel, Row
-from overt.data.local.sharing import STEPS, Sharing, measured_sharing
+from overt.data.local.sharing import STEPS, Scores, Sharing, measured_sharing
 from overt.data.plugins.names import one_line
 from overt.data.replies import read_reply
-from overt.data.thinking import marks_in
+from overt.data.thinking import marks_in, without_worded_marks, worded_marks_in
 
 if TYPE_CHECKING:
     import torch
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +89,8 @@ def _write(
     from transformers import LogitsProcessorList, StoppingCriteriaList
 
     ends = language.ends if ends is None else ends
-    longest = max(len(row.tokens) for row in rows)
-    ids = torch.full((len(rows), longest), language.pad, dtype=torch.long)
-    mask = torch.zeros((len(rows), longest), dtype=torch.long)
-    for place, row in enumerate(rows):
-        ids[place, longest - len(row.tokens) :] = torch.tensor(row.tokens, dtype=torch.long)
-        mask[place, longest - len(row.tokens) :] = 1
+    inputs = _inputs(language, rows)
+    longest = inputs["input_ids"].shape[1]
     numbers = Numbers()
     stops = Stops(
         budgets,
@@ -104,8 +102,7 @@ def _write(
     )
     with torch.inference_mode():
         output = language.model.generate(
-            input_ids=ids.to(language.device),
-            attention_mask=mask.to(language.device),
+            **inputs,
             max_new_tokens=max(budgets),
             do_sample=False,
             num_beams=1,
@@ -122,6 +119,8 @@ def _write(
             f"the model's scores are no numbers (NaN or infinite) in {kind}; dtype=bfloat16 or dtype=float32 "
             "has room for larger ones"
         )
+    if not torch.equal(output.sequences[:, :longest], inputs["input_ids"]):
+        raise ValueError(f"{type(language.model).__name__} does not go on from its prompt")
     written = []
     for place, budget in enumerate(budgets):
         said = output.sequences[place, longest:].tolist()[: stops.whole_at.get(place, budget)]
@@ -133,15 +132,36 @@ def _write(
     return written
 
 
+def _inputs(language: LanguageModel, rows: Sequence[Row]) -> dict[str, torch.Tensor]:
+    """The model's inputs for a batch, padded on the left."""
+    import torch
+
+    longest = max(len(row.tokens) for row in rows)
+    ids = torch.full((len(rows), longest), language.pad, dtype=torch.long)
+    mask = torch.zeros((len(rows), longest), dtype=torch.long)
+    for place, row in enumerate(rows):
+        ids[place, longest - len(row.tokens) :] = torch.tensor(row.tokens, dtype=torch.long)
+        mask[place, longest - len(row.tokens) :] = 1
+    sights = [row.sight for row in rows if row.sight is not None]
+    if language.eyes is None or len(sights) < len(rows):
+        return {"input_ids": ids.to(language.device), "attention_mask": mask.to(language.device)}
+    inputs = language.eyes.inputs(sights, language.device)
+    own = inputs["input_ids"].cpu()
+    if own.shape != ids.shape or not torch.equal(own[mask.bool()], ids[mask.bool()]):
+        raise ValueError("the processor reads these conversations otherwise in a batch than alone")
+    return inputs
+
+
 def _text(language: LanguageModel, tokens: list[int], row: Row) -> str:
     """The text of an answer. Control tokens are left out, but for those that are marks of thinking."""
     specials = language.specials
     kept: set[int] = set()
     if any(token in specials for token in tokens):
-        marks = marks_in(row.opened + str(language.tokenizer.decode(tokens, skip_special_tokens=False)))
+        whole = row.opened + str(language.tokenizer.decode(tokens, skip_special_tokens=False))
+        marks = [*marks_in(whole), *worded_marks_in(whole)]
         kept = {token for token in set(tokens) & specials.keys() if any(specials[token] in m for m in marks)}
     shown = [token for token in tokens if token in kept or token not in specials] if kept else tokens
-    text = str(language.tokenizer.decode(shown, skip_special_tokens=not kept))
+    text = without_worded_marks(str(language.tokenizer.decode(shown, skip_special_tokens=not kept)))
     for string in language.shipped.stop_strings:
         text = text.partition(string)[0]
     return (row.opened + text).strip()
@@ -170,24 +190,40 @@ def batches_of(language: LanguageModel, rows: Sequence[Row], budgets: Sequence[i
         key: object = size if language.sharing == "length" else "any"
         # Behind this length, the longest row decides the positions of all.
         key = ("alone", place) if apart is not None and size + budget > apart else key
-        groups.setdefault(key, []).append(place)
+        # Some processors take no batch of rows with and without pictures.
+        groups.setdefault((key, row.pictures), []).append(place)
     return list(groups.values())
+
+
+def try_out(language: LanguageModel) -> None:
+    """Lets a model go on from a few words, alone.
+
+    Raises:
+        InputError: it cannot write, or its scores are no numbers.
+    """
+    _on_trial(language, lambda words, scores: scores([words[:5]]))
 
 
 def _measured(language: LanguageModel) -> Sharing:
     import torch
 
-    known = min(language.vocabulary, len(language.tokenizer))
-    words = [n for n in range(known) if n not in language.specials]
+    is_exact = language.model.dtype == torch.float32
+    return _on_trial(language, lambda words, scores: measured_sharing(words, scores, is_exact=is_exact))
 
-    def scores(rows: Sequence[list[int]]) -> tuple[list[int], torch.Tensor]:
-        budgets = [STEPS] * len(rows)
-        first = _write(language, [Row(row) for row in rows], budgets, ends=set(), with_logits=True)[0]
+
+def _on_trial(language: LanguageModel, trial: Callable[[Sequence[int], Scores], T]) -> T:
+    """Calls `trial` with words of a model and with what lets it go on from rows of them."""
+    known = min(language.vocabulary, len(language.tokenizer))
+    words = [n for n in range(known) if n not in language.specials] or [0]
+
+    def scores(rows: Sequence[Sequence[int]]) -> tuple[list[int], torch.Tensor]:
+        asked = [Row(list(row)) for row in rows]
+        first = _write(language, asked, [STEPS] * len(rows), ends=set(), with_logits=True)[0]
         assert first.logits is not None
         return first.tokens, first.logits
 
     try:
-        return measured_sharing(words or [0], scores, is_exact=language.model.dtype == torch.float32)
+        return trial(words, scores)
     except NoNumbers as error:
         raise InputError(f"{language.name} cannot be used: {error}") from error
     except Exception as error:  # what fails here would fail at each request

@@ -17,9 +17,9 @@ from overt.data.chat import CallError, ChatReply, ChatRequest
 from overt.data.errors import InputError
 from overt.data.local.batches import Batches, in_batches
 from overt.data.local.devices import one_line
-from overt.data.local.language import LanguageModel, Row, Turns
+from overt.data.local.language import LanguageModel, Row, turns_for
 from overt.data.local.memory import Room
-from overt.data.local.writing import NoNumbers, batches_of, sharing_of, write
+from overt.data.local.writing import NoNumbers, batches_of, sharing_of, try_out, write
 from overt.data.plugins.names import no_such_option, own_options, quoted, spell
 
 if TYPE_CHECKING:
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 
 class HFChat:
-    """A causal language model from the Hub or a folder. Weights are safetensors only.
+    """A language model from the Hub or a folder; a vision-language model sees the pictures of a request.
+    Weights are safetensors only.
 
     JSON schemas are not enforced; the model only sees what the prompt says about the format.
 
@@ -77,10 +78,12 @@ class HFChat:
             options=options,
             chat_template=chat_template,
         )
-        self._turns = Turns(self._language)
+        self._turns = turns_for(self._language)
         self.device = self._language.device
+        self.sees_pictures = self._language.sees_pictures
+        self.why_blind = self._language.why_blind
         self._context = self._language.context
-        if not self._language.has_template:
+        if not self._language.has_template and not (self._language.eyes and self._language.eyes.is_bare):
             logging.getLogger("overt").warning(
                 "%s has no chat template: it gets plain text (User: ... Assistant:). "
                 "An instruction-tuned model would follow instructions better.",
@@ -91,8 +94,10 @@ class HFChat:
 
     def _tell(self) -> None:
         """Says once how the model is asked, where that may differ from what a user expects."""
-        notes, sharing = list(self._language.notes), sharing_of(self._language)
-        if self.max_concurrency > 1 and sharing != "any":
+        notes = list(self._language.notes)
+        if self.max_concurrency == 1:
+            try_out(self._language)
+        elif (sharing := sharing_of(self._language)) != "any":
             which = "of the same length share a batch" if sharing == "length" else "are asked one by one"
             notes.append(f"Its answers depend on what fills a row of a batch, so requests {which}.")
         for note in notes:
@@ -119,11 +124,8 @@ class HFChat:
             except Exception as error:  # one bad request must not end the run
                 replies[number] = _failed(error)
                 continue
-            if not 0 < len(row.tokens) < self._context:
-                message = f"the prompt has {len(row.tokens)} tokens, the context holds {self._context}"
-                replies[number] = ChatReply(
-                    error=CallError("too_long" if row.tokens else "bad_request", message)
-                )
+            if refusal := self._no_place(row):
+                replies[number] = ChatReply(error=refusal)
             else:
                 rows.append((number, row, request))
         for group in self._groups(rows):
@@ -136,6 +138,18 @@ class HFChat:
             )
             replies.update((number, reply) for (number, _, _), reply in zip(group, done, strict=True))
         return [replies[number] for number in range(len(requests))]
+
+    def _no_place(self, row: Row) -> CallError | None:
+        """Why the model cannot read a row, or None."""
+        if not 0 < len(row.tokens) < self._context:
+            message = f"the prompt has {len(row.tokens)} tokens, the context holds {self._context}"
+            return CallError("too_long" if row.tokens else "bad_request", message)
+        if not row.inputs and max(row.tokens) >= self._language.vocabulary:
+            message = (
+                f"the tokenizer has the token {max(row.tokens)}, the model knows {self._language.vocabulary}"
+            )
+            return CallError("bad_request", message)
+        return None
 
     def _groups(self, rows: list[tuple[int, Row, ChatRequest]]) -> list[list[tuple[int, Row, ChatRequest]]]:
         """Groups rows that may share a batch, so that each row, padded to its group's longest prompt, has
