@@ -199,23 +199,34 @@ class Guard:
         )
         if reading.verdict is None:
             return FilterDecision(None, None, one_line(f"unclear: {why}"))
-        is_unsure = reading.verdict == "unsure"
-        is_unsafe = reading.verdict == "unsafe" or (is_unsure and self._setup.blocks_unsure)
         # The documented scores are those of a verdict that comes at once.
         score = self._score(written) if self._score and not reading.has_thought else None
-        if score is None and self._setup.threshold is not None:
-            why = "its words have no probability to hold against the threshold"
-            return FilterDecision(None, None, f"unclear: {why}")
-        said = reading.detail or reading.word
-        if score is None:
-            if is_unsure:
-                said = ": ".join(filter(None, [reading.word, reading.detail]))
-            return FilterDecision(is_unsafe, None, one_line(said) if is_unsafe or is_unsure else "")
-        score = round(score, SCORE_DIGITS)
-        blocked = score >= (THRESHOLD if self._setup.threshold is None else self._setup.threshold)
-        if blocked != is_unsafe:  # another threshold than the guard's own, or words with small shares
-            said = f"{reading.word}, {'over' if blocked else 'under'} the threshold"
-        return FilterDecision(blocked, score, one_line(said) if blocked or is_unsafe else "")
+        return _by_words(reading, self._setup) if score is None else _by_score(reading, score, self._setup)
+
+
+def _is_unsafe(reading: Reading, setup: Setup) -> bool:
+    return reading.verdict == "unsafe" or (reading.verdict == "unsure" and setup.blocks_unsure)
+
+
+def _by_words(reading: Reading, setup: Setup) -> FilterDecision:
+    if setup.threshold is not None:
+        why = "its words have no probability to hold against the threshold"
+        return FilterDecision(None, None, f"unclear: {why}")
+    is_unsafe = _is_unsafe(reading, setup)
+    if reading.verdict == "unsure":
+        said = ": ".join(filter(None, [reading.word, reading.detail]))
+        return FilterDecision(is_unsafe, None, one_line(said))
+    return FilterDecision(is_unsafe, None, one_line(reading.detail or reading.word) if is_unsafe else "")
+
+
+def _by_score(reading: Reading, score: float, setup: Setup) -> FilterDecision:
+    score = round(score, SCORE_DIGITS)
+    blocked = score >= (THRESHOLD if setup.threshold is None else setup.threshold)
+    is_unsafe = _is_unsafe(reading, setup)
+    said = reading.detail or reading.word
+    if blocked != is_unsafe:  # another threshold than the guard's own, or words with small shares
+        said = f"{reading.word}, {'over' if blocked else 'under'} the threshold"
+    return FilterDecision(blocked, score, one_line(said) if blocked or is_unsafe else "")
 
 
 def read_said(
