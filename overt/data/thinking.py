@@ -60,6 +60,8 @@ THINKING_FORMS: tuple[ThinkingForm, ...] = (
     between(r"<\|think(?:ing)?\|>", r"<\|(?:/think(?:ing)?|content)\|>"),
     between(r"<\|channel>\s?thought", r"<channel\|>", may_lack_opening=False),  # Gemma
     between(r"<unused94>", r"<unused95>"),
+    between(r"<\|open\|>\s?think\s?<\|sep\|>",
+            r"<\|close\|>\s?think\s?<\|sep\|>(?:\s?<\|open\|>\s?response\s?<\|sep\|>)?"),  # Kimi K3
     # gpt-oss (harmony): every channel but the last, "final", is hidden.
     between(rf"{_HARMONY}(?:analysis|commentary)\b(?:{_RECIPIENT}<\|message\|>)?",
             rf"{_HARMONY}final\b{_RECIPIENT}(?:<\|message\|>)?"),
@@ -96,6 +98,8 @@ _AROUND = re.compile(
     r"|END_TEXT|end_response|end|return|call|im_end|eot_id|endoftext)\|>|</s>|<｜end▁of▁sentence｜>)\s*\Z",
     re.IGNORECASE,
 )
+# Marks around an answer that are control tokens and a word: without the tokens the word would stay (Kimi K3).
+_WORDED = re.compile(r"<\|(?:open|close)\|>\s?(?:response|message)\s?<\|sep\|>")
 # No form occurs in a text without one of these; most answers have none. To look for one character is quick.
 _HINTS = "<[▷&"
 _BEGINNINGS = ("analysis", "here is my", "here's my", "thinking...")
@@ -156,6 +160,16 @@ def marks_in(text: str) -> list[str]:
     if not any(map(text.__contains__, _HINTS)):
         return []
     return [mark.text for mark in _marks(text, THINKING_FORMS) if mark.form >= 0]
+
+
+def worded_marks_in(text: str) -> list[str]:
+    """The marks around an answer in a text that hold a word; `without_worded_marks` leaves them out."""
+    return _WORDED.findall(text)
+
+
+def without_worded_marks(text: str) -> str:
+    """A text without the marks around an answer that hold a word."""
+    return _WORDED.sub("", text)
 
 
 def without_marks(answer: str) -> str:

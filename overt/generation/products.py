@@ -103,6 +103,7 @@ class FilterTarget:
         self.name = text_filter.name
         self._layer = Layer(text_filter, "prompt_filter", threads)
         self.api_key_env = getattr(text_filter, "api_key_env", "")
+        self.notes: tuple[str, ...] = tuple(getattr(text_filter, "notes", ()))
         if not self._layer.is_remote:
             self.max_concurrency = _BATCH
 

@@ -146,7 +146,7 @@ def _files_of(name: str) -> list[tuple[str, str]]:
     head, _, query = name.partition("?")
     head = unquoted(head)
     candidates = [head.partition("/")[2]] if head.startswith("http/") else []
-    candidates += map(unquote, re.findall(r"(?:^|&)(?:path|policy)=([^&]+)", query))
+    candidates += map(unquote, re.findall(r"(?:^|&)(?:path|policy|prompt)=([^&]+)", query))
     # provider/FOLDER, and checker/hf/FOLDER
     tails = [tail for tail in (head.partition("/")[2], head.split("/", 2)[-1]) if tail]
     candidates += [tail for tail in dict.fromkeys(tails) if _is_model(Path(tail).expanduser())]

@@ -4,7 +4,7 @@ import asyncio
 import logging
 
 import pytest
-from support import tiny_chat
+from support import tiny_chat, tiny_forms
 from support.commands import outcomes, write_prompts
 from support.family_table import check_row
 from support.inside import cli
@@ -13,6 +13,7 @@ from support.tiny_chat import FAMILIES, FORMATS
 from overt.data.chat import ChatRequest, Message
 from overt.data.errors import InputError
 from overt.data.local.context import context_of
+from overt.data.local.templates import values_read
 from overt.data.local.writing import write
 from overt.data.replies import read_reply
 from overt.registry import load_chat_model
@@ -78,8 +79,37 @@ def _script(form):
 def test_family(family, tmp_path, formats):
     form = FORMATS[WRITES.get(family, "ChatML")]
     plain = tiny_chat.save_model(tmp_path, family, tiny_chat.save_tokenizer(tmp_path, form))
-    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path)
-    model = load_chat_model(f"hf/{tmp_path}", device="cpu")
+    check_row("Chat models", family, cells(tmp_path, plain, tmp_path, formats, form))
+
+
+@pytest.mark.parametrize("kind", ["Adapter (PEFT)", "GGUF file", "SentencePiece alone"])
+def test_form(kind, tmp_path, formats):
+    """What a model's weights and words may lie in."""
+    base, form, place = tmp_path / "base", FORMATS["ChatML"], tmp_path / "model"
+    if kind == "SentencePiece alone":
+        base.mkdir()
+        tiny_forms.sentencepiece(base / "tokenizer.model")
+        named = {"tokenizer_class": "LlamaTokenizer", "eos_token": "</s>", "unk_token": "<unk>"}
+        tiny_chat.edit_json(base / "tokenizer_config.json", **named)
+        template = form.template.replace("<|im_start|>", "").replace("<|im_end|>", "</s>")
+        (base / "chat_template.jinja").write_text(template, "utf-8")
+        place = base
+        plain = tiny_chat.save_model(base, "Llama 3", transformers.AutoTokenizer.from_pretrained(base))
+    elif kind == "GGUF file":
+        tiny_chat.save_model(base, "Llama 3", tiny_chat.save_tokenizer(base, form))
+        place = tiny_forms.gguf(tmp_path / "m.gguf", base, template=form.template)
+        plain = transformers.AutoModelForCausalLM.from_pretrained(tmp_path, gguf_file="m.gguf")
+    else:
+        tiny_chat.save_model(base, "Llama 3", tiny_chat.save_tokenizer(base, form))
+        plain = tiny_forms.adapter(place, str(base))
+    check_row("Chat models", kind, cells(place, plain.eval(), base, formats, form))
+
+
+def cells(place, plain, words, formats, form):
+    """The row of a model at a place. plain: as the plain library has it. words: where its tokenizer lies."""
+    more = {"gguf_file": place.name} if place.suffix == ".gguf" else {}
+    tokenizer = transformers.AutoTokenizer.from_pretrained(place.parent if more else words, **more)
+    model = load_chat_model(f"hf/{place}", device="cpu")
     language = model._language
     rows = [model._turns.row(request(text).messages) for text in TEXTS]
     alone = [write(language, [row], [TOKENS], with_logits=True)[0] for row in rows]
@@ -95,17 +125,13 @@ def test_family(family, tmp_path, formats):
     parts, script = read_reply(formats[form]), formats[form]
     is_apart = (parts.thinking, parts.answer.strip()) == ("word1 word2" if form.thinks else "", "word3 word4")
     shares = {"any": "yes", "length": "yes: equal lengths share a batch", "none": "yes: one by one"}
-    check_row(
-        "Chat models",
-        family,
-        {
-            "loads": "yes",
-            "same tokens as the plain library": "yes" if is_same else "no",
-            "batch 1 = 4": shares[language.sharing] if tokens(batch) == tokens(alone) else "no",
-            "thinking apart": ("yes" if is_apart else "no") if form.thinks else "does not think",
-            "ends by itself": "yes" if is_apart and script.finish_reason == "stop" else "no",
-        },
-    )
+    return {
+        "loads": "yes",
+        "same tokens as the plain library": "yes" if is_same else "no",
+        "batch 1 = 4": shares[language.sharing] if tokens(batch) == tokens(alone) else "no",
+        "thinking apart": ("yes" if is_apart else "no") if form.thinks else "does not think",
+        "ends by itself": "yes" if is_apart and script.finish_reason == "stop" else "no",
+    }
 
 
 def tokens(written):
@@ -153,6 +179,13 @@ def test_thinking_and_answer_are_apart(name, tmp_path):
     assert parts.thinking.startswith("word1 word2")
     assert parts.answer.strip() == "word3 word4"
     assert reply.finish_reason == "stop"
+
+
+def test_marks_that_hold_a_word_leave_none(tmp_path):
+    """Kimi K3 without thinking: `<|close|>response<|sep|>` is two control tokens and a word."""
+    form = FORMATS["Kimi K3"]._replace(opens="<|open|> response <|sep|> ")
+    tiny_chat.scripted(tmp_path, form, f"word3 word4 {form.stops}", eos_token_id=None)
+    assert ask(f"hf/{tmp_path}").text == "word3 word4"
 
 
 @pytest.mark.parametrize(
@@ -223,9 +256,12 @@ def switched(tmp_path_factory):
     ("options", "words"),
     [
         ("enable_thinking=false", "assistant <think> </think>   <eos>"),
+        ("enable_thinking=off", "assistant <think> </think>   <eos>"),
         ("enable_thinking=true", "assistant   <eos>"),
         ("enable_thinking=False&thinking_budget=2", "assistant word9 word9 <think> </think>   <eos>"),
         ("reasoning_effort=low", "assistant low  <eos>"),
+        ("reasoning_effort=none", "assistant none  <eos>"),
+        ("reasoning_effort=0.5", "assistant 0.5  <eos>"),
     ],
 )
 def test_values_of_the_template(switched, options, words):
@@ -240,6 +276,29 @@ def test_a_value_that_the_template_does_not_read(switched, key):
         load_chat_model(f"hf/{switched}?{key}=false", device="cpu")
     assert "enable_thinking, reasoning_effort, thinking_budget" in str(told.value.fix)
     assert ("Did you mean 'enable_thinking'?" in str(told.value.fix)) == (key == "enable_thinkin")
+
+
+def test_a_mistyped_truth_is_no_text(switched):
+    with pytest.raises(InputError, match="enable_thinking is 'flase'") as told:
+        load_chat_model(f"hf/{switched}?enable_thinking=flase", device="cpu")
+    assert told.value.fix == "Did you mean 'false'?"
+
+
+def test_what_a_template_reads():
+    """What it sets itself, in a loop, a macro or every branch, is not read from outside."""
+    template = (
+        "{% macro say(x) %}{% if identity is not defined %}{% set identity = 'I' %}{% endif %}"
+        "{{ identity }}{{ x }}{% endmacro %}"
+        "{% if not thinking is defined %}{% set thinking = false %}{% endif %}"
+        "{% if thinking %}{% set word = 1 %}{% elif effort %}{% set word = 2 %}{% else %}{% set word = 3 %}"
+        "{% endif %}{% for m in messages %}{% set own = m.content %}"
+        "{% if '</think>' in own %}{% set own = 'x' %}{% endif %}"
+        "{% generation %}{{ own }}{{ loop.index }}{% endgeneration %}{% endfor %}"
+        "{% set ns = namespace(n=0) %}{% set ns.n = budget | default(1) %}{{ say(word) }}{{ bos_token }}"
+        "{{ strftime_now('%Y') }}{% set a, b = 1, 2 %}{{ a + b }}{% if tools %}{% break %}{% endif %}"
+    )
+    assert values_read(template, object()) == ["budget", "effort", "identity", "thinking"]
+    assert values_read("{% if %}", object()) == []
 
 
 def test_a_template_of_several(tmp_path):
@@ -259,6 +318,19 @@ def test_a_template_of_several(tmp_path):
     with pytest.raises(InputError, match="none is the default") as told:
         load_chat_model(f"hf/{tmp_path}", device="cpu")
     assert "rag, tool_use" in str(told.value.fix)
+
+
+def test_a_template_that_takes_parts_or_no_text(tmp_path):
+    """Some templates read a content as a list of parts and drop a text silently."""
+    parts = FORMATS["ChatML"].template.replace(
+        "{{ m.content }}", "{% for part in m.content if part is mapping %}{{ part.text }}{% endfor %}"
+    )
+    tiny_chat.save_model(tmp_path, "Llama 3", tiny_chat.save_tokenizer(tmp_path, template=parts))
+    model = load_chat_model(f"hf/{tmp_path}", device="cpu")
+    assert "word1 word2" in model._turns.render([Message("user", "word1 word2")])
+    tiny_chat.save_tokenizer(tmp_path, template=parts.replace("part.text", "part.value"))
+    with pytest.raises(InputError, match="does not take a user's text"):
+        load_chat_model(f"hf/{tmp_path}", device="cpu")
 
 
 # -- where answers end, and what a model's authors set -------------------------------------------------------
@@ -286,12 +358,12 @@ def test_settings_of_the_authors(tmp_path, caplog):
     assert "repetition_penalty=5.0, suppress_tokens=[6, 7]." in caplog.text
     plain = transformers.AutoModelForCausalLM.from_pretrained(tmp_path).eval()
     language = model._language
-    for text, reply, other in zip(TEXTS, batch, before, strict=True):
+    assert before != [reply.text for reply in batch]
+    for text, reply in zip(TEXTS, batch, strict=True):
         ids = torch.tensor([model._turns.row(request(text).messages).tokens])
         greedy = {"do_sample": False, "num_beams": 1, "num_return_sequences": 1, "forced_eos_token_id": None}
         said = plain.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=TOKENS, **greedy)
         assert reply.text == language.tokenizer.decode(said[0, ids.shape[1] :], skip_special_tokens=True)
-        assert reply.text != other
         assert reply.finish_reason == "length"  # a forced end would make half an answer look whole
 
 

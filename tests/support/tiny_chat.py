@@ -215,6 +215,14 @@ FORMATS = {
     "Kimi": Format("<|im_ROLE|> ", "<|im_end|>", thinks="◁think▷ THOUGHT ◁/think▷",
                    special=("<|im_user|>", "<|im_assistant|>", "<|im_system|>", "<|im_end|>", "◁think▷",
                             "◁/think▷")),
+    "Kimi K3": Format(
+        "<|open|> message role ROLE <|sep|> ",
+        "<|close|> message <|sep|> <|end_of_msg|>",
+        opens="<|open|> think <|sep|> ",
+        thinks="THOUGHT <|close|> think <|sep|> <|open|> response <|sep|>",
+        stops="<|close|> response <|sep|> <|close|> message <|sep|> <|end_of_msg|>",
+        special=("<|open|>", "<|close|>", "<|sep|>", "<|end_of_msg|>"),
+    ),
     "Seed": Format("<seed:bos> ROLE ", "<seed:eos>", thinks="<seed:think> THOUGHT </seed:think>",
                    special=("<seed:bos>", "<seed:eos>", "<seed:think>", "</seed:think>")),
     "Solar Open": Format("<|begin|> ROLE ", "<|end|>", stops="<|flush|>",
@@ -232,7 +240,11 @@ def save_tokenizer(folder, form=FORMATS["ChatML"], template=None, **options):
     words = Tokenizer(models.WordLevel(unk_token="<unk>"))
     words.pre_tokenizer = pre_tokenizers.Whitespace()
     corpus = [f"word{n} draw a picture of the quiet harbour {n} user assistant system" for n in range(40)]
-    corpus += ["analysis final commentary thought", "Sure , here it is .", "I cannot help with that ."]
+    corpus += [
+        "analysis final commentary thought think response message role",
+        "Sure , here it is .",
+        "I cannot help with that .",
+    ]
     specials = ["<unk>", "<eos>", "<pad>"]
     words.train_from_iterator(corpus, trainers.WordLevelTrainer(special_tokens=specials, show_progress=False))
     named = {"unk_token": "<unk>", "eos_token": "<eos>", "pad_token": "<pad>"} | options

@@ -227,8 +227,8 @@ def _no_weights(failed: _Failed, found: re.Match[str]) -> str:
         return "The folder holds no pipeline: model_index.json is missing."
     where = Path(found["where"]) if found["where"] else folder
     if where.is_dir() and where != folder and where.is_relative_to(folder):
-        return f"In {where.relative_to(folder)}: {what_lies_there(where)}"
-    if found["file"].endswith(".json") and (folder / "model_index.json").is_file():
+        return f"In {where.relative_to(folder)}: {what_lies_there(where, folder)}"
+    if (folder / "model_index.json").is_file():
         return "A part that model_index.json names is missing. Copy the pipeline's folder again, all of it."
     return what_lies_there(folder)
 
@@ -245,6 +245,13 @@ def _no_vocabulary(failed: _Failed, found: re.Match[str]) -> str:
     return _damage(failed, found) or (
         "The tokenizer's files are missing or of an unknown form: tokenizer.json, or tokenizer.model, or "
         "vocab.json with merges.txt. Copy them as well."
+    )
+
+
+def _no_processor(failed: _Failed, found: re.Match[str]) -> str:
+    return (
+        _damage(failed, found)
+        or f"{found[1]} is missing, which says how pictures are scaled: copy it as well."
     )
 
 
@@ -279,5 +286,7 @@ _ROWS: tuple[tuple[str, _Advise], ...] = (
      _no_weights),
     (r"backend tokenizer|`vocab` and `merges`|Unable to load vocabulary|error parsing.{0,40}tokenizer"
      r"|Can't load tokenizer", _no_vocabulary),
+    (r"Can't load (?:\w+ processor|processor|feature extractor).{0,400}containing an? (\S+)",
+     _no_processor),
     (r"Permission denied", _says("This user may not read the model's files.")),
 )  # fmt: skip

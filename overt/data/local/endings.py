@@ -150,7 +150,7 @@ def token_id(tokenizer: Any, text: str) -> int | None:
 
 class Stops:
     """A stopping criterion that ends each row at its budget, at a stop string, or after a message that is no
-    thinking; `at` says behind how many tokens, and `is_whole` whether that was the answer's own end.
+    thinking. whole_at: row -> the tokens behind which it ended by itself, other than by an end token.
 
     Args:
         budgets: the most tokens of each row.
@@ -178,19 +178,20 @@ class Stops:
 
         said = input_ids.shape[1] - self._prompt_length
         if self._strings or self._message_end is not None:
-            for row in range(len(self._budgets)):
-                if row not in self.whole_at and self._ends(input_ids[row, self._prompt_length :], row):
+            rows = input_ids[:, self._prompt_length :].tolist()
+            for row, tokens in enumerate(rows):
+                if row not in self.whole_at and self._ends(tokens, row):
                     self.whole_at[row] = said
         done = [said >= budget or row in self.whole_at for row, budget in enumerate(self._budgets)]
         return torch.tensor(done, device=input_ids.device)
 
-    def _ends(self, tokens: torch.Tensor, row: int) -> bool:
-        if self._message_end is not None and int(tokens[-1]) == self._message_end:
-            return bool(self._has_answer(tokens.tolist(), row))
+    def _ends(self, tokens: list[int], row: int) -> bool:
+        if self._message_end is not None and tokens[-1] == self._message_end:
+            return bool(self._has_answer(tokens, row))
         if not self._strings:
             return False
         longest = max(map(len, self._strings))
-        tail = str(self._tokenizer.decode(tokens[-longest - 4 :].tolist()))
+        tail = str(self._tokenizer.decode(tokens[-longest - 4 :]))
         return any(string in tail for string in self._strings)
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from overt.data.chat import Message
+from overt.data.errors import InputError
 from overt.data.local.context import context_of
 from overt.data.local.endings import answer_ends, refuse_readers, settle, special_tokens
 from overt.data.local.pretrained import control_tokens, load_text_model
@@ -230,6 +231,31 @@ class Turns:
         if self._in_parts:
             given = [{**turn, "content": [{"type": "text", "text": turn["content"]}]} for turn in turns]
         return self._language.render(given, **self._settings, **more)
+
+
+_MARK = "overt asks whether this text arrives"
+
+
+def turns_for(language: LanguageModel) -> Turns:
+    """The turns in the form that a model's template takes: texts, or lists of parts.
+
+    Raises:
+        InputError: the template takes no text of a user, or leaves it out.
+    """
+    complaint: Exception | None = None
+    for in_parts in (False, True):
+        turns = Turns(language, in_parts=in_parts)
+        try:
+            if _MARK in turns.render([Message("user", _MARK)]):
+                return turns
+        except Exception as error:  # templates raise what they like
+            complaint = complaint or error
+    why = f": {one_line(complaint, 300)}" if complaint else " (it leaves it out)"
+    raise InputError(
+        f"{language.name}: its chat template does not take a user's text{why}",
+        fix="A template that needs a value takes it as an option: ?NAME=VALUE. "
+        "A guard model is a filter: filter/llama-guard/...",
+    )
 
 
 def tame(content: str, language: LanguageModel) -> str:

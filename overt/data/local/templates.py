@@ -6,6 +6,7 @@ read: which values they take, and what they say around an assistant's turn.
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -20,9 +21,11 @@ Render = Callable[..., str]  # (turns, add_generation_prompt=...) -> the prompt'
 _GIVEN = {
     "messages", "tools", "documents", "add_generation_prompt", "continue_final_message", "raise_exception",
     "strftime_now", "range", "dict", "lipsum", "cycler", "joiner", "namespace", "loop", "caller", "varargs",
-    "kwargs", "true", "false", "none",
+    "kwargs", "true", "false", "none", "bos_token", "eos_token", "pad_token", "unk_token", "sep_token",
+    "cls_token", "mask_token",
 }  # fmt: skip
 _GENERATION_TAG = re.compile(r"{%-?\s*(?:end)?generation\s*-?%}")  # marks that only training reads
+_WORDS = 40  # characters; more behind an answer is no end of a turn
 _BEGIN, _END = "overt writes this answer", "overt asks once more"
 
 
@@ -86,8 +89,8 @@ def _read(nodes: Iterable[Any], known: set[str], read: set[str]) -> None:
             _read([node.node], known, read)
             known |= _targets(node)
         elif isinstance(node, kinds.If):
-            _read([node.test], known, read)
-            ways: list[Any] = [node.body, *([way] for way in node.elif_), node.else_]
+            _read([node.test, *(way.test for way in node.elif_)], known, read)
+            ways: list[Any] = [node.body, *(way.body for way in node.elif_), node.else_]
             _read_ways(ways, known, read)
         elif isinstance(node, (kinds.For, kinds.Macro, kinds.CallBlock, kinds.With)):
             outer = [node.iter] if isinstance(node, kinds.For) else getattr(node, "values", [])
@@ -127,7 +130,7 @@ def _targets(node: Any) -> set[str]:
 def checked_settings(
     settings: Mapping[str, object], read: Sequence[str], name: str, options: Sequence[str]
 ) -> dict[str, object]:
-    """The values for a template, with texts such as "false" and "512" as what they mean.
+    """The values for a template, with texts such as "false", "off" and "512" as what they mean.
 
     Args:
         read: what the template takes, see `values_read`.
@@ -135,7 +138,8 @@ def checked_settings(
         options: what the model's class takes.
 
     Raises:
-        InputError: the template does not read one of them, so it would change nothing.
+        InputError: the template does not read one of them, so it would change nothing; or a value is a
+            mistyped true or false.
     """
     for key in settings:
         if key not in read:
@@ -145,20 +149,24 @@ def checked_settings(
                 else "Its chat template takes no values."
             )
             raise no_such_option(name, key, [*options, *read], f"Its options: {', '.join(options)}. {takes}")
-    return {key: _value(value) for key, value in settings.items()}
+    return {key: _value(value, f"{name}: {key}") for key, value in settings.items()}
 
 
-def _value(value: object) -> object:
+_WORDS_OF = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
+
+
+def _value(value: object, where: str) -> object:
     if not isinstance(value, str):
         return value
-    words = {"true": True, "false": False, "none": None, "null": None}
-    if value.lower() in words:
-        return words[value.lower()]
-    for kind in (int, float):
-        try:
-            return kind(value)
-        except ValueError:
-            continue
+    word = value.lower()
+    if word in _WORDS_OF:
+        return _WORDS_OF[word]
+    if number := _NUMBER.fullmatch(value):
+        return float(value) if number[1] else int(value)
+    # To a template any text is true, so that a mistyped "false" would mean the opposite.
+    if near := difflib.get_close_matches(word, ("true", "false"), n=1, cutoff=0.75):
+        raise InputError(f"{where} is {value!r}", fix=f"Did you mean {near[0]!r}?")
     return value
 
 
@@ -186,7 +194,9 @@ def turn_ends(tokenizer: Any, render: Render, ends: set[int]) -> int | None:
     """
     added = set(getattr(tokenizer, "added_tokens_decoder", {})) | set(tokenizer.all_special_ids)
     asked, said = {"role": "user", "content": _END}, {"role": "assistant", "content": _BEGIN}
-    for turns in ([asked, said], [asked, said, asked]):
+    # Behind the last turn stands what ends it, at the end of all its marks. Some templates end a turn only by
+    # beginning the next one.
+    for turns, place in (([asked, said], -1), ([asked, said, asked], 0)):
         try:
             text = render(turns, add_generation_prompt=False)
         except Exception:  # a template that takes no answers
@@ -195,10 +205,9 @@ def turn_ends(tokenizer: Any, render: Render, ends: set[int]) -> int | None:
             return None
         behind = text.rpartition(_BEGIN)[2].partition(_END)[0]
         tokens = [int(token) for token in tokenizer(behind, add_special_tokens=False)["input_ids"]]
-        if ends.intersection(tokens):
+        words = tokenizer.decode([token for token in tokens if token not in added])
+        if ends.intersection(tokens) or len(str(words).strip()) > _WORDS:
             return None
-        written = (token for token in tokens if token in added or str(tokenizer.decode([token])).strip())
-        first = next(written, None)
-        if first is not None:
-            return first if first in added else None
+        if marks := [token for token in tokens if token in added]:
+            return marks[place]
     return None

@@ -13,7 +13,7 @@ from overt.data.local.language import LanguageModel, Row
 from overt.data.local.sharing import STEPS, Scores, Sharing, measured_sharing
 from overt.data.plugins.names import one_line
 from overt.data.replies import read_reply
-from overt.data.thinking import marks_in
+from overt.data.thinking import marks_in, without_worded_marks, worded_marks_in
 
 if TYPE_CHECKING:
     import torch
@@ -157,10 +157,11 @@ def _text(language: LanguageModel, tokens: list[int], row: Row) -> str:
     specials = language.specials
     kept: set[int] = set()
     if any(token in specials for token in tokens):
-        marks = marks_in(row.opened + str(language.tokenizer.decode(tokens, skip_special_tokens=False)))
+        whole = row.opened + str(language.tokenizer.decode(tokens, skip_special_tokens=False))
+        marks = [*marks_in(whole), *worded_marks_in(whole)]
         kept = {token for token in set(tokens) & specials.keys() if any(specials[token] in m for m in marks)}
     shown = [token for token in tokens if token in kept or token not in specials] if kept else tokens
-    text = str(language.tokenizer.decode(shown, skip_special_tokens=not kept))
+    text = without_worded_marks(str(language.tokenizer.decode(shown, skip_special_tokens=not kept)))
     for string in language.shipped.stop_strings:
         text = text.partition(string)[0]
     return (row.opened + text).strip()

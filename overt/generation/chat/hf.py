@@ -17,7 +17,7 @@ from overt.data.chat import CallError, ChatReply, ChatRequest
 from overt.data.errors import InputError
 from overt.data.local.batches import Batches, in_batches
 from overt.data.local.devices import one_line
-from overt.data.local.language import LanguageModel, Row, Turns
+from overt.data.local.language import LanguageModel, Row, turns_for
 from overt.data.local.memory import Room
 from overt.data.local.writing import NoNumbers, batches_of, sharing_of, try_out, write
 from overt.data.plugins.names import no_such_option, own_options, quoted, spell
@@ -78,7 +78,7 @@ class HFChat:
             options=options,
             chat_template=chat_template,
         )
-        self._turns = Turns(self._language)
+        self._turns = turns_for(self._language)
         self.device = self._language.device
         self.sees_pictures = self._language.sees_pictures
         self.why_blind = self._language.why_blind
@@ -124,11 +124,8 @@ class HFChat:
             except Exception as error:  # one bad request must not end the run
                 replies[number] = _failed(error)
                 continue
-            if not 0 < len(row.tokens) < self._context:
-                message = f"the prompt has {len(row.tokens)} tokens, the context holds {self._context}"
-                replies[number] = ChatReply(
-                    error=CallError("too_long" if row.tokens else "bad_request", message)
-                )
+            if refusal := self._no_place(row):
+                replies[number] = ChatReply(error=refusal)
             else:
                 rows.append((number, row, request))
         for group in self._groups(rows):
@@ -141,6 +138,18 @@ class HFChat:
             )
             replies.update((number, reply) for (number, _, _), reply in zip(group, done, strict=True))
         return [replies[number] for number in range(len(requests))]
+
+    def _no_place(self, row: Row) -> CallError | None:
+        """Why the model cannot read a row, or None."""
+        if not 0 < len(row.tokens) < self._context:
+            message = f"the prompt has {len(row.tokens)} tokens, the context holds {self._context}"
+            return CallError("too_long" if row.tokens else "bad_request", message)
+        if not row.inputs and max(row.tokens) >= self._language.vocabulary:
+            message = (
+                f"the tokenizer has the token {max(row.tokens)}, the model knows {self._language.vocabulary}"
+            )
+            return CallError("bad_request", message)
+        return None
 
     def _groups(self, rows: list[tuple[int, Row, ChatRequest]]) -> list[list[tuple[int, Row, ChatRequest]]]:
         """Groups rows that may share a batch, so that each row, padded to its group's longest prompt, has
