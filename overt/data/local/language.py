@@ -7,8 +7,8 @@ tokens, `write` lets the model go on from them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 from overt.data.chat import Message
 from overt.data.errors import InputError
@@ -17,11 +17,9 @@ from overt.data.local.endings import answer_ends, refuse_readers, settle, specia
 from overt.data.local.pretrained import control_tokens, load_text_model
 from overt.data.local.sharing import Sharing
 from overt.data.local.templates import checked_settings, opened_by, template_of, turn_ends, values_read
+from overt.data.local.vision import Eyes, Sight, Sighting, Turn
 from overt.data.plugins.names import one_line
 from overt.data.text import encodable
-
-if TYPE_CHECKING:
-    import torch
 
 
 class LanguageModel:
@@ -30,7 +28,8 @@ class LanguageModel:
     tokenizer, model: of transformers. pad: the id that fills rows. ends: the ids that end an answer.
     context: tokens that a prompt and its answer may have together. controls: texts of control tokens.
     template: the text of its chat template. settings: values for it. notes: what a user should know of how
-    it is asked, as sentences.
+    it is asked, as sentences. eyes: the processor of a vision-language model, else None. why_blind: why it
+    sees no pictures, or "".
 
     Args:
         name: the chat model or filter, for messages.
@@ -61,23 +60,29 @@ class LanguageModel:
         self.name = name
         self.template: str | None = None
         self.settings: dict[str, object] = {}
+        self.eyes: Eyes | None = None
+        sighting = Sighting(name, trust_remote_code=trust_remote_code)
 
         def look(tokenizer: Any, source: str) -> None:
             refuse_readers(name, source, trust_remote_code=trust_remote_code)
+            tokenizer = sighting.look(tokenizer, source)
             self.template = template_of(tokenizer, chat_template, name)
             read = values_read(self.template, tokenizer)
             self.settings = checked_settings(settings or {}, read, name, options)
 
-        self.tokenizer, self.model = load_text_model(
+        tokenizer, self.model = load_text_model(
             name,
             model,
-            "AutoModelForCausalLM",
+            sighting.choose,
             device=device,
             dtype=dtype,
             trust_remote_code=trust_remote_code,
             check=look,
             padding_side="left",
         )
+        self.tokenizer: Any = sighting.tokenizer or tokenizer
+        self.eyes = sighting.open(self.model, self._rendered)
+        self.why_blind = sighting.why_blind
         self.device = str(self.model.device)
         words = self.model.get_input_embeddings()
         self.vocabulary = int(getattr(words, "num_embeddings", 0)) or len(self.tokenizer)
@@ -87,7 +92,8 @@ class LanguageModel:
         self.ends, self.message_end = answer_ends(self.model, self.tokenizer)
         self.model.generation_config.eos_token_id = None  # `ends` says it
         self.context = context_of(self.model, self.tokenizer)
-        self.controls = control_tokens(self.tokenizer)
+        marks = self.eyes.marks if self.eyes else []
+        self.controls = sorted({*control_tokens(self.tokenizer), *marks}, key=len, reverse=True)
         self.specials = special_tokens(self.tokenizer)
         self.notes = self._notes()
         self.sharing: Sharing | None = None  # see `sharing_of`
@@ -96,8 +102,15 @@ class LanguageModel:
     def has_template(self) -> bool:
         return bool(getattr(self.tokenizer, "chat_template", None))
 
-    def render(self, turns: Sequence[object], **more: object) -> str:
+    @property
+    def sees_pictures(self) -> bool:
+        return not self.why_blind
+
+    def render(self, turns: Sequence[Turn], **more: object) -> str:
         """Renders turns by the chat template. Raises what the template raises."""
+        return self._rendered(self.eyes.shaped(turns) if self.eyes else turns, **more)
+
+    def _rendered(self, turns: Sequence[Turn], **more: object) -> str:
         if isinstance(self.tokenizer.chat_template, Mapping):
             more = {"chat_template": self.template, **more}
         given = {"tokenize": False, "add_generation_prompt": True, **self.settings, **more}
@@ -123,14 +136,19 @@ class LanguageModel:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A conversation as the model reads it: token ids, and further inputs such as pictures.
+    """A conversation as the model reads it: token ids.
 
     opened: the thinking that the template opens for the answer; the model's text goes on from it.
+    sight: what the processor of a vision-language model makes the tokens and pictures of; None for others.
     """
 
     tokens: list[int]
-    inputs: Mapping[str, torch.Tensor] = field(default_factory=dict)
     opened: str = ""
+    sight: Sight | None = None
+
+    @property
+    def pictures(self) -> int:
+        return len(self.sight.pictures) if self.sight else 0
 
 
 class Turns:
@@ -155,30 +173,47 @@ class Turns:
         """Returns a conversation as a row, up to where the assistant's answer begins.
 
         Raises:
+            ValueError: there are pictures, and the model sees none.
             Exception: the template does not take these messages; templates raise what they like.
         """
-        language, text = self._language, self.render(messages)
-        if not language.has_template:
-            return Row(list(language.tokenizer(text)["input_ids"]))
-        tokens = list(language.tokenizer(text, add_special_tokens=False)["input_ids"])
-        return Row(tokens, opened=opened_by(text, [m.content for m in messages], self._unanswered(messages)))
+        language = self._language
+        pictures = [picture for m in messages for picture in m.images]
+        if pictures and not language.sees_pictures:
+            raise ValueError(f"{language.name} sees no pictures: {language.why_blind}")
+        text, opened = self.render(messages), ""
+        if language.has_template:
+            opened = opened_by(text, [m.content for m in messages], self._unanswered(messages))
+        if language.eyes is not None:
+            sight = language.eyes.sight(text, pictures)
+            return Row(language.eyes.tokens(sight), opened, sight)
+        more = {"add_special_tokens": False} if language.has_template else {}
+        return Row(list(language.tokenizer(text, **more)["input_ids"]), opened)
 
     def render(self, messages: Sequence[Message]) -> str:
         """Returns the text of a conversation's row. Raises as `row`."""
-        turns = [{"role": m.role, "content": tame(m.content, self._language)} for m in messages]
-        if not self._language.has_template:
-            return "".join(f"{t['role'].capitalize()}: {t['content']}\n\n" for t in turns) + "Assistant:"
-        return self._text(turns)
+        turns = self._turns(messages)
+        if self._language.has_template:
+            return self._text(turns)
+        if self._language.eyes is not None:
+            return self._language.eyes.plain(turns)
+        return "".join(f"{t['role'].capitalize()}: {t['content']}\n\n" for t in turns) + "Assistant:"
 
     def _unanswered(self, messages: Sequence[Message]) -> str:
         """A conversation without the beginning of an answer; "" if the template has no form for it."""
-        turns = [{"role": m.role, "content": tame(m.content, self._language)} for m in messages]
         try:
-            return self._text(turns, add_generation_prompt=False)
+            return self._text(self._turns(messages), add_generation_prompt=False)
         except Exception:  # templates raise what they like
             return ""
 
-    def _text(self, turns: list[dict[str, str]], **more: object) -> str:
+    def _turns(self, messages: Sequence[Message]) -> list[Turn]:
+        sees = self._language.eyes is not None
+        return [
+            {"role": m.role, "content": tame(m.content, self._language)}
+            | ({"pictures": len(m.images)} if sees else {})
+            for m in messages
+        ]
+
+    def _text(self, turns: list[Turn], **more: object) -> str:
         system = "\n\n".join(t["content"] for t in turns if t["role"] == "system").strip()
         try:
             text = self._template(turns, **more)
@@ -191,8 +226,8 @@ class Turns:
             text = self._template(_without_system(turns, system), **more)
         return text
 
-    def _template(self, turns: list[dict[str, str]], **more: object) -> str:
-        given: Sequence[object] = turns
+    def _template(self, turns: list[Turn], **more: object) -> str:
+        given = turns
         if self._in_parts:
             given = [{**turn, "content": [{"type": "text", "text": turn["content"]}]} for turn in turns]
         return self._language.render(given, **self._settings, **more)
@@ -232,7 +267,7 @@ def tame(content: str, language: LanguageModel) -> str:
     return text
 
 
-def _without_system(turns: list[dict[str, str]], system: str) -> list[dict[str, str]]:
+def _without_system(turns: list[Turn], system: str) -> list[Turn]:
     """Moves the system text to the start of the first user turn."""
     rest = [dict(t) for t in turns if t["role"] != "system"]
     first = next((t for t in rest if t["role"] == "user"), None)

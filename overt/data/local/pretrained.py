@@ -63,7 +63,7 @@ class _Place:
 def load_text_model(
     name: str,
     model: str,
-    model_class: str,
+    model_class: str | Callable[[str], str],
     *,
     device: str | None,
     dtype: str | None,
@@ -78,7 +78,8 @@ def load_text_model(
         model: a Hub id, a folder, or a file that ends in .gguf (of a folder, or ORG/REPO/FILE.gguf of the
             Hub). A folder may hold an adapter (PEFT): its model is loaded from where adapter_config.json
             says, or from the folder itself if it lies there, and the adapter is put on it, not merged.
-        model_class: a class of `transformers`, such as "AutoModelForSequenceClassification".
+        model_class: a class of `transformers`, such as "AutoModelForSequenceClassification"; or what gives it
+            for the model's Hub id or folder.
         device: "cuda", "cuda:1", "mps", "cpu"; "auto" for all devices (needs accelerate); None for the best.
         dtype: a torch dtype's name; None for bfloat16 on cuda, float32 elsewhere.
         trust_remote_code: run the code in the repo. Only if the user asked for it.
@@ -101,7 +102,8 @@ def load_text_model(
         )
         if check is not None:
             check(tokenizer, place.model)
-        loaded: Any = getattr(transformers, model_class).from_pretrained(
+        chosen = model_class if isinstance(model_class, str) else model_class(place.model)
+        loaded: Any = getattr(transformers, chosen).from_pretrained(
             place.model,
             dtype=kind,
             trust_remote_code=trust_remote_code,

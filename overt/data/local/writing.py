@@ -89,12 +89,8 @@ def _write(
     from transformers import LogitsProcessorList, StoppingCriteriaList
 
     ends = language.ends if ends is None else ends
-    longest = max(len(row.tokens) for row in rows)
-    ids = torch.full((len(rows), longest), language.pad, dtype=torch.long)
-    mask = torch.zeros((len(rows), longest), dtype=torch.long)
-    for place, row in enumerate(rows):
-        ids[place, longest - len(row.tokens) :] = torch.tensor(row.tokens, dtype=torch.long)
-        mask[place, longest - len(row.tokens) :] = 1
+    inputs = _inputs(language, rows)
+    longest = inputs["input_ids"].shape[1]
     numbers = Numbers()
     stops = Stops(
         budgets,
@@ -106,8 +102,7 @@ def _write(
     )
     with torch.inference_mode():
         output = language.model.generate(
-            input_ids=ids.to(language.device),
-            attention_mask=mask.to(language.device),
+            **inputs,
             max_new_tokens=max(budgets),
             do_sample=False,
             num_beams=1,
@@ -124,6 +119,8 @@ def _write(
             f"the model's scores are no numbers (NaN or infinite) in {kind}; dtype=bfloat16 or dtype=float32 "
             "has room for larger ones"
         )
+    if not torch.equal(output.sequences[:, :longest], inputs["input_ids"]):
+        raise ValueError(f"{type(language.model).__name__} does not go on from its prompt")
     written = []
     for place, budget in enumerate(budgets):
         said = output.sequences[place, longest:].tolist()[: stops.whole_at.get(place, budget)]
@@ -133,6 +130,26 @@ def _write(
         text = _text(language, kept, rows[place])
         written.append(Written(kept, text, stop is None and place not in stops.whole_at, logits))
     return written
+
+
+def _inputs(language: LanguageModel, rows: Sequence[Row]) -> dict[str, torch.Tensor]:
+    """The model's inputs for a batch, padded on the left."""
+    import torch
+
+    longest = max(len(row.tokens) for row in rows)
+    ids = torch.full((len(rows), longest), language.pad, dtype=torch.long)
+    mask = torch.zeros((len(rows), longest), dtype=torch.long)
+    for place, row in enumerate(rows):
+        ids[place, longest - len(row.tokens) :] = torch.tensor(row.tokens, dtype=torch.long)
+        mask[place, longest - len(row.tokens) :] = 1
+    sights = [row.sight for row in rows if row.sight is not None]
+    if language.eyes is None or len(sights) < len(rows):
+        return {"input_ids": ids.to(language.device), "attention_mask": mask.to(language.device)}
+    inputs = language.eyes.inputs(sights, language.device)
+    own = inputs["input_ids"].cpu()
+    if own.shape != ids.shape or not torch.equal(own[mask.bool()], ids[mask.bool()]):
+        raise ValueError("the processor reads these conversations otherwise in a batch than alone")
+    return inputs
 
 
 def _text(language: LanguageModel, tokens: list[int], row: Row) -> str:
@@ -173,7 +190,8 @@ def batches_of(language: LanguageModel, rows: Sequence[Row], budgets: Sequence[i
         key: object = size if language.sharing == "length" else "any"
         # Behind this length, the longest row decides the positions of all.
         key = ("alone", place) if apart is not None and size + budget > apart else key
-        groups.setdefault(key, []).append(place)
+        # Some processors take no batch of rows with and without pictures.
+        groups.setdefault((key, row.pictures), []).append(place)
     return list(groups.values())
 
 

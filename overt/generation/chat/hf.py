@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 
 class HFChat:
-    """A causal language model from the Hub or a folder. Weights are safetensors only.
+    """A language model from the Hub or a folder; a vision-language model sees the pictures of a request.
+    Weights are safetensors only.
 
     JSON schemas are not enforced; the model only sees what the prompt says about the format.
 
@@ -79,8 +80,10 @@ class HFChat:
         )
         self._turns = turns_for(self._language)
         self.device = self._language.device
+        self.sees_pictures = self._language.sees_pictures
+        self.why_blind = self._language.why_blind
         self._context = self._language.context
-        if not self._language.has_template:
+        if not self._language.has_template and not (self._language.eyes and self._language.eyes.is_bare):
             logging.getLogger("overt").warning(
                 "%s has no chat template: it gets plain text (User: ... Assistant:). "
                 "An instruction-tuned model would follow instructions better.",
@@ -141,7 +144,7 @@ class HFChat:
         if not 0 < len(row.tokens) < self._context:
             message = f"the prompt has {len(row.tokens)} tokens, the context holds {self._context}"
             return CallError("too_long" if row.tokens else "bad_request", message)
-        if not row.inputs and max(row.tokens) >= self._language.vocabulary:
+        if not row.pictures and max(row.tokens) >= self._language.vocabulary:
             message = (
                 f"the tokenizer has the token {max(row.tokens)}, the model knows {self._language.vocabulary}"
             )
