@@ -144,7 +144,7 @@ class HFChat:
         if not 0 < len(row.tokens) < self._context:
             message = f"the prompt has {len(row.tokens)} tokens, the context holds {self._context}"
             return CallError("too_long" if row.tokens else "bad_request", message)
-        if not row.inputs and max(row.tokens) >= self._language.vocabulary:
+        if not row.pictures and max(row.tokens) >= self._language.vocabulary:
             message = (
                 f"the tokenizer has the token {max(row.tokens)}, the model knows {self._language.vocabulary}"
             )
