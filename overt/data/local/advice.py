@@ -261,8 +261,8 @@ def _not_reached(failed: _Failed, found: re.Match[str]) -> str:
     if "gguf" in failed.source.lower():
         return f"For a GGUF file of a repo, name the file as well: {failed.source}/FILE.gguf."
     return (
-        "The Hub cannot be reached, and its cache lacks files of this model: fetch all of it while there is a "
-        f"connection (hf download {failed.source}), or name a folder."
+        "The Hub cannot be reached, and its cache lacks files of this model: fetch all of it while there is "
+        f"a connection (hf download {failed.source}), or name a folder."
     )
 
 
