@@ -13,9 +13,9 @@ def _movq(levels=2):
     from diffusers import VQModel
 
     return VQModel(
-        block_out_channels=(32, 64),  # its norms have 32 groups, whatever is asked for
-        down_block_types=("DownEncoderBlock2D", "AttnDownEncoderBlock2D"),
-        up_block_types=("AttnUpDecoderBlock2D", "UpDecoderBlock2D"),
+        block_out_channels=(32,) * levels,  # some of its norms have 32 groups, whatever is asked for
+        down_block_types=("DownEncoderBlock2D",) * (levels - 1) + ("AttnDownEncoderBlock2D",),
+        up_block_types=("AttnUpDecoderBlock2D",) + ("UpDecoderBlock2D",) * (levels - 1),
         latent_channels=4,
         vq_embed_dim=4,
         num_vq_embeddings=12,

@@ -1,8 +1,9 @@
-"""Parts of pipelines that diffusers has moved to its deprecated folder, where its own loader no longer looks.
+"""Classes of pipelines' parts that libraries have moved to where the loader of diffusers does not look.
 
-A saved pipeline names each part's class and library. Stable Cascade and Wuerstchen name PaellaVQModel of
+A saved pipeline names each part's library and class. Stable Cascade and Wuerstchen name PaellaVQModel of
 `wuerstchen`, which diffusers 0.36 moved (https://github.com/huggingface/diffusers/pull/12537); folders saved
-since then name it as a class of diffusers itself, which has none of that name either.
+since then name it as a class of diffusers, which has none of that name at its top. PRX names T5GemmaEncoder as
+one of transformers, which has it in a submodule only.
 """
 
 from __future__ import annotations
@@ -10,18 +11,23 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import re
+import sys
 from types import ModuleType
 
 
 def supply_moved_parts(message: str) -> bool:
-    """Puts back the classes of moved packages that an error of loading names. Returns whether any was found.
+    """Puts back the classes that an error of loading names. Returns whether any was found.
 
     Args:
         message: the error's text, such as "`diffusers` has no class `PaellaVQModel`".
     """
+    words = set(re.findall(r"\w+", message))
+    return any([_of_moved_packages(words), _of_transformers(words)])
+
+
+def _of_moved_packages(words: set[str]) -> bool:
     import diffusers
 
-    words = set(re.findall(r"\w+", message))
     found = False
     for name, package in _moved_packages():
         classes = [item for item in dir(package) if item[:1].isupper()]
@@ -44,3 +50,21 @@ def _moved_packages() -> list[tuple[str, ModuleType]]:
         return []
     names = [found.name for found in pkgutil.iter_modules(deprecated.__path__) if found.ispkg]
     return [(name, importlib.import_module(f"{deprecated.__name__}.{name}")) for name in names]
+
+
+def _of_transformers(words: set[str]) -> bool:
+    """Classes of transformers that only the pipeline's own module imports."""
+    import transformers
+
+    found = False
+    modules = [module for name, module in sys.modules.items() if name.startswith("diffusers.pipelines.")]
+    for word in words:
+        if not word[:1].isupper() or hasattr(transformers, word):
+            continue
+        for module in modules:
+            part = vars(module).get(word)
+            if isinstance(part, type) and part.__module__.startswith("transformers."):
+                setattr(transformers, word, part)
+                found = True
+                break
+    return found
