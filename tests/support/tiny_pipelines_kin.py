@@ -20,7 +20,9 @@ def _bert(folder):
     (Path(folder) / "tokenizer" / "vocab.txt").write_text("\n".join(words) + "\n", "utf-8")
     tokenizer = BertTokenizer.from_pretrained(str(Path(folder) / "tokenizer"), model_max_length=77)
     sizes = {"hidden_size": WIDTH, "intermediate_size": 2 * WIDTH, "num_hidden_layers": 1}
-    return tokenizer, lively(BertModel(BertConfig(vocab_size=len(tokenizer), num_attention_heads=4, **sizes)), 1)
+    return tokenizer, lively(
+        BertModel(BertConfig(vocab_size=len(tokenizer), num_attention_heads=4, **sizes)), 1
+    )
 
 
 def hunyuan_dit(folder, kind="HunyuanDiTPipeline", threshold=tiny_images.NEVER):
@@ -376,11 +378,18 @@ FAMILIES = {
         flagging=partial(hunyuan_dit, threshold=tiny_images.ALWAYS),
     ),
     "HunyuanImage 2.1": Family(hunyuan_image, guidance=None, size=(32, 32)),
-    "HunyuanImage 2.1 distilled": Family(partial(hunyuan_image, distilled=True), guidance=None, size=(32, 32)),
+    "HunyuanImage 2.1 distilled": Family(
+        partial(hunyuan_image, distilled=True), guidance=None, size=(32, 32)
+    ),
     "CogView 3 Plus": Family(cogview3, size=(48, 32)),
     "Bria 3.2": Family(bria, size=(48, 32)),
     "Ovis-Image": Family(ovis, size=(48, 32)),
-    "LongCat-Image": Family(longcat, options={"call.enable_prompt_rewrite": "false"}, call={"enable_prompt_rewrite": False}, size=(48, 32)),
+    "LongCat-Image": Family(
+        longcat,
+        options={"call.enable_prompt_rewrite": "false"},
+        call={"enable_prompt_rewrite": False},
+        size=(48, 32),
+    ),
     "Ernie-Image": Family(ernie, size=(48, 32)),
     "Krea 2": Family(krea2, size=(48, 32)),
     "NucleusMoE-Image": Family(nucleus, size=(48, 32)),

@@ -77,7 +77,10 @@ def _kandinsky22_prior(folder):
         "text_encoder": parts.clip_text(words, projection=True),
         "tokenizer": words,
         "scheduler": UnCLIPScheduler(
-            variance_type="fixed_small_log", prediction_type="sample", clip_sample=True, clip_sample_range=10.0
+            variance_type="fixed_small_log",
+            prediction_type="sample",
+            clip_sample=True,
+            clip_sample_range=10.0,
         ),
         "image_processor": CLIPImageProcessor(size={"shortest_edge": 32}, crop_size=32),
     }
@@ -123,7 +126,11 @@ def kandinsky3(folder):
         beta_start=0.00085, beta_end=0.012, beta_schedule="squaredcos_cap_v2", steps_offset=1
     )
     Kandinsky3Pipeline(
-        tokenizer=words, text_encoder=parts.t5_encoder(words), unet=lively(unet), scheduler=scheduler, movq=_movq(4)
+        tokenizer=words,
+        text_encoder=parts.t5_encoder(words),
+        unet=lively(unet),
+        scheduler=scheduler,
+        movq=_movq(4),
     ).save_pretrained(folder)
 
 
@@ -248,7 +255,14 @@ def wuerstchen(folder):
     words = parts.clip_tokenizer(Path(folder) / "tokenizer")
     vqgan = _vqgan()
     decoder = WuerstchenDiffNeXt(
-        c_cond=32, c_hidden=(8, 16), nhead=(-1, 2), blocks=(1, 1), level_config=("CT", "CTA"), inject_effnet=[False, True], effnet_embd=4, clip_embd=32
+        c_cond=32,
+        c_hidden=(8, 16),
+        nhead=(-1, 2),
+        blocks=(1, 1),
+        level_config=("CT", "CTA"),
+        inject_effnet=[False, True],
+        effnet_embd=4,
+        clip_embd=32,
     )
     prior = WuerstchenPrior(c_in=4, c=16, c_cond=32, c_r=16, depth=1, nhead=2)
     WuerstchenCombinedPipeline(
@@ -266,9 +280,13 @@ def wuerstchen(folder):
 
 FAMILIES = {
     "Kandinsky 2.2": Family(kandinsky22, size=(64, 64), decoder="movq", denoiser="unet"),
-    "Kandinsky 2.2 in two folders": Family(kandinsky22_apart, size=(64, 64), decoder="movq", denoiser="prior_prior"),
+    "Kandinsky 2.2 in two folders": Family(
+        kandinsky22_apart, size=(64, 64), decoder="movq", denoiser="prior_prior"
+    ),
     "Kandinsky 3": Family(kandinsky3, size=(64, 64), decoder="movq", denoiser="unet"),
     "Kandinsky 5": Family(kandinsky5, size=(64, 64)),
-    "Stable Cascade": Family(stable_cascade, guidance=None, size=(128, 128), decoder="vqgan", denoiser="decoder"),
+    "Stable Cascade": Family(
+        stable_cascade, guidance=None, size=(128, 128), decoder="vqgan", denoiser="decoder"
+    ),
     "Wuerstchen": Family(wuerstchen, guidance=None, size=(128, 128), decoder="vqgan", denoiser="prior_prior"),
 }
