@@ -26,15 +26,15 @@ from overt.generation.images.diffusers import DiffusersTarget
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 
-def bare(pipeline: Any, prompts: list[str], batch: int, steps: int) -> float:
-    """Seconds of a plain loop."""
+def bare(pipeline: Any, prompts: list[str], batch: int, steps: int, **more: Any) -> float:
+    """Seconds of a plain loop; `more` goes to the pipeline."""
     import torch
 
     started = time.perf_counter()
     for first in range(0, len(prompts), batch):
         part = prompts[first : first + batch]
         generators = [torch.Generator("cpu").manual_seed(first + n) for n in range(len(part))]
-        pipeline(prompt=part, generator=generators, num_inference_steps=steps)
+        pipeline(prompt=part, generator=generators, num_inference_steps=steps, **more)
     return time.perf_counter() - started
 
 

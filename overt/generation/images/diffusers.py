@@ -14,19 +14,21 @@ from collections.abc import Mapping
 
 from overt.data.chat import CallError
 from overt.data.errors import InputError
-from overt.data.json_types import Json
+from overt.data.json_types import Json, JsonObject
 from overt.data.local.batches import Batches, in_batches
-from overt.data.local.devices import free_memory, pick_device, pick_dtype, source_of
+from overt.data.local.devices import one_line, pick_device, pick_dtype, source_of
+from overt.data.local.memory import Room, free_memory
 from overt.data.targets import DECODED_AGAIN, NOT_FINITE, Response
 from overt.data.text import encodable
 from overt.generation.images.pipeline_arguments import drawing_arguments
 from overt.generation.images.pipeline_drawing import Drawing, Drawn, Job, call_error
 from overt.generation.images.pipeline_kinds import check_draws
-from overt.generation.images.pipeline_loading import load_pipeline
+from overt.generation.images.pipeline_loading import SINGLE_FILES, Recipe, check_recipe, load_pipeline
 from overt.generation.images.pipeline_notes import facts_of, headline
 from overt.generation.images.pipeline_outputs import png
-from overt.generation.images.pipeline_placement import Placement, check_placement, place
+from overt.generation.images.pipeline_placement import check_offload, place, spread
 from overt.generation.images.pipeline_probe import try_out
+from overt.generation.images.pipeline_speed import tune
 
 
 class DiffusersTarget:
@@ -39,8 +41,8 @@ class DiffusersTarget:
     surrogates, replaced by "?").
 
     Args:
-        model: a Hub id or a local folder.
-        device: "cuda", "cuda:1", "mps", "cpu"; None: the best device.
+        model: a Hub id, a local folder, or a single file with all weights (*.safetensors).
+        device: "cuda", "cuda:1", "mps", "cpu"; "auto": spread over all GPUs; None: the best device.
         dtype: a torch dtype's name; None: bfloat16 on cuda, float32 elsewhere.
         batch_size: maximum pictures in a batch; halved permanently when memory runs out.
         steps, guidance_scale, width, height, negative_prompt: passed to the pipeline, width and height in
@@ -48,8 +50,9 @@ class DiffusersTarget:
         variant: of the weights' files, for instance "fp16".
         revision: a branch, tag or commit of the Hub.
         offload: "none"; "model": parts wait in main memory until their turn; "sequential": layer by layer,
-            slow, for very small devices.
-        attention_slicing, vae_tiling: use less memory and more time.
+            slow, for very small devices; "auto": the first of these that fits the device.
+        attention_slicing, vae_slicing, vae_tiling: use less memory and more time.
+        channels_last, compile, tf32: may take less time. The notes say what each changes in the pictures.
         trust_remote_code: run code from the repo. Only set this if the user asked for it.
         keep_flagged: return a flagged picture without blackening it; the flag is still reported. For
             asking further layers about it.
@@ -57,6 +60,9 @@ class DiffusersTarget:
             as its signature says.
         probe: draw one picture in few steps now, which shows what would go wrong with all of them, and which
             options do nothing.
+        config: of a single file: a folder with the pipeline's configuration, without weights.
+        transformer: a file (*.gguf, *.safetensors) with the weights of the model that draws.
+        lora: a file or folder with a LoRA. lora_scale: its weight, 1 if None.
 
     Attributes:
         notes: lines on how it draws, for the reader of a run.
@@ -84,29 +90,42 @@ class DiffusersTarget:
         negative_prompt: str | None = None,
         variant: str | None = None,
         revision: str | None = None,
-        offload: str = "none",
+        offload: str = "auto",
         attention_slicing: bool = False,
+        vae_slicing: bool = False,
         vae_tiling: bool = False,
+        channels_last: bool = False,
+        compile: bool = False,
+        tf32: bool = False,
         trust_remote_code: bool = False,
         keep_flagged: bool = False,
         call: Mapping[str, object] | None = None,
         probe: bool = True,
+        config: str | None = None,
+        transformer: str | None = None,
+        lora: str | None = None,
+        lora_scale: float | None = None,
     ) -> None:
         self.name = f"diffusers/{model}"
-        source = source_of(model, self.name, "torch", "diffusers")
-        where = pick_device(device, self.name)
-        placement = Placement(where, offload, attention_slicing, vae_tiling)
-        self._check(batch_size, width, height, call)
-        check_placement(placement, self.name)
-        options: dict[str, object] = {
-            "dtype": pick_dtype(dtype, where, self.name),
-            "use_safetensors": True,
-            "trust_remote_code": trust_remote_code,
+        source = source_of(model, self.name, "torch", "diffusers", files=SINGLE_FILES)
+        where, spreading = spread(pick_device(device, self.name))
+        smaller = {
+            "attention_slicing": attention_slicing,
+            "vae_slicing": vae_slicing,
+            "vae_tiling": vae_tiling,
         }
-        options |= {k: v for k, v in (("variant", variant), ("revision", revision)) if v is not None}
-        pipeline = load_pipeline(source, options, self.name)
+        quicker = {"channels_last": channels_last, "compile": compile, "tf32": tf32}
+        self._check(batch_size, width, height, call)
+        check_offload(offload, where, self.name)
+        options: dict[str, object] = {"variant": variant, "revision": revision, **spreading}
+        options |= {"dtype": pick_dtype(dtype, where, self.name), "use_safetensors": True}
+        options |= {"trust_remote_code": trust_remote_code}
+        options = {key: value for key, value in options.items() if value is not None}
+        recipe = Recipe(source, options, config, transformer, lora, lora_scale)
+        check_recipe(recipe, self.name)
+        pipeline = load_pipeline(recipe, self.name)
         check_draws(pipeline, self.name)
-        own = {
+        own: dict[str, object] = {
             "steps": steps,
             "guidance_scale": guidance_scale,
             "width": width,
@@ -115,14 +134,20 @@ class DiffusersTarget:
         }
         arguments = drawing_arguments(pipeline, own, call or {}, self.name)
         self.drawing = Drawing(pipeline, arguments, keep_flagged=keep_flagged, name=self.name)
-        place(pipeline, placement, self.name)
+        changes = tune(pipeline, smaller | quicker, self.name)
+        offloaded = place(pipeline, where, offload, self.name)
+        self._begin(batch_size, probe, offloaded, changes)
+
+    def _begin(self, batch_size: int, probe: bool, offloaded: str, changes: list[str]) -> None:
         self.blank_is_refusal = self.drawing.has_checker
         tried = try_out(self.drawing, self.name) if probe else None
         facts = facts_of(self.drawing, tried)
-        self.facts = facts.to_json()
-        self.notes = (headline(facts), *facts.notes)
+        self.facts: JsonObject = {**facts.to_json(), "offload": offloaded}
+        self.notes = (headline(facts), *facts.notes, *changes)
         self._has_told = False
-        self._batches: Batches[Job, Drawn] = Batches(self._work, size=batch_size, name="overt-diffusers")
+        self._batches: Batches[Job, Drawn] = Batches(
+            self._work, room=Room(self.name, batch_size), name="overt-diffusers"
+        )
         # Twice the batch size, so that the next batch is ready when one ends.
         self.max_concurrency = 2 * batch_size
 
@@ -176,19 +201,13 @@ class DiffusersTarget:
 
     def _work(self, jobs: list[Job]) -> list[Drawn]:
         """Returns results in order. Running out of memory halves the batch size permanently."""
-        message = "out of memory with one picture; smaller width and height or offload= need less"
-        drawn, size = in_batches(
+        drawn = in_batches(
             jobs,
             self.drawing.draw,
-            self._batches.size,
+            self._batches.room,
             failed=lambda error: Drawn(error=call_error(error)),
-            full=Drawn(error=CallError("server", message)),
+            full=lambda error: Drawn(error=_too_large(error)),
         )
-        if size < self._batches.size:
-            self._batches.size = size
-            logging.getLogger("overt").warning(
-                "%s: out of memory, at most %d at once from now on", self.name, size
-            )
         if not self._has_told and any(one.numbers.was_decoded_again for one in drawn):
             self._has_told = True
             logging.getLogger("overt").warning(
@@ -197,3 +216,8 @@ class DiffusersTarget:
                 self.name,
             )
         return drawn
+
+
+def _too_large(error: Exception) -> CallError:
+    advice = "smaller width and height or offload= need less"
+    return CallError("server", f"out of memory with one picture; {advice} ({one_line(error)})")

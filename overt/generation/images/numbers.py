@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from overt.data.local.memory import out_of_memory
+
 if TYPE_CHECKING:
     import torch
 
@@ -205,12 +207,15 @@ def _decode_again(
     alone = [_row(value, number, count) for value in args]
     named = {key: _row(value, number, count) for key, value in more.items()}
     try:
-        part.to(torch.float32)
-        found = _pictures(decode(*alone, **named))
-    except (RuntimeError, ValueError, NotImplementedError):  # quantised, or its weights lie elsewhere
-        return None
-    finally:
-        part.to(kind)
+        try:
+            part.to(torch.float32)
+            found = _pictures(decode(*alone, **named))
+        finally:
+            part.to(kind)
+    except (RuntimeError, ValueError, NotImplementedError) as error:
+        if out_of_memory(error):  # a smaller batch leaves room for it
+            raise
+        return None  # quantised, or its weights lie elsewhere
     return found[0] if len(found) == 1 and _is_finite(found[0]) else None
 
 

@@ -40,10 +40,11 @@ _BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, 
 _WORDED = {bool: "true or false", int: "a whole number", float: "a number"}
 
 
-def parameters_of(pipeline: Pipeline) -> dict[str, inspect.Parameter]:
-    """The parameters of a pipeline's `__call__` that can be named."""
+def parameters_of(pipeline: Pipeline | type) -> dict[str, inspect.Parameter]:
+    """The parameters of the `__call__` of a pipeline or its class that can be named; none if it has none."""
     every = inspect.signature(pipeline.__call__).parameters
-    return {n: p for n, p in every.items() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
+    unnamed = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return {name: p for name, p in every.items() if p.kind not in unnamed and name != "self"}
 
 
 def drawing_arguments(

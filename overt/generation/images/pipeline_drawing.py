@@ -12,6 +12,7 @@ from overt.data.local.devices import one_line
 from overt.generation.images.numbers import FINE, Finding, watch_numbers
 from overt.generation.images.pipeline_arguments import for_batch, parameters_of
 from overt.generation.images.pipeline_outputs import pictures, safety_flags
+from overt.generation.images.pipeline_placement import checker_in_float32, decode_one_by_one_if_full
 from overt.generation.images.pipelines import Pipeline, flags_apart, tokenizers, unread_tokens
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ class Drawing:
         # A checker that gives no flags can only be seen by what it blackens.
         self.has_checker = getattr(pipeline, "safety_checker", None) is not None
         self.tokenizers = tokenizers(pipeline, arguments.get("max_sequence_length"))
+        decode_one_by_one_if_full(pipeline, name)
+        checker_in_float32(pipeline)
         self.numbers = watch_numbers(pipeline)
         self._flags = flags_apart(pipeline, name) if keep_flagged else None
 

@@ -7,6 +7,7 @@ import dataclasses
 import re
 import sys
 from collections.abc import Iterable
+from typing import Any
 
 from overt.data.errors import InputError
 from overt.generation.images.pipeline_arguments import parameters_of
@@ -31,9 +32,25 @@ _VIDEO_ARGUMENTS = ("num_frames", "video_length", "video")
 # of something else. What is missing here the probe picture shows.
 _FROM_PICTURE = re.compile(
     r"Img2Img|ImageToImage|I2I|I2V|Inpaint|Edit|Pix2Pix|SuperResolution|Upscale|Control|Adapter|Depth2Img|"
-    r"ImageVariation|Redux|VisualCloze|Layered|Fill"
+    r"ImageVariation|Redux|VisualCloze|Layered|Fill|Refiner"
 )
 _SHAPES = re.compile(r"ShapE")
+
+
+def check_class(kind: object, name: str) -> None:
+    """Checks a pipeline's class before its weights are read, by what it gives back.
+
+    Args:
+        kind: the class's name in a model_index.json.
+
+    Raises:
+        InputError: diffusers knows the class, and it draws no pictures.
+    """
+    import diffusers
+
+    known = getattr(diffusers, kind, None) if isinstance(kind, str) else None
+    if isinstance(known, type) and (why := _of_class(known)):
+        raise _refused(name, known.__name__, why)
 
 
 def check_draws(pipeline: Pipeline, name: str) -> None:
@@ -44,20 +61,27 @@ def check_draws(pipeline: Pipeline, name: str) -> None:
     """
     kind = type(pipeline).__name__
     if why := _why_not(pipeline, kind):
-        raise InputError(
-            f"{name}: {kind} is no text-to-image pipeline: {why}",
-            fix="overt draws one picture for each prompt: name a pipeline that draws from text.",
-        )
+        raise _refused(name, kind, why)
+
+
+def _refused(name: str, kind: str, why: str) -> InputError:
+    return InputError(
+        f"{name}: {kind} is no text-to-image pipeline: {why}",
+        fix="overt draws one picture for each prompt: name a pipeline that draws from text.",
+    )
+
+
+def _of_class(kind: type) -> str:
+    """Why pipelines of a class draw no pictures; "" if they may."""
+    if any(argument in parameters_of(kind) for argument in _VIDEO_ARGUMENTS):
+        return "it draws videos"
+    return "it makes shapes in 3D" if _SHAPES.search(kind.__name__) else _of_output(_output_fields(kind))
 
 
 def _why_not(pipeline: Pipeline, kind: str) -> str:
-    parameters = parameters_of(pipeline)
-    if any(argument in parameters for argument in _VIDEO_ARGUMENTS):
-        return "it draws videos"
-    if why := _of_output(_output_fields(pipeline)):
+    if why := _of_class(type(pipeline)):
         return why
-    if _SHAPES.search(kind):
-        return "it makes shapes in 3D"
+    parameters = parameters_of(pipeline)
     needed = [p.name for p in parameters.values() if p.default is p.empty and p.name != "prompt"]
     if needed:
         return f"it needs {', '.join(needed)}"
@@ -74,10 +98,10 @@ def _of_output(fields: set[str]) -> str:
     return next((why for known, why in _MAKES if fields & known), f"it gives {', '.join(sorted(fields))}")
 
 
-def _output_fields(pipeline: Pipeline) -> set[str]:
+def _output_fields(kind: Any) -> set[str]:
     """The fields of the output that the signature names, else of those that the pipeline's module knows;
     empty if neither is known."""
-    module = sys.modules.get(type(pipeline).__module__)
+    module = sys.modules.get(kind.__module__)
     known = {
         name: thing
         for name, thing in vars(module).items()
@@ -86,7 +110,7 @@ def _output_fields(pipeline: Pipeline) -> set[str]:
         and "Pipeline" in name
         and dataclasses.is_dataclass(thing)
     }
-    said = str(getattr(pipeline.__call__, "__annotations__", {}).get("return", ""))
+    said = str(getattr(kind.__call__, "__annotations__", {}).get("return", ""))
     named = [thing for name, thing in known.items() if name in re.findall(r"\w+", said)]
     return set(_fields(named or known.values()))
 

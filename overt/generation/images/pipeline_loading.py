@@ -1,47 +1,269 @@
-"""Loads diffusers pipelines."""
+"""Loads diffusers pipelines: from a folder or the Hub, from a single file, with a LoRA, with a transformer
+from a file of its own."""
 
 from __future__ import annotations
 
+import json
 import os
+import re
 from collections.abc import Mapping
-from typing import Protocol
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
 
+from overt.data.errors import InputError
+from overt.data.hub import hub_answers, is_cached
 from overt.data.local.devices import quiet_loading
 from overt.data.local.pretrained import speaking_loader
-from overt.generation.images.pipeline_moved import supply_moved_parts
+from overt.data.local.whole import check_adapters
+from overt.generation.images.pipeline_kinds import check_class
+from overt.generation.images.pipeline_mended import mend_classes, supply_moved_parts
 from overt.generation.images.pipelines import Pipeline
+
+SINGLE_FILES = (".safetensors",)
+_WEIGHTS = (".safetensors", ".gguf")
+_DENOISERS = ("transformer", "unet")
+_LACKING = re.compile(r"^(\w+) = (\w+)\.from_pretrained", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What a pipeline is made of.
+
+    source: a Hub id, a folder, or a single file with all weights (*.safetensors).
+    options: of the libraries' `from_pretrained`.
+    config: of a single file: a folder (or a Hub id) as save_pretrained() leaves it, whose weights need not be
+        there; None: the Hub's configuration for this kind of file.
+    transformer: a file (*.safetensors, *.gguf) with the weights of the model that draws.
+    lora: a file or folder with a LoRA. lora_scale: its weight.
+    """
+
+    source: str
+    options: Mapping[str, object]
+    config: str | None = None
+    transformer: str | None = None
+    lora: str | None = None
+    lora_scale: float | None = None
 
 
 class _Loader(Protocol):
     def from_pretrained(self, source: str, /, **options: object) -> Pipeline: ...
 
 
-def load_pipeline(source: str, options: Mapping[str, object], name: str) -> Pipeline:
+def check_recipe(recipe: Recipe, name: str) -> None:
+    """Checks what can be known before anything is loaded.
+
+    Raises:
+        InputError: a file is missing or of another kind, an option that belongs to another one.
+    """
+    if recipe.lora_scale is not None and recipe.lora is None:
+        raise InputError(f"{name}: lora_scale is the weight of a LoRA", fix="Name it: lora=FILE_OR_FOLDER.")
+    if recipe.config is not None and not _is_file(recipe.source):
+        raise InputError(f"{name}: config is for a single file; a folder has its own", fix="Leave it out.")
+    if (
+        recipe.lora is not None
+        and not Path(recipe.lora).expanduser().exists()
+        and recipe.lora.count("/") != 1
+    ):
+        raise InputError(f"{name}: there is no LoRA {recipe.lora!r}", fix="Look at the path.")
+    if recipe.transformer is not None:
+        path = Path(recipe.transformer).expanduser()
+        if not path.is_file() or path.suffix not in _WEIGHTS:
+            raise InputError(
+                f"{name}: transformer={recipe.transformer} is no file of weights",
+                fix=f"Give a file that ends in {' or '.join(_WEIGHTS)}.",
+            )
+        if _is_file(recipe.source):
+            raise InputError(
+                f"{name}: a single file has its own transformer",
+                fix="Name the folder of the pipeline instead.",
+            )
+
+
+def load_pipeline(recipe: Recipe, name: str) -> Pipeline:
     """Loads a pipeline for text to image, whatever task it was saved for, if diffusers knows one.
 
     Raises:
-        InputError: the pipeline cannot be loaded.
+        InputError: the pipeline cannot be loaded, or a part of it lacks weights.
     """
     import diffusers
 
     if "DIFFUSERS_VERBOSITY" not in os.environ:
         # It would print the cut part of each long prompt and a line for each flagged picture.
         diffusers.utils.logging.set_verbosity_error()
-    by_task: _Loader = diffusers.AutoPipelineForText2Image
-    as_saved: _Loader = diffusers.DiffusionPipeline
-
-    def load() -> Pipeline:
+    mend_classes()
+    if Path(recipe.source).is_dir():
+        check_class(_index(recipe.source).get("_class_name"), name)
+    with quiet_loading(), speaking_loader(name, recipe.source):
+        load = _from_file if _is_file(recipe.source) else _from_folder
         try:
-            return by_task.from_pretrained(source, **options)
-        except (ValueError, AttributeError, KeyError):  # diffusers knows no such task for this class
-            return as_saved.from_pretrained(source, **options)
-
-    with quiet_loading(), speaking_loader(name, source):
-        try:
-            pipeline = load()
+            pipeline = load(recipe, name)
         except Exception as error:
             if not supply_moved_parts(str(error)):
                 raise
-            pipeline = load()
+            pipeline = load(recipe, name)
+    if recipe.lora is not None:
+        _add_lora(pipeline, recipe, name)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
+
+
+def _from_folder(recipe: Recipe, name: str) -> Pipeline:
+    import diffusers
+
+    by_task: _Loader = diffusers.AutoPipelineForText2Image
+    as_saved: _Loader = diffusers.DiffusionPipeline
+    options = {**recipe.options, **_denoiser(recipe, name)}
+    try:
+        return by_task.from_pretrained(recipe.source, **options)
+    except (ValueError, AttributeError, KeyError):  # diffusers knows no such task for this class
+        return as_saved.from_pretrained(recipe.source, **options)
+
+
+def _is_file(source: str) -> bool:
+    return Path(source).expanduser().is_file()
+
+
+def _index(folder: str) -> dict[str, Any]:
+    """The model_index.json of a folder or of the Hub; empty if there is none."""
+    path = Path(folder).expanduser() / "model_index.json"
+    try:
+        if not Path(folder).expanduser().is_dir():
+            from huggingface_hub import hf_hub_download
+
+            path = Path(hf_hub_download(folder, "model_index.json"))
+        read = json.loads(path.read_text("utf-8"))
+    except Exception:  # loading has the better message
+        return {}
+    return read if isinstance(read, dict) else {}
+
+
+# -- a transformer of its own --------------------------------------------------------------------------------
+
+
+def _denoiser(recipe: Recipe, name: str) -> dict[str, object]:
+    """The model that draws, loaded from a file of its own; empty if none is named."""
+    if recipe.transformer is None:
+        return {}
+    import diffusers
+
+    index = _index(recipe.source)
+    part = next((part for part in _DENOISERS if part in index), "")
+    kind: Any = getattr(diffusers, str((index.get(part) or [None, ""])[1]), None)
+    if not hasattr(kind, "from_single_file"):
+        raise InputError(
+            f"{name}: the model that draws in this pipeline cannot be loaded from a single file",
+            fix="Name a folder that holds it, and leave transformer= out.",
+        )
+    path = str(Path(recipe.transformer).expanduser())
+    options: dict[str, object] = {"dtype": recipe.options["dtype"]}
+    if path.endswith(".gguf"):
+        quantization: Any = diffusers.GGUFQuantizationConfig
+        options["quantization_config"] = quantization(compute_dtype=recipe.options["dtype"])
+    model = kind.from_single_file(path, config=recipe.source, subfolder=part, **options)
+    return {part: model}
+
+
+# -- single files --------------------------------------------------------------------------------------------
+
+
+def _from_file(recipe: Recipe, name: str) -> Pipeline:
+    """A pipeline from one file, its safety checker from the folder of the configuration if it lies there."""
+    import diffusers
+
+    path = str(Path(recipe.source).expanduser())
+    config = recipe.config or _known_config(path, name)
+    index = _index(config)
+    kind: Any = getattr(diffusers, str(index.get("_class_name")), None)
+    if not hasattr(kind, "from_single_file"):
+        said = index.get("_class_name") or "a folder without model_index.json"
+        raise InputError(
+            f"{name}: {said} cannot be loaded from a single file",
+            fix="Give config= the folder of a pipeline of this file's kind, or name the folder itself.",
+        )
+    check_class(index.get("_class_name"), name)
+    parts = {}
+    for part in ("safety_checker", "feature_extractor"):
+        if (Path(config).expanduser() / part).is_dir() and (index.get(part) or [None])[0]:
+            parts[part] = _part(config, part, index, recipe)
+    for _ in index:  # parts that are not in the file, one at each try
+        try:
+            pipeline: Pipeline = kind.from_single_file(
+                path, config=str(Path(config).expanduser()), dtype=recipe.options["dtype"], **parts
+            )
+            return pipeline
+        except Exception as error:
+            lacking = _LACKING.search(str(error))
+            if (
+                lacking is None
+                or lacking[1] in parts
+                or not (Path(config).expanduser() / lacking[1]).is_dir()
+            ):
+                raise
+            parts[lacking[1]] = _part(config, lacking[1], index, recipe)
+    raise InputError(f"{name}: parts of the pipeline are neither in the file nor in {config}")
+
+
+def _part(config: str, part: str, index: Mapping[str, Any], recipe: Recipe) -> object:
+    import diffusers
+    import transformers
+    from diffusers.pipelines import stable_diffusion
+
+    kind = next(
+        found
+        for place in (transformers, diffusers, stable_diffusion.safety_checker)
+        if (found := getattr(place, str(index[part][1]), None)) is not None
+    )
+    options = {"use_safetensors": True, "dtype": recipe.options["dtype"]} if _has_weights(kind) else {}
+    return kind.from_pretrained(str(Path(config).expanduser() / part), **options)
+
+
+def _has_weights(kind: object) -> bool:
+    """Whether a class is a `torch.nn.Module`: those have weights."""
+    import torch
+
+    return isinstance(kind, type) and issubclass(kind, torch.nn.Module)
+
+
+def _known_config(path: str, name: str) -> str:
+    """The Hub's configuration for the kind of a single file, as diffusers tells it by the weights' names.
+
+    Raises:
+        InputError: it is not in the Hub's cache, and the Hub does not answer.
+    """
+    from diffusers.loaders import single_file_utils
+
+    read: Any = single_file_utils
+    weights = read.load_single_file_checkpoint(path)
+    repo = str(read.fetch_diffusers_config(weights)["pretrained_model_name_or_path"])
+    if not is_cached(repo):
+        answers, reason = hub_answers()
+        if not answers:
+            raise InputError(
+                f"{name}: a single file holds weights alone; the configuration of {repo} is not in the Hub's "
+                f"cache, and {reason}",
+                fix="Give a folder of a pipeline of the same kind, whose weights need not be there: "
+                "config=FOLDER (model_index.json and each part's config.json, tokenizer and scheduler).",
+            )
+    return repo
+
+
+# -- LoRA ----------------------------------------------------------------------------------------------------
+
+
+def _add_lora(pipeline: Any, recipe: Recipe, name: str) -> None:
+    """Adds a LoRA with its weight.
+
+    Raises:
+        InputError: the pipeline takes none, or it cannot be loaded, or none of its weights fits.
+    """
+    assert recipe.lora is not None
+    if not hasattr(pipeline, "load_lora_weights"):
+        raise InputError(f"{name}: {type(pipeline).__name__} takes no LoRA", fix="Leave lora= out.")
+    path = Path(recipe.lora).expanduser()
+    source, options = (str(path.parent), {"weight_name": path.name}) if path.is_file() else (recipe.lora, {})
+    with quiet_loading(), speaking_loader(name, str(path)):
+        pipeline.load_lora_weights(source, adapter_name="lora", use_safetensors=True, **options)
+    check_adapters(name, pipeline)
+    if recipe.lora_scale is not None:
+        pipeline.set_adapters(["lora"], [recipe.lora_scale])

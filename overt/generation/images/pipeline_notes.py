@@ -6,12 +6,12 @@ picture, or, without one, is read from the model's configuration.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from overt.data.json_types import Json, JsonObject
 from overt.generation.images.pipeline_drawing import Drawing
-from overt.generation.images.pipeline_probe import GUIDANCE, Tried
+from overt.generation.images.pipeline_probe import Tried, guidance_of
 
 _ROUNDING = 32  # pixels to which sizes are rounded
 
@@ -67,8 +67,10 @@ def facts_of(drawing: Drawing, tried: Tried | None) -> Facts:
     steps = {key: drawing.value_of(key) for key in drawing.parameters if key.endswith("num_inference_steps")}
     width, height = drawing.arguments.get("width"), drawing.arguments.get("height")
     asked = (width, height) if isinstance(width, int) and isinstance(height, int) else None
-    idle = [key for key in tried.idle if key != "use_resolution_binning"] if tried else list(_idle(drawing))
-    guidance = {key: drawing.value_of(key) for key in GUIDANCE if key in drawing.parameters}
+    known = [key for key in _idle(drawing) if tried is None or key not in (*tried.idle, *tried.active)]
+    measured = tried.idle if tried else ()
+    idle = [key for key in (*measured, *known) if key != "use_resolution_binning"]
+    guidance = {key: drawing.value_of(key) for key in guidance_of(drawing)}
     does_guide = getattr(drawing.pipeline, "do_classifier_free_guidance", None) if tried else None
     return Facts(
         pipeline=type(drawing.pipeline).__name__,
@@ -100,8 +102,8 @@ def _idle(drawing: Drawing) -> Iterator[str]:
 
 
 def _config(drawing: Drawing, key: str) -> object:
-    config = getattr(getattr(drawing.pipeline, "transformer", None), "config", None)
-    return config.get(key) if hasattr(config, "get") else None
+    config: object = getattr(getattr(drawing.pipeline, "transformer", None), "config", None)
+    return config.get(key) if isinstance(config, Mapping) else None
 
 
 # -- in words ------------------------------------------------------------------------------------------------
@@ -112,7 +114,7 @@ def headline(facts: Facts) -> str:
     size = facts.size or facts.asked_size
     parts = [f"{facts.pipeline} draws {_by(size)}" if size else f"{facts.pipeline} draws"]
     steps = [
-        f"{value} {key.removesuffix('num_inference_steps').replace('_', ' ')}steps"
+        f"{value} {key.removesuffix('num_inference_steps').replace('_', ' ')}step{'s' * (value != 1)}"
         for key, value in facts.steps.items()
         if value is not None
     ]

@@ -8,13 +8,15 @@ FLUX.1 schnell guidance does nothing, nor does a negative prompt where nothing i
 from __future__ import annotations
 
 import copy
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from overt.data.errors import InputError
-from overt.data.local.devices import one_line, out_of_memory
+from overt.data.local.devices import one_line
+from overt.data.local.memory import out_of_memory
 from overt.generation.images.pipeline_drawing import Drawing, Drawn
 
 if TYPE_CHECKING:
@@ -22,9 +24,8 @@ if TYPE_CHECKING:
 
 _PROMPT = "a red apple on a wooden table"
 _STEPS = 2  # with one, guidance of the second step would not be seen
-# Compared even where the user did not set them, since every model means something else by them.
-GUIDANCE = ("guidance_scale", "true_cfg_scale", "distilled_guidance_scale")
-_COMPARED_IF_DEFAULT = (*GUIDANCE, "use_resolution_binning")
+_BUDGET_S = 30.0  # no further comparison begins when it would end later than that
+_BINNING = "use_resolution_binning"
 # Not compared: steps are few here, and sizes can be seen.
 _NOT_COMPARED = ("width", "height")
 
@@ -52,6 +53,7 @@ def try_out(drawing: Drawing, name: str) -> Tried:
     pipeline = drawing.pipeline
     assert pipeline is not None
     few = few_steps(drawing)
+    began = time.monotonic()
     with _untouched(pipeline.components.values()):
         try:
             drawn, latents = _draw(drawing, few)
@@ -64,14 +66,22 @@ def try_out(drawing: Drawing, name: str) -> Tried:
             few = {}
             drawn, latents = _fully(drawing, name)
         assert drawn.picture is not None
-        idle, active = [], []
+        idle: list[str] = []
+        active: list[str] = []
         for key, value in _others(drawing):
+            if time.monotonic() - began + drawn.batch_s > _BUDGET_S:
+                break
             try:
                 other, other_latents = _draw(drawing, {**few, key: value})
             except Exception:  # another value need not be possible
                 continue
             (idle if _are_equal(drawn, latents, other, other_latents) else active).append(key)
     return Tried(drawn.picture.size, tuple(idle), tuple(active))
+
+
+def guidance_of(drawing: Drawing) -> list[str]:
+    """The arguments that say how strongly the prompt guides: guidance_scale, true_cfg_scale and others."""
+    return [key for key in drawing.parameters if key.endswith(("guidance_scale", "cfg_scale"))]
 
 
 def few_steps(drawing: Drawing) -> dict[str, object]:
@@ -129,7 +139,8 @@ def _draw(drawing: Drawing, changes: Mapping[str, object]) -> tuple[Drawn, list[
 
 def _others(drawing: Drawing) -> Iterator[tuple[str, object]]:
     """The arguments to compare, each with another value than it has."""
-    default = [key for key in _COMPARED_IF_DEFAULT if key in drawing.parameters]
+    # Guidance even where the user did not set it, since every model means something else by it.
+    default = [*guidance_of(drawing), *(key for key in drawing.parameters if key == _BINNING)]
     for key in dict.fromkeys([*drawing.arguments, *default]):
         if key in _NOT_COMPARED or key.endswith("num_inference_steps"):
             continue
