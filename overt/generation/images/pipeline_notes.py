@@ -14,6 +14,9 @@ from overt.generation.images.pipeline_drawing import Drawing
 from overt.generation.images.pipeline_probe import Tried, guidance_of
 
 _ROUNDING = 32  # pixels to which sizes are rounded
+# Levels of 255 by which rounding alone moves a picture in another batch.
+_BATCH_ROUNDING = {"torch.float64": 1, "torch.float32": 1}
+_BATCH_ROUNDING_OF_HALF = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,7 @@ class Facts:
     has_guidance: whether a second, unguided prediction is made at each step; None: it does not say.
     idle: the arguments that do nothing, each with its value.
     is_tried: whether a probe picture was drawn.
+    batch_levels: by how many of 255 levels a picture differs in a batch; None: not tried.
     """
 
     pipeline: str
@@ -40,6 +44,7 @@ class Facts:
     has_guidance: bool | None
     idle: dict[str, Json]
     is_tried: bool
+    batch_levels: int | None = None
     notes: tuple[str, ...] = ()
 
     def to_json(self) -> JsonObject:
@@ -55,6 +60,7 @@ class Facts:
             "safety_checker": self.has_checker,
             "no_effect": self.idle,
             "probe_picture": self.is_tried,
+            "batch_levels": self.batch_levels,
         }
 
 
@@ -83,6 +89,7 @@ def facts_of(drawing: Drawing, tried: Tried | None) -> Facts:
         has_guidance=bool(does_guide) if does_guide is not None else None,
         idle={key: _json(drawing.value_of(key)) for key in idle},
         is_tried=tried is not None,
+        batch_levels=tried.apart if tried else None,
         notes=tuple(_notes(drawing, tried, asked, idle)),
     )
 
@@ -135,6 +142,7 @@ def _notes(
             yield f"{shown} has no effect on its pictures{_hint(drawing, key)}"
     if tried and asked:
         yield from _of_size(drawing, tried, asked)
+    yield from _of_batches(drawing, tried)
 
 
 def _of_size(drawing: Drawing, tried: Tried, asked: tuple[int, int]) -> Iterator[str]:
@@ -148,6 +156,16 @@ def _of_size(drawing: Drawing, tried: Tried, asked: tuple[int, int]) -> Iterator
         yield (
             f"it draws at the nearest size that it was trained for and scales to {_by(asked)} "
             "(call.use_resolution_binning=false draws at that size itself)"
+        )
+
+
+def _of_batches(drawing: Drawing, tried: Tried | None) -> Iterator[str]:
+    dtype = str(getattr(drawing.pipeline, "dtype", ""))
+    usual = _BATCH_ROUNDING.get(dtype, _BATCH_ROUNDING_OF_HALF)
+    if tried and tried.apart is not None and tried.apart > usual:
+        yield (
+            f"a picture depends on the prompts that are drawn beside it (by up to {tried.apart} of 255 levels in "
+            "a batch of two): batch_size=1 draws each one alone"
         )
 
 
