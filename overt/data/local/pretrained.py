@@ -8,6 +8,7 @@ from typing import Any
 
 from overt.data.errors import InputError
 from overt.data.local.devices import loading_advice, one_line, pick_device, pick_dtype, source_of
+from overt.data.local.unfinished import finish_constructors
 from overt.data.local.whole import whole_weights
 
 
@@ -21,6 +22,7 @@ def speaking_loader(name: str, source: str, more: str = "") -> Iterator[None]:
         source: its Hub id or folder.
         more: a further hint.
     """
+    finish_constructors()
     try:
         with whole_weights(name):
             yield
