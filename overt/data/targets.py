@@ -115,6 +115,7 @@ class Target(Protocol):
     local model batches them, and waiting in its queue has no time limit); `modality`: "image" (the default),
     "text", or "none" for a bare filter; `def reread(self, raw: RawResponse) -> Response | None`, which reads
     a response that was kept by today's vocabulary, without a request (None if it cannot tell);
+    `notes`, lines that the reader of a run must know, and `facts`, the same as JSON data for its manifest;
     `blank_is_refusal: bool`, true if a picture of one plain colour is how it refuses. Without that
     declaration, and without a safety flag, such a picture counts as an error: nothing was drawn.
     """

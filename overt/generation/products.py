@@ -15,6 +15,7 @@ from typing import Any
 
 from overt.data.chat import CallError, ChatModel, ChatReply, ChatRequest, Message, RawResponse
 from overt.data.filters import FilterDecision, ImageChecker, TextFilter, worst
+from overt.data.json_types import JsonObject
 from overt.data.local.batches import Batches
 from overt.data.pictures import UnreadablePicture, open_frames
 from overt.data.plugins.attempts import (
@@ -204,6 +205,8 @@ class Guarded:
         self.address = getattr(target, "address", "")
         self.priced_as = getattr(target, "name", name)
         self.blank_is_refusal = getattr(target, "blank_is_refusal", False) is True
+        self.notes: tuple[str, ...] = getattr(target, "notes", ())
+        self.facts: JsonObject = getattr(target, "facts", {})
 
     async def respond(self, prompt: str, *, seed: int) -> Response:
         """Returns the product's response, with every layer that was asked in `layers`."""

@@ -18,7 +18,7 @@ from overt.data.prompts import Side, read_prompts, spread
 from overt.data.records import Prompt
 from overt.data.run.finished import Modality
 from overt.data.run.images import ImageStore
-from overt.data.secrets import without_keys
+from overt.data.secrets import storable, without_keys
 from overt.data.suites.load import load_suite, read_suite
 from overt.data.tables.parquet import SAMPLE
 from overt.data.templates import load_template
@@ -108,6 +108,10 @@ class Asking:
             InputError: an unknown name, a missing extra, a model that cannot be loaded, an unknown price.
         """
         target = open_target(spec, self.targets, every_layer=self.every_layer, modality=self.modality)
+        for note in getattr(target, "notes", ()):
+            self.work.note(f"{spec.name}: {note}")
+        if facts := getattr(target, "facts", None):
+            self.work.drawn_by[spec.name] = storable(facts)
         price = self.work.caller.price_of(getattr(target, "priced_as", spec.name))
         return TargetChannel(spec.name, target, price, ImageStore(self.work.folder.path))
 

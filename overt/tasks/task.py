@@ -102,13 +102,17 @@ def resumed_run(folder: Path, kind: Kind, *, out: Path | None) -> Run:
 
 @dataclass
 class Work:
-    """State of a command at work on a run: folder, caller, progress, notes, and seconds per stage."""
+    """State of a command at work on a run: folder, caller, progress, notes, and seconds per stage.
+
+    drawn_by: of each local pipeline how it draws: steps, guidance, size, what has no effect.
+    """
 
     folder: RunFolder
     caller: Caller
     progress: Progress
     notes: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
+    drawn_by: dict[str, Json] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.caller.tells(self.note, self.progress.note, self.folder.note_calls)
@@ -154,6 +158,7 @@ class Work:
             "seconds": {name: round(s, 3) for name, s in self.seconds.items()},
             "versions": {"overt": overt.__version__, "python": platform.python_version()},
             "notes": list(self.notes),
+            **({"drawn_by": dict(self.drawn_by)} if self.drawn_by else {}),
         }
 
 

@@ -51,7 +51,9 @@ def _light():
 
 
 def target(folder, **options):
-    return DiffusersTarget(str(folder), **({"device": "cpu", "steps": 2, "batch_size": 8} | options))
+    return DiffusersTarget(
+        str(folder), **({"device": "cpu", "steps": 2, "batch_size": 8, "probe": False} | options)
+    )
 
 
 def respond(made, prompts=PROMPTS, seeds=None):

@@ -23,8 +23,10 @@ from overt.generation.images.pipeline_arguments import drawing_arguments
 from overt.generation.images.pipeline_drawing import Drawing, Drawn, Job, call_error
 from overt.generation.images.pipeline_kinds import check_draws
 from overt.generation.images.pipeline_loading import load_pipeline
+from overt.generation.images.pipeline_notes import facts_of, headline
 from overt.generation.images.pipeline_outputs import png
 from overt.generation.images.pipeline_placement import Placement, check_placement, place
+from overt.generation.images.pipeline_probe import try_out
 
 
 class DiffusersTarget:
@@ -53,6 +55,12 @@ class DiffusersTarget:
             asking further layers about it.
         call: further arguments of the pipeline's call, `?call.true_cfg_scale=4` in a name; texts are read
             as its signature says.
+        probe: draw one picture in few steps now, which shows what would go wrong with all of them, and which
+            options do nothing.
+
+    Attributes:
+        notes: lines on how it draws, for the reader of a run.
+        facts: the same as data, for the run's record.
 
     Raises:
         InputError: the device, the dtype or an option does not exist, or the pipeline cannot be loaded, has
@@ -82,6 +90,7 @@ class DiffusersTarget:
         trust_remote_code: bool = False,
         keep_flagged: bool = False,
         call: Mapping[str, object] | None = None,
+        probe: bool = True,
     ) -> None:
         self.name = f"diffusers/{model}"
         source = source_of(model, self.name, "torch", "diffusers")
@@ -108,6 +117,10 @@ class DiffusersTarget:
         self.drawing = Drawing(pipeline, arguments, keep_flagged=keep_flagged, name=self.name)
         place(pipeline, placement, self.name)
         self.blank_is_refusal = self.drawing.has_checker
+        tried = try_out(self.drawing, self.name) if probe else None
+        facts = facts_of(self.drawing, tried)
+        self.facts = facts.to_json()
+        self.notes = (headline(facts), *facts.notes)
         self._has_told = False
         self._batches: Batches[Job, Drawn] = Batches(self._work, size=batch_size, name="overt-diffusers")
         # Twice the batch size, so that the next batch is ready when one ends.

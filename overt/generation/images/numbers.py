@@ -67,6 +67,7 @@ class Numbers:
     """
 
     def __init__(self) -> None:
+        self.latents: list[torch.Tensor] | None = None  # a list keeps what the decoders get
         self._rows: list[Finding] = []
         self._last: dict[int, torch.Tensor] = {}  # by model: whether its last output was finite
         self._warned = False
@@ -90,9 +91,11 @@ class Numbers:
             self._catching.__exit__(kind, error, trace)
         self._catching, self._caught = None, []
 
-    def add(self, findings: list[Finding]) -> None:
-        """Takes in what a decoder gave, by picture."""
+    def add(self, findings: list[Finding], source: Any) -> None:
+        """Takes in what a decoder gave, by picture, and what it got."""
         self._rows += findings
+        if self.latents is not None:
+            self.latents += [t.detach().float().cpu() for t in _listed(source) if hasattr(t, "detach")]
 
     def last_output(self, model: object, is_finite: torch.Tensor) -> None:
         """Takes in whether the last output of a model that draws was finite; of its outputs before only the
@@ -128,18 +131,19 @@ def _watched(part: torch.nn.Module, decode: Callable[..., Any], numbers: Numbers
         if not pictures:
             return output
         # A decoder can hide what it gets: a codebook has a finite neighbour for NaN as well.
-        sources = _finite_rows(_source(args, more), len(pictures))
+        source = args[0] if args else more.get("z", more.get("latents", next(iter(more.values()), None)))
+        sources = _finite_rows(source, len(pictures))
         finite = [_is_finite(picture) for picture in pictures]
         again = [False] * len(pictures)
         for n, picture in enumerate(pictures):
-            if (
-                sources[n]
-                and not finite[n]
-                and (better := _decode_again(part, decode, args, more, n, len(pictures))) is not None
-            ):
+            if finite[n] or not sources[n]:
+                continue
+            better = _decode_again(part, decode, args, more, n, len(pictures))
+            if better is not None:
                 picture.copy_(better)
                 finite[n] = again[n] = True
-        numbers.add([Finding(f and s, a) for f, s, a in zip(finite, sources, again, strict=True)])
+        found = zip(finite, sources, again, strict=True)
+        numbers.add([Finding(out and into, anew) for out, into, anew in found], source)
         return output
 
     return watched
@@ -160,20 +164,17 @@ def _pictures(output: Any) -> list[torch.Tensor]:
     return list(held) if held.dim() > 3 else [held]
 
 
-def _source(args: tuple[Any, ...], more: dict[str, Any]) -> Any:
-    return args[0] if args else more.get("z", more.get("latents", next(iter(more.values()), None)))
+def _listed(source: Any) -> list[Any]:
+    """A decoder's input by picture."""
+    import torch
+
+    by_picture = isinstance(source, (tuple, list)) or (torch.is_tensor(source) and source.dim() > 3)
+    return list(source) if by_picture else [source]
 
 
 def _finite_rows(source: Any, count: int) -> list[bool]:
     """Whether a decoder's input is finite, by picture."""
-    import torch
-
-    rows = (
-        list(source)
-        if isinstance(source, (tuple, list)) or (torch.is_tensor(source) and source.dim() > 3)
-        else [source]
-    )
-    said = [_is_finite(row) for row in rows]
+    said = [_is_finite(row) for row in _listed(source)]
     return said if len(said) == count else [all(said)] * count
 
 

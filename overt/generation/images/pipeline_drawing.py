@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from overt.data.chat import CallError, ErrorKind
 from overt.data.local.devices import one_line
 from overt.generation.images.numbers import FINE, Finding, watch_numbers
-from overt.generation.images.pipeline_arguments import for_batch
+from overt.generation.images.pipeline_arguments import for_batch, parameters_of
 from overt.generation.images.pipeline_outputs import pictures, safety_flags
 from overt.generation.images.pipelines import Pipeline, flags_apart, tokenizers, unread_tokens
 
@@ -54,11 +54,19 @@ class Drawing:
     ) -> None:
         self.pipeline: Pipeline | None = pipeline
         self.arguments = dict(arguments)
+        self.parameters = parameters_of(pipeline)
         # A checker that gives no flags can only be seen by what it blackens.
         self.has_checker = getattr(pipeline, "safety_checker", None) is not None
         self.tokenizers = tokenizers(pipeline, arguments.get("max_sequence_length"))
-        self._numbers = watch_numbers(pipeline)
+        self.numbers = watch_numbers(pipeline)
         self._flags = flags_apart(pipeline, name) if keep_flagged else None
+
+    def value_of(self, argument: str) -> object:
+        """What an argument is in every call: as given, else the pipeline's default; None: it takes none."""
+        if argument in self.arguments:
+            return self.arguments[argument]
+        parameter = self.parameters.get(argument)
+        return None if parameter is None or parameter.default is parameter.empty else parameter.default
 
     def draw(self, batch: Sequence[Job], changes: Mapping[str, object] | None = None) -> list[Drawn]:
         """Draws one picture for each job, in their order.
@@ -80,7 +88,7 @@ class Drawing:
             self._flags.clear()
         unread = [unread_tokens(self.tokenizers, prompt) for prompt, _ in batch]
         assert self.pipeline is not None
-        with self._numbers as numbers:
+        with self.numbers as numbers:
             output = self.pipeline(prompt=[prompt for prompt, _ in batch], generator=generators, **arguments)
             drawn = pictures(output)
         if len(drawn) != len(batch):
