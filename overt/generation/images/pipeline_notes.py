@@ -139,9 +139,7 @@ def _of_size(drawing: Drawing, tried: Tried, asked: tuple[int, int]) -> Iterator
     if tried.size != asked:
         near = all(abs(a - b) <= _ROUNDING for a, b in zip(asked, tried.size, strict=True))
         why = "rounded" if near else f"{type(drawing.pipeline).__name__} chooses its own size"
-        area = asked[0] * asked[1]
-        more = f"; call.max_area={area} brings it close" if "max_area" in drawing.parameters else ""
-        yield f"asked for {_by(asked)}, it draws {_by(tried.size)} ({why}{more})"
+        yield f"asked for {_by(asked)}, it draws {_by(tried.size)} ({why})"
     if "use_resolution_binning" in tried.active and drawing.value_of("use_resolution_binning"):
         yield (
             f"it draws at the nearest size that it was trained for and scales to {_by(asked)} "

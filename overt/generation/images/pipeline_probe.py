@@ -26,7 +26,7 @@ _STEPS = 2  # with one, guidance of the second step would not be seen
 GUIDANCE = ("guidance_scale", "true_cfg_scale", "distilled_guidance_scale")
 _COMPARED_IF_DEFAULT = (*GUIDANCE, "use_resolution_binning")
 # Not compared: steps are few here, and sizes can be seen.
-_NOT_COMPARED = ("width", "height")
+_NOT_COMPARED = ("width", "height", "max_area")
 
 
 @dataclass(frozen=True, slots=True)
