@@ -28,7 +28,10 @@ def finish_constructors() -> None:
 def _finishing(load: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(load)
     def finishing(cls: type, *args: Any, **options: Any) -> Any:
-        if not cls.__module__.startswith("transformers.") and getattr(cls.__init__, "finishes", None) is not cls:
+        if (
+            not cls.__module__.startswith("transformers.")
+            and getattr(cls.__init__, "finishes", None) is not cls
+        ):
             cls.__init__ = _finished(cls, cls.__init__)  # type: ignore[misc]
         return load(cls, *args, **options)
 
