@@ -17,6 +17,7 @@ from overt.data.chat import CallError, ChatModel, ChatReply, ChatRequest, Messag
 from overt.data.filters import FilterDecision, ImageChecker, TextFilter, worst
 from overt.data.json_types import JsonObject
 from overt.data.local.batches import Batches
+from overt.data.local.memory import Room
 from overt.data.pictures import UnreadablePicture, open_frames
 from overt.data.plugins.attempts import (
     BROKEN_CLASS,
@@ -60,7 +61,7 @@ class Layer:
         self._batches: Batches[tuple[Any, ...], FilterDecision] | None = None
         if many is not None:
             size = _BATCH if stage == "prompt_filter" else 16
-            self._batches = Batches(self._all, size=size, name=f"overt-{stage}")
+            self._batches = Batches(self._all, room=Room(thing.name, size), name=f"overt-{stage}")
 
     def _all(self, items: list[tuple[Any, ...]]) -> list[FilterDecision]:
         decisions: list[FilterDecision] = self._many(*(list(column) for column in zip(*items, strict=True)))

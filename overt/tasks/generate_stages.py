@@ -50,13 +50,27 @@ class Making:
 
 
 def pick_run_encoder(folder: RunFolder, wanted: str) -> tuple[Encoder | None, str]:
-    """The encoder for near-duplicates and the reason for the choice. A resumed run keeps its first choice."""
+    """The encoder for near-duplicates and the reason for the choice. A resumed run keeps its first choice.
+
+    Raises:
+        InputError: the encoder is not available, or changed since the run began: near-duplicates would be
+            measured in two ways. Older runs do not know which it was.
+    """
     from overt.scoring.encoders import pick_encoder, spec_of
 
     encoder, why = pick_encoder(folder.decision("encoder") or wanted)
+    version = encoder.version if encoder else ""
     if folder.decision("encoder") is None:
         folder.decide("encoder", spec_of(encoder, wanted))
         folder.decide("encoder_why", why)
+        folder.decide("encoder_version", version)
+    elif folder.decision("encoder_version") not in (None, version):
+        raise InputError(
+            f"the encoder {folder.decision('encoder')} is not the one that the run began with: its weights, "
+            "tokenizer, prompts or modules changed",
+            where=str(folder.path),
+            fix="Put the earlier encoder back, or start a new run.",
+        )
     return encoder, folder.decision("encoder_why") or why
 
 

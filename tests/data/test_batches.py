@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 pytest.importorskip("torch", reason="needs the extra [local]")
 
 from overt.data.local.batches import attempt, in_batches
+from overt.data.local.memory import Room, out_of_memory
 
 FULL = RuntimeError("CUDA out of memory")
 
@@ -27,7 +28,8 @@ def runner(room, broken=(), seen=None):
 
 
 def worked(items, run, size):
-    return in_batches(items, run, size, failed=lambda error: str(error), full="full")
+    room = Room("a model", size)
+    return in_batches(items, run, room, failed=str, full=lambda _: "full"), room.size
 
 
 def test_what_fits_is_worked_off_in_order_at_the_size_asked_for():
@@ -49,7 +51,8 @@ def test_an_item_that_does_not_fit_alone_is_told_and_the_others_go_on():
             raise FULL
         return list(items)
 
-    assert worked([1, 2, 3, 4], run, 4) == ([1, 2, "full", 4], 1)
+    # The batch of two fitted, so it is the item that was too large.
+    assert worked([1, 2, 3, 4], run, 4) == ([1, 2, "full", 4], 2)
 
 
 def test_a_broken_item_spares_the_others_and_halves_nothing():
@@ -65,8 +68,33 @@ def test_memory_that_runs_out_while_an_error_is_narrowed_down():
             raise FULL
         return list(items)
 
-    assert attempt([0, 1, 2, 3], run, str) is None
+    assert attempt([0, 1, 2, 3], run, str) == ([0, 1], FULL)
     assert worked([0, 1, 2, 3], run, 4) == ([0, 1, 2, 3], 1)
+
+
+def test_what_was_done_before_the_memory_ran_out_is_not_done_again():
+    seen = []
+
+    def run(items):
+        seen.append(list(items))
+        if len(items) == 4:
+            raise ValueError("one of them")
+        if items == [2, 3]:
+            raise FULL
+        return list(items)
+
+    assert worked([0, 1, 2, 3], run, 4) == ([0, 1, 2, 3], 1)
+    assert seen == [[0, 1, 2, 3], [0, 1], [2, 3], [2], [3]]
+
+
+def test_the_smaller_size_is_told_once_and_kept(caplog):
+    room = Room("diffusers/x", 8)
+    for _ in range(2):
+        in_batches(range(8), runner(3), room, failed=str, full=str)
+    assert room.size == 2
+    assert [r.message for r in caplog.records] == [
+        "diffusers/x: out of memory, at most 2 at once from now on"
+    ]
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(1)])
@@ -83,3 +111,49 @@ def test_every_item_has_its_own_result(count, size, room, broken):
     done, left = worked(range(count), runner(room, broken), size)
     assert done == [f"no {n}" if n in broken else 2 * n for n in range(count)]
     assert 1 <= left <= size
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total capacity of 79.11 GiB",
+        "CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+        "GET was unable to find an engine to execute this computation",
+        "HIP out of memory. Tried to allocate 2.00 MiB. GPU 7 has a total capacity of 287.98 GiB",
+        "MPS backend out of memory (MPS allocated: 9 GB)",
+        "XPU out of memory. Tried to allocate 1 GiB",
+        'NVML_SUCCESS == r INTERNAL ASSERT FAILED at "../c10/cuda/CUDACachingAllocator.cpp":830, please',
+        "[enforce fail at alloc_cpu.cpp:117] err == 0. DefaultCPUAllocator: can't allocate memory: you tried",
+    ],
+)
+def test_memory_that_runs_out_is_known_in_every_wording(message):
+    assert out_of_memory(RuntimeError(message))
+    wrapped = ValueError("the pipeline failed")
+    wrapped.__cause__ = RuntimeError(message)
+    assert out_of_memory(wrapped)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("CUDA error: an illegal memory access was encountered"),
+        RuntimeError("CUDA error: device-side assert triggered"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_NOT_INITIALIZED"),  # no device here is nearly full
+        ValueError("the story of a computer out of memory cannot be drawn"),
+        OSError("No space left on device"),
+    ],
+)
+def test_other_errors_are_not_taken_for_it(error):
+    assert not out_of_memory(error)
+
+
+def test_errors_of_the_machine_itself_are_known():
+    import numpy as np
+
+    assert out_of_memory(MemoryError())
+    assert out_of_memory(OSError(12, "Cannot allocate memory"))
+    with pytest.raises(MemoryError) as caught:
+        np.empty(1 << 45)
+    assert out_of_memory(caught.value)

@@ -295,7 +295,7 @@ def test_one_bad_prompt_spares_the_others(folder, reference, error, kind):
     assert "\n" not in responses[5].error.message
     assert responses[5].images == ()
     assert [r.images for n, r in enumerate(responses) if n != 5] == reference[:5] + reference[6:]
-    assert made._batches.size == 8
+    assert made._batches.room.size == 8
 
 
 def test_hostile_prompts_are_drawn(folder):

@@ -290,7 +290,8 @@ def test_out_of_memory_halves_the_batch(folder, monkeypatch):
 
         monkeypatch.setattr(model, "_generate", tight)
         try:
-            return await asyncio.gather(*(model.complete(r) for r in requests())), sizes, model._batches.size
+            replies = await asyncio.gather(*(model.complete(r) for r in requests()))
+            return replies, sizes, model._batches.room.size
         finally:
             await model.close()
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
-from overt.data.local.devices import free_memory, out_of_memory
+from overt.data.local.memory import Room, free_memory, out_of_memory
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -23,12 +23,12 @@ class Batches(Generic[A, R]):
     Args:
         work: items -> as many results. It runs in one worker thread; an exception reaches every caller of the
             batch.
-        size: the maximum batch size; may change while it runs.
+        room: the maximum batch size; it may shrink while it runs.
         name: the name of the thread.
     """
 
-    def __init__(self, work: Callable[[list[A]], list[R]], *, size: int, name: str) -> None:
-        self.size = size
+    def __init__(self, work: Callable[[list[A]], list[R]], *, room: Room, name: str) -> None:
+        self.room = room
         self._work, self._name = work, name
         self._jobs: queue.Queue[tuple[A, asyncio.Future[R], asyncio.AbstractEventLoop] | None] = queue.Queue()
         self._worker: threading.Thread | None = None
@@ -54,7 +54,7 @@ class Batches(Generic[A, R]):
         while (first := self._jobs.get()) is not None:
             jobs = [first]
             until = time.monotonic() + _FILL_S
-            while len(jobs) < self.size:
+            while len(jobs) < self.room.size:
                 try:
                     job = self._jobs.get(timeout=max(0.0, until - time.monotonic()))
                 except queue.Empty:
@@ -92,46 +92,61 @@ def _settle(future: asyncio.Future[R], result: R | BaseException) -> None:
 def in_batches(
     items: Sequence[A],
     run: Callable[[list[A]], Sequence[R]],
-    size: int,
+    room: Room,
     *,
     failed: Callable[[Exception], R],
-    full: R,
-) -> tuple[list[R], int]:
-    """Runs the items in batches. Returns the results in order and the batch size that fits the memory.
+    full: Callable[[Exception], R],
+    fits: Callable[[Sequence[A]], int] = len,
+) -> list[R]:
+    """Runs the items in batches and returns the results in order. Running out of memory shrinks `room`;
+    results that are there by then are kept.
 
     Args:
-        run: at most `size` items -> as many results.
+        run: at most `room.size` items -> as many results.
         failed: error -> the result of an item on which `run` fails.
-        full: the result of an item that does not fit the memory even alone.
+        full: error -> the result of an item that does not fit the memory even alone.
+        fits: the next items, at most `room.size` -> how many of them share a batch, at least one.
     """
     done: list[R] = []
     while len(done) < len(items):
-        batch = list(items[len(done) : len(done) + size])
-        results = attempt(batch, run, failed)
-        if results is None and len(batch) > 1:
-            size = len(batch) // 2
+        batch = list(items[len(done) : len(done) + room.size])
+        batch = batch[: max(1, fits(batch))]
+        results, error = attempt(batch, run, failed)
+        done += results
+        if results:
+            room.fitted()
+        if error is None:
+            continue
+        left = len(batch) - len(results)
+        if left == 1:
+            done.append(full(error))
+            room.one_did_not()
         else:
-            done += [full] if results is None else results
-    return done, size
+            room.shrink(left)
+    return done
 
 
 def attempt(
     batch: list[A], run: Callable[[list[A]], Sequence[R]], failed: Callable[[Exception], R]
-) -> list[R] | None:
-    """One result for each item; None if the memory does not suffice. Any other error is narrowed down to its
-    item, whose result is `failed(error)`."""
+) -> tuple[list[R], Exception | None]:
+    """The results of the first items, and the error by which the memory ran out on those behind them, or
+    None. Any other error is narrowed down to its item, whose result is `failed(error)`."""
     try:
-        return list(run(batch))
+        return list(run(batch)), None
     except Exception as error:
+        # Its traceback would still hold the memory.
+        ended = error.with_traceback(None)
         is_full = out_of_memory(error)
         result = failed(error)
-    # Inside the except clause the error's traceback would still hold the memory.
     if is_full:
+        ended.__cause__ = ended.__context__ = None
         free_memory()
-        return None
+        return [], ended
     if len(batch) == 1:
-        return [result]
+        return [result], None
     half = len(batch) // 2
-    first = attempt(batch[:half], run, failed)
-    second = None if first is None else attempt(batch[half:], run, failed)
-    return None if first is None or second is None else first + second
+    first, out = attempt(batch[:half], run, failed)
+    if out is not None:
+        return first, out
+    second, out = attempt(batch[half:], run, failed)
+    return first + second, out

@@ -7,7 +7,7 @@ import importlib.util
 import re
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,13 +62,14 @@ def pick_dtype(asked: str | None, device: str, name: str) -> torch.dtype:
     return kind
 
 
-def source_of(model: str, name: str, *packages: str) -> str:
+def source_of(model: str, name: str, *packages: str, files: Collection[str] = ()) -> str:
     """A Hub id, or a folder with its `~` expanded. Call it before anything heavy is imported: what cannot be
     loaded is said within seconds, where the libraries would try the Hub for minutes.
 
     Args:
         name: the model as the user wrote it, for messages.
         packages: those that loading it needs, in the order of their imports.
+        files: endings of single files that are taken as well, such as ".gguf".
 
     Raises:
         ModuleNotFoundError: one of the packages is not installed (the registry reports it).
@@ -79,12 +80,15 @@ def source_of(model: str, name: str, *packages: str) -> str:
         if importlib.util.find_spec(package) is None:
             raise ModuleNotFoundError(f"No module named {package!r}", name=package)
     path = Path(model).expanduser()
-    if path.is_dir():
+    if path.is_dir() or (path.is_file() and path.suffix.lower() in files):
         return str(path) if model.startswith("~") else model
     if path.is_file():
-        raise InputError(f"{name} cannot be loaded: this is a file, not a model's folder")
+        raise InputError(
+            f"{name} cannot be loaded: this is a file, not a model's folder", fix=_instead_of_file(path)
+        )
     if not is_hub_id(model) and not _PLAIN_ID.fullmatch(model):
-        raise InputError(f"{name} cannot be loaded: there is no such folder", fix=_beside(path))
+        what = "file" if path.suffix.lower() in _FILE_ADVICE else "folder"
+        raise InputError(f"{name} cannot be loaded: there is no such {what}", fix=_beside(path))
     if not is_cached(model):
         answers, reason = hub_answers()
         if not answers:
@@ -96,14 +100,32 @@ def source_of(model: str, name: str, *packages: str) -> str:
     return model
 
 
+_PICKLED = "It is a pickle, which can run code when it is read. Save the model anew as safetensors."
+_FILE_ADVICE = {
+    ".gguf": "A GGUF file is read as a language model (hf/FILE.gguf), not for this.",
+    ".safetensors": "It holds weights alone. A whole pipeline in one file is drawn with as diffusers/FILE.",
+    **dict.fromkeys((".bin", ".pt", ".pth", ".ckpt"), _PICKLED),
+    ".onnx": "It is for ONNX. Take the model's *.safetensors.",
+    **dict.fromkeys((".zip", ".gz", ".tar", ".tgz"), "Unpack it, and name the folder."),
+}
+
+
+def _instead_of_file(path: Path) -> str:
+    if (path.parent / "config.json").is_file():
+        return f"Name the folder that it lies in: {path.parent}"
+    return _FILE_ADVICE.get(path.suffix.lower(), "Name the folder that it lies in.")
+
+
 # The first models of the Hub have no owner in their id, such as gpt2.
 _PLAIN_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}")
 
 
 def _beside(path: Path) -> str:
-    """A hint with a folder of nearly the same name."""
+    """A hint with a folder or file of nearly the same name."""
     parent = path.parent
-    names = [entry.name for entry in parent.iterdir() if entry.is_dir()] if parent.is_dir() else []
+    names = []
+    if parent.is_dir():
+        names = [e.name for e in parent.iterdir() if e.is_dir() or e.suffix.lower() in _FILE_ADVICE]
     near = difflib.get_close_matches(path.name, names, n=1)
     if near:
         return f"Did you mean {parent / near[0]}?"
@@ -116,74 +138,30 @@ def _beside(path: Path) -> str:
 
 @contextmanager
 def quiet_loading() -> Iterator[None]:
-    """Silences the libraries' progress bars and warnings while a model loads. Downloads keep theirs."""
+    """Silences the libraries' progress bars, warnings and loading reports while a model loads: what matters
+    in a report is an error of `whole_weights`. Downloads keep their progress bars."""
     import transformers
 
     loggings = [transformers.utils.logging]
     if diffusers := sys.modules.get("diffusers"):
         loggings.append(diffusers.utils.logging)
     loud = [logging for logging in loggings if logging.is_progress_bar_enabled()]
+    levels = [logging.get_verbosity() for logging in loggings]
     for logging in loud:
         logging.disable_progress_bar()
+    for logging in loggings:
+        logging.set_verbosity_error()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
+        for logging, level in zip(loggings, levels, strict=True):
+            logging.set_verbosity(level)
         for logging in loud:
             logging.enable_progress_bar()
-
-
-def loading_advice(source: str, error: BaseException) -> str:
-    """A hint for a model that could not be loaded."""
-    chain: list[BaseException] = [error]
-    while (deeper := chain[-1].__cause__ or chain[-1].__context__) is not None and deeper not in chain:
-        chain.append(deeper)
-    if any(type(e).__name__ == "GatedRepoError" or "gated repo" in str(e).lower() for e in chain):
-        return (
-            f"The model is gated: accept its licence at https://huggingface.co/{source}, then log in "
-            "(hf auth login) or set HF_TOKEN. A folder with the downloaded model does as well."
-        )
-    if "trust_remote_code" in str(error):
-        return "The model brings code of its own. Read it first; trust_remote_code=true runs it."
-    folder = Path(source)
-    if folder.is_dir():
-        pickled = [p for kind in ("*.bin", "*.pt", "*.pth", "*.ckpt") for p in folder.rglob(kind)]
-        if pickled:
-            return (
-                f"Weights are loaded as *.safetensors only: {pickled[0].relative_to(folder)} is a pickle, "
-                "which can run code. Save the model anew as safetensors: model.save_pretrained(folder)."
-            )
-        return "The folder has to be as save_pretrained() leaves it, with all weights as *.safetensors."
-    if source.startswith((".", "/", "~")) or source.count("/") > 1:
-        return "There is no such folder."
-    return "Is the name right, can the Hub be reached, and does the repo hold *.safetensors?"
 
 
 def one_line(error: BaseException) -> str:
     """The error's text on one line that can be encoded, at most 400 characters."""
     return encodable(" ".join(str(error).split())[:400])
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an error means that the device's or the machine's memory is full."""
-    import torch
-
-    said = str(error).lower()
-    return isinstance(error, torch.cuda.OutOfMemoryError) or (
-        isinstance(error, (RuntimeError, MemoryError))
-        and ("out of memory" in said or "can't allocate" in said)
-    )
-
-
-def free_memory() -> None:
-    """Frees unused memory. Call it after the error is released, since its traceback holds memory."""
-    import gc
-
-    import torch
-
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    elif torch.backends.mps.is_available():
-        torch.mps.empty_cache()

@@ -1,7 +1,8 @@
 """Sees to it that a model has all its weights: what a checkpoint lacks, libraries fill with random numbers.
 
 transformers and diffusers report what was missing or left over only where they are asked, and a pipeline's
-parts load out of reach. So their loaders are wrapped once; inside of `whole_weights` each of them is asked.
+parts load out of reach. So their loaders are wrapped once; inside of `whole_weights` each of them is asked. A
+tokenizer without its vocabulary loads as well (transformers 5 makes one that knows no word), and is told.
 """
 
 from __future__ import annotations
@@ -12,101 +13,120 @@ import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from overt.data.errors import InputError
-
-# Left over or missing without harm: buffers that are computed, and statistics that only training reads.
-_HARMLESS = (
-    r"(^|\.)position_ids$",
-    r"rotary_emb\.inv_freq$",
-    r"(^|\.)num_batches_tracked$",
-    r"\.attn\.(masked_)?bias$",
-)
-_harmless = re.compile("|".join(_HARMLESS))
-_SHOWN = 6
-_Report = Mapping[str, Any]
-_reports: ContextVar[list[tuple[str, _Report]] | None] = ContextVar("loading_reports", default=None)
+from overt.data.local.gaps import Gaps, gaps_of, without_quantization
 
 
-@dataclass(frozen=True, slots=True)
-class Gaps:
-    """What a checkpoint and a model's class do not share: names of weights."""
+@dataclass(slots=True)
+class _Watch:
+    """What is found while models load. elsewhere: names of weights that an adapter brings."""
 
-    missing: tuple[str, ...] = ()
-    unexpected: tuple[str, ...] = ()
-    of_other_shape: tuple[str, ...] = ()
+    elsewhere: Collection[str]
+    gaps: list[Gaps] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
 
 
-def gaps_of(report: _Report) -> Gaps:
-    """Reads a loading report of transformers or diffusers; harmless names are left out."""
-
-    def harmful(key: str) -> tuple[str, ...]:
-        names = (str(name[0] if isinstance(name, tuple) else name) for name in report.get(key) or ())
-        return tuple(sorted(name for name in names if not _harmless.search(name)))
-
-    return Gaps(harmful("missing_keys"), harmful("unexpected_keys"), harmful("mismatched_keys"))
+_watch: ContextVar[_Watch | None] = ContextVar("loading", default=None)
 
 
 @contextmanager
-def whole_weights(name: str) -> Iterator[None]:
-    """Checks every model of transformers and diffusers that loads inside.
+def whole_weights(name: str, elsewhere: Collection[str] = ()) -> Iterator[None]:
+    """Checks every model and tokenizer of transformers and diffusers that loads inside.
 
     Args:
         name: the model as the user wrote it.
+        elsewhere: names of weights that something else brings, such as an adapter with its own head.
 
     Raises:
-        InputError: weights are missing, left over or of another shape; it lists them.
+        InputError: weights are missing, left over, of another shape or not finite, or a tokenizer has no
+            vocabulary; it lists them. It comes instead of any later error, which these would cause.
     """
-    _watch_loaders()
-    found: list[tuple[str, _Report]] = []
-    token = _reports.set(found)
+    _wrap_loaders()
+    watch = _Watch(elsewhere)
+    token = _watch.set(watch)
     try:
         yield
+    except Exception as error:
+        _check(name, watch, error)
+        raise
     finally:
-        _reports.reset(token)
-    for kind, report in found:
-        _check(name, kind, gaps_of(report))
+        _watch.reset(token)
+    _check(name, watch, None)
 
 
-def _check(name: str, kind: str, gaps: Gaps) -> None:
-    said = [
-        f"{what}: {_listed(names)}"
-        for what, names in (
-            ("missing, so they would be random", gaps.missing),
-            ("of another shape, so they would be random", gaps.of_other_shape),
-            ("left over, so nothing would read them", gaps.unexpected),
-        )
-        if names
-    ]
-    if said:
+def check_report(name: str, kind: str, report: Mapping[str, Any]) -> None:
+    """Checks the loading report of something that is loaded by itself, such as an adapter.
+
+    Raises:
+        InputError: as `whole_weights`.
+    """
+    _check(name, _Watch((), [gaps_of(kind, report)]), None)
+
+
+def check_adapters(name: str, pipeline: Any) -> None:
+    """Checks that a LoRA reached a pipeline of diffusers, which only warns if no name of a weight fits.
+
+    Raises:
+        InputError: it did not.
+    """
+    if not pipeline.get_list_adapters():
         raise InputError(
-            f"{name} is not whole. Weights of its {kind} {'; '.join(said)}",
-            fix="Is this the model's own kind (a classifier with its head, a chat model with its lm_head)? "
-            "Load it in Python as its authors do and save it anew: model.save_pretrained(folder).",
+            f"{name}: the LoRA has no weight for any part of this pipeline, so it would change nothing",
+            fix="Is it for another kind of model? Names begin with the part, such as unet. or transformer.",
         )
 
 
-def _listed(names: Collection[str]) -> str:
-    shown = ", ".join(list(names)[:_SHOWN])
-    return shown + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+def check_finite(name: str, model: Any) -> None:
+    """Checks the weights of a `torch.nn.Module` that is loaded by itself.
+
+    Raises:
+        InputError: some hold NaN or infinity.
+    """
+    _check(name, _Watch((), [Gaps(type(model).__name__, not_finite=_not_finite(model))]), None)
+
+
+def _check(name: str, watch: _Watch, cause: Exception | None) -> None:
+    for gaps in watch.gaps:
+        if said := gaps.said():
+            raise InputError(
+                f"{name} is not whole. Weights of its {gaps.kind} {said}", fix=gaps.fix()
+            ) from cause
+    for said in watch.others:
+        raise InputError(
+            f"{name} is not whole. {said}", fix="Copy the model's files again, all of them."
+        ) from cause
 
 
 # -- the libraries' loaders ----------------------------------------------------------------------------------
 
 
-def _watch_loaders() -> None:
+def _wrap_loaders() -> None:
     if transformers := sys.modules.get("transformers"):
-        _watch(transformers.PreTrainedModel)
+        _wrap(transformers.PreTrainedModel, "from_pretrained", _asking)
+        # An adapter's report replaces its model's; here the model's own passes by, in transformers 5.
+        _wrap(transformers.PreTrainedModel, "_finalize_model_loading", _overhearing)
+        _wrap(transformers.PreTrainedTokenizerBase, "from_pretrained", _reading)
     if diffusers := sys.modules.get("diffusers"):
-        _watch(diffusers.ModelMixin)
+        _wrap(diffusers.ModelMixin, "from_pretrained", _asking)
+    # Single files and LoRAs have no report; these modules exist once diffusers has imported them.
+    for module in ("single_file_model", "single_file_utils"):
+        _wrap(sys.modules.get(f"diffusers.loaders.{module}"), "load_model_dict_into_meta", _filling)
+    _wrap(sys.modules.get("diffusers.loaders.peft"), "_maybe_warn_for_unhandled_keys", _warning)
 
 
-def _watch(base: Any) -> None:
-    original = base.__dict__["from_pretrained"].__func__
-    if not hasattr(original, "is_watched"):
-        base.from_pretrained = classmethod(_asking(original))
+def _wrap(place: Any, name: str, by: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+    """Replaces a method of a class or a function of a module, once. Other releases may lack it."""
+    kept = getattr(place, "__dict__", {}).get(name)
+    function = getattr(kept, "__func__", kept)
+    if function is None or hasattr(function, "is_watched"):
+        return
+    wrapped = by(function)
+    wrapped.is_watched = True  # type: ignore[attr-defined]
+    setattr(place, name, wrapped if function is kept else type(kept)(wrapped))
 
 
 def _asking(load: Callable[..., Any]) -> Callable[..., Any]:
@@ -114,13 +134,142 @@ def _asking(load: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(load)
     def asking(cls: type, *args: Any, **options: Any) -> Any:
-        reports = _reports.get()
-        if reports is None:
+        watch = _watch.get()
+        if watch is None:
             return load(cls, *args, **options)
         wants_report = options.pop("output_loading_info", False)
         model, report = load(cls, *args, output_loading_info=True, **options)
-        reports.append((type(model).__name__, report))
+        gaps = _gaps(model, report, watch)
+        empty = _empty(model, is_spread=options.get("device_map") is not None)
+        watch.gaps.append(replace(gaps, not_finite=_not_finite(model), missing=gaps.missing or empty))
         return (model, report) if wants_report else model
 
-    asking.is_watched = True  # type: ignore[attr-defined]
     return asking
+
+
+def _overhearing(finalize: Callable[..., Any]) -> Callable[..., Any]:
+    """transformers' last step of loading weights; it raises for other shapes without naming them."""
+
+    @functools.wraps(finalize)
+    def overhearing(model: Any, load_config: Any, loading_info: Any, *args: Any, **options: Any) -> Any:
+        try:
+            return finalize(model, load_config, loading_info, *args, **options)
+        finally:
+            if (watch := _watch.get()) is not None:
+                watch.gaps.append(_gaps(model, loading_info.to_dict(), watch))
+
+    return overhearing
+
+
+def _filling(fill: Callable[..., Any]) -> Callable[..., Any]:
+    """The step of diffusers that fills a part with weights of a single file, by their converted names."""
+
+    @functools.wraps(fill)
+    def filling(model: Any, state_dict: Mapping[str, Any], *args: Any, **options: Any) -> Any:
+        done = fill(model, state_dict, *args, **options)
+        if (watch := _watch.get()) is not None:
+            known, given = set(model.state_dict()), set(state_dict)
+            unread = [
+                re.compile(names) for names in getattr(model, "_keys_to_ignore_on_load_unexpected", ()) or ()
+            ]
+            left = [name for name in given - known if not any(names.search(name) for names in unread)]
+            gaps = _gaps(model, {"missing_keys": known - given, "unexpected_keys": left}, watch)
+            watch.gaps.append(replace(gaps, not_finite=_not_finite(model)))
+        return done
+
+    return filling
+
+
+def _warning(warn: Callable[..., Any]) -> Callable[..., Any]:
+    """The step of diffusers that only warns where a LoRA and the model do not share their weights."""
+
+    @functools.wraps(warn)
+    def warning(incompatible: Any, adapter_name: str, *args: Any, **options: Any) -> Any:
+        watch = _watch.get()
+        if watch is not None and incompatible is not None:
+            missing = [name for name in incompatible.missing_keys if f".{adapter_name}." in f"{name}."]
+            report = {"missing_keys": missing, "unexpected_keys": incompatible.unexpected_keys}
+            watch.gaps.append(gaps_of("LoRA", report))
+        return warn(incompatible, adapter_name, *args, **options)
+
+    return warning
+
+
+def _reading(load: Callable[..., Any]) -> Callable[..., Any]:
+    """A tokenizer's `from_pretrained` that looks for the vocabulary's file."""
+
+    @functools.wraps(load)
+    def reading(cls: type, source: Any, *args: Any, **options: Any) -> Any:
+        tokenizer = load(cls, source, *args, **options)
+        watch = _watch.get()
+        if watch is not None and not options.get("gguf_file"):
+            folder = Path(source, options.get("subfolder") or "")
+            if folder.is_dir() and (said := _lacks_vocabulary(tokenizer, folder)):
+                watch.others.append(said)
+        return tokenizer
+
+    return reading
+
+
+# -- what they left ------------------------------------------------------------------------------------------
+
+
+def _gaps(model: Any, report: Mapping[str, Any], watch: _Watch) -> Gaps:
+    buffers = {name for name, _ in model.named_buffers()}
+    gaps = gaps_of(type(model).__name__, report, buffers=buffers, elsewhere=watch.elsewhere)
+    quantized = getattr(model, "hf_quantizer", None) or getattr(model.config, "quantization_config", None)
+    return without_quantization(gaps) if quantized else gaps
+
+
+def _not_finite(model: Any) -> tuple[str, ...]:
+    """The names of floating-point weights with NaN or infinity, and of buffers with NaN."""
+    import torch
+
+    plain = (torch.Tensor, torch.nn.Parameter)  # a quantized weight is of a class of its own
+    found = []
+    for is_parameter, tensors in ((True, model.named_parameters()), (False, model.named_buffers())):
+        for name, tensor in tensors:
+            if (
+                type(tensor) not in plain
+                or tensor.is_meta
+                or not tensor.numel()
+                or not tensor.dtype.is_floating_point
+                or tensor.dtype.itemsize < 2
+            ):
+                continue
+            low, high = torch.aminmax(tensor.detach())  # one pass, no copy; NaN wins
+            if bool(low.isnan()) or (is_parameter and bool(low.isinf() | high.isinf())):
+                found.append(name)
+    return tuple(found)
+
+
+def _empty(model: Any, is_spread: bool) -> tuple[str, ...]:
+    """The names of weights without values, which an index names and no file holds."""
+    if is_spread:  # some wait on the disk
+        return ()
+    return tuple(name for name, tensor in model.named_parameters() if tensor.is_meta)
+
+
+_VOCABULARIES = (
+    "*.model",
+    "*.tiktoken",
+    "tekken.json",
+    "vocab.*",
+    "*vocab*.json",
+    "*.spm",
+    "tokenizer.*.json",
+)
+
+
+def _lacks_vocabulary(tokenizer: Any, folder: Path) -> str:
+    """Says what a tokenizer's folder lacks; "" if it is whole or the tokenizer needs no file."""
+    files = dict(getattr(tokenizer, "vocab_files_names", {}))
+    if not files or (folder / "tokenizer.json").is_file():
+        return ""
+    kind = type(tokenizer).__name__
+    if not any(any(folder.glob(pattern)) for pattern in _VOCABULARIES):
+        return f"Its {kind} would know no words: {' or '.join(files.values())} is missing"
+    merges = files.get("merges_file")
+    if merges and (folder / files.get("vocab_file", "")).is_file() and not (folder / merges).is_file():
+        return f"Its {kind} would read letter by letter: {merges} is missing"
+    return ""

@@ -252,8 +252,13 @@ def _options_line(parameters: Iterable[inspect.Parameter]) -> str:
 # Optional packages, and the extra of overt that installs them.
 _EXTRAS = {
     **dict.fromkeys(
-        ("torch", "transformers", "diffusers", "accelerate", "open_clip", "sentence_transformers"), "local"
+        (
+            *("torch", "transformers", "diffusers", "accelerate", "open_clip", "sentence_transformers"),
+            *("sentencepiece", "google.protobuf", "tiktoken", "peft", "ftfy", "bs4"),
+        ),
+        "local",
     ),
+    **dict.fromkeys(("bitsandbytes", "torchao", "gguf"), "quantized"),
     **dict.fromkeys(("nudenet", "better_profanity", "profanity_check"), "filters"),
 }
 
@@ -302,12 +307,22 @@ def missing_package(text: str, error: ModuleNotFoundError, why: str = "") -> Inp
     """The error for a missing package, with the command that installs it."""
     missing = error.name or ""
     if missing in _EXTRAS:
-        return InputError(
-            f"{text} needs {missing}, which is not installed", fix=f'pip install "overt[{_EXTRAS[missing]}]"'
-        )
+        return InputError(f"{text} needs {missing}, which is not installed", fix=how_to_install(missing))
     package, dot, _ = missing.partition(".")
     fix = f"Install {package} into this environment" + (", in a version that has it." if dot else ".")
     return InputError(f"{text}: no module {missing!r}" + (f" ({why})" if why else ""), fix=package and fix)
+
+
+def how_to_install(module: str, package: str = "") -> str:
+    """The command that installs a package which overt uses or a model needs.
+
+    Args:
+        module: the name that it is imported by.
+        package: the name that pip knows it by, if that differs.
+    """
+    if module in _EXTRAS:
+        return f'pip install "overt[{_EXTRAS[module]}]"'
+    return f"pip install {package or module}"
 
 
 def in_words(error: BaseException) -> str:

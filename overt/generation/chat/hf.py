@@ -17,6 +17,7 @@ from overt.data.errors import InputError
 from overt.data.local.batches import Batches, in_batches
 from overt.data.local.devices import one_line
 from overt.data.local.language import LanguageModel, Row, Turns, write
+from overt.data.local.memory import Room
 
 if TYPE_CHECKING:
     import torch
@@ -65,7 +66,7 @@ class HFChat:
                 "An instruction-tuned model would follow instructions better.",
                 self.name,
             )
-        self._batches = Batches(self._answer, size=batch_size, name="overt-hf")
+        self._batches = Batches(self._answer, room=Room(self.name, batch_size), name="overt-hf")
 
     async def complete(self, request: ChatRequest) -> ChatReply:
         """Returns one reply; concurrent calls share a batch."""
@@ -96,12 +97,12 @@ class HFChat:
             else:
                 rows.append((number, row, request))
         for group in self._groups(rows):
-            done, self._batches.size = in_batches(
+            done = in_batches(
                 [(row, request) for _, row, request in group],
                 self._generate,
-                self._batches.size,
+                self._batches.room,
                 failed=_failed,
-                full=ChatReply(error=CallError("too_long", "out of memory with this request alone")),
+                full=_too_large,
             )
             replies.update((number, reply) for (number, _, _), reply in zip(group, done, strict=True))
         return [replies[number] for number in range(len(requests))]
@@ -211,6 +212,11 @@ def _signed(value: int) -> int:
 
 
 # -- small things ------------------------------------------------------------------------------------------
+
+
+def _too_large(error: Exception) -> ChatReply:
+    message = f"out of memory with this request alone ({one_line(error)})"
+    return ChatReply(error=CallError("too_long", message))
 
 
 def _failed(error: Exception) -> ChatReply:

@@ -16,7 +16,8 @@ from overt.data.chat import CallError
 from overt.data.errors import InputError
 from overt.data.json_types import Json
 from overt.data.local.batches import Batches, in_batches
-from overt.data.local.devices import free_memory, pick_device, pick_dtype, source_of
+from overt.data.local.devices import one_line, pick_device, pick_dtype, source_of
+from overt.data.local.memory import Room, free_memory
 from overt.data.targets import DECODED_AGAIN, NOT_FINITE, Response
 from overt.data.text import encodable
 from overt.generation.images.pipeline_arguments import drawing_arguments
@@ -122,7 +123,9 @@ class DiffusersTarget:
         self.facts = facts.to_json()
         self.notes = (headline(facts), *facts.notes)
         self._has_told = False
-        self._batches: Batches[Job, Drawn] = Batches(self._work, size=batch_size, name="overt-diffusers")
+        self._batches: Batches[Job, Drawn] = Batches(
+            self._work, room=Room(self.name, batch_size), name="overt-diffusers"
+        )
         # Twice the batch size, so that the next batch is ready when one ends.
         self.max_concurrency = 2 * batch_size
 
@@ -176,19 +179,13 @@ class DiffusersTarget:
 
     def _work(self, jobs: list[Job]) -> list[Drawn]:
         """Returns results in order. Running out of memory halves the batch size permanently."""
-        message = "out of memory with one picture; smaller width and height or offload= need less"
-        drawn, size = in_batches(
+        drawn = in_batches(
             jobs,
             self.drawing.draw,
-            self._batches.size,
+            self._batches.room,
             failed=lambda error: Drawn(error=call_error(error)),
-            full=Drawn(error=CallError("server", message)),
+            full=lambda error: Drawn(error=_too_large(error)),
         )
-        if size < self._batches.size:
-            self._batches.size = size
-            logging.getLogger("overt").warning(
-                "%s: out of memory, at most %d at once from now on", self.name, size
-            )
         if not self._has_told and any(one.numbers.was_decoded_again for one in drawn):
             self._has_told = True
             logging.getLogger("overt").warning(
@@ -197,3 +194,8 @@ class DiffusersTarget:
                 self.name,
             )
         return drawn
+
+
+def _too_large(error: Exception) -> CallError:
+    advice = "smaller width and height or offload= need less"
+    return CallError("server", f"out of memory with one picture; {advice} ({one_line(error)})")

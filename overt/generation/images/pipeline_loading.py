@@ -8,6 +8,7 @@ from typing import Protocol
 
 from overt.data.local.devices import quiet_loading
 from overt.data.local.pretrained import speaking_loader
+from overt.generation.images.pipeline_moved import supply_moved_parts
 from overt.generation.images.pipelines import Pipeline
 
 
@@ -28,10 +29,19 @@ def load_pipeline(source: str, options: Mapping[str, object], name: str) -> Pipe
         diffusers.utils.logging.set_verbosity_error()
     by_task: _Loader = diffusers.AutoPipelineForText2Image
     as_saved: _Loader = diffusers.DiffusionPipeline
+
+    def load() -> Pipeline:
+        try:
+            return by_task.from_pretrained(source, **options)
+        except (ValueError, AttributeError, KeyError):  # diffusers knows no such task for this class
+            return as_saved.from_pretrained(source, **options)
+
     with quiet_loading(), speaking_loader(name, source):
         try:
-            pipeline = by_task.from_pretrained(source, **options)
-        except (ValueError, AttributeError, KeyError):  # diffusers knows no such task for this class
-            pipeline = as_saved.from_pretrained(source, **options)
+            pipeline = load()
+        except Exception as error:
+            if not supply_moved_parts(str(error)):
+                raise
+            pipeline = load()
     pipeline.set_progress_bar_config(disable=True)
     return pipeline

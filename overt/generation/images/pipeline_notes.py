@@ -6,7 +6,7 @@ picture, or, without one, is read from the model's configuration.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from overt.data.json_types import Json, JsonObject
@@ -67,7 +67,9 @@ def facts_of(drawing: Drawing, tried: Tried | None) -> Facts:
     steps = {key: drawing.value_of(key) for key in drawing.parameters if key.endswith("num_inference_steps")}
     width, height = drawing.arguments.get("width"), drawing.arguments.get("height")
     asked = (width, height) if isinstance(width, int) and isinstance(height, int) else None
-    idle = [key for key in tried.idle if key != "use_resolution_binning"] if tried else list(_idle(drawing))
+    known = [key for key in _idle(drawing) if tried is None or key not in (*tried.idle, *tried.active)]
+    measured = tried.idle if tried else ()
+    idle = [key for key in (*measured, *known) if key != "use_resolution_binning"]
     guidance = {key: drawing.value_of(key) for key in GUIDANCE if key in drawing.parameters}
     does_guide = getattr(drawing.pipeline, "do_classifier_free_guidance", None) if tried else None
     return Facts(
@@ -100,8 +102,8 @@ def _idle(drawing: Drawing) -> Iterator[str]:
 
 
 def _config(drawing: Drawing, key: str) -> object:
-    config = getattr(getattr(drawing.pipeline, "transformer", None), "config", None)
-    return config.get(key) if hasattr(config, "get") else None
+    config: object = getattr(getattr(drawing.pipeline, "transformer", None), "config", None)
+    return config.get(key) if isinstance(config, Mapping) else None
 
 
 # -- in words ------------------------------------------------------------------------------------------------

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from overt.data.errors import InputError
-from overt.data.local.devices import one_line, out_of_memory
+from overt.data.local.devices import one_line
+from overt.data.local.memory import out_of_memory
 from overt.generation.images.pipelines import Pipeline
 
 _OFFLOAD = {"none": "", "model": "enable_model_cpu_offload", "sequential": "enable_sequential_cpu_offload"}

@@ -8,13 +8,15 @@ FLUX.1 schnell guidance does nothing, nor does a negative prompt where nothing i
 from __future__ import annotations
 
 import copy
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from overt.data.errors import InputError
-from overt.data.local.devices import one_line, out_of_memory
+from overt.data.local.devices import one_line
+from overt.data.local.memory import out_of_memory
 from overt.generation.images.pipeline_drawing import Drawing, Drawn
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ _PROMPT = "a red apple on a wooden table"
 _STEPS = 2  # with one, guidance of the second step would not be seen
 # Compared even where the user did not set them, since every model means something else by them.
 GUIDANCE = ("guidance_scale", "true_cfg_scale", "distilled_guidance_scale")
+_BUDGET_S = 30.0  # no further comparison begins when it would end later than that
 _COMPARED_IF_DEFAULT = (*GUIDANCE, "use_resolution_binning")
 # Not compared: steps are few here, and sizes can be seen.
 _NOT_COMPARED = ("width", "height", "max_area")
@@ -52,6 +55,7 @@ def try_out(drawing: Drawing, name: str) -> Tried:
     pipeline = drawing.pipeline
     assert pipeline is not None
     few = few_steps(drawing)
+    began = time.monotonic()
     with _untouched(pipeline.components.values()):
         try:
             drawn, latents = _draw(drawing, few)
@@ -64,8 +68,11 @@ def try_out(drawing: Drawing, name: str) -> Tried:
             few = {}
             drawn, latents = _fully(drawing, name)
         assert drawn.picture is not None
-        idle, active = [], []
+        idle: list[str] = []
+        active: list[str] = []
         for key, value in _others(drawing):
+            if time.monotonic() - began + drawn.batch_s > _BUDGET_S:
+                break
             try:
                 other, other_latents = _draw(drawing, {**few, key: value})
             except Exception:  # another value need not be possible

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from overt.data.filters import FilterDecision
 from overt.data.local.devices import pick_device, quiet_loading, source_of
+from overt.data.local.memory import Room
 from overt.data.local.pretrained import speaking_loader
 from overt.data.plugins.names import fraction, in_name
 from overt.scoring.checkers.local import decide_pictures
@@ -78,7 +79,7 @@ class DiffusersChecker:
                 source, subfolder=subfolder, use_safetensors=True, dtype=torch.float32
             )
         self._checker = checker.to(self.device).eval()
-        self._batch_size = max(1, batch_size)
+        self._room = Room(self.name, max(1, batch_size))
 
     def check(self, image: Picture, prompt: str) -> FilterDecision:
         """Returns the decision on one RGB `PIL.Image`; the prompt is ignored."""
@@ -86,7 +87,7 @@ class DiffusersChecker:
 
     def check_many(self, images: list[Picture], prompts: list[str]) -> list[FilterDecision]:
         """Returns the decisions in order, equal to those of `check` up to float32 rounding."""
-        return decide_pictures(self._score, images, self._batch_size)
+        return decide_pictures(self._score, images, self._room)
 
     def _score(self, images: list[Picture]) -> list[FilterDecision]:
         import math

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from overt.data.errors import InputError
 from overt.data.filters import FilterDecision
 from overt.data.local.devices import pick_device, quiet_loading, source_of
+from overt.data.local.memory import Room
 from overt.data.local.pretrained import speaking_loader
 from overt.data.plugins.names import fraction, in_name, words
 from overt.scoring.checkers.local import decide_pictures
@@ -73,7 +74,7 @@ class HFImageClassifier:
         self.labels = tuple(self._names[n] for n in self._wanted)
         self.covers = _kinds(self.labels)
         self.name = f"{head}?labels={in_name(','.join(self.labels))}&threshold={self.threshold!r}"
-        self._batch_size = max(1, batch_size)
+        self._room = Room(self.name, max(1, batch_size))
 
     def check(self, image: Picture, prompt: str) -> FilterDecision:
         """Returns the decision on one RGB `PIL.Image`; the prompt is ignored."""
@@ -81,7 +82,7 @@ class HFImageClassifier:
 
     def check_many(self, images: list[Picture], prompts: list[str]) -> list[FilterDecision]:
         """Returns the decisions in order, equal to those of `check` up to float32 rounding."""
-        return decide_pictures(self._score, images, self._batch_size)
+        return decide_pictures(self._score, images, self._room)
 
     def _score(self, images: list[Picture]) -> list[FilterDecision]:
         import torch

@@ -9,6 +9,7 @@ from overt.data.chat import CallError
 from overt.data.filters import FilterDecision
 from overt.data.local.batches import in_batches
 from overt.data.local.devices import one_line
+from overt.data.local.memory import Room
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -20,11 +21,11 @@ _LONGEST_SIDE = 32_768
 
 
 def decide_pictures(
-    score: Callable[[list[Picture]], list[FilterDecision]], images: list[Picture], batch_size: int
+    score: Callable[[list[Picture]], list[FilterDecision]], images: list[Picture], room: Room
 ) -> list[FilterDecision]:
-    """Returns the decisions on RGB pictures, in order, `batch_size` at a time.
+    """Returns the decisions on RGB pictures, in order, as many at a time as `room` has.
 
-    Running out of memory halves the batches; any other error becomes the `FilterDecision.error` of the
+    Any other error than running out of memory becomes the `FilterDecision.error` of the
     picture that caused it.
     """
     decisions: dict[int, FilterDecision] = {}
@@ -37,15 +38,20 @@ def decide_pictures(
             decisions[number] = FilterDecision(None, error=error)
         else:
             readable.append(number)
-    checked, _ = in_batches(
+    checked = in_batches(
         [images[number] for number in readable],
         score,
-        batch_size,
+        room,
         failed=_failed,
-        full=FilterDecision(None, error=CallError("server", "out of memory with this picture alone")),
+        full=_too_large,
     )
     decisions.update(zip(readable, checked, strict=True))
     return [decisions[number] for number in range(len(images))]
+
+
+def _too_large(error: Exception) -> FilterDecision:
+    message = f"out of memory with this picture alone ({one_line(error)})"
+    return FilterDecision(None, error=CallError("server", message))
 
 
 def _failed(error: Exception) -> FilterDecision:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from overt.data.errors import InputError
 from overt.data.filters import FilterDecision
+from overt.data.local.memory import Room
 from overt.data.plugins.names import fraction, in_name, words
 from overt.scoring.checkers.local import decide_pictures
 
@@ -62,7 +63,7 @@ class NudeNetChecker:
         return self.check_many([image], [prompt])[0]
 
     def check_many(self, images: list[Picture], prompts: list[str]) -> list[FilterDecision]:
-        return decide_pictures(self._score, images, 1)
+        return decide_pictures(self._score, images, Room(self.name, 1))
 
     def _score(self, images: list[Picture]) -> list[FilterDecision]:
         import numpy as np

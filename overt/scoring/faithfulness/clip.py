@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from overt.data.errors import InputError
+from overt.data.local.memory import Room
 from overt.data.rewrites import Faithfulness, FaithfulnessCase, Measure
 from overt.scoring.faithfulness.embedding import Embedder, Seen
 from overt.scoring.faithfulness.scale import Scale, WrongPairs
@@ -111,7 +112,8 @@ class ClipScorer:
         source = iter(cases)
         is_open = True
         waiting: deque[_Case] = deque()
-        pictures = Embedder(load, self._loaded.prepare, self._encode_images, self._batch_size)
+        room = Room(self.name, self._batch_size)
+        pictures = Embedder(load, self._loaded.prepare, self._encode_images, room)
         try:
             while is_open or waiting:
                 fresh: list[str] = []

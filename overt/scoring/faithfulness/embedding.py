@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from overt.data.local.devices import free_memory, out_of_memory
+from overt.data.local.memory import Room, free_memory, out_of_memory
 from overt.scoring.faithfulness.scorable import Load, see
 from overt.scoring.faithfulness.windows import unit
 
@@ -44,7 +44,7 @@ class Embedder:
         load: reads the encoded bytes at a path; called in threads.
         prepare: turns an RGB `PIL.Image` into a tensor; called in threads.
         encode: turns a list of these tensors into an (n, d) tensor, which may still be computing.
-        batch_size: maximum pictures in a batch.
+        room: maximum pictures in a batch; it shrinks when the memory runs out.
     """
 
     def __init__(
@@ -52,9 +52,9 @@ class Embedder:
         load: Load,
         prepare: Callable[[Picture], torch.Tensor],
         encode: Callable[[list[torch.Tensor]], torch.Tensor],
-        batch_size: int,
+        room: Room,
     ) -> None:
-        self._load, self._prepare, self._encode, self._batch_size = load, prepare, encode, batch_size
+        self._load, self._prepare, self._encode, self._room = load, prepare, encode, room
         self._queue: deque[tuple[Seen, Future[torch.Tensor | str]]] = deque()
         self._known: OrderedDict[str, Seen] = OrderedDict()
         self._running: tuple[list[Seen], torch.Tensor] | None = None
@@ -66,7 +66,7 @@ class Embedder:
     @property
     def has_room(self) -> bool:
         """Whether more pictures may be requested; decoded pictures stay in memory until they are encoded."""
-        return len(self._queue) < _BATCHES_AHEAD * self._batch_size
+        return len(self._queue) < _BATCHES_AHEAD * self._room.size
 
     def ask(self, path: str) -> Seen:
         """Requests the picture at a path; it is known after some steps."""
@@ -84,7 +84,7 @@ class Embedder:
         """Starts the next batch, then collects the previous one, so that a GPU computes meanwhile."""
         batch: list[Seen] = []
         tensors: list[torch.Tensor] = []
-        while self._queue and len(batch) < self._batch_size:
+        while self._queue and len(batch) < self._room.size:
             seen, future = self._queue.popleft()
             found = future.result()
             if isinstance(found, str):
@@ -119,5 +119,7 @@ class Embedder:
             if len(tensors) == 1 or not out_of_memory(error):
                 raise
         free_memory()
+        self._room.shrink(len(tensors))
+        self._room.fitted()
         half = len(tensors) // 2
         return torch.cat([self._attempt(tensors[:half]), self._attempt(tensors[half:])])

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from overt.data.errors import InputError
 from overt.data.hub import quiet_hub
-from overt.data.local.devices import loading_advice, one_line, pick_device
+from overt.data.local.advice import loading_advice
+from overt.data.local.devices import one_line, pick_device
 from overt.scoring.faithfulness.openclip_source import TOKENIZER_FILES, Source, find_source
 from overt.scoring.faithfulness.windows import starts
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from overt.data.errors import InputError
 from overt.data.hub import hub_answers, is_hub_id, quiet_hub, snapshot
-from overt.data.local.devices import loading_advice, one_line
+from overt.data.local.devices import one_line
+from overt.data.local.folders import what_lies_there
 
 _WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "model.safetensors")
 _CONFIG = "open_clip_config.json"
@@ -133,7 +134,7 @@ def _weights(folder: Path, wanted: tuple[str, ...], name: str) -> Path:
     raise InputError(
         f"{name}: no weights as safetensors",
         where=str(folder),
-        fix=loading_advice(str(folder), ValueError("no weights")),
+        fix=what_lies_there(folder),
     )
 
 

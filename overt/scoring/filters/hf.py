@@ -12,6 +12,7 @@ import threading
 from overt.data.chat import CallError
 from overt.data.errors import InputError
 from overt.data.filters import FilterDecision
+from overt.data.local.memory import Room
 from overt.data.local.pretrained import load_text_model
 from overt.data.plugins.names import fraction, one_line, spell, words
 from overt.data.text import encodable
@@ -71,7 +72,7 @@ class HFClassifier:
         self._threshold = fraction(threshold, head)
         if batch_size < 1:
             raise InputError(f"{head}: a batch holds at least one window, not {batch_size}")
-        self._size = batch_size
+        self._room_for = Room(head, batch_size)
         self._tokenizer, self._model = load_text_model(
             head,
             model,
@@ -105,7 +106,7 @@ class HFClassifier:
             scored = in_batches(
                 [window for _, window in windows],
                 lambda window: len(window["input_ids"]),
-                self._size,
+                self._room_for,
                 self._probabilities,
             )
         best: dict[int, tuple[float, str]] = {}

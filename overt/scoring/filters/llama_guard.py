@@ -17,6 +17,7 @@ from overt.data.chat import CallError
 from overt.data.errors import InputError
 from overt.data.filters import FilterDecision
 from overt.data.local.language import LanguageModel, Row, Written, write
+from overt.data.local.memory import Room
 from overt.data.plugins.names import one_line, spell, words
 from overt.data.replies import read_reply
 from overt.data.text import encodable
@@ -82,7 +83,7 @@ class LlamaGuard:
             )
         if batch_size < 1:
             raise InputError(f"{head}: a batch holds at least one text, not {batch_size}")
-        self._size = batch_size
+        self._room = Room(head, batch_size)
         self._language = LanguageModel(
             head, model, device=device, dtype=dtype, trust_remote_code=trust_remote_code
         )
@@ -111,7 +112,7 @@ class LlamaGuard:
         with self._lock:
             rows = [self._encode(text) for text in texts]
             fit = [row for row in rows if isinstance(row, list)]
-            judged: list[FilterDecision | CallError] = in_batches(fit, len, self._size, self._judge)
+            judged: list[FilterDecision | CallError] = in_batches(fit, len, self._room, self._judge)
             answers = iter(judged)
             results = [next(answers) if isinstance(row, list) else row for row in rows]
         return [FilterDecision(None, error=r) if isinstance(r, CallError) else r for r in results]

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from overt.data.chat import CallError
-from overt.data.local.batches import attempt
+from overt.data.local import batches
+from overt.data.local.memory import Room
 from overt.data.plugins.names import one_line
 
 A = TypeVar("A")
@@ -35,28 +36,27 @@ def positions(model: Any, tokenizer: Any, otherwise: int) -> int:
 
 
 def in_batches(
-    rows: Sequence[A], length: Callable[[A], int], size: int, run: Callable[[list[A]], list[R]]
+    rows: Sequence[A], length: Callable[[A], int], room: Room, run: Callable[[list[A]], list[R]]
 ) -> list[R | CallError]:
     """Applies `run` to the rows and returns results in order; rows of similar length share a batch.
 
-    Running out of memory halves the following batches; a row that fails gets a `CallError`.
+    Running out of memory shrinks `room`; a row that fails gets a `CallError`.
     """
-    results: dict[int, R | CallError] = {}
-    tokens = size * _TOKENS_PER_ROW
+    tokens = room.size * _TOKENS_PER_ROW
     order = sorted(range(len(rows)), key=lambda n: length(rows[n]))
-    while order:
-        fitting = (n for n in range(min(size, len(order)), 1, -1) if n * length(rows[order[n - 1]]) <= tokens)
-        batch = order[: next(fitting, 1)]
-        done: list[R | CallError] | None = attempt([rows[n] for n in batch], run, _failed)
-        if done is None and len(batch) > 1:
-            size = len(batch) // 2
-            continue
-        results.update(
-            zip(batch, done or [CallError("too_long", "out of memory with this text alone")], strict=True)
-        )
-        order = order[len(batch) :]
-    return [results[n] for n in range(len(rows))]
+
+    def fits(batch: Sequence[A]) -> int:  # they come by length
+        return next((n for n in range(len(batch), 1, -1) if n * length(batch[n - 1]) <= tokens), 1)
+
+    done: list[R | CallError] = batches.in_batches(
+        [rows[n] for n in order], run, room, failed=_failed, full=_too_large, fits=fits
+    )
+    return [result for _, result in sorted(zip(order, done, strict=True), key=lambda pair: pair[0])]
 
 
 def _failed(error: Exception) -> CallError:
     return CallError("bad_request", f"{type(error).__name__}: {one_line(error, 400)}")
+
+
+def _too_large(error: Exception) -> CallError:
+    return CallError("too_long", f"out of memory with this text alone ({one_line(error, 300)})")
