@@ -9,6 +9,7 @@ from typing import Protocol
 from overt.data.local.devices import quiet_loading
 from overt.data.local.pretrained import speaking_loader
 from overt.generation.images.pipeline_moved import supply_moved_parts
+from overt.generation.images.pipeline_parts import left_out
 from overt.generation.images.pipelines import Pipeline
 
 
@@ -27,6 +28,7 @@ def load_pipeline(source: str, options: Mapping[str, object], name: str) -> Pipe
     if "DIFFUSERS_VERBOSITY" not in os.environ:
         # It would print the cut part of each long prompt and a line for each flagged picture.
         diffusers.utils.logging.set_verbosity_error()
+    options = {**left_out(source), **options}
     by_task: _Loader = diffusers.AutoPipelineForText2Image
     as_saved: _Loader = diffusers.DiffusionPipeline
 
