@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from unittest import mock
 from urllib.parse import urlencode
 
-from overt.data.errors import InputError
 from overt.data.pictures import measure
 from overt.data.records import Prompt
 from overt.registry import load_target
@@ -281,6 +280,3 @@ def state(response):
         prompt, response, target="diffusers/x", sample=0, images=("p.png",) * len(facts), facts=facts
     )
     return outcome.state if outcome.stage is None else f"{outcome.state}/{outcome.stage}"
-
-
-__all__ = ["InputError", "row"]

@@ -28,6 +28,8 @@ class Facts:
     has_guidance: whether a second, unguided prediction is made at each step; None: it does not say.
     idle: the arguments that do nothing, each with its value.
     is_tried: whether a probe picture was drawn.
+    has_watermark: whether an invisible watermark goes into each picture, as Stable Diffusion XL does it where
+        the package invisible-watermark is installed.
     """
 
     pipeline: str
@@ -40,6 +42,7 @@ class Facts:
     has_guidance: bool | None
     idle: dict[str, Json]
     is_tried: bool
+    has_watermark: bool = False
     notes: tuple[str, ...] = ()
 
     def to_json(self) -> JsonObject:
@@ -53,6 +56,7 @@ class Facts:
             "asked_size": list(self.asked_size) if self.asked_size else None,
             "size": list(self.size) if self.size else None,
             "safety_checker": self.has_checker,
+            "watermark": self.has_watermark,
             "no_effect": self.idle,
             "probe_picture": self.is_tried,
         }
@@ -83,6 +87,7 @@ def facts_of(drawing: Drawing, tried: Tried | None) -> Facts:
         has_guidance=bool(does_guide) if does_guide is not None else None,
         idle={key: _json(drawing.value_of(key)) for key in idle},
         is_tried=tried is not None,
+        has_watermark=getattr(drawing.pipeline, "watermark", None) is not None,
         notes=tuple(_notes(drawing, tried, asked, idle)),
     )
 
@@ -133,6 +138,8 @@ def _notes(
         if key in drawing.arguments or (key == "true_cfg_scale" and _is_above(value, 1)):
             shown = f"{key}={value!r}" if isinstance(value, str) else f"{key}={value}"
             yield f"{shown} has no effect on its pictures{_hint(drawing, key)}"
+    if getattr(drawing.pipeline, "watermark", None) is not None:
+        yield "the package invisible-watermark is installed: pictures of 256 pixels and more carry its mark"
     if tried and asked:
         yield from _of_size(drawing, tried, asked)
 
