@@ -18,6 +18,7 @@ from overt.data.local.pretrained import speaking_loader
 from overt.data.local.whole import check_adapters
 from overt.generation.images.pipeline_kinds import check_class
 from overt.generation.images.pipeline_mended import mend_classes, supply_moved_parts
+from overt.generation.images.pipeline_parts import left_out
 from overt.generation.images.pipelines import Pipeline
 
 SINGLE_FILES = (".safetensors",)
@@ -113,7 +114,7 @@ def _from_folder(recipe: Recipe, name: str) -> Pipeline:
 
     by_task: _Loader = diffusers.AutoPipelineForText2Image
     as_saved: _Loader = diffusers.DiffusionPipeline
-    options = {**recipe.options, **_denoiser(recipe, name)}
+    options = {**left_out(recipe.source), **recipe.options, **_denoiser(recipe, name)}
     try:
         return by_task.from_pretrained(recipe.source, **options)
     except (ValueError, AttributeError, KeyError):  # diffusers knows no such task for this class

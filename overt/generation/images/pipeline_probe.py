@@ -30,7 +30,7 @@ _STEPS = 2  # with one, guidance of the second step would not be seen
 _BUDGET_S = 30.0  # no further comparison begins when it would end later than that
 _BINNING = "use_resolution_binning"
 # Not compared: steps are few here, and sizes can be seen.
-_NOT_COMPARED = ("width", "height")
+_NOT_COMPARED = ("width", "height", "max_area")
 
 
 @dataclass(frozen=True, slots=True)
