@@ -103,7 +103,9 @@ def _of_transformers(words: set[str]) -> bool:
         if not word[:1].isupper() or hasattr(transformers, word):
             continue
         parts = (vars(module).get(word) for module in modules)
-        part = next((p for p in parts if isinstance(p, type) and p.__module__.startswith("transformers.")), None)
+        part = next(
+            (p for p in parts if isinstance(p, type) and p.__module__.startswith("transformers.")), None
+        )
         if part is not None:
             setattr(transformers, word, part)
             found = True
