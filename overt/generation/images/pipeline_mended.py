@@ -4,8 +4,8 @@ right here alone, and each part goes when a release does without it.
 Moved: a saved pipeline names each part's class and library. Stable Cascade and Wuerstchen name PaellaVQModel
 of `wuerstchen`, which diffusers 0.36 moved to its deprecated folder, where its own loader no longer looks
 (https://github.com/huggingface/diffusers/pull/12537); folders saved since then name it as a class of
-diffusers itself, which has none of that name either. PRX names T5GemmaEncoder as one of transformers, which has
-it in a submodule only.
+diffusers itself, which has none of that name either. PRX names T5GemmaEncoder as one of transformers,
+which has it in a submodule only.
 
 Unfinished: transformers 5 loads a model only if its `__init__` ended with `post_init()`, which sets what the
 loader reads. The safety checker of DeepFloyd IF (diffusers 0.42) does not call it, nor do other models of
