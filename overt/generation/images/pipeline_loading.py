@@ -17,7 +17,7 @@ from overt.data.local.devices import quiet_loading
 from overt.data.local.pretrained import speaking_loader
 from overt.data.local.whole import check_adapters
 from overt.generation.images.pipeline_kinds import check_class
-from overt.generation.images.pipeline_mended import mend_classes, supply_moved_parts
+from overt.generation.images.pipeline_mended import supply_moved_parts
 from overt.generation.images.pipeline_parts import left_out
 from overt.generation.images.pipelines import Pipeline
 
@@ -92,7 +92,6 @@ def load_pipeline(recipe: Recipe, name: str) -> Pipeline:
     if "DIFFUSERS_VERBOSITY" not in os.environ:
         # It would print the cut part of each long prompt and a line for each flagged picture.
         diffusers.utils.logging.set_verbosity_error()
-    mend_classes()
     if Path(recipe.source).is_dir():
         check_class(_index(recipe.source).get("_class_name"), name)
     with quiet_loading(), speaking_loader(name, recipe.source):

@@ -6,54 +6,15 @@ of `wuerstchen`, which diffusers 0.36 moved to its deprecated folder, where its 
 (https://github.com/huggingface/diffusers/pull/12537); folders saved since then name it as a class of
 diffusers itself, which has none of that name either. PRX names T5GemmaEncoder as one of transformers, which has
 it in a submodule only.
-
-Unfinished: transformers 5 loads a model only if its `__init__` ended with `post_init()`, which sets what the
-loader reads. The safety checker of DeepFloyd IF (diffusers 0.42) does not call it, nor do other models of
-diffusers that derive from a class of transformers.
 """
 
 from __future__ import annotations
 
-import functools
 import importlib
 import pkgutil
 import re
 import sys
-from collections.abc import Iterator
 from types import ModuleType
-from typing import Any
-
-
-def mend_classes() -> None:
-    """Lets the classes of diffusers that derive from transformers' end their `__init__` as transformers 5
-    wants it. Calling it again changes nothing."""
-    import transformers
-    from diffusers.pipelines.deepfloyd_if.safety_checker import IFSafetyChecker
-
-    for kind in _derived(transformers.PreTrainedModel):
-        if kind.__module__.startswith("diffusers.") or kind is IFSafetyChecker:
-            _finish(kind)
-
-
-def _derived(base: Any) -> Iterator[Any]:
-    for kind in base.__subclasses__():
-        yield kind
-        yield from _derived(kind)
-
-
-def _finish(kind: Any) -> None:
-    made = kind.__dict__.get("__init__")
-    if made is None or hasattr(made, "is_mended"):
-        return
-
-    @functools.wraps(made)
-    def finished(self: Any, *args: Any, **more: Any) -> None:
-        made(self, *args, **more)
-        if type(self) is kind and not hasattr(self, "all_tied_weights_keys"):
-            self.post_init()
-
-    finished.is_mended = True  # type: ignore[attr-defined]
-    kind.__init__ = finished
 
 
 def supply_moved_parts(message: str) -> bool:
@@ -103,7 +64,9 @@ def _of_transformers(words: set[str]) -> bool:
         if not word[:1].isupper() or hasattr(transformers, word):
             continue
         parts = (vars(module).get(word) for module in modules)
-        part = next((p for p in parts if isinstance(p, type) and p.__module__.startswith("transformers.")), None)
+        part = next(
+            (p for p in parts if isinstance(p, type) and p.__module__.startswith("transformers.")), None
+        )
         if part is not None:
             setattr(transformers, word, part)
             found = True
