@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import torch
 from support import tiny_parts as parts
 from support.tiny_parts import WIDTH, lively
 from support.tiny_pipelines import Family

@@ -280,9 +280,6 @@ def wuerstchen(folder):
 
 FAMILIES = {
     "Kandinsky 2.2": Family(kandinsky22, size=(64, 64), decoder="movq", denoiser="unet"),
-    "Kandinsky 2.2 in two folders": Family(
-        kandinsky22_apart, size=(64, 64), decoder="movq", denoiser="prior_prior"
-    ),
     "Kandinsky 3": Family(kandinsky3, size=(64, 64), decoder="movq", denoiser="unet"),
     "Kandinsky 5": Family(kandinsky5, size=(64, 64)),
     "Stable Cascade": Family(
