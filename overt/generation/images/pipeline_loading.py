@@ -96,12 +96,13 @@ def load_pipeline(recipe: Recipe, name: str) -> Pipeline:
         check_class(_index(recipe.source).get("_class_name"), name)
     with quiet_loading(), speaking_loader(name, recipe.source):
         load = _from_file if _is_file(recipe.source) else _from_folder
-        try:
-            pipeline = load(recipe, name)
-        except Exception as error:
-            if not supply_moved_parts(str(error)):
-                raise
-            pipeline = load(recipe, name)
+        while True:  # once for each part that is put back
+            try:
+                pipeline = load(recipe, name)
+                break
+            except Exception as error:
+                if not supply_moved_parts(str(error)):
+                    raise
     if recipe.lora is not None:
         _add_lora(pipeline, recipe, name)
     pipeline.set_progress_bar_config(disable=True)

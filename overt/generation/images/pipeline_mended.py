@@ -4,8 +4,9 @@ right here alone, and each part goes when a release does without it.
 Moved: a saved pipeline names each part's class and library. Stable Cascade and Wuerstchen name PaellaVQModel
 of `wuerstchen`, which diffusers 0.36 moved to its deprecated folder, where its own loader no longer looks
 (https://github.com/huggingface/diffusers/pull/12537); folders saved since then name it as a class of
-diffusers itself, which has none of that name either. PRX names T5GemmaEncoder as one of transformers, which has
-it in a submodule only.
+diffusers itself, which has none of that name either. Safe Stable Diffusion names its checker of
+`stable_diffusion_safe`, a package that does not hand it out. PRX names T5GemmaEncoder as one of transformers,
+which has it in a submodule only.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import importlib
 import pkgutil
 import re
 import sys
+from pathlib import Path
 from types import ModuleType
 
 
@@ -32,6 +34,7 @@ def _of_moved_packages(words: set[str]) -> bool:
 
     found = False
     for name, package in _moved_packages():
+        _import_hidden(package, words)
         classes = [item for item in dir(package) if item[:1].isupper()]
         if not words & {name, *classes}:
             continue
@@ -52,6 +55,15 @@ def _moved_packages() -> list[tuple[str, ModuleType]]:
         return []
     names = [found.name for found in pkgutil.iter_modules(deprecated.__path__) if found.ispkg]
     return [(name, importlib.import_module(f"{deprecated.__name__}.{name}")) for name in names]
+
+
+def _import_hidden(package: ModuleType, words: set[str]) -> None:
+    """Puts classes into a package that only its modules have."""
+    for file in Path(next(iter(package.__path__))).glob("*.py"):
+        defined = set(re.findall(r"^class (\w+)", file.read_text("utf-8"), re.MULTILINE)) & words
+        for item in defined - set(dir(package)):
+            module = importlib.import_module(f"{package.__name__}.{file.stem}")
+            setattr(package, item, getattr(module, item))
 
 
 def _of_transformers(words: set[str]) -> bool:
