@@ -1,4 +1,4 @@
-"""Which of diffusers' pipelines are taken, and which are refused when they load, before they draw anything."""
+"""Which of diffusers' pipelines are taken, and which are refused before they load or draw anything."""
 
 import json
 
@@ -16,7 +16,7 @@ VIDEO, SOUND, PICTURE, HALF = (
     "draws videos",
     "makes sound",
     "draws from a picture|needs image",
-    "first half|needs",
+    "first half|second half",
 )
 REFUSED = {
     "AllegroPipeline": VIDEO,

@@ -180,8 +180,7 @@ def counted_steps(tiny):
 
 
 def alike(tiny, pairs):
-    """Whether the pictures of two responses are the same; else whether that was told at the start, or by how many
-    levels they differ."""
+    """Whether pictures drawn together and alone are the same; else whether that was told at the start."""
     apart = max(levels_apart(levels(a.images[0]), levels(b.images[0])) for a, b in pairs)
     if apart <= ONE_LEVEL:
         return "yes"
@@ -190,7 +189,7 @@ def alike(tiny, pairs):
 
 def depends_on_batch(tiny):
     """Whether a line at the start says so."""
-    return any("depends on the prompts that are drawn beside it" in note for note in tiny.target.notes)
+    return any("depends on the prompts drawn beside it" in note for note in tiny.target.notes)
 
 
 def as_plainly(tiny, responses):

@@ -1,4 +1,4 @@
-"""Tiny pipelines of further families: HunyuanDiT and HunyuanImage, CogView 3, Bria, Ovis, LongCat, Krea and more."""
+"""Tiny pipelines of further families: HunyuanDiT, HunyuanImage, CogView 3, Bria, Ovis, LongCat, Krea ..."""
 
 from functools import partial
 from pathlib import Path

@@ -255,6 +255,7 @@ def wuerstchen(folder):
     words = parts.clip_tokenizer(Path(folder) / "tokenizer")
     vqgan = _vqgan()
     decoder = WuerstchenDiffNeXt(
+        patch_size=1,
         c_cond=32,
         c_hidden=(8, 16),
         nhead=(-1, 2),
@@ -283,7 +284,7 @@ FAMILIES = {
     "Kandinsky 3": Family(kandinsky3, size=(64, 64), decoder="movq", denoiser="unet"),
     "Kandinsky 5": Family(kandinsky5, size=(64, 64)),
     "Stable Cascade": Family(
-        stable_cascade, guidance=None, size=(128, 128), decoder="vqgan", denoiser="decoder"
+        stable_cascade, guidance=None, size=(40, 40), decoder="vqgan", denoiser="decoder"
     ),
-    "Wuerstchen": Family(wuerstchen, guidance=None, size=(128, 128), decoder="vqgan", denoiser="prior_prior"),
+    "Wuerstchen": Family(wuerstchen, guidance=None, size=(40, 40), decoder="vqgan", denoiser="prior_prior"),
 }

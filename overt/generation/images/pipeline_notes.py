@@ -169,8 +169,8 @@ def _of_batches(drawing: Drawing, tried: Tried | None) -> Iterator[str]:
     usual = _BATCH_ROUNDING.get(dtype, _BATCH_ROUNDING_OF_HALF)
     if tried and tried.apart is not None and tried.apart > usual:
         yield (
-            f"a picture depends on the prompts that are drawn beside it (by up to {tried.apart} of 255 levels in "
-            "a batch of two): batch_size=1 draws each one alone"
+            f"a picture depends on the prompts drawn beside it (by up to {tried.apart} of 255 levels "
+            "in a batch of two): batch_size=1 draws each one alone"
         )
 
 

@@ -3,8 +3,8 @@ long run goes wrong now. It is neither counted nor kept, and leaves no trace in 
 
 The same picture drawn with another value of an option shows whether the option does anything: with
 FLUX.1 schnell guidance does nothing, nor does a negative prompt where nothing is guided by it. Drawn beside a
-longer prompt it shows whether a picture depends on its batch: some pipelines pad prompts to the longest and let
-the model see the padding.
+longer prompt it shows whether a picture depends on its batch: some pipelines pad prompts to the longest and
+let the model see the padding.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Tried:
     size: its width and height in pixels.
     idle: arguments whose change changed nothing.
     active: arguments whose change changed it. In neither: could not be compared.
-    apart: by how many of 255 levels it differs at most when another prompt is drawn beside it; None: not tried.
+    apart: by how many of 255 levels it differs at most with another prompt drawn beside it; None: not tried.
     """
 
     size: tuple[int, int]
