@@ -18,6 +18,10 @@ from overt.data.targets import Target
 _OF_MODELS = frozenset(
     {".json", ".safetensors", ".txt", ".model", ".yaml", ".yml", ".py", ".jinja", ".onnx", ".gguf"}
 )
+# A single file of weights may have many gigabytes.
+_WEIGHTS = frozenset({".safetensors", ".gguf"})
+# Options whose value is a file or folder that decides the output.
+_NAMES_FILE = "path|policy|lora|transformer|config"
 
 
 @dataclass(frozen=True)
@@ -146,7 +150,7 @@ def _files_of(name: str) -> list[tuple[str, str]]:
     head, _, query = name.partition("?")
     head = unquoted(head)
     candidates = [head.partition("/")[2]] if head.startswith("http/") else []
-    candidates += map(unquote, re.findall(r"(?:^|&)(?:path|policy)=([^&]+)", query))
+    candidates += map(unquote, re.findall(rf"(?:^|&)(?:{_NAMES_FILE})=([^&]+)", query))
     # provider/FOLDER, and checker/hf/FOLDER
     tails = [tail for tail in (head.partition("/")[2], head.split("/", 2)[-1]) if tail]
     candidates += [tail for tail in dict.fromkeys(tails) if _is_model(Path(tail).expanduser())]
@@ -154,22 +158,26 @@ def _files_of(name: str) -> list[tuple[str, str]]:
 
 
 def _is_model(path: Path) -> bool:
-    """Whether it is a model's folder, not one that only has a matching name."""
-    return any((path / name).is_file() for name in ("model_index.json", "config.json"))
+    """Whether it is a model's folder or file, not one that only has a matching name."""
+    return (path.is_file() and path.suffix in _WEIGHTS) or any(
+        (path / name).is_file() for name in ("model_index.json", "config.json")
+    )
 
 
 def _digest(path: Path) -> str | None:
-    """Hash of a file, or of a model's folder: names, sizes, and the first and last megabyte of each file,
-    where retrained weights differ too. None if the path is neither.
+    """Hash of a file, or of a model's weights or folder: names, sizes, and the first and last megabyte of
+    each file, where retrained weights differ too. None if the path is neither.
     """
-    if path.is_file():
+    if path.is_file() and path.suffix not in _WEIGHTS:
         return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
-    if not path.is_dir():
+    if not path.exists():
         return None
+    inside = path if path.is_dir() else path.parent
+    files = [path] if path.is_file() else path.rglob("*")
     digest = hashlib.blake2b(digest_size=16)
-    for file in sorted(p for p in path.rglob("*") if p.is_file() and p.suffix in _OF_MODELS):
+    for file in sorted(p for p in files if p.is_file() and p.suffix in _OF_MODELS):
         size = file.stat().st_size
-        digest.update(f"{file.relative_to(path).as_posix()}\0{size}\0".encode())
+        digest.update(f"{file.relative_to(inside).as_posix()}\0{size}\0".encode())
         with file.open("rb") as stream:
             digest.update(stream.read(1 << 20))
             stream.seek(max(1 << 20, size - (1 << 20)))

@@ -1,12 +1,16 @@
 """Batches that do not fit into memory, and items that fail alone."""
 
+import asyncio
+import threading
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 pytest.importorskip("torch", reason="needs the extra [local]")
 
-from overt.data.local.batches import attempt, in_batches
+from overt.data.local import batches
+from overt.data.local.batches import Batches, attempt, in_batches
 from overt.data.local.memory import Room, out_of_memory
 
 FULL = RuntimeError("CUDA out of memory")
@@ -157,3 +161,30 @@ def test_errors_of_the_machine_itself_are_known():
     with pytest.raises(MemoryError) as caught:
         np.empty(1 << 45)
     assert out_of_memory(caught.value)
+
+
+def test_steady_batches_are_cut_in_the_order_of_their_items(monkeypatch):
+    """A caller who keeps two batches in flight, and takes longer with some results than others."""
+    monkeypatch.setattr(batches, "_FILL_S", 0.0)
+    seen, free = [], threading.Event()
+
+    def work(items):
+        seen.append(list(items))
+        free.wait(0.1)  # an event that nothing sets: a batch takes a while
+        return items
+
+    async def go():
+        steady = Batches(work, room=Room("a model", 4), name="test", is_steady=True)
+        steady._wait_s = 1.0  # for the first batch, whatever else the machine does
+        slots = asyncio.Semaphore(8)
+
+        async def one(item):
+            async with slots:
+                await steady(item)
+                await asyncio.sleep(0.002 * (item % 5))
+
+        await asyncio.gather(*(one(item) for item in range(22)))
+        await steady.close()
+
+    asyncio.run(go())
+    assert seen == [list(range(n, min(n + 4, 22))) for n in range(0, 22, 4)]

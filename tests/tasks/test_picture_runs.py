@@ -159,15 +159,44 @@ def test_a_pipeline_whose_decoder_gives_nan(tmp_path):
     folder = tiny_images.pipeline(tmp_path / "nan", checker=False)
     vae = diffusers.AutoencoderKL.from_pretrained(folder / "vae")
     with torch.no_grad():
-        vae.decoder.conv_out.bias.fill_(float("nan"))
+        vae.decoder.conv_in.weight.mul_(3e38)  # finite, and too much for float32
     vae.save_pretrained(folder / "vae")
     prompts = write_prompts(tmp_path / "p.jsonl", ["a harbour", "a plain black background"], ["a fight"])
     target = f"diffusers/{folder}?steps=1&device=cpu"
-    done = overt("run", prompts, "--target", target, "--out", tmp_path / "run", "-q", code=3)
+    done = overt("run", prompts, "--target", target, "--out", tmp_path / "none", "-q", code=2)
+    assert "the picture drawn to try it is NaN" in done.stderr
+    assert not (tmp_path / "none").exists()
+
+    untried = f"{target}&probe=false"
+    done = overt("run", prompts, "--target", untried, "--out", tmp_path / "run", "-q", code=3)
     assert {(o.state, o.code) for o in outcomes(tmp_path / "run")} == {("error", "nothing_drawn")}
     assert "NaN" in done.stdout
     assert "dtype=float32" in done.stdout
     assert "answered 0 of 3" in done.stdout
+
+
+def test_how_a_pipeline_draws_stands_in_the_record_of_the_run(tmp_path):
+    pytest.importorskip("torch", reason="needs the extra [local]")
+    pytest.importorskip("diffusers", reason="needs the extra [local]")
+    from support import tiny_images
+
+    folder = tiny_images.pipeline(tmp_path / "tiny")
+    prompts = write_prompts(tmp_path / "p.jsonl", ["a harbour", "a shot"], ["a fight"])
+    target = f"diffusers/{folder}?steps=2&device=cpu&guidance_scale=1&negative_prompt=x&call.eta=0.5"
+    done = overt("run", prompts, "--target", target, "--out", tmp_path / "run", "--batch-size", 2)
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    assert manifest["drawn_by"][target]["no_effect"] == {"negative_prompt": "x"}
+    assert manifest["drawn_by"][target]["steps"] == {"num_inference_steps": 2}
+    lines = [
+        f"{target}: StableDiffusionPipeline draws 32 x 32 in 2 steps",
+        "negative_prompt='x' has no effect",
+    ]
+    for line in lines:
+        assert any(line in note for note in manifest["notes"])
+        assert line in " ".join(done.stderr.split())
+    found = outcomes(tmp_path / "run")
+    assert sorted(o.batch_size for o in found) == [1, 2, 2]
+    assert all(o.batch_s > 0 and o.latency_s > 0 for o in found)
 
 
 # -- animations ---------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ A = TypeVar("A")
 R = TypeVar("R")
 
 _FILL_S = 0.02  # seconds that a batch waits for more jobs
+_STEADY_S = 5.0  # at most, where batches are kept full
 
 
 class Batches(Generic[A, R]):
@@ -25,10 +26,17 @@ class Batches(Generic[A, R]):
             batch.
         room: the maximum batch size; it may shrink while it runs.
         name: the name of the thread.
+        is_steady: after a full batch the next one waits longer, as long as that batch took, so that a caller
+            who keeps two batches in flight gets full batches, cut in the order of its items: which items
+            share a batch then does not hang on how quickly results are taken.
     """
 
-    def __init__(self, work: Callable[[list[A]], list[R]], *, room: Room, name: str) -> None:
+    def __init__(
+        self, work: Callable[[list[A]], list[R]], *, room: Room, name: str, is_steady: bool = False
+    ) -> None:
         self.room = room
+        self._is_steady = is_steady
+        self._wait_s = _FILL_S
         self._work, self._name = work, name
         self._jobs: queue.Queue[tuple[A, asyncio.Future[R], asyncio.AbstractEventLoop] | None] = queue.Queue()
         self._worker: threading.Thread | None = None
@@ -53,7 +61,7 @@ class Batches(Generic[A, R]):
     def _run(self) -> None:
         while (first := self._jobs.get()) is not None:
             jobs = [first]
-            until = time.monotonic() + _FILL_S
+            until = time.monotonic() + self._wait_s
             while len(jobs) < self.room.size:
                 try:
                     job = self._jobs.get(timeout=max(0.0, until - time.monotonic()))
@@ -67,12 +75,15 @@ class Batches(Generic[A, R]):
             if not jobs:
                 continue
             results: Sequence[R | BaseException]
+            began, is_full = time.monotonic(), len(jobs) == self.room.size
             try:
                 results = list(self._work([item for item, _, _ in jobs]))
                 if len(results) != len(jobs):
                     raise ValueError(f"{self._name}: {len(jobs)} items, {len(results)} results")
             except BaseException as error:
                 results = [error] * len(jobs)
+            took = min(time.monotonic() - began, _STEADY_S) if self._is_steady and is_full else 0.0
+            self._wait_s = max(_FILL_S, took)
             for (_, future, loop), result in zip(jobs, results, strict=True):
                 try:
                     loop.call_soon_threadsafe(_settle, future, result)

@@ -27,19 +27,19 @@ def finish_constructors() -> None:
 
 def _finishing(load: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(load)
-    def finishing(cls: type, *args: Any, **options: Any) -> Any:
+    def finishing(cls: Any, *args: Any, **options: Any) -> Any:
         if (
             not cls.__module__.startswith("transformers.")
             and getattr(cls.__init__, "finishes", None) is not cls
         ):
-            cls.__init__ = _finished(cls, cls.__init__)  # type: ignore[misc]
+            cls.__init__ = _finished(cls, cls.__init__)
         return load(cls, *args, **options)
 
     finishing.finishes = True  # type: ignore[attr-defined]
     return finishing
 
 
-def _finished(cls: type, construct: Callable[..., None]) -> Callable[..., None]:
+def _finished(cls: Any, construct: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(construct)
     def finished(self: Any, *args: Any, **options: Any) -> None:
         construct(self, *args, **options)

@@ -22,7 +22,6 @@ from overt.data.targets import DECODED_AGAIN, NOT_FINITE, Response
 from overt.data.text import encodable
 from overt.generation.images.pipeline_arguments import drawing_arguments
 from overt.generation.images.pipeline_drawing import Drawing, Drawn, Job, call_error
-from overt.generation.images.pipeline_kinds import check_draws
 from overt.generation.images.pipeline_loading import SINGLE_FILES, Recipe, check_recipe, load_pipeline
 from overt.generation.images.pipeline_notes import facts_of, headline
 from overt.generation.images.pipeline_outputs import png
@@ -118,13 +117,10 @@ class DiffusersTarget:
         self._check(batch_size, width, height, call)
         check_offload(offload, where, self.name)
         options: dict[str, object] = {"variant": variant, "revision": revision, **spreading}
-        options |= {"dtype": pick_dtype(dtype, where, self.name), "use_safetensors": True}
-        options |= {"trust_remote_code": trust_remote_code}
-        options = {key: value for key, value in options.items() if value is not None}
+        options |= {"dtype": pick_dtype(dtype, where, self.name), "trust_remote_code": trust_remote_code}
         recipe = Recipe(source, options, config, transformer, lora, lora_scale)
         check_recipe(recipe, self.name)
         pipeline = load_pipeline(recipe, self.name)
-        check_draws(pipeline, self.name)
         own: dict[str, object] = {
             "steps": steps,
             "guidance_scale": guidance_scale,
@@ -146,7 +142,7 @@ class DiffusersTarget:
         self.notes = (headline(facts), *facts.notes, *changes)
         self._has_told = False
         self._batches: Batches[Job, Drawn] = Batches(
-            self._work, room=Room(self.name, batch_size), name="overt-diffusers"
+            self._work, room=Room(self.name, batch_size), name="overt-diffusers", is_steady=True
         )
         # Twice the batch size, so that the next batch is ready when one ends.
         self.max_concurrency = 2 * batch_size

@@ -98,8 +98,7 @@ class Drawing:
             drawn = pictures(output)
         if len(drawn) != len(batch):
             raise RuntimeError(f"{len(batch)} prompts, but the pipeline drew {len(drawn)} pictures")
-        said = self._flags if self._flags else safety_flags(output)
-        flags = [bool(flag) for flag in said] if said is not None and len(said) == len(batch) else None
+        flags = _by_picture(self._flags if self._flags else safety_flags(output), len(batch))
         found = numbers.found(len(batch))
         seconds = time.monotonic() - started
         return [
@@ -112,6 +111,20 @@ class Drawing:
         self.pipeline = None
         self._flags = None
         self.tokenizers = []
+
+
+def _by_picture(said: Sequence[object] | None, count: int) -> list[bool] | None:
+    """The checker's flags by picture, None if no checker ran.
+
+    Raises:
+        RuntimeError: there are more or fewer flags than pictures, so that nobody knows whose they are; a
+            picture that is drawn alone has one.
+    """
+    if said is None:
+        return None
+    if len(said) != count:
+        raise RuntimeError(f"{count} pictures, but the safety checker said something of {len(said)}")
+    return [bool(flag) for flag in said]
 
 
 def call_error(error: Exception) -> CallError:

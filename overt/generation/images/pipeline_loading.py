@@ -16,9 +16,8 @@ from overt.data.hub import hub_answers, is_cached
 from overt.data.local.devices import quiet_loading
 from overt.data.local.pretrained import speaking_loader
 from overt.data.local.whole import check_adapters
-from overt.generation.images.pipeline_kinds import check_class
-from overt.generation.images.pipeline_mended import mend_classes, supply_moved_parts
-from overt.generation.images.pipeline_parts import left_out
+from overt.generation.images.pipeline_kinds import check_class, check_draws
+from overt.generation.images.pipeline_mended import supply_moved_parts
 from overt.generation.images.pipelines import Pipeline
 
 SINGLE_FILES = (".safetensors",)
@@ -32,7 +31,7 @@ class Recipe:
     """What a pipeline is made of.
 
     source: a Hub id, a folder, or a single file with all weights (*.safetensors).
-    options: of the libraries' `from_pretrained`.
+    options: of the libraries' `from_pretrained`; None: not given.
     config: of a single file: a folder (or a Hub id) as save_pretrained() leaves it, whose weights need not be
         there; None: the Hub's configuration for this kind of file.
     transformer: a file (*.safetensors, *.gguf) with the weights of the model that draws.
@@ -85,24 +84,26 @@ def load_pipeline(recipe: Recipe, name: str) -> Pipeline:
     """Loads a pipeline for text to image, whatever task it was saved for, if diffusers knows one.
 
     Raises:
-        InputError: the pipeline cannot be loaded, or a part of it lacks weights.
+        InputError: the pipeline cannot be loaded, a part of it lacks weights, or it draws no pictures from
+            text.
     """
     import diffusers
 
     if "DIFFUSERS_VERBOSITY" not in os.environ:
         # It would print the cut part of each long prompt and a line for each flagged picture.
         diffusers.utils.logging.set_verbosity_error()
-    mend_classes()
     if Path(recipe.source).is_dir():
         check_class(_index(recipe.source).get("_class_name"), name)
     with quiet_loading(), speaking_loader(name, recipe.source):
         load = _from_file if _is_file(recipe.source) else _from_folder
-        try:
-            pipeline = load(recipe, name)
-        except Exception as error:
-            if not supply_moved_parts(str(error)):
-                raise
-            pipeline = load(recipe, name)
+        while True:  # once for each part that is put back
+            try:
+                pipeline = load(recipe, name)
+                break
+            except Exception as error:
+                if not supply_moved_parts(str(error)):
+                    raise
+    check_draws(pipeline, name)
     if recipe.lora is not None:
         _add_lora(pipeline, recipe, name)
     pipeline.set_progress_bar_config(disable=True)
@@ -114,11 +115,20 @@ def _from_folder(recipe: Recipe, name: str) -> Pipeline:
 
     by_task: _Loader = diffusers.AutoPipelineForText2Image
     as_saved: _Loader = diffusers.DiffusionPipeline
-    options = {**left_out(recipe.source), **recipe.options, **_denoiser(recipe, name)}
+    given = {key: value for key, value in recipe.options.items() if value is not None}
+    options: dict[str, object] = {"use_safetensors": True, **_left_out(recipe), **given}
+    options |= _denoiser(recipe, name)
     try:
         return by_task.from_pretrained(recipe.source, **options)
     except (ValueError, AttributeError, KeyError):  # diffusers knows no such task for this class
         return as_saved.from_pretrained(recipe.source, **options)
+
+
+def _left_out(recipe: Recipe) -> dict[str, object]:
+    """The parts that a folder says its pipeline has none of, such as Stable Diffusion 3 without its T5:
+    diffusers takes that for a damaged folder unless it is told again, part by part."""
+    index = _index(recipe.source) if Path(recipe.source).expanduser().is_dir() else {}
+    return {part: None for part, kind in index.items() if kind == [None, None]}
 
 
 def _is_file(source: str) -> bool:

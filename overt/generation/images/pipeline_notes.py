@@ -6,12 +6,12 @@ picture, or, without one, is read from the model's configuration.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from overt.data.json_types import Json, JsonObject
 from overt.generation.images.pipeline_drawing import Drawing
-from overt.generation.images.pipeline_probe import Tried, guidance_of
+from overt.generation.images.pipeline_probe import BINNING, Tried, guidance_of
 
 _ROUNDING = 32  # pixels to which sizes are rounded
 # Levels of 255 by which rounding alone moves a picture in another batch.
@@ -74,29 +74,42 @@ def facts_of(drawing: Drawing, tried: Tried | None) -> Facts:
     Args:
         tried: what the probe picture showed; None: there was none.
     """
-    steps = {key: drawing.value_of(key) for key in drawing.parameters if key.endswith("num_inference_steps")}
     width, height = drawing.arguments.get("width"), drawing.arguments.get("height")
     asked = (width, height) if isinstance(width, int) and isinstance(height, int) else None
-    known = [key for key in _idle(drawing) if tried is None or key not in (*tried.idle, *tried.active)]
-    measured = tried.idle if tried else ()
-    idle = [key for key in (*measured, *known) if key != "use_resolution_binning"]
-    guidance = {key: drawing.value_of(key) for key in guidance_of(drawing)}
+    idle = _all_idle(drawing, tried)
+    steps = [key for key in drawing.parameters if key.endswith("num_inference_steps")]
+    # A property that the pipeline sets as it draws.
     does_guide = getattr(drawing.pipeline, "do_classifier_free_guidance", None) if tried else None
     return Facts(
         pipeline=type(drawing.pipeline).__name__,
         dtype=str(getattr(drawing.pipeline, "dtype", "")),
-        steps={key: _json(value) for key, value in steps.items()},
-        guidance={key: _json(value) for key, value in guidance.items()},
+        steps=_values(drawing, steps),
+        guidance=_values(drawing, guidance_of(drawing)),
         asked_size=asked,
         size=tried.size if tried else None,
         has_checker=drawing.has_checker,
-        has_guidance=bool(does_guide) if does_guide is not None else None,
-        idle={key: _json(drawing.value_of(key)) for key in idle},
+        has_guidance=None if does_guide is None else bool(does_guide),
+        idle=_values(drawing, idle),
         is_tried=tried is not None,
         has_watermark=getattr(drawing.pipeline, "watermark", None) is not None,
         batch_levels=tried.apart if tried else None,
         notes=tuple(_notes(drawing, tried, asked, idle)),
     )
+
+
+def _values(drawing: Drawing, keys: Iterable[str]) -> dict[str, Json]:
+    values = {key: drawing.value_of(key) for key in keys}
+    plain = (bool, int, float, str, type(None))
+    return {key: value if isinstance(value, plain) else str(value) for key, value in values.items()}
+
+
+def _all_idle(drawing: Drawing, tried: Tried | None) -> list[str]:
+    """The arguments that do nothing: measured, or known where nothing was measured."""
+    known = list(_idle(drawing))
+    if tried is None:
+        return known
+    measured = {*tried.idle, *tried.active}
+    return [key for key in (*tried.idle, *(key for key in known if key not in measured)) if key != BINNING]
 
 
 def _idle(drawing: Drawing) -> Iterator[str]:
@@ -157,7 +170,7 @@ def _of_size(drawing: Drawing, tried: Tried, asked: tuple[int, int]) -> Iterator
         near = all(abs(a - b) <= _ROUNDING for a, b in zip(asked, tried.size, strict=True))
         why = "rounded" if near else f"{type(drawing.pipeline).__name__} chooses its own size"
         yield f"asked for {_by(asked)}, it draws {_by(tried.size)} ({why})"
-    if "use_resolution_binning" in tried.active and drawing.value_of("use_resolution_binning"):
+    if BINNING in tried.active and drawing.value_of(BINNING):
         yield (
             f"it draws at the nearest size that it was trained for and scales to {_by(asked)} "
             "(call.use_resolution_binning=false draws at that size itself)"
@@ -193,7 +206,3 @@ def _is_above(value: object, least: float) -> bool:
 
 def _by(size: tuple[int, int]) -> str:
     return f"{size[0]} x {size[1]}"
-
-
-def _json(value: object) -> Json:
-    return value if isinstance(value, (bool, int, float, str)) or value is None else str(value)

@@ -28,7 +28,7 @@ _PROMPT = "a red apple on a wooden table"
 _BESIDE = "a wide view of a harbour at dawn with fishing boats, gulls, nets and crates on the pier " * 2
 _STEPS = 2  # with one, guidance of the second step would not be seen
 _BUDGET_S = 30.0  # no further comparison begins when it would end later than that
-_BINNING = "use_resolution_binning"
+BINNING = "use_resolution_binning"
 # Not compared: steps are few here, and sizes can be seen.
 _NOT_COMPARED = ("width", "height", "max_area")
 
@@ -164,7 +164,7 @@ def _draw(drawing: Drawing, changes: Mapping[str, object]) -> tuple[Drawn, list[
 def _others(drawing: Drawing) -> Iterator[tuple[str, object]]:
     """The arguments to compare, each with another value than it has."""
     # Guidance even where the user did not set it, since every model means something else by it.
-    default = [*guidance_of(drawing), *(key for key in drawing.parameters if key == _BINNING)]
+    default = [*guidance_of(drawing), *(key for key in drawing.parameters if key == BINNING)]
     for key in dict.fromkeys([*drawing.arguments, *default]):
         if key in _NOT_COMPARED or key.endswith("num_inference_steps"):
             continue
