@@ -279,12 +279,31 @@ def wuerstchen(folder):
     ).save_pretrained(folder)
 
 
+# Of the first stage; 25 and 60 would be usual.
+FEW = {"call.prior_num_inference_steps": 2}
+FEWER = {"prior_num_inference_steps": 2}
 FAMILIES = {
-    "Kandinsky 2.2": Family(kandinsky22, size=(64, 64), decoder="movq", denoiser="unet"),
+    "Kandinsky 2.2": Family(
+        kandinsky22, size=(64, 64), decoder="movq", denoiser="unet", options=FEW, call=FEWER
+    ),
     "Kandinsky 3": Family(kandinsky3, size=(64, 64), decoder="movq", denoiser="unet"),
     "Kandinsky 5": Family(kandinsky5, size=(64, 64)),
     "Stable Cascade": Family(
-        stable_cascade, guidance=None, size=(40, 40), decoder="vqgan", denoiser="decoder"
+        stable_cascade,
+        guidance=None,
+        options=FEW,
+        call=FEWER,
+        size=(40, 40),
+        decoder="vqgan",
+        denoiser="decoder",
     ),
-    "Wuerstchen": Family(wuerstchen, guidance=None, size=(40, 40), decoder="vqgan", denoiser="prior_prior"),
+    "Wuerstchen": Family(
+        wuerstchen,
+        guidance=None,
+        options=FEW,
+        call=FEWER,
+        size=(40, 40),
+        decoder="vqgan",
+        denoiser="prior_prior",
+    ),
 }

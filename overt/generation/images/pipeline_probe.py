@@ -91,6 +91,7 @@ def try_out(drawing: Drawing, name: str, *, in_batch: bool = False) -> Tried:
 
 def _levels_apart(drawing: Drawing, changes: Mapping[str, object], alone: Drawn) -> int | None:
     """By how many levels the picture differs at most in a batch; None: no batch can be drawn."""
+    import numpy as np
     from PIL import ImageChops
 
     try:
@@ -100,7 +101,7 @@ def _levels_apart(drawing: Drawing, changes: Mapping[str, object], alone: Drawn)
     if alone.picture is None or beside.picture is None or beside.picture.size != alone.picture.size:
         return None
     difference = ImageChops.difference(alone.picture.convert("RGB"), beside.picture.convert("RGB"))
-    return max(int(most) for _, most in difference.getextrema())
+    return int(np.asarray(difference).max())
 
 
 def guidance_of(drawing: Drawing) -> list[str]:
