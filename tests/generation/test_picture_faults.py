@@ -477,3 +477,56 @@ def test_a_lora_changes_the_pictures_or_is_refused(built, tmp_path, fault):
     save_file({key.replace(fault, "other."): value for key, value in load_file(file).items()}, file)
     with pytest.raises(InputError):
         loaded(folder, f"{query}&lora={file}")
+
+
+def apart(some, others):
+    """The mean distance of pictures, in levels of 255."""
+    pairs = zip(some, others, strict=True)
+    return float(np.mean([np.abs(levels(a).astype(int) - levels(b).astype(int)).mean() for a, b in pairs]))
+
+
+def test_a_transformer_in_gguf_and_one_of_torchao_draw_nearly_the_same(built, tmp_path):
+    gguf = pytest.importorskip("gguf")
+    pytest.importorskip("torchao")
+    from diffusers import FluxTransformer2DModel, TorchAoConfig
+    from safetensors.torch import load_file
+    from torchao.quantization import Int8WeightOnlyConfig
+
+    folder = built("FLUX.1 dev")
+    query = "?width=32&height=32&steps=1&probe=false"
+    plain = drawn(loaded(folder, query))
+
+    (weights,) = (folder / "transformer").glob("*.safetensors")
+    writer = gguf.GGUFWriter(str(tmp_path / "mine.gguf"), "flux")
+    kind = gguf.GGMLQuantizationType.Q8_0
+    for name, tensor in load_file(weights).items():
+        values = tensor.float().numpy()
+        if values.ndim == 2 and values.shape[-1] % 32 == 0:
+            writer.add_tensor(name, gguf.quants.quantize(values, kind), raw_dtype=kind)
+        else:
+            writer.add_tensor(name, values)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    by_block = drawn(loaded(folder, f"{query}&transformer={tmp_path}/mine.gguf"))
+
+    shutil.copytree(folder, tmp_path / "ao")
+    shutil.rmtree(tmp_path / "ao" / "transformer")
+    FluxTransformer2DModel.from_pretrained(
+        folder / "transformer", quantization_config=TorchAoConfig(Int8WeightOnlyConfig(version=2))
+    ).save_pretrained(tmp_path / "ao" / "transformer")
+    by_row = drawn(loaded(tmp_path / "ao", query))
+
+    other = drawn(loaded(folder, query), PROMPTS[::-1])
+    assert 0 < apart(plain, by_block) < apart(plain, other) / 3
+    assert 0 < apart(plain, by_row) < apart(plain, other) / 3
+
+
+def test_a_damaged_file_is_told_from_a_quantized_one(built, tmp_path):
+    (weights,) = (built("FLUX.1 dev") / "transformer").glob("*.safetensors")
+    (tmp_path / "cut.gguf").write_bytes(b"GGUF\x03\x00\x00\x00")
+    (tmp_path / "cut.safetensors").write_bytes(weights.read_bytes()[:-100])
+    for name in ("cut.gguf", "cut.safetensors"):
+        with pytest.raises(InputError, match="cannot be loaded"):
+            loaded(built("FLUX.1 dev"), f"?probe=false&transformer={tmp_path}/{name}")
