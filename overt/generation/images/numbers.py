@@ -50,14 +50,15 @@ def watch_numbers(pipeline: Pipeline) -> Numbers:
     import torch
 
     numbers = Numbers()
-    for name, part in pipeline.components.items():
-        if not isinstance(part, torch.nn.Module):
-            continue
-        if callable(getattr(part, "decode", None)):
-            # On the object: offloading, slicing and tiling work inside of its own method.
-            part.decode = _watched(part, part.decode, numbers)  # type: ignore[assignment, arg-type]
-        elif name.startswith(_DRAWS):
-            part.register_forward_hook(functools.partial(_seen, numbers))
+    parts = {n: part for n, part in pipeline.components.items() if isinstance(part, torch.nn.Module)}
+    decoders = [part for part in parts.values() if callable(getattr(part, "decode", None))]
+    for decoder in decoders:
+        # On the object: offloading, slicing and tiling work inside of its own method.
+        decoder.decode = _watched(decoder, decoder.decode, numbers)  # type: ignore[assignment, arg-type]
+    if not decoders:  # elsewhere it would only be in the way of compiling
+        for name, part in parts.items():
+            if name.startswith(_DRAWS):
+                part.register_forward_hook(functools.partial(_seen, numbers))
     return numbers
 
 
