@@ -64,7 +64,7 @@ class Tiny:
 
         generator = torch.Generator("cpu").manual_seed(seed)
         arguments = arguments_of(self.family) | changes
-        output = self.plain(prompt=[prompt], generator=[generator], **arguments)
+        output = self.plain(prompt=[prompt], generator=generator, **arguments)
         return levels(getattr(output, "images", getattr(output, "image", None))[0])
 
     def close(self):
@@ -220,7 +220,9 @@ def nan_told(tiny):
             continue
         with nan_in(getattr(tiny.inner, part)):
             (response,) = tiny.ask(PROMPTS[:1], [0])
-        if not (response.safety or {}).get("not_finite") or state(response) != "error":
+        said = response.error.message.lower() if response.error else ""
+        is_told = (response.safety or {}).get("not_finite") or "nan" in said.replace("`", " ").split()
+        if not is_told or state(response) != "error":
             untold.append(part)
     return "yes" if not untold else f"not in {' and '.join(untold)}"
 

@@ -86,13 +86,15 @@ class Drawing:
         started = time.monotonic()
         # On the CPU, so that a seed means the same noise on every device.
         generators = [torch.Generator("cpu").manual_seed(seed) for _, seed in batch]
+        # Some samplers take one generator only (aMUSEd): these draw each picture alone, after a batch failed.
+        generator = generators if len(batch) > 1 else generators[0]
         arguments = for_batch({**self.arguments, **(changes or {})}, len(batch))
         if self._flags is not None:
             self._flags.clear()
         unread = [unread_tokens(self.tokenizers, prompt) for prompt, _ in batch]
         assert self.pipeline is not None
         with self.numbers as numbers:
-            output = self.pipeline(prompt=[prompt for prompt, _ in batch], generator=generators, **arguments)
+            output = self.pipeline(prompt=[prompt for prompt, _ in batch], generator=generator, **arguments)
             drawn = pictures(output)
         if len(drawn) != len(batch):
             raise RuntimeError(f"{len(batch)} prompts, but the pipeline drew {len(drawn)} pictures")
