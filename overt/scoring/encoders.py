@@ -217,25 +217,30 @@ def _check_modules(folder: Path, name: str) -> None:
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"the encoder {name} has no readable modules.json", where=str(where)) from error
     for kind, path in modules:
-        if not kind.startswith("sentence_transformers."):
-            raise InputError(
-                f"the encoder {name} wants code of its own to be run: {kind[:80]!r}",
-                where=str(where),
-                fix="Take an encoder that needs none.",
-            )
-        # Normalize has no files, and some downloads leave empty folders out.
-        if path and not (folder / path).is_dir() and not kind.endswith(".Normalize"):
-            raise InputError(
-                f"the encoder {name} is not whole: its module {path[:80]} is missing",
-                where=str(folder),
-                fix=_AGAIN,
-            )
-        if any((folder / path).glob("*.bin")) and not any((folder / path).glob("*.safetensors")):
-            raise InputError(
-                f"the encoder {name} does not load: weights of {path[:80] or 'its transformer'} are a pickle",
-                where=str(folder),
-                fix="A pickle can run code when it is read. Save the encoder anew: model.save(folder).",
-            )
+        _check_module(folder, name, kind, path)
+
+
+def _check_module(folder: Path, name: str, kind: str, path: str) -> None:
+    """Checks one module; see `_check_modules`. path: its folder, "" for the encoder's own."""
+    if not kind.startswith("sentence_transformers."):
+        raise InputError(
+            f"the encoder {name} wants code of its own to be run: {kind[:80]!r}",
+            where=str(folder / "modules.json"),
+            fix="Take an encoder that needs none.",
+        )
+    # Normalize has no files, and some downloads leave empty folders out.
+    if path and not (folder / path).is_dir() and not kind.endswith(".Normalize"):
+        raise InputError(
+            f"the encoder {name} is not whole: its module {path[:80]} is missing",
+            where=str(folder),
+            fix=_AGAIN,
+        )
+    if any((folder / path).glob("*.bin")) and not any((folder / path).glob("*.safetensors")):
+        raise InputError(
+            f"the encoder {name} does not load: weights of {path[:80] or 'its transformer'} are a pickle",
+            where=str(folder),
+            fix="A pickle can run code when it is read. Save the encoder anew: model.save(folder).",
+        )
 
 
 def _model2vec(folder: Path, name: str) -> Callable[[Sequence[str]], ArrayLike]:
@@ -272,32 +277,19 @@ def _sentence_transformer(folder: Path, name: str) -> Callable[[Sequence[str]], 
     )
 
 
-_READ = (".json", ".txt", ".model", ".tiktoken", ".jinja")
-# Files about training and other runtimes; they do not change a vector.
-_UNREAD = re.compile(
-    r"data_config\.json|train\w*|eval\w*|results\w*|README\w*|LICENSE\w*|requirements\w*", re.I
-)
+_READ = (".safetensors", ".bin", ".json", ".txt", ".model", ".tiktoken", ".jinja")
+# Files about training; they do not change a vector.
+_UNREAD = re.compile(r"data_config\.json|(train|eval|results|README|LICENSE|requirements)\w*", re.IGNORECASE)
 
 
 def version_of(folder: Path) -> str:
-    """A hash of all that decides an encoder's vectors: two BLAKE2b, each 16 hex digits, joined by "-".
-
-    The first is of the weights and each config.json (alone it is the version in older runs); the second of
-    the files beside them: tokenizer, modules, pooling, prompts.
-    """
-    weights, beside = hashlib.blake2b(digest_size=8), hashlib.blake2b(digest_size=8)
+    """A BLAKE2b of all that decides an encoder's vectors, 16 hex digits: weights, configurations, tokenizer,
+    modules, pooling, prompts. In older runs it is of the weights and each config.json alone."""
+    digest = hashlib.blake2b(digest_size=8)
     for path in sorted(folder.rglob("*")):
-        if not path.is_file():
-            continue
-        if path.suffix in (".safetensors", ".bin") or path.name == "config.json":
-            _add(path, weights)
-        elif path.suffix in _READ and not _UNREAD.match(path.name):
-            beside.update(path.relative_to(folder).as_posix().encode() + b"\0")
-            _add(path, beside)
-    return f"{weights.hexdigest()}-{beside.hexdigest()}"
-
-
-def _add(path: Path, digest: hashlib.blake2b) -> None:
-    with path.open("rb") as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
+        if path.suffix in _READ and not _UNREAD.match(path.name) and path.is_file():
+            digest.update(path.relative_to(folder).as_posix().encode() + b"\0")
+            with path.open("rb") as file:
+                while piece := file.read(1 << 20):
+                    digest.update(piece)
+    return digest.hexdigest()

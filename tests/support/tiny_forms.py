@@ -26,11 +26,14 @@ def copied(folder, to):
 
 def edited(folder, change, file="model.safetensors"):
     """Changes the weights of a file in a folder; gives the folder. change: names -> weights to the same."""
+    from safetensors import safe_open
     from safetensors.torch import load_file, save_file
 
     path = Path(folder) / file
+    with safe_open(path, framework="pt") as opened:
+        metadata = opened.metadata()
     weights = {name: weight.contiguous().clone() for name, weight in change(load_file(path)).items()}
-    save_file(weights, path, {"format": "pt"})
+    save_file(weights, path, metadata)
     return Path(folder)
 
 

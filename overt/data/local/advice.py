@@ -114,7 +114,7 @@ _IMPORTED = {
 }
 _WANTED = re.compile(
     r"no module named ['\"](?P<module>[\w.]+)"
-    r"|pip install (?:(?:-U|--upgrade) )?[`'\"]?(?P<pip>[A-Za-z][\w-]*)"
+    r"|pip install (?:(?:-U|--upgrade) )?[`'\"]?(?P<pip>[A-Za-z][\w-]*)(?![\w+-])"
     r"|requires? (?:the |an? )?`?(?P<library>[A-Za-z][\w-]*)`? (?:library|package)"
     r"|(?P<gguf>gguf)[^.]{0,60}(?:not installed|to be installed|is required)",
     re.IGNORECASE,
@@ -227,8 +227,8 @@ def _no_weights(failed: _Failed, found: re.Match[str]) -> str:
         return "The folder holds no pipeline: model_index.json is missing."
     where = Path(found["where"]) if found["where"] else folder
     if where.is_dir() and where != folder and where.is_relative_to(folder):
-        return f"In {where.relative_to(folder)}: {what_lies_there(where)}"
-    if found["file"].endswith(".json") and (folder / "model_index.json").is_file():
+        return f"In {where.relative_to(folder)}: {what_lies_there(where, folder)}"
+    if (folder / "model_index.json").is_file():
         return "A part that model_index.json names is missing. Copy the pipeline's folder again, all of it."
     return what_lies_there(folder)
 
@@ -240,9 +240,29 @@ def _no_vocabulary(failed: _Failed, found: re.Match[str]) -> str:
     folder = failed.folder
     if folder is None:
         return "The repo holds no tokenizer that transformers reads."
+    if not (folder / "config.json").is_file():
+        return _no_model_type(failed, found)
     return _damage(failed, found) or (
         "The tokenizer's files are missing or of an unknown form: tokenizer.json, or tokenizer.model, or "
         "vocab.json with merges.txt. Copy them as well."
+    )
+
+
+def _no_processor(failed: _Failed, found: re.Match[str]) -> str:
+    return (
+        _damage(failed, found)
+        or f"{found[1]} is missing, which says how pictures are scaled: copy it as well."
+    )
+
+
+def _not_reached(failed: _Failed, found: re.Match[str]) -> str:
+    if failed.folder is not None:
+        return ""
+    if "gguf" in failed.source.lower():
+        return f"For a GGUF file of a repo, name the file as well: {failed.source}/FILE.gguf."
+    return (
+        "The Hub cannot be reached, and its cache lacks files of this model: fetch all of it while there is "
+        f"a connection (hf download {failed.source}), or name a folder."
     )
 
 
@@ -277,5 +297,8 @@ _ROWS: tuple[tuple[str, _Advise], ...] = (
      _no_weights),
     (r"backend tokenizer|`vocab` and `merges`|Unable to load vocabulary|error parsing.{0,40}tokenizer"
      r"|Can't load tokenizer", _no_vocabulary),
+    (r"Can't load (?:\w+ processor|processor|feature extractor).{0,400}containing an? (\S+)",
+     _no_processor),
+    (r"couldn't connect to|LocalEntryNotFoundError|offline mode is enabled", _not_reached),
     (r"Permission denied", _says("This user may not read the model's files.")),
 )  # fmt: skip

@@ -35,11 +35,17 @@ def damaged(folder: Path) -> str:
     return "; ".join(found[:3]) + (f" and {len(found) - 3} more" if len(found) > 3 else "")
 
 
-def what_lies_there(folder: Path) -> str:
-    """Says in which form a folder holds weights, where it holds none that could be loaded as they are."""
-    for say in (_original, _unnamed, _gguf, _shards_alone, _pickled, _other_formats, _elsewhere):
+def what_lies_there(folder: Path, root: Path | None = None) -> str:
+    """Says in which form a folder holds weights, where it holds none that could be loaded as they are.
+
+    Args:
+        root: the model's folder, if `folder` holds one of its parts.
+    """
+    for say in (_original, _unnamed, _gguf, _shards_alone):
         if said := say(folder):
             return said
+    if said := _pickled(folder, root or folder) or _other_formats(folder) or _elsewhere(folder):
+        return said
     if not any(folder.iterdir()):
         return "The folder is empty."
     return "The folder holds no weights. They are files that end in .safetensors: copy them as well."
@@ -167,12 +173,12 @@ def _shards_alone(folder: Path) -> str:
     return f"{len(shards)} of {int(found[2])} shards are there, but not their index: copy {index} as well."
 
 
-def _pickled(folder: Path) -> str:
+def _pickled(folder: Path, root: Path) -> str:
     pickled = [path for kind in _PICKLES for path in sorted(folder.rglob(kind))]
     if not pickled:
         return ""
     return (
-        f"Weights are loaded as *.safetensors only: {pickled[0].relative_to(folder)} is a pickle, which can "
+        f"Weights are loaded as *.safetensors only: {pickled[0].relative_to(root)} is a pickle, which can "
         "run code. Save the model anew as safetensors: model.save_pretrained(folder)."
     )
 

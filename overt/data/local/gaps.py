@@ -43,7 +43,7 @@ _LEFT_OVER = (
     # fhamborg/NewsMTSC issue 33: an encoder or classifier made from a masked language model.
     _Known(
         r"^(cls|lm_head|vocab_(transform|layer_norm|projector)|(lm|mask|generator|discriminator)_predictions"
-        r"|predictions|sop_classifier|generator_lm_head|pred_layer)\.",
+        r"|predictions|sop_classifier|generator_lm_head|pred_layer)\.|^decoder\.(weight|bias)$",
         "the head of pre-training",
         of=_NOT_FOR_TEXT,
     ),
@@ -103,6 +103,9 @@ class Gaps:
             return (
                 "The file was saved from a training that failed, or the dtype is too small for its numbers."
             )
+        return self._of_names() or self._of_kind()
+
+    def _of_names(self) -> str:
         if prefix := _added(self.missing, self.unexpected):
             return (
                 f"In the file the names begin with {prefix!r}, as a wrapper of training leaves them. Take it "
@@ -115,6 +118,9 @@ class Gaps:
                 "The weights are quantized, but config.json has no quantization_config that says how. Take "
                 "the config.json that they were published with."
             )
+        return ""
+
+    def _of_kind(self) -> str:
         if self.missing and not self.of_other_shape and all(_HEADS.search(name) for name in self.missing):
             return (
                 "It is a model without the head that this needs: a base model, or one for another task. "

@@ -111,7 +111,8 @@ def _wrap_loaders() -> None:
         _wrap(transformers.PreTrainedModel, "_finalize_model_loading", _overhearing)
         _wrap(transformers.PreTrainedTokenizerBase, "from_pretrained", _reading)
     if diffusers := sys.modules.get("diffusers"):
-        _wrap(diffusers.ModelMixin, "from_pretrained", _asking)
+        drawing = functools.partial(_asking, looks_at_numbers=False)
+        _wrap(diffusers.ModelMixin, "from_pretrained", drawing)
     # Single files and LoRAs have no report; these modules exist once diffusers has imported them.
     for module in ("single_file_model", "single_file_utils"):
         _wrap(sys.modules.get(f"diffusers.loaders.{module}"), "load_model_dict_into_meta", _filling)
@@ -126,11 +127,15 @@ def _wrap(place: Any, name: str, by: Callable[[Callable[..., Any]], Callable[...
         return
     wrapped = by(function)
     wrapped.is_watched = True  # type: ignore[attr-defined]
-    setattr(place, name, wrapped if function is kept else type(kept)(wrapped))
+    kind: Any = type(kept)  # classmethod or staticmethod, if it is no plain function
+    setattr(place, name, wrapped if function is kept else kind(wrapped))
 
 
-def _asking(load: Callable[..., Any]) -> Callable[..., Any]:
-    """A `from_pretrained` that also asks for the loading report, if somebody listens."""
+def _asking(load: Callable[..., Any], looks_at_numbers: bool = True) -> Callable[..., Any]:
+    """A `from_pretrained` that also asks for the loading report, if somebody listens.
+
+    looks_at_numbers: whether NaN counts. What draws tells it picture by picture (`safety.not_finite`).
+    """
 
     @functools.wraps(load)
     def asking(cls: type, *args: Any, **options: Any) -> Any:
@@ -141,7 +146,8 @@ def _asking(load: Callable[..., Any]) -> Callable[..., Any]:
         model, report = load(cls, *args, output_loading_info=True, **options)
         gaps = _gaps(model, report, watch)
         empty = _empty(model, is_spread=options.get("device_map") is not None)
-        watch.gaps.append(replace(gaps, not_finite=_not_finite(model), missing=gaps.missing or empty))
+        not_finite = _not_finite(model) if looks_at_numbers else ()
+        watch.gaps.append(replace(gaps, not_finite=not_finite, missing=gaps.missing or empty))
         return (model, report) if wants_report else model
 
     return asking
@@ -173,8 +179,7 @@ def _filling(fill: Callable[..., Any]) -> Callable[..., Any]:
                 re.compile(names) for names in getattr(model, "_keys_to_ignore_on_load_unexpected", ()) or ()
             ]
             left = [name for name in given - known if not any(names.search(name) for names in unread)]
-            gaps = _gaps(model, {"missing_keys": known - given, "unexpected_keys": left}, watch)
-            watch.gaps.append(replace(gaps, not_finite=_not_finite(model)))
+            watch.gaps.append(_gaps(model, {"missing_keys": known - given, "unexpected_keys": left}, watch))
         return done
 
     return filling
