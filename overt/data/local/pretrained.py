@@ -93,7 +93,7 @@ def load_text_model(
     kind = pick_dtype(dtype, where, name)
     import transformers  # after torch: otherwise transformers would hide its models for the whole process
 
-    with speaking_loader(name, place.shown, elsewhere=_weights_of(place.adapter)), quiet_loading():
+    with quiet_loading(), speaking_loader(name, place.shown, elsewhere=_weights_of(place.adapter)):
         spread = _spread(place, where)
         tokenizer: Any = transformers.AutoTokenizer.from_pretrained(
             place.tokenizer, trust_remote_code=trust_remote_code, **place.options(), **tokenizer_options
