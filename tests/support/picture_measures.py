@@ -4,13 +4,13 @@ Every cell is computed from pictures, flags and errors; a cell that is not "yes"
 """
 
 import asyncio
+import functools
 import io
 import math
 from contextlib import contextmanager
 from unittest import mock
 from urllib.parse import urlencode
 
-from overt.data.errors import InputError
 from overt.data.pictures import measure
 from overt.data.records import Prompt
 from overt.registry import load_target
@@ -35,9 +35,9 @@ class Tiny:
     target: what the registry gives. inner: the pipeline that it drives. plain: the library's own.
     """
 
-    def __init__(self, family, folder):
+    def __init__(self, family, folder, **options):
         self.family, self.folder = family, folder
-        self.target, self.inner = load(family, folder)
+        self.target, self.inner = load(family, folder, options)
         self._plain = None
 
     @property
@@ -64,7 +64,7 @@ class Tiny:
 
         generator = torch.Generator("cpu").manual_seed(seed)
         arguments = arguments_of(self.family) | changes
-        output = self.plain(prompt=[prompt], generator=[generator], **arguments)
+        output = self.plain(prompt=[prompt], generator=generator, **arguments)
         return levels(getattr(output, "images", getattr(output, "image", None))[0])
 
     def close(self):
@@ -72,15 +72,15 @@ class Tiny:
 
 
 @contextmanager
-def loaded(family, folder):
-    tiny = Tiny(family, folder)
+def loaded(family, folder, **options):
+    tiny = Tiny(family, folder, **options)
     try:
         yield tiny
     finally:
         tiny.close()
 
 
-def load(family, folder):
+def load(family, folder, options):
     """(the target, the pipeline that it drives)."""
     import diffusers
 
@@ -91,7 +91,7 @@ def load(family, folder):
         return move(self, *args, **more)
 
     with mock.patch.object(diffusers.DiffusionPipeline, "to", to):
-        target = load_target(url(family, folder))
+        target = load_target(url(family, folder), **options)
     return target, seen[-1]
 
 
@@ -130,12 +130,14 @@ def row(family, folder):
     family.build(folder / "model")
     with loaded(family, folder / "model") as tiny:
         batch = tiny.ask(PROMPTS, range(4))
-        single = [tiny.ask([prompt], [seed])[0] for seed, prompt in enumerate(PROMPTS[:3])]
+        single = [tiny.ask(PROMPTS[1:2], [1])[0]]
+        with counted_steps(tiny) as steps:
+            single = [*tiny.ask(PROMPTS[:1], [0]), *single]
         cells = {
             "loads": "yes",
-            "arguments": arguments(tiny, single[0]),
-            "batch 1 = 4": alike(zip(batch, single, strict=False)),
-            "as the plain library": as_plainly(tiny, single[:2]),
+            "arguments": arguments(tiny, single[0], len(steps)),
+            "batch 1 = 4": alike(tiny, zip(batch, single, strict=False)),
+            "as the plain library": as_plainly(tiny, single),
             "flag read": flag_read(tiny, single[0], folder),
             "odd prompts": odd_prompts(tiny, single[1]),
         }
@@ -144,41 +146,50 @@ def row(family, folder):
     return {c: told if c == "NaN told" else cells[c] for c in (*columns, "odd prompts")}
 
 
-def arguments(tiny, response):
-    """Which of steps, guidance and size had an effect."""
+def arguments(tiny, response, steps):
+    """Which of steps, guidance and size had an effect. steps: those that the scheduler made."""
     family, said = tiny.family, []
     if family.steps is not None:
-        steps = count_steps(tiny)
         said.append("steps" if steps == family.steps else f"{steps} steps for {family.steps}")
     if family.guidance is not None:
         ours = levels(response.images[0])
         other = tiny.draw_plainly(PROMPTS[0], 0, guidance_scale=2 * family.guidance + 1.5)
         same = ours.shape == other.shape and (ours == other).all()
-        said.append("guidance has no effect" if same else "guidance")
+        is_told = "guidance_scale" in tiny.target.facts["no_effect"]
+        word = "guidance has no effect" if same else "guidance"
+        said.append(word if same == is_told else f"{word}, but overt says {tiny.target.facts['no_effect']}")
     if family.size is not None:
         height, width = levels(response.images[0]).shape[:2]
         said.append("size" if (width, height) == family.size else f"draws {width}x{height}")
     return ", ".join(said)
 
 
-def count_steps(tiny):
-    """How often the scheduler steps for one picture."""
+@contextmanager
+def counted_steps(tiny):
+    """Collects an item for each step of the scheduler."""
     scheduler, steps = tiny.inner.scheduler, []
     step = scheduler.step
 
+    @functools.wraps(step)  # pipelines look whether it takes a generator
     def counting(*args, **more):
         steps.append(1)
         return step(*args, **more)
 
     with mock.patch.object(scheduler, "step", counting):
-        tiny.ask(PROMPTS[:1], [0])
-    return len(steps)
+        yield steps
 
 
-def alike(pairs):
-    """ "yes", or by how many levels the pictures of two responses differ at most."""
+def alike(tiny, pairs):
+    """Whether pictures drawn together and alone are the same; else whether that was told at the start."""
     apart = max(levels_apart(levels(a.images[0]), levels(b.images[0])) for a, b in pairs)
-    return "yes" if apart <= ONE_LEVEL else f"no, up to {apart} levels"
+    if apart <= ONE_LEVEL:
+        return "yes"
+    return "no; told at the start" if depends_on_batch(tiny) else f"no, up to {apart} levels"
+
+
+def depends_on_batch(tiny):
+    """Whether a line at the start says so."""
+    return any("depends on the prompts drawn beside it" in note for note in tiny.target.notes)
 
 
 def as_plainly(tiny, responses):
@@ -195,7 +206,7 @@ def flag_read(tiny, response, folder):
     if tiny.family.flagging is None:
         return "no checker" if flag(response) is None else f"no checker, yet {flag(response)}"
     tiny.family.flagging(folder / "flagging")
-    with loaded(tiny.family, folder / "flagging") as flagging:
+    with loaded(tiny.family, folder / "flagging", probe=False) as flagging:
         (flagged,) = flagging.ask(PROMPTS[:1], [0])
     found = (flag(response), state(response), flag(flagged), state(flagged))
     return "yes" if found == (False, "generated", True, "refused/image_filter") else f"no: {found}"
@@ -209,7 +220,9 @@ def nan_told(tiny):
             continue
         with nan_in(getattr(tiny.inner, part)):
             (response,) = tiny.ask(PROMPTS[:1], [0])
-        if not (response.safety or {}).get("not_finite") or state(response) != "error":
+        said = response.error.message.lower() if response.error else ""
+        is_told = (response.safety or {}).get("not_finite") or "nan" in said.replace("`", " ").split()
+        if not is_told or state(response) != "error":
             untold.append(part)
     return "yes" if not untold else f"not in {' and '.join(untold)}"
 
@@ -235,7 +248,8 @@ def odd_prompts(tiny, neighbour):
     prompts.insert(2, PROMPTS[1])
     answers = tiny.ask(prompts, [5, 6, 1, 7, 8, 9, 10])
     beside = answers.pop(2)
-    if beside.error or levels_apart(levels(beside.images[0]), levels(neighbour.images[0])) > ONE_LEVEL:
+    apart = 255 if beside.error else levels_apart(levels(beside.images[0]), levels(neighbour.images[0]))
+    if beside.error or (apart > ONE_LEVEL and not depends_on_batch(tiny)):
         return "no: they change the picture beside them"
     failed = [name for name, answer in zip(ODD, answers, strict=True) if state(answer) != "generated"]
     unsaid = [
@@ -276,6 +290,3 @@ def state(response):
         prompt, response, target="diffusers/x", sample=0, images=("p.png",) * len(facts), facts=facts
     )
     return outcome.state if outcome.stage is None else f"{outcome.state}/{outcome.stage}"
-
-
-__all__ = ["InputError", "row"]

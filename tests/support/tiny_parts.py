@@ -27,7 +27,7 @@ def lively(model, seed=0, scale=1.0):
         for weight in model.parameters():
             if weight in tables:
                 weight.normal_(0.0, scale, generator=generator)  # a row is looked up, not summed over
-            elif weight.dim() >= 2:
+            elif weight.dim() >= 2 and weight.numel():
                 weight.normal_(0.0, scale * weight[0].numel() ** -0.5, generator=generator)
     return model.eval()
 

@@ -24,7 +24,7 @@ class Family:
     build: Callable[[Path], object]
     options: dict[str, object] = field(default_factory=dict)
     call: dict[str, object] = field(default_factory=dict)
-    steps: int | None = 3
+    steps: int | None = 2
     guidance: float | None = 4.0
     size: tuple[int, int] | None = (48, 32)
     flagging: Callable[[Path], object] | None = None

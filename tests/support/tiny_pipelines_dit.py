@@ -278,8 +278,8 @@ def chroma(folder):
     ).save_pretrained(folder)
 
 
-UNBINNED = {
-    "options": {"call.use_resolution_binning": "false"},
+UNBINNED = {  # a probe picture would be drawn with bins as well, which are far larger
+    "options": {"call.use_resolution_binning": "false", "probe": "false"},
     "call": {"use_resolution_binning": False},
 }
 SHORT = {"options": {"call.max_sequence_length": "128"}, "call": {"max_sequence_length": 128}}

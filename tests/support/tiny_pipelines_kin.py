@@ -1,4 +1,4 @@
-"""Tiny pipelines of further families: HunyuanDiT and HunyuanImage, CogView 3, Bria, Ovis, LongCat, Krea and more."""
+"""Tiny pipelines of further families: HunyuanDiT, HunyuanImage, CogView 3, Bria, Ovis, LongCat, Krea ..."""
 
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,9 @@ def _bert(folder):
     (Path(folder) / "tokenizer" / "vocab.txt").write_text("\n".join(words) + "\n", "utf-8")
     tokenizer = BertTokenizer.from_pretrained(str(Path(folder) / "tokenizer"), model_max_length=77)
     sizes = {"hidden_size": WIDTH, "intermediate_size": 2 * WIDTH, "num_hidden_layers": 1}
-    return tokenizer, lively(BertModel(BertConfig(vocab_size=len(tokenizer), num_attention_heads=4, **sizes)), 1)
+    return tokenizer, lively(
+        BertModel(BertConfig(vocab_size=len(tokenizer), num_attention_heads=4, **sizes)), 1
+    )
 
 
 def hunyuan_dit(folder, kind="HunyuanDiTPipeline", threshold=tiny_images.NEVER):
@@ -188,7 +190,7 @@ def longcat(folder):
     words = parts.qwen_tokenizer()
     transformer = LongCatImageTransformer2DModel(
         patch_size=1,
-        in_channels=16,
+        in_channels=64,
         num_layers=1,
         num_single_layers=1,
         attention_head_dim=16,
@@ -199,7 +201,7 @@ def longcat(folder):
     )
     LongCatImagePipeline(
         transformer=lively(transformer),
-        vae=parts.flux_vae(2),
+        vae=parts.flux_vae(2, channels=16),
         scheduler=parts.flow_scheduler(),
         text_encoder=parts.qwen_vl(words),
         tokenizer=words,
@@ -315,8 +317,17 @@ def prx(folder):
         "layer_types": ["full_attention"],
         "dropout_rate": 0.0,
         "query_pre_attn_scalar": 8,
+        "rms_norm_eps": 1e-6,
+        "hidden_activation": "gelu_pytorch_tanh",
+        "attention_bias": False,
+        "attention_dropout": 0.0,
+        "attn_logit_softcapping": 50.0,
+        "sliding_window": 4096,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0},
+        "use_cache": False,
+        "is_decoder": False,
     }
-    config = T5GemmaConfig(encoder=T5GemmaModuleConfig(**sizes), is_encoder_decoder=False)
+    config = T5GemmaConfig(encoder=T5GemmaModuleConfig(**sizes), is_encoder_decoder=False, **sizes)
     transformer = PRXTransformer2DModel(
         patch_size=1,
         in_channels=4,
@@ -331,7 +342,7 @@ def prx(folder):
         transformer=lively(transformer),
         vae=parts.flux_vae(2),
         scheduler=parts.flow_scheduler(),
-        text_encoder=lively(T5GemmaEncoder(config.encoder), 3),
+        text_encoder=lively(T5GemmaEncoder(config), 3),
         tokenizer=words,
     ).save_pretrained(folder)
 
@@ -341,7 +352,7 @@ def latent_diffusion(folder):
 
     words = parts.clip_tokenizer(Path(folder) / "tokenizer")
     LDMTextToImagePipeline(
-        vqvae=parts.vae(2),
+        vqvae=parts.vae(4),
         bert=parts.clip_text(words),
         tokenizer=words,
         unet=parts.unet(),
@@ -355,7 +366,8 @@ def latent_diffusion(folder):
     ).save_pretrained(folder)
 
 
-UNBINNED = {"call.use_resolution_binning": "false"}
+# Without the probe picture, which would also be drawn at the sizes that the family was trained for.
+UNBINNED = {"call.use_resolution_binning": "false", "probe": "false"}
 BINNED = {"use_resolution_binning": False}
 FAMILIES = {
     "HunyuanDiT": Family(
@@ -366,11 +378,18 @@ FAMILIES = {
         flagging=partial(hunyuan_dit, threshold=tiny_images.ALWAYS),
     ),
     "HunyuanImage 2.1": Family(hunyuan_image, guidance=None, size=(32, 32)),
-    "HunyuanImage 2.1 distilled": Family(partial(hunyuan_image, distilled=True), guidance=None, size=(32, 32)),
+    "HunyuanImage 2.1 distilled": Family(
+        partial(hunyuan_image, distilled=True), guidance=None, size=(32, 32)
+    ),
     "CogView 3 Plus": Family(cogview3, size=(48, 32)),
     "Bria 3.2": Family(bria, size=(48, 32)),
     "Ovis-Image": Family(ovis, size=(48, 32)),
-    "LongCat-Image": Family(longcat, options={"call.enable_prompt_rewrite": "false"}, call={"enable_prompt_rewrite": False}, size=(48, 32)),
+    "LongCat-Image": Family(
+        longcat,
+        options={"call.enable_prompt_rewrite": "false"},
+        call={"enable_prompt_rewrite": False},
+        size=(48, 32),
+    ),
     "Ernie-Image": Family(ernie, size=(48, 32)),
     "Krea 2": Family(krea2, size=(48, 32)),
     "NucleusMoE-Image": Family(nucleus, size=(48, 32)),

@@ -1,8 +1,7 @@
-"""Tiny pipelines whose prompts a language model reads: Lumina, Qwen-Image, Z-Image, CogView 4, HiDream and more."""
+"""Tiny pipelines whose prompts a language model reads: Lumina, Qwen-Image, Z-Image, CogView 4, HiDream ..."""
 
 from pathlib import Path
 
-import torch
 from support import tiny_parts as parts
 from support.tiny_parts import WIDTH, lively
 from support.tiny_pipelines import Family
@@ -278,7 +277,7 @@ def hidream(folder):
     )
     HiDreamImagePipeline(
         scheduler=parts.flow_scheduler(),
-        vae=parts.flux_vae(1),  # it always draws as many pixels as 128 x 128 latents make
+        vae=parts.flux_vae(1, mid_block_add_attention=False),  # it always draws 128 x 128 latents
         text_encoder=parts.clip_text(clip, projection=True, max_position_embeddings=248),
         tokenizer=clip,
         text_encoder_2=parts.clip_text(clip, projection=True, seed=8, max_position_embeddings=248),
@@ -297,10 +296,10 @@ def omnigen(folder):
     words = parts.llama_tokenizer(add_bos_token=True)
     transformer = OmniGenTransformer2DModel(
         in_channels=4,
-        hidden_size=32,
-        num_attention_heads=4,
-        num_key_value_heads=4,
-        intermediate_size=64,
+        hidden_size=16,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        intermediate_size=32,
         num_layers=1,
         vocab_size=len(words),
         pad_token_id=words.pad_token_id,
@@ -319,7 +318,7 @@ FAMILIES = {
     "Lumina": Family(lumina, size=(32, 32)),
     "Lumina 2": Family(lumina2, size=(48, 32)),
     "Qwen-Image": Family(qwen_image, guidance=None, size=(48, 32)),
-    "Qwen-Image 2.1": Family(qwen_image_21, guidance=None, size=(48, 32)),
+    "Qwen-Image 2.1": Family(qwen_image_21, guidance=None, size=(64, 32)),
     "Z-Image": Family(z_image, size=(48, 32)),
     "CogView 4": Family(cogview4, size=(48, 32)),
     "HiDream": Family(hidream, size=(32, 32)),

@@ -13,9 +13,9 @@ def _movq(levels=2):
     from diffusers import VQModel
 
     return VQModel(
-        block_out_channels=(32, 64),  # its norms have 32 groups, whatever is asked for
-        down_block_types=("DownEncoderBlock2D", "AttnDownEncoderBlock2D"),
-        up_block_types=("AttnUpDecoderBlock2D", "UpDecoderBlock2D"),
+        block_out_channels=(32,) * levels,  # some of its norms have 32 groups, whatever is asked for
+        down_block_types=("DownEncoderBlock2D",) * (levels - 1) + ("AttnDownEncoderBlock2D",),
+        up_block_types=("AttnUpDecoderBlock2D",) + ("UpDecoderBlock2D",) * (levels - 1),
         latent_channels=4,
         vq_embed_dim=4,
         num_vq_embeddings=12,
@@ -77,7 +77,10 @@ def _kandinsky22_prior(folder):
         "text_encoder": parts.clip_text(words, projection=True),
         "tokenizer": words,
         "scheduler": UnCLIPScheduler(
-            variance_type="fixed_small_log", prediction_type="sample", clip_sample=True, clip_sample_range=10.0
+            variance_type="fixed_small_log",
+            prediction_type="sample",
+            clip_sample=True,
+            clip_sample_range=10.0,
         ),
         "image_processor": CLIPImageProcessor(size={"shortest_edge": 32}, crop_size=32),
     }
@@ -123,7 +126,11 @@ def kandinsky3(folder):
         beta_start=0.00085, beta_end=0.012, beta_schedule="squaredcos_cap_v2", steps_offset=1
     )
     Kandinsky3Pipeline(
-        tokenizer=words, text_encoder=parts.t5_encoder(words), unet=lively(unet), scheduler=scheduler, movq=_movq(4)
+        tokenizer=words,
+        text_encoder=parts.t5_encoder(words),
+        unet=lively(unet),
+        scheduler=scheduler,
+        movq=_movq(4),
     ).save_pretrained(folder)
 
 
@@ -248,7 +255,15 @@ def wuerstchen(folder):
     words = parts.clip_tokenizer(Path(folder) / "tokenizer")
     vqgan = _vqgan()
     decoder = WuerstchenDiffNeXt(
-        c_cond=32, c_hidden=(8, 16), nhead=(-1, 2), blocks=(1, 1), level_config=("CT", "CTA"), inject_effnet=[False, True], effnet_embd=4, clip_embd=32
+        patch_size=1,
+        c_cond=32,
+        c_hidden=(8, 16),
+        nhead=(-1, 2),
+        blocks=(1, 1),
+        level_config=("CT", "CTA"),
+        inject_effnet=[False, True],
+        effnet_embd=4,
+        clip_embd=32,
     )
     prior = WuerstchenPrior(c_in=4, c=16, c_cond=32, c_r=16, depth=1, nhead=2)
     WuerstchenCombinedPipeline(
@@ -264,11 +279,31 @@ def wuerstchen(folder):
     ).save_pretrained(folder)
 
 
+# Of the first stage; 25 and 60 would be usual.
+FEW = {"call.prior_num_inference_steps": 2}
+FEWER = {"prior_num_inference_steps": 2}
 FAMILIES = {
-    "Kandinsky 2.2": Family(kandinsky22, size=(64, 64), decoder="movq", denoiser="unet"),
-    "Kandinsky 2.2 in two folders": Family(kandinsky22_apart, size=(64, 64), decoder="movq", denoiser="prior_prior"),
+    "Kandinsky 2.2": Family(
+        kandinsky22, size=(64, 64), decoder="movq", denoiser="unet", options=FEW, call=FEWER
+    ),
     "Kandinsky 3": Family(kandinsky3, size=(64, 64), decoder="movq", denoiser="unet"),
     "Kandinsky 5": Family(kandinsky5, size=(64, 64)),
-    "Stable Cascade": Family(stable_cascade, guidance=None, size=(128, 128), decoder="vqgan", denoiser="decoder"),
-    "Wuerstchen": Family(wuerstchen, guidance=None, size=(128, 128), decoder="vqgan", denoiser="prior_prior"),
+    "Stable Cascade": Family(
+        stable_cascade,
+        guidance=None,
+        options=FEW,
+        call=FEWER,
+        size=(40, 40),
+        decoder="vqgan",
+        denoiser="decoder",
+    ),
+    "Wuerstchen": Family(
+        wuerstchen,
+        guidance=None,
+        options=FEW,
+        call=FEWER,
+        size=(40, 40),
+        decoder="vqgan",
+        denoiser="prior_prior",
+    ),
 }

@@ -4,6 +4,7 @@ Sizes follow `get_dummy_components` in the tests of diffusers; schedulers follow
 """
 
 import io
+import re
 from functools import partial
 
 from support import tiny_images, tiny_parts
@@ -11,6 +12,26 @@ from support.tiny_images import ALWAYS, NEVER
 from support.tiny_pipelines import Family
 
 BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+
+
+def safe_stable_diffusion(folder, threshold=NEVER):
+    """Safe Stable Diffusion: guided away from a text of its own; its checker is of a package that diffusers
+    has moved, and leaves the blackening to the pipeline."""
+    from diffusers import DiffusionPipeline
+    from diffusers.pipelines.deprecated.stable_diffusion_safe import StableDiffusionPipelineSafe
+    from diffusers.pipelines.deprecated.stable_diffusion_safe.safety_checker import (
+        SafeStableDiffusionSafetyChecker,
+    )
+
+    parts = DiffusionPipeline.from_pretrained(tiny_images.pipeline(folder, threshold=threshold)).components
+    checker = SafeStableDiffusionSafetyChecker(parts["safety_checker"].config)
+    checker.load_state_dict(parts["safety_checker"].state_dict())
+    if not hasattr(checker, "all_tied_weights_keys"):
+        checker.post_init()  # without it transformers 5 does not even save it
+    StableDiffusionPipelineSafe(**parts | {"safety_checker": checker}).save_pretrained(folder)
+    index = folder / "model_index.json"  # diffusers writes a library that it does not find again
+    text = re.sub(r'"\w+"(,\s*"SafeStableD)', r'"stable_diffusion_safe"\1', index.read_text("utf-8"))
+    index.write_text(text, "utf-8")
 
 
 def latent_consistency(folder, threshold=NEVER):
@@ -207,6 +228,9 @@ FAMILIES = {
     "Stable Diffusion 1.5 with LCM": Family(lcm, denoiser="unet"),
     "Latent Consistency Models": Family(
         latent_consistency, flagging=partial(latent_consistency, threshold=ALWAYS), denoiser="unet"
+    ),
+    "Safe Stable Diffusion": Family(
+        safe_stable_diffusion, flagging=partial(safe_stable_diffusion, threshold=ALWAYS), denoiser="unet"
     ),
     "SD-Turbo": Family(sd_turbo, steps=1, guidance=0.0, denoiser="unet"),
     "Stable Diffusion XL": Family(sdxl, denoiser="unet"),

@@ -13,6 +13,7 @@ from overt.data.hub import is_hub_id, quiet_hub
 from overt.data.local.advice import loading_advice
 from overt.data.local.devices import one_line, pick_device, pick_dtype, quiet_loading, source_of
 from overt.data.local.folders import is_original, read_json, what_lies_there
+from overt.data.local.unfinished import finish_constructors
 from overt.data.local.whole import check_report, whole_weights
 
 _ADAPTER = "adapter_model.safetensors"
@@ -31,6 +32,7 @@ def speaking_loader(
         more: a further hint.
         elsewhere: names of weights that something else brings, such as an adapter with its own head.
     """
+    finish_constructors()
     try:
         with whole_weights(name, elsewhere):
             yield

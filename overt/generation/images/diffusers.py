@@ -136,7 +136,7 @@ class DiffusersTarget:
 
     def _begin(self, batch_size: int, probe: bool, offloaded: str, changes: list[str]) -> None:
         self.blank_is_refusal = self.drawing.has_checker
-        tried = try_out(self.drawing, self.name) if probe else None
+        tried = try_out(self.drawing, self.name, in_batch=batch_size > 1) if probe else None
         facts = facts_of(self.drawing, tried)
         self.facts: JsonObject = {**facts.to_json(), "offload": offloaded}
         self.notes = (headline(facts), *facts.notes, *changes)

@@ -74,6 +74,10 @@ def drawing_arguments(
                 f"{where} and the option {option} are the same argument", fix="Give one of them."
             )
         given[key] = _typed(value, hints.get(key), known[key], where)
+    width, height = given.get("width"), given.get("height")
+    if "max_area" in known and "max_area" not in given and isinstance(width, int) and isinstance(height, int):
+        # FLUX Kontext takes no more than the aspect ratio from width and height.
+        given["max_area"] = width * height
     return given
 
 

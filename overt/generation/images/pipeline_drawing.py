@@ -86,18 +86,19 @@ class Drawing:
         started = time.monotonic()
         # On the CPU, so that a seed means the same noise on every device.
         generators = [torch.Generator("cpu").manual_seed(seed) for _, seed in batch]
+        # Some samplers take one generator only (aMUSEd): these draw each picture alone, after a batch failed.
+        generator = generators if len(batch) > 1 else generators[0]
         arguments = for_batch({**self.arguments, **(changes or {})}, len(batch))
         if self._flags is not None:
             self._flags.clear()
         unread = [unread_tokens(self.tokenizers, prompt) for prompt, _ in batch]
         assert self.pipeline is not None
         with self.numbers as numbers:
-            output = self.pipeline(prompt=[prompt for prompt, _ in batch], generator=generators, **arguments)
+            output = self.pipeline(prompt=[prompt for prompt, _ in batch], generator=generator, **arguments)
             drawn = pictures(output)
         if len(drawn) != len(batch):
             raise RuntimeError(f"{len(batch)} prompts, but the pipeline drew {len(drawn)} pictures")
-        said = self._flags if self._flags else safety_flags(output)
-        flags = [bool(flag) for flag in said] if said is not None and len(said) == len(batch) else None
+        flags = _by_picture(self._flags if self._flags else safety_flags(output), len(batch))
         found = numbers.found(len(batch))
         seconds = time.monotonic() - started
         return [
@@ -110,6 +111,20 @@ class Drawing:
         self.pipeline = None
         self._flags = None
         self.tokenizers = []
+
+
+def _by_picture(said: Sequence[object] | None, count: int) -> list[bool] | None:
+    """The checker's flags by picture, None if no checker ran.
+
+    Raises:
+        RuntimeError: there are more or fewer flags than pictures, so that nobody knows whose they are; a
+            picture that is drawn alone has one.
+    """
+    if said is None:
+        return None
+    if len(said) != count:
+        raise RuntimeError(f"{count} pictures, but the safety checker said something of {len(said)}")
+    return [bool(flag) for flag in said]
 
 
 def call_error(error: Exception) -> CallError:

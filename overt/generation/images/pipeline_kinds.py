@@ -14,14 +14,19 @@ from overt.generation.images.pipeline_arguments import parameters_of
 from overt.generation.images.pipeline_outputs import PICTURE_FIELDS
 from overt.generation.images.pipelines import Pipeline
 
+_PRIOR = "it is only the first half of a pipeline, a prior"
+_DECODER = "it is only the second half of a pipeline, a decoder, and the folder does not name its prior"
+_HALVES = (_PRIOR, _DECODER)
+_JOIN = (
+    "Name the folder of the decoder, with a README.md whose head names the prior's folder (---, prior:, "
+    "- FOLDER, ---), as on the Hub; or save both as one: AutoPipelineForText2Image.from_pretrained(...), "
+    "save_pretrained(folder)."
+)
 # What the fields of an output say of a pipeline without pictures.
 _MAKES = (
     ({"frames", "video", "videos"}, "it draws videos"),
     ({"audios", "audio", "sound"}, "it makes sound"),
-    (
-        {"image_embeds", "image_embeddings", "prompt_embeds"},
-        "it is only the first half of a pipeline, a prior",
-    ),
+    ({"image_embeds", "image_embeddings", "prompt_embeds"}, _PRIOR),
     ({"text", "texts", "sequences"}, "it writes text"),
     ({"meshes"}, "it makes shapes in 3D"),
     ({"depth", "prediction", "rgb"}, "it draws maps of depth or the like"),
@@ -65,9 +70,9 @@ def check_draws(pipeline: Pipeline, name: str) -> None:
 
 
 def _refused(name: str, kind: str, why: str) -> InputError:
+    fix = "overt draws one picture for each prompt: name a pipeline that draws from text."
     return InputError(
-        f"{name}: {kind} is no text-to-image pipeline: {why}",
-        fix="overt draws one picture for each prompt: name a pipeline that draws from text.",
+        f"{name}: {kind} is no text-to-image pipeline: {why}", fix=_JOIN if why in _HALVES else fix
     )
 
 
@@ -83,6 +88,8 @@ def _why_not(pipeline: Pipeline, kind: str) -> str:
         return why
     parameters = parameters_of(pipeline)
     needed = [p.name for p in parameters.values() if p.default is p.empty and p.name != "prompt"]
+    if {"image_embeds", "image_embeddings"} & set(needed):
+        return _DECODER
     if needed:
         return f"it needs {', '.join(needed)}"
     if not {"prompt", "generator"} <= set(parameters):

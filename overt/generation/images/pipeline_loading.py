@@ -17,7 +17,7 @@ from overt.data.local.devices import quiet_loading
 from overt.data.local.pretrained import speaking_loader
 from overt.data.local.whole import check_adapters
 from overt.generation.images.pipeline_kinds import check_class, check_draws
-from overt.generation.images.pipeline_mended import mend_classes, supply_moved_parts
+from overt.generation.images.pipeline_mended import supply_moved_parts
 from overt.generation.images.pipelines import Pipeline
 
 SINGLE_FILES = (".safetensors",)
@@ -92,17 +92,17 @@ def load_pipeline(recipe: Recipe, name: str) -> Pipeline:
     if "DIFFUSERS_VERBOSITY" not in os.environ:
         # It would print the cut part of each long prompt and a line for each flagged picture.
         diffusers.utils.logging.set_verbosity_error()
-    mend_classes()
     if Path(recipe.source).is_dir():
         check_class(_index(recipe.source).get("_class_name"), name)
     with quiet_loading(), speaking_loader(name, recipe.source):
         load = _from_file if _is_file(recipe.source) else _from_folder
-        try:
-            pipeline = load(recipe, name)
-        except Exception as error:
-            if not supply_moved_parts(str(error)):
-                raise
-            pipeline = load(recipe, name)
+        while True:  # once for each part that is put back
+            try:
+                pipeline = load(recipe, name)
+                break
+            except Exception as error:
+                if not supply_moved_parts(str(error)):
+                    raise
     check_draws(pipeline, name)
     if recipe.lora is not None:
         _add_lora(pipeline, recipe, name)
@@ -116,11 +116,19 @@ def _from_folder(recipe: Recipe, name: str) -> Pipeline:
     by_task: _Loader = diffusers.AutoPipelineForText2Image
     as_saved: _Loader = diffusers.DiffusionPipeline
     given = {key: value for key, value in recipe.options.items() if value is not None}
-    options: dict[str, object] = {"use_safetensors": True, **given, **_denoiser(recipe, name)}
+    options: dict[str, object] = {"use_safetensors": True, **_left_out(recipe), **given}
+    options |= _denoiser(recipe, name)
     try:
         return by_task.from_pretrained(recipe.source, **options)
     except (ValueError, AttributeError, KeyError):  # diffusers knows no such task for this class
         return as_saved.from_pretrained(recipe.source, **options)
+
+
+def _left_out(recipe: Recipe) -> dict[str, object]:
+    """The parts that a folder says its pipeline has none of, such as Stable Diffusion 3 without its T5:
+    diffusers takes that for a damaged folder unless it is told again, part by part."""
+    index = _index(recipe.source) if Path(recipe.source).expanduser().is_dir() else {}
+    return {part: None for part, kind in index.items() if kind == [None, None]}
 
 
 def _is_file(source: str) -> bool:

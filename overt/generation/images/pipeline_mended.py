@@ -4,67 +4,37 @@ right here alone, and each part goes when a release does without it.
 Moved: a saved pipeline names each part's class and library. Stable Cascade and Wuerstchen name PaellaVQModel
 of `wuerstchen`, which diffusers 0.36 moved to its deprecated folder, where its own loader no longer looks
 (https://github.com/huggingface/diffusers/pull/12537); folders saved since then name it as a class of
-diffusers itself, which has none of that name either.
-
-Unfinished: transformers 5 loads a model only if its `__init__` ended with `post_init()`, which sets what the
-loader reads. The safety checker of DeepFloyd IF (diffusers 0.42) does not call it, nor do other models of
-diffusers that derive from a class of transformers.
+diffusers itself, which has none of that name either. Safe Stable Diffusion names its checker of
+`stable_diffusion_safe`, a package that does not hand it out. PRX names T5GemmaEncoder as one of transformers,
+which has it in a submodule only.
 """
 
 from __future__ import annotations
 
-import functools
 import importlib
 import pkgutil
 import re
-from collections.abc import Iterator
+import sys
+from pathlib import Path
 from types import ModuleType
-from typing import Any
-
-
-def mend_classes() -> None:
-    """Lets the classes of diffusers that derive from transformers' end their `__init__` as transformers 5
-    wants it. Calling it again changes nothing."""
-    import transformers
-    from diffusers.pipelines.deepfloyd_if.safety_checker import IFSafetyChecker
-
-    for kind in _derived(transformers.PreTrainedModel):
-        if kind.__module__.startswith("diffusers.") or kind is IFSafetyChecker:
-            _finish(kind)
-
-
-def _derived(base: Any) -> Iterator[Any]:
-    for kind in base.__subclasses__():
-        yield kind
-        yield from _derived(kind)
-
-
-def _finish(kind: Any) -> None:
-    made = kind.__dict__.get("__init__")
-    if made is None or hasattr(made, "is_mended"):
-        return
-
-    @functools.wraps(made)
-    def finished(self: Any, *args: Any, **more: Any) -> None:
-        made(self, *args, **more)
-        if type(self) is kind and not hasattr(self, "all_tied_weights_keys"):
-            self.post_init()
-
-    finished.is_mended = True  # type: ignore[attr-defined]
-    kind.__init__ = finished
 
 
 def supply_moved_parts(message: str) -> bool:
-    """Puts back the classes of moved packages that an error of loading names. Returns whether any was found.
+    """Puts back the classes that an error of loading names. Returns whether any was found.
 
     Args:
         message: the error's text, such as "`diffusers` has no class `PaellaVQModel`".
     """
+    words = set(re.findall(r"\w+", message))
+    return any([_of_moved_packages(words), _of_transformers(words)])
+
+
+def _of_moved_packages(words: set[str]) -> bool:
     import diffusers
 
-    words = set(re.findall(r"\w+", message))
     found = False
     for name, package in _moved_packages():
+        _import_hidden(package, words)
         classes = [item for item in dir(package) if item[:1].isupper()]
         if not words & {name, *classes}:
             continue
@@ -85,3 +55,31 @@ def _moved_packages() -> list[tuple[str, ModuleType]]:
         return []
     names = [found.name for found in pkgutil.iter_modules(deprecated.__path__) if found.ispkg]
     return [(name, importlib.import_module(f"{deprecated.__name__}.{name}")) for name in names]
+
+
+def _import_hidden(package: ModuleType, words: set[str]) -> None:
+    """Puts classes into a package that only its modules have."""
+    for file in Path(next(iter(package.__path__))).glob("*.py"):
+        defined = set(re.findall(r"^class (\w+)", file.read_text("utf-8"), re.MULTILINE)) & words
+        for item in defined - set(dir(package)):
+            module = importlib.import_module(f"{package.__name__}.{file.stem}")
+            setattr(package, item, getattr(module, item))
+
+
+def _of_transformers(words: set[str]) -> bool:
+    """Classes of transformers that only the pipeline's own module imports."""
+    import transformers
+
+    found = False
+    modules = [module for name, module in sys.modules.items() if name.startswith("diffusers.pipelines.")]
+    for word in words:
+        if not word[:1].isupper() or hasattr(transformers, word):
+            continue
+        parts = (vars(module).get(word) for module in modules)
+        part = next(
+            (p for p in parts if isinstance(p, type) and p.__module__.startswith("transformers.")), None
+        )
+        if part is not None:
+            setattr(transformers, word, part)
+            found = True
+    return found

@@ -14,6 +14,9 @@ from overt.generation.images.pipeline_drawing import Drawing
 from overt.generation.images.pipeline_probe import BINNING, Tried, guidance_of
 
 _ROUNDING = 32  # pixels to which sizes are rounded
+# Levels of 255 by which rounding alone moves a picture in another batch.
+_BATCH_ROUNDING = {"torch.float64": 1, "torch.float32": 1}
+_BATCH_ROUNDING_OF_HALF = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,9 @@ class Facts:
     has_guidance: whether a second, unguided prediction is made at each step; None: it does not say.
     idle: the arguments that do nothing, each with its value.
     is_tried: whether a probe picture was drawn.
+    has_watermark: whether an invisible watermark goes into each picture, as Stable Diffusion XL does it where
+        the package invisible-watermark is installed.
+    batch_levels: by how many of 255 levels a picture differs in a batch; None: not tried.
     """
 
     pipeline: str
@@ -40,6 +46,8 @@ class Facts:
     has_guidance: bool | None
     idle: dict[str, Json]
     is_tried: bool
+    has_watermark: bool = False
+    batch_levels: int | None = None
     notes: tuple[str, ...] = ()
 
     def to_json(self) -> JsonObject:
@@ -53,8 +61,10 @@ class Facts:
             "asked_size": list(self.asked_size) if self.asked_size else None,
             "size": list(self.size) if self.size else None,
             "safety_checker": self.has_checker,
+            "watermark": self.has_watermark,
             "no_effect": self.idle,
             "probe_picture": self.is_tried,
+            "batch_levels": self.batch_levels,
         }
 
 
@@ -81,6 +91,8 @@ def facts_of(drawing: Drawing, tried: Tried | None) -> Facts:
         has_guidance=None if does_guide is None else bool(does_guide),
         idle=_values(drawing, idle),
         is_tried=tried is not None,
+        has_watermark=getattr(drawing.pipeline, "watermark", None) is not None,
+        batch_levels=tried.apart if tried else None,
         notes=tuple(_notes(drawing, tried, asked, idle)),
     )
 
@@ -146,21 +158,32 @@ def _notes(
         if key in drawing.arguments or (key == "true_cfg_scale" and _is_above(value, 1)):
             shown = f"{key}={value!r}" if isinstance(value, str) else f"{key}={value}"
             yield f"{shown} has no effect on its pictures{_hint(drawing, key)}"
+    if getattr(drawing.pipeline, "watermark", None) is not None:
+        yield "the package invisible-watermark is installed: pictures of 256 pixels and more carry its mark"
     if tried and asked:
         yield from _of_size(drawing, tried, asked)
+    yield from _of_batches(drawing, tried)
 
 
 def _of_size(drawing: Drawing, tried: Tried, asked: tuple[int, int]) -> Iterator[str]:
     if tried.size != asked:
         near = all(abs(a - b) <= _ROUNDING for a, b in zip(asked, tried.size, strict=True))
         why = "rounded" if near else f"{type(drawing.pipeline).__name__} chooses its own size"
-        area = asked[0] * asked[1]
-        more = f"; call.max_area={area} brings it close" if "max_area" in drawing.parameters else ""
-        yield f"asked for {_by(asked)}, it draws {_by(tried.size)} ({why}{more})"
+        yield f"asked for {_by(asked)}, it draws {_by(tried.size)} ({why})"
     if BINNING in tried.active and drawing.value_of(BINNING):
         yield (
             f"it draws at the nearest size that it was trained for and scales to {_by(asked)} "
             "(call.use_resolution_binning=false draws at that size itself)"
+        )
+
+
+def _of_batches(drawing: Drawing, tried: Tried | None) -> Iterator[str]:
+    dtype = str(getattr(drawing.pipeline, "dtype", ""))
+    usual = _BATCH_ROUNDING.get(dtype, _BATCH_ROUNDING_OF_HALF)
+    if tried and tried.apart is not None and tried.apart > usual:
+        yield (
+            f"a picture depends on the prompts drawn beside it (by up to {tried.apart} of 255 levels "
+            "in a batch of two): batch_size=1 draws each one alone"
         )
 
 

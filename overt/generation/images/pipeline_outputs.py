@@ -93,6 +93,8 @@ def _is_array(value: object) -> bool:
 def safety_flags(output: object) -> Sequence[object] | None:
     """Returns what the safety checker took away, by picture, or None if no checker ran."""
     said: Any = next((v for n in _FLAG_FIELDS if (v := getattr(output, n, None)) is not None), None)
+    if isinstance(said, bool):  # Safe Stable Diffusion says so of the last flagged picture alone
+        return [said]
     watermarks: Any = getattr(output, _WATERMARK_FIELD, None)
     if said is None or not isinstance(watermarks, (list, tuple)) or len(watermarks) != len(said):
         return None if said is None else list(said)

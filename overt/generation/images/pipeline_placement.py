@@ -164,7 +164,7 @@ def checker_in_float32(pipeline: Pipeline) -> None:
     run: Any = getattr(pipeline, "run_safety_checker", None)
     if run is not None:
 
-        def in_float32(image: Any, device: Any, dtype: Any = None) -> Any:
-            return run(image, device, torch.float32)
+        def in_float32(image: Any, device: Any, dtype: Any = None, *others: Any, **more: Any) -> Any:
+            return run(image, device, torch.float32, *others, **more)
 
         pipeline.run_safety_checker = in_float32  # type: ignore[attr-defined]

@@ -2,7 +2,9 @@
 long run goes wrong now. It is neither counted nor kept, and leaves no trace in the pictures after it.
 
 The same picture drawn with another value of an option shows whether the option does anything: with
-FLUX.1 schnell guidance does nothing, nor does a negative prompt where nothing is guided by it.
+FLUX.1 schnell guidance does nothing, nor does a negative prompt where nothing is guided by it. Drawn beside a
+longer prompt it shows whether a picture depends on its batch: some pipelines pad prompts to the longest and
+let the model see the padding.
 """
 
 from __future__ import annotations
@@ -23,11 +25,12 @@ if TYPE_CHECKING:
     import torch
 
 _PROMPT = "a red apple on a wooden table"
+_BESIDE = "a wide view of a harbour at dawn with fishing boats, gulls, nets and crates on the pier " * 2
 _STEPS = 2  # with one, guidance of the second step would not be seen
 _BUDGET_S = 30.0  # no further comparison begins when it would end later than that
 BINNING = "use_resolution_binning"
 # Not compared: steps are few here, and sizes can be seen.
-_NOT_COMPARED = ("width", "height")
+_NOT_COMPARED = ("width", "height", "max_area")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +40,20 @@ class Tried:
     size: its width and height in pixels.
     idle: arguments whose change changed nothing.
     active: arguments whose change changed it. In neither: could not be compared.
+    apart: by how many of 255 levels it differs at most with another prompt drawn beside it; None: not tried.
     """
 
     size: tuple[int, int]
     idle: tuple[str, ...] = ()
     active: tuple[str, ...] = ()
+    apart: int | None = None
 
 
-def try_out(drawing: Drawing, name: str) -> Tried:
+def try_out(drawing: Drawing, name: str, *, in_batch: bool = False) -> Tried:
     """Draws the probe picture and compares the options that were given.
+
+    Args:
+        in_batch: also draw it beside another one.
 
     Raises:
         InputError: it cannot be drawn, or is made of NaN.
@@ -76,7 +84,24 @@ def try_out(drawing: Drawing, name: str) -> Tried:
             except Exception:  # another value need not be possible
                 continue
             (idle if _are_equal(drawn, latents, other, other_latents) else active).append(key)
-    return Tried(drawn.picture.size, tuple(idle), tuple(active))
+        in_time = time.monotonic() - began + 2 * drawn.batch_s <= _BUDGET_S
+        apart = _levels_apart(drawing, few, drawn) if in_batch and in_time else None
+    return Tried(drawn.picture.size, tuple(idle), tuple(active), apart)
+
+
+def _levels_apart(drawing: Drawing, changes: Mapping[str, object], alone: Drawn) -> int | None:
+    """By how many levels the picture differs at most in a batch; None: no batch can be drawn."""
+    import numpy as np
+    from PIL import ImageChops
+
+    try:
+        _, beside = drawing.draw([(_BESIDE, 1), (_PROMPT, 0)], changes)
+    except Exception:  # the run halves its batches, or tells each picture's error
+        return None
+    if alone.picture is None or beside.picture is None or beside.picture.size != alone.picture.size:
+        return None
+    difference = ImageChops.difference(alone.picture.convert("RGB"), beside.picture.convert("RGB"))
+    return int(np.asarray(difference).max())
 
 
 def guidance_of(drawing: Drawing) -> list[str]:

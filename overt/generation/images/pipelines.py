@@ -76,8 +76,11 @@ def tokenizers(pipeline: Pipeline, longest: object = None) -> list[tuple[Tokeniz
     longest = getattr(parameter, "default", None) if longest is None else longest
     found = []
     for part, tokenizer in pipeline.components.items():
-        if "tokenizer" not in part or tokenizer is None:
+        encoder = part.replace("tokenizer", "text_encoder")
+        if "tokenizer" not in part or tokenizer is None or pipeline.components.get(encoder, True) is None:
             continue
+        inner = getattr(tokenizer, "tokenizer", None)  # of a processor, which takes pictures as well
+        tokenizer = inner if callable(inner) else tokenizer
         limit = getattr(tokenizer, "model_max_length", None)
         # CLIP has few, learnt positions; the other encoders are cut by the call's argument.
         if isinstance(longest, int) and "CLIP" not in type(tokenizer).__name__:
