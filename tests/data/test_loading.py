@@ -188,6 +188,9 @@ def test_a_quantized_folder_gives_the_numbers_of_the_plain_library(lm, tmp_path,
     _, model = loaded(folder)
     assert float((logits(model) - wanted).abs().max()) == 0
     assert float((logits(loaded(lm)[1]) - wanted).abs().max()) > 1e-3  # it is quantized
+    bare = configured(copied(folder, tmp_path / "bare"), quantization_config=None)
+    with pytest.raises(InputError, match=r"left over|another shape"):
+        loaded(bare)
     with pytest.raises(InputError, match="lm_head"):
         loaded(edited(folder, without("lm_head")))
 

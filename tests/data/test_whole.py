@@ -264,6 +264,8 @@ def test_names_are_harmless_only_where_the_class_does_not_read_them():
         "score.weight",
     )
     assert left("BertModel", "classifier.weight") == ()
+    assert left("ModernBertModel", "decoder.bias", "head.dense.weight") == ()
+    assert left("ModernBertModel", "decoder.layers.0.weight") == ("decoder.layers.0.weight",)
     assert left("BertForSequenceClassification", "score.weight") == ("score.weight",)
     assert left("PixArtTransformer2DModel", "caption_projection.y_embedding") == ()
     assert left("LlamaForCausalLM", "model.layers.0.attn.bias") == ("model.layers.0.attn.bias",)

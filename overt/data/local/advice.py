@@ -255,6 +255,17 @@ def _no_processor(failed: _Failed, found: re.Match[str]) -> str:
     )
 
 
+def _not_reached(failed: _Failed, found: re.Match[str]) -> str:
+    if failed.folder is not None:
+        return ""
+    if "gguf" in failed.source.lower():
+        return f"For a GGUF file of a repo, name the file as well: {failed.source}/FILE.gguf."
+    return (
+        "The Hub cannot be reached, and its cache lacks files of this model: fetch all of it while there is "
+        f"a connection (hf download {failed.source}), or name a folder."
+    )
+
+
 def _variant(failed: _Failed, found: re.Match[str]) -> str:
     return (
         f"There are no weights of the variant {found[1]}: leave ?variant= out, or look which ones there are."
@@ -288,5 +299,6 @@ _ROWS: tuple[tuple[str, _Advise], ...] = (
      r"|Can't load tokenizer", _no_vocabulary),
     (r"Can't load (?:\w+ processor|processor|feature extractor).{0,400}containing an? (\S+)",
      _no_processor),
+    (r"couldn't connect to|LocalEntryNotFoundError|offline mode is enabled", _not_reached),
     (r"Permission denied", _says("This user may not read the model's files.")),
 )  # fmt: skip

@@ -43,7 +43,7 @@ _LEFT_OVER = (
     # fhamborg/NewsMTSC issue 33: an encoder or classifier made from a masked language model.
     _Known(
         r"^(cls|lm_head|vocab_(transform|layer_norm|projector)|(lm|mask|generator|discriminator)_predictions"
-        r"|predictions|sop_classifier|generator_lm_head|pred_layer)\.",
+        r"|predictions|sop_classifier|generator_lm_head|pred_layer)\.|^decoder\.(weight|bias)$",
         "the head of pre-training",
         of=_NOT_FOR_TEXT,
     ),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from overt.data.errors import InputError
-from overt.data.hub import is_hub_id
+from overt.data.hub import is_hub_id, quiet_hub
 from overt.data.local.advice import loading_advice
 from overt.data.local.devices import one_line, pick_device, pick_dtype, quiet_loading, source_of
 from overt.data.local.folders import is_original, read_json, what_lies_there
@@ -180,13 +180,14 @@ def _split_gguf(model: str) -> tuple[str, str, str]:
 
 def _hub_place(name: str, source: str) -> _Place:
     """The parts of a model of the Hub, which may be an adapter."""
-    from transformers.utils import peft_utils
+    from huggingface_hub import hf_hub_download, snapshot_download
 
-    with speaking_loader(name, source):
-        if peft_utils.find_adapter_config_file(source) is None:
+    with quiet_hub():
+        try:
+            hf_hub_download(source, "adapter_config.json")
+        except Exception:  # no adapter; if the repo cannot be read at all, its loader says why
             return _Place(source, source)
-        from huggingface_hub import snapshot_download
-
+    with speaking_loader(name, source):
         folder = snapshot_download(source, allow_patterns=["*.json", "*.jinja", "*.model", "*.txt", _ADAPTER])
     return _adapted(name, folder, Path(folder))
 

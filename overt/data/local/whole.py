@@ -127,7 +127,8 @@ def _wrap(place: Any, name: str, by: Callable[[Callable[..., Any]], Callable[...
         return
     wrapped = by(function)
     wrapped.is_watched = True  # type: ignore[attr-defined]
-    setattr(place, name, wrapped if function is kept else type(kept)(wrapped))
+    kind: Any = type(kept)  # classmethod or staticmethod, if it is no plain function
+    setattr(place, name, wrapped if function is kept else kind(wrapped))
 
 
 def _asking(load: Callable[..., Any], looks_at_numbers: bool = True) -> Callable[..., Any]:
