@@ -280,6 +280,34 @@ def test_a_folder_without_its_processor(folders, tmp_path, caplog):
     assert "sees no pictures" in reply.error.message
 
 
+def test_a_processor_that_lacks_a_package_says_which(folders, monkeypatch, caplog):
+    import transformers
+
+    def load(*given, **more):
+        raise ImportError("Package `num2words` is required")  # as for SmolVLM
+
+    monkeypatch.setattr(transformers.AutoProcessor, "from_pretrained", load)
+    model = load_chat_model(f"hf/{folders('Idefics 3')}", device="cpu")
+    assert model.why_blind == "its processor cannot be loaded: Package `num2words` is required"
+    assert "asked text only" in caplog.text
+
+
+def test_a_model_that_needs_a_picture_says_so_at_load(folders, caplog):
+    model = load_chat_model(f"hf/{folders('PaliGemma')}", device="cpu")
+    assert "It answers no text alone" in caplog.text
+    [reply] = ask(model, [request("hello")])
+    assert "a text without a picture" in reply.error.message
+
+
+def test_a_typed_placeholder_beside_no_picture(folders):
+    """It would otherwise be a place without a picture, and the request an error."""
+    for family in ("LLaVA 1.5", "Qwen2-VL", "Gemma 3", "Pixtral"):
+        model = load_chat_model(f"hf/{folders(family)}", device="cpu")
+        typed = " ".join(model._language.eyes.marks)
+        [reply] = ask(model, [request(f"say {typed} now")])
+        assert reply.error is None, family
+
+
 def test_a_text_model_gives_no_answer_about_a_picture(tmp_path):
     from support.tiny_lm import build as text_model
 

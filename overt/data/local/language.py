@@ -126,6 +126,8 @@ class LanguageModel:
                 f"Its template ends an answer with {token!r}, and its generation settings do not: "
                 "answers end there all the same."
             )
+        if self.eyes and self.eyes.needs_picture:
+            notes.append(f"It answers no text alone: {self.eyes.needs_picture}.")
         if not self.ends and not self.shipped.stop_strings:
             notes.append("Nothing ends its answers but their budget: it names no end token.")
         if self.shipped.applied:

@@ -77,7 +77,8 @@ class Sight:
 class Eyes:
     """The processor of a vision-language model.
 
-    why_blind: why its pictures cannot be sent to it; "" if they can. marks: texts that would stand for
+    why_blind: why its pictures cannot be sent to it; "" if they can. needs_picture: why it takes no text
+    alone; "" if it does. marks: texts that would stand for
     pictures, sound or their parts if a prompt held them. is_bare: whether a conversation is told by the texts
     alone, since the processor adds what ends a turn.
 
@@ -93,7 +94,8 @@ class Eyes:
         self.marks = _marks(processor)
         self.is_bare = not self.has_template and model.config.model_type in _BARE
         self._forms: dict[str, Form] = {}
-        self.why_blind = self._look() or self._try()
+        self.why_blind = self._look() or self._try(1)
+        self.needs_picture = self._try(0) if not self.why_blind else ""
 
     @property
     def has_template(self) -> bool:
@@ -120,19 +122,21 @@ class Eyes:
         self._forms["assistant"] = self._first(middle, "assistant")
         return why
 
-    def _try(self) -> str:
-        """Lets the processor make one conversation with a picture. Returns why it cannot, or ""."""
+    def _try(self, pictures: int) -> str:
+        """Lets the processor make one conversation with so many pictures. Returns why it cannot, or ""."""
         from PIL import Image
 
-        turns = [_turn("user", pictures=1)]
+        turns = [_turn("user", pictures=pictures)]
+        shown = (Image.new("RGB", (96, 64), (90, 120, 30)),) * pictures
         try:
             text = self._render(self.shaped(turns)) if self.has_template else self.plain(turns)
-            made = self._batch([Sight(text, (Image.new("RGB", (96, 64), (90, 120, 30)),))])
+            made = self._batch([Sight(text, shown)])
         except Exception as error:  # processors raise many types
-            return f"its processor does not take one: {type(error).__name__}: {one_line(error)}"
+            what = "a picture" if pictures else "a text without a picture"
+            return f"its processor does not take {what}: {one_line(error)}"
         if len(made["input_ids"]) != 1:
             return f"its processor makes {len(made['input_ids'])} conversations of one"
-        return "" if set(made) - _WORDS else "its processor drops pictures"
+        return "" if not pictures or set(made) - _WORDS else "its processor drops pictures"
 
     def _first(self, turns: list[Turn], role: str) -> Form:
         """The first form in which a message of a role arrives."""
@@ -179,11 +183,13 @@ class Eyes:
         """A rendered conversation with its pictures.
 
         Raises:
-            ValueError: the text does not hold the place of each picture.
+            ValueError: the text does not hold the place of each picture, or the model needs one.
             UnreadablePicture: an encoded picture cannot be opened.
         """
         if encoded and self.why_blind:
             raise ValueError(f"it sees no pictures: {self.why_blind}")
+        if not encoded and self.needs_picture:
+            raise ValueError(self.needs_picture)
         if self.image_token and (places := text.count(self.image_token)) != len(encoded):
             raise ValueError(f"the chat template made {places} places for {len(encoded)} pictures")
         return Sight(text, tuple(_opened(one) for one in encoded))
