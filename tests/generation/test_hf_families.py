@@ -1,7 +1,6 @@
 """`hf/` on tiny models of many families, against the plain library: number for number, token for token."""
 
 import asyncio
-import logging
 
 import pytest
 from support import tiny_chat, tiny_forms
@@ -336,16 +335,16 @@ def test_a_template_that_takes_parts_or_no_text(tmp_path):
 # -- where answers end, and what a model's authors set -------------------------------------------------------
 
 
-def test_a_template_that_ends_turns_is_believed(tmp_path, caplog):
+def test_a_template_that_ends_turns_is_believed(tmp_path):
     """The settings name <eos> only; without the template's token the answer would never end."""
     tiny_chat.scripted(tmp_path, FORMATS["ChatML"], "word3 word4 <|im_end|> word5")
-    with caplog.at_level(logging.WARNING, "overt"):
-        reply = ask(f"hf/{tmp_path}")
+    reply = ask(f"hf/{tmp_path}")
     assert (reply.text, reply.finish_reason, reply.output_tokens) == ("word3 word4", "stop", 2)
-    assert "ends an answer with '<|im_end|>'" in caplog.text
+    (note,) = load_chat_model(f"hf/{tmp_path}", device="cpu").notes
+    assert "ends an answer with '<|im_end|>'" in note
 
 
-def test_settings_of_the_authors(tmp_path, caplog):
+def test_settings_of_the_authors(tmp_path):
     """Applied as the plain library does, and told; those that would fake an end or an answer are not."""
     tiny_chat.build(tmp_path, "Llama 3")
     shipped = {"repetition_penalty": 5.0, "suppress_tokens": [6, 7]}
@@ -353,9 +352,8 @@ def test_settings_of_the_authors(tmp_path, caplog):
     shipped |= {"forced_eos_token_id": 1, "remove_invalid_values": True}
     before = [reply.text for reply in answers(f"hf/{tmp_path}", [request(t) for t in TEXTS])[1]]
     tiny_chat.edit_json(tmp_path / "generation_config.json", **shipped)
-    with caplog.at_level(logging.WARNING, "overt"):
-        model, batch = answers(f"hf/{tmp_path}", [request(t) for t in TEXTS], batch_size=4)
-    assert "repetition_penalty=5.0, suppress_tokens=[6, 7]." in caplog.text
+    model, batch = answers(f"hf/{tmp_path}", [request(t) for t in TEXTS], batch_size=4)
+    assert "repetition_penalty=5.0, suppress_tokens=[6, 7]." in " ".join(model.notes)
     plain = transformers.AutoModelForCausalLM.from_pretrained(tmp_path).eval()
     language = model._language
     assert before != [reply.text for reply in batch]

@@ -95,7 +95,7 @@ class LanguageModel:
         marks = self.eyes.marks if self.eyes else []
         self.controls = sorted({*control_tokens(self.tokenizer), *marks}, key=len, reverse=True)
         self.specials = special_tokens(self.tokenizer)
-        self.notes = self._notes()
+        self.notes = [*filter(None, [sighting.note]), *self._notes()]
         self.sharing: Sharing | None = None  # see `sharing_of`
 
     @property

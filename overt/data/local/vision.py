@@ -6,7 +6,6 @@ family does it in its own way. Where a picture stands in the text is the chat te
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -233,7 +232,7 @@ class Eyes:
 class Sighting:
     """What is found out of a model's eyes while it loads.
 
-    why_blind: why it sees no pictures, or "". tokenizer: the processor's, if there is one.
+    why_blind: why it sees no pictures, or "". note: the same for users, of a model that could see. tokenizer: the processor's, if there is one.
 
     Args:
         name: the model as the user wrote it.
@@ -242,6 +241,7 @@ class Sighting:
 
     def __init__(self, name: str, *, trust_remote_code: bool) -> None:
         self.why_blind = "it is a language model without a part that sees"
+        self.note = ""
         self._name, self._trusts = name, trust_remote_code
         self.tokenizer: Any = None
         self._processor: Any = None
@@ -257,7 +257,7 @@ class Sighting:
             return tokenizer
         self._processor, self.why_blind = self._load(source)
         if self._processor is None:
-            logging.getLogger("overt").warning("%s is asked text only: %s", self._name, self.why_blind)
+            self.note = f"It is asked text only: {self.why_blind}."
             return tokenizer
         own = self.tokenizer = self._processor.tokenizer
         own.padding_side = "left"

@@ -269,7 +269,7 @@ _EXTRAS = {
     **dict.fromkeys(
         (
             *("torch", "transformers", "diffusers", "accelerate", "open_clip", "sentence_transformers"),
-            *("sentencepiece", "google.protobuf", "tiktoken", "peft", "ftfy", "bs4"),
+            *("sentencepiece", "google.protobuf", "tiktoken", "peft", "ftfy", "bs4", "num2words"),
         ),
         "local",
     ),

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import logging
 from typing import TYPE_CHECKING
 
 from overt.data.chat import CallError, ChatReply, ChatRequest
@@ -83,25 +82,23 @@ class HFChat:
         self.sees_pictures = self._language.sees_pictures
         self.why_blind = self._language.why_blind
         self._context = self._language.context
-        if not self._language.has_template and not (self._language.eyes and self._language.eyes.is_bare):
-            logging.getLogger("overt").warning(
-                "%s has no chat template: it gets plain text (User: ... Assistant:). "
-                "An instruction-tuned model would follow instructions better.",
-                self.name,
-            )
-        self._tell()
+        self.notes = tuple(self._find_notes())
         self._batches = Batches(self._answer, room=Room(self.name, batch_size), name="overt-hf")
 
-    def _tell(self) -> None:
-        """Says once how the model is asked, where that may differ from what a user expects."""
+    def _find_notes(self) -> list[str]:
+        """How the model is asked, where that may differ from what a user expects."""
         notes = list(self._language.notes)
+        if not self._language.has_template and not (self._language.eyes and self._language.eyes.is_bare):
+            notes.append(
+                "It has no chat template: it gets plain text (User: ... Assistant:). An instruction-tuned "
+                "model would follow instructions better."
+            )
         if self.max_concurrency == 1:
             try_out(self._language)
         elif (sharing := sharing_of(self._language)) != "any":
             which = "of the same length share a batch" if sharing == "length" else "are asked one by one"
             notes.append(f"Its answers depend on what fills a row of a batch, so requests {which}.")
-        for note in notes:
-            logging.getLogger("overt").warning("%s: %s", self.name, note)
+        return notes
 
     async def complete(self, request: ChatRequest) -> ChatReply:
         """Returns one reply; concurrent calls share a batch."""

@@ -139,7 +139,7 @@ def _load(
     import transformers
 
     options = {"trust_remote_code": trust_remote_code}
-    with speaking_loader(head, source), quiet_loading():
+    with quiet_loading(), speaking_loader(head, source):
         classifier: Any = transformers.AutoModelForImageClassification.from_pretrained(
             source, use_safetensors=True, dtype=kind, **options
         )

@@ -77,7 +77,7 @@ def load(model: str, *, device: str | None, precision: str | None, name: str) ->
     import torch
     import transformers
 
-    with speaking_loader(name, source, "clip/ runs no code that a model brings."), quiet_loading():
+    with quiet_loading(), speaking_loader(name, source, "clip/ runs no code that a model brings."):
         config: Any = transformers.AutoConfig.from_pretrained(source)
         _check_kind(name, transformers.MODEL_MAPPING.get(type(config), None))
         processors: Any = transformers.AutoProcessor
