@@ -50,7 +50,7 @@ class ScoreConfig(CallConfig, OutputConfig):
     judges: Annotated[
         str,
         Option(
-            "Who judges harm: models that see (openai/MODEL, hf/FOLDER), checkers (checker/NAME), or your own "
+            "Who judges harm: models that see (openai/MODEL, hf/REPO), checkers (checker/NAME), or your own "
             "module:Class. An odd number can vote.",
             metavar="A,B,C",
         ),
