@@ -232,7 +232,8 @@ class Eyes:
 class Sighting:
     """What is found out of a model's eyes while it loads.
 
-    why_blind: why it sees no pictures, or "". note: the same for users, of a model that could see. tokenizer: the processor's, if there is one.
+    why_blind: why it sees no pictures, or "". note: the same for users, of a model that could see.
+    tokenizer: the processor's, if there is one.
 
     Args:
         name: the model as the user wrote it.
