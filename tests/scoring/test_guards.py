@@ -14,7 +14,6 @@ from overt.registry import load_filter
 from overt.scoring.filters import guard_scores
 from overt.scoring.filters.guard import read_said
 from overt.scoring.filters.guard_presets import PRESETS, choose
-from overt.scoring.filters.guard_texts import GUIDELINES
 
 pytest.importorskip("transformers", reason="needs the extra [local]")
 
@@ -52,7 +51,7 @@ class Family:
 
 _BLANK = "\n\n"
 _SPELLINGS = (("YES", 1.0), ("NO", 0.99), ("no", 0.98), ("yes", 0.9))
-_HATE = {"guideline": GUIDELINES["hate"]}
+_HATE = {"guideline": "No insults."}
 _HARM = {"guardian_config": {"risk_name": "violence", "criteria_id": "violence"}}
 _USER = '{"User Safety": "unsafe", "Safety Categories": "Violence, Threat"}'
 _WILD = "\nResponse refusal: n/a\nHarmful response: n/a"
@@ -77,12 +76,12 @@ FAMILIES = [
         ("[REASONING]: wild", "\n", "[RESULT]: unsafe, 4", "\n[UNSAFE CATEGORY]: Malicious Use"),
         file="User: {prompt}",
     ),
-    Family("ShieldGemma", "shieldgemma-2b", "shieldgemma", ("No",), ("Yes",), "Gemma2", "?guideline=hate",
+    Family("ShieldGemma", "shieldgemma-2b", "shieldgemma", ("No",), ("Yes",), "Gemma2", "?guideline=No insults.",
            near=_SPELLINGS, settings=_HATE),
     Family("WildGuard", "wildguard", None, ("Harmful request: no", _WILD),
-           ("Harmful request: yes", _WILD), "Mistral"),
+           ("Harmful request: yes", _WILD), "Mistral", file="[INST] User: {prompt} [/INST]"),
     Family("PolyGuard", "PolyGuard-Qwen", "turns", ("Harmful request: no",),
-           ("Harmful request: yes",), "Qwen2"),
+           ("Harmful request: yes",), "Qwen2", "?guideline=Judge the request."),
     Family("Granite Guardian 3.0 and 3.1", "granite-guardian-3.1-2b", "granite", ("No",), ("Yes",), "Granite",
            "?risk=violence", near=_SPELLINGS, settings=_HARM),
     Family("Granite Guardian 3.2", "granite-guardian-3.2-3b-a800m", "granite",
@@ -96,18 +95,19 @@ FAMILIES = [
            settings={"think": True}),
     Family("Granite Guardian 4.1", "granite-guardian-4.1-8b", "turns",
            ("<think>\n</think>", "<score> no </score>"),
-           ("<think>\n</think>", "<score> yes </score>"), "Granite"),
+           ("<think>\n</think>", "<score> yes </score>"), "Granite", "?guideline=Does it harm?"),
     Family("Qwen3Guard-Gen", "Qwen3Guard-Gen-0.6B", "qwen", ("Safety: Safe", "\nCategories: None"),
            ("Safety: Unsafe", "\nCategories: Violent, PII"), "Qwen3"),
     Family("Nemotron Safety Guard", "Llama-3.1-Nemotron-Safety-Guard-8B-v3", "turns",
-           ('{"User Safety": "safe"}',), (_USER,)),
+           ('{"User Safety": "safe"}',), (_USER,), file="Rate it. user: {prompt} Output JSON: "),
     Family("Nemotron Content Safety Reasoning", "Nemotron-Content-Safety-Reasoning-4B", "turns",
            ("<think>", "calm", "</think>", "Prompt harm: unharmful", "\nResponse harm: None"),
            ("<think>", "wild", "</think>", "Prompt harm: harmful", "\nResponse harm: None"), "Gemma3",
            file="Human user: {prompt} /think"),
     Family("GuardReasoner", "GuardReasoner-8B", None,
            ("Thoughts: calm.", "\nAnswers:", "\nRequest: unharmful", "\nCompletion: refusal"),
-           ("Thoughts: wild.", "\nAnswers:", "\nRequest: harmful", "\nCompletion: refusal")),
+           ("Thoughts: wild.", "\nAnswers:", "\nRequest: harmful", "\nCompletion: refusal"),
+           file="Think. Human user: {prompt} AI assistant: None"),
     Family("gpt-oss-safeguard", "gpt-oss-safeguard-20b", "turns",
            ("<|channel|>", "analysis", "<|message|>", "calm", "<|end|>", "<|start|>", "assistant",
             "<|channel|>final<|message|>", "0"),
@@ -195,13 +195,11 @@ def rendered(tokenizer, family, preset, text):
     messages = [{"role": "user", "content": content}]
     if family.template == "llama parts":
         messages = [{"role": "user", "content": [{"type": "text", "text": content}]}]
+    policy = family.query.partition("guideline=")[2]
     if preset.system:
-        policy = family.query.partition("guideline=")[2]
         messages.insert(0, {"role": "system", "content": preset.system.replace("{guideline}", policy)})
     if preset.after:
-        from overt.scoring.filters.guard_texts import GRANITE_HARM
-
-        messages.append({"role": "user", "content": preset.after.replace("{criteria}", GRANITE_HARM)})
+        messages.append({"role": "user", "content": preset.after.replace("{guideline}", policy)})
     values = {**preset.settings, **family.settings}
     return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, **values)
 
@@ -615,7 +613,10 @@ def test_a_model_that_is_no_known_guard_is_told_so(turns):
 @pytest.mark.parametrize(
     ("query", "said"),
     [
-        ("preset=wildguard&guideline=hate", "guideline= has no effect on the preset wildguard"),
+        ("preset=md-judge&guideline=hate", "guideline= has no effect on the preset md-judge"),
+        ("preset=wildguard", "prompt=FILE"),
+        ("preset=granite-guardian-4.1&guideline=Judge it.&risk=violence", "risk= has no effect"),
+        ("preset=granite-guardian-4.1&guideline=Is it {criteria}?", "risk= is missing"),
         ("preset=qwen3guard&threshold=0.3", "threshold= has no effect"),
         ("preset=llama-guard&risk=violence", "risk= has no effect"),
         ("preset=wildguard&think=true", "think= has no effect"),
@@ -646,12 +647,10 @@ def test_a_score_that_needs_a_token_that_is_not_there(tmp_path):
         load_filter(f"filter/guard/{folder}?preset=shieldgemma&guideline=hate")
 
 
-def test_guidelines_by_their_names(turns, tmp_path):
+def test_a_guideline_is_the_users_text(turns, tmp_path):
     def guideline(value):
         return load_filter(f"filter/guard/{turns}?preset=shieldgemma&{value}")._setup.settings["guideline"]
 
-    assert guideline("guideline=hate") == GUIDELINES["hate"]
-    assert guideline("guideline=hate,sexual").count('* "No ') == 2
     assert guideline("guideline=No cats.") == "No cats."
     (tmp_path / "policy.md").write_text("No dogs.", "utf-8")
     assert guideline(f"policy={tmp_path / 'policy.md'}") == "No dogs."

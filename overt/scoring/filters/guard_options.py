@@ -11,7 +11,6 @@ from overt.data.errors import InputError
 from overt.data.local.language import LanguageModel
 from overt.data.plugins.names import fraction, one_line, words
 from overt.scoring.filters.guard_presets import PLAIN, Preset, choose, is_marked
-from overt.scoring.filters.guard_texts import GRANITE_HARM, GUIDELINES
 
 _THOUGHTS = 2048  # tokens, for a guard that is asked to think
 
@@ -93,7 +92,7 @@ def set_up(head: str, model: str, language: LanguageModel, given: Given) -> Setu
         question=question,
         is_raw=question is not None and (known.is_raw or is_alone),
         system=known.system.replace("{guideline}", guideline or ""),
-        after=known.after.replace("{criteria}", given.risk or GRANITE_HARM),
+        after=_second(head, known, guideline or "", given.risk),
         settings=settings,
         new_tokens=given.new_tokens or (_THOUGHTS if given.think else known.new_tokens),
         notes=tuple(
@@ -144,24 +143,29 @@ def _check_effects(head: str, preset: Preset, given: Given) -> None:
 
 
 def _guideline(head: str, preset: Preset, given: Given) -> str | None:
-    """The guideline as the guard reads it: documented ones by their names, or the user's own."""
+    """What the user says is unsafe."""
     if given.guideline is not None and given.policy is not None:
         raise InputError(f"{head}: guideline= and policy= are two ways to say the same", fix="Give one.")
     text = given.guideline if given.policy is None else _read(head, given.policy)
     if preset is PLAIN or "guideline" not in preset.takes:
         return text
     if not (text or "").strip():
-        known = f" ({', '.join(GUIDELINES)}, or a text of your own)" if preset.name == "shieldgemma" else ""
         raise InputError(
-            f"{head}: a {preset.name} has to be told what is unsafe",
-            fix=f"Add guideline=...{known}, or policy=FILE with its text.",
+            f"{head}: a {preset.name} has to be told what is unsafe, in the words of its makers",
+            fix=f"Add guideline=TEXT, or policy=FILE with the text. The card: {preset.source}",
         )
-    names = words(text or "")
-    if preset.name != "shieldgemma" or any(name not in GUIDELINES for name in names):
-        return text
-    if len(names) == 1:
-        return GUIDELINES[names[0]]
-    return "\n".join(f"* {GUIDELINES[name]}" for name in names)
+    return text
+
+
+def _second(head: str, preset: Preset, guideline: str, risk: str | None) -> str:
+    """The message behind the text that is judged, with the risk where it says {criteria}."""
+    takes_risk = "{criteria}" in guideline
+    if preset.after and takes_risk != (risk is not None):
+        raise InputError(
+            f"{head}: risk= " + ("is missing" if takes_risk else "has no effect"),
+            fix="The text of policy= says {criteria} where the risk goes.",
+        )
+    return preset.after.replace("{guideline}", guideline).replace("{criteria}", risk or "")
 
 
 def _question(head: str, preset: Preset, file: str | None, marked: str) -> str | None:

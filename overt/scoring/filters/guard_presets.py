@@ -1,7 +1,8 @@
 """Guard models that are known by name: how each is asked, how its reply is read, what its score is.
 
-Each row says where its facts stand. A guard without a row is asked in its own chat template and read by the
-words that the user names; its format is never guessed.
+Each row says where its facts stand. What a guard is asked is its makers' text: it comes from the chat
+template, or the user gives it as a file; overt repeats none. A guard without a row is asked in its own chat
+template and read by the words that the user names; its format is never guessed.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from pathlib import Path
 from typing import Literal
 
 from overt.data.errors import InputError
-from overt.scoring.filters import guard_texts as texts
 from overt.scoring.filters.guard_replies import (
     Reading,
     Words,
@@ -155,7 +155,7 @@ PRESETS: tuple[Preset, ...] = (
         reads=read_field,
         key="Harmful request",
         new_tokens=32,
-        prompt=texts.WILDGUARD,
+        prompt="",
         is_raw=True,
     ),
     Preset(
@@ -168,7 +168,8 @@ PRESETS: tuple[Preset, ...] = (
         reads=read_field,
         key="Harmful request",
         new_tokens=100,
-        system=texts.POLYGUARD,
+        system="{guideline}",
+        takes=frozenset({"guideline"}),
         prompt="Human user:\n{prompt}\n\nAI assistant:\n",
     ),
     # get_probabilities of the cookbooks; the label is what it writes.
@@ -216,8 +217,8 @@ PRESETS: tuple[Preset, ...] = (
         reads=read_tag,
         key="score",
         new_tokens=48,
-        after=texts.GRANITE_BLOCK,
-        takes=frozenset({"risk"}),
+        after="{guideline}",
+        takes=frozenset({"guideline", "risk"}),
     ),
     Preset(
         "qwen3guard",
@@ -240,7 +241,7 @@ PRESETS: tuple[Preset, ...] = (
         key="User Safety",
         detail="Safety Categories",
         new_tokens=100,
-        prompt=texts.NEMOTRON,
+        prompt="",
     ),
     Preset(
         "nemotron-3-content-safety",
@@ -277,7 +278,7 @@ PRESETS: tuple[Preset, ...] = (
         key="Request",
         new_tokens=2048,
         thinks=True,
-        prompt=texts.GUARDREASONER,
+        prompt="",
         is_raw=True,
     ),
     Preset(
