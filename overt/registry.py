@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from overt.data.errors import InputError, OvertError
+from overt.data.notes import tell_notes
 from overt.data.plugins.known import BESIDE, GONE
 from overt.data.plugins.names import (
     Maker,
@@ -365,6 +366,7 @@ def _make(group: str, text: str, options: Mapping[str, object]) -> Any:
         raise InputError(f"{text} has no name", fix="Give it an attribute such as  name = 'vendor/model'.")
     if point.is_renamed and name.is_more_than_a_model:
         _rename(made, text)
+    tell_notes(without_keys(text), made)
     return made
 
 

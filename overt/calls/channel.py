@@ -7,7 +7,15 @@ import hashlib
 from typing import Any, Protocol, TypeVar
 
 from overt.calls.costs import Price, estimated_tokens
-from overt.data.chat import CallError, ChatModel, ChatReply, ChatRequest, Message, RawResponse
+from overt.data.chat import (
+    CallError,
+    ChatModel,
+    ChatReply,
+    ChatRequest,
+    Message,
+    RawResponse,
+    is_blind,
+)
 from overt.data.errors import OvertError
 from overt.data.json_types import Json, JsonObject
 from overt.data.plugins.attempts import fault, of_reply, raised
@@ -131,6 +139,8 @@ class ChatChannel:
 
     async def send(self, request: ChatRequest) -> ChatReply:
         """Makes one attempt. An exception or a wrong return value of the class becomes an error reply."""
+        if is_blind(self._chat) and any(message.images for message in request.messages):
+            return self.failed(CallError("bad_request", f"{self.name} sees no pictures"))
         try:
             reply = await self._chat.complete(request)
         except (TimeoutError, OvertError):  # the caller handles these

@@ -113,6 +113,9 @@ class ChatModel(Protocol):
     `complete` makes ONE attempt. It does not raise for failures of the network or the provider but returns
     them as `ChatReply.error`. The caller retries, paces, journals and caps.
 
+    Optional: `sees_pictures`, whether pictures of a request reach the model (None or absent: not known), and
+    `why_blind`, the reason if they do not. A model that sees none is refused where pictures are to be judged.
+
     Optional: `def reread(self, raw: RawResponse) -> ChatReply | None`, which reads a response that was kept
     by today's vocabulary, without a request; None if it cannot tell.
     """
@@ -122,6 +125,11 @@ class ChatModel(Protocol):
     async def complete(self, request: ChatRequest) -> ChatReply: ...
 
     async def close(self) -> None: ...
+
+
+def is_blind(model: ChatModel) -> bool:
+    """Whether a model is known to see no pictures."""
+    return getattr(model, "sees_pictures", None) is False
 
 
 class AnswerError(ValueError):

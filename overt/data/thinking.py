@@ -12,6 +12,9 @@ from functools import lru_cache
 from typing import NamedTuple
 
 _LT, _GT = r"(?:<|&lt;)", r"(?:>|&gt;)"  # some gateways send a tag as HTML entities
+_AT_START = r"\A\s*"
+_HARMONY = r"(?:<\|start\|>\s?assistant\s?)?<\|channel\|>\s?"
+_RECIPIENT = r"[^<\n]{0,40}(?:<\|constrain\|>\s?\w{0,20}\s?)?"
 
 
 class ThinkingForm(NamedTuple):
@@ -35,7 +38,7 @@ def between(opens: str, closes: str, *, may_lack_opening: bool = True) -> Thinki
 
 def words(opens: str, closes: str, *, may_lack_opening: bool = False) -> ThinkingForm:
     """A form that begins a text with set words; case counts."""
-    return ThinkingForm(rf"\A\s*(?:{opens})", closes, may_lack_opening, True)
+    return ThinkingForm(rf"{_AT_START}(?:{opens})", closes, may_lack_opening, True)
 
 
 def tags(names: str) -> ThinkingForm:
@@ -56,29 +59,53 @@ THINKING_FORMS: tuple[ThinkingForm, ...] = (
     between(r"<\|(?:begin_of_thought|START_THINKING|start_thinking|inner_prefix)\|>",
             r"<\|(?:end_of_thought|END_THINKING|end_thinking|inner_suffix)\|>"),  # Sky-T1, Cohere, Apertus
     between(r"<\|think(?:ing)?\|>", r"<\|(?:/think(?:ing)?|content)\|>"),
-    between(r"<\|channel>\s?thought", r"<channel\|>", may_lack_opening=False),  # Gemma
+    between(r"<\|channel>\s?thought", r"<channel\|>|<\|channel>\s?(?:response|final)\b",
+            may_lack_opening=False),  # Gemma
     between(r"<unused94>", r"<unused95>"),
+    between(r"<\|open\|>\s?think\s?<\|sep\|>",
+            r"<\|close\|>\s?think\s?<\|sep\|>(?:\s?<\|open\|>\s?response\s?<\|sep\|>)?"),  # Kimi K3
     # gpt-oss (harmony): every channel but the last, "final", is hidden.
-    between(r"(?:<\|start\|>assistant)?<\|channel\|>\s?(?:analysis|commentary)\b",
-            r"(?:<\|start\|>assistant)?<\|channel\|>\s?final\b[^<\n]{0,40}(?:<\|constrain\|>\w{0,20})?(?:<\|message\|>)?"),
+    between(rf"{_HARMONY}(?:analysis|commentary)\b(?:{_RECIPIENT}<\|message\|>)?",
+            rf"{_HARMONY}final\b{_RECIPIENT}(?:<\|message\|>)?"),
     # The same after a server dropped the marks: "analysisThe user asks ...assistantfinalI cannot".
     words(r"(?:<\|message\|>)?analysis(?=[A-Z\n\"'“]|[^\x00-\x7f])",
           r"assistant\s?\n*final(?=[\s\"'“*#A-Z0-9]|[^\x00-\x7f])", may_lack_opening=True),
     words(r"[Hh]ere(?:'s| is) my thought process:?", r"(?i:here(?:'s| is) my response:?)"),  # Granite
+    words(r"Here are my reasoning steps:", r"\[BEGIN FINAL RESPONSE\]", may_lack_opening=True),  # Apriel
     words(r"Thinking\.\.\.[ \t]*\n", r"\.\.\.done thinking\."),  # Ollama
 )  # fmt: skip
+
+
+class ThinkingMessage(NamedTuple):
+    """Models that think in a message of its own, behind which the answer comes in another one.
+
+    token: a control token that only such models have. ends_message: the token that ends each message, the
+    thinking too, and so not the answer. ends_answer: the tokens that do.
+    """
+
+    token: str
+    ends_message: str
+    ends_answer: tuple[str, ...] = ()
+
+
+THINKING_MESSAGES = (
+    ThinkingMessage("<|channel|>", "<|end|>", ("<|return|>", "<|call|>")),  # gpt-oss (harmony)
+    ThinkingMessage("<|think|>", "<|end|>"),  # Solar Open
+)
 
 # Marks around the answer itself, left out where a text holds thinking.
 _AROUND = re.compile(
     r"\A\s*(?:<(?:answer|response|output|solution|final_answer|final)>|<\|(?:begin_of_solution|START_RESPONSE"
     r"|START_TEXT|start_response|message|begin|start)\|>(?:assistant)?(?:<\|content\|>)?)"
-    r"|(?:</(?:answer|response|output|solution|final_answer|final)>|<\|(?:end_of_solution|END_RESPONSE"
-    r"|END_TEXT|end_response|end|return|call|im_end|eot_id|endoftext)\|>|</s>|<｜end▁of▁sentence｜>)\s*\Z",
+    r"|(?:\[END FINAL RESPONSE\]|</(?:answer|response|output|solution|final_answer|final)>"
+    r"|<\|(?:end_of_solution|END_RESPONSE|END_TEXT|end_response|end|return|call|im_end|eot_id|endoftext)\|>|</s>|<｜end▁of▁sentence｜>)\s*\Z",
     re.IGNORECASE,
 )
+# Marks around an answer that are control tokens and a word: without the tokens the word would stay (Kimi K3).
+_WORDED = re.compile(r"<\|(?:open|close)\|>\s?(?:response|message)\s?<\|sep\|>")
 # No form occurs in a text without one of these; most answers have none. To look for one character is quick.
 _HINTS = "<[▷&"
-_BEGINNINGS = ("analysis", "here is my", "here's my", "thinking...")
+_BEGINNINGS = ("analysis", "here is my", "here's my", "here are my", "thinking...")
 _SENTENCE_GOES_ON = re.compile(r"[a-z,;:] \Z")
 _QUOTES = {"`": "`", '"': '"', "'": "'", "“": "”", "‘": "’", "«": "»", "「": "」"}
 _FENCE, _TICKS = 1, 2
@@ -118,6 +145,40 @@ def thoughts_in(text: str) -> list[Thought]:
     if all(mark.form < 0 for mark in marks):
         return []
     return _Scan(text, marks).run()
+
+
+def opened_thinking(beginning: str) -> str:
+    """What a chat template puts before an answer, from the mark of thinking on that it leaves open; "" if it
+    leaves none open.
+
+    Args:
+        beginning: the end of a prompt, behind the last message; nobody but the template wrote it.
+    """
+    marks = [mark for mark in _marks(beginning, THINKING_FORMS) if mark.form >= 0]
+    for number, form in enumerate(THINKING_FORMS):
+        if form.in_words:  # words begin an answer, and there they stand behind the mark of its turn
+            bare = form.opens.removeprefix(_AT_START)
+            opened = re.finditer(rf"(?:^|(?<=[>\]]))[ \t]*(?={bare})", beginning, re.MULTILINE)
+            marks += [_Mark(m.end(), m.end(), number, 0, "") for m in opened]
+    marks.sort()
+    return beginning[marks[-1].start :] if marks and marks[-1].kind == 0 else ""
+
+
+def marks_in(text: str) -> list[str]:
+    """The marks of thinking in a text, as they stand there."""
+    if not any(map(text.__contains__, _HINTS)):
+        return []
+    return [mark.text for mark in _marks(text, THINKING_FORMS) if mark.form >= 0]
+
+
+def worded_marks_in(text: str) -> list[str]:
+    """The marks around an answer in a text that hold a word; `without_worded_marks` leaves them out."""
+    return _WORDED.findall(text)
+
+
+def without_worded_marks(text: str) -> str:
+    """A text without the marks around an answer that hold a word."""
+    return _WORDED.sub("", text)
 
 
 def without_marks(answer: str) -> str:

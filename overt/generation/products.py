@@ -103,6 +103,7 @@ class FilterTarget:
         self.name = text_filter.name
         self._layer = Layer(text_filter, "prompt_filter", threads)
         self.api_key_env = getattr(text_filter, "api_key_env", "")
+        self.notes: tuple[str, ...] = tuple(getattr(text_filter, "notes", ()))
         if not self._layer.is_remote:
             self.max_concurrency = _BATCH
 
@@ -206,7 +207,6 @@ class Guarded:
         self.address = getattr(target, "address", "")
         self.priced_as = getattr(target, "name", name)
         self.blank_is_refusal = getattr(target, "blank_is_refusal", False) is True
-        self.notes: tuple[str, ...] = getattr(target, "notes", ())
         self.facts: JsonObject = getattr(target, "facts", {})
 
     async def respond(self, prompt: str, *, seed: int) -> Response:

@@ -108,8 +108,6 @@ class Asking:
             InputError: an unknown name, a missing extra, a model that cannot be loaded, an unknown price.
         """
         target = open_target(spec, self.targets, every_layer=self.every_layer, modality=self.modality)
-        for note in getattr(target, "notes", ()):
-            self.work.note(f"{spec.name}: {note}")
         if facts := getattr(target, "facts", None):
             self.work.drawn_by[spec.name] = storable(facts)
         price = self.work.caller.price_of(getattr(target, "priced_as", spec.name))

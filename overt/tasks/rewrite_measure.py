@@ -18,7 +18,7 @@ from overt.data.templates import Template, load_template
 from overt.scoring.faithfulness.checked import score_checked
 from overt.scoring.faithfulness.judge import FidelityJudge
 from overt.scoring.faithfulness.vqa import VQAScorer
-from overt.tasks.roles import ModelOptions, chat_model
+from overt.tasks.roles import ModelOptions, chat_model, seeing_model
 from overt.tasks.task import Work
 
 Tried = tuple[Candidate, Outcome]
@@ -53,7 +53,11 @@ def open_scorers(
         if kind not in ("vqa", "judge"):
             scorers.append(registry.load_scorer(name, device=models.device, batch_size=batch_size))
             continue
-        ask = work.caller.bind(chat_model(model, "judge", models), name)
+        if kind == "vqa":
+            chat = seeing_model(model, "judge", models, of=f"model that looks at pictures in {name}")
+        else:
+            chat = chat_model(model, "judge", models)
+        ask = work.caller.bind(chat, name)
         if kind == "vqa":
             asking, answering = template("vqa_questions"), template("vqa_answers")
             scorers.append(VQAScorer(name, ask, asking, answering, seed=seed))

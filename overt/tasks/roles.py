@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from overt.data.chat import is_blind
 from overt.data.errors import InputError
 from overt.data.records import Prompt, Vote
+from overt.data.secrets import without_keys
 from overt.policies.schema import Category, Policy
 
 if TYPE_CHECKING:
@@ -126,6 +128,26 @@ def chat_model(spec: str, role: str, options: ModelOptions) -> ChatModel:
 
     url, key = _endpoint(role, options)
     return registry.load_chat_model(spec, **_chat_options(spec, url, key, options))
+
+
+def seeing_model(spec: str, role: str, options: ModelOptions, *, of: str) -> ChatModel:
+    """The chat model of a name, for a role in which it is sent pictures.
+
+    Args:
+        of: the role in words, such as "judge of pictures", for the message.
+
+    Raises:
+        InputError: as `chat_model`; or the model sees no pictures.
+    """
+    model = chat_model(spec, role, options)
+    if is_blind(model):
+        why = str(getattr(model, "why_blind", "") or "its class says so")
+        raise InputError(
+            f"{without_keys(spec)} sees no pictures, so it cannot be the {of}: {why}",
+            fix="Name a vision-language model, for instance hf/ with the folder of a Qwen2.5-VL and its "
+            "processor's files, or openai/MODEL.",
+        )
+    return model
 
 
 def _endpoint(role: str, options: ModelOptions) -> tuple[str, str]:

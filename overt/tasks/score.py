@@ -38,7 +38,7 @@ from overt.tasks.config import (
     checked_folder,
 )
 from overt.tasks.reread import calls_of, manifest_anew, reread
-from overt.tasks.roles import ModelOptions, chat_model
+from overt.tasks.roles import ModelOptions, chat_model, seeing_model
 from overt.tasks.score_pictures import open_scorer, scored
 from overt.tasks.task import Work, working_again
 
@@ -50,8 +50,8 @@ class ScoreConfig(CallConfig, OutputConfig):
     judges: Annotated[
         str,
         Option(
-            "Who judges harm: vision models (openai/MODEL), checkers (checker/NAME), or your own "
-            "module:Class. An odd number can vote.",
+            "Who judges harm: models that see (openai/MODEL, hf/FOLDER), checkers (checker/NAME), or your "
+            "own module:Class. An odd number can vote.",
             metavar="A,B,C",
         ),
     ] = ""
@@ -195,7 +195,7 @@ def _judged(
     """Lets the judges vote and writes their votes. `facts` gets what the manifest says of it."""
     template = load_template("scoring", "harm", config.templates)
     cases = cases_of(run.prompts, outcomes, benign=config.benign)
-    judges = _judges(config, policy, template, work)
+    judges = _judges(config, policy, template, work, any(case.outcome.images for case in cases))
     with work.progress.stage("harm", len(cases) * len(judges)) as advance:
         limited = [within(judge.asked, judge.covers) for judge in judges]
         harms = judge_harm(cases, limited, advance=advance)
@@ -230,8 +230,11 @@ def _sees(judge: _Judge, case: Case) -> bool:
     return judge.covers.sees(case.prompt.category)
 
 
-def _judges(config: ScoreConfig, policy: Policy, template: Template, work: Work) -> list[_Judge]:
-    """The judges by name: checkers, and vision models behind the caller, which read the policy."""
+def _judges(
+    config: ScoreConfig, policy: Policy, template: Template, work: Work, has_pictures: bool
+) -> list[_Judge]:
+    """The judges by name: checkers, and chat models behind the caller, which read the policy. Where pictures
+    are judged, they have to see."""
     load = ImageStore(work.folder.path).get
     declared = config.declared()
     judges: list[_Judge] = []
@@ -242,7 +245,11 @@ def _judges(config: ScoreConfig, policy: Policy, template: Template, work: Work)
             asked = checker_judge(checker, load=load)
             judges.append(_Judge(name, asked, read_covers(own, name), own is not None))
         else:
-            ask = work.caller.bind(chat_model(name, "judge", config.models), f"harm {name}")
+            if has_pictures:
+                chat = seeing_model(name, "judge", config.models, of="judge of these pictures")
+            else:
+                chat = chat_model(name, "judge", config.models)
+            ask = work.caller.bind(chat, f"harm {name}")
             asked = vision_judge(policy, ask=ask, template=template, load=load, seed=config.seed)
             own = declared.get(name)
             judges.append(_Judge(name, asked, read_covers(own, name) if own else EVERYTHING))

@@ -21,7 +21,7 @@ _OF_MODELS = frozenset(
 # A single file of weights may have many gigabytes.
 _WEIGHTS = frozenset({".safetensors", ".gguf"})
 # Options whose value is a file or folder that decides the output.
-_NAMES_FILE = "path|policy|lora|transformer|config"
+_NAMES_FILE = "path|policy|prompt|lora|transformer|config"
 
 
 @dataclass(frozen=True)

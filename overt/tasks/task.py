@@ -19,6 +19,7 @@ from overt.calls import Caller, CallerOptions
 from overt.data.chat import Ask, ChatModel
 from overt.data.errors import InputError
 from overt.data.json_types import Json, JsonObject
+from overt.data.notes import listening
 from overt.data.progress import Advance, Progress
 from overt.data.provider import vocabulary
 from overt.data.provider.codes_file import taught_by
@@ -188,7 +189,8 @@ def working(start: Start, calls: CallerOptions, progress: Progress) -> Iterator[
             work = Work(folder, caller, progress)
             for warning in uncovered(start.policy):
                 work.note(warning)
-            yield work
+            with listening(work.note):
+                yield work
 
 
 @contextlib.contextmanager
@@ -205,7 +207,9 @@ def working_again(run: Run, calls: CallerOptions, progress: Progress, part: str)
         folder.check_journal(pay_again=calls.pay_again, part=part)
         journal = run.folder / JOURNAL
         with taught_by(calls.codes), Caller(journal, calls, on_progress=progress.calls) as caller:
-            yield Work(folder, caller, progress)
+            work = Work(folder, caller, progress)
+            with listening(work.note):
+                yield work
 
 
 def _is_worth_a_try(folder: Path, *, moved: bool) -> bool:

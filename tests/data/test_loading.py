@@ -342,6 +342,10 @@ PIPELINES = {
         lambda f: written(f, "unet/diffusion_pytorch_model.safetensors", b"\x90\x01" + bytes(90)),
         "unet/diffusion_pytorch_model.safetensors is cut off",
     ),
+    "another size": (
+        lambda f: configured(f, "unet/config.json", cross_attention_dim=64),
+        r"another size|another shape",
+    ),
     "unknown": (
         lambda f: configured(f, "model_index.json", _class_name="NobodysPipeline"),
         r"diffusers \d.* are installed and have no NobodysPipeline",

@@ -58,6 +58,7 @@ _NEEDS = {
     "better-profanity": ("better_profanity", "filters"),
     "profanity-check": ("profanity_check", "filters"),
     "hf": ("transformers", "local"),
+    "guard": ("transformers", "local"),
     "llama-guard": ("transformers", "local"),
 }
 
@@ -75,7 +76,7 @@ def text_filter(request, tmp_path):
         words = tmp_path / "words.txt"
         words.write_text("bomb\nknife fight\n爆弾\n", "utf-8")
         yield load_filter(f"filter/keywords?path={words}")
-    elif kind in ("hf", "llama-guard"):
+    elif kind in ("hf", "guard", "llama-guard"):
         from support.tiny_filters import shared
 
         yield load_filter(f"filter/{kind}/{shared('single' if kind == 'hf' else 'guard')}")

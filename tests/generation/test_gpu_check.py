@@ -5,8 +5,16 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("torch", reason="needs the extra [local]")
+torch = pytest.importorskip("torch", reason="needs the extra [local]")
 pytest.importorskip("diffusers", reason="needs the extra [local]")
+
+
+@pytest.fixture(autouse=True)
+def _light():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def run(monkeypatch, capsys, *options):

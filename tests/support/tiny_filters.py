@@ -1,4 +1,4 @@
-"""Text classifiers and a guard of some 50 kB, taught on the spot to tell bombs from harbours; safetensors."""
+"""Text classifiers and a guard of some 50 kB, made on the spot to tell bombs from harbours; safetensors."""
 
 import atexit
 import random
@@ -57,22 +57,6 @@ def words_tokenizer(words, cls=False):
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, unk_token="<unk>", eos_token="<eos>", pad_token="<pad>", cls_token="<cls>"
     )
-
-
-def taught(model, batch, labels):
-    """The model once it has learnt one batch by heart."""
-    import torch
-
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
-    model.train()
-    for _ in range(400):
-        loss = model(**batch, labels=labels).loss
-        if loss.item() < 0.01:
-            return model.eval()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    raise AssertionError(f"it has not learnt it: loss {loss.item()}")
 
 
 def build_classifier(folder, labels=("safe", "toxic"), kind="single", length=64):
@@ -140,48 +124,10 @@ def build_classifier(folder, labels=("safe", "toxic"), kind="single", length=64)
 
 def build_guard(folder, template=GUARD_TEMPLATE, says=("safe", "unsafe", "S1", "S2"), teach=True):
     """A chat model that answers says[0], or says[1] and S1 (a bomb) or S2 (a damn) on the next line."""
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
+    from support.tiny_guards import build_scripted
 
-    torch.manual_seed(0)
-    tokenizer = words_tokenizer(["<user>", "<", "user", "assistant", ">", *says, ",", *CALM, *BAD])
-    tokenizer.add_tokens(["\n"])
-    tokenizer.chat_template = template
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=2,
-        max_position_embeddings=128,
-        eos_token_id=1,
-        pad_token_id=2,
-        bos_token_id=1,
+    unsafe = {word: [says[1], "\n", code] for word, code in zip(BAD, says[2:], strict=True)} if teach else {}
+    words = ["<user>", "<", "user", "assistant", ">", *says, ","]
+    return build_scripted(
+        folder, template, [says[0]], unsafe, ends_with="<user> a <assistant> ", words=words, context=128
     )
-    model = LlamaForCausalLM(config)
-    if teach:
-        rows, wanted = [], []
-        for text, bad in [*texts(64, 1), ("", set()), ("bomb " * 12, {"bomb"}), ("rose " * 12, set())]:
-            asked = tokenizer.apply_chat_template(
-                [
-                    {
-                        "role": "user",
-                        "content": [{"type": "text", "text": text}] if "p.text" in template else text,
-                    }
-                ],
-                tokenize=False,
-                add_generation_prompt=True,
-            )
-            said = f"{says[1]}\n{says[2 if 'bomb' in bad else 3]}<eos>" if bad else f"{says[0]}<eos>"
-            prompt = tokenizer(asked, add_special_tokens=False)["input_ids"]
-            answer = tokenizer(said, add_special_tokens=False)["input_ids"]
-            rows.append(prompt + answer)
-            wanted.append([-100] * len(prompt) + answer)
-        batch = tokenizer.pad({"input_ids": rows}, padding_side="right", return_tensors="pt")
-        longest = batch["input_ids"].shape[1]
-        labels = torch.tensor([row + [-100] * (longest - len(row)) for row in wanted])
-        taught(model, batch, labels)
-    tokenizer.save_pretrained(folder)
-    model.save_pretrained(folder)
-    return folder

@@ -289,6 +289,9 @@ _ROWS: tuple[tuple[str, _Advise], ...] = (
     (r"configuration class <class '[\w.]+\.(\w+)'> for this kind of AutoModel: (\w+)", _wrong_class),
     (r"deserializing header|SafetensorError|Unable to load weights from checkpoint|not a valid JSON"
      r"|JSONDecodeError|required according to the checkpoint index|No such file or directory", _damage),
+    (r"expected shape .{0,80}but got|size mismatch for", _says(
+        "The weights are for a model of another size: take weights, config.json and LoRA that fit together."
+    )),
     (r"variant=(\w+)`?, but no such", _variant),
     (r"GPU.{0,40}(?:required|needed|found)|(?:requires|needs?) an? (?:CUDA|GPU)|CUDA is required", _says(
         "This way of quantizing needs a GPU of NVIDIA. Here, take the model unquantized, or as GGUF."

@@ -9,6 +9,7 @@ import sys
 import warnings
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from logging import ERROR, getLogger
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -160,11 +161,16 @@ def quiet_loading() -> Iterator[None]:
         logging.disable_progress_bar()
     for logging in loggings:
         logging.set_verbosity_error()
+    # torchao, where it is installed, lets torch warn of its own inner workings.
+    inner = getLogger("torch.utils._pytree")
+    inner_level = inner.level
+    inner.setLevel(ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
+        inner.setLevel(inner_level)
         for logging, level in zip(loggings, levels, strict=True):
             logging.set_verbosity(level)
         for logging in loud:

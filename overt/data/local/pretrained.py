@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,11 +65,12 @@ class _Place:
 def load_text_model(
     name: str,
     model: str,
-    model_class: str,
+    model_class: str | Callable[[str], str],
     *,
     device: str | None,
     dtype: str | None,
     trust_remote_code: bool,
+    check: Callable[[Any, str], None] | None = None,
     **tokenizer_options: object,
 ) -> tuple[Any, Any]:
     """Loads a tokenizer and a model in evaluation mode, from safetensors or GGUF only.
@@ -79,10 +80,13 @@ def load_text_model(
         model: a Hub id, a folder, or a file that ends in .gguf (of a folder, or ORG/REPO/FILE.gguf of the
             Hub). A folder may hold an adapter (PEFT): its model is loaded from where adapter_config.json
             says, or from the folder itself if it lies there, and the adapter is put on it, not merged.
-        model_class: a class of `transformers`, such as "AutoModelForSequenceClassification".
+        model_class: a class of `transformers`, such as "AutoModelForSequenceClassification"; or what gives it
+            for the model's Hub id or folder.
         device: "cuda", "cuda:1", "mps", "cpu"; "auto" for all devices (needs accelerate); None for the best.
         dtype: a torch dtype's name; None for bfloat16 on cuda, float32 elsewhere.
         trust_remote_code: run the code in the repo. Only if the user asked for it.
+        check: called with the tokenizer and the model's Hub id or folder before the weights are loaded, which
+            takes long.
 
     Raises:
         InputError: the device or dtype does not exist, or the model cannot be loaded or is not whole.
@@ -93,12 +97,15 @@ def load_text_model(
     kind = pick_dtype(dtype, where, name)
     import transformers  # after torch: otherwise transformers would hide its models for the whole process
 
-    with speaking_loader(name, place.shown, elsewhere=_weights_of(place.adapter)), quiet_loading():
+    with quiet_loading(), speaking_loader(name, place.shown, elsewhere=_weights_of(place.adapter)):
         spread = _spread(place, where)
         tokenizer: Any = transformers.AutoTokenizer.from_pretrained(
             place.tokenizer, trust_remote_code=trust_remote_code, **place.options(), **tokenizer_options
         )
-        loaded: Any = getattr(transformers, model_class).from_pretrained(
+        if check is not None:
+            check(tokenizer, place.model)
+        chosen = model_class if isinstance(model_class, str) else model_class(place.model)
+        loaded: Any = getattr(transformers, chosen).from_pretrained(
             place.model,
             dtype=kind,
             trust_remote_code=trust_remote_code,

@@ -236,9 +236,24 @@ def _check_option(key: str, name: str, parameters: Collection[inspect.Parameter]
     names = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
     if key in given or (key not in names and not takes_any):
-        near = difflib.get_close_matches(key, names, n=1)
-        fix = f"Did you mean {near[0]!r}? " if near and near[0] != key else ""
-        raise InputError(f"{name} takes no option {key!r}", fix=fix + _options_line(parameters))
+        raise no_such_option(name, key, names, _options_line(parameters))
+
+
+def no_such_option(name: str, key: str, names: Collection[str], line: str) -> InputError:
+    """The error for an option that nothing takes.
+
+    Args:
+        names: the options that there are; the nearest one is proposed.
+        line: the sentence that lists them.
+    """
+    near = difflib.get_close_matches(key, names, n=1)
+    fix = f"Did you mean {near[0]!r}? " if near and near[0] != key else ""
+    return InputError(f"{name} takes no option {key!r}", fix=fix + line)
+
+
+def own_options(maker: Maker) -> list[str]:
+    """The names of the options that a maker takes by keyword."""
+    return [p.name for p in inspect.signature(maker).parameters.values() if p.kind is p.KEYWORD_ONLY]
 
 
 def _options_line(parameters: Iterable[inspect.Parameter]) -> str:
@@ -254,7 +269,7 @@ _EXTRAS = {
     **dict.fromkeys(
         (
             *("torch", "transformers", "diffusers", "accelerate", "open_clip", "sentence_transformers"),
-            *("sentencepiece", "google.protobuf", "tiktoken", "peft", "ftfy", "bs4"),
+            *("sentencepiece", "google.protobuf", "tiktoken", "peft", "ftfy", "bs4", "num2words"),
         ),
         "local",
     ),

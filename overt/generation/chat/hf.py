@@ -8,23 +8,26 @@ replies, up to rounding: in bfloat16 on a GPU another batch shape can tip a toke
 
 from __future__ import annotations
 
+import difflib
 import hashlib
-import logging
 from typing import TYPE_CHECKING
 
 from overt.data.chat import CallError, ChatReply, ChatRequest
 from overt.data.errors import InputError
 from overt.data.local.batches import Batches, in_batches
 from overt.data.local.devices import one_line
-from overt.data.local.language import LanguageModel, Row, Turns, write
+from overt.data.local.language import LanguageModel, Row, turns_for
 from overt.data.local.memory import Room
+from overt.data.local.writing import NoNumbers, batches_of, sharing_of, try_out, write
+from overt.data.plugins.names import no_such_option, own_options, quoted, spell
 
 if TYPE_CHECKING:
     import torch
 
 
 class HFChat:
-    """A causal language model from the Hub or a folder. Weights are safetensors only.
+    """A language model from the Hub or a folder; a vision-language model sees the pictures of a request.
+    Weights are safetensors only.
 
     JSON schemas are not enforced; the model only sees what the prompt says about the format.
 
@@ -35,9 +38,13 @@ class HFChat:
         dtype: a torch dtype's name; None: bfloat16 on cuda, float32 elsewhere.
         batch_size: maximum rows in a batch; halved when memory runs out.
         trust_remote_code: run code from the repo. Only set this if the user asked for it.
+        chat_template: the name of one of several chat templates; None: the one that is called default.
+        template_values: any value that the chat template reads, such as enable_thinking=false,
+            thinking_budget=512, reasoning_effort=low.
 
     Raises:
-        InputError: the device or dtype does not exist, or the model cannot be loaded.
+        InputError: the device or dtype does not exist, the model cannot be loaded or does not write, or its
+            chat template does not read a value.
         ModuleNotFoundError: torch or transformers is not installed (the registry reports it).
     """
 
@@ -49,24 +56,49 @@ class HFChat:
         dtype: str | None = None,
         batch_size: int = 8,
         trust_remote_code: bool = False,
+        chat_template: str | None = None,
+        **template_values: object,
     ) -> None:
-        self.name = f"hf/{model}"
+        self.name = spell(f"hf/{quoted(model)}", chat_template=chat_template, **template_values)
         if batch_size < 1:
             raise InputError(f"{self.name}: a batch holds at least one row, not {batch_size}")
         self.max_concurrency = batch_size  # read by the caller
+        options = own_options(type(self))
+        for key in template_values:  # a mistyped option is told before a model is looked for
+            if near := difflib.get_close_matches(key, options, n=1, cutoff=0.8):
+                raise no_such_option(self.name, key, near, f"Its options: {', '.join(options)}.")
         self._language = LanguageModel(
-            self.name, model, device=device, dtype=dtype, trust_remote_code=trust_remote_code
+            self.name,
+            model,
+            device=device,
+            dtype=dtype,
+            trust_remote_code=trust_remote_code,
+            settings=template_values,
+            options=options,
+            chat_template=chat_template,
         )
-        self._turns = Turns(self._language)
+        self._turns = turns_for(self._language)
         self.device = self._language.device
+        self.sees_pictures = self._language.sees_pictures
+        self.why_blind = self._language.why_blind
         self._context = self._language.context
-        if not self._language.has_template:
-            logging.getLogger("overt").warning(
-                "%s has no chat template: it gets plain text (User: ... Assistant:). "
-                "An instruction-tuned model would follow instructions better.",
-                self.name,
-            )
+        self.notes = tuple(self._find_notes())
         self._batches = Batches(self._answer, room=Room(self.name, batch_size), name="overt-hf")
+
+    def _find_notes(self) -> list[str]:
+        """How the model is asked, where that may differ from what a user expects."""
+        notes = list(self._language.notes)
+        if not self._language.has_template and not (self._language.eyes and self._language.eyes.is_bare):
+            notes.append(
+                "It has no chat template: it gets plain text (User: ... Assistant:). An instruction-tuned "
+                "model would follow instructions better."
+            )
+        if self.max_concurrency == 1:
+            try_out(self._language)
+        elif (sharing := sharing_of(self._language)) != "any":
+            which = "of the same length share a batch" if sharing == "length" else "are asked one by one"
+            notes.append(f"Its answers depend on what fills a row of a batch, so requests {which}.")
+        return notes
 
     async def complete(self, request: ChatRequest) -> ChatReply:
         """Returns one reply; concurrent calls share a batch."""
@@ -89,11 +121,8 @@ class HFChat:
             except Exception as error:  # one bad request must not end the run
                 replies[number] = _failed(error)
                 continue
-            if not 0 < len(row.tokens) < self._context:
-                message = f"the prompt has {len(row.tokens)} tokens, the context holds {self._context}"
-                replies[number] = ChatReply(
-                    error=CallError("too_long" if row.tokens else "bad_request", message)
-                )
+            if refusal := self._no_place(row):
+                replies[number] = ChatReply(error=refusal)
             else:
                 rows.append((number, row, request))
         for group in self._groups(rows):
@@ -107,18 +136,33 @@ class HFChat:
             replies.update((number, reply) for (number, _, _), reply in zip(group, done, strict=True))
         return [replies[number] for number in range(len(requests))]
 
+    def _no_place(self, row: Row) -> CallError | None:
+        """Why the model cannot read a row, or None."""
+        if not 0 < len(row.tokens) < self._context:
+            message = f"the prompt has {len(row.tokens)} tokens, the context holds {self._context}"
+            return CallError("too_long" if row.tokens else "bad_request", message)
+        if not row.pictures and max(row.tokens) >= self._language.vocabulary:
+            message = (
+                f"the tokenizer has the token {max(row.tokens)}, the model knows {self._language.vocabulary}"
+            )
+            return CallError("bad_request", message)
+        return None
+
     def _groups(self, rows: list[tuple[int, Row, ChatRequest]]) -> list[list[tuple[int, Row, ChatRequest]]]:
-        """Groups rows so that each row, padded to its group's longest prompt, has room for its full reply."""
+        """Groups rows that may share a batch, so that each row, padded to its group's longest prompt, has
+        room for its full reply."""
+        ordered = sorted(rows, key=lambda entry: len(entry[1].tokens))
+        budgets = [self._budget(row, request) for _, row, request in ordered]
         groups: list[list[tuple[int, Row, ChatRequest]]] = []
-        most = 0
-        for entry in sorted(rows, key=lambda entry: len(entry[1].tokens)):
-            budget = self._budget(entry[1], entry[2])
-            if groups and len(entry[1].tokens) + max(most, budget) <= self._context:
-                groups[-1].append(entry)
-                most = max(most, budget)
-            else:
-                groups.append([entry])
-                most = budget
+        for batch in batches_of(self._language, [row for _, row, _ in ordered], budgets):
+            most = self._context  # nothing joins what another batch began
+            for place in batch:
+                if len(ordered[place][1].tokens) + max(most, budgets[place]) <= self._context:
+                    groups[-1].append(ordered[place])
+                    most = max(most, budgets[place])
+                else:
+                    groups.append([ordered[place]])
+                    most = budgets[place]
         return groups
 
     def _budget(self, row: Row, request: ChatRequest) -> int:
@@ -132,7 +176,6 @@ class HFChat:
             [row for row, _ in batch],
             budgets,
             processors=[_GumbelNoise(batch, longest)],  # it samples; the largest score wins
-            stopping=[_Budgets(budgets, longest)],
         )
         return [
             ChatReply(
@@ -172,19 +215,6 @@ class _GumbelNoise:
         return torch.where(heat > 0, scores / heat.clamp(min=1e-6) + noise, scores)
 
 
-class _Budgets:
-    """A stopping criterion that ends each row at its own `max_tokens`."""
-
-    def __init__(self, budgets: list[int], prompt_length: int) -> None:
-        self._budgets, self._prompt_length = budgets, prompt_length
-
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **_: object) -> torch.Tensor:
-        import torch
-
-        said = input_ids.shape[1] - self._prompt_length
-        return torch.tensor([said >= budget for budget in self._budgets], device=input_ids.device)
-
-
 def _key(request: bytes, step: int) -> int:
     digest = hashlib.blake2b(request, digest_size=8, salt=step.to_bytes(16, "big")).digest()
     return int.from_bytes(digest, "big", signed=True)
@@ -220,4 +250,6 @@ def _too_large(error: Exception) -> ChatReply:
 
 
 def _failed(error: Exception) -> ChatReply:
+    if isinstance(error, NoNumbers):
+        return ChatReply(error=CallError("bad_request", str(error)))
     return ChatReply(error=CallError("bad_request", f"{type(error).__name__}: {one_line(error)}"))

@@ -73,7 +73,7 @@ class DiffusersChecker:
         beside = "feature_extractor" if subfolder else ""
         is_elsewhere = not subfolder and not source.startswith((".", "/"))
         more = "For the checker of a whole pipeline: ?subfolder=safety_checker." if is_elsewhere else ""
-        with speaking_loader(self.name, source, more), quiet_loading():
+        with quiet_loading(), speaking_loader(self.name, source, more):
             self._processor: Any = CLIPImageProcessor.from_pretrained(source, subfolder=beside)
             checker: Any = StableDiffusionSafetyChecker.from_pretrained(
                 source, subfolder=subfolder, use_safetensors=True, dtype=torch.float32

@@ -1,4 +1,7 @@
-"""`checker/vlm/MODEL?base_url=..&policy=NAME_OR_FILE`: a vision model that judges the picture by a policy."""
+"""`checker/vlm/MODEL?base_url=..&policy=NAME_OR_FILE`: a vision model that judges the picture by a policy.
+
+`checker/vlm/hf/REPO_OR_FOLDER` is one of this machine.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from overt.data.chat import AnswerError, ChatReply, ChatRequest, Message
 from overt.data.filters import FilterDecision
 from overt.data.json_types import Json, JsonObject
+from overt.data.local.looking import Onlooker
 from overt.data.plugins.names import one_line, spell
 from overt.data.provider.completion import read_completion
 from overt.data.provider.dialect import Dialect, Learnt
@@ -45,15 +49,19 @@ class VLMChecker:
     The picture is sent as a JPEG of at most 768 pixels a side, without metadata.
 
     Args:
-        model: the endpoint's name of the model.
+        model: the endpoint's name of the model; or "hf/" and a Hub id or a folder, for a model of this
+            machine, unless there is a `base_url`.
         policy: a shipped policy's name, or a file; its categories are the rubric.
         base_url: the OpenAI-compatible endpoint's address; None: `OPENAI_BASE_URL`, else OpenAI itself.
         api_key_env: the environment variable that holds the key.
         templates: a folder with the user's check_image.yaml.
-        timeout: seconds to wait for an answer.
+        timeout: seconds to wait for an answer of an endpoint.
+        device, dtype, trust_remote_code: of a model of this machine, see `Onlooker`.
 
     Raises:
-        InputError: no key, a bad address, an invalid policy or template.
+        InputError: no key, a bad address, an invalid policy or template; a model of this machine that cannot
+            be loaded or sees no pictures.
+        ModuleNotFoundError: torch or transformers is not installed (the registry reports it).
     """
 
     def __init__(
@@ -65,6 +73,9 @@ class VLMChecker:
         api_key_env: str = _KEY,
         templates: str | None = None,
         timeout: float = 120.0,
+        device: str | None = None,
+        dtype: str | None = None,
+        trust_remote_code: bool = False,
     ) -> None:
         self.name = spell(
             f"checker/vlm/{model}",
@@ -72,8 +83,9 @@ class VLMChecker:
             base_url=base_url,
             api_key_env=None if api_key_env == _KEY else api_key_env,
             templates=templates,
+            dtype=dtype,
+            trust_remote_code=trust_remote_code or None,
         )
-        self._model = model
         self._policy = load_policy(policy)
         self._categories = {c.id for c in self._policy.categories}
         self.covers = tuple(sorted(self._categories))
@@ -81,8 +93,19 @@ class VLMChecker:
             "scoring", "check_image", Path(templates).expanduser() if templates else None
         )
         self._request("")  # raises early if the template cannot be filled
-        self._endpoint = Endpoint(self.name, base_url=base_url, api_key_env=api_key_env, timeout=timeout)
-        self._learnt = Learnt()
+        self._asked: _Remote | Onlooker
+        where, _, source = model.partition("/")
+        if where == "hf" and source and base_url is None:
+            self._asked = Onlooker(
+                f"checker/vlm/{model}",
+                source,
+                device=device,
+                dtype=dtype,
+                trust_remote_code=trust_remote_code,
+            )
+        else:
+            endpoint = Endpoint(self.name, base_url=base_url, api_key_env=api_key_env, timeout=timeout)
+            self._asked = _Remote(model, endpoint)
 
     def check(self, image: Image.Image, prompt: str) -> FilterDecision:
         """Sends one request, and another if the reply cannot be read; then the decision is "unclear". The
@@ -90,7 +113,7 @@ class VLMChecker:
         request = seeing(self._request(prompt), [image])
         why = ""
         for _ in range(2):
-            reply = self._complete(request)
+            reply = self._asked.complete(request)
             if reply.error is not None:
                 return FilterDecision(None, error=reply.error)
             if reply.refusal is not None:
@@ -103,7 +126,8 @@ class VLMChecker:
         return _unclear(why)
 
     def close(self) -> None:
-        self._endpoint.close()
+        if isinstance(self._asked, _Remote):
+            self._asked.close()
 
     def _request(self, prompt: str) -> ChatRequest:
         values = {
@@ -123,15 +147,23 @@ class VLMChecker:
         known = category if category in self._categories else ""
         return FilterDecision(True, None, one_line(": ".join(filter(None, (known, reason))) or "blocked"))
 
-    # -- the endpoint ---------------------------------------------------------------------------------
 
-    def _complete(self, request: ChatRequest) -> ChatReply:
+class _Remote:
+    """A model behind an endpoint."""
+
+    def __init__(self, model: str, endpoint: Endpoint) -> None:
+        self._model, self._endpoint, self._learnt = model, endpoint, Learnt()
+
+    def complete(self, request: ChatRequest) -> ChatReply:
         """Sends one request; where the endpoint says what of it it does not take, sends it again without."""
         trial = self._learnt.trial(request)
         while True:
             reply = self._attempt(request, trial.dialect)
             if not trial.goes_on(reply):
                 return reply
+
+    def close(self) -> None:
+        self._endpoint.close()
 
     def _attempt(self, request: ChatRequest, dialect: Dialect) -> ChatReply:
         turns: list[Json] = [_turn(message) for message in dialect.turns(request)]

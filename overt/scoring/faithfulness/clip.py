@@ -1,4 +1,5 @@
-"""`clip/MODEL:PRETRAINED`, `clip/FOLDER`, `clip/ORG/NAME`: cosines of CLIP and SigLIP models.
+"""`clip/MODEL:PRETRAINED`, `clip/FOLDER`, `clip/ORG/NAME`: cosines of CLIP and SigLIP models, of open_clip
+or of transformers.
 
 Three measures, cosines from -1 to 1:
 
@@ -59,15 +60,17 @@ class _Text:
 
 
 class ClipScorer:
-    """A model of open_clip as a scorer. Weights are safetensors only.
+    """A model of open_clip or transformers as a scorer. Weights are safetensors only.
 
     Args:
         model: MODEL:PRETRAINED as open_clip lists them, MODEL:FILE.safetensors, a Hub id (ORG/NAME), or a
-            folder with open_clip_config.json and open_clip_model.safetensors.
+            folder: with open_clip_config.json and open_clip_model.safetensors, or of transformers.
         device: a torch device's name; None: the best device.
         batch_size: maximum pictures in a batch; None: 128 on cuda, 32 on mps, 8 on a CPU.
         precision: the model's, "fp32", "fp16" or "bf16"; None: fp16 on cuda, fp32 elsewhere. Cosines are
             always float64, of float32 vectors.
+        tag, mean, std, interpolation, resize_mode, quick_gelu: of MODEL:FILE.safetensors alone, whose file
+            does not say how pictures are prepared (overt/scoring/faithfulness/openclip_source.py).
 
     Raises:
         InputError: the model cannot be found or loaded, or the device or precision is invalid.
@@ -80,13 +83,25 @@ class ClipScorer:
         device: str | None = None,
         batch_size: int | None = None,
         precision: str | None = None,
+        tag: str | None = None,
+        mean: str | None = None,
+        std: str | None = None,
+        interpolation: str | None = None,
+        resize_mode: str | None = None,
+        quick_gelu: bool | None = None,
     ) -> None:
-        from overt.scoring.faithfulness.openclip import load
+        from overt.scoring.faithfulness import openclip, transformers_clip
+        from overt.scoring.faithfulness.openclip_source import NOTHING_SAID, Settings
 
         self.name = f"clip/{model}"
         if batch_size is not None and batch_size < 1:
             raise InputError(f"{self.name}: a batch of {batch_size} pictures")
-        self._loaded = load(model, device=device, precision=precision, name=self.name)
+        said = Settings(tag, mean, std, interpolation, resize_mode, quick_gelu)
+        if said == NOTHING_SAID and (source := transformers_clip.of_transformers(model)) is not None:
+            self._loaded = transformers_clip.load(source, device=device, precision=precision, name=self.name)
+        else:
+            self._loaded = openclip.load(model, device=device, precision=precision, name=self.name, said=said)
+        self.notes = self._loaded.notes
         self.device = self._loaded.device
         self._batch_size = batch_size or _BATCH_SIZES.get(self.device.partition(":")[0], 32)
         self._texts: OrderedDict[bytes, _Text] = OrderedDict()

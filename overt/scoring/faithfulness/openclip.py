@@ -12,7 +12,6 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -20,16 +19,22 @@ from overt.data.errors import InputError
 from overt.data.hub import quiet_hub
 from overt.data.local.advice import loading_advice
 from overt.data.local.devices import one_line, pick_device
-from overt.scoring.faithfulness.openclip_source import TOKENIZER_FILES, Source, find_source
+from overt.data.local.whole import check_finite
+from overt.scoring.faithfulness.dual import Loaded, pick_precision
+from overt.scoring.faithfulness.openclip_source import (
+    NOTHING_SAID,
+    TOKENIZER_FILES,
+    Settings,
+    Source,
+    find_source,
+)
 from overt.scoring.faithfulness.windows import starts
 
 if TYPE_CHECKING:
     import torch
     from PIL.Image import Image as Picture
 
-    Prepare = Callable[[Picture], torch.Tensor]
-
-PRECISIONS = ("fp32", "fp16", "bf16")
+    from overt.scoring.faithfulness.dual import Prepare
 
 
 class Tokenizer(Protocol):
@@ -42,23 +47,14 @@ class Tokenizer(Protocol):
     def __getattr__(self, name: str) -> Any: ...  # the rest differs between them
 
 
-@dataclass(frozen=True)
-class Loaded:
-    """A model ready to encode.
-
-    prepare: turns an RGB `PIL.Image` into a (3, height, width) tensor, uint8 levels or normalized float32.
-    normalize: turns a batch of these, on the device, into the model's input.
-    """
-
-    model: Any
-    prepare: Prepare
-    normalize: Callable[[torch.Tensor], torch.Tensor]
-    tokens: TokenRows
-    device: str
-    dtype: torch.dtype
-
-
-def load(spec: str, *, device: str | None, precision: str | None, name: str) -> Loaded:
+def load(
+    spec: str,
+    *,
+    device: str | None,
+    precision: str | None,
+    name: str,
+    said: Settings = NOTHING_SAID,
+) -> Loaded:
     """Loads the model that `spec` names: a folder, MODEL:PRETRAINED, MODEL:FILE.safetensors or a Hub id.
 
     Raises:
@@ -66,21 +62,17 @@ def load(spec: str, *, device: str | None, precision: str | None, name: str) -> 
             unknown tokenizer.
     """
     import open_clip
-    import torch
     from open_clip.factory import load_checkpoint
     from open_clip.transform import PreprocessCfg, image_transform_v2
 
     where = pick_device(device, name)
-    kind = precision or ("fp16" if where.startswith("cuda") else "fp32")
-    if kind not in PRECISIONS:
-        raise InputError(
-            f"{name}: {kind!r} is no precision that it knows", fix=f"One of: {', '.join(PRECISIONS)}."
-        )
-    source = find_source(spec, name)
+    kind, dtype = pick_precision(precision, where, name)
+    source = find_source(spec, name, said)
     options: dict[str, object] = {}
     if source.tag is not None:
         # Weights trained with QuickGELU are wrong under GELU; open_clip would only warn.
-        options["force_quick_gelu"] = bool(source.tag.get("quick_gelu"))
+        if "quick_gelu" in source.tag:
+            options["force_quick_gelu"] = bool(source.tag["quick_gelu"])
         options["force_preprocess_cfg"] = {
             key: source.tag[key]
             for key in ("mean", "std", "interpolation", "resize_mode")
@@ -104,11 +96,11 @@ def load(spec: str, *, device: str | None, precision: str | None, name: str) -> 
         if "trust_remote_code" in str(error):
             advice = "clip/ runs no code that a model brings. Take a model that needs none."
         raise InputError(f"{name} cannot be loaded: {one_line(error)}", fix=advice) from error
+    check_finite(name, model)
     model.eval().requires_grad_(False)
-    dtype = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[kind]
     prepare, normalize = _split(transform)
     context = int(getattr(model, "context_length", None) or tokenizer.context_length)
-    return Loaded(model, prepare, normalize, TokenRows(tokenizer, context, name), where, dtype)
+    return Loaded(model, prepare, normalize, TokenRows(tokenizer, context, name), where, dtype, source.notes)
 
 
 def _tokenizer(source: Source) -> Tokenizer:
