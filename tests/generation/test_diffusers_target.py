@@ -298,6 +298,27 @@ def test_one_bad_prompt_spares_the_others(folder, reference, error, kind):
     assert made._batches.room.size == 8
 
 
+def test_a_guardrail_that_raises_is_a_refusal_and_spares_the_others(folder):
+    """Cosmos of diffusers raises a ValueError, which repeats the prompt, for a prompt that it stops."""
+
+    made = target(folder)
+    real = made.drawing.pipeline
+
+    def guarded(**arguments):
+        for prompt in arguments["prompt"]:
+            if prompt == PROMPTS[2]:
+                raise ValueError(f"Cosmos Guardrail detected unsafe text in the prompt: {prompt}. Please")
+        return real(**arguments)
+
+    made.drawing.pipeline = guarded
+    responses = respond(made, PROMPTS[:4])
+    assert [r.error for r in responses] == [None] * 4
+    assert [len(r.images) for r in responses] == [1, 1, 0, 1]
+    (layer,) = responses[2].layers
+    assert (layer.layer, layer.stage, layer.blocked) == ("cosmos_guardrail", "prompt_filter", True)
+    assert PROMPTS[2] not in layer.reason
+
+
 def test_hostile_prompts_are_drawn(folder):
     prompts = ["", "a \ud800 shot", "espresso " * 11_000, "\x00<|endoftext|>\u202e", "a shot"]
     made = target(folder)

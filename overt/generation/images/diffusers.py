@@ -21,7 +21,7 @@ from overt.data.local.memory import Room, free_memory
 from overt.data.targets import DECODED_AGAIN, NOT_FINITE, Response
 from overt.data.text import encodable
 from overt.generation.images.pipeline_arguments import drawing_arguments
-from overt.generation.images.pipeline_drawing import Drawing, Drawn, Job, call_error
+from overt.generation.images.pipeline_drawing import Drawing, Drawn, Job, call_error, guardrail
 from overt.generation.images.pipeline_loading import SINGLE_FILES, Recipe, check_recipe, load_pipeline
 from overt.generation.images.pipeline_notes import facts_of, headline
 from overt.generation.images.pipeline_outputs import png
@@ -166,6 +166,7 @@ class DiffusersTarget:
             encoded = None if drawn.picture is None else await asyncio.to_thread(png, drawn.picture)
         except Exception as error:
             return Response(seed=seed, error=call_error(error))
+        guard = guardrail(drawn.error)
         safety: dict[str, Json] = {}
         if drawn.error is None:
             safety["nsfw_content_detected"] = drawn.flagged
@@ -184,7 +185,8 @@ class DiffusersTarget:
             latency_s=drawn.batch_s,
             batch_s=drawn.batch_s,
             batch_size=drawn.batch_size,
-            error=drawn.error,
+            error=drawn.error if guard is None else None,
+            layers=() if guard is None else (guard,),
         )
 
     async def close(self) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from overt.data.chat import CallError, ErrorKind
 from overt.data.local.devices import one_line
+from overt.data.targets import LayerDecision, RefusalStage
 from overt.generation.images.numbers import FINE, Finding, watch_numbers
 from overt.generation.images.pipeline_arguments import for_batch, parameters_of
 from overt.generation.images.pipeline_outputs import pictures, safety_flags
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
 
 # Errors caused by the prompt or the size; all others are the machine's.
 _BY_THE_REQUEST = (ValueError, TypeError, LookupError, AssertionError)
+
+# Exceptions that are a refusal: what they say, the layer, its stage. Cosmos of diffusers raises a ValueError.
+_GUARDRAILS: tuple[tuple[str, str, RefusalStage], ...] = (
+    ("Cosmos Guardrail detected unsafe text", "cosmos_guardrail", "prompt_filter"),
+    ("Cosmos Guardrail detected unsafe content", "cosmos_guardrail", "image_filter"),
+)
 
 Job = tuple[str, int]  # a prompt and its seed
 
@@ -125,6 +132,17 @@ def _by_picture(said: Sequence[object] | None, count: int) -> list[bool] | None:
     if len(said) != count:
         raise RuntimeError(f"{count} pictures, but the safety checker said something of {len(said)}")
     return [bool(flag) for flag in said]
+
+
+def guardrail(error: CallError | None) -> LayerDecision | None:
+    """The decision of a pipeline's own guardrail that stops a prompt by raising an exception; None: it is an
+    error like any other."""
+    if error is None:
+        return None
+    for said, layer, stage in _GUARDRAILS:
+        if said in error.message:
+            return LayerDecision(layer, stage, True, reason=said)
+    return None
 
 
 def call_error(error: Exception) -> CallError:
