@@ -371,10 +371,10 @@ def test_a_negative_prompt_without_guidance_is_told_by_the_picture_before_the_ch
 
 
 def test_another_size_than_asked_for_is_told(built):
-    said, facts = notes(built("Kandinsky 3"), "?width=64&height=64&steps=2")
-    assert facts["asked_size"] == [64, 64]
-    assert facts["size"] == [16, 16]
-    assert "asked for 64 x 64, it draws 16 x 16" in said[-1]
+    said, facts = notes(built("HiDream"), "?width=32&height=32&steps=2")
+    assert facts["asked_size"] == [32, 32]
+    assert facts["size"] == [128, 128]
+    assert "asked for 32 x 32, it draws 128 x 128" in said[-1]
 
 
 def test_what_fails_with_every_picture_fails_at_load(built, tmp_path):
