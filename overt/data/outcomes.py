@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
-from overt.data.records import content_id
+from overt.data.records import LATER, content_id
 from overt.data.targets import LayerDecision, RefusalStage
 
 State = Literal["generated", "refused", "softened", "error"]
@@ -39,8 +39,8 @@ class Outcome:
     layers: tuple[LayerDecision, ...] = ()
     latency_s: float = 0.0
     cost: float = 0.0
-    batch_s: float | None = None
-    batch_size: int | None = None
+    batch_s: float | None = field(default=None, metadata=LATER)
+    batch_size: int | None = field(default=None, metadata=LATER)
 
 
 def outcome_id(target: str, prompt_id: str, sample: int) -> str:

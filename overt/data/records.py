@@ -141,8 +141,17 @@ class Failure:
 
 
 def to_json(record: DataclassInstance) -> dict[str, Json]:
-    """A dataclass record as plain JSON data; tuples become lists."""
-    return dataclasses.asdict(record)
+    """A dataclass record as plain JSON data; tuples become lists. Fields that are `LATER` are left out where
+    they hold nothing, so that records without them stay byte for byte what they were."""
+    data = dataclasses.asdict(record)
+    for field in dataclasses.fields(record):
+        if field.metadata.get("later") and data[field.name] is None:
+            del data[field.name]
+    return data
+
+
+# Metadata of a field that records of earlier versions do not have.
+LATER = {"later": True}
 
 
 def from_json(kind: type[T], data: object) -> T:

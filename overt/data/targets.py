@@ -20,6 +20,8 @@ SAFETY_FLAGS = ("nsfw_content_detected", "has_nsfw_concepts")
 NOT_FINITE = "not_finite"
 # True where half precision overflowed in the decoder, and float32 gave the picture.
 DECODED_AGAIN = "decoded_in_float32"
+# True where a pipeline's checker blackened a picture for a watermark in it, which refuses nothing.
+WATERMARKED = "watermark_detected"
 
 NOT_ASKED = "not asked: "
 

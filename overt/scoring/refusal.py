@@ -24,6 +24,7 @@ from overt.data.replies import read_reply
 from overt.data.targets import (
     NOT_FINITE,
     SAFETY_FLAGS,
+    WATERMARKED,
     LayerDecision,
     RefusalStage,
     Response,
@@ -111,6 +112,7 @@ def _from_what_was_said(response: Response, target: str, expects: Expects, *, ca
     return (
         _from_error(response, target)
         or _from_numbers(response)
+        or _from_watermark(response)
         or _from_layers(response, expects)
         or _from_codes(response, target, expects, came=came)
         or _from_status(response, came=came)
@@ -138,6 +140,14 @@ def _from_numbers(response: Response) -> _Finding | None:
         return None
     evidence = "nothing was drawn: the model gave NaN or infinity (half precision often does: "
     return _nothing_drawn(evidence + "try dtype=float32 or dtype=bfloat16)")
+
+
+def _from_watermark(response: Response) -> _Finding | None:
+    """An error if the pipeline's checker blackened the picture for a watermark and flagged nothing."""
+    flagged = any(flag is True for flag in safety_flags(response))
+    if flagged or not isinstance(response.safety, Mapping) or response.safety.get(WATERMARKED) is not True:
+        return None
+    return _nothing_drawn("nothing was drawn: its checker saw a watermark in the picture and blackened it")
 
 
 def _from_layers(response: Response, expects: Expects) -> _Finding | None:

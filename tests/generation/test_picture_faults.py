@@ -232,9 +232,15 @@ def test_pictures_are_found_in_every_form(output):
     assert np.array_equal(np.asarray(found), np.asarray(picture()))
 
 
-def test_a_watermark_that_blackens_is_a_flag():
-    output = type("Output", (), {"nsfw_detected": [False, False], "watermark_detected": [False, True]})()
-    assert pipeline_outputs.safety_flags(output) == [False, True]
+def test_a_watermark_that_blackens_is_an_error_and_no_refusal(tmp_path):
+    """DeepFloyd IF's checker has two lists; one of them says nothing of what is unsafe."""
+    from support.tiny_pipelines_unet import deepfloyd
+
+    deepfloyd(tmp_path / "marked", watermarks=True)
+    deepfloyd(tmp_path / "both", flags=True, watermarks=True)
+    folders = (tmp_path / "marked", tmp_path / "both")
+    states = [state_of(drawn(loaded(one, "?steps=2"), ["a shot"])[0]) for one in folders]
+    assert states == [("error", "nothing_drawn"), ("refused", "nsfw_content_detected")]
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from overt.data.json_types import Json, JsonObject
 from overt.data.local.batches import Batches, in_batches
 from overt.data.local.devices import one_line, pick_device, pick_dtype, source_of
 from overt.data.local.memory import Room, free_memory
-from overt.data.targets import DECODED_AGAIN, NOT_FINITE, Response
+from overt.data.targets import DECODED_AGAIN, NOT_FINITE, WATERMARKED, Response
 from overt.data.text import encodable
 from overt.generation.images.pipeline_arguments import drawing_arguments
 from overt.generation.images.pipeline_drawing import Drawing, Drawn, Job, call_error, guardrail
@@ -172,6 +172,8 @@ class DiffusersTarget:
             safety["nsfw_content_detected"] = drawn.flagged
         if not drawn.numbers.is_finite:
             safety[NOT_FINITE] = True
+        if drawn.is_watermarked:
+            safety[WATERMARKED] = True
         if drawn.numbers.was_decoded_again:
             safety[DECODED_AGAIN] = True
         if drawn.unread:

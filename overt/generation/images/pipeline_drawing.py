@@ -12,7 +12,7 @@ from overt.data.local.devices import one_line
 from overt.data.targets import LayerDecision, RefusalStage
 from overt.generation.images.numbers import FINE, Finding, watch_numbers
 from overt.generation.images.pipeline_arguments import for_batch, parameters_of
-from overt.generation.images.pipeline_outputs import pictures, safety_flags
+from overt.generation.images.pipeline_outputs import pictures, safety_flags, watermarks
 from overt.generation.images.pipeline_placement import checker_in_float32, decode_one_by_one_if_full
 from overt.generation.images.pipelines import Pipeline, flags_apart, tokenizers, unread_tokens
 
@@ -36,6 +36,7 @@ class Drawn:
     """What became of one prompt: a `PIL.Image` and its flag, or an error.
 
     numbers: whether the picture is made of numbers.
+    is_watermarked: whether the checker blackened it for a watermark.
     unread: tokens of the prompt that no text encoder read.
     batch_s, batch_size: seconds that the batch took, and its pictures.
     """
@@ -43,6 +44,7 @@ class Drawn:
     picture: Picture | None = None
     flagged: bool | None = None
     numbers: Finding = FINE
+    is_watermarked: bool = False
     unread: int = 0
     batch_s: float = 0.0
     batch_size: int = 1
@@ -107,9 +109,11 @@ class Drawing:
             raise RuntimeError(f"{len(batch)} prompts, but the pipeline drew {len(drawn)} pictures")
         flags = _by_picture(self._flags if self._flags else safety_flags(output), len(batch))
         found = numbers.found(len(batch))
+        # With flags apart nothing was blackened.
+        marked = watermarks(output, len(batch)) if self._flags is None else [False] * len(batch)
         seconds = time.monotonic() - started
         return [
-            Drawn(picture, flags[n] if flags else None, found[n], unread[n], seconds, len(batch))
+            Drawn(picture, flags[n] if flags else None, found[n], marked[n], unread[n], seconds, len(batch))
             for n, picture in enumerate(drawn)
         ]
 

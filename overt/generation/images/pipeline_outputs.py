@@ -15,8 +15,6 @@ _PNG_LEVEL = 1
 # The fields in which pipelines hand out pictures; Kandinsky 5 has the second.
 PICTURE_FIELDS = ("images", "image")
 _FLAG_FIELDS = ("nsfw_content_detected", "nsfw_detected")
-# DeepFloyd IF's checker blackens for a watermark as well, and says so apart.
-_WATERMARK_FIELD = "watermark_detected"
 
 
 def pictures(output: object) -> list[Picture]:
@@ -91,14 +89,20 @@ def _is_array(value: object) -> bool:
 
 
 def safety_flags(output: object) -> Sequence[object] | None:
-    """Returns what the safety checker took away, by picture, or None if no checker ran."""
+    """Returns what the safety checker flagged, by picture, or None if no checker ran."""
     said: Any = next((v for n in _FLAG_FIELDS if (v := getattr(output, n, None)) is not None), None)
     if isinstance(said, bool):  # Safe Stable Diffusion says so of the last flagged picture alone
         return [said]
-    watermarks: Any = getattr(output, _WATERMARK_FIELD, None)
-    if said is None or not isinstance(watermarks, (list, tuple)) or len(watermarks) != len(said):
-        return None if said is None else list(said)
-    return [bool(flag or mark) for flag, mark in zip(said, watermarks, strict=True)]
+    return None if said is None else list(said)
+
+
+def watermarks(output: object, count: int) -> list[bool]:
+    """Returns for each of `count` pictures whether a checker blackened it for a watermark, as DeepFloyd IF's
+    does."""
+    said: Any = getattr(output, "watermark_detected", None)
+    if not isinstance(said, (list, tuple)) or len(said) != count:
+        return [False] * count
+    return [bool(mark) for mark in said]
 
 
 def png(picture: Picture) -> bytes:

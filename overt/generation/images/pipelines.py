@@ -55,8 +55,8 @@ def flags_apart(pipeline: Pipeline, name: str) -> list[bool] | None:
     def forward(clip_input: object, images: Levels, *others: object, **more: object) -> tuple[object, ...]:
         copies = images.clone() if torch.is_tensor(images) else [image.copy() for image in images]
         _, *verdicts = decide(clip_input, copies, *others, **more)
-        # DeepFloyd IF's checker has a second list, of watermarks, for which it blackens too.
-        flags.extend(any(of_one) for of_one in zip(*verdicts, strict=True))
+        # DeepFloyd IF's checker has a second list, of watermarks, which are no flags.
+        flags.extend(bool(flag) for flag in verdicts[0])
         return (images, *([False] * len(said) for said in verdicts))
 
     checker.forward = forward
