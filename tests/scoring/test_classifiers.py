@@ -77,6 +77,68 @@ def told(make, folder, place):
     return "no"
 
 
+# -- batches -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pad", [0, -1, None])
+def test_a_decoder_that_pads_otherwise_than_its_tokenizer_gives_the_same_scores_in_a_batch(tmp_path, pad):
+    folder = tiny.text(tmp_path / "m", "Llama (decoder)")
+    tiny.change_config(folder, pad_token_id=pad)
+    classifier = filter_of(folder)
+    wanted = theirs("text-classification", folder, SAID, "toxic")
+    assert scores(classifier, SAID) == pytest.approx(wanted, abs=ROUNDED)
+    assert scores(classifier, SAID, batch=4) == pytest.approx(wanted, abs=ROUNDED)
+
+
+def test_a_decoder_without_padding_reads_a_last_token_that_would_fill_others(tmp_path):
+    folder = tiny.text(tmp_path / "m", "Llama (decoder)")
+    tiny.change_config(folder, pad_token_id=None)
+    tiny.change_config(folder, file="tokenizer_config.json", pad_token=None, eos_token=None)
+    said = ("a quiet unknown", "kite unknown", "the old red rose")
+    wanted = theirs("text-classification", folder, said, "toxic")
+    assert scores(filter_of(folder), said, batch=3) == pytest.approx(wanted, abs=ROUNDED)
+
+
+def test_a_model_that_reads_what_fills_a_row_gives_the_same_scores_in_a_batch(tmp_path):
+    import transformers
+
+    folder = tiny.text(tmp_path / "m")
+    sizes = {k: v for k, v in tiny.SIZES.items() if k != "num_attention_heads"}
+    config = transformers.FNetConfig(
+        vocab_size=18, max_position_embeddings=24, pad_token_id=2, **sizes, **tiny.names(("safe", "toxic"))
+    )
+    tiny.wide(transformers.FNetForSequenceClassification(config)).save_pretrained(folder)
+    wanted = theirs("text-classification", folder, SAID, "toxic")
+    assert scores(filter_of(folder), SAID, batch=4) == pytest.approx(wanted, abs=ROUNDED)
+
+
+def test_a_model_without_a_limit_of_positions_loads(tmp_path):
+    import transformers
+
+    folder = tiny.text(tmp_path / "m")
+    config = transformers.XLNetConfig(
+        vocab_size=18, d_model=32, n_layer=1, n_head=2, d_inner=32, pad_token_id=2,
+        **tiny.names(("safe", "toxic")),
+    )  # fmt: skip
+    tiny.wide(transformers.XLNetForSequenceClassification(config)).save_pretrained(folder)
+    wanted = theirs("text-classification", folder, SAID, "toxic")
+    assert scores(filter_of(folder), SAID) == pytest.approx(wanted, abs=ROUNDED)
+
+
+@pytest.mark.parametrize("kind", [torch.int8, torch.uint8, torch.bool])
+def test_integers_for_weights_without_their_scales_are_told(tmp_path, kind):
+    from safetensors.torch import load_file, save_file
+
+    folder = tiny.text(tmp_path / "m")
+    weights = load_file(folder / "model.safetensors")
+    weights = {k: (v * 100).to(kind) if v.ndim > 1 else v for k, v in weights.items()}
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(
+        InputError, match=r"integers in the file.*embeddings.weight.*\s+.*quantization_config"
+    ):
+        filter_of(folder)
+
+
 # -- families ------------------------------------------------------------------------------------------------
 
 

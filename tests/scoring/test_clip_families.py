@@ -173,6 +173,21 @@ def test_a_folder_that_is_no_pair_of_towers_is_told(tmp_path):
         load_scorer(f"clip/{tiny_dual.of_transformers(tmp_path / 'c')}?mean=0.5", device="cpu")
 
 
+@pytest.mark.parametrize(
+    ("build", "file"),
+    [(tiny_dual.of_transformers, "model.safetensors"), (tiny_dual.of_open_clip, "open_clip_model.safetensors")],
+)
+def test_integers_for_weights_without_their_scales_are_told(build, file, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    folder = build(tmp_path / "m")
+    weights = load_file(folder / file)
+    weights = {k: (v * 100).to(torch.int8) if v.ndim > 1 else v for k, v in weights.items()}
+    save_file(weights, folder / file, metadata={"format": "pt"})
+    with pytest.raises(InputError, match="are integers in the file"):
+        load_scorer(f"clip/{folder}", device="cpu")
+
+
 def test_a_folder_of_both_libraries_is_one_of_open_clip(tmp_path):
     folder = tiny_clip.clip(tmp_path / "m")
     (folder / "config.json").write_text('{"model_type": "clip"}')

@@ -167,9 +167,9 @@ def wide(model, seed=0):
     return model.eval()
 
 
-def change_config(folder, **entries):
-    """Rewrites entries of a folder's config.json; None takes one out."""
-    place = Path(folder) / "config.json"
+def change_config(folder, file="config.json", **entries):
+    """Rewrites entries of a folder's config.json or another file; None takes one out."""
+    place = Path(folder) / file
     config = json.loads(place.read_text("utf-8")) | entries
     place.write_text(json.dumps({k: v for k, v in config.items() if v is not None}), "utf-8")
     return Path(folder)

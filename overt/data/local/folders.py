@@ -199,5 +199,7 @@ def _elsewhere(folder: Path) -> str:
         return f"The weights lie deeper, in {deeper[0].relative_to(folder)}: name that." if deeper else ""
     stem, *variant = here[0].name.removesuffix(".safetensors").split(".")
     if stem in ("model", "diffusion_pytorch_model") and variant:
-        return f"The folder holds the variant {variant[0]} only ({here[0].name}): ?variant={variant[0]}."
+        is_drawn_with = stem != "model" or (folder.parent / "model_index.json").is_file()
+        todo = f"?variant={variant[0]}" if is_drawn_with else f"in a copy, call it {stem}.safetensors"
+        return f"The folder holds the variant {variant[0]} only ({here[0].name}): {todo}."
     return f"The weights are called {here[0].name}. Their loader looks for model.safetensors."

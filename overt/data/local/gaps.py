@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 _SHOWN = 6
@@ -35,6 +35,7 @@ _COMPUTED = (
     _Known(r"(^|\.)(original_)?inv_freq$|rotary_emb\.(cos|sin)_cached$", "frequencies of the positions"),
     _Known(r"(^|\.)num_batches_tracked$", "counts steps of training"),
     _Known(r"attn?(ention)?(\.attention)?\.(masked_)?bias$", "the causal mask", of="GPT|CodeGen"),
+    _Known(r"(^|\.)attn_mask$", "which places of a window see each other", of="Swin|Timm"),
     _Known(r"relative_position_index$|relative_coords_table$", "numbers the places of a window"),
 )
 _LEFT_OVER = (
@@ -43,7 +44,7 @@ _LEFT_OVER = (
     # fhamborg/NewsMTSC issue 33: an encoder or classifier made from a masked language model.
     _Known(
         r"^(cls|lm_head|vocab_(transform|layer_norm|projector)|(lm|mask|generator|discriminator)_predictions"
-        r"|predictions|sop_classifier|generator_lm_head|pred_layer)\.|^decoder\.(weight|bias)$",
+        r"|predictions|sop_classifier|generator_lm_head|pred_layer|lm_loss)\.|^final_logits_bias$|^decoder\.(weight|bias)$",
         "the head of pre-training",
         of=_NOT_FOR_TEXT,
     ),
@@ -70,7 +71,7 @@ _OF_NUMBERS = re.compile(
 )
 _HEADS = re.compile(
     r"^(classifier|pre_classifier|score|lm_head|embed_out|classification_head|head|fc|text_projection"
-    r"|visual_projection)\b"
+    r"|visual_projection)\b|(^|\.)pooler\."
 )
 
 
@@ -79,6 +80,7 @@ class Gaps:
     """What a checkpoint and a model's class do not share: names of weights.
 
     kind: the class. of_other_shape: with both shapes. not_finite: weights that hold NaN or infinity.
+    whole_numbers: weights that the file holds as integers, although nothing says how they were quantized.
     """
 
     kind: str
@@ -86,6 +88,7 @@ class Gaps:
     unexpected: tuple[str, ...] = ()
     of_other_shape: tuple[str, ...] = ()
     not_finite: tuple[str, ...] = ()
+    whole_numbers: tuple[str, ...] = ()
 
     def said(self) -> str:
         """All of it on one line; "" if nothing is wrong."""
@@ -93,6 +96,7 @@ class Gaps:
             ("missing, so they would be random", self.missing),
             ("of another shape, so they would be random", self.of_other_shape),
             ("left over, so nothing would read them", self.unexpected),
+            ("are integers in the file, and would be read as if that were their size", self.whole_numbers),
             ("hold NaN or infinity, so that every number would be wrong", self.not_finite),
         )
         return "; ".join(f"{what}: {_listed(names)}" for what, names in found if names)
@@ -113,7 +117,7 @@ class Gaps:
             )
         if prefix := _added(self.unexpected, self.missing):
             return f"In the file the names lack {prefix!r}: it holds a part of the model. Take the whole."
-        if any(_OF_NUMBERS.search(name) for name in self.unexpected):
+        if self.whole_numbers or any(_OF_NUMBERS.search(name) for name in self.unexpected):
             return (
                 "The weights are quantized, but config.json has no quantization_config that says how. Take "
                 "the config.json that they were published with."
@@ -165,7 +169,7 @@ def gaps_of(
 def without_quantization(gaps: Gaps) -> Gaps:
     """Drops what a quantized model keeps beside its weights: its loader has read it."""
     left = tuple(name for name in gaps.unexpected if not _OF_NUMBERS.search(name))
-    return Gaps(gaps.kind, gaps.missing, left, gaps.of_other_shape, gaps.not_finite)
+    return replace(gaps, unexpected=left)
 
 
 def _shapes(mismatched: Collection[Any]) -> tuple[str, ...]:

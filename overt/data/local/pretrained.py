@@ -118,7 +118,8 @@ def load_text_model(
         loaded = (loaded if spread else loaded.to(where)).eval()
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
-    if getattr(loaded.config, "pad_token_id", None) is None:
+    # A classifier reads its last token that is no padding: what its config says of it stays.
+    if loaded.can_generate() and getattr(loaded.config, "pad_token_id", None) is None:
         loaded.config.pad_token_id = tokenizer.pad_token_id
     return tokenizer, loaded
 

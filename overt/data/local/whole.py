@@ -89,6 +89,21 @@ def check_finite(name: str, model: Any) -> None:
     _check(name, _Watch((), [Gaps(type(model).__name__, not_finite=_not_finite(model))]), None)
 
 
+def check_numbers(name: str, model: Any, file: Path) -> None:
+    """Checks that the file of a model that is loaded by itself holds no integers for its weights.
+
+    Raises:
+        InputError: it does.
+    """
+    from safetensors import safe_open
+
+    with safe_open(file, framework="pt") as weights:
+        slices = {key: weights.get_slice(key) for key in weights.keys()}  # noqa: SIM118
+        _check(
+            name, _Watch((), [Gaps(type(model).__name__, whole_numbers=_whole_numbers(model, slices))]), None
+        )
+
+
 def _check(name: str, watch: _Watch, cause: Exception | None) -> None:
     for gaps in watch.gaps:
         if said := gaps.said():
@@ -109,6 +124,9 @@ def _wrap_loaders() -> None:
         _wrap(transformers.PreTrainedModel, "from_pretrained", _asking)
         # An adapter's report replaces its model's; here the model's own passes by, in transformers 5.
         _wrap(transformers.PreTrainedModel, "_finalize_model_loading", _overhearing)
+        # It casts integers to floating-point numbers without a word.
+        inner = sys.modules.get("transformers.modeling_utils")
+        _wrap(inner, "convert_and_load_state_dict_in_model", _reading_numbers)
         _wrap(transformers.PreTrainedTokenizerBase, "from_pretrained", _reading)
     if diffusers := sys.modules.get("diffusers"):
         drawing = functools.partial(_asking, looks_at_numbers=False)
@@ -165,6 +183,21 @@ def _overhearing(finalize: Callable[..., Any]) -> Callable[..., Any]:
                 watch.gaps.append(_gaps(model, loading_info.to_dict(), watch))
 
     return overhearing
+
+
+def _reading_numbers(convert: Callable[..., Any]) -> Callable[..., Any]:
+    """The step of transformers that reads a file's weights into a model, in the model's dtype."""
+
+    @functools.wraps(convert)
+    def reading_numbers(
+        model: Any, state_dict: Mapping[str, Any], load_config: Any, *args: Any, **options: Any
+    ) -> Any:
+        watch = _watch.get()
+        if watch is not None and not getattr(load_config, "hf_quantizer", None):
+            watch.gaps.append(Gaps(type(model).__name__, whole_numbers=_whole_numbers(model, state_dict)))
+        return convert(model, state_dict, load_config, *args, **options)
+
+    return reading_numbers
 
 
 def _filling(fill: Callable[..., Any]) -> Callable[..., Any]:
@@ -246,6 +279,20 @@ def _not_finite(model: Any) -> tuple[str, ...]:
             if bool(low.isnan()) or (is_parameter and bool(low.isinf() | high.isinf())):
                 found.append(name)
     return tuple(found)
+
+
+def _whole_numbers(model: Any, state_dict: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names of a file's integers where the model has floating-point weights. Names may be the file's own,
+    of an older release, but a weight that is called so is never an integer by design."""
+    floating = {name for name, tensor in model.named_parameters() if tensor.dtype.is_floating_point}
+    found = []
+    for name, tensor in state_dict.items():
+        kind = tensor.get_dtype() if hasattr(tensor, "get_dtype") else str(getattr(tensor, "dtype", ""))
+        if re.fullmatch(r"[IU]\d+|BOOL|torch\.(u?int\d+|bool)", kind) and (
+            name in floating or name.endswith(".weight")
+        ):
+            found.append(name)
+    return tuple(sorted(found))
 
 
 def _empty(model: Any, is_spread: bool) -> tuple[str, ...]:

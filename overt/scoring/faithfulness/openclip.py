@@ -19,7 +19,7 @@ from overt.data.errors import InputError
 from overt.data.hub import quiet_hub
 from overt.data.local.advice import loading_advice
 from overt.data.local.devices import one_line, pick_device
-from overt.data.local.whole import check_finite
+from overt.data.local.whole import check_finite, check_numbers
 from overt.scoring.faithfulness.dual import Loaded, pick_precision
 from overt.scoring.faithfulness.openclip_source import (
     NOTHING_SAID,
@@ -96,6 +96,7 @@ def load(
         if "trust_remote_code" in str(error):
             advice = "clip/ runs no code that a model brings. Take a model that needs none."
         raise InputError(f"{name} cannot be loaded: {one_line(error)}", fix=advice) from error
+    check_numbers(name, model, source.weights)
     check_finite(name, model)
     model.eval().requires_grad_(False)
     prepare, normalize = _split(transform)

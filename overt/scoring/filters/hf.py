@@ -7,13 +7,14 @@ would ignore the end of the text.
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from overt.data.chat import CallError
 from overt.data.errors import InputError
 from overt.data.filters import FilterDecision
 from overt.data.local.memory import Room
 from overt.data.local.pretrained import load_text_model
+from overt.data.local.sharing import Sharing
 from overt.data.plugins.names import fraction, in_words, one_line, spell
 from overt.data.text import encodable
 from overt.scoring.classifiers import find_preset
@@ -84,12 +85,14 @@ class HFClassifier:
             dtype=dtype,
             trust_remote_code=trust_remote_code,
         )
+        _set_padding(self._model)
         self._limit = positions(self._model, self._tokenizer, _LIMIT)
         self._room = self._limit - self._tokenizer.num_special_tokens_to_add()
         self._labels = read_labels(
             head, self._model.config, self._tried(head), Asked(labels, activation, threshold), found
         )
         self.notes = self._labels.notes
+        self._sharing = self._measured_sharing()
         self._lock = threading.Lock()  # a fast tokenizer's truncation is not thread-safe
 
     def decide(self, text: str) -> FilterDecision:
@@ -108,6 +111,7 @@ class HFClassifier:
                 lambda window: len(window["input_ids"]),
                 self._room_for,
                 self._verdicts,
+                self._sharing,
             )
         best: dict[int, Verdict] = {}
         failed: dict[int, CallError] = {}
@@ -135,6 +139,23 @@ class HFClassifier:
                 f"{head} cannot read a word: {in_words(error)}",
                 fix="Do its tokenizer and its weights belong together?",
             ) from error
+
+    def _measured_sharing(self) -> Sharing:
+        """Which windows may share a batch. Some models read what fills short ones (FNet, MobileBERT), and
+        decoders whose config names another padding token than the tokenizer's take their score from it."""
+        short, long = self._windows("a word")[0], self._windows("word " * 16)[0]
+        size = len(short["input_ids"])
+        same = {key: values[-size:] for key, values in long.items()}
+        alone = self._logits([short])[0]
+        scale = 1e-3 if self._model.dtype.itemsize > 2 else 0.1  # rounding moves logits less than this
+        for sharing, other in (("any", long), ("length", same)):
+            try:
+                beside = self._logits([short, other])[0]
+            except Exception:  # such as padding that the model has no row for
+                continue
+            if bool(((beside - alone).abs() <= scale * (1 + alone.abs())).all()):
+                return "any" if sharing == "any" else "length"
+        return "none"
 
     def _windows(self, text: str) -> list[dict[str, list[int]]]:
         """Tokenizes a text as windows that fit the model and overlap by a quarter."""
@@ -173,3 +194,11 @@ class HFClassifier:
         with torch.inference_mode():
             logits: torch.Tensor = self._model(**inputs).logits.float().cpu()
         return logits
+
+
+def _set_padding(model: Any) -> None:
+    """Without a padding token in its config, a decoder takes the last token, and refuses batches. A number
+    that no token has lets it take the last token of each row of one length."""
+    config = model.config.get_text_config()
+    if getattr(config, "pad_token_id", None) is None:
+        config.pad_token_id = -1

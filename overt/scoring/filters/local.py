@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from overt.data.chat import CallError
 from overt.data.local import batches
 from overt.data.local.memory import Room
+from overt.data.local.sharing import Sharing
 from overt.data.plugins.names import one_line
 
 A = TypeVar("A")
@@ -22,7 +23,8 @@ _TOKENS_PER_ROW = 512
 def positions(model: Any, tokenizer: Any, otherwise: int) -> int:
     """Returns the model's limit in tokens, including special tokens."""
     found = []
-    if length := getattr(model.config.get_text_config(), "max_position_embeddings", None):
+    length = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    if length and int(length) > 0:  # XLNet, which has no limit, says -1
         # RoBERTa counts positions from the padding token on, so 512 of 514 are usable.
         offsets = [
             module.padding_idx + 1
@@ -36,9 +38,14 @@ def positions(model: Any, tokenizer: Any, otherwise: int) -> int:
 
 
 def in_batches(
-    rows: Sequence[A], length: Callable[[A], int], room: Room, run: Callable[[list[A]], list[R]]
+    rows: Sequence[A],
+    length: Callable[[A], int],
+    room: Room,
+    run: Callable[[list[A]], list[R]],
+    sharing: Sharing = "any",
 ) -> list[R | CallError]:
-    """Applies `run` to the rows and returns results in order; rows of similar length share a batch.
+    """Applies `run` to the rows and returns results in order; rows of similar length share a batch, or as
+    `sharing` says.
 
     Running out of memory shrinks `room`; a row that fails gets a `CallError`.
     """
@@ -46,6 +53,10 @@ def in_batches(
     order = sorted(range(len(rows)), key=lambda n: length(rows[n]))
 
     def fits(batch: Sequence[A]) -> int:  # they come by length
+        if sharing == "none":
+            return 1
+        if sharing == "length":
+            batch = [row for row in batch if length(row) == length(batch[0])]
         return next((n for n in range(len(batch), 1, -1) if n * length(batch[n - 1]) <= tokens), 1)
 
     done: list[R | CallError] = batches.in_batches(
