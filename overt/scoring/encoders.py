@@ -20,7 +20,7 @@ from overt.data.errors import InputError
 from overt.data.hub import NotCached, cached_snapshot, hub_answers, is_hub_id, quiet_hub, snapshot
 from overt.data.local.advice import loading_advice
 from overt.data.local.devices import one_line
-from overt.data.local.whole import check_finite, whole_weights
+from overt.data.local.whole import check_finite, check_numbers, whole_weights
 
 if TYPE_CHECKING:
     import numpy as np
@@ -271,6 +271,8 @@ def _sentence_transformer(folder: Path, name: str) -> Callable[[Sequence[str]], 
                 trust_remote_code=False,
                 model_kwargs={"use_safetensors": True},
             )
+    for file in sorted(folder.glob("*/model.safetensors")):  # of modules such as Dense
+        check_numbers(f"the encoder {name}", model, file)
     check_finite(f"the encoder {name}", model)
     return lambda texts: model.encode(
         texts, batch_size=64, show_progress_bar=False, convert_to_numpy=True, normalize_embeddings=True

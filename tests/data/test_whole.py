@@ -263,6 +263,10 @@ def test_names_are_harmless_only_where_the_class_does_not_read_them():
         "cls.predictions.bias",
         "score.weight",
     )
+    assert left("BartForSequenceClassification", "final_logits_bias") == ()
+    assert left("XLNetForSequenceClassification", "lm_loss.bias") == ()
+    assert left("SwinForImageClassification", "swin.encoder.layers.0.blocks.1.attn_mask") == ()
+    assert left("BertForSequenceClassification", "layer.1.attn_mask") == ("layer.1.attn_mask",)
     assert left("BertModel", "classifier.weight") == ()
     assert left("ModernBertModel", "decoder.bias", "head.dense.weight") == ()
     assert left("ModernBertModel", "decoder.layers.0.weight") == ("decoder.layers.0.weight",)
@@ -275,6 +279,18 @@ def test_names_are_harmless_only_where_the_class_does_not_read_them():
         "bert.pooler.dense.weight",
     )
     assert len(gaps_of("BertForSequenceClassification", missing).missing) == 3
+
+
+@pytest.mark.parametrize(
+    ("missing", "said"),
+    [
+        (["lm_head.weight"], "tie_word_embeddings: true"),
+        (["bert.pooler.dense.weight", "classifier.weight"], "a model without the head that this needs"),
+        (["bert.encoder.layer.0.output.dense.weight", "classifier.weight"], "Copy the model's files again"),
+    ],
+)
+def test_advice_fits_what_is_missing(missing, said):
+    assert said in gaps_of("SomeModel", {"missing_keys": missing}).fix()
 
 
 def test_quantized_weights_without_their_configuration_are_told(lm, tmp_path):

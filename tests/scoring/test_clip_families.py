@@ -175,7 +175,10 @@ def test_a_folder_that_is_no_pair_of_towers_is_told(tmp_path):
 
 @pytest.mark.parametrize(
     ("build", "file"),
-    [(tiny_dual.of_transformers, "model.safetensors"), (tiny_dual.of_open_clip, "open_clip_model.safetensors")],
+    [
+        (tiny_dual.of_transformers, "model.safetensors"),
+        (tiny_dual.of_open_clip, "open_clip_model.safetensors"),
+    ],
 )
 def test_integers_for_weights_without_their_scales_are_told(build, file, tmp_path):
     from safetensors.torch import load_file, save_file

@@ -11,7 +11,7 @@ pytest.importorskip("torch", reason="needs the extra [local]")
 pytest.importorskip("sentence_transformers", reason="needs the extra [local]")
 
 from support.family_table import check_row
-from support.tiny_forms import configured, copied, edited, prefixed, with_nan, without
+from support.tiny_forms import as_integers, configured, copied, edited, prefixed, with_nan, without
 
 from overt.data.errors import InputError
 from overt.scoring.encoders import pick_encoder, version_of
@@ -161,6 +161,10 @@ def pickled(folder):
             r"hold NaN.*2\.linear\.weight",
         ),
         (lambda f: edited(f, without("bias"), "2_Dense/model.safetensors"), r"does not load.*linear\.bias"),
+        (
+            lambda f: edited(f, as_integers("linear.weight"), "2_Dense/model.safetensors"),
+            r"integers in the file.*: linear\.weight",
+        ),
         (lambda f: removed(f, "2_Dense/model.safetensors"), r"does not load.*model\.safetensors"),
         (lambda f: removed(f, "model.safetensors"), "does not load"),
         (pickled, "weights of 2_Dense are a pickle"),

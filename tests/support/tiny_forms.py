@@ -46,6 +46,13 @@ def prefixed(prefix):
     return lambda weights: {prefix + name: weight for name, weight in weights.items()}
 
 
+def as_integers(name):
+    """A change of weights that casts one to int8."""
+    import torch
+
+    return lambda weights: weights | {name: (weights[name] * 100).to(torch.int8)}
+
+
 def with_nan(part):
     return lambda weights: {k: v * float("nan") if part in k else v for k, v in weights.items()}
 

@@ -125,6 +125,11 @@ class Gaps:
         return ""
 
     def _of_kind(self) -> str:
+        if self.missing == ("lm_head.weight",) and not (self.of_other_shape or self.unexpected):
+            return (
+                "Either a file was left out, or the model reads its own vectors of words there: then its "
+                "config.json says tie_word_embeddings: true. Take the one that it was published with."
+            )
         if self.missing and not self.of_other_shape and all(_HEADS.search(name) for name in self.missing):
             return (
                 "It is a model without the head that this needs: a base model, or one for another task. "
