@@ -125,6 +125,22 @@ def test_a_model_without_a_limit_of_positions_loads(tmp_path):
     assert scores(filter_of(folder), SAID) == pytest.approx(wanted, abs=ROUNDED)
 
 
+def test_a_tokenizer_of_another_model_is_told(tmp_path):
+    from transformers import AutoTokenizer
+
+    folder = tiny.text(tmp_path / "m")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_tokens(["zebra"])
+    tokenizer.save_pretrained(folder)
+    read, unread = filter_of(folder).decide_many(["a red kite", "a zebra"])
+    assert read.score is not None
+    assert "gives token 18, and the model knows 18 tokens" in unread.error.message
+    place = folder / "tokenizer.json"
+    place.write_text(place.read_text("utf-8").replace('"kite": 17', '"kite": 17, "gnu": 19, "ibex": 20'))
+    with pytest.raises(InputError, match="its tokenizer knows 20 tokens, and the model 18"):
+        filter_of(folder)
+
+
 @pytest.mark.parametrize("kind", [torch.int8, torch.uint8, torch.bool])
 def test_integers_for_weights_without_their_scales_are_told(tmp_path, kind):
     from safetensors.torch import load_file, save_file

@@ -6,6 +6,7 @@ would ignore the end of the text.
 
 from __future__ import annotations
 
+import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -86,6 +87,7 @@ class HFClassifier:
             trust_remote_code=trust_remote_code,
         )
         _set_padding(self._model)
+        self._vocabulary = _vocabulary(head, self._model, self._tokenizer)
         self._limit = positions(self._model, self._tokenizer, _LIMIT)
         self._room = self._limit - self._tokenizer.num_special_tokens_to_add()
         self._labels = read_labels(
@@ -190,6 +192,11 @@ class HFClassifier:
         import torch
 
         batch = self._tokenizer.pad(windows, padding=True, return_tensors="pt")
+        # On a GPU such a token would end the process.
+        if (largest := int(batch["input_ids"].max())) >= self._vocabulary:
+            raise ValueError(
+                f"the tokenizer gives token {largest}, and the model knows {self._vocabulary} tokens"
+            )
         inputs = {key: value.to(self._model.device) for key, value in batch.items()}
         with torch.inference_mode():
             logits: torch.Tensor = self._model(**inputs).logits.float().cpu()
@@ -202,3 +209,22 @@ def _set_padding(model: Any) -> None:
     config = model.config.get_text_config()
     if getattr(config, "pad_token_id", None) is None:
         config.pad_token_id = -1
+
+
+def _vocabulary(head: str, model: Any, tokenizer: Any) -> int:
+    """How many tokens the model has vectors for. Tokenizers with a few added ones more load: only texts that
+    hold these cannot be read.
+
+    Raises:
+        InputError: the tokenizer's own vocabulary is larger than that.
+    """
+    try:
+        known = int(getattr(model.get_input_embeddings(), "num_embeddings", 0)) or sys.maxsize
+    except NotImplementedError:  # it does not say where its vectors are
+        return sys.maxsize
+    if tokenizer.vocab_size > known:
+        raise InputError(
+            f"{head}: its tokenizer knows {tokenizer.vocab_size} tokens, and the model {known}",
+            fix="They are not of one model. Take both from one place.",
+        )
+    return known
