@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _CAST = "invalid value encountered in cast"  # numpy's warning where NaN becomes a whole number
 # The parts that draw where nothing decodes (DeepFloyd IF draws pixels), and what a decoder gets from.
-_DRAWS = ("unet", "transformer", "decoder", "super_res")
+DRAWS = ("unet", "transformer", "decoder", "super_res")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def watch_numbers(pipeline: Pipeline) -> Numbers:
         decoder.decode = _watched(decoder, decoder.decode, numbers)  # type: ignore[assignment, arg-type]
     if not decoders:  # elsewhere it would only be in the way of compiling
         for name, part in parts.items():
-            if name.startswith(_DRAWS):
+            if name.startswith(DRAWS):
                 part.register_forward_hook(functools.partial(_seen, numbers))
     return numbers
 
