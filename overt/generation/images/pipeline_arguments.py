@@ -84,7 +84,7 @@ def drawing_arguments(
 
 
 def check_values(given: Mapping[str, object], name: str) -> None:
-    """Checks numbers that pipelines draw with all the same: -3 steps denoise nothing, a guidance of NaN guides
+    """Checks numbers that pipelines draw with all the same: -3 steps denoise nothing, NaN as guidance guides
     nothing, and 0 pixels, or a width alone, are often another size.
 
     Args:
