@@ -185,7 +185,8 @@ def test_latents_of_nan_are_told_even_if_the_decoder_hides_them(is_hidden):
     assert [f.is_finite for f in found.found(3)] == [True, True, False]
 
 
-def test_pixels_that_no_decoder_makes_are_watched_where_they_are_drawn():
+@pytest.mark.parametrize("name", ["unet", "net"])
+def test_pixels_that_no_decoder_makes_are_watched_where_they_are_drawn(name):
     """DeepFloyd IF clamps infinity to white, so that neither the picture nor numpy tells it."""
 
     class Unet(torch.nn.Module):
@@ -193,7 +194,7 @@ def test_pixels_that_no_decoder_makes_are_watched_where_they_are_drawn():
             return (torch.full((2, 3, 4, 4), value),)
 
     unet = Unet()
-    found = watched(unet=unet)
+    found = watched(**{name: unet})
     with found:
         unet(float("inf"))  # only the last output counts: what came before may be clipped
         unet(1.0)

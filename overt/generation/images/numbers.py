@@ -56,9 +56,10 @@ def watch_numbers(pipeline: Pipeline) -> Numbers:
         # On the object: offloading, slicing and tiling work inside of its own method.
         decoder.decode = _watched(decoder, decoder.decode, numbers)  # type: ignore[assignment, arg-type]
     if not decoders:  # elsewhere it would only be in the way of compiling
-        for name, part in parts.items():
-            if name.startswith(DRAWS):
-                part.register_forward_hook(functools.partial(_seen, numbers))
+        # A pipeline of one's own may call the model that draws anything.
+        others = [name for name in parts if "encoder" not in name and name != "safety_checker"]
+        for name in [name for name in parts if name.startswith(DRAWS)] or others:
+            parts[name].register_forward_hook(functools.partial(_seen, numbers))
     return numbers
 
 
