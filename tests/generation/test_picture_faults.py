@@ -185,7 +185,8 @@ def test_latents_of_nan_are_told_even_if_the_decoder_hides_them(is_hidden):
     assert [f.is_finite for f in found.found(3)] == [True, True, False]
 
 
-def test_pixels_that_no_decoder_makes_are_watched_where_they_are_drawn():
+@pytest.mark.parametrize("name", ["unet", "net"])
+def test_pixels_that_no_decoder_makes_are_watched_where_they_are_drawn(name):
     """DeepFloyd IF clamps infinity to white, so that neither the picture nor numpy tells it."""
 
     class Unet(torch.nn.Module):
@@ -193,7 +194,7 @@ def test_pixels_that_no_decoder_makes_are_watched_where_they_are_drawn():
             return (torch.full((2, 3, 4, 4), value),)
 
     unet = Unet()
-    found = watched(unet=unet)
+    found = watched(**{name: unet})
     with found:
         unet(float("inf"))  # only the last output counts: what came before may be clipped
         unet(1.0)
@@ -223,6 +224,8 @@ def picture():
         ([picture()], None),
         np.asarray(picture())[None] / 255,
         (np.asarray(picture()),),
+        np.asarray(picture()).astype("int64")[None],
+        np.asarray(picture()) * 1.2 / 255 - 0.1,  # a decoder goes a little past the ends
         torch.tensor(np.asarray(picture()) / 255).permute(2, 0, 1)[None],
         ([torch.tensor(np.asarray(picture()) / 255).permute(2, 0, 1)],),
     ],
@@ -230,6 +233,67 @@ def picture():
 def test_pictures_are_found_in_every_form(output):
     (found,) = pipeline_outputs.pictures(output)
     assert np.array_equal(np.asarray(found), np.asarray(picture()))
+
+
+@pytest.mark.parametrize("numbers", [np.array([0.0, 255.0]), np.array([-1.0, 1.0]), np.array([0, 300])])
+def test_pictures_on_another_scale_are_no_other_pictures(numbers):
+    with pytest.raises(RuntimeError, match="instead of 0 to 1"):
+        pipeline_outputs.pictures([np.resize(numbers, (4, 6, 3))])
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        ([picture(), picture()], [True, False]),
+        (np.zeros((2, 4, 6, 3)), np.array([True, False])),
+        {"images": [picture(), picture()], "nsfw_content_detected": torch.tensor([True, False])},
+        type("Output", (), {"images": [picture()] * 2, "nsfw_content_detected": [np.True_, np.False_]})(),
+    ],
+)
+def test_flags_are_found_in_every_form(output):
+    assert [bool(flag) for flag in pipeline_outputs.safety_flags(output)] == [True, False]
+
+
+@pytest.mark.parametrize("output", [([picture()], None), ([picture()], [0.3]), ([picture()],), [picture()]])
+def test_what_is_no_flag_is_none(output):
+    assert pipeline_outputs.safety_flags(output) is None
+
+
+OWN_CODE = """
+from diffusers import StableDiffusionPipeline
+
+class Mine(StableDiffusionPipeline):
+    def __call__(self, prompt, generator=None, num_inference_steps=1):
+        output = super().__call__(
+            prompt, generator=generator, num_inference_steps=num_inference_steps, output_type="np"
+        )
+        return output.images, FLAGS
+"""
+
+
+@pytest.mark.parametrize(
+    ("flags", "found"),
+    [
+        ("output.nsfw_content_detected", (True, None)),
+        ("[0.9]", (None, None)),
+        ("{}", (None, None)),
+    ],
+)
+def test_a_pipeline_of_ones_own_hands_its_flags_out_in_a_tuple(tmp_path, flags, found):
+    tiny_images.pipeline(tmp_path, threshold=ALWAYS)
+    index = json.loads((tmp_path / "model_index.json").read_text())
+    (tmp_path / "model_index.json").write_text(json.dumps(index | {"_class_name": ["pipeline", "Mine"]}))
+    (tmp_path / "pipeline.py").write_text(OWN_CODE.replace("FLAGS", flags))
+    (response,) = drawn(loaded(tmp_path, "?trust_remote_code=true&probe=false"), PROMPTS[:1])
+    assert (response.safety["nsfw_content_detected"], response.error) == found
+
+
+def test_a_checker_that_gives_scores_is_not_read_as_yes(built):
+    made = loaded(built("Stable Diffusion 1.5"), "?steps=1&probe=false")
+    pipeline = made.drawing.pipeline
+    pipeline.run_safety_checker = lambda image, *_: (image, [0.02] * len(image))
+    (response,) = drawn(made, PROMPTS[:1])
+    assert "neither yes nor no" in response.error.message
 
 
 def test_a_watermark_that_blackens_is_an_error_and_no_refusal(tmp_path):
@@ -308,6 +372,13 @@ def test_any_argument_of_the_pipeline_can_be_passed(built):
         ("lora=/no/such/file", "no LoRA"),
         ("transformer=/no/such/file.gguf", "no file of weights"),
         ("config=x", "config is for a single file"),
+        ("steps=-3", "steps is -3"),
+        ("call.num_inference_steps=0", "steps is 0"),
+        ("guidance_scale=nan", "no number to draw with"),
+        ("call.guidance_rescale=inf", "no number to draw with"),
+        ("width=0&height=0", "width is 0"),
+        ("call.width=64", "width and height go together"),
+        ("revision=main", "revision is for the Hub"),
     ],
 )
 def test_an_argument_that_does_not_fit_is_told(built, query, words):
@@ -323,6 +394,12 @@ def notes(folder, query):
     made = loaded(folder, query)
     asyncio.run(made.close())
     return made.notes, made.facts
+
+
+def test_the_dtype_is_that_of_the_model_that_draws(built):
+    """The safety checker computes in float32, and comes first in some processes."""
+    _, facts = notes(built("Stable Diffusion 1.5"), "?steps=1&dtype=bfloat16&probe=false")
+    assert facts["dtype"] == "torch.bfloat16"
 
 
 def test_how_it_draws_is_told(built):
@@ -486,6 +563,16 @@ def test_a_lora_changes_the_pictures_or_is_refused(built, tmp_path, fault):
     assert plain == weak
     assert plain != strong
     (file,) = tmp_path.glob("*.safetensors")
+    shutil.copy(file, tmp_path / "a.bin")
+    (tmp_path / "cut").write_bytes(file.read_bytes()[:-9])
+    (tmp_path / "cut").rename(tmp_path / "cut.safetensors")
+    for name, words in (("a.bin", "no file of safetensors"), ("cut.safetensors", "cut off")):
+        with pytest.raises(InputError, match=words):
+            loaded(folder, f"{query}&lora={tmp_path}/{name}")
+    half = {key.replace("unet.", "text_encoder_2."): value for key, value in load_file(file).items()}
+    save_file(half | load_file(file), tmp_path / "half.safetensors")
+    with pytest.raises(InputError, match="also has weights for text_encoder_2"):
+        loaded(folder, f"{query}&lora={tmp_path}/half.safetensors")
     save_file({key.replace(fault, "other."): value for key, value in load_file(file).items()}, file)
     with pytest.raises(InputError):
         loaded(folder, f"{query}&lora={file}")

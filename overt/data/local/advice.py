@@ -189,7 +189,10 @@ def _no_model_type(failed: _Failed, found: re.Match[str]) -> str:
     if folder is None:
         return "The repo has no config.json with a model_type: it holds no model of transformers."
     if (folder / "model_index.json").is_file():
-        return "The folder holds a pipeline that draws pictures: diffusers/FOLDER."
+        return (
+            "The folder holds a pipeline that draws pictures: diffusers/FOLDER. If that is how it was named, "
+            "a file of one of its parts is missing: copy the folder again, all of it."
+        )
     if not (folder / "config.json").is_file():
         said = what_lies_there(folder)
         return (

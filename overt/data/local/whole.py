@@ -67,16 +67,28 @@ def check_report(name: str, kind: str, report: Mapping[str, Any]) -> None:
     _check(name, _Watch((), [gaps_of(kind, report)]), None)
 
 
-def check_adapters(name: str, pipeline: Any) -> None:
-    """Checks that a LoRA reached a pipeline of diffusers, which only warns if no name of a weight fits.
+def check_adapters(name: str, pipeline: Any, weights: Collection[str] = ()) -> None:
+    """Checks that a LoRA reached a pipeline of diffusers, which only warns if no name of a weight fits, and
+    passes over what is for a part that it does not look for.
+
+    Args:
+        weights: the names of the LoRA's weights, which begin with a part of the pipeline.
 
     Raises:
-        InputError: it did not.
+        InputError: it did not, or not as a whole.
     """
-    if not pipeline.get_list_adapters():
+    reached = pipeline.get_list_adapters()
+    if not reached:
         raise InputError(
             f"{name}: the LoRA has no weight for any part of this pipeline, so it would change nothing",
             fix="Is it for another kind of model? Names begin with the part, such as unet. or transformer.",
+        )
+    left = sorted({weight.split(".")[0] for weight in weights} - set(reached))
+    if left:
+        raise InputError(
+            f"{name}: the LoRA reaches {', '.join(sorted(reached))} of this pipeline and nothing else, "
+            f"but also has weights for {', '.join(left)}",
+            fix="Is it for another kind of model?",
         )
 
 

@@ -20,7 +20,7 @@ from overt.data.local.devices import one_line, pick_device, pick_dtype, source_o
 from overt.data.local.memory import Room, free_memory
 from overt.data.targets import DECODED_AGAIN, NOT_FINITE, WATERMARKED, Response
 from overt.data.text import encodable
-from overt.generation.images.pipeline_arguments import drawing_arguments
+from overt.generation.images.pipeline_arguments import OWN, check_values, drawing_arguments
 from overt.generation.images.pipeline_drawing import Drawing, Drawn, Job, call_error, guardrail
 from overt.generation.images.pipeline_loading import SINGLE_FILES, Recipe, check_recipe, load_pipeline
 from overt.generation.images.pipeline_notes import facts_of, headline
@@ -114,13 +114,6 @@ class DiffusersTarget:
             "vae_tiling": vae_tiling,
         }
         quicker = {"channels_last": channels_last, "compile": compile, "tf32": tf32}
-        self._check(batch_size, width, height, call)
-        check_offload(offload, where, self.name)
-        options: dict[str, object] = {"variant": variant, "revision": revision, **spreading}
-        options |= {"dtype": pick_dtype(dtype, where, self.name), "trust_remote_code": trust_remote_code}
-        recipe = Recipe(source, options, config, transformer, lora, lora_scale)
-        check_recipe(recipe, self.name)
-        pipeline = load_pipeline(recipe, self.name)
         own: dict[str, object] = {
             "steps": steps,
             "guidance_scale": guidance_scale,
@@ -128,6 +121,13 @@ class DiffusersTarget:
             "height": height,
             "negative_prompt": negative_prompt,
         }
+        self._check(batch_size, own, call)
+        check_offload(offload, where, self.name)
+        options: dict[str, object] = {"variant": variant, "revision": revision, **spreading}
+        options |= {"dtype": pick_dtype(dtype, where, self.name), "trust_remote_code": trust_remote_code}
+        recipe = Recipe(source, options, config, transformer, lora, lora_scale)
+        check_recipe(recipe, self.name)
+        pipeline = load_pipeline(recipe, self.name)
         arguments = drawing_arguments(pipeline, own, call or {}, self.name)
         self.drawing = Drawing(pipeline, arguments, keep_flagged=keep_flagged, name=self.name)
         changes = tune(pipeline, smaller | quicker, self.name)
@@ -147,15 +147,14 @@ class DiffusersTarget:
         # Twice the batch size, so that the next batch is ready when one ends.
         self.max_concurrency = 2 * batch_size
 
-    def _check(self, batch_size: int, width: int | None, height: int | None, call: object) -> None:
+    def _check(self, batch_size: int, own: Mapping[str, object], call: Mapping[str, object] | None) -> None:
         if batch_size < 1:
             raise InputError(f"{self.name}: a batch holds at least one picture, not {batch_size}")
-        if (width is None) != (height is None):  # many pipelines ignore one without the other
-            raise InputError(f"{self.name}: width and height go together", fix="Give both, in pixels.")
-        if call is not None and not isinstance(call, Mapping):
+        if call is not None and not (isinstance(call, Mapping) and all(isinstance(key, str) for key in call)):
             raise InputError(
                 f"{self.name}: call holds arguments of the pipeline", fix="For instance: ?call.eta=0.5"
             )
+        check_values({OWN[key]: value for key, value in own.items()} | dict(call or {}), self.name)
 
     async def respond(self, prompt: str, *, seed: int) -> Response:
         """Returns one picture; concurrent requests share a batch."""

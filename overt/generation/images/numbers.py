@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _CAST = "invalid value encountered in cast"  # numpy's warning where NaN becomes a whole number
 # The parts that draw where nothing decodes (DeepFloyd IF draws pixels), and what a decoder gets from.
-_DRAWS = ("unet", "transformer", "decoder", "super_res")
+DRAWS = ("unet", "transformer", "decoder", "super_res")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +56,10 @@ def watch_numbers(pipeline: Pipeline) -> Numbers:
         # On the object: offloading, slicing and tiling work inside of its own method.
         decoder.decode = _watched(decoder, decoder.decode, numbers)  # type: ignore[assignment, arg-type]
     if not decoders:  # elsewhere it would only be in the way of compiling
-        for name, part in parts.items():
-            if name.startswith(_DRAWS):
-                part.register_forward_hook(functools.partial(_seen, numbers))
+        # A pipeline of one's own may call the model that draws anything.
+        others = [name for name in parts if "encoder" not in name and name != "safety_checker"]
+        for name in [name for name in parts if name.startswith(DRAWS)] or others:
+            parts[name].register_forward_hook(functools.partial(_seen, numbers))
     return numbers
 
 

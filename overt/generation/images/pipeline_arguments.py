@@ -9,6 +9,7 @@ import contextlib
 import difflib
 import inspect
 import json
+import math
 import re
 import types
 import typing
@@ -58,7 +59,7 @@ def drawing_arguments(
 
     Raises:
         InputError: the pipeline does not take an argument, its value is of another type, or it is given
-            twice.
+            twice, or is a number that cannot be drawn with.
     """
     known, kind = parameters_of(pipeline), type(pipeline).__name__
     given = {OWN[key]: value for key, value in own.items() if value is not None}
@@ -74,11 +75,33 @@ def drawing_arguments(
                 f"{where} and the option {option} are the same argument", fix="Give one of them."
             )
         given[key] = _typed(value, hints.get(key), known[key], where)
+    check_values(given, name)
     width, height = given.get("width"), given.get("height")
     if "max_area" in known and "max_area" not in given and isinstance(width, int) and isinstance(height, int):
         # FLUX Kontext takes no more than the aspect ratio from width and height.
         given["max_area"] = width * height
     return given
+
+
+def check_values(given: Mapping[str, object], name: str) -> None:
+    """Checks numbers that pipelines draw with all the same: -3 steps denoise nothing, NaN as guidance guides
+    nothing, and 0 pixels, or a width alone, are often another size.
+
+    Args:
+        given: the pipeline's arguments; texts and None are passed over.
+
+    Raises:
+        InputError: such a number is there.
+    """
+    for key, value in given.items():
+        shown = next((own for own, theirs in OWN.items() if theirs == key), f"call.{key}")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise InputError(f"{name}: {shown} is {value}, which is no number to draw with")
+        is_count = key in ("width", "height") or key.endswith("num_inference_steps")
+        if is_count and isinstance(value, (int, float)) and value < 1:
+            raise InputError(f"{name}: {shown} is {value}", fix="It is a whole number from 1.")
+    if (given.get("width") is None) != (given.get("height") is None):  # many pipelines ignore one alone
+        raise InputError(f"{name}: width and height go together", fix="Give both, in pixels.")
 
 
 def _check_name(key: str, known: Mapping[str, inspect.Parameter], kind: str, where: str) -> None:

@@ -12,7 +12,7 @@ from overt.data.local.devices import one_line
 from overt.data.targets import LayerDecision, RefusalStage
 from overt.generation.images.numbers import FINE, Finding, watch_numbers
 from overt.generation.images.pipeline_arguments import for_batch, parameters_of
-from overt.generation.images.pipeline_outputs import pictures, safety_flags, watermarks
+from overt.generation.images.pipeline_outputs import is_verdict, pictures, safety_flags, watermarks
 from overt.generation.images.pipeline_placement import checker_in_float32, decode_one_by_one_if_full
 from overt.generation.images.pipelines import Pipeline, flags_apart, tokenizers, unread_tokens
 
@@ -128,13 +128,15 @@ def _by_picture(said: Sequence[object] | None, count: int) -> list[bool] | None:
     """The checker's flags by picture, None if no checker ran.
 
     Raises:
-        RuntimeError: there are more or fewer flags than pictures, so that nobody knows whose they are; a
-            picture that is drawn alone has one.
+        RuntimeError: there are more or fewer flags than pictures, so that nobody knows whose they are (a
+            picture that is drawn alone has one), or what was said is neither yes nor no.
     """
     if said is None:
         return None
     if len(said) != count:
         raise RuntimeError(f"{count} pictures, but the safety checker said something of {len(said)}")
+    if odd := [flag for flag in said if not is_verdict(flag) and flag not in (0, 1)]:
+        raise RuntimeError(f"the safety checker said {odd[0]!r} of a picture, neither yes nor no")
     return [bool(flag) for flag in said]
 
 

@@ -6,7 +6,8 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,6 +15,7 @@ from typing import Any, Protocol
 from overt.data.errors import InputError
 from overt.data.hub import hub_answers, is_cached
 from overt.data.local.devices import quiet_loading
+from overt.data.local.folders import damaged_weights
 from overt.data.local.pretrained import speaking_loader
 from overt.data.local.whole import check_adapters
 from overt.generation.images.pipeline_kinds import check_class, check_draws
@@ -60,12 +62,10 @@ def check_recipe(recipe: Recipe, name: str) -> None:
         raise InputError(f"{name}: lora_scale is the weight of a LoRA", fix="Name it: lora=FILE_OR_FOLDER.")
     if recipe.config is not None and not _is_file(recipe.source):
         raise InputError(f"{name}: config is for a single file; a folder has its own", fix="Leave it out.")
-    if (
-        recipe.lora is not None
-        and not Path(recipe.lora).expanduser().exists()
-        and recipe.lora.count("/") != 1
-    ):
-        raise InputError(f"{name}: there is no LoRA {recipe.lora!r}", fix="Look at the path.")
+    if recipe.options.get("revision") is not None and Path(recipe.source).exists():
+        raise InputError(f"{name}: revision is for the Hub; what lies here has none", fix="Leave it out.")
+    if recipe.lora is not None:
+        _check_lora_file(recipe.lora, name)
     if recipe.transformer is not None:
         path = Path(recipe.transformer).expanduser()
         if not path.is_file() or path.suffix not in _WEIGHTS:
@@ -78,6 +78,19 @@ def check_recipe(recipe: Recipe, name: str) -> None:
                 f"{name}: a single file has its own transformer",
                 fix="Name the folder of the pipeline instead.",
             )
+
+
+def _check_lora_file(lora: str, name: str) -> None:
+    path = Path(lora).expanduser()
+    if not path.exists() and lora.count("/") != 1:
+        raise InputError(f"{name}: there is no LoRA {lora!r}", fix="Look at the path.")
+    if path.is_file() and path.suffix != ".safetensors":  # diffusers would read a pickle
+        raise InputError(
+            f"{name}: the LoRA {path.name} is no file of safetensors",
+            fix="Weights are loaded as *.safetensors only: another file can run code when it is read.",
+        )
+    if path.is_file() and (said := damaged_weights(path)):
+        raise InputError(f"{name}: the LoRA {path.name} {said}", fix="Copy the file again.")
 
 
 def load_pipeline(recipe: Recipe, name: str) -> Pipeline:
@@ -273,8 +286,29 @@ def _add_lora(pipeline: Any, recipe: Recipe, name: str) -> None:
         raise InputError(f"{name}: {type(pipeline).__name__} takes no LoRA", fix="Leave lora= out.")
     path = Path(recipe.lora).expanduser()
     source, options = (str(path.parent), {"weight_name": path.name}) if path.is_file() else (recipe.lora, {})
-    with quiet_loading(), speaking_loader(name, str(path)):
+    with quiet_loading(), speaking_loader(name, str(path)), _names_read(pipeline) as names:
         pipeline.load_lora_weights(source, adapter_name="lora", use_safetensors=True, **options)
-    check_adapters(name, pipeline)
+    check_adapters(name, pipeline, names)
     if recipe.lora_scale is not None:
         pipeline.set_adapters(["lora"], [recipe.lora_scale])
+
+
+@contextmanager
+def _names_read(pipeline: Any) -> Iterator[set[str]]:
+    """Collects the names of a LoRA's weights, as diffusers converts them, while it loads."""
+    names: set[str] = set()
+    read = getattr(pipeline, "lora_state_dict", None)
+    if read is None:
+        yield names
+        return
+
+    def reading(*args: Any, **options: Any) -> Any:
+        found = read(*args, **options)
+        names.update(found[0] if isinstance(found, tuple) else found)
+        return found
+
+    pipeline.lora_state_dict = reading
+    try:
+        yield names
+    finally:
+        del pipeline.lora_state_dict

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from overt.data.json_types import Json, JsonObject
+from overt.generation.images.numbers import DRAWS
 from overt.generation.images.pipeline_drawing import Drawing
 from overt.generation.images.pipeline_probe import BINNING, Tried, guidance_of
 
@@ -82,7 +83,7 @@ def facts_of(drawing: Drawing, tried: Tried | None) -> Facts:
     does_guide = getattr(drawing.pipeline, "do_classifier_free_guidance", None) if tried else None
     return Facts(
         pipeline=type(drawing.pipeline).__name__,
-        dtype=str(getattr(drawing.pipeline, "dtype", "")),
+        dtype=_dtype(drawing),
         steps=_values(drawing, steps),
         guidance=_values(drawing, guidance_of(drawing)),
         asked_size=asked,
@@ -95,6 +96,14 @@ def facts_of(drawing: Drawing, tried: Tried | None) -> Facts:
         batch_levels=tried.apart if tried else None,
         notes=tuple(_notes(drawing, tried, asked, idle)),
     )
+
+
+def _dtype(drawing: Drawing) -> str:
+    """The dtype of the model that draws. A pipeline's own is that of any part, such as a safety checker,
+    which computes in float32."""
+    parts = drawing.pipeline.components if drawing.pipeline else {}
+    drawing_first = sorted(parts, key=lambda n: (not n.startswith(DRAWS), n == "safety_checker"))
+    return next((str(parts[name].dtype) for name in drawing_first if hasattr(parts[name], "dtype")), "")
 
 
 def _values(drawing: Drawing, keys: Iterable[str]) -> dict[str, Json]:
@@ -178,8 +187,7 @@ def _of_size(drawing: Drawing, tried: Tried, asked: tuple[int, int]) -> Iterator
 
 
 def _of_batches(drawing: Drawing, tried: Tried | None) -> Iterator[str]:
-    dtype = str(getattr(drawing.pipeline, "dtype", ""))
-    usual = _BATCH_ROUNDING.get(dtype, _BATCH_ROUNDING_OF_HALF)
+    usual = _BATCH_ROUNDING.get(_dtype(drawing), _BATCH_ROUNDING_OF_HALF)
     if tried and tried.apart is not None and tried.apart > usual:
         yield (
             f"a picture depends on the prompts drawn beside it (by up to {tried.apart} of 255 levels "

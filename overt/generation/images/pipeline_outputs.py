@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 _PNG_LEVEL = 1
 # The fields in which pipelines hand out pictures; Kandinsky 5 has the second.
 PICTURE_FIELDS = ("images", "image")
+# How far numbers from 0 to 1 may go past these ends.
+_PAST = 0.5
 _FLAG_FIELDS = ("nsfw_content_detected", "nsfw_detected")
 
 
@@ -34,7 +36,7 @@ def _held(output: object) -> list[Any] | None:
     """What holds the pictures: the output's field, its first field if it is a tuple, or the output itself."""
     from PIL import Image
 
-    held: Any = _of_field(output)
+    held: Any = _of_field(output, PICTURE_FIELDS)
     if held is None and (_is_array(output) or isinstance(output, (list, tuple))):
         held = output
         if isinstance(output, (list, tuple)) and output and not isinstance(output[0], Image.Image):
@@ -47,8 +49,9 @@ def _held(output: object) -> list[Any] | None:
     return list(held) if isinstance(held, (list, tuple)) else None
 
 
-def _of_field(output: object) -> object:
-    for name in PICTURE_FIELDS:
+def _of_field(output: object, names: Sequence[str]) -> Any:
+    """The first of some fields or keys that an output has; None: it has none of them."""
+    for name in names:
         held = output.get(name) if isinstance(output, dict) else None
         held = getattr(output, name, None) if held is None else held
         if held is not None:
@@ -71,8 +74,23 @@ def _picture(image: Any) -> Picture:
 
 
 def _levels(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Levels 0..255; numpy warns of NaN here, which the watch of numbers hears."""
-    levels = array if array.dtype.kind == "u" else (array.clip(0, 1) * 255).round().astype("uint8")
+    """Levels 0..255; numpy warns of NaN here, which the watch of numbers hears.
+
+    Raises:
+        RuntimeError: the numbers are on another scale. Cut off at its ends they would be another picture.
+    """
+    if array.dtype.kind in "ui":
+        levels = array.astype("uint8")
+        is_fitting = bool((levels == array).all())
+    else:
+        # A decoder goes a little past the ends. What is no number at all is for the watch of numbers.
+        is_fitting = not bool(((array < -_PAST) | (array > 1 + _PAST))[abs(array) < float("inf")].any())
+        levels = (array.clip(0, 1) * 255).round().astype("uint8")
+    if not is_fitting:
+        raise RuntimeError(
+            f"the pipeline gave numbers from {array.min():g} to {array.max():g} instead of 0 to 1 "
+            "or whole ones from 0 to 255"
+        )
     return levels.squeeze(-1) if levels.shape[-1] == 1 else levels
 
 
@@ -89,11 +107,25 @@ def _is_array(value: object) -> bool:
 
 
 def safety_flags(output: object) -> Sequence[object] | None:
-    """Returns what the safety checker flagged, by picture, or None if no checker ran."""
-    said: Any = next((v for n in _FLAG_FIELDS if (v := getattr(output, n, None)) is not None), None)
-    if isinstance(said, bool):  # Safe Stable Diffusion says so of the last flagged picture alone
-        return [said]
-    return None if said is None else list(said)
+    """Returns what the safety checker flagged, by picture, or None if no checker ran: the output's field, or
+    what stands beside the pictures in a tuple (`return_dict=False`)."""
+    said = _of_field(output, _FLAG_FIELDS)
+    if said is None and isinstance(output, tuple) and len(output) > 1 and _are_flags(output[1]):
+        said = output[1]
+    if said is None:
+        return None
+    # Safe Stable Diffusion says so of the last flagged picture alone.
+    return list(said) if hasattr(said, "__len__") else [said]
+
+
+def _are_flags(held: Any) -> bool:
+    values = held.tolist() if _is_array(held) else held
+    return isinstance(values, (list, tuple)) and bool(values) and all(is_verdict(value) for value in values)
+
+
+def is_verdict(said: object) -> bool:
+    """Whether a checker said yes or no of a picture, and no score."""
+    return isinstance(said, bool) or str(getattr(said, "dtype", "")) in ("bool", "torch.bool")
 
 
 def watermarks(output: object, count: int) -> list[bool]:
