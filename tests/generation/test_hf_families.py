@@ -386,6 +386,24 @@ def test_a_template_that_ends_turns_is_believed(tmp_path):
     assert "ends an answer with '<|im_end|>'" in note
 
 
+def test_a_template_that_writes_the_day_is_told(tmp_path):
+    day = "{% if not date_string is defined %}{% set date_string = strftime_now('%d') %}{% endif %}"
+    words = tiny_chat.save_tokenizer(tmp_path, template=day + "{{ date_string }} " + tiny_chat.CHATML)
+    tiny_chat.save_model(tmp_path, "Llama 3", words)
+    told = [
+        any("depend on the day" in note for note in load_chat_model(spec, device="cpu").notes)
+        for spec in (f"hf/{tmp_path}", f"hf/{tmp_path}?date_string=26 Jul 2024")
+    ]
+    assert told == [True, False]
+
+
+def test_a_language_model_is_no_target_of_pictures(tmp_path):
+    prompts = write_prompts(tmp_path / "p.jsonl", ["word1"])
+    said = cli("run", prompts, "--target", "hf/x", "--out", tmp_path / "run", code=2).stderr
+    assert "hf/x is a language model" in said
+    assert "--policy chat_assistant" in said
+
+
 def test_settings_of_the_authors(tmp_path):
     """Applied as the plain library does, and told; those that would fake an end or an answer are not."""
     tiny_chat.build(tmp_path, "Llama 3")

@@ -133,6 +133,10 @@ class LanguageModel:
                 f"Its template ends an answer with {token!r}, and its generation settings do not: "
                 "answers end there all the same."
             )
+        if self._writes_the_day():
+            notes.append(
+                "Its chat template writes today's date into the prompt, so answers depend on the day."
+            )
         if self.eyes and self.eyes.needs_picture:
             notes.append(f"It answers no text alone: {self.eyes.needs_picture}.")
         if not self.ends and not self.shipped.stop_strings:
@@ -141,6 +145,16 @@ class LanguageModel:
             listed = ", ".join(f"{key}={one_line(value, 60)}" for key, value in self.shipped.applied.items())
             notes.append(f"Its authors' generation settings are applied, and change answers: {listed}.")
         return notes
+
+    def _writes_the_day(self) -> bool:
+        if "strftime_now" not in (self.template or ""):
+            return False
+        turns = [{"role": "user", "content": _MARK}]
+        try:
+            one, other = (self.render(turns, strftime_now=lambda _, day=day: day) for day in "12")
+        except Exception:  # the template needs more than a text
+            return True
+        return one != other  # not if a value of the user's says the date
 
 
 @dataclass(frozen=True, slots=True)
