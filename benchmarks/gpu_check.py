@@ -81,7 +81,7 @@ def target(pipeline: Any, device: str, **options: Any) -> Iterator[Any]:
 
     before = diffusers.load_pipeline, diffusers.source_of
     diffusers.load_pipeline = lambda *_: pipeline  # type: ignore[assignment]
-    diffusers.source_of = lambda model, *_: model  # type: ignore[assignment]
+    diffusers.source_of = lambda model, *_, **__: model  # type: ignore[assignment]
     try:
         made = diffusers.DiffusersTarget("random-weights", device=device, **options)
     finally:
