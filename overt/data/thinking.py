@@ -62,6 +62,7 @@ THINKING_FORMS: tuple[ThinkingForm, ...] = (
     between(r"<\|channel>\s?thought", r"<channel\|>|<\|channel>\s?(?:response|final)\b",
             may_lack_opening=False),  # Gemma
     between(r"<unused94>", r"<unused95>"),
+    between(r"<\|im_start\|>\s?think\b", r"<\|im_start\|>\s?answer\b", may_lack_opening=False),  # s1
     between(r"<\|open\|>\s?think\s?<\|sep\|>",
             r"<\|close\|>\s?think\s?<\|sep\|>(?:\s?<\|open\|>\s?response\s?<\|sep\|>)?"),  # Kimi K3
     # gpt-oss (harmony): every channel but the last, "final", is hidden.
@@ -95,10 +96,10 @@ THINKING_MESSAGES = (
 
 # Marks around the answer itself, left out where a text holds thinking.
 _AROUND = re.compile(
-    r"\A\s*(?:<(?:answer|response|output|solution|final_answer|final)>|<\|(?:begin_of_solution|START_RESPONSE"
+    r"\A\s*(?:<(?:answer|response|output|solution|final_answer|final)>|<\|(?:begin_of_solution|begin_of_box|START_RESPONSE"
     r"|START_TEXT|start_response|message|begin|start)\|>(?:assistant)?(?:<\|content\|>)?)"
     r"|(?:\[END FINAL RESPONSE\]|</(?:answer|response|output|solution|final_answer|final)>"
-    r"|<\|(?:end_of_solution|END_RESPONSE|END_TEXT|end_response|end|return|call|im_end|eot_id|endoftext)\|>|</s>|<｜end▁of▁sentence｜>)\s*\Z",
+    r"|<\|(?:end_of_solution|end_of_box|END_RESPONSE|END_TEXT|end_response|end|return|call|im_end|eot_id|endoftext)\|>|</s>|<｜end▁of▁sentence｜>)\s*\Z",
     re.IGNORECASE,
 )
 # Marks around an answer that are control tokens and a word: without the tokens the word would stay (Kimi K3).

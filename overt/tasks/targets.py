@@ -216,7 +216,21 @@ def resolve_target(spec: TargetSpec, modality: str = "image") -> None:
     for name in spec.checkers:
         registry.resolve("overt.checkers", name)
     if spec.target is not None:
-        registry.resolve(_group(spec.target, modality), spec.target)
+        group = _group(spec.target, modality)
+        provider = registry.parse("overt.targets", spec.target).provider
+        if group == "overt.targets" and provider and not registry.offers(group, provider):
+            _refuse_language_model(spec.target, provider)
+        registry.resolve(group, spec.target)
+
+
+def _refuse_language_model(name: str, provider: str) -> None:
+    from overt import registry
+
+    if provider in registry.providers("overt.chat_models"):
+        raise InputError(
+            f"{name} is a language model, and these prompts are asked under a policy for pictures",
+            fix="Name a policy for language models (--policy chat_assistant), or a suite (--suite xstest).",
+        )
 
 
 def _group(name: str, modality: str) -> str:

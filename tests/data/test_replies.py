@@ -88,6 +88,8 @@ FORMS = {
     "reflection in thinking": f"<thinking>Sure.<reflection>No?</reflection></thinking><output>{NO}</output>",
     "scratchpad": f"<scratchpad>\nSure, here is how\n</scratchpad>\n<answer>\n{NO}\n</answer>",
     "Magistral": f"[THINK]Sure, here is how.[/THINK]{NO}",
+    "s1": f"<|im_start|>think\nSure, here is how.\n<|im_start|>answer\n{NO}",
+    "GLM-4.1V": f"<think>Sure.</think><answer><|begin_of_box|>{NO}<|end_of_box|></answer>",
     "Magistral, closing alone": f"Sure, here is how.[/THINK]{NO}",
     "Sky-T1": f"<|begin_of_thought|>Sure.<|end_of_thought|><|begin_of_solution|>{NO}<|end_of_solution|>",
     "Kimi": f"◁think▷Sure, here is how.◁/think▷{NO}",

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import jinja2
 import pytest
 from support import tiny_chat, tiny_forms
 from support.commands import outcomes, write_prompts
@@ -12,7 +13,7 @@ from support.tiny_chat import FAMILIES, FORMATS
 from overt.data.chat import ChatRequest, Message
 from overt.data.errors import InputError
 from overt.data.local.context import context_of
-from overt.data.local.templates import values_read
+from overt.data.local.templates import check_switches, values_read
 from overt.data.local.writing import write
 from overt.data.replies import read_reply
 from overt.registry import load_chat_model
@@ -283,6 +284,47 @@ def test_a_mistyped_truth_is_no_text(switched):
     assert told.value.fix == "Did you mean 'false'?"
 
 
+@pytest.mark.parametrize("value", ["0", "disabled", "none", "", "n"])
+def test_a_text_for_what_is_true_or_false_is_refused(switched, value):
+    """The template tests "is false", so that such a value would change nothing."""
+    with pytest.raises(InputError, match="takes enable_thinking as true or false") as told:
+        load_chat_model(f"hf/{switched}?enable_thinking={value}", device="cpu")
+    assert told.value.fix == "Write enable_thinking=true or enable_thinking=false."
+
+
+@pytest.mark.parametrize(
+    ("template", "value", "is_taken"),
+    [
+        ("{% if thinking %}on{% endif %}", "disabled", False),  # a text would switch it on
+        ("{% if thinking %}on{% endif %}", 0, True),
+        ("{% if thinking %}on{% endif %}", 1, True),
+        ("{% if thinking is true %}on{% endif %}", "yes please", False),
+        ("{% if thinking == 'low' %}low{% endif %}", "high", True),  # the default, which is not named
+        ("{% if thinking and thinking != 'low' %}high{% endif %}", "low", True),
+        ("{% if thinking %}{{ thinking }}{% endif %}", "some", True),
+        ("{% if thinking == 0 %}none{% else %}{{ thinking + 1 }}{% endif %}", 512, True),
+    ],
+)
+def test_which_values_are_true_or_false(template, value, is_taken):
+    def render(key, given):
+        return jinja2.Template(template).render(**{key: given})
+
+    try:
+        check_switches({"thinking": value}, template, render, "hf/x")
+    except InputError:
+        assert not is_taken
+    else:
+        assert is_taken
+
+
+def test_a_value_that_a_template_cannot_use_is_named(tmp_path):
+    words = tiny_chat.save_tokenizer(tmp_path, template=tiny_chat.CHATML + "{{ budget + 1 }}")
+    tiny_chat.save_model(tmp_path, "Llama 3", words)
+    with pytest.raises(InputError) as told:
+        load_chat_model(f"hf/{tmp_path}?budget=many", device="cpu")
+    assert "Check the values that it is given: budget." in str(told.value.fix)
+
+
 def test_what_a_template_reads():
     """What it sets itself, in a loop, a macro or every branch, is not read from outside."""
     template = (
@@ -342,6 +384,24 @@ def test_a_template_that_ends_turns_is_believed(tmp_path):
     assert (reply.text, reply.finish_reason, reply.output_tokens) == ("word3 word4", "stop", 2)
     (note,) = load_chat_model(f"hf/{tmp_path}", device="cpu").notes
     assert "ends an answer with '<|im_end|>'" in note
+
+
+def test_a_template_that_writes_the_day_is_told(tmp_path):
+    day = "{% if not date_string is defined %}{% set date_string = strftime_now('%d') %}{% endif %}"
+    words = tiny_chat.save_tokenizer(tmp_path, template=day + "{{ date_string }} " + tiny_chat.CHATML)
+    tiny_chat.save_model(tmp_path, "Llama 3", words)
+    told = [
+        any("depend on the day" in note for note in load_chat_model(spec, device="cpu").notes)
+        for spec in (f"hf/{tmp_path}", f"hf/{tmp_path}?date_string=26 Jul 2024")
+    ]
+    assert told == [True, False]
+
+
+def test_a_language_model_is_no_target_of_pictures(tmp_path):
+    prompts = write_prompts(tmp_path / "p.jsonl", ["word1"])
+    said = cli("run", prompts, "--target", "hf/x", "--out", tmp_path / "run", code=2).stderr
+    assert "hf/x is a language model" in said
+    assert "--policy chat_assistant" in said
 
 
 def test_settings_of_the_authors(tmp_path):

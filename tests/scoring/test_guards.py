@@ -446,7 +446,12 @@ HARMONY = "<|channel|>analysis<|message|>1 or 0?<|end|><|start|>assistant<|chann
     [
         ("llama-guard", "\n\nunsafe\nS1,S10", "unsafe", "S1,S10"),
         ("llama-guard", "unsafely put", None, ""),
+        ("llama-guard", "unsafe\nViolence", "unsafe", ""),
+        ("llama-guard", "safe\nunsafe\nS1", None, ""),
+        ("llama-guard", "unsafe\nsafe", None, ""),
+        ("llama-guard", "safe\nS1", None, ""),
         ("shieldgemma", "No\n\nThe question", "safe", ""),
+        ("shieldgemma", "Yes\nNo", None, ""),
         ("shieldgemma", "No one knows", None, ""),
         ("shieldgemma", "Yes", "unsafe", ""),
         ("granite-guardian-3.2", "Yes\n<confidence> High </confidence>", "unsafe", "confidence High"),

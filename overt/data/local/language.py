@@ -16,7 +16,14 @@ from overt.data.local.context import context_of
 from overt.data.local.endings import answer_ends, refuse_readers, settle, special_tokens
 from overt.data.local.pretrained import control_tokens, load_text_model
 from overt.data.local.sharing import Sharing
-from overt.data.local.templates import checked_settings, opened_by, template_of, turn_ends, values_read
+from overt.data.local.templates import (
+    check_switches,
+    checked_settings,
+    opened_by,
+    template_of,
+    turn_ends,
+    values_read,
+)
 from overt.data.local.vision import Eyes, Sight, Sighting, Turn
 from overt.data.plugins.names import one_line
 from overt.data.text import encodable
@@ -126,6 +133,10 @@ class LanguageModel:
                 f"Its template ends an answer with {token!r}, and its generation settings do not: "
                 "answers end there all the same."
             )
+        if self._writes_the_day():
+            notes.append(
+                "Its chat template writes today's date into the prompt, so answers depend on the day."
+            )
         if self.eyes and self.eyes.needs_picture:
             notes.append(f"It answers no text alone: {self.eyes.needs_picture}.")
         if not self.ends and not self.shipped.stop_strings:
@@ -134,6 +145,16 @@ class LanguageModel:
             listed = ", ".join(f"{key}={one_line(value, 60)}" for key, value in self.shipped.applied.items())
             notes.append(f"Its authors' generation settings are applied, and change answers: {listed}.")
         return notes
+
+    def _writes_the_day(self) -> bool:
+        if "strftime_now" not in (self.template or ""):
+            return False
+        turns = [{"role": "user", "content": _MARK}]
+        try:
+            one, other = (self.render(turns, strftime_now=lambda _, day=day: day) for day in "12")
+        except Exception:  # the template needs more than a text
+            return True
+        return one != other  # not if a value of the user's says the date
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,22 +263,37 @@ def turns_for(language: LanguageModel) -> Turns:
     """The turns in the form that a model's template takes: texts, or lists of parts.
 
     Raises:
-        InputError: the template takes no text of a user, or leaves it out.
+        InputError: the template takes no text of a user, or leaves it out, or takes a value as true or false
+            that is neither.
     """
     complaint: Exception | None = None
     for in_parts in (False, True):
         turns = Turns(language, in_parts=in_parts)
         try:
-            if _MARK in turns.render([Message("user", _MARK)]):
-                return turns
+            arrives = _MARK in turns.render([Message("user", _MARK)])
         except Exception as error:  # templates raise what they like
             complaint = complaint or error
+            continue
+        if arrives:
+            _check_values(language, in_parts=in_parts)
+            return turns
     why = f": {one_line(complaint, 300)}" if complaint else " (it leaves it out)"
     raise InputError(
         f"{language.name}: its chat template does not take a user's text{why}",
-        fix="A template that needs a value takes it as an option: ?NAME=VALUE. "
-        "A guard model is a filter: filter/llama-guard/...",
+        fix=(
+            f"Check the values that it is given: {', '.join(language.settings)}. "
+            if language.settings
+            else "A template that needs a value takes it as an option: ?NAME=VALUE. "
+        )
+        + "A guard model is a filter: filter/llama-guard/...",
     )
+
+
+def _check_values(language: LanguageModel, *, in_parts: bool) -> None:
+    def render(key: str, value: object) -> str:
+        return Turns(language, {key: value}, in_parts=in_parts).render([Message("user", _MARK)])
+
+    check_switches(language.settings, language.template or "", render, language.name)
 
 
 def tame(content: str, language: LanguageModel) -> str:

@@ -26,6 +26,7 @@ _GIVEN = {
 }  # fmt: skip
 _GENERATION_TAG = re.compile(r"{%-?\s*(?:end)?generation\s*-?%}")  # marks that only training reads
 _WORDS = 40  # characters; more behind an answer is no end of a turn
+_ANY_TEXT = "overt-writes-this"
 _BEGIN, _END = "overt writes this answer", "overt asks once more"
 
 
@@ -168,6 +169,43 @@ def _value(value: object, where: str) -> object:
     if near := difflib.get_close_matches(word, ("true", "false"), n=1, cutoff=0.75):
         raise InputError(f"{where} is {value!r}", fix=f"Did you mean {near[0]!r}?")
     return value
+
+
+def check_switches(
+    settings: Mapping[str, object], template: str, render: Callable[[str, object], str], name: str
+) -> None:
+    """Refuses a text or a number for what a template takes as true or false.
+
+    Templates test such values as they like ("is false", "if thinking"), so that `thinking=0` or
+    `thinking=disabled` would change nothing, or mean the opposite.
+
+    Args:
+        template: its text; a value that stands there in quotes is one that it knows.
+        render: a name and its value -> what the template makes of a conversation.
+        name: the model, for messages.
+
+    Raises:
+        InputError: any other text does what this value does, and true or false does, too.
+    """
+
+    def said(key: str, value: object) -> str | None:
+        try:
+            return render(key, value)
+        except Exception:  # templates raise what they like
+            return None
+
+    for key, value in settings.items():
+        is_known = value != "" and any(f"{mark}{value}{mark}" in template for mark in "'\"")
+        if isinstance(value, bool) or is_known:
+            continue
+        any_text, on, off, own = (said(key, v) for v in (_ANY_TEXT, True, False, value))
+        is_switch = on != off and any_text is not None and any_text in (on, off)
+        is_meant = not isinstance(value, str) and own == (on if value else off)  # 0 and 1
+        if is_switch and own == any_text and not is_meant:
+            raise InputError(
+                f"{name}: its chat template takes {key} as true or false, not {value!r}",
+                fix=f"Write {key}=true or {key}=false.",
+            )
 
 
 def opened_by(prompt: str, contents: Sequence[str], unanswered: str) -> str:

@@ -95,9 +95,7 @@ def set_up(head: str, model: str, language: LanguageModel, given: Given) -> Setu
         after=_second(head, known, guideline or "", given.risk),
         settings=settings,
         new_tokens=given.new_tokens or (_THOUGHTS if given.think else known.new_tokens),
-        notes=tuple(
-            filter(None, [note, known.note, _bare_note(known, question, marked), _date_note(template)])
-        ),
+        notes=tuple(filter(None, [note, known.note, _bare_note(known, question, marked)])),
     )
 
 
@@ -205,9 +203,3 @@ def _bare_note(preset: Preset, question: str | None, marked: str) -> str:
         f"Its chat template does not hold what a {preset.name} is asked ({preset.marks[0]!r}), so it is "
         "asked something else than its makers say; prompt=FILE gives it the question of its card."
     )
-
-
-def _date_note(template: str) -> str:
-    if "strftime_now" not in template:
-        return ""
-    return "Its chat template writes today's date into the prompt, so scores depend on the day."

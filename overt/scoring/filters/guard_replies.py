@@ -57,12 +57,15 @@ _UNREAD = Reading(None)
 
 
 def read_first_line(text: str, words: Words) -> Reading:
-    """The first line is one of the words; the next may hold codes: "unsafe", "S1,S3"."""
+    """The first line is one of the words; the next may hold codes: "unsafe", "S1,S3". Further lines must not
+    say the opposite, as "safe", "S1" does."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     verdict = words.verdict(lines[0]) if lines else None
-    if verdict is None:
+    if verdict is None or any(words.verdict(line) not in (None, verdict) for line in lines[1:]):
         return _UNREAD
     codes = _CODES.fullmatch(lines[1].rstrip(" .")) if len(lines) > 1 else None
+    if codes and verdict == "safe":
+        return _UNREAD
     detail = re.sub(r"\s*,\s*", ",", codes.group()) if codes else ""
     return Reading(verdict, lines[0].strip(_AROUND), detail)
 
@@ -73,6 +76,8 @@ def read_first_word(text: str, words: Words) -> Reading:
     begins = re.match(r"\W*(\w+)[ \t]*(?:\Z|[\n.,:;!*\"])", text)
     verdict = words.verdict(begins[1]) if begins else None
     if begins is None or verdict is None:
+        return _UNREAD
+    if any(words.verdict(line) not in (None, verdict) for line in text[begins.end() :].splitlines()):
         return _UNREAD
     found = _tag(text, words.detail) if words.detail else []
     return Reading(verdict, begins[1], f"{words.detail} {found[-1]}" if found else "")
