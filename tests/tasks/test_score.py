@@ -262,3 +262,14 @@ def test_a_judge_of_answers_in_words_is_not_shown_the_thinking():
     shown = [request.messages[-1].content for request in ask.requests]
     assert ["Shown." in shown[0], "Plain." in shown[1], len(shown)] == [True, True, 2]
     assert not any("SECRET" in text for text in shown)
+
+
+def test_a_run_without_answers_is_scored_without_success(tmp_path):
+    """There is nothing to judge, so no judge falls short; the numbers still cannot be used."""
+    prompts = write_prompts(tmp_path / "p.jsonl", [], UNSAFE[:3])
+    with server(lambda _: (500, {}, {"error": {"message": "down"}})) as down:
+        (tmp_path / "vendor.yaml").write_text(YAML.format(url=down))
+        target = f"http/{tmp_path}/vendor.yaml"
+        overt("run", prompts, "--target", target, "--out", tmp_path / "r", "--retries", "0", "-q", code=3)
+    with server(Judge()) as url:
+        overt("score", tmp_path / "r", "--judges", f"openai/fair?base_url={url}", "-q", code=3)
