@@ -13,6 +13,15 @@ from overt.data.local import batches
 from overt.data.local.batches import Batches, attempt, in_batches
 from overt.data.local.memory import Room, out_of_memory
 
+
+@pytest.fixture(autouse=True, scope="module")
+def _light():
+    """Collecting garbage each time a batch does not fit takes long beside a loaded torch."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batches, "free_memory", lambda: None)
+        yield
+
+
 FULL = RuntimeError("CUDA out of memory")
 
 

@@ -316,7 +316,7 @@ def test_what_a_service_says_drives_no_terminal_and_stops_no_reader(tmp_path, en
     with server(lambda body: (status, {}, data)) as url:
         told = run("run", prompts, "--policy", "chat_assistant", "--target", "openai/m", "--base-url", url,
                    "--out", out, "--retries", "0", env=env)  # fmt: skip
-    said = [told, run("show", out, env=env), run("run", "--resume", out, "--json", env=env)]
+        said = [told, run("show", out, env=env), run("run", "--resume", out, "--json", env=env)]
     said.append(run("report", out, "--out", tmp_path / "report", env=env))
     for done in said:
         assert not set(said_of(done)) & set("\x1b\x07\x9b\u202e\u2066\0\x85\x08")
