@@ -70,13 +70,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         model = asked.model
         if not model:
-            import tiny_images
+            from support import tiny_images
 
             model = str(tiny_images.pipeline(folder))
         target = DiffusersTarget(
             model, device=asked.device, dtype=asked.dtype, batch_size=asked.batch, steps=asked.steps
         )
-        pipeline = target._pipeline  # the very same: weights, device and dtype
+        pipeline = target.drawing.pipeline  # the very same: weights, device and dtype
         prompts = [f"a shot of espresso, number {number}" for number in range(asked.prompts)]
         bare(pipeline, prompts[: asked.batch], asked.batch, asked.steps)  # warm
         through_target(target, prompts[: asked.batch])

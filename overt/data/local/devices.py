@@ -161,20 +161,28 @@ def quiet_loading() -> Iterator[None]:
         logging.disable_progress_bar()
     for logging in loggings:
         logging.set_verbosity_error()
-    # torchao, where it is installed, lets torch warn of its own inner workings.
-    inner = getLogger("torch.utils._pytree")
-    inner_level = inner.level
-    inner.setLevel(ERROR)
     try:
-        with warnings.catch_warnings():
+        with quiet_imports(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        inner.setLevel(inner_level)
         for logging, level in zip(loggings, levels, strict=True):
             logging.set_verbosity(level)
         for logging in loud:
             logging.enable_progress_bar()
+
+
+@contextmanager
+def quiet_imports() -> Iterator[None]:
+    """Silences what torchao, where it is installed, lets torch warn of its own inner workings as diffusers or
+    transformers import it."""
+    inner = getLogger("torch.utils._pytree")
+    level = inner.level
+    inner.setLevel(ERROR)
+    try:
+        yield
+    finally:
+        inner.setLevel(level)
 
 
 def one_line(error: BaseException) -> str:

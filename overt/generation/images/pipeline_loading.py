@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from overt.data.errors import InputError
 from overt.data.hub import hub_answers, is_cached
-from overt.data.local.devices import quiet_loading
+from overt.data.local.devices import quiet_imports, quiet_loading
 from overt.data.local.folders import damaged_weights
 from overt.data.local.pretrained import speaking_loader
 from overt.data.local.whole import check_adapters
@@ -106,7 +106,8 @@ def load_pipeline(recipe: Recipe, name: str) -> Pipeline:
         # It would print the cut part of each long prompt and a line for each flagged picture.
         diffusers.utils.logging.set_verbosity_error()
     if Path(recipe.source).is_dir():
-        check_class(_index(recipe.source).get("_class_name"), name)
+        with quiet_imports():  # diffusers imports a class when it is looked at
+            check_class(_index(recipe.source).get("_class_name"), name)
     with quiet_loading(), speaking_loader(name, recipe.source):
         load = _from_file if _is_file(recipe.source) else _from_folder
         while True:  # once for each part that is put back
