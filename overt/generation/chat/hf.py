@@ -121,7 +121,7 @@ class HFChat:
             except Exception as error:  # one bad request must not end the run
                 replies[number] = _failed(error)
                 continue
-            if refusal := self._no_place(row):
+            if refusal := self._language.no_place(row):
                 replies[number] = ChatReply(error=refusal)
             else:
                 rows.append((number, row, request))
@@ -135,18 +135,6 @@ class HFChat:
             )
             replies.update((number, reply) for (number, _, _), reply in zip(group, done, strict=True))
         return [replies[number] for number in range(len(requests))]
-
-    def _no_place(self, row: Row) -> CallError | None:
-        """Why the model cannot read a row, or None."""
-        if not 0 < len(row.tokens) < self._context:
-            message = f"the prompt has {len(row.tokens)} tokens, the context holds {self._context}"
-            return CallError("too_long" if row.tokens else "bad_request", message)
-        if not row.pictures and max(row.tokens) >= self._language.vocabulary:
-            message = (
-                f"the tokenizer has the token {max(row.tokens)}, the model knows {self._language.vocabulary}"
-            )
-            return CallError("bad_request", message)
-        return None
 
     def _groups(self, rows: list[tuple[int, Row, ChatRequest]]) -> list[list[tuple[int, Row, ChatRequest]]]:
         """Groups rows that may share a batch, so that each row, padded to its group's longest prompt, has

@@ -16,11 +16,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from overt.data.local.memory import out_of_memory
+from overt.generation.images.pipelines import Pipeline, models_of
 
 if TYPE_CHECKING:
     import torch
-
-    from overt.generation.images.pipelines import Pipeline
 
 _CAST = "invalid value encountered in cast"  # numpy's warning where NaN becomes a whole number
 # The parts that draw where nothing decodes (DeepFloyd IF draws pixels), and what a decoder gets from.
@@ -47,14 +46,12 @@ def watch_numbers(pipeline: Pipeline) -> Numbers:
 
     Call it once, before a part is compiled or offloaded: both work inside of the methods that are watched.
     """
-    import torch
-
     numbers = Numbers()
-    parts = {n: part for n, part in pipeline.components.items() if isinstance(part, torch.nn.Module)}
+    parts = models_of(pipeline)
     decoders = [part for part in parts.values() if callable(getattr(part, "decode", None))]
     for decoder in decoders:
         # On the object: offloading, slicing and tiling work inside of its own method.
-        decoder.decode = _watched(decoder, decoder.decode, numbers)  # type: ignore[assignment, arg-type]
+        decoder.decode = _watched(decoder, decoder.decode, numbers)
     if not decoders:  # elsewhere it would only be in the way of compiling
         # A pipeline of one's own may call the model that draws anything.
         others = [name for name in parts if "encoder" not in name and name != "safety_checker"]

@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from overt.data.errors import InputError
+from overt.data.plugins.names import BOOLEANS
 from overt.generation.images.pipelines import Pipeline
 
 # What overt sets itself, with the reason why a user cannot.
@@ -37,7 +38,6 @@ OWN = {
     "negative_prompt": "negative_prompt",
 }
 _BESIDE_PROMPT = re.compile(r"(prior_|decoder_)?(negative_)?prompt(_\d)?")
-_BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _WORDED = {bool: "true or false", int: "a whole number", float: "a number"}
 
 
@@ -180,8 +180,8 @@ def _kinds(hint: object) -> set[object]:
 
 def _number(value: str, kinds: Collection[object]) -> object:
     """The text as the first of bool, int and float that is allowed and fits; None if none does."""
-    if bool in kinds and value.lower() in _BOOLEANS:
-        return _BOOLEANS[value.lower()]
+    if bool in kinds and value.lower() in BOOLEANS:
+        return BOOLEANS[value.lower()]
     for kind in (int, float):
         if kind in kinds:
             with contextlib.suppress(ValueError):

@@ -3,7 +3,6 @@ from a file of its own."""
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -13,9 +12,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from overt.data.errors import InputError
-from overt.data.hub import hub_answers, is_cached
+from overt.data.hub import is_cached, need_hub
 from overt.data.local.devices import quiet_imports, quiet_loading
-from overt.data.local.folders import damaged_weights
+from overt.data.local.folders import damaged_weights, read_json
 from overt.data.local.pretrained import speaking_loader
 from overt.data.local.whole import check_adapters
 from overt.generation.images.pipeline_kinds import check_class, check_draws
@@ -157,10 +156,9 @@ def _index(folder: str) -> dict[str, Any]:
             from huggingface_hub import hf_hub_download
 
             path = Path(hf_hub_download(folder, "model_index.json"))
-        read = json.loads(path.read_text("utf-8"))
     except Exception:  # loading has the better message
         return {}
-    return read if isinstance(read, dict) else {}
+    return read_json(path)
 
 
 # -- a transformer of its own --------------------------------------------------------------------------------
@@ -262,14 +260,12 @@ def _known_config(path: str, name: str) -> str:
     weights = read.load_single_file_checkpoint(path)
     repo = str(read.fetch_diffusers_config(weights)["pretrained_model_name_or_path"])
     if not is_cached(repo):
-        answers, reason = hub_answers()
-        if not answers:
-            raise InputError(
-                f"{name}: a single file holds weights alone; the configuration of {repo} is not in the Hub's "
-                f"cache, and {reason}",
-                fix="Give a folder of a pipeline of the same kind, whose weights need not be there: "
-                "config=FOLDER (model_index.json and each part's config.json, tokenizer and scheduler).",
-            )
+        need_hub(
+            f"{name}: a single file holds weights alone; the configuration of {repo} is not in the Hub's "
+            "cache",
+            fix="Give a folder of a pipeline of the same kind, whose weights need not be there: "
+            "config=FOLDER (model_index.json and each part's config.json, tokenizer and scheduler).",
+        )
     return repo
 
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from overt.data.errors import InputError
 from overt.data.local.devices import one_line
 from overt.data.local.memory import free_memory, out_of_memory
-
-if TYPE_CHECKING:
-    from overt.generation.images.pipelines import Pipeline
+from overt.generation.images.pipelines import Pipeline, models_of
 
 OFFLOAD = {
     "none": "",
@@ -87,13 +85,12 @@ def _move(pipeline: Pipeline, where: str, way: str) -> None:
 
 def part_sizes(pipeline: Pipeline) -> Mapping[str, int]:
     """Returns the bytes of the weights of each part."""
-    import torch
 
     def size(part: Any) -> int:
         tensors = [*part.parameters(), *part.buffers()]
         return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
-    return {n: size(part) for n, part in pipeline.components.items() if isinstance(part, torch.nn.Module)}
+    return {name: size(part) for name, part in models_of(pipeline).items()}
 
 
 def fitting(sizes: Mapping[str, int], free: int | None) -> str:
@@ -122,11 +119,8 @@ def _free(where: str) -> int | None:
 def decode_one_by_one_if_full(pipeline: Pipeline, name: str) -> None:
     """Lets decoders take one picture at a time once a whole batch does not fit. The denoised batch, which
     took most of the time, is kept; the pictures are the same up to rounding."""
-    import torch
-
-    for part in pipeline.components.values():
-        slices = callable(getattr(part, "decode", None)) and callable(getattr(part, "enable_slicing", None))
-        if isinstance(part, torch.nn.Module) and slices:
+    for part in models_of(pipeline).values():
+        if callable(getattr(part, "decode", None)) and callable(getattr(part, "enable_slicing", None)):
             _slice_if_full(part, name)
 
 

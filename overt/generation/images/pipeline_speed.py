@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from overt.data.errors import InputError
-
-if TYPE_CHECKING:
-    from overt.generation.images.pipelines import Pipeline
-
+from overt.generation.images.pipelines import Pipeline, models_of
 
 _DENOISERS = ("unet", "transformer", "transformer_2", "prior", "prior_prior", "decoder")
 
@@ -51,7 +48,9 @@ def _channels_last(pipeline: Any) -> bool:
     import torch
 
     with_convolutions = [
-        part for part in _modules(pipeline) if any(isinstance(m, torch.nn.Conv2d) for m in part.modules())
+        part
+        for part in models_of(pipeline).values()
+        if any(isinstance(m, torch.nn.Conv2d) for m in part.modules())
     ]
     for part in with_convolutions:
         part.to(memory_format=torch.channels_last)
@@ -75,13 +74,7 @@ def _tf32(pipeline: Any) -> bool:
 
     torch.backends.cuda.matmul.allow_tf32 = True
     torch.backends.cudnn.allow_tf32 = True
-    return any(part.dtype == torch.float32 for part in _modules(pipeline) if hasattr(part, "dtype"))
-
-
-def _modules(pipeline: Any) -> Iterator[Any]:
-    import torch
-
-    return (part for part in pipeline.components.values() if isinstance(part, torch.nn.Module))
+    return any(part.dtype == torch.float32 for part in models_of(pipeline).values() if hasattr(part, "dtype"))
 
 
 TUNINGS: dict[str, Tuning] = {

@@ -30,6 +30,13 @@ class Pipeline(Protocol):
     def set_progress_bar_config(self, *, disable: bool) -> None: ...
 
 
+def models_of(pipeline: Pipeline) -> dict[str, Any]:
+    """The parts of a pipeline that are a `torch.nn.Module`, by name."""
+    import torch
+
+    return {n: part for n, part in pipeline.components.items() if isinstance(part, torch.nn.Module)}
+
+
 class Tokenizer(Protocol):
     """The tokenizer of a text encoder."""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from overt.data.errors import InputError
-from overt.data.hub import hub_answers, is_hub_id, quiet_hub, snapshot
+from overt.data.hub import is_hub_id, need_hub, quiet_hub, snapshot
 from overt.data.local.devices import one_line
 from overt.data.local.folders import what_lies_there
 
@@ -277,12 +277,10 @@ def _hub_folder(repo: str, weights: tuple[str, ...], needed: tuple[str, ...], na
                 return folder
         except Exception:  # not in the cache, or not readable there
             pass
-    answers, reason = hub_answers()
-    if not answers:
-        raise InputError(
-            f"{name}: {repo} is not in the Hub's cache, and {reason}",
-            fix="Give a folder with the model, or run once where the Hub can be reached.",
-        )
+    need_hub(
+        f"{name}: {repo} is not in the Hub's cache",
+        fix="Give a folder with the model, or run once where the Hub can be reached.",
+    )
     # Try one weights file after the other.
     for file in dict.fromkeys(weights):
         folder = snapshot(repo, [file, CONFIG, *TOKENIZER_FILES])

@@ -6,13 +6,13 @@ padded to the encoder's length, which SigLIP needs. Long texts are split into wi
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from overt.data.errors import InputError
 from overt.data.hub import is_hub_id, quiet_hub
 from overt.data.local.devices import pick_device, quiet_loading, source_of
+from overt.data.local.folders import read_json
 from overt.data.local.pretrained import speaking_loader
 from overt.data.plugins.names import in_words
 from overt.scoring.faithfulness.dual import Loaded, pick_precision
@@ -58,10 +58,7 @@ def of_transformers(spec: str) -> str | None:
 def _is_of_transformers(folder: Path) -> bool:
     if (folder / CONFIG).is_file():
         return False
-    try:
-        return isinstance(json.loads((folder / "config.json").read_text("utf-8")).get("model_type"), str)
-    except (OSError, ValueError, AttributeError, RecursionError):
-        return False
+    return isinstance(read_json(folder / "config.json").get("model_type"), str)
 
 
 def load(model: str, *, device: str | None, precision: str | None, name: str) -> Loaded:

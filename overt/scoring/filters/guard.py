@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from overt.data.chat import CallError, Message
 from overt.data.errors import InputError
 from overt.data.filters import FilterDecision
-from overt.data.local.language import LanguageModel, Row, Turns, tame
+from overt.data.local.language import LanguageModel, Row, Turns, reaching_turns, tame
 from overt.data.local.memory import Room
 from overt.data.local.writing import Written, sharing_of, write
 from overt.data.plugins.names import one_line, spell
@@ -33,7 +33,6 @@ DEFAULT_MODEL = "meta-llama/Llama-Guard-3-1B"
 THRESHOLD = 0.5
 _MOST_LOGITS = 64  # steps; a guard's score stands at its beginning
 _LEAST = 24  # tokens that a verdict and a dozen codes take
-_MARK = "overt asks whether this text arrives"
 _Score = Callable[[Written], float | None]
 
 
@@ -141,15 +140,10 @@ class Guard:
                 fix="Name a guard model, for instance meta-llama/Llama-Guard-3-1B, or say which one it is: "
                 f"preset=NAME ({', '.join(p.name for p in PRESETS)}).",
             )
-        complaint: Exception | None = None
-        for in_parts in (False, True):
-            turns = Turns(self._language, self._setup.settings, in_parts=in_parts)
-            try:
-                if _MARK in turns.render(self._messages(_MARK)):
-                    return turns
-            except Exception as error:
-                complaint = complaint or error
-        why = f": {one_line(complaint, 300)}" if complaint else " (it leaves the text out)"
+        turns, complaint = reaching_turns(self._language, self._messages, self._setup.settings)
+        if turns is not None:
+            return turns
+        why = f": {complaint}" if complaint else " (it leaves the text out)"
         raise InputError(
             f"{head}: its chat template does not take a text{why}",
             fix="A ShieldGemma needs guideline=..., a Granite Guardian may need risk=...",

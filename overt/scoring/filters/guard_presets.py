@@ -7,7 +7,6 @@ template and read by the words that the user names; its format is never guessed.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from overt.data.errors import InputError
+from overt.data.local.folders import saved_from
 from overt.scoring.filters.guard_replies import (
     Reading,
     Words,
@@ -382,13 +382,8 @@ _QUANTIZED = re.compile(
 
 def _names(model: str) -> list[str]:
     """The names under which a model may be known: its own, and the repo that its folder was saved from."""
-    names = [Path(model).name]
-    config = Path(model).expanduser() / "config.json"
-    try:
-        saved = json.loads(config.read_text("utf-8")).get("_name_or_path")
-    except (OSError, ValueError, AttributeError):
-        saved = None
-    return [*names, Path(saved).name] if isinstance(saved, str) and saved else names
+    saved = saved_from(Path(model).expanduser())
+    return [Path(model).name, *([Path(saved).name] if saved else [])]
 
 
 def _most_marks(presets: Iterable[Preset]) -> list[Preset]:

@@ -15,7 +15,7 @@ from overt.data.errors import InputError
 from overt.data.filters import FilterDecision
 from overt.data.local.memory import Room
 from overt.data.local.pretrained import load_text_model
-from overt.data.local.sharing import Sharing
+from overt.data.local.sharing import Sharing, widest
 from overt.data.plugins.names import fraction, in_words, one_line, spell
 from overt.data.text import encodable
 from overt.scoring.classifiers import find_preset
@@ -147,17 +147,18 @@ class HFClassifier:
         decoders whose config names another padding token than the tokenizer's take their score from it."""
         short, long = self._windows("a word")[0], self._windows("word " * 16)[0]
         size = len(short["input_ids"])
-        same = {key: values[-size:] for key, values in long.items()}
+        others = {"any": long, "length": {key: values[-size:] for key, values in long.items()}}
         alone = self._logits([short])[0]
         scale = 1e-3 if self._model.dtype.itemsize > 2 else 0.1  # rounding moves logits less than this
-        for sharing, other in (("any", long), ("length", same)):
+
+        def agrees(sharing: Sharing) -> bool:
             try:
-                beside = self._logits([short, other])[0]
+                beside = self._logits([short, others[sharing]])[0]
             except Exception:  # such as padding that the model has no row for
-                continue
-            if bool(((beside - alone).abs() <= scale * (1 + alone.abs())).all()):
-                return "any" if sharing == "any" else "length"
-        return "none"
+                return False
+            return bool(((beside - alone).abs() <= scale * (1 + alone.abs())).all())
+
+        return widest(agrees)
 
     def _windows(self, text: str) -> list[dict[str, list[int]]]:
         """Tokenizes a text as windows that fit the model and overlap by a quarter."""
