@@ -1,7 +1,6 @@
 """`diffusers/` on a tiny pipeline that is built here: no hub, real loading, real drawing."""
 
 import asyncio
-import gc
 import io
 import json
 import shutil
@@ -39,15 +38,7 @@ def reference(folder):
     return [r.images for r in draw(folder, dtype="float64")]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _light():
-    """One thread, and a garbage collector that need not walk over torch each time memory is given back."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    gc.freeze()
-    yield
-    gc.unfreeze()
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("light_torch")
 
 
 def target(folder, **options):

@@ -9,12 +9,7 @@ torch = pytest.importorskip("torch", reason="needs the extra [local]")
 pytest.importorskip("diffusers", reason="needs the extra [local]")
 
 
-@pytest.fixture(autouse=True)
-def _light():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("light_torch")
 
 
 def run(monkeypatch, capsys, *options):

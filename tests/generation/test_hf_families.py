@@ -21,7 +21,7 @@ from overt.registry import load_chat_model
 torch = pytest.importorskip("torch", reason="needs the extra [local]")
 transformers = pytest.importorskip("transformers", reason="needs the extra [local]")
 
-torch.set_num_threads(1)  # tiny models gain nothing by more
+pytestmark = pytest.mark.usefixtures("light_torch")
 TEXTS = ("word1", "draw a picture of the quiet harbour", "word5 word6 word7", "word2 " * 12)
 TOKENS = 6
 

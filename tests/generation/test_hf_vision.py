@@ -30,13 +30,7 @@ WORDED = {
 NEEDS_PICTURES = {"PaliGemma"}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Tiny models lose time to threads that wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("light_torch")
 
 
 @pytest.fixture(scope="module")

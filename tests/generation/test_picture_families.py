@@ -3,7 +3,6 @@
 The rows stand in docs/families.md. Families come from the modules `tests/support/tiny_pipelines_*.py`.
 """
 
-import gc
 import warnings
 
 import pytest
@@ -18,19 +17,18 @@ from support.picture_measures import loaded, row, state  # noqa: E402
 FAMILIES = families()
 
 
+pytestmark = pytest.mark.usefixtures("light_torch")
+
+
 @pytest.fixture(scope="module", autouse=True)
-def _light():
-    """One thread, a garbage collector that need not walk over torch, and nothing on the screen."""
+def _quiet():
+    """Nothing on the screen."""
     from diffusers.utils import logging
 
-    before, verbosity = torch.get_num_threads(), logging.get_verbosity()
-    torch.set_num_threads(1)
+    verbosity = logging.get_verbosity()
     logging.set_verbosity_error()
-    gc.freeze()
     yield
-    gc.unfreeze()
     logging.set_verbosity(verbosity)
-    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("name", sorted(FAMILIES))

@@ -2,7 +2,6 @@
 draw no picture, and what a probe picture shows before a run."""
 
 import asyncio
-import gc
 import io
 import json
 import shutil
@@ -28,14 +27,7 @@ from overt.scoring.refusal import decide  # noqa: E402
 FAMILIES = families()
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _light():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    gc.freeze()
-    yield
-    gc.unfreeze()
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("light_torch")
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,5 @@
 """Where a pipeline's parts lie, what happens when the memory runs out, and the options for speed."""
 
-import gc
-
 import pytest
 from support import tiny_images
 
@@ -30,13 +28,7 @@ def folder(tmp_path_factory):
     return tiny_images.pipeline(tmp_path_factory.mktemp("tiny") / "with-checker")
 
 
-@pytest.fixture(autouse=True)
-def _light():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-    gc.collect()
+pytestmark = pytest.mark.usefixtures("light_torch")
 
 
 def load(folder, **options):

@@ -33,12 +33,7 @@ from words import NEUTRAL, caption  # noqa: E402
 MEGABYTE = 1_000_000
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("light_torch")
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """`checker/diffusers`, `checker/nudenet` and `checker/hf`: NudeNet itself, and tiny models built here."""
 
-import gc
 import shutil
 
 import pytest
@@ -19,16 +18,7 @@ from overt.scoring.checkers.diffusers import DiffusersChecker  # noqa: E402
 from overt.scoring.checkers.hf import HFImageClassifier  # noqa: E402
 from overt.scoring.checkers.nudenet import EXPOSED, NudeNetChecker  # noqa: E402
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _light():
-    """One thread, and a garbage collector that need not walk over torch each time memory is given back."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    gc.freeze()
-    yield
-    gc.unfreeze()
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("light_torch")
 
 
 @pytest.fixture(scope="module")

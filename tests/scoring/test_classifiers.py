@@ -17,12 +17,7 @@ ROUNDED = 1e-4  # scores of filters have four digits
 FLOATS = 1e-6
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _light():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("light_torch")
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """Faithfulness: CLIP on tiny models built here, sentence encoders, questions to a model, the judge."""
 
-import gc
 import hashlib
 import io
 import itertools
@@ -92,16 +91,11 @@ def test_windows_are_joined_with_equal_weight_at_unit_length():
 
 
 @pytest.fixture(scope="module")
-def torch():
-    """One thread, and a garbage collector that need not walk over torch each time memory is given back."""
+def torch(request):
     torch = pytest.importorskip("torch", reason="needs the extra [local]")
     pytest.importorskip("open_clip", reason="needs the extra [local]")
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    gc.freeze()
-    yield torch
-    gc.unfreeze()
-    torch.set_num_threads(before)
+    request.getfixturevalue("light_torch")
+    return torch
 
 
 @pytest.fixture(scope="module")

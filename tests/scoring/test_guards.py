@@ -18,15 +18,7 @@ from overt.scoring.filters.guard_presets import PRESETS, choose
 pytest.importorskip("transformers", reason="needs the extra [local]")
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    """Threads cost more than they save on models of this size."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("light_torch")
 
 
 TEXTS = ["a quiet harbour", "a bomb at dawn", "damn", "rose " * 9 + "bomb", "", "a red rose", "bomb damn"]

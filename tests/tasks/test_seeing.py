@@ -44,13 +44,7 @@ class Painter:
         return Response(images=(picture(len(prompt)),))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Tiny models lose time to threads that wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("light_torch")
 
 
 class Blind:
