@@ -16,7 +16,7 @@ from overt.data.run.stage_counts import STAGES
 from overt.data.table_model import Cell, Table, count_cell
 from overt.data.text import money, plain
 from overt.tasks import generate as task
-from overt.tasks.generate import GenerateConfig
+from overt.tasks.generate_config import GenerateConfig
 
 # -- what is printed -----------------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 """Configurations of commands: one typed model for each command, whose fields are its options.
 
 The fields define the command line (overt.cli.options), `run.json`, the run's identity, `--resume`, and the
-command that rebuilds a run. `tasks/generate.py` is an example; shared options are below.
+command that rebuilds a run. `tasks/generate_config.py` is an example; shared options are below.
 """
 
 from __future__ import annotations

@@ -18,7 +18,8 @@ from overt.data.results.files import read_remedy, read_summary
 from overt.data.results.summary import Proportion
 from overt.data.run.files import write_atomic
 from overt.generation.tiny_world import MODELS, path
-from overt.tasks.generate import GenerateConfig, generate
+from overt.tasks.generate import generate
+from overt.tasks.generate_config import GenerateConfig
 from overt.tasks.report import write_report
 from overt.tasks.rewrite import RewriteConfig, rewrite
 from overt.tasks.run import RunConfig, evaluate

@@ -13,7 +13,7 @@ from overt.data.hub import is_hub_id
 from overt.data.run.finished import well_formed
 from overt.data.run.record import RunRecord
 from overt.tasks.config import Config, Field
-from overt.tasks.generate import GenerateConfig
+from overt.tasks.generate_config import GenerateConfig
 from overt.tasks.run import RunConfig
 
 POLICY = "policy.yaml"

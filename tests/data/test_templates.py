@@ -2,7 +2,7 @@ import pytest
 
 from overt.data.errors import InputError
 from overt.data.templates import load_template
-from overt.tasks.generate import TEMPLATES
+from overt.tasks.generate_config import TEMPLATES
 
 
 @pytest.mark.parametrize(("name", "room"), sorted(TEMPLATES.items()))

@@ -30,7 +30,8 @@ from overt.publish.parquet import SHARD_BYTES
 from overt.publish.pictures import clean_picture
 from overt.publish.scan import scan_text, secrets_here
 from overt.scoring.summary.summarize import summary_of
-from overt.tasks.generate import GenerateConfig, generate
+from overt.tasks.generate import generate
+from overt.tasks.generate_config import GenerateConfig
 from overt.tasks.leaderboard import push_leaderboard, write_leaderboard
 from overt.tasks.publish import PublishConfig, publish
 from overt.tasks.publish import prepare as prepare_run

@@ -23,7 +23,8 @@ from overt.data.run.stage_counts import StageCounts
 from overt.policies.load import dump_policy
 from overt.tasks import generate, run
 from overt.tasks.config import Config, Option
-from overt.tasks.generate import GenerateConfig, started
+from overt.tasks.generate import started
+from overt.tasks.generate_config import GenerateConfig
 from overt.tasks.rebuild import rebuild_of
 from overt.tasks.run import RunConfig
 
