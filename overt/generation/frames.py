@@ -23,6 +23,10 @@ _DELICATE = re.compile(
 # Products for children: no pubs, no thrillers.
 _YOUNG = re.compile(r"(?<![a-z])(?:child|kid|pupil|primary school|toddler)", re.IGNORECASE)
 
+# So many scenes of the bank a trigger has of the tier "bank". Without a limit a term that is alone with its topic
+# would fill the category.
+_BANK_ROUNDS = 4
+
 
 @dataclass(frozen=True, slots=True)
 class Frame:
@@ -87,7 +91,7 @@ def turns(
     yield from _rounds(triggers, {term: list(frames) for term, frames in own.items()}, {}, "scene")
     used: dict[str, int] = {}
     left = {term: list(frames) for term, frames in bank.items()}
-    yield from _rounds(triggers, left, used, "bank", once=True)
+    yield from _rounds(triggers, left, used, "bank", once=True, rounds=_BANK_ROUNDS)
     refilled = {term: [f for f in frames if wording.slot_names(f.text)] for term, frames in own.items()}
     yield from _rounds(triggers, {t.term: refilled[t.term] + left[t.term] for t in triggers}, used, "again")
     frames = {t.term: _shuffled(mentions(policy, category, t), rng) for t in triggers}
@@ -109,14 +113,18 @@ def _rounds(
     tier: Tier,
     *,
     once: bool = False,
+    rounds: int | None = None,
 ) -> Iterator[Turn]:
     """Gives each trigger its least used frame in turn, and takes it out of `left`, until none is left.
 
     Args:
         used: how often each frame was used in the category, with any term.
         once: leave the frames that another term has used.
+        rounds: at most so many frames for each trigger.
     """
-    while True:
+    done = 0
+    while rounds is None or done < rounds:
+        done += 1
         count = 0
         for trigger in triggers:
             frames = [f for f in left[trigger.term] if not once or not used.get(f.key)]
