@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """Blind reading: prompts of overt's runs and of OVERT, mixed, for a reader who sees neither origin nor label.
 
     python benchmarks/blind_reading.py sheet RUN... --mini OVERT_mini.csv --unsafe OVERT_unsafe.csv --out FOLDER
