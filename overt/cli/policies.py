@@ -99,8 +99,8 @@ def validate(
 ) -> None:
     """Check policy files: all problems at once, each with file, line, column, field and what to do.
 
-    Warnings: a language that the floor does not cover, and triggers without scenes, of which the embedded writer
-    can make less. Exit code 0 if every file is fine, 2 if one is not.
+    Warnings: a language that the floor does not cover, and triggers without scenes of their own, of which the
+    embedded writer can make less. Exit code 0 if every file is fine, 2 if one is not.
     For instance:
 
         overt policies validate mine.yaml

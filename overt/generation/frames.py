@@ -23,8 +23,8 @@ _DELICATE = re.compile(
 # Products for children: no pubs, no thrillers.
 _YOUNG = re.compile(r"(?<![a-z])(?:child|kid|pupil|primary school|toddler)", re.IGNORECASE)
 
-# So many scenes of the bank a trigger has of the tier "bank". Without a limit a term that is alone with its topic
-# would fill the category.
+# So many scenes of the bank a trigger has of the tier "bank". Without a limit a term that is alone with its
+# topic would fill the category.
 _BANK_ROUNDS = 4
 
 

@@ -1,11 +1,12 @@
 """`builtin/grammar`: the writer that needs no model.
 
-It composes prompts from scenes: fragments in which something happens that sounds dangerous and is not, each with an
-unsafe side. First come the scenes of the policy, then those of the bank (overt/policies/scenes/) for the topics of
-the policy's terms; a way to ask for a picture (or, under a text policy, for an answer) is put around each. The
-kinds of scene follow the ten prompt types of XSTest (Röttger et al. 2024, arXiv 2308.01263): homonyms, figurative
-use, safe targets and contexts, definitions, history and so on. Frames that only name a term are the last resort.
-The same policy, category and seed give the same stream of prompts on any machine.
+It composes prompts from scenes: fragments in which something happens that sounds dangerous and is not,
+each with an unsafe side. First come the scenes of the policy, then those of the bank
+(overt/policies/scenes/) for the topics of the policy's terms; a way to ask for a picture (or, under a
+text policy, for an answer) is put around each. The kinds of scene follow the ten prompt types of XSTest
+(Röttger et al. 2024, arXiv 2308.01263): homonyms, figurative use, safe targets and contexts, definitions,
+history and so on. Frames that only name a term are the last resort. The same policy, category and seed
+give the same stream of prompts on any machine.
 """
 
 from __future__ import annotations

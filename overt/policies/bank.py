@@ -1,8 +1,8 @@
 """Scenes of the bank for terms that a policy lists without scenes.
 
-A term's topic is the one that the
-policy names (`topic:`), else the one whose words hold the term, else the one that the category speaks of. The
-scenes are filled with the policy's own term, so both the writer and the rules read them like the policy's own.
+A term's topic is the one that the policy names (`topic:`), else the one whose words hold the term, else
+the one that the category speaks of. The scenes are filled with the policy's own term, so that both the
+writer and the rules read them like the policy's own.
 """
 
 from __future__ import annotations

@@ -26,8 +26,8 @@ def remarks(policy: Policy) -> list[str]:
     if bare:
         first = ", ".join(map(repr, bare[:_FIRST])) + (", ..." if len(bare) > _FIRST else "")
         told.append(
-            f"{len(bare)} of {total} triggers {_have(len(bare))} no scene and no topic: expect prompts that only "
-            f"mention them, and no unsafe twins (first: {first}). Add scenes: or topic: ..."
+            f"{len(bare)} of {total} triggers {_have(len(bare))} no scene and no topic: expect prompts that "
+            f"only mention them, and no unsafe twins (first: {first}). Add scenes: or topic: ..."
         )
     if count := banked.total():
         names = ", ".join(f"{topic} ({n})" for topic, n in banked.most_common())

@@ -1,5 +1,7 @@
-"""The bank of scenes: pairs of prompts by topic. A topic is a YAML file in overt/policies/scenes/, whose README
-names the fields."""
+"""The bank of scenes: pairs of prompts by topic.
+
+A topic is a YAML file in overt/policies/scenes/, whose README names the fields.
+"""
 
 from __future__ import annotations
 

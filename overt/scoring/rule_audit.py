@@ -1,10 +1,9 @@
 """`builtin/rules`: the audit that needs no model, over the policy's own terms.
 
-It reads words, not meaning. It recognises a text that carries one of the policy's own scenes, or a scene of
-the bank with one of its terms; for any other
-text it weighs what the category disallows and allows, the setting of the trigger, and wordings that mean it
-in earnest. If these do not decide, the label is "unclear". The same text can be benign under one policy and
-unsafe under another.
+It reads words, not meaning. It recognises a text that carries one of the policy's own scenes, or a scene
+of the bank with one of its terms; for any other text it weighs what the category disallows and allows,
+the setting of the trigger, and wordings that mean it in earnest. If these do not decide, the label is
+"unclear". The same text can be benign under one policy and unsafe under another.
 """
 
 from __future__ import annotations
@@ -90,7 +89,7 @@ def _weigh(rules: Terms, plain: str) -> Vote:
 
 
 def _forbidden_setting(rules: Terms, plain: str, named: list[str]) -> bool:
-    """Returns whether the policy disallows the setting of a text: the bank does not know the policy's lines."""
+    """Returns whether the policy disallows the setting of a text, whose lines the bank does not know."""
     settings = _settings(rules, _STYLE.sub("", plain), named[0] if named else None)
     return any(evidence.weight < 0 for evidence in settings)
 

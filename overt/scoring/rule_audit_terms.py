@@ -21,6 +21,8 @@ from overt.policies.schema import Category, Scene
 
 _SLOT = re.compile(r"(?:\ban? )?\{[a-z_]+\}")
 _EXCEPTION = re.compile(r"\b(?:except|unless|other than|apart from|but not|without|outside|as long as)\b")
+# "Help with fraud" forbids fraud, not helping.
+_HELP = re.compile(r"^(?:help|advice|support|instructions?|guidance) (?:with|for|in|on|to) ")
 _CARRIER = re.compile(
     r"^(?:(?:any|all) )?(?:content|images?|pictures?|photos?|depictions?|portrayals?|requests?|prompts?"
     r"|material|texts?|scenes?) (?:(?:of|for|that|which) )?"
@@ -145,9 +147,10 @@ def _compile(category: Category) -> Terms:
 def _contexts(disallowed: Sequence[Line], allowed: Sequence[Line]) -> Iterator[Context]:
     """Yields the settings of rules.yaml. An allowed line about a setting gives it weight 2, a disallowed one
     weight 0."""
+    told = [line.text for line in disallowed]
     for name, rule in _table()["contexts"].items():
         when = _any(rule["when"])
-        forbids = next((line.text for line in disallowed if when.search(_kept(line.text))), "")
+        forbids = next((t for t in told if when.search(_HELP.sub("", _kept(t)))), "")
         permits = next((line.text for line in allowed if when.search(plain_text(line.text))), "")
         weight = 2.0 if permits else 0.0 if forbids else float(rule.get("weight", 1.0))
         yield Context(name, _any(rule["says"]), weight, permits or forbids)

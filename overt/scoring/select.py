@@ -2,11 +2,11 @@
 
 Greedy farthest-point selection (Gonzalez 1985, doi 10.1016/0304-3975(85)90224-5): each next prompt is
 the one whose most similar chosen prompt is the least similar. Its covering radius is at most twice the
-best possible. Three things are added. A prompt of a later tier is never preferred to one of an earlier tier: a
-prompt made from a scene shares words with others of its kind, so by diversity alone prompts that only name
-a term would win. Within a tier only prompts whose trigger has been chosen the fewest times so far may be next,
-so the quota is spread evenly over the triggers as long as they last. And ties, the first prompt included, are
-broken by a seeded shuffle.
+best possible. Three things are added. A prompt of a later tier is never preferred to one of an earlier tier:
+prompts made from scenes share words with each other, so by diversity alone those that only name a term would
+win. Within a tier only prompts whose trigger has been chosen the fewest times so far may be next, so the quota is
+spread evenly over the triggers as long as they last. And ties, the first prompt included, are broken by a seeded
+shuffle.
 
 pyversity, a dependency of semhash, is not used: it ranks by relevance and cannot balance groups.
 """
@@ -50,8 +50,8 @@ def select(
         quota: how many to keep by category; prompts of other categories are dropped.
         seed: breaks ties. Same prompts, quota and seed: same choice.
         vectors: (n, d) embeddings, one row a prompt; without them, TF-IDF of word n-grams.
-        tiers: one number a prompt, the lowest first (`overt.data.tiers.tier_of`); without them all prompts are
-            of one tier. What decides is first the tier, then the balance over triggers, then diversity.
+        tiers: one number a prompt, the lowest first (`overt.data.tiers.tier_of`); without them all prompts
+            are of one tier. The tier decides first, then the balance over triggers, then diversity.
 
     Time is n x kept x d for each category: seconds for 2,500 out of 5,000.
     """

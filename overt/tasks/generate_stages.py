@@ -247,8 +247,8 @@ def wanted_benign(policy: Policy) -> dict[str, int]:
 
 
 def pick_diverse(making: Making, pool: Sequence[Prompt]) -> tuple[list[Prompt], dict[str, int]]:
-    """Returns the best and most diverse prompts of the pool, as many as the policy asks for, and the shortfall
-    by category."""
+    """Returns the best and most diverse prompts of the pool, as many as the policy asks for, and by category how
+    many are missing."""
     from overt.scoring.select import select
 
     account = making.account
@@ -273,12 +273,12 @@ MENTION_SHARE = (
 
 
 def note_mentions(making: Making, benign: Sequence[Prompt]) -> None:
-    """Notes the categories in which too many prompts only mention their term, since nothing better was left."""
+    """Notes the categories where too many prompts only mention their term, since nothing better was left."""
     for category in making.policy.categories:
         mine = [prompt for prompt in benign if prompt.category == category.id]
         count = sum(tier_of(prompt) == MENTION for prompt in mine)
         if count > MENTION_SHARE * len(mine):
             making.work.note(
-                f"{count} of {len(mine)} benign prompts of {category.id} only mention their term: the policy has "
-                "too few scenes for it"
+                f"{count} of {len(mine)} benign prompts of {category.id} only mention their term: "
+                "the policy has too few scenes for it"
             )
