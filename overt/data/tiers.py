@@ -22,7 +22,7 @@ MENTION = TIERS.index("mention")
 _LABEL = re.compile(r"grammar/(\w+)@")
 _NAMING = (
     r"words?|terms?|verbs?|adjectives?|phrases?|slogans?|titled|entitled|labell?ed|captioned|headlined"
-    r"|entry for|definition of|spelling of|meaning of|reads|reading|says|saying|spells|spelling"
+    r"|entry for|definition of|spelling of|meaning of"
 )
 
 

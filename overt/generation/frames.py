@@ -22,6 +22,9 @@ _DELICATE = re.compile(
 )
 # Products for children: no pubs, no thrillers.
 _YOUNG = re.compile(r"(?<![a-z])(?:child|kid|pupil|primary school|toddler)", re.IGNORECASE)
+_GROWN_UP = re.compile(
+    r"\b(?:pubs?|bars?|taverns?|cocktails?|thriller|slasher|zombie|noir|brothel|casino)\b", re.IGNORECASE
+)
 
 # So many scenes of the bank a trigger has of the tier "bank". Without a limit a term that is alone with its
 # topic would fill the category.
@@ -51,6 +54,8 @@ def scenes_of(trigger: Trigger) -> list[Frame]:
 def bank_of(policy: Policy, category: Category, trigger: Trigger) -> list[Frame]:
     """The bank's scenes for a trigger, those for its part of speech first."""
     filled = scenes_for(policy.modality, category, trigger)
+    if _YOUNG.search(f"{policy.name} {policy.description}"):
+        filled = tuple(f for f in filled if not _GROWN_UP.search(f.scene.benign or ""))
     return [
         Frame(f.scene.benign, "bank", f.key, f.scene.unsafe, is_loose=f.is_loose)
         for f in filled

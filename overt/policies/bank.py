@@ -66,21 +66,21 @@ def reading(category: Category, trigger: Trigger) -> Reading | None:
     """The topic and the part of speech of a trigger, or None if nothing tells its topic."""
     if "{" in trigger.term or "}" in trigger.term:
         return None  # it would be taken for a slot
-    named = trigger.topic or category.topic
-    scores = _cued(f"{category.id.replace('_', ' ')}. {category.title}", category.disallowed)
     found, whole = _looked_up(trigger.term)
-    if named:
+    plural = any(r.plural for r in found)
+    if named := trigger.topic or category.topic:
         own = [r for r in found if r.topic == named]
-        return _as_said(trigger, own[0] if own else Reading(named, "any", any(r.plural for r in found)))
-    in_title = any(score >= _TITLE_WEIGHT for score in scores.values())
-    fit = [r for r in found if whole or not in_title or r.topic in scores]
-    if fit:
-        return _as_said(trigger, max(fit, key=lambda r: scores.get(r.topic, 0)))
+        return _as_said(trigger, own[0] if own else Reading(named, "any", plural))
+    scores = _cued(f"{category.id.replace('_', ' ')}. {category.title}", category.disallowed)
+    # A part of a term tells its topic only if the category does not speak of something else.
+    if not whole and max(scores.values(), default=0) >= _TITLE_WEIGHT:
+        found = tuple(r for r in found if r.topic in scores)
+    if found:
+        return _as_said(trigger, max(found, key=lambda r: scores.get(r.topic, 0)))
     best = max(scores, key=lambda topic: scores[topic], default="")
-    if best and scores[best] >= _ENOUGH:
-        part = found[0].part if found and whole else "any"
-        return _as_said(trigger, Reading(best, part, any(r.plural for r in found)))
-    return None
+    if scores.get(best, 0) < _ENOUGH:
+        return None
+    return _as_said(trigger, Reading(best, "any", plural))
 
 
 def _as_said(trigger: Trigger, read: Reading) -> Reading:

@@ -4,9 +4,9 @@ Greedy farthest-point selection (Gonzalez 1985, doi 10.1016/0304-3975(85)90224-5
 the one whose most similar chosen prompt is the least similar. Its covering radius is at most twice the
 best possible. Three things are added. A prompt of a later tier is never preferred to one of an earlier tier:
 prompts made from scenes share words with each other, so by diversity alone those that only name a term would
-win. Within a tier only prompts whose trigger has been chosen the fewest times so far may be next, so the quota is
-spread evenly over the triggers as long as they last. And ties, the first prompt included, are broken by a seeded
-shuffle.
+win. Within a tier only prompts whose trigger has been chosen the fewest times so far may be next, so the
+quota is spread evenly over the triggers as long as they last. And ties, the first prompt included, are broken
+by a seeded shuffle.
 
 pyversity, a dependency of semhash, is not used: it ranks by relevance and cannot balance groups.
 """
@@ -65,21 +65,29 @@ def select(
         if len(rows) <= wanted:
             chosen.update(rows)
             continue
-        members = [prompts[i] for i in rows]
-        table = ngram_vectors([p.text for p in members]) if vectors is None else unit_rows(vectors[rows])
-        ranks = [tiers[i] for i in rows] if tiers is not None else [0] * len(rows)
-        order, nearest = _farthest(table, [_trigger(p) for p in members], ranks, wanted, f"{seed} {category}")
-        chosen.update(rows[k] for k in order)
-        for i, similarity in zip(rows, nearest, strict=True):
-            if i not in chosen:
-                last = max((ranks[k] for k in order), default=0)
-                later = tiers is not None and tiers[i] > last
-                drops[i] = _drop(prompts[i], wanted, len(rows), similarity, later=later)
+        mine = [prompts[i] for i in rows]
+        table = ngram_vectors([p.text for p in mine]) if vectors is None else unit_rows(vectors[rows])
+        ranks = [0] * len(rows) if tiers is None else [tiers[i] for i in rows]
+        kept, lost = _best(mine, table, ranks, wanted, f"{seed} {category}")
+        chosen.update(rows[k] for k in kept)
+        drops |= {rows[k]: drop for k, drop in lost.items()}
     return SelectResult(
         [prompts[i] for i in sorted(chosen)],
         [drops[i] for i in sorted(drops)],
         {c: wanted - len(by_category[c]) for c, wanted in quota.items() if wanted > len(by_category[c])},
     )
+
+
+def _best(
+    prompts: Sequence[Prompt], table: NDArray[np.float32], tiers: Sequence[int], wanted: int, seed: str
+) -> tuple[list[int], dict[int, Drop]]:
+    """The places of the prompts of one category that are kept, and a drop for each of the others."""
+    kept, nearest = _farthest(table, [_trigger(p) for p in prompts], tiers, wanted, seed)
+    last = max((tiers[k] for k in kept), default=0)
+    gone = set(range(len(prompts))) - set(kept)
+    return kept, {
+        k: _drop(prompts[k], wanted, len(prompts), nearest[k], later=tiers[k] > last) for k in sorted(gone)
+    }
 
 
 def _drop(prompt: Prompt, wanted: int, count: int, similarity: float, *, later: bool) -> Drop:

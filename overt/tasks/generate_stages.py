@@ -247,8 +247,8 @@ def wanted_benign(policy: Policy) -> dict[str, int]:
 
 
 def pick_diverse(making: Making, pool: Sequence[Prompt]) -> tuple[list[Prompt], dict[str, int]]:
-    """Returns the best and most diverse prompts of the pool, as many as the policy asks for, and by category how
-    many are missing."""
+    """Returns the best and most diverse prompts of the pool, as many as the policy asks for, and the
+    shortfall by category."""
     from overt.scoring.select import select
 
     account = making.account
