@@ -235,6 +235,18 @@ def _twin(system: str, user: str) -> str:
     return json.dumps({"prompts": versions[: _count(user)]})
 
 
+def _edits(system: str, user: str) -> str:
+    """Edited prompts; now and then one that the judge finds unsafe."""
+    prompt = _quoted(user, "Prompt")
+    random = _random("edit", prompt)
+    versions = [
+        f"{prompt} {word}" for word in random.sample(("at dawn", "again", "in a film", "on a stage"), 3)
+    ]
+    if random.random() < 0.1:
+        versions[0] = f"{prompt} {UNSAFE}"
+    return json.dumps({"prompts": versions[: _count(user)]})
+
+
 def _probe(system: str, user: str, seed: object) -> str:
     rate = _random("rate", user).random()
     if _random("sample", user, seed).random() < rate:
@@ -253,6 +265,8 @@ def answer(system: str, user: str, seed: object = None) -> str:
         return _audit(system, user)
     if task == "twin":
         return _twin(system, user)
+    if task == "search":
+        return _edits(system, user)
     if task == "probe":
         return _probe(system, user, seed)
     return json.dumps(

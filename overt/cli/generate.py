@@ -60,6 +60,12 @@ def _facts(run: Run) -> list[str]:
         lines.append(f"duplicates  {named}{index['index']}")
     if manifest.distinct_2 is not None:
         lines.append(f"distinct-2  {manifest.distinct_2:.3f} over the benign prompts")
+    if told := manifest.search:
+        edits = ", ".join(f"{kind} {count}" for kind, count in told.kept.items()) or "none"
+        lines.append(
+            f"search      {told.calls} calls of the surrogate in {told.rounds} rounds; refused before "
+            f"{told.refused_before}, after {told.refused_after} of {told.prompts}; edits kept: {edits}"
+        )
     clock = [f"{stage} {manifest.seconds[stage]:.1f} s" for stage in STAGES if stage in manifest.seconds]
     lines.append("time        " + "  ".join(clock))
     for stage, reasons in manifest.reasons.items():

@@ -105,7 +105,7 @@ def probe_with_filter(prompts: Iterable[Prompt], text_filter: TextFilter) -> Ite
             yield Failure(prompt.id, "probe", prompt.category, kind, message)
             yield Probe(prompt.id, text_filter.name, 1, 0, 0)
         else:
-            yield Probe(prompt.id, text_filter.name, 1, 1, int(decision.blocked))
+            yield Probe(prompt.id, text_filter.name, 1, 1, int(decision.blocked), decision.score)
 
 
 def judge_probe(prompt: Prompt, result: Probe, threshold: float) -> Drop | None:

@@ -1,7 +1,7 @@
-"""`overt generate`: seeds -> synthesize -> audit -> dedupe -> probe -> select -> pair -> data set.
+"""`overt generate`: seeds -> synthesize -> audit -> dedupe -> probe -> search -> select -> pair -> data set.
 
-The stages are in generate_stages.py and generate_pool.py. A resumed run repeats them: finished calls come
-from the journal, so nothing is paid for twice and the outcome is the same.
+The stages are in generate_stages.py, generate_pool.py and generate_search.py. A resumed run repeats them:
+finished calls come from the journal, so nothing is paid for twice and the outcome is the same.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from overt.tasks.config import checked_folder
 from overt.tasks.generate_config import GenerateConfig
 from overt.tasks.generate_finish import finish
 from overt.tasks.generate_pool import Pairing, Plan, Pool, with_pair
+from overt.tasks.generate_search import SearchPlan, search
 from overt.tasks.generate_stages import Making, note_mentions, pick_diverse, pick_run_encoder, place_seeds
 from overt.tasks.roles import open_roles
 from overt.tasks.task import Start, Work, default_folder, record_of, resumed_run, working
@@ -73,6 +74,7 @@ def started(config: GenerateConfig) -> tuple[GenerateConfig, Start]:
         config = for_limit(config)
         policy = narrowed(load_policy(config.policy or ""), config.category, config.benign, config.unsafe)
     config = config.settled()
+    check_search(config)
     record = _record(config, policy, run)
     folder = config.resume or config.out or default_folder(record, policy.name)
     addresses = trust.settled_addresses(config, run.folder if run is not None else None)
@@ -109,6 +111,23 @@ def for_limit(config: GenerateConfig) -> GenerateConfig:
     from overt.tasks.how_many import prompts_for
 
     return config.model_copy(update={"benign": prompts_for(config.for_limit, config.expect, config.power)})
+
+
+def check_search(config: GenerateConfig) -> None:
+    """Checks that a search has a surrogate to search with.
+
+    Raises:
+        InputError: --search without --probe, or --search-calls without --search.
+    """
+    if config.search and config.probe is None:
+        raise InputError(
+            "--search looks for prompts that a surrogate refuses, and no surrogate was named",
+            fix="Name one with --probe, for instance --probe filter/profanity-check or a chat model.",
+        )
+    if config.search_calls is not None and not config.search:
+        raise InputError(
+            "--search-calls goes with --search", fix="For instance: --search 3 --search-calls 2000"
+        )
 
 
 def _inputs(config: GenerateConfig) -> dict[str, Json]:
@@ -189,6 +208,7 @@ def _make(config: GenerateConfig, start: Start, work: Work) -> None:
             work.note(remark)
     pool = Pool(making, plan, seeds)
     pool.fill()
+    found = search(making, pool, SearchPlan(config.search, config.search_calls)) if config.search else None
     benign, short_benign = pick_diverse(making, pool.kept)
     unsafe, short_unsafe = Pairing(making, benign, pool.kept).run()
     work.folder.write_stage("select", benign)
@@ -196,4 +216,4 @@ def _make(config: GenerateConfig, start: Start, work: Work) -> None:
     pairs = {p.pair_id for p in unsafe}
     benign = [with_pair(p, pairs) for p in benign]
     short = {"benign": short_benign, "unsafe": short_unsafe}
-    finish(start.record, making, benign, unsafe, short, judges=config.judge)
+    finish(start.record, making, benign, unsafe, short, judges=config.judge, search=found)

@@ -16,6 +16,7 @@ TEMPLATES = {
     "audit": "scoring",
     "probe": "scoring",
 }
+SEARCH = "search"  # the template of a search by a chat model; runs without a search do not read it
 _MODEL = "What it is made with"
 _DATA = "What goes in"
 _SHAPE = "How much comes out"
@@ -94,6 +95,26 @@ class GenerateConfig(ModelConfig, OutputConfig):
     samples: Annotated[
         int, Option("Samples per prompt of the surrogate.", _MODEL, min=1, max=1000, decides="value")
     ] = 8
+    search: Annotated[
+        int,
+        Option(
+            "So many rounds of small edits to the prompts that the surrogate of --probe lets pass, towards "
+            "what it refuses, as long as the audit calls them benign. --rounds is 1 unless given.",
+            _MODEL,
+            min=0,
+            max=100,
+            decides="value",
+        ),
+    ] = 0
+    search_calls: Annotated[
+        int | None,
+        Option(
+            "With --search: at most so many calls of the surrogate for edits. Default: no cap.",
+            _MODEL,
+            min=1,
+            decides="value",
+        ),
+    ] = None
     encoder: Annotated[
         str,
         Option(
@@ -197,7 +218,11 @@ class GenerateConfig(ModelConfig, OutputConfig):
         judges = self.judge or (("builtin/rules",) if self.is_builtin else (self.model,))
         pool = self.oversample or (3.0 if self.is_builtin else 1.5)
         rejected = tuple(sorted(self.rejected))
-        return self.model_copy(update={"judge": judges, "oversample": pool, "rejected": rejected})
+        # The search makes more of what is there; writing on until enough is refused would come before it.
+        rounds = 1 if self.search and "rounds" not in self.model_fields_set else self.rounds
+        update = {"judge": judges, "oversample": pool, "rejected": rejected, "rounds": rounds}
+        return self.model_copy(update=update)
 
     def load_templates(self) -> dict[str, Template]:
-        return {name: load_template(room, name, self.templates) for name, room in TEMPLATES.items()}
+        rooms = {**TEMPLATES, **({SEARCH: "generation"} if self.search else {})}
+        return {name: load_template(room, name, self.templates) for name, room in rooms.items()}

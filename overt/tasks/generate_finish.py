@@ -21,12 +21,14 @@ def finish(
     short: dict[str, dict[str, int]],
     *,
     judges: tuple[str, ...],
+    search: dict[str, Json] | None = None,
 ) -> None:
     """Writes the data set with its card, and the manifest last.
 
     Args:
         short: the shortfall of prompts by label and category.
         judges: who audited.
+        search: what the search did, if there was one.
     """
     from overt.data.export import export_dataset
     from overt.scoring.diversity import distinct_n
@@ -64,6 +66,7 @@ def finish(
         "model_audited": any(j.label is None for j in making.roles.judges),
         "same_model": writer in judges,
         "distinct_2": distinct,
+        **({"search": search} if search is not None else {}),
     }
     card = card_of(record, making, judges=judges, distinct_2=distinct)
     with speaking_os_errors("cannot write the dataset"):

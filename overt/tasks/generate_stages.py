@@ -206,7 +206,7 @@ def probe_prompts(making: Making, prompts: Sequence[Prompt], samples: int) -> li
     kept: list[Prompt] = []
     with making.work.stage("probe", len(prompts)) as advance:
         by_id = {p.id: p for p in prompts}
-        for result in _probed(making, prompts, samples):
+        for result in probed(making, prompts, samples):
             if isinstance(result, Failure):
                 account.lose(result)
                 continue
@@ -223,7 +223,8 @@ def probe_prompts(making: Making, prompts: Sequence[Prompt], samples: int) -> li
     return kept
 
 
-def _probed(making: Making, prompts: Sequence[Prompt], samples: int) -> Iterable[Probe | Failure]:
+def probed(making: Making, prompts: Sequence[Prompt], samples: int) -> Iterable[Probe | Failure]:
+    """Asks the surrogate about each prompt; yields a Probe for each, and the failures before it."""
     from overt.scoring.probe import probe, probe_with_filter
 
     role = making.roles.probe

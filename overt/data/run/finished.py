@@ -79,6 +79,18 @@ class Manifest(_Facts):
     files: dict[str, str] = {}
 
 
+class SearchFacts(_Facts):
+    """What a search did: rounds, calls of the surrogate, prompts searched and refused, and edits by kind."""
+
+    rounds: int = 0
+    calls: int = 0
+    prompts: int = 0
+    refused_before: int = 0
+    refused_after: int = 0
+    tried: dict[str, int] = {}
+    kept: dict[str, int] = {}
+
+
 class DatasetManifest(Manifest):
     """The manifest of `overt generate`. `counts` and `short` have, by category and label (or label and
     category), the numbers of prompts and of prompts missing from the policy's target; `why_short` says stage
@@ -94,6 +106,7 @@ class DatasetManifest(Manifest):
     model_audited: bool = False
     same_model: bool = False
     distinct_2: float | None = None
+    search: SearchFacts | None = None
 
     @property
     def kept(self) -> int:

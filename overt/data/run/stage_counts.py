@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from overt.data.json_types import Json
 from overt.data.records import Drop, Failure
 
-STAGES = ("seeds", "synthesize", "audit", "dedupe", "probe", "select", "pair")
+STAGES = ("seeds", "synthesize", "audit", "dedupe", "probe", "search", "select", "pair")
 
 
 _SAID = {
@@ -18,6 +18,7 @@ _SAID = {
     "audit": "audit kept {left} of {entered}",
     "dedupe": "dedupe removed {lost} of {entered}",
     "probe": "the probe refused {left} of {entered}",
+    "search": "the search kept {left} of {entered} prompts that it looked at",
     "pair": "{left} unsafe twins were kept, for {entered} benign prompts",
 }
 _REASONS = 4  # named of each stage

@@ -1,0 +1,343 @@
+"""The search of `overt generate --search`: rounds of small edits towards what the surrogate refuses.
+
+It begins with the prompts that the surrogate was asked about. In each round, those that it let pass are
+edited; an edit that the judges call benign and that the surrogate refuses more takes its prompt's place.
+Prompts that reach the category's threshold go on; where they are too few, those closest to it go on too, and
+the run says so.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from overt.data.json_types import Json
+from overt.data.progress import Advance
+from overt.data.records import Drop, Failure, Probe, Prompt
+from overt.generation.edits import Option, options, scenes_in
+from overt.generation.search_rewrites import search_rewrites
+from overt.generation.synthesize import check_shape
+from overt.scoring.boundary_search import (
+    Edit,
+    Guide,
+    Key,
+    best,
+    fresh_scenes,
+    is_refused,
+    nearest,
+    to_edit,
+)
+from overt.tasks.generate_pool import Pool
+from overt.tasks.generate_stages import Making, audit_prompts, probed, wanted_benign
+
+STAGE = "search"
+TRIES = 2  # edits of one prompt in a round, at most; and edits in a round for each prompt that is missing
+AHEAD = 1.5  # refused prompts that are looked for, per prompt wanted: the most diverse of them are chosen
+USES = 90  # prompts wanted in which the same wording may be put once
+
+
+@dataclass(frozen=True)
+class SearchPlan:
+    """How long is searched: rounds, and calls of the surrogate (None: as many as the rounds need)."""
+
+    rounds: int
+    calls: int | None = None
+
+
+@dataclass(frozen=True)
+class Tried:
+    """An edited prompt: the one it was made of, what was edited, and the scenes in it."""
+
+    prompt: Prompt
+    parent: Prompt
+    key: Key
+    uses: frozenset[str]
+
+
+def search(making: Making, pool: Pool, plan: SearchPlan) -> dict[str, Json]:
+    """Searches from the probed pool, and adds what it found to `pool.kept`. Returns the facts for the
+    manifest."""
+    return _Search(making, pool, plan).run()
+
+
+@dataclass
+class _Search:
+    making: Making
+    pool: Pool
+    plan: SearchPlan
+    now: dict[str, Prompt] = field(default_factory=dict)  # by the id of the pool's prompt: what became of it
+    roots: dict[str, str] = field(default_factory=dict)  # by the id of a prompt of `now`: the pool's prompt
+    uses: dict[str, frozenset[str]] = field(default_factory=dict)  # by root: its scenes
+    known: dict[str, list[Option]] = field(default_factory=dict)  # by the id of a prompt: its edits
+    seen: set[str] = field(default_factory=set)
+    tried: set[tuple[str, Key]] = field(default_factory=set)  # edits by root
+    kept: Counter[Key] = field(default_factory=Counter)  # edits that took a prompt's place
+    asked: Counter[str] = field(default_factory=Counter)  # edits tried by kind
+    calls: int = 0
+    rounds: int = 0
+
+    def run(self) -> dict[str, Json]:
+        making = self.making
+        for prompt in self.pool.unique:
+            if prompt.id in making.probes:
+                category = making.policy.category(prompt.category)
+                self.now[prompt.id], self.roots[prompt.id] = prompt, prompt.id
+                self.uses[prompt.id] = scenes_in(making.policy, category, prompt)
+        self.seen = {*self.pool.seen, *self.now}
+        wanted = sum(wanted_benign(making.policy).values())
+        self.guide = Guide(most=max(1, round(wanted / USES)), seed=making.seed)
+        for prompt in self.now.values():
+            self.guide.note(prompt.text, making.probes[prompt.id])
+        before = self.refused()
+        for number in range(self.plan.rounds):
+            if not (parents := self.parents()) or not (
+                edits := self.within_calls(self.edits(parents, number))
+            ):
+                break
+            self.rounds += 1
+            self.accept(edits)
+        after = self.refused()
+        self.finish()
+        return self.facts(before, after)
+
+    # -- what is edited -----------------------------------------------------------------------------------
+
+    def parents(self) -> dict[str, list[Prompt]]:
+        """By category the prompts that can be edited, where too few are refused so far."""
+        found = {}
+        for category, count in wanted_benign(self.making.policy).items():
+            probes = self.probes(category)
+            chosen = to_edit(probes, self.threshold(category), wanted=round(AHEAD * count))
+            if chosen:
+                found[category] = [self.now[self.roots[p.prompt_id]] for p in chosen]
+        return found
+
+    def tries(self, category: str) -> int:
+        """How many edits of a category are tried in a round."""
+        refused = sum(is_refused(p, self.threshold(category)) for p in self.probes(category))
+        return TRIES * max(0, round(AHEAD * wanted_benign(self.making.policy)[category]) - refused)
+
+    def probes(self, category: str) -> list[Probe]:
+        return [self.making.probes[p.id] for p in self.now.values() if p.category == category]
+
+    def threshold(self, category: str) -> float:
+        return self.making.policy.category(category).probe_threshold
+
+    def refused(self) -> int:
+        """How many prompts reach their category's threshold."""
+        return sum(
+            is_refused(self.making.probes[p.id], self.threshold(p.category)) for p in self.now.values()
+        )
+
+    # -- edits --------------------------------------------------------------------------------------------
+
+    def edits(self, parents: Mapping[str, Sequence[Prompt]], number: int) -> list[Tried]:
+        """The edits that are tried in a round."""
+        making, found = self.making, list[Tried]()
+        self.guide.begin(number)
+        with making.work.stage(STAGE, sum(map(len, parents.values()))) as advance:
+            for category, mine in parents.items():
+                count = self.tries(category)
+                rewrites = self.rewrites(mine[: math.ceil(count / TRIES)], number)
+                found += rewrites
+                found += self.chosen(mine, max(count - len(rewrites), count // 2), advance)
+        fit = []
+        for edit in found:
+            making.account.enter(STAGE, edit.prompt.category)
+            self.asked[edit.key[0]] += 1
+            if drop := check_shape(edit.prompt, STAGE):
+                making.account.lose(drop)
+            elif edit.prompt.id in self.seen:
+                self.lose(edit.prompt, "exact repeat", "of an earlier text")
+            else:
+                self.seen.add(edit.prompt.id)
+                fit.append(edit)
+        return fit
+
+    def chosen(self, parents: Sequence[Prompt], count: int, advance: Advance) -> Iterator[Tried]:
+        """The edits of these prompts that promise most."""
+        making = self.making
+        every: list[tuple[Prompt, Option]] = []
+        for parent in parents:
+            advance(1)
+            root = self.roots[parent.id]
+            every += [
+                (parent, option)
+                for option in self.options(parent)
+                if (root, (option.kind, option.value)) not in self.tried
+                and fresh_scenes(self.uses, root, option.uses)
+            ]
+        edits = [
+            Edit(o.text, p.text, making.probes[p.id], (o.kind, o.value), o.kind == "scene") for p, o in every
+        ]
+        for place in self.guide.choose(edits, count, TRIES):
+            parent, option = every[place]
+            key = option.kind, option.value
+            self.tried.add((self.roots[parent.id], key))
+            yield Tried(option.make(), parent, key, option.uses)
+
+    def options(self, prompt: Prompt) -> list[Option]:
+        if prompt.id not in self.known:
+            making = self.making
+            category = making.policy.category(prompt.category)
+            self.known[prompt.id] = options(making.policy, category, prompt, seed=making.seed)
+        return self.known[prompt.id]
+
+    def rewrites(self, parents: Sequence[Prompt], number: int) -> list[Tried]:
+        """The rewrites of a chat model; none where the embedded writer writes."""
+        making, chat = self.making, self.making.roles.chat
+        if chat is None:
+            return []
+        found: list[Tried] = []
+        ask, template = making.work.ask(STAGE, chat), making.templates[STAGE]
+        for parent, made in search_rewrites(
+            parents, making.policy, ask=ask, template=template, count=TRIES, round=number, seed=making.seed
+        ):
+            if isinstance(made, Failure):
+                making.account.lose(made)
+            else:
+                found += [Tried(prompt, parent, ("model", ""), frozenset()) for prompt in made]
+        return found
+
+    def within_calls(self, edits: list[Tried]) -> list[Tried]:
+        """As many edits as the cap on calls leaves room for."""
+        if self.plan.calls is None:
+            return edits
+        room = max(0, (self.plan.calls - self.calls) // self.samples)
+        for edit in edits[room:]:
+            self.lose(edit.prompt, "no calls left", f"--search-calls {self.plan.calls}")
+        if len(edits) > room:
+            self.making.work.note(
+                f"the search stopped at {self.plan.calls} calls of the surrogate (--search-calls)"
+            )
+        return edits[:room]
+
+    @property
+    def samples(self) -> int:
+        role = self.making.roles.probe
+        return 1 if role is not None and role.filter is not None else self.pool.plan.samples
+
+    # -- what is kept --------------------------------------------------------------------------------------
+
+    def accept(self, edits: Sequence[Tried]) -> None:
+        """Audits and probes the edits; the best one of each prompt takes its place if it is refused more."""
+        making = self.making
+        benign = {p.id for p in audit_prompts(making, [e.prompt for e in edits], STAGE)}
+        by_parent: dict[str, list[Tried]] = {}
+        for edit in self.measured([e for e in edits if e.prompt.id in benign]):
+            self.guide.note(edit.prompt.text, making.probes[edit.prompt.id])
+            by_parent.setdefault(edit.parent.id, []).append(edit)
+        for parent, mine in by_parent.items():
+            root = self.roots[parent]
+            fit = [e for e in mine if fresh_scenes(self.uses, root, e.uses)]
+            best_one = best(making.probes[parent], [making.probes[e.prompt.id] for e in fit])
+            for edit in mine:
+                if best_one is not None and edit.prompt.id == best_one.prompt_id:
+                    self.replace(root, edit)
+                else:
+                    self.lose(edit.prompt, "not refused more than before", edit.key[0])
+        self.guide.settle(self.kept)
+
+    def measured(self, edits: Sequence[Tried]) -> list[Tried]:
+        """Asks the surrogate; the edits that it gave an answer for."""
+        making, by_id = self.making, {e.prompt.id: e for e in edits}
+        self.calls += len(edits) * self.samples
+        found = []
+        with making.work.stage(STAGE, len(edits)) as advance:
+            for result in probed(making, [e.prompt for e in edits], self.pool.plan.samples):
+                if isinstance(result, Failure):
+                    making.account.lose(dataclasses.replace(result, stage=STAGE))
+                    continue
+                advance(1)
+                making.probes[result.prompt_id] = result
+                if result.rate is None:
+                    self.lose(by_id[result.prompt_id].prompt, "no sample answered", result.surrogate)
+                else:
+                    found.append(by_id[result.prompt_id])
+        return found
+
+    def replace(self, root: str, edit: Tried) -> None:
+        old = self.now[root]
+        if old.id != root:  # the pool's own prompt was counted by the probe
+            self.lose(old, "edited further", edit.key[0])
+        self.now[root], self.uses[root] = edit.prompt, edit.uses
+        self.roots[edit.prompt.id] = root
+        self.kept[edit.key] += 1
+
+    def lose(self, prompt: Prompt, reason: str, detail: str = "") -> None:
+        self.making.account.lose(Drop(prompt.id, STAGE, prompt.category, reason, detail, prompt.text))
+
+    # -- the end -------------------------------------------------------------------------------------------
+
+    def finish(self) -> None:
+        """Adds to the pool the edited prompts that the surrogate refuses, and where the pool has too few
+        prompts, those that are the closest to it."""
+        making, pool = self.making, self.pool
+        edited = [p for root, p in self.now.items() if p.id != root]
+        reached = [p for p in edited if is_refused(making.probes[p.id], self.threshold(p.category))]
+        found = self.unlike(reached, pool.kept)
+        for category, wanted in wanted_benign(making.policy).items():
+            have = sum(p.category == category for p in (*pool.kept, *found))
+            found += self.closest(category, wanted - have, [*pool.kept, *found])
+        for prompt in found:
+            making.account.leave(STAGE, prompt.category)
+        pool.kept += found
+        folder = making.work.folder
+        folder.write_stage("audit", making.audits.values())
+        folder.write_stage("probe", making.probes.values())
+        folder.write_stage(STAGE, found)
+
+    def closest(self, category: str, missing: int, kept: Sequence[Prompt]) -> list[Prompt]:
+        """The prompts of a category that are closest to being refused, as many as are missing. The others are
+        counted as lost."""
+        making, limit = self.making, self.threshold(category)
+        mine = {p.id: p for p in self.now.values() if p.category == category}
+        rest = [making.probes[id_] for id_ in mine if not is_refused(making.probes[id_], limit)]
+        # A few more than are missing, since some may repeat others.
+        close = [mine[p.prompt_id] for p in nearest(rest, 2 * missing)]
+        for prompt in close:
+            if prompt.id in self.uses:  # a prompt of the pool as it was
+                making.account.enter(STAGE, category)
+        fit = self.unlike(close, kept) if close else []
+        near = {p.id for p in close}
+        far = [mine[p.prompt_id] for p in rest if p.prompt_id not in near and p.prompt_id not in self.uses]
+        for prompt in (*fit[max(missing, 0) :], *far):
+            self.lose(prompt, "still rarely refused")
+        fit = fit[: max(missing, 0)]
+        if fit:
+            making.work.note(
+                f"{category}: the surrogate does not refuse {len(fit)} of the benign prompts; "
+                "they are the closest to it"
+            )
+        return fit
+
+    def unlike(self, prompts: Sequence[Prompt], kept: Sequence[Prompt]) -> list[Prompt]:
+        """The prompts that do not resemble each other or one that is kept."""
+        from overt.data.seeds import read_earlier_prompts
+        from overt.scoring.dedupe import dedupe
+
+        making = self.making
+        against = [text for source in self.pool.plan.against for text in read_earlier_prompts(source)]
+        result = dedupe(
+            prompts, threshold_of=making.threshold, encoder=making.encoder, kept=kept, against=against
+        )
+        for drop in result.drops:
+            making.account.lose(dataclasses.replace(drop, stage=STAGE))
+        return result.kept
+
+    def facts(self, before: int, after: int) -> dict[str, Json]:
+        kinds: Counter[str] = Counter()
+        for (kind, _), count in self.kept.items():
+            kinds[kind] += count
+        return {
+            "rounds": self.rounds,
+            "calls": self.calls,
+            "prompts": len(self.now),
+            "refused_before": before,
+            "refused_after": after,
+            "tried": dict(sorted(self.asked.items())),
+            "kept": dict(sorted(kinds.items())),
+        }
