@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from overt.data.json_types import Json
@@ -45,6 +45,14 @@ class SearchPlan:
 
     rounds: int
     calls: int | None = None
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Prompts of a category that are edited in a round, and how many edits are tried."""
+
+    prompts: list[Prompt]
+    tries: int
 
 
 @dataclass(frozen=True)
@@ -93,9 +101,8 @@ class _Search:
             self.guide.note(prompt.text, making.probes[prompt.id])
         before = self.refused()
         for number in range(self.plan.rounds):
-            if not (parents := self.parents()) or not (
-                edits := self.within_calls(self.edits(parents, number))
-            ):
+            turns = self.turns()
+            if not turns or not (edits := self.within_calls(self.edits(turns, number))):
                 break
             self.rounds += 1
             self.accept(edits)
@@ -105,20 +112,19 @@ class _Search:
 
     # -- what is edited -----------------------------------------------------------------------------------
 
-    def parents(self) -> dict[str, list[Prompt]]:
-        """By category the prompts that can be edited, where too few are refused so far."""
-        found = {}
+    def turns(self) -> list[Turn]:
+        """What is edited next, by category: the prompts that are not refused, where too few are, and those
+        that are refused as they were written, which are held to one edit that is refused more."""
+        found = []
         for category, count in wanted_benign(self.making.policy).items():
-            probes = self.probes(category)
-            chosen = to_edit(probes, self.threshold(category), wanted=round(AHEAD * count))
-            if chosen:
-                found[category] = [self.now[self.roots[p.prompt_id]] for p in chosen]
+            probes, limit, wanted = self.probes(category), self.threshold(category), round(AHEAD * count)
+            refused = [p for p in probes if is_refused(p, limit)]
+            open_ = to_edit(probes, limit, wanted=wanted)
+            plain = [p for p in nearest(refused, wanted) if p.prompt_id in self.uses]
+            for chosen, tries in ((open_, TRIES * (wanted - len(refused))), (plain, len(plain))):
+                if chosen:
+                    found.append(Turn([self.now[self.roots[p.prompt_id]] for p in chosen], tries))
         return found
-
-    def tries(self, category: str) -> int:
-        """How many edits of a category are tried in a round."""
-        refused = sum(is_refused(p, self.threshold(category)) for p in self.probes(category))
-        return TRIES * max(0, round(AHEAD * wanted_benign(self.making.policy)[category]) - refused)
 
     def probes(self, category: str) -> list[Probe]:
         return [self.making.probes[p.id] for p in self.now.values() if p.category == category]
@@ -134,16 +140,15 @@ class _Search:
 
     # -- edits --------------------------------------------------------------------------------------------
 
-    def edits(self, parents: Mapping[str, Sequence[Prompt]], number: int) -> list[Tried]:
+    def edits(self, turns: Sequence[Turn], number: int) -> list[Tried]:
         """The edits that are tried in a round."""
         making, found = self.making, list[Tried]()
         self.guide.begin(number)
-        with making.work.stage(STAGE, sum(map(len, parents.values()))) as advance:
-            for category, mine in parents.items():
-                count = self.tries(category)
-                rewrites = self.rewrites(mine[: math.ceil(count / TRIES)], number)
-                found += rewrites
-                found += self.chosen(mine, max(count - len(rewrites), count // 2), advance)
+        with making.work.stage(STAGE, sum(len(turn.prompts) for turn in turns)) as advance:
+            for turn in turns:
+                rewrites = self.rewrites(turn.prompts[: math.ceil(turn.tries / TRIES)], number)
+                count = max(turn.tries - len(rewrites), turn.tries // 2)
+                found += [*rewrites, *self.chosen(turn.prompts, count, advance)]
         fit = []
         for edit in found:
             making.account.enter(STAGE, edit.prompt.category)
@@ -261,7 +266,10 @@ class _Search:
 
     def replace(self, root: str, edit: Tried) -> None:
         old = self.now[root]
-        if old.id != root:  # the pool's own prompt was counted by the probe
+        is_own = old.id == root  # a prompt of the pool; the probe has counted those that it dropped
+        if is_own and is_refused(self.making.probes[root], self.threshold(old.category)):
+            self.making.account.enter(STAGE, old.category)
+        if not is_own or is_refused(self.making.probes[root], self.threshold(old.category)):
             self.lose(old, "edited further", edit.key[0])
         self.now[root], self.uses[root] = edit.prompt, edit.uses
         self.roots[edit.prompt.id] = root
@@ -276,6 +284,7 @@ class _Search:
         """Adds to the pool the edited prompts that the surrogate refuses, and where the pool has too few
         prompts, those that are the closest to it."""
         making, pool = self.making, self.pool
+        pool.kept = [p for p in pool.kept if self.now[p.id] is p]
         edited = [p for root, p in self.now.items() if p.id != root]
         reached = [p for p in edited if is_refused(making.probes[p.id], self.threshold(p.category))]
         found = self.unlike(reached, pool.kept)
