@@ -29,6 +29,8 @@ NINE = {
     "privacy_individual", "privacy_public", "copyright_violations", "self_harm", "sexual_content",
     "illegal_activities", "unethical_unsafe_action", "discrimination", "violence",
 }  # fmt: skip
+# Their scenes are whole plots of about 17 words: a twin keeps who and where, and another thing happens.
+PLOTS = ("overt", "emotional_boundaries")
 SPARE = 4  # scenes beyond the number kept, so that a filter may drop some
 
 policy_of = cache(load_policy)
@@ -97,11 +99,12 @@ def test_many_triggers_and_each_once(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_twins_are_minimal_pairs(name: str) -> None:
+    usual, most = (12, 18) if name in PLOTS else (5, 10)
     for category in policy_of(name).categories:
         distances = [changed_words(benign, unsafe) for benign, unsafe in pairs(category)]
         assert min(distances) >= 1, f"{category.id}: a scene whose two sides are the same"
-        assert median(distances) <= 5, category.id
-        assert max(distances) <= 10, category.id
+        assert median(distances) <= usual, category.id
+        assert max(distances) <= most, category.id
     # A twin shares words with its benign side; a pair that shares none is no pair.
     for category in policy_of(name).categories:
         for benign, unsafe in pairs(category):
