@@ -97,16 +97,13 @@ def test_many_triggers_and_each_once(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_twins_share_their_subject(name: str) -> None:
-    """A twin tells another event in the same setting, so many of its words may differ, but not all."""
-    for category in policy_of(name).categories:
-        distances = [changed_words(benign, unsafe) for benign, unsafe in pairs(category)]
-        assert min(distances) >= 1, f"{category.id}: a scene whose two sides are the same"
-        lengths = [max(len(words(benign)), len(words(unsafe))) for benign, unsafe in pairs(category)]
-        assert median(d / n for d, n in zip(distances, lengths, strict=True)) <= 0.85, category.id
-    # A twin shares words with its benign side; a pair that shares none is no pair.
+    """A twin tells of another event in the same setting: many of its words differ, and some are the same."""
     for category in policy_of(name).categories:
         for benign, unsafe in pairs(category):
+            assert changed_words(benign, unsafe) >= 1, (benign, unsafe)
             assert len(set(words(benign)) & set(words(unsafe))) >= 2, (benign, unsafe)
+        shared = [len(set(words(benign)) & set(words(unsafe))) for benign, unsafe in pairs(category)]
+        assert median(shared) >= 4, category.id
 
 
 @pytest.mark.parametrize("name", NAMES)
