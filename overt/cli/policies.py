@@ -99,13 +99,15 @@ def validate(
 ) -> None:
     """Check policy files: all problems at once, each with file, line, column, field and what to do.
 
-    A language that the floor does not cover is a warning. Exit code 0 if every file is fine, 2 if one is not.
+    Warnings: a language that the floor does not cover, and triggers without scenes of their own, of which the
+    embedded writer can make less. Exit code 0 if every file is fine, 2 if one is not.
     For instance:
 
         overt policies validate mine.yaml
 
         overt policies validate policies/*.yaml && echo fine
     """
+    from overt.policies.coverage import remarks
     from overt.policies.floor import uncovered
     from overt.policies.load import load_policy
     from overt.policies.problems import PolicyError
@@ -126,7 +128,7 @@ def validate(
             f"{triggers} triggers, {scenes} scenes, asks for {benign} benign and {unsafe} unsafe prompts, "
             f"hash {policy.hash}\n"
         )
-        for warning in uncovered(policy):
+        for warning in (*uncovered(policy), *remarks(policy)):
             print(f"{file}: warning: {warning}", file=sys.stderr)
     if problems:
         print(f"{problems} problem{'s' if problems != 1 else ''}", file=sys.stderr)

@@ -1,17 +1,19 @@
-"""Building blocks of the grammar: a trigger's scenes, generic frames, and the fillers of their slots."""
+"""Building blocks of the grammar: scenes of the policy, scenes of the bank, and frames that name a term."""
 
 from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 from overt.data.errors import InputError
+from overt.data.tiers import Tier
 from overt.generation import wording
-from overt.policies.floor import floor_reason
+from overt.policies.bank import scenes_for
 from overt.policies.schema import Category, Policy, Trigger
+from overt.policies.term_forms import part_of_speech
 
 # Categories about groups of people or suffering: only careful frames are used.
 _DELICATE = re.compile(
@@ -20,110 +22,174 @@ _DELICATE = re.compile(
 )
 # Products for children: no pubs, no thrillers.
 _YOUNG = re.compile(r"(?<![a-z])(?:child|kid|pupil|primary school|toddler)", re.IGNORECASE)
+_GROWN_UP = re.compile(
+    r"\b(?:pubs?|bars?|taverns?|cocktails?|thriller|slasher|zombie|noir|brothel|casino)\b", re.IGNORECASE
+)
+
+# So many scenes of the bank a trigger has of the tier "bank". Without a limit a term that is alone with its
+# topic would fill the category.
+_BANK_ROUNDS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A scene fragment or a generic frame, with unfilled slots."""
+    """A scene or a frame, with unfilled slots; `key` is the same for scenes that differ only in the term."""
 
     text: str
-    group: str  # "scene", or the name of the frame list
+    tier: Tier
+    key: str
+    unsafe: str | None = None  # the other side of a scene
     whole: bool = False  # a full sentence that needs no opening
+    is_loose: bool = False  # a scene of the bank for any part of speech
+
+
+Turn = tuple[Trigger, Frame, Tier]
 
 
 def scenes_of(trigger: Trigger) -> list[Frame]:
-    return [Frame(scene.benign, "scene") for scene in trigger.scenes if scene.benign]
+    """The benign scenes that the policy gives a trigger."""
+    return [Frame(s.benign, "scene", s.benign, s.unsafe) for s in trigger.scenes if s.benign]
 
 
-def walk(
-    policy: Policy, category: Category, trigger: Trigger, rng: random.Random, used: dict[str, int]
-) -> Iterator[Frame]:
-    """Yields a trigger's frames without end: all scenes once, then generic frames and scenes in turn.
-
-    `used` counts generic frames across the category, so that two triggers seldom share one.
-    """
-    scenes = scenes_of(trigger)
-    rng.shuffle(scenes)
-    yield from scenes
-    generic = generic_frames(policy, category, trigger)
-    rng.shuffle(generic)
-    rank = {frame.text: i for i, frame in enumerate(generic)}
-    again = 0
-    while True:
-        frame = min(generic, key=lambda f: (used.get(f.text, 0), rank[f.text]))
-        used[frame.text] = used.get(frame.text, 0) + 1
-        yield frame
-        if scenes:
-            yield scenes[again % len(scenes)]
-            again += 1
+def bank_of(policy: Policy, category: Category, trigger: Trigger) -> list[Frame]:
+    """The bank's scenes for a trigger, those for its part of speech first."""
+    filled = scenes_for(policy.modality, category, trigger)
+    if _YOUNG.search(f"{policy.name} {policy.description}"):
+        filled = tuple(f for f in filled if not _GROWN_UP.search(f.benign))
+    return [Frame(f.benign, "bank", f.key, f.unsafe, is_loose=f.is_loose) for f in filled]
 
 
-def generic_frames(policy: Policy, category: Category, trigger: Trigger) -> list[Frame]:
-    """Returns the generic frames that fit the trigger's part of speech and the category."""
+def unsafe_sides(policy: Policy, category: Category, trigger: Trigger) -> list[str]:
+    """The unsafe sides of a trigger's own scenes; where there are none, those of the bank."""
+    own = [scene.unsafe for scene in trigger.scenes if scene.unsafe]
+    return own or [frame.unsafe for frame in bank_of(policy, category, trigger) if frame.unsafe]
+
+
+def mentions(policy: Policy, category: Category, trigger: Trigger) -> list[Frame]:
+    """The frames that only name a term, which fit its part of speech and the category."""
     table = wording.table("frames")[policy.modality]
     subject = " ".join((category.id, category.title, *category.disallowed))
     if _DELICATE.search(subject) or _YOUNG.search(f"{policy.name} {policy.description}"):
         groups = ["careful"]
     else:
-        groups = ["any", trigger.pos or wording.part_of_speech(trigger.term)]
-    if allowed(category):
-        groups.append("allowed")
+        groups = ["any", trigger.pos or part_of_speech(trigger.term)]
     whole = policy.modality == "text"
-    return [Frame(t, g, whole) for g in dict.fromkeys(groups) for t in table[g]]
+    return [Frame(t, "mention", t, whole=whole) for g in dict.fromkeys(groups) for t in table[g]]
 
 
-def generic_unsafe(policy: Policy, category: Category, trigger: Trigger) -> list[list[str]]:
-    """Returns short unsafe requests that name the trigger, one list for each disallowed line."""
-    table = wording.table("frames")[policy.modality]["unsafe"]
-    cased = wording.sentence_cased(category.disallowed)
-    texts = []
-    for line in category.disallowed:
-        if floor_reason(f"{category.title}: {line}"):
-            continue
-        form, phrase = wording.forbidden(wording.core(line, sentence_case=cased))
-        fills = {**term_slots(trigger), "disallowed": phrase}
-        texts.append([wording.fill(t, fills.__getitem__) for t in table[form]])
-    return texts
+def turns(
+    policy: Policy, category: Category, triggers: Sequence[Trigger], rng: random.Random
+) -> Iterator[Turn]:
+    """Yields what is written next, without end: a trigger, a scene or frame, and its tier.
+
+    The triggers take turns. Every scene of the category comes before every scene of the bank, a scene of
+    the bank comes once before it comes with another term, and all of them come again before the first frame
+    that only names its term. From then on frames and scenes take turns.
+    """
+    own = {t.term: _shuffled(scenes_of(t), rng) for t in triggers}
+    yield from _rounds(triggers, {term: list(frames) for term, frames in own.items()}, {}, "scene")
+    # Those for a term's part of speech come before those for any, which are weaker.
+    bank = {t.term: _mixed(bank_of(policy, category, t), rng) for t in triggers}
+    used: dict[str, int] = {}
+    left = {term: list(frames) for term, frames in bank.items()}
+    yield from _rounds(triggers, left, used, "bank", once=True, rounds=_BANK_ROUNDS)
+    refilled = {term: [f for f in frames if wording.slot_names(f.text)] for term, frames in own.items()}
+    yield from _rounds(triggers, {t.term: refilled[t.term] + left[t.term] for t in triggers}, used, "again")
+    frames = {t.term: _shuffled(mentions(policy, category, t), rng) for t in triggers}
+    used = {}
+    while True:
+        for number in range(max(map(len, frames.values()))):
+            for trigger in triggers:
+                frame = min(frames[trigger.term], key=lambda f: used.get(f.key, 0))
+                used[frame.key] = used.get(frame.key, 0) + 1
+                yield trigger, frame, "mention"
+                if scenes := own[trigger.term] + bank[trigger.term]:
+                    yield trigger, scenes[number % len(scenes)], "again"
+
+
+def _rounds(
+    triggers: Sequence[Trigger],
+    left: dict[str, list[Frame]],
+    used: dict[str, int],
+    tier: Tier,
+    *,
+    once: bool = False,
+    rounds: int | None = None,
+) -> Iterator[Turn]:
+    """Gives each trigger its least used frame in turn, and takes it out of `left`, until none is left.
+
+    Args:
+        used: how often each frame was used in the category, with any term.
+        once: leave the frames that another term has used.
+        rounds: at most so many frames for each trigger.
+    """
+    done = 0
+    while rounds is None or done < rounds:
+        done += 1
+        count = 0
+        for trigger in triggers:
+            frames = [f for f in left[trigger.term] if not once or not used.get(f.key)]
+            if not frames:
+                continue
+            frame = min(frames, key=lambda f: used.get(f.key, 0))
+            left[trigger.term].remove(frame)
+            used[frame.key] = used.get(frame.key, 0) + 1
+            count += 1
+            yield trigger, frame, tier
+        if not count:
+            return
+
+
+def _mixed(frames: Sequence[Frame], rng: random.Random) -> list[Frame]:
+    order = _shuffled(frames, rng)
+    return sorted(order, key=lambda frame: frame.is_loose)
+
+
+def _shuffled(frames: Sequence[Frame], rng: random.Random) -> list[Frame]:
+    order = list(frames)
+    rng.shuffle(order)
+    return order
 
 
 def term_slots(trigger: Trigger) -> dict[str, str]:
-    """Returns the slots that stand for the trigger in generic frames."""
+    """Returns the slots that stand for the trigger in frames."""
     term = trigger.term
     title = " ".join(w[:1].upper() + w[1:] for w in term.split())
     return {"term": term, "quote": f'"{term}"', "title": f'"{title}"'}
 
 
-def context(
-    policy: Policy, category: Category, trigger: Trigger, text: str, slots: wording.Slots
-) -> tuple[str, str, dict[str, str]]:
-    """Returns the text before and after the frame in a prompt, and the fillers of its slots."""
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a prompt is made of: the text around its frame, the fillers of the frame's slots, and the unsafe
+    side of its scene if it has one."""
+
+    before: str = ""
+    after: str = ""
+    fills: tuple[tuple[str, str], ...] = ()
+    unsafe: str | None = None
+
+
+def context(policy: Policy, category: Category, trigger: Trigger, text: str, slots: wording.Slots) -> Found:
+    """Finds the scene or the frame in a prompt's text; of several the longest."""
     own = term_slots(trigger)
     known = {**slots, **{k: [v] for k, v in own.items()}}
-    frames = scenes_of(trigger) + generic_frames(policy, category, trigger)
-    best: tuple[int, int, dict[str, str]] | None = None
+    best, at = Found(), (0, 0)
+    frames = scenes_of(trigger) + bank_of(policy, category, trigger) + mentions(policy, category, trigger)
     for frame in frames:
         found = wording.locate(frame.text, text, known)
         # The longest frame wins: a short fragment can stand inside a long one.
-        if found and (best is None or found[1] - found[0] > best[1] - best[0]):
-            best = found
-    if best is None:
-        return "", "", {}
-    start, end, fills = best
-    return text[:start], text[end:], {k: v for k, v in fills.items() if k not in own}
+        if found and found[1] - found[0] > at[1] - at[0]:
+            start, end, fills = found
+            at = (start, end)
+            fillers = tuple((k, v) for k, v in fills.items() if k not in own)
+            best = Found(text[:start], text[end:], fillers, frame.unsafe)
+    return best
 
 
-def slots_of(policy: Policy, category: Category) -> dict[str, list[str]]:
+def slots_of(policy: Policy) -> dict[str, list[str]]:
     """Returns the fillers of every slot. The policy's own fillers override the lexicon's."""
     lexicon: dict[str, list[str]] = wording.table("lexicon")
-    return {**lexicon, **{k: list(v) for k, v in policy.slots.items()}, "allowed": allowed(category)}
-
-
-@lru_cache(maxsize=512)
-def allowed(category: Category) -> list[str]:
-    """Returns the allowed contexts that are a noun phrase or a gerund, so that they fit after "about"."""
-    cased = wording.sentence_cased(category.allowed)
-    phrases = [wording.core(line, sentence_case=cased) for line in category.allowed]
-    return [p for p in phrases if 1 <= len(p.split()) <= 12 and wording.forbidden(p)[0] in ("np", "gerund")]
+    return {**lexicon, **{k: list(v) for k, v in policy.slots.items()}}
 
 
 def check_slots(policy: Policy, category: Category) -> None:
@@ -132,7 +198,7 @@ def check_slots(policy: Policy, category: Category) -> None:
     Raises:
         InputError: neither the lexicon nor the policy fills a slot.
     """
-    known = slots_of(policy, category)
+    known = slots_of(policy)
     sides = (
         (trigger, side)
         for trigger in category.triggers

@@ -1,10 +1,12 @@
 """`builtin/grammar`: the writer that needs no model.
 
-It composes prompts from the policy's own words: a trigger term, a harmless scene that contains it, and
-a way to ask for a picture (or, under a text policy, for an answer). The kinds of scene follow the ten
-prompt types of XSTest (Röttger et al. 2024, arXiv 2308.01263): homonyms, figurative use, safe
-targets and contexts, definitions, history and so on. Where a trigger has no scene, generic frames
-quote it. The same policy, category and seed give the same stream of prompts on any machine.
+It composes prompts from scenes: fragments in which something happens that sounds dangerous and is not,
+each with an unsafe side. First come the scenes of the policy, then those of the bank
+(overt/policies/scenes/) for the topics of the policy's terms; a way to ask for a picture (or, under a
+text policy, for an answer) is put around each. The kinds of scene follow the ten prompt types of XSTest
+(Röttger et al. 2024, arXiv 2308.01263): homonyms, figurative use, safe targets and contexts, definitions,
+history and so on. Frames that only name a term are the last resort. The same policy, category and seed
+give the same stream of prompts on any machine.
 """
 
 from __future__ import annotations
@@ -20,26 +22,28 @@ from itertools import islice
 from overt.data.errors import InputError
 from overt.data.records import Label, Prompt, prompt_id
 from overt.data.text import changed_words
+from overt.data.tiers import label_of
 from overt.generation import wording
 from overt.generation.frames import (
     Frame,
     check_slots,
     context,
-    generic_unsafe,
     names_term,
     slots_of,
     term_slots,
-    walk,
+    turns,
+    unsafe_sides,
 )
 from overt.policies.floor import floor_reason
 from overt.policies.schema import Category, Policy, Trigger
 
 NAME = "builtin/grammar"
-TEMPLATE = "grammar@1"
 
 # After this many tries without a new prompt the grammar is exhausted.
 _MISSES = 1_000
 _TWINS = 6
+# A scene of so many words leaves no room for a long opening or an ending.
+_ROOM = 19
 
 _MEDIUM = re.compile(
     r"^(?:\S+ ){0,2}?(?:photo|photograph|snapshot|painting|poster|drawing|diagram|sketch|cartoon|comic"
@@ -62,6 +66,10 @@ _INSTRUCTION = re.compile(
     r"|i'm|my|we|let's)\b",
     re.IGNORECASE,
 )
+# "Just curious: my sister was robbed" reads badly, so only plain questions and instructions get a lead-in.
+_TAKES_LEAD = re.compile(
+    rf"(?!(?:i|i'm|my|we|our|let's)\b)(?:{_QUESTION.pattern}|{_INSTRUCTION.pattern})", re.I
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +84,10 @@ def compose(
 ) -> Iterator[Prompt]:
     """Yields up to `count` distinct benign candidates of a category, after skipping the first `start`.
 
-    The triggers take turns, so every prefix covers them evenly. Each trigger uses all its scenes once
-    before generic frames and second fillings. Fillers and styles are drawn without replacement, so the
-    first prompts differ as much as the word lists allow. The stream ends early when the grammar is
-    exhausted.
+    The triggers take turns. All scenes of the category come before those of the bank, these before second
+    fillings, and prompts that only name their term come last; `template` says which a prompt is (see
+    overt/data/tiers.py). Fillers and styles are drawn without replacement, so the first prompts differ as
+    much as the word lists allow. The stream ends early when the grammar is exhausted.
 
     Raises:
         InputError: a language other than English, or a scene with an undefined slot.
@@ -95,35 +103,20 @@ def compose(
 
 
 def twins(policy: Policy, category: Category, prompt: Prompt, *, seed: int) -> list[Prompt]:
-    """Returns at most 6 unsafe candidates for the twin of a benign prompt, fewest changed words first.
+    """Returns at most 6 unsafe candidates for the twin of a benign prompt.
 
-    The scene, its fillers and the opening are located in the prompt's text. A twin keeps them and takes
-    the unsafe side of the scene, or of the trigger's other scenes; a trigger without unsafe sides gets a
-    short request for what the category disallows. The opening of a prompt from another writer is not
-    kept. Each twin names the trigger.
+    The scene, its fillers and the opening are located in the prompt's text, and a twin keeps opening and
+    fillers. The twin of a scene that has an unsafe side is that side. Any other prompt gets the unsafe sides
+    of the trigger's scenes, or of the bank's scenes for it, fewest changed words first; none if there are
+    none. The opening of a prompt from another writer is not kept. Each twin names the trigger.
     """
     trigger = _trigger_of(category, prompt)
     if trigger is None:
         return []
-    slots = slots_of(policy, category)
-    before, after, fills = context(policy, category, trigger, prompt.text, slots)
+    slots = slots_of(policy)
+    found = context(policy, category, trigger, prompt.text, slots)
+    fills = dict(found.fills)
     rng = _rng(seed, prompt.id)
-    if any(scene.unsafe for scene in trigger.scenes):
-        parts = _unsafe_sides(trigger, slots, fills, rng)
-    else:
-        asks = generic_unsafe(policy, category, trigger)
-        # Two random lines per prompt: otherwise the shortest line would win every time.
-        parts = [text for ask in rng.sample(asks, min(2, len(asks))) for text in ask]
-    texts = [_join(policy, before, part, after) for part in parts]
-    fit = {t for t in texts if names_term(trigger.term, t) and not floor_reason(t) and t != prompt.text}
-    ranked = sorted(fit, key=lambda t: (changed_words(prompt.text, t), t))
-    return [_prompt(category, trigger, t, prompt.style, "unsafe") for t in ranked[:_TWINS]]
-
-
-def _unsafe_sides(
-    trigger: Trigger, slots: wording.Slots, fills: dict[str, str], rng: random.Random
-) -> list[str]:
-    """Fills the unsafe sides of a trigger's scenes, reusing the fillers of the benign prompt."""
 
     def choose(name: str) -> str:
         if name not in fills:
@@ -131,7 +124,15 @@ def _unsafe_sides(
             fills[name] = rng.choice(fit or list(slots[name]))
         return fills[name]
 
-    return [wording.fill(scene.unsafe, choose) for scene in trigger.scenes if scene.unsafe]
+    def made(sides: list[str]) -> list[str]:
+        texts = [_join(policy, found.before, wording.fill(side, choose), found.after) for side in sides]
+        return [t for t in texts if names_term(trigger.term, t) and not floor_reason(t) and t != prompt.text]
+
+    texts = made([found.unsafe]) if found.unsafe else []
+    texts = texts or made(unsafe_sides(policy, category, trigger))
+    ranked = sorted(set(texts), key=lambda t: (changed_words(prompt.text, t), t))
+    label = prompt.template if prompt.writer == NAME else label_of("scene")
+    return [_prompt(category, trigger, t, prompt.style, "unsafe", label) for t in ranked[:_TWINS]]
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,7 @@ class _Decks:
     """The parts of a category's prompts, each drawn without replacement."""
 
     fillers: dict[str, wording.Deck[str]]
-    openings: wording.Deck[_Opening]
+    openings: dict[str, wording.Deck[_Opening]]
     endings: dict[str, wording.Deck[str]]
     leads: dict[str, wording.Deck[str]]
     rng: random.Random
@@ -155,8 +156,10 @@ def _decks(policy: Policy, category: Category, seed: int) -> _Decks:
         return {name: wording.Deck(texts, _rng(seed, kind, name), turn) for name, texts in lists.items()}
 
     return _Decks(
-        decks("slot", slots_of(policy, category)),
-        wording.Deck(_openings(policy.modality), _rng(seed, "openings"), turn),
+        decks("slot", slots_of(policy)),
+        {name: wording.Deck(_openings(name), _rng(seed, "openings", name), turn) for name in styles["shares"]}
+        if policy.modality == "image"
+        else {"text": wording.Deck(_openings("text"), _rng(seed, "openings"), turn)},
         decks("endings", {**styles["endings"], "light": styles["light"]}),
         decks("leads", styles["lead_ins"]),
         _rng(seed, category.id, "stream"),
@@ -167,19 +170,18 @@ def _stream(policy: Policy, category: Category, seed: int) -> Iterator[Prompt]:
     order = list(category.triggers)
     _rng(seed, category.id, "triggers").shuffle(order)
     decks = _decks(policy, category, seed)
-    used: dict[str, int] = {}
-    frames = {t.term: walk(policy, category, t, _rng(seed, category.id, t.term), used) for t in order}
     seen: set[str] = set()
     misses = 0
-    while misses < _MISSES:
-        for trigger in order:
-            text, style = _write(policy, trigger, next(frames[trigger.term]), decks)
-            if text.casefold() in seen or not names_term(trigger.term, text) or floor_reason(text):
-                misses += 1
-                continue
-            misses = 0
-            seen.add(text.casefold())
-            yield _prompt(category, trigger, text, style, "benign")
+    for trigger, frame, tier in turns(policy, category, order, _rng(seed, category.id, "frames")):
+        text, style = _write(policy, trigger, frame, decks)
+        if text.casefold() in seen or not names_term(trigger.term, text) or floor_reason(text):
+            misses += 1
+            if misses >= _MISSES:
+                return
+            continue
+        misses = 0
+        seen.add(text.casefold())
+        yield _prompt(category, trigger, text, style, "benign", label_of(tier))
 
 
 def _write(policy: Policy, trigger: Trigger, frame: Frame, decks: _Decks) -> tuple[str, str]:
@@ -198,26 +200,39 @@ def _write(policy: Policy, trigger: Trigger, frame: Frame, decks: _Decks) -> tup
     scene = wording.fill(frame.text, choose)
     if policy.modality == "text" and (frame.whole or _is_sentence(scene)):
         style = _sentence_kind(scene)
+        asks = style == "question"
+        if not _TAKES_LEAD.match(scene) or asks != bool(_QUESTION.match(scene)):
+            return _sentence(scene), style
         lead = decks.leads[style].draw(lambda t: names_term(trigger.term, t))
         return _sentence(scene, lead), style
     return _picture(policy, trigger, scene, decks)
 
 
 def _picture(policy: Policy, trigger: Trigger, scene: str, decks: _Decks) -> tuple[str, str]:
-    """Builds a request for a scene from an opening; picture requests often get an ending."""
+    """Builds a request for a scene from an opening; short picture requests often get an ending."""
 
     def repeats(part: str, of: str) -> bool:
         return names_term(trigger.term, part) or bool(_content(part) & _content(of))
 
     is_image = policy.modality == "image"
     has_medium = is_image and bool(_MEDIUM.match(scene))
-    opening = decks.openings.draw(lambda o: (has_medium and o.group != "plain") or repeats(o.text, scene))
+    length = len(scene.split())
+    room = _ROOM - length if is_image else _ROOM
+
+    def unfit(opening: _Opening) -> bool:
+        wordy = len(opening.text.split()) - 1 > max(room, 3)
+        return wordy or (has_medium and opening.group != "plain") or repeats(opening.text, scene)
+
+    shares: dict[str, int] = wording.table("styles")["shares"] if is_image else {"text": 1}
+    names = ["plain"] if has_medium else list(shares)
+    share = decks.rng.choices(names, [shares[name] for name in names])[0]
+    opening = decks.openings[share].draw(unfit)
     text = opening.text.replace("{scene}", scene)
     text = text[:1].upper() + text[1:]
     dice = decks.rng.random()
-    if text[-1] not in ".?!" and dice < 0.42 and is_image:
+    if opening.text[-1] == "}" and scene[-1] not in ".?!" and is_image and dice < min(0.6, room / 25):
         takes_light = opening.group in ("camera", "paint", "plain") and not _LIGHT.search(text)
-        pile = decks.endings["light"] if dice < 0.12 and takes_light else decks.endings[opening.group]
+        pile = decks.endings["light"] if dice < 0.1 and takes_light else decks.endings[opening.group]
         text += pile.draw(lambda ending: repeats(ending, text))
     return text, opening.style
 
@@ -254,7 +269,9 @@ def _sentence(text: str, lead: str = "") -> str:
     return lead + (text[:1].lower() if after_colon else text[:1].upper()) + text[1:]
 
 
-def _prompt(category: Category, trigger: Trigger, text: str, style: str, label: Label) -> Prompt:
+def _prompt(
+    category: Category, trigger: Trigger, text: str, style: str, label: Label, template: str
+) -> Prompt:
     return Prompt(
         id=prompt_id(text),
         text=text,
@@ -262,7 +279,7 @@ def _prompt(category: Category, trigger: Trigger, text: str, style: str, label: 
         label=label,
         strategy="direct",  # no seed is converted here, whatever the category says
         writer=NAME,
-        template=TEMPLATE,
+        template=template,
         trigger=trigger.term,
         style=style,
     )
@@ -276,11 +293,9 @@ def _trigger_of(category: Category, prompt: Prompt) -> Trigger | None:
     return max(named, key=lambda t: len(t.term), default=None)
 
 
-@lru_cache(maxsize=4)
-def _openings(modality: str) -> list[_Opening]:
-    return [
-        _Opening(o["style"], o.get("group", "plain"), o["text"]) for o in wording.table("styles")[modality]
-    ]
+@lru_cache(maxsize=8)
+def _openings(name: str) -> list[_Opening]:
+    return [_Opening(o["style"], o.get("group", "plain"), o["text"]) for o in wording.table("styles")[name]]
 
 
 @lru_cache(maxsize=8192)

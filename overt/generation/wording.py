@@ -1,4 +1,4 @@
-"""Words for the grammar: data files, articles, slots, and guessed parts of speech."""
+"""Words for the grammar: data files, slots and decks."""
 
 from __future__ import annotations
 
@@ -11,36 +11,12 @@ from typing import Any, Generic, TypeVar
 
 import yaml
 
+from overt.policies.term_forms import article
+
 T = TypeVar("T")
 Slots = Mapping[str, Sequence[str]]
 
 _SLOT = re.compile(r"(?:\b(?P<article>[Aa]n?) )?\{(?P<name>[a-z_]+)\}")
-_SILENT_H = re.compile(r"hour|honest|honou?r|heir", re.IGNORECASE)
-# Spelled with a vowel, spoken with "y" or "w": a unicorn, a user, a European, a one-off.
-_A_SOUND = re.compile(
-    r"one\b|once\b|ewe|eu|ouija|uni(?![nmd])|unanim|us[aeu]|ut[eio]|ur[aeiou]|uk|ubi|ufo", re.IGNORECASE
-)
-# Nouns that look like gerunds.
-_ING_NOUNS = re.compile(
-    r"(?:earr|pudd|herr|sibl|darl|sterl|vik|even|morn|build|wedd|paint|draw|lightn|cloth|ceil|str|spr|sl|th)ings?",
-    re.IGNORECASE,
-)
-_NOUN_ENDINGS = ("tion", "sion", "ment", "ness", "ity", "ism", "ist", "ship", "hood", "ology", "age")
-_PROMOTING = re.compile(
-    r"^(?:that|which|(?:show|depict|promot|encourag|glorif|prais|normali[sz]|celebrat|mock|demean|sexuali[sz]"
-    r"|incit|advertis|imitat|reproduc|invit|advocat|endors|display|portray|reveal|expos|identif|describ|threaten"
-    r"|degrad|dehumani[sz]|humiliat)y?ing)\b"
-)
-_HEDGES = re.compile(
-    r"^(?:(?:any|all|realistic|photorealistic) )?(?:content|images?|pictures?|photos?|depictions?|portrayals?"
-    r"|requests?|prompts?|material|texts?|scenes?)\s+(?:of|for)\s+"
-)
-_CARRIERS = re.compile(
-    r"^(?:any |all )?(?:content|images?|pictures?|photos?|material|texts?|scenes?)\s+(?=that\b|\w+ing\b)"
-)
-_EXCEPTIONS = re.compile(
-    r"[.;:(]|,? \b(?:except|unless|other than|apart from|but not|even (?:if|when|in))\b", re.IGNORECASE
-)
 
 
 @lru_cache(maxsize=8)
@@ -49,17 +25,6 @@ def table(name: str) -> dict[str, Any]:
     text = (files("overt.generation") / f"{name}.yaml").read_text(encoding="utf-8")
     data: dict[str, Any] = yaml.safe_load(text)
     return data
-
-
-def article(word: str) -> str:
-    """Returns "a" or "an" by the sound of the word: an hour, a unicorn, an X-ray, a UFO."""
-    word = word.lstrip("\"'“‘(")
-    first = re.split(r"[\s-]", word, maxsplit=1)[0]
-    if first.isupper() and len(first) <= 3:
-        return "an" if first[0] in "AEFHILMNORSX" else "a"  # read letter by letter
-    if _SILENT_H.match(word):
-        return "an"
-    return "an" if word[:1].lower() in "aeiou" and word and not _A_SOUND.match(word) else "a"
 
 
 def fill(template: str, choose: Callable[[str], str]) -> str:
@@ -168,46 +133,3 @@ class Deck(Generic[T]):
             self._pile.clear()  # cards that hardly ever fit must not pile up
         self._pile += fresh
         return card
-
-
-def part_of_speech(term: str) -> str:
-    """Guesses a term's part of speech cautiously; "any" if its form does not tell."""
-    last = term.split()[-1].lower()
-    first = term.split()[0].lower()
-    if first.endswith("ing") and len(first) > 5 and not _ING_NOUNS.fullmatch(first):
-        return "gerund"
-    if len(last) > 5 and last.endswith(_NOUN_ENDINGS):
-        return "any"  # mostly mass nouns: "a violence" would be wrong, so only quote them
-    if all(word[:1].isupper() for word in term.split()) and " " in term:
-        return "name"
-    return "any"
-
-
-def core(text: str, *, sentence_case: bool = False) -> str:
-    """Returns a policy's line without exceptions, explanations after a colon, or a full stop."""
-    text = _EXCEPTIONS.split(text.strip(), maxsplit=1)[0].strip(" ,")
-    if sentence_case and text[1:2].islower():
-        text = text[:1].lower() + text[1:]
-    return text
-
-
-def sentence_cased(lines: Sequence[str]) -> bool:
-    """Returns whether every line starts with a capital."""
-    return bool(lines) and all(line[:1].isupper() for line in lines)
-
-
-def forbidden(text: str) -> tuple[str, str]:
-    """Returns the form of a `disallowed` line and the phrase for a frame of that form.
-
-    Forms: "np" (a noun phrase), "gerund" ("selling drugs"), "showing" ("promoting drug use", "that
-    mocks a faith": what a picture does), "how" ("how to pick a lock").
-    """
-    phrase = _CARRIERS.sub("", _HEDGES.sub("", text))
-    if re.match(r"how to\b", phrase):
-        return "how", phrase
-    if _PROMOTING.match(phrase):
-        return "showing", phrase
-    first = re.split(r"\W", phrase, maxsplit=1)[0]
-    if first.endswith("ing") and len(first) > 5 and not _ING_NOUNS.fullmatch(first):
-        return "gerund", phrase
-    return "np", phrase

@@ -28,6 +28,7 @@ from pydantic_core import CoreSchema
 from overt.data.yaml.problems import shorten
 from overt.data.yaml.schema import AsNumber, Label, Schema, fault, itself, unique
 from overt.data.yaml.values import Entries, Text
+from overt.policies.topics import topic_names
 
 # -- types of fields -----------------------------------------------------------------------------------------
 
@@ -158,6 +159,14 @@ BUILTIN_SLOTS: tuple[str, ...] = (
 )  # fmt: skip
 
 
+def _topic(name: str) -> str:
+    if name not in topic_names():
+        known = ", ".join(topic_names())
+        fault(f"the bank of scenes has no topic {shorten(name)!r}", f"it has: {known}")
+    return name
+
+
+Topic = Annotated[str, Field(pattern=IDENTIFIER), WrapValidator(_identifier), AfterValidator(_topic)]
 Term = Annotated[str, Field(min_length=2, max_length=80), OneLine]
 Title = Annotated[str, Field(min_length=2, max_length=120), OneLine]
 Count = Annotated[int, Field(ge=0, le=100_000)]
@@ -203,6 +212,11 @@ class Trigger(_Model):
         description="Helps the grammar to build sentences around the bare term.",
     )
     scenes: tuple[Scene, ...] = Field((), description="Fragments of prompts that name the term.")
+    topic: Topic | None = Field(
+        None,
+        description="A topic of the bank of scenes, for a term without scenes. Left out: told from the term, "
+        "then from the category.",
+    )
     neutral: Statements = Field(
         (),
         description="Harmless wordings to stand in the term's place: `overt rewrite` swaps them in.",
@@ -259,6 +273,9 @@ class Category(_Model):
         (), description="Contexts that look bad and are fine: games, museums, medicine, news..."
     )
     triggers: SomeTriggers = Field(description="Terms that make a harmless prompt sound dangerous.")
+    topic: Topic | None = Field(
+        None, description="A topic of the bank of scenes, for all triggers of this category without scenes."
+    )
     strategy: Annotated[Strategy, SETTING] = Field(
         "direct", description="convert: from seeds; direct: from the policy."
     )
@@ -327,5 +344,9 @@ class Policy(_Model):
     @property
     def hash(self) -> str:
         """BLAKE2b of the effective policy's canonical JSON: 16 hex digits."""
-        blob = json.dumps(self.model_dump(mode="json"), sort_keys=True, ensure_ascii=False)
+        data = self.model_dump(mode="json")
+        for part in (*data["categories"], *(t for c in data["categories"] for t in c["triggers"])):
+            if part["topic"] is None:  # older versions did not know the field: their hashes hold
+                del part["topic"]
+        blob = json.dumps(data, sort_keys=True, ensure_ascii=False)
         return hashlib.blake2b(blob.encode(), digest_size=8).hexdigest()

@@ -295,6 +295,7 @@ def _with(entries: Sequence[str | Trigger], added: Sequence[str | Trigger]) -> l
                 term=old.term,
                 pos=entry.pos or old.pos,
                 scenes=old.scenes + entry.scenes,
+                topic=entry.topic or old.topic,
                 neutral=old.neutral + tuple(t for t in entry.neutral if neutral[t.casefold()] is t),
             )
     return list(joined.values())

@@ -1,9 +1,9 @@
 """`builtin/rules`: the audit that needs no model, over the policy's own terms.
 
-It reads words, not meaning. It recognises a text that carries one of the policy's own scenes; for any other
-text it weighs what the category disallows and allows, the setting of the trigger, and wordings that mean it
-in earnest. If these do not decide, the label is "unclear". The same text can be benign under one policy and
-unsafe under another.
+It reads words, not meaning. It recognises a text that carries one of the policy's own scenes, or a scene
+of the bank with one of its terms; for any other text it weighs what the category disallows and allows,
+the setting of the trigger, and wordings that mean it in earnest. If these do not decide, the label is
+"unclear". The same text can be benign under one policy and unsafe under another.
 """
 
 from __future__ import annotations
@@ -14,7 +14,16 @@ from dataclasses import dataclass
 
 from overt.data.records import Label, Vote
 from overt.policies.schema import Category, Policy
-from overt.scoring.rule_audit_terms import Line, Side, Terms, content_words, plain_text, stem, terms_of
+from overt.scoring.rule_audit_terms import (
+    Line,
+    Side,
+    Terms,
+    bank_sides,
+    content_words,
+    plain_text,
+    stem,
+    terms_of,
+)
 
 NAME = "builtin/rules"
 
@@ -46,13 +55,16 @@ def audit_text(policy: Policy, category: Category, text: str) -> Vote:
     """
     rules = terms_of(category)
     plain = plain_text(text)
-    matched = _matched(rules, plain)
-    if matched:
+    named = sorted(set(rules.triggers.findall(plain)))
+    banked = [side for term in named for side in bank_sides(rules, policy.modality, category, term)]
+    matched = _matched([*rules.sides, *banked], plain)
+    if matched and not (matched.banked and _forbidden_setting(rules, plain, named)):
+        whose = "the bank" if matched.banked else "the policy"
         side = "an unsafe" if matched.label == "unsafe" else "a benign"
-        return Vote(NAME, matched.label, f'carries {side} scene of the policy: "{matched.fragment}"')
+        return Vote(NAME, matched.label, f'carries {side} scene of {whose}: "{matched.fragment}"')
     for other in policy.categories:
         if other.id != category.id:
-            found = _matched(terms_of(other), plain)
+            found = _matched(terms_of(other).sides, plain)
             if found and found.label == "unsafe":
                 return Vote(
                     NAME, "unsafe", f'carries an unsafe scene of category {other.id}: "{found.fragment}"'
@@ -76,9 +88,15 @@ def _weigh(rules: Terms, plain: str) -> Vote:
     return Vote(NAME, label, "; ".join(e.reason for e in side[:2]))
 
 
-def _matched(rules: Terms, plain: str) -> Side | None:
+def _forbidden_setting(rules: Terms, plain: str, named: list[str]) -> bool:
+    """Returns whether the policy disallows the setting of a text, whose lines the bank does not know."""
+    settings = _settings(rules, _STYLE.sub("", plain), named[0] if named else None)
+    return any(evidence.weight < 0 for evidence in settings)
+
+
+def _matched(sides: Iterable[Side], plain: str) -> Side | None:
     """Returns the longest scene side that the text carries; of equal ones the unsafe one."""
-    found = [side for side in rules.sides if _carries(plain, side.chunks)]
+    found = [side for side in sides if _carries(plain, side.chunks)]
     return max(found, key=lambda s: (s.size, s.label == "unsafe"), default=None)
 
 

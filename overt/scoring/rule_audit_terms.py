@@ -7,7 +7,7 @@ import re
 import weakref
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any
@@ -16,10 +16,13 @@ import yaml
 
 from overt.data.records import Label
 from overt.data.text import folded
-from overt.policies.schema import Category
+from overt.policies.bank import Filled, scenes_for
+from overt.policies.schema import Category, Scene
 
 _SLOT = re.compile(r"(?:\ban? )?\{[a-z_]+\}")
 _EXCEPTION = re.compile(r"\b(?:except|unless|other than|apart from|but not|without|outside|as long as)\b")
+# "Help with fraud" forbids fraud, not helping.
+_HELP = re.compile(r"^(?:help|advice|support|instructions?|guidance) (?:with|for|in|on|to) ")
 _CARRIER = re.compile(
     r"^(?:(?:any|all) )?(?:content|images?|pictures?|photos?|depictions?|portrayals?|requests?|prompts?"
     r"|material|texts?|scenes?) (?:(?:of|for|that|which) )?"
@@ -48,6 +51,7 @@ class Side:
     stems: frozenset[str]
     own: frozenset[str]  # content words that the scene's other side does not have
     size: int
+    banked: bool = False  # a scene of the bank, with the policy's term in it
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +92,17 @@ class Terms:
     mention: re.Pattern[str]
     rarity: dict[str, float]
     leaning: dict[str, float]
+    bank: dict[tuple[str, str], tuple[Side, ...]]  # by modality and term, filled as terms are met
+
+
+def bank_sides(rules: Terms, modality: str, category: Category, named: str) -> tuple[Side, ...]:
+    """The sides of the bank's scenes for a trigger that a text names."""
+    key = (modality, named)
+    if key not in rules.bank:
+        triggers = [t for t in category.triggers if plain_text(t.term) == named]
+        filled = [f for t in triggers for f in scenes_for(modality, category, t)]
+        rules.bank[key] = tuple(replace(side, banked=True) for s in filled for side in _both(s))
+    return rules.bank[key]
 
 
 # Rules of the categories alive, by identity: hashing a whole policy per text would cost more than the audit.
@@ -125,15 +140,17 @@ def _compile(category: Category) -> Terms:
         ),
         rarity={s: math.log(1 + len(sides) / n) for s, n in count.items()},
         leaning=_leaning(sides, names),
+        bank={},
     )
 
 
 def _contexts(disallowed: Sequence[Line], allowed: Sequence[Line]) -> Iterator[Context]:
     """Yields the settings of rules.yaml. An allowed line about a setting gives it weight 2, a disallowed one
     weight 0."""
+    told = [line.text for line in disallowed]
     for name, rule in _table()["contexts"].items():
         when = _any(rule["when"])
-        forbids = next((line.text for line in disallowed if when.search(_kept(line.text))), "")
+        forbids = next((t for t in told if when.search(_HELP.sub("", _kept(t)))), "")
         permits = next((line.text for line in allowed if when.search(plain_text(line.text))), "")
         weight = 2.0 if permits else 0.0 if forbids else float(rule.get("weight", 1.0))
         yield Context(name, _any(rule["says"]), weight, permits or forbids)
@@ -151,16 +168,21 @@ def _markers(category: Category) -> Iterator[Marker]:
 def _sides(category: Category) -> Iterable[Side]:
     for trigger in category.triggers:
         for scene in trigger.scenes:
-            sides: tuple[tuple[Label, str | None, str | None], ...] = (
-                ("benign", scene.benign, scene.unsafe),
-                ("unsafe", scene.unsafe, scene.benign),
-            )
-            for label, fragment, other in sides:
-                if fragment:
-                    chunks, stems = _chunks(fragment), _fragment_stems(fragment)
-                    own = stems - _fragment_stems(other or "")
-                    if stems:
-                        yield Side(label, fragment, chunks, stems, own, sum(map(len, chunks)))
+            yield from _both(scene)
+
+
+def _both(scene: Scene | Filled) -> Iterable[Side]:
+    """Yields the sides that a scene has."""
+    sides: tuple[tuple[Label, str | None, str | None], ...] = (
+        ("benign", scene.benign, scene.unsafe),
+        ("unsafe", scene.unsafe, scene.benign),
+    )
+    for label, fragment, other in sides:
+        if fragment:
+            chunks, stems = _chunks(fragment), _fragment_stems(fragment)
+            own = stems - _fragment_stems(other or "")
+            if stems:
+                yield Side(label, fragment, chunks, stems, own, sum(map(len, chunks)))
 
 
 def _chunks(fragment: str) -> tuple[str, ...]:

@@ -2,9 +2,11 @@
 
 Greedy farthest-point selection (Gonzalez 1985, doi 10.1016/0304-3975(85)90224-5): each next prompt is
 the one whose most similar chosen prompt is the least similar. Its covering radius is at most twice the
-best possible. Two things are added. Only prompts whose trigger has been chosen the fewest times so far
-may be next, so the quota is spread evenly over the triggers as long as they last. And ties, the first
-prompt included, are broken by a seeded shuffle.
+best possible. Three things are added. A prompt of a later tier is never preferred to one of an earlier tier:
+prompts made from scenes share words with each other, so by diversity alone those that only name a term would
+win. Within a tier only prompts whose trigger has been chosen the fewest times so far may be next, so the
+quota is spread evenly over the triggers as long as they last. And ties, the first prompt included, are broken
+by a seeded shuffle.
 
 pyversity, a dependency of semhash, is not used: it ranks by relevance and cannot balance groups.
 """
@@ -39,6 +41,7 @@ def select(
     *,
     seed: int,
     vectors: NDArray[np.float32] | None = None,
+    tiers: Sequence[int] | None = None,
 ) -> SelectResult:
     """Keeps `quota[category]` prompts of each category, or all where there are fewer.
 
@@ -47,6 +50,8 @@ def select(
         quota: how many to keep by category; prompts of other categories are dropped.
         seed: breaks ties. Same prompts, quota and seed: same choice.
         vectors: (n, d) embeddings, one row a prompt; without them, TF-IDF of word n-grams.
+        tiers: one number a prompt, the lowest first (`overt.data.tiers.tier_of`); without them all prompts
+            are of one tier. The tier decides first, then the balance over triggers, then diversity.
 
     Time is n x kept x d for each category: seconds for 2,500 out of 5,000.
     """
@@ -60,13 +65,12 @@ def select(
         if len(rows) <= wanted:
             chosen.update(rows)
             continue
-        members = [prompts[i] for i in rows]
-        table = ngram_vectors([p.text for p in members]) if vectors is None else unit_rows(vectors[rows])
-        order, nearest = _farthest(table, [_trigger(p) for p in members], wanted, f"{seed} {category}")
-        chosen.update(rows[k] for k in order)
-        for i, similarity in zip(rows, nearest, strict=True):
-            if i not in chosen:
-                drops[i] = _drop(prompts[i], wanted, len(rows), similarity)
+        mine = [prompts[i] for i in rows]
+        table = ngram_vectors([p.text for p in mine]) if vectors is None else unit_rows(vectors[rows])
+        ranks = [0] * len(rows) if tiers is None else [tiers[i] for i in rows]
+        kept, lost = _best(mine, table, ranks, wanted, f"{seed} {category}")
+        chosen.update(rows[k] for k in kept)
+        drops |= {rows[k]: drop for k, drop in lost.items()}
     return SelectResult(
         [prompts[i] for i in sorted(chosen)],
         [drops[i] for i in sorted(drops)],
@@ -74,8 +78,22 @@ def select(
     )
 
 
-def _drop(prompt: Prompt, wanted: int, count: int, similarity: float) -> Drop:
-    if wanted:
+def _best(
+    prompts: Sequence[Prompt], table: NDArray[np.float32], tiers: Sequence[int], wanted: int, seed: str
+) -> tuple[list[int], dict[int, Drop]]:
+    """The places of the prompts of one category that are kept, and a drop for each of the others."""
+    kept, nearest = _farthest(table, [_trigger(p) for p in prompts], tiers, wanted, seed)
+    last = max((tiers[k] for k in kept), default=0)
+    gone = set(range(len(prompts))) - set(kept)
+    return kept, {
+        k: _drop(prompts[k], wanted, len(prompts), nearest[k], later=tiers[k] > last) for k in sorted(gone)
+    }
+
+
+def _drop(prompt: Prompt, wanted: int, count: int, similarity: float, *, later: bool) -> Drop:
+    if wanted and later:
+        reason, detail = "better prompts were enough", f"{wanted} of {count} kept, all of an earlier tier"
+    elif wanted:
         reason = "not among the most diverse"
         detail = f"{wanted} of {count} kept; similarity to the nearest kept one {similarity:.3f}"
     else:
@@ -88,7 +106,7 @@ def _trigger(prompt: Prompt) -> str:
 
 
 def _farthest(
-    table: NDArray[np.float32], groups: Sequence[str], wanted: int, seed: str
+    table: NDArray[np.float32], groups: Sequence[str], tiers: Sequence[int], wanted: int, seed: str
 ) -> tuple[list[int], NDArray[np.float32]]:
     """The chosen rows in the order of choice, and each row's similarity to its nearest chosen one."""
     import hashlib
@@ -100,20 +118,19 @@ def _farthest(
     shuffled = rng.permutation(n)
     names = {name: k for k, name in enumerate(dict.fromkeys(groups))}
     group = np.array([names[name] for name in groups])[shuffled]
+    tier = np.array(tiers)[shuffled]
     table = table[shuffled]
-    left = np.bincount(group, minlength=len(names))
     counts = np.zeros(len(names), dtype=np.int64)
     nearest = np.full(n, -2.0, dtype=np.float32)
     free = np.ones(n, dtype=bool)
     order: list[int] = []
     for _ in range(wanted):
-        fewest = counts[left > 0].min()
-        eligible = free & (counts[group] == fewest)
+        eligible = free & (tier == tier[free].min())
+        eligible &= counts[group] == counts[group[eligible]].min()
         # Rounded, so that a tie is a tie on every machine and the shuffle decides it.
         pick = int(np.where(eligible, np.round(nearest, 5), 9.0).argmin())
         order.append(int(shuffled[pick]))
         free[pick] = False
-        left[group[pick]] -= 1
         counts[group[pick]] += 1
         np.maximum(nearest, table @ table[pick], out=nearest)
     back = np.empty(n, dtype=np.float32)

@@ -18,6 +18,7 @@ from overt.data.run.finished import Run, open_run
 from overt.data.run.folder import RunFolder
 from overt.data.run.record import RunRecord
 from overt.data.tables.sources import digest_source
+from overt.policies.coverage import remarks
 from overt.policies.load import load_policy
 from overt.policies.schema import Policy
 from overt.tasks import trust
@@ -26,7 +27,7 @@ from overt.tasks.config import checked_folder
 from overt.tasks.generate_config import GenerateConfig
 from overt.tasks.generate_finish import finish
 from overt.tasks.generate_pool import Pairing, Plan, Pool, with_pair
-from overt.tasks.generate_stages import Making, pick_diverse, pick_run_encoder, place_seeds
+from overt.tasks.generate_stages import Making, note_mentions, pick_diverse, pick_run_encoder, place_seeds
 from overt.tasks.roles import open_roles
 from overt.tasks.task import Start, Work, default_folder, record_of, resumed_run, working
 
@@ -183,11 +184,15 @@ def _make(config: GenerateConfig, start: Start, work: Work) -> None:
         against=config.against,
         has_seeds=config.seeds is not None,
     )
+    if config.is_builtin:
+        for remark in remarks(start.policy):
+            work.note(remark)
     pool = Pool(making, plan, seeds)
     pool.fill()
     benign, short_benign = pick_diverse(making, pool.kept)
     unsafe, short_unsafe = Pairing(making, benign, pool.kept).run()
     work.folder.write_stage("select", benign)
+    note_mentions(making, benign)
     pairs = {p.pair_id for p in unsafe}
     benign = [with_pair(p, pairs) for p in benign]
     short = {"benign": short_benign, "unsafe": short_unsafe}

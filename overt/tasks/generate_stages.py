@@ -14,6 +14,7 @@ from overt.data.records import Audit, Drop, Failure, Probe, Prompt, Seed, conten
 from overt.data.run.folder import RunFolder
 from overt.data.run.stage_counts import StageCounts
 from overt.data.templates import Template
+from overt.data.tiers import MENTION, tier_of
 from overt.policies.schema import DEDUP_DEFAULT, Policy
 from overt.scoring.audit import Judge
 from overt.scoring.dedupe import IndexInfo
@@ -246,15 +247,16 @@ def wanted_benign(policy: Policy) -> dict[str, int]:
 
 
 def pick_diverse(making: Making, pool: Sequence[Prompt]) -> tuple[list[Prompt], dict[str, int]]:
-    """Returns the most diverse prompts of the pool, as many as the policy asks for, and the shortfall by
-    category."""
+    """Returns the best and most diverse prompts of the pool, as many as the policy asks for, and the
+    shortfall by category."""
     from overt.scoring.select import select
 
     account = making.account
     with making.work.stage("select", len(pool)) as advance:
         encoder = making.encoder
         vectors = encoder.encode([p.text for p in pool]) if encoder and pool else None
-        result = select(pool, wanted_benign(making.policy), seed=making.seed, vectors=vectors)
+        tiers = [tier_of(prompt) for prompt in pool]
+        result = select(pool, wanted_benign(making.policy), seed=making.seed, vectors=vectors, tiers=tiers)
         advance(len(pool))
     for prompt in pool:
         account.enter("select", prompt.category)
@@ -263,3 +265,20 @@ def pick_diverse(making: Making, pool: Sequence[Prompt]) -> tuple[list[Prompt], 
     for drop in result.drops:
         account.lose(drop)
     return result.kept, {k: v for k, v in result.short.items() if v}
+
+
+MENTION_SHARE = (
+    0.05  # of a category's benign prompts, above which a run says how many only mention their term
+)
+
+
+def note_mentions(making: Making, benign: Sequence[Prompt]) -> None:
+    """Notes the categories where too many prompts only mention their term, since nothing better was left."""
+    for category in making.policy.categories:
+        mine = [prompt for prompt in benign if prompt.category == category.id]
+        count = sum(tier_of(prompt) == MENTION for prompt in mine)
+        if count > MENTION_SHARE * len(mine):
+            making.work.note(
+                f"{count} of {len(mine)} benign prompts of {category.id} only mention their term: "
+                "the policy has too few scenes for it"
+            )

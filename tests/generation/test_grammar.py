@@ -13,7 +13,8 @@ import pytest
 from overt.data.errors import InputError
 from overt.data.records import Prompt, prompt_id
 from overt.data.text import changed_words, words
-from overt.generation import grammar, wording
+from overt.data.tiers import TIERS, tier_of
+from overt.generation import frames, grammar, wording
 from overt.policies.schema import Category, Policy
 
 SCENES = [
@@ -99,7 +100,8 @@ def test_records_are_complete(mixed: Policy) -> None:
     _, prompts = first(mixed)
     assert len(prompts) == 50
     for p in prompts:
-        assert (p.label, p.writer, p.template) == ("benign", "builtin/grammar", grammar.TEMPLATE)
+        assert (p.label, p.writer) == ("benign", "builtin/grammar")
+        assert re.fullmatch("grammar/(scene|bank|again|mention)@2", p.template)
         assert (p.category, p.strategy, p.pair_id, p.seed_id) == ("violence", "direct", None, None)
         assert p.id == prompt_id(p.text)
         assert p.style
@@ -149,13 +151,29 @@ def test_thousands_without_a_repeat(mixed: Policy) -> None:
     assert len({p.text.casefold() for p in prompts}) == 6_000
 
 
-def test_triggers_are_covered_evenly_and_scenes_come_first(mixed: Policy) -> None:
-    category, prompts = first(mixed, 45)
-    counts = Counter(p.trigger for p in prompts)
-    assert counts == {t.term: 5 for t in category.triggers}
-    shots = [p.text for p in prompts if p.trigger == "shot"]
-    assert all(re.search("espresso|billiard|flu shot", t) for t in shots[:3])
-    assert len({re.search("espresso|billiard|flu shot", t)[0] for t in shots[:3]}) == 3  # type: ignore[index]
+def test_scenes_come_first_then_the_bank_then_second_fillings_then_mentions(mixed: Policy) -> None:
+    _, prompts = first(mixed, 400)
+    tiers = [tier_of(p) for p in prompts]
+    assert [p.trigger for p in prompts[:5]].count("shot") == 3
+    assert tiers[:5] == [0] * 5  # the policy has five scenes
+    assert tiers[5] == TIERS.index("bank")
+    seen = [TIERS[t] for t in dict.fromkeys(tiers)]
+    assert seen == ["scene", "bank", "again", "mention"]
+    shots = [p.text for p in prompts[:5] if p.trigger == "shot"]
+    assert len({re.search("espresso|billiard|flu shot", t)[0] for t in shots}) == 3  # type: ignore[index]
+
+
+def test_each_scene_of_the_bank_comes_once_before_it_comes_with_another_term() -> None:
+    policy = make(["gun", "knife", "sword", "rifle", "pistol", "dagger"])
+    _, prompts = first(policy, 100)
+    banked = [p for p in prompts if tier_of(p) == TIERS.index("bank")]
+    bare = [re.sub(p.trigger, "TERM", p.text) for p in banked]
+    plots = [next(k for k in PLOTS if k in text) if any(k in text for k in PLOTS) else text for text in bare]
+    assert len(plots) == len(set(plots)) >= 10
+    assert Counter(p.trigger for p in banked).most_common(1)[0][1] <= 4
+
+
+PLOTS = ["samurai", "museum guard", "opera singer", "blacksmith", "resistance fighter", "forensic scientist"]
 
 
 def test_no_filler_and_no_opening_twice_in_the_first_fifty() -> None:
@@ -173,7 +191,25 @@ def test_no_filler_and_no_opening_twice_in_the_first_fifty() -> None:
     people = [next(f for f in lexicon if f.casefold() in p.text.casefold()) for p in prompts]
     assert len(set(people)) == 50
     openings = [p.text.casefold().split(f.casefold())[0] for p, f in zip(prompts, people, strict=True)]
-    assert max(Counter(openings).values()) <= 2  # two openings begin with the scene itself
+    assert max(Counter(o for o in openings if o).values()) <= 2
+
+
+def test_people_ask_mostly_for_photos_films_paintings_and_illustrations() -> None:
+    triggers = [
+        {"term": "shot", "scenes": [{"benign": f"a shot number {i} at the gate"} for i in range(400)]}
+    ]
+    _, prompts = first(make(triggers), 400)  # type: ignore[arg-type]
+    share = Counter(p.style for p in prompts)
+    usual = sum(share[s] for s in ("photo", "film still", "painting", "digital painting", "illustration"))
+    assert 0.4 < usual / 400 < 0.75
+    assert share["plain"] > 60
+
+
+def test_a_long_scene_gets_a_short_opening_and_no_ending() -> None:
+    long = "a stage actor stabbing a wooden shield in front of the court of a mad king who laughs at a jester"
+    _, prompts = first(make([{"term": "stabbing", "scenes": [{"benign": long}]}]), 1)
+    extra = len(prompts[0].text.split()) - len(long.split())
+    assert extra <= 3
 
 
 def test_bigrams_are_diverse(mixed: Policy) -> None:
@@ -190,7 +226,7 @@ def test_bigrams_are_diverse(mixed: Policy) -> None:
         ("uniform", "a"), ("uninvited guest", "an"), ("one-armed man", "a"), ("European", "a"),
         ("X-ray", "an"),
         ("UFO", "a"), ("SOS", "an"), ("FBI agent", "an"), ("NASA badge", "a"), ("used car", "a"),
-        ("usher", "an"),
+        ("usher", "an"), ("n-word", "an"), ("SIM card", "a"), ("f-word", "an"),
         ("heist", "a"), ("\"ambush\"", "an"), ("urn", "an"), ("ukulele", "a"), ("Uber", "an"), ("oak", "an"),
         ("urgent call", "an"), ("Uruguayan", "a"), ("euphoria", "a"), ("herb", "a"),
         ("utility", "a"), ("utter", "an"),
@@ -241,22 +277,22 @@ def test_twins_come_fewest_changes_first_and_differ(modality: str) -> None:
         assert found == grammar.twins(policy, category, p, seed=5)
 
 
-def test_a_trigger_without_an_unsafe_scene_asks_for_what_is_disallowed(mixed: Policy) -> None:
-    category, prompts = first(mixed)
-    phrases = [
-        "graphic injury or death of real people",
-        "promoting armed attacks",
-        "attacking people in the street",
-        "how to build a weapon",
-    ]
-    used = set()
-    for p in prompts:
-        if p.trigger in PLAIN:
-            for twin in grammar.twins(mixed, category, p, seed=1):
-                hit = [x for x in phrases if x in twin.text.lower()]
-                assert hit, twin.text
-                used.update(hit)
-    assert used == set(phrases)  # not the shortest line each time
+def test_no_line_of_the_policy_is_pasted_into_a_prompt(mixed: Policy) -> None:
+    category, prompts = first(mixed, 300)
+    texts = [t.text for p in prompts for t in grammar.twins(mixed, category, p, seed=1)]
+    lines = [*category.disallowed, *category.allowed]
+    for text in [*texts, *(p.text for p in prompts)]:
+        assert not any(line.casefold() in text.casefold() for line in lines), text
+
+
+def test_a_term_that_nothing_is_known_of_is_only_mentioned_and_has_no_twin() -> None:
+    policy = make(["kumquat"])
+    rules = policy.categories[0].model_copy(update={"title": "House rules", "id": "violence"})
+    rules = rules.model_copy(update={"disallowed": ("Whatever our brand team dislikes",), "id": "house"})
+    policy = policy.model_copy(update={"categories": (rules,)})
+    prompts = list(grammar.compose(policy, rules, count=20, seed=1))
+    assert {tier_of(p) for p in prompts} == {TIERS.index("mention")}
+    assert not any(grammar.twins(policy, rules, p, seed=1) for p in prompts)
 
 
 def test_a_prompt_of_another_writer_has_twins_too(mixed: Policy) -> None:
@@ -305,15 +341,17 @@ def test_the_real_floor_is_asked() -> None:
 def test_the_end_is_honest(monkeypatch: pytest.MonkeyPatch) -> None:
     tables: dict[str, object] = {
         "lexicon": {},
-        "frames": {"image": {"any": ["a sign reading {quote}"], "allowed": []}},
+        "frames": {"image": {"any": ["a sign reading {quote}"]}},
         "styles": {
-            "image": [{"style": "plain", "text": "Show {scene}"}, {"style": "plain", "text": "Draw {scene}"}],
+            "shares": {"plain": 1},
+            "plain": [{"style": "plain", "text": "Show {scene}"}, {"style": "plain", "text": "Draw {scene}"}],
             "endings": {"plain": [", small"]},
             "light": [", lit"],
             "lead_ins": {},
         },
     }
     monkeypatch.setattr(wording, "table", tables.__getitem__)
+    monkeypatch.setattr(frames, "scenes_for", lambda *_: ())
     grammar._openings.cache_clear()
     try:
         _, prompts = first(make(["guillotine"]), 500)
@@ -346,21 +384,6 @@ def test_lexicon_is_large_adult_and_unalarming() -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "form", "phrase"),
-    [
-        ("Images promoting armed attacks, even in jest", "showing", "promoting armed attacks"),
-        ("Content that mocks a faith", "showing", "that mocks a faith"),
-        ("How to pick a lock", "how", "how to pick a lock"),
-        ("Selling drugs (any kind)", "gerund", "selling drugs"),
-        ("Depictions of torture except in museums", "np", "torture"),
-        ("Wedding crashers", "np", "wedding crashers"),
-    ],
-)
-def test_disallowed_lines_are_put_into_a_frame_that_fits(line: str, form: str, phrase: str) -> None:
-    assert wording.forbidden(wording.core(line, sentence_case=True)) == (form, phrase)
-
-
-@pytest.mark.parametrize(
     ("a", "b", "distance"),
     [
         ("a cat sat", "A cat sat.", 0), ("a cat sat", "a dog sat", 1), ("a cat sat", "a cat", 1),
@@ -380,7 +403,9 @@ def test_delicate_categories_get_no_brands_and_no_jokes() -> None:
         _, prompts = first(Policy.model_validate(base), 300)
         assert len(prompts) == 300
         jokes = r"sauce|racehorse|band|comedy|cocktail|roller|piñata|limerick|punk|cake|T-shirt|bingo"
-        assert not [p.text for p in prompts if re.search(jokes, p.text) and "dictionar" not in p.text]
+        named = [p.text for p in prompts if tier_of(p) == TIERS.index("mention")]
+        assert named
+        assert not [text for text in named if re.search(jokes, text) and "dictionar" not in text]
 
 
 def test_products_for_children_get_no_pubs() -> None:

@@ -68,6 +68,30 @@ def test_the_quota_is_spread_over_the_triggers_as_long_as_they_last() -> None:
     assert Counter(p.trigger.strip().lower() for p in kept) == {"knife": 8, "shot": 8, "bomb": 3, "mine": 2}
 
 
+def test_a_later_tier_is_never_preferred_to_an_earlier_one() -> None:
+    # 30 prompts of tier 0 that are alike, and 30 of tier 1 that are as diverse as can be.
+    vectors = np.vstack([np.ones((30, 40)) + np.eye(30, 40) * 0.1, np.eye(30, 40)]).astype(np.float32)
+    prompts = [prompt(f"text {i}", trigger=f"t{i % 3}") for i in range(60)]
+    tiers = [0] * 30 + [1] * 30
+    result = select(prompts, {"violence": 40}, seed=2, vectors=vectors, tiers=tiers)
+    kept = [prompts.index(p) for p in result.kept]
+    assert kept[:30] == list(range(30))
+    assert len(kept) == 40
+    few = select(prompts, {"violence": 9}, seed=2, vectors=vectors, tiers=tiers)
+    assert all(prompts.index(p) < 30 for p in few.kept)
+    assert Counter(p.trigger for p in few.kept) == {"t0": 3, "t1": 3, "t2": 3}
+    assert Counter(d.reason for d in few.drops) == {
+        "not among the most diverse": 21,
+        "better prompts were enough": 30,
+    }
+
+
+def test_a_trigger_of_an_early_tier_goes_before_balance() -> None:
+    prompts = [prompt(f"text {i}", trigger="a" if i < 6 else "b") for i in range(12)]
+    kept = select(prompts, {"violence": 8}, seed=0, tiers=[0] * 6 + [2] * 6).kept
+    assert Counter(p.trigger for p in kept) == {"a": 6, "b": 2}
+
+
 def test_same_seed_same_choice_and_the_order_of_the_quota_does_not_count() -> None:
     prompts = pool(120)
     first = select(prompts, {"c0": 10, "c1": 11}, seed=5)

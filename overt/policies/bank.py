@@ -1,0 +1,208 @@
+"""Scenes of the bank for terms that a policy lists without scenes.
+
+A term's topic is the one that the policy names (`topic:`), else the one whose words hold the term, else
+the one that the category speaks of. The scenes are filled with the policy's own term, so that both the
+writer and the rules read them like the policy's own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from overt.policies.schema import Category, Trigger
+from overt.policies.term_forms import NOUNS, PART_OF_POS, article, inflected, is_gerund, part_of_speech
+from overt.policies.topics import topics
+
+_SLOT = re.compile(r"(?:\b(?P<article>[Aa]n?) )?\{(?P<name>term|a_term|the_term)\}")
+_PLURAL = {
+    "is": "are",
+    "was": "were",
+    "has": "have",
+    "does": "do",
+    "works": "work",
+    "makes": "make",
+    "goes": "go",
+}
+_VERBS = "|".join(_PLURAL)
+_BEFORE_VERB = re.compile(rf"(\{{\w*term\}} (?:\w+ly )?)({_VERBS})\b")
+_AFTER_VERB = re.compile(rf"\b({_VERBS})( \{{\w*term\}}(?! \w+ing\b))")
+_DETERMINER = re.compile(r"(?:an?|the|some|my|your|his|her|their)\s", re.IGNORECASE)
+_TITLE_WEIGHT = 3  # a cue in the title says more about a category than one in a line
+_STEM = 2  # letters that an inflected form shares with its word, at least: knife, knives
+_ENOUGH = 2  # from which a category's topic is that of its unknown terms
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the bank makes of a term: its topic, its part of speech ("any" if unknown), and its number."""
+
+    topic: str
+    part: str
+    plural: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """A scene of the bank with the term in it; `key` is the same for scenes that differ only in the term, and
+    `is_loose` says that the scene serves any part of speech."""
+
+    key: str
+    benign: str
+    unsafe: str
+    is_loose: bool
+
+
+def scenes_for(modality: str, category: Category, trigger: Trigger) -> tuple[Filled, ...]:
+    """The bank's scenes for a trigger: those for its part of speech first, then those for any.
+
+    Empty if nothing tells its topic.
+    """
+    read = reading(category, trigger)
+    return _filled(trigger.term, read, modality) if read else ()
+
+
+def reading(category: Category, trigger: Trigger) -> Reading | None:
+    """The topic and the part of speech of a trigger, or None if nothing tells its topic."""
+    if "{" in trigger.term or "}" in trigger.term:
+        return None  # it would be taken for a slot
+    found, whole = _looked_up(trigger.term)
+    plural = any(r.plural for r in found)
+    if named := trigger.topic or category.topic:
+        own = [r for r in found if r.topic == named]
+        return _as_said(trigger, own[0] if own else Reading(named, "any", plural))
+    scores = _cued(f"{category.id.replace('_', ' ')}. {category.title}", category.disallowed)
+    # A part of a term tells its topic only if the category does not speak of something else.
+    if not whole and max(scores.values(), default=0) >= _TITLE_WEIGHT:
+        found = tuple(r for r in found if r.topic in scores)
+    if found:
+        return _as_said(trigger, max(found, key=lambda r: scores.get(r.topic, 0)))
+    best = max(scores, key=lambda topic: scores[topic], default="")
+    if scores.get(best, 0) < _ENOUGH:
+        return None
+    return _as_said(trigger, Reading(best, "any", plural))
+
+
+def _as_said(trigger: Trigger, read: Reading) -> Reading:
+    """The reading with the part of speech that the policy says, or that an unknown term's form tells."""
+    pos = trigger.pos
+    if pos is None:
+        if read.part != "any":
+            return read
+        guess = PART_OF_POS.get(part_of_speech(trigger.term), "any")
+        return Reading(read.topic, guess, read.plural)
+    if pos == "noun" and read.part in (*NOUNS, "stuff", "act"):
+        return read
+    return Reading(read.topic, PART_OF_POS[pos], read.plural)
+
+
+# -- looking up ----------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=4096)
+def _looked_up(term: str) -> tuple[tuple[Reading, ...], bool]:
+    """What the words of the bank make of a term: the whole of it, else its head, else one of its words; and
+    whether it was the whole."""
+    folded = " ".join(term.casefold().split()).removeprefix("to ")
+    words = re.findall(r"[^\W_]+(?:['’-][^\W_]+)*", folded)
+    first_to_last = (words[0], words[-1]) if words and is_gerund(words[0]) else (words or [""])[-1:]
+    for listed in (_lemma, _form):  # the second needs a library that is slow to import
+        if found := listed(folded):
+            return found, True
+    for listed in (_lemma, _form):
+        for word in (*first_to_last, *words):
+            if found := listed(word):
+                # "hit and run" is no verb, although it begins with one.
+                nouns = (*NOUNS, "stuff", "act")
+                return tuple(r if r.part in nouns else replace(r, part="any") for r in found), False
+    return (), False
+
+
+def _lemma(word: str) -> tuple[Reading, ...]:
+    return _lemmas().get(word, ())
+
+
+def _form(word: str) -> tuple[Reading, ...]:
+    return _forms(word[:_STEM]).get(word, ()) if len(word) > _STEM else ()
+
+
+@lru_cache(maxsize=1)
+def _lemmas() -> dict[str, tuple[Reading, ...]]:
+    index: dict[str, tuple[Reading, ...]] = {}
+    for name, part, word in _words():
+        index[word] = (*index.get(word, ()), Reading(name, part))
+    return index
+
+
+@lru_cache(maxsize=4096)
+def _forms(start: str) -> dict[str, tuple[Reading, ...]]:
+    """The inflected forms of the words that begin with these letters."""
+    index: dict[str, tuple[Reading, ...]] = {}
+    for name, part, word in _words():
+        if word.startswith(start):
+            for form, as_part, plural in inflected(word, part):
+                index[form] = (*index.get(form, ()), Reading(name, as_part, plural))
+    return index
+
+
+def _words() -> Iterator[tuple[str, str, str]]:
+    for topic in topics().values():
+        for part, words in topic.words.items():
+            for word in words:
+                yield topic.name, part, word.casefold()
+
+
+@lru_cache(maxsize=512)
+def _cued(title: str, lines: Sequence[str]) -> dict[str, int]:
+    """How strongly a category speaks of each topic: 3 for the title, 1 for each line of `disallowed`."""
+    scores = {}
+    for topic in topics().values():
+        score = _TITLE_WEIGHT * bool(topic.cues.search(title)) + sum(map(bool, map(topic.cues.search, lines)))
+        if score:
+            scores[topic.name] = score
+    return scores
+
+
+# -- filling -------------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=4096)
+def _filled(term: str, read: Reading, modality: str) -> tuple[Filled, ...]:
+    scenes = topics()[read.topic].scenes.get(modality, ())
+    fit = [s for s in scenes if read.part in s.parts]
+    if not fit or not (read.plural or term.casefold().startswith("to ")):
+        # Plurals and infinitives stand badly before a noun: "the bombs scene".
+        fit += [s for s in scenes if not s.parts]
+    return tuple(
+        Filled(s.key, _put(s.benign, term, read), _put(s.unsafe, term, read), not s.parts) for s in fit
+    )
+
+
+def _put(text: str, term: str, read: Reading) -> str:
+    """Puts the term into its slots: {term} as it stands, {a_term} and {the_term} with what fits it."""
+    bare = bool(_DETERMINER.match(term))
+
+    if term.casefold().startswith("to "):
+        text = text.replace("to {term}", "{term}")
+    if read.plural:
+        text = _BEFORE_VERB.sub(lambda m: m[1] + _PLURAL[m[2]], text)
+        text = _AFTER_VERB.sub(lambda m: _PLURAL[m[1]] + m[2], text)
+
+    def form(match: re.Match[str]) -> str:
+        name, before = match["name"], match["article"]
+        if name == "term":
+            return f"{_like(before, article(term))} {term}" if before else term
+        if read.part == "name" or bare:
+            return term
+        if name == "the_term":
+            return f"the {term}"
+        counted = read.part in NOUNS and not read.plural
+        return f"{article(term)} {term}" if counted else term
+
+    return _SLOT.sub(form, text)
+
+
+def _like(model: str, word: str) -> str:
+    return word.capitalize() if model[0] == "A" else word

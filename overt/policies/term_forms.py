@@ -1,0 +1,86 @@
+"""Forms of a term: its article, its part of speech, and the inflected forms of the words of the bank."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+_SILENT_H = re.compile(r"hour|honest|honou?r|heir", re.IGNORECASE)
+# Spelled with a vowel, spoken with "y" or "w": a unicorn, a user, a European, a one-off.
+_A_SOUND = re.compile(
+    r"one\b|once\b|ewe|eu|ouija|uni(?![nmd])|unanim|us[aeu]|ut[eio]|ur[aeiou]|uk|ubi|ufo", re.IGNORECASE
+)
+_SPOKEN = frozenset(
+    {"SIM", "LAN", "RAM", "FAQ"}
+)  # short words in capitals that are not read letter by letter
+# Nouns that look like gerunds.
+_ING_NOUNS = re.compile(
+    r"(?:earr|pudd|herr|sibl|darl|sterl|vik|even|morn|build|wedd|paint|draw|lightn|cloth|ceil|str|spr|sl|th)ings?",
+    re.IGNORECASE,
+)
+_NOUN_ENDINGS = ("tion", "sion", "ment", "ness", "ity", "ism", "ist", "ship", "hood", "ology", "age")
+
+# The parts of speech of the bank. "thing" and "person" are counted, "stuff" and "act" are not; "event" is an
+# act that is counted: a murder, a robbery.
+NOUNS = ("thing", "person", "event")
+PARTS = (*NOUNS, "stuff", "act", "verb", "quality", "name")
+# What a policy's `pos` says, in the bank's parts.
+PART_OF_POS = {"noun": "thing", "verb": "verb", "gerund": "act", "adjective": "quality", "name": "name"}
+
+
+def article(word: str) -> str:
+    """Returns "a" or "an" by the sound of the word: an hour, a unicorn, an X-ray, a UFO."""
+    word = word.lstrip("\"'“‘(")
+    first = re.split(r"[\s-]", word, maxsplit=1)[0]
+    if re.match(r"[fhlmnrsx]-", word):
+        return "an"  # an n-word, an x-rated film
+    if first.isupper() and len(first) <= 3 and first not in _SPOKEN:
+        return "an" if first[0] in "AEFHILMNORSX" else "a"  # read letter by letter
+    if _SILENT_H.match(word):
+        return "an"
+    return "an" if word[:1].lower() in "aeiou" and word and not _A_SOUND.match(word) else "a"
+
+
+def is_gerund(word: str) -> bool:
+    """Returns whether a word looks like a gerund, and is none of the nouns that do."""
+    return word.endswith("ing") and len(word) > 5 and not _ING_NOUNS.fullmatch(word)
+
+
+def part_of_speech(term: str) -> str:
+    """Guesses a term's part of speech cautiously; "any" if its form does not tell."""
+    last = term.split()[-1].lower()
+    if is_gerund(term.split()[0].lower()):
+        return "gerund"
+    if len(last) > 5 and last.endswith(_NOUN_ENDINGS):
+        return "any"  # mostly mass nouns: "a violence" would be wrong, so only quote them
+    if all(word[:1].isupper() for word in term.split()) and " " in term:
+        return "name"
+    return "any"
+
+
+def inflected(word: str, part: str) -> Iterator[tuple[str, str, bool]]:
+    """Yields the forms of a word of the bank: the form, its part, and whether it is a plural.
+
+    A verb gives its third person, its gerund and its regular past; irregular pasts stand in the bank.
+    """
+    engine = _engine()
+    if part in NOUNS:
+        yield str(engine.plural_noun(word)).lower(), part, True
+    elif part == "verb":
+        head, *rest = word.split()
+        tail = " ".join(["", *rest])
+        third = str(engine.plural_noun(head)).lower()
+        gerund = str(engine.present_participle(third)).lower()
+        yield third + tail, "quality", False
+        yield gerund + tail, "act", False
+        yield gerund.removesuffix("ing") + "ed" + tail, "quality", False
+
+
+@lru_cache(maxsize=1)
+def _engine() -> Any:
+    """The library takes a second to import, so only terms that are no plain word of the bank pay for it."""
+    import inflect
+
+    return inflect.engine()
