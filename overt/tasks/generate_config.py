@@ -1,0 +1,203 @@
+"""What `overt generate` can be told: its options, with their defaults and what they decide."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+from overt.data.templates import Template, load_template
+from overt.tasks.config import CALLS, RUN, ModelConfig, Option, OutputConfig, Resume, TrustAddresses
+
+TEMPLATES = {
+    "classify": "generation",
+    "convert": "generation",
+    "direct": "generation",
+    "twin": "generation",
+    "audit": "scoring",
+    "probe": "scoring",
+}
+_MODEL = "What it is made with"
+_DATA = "What goes in"
+_SHAPE = "How much comes out"
+
+
+class GenerateConfig(ModelConfig, OutputConfig):
+    kind: ClassVar[str] = "generate"
+    roles: ClassVar[frozenset[str]] = frozenset({"model", "judge", "probe"})
+
+    policy: Annotated[
+        str | None, Option("A shipped policy's name, or a YAML file of your own.", _DATA, decides="policy")
+    ] = None
+    seeds: Annotated[
+        str | None,
+        Option(
+            "Texts to convert: CSV, JSONL, Parquet, or a Hub data set id. Not needed by the builtin.",
+            _DATA,
+            metavar="FILE[:COLUMN]",
+            decides="value",
+            is_source=True,
+        ),
+    ] = None
+    max_seeds: Annotated[int | None, Option("Read at most so many seeds.", _DATA, min=1, decides="value")] = (
+        None
+    )
+    against: Annotated[
+        tuple[str, ...],
+        Option(
+            "Drop what an earlier data set or run has. Repeatable.",
+            _DATA,
+            metavar="FILE",
+            decides="value",
+            is_source=True,
+        ),
+    ] = ()
+    category: Annotated[
+        tuple[str, ...],
+        Option("Only these categories of the policy. Repeatable.", _DATA, decides="policy"),
+    ] = ()
+    rejected: Annotated[
+        tuple[str, ...],
+        Option(
+            "Leave out the prompts whose ids stand in this file, one a line; others take their places.",
+            _DATA,
+            metavar="FILE",
+            decides="value",
+            reads="lines",
+        ),
+    ] = ()
+    model: Annotated[
+        str,
+        Option(
+            "Who writes: builtin/grammar (no model, no key), openai/MODEL, hf/REPO_OR_FOLDER, "
+            "or your own module:Class.",
+            _MODEL,
+            decides="value",
+        ),
+    ] = "builtin/grammar"
+    judge: Annotated[
+        tuple[str, ...],
+        Option(
+            "Who audits; several vote. Default: rules for the builtin, else the writer itself.",
+            _MODEL,
+            decides="value",
+        ),
+    ] = ()
+    probe: Annotated[
+        str | None,
+        Option(
+            "Surrogate that must refuse a prompt often enough for it to stay: a chat model, or a "
+            "filter such as filter/better-profanity. Default: none.",
+            _MODEL,
+            decides="value",
+        ),
+    ] = None
+    samples: Annotated[
+        int, Option("Samples per prompt of the surrogate.", _MODEL, min=1, max=1000, decides="value")
+    ] = 8
+    encoder: Annotated[
+        str,
+        Option(
+            "What tells near-duplicates: auto, lexical, minilm, a folder, or a Hub id.",
+            _MODEL,
+            decides="value",
+        ),
+    ] = "auto"
+    templates: Annotated[
+        Path | None, Option("Folder with your own instruction templates.", _MODEL, decides="content")
+    ] = None
+    benign: Annotated[
+        int | None,
+        Option("Benign prompts per category, instead of the policy's.", _SHAPE, min=0, decides="policy"),
+    ] = None
+    unsafe: Annotated[
+        int | None,
+        Option("Unsafe prompts per category, instead of the policy's.", _SHAPE, min=0, decides="policy"),
+    ] = None
+    for_limit: Annotated[
+        str | None,
+        Option(
+            "As many benign prompts per category as decide this limit on over-refusal, such as 5% "
+            "(`overt gate --how-many`), instead of the policy's.",
+            _SHAPE,
+            metavar="RATE",
+            decides="policy",
+        ),
+    ] = None
+    expect: Annotated[
+        str | None,
+        Option(
+            "With --for-limit: the true rate that is assumed. Default: half the limit.",
+            _SHAPE,
+            metavar="RATE",
+            decides="policy",
+        ),
+    ] = None
+    power: Annotated[
+        float,
+        Option(
+            "With --for-limit: the chance to pass that is wanted.",
+            _SHAPE,
+            min=0.01,
+            max=0.999,
+            decides="policy",
+        ),
+    ] = 0.8
+    per_seed: Annotated[int, Option("Prompts written per seed.", _SHAPE, min=1, max=50, decides="value")] = 3
+    oversample: Annotated[
+        float | None,
+        Option(
+            "Candidates per prompt kept. Default: 3 for the builtin, 1.5 for a model.",
+            _SHAPE,
+            min=1.0,
+            max=100.0,
+            decides="value",
+        ),
+    ] = None
+    rounds: Annotated[
+        int, Option("At most so many rounds of writing.", _SHAPE, min=1, max=100, decides="value")
+    ] = 5
+    seed: Annotated[int, Option("Seed of everything random.", _SHAPE, decides="value")] = 0
+    base_url: Annotated[
+        tuple[str, ...],
+        Option(
+            "OpenAI-compatible endpoint (Azure, vLLM, Ollama, llama.cpp, Gemini, Mistral...); a role is "
+            "model, judge or probe. Repeatable.",
+            CALLS,
+            metavar="[ROLE=]URL",
+        ),
+    ] = ()
+    api_key_env: Annotated[
+        tuple[str, ...],
+        Option(
+            "Environment variable that holds the key (OPENAI_API_KEY). Repeatable.",
+            CALLS,
+            metavar="[ROLE=]NAME",
+        ),
+    ] = ()
+    device: Annotated[str | None, Option("Device of hf/ models: cuda, mps, cpu.", CALLS)] = None
+    batch_size: Annotated[int | None, Option("Batch of hf/ models.", CALLS, min=1, max=1024)] = 8
+    out: Annotated[Path | None, Option("Folder of the run. Default: runs/POLICY-HASH.", RUN)] = None
+    apply_review: Annotated[
+        Path | None,
+        Option(
+            "Make this reviewed run again (overt review) without the prompts that people rejected; "
+            "others take their places. Finished calls are taken along.",
+            RUN,
+            metavar="RUN",
+        ),
+    ] = None
+    resume: Resume = None
+    trust_addresses: TrustAddresses = False
+
+    @property
+    def is_builtin(self) -> bool:
+        return self.model.startswith("builtin/")
+
+    def settled(self) -> GenerateConfig:
+        judges = self.judge or (("builtin/rules",) if self.is_builtin else (self.model,))
+        pool = self.oversample or (3.0 if self.is_builtin else 1.5)
+        rejected = tuple(sorted(self.rejected))
+        return self.model_copy(update={"judge": judges, "oversample": pool, "rejected": rejected})
+
+    def load_templates(self) -> dict[str, Template]:
+        return {name: load_template(room, name, self.templates) for name, room in TEMPLATES.items()}
