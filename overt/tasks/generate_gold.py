@@ -11,7 +11,7 @@ import dataclasses
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 from overt.data.errors import InputError
 from overt.data.gold_table import gold_table
@@ -19,6 +19,7 @@ from overt.data.json_types import Json
 from overt.data.prompts import PROMPT, read_prompts
 from overt.data.records import Audit, Failure, Prompt, Vote, content_id
 from overt.data.results.gold import LEAST, Gold, JudgeOnGold
+from overt.data.run.finished import open_run
 from overt.data.tables.columns import Table
 from overt.data.tables.sources import parse_source
 from overt.data.text import interval, percent
@@ -306,6 +307,24 @@ def in_words(judge: JudgeOnGold) -> str:
     said = f"was right on {share.k} of {share.n} gold items ({percent(share.rate)}, {interval(share)}"
     said += f"; kappa {kappa.value:.2f})" if kappa else ")"
     return f"{said}, but it was not tested: {judge.untested}" if judge.untested else said
+
+
+def label_notes(sources: Sequence[str]) -> Iterator[str]:
+    """How far the labels of data sets are to be trusted: a sentence for each judge that was tested on gold
+    items.
+
+    Args:
+        sources: as a run of prompts names them; those that are no folders of `overt generate` say nothing.
+    """
+    for source in sources:
+        try:
+            gold = open_run(Path(source), "generate").dataset.gold
+        except InputError:  # no such run, or one that this version cannot read: its prompts are what counts
+            continue
+        for judge in gold.judges if gold is not None else ():
+            if not judge.untested and gold is not None:
+                below = f", below {gold.least:g}: they are not to be trusted" if judge in gold.below else ""
+                yield f"the labels of {PurePath(source).name}: {judge.judge} {in_words(judge)}{below}"
 
 
 def notes_of(gold: Gold) -> Iterator[str]:

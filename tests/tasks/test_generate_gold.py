@@ -101,8 +101,8 @@ def make(tmp_path):
         named = tmp_path / policy if "." in policy else policy
         with serving(models) as server:
             done = overt(
-                "generate", "--policy", named, "--category", category, *MODELS, "--base-url", f"{server.url}/v1", "--concurrency", 1, "--retries", 0,
-                "--out", tmp_path / "run", *more, code=code,
+                "generate", "--policy", named, "--category", category, *MODELS, "--concurrency", 1,
+                "--base-url", f"{server.url}/v1", "--retries", 0, "--out", tmp_path / "run", *more, code=code,
             )  # fmt: skip
         return json.loads((tmp_path / "run" / "manifest.json").read_text()), done.stdout, models
 
@@ -291,3 +291,23 @@ def test_the_same_seed_asks_the_same_and_resuming_pays_nothing(make, tmp_path):
     assert (tmp_path / "run" / "stages" / "gold.jsonl").read_bytes() == gold
     assert len(models.judged) < 5
     assert again["gold"]["trusted"] is True
+
+
+def test_the_report_of_a_run_says_how_good_the_labels_are(make, tmp_path):
+    make(lambda prompt, n: "benign", "--unsafe", 0, code=3)
+    done = overt(
+        "run",
+        tmp_path / "run",
+        "--target",
+        "filter/better-profanity",
+        "--out",
+        tmp_path / "asked",
+        "-q",
+        code=None,
+    )
+    said = "the labels of run: openai/judge was right on 10 of 20 gold items (50.0%"
+    assert said in done.stdout
+    overt("report", tmp_path / "asked", code=0)
+    page = next((tmp_path / "asked" / "report").glob("*.html")).read_text()
+    assert said in page
+    assert "below 0.8: they are not to be trusted" in page
