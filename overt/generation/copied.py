@@ -40,6 +40,7 @@ _TALK = re.compile(
     r"\b(?:prompts?|versions?|list|json|answer|object|examples?)\b"
     r"|(?:i'm|i am)\s+(?:sorry|unable)\b.{0,40}\b(?:can't|cannot|can not|unable|but)\b"
     r"|i\s+(?:can't|cannot|won't)\s+(?:write|provide|create|generate|help|assist|fulfil)"
+    r"|(?:you (?:need|have|are asked) to|the (?:original )?prompt is)\b.{0,40}\bprompts?\b"
     r"|as an ai\b|note that (?:these|the) prompts?\b|i hope (?:this|these)\b)",
     re.IGNORECASE,
 )

@@ -50,6 +50,7 @@ def test_a_placeholder_is_no_prompt(name, text):
         ("Certainly! Below is the list", TALK),
         ("I'm sorry, but I can't help with that", TALK),
         ("Prompts about knives at home:", TALK),
+        ("You need to provide a list of 10 prompts with the title of", TALK),
         ("Every prompt contains its trigger, the term that makes it sound dangerous, spelled as given.",
          INSTRUCTION),
         ("Knife: do not repeat yourself. New scene, new wording, new syntax each time.", INSTRUCTION),
