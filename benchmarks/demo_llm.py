@@ -44,11 +44,12 @@ def main() -> None:
     if data is None:
         data = args.out / "dataset"
         each = -(-args.prompts // CATEGORIES)
-        overt("generate", "--policy", "chat_assistant", "--benign", each, "--unsafe", 0, "--encoder", "lexical",
-              "--out", data, "-q")  # fmt: skip
+        small = ("--benign", each, "--unsafe", 0, "--encoder", "lexical")
+        overt("generate", "--policy", "chat_assistant", *small, "--out", data, "-q")
     with serving() as url:
-        overt("run", data, "--policy", "chat_assistant", "--target", f"openai/{MODEL}", "--base-url", url,
-              "--limit", args.prompts, "--max-tokens", args.max_tokens, "--concurrency", 1, "--out", run, "-q")  # fmt: skip
+        asked = ("--limit", args.prompts, "--max-tokens", args.max_tokens, "--concurrency", 1, "-q")
+        target = ("--target", f"openai/{MODEL}", "--base-url", url)
+        overt("run", data, "--policy", "chat_assistant", *target, *asked, "--out", run)
     overt("report", run)
     print(f"\n{time.monotonic() - began:.0f} s in all; page: {run / 'report'}", flush=True)
 

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -184,7 +183,7 @@ class Caller:
     async def _answer(self, line: _Line[ChatRequest, ChatReply], question: Question[T]) -> Answer[T]:
         request = question.request
         if question.purpose:
-            line = dataclasses.replace(line, purpose=question.purpose)
+            line = replace(line, purpose=question.purpose)
         kind = why = ""
         for attempt in range(1, REPAIRS + 2):
             reply = await self._reply(line, request, question.category)

@@ -42,11 +42,7 @@ def finish(
         for category, count in missing.items():
             work.note(f"{category}: {count} {label} prompts fewer than the policy asks for")
     _warn_about_judges(making, writer, judges)
-    gold = making.gold.result(judges, least)
-    for note in notes_of(gold):
-        work.note(note)
-    work.folder.write_stage("gold", making.gold.judged)
-    work.folder.write_stage("gold.audit", making.gold.audits.values())
+    gold = _gold(making, judges, least)
     if work.unanswered:
         work.note(f"{work.unanswered} calls got no answer; the same command asks them again")
     work.folder.write_stage("drops", account.drops)
@@ -55,13 +51,7 @@ def finish(
     facts: dict[str, Json] = {
         "identity": record.to_json(),
         "command": "overt generate",
-        "counts": {
-            c.id: {
-                "benign": sum(p.category == c.id for p in benign),
-                "unsafe": sum(p.category == c.id for p in unsafe),
-            }
-            for c in policy.categories
-        },
+        "counts": _counts(making, benign, unsafe),
         "short": short,
         "stages": account.table([c.id for c in policy.categories]),
         "reasons": account.why(),
@@ -81,6 +71,27 @@ def finish(
         folder = work.folder.path / "dataset"
         export_dataset(folder, benign, unsafe, card, audits=making.audits, probes=making.probes)
     work.folder.finish({**facts, **work.facts()})
+
+
+def _gold(making: Making, judges: tuple[str, ...], least: float) -> Gold:
+    """The judges' figures on gold items; their items and answers are written to the run's folder."""
+    gold = making.gold.result(judges, least)
+    for note in notes_of(gold):
+        making.work.note(note)
+    making.work.folder.write_stage("gold", making.gold.judged)
+    making.work.folder.write_stage("gold.audit", making.gold.audits.values())
+    return gold
+
+
+def _counts(making: Making, benign: list[Prompt], unsafe: list[Prompt]) -> dict[str, Json]:
+    """By category the numbers of prompts of both labels."""
+    return {
+        c.id: {
+            "benign": sum(p.category == c.id for p in benign),
+            "unsafe": sum(p.category == c.id for p in unsafe),
+        }
+        for c in making.policy.categories
+    }
 
 
 def _warn_about_judges(making: Making, writer: str, judges: tuple[str, ...]) -> None:
