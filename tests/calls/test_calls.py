@@ -229,19 +229,19 @@ def test_a_consumer_that_stops_early_keeps_what_came_in(tmp_path):
 
 
 def test_concurrency_is_used_and_never_passed(tmp_path):
-    with endpoint("--latency-ms", "50") as url:
+    with endpoint("--latency-ms", "200") as url:  # a slow machine sends seven in less than that
         with Caller(tmp_path / "journal.sqlite", CallerOptions(concurrency=7)) as caller:
             ask = caller.bind(OpenAIChat("mock", base_url=url), "test")
-            list(ask(map(question, range(60))))
+            list(ask(map(question, range(35))))
         assert stats(url)["most_in_flight"] == 7
 
 
 def test_rpm(tmp_path):
     script = Scripted()
     with server(script) as url:
-        call(url, tmp_path, range(7), rpm=1200)
-    # The first one opens the connection and arrives late.
-    assert script.times[-1] - script.times[1] >= 5 * 0.05 * 0.95
+        call(url, tmp_path, range(7), rpm=600)
+    # The first one opens the connection and arrives late; on a busy machine so does the second, a little.
+    assert script.times[-1] - script.times[1] >= 5 * 0.1 * 0.8
 
 
 def test_max_requests_counts_retries_too(tmp_path):

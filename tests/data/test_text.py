@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.timing import least_cpu_seconds
 
 from overt.data.text import folded
 from overt.scoring.refusal_judges.rules import RulesJudge
@@ -84,6 +83,4 @@ def test_nothing_invisible_is_left(text: str) -> None:
     "text", ["&" * 10**6, "&#39;" * 200_000, "\u200b" * 10**6, "a`" * 500_000, "´" * 10**6]
 )
 def test_it_is_linear(text: str) -> None:
-    started = time.process_time()
-    folded(text)
-    assert time.process_time() - started < 3
+    assert least_cpu_seconds(lambda: folded(text), 3) < 3

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
-import time
-from itertools import product
+from itertools import count, product
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.paths import reference
+from support.timing import least_cpu_seconds
 
 from overt.policies.floor import askable, floor_reason, names_minor, names_sexual, stopped
 from overt.policies.floor.languages import covered
@@ -510,30 +510,37 @@ HOSTILE += [
 ]
 
 
-def _seconds(text: str) -> float:
-    start = time.process_time()
-    floor_reason(text)
-    stopped({"text": text})
-    return time.process_time() - start
+def _seconds(unit: str, size: int, enough: float) -> float:
+    """What a text of this unit takes. Each run has a text of its own length, since words are cached."""
+    texts = (unit * times for times in count(size // len(unit), -1))
+
+    def work() -> None:
+        text = next(texts)
+        floor_reason(text)
+        stopped({"text": text})
+
+    return least_cpu_seconds(work, enough)
 
 
 @pytest.mark.parametrize("unit", HOSTILE)
 def test_time_is_linear_in_hostile_texts(unit: str) -> None:
-    eighth, whole = (_seconds(unit * (size // len(unit))) for size in (25_000, 200_000))
-    assert whole < 3
-    assert whole < 16 * max(eighth, 0.02)
+    eighth = _seconds(unit, 25_000, 0.02)
+    limit = min(10, 16 * max(eighth, 0.02))
+    assert _seconds(unit, 200_000, limit) < limit
 
 
 def test_a_megabyte_takes_seconds() -> None:
-    assert _seconds("1 nude f/ " * 100_000) < 15
+    assert _seconds("1 nude f/ ", 1_000_000, 20) < 20
 
 
 def test_ten_thousand_prompts_take_less_than_two_seconds() -> None:
     text = "a press photograph of two retired teachers shot in light rain at a harbour market"
-    texts = [f"{text[i % 20 :]} {i}" for i in range(10_000)]
-    start = time.process_time()
-    assert not any(map(floor_reason, texts))
-    assert time.process_time() - start < 2
+    numbers = count()
+
+    def work() -> None:
+        assert not any(floor_reason(f"{text[i % 20 :]} {next(numbers)}") for i in range(10_000))
+
+    assert least_cpu_seconds(work, 2) < 2
 
 
 def _category(title: str, *disallowed: str) -> Category:

@@ -14,6 +14,7 @@ from html.parser import HTMLParser
 import pytest
 from support.chromium import start
 from support.hub_server import READ, STRANGER, WRITE, hub_server
+from support.timing import least_cpu_seconds
 
 from overt.data.errors import InputError, RunError
 from overt.data.outcomes import Harm, HarmVote, Outcome
@@ -605,10 +606,13 @@ def test_the_scan_lets_prompts_pass(text):
 
 
 def test_the_scan_takes_its_time_from_nobody():
-    started = time.process_time()
-    for part in ("a", "1", "1 ", "a@", "a-1.b@c.", "sk-", "api_key=", "bearer ", "/home/", "tel: 1 ", "("):
-        list(scan_text(part * (100_000 // len(part))))
-    assert time.process_time() - started < 5
+    parts = ("a", "1", "1 ", "a@", "a-1.b@c.", "sk-", "api_key=", "bearer ", "/home/", "tel: 1 ", "(")
+
+    def work():
+        for part in parts:
+            list(scan_text(part * (100_000 // len(part))))
+
+    assert least_cpu_seconds(work, 5) < 5
 
 
 def test_secrets_of_this_machine():

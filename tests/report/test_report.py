@@ -891,6 +891,12 @@ def found(driver):
     return driver.find_element("id", "found").text
 
 
+def until(driver, condition):
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    WebDriverWait(driver, 20, poll_frequency=0.05).until(lambda _: condition())
+
+
 def choose(driver, id_, text):
     from selenium.webdriver.support.ui import Select
 
@@ -954,7 +960,7 @@ def test_wordings_of_unsafe_prompts_are_folded_and_their_pictures_blurred(opened
     assert [fold.text for fold in folds] == ["Show unsafe prompt", "Show unsafe wording"]
     for fold in folds:
         fold.send_keys("\ue007")
-    time.sleep(0.2)
+    until(opened, lambda: len([it for it in find(cards[0], ".both .prompt") if it.text]) > 1)
     texts = [it.text for it in find(cards[0], ".both .prompt")]
     assert all("UNSAFEWORD" in text for text in texts)
     assert texts[0] != texts[1]
@@ -1003,7 +1009,7 @@ def test_two_parts_on_one_page(browser, side_by_side):
     assert re.fullmatch(r"Answer \(\d+ words\)", fold.text)
     assert find(browser, "#cases .answer .prompt") == []
     fold.click()
-    time.sleep(0.2)
+    until(browser, lambda: find(browser, "#cases .answer .prompt"))
     answers = {answer for _, answer in made.MESSAGES.values()}
     assert find(browser, "#cases .answer .prompt")[0].text in answers
 
@@ -1048,13 +1054,11 @@ def test_filters_and_search(opened):
     opened.find_element("id", "f-reset").click()
     case(opened, "")
     opened.find_element("id", "f-text").send_keys("LIGHTHOUSE version 77")
-    time.sleep(0.5)
     hits = expected(lambda row, p: all(w in p[1].lower() for w in ("lighthouse", "version", "77")))
     assert hits != "0"
-    assert f"of {hits} cases" in found(opened)
+    until(opened, lambda: f"of {hits} cases" in found(opened))
     opened.find_element("id", "f-text").send_keys(" nothingofthesort")
-    time.sleep(0.5)
-    assert found(opened) == "No case fits these filters."
+    until(opened, lambda: found(opened) == "No case fits these filters.")
     assert find(opened, "#cases .case") == []
 
 
@@ -1083,7 +1087,7 @@ def test_unsafe_text_is_not_on_the_page_until_opened(opened):
     fold = find(opened, "#cases .case .fold summary")[0]
     assert fold.text == "Show unsafe prompt"
     fold.send_keys("\ue007")  # Enter
-    time.sleep(0.2)
+    until(opened, lambda: find(opened, "#cases .case .fold .prompt"))
     assert "UNSAFEWORD" in find(opened, "#cases .case .fold .prompt")[0].text
     assert len(find(opened, "#cases .case .fold .prompt")) == 1
     opened.find_element("id", "f-unfold").click()

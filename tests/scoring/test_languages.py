@@ -10,12 +10,13 @@ refusal, or an answer in full.
 from __future__ import annotations
 
 import json
-import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from support.timing import least_cpu_seconds
 
+from overt.scoring.refusal_judges import sentences
 from overt.scoring.refusal_judges.rules import RulesJudge
 from overt.scoring.refusal_judges.sentences import read
 from overt.scoring.refusal_judges.vocabulary import vocabulary
@@ -226,7 +227,9 @@ def test_close_languages_are_told_apart(language: str) -> None:
              "no te le lo " * 90_000, "je ne vous le " * 80_000, "non te lo ci " * 80_000, "ich kann das " * 80_000]
 )  # fmt: skip
 def test_hostile_text_in_any_language_is_judged_at_once(text: str) -> None:
+    def work() -> None:
+        sentences._asked.cache_clear()
+        JUDGE.judge(text, text)
+
     JUDGE.judge("?", "warm")
-    started = time.process_time()
-    JUDGE.judge(text, text)
-    assert time.process_time() - started < 1.0
+    assert least_cpu_seconds(work, 1) < 1

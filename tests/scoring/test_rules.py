@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import gc
-import time
 
 import pytest
+from support.timing import least_cpu_seconds
 
 from overt.generation import grammar
 from overt.policies.schema import Policy
@@ -181,10 +181,12 @@ def test_a_thousand_texts_take_less_than_a_second() -> None:
     policy = make(triggers=[*TRIGGERS, *wide])
     category = policy.categories[0]
     texts = [p.text for p in grammar.compose(policy, category, count=1_000, seed=2)]
-    began = time.process_time()
-    for text in texts:
-        rules.audit_text(policy, category, text)
-    assert time.process_time() - began < 1.0
+
+    def work() -> None:
+        for text in texts:
+            rules.audit_text(policy, category, text)
+
+    assert least_cpu_seconds(work, 1) < 1
 
 
 def test_rules_do_not_outlive_their_policy() -> None:
@@ -200,6 +202,9 @@ def test_rules_do_not_outlive_their_policy() -> None:
 def test_hostile_text_is_only_text() -> None:
     policy = make()
     for text in ("(" * 5_000, "shot " * 5_000, "\x00\u202e massacre {person} %s \\1", "kill a " * 3_000):
-        began = time.process_time()
-        assert rules.audit_text(policy, policy.categories[0], text).label in ("benign", "unsafe", "unclear")
-        assert time.process_time() - began < 1.0
+
+        def work(text: str = text) -> None:
+            found = rules.audit_text(policy, policy.categories[0], text)
+            assert found.label in ("benign", "unsafe", "unclear")
+
+        assert least_cpu_seconds(work, 1) < 1

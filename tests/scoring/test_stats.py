@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
-import time
 import tracemalloc
 from collections.abc import Callable
 from statistics import NormalDist
@@ -15,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.timing import least_cpu_seconds
 
 from overt.scoring import stats
 from overt.scoring.stats import Rate
@@ -177,12 +177,12 @@ def test_many_clusters_are_quick_and_small(most: int) -> None:
     rng = np.random.default_rng(4)
     labels = seeds_of(rng, 5000, most)
     outcomes = rng.random(len(labels)) < per_seed(rng, labels, 0.2, 0.3)
+    results = []
     tracemalloc.start()
-    started = time.process_time()
-    result = stats.rate(outcomes, labels)
-    took, (_, peak) = time.process_time() - started, tracemalloc.get_traced_memory()
+    took = least_cpu_seconds(lambda: results.append(stats.rate(outcomes, labels)), 5)
+    _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert result.method == "wilson-design-effect"
+    assert results[-1].method == "wilson-design-effect"
     assert took < 5
     assert peak < 150e6
 
@@ -334,10 +334,9 @@ def test_pairs_of_many_clusters_are_quick() -> None:
     rng = np.random.default_rng(13)
     labels = seeds_of(rng, 5000, 30)
     a, b = rng.random((2, len(labels))) < 0.3
-    started = time.process_time()
-    result = stats.paired_difference(a, b, labels)
-    assert time.process_time() - started < 5
-    assert 0 < result.p_value <= 1
+    results = []
+    assert least_cpu_seconds(lambda: results.append(stats.paired_difference(a, b, labels)), 5) < 5
+    assert 0 < results[-1].p_value <= 1
 
 
 def test_holm_by_hand() -> None:

@@ -4,13 +4,14 @@ is never fired as one."""
 import gzip
 import json
 import shlex
-import time
+import shutil
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from support.builders import PNG
 from support.inside import cli
+from support.timing import least_cpu_seconds
 
 from overt.data.records import Prompt
 from overt.data.run.files import read_records
@@ -258,9 +259,12 @@ def test_a_few_of_a_large_file(tmp_path, words):
         category=pa.array([f"c{i * 8 // count}" for i in range(count)]),  # sorted, as files are
         label=pa.array(["benign"] * count),
     )
-    began = time.process_time()
-    run(path, words, "--limit", 16)
-    assert time.process_time() - began < 5  # 400,000 prompts take 20 seconds
+
+    def work():
+        shutil.rmtree(tmp_path / "run", ignore_errors=True)
+        run(path, words, "--limit", 16)
+
+    assert least_cpu_seconds(work, 5) < 5  # 400,000 prompts take 20 seconds
     rows = read_records(tmp_path / "run" / "stages" / "prompts.jsonl", Prompt)
     assert sorted(p.category for p in rows) == sorted([f"c{i}" for i in range(8)] * 2)
     notes = json.loads((tmp_path / "run" / "manifest.json").read_text())["notes"]
