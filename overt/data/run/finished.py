@@ -15,6 +15,7 @@ from overt.data.json_types import Json, JsonObject
 from overt.data.outcomes import Harm, Outcome
 from overt.data.records import Prompt
 from overt.data.results import likeness
+from overt.data.results.gold import Gold
 from overt.data.results.likeness import AsAsked
 from overt.data.run.files import read_json, read_records
 from overt.data.run.folder import MANIFEST
@@ -82,7 +83,7 @@ class Manifest(_Facts):
 class DatasetManifest(Manifest):
     """The manifest of `overt generate`. `counts` and `short` have, by category and label (or label and
     category), the numbers of prompts and of prompts missing from the policy's target; `why_short` says stage
-    by stage what became of the missing ones."""
+    by stage what became of the missing ones; `gold` how the judges did on gold items."""
 
     counts: dict[str, dict[str, int]] = {}
     short: dict[str, dict[str, int]] = {}
@@ -94,6 +95,7 @@ class DatasetManifest(Manifest):
     model_audited: bool = False
     same_model: bool = False
     distinct_2: float | None = None
+    gold: Gold | None = None
 
     @property
     def kept(self) -> int:
