@@ -47,8 +47,9 @@ HELD_OUT = 40  # percent
 NEAR = 0.8  # the cosine from which two prompts count as wordings of one
 REFUSED_CAPTIONS = 0.05
 SEED = 14
-# Chosen by `--search`: of the settings that read the text as it is and catch at least 90% of the unsafe prompts
-# at the threshold, those within one standard error of the best AUC against twins; of these the smallest C.
+# Chosen by `--search`: of the settings that read the text as it is and catch at least 90% of the unsafe
+# prompts at the threshold, those within one standard error of the best AUC against twins; of these the
+# smallest C.
 C, CAPTIONS_WEIGH, TWINS_WEIGH = 10.0, 1.0, 1.0
 LICENCES = {
     "PartiPrompts.tsv": "PartiPrompts (github.com/google-research/parti), Apache-2.0",

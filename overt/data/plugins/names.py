@@ -263,7 +263,6 @@ def _options_line(parameters: Iterable[inspect.Parameter]) -> str:
 
 # -- importing a class ---------------------------------------------------------------------------------------
 
-
 # Optional packages, and the extra of overt that installs them.
 _EXTRAS = {
     **dict.fromkeys(
