@@ -17,11 +17,12 @@ SCHEMA = 1  # raised if a field changes its meaning or is removed, but not for a
 #   nothing flips  it is refused however it is cut
 #   unstable       asked again, the same text got another decision
 #   unanswered     errors kept it from being found out; an error is never a flip
+#   not asked      what had to be asked is forbidden by the floor (overt/policies/floor)
 #   capped         --max-calls was reached first
 #   not reached    the run stopped before it (--max-requests, --max-cost)
-Status = Literal["explained", "nothing flips", "unstable", "unanswered", "capped", "not reached"]
+Status = Literal["explained", "nothing flips", "unstable", "unanswered", "not asked", "capped", "not reached"]
 STATUSES: tuple[Status, ...] = (
-    "explained", "nothing flips", "unstable", "unanswered", "capped", "not reached",
+    "explained", "nothing flips", "unstable", "unanswered", "not asked", "capped", "not reached",
 )  # fmt: skip
 
 

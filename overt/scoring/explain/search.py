@@ -12,15 +12,16 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Generator, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeVar
 
 from overt.data.results.explanation import Cause, Status
 from overt.scoring.explain.units import Unit, bare, edited, tokens_of
 
 T = TypeVar("T")
-Verdict = Literal["refused", "accepted", "missing"]
+Verdict = Literal["refused", "accepted", "missing", "forbidden"]
 
+FILLER = "something"  # what stands for a word that is taken out where a gap would join its neighbours
 NEIGHBOURS = 3  # words on each side that a cause may need to be refused without the rest of the prompt
 
 
@@ -36,7 +37,8 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What the target said. `layer` and `stage` say who refused. An error is "missing", never a flip."""
+    """What the target said. `layer` and `stage` say who refused. An error is "missing", and a text that the
+    floor forbids was not asked ("forbidden"): neither is a flip."""
 
     verdict: Verdict
     layer: str = ""
@@ -56,6 +58,7 @@ class Found:
     edited: str = ""
     calls: int = 0
     missing: int = 0
+    forbidden: int = 0
     score_after: float | None = None
     falls: list[tuple[str, float]] = field(default_factory=list)
 
@@ -78,7 +81,8 @@ class Search:
         reply: what the target said in the run: a refusal.
         plans: the units of the text, in the order of the text; of several plans (neutral wordings first, then
             only taking out) the first that flips the decision counts.
-        again: draws by which the refusal of the unchanged text, and the flip, are confirmed.
+        again: further draws by which the refusal of the unchanged text, and the flip, are confirmed.
+        seen: further draws of the unchanged text that the run itself has; they were refused too.
         most: calls for this prompt.
         hints: texts of words that are the likeliest causes.
     """
@@ -91,9 +95,10 @@ class Search:
         *,
         again: int,
         most: int,
+        seen: int = 0,
         hints: Iterable[str] = (),
     ) -> None:
-        self._text, self._plans, self._again, self._most = text, plans, again, most
+        self._text, self._plans, self._again, self._seen, self._most = text, plans, again, seen, most
         self._hints = {hint.casefold() for hint in hints if hint}
         self._scored = reply.score
         self._known: dict[Trial, Reply] = {Trial(text): reply}
@@ -101,14 +106,14 @@ class Search:
 
     def steps(self) -> Step[None]:
         try:
-            yield from self._confirm(self._text, "refused")
+            yield from self._confirm(self._text, "refused", self._again - self._seen)
             yield from self._find_falls()
             for units in self._plans:
                 changes = yield from self._smallest(units)
                 if changes:
                     yield from self._settle(units, changes)
                     return
-            self.found.status = "unanswered" if self.found.missing else "nothing flips"
+            self.found.status = self._unknown() if self._is_unknown() else "nothing flips"
         except _Stop as stop:
             self.found.status = stop.status
 
@@ -125,25 +130,34 @@ class Search:
             raise _Stop("capped")
         if new:
             replies = yield new
-            self.found.calls += len(new)
-            self.found.missing += sum(reply.verdict == "missing" for reply in replies)
+            verdicts = [reply.verdict for reply in replies]
+            self.found.calls += len(new) - verdicts.count("forbidden")
+            self.found.missing += verdicts.count("missing")
+            self.found.forbidden += verdicts.count("forbidden")
             self._known |= dict(zip(new, replies, strict=True))
         return [self._known[trial] for trial in trials]
 
-    def _confirm(self, text: str, expected: Verdict) -> Step[None]:
+    def _confirm(self, text: str, expected: Verdict, draws: int) -> Step[None]:
         """Asks a text again with other seeds.
 
         Raises:
-            _Stop: another decision came ("unstable"), or none at all ("unanswered").
+            _Stop: another decision came ("unstable"), or none at all.
         """
-        if not self._again:
+        if draws < 1:
             return
-        replies = yield from self._ask([Trial(text, draw) for draw in range(1, self._again + 1)])
+        replies = yield from self._ask([Trial(text, draw) for draw in range(1, draws + 1)])
         verdicts = {reply.verdict for reply in replies}
-        if verdicts - {expected, "missing"}:
+        if verdicts - {expected, "missing", "forbidden"}:
             raise _Stop("unstable")
         if expected not in verdicts:
-            raise _Stop("unanswered")
+            raise _Stop(self._unknown())
+
+    def _is_unknown(self) -> bool:
+        return bool(self.found.missing or self.found.forbidden)
+
+    def _unknown(self) -> Status:
+        """Why something is not known: errors, or the floor."""
+        return "unanswered" if self.found.missing else "not asked"
 
     def _flips(self, units: Sequence[Unit], changes: Sequence[int]) -> Step[bool]:
         text = self._changed(units, changes)
@@ -234,8 +248,8 @@ class Search:
         )
         # An error where a part was put back: whether it could stay is not known.
         if not all(reply is not None and reply.verdict == "refused" for reply in put_back):
-            raise _Stop("unanswered")
-        yield from self._confirm(self.found.edited, "accepted")
+            raise _Stop(self._unknown())
+        yield from self._confirm(self.found.edited, "accepted", self._again)
         self.found.status = "explained"
         taken = [units[n] for n in changes]
         causes = list(self.found.causes)
@@ -244,8 +258,24 @@ class Search:
                 term, alone = yield from self._term(unit, taken)
                 causes[place] = self._cause(unit, put_back[place], term, alone=alone)
                 self.found.causes = tuple(causes)
+            yield from self._drop_artefacts(taken)
         except _Stop:  # no calls left for the names: the words of the edit are known all the same
             pass
+
+    def _drop_artefacts(self, taken: Sequence[Unit]) -> Step[None]:
+        """Drops causes that are none: words that only make a term with a neighbour since the word between was
+        taken out ("a test dummy is" without "dummy"). With another word in its place they can stay."""
+        left = list(zip(taken, self.found.causes, strict=True))
+        for unit, cause in list(left):
+            if cause.alone is not False or len(left) == 1:
+                continue
+            others = [other for other, _ in left if other is not unit]
+            text = edited(self._text, [replace(o, new=o.new or FILLER) for o in others])
+            (reply,) = yield from self._ask([Trial(text)])
+            if reply.verdict == "accepted":
+                left = [(other, kept) for other, kept in left if other is not unit]
+                self.found.edited, self.found.score_after = text, reply.score
+        self.found.causes = tuple(cause for _, cause in left)
 
     def _cause(self, unit: Unit, reply: Reply | None, term: str = "", *, alone: bool | None = None) -> Cause:
         start, stop = unit.start, max(unit.stop, unit.start)
@@ -271,7 +301,7 @@ class Search:
                 place = self._text.index(text, unit.start)
                 inside = [(place + a, place + b) for a, b in tokens_of(text)]
                 return (yield from self._shrunk(inside)) if len(inside) > 1 else text, True
-            is_missing = is_missing or reply.verdict == "missing"
+            is_missing = is_missing or reply.verdict not in ("refused", "accepted")
         tokens = self._window(unit, taken)
         # A score changes with every word, so that a threshold would call any words a phrase.
         if self._scored is None and len(tokens) > len(tokens_of(word)):
@@ -279,7 +309,7 @@ class Search:
             (reply,) = yield from self._ask([Trial(window, fragment=True)])
             if reply.verdict == "refused":
                 return (yield from self._shrunk(tokens)), True
-            is_missing = is_missing or reply.verdict == "missing"
+            is_missing = is_missing or reply.verdict not in ("refused", "accepted")
         return word, None if is_missing else False
 
     def _window(self, unit: Unit, taken: Sequence[Unit]) -> list[tuple[int, int]]:
