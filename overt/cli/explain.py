@@ -80,7 +80,7 @@ def _cells(term: Term, *, scored: bool, several: bool) -> list[Cell]:
 def _warnings(found: Explanation) -> Iterator[str]:
     if not found.complete:
         left = sum(target.statuses.get("not reached", 0) for target in found.targets)
-        yield f"stopped: {plain(found.why)}; {left:,} prompts were not finished: the figures are of the others"
+        yield f"stopped: {plain(found.why)}; {left:,} prompts were not finished, and are in no figure"
     if found.limit is not None:
         yield f"a sample: at most {found.limit:,} refused prompts of each target were explained"
     for target in found.targets:

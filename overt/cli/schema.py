@@ -39,7 +39,8 @@ def schema(config: SchemaConfig) -> None:
 
         overt schema > summary.schema.json
 
-    The same of results/rewrite.json, of results/explain.json, of what `overt compare --json` prints, and of leaderboard.json:
+    The same of results/rewrite.json and results/explain.json, of what `overt compare --json` prints, and of
+    leaderboard.json:
 
         overt schema rewrite > rewrite.schema.json
 

@@ -43,8 +43,8 @@ def layers_said(layers: Mapping[str, int]) -> str:
 
 
 def difference_cell(term: Term) -> Cell:
-    """The refusal rate with a term minus that without it in percentage points, with the corrected interval; it
-    is tinted where the corrected test finds one."""
+    """The refusal rate with a term minus that without it in percentage points, with the corrected interval.
+    It is tinted where the corrected test finds one."""
     found = term.difference
     if found is None:
         return Cell("-", "all prompts hold it" if term.rate_without is None else "", muted=True)

@@ -9,8 +9,9 @@ from pathlib import Path
 from overt.data.errors import InputError
 from overt.data.outcomes import Harm, Outcome
 from overt.data.records import Prompt
-from overt.data.results.comparison import ComparedPair, Comparison, MetricChange
-from overt.data.run.finished import open_run
+from overt.data.results.comparison import ComparedPair, Comparison, MetricChange, TermChange
+from overt.data.results.files import explanation_file, read_explanation
+from overt.data.run.finished import Run, open_run
 from overt.scoring.compare import Side, compare
 
 Answers = tuple[Sequence[Outcome], Sequence[Harm]]
@@ -56,6 +57,8 @@ def compare_runs(
     scored = any(run.results.judges for run in (first, second))
     for pair in compared:
         notes += too_few(pair, comparison.differences, least, scored=scored)
+    terms, said = _terms(first, second, prompts, pairs)
+    notes += said
     return dataclasses.replace(
         comparison,
         run_a=str(old),
@@ -65,7 +68,35 @@ def compare_runs(
         notes=tuple(notes),
         min_coverage=least,
         pairs=compared,
+        terms=tuple(terms),
     )
+
+
+def _terms(
+    first: Run, second: Run, prompts: Sequence[Prompt], pairs: Sequence[tuple[str, str]]
+) -> tuple[list[TermChange], list[str]]:
+    """The terms that only one of the runs has, and notes on what they rest on; nothing without an explained
+    run."""
+    from overt.scoring.explain.changes import term_changes
+
+    is_there = [explanation_file(run.folder).exists() for run in (first, second)]
+    if not all(is_there):
+        missing = first.folder if is_there[1] else second.folder
+        said = f"terms are not compared, since one run is not explained (overt explain {missing})"
+        return [], [said] if any(is_there) else []
+    old, new = (read_explanation(run.folder) for run in (first, second))
+    notes = []
+    if not all(found.complete and found.limit is None for found in (old, new)):
+        notes.append("not all refused prompts were explained: a term that is new here may only be seen anew")
+    if (old.granularity, old.categories) != (new.granularity, new.categories):
+        notes.append("the two runs were explained in other ways: their terms may differ for that alone")
+    by_name = [{target.name: target for target in found.targets} for found in (old, new)]
+    changes: list[TermChange] = []
+    for a, b in pairs:
+        if a in by_name[0] and b in by_name[1]:
+            sides = [[o for o in run.outcomes if o.target == n] for run, n in ((first, a), (second, b))]
+            changes += term_changes(prompts, (by_name[0][a], sides[0]), (by_name[1][b], sides[1]))
+    return changes, notes
 
 
 def _refuse_unknown(name: str, kinds: Mapping[str, str], folder: Path) -> None:
