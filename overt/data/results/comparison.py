@@ -108,8 +108,8 @@ class TermChange:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
     """Two runs over the same prompts. `only_a` and `only_b` count prompts that only one of them has; `notes`
-    say what could not be compared. `terms` is empty unless both runs were explained. `resamples` and `seed` belong to the bootstrap of older versions; 0 is
-    none."""
+    say what could not be compared. `terms` is empty unless both runs were explained. `resamples` and `seed`
+    belong to the bootstrap of older versions; 0 is none."""
 
     run_a: str = ""
     run_b: str = ""
