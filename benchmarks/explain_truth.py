@@ -5,11 +5,12 @@
 
 Without --data, or with --default, it makes the policy `overt`'s own set first. Two figures a set and filter:
 
-1. Word lists (filter/better-profanity, and filter/keywords with a list drawn by a seed from the set's own words
-   and phrases): precision and recall of (prompt, term) pairs. The truth is read from the list: a stretch of
-   words of a refused prompt that matches an entry, and that holds no shorter stretch which does. Of "a kill
-   switch" with both "kill" and "kill switch" on the list only "kill" is a cause. Where several stretches
-   match, each alone suffices, and each is a cause. Goal: both at least 0.98.
+1. Word lists (filter/better-profanity, and filter/keywords with a list drawn by a seed from the set's own
+   words and phrases): precision and recall of (prompt, term) pairs. The truth is read from the list: a
+   stretch of words of a refused prompt that matches an entry and that holds no shorter stretch which does.
+   Of "a kill switch" with both "kill" and "kill switch" on the list only "kill" is a cause. Where several
+   stretches match, each alone suffices, and each is a cause; where two of them share a word, one edit ends
+   both, and the one that is not named counts as missed. Goal: both at least 0.98.
 2. filter/profanity-check is a linear model over TF-IDF: Spearman's correlation between the mean fall of the
    score without a word and the word's own weight. Goal: at least 0.8.
 
@@ -35,7 +36,7 @@ from overt.data.results.explanation import ExplainedTarget
 from overt.data.results.files import read_explanation
 from overt.data.text import words
 from overt.scoring.explain.units import key_of, tokens_of
-from overt.scoring.stats import spearman_interval
+from overt.scoring.stats import spearman
 from overt.tasks.explain import ExplainConfig, explain
 from overt.tasks.generate import generate
 from overt.tasks.generate_config import GenerateConfig
@@ -133,11 +134,11 @@ def weights() -> dict[str, float]:
     return {word: float(sum(p[n] for p in parts) / len(parts)) for word, n in vectorizer.vocabulary_.items()}
 
 
-def ranked(target: ExplainedTarget) -> tuple[list[float], list[float], list[str]]:
-    """By word that the model knows: the mean fall of the score, its weight, and the cluster (the word)."""
+def ranked(target: ExplainedTarget) -> tuple[list[float], list[float]]:
+    """By word that the model knows: the mean fall of the score, and the word's own weight."""
     own = weights()
-    rows = [(row.fall.mean, own[row.word], row.word) for row in target.falls if row.word in own]
-    return [r[0] for r in rows], [r[1] for r in rows], [r[2] for r in rows]
+    rows = [(row.fall.mean, own[row.word]) for row in target.falls if row.word in own]
+    return [fall for fall, _ in rows], [weight for _, weight in rows]
 
 
 # -- the runs ------------------------------------------------------------------------------------------------
@@ -172,7 +173,8 @@ def report_list(target: ExplainedTarget, matches: Matches, *, examples: int) -> 
     found = recovered(target, matches)
     total = found.hits + len(found.missed)
     print(
-        f"  {target.name.partition('?')[0]}: {target.refused} of {target.benign} refused, {dict(target.statuses)}\n"
+        f"  {target.name.partition('?')[0]}: {target.refused} of {target.benign} refused, "
+        f"{dict(target.statuses)}\n"
         f"    precision {found.precision:.4f} ({found.hits} of {found.hits + len(found.wrong)}), "
         f"recall {found.recall:.4f} ({found.hits} of {total}), {len(target.terms)} terms"
     )
@@ -183,14 +185,14 @@ def report_list(target: ExplainedTarget, matches: Matches, *, examples: int) -> 
 
 
 def report_ranks(target: ExplainedTarget) -> bool:
-    falls, own, names = ranked(target)
+    falls, own = ranked(target)
     print(f"  {target.name}: {target.refused} of {target.benign} refused, {dict(target.statuses)}")
     if len(falls) < 10:
         print(f"    only {len(falls)} words: no rank correlation")
         return True
-    found = spearman_interval(falls, own)
+    found = spearman(falls, own)
     print(
-        f"    Spearman {found.rho:.4f} [{found.low:.4f}, {found.high:.4f}] over {len(names)} words "
+        f"    Spearman {found.rho:.4f} [{found.low:.4f}, {found.high:.4f}] over {len(falls)} words "
         "(mean fall of the score against the model's own weight)"
     )
     return found.rho >= RANKS

@@ -75,8 +75,8 @@ def _terms(target: ExplainedTarget, index: int) -> Table:
     return Table(
         f"words-{index}",
         "Terms by how many refused prompts they explain. The difference is the refusal rate of benign "
-        "prompts with the term minus that of those without it, in percentage points, with an interval and a "
-        f"p-value corrected for the number of terms (Holm){f'; {more:,} more are in the file' if more else ''}",
+        "prompts with the term minus that of those without it, in percentage points; interval and p-value "
+        f"are corrected for the number of terms (Holm){f'; {more:,} more are in the file' if more else ''}",
         [
             "Term", "Explains", "Refused with it", "Refused by itself", "Benign prompts with it",
             "Difference", "p (Holm)", *(["Score falls by"] if scored else []), "Who says no",

@@ -9,28 +9,18 @@ import math
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
+from overt.scoring.stats.inputs import Number, binary, check_level, same_length, t_quantile, t_tails
+from overt.scoring.stats.rates import effective_sample_size
 
-from overt.scoring.stats.inputs import (
-    Floats,
-    Number,
-    binary,
-    check_level,
-    cluster_codes,
-    same_length,
-    t_quantile,
-    t_tails,
-)
-
-METHOD = "agresti-caffo, linearised over clusters, welch"
+METHOD = "agresti-caffo on n over the design effect, welch"
 
 
 @dataclass(frozen=True, slots=True)
 class GroupDifference:
     """The share among the marked rows minus the share among the others, as fractions of 1.
 
-    `k` of `n` rows are those marked, `k_other` of `n_other` the others. `error` is the standard error of
-    `centre` (the difference after the added rows), `freedom` the degrees of freedom that it is known with.
+    `k` of `n` rows are those marked, `k_other` of `n_other` the others. `centre` is the difference after the
+    added rows, `error` its standard error, `freedom` the degrees of freedom that it is known with.
     """
 
     k: int
@@ -61,10 +51,10 @@ def group_difference(
     """How much more often the outcome is 1 among the marked rows, with an interval and a test of none.
 
     One event and one row without it are added to each group (Agresti & Caffo 2000, Am. Stat. 54), so that a
-    group where all rows are alike is not taken for certain. The variance is linearised over clusters, as of a
-    difference of two ratios (Cochran 1977, Sampling Techniques, ch. 6): a cluster with rows in both groups
-    counts in both. Degrees of freedom after Welch (1947, Biometrika 34), by the clusters of each group: a
-    term that only two seeds have is known as badly as two seeds tell it.
+    group where all rows are alike is not taken for certain. The rows of a group count as n over their design
+    effect, as in `rate`: those of a single cluster as one. Degrees of freedom after Welch (1947, Biometrika
+    34), by these numbers. Clusters with rows in both groups are not made use of: they would make the interval
+    narrower.
 
     Args:
         outcomes: n values, 0/1 or booleans.
@@ -78,37 +68,29 @@ def group_difference(
     check_level(level)
     values, marks = binary("outcomes", outcomes), binary("marked", marked)
     same_length("marked", len(marks), "outcomes", len(values))
-    n, n_other = int(marks.sum()), int(len(marks) - marks.sum())
+    same_length("clusters", len(clusters), "outcomes", len(values))
+    n = int(marks.sum())
+    n_other = len(marks) - n
     if not n or not n_other:
         raise ValueError("marked: each of the two groups needs a row")
-    k = int(values[marks == 1].sum())
-    k_other = int(values.sum()) - k
-    codes = cluster_codes(clusters, len(values))
-    # The added rows are clusters of their own.
-    places = np.concatenate([codes, codes.max() + 1 + np.arange(4)])
-    rows = np.concatenate([values, [1, 0, 1, 0]]).astype(np.float64)
-    sides = np.concatenate([marks, [1, 1, 0, 0]]).astype(bool)
-    share, first, groups = _spread(rows, sides, places)
-    other, second, groups_other = _spread(rows, ~sides, places)
-    residual = first - second
-    error = math.sqrt(float((residual * residual).sum()))
-    parts = [(float((part * part).sum()), count) for part, count in ((first, groups), (second, groups_other))]
-    freedom = sum(v for v, _ in parts) ** 2 / sum(v * v / (count - 1) for v, count in parts)
-    centre, difference = share - other, k / n - k_other / n_other
+    sides = [[place for place, mark in enumerate(marks) if mark == side] for side in (1, 0)]
+    shares, variances, freedoms = [], [], []
+    for rows in sides:
+        mine = values[rows]
+        groups = [clusters[place] for place in rows]
+        independent = len(set(groups)) == len(groups)
+        effective = float(len(rows)) if independent else effective_sample_size(mine, groups)
+        share = (float(mine.mean()) * effective + 1) / (effective + 2)
+        shares.append(share)
+        variances.append(share * (1 - share) / (effective + 1))
+        freedoms.append(effective + 1)
+    k, k_other = (int(values[rows].sum()) for rows in sides)
+    error = math.sqrt(sum(variances))
+    freedom = sum(variances) ** 2 / sum(v * v / f for v, f in zip(variances, freedoms, strict=True))
+    centre, difference = shares[0] - shares[1], k / n - k_other / n_other
     low, high = _limits(difference, centre, error, freedom, level)
-    p_value = float(t_tails(centre / error, freedom)) if error > 0 else 1.0
-    return GroupDifference(
-        k, n, k_other, n_other, difference, low, high, p_value, centre, error, freedom
-    )  # fmt: skip
-
-
-def _spread(rows: Floats, inside: np.ndarray, places: np.ndarray) -> tuple[float, Floats, int]:
-    """The mean of a group, what each cluster adds to its error, and the clusters that have rows of it."""
-    n = float(inside.sum())
-    mean = float(rows[inside].mean())
-    residual: Floats = np.bincount(places, weights=np.where(inside, rows - mean, 0.0)) / n
-    groups = len(np.unique(places[inside]))
-    return mean, residual * math.sqrt(groups / (groups - 1)), groups
+    p_value = float(t_tails(centre / error, freedom))
+    return GroupDifference(k, n, k_other, n_other, difference, low, high, p_value, centre, error, freedom)
 
 
 def _limits(
