@@ -128,19 +128,20 @@ class Rounds:
             advance(before - len(active))
 
     def _asked(self, rows: Sequence[tuple[Subject, Trial]]) -> list[Reply]:
-        """The replies to trials, in their order. What the floor forbids is not asked."""
-        allowed = [n for n, (_, trial) in enumerate(rows) if not floor_reason(trial.text)]
+        """The replies to trials, in their order. What the floor forbids is not asked; what several prompts
+        want to know, once."""
+        requests = [self._request(*row) for row in rows]
+        first = {request: n for n, request in reversed([*enumerate(requests)])}
+        allowed = [n for n in sorted(first.values()) if not floor_reason(requests[n].prompt)]
         worded = [_worded(*rows[n]) for n in allowed]
         jobs: list[Job] = [
-            ((new, 0), self._request(*rows[n]), new.category) for n, new in zip(allowed, worded, strict=True)
+            ((new, 0), requests[n], new.category) for n, new in zip(allowed, worded, strict=True)
         ]
         outcomes = list(self.asking.answers(self.channel, jobs, purpose="explain"))
         if modality_of(self.channel.subject) == "text":
             outcomes = self.asking.judged(worded, outcomes, self.judging)
-        replies = [Reply("forbidden")] * len(rows)
-        for n, outcome in zip(allowed, outcomes, strict=True):
-            replies[n] = reply_of(outcome)
-        return replies
+        replies = {n: reply_of(outcome) for n, outcome in zip(allowed, outcomes, strict=True)}
+        return [replies.get(first[request], Reply("forbidden")) for request in requests]
 
     def _request(self, subject: Subject, trial: Trial) -> TargetRequest:
         """An edit is drawn with the seed of the prompt, so that nothing differs but the text; a fragment,
