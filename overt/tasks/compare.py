@@ -10,6 +10,7 @@ from overt.data.errors import InputError
 from overt.data.outcomes import Harm, Outcome
 from overt.data.records import Prompt
 from overt.data.results.comparison import ComparedPair, Comparison, MetricChange, TermChange
+from overt.data.results.explanation import Explanation
 from overt.data.results.files import explanation_file, read_explanation
 from overt.data.run.finished import Run, open_run
 from overt.scoring.compare import Side, compare
@@ -85,18 +86,25 @@ def _terms(
         said = f"terms are not compared, since one run is not explained (overt explain {missing})"
         return [], [said] if any(is_there) else []
     old, new = (read_explanation(run.folder) for run in (first, second))
-    notes = []
-    if not all(found.complete and found.limit is None for found in (old, new)):
-        notes.append("not all refused prompts were explained: a term that is new here may only be seen anew")
-    if (old.granularity, old.categories) != (new.granularity, new.categories):
-        notes.append("the two runs were explained in other ways: their terms may differ for that alone")
-    by_name = [{target.name: target for target in found.targets} for found in (old, new)]
+    before, after = ({target.name: target for target in found.targets} for found in (old, new))
     changes: list[TermChange] = []
     for a, b in pairs:
-        if a in by_name[0] and b in by_name[1]:
-            sides = [[o for o in run.outcomes if o.target == n] for run, n in ((first, a), (second, b))]
-            changes += term_changes(prompts, (by_name[0][a], sides[0]), (by_name[1][b], sides[1]))
-    return changes, notes
+        if a in before and b in after:
+            was, now = _of_target(first, a), _of_target(second, b)
+            changes += term_changes(prompts, (before[a], was), (after[b], now))
+    return changes, list(_unlike(old, new))
+
+
+def _of_target(run: Run, name: str) -> list[Outcome]:
+    return [outcome for outcome in run.outcomes if outcome.target == name]
+
+
+def _unlike(old: Explanation, new: Explanation) -> Iterator[str]:
+    """Why the terms of two explanations may differ without a change of the target."""
+    if not all(found.complete and found.limit is None for found in (old, new)):
+        yield "not all refused prompts were explained: a term that is new here may only be seen anew"
+    if (old.granularity, old.categories) != (new.granularity, new.categories):
+        yield "the two runs were explained in other ways: their terms may differ for that alone"
 
 
 def _refuse_unknown(name: str, kinds: Mapping[str, str], folder: Path) -> None:

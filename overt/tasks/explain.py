@@ -15,6 +15,7 @@ from typing import Annotated, ClassVar, Literal
 from overt.data.errors import BudgetReached, InputError
 from overt.data.outcomes import Outcome
 from overt.data.progress import Progress
+from overt.data.records import Prompt
 from overt.data.results.explanation import ExplainedTarget, Explanation
 from overt.data.results.files import explanation_file, write_explanation
 from overt.data.run.finished import RESULTS, Run, open_run
@@ -163,43 +164,49 @@ def _todo(config: ExplainConfig, reopened: Reopened) -> dict[str, list[Subject]]
     """
     run = reopened.run
     names = [spec.name for spec in reopened.specs]
-    if unknown := [name for name in config.target if name not in names]:
-        raise InputError(
-            f"this run has no target {plain(unknown[0])!r}",
-            where=str(run.folder),
-            fix=f"It has: {', '.join(map(plain, names))}",
-        )
+    _refuse_unknown("this run has no target", config.target, names, run)
     categories = sorted({prompt.category for prompt in run.prompts})
-    if unknown := [name for name in config.category if name not in categories]:
-        raise InputError(
-            f"no prompt of this run is of category {plain(unknown[0])!r}",
-            where=str(run.folder),
-            fix=f"There are: {', '.join(map(plain, categories))}",
-        )
-    draws: dict[tuple[str, str], list[Outcome]] = defaultdict(list)
+    _refuse_unknown("no prompt of this run is of category", config.category, categories, run)
+    later: dict[tuple[str, str], list[Outcome]] = defaultdict(list)
     for outcome in run.outcomes:
-        draws[outcome.target, outcome.prompt_id].append(outcome)
-    todo = {}
-    for name in names:
-        if config.target and name not in config.target:
-            continue
-        rows = [
-            Subject(prompt, first, [o for o in draws[name, prompt.id] if o.sample > 0])
-            for prompt in run.prompts
-            if _counts(config, prompt.label, prompt.category)
-            and (first := _first(draws[name, prompt.id])) is not None
-            and first.state == "refused"
-        ]
-        todo[name] = sampled(rows, config.limit, config.seed)
-    return todo
+        if outcome.sample > 0:
+            later[outcome.target, outcome.prompt_id].append(outcome)
+    return {
+        name: sampled(
+            [
+                Subject(prompt, first, later[name, prompt.id])
+                for prompt, first in _answered(config, run, name)
+                if first.state == "refused"
+            ],
+            config.limit,
+            config.seed,
+        )
+        for name in config.target or names
+    }
 
 
-def _counts(config: ExplainConfig, label: str, category: str) -> bool:
-    return label == "benign" and (not config.category or category in config.category)
+def _refuse_unknown(what: str, given: Sequence[str], known: Sequence[str], run: Run) -> None:
+    for name in given:
+        if name not in known:
+            raise InputError(
+                f"{what} {plain(name)!r}",
+                where=str(run.folder),
+                fix=f"There is: {', '.join(map(plain, known))}",
+            )
 
 
-def _first(outcomes: Sequence[Outcome]) -> Outcome | None:
-    return next((outcome for outcome in outcomes if outcome.sample == 0), None)
+def _answered(config: ExplainConfig, run: Run, name: str) -> list[tuple[Prompt, Outcome]]:
+    """The benign prompts that a target answered in their first draw, with the outcomes."""
+    first = {
+        o.prompt_id: o for o in run.outcomes if o.target == name and o.sample == 0 and o.state != "error"
+    }
+    return [
+        (prompt, first[prompt.id])
+        for prompt in run.prompts
+        if prompt.label == "benign"
+        and prompt.id in first
+        and (not config.category or prompt.category in config.category)
+    ]
 
 
 # -- the search ----------------------------------------------------------------------------------------------
@@ -235,26 +242,11 @@ def _explained(
             with work.stage(f"explain {name}"[:40], len(subjects)) as advance:
                 rounds.run(subjects, searches, advance)
             stopped = rounds.stopped
-        rows = [
-            (prompt, first)
-            for prompt, first in _answered(reopened.run, name)
-            if _counts(config, prompt.label, prompt.category)
-        ]
+        rows = _answered(config, reopened.run, name)
         found = [(s.prompt, s.outcome, search.found) for s, search in zip(subjects, searches, strict=True)]
         edit = "replace" if replaces else "remove"
         targets.append(explained_target(Asked(name, kinds.get(name, "image"), edit, rows, found)))
     return targets, stopped
-
-
-def _answered(run: Run, name: str) -> list:
-    """The prompts that a target answered in their first draw, with the outcomes."""
-    prompts = {prompt.id: prompt for prompt in run.prompts}
-    return [
-        (prompts[outcome.prompt_id], outcome)
-        for outcome in run.outcomes
-        if outcome.target == name and outcome.sample == 0 and outcome.state != "error"
-        if outcome.prompt_id in prompts
-    ]
 
 
 def _write(config: ExplainConfig, run: Run, work: Work, found: Explanation, seconds: float) -> None:

@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import pytest
 from support.builders import page_text
-from support.commands import ENV, command, write_prompts
+from support.commands import ENV, command, overt, write_prompts
 from support.inside import cli
 from support.paths import ROOT, reference
 from support.servers import server
@@ -429,7 +429,7 @@ def test_a_killed_search_pays_for_nothing_twice(tmp_path):
             process.send_signal(signal.SIGKILL)
             killed = 1
         process.wait()
-        cli(*arguments)
+        overt(*arguments)
     assert killed
     twice = sum(n - 1 for n in arrived.values())
     assert twice <= 4, "only what was in flight"
