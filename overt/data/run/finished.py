@@ -163,6 +163,23 @@ class Rewritten(_Facts):
     calls: AllCalls = AllCalls()
 
 
+class Explained(_Facts):
+    """The part of a manifest that `overt explain` adds. `tried` counts prompts, over all targets, and
+    `statuses` what became of them; `unanswered` counts calls."""
+
+    granularity: str = "words"
+    edit: str = "auto"
+    again: int = 0
+    max_calls: int = 0
+    limit: int | None = None
+    seed: int = 0
+    complete: bool = True
+    tried: int = 0
+    statuses: dict[str, int] = {}
+    unanswered: int = 0
+    calls: AllCalls = AllCalls()
+
+
 class ResultsManifest(Manifest):
     """The manifest of `overt run`. `kinds` has the output of each target; `refusal_judge` is the judge of
     text answers."""
@@ -173,6 +190,7 @@ class ResultsManifest(Manifest):
     judges: Scored | None = None
     faithfulness: Likened | None = None
     rewrite: Rewritten | None = None
+    explain: Explained | None = None
 
 
 M = TypeVar("M", bound=Manifest)
