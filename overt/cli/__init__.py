@@ -27,6 +27,8 @@ COMMANDS = {
     "refused.",
     "score": "Let judges say what is harmful: harmful-content rate, safe response rate, agreement.",
     "rewrite": "Reword refused benign prompts, try them again, and measure what the remedy costs in meaning.",
+    "explain": "Find the words for which benign prompts were refused: the smallest edit that flips each "
+    "decision.",
     "report": "Write the report: one HTML file that works offline, plots, summary.json and a Markdown table.",
     "gate": "Exit with 1 when a rate is over its limit and its interval says so, and say where: for CI.",
     "compare": "Say what changed between two runs: paired differences with intervals, corrected tests, "

@@ -14,7 +14,7 @@ from overt.data.results.comparison import Comparison
 from overt.data.run.files import text_bytes, write_atomic
 from overt.data.text import plain
 from overt.data.typed_json import to_json
-from overt.report.comparison import comparison_table, render_comparison
+from overt.report.comparison import comparison_table, render_comparison, terms_table
 from overt.scoring.compare import is_worse
 from overt.tasks.compare import compare_runs
 from overt.tasks.config import Config, Option
@@ -29,6 +29,10 @@ def print_comparison(found: Comparison, *, flips: int) -> None:
         table = comparison_table(row)
         print_lines(to, [plain(table.caption)], style="bold")
         print_table(to, table)
+        to.print()
+    if found.terms:
+        print_lines(to, ["terms that the new version added or lost"], style="bold")
+        print_table(to, terms_table(found.terms))
         to.print()
     print_lines(to, [f"note   {plain(note)}" for note in found.notes], style="yellow")
     if any(pair.shared for pair in found.pairs):
@@ -83,7 +87,8 @@ def compare(config: CompareConfig) -> None:
         overt compare runs/main runs/branch --fail-on-worse
 
     Only prompts that both runs answered count; where there is none, the exit code is 3. Together with
-    `overt gate` this is a regression test.
+    `overt gate` this is a regression test. Where both runs were explained (`overt explain`), the terms
+    that the new version added or lost are shown.
     """
     found = compare_runs(config.run_a, config.run_b, config.matches())
     worse = any(is_worse(row.metric, part) for row in found.differences for part in (row, *row.categories))

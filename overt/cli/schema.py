@@ -10,6 +10,7 @@ from overt.cli.options import command
 from overt.data.errors import InputError
 from overt.data.results.board import Leaderboard
 from overt.data.results.comparison import Comparison
+from overt.data.results.explanation import Explanation
 from overt.data.results.remedy import Remedy
 from overt.data.results.summary import Summary
 from overt.data.typed_json import json_schema
@@ -18,6 +19,7 @@ from overt.tasks.config import Config, Option
 RECORDS: Mapping[str, type[object]] = {
     "summary": Summary,
     "rewrite": Remedy,
+    "explain": Explanation,
     "compare": Comparison,
     "leaderboard": Leaderboard,
 }
@@ -27,7 +29,7 @@ class SchemaConfig(Config):
     kind: ClassVar[str] = "schema"
 
     of: Annotated[
-        str, Option("summary, rewrite, compare or leaderboard.", is_argument=True, metavar="FILE")
+        str, Option("summary, rewrite, explain, compare or leaderboard.", is_argument=True, metavar="FILE")
     ] = "summary"
 
 
@@ -37,7 +39,8 @@ def schema(config: SchemaConfig) -> None:
 
         overt schema > summary.schema.json
 
-    The same of results/rewrite.json, of what `overt compare --json` prints, and of leaderboard.json:
+    The same of results/rewrite.json and results/explain.json, of what `overt compare --json` prints, and of
+    leaderboard.json:
 
         overt schema rewrite > rewrite.schema.json
 

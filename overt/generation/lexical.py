@@ -32,11 +32,7 @@ class Lexical:
         """Yields at most `count` wordings of a prompt: the first with each trigger's first neutral wording,
         and so on. Yields nothing if the prompt has no such trigger. `seed` has no effect."""
         seen: set[str] = set()
-        triggers: dict[str, Trigger] = {}
-        for category in (category_of(policy, prompt), *policy.categories):  # the prompt's own wins
-            for trigger in category.triggers:
-                if trigger.neutral:
-                    triggers.setdefault(trigger.term.casefold(), trigger)
+        triggers = _triggers(policy, prompt)
         if not triggers:
             return
         pattern = _pattern(triggers)
@@ -46,6 +42,27 @@ class Lexical:
         for turn in itertools.islice(range(max(len(triggers[term].neutral) for term in found)), count):
             text = _swapped(prompt.text, pattern, triggers, turn)
             yield fit(prompt, text, "lexical", self.name, "", seen)
+
+
+def neutral_swaps(policy: Policy, prompt: Prompt) -> list[tuple[int, int, int, str]]:
+    """Where a prompt holds a trigger term that has neutral wordings, in any category, and its first one.
+
+    Returns:
+        Rows in the order of the text: the characters from the first to the third number are replaced by the
+        text, which differ from the second number, where the term begins, by an article that has to change.
+    """
+    triggers = _triggers(policy, prompt)
+    return list(_swaps(prompt.text, _pattern(triggers), triggers, 0)) if triggers else []
+
+
+def _triggers(policy: Policy, prompt: Prompt) -> dict[str, Trigger]:
+    """The triggers with neutral wordings, by their folded terms."""
+    triggers: dict[str, Trigger] = {}
+    for category in (category_of(policy, prompt), *policy.categories):  # the prompt's own wins
+        for trigger in category.triggers:
+            if trigger.neutral:
+                triggers.setdefault(trigger.term.casefold(), trigger)
+    return triggers
 
 
 def _pattern(terms: Iterable[str]) -> re.Pattern[str]:
@@ -59,23 +76,32 @@ def _swapped(text: str, pattern: re.Pattern[str], triggers: dict[str, Trigger], 
     neutral wording that contains another term is not replaced again."""
     parts: list[str] = []
     end = 0
+    for begin, _, stop, new in _swaps(text, pattern, triggers, turn):
+        parts += [text[end:begin], new]
+        end = stop
+    return "".join(parts) + text[end:]
+
+
+def _swaps(
+    text: str, pattern: re.Pattern[str], triggers: dict[str, Trigger], turn: int
+) -> Iterator[tuple[int, int, int, str]]:
+    """Where what is replaced begins, where its term begins, where it ends, and the new text."""
+    end = 0
     for match in pattern.finditer(text):
         trigger = triggers.get(match["term"].casefold())
         if trigger is None:  # "K\u0130LL": matches an i when case is ignored, but casefold differs
             continue
         neutral = trigger.neutral[turn % len(trigger.neutral)]
         has_capital = trigger.term[:1].isupper()  # as in X-ray
-        before = text[end : match.start()]
-        new = _plural(neutral) if match["plural"] else neutral
-        if match.group()[:1].isupper() and (not has_capital or _BEGINS.search(text[: match.start()])):
+        begin, new = match.start(), _plural(neutral) if match["plural"] else neutral
+        if match.group()[:1].isupper() and (not has_capital or _BEGINS.search(text[:begin])):
             new = new[:1].upper() + new[1:]
-        if article := _ARTICLE.search(before):
+        if article := _ARTICLE.search(text[end:begin]):
             right = "an" if _VOWEL.match(new) else "a"
             right = right.capitalize() if article[1][0].isupper() else right
-            before = before[: article.start()] + right + article[2]
-        parts += [before, new]
+            begin, new = end + article.start(), right + article[2] + new
+        yield begin, match.start(), match.end(), new
         end = match.end()
-    return "".join(parts) + text[end:]
 
 
 def _plural(noun: str) -> str:

@@ -9,8 +9,9 @@ from overt.data.chat import Ask, Question
 from overt.data.records import Failure, Prompt, prompt_id
 from overt.data.replies import failure_of
 from overt.data.templates import Template
+from overt.generation.copied import Copies
 from overt.generation.prompt_lists import WORDINGS, read_wordings, with_room
-from overt.generation.terms import Copies, named_trigger
+from overt.generation.terms import named_trigger
 from overt.policies.floor import askable
 from overt.policies.schema import Policy
 

@@ -180,8 +180,8 @@ class _Model(Schema):
 class Scene(_Model):
     """A fragment of a prompt that names its trigger, and its twin on the other side of the line.
 
-    A benign and an unsafe fragment in one scene are a minimal pair: as few words changed as sense
-    allows. `{slot}` stands for a word list of the grammar or of the policy's `slots`; a slot that
+    A benign and an unsafe fragment in one scene are a contrast pair: subject and setting stay, and
+    what happens differs. `{slot}` stands for a word list of the grammar or of the policy's `slots`; a slot that
     both sides name is filled alike.
     """
 
@@ -191,7 +191,7 @@ class Scene(_Model):
 
     benign: Fragment | None = Field(None, description="A fragment that sounds alarming and is harmless.")
     unsafe: Fragment | None = Field(
-        None, description="Its twin that breaks the policy, with few words changed."
+        None, description="Its twin: the same subject and setting, and it breaks the policy at first reading."
     )
     kind: TriggerKind | None = Field(None, description="Why the benign side only sounds dangerous.")
 

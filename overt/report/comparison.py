@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from overt.data.results.comparison import CategoryChange, Comparison, Flip, MetricChange
+from overt.data.results.comparison import CategoryChange, Comparison, Flip, MetricChange, TermChange
 from overt.data.table_model import Cell, Table, count_cell
-from overt.data.text import percent
+from overt.data.text import percent, visible
 from overt.report.html import render_page
 from overt.scoring.compare import is_cost
 from overt.scoring.summary.metrics import METRICS
 
 MOST_FLIPS = 500  # of each direction on the page
+MOST_TERMS = 200
 
 
 def comparison_table(row: MetricChange) -> Table:
@@ -55,6 +56,29 @@ def _points(difference: float) -> str:
     return f"{100 * difference:+.1f}"
 
 
+def terms_table(changes: Sequence[TermChange]) -> Table:
+    """The terms that the new version added or lost, and how many of the benign prompts with each are refused
+    in the old run and in the new one."""
+    several = len({(change.a, change.b) for change in changes}) > 1
+    return Table(
+        "terms",
+        "Terms that the new version added or lost: for these benign prompts are refused in one run only",
+        ["term", "", *(["target"] if several else []), "prompts", "refused in old", "refused in new"],
+        [
+            [
+                Cell(visible(change.term)),
+                Cell("added" if change.added else "lost", heat="worse" if change.added else "better"),
+                *([Cell(visible(change.b))] if several else []),
+                count_cell(change.prompts),
+                count_cell(change.refused_a),
+                count_cell(change.refused_b),
+            ]
+            for change in changes[:MOST_TERMS]
+        ],
+        numeric_from=3 if several else 2,
+    )
+
+
 def render_comparison(found: Comparison) -> str:
     """One self-contained HTML page, as text to be written as UTF-8; every text is escaped, nothing comes from
     outside, and there is no script."""
@@ -63,6 +87,7 @@ def render_comparison(found: Comparison) -> str:
         style="compare.css",
         found=found,
         tables=[comparison_table(row) for row in found.differences],
+        terms=terms_table(found.terms) if found.terms else None,
         sides=_sides(found.flips),
         most=MOST_FLIPS,
         level=f"{100 * found.level:g}%",

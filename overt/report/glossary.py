@@ -60,6 +60,18 @@ _OF_REWRITING: Terms = [
     ),
     ("Scored in windows", "texts longer than the encoder reads: scored in overlapping parts, never cut"),
 ]
+_OF_WORDS: Terms = [
+    (
+        "Smallest edit",
+        "words of a refused prompt without which the target lets it through; with any one of them put back "
+        "it is refused again. Of several words that each suffice for a refusal all are in it",
+    ),
+    (
+        "Term",
+        "the shortest stretch of words around a part of the smallest edit that is refused without the rest "
+        "of the prompt; else that part itself",
+    ),
+]
 _OF_BOUNDARIES: Terms = [
     (
         "Boundary score",
@@ -82,6 +94,7 @@ def build_glossary(blocks: Sequence[Block]) -> Terms:
         ("Refused", _refused(summaries)),
         _SLIPPED,
         *(_OF_REWRITING if any(block.remedy for block in blocks) else ()),
+        *(_OF_WORDS if any(block.explanations for block in blocks) else ()),
         *(_OF_BOUNDARIES if any(block.boundaries for block in blocks) else ()),
     ]
 

@@ -27,7 +27,7 @@ from overt.data.hub import (
     snapshot,
 )
 from overt.data.local.advice import loading_advice
-from overt.data.local.devices import one_line
+from overt.data.local.devices import one_line, quiet_imports
 from overt.data.local.whole import check_finite, check_numbers, whole_weights
 
 if TYPE_CHECKING:
@@ -267,7 +267,7 @@ def _model2vec(folder: Path, name: str) -> Callable[[Sequence[str]], ArrayLike]:
 def _sentence_transformer(folder: Path, name: str) -> Callable[[Sequence[str]], ArrayLike]:
     # The tokenizer library warns at every fork when it may run threads.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    with quiet_hub():
+    with quiet_hub(), quiet_imports():
         from sentence_transformers import SentenceTransformer
 
         with whole_weights(f"the encoder {name}"):

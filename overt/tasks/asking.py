@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from overt import registry
@@ -158,10 +158,16 @@ class Asking:
         """
         outcomes = []
         with self.work.progress.stage(channel.name[:40], total) as advance:
-            for (prompt, sample), received in self.work.caller.stream(channel, purpose, jobs):
+            for outcome in self.answers(channel, jobs, purpose=purpose):
                 advance(1)
-                outcomes.append(outcome_of(channel, prompt, sample, received))
+                outcomes.append(outcome)
         return outcomes
+
+    def answers(self, channel: TargetChannel, jobs: Iterable[Job], *, purpose: str) -> Iterator[Outcome]:
+        """Sends requests to one target, without a display of its own; outcomes come in the order of the
+        jobs."""
+        for (prompt, sample), received in self.work.caller.stream(channel, purpose, jobs):
+            yield outcome_of(channel, prompt, sample, received)
 
 
 def outcome_of(channel: TargetChannel, prompt: Prompt, sample: int, received: TargetReply) -> Outcome:

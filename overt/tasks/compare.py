@@ -9,8 +9,10 @@ from pathlib import Path
 from overt.data.errors import InputError
 from overt.data.outcomes import Harm, Outcome
 from overt.data.records import Prompt
-from overt.data.results.comparison import ComparedPair, Comparison, MetricChange
-from overt.data.run.finished import open_run
+from overt.data.results.comparison import ComparedPair, Comparison, MetricChange, TermChange
+from overt.data.results.explanation import Explanation
+from overt.data.results.files import explanation_file, read_explanation
+from overt.data.run.finished import Run, open_run
 from overt.scoring.compare import Side, compare
 
 Answers = tuple[Sequence[Outcome], Sequence[Harm]]
@@ -56,6 +58,8 @@ def compare_runs(
     scored = any(run.results.judges for run in (first, second))
     for pair in compared:
         notes += too_few(pair, comparison.differences, least, scored=scored)
+    terms, said = _terms(first, second, prompts, pairs)
+    notes += said
     return dataclasses.replace(
         comparison,
         run_a=str(old),
@@ -65,7 +69,42 @@ def compare_runs(
         notes=tuple(notes),
         min_coverage=least,
         pairs=compared,
+        terms=tuple(terms),
     )
+
+
+def _terms(
+    first: Run, second: Run, prompts: Sequence[Prompt], pairs: Sequence[tuple[str, str]]
+) -> tuple[list[TermChange], list[str]]:
+    """The terms that only one of the runs has, and notes on what they rest on; nothing without an explained
+    run."""
+    from overt.scoring.explain.changes import term_changes
+
+    is_there = [explanation_file(run.folder).exists() for run in (first, second)]
+    if not all(is_there):
+        missing = first.folder if is_there[1] else second.folder
+        said = f"terms are not compared, since one run is not explained (overt explain {missing})"
+        return [], [said] if any(is_there) else []
+    old, new = (read_explanation(run.folder) for run in (first, second))
+    before, after = ({target.name: target for target in found.targets} for found in (old, new))
+    changes: list[TermChange] = []
+    for a, b in pairs:
+        if a in before and b in after:
+            was, now = _of_target(first, a), _of_target(second, b)
+            changes += term_changes(prompts, (before[a], was), (after[b], now))
+    return changes, list(_unlike(old, new))
+
+
+def _of_target(run: Run, name: str) -> list[Outcome]:
+    return [outcome for outcome in run.outcomes if outcome.target == name]
+
+
+def _unlike(old: Explanation, new: Explanation) -> Iterator[str]:
+    """Why the terms of two explanations may differ without a change of the target."""
+    if not all(found.complete and found.limit is None for found in (old, new)):
+        yield "not all refused prompts were explained: a term that is new here may only be seen anew"
+    if (old.granularity, old.categories) != (new.granularity, new.categories):
+        yield "the two runs were explained in other ways: their terms may differ for that alone"
 
 
 def _refuse_unknown(name: str, kinds: Mapping[str, str], folder: Path) -> None:

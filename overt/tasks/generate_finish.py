@@ -7,9 +7,12 @@ from collections.abc import Mapping
 
 from overt.data.json_types import Json
 from overt.data.records import Prompt
+from overt.data.results.gold import Gold
 from overt.data.run.files import speaking_os_errors
 from overt.data.run.record import RunRecord
 from overt.data.run.stage_counts import STAGES
+from overt.data.secrets import storable
+from overt.tasks.generate_gold import gold_facts, notes_of
 from overt.tasks.generate_stages import Making
 
 
@@ -21,6 +24,7 @@ def finish(
     short: dict[str, dict[str, int]],
     *,
     judges: tuple[str, ...],
+    least: float,
     search: dict[str, Json] | None = None,
 ) -> None:
     """Writes the data set with its card, and the manifest last.
@@ -28,6 +32,7 @@ def finish(
     Args:
         short: the shortfall of prompts by label and category.
         judges: who audited.
+        least: the accuracy on gold items that every judge must reach, 0 to 1.
         search: what the search did, if there was one.
     """
     from overt.data.export import export_dataset
@@ -39,6 +44,7 @@ def finish(
         for category, count in missing.items():
             work.note(f"{category}: {count} {label} prompts fewer than the policy asks for")
     _warn_about_judges(making, writer, judges)
+    gold = _gold(making, judges, least)
     if work.unanswered:
         work.note(f"{work.unanswered} calls got no answer; the same command asks them again")
     work.folder.write_stage("drops", account.drops)
@@ -47,13 +53,7 @@ def finish(
     facts: dict[str, Json] = {
         "identity": record.to_json(),
         "command": "overt generate",
-        "counts": {
-            c.id: {
-                "benign": sum(p.category == c.id for p in benign),
-                "unsafe": sum(p.category == c.id for p in unsafe),
-            }
-            for c in policy.categories
-        },
+        "counts": _counts(making, benign, unsafe),
         "short": short,
         "stages": account.table([c.id for c in policy.categories]),
         "reasons": account.why(),
@@ -66,13 +66,35 @@ def finish(
         "model_audited": any(j.label is None for j in making.roles.judges),
         "same_model": writer in judges,
         "distinct_2": distinct,
+        "gold": storable(dataclasses.asdict(gold)),
         **({"search": search} if search is not None else {}),
     }
-    card = card_of(record, making, judges=judges, distinct_2=distinct)
+    card = card_of(record, making, judges=judges, distinct_2=distinct, gold=gold)
     with speaking_os_errors("cannot write the dataset"):
         folder = work.folder.path / "dataset"
         export_dataset(folder, benign, unsafe, card, audits=making.audits, probes=making.probes)
     work.folder.finish({**facts, **work.facts()})
+
+
+def _gold(making: Making, judges: tuple[str, ...], least: float) -> Gold:
+    """The judges' figures on gold items; their items and answers are written to the run's folder."""
+    gold = making.gold.result(judges, least)
+    for note in notes_of(gold):
+        making.work.note(note)
+    making.work.folder.write_stage("gold", making.gold.judged)
+    making.work.folder.write_stage("gold.audit", making.gold.audits.values())
+    return gold
+
+
+def _counts(making: Making, benign: list[Prompt], unsafe: list[Prompt]) -> dict[str, Json]:
+    """By category the numbers of prompts of both labels."""
+    return {
+        c.id: {
+            "benign": sum(p.category == c.id for p in benign),
+            "unsafe": sum(p.category == c.id for p in unsafe),
+        }
+        for c in making.policy.categories
+    }
 
 
 def _warn_about_judges(making: Making, writer: str, judges: tuple[str, ...]) -> None:
@@ -83,20 +105,21 @@ def _warn_about_judges(making: Making, writer: str, judges: tuple[str, ...]) -> 
 
 
 def card_of(
-    record: RunRecord, making: Making, *, judges: tuple[str, ...], distinct_2: float | None
+    record: RunRecord, making: Making, *, judges: tuple[str, ...], distinct_2: float | None, gold: Gold
 ) -> dict[str, Json]:
     """The card's values, by the keys that `overt.data.export.export_dataset` takes.
 
     Args:
         judges: who audited.
         distinct_2: share of distinct word pairs in the benign prompts, 0 to 1.
+        gold: the figures of the judges on gold items.
     """
     policy = making.policy
     writer = str(record.value("model"))
     is_audited = any(judge.label is None for judge in making.roles.judges)
     seeds = record.value("seeds")
     columns, rows = stage_table(making.account.table([c.id for c in policy.categories]))
-    said_by_warnings = ("no model has audited", "the writer audited")
+    said_by_warnings = ("no model has audited", "the writer audited", "the audit is not to be trusted")
     return {
         "policy": {**record.policy.to_json(), "modality": policy.modality},
         "writer": writer,
@@ -111,6 +134,7 @@ def card_of(
         "seeds": f"{seeds} (hash {record.inputs.get('seeds')})" if seeds else None,
         "version": f"overt {record.overt}",
         "command": "overt generate (every argument is in run.json of the run)",
+        "gold": gold_facts(gold),
         "notes": [note for note in making.work.notes if not note.startswith(said_by_warnings)],
     }
 

@@ -21,6 +21,7 @@ from overt.data.outcomes import Outcome
 from overt.data.records import Prompt
 from overt.data.replies import read_reply
 from overt.data.results.boundaries import Boundaries
+from overt.data.results.explanation import Explanation
 from overt.data.results.remedy import Remedy
 from overt.data.results.summary import Kind, Summary
 from overt.data.run.files import dump_json, speaking_os_errors, text_bytes, write_atomic
@@ -136,6 +137,7 @@ def _block(group: Sequence[ReportedRun], title: str, plots: Path, *, images: boo
         _judges(group),
         rows_left_out=sum(gallery.rows_left_out for gallery in galleries),
         rewordings_left_out=sum(found.rows_left_out for found in rewordings),
+        explanations=[run.explanation for run in group if run.explanation],
     )
 
 
@@ -260,6 +262,14 @@ def _figures(block: Block) -> dict[str, Json]:
     figures = {**to_json(block.summary), "title": block.title}
     if block.remedy:
         figures["remedy"] = to_json(block.remedy)
+    if block.explanations:
+        figures["explain"] = [_without_prompts(found) for found in block.explanations]
     if block.boundaries:
         figures["boundaries"] = to_json(block.boundaries)
     return figures
+
+
+def _without_prompts(found: Explanation) -> Json:
+    """An explanation by terms; the prompts are in the run's own file."""
+    targets = tuple(dataclasses.replace(target, prompts=()) for target in found.targets)
+    return to_json(dataclasses.replace(found, targets=targets))

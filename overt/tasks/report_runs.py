@@ -12,7 +12,8 @@ from typing import TypeVar
 from overt.data.errors import InputError
 from overt.data.outcomes import Harm, Outcome
 from overt.data.records import Prompt
-from overt.data.results.files import read_remedy, remedy_file
+from overt.data.results.explanation import Explanation
+from overt.data.results.files import explanation_file, read_explanation, read_remedy, remedy_file
 from overt.data.results.likeness import AsAsked
 from overt.data.results.summary import SIDES, Kind, SideCounts
 from overt.data.rewrites import Candidate, Choice, Faithfulness
@@ -37,7 +38,7 @@ _REWRITING = (
 
 @dataclass(frozen=True)
 class ReportedRun:
-    """One run of `overt run`, with what `overt score` and `overt rewrite` added.
+    """One run of `overt run`, with what `overt score`, `overt rewrite` and `overt explain` added.
 
     `kinds` maps each target to what it returns. `is_text` marks a run under a policy (or suite) for language
     models. `text_judge` names the judge of text refusals, "" if there is none. `corrections` are the
@@ -56,6 +57,7 @@ class ReportedRun:
     as_asked: Sequence[AsAsked]
     rewriting: Rewriting | None
     corrections: Corrections = field(default_factory=dict)
+    explanation: Explanation | None = None
 
     def renamed(self, names: Mapping[str, str]) -> ReportedRun:
         """Returns the run with its targets renamed in all records.
@@ -81,6 +83,10 @@ class ReportedRun:
                 scores=all_of(rewriting.scores),
                 choices=all_of(rewriting.choices),
             )
+        explanation = self.explanation
+        if explanation:
+            explained = (dataclasses.replace(t, name=new(t.name)) for t in explanation.targets)
+            explanation = dataclasses.replace(explanation, targets=tuple(explained))
         return dataclasses.replace(
             self,
             facts=dataclasses.replace(self.facts, below_coverage=below),
@@ -89,6 +95,7 @@ class ReportedRun:
             harms=all_of(self.harms),
             as_asked=all_of(self.as_asked),
             rewriting=rewriting,
+            explanation=explanation,
             corrections={(new(name), part): rate for (name, part), rate in self.corrections.items()},
         )
 
@@ -133,6 +140,7 @@ def _read(run: Run) -> ReportedRun:
         run.as_asked,
         _rewriting(run),
         corrections,
+        read_explanation(run.folder) if explanation_file(run.folder).exists() else None,
     )
 
 
@@ -140,7 +148,7 @@ def _facts(run: Run) -> RunFacts:
     record, results = run.record, run.results
     coverage, targets = record.value("min_coverage"), record.inputs.get("targets")
     rewrite = run.manifest_data.get("rewrite")
-    parts = (results, results.judges, results.faithfulness, results.rewrite)
+    parts = (results, results.judges, results.faithfulness, results.rewrite, results.explain)
     return RunFacts(
         folder=str(run.folder),
         policy=record.policy,

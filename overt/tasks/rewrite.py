@@ -27,9 +27,7 @@ from overt.data.templates import Template, load_template
 from overt.data.text import plain
 from overt.generation.rewrite import Rewriter, rewrite_with
 from overt.generation.rewrite import rewrite as reword
-from overt.policies.load import load_policy
 from overt.policies.schema import Policy
-from overt.tasks import trust
 from overt.tasks.asking import Asking
 from overt.tasks.config import (
     CALLS,
@@ -43,12 +41,12 @@ from overt.tasks.config import (
     TrustAddresses,
     checked_folder,
 )
+from overt.tasks.reopened import reopen
 from overt.tasks.rewrite_measure import cases_of, choose, open_scorers, score_all
 from overt.tasks.rewrite_try import open_channels, try_wordings
 from overt.tasks.roles import ModelOptions, chat_model
-from overt.tasks.run import RunConfig
-from overt.tasks.targets import TargetOptions, TargetSpec, check_files, resolve_target, specs_from_json
-from overt.tasks.task import Work, working_again
+from overt.tasks.targets import TargetSpec
+from overt.tasks.task import Work
 
 FOLDER = "rewrites"
 _HOW = "How it is reworded"
@@ -135,22 +133,6 @@ class RewriteConfig(ReachConfig, CallConfig, LocalConfig, OutputConfig):
             timeout=self.timeout,
         )
 
-    def targets(self, run: RunConfig) -> TargetOptions:
-        """Options of the targets: the addresses and settings of the run, not the current defaults."""
-        reached = self.addresses(self.run)
-        url, key = (by.get("target", by.get("")) for by in (reached["base_url"], reached["api_key_env"]))
-        return TargetOptions(
-            url,
-            key,
-            self.device,
-            self.batch_size,
-            timeout=self.timeout,
-            concurrency=self.concurrency,
-            system=run.system,
-            max_tokens=run.max_tokens,
-            temperature=run.temperature,
-        )
-
     def check(self) -> None:
         """Checks what needs no run.
 
@@ -179,24 +161,9 @@ def rewrite(config: RewriteConfig, progress: Progress) -> Run:
         BudgetReached: a cap was reached; the same command with a higher cap goes on.
     """
     config.check()
-    run = open_run(config.run, "run")
-    settings = RunConfig().resumed(run.record.config, run.record.given).settled()
-    policy = load_policy(str(run.policy_file))
-    modality = "text" if settings.suite is not None else policy.modality
-    specs = specs_from_json(run.record.inputs.get("targets"))
-    trust.settle(
-        run.folder,
-        specs,
-        {},
-        config.addresses(run.folder),
-        config.addresses(),
-        trusted=config.trust_addresses,
-    )
-    for spec in specs:  # a wrong name should cost nothing
-        check_files(spec)
-        resolve_target(spec, modality)
-    calls = dataclasses.replace(config.caller, codes=config.codes or settings.codes)
-    with working_again(run, calls, progress, "rewrite") as work:
+    reopened = reopen(config)
+    run, settings = reopened.run, reopened.settings
+    with reopened.working(config, progress, "rewrite") as work:
         todo = _todo(config, run)
         if not any(todo.values()):
             raise InputError(
@@ -206,16 +173,9 @@ def rewrite(config: RewriteConfig, progress: Progress) -> Run:
                 where=str(run.folder),
                 fix="--all rewords every prompt.",
             )
-        asking = Asking(
-            work,
-            modality,
-            settings.every_layer,
-            settings.judge or "judge/rules",
-            settings.seed,
-            config.targets(settings),
-            config.models(),
-        )
-        _reword(config, run, policy, asking, todo, [spec for spec in specs if todo.get(spec.name)])
+        asking = reopened.asking(work, config, config.models())
+        specs = [spec for spec in reopened.specs if todo.get(spec.name)]
+        _reword(config, run, reopened.policy, asking, todo, specs)
     return open_run(config.run, "run")
 
 

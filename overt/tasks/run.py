@@ -18,7 +18,7 @@ from overt.data.outcomes import Outcome
 from overt.data.progress import Progress
 from overt.data.prompts import Side
 from overt.data.records import Prompt
-from overt.data.results.files import remedy_file, write_summary
+from overt.data.results.files import explanation_file, remedy_file, write_summary
 from overt.data.run.finished import RESULTS, Modality, Run, open_run
 from overt.data.suites.load import load_suite
 from overt.data.tables.sources import digest_source
@@ -39,6 +39,7 @@ from overt.tasks.config import (
     Timeout,
     TrustAddresses,
 )
+from overt.tasks.generate_gold import label_notes
 from overt.tasks.targets import (
     TargetOptions,
     TargetSpec,
@@ -241,7 +242,7 @@ def evaluate(config: RunConfig, progress: Progress) -> Run:
             resolve_target(spec, modality)
     with working(start, config.caller, progress) as work:
         if work is not None:
-            work.notes += notes
+            work.notes += [*notes, *label_notes(config.dataset)]
             _ask(config, start, work, specs, prompts, modality)
     return open_run(start.folder, "run")
 
@@ -364,12 +365,12 @@ def _finish(
     kinds: Mapping[str, Modality],
 ) -> None:
     """Writes the summary, and the manifest last."""
-    rewriting = remedy_file(start.folder)
-    if rewriting.exists():  # its figures belong to the earlier outcomes
-        rewriting.unlink()
-        work.notes.append(
-            "the rewriting was of the answers before; `overt rewrite` makes it anew from the journal"
-        )
+    for what, added in (("rewrite", remedy_file), ("explain", explanation_file)):
+        if (file := added(start.folder)).exists():  # its figures belong to the earlier outcomes
+            file.unlink()
+            work.notes.append(
+                f"what `overt {what}` found was of the answers before; it makes it anew from the journal"
+            )
     judged = Run(start.folder, start.record)
     summary = summary_of(start.policy, prompts, outcomes, judged.harms, kinds, judged.as_asked)
     write_summary(start.folder, summary)

@@ -96,16 +96,14 @@ def test_many_triggers_and_each_once(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_twins_are_minimal_pairs(name: str) -> None:
-    for category in policy_of(name).categories:
-        distances = [changed_words(benign, unsafe) for benign, unsafe in pairs(category)]
-        assert min(distances) >= 1, f"{category.id}: a scene whose two sides are the same"
-        assert median(distances) <= 5, category.id
-        assert max(distances) <= 10, category.id
-    # A twin shares words with its benign side; a pair that shares none is no pair.
+def test_twins_share_their_subject(name: str) -> None:
+    """A twin tells of another event in the same setting: many of its words differ, and some are the same."""
     for category in policy_of(name).categories:
         for benign, unsafe in pairs(category):
+            assert changed_words(benign, unsafe) >= 1, (benign, unsafe)
             assert len(set(words(benign)) & set(words(unsafe))) >= 2, (benign, unsafe)
+        shared = [len(set(words(benign)) & set(words(unsafe))) for benign, unsafe in pairs(category)]
+        assert median(shared) >= 4, category.id
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -179,7 +177,7 @@ def test_children_get_nothing_sexual() -> None:
 
 def test_example_policy_adapts_the_standard_one() -> None:
     """The file that `make demo` runs."""
-    assert 10 <= len(CUSTOM.read_text(encoding="utf-8").splitlines()) <= 70
+    assert 10 <= len(CUSTOM.read_text(encoding="utf-8").splitlines()) <= 60
     custom = load_policy(str(CUSTOM))
     base = policy_of("overt")
     assert custom.name != base.name

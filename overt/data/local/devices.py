@@ -171,15 +171,21 @@ def quiet_loading() -> Iterator[None]:
 
 @contextmanager
 def quiet_imports() -> Iterator[None]:
-    """Silences what torchao, where it is installed, lets torch warn of its own inner workings as diffusers or
-    transformers import it."""
-    inner = getLogger("torch.utils._pytree")
-    level = inner.level
-    inner.setLevel(ERROR)
+    """Silences what libraries of quantized models, where they are installed, warn of their own inner workings
+    as diffusers, transformers or sentence-transformers import them."""
+    inner = [getLogger(name) for name in _INNER]
+    levels = [logger.level for logger in inner]
+    for logger in inner:
+        logger.setLevel(ERROR)
     try:
         yield
     finally:
-        inner.setLevel(level)
+        for logger, level in zip(inner, levels, strict=True):
+            logger.setLevel(level)
+
+
+# torchao registers constants with torch; bitsandbytes looks for a package that speeds up the CPU.
+_INNER = ("torch.utils._pytree", "bitsandbytes.backends.cpu.ops")
 
 
 def one_line(error: BaseException) -> str:

@@ -88,10 +88,28 @@ class Flip:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TermChange:
+    """A term for which benign prompts are refused in one run only, as `overt explain` found in both: in the
+    new one (`added`), or in the old one.
+
+    Of `prompts` benign prompts with the term that both runs answered, `refused_a` were refused in the old run
+    and `refused_b` in the new one.
+    """
+
+    a: str
+    b: str
+    term: str
+    added: bool
+    prompts: int
+    refused_a: int
+    refused_b: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
     """Two runs over the same prompts. `only_a` and `only_b` count prompts that only one of them has; `notes`
-    say what could not be compared. `resamples` and `seed` belong to the bootstrap of older versions; 0 is
-    none."""
+    say what could not be compared. `terms` is empty unless both runs were explained. `resamples` and `seed`
+    belong to the bootstrap of older versions; 0 is none."""
 
     run_a: str = ""
     run_b: str = ""
@@ -105,3 +123,4 @@ class Comparison:
     pairs: tuple[ComparedPair, ...]
     differences: tuple[MetricChange, ...]
     flips: tuple[Flip, ...]
+    terms: tuple[TermChange, ...] = ()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from overt.data.errors import InputError
+from overt.data.results import explanation
+from overt.data.results.explanation import Explanation
 from overt.data.results.remedy import Remedy
 from overt.data.results.summary import SCHEMA, Summary
 from overt.data.run.files import dump_json, read_json, write_atomic
@@ -21,6 +23,10 @@ def remedy_file(run: Path) -> Path:
     return run / FOLDER / "rewrite.json"
 
 
+def explanation_file(run: Path) -> Path:
+    return run / FOLDER / "explain.json"
+
+
 def read_summary(run: Path) -> Summary:
     """Reads the statistics of a run. Files of version 0.1.0 name no schema; they have the first one.
 
@@ -29,13 +35,17 @@ def read_summary(run: Path) -> Summary:
     """
     path = summary_file(run)
     summary = from_json(Summary, read_json(path), where=str(path))
-    if summary.schema > SCHEMA:
+    _refuse_newer(summary.schema, SCHEMA, path)
+    return summary
+
+
+def _refuse_newer(found: int, known: int, path: Path) -> None:
+    if found > known:
         raise InputError(
-            f"schema: this file has version {summary.schema} and this overt reads up to {SCHEMA}",
+            f"schema: this file has version {found} and this overt reads up to {known}",
             where=str(path),
             fix="Install the version of overt that made the run, or a newer one.",
         )
-    return summary
 
 
 def write_summary(run: Path, summary: Summary) -> None:
@@ -64,3 +74,24 @@ def write_remedy(run: Path, remedy: Remedy) -> None:
         RunError: the file cannot be written.
     """
     write_atomic(remedy_file(run), dump_json(to_json(remedy)))
+
+
+def read_explanation(run: Path) -> Explanation:
+    """Reads the results of `overt explain`.
+
+    Raises:
+        InputError: the file does not exist, cannot be read, or is of a newer version of overt.
+    """
+    path = explanation_file(run)
+    found = from_json(Explanation, read_json(path), where=str(path))
+    _refuse_newer(found.schema, explanation.SCHEMA, path)
+    return found
+
+
+def write_explanation(run: Path, found: Explanation) -> None:
+    """Writes the results of `overt explain`.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    write_atomic(explanation_file(run), dump_json(to_json(found)))

@@ -15,6 +15,7 @@ from overt.data.json_types import Json, JsonObject
 from overt.data.outcomes import Harm, Outcome
 from overt.data.records import Prompt
 from overt.data.results import likeness
+from overt.data.results.gold import Gold
 from overt.data.results.likeness import AsAsked
 from overt.data.run.files import read_json, read_records
 from overt.data.run.folder import MANIFEST
@@ -94,7 +95,7 @@ class SearchFacts(_Facts):
 class DatasetManifest(Manifest):
     """The manifest of `overt generate`. `counts` and `short` have, by category and label (or label and
     category), the numbers of prompts and of prompts missing from the policy's target; `why_short` says stage
-    by stage what became of the missing ones."""
+    by stage what became of the missing ones; `gold` how the judges did on gold items."""
 
     counts: dict[str, dict[str, int]] = {}
     short: dict[str, dict[str, int]] = {}
@@ -107,6 +108,7 @@ class DatasetManifest(Manifest):
     same_model: bool = False
     distinct_2: float | None = None
     search: SearchFacts | None = None
+    gold: Gold | None = None
 
     @property
     def kept(self) -> int:
@@ -174,6 +176,23 @@ class Rewritten(_Facts):
     calls: AllCalls = AllCalls()
 
 
+class Explained(_Facts):
+    """The part of a manifest that `overt explain` adds. `tried` counts prompts, over all targets, and
+    `statuses` what became of them; `unanswered` counts calls."""
+
+    granularity: str = "words"
+    edit: str = "auto"
+    again: int = 0
+    max_calls: int = 0
+    limit: int | None = None
+    seed: int = 0
+    complete: bool = True
+    tried: int = 0
+    statuses: dict[str, int] = {}
+    unanswered: int = 0
+    calls: AllCalls = AllCalls()
+
+
 class ResultsManifest(Manifest):
     """The manifest of `overt run`. `kinds` has the output of each target; `refusal_judge` is the judge of
     text answers."""
@@ -184,6 +203,7 @@ class ResultsManifest(Manifest):
     judges: Scored | None = None
     faithfulness: Likened | None = None
     rewrite: Rewritten | None = None
+    explain: Explained | None = None
 
 
 M = TypeVar("M", bound=Manifest)

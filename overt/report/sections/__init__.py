@@ -36,6 +36,7 @@ from overt.report.sections.targets import (
     stage_table,
     state_table,
 )
+from overt.report.sections.words import WordsView, build_words
 from overt.scoring.summary.metrics import metrics_of, safety_metric, shown_metrics, value_of
 
 
@@ -54,6 +55,7 @@ class View:
     categories: Sequence[tuple[str, Table]]
     boundaries: BoundaryView | None
     remedy: RemedyView | None
+    words: Sequence[WordsView]
     layers: Sequence[LayerView]
     pairs: Table | None
     not_compared: Sequence[str]
@@ -85,6 +87,7 @@ def build_view(block: Block) -> View:
         categories=category_tables(targets, shown),
         boundaries=build_boundaries(block.boundaries) if block.boundaries else None,
         remedy=build_remedy(block.remedy, category_titles(targets)) if block.remedy else None,
+        words=build_words(block.explanations),
         layers=build_layers(targets),
         pairs=pair_table(summary.pairs),
         not_compared=not_compared(summary),
