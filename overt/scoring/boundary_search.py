@@ -17,10 +17,9 @@ from overt.data.records import Probe, content_id
 from overt.scoring.diversity import words
 
 _RIDGE = 1.0  # prompts that speak for a word's weight of 0
-# Edits of the form only. A prompt that is refused for its form shows a quirk of one filter, so they need to
-# promise more than edits of what happens.
-FORM = ("style", "slot")
-_QUIRK = 1.0  # so much more, in log odds
+# So much more, in log odds, must an edit of this kind promise. A prompt that is refused for its opening or a
+# filler shows a quirk of one filter; one with two scenes is long.
+DEARER = {"style": 1.0, "slot": 1.0, "side": 1.5}
 _CURIOUS = 0.5  # how far the weights of a round stray from what is known
 
 Key = tuple[str, str]  # the kind of an edit, and what it puts in
@@ -122,7 +121,7 @@ class Guide:
     def promise(self, edit: Edit) -> float:
         """How close an edited prompt may be; only the order counts. What the words of the prompt do not
         explain of its own height is expected of the edited one too, unless all of its scene is new."""
-        level = self._level(edit.text) - (_QUIRK if edit.key[0] in FORM else 0.0)
+        level = self._level(edit.text) - DEARER.get(edit.key[0], 0.0)
         return level if edit.is_new else level + _height(edit.before) - self._level(edit.parent)
 
     def _level(self, text: str) -> float:
