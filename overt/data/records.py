@@ -103,8 +103,8 @@ class Audit:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """The surrogate refused `refused` of `answered` samples of a prompt; errors are in neither. `score` is what
-    a filter gave beside its decision, 0 (harmless) to 1, if it gave one."""
+    """The surrogate refused `refused` of `answered` samples of a prompt; errors are in neither. `score` is
+    what a filter gave beside its decision, 0 (harmless) to 1, if it gave one."""
 
     prompt_id: str
     surrogate: str

@@ -133,5 +133,7 @@ def test_a_twin_can_be_made_of_an_edited_prompt(made):
         if not grammar.twins(policy, category, prompt, seed=0):
             continue
         twins = grammar.twins(policy, category, edited, seed=0)
-        told["unsafe" if twins and audit_text(policy, category, twins[0].text).label == "unsafe" else "not"] += 1
+        told[
+            "unsafe" if twins and audit_text(policy, category, twins[0].text).label == "unsafe" else "not"
+        ] += 1
     assert told["unsafe"] >= 0.9 * told.total(), told

@@ -5,7 +5,16 @@ from random import Random
 import pytest
 
 from overt.data.records import Probe
-from overt.scoring.boundary_search import Edit, Guide, best, closeness, fresh_scenes, is_refused, nearest, to_edit
+from overt.scoring.boundary_search import (
+    Edit,
+    Guide,
+    best,
+    closeness,
+    fresh_scenes,
+    is_refused,
+    nearest,
+    to_edit,
+)
 
 
 def scored(name, score, threshold=0.5):
@@ -50,7 +59,7 @@ def test_a_scene_belongs_to_one_prompt():
     assert fresh_scenes(uses, "c", ())
 
 
-# -- the guide ----------------------------------------------------------------------------------------------
+# -- the guide --------------------------------------------------------------------------------------------
 
 WORDS = [f"w{i}" for i in range(60)]
 

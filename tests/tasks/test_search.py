@@ -16,7 +16,7 @@ from overt.tasks.generate_config import GenerateConfig
 CLASSES = '''
 from overt.data.filters import FilterDecision
 
-BAD = {"murder", "massacre", "poisons", "deadly", "bomb", "film", "killer", "terrorist", "torture", "painting"}
+BAD = {"murder", "massacre", "poisons", "deadly", "bomb", "film", "killer", "torture", "painting"}
 
 
 class Scored:
@@ -179,7 +179,7 @@ def test_a_run_without_a_search_has_no_trace_of_it(tmp_path):
     assert all("search" not in row for row in told["stages"])
 
 
-# -- with models ----------------------------------------------------------------------------------------------
+# -- with models ------------------------------------------------------------------------------------------
 
 
 def chatting(out, url, **more):
