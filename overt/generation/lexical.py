@@ -66,7 +66,7 @@ def _swapped(text: str, pattern: re.Pattern[str], triggers: dict[str, Trigger], 
         neutral = trigger.neutral[turn % len(trigger.neutral)]
         has_capital = trigger.term[:1].isupper()  # as in X-ray
         before = text[end : match.start()]
-        new = _plural(neutral) if match["plural"] else neutral
+        new = plural(neutral) if match["plural"] else neutral
         if match.group()[:1].isupper() and (not has_capital or _BEGINS.search(text[: match.start()])):
             new = new[:1].upper() + new[1:]
         if article := _ARTICLE.search(before):
@@ -78,7 +78,8 @@ def _swapped(text: str, pattern: re.Pattern[str], triggers: dict[str, Trigger], 
     return "".join(parts) + text[end:]
 
 
-def _plural(noun: str) -> str:
+def plural(noun: str) -> str:
+    """The regular plural of a noun."""
     if noun.endswith(("s", "x", "ch", "sh")):
         return noun + "es"
     if noun.endswith("y") and noun[-2:-1] not in "aeiou":

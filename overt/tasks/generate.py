@@ -1,4 +1,4 @@
-"""`overt generate`: seeds -> synthesize -> audit -> dedupe -> probe -> select -> pair -> data set.
+"""`overt generate`: seeds -> synthesize -> audit -> dedupe -> probe -> select -> pair (-> vary) -> data set.
 
 The stages are in generate_stages.py and generate_pool.py. A resumed run repeats them: finished calls come
 from the journal, so nothing is paid for twice and the outcome is the same.
@@ -28,6 +28,7 @@ from overt.tasks.generate_config import GenerateConfig
 from overt.tasks.generate_finish import finish
 from overt.tasks.generate_pool import Pairing, Plan, Pool, with_pair
 from overt.tasks.generate_stages import Making, note_mentions, pick_diverse, pick_run_encoder, place_seeds
+from overt.tasks.generate_vary import vary_prompts
 from overt.tasks.roles import open_roles
 from overt.tasks.task import Start, Work, default_folder, record_of, resumed_run, working
 
@@ -72,6 +73,8 @@ def started(config: GenerateConfig) -> tuple[GenerateConfig, Start]:
     else:
         config = for_limit(config)
         policy = narrowed(load_policy(config.policy or ""), config.category, config.benign, config.unsafe)
+    if config.vary is None and config.vary_prompts is not None:
+        raise InputError("--vary-prompts goes with --vary", fix="For instance: --vary groups --vary-prompts 10")
     config = config.settled()
     record = _record(config, policy, run)
     folder = config.resume or config.out or default_folder(record, policy.name)
@@ -195,5 +198,8 @@ def _make(config: GenerateConfig, start: Start, work: Work) -> None:
     note_mentions(making, benign)
     pairs = {p.pair_id for p in unsafe}
     benign = [with_pair(p, pairs) for p in benign]
+    varied = None
+    if config.vary is not None:
+        varied = vary_prompts(making, benign, config.vary_prompts)
     short = {"benign": short_benign, "unsafe": short_unsafe}
-    finish(start.record, making, benign, unsafe, short, judges=config.judge)
+    finish(start.record, making, benign, unsafe, short, judges=config.judge, varied=varied)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from overt.data.json_types import Json
 from overt.data.records import Drop, Failure
 
-STAGES = ("seeds", "synthesize", "audit", "dedupe", "probe", "select", "pair")
+STAGES = ("seeds", "synthesize", "audit", "dedupe", "probe", "select", "pair", "vary")
 
 
 _SAID = {
