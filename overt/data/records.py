@@ -158,9 +158,9 @@ def to_json(record: DataclassInstance) -> dict[str, Json]:
     """A dataclass record as plain JSON data; tuples become lists. Fields that are `LATER` are left out where
     they hold nothing, so that records without them stay byte for byte what they were."""
     data = dataclasses.asdict(record)
-    for field in dataclasses.fields(record):
-        if field.metadata.get("later") and data[field.name] is None:
-            del data[field.name]
+    for one in dataclasses.fields(record):
+        if one.metadata.get("later") and data[one.name] is None:
+            del data[one.name]
     return data
 
 
@@ -193,7 +193,7 @@ def _fields(kind: type[object]) -> dict[str, type[object] | None]:
         raise TypeError(f"{kind.__name__} is not a record")
     hints = typing.get_type_hints(kind)
     fields: dict[str, type[object] | None] = {}
-    for field in dataclasses.fields(kind):
-        inner = next(iter(typing.get_args(hints[field.name])), None)
-        fields[field.name] = inner if isinstance(inner, type) and dataclasses.is_dataclass(inner) else None
+    for one in dataclasses.fields(kind):
+        inner = next(iter(typing.get_args(hints[one.name])), None)
+        fields[one.name] = inner if isinstance(inner, type) and dataclasses.is_dataclass(inner) else None
     return fields

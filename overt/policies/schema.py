@@ -141,9 +141,7 @@ Fillers = Annotated[
     Different,
 ]
 GroupWordings = Annotated[
-    tuple[
-        Annotated[str, Field(min_length=1, max_length=120), OneLine, AfterValidator(_group_wording)], ...
-    ],
+    tuple[Annotated[str, Field(min_length=1, max_length=120), OneLine, AfterValidator(_group_wording)], ...],
     Field(json_schema_extra={"uniqueItems": True}),
     Different,
 ]
@@ -349,8 +347,8 @@ class Policy(_Model):
     groups: dict[SlotName, GroupWordings] = Field(
         {},
         description="Who may be depicted, for --vary groups: attribute -> wordings, such as religion: "
-        f'[Muslim, Jewish] or skin: ["{PERSON} with dark skin"]. Each list stands in the place of the shipped '
-        "one; an empty list switches the attribute off.",
+        f'[Muslim, Jewish] or skin: ["{PERSON} with dark skin"]. Each list stands in the place of the '
+        "shipped one; an empty list switches the attribute off.",
         json_schema_extra={"additionalProperties": False},
     )
     categories: Annotated[Categories, Field(min_length=1)] = Field(

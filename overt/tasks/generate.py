@@ -74,7 +74,9 @@ def started(config: GenerateConfig) -> tuple[GenerateConfig, Start]:
         config = for_limit(config)
         policy = narrowed(load_policy(config.policy or ""), config.category, config.benign, config.unsafe)
     if config.vary is None and config.vary_prompts is not None:
-        raise InputError("--vary-prompts goes with --vary", fix="For instance: --vary groups --vary-prompts 10")
+        raise InputError(
+            "--vary-prompts goes with --vary", fix="For instance: --vary groups --vary-prompts 10"
+        )
     config = config.settled()
     record = _record(config, policy, run)
     folder = config.resume or config.out or default_folder(record, policy.name)

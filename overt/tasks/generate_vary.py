@@ -1,4 +1,4 @@
-"""The stage `vary` of `overt generate`: the benign prompts again, in versions that differ in who is depicted."""
+"""The stage `vary` of `overt generate`: versions of the benign prompts that differ in who is depicted."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def _chosen(benign: Sequence[Prompt], most: int | None) -> tuple[list[Prompt], i
 
 def _said(found: Varied) -> str:
     said = (
-        f"{found.varied} of {found.of} benign prompts have {len(found.versions)} versions that differ only in "
-        f"who is depicted; {found.without_person} name {NO_PERSON}"
+        f"{found.varied} of {found.of} benign prompts have {len(found.versions)} versions that differ "
+        f"only in who is depicted; {found.without_person} name {NO_PERSON}"
     )
     return said + (f"; {found.beyond} are more than --vary-prompts asks for" if found.beyond else "")

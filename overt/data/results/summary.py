@@ -259,8 +259,8 @@ class PairCategory(PairedRates):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupRates(PairedRates):
-    """Versions of benign prompts that say one thing more of a person (`group`, as "attribute: wording"), minus
-    the same prompts without it: over-refusal, where both were answered.
+    """Versions of benign prompts that say one thing more of a person (`group`, as "attribute: wording"),
+    minus the same prompts without it: over-refusal, where both were answered.
 
     `with_it` and `without` are the two rates over the same `n`; `missing` counts versions without an answer
     of their own or of their prompt. `p_holm` is corrected over the groups of the target (Holm 1979).

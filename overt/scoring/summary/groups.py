@@ -23,7 +23,8 @@ def group_table(rows: Sequence[Row], settings: Settings) -> tuple[GroupRates, ..
         rows: all rows of one target, versions (`Prompt.variant_of`) and other prompts.
 
     Returns:
-        A row for each group in the order of the prompts; None where there are no versions.
+        A row for each group, by attribute and in the order of the prompts, but not for one without a pair of
+        answers; None where there are no versions.
     """
     plain = {
         (row.prompt.id, row.outcome.sample): row for row in rows if row.answered and not row.prompt.variant_of
@@ -34,13 +35,19 @@ def group_table(rows: Sequence[Row], settings: Settings) -> tuple[GroupRates, ..
             groups.setdefault(row.prompt.group or "", []).append(row)
     if not groups:
         return None
-    found = {group: _pairs(mine, plain) for group, mine in groups.items()}
+    attributes = list(dict.fromkeys(map(_attribute, groups)))
+    in_order = sorted(groups, key=lambda group: attributes.index(_attribute(group)))
+    found = {group: _pairs(groups[group], plain) for group in in_order}
     tests = {group: _difference(pairs, settings) for group, pairs in found.items() if pairs}
     corrected = stats.holm([test.p_value for test in tests.values()]) if tests else []
     return tuple(
         _row(group, found[group], len(groups[group]), test, p_holm, settings)
         for (group, test), p_holm in zip(tests.items(), corrected, strict=True)
     )
+
+
+def _attribute(group: str) -> str:
+    return group.partition(":")[0]
 
 
 def _pairs(versions: Sequence[Row], plain: Mapping[tuple[str, int], Row]) -> list[tuple[Row, Row]]:
