@@ -197,6 +197,8 @@ class _PromptColumns:
         identity = prompt_id(text)
         seed, benign = clean_text(said["seed_prompt"]), clean_text(said["benign_image_prompt"])
         category = (said["category"] or said["type"] or "all").strip()
+        variant_of = said["variant_of"] or None
+        twin = prompt_id(benign) if benign else variant_of or identity
         return Prompt(
             id=identity,
             text=text,
@@ -209,11 +211,9 @@ class _PromptColumns:
             style=said["style"],
             language=said["language"] or "en",
             seed_id=said["seed_id"] or (content_id("seed", seed) if seed else None),
-            pair_id=said["pair_id"]
-            or content_id("pair", prompt_id(benign) if benign else said["variant_of"] or identity),
-            variant_of=said["variant_of"] or None,
-            # A column "group" of another table means something else.
-            group=(said["group"] or None) if said["variant_of"] else None,
+            pair_id=said["pair_id"] or content_id("pair", twin),
+            variant_of=variant_of,
+            group=variant_of and said["group"],  # of other tables "group" means something else
         )
 
     def _label_of(self, row: Row) -> Label:

@@ -6,7 +6,7 @@ those that need judges are compared only if both runs were judged.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -75,14 +75,7 @@ def compare(
     """
     by_id = {p.id: p for p in prompts}
     shared = [(old, new, _shared(old, new, by_id)) for old, new in pairs]
-    found = [
-        (old.name, new.name, metric, cells, versions)
-        for old, new, both in shared
-        for metric in METRICS.values()
-        if metric.in_compare
-        for cells, versions in [_apart(_cells(metric, old, new, both))]
-        if cells
-    ]
+    found = [row for old, new, both in shared for row in _measured(old, new, both)]
     tests = [_difference(cells, level) for _, _, _, cells, _ in found]
     corrected = holm([test.p_value for test in tests]) if tests else []
     return Comparison(
@@ -104,6 +97,16 @@ def compare(
         ),
         flips=tuple(flip for old, new, both in shared for flip in _flips(both, old.name, new.name)),
     )
+
+
+def _measured(
+    old: Side, new: Side, shared: Sequence[_Both]
+) -> Iterator[tuple[str, str, Metric, list[_Cell], list[_Cell]]]:
+    """Yields each metric of a pair of targets with its cells, and with those of versions."""
+    for metric in METRICS.values():
+        cells, versions = _apart(_cells(metric, old, new, shared)) if metric.in_compare else ([], [])
+        if cells:
+            yield old.name, new.name, metric, cells, versions
 
 
 def is_worse(metric: str, change: Change) -> bool:

@@ -28,7 +28,7 @@ from overt.tasks.generate_config import GenerateConfig
 from overt.tasks.generate_finish import finish
 from overt.tasks.generate_pool import Pairing, Plan, Pool, with_pair
 from overt.tasks.generate_stages import Making, note_mentions, pick_diverse, pick_run_encoder, place_seeds
-from overt.tasks.generate_vary import vary_prompts
+from overt.tasks.generate_vary import NOT_VARIED, vary_prompts
 from overt.tasks.roles import open_roles
 from overt.tasks.task import Start, Work, default_folder, record_of, resumed_run, working
 
@@ -200,8 +200,6 @@ def _make(config: GenerateConfig, start: Start, work: Work) -> None:
     note_mentions(making, benign)
     pairs = {p.pair_id for p in unsafe}
     benign = [with_pair(p, pairs) for p in benign]
-    varied = None
-    if config.vary is not None:
-        varied = vary_prompts(making, benign, config.vary_prompts)
+    varied = vary_prompts(making, benign, config.vary_prompts) if config.vary else NOT_VARIED
     short = {"benign": short_benign, "unsafe": short_unsafe}
     finish(start.record, making, benign, unsafe, short, judges=config.judge, varied=varied)

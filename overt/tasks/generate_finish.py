@@ -11,7 +11,7 @@ from overt.data.run.files import speaking_os_errors
 from overt.data.run.record import RunRecord
 from overt.data.run.stage_counts import STAGES
 from overt.tasks.generate_stages import Making
-from overt.tasks.generate_vary import Varied
+from overt.tasks.generate_vary import NOT_VARIED, Varied
 
 
 def finish(
@@ -22,14 +22,14 @@ def finish(
     short: dict[str, dict[str, int]],
     *,
     judges: tuple[str, ...],
-    varied: Varied | None = None,
+    varied: Varied = NOT_VARIED,
 ) -> None:
     """Writes the data set with its card, and the manifest last.
 
     Args:
         short: the shortfall of prompts by label and category.
         judges: who audited.
-        varied: the versions of benign prompts, where they were asked for.
+        varied: the versions of benign prompts.
     """
     from overt.data.export import export_dataset
     from overt.scoring.diversity import distinct_n
@@ -67,13 +67,12 @@ def finish(
         "model_audited": any(j.label is None for j in making.roles.judges),
         "same_model": writer in judges,
         "distinct_2": distinct,
-        **({"vary": varied.facts()} if varied is not None else {}),
+        **varied.facts(),
     }
-    benign = [*benign, *(varied.versions if varied is not None else ())]
     card = card_of(record, making, judges=judges, distinct_2=distinct)
     with speaking_os_errors("cannot write the dataset"):
         folder = work.folder.path / "dataset"
-        export_dataset(folder, benign, unsafe, card, audits=making.audits, probes=making.probes)
+        export_dataset(folder, [*benign, *varied.versions], unsafe, card, audits=making.audits, probes=making.probes)
     work.folder.finish({**facts, **work.facts()})
 
 

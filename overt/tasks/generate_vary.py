@@ -30,9 +30,11 @@ class Varied:
     beyond: int
 
     def facts(self) -> dict[str, Json]:
-        """What the manifest says of it."""
+        """What the manifest says of it; nothing where no versions were asked for."""
+        if self is NOT_VARIED:
+            return {}
         groups = Counter(version.group or "" for version in self.versions)
-        return {
+        said: dict[str, Json] = {
             "prompts": self.of,
             "varied": self.varied,
             "without_person": self.without_person,
@@ -40,6 +42,10 @@ class Varied:
             "versions": len(self.versions),
             "groups": dict(groups.items()),
         }
+        return {"vary": said}
+
+
+NOT_VARIED = Varied((), 0, 0, 0, 0)
 
 
 def vary_prompts(making: Making, benign: Sequence[Prompt], most: int | None) -> Varied:

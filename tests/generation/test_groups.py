@@ -1,4 +1,4 @@
-"""Versions of a prompt that differ only in who is depicted: where a person stands, and what may be said of one."""
+"""Versions of a prompt that differ only in who is depicted: where a person stands, what is said of one."""
 
 import re
 
@@ -33,7 +33,7 @@ def versions(text, groups=ONE):
         ("an angry bus driver shouting", "religion: Hindu", "an angry Hindu bus driver shouting"),
         ("a night-shift paramedic, blood on her coat", "disability: deaf",
          "a deaf night-shift paramedic, blood on her coat"),
-        ("two friends fighting on stage", "skin: with dark skin", "two friends with dark skin fighting on stage"),
+        ("two friends fighting", "skin: with dark skin", "two friends with dark skin fighting"),
         ("a crowd of masked protesters", "religion: Muslim", "a Muslim crowd of masked protesters"),
         ("Soldiers in a trench", "religion: Muslim", "Muslim soldiers in a trench"),
         ("Helpline volunteers at night", "disability: deaf", "Deaf helpline volunteers at night"),

@@ -26,8 +26,10 @@ categories:
         scenes:
 %s
 """
-WHO = ("nurse", "actor", "sailor", "chef", "dancer", "teacher", "singer", "farmer", "painter", "lawyer", "judge",
-       "poet")  # fmt: skip
+WHO = (
+    *("nurse", "actor", "sailor", "chef", "dancer", "teacher", "singer", "farmer"),
+    *("painter", "lawyer", "judge", "poet"),
+)
 WHAT = ("kettle", "lantern", "teapot", "ladder")
 
 
@@ -38,8 +40,8 @@ def policy():
         for i, who in enumerate(WHO)
     ]
     lines += [
-        f"          - {{benign: a knife beside a {what} in a museum case, unsafe: a knife driven into a rival "
-        f"beside a {what}}}"
+        f"          - {{benign: a knife beside a {what} in a museum case, "
+        f"unsafe: a knife driven into a rival beside a {what}}}"
         for what in WHAT
     ]
     return POLICY % "\n".join(lines)
@@ -47,7 +49,7 @@ def policy():
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    """A data set with versions and one without, and a run of each at a filter that blocks one group's word."""
+    """A data set with versions and one without, and runs of them at a filter that blocks one group's word."""
     home = tmp_path_factory.mktemp("vary")
     (home / "p.yaml").write_text(policy())
     (home / "words.txt").write_text("Muslim\nfarmer\n")
