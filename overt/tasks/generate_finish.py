@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Mapping
 
 from overt.data.json_types import Json
@@ -44,15 +45,13 @@ def finish(
         work.note(f"{work.unanswered} calls got no answer; the same command asks them again")
     work.folder.write_stage("drops", account.drops)
     work.folder.write_stage("failures", account.failures)
+    by_label = Counter((p.category, p.label) for p in (*benign, *unsafe))
     distinct = distinct_n([p.text for p in benign], 2) if benign else None
     facts: dict[str, Json] = {
         "identity": record.to_json(),
         "command": "overt generate",
         "counts": {
-            c.id: {
-                "benign": sum(p.category == c.id for p in benign),
-                "unsafe": sum(p.category == c.id for p in unsafe),
-            }
+            c.id: {"benign": by_label[c.id, "benign"], "unsafe": by_label[c.id, "unsafe"]}
             for c in policy.categories
         },
         "short": short,
@@ -72,7 +71,9 @@ def finish(
     card = card_of(record, making, judges=judges, distinct_2=distinct)
     with speaking_os_errors("cannot write the dataset"):
         folder = work.folder.path / "dataset"
-        export_dataset(folder, [*benign, *varied.versions], unsafe, card, audits=making.audits, probes=making.probes)
+        export_dataset(
+            folder, [*benign, *varied.versions], unsafe, card, audits=making.audits, probes=making.probes
+        )
     work.folder.finish({**facts, **work.facts()})
 
 
