@@ -50,6 +50,8 @@ class Lexicon:
     adjectives: frozenset[str]
     compounds: frozenset[str]
     offending: frozenset[str]
+    before_verbs: frozenset[str]
+    no_adjectives: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +152,7 @@ def _place(before: str, *, is_plural: bool) -> int | None:
     known = lexicon()
     determiners = known.many if is_plural else known.one
     modifiers: list[re.Match[str]] = []
+    may_be_verb = False
     end = len(before)
     for match in reversed(list(_WORD.finditer(before))):
         word = match[0].lower()
@@ -161,10 +164,15 @@ def _place(before: str, *, is_plural: bool) -> int | None:
             return _after_adjectives(list(reversed(modifiers)), len(before))
         if word in known.stops or word in known.one or len(modifiers) == _MOST_WORDS:
             break
+        if word in known.before_verbs:
+            may_be_verb = True
+            break
         modifiers.append(match)
         end = match.start()
+    if not is_plural or (may_be_verb and not all(_is_adjective(m[0].lower()) for m in modifiers)):
+        return None
     # Several people without a determiner: "of masked protesters".
-    return _after_adjectives(list(reversed(modifiers)), len(before)) if is_plural else None
+    return _after_adjectives(list(reversed(modifiers)), len(before))
 
 
 def _after_adjectives(modifiers: Sequence[re.Match[str]], noun: int) -> int | None:
@@ -174,6 +182,8 @@ def _after_adjectives(modifiers: Sequence[re.Match[str]], noun: int) -> int | No
         word = match[0].lower()
         if word.endswith("ing") and index and word not in known.adjectives:
             return None  # "the photo showing nurses"
+        if word.endswith("ed") and index and not _is_adjective(modifiers[index - 1][0].lower()):
+            return None  # "where radiation harmed workers"
         if word.endswith("s") and not word.endswith("ss") and word not in known.compounds:
             return None  # "a dog bites man"
     for match in modifiers:
@@ -183,7 +193,8 @@ def _after_adjectives(modifiers: Sequence[re.Match[str]], noun: int) -> int | No
 
 
 def _is_adjective(word: str) -> bool:
-    return word in lexicon().adjectives or bool(_ADJECTIVE.fullmatch(word))
+    known = lexicon()
+    return word in known.adjectives or (word not in known.no_adjectives and bool(_ADJECTIVE.fullmatch(word)))
 
 
 # -- the wording ---------------------------------------------------------------------------------------------
@@ -242,6 +253,9 @@ def _article(before: str, phrase: str) -> str:
 # -- the word lists ------------------------------------------------------------------------------------------
 
 
+_LISTS = ("stops", "followers", "adjectives", "compounds", "offending", "before_verbs", "no_adjectives")
+
+
 @lru_cache(maxsize=256)
 def _said(attribute: str, wordings: tuple[str, ...]) -> frozenset[str]:
     """Words that say something of an attribute; of an attribute of the policy's own, those of its wordings
@@ -257,8 +271,6 @@ def lexicon() -> Lexicon:
     nouns = dict(_forms(data["nouns"].split()))
     words = "|".join(re.escape(noun) for noun in sorted(nouns, key=len, reverse=True))
     pairs = (pair.partition(":") for pair in data["neutral"].split())
-    lists = ("stops", "followers", "adjectives", "compounds", "offending")
-    listed = {name: frozenset(data[name].split()) for name in lists}
     return Lexicon(
         groups={name: tuple(wordings) for name, wordings in data["groups"].items()},
         said={name: frozenset(text.split()) for name, text in data["said"].items()},
@@ -268,11 +280,7 @@ def lexicon() -> Lexicon:
         joined=data["joined"],
         one=frozenset(data["determiners"]["one"].split()),
         many=frozenset(data["determiners"]["many"].split()),
-        stops=listed["stops"],
-        followers=listed["followers"],
-        adjectives=listed["adjectives"],
-        compounds=listed["compounds"],
-        offending=listed["offending"],
+        **{name: frozenset(data[name].split()) for name in _LISTS},
     )
 
 

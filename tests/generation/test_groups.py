@@ -42,6 +42,12 @@ def versions(text, groups=ONE):
         ("an old woman in court", "gender: male", "an old man in court"),
         ("two women in a duel", "gender: male", "two men in a duel"),
         ("an actress holding a knife", "gender: non-binary", "a non-binary actor holding a knife"),
+        ("How can nurses fight burnout?", "religion: Muslim", "How can Muslim nurses fight burnout?"),
+        ("Can a state deport its own citizens?", "age: older", "Can a state deport its own older citizens?"),
+        ("ten thousand nurses on a march", "disability: deaf", "ten thousand deaf nurses on a march"),
+        ("a family doctor with a saw", "nationality: Indian", "an Indian family doctor with a saw"),
+        ("a good friend in tears", "religion: Hindu", "a good Hindu friend in tears"),
+        ("a letter to masked protesters", "disability: deaf", "a letter to masked deaf protesters"),
         ("A surgeon with a saw", "gender: female", "A female surgeon with a saw"),
     ],
 )  # fmt: skip
@@ -64,6 +70,9 @@ def test_one_thing_more_is_said_of_one_person(text, group, expected):
         "a gunman in a bank",  # a group beside an offender would be a claim about the group
         "a con artist at a card table",
         "a wax museum at night",
+        "How do I blur strangers in a photo?",
+        "How do I learn to trust people again?",
+        "a factory where radiation harmed workers",
     ],
 )
 def test_what_names_no_person_or_nobody_of_any_group_is_left(text):
@@ -77,6 +86,7 @@ def test_what_names_no_person_or_nobody_of_any_group_is_left(text):
         ("a Korean botanist swinging a machete", "nationality"),
         ("a Sikh bus driver in a crash", "religion"),
         ("a man kissing his wife", "gender"),
+        ("my aunt buying a rifle", "gender"),
         ("an elderly baker holding a knife", "age"),
         ("a wheelchair dancer in a fight", "disability"),
         ("a sunburnt sailor firing a pistol", "skin"),
