@@ -5,7 +5,8 @@ import json
 
 import pytest
 from support.builders import page_text
-from support.commands import overt
+from support.commands import ENV, overt
+from support.endpoint import endpoint, stats
 
 from overt.data.prompts import read_prompts, spread
 from overt.data.records import Drop, Prompt
@@ -124,6 +125,34 @@ def test_at_most_so_many_prompts_are_varied(home):
     assert read_json(home / "few" / "manifest.json")["vary"]["beyond"] > 0
     said = overt("generate", "--policy", "p.yaml", "--vary-prompts", "2", cwd=home, code=2).stderr
     assert "--vary-prompts goes with --vary" in said
+
+
+def test_a_model_as_judge_is_asked_about_each_version_once(home):
+    """A cap stops the run among the versions; the same command goes on without asking again."""
+    with endpoint() as url:
+        make = (
+            *(
+                "generate",
+                "--policy",
+                "p.yaml",
+                "--encoder",
+                "lexical",
+                "--vary",
+                "groups",
+                "--judge",
+                "openai/m",
+            ),
+            *("--base-url", f"judge={url}", "--unsafe", "0", "--vary-prompts", "3", "--out", "judged", "-q"),
+        )
+        env = {**ENV, "OPENAI_API_KEY": "sk-test-not-a-key-0123456789"}
+        overt(*make, "--max-requests", "25", cwd=home, code=4, env=env)
+        overt(*make, cwd=home, code=None, env=env)
+        arrived = stats(url)["arrived"]
+    facts = read_json(home / "judged" / "manifest.json")
+    [row] = facts["stages"]
+    assert row["vary"]["in"] > 0
+    assert arrived == row["audit"]["in"] + row["vary"]["in"] > 25
+    assert facts["vary"]["versions"] == row["vary"]["out"]
 
 
 def test_a_column_group_of_another_table_means_something_else(tmp_path):
