@@ -150,29 +150,34 @@ def _place(before: str, *, is_plural: bool) -> int | None:
     """Where a wording stands in the phrase whose noun follows `before`; None where that is no phrase of its
     own."""
     known = lexicon()
-    determiners = known.many if is_plural else known.one
+    modifiers, stop = _modifiers(before, known.many if is_plural else known.one)
+    if any(match[0].lower() in known.offending for match in modifiers):
+        return None
+    if stop in (known.many if is_plural else known.one):
+        return _after_adjectives(modifiers, len(before))
+    if not is_plural or stop in known.one:
+        return None  # one person needs a determiner, and "a" is none of several
+    # Several people need no determiner: "of masked protesters".
+    may_be_verb = stop in known.before_verbs and not all(_is_adjective(m[0].lower()) for m in modifiers)
+    return None if may_be_verb else _after_adjectives(modifiers, len(before))
+
+
+def _modifiers(before: str, determiners: frozenset[str]) -> tuple[list[re.Match[str]], str]:
+    """The words between the beginning of a phrase and its noun, and the word that it begins after, such as
+    its determiner; "" at the start of the text or after punctuation."""
+    known = lexicon()
+    ends = determiners | known.stops | known.one | known.before_verbs
     modifiers: list[re.Match[str]] = []
-    may_be_verb = False
     end = len(before)
     for match in reversed(list(_WORD.finditer(before))):
-        word = match[0].lower()
-        if word in known.offending:
-            return None
-        if before[match.end() : end].strip() or (before[match.end() : end] == "" and modifiers):
-            break  # punctuation: the phrase begins here
-        if word in determiners:
-            return _after_adjectives(list(reversed(modifiers)), len(before))
-        if word in known.stops or word in known.one or len(modifiers) == _MOST_WORDS:
+        between = before[match.end() : end]
+        if between.strip() or len(modifiers) == _MOST_WORDS:
             break
-        if word in known.before_verbs:
-            may_be_verb = True
-            break
+        if match[0].lower() in ends:
+            return modifiers[::-1], match[0].lower()
         modifiers.append(match)
         end = match.start()
-    if not is_plural or (may_be_verb and not all(_is_adjective(m[0].lower()) for m in modifiers)):
-        return None
-    # Several people without a determiner: "of masked protesters".
-    return _after_adjectives(list(reversed(modifiers)), len(before))
+    return modifiers[::-1], ""
 
 
 def _after_adjectives(modifiers: Sequence[re.Match[str]], noun: int) -> int | None:

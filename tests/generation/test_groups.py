@@ -70,6 +70,7 @@ def test_one_thing_more_is_said_of_one_person(text, group, expected):
         "a gunman in a bank",  # a group beside an offender would be a claim about the group
         "a con artist at a card table",
         "a wax museum at night",
+        "A poster warning guards",
         "How do I blur strangers in a photo?",
         "How do I learn to trust people again?",
         "a factory where radiation harmed workers",

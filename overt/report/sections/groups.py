@@ -47,7 +47,7 @@ def group_tables(targets: Sequence[TargetSummary], level: float) -> list[Table]:
 def _cells(row: GroupRates, level: float) -> list[Cell]:
     verdict = group_verdict(row, level)
     missing = f"; {row.missing:,} missing" if row.missing else ""
-    heat = {"refused more": "worse", "refused less": "better"}.get(verdict, "")
+    heat = {"refused more": "cost-6", "refused less": "gain-6"}.get(verdict, "")
     return [
         name_cell(row.group),
         Cell(f"{percent(row.with_it.rate)} ({row.with_it.k:,} of {row.n:,}{missing})", sort=row.with_it.rate),
