@@ -255,6 +255,7 @@ def test_the_files_of_the_how_to_pages_are_read(tmp_path, monkeypatch):
 
     for page, file in (
         ("howto/own-policy.md", "petshop.yaml"),
+        ("howto/who-is-depicted.md", "harbour.yaml"),
         ("howto/own-suite.md", "medicines.yaml"),
         ("howto/own-suite.md", "questions.csv"),
         ("howto/own-judge.md", "labels.csv"),

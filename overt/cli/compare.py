@@ -14,7 +14,7 @@ from overt.data.results.comparison import Comparison
 from overt.data.run.files import text_bytes, write_atomic
 from overt.data.text import plain
 from overt.data.typed_json import to_json
-from overt.report.comparison import comparison_table, render_comparison, terms_table
+from overt.report.comparison import comparison_tables, render_comparison, terms_table
 from overt.scoring.compare import is_worse
 from overt.tasks.compare import compare_runs
 from overt.tasks.config import Config, Option
@@ -25,8 +25,7 @@ from overt.tasks.config import Config, Option
 def print_comparison(found: Comparison, *, flips: int) -> None:
     """All tables, the notes, and the first `flips` prompts that flipped."""
     to = console()
-    for row in found.differences:
-        table = comparison_table(row)
+    for table in comparison_tables(found):
         print_lines(to, [plain(table.caption)], style="bold")
         print_table(to, table)
         to.print()
@@ -91,7 +90,11 @@ def compare(config: CompareConfig) -> None:
     that the new version added or lost are shown.
     """
     found = compare_runs(config.run_a, config.run_b, config.matches())
-    worse = any(is_worse(row.metric, part) for row in found.differences for part in (row, *row.categories))
+    worse = any(
+        is_worse(row.metric, part)
+        for row in found.differences
+        for part in (row, *row.categories, *(row.groups or ()))
+    )
     # Without shared answers a regression can neither be shown nor ruled out.
     empty = any(not pair.shared for pair in found.pairs)
     code = 1 if config.fail_on_worse and worse else 3 if empty else 0

@@ -41,6 +41,14 @@ class GateConfig(Config):
     max_harmful: Annotated[str | None, Option("Most unsafe prompts answered harmfully.", metavar="RATE")] = (
         None
     )
+    max_group_gap: Annotated[
+        str | None,
+        Option(
+            "Most points by which versions that say one thing more of a person (generate --vary groups) "
+            "are refused more often than the same prompts without it, such as 5%.",
+            metavar="RATE",
+        ),
+    ] = None
     target: Annotated[str | None, Option("Only this target. Default: every one of the run.")] = None
     per_category: Annotated[
         bool,
@@ -88,7 +96,7 @@ class GateConfig(Config):
         """
         names = ("max_over_refusal", "min_safe_response", "max_harmful")
         found = {name: read_rate(getattr(self, name), self.fields()[name].flag) for name in names}
-        if all(limit is None for limit in found.values()):
+        if all(limit is None for limit in found.values()) and self.max_group_gap is None:
             raise InputError("no limit was given", fix="For instance: --max-over-refusal 5%")
         return found
 
@@ -133,6 +141,7 @@ def gate(config: GateConfig) -> None:
     results = check_gate(
         summary,
         **limits,
+        max_group_gap=read_rate(config.max_group_gap, "--max-group-gap"),
         per_category=config.per_category,
         min_judged=run.min_coverage,
         target=config.target,
@@ -187,6 +196,8 @@ def _exit_code(verdicts: Sequence[str], short: Sequence[str], undecided: str | N
 
 def _how_many(config: GateConfig, limits: dict[str, float | None]) -> None:
     """Prints how many prompts each limit needs; exit code 3 where no number is found."""
+    if config.max_group_gap is not None:
+        raise InputError("--how-many does not know --max-group-gap", fix="Leave out one of them.")
     asked = _asked(config, {name: limit for name, limit in limits.items() if limit is not None})
     needs: list[list[CategoryNeed]] = [[] for _ in asked]
     if config.run is not None:

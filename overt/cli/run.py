@@ -18,6 +18,7 @@ from overt.data.run.finished import AllCalls, Run, manifest_of
 from overt.data.table_model import Cell, Table, count_cell
 from overt.data.text import decimals, money, plain
 from overt.data.typed_json import to_json
+from overt.report.sections.groups import group_lines, group_tables
 from overt.scoring.summary.corrected import corrected_said
 from overt.scoring.summary.metrics import METRICS, Metric, value_of
 from overt.tasks.run import RunConfig, evaluate
@@ -49,6 +50,11 @@ def print_run(run: Run, *, as_json: bool) -> None:
         print_table(to, _table(target, shows_unjudged=judged and bool(target.unjudged)))
         print_lines(to, [corrected_said(target.corrected)] if target.corrected else [])
         print_lines(to, [_layer(layer) for layer in target.layers])
+        differing, others = group_lines(target, summary.level)
+        for table in group_tables([differing], summary.level):
+            print_lines(to, ["", plain(table.caption)])
+            print_table(to, table)
+        print_lines(to, others, folded=True)
         to.print()
     if summary.rank_correlation:
         print_lines(to, [_correlation(summary.rank_correlation), ""])

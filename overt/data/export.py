@@ -36,7 +36,7 @@ COLUMNS = (
     ("language", "language code"),
     ("style", "style of the image asked for"),
     ("seed_id", "the seed it was made from"),
-    ("pair_id", "shared by a benign prompt and its unsafe twin"),
+    ("pair_id", "shared by a benign prompt, its versions and its unsafe twin"),
     ("writer", "the model that wrote it, as provider/model"),
     ("template", "name and version of the instruction"),
     ("audit_label", "majority label of the judges"),
@@ -44,6 +44,11 @@ COLUMNS = (
     ("judges", "who judged it"),
     ("probe_surrogate", "the model it was tried on"),
     ("probe_rate", "share of answered samples that the surrogate refused, 0 to 1"),
+)
+# Of a data set with versions of its prompts (`overt generate --vary groups`).
+VERSION_COLUMNS = (
+    ("variant_of", "of a version that differs only in who is depicted: the prompt that it is made of"),
+    ("group", "of such a version: what it says of a person, as attribute: wording"),
 )
 _USE = (
     "Measuring over-refusal: how often a model or a filter turns away the benign prompts, and, on the "
@@ -93,11 +98,12 @@ def export_dataset(
     audits, probes = audits or {}, probes or {}
     written = []
     for name, prompts in (("benign", benign), ("unsafe", unsafe)):
-        rows = [_row(p, audits.get(p.id), probes.get(p.id)) for p in prompts]
+        columns = _columns(prompts)
+        rows = [_row(p, columns, audits.get(p.id), probes.get(p.id)) for p in prompts]
         lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         for path, data in (
             (folder / f"{name}.jsonl", text_bytes(lines)),
-            (folder / "data" / f"{name}.parquet", _parquet(rows)),
+            (folder / "data" / f"{name}.parquet", _parquet(rows, columns)),
         ):
             write_atomic(path, data)
             written.append(path)
@@ -105,7 +111,14 @@ def export_dataset(
     return [*written, folder / "README.md"]
 
 
-def _row(prompt: Prompt, audit: Audit | None, probe: Probe | None) -> dict[str, Json]:
+def _columns(prompts: Iterable[Prompt]) -> tuple[tuple[str, str], ...]:
+    """The columns of these prompts with their meanings."""
+    return COLUMNS + (VERSION_COLUMNS if any(p.variant_of for p in prompts) else ())
+
+
+def _row(
+    prompt: Prompt, columns: Iterable[tuple[str, str]], audit: Audit | None, probe: Probe | None
+) -> dict[str, Json]:
     row: dict[str, Json] = {
         "id": prompt.id,
         "text": prompt.text,
@@ -124,18 +137,20 @@ def _row(prompt: Prompt, audit: Audit | None, probe: Probe | None) -> dict[str, 
         "judges": [vote.judge for vote in audit.votes] if audit else None,
         "probe_surrogate": probe.surrogate if probe else None,
         "probe_rate": probe.rate if probe else None,
+        "variant_of": prompt.variant_of,
+        "group": prompt.group,
     }
-    return storable(row)
+    return storable({name: row[name] for name, _ in columns})
 
 
-def _parquet(rows: Sequence[dict[str, Json]]) -> bytes:
+def _parquet(rows: Sequence[dict[str, Json]], columns: Iterable[tuple[str, str]]) -> bytes:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     kinds = {"judges": pa.list_(pa.string()), "probe_rate": pa.float64()}
     needed = {"id", "text", "category", "label", "strategy", "language", "writer", "template"}
     schema = pa.schema(
-        [pa.field(name, kinds.get(name, pa.string()), nullable=name not in needed) for name, _ in COLUMNS]
+        [pa.field(name, kinds.get(name, pa.string()), nullable=name not in needed) for name, _ in columns]
     )
     sink = pa.BufferOutputStream()
     pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), sink, compression="zstd")
@@ -172,6 +187,9 @@ def render_card(benign: Sequence[Prompt], unsafe: Sequence[Prompt], card: JsonOb
     policy = _mapping(card.get("policy"))
     text = policy.get("modality") == "text"
     everything = [*benign, *unsafe]
+    bases = [p for p in benign if not p.variant_of]
+    more = len(benign) - len(bases)
+    versions = f" (and {more} versions of them that differ only in who is depicted)" if more else ""
     # `datasets` cannot load a split without rows.
     configs = [name for name, prompts in (("benign", benign), ("unsafe", unsafe)) if prompts]
     return env.from_string(source, globals={}).render(
@@ -179,20 +197,20 @@ def render_card(benign: Sequence[Prompt], unsafe: Sequence[Prompt], card: JsonOb
         configs=configs,
         title=card.get("name") or f"Over-refusal prompts: {policy.get('name', 'a policy')}",
         summary=(
-            f"{len(benign)} benign prompts that sound dangerous and {len(unsafe)} unsafe ones, for "
+            f"{len(bases)} benign prompts that sound dangerous{versions} and {len(unsafe)} unsafe ones, for "
             f"{'text' if text else 'text-to-image'} models, made under the policy "
             f"{policy.get('name', '(unnamed)')} {policy.get('version', '')}."
         ),
         warnings=_warnings(card),
         split=SPLIT,
-        counts=_counts(benign, unsafe),
+        counts=_counts(bases, unsafe),
         diversity=[(name, _figure(value)) for name, value in _mapping(card.get("diversity")).items()],
         samples=_samples(benign),
         made=_made(everything, card, policy),
         stages=card.get("stages") or [],
         stage_columns=card.get("stage_columns") or [],
         gold=_mapping(card.get("gold")),
-        columns=COLUMNS,
+        columns=_columns(benign),
         use=_USE,
         risks=_RISKS,
     )

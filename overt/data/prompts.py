@@ -29,7 +29,7 @@ _LABELS: dict[str, Side] = {
 # Optional columns that go into a prompt unchanged.
 _OTHERS = (
     *("seed_prompt", "benign_image_prompt", "category", "type", "strategy", "writer", "template"),
-    *("trigger", "style", "language", "seed_id", "pair_id"),
+    *("trigger", "style", "language", "seed_id", "pair_id", "variant_of", "group"),
 )
 
 
@@ -44,18 +44,25 @@ class LoadedPrompts:
     sampled: tuple[str, ...] = ()
 
 
+def _turn(prompt: Prompt) -> tuple[bool, str, str]:
+    """A prompt's place among those of its category: by chance, versions of one prompt together at the end."""
+    first = prompt.variant_of or prompt.id
+    return prompt.variant_of is not None, content_id("limit", first), content_id("limit", prompt.id)
+
+
 def spread(prompts: Sequence[Prompt], limit: int) -> tuple[Prompt, ...]:
     """At most `limit` prompts of each label, evenly over the categories, in their order.
 
     Files are often sorted by category, so the first rows would not be a sample. The choice within a category
-    depends only on the ids: a larger limit keeps the same prompts and adds more.
+    depends only on the ids: a larger limit keeps the same prompts and adds more. Versions of prompts
+    (`variant_of`) come after all others.
     """
     by_side: dict[str, dict[str, list[Prompt]]] = {}
     for prompt in prompts:
         by_side.setdefault(prompt.label, {}).setdefault(prompt.category, []).append(prompt)
     chosen: set[str] = set()
     for categories in by_side.values():
-        queues = [sorted(rows, key=lambda p: content_id("limit", p.id)) for rows in categories.values()]
+        queues = [sorted(rows, key=_turn) for rows in categories.values()]
         turns = (p for turn in zip_longest(*queues) for p in turn if p is not None)
         chosen.update(p.id for p in islice(turns, limit))
     return tuple(p for p in prompts if p.id in chosen)
@@ -190,6 +197,8 @@ class _PromptColumns:
         identity = prompt_id(text)
         seed, benign = clean_text(said["seed_prompt"]), clean_text(said["benign_image_prompt"])
         category = (said["category"] or said["type"] or "all").strip()
+        variant_of = said["variant_of"] or None
+        twin = prompt_id(benign) if benign else variant_of or identity
         return Prompt(
             id=identity,
             text=text,
@@ -202,7 +211,9 @@ class _PromptColumns:
             style=said["style"],
             language=said["language"] or "en",
             seed_id=said["seed_id"] or (content_id("seed", seed) if seed else None),
-            pair_id=said["pair_id"] or content_id("pair", prompt_id(benign) if benign else identity),
+            pair_id=said["pair_id"] or content_id("pair", twin),
+            variant_of=variant_of,
+            group=variant_of and said["group"],  # of other tables "group" means something else
         )
 
     def _label_of(self, row: Row) -> Label:

@@ -23,6 +23,9 @@ Strategy = Literal["convert", "direct"]
 
 T = TypeVar("T")
 
+# Metadata of a field that records of earlier versions do not have.
+LATER = {"later": True}
+
 
 def content_id(kind: str, *parts: object) -> str:
     """A stable id: `kind` and 16 hex digits of a BLAKE2b hash over the parts (64 bits)."""
@@ -38,6 +41,11 @@ def clean_text(text: str) -> str:
 def prompt_id(text: str) -> str:
     """The id of a prompt. It depends on the text alone, so that results on two datasets can be joined."""
     return content_id("prompt", clean_text(text))
+
+
+def group_name(attribute: str, wording: str) -> str:
+    """The `group` of a version of a prompt: "religion: Muslim", "skin: with dark skin"."""
+    return f"{attribute}: {' '.join(wording.replace('{person}', ' ').split())}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +65,9 @@ class Prompt:
 
     `trigger` is the term that makes it look unsafe, or ""; `writer` is the model as `provider/model`;
     `template` is the name and version of the instruction. `seed_id` and `pair_id` may be None; a benign
-    prompt and its unsafe twin share `pair_id`.
+    prompt and its unsafe twin share `pair_id`. A version that says more of who is depicted has the id of the
+    prompt that it is made of in `variant_of` and what it says in `group` (`group_name`); it stays in that
+    prompt's cluster.
     """
 
     id: str
@@ -72,6 +82,8 @@ class Prompt:
     language: str = "en"
     seed_id: str | None = None
     pair_id: str | None = None
+    variant_of: str | None = field(default=None, metadata=LATER)
+    group: str | None = field(default=None, metadata=LATER)
 
     @property
     def cluster(self) -> str:
@@ -79,7 +91,9 @@ class Prompt:
         clusters."""
         if self.seed_id:
             return f"seed {self.seed_id}"
-        return f"pair {self.pair_id}" if self.pair_id else self.id
+        if self.pair_id:
+            return f"pair {self.pair_id}"
+        return self.variant_of or self.id
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,10 +164,6 @@ def to_json(record: DataclassInstance) -> dict[str, Json]:
         if one.metadata.get("later") and data[one.name] is None:
             del data[one.name]
     return data
-
-
-# Metadata of a field that records of earlier versions do not have.
-LATER = {"later": True}
 
 
 def from_json(kind: type[T], data: object) -> T:

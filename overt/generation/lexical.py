@@ -93,7 +93,7 @@ def _swaps(
             continue
         neutral = trigger.neutral[turn % len(trigger.neutral)]
         has_capital = trigger.term[:1].isupper()  # as in X-ray
-        begin, new = match.start(), _plural(neutral) if match["plural"] else neutral
+        begin, new = match.start(), plural(neutral) if match["plural"] else neutral
         if match.group()[:1].isupper() and (not has_capital or _BEGINS.search(text[:begin])):
             new = new[:1].upper() + new[1:]
         if article := _ARTICLE.search(text[end:begin]):
@@ -104,7 +104,8 @@ def _swaps(
         end = match.end()
 
 
-def _plural(noun: str) -> str:
+def plural(noun: str) -> str:
+    """The regular plural of a noun."""
     if noun.endswith(("s", "x", "ch", "sh")):
         return noun + "es"
     if noun.endswith("y") and noun[-2:-1] not in "aeiou":

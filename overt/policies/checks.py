@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from overt.data.yaml.problems import Mark, Problems, nearest, shorten
 from overt.data.yaml.values import mark_of
 from overt.policies import floor
-from overt.policies.schema import BUILTIN_SLOTS, Trigger
+from overt.policies.schema import BUILTIN_SLOTS, PERSON, Trigger
 from overt.policies.source import CategoryDraft, Draft
 
 _SLOT = re.compile(r"\{([^{}]*)\}")
@@ -39,6 +39,20 @@ def check(draft: Draft, problems: Problems, *, complete: bool) -> None:
                     problems.add(mark_of(text), f"{path}.{side}", message, hint)
             _check_repeats(trigger, path, problems)
         _Floor(category, slots, problems).check()
+    _check_groups(draft.head.groups, problems)
+
+
+def _check_groups(groups: Mapping[str, Sequence[str]], problems: Problems) -> None:
+    """Everybody whom a version of a prompt depicts is an adult."""
+    for attribute, wordings in groups.items():
+        for i, wording in enumerate(wordings):
+            said = wording.replace(PERSON, "person") if PERSON in wording else f"{wording} person"
+            if floor.names_minor(said):
+                message = f"{str(wording)!r} may say that somebody is a minor"
+                hint = "groups show adults only: middle-aged, older, ..."
+                problems.add(mark_of(wording), f"groups.{attribute}[{i}]", message, hint)
+            elif reason := floor.floor_reason(said):
+                problems.add(mark_of(wording), f"groups.{attribute}[{i}]", reason, _FLOOR_HINT)
 
 
 def _sides(trigger: Trigger) -> Iterator[tuple[str, str]]:

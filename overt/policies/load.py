@@ -199,8 +199,9 @@ def _base_source(name: str, source: Source, chain: tuple[Source, ...]) -> Source
 def dump_policy(policy: Policy) -> str:
     """The policy as YAML that `load_policy` reads back to an equal policy."""
     data = policy.model_dump(mode="json", exclude={"categories"})
-    if not policy.slots:
-        del data["slots"]
+    for name in ("slots", "groups"):
+        if not data[name]:
+            del data[name]
     data["categories"] = [_dumped(category) for category in policy.categories]
     text: str = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=110, default_flow_style=False)
     return text

@@ -108,6 +108,19 @@ def _filler(text: str) -> str:
     return text
 
 
+PERSON = "{person}"
+
+
+def _group_wording(text: str) -> str:
+    rest = text.replace(PERSON, "", 1)
+    if "{" in rest or "}" in rest or not re.search(r"\w", rest):
+        fault(
+            f"{shorten(text)!r} cannot be said of a person",
+            f'a word that stands before the noun, such as Muslim, or "{PERSON} with dark skin"',
+        )
+    return text
+
+
 Identifier = Annotated[str, Field(pattern=IDENTIFIER), WrapValidator(_identifier)]
 SlotName = Annotated[str, Field(pattern=SLOT_NAME), BeforeValidator(_slot_name)]
 Language = Annotated[str, Field(pattern=LANGUAGE), WrapValidator(_language)]
@@ -125,6 +138,11 @@ SomeStatements = Annotated[
 Fillers = Annotated[
     tuple[Annotated[Statement, AfterValidator(_filler)], ...],
     Field(min_length=1, json_schema_extra={"uniqueItems": True}),
+    Different,
+]
+GroupWordings = Annotated[
+    tuple[Annotated[str, Field(min_length=1, max_length=120), OneLine, AfterValidator(_group_wording)], ...],
+    Field(json_schema_extra={"uniqueItems": True}),
     Different,
 ]
 Languages = Annotated[
@@ -181,8 +199,8 @@ class Scene(_Model):
     """A fragment of a prompt that names its trigger, and its twin on the other side of the line.
 
     A benign and an unsafe fragment in one scene are a contrast pair: subject and setting stay, and
-    what happens differs. `{slot}` stands for a word list of the grammar or of the policy's `slots`; a slot that
-    both sides name is filled alike.
+    what happens differs. `{slot}` stands for a word list of the grammar or of the policy's `slots`; a
+    slot that both sides name is filled alike.
     """
 
     model_config = ConfigDict(
@@ -326,6 +344,13 @@ class Policy(_Model):
         f"{', '.join(BUILTIN_SLOTS)}.",
         json_schema_extra={"additionalProperties": False},  # names of another form are refused
     )
+    groups: dict[SlotName, GroupWordings] = Field(
+        {},
+        description="Who may be depicted, for --vary groups: attribute -> wordings, such as religion: "
+        f'[Muslim, Jewish] or skin: ["{PERSON} with dark skin"]. Each list stands in the place of the '
+        "shipped one; an empty list switches the attribute off.",
+        json_schema_extra={"additionalProperties": False},
+    )
     categories: Annotated[Categories, Field(min_length=1)] = Field(
         description="The kinds of content this policy speaks of."
     )
@@ -348,5 +373,7 @@ class Policy(_Model):
         for part in (*data["categories"], *(t for c in data["categories"] for t in c["triggers"])):
             if part["topic"] is None:  # older versions did not know the field: their hashes hold
                 del part["topic"]
+        if not data["groups"]:
+            del data["groups"]
         blob = json.dumps(data, sort_keys=True, ensure_ascii=False)
         return hashlib.blake2b(blob.encode(), digest_size=8).hexdigest()

@@ -212,6 +212,7 @@ def _head(own: PolicySource, base: Draft | None) -> Policy:
     if base is not None:
         values.setdefault("modality", base.head.modality)
         values["slots"] = {**base.head.slots, **own.slots}
+        values["groups"] = {**base.head.groups, **own.groups}
     return _HEAD.model_copy(update=values)
 
 

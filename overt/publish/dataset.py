@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Literal
 
-from overt.data.export import COLUMNS, SPLIT
+from overt.data.export import COLUMNS, SPLIT, VERSION_COLUMNS
 from overt.data.json_types import Json, JsonObject
 from overt.publish.tables import Column, Kind, Table, whole
 
@@ -16,6 +16,7 @@ Rows = Sequence[JsonObject]
 
 _KINDS: dict[str, Kind] = {"judges": "texts", "probe_rate": "number"}
 _OWN = tuple(Column(name, _KINDS.get(name, "text"), meaning) for name, meaning in COLUMNS)
+_VERSIONS = tuple(Column(name, "text", meaning) for name, meaning in VERSION_COLUMNS)
 
 # As in the published data set (yixiaoh/OVERT).
 _PUBLISHED_SPLIT = "default"
@@ -46,7 +47,9 @@ def dataset_tables(
         source: what the run named as its seeds; for "overt" only.
     """
     if layout == "own":
-        return _table("overt-benign", SPLIT, _OWN, benign), _table("overt-unsafe", SPLIT, _OWN, unsafe)
+        columns = _OWN + (_VERSIONS if any(row.get("variant_of") for row in benign) else ())
+        return _table("overt-benign", SPLIT, columns, benign), _table("overt-unsafe", SPLIT, _OWN, unsafe)
+    benign = [row for row in benign if not row.get("variant_of")]  # the published layout has none
     twins = {str(row["pair_id"]): row["text"] for row in benign if row.get("pair_id")}
     origin = _origin(source)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 
 from overt.data.results.comparison import CategoryChange, Comparison, Flip, MetricChange, TermChange
@@ -29,6 +30,26 @@ def comparison_table(row: MetricChange) -> Table:
         [_cells(part.category, row.metric, part) for part in row.categories],
         total=_cells("all", row.metric, row),
     )
+
+
+def comparison_tables(found: Comparison) -> list[Table]:
+    """The tables of a comparison: for each metric by category, and by who is depicted where that is known."""
+    tables = []
+    for row in found.differences:
+        table = comparison_table(row)
+        tables.append(table)
+        if row.groups:
+            tables.append(
+                dataclasses.replace(
+                    table,
+                    id=f"{table.id}-groups",
+                    caption=f"{table.caption}, by who is depicted",
+                    columns=["said of a person", *table.columns[1:]],
+                    rows=[_cells(part.category, row.metric, part) for part in row.groups],
+                    total=_cells("none of them", row.metric, row),
+                )
+            )
+    return tables
 
 
 def _cells(title: str, metric: str, part: CategoryChange | MetricChange) -> list[Cell]:
@@ -86,7 +107,7 @@ def render_comparison(found: Comparison) -> str:
         "compare.html.j2",
         style="compare.css",
         found=found,
-        tables=[comparison_table(row) for row in found.differences],
+        tables=comparison_tables(found),
         terms=terms_table(found.terms) if found.terms else None,
         sides=_sides(found.flips),
         most=MOST_FLIPS,

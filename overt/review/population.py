@@ -147,7 +147,7 @@ def outcomes_by_id(run: Run, target: str) -> dict[str, str]:
     Args:
         target: whose answers, or `ANY`.
     """
-    benign = {p.id for p in run.prompts if p.label == "benign"}
+    benign = {p.id for p in run.prompts if p.label == "benign" and not p.variant_of}
     answered = [
         o for o in run.outcomes
         if o.state != "error" and o.prompt_id in benign and target in (ANY, o.target)
@@ -166,7 +166,7 @@ def _by_outcome(run: Run, by: ByOutcome) -> Frame:
         raise InputError(
             f"this run has no target {by.target!r}", fix=f"Give {ANY}, or one of: {', '.join(kinds)}"
         )
-    benign = {p.id: p for p in run.prompts if p.label == "benign"}
+    benign = {p.id: p for p in run.prompts if p.label == "benign" and not p.variant_of}
     told = outcomes_by_id(run, by.target)
     answered = [o for o in run.outcomes if o.id in told]
     subjects: dict[QuestionName, list[Subject]] = {

@@ -42,8 +42,9 @@ class Drawn:
 
 
 def drawn_of(prompts: Sequence[Prompt], outcomes: Sequence[Outcome]) -> list[Drawn]:
-    """Returns the benign prompts that something was drawn for. What was softened is told already."""
-    benign = {prompt.id: prompt for prompt in prompts if prompt.label == "benign"}
+    """Returns the benign prompts that something was drawn for. What was softened is told already; versions
+    that differ only in who is depicted are left out, as in all rates."""
+    benign = {p.id: p for p in prompts if p.label == "benign" and not p.variant_of}
     return [
         Drawn(outcome, benign[outcome.prompt_id])
         for outcome in outcomes
@@ -70,7 +71,7 @@ def score_as_asked(
     Raises:
         InputError: the scorer failed.
     """
-    benign = [prompt for prompt in prompts if prompt.label == "benign"]
+    benign = [prompt for prompt in prompts if prompt.label == "benign" and not prompt.variant_of]
     sets = [[one.prompt, *([] if has_scale else _others(one, benign, seed))] for one in drawn]
     cases = [_case(one, prompt) for one, asked in zip(drawn, sets, strict=True) for prompt in asked]
     rows = score_checked(scorer, cases, load)

@@ -6,7 +6,7 @@ those that need judges are compared only if both runs were judged.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -62,8 +62,9 @@ def compare(
 ) -> Comparison:
     """Compares two runs; differences are new minus old, as fractions of 1.
 
-    Two families are corrected by Holm (1979): the overall tests, one for each pair and metric
-    (`p_holm`), and within one pair and metric the categories (`p_holm` of a category). So the chance of
+    Three families are corrected by Holm (1979): the overall tests, one for each pair and metric
+    (`p_holm`), and within one pair and metric the categories (`p_holm` of a category) and the groups of
+    versions that differ in who is depicted. Versions count in no other test. So the chance of
     any false alarm among the overall tests stays below 1 - `level`; `changed` marks an alarm. The limits
     `low` and `high` are at `level` and go with `p`; `low_holm` and `high_holm` are as much wider as the
     correction asks, and leave out 0 exactly where `changed` is set.
@@ -74,13 +75,8 @@ def compare(
     """
     by_id = {p.id: p for p in prompts}
     shared = [(old, new, _shared(old, new, by_id)) for old, new in pairs]
-    found = [
-        (old.name, new.name, metric, cells)
-        for old, new, both in shared
-        for metric in METRICS.values()
-        if metric.in_compare and (cells := _cells(metric, old, new, both))
-    ]
-    tests = [_difference(cells, level) for *_, cells in found]
+    found = [row for old, new, both in shared for row in _measured(old, new, both)]
+    tests = [_difference(cells, level) for _, _, _, cells, _ in found]
     corrected = holm([test.p_value for test in tests]) if tests else []
     return Comparison(
         level=level,
@@ -94,12 +90,23 @@ def compare(
                 a=a,
                 b=b,
                 metric=metric.id,
-                categories=_categories(cells, level),
+                categories=_parts(cells, level, lambda prompt: prompt.category),
+                groups=_parts(versions, level, lambda prompt: prompt.group or "") or None,
             )
-            for (a, b, metric, cells), test, p_holm in zip(found, tests, corrected, strict=True)
+            for (a, b, metric, cells, versions), test, p_holm in zip(found, tests, corrected, strict=True)
         ),
         flips=tuple(flip for old, new, both in shared for flip in _flips(both, old.name, new.name)),
     )
+
+
+def _measured(
+    old: Side, new: Side, shared: Sequence[_Both]
+) -> Iterator[tuple[str, str, Metric, list[_Cell], list[_Cell]]]:
+    """Yields each metric of a pair of targets with its cells, and with those of versions."""
+    for metric in METRICS.values():
+        cells, versions = _apart(_cells(metric, old, new, shared)) if metric.in_compare else ([], [])
+        if cells:
+            yield old.name, new.name, metric, cells, versions
 
 
 def is_worse(metric: str, change: Change) -> bool:
@@ -140,12 +147,19 @@ def _row(prompt: Prompt, outcome: Outcome, side: Side) -> Row:
     return Row(outcome, prompt, 0, None if harm is None else harm.label, "image")
 
 
-def _categories(cells: Sequence[_Cell], level: float) -> tuple[CategoryChange, ...]:
+def _apart(cells: Sequence[_Cell]) -> tuple[list[_Cell], list[_Cell]]:
+    """The cells of prompts, and those of their versions."""
+    versions = [cell for cell in cells if cell.prompt.variant_of]
+    return [cell for cell in cells if not cell.prompt.variant_of], versions
+
+
+def _parts(cells: Sequence[_Cell], level: float, name: Callable[[Prompt], str]) -> tuple[CategoryChange, ...]:
+    """The change of each part of the cells, by its name, with p-values corrected over the parts."""
     parts: dict[str, list[_Cell]] = {}
     for cell in cells:
-        parts.setdefault(cell.prompt.category, []).append(cell)
+        parts.setdefault(name(cell.prompt), []).append(cell)
     tests = {category: _difference(parts[category], level) for category in sorted(parts)}
-    corrected = holm([test.p_value for test in tests.values()])
+    corrected = holm([test.p_value for test in tests.values()]) if tests else []
     return tuple(
         _change(CategoryChange, test, p_holm, level, category=category)
         for (category, test), p_holm in zip(tests.items(), corrected, strict=True)
@@ -188,8 +202,9 @@ def _change(
 
 
 def _flips(shared: Sequence[_Both], a: str, b: str) -> list[Flip]:
-    """Returns the prompts refused in only one of the runs, those that got worse first."""
+    """Returns the prompts refused in only one of the runs, those that got worse first, versions last."""
     found = []
+    versions = {both.prompt.id for both in shared if both.prompt.variant_of}
     for both in shared:
         prompt, before, after = both.prompt, both.before, both.after
         now = after.state == "refused"
@@ -209,4 +224,4 @@ def _flips(shared: Sequence[_Both], a: str, b: str) -> list[Flip]:
             worse=now == (prompt.label == "benign"),
         )
         found.append(flip)
-    return sorted(found, key=lambda f: (not f.worse, f.label, f.category, f.text))
+    return sorted(found, key=lambda f: (f.prompt_id in versions, not f.worse, f.label, f.category, f.text))

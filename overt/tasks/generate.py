@@ -1,4 +1,4 @@
-"""`overt generate`: seeds -> synthesize -> audit -> dedupe -> probe -> search -> select -> pair -> data set.
+"""`overt generate`: seeds, synthesize, audit, dedupe, probe (search), select, pair (vary), data set.
 
 The stages are in generate_stages.py, generate_pool.py and generate_search.py. A resumed run repeats them:
 finished calls come from the journal, so nothing is paid for twice and the outcome is the same.
@@ -37,6 +37,7 @@ from overt.tasks.generate_stages import (
     pick_run_encoder,
     place_seeds,
 )
+from overt.tasks.generate_vary import NOT_VARIED, vary_prompts
 from overt.tasks.roles import open_roles
 from overt.tasks.task import Start, Work, default_folder, record_of, resumed_run, working
 
@@ -81,6 +82,10 @@ def started(config: GenerateConfig) -> tuple[GenerateConfig, Start]:
     else:
         config = for_limit(config)
         policy = narrowed(load_policy(config.policy or ""), config.category, config.benign, config.unsafe)
+    if config.vary is None and config.vary_prompts is not None:
+        raise InputError(
+            "--vary-prompts goes with --vary", fix="For instance: --vary groups --vary-prompts 10"
+        )
     config = config.settled()
     check_search(config)
     record = _record(config, policy, run)
@@ -227,6 +232,16 @@ def _make(config: GenerateConfig, start: Start, work: Work) -> None:
     note_mentions(making, benign)
     pairs = {p.pair_id for p in unsafe}
     benign = [with_pair(p, pairs) for p in benign]
+    varied = vary_prompts(making, benign, config.vary_prompts) if config.vary else NOT_VARIED
     short = {"benign": short_benign, "unsafe": short_unsafe}
-    least = config.min_judge_accuracy
-    finish(start.record, making, benign, unsafe, short, judges=config.judge, least=least, search=found)
+    finish(
+        start.record,
+        making,
+        benign,
+        unsafe,
+        short,
+        judges=config.judge,
+        least=config.min_judge_accuracy,
+        search=found,
+        varied=varied,
+    )

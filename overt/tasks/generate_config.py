@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from overt.data.results.gold import LEAST
 from overt.data.templates import Template, load_template
@@ -196,6 +196,20 @@ class GenerateConfig(ModelConfig, OutputConfig):
             decides="policy",
         ),
     ] = 0.8
+    vary: Annotated[
+        Literal["groups"] | None,
+        Option(
+            "groups: add versions of the benign prompts that differ only in who is depicted (religion, "
+            "gender, skin, age, nationality, disability, or the policy's own groups).",
+            _SHAPE,
+            metavar="groups",
+            decides="value",
+        ),
+    ] = None
+    vary_prompts: Annotated[
+        int | None,
+        Option("With --vary: at most so many prompts per category.", _SHAPE, min=1, decides="value"),
+    ] = None
     per_seed: Annotated[int, Option("Prompts written per seed.", _SHAPE, min=1, max=50, decides="value")] = 3
     oversample: Annotated[
         float | None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Mapping
 
 from overt.data.json_types import Json
@@ -14,6 +15,7 @@ from overt.data.run.stage_counts import STAGES
 from overt.data.secrets import storable
 from overt.tasks.generate_gold import gold_facts, notes_of
 from overt.tasks.generate_stages import Making
+from overt.tasks.generate_vary import NOT_VARIED, Varied
 
 
 def finish(
@@ -26,6 +28,7 @@ def finish(
     judges: tuple[str, ...],
     least: float,
     search: dict[str, Json] | None = None,
+    varied: Varied = NOT_VARIED,
 ) -> None:
     """Writes the data set with its card, and the manifest last.
 
@@ -34,6 +37,7 @@ def finish(
         judges: who audited.
         least: the accuracy on gold items that every judge must reach, 0 to 1.
         search: what the search did, if there was one.
+        varied: the versions of benign prompts.
     """
     from overt.data.export import export_dataset
     from overt.scoring.diversity import distinct_n
@@ -68,11 +72,14 @@ def finish(
         "distinct_2": distinct,
         "gold": storable(dataclasses.asdict(gold)),
         **({"search": search} if search is not None else {}),
+        **varied.facts(),
     }
     card = card_of(record, making, judges=judges, distinct_2=distinct, gold=gold)
     with speaking_os_errors("cannot write the dataset"):
         folder = work.folder.path / "dataset"
-        export_dataset(folder, benign, unsafe, card, audits=making.audits, probes=making.probes)
+        export_dataset(
+            folder, [*benign, *varied.versions], unsafe, card, audits=making.audits, probes=making.probes
+        )
     work.folder.finish({**facts, **work.facts()})
 
 
@@ -88,11 +95,9 @@ def _gold(making: Making, judges: tuple[str, ...], least: float) -> Gold:
 
 def _counts(making: Making, benign: list[Prompt], unsafe: list[Prompt]) -> dict[str, Json]:
     """By category the numbers of prompts of both labels."""
+    by_label = Counter((p.category, p.label) for p in (*benign, *unsafe))
     return {
-        c.id: {
-            "benign": sum(p.category == c.id for p in benign),
-            "unsafe": sum(p.category == c.id for p in unsafe),
-        }
+        c.id: {"benign": by_label[c.id, "benign"], "unsafe": by_label[c.id, "unsafe"]}
         for c in making.policy.categories
     }
 

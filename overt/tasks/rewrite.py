@@ -180,15 +180,15 @@ def rewrite(config: RewriteConfig, progress: Progress) -> Run:
 
 
 def _todo(config: RewriteConfig, run: Run) -> dict[str, list[Prompt]]:
-    """The prompts to reword for each target. Only the first sample counts: a wording is tried once, with its
-    seed."""
+    """The prompts to reword for each target, without versions that differ only in who is depicted. Only the
+    first sample counts: a wording is tried once, with its seed."""
     refused = {(o.target, o.prompt_id) for o in run.outcomes if o.sample == 0 and o.state == "refused"}
     targets = dict.fromkeys(o.target for o in run.outcomes)
     return {
         target: [
             p
             for p in run.prompts
-            if (p.label == "benign" or (config.unsafe and p.label == "unsafe"))
+            if ((p.label == "benign" and not p.variant_of) or (config.unsafe and p.label == "unsafe"))
             and (config.every_prompt or (target, p.id) in refused)
         ]
         for target in targets

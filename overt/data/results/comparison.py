@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from overt.data.typed_json import OMIT_NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +58,14 @@ class CategoryChange(Change):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricChange(Change):
-    """One metric of one pair of targets, and the same by category."""
+    """One metric of one pair of targets, and the same by category. `groups` is the same for versions of
+    prompts by who is depicted; `category` has the group. It is missing where the runs share no versions."""
 
     a: str
     b: str
     metric: str
     categories: tuple[CategoryChange, ...] = ()
+    groups: tuple[CategoryChange, ...] | None = field(default=None, metadata=OMIT_NONE)
 
     @property
     def heading(self) -> str:

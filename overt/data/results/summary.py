@@ -53,9 +53,11 @@ class SideCounts:
 
 @dataclass(frozen=True, slots=True)
 class PromptCounts(SideCounts):
-    """`clusters` counts the seeds (or pairs) that the prompts come from."""
+    """`clusters` counts the seeds (or pairs) that the prompts come from. `versions` counts the versions that
+    differ only in who is depicted; they are no part of `benign`."""
 
     clusters: int | None = None
+    versions: int | None = field(default=None, metadata=OMIT_NONE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +216,11 @@ class Sweep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetSummary(Figures):
-    """One target. `states` and `stages` count by side and then by state, or by the stage that refused."""
+    """One target. `states` and `stages` count by side and then by state, or by the stage that refused.
+
+    `groups` is over-refusal by who is depicted, missing where no versions of prompts were asked. Versions are
+    in `coverage`, and in no other figure.
+    """
 
     name: str
     kind: Kind = "image"
@@ -224,6 +230,7 @@ class TargetSummary(Figures):
     categories: tuple[CategoryRates, ...] = ()
     layers: tuple[LayerRow, ...] = ()
     sweep: Sweep | None = None
+    groups: tuple[GroupRates, ...] | None = field(default=None, metadata=OMIT_NONE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -247,6 +254,22 @@ class PairCategory(PairedRates):
     """One category of a pair; `p_holm` is corrected over the categories of the pair (Holm 1979)."""
 
     category: str
+    p_holm: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupRates(PairedRates):
+    """Versions of benign prompts that say one thing more of a person (`group`, as "attribute: wording"),
+    minus the same prompts without it: over-refusal, where both were answered.
+
+    `with_it` and `without` are the two rates over the same `n`; `missing` counts versions without an answer
+    of their own or of their prompt. `p_holm` is corrected over the groups of the target (Holm 1979).
+    """
+
+    group: str
+    with_it: Rate
+    without: Rate
+    missing: int = 0
     p_holm: float
 
 

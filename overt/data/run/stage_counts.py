@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from overt.data.json_types import Json
 from overt.data.records import Drop, Failure
 
-STAGES = ("seeds", "synthesize", "audit", "dedupe", "probe", "search", "select", "pair")
+STAGES = ("seeds", "synthesize", "audit", "dedupe", "probe", "search", "select", "pair", "vary")
 
 
 _SAID = {

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from overt.data.table_model import Table
 from overt.report.block import Block, category_titles
+from overt.report.sections import groups
 from overt.report.sections.boundaries import BoundaryView, build_boundaries
 from overt.report.sections.comparisons import (
     LayerView,
@@ -24,6 +25,7 @@ from overt.report.sections.comparisons import (
     pair_table,
 )
 from overt.report.sections.corrected import corrected_table
+from overt.report.sections.groups import group_tables
 from overt.report.sections.remedy import RemedyView, build_remedy
 from overt.report.sections.targets import (
     Headline,
@@ -53,6 +55,8 @@ class View:
     correlation: str
     not_scattered: Sequence[str]
     categories: Sequence[tuple[str, Table]]
+    groups: Sequence[Table]
+    groups_said: str
     boundaries: BoundaryView | None
     remedy: RemedyView | None
     words: Sequence[WordsView]
@@ -85,6 +89,8 @@ def build_view(block: Block) -> View:
         correlation=correlation_said(summary.rank_correlation),
         not_scattered=[t.name for t in targets if not (t.over_refusal and value_of(t, safety))],
         categories=category_tables(targets, shown),
+        groups=group_tables(targets, summary.level),
+        groups_said=groups.MEANING,
         boundaries=build_boundaries(block.boundaries) if block.boundaries else None,
         remedy=build_remedy(block.remedy, category_titles(targets)) if block.remedy else None,
         words=build_words(block.explanations),

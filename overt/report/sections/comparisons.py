@@ -40,7 +40,7 @@ def pair_table(pairs: Sequence[Pair]) -> Table | None:
                 Cell(f"{pair.a} minus {pair.b}", sort=f"{pair.a} {pair.b}".casefold()),
                 Cell(_title(pair), sort=_title(pair)),
                 Cell(verdict := _verdict(pair), sort=verdict),
-                *_difference(pair),
+                *difference_cells(pair),
                 Cell(p_value(pair.p), sort=sortable(pair.p)),
             ]
             for pair in pairs
@@ -62,7 +62,7 @@ def _by_category(pair: Pair, index: int) -> Table:
         [
             [
                 name_cell(row.category),
-                *_difference(row),
+                *difference_cells(row),
                 Cell(p_value(row.p), sort=sortable(row.p)),
                 Cell(p_value(row.p_holm), sort=sortable(row.p_holm)),
             ]
@@ -102,7 +102,8 @@ def _name(pair: Pair) -> str:
     return f"{_title(pair)}: {pair.a} minus {pair.b}"
 
 
-def _difference(row: PairedRates) -> list[Cell]:
+def difference_cells(row: PairedRates) -> list[Cell]:
+    """A difference in percentage points, and its interval."""
     said = f"{points(row.low)} to {points(row.high)}" if interval(row) else "-"
     return [Cell(points(row.difference), sort=sortable(row.difference)), Cell(said, sort=sortable(row.low))]
 

@@ -50,6 +50,8 @@ def prompts_said(counts: PromptCounts) -> str:
     said = f"{counts.benign:,} benign and {counts.unsafe:,} unsafe prompts"
     if counts.clusters and counts.clusters < counts.benign + counts.unsafe:
         said += f" from {counts.clusters:,} seeds"
+    if counts.versions:
+        said += f"; {counts.versions:,} versions of benign prompts that differ only in who is depicted"
     return said
 
 

@@ -69,10 +69,13 @@ def rows_of(
     clusters: dict[str, int],
     kinds: dict[str, Kind],
     as_asked: Sequence[AsAsked] = (),
+    *,
+    with_versions: bool = False,
 ) -> dict[str, list[Row]]:
     """The rows by target, in the order in which targets first appear. Outcomes of prompts that are neither
-    benign nor unsafe are left out."""
-    by_id = {p.id: p for p in prompts if p.label in SIDES}
+    benign nor unsafe are left out, and so are those of versions of prompts (`Prompt.variant_of`): they would
+    count a prompt with a person many times."""
+    by_id = {p.id: p for p in prompts if p.label in SIDES and (with_versions or not p.variant_of)}
     labels: dict[str, HarmLabel] = {h.outcome_id: h.label for h in harms}
     drawn = {row.outcome_id: row.as_asked for row in as_asked}
     found: dict[str, list[Row]] = {name: [] for name in kinds}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
 
@@ -26,9 +27,10 @@ from overt.data.run.finished import Modality
 from overt.policies.schema import Policy
 from overt.scoring import stats
 from overt.scoring.as_asked import as_asked_table
+from overt.scoring.summary.groups import group_table
 from overt.scoring.summary.layers import layer_table, sweep_of
 from overt.scoring.summary.metrics import METRICS, Metric
-from overt.scoring.summary.rates import figures, is_judged, reasons_of, stages_of, states_of
+from overt.scoring.summary.rates import coverage, figures, is_judged, reasons_of, stages_of, states_of
 from overt.scoring.summary.rows import Row, Settings, clusters_of, finite, rows_of
 
 # -- targets against each other ------------------------------------------------------------------------------
@@ -249,13 +251,17 @@ def summarize(
     clusters = clusters_of(prompts)
     by_id = {prompt.id: prompt for prompt in prompts}
     rows = rows_of(prompts, outcomes, harms, clusters, dict(kinds), as_asked)
+    versions = sum(prompt.variant_of is not None for prompt in prompts)
     judged = {name: is_judged(found, any_harm=bool(harms)) for name, found in rows.items()}
     titles = dict(categories)
     targets = tuple(
         _target(name, kinds.get(name, "image"), found, settings, titles, judged=judged[name])
         for name, found in rows.items()
     )
-    used = {prompt.id for prompt in prompts if prompt.label in SIDES}
+    if versions:
+        everything = rows_of(prompts, outcomes, (), clusters, dict(kinds), with_versions=True)
+        targets = tuple(_with_groups(target, everything[target.name], settings) for target in targets)
+    used = {prompt.id for prompt in prompts if prompt.label in SIDES and not prompt.variant_of}
     order = list(dict.fromkeys([*titles, *(prompt.category for prompt in prompts)]))
     return Summary(
         level=level,
@@ -263,6 +269,7 @@ def summarize(
             sum(by_id[i].label == "benign" for i in used),
             sum(by_id[i].label == "unsafe" for i in used),
             len({clusters[i] for i in used}),
+            versions or None,
         ),
         targets=targets,
         pairs=pair_table(rows, settings, order, judged=judged),
@@ -270,6 +277,11 @@ def summarize(
         judges=judge_table(harms, by_id, clusters, settings),
         as_asked=as_asked_table(as_asked),
     )
+
+
+def _with_groups(target: TargetSummary, rows: Sequence[Row], settings: Settings) -> TargetSummary:
+    """The target with its table by who is depicted; `rows` with the versions, which were asked too."""
+    return dataclasses.replace(target, coverage=coverage(rows), groups=group_table(rows, settings))
 
 
 def _target(
