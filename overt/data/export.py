@@ -61,7 +61,7 @@ _RISKS = (
 )
 _CARD_KEYS = {
     *("name", "policy", "writer", "judges", "audited", "same_model", "surrogate", "dedupe", "diversity"),
-    *("stages", "stage_columns", "seeds", "license", "version", "command", "notes"),
+    *("stages", "stage_columns", "seeds", "license", "version", "command", "notes", "recipe"),
 }
 
 
@@ -81,7 +81,8 @@ def export_dataset(
         card: all keys optional. `name`; `policy` (name, version, hash, modality); `writer`; `judges`
             (list); `audited` (False: rules only, no model); `same_model` (a judge was the writer);
             `surrogate`; `dedupe` (fields of IndexInfo); `diversity` (name to number); `stage_columns`
-            and `stages` (a header and rows); `seeds`; `license`; `version`; `command`; `notes` (list).
+            and `stages` (a header and rows); `seeds`; `license`; `version`; `command`; `notes` (list);
+            `recipe` (`said`, `columns`, `rows`, `ours`).
 
     Raises:
         RunError: disk full, folder not writable.
@@ -190,6 +191,7 @@ def render_card(benign: Sequence[Prompt], unsafe: Sequence[Prompt], card: JsonOb
         made=_made(everything, card, policy),
         stages=card.get("stages") or [],
         stage_columns=card.get("stage_columns") or [],
+        recipe=_mapping(card.get("recipe")),
         columns=COLUMNS,
         use=_USE,
         risks=_RISKS,

@@ -10,6 +10,7 @@ from overt.data.records import Prompt
 from overt.data.run.files import speaking_os_errors
 from overt.data.run.record import RunRecord
 from overt.data.run.stage_counts import STAGES
+from overt.tasks.generate_recipe import recipe_card, recipe_facts
 from overt.tasks.generate_stages import Making
 
 
@@ -42,16 +43,21 @@ def finish(
     work.folder.write_stage("drops", account.drops)
     work.folder.write_stage("failures", account.failures)
     distinct = distinct_n([p.text for p in benign], 2) if benign else None
+    counts: dict[str, dict[str, Json]] = {
+        c.id: {
+            "benign": sum(p.category == c.id for p in benign),
+            "unsafe": sum(p.category == c.id for p in unsafe),
+        }
+        for c in policy.categories
+    }
+    recipe = recipe_facts(record, account, counts)
+    _say_what_was_reused(making)
     facts: dict[str, Json] = {
         "identity": record.to_json(),
         "command": "overt generate",
-        "counts": {
-            c.id: {
-                "benign": sum(p.category == c.id for p in benign),
-                "unsafe": sum(p.category == c.id for p in unsafe),
-            }
-            for c in policy.categories
-        },
+        "counts": counts,
+        **({"recipe": recipe} if recipe else {}),
+        **({"reused": len(work.caller.reused)} if work.caller.reused else {}),
         "short": short,
         "stages": account.table([c.id for c in policy.categories]),
         "reasons": account.why(),
@@ -66,10 +72,19 @@ def finish(
         "distinct_2": distinct,
     }
     card = card_of(record, making, judges=judges, distinct_2=distinct)
+    card["recipe"] = recipe_card(recipe)
     with speaking_os_errors("cannot write the dataset"):
         folder = work.folder.path / "dataset"
         export_dataset(folder, benign, unsafe, card, audits=making.audits, probes=making.probes)
     work.folder.finish({**facts, **work.facts()})
+
+
+def _say_what_was_reused(making: Making) -> None:
+    caller = making.work.caller
+    if caller.reused:
+        calls = caller.stats.snapshot()
+        made = calls["requests"] + calls["cached"]
+        making.work.note(f"{len(caller.reused)} of {made} calls were taken from an earlier run, not paid again")
 
 
 def _warn_about_judges(making: Making, writer: str, judges: tuple[str, ...]) -> None:
