@@ -136,6 +136,35 @@ def validate(
 
 
 @app.command()
+def diff(
+    old: Annotated[str, typer.Argument(help="A shipped policy, a file, or the folder of a data set's run.")],
+    new: Annotated[str, typer.Argument(help="The other one.")],
+    everything: Annotated[bool, typer.Option("--all", help="Print every prompt that came or went.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+) -> None:
+    """What differs between two policies, line by line; of two runs also which prompts came and went, and why.
+
+    For instance:
+
+        overt policies diff overt newsroom
+
+        overt generate --policy mine.yaml --out runs/old
+
+        overt generate --policy mine-2.yaml --reuse runs/old --out runs/new
+
+        overt policies diff runs/old runs/new
+    """
+    from overt.cli.policy_tools import print_difference
+    from overt.tasks.policy_diff import difference
+
+    found = difference(old, new)
+    if as_json:
+        print_json(found.to_json())
+    else:
+        print_difference(found, everything=everything)
+
+
+@app.command()
 def schema() -> None:
     """The JSON Schema of policy files, for editors that complete and check as you type.
 
