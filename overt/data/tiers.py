@@ -39,7 +39,7 @@ def tier_of(prompt: Prompt) -> int:
     """
     label = _LABEL.match(prompt.template)
     if label and label[1] in TIERS:
-        return TIERS.index(label[1])  # type: ignore[arg-type]
+        return TIERS.index(label[1])
     return MENTION if only_mentions(prompt.trigger, prompt.text) else 0
 
 

@@ -55,12 +55,8 @@ def bank_of(policy: Policy, category: Category, trigger: Trigger) -> list[Frame]
     """The bank's scenes for a trigger, those for its part of speech first."""
     filled = scenes_for(policy.modality, category, trigger)
     if _YOUNG.search(f"{policy.name} {policy.description}"):
-        filled = tuple(f for f in filled if not _GROWN_UP.search(f.scene.benign or ""))
-    return [
-        Frame(f.scene.benign, "bank", f.key, f.scene.unsafe, is_loose=f.is_loose)
-        for f in filled
-        if f.scene.benign
-    ]
+        filled = tuple(f for f in filled if not _GROWN_UP.search(f.benign))
+    return [Frame(f.benign, "bank", f.key, f.unsafe, is_loose=f.is_loose) for f in filled]
 
 
 def unsafe_sides(policy: Policy, category: Category, trigger: Trigger) -> list[str]:
@@ -91,9 +87,9 @@ def turns(
     that only names its term. From then on frames and scenes take turns.
     """
     own = {t.term: _shuffled(scenes_of(t), rng) for t in triggers}
+    yield from _rounds(triggers, {term: list(frames) for term, frames in own.items()}, {}, "scene")
     # Those for a term's part of speech come before those for any, which are weaker.
     bank = {t.term: _mixed(bank_of(policy, category, t), rng) for t in triggers}
-    yield from _rounds(triggers, {term: list(frames) for term, frames in own.items()}, {}, "scene")
     used: dict[str, int] = {}
     left = {term: list(frames) for term, frames in bank.items()}
     yield from _rounds(triggers, left, used, "bank", once=True, rounds=_BANK_ROUNDS)

@@ -200,7 +200,8 @@ def _write(policy: Policy, trigger: Trigger, frame: Frame, decks: _Decks) -> tup
     scene = wording.fill(frame.text, choose)
     if policy.modality == "text" and (frame.whole or _is_sentence(scene)):
         style = _sentence_kind(scene)
-        if not _TAKES_LEAD.match(scene):
+        asks = style == "question"
+        if not _TAKES_LEAD.match(scene) or asks != bool(_QUESTION.match(scene)):
             return _sentence(scene), style
         lead = decks.leads[style].draw(lambda t: names_term(trigger.term, t))
         return _sentence(scene, lead), style

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from overt.policies.schema import Category, Scene, Trigger
+from overt.policies.schema import Category, Trigger
 from overt.policies.term_forms import NOUNS, PART_OF_POS, article, inflected, is_gerund, part_of_speech
 from overt.policies.topics import topics
 
@@ -31,6 +31,7 @@ _BEFORE_VERB = re.compile(rf"(\{{\w*term\}} (?:\w+ly )?)({_VERBS})\b")
 _AFTER_VERB = re.compile(rf"\b({_VERBS})( \{{\w*term\}}(?! \w+ing\b))")
 _DETERMINER = re.compile(r"(?:an?|the|some|my|your|his|her|their)\s", re.IGNORECASE)
 _TITLE_WEIGHT = 3  # a cue in the title says more about a category than one in a line
+_STEM = 2  # letters that an inflected form shares with its word, at least: knife, knives
 _ENOUGH = 2  # from which a category's topic is that of its unknown terms
 
 
@@ -49,7 +50,8 @@ class Filled:
     `is_loose` says that the scene serves any part of speech."""
 
     key: str
-    scene: Scene
+    benign: str
+    unsafe: str
     is_loose: bool
 
 
@@ -106,16 +108,24 @@ def _looked_up(term: str) -> tuple[tuple[Reading, ...], bool]:
     folded = " ".join(term.casefold().split()).removeprefix("to ")
     words = re.findall(r"[^\W_]+(?:['’-][^\W_]+)*", folded)
     first_to_last = (words[0], words[-1]) if words and is_gerund(words[0]) else (words or [""])[-1:]
-    for index in (_lemmas, _forms):  # the second needs a library that is slow to import
-        if found := index().get(folded):
+    for listed in (_lemma, _form):  # the second needs a library that is slow to import
+        if found := listed(folded):
             return found, True
-    for index in (_lemmas, _forms):
+    for listed in (_lemma, _form):
         for word in (*first_to_last, *words):
-            if found := index().get(word):
+            if found := listed(word):
                 # "hit and run" is no verb, although it begins with one.
                 nouns = (*NOUNS, "stuff", "act")
                 return tuple(r if r.part in nouns else replace(r, part="any") for r in found), False
     return (), False
+
+
+def _lemma(word: str) -> tuple[Reading, ...]:
+    return _lemmas().get(word, ())
+
+
+def _form(word: str) -> tuple[Reading, ...]:
+    return _forms(word[:_STEM]).get(word, ()) if len(word) > _STEM else ()
 
 
 @lru_cache(maxsize=1)
@@ -126,12 +136,14 @@ def _lemmas() -> dict[str, tuple[Reading, ...]]:
     return index
 
 
-@lru_cache(maxsize=1)
-def _forms() -> dict[str, tuple[Reading, ...]]:
+@lru_cache(maxsize=4096)
+def _forms(start: str) -> dict[str, tuple[Reading, ...]]:
+    """The inflected forms of the words that begin with these letters."""
     index: dict[str, tuple[Reading, ...]] = {}
     for name, part, word in _words():
-        for form, as_part, plural in inflected(word, part):
-            index[form] = (*index.get(form, ()), Reading(name, as_part, plural))
+        if word.startswith(start):
+            for form, as_part, plural in inflected(word, part):
+                index[form] = (*index.get(form, ()), Reading(name, as_part, plural))
     return index
 
 
@@ -164,10 +176,7 @@ def _filled(term: str, read: Reading, modality: str) -> tuple[Filled, ...]:
         # Plurals and infinitives stand badly before a noun: "the bombs scene".
         fit += [s for s in scenes if not s.parts]
     return tuple(
-        Filled(
-            s.key, Scene(benign=_put(s.benign, term, read), unsafe=_put(s.unsafe, term, read)), not s.parts
-        )
-        for s in fit
+        Filled(s.key, _put(s.benign, term, read), _put(s.unsafe, term, read), not s.parts) for s in fit
     )
 
 

@@ -16,7 +16,7 @@ import yaml
 
 from overt.data.records import Label
 from overt.data.text import folded
-from overt.policies.bank import scenes_for
+from overt.policies.bank import Filled, scenes_for
 from overt.policies.schema import Category, Scene
 
 _SLOT = re.compile(r"(?:\ban? )?\{[a-z_]+\}")
@@ -100,7 +100,7 @@ def bank_sides(rules: Terms, modality: str, category: Category, named: str) -> t
     key = (modality, named)
     if key not in rules.bank:
         triggers = [t for t in category.triggers if plain_text(t.term) == named]
-        filled = [f.scene for t in triggers for f in scenes_for(modality, category, t)]
+        filled = [f for t in triggers for f in scenes_for(modality, category, t)]
         rules.bank[key] = tuple(replace(side, banked=True) for s in filled for side in _both(s))
     return rules.bank[key]
 
@@ -171,7 +171,7 @@ def _sides(category: Category) -> Iterable[Side]:
             yield from _both(scene)
 
 
-def _both(scene: Scene) -> Iterable[Side]:
+def _both(scene: Scene | Filled) -> Iterable[Side]:
     """Yields the sides that a scene has."""
     sides: tuple[tuple[Label, str | None, str | None], ...] = (
         ("benign", scene.benign, scene.unsafe),

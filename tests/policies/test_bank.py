@@ -28,7 +28,7 @@ def category(title: str = "House rules", *lines: str, **more: object) -> Categor
 def texts(term: str, modality: str = "image", of: Category | None = None, **more: object) -> list[str]:
     trigger = Trigger.model_validate({"term": term, **more})
     filled = scenes_for(modality, of or category(), trigger)
-    return [side for f in filled for side in (f.scene.benign or "", f.scene.unsafe or "")]
+    return [side for f in filled for side in (f.benign, f.unsafe)]
 
 
 @pytest.mark.parametrize("name", sorted(topics()))
@@ -60,7 +60,8 @@ def test_a_topic_has_enough_scenes_and_each_is_fit(name: str) -> None:
     ("term", "topic", "part", "plural"),
     [
         ("gun", "weapon", "thing", False), ("Guns", "weapon", "thing", True),
-        ("knives", "weapon", "thing", True), ("AK-47", "weapon", "thing", False), ("pipe bombs", "explosive", "thing", True),
+        ("knives", "weapon", "thing", True), ("AK-47", "weapon", "thing", False),
+        ("pipe bombs", "explosive", "thing", True),
         ("blood", "blood_and_gore", "stuff", False), ("stabbing", "killing", "event", False),
         ("killing", "killing", "event", False), ("kills", "killing", "quality", False),
         ("murdered", "killing", "quality", False), ("to kill", "killing", "verb", False),
@@ -122,7 +123,7 @@ def test_terms_stand_in_scenes_as_they_are_written_and_read_well() -> None:
         ("to kill", "to kill", r"to to"), ("pipe bomb", "a pipe bomb", r"\ban pipe"),
     ]:  # fmt: skip
         found = texts(term)
-        assert len(found) >= 8, term
+        assert len(found) >= 4, term
         assert any(wanted in text for text in found)
         for text in found:
             assert re.search(rf"(?<!\w){re.escape(term)}(?!\w)", text), text
