@@ -110,9 +110,7 @@ def with_recipe(config: GenerateConfig) -> tuple[GenerateConfig, dict[str, Json]
     return config, {**recipe.record("generate"), "changed": changed}
 
 
-def _record(
-    config: GenerateConfig, policy: Policy, run: Run | None, recipe: dict[str, Json]
-) -> RunRecord:
+def _record(config: GenerateConfig, policy: Policy, run: Run | None, recipe: dict[str, Json]) -> RunRecord:
     """The record of the run; `run` is the one that is resumed."""
     recipe = recipe or dict(run.record.part("recipe") if run is not None else {})
     # Left out where there is none, so that older runs stay the same.

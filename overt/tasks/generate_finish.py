@@ -84,7 +84,9 @@ def _say_what_was_reused(making: Making) -> None:
     if caller.reused:
         calls = caller.stats.snapshot()
         made = calls["requests"] + calls["cached"]
-        making.work.note(f"{len(caller.reused)} of {made} calls were taken from an earlier run, not paid again")
+        making.work.note(
+            f"{len(caller.reused)} of {made} calls were taken from an earlier run, not paid again"
+        )
 
 
 def _warn_about_judges(making: Making, writer: str, judges: tuple[str, ...]) -> None:

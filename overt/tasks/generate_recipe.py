@@ -11,7 +11,9 @@ from overt.data.run.stage_counts import StageCounts
 _HEADS = ("category", "stage", "what", "published", "this run")
 
 
-def recipe_facts(record: RunRecord, account: StageCounts, counts: Mapping[str, JsonObject]) -> dict[str, Json]:
+def recipe_facts(
+    record: RunRecord, account: StageCounts, counts: Mapping[str, JsonObject]
+) -> dict[str, Json]:
     """The recipe's part of the manifest: name, title, source, and rows with the published number and this
     run's, by stage and category; empty without a recipe.
 
@@ -48,7 +50,9 @@ def recipe_card(facts: JsonObject) -> dict[str, Json]:
         for row in _list(facts, "counts")
     ]
     source = f" ({facts['source']})" if facts.get("source") else ""
-    said = f"Made by the recipe {facts['name']}: {facts['title']}{source}. Published counts beside this run's:"
+    said = (
+        f"Made by the recipe {facts['name']}: {facts['title']}{source}. Published counts beside this run's:"
+    )
     return {"said": said, "columns": list(_HEADS), "rows": rows, "ours": facts["ours"]}
 
 

@@ -77,7 +77,9 @@ class Journal:
             # Most look-ups of a new run find nothing; a query for each would double the cost of the
             # bookkeeping. 16 bytes per key.
             self._keys = {_short(key) for (key,) in self._db.execute("SELECT CAST(key AS BLOB) FROM calls")}
-            self._taken = {_short(key) for (key,) in self._db.execute(_TAKEN)} if _has_taken(self._db) else set()
+            self._taken = (
+                {_short(key) for (key,) in self._db.execute(_TAKEN)} if _has_taken(self._db) else set()
+            )
         self.damaged: list[str] = []
         self.reused: set[str] = set()  # the keys of calls of an earlier run that were asked for here
 

@@ -1,4 +1,4 @@
-"""What `overt policies diff` and `overt policies init` print and ask."""
+"""What `overt policies diff` prints."""
 
 from __future__ import annotations
 
