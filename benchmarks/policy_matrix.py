@@ -47,6 +47,10 @@ decide.
 This page is written by `python benchmarks/policy_matrix.py --write`; the scenes are in
 `benchmarks/policy_matrix.yaml`. `--judge openai/MODEL` asks a model instead.
 """
+MENDED = """The tables of the rules were mended after they had been run on these scenes the first time (130 of 259 agreed),
+so this is no figure on unseen scenes. What is left is mostly beyond words: that wine is alcohol, that a
+burglar on a book cover is a criminal. A model reads that: use one as the judge of a policy that matters.
+"""
 
 
 class Scene(Schema):
@@ -141,6 +145,21 @@ def agreement(asked: Sequence[Cell], labels: Sequence[str]) -> list[list[str]]:
     return rows
 
 
+def where_they_differ(asked: Sequence[Cell], labels: Sequence[str]) -> str:
+    """A sentence on the scenes that one policy forbids and another allows."""
+    by_scene: dict[int, list[tuple[Cell, str]]] = {}
+    for cell, label in zip(asked, labels, strict=True):
+        by_scene.setdefault(id(cell.scene), []).append((cell, label))
+    rows = [row for row in by_scene.values() if len({c.expected for c, _ in row}) > 1]
+    right = sum(all(c.expected == label for c, label in row) for row in rows)
+    wrong = sum({label for _, label in row} in ({"benign"}, {"unsafe"}) for row in rows)
+    some = len(rows) - right - wrong
+    return (
+        f"Of {len(rows)} scenes whose label differs by policy, all labels are right for {right}, some are unclear or "
+        f"wrong for {some}, and {wrong} get one and the same label everywhere."
+    )
+
+
 def page(groups: Sequence[Group]) -> str:
     """The page of the documentation."""
     asked = list(cells(groups))
@@ -149,6 +168,7 @@ def page(groups: Sequence[Group]) -> str:
     parts = [HEAD.format(count=count, differing=differing(groups))]
     heads = ["", "agrees (95% interval)", "unclear", "called benign", "called unsafe"]
     parts.append("## How far the rules agree\n\n" + _markdown(heads, agreement(asked, list(said.values()))))
+    parts.append(where_they_differ(asked, list(said.values())) + "\n\n" + MENDED)
     for modality, names in POLICIES.items():
         rows = []
         for group in groups:
@@ -197,6 +217,7 @@ def main() -> None:
     print(f"{sum(len(g.scenes) for g in groups)} scenes, {differing(groups)} with labels that differ by policy")
     for row in [["", "agrees", "unclear", "called benign", "called unsafe"], *agreement(asked, labels)]:
         print(f"{row[0]:22}{row[1]:42}{row[2]:>8}{row[3]:>15}{row[4]:>15}")
+    print(where_they_differ(asked, labels))
     wrong = [(c, label) for c, label in zip(asked, labels, strict=True) if label != c.expected]
     print(f"\n{len(wrong)} that differ: {dict(Counter(f'{c.expected} -> {label}' for c, label in wrong))}")
     for cell, label in wrong:
