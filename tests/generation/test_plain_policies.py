@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from overt.data.progress import make_progress
 from overt.data.records import Prompt
 from overt.data.tiers import MENTION, tier_of
 from overt.generation import grammar, wording
@@ -17,6 +19,8 @@ from overt.policies.floor import floor_reason
 from overt.policies.load import load_policy
 from overt.policies.schema import Category, Policy
 from overt.scoring.rule_audit import audit_text
+from overt.tasks.generate import generate
+from overt.tasks.generate_config import GenerateConfig
 
 FOLDER = Path(__file__).parent / "plain"
 NAMES = ("toys", "bank", "odd")
@@ -83,3 +87,18 @@ def test_remarks_say_what_comes_from_the_bank() -> None:
     assert told["bank"][0].startswith("27 of 27") or told["bank"][0].startswith("28 of 28")
     assert "3 of 24 triggers have no scene and no topic" in told["odd"][0]
     assert "'Kumquat', 'quarterly results', 'moist'" in told["odd"][0]
+
+
+def test_a_run_says_how_many_prompts_only_mention_their_term(tmp_path: Path) -> None:
+    config = GenerateConfig(
+        policy=str(FOLDER / "odd.yaml"),
+        category=("house_rules",),
+        benign=6,
+        unsafe=0,
+        encoder="lexical",
+        out=tmp_path / "run",
+    )
+    run = generate(config, make_progress(True))
+    notes = json.loads((run.folder / "manifest.json").read_text())["notes"]
+    assert "6 of 6 benign prompts of house_rules only mention their term" in " ".join(notes)
+    assert any(n.startswith("3 of 3 triggers have no scene and no topic") for n in notes)
