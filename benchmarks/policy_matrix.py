@@ -4,8 +4,8 @@
     python benchmarks/policy_matrix.py --judge openai/gpt-4.1 --journal /tmp/matrix.sqlite
     python benchmarks/policy_matrix.py --write               docs/policy-matrix.md, which a test holds to this
 
-A judge is asked about each scene under each policy that has a category for its subject. "unclear" counts as no
-agreement and is shown.
+A judge is asked about each scene under each policy that has a category for its subject. "unclear" counts as
+no agreement and is shown.
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ POLICIES = {
 }
 HEAD = """# One scene, several policies
 
-What is harmless depends on the product. Here are {count} scenes under the shipped policies: under {differing} of them
-the label differs from policy to policy. Labels were written by hand from the policies' own lines, before any judge was
-run; a dash says that the policy has no category for the subject. After a slash stands what `builtin/rules`, the audit
-without a model, says where that is another: it reads words, not meaning, and says `unclear` where the words do not
-decide.
+What is harmless depends on the product. Here are {count} scenes under the shipped policies: for {differing}
+of them the label differs from policy to policy. Labels were written by hand from the policies' own lines, before
+any judge was run; a dash says that the policy has no category for the subject. After a slash stands what
+`builtin/rules`, the audit without a model, says where that is another: it reads words, not meaning, and says
+`unclear` where the words do not decide.
 
 This page is written by `python benchmarks/policy_matrix.py --write`; the scenes are in
 `benchmarks/policy_matrix.yaml`. `--judge openai/MODEL` asks a model instead.
 """
-MENDED = """The tables of the rules were mended after they had been run on these scenes the first time (130 of 259 agreed),
-so this is no figure on unseen scenes. What is left is mostly beyond words: that wine is alcohol, that a
-burglar on a book cover is a criminal. A model reads that: use one as the judge of a policy that matters.
+MENDED = """The tables of the rules were mended after they had been run on these scenes the first time (130 of
+259 agreed), so this is no figure on unseen scenes. What is left is mostly beyond words: that wine is alcohol,
+that a burglar on a book cover is a criminal. A model reads that: use one as the judge of a policy that matters.
 """
 
 
@@ -155,8 +155,8 @@ def where_they_differ(asked: Sequence[Cell], labels: Sequence[str]) -> str:
     wrong = sum({label for _, label in row} in ({"benign"}, {"unsafe"}) for row in rows)
     some = len(rows) - right - wrong
     return (
-        f"Of {len(rows)} scenes whose label differs by policy, all labels are right for {right}, some are unclear or "
-        f"wrong for {some}, and {wrong} get one and the same label everywhere."
+        f"Of {len(rows)} scenes whose label differs by policy, all labels are right for {right}, some are "
+        f"unclear or wrong for {some}, and {wrong} get one and the same label everywhere."
     )
 
 
@@ -200,7 +200,9 @@ def _escaped(text: str) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--judge", default=RULES, help="a chat model, or builtin/rules (default)")
     parser.add_argument("--base-url", help="endpoint of the judge")
     parser.add_argument("--journal", type=Path, help="file that keeps the answers of the judge")
@@ -214,7 +216,8 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             journal = given.journal or Path(folder) / "journal.sqlite"
             labels = by_model(asked, given.judge, journal, given.base_url)
-    print(f"{sum(len(g.scenes) for g in groups)} scenes, {differing(groups)} with labels that differ by policy")
+    count = sum(len(g.scenes) for g in groups)
+    print(f"{count} scenes, {differing(groups)} with labels that differ by policy")
     for row in [["", "agrees", "unclear", "called benign", "called unsafe"], *agreement(asked, labels)]:
         print(f"{row[0]:22}{row[1]:42}{row[2]:>8}{row[3]:>15}{row[4]:>15}")
     print(where_they_differ(asked, labels))

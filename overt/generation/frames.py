@@ -77,9 +77,7 @@ def mentions(policy: Policy, category: Category, trigger: Trigger) -> list[Frame
     return [Frame(t, "mention", t, whole=whole) for g in dict.fromkeys(groups) for t in table[g]]
 
 
-def turns(
-    policy: Policy, category: Category, triggers: Sequence[Trigger], key: str
-) -> Iterator[Turn]:
+def turns(policy: Policy, category: Category, triggers: Sequence[Trigger], key: str) -> Iterator[Turn]:
     """Yields what is written next, without end: a trigger, a scene or frame, and its tier.
 
     The triggers take turns. Every scene of the category comes before every scene of the bank, a scene of

@@ -88,9 +88,9 @@ def compose(
 
     The triggers take turns. All scenes of the category come before those of the bank, these before second
     fillings, and prompts that only name their term come last; `template` says which a prompt is (see
-    overt/data/tiers.py). A trigger's fillers and styles are drawn without replacement, and hang on the trigger
-    alone, so that a policy's other lines can change without changing its prompts. The stream ends early when
-    the grammar is exhausted.
+    overt/data/tiers.py). A trigger's fillers and styles are drawn without replacement, and hang on the
+    trigger alone, so that a policy's other lines can change without changing its prompts. The stream ends
+    early when the grammar is exhausted.
 
     Raises:
         InputError: a language other than English, or a scene with an undefined slot.

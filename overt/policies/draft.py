@@ -20,11 +20,13 @@ Modality = Literal["image", "text"]
 _TITLED = re.compile(r"(?P<title>[^:]{2,60}):\s+(?P<line>\S.*)", re.DOTALL)
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 _SMALL = frozenset(
-    "about above after against also and any are because been before being below between both can content does "
-    "doing during each every explicit from have having image images into just like made make making more most "
-    "never not nothing only other ours over people person persons picture pictures real same shall should show "
-    "showing shown some such text than that the their them then there these they things this those through under "
-    "until very what when where which while who whom will with without your".split()
+    _WORD.findall(
+        """about above after against also and any are because been before being below between both can content
+        does doing during each every explicit from have having image images into just like made make making
+        more most never not nothing only other ours over people person persons picture pictures real same
+        shall should show showing shown some such text than that the their them then there these they things
+        this those through under until very what when where which while who whom will with without your"""
+    )
 )
 _TERMS = 8  # proposed for a category
 _SCENES = 2  # proposed for a trigger

@@ -97,8 +97,10 @@ def _forbidden_setting(rules: Terms, plain: str, named: list[str]) -> bool:
 
 
 def _banned_outright(rules: Terms, plain: str) -> str:
-    """Why a benign scene is none under this policy: a line bans its setting, and none allows it. A policy that
-    extends another has its scenes, and may ban what they show."""
+    """Why a benign scene is none under this policy: a line bans its setting, and none allows it.
+
+    A policy that extends another has its scenes, and may ban what they show.
+    """
     setting = _STYLE.sub("", plain)
     for context in rules.contexts:
         if context.outright and context.pattern.search(setting):

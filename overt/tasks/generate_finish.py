@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from overt.data.json_types import Json
 from overt.data.records import Prompt
 from overt.data.run.files import speaking_os_errors
+from overt.data.run.finished import AllCalls
 from overt.data.run.record import RunRecord
 from overt.data.run.stage_counts import STAGES
 from overt.tasks.generate_recipe import recipe_card, recipe_facts
@@ -82,8 +83,8 @@ def finish(
 def _say_what_was_reused(making: Making) -> None:
     caller = making.work.caller
     if caller.reused:
-        calls = caller.stats.snapshot()
-        made = calls["requests"] + calls["cached"]
+        calls = AllCalls.model_validate(caller.stats.snapshot())
+        made = calls.requests + calls.cached
         making.work.note(
             f"{len(caller.reused)} of {made} calls were taken from an earlier run, not paid again"
         )

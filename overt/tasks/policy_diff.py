@@ -1,4 +1,4 @@
-"""`overt policies diff`: what differs between two policies, and between the prompts that were made for them."""
+"""`overt policies diff`: what differs between two policies, and between the prompts made for them."""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@ from overt.data.errors import InputError
 from overt.data.json_types import Json
 from overt.data.records import Audit, Prompt, Seed, content_id
 from overt.data.results.files import read_summary, summary_file
-from overt.data.results.summary import Summary
 from overt.data.results.recipe import RecipeFacts
+from overt.data.results.summary import Summary
 from overt.data.run.files import read_json, read_records
 from overt.data.run.finished import ResultsManifest, Run, open_run
 from overt.data.run.folder import MANIFEST

@@ -30,7 +30,8 @@ def answering(monkeypatch, *lines):
 
 def test_lines_are_put_together_by_title_and_topic():
     answers = Answers(
-        "p", "image", "x", ("Weapons: guns aimed at people", "beer and wine", "Weapons: real knives", "cigarettes"),
+        "p", "image", "x",
+        ("Weapons: guns aimed at people", "beer and wine", "Weapons: real knives", "cigarettes"),
         ("Weapons: water pistols", "museums"), ("rifle", "whisky", "Weapons: dagger", "flimflam"),
     )  # fmt: skip
     weapons, drinks = parts_of(answers)
