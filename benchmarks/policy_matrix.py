@@ -39,17 +39,17 @@ POLICIES = {
 HEAD = """# One scene, several policies
 
 What is harmless depends on the product. Here are {count} scenes under the shipped policies: for {differing}
-of them the label differs from policy to policy. Labels were written by hand from the policies' own lines, before
-any judge was run; a dash says that the policy has no category for the subject. After a slash stands what
-`builtin/rules`, the audit without a model, says where that is another: it reads words, not meaning, and says
-`unclear` where the words do not decide.
+of them the label differs from policy to policy. Labels were written by hand from the policies' own lines,
+before any judge was run; a dash says that the policy has no category for the subject. After a slash stands
+what `builtin/rules`, the audit without a model, says where that is another: it reads words, not meaning, and
+says `unclear` where the words do not decide.
 
 This page is written by `python benchmarks/policy_matrix.py --write`; the scenes are in
 `benchmarks/policy_matrix.yaml`. `--judge openai/MODEL` asks a model instead.
 """
 MENDED = """The tables of the rules were mended after they had been run on these scenes the first time (130 of
 259 agreed), so this is no figure on unseen scenes. What is left is mostly beyond words: that wine is alcohol,
-that a burglar on a book cover is a criminal. A model reads that: use one as the judge of a policy that matters.
+that a burglar on a book cover is a criminal. A model reads that: use one as the judge where it matters.
 """
 
 

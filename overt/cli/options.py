@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar, cast
 
 import typer
 
@@ -31,7 +31,7 @@ def command(config: type[C]) -> Callable[[Callable[[C], None]], Command]:
 
     def decorated(handler: Callable[[C], None]) -> Command:
         def run(**values: object) -> None:
-            context = values.pop(_CONTEXT, None)
+            context = cast("typer.Context | None", values.pop(_CONTEXT, None))
             handler(_configured(config, fields, values, _named(context)))
 
         run.__name__, run.__doc__, run.__module__ = handler.__name__, handler.__doc__, handler.__module__
@@ -56,7 +56,7 @@ def _configured(
     return config.made(given)
 
 
-def _named(context: Any) -> frozenset[str]:
+def _named(context: typer.Context | None) -> frozenset[str]:
     """The options that the command line names."""
     if context is None:  # called as a function
         return frozenset()

@@ -18,7 +18,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
-from typing import Any
 
 from overt.data.errors import InputError
 from overt.data.records import Label, Prompt, prompt_id
@@ -109,7 +108,7 @@ def twins(policy: Policy, category: Category, prompt: Prompt, *, seed: int) -> l
     """Returns at most 6 unsafe candidates for the twin of a benign prompt.
 
     The scene, its fillers and the opening are located in the prompt's text, and a twin keeps opening and
-    fillers. The twin of a scene that has an unsafe side is that side. Any other prompt gets the unsafe sides
+    fillers. The twin of a scene that has an unsafe side is that side. Another prompt gets the unsafe sides
     of the trigger's scenes, or of the bank's scenes for it, fewest changed words first; none if there are
     none. The opening of a prompt from another writer is not kept. Each twin names the trigger.
     """
@@ -148,14 +147,17 @@ class _Decks:
     def __init__(self, policy: Policy, *key: object) -> None:
         self._slots = slots_of(policy)
         self._key = key
-        self._decks: dict[tuple[str, str], wording.Deck[Any]] = {}
+        self._texts: dict[tuple[str, str], wording.Deck[str]] = {}
+        self._openings: dict[str, wording.Deck[_Opening]] = {}
         self.rng = _rng(*key, "dice")
 
     def filler(self, name: str) -> wording.Deck[str]:
         return self._deck("slot", name, self._slots[name])
 
     def opening(self, name: str) -> wording.Deck[_Opening]:
-        return self._deck("opening", name, _openings(name))
+        if name not in self._openings:
+            self._openings[name] = wording.Deck(_openings(name), _rng(*self._key, "opening", name))
+        return self._openings[name]
 
     def ending(self, name: str) -> wording.Deck[str]:
         styles = wording.table("styles")
@@ -164,10 +166,10 @@ class _Decks:
     def lead(self, name: str) -> wording.Deck[str]:
         return self._deck("lead", name, wording.table("styles")["lead_ins"][name])
 
-    def _deck(self, kind: str, name: str, cards: Sequence[Any]) -> wording.Deck[Any]:
-        if (kind, name) not in self._decks:
-            self._decks[kind, name] = wording.Deck(cards, _rng(*self._key, kind, name))
-        return self._decks[kind, name]
+    def _deck(self, kind: str, name: str, cards: Sequence[str]) -> wording.Deck[str]:
+        if (kind, name) not in self._texts:
+            self._texts[kind, name] = wording.Deck(cards, _rng(*self._key, kind, name))
+        return self._texts[kind, name]
 
 
 def _stream(policy: Policy, category: Category, seed: int) -> Iterator[Prompt]:

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Literal
 
 from overt.policies.bank import readings_of, scenes_for, topics_by_cues
@@ -66,9 +67,29 @@ def parts_of(answers: Answers) -> list[Part]:
     """The categories: one for each title; a line without one goes to that of its topic, or has its own. An
     allowed line without a title goes to all. A term without one goes to the category of its topic, else to
     the first. A category without terms gets words of its lines and of its topic."""
+    parts, topic_of = _by_title(answers.forbidden)
+    made = list(parts.values())
+    for said in answers.allowed:
+        title, line = split_title(said)
+        known = parts.get(title.casefold())
+        for part in [known] if known else made:
+            _add(part.allowed, line if known else said)
+    for said in answers.terms:
+        title, term = split_title(said)
+        spoken = {r.topic for r in readings_of(term)}
+        fits = next((p for p in made if topic_of[p.id] in spoken), made[0])
+        _add(parts.get(title.casefold(), fits).terms, term)
+    for part in made:
+        if not part.terms:
+            part.proposed = proposed_terms(part.disallowed, topic_of[part.id])
+    return made
+
+
+def _by_title(forbidden: Sequence[str]) -> tuple[dict[str, Part], dict[str, str]]:
+    """The categories by folded title, with their forbidden lines; and the topic of each by its id."""
     parts: dict[str, Part] = {}
     topic_of: dict[str, str] = {}
-    for said in answers.forbidden:
+    for said in forbidden:
         title, line = split_title(said)
         topic = _topic(title, line)
         found = parts.get(title.casefold()) if title else _by_topic(parts, topic_of, topic)
@@ -78,21 +99,7 @@ def parts_of(answers: Answers) -> list[Part]:
             parts[title.casefold()] = found
             topic_of[found.id] = topic
         _add(found.disallowed, line)
-    made = list(parts.values())
-    for said in answers.allowed:
-        title, line = split_title(said)
-        known = parts.get(title.casefold())
-        for part in [known] if known else made:
-            _add(part.allowed, line if known or not title else said)
-    for said in answers.terms:
-        title, term = split_title(said)
-        topics_of_it = {r.topic for r in readings_of(term)}
-        fits = next((p for p in made if topic_of[p.id] in topics_of_it), made[0])
-        _add(parts.get(title.casefold(), fits).terms, term)
-    for part in made:
-        if not part.terms:
-            part.proposed = proposed_terms(part.disallowed, topic_of[part.id])
-    return made
+    return parts, topic_of
 
 
 def split_title(said: str) -> tuple[str, str]:
@@ -105,16 +112,17 @@ def split_title(said: str) -> tuple[str, str]:
 def proposed_terms(lines: Sequence[str], topic: str) -> list[str]:
     """Terms that people type: the words of the lines that the bank knows, then words of their topic; without
     a topic the longer words of the lines."""
-    words = [w.casefold() for line in lines for w in _WORD.findall(line)]
-    found = [w for w in dict.fromkeys(words) if readings_of(w) and w not in _SMALL]
-    if topic:
-        kinds = topics()[topic].words
-        # Words of each part of speech in turn, so that verbs and qualities are among them.
-        rows = [kinds[part] for part in kinds]
-        found += [row[i] for i in range(max(map(len, rows))) for row in rows if i < len(row)]
-    if not found:
-        found = [w for w in dict.fromkeys(words) if len(w) > 3 and w not in _SMALL]
-    return list(dict.fromkeys(found or words))[:_TERMS]
+    words = list(dict.fromkeys(w.casefold() for line in lines for w in _WORD.findall(line)))
+    telling = [w for w in words if w not in _SMALL]
+    found = [w for w in telling if readings_of(w)] + _words_of(topic)
+    found = found or [w for w in telling if len(w) > 3] or words
+    return list(dict.fromkeys(found))[:_TERMS]
+
+
+def _words_of(topic: str) -> list[str]:
+    """The words of a topic, those of each part of speech in turn, so that verbs are among them too."""
+    rows = list(topics()[topic].words.values()) if topic else []
+    return [word for turn in zip_longest(*rows) for word in turn if word]
 
 
 def drafted(answers: Answers) -> str:

@@ -11,6 +11,7 @@ from overt.data.run.files import speaking_os_errors
 from overt.data.run.finished import AllCalls
 from overt.data.run.record import RunRecord
 from overt.data.run.stage_counts import STAGES
+from overt.policies.schema import Policy
 from overt.tasks.generate_recipe import recipe_card, recipe_facts
 from overt.tasks.generate_stages import Making
 
@@ -44,21 +45,15 @@ def finish(
     work.folder.write_stage("drops", account.drops)
     work.folder.write_stage("failures", account.failures)
     distinct = distinct_n([p.text for p in benign], 2) if benign else None
-    counts: dict[str, dict[str, Json]] = {
-        c.id: {
-            "benign": sum(p.category == c.id for p in benign),
-            "unsafe": sum(p.category == c.id for p in unsafe),
-        }
-        for c in policy.categories
-    }
+    counts = _counts(policy, benign, unsafe)
     recipe = recipe_facts(record, account, counts)
     _say_what_was_reused(making)
     facts: dict[str, Json] = {
         "identity": record.to_json(),
         "command": "overt generate",
         "counts": counts,
-        **({"recipe": recipe} if recipe else {}),
-        **({"reused": len(work.caller.reused)} if work.caller.reused else {}),
+        "recipe": recipe or None,
+        "reused": len(work.caller.reused),
         "short": short,
         "stages": account.table([c.id for c in policy.categories]),
         "reasons": account.why(),
@@ -78,6 +73,17 @@ def finish(
         folder = work.folder.path / "dataset"
         export_dataset(folder, benign, unsafe, card, audits=making.audits, probes=making.probes)
     work.folder.finish({**facts, **work.facts()})
+
+
+def _counts(policy: Policy, benign: list[Prompt], unsafe: list[Prompt]) -> dict[str, dict[str, Json]]:
+    """The prompts of the data set by category and label."""
+    return {
+        c.id: {
+            "benign": sum(p.category == c.id for p in benign),
+            "unsafe": sum(p.category == c.id for p in unsafe),
+        }
+        for c in policy.categories
+    }
 
 
 def _say_what_was_reused(making: Making) -> None:

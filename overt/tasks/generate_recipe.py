@@ -30,12 +30,13 @@ def recipe_facts(
         # Without a surrogate all that is new passes on to the selection.
         counted = stage if stage != "probe" or account.entered["probe"].total() else "dedupe"
         here = {category: _here(stage, counted, category, account, counts) for category in counts}
-        known = [category for category in counts if category in published]
-        lines = [(category, published[category], here[category]) for category in known]
-        lines.append(("all", sum(published.values()), sum(here[c] for c in known)))
+        there = {name: int(str(number)) for name, number in published.items()}
+        known = [category for category in counts if category in there]
+        lines = [(category, there[category], here[category]) for category in known]
+        lines.append(("all", sum(there.values()), sum(here[c] for c in known)))
         rows += [
-            {"category": c, "stage": stage, "what": part["title"], "published": there, "here": mine}
-            for c, there, mine in lines
+            {"category": c, "stage": stage, "what": part["title"], "published": number, "here": mine}
+            for c, number, mine in lines
         ]
     told = {name: recipe.get(name) for name in ("name", "title", "source", "hash", "ours")}
     return {**told, "counts": rows}

@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import ConfigDict
 from pydantic import Field as Entry
@@ -58,20 +58,20 @@ class Recipe(Schema):
     )
     title: Filled = Entry(description="What it follows.", examples=["our yearly test"])
     source: str = Entry("", description="Where that is described.")
-    generate: dict[str, Any] = Entry({}, description="Options of overt generate.")
-    score: dict[str, Any] = Entry({}, description="Options of overt score.")
+    generate: dict[str, object] = Entry({}, description="Options of overt generate.")
+    score: dict[str, object] = Entry({}, description="Options of overt score.")
     ours: Annotated[tuple[str, ...], Listed] = Entry((), description="What the source does not tell.")
     published: Annotated[tuple[Published, ...], Listed] = Entry((), description="Counts of the source.")
 
-    def options(self, kind: str) -> dict[str, Any]:
+    def options(self, kind: str) -> dict[str, object]:
         """The options of a command by field name, as plain data.
 
         Raises:
             InputError: a value that is no text, number, truth value or list of them.
         """
-        raw: dict[str, Any] = {"generate": self.generate, "score": self.score}.get(kind, {})
+        raw: dict[str, object] = {"generate": self.generate, "score": self.score}.get(kind, {})
         try:
-            found: dict[str, Any] = json.loads(json.dumps(raw))
+            found: dict[str, object] = json.loads(json.dumps(raw))
         except TypeError as error:
             raise InputError(
                 f"{kind} of the recipe {self.name} has a value that no option takes: {error}",
@@ -148,11 +148,11 @@ def applied(config: C, recipe: Recipe) -> tuple[C, str]:
     return made, f"other than in the recipe {recipe.name}: {'; '.join(others)}" if others else ""
 
 
-def _addresses(config: Config, name: str, value: Any, options: Mapping[str, Any]) -> tuple[str, ...]:
+def _addresses(config: Config, name: str, value: object, options: Mapping[str, object]) -> tuple[str, ...]:
     """The recipe's addresses by role, those given before them."""
     roles = frozenset(getattr(config, "roles", ()))
     flag = config.fields()[name].flag
-    values = (value,) if isinstance(value, str) else tuple(value)
+    values = tuple(map(str, value)) if isinstance(value, tuple) else (str(value),)
     same = {
         role: at
         for role, at in by_role(values, flag, roles).items()
