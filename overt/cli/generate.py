@@ -10,6 +10,7 @@ import typer
 from overt.cli.options import command
 from overt.cli.tables import console, print_json, print_lines, print_table
 from overt.data.errors import RunError
+from overt.data.gold_table import gold_table
 from overt.data.progress import make_progress
 from overt.data.run.finished import AllCalls, Calls, DatasetManifest, Flow, Run, flat_identity, manifest_of
 from overt.data.run.stage_counts import STAGES
@@ -17,6 +18,8 @@ from overt.data.table_model import Cell, Table, count_cell
 from overt.data.text import money, plain
 from overt.tasks import generate as task
 from overt.tasks.generate_config import GenerateConfig
+from overt.tasks.generate_gold import PURPOSE as GOLD_PURPOSE
+from overt.tasks.generate_gold import in_words
 
 # -- what is printed -----------------------------------------------------------------------------------------
 
@@ -31,13 +34,15 @@ def print_summary(run: Run, *, as_json: bool) -> None:
         print_json(whole, sort_keys=True)
         return
     to, manifest = console(), run.dataset
+    gold = manifest.gold
+    figures = gold_table(gold) if gold is not None and gold.items else None
     stages = _stages(manifest, run.record.policy.name)
-    for table in (stages, _published(manifest), _costs(manifest.calls)):
+    for table in (stages, _published(manifest), figures, _costs(manifest.calls)):
         if table is not None:
             to.print(table.caption, markup=False)
             print_table(to, table)
             to.print()
-    print_lines(to, _facts(run))
+    print_lines(to, [*_facts(run), *_gold(manifest)])
     print_lines(to, [f"note        {note}" for note in manifest.notes], style="yellow")
     if manifest.missing:
         wanted = manifest.kept + manifest.missing
@@ -72,6 +77,22 @@ def _facts(run: Run) -> list[str]:
             said = ", ".join(f"{plain(reason)} {count}" for reason, count in first)
             lines.append(f"dropped     {stage}: {said}")
     return lines
+
+
+def _gold(manifest: DatasetManifest) -> list[str]:
+    """The number and the cost of the gold items, and the judges that were not tested."""
+    gold = manifest.gold
+    if gold is None:
+        return []
+    calls = manifest.calls.purposes.get(GOLD_PURPOSE, Calls())
+    made = calls.requests + calls.cached
+    lines = []
+    if gold.items:
+        sources = ", ".join(dict.fromkeys(gold.sources.values()))
+        cost = f", US${money(calls.cost)}" if calls.cost else ""
+        lines = [f"gold items  {gold.items} from {plain(sources)}: {made} calls{cost}"]
+    untested = [f"{plain(judge.judge)} {plain(in_words(judge))}" for judge in gold.judges if judge.untested]
+    return lines + [f"judge       {line}" for line in untested]
 
 
 def _stages(manifest: DatasetManifest, policy: str) -> Table:
@@ -205,6 +226,11 @@ def generate(config: GenerateConfig) -> None:
 
         overt generate --resume runs/my-1a2b3c4d
 
+    Judges that are chat models get gold items, prompts whose label is known, among the others: the policy's
+    own scenes, or those of a file. One that is right too seldom makes the exit code 3:
+
+        overt generate --policy overt --judge openai/gpt-4.1 --gold OVERT_mini.csv --gold OVERT_unsafe.csv
+
     Calls that got no answer are asked again by the same command. Where there are fewer prompts than the
     policy asks for, the exit code is 3, and what each stage dropped is said. It is 1 where none is left and
     asking again would change nothing.
@@ -218,5 +244,5 @@ def generate(config: GenerateConfig) -> None:
             where=str(run.folder),
             fix=f"Look at what was dropped: overt show {run.folder} --drops 20",
         )
-    if manifest.missing:
+    if manifest.missing or (manifest.gold is not None and manifest.gold.trusted is False):
         raise typer.Exit(3)

@@ -140,13 +140,15 @@ class AnswerError(ValueError):
 class Question(Generic[T]):
     """A request and the parser of its answer. `about` is any object and is returned with the answer.
 
-    The cost is counted under `category`, a category of the policy or "".
+    The cost is counted under `category`, a category of the policy or "", and under `purpose`, if it is not
+    that of the `Ask`.
     """
 
     request: ChatRequest
     parse: Callable[[ChatReply], T]  # raises AnswerError
     about: Any = None
     category: str = ""
+    purpose: str = ""
 
 
 @dataclass(frozen=True, slots=True)

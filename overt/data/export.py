@@ -61,7 +61,7 @@ _RISKS = (
 )
 _CARD_KEYS = {
     *("name", "policy", "writer", "judges", "audited", "same_model", "surrogate", "dedupe", "diversity"),
-    *("stages", "stage_columns", "seeds", "license", "version", "command", "notes", "recipe"),
+    *("stages", "stage_columns", "seeds", "license", "version", "command", "notes", "recipe", "gold"),
 }
 
 
@@ -81,8 +81,9 @@ def export_dataset(
         card: all keys optional. `name`; `policy` (name, version, hash, modality); `writer`; `judges`
             (list); `audited` (False: rules only, no model); `same_model` (a judge was the writer);
             `surrogate`; `dedupe` (fields of IndexInfo); `diversity` (name to number); `stage_columns`
-            and `stages` (a header and rows); `seeds`; `license`; `version`; `command`; `notes` (list);
-            `recipe` (`said`, `columns`, `rows`, `ours`).
+            and `stages` (a header and rows); `gold` (how the judges did on gold items: `said`, `trusted`,
+            `sources`, `columns`, `rows`, `untested`); `recipe` (`said`, `columns`, `rows`, `ours`); `seeds`;
+            `license`; `version`; `command`; `notes`.
 
     Raises:
         RunError: disk full, folder not writable.
@@ -192,6 +193,7 @@ def render_card(benign: Sequence[Prompt], unsafe: Sequence[Prompt], card: JsonOb
         stages=card.get("stages") or [],
         stage_columns=card.get("stage_columns") or [],
         recipe=_mapping(card.get("recipe")),
+        gold=_mapping(card.get("gold")),
         columns=COLUMNS,
         use=_USE,
         risks=_RISKS,
@@ -228,6 +230,9 @@ def _warnings(card: JsonObject) -> list[str]:
             "A judge was the same model as the writer. A model tends to agree with itself; "
             "audit again with another one before relying on the labels."
         )
+    gold = _mapping(card.get("gold"))
+    if gold.get("trusted") is False:
+        warnings.append(str(gold.get("said")))
     dedupe = _mapping(card.get("dedupe"))
     if dedupe.get("similarity") == "jaccard":
         warnings.append(

@@ -14,9 +14,10 @@ from overt.data.records import Drop, Failure, Prompt, content_id, prompt_id
 from overt.data.replies import failure_of
 from overt.data.templates import Template
 from overt.data.text import changed_words
+from overt.generation.copied import Copies
 from overt.generation.prompt_lists import WORDINGS, cut_short, read_wordings, with_room
 from overt.generation.synthesize import check_shape
-from overt.generation.terms import Copies, named_trigger
+from overt.generation.terms import named_trigger
 from overt.policies.floor import askable
 from overt.policies.schema import Policy
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from dataclasses import dataclass
 
 from overt.data.chat import Answer, AnswerError, ChatReply, ChatRequest
@@ -44,7 +45,7 @@ def read_written(reply: ChatReply) -> list[Written]:
         AnswerError: the reply holds no such list, or no entry with a text.
     """
     entries = read_json(reply, WRITTEN).prompts
-    found = [Written(_line(e.text), _line(e.trigger), _line(e.style)) for e in entries]
+    found = [Written(_prompt_line(e.text), _line(e.trigger), _line(e.style)) for e in entries]
     found = [entry for entry in found if entry.text]
     if not found:
         raise AnswerError("the list 'prompts' holds 0 prompts, at least 1 are needed")
@@ -58,11 +59,25 @@ def read_wordings(reply: ChatReply) -> list[str]:
     Raises:
         AnswerError: the reply holds no such list.
     """
-    return [text for text in map(_line, read_json(reply, WORDINGS).prompts) if text]
+    return [text for text in map(_prompt_line, read_json(reply, WORDINGS).prompts) if text]
+
+
+# "1. ", "2) ", "Prompt 3: " before a prompt, and quotes around it, are not part of it.
+_NUMBER = re.compile(
+    r"(?:(?:(?:prompt|version|example)\s*)#?\d{1,3}\s*[.):\-–]|#?\d{1,2}[.)])\s+(?=\S)", re.IGNORECASE
+)
+_QUOTED = re.compile(r'"([^"]+)"|“([^“”]+)”')
 
 
 def _line(text: str) -> str:
     return " ".join(text.split())
+
+
+def _prompt_line(text: str) -> str:
+    """A prompt as one line, without a number before it and quotes around it."""
+    line = _NUMBER.sub("", _line(text), count=1) if _NUMBER.match(_line(text)) else _line(text)
+    quoted = _QUOTED.fullmatch(line)
+    return (quoted[1] or quoted[2]).strip() if quoted else line
 
 
 def with_room(request: ChatRequest, count: int) -> ChatRequest:

@@ -10,8 +10,9 @@ from overt.data.chat import Ask, Question
 from overt.data.records import Drop, Failure, Prompt, Seed, Strategy, content_id, prompt_id
 from overt.data.replies import failure_of
 from overt.data.templates import Template
+from overt.generation.copied import NEAR_REPEAT, Answer, Copies
 from overt.generation.prompt_lists import WRITTEN, Written, cut_short, read_written, with_room
-from overt.generation.terms import Copies, named_trigger
+from overt.generation.terms import named_trigger
 from overt.policies.floor import askable, floor_reason
 from overt.policies.schema import Category, Policy
 
@@ -126,8 +127,12 @@ def _prompts(
         if answer.value is None:
             yield failure_of(answer, order.record_id, "synthesize", order.category.id)
             continue
+        kept = Answer(STYLES)
         for entry in answer.value[:count]:
-            yield _prompt(entry, order, ask.model, template, copies)
+            made = _prompt(entry, order, ask.model, template, copies)
+            if isinstance(made, Prompt) and (why := kept.repeats(made.text, made.style)):
+                made = Drop(made.id, "synthesize", made.category, NEAR_REPEAT, why, made.text)
+            yield made
         if why := cut_short(answer, count):
             yield Failure(order.record_id, "synthesize", order.category.id, "malformed", why)
 

@@ -1,4 +1,4 @@
-"""Trigger terms in texts, in whatever form they stand there, and what a writer only copied.
+"""Trigger terms in texts, in whatever form they stand there.
 
 English endings are taken off ("stabbing" and "stabbed" are forms of "stab"). In a category of other
 languages up to three letters may follow a term. Nothing is known of irregular forms.
@@ -10,13 +10,11 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-from overt.data.templates import Template
 from overt.data.text import words
-from overt.policies.schema import Category, Policy
+from overt.policies.schema import Category
 
 _ENDINGS = ("'s", "’s", "s", "es", "ed", "d", "ing", "ings", "er", "ers", "r", "rs")
 _SHORTEST = 3  # letters that are left of a word without its ending
-_IN_QUOTES = re.compile(r'"((?:[^"\\\n]|\\.){1,400})"')
 
 
 def folded(text: str) -> list[str]:
@@ -84,38 +82,3 @@ def _written(text: str, term: str, ending: str) -> str:
         if is_form_of(piece, term):
             return piece
     return ""
-
-
-class Copies:
-    """What a writer was shown: the policy's own sentences, and the placeholders in its instruction.
-
-    Args:
-        template: of the instruction; the texts in double quotes in it are placeholders.
-    """
-
-    def __init__(self, policy: Policy, template: Template) -> None:
-        quoted = _IN_QUOTES.findall(f"{template.system}\n{template.user}")
-        self._placeholders = {_key(text) for text in quoted}
-        self._sentences = {_key(text) for text in _sentences(policy)} - {""}
-
-    def reason(self, text: str) -> str:
-        """Why a candidate is dropped: "copied from the policy", "a placeholder of the template", or ""."""
-        key = _key(text)
-        if key in self._sentences:
-            return "copied from the policy"
-        # A text without a word, such as "...", is the placeholder of every instruction.
-        return "a placeholder of the template" if not key or key in self._placeholders else ""
-
-
-def _key(text: str) -> str:
-    return " ".join(folded(text))
-
-
-def _sentences(policy: Policy) -> Iterable[str]:
-    for category in policy.categories:
-        yield category.title
-        yield from (*category.disallowed, *category.allowed)
-        for trigger in category.triggers:
-            yield trigger.term
-            yield from trigger.neutral
-            yield from (side for scene in trigger.scenes for side in (scene.benign, scene.unsafe) if side)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 
 from overt.data.chat import Ask, ChatReply, Question
@@ -31,14 +31,28 @@ def _verdict(reply: ChatReply) -> Verdict:
     return read_json(reply, VERDICT)
 
 
-def llm_judge(policy: Policy, *, ask: Ask, template: Template, seed: int) -> Judge:
-    """Makes a judge from a chat model. An unreadable answer or a refusal counts as "unclear"."""
+def llm_judge(
+    policy: Policy,
+    *,
+    ask: Ask,
+    template: Template,
+    seed: int,
+    gold: Set[str] = frozenset(),
+    gold_purpose: str = "",
+) -> Judge:
+    """Makes a judge from a chat model. An unreadable answer or a refusal counts as "unclear".
+
+    Args:
+        gold: ids of gold items. They are asked like all others; only their cost is counted apart.
+        gold_purpose: under which it is counted.
+    """
 
     def question(prompt: Prompt) -> Question[Verdict]:
         category = policy.category(prompt.category)
         values = {"prompt": prompt.text, "category": category, "modality": policy.modality}
         request = template.request(values, seed=seed, schema=VERDICT.schema)
-        return Question(request, _verdict, prompt, prompt.category)
+        purpose = gold_purpose if prompt.id in gold else ""
+        return Question(request, _verdict, prompt, prompt.category, purpose)
 
     def judge(prompts: Sequence[Prompt]) -> Iterator[Vote | Failure]:
         for prompt, answer in zip(prompts, ask(map(question, prompts)), strict=True):

@@ -26,8 +26,16 @@ from overt.tasks.again import command_anew
 from overt.tasks.config import checked_folder
 from overt.tasks.generate_config import GenerateConfig
 from overt.tasks.generate_finish import finish
+from overt.tasks.generate_gold import open_gold
 from overt.tasks.generate_pool import Pairing, Plan, Pool, with_pair
-from overt.tasks.generate_stages import Making, note_mentions, pick_diverse, pick_run_encoder, place_seeds
+from overt.tasks.generate_stages import (
+    Making,
+    audit_gold_left,
+    note_mentions,
+    pick_diverse,
+    pick_run_encoder,
+    place_seeds,
+)
 from overt.tasks.recipes import applied, load_recipe
 from overt.tasks.roles import open_roles
 from overt.tasks.task import Start, Work, default_folder, record_of, resumed_run, working
@@ -146,6 +154,8 @@ def _inputs(config: GenerateConfig) -> dict[str, Json]:
         "seeds": digest_source(config.seeds),
         "against": [digest_source(spec) for spec in config.against],
         "templates": {n: {"label": t.label, "hash": t.hash} for n, t in config.load_templates().items()},
+        # Left out where there is none, so that older runs stay the same.
+        **({"gold": [digest_source(spec) for spec in config.gold]} if config.gold else {}),
     }
 
 
@@ -201,7 +211,8 @@ def _make(config: GenerateConfig, start: Start, work: Work) -> None:
     templates = config.load_templates()
     encoder, why = pick_run_encoder(work.folder, config.encoder)
     rejected = frozenset(config.rejected)
-    making = Making(start.policy, roles, templates, config.seed, rejected, encoder, why, work)
+    gold = open_gold(start.policy, roles, config.gold, config.gold_items, config.seed)
+    making = Making(start.policy, roles, templates, config.seed, rejected, encoder, why, work, gold)
     seeds = {}
     if config.seeds and roles.writer is not None:
         work.note(f"{config.model} writes from the policy alone: the seeds are not used")
@@ -222,9 +233,11 @@ def _make(config: GenerateConfig, start: Start, work: Work) -> None:
     pool.fill()
     benign, short_benign = pick_diverse(making, pool.kept)
     unsafe, short_unsafe = Pairing(making, benign, pool.kept).run()
+    audit_gold_left(making)
     work.folder.write_stage("select", benign)
     note_mentions(making, benign)
     pairs = {p.pair_id for p in unsafe}
     benign = [with_pair(p, pairs) for p in benign]
     short = {"benign": short_benign, "unsafe": short_unsafe}
-    finish(start.record, making, benign, unsafe, short, judges=config.judge)
+    least = config.min_judge_accuracy
+    finish(start.record, making, benign, unsafe, short, judges=config.judge, least=least)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, ClassVar
 
+from overt.data.results.gold import LEAST
 from overt.data.templates import Template, load_template
 from overt.tasks.config import CALLS, RUN, ModelConfig, Option, OutputConfig, Resume, TrustAddresses
 from overt.tasks.recipes import RecipeName
@@ -84,6 +85,38 @@ class GenerateConfig(ModelConfig, OutputConfig):
             decides="value",
         ),
     ] = ()
+    gold: Annotated[
+        tuple[str, ...],
+        Option(
+            "Labelled prompts that test the judges (text, label, category; OVERT's files), instead of the "
+            "policy's own scenes. Repeatable.",
+            _MODEL,
+            metavar="FILE",
+            decides="value",
+            is_source=True,
+        ),
+    ] = ()
+    gold_items: Annotated[
+        int,
+        Option(
+            "Gold items that every judge gets, per category; 0 tests no judge.",
+            _MODEL,
+            min=0,
+            max=1000,
+            decides="value",
+        ),
+    ] = LEAST
+    min_judge_accuracy: Annotated[
+        float,
+        Option(
+            "Share of the gold items that every judge must label rightly; below it the audit is not to be "
+            "trusted and the exit code is 3.",
+            _MODEL,
+            min=0.0,
+            max=1.0,
+            decides="value",
+        ),
+    ] = 0.8
     probe: Annotated[
         str | None,
         Option(

@@ -7,11 +7,14 @@ from collections.abc import Mapping
 
 from overt.data.json_types import Json
 from overt.data.records import Prompt
+from overt.data.results.gold import Gold
 from overt.data.run.files import speaking_os_errors
 from overt.data.run.finished import AllCalls
 from overt.data.run.record import RunRecord
 from overt.data.run.stage_counts import STAGES
+from overt.data.secrets import storable
 from overt.policies.schema import Policy
+from overt.tasks.generate_gold import gold_facts, notes_of
 from overt.tasks.generate_recipe import recipe_card, recipe_facts
 from overt.tasks.generate_stages import Making
 
@@ -24,12 +27,14 @@ def finish(
     short: dict[str, dict[str, int]],
     *,
     judges: tuple[str, ...],
+    least: float,
 ) -> None:
     """Writes the data set with its card, and the manifest last.
 
     Args:
         short: the shortfall of prompts by label and category.
         judges: who audited.
+        least: the accuracy on gold items that every judge must reach, 0 to 1.
     """
     from overt.data.export import export_dataset
     from overt.scoring.diversity import distinct_n
@@ -40,14 +45,13 @@ def finish(
         for category, count in missing.items():
             work.note(f"{category}: {count} {label} prompts fewer than the policy asks for")
     _warn_about_judges(making, writer, judges)
-    if work.unanswered:
-        work.note(f"{work.unanswered} calls got no answer; the same command asks them again")
+    gold = _gold(making, judges, least)
+    _say_of_calls(making)
     work.folder.write_stage("drops", account.drops)
     work.folder.write_stage("failures", account.failures)
     distinct = distinct_n([p.text for p in benign], 2) if benign else None
     counts = _counts(policy, benign, unsafe)
     recipe = recipe_facts(record, account, counts)
-    _say_what_was_reused(making)
     facts: dict[str, Json] = {
         "identity": record.to_json(),
         "command": "overt generate",
@@ -66,13 +70,24 @@ def finish(
         "model_audited": any(j.label is None for j in making.roles.judges),
         "same_model": writer in judges,
         "distinct_2": distinct,
+        "gold": storable(dataclasses.asdict(gold)),
     }
-    card = card_of(record, making, judges=judges, distinct_2=distinct)
-    card["recipe"] = recipe_card(recipe)
+    card = card_of(record, making, judges=judges, distinct_2=distinct, gold=gold)
+    card |= {"recipe": recipe_card(recipe)}
     with speaking_os_errors("cannot write the dataset"):
         folder = work.folder.path / "dataset"
         export_dataset(folder, benign, unsafe, card, audits=making.audits, probes=making.probes)
     work.folder.finish({**facts, **work.facts()})
+
+
+def _gold(making: Making, judges: tuple[str, ...], least: float) -> Gold:
+    """The judges' figures on gold items; their items and answers are written to the run's folder."""
+    gold = making.gold.result(judges, least)
+    for note in notes_of(gold):
+        making.work.note(note)
+    making.work.folder.write_stage("gold", making.gold.judged)
+    making.work.folder.write_stage("gold.audit", making.gold.audits.values())
+    return gold
 
 
 def _counts(policy: Policy, benign: list[Prompt], unsafe: list[Prompt]) -> dict[str, dict[str, Json]]:
@@ -86,14 +101,15 @@ def _counts(policy: Policy, benign: list[Prompt], unsafe: list[Prompt]) -> dict[
     }
 
 
-def _say_what_was_reused(making: Making) -> None:
-    caller = making.work.caller
+def _say_of_calls(making: Making) -> None:
+    """Notes the calls without an answer, and those that were taken from an earlier run."""
+    work, caller = making.work, making.work.caller
+    if work.unanswered:
+        work.note(f"{work.unanswered} calls got no answer; the same command asks them again")
     if caller.reused:
         calls = AllCalls.model_validate(caller.stats.snapshot())
         made = calls.requests + calls.cached
-        making.work.note(
-            f"{len(caller.reused)} of {made} calls were taken from an earlier run, not paid again"
-        )
+        work.note(f"{len(caller.reused)} of {made} calls were taken from an earlier run, not paid again")
 
 
 def _warn_about_judges(making: Making, writer: str, judges: tuple[str, ...]) -> None:
@@ -104,20 +120,21 @@ def _warn_about_judges(making: Making, writer: str, judges: tuple[str, ...]) -> 
 
 
 def card_of(
-    record: RunRecord, making: Making, *, judges: tuple[str, ...], distinct_2: float | None
+    record: RunRecord, making: Making, *, judges: tuple[str, ...], distinct_2: float | None, gold: Gold
 ) -> dict[str, Json]:
     """The card's values, by the keys that `overt.data.export.export_dataset` takes.
 
     Args:
         judges: who audited.
         distinct_2: share of distinct word pairs in the benign prompts, 0 to 1.
+        gold: the figures of the judges on gold items.
     """
     policy = making.policy
     writer = str(record.value("model"))
     is_audited = any(judge.label is None for judge in making.roles.judges)
     seeds = record.value("seeds")
     columns, rows = stage_table(making.account.table([c.id for c in policy.categories]))
-    said_by_warnings = ("no model has audited", "the writer audited")
+    said_by_warnings = ("no model has audited", "the writer audited", "the audit is not to be trusted")
     return {
         "policy": {**record.policy.to_json(), "modality": policy.modality},
         "writer": writer,
@@ -132,6 +149,7 @@ def card_of(
         "seeds": f"{seeds} (hash {record.inputs.get('seeds')})" if seeds else None,
         "version": f"overt {record.overt}",
         "command": "overt generate (every argument is in run.json of the run)",
+        "gold": gold_facts(gold),
         "notes": [note for note in making.work.notes if not note.startswith(said_by_warnings)],
     }
 

@@ -19,6 +19,7 @@ from overt.policies.schema import DEDUP_DEFAULT, Policy
 from overt.scoring.audit import Judge
 from overt.scoring.dedupe import IndexInfo
 from overt.scoring.encoders import Encoder
+from overt.tasks.generate_gold import PURPOSE, GoldItems
 from overt.tasks.roles import Roles
 from overt.tasks.task import Work
 
@@ -28,7 +29,7 @@ class Making:
     """State of a generation: policy, models, counts, and what is known of the prompts.
 
     `rejected` holds ids of prompts rejected in a review; `audits` and `probes` are keyed by prompt id;
-    `index` describes the last search for near-duplicates.
+    `index` describes the last search for near-duplicates. `gold` are the items that test the judges.
     """
 
     policy: Policy
@@ -39,6 +40,7 @@ class Making:
     encoder: Encoder | None
     encoder_choice: str
     work: Work
+    gold: GoldItems
     account: StageCounts = field(default_factory=StageCounts)
     audits: dict[str, Audit] = field(default_factory=dict)
     probes: dict[str, Probe] = field(default_factory=dict)
@@ -132,11 +134,14 @@ def audit_prompts(making: Making, prompts: Sequence[Prompt], stage: str = "audit
     """Returns the prompts whose label the judges confirm; the others are counted as losses of `stage`."""
     from overt.scoring.audit import audit, judge_audit
 
-    account = making.account
+    account, gold = making.account, making.gold
     kept: list[Prompt] = []
-    with making.work.stage(stage, len(prompts)) as advance:
-        for prompt, result, failures in audit(prompts, _judges(making)):
+    todo = gold.mixed(_beside_gold(making, prompts, stage), stage)
+    with making.work.stage(stage, len(todo)) as advance:
+        for prompt, result, failures in audit(todo, _judges(making)):
             advance(1)
+            if gold.take(prompt, result):
+                continue
             making.audits[prompt.id] = result
             for failure in failures:
                 account.lose(dataclasses.replace(failure, stage=stage))
@@ -154,17 +159,51 @@ def audit_prompts(making: Making, prompts: Sequence[Prompt], stage: str = "audit
     return kept
 
 
+def _beside_gold(making: Making, prompts: Sequence[Prompt], stage: str) -> list[Prompt]:
+    """The prompts that are no gold item; one with the same text is dropped, since its label is no finding."""
+    known = making.gold.ids
+    for prompt in prompts:
+        if prompt.id in known:
+            if stage == "audit":
+                making.account.enter(stage, prompt.category)
+            making.account.lose(
+                Drop(prompt.id, stage, prompt.category, "the text of a gold item", "", prompt.text)
+            )
+    return [prompt for prompt in prompts if prompt.id not in known]
+
+
+def audit_gold_left(making: Making) -> None:
+    """Asks the judges for the gold items that no stage has taken."""
+    from overt.scoring.audit import audit
+
+    left = making.gold.left()
+    if left:
+        with making.work.stage("audit", len(left)) as advance:
+            for prompt, result, _ in audit(left, _judges(making)):
+                advance(1)
+                making.gold.take(prompt, result)
+
+
 def _judges(making: Making) -> list[Judge]:
     from overt.scoring.audit import function_judge, llm_judge
 
-    template = making.templates["audit"]
+    template, gold = making.templates["audit"], making.gold
+    policy = gold.shown or making.policy
     judges = []
-    for judge in making.roles.judges:
-        if judge.label is not None:
-            judges.append(function_judge(judge.label))
-        elif judge.chat is not None:
-            ask = making.work.ask("audit", judge.chat)
-            judges.append(llm_judge(making.policy, ask=ask, template=template, seed=making.seed))
+    for number, role in enumerate(making.roles.judges):
+        if role.label is not None:
+            judges.append(gold.watched(number, function_judge(role.label)))
+        elif role.chat is not None:
+            ask = making.work.ask("audit", role.chat)
+            judge = llm_judge(
+                policy,
+                ask=ask,
+                template=template,
+                seed=making.seed,
+                gold=gold.ids,
+                gold_purpose=PURPOSE,
+            )
+            judges.append(gold.watched(number, judge))
     return judges
 
 

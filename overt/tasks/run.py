@@ -39,6 +39,7 @@ from overt.tasks.config import (
     Timeout,
     TrustAddresses,
 )
+from overt.tasks.generate_gold import label_notes
 from overt.tasks.targets import (
     TargetOptions,
     TargetSpec,
@@ -241,7 +242,7 @@ def evaluate(config: RunConfig, progress: Progress) -> Run:
             resolve_target(spec, modality)
     with working(start, config.caller, progress) as work:
         if work is not None:
-            work.notes += notes
+            work.notes += [*notes, *label_notes(config.dataset)]
             _ask(config, start, work, specs, prompts, modality)
     return open_run(start.folder, "run")
 

@@ -220,7 +220,9 @@ def test_the_full_pipeline_with_models(undisturbed):
     out, counts = undisturbed
     manifest = json.loads((out / "manifest.json").read_text())
     assert manifest["calls"]["requests"] == counts["answered"]
-    assert set(manifest["calls"]["purposes"]) == {"classify", "convert", "direct", "audit", "probe", "twin"}
+    assert set(manifest["calls"]["purposes"]) == {
+        *("classify", "convert", "direct", "audit", "audit of gold items", "probe", "twin"),
+    }
     assert all(c == {"benign": 6, "unsafe": 4} for c in manifest["counts"].values())
     benign = read(out, "benign")
     assert {p.strategy for p in benign} == {"convert", "direct"}
@@ -515,7 +517,7 @@ def test_a_vendors_own_model(tmp_path):
     )
     generate(
         "--policy", "newsroom", "--category", "violence", "--benign", "3", "--unsafe", "2", "--model",
-        "vendor:Model", "--out", "run", cwd=tmp_path,
+        "vendor:Model", "--gold-items", "0", "--out", "run", cwd=tmp_path,
     )  # fmt: skip
     assert [p.writer for p in read(tmp_path / "run", "benign")] == ["vendor/model"] * 3
 

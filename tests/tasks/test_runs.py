@@ -306,7 +306,7 @@ def test_a_claim_that_is_no_term_is_a_drop_with_a_reason(policy, text, claimed):
 COPIES = {
     "a stab at watercolour painting": "copied from the policy",
     "  A stab at watercolour   painting. ": "copied from the policy",
-    "“A STAB at watercolour painting”": "copied from the policy",
+    "“A STAB at watercolour” painting": "copied from the policy",
     "A stab at the old neighbour": "copied from the policy",
     "harm to a neighbour": "copied from the policy",
     "Kitchens and workshops": "copied from the policy",
@@ -329,7 +329,8 @@ def test_a_placeholder_of_the_users_own_template(policy, tmp_path):
     from importlib import resources
 
     source = resources.files("overt") / "generation" / "templates" / "direct.yaml"
-    text = source.read_text().replace('"text": "..."', '"text": "A knife goes here"')
+    text = source.read_text().replace('"text", the whole prompt', '"text", such as "A knife goes here"')
+    assert "goes here" in text
     (tmp_path / "templates").mkdir()
     (tmp_path / "templates" / "direct.yaml").write_text(text)
     with writer(("a knife goes HERE!", "knife"), ("A knife in a drawer", "knife")) as server:

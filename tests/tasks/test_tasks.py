@@ -34,7 +34,8 @@ GENERATE = {
     "category": ("violence",), "rejected": ("prompt-2", "prompt-1"), "model": "openai/m",
     "judge": ("openai/j", "openai/k"), "probe": "filter/better-profanity", "samples": 3, "encoder": "lexical",
     "templates": Path("ours"), "for_limit": "30%", "expect": "1%", "power": 0.5, "benign": 2,
-    "unsafe": 1, "per_seed": 4, "oversample": 2.5, "rounds": 2,
+    "unsafe": 1, "gold": ("seeds.csv:prompt",), "gold_items": 40, "min_judge_accuracy": 0.7, "per_seed": 4,
+    "oversample": 2.5, "rounds": 2,
     "seed": 9,
     "codes": "codes.yaml",
 }  # fmt: skip

@@ -15,6 +15,7 @@ from overt.data.json_types import Json, JsonObject
 from overt.data.outcomes import Harm, Outcome
 from overt.data.records import Prompt
 from overt.data.results import likeness
+from overt.data.results.gold import Gold
 from overt.data.results.likeness import AsAsked
 from overt.data.results.recipe import RecipeFacts
 from overt.data.run.files import read_json, read_records
@@ -83,7 +84,8 @@ class Manifest(_Facts):
 class DatasetManifest(Manifest):
     """The manifest of `overt generate`. `counts` and `short` have, by category and label (or label and
     category), the numbers of prompts and of prompts missing from the policy's target; `why_short` says stage
-    by stage what became of the missing ones; `reused` counts calls that were taken from an earlier run."""
+    by stage what became of the missing ones; `reused` counts calls that were taken from an earlier run;
+    `gold` tells how the judges did on gold items."""
 
     counts: dict[str, dict[str, int]] = {}
     short: dict[str, dict[str, int]] = {}
@@ -97,6 +99,7 @@ class DatasetManifest(Manifest):
     distinct_2: float | None = None
     recipe: RecipeFacts | None = None
     reused: int = 0
+    gold: Gold | None = None
 
     @property
     def kept(self) -> int:
