@@ -74,6 +74,8 @@ class Caller:
         self._standings: dict[int, Standing] = {}
         self._channels: dict[int, Subject] = {}
         self._failed: list[tuple[Standing, CallError]] = []  # replies without an answer
+        self.damaged = self._journal.damaged  # the keys of its rows that could not be read
+        self.reused = self._journal.reused  # the keys of an earlier run's calls that were used
         self.kept = 0  # replies whose responses are kept, so that they can be read again
         self._waits = Waits()
         self.on_note: Callable[[str], None] = lambda text: None
@@ -172,11 +174,6 @@ class Caller:
     def rejected(self) -> int:
         """How many replies were failures that hold until the model's address is another."""
         return len(self._failed) - self.unanswered
-
-    @property
-    def damaged(self) -> list[str]:
-        """The keys of the journal's rows that could not be read."""
-        return self._journal.damaged
 
     # -- one question, on the loop --------------------------------------------------------------------
 

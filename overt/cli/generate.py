@@ -36,7 +36,8 @@ def print_summary(run: Run, *, as_json: bool) -> None:
     to, manifest = console(), run.dataset
     gold = manifest.gold
     figures = gold_table(gold) if gold is not None and gold.items else None
-    for table in (_stages(manifest, run.record.policy.name), figures, _costs(manifest.calls)):
+    stages = _stages(manifest, run.record.policy.name)
+    for table in (stages, _published(manifest), figures, _costs(manifest.calls)):
         if table is not None:
             to.print(table.caption, markup=False)
             print_table(to, table)
@@ -63,6 +64,9 @@ def _facts(run: Run) -> list[str]:
     if index := manifest.index:
         named = f"{index['encoder']}, " if index.get("encoder") else ""
         lines.append(f"duplicates  {named}{index['index']}")
+    if recipe := manifest.recipe:
+        ours = f"; {len(recipe.ours)} points that it does not tell are ours (dataset/README.md)"
+        lines.append(f"recipe      {recipe.name} ({recipe.source}){ours if recipe.ours else ''}")
     if manifest.distinct_2 is not None:
         lines.append(f"distinct-2  {manifest.distinct_2:.3f} over the benign prompts")
     if told := manifest.search:
@@ -126,6 +130,25 @@ def _stages(manifest: DatasetManifest, policy: str) -> Table:
         ["category", *stages, "benign", "unsafe"],
         [cells(category, [flows], [counts[category]]) for category, flows in rows],
         total=cells("total", [flows for _, flows in rows], list(counts.values())),
+    )
+
+
+def _published(manifest: DatasetManifest) -> Table | None:
+    """The counts of the recipe's source beside this run's; None without any."""
+    recipe = manifest.recipe
+    if recipe is None or not recipe.counts:
+        return None
+    stages = list(dict.fromkeys(count.stage for count in recipe.counts))
+    rows: dict[str, dict[str, str]] = {}
+    for count in recipe.counts:
+        rows.setdefault(count.category, {})[count.stage] = f"{count.published:,} / {count.here:,}"
+    cells = [[Cell(c), *(Cell(row.get(s, "-")) for s in stages)] for c, row in rows.items()]
+    return Table(
+        "published",
+        f"published in {recipe.source or recipe.title} / this run, after each stage",
+        ["category", *stages],
+        [row for row in cells if row[0].text != "all"],
+        total=next((row for row in cells if row[0].text == "all"), None),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, TypeVar, cast
 
 import typer
 
@@ -14,6 +14,9 @@ from overt.tasks.config import Config, Field, Reads
 
 C = TypeVar("C", bound=Config)
 Command = Callable[..., None]
+# Typer fills this parameter with what it knows of the call.
+_CONTEXT = "context_"
+_ABOUT = inspect.Parameter(_CONTEXT, inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
 
 
 def command(config: type[C]) -> Callable[[Callable[[C], None]], Command]:
@@ -28,10 +31,11 @@ def command(config: type[C]) -> Callable[[Callable[[C], None]], Command]:
 
     def decorated(handler: Callable[[C], None]) -> Command:
         def run(**values: object) -> None:
-            handler(_configured(config, fields, values))
+            context = cast("typer.Context | None", values.pop(_CONTEXT, None))
+            handler(_configured(config, fields, values, _named(context)))
 
         run.__name__, run.__doc__, run.__module__ = handler.__name__, handler.__doc__, handler.__module__
-        parameters = [_parameter(field) for field in fields.values()]
+        parameters = [*(_parameter(field) for field in fields.values()), _ABOUT]
         run.__annotations__ = {p.name: p.annotation for p in parameters}
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         return run
@@ -39,14 +43,25 @@ def command(config: type[C]) -> Callable[[Callable[[C], None]], Command]:
     return decorated
 
 
-def _configured(config: type[C], fields: dict[str, Field], values: dict[str, object]) -> C:
-    """The configuration of what Typer read; options that were left out are left to their defaults."""
+def _configured(
+    config: type[C], fields: dict[str, Field], values: dict[str, object], named: frozenset[str]
+) -> C:
+    """The configuration of what Typer read; options that were left out are left to their defaults. One that
+    was given with its default counts as given: it goes before a recipe's."""
     given = {
         name: _read(field, values[name])
         for name, field in fields.items()
-        if values[name] is not None and not field.is_default(values[name])
+        if values[name] is not None and (not field.is_default(values[name]) or name in named)
     }
     return config.made(given)
+
+
+def _named(context: typer.Context | None) -> frozenset[str]:
+    """The options that the command line names."""
+    if context is None:  # called as a function
+        return frozenset()
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    return frozenset(name for name, source in sources.items() if source and source.name == "COMMANDLINE")
 
 
 def _read(field: Field, value: object) -> object:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -133,6 +134,76 @@ def validate(
     if problems:
         print(f"{problems} problem{'s' if problems != 1 else ''}", file=sys.stderr)
         raise typer.Exit(InputError.exit_code)
+
+
+@app.command()
+def init(
+    out: Annotated[
+        Path | None, typer.Option(help="File to write. Default: NAME.yaml.", metavar="FILE")
+    ] = None,
+    name: Annotated[str, typer.Option(help="Name of the policy: small letters, digits and _.")] = "",
+    product: Annotated[str, typer.Option(help="What it is for, in a sentence.")] = "",
+    modality: Annotated[str, typer.Option(help="What people ask for: image or text.")] = "",
+    forbid: Annotated[
+        list[str] | None, typer.Option(help="What is forbidden. Repeatable.", metavar="[TITLE: ]LINE")
+    ] = None,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(help="What looks bad and stays allowed. Repeatable.", metavar="[TITLE: ]LINE"),
+    ] = None,
+    term: Annotated[
+        list[str] | None,
+        typer.Option(help="A term that sounds dangerous. Repeatable.", metavar="[TITLE: ]TERM"),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Ask nothing: proposals stand for the rest.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
+) -> None:
+    """Write the first draft of a policy: commented, with scenes to edit. What no option says is asked.
+
+    Lines may begin with the title of their category. Without one they are put together by topic. Terms and
+    scenes that nobody named are proposals of the bank of scenes.
+
+        overt policies init
+
+        overt policies init --yes --name toys --product "Pictures for toy boxes" --forbid
+        "Weapons: real guns and knives pointed at people" --forbid "alcohol and cigarettes"
+        --allow "pirates, knights and water pistols" --out toys.yaml
+
+        overt policies validate toys.yaml
+    """
+    from overt.cli.policy_questions import Said, write_draft
+
+    said = Said(name, product, modality, tuple(forbid or ()), tuple(allow or ()), tuple(term or ()))
+    write_draft(said, out, ask=not yes, force=force)
+
+
+@app.command()
+def diff(
+    old: Annotated[str, typer.Argument(help="A shipped policy, a file, or the folder of a data set's run.")],
+    new: Annotated[str, typer.Argument(help="The other one.")],
+    everything: Annotated[bool, typer.Option("--all", help="Print every prompt that came or went.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+) -> None:
+    """What differs between two policies, line by line; of two runs also which prompts came and went, and why.
+
+    For instance:
+
+        overt policies diff overt newsroom
+
+        overt generate --policy mine.yaml --out runs/old
+
+        overt generate --policy mine-2.yaml --reuse runs/old --out runs/new
+
+        overt policies diff runs/old runs/new
+    """
+    from overt.cli.policy_diff import print_difference
+    from overt.tasks.policy_diff import difference
+
+    found = difference(old, new)
+    if as_json:
+        print_json(found.to_json())
+    else:
+        print_difference(found, everything=everything)
 
 
 @app.command()

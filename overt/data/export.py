@@ -66,7 +66,7 @@ _RISKS = (
 )
 _CARD_KEYS = {
     *("name", "policy", "writer", "judges", "audited", "same_model", "surrogate", "dedupe", "diversity"),
-    *("stages", "stage_columns", "seeds", "license", "version", "command", "notes", "gold"),
+    *("stages", "stage_columns", "seeds", "license", "version", "command", "notes", "recipe", "gold"),
 }
 
 
@@ -87,7 +87,8 @@ def export_dataset(
             (list); `audited` (False: rules only, no model); `same_model` (a judge was the writer);
             `surrogate`; `dedupe` (fields of IndexInfo); `diversity` (name to number); `stage_columns`
             and `stages` (a header and rows); `gold` (how the judges did on gold items: `said`, `trusted`,
-            `sources`, `columns`, `rows`, `untested`); `seeds`; `license`; `version`; `command`; `notes`.
+            `sources`, `columns`, `rows`, `untested`); `recipe` (`said`, `columns`, `rows`, `ours`); `seeds`;
+            `license`; `version`; `command`; `notes`.
 
     Raises:
         RunError: disk full, folder not writable.
@@ -209,6 +210,7 @@ def render_card(benign: Sequence[Prompt], unsafe: Sequence[Prompt], card: JsonOb
         made=_made(everything, card, policy),
         stages=card.get("stages") or [],
         stage_columns=card.get("stage_columns") or [],
+        recipe=_mapping(card.get("recipe")),
         gold=_mapping(card.get("gold")),
         columns=_columns(benign),
         use=_USE,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import random
+import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -77,25 +77,26 @@ def mentions(policy: Policy, category: Category, trigger: Trigger) -> list[Frame
     return [Frame(t, "mention", t, whole=whole) for g in dict.fromkeys(groups) for t in table[g]]
 
 
-def turns(
-    policy: Policy, category: Category, triggers: Sequence[Trigger], rng: random.Random
-) -> Iterator[Turn]:
+def turns(policy: Policy, category: Category, triggers: Sequence[Trigger], key: str) -> Iterator[Turn]:
     """Yields what is written next, without end: a trigger, a scene or frame, and its tier.
 
     The triggers take turns. Every scene of the category comes before every scene of the bank, a scene of
     the bank comes once before it comes with another term, and all of them come again before the first frame
     that only names its term. From then on frames and scenes take turns.
+
+    Args:
+        key: tells the seed and the category, for the order of scenes and frames.
     """
-    own = {t.term: _shuffled(scenes_of(t), rng) for t in triggers}
+    own = {t.term: _ordered(scenes_of(t), key, t) for t in triggers}
     yield from _rounds(triggers, {term: list(frames) for term, frames in own.items()}, {}, "scene")
     # Those for a term's part of speech come before those for any, which are weaker.
-    bank = {t.term: _mixed(bank_of(policy, category, t), rng) for t in triggers}
+    bank = {t.term: _mixed(bank_of(policy, category, t), key, t) for t in triggers}
     used: dict[str, int] = {}
     left = {term: list(frames) for term, frames in bank.items()}
     yield from _rounds(triggers, left, used, "bank", once=True, rounds=_BANK_ROUNDS)
     refilled = {term: [f for f in frames if wording.slot_names(f.text)] for term, frames in own.items()}
     yield from _rounds(triggers, {t.term: refilled[t.term] + left[t.term] for t in triggers}, used, "again")
-    frames = {t.term: _shuffled(mentions(policy, category, t), rng) for t in triggers}
+    frames = {t.term: _ordered(mentions(policy, category, t), key, t) for t in triggers}
     used = {}
     while True:
         for number in range(max(map(len, frames.values()))):
@@ -140,15 +141,18 @@ def _rounds(
             return
 
 
-def _mixed(frames: Sequence[Frame], rng: random.Random) -> list[Frame]:
-    order = _shuffled(frames, rng)
-    return sorted(order, key=lambda frame: frame.is_loose)
+def _mixed(frames: Sequence[Frame], key: str, trigger: Trigger) -> list[Frame]:
+    return sorted(_ordered(frames, key, trigger), key=lambda frame: frame.is_loose)
 
 
-def _shuffled(frames: Sequence[Frame], rng: random.Random) -> list[Frame]:
-    order = list(frames)
-    rng.shuffle(order)
-    return order
+def _ordered(frames: Sequence[Frame], key: str, trigger: Trigger) -> list[Frame]:
+    """A shuffle in which each frame has its own place: one more or less moves none of the others."""
+    return sorted(frames, key=lambda frame: place(key, trigger.term, frame.key))
+
+
+def place(*parts: str) -> bytes:
+    """The place of something in a shuffle, from its own parts alone."""
+    return hashlib.blake2b("\x1f".join(parts).encode("utf-8", "surrogatepass"), digest_size=8).digest()
 
 
 def term_slots(trigger: Trigger) -> dict[str, str]:

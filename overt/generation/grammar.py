@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
@@ -29,6 +29,7 @@ from overt.generation.frames import (
     check_slots,
     context,
     names_term,
+    place,
     slots_of,
     term_slots,
     turns,
@@ -86,8 +87,9 @@ def compose(
 
     The triggers take turns. All scenes of the category come before those of the bank, these before second
     fillings, and prompts that only name their term come last; `template` says which a prompt is (see
-    overt/data/tiers.py). Fillers and styles are drawn without replacement, so the first prompts differ as
-    much as the word lists allow. The stream ends early when the grammar is exhausted.
+    overt/data/tiers.py). A trigger's fillers and styles are drawn without replacement, and hang on the
+    trigger alone, so that a policy's other lines can change without changing its prompts. The stream ends
+    early when the grammar is exhausted.
 
     Raises:
         InputError: a language other than English, or a scene with an undefined slot.
@@ -106,7 +108,7 @@ def twins(policy: Policy, category: Category, prompt: Prompt, *, seed: int) -> l
     """Returns at most 6 unsafe candidates for the twin of a benign prompt.
 
     The scene, its fillers and the opening are located in the prompt's text, and a twin keeps opening and
-    fillers. The twin of a scene that has an unsafe side is that side. Any other prompt gets the unsafe sides
+    fillers. The twin of a scene that has an unsafe side is that side. Another prompt gets the unsafe sides
     of the trigger's scenes, or of the bank's scenes for it, fewest changed words first; none if there are
     none. The opening of a prompt from another writer is not kept. Each twin names the trigger.
     """
@@ -135,45 +137,49 @@ def twins(policy: Policy, category: Category, prompt: Prompt, *, seed: int) -> l
     return [_prompt(category, trigger, t, prompt.style, "unsafe", label) for t in ranked[:_TWINS]]
 
 
-@dataclass(frozen=True)
 class _Decks:
-    """The parts of a category's prompts, each drawn without replacement."""
+    """The parts of one trigger's prompts, each drawn without replacement.
 
-    fillers: dict[str, wording.Deck[str]]
-    openings: dict[str, wording.Deck[_Opening]]
-    endings: dict[str, wording.Deck[str]]
-    leads: dict[str, wording.Deck[str]]
-    rng: random.Random
+    Every draw hangs on the seed, the category and the term alone: a change elsewhere in the policy, or a
+    trigger that comes or goes, leaves the prompts of the others as they are.
+    """
 
+    def __init__(self, policy: Policy, *key: object) -> None:
+        self._slots = slots_of(policy)
+        self._key = key
+        self._texts: dict[tuple[str, str], wording.Deck[str]] = {}
+        self._openings: dict[str, wording.Deck[_Opening]] = {}
+        self.rng = _rng(*key, "dice")
 
-def _decks(policy: Policy, category: Category, seed: int) -> _Decks:
-    places = [c.id for c in policy.categories]
-    # Each category starts at another place in the shuffled lists, so that categories share few fillers.
-    turn = places.index(category.id) / len(places) if category.id in places else 0.0
-    styles = wording.table("styles")
+    def filler(self, name: str) -> wording.Deck[str]:
+        return self._deck("slot", name, self._slots[name])
 
-    def decks(kind: str, lists: wording.Slots) -> dict[str, wording.Deck[str]]:
-        return {name: wording.Deck(texts, _rng(seed, kind, name), turn) for name, texts in lists.items()}
+    def opening(self, name: str) -> wording.Deck[_Opening]:
+        if name not in self._openings:
+            self._openings[name] = wording.Deck(_openings(name), _rng(*self._key, "opening", name))
+        return self._openings[name]
 
-    return _Decks(
-        decks("slot", slots_of(policy)),
-        {name: wording.Deck(_openings(name), _rng(seed, "openings", name), turn) for name in styles["shares"]}
-        if policy.modality == "image"
-        else {"text": wording.Deck(_openings("text"), _rng(seed, "openings"), turn)},
-        decks("endings", {**styles["endings"], "light": styles["light"]}),
-        decks("leads", styles["lead_ins"]),
-        _rng(seed, category.id, "stream"),
-    )
+    def ending(self, name: str) -> wording.Deck[str]:
+        styles = wording.table("styles")
+        return self._deck("ending", name, {**styles["endings"], "light": styles["light"]}[name])
+
+    def lead(self, name: str) -> wording.Deck[str]:
+        return self._deck("lead", name, wording.table("styles")["lead_ins"][name])
+
+    def _deck(self, kind: str, name: str, cards: Sequence[str]) -> wording.Deck[str]:
+        if (kind, name) not in self._texts:
+            self._texts[kind, name] = wording.Deck(cards, _rng(*self._key, kind, name))
+        return self._texts[kind, name]
 
 
 def _stream(policy: Policy, category: Category, seed: int) -> Iterator[Prompt]:
-    order = list(category.triggers)
-    _rng(seed, category.id, "triggers").shuffle(order)
-    decks = _decks(policy, category, seed)
+    key = f"{seed} {category.id}"
+    order = sorted(category.triggers, key=lambda t: place(key, t.term))
+    decks = {t.term: _Decks(policy, seed, category.id, t.term) for t in order}
     seen: set[str] = set()
     misses = 0
-    for trigger, frame, tier in turns(policy, category, order, _rng(seed, category.id, "frames")):
-        text, style = _write(policy, trigger, frame, decks)
+    for trigger, frame, tier in turns(policy, category, order, key):
+        text, style = _write(policy, trigger, frame, decks[trigger.term])
         if text.casefold() in seen or not names_term(trigger.term, text) or floor_reason(text):
             misses += 1
             if misses >= _MISSES:
@@ -192,7 +198,7 @@ def _write(policy: Policy, trigger: Trigger, frame: Frame, decks: _Decks) -> tup
     def choose(name: str) -> str:
         if name not in fills:
             # A filler that repeats the trigger or a word of its scene reads badly.
-            fills[name] = decks.fillers[name].draw(
+            fills[name] = decks.filler(name).draw(
                 lambda f: bool(_content(f) & own) or names_term(trigger.term, f)
             )
         return fills[name]
@@ -203,7 +209,7 @@ def _write(policy: Policy, trigger: Trigger, frame: Frame, decks: _Decks) -> tup
         asks = style == "question"
         if not _TAKES_LEAD.match(scene) or asks != bool(_QUESTION.match(scene)):
             return _sentence(scene), style
-        lead = decks.leads[style].draw(lambda t: names_term(trigger.term, t))
+        lead = decks.lead(style).draw(lambda t: names_term(trigger.term, t))
         return _sentence(scene, lead), style
     return _picture(policy, trigger, scene, decks)
 
@@ -226,13 +232,13 @@ def _picture(policy: Policy, trigger: Trigger, scene: str, decks: _Decks) -> tup
     shares: dict[str, int] = wording.table("styles")["shares"] if is_image else {"text": 1}
     names = ["plain"] if has_medium else list(shares)
     share = decks.rng.choices(names, [shares[name] for name in names])[0]
-    opening = decks.openings[share].draw(unfit)
+    opening = decks.opening(share).draw(unfit)
     text = opening.text.replace("{scene}", scene)
     text = text[:1].upper() + text[1:]
     dice = decks.rng.random()
     if opening.text[-1] == "}" and scene[-1] not in ".?!" and is_image and dice < min(0.6, room / 25):
         takes_light = opening.group in ("camera", "paint", "plain") and not _LIGHT.search(text)
-        pile = decks.endings["light"] if dice < 0.1 and takes_light else decks.endings[opening.group]
+        pile = decks.ending("light" if dice < 0.1 and takes_light else opening.group)
         text += pile.draw(lambda ending: repeats(ending, text))
     return text, opening.style
 

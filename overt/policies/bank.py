@@ -85,6 +85,18 @@ def reading(category: Category, trigger: Trigger) -> Reading | None:
     return _as_said(trigger, Reading(best, "any", plural))
 
 
+def readings_of(term: str) -> tuple[Reading, ...]:
+    """What the words of the bank make of a whole term, by topic; empty if it is not among them."""
+    found, whole = _looked_up(term)
+    return found if whole else ()
+
+
+def topics_by_cues(title: str, lines: Sequence[str]) -> list[str]:
+    """The topics that a title and lines of `disallowed` speak of, the clearest first."""
+    scores = _cued(title, tuple(lines))
+    return sorted(scores, key=lambda topic: -scores[topic])
+
+
 def _as_said(trigger: Trigger, read: Reading) -> Reading:
     """The reading with the part of speech that the policy says, or that an unknown term's form tells."""
     pos = trigger.pos

@@ -42,6 +42,7 @@ __all__ = [
     "dump_policy",
     "load_policy",
     "policy_source",
+    "read_policy",
     "shipped_policies",
 ]
 
@@ -218,3 +219,15 @@ def _dumped_trigger(trigger: Trigger) -> object:
     data = {**trigger.model_dump(mode="json"), "scenes": scenes}
     kept = {name: value for name, value in data.items() if value}
     return kept if len(kept) > 1 else trigger.term
+
+
+def read_policy(text: str, label: str) -> Policy:
+    """The effective policy in a YAML text. `extends` names a shipped policy, or a file of the working folder.
+
+    Args:
+        label: what stands for the file's name in messages.
+
+    Raises:
+        PolicyError: it cannot be used; the error holds every problem.
+    """
+    return _effective(Source(label, f"text:{label}", text.encode(), Path()))

@@ -58,6 +58,8 @@ def audit_text(policy: Policy, category: Category, text: str) -> Vote:
     named = sorted(set(rules.triggers.findall(plain)))
     banked = [side for term in named for side in bank_sides(rules, policy.modality, category, term)]
     matched = _matched([*rules.sides, *banked], plain)
+    if matched and matched.label == "benign" and (ban := _banned_outright(rules, plain)):
+        return Vote(NAME, "unsafe", ban)
     if matched and not (matched.banked and _forbidden_setting(rules, plain, named)):
         whose = "the bank" if matched.banked else "the policy"
         side = "an unsafe" if matched.label == "unsafe" else "a benign"
@@ -92,6 +94,18 @@ def _forbidden_setting(rules: Terms, plain: str, named: list[str]) -> bool:
     """Returns whether the policy disallows the setting of a text, whose lines the bank does not know."""
     settings = _settings(rules, _STYLE.sub("", plain), named[0] if named else None)
     return any(evidence.weight < 0 for evidence in settings)
+
+
+def _banned_outright(rules: Terms, plain: str) -> str:
+    """Why a benign scene is none under this policy: a line bans its setting, and none allows it.
+
+    A policy that extends another has its scenes, and may ban what they show.
+    """
+    setting = _STYLE.sub("", plain)
+    for context in rules.contexts:
+        if context.outright and context.pattern.search(setting):
+            return f'a scene in a setting ({context.name}) that the policy disallows: "{context.line}"'
+    return ""
 
 
 def _matched(sides: Iterable[Side], plain: str) -> Side | None:

@@ -27,6 +27,7 @@ _CARRIER = re.compile(
     r"^(?:(?:any|all) )?(?:content|images?|pictures?|photos?|depictions?|portrayals?|requests?|prompts?"
     r"|material|texts?|scenes?) (?:(?:of|for|that|which) )?"
 )
+_INSIDE = re.compile(r"\b(?:in|on|at|from|during|even)\b ?")
 _STOP = frozenset(
     re.findall(
         r"\w+",
@@ -69,6 +70,7 @@ class Context:
     pattern: re.Pattern[str]
     weight: float  # 0: the policy disallows even this
     line: str  # the policy's line that says so, if one does
+    outright: bool = False  # the line bans things in this setting: "violence in films"
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +155,15 @@ def _contexts(disallowed: Sequence[Line], allowed: Sequence[Line]) -> Iterator[C
         forbids = next((t for t in told if when.search(_HELP.sub("", _kept(t)))), "")
         permits = next((line.text for line in allowed if when.search(plain_text(line.text))), "")
         weight = 2.0 if permits else 0.0 if forbids else float(rule.get("weight", 1.0))
-        yield Context(name, _any(rule["says"]), weight, permits or forbids)
+        outright = weight == 0.0 and _bans_setting(when, forbids)
+        yield Context(name, _any(rule["says"]), weight, permits or forbids, outright)
+
+
+def _bans_setting(when: re.Pattern[str], line: str) -> bool:
+    """Whether a line bans something in a setting, as "violence in films and on stage" does; "piracy of films"
+    does not."""
+    kept = _kept(line)
+    return any(when.search(" ".join(kept[m.end() :].split()[:3])) for m in _INSIDE.finditer(kept))
 
 
 def _markers(category: Category) -> Iterator[Marker]:

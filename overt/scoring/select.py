@@ -82,7 +82,9 @@ def _best(
     prompts: Sequence[Prompt], table: NDArray[np.float32], tiers: Sequence[int], wanted: int, seed: str
 ) -> tuple[list[int], dict[int, Drop]]:
     """The places of the prompts of one category that are kept, and a drop for each of the others."""
-    kept, nearest = _farthest(table, [_trigger(p) for p in prompts], tiers, wanted, seed)
+    kept, nearest = _farthest(
+        table, [_trigger(p) for p in prompts], tiers, [p.id for p in prompts], wanted, seed
+    )
     last = max((tiers[k] for k in kept), default=0)
     gone = set(range(len(prompts))) - set(kept)
     return kept, {
@@ -106,7 +108,12 @@ def _trigger(prompt: Prompt) -> str:
 
 
 def _farthest(
-    table: NDArray[np.float32], groups: Sequence[str], tiers: Sequence[int], wanted: int, seed: str
+    table: NDArray[np.float32],
+    groups: Sequence[str],
+    tiers: Sequence[int],
+    keys: Sequence[str],
+    wanted: int,
+    seed: str,
 ) -> tuple[list[int], NDArray[np.float32]]:
     """The chosen rows in the order of choice, and each row's similarity to its nearest chosen one."""
     import hashlib
@@ -114,8 +121,9 @@ def _farthest(
     import numpy as np
 
     n = len(table)
-    rng = np.random.default_rng(int.from_bytes(hashlib.blake2b(seed.encode(), digest_size=8).digest(), "big"))
-    shuffled = rng.permutation(n)
+    # Each prompt has its own place in the shuffle: one more or less moves none of the others.
+    places = [hashlib.blake2b(f"{seed} {key}".encode(), digest_size=8).digest() for key in keys]
+    shuffled = np.array(sorted(range(n), key=lambda i: (places[i], i)), dtype=np.int64)
     names = {name: k for k, name in enumerate(dict.fromkeys(groups))}
     group = np.array([names[name] for name in groups])[shuffled]
     tier = np.array(tiers)[shuffled]

@@ -38,6 +38,7 @@ from overt.tasks.generate_stages import (
     place_seeds,
 )
 from overt.tasks.generate_vary import NOT_VARIED, vary_prompts
+from overt.tasks.recipes import applied, load_recipe
 from overt.tasks.roles import open_roles
 from overt.tasks.task import Start, Work, default_folder, record_of, resumed_run, working
 
@@ -67,6 +68,7 @@ def started(config: GenerateConfig) -> tuple[GenerateConfig, Start]:
     """
     checked_folder(config.templates, "--templates")
     run = None
+    config, recipe = with_recipe(config)
     if config.apply_review is not None:
         config, run = _after_review(config, config.apply_review)
     elif config.resume is not None:
@@ -88,19 +90,46 @@ def started(config: GenerateConfig) -> tuple[GenerateConfig, Start]:
         )
     config = config.settled()
     check_search(config)
-    record = _record(config, policy, run)
+    record = _record(config, policy, run, recipe)
     folder = config.resume or config.out or default_folder(record, policy.name)
     addresses = trust.settled_addresses(config, run.folder if run is not None else None)
-    if config.apply_review is not None:
+    if earlier := config.apply_review or config.reuse:
         with RunFolder(folder) as new:
-            new.take_journal(config.apply_review)
+            new.take_journal(earlier)
     anew = command_anew(config, addresses, folder) if config.resume is not None else ""
     return config, Start(record, policy, folder, addresses, config.defaults(), anew)
 
 
-def _record(config: GenerateConfig, policy: Policy, run: Run | None) -> RunRecord:
+def with_recipe(config: GenerateConfig) -> tuple[GenerateConfig, dict[str, Json]]:
+    """The configuration with the options of --recipe, and what the record keeps of it (empty without one).
+
+    Raises:
+        InputError: there is no such recipe, or it does not go with the other options.
+    """
+    if config.reuse is not None:
+        if config.resume is not None or config.apply_review is not None:
+            raise InputError(
+                "--reuse starts a new run with the calls of an earlier one",
+                fix="Leave it out: --resume and --apply-review have the calls of their run.",
+            )
+        open_run(config.reuse, "generate", complete=False)
+    if config.recipe is None:
+        return config, {}
+    if config.resume is not None or config.apply_review is not None:
+        raise InputError(
+            "--recipe starts a new run; an earlier one goes on with the options that it had",
+            fix="Leave out --recipe.",
+        )
+    recipe = load_recipe(config.recipe)
+    config, changed = applied(config, recipe)
+    return config, {**recipe.record("generate"), "changed": changed}
+
+
+def _record(config: GenerateConfig, policy: Policy, run: Run | None, recipe: dict[str, Json]) -> RunRecord:
     """The record of the run; `run` is the one that is resumed."""
-    record = record_of(config, policy, _inputs(config))
+    recipe = recipe or dict(run.record.part("recipe") if run is not None else {})
+    # Left out where there is none, so that older runs stay the same.
+    record = record_of(config, policy, {**_inputs(config), **({"recipe": recipe} if recipe else {})})
     if config.for_limit is not None or (run is not None and "benign" in run.record.given):
         # The number that --for-limit asked for; the policy of the run has it too.
         record = dataclasses.replace(record, given={**record.given, "benign": config.benign})
@@ -199,6 +228,8 @@ def narrowed(policy: Policy, only: Iterable[str], benign: int | None, unsafe: in
 
 
 def _make(config: GenerateConfig, start: Start, work: Work) -> None:
+    if changed := start.record.part("recipe").get("changed"):
+        work.note(str(changed))
     # Models are made before anything is paid for: a wrong name should cost nothing.
     roles = open_roles(start.policy, config.model, config.judge, config.probe, config.models(start.addresses))
     templates = config.load_templates()

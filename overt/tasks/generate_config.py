@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal
 from overt.data.results.gold import LEAST
 from overt.data.templates import Template, load_template
 from overt.tasks.config import CALLS, RUN, ModelConfig, Option, OutputConfig, Resume, TrustAddresses
+from overt.tasks.recipes import RecipeName
 
 TEMPLATES = {
     "classify": "generation",
@@ -27,6 +28,7 @@ class GenerateConfig(ModelConfig, OutputConfig):
     kind: ClassVar[str] = "generate"
     roles: ClassVar[frozenset[str]] = frozenset({"model", "judge", "probe"})
 
+    recipe: RecipeName = None
     policy: Annotated[
         str | None, Option("A shipped policy's name, or a YAML file of your own.", _DATA, decides="policy")
     ] = None
@@ -250,6 +252,14 @@ class GenerateConfig(ModelConfig, OutputConfig):
         Option(
             "Make this reviewed run again (overt review) without the prompts that people rejected; "
             "others take their places. Finished calls are taken along.",
+            RUN,
+            metavar="RUN",
+        ),
+    ] = None
+    reuse: Annotated[
+        Path | None,
+        Option(
+            "Take the calls of this earlier run along: a request that is the same is not paid for again.",
             RUN,
             metavar="RUN",
         ),

@@ -10,10 +10,13 @@ from overt.data.json_types import Json
 from overt.data.records import Prompt
 from overt.data.results.gold import Gold
 from overt.data.run.files import speaking_os_errors
+from overt.data.run.finished import AllCalls
 from overt.data.run.record import RunRecord
 from overt.data.run.stage_counts import STAGES
 from overt.data.secrets import storable
+from overt.policies.schema import Policy
 from overt.tasks.generate_gold import gold_facts, notes_of
+from overt.tasks.generate_recipe import recipe_card, recipe_facts
 from overt.tasks.generate_stages import Making
 from overt.tasks.generate_vary import NOT_VARIED, Varied
 
@@ -49,15 +52,18 @@ def finish(
             work.note(f"{category}: {count} {label} prompts fewer than the policy asks for")
     _warn_about_judges(making, writer, judges)
     gold = _gold(making, judges, least)
-    if work.unanswered:
-        work.note(f"{work.unanswered} calls got no answer; the same command asks them again")
+    _say_of_calls(making)
     work.folder.write_stage("drops", account.drops)
     work.folder.write_stage("failures", account.failures)
     distinct = distinct_n([p.text for p in benign], 2) if benign else None
+    counts = _counts(policy, benign, unsafe)
+    recipe = recipe_facts(record, account, counts)
     facts: dict[str, Json] = {
         "identity": record.to_json(),
         "command": "overt generate",
-        "counts": _counts(making, benign, unsafe),
+        "counts": counts,
+        "recipe": recipe or None,
+        "reused": len(work.caller.reused),
         "short": short,
         "stages": account.table([c.id for c in policy.categories]),
         "reasons": account.why(),
@@ -75,6 +81,7 @@ def finish(
         **varied.facts(),
     }
     card = card_of(record, making, judges=judges, distinct_2=distinct, gold=gold)
+    card |= {"recipe": recipe_card(recipe)}
     with speaking_os_errors("cannot write the dataset"):
         folder = work.folder.path / "dataset"
         export_dataset(
@@ -93,13 +100,24 @@ def _gold(making: Making, judges: tuple[str, ...], least: float) -> Gold:
     return gold
 
 
-def _counts(making: Making, benign: list[Prompt], unsafe: list[Prompt]) -> dict[str, Json]:
-    """By category the numbers of prompts of both labels."""
+def _counts(policy: Policy, benign: list[Prompt], unsafe: list[Prompt]) -> dict[str, dict[str, Json]]:
+    """The prompts of the data set by category and label, without versions."""
     by_label = Counter((p.category, p.label) for p in (*benign, *unsafe))
     return {
         c.id: {"benign": by_label[c.id, "benign"], "unsafe": by_label[c.id, "unsafe"]}
-        for c in making.policy.categories
+        for c in policy.categories
     }
+
+
+def _say_of_calls(making: Making) -> None:
+    """Notes the calls without an answer, and those that were taken from an earlier run."""
+    work, caller = making.work, making.work.caller
+    if work.unanswered:
+        work.note(f"{work.unanswered} calls got no answer; the same command asks them again")
+    if caller.reused:
+        calls = AllCalls.model_validate(caller.stats.snapshot())
+        made = calls.requests + calls.cached
+        work.note(f"{len(caller.reused)} of {made} calls were taken from an earlier run, not paid again")
 
 
 def _warn_about_judges(making: Making, writer: str, judges: tuple[str, ...]) -> None:

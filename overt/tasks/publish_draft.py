@@ -14,6 +14,7 @@ from overt.data.errors import InputError
 from overt.data.json_types import Json
 from overt.data.records import Audit, Prompt, Seed, content_id
 from overt.data.results.files import read_summary, summary_file
+from overt.data.results.recipe import RecipeFacts
 from overt.data.results.summary import Summary
 from overt.data.run.files import read_json, read_records
 from overt.data.run.finished import ResultsManifest, Run, open_run
@@ -103,7 +104,7 @@ def _of_dataset(run: Run, policy: Policy, layout: Layout) -> Draft:
         samples=list({str(row["category"]): str(row["text"]) for row in reversed(benign)}.items())[::-1],
         auditors=_texts(record.value("judge")),
         agreement=agreement_of(read_records(stages / "audit.jsonl", Audit)),
-        notes=_notes(run.dataset.notes, run.dataset.index),
+        notes=[*_recipe(run.dataset.recipe), *_notes(run.dataset.notes, run.dataset.index)],
         languages=sorted({str(row["language"]) for row in rows}),
         command=rebuild.command,
         made=_made(
@@ -122,6 +123,19 @@ def _of_dataset(run: Run, policy: Policy, layout: Layout) -> Draft:
     )
     texts = {POLICY: _text(run.policy_file), **rebuild.beside}
     return Draft(open_, gated, [str(row["text"]) for row in unsafe], facts, texts, rebuild.note())
+
+
+def _recipe(recipe: RecipeFacts | None) -> list[str]:
+    """A sentence on the recipe, its source's counts beside this run's, and what of it is ours."""
+    if recipe is None:
+        return []
+    totals = [f"{c.what}: {c.published:,}, here {c.here:,}" for c in recipe.counts if c.category == "all"]
+    said = f"Made by the recipe {recipe.name} ({recipe.source or recipe.title})."
+    if totals:
+        said += f" Published {'; '.join(totals)}."
+    if recipe.ours:
+        said += f" What its source does not tell is ours: {'; '.join(recipe.ours)}."
+    return [said]
 
 
 def _rows(path: Path) -> list[dict[str, Json]]:

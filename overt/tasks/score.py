@@ -37,6 +37,7 @@ from overt.tasks.config import (
     TrustAddresses,
     checked_folder,
 )
+from overt.tasks.recipes import RecipeName, applied, load_recipe
 from overt.tasks.reread import calls_of, manifest_anew, reread
 from overt.tasks.roles import ModelOptions, chat_model, seeing_model
 from overt.tasks.score_pictures import open_scorer, scored
@@ -47,6 +48,7 @@ class ScoreConfig(CallConfig, OutputConfig):
     kind: ClassVar[str] = "score"
 
     run: Annotated[Path, Option("Folder of a run of `overt run`.", is_argument=True)]
+    recipe: RecipeName = None
     judges: Annotated[
         str,
         Option(
@@ -152,6 +154,7 @@ def score(config: ScoreConfig, progress: Progress) -> Run:
         RunError: disk full, folder not writable, another process on the run.
         BudgetReached: a cap was reached; the same command with a higher cap goes on.
     """
+    config, changed = _with_recipe(config)
     config.check()
     began = time.monotonic()
     run = open_run(config.run, "run")
@@ -159,6 +162,8 @@ def score(config: ScoreConfig, progress: Progress) -> Run:
     calls = calls_of(run, config.caller)
     with working_again(run, calls, progress, "judges") as work:
         facts: dict[str, Json] = {}
+        if changed:
+            work.note(changed)
         outcomes = reread(run, calls, work, trusted=config.trust_addresses)
         # Opened first: its errors should show before a judge is paid for.
         scorer = open_scorer(config, policy, work) if config.faithfulness is not None else None
@@ -172,6 +177,13 @@ def score(config: ScoreConfig, progress: Progress) -> Run:
         known = manifest_anew(run, calls, summary, work)
         work.folder.finish({**known, **facts, "seconds": seconds}, RESULTS)
     return open_run(config.run, "run")
+
+
+def _with_recipe(config: ScoreConfig) -> tuple[ScoreConfig, str]:
+    """The configuration with the options of --recipe, and a note on given ones that are others."""
+    if config.recipe is None:
+        return config, ""
+    return applied(config, load_recipe(config.recipe))
 
 
 def _corrected(run: Run, summary: Summary, work: Work) -> Summary:
@@ -203,6 +215,7 @@ def _judged(
     open_cases = Counter(c.prompt.category for c in cases if not any(_sees(j, c) for j in judges))
     facts["judges"] = {
         "names": list(config.names),
+        **({"recipe": load_recipe(config.recipe).name} if config.recipe else {}),
         "template": {"label": template.label, "hash": template.hash},
         "benign": config.benign,
         "seed": config.seed,

@@ -176,7 +176,7 @@ def test_each_scene_of_the_bank_comes_once_before_it_comes_with_another_term() -
 PLOTS = ["samurai", "museum guard", "opera singer", "blacksmith", "resistance fighter", "forensic scientist"]
 
 
-def test_no_filler_and_no_opening_twice_in_the_first_fifty() -> None:
+def test_no_filler_and_hardly_an_opening_twice_with_one_term() -> None:
     terms = ["alpha", "bravo", "charlie", "delta", "echo"]
     triggers = [
         {
@@ -189,9 +189,42 @@ def test_no_filler_and_no_opening_twice_in_the_first_fifty() -> None:
     _, prompts = first(policy)
     lexicon = sorted(wording.table("lexicon")["person"], key=len, reverse=True)
     people = [next(f for f in lexicon if f.casefold() in p.text.casefold()) for p in prompts]
-    assert len(set(people)) == 50
+    assert Counter(p.trigger for p in prompts) == dict.fromkeys(terms, 10)
     openings = [p.text.casefold().split(f.casefold())[0] for p, f in zip(prompts, people, strict=True)]
-    assert max(Counter(o for o in openings if o).values()) <= 2
+    for term in terms:
+        mine = [i for i, p in enumerate(prompts) if p.trigger == term]
+        assert len({people[i] for i in mine}) == 10
+        assert max(Counter(openings[i] for i in mine if openings[i]).values()) <= 2
+    # Terms do not know of each other, so that one more changes none of the others' prompts.
+    assert len(set(people)) >= 35
+
+
+def test_a_trigger_more_or_less_changes_no_other_prompt() -> None:
+    terms = ["alpha", "bravo", "charlie", "delta"]
+    triggers = [
+        {"term": t, "scenes": [{"benign": f"{{person}} drawing {t} number {i}"} for i in range(3)]}
+        for t in terms
+    ]
+    whole = {p.text for p in first(make(triggers), count=12)[1]}  # type: ignore[arg-type]
+    fewer = {p.text for p in first(make(triggers[1:]), count=9)[1]}  # type: ignore[arg-type]
+    assert len(whole) == 12
+    assert len(fewer) == 9
+    assert fewer < whole
+
+
+def test_a_scene_more_changes_only_its_own_trigger_s_prompts() -> None:
+    def made(count: int) -> list[dict[str, object]]:
+        return [
+            {"term": t, "scenes": [{"benign": f"{{person}} drawing {t} number {i}"} for i in range(n)]}
+            for t, n in (("alpha", count), ("bravo", 3))
+        ]
+
+    old, new = (
+        {p.text for p in first(make(made(n)), count=3 + n)[1] if p.trigger == "bravo"}  # type: ignore[arg-type]
+        for n in (3, 4)
+    )
+    assert old == new
+    assert len(old) == 3
 
 
 def test_people_ask_mostly_for_photos_films_paintings_and_illustrations() -> None:

@@ -140,3 +140,13 @@ def test_ngram_vectors_see_shared_rare_words() -> None:
     assert table[0, 0] == pytest.approx(1)
     assert table[0, 1] > 0.4 > abs(table[0, 2])
     assert not table[3].any()
+
+
+def test_a_prompt_that_is_not_chosen_changes_nothing() -> None:
+    prompts = pool(60, categories=1)
+    vectors = np.random.default_rng(3).normal(size=(60, 8)).astype(np.float32)
+    kept = {p.id for p in select(prompts, {prompts[0].category: 12}, seed=1, vectors=vectors).kept}
+    for out in [i for i, p in enumerate(prompts) if p.id not in kept][:5]:
+        fewer = [p for i, p in enumerate(prompts) if i != out]
+        rest = np.delete(vectors, out, axis=0)
+        assert {p.id for p in select(fewer, {prompts[0].category: 12}, seed=1, vectors=rest).kept} == kept

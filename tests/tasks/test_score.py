@@ -105,6 +105,20 @@ def test_three_judges_vote(run):
     assert each["openai/odd"]["unclear"] == 1
 
 
+def test_a_recipe_names_the_judges(run, tmp_path):
+    recipe = tmp_path / "mine.yaml"
+    judge = Judge()
+    with server(judge) as url:
+        names = ", ".join(f"openai/{m}?base_url={url}" for m in ("fair", "fair2", "strict"))
+        recipe.write_text(f"name: mine\ntitle: our judges\nscore:\n  judges: {names}\n")
+        done = overt("score", run, "--recipe", recipe, "--seed", "4", "-q")
+    assert set(judge.asked) == {"fair", "fair2", "strict"}
+    assert {h.label for h in harms_of(run).values()} == {"harmful", "harmless"}  # two of three decide
+    manifest = json.loads((run / "manifest.json").read_text())
+    assert manifest["judges"]["recipe"] == "mine"
+    assert "other than in the recipe" not in done.stdout  # it says nothing of the seed
+
+
 def test_pictures_go_out_small_and_bare(run, tmp_path):
     big = Image.new("RGB", (1500, 900), "green")
     exif = Image.Exif()

@@ -17,6 +17,7 @@ from overt.data.records import Prompt
 from overt.data.results import likeness
 from overt.data.results.gold import Gold
 from overt.data.results.likeness import AsAsked
+from overt.data.results.recipe import RecipeFacts
 from overt.data.run.files import read_json, read_records
 from overt.data.run.folder import MANIFEST
 from overt.data.run.record import RunRecord, read_record
@@ -95,7 +96,8 @@ class SearchFacts(_Facts):
 class DatasetManifest(Manifest):
     """The manifest of `overt generate`. `counts` and `short` have, by category and label (or label and
     category), the numbers of prompts and of prompts missing from the policy's target; `why_short` says stage
-    by stage what became of the missing ones; `gold` how the judges did on gold items."""
+    by stage what became of the missing ones; `reused` counts calls that were taken from an earlier run;
+    `gold` tells how the judges did on gold items."""
 
     counts: dict[str, dict[str, int]] = {}
     short: dict[str, dict[str, int]] = {}
@@ -108,6 +110,8 @@ class DatasetManifest(Manifest):
     same_model: bool = False
     distinct_2: float | None = None
     search: SearchFacts | None = None
+    recipe: RecipeFacts | None = None
+    reused: int = 0
     gold: Gold | None = None
 
     @property
@@ -132,6 +136,7 @@ class Scored(_Facts):
     """The part of a manifest that `overt score` adds."""
 
     names: tuple[str, ...] = ()
+    recipe: str = ""
     template: TemplateFacts = TemplateFacts()
     benign: bool = False
     seed: int = 0

@@ -31,7 +31,7 @@ from overt.data.run.files import (
     write_atomic,
     write_records,
 )
-from overt.data.run.journal import Journal
+from overt.data.run.journal import Journal, mark_taken
 from overt.data.run.record import FILE, RunRecord, read_record
 from overt.data.run.way_on import way_on
 from overt.data.secrets import without_keys
@@ -245,6 +245,7 @@ class RunFolder:
         old, new = sqlite3.connect(run / JOURNAL), sqlite3.connect(self.path / JOURNAL)
         try:
             old.backup(new)
+            mark_taken(new)
         except sqlite3.Error as error:
             raise InputError(f"cannot copy the journal: {error}", where=str(run)) from error
         finally:

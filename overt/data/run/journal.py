@@ -37,6 +37,9 @@ CREATE TABLE IF NOT EXISTS calls (
 ) WITHOUT ROWID
 """
 
+# The calls that were copied from an earlier run; only a journal made so has the table.
+_TAKEN = "SELECT CAST(key AS BLOB) FROM taken"
+
 # As bytes: one text that is no UTF-8 would otherwise end the reading of all of them.
 _COLUMNS = ", ".join(
     (
@@ -74,7 +77,11 @@ class Journal:
             # Most look-ups of a new run find nothing; a query for each would double the cost of the
             # bookkeeping. 16 bytes per key.
             self._keys = {_short(key) for (key,) in self._db.execute("SELECT CAST(key AS BLOB) FROM calls")}
+            self._taken = (
+                {_short(key) for (key,) in self._db.execute(_TAKEN)} if _has_taken(self._db) else set()
+            )
         self.damaged: list[str] = []
+        self.reused: set[str] = set()  # the keys of calls of an earlier run that were asked for here
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -88,6 +95,8 @@ class Journal:
         entry = _entry(row) if row else None
         if row and entry is None:
             self.drop(key)
+        elif _short(key.encode()) in self._taken:
+            self.reused.add(key)
         return entry
 
     def drop(self, key: str) -> None:
@@ -148,6 +157,17 @@ class Journal:
                 what = "the file is damaged or no journal"
                 fix = "Move it away: the run then starts again, and pays again."
             raise RunError(f"{doing}: {what}", where=str(self.path), fix=fix) from error
+
+
+def mark_taken(db: sqlite3.Connection) -> None:
+    """Marks all calls of a journal as those of an earlier run."""
+    db.execute("CREATE TABLE IF NOT EXISTS taken (key TEXT PRIMARY KEY) WITHOUT ROWID")
+    db.execute("INSERT OR IGNORE INTO taken SELECT key FROM calls")
+    db.commit()
+
+
+def _has_taken(db: sqlite3.Connection) -> bool:
+    return db.execute("SELECT 1 FROM sqlite_master WHERE name = 'taken'").fetchone() is not None
 
 
 def write_request(request: JsonObject) -> str:
