@@ -64,6 +64,20 @@ def _facts(run: Run) -> list[str]:
     if index := manifest.index:
         named = f"{index['encoder']}, " if index.get("encoder") else ""
         lines.append(f"duplicates  {named}{index['index']}")
+    lines += _extras(manifest)
+    clock = [f"{stage} {manifest.seconds[stage]:.1f} s" for stage in STAGES if stage in manifest.seconds]
+    lines.append("time        " + "  ".join(clock))
+    for stage, reasons in manifest.reasons.items():
+        if stage != "select":  # "not among the most diverse" is no fault to look at
+            first = list(reasons.items())[:MOST_REASONS]
+            said = ", ".join(f"{plain(reason)} {count}" for reason, count in first)
+            lines.append(f"dropped     {stage}: {said}")
+    return lines
+
+
+def _extras(manifest: DatasetManifest) -> list[str]:
+    """The recipe that was followed, how varied the prompts are, and what the search did."""
+    lines = []
     if recipe := manifest.recipe:
         ours = f"; {len(recipe.ours)} points that it does not tell are ours (dataset/README.md)"
         lines.append(f"recipe      {recipe.name} ({recipe.source}){ours if recipe.ours else ''}")
@@ -75,13 +89,6 @@ def _facts(run: Run) -> list[str]:
             f"search      {told.calls} calls of the surrogate in {told.rounds} rounds; refused before "
             f"{told.refused_before}, after {told.refused_after} of {told.prompts}; edits kept: {edits}"
         )
-    clock = [f"{stage} {manifest.seconds[stage]:.1f} s" for stage in STAGES if stage in manifest.seconds]
-    lines.append("time        " + "  ".join(clock))
-    for stage, reasons in manifest.reasons.items():
-        if stage != "select":  # "not among the most diverse" is no fault to look at
-            first = list(reasons.items())[:MOST_REASONS]
-            said = ", ".join(f"{plain(reason)} {count}" for reason, count in first)
-            lines.append(f"dropped     {stage}: {said}")
     return lines
 
 

@@ -47,10 +47,7 @@ def finish(
 
     work, account, policy = making.work, making.account, making.policy
     writer = str(record.value("model"))
-    for label, missing in short.items():
-        for category, count in missing.items():
-            work.note(f"{category}: {count} {label} prompts fewer than the policy asks for")
-    _warn_about_judges(making, writer, judges)
+    _warn(making, writer, judges, short)
     gold = _gold(making, judges, least)
     _say_of_calls(making)
     work.folder.write_stage("drops", account.drops)
@@ -67,9 +64,7 @@ def finish(
         "short": short,
         "stages": account.table([c.id for c in policy.categories]),
         "reasons": account.why(),
-        "why_short": account.story({c for missing in short.values() for c in missing})
-        if any(short.values())
-        else [],
+        "why_short": _why_short(making, short),
         "index": dataclasses.asdict(making.index) if making.index else None,
         "encoder": {"asked": record.value("encoder"), "used": making.work.folder.decision("encoder")},
         "encoder_choice": making.encoder_choice,
@@ -82,12 +77,25 @@ def finish(
     }
     card = card_of(record, making, judges=judges, distinct_2=distinct, gold=gold)
     card |= {"recipe": recipe_card(recipe)}
+    prompts = [*benign, *varied.versions]
     with speaking_os_errors("cannot write the dataset"):
         folder = work.folder.path / "dataset"
-        export_dataset(
-            folder, [*benign, *varied.versions], unsafe, card, audits=making.audits, probes=making.probes
-        )
+        export_dataset(folder, prompts, unsafe, card, audits=making.audits, probes=making.probes)
     work.folder.finish({**facts, **work.facts()})
+
+
+def _why_short(making: Making, short: dict[str, dict[str, int]]) -> list[str]:
+    """What became of the prompts of the categories that have too few."""
+    few = {category for missing in short.values() for category in missing}
+    return making.account.story(few) if few else []
+
+
+def _warn(making: Making, writer: str, judges: tuple[str, ...], short: dict[str, dict[str, int]]) -> None:
+    """Notes what is missing and what the audit cannot vouch for."""
+    for label, missing in short.items():
+        for category, count in missing.items():
+            making.work.note(f"{category}: {count} {label} prompts fewer than the policy asks for")
+    _warn_about_judges(making, writer, judges)
 
 
 def _gold(making: Making, judges: tuple[str, ...], least: float) -> Gold:
