@@ -53,8 +53,7 @@ def finish(
     work.folder.write_stage("drops", account.drops)
     work.folder.write_stage("failures", account.failures)
     distinct = distinct_n([p.text for p in benign], 2) if benign else None
-    counts = _counts(policy, benign, unsafe)
-    recipe = recipe_facts(record, account, counts)
+    recipe = recipe_facts(record, account, counts := _counts(policy, benign, unsafe))
     facts: dict[str, Json] = {
         "identity": record.to_json(),
         "command": "overt generate",
@@ -77,9 +76,8 @@ def finish(
     }
     card = card_of(record, making, judges=judges, distinct_2=distinct, gold=gold)
     card |= {"recipe": recipe_card(recipe)}
-    prompts = [*benign, *varied.versions]
+    folder, prompts = work.folder.path / "dataset", [*benign, *varied.versions]
     with speaking_os_errors("cannot write the dataset"):
-        folder = work.folder.path / "dataset"
         export_dataset(folder, prompts, unsafe, card, audits=making.audits, probes=making.probes)
     work.folder.finish({**facts, **work.facts()})
 
