@@ -191,10 +191,11 @@ def test_example_policy_adapts_the_standard_one() -> None:
 
 
 def generated(name: str, label: str) -> list[str]:
-    """What the builtin writes for a policy: as many prompts as each category keeps, or their twins."""
+    """What the builtin writes for a policy: as many prompts as each category has scenes, or their twins."""
     policy, texts = policy_of(name), []
     for category in policy.categories:
-        for prompt in grammar.compose(policy, category, count=category.benign, seed=0):
+        count = sum(len(trigger.scenes) for trigger in category.triggers)
+        for prompt in grammar.compose(policy, category, count=count, seed=0):
             if label == "benign":
                 texts.append(prompt.text)
             else:
@@ -209,9 +210,10 @@ def test_generated_sets_show_the_disagreement(lenient: str) -> None:
     shown = [
         fragment
         for fragment in shared
-        if any(fragment in text for text in asked) and any(fragment in text for text in refused)
+        if any(fragment[1:] in text for text in asked) and any(fragment[1:] in text for text in refused)
     ]
-    assert len(shown) >= 10
+    assert len(shown) >= 0.9 * len(shared)
+    assert len(shown) >= 15
 
 
 @pytest.mark.parametrize("name", REWORDED)
