@@ -117,6 +117,7 @@ _ATTEMPTS = ("a stab at", "a first stab at", "my best stab at")
 _OPEN = re.compile(r"\{scene\}")
 _ALARMING = re.compile(r"(?<![\w-])(" + "|".join(NEUTRAL) + r")(?!\w)")
 _STYLES = yaml.safe_load(STYLES.read_text("utf-8"))
+_OPENINGS = [opening for share in _STYLES["shares"] for opening in _STYLES[share]]
 _ENDINGS = [text for group in _STYLES["endings"].values() for text in group] + _STYLES["light"]
 
 
@@ -136,7 +137,7 @@ def caption(scene: Scene, rng: Random, *, dressed: bool = True, vague: bool = Tr
     if rng.random() < 0.1:
         text = _with_noise(text, rng)
     if rng.random() < 0.5:
-        text = _OPEN.sub(lambda _: text, rng.choice(_STYLES["image"])["text"])
+        text = _OPEN.sub(lambda _: text, rng.choice(_OPENINGS)["text"])
     if rng.random() < 0.25 and text[-1] not in ".?!":
         text += rng.choice(_ENDINGS)
     return text[:1].upper() + text[1:] if rng.random() < 0.5 else text

@@ -189,7 +189,7 @@ def test_wordings_come_by_prompt_and_strategy_and_name_who_wrote_them():
     assert [c.prompt_id for c in found] == [p.id for p in prompts for _ in range(4)]
     assert [c.strategy for c in found] == ["plain", "plain", "describe", "describe"] * 2
     assert {c.writer for c in found} == {"test/function"}
-    assert {c.template for c in found} == {"rewrite_plain@1", "rewrite_describe@1"}
+    assert {c.template for c in found} == {"rewrite_plain@2", "rewrite_describe@2"}
     assert all(c.id == candidate_id(c.prompt_id, c.text) for c in found)
     first = ask.requests[0]
     assert "instructions for hurting somebody" in first.messages[0].content

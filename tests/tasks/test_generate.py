@@ -97,13 +97,13 @@ def test_no_repeat_and_no_pair_above_the_threshold(builtin, name):
         assert again.drops == []
 
 
-def test_twins_share_a_pair_id_and_change_few_words(builtin):
+def test_twins_share_a_pair_id_and_stay_near_their_prompt(builtin):
     benign = {p.pair_id: p for p in read(builtin / "overt", "benign")}
     unsafe = read(builtin / "overt", "unsafe")
     assert all(p.pair_id in benign for p in unsafe)
     changes = sorted(changed_words(benign[p.pair_id].text, p.text) for p in unsafe)
     assert changes[0] > 0
-    assert changes[len(changes) // 2] <= 8
+    assert changes[len(changes) // 2] <= 14
 
 
 def test_diversity_of_the_standard_policy(builtin):

@@ -142,7 +142,8 @@ def test_a_model_as_judge_is_asked_about_each_version_once(home):
                 "--judge",
                 "openai/m",
             ),
-            *("--base-url", f"judge={url}", "--unsafe", "0", "--vary-prompts", "3", "--out", "judged", "-q"),
+            *("--base-url", f"judge={url}", "--unsafe", "0", "--vary-prompts", "3", "--gold-items", "0"),
+                *("--out", "judged", "-q"),
         )
         env = {**ENV, "OPENAI_API_KEY": "sk-test-not-a-key-0123456789"}
         overt(*make, "--max-requests", "25", cwd=home, code=4, env=env)
