@@ -13,25 +13,20 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from overt.policies.schema import Category, Trigger
-from overt.policies.term_forms import NOUNS, PART_OF_POS, article, inflected, is_gerund, part_of_speech
-from overt.policies.topics import topics
+from overt.policies.term_forms import NOUNS, PART_OF_POS, article, inflected, is_gerund, looks_plural, part_of_speech
+from overt.policies.topics import BankScene, topics
 
 _SLOT = re.compile(r"(?:\b(?P<article>[Aa]n?) )?\{(?P<name>term|a_term|the_term)\}")
-_PLURAL = {
-    "is": "are",
-    "was": "were",
-    "has": "have",
-    "does": "do",
-    "works": "work",
-    "makes": "make",
-    "goes": "go",
-}
+_PLURAL = {"is": "are", "was": "were", "has": "have", "does": "do", "goes": "go", "passes": "pass"}
 _VERBS = "|".join(_PLURAL)
+# After a term with an article each word in "s" is its verb; a bare term may stand before a noun in the plural.
 _BEFORE_VERB = re.compile(rf"(\{{\w*term\}} (?:\w+ly )?)({_VERBS})\b")
+_ITS_VERB = re.compile(r"(\{(?:a|the)_term\} (?:who )?(?:\w+ly )?)((?!as\b|this\b|its\b)[a-z]+s)\b")
 _AFTER_VERB = re.compile(rf"\b({_VERBS})( \{{\w*term\}}(?! \w+ing\b))")
 _DETERMINER = re.compile(r"(?:an?|the|some|my|your|his|her|their)\s", re.IGNORECASE)
 _TITLE_WEIGHT = 3  # a cue in the title says more about a category than one in a line
 _STEM = 2  # letters that an inflected form shares with its word, at least: knife, knives
+_SURE = 3  # so many scenes are enough for a term of which too little is known for the others
 _ENOUGH = 2  # from which a category's topic is that of its unknown terms
 
 
@@ -69,7 +64,11 @@ def reading(category: Category, trigger: Trigger) -> Reading | None:
     if "{" in trigger.term or "}" in trigger.term:
         return None  # it would be taken for a slot
     found, whole = _looked_up(trigger.term)
-    plural = any(r.plural for r in found)
+    if not whole:  # the number of a part is not that of the whole: "drugs trade"
+        plural = trigger.pos in (None, "noun") and looks_plural(trigger.term)
+        found = tuple(replace(r, plural=plural) for r in found)
+    else:
+        plural = any(r.plural for r in found)
     if named := trigger.topic or category.topic:
         own = [r for r in found if r.topic == named]
         return _as_said(trigger, own[0] if own else Reading(named, "any", plural))
@@ -78,7 +77,8 @@ def reading(category: Category, trigger: Trigger) -> Reading | None:
     if not whole and max(scores.values(), default=0) >= _TITLE_WEIGHT:
         found = tuple(r for r in found if r.topic in scores)
     if found:
-        return _as_said(trigger, max(found, key=lambda r: scores.get(r.topic, 0)))
+        # A list names things rather than deeds: "poison", not "to poison".
+        return _as_said(trigger, max(found, key=lambda r: (scores.get(r.topic, 0), r.part != "verb")))
     best = max(scores, key=lambda topic: scores[topic], default="")
     if scores.get(best, 0) < _ENOUGH:
         return None
@@ -187,9 +187,17 @@ def _filled(term: str, read: Reading, modality: str) -> tuple[Filled, ...]:
     if not fit or not (read.plural or term.casefold().startswith("to ")):
         # Plurals and infinitives stand badly before a noun: "the bombs scene".
         fit += [s for s in scenes if not s.parts]
+    if read.part == "any" and not read.plural:
+        fit = _without_article(fit)
     return tuple(
         Filled(s.key, _put(s.benign, term, read), _put(s.unsafe, term, read), not s.parts) for s in fit
     )
+
+
+def _without_article(scenes: list[BankScene]) -> list[BankScene]:
+    """The scenes that fit whether the term is counted or not ("a fugitive", "ransom"), if they are enough."""
+    sure = [s for s in scenes if "{a_term}" not in s.benign + s.unsafe]
+    return sure if len(sure) >= _SURE else scenes
 
 
 def _put(text: str, term: str, read: Reading) -> str:
@@ -200,6 +208,7 @@ def _put(text: str, term: str, read: Reading) -> str:
         text = text.replace("to {term}", "{term}")
     if read.plural:
         text = _BEFORE_VERB.sub(lambda m: m[1] + _PLURAL[m[2]], text)
+        text = _ITS_VERB.sub(lambda m: m[1] + _PLURAL.get(m[2], m[2].removesuffix("s")), text)
         text = _AFTER_VERB.sub(lambda m: _PLURAL[m[1]] + m[2], text)
 
     def form(match: re.Match[str]) -> str:
