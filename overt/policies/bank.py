@@ -13,15 +13,26 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from overt.policies.schema import Category, Trigger
-from overt.policies.term_forms import NOUNS, PART_OF_POS, article, inflected, is_gerund, looks_plural, part_of_speech
+from overt.policies.term_forms import (
+    NOUNS,
+    PART_OF_POS,
+    article,
+    inflected,
+    is_gerund,
+    looks_plural,
+    part_of_speech,
+)
 from overt.policies.topics import BankScene, topics
 
 _SLOT = re.compile(r"(?:\b(?P<article>[Aa]n?) )?\{(?P<name>term|a_term|the_term)\}")
 _PLURAL = {"is": "are", "was": "were", "has": "have", "does": "do", "goes": "go", "passes": "pass"}
 _VERBS = "|".join(_PLURAL)
-# After a term with an article each word in "s" is its verb; a bare term may stand before a noun in the plural.
-_BEFORE_VERB = re.compile(rf"(\{{\w*term\}} (?:\w+ly )?)({_VERBS})\b")
-_ITS_VERB = re.compile(r"(\{(?:a|the)_term\} (?:who )?(?:\w+ly )?)((?!as\b|this\b|its\b)[a-z]+s)\b")
+# After a term with an article each word in "s" is its verb; a bare term may stand before a plural noun.
+_SUBJECT = r"(?<!with )(?<!of )(?<!on )(?<!for )(?<!from )(?<!under )(?<!about )"  # "a man with guns shoots"
+_BEFORE_VERB = re.compile(rf"({_SUBJECT}\{{\w*term\}} (?:\w+ly )?)({_VERBS})\b")
+_ITS_VERB = re.compile(
+    _SUBJECT.join(("(", r"\{(?:a|the)_term\} (?:who )?(?:\w+ly )?)((?!as\b|this\b|its\b)[a-z]+s)\b"))
+)
 _AFTER_VERB = re.compile(rf"\b({_VERBS})( \{{\w*term\}}(?! \w+ing\b))")
 _DETERMINER = re.compile(r"(?:an?|the|some|my|your|his|her|their)\s", re.IGNORECASE)
 _TITLE_WEIGHT = 3  # a cue in the title says more about a category than one in a line
