@@ -17,6 +17,7 @@ from overt.policies.term_forms import (
     NOUNS,
     PART_OF_POS,
     article,
+    head_of,
     inflected,
     is_gerund,
     looks_plural,
@@ -27,13 +28,17 @@ from overt.policies.topics import BankScene, topics
 _SLOT = re.compile(r"(?:\b(?P<article>[Aa]n?) )?\{(?P<name>term|a_term|the_term)\}")
 _PLURAL = {"is": "are", "was": "were", "has": "have", "does": "do", "goes": "go", "passes": "pass"}
 _VERBS = "|".join(_PLURAL)
+_INVERTED = "is|was|does"
 # After a term with an article each word in "s" is its verb; a bare term may stand before a plural noun.
 _SUBJECT = r"(?<!with )(?<!of )(?<!on )(?<!for )(?<!from )(?<!under )(?<!about )"  # "a man with guns shoots"
 _BEFORE_VERB = re.compile(rf"({_SUBJECT}\{{\w*term\}} (?:\w+ly )?)({_VERBS})\b")
 _ITS_VERB = re.compile(
     _SUBJECT.join(("(", r"\{(?:a|the)_term\} (?:who )?(?:\w+ly )?)((?!as\b|this\b|its\b)[a-z]+s)\b"))
 )
-_AFTER_VERB = re.compile(rf"\b({_VERBS})( \{{\w*term\}}(?! \w+ing\b))")
+_AFTER_VERB = re.compile(  # a question: "why is the gun"; "she is a thief" and "who has a gun" are none
+    rf"(?<!\bhe )(?<!she )(?<!it )\b({_INVERTED})( \{{\w*term\}}(?! \w+ing\b))"
+)
+_HAS = re.compile(r"\b(has)( \{\w*term\}(?= \w+ed\b))")
 _DETERMINER = re.compile(r"(?:an?|the|some|my|your|his|her|their)\s", re.IGNORECASE)
 _TITLE_WEIGHT = 3  # a cue in the title says more about a category than one in a line
 _STEM = 2  # letters that an inflected form shares with its word, at least: knife, knives
@@ -129,17 +134,19 @@ def _looked_up(term: str) -> tuple[tuple[Reading, ...], bool]:
     """What the words of the bank make of a term: the whole of it, else its head, else one of its words; and
     whether it was the whole."""
     folded = " ".join(term.casefold().split()).removeprefix("to ")
-    words = re.findall(r"[^\W_]+(?:['’-][^\W_]+)*", folded)
-    first_to_last = (words[0], words[-1]) if words and is_gerund(words[0]) else (words or [""])[-1:]
     for listed in (_lemma, _form):  # the second needs a library that is slow to import
         if found := listed(folded):
             return found, True
-    for listed in (_lemma, _form):
-        for word in (*first_to_last, *words):
-            if found := listed(word):
-                # "hit and run" is no verb, although it begins with one.
-                nouns = (*NOUNS, "stuff", "act")
-                return tuple(r if r.part in nouns else replace(r, part="any") for r in found), False
+    words = re.findall(r"[^\W_]+(?:['’-][^\W_]+)*", folded)
+    heads = re.findall(r"[^\W_]+(?:['’-][^\W_]+)*", head_of(folded))[-1:]
+    first = words[:1] if words and is_gerund(words[0]) else []
+    for some in ([*first, *heads], words):
+        for listed in (_lemma, _form):
+            for word in some:
+                if found := listed(word):
+                    # "hit and run" is no verb, although it begins with one, and drug mules are no drug.
+                    kept = (*NOUNS, "stuff", "act") if some is not words else ()
+                    return tuple(r if r.part in kept else replace(r, part="any") for r in found), False
     return (), False
 
 
@@ -220,7 +227,9 @@ def _put(text: str, term: str, read: Reading) -> str:
     if read.plural:
         text = _BEFORE_VERB.sub(lambda m: m[1] + _PLURAL[m[2]], text)
         text = _ITS_VERB.sub(lambda m: m[1] + _PLURAL.get(m[2], m[2].removesuffix("s")), text)
-        text = _AFTER_VERB.sub(lambda m: _PLURAL[m[1]] + m[2], text)
+        for asked in (_AFTER_VERB, _HAS):
+            text = asked.sub(lambda m: _PLURAL[m[1]] + m[2], text)
+        text = text.replace("much {term}", "many {term}")
 
     def form(match: re.Match[str]) -> str:
         name, before = match["name"], match["article"]

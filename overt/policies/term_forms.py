@@ -60,9 +60,14 @@ def is_gerund(word: str) -> bool:
     return word.endswith("ing") and len(word) > 5 and not _ING_NOUNS.fullmatch(word)
 
 
+def head_of(term: str) -> str:
+    """A term up to the end of its head: "bags" of "bags of heroin"."""
+    return _AFTER_HEAD.split(term.strip(), maxsplit=1)[0]
+
+
 def looks_plural(term: str) -> bool:
     """Returns whether a term that no list knows looks like a noun in the plural: bribes, boxes of pills."""
-    head = _AFTER_HEAD.split(term.strip(), maxsplit=1)[0].split()
+    head = head_of(term).split()
     if not head or is_gerund(head[0].lower()) or (len(head) > 1 and head[0].lower() in ("a", "an", "to")):
         return False
     if _PLURALS.fullmatch(head[-1]):

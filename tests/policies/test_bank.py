@@ -71,7 +71,8 @@ def test_a_topic_has_enough_scenes_and_each_is_fit(name: str) -> None:
         ("Hitler", "public_figure", "name", False), ("hit and run", "fighting", "any", False),
         ("poison", "mass_harm", "stuff", False), ("syringes", "drug", "any", True),
         ("fugitive", "crime", "person", False), ("bribes", "crime", "event", True),
-        ("drugs trade", "drug", "thing", False), ("bags of heroin", "drug", "stuff", True),
+        ("drugs trade", "drug", "any", False), ("bags of heroin", "drug", "any", True),
+        ("drug mules", "crime", "person", True),
     ],
 )  # fmt: skip
 def test_a_terms_topic_and_part_of_speech(term: str, topic: str, part: str, plural: bool) -> None:
@@ -147,6 +148,9 @@ def test_verbs_follow_their_subject() -> None:
     assert "a man with axes executes her colleagues" in said
     assert "kidnappers shove the hero" in said
     assert "robbers recruit boys" in said
+    for term in ("demons", "passwords", "witches", "guns"):
+        for text in [*texts(term), *texts(term, "text")]:
+            assert not re.search(r"\b(?:s?he|it) (?:are|were)\b|\bcustomer of ours have\b", text), text
 
 
 @pytest.mark.parametrize(
