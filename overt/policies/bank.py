@@ -80,25 +80,30 @@ def reading(category: Category, trigger: Trigger) -> Reading | None:
     if "{" in trigger.term or "}" in trigger.term:
         return None  # it would be taken for a slot
     found, whole = _looked_up(trigger.term)
+    plural = any(r.plural for r in found)
     if not whole:  # the number of a part is not that of the whole: "drugs trade"
         plural = trigger.pos in (None, "noun") and looks_plural(trigger.term)
         found = tuple(replace(r, plural=plural) for r in found)
-    else:
-        plural = any(r.plural for r in found)
     if named := trigger.topic or category.topic:
         own = [r for r in found if r.topic == named]
         return _as_said(trigger, own[0] if own else Reading(named, "any", plural))
+    best = _likeliest(category, found, whole=whole, plural=plural)
+    return _as_said(trigger, best) if best else None
+
+
+def _likeliest(
+    category: Category, found: tuple[Reading, ...], *, whole: bool, plural: bool
+) -> Reading | None:
+    """The reading of which the category speaks most; without any, the topic of the category."""
     scores = _cued(f"{category.id.replace('_', ' ')}. {category.title}", category.disallowed)
     # A part of a term tells its topic only if the category does not speak of something else.
     if not whole and max(scores.values(), default=0) >= _TITLE_WEIGHT:
         found = tuple(r for r in found if r.topic in scores)
     if found:
         # A list names things rather than deeds: "poison", not "to poison".
-        return _as_said(trigger, max(found, key=lambda r: (scores.get(r.topic, 0), r.part != "verb")))
+        return max(found, key=lambda r: (scores.get(r.topic, 0), r.part != "verb"))
     best = max(scores, key=lambda topic: scores[topic], default="")
-    if scores.get(best, 0) < _ENOUGH:
-        return None
-    return _as_said(trigger, Reading(best, "any", plural))
+    return Reading(best, "any", plural) if scores.get(best, 0) >= _ENOUGH else None
 
 
 def readings_of(term: str) -> tuple[Reading, ...]:
