@@ -32,13 +32,12 @@ _INVERTED = "is|was|does"
 # After a term with an article each word in "s" is its verb; a bare term may stand before a plural noun.
 _SUBJECT = r"(?<!with )(?<!of )(?<!on )(?<!for )(?<!from )(?<!under )(?<!about )"  # "a man with guns shoots"
 _BEFORE_VERB = re.compile(rf"({_SUBJECT}\{{\w*term\}} (?:\w+ly )?)({_VERBS})\b")
-_ITS_VERB = re.compile(
-    _SUBJECT.join(("(", r"\{(?:a|the)_term\} (?:who )?(?:\w+ly )?)((?!as\b|this\b|its\b)[a-z]+s)\b"))
+_NO_VERB = r"(?!(?:as|this|its|his|across|towards|always|besides)\b)"
+_ITS_VERB = re.compile(rf"({_SUBJECT}\{{(?:a|the)_term\}} (?:who )?(?:\w+ly )?)({_NO_VERB}[a-z]+s)\b")
+_AFTER_VERB = re.compile(  # questions: "why is the gun", but not "she is a thief"
+    rf"(\b(?:why|how|what|where|when) )({_INVERTED})( \{{\w*term\}}(?! \w+ing\b))", re.IGNORECASE
 )
-_AFTER_VERB = re.compile(  # a question: "why is the gun"; "she is a thief" and "who has a gun" are none
-    rf"(?<!\bhe )(?<!she )(?<!it )\b({_INVERTED})( \{{\w*term\}}(?! \w+ing\b))"
-)
-_HAS = re.compile(r"\b(has)( \{\w*term\}(?= \w+ed\b))")
+_HAS = re.compile(r"()\b(has)( \{\w*term\}(?= \w+ed\b))")
 _DETERMINER = re.compile(r"(?:an?|the|some|my|your|his|her|their)\s", re.IGNORECASE)
 _TITLE_WEIGHT = 3  # a cue in the title says more about a category than one in a line
 _STEM = 2  # letters that an inflected form shares with its word, at least: knife, knives
@@ -233,7 +232,7 @@ def _put(text: str, term: str, read: Reading) -> str:
         text = _BEFORE_VERB.sub(lambda m: m[1] + _PLURAL[m[2]], text)
         text = _ITS_VERB.sub(lambda m: m[1] + _PLURAL.get(m[2], m[2].removesuffix("s")), text)
         for asked in (_AFTER_VERB, _HAS):
-            text = asked.sub(lambda m: _PLURAL[m[1]] + m[2], text)
+            text = asked.sub(lambda m: m[1] + _PLURAL[m[2]] + m[3], text)
         text = text.replace("much {term}", "many {term}")
 
     def form(match: re.Match[str]) -> str:
