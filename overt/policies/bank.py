@@ -37,6 +37,7 @@ _ITS_VERB = re.compile(rf"({_SUBJECT}\{{(?:a|the)_term\}} (?:who )?(?:\w+ly )?)(
 _AFTER_VERB = re.compile(  # questions: "why is the gun", but not "she is a thief"
     rf"(\b(?:why|how|what|where|when) )({_INVERTED})( \{{\w*term\}}(?! \w+ing\b))", re.IGNORECASE
 )
+_FINITE = re.compile(r"(?<!\bto )\{\w*term\}")
 _HAS = re.compile(r"()\b(has)( \{\w*term\}(?= \w+ed\b))")
 _DETERMINER = re.compile(r"(?:an?|the|some|my|your|his|her|their)\s", re.IGNORECASE)
 _TITLE_WEIGHT = 3  # a cue in the title says more about a category than one in a line
@@ -209,6 +210,8 @@ def _filled(term: str, read: Reading, modality: str) -> tuple[Filled, ...]:
     if not fit or not (read.plural or term.casefold().startswith("to ")):
         # Plurals and infinitives stand badly before a noun: "the bombs scene".
         fit += [s for s in scenes if not s.parts]
+    if term.casefold().startswith("to "):  # "trying to kill", but not "how do I to kill"
+        fit = [s for s in fit if not _FINITE.search(f"{s.benign} {s.unsafe}")] or fit
     if read.part == "any" and not read.plural:
         fit = _without_article(fit)
     return tuple(
