@@ -11,7 +11,7 @@ from overt.cli.tables import print_text
 from overt.data.errors import InputError
 from overt.data.run.files import speaking_os_errors, text_bytes, write_atomic
 from overt.policies.coverage import remarks
-from overt.policies.draft import Answers, Modality, drafted, parts_of, slug, split_title
+from overt.policies.draft import Answers, Modality, drafted, parts_of, slug, split_title, strays
 from overt.policies.floor import floor_reason
 from overt.policies.load import read_policy
 from overt.policies.schema import IDENTIFIER
@@ -48,6 +48,10 @@ def write_draft(said: Said, out: Path | None, *, ask: bool, force: bool) -> None
     """
     if out is not None:
         _refuse_to_overwrite(out, force=force)
+    if any(not line.strip() for line in (*said.forbid, *said.allow, *said.terms)):
+        raise InputError(
+            "an empty text is no line and no term", fix="Leave that --forbid, --allow or --term out."
+        )
     answers = _asked(said) if ask else _taken(said)
     path = out or Path(f"{answers.name}.yaml")
     _refuse_to_overwrite(path, force=force)
@@ -61,7 +65,7 @@ def write_draft(said: Said, out: Path | None, *, ask: bool, force: bool) -> None
     print_text(
         f"{path}: {len(policy.categories)} categories, {len(triggers)} triggers, {scenes} scenes to edit\n"
     )
-    for remark in remarks(policy):
+    for remark in (*strays(answers), *remarks(policy)):
         print_text(f"note  {remark}\n")
     print_text(f"next  overt policies validate {path}; overt generate --policy {path}\n")
 

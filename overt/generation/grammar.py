@@ -325,8 +325,9 @@ class Grammar:
     def compose(
         policy: Policy, category: Category, *, count: int, seed: int, start: int = 0
     ) -> Iterator[Prompt]:
-        """See the function `compose`."""
-        return compose(policy, category, count=count, seed=seed, start=start)
+        """See the function `compose`. Of several languages it writes English, and raises where it is none."""
+        language = "en" if "en" in category.languages else category.languages[0]
+        return compose(policy, category, count=count, seed=seed, start=start, language=language)
 
     @staticmethod
     def twins(policy: Policy, category: Category, prompt: Prompt, *, seed: int) -> list[Prompt]:

@@ -13,25 +13,36 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from overt.policies.schema import Category, Trigger
-from overt.policies.term_forms import NOUNS, PART_OF_POS, article, inflected, is_gerund, part_of_speech
-from overt.policies.topics import topics
+from overt.policies.term_forms import (
+    NOUNS,
+    PART_OF_POS,
+    article,
+    head_of,
+    inflected,
+    is_gerund,
+    looks_plural,
+    part_of_speech,
+)
+from overt.policies.topics import BankScene, topics
 
 _SLOT = re.compile(r"(?:\b(?P<article>[Aa]n?) )?\{(?P<name>term|a_term|the_term)\}")
-_PLURAL = {
-    "is": "are",
-    "was": "were",
-    "has": "have",
-    "does": "do",
-    "works": "work",
-    "makes": "make",
-    "goes": "go",
-}
+_PLURAL = {"is": "are", "was": "were", "has": "have", "does": "do", "goes": "go", "passes": "pass"}
 _VERBS = "|".join(_PLURAL)
-_BEFORE_VERB = re.compile(rf"(\{{\w*term\}} (?:\w+ly )?)({_VERBS})\b")
-_AFTER_VERB = re.compile(rf"\b({_VERBS})( \{{\w*term\}}(?! \w+ing\b))")
+_INVERTED = "is|was|does"
+# After a term with an article each word in "s" is its verb; a bare term may stand before a plural noun.
+_SUBJECT = r"(?<!with )(?<!of )(?<!on )(?<!for )(?<!from )(?<!under )(?<!about )"  # "a man with guns shoots"
+_BEFORE_VERB = re.compile(rf"({_SUBJECT}\{{\w*term\}} (?:\w+ly )?)({_VERBS})\b")
+_NO_VERB = r"(?!(?:as|this|its|his|across|towards|always|besides)\b)"
+_ITS_VERB = re.compile(rf"({_SUBJECT}\{{(?:a|the)_term\}} (?:who )?(?:\w+ly )?)({_NO_VERB}[a-z]+s)\b")
+_AFTER_VERB = re.compile(  # questions: "why is the gun", but not "she is a thief"
+    rf"(\b(?:why|how|what|where|when) )({_INVERTED})( \{{\w*term\}}(?! \w+ing\b))", re.IGNORECASE
+)
+_FINITE = re.compile(r"(?<!\bto )\{\w*term\}")
+_HAS = re.compile(r"()\b(has)( \{\w*term\}(?= \w+ed\b))")
 _DETERMINER = re.compile(r"(?:an?|the|some|my|your|his|her|their)\s", re.IGNORECASE)
 _TITLE_WEIGHT = 3  # a cue in the title says more about a category than one in a line
 _STEM = 2  # letters that an inflected form shares with its word, at least: knife, knives
+_SURE = 3  # so many scenes are enough for a term of which too little is known for the others
 _ENOUGH = 2  # from which a category's topic is that of its unknown terms
 
 
@@ -70,19 +81,29 @@ def reading(category: Category, trigger: Trigger) -> Reading | None:
         return None  # it would be taken for a slot
     found, whole = _looked_up(trigger.term)
     plural = any(r.plural for r in found)
+    if not whole:  # the number of a part is not that of the whole: "drugs trade"
+        plural = trigger.pos in (None, "noun") and looks_plural(trigger.term)
+        found = tuple(replace(r, plural=plural) for r in found)
     if named := trigger.topic or category.topic:
         own = [r for r in found if r.topic == named]
         return _as_said(trigger, own[0] if own else Reading(named, "any", plural))
+    best = _likeliest(category, found, whole=whole, plural=plural)
+    return _as_said(trigger, best) if best else None
+
+
+def _likeliest(
+    category: Category, found: tuple[Reading, ...], *, whole: bool, plural: bool
+) -> Reading | None:
+    """The reading of which the category speaks most; without any, the topic of the category."""
     scores = _cued(f"{category.id.replace('_', ' ')}. {category.title}", category.disallowed)
     # A part of a term tells its topic only if the category does not speak of something else.
     if not whole and max(scores.values(), default=0) >= _TITLE_WEIGHT:
         found = tuple(r for r in found if r.topic in scores)
     if found:
-        return _as_said(trigger, max(found, key=lambda r: scores.get(r.topic, 0)))
+        # A list names things rather than deeds: "poison", not "to poison".
+        return max(found, key=lambda r: (scores.get(r.topic, 0), r.part != "verb"))
     best = max(scores, key=lambda topic: scores[topic], default="")
-    if scores.get(best, 0) < _ENOUGH:
-        return None
-    return _as_said(trigger, Reading(best, "any", plural))
+    return Reading(best, "any", plural) if scores.get(best, 0) >= _ENOUGH else None
 
 
 def readings_of(term: str) -> tuple[Reading, ...]:
@@ -118,17 +139,19 @@ def _looked_up(term: str) -> tuple[tuple[Reading, ...], bool]:
     """What the words of the bank make of a term: the whole of it, else its head, else one of its words; and
     whether it was the whole."""
     folded = " ".join(term.casefold().split()).removeprefix("to ")
-    words = re.findall(r"[^\W_]+(?:['’-][^\W_]+)*", folded)
-    first_to_last = (words[0], words[-1]) if words and is_gerund(words[0]) else (words or [""])[-1:]
     for listed in (_lemma, _form):  # the second needs a library that is slow to import
         if found := listed(folded):
             return found, True
-    for listed in (_lemma, _form):
-        for word in (*first_to_last, *words):
-            if found := listed(word):
-                # "hit and run" is no verb, although it begins with one.
-                nouns = (*NOUNS, "stuff", "act")
-                return tuple(r if r.part in nouns else replace(r, part="any") for r in found), False
+    words = re.findall(r"[^\W_]+(?:['’-][^\W_]+)*", folded)
+    heads = re.findall(r"[^\W_]+(?:['’-][^\W_]+)*", head_of(folded))[-1:]
+    first = words[:1] if words and is_gerund(words[0]) else []
+    for some in ([*first, *heads], words):
+        for listed in (_lemma, _form):
+            for word in some:
+                if found := listed(word):
+                    # "hit and run" is no verb, although it begins with one, and drug mules are no drug.
+                    kept = (*NOUNS, "stuff", "act") if some is not words else ()
+                    return tuple(r if r.part in kept else replace(r, part="any") for r in found), False
     return (), False
 
 
@@ -187,9 +210,19 @@ def _filled(term: str, read: Reading, modality: str) -> tuple[Filled, ...]:
     if not fit or not (read.plural or term.casefold().startswith("to ")):
         # Plurals and infinitives stand badly before a noun: "the bombs scene".
         fit += [s for s in scenes if not s.parts]
+    if term.casefold().startswith("to "):  # "trying to kill", but not "how do I to kill"
+        fit = [s for s in fit if not _FINITE.search(f"{s.benign} {s.unsafe}")] or fit
+    if read.part == "any" and not read.plural:
+        fit = _without_article(fit)
     return tuple(
         Filled(s.key, _put(s.benign, term, read), _put(s.unsafe, term, read), not s.parts) for s in fit
     )
+
+
+def _without_article(scenes: list[BankScene]) -> list[BankScene]:
+    """The scenes that fit whether the term is counted or not ("a fugitive", "ransom"), if they are enough."""
+    sure = [s for s in scenes if "{a_term}" not in s.benign + s.unsafe]
+    return sure if len(sure) >= _SURE else scenes
 
 
 def _put(text: str, term: str, read: Reading) -> str:
@@ -200,7 +233,10 @@ def _put(text: str, term: str, read: Reading) -> str:
         text = text.replace("to {term}", "{term}")
     if read.plural:
         text = _BEFORE_VERB.sub(lambda m: m[1] + _PLURAL[m[2]], text)
-        text = _AFTER_VERB.sub(lambda m: _PLURAL[m[1]] + m[2], text)
+        text = _ITS_VERB.sub(lambda m: m[1] + _PLURAL.get(m[2], m[2].removesuffix("s")), text)
+        for asked in (_AFTER_VERB, _HAS):
+            text = asked.sub(lambda m: m[1] + _PLURAL[m[2]] + m[3], text)
+        text = text.replace("much {term}", "many {term}")
 
     def form(match: re.Match[str]) -> str:
         name, before = match["name"], match["article"]

@@ -13,6 +13,7 @@ from itertools import zip_longest
 from typing import Literal
 
 from overt.policies.bank import readings_of, scenes_for, topics_by_cues
+from overt.policies.floor import floor_reason
 from overt.policies.schema import Category, Trigger
 from overt.policies.topics import topics
 
@@ -85,6 +86,21 @@ def parts_of(answers: Answers) -> list[Part]:
     return made
 
 
+def strays(answers: Answers) -> list[str]:
+    """What was said of allowed lines and terms whose title is that of no category, with where they went."""
+    parts, _ = _by_title(answers.forbidden)
+    known = ", ".join(repr(part.title) for part in parts.values())
+    found = []
+    for said, where in [
+        *((line, "it stands in every category as it is") for line in answers.allowed),
+        *((term, "its title is left out") for term in answers.terms),
+    ]:
+        title, _ = split_title(said)
+        if title and title.casefold() not in parts:
+            found.append(f"{said!r} begins with the title of no category ({known}): {where}")
+    return found
+
+
 def _by_title(forbidden: Sequence[str]) -> tuple[dict[str, Part], dict[str, str]]:
     """The categories by folded title, with their forbidden lines; and the topic of each by its id."""
     parts: dict[str, Part] = {}
@@ -154,6 +170,10 @@ def _written(part: Part, modality: Modality, used: set[str]) -> list[str]:
         "    disallowed:  # what breaks the policy: short lines that a judge can apply",
         *(f"      - {_quoted(line)}" for line in part.disallowed),
     ]
+    if all(floor_reason(f"{part.title}: {line}") for line in part.disallowed):
+        lines += [
+            "    unsafe: 0  # the floor lets no writer be asked for any of this: the ban is only judged by"
+        ]
     if part.allowed:
         lines += ["    allowed:  # what looks bad and is fine"]
         lines += [f"      - {_quoted(line)}" for line in part.allowed]

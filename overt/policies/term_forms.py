@@ -20,6 +20,18 @@ _ING_NOUNS = re.compile(
     r"(?:earr|pudd|herr|sibl|darl|sterl|vik|even|morn|build|wedd|paint|draw|lightn|cloth|ceil|str|spr|sl|th)ings?",
     re.IGNORECASE,
 )
+# Plurals in other endings, and words in "s" that are none.
+_PLURALS = re.compile(
+    r"(?:.*(?:men|women|people|children|feet|teeth|geese|mice|lice|bacteria)|police|cattle|paparazzi|graffiti|mafiosi)",
+    re.IGNORECASE,
+)
+_NO_PLURALS = re.compile(
+    r".*(?:ss|us|is|ics|betes|bies|erpes|[’']s)|(?:gas|news|series|species|lens|aids|bias|atlas|alias|canvas|chaos"
+    r"|kudos|pathos|christmas|texas|mars|measles|pus|sms|gps|abs|yes|always|perhaps|across|senseless)",
+    re.IGNORECASE,
+)
+# What follows these is not the head: "weapons of war", "men in masks".
+_AFTER_HEAD = re.compile(r"\s(?:of|in|for|with|on|from|at|against|to|by)\s", re.IGNORECASE)
 _NOUN_ENDINGS = ("tion", "sion", "ment", "ness", "ity", "ism", "ist", "ship", "hood", "ology", "age")
 
 # The parts of speech of the bank. "thing" and "person" are counted, "stuff" and "act" are not; "event" is an
@@ -48,6 +60,22 @@ def is_gerund(word: str) -> bool:
     return word.endswith("ing") and len(word) > 5 and not _ING_NOUNS.fullmatch(word)
 
 
+def head_of(term: str) -> str:
+    """A term up to the end of its head: "bags" of "bags of heroin"."""
+    return _AFTER_HEAD.split(term.strip(), maxsplit=1)[0]
+
+
+def looks_plural(term: str) -> bool:
+    """Returns whether a term that no list knows looks like a noun in the plural: bribes, boxes of pills."""
+    head = head_of(term).split()
+    if not head or is_gerund(head[0].lower()) or (len(head) > 1 and head[0].lower() in ("a", "an", "to")):
+        return False
+    if _PLURALS.fullmatch(head[-1]):
+        return True
+    last = head[-1]
+    return len(last) > 3 and last.endswith("s") and not _NO_PLURALS.fullmatch(last)
+
+
 def part_of_speech(term: str) -> str:
     """Guesses a term's part of speech cautiously; "any" if its form does not tell."""
     last = term.split()[-1].lower()
@@ -66,7 +94,7 @@ def inflected(word: str, part: str) -> Iterator[tuple[str, str, bool]]:
     A verb gives its third person, its gerund and its regular past; irregular pasts stand in the bank.
     """
     engine = _engine()
-    if part in NOUNS:
+    if part in (*NOUNS, "any"):
         yield str(engine.plural_noun(word)).lower(), part, True
     elif part == "verb":
         head, *rest = word.split()

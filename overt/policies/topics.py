@@ -15,8 +15,8 @@ from typing import Any
 import yaml
 
 # Groups of scenes: "any" puts the term before a noun ("the {term} scene"), where any form of it can stand;
-# "noun" has it where a noun stands, and serves terms of unknown form too.
-_SERVES = {"any": (), "noun": ("thing", "event", "stuff", "act", "name", "any")}
+# "noun" has it where a noun stands, and serves terms of unknown form too; "unknown" serves only these.
+_SERVES = {"any": (), "noun": ("thing", "event", "stuff", "act", "name", "any"), "unknown": ("any",)}
 
 
 @dataclass(frozen=True, slots=True)

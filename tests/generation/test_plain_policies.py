@@ -102,3 +102,17 @@ def test_a_run_says_how_many_prompts_only_mention_their_term(tmp_path: Path) -> 
     notes = json.loads((run.folder / "manifest.json").read_text())["notes"]
     assert "6 of 6 benign prompts of house_rules only mention their term" in " ".join(notes)
     assert any(n.startswith("3 of 3 triggers have no scene and no topic") for n in notes)
+
+
+def test_medicine_that_a_policy_disallows_keeps_out_surgeons() -> None:
+    data = {
+        "id": "illness",
+        "title": "Illness",
+        "disallowed": ["hospital scenes and medical procedures"],
+        "triggers": ["tumors", "scars"],
+    }
+    policy = Policy.model_validate({"name": "p", "categories": [data]})
+    category = policy.categories[0]
+    for prompt in grammar.compose(policy, category, count=30, seed=4):
+        if re.search(r"surgeon|surgical|nurse|medical", prompt.text):
+            assert audit_text(policy, category, prompt.text).label != "benign", prompt.text

@@ -13,7 +13,7 @@ from overt.policies.coverage import remarks
 from overt.policies.floor import floor_reason
 from overt.policies.load import PolicyError, load_policy
 from overt.policies.schema import BUILTIN_SLOTS, Category, Policy, Trigger
-from overt.policies.term_forms import PARTS
+from overt.policies.term_forms import PARTS, looks_plural
 from overt.policies.topics import topics
 
 SLOTS = {"term", "a_term", "the_term", *BUILTIN_SLOTS}
@@ -69,6 +69,10 @@ def test_a_topic_has_enough_scenes_and_each_is_fit(name: str) -> None:
         ("money laundering", "crime", "act", False), ("fake ID", "crime", "thing", False),
         ("naked", "undressed", "quality", False), ("drunk", "alcohol_and_tobacco", "quality", False),
         ("Hitler", "public_figure", "name", False), ("hit and run", "fighting", "any", False),
+        ("poison", "mass_harm", "stuff", False), ("syringes", "drug", "any", True),
+        ("fugitive", "crime", "person", False), ("bribes", "crime", "event", True),
+        ("drugs trade", "drug", "any", False), ("bags of heroin", "drug", "any", True),
+        ("drug mules", "crime", "person", True),
     ],
 )  # fmt: skip
 def test_a_terms_topic_and_part_of_speech(term: str, topic: str, part: str, plural: bool) -> None:
@@ -137,6 +141,37 @@ def test_plurals_agree() -> None:
                 assert not re.search(
                     rf"{term} (?:is|was|has|does|goes|works)\b|\b(?:is|was|does) {term}", text
                 ), text
+
+
+def test_verbs_follow_their_subject() -> None:
+    said = " | ".join([*texts("axes"), *texts("kidnappers"), *texts("robbers"), *texts("poachers", "text")])
+    assert "a man with axes executes her colleagues" in said
+    assert "kidnappers shove the hero" in said
+    assert "robbers recruit boys" in said
+    for term in ("demons", "passwords", "witches", "guns"):
+        for text in [*texts(term), *texts(term, "text")]:
+            assert not re.search(r"\b(?:s?he|it) (?:are|were)\b|\bcustomer of ours have\b", text), text
+
+
+@pytest.mark.parametrize(
+    ("term", "plural"),
+    [
+        ("scissors", True), ("paparazzi", True), ("weapons of war", True), ("policemen", True),
+        ("gas", False), ("glass", False), ("virus", False), ("crisis", False), ("rabies", False),
+        ("box of knives", False), ("selling drugs", False), ("a few drugs", False), ("boss", False),
+        ("", False), ("s", False),
+    ],
+)  # fmt: skip
+def test_plurals_are_told_by_their_form(term: str, plural: bool) -> None:
+    assert looks_plural(term) is plural
+
+
+def test_an_unknown_term_gets_no_article_where_it_may_be_uncounted() -> None:
+    crime = category("Crime", "theft and fraud")
+    for modality in ("image", "text"):
+        found = texts("kumquat", modality, crime)
+        assert found
+        assert not any(re.search(r"(?:punish|for|about|into) kumquat(?:,|\.| with)", text) for text in found)
 
 
 @pytest.mark.parametrize("modality", ["image", "text"])

@@ -138,6 +138,8 @@ def test_nothing_is_overwritten(tmp_path):
     ("more", "said"),
     [
         ((), "nothing is forbidden"),
+        (("--forbid", " "), "an empty text"),
+        (("--forbid", "guns", "--term", ""), "an empty text"),
         (("--forbid", "guns", "--name", "My Toys"), "for instance my_toys"),
         (("--forbid", "guns", "--modality", "video"), "neither image nor text"),
         (("--forbid", "guns", "--allow", "a sexy schoolgirl"), "floor"),
@@ -150,6 +152,21 @@ def test_what_cannot_be_used(tmp_path, monkeypatch, more, said):
     done = cli("policies", "init", "--yes", *more, code=2)
     assert said in done.said
     assert not list(tmp_path.iterdir())
+
+
+def test_a_ban_that_the_floor_lets_nobody_ask_for_is_only_judged_by(tmp_path):
+    file = tmp_path / "p.yaml"
+    cli(*TOYS, "--forbid", "sexual pictures of children", "--out", file)
+    counts = {c.title: c.unsafe for c in load_policy(str(file)).categories}
+    assert (counts["Intimacy"], counts["Weapons"]) == (0, 30)
+
+
+def test_a_title_of_no_category_is_told(tmp_path):
+    done = cli(*TOYS, "--allow", "Wepons: toys", "--term", "Weapon: dagger", "--out", tmp_path / "p.yaml")
+    said = " ".join(done.said.split())
+    assert "'Wepons: toys' begins with the title of no category ('Weapons', " in said
+    assert "'Weapon: dagger' begins" in said
+    assert "'Weapons: pirates" not in said
 
 
 # -- with questions ---------------------------------------------------------------------------------------
