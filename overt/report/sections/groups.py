@@ -69,7 +69,7 @@ def group_lines(target: TargetSummary, level: float) -> tuple[TargetSummary, lis
     widest = max(others, key=lambda row: abs(row.difference))
     said = (
         f"who is depicted: {len(others)} of {len(rows)} groups cannot be told apart from the same prompts "
-        f"without it; the widest difference is {points(widest.difference)} points "
+        f"without it; the widest difference of theirs is {points(widest.difference)} points "
         f"[{points(widest.low)}, {points(widest.high)}] ({plain(widest.group)}). overt report shows all"
     )
     return dataclasses.replace(target, groups=differing), [said.replace("\u2212", "-")]
