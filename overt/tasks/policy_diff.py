@@ -127,6 +127,8 @@ def _moved(
             continue
         if prompt.category not in terms:
             why = "the other policy has no such category"
+        elif prompt.variant_of and id not in drops:
+            why = "a version (--vary groups) that the other set does not have"
         elif prompt.trigger and prompt.trigger.casefold() not in terms[prompt.category]:
             why = f"the other policy has no term {prompt.trigger!r}"
         elif drop := drops.get(id):

@@ -22,7 +22,7 @@ from overt.data.chat import CallError
 from overt.data.errors import BudgetReached, InputError
 from overt.data.plugins.names import quoted
 from overt.data.progress import make_progress
-from overt.data.results.files import read_explanation
+from overt.data.results.files import explanation_file, read_explanation
 from overt.data.run.finished import open_run
 from overt.data.targets import Response
 from overt.scoring.stats import spearman
@@ -570,6 +570,16 @@ def test_compare_names_a_target_that_is_not_explained(tmp_path):
     notes = compare_runs(*folders).notes
     assert [note for note in notes if "not compared" in note and "filter/keywords" in note]
     assert not any("Painter" in note for note in notes)
+
+
+def test_a_damaged_file_names_the_command_that_makes_it_anew(tmp_path):
+    folder = made(tmp_path, ["a gun", "a pond"], listed(tmp_path, "gun"))
+    whole = explained(folder)
+    explanation_file(folder).write_text('{"schema": 1, "tar')
+    with pytest.raises(InputError, match="cannot be read") as caught:
+        read_explanation(folder)
+    assert f"overt explain {folder}" in (caught.value.fix or "")
+    assert explained(folder) == whole
 
 
 def test_the_schema_is_printed():
