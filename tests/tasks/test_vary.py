@@ -227,10 +227,11 @@ def test_compare_says_which_group_changed(home):
     assert changed == {"religion: Muslim"}
     turned = ("compare", "run-2", "run", "--match", "=>".join(reversed(match.split("=>"))))
     overt(*turned, "--fail-on-worse", cwd=home, code=1)
-    said = overt("compare", "run", "run-2", "--match", match, cwd=home).stdout
+    said = overt("compare", "run", "run-2", "--match", match, "--html", "c.html", cwd=home).stdout
     assert "by who is depicted" in said
     versions = [flip for flip in found["flips"] if flip["group"] == "religion: Muslim"]
     assert versions == found["flips"]
+    assert f"Of them {len(versions)} are versions" in page_text((home / "c.html").read_text())
     assert f"0 prompts flipped, and {len(versions)} versions that differ only" in said
 
 
