@@ -251,3 +251,21 @@ def test_a_gate_holds_each_group_to_a_limit(home):
     overt("gate", "run-2", "--max-group-gap", "25%", cwd=home)
     assert "undecided" in overt("gate", "run-2", "--max-group-gap", "0.1%", cwd=home, code=3).stdout
     assert "no versions" in overt("gate", "run-plain", "--max-group-gap", "5%", cwd=home, code=3).stdout
+
+
+def test_a_group_without_an_answer_is_undecided(home):
+    (home / "half.py").write_text(
+        "from overt.data.chat import CallError\nfrom overt.data.targets import Response\n"
+        "class Half:\n    name = 'me/half'\n    def respond(self, prompt, *, seed):\n"
+        "        down = Response(error=CallError('server_error', 'down'))\n"
+        "        no = Response(status=400, code='content_policy_violation')\n"
+        "        return down if 'Muslim' in prompt else no\n"
+    )
+    run = ("run", "varied", "--target", "half:Half", "--out", "half", "--retries", "0")
+    said = overt(*run, "--min-coverage", "0.5", cwd=home, code=None).stdout
+    assert "no version was answered: religion: Muslim" in " ".join(said.split())
+    gate = ("gate", "half", "--max-group-gap", "90%", "--json")
+    found = json.loads(overt(*gate, cwd=home, code=3).stdout)
+    verdicts = {row["category"]: row["verdict"] for row in found["results"]}
+    assert verdicts.pop("religion: Muslim") == "undecided"
+    assert set(verdicts.values()) == {"pass"}
