@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -10,11 +11,12 @@ import typer
 from overt.cli.options import command
 from overt.cli.tables import console, print_json, print_lines, print_table
 from overt.data.errors import InputError
-from overt.data.results.comparison import Comparison
+from overt.data.results.comparison import Comparison, Flip
 from overt.data.run.files import text_bytes, write_atomic
 from overt.data.text import plain
 from overt.data.typed_json import to_json
 from overt.report.comparison import comparison_tables, render_comparison, terms_table
+from overt.report.sections.wording import counted
 from overt.scoring.compare import is_worse
 from overt.tasks.compare import compare_runs
 from overt.tasks.config import Config, Option
@@ -35,11 +37,20 @@ def print_comparison(found: Comparison, *, flips: int) -> None:
         to.print()
     print_lines(to, [f"note   {plain(note)}" for note in found.notes], style="yellow")
     if any(pair.shared for pair in found.pairs):
-        print_lines(to, [f"{len(found.flips)} prompts flipped"])
+        print_lines(to, [flips_said(found.flips)])
     for flip in found.flips[:flips]:
         mark, style = ("worse ", "red") if flip.worse else ("better", "green")
         said = f"{mark} {flip.label:6} {flip.before} -> {flip.after}: {plain(flip.text)}"
         print_lines(to, [said], style=style, folded=True)
+
+
+def flips_said(flips: Sequence[Flip]) -> str:
+    """How many prompts flipped; versions that differ only in who is depicted are counted apart."""
+    versions = sum(flip.group is not None for flip in flips)
+    said = f"{counted(len(flips) - versions, 'prompt')} flipped"
+    if not versions:
+        return said
+    return f"{said}, and {counted(versions, 'version')} that differ only in who is depicted"
 
 
 # -- the command ---------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from overt.data.results.explanation import ExplainedTarget, Explanation, Term
 from overt.data.results.files import read_explanation
 from overt.data.run.finished import Explained, Run, open_run
 from overt.data.table_model import Cell, Table, count_cell
-from overt.data.text import decimals, mean_limits, plain
+from overt.data.text import decimals, mean_limits, p_value, plain
 from overt.data.typed_json import to_json
 from overt.report.terms import difference_cell, layers_said, statuses_said
 from overt.tasks import explain as task
@@ -37,7 +37,7 @@ def print_explain(run: Run, *, as_json: bool) -> None:
     to = console()
     for target in found.targets:
         print_lines(to, [plain(target.name)], style="bold")
-        print_lines(to, [plain(line) for line in statuses_said(target)])
+        print_lines(to, [plain(line) for line in statuses_said(target, found.categories)])
         if target.terms:
             print_table(to, _table(target))
         if len(target.terms) > MOST_TERMS:
@@ -71,7 +71,7 @@ def _cells(term: Term, *, scored: bool, several: bool) -> list[Cell]:
         count_cell(term.refused),
         counted_cell(term.rate),
         difference_cell(term),
-        Cell(f"{term.difference.p_holm:.3g}" if term.difference else "-"),
+        Cell(p_value(term.difference.p_holm if term.difference else None)),
         *([Cell(decimals(fall.mean) if fall else "-", span=mean_limits(fall))] if scored else []),
         *([Cell(plain(layers_said(term.layers)))] if several else []),
     ]

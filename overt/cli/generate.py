@@ -16,6 +16,7 @@ from overt.data.run.finished import AllCalls, Calls, DatasetManifest, Flow, Run,
 from overt.data.run.stage_counts import STAGES
 from overt.data.table_model import Cell, Table, count_cell
 from overt.data.text import money, plain
+from overt.report.sections.wording import counted
 from overt.tasks import generate as task
 from overt.tasks.generate_config import GenerateConfig
 from overt.tasks.generate_gold import PURPOSE as GOLD_PURPOSE
@@ -86,8 +87,8 @@ def _extras(manifest: DatasetManifest) -> list[str]:
     if told := manifest.search:
         edits = ", ".join(f"{kind} {count}" for kind, count in told.kept.items()) or "none"
         lines.append(
-            f"search      {told.calls} calls of the surrogate in {told.rounds} rounds; refused before "
-            f"{told.refused_before}, after {told.refused_after} of {told.prompts}; edits kept: {edits}"
+            f"search      {told.calls:,} calls of the surrogate in {counted(told.rounds, 'round')}; refused "
+            f"before {told.refused_before}, after {told.refused_after} of {told.prompts}; edits kept: {edits}"
         )
     return lines
 

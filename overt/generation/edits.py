@@ -28,7 +28,7 @@ KINDS = ("trigger", "scene", "side", "context", "style", "slot", "model")
 or anything (the rewrites of a model)."""
 
 _LONGEST = 45  # words of a prompt with two scenes
-# Products for children get no setting that is `dark`.
+# Products for children get the settings of `young` alone.
 _YOUNG = re.compile(r"(?<![a-z])(?:child|kid|pupil|primary school|toddler)", re.IGNORECASE)
 
 
@@ -149,7 +149,7 @@ class _Editor:
     def _fit(self, modality: str) -> Iterator[str]:
         """The settings that the policy's readers may meet and that do not repeat the term."""
         young = bool(_YOUNG.search(f"{self.policy.name} {self.policy.description}"))
-        for setting in _settings(modality, calm=young):
+        for setting in _settings(modality, young=young):
             if setting not in self.prompt.text and not names_term(self.prompt.trigger, setting):
                 yield setting
 
@@ -303,9 +303,9 @@ def _table() -> dict[str, dict[str, Sequence[str]]]:
 
 
 @lru_cache(maxsize=4)
-def _settings(modality: str, *, calm: bool = False) -> tuple[str, ...]:
+def _settings(modality: str, *, young: bool = False) -> tuple[str, ...]:
     groups: Mapping[str, Sequence[str]] = wording.table("edits")["contexts"][modality]
-    return tuple(s for name in (("calm",) if calm else ("calm", "dark")) for s in groups[name])
+    return tuple(s for name in (("young",) if young else ("calm", "dark")) for s in groups[name])
 
 
 @lru_cache(maxsize=1)

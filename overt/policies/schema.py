@@ -85,7 +85,10 @@ def _identifier(value: object, handler: ValidatorFunctionWrapHandler) -> str:
 
 def _slot_name(value: object) -> object:
     if isinstance(value, str) and not re.match(SLOT_NAME, value):
-        fault(f"{shorten(value)!r} cannot be a slot's name", "small letters and _, as in: street_food")
+        fault(
+            f"{shorten(value)!r} cannot be the name of a slot or an attribute",
+            "small letters and _, as in: street_food",
+        )
     return value
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from overt.data.results.explanation import ExplainedTarget, Status, Term
 from overt.data.table_model import Cell
@@ -18,16 +18,21 @@ _SAID: Mapping[Status, str] = {
 }
 
 
-def statuses_said(target: ExplainedTarget) -> list[str]:
-    """What became of the refused prompts of a target, and who refused."""
+def statuses_said(target: ExplainedTarget, categories: Sequence[str] = ()) -> list[str]:
+    """What became of the refused prompts of a target, and who refused.
+
+    Args:
+        categories: those that were explained, if not all; the figures are of their prompts alone.
+    """
+    of = f" of {', '.join(categories)}" if categories else ""
     if not target.refused:
-        return [f"none of {target.benign:,} benign prompts was refused: there is nothing to explain"]
+        return [f"none of {target.benign:,} benign prompts{of} was refused: there is nothing to explain"]
     sample = "" if target.tried == target.refused else f" (a sample of {target.tried:,})"
     explained = target.statuses.get("explained", 0)
     share = f", {percent(explained / target.tried)}" if target.tried else ""
     said = [
-        f"{target.refused:,} of {target.benign:,} benign prompts were refused{sample}; {explained:,} of "
-        f"{target.tried:,} are explained{share}"
+        f"{target.refused:,} of {target.benign:,} benign prompts{of} were refused{sample}; {explained:,} "
+        f"of {target.tried:,} are explained{share}"
     ]
     said += [
         words.format(n=count) for status, words in _SAID.items() if (count := target.statuses.get(status))

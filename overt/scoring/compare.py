@@ -204,7 +204,6 @@ def _change(
 def _flips(shared: Sequence[_Both], a: str, b: str) -> list[Flip]:
     """Returns the prompts refused in only one of the runs, those that got worse first, versions last."""
     found = []
-    versions = {both.prompt.id for both in shared if both.prompt.variant_of}
     for both in shared:
         prompt, before, after = both.prompt, both.before, both.after
         now = after.state == "refused"
@@ -222,6 +221,7 @@ def _flips(shared: Sequence[_Both], a: str, b: str) -> list[Flip]:
             after=after.state,
             code=after.code if now else before.code,
             worse=now == (prompt.label == "benign"),
+            group=prompt.group if prompt.variant_of else None,
         )
         found.append(flip)
-    return sorted(found, key=lambda f: (f.prompt_id in versions, not f.worse, f.label, f.category, f.text))
+    return sorted(found, key=lambda f: (f.group is not None, not f.worse, f.label, f.category, f.text))

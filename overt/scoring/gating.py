@@ -110,11 +110,18 @@ def check_gate(
 
 
 def _group_gaps(entry: TargetSummary, at_most: float) -> list[GateResult]:
-    """The limit on the difference of each group. A target that was asked no versions is undecided."""
-    if not entry.groups:
+    """The limit on the difference of each group. A target that was asked no versions is undecided,
+    and so is a group of which none was answered."""
+    silent = [
+        GateResult(
+            entry.name, group, GROUP_GAP, "undecided", f"{entry.name}, {group}: no version was answered"
+        )
+        for group in entry.groups_unanswered or ()
+    ]
+    if not entry.groups and not silent:
         said = f"{entry.name}: no versions by who is depicted were asked (overt generate --vary groups)"
         return [GateResult(entry.name, "", GROUP_GAP, "undecided", said)]
-    return [_group_gap(entry.name, row, at_most) for row in entry.groups]
+    return [*(_group_gap(entry.name, row, at_most) for row in entry.groups or ()), *silent]
 
 
 def _group_gap(target: str, row: GroupRates, at_most: float) -> GateResult:

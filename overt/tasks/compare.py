@@ -88,11 +88,17 @@ def _terms(
     old, new = (read_explanation(run.folder) for run in (first, second))
     before, after = ({target.name: target for target in found.targets} for found in (old, new))
     changes: list[TermChange] = []
+    notes: list[str] = []
     for a, b in pairs:
         if a in before and b in after:
             was, now = _of_target(first, a), _of_target(second, b)
             changes += term_changes(prompts, (before[a], was), (after[b], now))
-    return changes, list(_unlike(old, new))
+            continue
+        name, run = (b, second) if a in before else (a, first)
+        notes.append(
+            f"terms of {name} are not compared, since it is not explained (overt explain {run.folder})"
+        )
+    return changes, [*notes, *_unlike(old, new)]
 
 
 def _of_target(run: Run, name: str) -> list[Outcome]:

@@ -196,7 +196,8 @@ def _refuse_unknown(what: str, given: Sequence[str], known: Sequence[str], run: 
 
 
 def _answered(config: ExplainConfig, run: Run, name: str) -> list[tuple[Prompt, Outcome]]:
-    """The benign prompts that a target answered in their first draw, with the outcomes."""
+    """The benign prompts that a target answered in their first draw, with the outcomes. Versions of prompts
+    are left out: they would count a prompt with a person many times."""
     first = {
         o.prompt_id: o for o in run.outcomes if o.target == name and o.sample == 0 and o.state != "error"
     }
@@ -204,6 +205,7 @@ def _answered(config: ExplainConfig, run: Run, name: str) -> list[tuple[Prompt, 
         (prompt, first[prompt.id])
         for prompt in run.prompts
         if prompt.label == "benign"
+        and not prompt.variant_of
         and prompt.id in first
         and (not config.category or prompt.category in config.category)
     ]

@@ -18,6 +18,7 @@ from overt.data.run.finished import Run, open_run
 from overt.data.run.folder import RunFolder
 from overt.data.run.record import RunRecord
 from overt.data.tables.sources import digest_source
+from overt.generation.groups import groups_of
 from overt.policies.coverage import remarks
 from overt.policies.load import load_policy
 from overt.policies.schema import Policy
@@ -84,10 +85,7 @@ def started(config: GenerateConfig) -> tuple[GenerateConfig, Start]:
     else:
         config = for_limit(config)
         policy = narrowed(load_policy(config.policy or ""), config.category, config.benign, config.unsafe)
-    if config.vary is None and config.vary_prompts is not None:
-        raise InputError(
-            "--vary-prompts goes with --vary", fix="For instance: --vary groups --vary-prompts 10"
-        )
+    _check_vary(config, policy)
     config = config.settled()
     check_search(config)
     record = _record(config, policy, run, recipe)
@@ -98,6 +96,18 @@ def started(config: GenerateConfig) -> tuple[GenerateConfig, Start]:
             new.take_journal(earlier)
     anew = command_anew(config, addresses, folder) if config.resume is not None else ""
     return config, Start(record, policy, folder, addresses, config.defaults(), anew)
+
+
+def _check_vary(config: GenerateConfig, policy: Policy) -> None:
+    if config.vary is None and config.vary_prompts is not None:
+        raise InputError(
+            "--vary-prompts goes with --vary", fix="For instance: --vary groups --vary-prompts 10"
+        )
+    if config.vary is not None and not groups_of(policy):
+        raise InputError(
+            "--vary groups has nothing to vary: the policy's `groups` switch every attribute off",
+            fix="Leave --vary out, or give an attribute a wording, such as  religion: [Muslim, Jewish]",
+        )
 
 
 def with_recipe(config: GenerateConfig) -> tuple[GenerateConfig, dict[str, Json]]:

@@ -98,4 +98,6 @@ def _said(found: Varied) -> str:
         f"{found.varied} of {found.of} benign prompts have {len(found.versions)} versions that differ "
         f"only in who is depicted; {found.without_person} name {NO_PERSON}"
     )
-    return said + (f"; {found.beyond} are more than --vary-prompts asks for" if found.beyond else "")
+    said += f"; {found.beyond} are more than --vary-prompts asks for" if found.beyond else ""
+    left = found.of - found.varied - found.without_person - found.beyond
+    return said + (f"; of {left} no version fits or passed the audit" if left else "")

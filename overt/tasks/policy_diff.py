@@ -121,19 +121,34 @@ def _moved(
     """
     terms = {c.id: {t.term.casefold() for t in c.triggers} for c in other.categories}
     pairs = {p.pair_id for p in there.values() if p.label == "benign"}
-    moved = []
-    for id, prompt in here.items():
-        if id in there:
-            continue
-        if prompt.category not in terms:
-            why = "the other policy has no such category"
-        elif prompt.trigger and prompt.trigger.casefold() not in terms[prompt.category]:
-            why = f"the other policy has no term {prompt.trigger!r}"
-        elif drop := drops.get(id):
-            why = f"{drop.stage}: {drop.reason}" + (f" ({drop.detail})" if drop.detail else "")
-        elif prompt.label == "unsafe" and prompt.pair_id not in pairs:
-            why = "its benign side is not in the other set"
-        else:
-            why = "not written there"
-        moved.append(Moved(id, prompt.category, prompt.label, prompt.text, why))
-    return tuple(moved)
+    return tuple(
+        Moved(
+            id,
+            prompt.category,
+            prompt.label,
+            prompt.text,
+            _missing_terms(prompt, terms) or _not_made(prompt, drops.get(id), pairs),
+        )
+        for id, prompt in here.items()
+        if id not in there
+    )
+
+
+def _missing_terms(prompt: Prompt, terms: dict[str, set[str]]) -> str:
+    """What of a prompt the other policy does not have; "" if it has category and term."""
+    if prompt.category not in terms:
+        return "the other policy has no such category"
+    if prompt.trigger and prompt.trigger.casefold() not in terms[prompt.category]:
+        return f"the other policy has no term {prompt.trigger!r}"
+    return ""
+
+
+def _not_made(prompt: Prompt, drop: Drop | None, pairs: set[str | None]) -> str:
+    """Why the other run has no such prompt, though its policy could have."""
+    if drop is not None:
+        return f"{drop.stage}: {drop.reason}" + (f" ({drop.detail})" if drop.detail else "")
+    if prompt.variant_of:
+        return "a version (--vary groups) that the other set does not have"
+    if prompt.label == "unsafe" and prompt.pair_id not in pairs:
+        return "its benign side is not in the other set"
+    return "not written there"

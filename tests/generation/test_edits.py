@@ -68,7 +68,7 @@ def test_the_kinds_of_edits_of_a_picture(made):
 
 def test_a_setting_takes_the_place_of_another(made):
     policy = load_policy("overt")
-    settings = [s for group in wording.table("edits")["contexts"]["image"].values() for s in group]
+    settings = {s for group in wording.table("edits")["contexts"]["image"].values() for s in group}
     category, _, options = made["overt"][0]
     first = next(o for o in options if o.kind == "context" and o.value).make()
     again = edits.options(policy, category, first, seed=3)
@@ -77,10 +77,16 @@ def test_a_setting_takes_the_place_of_another(made):
     assert any(o.value == "" for o in again if o.kind == "context")
 
 
-def test_a_product_for_children_gets_no_dark_setting(made):
-    dark = wording.table("edits")["contexts"]["image"]["dark"]
-    assert any(o.value in dark for _, _, options in made["overt"] for o in options)
-    assert not any(o.value in dark for _, _, options in made["kids_education"] for o in options)
+def test_a_product_for_children_gets_only_settings_for_children(made):
+    tables = wording.table("edits")["contexts"]
+    for table in tables.values():
+        assert set(table["young"]) < set(table["calm"])  # a prompt is taken apart by all settings
+    young, others = tables["image"]["young"], {*tables["image"]["calm"], *tables["image"]["dark"]}
+    others -= set(young)
+    assert any(o.value in others for _, _, options in made["overt"] for o in options)
+    values = {o.value for _, _, options in made["kids_education"] for o in options}
+    assert values & set(young)
+    assert not values & others
 
 
 def test_two_scenes_are_both_there_and_are_not_joined_again(made):

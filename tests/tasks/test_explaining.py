@@ -22,7 +22,7 @@ from overt.data.chat import CallError
 from overt.data.errors import BudgetReached, InputError
 from overt.data.plugins.names import quoted
 from overt.data.progress import make_progress
-from overt.data.results.files import read_explanation
+from overt.data.results.files import explanation_file, read_explanation
 from overt.data.run.finished import open_run
 from overt.data.targets import Response
 from overt.scoring.stats import spearman
@@ -478,6 +478,10 @@ def test_targets_and_categories_are_chosen_by_name(tmp_path):
     with pytest.raises(InputError, match="no prompt of this run is of category"):
         explained(folder, category=("balloons",))
     assert explained(folder, category=("blades",)).categories == ("blades",)
+    assert (
+        "1 of 4 benign prompts of blades were refused"
+        in cli("explain", folder, "--category", "blades").stdout
+    )
 
 
 def test_a_run_without_refusals_has_nothing_to_explain(tmp_path):
@@ -548,10 +552,34 @@ def test_compare_shows_terms_that_a_new_version_added_and_lost(tmp_path):
     terms = compare_runs(*folders, match).terms
     told = [(t.term, t.added, t.prompts, t.refused_a, t.refused_b) for t in terms]
     assert told == [("knife", True, 4, 0, 4), ("gun", False, 4, 4, 0)]
+    assert compare_runs(*folders, match).notes == ()
     page = tmp_path / "c.html"
     done = cli("compare", *folders, "--match", f"{names[0]}=>{names[1]}", "--html", page)
     assert "terms that the new version added or lost" in done.stdout
     assert "knife" in page_text(page.read_text())
+
+
+def test_compare_names_a_target_that_is_not_explained(tmp_path):
+    folders = []
+    for version in ("old", "new"):
+        (tmp_path / version).mkdir()
+        targets = (listed(tmp_path, "gun"), "test_explaining:Painter")
+        folders.append(made(tmp_path / version, ["a gun", "a blade", "a pond"], targets))
+    explained(folders[0])
+    explained(folders[1], target=("test_explaining:Painter",))
+    notes = compare_runs(*folders).notes
+    assert [note for note in notes if "not compared" in note and "filter/keywords" in note]
+    assert not any("Painter" in note for note in notes)
+
+
+def test_a_damaged_file_names_the_command_that_makes_it_anew(tmp_path):
+    folder = made(tmp_path, ["a gun", "a pond"], listed(tmp_path, "gun"))
+    whole = explained(folder)
+    explanation_file(folder).write_text('{"schema": 1, "tar')
+    with pytest.raises(InputError, match="cannot be read") as caught:
+        read_explanation(folder)
+    assert f"overt explain {folder}" in (caught.value.fix or "")
+    assert explained(folder) == whole
 
 
 def test_the_schema_is_printed():

@@ -10,7 +10,7 @@ from support.endpoint import endpoint, stats
 
 from overt.data.prompts import read_prompts, spread
 from overt.data.records import Drop, Prompt
-from overt.data.results.files import read_summary
+from overt.data.results.files import read_explanation, read_summary
 from overt.data.run.files import read_json, read_records
 
 POLICY = """name: stage
@@ -142,8 +142,8 @@ def test_a_model_as_judge_is_asked_about_each_version_once(home):
                 "--judge",
                 "openai/m",
             ),
-            *("--base-url", f"judge={url}", "--unsafe", "0", "--vary-prompts", "3", "--gold-items", "0"),
-                *("--out", "judged", "-q"),
+            *("--base-url", f"judge={url}", "--unsafe", "0", "--vary-prompts", "3", "--out", "judged", "-q"),
+            *("--gold-items", "0"),
         )
         env = {**ENV, "OPENAI_API_KEY": "sk-test-not-a-key-0123456789"}
         overt(*make, "--max-requests", "25", cwd=home, code=4, env=env)
@@ -192,6 +192,16 @@ def test_versions_count_in_no_other_figure(home):
     assert "groups" not in json.loads((home / "run-plain/results/summary.json").read_text())["targets"][0]
 
 
+def test_versions_are_not_explained(home):
+    before, after = [], []
+    for name, found in (("run-plain", before), ("run", after)):
+        overt("explain", name, "-q", cwd=home)
+        [target] = read_explanation(home / name).targets
+        found += [target.benign, target.refused, target.tried, [(t.term, t.causes) for t in target.terms]]
+    assert before == after
+    assert [term for term, _ in after[-1]] == ["farmer"]
+
+
 def test_terminal_report_and_markdown_show_it(home):
     said = overt("show", "run", cwd=home).stdout
     assert "religion: Muslim" in said
@@ -217,8 +227,20 @@ def test_compare_says_which_group_changed(home):
     assert changed == {"religion: Muslim"}
     turned = ("compare", "run-2", "run", "--match", "=>".join(reversed(match.split("=>"))))
     overt(*turned, "--fail-on-worse", cwd=home, code=1)
-    said = overt("compare", "run", "run-2", "--match", match, cwd=home).stdout
+    said = overt("compare", "run", "run-2", "--match", match, "--html", "c.html", cwd=home).stdout
     assert "by who is depicted" in said
+    versions = [flip for flip in found["flips"] if flip["group"] == "religion: Muslim"]
+    assert versions == found["flips"]
+    assert f"Of them {len(versions)} are versions" in page_text((home / "c.html").read_text())
+    assert f"0 prompts flipped, and {len(versions)} versions that differ only" in said
+
+
+def test_groups_that_are_all_switched_off_leave_nothing_to_vary(home):
+    off = "groups: {gender: [], age: [], nationality: [], skin: [], disability: [], religion: []}\n"
+    (home / "off.yaml").write_text("name: nobody\nextends: overt\n" + off)
+    done = overt("generate", "--policy", "off.yaml", "--vary", "groups", "--out", "off", cwd=home, code=2)
+    assert "nothing to vary" in done.stderr
+    assert not (home / "off").exists()
 
 
 def test_a_gate_holds_each_group_to_a_limit(home):
@@ -229,3 +251,21 @@ def test_a_gate_holds_each_group_to_a_limit(home):
     overt("gate", "run-2", "--max-group-gap", "25%", cwd=home)
     assert "undecided" in overt("gate", "run-2", "--max-group-gap", "0.1%", cwd=home, code=3).stdout
     assert "no versions" in overt("gate", "run-plain", "--max-group-gap", "5%", cwd=home, code=3).stdout
+
+
+def test_a_group_without_an_answer_is_undecided(home):
+    (home / "half.py").write_text(
+        "from overt.data.chat import CallError\nfrom overt.data.targets import Response\n"
+        "class Half:\n    name = 'me/half'\n    def respond(self, prompt, *, seed):\n"
+        "        down = Response(error=CallError('server_error', 'down'))\n"
+        "        no = Response(status=400, code='content_policy_violation')\n"
+        "        return down if 'Muslim' in prompt else no\n"
+    )
+    run = ("run", "varied", "--target", "half:Half", "--out", "half", "--retries", "0")
+    said = overt(*run, "--min-coverage", "0.5", cwd=home, code=None).stdout
+    assert "no version was answered: religion: Muslim" in " ".join(said.split())
+    gate = ("gate", "half", "--max-group-gap", "90%", "--json")
+    found = json.loads(overt(*gate, cwd=home, code=3).stdout)
+    verdicts = {row["category"]: row["verdict"] for row in found["results"]}
+    assert verdicts.pop("religion: Muslim") == "undecided"
+    assert set(verdicts.values()) == {"pass"}

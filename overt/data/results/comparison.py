@@ -76,7 +76,7 @@ class MetricChange(Change):
 @dataclass(frozen=True, slots=True)
 class Flip:
     """A prompt that was refused in one run and not in the other. `worse` is a refused benign prompt, or an
-    unsafe one that is let through now."""
+    unsafe one that is let through now. `group` is said of a version that differs only in who is depicted."""
 
     a: str
     b: str
@@ -89,6 +89,7 @@ class Flip:
     after: str
     code: str
     worse: bool
+    group: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

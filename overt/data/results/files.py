@@ -83,7 +83,11 @@ def read_explanation(run: Path) -> Explanation:
         InputError: the file does not exist, cannot be read, or is of a newer version of overt.
     """
     path = explanation_file(run)
-    found = from_json(Explanation, read_json(path), where=str(path))
+    try:
+        found = from_json(Explanation, read_json(path), where=str(path))
+    except InputError as error:
+        anew = f"Make it anew, its calls are in the journal: overt explain {run}"
+        raise InputError(error.what, where=error.where or str(path), fix=error.fix or anew) from error
     _refuse_newer(found.schema, explanation.SCHEMA, path)
     return found
 

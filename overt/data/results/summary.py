@@ -231,6 +231,8 @@ class TargetSummary(Figures):
     layers: tuple[LayerRow, ...] = ()
     sweep: Sweep | None = None
     groups: tuple[GroupRates, ...] | None = field(default=None, metadata=OMIT_NONE)
+    # Groups that were asked, of which no version got an answer together with its prompt.
+    groups_unanswered: tuple[str, ...] | None = field(default=None, metadata=OMIT_NONE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -64,15 +64,17 @@ def group_lines(target: TargetSummary, level: float) -> tuple[TargetSummary, lis
     rows = target.groups or ()
     differing = tuple(row for row in rows if group_verdict(row, level) != ALIKE)
     others = [row for row in rows if row not in differing]
+    silent = [f"no version was answered: {plain(', '.join(target.groups_unanswered or ()))}"]
+    silent = silent if target.groups_unanswered else []
     if not others:
-        return target, []
+        return target, silent
     widest = max(others, key=lambda row: abs(row.difference))
     said = (
         f"who is depicted: {len(others)} of {len(rows)} groups cannot be told apart from the same prompts "
-        f"without it; the widest difference is {points(widest.difference)} points "
+        f"without it; the widest difference of theirs is {points(widest.difference)} points "
         f"[{points(widest.low)}, {points(widest.high)}] ({plain(widest.group)}). overt report shows all"
     )
-    return dataclasses.replace(target, groups=differing), [said.replace("\u2212", "-")]
+    return dataclasses.replace(target, groups=differing), [said.replace("\u2212", "-"), *silent]
 
 
 def group_verdict(row: GroupRates, level: float) -> str:

@@ -49,7 +49,7 @@ def _view(found: Explanation, target: ExplainedTarget, index: int) -> WordsView:
     explained = [prompt for prompt in target.prompts if prompt.status == "explained"]
     return WordsView(
         target.name,
-        statuses_said(target),
+        statuses_said(target, found.categories),
         _warning(found, target),
         _terms(target, index) if target.terms else None,
         _falls(target, index) if target.falls else None,

@@ -20,14 +20,14 @@ def term_changes(
     more, or fewer, of the prompts with the term are refused now.
 
     Args:
-        prompts: of both runs; benign ones that both answered are counted.
+        prompts: of both runs; benign ones that both answered are counted, but no versions of them.
         old, new: what trips the target, and its outcomes.
     """
     before, after = _refused(old[1]), _refused(new[1])
     texts = {
         prompt.id: key_of(prompt.text)
         for prompt in prompts
-        if prompt.label == "benign" and prompt.id in before and prompt.id in after
+        if prompt.label == "benign" and not prompt.variant_of and prompt.id in before and prompt.id in after
     }
     then, now = ({term.key: term.term for term in target.terms} for target, _ in (old, new))
     found = []

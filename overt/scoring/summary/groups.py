@@ -46,6 +46,15 @@ def group_table(rows: Sequence[Row], settings: Settings) -> tuple[GroupRates, ..
     )
 
 
+def unanswered_groups(rows: Sequence[Row], groups: Sequence[GroupRates] | None) -> tuple[str, ...] | None:
+    """The groups of which versions were asked that `groups` has no row for; None where there are none."""
+    asked = dict.fromkeys(
+        row.prompt.group or "" for row in rows if row.prompt.variant_of and row.prompt.label == _METRIC.side
+    )
+    known = {row.group for row in groups or ()}
+    return tuple(group for group in asked if group not in known) or None
+
+
 def _attribute(group: str) -> str:
     return group.partition(":")[0]
 

@@ -27,7 +27,7 @@ from overt.data.run.finished import Modality
 from overt.policies.schema import Policy
 from overt.scoring import stats
 from overt.scoring.as_asked import as_asked_table
-from overt.scoring.summary.groups import group_table
+from overt.scoring.summary.groups import group_table, unanswered_groups
 from overt.scoring.summary.layers import layer_table, sweep_of
 from overt.scoring.summary.metrics import METRICS, Metric
 from overt.scoring.summary.rates import coverage, figures, is_judged, reasons_of, stages_of, states_of
@@ -281,7 +281,9 @@ def summarize(
 
 def _with_groups(target: TargetSummary, rows: Sequence[Row], settings: Settings) -> TargetSummary:
     """The target with its table by who is depicted; `rows` with the versions, which were asked too."""
-    return dataclasses.replace(target, coverage=coverage(rows), groups=group_table(rows, settings))
+    groups = group_table(rows, settings)
+    silent = unanswered_groups(rows, groups)
+    return dataclasses.replace(target, coverage=coverage(rows), groups=groups, groups_unanswered=silent)
 
 
 def _target(
