@@ -6,7 +6,7 @@ TEMPLATE = (
 )
 
 
-def build(folder, template=TEMPLATE, kind="llama"):
+def build(folder, template=TEMPLATE, kind="llama", width=32):
     """Saves a model and its tokenizer into the folder as a user's would lie there; gives the folder."""
     import torch
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
@@ -31,7 +31,7 @@ def build(folder, template=TEMPLATE, kind="llama"):
     sizes = {"vocab_size": len(tokenizer), "eos_token_id": 1, "pad_token_id": 2}
     if kind == "llama":
         config = LlamaConfig(
-            hidden_size=32,
+            hidden_size=width,
             intermediate_size=64,
             num_hidden_layers=2,
             num_attention_heads=4,
