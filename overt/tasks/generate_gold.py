@@ -242,7 +242,7 @@ def _own(policy: Policy, category: Category, count: int, seed: int) -> tuple[lis
 
 def _banked(policy: Policy, category: Category, trigger: Trigger) -> dict[Scene, str]:
     """The bank's scenes for a term without scenes, with their keys. Its labels are general, so they count
-    where the policy names the topic or the category speaks of it. Those for any form of a term are left out."""
+    where the policy names the topic or the category speaks of it. Those for any form of a term do not."""
     if trigger.scenes or (read := reading(category, trigger)) is None:
         return {}
     spoken = topics_by_cues(f"{category.id.replace('_', ' ')}. {category.title}", category.disallowed)
