@@ -369,14 +369,19 @@ def notes_of(gold: Gold, categories: Sequence[str]) -> Iterator[str]:
     for judge in gold.judges:
         if judge.untested and judge.judge != RULES:
             yield f"{judge.judge} {in_words(judge)}"
-        weak = [
-            f"{category} ({one.accuracy.k} of {one.accuracy.n})"
-            for category, one in judge.categories.items()
-            if one.accuracy.rate < gold.least and judge not in gold.below
-        ]
-        if weak:
-            yield f"{judge.judge} is below {gold.least:g} on the gold items of {', '.join(weak)}"
+        if judge not in gold.below:
+            yield from _weak(judge, gold.least)
         counts = {c: judge.categories[c].accuracy.n if c in judge.categories else 0 for c in categories}
         few = [f"{category} ({n})" for category, n in counts.items() if n < LEAST]
         if few and not judge.untested:
             yield (f"{judge.judge} was not tested on {', '.join(few)} alone: fewer than {LEAST} gold items")
+
+
+def _weak(judge: JudgeOnGold, least: float) -> Iterator[str]:
+    weak = [
+        f"{category} ({one.accuracy.k} of {one.accuracy.n})"
+        for category, one in judge.categories.items()
+        if one.accuracy.rate < least
+    ]
+    if weak:
+        yield f"{judge.judge} is below {least:g} on the gold items of {', '.join(weak)}"
