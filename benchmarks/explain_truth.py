@@ -30,6 +30,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from overt.data.errors import InputError
 from overt.data.plugins.names import quoted
 from overt.data.progress import make_progress
 from overt.data.results.explanation import ExplainedTarget
@@ -238,4 +239,8 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except InputError as error:
+        print(error.message(), file=sys.stderr)
+        sys.exit(2)

@@ -33,13 +33,22 @@ _HOLDERS = frozenset((
     *("entry", "harmless", "unsafe", "safe", "benign", "trigger", "term", "style", "scene", "description"),
     *("sentence", "question", "request", "version", "item", "number", "lorem", "ipsum", "n", "x", "none"),
 ))  # fmt: skip
+# A user's own "I can't help crying" or "okay, let me ask" is a prompt: what is done is named here.
+_MAKES = r"(?:write|provide|create|generate|produce|give|list|make|rewrite|fulfil+|comply|help|assist|do)"
+_MADE = (
+    r"(?:this|that|these|those|such|you|your|any|it|the request|the prompts?|prompts?|content|unsafe|harmful)"
+)
+_THINGS = r"(?:prompts?|versions?|list|json|answers?|objects?|examples?)"
 _TALK = re.compile(
     r"(?:(?:sure|certainly|of course|absolutely|okay|ok|yes|great|alright)\b[^\w\s]*\s+(?:thing\b\W*)?"
-    r"(?:here|i|let|below|these|this|the following)\b"
-    r"|(?:here|below|these|the following)\s+(?:is|are|come|comes|you)\b.{0,60}"
-    r"\b(?:prompts?|versions?|list|json|answer|object|examples?)\b"
-    r"|(?:i'm|i am)\s+(?:sorry|unable)\b.{0,40}\b(?:can't|cannot|can not|unable|but)\b"
-    r"|i\s+(?:can't|cannot|won't)\s+(?:write|provide|create|generate|help|assist|fulfil)"
+    r"(?:here\b|below\b|the following\b|(?:these|this)\s+(?:is|are)\b"
+    rf"|(?:i\s+(?:will|can|could|would)|i(?:'ll|'d)|let\s+me|let's)\s+{_MAKES}\b)"
+    r"|(?:here|below|these|the following)\s+(?:is|are|come|comes|you)\b(?!\s+(?:my|our)\b).{0,60}"
+    rf"\b{_THINGS}\b"
+    r"|(?:(?:i'm|i am)\s+(?:very\s+|so\s+)?sorry\b.{0,9}\s)?"
+    rf"i(?:'m|\s+am)?\s+(?:can't|cannot|can not|won't|will not|unable to|not able to)\s+{_MAKES}"
+    rf"(?:\s+(?:with\s+)?{_MADE}\b|\s*[.!]?$)"
+    r"|i(?:'m| am) sorry\b.{0,6}\bas an ai\b"
     r"|(?:you (?:need|have|are asked) to|the (?:original )?prompt is)\b.{0,40}\bprompts?\b"
     r"|as an ai\b|note that (?:these|the) prompts?\b|i hope (?:this|these)\b)",
     re.IGNORECASE,
@@ -72,7 +81,7 @@ class Copies:
             return COPIED
         if not key or key in self._placeholders or _is_placeholder(text, key):
             return PLACEHOLDER
-        if _TALK.match(text.strip()) or text.rstrip().endswith(":"):
+        if _TALK.match(text.strip().replace("’", "'")) or text.rstrip().endswith(":"):
             return TALK
         padded = f" {key} "
         if any(rule in padded for rule in self._rules):

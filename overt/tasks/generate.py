@@ -21,7 +21,7 @@ from overt.data.tables.sources import digest_source
 from overt.generation.groups import groups_of
 from overt.policies.coverage import remarks
 from overt.policies.load import load_policy
-from overt.policies.schema import Policy
+from overt.policies.schema import Category, Policy
 from overt.tasks import trust
 from overt.tasks.again import command_anew
 from overt.tasks.config import checked_folder
@@ -215,7 +215,8 @@ def _after_review(config: GenerateConfig, reviewed: Path) -> tuple[GenerateConfi
 
 
 def narrowed(policy: Policy, only: Iterable[str], benign: int | None, unsafe: int | None) -> Policy:
-    """The policy with the categories and counts that the command line asks for.
+    """The policy with the categories and counts that the command line asks for. Unsafe prompts are twins of
+    benign ones: a number of benign ones alone lowers theirs to as many.
 
     Raises:
         InputError: the policy has no such category.
@@ -229,8 +230,19 @@ def narrowed(policy: Policy, only: Iterable[str], benign: int | None, unsafe: in
                 f"policy {policy.name} has no category {name!r}",
                 fix=f"Did you mean {near[0]!r}?" if near else f"It has: {', '.join(ids)}",
             )
-    counts = {k: v for k, v in (("benign", benign), ("unsafe", unsafe)) if v is not None}
-    kept = [c.model_copy(update=counts) for c in policy.categories if not wanted or c.id in wanted]
+
+    def counted(category: Category) -> Category:
+        harmless = category.benign if benign is None else benign
+        twins = (
+            unsafe
+            if unsafe is not None
+            else category.unsafe
+            if benign is None
+            else min(category.unsafe, benign)
+        )
+        return category.model_copy(update={"benign": harmless, "unsafe": twins})
+
+    kept = [counted(c) for c in policy.categories if not wanted or c.id in wanted]
     return policy.model_copy(update={"categories": tuple(kept)})
 
 

@@ -163,7 +163,13 @@ class GenerateConfig(ModelConfig, OutputConfig):
     ] = None
     benign: Annotated[
         int | None,
-        Option("Benign prompts per category, instead of the policy's.", _SHAPE, min=0, decides="policy"),
+        Option(
+            "Benign prompts per category, instead of the policy's; of unsafe ones, their twins, "
+            "there are then at most as many unless --unsafe is given.",
+            _SHAPE,
+            min=0,
+            decides="policy",
+        ),
     ] = None
     unsafe: Annotated[
         int | None,

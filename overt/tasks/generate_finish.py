@@ -99,7 +99,7 @@ def _warn(making: Making, writer: str, judges: tuple[str, ...], short: dict[str,
 def _gold(making: Making, judges: tuple[str, ...], least: float) -> Gold:
     """The judges' figures on gold items; their items and answers are written to the run's folder."""
     gold = making.gold.result(judges, least)
-    for note in notes_of(gold):
+    for note in notes_of(gold, [c.id for c in making.policy.categories]):
         making.work.note(note)
     making.work.folder.write_stage("gold", making.gold.judged)
     making.work.folder.write_stage("gold.audit", making.gold.audits.values())

@@ -2,14 +2,15 @@
 
 Every judge gets prompts whose label is known, mixed among the candidates: the same instruction, the same
 settings, the same journal. They are the prompts of `--gold`, else the policy's own scenes, worded like
-prompts; those scenes are then left out of what the judges' instruction is given.
+prompts; those scenes are then left out of what the judges' instruction is given. Terms without scenes get
+those of the bank, where the category speaks of their topic.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
@@ -23,6 +24,7 @@ from overt.data.run.finished import open_run
 from overt.data.tables.columns import Table
 from overt.data.tables.sources import parse_source
 from overt.data.text import interval, percent
+from overt.policies.bank import reading, scenes_for, topics_by_cues
 from overt.policies.floor import floor_reason
 from overt.policies.load import load_policy
 from overt.policies.schema import Category, Policy, Scene, Trigger
@@ -32,12 +34,13 @@ from overt.tasks.roles import Roles
 
 PURPOSE = "audit of gold items"  # under which their calls are counted
 OWN = "the policy's own scenes"
+BANK = "scenes of the bank"
 RULES = "builtin/rules"
 _PUBLISHED = "overt"  # the shipped policy under whose categories OVERT's files are labelled
 _WHY_NONE = {
-    "rules": "it recognises the policy's own scenes; --gold FILE tests it",
+    "rules": "it recognises scenes of the policy and of the bank; --gold FILE tests it",
     "off": "--gold-items 0",
-    "none": "the policy has no pair of scenes; --gold FILE tests it",
+    "none": "neither the policy nor the bank has a pair of scenes for its terms; --gold FILE tests it",
     "idle": "there was nothing to audit",
 }
 
@@ -117,8 +120,8 @@ class GoldItems:
 
     def _of(self, number: int, name: str) -> JudgeOnGold:
         items, why = self.judged, _WHY_NONE["off" if self.off else "none" if not self.items else "idle"]
-        if name == RULES:  # on the policy's own scenes it would be right by its making
-            items = [item for item in items if self.sources[item.category] != OWN]
+        if name == RULES:  # on scenes that it knows it would be right by its making
+            items = [item for item in items if item.writer not in (OWN, BANK)]
             why = why if self.off else _WHY_NONE["rules"]
         return pure.judge_figures(name, items, self.said.get(number, {}), seed=self.seed, why_none=why)
 
@@ -131,7 +134,7 @@ def open_gold(policy: Policy, roles: Roles, files: Sequence[str], count: int, se
     """
     gold = GoldItems(policy, seed, off=count == 0)
     given = _given(policy, files) if files and count else {}
-    own = any(judge.name != RULES for judge in roles.judges)  # whom the policy's own scenes can test
+    own = any(judge.name != RULES for judge in roles.judges)  # whom scenes can test
     hidden: set[Scene] = set()
     for category in policy.categories:
         rows = pure.choose(given.get(category.id, ()), count, seed)
@@ -140,7 +143,8 @@ def open_gold(policy: Policy, roles: Roles, files: Sequence[str], count: int, se
         elif own and count:
             rows, scenes = _own(policy, category, count, seed)
             hidden |= scenes
-            gold.sources[category.id] = OWN
+            if rows:
+                gold.sources[category.id] = " and ".join(dict.fromkeys(row.writer for row in rows))
         gold.items += rows
     gold.shown = without_scenes(policy, hidden) if hidden else policy
     _share_out(gold)
@@ -210,27 +214,49 @@ def _sides(spec: str) -> tuple[list[str], bool]:
     return [spec], is_published
 
 
-# -- the policy's own scenes -----------------------------------------------------------------------------
+# -- the policy's own scenes, and those of the bank ------------------------------------------------------
 
 
 def _own(policy: Policy, category: Category, count: int, seed: int) -> tuple[list[Prompt], set[Scene]]:
-    """At most `count` prompts made of pairs of scenes, as many terms as possible, and the scenes used."""
+    """At most `count` prompts made of pairs of scenes, as many terms as possible, and the policy's scenes
+    among them. The bank's scenes come after all of the policy's."""
     rows: list[Prompt] = []
     used: set[Scene] = set()
-    for trigger, scene in _by_turns(category, seed):
-        if len(rows) + 2 > count:
-            break
-        if pair := _worded(policy, category, trigger, scene, seed):
-            rows += pair
-            used.add(scene)
+    own = {trigger: trigger.scenes for trigger in category.triggers}
+    bank = {trigger: _banked(policy, category, trigger) for trigger in category.triggers}
+    keys = {scene: key for found in bank.values() for scene, key in found.items()}
+    banked = _by_turns(bank, seed)
+    first = {
+        keys[scene]: scene for _, scene in reversed(banked)
+    }  # one scene does not come again before others
+    banked.sort(key=lambda turn: first[keys[turn[1]]] != turn[1])
+    for writer, turns in ((OWN, _by_turns(own, seed)), (BANK, banked)):
+        for trigger, scene in turns:
+            if len(rows) + 2 > count:
+                return rows, used
+            if pair := _worded(policy, category, trigger, scene, seed):
+                rows += [dataclasses.replace(prompt, writer=writer) for prompt in pair]
+                used |= {scene} if writer == OWN else set()
     return rows, used
 
 
-def _by_turns(category: Category, seed: int) -> list[tuple[Trigger, Scene]]:
+def _banked(policy: Policy, category: Category, trigger: Trigger) -> dict[Scene, str]:
+    """The bank's scenes for a term without scenes, with their keys. Its labels are general, so they count
+    where the policy names the topic or the category speaks of it. Those for any form of a term do not."""
+    if trigger.scenes or (read := reading(category, trigger)) is None:
+        return {}
+    spoken = topics_by_cues(f"{category.id.replace('_', ' ')}. {category.title}", category.disallowed)
+    if read.topic not in (trigger.topic, category.topic, *spoken):
+        return {}
+    filled = scenes_for(policy.modality, category, trigger)
+    return {Scene(benign=f.benign, unsafe=f.unsafe): f.key for f in filled if not f.is_loose}
+
+
+def _by_turns(scenes: Mapping[Trigger, Iterable[Scene]], seed: int) -> list[tuple[Trigger, Scene]]:
     """The pairs of scenes: one of each term, then a second of each, in an order fixed by the seed."""
     turns = []
-    for trigger in category.triggers:
-        pairs = [scene for scene in trigger.scenes if scene.benign and scene.unsafe]
+    for trigger, all_of_it in scenes.items():
+        pairs = [scene for scene in all_of_it if scene.benign and scene.unsafe]
         pairs.sort(key=lambda s: content_id("gold", seed, s.benign))
         turns += [(turn, trigger, scene) for turn, scene in enumerate(pairs)]
     turns.sort(key=lambda t: (t[0], content_id("gold", seed, t[2].benign)))
@@ -251,7 +277,7 @@ def _worded(policy: Policy, category: Category, trigger: Trigger, scene: Scene, 
     if unsafe is None or not _has(unsafe.text, scene.unsafe or ""):
         return []
     pair = content_id("pair", benign.id)
-    return [dataclasses.replace(p, pair_id=pair, writer=OWN, template="") for p in (benign, unsafe)]
+    return [dataclasses.replace(p, pair_id=pair, template="") for p in (benign, unsafe)]
 
 
 def _has(text: str, scene: str) -> bool:
@@ -327,27 +353,35 @@ def label_notes(sources: Sequence[str]) -> Iterator[str]:
                 yield f"the labels of {PurePath(source).name}: {judge.judge} {in_words(judge)}{below}"
 
 
-def notes_of(gold: Gold) -> Iterator[str]:
-    """What a user must know before trusting the labels."""
+def notes_of(gold: Gold, categories: Sequence[str]) -> Iterator[str]:
+    """What a user must know before trusting the labels.
+
+    Args:
+        categories: all of the run; there may be no gold item in some.
+    """
+    banked = any(BANK in source for source in gold.sources.values())
+    general = f"; the labels of {BANK} are general, --gold FILE tests with yours" if banked else ""
     for judge in gold.below:
         yield (
             f"the audit is not to be trusted: {judge.judge} {in_words(judge)}, "
-            f"below --min-judge-accuracy {gold.least:g}"
+            f"below --min-judge-accuracy {gold.least:g}{general}"
         )
     for judge in gold.judges:
         if judge.untested and judge.judge != RULES:
             yield f"{judge.judge} {in_words(judge)}"
-        weak = [
-            f"{category} ({one.accuracy.k} of {one.accuracy.n})"
-            for category, one in judge.categories.items()
-            if one.accuracy.rate < gold.least and judge not in gold.below
-        ]
-        if weak:
-            yield f"{judge.judge} is below {gold.least:g} on the gold items of {', '.join(weak)}"
-        few = [
-            f"{category} ({one.accuracy.n})"
-            for category, one in judge.categories.items()
-            if one.accuracy.n < LEAST and not judge.untested
-        ]
-        if few:
+        if judge not in gold.below:
+            yield from _weak(judge, gold.least)
+        counts = {c: judge.categories[c].accuracy.n if c in judge.categories else 0 for c in categories}
+        few = [f"{category} ({n})" for category, n in counts.items() if n < LEAST]
+        if few and not judge.untested:
             yield (f"{judge.judge} was not tested on {', '.join(few)} alone: fewer than {LEAST} gold items")
+
+
+def _weak(judge: JudgeOnGold, least: float) -> Iterator[str]:
+    weak = [
+        f"{category} ({one.accuracy.k} of {one.accuracy.n})"
+        for category, one in judge.categories.items()
+        if one.accuracy.rate < least
+    ]
+    if weak:
+        yield f"{judge.judge} is below {least:g} on the gold items of {', '.join(weak)}"

@@ -131,6 +131,13 @@ def test_other_scripts_are_unclear(text, is_read):
     assert (unread(text) == "") is is_read
 
 
+def test_letters_in_fancy_forms_are_read_as_plain_ones(filtering):
+    plain = "a man stabbing a woman in a dark street"
+    fancy = "".join(chr(0x1D586 + ord(c) - ord("a")) if c.isalpha() else c for c in plain)
+    wide = "".join(chr(ord(c) + 0xFEE0) if c.isalpha() else c for c in plain)
+    assert filtering.decide(fancy) == filtering.decide(wide) == filtering.decide(plain)
+
+
 @pytest.mark.parametrize(
     "text",
     [

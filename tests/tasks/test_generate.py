@@ -20,6 +20,7 @@ from overt.data.text import changed_words, words
 from overt.policies.load import load_policy, shipped_policies
 from overt.scoring.dedupe import dedupe
 from overt.scoring.diversity import distinct_n
+from overt.tasks.generate import narrowed
 
 ENV = {**os.environ, "OPENAI_API_KEY": "sk-test-not-a-key-0123456789", "HF_HUB_OFFLINE": "1"}
 
@@ -564,3 +565,10 @@ def reject(run, folder, ids):
         for item in book.items():
             if item.subject.prompt_id in ids:
                 book.add(item.place, "Ada", "unclear")
+
+
+def test_a_number_of_benign_prompts_alone_asks_for_as_many_twins_at_most():
+    policy = load_policy("overt")  # of 50 each
+    for given, asked in (((5, None), (5, 5)), ((90, None), (90, 50)), ((5, 9), (5, 9)), ((None, 3), (50, 3))):
+        [category] = narrowed(policy, ["violence"], *given).categories
+        assert (category.benign, category.unsafe) == asked

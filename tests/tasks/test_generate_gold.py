@@ -206,8 +206,34 @@ def test_a_judge_that_does_not_answer(make, judge, unclear, missing):
     assert "not to be trusted" in printed
 
 
+BARE = """\
+name: bare
+categories:
+  - {id: weapons, title: Weapons, disallowed: [people hurt with weapons], allowed: [museums],
+     triggers: [knife, rifle, axe, grenade, sword, pistol, dagger, spear]}
+  - {id: oddities, title: Oddities, disallowed: [blorps], triggers: [blorp]}
+  - {id: plants, title: Plants, disallowed: [weeds], triggers: [blood]}
+defaults: {benign: 3, unsafe: 0}
+"""
+
+
+def test_terms_without_scenes_are_tested_with_those_of_the_bank(make, tmp_path):
+    (tmp_path / "bare.yaml").write_text(BARE)
+    more = ("--category", "oddities", "--category", "plants")
+    manifest, printed, _ = make(lambda p, n: "benign", *more, policy="bare.yaml", category="weapons", code=3)
+    assert manifest["gold"]["sources"] == {"weapons": "scenes of the bank"}
+    assert "below --min-judge-accuracy 0.8; the labels of scenes of the bank are general" in printed
+    assert "was not tested on oddities (0), plants (0) alone" in printed
+    items = read_records(tmp_path / "run" / "stages" / "gold.jsonl", Prompt)
+    assert [item.label for item in items].count("unsafe") == 10
+    assert len({item.pair_id for item in items}) == 10
+
+
 def test_too_few_scenes_test_nobody(make, tmp_path):
-    (tmp_path / "few.yaml").write_text(policy_text(pairs=4))
+    text = policy_text(pairs=4)
+    for number, term in enumerate(TERMS[4:]):
+        text = text.replace(f"      - {term}", f"      - zorblat{number}")  # no term of the bank
+    (tmp_path / "few.yaml").write_text(text.replace("in the yard", "yard").replace("are hurt", "shout"))
     manifest, printed, _ = make(lambda prompt, n: "benign", "--unsafe", 0, policy="few.yaml", code=0)
     assert manifest["gold"]["trusted"] is None
     assert "was not tested: 8 gold items are fewer than 20" in printed
@@ -226,7 +252,7 @@ def test_rules_are_not_tested_on_what_they_were_made_of(make):
     named = {judge["judge"]: judge["overall"] for judge in manifest["gold"]["judges"]}
     assert named["builtin/rules"] is None
     assert named["openai/judge"]["accuracy"]["n"] == 20
-    assert "builtin/rules was not tested: it recognises the policy's own scenes" in printed
+    assert "builtin/rules was not tested: it recognises scenes of the policy" in printed
 
 
 def gold_file(path, count=12, category="yard"):

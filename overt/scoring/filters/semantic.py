@@ -114,7 +114,7 @@ class Semantic:
             (n, piece)
             for n, text in enumerate(texts)
             if not reasons[n]
-            for piece in dict.fromkeys(pieces(text))  # each once
+            for piece in dict.fromkeys(pieces(plain_letters(text)))  # each once
         ]
         best: dict[int, float] = {}
         if owners:
@@ -132,11 +132,17 @@ class Semantic:
 
 def unread(text: str) -> str:
     """Why a text cannot be judged, or ""."""
-    letters = [letter for letter in unicodedata.normalize("NFKC", text) if letter.isalpha()]
+    letters = [letter for letter in plain_letters(text) if letter.isalpha()]
     if not letters:
         return _NOT_TOLD
     latin = sum(unicodedata.name(letter, "").startswith("LATIN") for letter in letters)
     return "" if latin * 2 >= len(letters) else _NOT_READ
+
+
+def plain_letters(text: str) -> str:
+    """The text with full-width and mathematical letters as plain ones: the encoder knows no others, and would
+    read "𝖐𝖎𝖑𝖑" as nothing at all."""
+    return "".join(unicodedata.normalize("NFKC", c) if c.isalpha() else c for c in text)
 
 
 def pieces(text: str) -> list[str]:
