@@ -37,6 +37,7 @@ GENERATE = {
     "unsafe": 1, "gold": ("seeds.csv:prompt",), "gold_items": 40, "min_judge_accuracy": 0.7, "per_seed": 4,
     "oversample": 2.5, "rounds": 2,
     "seed": 9,
+    "search": 2, "search_calls": 50, "vary": "groups", "vary_prompts": 3,
     "codes": "codes.yaml",
 }  # fmt: skip
 RUN = {
@@ -51,6 +52,14 @@ START = {
     RunConfig: {"dataset": ("seeds.csv:prompt",), "target": ("openai/gpt-image-1",)},
 }
 VALUES = {GenerateConfig: GENERATE, RunConfig: RUN}
+# What an option does not go without.
+NEEDED = {
+    "expect": {"for_limit": "30%"},
+    "power": {"for_limit": "30%"},
+    "search": {"probe": "filter/better-profanity"},
+    "search_calls": {"probe": "filter/better-profanity", "search": 2},
+    "vary_prompts": {"vary": "groups"},
+}
 
 
 def deciding(config):
@@ -84,8 +93,7 @@ def begun(config):
 
 def with_value(kind, name):
     values = {**START[kind], name: VALUES[kind][name]}
-    if name in ("expect", "power"):
-        values["for_limit"] = "30%"
+    values |= NEEDED.get(name, {})
     if name == "checker":  # a filter draws nothing that a checker could look at
         values["target"] = ("openai/gpt-image-1",)
     return kind.made(values)
