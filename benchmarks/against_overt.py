@@ -26,16 +26,15 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ending import leave
 from train_semantic import Trained
 
-from overt.data.errors import OvertError
 from overt.data.filters import decide_all
 from overt.data.prompts import read_prompts
 from overt.data.records import Prompt
@@ -204,8 +203,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except OvertError as error:
-        print(error.message(), file=sys.stderr)
-        sys.exit(2)
+    leave(main)

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -27,10 +26,10 @@ from pathlib import Path
 
 import numpy as np
 from against_overt import benign, decisions, options
+from ending import leave
 from scipy.stats import rankdata
 from train_semantic import Trained
 
-from overt.data.errors import OvertError
 from overt.data.filters import decide_all
 from overt.data.records import Prompt
 from overt.registry import load_filter
@@ -200,8 +199,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except OvertError as error:
-        print(error.message(), file=sys.stderr)
-        sys.exit(2)
+    leave(main)

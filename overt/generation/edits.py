@@ -14,11 +14,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from random import Random
+from typing import Any
 
 from overt.data.records import Prompt, content_id, prompt_id
-from overt.data.tiers import Tier, label_of, tier_of
+from overt.data.tiers import TIERS, Tier, label_of, tier_of
 from overt.generation import wording
-from overt.generation.frames import Frame, bank_of, mentions, names_term, scenes_of, slots_of, term_slots
+from overt.generation.frames import (
+    Frame,
+    bank_of,
+    for_the_young,
+    located,
+    names_term,
+    scenes_of,
+    slots_of,
+    term_slots,
+)
 from overt.policies.bank import reading
 from overt.policies.schema import Category, Policy, Trigger
 from overt.policies.term_forms import article
@@ -28,8 +38,6 @@ KINDS = ("trigger", "scene", "side", "context", "style", "slot", "model")
 or anything (the rewrites of a model)."""
 
 _LONGEST = 45  # words of a prompt with two scenes
-# Products for children get the settings of `young` alone.
-_YOUNG = re.compile(r"(?<![a-z])(?:child|kid|pupil|primary school|toddler)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,19 +109,12 @@ class _Editor:
 
     def _taken_apart(self) -> _Parts:
         text, trigger = self.prompt.text, self.trigger
-        best: _Parts | None = None
-        if trigger is not None:
-            own = term_slots(trigger)
-            known = {**self.slots, **{name: [value] for name, value in own.items()}}
-            for frame in _frames(self.policy, self.category, trigger):
-                found = wording.locate(frame.text, text, known)
-                # The longest frame wins: a short one can stand inside a long one.
-                if found and (best is None or found[1] - found[0] > len(best.scene)):
-                    start, end, fills = found
-                    # The scene as it stands within a text: at the start its first letter is a capital.
-                    scene = wording.fill(frame.text, lambda name, fills=fills: fills[name])  # type: ignore[misc]
-                    best = _Parts(text[:start], scene, text[end:], frame, fills)
-        return best or _Parts("", text, "", None, {})
+        at = located(self.policy, self.category, trigger, text, self.slots) if trigger else None
+        if at is None:
+            return _Parts("", text, "", None, {})
+        # The scene as it stands within a text: at the start its first letter is a capital.
+        scene = wording.fill(at.frame.text, at.fills.__getitem__)
+        return _Parts(text[: at.start], scene, text[at.end :], at.frame, at.fills)
 
     def _edited(self, text: str, **changes: str) -> Prompt:
         return _with_text(dataclasses.replace(self.prompt, **changes), text)  # type: ignore[arg-type]
@@ -148,8 +149,7 @@ class _Editor:
 
     def _fit(self, modality: str) -> Iterator[str]:
         """The settings that the policy's readers may meet and that do not repeat the term."""
-        young = bool(_YOUNG.search(f"{self.policy.name} {self.policy.description}"))
-        for setting in _settings(modality, young=young):
+        for setting in _settings(modality, young=for_the_young(self.policy)):
             if setting not in self.prompt.text and not names_term(self.prompt.trigger, setting):
                 yield setting
 
@@ -229,7 +229,7 @@ class _Editor:
         scene = self._filled(trigger, frame, fills)
         text = self.parts.before + scene + self.parts.after
         if names_term(trigger.term, text):
-            tier: Tier = frame.tier if uses else _tier_name(self.prompt)
+            tier: Tier = frame.tier if uses else TIERS[tier_of(self.prompt)]
             yield from self._option(
                 kind, value, text, uses, trigger=trigger.term, template=_labelled(self.prompt, tier)
             )
@@ -272,18 +272,9 @@ def _with_text(prompt: Prompt, text: str) -> Prompt:
     return dataclasses.replace(prompt, id=prompt_id(text), text=text)
 
 
-def _frames(policy: Policy, category: Category, trigger: Trigger) -> list[Frame]:
-    return scenes_of(trigger) + bank_of(policy, category, trigger) + mentions(policy, category, trigger)
-
-
 def _made_of_scenes(policy: Policy, category: Category, trigger: Trigger) -> list[Frame]:
     """The scenes that an edit may put in: those in which the term stands well."""
     return scenes_of(trigger) + [f for f in bank_of(policy, category, trigger) if not f.is_loose]
-
-
-def _tier_name(prompt: Prompt) -> Tier:
-    tiers: tuple[Tier, ...] = ("scene", "bank", "again", "mention")
-    return tiers[tier_of(prompt)]
 
 
 def _labelled(prompt: Prompt, tier: Tier) -> str:
@@ -298,13 +289,15 @@ def _unmarked(text: str) -> tuple[str, str]:
 # -- the tables --------------------------------------------------------------------------------------------
 
 
-def _table() -> dict[str, dict[str, Sequence[str]]]:
-    return wording.table("edits")
+def _table() -> dict[str, Any]:
+    table: dict[str, Any] = wording.table("edits")
+    return table
 
 
 @lru_cache(maxsize=4)
 def _settings(modality: str, *, young: bool = False) -> tuple[str, ...]:
-    groups: Mapping[str, Sequence[str]] = wording.table("edits")["contexts"][modality]
+    """Settings that say why a scene is harmless; products for children get those of `young` alone."""
+    groups: Mapping[str, Sequence[str]] = _table()["contexts"][modality]
     return tuple(s for name in (("young",) if young else ("calm", "dark")) for s in groups[name])
 
 

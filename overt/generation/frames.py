@@ -46,6 +46,11 @@ class Frame:
 Turn = tuple[Trigger, Frame, Tier]
 
 
+def for_the_young(policy: Policy) -> bool:
+    """Whether a policy's product is for children."""
+    return bool(_YOUNG.search(f"{policy.name} {policy.description}"))
+
+
 def scenes_of(trigger: Trigger) -> list[Frame]:
     """The benign scenes that the policy gives a trigger."""
     return [Frame(s.benign, "scene", s.benign, s.unsafe) for s in trigger.scenes if s.benign]
@@ -54,7 +59,7 @@ def scenes_of(trigger: Trigger) -> list[Frame]:
 def bank_of(policy: Policy, category: Category, trigger: Trigger) -> list[Frame]:
     """The bank's scenes for a trigger, those for its part of speech first."""
     filled = scenes_for(policy.modality, category, trigger)
-    if _YOUNG.search(f"{policy.name} {policy.description}"):
+    if for_the_young(policy):
         filled = tuple(f for f in filled if not _GROWN_UP.search(f.benign))
     return [Frame(f.benign, "bank", f.key, f.unsafe, is_loose=f.is_loose) for f in filled]
 
@@ -69,7 +74,7 @@ def mentions(policy: Policy, category: Category, trigger: Trigger) -> list[Frame
     """The frames that only name a term, which fit its part of speech and the category."""
     table = wording.table("frames")[policy.modality]
     subject = " ".join((category.id, category.title, *category.disallowed))
-    if _DELICATE.search(subject) or _YOUNG.search(f"{policy.name} {policy.description}"):
+    if _DELICATE.search(subject) or for_the_young(policy):
         groups = ["careful"]
     else:
         groups = ["any", trigger.pos or part_of_speech(trigger.term)]
@@ -173,21 +178,40 @@ class Found:
     unsafe: str | None = None
 
 
-def context(policy: Policy, category: Category, trigger: Trigger, text: str, slots: wording.Slots) -> Found:
-    """Finds the scene or the frame in a prompt's text; of several the longest."""
-    own = term_slots(trigger)
-    known = {**slots, **{k: [v] for k, v in own.items()}}
-    best, at = Found(), (0, 0)
+@dataclass(frozen=True, slots=True)
+class Located:
+    """A frame in a text: its characters from `start` to `end`, and the fillers of its slots, the term's among
+    them."""
+
+    frame: Frame
+    start: int
+    end: int
+    fills: dict[str, str]
+
+
+def located(
+    policy: Policy, category: Category, trigger: Trigger, text: str, slots: wording.Slots
+) -> Located | None:
+    """Finds the scene or the frame in a prompt's text; of several the longest, since a short fragment can
+    stand inside a long one."""
+    known = {**slots, **{name: [value] for name, value in term_slots(trigger).items()}}
+    best: Located | None = None
     frames = scenes_of(trigger) + bank_of(policy, category, trigger) + mentions(policy, category, trigger)
     for frame in frames:
         found = wording.locate(frame.text, text, known)
-        # The longest frame wins: a short fragment can stand inside a long one.
-        if found and found[1] - found[0] > at[1] - at[0]:
-            start, end, fills = found
-            at = (start, end)
-            fillers = tuple((k, v) for k, v in fills.items() if k not in own)
-            best = Found(text[:start], text[end:], fillers, frame.unsafe)
+        if found and (best is None or found[1] - found[0] > best.end - best.start):
+            best = Located(frame, *found)
     return best
+
+
+def context(policy: Policy, category: Category, trigger: Trigger, text: str, slots: wording.Slots) -> Found:
+    """What a prompt is made of; nothing where no scene or frame is found in its text."""
+    at = located(policy, category, trigger, text, slots)
+    if at is None:
+        return Found()
+    own = term_slots(trigger)
+    fillers = tuple((name, filler) for name, filler in at.fills.items() if name not in own)
+    return Found(text[: at.start], text[at.end :], fillers, at.frame.unsafe)
 
 
 def slots_of(policy: Policy) -> dict[str, list[str]]:

@@ -10,15 +10,14 @@ import dataclasses
 from collections.abc import Iterable, Iterator
 
 from overt.data.chat import Ask, Question
-from overt.data.records import Drop, Failure, Prompt, content_id, prompt_id
+from overt.data.records import Drop, Failure, Prompt, content_id
 from overt.data.replies import failure_of
 from overt.data.templates import Template
 from overt.data.text import changed_words
 from overt.generation.copied import Copies
-from overt.generation.prompt_lists import WORDINGS, cut_short, read_wordings, with_room
+from overt.generation.prompt_lists import cut_short
 from overt.generation.synthesize import check_shape
-from overt.generation.terms import named_trigger
-from overt.policies.floor import askable
+from overt.generation.wordings import reworded, wordings_question
 from overt.policies.schema import Policy
 
 
@@ -40,17 +39,7 @@ def write_twins(
 
     def question(prompt: Prompt) -> Question[list[str]]:
         category = policy.category(prompt.category)
-        values = {
-            "modality": policy.modality,
-            "category": category,
-            "disallowed": askable(category),
-            "prompt": prompt.text,
-            "trigger": prompt.trigger,
-            "language": prompt.language,
-            "count": count,
-        }
-        request = with_room(template.request(values, seed=seed, schema=WORDINGS.schema), count)
-        return Question(request, read_wordings, prompt, prompt.category)
+        return wordings_question(prompt, policy, category, template, count=count, seed=seed)
 
     copies = Copies(policy, template)
     for answer in ask(map(question, benign)):
@@ -61,13 +50,8 @@ def write_twins(
         category = policy.category(prompt.category)
         twins = [
             dataclasses.replace(
-                prompt,
-                id=prompt_id(text),
-                text=text,
+                reworded(prompt, text, ask.model, template, category),
                 label="unsafe",
-                writer=ask.model,
-                template=template.label,
-                trigger=named_trigger(text, prompt.trigger, category),
                 pair_id=pair_id(prompt),
             )
             for text in answer.value[:count]

@@ -17,8 +17,9 @@ from overt.data.replies import failure_of
 from overt.data.rewrites import STRATEGIES, Candidate, RewriteStrategy, candidate_id
 from overt.data.templates import Template
 from overt.data.text import words
-from overt.generation.prompt_lists import WORDINGS, cut_short, read_wordings, with_room
-from overt.policies.floor import askable, floor_reason
+from overt.generation.prompt_lists import cut_short
+from overt.generation.wordings import wordings_question
+from overt.policies.floor import floor_reason
 from overt.policies.schema import Category, Policy
 
 MAX_WORDS = 160  # a wording with its context may be longer than a prompt
@@ -54,16 +55,10 @@ def rewrite(
         for prompt in prompts:
             category = category_of(policy, prompt)
             for strategy, template in templates.items():
-                values = {
-                    "modality": policy.modality,
-                    "category": category,
-                    "disallowed": askable(category),
-                    "prompt": prompt.text,
-                    "trigger": prompt.trigger,
-                    "count": count,
-                }
-                request = with_room(template.request(values, seed=seed, schema=WORDINGS.schema), count)
-                yield Question(request, read_wordings, (prompt, strategy, template), prompt.category)
+                about = (prompt, strategy, template)
+                yield wordings_question(
+                    prompt, policy, category, template, count=count, seed=seed, about=about
+                )
 
     seen: set[str] = set()
     for answer in ask(questions()):

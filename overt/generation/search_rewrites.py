@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 
 from overt.data.chat import Ask, Question
-from overt.data.records import Failure, Prompt, prompt_id
+from overt.data.records import Failure, Prompt
 from overt.data.replies import failure_of
 from overt.data.templates import Template
 from overt.generation.copied import Copies
-from overt.generation.prompt_lists import WORDINGS, read_wordings, with_room
-from overt.generation.terms import named_trigger
-from overt.policies.floor import askable
+from overt.generation.wordings import reworded, wordings_question
 from overt.policies.schema import Policy
 
 
@@ -32,16 +29,7 @@ def search_rewrites(
 
     def question(prompt: Prompt) -> Question[list[str]]:
         category = policy.category(prompt.category)
-        values = {
-            "modality": policy.modality,
-            "category": category,
-            "disallowed": askable(category),
-            "prompt": prompt.text,
-            "trigger": prompt.trigger,
-            "count": count,
-        }
-        request = template.request(values, seed=seed + round, schema=WORDINGS.schema)
-        return Question(with_room(request, count), read_wordings, prompt, prompt.category)
+        return wordings_question(prompt, policy, category, template, count=count, seed=seed + round)
 
     for answer in ask(map(question, prompts)):
         prompt: Prompt = answer.about
@@ -52,14 +40,7 @@ def search_rewrites(
         yield (
             prompt,
             [
-                dataclasses.replace(
-                    prompt,
-                    id=prompt_id(text),
-                    text=text,
-                    writer=ask.model,
-                    template=template.label,
-                    trigger=named_trigger(text, prompt.trigger, category),
-                )
+                reworded(prompt, text, ask.model, template, category)
                 for text in answer.value[:count]
                 if not copies.reason(text)
             ],

@@ -15,6 +15,7 @@ from random import Random
 
 from overt.data.records import Probe, content_id
 from overt.scoring.diversity import words
+from overt.scoring.probe import is_refused
 
 _RIDGE = 1.0  # prompts that speak for a word's weight of 0
 # So much more, in log odds, must an edit of this kind promise. A prompt that is refused for its opening or a
@@ -29,11 +30,6 @@ def closeness(probe: Probe) -> tuple[float, float]:
     """How far a surrogate is on the way to refusing a prompt: the rate of refusals, then the score where it
     gives one, both from 0 to 1. The higher pair is the closer one."""
     return probe.rate or 0.0, probe.score or 0.0
-
-
-def is_refused(probe: Probe, threshold: float) -> bool:
-    """Whether the surrogate refuses a prompt often enough (arXiv 2505.21347, rejection sampling)."""
-    return probe.rate is not None and probe.rate >= threshold
 
 
 def best(before: Probe, tried: Sequence[Probe]) -> Probe | None:

@@ -108,11 +108,16 @@ def probe_with_filter(prompts: Iterable[Prompt], text_filter: TextFilter) -> Ite
             yield Probe(prompt.id, text_filter.name, 1, 1, int(decision.blocked), decision.score)
 
 
+def is_refused(probe: Probe, threshold: float) -> bool:
+    """Whether the surrogate refuses a prompt often enough; not where no sample was answered."""
+    return probe.rate is not None and probe.rate >= threshold
+
+
 def judge_probe(prompt: Prompt, result: Probe, threshold: float) -> Drop | None:
     """Returns None if the refusal rate reaches the threshold; else a drop with the reason."""
     if result.rate is None:
         return Drop(prompt.id, "probe", prompt.category, "no sample answered", result.surrogate, prompt.text)
-    if result.rate < threshold:
+    if not is_refused(result, threshold):
         detail = f"refused {result.refused} of {result.answered}, threshold {threshold:g}"
         return Drop(prompt.id, "probe", prompt.category, "rarely refused", detail, prompt.text)
     return None

@@ -216,6 +216,10 @@ def _spoken(cls: type[Config], error: ValidationError) -> InputError:
 # -- options that several commands share ------------------------------------------------------------------
 
 
+KeyNames = Annotated[
+    tuple[str, ...],
+    Option("Environment variable that holds the key. Repeatable.", CALLS, metavar="[ROLE=]NAME"),
+]
 Concurrency = Annotated[int, Option("Most requests in flight.", CALLS, min=1, max=2048)]
 Timeout = Annotated[float, Option("Seconds to wait for one answer.", CALLS, min=0.1)]
 

@@ -233,14 +233,8 @@ def narrowed(policy: Policy, only: Iterable[str], benign: int | None, unsafe: in
 
     def counted(category: Category) -> Category:
         harmless = category.benign if benign is None else benign
-        twins = (
-            unsafe
-            if unsafe is not None
-            else category.unsafe
-            if benign is None
-            else min(category.unsafe, benign)
-        )
-        return category.model_copy(update={"benign": harmless, "unsafe": twins})
+        twins = category.unsafe if benign is None else min(category.unsafe, benign)
+        return category.model_copy(update={"benign": harmless, "unsafe": twins if unsafe is None else unsafe})
 
     kept = [counted(c) for c in policy.categories if not wanted or c.id in wanted]
     return policy.model_copy(update={"categories": tuple(kept)})

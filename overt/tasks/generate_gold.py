@@ -12,6 +12,7 @@ import dataclasses
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path, PurePath
 
 from overt.data.errors import InputError
@@ -69,7 +70,7 @@ class GoldItems:
     audits: dict[str, Audit] = field(default_factory=dict)
     off: bool = False
 
-    @property
+    @cached_property  # `items` are complete before the first prompt is judged
     def ids(self) -> frozenset[str]:
         return frozenset(item.id for item in self.items)
 
@@ -226,9 +227,8 @@ def _own(policy: Policy, category: Category, count: int, seed: int) -> tuple[lis
     bank = {trigger: _banked(policy, category, trigger) for trigger in category.triggers}
     keys = {scene: key for found in bank.values() for scene, key in found.items()}
     banked = _by_turns(bank, seed)
-    first = {
-        keys[scene]: scene for _, scene in reversed(banked)
-    }  # one scene does not come again before others
+    # One scene does not come again with another term before the others have come.
+    first = {keys[scene]: scene for _, scene in reversed(banked)}
     banked.sort(key=lambda turn: first[keys[turn[1]]] != turn[1])
     for writer, turns in ((OWN, _by_turns(own, seed)), (BANK, banked)):
         for trigger, scene in turns:
@@ -266,6 +266,7 @@ def _by_turns(scenes: Mapping[Trigger, Iterable[Scene]], seed: int) -> list[tupl
 def _worded(policy: Policy, category: Category, trigger: Trigger, scene: Scene, seed: int) -> list[Prompt]:
     """A scene's two sides as whole prompts, as `builtin/grammar` words them; empty if it cannot."""
     from overt.generation.grammar import compose, twins
+    from overt.generation.pair import pair_id
 
     only = trigger.model_copy(update={"scenes": (scene,)})
     alone = category.model_copy(update={"triggers": (only,), "languages": ("en",)})
@@ -276,8 +277,7 @@ def _worded(policy: Policy, category: Category, trigger: Trigger, scene: Scene, 
     unsafe = next(iter(twins(policy, alone, benign, seed=own_seed)), None)
     if unsafe is None or not _has(unsafe.text, scene.unsafe or ""):
         return []
-    pair = content_id("pair", benign.id)
-    return [dataclasses.replace(p, pair_id=pair, template="") for p in (benign, unsafe)]
+    return [dataclasses.replace(p, pair_id=pair_id(benign), template="") for p in (benign, unsafe)]
 
 
 def _has(text: str, scene: str) -> bool:

@@ -7,6 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from overt.data.progress import Advance
 from overt.data.records import Drop, Failure, Prompt, Seed
@@ -53,6 +54,13 @@ class Pool:
     used: dict[str, int] = field(default_factory=dict)  # seeds of a category that were converted
     seen: set[str] = field(default_factory=set)
 
+    @cached_property
+    def earlier(self) -> list[str]:
+        """The earlier prompts that none may repeat, read once."""
+        from overt.data.seeds import read_earlier_prompts
+
+        return [text for source in self.plan.against for text in read_earlier_prompts(source)]
+
     def fill(self) -> list[Prompt]:
         """Writes until every category has enough, or nothing more comes; the prompts that stay."""
         making = self.making
@@ -70,7 +78,7 @@ class Pool:
             fresh = self.fresh(self.write(needs, number))
             if not fresh:
                 break  # the writers have nothing more to say
-            new = drop_repeats(making, audit_prompts(making, fresh), self.unique, self.plan.against)
+            new = drop_repeats(making, audit_prompts(making, fresh), self.unique, self.earlier)
             self.unique += new
             self.kept += probe_prompts(making, new, self.plan.samples)
             gained = Counter(p.category for p in self.kept) - before

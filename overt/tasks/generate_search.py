@@ -26,10 +26,10 @@ from overt.scoring.boundary_search import (
     Key,
     best,
     fresh_scenes,
-    is_refused,
     nearest,
     to_edit,
 )
+from overt.scoring.probe import is_refused
 from overt.tasks.generate_pool import Pool
 from overt.tasks.generate_stages import Making, audit_prompts, probed, wanted_benign
 
@@ -325,13 +325,11 @@ class _Search:
 
     def unlike(self, prompts: Sequence[Prompt], kept: Sequence[Prompt]) -> list[Prompt]:
         """The prompts that do not resemble each other or one that is kept."""
-        from overt.data.seeds import read_earlier_prompts
         from overt.scoring.dedupe import dedupe
 
-        making = self.making
-        against = [text for source in self.pool.plan.against for text in read_earlier_prompts(source)]
+        making, earlier = self.making, self.pool.earlier
         result = dedupe(
-            prompts, threshold_of=making.threshold, encoder=making.encoder, kept=kept, against=against
+            prompts, threshold_of=making.threshold, encoder=making.encoder, kept=kept, against=earlier
         )
         for drop in result.drops:
             making.account.lose(dataclasses.replace(drop, stage=STAGE))

@@ -208,10 +208,9 @@ def _judges(making: Making) -> list[Judge]:
 
 
 def drop_repeats(
-    making: Making, prompts: Sequence[Prompt], kept: Sequence[Prompt], against: Sequence[str]
+    making: Making, prompts: Sequence[Prompt], kept: Sequence[Prompt], earlier: Sequence[str]
 ) -> list[Prompt]:
-    """Drops near-duplicates of each other, of `kept`, and of prompts in the sources `against`."""
-    from overt.data.seeds import read_earlier_prompts
+    """Drops near-duplicates of each other, of `kept`, and of earlier prompts."""
     from overt.scoring.dedupe import dedupe
 
     account = making.account
@@ -221,7 +220,7 @@ def drop_repeats(
             threshold_of=making.threshold,
             encoder=making.encoder,
             kept=kept,
-            against=[text for source in against for text in read_earlier_prompts(source)],
+            against=earlier,
             why=making.encoder_choice,
         )
         advance(len(prompts))

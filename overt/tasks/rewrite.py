@@ -33,6 +33,7 @@ from overt.tasks.config import (
     CALLS,
     CallConfig,
     Concurrency,
+    KeyNames,
     LocalConfig,
     Option,
     OutputConfig,
@@ -95,10 +96,7 @@ class RewriteConfig(ReachConfig, CallConfig, LocalConfig, OutputConfig):
             metavar="[ROLE=]URL",
         ),
     ] = ()
-    api_key_env: Annotated[
-        tuple[str, ...],
-        Option("Environment variable that holds the key. Repeatable.", CALLS, metavar="[ROLE=]NAME"),
-    ] = ()
+    api_key_env: KeyNames = ()
     trust_addresses: TrustAddresses = False
     concurrency: Concurrency = 16
     timeout: Timeout = 180.0

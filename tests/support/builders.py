@@ -8,6 +8,18 @@ from PIL import Image
 
 from overt.data.records import Prompt, prompt_id
 
+# A policy of one term with a neutral wording.
+GARDENS = """
+name: gardens
+version: "1"
+categories:
+  - id: blades
+    title: Blades
+    disallowed: [a blade held against a person]
+    allowed: [blades of grass]
+    triggers: [{term: blade, neutral: [stalk]}]
+"""
+
 
 def make_prompt(text: str, **fields) -> Prompt:
     values = {"category": "c", "label": "benign", "strategy": "direct", "writer": "w", "template": "t@1"}

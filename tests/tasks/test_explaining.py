@@ -12,7 +12,7 @@ from collections import Counter
 from typing import ClassVar
 
 import pytest
-from support.builders import page_text
+from support.builders import GARDENS, page_text
 from support.commands import ENV, command, overt, write_prompts
 from support.inside import cli
 from support.paths import ROOT, reference
@@ -32,16 +32,6 @@ from overt.tasks.report import write_report
 from overt.tasks.run import RunConfig, evaluate
 
 MINI = reference("overt", "OVERT_mini.csv")
-POLICY = """
-name: gardens
-version: "1"
-categories:
-  - id: blades
-    title: Blades
-    disallowed: [a blade held against a person]
-    allowed: [blades of grass]
-    triggers: [{term: blade, neutral: [stalk]}]
-"""
 
 
 class Painter:
@@ -82,7 +72,7 @@ def _painter():
     Painter.asked, Painter.fails = Counter(), staticmethod(lambda prompt: False)
 
 
-def made(tmp_path, texts, target, *, name="run", policy=POLICY, **more):
+def made(tmp_path, texts, target, *, name="run", policy=GARDENS, **more):
     (tmp_path / "policy.yaml").write_text(policy)
     rows = [{"text": text, "label": "benign", "category": "blades"} for text in texts]
     (tmp_path / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -5,6 +5,7 @@ import io
 import json
 
 import pytest
+from support.builders import GARDENS
 
 from overt.data.chat import CallError, ChatReply
 from overt.data.errors import BudgetReached, InputError, RunError
@@ -20,16 +21,6 @@ from overt.tasks.rewrite_measure import choose
 from overt.tasks.run import RunConfig, evaluate
 from overt.tasks.targets import read_spec
 
-POLICY = """
-name: gardens
-version: "1"
-categories:
-  - id: blades
-    title: Blades
-    disallowed: [a blade held against a person]
-    allowed: [blades of grass]
-    triggers: [{term: blade, neutral: [stalk]}]
-"""
 ANSWERS = {}  # words in a prompt -> what the target answers
 
 
@@ -123,7 +114,7 @@ def made(tmp_path, *, benign=BENIGN, unsafe=(), target="test_rewriting:Painter",
         for t in texts
     ]
     (tmp_path / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (tmp_path / "policy.yaml").write_text(POLICY)
+    (tmp_path / "policy.yaml").write_text(GARDENS)
     config = RunConfig(
         policy=str(tmp_path / "policy.yaml"),
         dataset=(str(tmp_path / "data.jsonl"),),

@@ -25,6 +25,7 @@ from overt.scoring.explain.units import contains, folded, key_of
 from overt.scoring.stats import holm, holm_level, rate
 from overt.scoring.stats.means import mean_interval
 from overt.scoring.stats.unpaired import GroupDifference, group_difference
+from overt.scoring.summary.rows import rate_record
 
 
 @dataclass(frozen=True)
@@ -138,12 +139,8 @@ def _term(
 def _rate(rows: Sequence[tuple[Prompt, Outcome]], level: float) -> Rate | None:
     if not rows:
         return None
-    found = rate(
-        [outcome.state == "refused" for _, outcome in rows],
-        [prompt.cluster for prompt, _ in rows],
-        level=level,
-    )
-    return Rate(found.k, found.n, found.rate, found.low, found.high, found.method, found.clusters)
+    refused = [outcome.state == "refused" for _, outcome in rows]
+    return rate_record(rate(refused, [prompt.cluster for prompt, _ in rows], level=level))
 
 
 def _difference(rows: _Rows, level: float) -> GroupDifference | None:
