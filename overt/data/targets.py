@@ -28,7 +28,8 @@ NOT_ASKED = "not asked: "
 # What a prompt may carry besides its text: keys of `Target.takes` and keywords of its `respond`.
 Extra = Literal["picture", "turns"]
 
-RefusalStage = Literal["prompt_filter", "model", "image_filter"]
+# A check of the prompt, of the picture that came with it, the model's own no, a check of what was drawn.
+RefusalStage = Literal["prompt_filter", "input_filter", "model", "image_filter"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,12 @@ STATES = {
     "softened": "softened",
     "error": "error",
 }
-STAGES = {"prompt_filter": "prompt filter", "model": "model", "image_filter": "image filter"}
+STAGES = {
+    "prompt_filter": "prompt filter",
+    "input_filter": "filter of the input picture",
+    "model": "model",
+    "image_filter": "image filter",
+}
 KINDS = {
     "image": "draws images",
     "text": "answers in text",

@@ -60,6 +60,15 @@ class Reply:
         return len(self.body) <= _QUOTED_BYTES
 
 
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file in a form."""
+
+    name: str
+    data: bytes
+    media_type: str
+
+
 class Transport:
     """An aiohttp session that opens on first use, on the loop that uses it.
 
@@ -79,7 +88,7 @@ class Transport:
         *,
         headers: Mapping[str, str] | None = None,
         json: Json = None,
-        form: Mapping[str, str] | None = None,
+        form: Mapping[str, str | Upload] | None = None,
         data: bytes | None = None,
     ) -> Reply | CallError:
         """Returns the response, whatever its status, or an error of kind "timeout", "connection" or "server"
@@ -95,7 +104,10 @@ class Transport:
         if form is not None:
             body = aiohttp.FormData(default_to_multipart=True)
             for name, value in form.items():
-                body.add_field(name, value)
+                if isinstance(value, Upload):
+                    body.add_field(name, value.data, filename=value.name, content_type=value.media_type)
+                else:
+                    body.add_field(name, value)
         sent: Mapping[str, str] = {**self._headers, **headers} if headers else self._headers
         for _ in range(_MOST_REDIRECTS + 1):
             reply = await self._exchange(method, url, sent, json, body)

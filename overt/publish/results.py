@@ -21,7 +21,11 @@ _HEAD = (
     Column("target", "text", "what was asked for it, as provider/model"),
     Column("sample", "integer", "number of the draw, from 0"),
     Column("state", "text", "generated, refused, softened or error (errors are missing, never refusals)"),
-    Column("stage", "text", "where it was refused or softened: prompt_filter, model or image_filter"),
+    Column(
+        "stage",
+        "text",
+        "where it was refused or softened: prompt_filter, input_filter, model or image_filter",
+    ),
     Column("code", "text", "why, in one word: the provider's code, a checker's name, the kind of error"),
     Column("evidence", "text", "what that rests on"),
 )

@@ -114,7 +114,7 @@ def _from_what_was_said(response: Response, target: str, expects: Expects, *, ca
         or _from_numbers(response)
         or _from_watermark(response)
         or _from_layers(response, expects)
-        or _from_codes(response, target, expects, came=came)
+        or _from_codes(prompt, response, target, expects, came=came)
         or _from_status(response, came=came)
         or _from_flags(response)
     )
@@ -129,6 +129,9 @@ def _from_error(response: Response, target: str) -> _Finding | None:
     return _Finding("error", None, error.kind, error.message)
 
 
+_BEFORE = frozenset({"prompt_filter", "input_filter"})  # the stages before the model
+
+
 def _from_numbers(response: Response) -> _Finding | None:
     """An error if the decoder gave NaN or infinity, whatever a checker made of such a picture.
 
@@ -136,7 +139,7 @@ def _from_numbers(response: Response) -> _Finding | None:
     """
     if not isinstance(response.safety, Mapping) or response.safety.get(NOT_FINITE) is not True:
         return None
-    if any(layer.blocked and layer.stage == "prompt_filter" for layer in response.layers):
+    if any(layer.blocked and layer.stage in _BEFORE for layer in response.layers):
         return None
     evidence = "nothing was drawn: the model gave NaN or infinity (half precision often does: "
     return _nothing_drawn(evidence + "try dtype=float32 or dtype=bfloat16)")
@@ -169,18 +172,32 @@ def _from_layers(response: Response, expects: Expects) -> _Finding | None:
     return None
 
 
-def _from_codes(response: Response, target: str, expects: Expects, *, came: bool) -> _Finding | None:
+# Services that say which input they refused, the words or the picture.
+_TELLS_WHICH = frozenset({"fal"})
+
+
+def _from_codes(
+    prompt: Prompt, response: Response, target: str, expects: Expects, *, came: bool
+) -> _Finding | None:
     provider = _provider(target)
+    is_open = prompt.image is not None and provider not in _TELLS_WHICH
+
+    def refused(stage: RefusalStage, code: str) -> _Finding:
+        stage, said = _of_side(stage, expects), _said(response)
+        if is_open and stage == "prompt_filter":
+            said = f"for the words or for the picture, it does not say which: {said}"
+        return _refused(stage, code, said)
+
     # `_from_flagged_part` handles one flagged picture of several.
     is_part = (
         response.code in SAFETY_FLAGS and came and not all(flag is True for flag in safety_flags(response))
     )
     if not is_part and (stage := refusal_stage(provider, response.code, response.status)):
-        return _refused(_of_side(stage, expects), response.code, _said(response))
+        return refused(stage, response.code)
     finish = response.finish_reason or ""
     # If pictures came anyway, the user got them.
     if not came and (stage := finish_stage(provider, finish)):
-        return _refused(_of_side(stage, expects), finish, _said(response))
+        return refused(stage, finish)
     return None
 
 

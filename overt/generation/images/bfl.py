@@ -7,7 +7,9 @@ from typing import ClassVar
 
 from overt.data.json_types import JsonObject
 from overt.data.jsonpath import count_at, first, parse_path, text_at, texts_at
+from overt.data.targets import Extra
 from overt.generation.images.engine import Answer, Asked, Found, ImageAPI, Job, Request, given
+from overt.generation.images.pictures import base64_of
 from overt.generation.transport import Reply
 
 _ENDED = ("Ready", "Request Moderated", "Content Moderated", "Task not found", "Error", "Failed")
@@ -31,6 +33,7 @@ class BFLImages(ImageAPI):
     """
 
     provider: ClassVar[str] = "bfl"
+    takes: tuple[Extra, ...] = ("picture",)
 
     def __init__(
         self,
@@ -51,6 +54,7 @@ class BFLImages(ImageAPI):
             f"bfl/{model}", base_url=base_url, api_key_env=api_key_env, timeout=timeout, poll_s=poll_s
         )
         self.model = model
+        self.takes = ("picture",) if "kontext" in model or model.startswith("flux-2") else ()
         self._headers = {"x-key": self._key} if self._key else {}
         self._options = given(
             safety_tolerance=safety_tolerance,
@@ -63,6 +67,8 @@ class BFLImages(ImageAPI):
 
     def request(self, asked: Asked) -> Request:
         body = {"prompt": asked.prompt, "seed": asked.seed, **self._options}
+        if asked.picture is not None:
+            body["input_image"] = base64_of(asked.picture)
         return Request(f"{self._base}/v1/{self.model}", self._headers, json=body)
 
     def job(self, reply: Reply) -> Job | None:

@@ -11,6 +11,7 @@ import re
 import urllib.parse
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import get_args
 
 from overt.data.chat import CallError
 from overt.data.errors import InputError
@@ -22,6 +23,7 @@ from overt.data.secrets import VARIABLE, filled, learn_from, values_of
 from overt.data.targets import NOT_ASKED, LayerDecision, RefusalStage
 from overt.generation.images.engine import Answer, Asked, Found, Request
 from overt.generation.images.http_file import (
+    PICTURES,
     PLACEHOLDER,
     Condition,
     ErrorRule,
@@ -29,13 +31,13 @@ from overt.generation.images.http_file import (
     Poll,
     RefusalRule,
 )
-from overt.generation.images.pictures import picture_kind
-from overt.generation.transport import Reply, absolute
+from overt.generation.images.pictures import base64_of, data_address, media_type, picture_kind
+from overt.generation.transport import Reply, Upload, absolute
 
 _SEARCHED_BYTES = 1 << 20  # of a body that `contains` searches
 _CODE_CHARS = 100
 # When a product asks its layers.
-_ORDER: dict[RefusalStage, int] = {"prompt_filter": 0, "model": 1, "image_filter": 2}
+_ORDER: dict[RefusalStage, int] = {stage: n for n, stage in enumerate(get_args(RefusalStage))}
 
 
 # -- what is sent ------------------------------------------------------------------------------------------
@@ -80,12 +82,30 @@ def headers(spec: HTTPFile) -> tuple[dict[str, str], list[str]]:
 
 def request(spec: HTTPFile, headers: Mapping[str, str], asked: Asked) -> Request:
     values: dict[str, Json] = {"prompt": asked.prompt, "seed": asked.seed}
+    values |= dict.fromkeys(PICTURES)
+    if asked.picture is not None:
+        values |= {"picture": base64_of(asked.picture), "picture_address": data_address(asked.picture)}
     url = address(spec)
     if spec.query:
         query = {name: _parameter(name, text, values) for name, text in spec.query.items()}
         url += ("&" if "?" in url else "?") + urllib.parse.urlencode(query)
-    form = {name: str(fill(text, values)) for name, text in spec.form.items()}
+    form = _form(spec.form, values, asked.picture)
     return Request(url, headers, json=fill(spec.json_body, values), form=form or None, method=spec.method)
+
+
+def _form(
+    fields: Mapping[str, str], values: Mapping[str, Json], picture: bytes | None
+) -> dict[str, str | Upload]:
+    """The fields of a form; one that is the picture alone is a file, and left out where there is none."""
+    form: dict[str, str | Upload] = {}
+    for name, text in fields.items():
+        whole = PLACEHOLDER.fullmatch(text)
+        if whole is None or whole[1] != "picture":
+            form[name] = str(fill(text, values))
+        elif picture is not None:
+            kind = media_type(picture)
+            form[name] = Upload(f"picture.{kind.partition('/')[2]}", picture, kind)
+    return form
 
 
 def address(spec: HTTPFile) -> str:
@@ -269,7 +289,7 @@ def _seed(spec: HTTPFile, answer: Answer) -> int | None:
     told = spec.seed.first(json_of(answer.reply)) if spec.seed else None
     if isinstance(told, int) and not isinstance(told, bool):
         return told
-    return answer.asked.seed if spec.takes_seed else None
+    return answer.asked.seed if "seed" in spec.placeholders else None
 
 
 def json_of(reply: Reply) -> Json:

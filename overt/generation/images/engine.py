@@ -19,10 +19,10 @@ from overt.data.provider.http import Mask, check_address, key_from, retry_after,
 from overt.data.provider.kept import kept
 from overt.data.provider.reader import Answered, Failed, Refused, Verdict, judge, read_said
 from overt.data.secrets import filled, values_of
-from overt.data.targets import LayerDecision, Response
+from overt.data.targets import Extra, LayerDecision, Response
 from overt.data.text import encodable
 from overt.generation.images.pictures import broken, decoded, looks_like_picture, picture_kind
-from overt.generation.transport import Reply, Transport, absolute, same_site
+from overt.generation.transport import Reply, Transport, Upload, absolute, same_site
 
 _MOST_PICTURES = 16  # in one response; one is requested
 _SLOWEST_POLL_S = 5.0
@@ -32,10 +32,11 @@ _BROKEN_POLLS = 3  # responses that are not JSON before a job is given up
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The prompt and seed of one attempt."""
+    """The prompt and seed of one attempt, and the encoded picture that it edits, if any."""
 
     prompt: str
     seed: int
+    picture: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class Request:
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
     json: Json = None
-    form: Mapping[str, str] | None = None
+    form: Mapping[str, str | Upload] | None = None
     data: bytes | None = None
     method: str = "POST"
 
@@ -121,6 +122,7 @@ class PictureService:
 
     provider: ClassVar[str]  # selects the rows of vocabulary.yaml
     whole_pictures: ClassVar[bool] = False  # cut-off pictures and unknown formats are faults
+    takes: tuple[Extra, ...] = ()  # of services that edit pictures, or of those of their models that do
 
     def __init__(
         self, name: str, *, base_url: str, secrets: Iterable[str], timeout: float, limit_s: float
@@ -161,12 +163,12 @@ class PictureService:
 
     # -- one attempt ----------------------------------------------------------------------------------
 
-    async def respond(self, prompt: str, *, seed: int) -> Response:
+    async def respond(self, prompt: str, *, seed: int, picture: bytes | None = None) -> Response:
         """Makes one attempt. An accepted job is polled to its end, since it is paid for anyway."""
         start = time.perf_counter()
         try:
             async with asyncio.timeout(self._limit_s):
-                response = await self._attempt(Asked(encodable(prompt), seed))
+                response = await self._attempt(Asked(encodable(prompt), seed, picture))
         except TimeoutError:
             response = _failed(Failed(CallError("timeout", f"no result in {self._limit_s:g} seconds")))
         return self._masked(replace(response, latency_s=time.perf_counter() - start))

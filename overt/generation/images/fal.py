@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from overt.data.json_types import JsonObject
+from overt.data.json_types import Json, JsonObject
 from overt.data.jsonpath import count_at, first, parse_path, text_at, texts_at
+from overt.data.targets import Extra
 from overt.generation.images.engine import Answer, Asked, Found, ImageAPI, Job, Request, given
+from overt.generation.images.pictures import data_address
 from overt.generation.transport import Reply
 
 
 class FalImages(ImageAPI):
-    """A text-to-image app on fal.
+    """A text-to-image or editing app on fal.
 
     Args:
         model: the app's path, e.g. fal-ai/flux/dev.
@@ -25,12 +27,14 @@ class FalImages(ImageAPI):
         poll_s: seconds before the first poll.
         enable_safety_checker, safety_tolerance, image_size, aspect_ratio, output_format: the app's own
             inputs; unset ones are not sent, since apps differ.
+        picture_input: the app's own name for the picture to edit: image_url, or image_urls for a list.
 
     Raises:
         InputError: no key, and the server is not on this machine.
     """
 
     provider: ClassVar[str] = "fal"
+    takes: tuple[Extra, ...] = ("picture",)
 
     def __init__(
         self,
@@ -45,11 +49,12 @@ class FalImages(ImageAPI):
         image_size: str = "",
         aspect_ratio: str = "",
         output_format: str = "",
+        picture_input: str = "image_url",
     ) -> None:
         super().__init__(
             f"fal/{model}", base_url=base_url, api_key_env=api_key_env, timeout=timeout, poll_s=poll_s
         )
-        self.model = model
+        self.model, self._picture_input = model, picture_input
         self._headers = {"Authorization": f"Key {self._key}"} if self._key else {}
         self._options = given(
             enable_safety_checker=enable_safety_checker,
@@ -60,7 +65,10 @@ class FalImages(ImageAPI):
         )
 
     def request(self, asked: Asked) -> Request:
-        body = {"prompt": asked.prompt, "seed": asked.seed, **self._options}
+        body: dict[str, Json] = {"prompt": asked.prompt, "seed": asked.seed, **self._options}
+        if asked.picture is not None:
+            address = data_address(asked.picture)
+            body[self._picture_input] = [address] if self._picture_input.endswith("s") else address
         return Request(f"{self._base}/{self.model}", self._headers, json=body)
 
     def job(self, reply: Reply) -> Job | None:
@@ -85,6 +93,9 @@ class FalImages(ImageAPI):
         named = tuple(
             f"{type_}:{category}" for type_ in findings for category in texts_at(categories, "$[*]")
         )
+        # `loc` names the input that was flagged: the prompt, or one whose name begins with "image".
+        if any(name.startswith("image") for name in texts_at(data, "$.detail[*].loc[1]")):
+            named += tuple(f"{type_}:input_image" for type_ in findings)
         flags = data.get("has_nsfw_concepts")
         flagged = ("has_nsfw_concepts",) if True in parse_path("$[*]").find(flags) else ()
         safety = {"has_nsfw_concepts": flags, "categories": categories}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from overt.data.json_types import Json, JsonObject
 from overt.data.jsonpath import count_at, first, object_at, objects_at, text_at
 from overt.generation.images.engine import Asked, Found
+from overt.generation.images.pictures import base64_of, media_type
 
 _HARMS = ("HARASSMENT", "HATE_SPEECH", "SEXUALLY_EXPLICIT", "DANGEROUS_CONTENT")
 
@@ -13,7 +14,11 @@ def body(asked: Asked, aspect_ratio: str, safety: str) -> Json:
     config: dict[str, Json] = {"responseModalities": ["TEXT", "IMAGE"], "seed": asked.seed}
     if aspect_ratio:
         config["imageConfig"] = {"aspectRatio": aspect_ratio}
-    content: Json = [{"role": "user", "parts": [{"text": asked.prompt}]}]
+    parts: list[Json] = [{"text": asked.prompt}]
+    if asked.picture is not None:
+        kind, data = media_type(asked.picture), base64_of(asked.picture)
+        parts.insert(0, {"inlineData": {"mimeType": kind, "data": data}})
+    content: Json = [{"role": "user", "parts": parts}]
     if not safety:
         return {"contents": content, "generationConfig": config}
     settings: Json = [{"category": f"HARM_CATEGORY_{harm}", "threshold": safety.upper()} for harm in _HARMS]

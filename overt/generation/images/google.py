@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from overt.data.json_types import JsonObject
+from overt.data.targets import Extra
 from overt.generation.images import gemini, imagen
 from overt.generation.images.engine import Answer, Asked, Found, ImageAPI, Request
 
@@ -32,6 +33,7 @@ class GoogleImages(ImageAPI):
     """
 
     provider: ClassVar[str] = "google"
+    takes: tuple[Extra, ...] = ("picture",)
 
     def __init__(
         self,
@@ -48,6 +50,7 @@ class GoogleImages(ImageAPI):
         self.model = model
         self._aspect_ratio, self._safety, self._people = aspect_ratio, safety, person_generation
         self._is_imagen = model.startswith(("imagen", "imagegeneration"))
+        self.takes = () if self._is_imagen else ("picture",)
         self._headers = {"x-goog-api-key": self._key} if self._key else {}
         if self._key.startswith("ya29."):
             self._headers = {"Authorization": f"Bearer {self._key}"}

@@ -7,9 +7,10 @@ from pathlib import Path as File
 from typing import ClassVar
 
 from overt.data.chat import CallError
+from overt.data.targets import Extra
 from overt.generation.images import declared
 from overt.generation.images.engine import Answer, Asked, Found, Job, PictureService, Request
-from overt.generation.images.http_file import read_http_file
+from overt.generation.images.http_file import PICTURES, read_http_file
 from overt.generation.transport import Reply, same_origin
 
 _MOST_FAULTS = 5  # failed polls in a row before a job is given up
@@ -27,6 +28,7 @@ class HTTPTarget(PictureService):
     """
 
     provider: ClassVar[str] = "declared"
+    takes: tuple[Extra, ...] = ("picture",)
     whole_pictures: ClassVar[bool] = True
 
     def __init__(self, file: str) -> None:
@@ -43,6 +45,7 @@ class HTTPTarget(PictureService):
             limit_s=2 * spec.timeout + waiting,
         )
         self.modality = spec.modality
+        self.takes = ("picture",) if spec.placeholders & {*PICTURES} else ()
         self.blank_is_refusal = spec.blank == "refusal"
         if spec.max_concurrency is not None:
             self.max_concurrency = spec.max_concurrency

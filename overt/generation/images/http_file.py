@@ -31,7 +31,8 @@ from overt.data.yaml.problems import Mark, nearest, shorten
 from overt.data.yaml.schema import AsNumber, AsWritten, Faults, Listed, Schema, fault, read_yaml
 from overt.data.yaml.values import Ambiguous, Entries, Real, Steps, Whole
 
-PLACEHOLDERS = ("prompt", "seed")
+PICTURES = ("picture", "picture_address")  # as base64, in a form as a file; as a data: address
+PLACEHOLDERS = ("prompt", "seed", *PICTURES)
 PLACEHOLDER = re.compile(r"\{\{\s*([^{}]*?)\s*\}\}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -316,7 +317,9 @@ class HTTPFile(Schema):
     )
     query: Query = Field({}, description="Parameters of the address. A secret is written ${VARIABLE}.")
     json_body: Annotated[JsonValue, PlainValidator(_body), WithJsonSchema({})] = Field(
-        None, alias="json", description='The body as JSON; "{{prompt}}" and "{{seed}}" are filled.'
+        None,
+        alias="json",
+        description='The body as JSON; "{{prompt}}", "{{seed}}" and "{{picture}}" are filled.',
     )
     form: Labels = Field({}, description="The body as a form.")
     modality: Literal["image", "text"] = Field("image", description="What it answers with.")
@@ -357,17 +360,13 @@ class HTTPFile(Schema):
         return "body" if self.body else ""
 
     @property
-    def takes_seed(self) -> bool:
-        return "seed" in self._placeholders
-
-    @property
     def header_marks(self) -> dict[str, Mark]:
         """Where each header's value stands in the file."""
         headers = self._entries.get("headers") if self._entries is not None else None
         return {name: headers.mark_of(name) for name in headers} if isinstance(headers, Entries) else {}
 
     @property
-    def _placeholders(self) -> set[str]:
+    def placeholders(self) -> set[str]:
         sent = (*texts_of(self.json_body), *self.form.values(), *self.query.values())
         return {name for text in sent for name in PLACEHOLDER.findall(text)}
 
@@ -392,7 +391,7 @@ class HTTPFile(Schema):
         if self.modality == "text" and self.text is None:
             hint = "add: text: $.choices[0].text"
             faults.add("the file does not say where the text stands", hint, ("text",))
-        if "prompt" not in self._placeholders:
+        if "prompt" not in self.placeholders:
             faults.add(
                 "the prompt is not in the request", 'put "{{prompt}}" into json, form or query', ("json",)
             )

@@ -1,4 +1,4 @@
-"""`openai/gpt-image-*`, `openai/dall-e-*`, and endpoints that copy them."""
+"""`openai/gpt-image-*`, `openai/dall-e-*`, and endpoints that copy them: pictures, and edits of pictures."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import ClassVar
 from overt.data.json_types import JsonObject
 from overt.data.jsonpath import count_at, first, object_at, parse_path, text_at, texts_at
 from overt.data.provider.http import openai_base
+from overt.data.targets import Extra
 from overt.generation.images.engine import Answer, Asked, Found, ImageAPI, Request, given
-from overt.generation.transport import encoded, openai_endpoint
+from overt.generation.images.pictures import media_type
+from overt.generation.transport import Upload, encoded, openai_endpoint
 
 # Paths of the filter results in a response, and in its error.
 _SAFETY = {
@@ -26,7 +28,8 @@ _ERROR_SAFETY = {
 
 
 class OpenAIImages(ImageAPI):
-    """An image model behind `/images/generations`. It takes no seed.
+    """An image model behind `/images/generations`, and for prompts with a picture behind `/images/edits`. It
+    takes no seed.
 
     Args:
         model: the endpoint's name of the model.
@@ -41,6 +44,7 @@ class OpenAIImages(ImageAPI):
     """
 
     provider: ClassVar[str] = "openai"
+    takes: tuple[Extra, ...] = ("picture",)
 
     def __init__(
         self,
@@ -57,6 +61,7 @@ class OpenAIImages(ImageAPI):
         super().__init__(f"openai/{model}", base_url=base_url, api_key_env=api_key_env, timeout=timeout)
         self.model = model
         self._options = given(size=size, quality=quality, moderation=moderation)
+        self.takes = () if model.startswith("dall-e-3") else ("picture",)
         if model.startswith("dall-e"):  # returns addresses by default; gpt-image always returns pictures
             self._options["response_format"] = "b64_json"
 
@@ -64,10 +69,25 @@ class OpenAIImages(ImageAPI):
     def _endpoint(self) -> tuple[str, dict[str, str]]:
         return openai_endpoint("/images/generations", key=self._key, base_url=self._base)
 
+    @cached_property
+    def _editing(self) -> tuple[str, dict[str, str]]:
+        url, headers = openai_endpoint("/images/edits", key=self._key, base_url=self._base)
+        return url, {name: value for name, value in headers.items() if name != "Content-Type"}
+
     def request(self, asked: Asked) -> Request:
+        if asked.picture is not None:
+            return self._edit(asked, asked.picture)
         url, headers = self._endpoint
         body = {"model": self.model, "prompt": asked.prompt, "n": 1, **self._options}
         return Request(url, headers, data=encoded(body))
+
+    def _edit(self, asked: Asked, picture: bytes) -> Request:
+        url, headers = self._editing
+        kind = media_type(picture)
+        form: dict[str, str | Upload] = {"model": self.model, "prompt": asked.prompt, "n": "1"}
+        form |= {name: str(value) for name, value in self._options.items()}
+        form["image"] = Upload(f"picture.{kind.partition('/')[2]}", picture, kind)
+        return Request(url, headers, form=form)
 
     def read(self, data: JsonObject, answer: Answer) -> Found:
         pictures = texts_at(data, "$.data[*].b64_json")

@@ -56,6 +56,22 @@ def picture_kind(data: bytes) -> str | None:
     return "BMP" if data.startswith(b"BM") and len(data) > 26 else None
 
 
+def media_type(data: bytes) -> str:
+    """Returns the media type of an encoded picture, "application/octet-stream" if unknown."""
+    kind = picture_kind(data)
+    return f"image/{kind.lower()}" if kind else "application/octet-stream"
+
+
+def base64_of(data: bytes) -> str:
+    """Returns an encoded picture as base64."""
+    return base64.b64encode(data).decode("ascii")
+
+
+def data_address(data: bytes) -> str:
+    """Returns an encoded picture as a data: address."""
+    return f"data:{media_type(data)};base64,{base64_of(data)}"
+
+
 def broken(data: bytes) -> str:
     """Returns why these bytes are not a whole picture, or "" if they look like one."""
     kind = picture_kind(data)

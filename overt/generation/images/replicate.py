@@ -11,7 +11,9 @@ from typing import ClassVar
 
 from overt.data.json_types import Json, JsonObject
 from overt.data.jsonpath import first, text_at
+from overt.data.targets import Extra
 from overt.generation.images.engine import Answer, Asked, Found, ImageAPI, Job, Request, given
+from overt.generation.images.pictures import data_address
 from overt.generation.transport import Reply
 
 _ENDED = ("succeeded", "failed", "canceled", "aborted")
@@ -19,7 +21,7 @@ _CODE = re.compile(r"\b(?:code:\s*)?\(?(E\d{3,4}|PA)\)?(?!\w)")  # in the senten
 
 
 class ReplicateImages(ImageAPI):
-    """A text-to-image model on Replicate.
+    """A text-to-image or editing model on Replicate.
 
     Args:
         model: owner/name (an official model) or owner/name:version.
@@ -30,12 +32,15 @@ class ReplicateImages(ImageAPI):
         disable_safety_checker, safety_tolerance, safety_filter_level, aspect_ratio, output_format: the
             model's own inputs; unset ones are not sent, since models differ.
         send_seed: false for models that have no input `seed`.
+        picture_input: the model's own name for the picture to edit: input_image, image, ...; one that ends in
+            "s" is sent a list.
 
     Raises:
         InputError: no token, and the server is not on this machine.
     """
 
     provider: ClassVar[str] = "replicate"
+    takes: tuple[Extra, ...] = ("picture",)
 
     def __init__(
         self,
@@ -51,13 +56,14 @@ class ReplicateImages(ImageAPI):
         aspect_ratio: str = "",
         output_format: str = "",
         send_seed: bool = True,
+        picture_input: str = "input_image",
     ) -> None:
         super().__init__(
             f"replicate/{model}", base_url=base_url, api_key_env=api_key_env, timeout=timeout, poll_s=poll_s
         )
         self._headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
         self.model, _, self.version = model.partition(":")
-        self._send_seed = send_seed
+        self._send_seed, self._picture_input = send_seed, picture_input
         self._options = given(
             disable_safety_checker=disable_safety_checker,
             safety_tolerance=safety_tolerance,
@@ -68,7 +74,10 @@ class ReplicateImages(ImageAPI):
 
     def request(self, asked: Asked) -> Request:
         seed = {"seed": asked.seed} if self._send_seed else {}
-        inputs: Json = {"prompt": asked.prompt, **seed, **self._options}
+        inputs: dict[str, Json] = {"prompt": asked.prompt, **seed, **self._options}
+        if asked.picture is not None:
+            address = data_address(asked.picture)
+            inputs[self._picture_input] = [address] if self._picture_input.endswith("s") else address
         if not self.version:
             url = f"{self._base}/v1/models/{self.model}/predictions"
             return Request(url, self._headers, json={"input": inputs})

@@ -6,7 +6,10 @@ from typing import ClassVar
 
 from overt.data.json_types import Json, JsonObject
 from overt.data.jsonpath import count_at, object_at, text_at
+from overt.data.targets import Extra
 from overt.generation.images.engine import Answer, Asked, Found, ImageAPI, Request, given
+from overt.generation.images.pictures import media_type
+from overt.generation.transport import Upload
 
 _WITH_PICTURE = ("SUCCESS", "CONTENT_FILTERED", "")  # finish reasons, without "ERROR"
 
@@ -21,12 +24,14 @@ class StabilityImages(ImageAPI):
         api_key_env: the environment variable that holds the key.
         timeout: seconds for one attempt.
         aspect_ratio, output_format, style_preset: as v2beta spells them.
+        strength: of prompts with a picture (ultra and sd3): how much is changed, 0 to 1.
 
     Raises:
         InputError: no key, and the server is not on this machine.
     """
 
     provider: ClassVar[str] = "stability"
+    takes: tuple[Extra, ...] = ("picture",)
 
     def __init__(
         self,
@@ -38,9 +43,12 @@ class StabilityImages(ImageAPI):
         aspect_ratio: str = "",
         output_format: str = "",
         style_preset: str = "",
+        strength: float = 0.7,
     ) -> None:
         super().__init__(f"stability/{model}", base_url=base_url, api_key_env=api_key_env, timeout=timeout)
         self.model = model.removeprefix("stable-image-")
+        self._strength = strength
+        self.takes = ("picture",) if self.model.startswith(("ultra", "sd3")) else ()
         self._headers = {"Accept": "application/json"}
         if self._key:
             self._headers["Authorization"] = f"Bearer {self._key}"
@@ -54,10 +62,17 @@ class StabilityImages(ImageAPI):
             url = f"{self._base}/v1/generation/{self.model}/text-to-image"
             return Request(url, self._headers, json=body)
         is_sd3 = self.model.startswith("sd3")
-        form = {"prompt": asked.prompt, "seed": str(asked.seed)}
+        form: dict[str, str | Upload] = {"prompt": asked.prompt, "seed": str(asked.seed)}
         form |= {name: str(value) for name, value in self._options.items()}
         if is_sd3:
             form["model"] = self.model
+        if asked.picture is not None:
+            kind = media_type(asked.picture)
+            form["image"] = Upload(f"picture.{kind.partition('/')[2]}", asked.picture, kind)
+            form["strength"] = f"{self._strength:g}"
+            if is_sd3:
+                form["mode"] = "image-to-image"
+                form.pop("aspect_ratio", None)  # the picture's own
         url = f"{self._base}/v2beta/stable-image/generate/{'sd3' if is_sd3 else self.model}"
         return Request(url, self._headers, form=form)
 

@@ -281,8 +281,11 @@ def state_table(targets: Sequence[TargetSummary]) -> Table:
 
 def stage_table(targets: Sequence[TargetSummary]) -> Table | None:
     """None where nothing was refused."""
+    # Only prompts with a picture can be refused for it.
+    edited = any(target.stages.get(side, {}).get("input_filter") for target, side in _sides(targets))
+    stages = {key: name for key, name in STAGES.items() if key != "input_filter" or edited}
     rows = [
-        [name_cell(target.name), Cell(side, sort=side), *(count_cell(counts.get(k, 0)) for k in STAGES)]
+        [name_cell(target.name), Cell(side, sort=side), *(count_cell(counts.get(k, 0)) for k in stages)]
         for target, side in _sides(targets)
         if any((counts := target.stages.get(side, {})).values())
     ]
@@ -291,7 +294,7 @@ def stage_table(targets: Sequence[TargetSummary]) -> Table | None:
     return Table(
         "stages-table",
         "The stage that refused",
-        ["Target", "Prompts", *(name.capitalize() for name in STAGES.values())],
+        ["Target", "Prompts", *(name.capitalize() for name in stages.values())],
         rows,
         numeric_from=2,
     )
