@@ -74,7 +74,7 @@ def decide(
     """
     readable = [f for f in facts if isinstance(f, PictureFacts)]
     finding = (
-        _from_what_was_said(response, target, expects, came=bool(readable))
+        _from_what_was_said(prompt, response, target, expects, came=bool(readable))
         or _from_nothing(response, expects, facts, readable)
         or _from_blanks(prompt, response, readable if expects == "image" else [], blank_is_refusal)
         or _from_pictures(prompt, readable if expects == "image" else [])
@@ -107,7 +107,9 @@ def decide(
 # -- what was said ----------------------------------------------------------------------------------------
 
 
-def _from_what_was_said(response: Response, target: str, expects: Expects, *, came: bool) -> _Finding | None:
+def _from_what_was_said(
+    prompt: Prompt, response: Response, target: str, expects: Expects, *, came: bool
+) -> _Finding | None:
     """Looks at all but the pictures. `came`: whether one of them can be read."""
     return (
         _from_error(response, target)

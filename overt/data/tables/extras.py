@@ -11,12 +11,14 @@ import binascii
 import io
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from overt.data.errors import InputError
 from overt.data.pictures import MAX_BYTES, UnreadablePicture, measure
 from overt.data.records import Turn
+from overt.data.run.images import reference_of
 from overt.data.tables.columns import Column, Role
 from overt.data.tables.files import Row
 
@@ -62,9 +64,12 @@ def picture_in(column: Column, row: Row, beside: Path | None) -> bytes | None:
     return data
 
 
-def _encoded(picture: Any) -> bytes:
+def _encoded(picture: object) -> bytes:
     """A picture that `datasets` has opened, as PNG."""
+    from PIL import Image
+
     buffer = io.BytesIO()
+    assert isinstance(picture, Image.Image)
     picture.save(buffer, "PNG")
     return buffer.getvalue()
 
@@ -105,6 +110,26 @@ def _named(value: str, beside: Path | None, where: str) -> bytes:
     if len(data) > MAX_BYTES:
         raise InputError(f"the picture is larger than {MAX_BYTES >> 20} MiB", where=where)
     return data
+
+
+@dataclass(frozen=True, slots=True)
+class Extras:
+    """What goes with a prompt: the encoded picture, its name in every run (`Prompt.image`), and the earlier
+    turns; None for what there is not."""
+
+    picture: bytes | None
+    image: str | None
+    turns: tuple[Turn, ...] | None
+
+
+def extras_in(picture: Column, turns: Column, row: Row, beside: Path | None) -> Extras:
+    """What a row carries in these columns.
+
+    Raises:
+        InputError: as `picture_in` and `turns_in`.
+    """
+    data = picture_in(picture, row, beside)
+    return Extras(data, reference_of(data) if data else None, turns_in(turns, row) or None)
 
 
 def turns_in(column: Column, row: Row) -> tuple[Turn, ...]:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from typing import ClassVar
 
 from overt.data.chat import CallError
 from overt.data.errors import InputError
@@ -22,7 +23,7 @@ from overt.data.targets import DECODED_AGAIN, NOT_FINITE, WATERMARKED, Response
 from overt.data.text import encodable
 from overt.generation.images.pipeline_arguments import OWN, check_values, drawing_arguments
 from overt.generation.images.pipeline_drawing import Drawing, Drawn, Job, call_error, guardrail
-from overt.generation.images.pipeline_loading import SINGLE_FILES, Recipe, check_recipe, load_pipeline
+from overt.generation.images.pipeline_loading import SINGLE_FILES, Recipe, Task, check_recipe, load_pipeline
 from overt.generation.images.pipeline_notes import facts_of, headline
 from overt.generation.images.pipeline_outputs import png
 from overt.generation.images.pipeline_placement import check_offload, place, spread
@@ -74,6 +75,8 @@ class DiffusersTarget:
     """
 
     modality = "image"
+    provider: ClassVar[str] = "diffusers"
+    task: ClassVar[Task] = "draw"
 
     def __init__(
         self,
@@ -105,7 +108,7 @@ class DiffusersTarget:
         lora: str | None = None,
         lora_scale: float | None = None,
     ) -> None:
-        self.name = f"diffusers/{model}"
+        self.name = f"{self.provider}/{model}"
         source = source_of(model, self.name, "torch", "diffusers", files=SINGLE_FILES)
         where, spreading = spread(pick_device(device, self.name))
         smaller = {
@@ -127,7 +130,7 @@ class DiffusersTarget:
         options |= {"dtype": pick_dtype(dtype, where, self.name), "trust_remote_code": trust_remote_code}
         recipe = Recipe(source, options, config, transformer, lora, lora_scale)
         check_recipe(recipe, self.name)
-        pipeline = load_pipeline(recipe, self.name)
+        pipeline = load_pipeline(recipe, self.name, self.task)
         arguments = drawing_arguments(pipeline, own, call or {}, self.name)
         self.drawing = Drawing(pipeline, arguments, keep_flagged=keep_flagged, name=self.name)
         changes = tune(pipeline, smaller | quicker, self.name)
@@ -158,9 +161,12 @@ class DiffusersTarget:
 
     async def respond(self, prompt: str, *, seed: int) -> Response:
         """Returns one picture; concurrent requests share a batch."""
+        return await self._respond(prompt, seed, self._batches)
+
+    async def _respond(self, prompt: str, seed: int, draw: Callable[[Job], Awaitable[Drawn]]) -> Response:
         text = encodable(prompt)
         try:
-            drawn = await self._batches((text, seed))
+            drawn = await draw((text, seed))
             # In another thread, so that the model can draw meanwhile.
             encoded = None if drawn.picture is None else await asyncio.to_thread(png, drawn.picture)
         except Exception as error:

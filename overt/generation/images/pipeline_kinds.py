@@ -69,6 +69,34 @@ def check_draws(pipeline: Pipeline, name: str) -> None:
         raise _refused(name, kind, why)
 
 
+# What these do with a picture is something else than editing it.
+_NOT_EDITING = re.compile(r"Control|Adapter|SuperResolution|Upscale|ImageVariation|Redux|VisualCloze|Layered")
+
+
+def check_edits(pipeline: Pipeline, name: str) -> None:
+    """Checks that a pipeline draws seeded pictures from a picture and an instruction.
+
+    Raises:
+        InputError: it does not; says what it does instead.
+    """
+    kind, parameters = type(pipeline).__name__, parameters_of(pipeline)
+    given = {"prompt", "image"}
+    needed = [p.name for p in parameters.values() if p.default is p.empty and p.name not in given]
+    why = _of_class(type(pipeline))
+    if not why and (lacks := sorted({*given, "generator"} - set(parameters))):
+        why = f"it takes no {', '.join(lacks)}"
+    if not why and needed:
+        why = f"it needs {', '.join(needed)}"
+    if not why and _NOT_EDITING.search(kind):
+        why = "the picture that it takes is not one to edit"
+    if why:
+        raise InputError(
+            f"{name}: {kind} edits no pictures: {why}",
+            fix="Name a pipeline that draws from a picture and an instruction (image to image, "
+            "InstructPix2Pix, FLUX Kontext).",
+        )
+
+
 def _refused(name: str, kind: str, why: str) -> InputError:
     fix = "overt draws one picture for each prompt: name a pipeline that draws from text."
     return InputError(

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from overt.data.errors import InputError
 from overt.data.hub import is_cached, need_hub
@@ -17,11 +17,13 @@ from overt.data.local.devices import quiet_imports, quiet_loading
 from overt.data.local.folders import damaged_weights, read_json
 from overt.data.local.pretrained import speaking_loader
 from overt.data.local.whole import check_adapters
-from overt.generation.images.pipeline_kinds import check_class, check_draws
+from overt.generation.images.pipeline_kinds import check_class, check_draws, check_edits
 from overt.generation.images.pipeline_mended import supply_moved_parts
 from overt.generation.images.pipelines import Pipeline
 
 SINGLE_FILES = (".safetensors",)
+Task = Literal["draw", "edit"]
+_BY_TASK: dict[Task, str] = {"draw": "AutoPipelineForText2Image", "edit": "AutoPipelineForImage2Image"}
 _WEIGHTS = (".safetensors", ".gguf")
 _DENOISERS = ("transformer", "unet")
 _LACKING = re.compile(r"^(\w+) = (\w+)\.from_pretrained", re.MULTILINE)
@@ -92,8 +94,9 @@ def _check_lora_file(lora: str, name: str) -> None:
         raise InputError(f"{name}: the LoRA {path.name} {said}", fix="Copy the file again.")
 
 
-def load_pipeline(recipe: Recipe, name: str) -> Pipeline:
-    """Loads a pipeline for text to image, whatever task it was saved for, if diffusers knows one.
+def load_pipeline(recipe: Recipe, name: str, task: Task = "draw") -> Pipeline:
+    """Loads a pipeline for text to image (or for editing pictures), whatever task it was saved for, if
+    diffusers knows one.
 
     Raises:
         InputError: the pipeline cannot be loaded, a part of it lacks weights, or it draws no pictures from
@@ -111,22 +114,22 @@ def load_pipeline(recipe: Recipe, name: str) -> Pipeline:
         load = _from_file if _is_file(recipe.source) else _from_folder
         while True:  # once for each part that is put back
             try:
-                pipeline = load(recipe, name)
+                pipeline = load(recipe, name, task)
                 break
             except Exception as error:
                 if not supply_moved_parts(str(error)):
                     raise
-    check_draws(pipeline, name)
+    check_draws(pipeline, name) if task == "draw" else check_edits(pipeline, name)
     if recipe.lora is not None:
         _add_lora(pipeline, recipe, name)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
 
-def _from_folder(recipe: Recipe, name: str) -> Pipeline:
+def _from_folder(recipe: Recipe, name: str, task: Task) -> Pipeline:
     import diffusers
 
-    by_task: _Loader = diffusers.AutoPipelineForText2Image
+    by_task: _Loader = getattr(diffusers, _BY_TASK[task])
     as_saved: _Loader = diffusers.DiffusionPipeline
     given = {key: value for key, value in recipe.options.items() if value is not None}
     options: dict[str, object] = {"use_safetensors": True, **_left_out(recipe), **given}
@@ -190,9 +193,15 @@ def _denoiser(recipe: Recipe, name: str) -> dict[str, object]:
 # -- single files --------------------------------------------------------------------------------------------
 
 
-def _from_file(recipe: Recipe, name: str) -> Pipeline:
+def _from_file(recipe: Recipe, name: str, task: Task) -> Pipeline:
     """A pipeline from one file, its safety checker from the folder of the configuration if it lies there."""
     import diffusers
+
+    if task != "draw":
+        raise InputError(
+            f"{name}: a single file holds no pipeline that edits pictures",
+            fix="Name the folder of one, as save_pretrained() leaves it.",
+        )
 
     path = str(Path(recipe.source).expanduser())
     config = recipe.config or _known_config(path, name)
