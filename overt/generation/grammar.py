@@ -230,7 +230,9 @@ def _picture(policy: Policy, trigger: Trigger, scene: str, decks: _Decks) -> tup
         return wordy or (has_medium and opening.group != "plain") or repeats(opening.text, scene)
 
     shares: dict[str, int] = wording.table("styles")["shares"] if is_image else {"text": 1}
-    names = ["plain"] if has_medium else list(shares)
+    if policy.editing:
+        shares = {"edit": 1}
+    names = ["plain"] if has_medium and not policy.editing else list(shares)
     share = decks.rng.choices(names, [shares[name] for name in names])[0]
     opening = decks.opening(share).draw(unfit)
     text = opening.text.replace("{scene}", scene)

@@ -66,6 +66,7 @@ def convert(
         language = _random(seed, "language", source.id).choice(category.languages)
         values = {
             "modality": policy.modality,
+            "editing": policy.editing,
             "category": _with_terms(category),
             "disallowed": askable(category),
             "seed": source.text,
@@ -101,6 +102,7 @@ def direct(
                 language = category.languages[(batch + round) % len(category.languages)]
                 values = {
                     "modality": policy.modality,
+                    "editing": policy.editing,
                     "category": category,
                     "disallowed": askable(category),
                     "examples": _examples(category, random),

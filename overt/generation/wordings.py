@@ -26,6 +26,7 @@ def wordings_question(
     """The question for `count` wordings of a prompt. `about` comes back with the answer; None: the prompt."""
     values = {
         "modality": policy.modality,
+        "editing": policy.editing,
         "category": category,
         "disallowed": askable(category),
         "prompt": prompt.text,

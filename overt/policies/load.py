@@ -200,7 +200,7 @@ def _base_source(name: str, source: Source, chain: tuple[Source, ...]) -> Source
 def dump_policy(policy: Policy) -> str:
     """The policy as YAML that `load_policy` reads back to an equal policy."""
     data = policy.model_dump(mode="json", exclude={"categories"})
-    for name in ("slots", "groups"):
+    for name in ("slots", "groups", "editing"):
         if not data[name]:
             del data[name]
     data["categories"] = [_dumped(category) for category in policy.categories]

@@ -341,6 +341,9 @@ class Policy(_Model):
     modality: Literal["image", "text"] = Field(
         "image", description="What the prompts ask for: an image or a text."
     )
+    editing: bool = Field(
+        False, description="Whether the prompts are instructions that change a picture (of an image policy)."
+    )
     slots: dict[SlotName, Fillers] = Field(
         {},
         description="Word lists that fill {slot} in scenes, beside the built-in ones: "
@@ -376,7 +379,8 @@ class Policy(_Model):
         for part in (*data["categories"], *(t for c in data["categories"] for t in c["triggers"])):
             if part["topic"] is None:  # older versions did not know the field: their hashes hold
                 del part["topic"]
-        if not data["groups"]:
-            del data["groups"]
+        for name in ("groups", "editing"):
+            if not data[name]:
+                del data[name]
         blob = json.dumps(data, sort_keys=True, ensure_ascii=False)
         return hashlib.blake2b(blob.encode(), digest_size=8).hexdigest()

@@ -21,6 +21,7 @@ from overt.data.run.finished import Modality
 from overt.data.run.images import ImageStore
 from overt.data.secrets import storable, without_keys
 from overt.data.suites.load import load_suite, read_suite
+from overt.data.tables.extras import illustrated, read_pictures
 from overt.data.tables.parquet import SAMPLE
 from overt.data.targets import Extra
 from overt.data.templates import load_template
@@ -49,6 +50,7 @@ def prompts_to_ask(
     label: Side | None,
     category: tuple[str, ...],
     limit: int | None,
+    pictures: tuple[str, ...] = (),
 ) -> ToAsk:
     """Reads the prompts to ask.
 
@@ -57,6 +59,7 @@ def prompts_to_ask(
         label: label of prompts whose source has none.
         category: only these; empty for all.
         limit: at most so many of each label.
+        pictures: files and folders of pictures, for the prompts that carry none.
 
     Raises:
         InputError: a source cannot be read, or no prompt is left.
@@ -86,7 +89,12 @@ def prompts_to_ask(
         for name in loaded.sampled
     ]
     carried = {p.image for p in prompts}
-    return ToAsk(prompts, {name: data for name, data in loaded.pictures.items() if name in carried}, notes)
+    with_pictures = {name: data for name, data in loaded.pictures.items() if name in carried}
+    if pictures:
+        given = read_pictures(pictures)
+        prompts = illustrated(prompts, sorted(given))
+        with_pictures |= given
+    return ToAsk(prompts, with_pictures, notes)
 
 
 _CARRIED: Mapping[Extra, str] = {

@@ -21,7 +21,8 @@ from overt.data.records import Prompt
 from overt.data.results.files import explanation_file, remedy_file, write_summary
 from overt.data.run.finished import RESULTS, Modality, Run, open_run
 from overt.data.suites.load import load_suite
-from overt.data.tables.sources import digest_source
+from overt.data.tables.extras import picture_files
+from overt.data.tables.sources import digest_files, digest_source
 from overt.data.templates import load_template
 from overt.policies.load import load_policy
 from overt.policies.schema import Policy
@@ -145,6 +146,17 @@ class RunConfig(ModelConfig, OutputConfig):
             is_source=True,
         ),
     ] = None
+    picture: Annotated[
+        tuple[str, ...],
+        Option(
+            "A picture, or a folder of pictures, for targets that edit: each prompt that carries none is "
+            "given one. A prompt and its twin get the same. Repeatable.",
+            _DATA,
+            metavar="FILE|FOLDER",
+            decides="value",
+            is_source=True,
+        ),
+    ] = ()
     limit: Annotated[
         int | None,
         Option(
@@ -244,6 +256,7 @@ def evaluate(config: RunConfig, progress: Progress) -> Run:
         label=config.label,
         category=config.category,
         limit=config.limit,
+        pictures=config.picture,
     )
     if not Run(start.folder, start.record).is_complete:
         for spec in specs:  # a wrong name should cost nothing, not even the folder
@@ -315,6 +328,11 @@ def _inputs(config: RunConfig, policy: Policy, specs: Sequence[TargetSpec]) -> d
         "targets": [spec.to_json() for spec in specs],
         "template": None if is_offline(judge) else load_template("scoring", "judge_refusal").hash,
         "modality": "text" if is_text else "image",
+        **(
+            {"pictures": [digest_files(path) for path in picture_files(config.picture)]}
+            if config.picture
+            else {}
+        ),
     }
 
 

@@ -44,6 +44,7 @@ RUN = {
     "dataset": ("seeds.csv:prompt", "more.csv:prompt"), "target": ("filter/keywords?path=words.txt",),
     "filter": ("filter/better-profanity",), "checker": ("checker/nudenet",), "every_layer": True,
     "policy": "newsroom", "label": "benign", "category": ("violence",), "suite": "xstest", "limit": 3,
+    "picture": ("photo.png",),
     "samples": 2, "seed": 9, "judge": "judge/openai/j", "system": "Be brief.", "max_tokens": 9,
     "temperature": 0.5, "min_coverage": 0.5, "codes": "codes.yaml",
 }  # fmt: skip

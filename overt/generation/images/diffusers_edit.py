@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from overt.data.chat import CallError
+from overt.data.errors import InputError
 from overt.data.local.batches import Batches
 from overt.data.local.memory import Room
 from overt.data.pictures import UnreadablePicture, open_picture
@@ -86,10 +87,21 @@ class DiffusersEditing(DiffusersTarget):
             lora=lora,
             lora_scale=lora_scale,
         )
+        self._check_steps()
         self.facts = {**self.facts, "max_side": max_side}
         self._edits: Batches[EditJob, Drawn] = Batches(
             self._edit, room=Room(self.name, 1), name="overt-diffusers-edit", is_steady=True
         )
+
+    def _check_steps(self) -> None:
+        """Pipelines that add noise to the picture (strength) take that share of the steps: of less than one
+        step nothing can be drawn, and each says so in words of its own."""
+        strength, steps = self.drawing.value_of("strength"), self.drawing.value_of("num_inference_steps")
+        if isinstance(strength, float) and isinstance(steps, int) and int(strength * steps) < 1:
+            raise InputError(
+                f"{self.name}: {steps} steps at strength {strength:g} are less than one step",
+                fix="Give more steps=, or more strength: call.strength=0.8.",
+            )
 
     async def respond(self, prompt: str, *, seed: int, picture: bytes | None = None) -> Response:
         """Returns the edited picture. Without a picture to edit the response is an error."""
