@@ -15,7 +15,7 @@ from overt import registry
 from overt.calls.target_channel import TargetChannel, TargetReply, TargetRequest
 from overt.data.errors import InputError
 from overt.data.outcomes import Outcome
-from overt.data.prompts import Side, read_prompts, spread
+from overt.data.prompts import LoadedPrompts, Side, read_prompts, spread
 from overt.data.records import Prompt
 from overt.data.run.finished import Modality
 from overt.data.run.images import ImageStore
@@ -78,6 +78,17 @@ def prompts_to_ask(
             f"no prompt is of category {', '.join(category)}",
             fix=f"There are: {', '.join(there[:20])}",
         )
+    carried = {p.image for p in prompts}
+    with_pictures = {name: data for name, data in loaded.pictures.items() if name in carried}
+    if pictures:
+        given = read_pictures(pictures)
+        prompts = illustrated(prompts, sorted(given))
+        with_pictures |= given
+    return ToAsk(prompts, with_pictures, _left_out(loaded, limit))
+
+
+def _left_out(loaded: LoadedPrompts, limit: int | None) -> list[str]:
+    """Notes on prompts that are not asked."""
     notes = []
     if loaded.repeated:
         notes.append(f"{loaded.repeated} prompts stand in the data set more than once; each was sent once")
@@ -88,13 +99,7 @@ def prompts_to_ask(
         "rows, at even distances over the whole file; a rare category may be missing"
         for name in loaded.sampled
     ]
-    carried = {p.image for p in prompts}
-    with_pictures = {name: data for name, data in loaded.pictures.items() if name in carried}
-    if pictures:
-        given = read_pictures(pictures)
-        prompts = illustrated(prompts, sorted(given))
-        with_pictures |= given
-    return ToAsk(prompts, with_pictures, notes)
+    return notes
 
 
 _CARRIED: Mapping[Extra, str] = {
