@@ -368,14 +368,14 @@ def _finish(
     for what, added in (("rewrite", remedy_file), ("explain", explanation_file)):
         if (file := added(start.folder)).exists():  # its figures belong to the earlier outcomes
             file.unlink()
-            work.notes.append(
+            work.keep(
                 f"what `overt {what}` found was of the answers before; it makes it anew from the journal"
             )
     judged = Run(start.folder, start.record)
     summary = summary_of(start.policy, prompts, outcomes, judged.harms, kinds, judged.as_asked)
     write_summary(start.folder, summary)
     if work.unanswered:
-        work.notes.append(f"{work.unanswered} prompts got no answer; the same command asks them again")
+        work.keep(f"{work.unanswered} prompts got no answer; the same command asks them again")
     work.folder.finish(
         {
             "identity": start.record.to_json(),

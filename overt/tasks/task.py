@@ -125,15 +125,22 @@ class Work:
 
     def note(self, text: str) -> None:
         """Shows a note and keeps it for the manifest, once."""
-        if text not in self.notes:
-            self.notes.append(text)
+        if self.keep(text):
             self.progress.note(text)
 
+    def keep(self, text: str) -> bool:
+        """Keeps a note for the manifest without showing it, since the command prints all notes at its end.
+        Returns whether it is new."""
+        if text in self.notes:
+            return False
+        self.notes.append(text)
+        return True
+
     @contextlib.contextmanager
-    def stage(self, name: str, total: int) -> Iterator[Advance]:
-        """Shows a stage's progress and adds up its time."""
+    def stage(self, name: str, total: int, *, shown: str = "") -> Iterator[Advance]:
+        """Shows a stage's progress, under a name of its own if there is one, and adds up its time."""
         started = time.monotonic()
-        with self.progress.stage(name, total) as advance:
+        with self.progress.stage(shown or name, total) as advance:
             try:
                 yield advance
             finally:
