@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -23,6 +24,7 @@ from overt.data.suites.load import load_suite, read_suite
 from overt.data.tables.parquet import SAMPLE
 from overt.data.templates import load_template
 from overt.scoring.text_answers import Judging, judge_answers, offline
+from overt.scoring.unknown_codes import unknown_code
 from overt.tasks.roles import ModelOptions, chat_model
 from overt.tasks.targets import TargetOptions, TargetSpec, open_target
 from overt.tasks.task import Work
@@ -167,7 +169,10 @@ class Asking:
         """Sends requests to one target, without a display of its own; outcomes come in the order of the
         jobs."""
         for (prompt, sample), received in self.work.caller.stream(channel, purpose, jobs):
-            yield outcome_of(channel, prompt, sample, received)
+            outcome = outcome_of(channel, prompt, sample, received)
+            if code := unknown_code(received.response, outcome):
+                self.work.unknown.setdefault(channel.name, Counter())[code] += 1
+            yield outcome
 
 
 def outcome_of(channel: TargetChannel, prompt: Prompt, sample: int, received: TargetReply) -> Outcome:

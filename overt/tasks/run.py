@@ -26,22 +26,20 @@ from overt.data.templates import load_template
 from overt.policies.load import load_policy
 from overt.policies.schema import Policy
 from overt.scoring.summary.summarize import summary_of
+from overt.scoring.unknown_codes import unknown_said
 from overt.tasks import trust
 from overt.tasks.again import command_anew
 from overt.tasks.asking import Asking, Job, is_offline, modality_of, prompts_to_ask, request_of
 from overt.tasks.config import (
-    CALLS,
     RUN,
-    ModelConfig,
     Option,
     OutputConfig,
     Resume,
-    Timeout,
     TrustAddresses,
 )
 from overt.tasks.generate_gold import label_notes
+from overt.tasks.target_config import TARGET, TargetConfig
 from overt.tasks.targets import (
-    TargetOptions,
     TargetSpec,
     check_files,
     read_spec,
@@ -51,13 +49,10 @@ from overt.tasks.targets import (
 from overt.tasks.task import Start, Work, default_folder, record_of, resumed_run, working
 
 _DATA = "What goes in"
-_TARGET = "What is tested"
-_TEXT = "Language models"
 
 
-class RunConfig(ModelConfig, OutputConfig):
+class RunConfig(TargetConfig, OutputConfig):
     kind: ClassVar[str] = "run"
-    roles: ClassVar[frozenset[str]] = frozenset({"target", "judge"})
 
     dataset: Annotated[
         tuple[str, ...],
@@ -70,42 +65,6 @@ class RunConfig(ModelConfig, OutputConfig):
             is_source=True,
         ),
     ] = ()
-    target: Annotated[
-        tuple[str, ...],
-        Option(
-            "provider/model, filter/NAME, guarded/PRODUCT.yaml, http/MODEL.yaml, or your own "
-            "module:Class. Repeatable.",
-            _TARGET,
-            decides="content",
-        ),
-    ] = ()
-    filter: Annotated[
-        tuple[str, ...],
-        Option(
-            "A text filter in front of every target, such as filter/better-profanity. Repeatable.",
-            _TARGET,
-            metavar="NAME",
-            decides="content",
-        ),
-    ] = ()
-    checker: Annotated[
-        tuple[str, ...],
-        Option(
-            "An image checker behind every target, such as checker/nudenet. Repeatable.",
-            _TARGET,
-            metavar="NAME",
-            decides="content",
-        ),
-    ] = ()
-    every_layer: Annotated[
-        bool,
-        Option(
-            "Let each layer decide even where an earlier one said no, so that the report can say what "
-            "each one adds. Costs more calls.",
-            _TARGET,
-            decides="value",
-        ),
-    ] = False
     policy: Annotated[
         str | None,
         Option(
@@ -145,41 +104,8 @@ class RunConfig(ModelConfig, OutputConfig):
             decides="value",
         ),
     ] = None
-    samples: Annotated[int, Option("Draws per prompt.", _TARGET, min=1, max=100, decides="value")] = 1
-    seed: Annotated[int, Option("Seed of every draw.", _TARGET, decides="value")] = 0
-    device: Annotated[str | None, Option("Device of local models: cuda, mps, cpu.", _TARGET)] = None
-    batch_size: Annotated[int | None, Option("Batch of local models.", _TARGET, min=1, max=1024)] = None
-    trust_remote_code: Annotated[bool, Option("Run code that a model's repo brings.", _TARGET)] = False
-    judge: Annotated[
-        str | None,
-        Option(
-            "Who tells refusals in words: judge/rules or judge/PROVIDER/MODEL. "
-            "Default: the suite's own, else judge/rules.",
-            _TEXT,
-            decides="value",
-        ),
-    ] = None
-    system: Annotated[str, Option("File with a system prompt.", _TEXT, decides="value", reads="text")] = ""
-    max_tokens: Annotated[int, Option("Longest answer, in tokens.", _TEXT, min=1, decides="value")] = 512
-    temperature: Annotated[float, Option("", _TEXT, min=0.0, max=2.0, decides="value")] = 0.0
-    base_url: Annotated[
-        tuple[str, ...],
-        Option(
-            "Where the API stands; a role is target or judge. For one target alone: NAME?base_url=URL.",
-            CALLS,
-            metavar="[ROLE=]URL",
-        ),
-    ] = ()
-    api_key_env: Annotated[
-        tuple[str, ...],
-        Option(
-            "Environment variable that holds the key. For one target alone: NAME?api_key_env=NAME.",
-            CALLS,
-            metavar="[ROLE=]NAME",
-        ),
-    ] = ()
+    samples: Annotated[int, Option("Draws per prompt.", TARGET, min=1, max=100, decides="value")] = 1
     trust_addresses: TrustAddresses = False
-    timeout: Timeout = 180.0
     min_coverage: Annotated[
         float,
         Option(
@@ -195,25 +121,8 @@ class RunConfig(ModelConfig, OutputConfig):
 
     def settled(self) -> RunConfig:
         judge = self.judge or (load_suite(self.suite).judge if self.suite else "judge/rules")
-        target, filters = self.target, self.filter
-        if not target and filters:  # without a target the last filter becomes it
-            target, filters = filters[-1:], filters[:-1]
+        target, filters = self.asked
         return self.model_copy(update={"judge": judge, "target": target, "filter": filters})
-
-    def targets(self, addresses: Mapping[str, Mapping[str, str]]) -> TargetOptions:
-        url, key = (by.get("target", by.get("")) for by in (addresses["base_url"], addresses["api_key_env"]))
-        return TargetOptions(
-            url,
-            key,
-            self.device,
-            self.batch_size,
-            self.trust_remote_code,
-            self.timeout,
-            self.concurrency,
-            self.system,
-            self.max_tokens,
-            self.temperature,
-        )
 
 
 # -- what is to be asked ----------------------------------------------------------------------------------
@@ -376,6 +285,8 @@ def _finish(
     write_summary(start.folder, summary)
     if work.unanswered:
         work.keep(f"{work.unanswered} prompts got no answer; the same command asks them again")
+    for name, codes in work.unknown.items():
+        work.keep(unknown_said(name, codes))
     work.folder.finish(
         {
             "identity": start.record.to_json(),

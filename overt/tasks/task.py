@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import platform
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -106,6 +107,7 @@ class Work:
     """State of a command at work on a run: folder, caller, progress, notes, and seconds per stage.
 
     drawn_by: of each local pipeline how it draws: steps, guidance, size, what has no effect.
+    unknown: by target, the codes that could not be placed, and how often each came.
     """
 
     folder: RunFolder
@@ -114,6 +116,7 @@ class Work:
     notes: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     drawn_by: dict[str, Json] = field(default_factory=dict)
+    unknown: dict[str, Counter[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.caller.tells(self.note, self.progress.note, self.folder.note_calls)

@@ -17,7 +17,6 @@ from overt.data.run.files import read_records
 from overt.registry import parse
 from overt.tasks.demo import run_demo
 
-
 ODD = "R&D 100%25 done?"  # a name that a folder may have
 
 
