@@ -20,8 +20,10 @@ from overt.data.errors import OvertError
 from overt.data.text import visible
 
 # Every command and the first line of its help, in the order of `overt --help`. `judge-check` is the function
-# `judge_check` in the file judge_check.py; a file that holds an `app` is a group of commands.
+# `judge_check` in the file judge_check.py (others: FILES); a file that holds an `app` is a group of commands.
 COMMANDS = {
+    "try": "Ask one prompt at once: what each target and each layer says, the picture or the answer, seconds "
+    "and cost.",
     "generate": "Make a data set for a policy: benign prompts that sound dangerous, and their unsafe twins.",
     "run": "Fire prompts at models, filters and products; tell refusals from errors; see which layer "
     "refused.",
@@ -47,6 +49,8 @@ COMMANDS = {
     "policies": "What a product disallows, what it allows, and which words make the two look alike.",
     "suites": "Published suites that measure over-refusal of language models.",
 }
+# Commands whose names no module can have, with the names of their files and functions.
+FILES = {"try": "try_prompt"}
 # Former names of commands, which still work but are not listed.
 OLD_NAMES = {"push-results": "leaderboard"}
 _HELP = {"help_option_names": ["-h", "--help"]}
@@ -96,10 +100,11 @@ def load_command(name: str) -> TyperCommand | TyperGroup:
         KeyError: there is no such command.
     """
     first = COMMANDS[name]
-    module = importlib.import_module(f"overt.cli.{name.replace('-', '_')}")
+    called = FILES.get(name, name.replace("-", "_"))
+    module = importlib.import_module(f"overt.cli.{called}")
     app: typer.Typer | None = getattr(module, "app", None)
     if app is None:
-        function = getattr(module, name.replace("-", "_"))
+        function = getattr(module, called)
         app = _typer()
         app.command(name, help=f"{first}\n\n{inspect.getdoc(function) or ''}")(function)
     made = typer.main.get_command(app)

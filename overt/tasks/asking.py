@@ -151,6 +151,30 @@ class Asking:
         rows = list(zip(prompts, outcomes, strict=True))
         return judge_answers(rows, self.judge, judging, advance=advance)
 
+    def ask(
+        self, spec: TargetSpec, prompts: Sequence[Prompt], samples: int, judging: Judging
+    ) -> tuple[Modality, list[Outcome]]:
+        """Asks a target each prompt `samples` times, and lets answers in words be judged. Returns what the
+        target puts out, and the outcomes prompt by prompt.
+
+        Raises:
+            InputError: the target cannot be opened.
+            RunError, BudgetReached: the caller stopped.
+        """
+        channel = self.channel(spec)
+        kind = modality_of(channel.subject)
+        asked = [prompt for prompt in prompts for _ in range(samples)]
+        jobs: Iterator[Job] = (
+            ((prompt, sample), request_of(prompt, sample, self.seed), prompt.category)
+            for prompt in prompts
+            for sample in range(samples)
+        )
+        found = self.fire(channel, jobs, len(asked), purpose=channel.name)
+        if kind == "text":
+            with self.work.progress.stage(self.judge[:40], len(found)) as advance:
+                found = self.judged(asked, found, judging, advance)
+        return kind, found
+
     def fire(self, channel: TargetChannel, jobs: Iterable[Job], total: int, *, purpose: str) -> list[Outcome]:
         """Sends requests to one target. Returns their outcomes, in the order of the jobs.
 

@@ -108,6 +108,7 @@ class Config(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     kind: ClassVar[str] = ""
+    left_out: ClassVar[frozenset[str]] = frozenset()  # inherited fields that are no option of this command
 
     @classmethod
     def fields(cls) -> dict[str, Field]:
@@ -118,6 +119,7 @@ class Config(BaseModel):
         for base in (cls, *(c for c in cls.__mro__ if c is not cls)):  # a redeclared field keeps its place
             inherited = {n for c in base.__mro__[1:] for n in vars(c).get("__annotations__", ())}
             names += [n for n in vars(base).get("__annotations__", ()) if n in found and n not in inherited]
+        names = [name for name in names if name not in cls.left_out]
         ranks: dict[str, int] = {}
         for name in names:
             if found[name].option.panel not in (CALLS, RUN):

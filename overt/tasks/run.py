@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -29,7 +28,7 @@ from overt.scoring.summary.summarize import summary_of
 from overt.scoring.unknown_codes import unknown_said
 from overt.tasks import trust
 from overt.tasks.again import command_anew
-from overt.tasks.asking import Asking, Job, is_offline, modality_of, prompts_to_ask, request_of
+from overt.tasks.asking import Asking, is_offline, prompts_to_ask
 from overt.tasks.config import (
     RUN,
     Option,
@@ -42,9 +41,9 @@ from overt.tasks.target_config import TARGET, TargetConfig
 from overt.tasks.targets import (
     TargetSpec,
     check_files,
-    read_spec,
     resolve_target,
     specs_from_json,
+    specs_of,
 )
 from overt.tasks.task import Start, Work, default_folder, record_of, resumed_run, working
 
@@ -181,12 +180,9 @@ def started(config: RunConfig) -> tuple[RunConfig, Start, list[TargetSpec]]:
                 fix="For instance: --target filter/better-profanity, --target openai/gpt-image-1",
             )
         policy = _policy(config)
-        specs = [read_spec(name, config.filter, config.checker) for name in config.target]
+        specs = specs_of(config.target, config.filter, config.checker)
     config = config.settled()
     addresses = trust.settled_addresses(config, run.folder if run is not None else None, specs)
-    names = Counter(spec.name for spec in specs)
-    if twice := [name for name, count in names.items() if count > 1]:
-        raise InputError(f"{twice[0]} is named twice", fix="Give each --target once.")
     record = record_of(config, policy, _inputs(config, policy, specs))
     if run is not None:
         record = dataclasses.replace(record, overt=run.record.overt)
@@ -244,25 +240,12 @@ def _ask(
     judging = ask.judging()
     outcomes: list[Outcome] = []
     kinds: dict[str, Modality] = {}
-    total = len(prompts) * config.samples
-    asked = [prompt for prompt in prompts for _ in range(config.samples)]
     for spec in specs:
-        channel = ask.channel(spec)
-        kinds[spec.name] = modality_of(channel.subject)
-        found = ask.fire(channel, _jobs(config, prompts), total, purpose=channel.name)
-        if kinds[spec.name] == "text":
-            with work.progress.stage(ask.judge[:40], len(found)) as advance:
-                found = ask.judged(asked, found, judging, advance)
+        kinds[spec.name], found = ask.ask(spec, prompts, config.samples, judging)
         outcomes += found
         work.folder.write_stage("outcomes", outcomes)
     work.seconds["run"] = time.monotonic() - began
     _finish(config, start, work, prompts, outcomes, kinds)
-
-
-def _jobs(config: RunConfig, prompts: Sequence[Prompt]) -> Iterator[Job]:
-    for prompt in prompts:
-        for sample in range(config.samples):
-            yield (prompt, sample), request_of(prompt, sample, config.seed), prompt.category
 
 
 def _finish(

@@ -222,6 +222,21 @@ def working_again(run: Run, calls: CallerOptions, progress: Progress, part: str)
                 yield work
 
 
+@contextlib.contextmanager
+def working_once(folder: Path, calls: CallerOptions, progress: Progress) -> Iterator[Work]:
+    """Work that is no run: its journal and pictures lie in a folder that is thrown away.
+
+    The words of --codes hold for the whole process, so whoever does several such works at once teaches them.
+
+    Args:
+        folder: an empty folder of its own.
+    """
+    with Caller(folder / JOURNAL, calls, on_progress=progress.calls) as caller:
+        work = Work(RunFolder(folder), caller, progress)
+        with listening(work.note):
+            yield work
+
+
 def _is_worth_a_try(folder: Path, *, moved: bool) -> bool:
     """Whether the same command can find more answers for a complete run: calls that are made again in any
     case, rejections where the models have other addresses now, or kept responses and a new vocabulary.
