@@ -45,7 +45,7 @@ def print_tried(found: Tried) -> None:
             _print_audit(to, trial.audit)
     if found.failure:
         print_lines(to, ["the policy could not be asked"], style="bold red")
-        print_lines(to, _indented(found.failure), folded=True)
+        print_lines(to, _indented(found.failure))
     print_lines(to, [f"note   {plain(note)}" for note in found.notes], style="yellow")
     print_lines(to, list(_calls(found)))
 
@@ -55,7 +55,7 @@ def _print_answer(to: Console, answer: Answer) -> None:
     print_lines(to, [plain(answer.target)], style="bold")
     if outcome is None:
         print_lines(to, ["  error: it could not be asked"], style=_COLOURS["error"])
-        print_lines(to, _indented(answer.failure), folded=True)
+        print_lines(to, _indented(answer.failure))
         to.print()
         return
     print_lines(to, [f"  {_became(outcome)}"], style=_COLOURS[outcome.state])
@@ -101,7 +101,7 @@ def _print_audit(to: Console, found: Audited) -> None:
     for one in told:
         print_lines(to, list(_finding(one)))
     if rest := len(found.findings) - len(told):
-        print_lines(to, [f"  {rest} other categories: none of their terms is named"])
+        print_lines(to, [f"  of {rest}{' other' if told else ''} categories it names no term"])
     to.print()
 
 

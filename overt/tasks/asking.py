@@ -123,14 +123,7 @@ class Asking:
         """
         if is_offline(self.judge):
             return offline(registry.load_refusal_judge(self.judge))
-        name = self.judge.removeprefix("judge/")
-        if "/" not in name.partition("?")[0]:
-            raise InputError(
-                f"there is no refusal judge {self.judge!r}",
-                fix=f"{registry.guess('overt.refusal_judges', self.judge)}"
-                f"Known: {registry.known('overt.refusal_judges')}, judge/PROVIDER/MODEL, or "
-                "module:Class.",
-            )
+        name = judging_model(self.judge)
         from overt.scoring.refusal_judges.llm import llm_judge
 
         ask = self.work.caller.bind(chat_model(name, "judge", self.models), without_keys(self.judge))
@@ -233,6 +226,23 @@ def modality_of(target: object) -> Modality:
     """What a target returns; "image" by default."""
     said = getattr(target, "modality", "image")
     return "text" if said == "text" else "none" if said == "none" else "image"
+
+
+def judging_model(judge: str) -> str:
+    """The chat model that a refusal judge's name means.
+
+    Raises:
+        InputError: it means none.
+    """
+    name = judge.removeprefix("judge/")
+    if "/" not in name.partition("?")[0]:
+        raise InputError(
+            f"there is no refusal judge {judge!r}",
+            fix=f"{registry.guess('overt.refusal_judges', judge)}"
+            f"Known: {registry.known('overt.refusal_judges')}, judge/PROVIDER/MODEL, or "
+            "module:Class.",
+        )
+    return name
 
 
 def is_offline(judge: str) -> bool:

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from overt import registry
 from overt.data.errors import InputError
 from overt.data.records import Audit, Label, Prompt
 from overt.data.templates import load_template
@@ -58,6 +59,17 @@ def categories_of(policy: Policy, names: Sequence[str]) -> tuple[Category, ...]:
             f"policy {policy.name} has no category {unknown[0]!r}", fix=f"It has: {', '.join(known)}"
         )
     return tuple(known[name] for name in names) or policy.categories
+
+
+def check_judges(names: Sequence[str]) -> None:
+    """Looks up the judges; no model is made yet.
+
+    Raises:
+        InputError: an unknown name, a missing extra.
+    """
+    for name in names:
+        if registry.find("overt.judges", name) is None:
+            registry.resolve("overt.chat_models", name)
 
 
 def audited(

@@ -17,6 +17,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Annotated, ClassVar, Literal
 
+from overt import registry
 from overt.data.errors import InputError, OvertError
 from overt.data.outcomes import Outcome
 from overt.data.progress import Progress, Silent
@@ -31,13 +32,13 @@ from overt.policies.floor.scan import floor_rule
 from overt.policies.load import load_policy
 from overt.policies.schema import Category, Policy
 from overt.scoring.unknown_codes import unknown_said
-from overt.tasks.asking import Asking
+from overt.tasks.asking import Asking, is_offline, judging_model
 from overt.tasks.config import RUN, Option, OutputConfig, checked_folder
 from overt.tasks.side_by_side import Errand, side_by_side
 from overt.tasks.target_config import TARGET, TargetConfig
 from overt.tasks.targets import TargetSpec, is_local, modality_for, resolve_target, specs_of
 from overt.tasks.task import Work, working_once
-from overt.tasks.try_audit import Audited, audited, categories_of
+from overt.tasks.try_audit import Audited, audited, categories_of, check_judges
 
 _POLICY = "Under a policy"
 _MEMORY = "memory"  # what models of this machine share
@@ -158,6 +159,10 @@ def try_prompts(config: TryConfig, lines: Iterable[str], progress: Progress) -> 
     kinds = {spec.name: modality_for(spec, usual) for spec in specs}
     for spec in specs:  # a wrong name should cost nothing
         resolve_target(spec, kinds[spec.name])
+    if config.judge is not None and not is_offline(config.judge):
+        registry.resolve("overt.chat_models", judging_model(config.judge))
+    if policy is not None:
+        check_judges(config.auditor)
     with (
         taught_by(config.codes),
         tempfile.TemporaryDirectory(prefix="overt-try-", ignore_cleanup_errors=True) as place,
