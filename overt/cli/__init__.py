@@ -75,12 +75,21 @@ class LazyGroup(TyperGroup):
     def __init__(self, **settings: object) -> None:
         super().__init__(**settings)  # type: ignore[arg-type]
         self.commands = _Loaded()  # type: ignore[assignment]
+        self._resolves = False
 
     def get_command(self, ctx: typer.Context, cmd_name: str) -> TyperCommand | TyperGroup | None:  # type: ignore[override]
         name = OLD_NAMES.get(cmd_name, cmd_name)
-        if ctx.resilient_parsing and not ctx.args:  # completion asks for every command's help
+        if ctx.resilient_parsing and not self._resolves:  # completion lists every command with its help
             return _listed(name)
         return load_command(name) if name in COMMANDS else None
+
+    def resolve_command(self, ctx: typer.Context, args: list[str]):  # type: ignore[no-untyped-def, override]
+        """The command that the line names, whose own options are wanted."""
+        self._resolves = True
+        try:
+            return super().resolve_command(ctx, args)
+        finally:
+            self._resolves = False
 
     def format_commands(self, ctx: typer.Context, formatter) -> None:  # type: ignore[no-untyped-def, override]
         limit = formatter.width - 6 - max(map(len, COMMANDS))

@@ -31,6 +31,11 @@ RUN = "The run"
 #   content  it names a file: run.json holds the name, the identity the content
 #   policy   it shapes the effective policy, which is stored in the run folder
 Decides = Literal["", "value", "content", "policy"]
+# What the shell proposes as its value: the names of one kind (overt.cli.completion has them).
+Completes = Literal[
+    "", "auditor", "checker", "filter", "harm judge", "judge", "model", "policy", "probe", "recipe",
+    "rewriter", "scorer", "suite", "target",
+]  # fmt: skip
 # Whether an option that names a file takes its text or its lines as its value.
 Reads = Literal["", "text", "lines"]
 
@@ -50,6 +55,7 @@ class Option:
         is_argument: it is given by its position, without a flag.
         shown_default: the default in the help, if it differs from the field's.
         is_source: the value names files or Hub ids; folders are left out where it is published.
+        completes: see `Completes`.
     """
 
     help: str = ""
@@ -63,6 +69,7 @@ class Option:
     is_argument: bool = False
     shown_default: str = ""
     is_source: bool = False
+    completes: Completes = ""
 
     def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
         schema = handler(source)

@@ -70,6 +70,7 @@ class RunConfig(TargetConfig, OutputConfig):
             "Policy to judge by. Default: that of the run given as DATASET, else overt.",
             _DATA,
             decides="policy",
+            completes="policy",
         ),
     ] = None
     label: Annotated[
@@ -92,6 +93,7 @@ class RunConfig(TargetConfig, OutputConfig):
             _DATA,
             decides="value",
             is_source=True,
+            completes="suite",
         ),
     ] = None
     limit: Annotated[

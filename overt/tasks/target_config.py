@@ -24,6 +24,7 @@ class TargetConfig(ModelConfig):
             "module:Class. Repeatable.",
             TARGET,
             decides="content",
+            completes="target",
         ),
     ] = ()
     filter: Annotated[
@@ -33,6 +34,7 @@ class TargetConfig(ModelConfig):
             TARGET,
             metavar="NAME",
             decides="content",
+            completes="filter",
         ),
     ] = ()
     checker: Annotated[
@@ -42,6 +44,7 @@ class TargetConfig(ModelConfig):
             TARGET,
             metavar="NAME",
             decides="content",
+            completes="checker",
         ),
     ] = ()
     every_layer: Annotated[
@@ -64,6 +67,7 @@ class TargetConfig(ModelConfig):
             "Default: the suite's own, else judge/rules.",
             TEXT,
             decides="value",
+            completes="judge",
         ),
     ] = None
     system: Annotated[str, Option("File with a system prompt.", TEXT, decides="value", reads="text")] = ""

@@ -67,7 +67,9 @@ class TryConfig(TargetConfig, OutputConfig):
     ] = None
     policy: Annotated[
         str | None,
-        Option("Also say whether the prompt is benign or unsafe under this policy.", _POLICY),
+        Option(
+            "Also say whether the prompt is benign or unsafe under this policy.", _POLICY, completes="policy"
+        ),
     ] = None
     category: Annotated[
         tuple[str, ...],
@@ -79,6 +81,7 @@ class TryConfig(TargetConfig, OutputConfig):
             "Who says so: builtin/rules, or a chat model, which is asked once for each category and reached "
             "as the role judge. Several vote.",
             _POLICY,
+            completes="auditor",
         ),
     ] = ("builtin/rules",)
     out: Annotated[
