@@ -44,6 +44,7 @@ COMMANDS = {
     "judge-check": "Compare judges with human labels: accuracy, Cohen's kappa, per class, confusion, with "
     "intervals.",
     "demo": "Generate, run, score, rewrite and report on an embedded toy world: no key, no GPU, no download.",
+    "doctor": "Say what is installed, what each extra adds, which keys are set by name, what is broken.",
     "schema": "Print the JSON Schema of results/summary.json and of other files that overt writes.",
     "show": "Show a run: what went in and out of each stage, what it cost, and sample prompts.",
     "policies": "What a product disallows, what it allows, and which words make the two look alike.",

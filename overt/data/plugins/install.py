@@ -39,6 +39,18 @@ EXTRAS: Mapping[str, str] = {
 }
 
 
+# What each extra is for. (`dev` is for those who work on overt itself.)
+ADDS: Mapping[str, str] = {
+    "local": "models of this machine: hf/, diffusers/, filter/semantic, checker/hf/, clip/, text/minilm",
+    "quantized": "quantized models and GGUF files, with local",
+    "filters": "filter/better-profanity, filter/profanity-check, checker/nudenet",
+    "review": "overt review: people label prompts and pictures in the browser",
+    "publish": "overt publish validates the Croissant file that it writes",
+    "demo-llm": "make demo-llm: a small chat model on this machine",
+    "docs": "make docs: this documentation as a site",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Installed:
     """How overt was installed. place: the name of the checkout's folder, or the address of a wheel file or a
@@ -48,15 +60,16 @@ class Installed:
     place: str = ""
 
     def command(self, extra: str) -> str:
-        """The command that adds an extra to this installation."""
+        """The command that adds an extra to this installation, or makes it whole again ("")."""
+        wanted = f"[{extra}]" if extra else ""
         match self.how:
             case "checkout":
-                return f'pip install -e ".[{extra}]"' + _stand_in(self.place)
+                return f'pip install -e ".{wanted}"' + _stand_in(self.place)
             case "folder":
-                return f'pip install ".[{extra}]"' + _stand_in(self.place)
+                return f'pip install ".{wanted}"' + _stand_in(self.place)
             case "index":
-                return f'pip install "overt[{extra}]"'
-        return f'pip install "overt[{extra}] @ {self.place}"'
+                return f'pip install "overt{wanted}"'
+        return f'pip install "overt{wanted} @ {self.place}"'
 
 
 def install_extra(extra: str) -> str:
