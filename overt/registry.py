@@ -10,7 +10,6 @@ import importlib
 import importlib.metadata
 import inspect
 import sys
-import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from overt.data.errors import InputError, OvertError
 from overt.data.notes import tell_notes
+from overt.data.plugins.install import project_in
 from overt.data.plugins.known import BESIDE, GONE
 from overt.data.plugins.names import (
     Maker,
@@ -94,11 +94,8 @@ def _builtins() -> dict[str, dict[str, str]]:
     Raises:
         OvertError: neither exists.
     """
-    project = Path(__file__).parent.parent / "pyproject.toml"
-    if project.is_file():
-        described = tomllib.loads(project.read_text("utf-8")).get("project", {})
-        if described.get("name") == "overt":
-            return {group: dict(sorted(described["entry-points"][group].items())) for group in POINTS}
+    if project := project_in(Path(__file__).parent.parent):
+        return {group: dict(sorted(project["entry-points"][group].items())) for group in POINTS}
     try:
         points = sorted(importlib.metadata.distribution("overt").entry_points, key=lambda point: point.name)
     except importlib.metadata.PackageNotFoundError as error:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from overt import registry
 from overt.data.errors import InputError, OvertError
+from overt.data.plugins.install import install_extra
 from overt.data.plugins.names import check_names
 from overt.registry import find, is_filter, load_chat_model, load_filter, parse, resolve
 
@@ -378,7 +379,7 @@ def test_a_missing_extra(monkeypatch, package, extra, use):
     with pytest.raises(InputError) as error:
         use()
     assert f"needs {package}, which is not installed" in message(error)
-    assert f'pip install "overt[{extra}]"' in message(error)
+    assert install_extra(extra) in message(error)
 
 
 def test_who_is_a_filter_a_judge_a_writer(vendor):

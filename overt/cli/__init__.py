@@ -20,8 +20,10 @@ from overt.data.errors import OvertError
 from overt.data.text import visible
 
 # Every command and the first line of its help, in the order of `overt --help`. `judge-check` is the function
-# `judge_check` in the file judge_check.py; a file that holds an `app` is a group of commands.
+# `judge_check` in the file judge_check.py (others: FILES); a file that holds an `app` is a group of commands.
 COMMANDS = {
+    "try": "Ask one prompt at once: what each target and each layer says, the picture or the answer, seconds "
+    "and cost.",
     "generate": "Make a data set for a policy: benign prompts that sound dangerous, and their unsafe twins.",
     "run": "Fire prompts at models, filters and products; tell refusals from errors; see which layer "
     "refused.",
@@ -42,11 +44,14 @@ COMMANDS = {
     "judge-check": "Compare judges with human labels: accuracy, Cohen's kappa, per class, confusion, with "
     "intervals.",
     "demo": "Generate, run, score, rewrite and report on an embedded toy world: no key, no GPU, no download.",
+    "doctor": "Say what is installed, what each extra adds, which keys are set by name, what is broken.",
     "schema": "Print the JSON Schema of results/summary.json and of other files that overt writes.",
     "show": "Show a run: what went in and out of each stage, what it cost, and sample prompts.",
     "policies": "What a product disallows, what it allows, and which words make the two look alike.",
     "suites": "Published suites that measure over-refusal of language models.",
 }
+# Commands whose names no module can have, with the names of their files and functions.
+FILES = {"try": "try_prompt"}
 # Former names of commands, which still work but are not listed.
 OLD_NAMES = {"push-results": "leaderboard"}
 _HELP = {"help_option_names": ["-h", "--help"]}
@@ -71,12 +76,21 @@ class LazyGroup(TyperGroup):
     def __init__(self, **settings: object) -> None:
         super().__init__(**settings)  # type: ignore[arg-type]
         self.commands = _Loaded()  # type: ignore[assignment]
+        self._resolves = False
 
     def get_command(self, ctx: typer.Context, cmd_name: str) -> TyperCommand | TyperGroup | None:  # type: ignore[override]
         name = OLD_NAMES.get(cmd_name, cmd_name)
-        if ctx.resilient_parsing and not ctx.args:  # completion asks for every command's help
+        if ctx.resilient_parsing and not self._resolves:  # completion lists every command with its help
             return _listed(name)
         return load_command(name) if name in COMMANDS else None
+
+    def resolve_command(self, ctx: typer.Context, args: list[str]):  # type: ignore[no-untyped-def, override]
+        """The command that the line names, whose own options are wanted."""
+        self._resolves = True
+        try:
+            return super().resolve_command(ctx, args)
+        finally:
+            self._resolves = False
 
     def format_commands(self, ctx: typer.Context, formatter) -> None:  # type: ignore[no-untyped-def, override]
         limit = formatter.width - 6 - max(map(len, COMMANDS))
@@ -96,10 +110,11 @@ def load_command(name: str) -> TyperCommand | TyperGroup:
         KeyError: there is no such command.
     """
     first = COMMANDS[name]
-    module = importlib.import_module(f"overt.cli.{name.replace('-', '_')}")
+    called = FILES.get(name, name.replace("-", "_"))
+    module = importlib.import_module(f"overt.cli.{called}")
     app: typer.Typer | None = getattr(module, "app", None)
     if app is None:
-        function = getattr(module, name.replace("-", "_"))
+        function = getattr(module, called)
         app = _typer()
         app.command(name, help=f"{first}\n\n{inspect.getdoc(function) or ''}")(function)
     made = typer.main.get_command(app)

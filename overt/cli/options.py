@@ -9,6 +9,7 @@ from typing import Annotated, TypeVar, cast
 
 import typer
 
+from overt.cli.completion import completer
 from overt.data.errors import InputError
 from overt.tasks.config import Config, Field, Reads
 
@@ -109,8 +110,11 @@ def _parameter(field: Field) -> inspect.Parameter:
 def _declared(field: Field) -> object:
     option = field.option
     least, most = (None, None) if option.reads else (option.min, option.max)
+    proposes = completer(option.completes) if option.completes else None
     if option.is_argument:
-        return typer.Argument(help=option.help or None, metavar=option.metavar, min=least, max=most)
+        return typer.Argument(
+            help=option.help or None, metavar=option.metavar, min=least, max=most, autocompletion=proposes
+        )
     return typer.Option(
         *_flags(field),
         help=option.help or None,
@@ -119,6 +123,7 @@ def _declared(field: Field) -> object:
         show_default=option.shown_default or True,
         min=least,
         max=most,
+        autocompletion=proposes,
     )
 
 

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from overt.cli.completion import completer
 from overt.cli.tables import console, print_json, print_text
 from overt.data.errors import InputError
 
 if TYPE_CHECKING:
     from overt.policies.schema import Policy
+
+_POLICY = completer("policy")
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -69,7 +72,9 @@ def list_policies(
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="A shipped policy, or the path of a file.")],
+    name: Annotated[
+        str, typer.Argument(help="A shipped policy, or the path of a file.", autocompletion=_POLICY)
+    ],
     as_yaml: Annotated[bool, typer.Option("--yaml", help="Print the effective policy as YAML.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the effective policy as JSON.")] = False,
 ) -> None:
@@ -96,7 +101,10 @@ def show(
 
 @app.command()
 def validate(
-    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Policy files, or shipped names.")],
+    files: Annotated[
+        list[str],
+        typer.Argument(metavar="FILE...", help="Policy files, or shipped names.", autocompletion=_POLICY),
+    ],
 ) -> None:
     """Check policy files: all problems at once, each with file, line, column, field and what to do.
 
@@ -179,8 +187,13 @@ def init(
 
 @app.command()
 def diff(
-    old: Annotated[str, typer.Argument(help="A shipped policy, a file, or the folder of a data set's run.")],
-    new: Annotated[str, typer.Argument(help="The other one.")],
+    old: Annotated[
+        str,
+        typer.Argument(
+            help="A shipped policy, a file, or the folder of a data set's run.", autocompletion=_POLICY
+        ),
+    ],
+    new: Annotated[str, typer.Argument(help="The other one.", autocompletion=_POLICY)],
     everything: Annotated[bool, typer.Option("--all", help="Print every prompt that came or went.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
 ) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 import threading
 import webbrowser
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from overt.cli.options import command
 from overt.cli.tables import console, print_json, print_whole
 from overt.data.errors import InputError
+from overt.data.plugins.install import how_to_install, is_installed
 from overt.data.text import plain
 from overt.tasks.config import Config, Option
 
@@ -92,9 +92,9 @@ def review(config: ReviewConfig) -> None:
 
 def _serve(config: ReviewConfig) -> None:
     """Draws the sample where there is none yet, and serves the page until Ctrl-C."""
-    if not all(importlib.util.find_spec(name) for name in ("starlette", "uvicorn")):
+    if not all(map(is_installed, ("starlette", "uvicorn"))):
         raise InputError(
-            "the review page needs starlette and uvicorn", fix='Install them: pip install "overt[review]"'
+            "the review page needs starlette and uvicorn", fix=f"Install them: {how_to_install('starlette')}"
         )
     from overt.review.label_store import LabelStore
     from overt.review.population import ByOutcome, read_frame

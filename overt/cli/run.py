@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -19,15 +20,20 @@ from overt.data.table_model import Cell, Table, count_cell
 from overt.data.text import decimals, money, plain
 from overt.data.typed_json import to_json
 from overt.report.sections.groups import group_lines, group_tables
+from overt.report.sections.targets import REASONS, reason_rows
 from overt.scoring.summary.corrected import corrected_said
 from overt.scoring.summary.metrics import METRICS, Metric, value_of
 from overt.tasks.run import RunConfig, evaluate
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 # -- what is printed -----------------------------------------------------------------------------------------
 
 
 MOST_OF_A_REASON = 160  # characters of a printed reason
 MOST_REASONS = 5  # of one kind
+MOST_WHY = 12  # printed reasons of refusals and kinds of errors
 _TEACHABLE = frozenset({"bad_request", "forbidden"})  # kinds behind which a refusal may hide
 _NUMBERS = re.compile(r"\b(?=\w*\d)[\w-]+")  # ids and counts, which differ in every message
 
@@ -49,6 +55,7 @@ def print_run(run: Run, *, as_json: bool) -> None:
         print_lines(to, list(_not_as_asked(target)))
         print_table(to, _table(target, shows_unjudged=judged and bool(target.unjudged)))
         print_lines(to, [corrected_said(target.corrected)] if target.corrected else [])
+        _print_why(to, target)
         print_lines(to, [_layer(layer) for layer in target.layers])
         differing, others = group_lines(target, summary.level)
         for table in group_tables([differing], summary.level):
@@ -133,6 +140,18 @@ def _reason_lines(kinds: Mapping[str, Counter[str]], shown: Mapping[tuple[str, s
     if not _TEACHABLE.isdisjoint(kinds):
         lines.append("If one of these is a refusal in a service's own words, name it in a file: --codes FILE")
     return lines
+
+
+def _print_why(to: Console, target: TargetSummary) -> None:
+    """Refusals by reason and stage, and errors by kind."""
+    rows = reason_rows(target)
+    if not rows:
+        return
+    columns = [title.lower() for title in REASONS]
+    print_lines(to, [""])
+    print_table(to, Table("why", target.name, columns, rows[:MOST_WHY], numeric_from=len(columns) - 1))
+    if rest := rows[MOST_WHY:]:
+        print_lines(to, [f"{len(rest)} rarer reasons are in the report"])
 
 
 def _answered(target: TargetSummary) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from overt.cli.completion import completer
 from overt.cli.tables import print_json, print_text
 
 if TYPE_CHECKING:
@@ -61,7 +62,12 @@ def list_all(
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="A shipped suite, or the path of a YAML file.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="A shipped suite, or the path of a YAML file.", autocompletion=completer("suite")
+        ),
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
 ) -> None:
     """What a suite measures, where its prompts come from, how access is had, what to cite.

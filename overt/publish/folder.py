@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from overt.data.errors import InputError, RunError
+from overt.data.plugins.install import how_to_install
 from overt.data.run.files import dump_json, read_json, speaking_os_errors, text_bytes, write_atomic
 from overt.publish.card import Facts, render_card
 from overt.publish.croissant import describe, problems
@@ -120,7 +121,7 @@ def write_repo(
     found = problems(described)
     if found is None:
         notes.append(
-            "croissant.json was not validated: mlcroissant is missing (pip install 'overt[publish]')"
+            f"croissant.json was not validated: mlcroissant is missing ({how_to_install('mlcroissant')})"
         )
     elif found:
         raise RunError("croissant.json is not valid: " + "; ".join(found[:5]))

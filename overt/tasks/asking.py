@@ -9,7 +9,7 @@ import dataclasses
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from overt import registry
 from overt.calls.target_channel import TargetChannel, TargetReply, TargetRequest
@@ -26,6 +26,7 @@ from overt.data.tables.parquet import SAMPLE
 from overt.data.targets import Extra
 from overt.data.templates import load_template
 from overt.scoring.text_answers import Judging, judge_answers, offline
+from overt.scoring.unknown_codes import unknown_code
 from overt.tasks.roles import ModelOptions, chat_model
 from overt.tasks.targets import TargetOptions, TargetSpec, open_target
 from overt.tasks.task import Work
@@ -39,8 +40,8 @@ class ToAsk:
     are left out."""
 
     prompts: list[Prompt]
-    pictures: Mapping[str, bytes]
-    notes: list[str]
+    pictures: Mapping[str, bytes] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
 def prompts_to_ask(
@@ -80,11 +81,8 @@ def prompts_to_ask(
         )
     carried = {p.image for p in prompts}
     with_pictures = {name: data for name, data in loaded.pictures.items() if name in carried}
-    if pictures:
-        given = read_pictures(pictures)
-        prompts = illustrated(prompts, sorted(given))
-        with_pictures |= given
-    return ToAsk(prompts, with_pictures, _left_out(loaded, limit))
+    given = read_pictures(pictures)
+    return ToAsk(illustrated(prompts, sorted(given)), with_pictures | given, _left_out(loaded, limit))
 
 
 def _left_out(loaded: LoadedPrompts, limit: int | None) -> list[str]:
@@ -194,14 +192,7 @@ class Asking:
         """
         if is_offline(self.judge):
             return offline(registry.load_refusal_judge(self.judge))
-        name = self.judge.removeprefix("judge/")
-        if "/" not in name.partition("?")[0]:
-            raise InputError(
-                f"there is no refusal judge {self.judge!r}",
-                fix=f"{registry.guess('overt.refusal_judges', self.judge)}"
-                f"Known: {registry.known('overt.refusal_judges')}, judge/PROVIDER/MODEL, or "
-                "module:Class.",
-            )
+        name = judging_model(self.judge)
         from overt.scoring.refusal_judges.llm import llm_judge
 
         ask = self.work.caller.bind(chat_model(name, "judge", self.models), without_keys(self.judge))
@@ -222,6 +213,30 @@ class Asking:
         rows = list(zip(prompts, outcomes, strict=True))
         return judge_answers(rows, self.judge, judging, advance=advance)
 
+    def ask(
+        self, spec: TargetSpec, to_ask: ToAsk, samples: int, judging: Judging
+    ) -> tuple[Modality, list[Outcome]]:
+        """Asks a target each prompt `samples` times, and lets answers in words be judged. Returns what the
+        target puts out, and the outcomes prompt by prompt.
+
+        Raises:
+            InputError: the target cannot be opened, or does not take what the prompts carry.
+            RunError, BudgetReached: the caller stopped.
+        """
+        channel = self.channel_for(spec, to_ask)
+        kind, prompts = modality_of(channel.subject), to_ask.prompts
+        asked = [prompt for prompt in prompts for _ in range(samples)]
+        jobs: Iterator[Job] = (
+            ((prompt, sample), request_of(prompt, sample, self.seed), prompt.category)
+            for prompt in prompts
+            for sample in range(samples)
+        )
+        found = self.fire(channel, jobs, len(asked), purpose=channel.name)
+        if kind == "text":
+            with self.work.progress.stage(self.judge[:40], len(found)) as advance:
+                found = self.judged(asked, found, judging, advance)
+        return kind, found
+
     def fire(self, channel: TargetChannel, jobs: Iterable[Job], total: int, *, purpose: str) -> list[Outcome]:
         """Sends requests to one target. Returns their outcomes, in the order of the jobs.
 
@@ -240,7 +255,10 @@ class Asking:
         """Sends requests to one target, without a display of its own; outcomes come in the order of the
         jobs."""
         for (prompt, sample), received in self.work.caller.stream(channel, purpose, jobs):
-            yield outcome_of(channel, prompt, sample, received)
+            outcome = outcome_of(channel, prompt, sample, received)
+            if code := unknown_code(received.response, outcome):
+                self.work.unknown.setdefault(channel.name, Counter())[code] += 1
+            yield outcome
 
 
 def outcome_of(channel: TargetChannel, prompt: Prompt, sample: int, received: TargetReply) -> Outcome:
@@ -284,6 +302,23 @@ def modality_of(target: object) -> Modality:
     """What a target returns; "image" by default."""
     said = getattr(target, "modality", "image")
     return "text" if said == "text" else "none" if said == "none" else "image"
+
+
+def judging_model(judge: str) -> str:
+    """The chat model that a refusal judge's name means.
+
+    Raises:
+        InputError: it means none.
+    """
+    name = judge.removeprefix("judge/")
+    if "/" not in name.partition("?")[0]:
+        raise InputError(
+            f"there is no refusal judge {judge!r}",
+            fix=f"{registry.guess('overt.refusal_judges', judge)}"
+            f"Known: {registry.known('overt.refusal_judges')}, judge/PROVIDER/MODEL, or "
+            "module:Class.",
+        )
+    return name
 
 
 def is_offline(judge: str) -> bool:

@@ -31,6 +31,11 @@ RUN = "The run"
 #   content  it names a file: run.json holds the name, the identity the content
 #   policy   it shapes the effective policy, which is stored in the run folder
 Decides = Literal["", "value", "content", "policy"]
+# What the shell proposes as its value: the names of one kind (overt.cli.completion has them).
+Completes = Literal[
+    "", "auditor", "checker", "filter", "harm judge", "judge", "model", "policy", "probe", "recipe",
+    "rewriter", "scorer", "suite", "target",
+]  # fmt: skip
 # Whether an option that names a file takes its text or its lines as its value.
 Reads = Literal["", "text", "lines"]
 
@@ -50,6 +55,7 @@ class Option:
         is_argument: it is given by its position, without a flag.
         shown_default: the default in the help, if it differs from the field's.
         is_source: the value names files or Hub ids; folders are left out where it is published.
+        completes: see `Completes`.
     """
 
     help: str = ""
@@ -63,6 +69,7 @@ class Option:
     is_argument: bool = False
     shown_default: str = ""
     is_source: bool = False
+    completes: Completes = ""
 
     def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
         schema = handler(source)
@@ -108,6 +115,7 @@ class Config(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     kind: ClassVar[str] = ""
+    left_out: ClassVar[frozenset[str]] = frozenset()  # inherited fields that are no option of this command
 
     @classmethod
     def fields(cls) -> dict[str, Field]:
@@ -118,6 +126,7 @@ class Config(BaseModel):
         for base in (cls, *(c for c in cls.__mro__ if c is not cls)):  # a redeclared field keeps its place
             inherited = {n for c in base.__mro__[1:] for n in vars(c).get("__annotations__", ())}
             names += [n for n in vars(base).get("__annotations__", ()) if n in found and n not in inherited]
+        names = [name for name in names if name not in cls.left_out]
         ranks: dict[str, int] = {}
         for name in names:
             if found[name].option.panel not in (CALLS, RUN):

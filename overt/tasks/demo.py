@@ -12,6 +12,7 @@ from pathlib import Path
 import yaml
 
 from overt.data.errors import InputError
+from overt.data.plugins.install import how_to_install, is_installed
 from overt.data.plugins.names import quoted
 from overt.data.progress import Progress
 from overt.data.results.files import read_remedy, read_summary
@@ -26,6 +27,8 @@ from overt.tasks.run import RunConfig, evaluate
 from overt.tasks.score import ScoreConfig, score
 
 PRODUCT = "tiny-world.yaml"
+# What its models are loaded with.
+_NEEDED = ("torch", "transformers", "diffusers", "accelerate", "open_clip")
 
 
 def run_demo(folder: Path, progress: Progress, tell: Callable[[str], None]) -> Path:
@@ -38,6 +41,12 @@ def run_demo(folder: Path, progress: Progress, tell: Callable[[str], None]) -> P
     Raises:
         InputError: the weights or torch are not installed.
     """
+    # Before anything is made, so that nobody waits for a data set first.
+    if lacking := [name for name in _NEEDED if not is_installed(name)]:
+        raise InputError(
+            f"the demo draws pictures, and these are not installed: {', '.join(lacking)}",
+            fix=how_to_install(lacking[0]),
+        )
     for name in MODELS:
         if not path(name).is_dir():
             raise InputError(
@@ -94,6 +103,7 @@ def headline(run: Path) -> list[str]:
     for row in remedy.faithfulness:
         mean = row.difference or row.value
         if mean is not None:
+            by = row.model.partition("/")[0]  # the kind of scorer: two of them may have one measure
             what = "against the original's picture" if row.difference else "of the wording"
-            lines.append(f"meaning kept:             {row.measure} {mean.mean:+.3f} {what}")
+            lines.append(f"meaning kept:             {row.measure} {mean.mean:+.3f} {what}, by {by}")
     return lines

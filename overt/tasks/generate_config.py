@@ -30,7 +30,13 @@ class GenerateConfig(ModelConfig, OutputConfig):
 
     recipe: RecipeName = None
     policy: Annotated[
-        str | None, Option("A shipped policy's name, or a YAML file of your own.", _DATA, decides="policy")
+        str | None,
+        Option(
+            "A shipped policy's name, or a YAML file of your own.",
+            _DATA,
+            decides="policy",
+            completes="policy",
+        ),
     ] = None
     seeds: Annotated[
         str | None,
@@ -76,6 +82,7 @@ class GenerateConfig(ModelConfig, OutputConfig):
             "or your own module:Class.",
             _MODEL,
             decides="value",
+            completes="model",
         ),
     ] = "builtin/grammar"
     judge: Annotated[
@@ -84,6 +91,7 @@ class GenerateConfig(ModelConfig, OutputConfig):
             "Who audits; several vote. Default: rules for the builtin, else the writer itself.",
             _MODEL,
             decides="value",
+            completes="auditor",
         ),
     ] = ()
     gold: Annotated[
@@ -125,6 +133,7 @@ class GenerateConfig(ModelConfig, OutputConfig):
             "filter such as filter/better-profanity. Default: none.",
             _MODEL,
             decides="value",
+            completes="probe",
         ),
     ] = None
     samples: Annotated[

@@ -92,7 +92,7 @@ def _warn(making: Making, writer: str, judges: tuple[str, ...], short: dict[str,
     """Notes what is missing and what the audit cannot vouch for."""
     for label, missing in short.items():
         for category, count in missing.items():
-            making.work.note(f"{category}: {count} {label} prompts fewer than the policy asks for")
+            making.work.keep(f"{category}: {count} {label} prompts fewer than the policy asks for")
     _warn_about_judges(making, writer, judges)
 
 
@@ -100,7 +100,7 @@ def _gold(making: Making, judges: tuple[str, ...], least: float) -> Gold:
     """The judges' figures on gold items; their items and answers are written to the run's folder."""
     gold = making.gold.result(judges, least)
     for note in notes_of(gold, [c.id for c in making.policy.categories]):
-        making.work.note(note)
+        making.work.keep(note)
     making.work.folder.write_stage("gold", making.gold.judged)
     making.work.folder.write_stage("gold.audit", making.gold.audits.values())
     return gold
@@ -119,18 +119,18 @@ def _say_of_calls(making: Making) -> None:
     """Notes the calls without an answer, and those that were taken from an earlier run."""
     work, caller = making.work, making.work.caller
     if work.unanswered:
-        work.note(f"{work.unanswered} calls got no answer; the same command asks them again")
+        work.keep(f"{work.unanswered} calls got no answer; the same command asks them again")
     if caller.reused:
         calls = AllCalls.model_validate(caller.stats.snapshot())
         made = calls.requests + calls.cached
-        work.note(f"{len(caller.reused)} of {made} calls were taken from an earlier run, not paid again")
+        work.keep(f"{len(caller.reused)} of {made} calls were taken from an earlier run, not paid again")
 
 
 def _warn_about_judges(making: Making, writer: str, judges: tuple[str, ...]) -> None:
     if all(j.label is not None for j in making.roles.judges):
-        making.work.note(f"no model has audited these prompts: {', '.join(judges)} is a check by rules")
+        making.work.keep(f"no model has audited these prompts: {', '.join(judges)} is a check by rules")
     elif judges == (writer,):
-        making.work.note("the writer audited its own prompts; --judge with another model is advised")
+        making.work.keep("the writer audited its own prompts; --judge with another model is advised")
 
 
 def card_of(

@@ -137,7 +137,10 @@ def audit_prompts(making: Making, prompts: Sequence[Prompt], stage: str = "audit
     account, gold = making.account, making.gold
     kept: list[Prompt] = []
     todo = gold.mixed(_beside_gold(making, prompts, stage), stage)
-    with making.work.stage(stage, len(todo)) as advance:
+    # Of twins: the stage is shown once already, for their writing.
+    with making.work.stage(
+        stage, len(todo), shown="" if stage == "audit" else f"audit of {stage}s"
+    ) as advance:
         for prompt, result, failures in audit(todo, _judges(making)):
             advance(1)
             if gold.take(prompt, result):
@@ -317,7 +320,7 @@ def note_mentions(making: Making, benign: Sequence[Prompt]) -> None:
         mine = [prompt for prompt in benign if prompt.category == category.id]
         count = sum(tier_of(prompt) == MENTION for prompt in mine)
         if count > MENTION_SHARE * len(mine):
-            making.work.note(
+            making.work.keep(
                 f"{count} of {len(mine)} benign prompts of {category.id} only mention their term: "
                 "the policy has too few scenes for it"
             )

@@ -38,6 +38,7 @@ class JudgeCheckConfig(CallConfig, OutputConfig):
             "judge/rules, judge/PROVIDER/MODEL, module:Class; for pictures "
             "checker/NAME. Repeat it to compare.",
             metavar="JUDGE",
+            completes="judge",
         ),
     ]
     prompt_column: Annotated[str | None, Option("prompt, request, ...", _COLUMNS, metavar="NAME")] = None

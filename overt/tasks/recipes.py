@@ -30,6 +30,7 @@ RecipeName = Annotated[
     Option(
         "Options by name: overt-paper, or a YAML file of your own. Options that are given win.",
         metavar="NAME",
+        completes="recipe",
     ),
 ]
 # Options whose values are set role by role: "model=URL".

@@ -64,6 +64,7 @@ class RewriteConfig(ReachConfig, CallConfig, LocalConfig, OutputConfig):
             "Who rewords: builtin/lexical (no model: the policy's neutral words), openai/MODEL, "
             "hf/REPO_OR_FOLDER, or your own module:Class.",
             _HOW,
+            completes="rewriter",
         ),
     ] = "builtin/lexical"
     strategy: Annotated[
@@ -84,6 +85,7 @@ class RewriteConfig(ReachConfig, CallConfig, LocalConfig, OutputConfig):
             "vqa/openai/MODEL, judge/openai/MODEL. Repeatable. Default: text/auto.",
             _HOW,
             metavar="NAME",
+            completes="scorer",
         ),
     ] = ()
     templates: Annotated[Path | None, Option("Folder with your own rewrite_*.yaml and others.", _HOW)] = None

@@ -102,20 +102,37 @@ def open_roles(
     writer: Writer | None = registry.find("overt.writers", model)
     if writer is None and model.startswith("builtin/"):
         raise InputError(f"there is no built-in writer {model!r}", fix="builtin/grammar is the one there is.")
-    judge_roles: list[JudgeRole] = []
-    for name in judges:
-        judge: TextJudge | None = registry.find("overt.judges", name)
-        if judge is not None:
-            judge_roles.append(JudgeRole(name, label=_bind(judge, policy)))
-        else:
-            judge_roles.append(JudgeRole(name, chat=chat(name, "judge")))
+    judge_roles = open_judges(policy, judges, lambda name: chat(name, "judge"))
     probe_role = None
     if probe is not None:
         if registry.is_filter(probe):
             probe_role = ProbeRole(probe, filter=registry.load_filter(probe))
         else:
             probe_role = ProbeRole(probe, chat=chat(probe, "probe"))
-    return Roles(writer, None if writer else chat(model, "model"), tuple(judge_roles), probe_role)
+    return Roles(writer, None if writer else chat(model, "model"), judge_roles, probe_role)
+
+
+def open_judges(
+    policy: Policy, names: Iterable[str], chat: Callable[[str], ChatModel]
+) -> tuple[JudgeRole, ...]:
+    """Creates the judges of an audit: rules and classes of the user's own, and chat models.
+
+    Args:
+        chat: makes the chat model of a name.
+
+    Raises:
+        InputError: an unknown name, a missing extra.
+    """
+    from overt import registry
+
+    roles = []
+    for name in names:
+        judge: TextJudge | None = registry.find("overt.judges", name)
+        if judge is not None:
+            roles.append(JudgeRole(name, label=_bind(judge, policy)))
+        else:
+            roles.append(JudgeRole(name, chat=chat(name)))
+    return tuple(roles)
 
 
 def chat_model(spec: str, role: str, options: ModelOptions) -> ChatModel:

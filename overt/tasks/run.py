@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -27,47 +26,33 @@ from overt.data.templates import load_template
 from overt.policies.load import load_policy
 from overt.policies.schema import Policy
 from overt.scoring.summary.summarize import summary_of
+from overt.scoring.unknown_codes import unknown_said
 from overt.tasks import trust
 from overt.tasks.again import command_anew
-from overt.tasks.asking import (
-    Asking,
-    Job,
-    ToAsk,
-    check_extras,
-    is_offline,
-    modality_of,
-    prompts_to_ask,
-    request_of,
-)
+from overt.tasks.asking import Asking, ToAsk, check_extras, is_offline, prompts_to_ask
 from overt.tasks.config import (
-    CALLS,
     RUN,
-    ModelConfig,
     Option,
     OutputConfig,
     Resume,
-    Timeout,
     TrustAddresses,
 )
 from overt.tasks.generate_gold import label_notes
+from overt.tasks.target_config import TARGET, TargetConfig
 from overt.tasks.targets import (
-    TargetOptions,
     TargetSpec,
     check_files,
-    read_spec,
     resolve_target,
     specs_from_json,
+    specs_of,
 )
 from overt.tasks.task import Start, Work, default_folder, record_of, resumed_run, working
 
 _DATA = "What goes in"
-_TARGET = "What is tested"
-_TEXT = "Language models"
 
 
-class RunConfig(ModelConfig, OutputConfig):
+class RunConfig(TargetConfig, OutputConfig):
     kind: ClassVar[str] = "run"
-    roles: ClassVar[frozenset[str]] = frozenset({"target", "judge"})
 
     dataset: Annotated[
         tuple[str, ...],
@@ -80,48 +65,13 @@ class RunConfig(ModelConfig, OutputConfig):
             is_source=True,
         ),
     ] = ()
-    target: Annotated[
-        tuple[str, ...],
-        Option(
-            "provider/model, filter/NAME, guarded/PRODUCT.yaml, http/MODEL.yaml, or your own "
-            "module:Class. Repeatable.",
-            _TARGET,
-            decides="content",
-        ),
-    ] = ()
-    filter: Annotated[
-        tuple[str, ...],
-        Option(
-            "A text filter in front of every target, such as filter/better-profanity. Repeatable.",
-            _TARGET,
-            metavar="NAME",
-            decides="content",
-        ),
-    ] = ()
-    checker: Annotated[
-        tuple[str, ...],
-        Option(
-            "An image checker behind every target, such as checker/nudenet. Repeatable.",
-            _TARGET,
-            metavar="NAME",
-            decides="content",
-        ),
-    ] = ()
-    every_layer: Annotated[
-        bool,
-        Option(
-            "Let each layer decide even where an earlier one said no, so that the report can say what "
-            "each one adds. Costs more calls.",
-            _TARGET,
-            decides="value",
-        ),
-    ] = False
     policy: Annotated[
         str | None,
         Option(
             "Policy to judge by. Default: that of the run given as DATASET, else overt.",
             _DATA,
             decides="policy",
+            completes="policy",
         ),
     ] = None
     label: Annotated[
@@ -144,19 +94,9 @@ class RunConfig(ModelConfig, OutputConfig):
             _DATA,
             decides="value",
             is_source=True,
+            completes="suite",
         ),
     ] = None
-    picture: Annotated[
-        tuple[str, ...],
-        Option(
-            "A picture, or a folder of pictures, for targets that edit: each prompt that carries none is "
-            "given one. A prompt and its twin get the same. Repeatable.",
-            _DATA,
-            metavar="FILE|FOLDER",
-            decides="value",
-            is_source=True,
-        ),
-    ] = ()
     limit: Annotated[
         int | None,
         Option(
@@ -166,41 +106,8 @@ class RunConfig(ModelConfig, OutputConfig):
             decides="value",
         ),
     ] = None
-    samples: Annotated[int, Option("Draws per prompt.", _TARGET, min=1, max=100, decides="value")] = 1
-    seed: Annotated[int, Option("Seed of every draw.", _TARGET, decides="value")] = 0
-    device: Annotated[str | None, Option("Device of local models: cuda, mps, cpu.", _TARGET)] = None
-    batch_size: Annotated[int | None, Option("Batch of local models.", _TARGET, min=1, max=1024)] = None
-    trust_remote_code: Annotated[bool, Option("Run code that a model's repo brings.", _TARGET)] = False
-    judge: Annotated[
-        str | None,
-        Option(
-            "Who tells refusals in words: judge/rules or judge/PROVIDER/MODEL. "
-            "Default: the suite's own, else judge/rules.",
-            _TEXT,
-            decides="value",
-        ),
-    ] = None
-    system: Annotated[str, Option("File with a system prompt.", _TEXT, decides="value", reads="text")] = ""
-    max_tokens: Annotated[int, Option("Longest answer, in tokens.", _TEXT, min=1, decides="value")] = 512
-    temperature: Annotated[float, Option("", _TEXT, min=0.0, max=2.0, decides="value")] = 0.0
-    base_url: Annotated[
-        tuple[str, ...],
-        Option(
-            "Where the API stands; a role is target or judge. For one target alone: NAME?base_url=URL.",
-            CALLS,
-            metavar="[ROLE=]URL",
-        ),
-    ] = ()
-    api_key_env: Annotated[
-        tuple[str, ...],
-        Option(
-            "Environment variable that holds the key. For one target alone: NAME?api_key_env=NAME.",
-            CALLS,
-            metavar="[ROLE=]NAME",
-        ),
-    ] = ()
+    samples: Annotated[int, Option("Draws per prompt.", TARGET, min=1, max=100, decides="value")] = 1
     trust_addresses: TrustAddresses = False
-    timeout: Timeout = 180.0
     min_coverage: Annotated[
         float,
         Option(
@@ -216,25 +123,8 @@ class RunConfig(ModelConfig, OutputConfig):
 
     def settled(self) -> RunConfig:
         judge = self.judge or (load_suite(self.suite).judge if self.suite else "judge/rules")
-        target, filters = self.target, self.filter
-        if not target and filters:  # without a target the last filter becomes it
-            target, filters = filters[-1:], filters[:-1]
+        target, filters = self.asked
         return self.model_copy(update={"judge": judge, "target": target, "filter": filters})
-
-    def targets(self, addresses: Mapping[str, Mapping[str, str]]) -> TargetOptions:
-        url, key = (by.get("target", by.get("")) for by in (addresses["base_url"], addresses["api_key_env"]))
-        return TargetOptions(
-            url,
-            key,
-            self.device,
-            self.batch_size,
-            self.trust_remote_code,
-            self.timeout,
-            self.concurrency,
-            self.system,
-            self.max_tokens,
-            self.temperature,
-        )
 
 
 # -- what is to be asked ----------------------------------------------------------------------------------
@@ -294,12 +184,9 @@ def started(config: RunConfig) -> tuple[RunConfig, Start, list[TargetSpec]]:
                 fix="For instance: --target filter/better-profanity, --target openai/gpt-image-1",
             )
         policy = _policy(config)
-        specs = [read_spec(name, config.filter, config.checker) for name in config.target]
+        specs = specs_of(config.target, config.filter, config.checker)
     config = config.settled()
     addresses = trust.settled_addresses(config, run.folder if run is not None else None, specs)
-    names = Counter(spec.name for spec in specs)
-    if twice := [name for name, count in names.items() if count > 1]:
-        raise InputError(f"{twice[0]} is named twice", fix="Give each --target once.")
     record = record_of(config, policy, _inputs(config, policy, specs))
     if run is not None:
         record = dataclasses.replace(record, overt=run.record.overt)
@@ -363,25 +250,12 @@ def _ask(
     judging = ask.judging()
     outcomes: list[Outcome] = []
     kinds: dict[str, Modality] = {}
-    total = len(prompts) * config.samples
-    asked = [prompt for prompt in prompts for _ in range(config.samples)]
     for spec in specs:
-        channel = ask.channel_for(spec, to_ask)
-        kinds[spec.name] = modality_of(channel.subject)
-        found = ask.fire(channel, _jobs(config, prompts), total, purpose=channel.name)
-        if kinds[spec.name] == "text":
-            with work.progress.stage(ask.judge[:40], len(found)) as advance:
-                found = ask.judged(asked, found, judging, advance)
+        kinds[spec.name], found = ask.ask(spec, to_ask, config.samples, judging)
         outcomes += found
         work.folder.write_stage("outcomes", outcomes)
     work.seconds["run"] = time.monotonic() - began
     _finish(config, start, work, prompts, outcomes, kinds)
-
-
-def _jobs(config: RunConfig, prompts: Sequence[Prompt]) -> Iterator[Job]:
-    for prompt in prompts:
-        for sample in range(config.samples):
-            yield (prompt, sample), request_of(prompt, sample, config.seed), prompt.category
 
 
 def _finish(
@@ -396,14 +270,16 @@ def _finish(
     for what, added in (("rewrite", remedy_file), ("explain", explanation_file)):
         if (file := added(start.folder)).exists():  # its figures belong to the earlier outcomes
             file.unlink()
-            work.notes.append(
+            work.keep(
                 f"what `overt {what}` found was of the answers before; it makes it anew from the journal"
             )
     judged = Run(start.folder, start.record)
     summary = summary_of(start.policy, prompts, outcomes, judged.harms, kinds, judged.as_asked)
     write_summary(start.folder, summary)
     if work.unanswered:
-        work.notes.append(f"{work.unanswered} prompts got no answer; the same command asks them again")
+        work.keep(f"{work.unanswered} prompts got no answer; the same command asks them again")
+    for name, codes in work.unknown.items():
+        work.keep(unknown_said(name, codes))
     work.folder.finish(
         {
             "identity": start.record.to_json(),

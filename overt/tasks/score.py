@@ -55,6 +55,7 @@ class ScoreConfig(CallConfig, OutputConfig):
             "Who judges harm: models that see (openai/MODEL, hf/FOLDER), checkers (checker/NAME), or your "
             "own module:Class. An odd number can vote.",
             metavar="A,B,C",
+            completes="harm judge",
         ),
     ] = ""
     covers: Annotated[
@@ -71,6 +72,7 @@ class ScoreConfig(CallConfig, OutputConfig):
             "What tells whether the pictures of benign prompts show what was asked: clip/MODEL:PRETRAINED, "
             "vqa/openai/MODEL, or your own module:Class.",
             metavar="NAME",
+            completes="scorer",
         ),
     ] = None
     benign: Annotated[bool, Option("Judge the pictures of benign prompts too.")] = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -95,6 +96,19 @@ def specs_from_json(data: Json) -> list[TargetSpec]:
                 specs.append(TargetSpec(target, *parts, name, {p: str(h) for p, h in files.items()}))
             case _:
                 raise InputError(f"run.json holds a target that cannot be read: {row}")
+    return specs
+
+
+def specs_of(names: Sequence[str], filters: Sequence[str], checkers: Sequence[str]) -> list[TargetSpec]:
+    """Parses several --target, each with the filters and checkers around it.
+
+    Raises:
+        InputError: as `read_spec`; or one is named twice.
+    """
+    specs = [read_spec(name, filters, checkers) for name in names]
+    counts = Counter(spec.name for spec in specs)
+    if twice := [name for name, count in counts.items() if count > 1]:
+        raise InputError(f"{twice[0]} is named twice", fix="Give each --target once.")
     return specs
 
 
@@ -222,6 +236,29 @@ def resolve_target(spec: TargetSpec, modality: str = "image") -> object:
             _refuse_language_model(spec.target, provider)
         return registry.resolve(group, spec.target)
     return None
+
+
+def modality_for(spec: TargetSpec, usual: str) -> str:
+    """What a target is asked for: `usual`, or "text" where its provider has language models only."""
+    from overt import registry
+
+    provider = registry.parse("overt.targets", spec.target).provider if spec.target else ""
+    talks = bool(provider) and provider in registry.providers("overt.chat_models")
+    return "text" if talks and not registry.offers("overt.targets", provider) else usual
+
+
+def is_local(spec: TargetSpec, modality: str) -> bool:
+    """Whether a target loads models of this machine, of which several may not fit into its memory.
+
+    Raises:
+        InputError: as `resolve_target`.
+    """
+    from overt import registry
+
+    names = [("overt.filters", name) for name in spec.filters]
+    names += [("overt.checkers", name) for name in spec.checkers]
+    names += [(_group(spec.target, modality), spec.target)] if spec.target is not None else []
+    return any(registry.taken(group, name, {"device": "cpu"}) for group, name in names)
 
 
 def _refuse_language_model(name: str, provider: str) -> None:

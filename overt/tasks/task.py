@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import platform
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -106,6 +107,7 @@ class Work:
     """State of a command at work on a run: folder, caller, progress, notes, and seconds per stage.
 
     drawn_by: of each local pipeline how it draws: steps, guidance, size, what has no effect.
+    unknown: by target, the codes that could not be placed, and how often each came.
     """
 
     folder: RunFolder
@@ -114,6 +116,7 @@ class Work:
     notes: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     drawn_by: dict[str, Json] = field(default_factory=dict)
+    unknown: dict[str, Counter[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.caller.tells(self.note, self.progress.note, self.folder.note_calls)
@@ -125,15 +128,22 @@ class Work:
 
     def note(self, text: str) -> None:
         """Shows a note and keeps it for the manifest, once."""
-        if text not in self.notes:
-            self.notes.append(text)
+        if self.keep(text):
             self.progress.note(text)
 
+    def keep(self, text: str) -> bool:
+        """Keeps a note for the manifest without showing it, since the command prints all notes at its end.
+        Returns whether it is new."""
+        if text in self.notes:
+            return False
+        self.notes.append(text)
+        return True
+
     @contextlib.contextmanager
-    def stage(self, name: str, total: int) -> Iterator[Advance]:
-        """Shows a stage's progress and adds up its time."""
+    def stage(self, name: str, total: int, *, shown: str = "") -> Iterator[Advance]:
+        """Shows a stage's progress, under a name of its own if there is one, and adds up its time."""
         started = time.monotonic()
-        with self.progress.stage(name, total) as advance:
+        with self.progress.stage(shown or name, total) as advance:
             try:
                 yield advance
             finally:
@@ -210,6 +220,21 @@ def working_again(run: Run, calls: CallerOptions, progress: Progress, part: str)
             work = Work(folder, caller, progress)
             with listening(work.note):
                 yield work
+
+
+@contextlib.contextmanager
+def working_once(folder: Path, calls: CallerOptions, progress: Progress) -> Iterator[Work]:
+    """Work that is no run: its journal and pictures lie in a folder that is thrown away.
+
+    The words of --codes hold for the whole process, so whoever does several such works at once teaches them.
+
+    Args:
+        folder: an empty folder of its own.
+    """
+    with Caller(folder / JOURNAL, calls, on_progress=progress.calls) as caller:
+        work = Work(RunFolder(folder), caller, progress)
+        with listening(work.note):
+            yield work
 
 
 def _is_worth_a_try(folder: Path, *, moved: bool) -> bool:

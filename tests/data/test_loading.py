@@ -418,9 +418,9 @@ def chained(text, cause):
         (OSError("org/name is not a valid model identifier listed on the Hub"), "has no model of this name"),
         (
             ImportError("Using `bitsandbytes` needs it: `pip install -U bitsandbytes>=0.46`"),
-            '"overt[quantized]"',
+            '[quantized]"',
         ),
-        (ImportError("requires the sentencepiece library but it was not found"), '"overt[local]"'),
+        (ImportError("requires the sentencepiece library but it was not found"), '[local]"'),
         (ModuleNotFoundError("No module named 'flash_attn'"), "pip install flash_attn"),
         (ModuleNotFoundError("No module named 'mamba_ssm'"), "pip install mamba_ssm"),
         (RuntimeError("No GPU found. A GPU is needed for quantization."), "needs a GPU of NVIDIA"),
@@ -435,9 +435,9 @@ def chained(text, cause):
 def test_advice_by_the_error_alone(monkeypatch, error, said):
     from overt.data.local import advice
 
-    installed = advice._is_installed
+    installed = advice.is_installed
     absent = ("bitsandbytes", "sentencepiece")
-    monkeypatch.setattr(advice, "_is_installed", lambda module: module not in absent and installed(module))
+    monkeypatch.setattr(advice, "is_installed", lambda module: module not in absent and installed(module))
     assert said in loading_advice("org/name", error)
 
 
@@ -445,7 +445,5 @@ def test_a_missing_package_is_named_with_its_extra(lm, tmp_path, monkeypatch):
     adapter(tmp_path / "a", str(lm))
     monkeypatch.setitem(sys.modules, "peft", None)
     monkeypatch.setattr("importlib.util.find_spec", lambda name, *_: None if name == "peft" else object())
-    with pytest.raises(
-        InputError, match=r'(?s)needs peft, which is not installed.*pip install "overt\[local\]"'
-    ):
+    with pytest.raises(InputError, match=r'(?s)needs peft, which is not installed.*pip install .*\[local\]"'):
         load_chat_model(f"hf/{tmp_path / 'a'}")

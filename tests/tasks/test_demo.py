@@ -1,30 +1,48 @@
 """`overt demo`: the whole chain on the embedded world, pictures and scores included."""
 
 import json
+import re
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 from support.commands import overt
 
 import overt as package
+from overt.data.errors import InputError
 from overt.data.plugins.names import quoted
+from overt.data.progress import Silent
 from overt.data.rewrites import Choice
 from overt.data.run.files import read_records
 from overt.registry import parse
-
-pytest.importorskip("diffusers", reason="needs the extra [local]")
-pytest.importorskip("open_clip", reason="needs the extra [local]")
-
+from overt.tasks.demo import run_demo
 
 ODD = "R&D 100%25 done?"  # a name that a folder may have
 
 
+def test_without_torch_it_says_so_before_it_starts(tmp_path, monkeypatch):
+    for name in ("torch", "open_clip"):
+        monkeypatch.setitem(sys.modules, name, None)  # as if it were not installed
+    told = []
+    with pytest.raises(InputError, match=r"these are not installed: torch, open_clip") as caught:
+        run_demo(tmp_path / "demo", Silent(), told.append)
+    assert caught.value.exit_code == 2
+    assert '[local]"' in caught.value.fix
+    assert not told
+    assert not (tmp_path / "demo").exists()
+
+
 def test_the_demo_runs_whole_and_goes_on(tmp_path):
+    pytest.importorskip("diffusers", reason="needs the extra [local]")
+    pytest.importorskip("open_clip", reason="needs the extra [local]")
     assert package.__file__
     shutil.copytree(Path(package.__file__).parent, tmp_path / ODD / "overt")
     here = tmp_path / ODD  # `python -m` takes the package from where it stands
-    done = overt("demo", "--out", tmp_path / "demo", "-q", cwd=here)
+    done = overt("demo", "--out", tmp_path / "demo", cwd=here)
+    printed = [line for line in done.stdout.splitlines() if line]
+    assert len(printed) == len({re.sub(r"[-+]\d\.\d+", "", line) for line in printed}), "no line twice"
+    assert done.stderr.count("overt: pair: ") == done.stderr.count("overt: audit of pairs: ") == 1
     run = tmp_path / "demo" / "run"
     page = run / "report" / "index.html"
     assert str(page) in done.stdout

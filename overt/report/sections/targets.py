@@ -300,27 +300,38 @@ def stage_table(targets: Sequence[TargetSummary]) -> Table | None:
     )
 
 
-def reason_table(targets: Sequence[TargetSummary]) -> Table | None:
-    """None where nothing was refused."""
-    rows = [
+REASONS = ("Prompts", "Outcome", "Stage", "Reason", "Count")  # the columns of `reason_rows`
+
+
+def reason_rows(target: TargetSummary) -> list[list[Cell]]:
+    """Why a target's prompts were refused, and why answers are missing, the most frequent of each first. The
+    summary counts errors of both sides together."""
+    errors = sorted(target.coverage.errors.items(), key=lambda error: (-error[1], error[0]))
+    found = [(r.label, "refused", STAGES.get(r.stage, r.stage), r.code, r.count) for r in target.reasons]
+    found += [("", "error", "", kind, count) for kind, count in errors]
+    return [
         [
-            name_cell(target.name),
-            Cell(reason.label, sort=reason.label),
-            Cell(STAGES.get(reason.stage, reason.stage or "-")),
-            name_cell(reason.code or "-"),
-            count_cell(reason.count),
+            Cell(side or "-", sort=side),
+            Cell(STATES[state], sort=state),
+            Cell(stage or "-", sort=stage),
+            name_cell(reason or "-"),
+            count_cell(count),
         ]
-        for target in targets
-        for reason in target.reasons
+        for side, state, stage, reason, count in found
     ]
+
+
+def reason_table(targets: Sequence[TargetSummary]) -> Table | None:
+    """None where nothing was refused and nothing is missing."""
+    rows = [[name_cell(target.name), *row] for target in targets for row in reason_rows(target)]
     if not rows:
         return None
     return Table(
         "reasons-table",
-        "Reason codes of refusals",
-        ["Target", "Prompts", "Stage", "Code", "Count"],
+        "Why prompts were refused, and why answers are missing",
+        ["Target", *REASONS],
         rows,
-        numeric_from=4,
+        numeric_from=len(REASONS),
     )
 
 
