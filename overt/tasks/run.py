@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar
 
+from overt.data.asked import prompts_to_ask
 from overt.data.errors import InputError
 from overt.data.json_types import Json
 from overt.data.outcomes import Outcome
@@ -23,12 +24,12 @@ from overt.data.run.finished import RESULTS, Modality, Run, open_run
 from overt.data.suites.load import load_suite
 from overt.data.tables.sources import digest_source
 from overt.data.templates import load_template
-from overt.policies.load import load_policy
+from overt.policies.load import load_policy, policy_of
 from overt.policies.schema import Policy
 from overt.scoring.summary.summarize import summary_of
 from overt.tasks import trust
 from overt.tasks.again import command_anew
-from overt.tasks.asking import Asking, Job, is_offline, modality_of, prompts_to_ask, request_of
+from overt.tasks.asking import Asking, Job, is_offline, modality_of, request_of
 from overt.tasks.config import (
     CALLS,
     RUN,
@@ -271,7 +272,7 @@ def started(config: RunConfig) -> tuple[RunConfig, Start, list[TargetSpec]]:
                 "no target was named",
                 fix="For instance: --target filter/better-profanity, --target openai/gpt-image-1",
             )
-        policy = _policy(config)
+        policy = policy_of(config.policy, config.dataset, config.suite)
         specs = [read_spec(name, config.filter, config.checker) for name in config.target]
     config = config.settled()
     addresses = trust.settled_addresses(config, run.folder if run is not None else None, specs)
@@ -284,16 +285,6 @@ def started(config: RunConfig) -> tuple[RunConfig, Start, list[TargetSpec]]:
     folder = config.resume or config.out or default_folder(record, "run")
     anew = command_anew(config, addresses, folder) if config.resume is not None else ""
     return config, Start(record, policy, folder, addresses, config.defaults(), anew), specs
-
-
-def _policy(config: RunConfig) -> Policy:
-    """The policy named, else the one that a data set was generated for, else the standard one."""
-    if config.policy is not None:
-        return load_policy(config.policy)
-    for dataset in config.dataset:
-        if (file := Path(dataset) / "policy.yaml").is_file():
-            return load_policy(str(file))
-    return load_policy("chat_assistant" if config.suite else "overt")
 
 
 def _inputs(config: RunConfig, policy: Policy, specs: Sequence[TargetSpec]) -> dict[str, Json]:
@@ -347,7 +338,7 @@ def _ask(
         outcomes += found
         work.folder.write_stage("outcomes", outcomes)
     work.seconds["run"] = time.monotonic() - began
-    _finish(config, start, work, prompts, outcomes, kinds)
+    finish(config, start, work, prompts, outcomes, kinds)
 
 
 def _jobs(config: RunConfig, prompts: Sequence[Prompt]) -> Iterator[Job]:
@@ -356,15 +347,21 @@ def _jobs(config: RunConfig, prompts: Sequence[Prompt]) -> Iterator[Job]:
             yield (prompt, sample), request_of(prompt, sample, config.seed), prompt.category
 
 
-def _finish(
+def finish(
     config: RunConfig,
     start: Start,
     work: Work,
     prompts: Sequence[Prompt],
     outcomes: Sequence[Outcome],
     kinds: Mapping[str, Modality],
+    *,
+    planned: int = 0,
 ) -> None:
-    """Writes the summary, and the manifest last."""
+    """Writes the summary, and the manifest last.
+
+    Args:
+        planned: how many outcomes there should be of each target; of those that are not there nobody knows.
+    """
     for what, added in (("rewrite", remedy_file), ("explain", explanation_file)):
         if (file := added(start.folder)).exists():  # its figures belong to the earlier outcomes
             file.unlink()
@@ -383,7 +380,11 @@ def _finish(
             "kinds": kinds,
             # Set if any target answered in text, also under an image policy.
             "refusal_judge": config.judge if "text" in kinds.values() else None,
-            "below_coverage": [t.name for t in summary.targets if t.coverage.share < config.min_coverage],
+            "below_coverage": [
+                t.name
+                for t in summary.targets
+                if t.coverage.answered / max(t.coverage.asked, planned, 1) < config.min_coverage
+            ],
             **work.facts(),
         },
         RESULTS,
