@@ -11,7 +11,8 @@ from overt.data.errors import InputError
 from overt.data.hub import first_line
 from overt.data.outcomes import Outcome
 from overt.data.records import Prompt
-from overt.harness.inspect_outputs import LOG_KEY, outcome_of, prompt_of, with_verdict
+from overt.data.typed_json import from_json
+from overt.harness.inspect_outputs import LOG_KEY, outcome_of, with_verdict
 
 if TYPE_CHECKING:
     from inspect_ai.log import EvalLog, EvalSample
@@ -113,14 +114,11 @@ def _opened(path: Path) -> EvalLog:
 def _outcome(sample: EvalSample, model: str, prompts: dict[str, Prompt], path: Path) -> Outcome:
     """The outcome of a sample; adds its prompt to `prompts`."""
     identity = str(sample.id)
-    try:
-        prompt = prompts.setdefault(identity, prompt_of(identity, _text(sample.input), sample.metadata))
-        why = sample.error.message if sample.error else _withdrawn(sample)
-        return outcome_of(prompt, sample.output, target=model, sample=sample.epoch - 1, error=why)
-    except (TypeError, AttributeError) as error:
-        raise InputError(
-            f"the sample {identity!r} is not as our tasks make it: {first_line(error)}", where=str(path)
-        ) from error
+    if identity not in prompts:
+        about = {**sample.metadata, "id": identity, "text": _text(sample.input)}
+        prompts[identity] = from_json(Prompt, about, where=f"{path}, sample {identity}")
+    why = sample.error.message if sample.error else _withdrawn(sample)
+    return outcome_of(prompts[identity], sample.output, target=model, sample=sample.epoch - 1, error=why)
 
 
 def _withdrawn(sample: EvalSample) -> str:

@@ -23,7 +23,7 @@ from overt.scoring.refusal import decide
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from inspect_ai.model import ModelOutput
+    from inspect_ai.model import ChatCompletionChoice, ChatMessageAssistant, ModelOutput
 
     from overt.data.json_types import Json
 
@@ -64,16 +64,9 @@ def reply_of(output: ModelOutput) -> ChatReply:
     if not output.choices:
         return _failed("server", output.error or "the model was not asked, or gave nothing")
     choice = output.choices[0]
-    content = choice.message.content
-    kinds = {"text"} if isinstance(content, str) else {part.type for part in content}
-    texts = [content] if isinstance(content, str) else [part.text for part in content if part.type == "text"]
-    text, is_filtered = "\n".join(texts), choice.stop_reason == "content_filter"
-    if not text.strip() and kinds & _PICTURES and not is_filtered:
-        return _failed("bad_request", _NO_PICTURES)
-    if choice.stop_reason == "model_length":  # the text is then Inspect's, or the answer broke off
-        return _failed("too_long", "prompt and answer do not fit the model's context")
-    if not is_filtered and isinstance(broken := machine_says(_PROTOCOL, text), Failed):
-        return ChatReply(error=broken.error)
+    text, is_filtered = _text_of(choice.message), choice.stop_reason == "content_filter"
+    if not is_filtered and (error := _unusable(choice, text)):
+        return ChatReply(error=error)
     usage = output.usage
     return ChatReply(
         text=text,
@@ -82,6 +75,23 @@ def reply_of(output: ModelOutput) -> ChatReply:
         output_tokens=usage.output_tokens if usage else None,
         latency_s=output.time or 0.0,
     )
+
+
+def _text_of(message: ChatMessageAssistant) -> str:
+    if isinstance(message.content, str):
+        return message.content
+    return "\n".join(part.text for part in message.content if part.type == "text")
+
+
+def _unusable(choice: ChatCompletionChoice, text: str) -> CallError | None:
+    """Why an answer that nobody filtered is none."""
+    content = choice.message.content
+    if not text.strip() and not isinstance(content, str) and any(part.type in _PICTURES for part in content):
+        return CallError("bad_request", _NO_PICTURES)
+    if choice.stop_reason == "model_length":  # the text is then Inspect's, or the answer broke off
+        return CallError("too_long", "prompt and answer do not fit the model's context")
+    broken = machine_says(_PROTOCOL, text)
+    return broken.error if isinstance(broken, Failed) else None
 
 
 def _failed(kind: ErrorKind, why: str) -> ChatReply:

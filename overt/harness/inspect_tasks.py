@@ -21,8 +21,8 @@ from overt.data.errors import InputError, OvertError
 from overt.data.prompts import Side
 from overt.data.records import Prompt
 from overt.data.results.summary import SIDES
+from overt.data.secrets import without_keys
 from overt.data.suites.load import list_suites, load_suite
-from overt.data.tables.sources import digest_source
 from overt.harness.inspect_outputs import LOG_KEY, metadata_of
 from overt.harness.inspect_scoring import refusal
 from overt.policies.load import dump_policy, policy_of
@@ -84,7 +84,7 @@ _MADE: dict[str, Callable[..., Task]] = {
 TASKS = {name: task(name=name)(made) for name, made in _MADE.items()}
 
 
-# -- making one -------------------------------------------------------------------------------------------
+# -- making one --------------------------------------------------------------------------------------------
 
 
 def _made(
@@ -109,32 +109,26 @@ def _made(
                 "name the prompts: a data set or a suite (whose local files may be given)",
                 fix="For instance: -T dataset=runs/mine, -T suite=xstest, -T suite=xstest -T files=x.csv",
             )
-        sources = _list(files if suite is not None else dataset)
-        categories = _list(category)
-        found, notes = prompts_to_ask(sources, suite=suite, label=label, category=categories, limit=limit)
-        prompts = [prompt for prompt in found if prompt.label in sides]
-        if not prompts:
-            raise InputError(
-                f"no prompt of it is {sides[0]}",
-                where=", ".join(sources) or suite or "",
-                fix="The task overt/refusal asks the prompts of both sides.",
-            )
-        judge = judge or (load_suite(suite).judge if suite else "judge/rules")
-        rules = policy_of(policy, sources, suite)
+        sources = _list(dataset if suite is None else files)
+        found, notes = prompts_to_ask(
+            sources, suite=suite, label=label, category=_list(category), limit=limit
+        )
+        prompts = _of_sides(found, sides, ", ".join(sources) or suite or "")
+        rules = policy_of(policy, sources, of_text=True)
         if rules.modality != "text":
             notes.append("these prompts ask for pictures; what a model says is judged, not what it draws")
+        judge = judge or (load_suite(suite).judge if suite is not None else "judge/rules")
         about = {
             "version": overt.__version__,
             "suite": suite,
-            "dataset": [*sources],
-            "hashes": [digest_source(source) for source in sources],
-            "judge": judge,
+            "dataset": [without_keys(source) for source in sources],
+            "judge": without_keys(judge),
             "policy": dump_policy(rules),
             "notes": notes,
         }
         return Task(
             dataset=MemoryDataset(
-                [_sample(p, suite or "") for p in prompts], name=suite or ", ".join(sources)
+                [_sample(prompt, suite or "") for prompt in prompts], name=suite or "overt"
             ),
             solver=generate(),
             scorer=refusal(judge),
@@ -147,6 +141,17 @@ def _made(
         )
     except OvertError as error:
         raise PrerequisiteError(error.message()) from error
+
+
+def _of_sides(prompts: Sequence[Prompt], sides: Sequence[Side], where: str) -> list[Prompt]:
+    of_these = [prompt for prompt in prompts if prompt.label in sides]
+    if not of_these:
+        raise InputError(
+            f"no prompt of it is {sides[0]}",
+            where=where,
+            fix="The task overt/refusal asks the prompts of both sides.",
+        )
+    return of_these
 
 
 def _sample(prompt: Prompt, suite: str) -> Sample:

@@ -131,9 +131,11 @@ def load_policy(name_or_path: str) -> Policy:
     return _effective(source)
 
 
-def policy_of(name_or_path: str | None, datasets: Sequence[str], suite: str | None) -> Policy:
-    """The policy named, else the one that a data set was generated for, else the standard one of a suite or
-    of pictures.
+def policy_of(name_or_path: str | None, datasets: Sequence[str], *, of_text: bool) -> Policy:
+    """The policy named, else the one that a data set was generated for, else the standard one.
+
+    Args:
+        of_text: whether that is the one for language models.
 
     Raises:
         PolicyError: as `load_policy`.
@@ -143,7 +145,7 @@ def policy_of(name_or_path: str | None, datasets: Sequence[str], suite: str | No
     for dataset in datasets:
         if (file := Path(dataset) / "policy.yaml").is_file():
             return load_policy(str(file))
-    return load_policy("chat_assistant" if suite else "overt")
+    return load_policy("chat_assistant" if of_text else "overt")
 
 
 @lru_cache(maxsize=32)

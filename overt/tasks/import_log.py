@@ -1,7 +1,7 @@
 """`overt import-log`: a log of Inspect becomes a run, which report, compare, gate and review read.
 
-No model is asked: the answers are those that the log holds. A judge of this machine reads them anew; what a
-model judged is taken as it stands in the log (`inspect score LOG --scorer overt/refusal` judges anew there).
+No model is asked: the answers are those that the log holds. judge/rules, or the judge that the user names, reads
+them anew; what a model or a class judged is taken as it stands in the log.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import Annotated, ClassVar
 
 from overt import registry
 from overt.calls import CallerOptions
+from overt.data.errors import InputError
+from overt.data.json_types import Json
 from overt.data.outcomes import Outcome
 from overt.data.progress import Progress, Silent
 from overt.data.run.finished import Run, open_run
@@ -64,6 +66,12 @@ def import_log(config: ImportLogConfig, progress: Progress) -> Run:
         InputError: Inspect is not installed, the file is no log of ours, the folder holds something else.
         RunError: disk full, folder not writable.
     """
+    if config.judge is not None and needs_model(config.judge):
+        raise InputError(
+            f"{config.judge} is a model, and no model is asked here",
+            fix=f"Judge in Inspect, then read the log: inspect score {config.log} --scorer overt/refusal "
+            f"-S judge={config.judge}",
+        )
     log = read_log(config.log)
     policy = load_policy(config.policy) if config.policy else read_policy(log.policy, str(config.log))
     settled = RunConfig.made(
@@ -77,7 +85,7 @@ def import_log(config: ImportLogConfig, progress: Progress) -> Run:
             **{name: value for name, value in log.limits.items() if value is not None},
         }
     )
-    inputs = {
+    inputs: dict[str, Json] = {
         "dataset": [digest_files(config.log)],
         "targets": [TargetSpec(log.model, name=log.model).to_json()],
         "modality": "text",
@@ -88,25 +96,31 @@ def import_log(config: ImportLogConfig, progress: Progress) -> Run:
     start = Start(record, policy, folder, {}, {})
     with working(start, CallerOptions(), progress) as work:
         if work is not None:
-            _write(settled, start, work, log)
+            _write(settled, start, work, log, config.judge)
     return open_run(folder, "run")
 
 
-def _write(config: RunConfig, start: Start, work: Work, log: InspectLog) -> None:
+def _write(config: RunConfig, start: Start, work: Work, log: InspectLog, judge: str | None) -> None:
     work.folder.write_stage("prompts", log.prompts)
     work.notes += log.notes
     began = time.monotonic()
-    judge = config.judge or ""
-    outcomes: Sequence[Outcome] = log.judged
-    if needs_model(judge):
-        work.note(f"the verdicts of {judge} are those of the log")
+    if judge is None and _is_taken_from_log(log.judge):
+        outcomes: Sequence[Outcome] = log.judged
+        work.note(f"the verdicts of {log.judge} are those of the log")
     else:
+        name = judge or log.judge
         prompts = {prompt.id: prompt for prompt in log.prompts}
         rows = [(prompts[outcome.prompt_id], outcome) for outcome in log.outcomes]
-        outcomes = judge_answers(rows, judge, offline(registry.load_refusal_judge(judge)))
+        outcomes = judge_answers(rows, name, offline(registry.load_refusal_judge(name)))
     work.folder.write_stage("outcomes", outcomes)
     work.seconds["run"] = time.monotonic() - began
     finish(config, start, work, log.prompts, outcomes, {log.model: "text"}, planned=log.planned)
+
+
+def _is_taken_from_log(judge: str) -> bool:
+    """Whether this judge's verdicts are taken as they stand. A class is loaded only where the user names it:
+    a log may come from anywhere."""
+    return needs_model(judge) or ":" in judge
 
 
 def run_of(path: Path) -> Path:

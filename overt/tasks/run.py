@@ -272,7 +272,7 @@ def started(config: RunConfig) -> tuple[RunConfig, Start, list[TargetSpec]]:
                 "no target was named",
                 fix="For instance: --target filter/better-profanity, --target openai/gpt-image-1",
             )
-        policy = policy_of(config.policy, config.dataset, config.suite)
+        policy = policy_of(config.policy, config.dataset, of_text=config.suite is not None)
         specs = [read_spec(name, config.filter, config.checker) for name in config.target]
     config = config.settled()
     addresses = trust.settled_addresses(config, run.folder if run is not None else None, specs)
