@@ -1,7 +1,7 @@
 """`overt import-log`: a log of Inspect becomes a run, which report, compare, gate and review read.
 
-No model is asked: the answers are those that the log holds. judge/rules, or the judge that the user names, reads
-them anew; what a model or a class judged is taken as it stands in the log.
+No model is asked: the answers are those that the log holds. judge/rules, or the judge that the user names,
+reads them anew; what a model or a class judged is taken as it stands in the log.
 """
 
 from __future__ import annotations

@@ -390,6 +390,6 @@ def test_what_is_no_log_of_ours_is_refused(evaluated, name):
 def test_a_log_without_inspect_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "inspect_ai.log", None)
     (tmp_path / "x.eval").write_bytes(b"PK")
-    for command in ("report", "import-log", "show", "gate"):
-        done = cli(command, tmp_path / "x.eval", code=2)
+    for command in (["report"], ["import-log"], ["show"], ["gate", "--max-over-refusal", "5%"]):
+        done = cli(*command, tmp_path / "x.eval", code=2)
         assert "Install the extra `inspect`" in done.said
