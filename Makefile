@@ -8,7 +8,7 @@ EXTRAS ?= dev,filters,local,quantized
 WORKERS ?= 2
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo demo-images demo-llm test lint format docs bench clean
+.PHONY: demo demo-images demo-llm test test-inspect lint format docs bench clean
 
 $(VENV)/.made:
 	$(PYTHON) -m venv $(VENV)
@@ -44,6 +44,16 @@ $(VENV)/.llm: $(VENV)/.base
 SUITE ?=
 demo-llm: $(VENV)/.llm  ## a real chat model of 135 million parameters on this machine: no key, no GPU
 	$(BIN)/python benchmarks/demo_llm.py $(if $(SUITE),--suite "$(SUITE)")
+
+# Inspect needs two packages in other versions than constraints.txt has, so it gets an environment of its own.
+.venv-inspect/.made: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-inspect
+	grep -Ev '^(fsspec|python-dateutil)==|^#' constraints.txt > .venv-inspect/constraints.txt
+	.venv-inspect/bin/python -m pip install --quiet -c .venv-inspect/constraints.txt -e ".[inspect]"
+	@touch $@
+
+test-inspect: $(VENV)/.dev .venv-inspect/.made  ## the tests of the tasks for Inspect, with Inspect
+	OVERT_INSPECT_PYTHON=$(CURDIR)/.venv-inspect/bin/python $(BIN)/python -m pytest tests/harness/test_inspect.py
 
 test: $(VENV)/.dev  ## the whole test suite
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal

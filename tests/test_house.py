@@ -33,12 +33,14 @@ MAY_IMPORT = {
     "report": {"scoring", "policies", "data"},
     "review": {"scoring", "policies", "data"},
     "publish": {"scoring", "policies", "data"},
+    "harness": {"scoring", "policies", "data", "registry"},
     "tasks": {
-        "report", "review", "publish", "generation", "scoring", "calls", "registry", "policies", "data",
+        "harness", "report", "review", "publish", "generation", "scoring", "calls", "registry", "policies",
+        "data",
     },
     "cli": {
-        "tasks", "report", "review", "publish", "generation", "scoring", "calls", "registry", "policies",
-        "data",
+        "tasks", "harness", "report", "review", "publish", "generation", "scoring", "calls", "registry",
+        "policies", "data",
     },
     "__main__": {"cli"},
     "": set(),
@@ -48,7 +50,7 @@ HEAVY = (
     "torch", "transformers", "diffusers", "accelerate", "openai", "aiohttp", "datasets", "pandas", "pyarrow",
     "numpy", "scipy", "sklearn", "semhash", "rensa", "model2vec", "PIL",
     "better_profanity", "profanity_check", "matplotlib", "jinja2", "open_clip", "nudenet", "onnxruntime",
-    "starlette", "uvicorn",
+    "starlette", "uvicorn", "inspect_ai",
 )  # fmt: skip
 
 

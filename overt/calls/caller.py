@@ -38,15 +38,13 @@ from overt.data.errors import BudgetReached, InputError, OvertError
 from overt.data.json_types import JsonObject
 from overt.data.plugins.attempts import BROKEN_CLASS
 from overt.data.provider.dialect import CHANGES
-from overt.data.replies import asked_again
+from overt.data.replies import REPAIRS, asked_again
 from overt.data.run.journal import Entry, Journal, call_key, write_request
 
 T = TypeVar("T")
 R = TypeVar("R")
 Q = TypeVar("Q")
 A = TypeVar("A", bound=Reply)
-
-REPAIRS = 2  # extra tries after a reply that cannot be parsed
 
 
 class _Stop(Exception):

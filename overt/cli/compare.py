@@ -20,6 +20,7 @@ from overt.report.sections.wording import counted
 from overt.scoring.compare import is_worse
 from overt.tasks.compare import compare_runs
 from overt.tasks.config import Config, Option
+from overt.tasks.import_log import run_of
 
 # -- what is printed -----------------------------------------------------------------------------------------
 
@@ -59,8 +60,8 @@ def flips_said(flips: Sequence[Flip]) -> str:
 class CompareConfig(Config):
     kind: ClassVar[str] = "compare"
 
-    run_a: Annotated[Path, Option("The old run.", is_argument=True)]
-    run_b: Annotated[Path, Option("The new run.", is_argument=True)]
+    run_a: Annotated[Path, Option("The old run, or a log of Inspect.", is_argument=True)]
+    run_b: Annotated[Path, Option("The new run, or a log of Inspect.", is_argument=True)]
     match: Annotated[
         tuple[str, ...],
         Option("Targets that belong together where their names differ. Repeatable.", metavar="OLD=>NEW"),
@@ -100,7 +101,7 @@ def compare(config: CompareConfig) -> None:
     `overt gate` this is a regression test. Where both runs were explained (`overt explain`), the terms
     that the new version added or lost are shown.
     """
-    found = compare_runs(config.run_a, config.run_b, config.matches())
+    found = compare_runs(run_of(config.run_a), run_of(config.run_b), config.matches())
     worse = any(
         is_worse(row.metric, part)
         for row in found.differences

@@ -8,13 +8,17 @@ from typing import Annotated, ClassVar
 from overt.cli.options import command
 from overt.cli.publish import confirm
 from overt.tasks.config import Config, Option
+from overt.tasks.import_log import run_of
 from overt.tasks.leaderboard import push_leaderboard, write_leaderboard
 
 
 class LeaderboardConfig(Config):
     kind: ClassVar[str] = "leaderboard"
 
-    runs: Annotated[tuple[Path, ...], Option("Runs of `overt run`.", metavar="RUN...", is_argument=True)]
+    runs: Annotated[
+        tuple[Path, ...],
+        Option("Runs of `overt run`, or logs of Inspect.", metavar="RUN...", is_argument=True),
+    ]
     out: Annotated[Path, Option("Folder of the page.")]
     title: Annotated[str, Option("Title of the page.")] = "Over-refusal leaderboard"
     push: Annotated[
@@ -33,7 +37,7 @@ def leaderboard(config: LeaderboardConfig) -> None:
 
     Only runs over the same prompts under the same policy stand in one table; others get one of their own.
     """
-    print(write_leaderboard(config.runs, config.out, title=config.title))
+    print(write_leaderboard([run_of(path) for path in config.runs], config.out, title=config.title))
     if config.push is not None:
         confirm(config.yes)
         print(f"published   {push_leaderboard(config.out, config.push, update=config.update)}")

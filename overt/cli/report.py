@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar
 
 from overt.cli.options import command
 from overt.tasks.config import Config, Option
+from overt.tasks.import_log import run_of
 from overt.tasks.report import write_report
 
 
@@ -15,7 +16,11 @@ class ReportConfig(Config):
 
     runs: Annotated[
         tuple[Path, ...],
-        Option("Runs of `overt run`; several make one report.", metavar="RUN...", is_argument=True),
+        Option(
+            "Runs of `overt run`, or logs of Inspect; several make one report.",
+            metavar="RUN...",
+            is_argument=True,
+        ),
     ]
     out: Annotated[Path | None, Option("Folder of the report. Default: RUN/report of the first run.")] = None
     images: Annotated[bool, Option("Put thumbnails into the gallery.")] = True
@@ -26,5 +31,8 @@ def report(config: ReportConfig) -> None:
     """overt report runs/mine
 
     overt report runs/filters runs/diffusers --out report
+
+    overt report logs/2026-11-29_refusal_G8HB.eval
     """
-    print(write_report(config.runs, config.out or config.runs[0] / "report", images=config.images))
+    runs = [run_of(path) for path in config.runs]
+    print(write_report(runs, config.out or runs[0] / "report", images=config.images))

@@ -10,6 +10,7 @@ from overt.cli.options import command
 from overt.cli.run import print_run
 from overt.data.run.finished import open_run
 from overt.tasks.config import Config, Option
+from overt.tasks.import_log import run_of
 
 
 class ShowConfig(Config):
@@ -29,7 +30,7 @@ def show(config: ShowConfig) -> None:
 
     overt show runs/first --json | jq .counts
     """
-    run = open_run(config.run, "generate", "run", complete=False)
+    run = open_run(run_of(config.run), "generate", "run", complete=False)
     if not run.is_complete:
         print_unfinished(run, as_json=config.as_json)
     elif run.kind == "run":

@@ -304,6 +304,8 @@ def _repaired(body: str) -> Json:
 
 # -- asking again, and failures ------------------------------------------------------------------------------
 
+REPAIRS = 2  # extra tries after a reply that cannot be parsed
+
 
 def asked_again(request: ChatRequest, said: str, why: str, attempt: int = 1) -> ChatRequest:
     """The request with the unreadable answer and the reason. The wording differs for each attempt, so that a

@@ -6,6 +6,7 @@ All problems are reported at once, so that the user can fix them in one go.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
@@ -41,6 +42,7 @@ __all__ = [
     "Source",
     "dump_policy",
     "load_policy",
+    "policy_of",
     "policy_source",
     "read_policy",
     "shipped_policies",
@@ -127,6 +129,23 @@ def load_policy(name_or_path: str) -> Policy:
     if source.folder is None:
         return _shipped(name_or_path)
     return _effective(source)
+
+
+def policy_of(name_or_path: str | None, datasets: Sequence[str], *, of_text: bool) -> Policy:
+    """The policy named, else the one that a data set was generated for, else the standard one.
+
+    Args:
+        of_text: whether that is the one for language models.
+
+    Raises:
+        PolicyError: as `load_policy`.
+    """
+    if name_or_path is not None:
+        return load_policy(name_or_path)
+    for dataset in datasets:
+        if (file := Path(dataset) / "policy.yaml").is_file():
+            return load_policy(str(file))
+    return load_policy("chat_assistant" if of_text else "overt")
 
 
 @lru_cache(maxsize=32)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from overt.data.hub import is_hub_id
 from overt.data.run.finished import well_formed
-from overt.data.run.record import RunRecord
+from overt.data.run.record import LOG, RunRecord
 from overt.tasks.config import Config, Field
 from overt.tasks.generate_config import GenerateConfig
 from overt.tasks.run import RunConfig
@@ -57,7 +57,8 @@ def rebuild_of(record: RunRecord) -> Rebuild:
         config = GenerateConfig().resumed(values, given)
     else:
         config = RunConfig().resumed(values, given)
-        if not config.target:  # a run of 0.1.0 whose products no one command puts together
+        # A run of 0.1.0 whose products no one command puts together; or made of another tool's log.
+        if not config.target or record.inputs.get(LOG):
             return Rebuild("", {}, ())
     return rebuild(config)
 

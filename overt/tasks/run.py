@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar
 
+from overt.data.asked import ToAsk, check_extras, prompts_to_ask
 from overt.data.errors import InputError
 from overt.data.json_types import Json
 from overt.data.outcomes import Outcome
@@ -23,13 +24,13 @@ from overt.data.suites.load import load_suite
 from overt.data.tables.extras import picture_files
 from overt.data.tables.sources import digest_files, digest_source
 from overt.data.templates import load_template
-from overt.policies.load import load_policy
+from overt.policies.load import load_policy, policy_of
 from overt.policies.schema import Policy
 from overt.scoring.summary.summarize import summary_of
 from overt.scoring.unknown_codes import unknown_said
 from overt.tasks import trust
 from overt.tasks.again import command_anew
-from overt.tasks.asking import Asking, ToAsk, check_extras, is_offline, prompts_to_ask
+from overt.tasks.asking import Asking, is_offline
 from overt.tasks.config import (
     RUN,
     Option,
@@ -183,7 +184,7 @@ def started(config: RunConfig) -> tuple[RunConfig, Start, list[TargetSpec]]:
                 "no target was named",
                 fix="For instance: --target filter/better-profanity, --target openai/gpt-image-1",
             )
-        policy = _policy(config)
+        policy = policy_of(config.policy, config.dataset, of_text=config.suite is not None)
         specs = specs_of(config.target, config.filter, config.checker)
     config = config.settled()
     addresses = trust.settled_addresses(config, run.folder if run is not None else None, specs)
@@ -193,16 +194,6 @@ def started(config: RunConfig) -> tuple[RunConfig, Start, list[TargetSpec]]:
     folder = config.resume or config.out or default_folder(record, "run")
     anew = command_anew(config, addresses, folder) if config.resume is not None else ""
     return config, Start(record, policy, folder, addresses, config.defaults(), anew), specs
-
-
-def _policy(config: RunConfig) -> Policy:
-    """The policy named, else the one that a data set was generated for, else the standard one."""
-    if config.policy is not None:
-        return load_policy(config.policy)
-    for dataset in config.dataset:
-        if (file := Path(dataset) / "policy.yaml").is_file():
-            return load_policy(str(file))
-    return load_policy("chat_assistant" if config.suite else "overt")
 
 
 def _inputs(config: RunConfig, policy: Policy, specs: Sequence[TargetSpec]) -> dict[str, Json]:
@@ -255,18 +246,24 @@ def _ask(
         outcomes += found
         work.folder.write_stage("outcomes", outcomes)
     work.seconds["run"] = time.monotonic() - began
-    _finish(config, start, work, prompts, outcomes, kinds)
+    finish(config, start, work, prompts, outcomes, kinds)
 
 
-def _finish(
+def finish(
     config: RunConfig,
     start: Start,
     work: Work,
     prompts: Sequence[Prompt],
     outcomes: Sequence[Outcome],
     kinds: Mapping[str, Modality],
+    *,
+    planned: int = 0,
 ) -> None:
-    """Writes the summary, and the manifest last."""
+    """Writes the summary, and the manifest last.
+
+    Args:
+        planned: how many outcomes there should be of each target; of those that are not there nobody knows.
+    """
     for what, added in (("rewrite", remedy_file), ("explain", explanation_file)):
         if (file := added(start.folder)).exists():  # its figures belong to the earlier outcomes
             file.unlink()
@@ -287,7 +284,11 @@ def _finish(
             "kinds": kinds,
             # Set if any target answered in text, also under an image policy.
             "refusal_judge": config.judge if "text" in kinds.values() else None,
-            "below_coverage": [t.name for t in summary.targets if t.coverage.share < config.min_coverage],
+            "below_coverage": [
+                t.name
+                for t in summary.targets
+                if t.coverage.answered / max(t.coverage.asked, planned, 1) < config.min_coverage
+            ],
             **work.facts(),
         },
         RESULTS,

@@ -27,7 +27,7 @@ from overt.data.provider.codes_file import taught_by
 from overt.data.records import content_id
 from overt.data.run.finished import Kind, Run, open_run
 from overt.data.run.folder import CODES, JOURNAL, Addresses, RunFolder
-from overt.data.run.record import PolicyRef, RunRecord
+from overt.data.run.record import LOG, PolicyRef, RunRecord
 from overt.data.secrets import storable
 from overt.data.text import plain
 from overt.data.yaml.schema import read_bytes
@@ -90,13 +90,20 @@ def resumed_run(folder: Path, kind: Kind, *, out: Path | None) -> Run:
     """Opens the run that --resume names; it may be incomplete.
 
     Raises:
-        InputError: the run is of another command, or --out was given too.
+        InputError: the run is of another command, or of another tool's log, or --out was given too.
     """
     if out is not None:
         raise InputError(
             "--resume goes on with a run as it was started", fix="Leave out --out, or leave out --resume."
         )
-    return open_run(folder, kind, complete=False)
+    run = open_run(folder, kind, complete=False)
+    if tool := run.record.inputs.get(LOG):
+        raise InputError(
+            f"this run was made of a log of {tool}, so there is no model to ask",
+            where=str(folder),
+            fix="Go on with the evaluation there, and read its log again: overt import-log LOG",
+        )
+    return run
 
 
 # -- the work -------------------------------------------------------------------------------------------

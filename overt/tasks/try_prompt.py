@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from threading import Lock
 from typing import Annotated, ClassVar, Literal
 
 from overt import registry
+from overt.data.asked import ToAsk, check_extras
 from overt.data.errors import InputError, OvertError
 from overt.data.outcomes import Outcome
 from overt.data.progress import Progress, Silent
@@ -33,7 +34,7 @@ from overt.policies.floor.scan import floor_rule
 from overt.policies.load import load_policy
 from overt.policies.schema import Category, Policy
 from overt.scoring.unknown_codes import unknown_said
-from overt.tasks.asking import Asking, ToAsk, check_extras, is_offline, judging_model
+from overt.tasks.asking import Asking, is_offline, judging_model
 from overt.tasks.config import RUN, Option, OutputConfig, checked_folder
 from overt.tasks.side_by_side import Errand, side_by_side
 from overt.tasks.target_config import TARGET, TargetConfig

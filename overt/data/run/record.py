@@ -22,6 +22,9 @@ from overt.data.run.files import read_json
 SCHEMA = 1
 FILE = "run.json"
 
+# Of the inputs of a run that was made of another tool's log: which tool's.
+LOG = "log"
+
 
 @dataclass(frozen=True)
 class PolicyRef:

@@ -36,21 +36,23 @@ def llm_judge(*, ask: Ask, template: Template, seed: int) -> RefusalJudging:
     error. A response with only thinking is not sent.
     """
 
-    def question(pair: Pair) -> Question[Verdict]:
-        prompt, answer = pair
-        values = {"prompt": prompt[:MOST_TEXT], "answer": answer[:MOST_TEXT]}
-        return Question(template.request(values, seed=seed, schema=VERDICT.schema), _verdict, pair)
-
     def judge(pairs: Iterable[Pair]) -> Iterator[RefusalVerdict]:
         visible = [(prompt, read_reply(answer).answer) for prompt, answer in pairs]
-        answers = ask(question(pair) for pair in visible if pair[1].strip())
+        answers = ask(question_of(pair, template, seed) for pair in visible if pair[1].strip())
         for _, text in visible:
-            yield _judgement(next(answers)) if text.strip() else NO_ANSWER
+            yield judgement_of(next(answers)) if text.strip() else NO_ANSWER
 
     return judge
 
 
-def _judgement(answer: Answer[Verdict]) -> RefusalVerdict:
+def question_of(pair: Pair, template: Template, seed: int) -> Question[Verdict]:
+    """What the judge is asked of an answer, without the thinking."""
+    prompt, answer = pair
+    values = {"prompt": prompt[:MOST_TEXT], "answer": answer[:MOST_TEXT]}
+    return Question(template.request(values, seed=seed, schema=VERDICT.schema), _verdict, pair)
+
+
+def judgement_of(answer: Answer[Verdict]) -> RefusalVerdict:
     """Turns the judge's answer into a verdict."""
     if answer.value is not None:
         return RefusalVerdict(answer.value.label, None, " ".join(answer.value.reason.split())[:199])

@@ -1,0 +1,115 @@
+"""The prompts that are to be asked: of data sets, or of a published suite."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from overt.data.errors import InputError
+from overt.data.prompts import LoadedPrompts, Side, read_prompts, spread
+from overt.data.records import Prompt
+from overt.data.suites.load import load_suite, read_suite
+from overt.data.tables.extras import illustrated, read_pictures
+from overt.data.tables.parquet import SAMPLE
+from overt.data.targets import Extra
+
+
+@dataclass(frozen=True, slots=True)
+class ToAsk:
+    """The prompts to ask, the encoded pictures that they carry by `Prompt.image`, and notes on prompts that
+    are left out."""
+
+    prompts: list[Prompt]
+    pictures: Mapping[str, bytes] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def prompts_to_ask(
+    dataset: tuple[str, ...],
+    *,
+    suite: str | None,
+    label: Side | None,
+    category: tuple[str, ...],
+    limit: int | None,
+    pictures: tuple[str, ...] = (),
+) -> ToAsk:
+    """Reads the prompts to ask.
+
+    Args:
+        dataset: sources, or the files of `suite`.
+        label: label of prompts whose source has none.
+        category: only these; empty for all.
+        limit: at most so many of each label.
+        pictures: files and folders of pictures, for the prompts that carry none.
+
+    Raises:
+        InputError: a source cannot be read, or no prompt is left.
+    """
+    if suite is not None:
+        loaded = read_suite(load_suite(suite), dataset)
+    else:
+        # A sample may have no prompt of a category that was asked for.
+        loaded = read_prompts(dataset, label=label, limit=None if category else limit)
+    prompts = [p for p in loaded.prompts if not category or p.category in category]
+    if limit is not None:
+        prompts = list(spread(prompts, limit))
+    if not prompts:
+        there = sorted({p.category for p in loaded.prompts})
+        raise InputError(
+            f"no prompt is of category {', '.join(category)}",
+            fix=f"There are: {', '.join(there[:20])}",
+        )
+    carried = {p.image for p in prompts}
+    with_pictures = {name: data for name, data in loaded.pictures.items() if name in carried}
+    given = read_pictures(pictures)
+    return ToAsk(illustrated(prompts, sorted(given)), with_pictures | given, _left_out(loaded, limit))
+
+
+def _left_out(loaded: LoadedPrompts, limit: int | None) -> list[str]:
+    """Notes on prompts that are not asked."""
+    notes = []
+    if loaded.repeated:
+        notes.append(f"{loaded.repeated} prompts stand in the data set more than once; each was sent once")
+    if loaded.empty:
+        notes.append(f"{loaded.empty} empty prompts were left out")
+    notes += [
+        f"{name}: the {limit} prompts of each label were chosen from a sample of about {SAMPLE:,} of its "
+        "rows, at even distances over the whole file; a rare category may be missing"
+        for name in loaded.sampled
+    ]
+    return notes
+
+
+_CARRIED: Mapping[Extra, str] = {
+    "picture": "carry a picture that goes with the text",
+    "turns": "go on with a conversation",
+}
+
+
+def check_extras(name: str, takes: object, prompts: Iterable[Prompt]) -> None:
+    """Checks that a target takes what its prompts carry, before it is asked anything.
+
+    Args:
+        takes: what the target says it takes besides the text (`Target.takes`); None: only the loaded model
+            knows.
+
+    Raises:
+        InputError: it does not.
+    """
+    if takes is None:
+        return
+    known = takes if isinstance(takes, (tuple, list, set, frozenset)) else ()
+    counts = Counter[Extra]()
+    total = 0
+    for prompt in prompts:
+        total += 1
+        counts["picture"] += prompt.image is not None
+        counts["turns"] += bool(prompt.turns)
+    for extra, count in counts.items():
+        if count and extra not in known:
+            raise InputError(
+                f"{count:,} of the {total:,} prompts {_CARRIED[extra]}, and {name} takes none",
+                fix="Name a target that does (for pictures one that edits them, or a model that sees), or "
+                "leave these prompts out. A class of your own says it by `takes`.",
+            )
