@@ -7,6 +7,7 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, ClassVar, Protocol
@@ -29,6 +30,9 @@ _LOCAL = ("hf/", "builtin/", "diffusers/", "filter/", "checker/")
 Dollars = Annotated[float, Field(ge=0, lt=1e6), AsNumber]
 
 
+Share = Annotated[float, Field(ge=0, le=1), AsNumber]
+
+
 class Price(Schema):
     """US dollars per million tokens, and per picture."""
 
@@ -40,13 +44,14 @@ class Price(Schema):
     input: Dollars = Field(0.0, description="US dollars per million tokens that are sent.")
     output: Dollars = Field(0.0, description="US dollars per million tokens that come back.")
     image: Dollars = Field(0.0, description="US dollars per picture.")
+    batch: Share | None = Field(None, description="Share of these prices that a call by batch costs.")
 
     @model_validator(mode="after")
     def _enough(self) -> Price:
         for name, other in (("input", "output"), ("output", "input")):
             if other in self.model_fields_set and name not in self.model_fields_set:
                 fault(f"the field {name} is missing", self.how_to_begin, (name,))
-        if not self.model_fields_set:
+        if not self.model_fields_set - {"batch"}:
             fault("this is not a price", self.how_to_begin)
         return self
 
@@ -87,10 +92,14 @@ class PriceList:
             prices |= read_yaml(own, Prices, what="price list")
         return cls(prices)
 
+    def is_local(self, name: str) -> bool:
+        """Whether a model or filter runs on this machine, at no price."""
+        return name.startswith(_LOCAL)
+
     def of(self, name: str) -> Price | None:
         """The price of `provider/model`, or None if it is unknown. Local models cost nothing."""
         name = name.partition("?")[0]
-        if name.startswith(_LOCAL):
+        if self.is_local(name):
             return Price(input=0.0, output=0.0)
         model = name.partition("/")[2] or name
         for candidate in (name, model, _SNAPSHOT.sub("", model)):
@@ -147,6 +156,23 @@ def tokens_in(text: str) -> int:
 _FIELDS = ("requests", "cached", "retries", "input_tokens", "output_tokens", "cost", "seconds")
 
 
+@dataclass
+class Batched:
+    """Calls by batch: how many, what they cost, and what they would have cost live, in US dollars."""
+
+    calls: int = 0
+    cost: float = 0.0
+    live_cost: float = 0.0
+
+    def add(self, cost: float, share: float) -> None:
+        self.calls += 1
+        self.cost += cost
+        self.live_cost += cost / share if share else 0.0
+
+    def plain(self) -> dict[str, Json]:
+        return {"calls": self.calls, "cost": round(self.cost, 6), "live_cost": round(self.live_cost, 6)}
+
+
 class Stats:
     """Thread-safe counters. `cost` in US dollars includes the original cost of journalled responses; `spent`
     is the cost of this process. `seconds` is the waiting time, summed over parallel calls."""
@@ -157,6 +183,7 @@ class Stats:
         self._by: dict[str, dict[str, Counter[str]]] = {"purposes": {}, "categories": {}}
         self._errors: Counter[str] = Counter()
         self.spent = 0.0
+        self.batched = Batched()
         self.sent = 0
         self.estimated = 0  # replies whose tokens, and so their cost, are an estimate
 
@@ -186,6 +213,7 @@ class Stats:
                 "errors": dict(sorted(self._errors.items())),
                 "spent": round(self.spent, 6),
                 **({"estimated": self.estimated} if self.estimated else {}),
+                **({"batched": self.batched.plain()} if self.batched.calls else {}),
                 **{
                     group: {name: _plain(counter) for name, counter in sorted(rows.items())}
                     for group, rows in self._by.items()

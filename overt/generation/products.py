@@ -131,6 +131,7 @@ class ChatTarget:
         self, chat: ChatModel, *, system: str = "", max_tokens: int = 512, temperature: float = 0.0
     ) -> None:
         self.name = chat.name
+        self.behind: object = chat
         self._chat, self._system = chat, system
         self._max_tokens, self._temperature = max_tokens, temperature
         self.api_key_env = getattr(chat, "api_key_env", "")
@@ -195,6 +196,7 @@ class Guarded:
     ) -> None:
         self.name = name
         self.modality = getattr(target, "modality", "image") if target else "none"
+        self.behind: object = target
         self._target, self._every = target, every_layer
         self._filters = [Layer(f, "prompt_filter", threads) for f in filters]
         self._checkers = [Layer(c, "image_filter", threads) for c in checkers]

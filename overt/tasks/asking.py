@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 
 from overt import registry
 from overt.calls.target_channel import TargetChannel, TargetReply, TargetRequest
-from overt.data.errors import InputError
+from overt.data.errors import InputError, NotFinished
 from overt.data.outcomes import Outcome
 from overt.data.prompts import Side, read_prompts, spread
 from overt.data.records import Prompt
@@ -112,6 +113,29 @@ class Asking:
             self.work.drawn_by[spec.name] = storable(facts)
         price = self.work.caller.price_of(getattr(target, "priced_as", spec.name))
         return TargetChannel(spec.name, target, price, ImageStore(self.work.folder.path))
+
+    def sent_ahead(
+        self, specs: Sequence[TargetSpec], jobs: Callable[[], Iterable[Job]]
+    ) -> dict[str, TargetChannel]:
+        """Opens all targets of a run by batch, so that one that cannot is told at once, and sends the batches
+        of each before any is waited for.
+
+        Returns:
+            the targets' channels by name.
+
+        Raises:
+            InputError: as `channel`; or a target cannot be asked by batch.
+        """
+        caller = self.work.caller
+        channels = {spec.name: self.channel(spec) for spec in specs}
+        for channel in channels.values():
+            caller.register(channel)
+        for channel in channels.values():
+            if len(specs) > 1 and caller.sends_batches(channel):
+                with caller.without_waiting(), contextlib.suppress(NotFinished):
+                    for _ in caller.stream(channel, channel.name, jobs()):
+                        pass
+        return channels
 
     def judging(self) -> Judging:
         """Opens the judge of text refusals, before a model is asked anything.

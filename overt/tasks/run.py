@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar
 
+from overt.calls.target_channel import TargetChannel
 from overt.data.errors import InputError
 from overt.data.json_types import Json
 from overt.data.outcomes import Outcome
@@ -337,8 +338,11 @@ def _ask(
     kinds: dict[str, Modality] = {}
     total = len(prompts) * config.samples
     asked = [prompt for prompt in prompts for _ in range(config.samples)]
+    ahead: dict[str, TargetChannel] = {}
+    if config.batch and not config.batch_cancel:
+        ahead = ask.sent_ahead(specs, lambda: _jobs(config, prompts))
     for spec in specs:
-        channel = ask.channel(spec)
+        channel = ahead.get(spec.name) or ask.channel(spec)
         kinds[spec.name] = modality_of(channel.subject)
         found = ask.fire(channel, _jobs(config, prompts), total, purpose=channel.name)
         if kinds[spec.name] == "text":

@@ -17,7 +17,7 @@ from pathlib import Path
 import overt
 from overt.calls import Caller, CallerOptions
 from overt.data.chat import Ask, ChatModel
-from overt.data.errors import InputError
+from overt.data.errors import InputError, NotFinished
 from overt.data.json_types import Json, JsonObject
 from overt.data.notes import listening
 from overt.data.progress import Advance, Progress
@@ -28,7 +28,7 @@ from overt.data.run.finished import Kind, Run, open_run
 from overt.data.run.folder import CODES, JOURNAL, Addresses, RunFolder
 from overt.data.run.record import PolicyRef, RunRecord
 from overt.data.secrets import storable
-from overt.data.text import plain
+from overt.data.text import money, plain
 from overt.data.yaml.schema import read_bytes
 from overt.policies.floor import uncovered
 from overt.policies.load import dump_policy
@@ -150,6 +150,11 @@ class Work:
                 f"{len(damaged)} damaged rows of {self.folder.path / JOURNAL} could not be read; their calls "
                 f"were made again (the first has the key {plain(damaged[0])})"
             )
+        if (batched := self.caller.stats.batched).calls:
+            self.note(
+                f"{batched.calls:,} calls were made by batch, for US$ {money(batched.cost)} in place of "
+                f"{money(batched.live_cost)}"
+            )
         return {
             "retriable": self.caller.unanswered,
             "rejected": self.caller.rejected,
@@ -189,7 +194,7 @@ def working(start: Start, calls: CallerOptions, progress: Progress) -> Iterator[
             work = Work(folder, caller, progress)
             for warning in uncovered(start.policy):
                 work.note(warning)
-            with listening(work.note):
+            with listening(work.note), _picked_up(work, f"overt {start.record.kind} --resume {start.folder}"):
                 yield work
 
 
@@ -208,8 +213,29 @@ def working_again(run: Run, calls: CallerOptions, progress: Progress, part: str)
         journal = run.folder / JOURNAL
         with taught_by(calls.codes), Caller(journal, calls, on_progress=progress.calls) as caller:
             work = Work(folder, caller, progress)
-            with listening(work.note):
+            with listening(work.note), _picked_up(work, ""):
                 yield work
+
+
+@contextlib.contextmanager
+def _picked_up(work: Work, command: str) -> Iterator[None]:
+    """Says of batches that go on at a provider how they are picked up.
+
+    Args:
+        command: that resumes the run; "" if it is the same one.
+    """
+    how = f"{command} --batch" if command else "the same command"
+    try:
+        yield
+    except NotFinished as error:
+        fix = f"Come back later: {how} picks them up, and sends nothing twice."
+        raise error if error.fix else NotFinished(error.what, fix=fix) from None
+    except KeyboardInterrupt:
+        for batch in work.caller.batches:
+            work.progress.note(f"goes on at the provider: {batch}")
+        if work.caller.batches:
+            work.progress.note(f"{how} picks them up; with --batch-cancel it cancels them")
+        raise
 
 
 def _is_worth_a_try(folder: Path, *, moved: bool) -> bool:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final, get_args
 
 from overt.data.chat import CallError, ChatReply, ErrorKind
-from overt.data.errors import InputError
+from overt.data.errors import InputError, OvertError
 from overt.data.filters import FilterDecision
 from overt.data.refusal_judges import RefusalLabel, RefusalVerdict
 from overt.data.targets import LayerDecision, Response, Target
@@ -173,13 +173,17 @@ def _kind(value: object) -> str:
 
 async def call_target(target: Target, prompt: str, seed: int) -> Response:
     """Makes one attempt; a plain function runs in a thread. An exception or a wrong return value becomes an
-    error response."""
+    error response.
+
+    Raises:
+        OvertError: nothing can be sent any more.
+    """
     try:
         if inspect.iscoroutinefunction(target.respond):
             response = await target.respond(prompt, seed=seed)
         else:
             response = await asyncio.to_thread(target.respond, prompt, seed=seed)  # type: ignore[arg-type]
-    except (asyncio.CancelledError, TimeoutError):
+    except (asyncio.CancelledError, TimeoutError, OvertError):  # the caller handles these
         raise
     except Exception as error:
         return Response(error=fault(target.name, raised(target, error)))

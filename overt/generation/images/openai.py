@@ -8,6 +8,7 @@ from typing import ClassVar
 from overt.data.json_types import JsonObject
 from overt.data.jsonpath import count_at, first, object_at, parse_path, text_at, texts_at
 from overt.data.provider.http import openai_base
+from overt.generation.batches.openai import OpenAIBatches
 from overt.generation.images.engine import Answer, Asked, Found, ImageAPI, Request, given
 from overt.generation.transport import encoded, openai_endpoint
 
@@ -63,6 +64,9 @@ class OpenAIImages(ImageAPI):
     @cached_property
     def _endpoint(self) -> tuple[str, dict[str, str]]:
         return openai_endpoint("/images/generations", key=self._key, base_url=self._base)
+
+    def batches(self) -> OpenAIBatches:
+        return OpenAIBatches("/images/generations", key=self._key, base_url=self._base, mask=self._mask)
 
     def request(self, asked: Asked) -> Request:
         url, headers = self._endpoint
