@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from typing import Generic, TypeVar
 
@@ -155,21 +155,22 @@ class Life(Generic[R]):
         """Waits until the provider may take more: until another batch of ours is over, if there is one."""
         desk = self._desk
         others = [p for p in desk.parcels if p is not parcel and p.row.step == "sent" and p.task]
-        self._full += 1
-        wait = full.wait or min(_LONGEST_FULL_S, _FULL_S * 2.0 ** min(self._full - 1, 8))
         if not others and full.halves and len(parcel.row.lines) > 1:
             desk.limit = max(1, len(parcel.row.lines) // 2)
             self._tell(parcel, f"too much for one batch: trying again with {desk.limit:,} requests in each")
-            return
-        then = "once another batch is over" if others and full.wait is None else f"at {clock(wait)}"
-        self._tell(parcel, f"no room for another batch at the provider: trying again {then}")
-        if not others or full.wait is not None:
+        elif others and full.wait is None:
+            self._tell(parcel, "no room for another batch at the provider: it is sent once another is over")
+            await self._one_over(parcel, others)
+        else:
+            self._full += 1
+            wait = full.wait or min(_LONGEST_FULL_S, _FULL_S * 2.0 ** min(self._full - 1, 8))
+            self._tell(parcel, f"no room for another batch at the provider: trying again at {clock(wait)}")
             await self._sleep(parcel, wait)
-            return
-        overs = [asyncio.ensure_future(p.over.wait()) for p in others]
+
+    async def _one_over(self, parcel: Parcel[R], others: Iterable[Parcel[R]]) -> None:
+        overs = [asyncio.ensure_future(other.over.wait()) for other in others]
         try:
-            left = self._left()
-            done, _ = await asyncio.wait(overs, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(overs, timeout=self._left(), return_when=asyncio.FIRST_COMPLETED)
         finally:
             for over in overs:
                 over.cancel()

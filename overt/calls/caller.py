@@ -97,7 +97,9 @@ class Caller:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             self._writer.write()
-            for channel in (*self._sender.boxes.values(), *self._channels.values()):
+            for box in self._sender.boxes.values():
+                await box.close()
+            for channel in self._channels.values():
                 await channel.close()
 
         # A model that fails to close must not hide an earlier error.
@@ -325,7 +327,7 @@ class Caller:
         except Stop as stop:
             raise stop.error from None
         except NotFinished as error:
-            raise self._not_finished() or error from None
+            raise self._sender.not_finished() or error from None
         finally:
             flow.cancel()
 
@@ -349,16 +351,6 @@ class Caller:
             yield
         finally:
             self._terms.until = until
-
-    def _not_finished(self) -> NotFinished | None:
-        if words := self._terms.words:
-            return NotFinished(
-                "\n    ".join(words), fix="The same command (without --batch-cancel) sends the rest."
-            )
-        standing = self.batches
-        if not standing:
-            return None
-        return NotFinished("batches go on at the provider:\n    " + "\n    ".join(standing))
 
     def _tell_of_batch(self, text: str) -> None:
         self._waits.on_wait(text)

@@ -15,6 +15,7 @@ from typing import Annotated, ClassVar, Protocol
 from pydantic import BeforeValidator, Field, model_validator
 
 from overt.data.json_types import Json
+from overt.data.text import money
 from overt.data.yaml.schema import AsNumber, Schema, fault, parse_yaml, read_yaml
 from overt.data.yaml.values import Empty
 
@@ -168,6 +169,13 @@ class Batched:
         self.calls += 1
         self.cost += cost
         self.live_cost += cost / share if share else 0.0
+
+    @property
+    def said(self) -> str:
+        """What they cost, if that is known to be another price."""
+        if money(self.cost) == money(self.live_cost):
+            return ""
+        return f", for US$ {money(self.cost)} in place of {money(self.live_cost)}"
 
     def plain(self) -> dict[str, Json]:
         return {"calls": self.calls, "cost": round(self.cost, 6), "live_cost": round(self.live_cost, 6)}

@@ -185,15 +185,14 @@ class Mailbox(Generic[R]):
     def _send(self) -> None:
         """Begins batches of all that waits and that the cap on the cost has room for."""
         queue, self._queue = self._queue, {}
-        left, refused = self._left(), 0
+        left = self._left()
+        too_dear: list[asyncio.Future[Outcome[R]]] = []
         parcels: list[Parcel[R]] = []
         size, total = 0, 0.0
         for line, (body, futures) in queue.items():
             cost = estimated_cost(self._price, body) * self.share
             if left is not None and total + cost > left:
-                refused += 1
-                error = self._too_dear(len(queue), refused, left, cost)
-                self.settle(futures, error)
+                too_dear += futures
                 continue
             total += cost
             size += len(body) + len(line) + _LINE_BYTES
@@ -203,6 +202,8 @@ class Mailbox(Generic[R]):
                 parcels.append(last)
             last.bodies[line], last.waiting[line] = body, futures
             last.row = replace(last.row, cost=last.row.cost + cost)
+        fit = sum(len(parcel.bodies) for parcel in parcels)
+        self.settle(too_dear, self._too_dear(len(queue), fit, left or 0.0))
         for parcel in parcels:
             parcel.row = replace(parcel.row, lines=tuple(parcel.bodies))
             self._add(parcel)
@@ -211,11 +212,11 @@ class Mailbox(Generic[R]):
     def _row(self) -> BatchRow:
         return BatchRow(f"overt-{uuid.uuid4().hex}", self.name, self._place, "new", (), created=time.time())
 
-    def _too_dear(self, asked: int, refused: int, left: float, cost: float) -> OvertError:
+    def _too_dear(self, asked: int, fit: int, left: float) -> OvertError:
         return BudgetReached(
-            f"--max-cost is reached: of {asked:,} requests of a batch {asked - refused:,} fit into the "
-            f"US$ {money(max(left, 0.0))} that are left (one is reckoned at US$ {money(cost)} at most, from "
-            "its length and its limit of tokens)",
+            f"--max-cost is reached: of {asked:,} requests for a batch {fit:,} fit into the US$ "
+            f"{money(max(left, 0.0))} that are left, reckoned from their length and from the longest answer "
+            "that each allows",
             fix="What fits is sent, and kept: the same command with a higher cap goes on.",
         )
 

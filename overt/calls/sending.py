@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from overt.calls.batch_costs import share_of
 from overt.calls.batch_life import standing_of
@@ -22,6 +22,7 @@ from overt.calls.waits import WAITS, Waits, pause
 from overt.data.batch import Batched, innermost
 from overt.data.chat import CallError
 from overt.data.errors import BudgetReached, InputError, NotFinished, OvertError
+from overt.data.run.batch_rows import BatchRow
 from overt.data.run.journal import Journal
 
 Q = TypeVar("Q")
@@ -48,7 +49,7 @@ class Sender:
     def __init__(self, options: CallerOptions, stats: Stats, waits: Waits, terms: Terms) -> None:
         self.options, self.stats, self.terms = options, stats, terms
         self.stop: OvertError | None = None
-        self.boxes: dict[int, Mailbox] = {}  # by the id of the channel's subject
+        self.boxes: dict[int, Mailbox[Any]] = {}  # by the id of the channel's subject
         self._waits = waits
         self._paces: dict[int, Pace] = {}
         self._unpaced = Pace(AT_ONCE)  # a batch is one request, whatever is in it
@@ -66,14 +67,7 @@ class Sender:
             InputError: it has no batch API, and its calls would be paid for in full.
         """
         terms, price = self.terms, channel.price
-        rows = [row for row in journal.open_batches() if row.model == channel.name]
-        if away := [row for row in rows if row.place != standing.place]:
-            lines = sum(len(row.lines) for row in away)
-            terms.tell(
-                f"{channel.name}: {lines:,} requests wait in batches at another address; they are not waited "
-                "for here, and their answers are paid for"
-            )
-        rows = [row for row in rows if row.place == standing.place]
+        rows = self._rows_of(channel, standing, journal)
         if not (terms.gathers or rows):
             return
         model = innermost(channel.subject)
@@ -100,6 +94,16 @@ class Sender:
                 f"{channel.name}: no lower price of batches is known of {service.host}: their calls are "
                 "counted at the full one (a price file can say it: batch: 0.5)"
             )
+
+    def _rows_of(self, channel: Subject, standing: Standing, journal: Journal) -> list[BatchRow]:
+        """The batches of a model that are open, at its address."""
+        rows = [row for row in journal.open_batches() if row.model == channel.name]
+        if away := sum(len(row.lines) for row in rows if row.place != standing.place):
+            self.terms.tell(
+                f"{channel.name}: {away:,} requests wait in batches at another address; they are not waited "
+                "for here, and their answers are paid for"
+            )
+        return [row for row in rows if row.place == standing.place]
 
     def _live_alone(self, channel: Subject) -> None:
         """What becomes of a model without a batch API under --batch."""
@@ -132,6 +136,14 @@ class Sender:
             if parcel.row.step in ("begun", "sent") and not parcel.is_read
         ]
 
+    def not_finished(self) -> NotFinished | None:
+        """What to tell where batches go on, or were cancelled."""
+        if words := self.terms.words:
+            fix = "The same command (without --batch-cancel) sends the rest."
+            return NotFinished("\n    ".join(words), fix=fix)
+        standing = "\n    ".join(self.standing())
+        return NotFinished(f"batches go on at the provider:\n    {standing}") if standing else None
+
     # -- attempts -------------------------------------------------------------------------------------
 
     async def attempts(
@@ -144,25 +156,11 @@ class Sender:
             key: of the call, in the journal.
         """
         box = self.boxes.get(id(channel.subject))
-        live = self._paces[id(channel.subject)]
         retries = waits = 0
         while True:
-            by_batch = box is not None and box.takes(key)
-            pace = self._unpaced if by_batch else live
-            await pace.enter()
-            try:
-                if box is None or not box.has(key):
-                    await self._admit(channel, pace, box if by_batch else None)
-                    self.stats.sent += 1
-                reply = await self._send(channel, request, patient=by_batch)
-            finally:
-                pace.leave()
-            if box is not None and (served := box.served(key)) is not None:
-                reply = channel.by_batch(channel.timed(reply, served.seconds), served.share)
+            reply = await self._attempt(channel, request, key, box)
             error = reply.error
             wait = error.retry_after if error else None
-            if not by_batch:
-                pace.saw(error is not None and error.kind == "rate_limit", wait)
             if error is None:
                 return reply, retries + waits
             self.stats.error(error.kind)
@@ -179,6 +177,26 @@ class Sender:
             else:
                 retries += 1
             await asyncio.sleep(pause(retries, wait))
+
+    async def _attempt(self, channel: Channel[Q, A], request: Q, key: str, box: Mailbox[Any] | None) -> A:
+        """One attempt, in its turn."""
+        by_batch = box is not None and box.takes(key)
+        pace = self._unpaced if by_batch else self._paces[id(channel.subject)]
+        await pace.enter()
+        try:
+            if box is None or not box.has(key):
+                await self._admit(channel, pace, box if by_batch else None)
+                self.stats.sent += 1
+            reply = await self._send(channel, request, patient=by_batch)
+        finally:
+            pace.leave()
+        if box is not None and (served := box.served(key)) is not None:
+            reply = channel.by_batch(channel.timed(reply, served.seconds), served.share)
+        if not by_batch:
+            error = reply.error
+            limited = error is not None and error.kind == "rate_limit"
+            pace.saw(limited, error.retry_after if error else None)
+        return reply
 
     def halt(self, error: OvertError) -> NoReturn:
         """Ends all sending."""
@@ -199,7 +217,7 @@ class Sender:
             self.halt(error)
         return channel.timed(reply, time.perf_counter() - started)
 
-    async def _admit(self, channel: Subject, pace: Pace, box: Mailbox | None) -> None:
+    async def _admit(self, channel: Subject, pace: Pace, box: Mailbox[Any] | None) -> None:
         """Lets one more request be sent, into a batch or live.
 
         Raises:

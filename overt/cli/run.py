@@ -73,12 +73,7 @@ def print_run(run: Run, *, as_json: bool) -> None:
 def calls_line(calls: AllCalls) -> str:
     """How many calls were made, and what they cost."""
     about = " (an estimate)" if calls.estimated else ""
-    by_batch = calls.batched
-    batch = (
-        f" ({by_batch.calls:,} by batch: US$ {money(by_batch.cost)} in place of {money(by_batch.live_cost)})"
-        if by_batch
-        else ""
-    )
+    batch = f" ({calls.batched['calls']:,.0f} by batch)" if calls.batched.get("calls") else ""
     return (
         f"{calls.requests:,} calls, {calls.cached:,} from the journal, US$ {money(calls.cost)}{about}{batch}"
     )

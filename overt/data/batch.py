@@ -12,7 +12,9 @@ from typing import Literal, Protocol, TypeVar, runtime_checkable
 
 from overt.data.chat import CallError
 
-R = TypeVar("R")  # a response as the model's own transport gives it
+# A response as the model's own transport gives it.
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 
 # open: it is not decided yet. failed: it was never begun, and nothing is paid. The others hold results: of
 # each request, or of those that were done before the time was up or somebody cancelled it.
@@ -51,7 +53,7 @@ class BatchState:
     results: tuple[str, ...] = ()
 
 
-class BatchService(Protocol[R]):
+class BatchService(Protocol[R_co]):
     """The batch API of one model. Nothing raises for failures of the network or the provider.
 
     host: of the address, for the price. limit, max_bytes: the most requests, and bytes of them, in a batch.
@@ -83,7 +85,7 @@ class BatchService(Protocol[R]):
 
     async def cancel(self, id: str) -> CallError | None: ...
 
-    def results(self, state: BatchState) -> AsyncIterator[tuple[str, R | CallError] | CallError]:
+    def results(self, state: BatchState) -> AsyncIterator[tuple[str, R_co | CallError] | CallError]:
         """The responses by the ids of their lines; an error in the place of a pair ends the reading. A
         request that a cancelled batch left undone is not among them."""
         ...

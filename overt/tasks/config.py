@@ -247,20 +247,10 @@ class CallConfig(Config):
         ),
     ] = None
     pay_again: Annotated[
-        bool,
-        Option(
-            "Make all calls again where the journal of a run with results is gone or empty, or where nobody "
-            "can tell what became of a batch.",
-            CALLS,
-        ),
+        bool, Option("Make calls again whose journal is gone, or whose batch may have been begun.", CALLS)
     ] = False
     batch: Annotated[
-        bool,
-        Option(
-            "Send requests through the batch APIs of the providers: about half the price, answers within a "
-            "day. The same command picks up what was sent.",
-            CALLS,
-        ),
+        bool, Option("By the batch APIs of the providers: about half the price, within a day.", CALLS)
     ] = False
     batch_wait: Annotated[
         float | None,

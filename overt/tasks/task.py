@@ -28,7 +28,7 @@ from overt.data.run.finished import Kind, Run, open_run
 from overt.data.run.folder import CODES, JOURNAL, Addresses, RunFolder
 from overt.data.run.record import PolicyRef, RunRecord
 from overt.data.secrets import storable
-from overt.data.text import money, plain
+from overt.data.text import plain
 from overt.data.yaml.schema import read_bytes
 from overt.policies.floor import uncovered
 from overt.policies.load import dump_policy
@@ -151,10 +151,7 @@ class Work:
                 f"were made again (the first has the key {plain(damaged[0])})"
             )
         if (batched := self.caller.stats.batched).calls:
-            self.note(
-                f"{batched.calls:,} calls were made by batch, for US$ {money(batched.cost)} in place of "
-                f"{money(batched.live_cost)}"
-            )
+            self.note(f"{batched.calls:,} calls were made by batch{batched.said}")
         return {
             "retriable": self.caller.unanswered,
             "rejected": self.caller.rejected,

@@ -1,7 +1,8 @@
 """Batch APIs on loopback, with the bodies that OpenAI and Google document: files, batches, results, faults.
 
-Beside the batches the same answers are given live, so that both can be compared. What a request gets is said by
-its prompt, as in `image_server`: "[429 twice]", "[refuse]", "[400]", "[expire]" (no answer before the time is up).
+Beside the batches the same answers are given live, so that both can be compared. What a request gets is said
+by its prompt, as in `image_server`: "[refuse]", "[400]", "[500 once]", "[expire once]" (its batch's time is
+up before it is done), "[lost once]" (a line of its result that cannot be read).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import threading
 import time
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs
@@ -34,13 +35,15 @@ class BatchServer:
 
     steps: how many looks a batch stays open. most: requests that may be enqueued, else the batch fails as
     OpenAI's do. faults: statuses for the next requests to a path, such as {"/v1/batches": [429]}; 0 takes the
-    request and drops the connection. hold: while set, no batch ends.
+    request and drops the connection. hold: while set, no batch ends. on_create: called when a batch was
+    begun, before that is answered.
     """
 
     def __init__(self, *, steps: int = 1, most: int = 10**9, has_batches: bool = True) -> None:
         self.steps, self.most, self.has_batches = steps, most, has_batches
         self.faults: dict[str, list[int]] = {}
         self.hold = False
+        self.on_create: Callable[[], None] = lambda: None
         self.files: dict[str, bytes] = {}
         self.batches: dict[str, dict[str, Any]] = {}
         self.asked: Counter[str] = Counter()  # how often each prompt was computed, by batch or live
@@ -79,7 +82,11 @@ class BatchServer:
             "candidates": [{"content": {"parts": [part], "role": "model"}, "finishReason": "STOP"}],
             "usageMetadata": {"promptTokenCount": 9, "candidatesTokenCount": 1290},
         }
-        return self._said(prompt, data)
+        status, data = self._said(prompt, data)
+        if status == 400:
+            message = data["error"]["message"]
+            data = {"error": {"code": 400, "message": message, "status": "INVALID_ARGUMENT"}}
+        return status, data
 
     def _chat(self, prompt: str) -> dict[str, Any]:
         text = "I'm sorry, but I can't help with that." if "[no]" in prompt else f"Here it is: {prompt[::-1]}"
@@ -136,7 +143,7 @@ class BatchServer:
         if any(line["url"] != batch["endpoint"] for line in lines):
             return {"code": "url_mismatch", "line": 1, "message": "the url is another", "param": "url"}
         if enqueued + len(lines) > self.most:
-            words = f"Enqueued token limit reached for m in organization org-x. Limit: {self.most} enqueued tokens."
+            words = f"Enqueued token limit reached for m in organization org-x. Limit: {self.most:,} tokens."
             return {"code": "token_limit_exceeded", "line": None, "message": words, "param": None}
         if any("[bad line]" in json.dumps(line) for line in lines):
             return {
@@ -179,11 +186,13 @@ class BatchServer:
             code, data = self.answer(line["url"], body)
             row = {"id": f"batch_req_{at}", "custom_id": line["custom_id"], "error": None,
                    "response": {"status_code": code, "request_id": f"req-{at}", "body": data}}  # fmt: skip
+            if "[lost once]" in prompt and self.asked[prompt] == 1:
+                row["custom_id"] = None
             (out if code == 200 else err).append(row)
         public = batch["public"]
         for name, rows in (("output_file_id", out), ("error_file_id", err)):
             if rows:  # in any order
-                public[name] = self._file("\n".join(map(json.dumps, reversed(rows))).encode())
+                public[name] = self._file("\n".join(["{no json", *map(json.dumps, reversed(rows))]).encode())
         counts = {"total": len(batch["lines"]), "completed": len(out), "failed": len(err)}
         public |= {"status": status, "request_counts": counts}
 
@@ -273,6 +282,8 @@ def _handler(state: BatchServer) -> type[BaseHTTPRequestHandler]:
                         status, {"error": {"message": f"status {status}"}}, {"retry-after": "0.1"}
                     )
                 said = self.said(body, parse_qs(query))
+                if self.command == "POST" and self.path in ("/v1/batches",) and status < 300:
+                    state.on_create()
                 if status == 0:  # it was taken, and the answer is lost
                     self.close_connection = True
                     return None

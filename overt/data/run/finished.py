@@ -50,22 +50,14 @@ class Calls(_Facts):
     seconds: float = 0.0
 
 
-class BatchedCalls(_Facts):
-    """The calls by batch: how many, what they cost, and what they would have cost live, in US dollars."""
-
-    calls: int = 0
-    cost: float = 0.0
-    live_cost: float = 0.0
-
-
 class AllCalls(Calls):
     """The calls of one process, in total and by purpose and category. `spent` is the cost of this process;
     `cost` includes the original cost of journalled responses. `errors` counts failed attempts by kind.
     `estimated` counts replies whose tokens the service did not count, so that their cost is an estimate;
-    `batched` is of the calls by batch, None if there were none."""
+    `batched` has the number of calls by batch, their cost, and what it were live (`live_cost`)."""
 
     estimated: int = 0
-    batched: BatchedCalls | None = None
+    batched: dict[str, float] = {}
     errors: dict[str, int] = {}
     spent: float = 0.0
     purposes: dict[str, Calls] = {}

@@ -217,7 +217,8 @@ def _result(line: JsonObject) -> tuple[str, Reply | CallError] | None:
         return None
     status, name = _GRPC.get(code, (code if 400 <= code < 600 else 500, "UNKNOWN"))
     # As the body of a live call tells it.
-    return id, reply_of(status, {"error": {"status": name, **error, "code": status}})
+    told = {"code": status, "message": error.get("message"), "status": name}
+    return id, reply_of(status, {"error": {**told, **error, "code": status}})
 
 
 def _named(name: str) -> str:

@@ -1,10 +1,10 @@
 """The batch API of OpenAI and of endpoints that copy it: `/files`, `/batches`, `/files/ID/content`.
 
 Documented at https://platform.openai.com/docs/guides/batch; the fields are those of `openai.types.Batch`.
-Each line of the result has the status and the body that a live call would have got: rejected requests too, in
-the file of errors. A line's own `error` stands where there was no response: the time was up, or it was
-cancelled. Groq (https://console.groq.com/docs/batch) and Azure are alike; Together, Mistral and xAI have other
-protocols.
+Each line of the result has the status and the body that a live call would have got: rejected requests too,
+in the file of errors. A line's own `error` stands where there was no response: the time was up, or it was
+cancelled. Groq (https://console.groq.com/docs/batch) and Azure are alike; Together, Mistral and xAI have
+other protocols.
 """
 
 from __future__ import annotations
