@@ -143,7 +143,7 @@ class Mailbox(Generic[R]):
         key = CALL.get("")
         self._handled(key)
         line = f"{key}-{hashlib.blake2b(body, digest_size=_HASH_BYTES).hexdigest()}"
-        while key and (line in self._of_line or self.terms.gathers):
+        while key and (line in self._of_line or self.terms.gathers or self.terms.cancels):
             outcome = await self._outcome(line, body)
             if not isinstance(outcome, Again):
                 return outcome
@@ -151,6 +151,9 @@ class Mailbox(Generic[R]):
 
     async def _outcome(self, line: str, body: bytes) -> Outcome[R]:
         future: asyncio.Future[Outcome[R]] = asyncio.get_running_loop().create_future()
+        if self.terms.cancels and line not in self._of_line:  # what the endpoint takes was learnt after it
+            key = line.partition("-")[0]
+            line = next((other for other in self._of_line if other.startswith(f"{key}-")), line)
         parcel = self._of_line.get(line)
         if parcel is not None:
             parcel.waiting.setdefault(line, []).append(future)

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable
-from typing import Any, NoReturn, TypeVar
+from typing import NoReturn, TypeVar
 
 from overt.calls.batch_costs import share_of
 from overt.calls.batch_life import standing_of
@@ -49,7 +49,7 @@ class Sender:
     def __init__(self, options: CallerOptions, stats: Stats, waits: Waits, terms: Terms) -> None:
         self.options, self.stats, self.terms = options, stats, terms
         self.stop: OvertError | None = None
-        self.boxes: dict[int, Mailbox[Any]] = {}  # by the id of the channel's subject
+        self.boxes: dict[int, Mailbox[object]] = {}  # by the id of the channel's subject
         self._waits = waits
         self._paces: dict[int, Pace] = {}
         self._unpaced = Pace(AT_ONCE)  # a batch is one request, whatever is in it
@@ -178,7 +178,7 @@ class Sender:
                 retries += 1
             await asyncio.sleep(pause(retries, wait))
 
-    async def _attempt(self, channel: Channel[Q, A], request: Q, key: str, box: Mailbox[Any] | None) -> A:
+    async def _attempt(self, channel: Channel[Q, A], request: Q, key: str, box: Mailbox[object] | None) -> A:
         """One attempt, in its turn."""
         by_batch = box is not None and box.takes(key)
         pace = self._unpaced if by_batch else self._paces[id(channel.subject)]
@@ -217,7 +217,7 @@ class Sender:
             self.halt(error)
         return channel.timed(reply, time.perf_counter() - started)
 
-    async def _admit(self, channel: Subject, pace: Pace, box: Mailbox[Any] | None) -> None:
+    async def _admit(self, channel: Subject, pace: Pace, box: Mailbox[object] | None) -> None:
         """Lets one more request be sent, into a batch or live.
 
         Raises:

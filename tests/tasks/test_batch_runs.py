@@ -16,6 +16,7 @@ from overt.calls import batch_life, mailbox
 from overt.data.errors import BudgetReached, InputError, NotFinished, RunError
 from overt.data.progress import Silent
 from overt.data.run.journal import Journal
+from overt.tasks.explain import ExplainConfig, explain
 from overt.tasks.run import RunConfig, evaluate
 
 KEY = "sk-batch-key-that-nobody-may-see-0123456789"
@@ -413,6 +414,11 @@ def test_a_judge_answers_by_batch_too(ask):
         ask(server, "run", batch=True, judge="judge/openai/n")
         assert len(server.batches) >= 2
         assert not server.live
+
+
+def test_a_search_step_by_step_takes_no_batches(tmp_path):
+    with pytest.raises(InputError, match="--batch is of no use"):
+        explain(ExplainConfig.made({"run": tmp_path, "batch": True}), Silent())
 
 
 def test_nothing_of_it_decides_the_outcome():

@@ -66,7 +66,7 @@ class Exchanges:
         return replace(error, message=self._mask.words(error.message), status=got.status, retry_after=wait)
 
     async def check(self, url: str) -> CallError | None:
-        """An error where there is no batch API at this address of its list. Any other failure is told when
+        """An error where there is no batch API at this address of its list. Other failures are told when
         something is sent."""
         got = await self.ask("GET", url)
         if isinstance(got, CallError) and got.status in _NO_SUCH_METHOD:

@@ -21,7 +21,7 @@ from overt.data.provider.http import Mask
 from overt.generation.batches.exchange import Exchanges, count, host_of, moment, reply_of
 from overt.generation.transport import Reply, absolute, same_site
 
-# After BATCH_STATE_ or JOB_STATE_: both stand in the documentation. Any other word: it goes on.
+# After BATCH_STATE_ or JOB_STATE_: both stand in the documentation. All others: it goes on.
 _STATES: Final[dict[str, State]] = {
     "SUCCEEDED": "ended",
     "PARTIALLY_SUCCEEDED": "ended",

@@ -24,7 +24,7 @@ from overt.data.provider.http import Mask
 from overt.generation.batches.exchange import Exchanges, count, host_of, moment, reply_of
 from overt.generation.transport import Reply, Upload, openai_endpoint
 
-# Any other word is that of a batch that goes on.
+# All other words are those of a batch that goes on.
 _STATES: Final[dict[str, State]] = {
     "completed": "ended",
     "expired": "expired",
