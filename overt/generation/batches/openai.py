@@ -63,8 +63,8 @@ class OpenAIBatches:
         if found := _DEPLOYMENT.match(base_url or ""):
             base_url = found["head"] + (found["query"] or "")
             self._path, self._model = path, urllib.parse.unquote(found["name"])
-        self._key, self._base = key, base_url
-        _, headers = openai_endpoint("", key=key, base_url=base_url)
+        address, headers = openai_endpoint("", key=key, base_url=base_url)
+        self._address, _, self._query = address.partition("?")
         headers.pop("Content-Type", None)  # of each exchange its own
         self._exchanges = Exchanges("openai", headers, mask)
         self.host = host_of(self._url("/batches"))
@@ -134,9 +134,8 @@ class OpenAIBatches:
     # -- one exchange ---------------------------------------------------------------------------------
 
     def _url(self, path: str, **query: str) -> str:
-        url, _ = openai_endpoint(path, key=self._key, base_url=self._base)
-        more = urllib.parse.urlencode(query)
-        return f"{url}{'&' if '?' in url else '?'}{more}" if more else url
+        parts = "&".join(filter(None, (self._query, urllib.parse.urlencode(query))))
+        return f"{self._address}{path}{'?' if parts else ''}{parts}"
 
     def _line(self, line: Line) -> bytes:
         body = line.body
