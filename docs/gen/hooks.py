@@ -212,7 +212,8 @@ def index_page() -> str:
         "| 1 | a run that cannot go on, a data set of which nothing was kept, or a gate that fails |\n"
         "| 2 | bad input: nothing was started |\n"
         "| 3 | too few prompts were answered, or fewer made than the policy asks for |\n"
-        "| 4 | a cap on requests or cost was reached |\n| 130 | Ctrl-C |",
+        "| 4 | a cap on requests or cost was reached |\n"
+        "| 5 | batches are still at the provider, or were cancelled: come back later |\n| 130 | Ctrl-C |",
     ]
     return "\n\n".join(lines) + "\n"
 

@@ -19,10 +19,12 @@ from typing import Generic, TypeVar
 from overt.calls.channel import Channel, ChatChannel, Reply, Subject, UnreadableRow, within_floor
 from overt.calls.costs import Price, PriceList, Stats
 from overt.calls.finality import RETRIED, holds, is_journalled
-from overt.calls.flow import Flow, Pace
+from overt.calls.flow import Flow
 from overt.calls.options import CallerOptions
+from overt.calls.parcels import Terms
+from overt.calls.sending import AT_ONCE, Sender, Stop
 from overt.calls.standing import Standing
-from overt.calls.waits import WAITS, Waits, pause
+from overt.calls.waits import Waits
 from overt.calls.writer import JournalWriter
 from overt.data.chat import (
     Answer,
@@ -34,7 +36,7 @@ from overt.data.chat import (
     ChatRequest,
     Question,
 )
-from overt.data.errors import BudgetReached, InputError, OvertError
+from overt.data.errors import InputError, NotFinished, OvertError
 from overt.data.json_types import JsonObject
 from overt.data.plugins.attempts import BROKEN_CLASS
 from overt.data.provider.dialect import CHANGES
@@ -45,13 +47,6 @@ T = TypeVar("T")
 R = TypeVar("R")
 Q = TypeVar("Q")
 A = TypeVar("A", bound=Reply)
-
-
-class _Stop(Exception):
-    """Stops all further requests; carries the error for the user."""
-
-    def __init__(self, error: OvertError) -> None:
-        self.error = error
 
 
 class Caller:
@@ -68,7 +63,6 @@ class Caller:
         self._spoke = 0.0
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="overt-calls", daemon=True)
-        self._paces: dict[int, Pace] = {}
         self._standings: dict[int, Standing] = {}
         self._channels: dict[int, Subject] = {}
         self._failed: list[tuple[Standing, CallError]] = []  # replies without an answer
@@ -76,9 +70,19 @@ class Caller:
         self.reused = self._journal.reused  # the keys of an earlier run's calls that were used
         self.kept = 0  # replies whose responses are kept, so that they can be read again
         self._waits = Waits()
+        wait = options.batch_wait
+        self._terms = Terms(
+            options.batch and not options.batch_cancel,
+            options.batch_cancel,
+            None if wait is None else time.monotonic() + 60 * wait,
+            options.max_retries,
+            options.pay_again,
+            self._tell_of_batch,
+            lambda: on_progress("; ".join([self.stats.line(), *self.batches])),
+        )
+        self._sender = Sender(options, self.stats, self._waits, self._terms)
         self.on_note: Callable[[str], None] = lambda text: None
         self._writer = JournalWriter(self._journal)
-        self._stop: OvertError | None = None
 
     def __enter__(self) -> Caller:
         self._thread.start()
@@ -91,6 +95,8 @@ class Caller:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             self._writer.write()
+            for box in self._sender.boxes.values():
+                await box.close()
             for channel in self._channels.values():
                 await channel.close()
 
@@ -124,7 +130,7 @@ class Caller:
             InputError: see `price_of`.
         """
         channel = ChatChannel(model, self.price_of(model.name))
-        self._register(channel)
+        self.register(channel)
         return _Bound(self, channel, purpose)
 
     def stream(
@@ -136,7 +142,7 @@ class Caller:
             jobs: (any object, returned with the reply; the request; the category for the cost). They are
                 read lazily, so there may be more than memory holds.
         """
-        self._register(channel)
+        self.register(channel)
         line = _Line(channel, purpose)
 
         async def work(job: tuple[T, Q, str]) -> tuple[T, A]:
@@ -145,13 +151,20 @@ class Caller:
 
         return self._run(work, jobs)
 
-    def _register(self, channel: Subject) -> None:
+    def register(self, channel: Subject) -> None:
+        """Makes a model known, at the latest with its first request.
+
+        Raises:
+            InputError: it cannot be asked by batch, as the user wants.
+        """
         subject = id(channel.subject)
-        if subject not in self._paces:
-            self._paces[subject] = Pace(channel.ceiling or self.options.concurrency, self.options.rpm)
-            self._channels[subject] = channel
-            name = channel.name
-            self._standings[subject] = Standing(channel, lambda: self._journal.has_answer(name))
+        if subject in self._channels:
+            return
+        name = channel.name
+        standing = Standing(channel, lambda: self._journal.has_answer(name))
+        self._sender.open_box(channel, standing, self._journal, self._writer.began)
+        self._sender.register(channel)
+        self._channels[subject], self._standings[subject] = channel, standing
 
     def tells(
         self,
@@ -207,7 +220,14 @@ class Caller:
                 self._book(line.purpose, category, known, before.cost, cached=1)
                 self._note(channel, standing, known)
                 return known
-        reply, retries = await self._attempts(channel, standing, request)
+        with self._sender.call(channel, key):
+            return await self._sent(line, request, category, _Call(key, written, before))
+
+    async def _sent(self, line: _Line[Q, A], request: Q, category: str, call: _Call) -> A:
+        """The reply to a request that the journal does not answer."""
+        channel, before = line.channel, call.before
+        standing = self._standings[id(channel.subject)]
+        reply, retries = await self._sender.attempts(channel, standing, request, call.key)
         reply = within_floor(channel, channel.counted(request, reply))
         is_call = reply.error is None or reply.error.kind not in RETRIED | {BROKEN_CLASS}
         cost = channel.cost(reply) if is_call else 0.0
@@ -215,21 +235,22 @@ class Caller:
         self.stats.spent += cost
         self._note(channel, standing, reply)
         # Before the journal is waited for, so that no other request goes out meanwhile.
+        sender = self._sender
         if stop := standing.saw(reply.error, is_known=before is not None):
-            self._stop = self._stop or stop
+            sender.stop = sender.stop or stop
         if is_journalled(reply):
             packed: JsonObject = channel.pack(reply)
             if reply.error is not None:
                 packed = {**packed, "at": standing.place}
             paid = cost + (before.cost if before is not None else 0.0)
-            entry = Entry(key, channel.name, line.purpose, category, written, packed, paid)
+            entry = Entry(call.key, channel.name, line.purpose, category, call.written, packed, paid)
             try:
                 await self._writer.record(entry)
             except OvertError as error:  # such as a full disk
-                self._stop = error
-                raise _Stop(error) from error
+                sender.stop = error
+                raise Stop(error) from error
         if stop:
-            raise _Stop(stop)
+            raise Stop(stop)
         return reply
 
     def keeps(self, name: str, request: JsonObject) -> bool:
@@ -259,39 +280,6 @@ class Caller:
             return None, None
         return entry, reply if reply.raw is None else channel.reread(reply)
 
-    async def _attempts(self, channel: Channel[Q, A], standing: Standing, request: Q) -> tuple[A, int]:
-        """Sends a request until it is answered, refused or out of retries. Returns the last reply and the
-        number of retries. A wait that the service names is none of --retries."""
-        pace = self._paces[id(channel.subject)]
-        retries = waits = 0
-        while True:
-            await pace.enter()
-            try:
-                self._may_send(pace)
-                reply = await self._send(channel, request)
-            finally:
-                pace.leave()
-            error = reply.error
-            wait = error.retry_after if error else None
-            pace.saw(error is not None and error.kind == "rate_limit", wait)
-            if error is None:
-                return reply, retries + waits
-            self.stats.error(error.kind)
-            if stop := standing.waits_too_long(error):
-                self._stop = self._stop or stop
-                raise _Stop(stop)
-            if error.kind not in RETRIED:
-                return reply, retries + waits
-            if wait is not None:
-                self._waits.tell(channel.name, wait)
-            if error.kind == "rate_limit" and wait is not None and waits < WAITS:
-                waits += 1
-            elif retries >= self.options.max_retries:
-                return reply, retries + waits
-            else:
-                retries += 1
-            await asyncio.sleep(pause(retries, wait))
-
     def _note(self, channel: Subject, standing: Standing, reply: Reply) -> None:
         """Remembers a failure, and tells once what of a model's replies the reader of the run must know."""
         self.kept += reply.raw is not None
@@ -306,37 +294,9 @@ class Caller:
                 f"{channel.name} counts no tokens in its replies: their cost is an estimate from the texts"
             )
 
-    async def _send(self, channel: Channel[Q, A], request: Q) -> A:
-        self.stats.sent += 1
-        timeout = None if channel.patient else self.options.timeout
-        started = time.perf_counter()
-        try:
-            async with asyncio.timeout(timeout):
-                reply = await channel.send(request)
-        except TimeoutError:
-            reply = channel.failed(CallError("timeout", f"no answer in {timeout or 0:g} seconds"))
-        except OvertError as error:  # such as a full disk, which would stop every other reply too
-            self._stop = self._stop or error
-            raise _Stop(self._stop) from error
-        return channel.timed(reply, time.perf_counter() - started)
-
-    def _may_send(self, pace: Pace) -> None:
-        if self._stop is not None:
-            raise _Stop(self._stop)
-        options, stats = self.options, self.stats
-        again = "Everything so far is kept: the same command with a higher cap goes on."
-        if options.max_requests is not None and stats.sent >= options.max_requests:
-            self._stop = BudgetReached(f"--max-requests {options.max_requests} is reached", fix=again)
-        elif options.max_cost is not None:
-            # Calls in flight are expected to cost the average so far.
-            answered = max(1, stats.sent - pace.active + 1)
-            expected = stats.spent + (pace.active - 1) * stats.spent / answered
-            if expected >= options.max_cost:
-                self._stop = BudgetReached(f"--max-cost US${options.max_cost:g} is reached", fix=again)
-        if self._stop is not None:
-            raise _Stop(self._stop)
-
     def _book(self, purpose: str, category: str, reply: Reply, cost: float, **counts: int) -> None:
+        if reply.price_share is not None:
+            self.stats.batched.add(cost, reply.price_share)
         self.stats.add(
             purpose,
             category,
@@ -351,22 +311,52 @@ class Caller:
 
     def _run(self, work: Callable[[T], Coroutine[object, object, R]], items: Iterable[T]) -> Iterator[R]:
         window = max(1024, 32 * self.options.concurrency)
-        flow: Flow[T, R] = Flow(self._loop, work, window)
+        flow: Flow[T, R] = (
+            Flow(self._loop, work, AT_ONCE, AT_ONCE)
+            if self._terms.gathers
+            else Flow(self._loop, work, window)
+        )
         try:
             for result in flow.run(items):
                 self._tell()
                 if flow.is_at_its_end:  # not every consumer asks for more than it needs
                     self._stop_if_nothing_came()
                 yield result
-        except _Stop as stop:
+        except Stop as stop:
             raise stop.error from None
+        except NotFinished as error:
+            raise self._sender.not_finished() or error from None
         finally:
             flow.cancel()
+
+    # -- batches ----------------------------------------------------------------------------------------
+
+    @property
+    def batches(self) -> list[str]:
+        """How the batches stand that are still at a provider."""
+        return self._sender.standing()
+
+    def sends_batches(self, channel: Subject) -> bool:
+        """Whether this model's requests go into batches."""
+        return self._terms.gathers and id(channel.subject) in self._sender.boxes
+
+    @contextlib.contextmanager
+    def without_waiting(self) -> Iterator[None]:
+        """Lets batches be sent, and not be waited for: the targets of a run are not asked one after the
+        other then."""
+        until, self._terms.until = self._terms.until, time.monotonic()
+        try:
+            yield
+        finally:
+            self._terms.until = until
+
+    def _tell_of_batch(self, text: str) -> None:
+        self._waits.on_wait(text)
 
     def _stop_if_nothing_came(self) -> None:
         for standing in self._standings.values():
             if stop := standing.at_the_end():
-                self._stop = self._stop or stop
+                self._sender.stop = self._sender.stop or stop
                 raise stop
 
     def _tell(self) -> None:
@@ -374,6 +364,15 @@ class Caller:
         if now - self._spoke > 0.25:
             self._spoke = now
             self._on_progress(self.stats.line())
+
+
+@dataclass(frozen=True)
+class _Call:
+    """A call: its key, its request as it is journalled, and its row in the journal."""
+
+    key: str
+    written: str
+    before: Entry | None
 
 
 @dataclass(frozen=True)

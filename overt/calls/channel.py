@@ -41,6 +41,8 @@ class Reply(Protocol):
     def adapted(self) -> tuple[str, ...]: ...
     @property
     def is_estimate(self) -> bool: ...
+    @property
+    def price_share(self) -> float | None: ...
 
 
 Q = TypeVar("Q", contravariant=True)
@@ -61,6 +63,7 @@ class Subject(Protocol):
     patient: bool
     key_hint: str  # the environment variable of its API key, or ""
     address: str  # where its requests go, or "" if that is fixed; may hold a secret
+    price: Price | None  # None: unknown
 
     async def close(self) -> None: ...
 
@@ -78,6 +81,10 @@ class Channel(Subject, Protocol[Q, R]):
 
     def timed(self, reply: R, seconds: float) -> R:
         """The reply with its latency."""
+        ...
+
+    def by_batch(self, reply: R, share: float) -> R:
+        """The reply of a call by batch, which costs this share of its live price."""
         ...
 
     def plain(self, request: Q) -> JsonObject:
@@ -135,7 +142,7 @@ class ChatChannel:
         self.patient = self.ceiling is not None
         self.key_hint = str(getattr(chat, "api_key_env", "") or "")
         self.address = str(getattr(chat, "address", "") or "")
-        self._chat, self._price = chat, price
+        self._chat, self.price = chat, price
 
     async def send(self, request: ChatRequest) -> ChatReply:
         """Makes one attempt. An exception or a wrong return value of the class becomes an error reply."""
@@ -155,6 +162,9 @@ class ChatChannel:
 
     def timed(self, reply: ChatReply, seconds: float) -> ChatReply:
         return dataclasses.replace(reply, latency_s=seconds)
+
+    def by_batch(self, reply: ChatReply, share: float) -> ChatReply:
+        return dataclasses.replace(reply, price_share=share)
 
     def plain(self, request: ChatRequest) -> JsonObject:
         # `dataclasses.asdict` would copy every schema, at a tenth of a call's CPU time.
@@ -191,10 +201,12 @@ class ChatChannel:
         found = read(reply.raw)
         if not isinstance(found, ChatReply):
             return reply
-        return dataclasses.replace(found, latency_s=reply.latency_s, adapted=reply.adapted)
+        return dataclasses.replace(
+            found, latency_s=reply.latency_s, adapted=reply.adapted, price_share=reply.price_share
+        )
 
     def counted(self, request: ChatRequest, reply: ChatReply) -> ChatReply:
-        if reply.error is not None or not needs_tokens(self._price, reply):
+        if reply.error is not None or not needs_tokens(self.price, reply):
             return reply
         sent = (m.content for m in request.messages)
         pictures = sum(len(m.images) for m in request.messages)
@@ -213,7 +225,9 @@ class ChatChannel:
         )
 
     def cost(self, reply: ChatReply) -> float:
-        return self._price.cost(reply.input_tokens, reply.output_tokens) if self._price else 0.0
+        if self.price is None:
+            return 0.0
+        return self.price.cost(reply.input_tokens, reply.output_tokens) * share(reply)
 
     async def close(self) -> None:
         await self._chat.close()
@@ -245,7 +259,14 @@ def rest(reply: ChatReply | Response) -> dict[str, Json]:
         found["adapted"] = list(reply.adapted)
     if reply.is_estimate:
         found["is_estimate"] = True
+    if reply.price_share is not None:
+        found["price_share"] = reply.price_share
     return found
+
+
+def share(reply: Reply) -> float:
+    """The share of the live price that a reply costs."""
+    return 1.0 if reply.price_share is None else reply.price_share
 
 
 M = TypeVar("M", ChatReply, Response)
@@ -261,6 +282,8 @@ def made(kind: type[M], data: JsonObject, **more: Any) -> M:
     fields: dict[str, Any] = {name: value for name, value in data.items() if name in names}
     try:
         error, raw, adapted = fields.pop("error"), fields.pop("raw", None), fields.pop("adapted", ())
+        if not isinstance(fields.get("price_share", 1.0), int | float):
+            raise TypeError("price_share is not a number")
         return kind(
             **{**fields, **more},
             adapted=tuple(map(str, adapted)),

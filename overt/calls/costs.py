@@ -7,6 +7,7 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, ClassVar, Protocol
@@ -14,6 +15,7 @@ from typing import Annotated, ClassVar, Protocol
 from pydantic import BeforeValidator, Field, model_validator
 
 from overt.data.json_types import Json
+from overt.data.text import money
 from overt.data.yaml.schema import AsNumber, Schema, fault, parse_yaml, read_yaml
 from overt.data.yaml.values import Empty
 
@@ -29,6 +31,9 @@ _LOCAL = ("hf/", "builtin/", "diffusers/", "filter/", "checker/")
 Dollars = Annotated[float, Field(ge=0, lt=1e6), AsNumber]
 
 
+Share = Annotated[float, Field(ge=0, le=1), AsNumber]
+
+
 class Price(Schema):
     """US dollars per million tokens, and per picture."""
 
@@ -40,13 +45,14 @@ class Price(Schema):
     input: Dollars = Field(0.0, description="US dollars per million tokens that are sent.")
     output: Dollars = Field(0.0, description="US dollars per million tokens that come back.")
     image: Dollars = Field(0.0, description="US dollars per picture.")
+    batch: Share | None = Field(None, description="Share of these prices that a call by batch costs.")
 
     @model_validator(mode="after")
     def _enough(self) -> Price:
         for name, other in (("input", "output"), ("output", "input")):
             if other in self.model_fields_set and name not in self.model_fields_set:
                 fault(f"the field {name} is missing", self.how_to_begin, (name,))
-        if not self.model_fields_set:
+        if not self.model_fields_set - {"batch"}:
             fault("this is not a price", self.how_to_begin)
         return self
 
@@ -87,10 +93,14 @@ class PriceList:
             prices |= read_yaml(own, Prices, what="price list")
         return cls(prices)
 
+    def is_local(self, name: str) -> bool:
+        """Whether a model or filter runs on this machine, at no price."""
+        return name.startswith(_LOCAL)
+
     def of(self, name: str) -> Price | None:
         """The price of `provider/model`, or None if it is unknown. Local models cost nothing."""
         name = name.partition("?")[0]
-        if name.startswith(_LOCAL):
+        if self.is_local(name):
             return Price(input=0.0, output=0.0)
         model = name.partition("/")[2] or name
         for candidate in (name, model, _SNAPSHOT.sub("", model)):
@@ -147,6 +157,30 @@ def tokens_in(text: str) -> int:
 _FIELDS = ("requests", "cached", "retries", "input_tokens", "output_tokens", "cost", "seconds")
 
 
+@dataclass
+class Batched:
+    """Calls by batch: how many, what they cost, and what they would have cost live, in US dollars."""
+
+    calls: int = 0
+    cost: float = 0.0
+    live_cost: float = 0.0
+
+    def add(self, cost: float, share: float) -> None:
+        self.calls += 1
+        self.cost += cost
+        self.live_cost += cost / share if share else 0.0
+
+    @property
+    def said(self) -> str:
+        """What they cost, if that is known to be another price."""
+        if money(self.cost) == money(self.live_cost):
+            return ""
+        return f", for US$ {money(self.cost)} in place of {money(self.live_cost)}"
+
+    def plain(self) -> dict[str, Json]:
+        return {"calls": self.calls, "cost": round(self.cost, 6), "live_cost": round(self.live_cost, 6)}
+
+
 class Stats:
     """Thread-safe counters. `cost` in US dollars includes the original cost of journalled responses; `spent`
     is the cost of this process. `seconds` is the waiting time, summed over parallel calls."""
@@ -157,6 +191,7 @@ class Stats:
         self._by: dict[str, dict[str, Counter[str]]] = {"purposes": {}, "categories": {}}
         self._errors: Counter[str] = Counter()
         self.spent = 0.0
+        self.batched = Batched()
         self.sent = 0
         self.estimated = 0  # replies whose tokens, and so their cost, are an estimate
 
@@ -186,6 +221,7 @@ class Stats:
                 "errors": dict(sorted(self._errors.items())),
                 "spent": round(self.spent, 6),
                 **({"estimated": self.estimated} if self.estimated else {}),
+                **({"batched": self.batched.plain()} if self.batched.calls else {}),
                 **{
                     group: {name: _plain(counter) for name, counter in sorted(rows.items())}
                     for group, rows in self._by.items()

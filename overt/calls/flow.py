@@ -104,9 +104,13 @@ class Flow(Generic[T, R]):
     """Runs a coroutine over many items at once with a bounded lookahead; results come in order."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, work: Callable[[T], Coroutine[object, object, R]], window: int
+        self,
+        loop: asyncio.AbstractEventLoop,
+        work: Callable[[T], Coroutine[object, object, R]],
+        window: int,
+        waiting: int = WAITING,
     ) -> None:
-        self._loop, self._work, self._window = loop, work, window
+        self._loop, self._work, self._window, self._waiting = loop, work, window, waiting
         self._changed = threading.Condition()
         self._done: dict[int, R | BaseException] = {}
         self._finished = 0
@@ -134,7 +138,7 @@ class Flow(Generic[T, R]):
         """Sends items to the loop in batches: one wake-up of the loop for many items."""
         batch: deque[tuple[int, T]] = deque()
         while len(batch) < BATCH and not self._is_full():
-            if batch and self._submitted - self._finished > WAITING:
+            if batch and self._submitted - self._finished > self._waiting:
                 break  # more items would only take memory
             try:
                 item = next(source)
@@ -170,7 +174,7 @@ class Flow(Generic[T, R]):
         return ended or self._submitted - self._yielded >= self._window
 
     def _is_busy(self) -> bool:
-        return self._is_full() or self._submitted - self._finished > WAITING
+        return self._is_full() or self._submitted - self._finished > self._waiting
 
     def _start(self, batch: deque[tuple[int, T]]) -> None:
         for index, item in batch:

@@ -20,3 +20,6 @@ class CallerOptions:
     prices: Path | None = None
     codes: Path | None = None  # the user's own words for "no", for limits and for errors
     pay_again: bool = False  # go on although the journal of a run with results is gone
+    batch: bool = False  # by the batch APIs of the providers
+    batch_wait: float | None = None  # minutes to wait for batches in all; None: until they are over
+    batch_cancel: bool = False  # cancel what is under way, keep what is done, send nothing

@@ -15,6 +15,7 @@ from overt.calls.channel import (
     made,
     needs_tokens,
     rest,
+    share,
     stopped_error,
 )
 from overt.calls.costs import Price, estimated_tokens
@@ -76,6 +77,10 @@ class TargetReply:
     def is_estimate(self) -> bool:
         return self.response.is_estimate
 
+    @property
+    def price_share(self) -> float | None:
+        return self.response.price_share
+
 
 class TargetChannel:
     """The channel of a target."""
@@ -88,7 +93,7 @@ class TargetChannel:
         self.patient = self.ceiling is not None
         self.key_hint = str(getattr(target, "api_key_env", "") or "")
         self.address = str(getattr(target, "address", "") or "")
-        self._target, self._price, self._store = target, price, store
+        self._target, self.price, self._store = target, price, store
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="overt-pictures")
 
     async def send(self, request: TargetRequest) -> TargetReply:
@@ -127,13 +132,16 @@ class TargetChannel:
     def timed(self, reply: TargetReply, seconds: float) -> TargetReply:
         return dataclasses.replace(reply, response=dataclasses.replace(reply.response, latency_s=seconds))
 
+    def by_batch(self, reply: TargetReply, share: float) -> TargetReply:
+        return dataclasses.replace(reply, response=dataclasses.replace(reply.response, price_share=share))
+
     def plain(self, request: TargetRequest) -> JsonObject:
         # Requests of a text alone keep the keys that they had before there was anything else.
         return {name: value for name, value in dataclasses.asdict(request).items() if value is not None}
 
     def pack(self, reply: TargetReply) -> JsonObject:
         response = dataclasses.asdict(dataclasses.replace(reply.response, safety={}))
-        for name in ("images", "raw", "adapted", "is_estimate"):
+        for name in ("images", "raw", "adapted", "is_estimate", "price_share"):
             del response[name]
         response |= {"safety": _jsonable(reply.response.safety), **rest(reply.response)}
         facts: list[Json] = [
@@ -176,12 +184,13 @@ class TargetChannel:
             seed=old.seed,
             latency_s=old.latency_s,
             adapted=old.adapted,
+            price_share=old.price_share,
         )
         return dataclasses.replace(reply, response=kept)
 
     def counted(self, request: TargetRequest, reply: TargetReply) -> TargetReply:
         response = reply.response
-        if reply.error is not None or response.cost is not None or not needs_tokens(self._price, response):
+        if reply.error is not None or response.cost is not None or not needs_tokens(self.price, response):
             return reply
         into, out = estimated_tokens(response, (request.prompt,))
         counted = dataclasses.replace(response, is_estimate=True, input_tokens=into, output_tokens=out)
@@ -211,9 +220,10 @@ class TargetChannel:
         """The provider's own figure if there is one, else from the price list."""
         if reply.response.cost is not None:
             return reply.response.cost
-        if self._price is None:
+        if self.price is None:
             return 0.0
-        return self._price.cost(reply.input_tokens, reply.output_tokens, len(reply.images))
+        live = self.price.cost(reply.input_tokens, reply.output_tokens, len(reply.images))
+        return live * share(reply)
 
     async def close(self) -> None:
         await close_target(self._target)

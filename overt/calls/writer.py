@@ -10,7 +10,7 @@ from overt.data.run.journal import Entry, Journal
 
 
 class JournalWriter:
-    """All methods run on one event loop. `on_first` is called once, after the first commit."""
+    """All methods run on one event loop. `on_first` is called once, after the first commit or batch."""
 
     def __init__(self, journal: Journal) -> None:
         self.on_first: Callable[[], None] | None = None
@@ -31,6 +31,12 @@ class JournalWriter:
         # Shielded: a received reply is written even if its question is cancelled.
         await asyncio.shield(future)
 
+    def began(self) -> None:
+        """Something is sent that is paid for."""
+        if self.on_first is not None:
+            first, self.on_first = self.on_first, None
+            first()
+
     def write(self) -> None:
         """Writes what is waiting."""
         batch, self._unwritten = self._unwritten, []
@@ -38,9 +44,7 @@ class JournalWriter:
             return
         try:
             self._journal.put(entry for entry, _ in batch)
-            if self.on_first is not None:
-                first, self.on_first = self.on_first, None
-                first()
+            self.began()
         except OvertError as error:
             for _, future in batch:
                 if not future.done():

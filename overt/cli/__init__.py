@@ -175,7 +175,8 @@ def main() -> None:
     """The console script: expected errors are printed without a traceback and set the exit code.
 
     0 done; 1 a run that cannot go on, an empty data set, or a gate that fails; 2 bad input; 3 too little
-    coverage, too few prompts, or an undecided gate; 4 a cap on requests or cost was reached; 130 Ctrl-C.
+    coverage, too few prompts, or an undecided gate; 4 a cap on requests or cost was reached; 5 batches are
+    still at the provider, come back later; 130 Ctrl-C.
     """
     wrap_streams()
     try:

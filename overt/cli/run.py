@@ -80,7 +80,10 @@ def print_run(run: Run, *, as_json: bool) -> None:
 def calls_line(calls: AllCalls) -> str:
     """How many calls were made, and what they cost."""
     about = " (an estimate)" if calls.estimated else ""
-    return f"{calls.requests:,} calls, {calls.cached:,} from the journal, US$ {money(calls.cost)}{about}"
+    batch = f" ({calls.batched['calls']:,.0f} by batch)" if calls.batched.get("calls") else ""
+    return (
+        f"{calls.requests:,} calls, {calls.cached:,} from the journal, US$ {money(calls.cost)}{about}{batch}"
+    )
 
 
 def _warnings(run: Run) -> Iterator[str]:

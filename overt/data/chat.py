@@ -87,6 +87,7 @@ class ChatReply:
     the response behind a refusal or an error; None for a plain answer, and where there was no response.
     `adapted` names what of the request the endpoint does not take, so that it was sent otherwise (keys of
     `overt.data.provider.dialect.CHANGES`). `is_estimate` is whether the tokens were estimated from the texts.
+    `price_share` is the share of the live price that a call by batch costs; None: it was a live call.
     """
 
     text: str = ""
@@ -99,6 +100,7 @@ class ChatReply:
     raw: RawResponse | None = None
     adapted: tuple[str, ...] = ()
     is_estimate: bool = False
+    price_share: float | None = None
 
     @property
     def is_cut_off(self) -> bool:

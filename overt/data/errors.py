@@ -40,3 +40,9 @@ class BudgetReached(OvertError):
     """A cap (`--max-requests`, `--max-cost`) was reached; all paid responses are in the journal."""
 
     exit_code = 4
+
+
+class NotFinished(OvertError):
+    """Batches are still at the provider, or were cancelled; the same command goes on."""
+
+    exit_code = 5

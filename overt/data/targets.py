@@ -75,7 +75,7 @@ class Response:
     error: the reason why nothing is usable (network, limits, billing, a broken response). A provider's
         refusal is not an error: it comes as status, code and message, with `error` None.
     raw: the HTTP response behind a refusal or an error; None for an answer, and without HTTP.
-    adapted, is_estimate: as in `overt.data.chat.ChatReply`.
+    adapted, is_estimate, price_share: as in `overt.data.chat.ChatReply`.
     """
 
     images: tuple[bytes, ...] = ()
@@ -98,6 +98,7 @@ class Response:
     raw: RawResponse | None = None
     adapted: tuple[str, ...] = ()
     is_estimate: bool = False
+    price_share: float | None = None
 
 
 def safety_flags(response: Response) -> list[object]:

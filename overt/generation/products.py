@@ -135,6 +135,7 @@ class ChatTarget:
     ) -> None:
         self.name = chat.name
         self.takes: tuple[Extra, ...] = ("turns",) if is_blind(chat) else ("turns", "picture")
+        self.behind: object = chat
         self._chat, self._system = chat, system
         self._max_tokens, self._temperature = max_tokens, temperature
         self.api_key_env = getattr(chat, "api_key_env", "")
@@ -187,6 +188,7 @@ class Guarded:
         self.modality = getattr(target, "modality", "image") if target else "none"
         # Text filters in front of it read the text alone; the report's layers say which decided.
         self.takes: tuple[Extra, ...] = tuple(getattr(target, "takes", ()))
+        self.behind: object = target
         self._target, self._every = target, every_layer
         self._filters = [Layer(f, "prompt_filter", threads) for f in filters]
         self._checkers = [Layer(c, "image_filter", threads) for c in checkers]

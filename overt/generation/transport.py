@@ -9,7 +9,7 @@ import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from overt.data.chat import CallError
 from overt.data.json_types import Json, JsonObject
@@ -90,9 +90,11 @@ class Transport:
         json: Json = None,
         form: Mapping[str, str | Upload] | None = None,
         data: bytes | None = None,
+        into: IO[bytes] | None = None,
     ) -> Reply | CallError:
         """Returns the response, whatever its status, or an error of kind "timeout", "connection" or "server"
-        (a body larger than MAX_BYTES). `form` is sent as multipart/form-data, `data` unchanged.
+        (a body larger than MAX_BYTES). `form` is sent as multipart/form-data, `data`
+        unchanged. The body of a 200 is written to `into`, whatever its size; the response's own is empty.
 
         A GET follows redirects, without any headers once it leaves the service's own scheme, host and port.
         Any other method does not: it would become a GET, or send the prompt to a place that nobody named. It
@@ -110,7 +112,7 @@ class Transport:
                     body.add_field(name, value)
         sent: Mapping[str, str] = {**self._headers, **headers} if headers else self._headers
         for _ in range(_MOST_REDIRECTS + 1):
-            reply = await self._exchange(method, url, sent, json, body)
+            reply = await self._exchange(method, url, sent, json, body, into)
             if isinstance(reply, CallError) or reply.status not in REDIRECTS:
                 return reply
             target = absolute(url, reply.headers.get("location", ""))
@@ -130,6 +132,7 @@ class Transport:
         headers: Mapping[str, str],
         json: Json,
         body: aiohttp.FormData | bytes | None,
+        into: IO[bytes] | None,
     ) -> Reply | CallError:
         import aiohttp
 
@@ -137,6 +140,10 @@ class Transport:
             async with self._open().request(
                 method, url, headers=headers, json=json, data=body, allow_redirects=False
             ) as answer:
+                if into is not None and answer.status == 200:
+                    async for chunk in answer.content.iter_chunked(1 << 20):
+                        into.write(chunk)
+                    return Reply(answer.status, answer.headers, b"")
                 found = await answer.content.readany()
                 pieces, size = [found], len(found)
                 while not answer.content.at_eof() and size <= MAX_BYTES:

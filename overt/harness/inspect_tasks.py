@@ -110,9 +110,7 @@ def _made(
                 fix="For instance: -T dataset=runs/mine, -T suite=xstest, -T suite=xstest -T files=x.csv",
             )
         sources = _list(dataset if suite is None else files)
-        asked = prompts_to_ask(
-            sources, suite=suite, label=label, category=_list(category), limit=limit
-        )
+        asked = prompts_to_ask(sources, suite=suite, label=label, category=_list(category), limit=limit)
         check_extras("this task, which asks texts alone,", (), asked.prompts)
         notes = list(asked.notes)
         prompts = _of_sides(asked.prompts, sides, ", ".join(sources) or suite or "")

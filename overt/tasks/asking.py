@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 from collections import Counter
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from overt import registry
 from overt.calls.target_channel import TargetChannel, TargetReply, TargetRequest
 from overt.data.asked import ToAsk, check_extras
-from overt.data.errors import InputError
+from overt.data.errors import InputError, NotFinished
 from overt.data.outcomes import Outcome
 from overt.data.records import Prompt
 from overt.data.run.finished import Modality
@@ -77,6 +78,29 @@ class Asking:
             store.put(picture)
         return channel
 
+    def sent_ahead(
+        self, specs: Sequence[TargetSpec], to_ask: ToAsk, samples: int
+    ) -> dict[str, TargetChannel]:
+        """Opens all targets of a run by batch, so that one that cannot is told at once, and sends the batches
+        of each before any is waited for.
+
+        Returns:
+            the targets' channels by name.
+
+        Raises:
+            InputError: as `channel`; or a target cannot be asked by batch.
+        """
+        caller = self.work.caller
+        channels = {spec.name: self.channel_for(spec, to_ask) for spec in specs}
+        for channel in channels.values():
+            caller.register(channel)
+        for channel in channels.values():
+            if len(specs) > 1 and caller.sends_batches(channel):
+                with caller.without_waiting(), contextlib.suppress(NotFinished):
+                    for _ in caller.stream(channel, channel.name, self._jobs(to_ask.prompts, samples)):
+                        pass
+        return channels
+
     def judging(self) -> Judging:
         """Opens the judge of text refusals, before a model is asked anything.
 
@@ -107,28 +131,37 @@ class Asking:
         return judge_answers(rows, self.judge, judging, advance=advance)
 
     def ask(
-        self, spec: TargetSpec, to_ask: ToAsk, samples: int, judging: Judging
+        self,
+        spec: TargetSpec,
+        to_ask: ToAsk,
+        samples: int,
+        judging: Judging,
+        channel: TargetChannel | None = None,
     ) -> tuple[Modality, list[Outcome]]:
         """Asks a target each prompt `samples` times, and lets answers in words be judged. Returns what the
         target puts out, and the outcomes prompt by prompt.
+
+        Args:
+            channel: of the target, if it is open already.
 
         Raises:
             InputError: the target cannot be opened, or does not take what the prompts carry.
             RunError, BudgetReached: the caller stopped.
         """
-        channel = self.channel_for(spec, to_ask)
-        kind, prompts = modality_of(channel.subject), to_ask.prompts
-        asked = [prompt for prompt in prompts for _ in range(samples)]
-        jobs: Iterator[Job] = (
-            ((prompt, sample), request_of(prompt, sample, self.seed), prompt.category)
-            for prompt in prompts
-            for sample in range(samples)
-        )
+        channel = channel or self.channel_for(spec, to_ask)
+        kind = modality_of(channel.subject)
+        asked = [prompt for prompt in to_ask.prompts for _ in range(samples)]
+        jobs = self._jobs(to_ask.prompts, samples)
         found = self.fire(channel, jobs, len(asked), purpose=channel.name)
         if kind == "text":
             with self.work.progress.stage(self.judge[:40], len(found)) as advance:
                 found = self.judged(asked, found, judging, advance)
         return kind, found
+
+    def _jobs(self, prompts: Iterable[Prompt], samples: int) -> Iterator[Job]:
+        for prompt in prompts:
+            for sample in range(samples):
+                yield (prompt, sample), request_of(prompt, sample, self.seed), prompt.category
 
     def fire(self, channel: TargetChannel, jobs: Iterable[Job], total: int, *, purpose: str) -> list[Outcome]:
         """Sends requests to one target. Returns their outcomes, in the order of the jobs.

@@ -256,7 +256,26 @@ class CallConfig(Config):
         ),
     ] = None
     pay_again: Annotated[
-        bool, Option("Make all calls again where the journal of a run with results is gone or empty.", CALLS)
+        bool, Option("Make calls again whose journal is gone, or whose batch may have been begun.", CALLS)
+    ] = False
+    batch: Annotated[
+        bool, Option("By the batch APIs of the providers: about half the price, within a day.", CALLS)
+    ] = False
+    batch_wait: Annotated[
+        float | None,
+        Option(
+            "Wait at most so many minutes for batches, then end with exit code 5. 0: send them and leave. "
+            "Default: until they are over.",
+            CALLS,
+            metavar="MINUTES",
+            min=0,
+        ),
+    ] = None
+    batch_cancel: Annotated[
+        bool,
+        Option(
+            "Cancel the batches of this run that are under way, keep what is done, and send nothing.", CALLS
+        ),
     ] = False
 
     @property
@@ -271,6 +290,9 @@ class CallConfig(Config):
             self.prices,
             self.codes,
             self.pay_again,
+            self.batch,
+            self.batch_wait,
+            self.batch_cancel,
         )
 
 

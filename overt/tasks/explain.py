@@ -130,6 +130,11 @@ def explain(config: ExplainConfig, progress: Progress) -> Run:
         BudgetReached: a cap was reached; what was found so far is written and says so, and the same command
             with a higher cap goes on.
     """
+    if config.batch:
+        raise InputError(
+            "--batch is of no use here: each edit rests on the answer to the one before",
+            fix="Leave --batch out.",
+        )
     reopened = reopen(config)
     todo = _todo(config, reopened)
     with reopened.working(config, progress, "explain") as work:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar
 
+from overt.calls.target_channel import TargetChannel
 from overt.data.asked import ToAsk, check_extras, prompts_to_ask
 from overt.data.errors import InputError
 from overt.data.json_types import Json
@@ -241,8 +242,12 @@ def _ask(
     judging = ask.judging()
     outcomes: list[Outcome] = []
     kinds: dict[str, Modality] = {}
+    ahead: dict[str, TargetChannel] = {}
+    if config.batch and not config.batch_cancel:
+        ahead = ask.sent_ahead(specs, to_ask, config.samples)
     for spec in specs:
-        kinds[spec.name], found = ask.ask(spec, to_ask, config.samples, judging)
+        channel = ahead.get(spec.name)
+        kinds[spec.name], found = ask.ask(spec, to_ask, config.samples, judging, channel)
         outcomes += found
         work.folder.write_stage("outcomes", outcomes)
     work.seconds["run"] = time.monotonic() - began

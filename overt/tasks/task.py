@@ -18,7 +18,7 @@ from pathlib import Path
 import overt
 from overt.calls import Caller, CallerOptions
 from overt.data.chat import Ask, ChatModel
-from overt.data.errors import InputError
+from overt.data.errors import InputError, NotFinished
 from overt.data.json_types import Json, JsonObject
 from overt.data.notes import listening
 from overt.data.progress import Advance, Progress
@@ -167,6 +167,8 @@ class Work:
                 f"{len(damaged)} damaged rows of {self.folder.path / JOURNAL} could not be read; their calls "
                 f"were made again (the first has the key {plain(damaged[0])})"
             )
+        if (batched := self.caller.stats.batched).calls:
+            self.note(f"{batched.calls:,} calls were made by batch{batched.said}")
         return {
             "retriable": self.caller.unanswered,
             "rejected": self.caller.rejected,
@@ -206,7 +208,7 @@ def working(start: Start, calls: CallerOptions, progress: Progress) -> Iterator[
             work = Work(folder, caller, progress)
             for warning in uncovered(start.policy):
                 work.note(warning)
-            with listening(work.note):
+            with listening(work.note), _picked_up(work, f"overt {start.record.kind} --resume {start.folder}"):
                 yield work
 
 
@@ -225,7 +227,7 @@ def working_again(run: Run, calls: CallerOptions, progress: Progress, part: str)
         journal = run.folder / JOURNAL
         with taught_by(calls.codes), Caller(journal, calls, on_progress=progress.calls) as caller:
             work = Work(folder, caller, progress)
-            with listening(work.note):
+            with listening(work.note), _picked_up(work, ""):
                 yield work
 
 
@@ -242,6 +244,26 @@ def working_once(folder: Path, calls: CallerOptions, progress: Progress) -> Iter
         work = Work(RunFolder(folder), caller, progress)
         with listening(work.note):
             yield work
+
+
+def _picked_up(work: Work, command: str) -> Iterator[None]:
+    """Says of batches that go on at a provider how they are picked up.
+
+    Args:
+        command: that resumes the run; "" if it is the same one.
+    """
+    how = f"{command} --batch" if command else "the same command"
+    try:
+        yield
+    except NotFinished as error:
+        fix = f"Come back later: {how} picks them up, and sends nothing twice."
+        raise error if error.fix else NotFinished(error.what, fix=fix) from None
+    except KeyboardInterrupt:
+        for batch in work.caller.batches:
+            work.progress.note(f"goes on at the provider: {batch}")
+        if work.caller.batches:
+            work.progress.note(f"{how} picks them up; with --batch-cancel it cancels them")
+        raise
 
 
 def _is_worth_a_try(folder: Path, *, moved: bool) -> bool:

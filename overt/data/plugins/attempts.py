@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final, get_args
 
 from overt.data.chat import CallError, ChatReply, ErrorKind
-from overt.data.errors import InputError
+from overt.data.errors import InputError, OvertError
 from overt.data.filters import FilterDecision
 from overt.data.records import Turn
 from overt.data.refusal_judges import RefusalLabel, RefusalVerdict
@@ -181,6 +181,9 @@ async def call_target(
     Args:
         picture, turns: what goes with the prompt; handed on only where there is any, since most targets take
             neither.
+
+    Raises:
+        OvertError: nothing can be sent any more.
     """
     extras: dict[str, Any] = {
         name: value for name, value in (("picture", picture), ("turns", turns)) if value
@@ -190,7 +193,7 @@ async def call_target(
             response = await target.respond(prompt, seed=seed, **extras)
         else:
             response = await asyncio.to_thread(target.respond, prompt, seed=seed, **extras)  # type: ignore[arg-type]
-    except (asyncio.CancelledError, TimeoutError):
+    except (asyncio.CancelledError, TimeoutError, OvertError):  # the caller handles these
         raise
     except Exception as error:
         return Response(error=fault(target.name, raised(target, error)))

@@ -53,9 +53,11 @@ class Calls(_Facts):
 class AllCalls(Calls):
     """The calls of one process, in total and by purpose and category. `spent` is the cost of this process;
     `cost` includes the original cost of journalled responses. `errors` counts failed attempts by kind.
-    `estimated` counts replies whose tokens the service did not count, so that their cost is an estimate."""
+    `estimated` counts replies whose tokens the service did not count, so that their cost is an estimate;
+    `batched` has the number of calls by batch, their cost, and what it were live (`live_cost`)."""
 
     estimated: int = 0
+    batched: dict[str, float] = {}
     errors: dict[str, int] = {}
     spent: float = 0.0
     purposes: dict[str, Calls] = {}

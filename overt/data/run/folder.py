@@ -121,7 +121,7 @@ class RunFolder:
             folder.rmdir()  # raises and so ends the loop if the folder is not empty
 
     def _has_calls(self) -> bool:
-        """Whether the journal has a call that was answered."""
+        """Whether the journal has a call that was answered, or a batch that may be."""
         if not (self.path / JOURNAL).exists():
             return False
         try:
@@ -129,7 +129,7 @@ class RunFolder:
         except RunError:
             return True  # a damaged journal may hold paid calls
         try:
-            return journal.has_answer()
+            return journal.has_answer() or bool(journal.open_batches())
         finally:
             journal.close()
 
@@ -267,7 +267,7 @@ class RunFolder:
         if path.exists():
             journal = Journal(path)
             try:
-                if len(journal):
+                if len(journal) or journal.open_batches():
                     return
             finally:
                 journal.close()

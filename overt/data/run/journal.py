@@ -22,6 +22,8 @@ from typing import Any
 
 from overt.data.errors import RunError
 from overt.data.json_types import JsonObject
+from overt.data.run import batch_rows
+from overt.data.run.batch_rows import BatchRow
 from overt.data.secrets import masked
 
 _SCHEMA = """
@@ -134,6 +136,20 @@ class Journal:
                     self._db.execute("ROLLBACK")
                 raise
             self._keys.update(_short(key.encode()) for key, *_ in rows)
+
+    def put_batch(self, row: BatchRow) -> None:
+        """Writes what is known of a batch.
+
+        Raises:
+            RunError: as `put`.
+        """
+        with self._lock, self._speaking("cannot write the journal"):
+            batch_rows.put(self._db, row)
+
+    def open_batches(self) -> list[BatchRow]:
+        """The batches that may hold answers which are paid for and not here, oldest first."""
+        with self._lock, self._speaking("cannot read the journal"):
+            return list(batch_rows.open_rows(self._db))
 
     def close(self) -> None:
         """Closes the file and merges the write-ahead log."""

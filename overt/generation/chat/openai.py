@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 from dataclasses import replace
+from functools import partial
 
+from overt.data.batch import Post
 from overt.data.chat import CallError, ChatReply, ChatRequest, Message, RawResponse
 from overt.data.json_types import Json
 from overt.data.provider.completion import read_completion
@@ -13,7 +15,8 @@ from overt.data.provider.http import Mask, check_address, key_from, openai_base
 from overt.data.provider.kept import kept, reread
 from overt.data.secrets import filled, values_of
 from overt.data.text import encodable
-from overt.generation.transport import Transport, encoded, openai_endpoint
+from overt.generation.batches.openai import OpenAIBatches
+from overt.generation.transport import Reply, Transport, encoded, openai_endpoint
 
 
 class OpenAIChat:
@@ -50,6 +53,7 @@ class OpenAIChat:
         self._transport: Transport | None = None
         self._url = ""
         self._learnt = Learnt()
+        self.post: Post[Reply] | None = None
 
     @property
     def address(self) -> str:
@@ -82,7 +86,7 @@ class OpenAIChat:
         if self._transport is None:
             self._url, headers = openai_endpoint("/chat/completions", key=self._key, base_url=self._filled)
             self._transport = Transport(self._timeout, headers)
-        got = await self._transport.send("POST", self._url, data=encoded(self._body(request, dialect)))
+        got = await self._exchange(self._transport, encoded(self._body(request, dialect)))
         if isinstance(got, CallError):
             return ChatReply(error=replace(got, message=self._mask.text(got.message)))
         if got.status >= 400 and request.schema is not None and (said := unusable_json(got.data)):
@@ -92,6 +96,13 @@ class OpenAIChat:
             return reply
         raw = kept(got.status, got.headers, got.data, got.text, self._mask, is_whole=got.is_quoted_whole)
         return self._masked(replace(reply, raw=raw))
+
+    async def _exchange(self, transport: Transport, body: bytes) -> Reply | CallError:
+        live = partial(transport.send, "POST", self._url, data=body)
+        return await (self.post(body, live) if self.post else live())
+
+    def batches(self) -> OpenAIBatches:
+        return OpenAIBatches("/chat/completions", key=self._key, base_url=self._filled, mask=self._mask)
 
     def reread(self, raw: RawResponse) -> ChatReply | None:
         """Reads a response that was kept by today's vocabulary, without a request."""

@@ -11,8 +11,10 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from functools import partial
+from typing import Any, ClassVar
 
+from overt.data.batch import Post
 from overt.data.chat import CallError, ErrorKind, RawResponse
 from overt.data.json_types import Json, JsonObject
 from overt.data.provider.http import Mask, check_address, key_from, retry_after, status_kind
@@ -132,6 +134,7 @@ class PictureService:
         self._mask = Mask(*secrets, *values_of([base_url]))
         self._limit_s = limit_s
         self._transport = Transport(timeout)
+        self.post: Post[Reply] | None = None
 
     @property
     def address(self) -> str:
@@ -167,7 +170,7 @@ class PictureService:
         """Makes one attempt. An accepted job is polled to its end, since it is paid for anyway."""
         start = time.perf_counter()
         try:
-            async with asyncio.timeout(self._limit_s):
+            async with asyncio.timeout(None if self.post else self._limit_s):  # a batch takes hours
                 response = await self._attempt(Asked(encodable(prompt), seed, picture))
         except TimeoutError:
             response = _failed(Failed(CallError("timeout", f"no result in {self._limit_s:g} seconds")))
@@ -244,14 +247,12 @@ class PictureService:
     async def _last_answer(self, asked: Asked) -> Answer | CallError:
         """Returns the deciding response: to the request itself, or to the last poll of its job."""
         request = self.request(asked)
-        reply = await self._transport.send(
-            request.method,
-            request.url,
-            headers=request.headers,
-            json=request.json,
-            form=request.form,
-            data=request.data,
-        )
+        body: dict[str, Any] = {"json": request.json, "form": request.form, "data": request.data}
+        send = self._transport.send
+        live = partial(send, request.method, request.url, headers=request.headers, **body)
+        if self.post is not None and request.data is None:
+            return CallError("bad_request", "a request with a file in a form goes into no batch")
+        reply = await (self.post(request.data, live) if self.post and request.data else live())
         if isinstance(reply, CallError):
             return reply
         job = self.job(reply)

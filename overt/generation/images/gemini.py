@@ -10,7 +10,7 @@ from overt.generation.images.pictures import base64_of, media_type
 _HARMS = ("HARASSMENT", "HATE_SPEECH", "SEXUALLY_EXPLICIT", "DANGEROUS_CONTENT")
 
 
-def body(asked: Asked, aspect_ratio: str, safety: str) -> Json:
+def body(asked: Asked, aspect_ratio: str, safety: str) -> JsonObject:
     config: dict[str, Json] = {"responseModalities": ["TEXT", "IMAGE"], "seed": asked.seed}
     if aspect_ratio:
         config["imageConfig"] = {"aspectRatio": aspect_ratio}

@@ -10,8 +10,10 @@ from typing import ClassVar
 
 from overt.data.json_types import JsonObject
 from overt.data.targets import Extra
+from overt.generation.batches.google import GoogleBatches
 from overt.generation.images import gemini, imagen
 from overt.generation.images.engine import Answer, Asked, Found, ImageAPI, Request
+from overt.generation.transport import encoded
 
 
 class GoogleImages(ImageAPI):
@@ -55,12 +57,18 @@ class GoogleImages(ImageAPI):
         if self._key.startswith("ya29."):
             self._headers = {"Authorization": f"Bearer {self._key}"}
 
+    def batches(self) -> GoogleBatches | None:
+        if self._is_imagen:  # Google takes Gemini models alone
+            return None
+        return GoogleBatches(self.model, base_url=self._base, headers=self._headers, mask=self._mask)
+
     def request(self, asked: Asked) -> Request:
         if self._is_imagen:
             verb, body = "predict", imagen.body(asked, self._aspect_ratio, self._safety, self._people)
         else:
             verb, body = "generateContent", gemini.body(asked, self._aspect_ratio, self._safety)
-        return Request(f"{self._base}/models/{self.model}:{verb}", self._headers, json=body)
+        headers = {**self._headers, "Content-Type": "application/json"}
+        return Request(f"{self._base}/models/{self.model}:{verb}", headers, data=encoded(body))
 
     def read(self, data: JsonObject, answer: Answer) -> Found:
         return imagen.read(data, answer.reply.status) if self._is_imagen else gemini.read(data, answer.asked)

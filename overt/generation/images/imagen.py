@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from overt.data.json_types import Json, JsonObject
+from overt.data.json_types import JsonObject
 from overt.data.jsonpath import parse_path, text_at, texts_at
 from overt.data.provider.reader import support_codes
 from overt.generation.images.engine import Asked, Found, given
@@ -19,7 +19,7 @@ _FIELDS = {
 }
 
 
-def body(asked: Asked, aspect_ratio: str, safety: str, people: str) -> Json:
+def body(asked: Asked, aspect_ratio: str, safety: str, people: str) -> JsonObject:
     options = given(aspectRatio=aspect_ratio, safetySetting=safety.lower(), personGeneration=people)
     options |= {"sampleCount": 1, "includeRaiReason": True, "includeSafetyAttributes": True}
     return {"instances": [{"prompt": asked.prompt}], "parameters": options}

@@ -9,6 +9,7 @@ from overt.data.json_types import JsonObject
 from overt.data.jsonpath import count_at, first, object_at, parse_path, text_at, texts_at
 from overt.data.provider.http import openai_base
 from overt.data.targets import Extra
+from overt.generation.batches.openai import OpenAIBatches
 from overt.generation.images.engine import Answer, Asked, Found, ImageAPI, Request, given
 from overt.generation.images.pictures import media_type
 from overt.generation.transport import Upload, encoded, openai_endpoint
@@ -73,6 +74,9 @@ class OpenAIImages(ImageAPI):
     def _editing(self) -> tuple[str, dict[str, str]]:
         url, headers = openai_endpoint("/images/edits", key=self._key, base_url=self._base)
         return url, {name: value for name, value in headers.items() if name != "Content-Type"}
+
+    def batches(self) -> OpenAIBatches:
+        return OpenAIBatches("/images/generations", key=self._key, base_url=self._base, mask=self._mask)
 
     def request(self, asked: Asked) -> Request:
         if asked.picture is not None:
