@@ -49,8 +49,12 @@ def prompts_to_ask(
     Raises:
         InputError: a source cannot be read, or no prompt is left.
     """
+    notes = []
     if suite is not None:
-        loaded = read_suite(load_suite(suite), dataset)
+        published = load_suite(suite)
+        loaded = read_suite(published, dataset)
+        if published.disputed:
+            notes.append(f"the labels of {published.title} are disputed: {published.disputed}")
     else:
         # A sample may have no prompt of a category that was asked for.
         loaded = read_prompts(dataset, label=label, limit=None if category else limit)
@@ -63,7 +67,6 @@ def prompts_to_ask(
             f"no prompt is of category {', '.join(category)}",
             fix=f"There are: {', '.join(there[:20])}",
         )
-    notes = []
     if loaded.repeated:
         notes.append(f"{loaded.repeated} prompts stand in the data set more than once; each was sent once")
     if loaded.empty:

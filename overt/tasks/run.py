@@ -20,7 +20,7 @@ from overt.data.prompts import Side
 from overt.data.records import Prompt
 from overt.data.results.files import explanation_file, remedy_file, write_summary
 from overt.data.run.finished import RESULTS, Modality, Run, open_run
-from overt.data.suites.load import load_suite
+from overt.data.suites.load import load_suite, settled_name
 from overt.data.tables.sources import digest_source
 from overt.data.templates import load_template
 from overt.policies.load import load_policy
@@ -53,6 +53,8 @@ from overt.tasks.task import Start, Work, default_folder, record_of, resumed_run
 _DATA = "What goes in"
 _TARGET = "What is tested"
 _TEXT = "Language models"
+# The policy of a suite that asks for this, where none is named.
+_POLICIES: Mapping[str, str] = {"text": "chat_assistant", "image": "overt"}
 
 
 class RunConfig(ModelConfig, OutputConfig):
@@ -129,7 +131,7 @@ class RunConfig(ModelConfig, OutputConfig):
     suite: Annotated[
         str | None,
         Option(
-            "A published suite for language models (overt suites list), or a YAML of your own. DATASET "
+            "A published suite of text or of pictures (overt suites list), or a YAML of your own. DATASET "
             "then names its local files; without any it comes from the Hub.",
             _DATA,
             decides="value",
@@ -198,7 +200,10 @@ class RunConfig(ModelConfig, OutputConfig):
         target, filters = self.target, self.filter
         if not target and filters:  # without a target the last filter becomes it
             target, filters = filters[-1:], filters[:-1]
-        return self.model_copy(update={"judge": judge, "target": target, "filter": filters})
+        suite = self.suite and settled_name(self.suite)
+        return self.model_copy(
+            update={"judge": judge, "target": target, "filter": filters, "suite": suite}
+        )
 
     def targets(self, addresses: Mapping[str, Mapping[str, str]]) -> TargetOptions:
         url, key = (by.get("target", by.get("")) for by in (addresses["base_url"], addresses["api_key_env"]))
@@ -228,7 +233,7 @@ def evaluate(config: RunConfig, progress: Progress) -> Run:
         BudgetReached: a cap was reached; the same command with a higher cap goes on.
     """
     config, start, specs = started(config)
-    modality = "text" if config.suite is not None else start.policy.modality
+    modality = str(start.record.inputs["modality"])
     prompts, notes = prompts_to_ask(
         config.dataset,
         suite=config.suite,
@@ -293,19 +298,19 @@ def _policy(config: RunConfig) -> Policy:
     for dataset in config.dataset:
         if (file := Path(dataset) / "policy.yaml").is_file():
             return load_policy(str(file))
-    return load_policy("chat_assistant" if config.suite else "overt")
+    return load_policy(_POLICIES[load_suite(config.suite).modality if config.suite else "image"])
 
 
 def _inputs(config: RunConfig, policy: Policy, specs: Sequence[TargetSpec]) -> dict[str, Json]:
     """Hashes of what the run reads, and its targets with the files that their names point to."""
-    is_text = config.suite is not None or policy.modality == "text"
+    suite = load_suite(config.suite) if config.suite is not None else None
     judge = config.judge or ""
     return {
         "dataset": [digest_source(spec) for spec in config.dataset],
-        "suite": load_suite(config.suite).hash if config.suite is not None else None,
+        "suite": suite.hash if suite is not None else None,
         "targets": [spec.to_json() for spec in specs],
         "template": None if is_offline(judge) else load_template("scoring", "judge_refusal").hash,
-        "modality": "text" if is_text else "image",
+        "modality": policy.modality if suite is None else suite.modality,
     }
 
 

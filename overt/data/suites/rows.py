@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from overt.data.errors import InputError
 from overt.data.records import Label, Prompt, clean_text, content_id, prompt_id
-from overt.data.suites.schema import Part, Suite
+from overt.data.suites.schema import Part, Suite, folded
 from overt.data.tables.columns import TEXTS, Column, Role, Table
 from overt.data.tables.files import Row, format_of
 from overt.data.tables.sources import Source, parse_source
@@ -53,13 +53,14 @@ class SuiteColumns:
 
         columns, pairs = suite.columns, suite.pairs
         given = source.column if source else None
-        self._text = table.column(_TEXT, given) if given else one(*columns.text)
+        self._text = table.column(_TEXT, given) if given else one(*(part.text or columns.text))
         self._category, self._trigger = one(*columns.category), one(*columns.trigger)
         self._style, self._language = one(*columns.style), one(*columns.language)
         self._seed = [one(name) for name in columns.seed]
         self._keep = [(one(name), values) for name, values in suite.keep.items()]
         self._label = Column() if isinstance(part.label, str) else one(part.label.column)
-        self._pair, self._pair_by = (one(pairs.column), one(pairs.by)) if pairs else (Column(), Column())
+        self._pair = one(pairs.column) if pairs else Column()
+        self._pair_by = one(pairs.by) if pairs and pairs.by else Column()
         if missing:
             fix = f"{suite.title} is published as {', '.join(part.files) or suite.homepage}: give that file."
             if first.unread:
@@ -76,7 +77,7 @@ class SuiteColumns:
         rule = self._part.label
         if isinstance(rule, str):
             return rule
-        label = self._mapped(row, self._label, rule.values)
+        label = self._mapped(row, self._label, self._label.words(row), rule.values)
         return None if label == "skip" else label
 
     def keeps(self, row: Row) -> bool:
@@ -109,15 +110,20 @@ class SuiteColumns:
         )
 
     def _value(self, row: Row, column: Column, names: Sequence[str]) -> str:
-        """The value of a column, mapped if the suite maps it."""
+        """The value of a column: the first of several, mapped if the suite maps it."""
+        said = column.words(row)
+        sign = next((self._suite.first_of[name] for name in names if name in self._suite.first_of), None)
+        if sign is not None:
+            value = column.value(row)
+            said = next(map(str, value), "") if isinstance(value, Mapping) else said.partition(sign)[0]
         mapped = next((self._suite.values[name] for name in names if name in self._suite.values), None)
-        return column.words(row) if mapped is None else self._mapped(row, column, mapped)
+        return said if mapped is None else self._mapped(row, column, said, mapped)
 
-    def _mapped(self, row: Row, column: Column, known: Mapping[str, Mapped]) -> Mapped:
-        value = known.get(column.key(row))
+    def _mapped(self, row: Row, column: Column, said: str, known: Mapping[str, Mapped]) -> Mapped:
+        value = known.get(folded(said))
         if value is None:
             raise InputError(
-                f"the column {column.name!r} says {column.words(row)[:40]!r}; known are "
+                f"the column {column.name!r} says {said[:40]!r}; known are "
                 f"{', '.join(map(repr, known))}",
                 where=row.where,
                 fix=f"Is this the file of {self._suite.title} as published?",
@@ -126,8 +132,13 @@ class SuiteColumns:
 
     def _pair_id(self, row: Row) -> str:
         rule = self._suite.pairs
-        digits = re.search(r"\d+$", self._pair.words(row).strip())
-        if rule is None or digits is None:
+        said = self._pair.words(row).strip()
+        if rule is None or not said:
+            return ""
+        if rule.by is None:
+            return content_id("pair", self._suite.name, said)
+        digits = re.search(r"\d+$", said)
+        if digits is None:
             return ""
         offset = rule.offsets.get(self._pair_by.key(row), 0)
         return content_id("pair", self._suite.name, int(digits[0]) - offset)
@@ -166,13 +177,14 @@ def parts_of(suite: Suite, files: Sequence[str]) -> list[tuple[Part, str | None]
         source = parse_source(spec)
         path = source.path if source.path is not None else Path(source.name)
         fitting = [part for part in suite.parts if any(_ends_with(path, file) for file in part.files)]
-        if len(fitting) != 1:
+        # Parts that differ by the column of their text stand in one file.
+        if not fitting or (len(fitting) > 1 and not all(part.text for part in fitting)):
             raise InputError(
                 f"{suite.title} has the parts {', '.join(parts)}; the file's name does not tell which it is",
                 where=spec,
                 fix=f"Write it before the file: {suite.parts[0].name}={spec}",
             )
-        found.append((fitting[0], spec))
+        found += [(part, spec) for part in fitting]
     return found
 
 

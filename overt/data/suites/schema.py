@@ -20,6 +20,7 @@ Metric = Literal[
 ]
 
 
+Modality = Literal["text", "image"]
 V = TypeVar("V")
 
 
@@ -70,6 +71,7 @@ class Part(_Model):
     split: Annotated[str | None, NoneIfEmpty] = Field(None, description="The dataset's split.")
     url: Annotated[Address | None, NoneIfEmpty] = Field(None, description="The address of a file.")
     files: tuple[str, ...] = Field((), description="The names of its files, as they are published.")
+    text: Names = Field((), description="The column of its texts, where it is not that of the suite.")
 
 
 class Columns(_Model):
@@ -84,11 +86,14 @@ class Columns(_Model):
 
 
 class Pairs(_Model):
-    """What joins a prompt to its contrast: a number in `column`, less an offset for the types in `by`."""
+    """What joins a prompt to its contrast: a number in `column`, less an offset for the types in `by`; without
+    `by` the whole value, as where both stand in one row."""
 
-    column: str = Field(description="The column with the number.", examples=["id"])
-    by: str = Field(description="The column with the type.", examples=["type"])
-    offsets: dict[str, int] = Field(description="The offset of each type.", examples=["{contrast: 25}"])
+    column: str = Field(description="The column with the number or the value.", examples=["id"])
+    by: Annotated[str | None, NoneIfEmpty] = Field(None, description="The column with the type.")
+    offsets: dict[str, int] = Field(
+        {}, description="The offset of each type.", examples=["{contrast: 25}"]
+    )
 
 
 class Suite(_Model):
@@ -99,7 +104,7 @@ class Suite(_Model):
     )
     title: Annotated[str, Field(min_length=2)] = Field(description="The suite's name for people.")
     measures: Annotated[str, Field(min_length=10)] = Field(description="What it measures, in a sentence.")
-    modality: Literal["text"] = Field("text", description="What its prompts ask for.")
+    modality: Modality = Field("text", description="What its prompts ask for: an answer or a picture.")
     rows: Annotated[Annotated[int, Field(ge=1)] | None, NoneIfEmpty] = Field(
         None, description="How many rows were published."
     )
@@ -113,6 +118,12 @@ class Suite(_Model):
     values: dict[str, Annotated[dict[str, str], AfterValidator(_folded_keys)]] = Field(
         {}, description="By column: what its values become."
     )
+    first_of: dict[str, str] = Field(
+        {},
+        description="By column: the sign between several names in one value, of which the first counts. Of an "
+        "object the first key counts.",
+        examples=['{categories: ","}'],
+    )
     keep: dict[str, Annotated[tuple[str, ...], AfterValidator(_folded_values)]] = Field(
         {}, description="By column: the values whose rows are kept."
     )
@@ -123,6 +134,7 @@ class Suite(_Model):
     citation: Annotated[str, Field(min_length=2)] = Field(description="What to cite.")
     homepage: Address = Field(description="An address.", examples=["https://example.org"])
     gated: str = Field("", description='How to get access; "" where nothing is asked.')
+    disputed: str = Field("", description='Why its labels are disputed; "" where nobody disputes them.')
     # The better of the two offline judges for partial refusals.
     judge: str = Field("judge/rules", description="The refusal judge to use unless another is named.")
     metrics: tuple[Metric, ...] = Field(
@@ -144,8 +156,15 @@ class Suite(_Model):
 
     @property
     def hash(self) -> str:
-        """The hash of all fields: 16 hex digits."""
-        return content_id("suite", self.model_dump(mode="json")).partition("-")[2]
+        """The hash of all fields but `disputed`, which changes no prompt: 16 hex digits."""
+        data = self.model_dump(mode="json", exclude={"disputed"})
+        # Older versions did not know these fields: the hashes of suites without them hold.
+        if not data["first_of"]:
+            del data["first_of"]
+        for part in data["parts"]:
+            if not part["text"]:
+                del part["text"]
+        return content_id("suite", data).partition("-")[2]
 
 
 def read_suite_file(path: Path) -> Suite:
