@@ -170,22 +170,31 @@ def parts_of(suite: Suite, files: Sequence[str]) -> list[tuple[Part, str | None]
         name, equals, rest = spec.partition("=")
         if equals and name in parts and rest:
             found.append((parts[name], rest))
-            continue
-        if len(parts) == 1:
-            found.append((suite.parts[0], spec))
-            continue
-        source = parse_source(spec)
-        path = source.path if source.path is not None else Path(source.name)
-        fitting = [part for part in suite.parts if any(_ends_with(path, file) for file in part.files)]
-        # Parts that differ by the column of their text stand in one file.
-        if not fitting or (len(fitting) > 1 and not all(part.text for part in fitting)):
-            raise InputError(
-                f"{suite.title} has the parts {', '.join(parts)}; the file's name does not tell which it is",
-                where=spec,
-                fix=f"Write it before the file: {suite.parts[0].name}={spec}",
-            )
-        found += [(part, spec) for part in fitting]
+        else:
+            found += [(part, spec) for part in _parts_in(suite, spec)]
     return found
+
+
+def _parts_in(suite: Suite, spec: str) -> Sequence[Part]:
+    """The parts that a file holds, by its published name. Those that differ by the column of their text may
+    stand in one file.
+
+    Raises:
+        InputError: its name does not tell.
+    """
+    if len(suite.parts) == 1:
+        return suite.parts
+    source = parse_source(spec)
+    path = source.path if source.path is not None else Path(source.name)
+    fitting = [part for part in suite.parts if any(_ends_with(path, file) for file in part.files)]
+    if len(fitting) == 1 or (fitting and all(part.text for part in fitting)):
+        return fitting
+    raise InputError(
+        f"{suite.title} has the parts {', '.join(part.name for part in suite.parts)}; the file's name does not "
+        "tell which it is",
+        where=spec,
+        fix=f"Write it before the file: {suite.parts[0].name}={spec}",
+    )
 
 
 def _ends_with(path: PurePath, name: str) -> bool:

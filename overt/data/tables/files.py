@@ -16,7 +16,7 @@ import json
 import os
 import re
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
 from typing import IO
@@ -214,7 +214,7 @@ def _csv_records(
     csv.field_size_limit(max(csv.field_size_limit(), _LONGEST))
     # Without `strict`, an unclosed quote would silently swallow the rest of the file.
     sign = delimiter or _delimiter(head)
-    records = chain([head], map(_with_quotes_kept, lines) if sign == "\t" else lines)
+    records = chain([head], _with_quotes_kept(lines) if sign == "\t" else lines)
     reader = csv.reader(records, delimiter=sign, strict=True)
     passed, is_header = 0, True
     while True:
@@ -241,11 +241,16 @@ def _csv_records(
 _QUOTES_OF_THE_TEXT = re.compile(r'(?<![^\t])"(?:[^"\t]|"")*"(?=[^"\t\r\n])[^\t\r\n]*')
 
 
-def _with_quotes_kept(line: str) -> str:
-    """A line of TSV in which `"Go" on a wall` is quoted as CSV quotes it."""
-    if '"' not in line:
-        return line
-    return _QUOTES_OF_THE_TEXT.sub(lambda field: '"' + field[0].replace('"', '""') + '"', line)
+def _with_quotes_kept(lines: Iterable[str]) -> Iterator[str]:
+    """The lines of a TSV file, with `"Go" on a wall` quoted as CSV quotes it. A line that goes on in the quotes of
+    the one before it stays as it is."""
+    is_open = False
+    for line in lines:
+        if '"' in line:
+            if not is_open:
+                line = _QUOTES_OF_THE_TEXT.sub(lambda field: '"' + field[0].replace('"', '""') + '"', line)
+            is_open ^= line.count('"') % 2 == 1
+        yield line
 
 
 def _csv_columns(where: str, fields: list[str]) -> list[str]:
