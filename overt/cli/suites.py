@@ -68,7 +68,14 @@ _ASKS_FOR = {"text": "an answer in text", "image": "a picture"}
 def _headline(suite: Suite) -> list[str]:
     rows = [f"{suite.rows:,} prompts"] if suite.rows else []
     gate = ["asks for access"] if suite.gated else []
-    return [*rows, suite.licence, *gate, *(["labels disputed"] if suite.disputed else [])]
+    carried = [f"each with {what}" for what in _carried(suite)]
+    return [*rows, *carried, suite.licence, *gate, *(["labels disputed"] if suite.disputed else [])]
+
+
+def _carried(suite: Suite) -> list[str]:
+    """What its prompts carry besides their text."""
+    there = {"a picture": suite.columns.image, "earlier turns": suite.columns.turns}
+    return [what for what, columns in there.items() if columns]
 
 
 @app.command()
@@ -97,6 +104,7 @@ def show(
         *([f"labels disputed: {suite.disputed}"] if suite.disputed else []),
         "",
         f"asks for: {_ASKS_FOR[suite.modality]}",
+        *(f"goes with each text: {what}" for what in _carried(suite)),
         *(f"part {part.name}: {_part(part)}" for part in suite.parts),
         "columns: " + ", ".join(_column(role, of) for role, of in columns.items() if of),
         *(f"rows kept: {column} is {' or '.join(of)}" for column, of in suite.keep.items()),

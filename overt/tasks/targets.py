@@ -202,9 +202,10 @@ def check_files(spec: TargetSpec) -> None:
             )
 
 
-def resolve_target(spec: TargetSpec, modality: str = "image") -> None:
+def resolve_target(spec: TargetSpec, modality: str = "image") -> object:
     """Looks up every class that a spec needs; nothing is made yet. `modality` is that of the policy or the
-    suite: of text `openai/MODEL` is a language model.
+    suite: of text `openai/MODEL` is a language model. Returns the class of the target, None where there is
+    none.
 
     Raises:
         InputError: an unknown name, a missing extra, a module that cannot be imported, a model of the other
@@ -228,6 +229,8 @@ def resolve_target(spec: TargetSpec, modality: str = "image") -> None:
                 f"{spec.target} draws pictures, and these prompts ask for answers in text",
                 fix=f"Name a language model, such as openai/MODEL, {_OTHER_PROMPTS['image']}.",
             )
+        return found
+    return None
 
 
 # Prompts that ask for this, as the hint names them.

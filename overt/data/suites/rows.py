@@ -6,14 +6,16 @@ import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import TypeVar
 
 from overt.data.errors import InputError
 from overt.data.records import Label, Prompt, clean_text, content_id, prompt_id
+from overt.data.run.images import reference_of
 from overt.data.suites.schema import Part, Suite, folded
 from overt.data.tables.columns import TEXTS, Column, Role, Table
+from overt.data.tables.extras import picture_in, turns_in
 from overt.data.tables.files import Row, format_of
 from overt.data.tables.sources import Source, parse_source
 
@@ -30,7 +32,8 @@ def labelled_rows(suite: Suite, part: Part, file: str | None) -> Iterator[tuple[
         InputError: the part cannot be read, lacks a column, has no row, or has an unknown label.
     """
     columns: SuiteColumns | None = None
-    for row in _rows(suite, part, file):
+    also = frozenset(folded(name) for name in (*suite.columns.image, *suite.columns.turns))
+    for row in _rows(suite, part, file, also):
         columns = columns or SuiteColumns(suite, part, row, file)
         label = columns.label(row)
         if label is not None and columns.keeps(row):
@@ -45,6 +48,7 @@ class SuiteColumns:
     def __init__(self, suite: Suite, part: Part, first: Row, file: str | None) -> None:
         self._suite, self._part = suite, part
         source = parse_source(file) if file else None
+        self._beside = source.beside if source else None
         table = Table(first, source.name if source else part.name)
         missing: list[str] = []
 
@@ -56,6 +60,7 @@ class SuiteColumns:
         self._text = table.column(_TEXT, given) if given else one(*(part.text or columns.text))
         self._category, self._trigger = one(*columns.category), one(*columns.trigger)
         self._style, self._language = one(*columns.style), one(*columns.language)
+        self._picture, self._turns = one(*columns.image), one(*columns.turns)
         self._seed = [one(name) for name in columns.seed]
         self._keep = [(one(name), values) for name, values in suite.keep.items()]
         self._label = Column() if isinstance(part.label, str) else one(part.label.column)
@@ -84,17 +89,19 @@ class SuiteColumns:
         """Whether the suite keeps this row."""
         return all(column.key(row) in values for column, values in self._keep)
 
-    def prompt(self, row: Row, label: Label) -> Prompt:
-        """Makes the prompt of a row.
+    def prompt(self, row: Row, label: Label) -> tuple[Prompt, bytes | None]:
+        """Makes the prompt of a row; also the encoded picture that it carries.
 
         Raises:
             InputError: no text, several turns, or a value that the suite does not map.
         """
         suite = self._suite
         text = clean_text(self._text.text(row))
-        identity = prompt_id(text)
+        picture = picture_in(self._picture, row, self._beside)
+        image, turns = reference_of(picture) if picture else None, turns_in(self._turns, row) or None
+        identity = prompt_id(text, image, turns)
         seed = [clean_text(column.words(row)) for column in self._seed]
-        return Prompt(
+        prompt = Prompt(
             id=identity,
             text=text,
             category=_slug(self._value(row, self._category, suite.columns.category)) or "all",
@@ -107,7 +114,10 @@ class SuiteColumns:
             language=self._value(row, self._language, suite.columns.language) or suite.language,
             seed_id=content_id("seed", suite.name, *seed) if any(seed) else None,
             pair_id=self._pair_id(row) or content_id("pair", identity),
+            image=image,
+            turns=turns,
         )
+        return prompt, picture
 
     def _value(self, row: Row, column: Column, names: Sequence[str]) -> str:
         """The value of a column: the first of several, mapped if the suite maps it."""
@@ -146,10 +156,12 @@ class SuiteColumns:
 
 def _first_of(names: Sequence[str], table: Table, missing: list[str]) -> Column:
     """The first of these columns that the table has. If it has none, adds them to `missing`."""
-    found = table.having(names, _TEXT)
+    found = next(iter(table.having(names, _TEXT)), None) or next(
+        filter(None, (table.inside(name, _TEXT) for name in names)), Column()
+    )
     if names and not found:
         missing.append(" or ".join(map(repr, names)))
-    return found[0] if found else Column()
+    return found
 
 
 def _slug(text: str) -> str:
@@ -176,18 +188,18 @@ def parts_of(suite: Suite, files: Sequence[str]) -> list[tuple[Part, str | None]
 
 
 def _parts_in(suite: Suite, spec: str) -> Sequence[Part]:
-    """The parts that a file holds, by its published name. Those that differ by the column of their text may
-    stand in one file.
+    """The parts that a file holds, by its published name. Parts that have a column of their own for the text stand
+    in one file.
 
     Raises:
         InputError: its name does not tell.
     """
-    if len(suite.parts) == 1:
+    if len(suite.parts) == 1 or all(part.text for part in suite.parts):
         return suite.parts
     source = parse_source(spec)
     path = source.path if source.path is not None else Path(source.name)
     fitting = [part for part in suite.parts if any(_ends_with(path, file) for file in part.files)]
-    if len(fitting) == 1 or (fitting and all(part.text for part in fitting)):
+    if len(fitting) == 1:
         return fitting
     raise InputError(
         f"{suite.title} has the parts {', '.join(part.name for part in suite.parts)}; the file's name does not "
@@ -210,10 +222,10 @@ def _place(part: Part) -> str:
     return part.hub + (f"@{part.config}/{part.split or ''}" if part.config else "")
 
 
-def _rows(suite: Suite, part: Part, file: str | None) -> Iterator[Row]:
+def _rows(suite: Suite, part: Part, file: str | None, also: Collection[str]) -> Iterator[Row]:
     """Yields the rows of a part from the file, or else from the first of Hub and address that answers."""
     if file is not None:
-        yield from parse_source(file).rows()
+        yield from parse_source(file).rows(also)
         return
     first: InputError | None = None
     for kind in ("hub", "url"):
@@ -221,7 +233,7 @@ def _rows(suite: Suite, part: Part, file: str | None) -> Iterator[Row]:
             continue
         begun = False
         try:
-            for row in _hub(part) if kind == "hub" else _fetched(part.url or ""):
+            for row in _hub(part) if kind == "hub" else _fetched(part.url or "", also):
                 begun = True
                 yield row
             return
@@ -243,7 +255,7 @@ def _away(suite: Suite, part: Part, error: InputError | None) -> InputError:
     return InputError(f"{suite.title} cannot be read: {what}", where=_place(part), fix=again)
 
 
-def _fetched(url: str) -> Iterator[Row]:
+def _fetched(url: str, also: Collection[str]) -> Iterator[Row]:
     """The rows of the file at an address. The file is cached, so that a resumed run needs no network.
 
     Raises:
@@ -264,7 +276,7 @@ def _fetched(url: str) -> Iterator[Row]:
             os.replace(file.name, path)
         except OSError as error:
             raise InputError(f"cannot be written: {error.strerror or error}", where=str(path)) from error
-    return Source(name, None, path).rows()
+    return Source(name, None, path).rows(also)
 
 
 def _download(url: str) -> bytes:

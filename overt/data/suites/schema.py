@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
+from overt.data.json_types import Json
 from overt.data.records import content_id
 from overt.data.yaml.schema import Faults, Filled, Listed, NoneIfEmpty, Schema, read_yaml, shape
 
@@ -82,6 +84,8 @@ class Columns(_Model):
     trigger: Names = Field((), description="The term that makes it look dangerous.")
     style: Names = Field((), description="Its style.")
     language: Names = Field((), description="Its language.")
+    image: Names = Field((), description="The picture that goes with the text.")
+    turns: Names = Field((), description="What was said before: a list of turns.")
     seed: Names = Field((), description="What belongs together: all these columns together name the seed.")
 
 
@@ -94,6 +98,20 @@ class Pairs(_Model):
     offsets: dict[str, int] = Field(
         {}, description="The offset of each type.", examples=["{contrast: 25}"]
     )
+
+
+# Fields that suites of earlier versions do not have: where they are empty, the hash is as it was.
+_LATER = {"": frozenset({"first_of"}), "parts": frozenset({"text"}), "columns": frozenset({"image", "turns"})}
+
+
+def _known_before(data: Json, at: str = "") -> Json:
+    """The data of a suite without the later fields that are empty."""
+    if isinstance(data, Mapping):
+        later = _LATER.get(at, frozenset())
+        return {k: _known_before(v, k) for k, v in data.items() if v or k not in later}
+    if isinstance(data, list):
+        return [_known_before(item, at) for item in data]
+    return data
 
 
 class Suite(_Model):
@@ -157,13 +175,7 @@ class Suite(_Model):
     @property
     def hash(self) -> str:
         """The hash of all fields but `disputed`, which changes no prompt: 16 hex digits."""
-        data = self.model_dump(mode="json", exclude={"disputed"})
-        # Older versions did not know these fields: the hashes of suites without them hold.
-        if not data["first_of"]:
-            del data["first_of"]
-        for part in data["parts"]:
-            if not part["text"]:
-                del part["text"]
+        data = _known_before(self.model_dump(mode="json", exclude={"disputed"}))
         return content_id("suite", data).partition("-")[2]
 
 
