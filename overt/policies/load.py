@@ -36,6 +36,7 @@ def policy_json_schema() -> JsonObject:
 
 
 __all__ = [
+    "STANDARD",
     "PolicyError",
     "Problem",
     "Source",
@@ -47,6 +48,8 @@ __all__ = [
 ]
 
 MAX_EXTENDS = 16
+# The shipped policy that prompts which ask for this are judged by, where nobody names one.
+STANDARD = {"text": "chat_assistant", "image": "overt"}
 
 
 @dataclass(frozen=True, slots=True)

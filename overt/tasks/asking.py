@@ -15,7 +15,7 @@ from overt import registry
 from overt.calls.target_channel import TargetChannel, TargetReply, TargetRequest
 from overt.data.errors import InputError
 from overt.data.outcomes import Outcome
-from overt.data.prompts import Side, read_prompts, spread
+from overt.data.prompts import LoadedPrompts, Side, read_prompts, spread
 from overt.data.records import Prompt
 from overt.data.run.finished import Modality
 from overt.data.run.images import ImageStore
@@ -79,17 +79,23 @@ def prompts_to_ask(
             f"no prompt is of category {', '.join(category)}",
             fix=f"There are: {', '.join(there[:20])}",
         )
+    notes += _left_out(loaded, limit)
+    carried = {p.image for p in prompts}
+    return ToAsk(prompts, {name: data for name, data in loaded.pictures.items() if name in carried}, notes)
+
+
+def _left_out(loaded: LoadedPrompts, limit: int | None) -> list[str]:
+    """Notes on the rows that gave no prompt."""
+    notes = []
     if loaded.repeated:
         notes.append(f"{loaded.repeated} prompts stand in the data set more than once; each was sent once")
     if loaded.empty:
         notes.append(f"{loaded.empty} empty prompts were left out")
-    notes += [
+    return notes + [
         f"{name}: the {limit} prompts of each label were chosen from a sample of about {SAMPLE:,} of its "
         "rows, at even distances over the whole file; a rare category may be missing"
         for name in loaded.sampled
     ]
-    carried = {p.image for p in prompts}
-    return ToAsk(prompts, {name: data for name, data in loaded.pictures.items() if name in carried}, notes)
 
 
 _CARRIED: Mapping[Extra, str] = {

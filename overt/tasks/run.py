@@ -23,7 +23,7 @@ from overt.data.run.finished import RESULTS, Modality, Run, open_run
 from overt.data.suites.load import load_suite, settled_name
 from overt.data.tables.sources import digest_source
 from overt.data.templates import load_template
-from overt.policies.load import load_policy
+from overt.policies.load import STANDARD, load_policy
 from overt.policies.schema import Policy
 from overt.scoring.summary.summarize import summary_of
 from overt.tasks import trust
@@ -62,8 +62,6 @@ from overt.tasks.task import Start, Work, default_folder, record_of, resumed_run
 _DATA = "What goes in"
 _TARGET = "What is tested"
 _TEXT = "Language models"
-# The policy of a suite that asks for this, where none is named.
-_POLICIES: Mapping[str, str] = {"text": "chat_assistant", "image": "overt"}
 
 
 class RunConfig(ModelConfig, OutputConfig):
@@ -206,13 +204,11 @@ class RunConfig(ModelConfig, OutputConfig):
 
     def settled(self) -> RunConfig:
         judge = self.judge or (load_suite(self.suite).judge if self.suite else "judge/rules")
+        suite = self.suite and settled_name(self.suite)
         target, filters = self.target, self.filter
         if not target and filters:  # without a target the last filter becomes it
             target, filters = filters[-1:], filters[:-1]
-        suite = self.suite and settled_name(self.suite)
-        return self.model_copy(
-            update={"judge": judge, "target": target, "filter": filters, "suite": suite}
-        )
+        return self.model_copy(update={"judge": judge, "target": target, "filter": filters, "suite": suite})
 
     def targets(self, addresses: Mapping[str, Mapping[str, str]]) -> TargetOptions:
         url, key = (by.get("target", by.get("")) for by in (addresses["base_url"], addresses["api_key_env"]))
@@ -307,13 +303,12 @@ def _policy(config: RunConfig) -> Policy:
     for dataset in config.dataset:
         if (file := Path(dataset) / "policy.yaml").is_file():
             return load_policy(str(file))
-    return load_policy(_POLICIES[load_suite(config.suite).modality if config.suite else "image"])
+    return load_policy(STANDARD[load_suite(config.suite).modality if config.suite else "image"])
 
 
 def _inputs(config: RunConfig, policy: Policy, specs: Sequence[TargetSpec]) -> dict[str, Json]:
     """Hashes of what the run reads, and its targets with the files that their names point to."""
-    suite = load_suite(config.suite) if config.suite is not None else None
-    judge = config.judge or ""
+    suite, judge = load_suite(config.suite) if config.suite else None, config.judge or ""
     return {
         "dataset": [digest_source(spec) for spec in config.dataset],
         "suite": suite.hash if suite is not None else None,

@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import tempfile
+import unicodedata
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import TypeVar
@@ -57,7 +58,7 @@ class SuiteColumns:
 
         columns, pairs = suite.columns, suite.pairs
         given = source.column if source else None
-        self._text = table.column(_TEXT, given) if given else one(*(part.text or columns.text))
+        self._text = table.column(_TEXT, given) if given else one(*suite.text_of(part))
         self._category, self._trigger = one(*columns.category), one(*columns.trigger)
         self._style, self._language = one(*columns.style), one(*columns.language)
         self._picture, self._turns = one(*columns.image), one(*columns.turns)
@@ -133,8 +134,7 @@ class SuiteColumns:
         value = known.get(folded(said))
         if value is None:
             raise InputError(
-                f"the column {column.name!r} says {said[:40]!r}; known are "
-                f"{', '.join(map(repr, known))}",
+                f"the column {column.name!r} says {said[:40]!r}; known are {', '.join(map(repr, known))}",
                 where=row.where,
                 fix=f"Is this the file of {self._suite.title} as published?",
             )
@@ -165,7 +165,9 @@ def _first_of(names: Sequence[str], table: Table, missing: list[str]) -> Column:
 
 
 def _slug(text: str) -> str:
-    return re.sub(r"[^\w]+", "_", text.strip().casefold()).strip("_")
+    """Letters, digits and _ of a category. Marks count as letters: without them Hindi words fall apart."""
+    kept = (c if c == "_" or unicodedata.category(c)[0] in "LMN" else " " for c in text.casefold())
+    return "_".join("".join(kept).split()).strip("_")
 
 
 def parts_of(suite: Suite, files: Sequence[str]) -> list[tuple[Part, str | None]]:
@@ -188,8 +190,8 @@ def parts_of(suite: Suite, files: Sequence[str]) -> list[tuple[Part, str | None]
 
 
 def _parts_in(suite: Suite, spec: str) -> Sequence[Part]:
-    """The parts that a file holds, by its published name. Parts that have a column of their own for the text stand
-    in one file.
+    """The parts that a file holds, by its published name. Parts that have a column of their own for the text
+    stand in one file.
 
     Raises:
         InputError: its name does not tell.
@@ -202,8 +204,8 @@ def _parts_in(suite: Suite, spec: str) -> Sequence[Part]:
     if len(fitting) == 1:
         return fitting
     raise InputError(
-        f"{suite.title} has the parts {', '.join(part.name for part in suite.parts)}; the file's name does not "
-        "tell which it is",
+        f"{suite.title} has the parts {', '.join(part.name for part in suite.parts)}; the file's name does "
+        "not tell which it is",
         where=spec,
         fix=f"Write it before the file: {suite.parts[0].name}={spec}",
     )

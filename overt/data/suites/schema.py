@@ -90,14 +90,12 @@ class Columns(_Model):
 
 
 class Pairs(_Model):
-    """What joins a prompt to its contrast: a number in `column`, less an offset for the types in `by`; without
-    `by` the whole value, as where both stand in one row."""
+    """What joins a prompt to its contrast: a number in `column`, less an offset for the types in `by`.
+    Without `by` it is the whole value, as where both stand in one row."""
 
     column: str = Field(description="The column with the number or the value.", examples=["id"])
     by: Annotated[str | None, NoneIfEmpty] = Field(None, description="The column with the type.")
-    offsets: dict[str, int] = Field(
-        {}, description="The offset of each type.", examples=["{contrast: 25}"]
-    )
+    offsets: dict[str, int] = Field({}, description="The offset of each type.", examples=["{contrast: 25}"])
 
 
 # Fields that suites of earlier versions do not have: where they are empty, the hash is as it was.
@@ -138,8 +136,8 @@ class Suite(_Model):
     )
     first_of: dict[str, str] = Field(
         {},
-        description="By column: the sign between several names in one value, of which the first counts. Of an "
-        "object the first key counts.",
+        description="By column: the sign between several names in one value, of which the first counts. "
+        "Of an object the first key counts.",
         examples=['{categories: ","}'],
     )
     keep: dict[str, Annotated[tuple[str, ...], AfterValidator(_folded_values)]] = Field(
@@ -171,6 +169,10 @@ class Suite(_Model):
                 faults.add("a part needs hub:, url: or files:", "say where it is", ("parts", n))
         faults.raise_any()
         return self
+
+    def text_of(self, part: Part) -> Names:
+        """The columns in which a part's texts may stand."""
+        return part.text or self.columns.text
 
     @property
     def hash(self) -> str:

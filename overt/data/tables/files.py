@@ -243,8 +243,8 @@ _QUOTES_OF_THE_TEXT = re.compile(r'(?<![^\t])"(?:[^"\t]|"")*"(?=[^"\t\r\n])[^\t\
 
 
 def _with_quotes_kept(lines: Iterable[str]) -> Iterator[str]:
-    """The lines of a TSV file, with `"Go" on a wall` quoted as CSV quotes it. A line that goes on in the quotes of
-    the one before it stays as it is."""
+    """The lines of a TSV file, with `"Go" on a wall` quoted as CSV quotes it. A line that goes on in the
+    quotes of the one before it stays as it is."""
     is_open = False
     for line in lines:
         if '"' in line:
