@@ -482,6 +482,14 @@ def test_each_suite_says_what_a_reader_has_to_know() -> None:
     assert len({load_suite(n).hash for n in list_suites()}) == len(list_suites())
 
 
+def test_the_page_of_suites_has_a_row_for_each() -> None:
+    page = (paths.ROOT / "docs" / "suites.md").read_text("utf-8")
+    text, _, pictures = page.partition("## Suites of pictures")
+    for name in list_suites():
+        rows = pictures if load_suite(name).modality == "image" else text
+        assert any(f"`{name}`" in line for line in rows.splitlines() if line.startswith("|")), name
+
+
 def test_the_command_lists_and_shows() -> None:
     shown = CliRunner().invoke(app, ["list"])
     assert shown.exit_code == 0
