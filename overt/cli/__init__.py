@@ -49,7 +49,7 @@ COMMANDS = {
     "schema": "Print the JSON Schema of results/summary.json and of other files that overt writes.",
     "show": "Show a run: what went in and out of each stage, what it cost, and sample prompts.",
     "policies": "What a product disallows, what it allows, and which words make the two look alike.",
-    "suites": "Published suites that measure over-refusal of language models.",
+    "suites": "Published suites of text and of pictures that measure over-refusal.",
 }
 # Commands whose names no module can have, with the names of their files and functions.
 FILES = {"try": "try_prompt"}

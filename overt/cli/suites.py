@@ -1,4 +1,4 @@
-"""`overt suites`: list the shipped text suites, show one."""
+"""`overt suites`: list the shipped suites of text and of pictures, show one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from overt.cli.completion import completer
 from overt.cli.tables import print_json, print_text
 
 if TYPE_CHECKING:
-    from overt.data.suites.schema import Part, Suite
+    from overt.data.suites.schema import Pairs, Part, Suite
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -26,6 +26,8 @@ app = typer.Typer(
         overt suites show xstest
 
         overt run --suite xstest --target openai/MODEL --out runs/xstest
+
+        overt run --suite overt-mini --target openai/gpt-image-1 --out runs/overt-mini
     """,
 )
 
@@ -34,7 +36,7 @@ app = typer.Typer(
 def list_all(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
 ) -> None:
-    """Name, prompts, licence and purpose of every shipped suite.
+    """Name, prompts, licence and purpose of every shipped suite, those of text before those of pictures.
 
     For instance:
 
@@ -51,13 +53,30 @@ def list_all(
     import shutil
 
     room = max(shutil.get_terminal_size().columns - 4, 30)
-    for suite in suites:
-        rows = f"{suite.rows:,} prompts, " if suite.rows else ""
-        gate = ", asks for access" if suite.gated else ""
-        print_text(f"{suite.name}  ({rows}{suite.licence}{gate})\n")
-        first = suite.measures
-        print_text(f"    {first if len(first) <= room else first[: room - 3] + '...'}\n")
-    print("\nMore of one: overt suites show NAME")
+    for modality, asks_for in _ASKS_FOR.items():
+        print_text(f"Suites that ask for {asks_for}:\n\n")
+        for suite in (suite for suite in suites if suite.modality == modality):
+            print_text(f"{suite.name}  ({', '.join(_headline(suite))})\n")
+            first = suite.measures
+            print_text(f"    {first if len(first) <= room else first[: room - 3] + '...'}\n")
+        print()
+    print("More of one: overt suites show NAME")
+
+
+_ASKS_FOR = {"text": "an answer in text", "image": "a picture"}
+
+
+def _headline(suite: Suite) -> list[str]:
+    rows = [f"{suite.rows:,} prompts"] if suite.rows else []
+    gate = ["asks for access"] if suite.gated else []
+    carried = [f"each with {what}" for what in _carried(suite)]
+    return [*rows, *carried, suite.licence, *gate, *(["labels disputed"] if suite.disputed else [])]
+
+
+def _carried(suite: Suite) -> list[str]:
+    """What its prompts carry besides their text."""
+    there = {"a picture": suite.columns.image, "earlier turns": suite.columns.turns}
+    return [what for what, columns in there.items() if columns]
 
 
 @app.command()
@@ -88,11 +107,14 @@ def show(
     lines = [
         f"{suite.name}: {suite.title}, hash {suite.hash}",
         suite.measures,
+        *([f"labels disputed: {suite.disputed}"] if suite.disputed else []),
         "",
+        f"asks for: {_ASKS_FOR[suite.modality]}",
+        *(f"goes with each text: {what}" for what in _carried(suite)),
         *(f"part {part.name}: {_part(part)}" for part in suite.parts),
         "columns: " + ", ".join(_column(role, of) for role, of in columns.items() if of),
         *(f"rows kept: {column} is {' or '.join(of)}" for column, of in suite.keep.items()),
-        f"pairs: {suite.pairs.column}, less an offset by {suite.pairs.by}" if suite.pairs else "pairs: none",
+        f"pairs: {_pairs(suite.pairs)}",
         f"judge: {suite.judge}",
         f"metrics: {', '.join(suite.metrics)}",
         f"licence: {suite.licence}",
@@ -101,6 +123,12 @@ def show(
         f"cite: {suite.citation}",
     ]
     print_text("\n".join(lines) + "\n")
+
+
+def _pairs(pairs: Pairs | None) -> str:
+    if pairs is None:
+        return "none"
+    return f"{pairs.column}, less an offset by {pairs.by}" if pairs.by else f"equal {pairs.column}"
 
 
 def _part(part: Part) -> str:
@@ -113,7 +141,8 @@ def _part(part: Part) -> str:
     if part.files:
         places.append(f"local files {', '.join(part.files)}")
     label = part.label if isinstance(part.label, str) else f"labelled by {part.label.column}"
-    return f"{label}; {'; '.join(places)}"
+    column = f", text from {' or '.join(part.text)}" if part.text else ""
+    return f"{label}{column}; {'; '.join(places)}"
 
 
 def _column(role: str, names: tuple[str, ...]) -> str:

@@ -46,8 +46,12 @@ def prompts_to_ask(
     Raises:
         InputError: a source cannot be read, or no prompt is left.
     """
+    notes: list[str] = []
     if suite is not None:
-        loaded = read_suite(load_suite(suite), dataset)
+        published = load_suite(suite)
+        loaded = read_suite(published, dataset)
+        if published.disputed:
+            notes.append(f"the labels of {published.title} are disputed: {published.disputed}")
     else:
         # A sample may have no prompt of a category that was asked for.
         loaded = read_prompts(dataset, label=label, limit=None if category else limit)
@@ -63,7 +67,8 @@ def prompts_to_ask(
     carried = {p.image for p in prompts}
     with_pictures = {name: data for name, data in loaded.pictures.items() if name in carried}
     given = read_pictures(pictures)
-    return ToAsk(illustrated(prompts, sorted(given)), with_pictures | given, _left_out(loaded, limit))
+    notes += _left_out(loaded, limit)
+    return ToAsk(illustrated(prompts, sorted(given)), with_pictures | given, notes)
 
 
 def _left_out(loaded: LoadedPrompts, limit: int | None) -> list[str]:

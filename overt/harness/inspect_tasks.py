@@ -114,7 +114,7 @@ def _made(
         check_extras("this task, which asks texts alone,", (), asked.prompts)
         notes = list(asked.notes)
         prompts = _of_sides(asked.prompts, sides, ", ".join(sources) or suite or "")
-        rules = policy_of(policy, sources, of_text=True)
+        rules = policy_of(policy, sources, "text")
         if rules.modality != "text":
             notes.append("these prompts ask for pictures; what a model says is judged, not what it draws")
         judge = judge or (load_suite(suite).judge if suite is not None else "judge/rules")

@@ -37,6 +37,7 @@ def policy_json_schema() -> JsonObject:
 
 
 __all__ = [
+    "STANDARD",
     "PolicyError",
     "Problem",
     "Source",
@@ -49,6 +50,8 @@ __all__ = [
 ]
 
 MAX_EXTENDS = 16
+# The shipped policy that prompts which ask for this are judged by, where nobody names one.
+STANDARD = {"text": "chat_assistant", "image": "overt"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,11 +134,11 @@ def load_policy(name_or_path: str) -> Policy:
     return _effective(source)
 
 
-def policy_of(name_or_path: str | None, datasets: Sequence[str], *, of_text: bool) -> Policy:
+def policy_of(name_or_path: str | None, datasets: Sequence[str], modality: str) -> Policy:
     """The policy named, else the one that a data set was generated for, else the standard one.
 
     Args:
-        of_text: whether that is the one for language models.
+        modality: what that is for, a key of `STANDARD`.
 
     Raises:
         PolicyError: as `load_policy`.
@@ -145,7 +148,7 @@ def policy_of(name_or_path: str | None, datasets: Sequence[str], *, of_text: boo
     for dataset in datasets:
         if (file := Path(dataset) / "policy.yaml").is_file():
             return load_policy(str(file))
-    return load_policy("chat_assistant" if of_text else "overt")
+    return load_policy(STANDARD[modality])
 
 
 @lru_cache(maxsize=32)

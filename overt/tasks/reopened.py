@@ -112,7 +112,7 @@ def reopen(config: Again) -> Reopened:
     run = open_run(config.run, "run")
     settings = RunConfig().resumed(run.record.config, run.record.given).settled()
     policy = load_policy(str(run.policy_file))
-    modality = "text" if settings.suite is not None else policy.modality
+    modality = str(run.record.inputs.get("modality", policy.modality))
     specs = specs_from_json(run.record.inputs.get("targets"))
     trust.settle(
         run.folder,

@@ -21,7 +21,7 @@ from overt.data.prompts import Side
 from overt.data.records import Prompt
 from overt.data.results.files import explanation_file, remedy_file, write_summary
 from overt.data.run.finished import RESULTS, Modality, Run, open_run
-from overt.data.suites.load import load_suite
+from overt.data.suites.load import load_suite, settled_name
 from overt.data.tables.extras import picture_files
 from overt.data.tables.sources import digest_files, digest_source
 from overt.data.templates import load_template
@@ -91,7 +91,7 @@ class RunConfig(TargetConfig, OutputConfig):
     suite: Annotated[
         str | None,
         Option(
-            "A published suite for language models (overt suites list), or a YAML of your own. DATASET "
+            "A published suite of text or of pictures (overt suites list), or a YAML of your own. DATASET "
             "then names its local files; without any it comes from the Hub.",
             _DATA,
             decides="value",
@@ -125,8 +125,9 @@ class RunConfig(TargetConfig, OutputConfig):
 
     def settled(self) -> RunConfig:
         judge = self.judge or (load_suite(self.suite).judge if self.suite else "judge/rules")
+        suite = self.suite and settled_name(self.suite)
         target, filters = self.asked
-        return self.model_copy(update={"judge": judge, "target": target, "filter": filters})
+        return self.model_copy(update={"judge": judge, "target": target, "filter": filters, "suite": suite})
 
 
 # -- what is to be asked ----------------------------------------------------------------------------------
@@ -141,7 +142,7 @@ def evaluate(config: RunConfig, progress: Progress) -> Run:
         BudgetReached: a cap was reached; the same command with a higher cap goes on.
     """
     config, start, specs = started(config)
-    modality = "text" if config.suite is not None else start.policy.modality
+    modality = str(start.record.inputs["modality"])
     asked = prompts_to_ask(
         config.dataset,
         suite=config.suite,
@@ -185,7 +186,7 @@ def started(config: RunConfig) -> tuple[RunConfig, Start, list[TargetSpec]]:
                 "no target was named",
                 fix="For instance: --target filter/better-profanity, --target openai/gpt-image-1",
             )
-        policy = policy_of(config.policy, config.dataset, of_text=config.suite is not None)
+        policy = policy_of(config.policy, config.dataset, _asks_for(config))
         specs = specs_of(config.target, config.filter, config.checker)
     config = config.settled()
     addresses = trust.settled_addresses(config, run.folder if run is not None else None, specs)
@@ -197,21 +198,21 @@ def started(config: RunConfig) -> tuple[RunConfig, Start, list[TargetSpec]]:
     return config, Start(record, policy, folder, addresses, config.defaults(), anew), specs
 
 
+def _asks_for(config: RunConfig) -> str:
+    """What a suite asks for; of other prompts pictures, where no policy says otherwise."""
+    return load_suite(config.suite).modality if config.suite is not None else "image"
+
+
 def _inputs(config: RunConfig, policy: Policy, specs: Sequence[TargetSpec]) -> dict[str, Json]:
     """Hashes of what the run reads, and its targets with the files that their names point to."""
-    is_text = config.suite is not None or policy.modality == "text"
-    judge = config.judge or ""
+    suite, judge = load_suite(config.suite) if config.suite else None, config.judge or ""
     return {
         "dataset": [digest_source(spec) for spec in config.dataset],
-        "suite": load_suite(config.suite).hash if config.suite is not None else None,
+        "suite": suite.hash if suite is not None else None,
         "targets": [spec.to_json() for spec in specs],
         "template": None if is_offline(judge) else load_template("scoring", "judge_refusal").hash,
-        "modality": "text" if is_text else "image",
-        **(
-            {"pictures": [digest_files(path) for path in picture_files(config.picture)]}
-            if config.picture
-            else {}
-        ),
+        "modality": policy.modality if suite is None else suite.modality,
+        **({"pictures": [digest_files(p) for p in picture_files(config.picture)]} if config.picture else {}),
     }
 
 

@@ -217,11 +217,13 @@ def check_files(spec: TargetSpec) -> None:
 
 
 def resolve_target(spec: TargetSpec, modality: str = "image") -> object:
-    """Looks up every class that a spec needs; nothing is made yet. `modality` is the policy's: of a text
-    policy `openai/MODEL` is a language model. Returns the class of the target, None where there is none.
+    """Looks up every class that a spec needs; nothing is made yet. `modality` is that of the policy or the
+    suite: of text `openai/MODEL` is a language model. Returns the class of the target, None where there is
+    none.
 
     Raises:
-        InputError: an unknown name, a missing extra, a module that cannot be imported.
+        InputError: an unknown name, a missing extra, a module that cannot be imported, a model of the other
+            modality.
     """
     from overt import registry
 
@@ -234,7 +236,14 @@ def resolve_target(spec: TargetSpec, modality: str = "image") -> object:
         provider = registry.parse("overt.targets", spec.target).provider
         if group == "overt.targets" and provider and not registry.offers(group, provider):
             _refuse_language_model(spec.target, provider)
-        return registry.resolve(group, spec.target)
+        found = registry.resolve(group, spec.target)
+        # A class that says so always draws; what an http/FILE answers with stands in its file.
+        if modality == "text" and provider and getattr(found, "modality", "") == "image":
+            raise InputError(
+                f"{spec.target} draws pictures, and these prompts ask for answers in text",
+                fix=f"Name a language model, such as openai/MODEL, {_OTHER_PROMPTS['image']}.",
+            )
+        return found
     return None
 
 
@@ -261,13 +270,20 @@ def is_local(spec: TargetSpec, modality: str) -> bool:
     return any(registry.taken(group, name, {"device": "cpu"}) for group, name in names)
 
 
+# Prompts that ask for this, as the hint names them.
+_OTHER_PROMPTS = {
+    "image": "or a policy or suite of pictures (--policy overt, --suite overt_mini)",
+    "text": "or a policy or suite of text (--policy chat_assistant, --suite xstest)",
+}
+
+
 def _refuse_language_model(name: str, provider: str) -> None:
     from overt import registry
 
     if provider in registry.providers("overt.chat_models"):
         raise InputError(
-            f"{name} is a language model, and these prompts are asked under a policy for pictures",
-            fix="Name a policy for language models (--policy chat_assistant), or a suite (--suite xstest).",
+            f"{name} is a language model, and these prompts ask for pictures",
+            fix=f"Name a model that draws, such as openai/gpt-image-1, {_OTHER_PROMPTS['text']}.",
         )
 
 

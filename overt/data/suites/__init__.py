@@ -1,1 +1,1 @@
-"""Published text suites: one YAML each, no code."""
+"""Published suites of text and of pictures: one YAML each, no code."""

@@ -1,4 +1,4 @@
-"""Loads published text suites. A YAML file names the sources of a suite and the meaning of their columns.
+"""Loads published suites. A YAML file names the sources of a suite and the meaning of their columns.
 
 A suite has parts (a config of a dataset on the Hub, a file), each with one label or a label column. The
 shipped suites are in `suites/*.yaml`; a user's file is read the same way.
@@ -26,19 +26,30 @@ def list_suites() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in FOLDER.glob("*.yaml")))
 
 
+def settled_name(name_or_file: str) -> str:
+    """The name of a shipped suite as it is listed, so that OVERT-mini and overt_mini are one; any other name
+    as it stands."""
+    name = _plain(name_or_file)
+    return name if name in list_suites() else name_or_file
+
+
+def _plain(name: str) -> str:
+    return name.strip().casefold().replace("-", "_")
+
+
 def load_suite(name_or_file: str) -> Suite:
-    """Loads a shipped suite by its name, or the suite in a YAML file.
+    """Loads a shipped suite by its name, or the suite in a YAML file. Hyphens count as underscores.
 
     Raises:
         InputError: the suite does not exist, or its file has problems, with line and field.
     """
     shipped = list_suites()
-    if name_or_file in shipped:
-        return _shipped(name_or_file)
+    if (name := settled_name(name_or_file)) in shipped:
+        return _shipped(name)
     path = Path(name_or_file).expanduser()
     if path.suffix.lower() in (".yaml", ".yml") or path.is_file():
         return read_suite_file(path)
-    near = difflib.get_close_matches(name_or_file.casefold().replace("-", "_"), shipped, n=1)
+    near = difflib.get_close_matches(_plain(name_or_file), shipped, n=1)
     raise InputError(
         f"there is no suite {name_or_file!r}",
         fix=f"Did you mean {near[0]}?" if near else f"There are {', '.join(shipped)}; or give a YAML file.",

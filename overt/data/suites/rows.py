@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import tempfile
+import unicodedata
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import TypeVar
@@ -56,14 +57,15 @@ class SuiteColumns:
 
         columns, pairs = suite.columns, suite.pairs
         given = source.column if source else None
-        self._text = table.column(_TEXT, given) if given else one(*columns.text)
+        self._text = table.column(_TEXT, given) if given else one(*suite.text_of(part))
         self._category, self._trigger = one(*columns.category), one(*columns.trigger)
         self._style, self._language = one(*columns.style), one(*columns.language)
         self._picture, self._turns = one(*columns.image), one(*columns.turns)
         self._seed = [one(name) for name in columns.seed]
         self._keep = [(one(name), values) for name, values in suite.keep.items()]
         self._label = Column() if isinstance(part.label, str) else one(part.label.column)
-        self._pair, self._pair_by = (one(pairs.column), one(pairs.by)) if pairs else (Column(), Column())
+        self._pair = one(pairs.column) if pairs else Column()
+        self._pair_by = one(pairs.by) if pairs and pairs.by else Column()
         if missing:
             fix = f"{suite.title} is published as {', '.join(part.files) or suite.homepage}: give that file."
             if first.unread:
@@ -80,7 +82,7 @@ class SuiteColumns:
         rule = self._part.label
         if isinstance(rule, str):
             return rule
-        label = self._mapped(row, self._label, rule.values)
+        label = self._mapped(row, self._label, self._label.words(row), rule.values)
         return None if label == "skip" else label
 
     def keeps(self, row: Row) -> bool:
@@ -117,16 +119,20 @@ class SuiteColumns:
         return prompt, extras.picture
 
     def _value(self, row: Row, column: Column, names: Sequence[str]) -> str:
-        """The value of a column, mapped if the suite maps it."""
+        """The value of a column: the first of several, mapped if the suite maps it."""
+        said = column.words(row)
+        sign = next((self._suite.first_of[name] for name in names if name in self._suite.first_of), None)
+        if sign is not None:
+            value = column.value(row)
+            said = next(map(str, value), "") if isinstance(value, Mapping) else said.partition(sign)[0]
         mapped = next((self._suite.values[name] for name in names if name in self._suite.values), None)
-        return column.words(row) if mapped is None else self._mapped(row, column, mapped)
+        return said if mapped is None else self._mapped(row, column, said, mapped)
 
-    def _mapped(self, row: Row, column: Column, known: Mapping[str, Mapped]) -> Mapped:
-        value = known.get(column.key(row))
+    def _mapped(self, row: Row, column: Column, said: str, known: Mapping[str, Mapped]) -> Mapped:
+        value = known.get(folded(said))
         if value is None:
             raise InputError(
-                f"the column {column.name!r} says {column.words(row)[:40]!r}; known are "
-                f"{', '.join(map(repr, known))}",
+                f"the column {column.name!r} says {said[:40]!r}; known are {', '.join(map(repr, known))}",
                 where=row.where,
                 fix=f"Is this the file of {self._suite.title} as published?",
             )
@@ -134,8 +140,13 @@ class SuiteColumns:
 
     def _pair_id(self, row: Row) -> str:
         rule = self._suite.pairs
-        digits = re.search(r"\d+$", self._pair.words(row).strip())
-        if rule is None or digits is None:
+        said = self._pair.words(row).strip()
+        if rule is None or not said:
+            return ""
+        if rule.by is None:
+            return content_id("pair", self._suite.name, said)
+        digits = re.search(r"\d+$", said)
+        if digits is None:
             return ""
         offset = rule.offsets.get(self._pair_by.key(row), 0)
         return content_id("pair", self._suite.name, int(digits[0]) - offset)
@@ -143,14 +154,18 @@ class SuiteColumns:
 
 def _first_of(names: Sequence[str], table: Table, missing: list[str]) -> Column:
     """The first of these columns that the table has. If it has none, adds them to `missing`."""
-    found = table.having(names, _TEXT)
+    found = next(iter(table.having(names, _TEXT)), None) or next(
+        filter(None, (table.inside(name, _TEXT) for name in names)), Column()
+    )
     if names and not found:
         missing.append(" or ".join(map(repr, names)))
-    return found[0] if found else Column()
+    return found
 
 
 def _slug(text: str) -> str:
-    return re.sub(r"[^\w]+", "_", text.strip().casefold()).strip("_")
+    """Letters, digits and _ of a category. Marks count as letters: without them Hindi words fall apart."""
+    kept = (c if c == "_" or unicodedata.category(c)[0] in "LMN" else " " for c in text.casefold())
+    return "_".join("".join(kept).split()).strip("_")
 
 
 def parts_of(suite: Suite, files: Sequence[str]) -> list[tuple[Part, str | None]]:
@@ -167,21 +182,31 @@ def parts_of(suite: Suite, files: Sequence[str]) -> list[tuple[Part, str | None]
         name, equals, rest = spec.partition("=")
         if equals and name in parts and rest:
             found.append((parts[name], rest))
-            continue
-        if len(parts) == 1:
-            found.append((suite.parts[0], spec))
-            continue
-        source = parse_source(spec)
-        path = source.path if source.path is not None else Path(source.name)
-        fitting = [part for part in suite.parts if any(_ends_with(path, file) for file in part.files)]
-        if len(fitting) != 1:
-            raise InputError(
-                f"{suite.title} has the parts {', '.join(parts)}; the file's name does not tell which it is",
-                where=spec,
-                fix=f"Write it before the file: {suite.parts[0].name}={spec}",
-            )
-        found.append((fitting[0], spec))
+        else:
+            found += [(part, spec) for part in _parts_in(suite, spec)]
     return found
+
+
+def _parts_in(suite: Suite, spec: str) -> Sequence[Part]:
+    """The parts that a file holds, by its published name. Parts that have a column of their own for the text
+    stand in one file.
+
+    Raises:
+        InputError: its name does not tell.
+    """
+    if len(suite.parts) == 1 or all(part.text for part in suite.parts):
+        return suite.parts
+    source = parse_source(spec)
+    path = source.path if source.path is not None else Path(source.name)
+    fitting = [part for part in suite.parts if any(_ends_with(path, file) for file in part.files)]
+    if len(fitting) == 1:
+        return fitting
+    raise InputError(
+        f"{suite.title} has the parts {', '.join(part.name for part in suite.parts)}; the file's name does "
+        "not tell which it is",
+        where=spec,
+        fix=f"Write it before the file: {suite.parts[0].name}={spec}",
+    )
 
 
 def _ends_with(path: PurePath, name: str) -> bool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
+from overt.data.json_types import Json
 from overt.data.records import content_id
 from overt.data.yaml.schema import Faults, Filled, Listed, NoneIfEmpty, Schema, read_yaml, shape
 
@@ -20,6 +22,7 @@ Metric = Literal[
 ]
 
 
+Modality = Literal["text", "image"]
 V = TypeVar("V")
 
 
@@ -70,10 +73,7 @@ class Part(_Model):
     split: Annotated[str | None, NoneIfEmpty] = Field(None, description="The dataset's split.")
     url: Annotated[Address | None, NoneIfEmpty] = Field(None, description="The address of a file.")
     files: tuple[str, ...] = Field((), description="The names of its files, as they are published.")
-
-
-# Fields that suites of earlier versions do not have: where they are empty, the hash is as it was.
-_LATER = frozenset({"image", "turns"})
+    text: Names = Field((), description="The column of its texts, where it is not that of the suite.")
 
 
 class Columns(_Model):
@@ -90,11 +90,26 @@ class Columns(_Model):
 
 
 class Pairs(_Model):
-    """What joins a prompt to its contrast: a number in `column`, less an offset for the types in `by`."""
+    """What joins a prompt to its contrast: a number in `column`, less an offset for the types in `by`.
+    Without `by` it is the whole value, as where both stand in one row."""
 
-    column: str = Field(description="The column with the number.", examples=["id"])
-    by: str = Field(description="The column with the type.", examples=["type"])
-    offsets: dict[str, int] = Field(description="The offset of each type.", examples=["{contrast: 25}"])
+    column: str = Field(description="The column with the number or the value.", examples=["id"])
+    by: Annotated[str | None, NoneIfEmpty] = Field(None, description="The column with the type.")
+    offsets: dict[str, int] = Field({}, description="The offset of each type.", examples=["{contrast: 25}"])
+
+
+# Fields that suites of earlier versions do not have: where they are empty, the hash is as it was.
+_LATER = {"": frozenset({"first_of"}), "parts": frozenset({"text"}), "columns": frozenset({"image", "turns"})}
+
+
+def _known_before(data: Json, at: str = "") -> Json:
+    """The data of a suite without the later fields that are empty."""
+    if isinstance(data, Mapping):
+        later = _LATER.get(at, frozenset())
+        return {k: _known_before(v, k) for k, v in data.items() if v or k not in later}
+    if isinstance(data, list):
+        return [_known_before(item, at) for item in data]
+    return data
 
 
 class Suite(_Model):
@@ -105,7 +120,7 @@ class Suite(_Model):
     )
     title: Annotated[str, Field(min_length=2)] = Field(description="The suite's name for people.")
     measures: Annotated[str, Field(min_length=10)] = Field(description="What it measures, in a sentence.")
-    modality: Literal["text"] = Field("text", description="What its prompts ask for.")
+    modality: Modality = Field("text", description="What its prompts ask for: an answer or a picture.")
     rows: Annotated[Annotated[int, Field(ge=1)] | None, NoneIfEmpty] = Field(
         None, description="How many rows were published."
     )
@@ -119,6 +134,12 @@ class Suite(_Model):
     values: dict[str, Annotated[dict[str, str], AfterValidator(_folded_keys)]] = Field(
         {}, description="By column: what its values become."
     )
+    first_of: dict[str, str] = Field(
+        {},
+        description="By column: the sign between several names in one value, of which the first counts. "
+        "Of an object the first key counts.",
+        examples=['{categories: ","}'],
+    )
     keep: dict[str, Annotated[tuple[str, ...], AfterValidator(_folded_values)]] = Field(
         {}, description="By column: the values whose rows are kept."
     )
@@ -129,6 +150,7 @@ class Suite(_Model):
     citation: Annotated[str, Field(min_length=2)] = Field(description="What to cite.")
     homepage: Address = Field(description="An address.", examples=["https://example.org"])
     gated: str = Field("", description='How to get access; "" where nothing is asked.')
+    disputed: str = Field("", description='Why its labels are disputed; "" where nobody disputes them.')
     # The better of the two offline judges for partial refusals.
     judge: str = Field("judge/rules", description="The refusal judge to use unless another is named.")
     metrics: tuple[Metric, ...] = Field(
@@ -148,11 +170,14 @@ class Suite(_Model):
         faults.raise_any()
         return self
 
+    def text_of(self, part: Part) -> Names:
+        """The columns in which a part's texts may stand."""
+        return part.text or self.columns.text
+
     @property
     def hash(self) -> str:
-        """The hash of all fields: 16 hex digits."""
-        data = self.model_dump(mode="json")
-        data["columns"] = {k: v for k, v in data["columns"].items() if v or k not in _LATER}
+        """The hash of all fields but `disputed`, which changes no prompt: 16 hex digits."""
+        data = _known_before(self.model_dump(mode="json", exclude={"disputed"}))
         return content_id("suite", data).partition("-")[2]
 
 

@@ -168,6 +168,15 @@ class Table:
         present = (self._names.get(name.strip().casefold()) for name in names)
         return [Column(name, prefix=self._prefix(role)) for name in present if name is not None]
 
+    def inside(self, wanted: str, role: Role | None = None) -> Column:
+        """The field in a column of objects that `column.field` names; `Column()` if there is none."""
+        outer, _, inner = wanted.partition(".")
+        for column in self.having([outer], role):
+            value = column.value(self._first)
+            if isinstance(value, Mapping) and inner in value:
+                return Column(column.name, inner, self._prefix(role))
+        return Column()
+
     def columns(self, role: Role, given: str | None = None) -> list[Column]:
         """The columns of a role. A published layout may have several; the list is empty if nothing fits.
 
@@ -264,11 +273,9 @@ class Table:
             return Column(wanted, prefix=prefix)
         if found := self.having([wanted], role):
             return found[0]
-        outer, _, inner = wanted.partition(".")
-        for column in self.having([outer], role):
-            value = column.value(self._first)
-            if isinstance(value, Mapping) and inner in value:
-                return Column(column.name, inner, prefix)
+        if inside := self.inside(wanted, role):
+            return inside
+        outer = wanted.partition(".")[0]
         unread = self._unread.get(wanted.strip().casefold()) or self._unread.get(outer.strip().casefold())
         if unread is not None:
             raise self._unreadable(unread)

@@ -16,7 +16,7 @@ import json
 import os
 import re
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
 from typing import IO
@@ -214,7 +214,9 @@ def _csv_records(
         return
     csv.field_size_limit(max(csv.field_size_limit(), _LONGEST))
     # Without `strict`, an unclosed quote would silently swallow the rest of the file.
-    reader = csv.reader(chain([head], lines), delimiter=delimiter or _delimiter(head), strict=True)
+    sign = delimiter or _delimiter(head)
+    records = chain([head], _with_quotes_kept(lines) if sign == "\t" else lines)
+    reader = csv.reader(records, delimiter=sign, strict=True)
     passed, is_header = 0, True
     while True:
         begins = reader.line_num + 1 + skipped
@@ -234,6 +236,22 @@ def _csv_records(
             return
         yield where, [_decoded(field, path, begins) for field in fields]
         passed, is_header = (0, False) if is_header else (step - 1, False)
+
+
+# A field in which text follows its closing quote: tables with tabs seldom quote, so the quotes belong to it.
+_QUOTES_OF_THE_TEXT = re.compile(r'(?<![^\t])"(?:[^"\t]|"")*"(?=[^"\t\r\n])[^\t\r\n]*')
+
+
+def _with_quotes_kept(lines: Iterable[str]) -> Iterator[str]:
+    """The lines of a TSV file, with `"Go" on a wall` quoted as CSV quotes it. A line that goes on in the
+    quotes of the one before it stays as it is."""
+    is_open = False
+    for line in lines:
+        if '"' in line:
+            if not is_open:
+                line = _QUOTES_OF_THE_TEXT.sub(lambda field: '"' + field[0].replace('"', '""') + '"', line)
+            is_open ^= line.count('"') % 2 == 1
+        yield line
 
 
 def _csv_columns(where: str, fields: list[str]) -> list[str]:
@@ -302,6 +320,16 @@ def _json(path: Path, text: IO[str]) -> Iterator[Row]:
             held = None
         yield _record(value, number, f"{path}, line {at}")
     if held is not None:
-        tables = [v for v in held.values() if isinstance(v, list) and v and isinstance(v[0], (dict, str))]
-        for number, row in enumerate(tables[0] if len(tables) == 1 else [held], 1):
+        for number, row in enumerate(_rows_in(held), 1):
             yield _record(row, number, f"{path}, row {number}")
+
+
+def _rows_in(held: dict[str, object]) -> list[object]:
+    """The rows in the only object of a file: its only list of rows, its numbered objects, or itself."""
+    tables = [v for v in held.values() if isinstance(v, list) and v and isinstance(v[0], (dict, str))]
+    if len(tables) == 1:
+        found: list[object] = tables[0]
+        return found
+    if held and all(key.isdecimal() and isinstance(value, dict) for key, value in held.items()):
+        return list(held.values())
+    return [held]

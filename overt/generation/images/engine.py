@@ -375,6 +375,8 @@ class ImageAPI(PictureService):
         InputError: there is no key, and the server is not on this machine; or `base_url` is not an address.
     """
 
+    modality = "image"
+
     def __init__(
         self, name: str, *, base_url: str, api_key_env: str, timeout: float, poll_s: float = 1.0
     ) -> None:
