@@ -33,12 +33,14 @@ MAY_IMPORT = {
     "report": {"scoring", "policies", "data"},
     "review": {"scoring", "policies", "data"},
     "publish": {"scoring", "policies", "data"},
+    "harness": {"scoring", "policies", "data", "registry"},
     "tasks": {
-        "report", "review", "publish", "generation", "scoring", "calls", "registry", "policies", "data",
+        "report", "review", "publish", "harness", "generation", "scoring", "calls", "registry", "policies",
+        "data",
     },
     "cli": {
-        "tasks", "report", "review", "publish", "generation", "scoring", "calls", "registry", "policies",
-        "data",
+        "tasks", "report", "review", "publish", "harness", "generation", "scoring", "calls", "registry",
+        "policies", "data",
     },
     "__main__": {"cli"},
     "": set(),

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from overt.data.chat import CallError, ChatModel, ChatReply, ChatRequest, Message, RawResponse
+from overt.data.chat import CallError, ChatModel, ChatRequest, Message, RawResponse
 from overt.data.filters import FilterDecision, ImageChecker, TextFilter, worst
 from overt.data.json_types import JsonObject
 from overt.data.local.batches import Batches
@@ -28,6 +28,7 @@ from overt.data.plugins.attempts import (
     of_reply,
     raised,
 )
+from overt.data.provider.completion import response_of
 from overt.data.provider.vocabulary import finish_stage, refusal_stage
 from overt.data.targets import (
     NOT_ASKED,
@@ -147,29 +148,16 @@ class ChatTarget:
         reply = await self._chat.complete(request)
         if wrong := of_reply(reply):
             return Response(error=fault(self.name, wrong))
-        return self._response(reply, seed)
+        return response_of(reply, self._provider(), seed)
 
     def reread(self, raw: RawResponse) -> Response | None:
         """Reads a response that was kept by today's vocabulary, without a request."""
         read = getattr(self._chat, "reread", None)
         reply = read(raw) if read is not None else None
-        return None if reply is None else self._response(reply, None)
+        return None if reply is None else response_of(reply, self._provider())
 
-    def _response(self, reply: ChatReply, seed: int | None) -> Response:
-        filtered = finish_stage(self.name.partition("/")[0], reply.finish_reason or "") is not None
-        return Response(
-            # The refusal field holds the model's own words, or the code of a content filter.
-            text=reply.text or ("" if filtered else reply.refusal or ""),
-            status=reply.raw.status if reply.raw and filtered else None,
-            code=(reply.refusal or "content_filter") if filtered else "",
-            finish_reason=reply.finish_reason,
-            seed=seed,
-            input_tokens=reply.input_tokens,
-            output_tokens=reply.output_tokens,
-            error=reply.error,
-            raw=reply.raw,
-            adapted=reply.adapted,
-        )
+    def _provider(self) -> str:
+        return self.name.partition("/")[0]
 
     async def close(self) -> None:
         await self._chat.close()

@@ -1,0 +1,1 @@
+"""Other harnesses: what they read of ours, and what we read of theirs."""
