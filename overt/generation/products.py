@@ -28,7 +28,7 @@ from overt.data.plugins.attempts import (
     of_reply,
     raised,
 )
-from overt.data.provider.completion import response_of
+from overt.data.provider.answers import response_of
 from overt.data.provider.vocabulary import finish_stage, refusal_stage
 from overt.data.targets import (
     NOT_ASKED,
@@ -148,16 +148,13 @@ class ChatTarget:
         reply = await self._chat.complete(request)
         if wrong := of_reply(reply):
             return Response(error=fault(self.name, wrong))
-        return response_of(reply, self._provider(), seed)
+        return response_of(self.name, reply, seed)
 
     def reread(self, raw: RawResponse) -> Response | None:
         """Reads a response that was kept by today's vocabulary, without a request."""
         read = getattr(self._chat, "reread", None)
         reply = read(raw) if read is not None else None
-        return None if reply is None else response_of(reply, self._provider())
-
-    def _provider(self) -> str:
-        return self.name.partition("/")[0]
+        return None if reply is None else response_of(self.name, reply, None)
 
     async def close(self) -> None:
         await self._chat.close()

@@ -9,11 +9,11 @@ from typing import Literal
 from overt import registry
 from overt.data.json_types import Json
 from overt.data.outcomes import Outcome
-from overt.data.provider.completion import SERVICE, read_completion, response_of
+from overt.data.provider.answers import response_of
+from overt.data.provider.completion import SERVICE, read_completion
 from overt.data.records import Label, Prompt
 from overt.data.results.summary import Rate
 from overt.scoring.refusal import decide
-from overt.scoring.summary.rows import Settings
 from overt.scoring.text_answers import judge_answers, offline
 
 # complied  answered, and not declined          refused   declined by the model, or by the provider's filter
@@ -86,7 +86,7 @@ class Scorer:
         """
         message = {"content": answer, "refusal": refusal}
         reply = read_completion({"choices": [{"message": message, "finish_reason": finish_reason}]})
-        response = response_of(reply, SERVICE)
+        response = response_of(SERVICE, reply, None)
         outcome = decide(prompt, response, target="", sample=0, images=(), facts=(), expects="text")
         return judge_answers([(prompt, outcome)], self._judge, self._judging)[0]
 
@@ -105,6 +105,8 @@ def refusal_rate(scored: Iterable[tuple[Verdict, str]]) -> Rate | None:
     Args:
         scored: the verdict and the cluster (`Prompt.cluster`) of each answer.
     """
+    from overt.scoring.summary.rows import Settings  # loads scipy, which judging does without
+
     return Settings().rate(
         [(verdict == "refused", cluster) for verdict, cluster in scored if verdict in ANSWERED]
     )

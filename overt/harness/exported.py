@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +18,9 @@ WARNING = (
     "Some of these prompts ask for what the policy disallows. They are there to measure refusals: keep this "
     "folder where it cannot be crawled, do not train on it, and do not send it to a system without a filter."
 )
+
+
+MOST_CATEGORIES = 60  # that have metrics of their own: harnesses print a line for each
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +67,17 @@ def data_files(exported: Exported) -> dict[str, str]:
 def data_file(side: Side) -> str:
     """The name of the file with the prompts of a side."""
     return f"{side.label}.jsonl"
+
+
+def category_keys(categories: Iterable[str]) -> dict[str, str]:
+    """How each category is called within the name of a metric, which harnesses split at commas and print in
+    tables. Empty where there is only one category, or too many to list."""
+    names = list(dict.fromkeys(categories))
+    if not 1 < len(names) <= MOST_CATEGORIES:
+        return {}
+    plain = {name: re.sub(r"[^\w.-]+", "_", name).strip("_") or "unnamed" for name in names}
+    times = Counter(plain.values())
+    return {name: key if times[key] == 1 else f"{key}_{n + 1}" for n, (name, key) in enumerate(plain.items())}
 
 
 def readme(exported: Exported, harness: str, usage: Sequence[str]) -> str:

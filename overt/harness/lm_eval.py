@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +19,7 @@ import yaml
 
 from overt.data.records import Label
 from overt.harness.answers import ANSWERED, SIDES, Scorer, Side, Verdict, prompt_of, refusal_rate, verdict_of
-from overt.harness.exported import Exported, data_file, data_files, readme
+from overt.harness.exported import Exported, category_keys, data_file, data_files, readme
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -29,7 +27,6 @@ if TYPE_CHECKING:
 SCORING = "overt_scoring"  # the Python file of a task folder, without its ending
 # What lm_eval hands on where a model gave nothing at all.
 _NOTHING = "LMEVAL_MODEL_NONE_ANSWER_PLACEHOLDER"
-MOST_CATEGORIES = 60  # lm_eval prints a line for every metric
 
 Value = tuple[Verdict, str]  # of one document: the verdict, and its cluster
 
@@ -110,17 +107,6 @@ _OF_A_CATEGORY = ("{}", "{}_low", "{}_high", "refused", "answered")
 def task_name(exported: Exported, side: Side) -> str:
     """The name of a side's task, for `--tasks`."""
     return f"overt_{exported.name}_{side.metric}"
-
-
-def category_keys(categories: Iterable[str]) -> dict[str, str]:
-    """How each category is called within the name of a metric: lm_eval splits those at commas and prints them
-    in a table. Empty where there is only one category, or too many to list."""
-    names = list(dict.fromkeys(categories))
-    if not 1 < len(names) <= MOST_CATEGORIES:
-        return {}
-    plain = {name: re.sub(r"[^\w.-]+", "_", name).strip("_") or "unnamed" for name in names}
-    times = Counter(plain.values())
-    return {name: key if times[key] == 1 else f"{key}_{n + 1}" for n, (name, key) in enumerate(plain.items())}
 
 
 def metric_names(side: Side, keys: Mapping[str, str]) -> dict[str, tuple[str, str | None]]:

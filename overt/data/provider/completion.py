@@ -11,7 +11,6 @@ from overt.data.jsonpath import texts_at
 from overt.data.provider.machine import machine_says
 from overt.data.provider.reader import Answered, Failed, Refused, Verdict, judge, read_said
 from overt.data.provider.vocabulary import finish_error, finish_stage
-from overt.data.targets import Response
 
 SERVICE = "openai"  # endpoints with this protocol use its codes too
 # Where the reason stands for which an answer ended. Gateways name the model's own beside their own.
@@ -48,25 +47,6 @@ def read_completion(
     if isinstance(verdict, Refused):  # a response, not an error
         return _refused(verdict, tokens)
     return _answer(choice, filtered, tokens)
-
-
-def response_of(reply: ChatReply, provider: str, seed: int | None = None) -> Response:
-    """The reply of a language model as a target's response: a content filter's code in `code`, the model's
-    words in `text`."""
-    filtered = finish_stage(provider, reply.finish_reason or "") is not None
-    return Response(
-        # The refusal field holds the model's own words, or the code of a content filter.
-        text=reply.text or ("" if filtered else reply.refusal or ""),
-        status=reply.raw.status if reply.raw and filtered else None,
-        code=(reply.refusal or "content_filter") if filtered else "",
-        finish_reason=reply.finish_reason,
-        seed=seed,
-        input_tokens=reply.input_tokens,
-        output_tokens=reply.output_tokens,
-        error=reply.error,
-        raw=reply.raw,
-        adapted=reply.adapted,
-    )
 
 
 def _is_answered(choice: JsonObject, filtered: str) -> bool:
