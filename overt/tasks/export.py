@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar
 
+from overt import registry
 from overt.data.errors import InputError
 from overt.data.json_types import Json
 from overt.data.prompts import Side
@@ -170,11 +171,16 @@ def _exported(config: ExportConfig) -> Exported:
 
 
 def _judge(name: str) -> str:
-    if not is_offline(name):
+    """
+    Raises:
+        InputError: there is no such judge, or it needs calls.
+    """
+    if not is_offline(name) and "/" in name.removeprefix("judge/").partition("?")[0]:
         raise InputError(
             f"{name} asks a model, with keys and costs that another harness knows nothing of",
             fix="Name one that judges here, such as --judge judge/rules; or run it with overt run.",
         )
+    registry.load_refusal_judge(name)
     return name
 
 
