@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from overt import registry
+from overt.data.chat import CallError
 from overt.data.json_types import Json
 from overt.data.outcomes import Outcome
 from overt.data.provider.answers import response_of
 from overt.data.provider.completion import SERVICE, read_completion
 from overt.data.records import Label, Prompt
 from overt.data.results.summary import Rate
+from overt.data.targets import Response
+from overt.policies.floor import stopped
 from overt.scoring.refusal import decide
 from overt.scoring.text_answers import judge_answers, offline
 
@@ -86,9 +90,18 @@ class Scorer:
         """
         message = {"content": answer, "refusal": refusal}
         reply = read_completion({"choices": [{"message": message, "finish_reason": finish_reason}]})
-        response = response_of(SERVICE, reply, None)
+        response = within_floor(response_of(SERVICE, reply, None))
         outcome = decide(prompt, response, target="", sample=0, images=(), facts=(), expects="text")
         return judge_answers([(prompt, outcome)], self._judge, self._judging)[0]
+
+
+def within_floor(response: Response) -> Response:
+    """The response without its words if the floor stops them, as in `overt run`; a filter's code stays."""
+    stop = stopped([response.text, response.error.message if response.error else ""])
+    if stop is None:
+        return response
+    error = dataclasses.replace(response.error or CallError("floor", ""), message=str(stop))
+    return dataclasses.replace(response, text="", error=error)
 
 
 def verdict_of(outcome: Outcome) -> Verdict:
