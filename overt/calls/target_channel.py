@@ -22,6 +22,7 @@ from overt.data.chat import CallError, RawResponse
 from overt.data.json_types import Json, JsonObject
 from overt.data.pictures import PictureFacts, UnreadablePicture, measure
 from overt.data.plugins.attempts import call_target, close_target, of_response
+from overt.data.records import Turn
 from overt.data.run.images import ImageStore
 from overt.data.secrets import storable
 from overt.data.targets import LayerDecision, Response, Target
@@ -30,11 +31,13 @@ from overt.policies.floor import stopped
 
 @dataclass(frozen=True, slots=True)
 class TargetRequest:
-    """One request to a target."""
+    """One request to a target. `image` and `turns` are those of the prompt."""
 
     prompt: str
     seed: int
     sample: int
+    image: str | None = None
+    turns: tuple[Turn, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,11 @@ class TargetChannel:
 
     async def send(self, request: TargetRequest) -> TargetReply:
         """Makes one attempt. If no image is readable, the reply is an error, since another try can help."""
-        response = storable(await call_target(self._target, request.prompt, request.seed))
+        picture = await asyncio.to_thread(self._store.get, request.image) if request.image else None
+        said = await call_target(
+            self._target, request.prompt, request.seed, picture=picture, turns=request.turns or ()
+        )
+        response = storable(said)
         bare = dataclasses.replace(response, images=())
         if not response.images or response.error is not None:
             return TargetReply(bare)
@@ -121,7 +128,8 @@ class TargetChannel:
         return dataclasses.replace(reply, response=dataclasses.replace(reply.response, latency_s=seconds))
 
     def plain(self, request: TargetRequest) -> JsonObject:
-        return dataclasses.asdict(request)
+        # Requests of a text alone keep the keys that they had before there was anything else.
+        return {name: value for name, value in dataclasses.asdict(request).items() if value is not None}
 
     def pack(self, reply: TargetReply) -> JsonObject:
         response = dataclasses.asdict(dataclasses.replace(reply.response, safety={}))

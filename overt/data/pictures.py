@@ -25,6 +25,7 @@ Look = Literal["picture", "black", "white", "flat"]
 # A 30,000 x 30,000 PNG of one colour is 2.6 MB on the wire and 2.7 GB in memory. Text-to-image services
 # draw far fewer pixels.
 MAX_PIXELS = 64_000_000
+MAX_BYTES = 64 << 20  # of a picture that a data set names
 FRAMES = 16  # of an animation that are looked at
 MOST_FRAMES = 2_000  # of an animation that is looked at at all: 80 seconds at 25 a second
 MOST_KEPT, MOST_DECODED = 2, 16  # times the most pixels of one picture: the frames looked at, and all of them

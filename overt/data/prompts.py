@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import chain, islice, zip_longest
 from pathlib import Path
 
 from overt.data.errors import InputError
 from overt.data.records import Label, Prompt, clean_text, content_id, prompt_id
+from overt.data.run.images import reference_of
 from overt.data.tables.columns import TEXTS, Column, Role, Table
+from overt.data.tables.extras import PICTURE, TURNS, picture_in, turns_in
 from overt.data.tables.files import Row
 from overt.data.tables.layouts import OVERT_CATEGORIES
 from overt.data.tables.layouts import Side as Side
@@ -36,12 +38,14 @@ _OTHERS = (
 @dataclass(frozen=True, slots=True)
 class LoadedPrompts:
     """The prompts of all sources, each once, and the numbers of repeated and empty rows. `sampled` has the
-    large sources of which only a sample of rows was read."""
+    large sources of which only a sample of rows was read. `pictures` has the encoded pictures that prompts
+    carry, by `Prompt.image`."""
 
     prompts: tuple[Prompt, ...]
     repeated: int
     empty: int
     sampled: tuple[str, ...] = ()
+    pictures: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def _turn(prompt: Prompt) -> tuple[bool, str, str]:
@@ -94,8 +98,9 @@ def read_prompts(
     specs = tuple(specs)
     few = limit is not None and limit <= _A_FEW
     sampled: list[str] = []
+    pictures: dict[str, bytes] = {}
     for spec in specs:
-        for prompt in _source(spec, label, sampled if few else None):
+        for prompt in _source(spec, label, sampled if few else None, pictures):
             if not prompt.text:
                 empty += 1
                 continue
@@ -112,7 +117,7 @@ def read_prompts(
             repeated += 1
     if not loaded:
         raise _nothing(specs, empty)
-    return LoadedPrompts(tuple(loaded.values()), repeated, empty, tuple(sampled))
+    return LoadedPrompts(tuple(loaded.values()), repeated, empty, tuple(sampled), pictures)
 
 
 def _nothing(specs: Sequence[str], empty: int) -> InputError:
@@ -130,17 +135,23 @@ def _nothing(specs: Sequence[str], empty: int) -> InputError:
     )
 
 
-def _source(spec: str, label: Side | None, sampled: list[str] | None) -> Iterator[Prompt]:
+_BULK = frozenset({*PICTURE.names, *TURNS.names})
+
+
+def _source(
+    spec: str, label: Side | None, sampled: list[str] | None, pictures: dict[str, bytes]
+) -> Iterator[Prompt]:
     """Yields the prompts of a source.
 
     Args:
         sampled: gets the names of tables of which a sample is read; None: all rows are read.
+        pictures: gets the pictures that the prompts carry.
     """
     source = parse_source(spec)
     folder = source.path is not None and source.path.is_dir()
     for table in source.tables():
         side = label or (_side_of_file(table.path) if folder else None)
-        rows = table.rows()
+        rows = table.rows(also=_BULK)
         first = next(rows, None)
         if first is None:
             continue
@@ -149,7 +160,10 @@ def _source(spec: str, label: Side | None, sampled: list[str] | None) -> Iterato
         if sample is not None and sampled is not None:
             sampled.append(table.name)
         for row in chain([first], rows) if sample is None else sample:
-            yield columns.prompt(row)
+            prompt, picture = columns.prompt(row)
+            if picture is not None and prompt.image is not None:
+                pictures[prompt.image] = picture
+            yield prompt
 
 
 def _side_of_file(path: Path | None) -> Side | None:
@@ -163,12 +177,17 @@ class _PromptColumns:
 
     def __init__(self, first: Row, source: Source, side: Side | None) -> None:
         table = Table(first, source.name)
-        self._source = source.name
+        self._source, self._beside = source.name, source.beside
         self._text = table.needed(PROMPT, source.column)[0]
         self._label = table.column(LABEL)
         # The user's label for a file applies only to rows without a label.
         self._side = side or table.label(self._text)
         self._others = {name: next(iter(table.having([name])), Column()) for name in _OTHERS}
+        # Rows of JSONL may lack what not all of them carry.
+        self._picture, self._turns = (
+            table.column(role) or Column(role.names[0]) for role in (PICTURE, TURNS)
+        )
+        self._there = first.values
         said = self._text.key(first)
         if (
             source.column is None
@@ -188,18 +207,21 @@ class _PromptColumns:
     @property
     def names(self) -> list[str]:
         """The columns that are read."""
-        columns = (self._text, self._label, *self._others.values())
-        return list(dict.fromkeys(column.name for column in columns if column))
+        columns = (self._text, self._label, self._picture, self._turns, *self._others.values())
+        return list(dict.fromkeys(column.name for column in columns if column.name in self._there))
 
-    def prompt(self, row: Row) -> Prompt:
+    def prompt(self, row: Row) -> tuple[Prompt, bytes | None]:
+        """The prompt of a row, and the picture that it carries."""
         said = {name: column.string(row) for name, column in self._others.items()}
         text = clean_text(self._text.text(row))
-        identity = prompt_id(text)
+        picture = picture_in(self._picture, row, self._beside)
+        image, turns = reference_of(picture) if picture else None, turns_in(self._turns, row) or None
+        identity = prompt_id(text, image, turns)
         seed, benign = clean_text(said["seed_prompt"]), clean_text(said["benign_image_prompt"])
         category = (said["category"] or said["type"] or "all").strip()
         variant_of = said["variant_of"] or None
         twin = prompt_id(benign) if benign else variant_of or identity
-        return Prompt(
+        prompt = Prompt(
             id=identity,
             text=text,
             category=OVERT_CATEGORIES.get(category.casefold(), category),
@@ -214,7 +236,10 @@ class _PromptColumns:
             pair_id=said["pair_id"] or content_id("pair", twin),
             variant_of=variant_of,
             group=variant_of and said["group"],  # of other tables "group" means something else
+            image=image,
+            turns=turns,
         )
+        return prompt, picture
 
     def _label_of(self, row: Row) -> Label:
         said = self._label.label(row)

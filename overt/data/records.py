@@ -38,9 +38,25 @@ def clean_text(text: str) -> str:
     return " ".join(unicodedata.normalize("NFC", text).split())
 
 
-def prompt_id(text: str) -> str:
-    """The id of a prompt. It depends on the text alone, so that results on two datasets can be joined."""
-    return content_id("prompt", clean_text(text))
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One earlier turn of the conversation that a prompt goes on with."""
+
+    role: Literal["user", "assistant"]
+    content: str
+
+
+def prompt_id(text: str, image: str | None = None, turns: tuple[Turn, ...] | None = None) -> str:
+    """The id of a prompt. It depends on what is asked alone, so that results on two datasets can be joined.
+
+    Args:
+        image: the picture that goes with the text, as in `Prompt.image`.
+        turns: what was said before.
+    """
+    said = clean_text(text)
+    if not image and not turns:
+        return content_id("prompt", said)
+    return content_id("prompt", said, image, [[turn.role, turn.content] for turn in turns or ()])
 
 
 def group_name(attribute: str, wording: str) -> str:
@@ -67,7 +83,8 @@ class Prompt:
     `template` is the name and version of the instruction. `seed_id` and `pair_id` may be None; a benign
     prompt and its unsafe twin share `pair_id`. A version that says more of who is depicted has the id of the
     prompt that it is made of in `variant_of` and what it says in `group` (`group_name`); it stays in that
-    prompt's cluster.
+    prompt's cluster. `image` is the picture that goes with the text (to edit it, or a question about it), as
+    the run's image store names it (`overt.data.run.images`); `turns` is what was said before.
     """
 
     id: str
@@ -84,6 +101,8 @@ class Prompt:
     pair_id: str | None = None
     variant_of: str | None = field(default=None, metadata=LATER)
     group: str | None = field(default=None, metadata=LATER)
+    image: str | None = field(default=None, metadata=LATER)
+    turns: tuple[Turn, ...] | None = field(default=None, metadata=LATER)
 
     @property
     def cluster(self) -> str:
@@ -197,5 +216,6 @@ def _fields(kind: type[object]) -> dict[str, type[object] | None]:
     fields: dict[str, type[object] | None] = {}
     for one in dataclasses.fields(kind):
         inner = next(iter(typing.get_args(hints[one.name])), None)
+        inner = next(iter(typing.get_args(inner)), inner)  # of `tuple[Turn, ...] | None`
         fields[one.name] = inner if isinstance(inner, type) and dataclasses.is_dataclass(inner) else None
     return fields

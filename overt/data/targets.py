@@ -25,6 +25,9 @@ WATERMARKED = "watermark_detected"
 
 NOT_ASKED = "not asked: "
 
+# What a prompt may carry besides its text: keys of `Target.takes` and keywords of its `respond`.
+Extra = Literal["picture", "turns"]
+
 RefusalStage = Literal["prompt_filter", "model", "image_filter"]
 
 
@@ -120,6 +123,11 @@ class Target(Protocol):
     `notes`, lines that the reader of a run must know, and `facts`, the same as JSON data for its manifest;
     `blank_is_refusal: bool`, true if a picture of one plain colour is how it refuses. Without that
     declaration, and without a safety flag, such a picture counts as an error: nothing was drawn.
+
+    `takes`: what it takes besides the text, of `Extra`; empty by default. With "picture", `respond` gets
+    `picture=` (encoded bytes: the picture to edit, or to ask about) for prompts that carry one; with "turns"
+    `turns=` (a tuple of `overt.data.records.Turn`, what was said before). Prompts that carry what a target
+    does not take are refused before anything is asked.
     """
 
     name: str  # "provider/model", as the user wrote it

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from overt.data.chat import CallError, ChatModel, ChatRequest, Message, RawResponse
+from overt.data.chat import CallError, ChatModel, ChatRequest, Message, RawResponse, is_blind
 from overt.data.filters import FilterDecision, ImageChecker, TextFilter, worst
 from overt.data.json_types import JsonObject
 from overt.data.local.batches import Batches
@@ -30,9 +30,11 @@ from overt.data.plugins.attempts import (
 )
 from overt.data.provider.answers import response_of
 from overt.data.provider.vocabulary import finish_stage, refusal_stage
+from overt.data.records import Turn
 from overt.data.targets import (
     NOT_ASKED,
     SAFETY_FLAGS,
+    Extra,
     LayerDecision,
     RefusalStage,
     Response,
@@ -132,6 +134,7 @@ class ChatTarget:
         self, chat: ChatModel, *, system: str = "", max_tokens: int = 512, temperature: float = 0.0
     ) -> None:
         self.name = chat.name
+        self.takes: tuple[Extra, ...] = ("turns",) if is_blind(chat) else ("turns", "picture")
         self._chat, self._system = chat, system
         self._max_tokens, self._temperature = max_tokens, temperature
         self.api_key_env = getattr(chat, "api_key_env", "")
@@ -139,12 +142,14 @@ class ChatTarget:
         if own := getattr(chat, "max_concurrency", None):
             self.max_concurrency = int(own)
 
-    async def respond(self, prompt: str, *, seed: int) -> Response:
+    async def respond(
+        self, prompt: str, *, seed: int, picture: bytes | None = None, turns: tuple[Turn, ...] = ()
+    ) -> Response:
         """Returns one response: a content filter's code in `code`, the model's words in `text`."""
-        turns = [Message("system", self._system)] if self._system else []
-        request = ChatRequest(
-            (*turns, Message("user", prompt)), self._temperature, self._max_tokens, seed=seed
-        )
+        before = [Message("system", self._system)] if self._system else []
+        before += [Message(turn.role, turn.content) for turn in turns]
+        asked = Message("user", prompt, (picture,) if picture else ())
+        request = ChatRequest((*before, asked), self._temperature, self._max_tokens, seed=seed)
         reply = await self._chat.complete(request)
         if wrong := of_reply(reply):
             return Response(error=fault(self.name, wrong))
@@ -180,6 +185,8 @@ class Guarded:
     ) -> None:
         self.name = name
         self.modality = getattr(target, "modality", "image") if target else "none"
+        # Text filters in front of it read the text alone; the report's layers say which decided.
+        self.takes: tuple[Extra, ...] = tuple(getattr(target, "takes", ()))
         self._target, self._every = target, every_layer
         self._filters = [Layer(f, "prompt_filter", threads) for f in filters]
         self._checkers = [Layer(c, "image_filter", threads) for c in checkers]
@@ -194,7 +201,9 @@ class Guarded:
         self.blank_is_refusal = getattr(target, "blank_is_refusal", False) is True
         self.facts: JsonObject = getattr(target, "facts", {})
 
-    async def respond(self, prompt: str, *, seed: int) -> Response:
+    async def respond(
+        self, prompt: str, *, seed: int, picture: bytes | None = None, turns: tuple[Turn, ...] = ()
+    ) -> Response:
         """Returns the product's response, with every layer that was asked in `layers`."""
         layers: list[LayerDecision] = []
         for layer in self._filters:
@@ -206,7 +215,7 @@ class Guarded:
                 return Response(layers=tuple(layers))
         if self._target is None:
             return Response(layers=tuple(layers))
-        response = await call_target(self._target, prompt, seed)
+        response = await call_target(self._target, prompt, seed, picture=picture, turns=turns)
         if response.error is not None:
             return dataclasses.replace(response, layers=(*layers, *response.layers))
         layers += _said_by(self._target.name, response, self.modality)

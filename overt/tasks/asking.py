@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from overt import registry
@@ -21,6 +22,7 @@ from overt.data.run.images import ImageStore
 from overt.data.secrets import storable, without_keys
 from overt.data.suites.load import load_suite, read_suite
 from overt.data.tables.parquet import SAMPLE
+from overt.data.targets import Extra
 from overt.data.templates import load_template
 from overt.scoring.text_answers import Judging, judge_answers, offline
 from overt.tasks.roles import ModelOptions, chat_model
@@ -30,6 +32,16 @@ from overt.tasks.task import Work
 # -- prompts -------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class ToAsk:
+    """The prompts to ask, the encoded pictures that they carry by `Prompt.image`, and notes on prompts that
+    are left out."""
+
+    prompts: list[Prompt]
+    pictures: Mapping[str, bytes]
+    notes: list[str]
+
+
 def prompts_to_ask(
     dataset: tuple[str, ...],
     *,
@@ -37,8 +49,8 @@ def prompts_to_ask(
     label: Side | None,
     category: tuple[str, ...],
     limit: int | None,
-) -> tuple[list[Prompt], list[str]]:
-    """Reads the prompts to ask. Also returns notes on those that are left out.
+) -> ToAsk:
+    """Reads the prompts to ask.
 
     Args:
         dataset: sources, or the files of `suite`.
@@ -73,7 +85,42 @@ def prompts_to_ask(
         "rows, at even distances over the whole file; a rare category may be missing"
         for name in loaded.sampled
     ]
-    return prompts, notes
+    carried = {p.image for p in prompts}
+    return ToAsk(prompts, {name: data for name, data in loaded.pictures.items() if name in carried}, notes)
+
+
+_CARRIED: Mapping[Extra, str] = {
+    "picture": "carry a picture that goes with the text",
+    "turns": "go on with a conversation",
+}
+
+
+def check_extras(name: str, takes: object, prompts: Iterable[Prompt]) -> None:
+    """Checks that a target takes what its prompts carry, before it is asked anything.
+
+    Args:
+        takes: what the target says it takes besides the text (`Target.takes`); None: only the loaded model
+            knows.
+
+    Raises:
+        InputError: it does not.
+    """
+    if takes is None:
+        return
+    known = takes if isinstance(takes, (tuple, list, set, frozenset)) else ()
+    counts = Counter[Extra]()
+    total = 0
+    for prompt in prompts:
+        total += 1
+        counts["picture"] += prompt.image is not None
+        counts["turns"] += bool(prompt.turns)
+    for extra, count in counts.items():
+        if count and extra not in known:
+            raise InputError(
+                f"{count:,} of the {total:,} prompts {_CARRIED[extra]}, and {name} takes none",
+                fix="Name a target that does (for pictures one that edits them, or a model that sees), or "
+                "leave these prompts out. A class of your own says it by `takes`.",
+            )
 
 
 # -- asking --------------------------------------------------------------------------------------------------
@@ -112,6 +159,19 @@ class Asking:
             self.work.drawn_by[spec.name] = storable(facts)
         price = self.work.caller.price_of(getattr(target, "priced_as", spec.name))
         return TargetChannel(spec.name, target, price, ImageStore(self.work.folder.path))
+
+    def channel_for(self, spec: TargetSpec, asked: ToAsk) -> TargetChannel:
+        """Opens a target, and puts the pictures that the prompts carry where it finds them.
+
+        Raises:
+            InputError: as `channel`, or it does not take what the prompts carry.
+        """
+        channel = self.channel(spec)
+        check_extras(spec.name, getattr(channel.subject, "takes", ()), asked.prompts)
+        store = ImageStore(self.work.folder.path)
+        for picture in asked.pictures.values():
+            store.put(picture)
+        return channel
 
     def judging(self) -> Judging:
         """Opens the judge of text refusals, before a model is asked anything.
@@ -190,7 +250,14 @@ def outcome_of(channel: TargetChannel, prompt: Prompt, sample: int, received: Ta
 
 def request_of(prompt: Prompt, sample: int, seed: int) -> TargetRequest:
     """The request for a draw of a run with this seed."""
-    return TargetRequest(prompt.text, request_seed(seed, prompt, sample), sample)
+    return request_as(prompt, prompt, sample, seed)
+
+
+def request_as(worded: Prompt, prompt: Prompt, sample: int, seed: int) -> TargetRequest:
+    """The request for other words of a prompt, with all else as it is: its picture, what was said before, and
+    the seed, so that nothing differs but the text."""
+    drawn = request_seed(seed, prompt, sample)
+    return TargetRequest(worded.text, drawn, sample, worded.image, worded.turns or None)
 
 
 def request_seed(seed: int, prompt: Prompt, sample: int) -> int:

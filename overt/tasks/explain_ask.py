@@ -17,7 +17,7 @@ from overt.policies.schema import Policy
 from overt.scoring.explain.search import Reply, Search, Step, Trial
 from overt.scoring.explain.units import Granularity, Swap, units_of
 from overt.scoring.text_answers import Judging
-from overt.tasks.asking import Asking, Job, modality_of, request_seed
+from overt.tasks.asking import Asking, Job, modality_of, request_as
 
 
 @dataclass(frozen=True)
@@ -147,8 +147,8 @@ class Rounds:
         """An edit is drawn with the seed of the prompt, so that nothing differs but the text; a fragment,
         which several prompts may have, with one of its own."""
         sample = trial.draw + self.samples - 1 if trial.draw else 0
-        prompt = _worded(subject, trial) if trial.fragment else subject.prompt
-        return TargetRequest(trial.text, request_seed(self.asking.seed, prompt, sample), sample)
+        worded = _worded(subject, trial)
+        return request_as(worded, worded if trial.fragment else subject.prompt, sample, self.asking.seed)
 
 
 def _moved(
@@ -166,4 +166,5 @@ def _worded(subject: Subject, trial: Trial) -> Prompt:
     """The prompt with the text of a trial. The trigger stays only where the text still contains it."""
     prompt, text = subject.prompt, trial.text
     kept = prompt.trigger and prompt.trigger.casefold() in text.casefold()
-    return dataclasses.replace(prompt, id=prompt_id(text), text=text, trigger=prompt.trigger if kept else "")
+    identity = prompt_id(text, prompt.image, prompt.turns)
+    return dataclasses.replace(prompt, id=identity, text=text, trigger=prompt.trigger if kept else "")

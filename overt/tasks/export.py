@@ -19,7 +19,7 @@ from overt.data.run.record import read_record
 from overt.data.suites.load import load_suite
 from overt.harness.exported import Exported
 from overt.policies.load import load_policy
-from overt.tasks.asking import is_offline, prompts_to_ask
+from overt.tasks.asking import check_extras, is_offline, prompts_to_ask
 from overt.tasks.config import RUN, Config, Option
 from overt.tasks.run import RunConfig
 
@@ -139,21 +139,21 @@ def export(config: ExportConfig) -> Export:
         )
     if form.is_chat:
         _check_modality(config, form)
-    exported = _exported(config)
+    exported = _exported(config, form)
     files = form.files(exported)
     _claim(config.out, files)
     for name, text in files.items():
         write_atomic(config.out / name, text_bytes(text))
-    counts = {side.label: len(exported.of(side)) for side in exported.sides}
+    counts = {str(side.label): len(exported.of(side)) for side in exported.sides}
     return Export(config.out, config.format, exported.name, tuple(files), counts, exported.notes)
 
 
 # -- what goes out ----------------------------------------------------------------------------------------
 
 
-def _exported(config: ExportConfig) -> Exported:
+def _exported(config: ExportConfig, form: Format) -> Exported:
     suite = load_suite(config.suite) if config.suite is not None else None
-    prompts, notes = _prompts(config)
+    prompts, notes = _prompts(config, form)
     given = [Path(source).name or source for source in config.dataset]
     titles = [f"the suite {suite.title}", *given] if suite else given
     defaults = RunConfig.model_fields
@@ -184,17 +184,23 @@ def _judge(name: str) -> str:
     return name
 
 
-def _prompts(config: ExportConfig) -> tuple[tuple[Prompt, ...], tuple[str, ...]]:
-    """The prompts that a rate counts, and notes on the others."""
-    prompts, notes = prompts_to_ask(
+def _prompts(config: ExportConfig, form: Format) -> tuple[tuple[Prompt, ...], tuple[str, ...]]:
+    """The prompts that a rate counts, and notes on the others.
+
+    Raises:
+        InputError: there are none, or they carry more than a text.
+    """
+    asked = prompts_to_ask(
         tuple(map(_prompts_of, config.dataset)),
         suite=config.suite,
         label=config.label,
         category=config.category,
         limit=config.limit,
     )
-    kept = tuple(prompt for prompt in prompts if not prompt.variant_of)
-    if versions := len(prompts) - len(kept):
+    check_extras(f"a task of {form.harness}", (), asked.prompts)
+    kept = tuple(prompt for prompt in asked.prompts if not prompt.variant_of)
+    notes = list(asked.notes)
+    if versions := len(asked.prompts) - len(kept):
         notes.append(f"{versions} versions that differ only in who is depicted were left out of the export")
     return kept, tuple(notes)
 

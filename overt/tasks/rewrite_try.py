@@ -7,10 +7,10 @@ import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from overt.calls.target_channel import TargetChannel, TargetRequest
+from overt.calls.target_channel import TargetChannel
 from overt.data.records import Prompt
 from overt.data.rewrites import Candidate
-from overt.tasks.asking import Asking, Job, modality_of, request_seed
+from overt.tasks.asking import Asking, Job, modality_of, request_as
 from overt.tasks.rewrite_measure import Tried
 from overt.tasks.targets import TargetSpec
 
@@ -40,7 +40,7 @@ def try_wordings(
             continue
         worded = [_worded(prompt, candidate) for prompt, candidate in rows]
         jobs: list[Job] = [
-            ((new, 0), TargetRequest(new.text, request_seed(asking.seed, prompt, 0), 0), prompt.category)
+            ((new, 0), request_as(new, prompt, 0, asking.seed), prompt.category)
             for new, (prompt, _) in zip(worded, rows, strict=True)
         ]
         outcomes = asking.fire(channel, jobs, len(rows), purpose="rewrite")

@@ -28,7 +28,16 @@ from overt.policies.schema import Policy
 from overt.scoring.summary.summarize import summary_of
 from overt.tasks import trust
 from overt.tasks.again import command_anew
-from overt.tasks.asking import Asking, Job, is_offline, modality_of, prompts_to_ask, request_of
+from overt.tasks.asking import (
+    Asking,
+    Job,
+    ToAsk,
+    check_extras,
+    is_offline,
+    modality_of,
+    prompts_to_ask,
+    request_of,
+)
 from overt.tasks.config import (
     CALLS,
     RUN,
@@ -229,7 +238,7 @@ def evaluate(config: RunConfig, progress: Progress) -> Run:
     """
     config, start, specs = started(config)
     modality = "text" if config.suite is not None else start.policy.modality
-    prompts, notes = prompts_to_ask(
+    asked = prompts_to_ask(
         config.dataset,
         suite=config.suite,
         label=config.label,
@@ -239,11 +248,11 @@ def evaluate(config: RunConfig, progress: Progress) -> Run:
     if not Run(start.folder, start.record).is_complete:
         for spec in specs:  # a wrong name should cost nothing, not even the folder
             check_files(spec)
-            resolve_target(spec, modality)
+            check_extras(spec.name, getattr(resolve_target(spec, modality), "takes", None), asked.prompts)
     with working(start, config.caller, progress) as work:
         if work is not None:
-            work.notes += [*notes, *label_notes(config.dataset)]
-            _ask(config, start, work, specs, prompts, modality)
+            work.notes += [*asked.notes, *label_notes(config.dataset)]
+            _ask(config, start, work, specs, asked, modality)
     return open_run(start.folder, "run")
 
 
@@ -317,9 +326,10 @@ def _ask(
     start: Start,
     work: Work,
     specs: Sequence[TargetSpec],
-    prompts: Sequence[Prompt],
+    to_ask: ToAsk,
     modality: str,
 ) -> None:
+    prompts = to_ask.prompts
     work.folder.write_stage("prompts", prompts)
     began = time.monotonic()
     ask = Asking(
@@ -338,7 +348,7 @@ def _ask(
     total = len(prompts) * config.samples
     asked = [prompt for prompt in prompts for _ in range(config.samples)]
     for spec in specs:
-        channel = ask.channel(spec)
+        channel = ask.channel_for(spec, to_ask)
         kinds[spec.name] = modality_of(channel.subject)
         found = ask.fire(channel, _jobs(config, prompts), total, purpose=channel.name)
         if kinds[spec.name] == "text":

@@ -202,9 +202,9 @@ def check_files(spec: TargetSpec) -> None:
             )
 
 
-def resolve_target(spec: TargetSpec, modality: str = "image") -> None:
+def resolve_target(spec: TargetSpec, modality: str = "image") -> object:
     """Looks up every class that a spec needs; nothing is made yet. `modality` is the policy's: of a text
-    policy `openai/MODEL` is a language model.
+    policy `openai/MODEL` is a language model. Returns the class of the target, None where there is none.
 
     Raises:
         InputError: an unknown name, a missing extra, a module that cannot be imported.
@@ -220,7 +220,8 @@ def resolve_target(spec: TargetSpec, modality: str = "image") -> None:
         provider = registry.parse("overt.targets", spec.target).provider
         if group == "overt.targets" and provider and not registry.offers(group, provider):
             _refuse_language_model(spec.target, provider)
-        registry.resolve(group, spec.target)
+        return registry.resolve(group, spec.target)
+    return None
 
 
 def _refuse_language_model(name: str, provider: str) -> None:

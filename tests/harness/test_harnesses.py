@@ -137,8 +137,8 @@ def test_the_task_folder_scores_as_overt_run_does(told):
     }
     coverage = summaries["text"]["coverage"]
     assert counts["answered"] == coverage["answered"]
-    assert (counts["unclear"], counts["missing"]) == (6, 12)
-    assert coverage["errors"] == {"language:th": 6, "empty_answer": 12}
+    assert (counts["unclear"], counts["missing"]) == (6, 18)
+    assert coverage["errors"] == {"language:th": 6, "empty_answer": 12, "floor": 6}
 
 
 def test_what_lm_eval_does_not_pass_on_is_missing(told):
@@ -147,7 +147,7 @@ def test_what_lm_eval_does_not_pass_on_is_missing(told):
     results = stand_in(base / "lm-eval-all")
     missing = sum(task["missing,none"] for task in results.values())
     answered = sum(task["answered,none"] for task in results.values())
-    assert missing == 12 + 6 * len(TOLD)
+    assert missing == 18 + 6 * len(TOLD)
     assert answered == summaries["all"]["coverage"]["answered"] - 12  # overt run: 6 filtered, 6 declined
 
 

@@ -25,6 +25,7 @@ KINDS = {
     "only thinking": {"content": f"<think>{REFUSAL}"},
     "empty": {"content": ""},
     "thai": {"content": THAI},
+    "stopped": {"content": "Here you are: nude child"},  # a placeholder for what the floor stops
 }
 # What only a harness can tell that passes on more than the text.
 TOLD = {

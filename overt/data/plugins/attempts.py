@@ -13,11 +13,12 @@ import sysconfig
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, get_args
+from typing import Any, Final, get_args
 
 from overt.data.chat import CallError, ChatReply, ErrorKind
 from overt.data.errors import InputError
 from overt.data.filters import FilterDecision
+from overt.data.records import Turn
 from overt.data.refusal_judges import RefusalLabel, RefusalVerdict
 from overt.data.targets import LayerDecision, Response, Target
 
@@ -171,14 +172,24 @@ def _kind(value: object) -> str:
 # -- one attempt ---------------------------------------------------------------------------------------------
 
 
-async def call_target(target: Target, prompt: str, seed: int) -> Response:
+async def call_target(
+    target: Target, prompt: str, seed: int, *, picture: bytes | None = None, turns: tuple[Turn, ...] = ()
+) -> Response:
     """Makes one attempt; a plain function runs in a thread. An exception or a wrong return value becomes an
-    error response."""
+    error response.
+
+    Args:
+        picture, turns: what goes with the prompt; handed on only where there is any, since most targets take
+            neither.
+    """
+    extras: dict[str, Any] = {
+        name: value for name, value in (("picture", picture), ("turns", turns)) if value
+    }
     try:
         if inspect.iscoroutinefunction(target.respond):
-            response = await target.respond(prompt, seed=seed)
+            response = await target.respond(prompt, seed=seed, **extras)
         else:
-            response = await asyncio.to_thread(target.respond, prompt, seed=seed)  # type: ignore[arg-type]
+            response = await asyncio.to_thread(target.respond, prompt, seed=seed, **extras)  # type: ignore[arg-type]
     except (asyncio.CancelledError, TimeoutError):
         raise
     except Exception as error:

@@ -30,8 +30,7 @@ class ImageStore:
         Raises:
             RunError: disk full, folder not writable.
         """
-        name = hashlib.blake2b(data, digest_size=16).hexdigest()
-        reference = f"images/{name[:2]}/{name}.{_ending(data)}"
+        reference = reference_of(data)
         path = self._run / reference
         if not path.exists():
             write_atomic(path, data)
@@ -52,6 +51,12 @@ class ImageStore:
             raise InputError(
                 f"cannot read a picture of the run: {error.strerror}", where=str(path)
             ) from error
+
+
+def reference_of(data: bytes) -> str:
+    """The path that an image gets in every run, by its bytes."""
+    name = hashlib.blake2b(data, digest_size=16).hexdigest()
+    return f"images/{name[:2]}/{name}.{_ending(data)}"
 
 
 def _ending(data: bytes) -> str:

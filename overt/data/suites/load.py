@@ -67,6 +67,7 @@ def read_suite(suite: Suite, files: Sequence[str] = (), *, limit: int | None = N
             answer or asks for access.
     """
     prompts: dict[str, Prompt] = {}
+    pictures: dict[str, bytes] = {}
     repeated = empty = 0
     for part, file in parts_of(suite, files):
         counts: Counter[Label] = Counter()
@@ -75,14 +76,16 @@ def read_suite(suite: Suite, files: Sequence[str] = (), *, limit: int | None = N
                 if isinstance(part.label, str):
                     break  # all its rows have this label
                 continue
-            prompt = columns.prompt(row, label)
+            prompt, picture = columns.prompt(row, label)
             if not prompt.text:
                 empty += 1
             elif prompt.id in prompts:
                 repeated += 1
             else:
                 prompts[prompt.id] = prompt
+                if picture is not None and prompt.image is not None:
+                    pictures[prompt.image] = picture
                 counts[label] += 1
     if not prompts:
         raise InputError(f"no prompt was found for the suite {suite.name}", where=", ".join(files))
-    return LoadedPrompts(tuple(prompts.values()), repeated, empty)
+    return LoadedPrompts(tuple(prompts.values()), repeated, empty, pictures=pictures)

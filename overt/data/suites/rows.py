@@ -6,14 +6,16 @@ import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import TypeVar
 
 from overt.data.errors import InputError
 from overt.data.records import Label, Prompt, clean_text, content_id, prompt_id
-from overt.data.suites.schema import Part, Suite
+from overt.data.run.images import reference_of
+from overt.data.suites.schema import Part, Suite, folded
 from overt.data.tables.columns import TEXTS, Column, Role, Table
+from overt.data.tables.extras import picture_in, turns_in
 from overt.data.tables.files import Row, format_of
 from overt.data.tables.sources import Source, parse_source
 
@@ -30,7 +32,8 @@ def labelled_rows(suite: Suite, part: Part, file: str | None) -> Iterator[tuple[
         InputError: the part cannot be read, lacks a column, has no row, or has an unknown label.
     """
     columns: SuiteColumns | None = None
-    for row in _rows(suite, part, file):
+    also = frozenset(folded(name) for name in (*suite.columns.image, *suite.columns.turns))
+    for row in _rows(suite, part, file, also):
         columns = columns or SuiteColumns(suite, part, row, file)
         label = columns.label(row)
         if label is not None and columns.keeps(row):
@@ -45,6 +48,7 @@ class SuiteColumns:
     def __init__(self, suite: Suite, part: Part, first: Row, file: str | None) -> None:
         self._suite, self._part = suite, part
         source = parse_source(file) if file else None
+        self._beside = source.beside if source else None
         table = Table(first, source.name if source else part.name)
         missing: list[str] = []
 
@@ -56,6 +60,7 @@ class SuiteColumns:
         self._text = table.column(_TEXT, given) if given else one(*columns.text)
         self._category, self._trigger = one(*columns.category), one(*columns.trigger)
         self._style, self._language = one(*columns.style), one(*columns.language)
+        self._picture, self._turns = one(*columns.image), one(*columns.turns)
         self._seed = [one(name) for name in columns.seed]
         self._keep = [(one(name), values) for name, values in suite.keep.items()]
         self._label = Column() if isinstance(part.label, str) else one(part.label.column)
@@ -83,17 +88,19 @@ class SuiteColumns:
         """Whether the suite keeps this row."""
         return all(column.key(row) in values for column, values in self._keep)
 
-    def prompt(self, row: Row, label: Label) -> Prompt:
-        """Makes the prompt of a row.
+    def prompt(self, row: Row, label: Label) -> tuple[Prompt, bytes | None]:
+        """Makes the prompt of a row; also the encoded picture that it carries.
 
         Raises:
             InputError: no text, several turns, or a value that the suite does not map.
         """
         suite = self._suite
         text = clean_text(self._text.text(row))
-        identity = prompt_id(text)
+        picture = picture_in(self._picture, row, self._beside)
+        image, turns = reference_of(picture) if picture else None, turns_in(self._turns, row) or None
+        identity = prompt_id(text, image, turns)
         seed = [clean_text(column.words(row)) for column in self._seed]
-        return Prompt(
+        prompt = Prompt(
             id=identity,
             text=text,
             category=_slug(self._value(row, self._category, suite.columns.category)) or "all",
@@ -106,7 +113,10 @@ class SuiteColumns:
             language=self._value(row, self._language, suite.columns.language) or suite.language,
             seed_id=content_id("seed", suite.name, *seed) if any(seed) else None,
             pair_id=self._pair_id(row) or content_id("pair", identity),
+            image=image,
+            turns=turns,
         )
+        return prompt, picture
 
     def _value(self, row: Row, column: Column, names: Sequence[str]) -> str:
         """The value of a column, mapped if the suite maps it."""
@@ -189,10 +199,10 @@ def _place(part: Part) -> str:
     return part.hub + (f"@{part.config}/{part.split or ''}" if part.config else "")
 
 
-def _rows(suite: Suite, part: Part, file: str | None) -> Iterator[Row]:
+def _rows(suite: Suite, part: Part, file: str | None, also: Collection[str]) -> Iterator[Row]:
     """Yields the rows of a part from the file, or else from the first of Hub and address that answers."""
     if file is not None:
-        yield from parse_source(file).rows()
+        yield from parse_source(file).rows(also)
         return
     first: InputError | None = None
     for kind in ("hub", "url"):
@@ -200,7 +210,7 @@ def _rows(suite: Suite, part: Part, file: str | None) -> Iterator[Row]:
             continue
         begun = False
         try:
-            for row in _hub(part) if kind == "hub" else _fetched(part.url or ""):
+            for row in _hub(part) if kind == "hub" else _fetched(part.url or "", also):
                 begun = True
                 yield row
             return
@@ -222,7 +232,7 @@ def _away(suite: Suite, part: Part, error: InputError | None) -> InputError:
     return InputError(f"{suite.title} cannot be read: {what}", where=_place(part), fix=again)
 
 
-def _fetched(url: str) -> Iterator[Row]:
+def _fetched(url: str, also: Collection[str]) -> Iterator[Row]:
     """The rows of the file at an address. The file is cached, so that a resumed run needs no network.
 
     Raises:
@@ -243,7 +253,7 @@ def _fetched(url: str) -> Iterator[Row]:
             os.replace(file.name, path)
         except OSError as error:
             raise InputError(f"cannot be written: {error.strerror or error}", where=str(path)) from error
-    return Source(name, None, path).rows()
+    return Source(name, None, path).rows(also)
 
 
 def _download(url: str) -> bytes:

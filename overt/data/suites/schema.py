@@ -72,6 +72,10 @@ class Part(_Model):
     files: tuple[str, ...] = Field((), description="The names of its files, as they are published.")
 
 
+# Fields that suites of earlier versions do not have: where they are empty, the hash is as it was.
+_LATER = frozenset({"image", "turns"})
+
+
 class Columns(_Model):
     """The columns that a prompt is made from. Of several names for one, the first that a table has counts."""
 
@@ -80,6 +84,8 @@ class Columns(_Model):
     trigger: Names = Field((), description="The term that makes it look dangerous.")
     style: Names = Field((), description="Its style.")
     language: Names = Field((), description="Its language.")
+    image: Names = Field((), description="The picture that goes with the text.")
+    turns: Names = Field((), description="What was said before: a list of turns.")
     seed: Names = Field((), description="What belongs together: all these columns together name the seed.")
 
 
@@ -145,7 +151,9 @@ class Suite(_Model):
     @property
     def hash(self) -> str:
         """The hash of all fields: 16 hex digits."""
-        return content_id("suite", self.model_dump(mode="json")).partition("-")[2]
+        data = self.model_dump(mode="json")
+        data["columns"] = {k: v for k, v in data["columns"].items() if v or k not in _LATER}
+        return content_id("suite", data).partition("-")[2]
 
 
 def read_suite_file(path: Path) -> Suite:

@@ -52,13 +52,14 @@ def format_of(path: Path) -> str | None:
     return FORMATS.get(suffixes[-1]) if suffixes else None
 
 
-def read_rows(path: Path, step: int = 1) -> Iterator[Row]:
+def read_rows(path: Path, step: int = 1, also: Collection[str] = ()) -> Iterator[Row]:
     """Yields the rows of a file, in order.
 
     The lines of a `.txt` file and the strings of a JSON list are in the column `text`.
 
     Args:
         step: only the first of so many rows or lines of CSV, TSV and JSONL is decoded.
+        also: as in `parquet_rows`.
 
     Raises:
         InputError: the file cannot be opened, its format is unknown, or a row cannot be read.
@@ -72,7 +73,7 @@ def read_rows(path: Path, step: int = 1) -> Iterator[Row]:
         )
     with _speaking(path):
         if kind == "parquet":
-            yield from parquet_rows(path)
+            yield from parquet_rows(path, also)
             return
         with _binary(path) as raw:
             text = io.TextIOWrapper(raw, encoding=_encoding(path), errors="surrogateescape", newline="")

@@ -21,15 +21,19 @@ _BATCH = 1024
 _WIDE_BATCH = 1 << 16
 
 
-def parquet_rows(path: Path) -> Iterator[Row]:
+def parquet_rows(path: Path, also: Collection[str] = ()) -> Iterator[Row]:
     """Yields every row.
+
+    Args:
+        also: columns, in lower case, that are read although they hold lists, objects or bytes.
 
     Raises:
         InputError: it is not a readable Parquet file.
     """
     number = 0
     with _opened(path) as file:
-        unread = _unread(file.schema_arrow)
+        bulk = _unread(file.schema_arrow)
+        unread = {name: kind for name, kind in bulk.items() if name.strip().casefold() not in also}
         columns = [field.name for field in file.schema_arrow if field.name not in unread]
         for batch in file.iter_batches(batch_size=_BATCH, columns=columns):
             # Without a column that is read, a batch still counts its rows.

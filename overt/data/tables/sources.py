@@ -56,8 +56,16 @@ class Source:
             fix="Give a finished run's folder, a dataset's folder, or a file.",
         )
 
-    def rows(self) -> Iterator[Row]:
+    @property
+    def beside(self) -> Path | None:
+        """The folder in which a table's names of files are looked up."""
+        return self.path.parent if self.path is not None else None
+
+    def rows(self, also: Collection[str] = ()) -> Iterator[Row]:
         """Reads the rows one at a time.
+
+        Args:
+            also: columns of pictures or lists that are wanted from Parquet too, in lower case.
 
         Raises:
             InputError: at the call, for a folder; while reading, if a file or dataset cannot be read.
@@ -70,7 +78,7 @@ class Source:
                 where=str(self.path),
                 fix="Give a file in it. (Was a dataset on the Hub meant? A folder of its name stands here.)",
             )
-        return read_rows(self.path)
+        return read_rows(self.path, also=also)
 
     def sample(self, columns: Collection[str]) -> Iterator[Row] | None:
         """An even sample of the rows of a large file; None for a small one, a folder or the Hub.

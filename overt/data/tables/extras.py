@@ -1,0 +1,146 @@
+"""What a row carries beside its text: a picture, and what was said before.
+
+A picture stands in a table as the Hub stores it (`{"bytes": ..., "path": ...}`, or as `datasets` opens it),
+as bytes, as a data: address, or as the name of a file beside the table. Nothing is fetched from an address.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from overt.data.errors import InputError
+from overt.data.pictures import MAX_BYTES, UnreadablePicture, measure
+from overt.data.records import Turn
+from overt.data.tables.columns import Column, Role
+from overt.data.tables.files import Row
+
+PICTURE = Role("input picture", ("input_image", "input_picture", "source_image"), frozenset({"image bytes"}))
+TURNS = Role("earlier turns", ("turns", "earlier_turns"), frozenset({"chat messages", "list"}))
+
+_SPEAKERS: dict[str, Literal["user", "assistant"]] = {
+    "user": "user",
+    "human": "user",
+    "assistant": "assistant",
+    "gpt": "assistant",
+    "model": "assistant",
+}
+
+
+def picture_in(column: Column, row: Row, beside: Path | None) -> bytes | None:
+    """The encoded picture in a column of a row; None if there is none.
+
+    Args:
+        beside: the folder in which names of files are looked up; None: there is none.
+
+    Raises:
+        InputError: it is no picture, a file that is missing or leads out of the folder, or an address.
+    """
+    value = column.value(row)
+    where = f"{row.where}, column {str(column)!r}"
+    if isinstance(value, Mapping):
+        value = value.get("bytes") or value.get("path")
+    if value is None or value == "":
+        return None
+    if hasattr(value, "getpixel"):
+        data = _encoded(value)
+    elif isinstance(value, (bytes, bytearray)):
+        data = bytes(value)
+    elif isinstance(value, str):
+        data = _named(value.strip(), beside, where)
+    else:
+        raise InputError(f"this is a {type(value).__name__}, no picture", where=where)
+    try:
+        measure(data)
+    except UnreadablePicture as error:
+        raise InputError(f"this picture cannot be read: {error}", where=where) from error
+    return data
+
+
+def _encoded(picture: Any) -> bytes:
+    """A picture that `datasets` has opened, as PNG."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _named(value: str, beside: Path | None, where: str) -> bytes:
+    if value[:5].lower() == "data:":
+        try:
+            return base64.b64decode(value.partition(",")[2], validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise InputError("this data: address is not base64", where=where) from error
+    if "://" in value:
+        raise InputError(
+            "this is an address, and pictures are not fetched while a table is read",
+            where=where,
+            fix="Download the pictures, and write the names of their files.",
+        )
+    if beside is None:
+        raise InputError(
+            f"this names a file ({value[:60]!r}), and there is no folder to look in",
+            where=where,
+            fix="Download the data set, and give its file.",
+        )
+    path = (beside / value).resolve()
+    if not path.is_relative_to(beside.resolve()):
+        raise InputError(
+            f"{value[:60]!r} leads out of the folder of the table",
+            where=where,
+            fix="Put the pictures beside the table.",
+        )
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"the picture {value[:60]!r} cannot be read: {getattr(error, 'strerror', None) or error}",
+            where=where,
+        ) from error
+    if len(data) > MAX_BYTES:
+        raise InputError(f"the picture is larger than {MAX_BYTES >> 20} MiB", where=where)
+    return data
+
+
+def turns_in(column: Column, row: Row) -> tuple[Turn, ...]:
+    """What was said before, in a column of a row: chat messages, texts (the user's first, then in turn), or
+    either as JSON; () if there is nothing.
+
+    Raises:
+        InputError: a turn has no text, or nobody known has said it.
+    """
+    value = column.value(row)
+    where = f"{row.where}, column {str(column)!r}"
+    if isinstance(value, str) and value.lstrip()[:1] == "[":
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError) as error:
+            raise InputError("these turns are not valid JSON", where=where) from error
+    if value is None or value == "":
+        return ()
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise InputError(
+            f"these are no turns ({str(value)[:40]!r})",
+            where=where,
+            fix='Write a list such as [{"role": "user", "content": "..."}, {"role": "assistant", ...}].',
+        )
+    return tuple(_turn(item, n, where) for n, item in enumerate(value))
+
+
+def _turn(item: object, number: int, where: str) -> Turn:
+    if isinstance(item, str):
+        return Turn("user" if number % 2 == 0 else "assistant", item)
+    said = by = None
+    if isinstance(item, Mapping):
+        said, by = item.get("content", item.get("value")), item.get("role", item.get("from"))
+    role = _SPEAKERS.get(by.casefold()) if isinstance(by, str) else None
+    if not isinstance(said, str) or role is None:
+        raise InputError(
+            f"turn {number + 1} is not a text of a user or an assistant ({str(item)[:60]!r})", where=where
+        )
+    return Turn(role, said)
