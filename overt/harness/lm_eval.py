@@ -286,4 +286,6 @@ def _usage(exported: Exported) -> list[str]:
         "tell) and `missing` (no text came) are in no rate: look at them before you compare rates.",
         "lm_eval passes on the text alone: where a provider's filter ended the answer, or the refusal stands "
         "in a field of its own, the answer is `missing` here and refused in `overt run`.",
+        "`--limit` of lm_eval takes the first rows, which may be of one category; `overt export --limit` "
+        "chooses evenly. Tried with lm_eval 0.4.13.",
     ]

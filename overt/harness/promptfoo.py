@@ -111,7 +111,7 @@ def _usage() -> list[str]:
         "compare rates. The last command prints all of it, with intervals that know of seeds and pairs.",
         "Answers are judged by overt, and by nothing else; promptfoo's own `is-refusal` looks for "
         "phrases and takes an empty answer for a refusal. Without overt every test ends in an error "
-        "that says so.",
+        "that says so. Tried with promptfoo 0.123.1, which needs Node 22.22 or later.",
     ]
 
 
