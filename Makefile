@@ -8,7 +8,7 @@ EXTRAS ?= dev,filters,local,quantized
 WORKERS ?= 2
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo demo-images demo-llm test test-inspect lint format docs bench clean
+.PHONY: demo demo-images demo-llm test test-inspect harnesses lint format docs bench clean
 
 $(VENV)/.made:
 	$(PYTHON) -m venv $(VENV)
@@ -58,6 +58,27 @@ test-inspect: $(VENV)/.dev .venv-inspect/.made  ## the tests of the tasks for In
 test: $(VENV)/.dev  ## the whole test suite
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
+# The tools that `overt export` writes for, and the versions that its tests ran with. Only the tests that call them
+# need them: lm_eval 1.0 GB with overt beside it (766 MB alone), promptfoo 0.5 GB with its Node.
+HARNESS := .harness
+LM_EVAL ?= 0.4.13
+PROMPTFOO ?= 0.123.1
+# promptfoo wants Node 22.22 or later. Its optional dependencies (2 GB: browsers, SDKs of services) are left out, all
+# but the binding to SQLite.
+NODE ?= 22.23.5
+LIBSQL ?= 0.5.29
+PLATFORM ?= $(shell node -p "process.platform + '-' + process.arch")
+$(HARNESS)/.made: constraints.txt
+	$(PYTHON) -m venv $(HARNESS)/lm-eval
+	$(HARNESS)/lm-eval/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+		-e . "lm_eval[api]==$(LM_EVAL)"
+	npm install --prefix $(HARNESS)/promptfoo --no-audit --no-fund --ignore-scripts --omit=optional \
+		node-$(PLATFORM)@$(NODE) promptfoo@$(PROMPTFOO) \
+		@libsql/$(PLATFORM)$(if $(findstring linux,$(PLATFORM)),-gnu)@$(LIBSQL)
+	@touch $@
+
+harnesses: $(HARNESS)/.made  ## lm-evaluation-harness and promptfoo, for the tests that call them
+
 lint: $(VENV)/.dev  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -75,4 +96,4 @@ bench: $(VENV)/.dev  ## throughput and dedupe figures
 	$(BIN)/python benchmarks/dedupe_100k.py
 
 clean:
-	rm -rf $(VENV) runs dist build site
+	rm -rf $(VENV) $(HARNESS) runs dist build site

@@ -28,7 +28,16 @@ def built(tmp_path_factory):
     base = tmp_path_factory.mktemp("dist")
     source = base / "source"
     skipped = shutil.ignore_patterns(
-        ".venv", ".git", "runs", "dist", "build", "*.egg-info", "__pycache__", ".*_cache", ".hypothesis"
+        ".venv",
+        ".harness",
+        ".git",
+        "runs",
+        "dist",
+        "build",
+        "*.egg-info",
+        "__pycache__",
+        ".*_cache",
+        ".hypothesis",
     )
     shutil.copytree(ROOT, source, symlinks=True, ignore=skipped)
     alone = ["--no-isolation"] if importlib.util.find_spec("hatchling") else []

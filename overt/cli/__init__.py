@@ -40,6 +40,7 @@ COMMANDS = {
     "agreement.",
     "publish": "Publish a data set or results on the Hugging Face Hub; `datasets.load_dataset` loads them "
     "untouched.",
+    "export": "Write the prompts of a data set or a suite as files for another harness: lm-eval, promptfoo.",
     "leaderboard": "Put the results of several runs into one sortable table with intervals: HTML, JSON and "
     "Markdown.",
     "judge-check": "Compare judges with human labels: accuracy, Cohen's kappa, per class, confusion, with "

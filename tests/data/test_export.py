@@ -60,6 +60,44 @@ def test_datasets_loads_it_untouched(tmp_path: Path) -> None:
     assert not [p for p in folder.rglob("*") if p.name.endswith(".tmp")]
 
 
+def test_the_configs_keep_the_shape_that_other_tools_read(tmp_path: Path) -> None:
+    """`load_dataset(folder, "benign", split="test")`, promptfoo's `huggingface://datasets/ORG/NAME` with
+    `?config=benign&split=test`, and whoever names columns: none of these names and types may change."""
+    export_dataset(tmp_path / "d", BENIGN, UNSAFE, {})
+    head = (tmp_path / "d" / "README.md").read_text(encoding="utf-8").split("---\n")[1]
+    assert yaml.safe_load(head)["configs"] == [
+        {"config_name": name, "data_files": [{"split": "test", "path": f"data/{name}.parquet"}]}
+        for name in ("benign", "unsafe")
+    ]
+    from datasets import List, Value, load_dataset
+
+    cache = str(tmp_path / "cache")
+    for name in ("benign", "unsafe"):
+        loaded = load_dataset(str(tmp_path / "d"), name, cache_dir=cache)
+        assert list(loaded) == ["test"]
+        assert loaded["test"].features == {
+            **dict.fromkeys(
+                (
+                    *(
+                        "id",
+                        "text",
+                        "category",
+                        "label",
+                        "trigger",
+                        "strategy",
+                        "language",
+                        "style",
+                        "seed_id",
+                    ),
+                    *("pair_id", "writer", "template", "audit_label", "audit_reason", "probe_surrogate"),
+                ),
+                Value("string"),
+            ),
+            "judges": List(Value("string")),
+            "probe_rate": Value("float64"),
+        }
+
+
 def test_an_empty_side_is_written_and_not_offered(tmp_path: Path) -> None:
     paths = export_dataset(tmp_path / "d", BENIGN, [], {})
     from datasets import load_dataset

@@ -1,0 +1,280 @@
+"""`overt export`: the prompts of a data set, a run or a suite as files that another harness runs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+from overt import registry
+from overt.data.errors import InputError
+from overt.data.json_types import Json
+from overt.data.prompts import Side
+from overt.data.records import Prompt
+from overt.data.run.files import dump_json, read_json, speaking_os_errors, text_bytes, write_atomic
+from overt.data.run.folder import MANIFEST
+from overt.data.run.record import read_record
+from overt.data.suites.load import load_suite
+from overt.harness.exported import Exported
+from overt.policies.load import load_policy
+from overt.tasks.asking import check_extras, is_offline, prompts_to_ask
+from overt.tasks.config import RUN, Config, Option
+from overt.tasks.run import RunConfig
+
+MARK = "overt-export.json"  # names the files of an export, so that the next one may replace them
+_DATA = "What goes out"
+_LONGEST = 60  # characters of a name
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A form of export. `files` gives texts by name; `is_chat` marks one whose models answer in words."""
+
+    harness: str
+    files: Callable[[Exported], Mapping[str, str]]
+    is_chat: bool = True
+
+
+def _lm_eval(exported: Exported) -> Mapping[str, str]:
+    from overt.harness.lm_eval import lm_eval_files
+
+    return lm_eval_files(exported)
+
+
+def _promptfoo(exported: Exported) -> Mapping[str, str]:
+    from overt.harness.promptfoo import promptfoo_files
+
+    return promptfoo_files(exported)
+
+
+FORMATS: dict[str, Format] = {
+    "lm-eval": Format("lm-evaluation-harness", _lm_eval),
+    "promptfoo": Format("promptfoo", _promptfoo),
+}
+
+
+class ExportConfig(Config):
+    kind: ClassVar[str] = "export"
+
+    dataset: Annotated[
+        tuple[str, ...],
+        Option(
+            "Runs of `overt generate` or `overt run`, CSV/JSONL/Parquet files (FILE:COLUMN), or Hub ids.",
+            metavar="RUN|DATASET...",
+            is_argument=True,
+        ),
+    ] = ()
+    format: Annotated[str, Option(f"What the files are for: {' or '.join(FORMATS)}.", metavar="FORMAT")]
+    out: Annotated[Path, Option("Folder to write.", metavar="FOLDER")]
+    name: Annotated[
+        str, Option("What the export is called within the harness. Default: from suite or data set.", _DATA)
+    ] = ""
+    suite: Annotated[
+        str | None,
+        Option(
+            "A published suite (overt suites list), or a YAML of your own; DATASET is then its files.", _DATA
+        ),
+    ] = None
+    label: Annotated[
+        Side | None,
+        Option("What the prompts are, where the file does not say it.", _DATA, metavar="benign|unsafe"),
+    ] = None
+    category: Annotated[tuple[str, ...], Option("Only these categories. Repeatable.", _DATA)] = ()
+    limit: Annotated[
+        int | None,
+        Option("At most so many prompts of each label, evenly over the categories.", _DATA, min=1),
+    ] = None
+    judge: Annotated[
+        str | None,
+        Option(
+            "Who tells refusals in words: judge/rules, or module:Class of your own. Default: the suite's "
+            "own, else judge/rules.",
+            _DATA,
+        ),
+    ] = None
+    license: Annotated[str, Option("Licence of the prompts, for the README.", _DATA, metavar="ID")] = ""
+    as_json: Annotated[bool, Option("Print what was written as JSON.", RUN, flag="--json")] = False
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """What was written: the files by name, in `folder`, and the prompts of each label."""
+
+    folder: Path
+    format: str
+    name: str
+    files: tuple[str, ...]
+    counts: Mapping[str, int]
+    notes: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Json]:
+        """Plain JSON data."""
+        return {
+            "folder": str(self.folder),
+            "format": self.format,
+            "name": self.name,
+            "files": list(self.files),
+            "prompts": dict(self.counts),
+            "notes": list(self.notes),
+        }
+
+
+def export(config: ExportConfig) -> Export:
+    """Writes the files of an export.
+
+    Raises:
+        InputError: an unknown format, prompts for models that draw, a judge that needs calls, no prompts,
+            or a folder that holds something else.
+        RunError: it cannot be written.
+    """
+    form = FORMATS.get(config.format)
+    if form is None:
+        raise InputError(f"there is no format {config.format!r}", fix=f"There are: {', '.join(FORMATS)}")
+    if not config.dataset and config.suite is None:
+        raise InputError(
+            "no data set was named",
+            fix=f"For instance: overt export runs/chat --format {config.format} --out FOLDER",
+        )
+    if form.is_chat:
+        _check_modality(config, form)
+    exported = _exported(config, form)
+    files = form.files(exported)
+    _claim(config.out, files)
+    for name, text in files.items():
+        write_atomic(config.out / name, text_bytes(text))
+    counts = {str(side.label): len(exported.of(side)) for side in exported.sides}
+    return Export(config.out, config.format, exported.name, tuple(files), counts, exported.notes)
+
+
+# -- what goes out ----------------------------------------------------------------------------------------
+
+
+def _exported(config: ExportConfig, form: Format) -> Exported:
+    suite = load_suite(config.suite) if config.suite is not None else None
+    prompts, notes = _prompts(config, form)
+    given = [Path(source).name or source for source in config.dataset]
+    titles = [f"the suite {suite.title}", *given] if suite else given
+    defaults = RunConfig.model_fields
+    return Exported(
+        name=_name(config.name or (suite.name if suite else given[0])),
+        prompts=prompts,
+        sources=tuple(titles),
+        judge=_judge(config.judge or (suite.judge if suite else "judge/rules")),
+        max_tokens=defaults["max_tokens"].default,
+        temperature=defaults["temperature"].default,
+        licence=config.license or (suite.licence if suite else ""),
+        citation=suite.citation if suite else "",
+        notes=notes,
+    )
+
+
+def _judge(name: str) -> str:
+    """
+    Raises:
+        InputError: there is no such judge, or it needs calls.
+    """
+    if not is_offline(name) and "/" in name.removeprefix("judge/").partition("?")[0]:
+        raise InputError(
+            f"{name} asks a model, with keys and costs that another harness knows nothing of",
+            fix="Name one that judges here, such as --judge judge/rules; or run it with overt run.",
+        )
+    registry.load_refusal_judge(name)
+    return name
+
+
+def _prompts(config: ExportConfig, form: Format) -> tuple[tuple[Prompt, ...], tuple[str, ...]]:
+    """The prompts that a rate counts, and notes on the others.
+
+    Raises:
+        InputError: there are none, or they carry more than a text.
+    """
+    asked = prompts_to_ask(
+        tuple(map(_prompts_of, config.dataset)),
+        suite=config.suite,
+        label=config.label,
+        category=config.category,
+        limit=config.limit,
+    )
+    check_extras(f"a task of {form.harness}", (), asked.prompts)
+    kept = tuple(prompt for prompt in asked.prompts if not prompt.variant_of)
+    notes = list(asked.notes)
+    if versions := len(asked.prompts) - len(kept):
+        notes.append(f"{versions} versions that differ only in who is depicted were left out of the export")
+    return kept, tuple(notes)
+
+
+def _name(given: str) -> str:
+    """A name that a task, a file and a shell can have."""
+    stem = given.partition(":")[0].casefold()
+    for ending in (".csv", ".jsonl", ".parquet", ".json", ".gz"):
+        stem = stem.removesuffix(ending)
+    return re.sub(r"[^a-z0-9]+", "_", stem).strip("_")[:_LONGEST] or "prompts"
+
+
+def _prompts_of(source: str) -> str:
+    """The source with the prompts: a run of `overt run` keeps those that it asked among its stages."""
+    asked = Path(source) / "stages" / "prompts.jsonl"
+    return str(asked) if _kind(Path(source)) == "run" and asked.is_file() else source
+
+
+def _kind(folder: Path) -> str:
+    record = read_record(folder) if folder.is_dir() else None
+    return record.kind if record is not None and (folder / MANIFEST).exists() else ""
+
+
+def _check_modality(config: ExportConfig, form: Format) -> None:
+    """
+    Raises:
+        InputError: the prompts are for models that draw. A language model that is asked for a picture answers
+            that it cannot draw, and that would count as a refusal.
+    """
+    found = {source: _modality(Path(source)) for source in config.dataset}
+    if config.suite is not None:
+        found = {config.suite: load_suite(config.suite).modality}
+    for source, modality in found.items():
+        if modality == "image":
+            raise InputError(
+                f"these prompts ask for pictures, and {form.harness} asks models that answer in words: that "
+                "they cannot draw would count as over-refusal",
+                where=source,
+                fix="Measure it with overt run; or make a data set for language models: "
+                "overt generate --policy chat_assistant",
+            )
+
+
+def _modality(source: Path) -> str:
+    """What the prompts of a run's folder, or of the data set in it, ask for; "" where nothing says it."""
+    for folder in (source, source.parent):
+        if (folder / "policy.yaml").is_file():
+            record = read_record(folder)
+            said = record.inputs.get("modality") if record is not None else None
+            return str(said) if said else load_policy(str(folder / "policy.yaml")).modality
+    return ""
+
+
+# -- the folder -------------------------------------------------------------------------------------------
+
+
+def _claim(folder: Path, files: Mapping[str, str]) -> None:
+    """Removes what an earlier export left in the folder, and notes what this one will write.
+
+    Raises:
+        InputError: the folder holds something else.
+        RunError: it cannot be written.
+    """
+    mark = folder / MARK
+    with speaking_os_errors("cannot write the folder"):
+        folder.mkdir(parents=True, exist_ok=True)
+        if mark.exists():
+            for name in read_json(mark).get("files", ()):
+                if Path(str(name)).name == name:  # a mark that was tampered with removes nothing elsewhere
+                    (folder / name).unlink(missing_ok=True)
+        elif held := sorted(path.name for path in folder.iterdir()):
+            raise InputError(
+                f"the folder is not empty (it holds {held[0]!r})",
+                where=str(folder),
+                fix="Give --out a new folder, or remove this one if it is of no use.",
+            )
+    write_atomic(mark, dump_json({"files": sorted(files)}))
