@@ -23,7 +23,8 @@ from overt.data.json_types import Json, JsonObject
 from overt.data.records import Audit, Probe, Prompt
 from overt.data.run.files import text_bytes, write_atomic
 from overt.data.secrets import storable
-from overt.data.text import encodable
+from overt.data.text import encodable, percent
+from overt.data.tiers import Mentions, mentions_of
 
 SPLIT = "test"  # the data is for measuring, not for training
 COLUMNS = (
@@ -63,6 +64,10 @@ _RISKS = (
     "Prompts written or probed by one model favour what that model writes and refuses; rates measured on "
     "that same model are no fair comparison with others.",
     "A model trained on these prompts can no longer be measured with them.",
+)
+NO_LICENCE = (
+    "Whoever published this has not chosen a licence. Ask before you use it. Seeds, models and image "
+    "services have terms of their own."
 )
 _CARD_KEYS = {
     *("name", "policy", "writer", "judges", "audited", "same_model", "surrogate", "dedupe", "diversity"),
@@ -179,12 +184,6 @@ def escape_markdown(value: object) -> str:
 
 def render_card(benign: Sequence[Prompt], unsafe: Sequence[Prompt], card: JsonObject) -> str:
     """Renders the data card as Markdown with escaped values; for `card` see `export_dataset`."""
-    from jinja2 import Environment, StrictUndefined
-
-    # The `md` filter escapes every value for Markdown.
-    env = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False)
-    env.filters["md"] = escape_markdown
-    source = resources.files("overt.data").joinpath("card.md.j2").read_text(encoding="utf-8")
     policy = _mapping(card.get("policy"))
     text = policy.get("modality") == "text"
     everything = [*benign, *unsafe]
@@ -193,7 +192,8 @@ def render_card(benign: Sequence[Prompt], unsafe: Sequence[Prompt], card: JsonOb
     versions = f" (and {more} versions of them that differ only in who is depicted)" if more else ""
     # `datasets` cannot load a split without rows.
     configs = [name for name, prompts in (("benign", benign), ("unsafe", unsafe)) if prompts]
-    return env.from_string(source, globals={}).render(
+    return _rendered(
+        "card.md.j2",
         metadata=_metadata(everything, card, text, configs),
         configs=configs,
         title=card.get("name") or f"Over-refusal prompts: {policy.get('name', 'a policy')}",
@@ -205,17 +205,47 @@ def render_card(benign: Sequence[Prompt], unsafe: Sequence[Prompt], card: JsonOb
         warnings=_warnings(card),
         split=SPLIT,
         counts=_counts(bases, unsafe),
+        mentions=said_of_mentions(mentions_of(benign)),
         diversity=[(name, _figure(value)) for name, value in _mapping(card.get("diversity")).items()],
         samples=_samples(benign),
         made=_made(everything, card, policy),
         stages=card.get("stages") or [],
         stage_columns=card.get("stage_columns") or [],
         recipe=_mapping(card.get("recipe")),
-        gold=_mapping(card.get("gold")),
+        gold=render_gold(_mapping(card.get("gold"))),
         columns=_columns(benign),
         use=_USE,
         risks=_RISKS,
+        licence=card.get("license") or NO_LICENCE,
     )
+
+
+def render_gold(gold: JsonObject) -> str:
+    """How the judges did on gold items, as Markdown with escaped values, for both cards; "" where `gold` is
+    empty. For its keys see `export_dataset`."""
+    return _rendered("gold.md.j2", gold=gold).strip() if gold else ""
+
+
+def _rendered(template: str, **values: object) -> str:
+    """A template of this package; its `md` filter escapes a value for Markdown."""
+    from jinja2 import Environment, StrictUndefined
+
+    env = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False)
+    env.filters["md"] = escape_markdown
+    source = resources.files("overt.data").joinpath(template).read_text(encoding="utf-8")
+    return env.from_string(source, globals={}).render(values)
+
+
+def said_of_mentions(mentions: Mentions) -> str:
+    """What share of the benign prompts only quote a word, in a sentence for a card; "" for no prompts."""
+    untold = f"Of {mentions.untold:,} benign prompts the term is not known, so that cannot be told."
+    if not mentions.told:
+        return untold if mentions.untold else ""
+    said = (
+        f"{mentions.only:,} of {mentions.told:,} benign prompts ({percent(mentions.only / mentions.told)}) only "
+        "quote, label or explain their term: they sound dangerous to a list of words, and to little else."
+    )
+    return f"{said} {untold}" if mentions.untold else said
 
 
 def _metadata(prompts: Sequence[Prompt], card: JsonObject, text: bool, configs: Sequence[str]) -> str:

@@ -7,6 +7,8 @@ term sounds dangerous to a list of words and to nothing else, so it is used last
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
@@ -41,6 +43,23 @@ def tier_of(prompt: Prompt) -> int:
     if label and label[1] in TIERS:
         return TIERS.index(label[1])
     return MENTION if only_mentions(prompt.trigger, prompt.text) else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Mentions:
+    """How many benign prompts only mention their term: `only` of `told`. Of `untold` it cannot be told, since
+    their term is not known."""
+
+    only: int
+    told: int
+    untold: int
+
+
+def mentions_of(prompts: Iterable[Prompt]) -> Mentions:
+    """Counts the benign prompts; versions that differ only in who is depicted are left out."""
+    mine = [p for p in prompts if p.label == "benign" and not p.variant_of]
+    told = [p for p in mine if p.trigger or _LABEL.match(p.template)]
+    return Mentions(sum(tier_of(p) == MENTION for p in told), len(told), len(mine) - len(told))
 
 
 def only_mentions(term: str, text: str) -> bool:
