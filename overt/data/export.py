@@ -241,9 +241,10 @@ def said_of_mentions(mentions: Mentions) -> str:
     untold = f"Of {mentions.untold:,} benign prompts the term is not known, so that cannot be told."
     if not mentions.told:
         return untold if mentions.untold else ""
+    share = percent(mentions.only / mentions.told)
     said = (
-        f"{mentions.only:,} of {mentions.told:,} benign prompts ({percent(mentions.only / mentions.told)}) only "
-        "quote, label or explain their term: they sound dangerous to a list of words, and to little else."
+        f"{mentions.only:,} of {mentions.told:,} benign prompts ({share}) only quote, label or explain their "
+        "term: they sound dangerous to a list of words, and to little else."
     )
     return f"{said} {untold}" if mentions.untold else said
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from overt.data.json_types import Json, JsonObject
-from overt.publish.card import CITATION, Facts
+from overt.publish.card import CITATION, Facts, dataset_url
 from overt.publish.tables import Column, Repo, Table, whole
 
 _TYPES = {"number": "sc:Float", "integer": "sc:Integer", "flag": "sc:Boolean", "image": "sc:ImageObject"}
@@ -64,8 +63,7 @@ def describe(repo: Repo, facts: Facts, shards: Mapping[str, Sequence[Path]], fol
     Args:
         shards: config -> its Parquet files, relative to `folder`.
     """
-    endpoint = (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
-    url = f"{endpoint}/datasets/{repo.id}"
+    url = dataset_url(repo.id)
     # Loaders read the FileSets. Single files are listed too, with their hashes, for verification.
     files: list[Json] = [
         {
