@@ -244,7 +244,7 @@ def said_of_mentions(mentions: Mentions) -> str:
     share = percent(mentions.only / mentions.told)
     said = (
         f"{mentions.only:,} of {mentions.told:,} benign prompts ({share}) only quote, label or explain their "
-        "term: they sound dangerous to a list of words, and to little else."
+        "term; such prompts sound dangerous to a list of words, and to little else."
     )
     return f"{said} {untold}" if mentions.untold else said
 

@@ -37,14 +37,14 @@ _GATE_FIELDS = {
     "What you want to test": "text",
     "I will use this for testing and improving safety only": "checkbox",
 }
-_USE = (
+USE = (
     "Measuring over-refusal: how often a model or a filter turns away benign prompts, and, on unsafe ones, "
     "what that caution buys. Report both figures together, by category, with the policy's hash: what is "
     "benign under this policy can be unsafe under another.",
     "Not for training. A model or a filter that has seen these prompts can no longer be measured with them.",
 )
 _RISKS = (
-    "Labels are those of the judges named above under one policy. They carry those judges' mistakes and the "
+    "Labels are those of the judges named here under one policy. They carry those judges' mistakes and the "
     "norms of whoever wrote the policy.",
     "Prompts that one model wrote, audited or was probed with favour that model; rates measured on it are no "
     "fair comparison with others.",
@@ -168,8 +168,8 @@ def _sections(repo: Repo, facts: Facts) -> dict[str, str]:
         "command": fenced(facts.command) if facts.command else "",
         "audit": _audit(facts),
         "columns": _columns(repo),
-        "use": "\n\n".join(_USE),
-        "risks": _list(_risks(repo)),
+        "use": "\n\n".join(USE),
+        "risks": _list(risks(repo)),
         "checks": _list(map(escape_markdown, facts.checks)) or "- Nothing was.",
         "licence": escape_markdown(facts.license) or NO_LICENCE,
         "citation": _citation(repo, facts),
@@ -189,7 +189,8 @@ def _columns(repo: Repo) -> str:
     return _table(["Column", "Meaning"], rows, escaped=True)
 
 
-def _risks(repo: Repo) -> Iterator[str]:
+def risks(repo: Repo) -> Iterator[str]:
+    """What can go wrong with this data, in sentences of ours."""
     if repo.holds_unsafe:
         yield from _RISKS_UNSAFE
     yield from _RISKS
