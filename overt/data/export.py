@@ -9,6 +9,7 @@ The same records and card give the same bytes. Every file is written to a tempor
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import unicodedata
@@ -16,6 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
+from types import MappingProxyType
 
 import yaml
 
@@ -23,8 +25,8 @@ from overt.data.json_types import Json, JsonObject
 from overt.data.records import Audit, Probe, Prompt
 from overt.data.run.files import text_bytes, write_atomic
 from overt.data.secrets import storable
-from overt.data.text import encodable, percent
-from overt.data.tiers import Mentions, mentions_of
+from overt.data.text import encodable
+from overt.data.tiers import mentions_of
 
 SPLIT = "test"  # the data is for measuring, not for training
 COLUMNS = (
@@ -103,17 +105,21 @@ def export_dataset(
         raise ValueError(f"unknown card keys: {', '.join(unknown)}")
     audits, probes = audits or {}, probes or {}
     written = []
+    marks: dict[str, str] = {}
     for name, prompts in (("benign", benign), ("unsafe", unsafe)):
         columns = _columns(prompts)
         rows = [_row(p, columns, audits.get(p.id), probes.get(p.id)) for p in prompts]
         lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        parquet = _parquet(rows, columns)
         for path, data in (
             (folder / f"{name}.jsonl", text_bytes(lines)),
-            (folder / "data" / f"{name}.parquet", _parquet(rows, columns)),
+            (folder / "data" / f"{name}.parquet", parquet),
         ):
             write_atomic(path, data)
             written.append(path)
-    write_atomic(folder / "README.md", text_bytes(render_card(benign, unsafe, card)))
+        if rows:
+            marks[name] = hashlib.blake2b(parquet, digest_size=8).hexdigest()
+    write_atomic(folder / "README.md", text_bytes(render_card(benign, unsafe, card, marks)))
     return [*written, folder / "README.md"]
 
 
@@ -182,8 +188,19 @@ def escape_markdown(value: object) -> str:
     return re.sub(r"^([-+=]|\d+(?=[.)]))", lambda start: f"&#{ord(start[1][0])};{start[1][1:]}", text)
 
 
-def render_card(benign: Sequence[Prompt], unsafe: Sequence[Prompt], card: JsonObject) -> str:
-    """Renders the data card as Markdown with escaped values; for `card` see `export_dataset`."""
+def render_card(
+    benign: Sequence[Prompt],
+    unsafe: Sequence[Prompt],
+    card: JsonObject,
+    marks: Mapping[str, str] = MappingProxyType({}),
+) -> str:
+    """Renders the data card as Markdown with escaped values.
+
+    Args:
+        card: see `export_dataset`.
+        marks: config -> hash of its rows. `datasets` caches a local folder by its name and its card's head,
+            and every run's folder is called dataset: without them it gives one run's rows for another's.
+    """
     policy = _mapping(card.get("policy"))
     text = policy.get("modality") == "text"
     everything = [*benign, *unsafe]
@@ -194,7 +211,7 @@ def render_card(benign: Sequence[Prompt], unsafe: Sequence[Prompt], card: JsonOb
     configs = [name for name, prompts in (("benign", benign), ("unsafe", unsafe)) if prompts]
     return _rendered(
         "card.md.j2",
-        metadata=_metadata(everything, card, text, configs),
+        metadata=_metadata(everything, card, text, configs, marks),
         configs=configs,
         title=card.get("name") or f"Over-refusal prompts: {policy.get('name', 'a policy')}",
         summary=(
@@ -205,7 +222,7 @@ def render_card(benign: Sequence[Prompt], unsafe: Sequence[Prompt], card: JsonOb
         warnings=_warnings(card),
         split=SPLIT,
         counts=_counts(bases, unsafe),
-        mentions=said_of_mentions(mentions_of(benign)),
+        mentions=mentions_of(benign).in_words,
         diversity=[(name, _figure(value)) for name, value in _mapping(card.get("diversity")).items()],
         samples=_samples(benign),
         made=_made(everything, card, policy),
@@ -236,20 +253,9 @@ def _rendered(template: str, **values: object) -> str:
     return env.from_string(source, globals={}).render(values)
 
 
-def said_of_mentions(mentions: Mentions) -> str:
-    """What share of the benign prompts only quote a word, in a sentence for a card; "" for no prompts."""
-    untold = f"Of {mentions.untold:,} benign prompts the term is not known, so that cannot be told."
-    if not mentions.told:
-        return untold if mentions.untold else ""
-    share = percent(mentions.only / mentions.told)
-    said = (
-        f"{mentions.only:,} of {mentions.told:,} benign prompts ({share}) only quote, label or explain their "
-        "term; such prompts sound dangerous to a list of words, and to little else."
-    )
-    return f"{said} {untold}" if mentions.untold else said
-
-
-def _metadata(prompts: Sequence[Prompt], card: JsonObject, text: bool, configs: Sequence[str]) -> str:
+def _metadata(
+    prompts: Sequence[Prompt], card: JsonObject, text: bool, configs: Sequence[str], marks: Mapping[str, str]
+) -> str:
     """The YAML head of the card. A YAML library writes it, so no value can break out."""
     bounds = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
     head: dict[str, Json] = {
@@ -263,6 +269,10 @@ def _metadata(prompts: Sequence[Prompt], card: JsonObject, text: bool, configs: 
             for name in configs
         ],
     }
+    if marks:
+        head["dataset_info"] = [
+            {"config_name": name, "description": f"rows with the hash {mark}"} for name, mark in marks.items()
+        ]
     if card.get("license"):
         head["license"] = encodable(str(card["license"]))
     return yaml.safe_dump(head, sort_keys=False, allow_unicode=True, width=1_000)

@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Literal
 
 from overt.data.records import Prompt
+from overt.data.text import percent
 
 Tier = Literal["scene", "bank", "again", "mention"]
 TIERS: tuple[Tier, ...] = ("scene", "bank", "again", "mention")
@@ -53,6 +54,19 @@ class Mentions:
     only: int
     told: int
     untold: int
+
+    @property
+    def in_words(self) -> str:
+        """What share of the benign prompts only quote a word, for a card; "" for no prompts."""
+        untold = f"Of {self.untold:,} benign prompts the term is not known, so nobody can say whether they only quote it."
+        if not self.told:
+            return untold if self.untold else ""
+        share = percent(self.only / self.told)
+        said = (
+            f"{self.only:,} of {self.told:,} benign prompts ({share}) only quote, label or explain their "
+            "term; such prompts sound dangerous to a list of words, and to little else."
+        )
+        return f"{said} {untold}" if self.untold else said
 
 
 def mentions_of(prompts: Iterable[Prompt]) -> Mentions:

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from overt.data.errors import InputError
-from overt.data.export import said_of_mentions
 from overt.data.json_types import Json
 from overt.data.records import Audit, Prompt, Seed, content_id, from_json
 from overt.data.results.files import read_summary, summary_file
@@ -123,7 +122,7 @@ def _of_dataset(run: Run, policy: Policy, layout: Layout) -> Draft:
         samples=list({str(row["category"]): str(row["text"]) for row in reversed(benign)}.items())[::-1],
         auditors=_texts(record.value("judge")),
         agreement=agreement_of(read_records(stages / "audit.jsonl", Audit)),
-        mentions=said_of_mentions(mentions_of(from_json(Prompt, row) for row in benign)),
+        mentions=mentions_of(from_json(Prompt, row) for row in benign).in_words,
         gold=gold_facts(gold) if gold is not None else {},
         reviewed=_reviewed(run.folder),
         notes=[*_recipe(run.dataset.recipe), *_notes(run.dataset.notes, run.dataset.index)],
@@ -238,7 +237,7 @@ def _of_results(run: Run, policy: Policy, repo: str, benchmark: Sequence[str], *
         f"{policy.version}: answers, refusals and the layer that refused, prompt by prompt.",
         counts=_counts_of(prompts),
         results=render_markdown(summary) + _of_pages(pages),
-        mentions=said_of_mentions(mentions_of(prompts)),
+        mentions=mentions_of(prompts).in_words,
         auditors=_auditors(summary),
         agreement=_judges_agreement(summary) or _label_source(prompts),
         notes=[*manifest.notes, *short],

@@ -141,7 +141,7 @@ def _whole(record: RunRecord) -> str:
 
 def _asked(record: RunRecord) -> Benchmark | str:
     """The data set on the Hub that a run asked, or why there is none."""
-    sources = texts_of(record.value("dataset"))
+    sources = tuple(texts_of(record.value("dataset")))
     suite = record.value("suite")
     if suite:
         return _of_suite(str(suite), sources)
