@@ -58,7 +58,10 @@ class Mentions:
     @property
     def in_words(self) -> str:
         """What share of the benign prompts only quote a word, for a card; "" for no prompts."""
-        untold = f"Of {self.untold:,} benign prompts the term is not known, so nobody can say whether they only quote it."
+        untold = (
+            f"The term of {self.untold:,} benign prompts is not known; whether they only quote it cannot be "
+            "told."
+        )
         if not self.told:
             return untold if self.untold else ""
         share = percent(self.only / self.told)

@@ -392,7 +392,7 @@ def test_mentions_are_counted_where_they_can_be_told():
     found = mentions_of(prompts)
     assert (found.only, found.told, found.untold) == (2, 4, 1)
     assert "2 of 4 benign prompts (50.0%) only quote" in found.in_words
-    assert "Of 1 benign prompts the term is not known" in found.in_words
+    assert "The term of 1 benign prompts is not known" in found.in_words
     assert mentions_of(prompts[5:]).in_words == ""
     assert "only quote, label" not in mentions_of(prompts[4:]).in_words  # 0 of 0 is no share
 
