@@ -250,7 +250,7 @@ def _rendered(template: str, **values: object) -> str:
     env = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False)
     env.filters["md"] = escape_markdown
     source = resources.files("overt.data").joinpath(template).read_text(encoding="utf-8")
-    return env.from_string(source, globals={}).render(values)
+    return env.from_string(source, globals={}).render(values).rstrip("\n") + "\n"
 
 
 def _metadata(

@@ -73,8 +73,9 @@ class Facts:
         stages: a header and rows; empty for none.
         samples: category and one benign prompt each.
         results: Markdown that is escaped already; "" for none.
-        auditors: who gave the labels. `agreement`: how far they agree, in words. `reviewed`: what people say
-            of them. `gold`: how the judges did on gold items, by the keys of `overt.data.export`.
+        auditors: who gave the labels; `nobody` is said where there are none. `agreement`: how far they agree,
+            in words. `reviewed`: what people say of the labels. `gold`: how the judges did on gold items, by
+            the keys of `overt.data.export`.
         mentions: what share of the benign prompts only quotes a word, in a sentence; "" if that is not asked.
         measuring: how to measure with it, as Markdown that is escaped already; "" for results.
         notes: warnings for the reader.
@@ -94,6 +95,7 @@ class Facts:
     samples: Sequence[tuple[str, str]] = ()
     results: str = ""
     auditors: Sequence[str] = ()
+    nobody: str = "No model and no person has checked the labels."
     agreement: str = ""
     reviewed: str = ""
     gold: JsonObject = field(default_factory=dict)
@@ -214,7 +216,7 @@ def _access(repo: Repo) -> str:
 
 def _audit(facts: Facts) -> str:
     by = ", ".join(escape_markdown(name) for name in facts.auditors)
-    text = f"Judged by {by}." if by else "No model and no person has checked the labels."
+    text = f"Judged by {by}." if by else facts.nobody
     said = " ".join(filter(None, (text, escape_markdown(facts.agreement), escape_markdown(facts.reviewed))))
     gold = render_gold(facts.gold)
     return f"{said}\n\n### The judges on gold items\n\n{gold}" if gold else said

@@ -239,6 +239,7 @@ def _of_results(run: Run, policy: Policy, repo: str, benchmark: Sequence[str], *
         results=render_markdown(summary) + _of_pages(pages),
         mentions=mentions_of(prompts).in_words,
         auditors=_auditors(summary),
+        nobody="No judge looked for harm in what was handed out.",
         agreement=_judges_agreement(summary) or _label_source(prompts),
         notes=[*manifest.notes, *short],
         languages=sorted({p.language for p in prompts}),

@@ -110,6 +110,8 @@ def test_the_hubs_client_reads_them(run, tmp_path):
     assert (page.file, page.there) == ("eval_results/tiny/chat.yaml", ".eval_results/overt-news.yaml")
     card = (made.prepared[0].folder / "README.md").read_text("utf-8")
     assert "`eval_results/tiny/chat.yaml`" in card
+    assert "No judge looked for harm in what was handed out." in card
+    assert "checked the labels" not in card  # those of the data set may well have been
 
 
 def test_the_tasks_are_those_of_the_data_sets_file():
