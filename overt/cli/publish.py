@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 
 import typer
@@ -51,6 +52,18 @@ def _print(publication: Publication) -> None:
         kind = "gated" if one.repo.is_gated else open_
         configs = ", ".join(f"{t.config} ({len(t.rows):,})" for t in one.repo.tables)
         print(f"{one.repo.id}: {kind}; {configs}; {one.size / 1e6:,.1f} MB in {one.folder}")
+    _print_pages(publication)
+
+
+def _print_pages(publication: Publication) -> None:
+    """Where the results for the pages of models are, and the command that offers each; overt sends none."""
+    if not publication.pages:
+        return
+    folder = publication.prepared[0].folder
+    print("results for the pages of models; nobody is sent them. A pull request is opened by:")
+    for page in publication.pages:
+        words = ["hf", "upload", page.model, str(folder / page.file), page.there, "--create-pr"]
+        print(f"  {shlex.join(words)}")
 
 
 def confirm(yes: bool) -> None:

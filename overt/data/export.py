@@ -9,6 +9,7 @@ The same records and card give the same bytes. Every file is written to a tempor
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import unicodedata
@@ -16,6 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
+from types import MappingProxyType
 
 import yaml
 
@@ -24,6 +26,7 @@ from overt.data.records import Audit, Probe, Prompt
 from overt.data.run.files import text_bytes, write_atomic
 from overt.data.secrets import storable
 from overt.data.text import encodable
+from overt.data.tiers import mentions_of
 
 SPLIT = "test"  # the data is for measuring, not for training
 COLUMNS = (
@@ -64,6 +67,10 @@ _RISKS = (
     "that same model are no fair comparison with others.",
     "A model trained on these prompts can no longer be measured with them.",
 )
+NO_LICENCE = (
+    "Whoever published this has not chosen a licence. Ask before you use it. Seeds, models and image "
+    "services have terms of their own."
+)
 _CARD_KEYS = {
     *("name", "policy", "writer", "judges", "audited", "same_model", "surrogate", "dedupe", "diversity"),
     *("stages", "stage_columns", "seeds", "license", "version", "command", "notes", "recipe", "gold"),
@@ -98,17 +105,21 @@ def export_dataset(
         raise ValueError(f"unknown card keys: {', '.join(unknown)}")
     audits, probes = audits or {}, probes or {}
     written = []
+    marks: dict[str, str] = {}
     for name, prompts in (("benign", benign), ("unsafe", unsafe)):
         columns = _columns(prompts)
         rows = [_row(p, columns, audits.get(p.id), probes.get(p.id)) for p in prompts]
         lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        parquet = _parquet(rows, columns)
         for path, data in (
             (folder / f"{name}.jsonl", text_bytes(lines)),
-            (folder / "data" / f"{name}.parquet", _parquet(rows, columns)),
+            (folder / "data" / f"{name}.parquet", parquet),
         ):
             write_atomic(path, data)
             written.append(path)
-    write_atomic(folder / "README.md", text_bytes(render_card(benign, unsafe, card)))
+        if rows:
+            marks[name] = hashlib.blake2b(parquet, digest_size=8).hexdigest()
+    write_atomic(folder / "README.md", text_bytes(render_card(benign, unsafe, card, marks)))
     return [*written, folder / "README.md"]
 
 
@@ -177,14 +188,19 @@ def escape_markdown(value: object) -> str:
     return re.sub(r"^([-+=]|\d+(?=[.)]))", lambda start: f"&#{ord(start[1][0])};{start[1][1:]}", text)
 
 
-def render_card(benign: Sequence[Prompt], unsafe: Sequence[Prompt], card: JsonObject) -> str:
-    """Renders the data card as Markdown with escaped values; for `card` see `export_dataset`."""
-    from jinja2 import Environment, StrictUndefined
+def render_card(
+    benign: Sequence[Prompt],
+    unsafe: Sequence[Prompt],
+    card: JsonObject,
+    marks: Mapping[str, str] = MappingProxyType({}),
+) -> str:
+    """Renders the data card as Markdown with escaped values.
 
-    # The `md` filter escapes every value for Markdown.
-    env = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False)
-    env.filters["md"] = escape_markdown
-    source = resources.files("overt.data").joinpath("card.md.j2").read_text(encoding="utf-8")
+    Args:
+        card: see `export_dataset`.
+        marks: config -> hash of its rows. `datasets` caches a local folder by its name and its card's head,
+            and every run's folder is called dataset: without them it gives one run's rows for another's.
+    """
     policy = _mapping(card.get("policy"))
     text = policy.get("modality") == "text"
     everything = [*benign, *unsafe]
@@ -193,8 +209,9 @@ def render_card(benign: Sequence[Prompt], unsafe: Sequence[Prompt], card: JsonOb
     versions = f" (and {more} versions of them that differ only in who is depicted)" if more else ""
     # `datasets` cannot load a split without rows.
     configs = [name for name, prompts in (("benign", benign), ("unsafe", unsafe)) if prompts]
-    return env.from_string(source, globals={}).render(
-        metadata=_metadata(everything, card, text, configs),
+    return _rendered(
+        "card.md.j2",
+        metadata=_metadata(everything, card, text, configs, marks),
         configs=configs,
         title=card.get("name") or f"Over-refusal prompts: {policy.get('name', 'a policy')}",
         summary=(
@@ -205,20 +222,40 @@ def render_card(benign: Sequence[Prompt], unsafe: Sequence[Prompt], card: JsonOb
         warnings=_warnings(card),
         split=SPLIT,
         counts=_counts(bases, unsafe),
+        mentions=mentions_of(benign).in_words,
         diversity=[(name, _figure(value)) for name, value in _mapping(card.get("diversity")).items()],
         samples=_samples(benign),
         made=_made(everything, card, policy),
         stages=card.get("stages") or [],
         stage_columns=card.get("stage_columns") or [],
         recipe=_mapping(card.get("recipe")),
-        gold=_mapping(card.get("gold")),
+        gold=render_gold(_mapping(card.get("gold"))),
         columns=_columns(benign),
         use=_USE,
         risks=_RISKS,
+        licence=card.get("license") or NO_LICENCE,
     )
 
 
-def _metadata(prompts: Sequence[Prompt], card: JsonObject, text: bool, configs: Sequence[str]) -> str:
+def render_gold(gold: JsonObject) -> str:
+    """How the judges did on gold items, as Markdown with escaped values, for both cards; "" where `gold` is
+    empty. For its keys see `export_dataset`."""
+    return _rendered("gold.md.j2", gold=gold).strip() if gold else ""
+
+
+def _rendered(template: str, **values: object) -> str:
+    """A template of this package; its `md` filter escapes a value for Markdown."""
+    from jinja2 import Environment, StrictUndefined
+
+    env = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False)
+    env.filters["md"] = escape_markdown
+    source = resources.files("overt.data").joinpath(template).read_text(encoding="utf-8")
+    return env.from_string(source, globals={}).render(values).rstrip("\n") + "\n"
+
+
+def _metadata(
+    prompts: Sequence[Prompt], card: JsonObject, text: bool, configs: Sequence[str], marks: Mapping[str, str]
+) -> str:
     """The YAML head of the card. A YAML library writes it, so no value can break out."""
     bounds = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
     head: dict[str, Json] = {
@@ -232,6 +269,10 @@ def _metadata(prompts: Sequence[Prompt], card: JsonObject, text: bool, configs: 
             for name in configs
         ],
     }
+    if marks:
+        head["dataset_info"] = [
+            {"config_name": name, "description": f"rows with the hash {mark}"} for name, mark in marks.items()
+        ]
     if card.get("license"):
         head["license"] = encodable(str(card["license"]))
     return yaml.safe_dump(head, sort_keys=False, allow_unicode=True, width=1_000)

@@ -7,10 +7,13 @@ term sounds dangerous to a list of words and to nothing else, so it is used last
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
 from overt.data.records import Prompt
+from overt.data.text import percent
 
 Tier = Literal["scene", "bank", "again", "mention"]
 TIERS: tuple[Tier, ...] = ("scene", "bank", "again", "mention")
@@ -41,6 +44,39 @@ def tier_of(prompt: Prompt) -> int:
     if label and label[1] in TIERS:
         return TIERS.index(label[1])
     return MENTION if only_mentions(prompt.trigger, prompt.text) else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Mentions:
+    """How many benign prompts only mention their term: `only` of `told`. Of `untold` it cannot be told, since
+    their term is not known."""
+
+    only: int
+    told: int
+    untold: int
+
+    @property
+    def in_words(self) -> str:
+        """What share of the benign prompts only quote a word, for a card; "" for no prompts."""
+        untold = (
+            f"The term of {self.untold:,} benign prompts is not known; whether they only quote it cannot be "
+            "told."
+        )
+        if not self.told:
+            return untold if self.untold else ""
+        share = percent(self.only / self.told)
+        said = (
+            f"{self.only:,} of {self.told:,} benign prompts ({share}) only quote, label or explain their "
+            "term; such prompts sound dangerous to a list of words, and to little else."
+        )
+        return f"{said} {untold}" if self.untold else said
+
+
+def mentions_of(prompts: Iterable[Prompt]) -> Mentions:
+    """Counts the benign prompts; versions that differ only in who is depicted are left out."""
+    mine = [p for p in prompts if p.label == "benign" and not p.variant_of]
+    told = [p for p in mine if p.trigger or _LABEL.match(p.template)]
+    return Mentions(sum(tier_of(p) == MENTION for p in told), len(told), len(mine) - len(told))
 
 
 def only_mentions(term: str, text: str) -> bool:

@@ -5,13 +5,15 @@ Every text of unknown origin is escaped on its way in: it can be neither Markdow
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any
 
-from overt.data.export import escape_markdown
+from overt.data.export import NO_LICENCE, escape_markdown, render_gold
+from overt.data.json_types import JsonObject
 from overt.data.text import encodable
 from overt.publish.tables import Repo
 
@@ -35,14 +37,14 @@ _GATE_FIELDS = {
     "What you want to test": "text",
     "I will use this for testing and improving safety only": "checkbox",
 }
-_USE = (
+USE = (
     "Measuring over-refusal: how often a model or a filter turns away benign prompts, and, on unsafe ones, "
     "what that caution buys. Report both figures together, by category, with the policy's hash: what is "
     "benign under this policy can be unsafe under another.",
     "Not for training. A model or a filter that has seen these prompts can no longer be measured with them.",
 )
 _RISKS = (
-    "Labels are those of the judges named above under one policy. They carry those judges' mistakes and the "
+    "Labels are those of the judges named here under one policy. They carry those judges' mistakes and the "
     "norms of whoever wrote the policy.",
     "Prompts that one model wrote, audited or was probed with favour that model; rates measured on it are no "
     "fair comparison with others.",
@@ -55,12 +57,6 @@ _RISKS_PICTURES = (
     "The pictures are machine-made and may resemble real people or protected works. Encoding them anew took "
     "away the content credentials that some services sign their pictures with: do not pass them on as "
     "photographs.",
-)
-
-
-_NO_LICENCE = (
-    "Whoever published this has not chosen a licence. Ask before you use it. Seeds, models and image "
-    "services have terms of their own."
 )
 
 
@@ -77,7 +73,11 @@ class Facts:
         stages: a header and rows; empty for none.
         samples: category and one benign prompt each.
         results: Markdown that is escaped already; "" for none.
-        auditors: who gave the labels. `agreement`: how far they agree, in words.
+        auditors: who gave the labels; `nobody` is said where there are none. `agreement`: how far they agree,
+            in words. `reviewed`: what people say of the labels. `gold`: how the judges did on gold items, by
+            the keys of `overt.data.export`.
+        mentions: what share of the benign prompts only quotes a word, in a sentence; "" if that is not asked.
+        measuring: how to measure with it, as Markdown that is escaped already; "" for results.
         notes: warnings for the reader.
         license: identifier as the Hub knows it, "" for none chosen.
         command: what makes it again, ready for a shell.
@@ -95,7 +95,12 @@ class Facts:
     samples: Sequence[tuple[str, str]] = ()
     results: str = ""
     auditors: Sequence[str] = ()
+    nobody: str = "No model and no person has checked the labels."
     agreement: str = ""
+    reviewed: str = ""
+    gold: JsonObject = field(default_factory=dict)
+    mentions: str = ""
+    measuring: str = ""
     notes: Sequence[str] = ()
     languages: Sequence[str] = ()
     license: str = ""
@@ -124,9 +129,9 @@ def _metadata(repo: Repo, facts: Facts) -> dict[str, object]:
     gate = {"extra_gated_prompt": _GATE, "extra_gated_fields": _GATE_FIELDS} if repo.is_gated else {}
     modality = facts.policy.get("modality")
     return {
-        "pretty_name": _line(facts.title),
-        "language": sorted({_line(language) for language in facts.languages}) or ["en"],
-        "license": _line(facts.license) or "unknown",
+        "pretty_name": one_line(facts.title),
+        "language": sorted({one_line(language) for language in facts.languages}) or ["en"],
+        "license": one_line(facts.license) or "unknown",
         "task_categories": ["text-generation" if modality == "text" else "text-to-image"],
         "tags": ["over-refusal", "safety", "benchmark", "synthetic", *unsafe],
         "size_categories": [next((name for bound, name in _SIZES if rows < bound), "n>1M")],
@@ -158,16 +163,17 @@ def _sections(repo: Repo, facts: Facts) -> dict[str, str]:
         "samples": _list(
             f"{escape_markdown(category)}: {escape_markdown(text)}" for category, text in facts.samples
         ),
+        "measuring": facts.measuring.strip(),
         "results": facts.results.strip(),
         "made": _table(["What", "Which"], facts.made),
         "stages": _table(facts.stages[0], facts.stages[1:]) if len(facts.stages) > 1 else "",
         "command": fenced(facts.command) if facts.command else "",
         "audit": _audit(facts),
         "columns": _columns(repo),
-        "use": "\n\n".join(_USE),
-        "risks": _list(_risks(repo)),
+        "use": "\n\n".join(USE),
+        "risks": _list(risks(repo)),
         "checks": _list(map(escape_markdown, facts.checks)) or "- Nothing was.",
-        "licence": escape_markdown(facts.license) or _NO_LICENCE,
+        "licence": escape_markdown(facts.license) or NO_LICENCE,
         "citation": _citation(repo, facts),
     }
 
@@ -176,7 +182,7 @@ def _contents(repo: Repo, facts: Facts) -> str:
     configs = [[f"`{t.config}`", f"`{t.split}`", f"{len(t.rows):,}"] for t in repo.tables]
     contents = _table(["Config", "Split", "Rows"], configs, escaped=True)
     counts = _table(facts.counts[0], facts.counts[1:]) if facts.counts else ""
-    return f"{contents}\n\n{counts}".rstrip("\n")
+    return "\n\n".join(filter(None, (contents, counts, escape_markdown(facts.mentions))))
 
 
 def _columns(repo: Repo) -> str:
@@ -185,7 +191,8 @@ def _columns(repo: Repo) -> str:
     return _table(["Column", "Meaning"], rows, escaped=True)
 
 
-def _risks(repo: Repo) -> Iterator[str]:
+def risks(repo: Repo) -> Iterator[str]:
+    """What can go wrong with this data, in sentences of ours."""
     if repo.holds_unsafe:
         yield from _RISKS_UNSAFE
     yield from _RISKS
@@ -209,12 +216,15 @@ def _access(repo: Repo) -> str:
 
 def _audit(facts: Facts) -> str:
     by = ", ".join(escape_markdown(name) for name in facts.auditors)
-    text = f"Judged by {by}." if by else "No model and no person has checked the labels."
-    return f"{text} {escape_markdown(facts.agreement)}".strip()
+    text = f"Judged by {by}." if by else facts.nobody
+    said = " ".join(filter(None, (text, escape_markdown(facts.agreement), escape_markdown(facts.reviewed))))
+    gold = render_gold(facts.gold)
+    return f"{said}\n\n### The judges on gold items\n\n{gold}" if gold else said
 
 
 def _citation(repo: Repo, facts: Facts) -> str:
-    title = re.sub(r"[^\w .,:()/-]", "", _line(facts.title))  # nothing that BibTeX or a fence could trip over
+    # Nothing that BibTeX or a fence could trip over.
+    title = re.sub(r"[^\w .,:()/-]", "", one_line(facts.title))
     year = facts.published[:4] or "2025"
     own = (
         f"@misc{{{re.sub('[^a-z0-9]', '', repo.name.casefold())}{year},\n"
@@ -225,6 +235,12 @@ def _citation(repo: Repo, facts: Facts) -> str:
         "}"
     )
     return f"{own}\n\n{CITATION}"
+
+
+def dataset_url(repo: str) -> str:
+    """The address of a data set on the Hub; HF_ENDPOINT counts, as for its client."""
+    endpoint = (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
+    return f"{endpoint}/datasets/{repo}"
 
 
 def fenced(text: str) -> str:
@@ -244,7 +260,8 @@ def _table(head: Sequence[object], rows: Iterable[Sequence[object]], *, escaped:
     return "\n".join(lines)
 
 
-def _line(text: str) -> str:
+def one_line(text: str) -> str:
+    """Text of any origin without line breaks, as it may stand in UTF-8."""
     return " ".join(encodable(text).split())
 
 

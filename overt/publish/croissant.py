@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from overt.data.json_types import Json, JsonObject
-from overt.publish.card import CITATION, Facts
+from overt.data.json_types import Json, JsonObject, texts_of
+from overt.publish.card import CITATION, USE, Facts, dataset_url, risks
 from overt.publish.tables import Column, Repo, Table, whole
 
 _TYPES = {"number": "sc:Float", "integer": "sc:Integer", "flag": "sc:Boolean", "image": "sc:ImageObject"}
@@ -64,8 +63,7 @@ def describe(repo: Repo, facts: Facts, shards: Mapping[str, Sequence[Path]], fol
     Args:
         shards: config -> its Parquet files, relative to `folder`.
     """
-    endpoint = (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
-    url = f"{endpoint}/datasets/{repo.id}"
+    url = dataset_url(repo.id)
     # Loaders read the FileSets. Single files are listed too, with their hashes, for verification.
     files: list[Json] = [
         {
@@ -96,6 +94,7 @@ def describe(repo: Repo, facts: Facts, shards: Mapping[str, Sequence[Path]], fol
     described: dict[str, Json] = {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
+        # Readers before mlcroissant 1.1 take one specification, so that of RAI is not named beside it.
         "conformsTo": "http://mlcommons.org/croissant/1.0",
         "name": repo.name,
         "description": " ".join([facts.summary, *facts.notes]),
@@ -106,11 +105,36 @@ def describe(repo: Repo, facts: Facts, shards: Mapping[str, Sequence[Path]], fol
         "creator": {"@type": "sc:Organization", "name": repo.id.partition("/")[0]},
         "citeAs": CITATION,
         "isLiveDataset": False,
+        **_responsible(repo, facts),
         "distribution": files,
         "recordSet": records,
     }
     found: dict[str, Json] = whole(described)
     return found
+
+
+def _responsible(repo: Repo, facts: Facts) -> dict[str, Json]:
+    """What the RAI extension (Croissant RAI 1.0) asks for and the run knows; the rest is left out."""
+    policy = " ".join(filter(None, (facts.policy.get("name"), facts.policy.get("version"))))
+    by = ", ".join(facts.auditors)
+    labelled = f"Each prompt is labelled benign or unsafe under the policy {policy}"
+    gold = facts.gold
+    analysis = [
+        *(facts.agreement, facts.reviewed, str(gold.get("said") or "")),
+        *texts_of(gold.get("untested")),
+    ]
+    found: dict[str, list[str]] = {
+        "rai:dataCollection": ["; ".join(f"{what}: {which}" for what, which in facts.made)],
+        "rai:dataAnnotationProtocol": [f"{labelled}; judged by {by}." if by else f"{labelled}."],
+        "rai:machineAnnotationTools": list(facts.auditors),
+        "rai:dataAnnotationAnalysis": analysis,
+        "rai:dataUseCases": list(USE),
+        "rai:dataLimitations": [facts.mentions, *facts.notes],
+        "rai:dataBiases": list(risks(repo)),
+        "rai:personalSensitiveInformation": list(facts.checks),
+    }
+    kept = {name: [text for text in texts if text] for name, texts in found.items()}
+    return {name: texts[0] if len(texts) == 1 else texts for name, texts in kept.items() if texts}
 
 
 def _file(folder: Path, path: Path) -> dict[str, Json]:

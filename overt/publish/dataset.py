@@ -9,6 +9,7 @@ from typing import Literal
 
 from overt.data.export import COLUMNS, SPLIT, VERSION_COLUMNS
 from overt.data.json_types import Json, JsonObject
+from overt.data.prompts import Side
 from overt.publish.tables import Column, Kind, Table, whole
 
 Layout = Literal["own", "overt"]
@@ -48,7 +49,10 @@ def dataset_tables(
     """
     if layout == "own":
         columns = _OWN + (_VERSIONS if any(row.get("variant_of") for row in benign) else ())
-        return _table("overt-benign", SPLIT, columns, benign), _table("overt-unsafe", SPLIT, _OWN, unsafe)
+        return (
+            _table("overt-benign", SPLIT, columns, benign, "benign", "text"),
+            _table("overt-unsafe", SPLIT, _OWN, unsafe, "unsafe", "text"),
+        )
     benign = [row for row in benign if not row.get("variant_of")]  # the published layout has none
     twins = {str(row["pair_id"]): row["text"] for row in benign if row.get("pair_id")}
     origin = _origin(source)
@@ -68,6 +72,8 @@ def dataset_tables(
             _PUBLISHED_SPLIT,
             _BENIGN,
             [published(row, {"image_prompt": row["text"]}) for row in benign],
+            "benign",
+            "image_prompt",
         ),
         _table(
             "overt-unsafe",
@@ -83,14 +89,18 @@ def dataset_tables(
                 )
                 for row in unsafe
             ],
+            "unsafe",
+            "unsafe_image_prompt",
         ),
     )
 
 
-def _table(config: str, split: str, columns: tuple[Column, ...], rows: Rows) -> list[Table]:
+def _table(
+    config: str, split: str, columns: tuple[Column, ...], rows: Rows, side: Side, prompt: str
+) -> list[Table]:
     names = [column.name for column in columns]
     kept = tuple({name: whole(row.get(name)) for name in names} for row in rows)
-    return [Table(config, split, columns, kept)] if kept else []
+    return [Table(config, split, columns, kept, side, prompt)] if kept else []
 
 
 def _origin(source: str) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from overt.data.errors import InputError, RunError
 from overt.data.plugins.install import how_to_install
 from overt.data.run.files import dump_json, read_json, speaking_os_errors, text_bytes, write_atomic
+from overt.publish import benchmark
 from overt.publish.card import Facts, render_card
 from overt.publish.croissant import describe, problems
 from overt.publish.parquet import SHARD_BYTES, write_table
@@ -19,8 +20,10 @@ from overt.publish.tables import Repo
 MARK = "publish.json"  # says that a folder is ours, and which files in it are
 # What a call writes into the folder of a repository, and the temporary files of one that was killed.
 _TEMPORARY = r"\.[^/]+\.tmp"
+# Beside the data and the card, in a folder as on the Hub.
+BESIDE = r"croissant\.json|eval\.yaml|policy\.yaml|summary\.json|eval_results/[^/]+/[^/]+\.yaml"
 _WRITTEN = re.compile(
-    rf"(?:data/[^/]+/)(?:[^/]+\.parquet|{_TEMPORARY})|README\.md|croissant\.json|policy\.yaml|summary\.json|{_TEMPORARY}"
+    rf"data/[^/]+/(?:[^/]+\.parquet|{_TEMPORARY})|README\.md|{BESIDE}|(?:eval_results/[^/]+/)?{_TEMPORARY}"
 )
 _MARK_TEMPORARY = re.compile(rf"\.{re.escape(MARK)}\.\d+\.\d+\.tmp")
 
@@ -128,6 +131,7 @@ def write_repo(
     texts = {
         **repo.texts,
         "croissant.json": dump_json(described).decode("utf-8", "replace"),
+        **({benchmark.FILE: evaluation} if (evaluation := benchmark.eval_yaml(repo, facts)) else {}),
         "README.md": render_card(repo, facts),
     }
     if not repo.holds_unsafe:

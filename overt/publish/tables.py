@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from overt.data.json_types import JsonObject
+from overt.data.prompts import Side
 from overt.data.secrets import storable
 
 if TYPE_CHECKING:
@@ -30,13 +31,16 @@ class Table:
     """One config with its only split.
 
     Rows are plain JSON data. In an "image" column stands the path of a picture relative to the run folder
-    (null for none), in "images" a list of such paths; the bytes are read when the table is written.
+    (null for none), in "images" a list of such paths; the bytes are read when the table is written. A table
+    of prompts to ask names their column (`prompt`) and what they are (`side`).
     """
 
     config: str
     split: str
     columns: tuple[Column, ...]
     rows: tuple[JsonObject, ...]
+    side: Side | None = None
+    prompt: str = ""
 
     def columns_of(self, *kinds: Kind) -> list[str]:
         return [column.name for column in self.columns if column.kind in kinds]

@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any
 
 from overt.data.errors import InputError, OvertError, RunError
 from overt.publish.card import RUN_KEY
-from overt.publish.folder import Prepared
+from overt.publish.folder import BESIDE, Prepared
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
 Say = Callable[[str], None]
-_OURS = re.compile(r"data/.+\.parquet|croissant\.json|policy\.yaml|summary\.json")
+_OURS = re.compile(rf"data/.+\.parquet|{BESIDE}")
 _FRESH = {".gitattributes"}  # what a new repository holds
 _NETWORKING = {"httpx", "httpx2", "httpcore", "requests", "urllib3"}
 _AGAIN = (

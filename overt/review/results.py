@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import combinations
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from overt.data.json_types import Json
 from overt.data.run.finished import Run
@@ -16,6 +17,9 @@ from overt.data.typed_json import to_json
 from overt.review.corrected import corrections_of
 from overt.review.label_store import FILE, HumanLabel, Item, LabelStore, by_item
 from overt.review.questions import QUESTIONS, Question
+
+if TYPE_CHECKING:
+    from overt.review.estimate import Share
 
 
 def rejected(run: Path) -> set[str]:
@@ -39,6 +43,34 @@ def rejected(run: Path) -> set[str]:
             if 2 * wrong > len(labels):
                 found.add(item.subject.prompt_id)
     return found
+
+
+def confirmed(run: Path, *, level: float = 0.95) -> tuple[Share, int] | None:
+    """How often people confirm the labels of a run's prompts, as estimated for all of them, and how many
+    people reviewed; None where nobody has.
+
+    Raises:
+        RunError: the review cannot be read.
+    """
+    from overt.review.estimate import Reviewed, share
+
+    if not (run / FILE).exists():
+        return None
+    with LabelStore(run) as store:
+        said, items = by_item(store.labels()), store.items()
+        sizes = {stratum.id: stratum.size for stratum in store.strata("prompts")}
+    done = [
+        item
+        for item in items
+        if item.subject.question == "prompts" and item.subject.said and item.place in said
+    ]
+    reviewed = [
+        Reviewed(item.stratum, True, _share_of(item.subject.said, item, list(said[item.place].values())))
+        for item in done
+    ]
+    found = share(sizes, reviewed, level=level)
+    people = {name for item in done for name in said[item.place]}
+    return None if found is None else (found, len(people))
 
 
 def results(run: Path, *, level: float = 0.95) -> dict[str, Json]:

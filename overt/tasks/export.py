@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar
 
 from overt import registry
+from overt.data.asked import check_extras, prompts_to_ask
 from overt.data.errors import InputError
 from overt.data.json_types import Json
 from overt.data.prompts import Side
@@ -19,7 +20,7 @@ from overt.data.run.record import read_record
 from overt.data.suites.load import load_suite
 from overt.harness.exported import Exported
 from overt.policies.load import load_policy
-from overt.tasks.asking import check_extras, is_offline, prompts_to_ask
+from overt.tasks.asking import is_offline
 from overt.tasks.config import RUN, Config, Option
 from overt.tasks.run import RunConfig
 

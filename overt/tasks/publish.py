@@ -10,9 +10,12 @@ from typing import Annotated, ClassVar
 
 from overt.data.errors import InputError
 from overt.data.hub import is_hub_id
+from overt.policies.load import load_policy, shipped_policies
+from overt.publish.benchmark import measuring
 from overt.publish.card import Facts
 from overt.publish.dataset import Layout
 from overt.publish.folder import Prepared, claim, contains_any, mark, write_repo
+from overt.publish.model_results import ModelPage
 from overt.publish.parquet import SHARD_BYTES
 from overt.publish.pictures import Pictures
 from overt.publish.scan import (
@@ -27,6 +30,7 @@ from overt.publish.scan import (
 from overt.publish.tables import Repo
 from overt.tasks.config import Config, Option
 from overt.tasks.publish_draft import Draft, read_draft
+from overt.tasks.publish_models import unsafe_of
 from overt.tasks.rebuild import POLICY
 
 UNSAFE_OPEN = (
@@ -52,6 +56,14 @@ class PublishConfig(Config):
             metavar="own|overt",
         ),
     ] = "own"
+    benchmark: Annotated[
+        tuple[str, ...],
+        Option(
+            "Of results: the data set on the Hub that was asked, where the run read it from files; what is "
+            "unsafe is taken for ORG/NAME-unsafe. Its models' results are then written for their pages.",
+            metavar="[LABEL=]ORG/NAME",
+        ),
+    ] = ()
     license: Annotated[str, Option("Licence as the Hub names it, such as cc-by-4.0.", metavar="ID")] = ""
     unsafe_open: Annotated[bool, Option("Put the unsafe side into the same repository, open to all.")] = False
     allow: Annotated[
@@ -65,12 +77,14 @@ class PublishConfig(Config):
 
 @dataclass(frozen=True)
 class Publication:
-    """A prepared publication in `folder`, with notes for the publisher."""
+    """A prepared publication in `folder`, with notes for the publisher. `pages` are results for the pages of
+    models, in the folder of each repository."""
 
     folder: Path
     prepared: tuple[Prepared, ...]
     notes: tuple[str, ...]
     findings: tuple[Finding, ...] = ()
+    pages: tuple[ModelPage, ...] = ()
 
 
 def prepare(config: PublishConfig, *, shard_bytes: int = SHARD_BYTES) -> Publication:
@@ -86,7 +100,13 @@ def prepare(config: PublishConfig, *, shard_bytes: int = SHARD_BYTES) -> Publica
     """
     if not is_hub_id(config.repo):
         raise InputError(f"--repo {config.repo!r} is no ORG/NAME", fix="For instance: my-org/news-prompts")
-    draft = read_draft(config.run, layout=config.layout, unsafe_open=config.unsafe_open)
+    draft = read_draft(
+        config.run,
+        repo=config.repo,
+        layout=config.layout,
+        unsafe_open=config.unsafe_open,
+        benchmark=config.benchmark,
+    )
     repos = _repos(draft, config)
     findings = _scanned(repos, draft, config.allow)
     out = config.out or config.run / "publish"
@@ -104,7 +124,7 @@ def prepare(config: PublishConfig, *, shard_bytes: int = SHARD_BYTES) -> Publica
             notes.append(f"{repo.id}: {words}")
         notes += [note for note in told if note not in notes]
     mark(out, repos, prepared)
-    return Publication(out, tuple(prepared), tuple(notes), tuple(findings))
+    return Publication(out, tuple(prepared), tuple(notes), tuple(findings), tuple(draft.pages))
 
 
 def _repos(draft: Draft, config: PublishConfig) -> list[Repo]:
@@ -115,7 +135,7 @@ def _repos(draft: Draft, config: PublishConfig) -> list[Repo]:
         tables = (*draft.open_, *draft.unsafe)
         unsafe = bool(draft.unsafe) or any(r.get("label") == "unsafe" for t in tables for r in t.rows)
         return [Repo(config.repo, tables, holds_unsafe=unsafe, texts=draft.texts)]
-    side = f"{config.repo}-unsafe"
+    side = unsafe_of(config.repo)
     repos = []
     open_texts = dict(draft.texts)
     if contains_any(open_texts.get(POLICY, ""), draft.unsafe_texts):
@@ -151,9 +171,19 @@ def _facts_for(repo: Repo, draft: Draft) -> Facts:
         # A benign prompt may repeat its unsafe twin word for word.
         samples = [row for row in facts.samples if not contains_any(row[1], draft.unsafe_texts)]
         facts = dataclasses.replace(facts, samples=samples)
+    if any(table.side for table in repo.tables):
+        facts = dataclasses.replace(facts, measuring=measuring(repo, facts, *_policy_for(repo, facts)))
     if POLICY not in repo.texts:
         return dataclasses.replace(facts, command="")
     return dataclasses.replace(facts, notes=[*facts.notes, *filter(None, [draft.rebuild_note])])
+
+
+def _policy_for(repo: Repo, facts: Facts) -> tuple[str, str]:
+    """The policy to measure by, and which repository has its file; "" for one that comes with overt."""
+    name = facts.policy["name"]
+    if name in shipped_policies() and load_policy(name).hash == facts.policy["hash"]:
+        return name, ""
+    return POLICY, "this repository" if POLICY in repo.texts else f"`{repo.sibling}`"
 
 
 def _scanned(repos: Sequence[Repo], draft: Draft, allowed: Sequence[FindingKind]) -> list[Finding]:

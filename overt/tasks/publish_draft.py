@@ -12,7 +12,7 @@ from pathlib import Path
 
 from overt.data.errors import InputError
 from overt.data.json_types import Json
-from overt.data.records import Audit, Prompt, Seed, content_id
+from overt.data.records import Audit, Prompt, Seed, content_id, from_json
 from overt.data.results.files import read_summary, summary_file
 from overt.data.results.recipe import RecipeFacts
 from overt.data.results.summary import Summary
@@ -20,15 +20,22 @@ from overt.data.run.files import read_json, read_records
 from overt.data.run.finished import ResultsManifest, Run, open_run
 from overt.data.run.folder import MANIFEST
 from overt.data.run.record import FILE
+from overt.data.text import interval, percent
+from overt.data.tiers import mentions_of
 from overt.policies.load import load_policy
 from overt.policies.schema import Policy
-from overt.publish.card import Facts
+from overt.publish.card import Facts, dataset_url
 from overt.publish.dataset import Layout, dataset_tables
+from overt.publish.model_results import ModelPage, Source
 from overt.publish.results import result_tables
 from overt.publish.tables import Table
 from overt.report.markdown import render_markdown
+from overt.review.corrected import attached, corrections_of
+from overt.review.results import confirmed
 from overt.scoring.stats import krippendorff_alpha
 from overt.tasks.generate_finish import stage_table
+from overt.tasks.generate_gold import gold_facts
+from overt.tasks.publish_models import model_pages, setup_of
 from overt.tasks.rebuild import POLICY, base_name, rebuild_of
 
 Made = Sequence[tuple[str, str]]
@@ -44,6 +51,7 @@ class Draft:
         unsafe_texts: texts that no open file may contain.
         rebuild_note: which files the rebuilding command reads.
         notes: for the publisher.
+        pages: results for the pages of models; their files are among `texts`.
     """
 
     open_: list[Table]
@@ -53,21 +61,30 @@ class Draft:
     texts: dict[str, str]
     rebuild_note: str
     notes: list[str] = field(default_factory=list)
+    pages: list[ModelPage] = field(default_factory=list)
 
 
-def read_draft(folder: Path, *, layout: Layout, unsafe_open: bool) -> Draft:
+def read_draft(
+    folder: Path, *, repo: str, layout: Layout, unsafe_open: bool, benchmark: Sequence[str] = ()
+) -> Draft:
     """Reads a complete run of `overt generate` or `overt run`.
 
+    Args:
+        repo: where it will be published.
+        benchmark: of results: the data set on the Hub that was asked, as `--benchmark` takes it.
+
     Raises:
-        InputError: see `open_run`; or the run's files cannot be read, or the layout is not for results.
+        InputError: see `open_run`; or the run's files cannot be read, or an option is not for this run.
     """
     run = open_run(folder, "generate", "run")
     policy = load_policy(str(run.policy_file))
     if run.kind == "generate":
+        if benchmark:
+            raise InputError("--benchmark is for results; this run holds a data set", where=str(folder))
         return _of_dataset(run, policy, layout)
     if layout != "own":
         raise InputError("--layout overt is for data sets; this run holds results", where=str(folder))
-    return _of_results(run, policy, apart=not unsafe_open)
+    return _of_results(run, policy, repo, benchmark, apart=not unsafe_open)
 
 
 # -- a data set -------------------------------------------------------------------------------------------
@@ -85,6 +102,7 @@ def _of_dataset(run: Run, policy: Policy, layout: Layout) -> Draft:
     source = str(record.value("seeds") or "")
     open_, gated = dataset_tables(benign, unsafe, layout=layout, seeds=seeds, source=source)
     rows = [*benign, *unsafe]
+    gold = run.dataset.gold
     heads, table = stage_table(_flows(run))
     rebuild = rebuild_of(record)
     facts = Facts(
@@ -104,6 +122,9 @@ def _of_dataset(run: Run, policy: Policy, layout: Layout) -> Draft:
         samples=list({str(row["category"]): str(row["text"]) for row in reversed(benign)}.items())[::-1],
         auditors=_texts(record.value("judge")),
         agreement=agreement_of(read_records(stages / "audit.jsonl", Audit)),
+        mentions=mentions_of(from_json(Prompt, row) for row in benign).in_words,
+        gold=gold_facts(gold) if gold is not None else {},
+        reviewed=_reviewed(run.folder),
         notes=[*_recipe(run.dataset.recipe), *_notes(run.dataset.notes, run.dataset.index)],
         languages=sorted({str(row["language"]) for row in rows}),
         command=rebuild.command,
@@ -157,6 +178,19 @@ def _flows(run: Run) -> list[dict[str, Json]]:
     ]
 
 
+def _reviewed(folder: Path) -> str:
+    """What people who reviewed the run say of its labels, without their names; "" where nobody did."""
+    found = confirmed(folder)
+    if found is None:
+        return ""
+    share, people = found
+    limits = f"{100 * share.level:g}% interval {interval(share)}"
+    return (
+        f"{people:,} {'person' if people == 1 else 'people'} reviewed {share.n:,} of the prompts and would "
+        f"confirm an estimated {percent(share.value)} of all labels ({limits})."
+    )
+
+
 def agreement_of(audits: Sequence[Audit]) -> str:
     """A sentence on the agreement of the judges; "" for a single judge."""
     names = list(dict.fromkeys(vote.judge for audit in audits for vote in audit.votes))
@@ -184,9 +218,13 @@ def _counts_of(prompts: Sequence[Prompt]) -> list[Sequence[str | int]]:
     )
 
 
-def _of_results(run: Run, policy: Policy, *, apart: bool) -> Draft:
+def _of_results(run: Run, policy: Policy, repo: str, benchmark: Sequence[str], *, apart: bool) -> Draft:
     prompts, manifest, record = run.prompts, run.results, run.record
     summary = read_summary(run.folder)
+    summary = attached(summary, corrections_of(run, summary.level))
+    judge = _refusal_judge(run, manifest)
+    source = Source(_date(run), dataset_url(repo), summary.level, setup_of(record, judge))
+    pages, without = model_pages(run, summary, benchmark, source)
     open_, gated = result_tables(prompts, run.outcomes, run.harms, apart=apart)
     sources = [str(record.value("suite") or ""), *_texts(record.value("dataset"))]
     targets = list(manifest.kinds)
@@ -198,8 +236,10 @@ def _of_results(run: Run, policy: Policy, *, apart: bool) -> Draft:
         summary=f"What {who} made of {len(prompts):,} prompts under the policy {policy.name} "
         f"{policy.version}: answers, refusals and the layer that refused, prompt by prompt.",
         counts=_counts_of(prompts),
-        results=render_markdown(summary),
+        results=render_markdown(summary) + _of_pages(pages),
+        mentions=mentions_of(prompts).in_words,
         auditors=_auditors(summary),
+        nobody="No judge looked for harm in what was handed out.",
         agreement=_judges_agreement(summary) or _label_source(prompts),
         notes=[*manifest.notes, *short],
         languages=sorted({p.language for p in prompts}),
@@ -211,7 +251,7 @@ def _of_results(run: Run, policy: Policy, *, apart: bool) -> Draft:
                 ("Targets", ", ".join(targets)),
                 ("Prompts", ", ".join(base_name(source) for source in sources if source)),
                 ("Draws per prompt", str(record.value("samples"))),
-                ("Refusals in words told by", _refusal_judge(run, manifest)),
+                ("Refusals in words told by", judge),
             ],
         ),
         run=_id(run),
@@ -221,10 +261,19 @@ def _of_results(run: Run, policy: Policy, *, apart: bool) -> Draft:
     texts = {
         POLICY: _text(run.policy_file),
         "summary.json": _text(summary_file(run.folder)),
+        **{page.file: page.text for page in pages},
         **rebuild.beside,
     }
     unsafe_texts = [p.text for p in prompts if p.label != "benign"] if apart else []
-    return Draft(open_, gated, unsafe_texts, facts, texts, rebuild.note())
+    return Draft(open_, gated, unsafe_texts, facts, texts, rebuild.note(), without, pages)
+
+
+def _of_pages(pages: Sequence[ModelPage]) -> str:
+    """Where the results for the pages of models are; ids of the Hub need no escape but for code's."""
+    if not pages:
+        return ""
+    named = ", ".join(f"`{page.file}`" for page in pages)
+    return f"\n\nIn the Hub's form for the pages of models, to be put into their repositories: {named}.\n"
 
 
 def _refusal_judge(run: Run, manifest: ResultsManifest) -> str:

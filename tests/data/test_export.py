@@ -98,6 +98,20 @@ def test_the_configs_keep_the_shape_that_other_tools_read(tmp_path: Path) -> Non
         }
 
 
+def test_folders_of_one_name_are_not_taken_for_each_other(tmp_path: Path) -> None:
+    """Every run's data set lies in a folder called dataset, and `datasets` caches by that name."""
+    from datasets import load_dataset
+
+    found = []
+    for run, prompts in (("a", BENIGN), ("b", BENIGN[1:]), ("c", [prompt("a bath bulb", trigger="bulb")])):
+        export_dataset(tmp_path / run / "dataset", prompts, [], {})
+        data = load_dataset(
+            str(tmp_path / run / "dataset"), "benign", split="test", cache_dir=str(tmp_path / "cache")
+        )
+        found.append(data["text"][:])
+    assert found == [["a shot of espresso", "a bath bomb"], ["a bath bomb"], ["a bath bulb"]]
+
+
 def test_an_empty_side_is_written_and_not_offered(tmp_path: Path) -> None:
     paths = export_dataset(tmp_path / "d", BENIGN, [], {})
     from datasets import load_dataset

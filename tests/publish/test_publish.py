@@ -7,13 +7,11 @@ import hashlib
 import io
 import json
 import re
-import time
-import types
 from html.parser import HTMLParser
 
 import pytest
 from support.chromium import start
-from support.hub_server import READ, STRANGER, WRITE, hub_server
+from support.hub_server import READ, STRANGER, WRITE, client_of_a_hub
 from support.timing import least_cpu_seconds
 
 from overt.data.errors import InputError, RunError
@@ -170,18 +168,7 @@ def text_of(prompts, outcome):
 
 @pytest.fixture
 def hub(monkeypatch, tmp_path):
-    from huggingface_hub import constants
-    from huggingface_hub.utils import _http
-
-    with hub_server() as hub:
-        monkeypatch.setattr(constants, "ENDPOINT", hub.url)
-        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)  # its storage speaks another protocol
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no-token"))
-        for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
-            monkeypatch.delenv(name, raising=False)
-        patient = types.SimpleNamespace(**{**vars(time), "sleep": lambda _: None})
-        monkeypatch.setattr(_http, "time", patient)  # its retries wait half a minute in all
+    with client_of_a_hub(monkeypatch, tmp_path) as hub:
         yield hub
 
 
@@ -402,7 +389,7 @@ def test_hostile_text_stays_text_in_the_card(generated, tmp_path):
     ]
     body = card.text
     fences = re.findall(r"(?ms)^(`{3,})(\w*)\n.*?^\1$\n?", body)
-    assert [kind for _, kind in fences] == ["python", "console", "bibtex"]
+    assert [kind for _, kind in fences] == ["python", "console", "console", "bibtex"]
     outside = re.sub(r"(?ms)^(`{3,})\w*\n.*?^\1$\n?", "", body)
     assert "<script" not in outside
     assert "\u202e" not in outside
@@ -411,8 +398,8 @@ def test_hostile_text_stays_text_in_the_card(generated, tmp_path):
     assert not [line for line in outside.splitlines() if line.startswith(("# head", "---"))]
     assert "{{ 7" not in outside.replace(r"\{\{ 7", "")
     assert r"\{\{ 7" in outside  # there, and not run
-    console = next(m[0] for m in re.finditer(r"(?ms)^(`{3,})console\n.*?^\1$", body))
-    assert console.count("\n") == 2  # one line of command, whatever is in it
+    consoles = [m[0] for m in re.finditer(r"(?ms)^(`{3,})console\n.*?^\1$", body)]
+    assert [console.count("\n") for console in consoles] == [2, 2]  # one line of command, whatever is in it
     described = json.loads((made.prepared[0].folder / "croissant.json").read_text("utf-8"))
     assert described["license"].startswith("x | y")
 

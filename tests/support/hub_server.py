@@ -13,6 +13,8 @@ import hashlib
 import json
 import re
 import threading
+import time
+import types
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -272,3 +274,21 @@ def hub_server() -> Iterator[Hub]:
         httpd.shutdown()
         thread.join()
         httpd.server_close()
+
+
+@contextlib.contextmanager
+def client_of_a_hub(monkeypatch, tmp_path) -> Iterator[Hub]:
+    """A local Hub that the real client speaks to, without anybody's token."""
+    from huggingface_hub import constants
+    from huggingface_hub.utils import _http
+
+    with hub_server() as hub:
+        monkeypatch.setattr(constants, "ENDPOINT", hub.url)
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)  # its storage speaks another protocol
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no-token"))
+        for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
+            monkeypatch.delenv(name, raising=False)
+        patient = types.SimpleNamespace(**{**vars(time), "sleep": lambda _: None})
+        monkeypatch.setattr(_http, "time", patient)  # its retries wait half a minute in all
+        yield hub
