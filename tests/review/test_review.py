@@ -740,7 +740,7 @@ def test_a_full_disk_is_said_and_the_label_not_taken_for_stored(tmp_path):
 
 
 def test_the_key_on_the_browsers_command_line_opens_once():
-    from overt.review.server import Keys
+    from overt.web.guard import Keys
 
     keys = Keys()
     assert [keys.admits(keys.once), keys.admits(keys.once)] == [True, False]
