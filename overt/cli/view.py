@@ -22,7 +22,7 @@ class ViewConfig(Config):
     port: Annotated[
         int,
         Option(
-            "Port on 127.0.0.1. Default: any free one. Links to what you see stay the same with the same port.",
+            "Port on 127.0.0.1. Default: any free one. With the same port links stay good.",
             min=0,
             max=65535,
         ),

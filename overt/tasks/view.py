@@ -52,7 +52,8 @@ def _review(run: Path) -> Mapping[str, Json]:
     return {
         "questions": [
             {
-                "title": f"{question['question']}: {question['labelled']:,} of {question['items']:,} labelled",
+                "title": f"{question['question']}: "
+                f"{question['labelled']:,} of {question['items']:,} labelled",
                 "rows": [
                     [
                         visible(row["part"]),

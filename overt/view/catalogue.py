@@ -90,7 +90,7 @@ class Catalogue:
 def _runs(root: Path) -> Iterator[tuple[str, Path]]:
     """The folders with a run.json, without those inside another run, behind links or hidden."""
     if (root / FILE).exists():
-        yield root.name or "run", root
+        yield visible(root.name) or "run", root
         return
     count = 0
     for folder, below, files in os.walk(root, onerror=lambda error: None):
@@ -98,7 +98,7 @@ def _runs(root: Path) -> Iterator[tuple[str, Path]]:
         if FILE in files and path != root:
             below.clear()
             count += 1
-            yield path.relative_to(root).as_posix(), path
+            yield visible(path.relative_to(root).as_posix()), path
             if count >= MOST:
                 return
             continue
