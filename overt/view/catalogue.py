@@ -154,7 +154,7 @@ def _tried(work: Callable[[], T], faults: list[str], folder: Path) -> T | None:
         return work()
     except OvertError as error:
         where = error.where.replace(f"{folder}{os.sep}", "")
-        faults.append(f"{where}: {error.what}" if where else error.what)
+        faults.append(f"{where}: {error.what}" if where and not error.what.startswith(where) else error.what)
     except (OSError, ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
         faults.append(f"cannot be read: {type(error).__name__}: {error}")
     return None

@@ -106,9 +106,10 @@ class Desk:
             return {**found, "fault": error.why}
 
     def _with_live(self, entry: Entry) -> dict[str, Json]:
+        facts = {**entry.facts, "faults": [*_list(entry.facts["faults"]), *self._shelf.faults(entry.folder)]}
         if entry.is_complete or entry.record is None:
-            return {**entry.facts}
-        return {**entry.facts, "live": self._live.progress(entry.folder, entry.record)}
+            return facts
+        return {**facts, "live": self._live.progress(entry.folder, entry.record)}
 
     # -- prompts --------------------------------------------------------------------------------------------
 
@@ -296,6 +297,10 @@ def _visible(value: Json) -> Json:
     if isinstance(value, list):
         return [_visible(inner) for inner in value]
     return visible(value) if isinstance(value, str) else value
+
+
+def _list(value: Json) -> list[Json]:
+    return list(value) if isinstance(value, list) else []
 
 
 def _int(value: Json) -> int:

@@ -89,6 +89,12 @@ class Shelf:
                 del self._making[entry.folder]
             raise NotReady(making.share, making.what, time.monotonic() - making.began)
 
+    def faults(self, folder: Path) -> list[str]:
+        """Why the index of a run could not be made, where somebody has asked for it."""
+        with self._lock:
+            making = self._making.get(folder)
+            return [making.fault] if making is not None and making.fault else []
+
     def close(self) -> None:
         self._worker.shutdown(wait=False, cancel_futures=True)
 
@@ -110,7 +116,8 @@ class Shelf:
         try:
             build(folder, kind, path, told)
         except OvertError as error:
-            making.fault, making.what = visible(error.message()), "failed"
+            fault = error.message().replace(f"{folder}{os.sep}", "")
+            making.fault, making.what = visible(fault), "failed"
         except Exception as error:  # a run of strangers may hold anything; the page says so and goes on
             making.fault = f"the index cannot be made: {type(error).__name__}: {visible(error)}"
             making.what = "failed"

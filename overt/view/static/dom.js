@@ -125,10 +125,6 @@ export function pictures(run, cell, side) {
   return made;
 }
 
-export function nothing(state, pictures, text) {
-  return state === "generated" && !pictures && !text;
-}
-
 export function meter(share, label) {
   const made = el("progress", { max: 1, value: share, "aria-label": label });
   return made;

@@ -1,6 +1,6 @@
 // Prompts beside what came back of each target. The server cuts it into pages; those far from the screen are
 // taken off the page and asked for again, so that scrolling costs the same at any depth.
-import { alarm, badge, el, get, link, nothing, pictures, query, words } from "./dom.js";
+import { alarm, badge, el, get, link, pictures, query, words } from "./dom.js";
 
 const PAGE = 40;
 const NEAR = "1800px"; // above and below the screen
@@ -175,8 +175,7 @@ export function matrix(stage, said) {
       cell.pictures > 0 && pictures(run, cell, "small"),
       cell.text && words("p", "text excerpt", cell.text),
       cell.revised && words("p", "text excerpt revised", `drawn instead: ${cell.revised}`),
-      !cell.text && cell.evidence && words("p", "text excerpt quiet", cell.evidence),
-      isRun && nothing(cell.state, cell.pictures, cell.text) && !cell.evidence && el("p", { class: "quiet" }, "nothing to show"));
+      !cell.text && cell.evidence && words("p", "text excerpt quiet", cell.evidence));
   }
 
   // ---- the marked row

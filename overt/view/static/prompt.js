@@ -75,7 +75,11 @@ function answer(run, said, found, cell) {
     cell.id && el("p", { class: "quiet ids" }, cell.id));
 }
 
-function table(caption, heads, rows) {
+/** A table without the columns that say nothing. */
+function table(caption, all, lines) {
+  const told = all.map((_, index) => lines.some((line) => line[index]));
+  const heads = all.filter((_, index) => told[index]);
+  const rows = lines.map((line) => line.filter((_, index) => told[index]));
   return el("div", { class: "wide" }, el("table", { class: "small" }, el("caption", {}, caption),
     el("thead", {}, el("tr", {}, heads.map((head) => el("th", { scope: "col" }, head)))),
     el("tbody", {}, rows.map((row) => el("tr", {}, row.map((cell) => el("td", { dir: "auto" }, cell)))))));

@@ -26,7 +26,7 @@ export async function run(stage) {
   const name = parameters.run || "";
   const tab = parameters.tab in TABS ? parameters.tab : "";
   stage.trail(link("/run", { run: name }, { dir: "auto" }, name));
-  const head = el("div", { class: "head" });
+  const head = el("div", { class: "head" }, el("h1", {}, el("bdi", {}, name)));
   const body = el("div", { class: "body" });
   stage.main.className = "whole";
   stage.main.append(head, body);
@@ -85,7 +85,7 @@ function drawHead(stage, head, said, tab) {
   const state = stateOf(facts);
   const tabs = Object.entries(TABS).filter(([id]) => facts.kind === "run" || !["report", "comparison"].includes(id));
   head.replaceChildren(
-    el("h1", {}, el("bdi", {}, facts.name), el("span", { class: "kind" }, facts.kind || "?"),
+    el("h1", {}, el("bdi", {}, facts.name), facts.kind && el("span", { class: "kind" }, facts.kind),
       state !== "complete" && el("span", { class: `kind ${state}` }, state === "stopped" ? "not complete" : state)),
     facts.faults.map((fault) => el("p", { class: "fault" }, fault)),
     el("nav", { class: "tabs", "aria-label": "Parts of this run" }, tabs.map(([id, title]) =>
@@ -106,7 +106,7 @@ async function prompts(stage, body, said) {
     [["", "in the run's order"], ["refusals", "most refused first"]].map(([value, text]) => el("option", { value, selected: (state.sort || "") === value }, text)));
   const clear = el("button", { type: "button", class: "plain", onclick: () => { for (const field of bar.elements) { if (field.type === "checkbox") field.checked = false; else field.value = ""; } changed(); } }, "clear");
   const open = el("details", { class: "more" }, el("summary", {}, "filters"));
-  const bar = el("form", { class: "bar", onsubmit: (event) => { event.preventDefault(); changed(); } }, search, open, counted);
+  const bar = el("form", { class: "bar", onsubmit: (event) => { event.preventDefault(); changed(); } }, search, counted, open);
   const fields = el("div", { class: "fields" }, selects, said.facts.kind === "run" && sort, differ, clear);
   open.append(fields);
   open.open = matchMedia("(min-width: 52rem)").matches;

@@ -38,8 +38,7 @@ export function rates(facts, titles) {
 function rate(found, title) {
   if (!found) return el("td", { class: "quiet", "data-title": title }, "–");
   return el("td", { "data-title": title },
-    el("strong", {}, found.said), " ", el("span", { class: "quiet" }, `[${found.interval}]`),
-    el("small", {}, found.of));
+    el("span", { class: "figure" }, el("strong", {}, found.said), el("small", {}, `[${found.interval}]`), el("small", {}, found.of)));
 }
 
 /** How far a run is that is not complete. */
@@ -71,7 +70,7 @@ function entry(facts, titles, chosen, choose) {
     " compare");
   return el("article", { class: "run", "data-name": facts.name, tabindex: "-1" },
     el("h2", {}, link("/run", { run: facts.name }, { dir: "auto" }, facts.name),
-      el("span", { class: "kind" }, facts.kind || "?"),
+      facts.kind && el("span", { class: "kind" }, facts.kind),
       state !== "complete" && el("span", { class: `kind ${state}` }, STATES[state]), box),
     el("p", { class: "quiet" }, about.join(" · ")),
     facts.faults.map((fault) => el("p", { class: "fault" }, fault)),
