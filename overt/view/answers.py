@@ -12,7 +12,7 @@ from typing import BinaryIO, TypeVar
 from overt.data.errors import InputError
 from overt.data.json_types import Json
 from overt.data.outcomes import Harm, Outcome
-from overt.data.records import Drop, Failure, Prompt, from_json
+from overt.data.records import Audit, Drop, Failure, Probe, Prompt, from_json
 from overt.data.results.likeness import AsAsked
 from overt.data.rewrites import Candidate
 from overt.data.run.images import ImageStore
@@ -33,7 +33,8 @@ KINDS: Mapping[str, type[object]] = {
     shapes.REWORDED: Outcome,
     shapes.DROPS: Drop,
     shapes.FAILURES: Failure,
-    **shapes.SAID,
+    shapes.AUDIT: Audit,
+    shapes.PROBE: Probe,
     **dict.fromkeys((shapes.PROMPTS, *shapes.WAYS), Prompt),
 }
 

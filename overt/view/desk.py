@@ -6,6 +6,7 @@ Requests call runs by their name in the list, prompts and pictures by number or 
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import threading
 from collections import OrderedDict
@@ -14,10 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from overt.data.errors import OvertError
 from overt.data.json_types import Json, JsonObject
 from overt.data.text import STAGES, STATES, visible
-from overt.policies.load import load_policy
 from overt.view import query
 from overt.view.answers import Lines, brief, cut, picture, said, whole
 from overt.view.catalogue import Catalogue, Entry, headline_titles
@@ -33,6 +32,7 @@ SIDES = {"small": 320, "large": 1024}  # pixels
 _KEPT = 48 << 20  # bytes of pictures
 _COUNTS = 200
 _LONGEST = 1200  # characters of a prompt in the list
+_DAMAGED = re.compile("malformed|not a database|no such|disk image")
 Asked = Mapping[str, str]
 
 
@@ -40,6 +40,7 @@ class _Open(NamedTuple):
     entry: Entry
     db: sqlite3.Connection
     facets: Mapping[str, Json]
+    policy: Mapping[str, Json]
     signature: str
 
     @property
@@ -81,12 +82,11 @@ class Desk:
         """One run: what the list says of it, what it can be filtered by, and what can be done with it. While
         its index is being made, `indexing` says how far that is."""
         entry = self._entry(asked.get("run", ""))
-        titles, policy_fault = _titles(entry)
         found: dict[str, Json] = {
             "facts": self._with_live(entry),
             "titles": headline_titles(),
-            "categories": titles,
-            "policy_fault": policy_fault,
+            "categories": {},
+            "policy_fault": "",
             "words": {"state": {**STATES}, "stage": {**STAGES}},
             "folder": visible(entry.folder),
             "reviewed": (entry.folder / "review.sqlite").exists(),
@@ -99,7 +99,7 @@ class Desk:
         try:
             with self._open(entry) as at:
                 facets = {name: _visible(value) for name, value in at.facets.items()}
-                return {**found, "facets": facets, "values": dict(at.facets)}
+                return {**found, **at.policy, "facets": facets, "values": dict(at.facets)}
         except NotReady as waiting:
             return {**found, **waiting.to_json()}
         except Refused as error:
@@ -246,9 +246,11 @@ class Desk:
         try:
             with opened(path) as db:
                 facts = dict(db.execute("SELECT name, value FROM meta"))
-                yield _Open(entry, db, json.loads(facts["facets"]), signature)
+                yield _Open(entry, db, json.loads(facts["facets"]), json.loads(facts["policy"]), signature)
         except (sqlite3.Error, KeyError) as error:
-            raise Refused(422, f"the index cannot be read: {visible(error)}") from error
+            if isinstance(error, KeyError) or _DAMAGED.search(str(error)):
+                self._shelf.drop(entry.folder)
+            raise Refused(422, f"the index cannot be read: {visible(error)}; ask again") from error
 
 
 def _key(entry: Entry) -> tuple[object, ...]:
@@ -257,15 +259,6 @@ def _key(entry: Entry) -> tuple[object, ...]:
         entry.folder / part for part in (*PARTS["run"], "manifest.json", "review.sqlite", "review.sqlite-wal")
     )
     return (entry.folder, *(path.stat().st_mtime_ns if path.exists() else 0 for path in files))
-
-
-def _titles(entry: Entry) -> tuple[dict[str, Json], str]:
-    """The titles of the policy's categories, and why they are not known."""
-    try:
-        policy = load_policy(str(entry.folder / "policy.yaml"))
-    except (OvertError, OSError) as error:
-        return {}, visible(error)
-    return {category.id: visible(category.title or category.id) for category in policy.categories}, ""
 
 
 def _relatives(db: sqlite3.Connection, row: Mapping[str, Json]) -> list[Json]:

@@ -16,14 +16,15 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from overt.data.errors import RunError
+from overt.data.errors import OvertError, RunError
 from overt.data.json_types import Json
 from overt.data.records import Prompt
 from overt.data.run.files import speaking_os_errors
-from overt.data.text import encodable
+from overt.data.text import encodable, visible
+from overt.policies.load import load_policy
 from overt.view.shapes import PARTS, Cell, Line, Place, rows_of
 
-VERSION = 1  # raised when the tables, or what is in them, change
+VERSION = 2  # raised when the tables, or what is in them, change
 _TABLES = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE prompt (
@@ -79,7 +80,7 @@ def signature_of(folder: Path, kind: str) -> str:
 
 def words_of(text: str) -> str:
     """A text as it is indexed and searched."""
-    return _ALONE.sub(r" \1 ", encodable(text))
+    return text if text.isascii() else _ALONE.sub(r" \1 ", encodable(text))
 
 
 @contextlib.contextmanager
@@ -133,6 +134,7 @@ def build(folder: Path, kind: str, path: Path, told: Told = lambda share, what: 
                 _Writer(db, total, told).write(folder, kind)
                 told(0.95, "sorting")
                 facts = {
+                    "policy": json.dumps(_policy(folder)),
                     "signature": signature,
                     "folder": str(folder.resolve()),
                     "facets": json.dumps(_facets(db)),
@@ -244,6 +246,17 @@ class _Writer:
 def _texts(values: tuple[object, ...]) -> tuple[str, ...]:
     """Records hold what a file says, which may be of another type than they declare."""
     return tuple(encodable(str(value)) for value in values)
+
+
+def _policy(folder: Path) -> dict[str, Json]:
+    """The titles of the policy's categories, and why they are not known. They are kept here since to read a
+    policy takes half a second."""
+    try:
+        policy = load_policy(str(folder / "policy.yaml"))
+    except (OvertError, OSError) as error:
+        return {"categories": {}, "policy_fault": visible(error)}
+    titles: dict[str, Json] = {one.id: visible(one.title or one.id) for one in policy.categories}
+    return {"categories": titles, "policy_fault": ""}
 
 
 def _facets(db: sqlite3.Connection) -> dict[str, Json]:

@@ -29,6 +29,7 @@ PROMPTS, OUTCOMES, HARM, AS_ASKED = (
     "results/as_asked.jsonl",
 )
 CANDIDATES, REWORDED = "rewrites/candidates.jsonl", "rewrites/outcomes.jsonl"
+AUDIT, PROBE = "stages/audit.jsonl", "stages/probe.jsonl"
 DROPS, FAILURES = "stages/drops.jsonl", "stages/failures.jsonl"
 # The files of prompts of a data set in the making, the last of a prompt's way first, with what it means that
 # a prompt is in it and in none before.
@@ -41,10 +42,10 @@ WAYS = {
     "stages/dedupe.jsonl": ("in the making", "dedupe"),
     "stages/synthesize.jsonl": ("in the making", "synthesize"),
 }
-SAID = {"stages/audit.jsonl": Audit, "stages/probe.jsonl": Probe}
+POLICY = "policy.yaml"
 PARTS = {
-    "run": (PROMPTS, OUTCOMES, HARM, AS_ASKED, CANDIDATES, REWORDED),
-    "generate": (*WAYS, *SAID, DROPS, FAILURES),
+    "run": (POLICY, PROMPTS, OUTCOMES, HARM, AS_ASKED, CANDIDATES, REWORDED),
+    "generate": (POLICY, *WAYS, AUDIT, PROBE, DROPS, FAILURES),
 }
 
 
@@ -165,9 +166,10 @@ def _of_dataset(reader: _Reader) -> Iterator[Row]:
         if failure.record_id in cells:
             yield Line(failure.record_id, place)
     yield from cells.values()
-    for part, kind in SAID.items():
-        for place, record in reader.read(part, kind):
-            yield Line(record.prompt_id, place)
+    for place, audit in reader.read(AUDIT, Audit):
+        yield Line(audit.prompt_id, place)
+    for place, probe in reader.read(PROBE, Probe):
+        yield Line(probe.prompt_id, place)
 
 
 def _of_drop(drop: Drop) -> Prompt:

@@ -89,6 +89,12 @@ class Shelf:
                 del self._making[entry.folder]
             raise NotReady(making.share, making.what, time.monotonic() - making.began)
 
+    def drop(self, folder: Path) -> None:
+        """Forgets an index that cannot be read, so that the next call makes it anew."""
+        with self._lock, contextlib.suppress(OSError):
+            self._ready.pop(folder, None)
+            self._path(folder).unlink()
+
     def faults(self, folder: Path) -> list[str]:
         """Why the index of a run could not be made, where somebody has asked for it."""
         with self._lock:
