@@ -54,7 +54,6 @@ CREATE INDEX prompt_part ON prompt (category, label, n);
 CREATE INDEX cell_prompt ON cell (prompt, target, sample);
 CREATE INDEX cell_facets ON cell (state, stage, code, target, sample, harm, prompt);
 CREATE INDEX line_prompt ON line (prompt);
-ANALYZE;
 """
 _AT_ONCE = 2000
 # Scripts that are written without spaces: each letter is a word.
