@@ -18,8 +18,8 @@ from overt.data.run.record import RunRecord
 from overt.data.text import visible
 
 _LOCK = ".lock"
-# A journal that was written within this time belongs to a run at work: by whether the system lists locks, which
-# it does not do for those of another container.
+# A journal that was written within this time belongs to a run at work: by whether the system lists locks
+# (those of another container it does not list).
 _FRESH_S = {True: 10.0, False: 60.0}
 _SHARE = 20  # a count that takes a second is made every 20 seconds
 _LOCKS = Path("/proc/locks")

@@ -139,7 +139,8 @@ export function matrix(stage, said) {
       mark();
       edges.observe(top);
       edges.observe(bottom);
-      element.focus({ preventScroll: true });
+      // Not while somebody types a search.
+      if (!document.activeElement?.closest("input, select")) element.focus({ preventScroll: true });
     } catch (error) {
       failed(error);
     }
