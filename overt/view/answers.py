@@ -67,7 +67,8 @@ class Lines:
             if part not in self._files:
                 if part not in self._dated:
                     raise Refused(404, "there is no such file")
-                file = self._files[part] = (self._folder / part).open("rb")
+                file: BinaryIO = (self._folder / part).open("rb")
+                self._files[part] = file
                 stat = os.fstat(file.fileno())
                 if (stat.st_size, stat.st_mtime_ns) != self._dated[part]:
                     raise Refused(409, "the run has changed; ask again")

@@ -24,7 +24,7 @@ from overt.data.text import encodable, visible
 from overt.policies.load import load_policy
 from overt.view.shapes import PARTS, Cell, Line, Place, rows_of
 
-VERSION = 2  # raised when the tables, or what is in them, change
+VERSION = 3  # raised when the tables, or what is in them, change
 _TABLES = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE prompt (
@@ -51,8 +51,7 @@ CREATE INDEX prompt_pair ON prompt (pair) WHERE pair != '';
 CREATE INDEX prompt_variant ON prompt (variant) WHERE variant != '';
 CREATE INDEX prompt_refusals ON prompt (refusals DESC, n);
 CREATE INDEX prompt_part ON prompt (category, label, n);
-CREATE INDEX cell_prompt ON cell (prompt, target, sample);
-CREATE INDEX cell_facets ON cell (state, stage, code, target, sample, harm, prompt);
+CREATE INDEX cell_prompt ON cell (prompt, target, sample, state, stage, code, harm);
 CREATE INDEX line_prompt ON line (prompt);
 """
 _AT_ONCE = 2000
