@@ -48,6 +48,7 @@ COMMANDS = {
     "demo": "Generate, run, score, rewrite and report on an embedded toy world: no key, no GPU, no download.",
     "doctor": "Say what is installed, what each extra adds, which keys are set by name, what is broken.",
     "schema": "Print the JSON Schema of results/summary.json and of other files that overt writes.",
+    "view": "All runs of a folder on a local page: prompts beside answers, filters, search, progress.",
     "show": "Show a run: what went in and out of each stage, what it cost, and sample prompts.",
     "policies": "What a product disallows, what it allows, and which words make the two look alike.",
     "suites": "Published suites of text and of pictures that measure over-refusal.",

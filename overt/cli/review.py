@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import sys
-import threading
-import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from overt.cli.options import command
 from overt.cli.tables import console, print_json, print_whole
 from overt.data.errors import InputError
-from overt.data.plugins.install import how_to_install, is_installed
 from overt.data.text import plain
 from overt.tasks.config import Config, Option
+from overt.web.loopback import check_installed
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -92,10 +90,7 @@ def review(config: ReviewConfig) -> None:
 
 def _serve(config: ReviewConfig) -> None:
     """Draws the sample where there is none yet, and serves the page until Ctrl-C."""
-    if not all(map(is_installed, ("starlette", "uvicorn"))):
-        raise InputError(
-            "the review page needs starlette and uvicorn", fix=f"Install them: {how_to_install('starlette')}"
-        )
+    check_installed("review")
     from overt.review.label_store import LabelStore
     from overt.review.population import ByOutcome, read_frame
     from overt.review.server import Server
@@ -119,12 +114,7 @@ def _serve(config: ReviewConfig) -> None:
         server = Server(config.run, book, frame.policy, port=config.port, reviewer=config.reviewer)
         print(f"{len(book.queue()):,} items to review at\n\n    {server.address}\n", flush=True)
         print("Several people can use it at once. Ctrl-C ends it; every label is stored.", flush=True)
-
-        def opened() -> None:
-            if config.browser:
-                threading.Thread(target=webbrowser.open, args=(server.once,), daemon=True).start()
-
-        server.serve(opened)
+        server.serve(server.open_browser if config.browser else lambda: None)
 
 
 def _report(config: ReviewConfig) -> None:
@@ -144,22 +134,10 @@ def _report(config: ReviewConfig) -> None:
     _print(console(), found)
 
 
-def _corrected(rows: list[dict[str, Any]]) -> list[str]:
-    """The over-refusal rates that the labels correct, a line each."""
-    from overt.data.results.summary import Corrected
-    from overt.data.typed_json import from_json
-    from overt.scoring.summary.corrected import corrected_said
-
-    place = ("target", "category")
-    return [
-        f"{plain(', '.join(row[name] for name in place if row[name]))}: "
-        + plain(corrected_said(from_json(Corrected, {k: v for k, v in row.items() if k not in place})))
-        for row in rows
-    ]
-
-
 def _print(console: Console, found: dict[str, Any]) -> None:
     from rich.text import Text
+
+    from overt.review.results import corrected_lines
 
     for question in found["questions"]:
         name = question["question"]
@@ -177,7 +155,7 @@ def _print(console: Console, found: dict[str, Any]) -> None:
             _table(console, "mean rating" if scale else "what people say of all", shares, scale=scale)
         _print_agreement(console, question["agreement"])
         console.print()
-    for line in _corrected(found["corrected"]):
+    for line in corrected_lines(found["corrected"]):
         console.print(Text(line))
     for name, person in found["reviewers"].items():
         console.print(

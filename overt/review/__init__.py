@@ -6,8 +6,7 @@ sample       which of it is: stratified, with known inclusion probabilities
 label_store  the plan and every label, in RUN/review.sqlite
 assignments  who gets which item next
 desk         what the page can ask for
-guard        what keeps others out of the page
-server       the page, on loopback only
+server       the page, on loopback only (overt.web keeps others out)
 estimate     from labels of a sample to figures of the population, with intervals
 results      precision, agreement, and what people rejected
 corrected    the over-refusal rate that labels correct

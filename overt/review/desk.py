@@ -14,20 +14,13 @@ from overt.policies.schema import Policy
 from overt.review.assignments import Assignments
 from overt.review.label_store import Item, LabelStore
 from overt.review.questions import QUESTIONS
+from overt.web.guard import Refused
 
 _MOST_NOTE = 4000
 _MOST_NAME = 60
 _SIDE = 1024  # pixels of a picture on the page
 _TEXTS = ("prompt", "response", "revised", "rewrite")
 _PICTURES = ("images", "original_images")
-
-
-class Refused(Exception):
-    """A rejected request, with its HTTP status and reason."""
-
-    def __init__(self, status: int, why: str) -> None:
-        super().__init__(why)
-        self.status, self.why = status, why
 
 
 class Desk:

@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from overt.data.json_types import Json
+from overt.data.results.summary import Corrected
 from overt.data.run.finished import Run
 from overt.data.run.record import RunRecord, read_record
-from overt.data.typed_json import to_json
+from overt.data.text import plain
+from overt.data.typed_json import from_json, to_json
 from overt.review.corrected import corrections_of
 from overt.review.label_store import FILE, HumanLabel, Item, LabelStore, by_item
 from overt.review.questions import QUESTIONS, Question
+from overt.scoring.summary.corrected import corrected_said
 
 if TYPE_CHECKING:
     from overt.review.estimate import Share
@@ -118,6 +121,16 @@ def results(run: Path, *, level: float = 0.95) -> dict[str, Json]:
         "questions": found,
         "corrected": _corrected(run, level),
     }
+
+
+def corrected_lines(rows: Iterable[Mapping[str, Json]]) -> list[str]:
+    """The rows of `corrected` as text, a line each."""
+    place = ("target", "category")
+    return [
+        f"{plain(', '.join(str(row[name]) for name in place if row[name]))}: "
+        + plain(corrected_said(from_json(Corrected, {k: v for k, v in row.items() if k not in place})))
+        for row in rows
+    ]
 
 
 def _corrected(folder: Path, level: float) -> list[Json]:

@@ -1,39 +1,34 @@
-"""The review page: one person at a screen, on this machine only (see `guard` for what keeps others out).
+"""The review page: one person at a screen, on this machine only (`overt.web.guard` keeps others out).
 
 No request names a path: pictures are asked for by number.
 """
 
 from __future__ import annotations
 
-import json
-import socket
-import urllib.parse
-from collections.abc import Awaitable, Callable
-from importlib import resources
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from overt.data.errors import InputError, OvertError, RunError
-from overt.data.json_types import JsonObject
+from overt.data.errors import InputError, RunError
 from overt.data.text import visible
 from overt.policies.schema import Policy
-from overt.review.desk import Desk, Refused
-from overt.review.guard import Keys, guard
+from overt.review.desk import Desk
 from overt.review.label_store import LabelStore
 from overt.review.questions import QUESTIONS
+from overt.web.answers import assets, posted
+from overt.web.guard import Refused
+from overt.web.loopback import Loopback
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import ASGIApp
 
-_MOST_BODY = 64 << 10
 
-
-def make_app(desk: Desk, page: str, keys: Keys) -> ASGIApp:
-    """The application, behind its guard."""
+def make_app(desk: Desk, page: str) -> ASGIApp:
+    """The application, to be put behind the guard."""
     from starlette.applications import Starlette
     from starlette.concurrency import run_in_threadpool
-    from starlette.responses import HTMLResponse, JSONResponse, Response
+    from starlette.responses import HTMLResponse, Response
     from starlette.routing import Route
 
     async def home(_: Request) -> Response:
@@ -41,27 +36,6 @@ def make_app(desk: Desk, page: str, keys: Keys) -> ASGIApp:
 
     async def nothing(_: Request) -> Response:
         return Response(status_code=204)
-
-    async def asset(request: Request) -> Response:
-        name = request.path_params["name"]
-        kind = {"review.js": "text/javascript", "review.css": "text/css"}.get(name)
-        return Response(_asset(name), media_type=kind) if kind else Response("not here", 404)
-
-    def action(work: Callable[[JsonObject], JsonObject]) -> Callable[[Request], Awaitable[Response]]:
-        async def answer(request: Request) -> Response:
-            try:
-                data = json.loads(await _body(request))
-                if not isinstance(data, dict):
-                    raise Refused(400, "the body is not a JSON object")
-                return JSONResponse(await run_in_threadpool(work, data))
-            except Refused as error:
-                return JSONResponse({"error": error.why}, error.status)
-            except (ValueError, RecursionError):
-                return JSONResponse({"error": "the body is not JSON"}, 400)
-            except OvertError as error:
-                return JSONResponse({"error": visible(error.message())}, 507)
-
-        return answer
 
     async def picture(request: Request) -> Response:
         asked = request.path_params
@@ -74,30 +48,21 @@ def make_app(desk: Desk, page: str, keys: Keys) -> ASGIApp:
     routes = [
         Route("/", home),
         Route("/favicon.ico", nothing),  # browsers ask for it
-        Route("/static/{name}", asset),
+        Route("/static/{name}", assets("overt.review", ("review.js", "review.css"))),
         Route("/picture/{place:int}/{which}/{number:int}", picture),
         *(
-            Route(f"/api/{name}", action(getattr(desk, name)), methods=["POST"])
+            Route(f"/api/{name}", posted(getattr(desk, name)), methods=["POST"])
             for name in ("next", "label", "skip", "undo")
         ),
     ]
-    return guard(Starlette(routes=routes), keys)
-
-
-async def _body(request: Request) -> bytes:
-    data = b""
-    async for part in request.stream():
-        data += part
-        if len(data) > _MOST_BODY:
-            raise Refused(413, "the body is too large")
-    return data
+    return Starlette(routes=routes)
 
 
 # -- the server -----------------------------------------------------------------------------------------
 
 
 class Server:
-    """The page on a loopback port. `address` is what a person opens, `once` what a program opens."""
+    """The page on a loopback port. `address` is what a person opens."""
 
     def __init__(
         self, run: Path, store: LabelStore, policy: Policy, *, port: int = 0, reviewer: str = ""
@@ -121,52 +86,19 @@ class Server:
             ) from error
         except OSError as error:
             raise RunError(f"cannot lock the review: {error.strerror}", where=str(run)) from error
-        # Without the protocol's number asyncio leaves Nagle's algorithm on: 40 ms for every answer.
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            self._socket.bind(("127.0.0.1", port))
-            self._socket.listen(128)  # early connections wait
-        except OSError as error:
-            self._socket.close()
+            self._loopback = Loopback("review", port)
+        except InputError:
             self._lock.release()
-            raise InputError(
-                f"port {port} cannot be used: {error.strerror}", fix="Give another --port, or none."
-            ) from error
-        self._keys = Keys()
-        base = f"http://127.0.0.1:{self._socket.getsockname()[1]}/?"
-        self.address = base + urllib.parse.urlencode({"token": self._keys.token})
-        self.once = base + urllib.parse.urlencode({"token": self._keys.once})
-        self._app = make_app(Desk(run, store, policy), render_page(run, policy, reviewer), self._keys)
+            raise
+        self.address, self.open_browser = self._loopback.address, self._loopback.open_browser
+        self._app = make_app(Desk(run, store, policy), render_page(run, policy, reviewer))
 
     def serve(self, started: Callable[[], None] = lambda: None) -> None:
         """Serves until Ctrl-C. `started` is called when the page can be opened."""
-        import asyncio
-
-        import uvicorn
-
-        config = uvicorn.Config(
-            self._app,
-            http="h11",
-            loop="asyncio",
-            ws="none",
-            lifespan="off",
-            log_level="error",
-            access_log=False,  # it would hold the token
-            server_header=False,
-            proxy_headers=False,
-            timeout_graceful_shutdown=2,
-        )
-        server = uvicorn.Server(config)
-
-        async def main() -> None:
-            asyncio.get_running_loop().call_later(0.05, started)
-            await server.serve(sockets=[self._socket])
-
         try:
-            asyncio.run(main())
+            self._loopback.serve(self._app, started)
         finally:
-            self._socket.close()
             self._lock.release()
 
 
@@ -187,7 +119,3 @@ def render_page(run: Path, policy: Policy, reviewer: str = "") -> str:
         reviewer=visible(reviewer),
         questions=QUESTIONS.values(),
     )
-
-
-def _asset(name: str) -> str:
-    return (resources.files("overt.review") / name).read_text("utf-8")

@@ -3,14 +3,10 @@
 import dataclasses
 import http.client
 import json
-import os
 import random
 import re
-import signal
 import sqlite3
 import statistics
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -19,7 +15,7 @@ import pytest
 from support import report_data as made
 from support import review_data as data
 from support.chromium import start
-from support.paths import ROOT
+from support.served import Served
 from typer.testing import CliRunner
 
 from overt.data.errors import InputError, RunError
@@ -508,74 +504,12 @@ def test_the_command_prints_figures(tmp_path):
 # ---- the server
 
 
-class Served:
-    """`overt review` as a process of its own, and a browser's side of it by hand."""
-
-    def __init__(self, run, *args):
-        code = "import typer; from overt.cli.review import review; typer.run(review)"
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", code, str(run), "--no-browser", *map(str, args)],
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=ROOT,
-        )
-        self.address = ""
-        while "token=" not in self.address:
-            line = self.process.stdout.readline()
-            assert line, "the server ended"
-            self.address = line.strip()
-        _, self.port, self.token = re.fullmatch(
-            r"http://(127\.0\.0\.1):(\d+)/\?token=([\w-]{40,})", self.address
-        ).groups()
-        self.host = f"127.0.0.1:{self.port}"
-        self.connection = http.client.HTTPConnection("127.0.0.1", int(self.port), timeout=20)
-        self.cookie = ""
-
-    def request(self, method, path, body=None, connection=None, **headers):
-        headers = {k.replace("_", "-"): v for k, v in headers.items()}
-        if self.cookie:
-            headers.setdefault("Cookie", self.cookie)
-        connection = connection or self.connection
-        connection.putrequest(method, path, skip_host="Host" in headers)
-        if body is not None:
-            headers["Content-Length"] = str(len(body))
-        for name, value in headers.items():
-            if value is not None:
-                connection.putheader(name, value)
-        connection.endheaders(body)
-        answer = connection.getresponse()
-        return answer, answer.read()
-
-    def enter(self):
-        answer, _ = self.request("GET", f"/?token={self.token}")
-        assert answer.status == 303
-        self.cookie = answer.getheader("Set-Cookie").partition(";")[0]
-        return answer
-
-    def post(self, action, connection=None, **body):
-        answer, text = self.request(
-            "POST", f"/api/{action}", json.dumps(body).encode(), connection, Origin=f"http://{self.host}"
-        )
-        return answer.status, json.loads(text)
-
-    def kill(self):
-        os.kill(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-
-    def close(self):
-        self.connection.close()
-        if self.process.poll() is None:
-            self.process.terminate()
-        self.process.wait(10)
-        self.process.stdout.close()
-
-
 @pytest.fixture
 def serve():
     running = []
 
     def start(run, *args):
-        running.append(Served(run, *args))
+        running.append(Served("review", run, *args))
         return running[-1]
 
     yield start
@@ -594,7 +528,7 @@ def guarded(tmp_path_factory):
     climbing = ("../secret.png", str(folder / "secret.png"), "images/link.png", "images/page.png", "run.json")
     outcomes[0] = dataclasses.replace(outcomes[0], images=(outcomes[0].images[0], *climbing))
     data.evaluated(folder / "run", {"diffusers/tiny": "image"}, outcomes, prompts)
-    served = Served(folder / "run", "--ask", "outcomes", "--items", 100)
+    served = Served("review", folder / "run", "--ask", "outcomes", "--items", 100)
     served.folder, served.climbing, served.outcome = folder / "run", climbing, outcomes[0]
     yield served
     served.close()
@@ -740,7 +674,7 @@ def test_a_full_disk_is_said_and_the_label_not_taken_for_stored(tmp_path):
 
 
 def test_the_key_on_the_browsers_command_line_opens_once():
-    from overt.review.server import Keys
+    from overt.web.guard import Keys
 
     keys = Keys()
     assert [keys.admits(keys.once), keys.admits(keys.once)] == [True, False]

@@ -102,18 +102,29 @@ def read_records(path: Path, kind: type[T]) -> list[T]:
     Raises:
         InputError: a line is not such a record; has the line number.
     """
+    return [record for _, _, record in placed_records(path, kind)]
+
+
+def placed_records(path: Path, kind: type[T]) -> Iterator[tuple[int, int, T]]:
+    """The records of a JSONL file, each with where its line begins and how long it is, in bytes; none if the
+    file does not exist.
+
+    Raises:
+        InputError: a line is not such a record; has the line number.
+    """
     if not path.exists():
-        return []
-    records: list[T] = []
-    with path.open("r", encoding="utf-8", errors="surrogatepass") as file:
+        return
+    at = 0
+    with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             try:
-                records.append(from_json(kind, json.loads(line)))
-            except (ValueError, TypeError, AttributeError) as error:
+                record = from_json(kind, json.loads(line.decode("utf-8", "surrogatepass")))
+            except (ValueError, TypeError, AttributeError, RecursionError) as error:
                 raise InputError(
                     f"not a {kind.__name__} record: {error}", where=f"{path}:{number}"
                 ) from error
-    return records
+            yield at, len(line), record
+            at += len(line)
 
 
 # -- differences ---------------------------------------------------------------------------------------------

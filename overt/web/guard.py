@@ -1,4 +1,4 @@
-"""Access control of the review page: a token, a cookie, and checks of host and origin.
+"""Access control of the local pages: a token, a cookie, and checks of host and origin.
 
 The socket is bound to loopback; a token that only the printed address holds is exchanged for a cookie
 (HttpOnly, SameSite=Strict); a Host header that does not name loopback is refused (a foreign name that
@@ -14,8 +14,6 @@ import re
 import secrets
 import threading
 from typing import TYPE_CHECKING
-
-from overt.review.desk import Refused
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -34,6 +32,14 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+
+
+class Refused(Exception):
+    """A rejected request, with its HTTP status and reason."""
+
+    def __init__(self, status: int, why: str) -> None:
+        super().__init__(why)
+        self.status, self.why = status, why
 
 
 class Keys:
@@ -62,8 +68,13 @@ def _same(a: str, b: str) -> bool:
     return hmac.compare_digest(a.encode("utf-8", "replace"), b.encode())
 
 
-def guard(app: ASGIApp, keys: Keys) -> ASGIApp:
-    """Rejects requests that do not come from the page, and sets the headers of every response."""
+def guard(app: ASGIApp, keys: Keys, command: str) -> ASGIApp:
+    """Rejects requests that do not come from the page, and sets the headers of every response. A header that
+    the response has already stays: a page that stands for itself names its own script.
+
+    Args:
+        command: whose page it is, "review" or "view".
+    """
     from starlette.requests import Request
     from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
@@ -73,28 +84,31 @@ def guard(app: ASGIApp, keys: Keys) -> ASGIApp:
 
         async def send_on(message: Message) -> None:
             if message["type"] == "http.response.start":
+                own = {name for name, _ in message["headers"]}
                 message["headers"] += [
-                    (name.lower().encode(), value.encode()) for name, value in _HEADERS.items()
+                    (name.lower().encode(), value.encode())
+                    for name, value in _HEADERS.items()
+                    if name.lower().encode() not in own
                 ]
             await send(message)
 
         request = Request(scope)
         try:
             host = _host(request)
-            # Cookies ignore ports, so each review on this machine needs its own cookie name.
-            cookie = "overt_review_" + hashlib.sha256(host.encode()).hexdigest()[:8]
+            # Cookies ignore ports, so each page on this machine needs its own cookie name.
+            cookie = f"overt_{command}_" + hashlib.sha256(host.encode()).hexdigest()[:8]
             _check_origin(request, host)
             token = request.query_params.get("token")
             if token is not None and request.method == "GET" and request.url.path == "/":
                 if not keys.admits(token):
-                    raise Refused(403, "this address is not that of the review that is running")
+                    raise Refused(403, f"this address is not that of the {command} that is running")
                 response: Response = RedirectResponse("/", 303)
                 response.set_cookie(cookie, keys.session, httponly=True, samesite="strict", path="/")
                 await response(scope, receive, send_on)
                 return
             if not keys.knows(request.cookies.get(cookie, "")):
                 raise Refused(
-                    403, "open the address that `overt review` printed: it holds the key to this page"
+                    403, f"open the address that `overt {command}` printed: it holds the key to this page"
                 )
         except Refused as error:
             await PlainTextResponse(error.why + "\n", error.status)(scope, receive, send_on)
