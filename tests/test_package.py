@@ -1,9 +1,9 @@
-"""What a user gets: the wheel in an environment of its own and what comes with it, the command's speed, the links
-at the root; and what a release is made with."""
+"""What a user gets: the wheel in an environment of its own and what comes with it, the command's speed, the
+links at the root; and what a release is made with."""
 
 import functools
-import importlib.util
 import importlib.metadata
+import importlib.util
 import os
 import re
 import shutil
@@ -29,31 +29,42 @@ DATA = (".yaml", ".txt", ".html", ".css", ".js", ".json", ".typed")
 
 
 TAG = "v7.8.9"
-# What `pip install overt` brings besides overt, with what those bring in turn: 490 MB. A package that is not in this
-# list was measured (MB on disk) before it came in, or belongs into an extra.
+# What `pip install overt` brings besides overt, with what those bring in turn: 490 MB. A package that is not in
+# this list was measured (MB on disk) before it came in, or belongs into an extra.
 MOST_PACKAGES = {
-    "aiohappyeyeballs", "aiohttp", "aiosignal", "annotated-doc", "annotated-types", "anyio", "attrs", "certifi", "click",
-    "contourpy", "cycler", "distro", "filelock", "fonttools", "frozenlist", "fsspec", "h11", "hf-xet", "httpcore",
-    "httpcore2", "httpx", "httpx2", "huggingface-hub", "idna", "inflect", "jaraco-functools", "jinja2", "jiter", "joblib",
-    "json-repair", "kiwisolver", "markdown-it-py", "markupsafe", "matplotlib", "mdurl", "model2vec", "more-itertools",
-    "multidict", "numpy", "openai", "packaging", "pillow", "propcache", "pyarrow", "pydantic", "pydantic-core",
-    "pygments", "pyparsing", "python-dateutil", "pyyaml", "rensa", "rich", "safetensors", "setuptools", "shellingham",
-    "six", "sniffio", "tokenizers", "tqdm", "truststore", "typeguard", "typer", "typing-extensions",
-    "typing-inspection", "tzdata", "yarl",
+    "aiohappyeyeballs", "aiohttp", "aiosignal", "annotated-doc", "annotated-types", "anyio", "attrs",
+    "certifi", "click", "cloudpickle", "contourpy", "cycler", "distro", "filelock", "fonttools",
+    "frozenlist", "fsspec", "h11", "hf-xet", "httpcore", "httpcore2", "httpx", "httpx2", "huggingface-hub",
+    "idna", "inflect", "jaraco-functools", "jinja2", "jiter", "joblib", "json-repair", "kiwisolver",
+    "markdown-it-py", "markupsafe", "matplotlib", "mdurl", "model2vec", "more-itertools", "multidict",
+    "numpy", "openai", "packaging", "pillow", "propcache", "pyarrow", "pydantic", "pydantic-core",
+    "pygments", "pyparsing", "python-dateutil", "pyyaml", "rensa", "rich", "safetensors", "setuptools",
+    "shellingham", "six", "sniffio", "tokenizers", "tqdm", "truststore", "typeguard", "typer",
+    "typing-extensions", "typing-inspection", "tzdata", "yarl",
 }  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    """The wheel and the sdist of a tagged checkout; the builder is fetched where hatchling is not installed. The
-    wheel is made of the sdist, which has no git."""
+    """The wheel and the sdist of a tagged checkout; the builder is fetched where hatchling is not installed.
+    The wheel is made of the sdist, which has no git."""
     base = tmp_path_factory.mktemp("dist")
     source = base / "source"
     skipped = shutil.ignore_patterns(
         ".venv", ".git", "runs", "dist", "build", "*.egg-info", "__pycache__", ".*_cache", ".hypothesis"
     )
     shutil.copytree(ROOT, source, symlinks=True, ignore=skipped)
-    git = ["git", "-C", str(source), "-c", "user.name=t", "-c", "user.email=t@t", "-c", "commit.gpgsign=false"]
+    git = [
+        "git",
+        "-C",
+        str(source),
+        "-c",
+        "user.name=t",
+        "-c",
+        "user.email=t@t",
+        "-c",
+        "commit.gpgsign=false",
+    ]
     for words in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "all"], ["tag", TAG]):
         subprocess.run([*git, *words], check=True, timeout=120)
     known = all(importlib.util.find_spec(name) for name in ("hatchling", "hatch_vcs"))
@@ -145,7 +156,7 @@ def test_the_version_is_one():
     assert done.stdout.split() == ["overt", overt.__version__]
     assert overt.__version__ == importlib.metadata.version("overt")
     with pytest.raises(AttributeError, match="nothing_of_the_kind"):
-        overt.nothing_of_the_kind
+        getattr(overt, "nothing_of_the_kind")  # noqa: B009
 
 
 def declared(*extras):

