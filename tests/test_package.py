@@ -29,8 +29,8 @@ DATA = (".yaml", ".txt", ".html", ".css", ".js", ".json", ".typed")
 
 
 TAG = "v7.8.9"
-# What `pip install overt` brings besides overt, with what those bring in turn: 490 MB. A package that is not in
-# this list was measured (MB on disk) before it came in, or belongs into an extra.
+# What `pip install overt` brings besides overt, with what those bring in turn: 490 MB. A package that is not
+# in this list was measured (MB on disk) before it came in, or belongs into an extra.
 MOST_PACKAGES = {
     "aiohappyeyeballs", "aiohttp", "aiosignal", "annotated-doc", "annotated-types", "anyio", "attrs",
     "certifi", "click", "cloudpickle", "contourpy", "cycler", "distro", "filelock", "fonttools",

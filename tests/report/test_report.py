@@ -24,6 +24,7 @@ from overt.data.judge_check_history import JudgeCheck, Span, keep_checks, last_c
 from overt.data.outcomes import Harm, Outcome
 from overt.data.records import Prompt
 from overt.data.results.comparison import CategoryChange, Comparison, Flip, MetricChange
+from overt.data.results.files import write_summary
 from overt.data.results.remedy import Mean, Remedy, RemedySide
 from overt.data.results.summary import (
     Coverage,
@@ -1217,6 +1218,7 @@ def pages(tmp_path_factory, big_report, side_by_side):
     """Every kind of page, and one in which every name is 180 letters without a break."""
     folder = tmp_path_factory.mktemp("pages")
     runs, page = side_by_side
+    write_summary(runs / "image", evaluation(45, 24, made.TARGETS[1:3])[3])
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(globals(), "HOSTILE", "Unbroken_" * 20)
         texts = {"unbroken": make_hostile_page(), "unbroken comparison": comparison()}

