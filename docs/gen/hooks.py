@@ -178,9 +178,9 @@ def policy_page() -> str:
     schema = policy_json_schema()
     parts = [
         "# Every policy field",
-        "A policy is a YAML file; [Write a policy](../howto/own-policy.md) shows how. These are all its fields: "
-        "one that is not here is an error, which names the nearest. `overt policies validate FILE` checks a file, "
-        "`overt policies schema` prints this as a JSON Schema for editors.",
+        "A policy is a YAML file; [Write a policy](../howto/own-policy.md) shows how. These are all its "
+        "fields: one that is not here is an error, which names the nearest. `overt policies validate FILE` "
+        "checks a file, `overt policies schema` prints this as a JSON Schema for editors.",
     ]
     for name, (title, line, model) in POLICY_PARTS.items():
         part: Any = schema["$defs"][name] if name else schema

@@ -70,11 +70,7 @@ def test_the_ends_of_the_binomial():
     assert (binomial_tail(2, 3, 0.0), binomial_tail(2, 3, 1.0)) == (1.0, 0.0)
 
 
-@given(
-    st.lists(
-        st.sampled_from([0.0, -0.0, 1.5, math.inf, -math.inf]) | st.floats(-9, 9), min_size=1
-    )
-)
+@given(st.lists(st.sampled_from([0.0, -0.0, 1.5, math.inf, -math.inf]) | st.floats(-9, 9), min_size=1))
 def test_midranks_are_those_of_scipy(values):
     assert midranks(np.array(values)).tolist() == stats.rankdata(values).tolist()
 
