@@ -15,6 +15,7 @@ from overt.report.plots.drawing import (
     Figured,
     entitle,
     frame,
+    legend_below,
     new_figure,
     style_of,
     whiskers,
@@ -46,25 +47,22 @@ def draw_boundaries(boundaries: Boundaries, *, narrow: bool = False) -> Figure |
     axes.set_xlim(-0.2, 10.2)
     axes.set_ylim(len(codes) - 0.5, -0.5)
     axes.set_yticks(range(len(codes)), [short(language_title(code), 24) for code in codes])
-    about, hollow = (
-        "score out of 10: what an answer does at a boundary",
-        "hollow: English phrases only, as the paper describes",
-    )
+    _entitle(axes, narrow)
+    if len(models) > 1:
+        legend_below(figure, *axes.get_legend_handles_labels(), narrow=narrow, labelcolor="linecolor")
+    return figure
+
+
+def _entitle(axes: Axes, narrow: bool) -> None:
+    """The title, the scale, and what hollow marks are: beside the title where there is room for it."""
+    about = "score out of 10: what an answer does at a boundary"
+    hollow = "hollow: English phrases only, as the paper describes"
     axes.set_xlabel(f"{about}\n{hollow}" if narrow else about)
     entitle(axes, "Boundary scores by language")
-    if not narrow:  # beside the title there is room for it
+    if not narrow:
         axes.annotate(
             hollow, (1.0, 1.02), xycoords="axes fraction", ha="right", fontsize=8, color=QUIET[0]
         )  # fmt: skip
-    if len(models) > 1:
-        figure.legend(
-            loc="outside lower center",
-            ncols=1 if narrow else min(3, len(models)),
-            frameon=False,
-            fontsize=9,
-            labelcolor="linecolor",
-        )
-    return figure
 
 
 def _marks(

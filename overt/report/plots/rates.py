@@ -22,8 +22,10 @@ from overt.report.plots.drawing import (
     figured,
     frame,
     label_spots,
+    legend_below,
     new_figure,
     percent_axis,
+    size_of,
     style_of,
     whiskers,
     wrap,
@@ -144,8 +146,8 @@ def draw_categories(summary: Summary, *, narrow: bool = False) -> Figure | None:
         return None
     bar = 0.86 / len(targets)
     high = max(2.4, 1.1 + len(names) * max(0.3, 0.13 * len(targets) + 0.1))
-    rows, columns = (len(panels), 1) if narrow else (1, len(panels))
-    figure = new_figure(NARROW_WIDTH if narrow else 10.6, rows * high)
+    width, height, rows, columns = size_of(10.6, high, len(panels), narrow=narrow)
+    figure = new_figure(width, height)
     engine = figure.get_layout_engine()
     assert engine is not None  # new_figure sets one
     engine.set(wspace=0.05, hspace=0.08)  # type: ignore[call-arg]
@@ -169,11 +171,7 @@ def draw_categories(summary: Summary, *, narrow: bool = False) -> Figure | None:
             axes.axhline(line - 0.5, color=GRID[0], linewidth=0.7)
     many[0].set_yticks(range(len(names)), [wrap(title, 30, 2) for title in names.values()])
     if len(targets) > 1:
-        handles, labels = many[0].get_legend_handles_labels()
-        figure.legend(
-            handles, labels, loc="outside lower center", ncols=1 if narrow else min(3, len(targets)),
-            frameon=False, fontsize=9,
-        )  # fmt: skip
+        legend_below(figure, *many[0].get_legend_handles_labels(), narrow=narrow)
     return figure
 
 
@@ -255,21 +253,22 @@ def draw_radar(summary: Summary, *, narrow: bool = False) -> Figure | None:
     )
     if narrow and not dial.small:
         return None
-    figure = _small_radars(polygons, list(names), dial, narrow) if dial.small else new_figure(6.2, 5.2)
-    if not dial.small:
-        axes = _radar(figure, 1, 1, 1, dial)
-        for polygon in polygons:
-            _draw(axes, polygon, list(names), dial, filled=len(polygons) <= 2)
+    draw = _small_radars if dial.small else _one_radar
+    figure = draw(polygons, list(names), dial, narrow)
     figure.suptitle("Over-refusal over categories", fontsize=10.5, fontweight="bold", x=0.01, ha="left")
-    if not dial.small:
-        figure.legend(
-            loc="outside lower center",
-            ncols=2,
-            frameon=False,
-            fontsize=9,
-            handlelength=3.2,
-            labelcolor="linecolor",
-        )
+    return figure
+
+
+def _one_radar(polygons: Sequence[_Polygon], names: Sequence[str], dial: _Dial, _: bool) -> Figure:
+    """All targets over each other."""
+    figure = new_figure(6.2, 5.2)
+    axes = _radar(figure, 1, 1, 1, dial)
+    for polygon in polygons:
+        _draw(axes, polygon, names, dial, filled=len(polygons) <= 2)
+    figure.legend(
+        loc="outside lower center", ncols=2, frameon=False, fontsize=9, handlelength=3.2,
+        labelcolor="linecolor",
+    )  # fmt: skip
     return figure
 
 

@@ -16,6 +16,7 @@ from overt.report.plots.drawing import (
     entitle,
     figured,
     frame,
+    legend_below,
     new_figure,
     percent_axis,
     style_of,
@@ -59,15 +60,7 @@ def draw_remedy(remedy: Remedy, *, narrow: bool = False) -> Figure | None:
     found: dict[str, Artist] = {}
     for axes in grid.flat:
         found.update(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-    figure.legend(
-        list(found.values()),
-        list(found),
-        loc="outside lower center",
-        ncols=1 if narrow else min(3, len(found)),
-        frameon=False,
-        fontsize=9,
-        labelcolor="linecolor",
-    )
+    legend_below(figure, list(found.values()), list(found), narrow=narrow, labelcolor="linecolor")
     return figure
 
 
