@@ -126,11 +126,14 @@ def _rewording_counts(blocks: Sequence[Block]) -> _Counts:
 def _plot(name: str, plots: Mapping[str, str]) -> _Plot:
     """A plot for the page. As a picture an SVG runs no script."""
 
-    def uris(svg: str | None) -> list[str]:
-        both = [svg, for_dark_page(svg)] if svg else ["", ""]
-        return [
-            text and "data:image/svg+xml;base64," + base64.b64encode(text.encode("utf-8")).decode("ascii")
-            for text in both
-        ]
+    def uri(text: str) -> str:
+        return "data:image/svg+xml;base64," + base64.b64encode(text.encode("utf-8")).decode("ascii")
 
-    return _Plot(*uris(plots[name]), *uris(plots.get(name + NARROW)), PLOT_TEXTS.get(name, name))
+    svg, narrow = plots[name], plots.get(name + NARROW)
+    return _Plot(
+        uri(svg),
+        uri(for_dark_page(svg)),
+        uri(narrow) if narrow else "",
+        uri(for_dark_page(narrow)) if narrow else "",
+        PLOT_TEXTS.get(name, name),
+    )
