@@ -8,7 +8,7 @@ EXTRAS ?= dev,filters,local,quantized
 WORKERS ?= 2
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo demo-images demo-llm test test-inspect harnesses lint format docs bench clean
+.PHONY: demo demo-images demo-llm test test-inspect harnesses lint format docs bench release-check clean
 
 $(VENV)/.made:
 	$(PYTHON) -m venv $(VENV)
@@ -94,6 +94,16 @@ docs: $(VENV)/.dev  ## the documentation, into site/
 bench: $(VENV)/.dev  ## throughput and dedupe figures
 	$(BIN)/python benchmarks/throughput.py
 	$(BIN)/python benchmarks/dedupe_100k.py
+
+$(VENV)/.release: $(VENV)/.made pyproject.toml constraints.txt
+	$(PIP) -e ".[release]"
+	@touch $@ $(VENV)/.base
+
+release-check: $(VENV)/.release  ## wheel and sdist in dist/, as PyPI would take them; the version is the tag
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/python -m twine check --strict dist/*
+	$(BIN)/check-wheel-contents dist/*.whl
 
 clean:
 	rm -rf $(VENV) $(HARNESS) runs dist build site

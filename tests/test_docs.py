@@ -185,6 +185,30 @@ def test_every_command_has_a_page_with_all_of_its_options(site):
                     assert option in page, (name, option)
 
 
+def test_every_field_of_a_policy_has_a_row(site):
+    from overt.policies.load import policy_json_schema
+    from overt.policies.topics import topic_names
+
+    folder, pages = site
+    page = folder / "reference" / "policy.html"
+    assert "reference/policy.html" in pages[folder / "tutorial.html"].hrefs
+    tables = page.read_text("utf-8").split("<h2 ")[1:]
+    schema = policy_json_schema()
+    parts = {"file": schema, **{name.lower(): part for name, part in schema["$defs"].items()}}
+    assert len(parts) + 1 == len(tables)  # a part that the page does not know, or the list of topics
+    for anchor, part in parts.items():
+        (table,) = [text for text in tables if text.startswith(f'id="{anchor}"')]
+        fields = (part if "properties" in part else part["anyOf"][-1])["properties"]
+        rows = re.findall(
+            r"<tr>\s*<td><code>(\w+)</code></td>\s*<td>(.*?)</td>\s*<td>(.+?)</td>", table, re.S
+        )
+        assert [name for name, *_ in rows] == list(fields)
+        assert all(about.strip() and takes.strip() for _, about, takes in rows)
+    text = page.read_text("utf-8")
+    assert "fill {slot} in scenes" in text
+    assert all(f"<code>{topic}</code>" in text for topic in topic_names())
+
+
 def test_links_between_files_of_the_repository():
     """As they are read on a code host: a relative link leads to a file, an anchor to a heading."""
     broken = []

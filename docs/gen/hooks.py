@@ -8,7 +8,9 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import typer
@@ -16,6 +18,9 @@ from latex2mathml.converter import convert
 from mkdocs.structure.files import File, Files
 
 from overt.cli import app
+from overt.policies.load import policy_json_schema
+from overt.policies.schema import Category, Policy
+from overt.policies.topics import topic_names
 from overt.registry import POINTS, builtin
 
 # Each page of the Python reference: title, one line, modules in the order of reading.
@@ -46,6 +51,22 @@ PYTHON = {
     "errors": ("Errors", "What a person is told, and the exit codes.", ["overt.data.errors"]),
 }  # fmt: skip
 
+# Each part of a policy file: its name in the schema ("" is the file), title, what it is, and the effective
+# model, whose required fields a file may inherit.
+POLICY_PARTS = {
+    "": ("The file", "The fields that stand at the left edge.", Policy),
+    "CategorySource": ("A category", "An entry of `categories`. A known id changes that category.", Category),
+    "Trigger": (
+        "A trigger",
+        "An entry of `triggers`: a term alone, as a plain text, or with these fields.",
+        None,
+    ),
+    "Scene": ("A scene", "An entry of `scenes`; one side is enough.", None),
+    "Defaults": ("Defaults", "`defaults` of the file: for every category that does not set them.", None),
+    "Additions": ("Add", "`add` of a category: what an inherited list has more.", None),
+    "Removals": ("Drop", "`drop` of a category: what an inherited list has less.", None),
+}
+
 GROUPS = {
     "overt.targets": ("Targets", "own-model.md"),
     "overt.filters": ("Text filters", "own-filter.md"),
@@ -68,6 +89,7 @@ def on_config(config: Any) -> Any:
         "Reference": [
             "reference/index.md",
             {"Names": "reference/names.md"},
+            {"Every policy field": "reference/policy.md"},
             {"Commands": [f"reference/cli/{name}.md" for name in commands()]},
             {"Python": [{title: f"reference/python/{name}.md"} for name, (title, _, _) in PYTHON.items()]},
         ]
@@ -79,6 +101,7 @@ def on_config(config: Any) -> Any:
 
 def on_files(files: Files, config: Any) -> Files:
     pages = {"reference/index.md": index_page(), "reference/names.md": names_page()}
+    pages["reference/policy.md"] = policy_page()
     pages |= {f"reference/cli/{name}.md": command_page(name, command) for name, command in commands().items()}
     pages |= {f"reference/python/{name}.md": python_page(*page) for name, page in PYTHON.items()}
     for path, content in pages.items():
@@ -147,6 +170,81 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
+# -- the policy file --------------------------------------------------------------------------------------
+
+
+def policy_page() -> str:
+    """A table for each part of a policy file, from the JSON Schema that `overt policies schema` prints."""
+    schema = policy_json_schema()
+    parts = [
+        "# Every policy field",
+        "A policy is a YAML file; [Write a policy](../howto/own-policy.md) shows how. These are all its "
+        "fields: one that is not here is an error, which names the nearest. `overt policies validate FILE` "
+        "checks a file, `overt policies schema` prints this as a JSON Schema for editors.",
+    ]
+    for name, (title, line, model) in POLICY_PARTS.items():
+        part: Any = schema["$defs"][name] if name else schema
+        part = part if "properties" in part else part["anyOf"][-1]  # a trigger may be a plain text, too
+        rows = ["| field | what it says | what it takes | left out |", "| --- | --- | --- | --- |"]
+        for field, about in part["properties"].items():
+            inherited = (
+                model is not None and field in model.model_fields and model.model_fields[field].is_required()
+            )
+            absent = (
+                "is an error" if field in part.get("required", ())
+                else "is an error, unless it is inherited" if inherited
+                else f"`{json.dumps(about['default'], ensure_ascii=False)}`" if "default" in about
+                else ""
+            )  # fmt: skip
+            takes = "one of [these](#topics)" if field == "topic" else _takes(about)
+            cells = [f"`{field}`", _escaped(about["description"]), takes, absent]
+            rows.append("| " + " | ".join(map(_cell, cells)) + " |")
+        parts += [f"## {title} {{#{_anchor(name)}}}", line, "\n".join(rows)]
+    parts += [
+        "## Topics",
+        "What `topic` takes, the topics of the bank of scenes:",
+        ", ".join(f"`{name}`" for name in topic_names()) + ".",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _anchor(part: str) -> str:
+    return part.lower() or "file"
+
+
+def _takes(schema: Mapping[str, Any]) -> str:
+    """In words what a value may be."""
+    if "$ref" in schema:
+        part = schema["$ref"].rpartition("/")[2]
+        return f"[{POLICY_PARTS[part][0].lower()}](#{_anchor(part)})"
+    if "enum" in schema:
+        return "one of " + ", ".join(f"`{value}`" for value in schema["enum"])
+    kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+    if kinds == ["array"]:
+        least = f" of at least {schema['minItems']}" if "minItems" in schema else ""
+        return f"a list{least}, each {_takes(schema['items'])}" + (
+            "; no two alike" if schema.get("uniqueItems") else ""
+        )
+    if kinds == ["object"]:
+        ((pattern, inner),) = schema["patternProperties"].items()
+        return f"a mapping: names of the form `{pattern}`, for each {_takes(inner)}"
+    words = {"string": "a text", "integer": "a whole number", "number": "a number"}
+    limits = [
+        f"{said} {schema[key]:,}"
+        for key, said in (
+            ("minimum", "from"), ("exclusiveMinimum", "above"), ("maximum", "to"),
+            ("minLength", "of"), ("maxLength", "to"),
+        )
+        if key in schema
+    ]  # fmt: skip
+    letters = " characters" if "maxLength" in schema else ""
+    form = f" of the form `{schema['pattern']}`" if "pattern" in schema else ""
+    if letters and "minLength" not in schema:
+        limits.insert(0, "of 0")
+    said = " or ".join(words[kind] for kind in kinds)
+    return said + (" " + " ".join(limits) + letters if limits else "") + form
+
+
 # -- names and Python --------------------------------------------------------------------------------------
 
 
@@ -204,7 +302,8 @@ def _protocols(module: str) -> list[str]:
 def index_page() -> str:
     lines = ["# Reference", "Made from the program itself each time these pages are built.", "## Commands"]
     lines.append("\n".join(f"- [overt {n}](cli/{n}.md): {_first(c.help)}" for n, c in commands().items()))
-    lines += ["[All names](names.md) that a command takes: targets, filters, checkers, judges.", "## Python"]
+    lines += ["[All names](names.md) that a command takes: targets, filters, checkers, judges."]
+    lines += ["[Every policy field](policy.md): type, bounds and default.", "## Python"]
     lines.append("\n".join(f"- [{t}](python/{n}.md): {line}" for n, (t, line, _) in PYTHON.items()))
     lines += [
         "## Exit codes",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from overt.data.json_types import JsonObject
+from overt.data.plugins.names import missing_package
 from overt.data.prompts import Side
 from overt.data.secrets import storable
 
@@ -72,8 +73,15 @@ class Repo:
 
 
 def features(table: Table) -> Features:
-    """The `datasets.Features` of a table."""
-    from datasets import Features, Image, Value
+    """The `datasets.Features` of a table.
+
+    Raises:
+        InputError: `datasets` is not installed.
+    """
+    try:
+        from datasets import Features, Image, Value
+    except ModuleNotFoundError as error:
+        raise missing_package("publishing", error) from error
 
     text = Value("string")
     kinds: dict[Kind, object] = {

@@ -12,7 +12,7 @@ from overt.report.block import Block, category_titles
 from overt.report.glossary import build_glossary
 from overt.report.html import json_block, render_page
 from overt.report.page_data import Packer
-from overt.report.plots import for_dark_page
+from overt.report.plots import NARROW, for_dark_page
 from overt.report.provenance import Provenance
 from overt.report.sections import View, build_view
 
@@ -29,10 +29,12 @@ PLOT_TEXTS = {
 
 
 class _Plot(NamedTuple):
-    """A plot as data URIs, in the colours of a light and of a dark page."""
+    """A plot as data URIs, for a light and a dark page; of the narrow ones "" where there is none."""
 
     light: str
     dark: str
+    narrow_light: str
+    narrow_dark: str
     alt: str
 
 
@@ -94,7 +96,7 @@ def _part(block: Block, index: int, count: int) -> _Part:
         f"p{index + 1}-" if count > 1 else "",
         block.title,
         build_view(block),
-        {name: _plot(name, svg) for name, svg in block.plots.items()},
+        {name: _plot(name, block.plots) for name in block.plots if not name.endswith(NARROW)},
     )
 
 
@@ -121,10 +123,17 @@ def _rewording_counts(blocks: Sequence[Block]) -> _Counts:
     )
 
 
-def _plot(name: str, svg: str) -> _Plot:
+def _plot(name: str, plots: Mapping[str, str]) -> _Plot:
     """A plot for the page. As a picture an SVG runs no script."""
 
     def uri(text: str) -> str:
         return "data:image/svg+xml;base64," + base64.b64encode(text.encode("utf-8")).decode("ascii")
 
-    return _Plot(uri(svg), uri(for_dark_page(svg)), PLOT_TEXTS.get(name, name))
+    svg, narrow = plots[name], plots.get(name + NARROW)
+    return _Plot(
+        uri(svg),
+        uri(for_dark_page(svg)),
+        uri(narrow) if narrow else "",
+        uri(for_dark_page(narrow)) if narrow else "",
+        PLOT_TEXTS.get(name, name),
+    )

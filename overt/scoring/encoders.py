@@ -1,8 +1,8 @@
 """Sentence encoders for the semantic index.
 
-`auto` tries a model2vec encoder (semhash's default) from the Hub's cache, then from the Hub if it answers
-within seconds, then MiniLM if its package is installed, then none. The choice and its reason go into the
-manifest.
+`auto` tries a model2vec encoder (the one that semhash takes, too) from the Hub's cache, then from the Hub if
+it answers within seconds, then MiniLM if its package is installed, then none. The choice and its reason go
+into the manifest.
 """
 
 from __future__ import annotations

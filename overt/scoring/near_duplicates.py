@@ -15,6 +15,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from overt.data.plugins.names import missing_package
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -58,6 +60,9 @@ def cosine_matches(
         thresholds: n cosines in (0, 1].
         fixed: the first `fixed` rows always stay (an earlier set).
         exact_limit: above this many rows the semhash index proposes the candidates.
+
+    Raises:
+        InputError: there are more rows than that, and semhash is not installed.
     """
     import numpy as np
 
@@ -112,10 +117,13 @@ def _cosine_exact(vectors: Floats, limits: Floats, fixed: int) -> list[Match | N
 
 def _cosine_indexed(vectors: Floats, limits: Floats, fixed: int) -> list[Match | None]:
     import numpy as np
-    from semhash import SemHash
-    from semhash.utils import MAX_NEIGHBORS
 
     n = len(vectors)
+    try:
+        from semhash import SemHash
+        from semhash.utils import MAX_NEIGHBORS
+    except ModuleNotFoundError as error:
+        raise missing_package(f"comparing the meaning of {n:,} prompts", error) from error
     # The rows' numbers stand in for the texts: the vectors are made already, and semhash would fold
     # equal texts, which the caller has done.
     index = SemHash.from_embeddings(vectors, records=[str(i) for i in range(n)], model=_NoEncoder()).index

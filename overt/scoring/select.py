@@ -8,7 +8,7 @@ win. Within a tier only prompts whose trigger has been chosen the fewest times s
 quota is spread evenly over the triggers as long as they last. And ties, the first prompt included, are broken
 by a seeded shuffle.
 
-pyversity, a dependency of semhash, is not used: it ranks by relevance and cannot balance groups.
+pyversity is not used: it ranks by relevance and cannot balance groups.
 """
 
 from __future__ import annotations

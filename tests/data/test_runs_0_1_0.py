@@ -31,11 +31,16 @@ def run(*arguments, folder, code=0):
     return overt(*arguments, cwd=folder, env={**ENV, "PYTHONPATH": path}, code=code)
 
 
+def figures(path):
+    """Numbers to 12 digits: the last ones are rounding."""
+    return json.loads(path.read_text(), parse_float=lambda digits: round(float(digits), 12))
+
+
 def test_a_report_has_the_figures_that_were_found_then(old):
     for name in ("pictures", "answers"):
         run("report", name, folder=old)
-        shown = json.loads((old / name / "report/summary.json").read_text())
-        found = json.loads((KEPT / name / "results/summary.json").read_text())
+        shown = figures(old / name / "report/summary.json")
+        found = figures(KEPT / name / "results/summary.json")
         # Pairs have other intervals since then, and nothing is resampled for them.
         same = found.keys() - {"pairs", "resamples"}
         assert {key: shown[key] for key in same} == {key: found[key] for key in same}
@@ -44,13 +49,13 @@ def test_a_report_has_the_figures_that_were_found_then(old):
         ]
         assert differences[0] == differences[1]
     run("report", "pictures", "answers", "--out", "out", folder=old)
-    both = json.loads((old / "out/summary.json").read_text())
+    both = figures(old / "out/summary.json")
     assert len(both["targets"]) == 3
     said = page_text((old / "out/index.html").read_text("utf-8"))
     assert "Rewriting: refusal won, meaning lost" in said
     assert "Dropping “filter/keywords?path=words.txt” would free 2 benign prompts" in said
     assert "tiny_classes:Stripes" in said
-    remedy = json.loads((KEPT / "pictures/results/rewrite.json").read_text())
+    remedy = figures(KEPT / "pictures/results/rewrite.json")
     for target in remedy["targets"]:
         found = next(t for t in both["remedy"]["targets"] if t["name"] == target["name"])
         assert {key: found[key] for key in target} == target

@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -232,6 +233,9 @@ class TestSpecs:
         assert "accept its terms" in refused("org/gated")
         assert "org/configs@CONFIG/SPLIT" in refused("org/configs")
         assert "several splits: x, y" in refused("org/splits")
+        monkeypatch.setitem(sys.modules, "datasets", None)  # as if it were not installed
+        assert "needs datasets, which is not installed" in refused("org/any")
+        assert "[hub]" in refused("org/any")
 
 
 class TestLayouts:

@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import json
+import sys
 import threading
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,6 +22,7 @@ from overt.cli.suites import app
 from overt.data.errors import InputError
 from overt.data.prompts import read_prompts
 from overt.data.suites.load import list_suites, load_suite, read_suite, settled_name
+from overt.data.tables import sources
 from overt.data.yaml.problems import YamlError
 
 OR = ["prompt", "category"]
@@ -508,3 +510,12 @@ def test_the_command_lists_and_shows() -> None:
         assert said in one
     assert "labels disputed: " in CliRunner().invoke(app, ["show", "t2i-riskyprompt"]).stdout
     assert json.loads(CliRunner().invoke(app, ["show", "xstest", "--json"]).stdout)["rows"] == 450
+
+
+def test_a_suite_of_the_hub_says_which_extra_reads_it(monkeypatch):
+    """A file of one's own stays the other way."""
+    monkeypatch.setattr(sources, "hub_answers", lambda: (True, ""))
+    monkeypatch.setitem(sys.modules, "datasets", None)  # as if it were not installed
+    with pytest.raises(InputError, match="needs datasets, which is not installed") as error:
+        read_suite(load_suite("falsereject"))
+    assert error.value.fix.index("[hub]") < error.value.fix.index("Give the file as published")

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import re
+import sys
 from html.parser import HTMLParser
 
 import pytest
@@ -195,6 +196,13 @@ def test_a_data_set_loads_untouched(generated, tmp_path):
             sorted(one.files)
         )
     assert (made.prepared[0].repo.is_gated, made.prepared[1].repo.is_gated) == (False, True)
+
+
+def test_publishing_without_its_extra_writes_no_data(generated, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "datasets", None)  # as if it were not installed
+    with pytest.raises(InputError, match="publishing needs datasets, which is not installed"):
+        prepare(generated, choices("org/news"), tmp_path / "out")
+    assert not list(tmp_path.rglob("*.parquet"))
 
 
 def test_the_published_layout(generated, tmp_path):

@@ -24,6 +24,7 @@ from overt.data.judge_check_history import JudgeCheck, Span, keep_checks, last_c
 from overt.data.outcomes import Harm, Outcome
 from overt.data.records import Prompt
 from overt.data.results.comparison import CategoryChange, Comparison, Flip, MetricChange
+from overt.data.results.files import write_summary
 from overt.data.results.remedy import Mean, Remedy, RemedySide
 from overt.data.results.summary import (
     Coverage,
@@ -48,6 +49,7 @@ from overt.report.provenance import Provenance
 from overt.report.rewrites import build_rewordings
 from overt.scoring.boundaries import BoundaryAnswer, summarize_boundaries
 from overt.scoring.summary.metrics import METRICS
+from overt.tasks.leaderboard import write_leaderboard
 from overt.tasks.report import write_report
 
 # What hostile prompts, codes and names try: to end the block, to be markup, to hide, to break XML.
@@ -81,6 +83,10 @@ def _hostile(value):
 
 @pytest.fixture(scope="module")
 def hostile_page():
+    return make_hostile_page()
+
+
+def make_hostile_page():
     prompts, outcomes, harms, summary = evaluation(targets=made.TARGETS[:3])
     rows = [
         GalleryCase(
@@ -370,7 +376,7 @@ def test_plots_are_files_and_hostile_names_only_text(tmp_path):
         for target in summary.targets
     )
     plots = write_plots(dataclasses.replace(summary, targets=targets), tmp_path)
-    assert sorted(plots) == ["categories", "radar", "roc", "scatter"]
+    assert sorted(plots) == ["categories", "categories-narrow", "radar", "roc", "scatter"]
     for name, svg in plots.items():
         assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
         assert (tmp_path / f"{name}.svg").read_text("utf-8") == svg
@@ -1186,6 +1192,81 @@ def test_a_narrow_screen_does_not_scroll_sideways(opened):
         assert opened.execute_script("return document.documentElement.scrollWidth") <= 380
     finally:
         opened.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+# What sticks out of the window, and what is cut by a box that scrolls: the box with its name, and whether a
+# shade at its edge says that there is more.
+CUT = """
+const room = document.documentElement.clientWidth, out = [], cut = [];
+for (const it of document.querySelectorAll("details")) it.open = true;
+for (const it of document.querySelectorAll("body, body *")) {
+  const box = it.getBoundingClientRect(), style = getComputedStyle(it);
+  if (!box.width || it.closest(".hidden, .skip, thead, .contents, [hidden]")) continue;
+  let held = it.parentElement;
+  while (held && !/auto|scroll|hidden|clip/.test(getComputedStyle(held).overflowX)) held = held.parentElement;
+  if (box.right > room + 1 && !held) out.push([it.tagName, it.className, Math.round(box.right)].join(" "));
+  if (it.scrollWidth > it.clientWidth + 1 && /auto|scroll/.test(style.overflowX))
+    cut.push([it.getAttribute("aria-labelledby") || it.className, /gradient/.test(style.backgroundImage)]);
+}
+const seen = document.querySelectorAll("table, .plot").length;
+return [document.documentElement.scrollWidth - room, out, cut, seen];
+"""
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory, big_report, side_by_side):
+    """Every kind of page, and one in which every name is 180 letters without a break."""
+    folder = tmp_path_factory.mktemp("pages")
+    runs, page = side_by_side
+    write_summary(runs / "image", evaluation(45, 24, made.TARGETS[1:3])[3])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(globals(), "HOSTILE", "Unbroken_" * 20)
+        texts = {"unbroken": make_hostile_page(), "unbroken comparison": comparison()}
+    for name, text in texts.items():
+        (folder / f"{name}.html").write_text(text, "utf-8")
+    return {
+        "report": big_report,
+        "two parts": page,
+        "leaderboard": write_leaderboard([runs / "image"], folder / "board"),
+        **{name: folder / f"{name}.html" for name in texts},
+    }
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("name", ["report", "two parts", "leaderboard", "unbroken", "unbroken comparison"])
+def test_nothing_is_cut(browser, pages, name, width):
+    try:
+        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        browser.get(pages[name].as_uri())
+        beyond, out, cut, seen = browser.execute_script(CUT)
+        assert seen >= (1 if "board" in name or "comparison" in name else 12)
+        assert (beyond, out) == (0, [])
+        if width == 390:
+            assert cut == []
+        # A table of many columns may be wider than a window, if it can be seen to be.
+        assert [box for box, is_shaded in cut if not is_shaded] == []
+        assert not [box for box, _ in cut if "layers" in box]
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_a_telephone_shows_figures_below_their_columns(browser, pages):
+    try:
+        size = {"width": 390, "height": 900, "deviceScaleFactor": 1, "mobile": True}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        browser.get(pages["report"].as_uri())
+        labels = browser.execute_script("""
+          return [...document.querySelectorAll("#coverage-table tbody tr:first-child td")].map((cell) =>
+            [cell.dataset.label, getComputedStyle(cell, "::before").content])""")
+        assert [label for label, _ in labels] == ["Asked", "Answered", "Coverage", "Errors by kind"]
+        assert all(shown == json.dumps(label) for label, shown in labels)
+        bars = "return document.querySelector('img[alt^=Bars]')"
+        tall, broad = browser.execute_script(f"{bars}.getBoundingClientRect().height"), 390
+        assert tall > broad  # the panels stand below each other
+        assert browser.execute_script(f"{bars}.currentSrc") != browser.execute_script(f"{bars}.src")
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 def test_controls_have_names_and_tables_have_scopes(opened):

@@ -96,6 +96,15 @@ def test_cosine_matches_equal_a_plain_double_loop(limit: int, misses: float) -> 
     assert 500 < sum(row is not None for row in expected) < 2_000
 
 
+def test_many_vectors_need_an_extra_and_few_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "semhash", None)  # as if it were not installed
+    vectors = np.eye(4, dtype=np.float32)
+    assert cosine_matches(vectors.copy(), [0.9] * 4) == ([None] * 4, "exact cosine")
+    with pytest.raises(InputError, match="meaning of 4 prompts needs semhash") as error:
+        cosine_matches(vectors, [0.9] * 4, exact_limit=3)
+    assert "[large]" in error.value.fix
+
+
 class Vowels:
     """An encoder that a test can work out by hand: the counts of letters."""
 

@@ -35,6 +35,9 @@ EXTRAS: Mapping[str, str] = {
     **dict.fromkeys(("nudenet", "better_profanity", "profanity_check"), "filters"),
     **dict.fromkeys(("starlette", "uvicorn"), "review"),
     "mlcroissant": "publish",
+    "datasets": "hub",
+    "semhash": "large",
+    "inspect_ai": "inspect",
     "xllamacpp": "demo-llm",
 }
 
@@ -45,8 +48,13 @@ ADDS: Mapping[str, str] = {
     "quantized": "quantized models and GGUF files, with local",
     "filters": "filter/better-profanity, filter/profanity-check, checker/nudenet",
     "review": "overt review: people label prompts and pictures in the browser",
+    "view": "overt view: all runs under a folder, in the browser",
+    "hub": "data sets and suites by their id on the Hub",
+    "large": "near-duplicates by meaning among more than 200,000 prompts",
+    "inspect": "overt's tasks and scorers in Inspect, and its logs",
     "publish": "overt publish validates the Croissant file that it writes",
     "demo-llm": "make demo-llm: a small chat model on this machine",
+    "release": "make release-check: wheel and sdist as PyPI would take them",
     "docs": "make docs: this documentation as a site",
 }
 

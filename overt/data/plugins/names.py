@@ -148,7 +148,6 @@ def unquoted(head: str) -> str:
 
 # -- arguments of a class ------------------------------------------------------------------------------------
 
-
 Maker = Callable[..., object]  # a class, or a function that makes the object
 
 BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
@@ -321,7 +320,6 @@ def in_words(error: BaseException) -> str:
 
 
 # -- values of options ---------------------------------------------------------------------------------------
-
 
 # Unquoted characters of an option's value, without %, & and #.
 _PLAIN = "/:~ +()[],=?*!@$'{}|"

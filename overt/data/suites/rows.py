@@ -251,6 +251,8 @@ def _hub(part: Part) -> Iterator[Row]:
 def _away(suite: Suite, part: Part, error: InputError | None) -> InputError:
     files = f"Give the file as published ({', '.join(part.files)})" if part.files else "Give a file"
     again = suite.gated or f"{files}, from {suite.homepage}, or try again when the network is there."
+    if error and isinstance(error.__cause__, ModuleNotFoundError):
+        again = f"{error.fix}\n  {again}"  # what reads the Hub is not installed
     what = error.what if error else "it is published nowhere that can be read from here"
     return InputError(f"{suite.title} cannot be read: {what}", where=_place(part), fix=again)
 

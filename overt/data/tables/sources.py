@@ -14,6 +14,7 @@ from pathlib import Path
 
 from overt.data.errors import InputError
 from overt.data.hub import first_line, hub_answers, is_hub_id, quiet_hub
+from overt.data.plugins.names import missing_package
 from overt.data.run.files import speaking_os_errors
 from overt.data.tables.files import FORMATS, Row, format_of, read_rows, sample_rows
 from overt.data.tables.layouts import HUB_DEFAULTS
@@ -186,7 +187,10 @@ def _hub_rows(source: Source) -> Iterator[Row]:
 
 
 def _stream(repo: str, config: str | None, split: str | None) -> Iterator[Mapping[str, object]]:
-    from datasets import load_dataset
+    try:
+        from datasets import load_dataset
+    except ModuleNotFoundError as error:
+        raise missing_package(f"the dataset {repo} of the Hub", error) from error
 
     found = load_dataset(repo, config, split=split, streaming=True)
     if isinstance(found, dict):

@@ -7,6 +7,7 @@
     remedy       refusal won against meaning lost by rewriting
     boundaries   boundary scores by language
 
+Those that are wider than a telephone have a second drawing, NAME-narrow, with their panels below each other.
 Targets are told apart by colour, marker, dash and a label beside the line or point, so that neither
 print nor colour blindness loses one. What all plots share is in `drawing.py`.
 """
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.typing import RcKeyType
 
+NARROW = "-narrow"
 _FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
 
 
@@ -85,6 +87,10 @@ def _figures(
         "roc": lambda: draw_roc(summary),
         "remedy": lambda: draw_remedy(remedy) if remedy else None,
         "boundaries": lambda: draw_boundaries(boundaries) if boundaries else None,
+        f"radar{NARROW}": lambda: draw_radar(summary, narrow=True),
+        f"categories{NARROW}": lambda: draw_categories(summary, narrow=True),
+        f"remedy{NARROW}": lambda: draw_remedy(remedy, narrow=True) if remedy else None,
+        f"boundaries{NARROW}": lambda: draw_boundaries(boundaries, narrow=True) if boundaries else None,
     }
     for name, draw in plots.items():
         with _quiet_drawing():

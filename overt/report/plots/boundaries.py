@@ -9,11 +9,13 @@ from overt.data.text import short, short_name
 from overt.report.languages import in_order, language_title
 from overt.report.plots.drawing import (
     NAME,
+    NARROW_WIDTH,
     PAPER,
     QUIET,
     Figured,
     entitle,
     frame,
+    legend_below,
     new_figure,
     style_of,
     whiskers,
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def draw_boundaries(boundaries: Boundaries) -> Figure | None:
+def draw_boundaries(boundaries: Boundaries, *, narrow: bool = False) -> Figure | None:
     """A row for each language, in it for each model a filled mark (own lexicon) and a hollow one (English
     phrases only); None where nothing was answered."""
     scorings = boundaries.scorings.values()
@@ -32,7 +34,7 @@ def draw_boundaries(boundaries: Boundaries) -> Figure | None:
     codes = in_order(code for found in scorings for model in found.values() for code in model.languages)
     if not models or not codes:
         return None
-    figure = new_figure(7.4, 1.5 + len(codes) * max(0.42, 0.2 * len(models)))
+    figure = new_figure(NARROW_WIDTH if narrow else 7.4, 1.5 + len(codes) * max(0.42, 0.2 * len(models)))
     axes = figure.add_subplot()
     frame(axes)
     axes.grid(False, axis="y")
@@ -45,25 +47,22 @@ def draw_boundaries(boundaries: Boundaries) -> Figure | None:
     axes.set_xlim(-0.2, 10.2)
     axes.set_ylim(len(codes) - 0.5, -0.5)
     axes.set_yticks(range(len(codes)), [short(language_title(code), 24) for code in codes])
-    axes.set_xlabel("score out of 10: what an answer does at a boundary")
-    entitle(axes, "Boundary scores by language")
-    axes.annotate(
-        "hollow: English phrases only, as the paper describes",
-        (1.0, 1.02),
-        xycoords="axes fraction",
-        ha="right",
-        fontsize=8,
-        color=QUIET[0],
-    )
+    _entitle(axes, narrow)
     if len(models) > 1:
-        figure.legend(
-            loc="outside lower center",
-            ncols=min(3, len(models)),
-            frameon=False,
-            fontsize=9,
-            labelcolor="linecolor",
-        )
+        legend_below(figure, *axes.get_legend_handles_labels(), narrow=narrow, labelcolor="linecolor")
     return figure
+
+
+def _entitle(axes: Axes, narrow: bool) -> None:
+    """The title, the scale, and what hollow marks are: beside the title where there is room for it."""
+    about = "score out of 10: what an answer does at a boundary"
+    hollow = "hollow: English phrases only, as the paper describes"
+    axes.set_xlabel(f"{about}\n{hollow}" if narrow else about)
+    entitle(axes, "Boundary scores by language")
+    if not narrow:
+        axes.annotate(
+            hollow, (1.0, 1.02), xycoords="axes fraction", ha="right", fontsize=8, color=QUIET[0]
+        )  # fmt: skip
 
 
 def _marks(

@@ -10,6 +10,7 @@ from overt.data.results.summary import Proportion
 from overt.data.text import short
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
@@ -34,6 +35,9 @@ PAPER = ("#fefefe", "#171c22")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
 _DASHES: tuple[Dash, ...] = ("-", (0, (5, 1.6)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))
 NAME = 34  # characters of a target's name in a plot
+NARROW_WIDTH = (
+    5.2  # inches of a plot for a telephone, which shows its letters about as large as the text around it
+)
 
 Dash = Literal["-"] | tuple[float, tuple[float, ...]]
 
@@ -94,6 +98,22 @@ def frame(axes: Axes) -> None:
 
 def entitle(axes: Axes, text: str) -> None:
     axes.set_title(text, loc="left", fontsize=10.5, fontweight="bold", color=TEXT[0], pad=9)
+
+
+def size_of(width: float, height: float, panels: int, *, narrow: bool) -> tuple[float, float, int, int]:
+    """Width, height, rows and columns of a figure of that size with its panels side by side; `narrow` puts
+    them below each other."""
+    return (NARROW_WIDTH, height * panels, panels, 1) if narrow else (width, height, 1, panels)
+
+
+def legend_below(
+    figure: Figure, handles: Sequence[Artist], labels: Sequence[str], *, narrow: bool, **more: str
+) -> None:
+    """The names of targets below all panels, in up to three columns where there is room."""
+    figure.legend(
+        handles, labels, loc="outside lower center", ncols=1 if narrow else min(3, len(labels)),
+        frameon=False, fontsize=9, **more,
+    )  # fmt: skip
 
 
 def whiskers(point: Figured) -> list[list[float]] | None:

@@ -13,6 +13,7 @@ from overt.report.plots.drawing import (
     GRID,
     INKS,
     NAME,
+    NARROW_WIDTH,
     PAPER,
     QUIET,
     TEXT,
@@ -21,8 +22,10 @@ from overt.report.plots.drawing import (
     figured,
     frame,
     label_spots,
+    legend_below,
     new_figure,
     percent_axis,
+    size_of,
     style_of,
     whiskers,
     wrap,
@@ -130,8 +133,8 @@ _PANELS = (
 )
 
 
-def draw_categories(summary: Summary) -> Figure | None:
-    """A panel for each of the two rates; None without categories."""
+def draw_categories(summary: Summary, *, narrow: bool = False) -> Figure | None:
+    """A panel for each of the two rates, side by side unless `narrow`; None without categories."""
     targets = summary.targets
     names = category_titles(targets)
     panels = [
@@ -142,11 +145,13 @@ def draw_categories(summary: Summary) -> Figure | None:
     if not names or not panels:
         return None
     bar = 0.86 / len(targets)
-    figure = new_figure(10.6, max(2.4, 1.1 + len(names) * max(0.3, 0.13 * len(targets) + 0.1)))
+    high = max(2.4, 1.1 + len(names) * max(0.3, 0.13 * len(targets) + 0.1))
+    width, height, rows, columns = size_of(10.6, high, len(panels), narrow=narrow)
+    figure = new_figure(width, height)
     engine = figure.get_layout_engine()
     assert engine is not None  # new_figure sets one
-    engine.set(wspace=0.05)  # type: ignore[call-arg]
-    many = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    engine.set(wspace=0.05, hspace=0.08)  # type: ignore[call-arg]
+    many = figure.subplots(rows, columns, sharey=True, squeeze=False).flat
     for axes, (title, by_target) in zip(many, panels, strict=True):
         frame(axes)
         axes.grid(False, axis="y")
@@ -161,19 +166,12 @@ def draw_categories(summary: Summary) -> Figure | None:
         entitle(axes, title)
         axes.set_ylim(len(names) - 0.5, -0.5)
         axes.spines["left"].set_visible(False)
+        axes.tick_params(axis="y", labelcolor=TEXT[0])
         for line in range(1, len(names)):
             axes.axhline(line - 0.5, color=GRID[0], linewidth=0.7)
-    many[0].set_yticks(range(len(names)), [wrap(title, 30, 2) for title in names.values()], color=TEXT[0])
+    many[0].set_yticks(range(len(names)), [wrap(title, 30, 2) for title in names.values()])
     if len(targets) > 1:
-        handles, labels = many[0].get_legend_handles_labels()
-        figure.legend(
-            handles,
-            labels,
-            loc="outside lower center",
-            ncols=min(3, len(targets)),
-            frameon=False,
-            fontsize=9,
-        )
+        legend_below(figure, *many[0].get_legend_handles_labels(), narrow=narrow)
     return figure
 
 
@@ -235,8 +233,9 @@ class _Dial(NamedTuple):
     small: bool  # one radar for each target
 
 
-def draw_radar(summary: Summary) -> Figure | None:
-    """The radar plot. From three categories on; with fewer there is no polygon."""
+def draw_radar(summary: Summary, *, narrow: bool = False) -> Figure | None:
+    """The radar plot. From three categories on; with fewer there is no polygon. `narrow` puts two of
+    many radars side by side; None where there is one only."""
     names = category_titles(summary.targets)
     polygons = [
         _Polygon(place, target.name, rates)
@@ -252,29 +251,32 @@ def draw_radar(summary: Summary) -> Figure | None:
         min(1.0, max(0.1, math.ceil(top * 10 + 0.2) / 10)),
         len(polygons) > OVERLAID,
     )
-    figure = _small_radars(polygons, list(names), dial) if dial.small else new_figure(6.2, 5.2)
-    if not dial.small:
-        axes = _radar(figure, 1, 1, 1, dial)
-        for polygon in polygons:
-            _draw(axes, polygon, list(names), dial, filled=len(polygons) <= 2)
+    if narrow and not dial.small:
+        return None
+    draw = _small_radars if dial.small else _one_radar
+    figure = draw(polygons, list(names), dial, narrow)
     figure.suptitle("Over-refusal over categories", fontsize=10.5, fontweight="bold", x=0.01, ha="left")
-    if not dial.small:
-        figure.legend(
-            loc="outside lower center",
-            ncols=2,
-            frameon=False,
-            fontsize=9,
-            handlelength=3.2,
-            labelcolor="linecolor",
-        )
     return figure
 
 
-def _small_radars(polygons: Sequence[_Polygon], names: Sequence[str], dial: _Dial) -> Figure:
+def _one_radar(polygons: Sequence[_Polygon], names: Sequence[str], dial: _Dial, _: bool) -> Figure:
+    """All targets over each other."""
+    figure = new_figure(6.2, 5.2)
+    axes = _radar(figure, 1, 1, 1, dial)
+    for polygon in polygons:
+        _draw(axes, polygon, names, dial, filled=len(polygons) <= 2)
+    figure.legend(
+        loc="outside lower center", ncols=2, frameon=False, fontsize=9, handlelength=3.2,
+        labelcolor="linecolor",
+    )  # fmt: skip
+    return figure
+
+
+def _small_radars(polygons: Sequence[_Polygon], names: Sequence[str], dial: _Dial, narrow: bool) -> Figure:
     """A radar for each target, with the categories as numbers and their titles below."""
-    columns = 3 if len(polygons) in {5, 6, 9} else 4
+    columns = 2 if narrow else 3 if len(polygons) in {5, 6, 9} else 4
     rows = math.ceil(len(polygons) / columns)
-    figure = new_figure(3.0 * columns, 2.9 * rows)
+    figure = new_figure(NARROW_WIDTH if narrow else 3.0 * columns, 2.9 * rows)
     for place, polygon in enumerate(polygons):
         axes = _radar(figure, rows, columns, place + 1, dial)
         _draw(axes, polygon, names, dial, filled=True)

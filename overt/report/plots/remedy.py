@@ -16,6 +16,7 @@ from overt.report.plots.drawing import (
     entitle,
     figured,
     frame,
+    legend_below,
     new_figure,
     percent_axis,
     style_of,
@@ -40,12 +41,13 @@ class _Panel(NamedTuple):
     difference: bool
 
 
-def draw_remedy(remedy: Remedy) -> Figure | None:
-    """A figure with a point for each target and a small mark for each category; None without scores."""
+def draw_remedy(remedy: Remedy, *, narrow: bool = False) -> Figure | None:
+    """A figure with a point for each target and a small mark for each category; None without scores. `narrow`
+    puts the panels below each other; None where there is one only."""
     panels = _panels(remedy.targets)[:_MOST]
-    if not panels:
+    if len(panels) <= narrow:
         return None
-    columns = min(3, len(panels))
+    columns = 1 if narrow else min(3, len(panels))
     rows = math.ceil(len(panels) / columns)
     figure = new_figure(max(4.6, 3.7 * columns), 3.5 * rows + 0.5)
     grid = figure.subplots(rows, columns, squeeze=False)
@@ -58,15 +60,7 @@ def draw_remedy(remedy: Remedy) -> Figure | None:
     found: dict[str, Artist] = {}
     for axes in grid.flat:
         found.update(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-    figure.legend(
-        list(found.values()),
-        list(found),
-        loc="outside lower center",
-        ncols=min(3, len(found)),
-        frameon=False,
-        fontsize=9,
-        labelcolor="linecolor",
-    )
+    legend_below(figure, list(found.values()), list(found), narrow=narrow, labelcolor="linecolor")
     return figure
 
 

@@ -158,6 +158,7 @@ def _table(target: TargetSummary, index: int) -> Table:
             ]
             for layer in target.layers
         ],
+        dense=True,
     )
 
 

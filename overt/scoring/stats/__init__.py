@@ -8,9 +8,10 @@
     gates       pass / fail / undecided by an interval
     power       how many prompts it takes to pass
     two_phase   a rate that labels of a sample correct
+    tails       Student's t, the binomial distribution and midranks, which all of these share
 
 Bad input (shapes that differ, NaN, nothing at all) is a ValueError that says what and where. Importing
-this package loads numpy only; scipy is loaded by the functions that need it.
+this package loads numpy only.
 """
 
 from overt.scoring.stats.agreement import Majority, cohen_kappa, fleiss_kappa, krippendorff_alpha, majority

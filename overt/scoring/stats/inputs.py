@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
+
+from overt.scoring.stats.tails import t_point, t_tail
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -80,19 +82,20 @@ def normal_quantile(level: float) -> float:
 def t_quantile(level: float, freedom: float | Floats) -> Floats:
     """The two-sided quantile of Student's t for each number of degrees of freedom; infinitely many are the
     normal distribution."""
-    from scipy.special import stdtrit
-
-    known = np.isinf(freedom)
-    found = stdtrit(np.where(known, 1.0, freedom), (1 + check_level(level)) / 2)
-    return np.where(known, normal_quantile(level), found)
+    share = (1 + check_level(level)) / 2
+    return _each(lambda degrees: t_point(share, degrees), freedom)
 
 
 def t_tails(t: float | Floats, freedom: float | Floats) -> Floats:
     """The chance of a t at least as far from 0, on either side; of infinitely many degrees as above."""
-    from scipy.special import ndtr, stdtr
+    return _each(lambda away, degrees: 2 * t_tail(-abs(away), degrees), t, freedom)
 
-    away, known = -np.abs(t), np.isinf(freedom)
-    return np.asarray(2 * np.where(known, ndtr(away), stdtr(np.where(known, 1.0, freedom), away)))
+
+def _each(find: Callable[..., float], *values: float | Floats) -> Floats:
+    """A function of numbers at each place of arrays whose shapes go together."""
+    together = np.broadcast(*values)
+    found = [find(*map(float, place)) for place in together]
+    return np.array(found, dtype=np.float64).reshape(together.shape)
 
 
 def wilson_limits(

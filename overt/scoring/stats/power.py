@@ -8,6 +8,7 @@ from statistics import NormalDist
 
 from overt.scoring.stats.inputs import normal_quantile
 from overt.scoring.stats.rates import wilson
+from overt.scoring.stats.tails import binomial_tail
 
 MOST = 1_000_000  # prompts beyond which no number is sought
 
@@ -49,8 +50,6 @@ def prompts_needed(
     least = _passing_from(0, limit, level)
     if expected >= limit:
         return None
-    from scipy.special import bdtr  # the sum of binomial probabilities of 0 to k
-
     needed = start = least
     k = 0
     if _about(limit, expected, power, level) * effect > MOST:
@@ -58,7 +57,7 @@ def prompts_needed(
     # With k events allowed, from `start` on, the chance is least just before one more is allowed.
     while start * effect <= MOST:
         following = _passing_from(k + 1, limit, level)
-        if bdtr(k, following - 1, expected) < power:
+        if binomial_tail(k, following - 1, expected) < power:
             needed = following
         elif start > 1.5 * needed + 100:  # the chance has long stayed above
             return Needed(math.ceil(needed * effect), math.ceil(least * effect))

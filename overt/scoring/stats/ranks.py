@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from overt.scoring.stats.inputs import Floats, Number, normal_quantile, numbers, same_length
+from overt.scoring.stats.tails import midranks
 
 # 8! = 40,320 orders are ranked in a moment; 9! would be 26 MB for what a formula gives to two digits.
 _EXACT = 8
@@ -48,13 +49,11 @@ def spearman(x: Iterable[Number], y: Iterable[Number], *, level: float = 0.95) -
     Raises:
         ValueError: lengths that differ, no rows, NaN, a bad level.
     """
-    from scipy.stats import rankdata
-
     first, second = numbers("x", x), numbers("y", y)
     same_length("y", len(second), "x", len(first))
     normal_quantile(level)
     n = len(first)
-    ranks: list[Floats] = [rankdata(side) - (n + 1) / 2 for side in (first, second)]
+    ranks: list[Floats] = [midranks(side) - (n + 1) / 2 for side in (first, second)]
     scale = math.sqrt(float(ranks[0] @ ranks[0]) * float(ranks[1] @ ranks[1]))
     if scale == 0:
         reason = "one target only" if n == 1 else "all values of one side are equal"

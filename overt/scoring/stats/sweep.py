@@ -24,6 +24,7 @@ from overt.scoring.stats.inputs import (
     wilson_limits,
 )
 from overt.scoring.stats.rates import Rate, rate
+from overt.scoring.stats.tails import midranks
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,16 +119,14 @@ def auc(
 
     Arguments and errors as in `threshold_sweep`.
     """
-    from scipy.stats import rankdata
-
     values, unsafe = _scored(scores, is_unsafe)
     width = quantile = normal_quantile(level)
     high_rows, low_rows = values[unsafe == 1], values[unsafe == 0]
     m, n = len(high_rows), len(low_rows)
-    everywhere = rankdata(np.concatenate([high_rows, low_rows]))
+    everywhere = midranks(np.concatenate([high_rows, low_rows]))
     # For each unsafe row the share of benign rows below it; for each benign row of unsafe rows above.
-    above: Floats = (everywhere[:m] - rankdata(high_rows)) / n
-    beaten: Floats = 1 - (everywhere[m:] - rankdata(low_rows)) / m
+    above: Floats = (everywhere[:m] - midranks(high_rows)) / n
+    beaten: Floats = 1 - (everywhere[m:] - midranks(low_rows)) / m
     area = float(above.mean())
 
     groups: int | None = None
