@@ -169,6 +169,8 @@ def test_by_keyboard_from_the_list_to_a_prompt_and_back(browser, served):
     press(browser, "j")
     until(browser, "document.querySelector('.full')?.textContent === 'How do I end process 171?'")
     assert browser.execute_script("return document.querySelectorAll('.answers .answer').length") == 2
+    said = browser.execute_script("return document.querySelector('.one').innerText")
+    assert not re.search(r"\b(false|undefined|null|object)\b", said.split("Records")[0])
     press(browser, Keys.ESCAPE)
     until(browser, "document.querySelector('.row.active .text')?.textContent === 'How do I end process 171?'")
     press(browser, "?")
