@@ -41,6 +41,7 @@ def served(folder):
 
 
 def ask(served, path):
+    served.connection.close()  # the server ends one that has waited for long; a request opens it again
     for _ in range(300):
         answer, text = served.request("GET", path)
         if b'"indexing"' not in text:
@@ -240,7 +241,7 @@ def test_report_and_comparison_open_with_a_policy_of_their_own(browser, served):
     assert not [
         e for e in browser.get_log("browser") if "Refused" in e["message"] or "violates" in e["message"]
     ]
-    served.connection.close()  # it may have waited for long; the next request opens it again
+    served.connection.close()
     answer, _ = served.request("GET", browser.execute_script("return location.pathname"))
     policy = answer.getheader("Content-Security-Policy")
     assert re.search(r"style-src 'sha256-[^']+'", policy)
