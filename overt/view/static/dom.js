@@ -8,8 +8,16 @@ export function el(tag, attributes = {}, ...children) {
     if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
     else made.setAttribute(name, value === true ? "" : value);
   }
-  made.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false && child !== ""));
+  made.append(...shown(children));
   return made;
+}
+
+/** Children that are there: a condition that does not hold leaves nothing. */
+const shown = (children) => children.flat().filter((child) => child !== null && child !== undefined && child !== false && child !== "");
+
+/** What stands in a place from now on. */
+export function put(place, ...children) {
+  place.replaceChildren(...shown(children));
 }
 
 /** Text of models and of files: in the direction of its own script. */
@@ -99,7 +107,7 @@ export function badge(label, cell, said) {
   const why = [said.stage[cell.stage] || cell.stage, cell.code].filter(Boolean).join(" · ");
   const state = cell.state === "softened" && cell.code === "partial_refusal" ? "partial" : said.state[cell.state] || cell.state;
   return el("p", { class: `state ${kind}` },
-    el("span", { class: "mark", "aria-hidden": "true" }, MARKS[kind]),
+    el("span", { class: "mark", "aria-hidden": "true" }, el("span", {}, MARKS[kind])),
     el("strong", {}, state),
     why && el("span", { class: "why", dir: "auto" }, why),
     cell.harm && el("span", { class: `harm ${cell.harm}` }, `judged ${cell.harm}`));

@@ -1,5 +1,5 @@
 // One prompt: what came back of each target, what each layer and each judge said, and the records themselves.
-import { badge, el, get, link, number, pictures, query, words } from "./dom.js";
+import { badge, el, get, link, number, pictures, put, query, words } from "./dom.js";
 import { filtersIn, whenReady } from "./run.js";
 
 const FILES = {
@@ -22,7 +22,7 @@ export async function prompt(stage) {
   if (!stage.isShown()) return null;
   const fields = found.said.find((one) => "strategy" in one.fields && one.fields.text !== undefined && one.fields.id === found.id)?.fields || {};
   const step = (to, text, key) => (to ? link("/prompt", { run, id: to, ...filters }, { class: "step" }, el("kbd", {}, key), ` ${text}`) : el("span", { class: "step quiet" }, text));
-  page.replaceChildren(
+  put(page,
     el("nav", { class: "steps", "aria-label": "Neighbours" }, step(found.previous, "previous", "k"), step(found.next, "next", "j"),
       link("/run", { run, ...filters, from: found.cursor, at: found.id }, { class: "step" }, el("kbd", {}, "Esc"), " in the list")),
     el("p", { class: "meta" }, el("span", { class: `label ${found.label}` }, found.label), el("span", { class: "quiet" }, said.categories[found.category] || found.category)),

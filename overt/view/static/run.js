@@ -1,5 +1,5 @@
 // One run: what it is, its filters, its prompts; the report, the review, the comparison.
-import { alarm, busy, dated, el, get, link, meter, number, query, wait, words } from "./dom.js";
+import { alarm, busy, dated, el, get, link, meter, number, put, query, wait, words } from "./dom.js";
 import { matrix } from "./matrix.js";
 import { progress, rates, stateOf } from "./runs.js";
 
@@ -41,7 +41,7 @@ export async function run(stage) {
   body.replaceChildren();
   drawHead(stage, head, said, tab);
   if (said.fault && !["about", "review"].includes(tab)) {
-    body.append(el("p", { class: "fault" }, said.fault));
+    if (!said.facts.faults.includes(said.fault)) body.append(el("p", { class: "fault" }, said.fault));
     return { keys: keysOf(stage, {}) };
   }
   const shown = await { "": prompts, about, report: made, comparison, review }[tab](stage, body, said);
@@ -84,13 +84,13 @@ function drawHead(stage, head, said, tab) {
   const { facts } = said;
   const state = stateOf(facts);
   const tabs = Object.entries(TABS).filter(([id]) => facts.kind === "run" || !["report", "comparison"].includes(id));
-  head.replaceChildren(
+  put(head,
     el("h1", {}, el("bdi", {}, facts.name), facts.kind && el("span", { class: "kind" }, facts.kind),
       state !== "complete" && el("span", { class: `kind ${state}` }, state === "stopped" ? "not complete" : state)),
     facts.faults.map((fault) => el("p", { class: "fault" }, fault)),
     el("nav", { class: "tabs", "aria-label": "Parts of this run" }, tabs.map(([id, title]) =>
       link("/run", { run: facts.name, tab: id }, { "aria-current": id === tab ? "page" : null }, title))),
-    progress(facts) || "");
+    progress(facts));
 }
 
 // ---- prompts
