@@ -246,6 +246,7 @@ def working_once(folder: Path, calls: CallerOptions, progress: Progress) -> Iter
             yield work
 
 
+@contextlib.contextmanager
 def _picked_up(work: Work, command: str) -> Iterator[None]:
     """Says of batches that go on at a provider how they are picked up.
 

@@ -48,7 +48,7 @@ _MEMORY = "memory"  # what models of this machine share
 
 class TryConfig(TargetConfig, OutputConfig):
     kind: ClassVar[str] = "try"
-    left_out: ClassVar[frozenset[str]] = frozenset({"pay_again"})
+    left_out: ClassVar[frozenset[str]] = frozenset({"pay_again", "batch", "batch_wait", "batch_cancel"})
 
     prompt: Annotated[
         tuple[str, ...],
