@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from overt.data.errors import OvertError
 
 if TYPE_CHECKING:
-    from overt.tasks.config import Completes
+    from overt.tasks.option import Completes
 
 Proposer = Callable[[str], list[str]]
 

@@ -11,7 +11,8 @@ import typer
 
 from overt.cli.completion import completer
 from overt.data.errors import InputError
-from overt.tasks.config import Config, Field, Reads
+from overt.tasks.config import Config, Field
+from overt.tasks.option import Reads
 
 C = TypeVar("C", bound=Config)
 Command = Callable[..., None]

@@ -19,6 +19,7 @@ from overt.calls.options import CallerOptions
 from overt.data.errors import InputError
 from overt.data.json_types import Json, JsonObject
 from overt.data.run.folder import Addresses, read_addresses, with_stored
+from overt.tasks.option import Decides
 from overt.tasks.option import Option as Option
 from overt.tasks.roles import ModelOptions
 
