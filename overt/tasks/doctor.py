@@ -26,7 +26,7 @@ from pathlib import Path
 import overt
 from overt import registry
 from overt.data.errors import InputError
-from overt.data.plugins.install import ADDS, install_extra, installed, is_installed
+from overt.data.plugins.install import ADDS, installed, is_installed
 from overt.data.plugins.names import in_words
 from overt.data.plugins.packages import (
     BASE,
@@ -127,7 +127,7 @@ def examine(*, seconds: float, online: bool) -> Health:
     local = tried.get(_LOCAL)
     machine = _machine(local.devices if local is not None else None)
     hub = _hub() if online else None
-    found = installed()
+    found = installed().for_a_report
     where = f" ({Path(found.place).name})" if found.place else ""
     return Health(
         overt.__version__,
@@ -152,7 +152,7 @@ def _tried(names: Sequence[str], seconds: float) -> list[Imported]:
 
 
 def _extra(name: str, lines: Sequence[str], tried: Imported) -> Extra:
-    command = install_extra(name)
+    command = installed().for_a_report.command(name)
     found = [read for line in lines if (read := package(line)) is not None]
     why = {_bare(_distribution(module)): f"import {module}: {said}" for module, said in tried.broken.items()}
     packages = [

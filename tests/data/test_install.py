@@ -45,10 +45,34 @@ def test_the_command_by_direct_url(said, command):
 def test_a_folder_is_named_without_the_way_to_it(tmp_path, monkeypatch, info, command):
     found = from_direct_url(json.dumps({"url": "file:///home/ada/secret-client/overt-src", "dir_info": info}))
     said = found.command("local")
-    assert said == f"{command}local]\" in overt's folder (overt-src)"
+    assert said == f"{command}local]\"  # in overt's folder (overt-src)"
     (tmp_path / "overt-src").mkdir()
     monkeypatch.chdir(tmp_path / "overt-src")  # then the command alone does it
     assert found.command("local") == f'{command}local]"'
+
+
+@pytest.mark.parametrize(
+    ("said", "place", "command"),
+    [
+        (
+            {"url": "file:///home/ada/wheels/overt-0.1.0%2Bg1-py3-none-any.whl", "archive_info": {}},
+            "overt-0.1.0+g1-py3-none-any.whl",
+            'pip install "./overt-0.1.0+g1-py3-none-any.whl[hub]"  # in the folder of that file',
+        ),
+        (
+            {"url": "file:///home/ada/src/overt", "vcs_info": REPOSITORY},
+            "git+file://.../overt@main",
+            'pip install "overt[hub] @ git+file://.../overt@main"',
+        ),
+        ({"url": "https://pip.example/o.whl"}, "https://pip.example/o.whl", None),
+        ({"url": "file:///home/ada/overt", "dir_info": {}}, "overt", None),
+        (None, "", None),
+    ],
+)
+def test_a_report_has_no_path(said, place, command):
+    found = from_direct_url(json.dumps(said))
+    assert found.for_a_report.place == place
+    assert found.for_a_report.command("hub") == (command or found.command("hub"))
 
 
 def test_a_key_in_an_address_is_not_repeated():

@@ -102,6 +102,7 @@ def test_a_package(requirement, state):
 def test_modules_that_break(tmp_path, monkeypatch):
     (tmp_path / "fine_x.py").write_text("print('noise'); print('[1]')")
     (tmp_path / "torn_x.py").write_text("raise OSError('undefined symbol: \\x1b[31m ' + 'x' * 900)")
+    (tmp_path / "lost_x.py").write_text("from fine_x import nothing_of_it")
     (tmp_path / "dead_x.py").write_text("import os; os._exit(9)")
     (tmp_path / "slow_x.py").write_text("import time; time.sleep(60)")
     (tmp_path / "torch.py").write_text(
@@ -111,13 +112,28 @@ def test_modules_that_break(tmp_path, monkeypatch):
         "        is_available = staticmethod(lambda: False)\n"
     )
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
-    found = imported(["fine_x", "torn_x", "torch", "dead_x", "never_x"], 50)
+    found = imported(["fine_x", "torn_x", "lost_x", "torch", "dead_x", "never_x"], 50)
     assert found.broken["torn_x"].startswith("OSError: undefined symbol")
     assert len(found.broken["torn_x"]) < 400
+    assert "nothing_of_it" in found.broken["lost_x"]
+    assert "(fine_x.py)" in found.broken["lost_x"]
     assert found.broken["dead_x"] == "importing it ended Python with code 9"
     assert found.late == ("never_x",)
     assert found.devices == ("cuda:0 H",)
     assert imported(["slow_x"], 1).late == ("slow_x",)
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ("No such file: '/home/ada lovelace/lib.so'", "No such file: 'lib.so'"),
+        (r'DLL "C:\Users\ada b\torch.dll" failed', 'DLL "torch.dll" failed'),
+        ("/home/ada/a.so: undefined symbol, see /opt/x/b.so", "a.so: undefined symbol, see b.so"),
+        ("CPU and/or GPU, 3/4 of it", "CPU and/or GPU, 3/4 of it"),
+    ],
+)
+def test_a_message_keeps_names_of_files_alone(said, kept):
+    assert packages.without_folders(said) == kept
 
 
 def test_a_broken_package_is_a_problem_with_its_command(monkeypatch):

@@ -12,10 +12,11 @@ import importlib.util
 import json
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import unquote
 
 from overt.data.secrets import without_keys
 
@@ -52,7 +53,7 @@ ADDS: Mapping[str, str] = {
     "hub": "data sets and suites by their id on the Hub",
     "large": "near-duplicates by meaning among more than 200,000 prompts",
     "inspect": "overt's tasks and scorers in Inspect, and its logs",
-    "publish": "overt publish validates the Croissant file that it writes",
+    "publish": "overt publish: data sets and results to the Hub, with a check of croissant.json",
     "demo-llm": "make demo-llm: a small chat model on this machine",
     "release": "make release-check: wheel and sdist as PyPI would take them",
     "docs": "make docs: this documentation as a site",
@@ -61,8 +62,8 @@ ADDS: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """How overt was installed. place: the name of the checkout's folder, or the address of a wheel file or a
-    repository; "" for an index."""
+    """How overt was installed. place: the name of the checkout's folder, the address of a wheel file or a
+    repository, or the name of a wheel file; "" for an index."""
 
     how: How
     place: str = ""
@@ -77,7 +78,18 @@ class Installed:
                 return f'pip install ".{wanted}"' + _stand_in(self.place)
             case "index":
                 return f'pip install "overt{wanted}"'
+        if "://" not in self.place:
+            return f'pip install "./{self.place}{wanted}"  # in the folder of that file'
         return f'pip install "overt{wanted} @ {self.place}"'
+
+    @property
+    def for_a_report(self) -> Installed:
+        """The same without a way through this machine's folders, which may tell who somebody is."""
+        scheme, found, path = self.place.partition("file://")
+        if not found:
+            return self
+        name = path.rpartition("/")[2]
+        return replace(self, place=f"{scheme}file://.../{name}" if scheme else unquote(name))
 
 
 def install_extra(extra: str) -> str:
@@ -147,4 +159,4 @@ def from_direct_url(said: str | None) -> Installed:
 
 def _stand_in(folder: str) -> str:
     """Where to stand for the command; its name alone, since a path may tell who somebody is."""
-    return "" if Path.cwd().name == folder else f" in overt's folder ({folder})"
+    return "" if Path.cwd().name == folder else f"  # in overt's folder ({folder})"

@@ -18,6 +18,10 @@ from overt.data.plugins.names import in_words
 State = Literal["installed", "missing", "other version", "broken"]
 BASE = ""  # the name under which the packages without an extra stand
 # What is imported in a process of its own: it prints a line of JSON for each module, then the devices.
+# The folders of a path; in quotes or parentheses they may have spaces.
+_FOLDERS = re.compile(
+    r"""(?:(?<=['"(])(?:[A-Za-z]:)?[\\/][^'")]*|(?<![\w.])(?:[A-Za-z]:)?[\\/][^\s'")]*)[\\/]"""
+)
 _PROBE = """
 import importlib, json, sys
 def in_words(error):
@@ -128,7 +132,7 @@ def imported(modules: Iterable[str], seconds: float) -> Imported:
     except subprocess.TimeoutExpired as late:
         said = late.stdout or b""
     except OSError as error:
-        return Imported(dict.fromkeys(wanted, in_words(error)))
+        return Imported(dict.fromkeys(wanted, without_folders(in_words(error))))
     broken: dict[str, str] = {}
     tried: set[str] = set()
     devices: tuple[str, ...] | None = None
@@ -136,13 +140,18 @@ def imported(modules: Iterable[str], seconds: float) -> Imported:
         match _row(line):
             case ["module", str(name), str(why)]:
                 tried.add(name)
-                broken |= {name: why} if why else {}
+                broken |= {name: without_folders(why)} if why else {}
             case ["devices", list(found)]:
                 devices = tuple(map(str, found))
     left = [name for name in wanted if name not in tried]
     if ended and left:  # the interpreter itself went down with it
         broken[left.pop(0)] = f"importing it ended Python with code {ended}"
     return Imported(broken, tuple(left), devices)
+
+
+def without_folders(text: str) -> str:
+    """A message with the names of files alone: where they lie may tell who somebody is."""
+    return _FOLDERS.sub("", text)
 
 
 def _row(line: str) -> object:
