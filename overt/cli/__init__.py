@@ -27,7 +27,6 @@ COMMANDS = {
     "generate": "Make a data set for a policy: benign prompts that sound dangerous, and their unsafe twins.",
     "run": "Fire prompts at models, filters and products; tell refusals from errors; see which layer "
     "refused.",
-    "import-log": "Read a log of Inspect as a run: what a model answered there, judged and counted here.",
     "score": "Let judges say what is harmful: harmful-content rate, safe response rate, agreement.",
     "rewrite": "Reword refused benign prompts, try them again, and measure what the remedy costs in meaning.",
     "explain": "Find the words for which benign prompts were refused: the smallest edit that flips each "
@@ -36,11 +35,13 @@ COMMANDS = {
     "gate": "Exit with 1 when a rate is over its limit and its interval says so, and say where: for CI.",
     "compare": "Say what changed between two runs: paired differences with intervals, corrected tests, "
     "flips.",
+    "view": "All runs of a folder on a local page: prompts beside answers, filters, search, progress.",
     "review": "Review a run by people, in the browser and by keyboard: precision with an interval, and "
     "agreement.",
     "publish": "Publish a data set or results on the Hugging Face Hub; `datasets.load_dataset` loads them "
     "untouched.",
     "export": "Write the prompts of a data set or a suite as files for another harness: lm-eval, promptfoo.",
+    "import-log": "Read a log of Inspect as a run: what a model answered there, judged and counted here.",
     "leaderboard": "Put the results of several runs into one sortable table with intervals: HTML, JSON and "
     "Markdown.",
     "judge-check": "Compare judges with human labels: accuracy, Cohen's kappa, per class, confusion, with "
@@ -48,7 +49,6 @@ COMMANDS = {
     "demo": "Generate, run, score, rewrite and report on an embedded toy world: no key, no GPU, no download.",
     "doctor": "Say what is installed, what each extra adds, which keys are set by name, what is broken.",
     "schema": "Print the JSON Schema of results/summary.json and of other files that overt writes.",
-    "view": "All runs of a folder on a local page: prompts beside answers, filters, search, progress.",
     "show": "Show a run: what went in and out of each stage, what it cost, and sample prompts.",
     "policies": "What a product disallows, what it allows, and which words make the two look alike.",
     "suites": "Published suites of text and of pictures that measure over-refusal.",
@@ -143,7 +143,8 @@ app = typer.Typer(
     context_settings=_HELP,
     help="""Measure over-refusal: how often safety filters say no when they should say yes.
 
-    Begin with a data set for your own policy; no key and no GPU is needed:
+    Begin with a data set for your own policy; no key and no GPU is needed (the filter is one
+    of the extra [filters]):
 
         overt policies list
 

@@ -66,6 +66,12 @@ def _recipes() -> Iterable[str]:
     return list_recipes()
 
 
+def _formats() -> Iterable[str]:
+    from overt.tasks.export import FORMATS
+
+    return FORMATS
+
+
 # What must follow the name of a built-in filter, checker or scorer: its class takes no default for it.
 _GOES_ON: Mapping[str, str] = {"keywords": "?path=", "hf": "/", "llavaguard": "/", "vlm": "/"}
 _FILTERS, _CHECKERS = _providers("overt.filters"), _providers("overt.checkers")
@@ -73,6 +79,7 @@ _CHAT, _TARGETS = _providers("overt.chat_models"), _providers("overt.targets")
 _SOURCES: Mapping[str, tuple[Callable[[], Iterable[str]], ...]] = {
     "auditor": (_providers("overt.judges"), _CHAT),
     "checker": (_CHECKERS,),
+    "export format": (_formats,),
     "filter": (_FILTERS,),
     "harm judge": (_CHECKERS, _CHAT),
     "judge": (_providers("overt.refusal_judges"), _CHAT),

@@ -67,7 +67,12 @@ class ExportConfig(Config):
             is_argument=True,
         ),
     ] = ()
-    format: Annotated[str, Option(f"What the files are for: {' or '.join(FORMATS)}.", metavar="FORMAT")]
+    format: Annotated[
+        str,
+        Option(
+            f"What the files are for: {' or '.join(FORMATS)}.", metavar="FORMAT", completes="export format"
+        ),
+    ]
     out: Annotated[Path, Option("Folder to write.", metavar="FOLDER")]
     name: Annotated[
         str, Option("What the export is called within the harness. Default: from suite or data set.", _DATA)
@@ -75,7 +80,9 @@ class ExportConfig(Config):
     suite: Annotated[
         str | None,
         Option(
-            "A published suite (overt suites list), or a YAML of your own; DATASET is then its files.", _DATA
+            "A published suite (overt suites list), or a YAML of your own; DATASET is then its files.",
+            _DATA,
+            completes="suite",
         ),
     ] = None
     label: Annotated[

@@ -15,8 +15,8 @@ from pydantic_core import CoreSchema, core_schema
 Decides = Literal["", "value", "content", "policy"]
 # What the shell proposes as its value: the names of one kind (overt.cli.completion has them).
 Completes = Literal[
-    "", "auditor", "checker", "filter", "harm judge", "judge", "model", "policy", "probe", "recipe",
-    "rewriter", "scorer", "suite", "target",
+    "", "auditor", "checker", "export format", "filter", "harm judge", "judge", "model", "policy", "probe",
+    "recipe", "rewriter", "scorer", "suite", "target",
 ]  # fmt: skip
 # Whether an option that names a file takes its text or its lines as its value.
 Reads = Literal["", "text", "lines"]

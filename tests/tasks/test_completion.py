@@ -13,7 +13,7 @@ from overt.cli import completion
 from overt.cli.completion import completer, names
 from overt.data.suites.load import list_suites
 from overt.policies.load import shipped_policies
-from overt.tasks.config import Completes
+from overt.tasks.option import Completes
 from overt.tasks.recipes import list_recipes
 
 # numpy and what asyncio's clients need come with a command's own module; no model's library does.
