@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from overt.data.errors import InputError
 from overt.data.json_types import JsonObject
-from overt.data.plugins.names import missing_package
+from overt.data.plugins.install import install_extra
 from overt.data.prompts import Side
 from overt.data.secrets import storable
 
@@ -81,7 +82,10 @@ def features(table: Table) -> Features:
     try:
         from datasets import Features, Image, Value
     except ModuleNotFoundError as error:
-        raise missing_package("publishing", error) from error
+        # Not the smallest extra that has it: publishing checks croissant.json, too.
+        raise InputError(
+            f"publishing needs {error.name}, which is not installed", fix=install_extra("publish")
+        ) from error
 
     text = Value("string")
     kinds: dict[Kind, object] = {
