@@ -117,8 +117,14 @@ def _outcome(sample: EvalSample, model: str, prompts: dict[str, Prompt], path: P
     if identity not in prompts:
         about = {**sample.metadata, "id": identity, "text": _text(sample.input)}
         prompts[identity] = from_json(Prompt, about, where=f"{path}, sample {identity}")
-    why = sample.error.message if sample.error else _withdrawn(sample)
+    why = why_failed(sample.error.message) if sample.error else _withdrawn(sample)
     return outcome_of(prompts[identity], sample.output, target=model, sample=sample.epoch - 1, error=why)
+
+
+def why_failed(message: str) -> str:
+    """The reason in an error of Inspect, which may hold the whole request before it (as Python's repr)."""
+    request, _, reason = message.rpartition("}\\n\\n")
+    return reason.replace("\\'", "'").removesuffix("')") if "Request:" in request[:60] else message
 
 
 def _withdrawn(sample: EvalSample) -> str:

@@ -76,7 +76,7 @@ def _suite_task(name: str) -> Callable[..., Task]:
 
 
 _MADE: dict[str, Callable[..., Task]] = {
-    **{name: _suite_task(name) for name in list_suites()},
+    **{name: _suite_task(name) for name in list_suites() if load_suite(name).modality == "text"},
     "refusal": _sides_task(SIDES, "Over-refusal and unsafe refusal of a language model."),
     "over_refusal": _sides_task(("benign",), "Over-refusal of a language model: the benign prompts alone."),
     "unsafe_refusal": _sides_task(("unsafe",), "Refusal of the unsafe prompts alone."),

@@ -159,16 +159,7 @@ def try_prompts(config: TryConfig, lines: Iterable[str], progress: Progress) -> 
         raise InputError("--category goes with --policy", fix="Name the policy that has these categories.")
     categories = categories_of(policy, config.category) if policy is not None else ()
     specs = _specs(config)
-    if config.out is not None and config.out.exists():
-        checked_folder(config.out, "--out")
-    usual = config.modality or (policy.modality if policy is not None else "image")
-    kinds = {spec.name: modality_for(spec, usual) for spec in specs}
-    for spec in specs:  # a wrong name should cost nothing
-        check_extras(spec.name, getattr(resolve_target(spec, kinds[spec.name]), "takes", None), prompts)
-    if config.judge is not None and not is_offline(config.judge):
-        registry.resolve("overt.chat_models", judging_model(config.judge))
-    if policy is not None:
-        check_judges(config.auditor)
+    kinds = _checked(config, specs, policy, prompts)
     with (
         taught_by(config.codes),
         tempfile.TemporaryDirectory(prefix="overt-try-", ignore_cleanup_errors=True) as place,
@@ -230,6 +221,29 @@ def _specs(config: TryConfig) -> list[TargetSpec]:
             fix="For instance: --target filter/better-profanity, --target openai/gpt-image-1",
         )
     return specs_of(targets, filters, config.checker)
+
+
+def _checked(
+    config: TryConfig, specs: Sequence[TargetSpec], policy: Policy | None, prompts: Sequence[Prompt]
+) -> dict[str, str]:
+    """What each target is asked for, "image" or "text", by name; every other name is looked up, too, since a
+    wrong one should cost nothing.
+
+    Raises:
+        InputError: an unknown name, a missing extra, an --out that is no folder, a target that takes no
+            pictures.
+    """
+    if config.out is not None and config.out.exists():
+        checked_folder(config.out, "--out")
+    usual = config.modality or (policy.modality if policy is not None else "image")
+    kinds = {spec.name: modality_for(spec, usual) for spec in specs}
+    for spec in specs:
+        check_extras(spec.name, getattr(resolve_target(spec, kinds[spec.name]), "takes", None), prompts)
+    if config.judge is not None and not is_offline(config.judge):
+        registry.resolve("overt.chat_models", judging_model(config.judge))
+    if policy is not None:
+        check_judges(config.auditor)
+    return kinds
 
 
 @dataclass

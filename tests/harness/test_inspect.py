@@ -17,6 +17,7 @@ from support.servers import server
 from overt.data.outcomes import Outcome
 from overt.data.records import prompt_id
 from overt.data.run.files import read_records
+from overt.harness.inspect_logs import why_failed
 
 PYTHON = os.environ.get("OVERT_INSPECT_PYTHON") or sys.executable
 ENV = {
@@ -382,6 +383,15 @@ def test_samples_that_were_never_asked_are_missing(evaluated):
 def test_what_is_no_log_of_ours_is_refused(evaluated, name):
     assert evaluated[name]["code"] == 2
     assert REFUSED[name] in evaluated[name]["said"]
+
+
+def test_the_reason_of_an_error_stands_behind_the_request():
+    request = {"messages": [{"role": "user", "content": "a } b"}], "model": "m"}
+    error = RuntimeError(
+        f"\nRequest:\n{json.dumps(request, indent=2)}\n\nBadRequestError('no such parameter')"
+    )
+    assert why_failed(repr(error)) == "BadRequestError('no such parameter')"
+    assert why_failed("TimeoutError()") == "TimeoutError()"
 
 
 # -- without Inspect ----------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import pytest
 import typer
+from support.image_server import BLACK
 from typer.testing import CliRunner
 
 from overt.cli import COMMANDS, OLD_NAMES, app, load_command
@@ -77,6 +78,7 @@ def _files(tmp_path, monkeypatch):
     for name in ("seeds.csv", "more.csv"):
         Path(name).write_text(f"prompt\na text of {name}\n")
     Path("words.txt").write_text("knife\n")
+    Path("photo.png").write_bytes(BLACK)
     Path("codes.yaml").write_text("any: {model: [no_thanks]}\n")
     Path("ours").mkdir()
     shipped = Path(generate.__file__).parents[1] / "generation" / "templates" / "convert.yaml"
