@@ -67,8 +67,9 @@ CHANGES = (
             ),
             (
                 "overt/tasks/run.py",
-                "        limit=config.limit,\n    )\n",
-                "        limit=config.limit,\n    )\n    prompts = prompts[: config.first]\n",
+                "        pictures=config.picture,\n    )\n",
+                "        pictures=config.picture,\n    )\n"
+                "    asked = dataclasses.replace(asked, prompts=asked.prompts[: config.first])\n",
             ),
         ),
         shows=SMALL_DATA + "python -m overt run --help | grep -e --first\n"

@@ -8,6 +8,7 @@ from pathlib import Path
 from support.commands import ENV, outcomes, overt, write_prompts
 from support.image_server import image_server
 
+from overt.data.plugins.install import ADDS
 from overt.policies.load import load_policy
 
 README = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
@@ -67,3 +68,9 @@ def test_every_command_and_option_exists():
             ).stdout
         for option in (w for w in words if w.startswith("--")):
             assert option in helps[name], (name, option)
+
+
+def test_every_extra_that_a_user_may_want_has_a_row():
+    table = README.split("| extra |")[1].split("\n\n")[0]
+    named = {name for row in table.splitlines()[2:] for name in re.findall(r"`([\w-]+)`", row.split("|")[1])}
+    assert named == set(ADDS) - {"docs", "release"}  # these are for who works on overt itself

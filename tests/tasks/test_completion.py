@@ -44,6 +44,8 @@ def asked(*words, shell="bash"):
         (("overt", "run", "--targ"), {"--target"}),  # right behind the command
         (("overt", "run", "--target", "filter/k"), {"filter/keywords?path="}),
         (("overt", "policies", "show", "news"), {"newsroom"}),
+        (("overt", "export", "--format", "l"), {"lm-eval"}),
+        (("overt", "export", "--suite", "xst"), {"xstest"}),
     ],
 )
 def test_bash(words, proposed):
