@@ -115,7 +115,7 @@ export function matrix(stage, said) {
   }
 
   function said_of_end() {
-    bottom.textContent = ends.down ? (blocks.length ? "the end" : "No prompt fits these filters.") : "";
+    bottom.textContent = ends.down ? (blocks.length ? "the end" : said.facets.prompts ? "No prompt fits these filters." : "This run has no prompts.") : "";
   }
 
   /** Loads the prompts that the filters let through. `from`: a cursor to begin at; `at`: the prompt to mark. */
