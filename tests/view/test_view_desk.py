@@ -413,6 +413,24 @@ def test_a_run_that_changes_is_indexed_anew_and_never_half_read(tmp_path, desks)
     assert prompt["cells"][0]["state"] == "refused"
 
 
+def test_a_run_that_is_deleted_while_it_is_shown(tmp_path, desks):
+    for name in ("gone", "stays"):
+        view.chat(tmp_path / "runs" / name, count=2)
+    desk = desks(tmp_path)
+    first = asked(desk, "rows", run="gone")["rows"][0]
+    shutil.rmtree(tmp_path / "runs" / "gone")
+    for ask in (
+        lambda: desk.run({"run": "gone"}),
+        lambda: desk.rows({"run": "gone"}),
+        lambda: desk.prompt({"run": "gone", "id": first["id"]}),
+        lambda: desk.make({"run": "stays", "what": "comparison", "other": "gone"}),
+        lambda: desk.review({"run": "gone"}),
+    ):
+        with pytest.raises(Refused, match="there is no such run"):
+            ask()
+    assert [run["name"] for run in desk.runs({})["runs"]] == ["stays"]
+
+
 def test_a_damaged_line_is_named_and_the_others_go_on(tmp_path, desks):
     view.chat(tmp_path / "runs" / "good")
     view.chat(tmp_path / "runs" / "bad")
