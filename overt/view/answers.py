@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import BinaryIO, TypeVar
@@ -181,14 +181,29 @@ def picture(cell: Mapping[str, Json], lines: Lines, folder: Path, number: int, s
     Raises:
         Refused: there is none of this number, or it cannot be read.
     """
+    outcome = _outcome(cell, lines)
+    return _outgoing(outcome.images[number : number + 1] if outcome is not None else (), folder, side)
+
+
+def given(places: Iterable[tuple[str, int, int]], lines: Lines, folder: Path, side: int) -> bytes:
+    """The picture that a prompt carries, as `picture`.
+
+    Args:
+        places: of the lines about the prompt.
+
+    Raises:
+        Refused: it carries none, or it cannot be read.
+    """
+    kept = [lines.record(part, at, size, Prompt) for part, at, size in places if KINDS[part] is Prompt]
+    return _outgoing([prompt.image for prompt in kept if prompt.image], folder, side)
+
+
+def _outgoing(paths: Sequence[str], folder: Path, side: int) -> bytes:
     from overt.data.pictures import UnreadablePicture
     from overt.scoring.outgoing_pictures import outgoing
 
-    outcome = _outcome(cell, lines)
     try:
-        if outcome is None:
-            raise IndexError
-        return outgoing(ImageStore(folder).get(str(outcome.images[number])), side)
+        return outgoing(ImageStore(folder).get(str(paths[0])), side)
     except (IndexError, ValueError, InputError, UnreadablePicture) as error:
         raise Refused(404, "there is no such picture, or it cannot be read") from error
 

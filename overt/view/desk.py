@@ -18,7 +18,7 @@ from typing import NamedTuple
 from overt.data.json_types import Json, JsonObject
 from overt.data.text import STAGES, STATES, visible
 from overt.view import query
-from overt.view.answers import Lines, brief, cut, picture, said, whole
+from overt.view.answers import Lines, brief, cut, given, picture, said, whole
 from overt.view.catalogue import Catalogue, Entry, headline_titles
 from overt.view.index import opened
 from overt.view.live import Live
@@ -194,6 +194,16 @@ class Desk:
             while sum(map(len, self._pictures.values())) > _KEPT:
                 self._pictures.popitem(last=False)
         return data
+
+    def given(self, asked: Asked) -> bytes:
+        """The picture that the prompt of an id carries, as `picture`."""
+        with self._open(self._entry(asked.get("run", ""))) as at:
+            found = at.db.execute(
+                "SELECT part, at, size FROM line WHERE prompt = (SELECT n FROM prompt WHERE id = ?)",
+                (asked.get("id", ""),),
+            )
+            with Lines(at.entry.folder, at.signature) as lines:
+                return given(found.fetchall(), lines, at.entry.folder, SIDES["large"])
 
     # -- what takes a while ---------------------------------------------------------------------------------
 
