@@ -14,7 +14,14 @@ from overt.data.errors import InputError
 from overt.data.json_types import Json
 from overt.data.prompts import Side
 from overt.data.records import Prompt
-from overt.data.run.files import dump_json, read_json, speaking_os_errors, text_bytes, write_atomic
+from overt.data.run.files import (
+    dump_json,
+    read_json,
+    read_records,
+    speaking_os_errors,
+    text_bytes,
+    write_atomic,
+)
 from overt.data.run.folder import MANIFEST
 from overt.data.run.record import read_record
 from overt.data.suites.load import load_suite, suite_of_run
@@ -209,14 +216,18 @@ def _prompts(config: ExportConfig, form: Format) -> tuple[tuple[Prompt, ...], tu
     Raises:
         InputError: there are none, or they carry more than a text.
     """
+    fix = "Leave these prompts out, or measure them with overt run."
+    sources = tuple(map(_prompts_of, config.dataset))
+    for source in set(sources) - set(config.dataset):  # a run names its pictures as no other table does
+        check_extras(f"a task of {form.harness}", (), read_records(Path(source), Prompt), fix=fix)
     asked = prompts_to_ask(
-        tuple(map(_prompts_of, config.dataset)),
+        sources,
         suite=config.suite,
         label=config.label,
         category=config.category,
         limit=config.limit,
     )
-    check_extras(f"a task of {form.harness}", (), asked.prompts)
+    check_extras(f"a task of {form.harness}", (), asked.prompts, fix=fix)
     kept = tuple(prompt for prompt in asked.prompts if not prompt.variant_of)
     notes = list(asked.notes)
     if versions := len(asked.prompts) - len(kept):
