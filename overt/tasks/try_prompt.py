@@ -164,10 +164,7 @@ def try_prompts(config: TryConfig, lines: Iterable[str], progress: Progress) -> 
         checked_folder(config.out, "--out")
     usual = config.modality or (policy.modality if policy is not None else "image")
     kinds = {spec.name: modality_for(spec, usual) for spec in specs}
-    for spec in specs:  # a wrong name should cost nothing
-        check_extras(spec.name, getattr(resolve_target(spec, kinds[spec.name]), "takes", None), prompts)
-    if config.judge is not None and not is_offline(config.judge):
-        registry.resolve("overt.chat_models", judging_model(config.judge))
+    _check_names(config, kinds, specs, prompts)
     if policy is not None:
         check_judges(config.auditor)
     with (
@@ -187,6 +184,21 @@ def try_prompts(config: TryConfig, lines: Iterable[str], progress: Progress) -> 
             errands.append(Errand("the audit", partial(asker.audits, len(specs), policy, categories)))
         found = side_by_side(errands, progress, stage="try")
     return _tried(prompts, specs, found, asker.notes)
+
+
+def _check_names(
+    config: TryConfig, kinds: Mapping[str, str], specs: Sequence[TargetSpec], prompts: Sequence[Prompt]
+) -> None:
+    """A wrong name of a target or of the refusal judge should cost nothing; nor a target that does not take
+    what a prompt carries.
+
+    Raises:
+        InputError: there is one.
+    """
+    for spec in specs:
+        check_extras(spec.name, getattr(resolve_target(spec, kinds[spec.name]), "takes", None), prompts)
+    if config.judge is not None and not is_offline(config.judge):
+        registry.resolve("overt.chat_models", judging_model(config.judge))
 
 
 def _prompts(texts: Sequence[str], lines: Iterable[str]) -> list[Prompt]:
