@@ -199,5 +199,7 @@ def main() -> None:
 
 
 def _stopped() -> NoReturn:
-    print("overt: stopped; the same command goes on where this one ended", file=sys.stderr)
+    goes_on = sys.argv[1:2] != ["try"]  # which keeps nothing
+    end = "the same command goes on where this one ended" if goes_on else "nothing is kept"
+    print(f"overt: stopped; {end}", file=sys.stderr)
     raise SystemExit(130) from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from overt.data.errors import InputError
 
@@ -79,8 +79,7 @@ def _adapter(kind: type[T]) -> TypeAdapter[T]:
 
     if kind not in _ADAPTERS:
         _ADAPTERS[kind] = TypeAdapter(kind)
-    adapter: TypeAdapter[T] = _ADAPTERS[kind]
-    return adapter
+    return cast("TypeAdapter[T]", _ADAPTERS[kind])
 
 
-_ADAPTERS: dict[type[object], Any] = {}  # a cache of `_adapter`: to make one takes 40 ms
+_ADAPTERS: dict[type[object], object] = {}  # a cache of `_adapter`: to make one takes 40 ms

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from overt.data.json_types import Json
 from overt.data.outcomes import Outcome
 from overt.data.records import Prompt
-from overt.data.text import visible
+from overt.data.text import STAGES, visible
 from overt.report.cases import NO_PICTURES, GalleryCase, RewriteCase, Thumbnails, is_partial
 
 PROMPT_LENGTH = 4_000  # characters of one text that the page keeps
@@ -67,6 +67,7 @@ class Packer:
     def packed(self) -> dict[str, Json]:
         """All of it; the most urgent first."""
         return {
+            "stages": {**STAGES},
             "prompts": self.prompts.values,
             "targets": self.targets.values,
             "categories": self.categories.values,

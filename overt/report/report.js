@@ -83,10 +83,9 @@
   const STATES = {
     refused: "refused", generated: "let through", softened: "softened", partial: "partial refusal", error: "error",
   };
-  const STAGES = { prompt_filter: "prompt filter", input_filter: "filter of the input picture", model: "model", image_filter: "image filter" };
   const named = (names) => (value) => Object.hasOwn(names, value) ? names[value] : value;
   const state = named(STATES);
-  const stage = named(STAGES);
+  const stage = named(data.stages);
   const get = (id) => document.getElementById(id);
   const refresh = []; // what is drawn anew when folds or blurs change
 

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import time
+import typing
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
 from pathlib import Path
@@ -33,7 +34,8 @@ from overt.data.results.summary import (
     Summary,
     TargetSummary,
 )
-from overt.data.text import interval, points, short_name, signed, visible
+from overt.data.targets import RefusalStage
+from overt.data.text import STAGES, interval, points, short_name, signed, visible
 from overt.data.typed_json import from_json, to_json
 from overt.report.block import Block, JudgeLine
 from overt.report.cases import GalleryCase, RewriteCase, Thumbnails, thumbnail
@@ -191,6 +193,8 @@ def test_hostile_text_makes_no_markup(hostile_page):
     assert "\u202e" not in hostile_page
     rows = json.loads(found.blocks[1][2])
     assert rows["rows"]
+    assert rows["stages"] == STAGES  # the page's script has no words of its own for them
+    assert set(STAGES) == set(typing.get_args(RefusalStage))
     assert rows["rewordings"]
     assert all("[U+202E]" in prompt[1] for prompt in rows["prompts"])
 

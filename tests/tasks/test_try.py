@@ -12,7 +12,7 @@ from support.commands import write_prompts
 from support.servers import server, status_server
 from typer.testing import CliRunner
 
-from overt.cli import app
+from overt.cli import app, main
 from overt.data.errors import BudgetReached, InputError
 from overt.data.progress import Silent
 from overt.tasks import side_by_side as waiting
@@ -231,6 +231,19 @@ def test_prompts_from_several_places(painter):
     for texts, lines in ((("caf\udce9",), ()), (("-",), ["tea\n", "caf\udce9\n"])):
         with pytest.raises(InputError, match="is no text in UTF-8"):
             tried(*texts, lines=lines, target=target)
+
+
+def test_ctrl_c_does_not_promise_to_go_on(monkeypatch, capsys):
+    def stop():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("overt.cli.app", stop)
+    for name, end in (("try", "nothing is kept"), ("run", "the same command goes on where this one ended")):
+        monkeypatch.setattr("sys.argv", ["overt", name, "a knife"])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        assert stopped.value.code == 130
+        assert capsys.readouterr().err == f"overt: stopped; {end}\n"
 
 
 def test_what_a_target_says_cannot_drive_the_terminal(painter):
