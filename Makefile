@@ -106,4 +106,4 @@ release-check: $(VENV)/.release  ## wheel and sdist in dist/, as PyPI would take
 	$(BIN)/check-wheel-contents dist/*.whl
 
 clean:
-	rm -rf $(VENV) $(HARNESS) runs dist build site
+	rm -rf $(VENV) .venv-inspect $(HARNESS) runs dist build site

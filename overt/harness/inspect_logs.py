@@ -70,9 +70,12 @@ def read_log(path: Path) -> InspectLog:
             fix="Evaluate again, without --no-log-samples.",
         )
     prompts: dict[str, Prompt] = {}
-    outcomes, judged = [], []
+    outcomes, judged, seen = [], [], set[str]()
     for sample in samples:
         outcome = _outcome(sample, log.eval.model, prompts, path)
+        if outcome.id in seen:  # an answer that counts twice would narrow the intervals
+            raise InputError(f"sample {sample.id}, epoch {sample.epoch}, stands in it twice", where=str(path))
+        seen.add(outcome.id)
         outcomes.append(outcome)
         judged.append(_judged(sample, outcome))
     planned = len(log.eval.dataset.sample_ids or prompts) * (log.eval.config.epochs or 1)

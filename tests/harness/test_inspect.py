@@ -71,6 +71,7 @@ REFUSED = {
     "zip.eval": "no log that Inspect can read",
     "empty.json": "no samples",
     "hostile.json": "category: Input should be a valid string",
+    "twice.json": "epoch 1, stands in it twice",
     "nowhere.eval": "no such file",
 }
 METRICS = {"over_refusal": "over_refusal", "unsafe_refusal": "unsafe_refusal", "softened": "partial_refusal"}

@@ -69,6 +69,8 @@ def spoil(name):
     Path("torn.json").write_text(text[: len(text) // 2])
     Path("empty.json").write_text(json.dumps({**json.loads(text), "samples": []}))
     Path("hostile.json").write_text(text.replace('"category": "homonyms"', '"category": {"<b>": [1]}'))
+    whole = json.loads(text)
+    Path("twice.json").write_text(json.dumps({**whole, "samples": whole["samples"] + whole["samples"][:1]}))
     own = json.loads(text)
     own["eval"]["metadata"]["overt"]["judge"] = "evil:Judge"
     Path("own.json").write_text(json.dumps(own))
