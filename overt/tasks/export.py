@@ -14,7 +14,14 @@ from overt.data.errors import InputError
 from overt.data.json_types import Json
 from overt.data.prompts import Side
 from overt.data.records import Prompt
-from overt.data.run.files import dump_json, read_json, read_records, speaking_os_errors, text_bytes, write_atomic
+from overt.data.run.files import (
+    dump_json,
+    read_json,
+    read_records,
+    speaking_os_errors,
+    text_bytes,
+    write_atomic,
+)
 from overt.data.run.folder import MANIFEST
 from overt.data.run.record import read_record
 from overt.data.suites.load import load_suite
