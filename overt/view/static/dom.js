@@ -115,12 +115,12 @@ export function badge(label, cell, said) {
 
 /** Pictures of a cell. */
 export function pictures(run, cell, side) {
-  return shown(Array.from({ length: cell.pictures }, (_, place) =>
+  return blurred(Array.from({ length: cell.pictures }, (_, place) =>
     [`/picture/${cell.n}/${place}?${query({ run, side })}`, `Picture ${place + 1} of ${cell.pictures}`]));
 }
 
 /** Pictures, [address, alt] each, blurred until they are asked for. */
-export function shown(sources) {
+export function blurred(sources) {
   const made = el("div", { class: "pictures" });
   for (const [src, alt] of sources) {
     const image = el("img", { src, loading: "lazy", decoding: "async", alt });

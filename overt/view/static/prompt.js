@@ -1,5 +1,5 @@
 // One prompt: what came back of each target, what each layer and each judge said, and the records themselves.
-import { badge, el, get, link, number, pictures, put, query, shown, words } from "./dom.js";
+import { badge, blurred, el, get, link, number, pictures, put, query, words } from "./dom.js";
 import { filtersIn, whenReady } from "./run.js";
 
 const FILES = {
@@ -28,7 +28,7 @@ export async function prompt(stage) {
     el("p", { class: "meta" }, el("span", { class: `label ${found.label}` }, found.label), el("span", { class: "quiet" }, said.categories[found.category] || found.category)),
     fields.turns && el("section", {}, el("h3", {}, "Said before"), fields.turns.map((turn) => words("p", "text", `${turn.role}: ${turn.content}`))),
     words("p", "text full", found.text || "(empty)"),
-    fields.image && el("section", {}, el("h3", {}, "The picture that went with it"), shown([[`/given?${query({ run, id: found.id })}`, "The picture that went with the prompt"]])),
+    fields.image && el("section", {}, el("h3", {}, "The picture that went with it"), blurred([[`/given?${query({ run, id: found.id })}`, "The picture that went with the prompt"]])),
     el("div", { class: "answers" }, found.cells.map((cell) => answer(run, said, found, cell))),
     found.relatives.length > 0 && el("section", {}, el("h2", {}, "Belongs to it"),
       el("ul", { class: "others" }, found.relatives.map((one) => el("li", {}, el("span", { class: `label ${one.label}` }, one.label), ` ${one.why}: `,
