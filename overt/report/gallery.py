@@ -12,7 +12,7 @@ from pathlib import Path
 
 from overt.data.outcomes import Harm, Outcome
 from overt.data.records import Prompt
-from overt.report.cases import NO_PICTURES, GalleryCase, thumbnails
+from overt.report.cases import NO_PICTURES, GalleryCase, Thumbnails, thumbnails
 from overt.report.page_data import earlier, packed_prompt, packed_row
 
 TEXT_BUDGET = 5_000_000  # bytes of JSON for the rows
@@ -69,15 +69,18 @@ def build_gallery(
         seen.add(row.prompt.id)
         kept.append(index)
     paths = [rows[i].outcome.images if images else () for i in kept]
-    # What prompts carry comes first, each once: many may carry the same.
-    carried = dict.fromkeys(rows[i].prompt.image or "" for i in kept) if images else {}
-    carried.pop("", None)
-    of = thumbnails([(path,) for path in carried], run, budget=(page_budget - spent) // _CARRIED)
-    given = dict(zip(carried, of, strict=True))
-    spent += sum(len(uri) for shown in of for uri in shown.uris)
+    asked = [rows[i].prompt for i in kept] if images else []
+    given = _carried(asked, run, (page_budget - spent) // _CARRIED)
+    spent += sum(len(uri) for shown in given.values() for uri in shown.uris)
     pictures = thumbnails(paths, run, budget=page_budget - spent)
     found = {
         i: replace(rows[i], pictures=shown, given=given.get(rows[i].prompt.image or "", NO_PICTURES))
         for i, shown in zip(kept, pictures, strict=True)
     }
     return Gallery(tuple(found[i] for i in sorted(found)), rows_left_out=len(rows) - len(kept))
+
+
+def _carried(prompts: Iterable[Prompt], run: Path, budget: int) -> dict[str, Thumbnails]:
+    """What the prompts carry, by `Prompt.image`: each picture once, since many may carry the same."""
+    paths = list(dict.fromkeys(prompt.image for prompt in prompts if prompt.image))
+    return dict(zip(paths, thumbnails([(path,) for path in paths], run, budget=budget), strict=True))
