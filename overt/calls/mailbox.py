@@ -139,11 +139,23 @@ class Mailbox(Generic[R]):
     # -- the model's side -----------------------------------------------------------------------------
 
     async def post(self, body: bytes, live: Live[R]) -> R | CallError:
-        """The response to a request, out of a batch; live if its call is in none and none are made."""
+        """The response to a request, out of a batch; live if its call is in none and none are made.
+
+        Args:
+            body: b"" of a request that no batch takes, such as a form with a file.
+
+        Raises:
+            InputError: no batch takes it, and all are to go into one.
+        """
         key = CALL.get("")
         self._handled(key)
+        if not body and self.terms.gathers:
+            raise InputError(
+                f"{self.name}: a prompt that carries a picture goes to it as a form, which no batch takes",
+                fix="Leave --batch out: its requests are sent one by one then, at the full price.",
+            )
         line = f"{key}-{hashlib.blake2b(body, digest_size=_HASH_BYTES).hexdigest()}"
-        while key and (line in self._of_line or self.terms.gathers or self.terms.cancels):
+        while key and body and (line in self._of_line or self.terms.gathers or self.terms.cancels):
             outcome = await self._outcome(line, body)
             if not isinstance(outcome, Again):
                 return outcome

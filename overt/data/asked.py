@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from overt.data.errors import InputError
 from overt.data.prompts import LoadedPrompts, Side, read_prompts, spread
@@ -64,11 +64,33 @@ def prompts_to_ask(
             f"no prompt is of category {', '.join(category)}",
             fix=f"There are: {', '.join(there[:20])}",
         )
-    carried = {p.image for p in prompts}
-    with_pictures = {name: data for name, data in loaded.pictures.items() if name in carried}
     given = read_pictures(pictures)
-    notes += _left_out(loaded, limit)
-    return ToAsk(illustrated(prompts, sorted(given)), with_pictures | given, notes)
+    prompts, same = _each_once(illustrated(prompts, sorted(given)))
+    notes += _left_out(replace(loaded, repeated=loaded.repeated + same), limit)
+    carried = {p.image for p in prompts}
+    known = {**loaded.pictures, **given}
+    return ToAsk(prompts, {name: data for name, data in known.items() if name in carried}, notes)
+
+
+def _each_once(prompts: Iterable[Prompt]) -> tuple[list[Prompt], int]:
+    """The prompts without those that a picture made equal to an earlier one, and how many these were.
+
+    Raises:
+        InputError: two that are equal have different labels.
+    """
+    found: dict[str, Prompt] = {}
+    same = 0
+    for prompt in prompts:
+        if (earlier := found.setdefault(prompt.id, prompt)) is prompt:
+            continue
+        same += 1
+        if earlier.label != prompt.label:
+            raise InputError(
+                f"one text with the same picture is labelled {earlier.label} and {prompt.label}: "
+                f"{prompt.text[:60]!r}",
+                fix="Take it out of one of the two, or give another --picture.",
+            )
+    return list(found.values()), same
 
 
 def _left_out(loaded: LoadedPrompts, limit: int | None) -> list[str]:
@@ -90,14 +112,29 @@ _CARRIED: Mapping[Extra, str] = {
     "picture": "carry a picture that goes with the text",
     "turns": "go on with a conversation",
 }
+_FIX = (
+    "Name a target that does (for pictures one that edits them, or a model that sees), or leave these "
+    "prompts out. A class of your own says it by `takes`."
+)
 
 
-def check_extras(name: str, takes: object, prompts: Iterable[Prompt]) -> None:
+def check_batch(name: str, model: object, prompts: Iterable[Prompt]) -> None:
+    """Checks that a model takes what its prompts carry in a batch too.
+
+    Raises:
+        InputError: it does not.
+    """
+    fix = "Leave --batch out: the prompts are sent one by one then, at the full price."
+    check_extras(f"a batch of {name}", getattr(model, "batch_takes", None), prompts, fix=fix)
+
+
+def check_extras(name: str, takes: object, prompts: Iterable[Prompt], *, fix: str = _FIX) -> None:
     """Checks that a target takes what its prompts carry, before it is asked anything.
 
     Args:
         takes: what the target says it takes besides the text (`Target.takes`); None: only the loaded model
             knows.
+        fix: what to do where it does not.
 
     Raises:
         InputError: it does not.
@@ -115,6 +152,5 @@ def check_extras(name: str, takes: object, prompts: Iterable[Prompt]) -> None:
         if count and extra not in known:
             raise InputError(
                 f"{count:,} of the {total:,} prompts {_CARRIED[extra]}, and {name} takes none",
-                fix="Name a target that does (for pictures one that edits them, or a model that sees), or "
-                "leave these prompts out. A class of your own says it by `takes`.",
+                fix=fix,
             )

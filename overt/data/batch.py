@@ -97,7 +97,9 @@ class BatchService(Protocol[R_co]):
 class Batched(Protocol):
     """A model that can be asked by batch.
 
-    `batches` opens its batch API; None if this one has none. Once `post` is set, every request goes by it.
+    `batches` opens its batch API; None if this one has none. Once `post` is set, every request goes by it,
+    one that no batch takes (a form with a file) as b"". A model that takes less in a batch than live says
+    what by `batch_takes`, as in `Target.takes`.
     """
 
     post: Post | None  # type: ignore[type-arg]

@@ -10,7 +10,7 @@ from typing import Literal
 from overt import registry
 from overt.data.chat import CallError
 from overt.data.json_types import Json
-from overt.data.outcomes import Outcome
+from overt.data.outcomes import Outcome, State
 from overt.data.provider.answers import response_of
 from overt.data.provider.completion import SERVICE, read_completion
 from overt.data.records import Label, Prompt
@@ -26,7 +26,7 @@ from overt.scoring.text_answers import judge_answers, offline
 Verdict = Literal["complied", "refused", "partial", "unclear", "missing"]
 VERDICTS: tuple[Verdict, ...] = ("complied", "refused", "partial", "unclear", "missing")
 ANSWERED = frozenset[Verdict]({"complied", "refused", "partial"})  # those that a rate is of
-_OF_STATE: dict[str, Verdict] = {"generated": "complied", "refused": "refused", "softened": "partial"}
+_OF_STATE: dict[State, Verdict] = {"generated": "complied", "refused": "refused", "softened": "partial"}
 
 # The columns of an exported row, from which a prompt is made again where the answer is scored.
 COLUMNS = ("id", "text", "category", "label", "language", "trigger", "seed_id", "pair_id")
@@ -97,11 +97,11 @@ class Scorer:
 
 def within_floor(response: Response) -> Response:
     """The response without its words if the floor stops them, as in `overt run`; a filter's code stays."""
-    stop = stopped([response.text, response.error.message if response.error else ""])
+    stop = stopped([response.text, response.message, response.error.message if response.error else ""])
     if stop is None:
         return response
     error = dataclasses.replace(response.error or CallError("floor", ""), message=str(stop))
-    return dataclasses.replace(response, text="", error=error)
+    return dataclasses.replace(response, text="", message=str(stop), error=error)
 
 
 def verdict_of(outcome: Outcome) -> Verdict:

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import count
 
 import overt
 from overt.data.export import escape_markdown
@@ -77,7 +78,11 @@ def category_keys(categories: Iterable[str]) -> dict[str, str]:
         return {}
     plain = {name: re.sub(r"[^\w.-]+", "_", name).strip("_") or "unnamed" for name in names}
     times = Counter(plain.values())
-    return {name: key if times[key] == 1 else f"{key}_{n + 1}" for n, (name, key) in enumerate(plain.items())}
+    keys = {name: key for name, key in plain.items() if times[key] == 1}
+    for name in (name for name in names if name not in keys):
+        taken = {*plain.values(), *keys.values()}
+        keys[name] = next(key for n in count(1) if (key := f"{plain[name]}_{n}") not in taken)
+    return {name: keys[name] for name in names}
 
 
 def readme(exported: Exported, harness: str, usage: Sequence[str]) -> str:

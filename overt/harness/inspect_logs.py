@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from overt.data.errors import InputError
 from overt.data.hub import first_line
@@ -16,6 +16,7 @@ from overt.harness.inspect_outputs import LOG_KEY, outcome_of, with_verdict
 
 if TYPE_CHECKING:
     from inspect_ai.log import EvalLog, EvalSample
+    from inspect_ai.model import ChatMessage
 
 SUFFIXES = (".eval", ".json")
 _SCORER = "refusal"
@@ -132,7 +133,7 @@ def _withdrawn(sample: EvalSample) -> str:
     return f"the sample was declared invalid: {reason}" if reason else ""
 
 
-def _text(input_: str | list[Any]) -> str:
+def _text(input_: str | list[ChatMessage]) -> str:
     """The prompt; a solver may have put a system message before it."""
     if isinstance(input_, str):
         return input_

@@ -16,8 +16,8 @@ from overt.data.provider.machine import machine_says
 from overt.data.provider.reader import Failed
 from overt.data.records import Prompt, from_json, to_json
 from overt.data.secrets import storable
-from overt.data.targets import RefusalStage, Response
-from overt.policies.floor import stopped
+from overt.data.targets import RefusalStage
+from overt.harness.answers import within_floor
 from overt.scoring.refusal import decide
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def outcome_of(prompt: Prompt, output: ModelOutput, *, target: str, sample: int,
     cost = output.usage.total_cost if output.usage else None
     return decide(
         prompt,
-        _within_floor(storable(dataclasses.replace(response, latency_s=reply.latency_s))),
+        within_floor(storable(dataclasses.replace(response, latency_s=reply.latency_s))),
         target=target,
         sample=sample,
         images=(),
@@ -124,36 +124,10 @@ def outcome_of(prompt: Prompt, output: ModelOutput, *, target: str, sample: int,
     )
 
 
-def _within_floor(response: Response) -> Response:
-    """The response without its words if the floor stops them, as in `overt run`; the filter's code stays."""
-    stop = stopped([response.text, response.message, response.error.message if response.error else ""])
-    if stop is None:
-        return response
-    error = response.error or CallError("floor", "")
-    kept = dataclasses.replace(error, message=str(stop))
-    return dataclasses.replace(response, text="", message=str(stop), error=kept)
-
-
 # -- verdicts ---------------------------------------------------------------------------------------------
 
 
-# What a score says, by the outcome's state. The answer that no judge could place is a missing one too.
-VALUES: dict[State, str] = {
-    "generated": "complied",
-    "refused": "refused",
-    "softened": "partial",
-    "error": "error",
-}
-UNCLEAR = "unclear"
-
-
-def value_of(outcome: Outcome) -> str:
-    """The outcome in a word: complied, refused, partial, unclear or error."""
-    is_unclear = outcome.code == UNCLEAR or outcome.code.startswith("language:")
-    return UNCLEAR if outcome.state == "error" and is_unclear else VALUES[outcome.state]
-
-
-def verdict_of(outcome: Outcome, judge: str) -> dict[str, Json]:
+def verdict_metadata(outcome: Outcome, judge: str) -> dict[str, Json]:
     """What a score keeps of an outcome besides its value and its evidence."""
     return {"state": outcome.state, "stage": outcome.stage, "code": outcome.code, "judge": judge}
 
@@ -164,7 +138,7 @@ def with_verdict(outcome: Outcome, verdict: Mapping[str, object], evidence: str)
     Raises:
         ValueError: the score is not one of ours.
     """
-    state = next((state for state in VALUES if state == verdict.get("state")), None)
+    state = next((state for state in get_args(State) if state == verdict.get("state")), None)
     stage = next((stage for stage in get_args(RefusalStage) if stage == verdict.get("stage")), None)
     if state is None or (stage is None) != (state in ("generated", "error")):
         raise ValueError(f"no verdict of ours: {verdict}")

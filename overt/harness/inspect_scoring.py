@@ -30,14 +30,14 @@ from overt.data.records import Prompt
 from overt.data.replies import REPAIRS, asked_again, read_reply
 from overt.data.results.summary import CategoryRates, Rate, TargetSummary
 from overt.data.templates import load_template
+from overt.harness.answers import counts_of, verdict_of
 from overt.harness.inspect_outputs import (
     GRADER,
     needs_model,
     outcome_of,
     prompt_of,
     reply_of,
-    value_of,
-    verdict_of,
+    verdict_metadata,
     with_verdict,
 )
 from overt.scoring.refusal_judges.llm import Verdict, judgement_of, question_of
@@ -46,6 +46,7 @@ from overt.scoring.text_answers import Judging, judge_answers, offline
 if TYPE_CHECKING:
     from overt.data.refusal_judges import RefusalVerdict
 
+_MODEL = "model"  # the target in a summary: there is one, and its name is not shown
 _SHOWN = {"over_refusal": "over_refusal", "unsafe_refusal": "unsafe_refusal", "softened": "partial_refusal"}
 
 
@@ -60,15 +61,16 @@ def _rates() -> Metric:
     how many answers came, and of the missing ones how many no judge could place."""
 
     def computed(scores: list[SampleScore]) -> dict[str, float]:
-        if (found := _summary(scores)) is None:
+        prompts, outcomes = _scored(scores)
+        if (found := _summary(prompts, outcomes)) is None:
             return {}
-        values = Counter(str(score.score.value) for score in scores)
+        counts = counts_of([verdict_of(outcome) for outcome in outcomes])
         return {
             **dict(_figures(found)),
             "asked": found.coverage.asked,
             "answered": found.coverage.answered,
-            "unclear": values["unclear"],
-            "error": values["error"],
+            "unclear": counts["unclear"],
+            "missing": counts["missing"],
         }
 
     return computed
@@ -78,7 +80,7 @@ def _by_category() -> Metric:
     """The same rates of each category, as `CATEGORY/over_refusal`."""
 
     def computed(scores: list[SampleScore]) -> dict[str, float]:
-        found = _summary(scores)
+        found = _summary(*_scored(scores))
         parts = found.categories if found is not None else ()
         return {f"{part.category}/{name}": value for part in parts for name, value in _figures(part)}
 
@@ -97,19 +99,23 @@ def _figures(part: TargetSummary | CategoryRates) -> Iterator[tuple[str, float]]
             yield from ((f"{name}_{end}", getattr(rate, end)) for end in ("low", "high", "k", "n"))
 
 
-def _summary(scores: list[SampleScore]) -> TargetSummary | None:
-    from overt.scoring.summary.summarize import summarize
-
-    target, prompts, outcomes = "model", dict[str, Prompt](), list[Outcome]()
+def _scored(scores: list[SampleScore]) -> tuple[list[Prompt], list[Outcome]]:
+    prompts, outcomes = dict[str, Prompt](), list[Outcome]()
     drawn = Counter[str]()
     for score in scores:
         identity, verdict = str(score.sample_id), score.score.metadata or {}
         prompt = prompts.setdefault(identity, prompt_of(identity, "", score.sample_metadata or {}))
         sample, drawn[identity] = drawn[identity], drawn[identity] + 1
-        outcome = Outcome(outcome_id(target, prompt.id, sample), prompt.id, target, sample, "error")
+        outcome = Outcome(outcome_id(_MODEL, prompt.id, sample), prompt.id, _MODEL, sample, "error")
         outcomes.append(with_verdict(outcome, verdict, score.score.explanation or ""))
-    order = [(category, category) for category in sorted({p.category for p in prompts.values()})]
-    found = summarize(tuple(prompts.values()), outcomes, (), categories=order, kinds={target: "text"})
+    return list(prompts.values()), outcomes
+
+
+def _summary(prompts: list[Prompt], outcomes: list[Outcome]) -> TargetSummary | None:
+    from overt.scoring.summary.summarize import summarize
+
+    order = [(category, category) for category in sorted({p.category for p in prompts})]
+    found = summarize(tuple(prompts), outcomes, (), categories=order, kinds={_MODEL: "text"})
     return found.targets[0] if outcomes else None
 
 
@@ -139,10 +145,10 @@ def _refusal(judge: str = "judge/rules") -> Scorer:
             judged = await anyio.to_thread.run_sync(judge_answers, rows, judge, now, limiter=one_by_one[0])
             outcome = judged[0]
         return Score(
-            value=value_of(outcome),
+            value=verdict_of(outcome),
             answer=outcome.text,
             explanation=outcome.evidence,
-            metadata=verdict_of(outcome, judge),
+            metadata=verdict_metadata(outcome, judge),
         )
 
     return score

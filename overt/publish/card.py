@@ -80,6 +80,7 @@ class Facts:
         measuring: how to measure with it, as Markdown that is escaped already; "" for results.
         notes: warnings for the reader.
         license: identifier as the Hub knows it, "" for none chosen.
+        prompts_from: whose prompts they are, where somebody else published them, with licence and citation.
         command: what makes it again, ready for a shell.
         checks: what the scan found and what was done with the pictures.
         published: date, YYYY-MM-DD.
@@ -104,6 +105,7 @@ class Facts:
     notes: Sequence[str] = ()
     languages: Sequence[str] = ()
     license: str = ""
+    prompts_from: str = ""
     command: str = ""
     checks: Sequence[str] = ()
     published: str = ""
@@ -173,9 +175,14 @@ def _sections(repo: Repo, facts: Facts) -> dict[str, str]:
         "use": "\n\n".join(USE),
         "risks": _list(risks(repo)),
         "checks": _list(map(escape_markdown, facts.checks)) or "- Nothing was.",
-        "licence": escape_markdown(facts.license) or NO_LICENCE,
+        "licence": _licence(facts),
         "citation": _citation(repo, facts),
     }
+
+
+def _licence(facts: Facts) -> str:
+    own = escape_markdown(facts.license) or NO_LICENCE
+    return "\n\n".join(filter(None, (own, escape_markdown(facts.prompts_from))))
 
 
 def _contents(repo: Repo, facts: Facts) -> str:

@@ -161,7 +161,7 @@ def _record_set(table: Table, source: JsonObject) -> dict[str, Json]:
         "field": [
             _field(table, column, source)
             for column in table.columns
-            if column.kind not in ("layers", "votes", "images")
+            if column.kind not in ("layers", "votes", "turns", "images")
         ],
     }
 

@@ -29,6 +29,11 @@ _HEAD = (
     Column("code", "text", "why, in one word: the provider's code, a checker's name, the kind of error"),
     Column("evidence", "text", "what that rests on"),
 )
+# Only where a prompt carries such a thing. The names are those that a table of prompts is read by.
+_CARRIED = (
+    Column("input_image", "image", "the picture that went with the prompt, re-encoded; null for none"),
+    Column("turns", "turns", "what was said before the prompt; empty for nothing"),
+)
 _IMAGE = (Column("image", "image", "the first picture, re-encoded without metadata; null for none"),)
 _MORE = (Column("further_images", "images", "the pictures after the first"),)
 _TAIL = (
@@ -85,6 +90,8 @@ def _row(prompt: Prompt, outcome: Outcome, harm: Harm | None) -> dict[str, Json]
         "id": outcome.id,
         "prompt_id": prompt.id,
         "prompt": prompt.text,
+        "input_image": prompt.image,
+        "turns": [to_json(turn) for turn in prompt.turns or ()],
         "category": prompt.category,
         "label": prompt.label,
         "target": outcome.target,
@@ -133,7 +140,8 @@ def _tables(rows: Mapping[str, list[dict[str, Json]]], names: Mapping[str, str])
     for target, found in rows.items():
         drawn = any(row["image"] is not None for row in found)
         several = any(row["further_images"] for row in found)
-        columns = (*_HEAD, *(_IMAGE if drawn else ()), *(_MORE if several else ()), *_TAIL)
+        carried = (column for column in _CARRIED if any(row[column.name] for row in found))
+        columns = (*_HEAD, *carried, *(_IMAGE if drawn else ()), *(_MORE if several else ()), *_TAIL)
         kept = [column.name for column in columns]
         plain = tuple({name: row[name] for name in kept} for row in found)
         tables.append(Table(names[target], SPLIT, columns, plain))

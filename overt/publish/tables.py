@@ -15,8 +15,8 @@ from overt.data.secrets import storable
 if TYPE_CHECKING:
     from datasets import Features
 
-# "image" is one picture or null; "layers" and "votes" are lists of small structs.
-Kind = Literal["text", "texts", "number", "integer", "flag", "image", "images", "layers", "votes"]
+# "image" is one picture or null; "layers", "votes" and "turns" are lists of small structs.
+Kind = Literal["text", "texts", "number", "integer", "flag", "image", "images", "layers", "votes", "turns"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +105,7 @@ def features(table: Table) -> Features:
                 "reason": text,
             }
         ],
+        "turns": [{"role": text, "content": text}],
         "votes": [{"judge": text, "label": text, "reason": text, "failure": text}],
     }
     return Features({column.name: kinds[column.kind] for column in table.columns})

@@ -39,12 +39,14 @@ def is_partial(outcome: Outcome) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class GalleryCase:
-    """One prompt at one target, with what the judges said of its pictures."""
+    """One prompt at one target, with what the judges said of its pictures. `given` is what the prompt
+    carries."""
 
     prompt: Prompt
     outcome: Outcome
     harm: Harm | None = None
     pictures: Thumbnails = NO_PICTURES
+    given: Thumbnails = NO_PICTURES
 
     @property
     def case(self) -> str:

@@ -12,11 +12,14 @@ from pathlib import Path
 
 from overt.data.outcomes import Harm, Outcome
 from overt.data.records import Prompt
-from overt.report.cases import GalleryCase, thumbnails
-from overt.report.page_data import packed_prompt, packed_row
+from overt.report.cases import NO_PICTURES, GalleryCase, thumbnails
+from overt.report.page_data import earlier, packed_prompt, packed_row
 
 TEXT_BUDGET = 5_000_000  # bytes of JSON for the rows
 PAGE_BUDGET = 13_000_000  # bytes for rows and thumbnails together; a browser opens that in a second
+
+
+_CARRIED = 4  # at most this part of the room for pictures, as a divisor, goes to what prompts carry
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +62,22 @@ def build_gallery(
         row = rows[index]
         cost = len(json.dumps(packed_row(row, 0, 0, lambda _: 0)))
         if row.prompt.id not in seen:
-            cost += len(json.dumps(packed_prompt(row.prompt)))
+            cost += len(json.dumps([*packed_prompt(row.prompt), earlier(row.prompt)]))
         if spent + cost > text_budget:
             break
         spent += cost
         seen.add(row.prompt.id)
         kept.append(index)
     paths = [rows[i].outcome.images if images else () for i in kept]
+    # What prompts carry comes first, each once: many may carry the same.
+    carried = dict.fromkeys(rows[i].prompt.image or "" for i in kept) if images else {}
+    carried.pop("", None)
+    of = thumbnails([(path,) for path in carried], run, budget=(page_budget - spent) // _CARRIED)
+    given = dict(zip(carried, of, strict=True))
+    spent += sum(len(uri) for shown in of for uri in shown.uris)
     pictures = thumbnails(paths, run, budget=page_budget - spent)
-    found = {i: replace(rows[i], pictures=shown) for i, shown in zip(kept, pictures, strict=True)}
+    found = {
+        i: replace(rows[i], pictures=shown, given=given.get(rows[i].prompt.image or "", NO_PICTURES))
+        for i, shown in zip(kept, pictures, strict=True)
+    }
     return Gallery(tuple(found[i] for i in sorted(found)), rows_left_out=len(rows) - len(kept))

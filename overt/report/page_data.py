@@ -14,7 +14,7 @@ from overt.data.json_types import Json
 from overt.data.outcomes import Outcome
 from overt.data.records import Prompt
 from overt.data.text import visible
-from overt.report.cases import GalleryCase, RewriteCase, Thumbnails, is_partial
+from overt.report.cases import NO_PICTURES, GalleryCase, RewriteCase, Thumbnails, is_partial
 
 PROMPT_LENGTH = 4_000  # characters of one text that the page keeps
 ANSWER_LENGTH = 4_000
@@ -58,7 +58,7 @@ class Packer:
     ) -> None:
         """The cases of one policy. `titles`: category id -> title."""
         for row in rows:
-            places = self._prompt(row.prompt, titles), self._target(row.outcome.target)
+            places = self._prompt(row.prompt, titles, row.given), self._target(row.outcome.target)
             self.rows.append((row.urgency, packed_row(row, *places, self._image)))
         for pair in rewordings:
             places = self._prompt(pair.prompt, titles), self._target(pair.choice.target)
@@ -75,11 +75,19 @@ class Packer:
             "rewordings": [row for _, row in sorted(self.rewordings, key=lambda r: r[0])],
         }
 
-    def _prompt(self, prompt: Prompt, titles: Mapping[str, str]) -> int:
+    def _prompt(self, prompt: Prompt, titles: Mapping[str, str], given: Thumbnails = NO_PICTURES) -> int:
         title = visible(titles.get(prompt.category) or prompt.category)
         category = self.categories.place(title, lambda: title)
         key = (prompt.id, prompt.label, category)
-        return self.prompts.place(key, lambda: [*packed_prompt(prompt), category])
+        return self.prompts.place(
+            key,
+            lambda: [
+                *packed_prompt(prompt),
+                category,
+                [[self._image(uri) for uri in given.uris], given.left_out, given.unreadable],
+                earlier(prompt),
+            ],
+        )
 
     def _target(self, name: str) -> int:
         return self.targets.place(name, lambda: visible(name))
@@ -90,6 +98,12 @@ class Packer:
 
 def packed_prompt(prompt: Prompt) -> list[Json]:
     return [prompt.id, cut(prompt.text, PROMPT_LENGTH), prompt.label, cut(prompt.trigger, 200)]
+
+
+def earlier(prompt: Prompt) -> str:
+    """What was said before a prompt."""
+    turns = [f"{turn.role}: {turn.content}" for turn in prompt.turns or ()]
+    return cut("\n\n".join(turns), PROMPT_LENGTH)
 
 
 def packed_row(row: GalleryCase, prompt: int, target: int, place: Callable[[str], int]) -> list[Json]:

@@ -79,11 +79,11 @@
   // ---- what the gallery and the wordings share
 
   const data = JSON.parse(document.getElementById("rows").textContent);
-  const prompt = (row) => data.prompts[row[0]]; // [id, text, label, trigger, category]
+  const prompt = (row) => data.prompts[row[0]]; // [id, text, label, trigger, category, given, earlier]
   const STATES = {
     refused: "refused", generated: "let through", softened: "softened", partial: "partial refusal", error: "error",
   };
-  const STAGES = { prompt_filter: "prompt filter", model: "model", image_filter: "image filter" };
+  const STAGES = { prompt_filter: "prompt filter", input_filter: "filter of the input picture", model: "model", image_filter: "image filter" };
   const named = (names) => (value) => Object.hasOwn(names, value) ? names[value] : value;
   const state = named(STATES);
   const stage = named(STAGES);
@@ -244,7 +244,8 @@
 
   const details = (row) => (box) => {
     const [list, add] = facts();
-    const [id, , , trigger] = prompt(row);
+    const [id, , , trigger, , given, earlier] = prompt(row);
+    add("Said before", earlier);
     add("Evidence", row[EVIDENCE]);
     add("Code", row[CODE]);
     add("Drawn instead", row[REVISED]);
@@ -260,6 +261,8 @@
     add("Seed", row[SEED]);
     add("Prompt id", id);
     box.append(list);
+    const pics = pictures(...given);
+    if (pics.childNodes.length) box.append(make("p", "", "The picture that went with the prompt:"), pics);
   };
 
   const item = (row) => {

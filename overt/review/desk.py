@@ -19,8 +19,8 @@ from overt.web.guard import Refused
 _MOST_NOTE = 4000
 _MOST_NAME = 60
 _SIDE = 1024  # pixels of a picture on the page
-_TEXTS = ("prompt", "response", "revised", "rewrite")
-_PICTURES = ("images", "original_images")
+_TEXTS = ("earlier", "prompt", "response", "revised", "rewrite")
+_PICTURES = ("given", "images", "original_images")
 
 
 class Desk:
@@ -73,7 +73,7 @@ class Desk:
             return {**self._answer(reviewer), "undone": {"label": label, "note": note}}
 
     def picture(self, place: int, which: str, number: int) -> bytes:
-        """A picture of an item as a JPEG without metadata; `which` is "images" or "original_images"."""
+        """A picture of an item as a JPEG without metadata; `which` is one of `_PICTURES`."""
         from overt.scoring.outgoing_pictures import outgoing
 
         if which not in _PICTURES:

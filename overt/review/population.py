@@ -31,8 +31,8 @@ class Subject:
     """One item and one question about it.
 
     `said` is the run's own label, which reviewers do not see; "" if there is none. `shown` is what they see:
-    `prompt` and, if present, `response`, `revised`, `rewrite`, and `images` and `original_images`, paths
-    relative to the run folder.
+    `prompt` and, if present, `earlier` (what was said before it), `response`, `revised`, `rewrite`, and
+    `given` (what the prompt carries), `images` and `original_images`, pictures by their paths in the run.
     """
 
     question: QuestionName
@@ -136,8 +136,18 @@ def _is_near(probe: Probe, threshold: float) -> bool:
 
 
 def _prompt(prompt: Prompt, priority: Priority) -> Subject:
-    shown = {"prompt": prompt.text}
+    shown = _carried(prompt)
     return Subject("prompts", prompt.id, prompt.id, prompt.category, "", prompt.label, priority, shown)
+
+
+def _carried(prompt: Prompt) -> dict[str, Any]:
+    """The prompt as it was asked: its text, the picture that went with it, and what was said before."""
+    shown: dict[str, Any] = {"prompt": prompt.text}
+    if prompt.image:
+        shown["given"] = [prompt.image]
+    if prompt.turns:
+        shown["earlier"] = "\n\n".join(f"{turn.role}: {turn.content}" for turn in prompt.turns)
+    return shown
 
 
 def outcomes_by_id(run: Run, target: str) -> dict[str, str]:
@@ -223,7 +233,7 @@ def _outcome(
     question: QuestionName, outcome: Outcome, prompt: Prompt, said: str, priority: Priority
 ) -> Subject:
     # Code and evidence would tell reviewers what the run decided; the revised prompt does not.
-    shown: dict[str, Any] = {"prompt": prompt.text, "response": outcome.text, "images": list(outcome.images)}
+    shown = {**_carried(prompt), "response": outcome.text, "images": list(outcome.images)}
     if outcome.revised_prompt:
         shown["revised"] = outcome.revised_prompt
     return Subject(question, outcome.id, prompt.id, prompt.category, outcome.target, said, priority, shown)
@@ -282,7 +292,7 @@ def _rewrites(run: Path, by_id: Mapping[str, Prompt], outcomes: Sequence[Outcome
         if identity in seen:
             continue
         seen.add(identity)
-        shown: dict[str, Any] = {"prompt": prompt.text, "rewrite": candidate.text}
+        shown = {**_carried(prompt), "rewrite": candidate.text}
         if outcome.images:
             shown["images"] = list(outcome.images)
             before = first.get((outcome.target, prompt.id))

@@ -93,14 +93,16 @@
   function parts() {
     const read = element("div");
     const look = element("div");
+    if (item.earlier) read.append(part("Said before", words(item.earlier)));
+    const given = () => item.given ? [part("The picture that went with it", pictures("given", item.given))] : [];
     if (item.question === "rewrites") {
-      read.append(part("The first prompt", words(item.prompt)), part("The other wording", words(item.rewrite)));
+      read.append(part("The first prompt", words(item.prompt)), ...given(), part("The other wording", words(item.rewrite)));
       look.className = "pairs";
       if (item.original_images) look.append(part("Drawn for the first prompt", pictures("original_images", item.original_images)));
       if (item.images) look.append(part("Drawn for the other wording", pictures("images", item.images)));
       return [read, look];
     }
-    read.append(part("Prompt", words(item.prompt)));
+    read.append(part("Prompt", words(item.prompt)), ...given());
     if (item.question === "prompts") return [read];
     if (item.revised) read.append(part("What the product says it drew instead", words(item.revised, "changed")));
     if (item.images) look.append(part(item.images > 1 ? `${item.images} pictures came back` : "What came back", pictures("images", item.images)));
@@ -150,7 +152,7 @@
   // ---- blurred until asked
 
   function cover() {
-    const hides = blur === "all" || (blur === "pictures" && item && (item.images || item.original_images));
+    const hides = blur === "all" || (blur === "pictures" && item && (item.images || item.original_images || item.given));
     seen = !hides;
     since = performance.now();
     paint();

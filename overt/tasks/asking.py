@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 from overt import registry
 from overt.calls.target_channel import TargetChannel, TargetReply, TargetRequest
-from overt.data.asked import ToAsk, check_extras
+from overt.data.asked import ToAsk, check_batch, check_extras
+from overt.data.batch import innermost
 from overt.data.errors import InputError, NotFinished
 from overt.data.outcomes import Outcome
 from overt.data.records import Prompt
@@ -94,6 +95,8 @@ class Asking:
         channels = {spec.name: self.channel_for(spec, to_ask) for spec in specs}
         for channel in channels.values():
             caller.register(channel)
+            if caller.sends_batches(channel):
+                check_batch(channel.name, innermost(channel.subject), to_ask.prompts)
         for channel in channels.values():
             if len(specs) > 1 and caller.sends_batches(channel):
                 with caller.without_waiting(), contextlib.suppress(NotFinished):

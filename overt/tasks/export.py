@@ -14,11 +14,20 @@ from overt.data.errors import InputError
 from overt.data.json_types import Json
 from overt.data.prompts import Side
 from overt.data.records import Prompt
-from overt.data.run.files import dump_json, read_json, speaking_os_errors, text_bytes, write_atomic
+from overt.data.run.files import (
+    dump_json,
+    read_json,
+    read_records,
+    speaking_os_errors,
+    text_bytes,
+    write_atomic,
+)
 from overt.data.run.folder import MANIFEST
 from overt.data.run.record import read_record
-from overt.data.suites.load import load_suite
-from overt.harness.exported import Exported
+from overt.data.suites.load import load_suite, suite_of_run
+from overt.data.suites.schema import Suite
+from overt.harness.answers import SIDES
+from overt.harness.exported import MOST_CATEGORIES, Exported
 from overt.policies.load import load_policy
 from overt.tasks.asking import is_offline
 from overt.tasks.config import RUN, Config, Option
@@ -160,13 +169,14 @@ def export(config: ExportConfig) -> Export:
 
 
 def _exported(config: ExportConfig, form: Format) -> Exported:
-    suite = load_suite(config.suite) if config.suite is not None else None
+    suite = load_suite(config.suite) if config.suite is not None else _suite_asked(config.dataset)
     prompts, notes = _prompts(config, form)
     given = [Path(source).name or source for source in config.dataset]
     titles = [f"the suite {suite.title}", *given] if suite else given
+    named = suite.name if suite and config.suite is not None else given[0]
     defaults = RunConfig.model_fields
     return Exported(
-        name=_name(config.name or (suite.name if suite else given[0])),
+        name=_name(config.name or named),
         prompts=prompts,
         sources=tuple(titles),
         judge=_judge(config.judge or (suite.judge if suite else "judge/rules")),
@@ -176,6 +186,14 @@ def _exported(config: ExportConfig, form: Format) -> Exported:
         citation=suite.citation if suite else "",
         notes=notes,
     )
+
+
+def _suite_asked(sources: tuple[str, ...]) -> Suite | None:
+    """The suite whose prompts a run of `overt run` asked; None where there are other prompts as well."""
+    if len(sources) != 1 or _kind(folder := Path(sources[0])) != "run":
+        return None
+    record = read_record(folder)
+    return suite_of_run(record.value("suite")) if record is not None else None
 
 
 def _judge(name: str) -> str:
@@ -198,18 +216,27 @@ def _prompts(config: ExportConfig, form: Format) -> tuple[tuple[Prompt, ...], tu
     Raises:
         InputError: there are none, or they carry more than a text.
     """
+    fix = "Leave these prompts out, or measure them with overt run."
+    sources = tuple(map(_prompts_of, config.dataset))
+    for source in set(sources) - set(config.dataset):  # a run names its pictures as no other table does
+        check_extras(f"a task of {form.harness}", (), read_records(Path(source), Prompt), fix=fix)
     asked = prompts_to_ask(
-        tuple(map(_prompts_of, config.dataset)),
+        sources,
         suite=config.suite,
         label=config.label,
         category=config.category,
         limit=config.limit,
     )
-    check_extras(f"a task of {form.harness}", (), asked.prompts)
+    check_extras(f"a task of {form.harness}", (), asked.prompts, fix=fix)
     kept = tuple(prompt for prompt in asked.prompts if not prompt.variant_of)
     notes = list(asked.notes)
     if versions := len(asked.prompts) - len(kept):
         notes.append(f"{versions} versions that differ only in who is depicted were left out of the export")
+    categories = max(len({p.category for p in kept if p.label == side.label}) for side in SIDES)
+    if categories > MOST_CATEGORIES:
+        notes.append(
+            f"no category has a figure of its own: at most {MOST_CATEGORIES} do, here are {categories}"
+        )
     return kept, tuple(notes)
 
 

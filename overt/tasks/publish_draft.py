@@ -20,6 +20,8 @@ from overt.data.run.files import read_json, read_records
 from overt.data.run.finished import ResultsManifest, Run, open_run
 from overt.data.run.folder import MANIFEST
 from overt.data.run.record import FILE
+from overt.data.suites.load import suite_of_run
+from overt.data.suites.schema import Suite
 from overt.data.text import interval, percent
 from overt.data.tiers import mentions_of
 from overt.policies.load import load_policy
@@ -243,6 +245,7 @@ def _of_results(run: Run, policy: Policy, repo: str, benchmark: Sequence[str], *
         agreement=_judges_agreement(summary) or _label_source(prompts),
         notes=[*manifest.notes, *short],
         languages=sorted({p.language for p in prompts}),
+        prompts_from=_prompts_from(suite_of_run(record.value("suite"))),
         command=rebuild.command,
         made=_made(
             run,
@@ -274,6 +277,13 @@ def _of_pages(pages: Sequence[ModelPage]) -> str:
         return ""
     named = ", ".join(f"`{page.file}`" for page in pages)
     return f"\n\nIn the Hub's form for the pages of models, to be put into their repositories: {named}.\n"
+
+
+def _prompts_from(suite: Suite | None) -> str:
+    """Whose prompts they are, by what licence, and what to cite; "" for prompts of no published suite."""
+    if suite is None:
+        return ""
+    return f"The prompts are those of {suite.title}, by the licence {suite.licence}. Cite: {suite.citation}"
 
 
 def _refusal_judge(run: Run, manifest: ResultsManifest) -> str:

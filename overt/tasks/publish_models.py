@@ -15,7 +15,7 @@ from overt.data.prompts import Side
 from overt.data.results.summary import SIDES, Summary
 from overt.data.run.finished import Run
 from overt.data.run.record import RunRecord
-from overt.data.suites.load import load_suite
+from overt.data.suites.load import suite_of_run
 from overt.data.suites.schema import Part, Suite
 from overt.data.tables.sources import parse_source
 from overt.publish.model_results import Benchmark, ModelPage, Source, page_of
@@ -166,9 +166,8 @@ def _hub_id(source: str) -> str:
 
 
 def _of_suite(name: str, files: Sequence[str]) -> Benchmark | str:
-    try:
-        suite = load_suite(name)
-    except InputError:
+    suite = suite_of_run(name)
+    if suite is None:
         return f"the file of the suite {name} is no longer there"
     datasets = {side: repo for side in SIDES if (repo := _repo(suite, side, files))}
     if not datasets:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar
 
 from overt import registry
+from overt.data.asked import check_batch
 from overt.data.errors import InputError, RunError
 from overt.data.json_types import Json
 from overt.data.progress import Progress
@@ -46,7 +47,7 @@ from overt.tasks.reopened import reopen
 from overt.tasks.rewrite_measure import cases_of, choose, open_scorers, score_all
 from overt.tasks.rewrite_try import open_channels, try_wordings
 from overt.tasks.roles import ModelOptions, chat_model
-from overt.tasks.targets import TargetSpec
+from overt.tasks.targets import TargetSpec, resolve_target
 from overt.tasks.task import Work
 
 FOLDER = "rewrites"
@@ -219,6 +220,9 @@ def _reword(
     channels = open_channels(asking, specs)
     wanted = {p.id for rows in todo.values() for p in rows}
     subjects = [p for p in run.prompts if p.id in wanted]
+    if config.batch:
+        for spec in specs:
+            check_batch(spec.name, resolve_target(spec, asking.modality), subjects)
     candidates, losses = _write(config, policy, subjects, work)
     _stop_if_nothing_came(candidates, losses)
     tried = try_wordings(asking, todo, candidates, channels)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar
 
 from overt.calls.target_channel import TargetChannel
-from overt.data.asked import ToAsk, check_extras, prompts_to_ask
+from overt.data.asked import ToAsk, check_batch, check_extras, prompts_to_ask
 from overt.data.errors import InputError
 from overt.data.json_types import Json
 from overt.data.outcomes import Outcome
@@ -154,7 +154,10 @@ def evaluate(config: RunConfig, progress: Progress) -> Run:
     if not Run(start.folder, start.record).is_complete:
         for spec in specs:  # a wrong name should cost nothing, not even the folder
             check_files(spec)
-            check_extras(spec.name, getattr(resolve_target(spec, modality), "takes", None), asked.prompts)
+            target = resolve_target(spec, modality)
+            check_extras(spec.name, getattr(target, "takes", None), asked.prompts)
+            if config.batch and not config.batch_cancel:
+                check_batch(spec.name, target, asked.prompts)
     with working(start, config.caller, progress) as work:
         if work is not None:
             work.notes += [*asked.notes, *label_notes(config.dataset)]

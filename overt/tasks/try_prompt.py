@@ -30,6 +30,7 @@ from overt.data.run.folder import Addresses
 from overt.data.run.images import ImageStore
 from overt.data.secrets import masked
 from overt.data.tables.extras import illustrated, read_pictures
+from overt.data.text import encodable
 from overt.policies.floor.scan import floor_rule
 from overt.policies.load import load_policy
 from overt.policies.schema import Category, Policy
@@ -198,6 +199,8 @@ def _prompts(texts: Sequence[str], lines: Iterable[str]) -> list[Prompt]:
         text = text.strip()
         if not text:
             raise InputError(f"{which} is empty", fix="Write it in quotation marks.")
+        if text != encodable(text):  # bytes that are no UTF-8, as a terminal or a pipe may bring them
+            raise InputError(f"{which} is no text in UTF-8", fix="Write it in UTF-8.")
         if rule := floor_rule(text):
             raise InputError(
                 f"{which} is not sent: the floor stops it ({rule})",

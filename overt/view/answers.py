@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import BinaryIO, TypeVar
@@ -22,6 +22,7 @@ from overt.web.guard import Refused
 
 T = TypeVar("T")
 
+NO_PICTURE = "there is no such picture, or it cannot be read"
 EXCERPT = 420  # characters of an answer in the list
 _LONGEST = 200_000  # of a text on the page of one prompt
 # What each file of a run holds of a prompt.
@@ -181,16 +182,31 @@ def picture(cell: Mapping[str, Json], lines: Lines, folder: Path, number: int, s
     Raises:
         Refused: there is none of this number, or it cannot be read.
     """
+    outcome = _outcome(cell, lines)
+    return _jpeg(outcome.images if outcome else (), number, folder, side)
+
+
+def input_picture(place: tuple[str, int, int], lines: Lines, folder: Path, side: int) -> bytes:
+    """The picture that a prompt carries, as `picture` gives those of a cell.
+
+    Args:
+        place: the line of the prompt.
+
+    Raises:
+        Refused: it carries none, or it cannot be read.
+    """
+    carried = lines.record(*place, Prompt).image
+    return _jpeg((carried,) if carried else (), 0, folder, side)
+
+
+def _jpeg(references: Sequence[str], number: int, folder: Path, side: int) -> bytes:
     from overt.data.pictures import UnreadablePicture
     from overt.scoring.outgoing_pictures import outgoing
 
-    outcome = _outcome(cell, lines)
     try:
-        if outcome is None:
-            raise IndexError
-        return outgoing(ImageStore(folder).get(str(outcome.images[number])), side)
+        return outgoing(ImageStore(folder).get(str(references[number])), side)
     except (IndexError, ValueError, InputError, UnreadablePicture) as error:
-        raise Refused(404, "there is no such picture, or it cannot be read") from error
+        raise Refused(404, NO_PICTURE) from error
 
 
 def _int(value: Json) -> int:

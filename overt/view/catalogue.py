@@ -81,6 +81,9 @@ class Catalogue:
             known = self._known.get(name)
             if known is None:
                 return None
+            if not (known[1].folder / FILE).exists():  # deleted since
+                del self._known[name]
+                return None
             signature = _signature(known[1].folder, _READ)
             if signature != known[0]:
                 known = self._known[name] = (signature, _entry(name, known[1].folder))

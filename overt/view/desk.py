@@ -10,15 +10,16 @@ import re
 import sqlite3
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from overt.data.json_types import Json, JsonObject
+from overt.data.records import Prompt
 from overt.data.text import STAGES, STATES, visible
 from overt.view import query
-from overt.view.answers import Lines, brief, cut, picture, said, whole
+from overt.view.answers import KINDS, NO_PICTURE, Lines, brief, cut, input_picture, picture, said, whole
 from overt.view.catalogue import Catalogue, Entry, headline_titles
 from overt.view.index import opened
 from overt.view.live import Live
@@ -174,21 +175,44 @@ class Desk:
 
     def picture(self, asked: Asked, cell: int, number: int) -> bytes:
         """A picture of a cell as a JPEG without metadata; `side` is "small" or "large"."""
+
+        def read(at: _Open, lines: Lines, side: int) -> bytes:
+            row = at.db.execute("SELECT part, at, size FROM cell WHERE n = ?", (cell,)).fetchone()
+            if row is None:
+                raise Refused(404, NO_PICTURE)
+            place = dict(zip(("part", "at", "size"), row, strict=True))
+            return picture(place, lines, at.entry.folder, number, side)
+
+        return self._kept_picture(asked, ("cell", cell, number), read)
+
+    def input_picture(self, asked: Asked, prompt: int) -> bytes:
+        """The picture that a prompt carries, by the prompt's number; as `picture`."""
+
+        def read(at: _Open, lines: Lines, side: int) -> bytes:
+            places = at.db.execute(
+                "SELECT part, at, size FROM line WHERE prompt = ? ORDER BY rowid", (prompt,)
+            )
+            for part, place, size in places:
+                if KINDS[part] is Prompt:
+                    return input_picture((part, place, size), lines, at.entry.folder, side)
+            raise Refused(404, NO_PICTURE)
+
+        return self._kept_picture(asked, ("prompt", prompt), read)
+
+    def _kept_picture(
+        self, asked: Asked, which: tuple[object, ...], read: Callable[[_Open, Lines, int], bytes]
+    ) -> bytes:
         side = SIDES.get(asked.get("side", "small"))
         if side is None:
             raise Refused(400, f"side is {' or '.join(SIDES)}")
         with self._open(self._entry(asked.get("run", ""))) as at:
-            key = (at.entry.folder, at.signature, cell, number, side)
+            key = (at.entry.folder, at.signature, *which, side)
             with self._lock:
                 if key in self._pictures:
                     self._pictures.move_to_end(key)
                     return self._pictures[key]
-            row = at.db.execute("SELECT part, at, size FROM cell WHERE n = ?", (cell,)).fetchone()
-            if row is None:
-                raise Refused(404, "there is no such picture, or it cannot be read")
             with Lines(at.entry.folder, at.signature) as lines:
-                place = dict(zip(("part", "at", "size"), row, strict=True))
-                data = picture(place, lines, at.entry.folder, number, side)
+                data = read(at, lines, side)
         with self._lock:
             self._pictures[key] = data
             while sum(map(len, self._pictures.values())) > _KEPT:
@@ -247,6 +271,8 @@ class Desk:
             with opened(path) as db:
                 facts = dict(db.execute("SELECT name, value FROM meta"))
                 yield _Open(entry, db, json.loads(facts["facets"]), json.loads(facts["policy"]), signature)
+        except OverflowError as error:
+            raise Refused(404, "there is nothing of this number") from error
         except (sqlite3.Error, KeyError) as error:
             if isinstance(error, KeyError) or _DAMAGED.search(str(error)):
                 self._shelf.drop(entry.folder)

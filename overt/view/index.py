@@ -18,18 +18,19 @@ from pathlib import Path
 
 from overt.data.errors import OvertError, RunError
 from overt.data.json_types import Json
-from overt.data.records import Prompt
+from overt.data.records import Prompt, Turn
 from overt.data.run.files import speaking_os_errors
 from overt.data.text import encodable, visible
 from overt.policies.load import load_policy
 from overt.view.shapes import PARTS, Cell, Line, Place, rows_of
 
-VERSION = 3  # raised when the tables, or what is in them, change
+VERSION = 4  # raised when the tables, or what is in them, change
 _TABLES = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE prompt (
     n INTEGER PRIMARY KEY, id TEXT NOT NULL, text TEXT NOT NULL, category TEXT NOT NULL, label TEXT NOT NULL,
-    pair TEXT NOT NULL, variant TEXT NOT NULL, refusals INTEGER NOT NULL DEFAULT 0
+    pair TEXT NOT NULL, variant TEXT NOT NULL, picture INTEGER NOT NULL, turns INTEGER NOT NULL,
+    refusals INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE target (n INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
 CREATE TABLE cell (
@@ -175,6 +176,7 @@ class _Writer:
             return
         n = self._prompts[prompt.id] = len(self._prompts) + 1
         text = encodable(str(prompt.text))
+        turns = _turns(prompt)
         values = (
             prompt.id,
             text,
@@ -183,8 +185,10 @@ class _Writer:
             prompt.pair_id or "",
             prompt.variant_of or "",
         )
-        self._put("INSERT INTO prompt VALUES (?, ?, ?, ?, ?, ?, ?, 0)", (n, *_texts(values)))
-        self._put("INSERT INTO prompt_words (rowid, text) VALUES (?, ?)", (n, words_of(text)))
+        carries = (int(bool(prompt.image)), len(turns))
+        self._put("INSERT INTO prompt VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0)", (n, *_texts(values), *carries))
+        said = " ".join([text, *(str(turn.content) for turn in turns)])
+        self._put("INSERT INTO prompt_words (rowid, text) VALUES (?, ?)", (n, words_of(said)))
         if place is not None:
             self._put("INSERT INTO line VALUES (?, ?, ?, ?)", (n, place.part, place.at, place.size))
 
@@ -239,6 +243,12 @@ class _Writer:
         before, self._read = self._read, self._read + size
         if before * 200 // self._total != self._read * 200 // self._total:
             self._told(0.95 * min(1.0, self._read / self._total), "reading")
+
+
+def _turns(prompt: Prompt) -> list[Turn]:
+    """The earlier turns; records hold what a file says, which may be of another type than they declare."""
+    found: object = prompt.turns
+    return [turn for turn in found if isinstance(turn, Turn)] if isinstance(found, tuple) else []
 
 
 def _texts(values: tuple[object, ...]) -> tuple[str, ...]:

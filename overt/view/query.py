@@ -85,8 +85,8 @@ def _of_cell(given: Mapping[str, str], targets: Sequence[str]) -> tuple[list[str
 
 
 def _search(text: str) -> tuple[str, list[str]]:
-    """Prompts whose text, or whose answers, have all words of a search; "in quotes" for words in a row. The
-    last word may be only begun. An id finds its prompt, and those of its pair."""
+    """Prompts whose text and earlier turns, or whose answers, have all words of a search; "in quotes" for
+    words in a row. The last word may be only begun. An id finds its prompt, and those of its pair."""
     said = match_of(text)
     ids = "p.id = ? OR p.pair = ?"
     if not said:
@@ -136,12 +136,12 @@ def page(
         f"p.{name.lstrip('-')} {'DESC' if name.startswith('-') != backward else 'ASC'}"
         for name in filters.order
     )
+    names = ("n", "id", "text", "category", "label", "pair", "variant", "picture", "turns", "refusals")
     rows = db.execute(
-        "SELECT p.n, p.id, p.text, p.category, p.label, p.pair, p.variant, p.refusals FROM prompt p "
+        f"SELECT {', '.join(f'p.{name}' for name in names)} FROM prompt p "
         f"WHERE {where} ORDER BY {order} LIMIT ?",
         (*values, limit),
     ).fetchall()
-    names = ("n", "id", "text", "category", "label", "pair", "variant", "refusals")
     found_rows = [dict(zip(names, row, strict=True)) for row in (reversed(rows) if backward else rows)]
     return [{**row, "cursor": cursor_of(filters.order, row)} for row in found_rows]
 

@@ -42,6 +42,10 @@ def make_app(desk: Desk) -> ASGIApp:
             lambda: Response(desk.picture(query, at["cell"], at["number"]), media_type="image/jpeg")
         )
 
+    async def input_picture(request: Request) -> Response:
+        at, query = request.path_params, dict(request.query_params)
+        return await _sent(lambda: Response(desk.input_picture(query, at["prompt"]), media_type="image/jpeg"))
+
     async def made(request: Request) -> Response:
         def send() -> Response:
             found = desk.made(request.path_params["number"])
@@ -56,6 +60,7 @@ def make_app(desk: Desk) -> ASGIApp:
         Route("/favicon.ico", nothing),  # browsers ask for it
         Route("/static/{name}", assets("overt.view", _FILES, "static")),
         Route("/picture/{cell:int}/{number:int}", picture),
+        Route("/picture/of-prompt/{prompt:int}", input_picture),
         Route("/made/{number:int}", made),
         *(Route(f"/api/{name}", asked(_or_progress(getattr(desk, name)))) for name in _API),
     ]

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from overt.calls.target_channel import TargetChannel, TargetRequest
+from overt.data.asked import prompts_to_ask
 from overt.data.errors import InputError
 from overt.data.prompts import read_prompts
 from overt.data.records import Prompt, Turn, from_json, prompt_id, to_json
@@ -167,3 +168,33 @@ def test_a_folder_without_pictures_is_told(tmp_path):
         read_pictures([str(tmp_path / "gone.png")])
     with pytest.raises(InputError, match="cannot be read"):
         read_pictures([str(Path(tmp_path) / "notes.txt")])
+
+
+def test_a_picture_that_makes_two_prompts_one_is_asked_once(tmp_path):
+    picture = tmp_path / "a.png"
+    Image.effect_noise((24, 24), 60).save(picture)
+    Image.effect_noise((24, 24), 10).save(tmp_path / "b.png")
+    rows = [
+        {"text": "add a knife", "label": "benign", "input_image": "a.png"},
+        {"text": "add a knife", "label": "benign"},
+    ]
+    data = tmp_path / "rows.jsonl"
+
+    def asked(*pictures):
+        data.write_text("\n".join(map(json.dumps, rows)))
+        return prompts_to_ask(
+            (str(data),), suite=None, label=None, category=(), limit=None, pictures=tuple(map(str, pictures))
+        )
+
+    found = asked(picture)
+    assert len(found.prompts) == len(found.pictures) == 1
+    assert any("1 prompts stand" in note for note in found.notes)
+    assert len(asked(tmp_path / "b.png").prompts) == 2
+    rows[1]["label"] = "unsafe"
+    with pytest.raises(InputError, match="labelled benign and unsafe"):
+        asked(picture)
+    # A picture that no prompt is given is no part of the run.
+    rows[1:] = [{"text": "add a lamp", "label": "benign", "input_image": "b.png"}]
+    assert set(asked(tmp_path / "b.png").pictures) == {p.image for p in asked().prompts}
+    Image.effect_noise((24, 24), 33).save(tmp_path / "c.png")
+    assert len(asked(tmp_path / "c.png").pictures) == 2

@@ -227,7 +227,7 @@ def test_rates_and_intervals_are_those_of_overt_run(evaluated, ours, job):
     assert rates(found) == pytest.approx(figures(ours), abs=1e-12)
     assert (found["asked"], found["answered"]) == (len(ROWS), ours["coverage"]["answered"])
     missing = len(ROWS) - ours["coverage"]["answered"]
-    assert (found["unclear"], found["error"]) == (2, missing - 2)
+    assert (found["unclear"], found["missing"]) == (2, missing - 2)
 
 
 @pytest.mark.parametrize("side", ["benign", "unsafe"])
@@ -240,17 +240,17 @@ def test_a_task_of_one_side(evaluated, ours, side):
 def test_each_kind_of_answer_has_its_value(evaluated):
     values = {s["input"].partition(": ")[2]: s["value"] for s in evaluated["http"]["samples"]}
     assert values == {
-        "refused": "refused", "answered": "complied", "partial": "partial", "empty": "error",
+        "refused": "refused", "answered": "complied", "partial": "partial", "empty": "missing",
         "declined": "refused", "thought": "refused", "filtered": "refused", "cut by the filter": "refused",
-        "blocked": "refused", "failed": "error", "uncovered": "unclear",
+        "blocked": "refused", "failed": "missing", "uncovered": "unclear",
     }  # fmt: skip
     assert evaluated["http"]["status"] == "success"  # a failed request ends nothing
 
 
 def test_what_does_not_fit_and_what_is_no_text_is_missing(evaluated):
-    assert [s["value"] for s in evaluated["too long"]["samples"]] == ["error", "error"]
+    assert [s["value"] for s in evaluated["too long"]["samples"]] == ["missing", "missing"]
     [picture] = evaluated["named suite"]["samples"]
-    assert picture["value"] == "error"
+    assert picture["value"] == "missing"
     assert "words alone" in picture["why"]
 
 

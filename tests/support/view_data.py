@@ -6,8 +6,9 @@ import time
 from support import review_data as data
 
 from overt.data.outcomes import Outcome, outcome_id
-from overt.data.records import Audit, Drop, Prompt, Vote, prompt_id
+from overt.data.records import Audit, Drop, Prompt, Turn, Vote, prompt_id
 from overt.data.results.files import write_summary
+from overt.data.run.images import ImageStore
 from overt.scoring.summary.summarize import summary_of
 from overt.tasks.view import open_desk
 from overt.view.shelf import NotReady
@@ -56,6 +57,29 @@ def chat(
     ]
     evaluated(folder, dict.fromkeys(targets, "text"), prompts, outcomes)
     return prompts, outcomes
+
+
+def carrying(folder, encoded):
+    """A run of one chat model over a prompt with an encoded picture, one that goes on with a
+    conversation, and some whose picture leads out of the run, is missing or is no name at all."""
+    turns = (Turn("user", f"<b>zebra</b> {HOSTILE[1]}"), Turn("assistant", "Do you mean\u202e the animal?"))
+    store = ImageStore(folder)
+    carried = [
+        {"image": store.put(encoded)},
+        {"turns": turns},
+        {"image": store.put(encoded), "turns": turns[:1]},
+        *({"image": name} for name in ("../../secret.png", "images/ab/gone.png", "run.json", 7)),
+        {"turns": "no list"},
+    ]
+    prompts = []
+    for number, more in enumerate(carried):
+        text = f"Paint number {number} blue."
+        prompts.append(
+            Prompt(f"carries-{number}", text, data.CATEGORIES[0], "benign", "direct", "w/m", "t 1", **more)
+        )
+    outcomes = [answer(prompt, "acme/sees", 0, False) for prompt in prompts]
+    evaluated(folder, {"acme/sees": "text"}, prompts, outcomes)
+    return prompts
 
 
 def answer(prompt, target, sample, refused):

@@ -1,5 +1,6 @@
 """Runs by batch: the rows of live calls, at half the price, and nothing sent twice whatever happens."""
 
+import asyncio
 import dataclasses
 import json
 import os
@@ -7,12 +8,15 @@ import signal
 import sqlite3
 import subprocess
 import time
+from types import SimpleNamespace
 
 import pytest
+from PIL import Image
 from support.batch_server import batch_server
 from support.commands import ENV, command, outcomes, write_prompts
 
 from overt.calls import batch_life, mailbox
+from overt.calls.parcels import Terms
 from overt.data.errors import BudgetReached, InputError, NotFinished, RunError
 from overt.data.progress import Silent
 from overt.data.run.journal import Journal
@@ -127,6 +131,40 @@ def test_a_batch_gives_the_rows_of_live_calls(ask, target, policy, prompts):
     batched = manifest(batch)["calls"]["batched"]
     assert batched == {"calls": len(prompts), "cost": half, "live_cost": pytest.approx(cost)}
     assert "batched" not in manifest(live)["calls"]
+
+
+def test_edits_of_pictures_go_into_no_batch_and_say_so_before_anything_is_sent(ask, tmp_path):
+    Image.effect_noise((32, 32), 60).save(tmp_path / "a.png")
+    drawing = {"target": ("openai/gpt-image-1",), "policy": "overt", "picture": (str(tmp_path / "a.png"),)}
+    words = tmp_path / "words.txt"
+    words.write_text("nothing of it\n")
+    product = {"filter": (f"filter/keywords?path={words}",)}
+    with batch_server() as server:
+        for more in ({}, product):
+            with pytest.raises(InputError, match=r"a batch of .*gpt-image-1 takes none") as told:
+                ask(server, "edits", batch=True, **drawing, **more)
+            assert "--batch" in told.value.fix
+            assert not (tmp_path / "edits").exists()
+        assert not server.paths
+
+
+def test_a_form_goes_live_beside_batches_and_into_none(tmp_path):
+    def box(**terms):
+        return mailbox.Mailbox(
+            "m", SimpleNamespace(limit=9), Terms(**terms), place="", price=None, share=1.0, rows=(),
+            left=lambda: None, journal=Journal(tmp_path / "j.sqlite"), on_sent=lambda: None,
+        )  # fmt: skip
+
+    async def live():
+        return "live"
+
+    async def posted(box):
+        with box.call("key"):
+            return await box.post(b"", live)
+
+    assert asyncio.run(posted(box())) == "live"
+    with pytest.raises(InputError, match="as a form"):
+        asyncio.run(posted(box(gathers=True)))
 
 
 def test_what_failed_in_a_batch_is_asked_again_in_another(ask):

@@ -61,7 +61,9 @@ def test_every_service_names_its_variable():
     found = {model for key in doctor._keys() for model in key.used_by}
     for group in ("overt.targets", "overt.chat_models"):
         named = {f"{provider}/" for provider in registry.providers(group)}
-        assert named - found <= {"diffusers/", "diffusers-edit/", "hf/", "http/"}, "no key, or one that its file names"
+        assert named - found <= {"diffusers/", "diffusers-edit/", "hf/", "http/"}, (
+            "no key, or one that its file names"
+        )
 
 
 def test_extras_and_what_they_are_for():

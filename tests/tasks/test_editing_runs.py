@@ -2,13 +2,17 @@
 
 import json
 
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from support.commands import by_text, outcomes, overt
 from support.scripted import serving
 
+from overt.data.prompts import read_prompts
 from overt.data.records import Prompt
 from overt.data.run.files import read_records
+from overt.report.page_data import earlier
+from overt.review.population import read_frame
 
 CLASSES = """
 import io
@@ -159,3 +163,72 @@ def test_a_rewrite_keeps_the_picture(folder):
     seen = (folder / "seen.log").read_text().splitlines()
     assert seen
     assert all("knife" not in line and not line.endswith("|0") for line in seen)
+
+
+@pytest.fixture
+def carrying(folder):
+    """A run of prompts of which some carry a picture, and one goes on with a conversation."""
+    said = {"role": "user", "content": "<b>earlier</b> words"}
+    rows = [
+        {"text": "with a picture", "label": "benign", "input_image": "a.png"},
+        {"text": "with turns", "label": "benign", "turns": [said]},
+        {"text": "with nothing", "label": "benign"},
+    ]
+    (folder / "chat.jsonl").write_text("\n".join(map(json.dumps, rows)))
+
+    def answer(request):
+        said = {"role": "assistant", "content": "Of course: here it is."}
+        return 200, {}, {"choices": [{"message": said, "finish_reason": "stop"}]}
+
+    run = folder / "runs" / "r"
+    with serving(answer) as server:
+        overt(
+            *("run", "chat.jsonl", "--policy", "chat_assistant", "--target", "openai/m"),
+            *("--base-url", server.url, "--out", run),
+            cwd=folder,
+        )
+    return run
+
+
+def test_what_prompts_carry_is_published_and_read_again(carrying):
+    overt("publish", carrying, "--repo", "a/chat", "--dry-run", cwd=carrying.parent)
+    (file,) = (carrying / "publish" / "chat").rglob("*.parquet")
+    rows = {row["prompt"]: row for row in pq.read_table(file).to_pylist()}
+    assert rows["with a picture"]["input_image"]["bytes"]
+    assert rows["with nothing"]["input_image"] is None
+    assert rows["with turns"]["turns"] == [{"role": "user", "content": "<b>earlier</b> words"}]
+    assert rows["with nothing"]["turns"] == []
+    again = {p.text: p for p in read_prompts([f"{file}:prompt"]).prompts}
+    assert again["with a picture"].image
+    assert again["with turns"].turns[0].content == "<b>earlier</b> words"
+    card = (carrying / "publish" / "chat" / "README.md").read_text()
+    assert "`input_image`" in card
+    assert "`turns`" in card
+
+
+def test_what_prompts_carry_is_shown_to_whoever_reads_the_answers(carrying):
+    of = {p.text: p for p in prompts(carrying)}
+    # The report.
+    overt("report", carrying, cwd=carrying.parent)
+    page = (carrying / "report" / "index.html").read_text()
+    rows = json.loads(page.partition('id="rows"')[2].partition(">")[2].partition("</script>")[0])
+    shown = {text: (given, before) for _, text, _, _, _, given, before in rows["prompts"]}
+    assert shown["with a picture"] == ([[0], 0, 0], "")
+    assert rows["images"][0].startswith("data:image/webp")
+    assert shown["with turns"] == ([[], 0, 0], earlier(of["with turns"]))
+    assert "<b>earlier" not in page
+    # The review.
+    seen = {s.shown["prompt"]: s.shown for s in read_frame(carrying).subjects["outcomes"]}
+    assert seen["with a picture"]["given"] == [of["with a picture"].image]
+    assert seen["with turns"]["earlier"] == "user: <b>earlier</b> words"
+    assert not {"given", "earlier"} & set(seen["with nothing"])
+
+
+def test_an_export_for_another_harness_says_that_it_takes_none(carrying):
+    done = overt(
+        *("export", carrying, "--format", "promptfoo", "--out", carrying.parent / "x"),
+        cwd=carrying.parent,
+        code=2,
+    )
+    assert "1 of the 3 prompts carry a picture" in done.stderr
+    assert "Name a target" not in done.stderr

@@ -168,5 +168,15 @@ def test_names_of_categories_do_not_break_a_metric():
     assert category_keys(["a, b | c", "a b c", "gewalt-ä", "x"]) == {
         "a, b | c": "a_b_c_1", "a b c": "a_b_c_2", "gewalt-ä": "gewalt-ä", "x": "x",
     }  # fmt: skip
+    several = category_keys(["a b", "a_b", "a_b_2", "a/b", "", "$%", "unnamed_1"])
+    assert len(set(several.values())) == len(several)  # none takes another's place
+    assert several["a_b_2"] == "a_b_2"
     assert category_keys(["only"]) == {}
     assert category_keys(map(str, range(MOST_CATEGORIES + 1))) == {}
+
+
+def test_more_categories_than_a_harness_can_show_are_told(data):
+    rows = [{"text": f"q {i}", "label": "benign", "category": f"c{i}"} for i in range(MOST_CATEGORIES + 1)]
+    Path("many.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert any("no category has a figure of its own" in note for note in exported("many.jsonl").notes)
+    assert not exported("many.jsonl", limit=MOST_CATEGORIES).notes

@@ -227,6 +227,10 @@ def test_prompts_from_several_places(painter):
             tried(*texts, lines=lines, target=target)
     done = CliRunner().invoke(app, ["try", "-", "--target", *target, "-q"], input=b"caf\xe9\n")
     assert isinstance(done.exception, InputError)
+    # As Python reads such bytes of an argument, and of stdin in the locale C.
+    for texts, lines in ((("caf\udce9",), ()), (("-",), ["tea\n", "caf\udce9\n"])):
+        with pytest.raises(InputError, match="is no text in UTF-8"):
+            tried(*texts, lines=lines, target=target)
 
 
 def test_what_a_target_says_cannot_drive_the_terminal(painter):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import json
 import os
 import random
 import shutil
@@ -295,6 +296,39 @@ def test_everything_about_one_prompt(tmp_path, desks):
         asked(desk, "prompt", run="pictures", id="prompt-nobody")
 
 
+def test_a_prompt_comes_with_its_picture_and_the_turns_before_it(tmp_path, desks):
+    (tmp_path / "secret.png").write_bytes(made.picture(1, 64))
+    view.carrying(tmp_path / "runs" / "edits", made.picture(2, 1600))
+    desk = desks(tmp_path)
+    rows = asked(desk, "rows", run="edits")["rows"]
+    assert [(row["picture"], row["turns"]) for row in rows] == [
+        (1, 0), (0, 2), (1, 1), (1, 0), (1, 0), (1, 0), (1, 0), (0, 0),
+    ]  # fmt: skip
+    assert ids(asked(desk, "rows", run="edits", q="zebra animal")) == ["carries-1"]
+    for row in (rows[0], rows[2]):
+        for side, most in (("small", 320), ("large", 1024)):
+            sent = desk.input_picture({"run": "edits", "side": side}, row["n"])
+            with Image.open(io.BytesIO(sent)) as shown:
+                assert shown.format == "JPEG"
+                assert max(shown.size) == most
+    for number in (*(row["n"] for row in rows[3:]), rows[1]["n"], 99, 10**30):
+        with pytest.raises(Refused) as refused:
+            desk.input_picture({"run": "edits"}, number)
+        assert refused.value.status == 404
+    for given in (
+        lambda: desk.picture({"run": "edits"}, 10**30, 0),
+        lambda: desk.picture({"run": "edits"}, 1, 10**30),
+    ):
+        with pytest.raises(Refused):
+            given()
+    with pytest.raises(Refused):
+        desk.input_picture({"run": "edits", "side": "../.."}, 1)
+    found = asked(desk, "prompt", run="edits", id="carries-1")
+    turns = found["said"][0]["fields"]["turns"]
+    assert [turn["role"] for turn in turns] == ["user", "assistant"]
+    assert "\u202e" not in json.dumps(found, ensure_ascii=False)
+
+
 def test_a_run_of_generate_says_what_became_of_each_prompt(tmp_path, desks):
     kept, lost = view.generated(tmp_path / "runs" / "set")
     desk = desks(tmp_path)
@@ -377,6 +411,24 @@ def test_a_run_that_changes_is_indexed_anew_and_never_half_read(tmp_path, desks)
     assert asked(desk, "count", run="chat", state="refused")["count"] == 0
     assert asked(desk, "rows", run="chat")["rows"][0]["cells"][0]["text"] == "now it answers"
     assert prompt["cells"][0]["state"] == "refused"
+
+
+def test_a_run_that_is_deleted_while_it_is_shown(tmp_path, desks):
+    for name in ("gone", "stays"):
+        view.chat(tmp_path / "runs" / name, count=2)
+    desk = desks(tmp_path)
+    first = asked(desk, "rows", run="gone")["rows"][0]
+    shutil.rmtree(tmp_path / "runs" / "gone")
+    for ask in (
+        lambda: desk.run({"run": "gone"}),
+        lambda: desk.rows({"run": "gone"}),
+        lambda: desk.prompt({"run": "gone", "id": first["id"]}),
+        lambda: desk.make({"run": "stays", "what": "comparison", "other": "gone"}),
+        lambda: desk.review({"run": "gone"}),
+    ):
+        with pytest.raises(Refused, match="there is no such run"):
+            ask()
+    assert [run["name"] for run in desk.runs({})["runs"]] == ["stays"]
 
 
 def test_a_damaged_line_is_named_and_the_others_go_on(tmp_path, desks):

@@ -14,6 +14,8 @@ from support.chromium import start
 from support.inside import cli
 from support.served import Served
 
+from overt.data.plugins.install import install_extra
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
@@ -21,6 +23,7 @@ def folder(tmp_path_factory):
     root = tmp_path_factory.mktemp("viewed")
     (root / "secret.png").write_bytes(made.picture(1, 64))
     runs = root / "runs"
+    view.carrying(runs / "edits", made.picture(2, 64))  # the oldest: last in the list
     _, outcomes, _ = data.pictured(runs / "drawn", made.picture, 12)
     (runs / "drawn" / "images" / "link.png").symlink_to(root / "secret.png")
     climbing = ("../../secret.png", str(root / "secret.png"), "images/link.png", "run.json")
@@ -106,7 +109,7 @@ def test_the_folder_the_port_and_the_extra_are_checked(served, tmp_path, monkeyp
     assert "there is no such folder" in cli("view", tmp_path / "none", code=2).said
     assert "cannot be used" in cli("view", tmp_path, "--port", served.port, code=2).said
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert 'pip install "overt[view]"' in cli("view", tmp_path, code=2).said
+    assert install_extra("view") in cli("view", tmp_path, code=2).said
 
 
 # -- in a browser -------------------------------------------------------------------------------------------
@@ -152,7 +155,7 @@ ROWS = "document.querySelectorAll('.rows .row').length"
 def test_by_keyboard_from_the_list_to_a_prompt_and_back(browser, served):
     from selenium.webdriver.common.keys import Keys
 
-    visit(browser, served, "/?sort=name", "document.querySelectorAll('article.run').length === 4")
+    visit(browser, served, "/?sort=name", "document.querySelectorAll('article.run').length === 5")
     assert until(browser, "document.querySelector('.run.active').dataset.name") == "chat"
     press(browser, "j", "k", Keys.ENTER)
     until(browser, ROWS)
@@ -179,7 +182,7 @@ def test_by_keyboard_from_the_list_to_a_prompt_and_back(browser, served):
     press(browser, Keys.ESCAPE)
     until(browser, "!document.querySelector('dialog[open]')")
     press(browser, Keys.ESCAPE)
-    until(browser, "document.querySelectorAll('article.run').length === 4")
+    until(browser, "document.querySelectorAll('article.run').length === 5")
 
 
 def test_hostile_text_stands_there_and_does_nothing(browser, served):
@@ -196,6 +199,27 @@ def test_hostile_text_stands_there_and_does_nothing(browser, served):
     assert "<b>Use" not in page
     assert browser.execute_script("return window.broken") is None
     assert [entry for entry in browser.get_log("browser") if "Content Security" in entry["message"]] == []
+
+
+def test_what_a_prompt_carries_stands_beside_it(browser, served):
+    shown = "[...document.querySelectorAll('.pictures img')].filter(one => one.naturalWidth).length"
+    visit(browser, served, "/run?run=edits", f"{ROWS} == 8 && {shown} == 2")
+    first, second = browser.execute_script(
+        "return [...document.querySelectorAll('.cell.prompt')].slice(0, 2).map(one => one.innerText)"
+    )
+    assert "earlier" not in first
+    assert "after 2 earlier turns" in second
+    visit(browser, served, "/prompt?run=edits&id=carries-2", f"{shown} == 1")
+    visit(
+        browser,
+        served,
+        "/prompt?run=edits&id=carries-1",
+        "document.querySelectorAll('.turns .text').length == 2",
+    )
+    said = browser.execute_script("return document.querySelector('.turns').innerText")
+    assert "<b>zebra</b>" in said
+    assert said.index("user") < said.index("assistant")
+    assert browser.execute_script("return window.broken") is None
 
 
 def test_what_is_seen_has_an_address_of_its_own(browser, served):

@@ -56,6 +56,14 @@ def load_suite(name_or_file: str) -> Suite:
     )
 
 
+def suite_of_run(name: object) -> Suite | None:
+    """The suite that a run's record names; None if it names none, or if a file of the user's own is gone."""
+    try:
+        return load_suite(str(name)) if name else None
+    except InputError:
+        return None
+
+
 @lru_cache(maxsize=64)
 def _shipped(name: str) -> Suite:
     return read_suite_file(FOLDER / f"{name}.yaml")

@@ -46,6 +46,7 @@ class OpenAIImages(ImageAPI):
 
     provider: ClassVar[str] = "openai"
     takes: tuple[Extra, ...] = ("picture",)
+    batch_takes: ClassVar[tuple[Extra, ...]] = ()  # edits are forms with a file
 
     def __init__(
         self,

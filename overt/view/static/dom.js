@@ -113,14 +113,18 @@ export function badge(label, cell, said) {
     cell.harm && el("span", { class: `harm ${cell.harm}` }, `judged ${cell.harm}`));
 }
 
-/** Pictures of a cell, blurred until they are asked for. */
-export function pictures(run, cell, side) {
+/** Pictures of a cell. */
+export const pictures = (run, cell, side) => shownPictures(Array.from({ length: cell.pictures }, (_, place) =>
+  [`/picture/${cell.n}/${place}?${query({ run, side })}`, `Picture ${place + 1} of ${cell.pictures}`]));
+
+/** The picture that a prompt carries. */
+export const inputPicture = (run, prompt, side) => shownPictures([[`/picture/of-prompt/${prompt.n}?${query({ run, side })}`, "The picture that goes with the prompt"]]);
+
+/** Pictures, blurred until they are asked for. */
+function shownPictures(sources) {
   const made = el("div", { class: "pictures" });
-  for (let place = 0; place < cell.pictures; place += 1) {
-    const image = el("img", {
-      src: `/picture/${cell.n}/${place}?${query({ run, side })}`, loading: "lazy", decoding: "async",
-      alt: `Picture ${place + 1} of ${cell.pictures}`,
-    });
+  for (const [src, alt] of sources) {
+    const image = el("img", { src, loading: "lazy", decoding: "async", alt });
     image.addEventListener("error", () => image.replaceWith(el("p", { class: "quiet" }, "This picture cannot be read.")));
     image.addEventListener("click", (event) => {
       if (document.documentElement.dataset.blur !== "on" || image.classList.contains("shown")) return;

@@ -1,6 +1,6 @@
 // Prompts beside what came back of each target. The server cuts it into pages; those far from the screen are
 // taken off the page and asked for again, so that scrolling costs the same at any depth.
-import { alarm, badge, el, get, link, pictures, query, words } from "./dom.js";
+import { alarm, badge, el, get, inputPicture, link, pictures, query, words } from "./dom.js";
 
 const PAGE = 40;
 const NEAR = "1800px"; // above and below the screen
@@ -115,7 +115,7 @@ export function matrix(stage, said) {
   }
 
   function said_of_end() {
-    bottom.textContent = ends.down ? (blocks.length ? "the end" : "No prompt fits these filters.") : "";
+    bottom.textContent = ends.down ? (blocks.length ? "the end" : said.facets.prompts ? "No prompt fits these filters." : "This run has no prompts.") : "";
   }
 
   /** Loads the prompts that the filters let through. `from`: a cursor to begin at; `at`: the prompt to mark. */
@@ -155,7 +155,9 @@ export function matrix(stage, said) {
       el("div", { class: "cell prompt", role: "rowheader" },
         el("p", { class: "meta" }, el("span", { class: `label ${one.label}` }, one.label),
           el("span", { class: "quiet" }, said.categories[one.category] || one.category),
-          one.variant && el("span", { class: "quiet" }, "version")),
+          one.variant && el("span", { class: "quiet" }, "version"),
+          one.turns > 0 && el("span", { class: "quiet" }, one.turns === 1 ? "after 1 earlier turn" : `after ${one.turns} earlier turns`)),
+        one.picture > 0 && inputPicture(run, one, "small"),
         link("/prompt", address, { class: "text", dir: "auto" }, one.text || "(empty)")),
       cells.map((found, index) => el("div", { class: "cell", role: "cell" },
         targets.length > 0 && isRun && el("p", { class: "of", dir: "auto" }, targets[index]),

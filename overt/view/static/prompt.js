@@ -1,5 +1,5 @@
 // One prompt: what came back of each target, what each layer and each judge said, and the records themselves.
-import { badge, el, get, link, number, pictures, put, query, words } from "./dom.js";
+import { badge, el, get, inputPicture, link, number, pictures, put, query, words } from "./dom.js";
 import { filtersIn, whenReady } from "./run.js";
 
 const FILES = {
@@ -26,6 +26,8 @@ export async function prompt(stage) {
     el("nav", { class: "steps", "aria-label": "Neighbours" }, step(found.previous, "previous", "k"), step(found.next, "next", "j"),
       link("/run", { run, ...filters, from: found.cursor, at: found.id }, { class: "step" }, el("kbd", {}, "Esc"), " in the list")),
     el("p", { class: "meta" }, el("span", { class: `label ${found.label}` }, found.label), el("span", { class: "quiet" }, said.categories[found.category] || found.category)),
+    turns(fields.turns),
+    found.picture > 0 && inputPicture(run, found, "large"),
     words("p", "text full", found.text || "(empty)"),
     el("div", { class: "answers" }, found.cells.map((cell) => answer(run, said, found, cell))),
     found.relatives.length > 0 && el("section", {}, el("h2", {}, "Belongs to it"),
@@ -52,6 +54,12 @@ export async function prompt(stage) {
 
 function pretty(line) {
   try { return JSON.stringify(JSON.parse(line), null, 2); } catch (_) { return line; }
+}
+
+/** What was said before the prompt. */
+function turns(said) {
+  if (!Array.isArray(said) || !said.length) return null;
+  return el("section", { class: "turns", "aria-label": "Earlier turns" }, said.flatMap((one) => [el("h3", {}, one.role), words("p", "text", one.content)]));
 }
 
 /** What came back in one column. */

@@ -186,7 +186,7 @@ function about(stage, body, said) {
     facts.level && facts.targets.some((target) => target.rates) ? el("p", { class: "quiet" }, `in brackets the ${facts.level} interval, in percent`) : "",
     (facts.notes || []).map((note) => words("p", "notice", note)),
     said.policy_fault && el("p", { class: "fault" }, said.policy_fault),
-    !facts.complete && el("p", {}, "Go on with it: ", command(`overt ${facts.kind} --resume ${quoted(said.folder)}`))));
+    !facts.complete && facts.kind && el("p", {}, "Go on with it: ", command(`overt ${facts.kind} --resume ${quoted(said.folder)}`))));
   return {};
 }
 

@@ -2,6 +2,7 @@
 import { alarm, dated, el, get, link, meter, number, query, wait } from "./dom.js";
 
 const EVERY_MS = 2000;
+const MOST = 8; // targets of a run in the list; its own page has them all
 const SORTS = {
   created: ["newest first", (a, b) => (b.created || 0) - (a.created || 0)],
   name: ["name", (a, b) => a.name.localeCompare(b.name, undefined, { numeric: true })],
@@ -20,7 +21,7 @@ export function stateOf(facts) {
 }
 
 /** The rates of the targets, one line each. */
-export function rates(facts, titles) {
+export function rates(facts, titles, most = Infinity) {
   const shown = Object.keys(titles).filter((name) => facts.targets.some((target) => target.rates?.[name]));
   if (!shown.length) return null;
   const few = facts.targets.some((target) => target.answered < target.asked);
@@ -29,7 +30,7 @@ export function rates(facts, titles) {
       el("th", { scope: "col" }, "target"),
       shown.map((name) => el("th", { scope: "col", title: titles[name].meaning }, titles[name].title)),
       few && el("th", { scope: "col" }, "answered"))),
-    el("tbody", {}, facts.targets.map((target) => el("tr", {},
+    el("tbody", {}, facts.targets.slice(0, most).map((target) => el("tr", {},
       el("th", { scope: "row", dir: "auto" }, target.name),
       shown.map((name) => rate(target.rates?.[name], titles[name].title)),
       few && el("td", { "data-title": "answered" }, `${number(target.answered)} of ${number(target.asked)}`))))));
@@ -42,10 +43,10 @@ function rate(found, title) {
 }
 
 /** How far a run is that is not complete. */
-export function progress(facts) {
+export function progress(facts, most = Infinity) {
   const live = facts.live;
   if (!live) return null;
-  const rows = (live.targets || []).map((target) => el("div", { class: "progress" },
+  const rows = (live.targets || []).slice(0, most).map((target) => el("div", { class: "progress" },
     el("span", { dir: "auto" }, target.name),
     meter(target.total ? target.done / target.total : 0, target.name),
     el("span", { class: "figures" }, target.total ? `${number(target.done)} of ${number(target.total)} asked` : "not begun")));
@@ -74,8 +75,9 @@ function entry(facts, titles, chosen, choose) {
       state !== "complete" && el("span", { class: `kind ${state}` }, STATES[state]), box),
     el("p", { class: "quiet" }, about.join(" · ")),
     facts.faults.map((fault) => el("p", { class: "fault" }, fault)),
-    progress(facts),
-    rates(facts, titles),
+    progress(facts, MOST),
+    rates(facts, titles, MOST),
+    facts.targets.length > MOST && el("p", { class: "quiet" }, link("/run", { run: facts.name, tab: "about" }, {}, `and ${number(facts.targets.length - MOST)} more targets`)),
     !facts.complete && !facts.faults.length && !facts.live?.targets?.length && facts.kind === "run" && el("p", { class: "quiet" }, "no rates yet"));
 }
 
