@@ -229,11 +229,8 @@ def _takes(schema: Mapping[str, Any]) -> str:
         ((pattern, inner),) = schema["patternProperties"].items()
         return f"a mapping: names of the form `{pattern}`, for each {_takes(inner)}"
     words = {
-        "string": "a text",
-        "integer": "a whole number",
-        "number": "a number",
-        "boolean": "true or false",
-    }
+        "string": "a text", "integer": "a whole number", "number": "a number", "boolean": "true or false",
+    }  # fmt: skip
     limits = [
         f"{said} {schema[key]:,}"
         for key, said in (

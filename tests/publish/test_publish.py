@@ -29,6 +29,7 @@ from overt.publish.dataset import dataset_tables
 from overt.publish.parquet import SHARD_BYTES
 from overt.publish.pictures import clean_picture
 from overt.publish.scan import scan_text, secrets_here
+from overt.publish.tables import Table, features
 from overt.scoring.summary.summarize import summary_of
 from overt.tasks.generate import generate
 from overt.tasks.generate_config import GenerateConfig
@@ -915,3 +916,10 @@ def test_the_leaderboard_as_a_space(hub, several, tmp_path):
     with pytest.raises(InputError, match="holds something else"):
         push_leaderboard(out, "org/app", token=WRITE)
     assert hub.texts("org/app")["index.html"] == b"my site"
+
+
+def test_without_datasets_the_extra_is_named_that_has_all_of_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "datasets", None)  # as if it were not installed
+    with pytest.raises(InputError, match="publishing needs datasets, which is not installed") as error:
+        features(Table("data", "train", (), ()))
+    assert "[publish]" in error.value.fix
