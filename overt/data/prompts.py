@@ -9,9 +9,8 @@ from pathlib import Path
 
 from overt.data.errors import InputError
 from overt.data.records import Label, Prompt, clean_text, content_id, prompt_id
-from overt.data.run.images import reference_of
 from overt.data.tables.columns import TEXTS, Column, Role, Table
-from overt.data.tables.extras import PICTURE, TURNS, picture_in, turns_in
+from overt.data.tables.extras import PICTURE, TURNS, extras_in
 from overt.data.tables.files import Row
 from overt.data.tables.layouts import OVERT_CATEGORIES
 from overt.data.tables.layouts import Side as Side
@@ -214,9 +213,8 @@ class _PromptColumns:
         """The prompt of a row, and the picture that it carries."""
         said = {name: column.string(row) for name, column in self._others.items()}
         text = clean_text(self._text.text(row))
-        picture = picture_in(self._picture, row, self._beside)
-        image, turns = reference_of(picture) if picture else None, turns_in(self._turns, row) or None
-        identity = prompt_id(text, image, turns)
+        extras = extras_in(self._picture, self._turns, row, self._beside)
+        identity = prompt_id(text, extras.image, extras.turns)
         seed, benign = clean_text(said["seed_prompt"]), clean_text(said["benign_image_prompt"])
         category = (said["category"] or said["type"] or "all").strip()
         variant_of = said["variant_of"] or None
@@ -236,10 +234,10 @@ class _PromptColumns:
             pair_id=said["pair_id"] or content_id("pair", twin),
             variant_of=variant_of,
             group=variant_of and said["group"],  # of other tables "group" means something else
-            image=image,
-            turns=turns,
+            image=extras.image,
+            turns=extras.turns,
         )
-        return prompt, picture
+        return prompt, extras.picture
 
     def _label_of(self, row: Row) -> Label:
         said = self._label.label(row)

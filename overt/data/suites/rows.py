@@ -12,10 +12,9 @@ from typing import TypeVar
 
 from overt.data.errors import InputError
 from overt.data.records import Label, Prompt, clean_text, content_id, prompt_id
-from overt.data.run.images import reference_of
 from overt.data.suites.schema import Part, Suite, folded
 from overt.data.tables.columns import TEXTS, Column, Role, Table
-from overt.data.tables.extras import picture_in, turns_in
+from overt.data.tables.extras import extras_in
 from overt.data.tables.files import Row, format_of
 from overt.data.tables.sources import Source, parse_source
 
@@ -96,9 +95,8 @@ class SuiteColumns:
         """
         suite = self._suite
         text = clean_text(self._text.text(row))
-        picture = picture_in(self._picture, row, self._beside)
-        image, turns = reference_of(picture) if picture else None, turns_in(self._turns, row) or None
-        identity = prompt_id(text, image, turns)
+        extras = extras_in(self._picture, self._turns, row, self._beside)
+        identity = prompt_id(text, extras.image, extras.turns)
         seed = [clean_text(column.words(row)) for column in self._seed]
         prompt = Prompt(
             id=identity,
@@ -113,10 +111,10 @@ class SuiteColumns:
             language=self._value(row, self._language, suite.columns.language) or suite.language,
             seed_id=content_id("seed", suite.name, *seed) if any(seed) else None,
             pair_id=self._pair_id(row) or content_id("pair", identity),
-            image=image,
-            turns=turns,
+            image=extras.image,
+            turns=extras.turns,
         )
-        return prompt, picture
+        return prompt, extras.picture
 
     def _value(self, row: Row, column: Column, names: Sequence[str]) -> str:
         """The value of a column, mapped if the suite maps it."""

@@ -10,13 +10,15 @@ import base64
 import binascii
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from overt.data.errors import InputError
 from overt.data.pictures import MAX_BYTES, UnreadablePicture, measure
-from overt.data.records import Turn
+from overt.data.records import Prompt, Turn, content_id, prompt_id
+from overt.data.run.images import reference_of
 from overt.data.tables.columns import Column, Role
 from overt.data.tables.files import Row
 
@@ -62,9 +64,12 @@ def picture_in(column: Column, row: Row, beside: Path | None) -> bytes | None:
     return data
 
 
-def _encoded(picture: Any) -> bytes:
+def _encoded(picture: object) -> bytes:
     """A picture that `datasets` has opened, as PNG."""
+    from PIL import Image
+
     buffer = io.BytesIO()
+    assert isinstance(picture, Image.Image)
     picture.save(buffer, "PNG")
     return buffer.getvalue()
 
@@ -107,6 +112,26 @@ def _named(value: str, beside: Path | None, where: str) -> bytes:
     return data
 
 
+@dataclass(frozen=True, slots=True)
+class Extras:
+    """What goes with a prompt: the encoded picture, its name in every run (`Prompt.image`), and the earlier
+    turns; None for what there is not."""
+
+    picture: bytes | None
+    image: str | None
+    turns: tuple[Turn, ...] | None
+
+
+def extras_in(picture: Column, turns: Column, row: Row, beside: Path | None) -> Extras:
+    """What a row carries in these columns.
+
+    Raises:
+        InputError: as `picture_in` and `turns_in`.
+    """
+    data = picture_in(picture, row, beside)
+    return Extras(data, reference_of(data) if data else None, turns_in(turns, row) or None)
+
+
 def turns_in(column: Column, row: Row) -> tuple[Turn, ...]:
     """What was said before, in a column of a row: chat messages, texts (the user's first, then in turn), or
     either as JSON; () if there is nothing.
@@ -144,3 +169,71 @@ def _turn(item: object, number: int, where: str) -> Turn:
             f"turn {number + 1} is not a text of a user or an assistant ({str(item)[:60]!r})", where=where
         )
     return Turn(role, said)
+
+
+# -- pictures of the user's own for prompts that carry none --------------------------------------------------
+
+
+_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"})
+
+
+def picture_files(specs: Iterable[str]) -> list[Path]:
+    """The files of pictures that are named, or lie in the folders that are named, sorted in each.
+
+    Raises:
+        InputError: one does not exist, or a folder holds no picture.
+    """
+    found: list[Path] = []
+    for spec in specs:
+        path = Path(spec).expanduser()
+        files = (
+            sorted(p for p in path.rglob("*") if p.suffix.lower() in _ENDINGS) if path.is_dir() else [path]
+        )
+        if not files:
+            raise InputError(
+                "there is no picture in this folder",
+                where=spec,
+                fix=f"A picture's name ends in {', '.join(sorted(_ENDINGS))}.",
+            )
+        if not path.exists():
+            raise InputError("there is no such picture", where=spec, fix="Look at the path.")
+        found += files
+    return found
+
+
+def read_pictures(specs: Iterable[str]) -> dict[str, bytes]:
+    """The pictures of `picture_files` by the name that each gets in every run.
+
+    Raises:
+        InputError: as `picture_files`, or one is no picture that can be read.
+    """
+    found: dict[str, bytes] = {}
+    for path in picture_files(specs):
+        data = _named(path.name, path.parent, str(path))
+        try:
+            measure(data)
+        except UnreadablePicture as error:
+            raise InputError(f"this picture cannot be read: {error}", where=str(path)) from error
+        found[reference_of(data)] = data
+    return found
+
+
+def illustrated(prompts: Iterable[Prompt], pictures: Sequence[str]) -> list[Prompt]:
+    """The prompts with a picture each: their own, or else one of `pictures`.
+
+    Which one depends on the pair alone, so that a prompt, its twin and its versions get the same, and all
+    that differs between their answers is the text. What is asked is another thing, so ids are new.
+    """
+    found: list[Prompt] = []
+    named: dict[str, str] = {}
+    for prompt in prompts:
+        if prompt.image is None:
+            of = prompt.pair_id or prompt.variant_of or prompt.id
+            image = min(pictures, key=lambda name: content_id("picture", of, name))
+            identity = prompt_id(prompt.text, image, prompt.turns)
+            named[prompt.id] = identity
+            prompt = replace(prompt, id=identity, image=image)
+        found.append(prompt)
+    return [
+        replace(p, variant_of=named.get(p.variant_of, p.variant_of)) if p.variant_of else p for p in found
+    ]
