@@ -15,9 +15,7 @@ class ViewConfig(Config):
 
     folder: Annotated[
         Path,
-        Option(
-            "Folder with runs, at any depth; or one run. Default: runs.", is_argument=True, metavar="[FOLDER]"
-        ),
+        Option("Folder with runs, at any depth; or one run.", is_argument=True, metavar="FOLDER"),
     ] = Path("runs")
     port: Annotated[
         int,
