@@ -69,6 +69,7 @@ NODE ?= 22.23.5
 LIBSQL ?= 0.5.29
 PLATFORM ?= $(shell node -p "process.platform + '-' + process.arch")
 $(HARNESS)/.made: constraints.txt
+	@command -v npm >/dev/null || { echo "promptfoo needs node and npm, which are not here: install them first"; exit 1; }
 	$(PYTHON) -m venv $(HARNESS)/lm-eval
 	$(HARNESS)/lm-eval/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
 		-e . "lm_eval[api]==$(LM_EVAL)"

@@ -22,6 +22,7 @@ from types import MappingProxyType
 import yaml
 
 from overt.data.json_types import Json, JsonObject
+from overt.data.purposes import purpose_of
 from overt.data.records import Audit, Probe, Prompt
 from overt.data.run.files import text_bytes, write_atomic
 from overt.data.secrets import storable
@@ -202,7 +203,7 @@ def render_card(
             and every run's folder is called dataset: without them it gives one run's rows for another's.
     """
     policy = _mapping(card.get("policy"))
-    text = policy.get("modality") == "text"
+    purpose = purpose_of(policy.get("modality"))
     everything = [*benign, *unsafe]
     bases = [p for p in benign if not p.variant_of]
     more = len(benign) - len(bases)
@@ -211,12 +212,12 @@ def render_card(
     configs = [name for name, prompts in (("benign", benign), ("unsafe", unsafe)) if prompts]
     return _rendered(
         "card.md.j2",
-        metadata=_metadata(everything, card, text, configs, marks),
+        metadata=_metadata(everything, card, purpose.task, configs, marks),
         configs=configs,
         title=card.get("name") or f"Over-refusal prompts: {policy.get('name', 'a policy')}",
         summary=(
             f"{len(bases)} benign prompts that sound dangerous{versions} and {len(unsafe)} unsafe ones, for "
-            f"{'text' if text else 'text-to-image'} models, made under the policy "
+            f"{purpose.models} models, made under the policy "
             f"{policy.get('name', '(unnamed)')} {policy.get('version', '')}."
         ),
         warnings=_warnings(card),
@@ -254,14 +255,14 @@ def _rendered(template: str, **values: object) -> str:
 
 
 def _metadata(
-    prompts: Sequence[Prompt], card: JsonObject, text: bool, configs: Sequence[str], marks: Mapping[str, str]
+    prompts: Sequence[Prompt], card: JsonObject, task: str, configs: Sequence[str], marks: Mapping[str, str]
 ) -> str:
     """The YAML head of the card. A YAML library writes it, so no value can break out."""
     bounds = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
     head: dict[str, Json] = {
         "pretty_name": " ".join(encodable(str(card.get("name") or "Over-refusal prompts")).split()),
         "language": sorted({encodable(p.language) for p in prompts}) or ["en"],
-        "task_categories": ["text-generation" if text else "text-to-image"],
+        "task_categories": [task],
         "tags": ["over-refusal", "safety", "benchmark", "synthetic", "not-for-all-audiences"],
         "size_categories": [next((name for bound, name in bounds if len(prompts) < bound), "n>1M")],
         "configs": [

@@ -373,6 +373,11 @@ class Policy(_Model):
         raise KeyError(id)
 
     @property
+    def asks_for(self) -> str:
+        """What its prompts ask for: "text", "image", or "edit", the change of a picture."""
+        return "edit" if self.editing else self.modality
+
+    @property
     def hash(self) -> str:
         """BLAKE2b of the effective policy's canonical JSON: 16 hex digits."""
         data = self.model_dump(mode="json")

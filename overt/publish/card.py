@@ -14,6 +14,7 @@ from typing import Any
 
 from overt.data.export import NO_LICENCE, escape_markdown, render_gold
 from overt.data.json_types import JsonObject
+from overt.data.purposes import purpose_of
 from overt.data.text import encodable
 from overt.publish.tables import Repo
 
@@ -129,12 +130,11 @@ def _metadata(repo: Repo, facts: Facts) -> dict[str, object]:
     rows = sum(len(table.rows) for table in repo.tables)
     unsafe = ["not-for-all-audiences"] if repo.holds_unsafe else []
     gate = {"extra_gated_prompt": _GATE, "extra_gated_fields": _GATE_FIELDS} if repo.is_gated else {}
-    modality = facts.policy.get("modality")
     return {
         "pretty_name": one_line(facts.title),
         "language": sorted({one_line(language) for language in facts.languages}) or ["en"],
         "license": one_line(facts.license) or "unknown",
-        "task_categories": ["text-generation" if modality == "text" else "text-to-image"],
+        "task_categories": [purpose_of(facts.policy.get("modality")).task],
         "tags": ["over-refusal", "safety", "benchmark", "synthetic", *unsafe],
         "size_categories": [next((name for bound, name in _SIZES if rows < bound), "n>1M")],
         "configs": [

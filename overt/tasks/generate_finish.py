@@ -150,7 +150,7 @@ def card_of(
     columns, rows = stage_table(making.account.table([c.id for c in policy.categories]))
     said_by_warnings = ("no model has audited", "the writer audited", "the audit is not to be trusted")
     return {
-        "policy": {**record.policy.to_json(), "modality": policy.modality},
+        "policy": {**record.policy.to_json(), "modality": policy.asks_for},
         "writer": writer,
         "judges": list(judges),
         "audited": is_audited,

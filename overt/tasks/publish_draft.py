@@ -12,6 +12,7 @@ from pathlib import Path
 
 from overt.data.errors import InputError
 from overt.data.json_types import Json
+from overt.data.purposes import purpose_of
 from overt.data.records import Audit, Prompt, Seed, content_id, from_json
 from overt.data.results.files import read_summary, summary_file
 from overt.data.results.recipe import RecipeFacts
@@ -110,7 +111,7 @@ def _of_dataset(run: Run, policy: Policy, layout: Layout) -> Draft:
     facts = Facts(
         title=f"Over-refusal prompts: {policy.name}",
         summary=f"{len(benign):,} benign prompts that sound dangerous and {len(unsafe):,} unsafe ones, "
-        f"for {'text' if policy.modality == 'text' else 'text-to-image'} models, made under the policy "
+        f"for {purpose_of(policy.asks_for).models} models, made under the policy "
         f"{policy.name} {policy.version}.",
         counts=[
             *_counts(
@@ -354,7 +355,7 @@ def _policy(policy: Policy) -> dict[str, str]:
         "name": policy.name,
         "version": policy.version,
         "hash": policy.hash,
-        "modality": policy.modality,
+        "modality": policy.asks_for,
     }
 
 

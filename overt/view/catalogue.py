@@ -56,7 +56,9 @@ class Catalogue:
         """
         if not root.is_dir():
             raise InputError(
-                "there is no such folder", where=str(root), fix="Give the folder that holds the runs."
+                "this is a file, not a folder" if root.exists() else "there is no such folder",
+                where=str(root),
+                fix="Give the folder that holds the runs.",
             )
         self.root = root.resolve()
         self._lock = threading.Lock()

@@ -229,3 +229,18 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(RunError, match=r"cannot write benign\.jsonl"):
         export_dataset(tmp_path / "file" / "dataset", BENIGN, UNSAFE, {})
+
+
+@pytest.mark.parametrize(
+    ("asks_for", "said", "task"),
+    [
+        ("text", "for text models", "text-generation"),
+        ("image", "for text-to-image models", "text-to-image"),
+        ("edit", "for image-editing models", "image-to-image"),
+    ],
+)
+def test_the_card_says_what_the_prompts_are_for(tmp_path: Path, asks_for: str, said: str, task: str) -> None:
+    export_dataset(tmp_path, BENIGN, UNSAFE, {"policy": {"name": "p", "modality": asks_for}})
+    card = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert said in card
+    assert yaml.safe_load(card.split("---\n")[1])["task_categories"] == [task]
