@@ -40,6 +40,11 @@ class TargetRequest:
     image: str | None = None
     turns: tuple[Turn, ...] | None = None
 
+    def plain(self) -> JsonObject:
+        """The request as JSON data, from which the journal's key is made. Requests of a text alone keep the
+        keys that they had before there was anything else."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
+
 
 @dataclass(frozen=True, slots=True)
 class TargetReply:
@@ -136,8 +141,7 @@ class TargetChannel:
         return dataclasses.replace(reply, response=dataclasses.replace(reply.response, price_share=share))
 
     def plain(self, request: TargetRequest) -> JsonObject:
-        # Requests of a text alone keep the keys that they had before there was anything else.
-        return {name: value for name, value in dataclasses.asdict(request).items() if value is not None}
+        return request.plain()
 
     def pack(self, reply: TargetReply) -> JsonObject:
         response = dataclasses.asdict(dataclasses.replace(reply.response, safety={}))

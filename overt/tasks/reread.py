@@ -109,7 +109,7 @@ def _of_target(
     kept = []
     for outcome in outcomes:
         request = request_of(prompts[outcome.prompt_id], outcome.sample, asking.seed)
-        if caller.keeps(spec.name, dataclasses.asdict(request)):
+        if caller.keeps(spec.name, request.plain()):
             kept.append((outcome, request))
     if not kept:  # so that no local model is loaded
         return {}

@@ -515,8 +515,8 @@ def test_commands():
         given={"target": ["openai/m", "guarded/where/shop.yaml"], "filter": ["filter/a"]},
     )  # fmt: skip
     assert rebuild_of(run).command == (
-        "overt run d.csv --policy policy.yaml --target openai/m --target guarded/shop.yaml --filter filter/a "
-        "--every-layer --category violence --limit 5"
+        "overt run d.csv --policy policy.yaml --category violence --limit 5 --target openai/m "
+        "--target guarded/shop.yaml --filter filter/a --every-layer"
     )
     # A run of 0.1.0 whose targets no such options give.
     assert rebuild_of(dataclasses.replace(run, given={})).command == ""

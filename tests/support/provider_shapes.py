@@ -895,6 +895,12 @@ FAL = (
         stage="prompt_filter",
     ),
     _fal(
+        "content_policy_violation of the picture that came with the prompt",
+        Answer(422, _fal_detail("content_policy_violation", _FLAGGED, loc=["body", "image_url"])),
+        expect={"code": "content_policy_violation:input_image"},
+        stage="input_filter",
+    ),
+    _fal(
         "content_policy_violation by the model's maker",
         _FAL_JOB,
         _FAL_DONE,
