@@ -19,7 +19,8 @@ from overt.data.records import prompt_id
 from overt.data.run.files import read_records
 from overt.harness.inspect_logs import why_failed
 
-PYTHON = os.environ.get("OVERT_INSPECT_PYTHON") or sys.executable
+OWN = ROOT / ".venv-inspect" / "bin" / "python"  # made by `make .venv-inspect/.made`
+PYTHON = os.environ.get("OVERT_INSPECT_PYTHON") or (str(OWN) if OWN.exists() else sys.executable)
 ENV = {
     **os.environ,
     "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")]),
