@@ -51,7 +51,7 @@ def built(tmp_path_factory):
     base = tmp_path_factory.mktemp("dist")
     source = base / "source"
     skipped = shutil.ignore_patterns(
-        ".venv",
+        ".venv*",
         ".harness",
         ".git",
         "runs",
