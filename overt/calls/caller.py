@@ -28,7 +28,6 @@ from overt.calls.waits import Waits
 from overt.calls.writer import JournalWriter
 from overt.data.chat import (
     Answer,
-    AnswerError,
     Ask,
     CallError,
     ChatModel,
@@ -40,7 +39,7 @@ from overt.data.errors import InputError, NotFinished, OvertError
 from overt.data.json_types import JsonObject
 from overt.data.plugins.attempts import BROKEN_CLASS
 from overt.data.provider.dialect import CHANGES
-from overt.data.replies import REPAIRS, asked_again
+from overt.data.replies import answered
 from overt.data.run.journal import Entry, Journal, call_key, write_request
 
 T = TypeVar("T")
@@ -189,23 +188,13 @@ class Caller:
     # -- one question, on the loop --------------------------------------------------------------------
 
     async def _answer(self, line: _Line[ChatRequest, ChatReply], question: Question[T]) -> Answer[T]:
-        request = question.request
         if question.purpose:
             line = replace(line, purpose=question.purpose)
-        kind = why = ""
-        for attempt in range(1, REPAIRS + 2):
-            reply = await self._reply(line, request, question.category)
-            if reply.error is not None:
-                return Answer(question.about, reply, None, reply.error.kind, reply.error.message)
-            try:
-                return Answer(question.about, reply, question.parse(reply))
-            except AnswerError as error:
-                why = str(error)
-            if reply.refusal:
-                return Answer(question.about, reply, None, "refused", reply.refusal)
-            kind = "malformed" if reply.text.strip() else "empty"
-            request = asked_again(question.request, reply.text, why, attempt)
-        return Answer(question.about, reply, None, kind, why)
+        return await answered(
+            question,
+            lambda request: self._reply(line, request, question.category),
+            lambda reply: reply.refusal or None,
+        )
 
     async def _reply(self, line: _Line[Q, A], request: Q, category: str) -> A:
         channel = line.channel

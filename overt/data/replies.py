@@ -9,11 +9,11 @@ import contextlib
 import dataclasses
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Generic, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from overt.data.chat import Answer, AnswerError, ChatReply, ChatRequest, Message
+from overt.data.chat import Answer, AnswerError, ChatReply, ChatRequest, Message, Question
 from overt.data.json_types import Json
 from overt.data.records import Failure
 from overt.data.thinking import thoughts_in, without_marks
@@ -317,6 +317,32 @@ def asked_again(request: ChatRequest, said: str, why: str, attempt: int = 1) -> 
     which = "That answer" if attempt == 1 else f"That answer (number {attempt})"
     turns.append(Message("user", f"{which} could not be read: {why}. Answer again, in the form asked for."))
     return dataclasses.replace(request, messages=tuple(turns))
+
+
+async def answered(
+    question: Question[T],
+    ask: Callable[[ChatRequest], Awaitable[ChatReply]],
+    refused: Callable[[ChatReply], str | None],
+) -> Answer[T]:
+    """The answer to a question; one that cannot be parsed is asked for again, with the reason.
+
+    Args:
+        refused: the words of a reply with which the model declined to answer; None: it did not.
+    """
+    request, kind, why = question.request, "", ""
+    for attempt in range(1, REPAIRS + 2):
+        reply = await ask(request)
+        if reply.error is not None:
+            return Answer(question.about, reply, None, reply.error.kind, reply.error.message)
+        try:
+            return Answer(question.about, reply, question.parse(reply))
+        except AnswerError as error:
+            why = str(error)
+        if (said := refused(reply)) is not None:
+            return Answer(question.about, reply, None, "refused", said)
+        kind = "malformed" if reply.text.strip() else "empty"
+        request = asked_again(question.request, reply.text, why, attempt)
+    return Answer(question.about, reply, None, kind, why)
 
 
 def has_abstained(answer: Answer[T]) -> bool:

@@ -118,7 +118,7 @@ def refusal_rate(scored: Iterable[tuple[Verdict, str]]) -> Rate | None:
     Args:
         scored: the verdict and the cluster (`Prompt.cluster`) of each answer.
     """
-    from overt.scoring.summary.rows import Settings  # loads scipy, which judging does without
+    from overt.scoring.summary.rows import Settings  # loads numpy, which judging does without
 
     return Settings().rate(
         [(verdict == "refused", cluster) for verdict, cluster in scored if verdict in ANSWERED]

@@ -24,10 +24,10 @@ from inspect_ai.scorer import Metric, SampleScore, Score, Scorer, Target, metric
 from inspect_ai.solver import TaskState
 
 from overt import registry
-from overt.data.chat import Answer, AnswerError, ChatRequest, Question
+from overt.data.chat import Answer, ChatReply, ChatRequest, Question
 from overt.data.outcomes import Outcome, outcome_id
 from overt.data.records import Prompt
-from overt.data.replies import REPAIRS, asked_again, read_reply
+from overt.data.replies import answered, read_reply
 from overt.data.results.summary import CategoryRates, Rate, TargetSummary
 from overt.data.templates import load_template
 from overt.harness.answers import counts_of, verdict_of
@@ -178,20 +178,10 @@ async def _asked(model: Model, prompt: str, answer: str) -> RefusalVerdict:
 
 
 async def _answer(model: Model, question: Question[Verdict]) -> Answer[Verdict]:
-    request, why, kind = question.request, "", ""
-    for attempt in range(1, REPAIRS + 2):
-        reply = reply_of(await model.generate(_turns(request), config=_config(request)))
-        if reply.error is not None:
-            return Answer(question.about, reply, None, reply.error.kind, reply.error.message)
-        try:
-            return Answer(question.about, reply, question.parse(reply))
-        except AnswerError as error:
-            why = str(error)
-        if reply.finish_reason == "content_filter":
-            return Answer(question.about, reply, None, "refused", reply.text)
-        kind = "malformed" if reply.text.strip() else "empty"
-        request = asked_again(question.request, reply.text, why, attempt)
-    return Answer(question.about, reply, None, kind, why)
+    async def ask(request: ChatRequest) -> ChatReply:
+        return reply_of(await model.generate(_turns(request), config=_config(request)))
+
+    return await answered(question, ask, lambda r: r.text if r.finish_reason == "content_filter" else None)
 
 
 def _turns(request: ChatRequest) -> list[ChatMessage]:

@@ -18,7 +18,7 @@ from typing import Literal
 from overt.data.outcomes import Outcome, State, outcome_id
 from overt.data.pictures import PictureFacts, UnreadablePicture
 from overt.data.provider.http import status_kind
-from overt.data.provider.vocabulary import finish_stage, refusal_stage
+from overt.data.provider.vocabulary import finish_stage, refusal_stage, tells
 from overt.data.records import Prompt
 from overt.data.replies import read_reply
 from overt.data.targets import (
@@ -174,15 +174,12 @@ def _from_layers(response: Response, expects: Expects) -> _Finding | None:
     return None
 
 
-# Services that say which input they refused, the words or the picture.
-_TELLS_WHICH = frozenset({"fal"})
-
-
 def _from_codes(
     prompt: Prompt, response: Response, target: str, expects: Expects, *, came: bool
 ) -> _Finding | None:
     provider = _provider(target)
-    is_open = prompt.image is not None and provider not in _TELLS_WHICH
+    # A service without words for the picture does not say which input it refused.
+    is_open = prompt.image is not None and not tells(provider, "input_filter")
 
     def refused(stage: RefusalStage, code: str) -> _Finding:
         stage, said = _of_side(stage, expects), _said(response)

@@ -170,6 +170,11 @@ def refusal_codes(service: str) -> frozenset[str]:
     return frozenset((row.name or row.code).casefold() for row in rows if row.says or not row.status)
 
 
+def tells(service: str, stage: RefusalStage) -> bool:
+    """Whether a service has words of its own for a refusal at this stage, and so says where it was."""
+    return any(row.meaning == stage for row in _table().get(service, ()))
+
+
 # -- the user's own rows ------------------------------------------------------------------------------------
 
 _taught: Table = {}

@@ -57,6 +57,10 @@ def picture_in(column: Column, row: Row, beside: Path | None) -> bytes | None:
         data = _named(value.strip(), beside, where)
     else:
         raise InputError(f"this is a {type(value).__name__}, no picture", where=where)
+    return _checked(data, where)
+
+
+def _checked(data: bytes, where: str) -> bytes:
     try:
         measure(data)
     except UnreadablePicture as error:
@@ -210,11 +214,7 @@ def read_pictures(specs: Iterable[str]) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     for path in picture_files(specs):
         data = _named(path.name, path.parent, str(path))
-        try:
-            measure(data)
-        except UnreadablePicture as error:
-            raise InputError(f"this picture cannot be read: {error}", where=str(path)) from error
-        found[reference_of(data)] = data
+        found[reference_of(data)] = _checked(data, str(path))
     return found
 
 

@@ -31,7 +31,7 @@ from overt.generation.images.http_file import (
     Poll,
     RefusalRule,
 )
-from overt.generation.images.pictures import base64_of, data_address, media_type, picture_kind
+from overt.generation.images.pictures import as_file, base64_of, data_address, picture_kind
 from overt.generation.transport import Reply, Upload, absolute
 
 _SEARCHED_BYTES = 1 << 20  # of a body that `contains` searches
@@ -103,8 +103,7 @@ def _form(
         if whole is None or whole[1] != "picture":
             form[name] = str(fill(text, values))
         elif picture is not None:
-            kind = media_type(picture)
-            form[name] = Upload(f"picture.{kind.partition('/')[2]}", picture, kind)
+            form[name] = as_file(picture)
     return form
 
 

@@ -12,7 +12,7 @@ from overt.data.json_types import Json, JsonObject
 from overt.data.jsonpath import count_at, first, parse_path, text_at, texts_at
 from overt.data.targets import Extra
 from overt.generation.images.engine import Answer, Asked, Found, ImageAPI, Job, Request, given
-from overt.generation.images.pictures import data_address
+from overt.generation.images.pictures import as_input
 from overt.generation.transport import Reply
 
 
@@ -67,8 +67,7 @@ class FalImages(ImageAPI):
     def request(self, asked: Asked) -> Request:
         body: dict[str, Json] = {"prompt": asked.prompt, "seed": asked.seed, **self._options}
         if asked.picture is not None:
-            address = data_address(asked.picture)
-            body[self._picture_input] = [address] if self._picture_input.endswith("s") else address
+            body |= as_input(self._picture_input, asked.picture)
         return Request(f"{self._base}/{self.model}", self._headers, json=body)
 
     def job(self, reply: Reply) -> Job | None:

@@ -11,7 +11,7 @@ from overt.data.provider.http import openai_base
 from overt.data.targets import Extra
 from overt.generation.batches.openai import OpenAIBatches
 from overt.generation.images.engine import Answer, Asked, Found, ImageAPI, Request, given
-from overt.generation.images.pictures import media_type
+from overt.generation.images.pictures import as_file
 from overt.generation.transport import Upload, encoded, openai_endpoint
 
 # Paths of the filter results in a response, and in its error.
@@ -88,10 +88,9 @@ class OpenAIImages(ImageAPI):
 
     def _edit(self, asked: Asked, picture: bytes) -> Request:
         url, headers = self._editing
-        kind = media_type(picture)
         form: dict[str, str | Upload] = {"model": self.model, "prompt": asked.prompt, "n": "1"}
         form |= {name: str(value) for name, value in self._options.items()}
-        form["image"] = Upload(f"picture.{kind.partition('/')[2]}", picture, kind)
+        form["image"] = as_file(picture)
         return Request(url, headers, form=form)
 
     def read(self, data: JsonObject, answer: Answer) -> Found:

@@ -7,6 +7,9 @@ import base64
 import binascii
 import re
 
+from overt.data.json_types import Json
+from overt.generation.transport import Upload
+
 _URL_SAFE = str.maketrans("-_", "+/")
 _PICTURE = re.compile(
     rb"\x89PNG|\xff\xd8\xff|RIFF....WEBP|GIF8|BM|II\*\0|MM\0\*|....ftyp|\xff\x0a", re.DOTALL
@@ -70,6 +73,18 @@ def base64_of(data: bytes) -> str:
 def data_address(data: bytes) -> str:
     """Returns an encoded picture as a data: address."""
     return f"data:{media_type(data)};base64,{base64_of(data)}"
+
+
+def as_input(name: str, data: bytes) -> dict[str, Json]:
+    """Returns the input of a job that is a picture, as a data: address; a list where its name is a plural."""
+    address = data_address(data)
+    return {name: [address] if name.endswith("s") else address}
+
+
+def as_file(data: bytes) -> Upload:
+    """Returns the file of a form that holds a picture."""
+    kind = media_type(data)
+    return Upload(f"picture.{kind.partition('/')[2]}", data, kind)
 
 
 def broken(data: bytes) -> str:

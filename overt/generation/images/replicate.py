@@ -13,7 +13,7 @@ from overt.data.json_types import Json, JsonObject
 from overt.data.jsonpath import first, text_at
 from overt.data.targets import Extra
 from overt.generation.images.engine import Answer, Asked, Found, ImageAPI, Job, Request, given
-from overt.generation.images.pictures import data_address
+from overt.generation.images.pictures import as_input
 from overt.generation.transport import Reply
 
 _ENDED = ("succeeded", "failed", "canceled", "aborted")
@@ -76,8 +76,7 @@ class ReplicateImages(ImageAPI):
         seed = {"seed": asked.seed} if self._send_seed else {}
         inputs: dict[str, Json] = {"prompt": asked.prompt, **seed, **self._options}
         if asked.picture is not None:
-            address = data_address(asked.picture)
-            inputs[self._picture_input] = [address] if self._picture_input.endswith("s") else address
+            inputs |= as_input(self._picture_input, asked.picture)
         if not self.version:
             url = f"{self._base}/v1/models/{self.model}/predictions"
             return Request(url, self._headers, json={"input": inputs})

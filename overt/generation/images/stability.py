@@ -8,7 +8,7 @@ from overt.data.json_types import Json, JsonObject
 from overt.data.jsonpath import count_at, object_at, text_at
 from overt.data.targets import Extra
 from overt.generation.images.engine import Answer, Asked, Found, ImageAPI, Request, given
-from overt.generation.images.pictures import media_type
+from overt.generation.images.pictures import as_file
 from overt.generation.transport import Upload
 
 _WITH_PICTURE = ("SUCCESS", "CONTENT_FILTERED", "")  # finish reasons, without "ERROR"
@@ -67,8 +67,7 @@ class StabilityImages(ImageAPI):
         if is_sd3:
             form["model"] = self.model
         if asked.picture is not None:
-            kind = media_type(asked.picture)
-            form["image"] = Upload(f"picture.{kind.partition('/')[2]}", asked.picture, kind)
+            form["image"] = as_file(asked.picture)
             form["strength"] = f"{self._strength:g}"
             if is_sd3:
                 form["mode"] = "image-to-image"
