@@ -233,11 +233,15 @@ class ChatChannel:
         await self._chat.close()
 
 
-def within_floor(channel: Channel[Q, R], reply: R) -> R:
+def within_floor(channel: Channel[Q, R], reply: R) -> tuple[R, JsonObject]:
     """The reply without its body if the floor stops it: before the journal, a repair that quotes it, or a
-    failure's message can hold it."""
-    stop = stopped(channel.pack(reply))
-    return channel.without_body(reply, str(stop)) if stop else reply
+    failure's message can hold it. And the reply as JSON data."""
+    packed = channel.pack(reply)
+    stop = stopped(packed)
+    if stop is None:
+        return reply, packed
+    bare = channel.without_body(reply, str(stop))
+    return bare, channel.pack(bare)
 
 
 def stopped_error(error: CallError | None, note: str) -> CallError:

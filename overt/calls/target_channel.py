@@ -30,6 +30,11 @@ from overt.data.targets import LayerDecision, Response, Target
 from overt.policies.floor import stopped
 
 
+# The fields of a response that are plain data already. `dataclasses.asdict` would copy each.
+_APART = {"images", "safety", "layers", "error", "raw", "adapted", "is_estimate", "price_share"}
+_PLAIN = tuple(field.name for field in dataclasses.fields(Response) if field.name not in _APART)
+
+
 @dataclass(frozen=True, slots=True)
 class TargetRequest:
     """One request to a target. `image` and `turns` are those of the prompt."""
@@ -43,7 +48,12 @@ class TargetRequest:
     def plain(self) -> JsonObject:
         """The request as JSON data, from which the journal's key is made. Requests of a text alone keep the
         keys that they had before there was anything else."""
-        return {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
+        found: dict[str, Json] = {"prompt": self.prompt, "seed": self.seed, "sample": self.sample}
+        if self.image is not None:
+            found["image"] = self.image
+        if self.turns is not None:
+            found["turns"] = [dataclasses.asdict(turn) for turn in self.turns]
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,10 +154,11 @@ class TargetChannel:
         return request.plain()
 
     def pack(self, reply: TargetReply) -> JsonObject:
-        response = dataclasses.asdict(dataclasses.replace(reply.response, safety={}))
-        for name in ("images", "raw", "adapted", "is_estimate", "price_share"):
-            del response[name]
-        response |= {"safety": _jsonable(reply.response.safety), **rest(reply.response)}
+        said = reply.response
+        response: dict[str, Json] = {name: getattr(said, name) for name in _PLAIN}
+        response["layers"] = [dataclasses.asdict(layer) for layer in said.layers]
+        response["error"] = dataclasses.asdict(said.error) if said.error else None
+        response |= {"safety": _jsonable(said.safety), **rest(said)}
         facts: list[Json] = [
             {"broken": str(f), "too_large": f.is_too_large}
             if isinstance(f, UnreadablePicture)

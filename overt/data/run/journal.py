@@ -113,7 +113,7 @@ class Journal:
             model: of this model; None: of any.
         """
         wanted, values = ("", ()) if model is None else ("model = ? AND ", (model,))
-        # In a row that `_dump` wrote, a quote inside a text has a backslash before it.
+        # In a row that `put` wrote, a quote inside a text has a backslash before it.
         query = f"""SELECT 1 FROM calls WHERE {wanted}reply NOT LIKE '%"error":{{"kind"%' LIMIT 1"""
         with self._lock, self._speaking("cannot read the journal"):
             return self._db.execute(query, values).fetchone() is not None
@@ -125,7 +125,7 @@ class Journal:
             RunError: disk full, read-only, or locked by another process.
         """
         now = time.time()
-        rows = [(e.key, *_texts(e), _dump(e.reply), e.cost, now) for e in entries]
+        rows = [(e.key, *_texts(e), _REPLIES.encode(e.reply), e.cost, now) for e in entries]
         with self._lock, self._speaking("cannot write the journal"):
             self._db.execute("BEGIN IMMEDIATE")
             try:
@@ -186,9 +186,14 @@ def _has_taken(db: sqlite3.Connection) -> bool:
     return db.execute("SELECT 1 FROM sqlite_master WHERE name = 'taken'").fetchone() is not None
 
 
+# Made once: `json.dumps` makes one in every call. ASCII only, because UTF-8 cannot store a lone surrogate.
+_REQUESTS = json.JSONEncoder(sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+_REPLIES = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"))
+
+
 def write_request(request: JsonObject) -> str:
-    """A request as JSON with sorted keys. It is ASCII, because UTF-8 cannot store a lone surrogate."""
-    return json.dumps(request, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    """A request as ASCII JSON with sorted keys."""
+    return _REQUESTS.encode(request)
 
 
 def call_key(model: str, written: str) -> str:
@@ -208,11 +213,6 @@ def _short(key: bytes) -> bytes:
 def _texts(entry: Entry) -> tuple[str, str, str, str]:
     """Model, purpose, category and request, as they are stored."""
     return masked(entry.model), masked(entry.purpose), masked(entry.category), masked(entry.request)
-
-
-def _dump(data: JsonObject) -> str:
-    # ASCII only, because UTF-8 cannot store a lone surrogate.
-    return json.dumps(data, ensure_ascii=True, separators=(",", ":"))
 
 
 def _entry(row: tuple[Any, ...]) -> Entry | None:
