@@ -76,7 +76,7 @@ class Answering:
         """The reply to a request that the journal does not answer."""
         channel, before, standing = line.channel, call.before, line.asked.standing
         reply, retries = await self._sender.attempts(channel, line.asked, request, call.key)
-        reply, packed = within_floor(channel, channel.counted(request, reply))
+        reply, data = within_floor(channel, channel.counted(request, reply))
         is_call = reply.error is None or reply.error.kind not in RETRIED | {BROKEN_CLASS}
         cost = channel.cost(reply) if is_call else 0.0
         self._book(line.purpose, category, reply, cost, requests=int(is_call), retries=retries)
@@ -89,9 +89,9 @@ class Answering:
             sender.stop = sender.stop or stop
         if is_journalled(reply):
             if reply.error is not None:
-                packed = {**packed, "at": standing.place}
+                data = {**data, "at": standing.place}
             paid = cost + (before.cost if before is not None else 0.0)
-            entry = Entry(call.key, channel.name, line.purpose, category, call.written, packed, paid)
+            entry = Entry(call.key, channel.name, line.purpose, category, call.written, data, paid)
             try:
                 await self._writer.record(entry)
             except OvertError as error:  # such as a full disk

@@ -14,7 +14,7 @@ from overt.calls.channel import (
     code_alone,
     made,
     needs_tokens,
-    rest,
+    packed,
     share,
     stopped_error,
 )
@@ -28,11 +28,6 @@ from overt.data.run.images import ImageStore
 from overt.data.secrets import storable
 from overt.data.targets import LayerDecision, Response, Target
 from overt.policies.floor import stopped
-
-
-# The fields of a response that are plain data already. `dataclasses.asdict` would copy each.
-_APART = {"images", "safety", "layers", "error", "raw", "adapted", "is_estimate", "price_share"}
-_PLAIN = tuple(field.name for field in dataclasses.fields(Response) if field.name not in _APART)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +113,10 @@ class TargetChannel:
             self._target, request.prompt, request.seed, picture=picture, turns=request.turns or ()
         )
         response = storable(said)
+        if not response.images:
+            return TargetReply(response)
         bare = dataclasses.replace(response, images=())
-        if not response.images or response.error is not None:
+        if response.error is not None:
             return TargetReply(bare)
         if stopped(self.pack(TargetReply(bare))):  # the caller drops the text; its pictures are never stored
             paid = self.cost(TargetReply(bare, ("",) * len(response.images)))
@@ -155,10 +152,11 @@ class TargetChannel:
 
     def pack(self, reply: TargetReply) -> JsonObject:
         said = reply.response
-        response: dict[str, Json] = {name: getattr(said, name) for name in _PLAIN}
-        response["layers"] = [dataclasses.asdict(layer) for layer in said.layers]
-        response["error"] = dataclasses.asdict(said.error) if said.error else None
-        response |= {"safety": _jsonable(said.safety), **rest(said)}
+        response = packed(said, apart=("images", "layers", "safety"))
+        if said.layers:
+            response["layers"] = [dataclasses.asdict(layer) for layer in said.layers]
+        if said.safety:
+            response["safety"] = _jsonable(said.safety)
         facts: list[Json] = [
             {"broken": str(f), "too_large": f.is_too_large}
             if isinstance(f, UnreadablePicture)
@@ -168,12 +166,12 @@ class TargetChannel:
         return {"response": response, "images": list(reply.images), "facts": facts}
 
     def unpack(self, data: JsonObject) -> TargetReply:
-        packed: dict[str, Any] = dict(data)
+        row: dict[str, Any] = dict(data)
         try:
-            fields = dict(packed["response"])
+            fields = dict(row["response"])
             layers = tuple(LayerDecision(**layer) for layer in fields.pop("layers", ()))
-            facts = tuple(map(_facts, packed["facts"]))
-            images = tuple(packed["images"])
+            facts = tuple(map(_facts, row["facts"]))
+            images = tuple(row["images"])
         except (TypeError, KeyError, ValueError, AttributeError) as error:
             raise UnreadableRow(str(error)) from error
         if len(images) != len(facts) or not all(isinstance(image, str) for image in images):

@@ -33,7 +33,7 @@ _AGE = re.compile(r"\s*\d{1,2}\s*")
 _LABEL = re.compile(r"[\w/.:\-]{1,60}")
 _PICTURE_CHARS = 200
 # A picture in base64: chance makes words of anything.
-_PICTURE = re.compile(r"(?:iVBORw0KGgo|/9j/|UklGR|R0lGOD)[A-Za-z0-9+/=_\-]{%d,}" % _PICTURE_CHARS)
+_PICTURE = re.compile(rf"(?:iVBORw0KGgo|/9j/|UklGR|R0lGOD)[A-Za-z0-9+/=_\-]{{{_PICTURE_CHARS},}}")
 _JSON_START = re.compile(r"[\[{]")
 
 
@@ -54,7 +54,8 @@ def stopped(body: Json) -> Stop | None:
     Args:
         body: a reply as JSON data, or a text.
     """
-    rule = floor_rule("\n".join(map(_quick, _texts(body))))
+    own = _own_fields()
+    rule = floor_rule("\n".join(text for text in _texts(body) if text not in own))
     if rule is None:
         return None
     try:
@@ -82,14 +83,10 @@ def _texts(value: Json) -> Iterator[str]:
             stack += reversed(part.values())
 
 
-def _quick(text: str) -> str:
-    """A text for the first look. The names of overt's own fields say nothing, and their underscores would
-    start the search for masked words in every reply."""
-    return text.replace("_", " ") if text in _own_fields() else text
-
-
 @cache
 def _own_fields() -> frozenset[str]:
+    """The names of overt's own fields, which say nothing. The first look leaves them out: their underscores
+    would start the search for masked words in every reply."""
     kinds = (ChatReply, Response, LayerDecision, CallError, RawResponse)
     return frozenset(field.name for kind in kinds for field in dataclasses.fields(kind))
 
