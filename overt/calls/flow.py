@@ -132,7 +132,7 @@ class Flow(Generic[T, R]):
         self._exhausted = False
         self._failed: BaseException | None = None
         self._is_cancelled = False
-        self._news, self._is_awaited = threading.Event(), False
+        self._news, self._is_awaited, self._is_waking = threading.Event(), False, False
 
     def run(self, items: Iterable[T]) -> Iterator[R]:
         """Yields the results in the order of the items. An item's exception is raised after all started items
@@ -216,8 +216,15 @@ class Flow(Generic[T, R]):
         self._done[index] = result
         self._finished += 1
         del self._tasks[index]
-        # The consumer is woken for what it can use: waking it for each result would cost more than a call.
-        if self._is_awaited and (index == self._yielded or self._may_feed()):
+        if self._is_awaited and not self._is_waking:
+            self._is_waking = True
+            self._loop.call_soon(self._wake)
+
+    def _wake(self) -> None:
+        """Wakes the consumer, once for all that is done in one turn of the loop, if it can use any of it: two
+        threads that wake each other for every result take longer over that than over the calls."""
+        self._is_waking = False
+        if self._yielded in self._done or self._may_feed():
             self._news.set()
 
     def cancel(self) -> None:
