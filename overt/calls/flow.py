@@ -34,18 +34,18 @@ class Pace:
 
     async def enter(self) -> None:
         """Waits for a free slot, for the end of a pause, and for the next time that `rpm` allows."""
-        while self.active >= max(1, int(self.limit)):
+        if self._waiting or self.active >= max(1, int(self.limit)):
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.append(future)
+            self._wake()  # those before it may all have been cancelled
             try:
                 await future
             except asyncio.CancelledError:
-                if future in self._waiting:
-                    self._waiting.remove(future)
-                elif not future.cancelled():
-                    self._wake()  # passes its slot on
+                if not future.cancelled():  # the slot was handed over already
+                    self.leave()
                 raise
-        self.active += 1
+        else:
+            self.active += 1
         try:
             while (pause := self._not_before - time.monotonic()) > 0:
                 await asyncio.sleep(pause)
@@ -84,12 +84,13 @@ class Pace:
         self._wake()
 
     def _wake(self) -> None:
-        free = max(1, int(self.limit)) - self.active
-        while free > 0 and self._waiting:
+        """Hands free slots over to those that wait longest. A slot is theirs from here on: else each one that
+        is given back in a turn of the loop would wake as many as are free by then, most of them in vain."""
+        while self._waiting and self.active < max(1, int(self.limit)):
             future = self._waiting.popleft()
-            if not future.done():
+            if not future.done():  # it was not cancelled
+                self.active += 1
                 future.set_result(None)
-                free -= 1
 
 
 # -- in order ------------------------------------------------------------------------------------------------
