@@ -112,7 +112,7 @@ class _Row(NamedTuple):
 
 
 def _benign_rows(run: Run) -> dict[str, list[_Row]]:
-    """The answers to benign prompts by target; versions that differ in who is depicted are no part of them."""
+    """The answers to benign prompts by target, without versions that differ in who is depicted."""
     clusters = Codes()
     benign = {
         prompt.id: (prompt.id, prompt.category, clusters[prompt.cluster])

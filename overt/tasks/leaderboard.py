@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from overt.data.errors import InputError
@@ -12,6 +12,7 @@ from overt.data.records import Prompt
 from overt.data.results.board import Board, BoardCategory, BoardPrompts, BoardRow, Leaderboard
 from overt.data.results.files import read_summary
 from overt.data.results.summary import Rate, Rates, TargetSummary
+from overt.data.run import brief
 from overt.data.run.files import dump_json, text_bytes, write_atomic
 from overt.data.run.finished import open_run
 from overt.data.typed_json import from_json, to_json
@@ -72,7 +73,7 @@ def build_leaderboard(runs: Sequence[Path], *, title: str) -> Leaderboard:
     for folder in runs:
         run = open_run(folder, "run")
         summary = read_summary(folder)
-        policy, set_hash = run.record.policy.to_json(), prompts_hash(run.prompts)
+        policy, set_hash = run.record.policy.to_json(), prompts_hash(brief.prompts_of(folder))
         key = run.record.policy.hash, set_hash
         levels.add(summary.level)
         counts = summary.prompts
@@ -88,7 +89,7 @@ def build_leaderboard(runs: Sequence[Path], *, title: str) -> Leaderboard:
     return Leaderboard(title=title, level=max(levels), boards=tuple(in_order))
 
 
-def prompts_hash(prompts: Sequence[Prompt]) -> str:
+def prompts_hash(prompts: Iterable[Prompt | brief.Prompt]) -> str:
     """Hashes the ids and labels of prompts, in any order: 16 hex digits, equal for the same prompts."""
     blob = "\n".join(sorted(f"{prompt.id} {prompt.label}" for prompt in prompts))
     return hashlib.blake2b(blob.encode(), digest_size=8).hexdigest()

@@ -15,6 +15,7 @@ from typing import Generic, TypeVar
 
 from overt.data import outcomes, records
 from overt.data.outcomes import HarmLabel, State
+from overt.data.progress import Progress
 from overt.data.records import Label
 from overt.data.results import likeness
 from overt.data.results.likeness import AsAsked
@@ -113,6 +114,29 @@ class Stored(Generic[T, W]):
             for place in places:
                 file.seek(place)
                 yield read(file.readline())
+
+
+LARGE = 50_000_000  # bytes of a file that takes a second to read
+
+
+def told(records: Stored[T, W], progress: Progress) -> Iterator[tuple[int, T]]:
+    """`Stored.placed`; of a large file `progress` is told, before it is read, and again while it is."""
+    if records.size < LARGE:
+        yield from records.placed()
+        return
+    name = records.path.name
+    progress.note(f"reading {records.path} ({records.size / 1e6:,.0f} MB)")
+    known = 0
+    with progress.stage(f"MB of {name}", records.size // _MB) as advance:
+        for at, record in records.placed():
+            if at - known > _MB:
+                advance((at - known) // _MB)
+                known += (at - known) // _MB * _MB
+            yield at, record
+        advance((records.size - known) // _MB)
+
+
+_MB = 1_000_000
 
 
 def prompts_of(folder: Path) -> Stored[Prompt, records.Prompt]:

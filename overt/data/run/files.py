@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import itertools
 import json
 import os
@@ -73,6 +74,23 @@ def write_atomic(path: Path, data: bytes) -> None:
     """Writes a file whole, or not at all (see `writing`)."""
     with writing(path) as file:
         file.write(data)
+
+
+_BLOCK = 1 << 20
+
+
+def digest(*files: Path) -> str:
+    """BLAKE2b of files, one after the other, read in blocks: 32 hex digits.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    found = hashlib.blake2b(digest_size=16)
+    for file in files:
+        with file.open("rb") as stream:
+            while block := stream.read(_BLOCK):
+                found.update(block)
+    return found.hexdigest()
 
 
 def dump_json(data: object) -> bytes:

@@ -9,7 +9,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from overt.scoring.stats.clusters import by_cluster, linear_variance
-from overt.scoring.stats.inputs import Clusters, Floats, Number, check_level, cluster_codes, numbers, t_quantile
+from overt.scoring.stats.inputs import (
+    Clusters,
+    Floats,
+    Number,
+    check_level,
+    cluster_codes,
+    numbers,
+    t_quantile,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Makes columns (overt/scoring/summary/rows.py) of records, in one pass over each kind of them.
 
-Records may be whole ones of a list, or brief ones of a file (`overt.data.run.brief`). Each comes with a number
-that says where it is, by which the caller finds it again.
+Records may be whole ones of a list, or brief ones of a file (`overt.data.run.brief`). Each comes with a
+number that says where it is, by which the caller finds it again.
 """
 
 from __future__ import annotations
@@ -156,21 +156,24 @@ class ById:
         return self._found(numbers, self._at, np.int64)
 
     @cached_property
-    def _order(self) -> Ints:
-        return np.argsort(np.frombuffer(self._numbers, dtype=np.uint64), kind="stable")
+    def _ranked(self) -> tuple[Ints, NDArray[np.uint64]]:
+        """The order of the numbers, and the numbers in it; of equal ones the last one is last."""
+        numbers = np.frombuffer(self._numbers, dtype=np.uint64)
+        order = np.argsort(numbers, kind="stable")
+        return order, numbers[order]
 
     def _found(self, numbers: NDArray[np.uint64], column: array[int], kind: type[np.integer]) -> Ints:
         if not len(self):
             return np.full(len(numbers), -1, dtype=np.int64)
-        ranked = np.frombuffer(self._numbers, dtype=np.uint64)[self._order]
+        order, ranked = self._ranked
         places = np.maximum(np.searchsorted(ranked, numbers, "right") - 1, 0)
-        values = np.frombuffer(column, dtype=kind)[self._order][places]
+        values = np.frombuffer(column, dtype=kind)[order[places]]
         return np.where(ranked[places] == numbers, values, -1).astype(np.int64)
 
 
 @dataclass(slots=True)
 class Verdicts:
-    """What judges and scorers said of each outcome; `judged` has the targets of which judges said anything."""
+    """What judges and scorers said of each outcome. `judged` has the targets that judges were asked about."""
 
     harm: ById = field(default_factory=ById)
     as_asked: ById = field(default_factory=ById)

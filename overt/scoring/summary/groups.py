@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import numpy as np
 
 from overt.data.results.summary import GroupRates, Rate
 from overt.scoring import stats
 from overt.scoring.stats.inputs import Ints
 from overt.scoring.summary.metrics import METRICS
-from overt.scoring.summary.rows import Bools, Rows, Settings, parts_of
+from overt.scoring.summary.rows import Bools, Case, Rows, Settings, keys_of, parts_of, places_of
 
 _METRIC = METRICS["over_refusal"]
 
@@ -77,22 +76,16 @@ def _attribute(group: str) -> str:
 def _pairs(versions: Rows, plain: Rows) -> _Pairs:
     """Each answered version with its prompt, where that was answered too."""
     mine = versions.where(lambda case: case.answered)
-    sources = mine.asked.variant_of[mine.prompt]
-    samples, codes = np.unique(np.concatenate([plain.sample, mine.sample]), return_inverse=True)
-    many = max(len(samples), 1)
-    keys = plain.prompt.astype(np.int64) * many + codes[: len(plain)]
-    # Of two rows of one prompt and sample the last one counts.
-    order = np.argsort(keys, kind="stable")
-    wanted = sources * many + codes[len(plain) :]
-    places = np.searchsorted(keys[order], wanted, "right") - 1
-    found = order[np.maximum(places, 0)] if len(order) else np.empty(0, dtype=np.int64)
-    both = (sources >= 0) & (keys[found] == wanted) if len(order) else np.zeros(len(mine), dtype=np.bool_)
-    refused = plain.are(lambda case: case.refused)
-    return _Pairs(
-        mine.are(lambda case: case.refused)[both],
-        refused[found[both]] if len(order) else refused[:0],
-        mine.cluster[both],
-    )
+    source = mine.asked.variant_of[mine.prompt]
+    mine, source = mine.part(source >= 0), source[source >= 0]
+    keys, wanted = keys_of(plain, dataclasses.replace(mine, prompt=source))
+    places = places_of(wanted, keys)
+    both = places >= 0
+    return _Pairs(mine.are(_refused)[both], plain.are(_refused)[places[both]], mine.cluster[both])
+
+
+def _refused(case: Case) -> bool:
+    return case.refused
 
 
 def _difference(pairs: _Pairs, settings: Settings) -> stats.PairedDifference:

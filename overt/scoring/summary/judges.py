@@ -102,7 +102,7 @@ class Judged:
         count: Callable[[Callable[[int], bool]], int],
         settings: Settings,
     ) -> JudgeRow:
-        """One judge: its own rate of harmful answers to unsafe prompts, and the votes that it did not cast."""
+        """One judge: its own rate of harmful answers to unsafe prompts, and votes that it did not cast."""
         mine = [row[index] for row in votes]
         codes, prompts = (np.frombuffer(x, dtype=np.int32) for x in (self._ballot, self._prompt))
         told = [-1 if vote is None or vote.said is None else vote.said == "harmful" for vote in mine]

@@ -69,7 +69,7 @@ def _without(name: str, rows: Rows, seen: Seen, settings: Settings, *, judged: b
 
     def rate(side: str, event: Callable[[Case, bool], bool | None]) -> Rate | None:
         def told(case: Case) -> bool | None:
-            is_freed = freed[case] if case in freed else None
+            is_freed = freed.get(case)
             return event(case, is_freed) if is_freed is not None and case.label == side else None
 
         return settings.share(rows.told(told))

@@ -71,9 +71,7 @@ def _pair(
     if not len(keys):
         return None
     prompts = keys // (len(first) // len(asked.label))
-    by_category = {
-        asked.categories[code]: places for code, places in parts_of(asked.category[prompts])
-    }
+    by_category = {asked.categories[code]: places for code, places in parts_of(asked.category[prompts])}
 
     def difference(places: Ints) -> stats.PairedDifference:
         mine = keys[places]

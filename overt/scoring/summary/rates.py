@@ -17,7 +17,6 @@ from overt.data.results.summary import (
     Coverage,
     Figures,
     Kind,
-    Rate,
     Rates,
     Reason,
     SafeBasis,
@@ -101,9 +100,7 @@ def coverage(rows: Rows) -> Coverage:
 def is_judged(rows: Rows, *, any_harm: bool) -> bool:
     """Whether judges could say anything of this target. One that refused all that was to be judged counts as
     well; one whose judges all failed does not."""
-    given = [
-        case for case, _ in rows.seen() if case.label == "unsafe" and case.answered and not case.refused
-    ]
+    given = [case for case, _ in rows.seen() if case.label == "unsafe" and case.answered and not case.refused]
     return any_harm and (not given or any(case.harmful is not None for case in given))
 
 

@@ -1,8 +1,8 @@
-"""The rows that rates are counted over, as columns: a row for each outcome, with its prompt and its cluster.
+"""The rows that rates are counted over, as columns: a row for each outcome, with its prompt and cluster.
 
-What became of a prompt is one of a few `Case`s (state, stage, code, the layers' decisions, the judges' label),
-and a row holds the number of its case. So a metric is asked of each case once, and a million rows are numbers
-in arrays. overt/scoring/summary/gather.py makes them of records.
+What became of a prompt is one of a few `Case`s (state, stage, code, the layers' decisions, the judges'
+label), and a row holds the number of its case. So a metric is asked of each case once, and a million rows are
+numbers in arrays. overt/scoring/summary/gather.py makes them of records.
 """
 
 from __future__ import annotations
@@ -113,6 +113,24 @@ class Asked:
     versions: int
     at: Ints
 
+    def part(self, which: Bools) -> Asked:
+        """The prompts that are marked, in new places."""
+        moved = np.append(
+            np.where(which, np.cumsum(which) - 1, -1), -1
+        )  # the last one is of what is not known
+        kept = which.tolist()
+        return dataclasses.replace(
+            self,
+            places={id: int(moved[place]) for id, place in self.places.items() if kept[place]},
+            label=self.label[which],
+            category=self.category[which],
+            cluster=self.cluster[which],
+            is_version=self.is_version[which],
+            variant_of=moved[self.variant_of[which]],
+            group=self.group[which],
+            at=self.at[which],
+        )
+
     def has_label(self, *labels: str) -> Bools:
         return np.isin(self.label, [i for i, label in enumerate(self.labels) if label in labels])
 
@@ -206,6 +224,23 @@ def in_order(codes: Ints) -> list[int]:
     first = first_places(codes)
     present = np.flatnonzero(first < len(codes))
     return [int(code) for code in present[np.argsort(first[present])]]
+
+
+def keys_of(*sides: Rows) -> tuple[Ints, ...]:
+    """One number for each prompt and sample: of several sides with the same prompts, the same numbers."""
+    samples = np.unique(np.concatenate([rows.sample for rows in sides]))
+    return tuple(
+        rows.prompt.astype(np.int64) * len(samples) + np.searchsorted(samples, rows.sample) for rows in sides
+    )
+
+
+def places_of(wanted: Ints, keys: Ints) -> Ints:
+    """The place of each wanted key among `keys`, the last one of several; -1 where it is not there."""
+    if not len(keys):
+        return np.full(len(wanted), -1, dtype=np.int64)
+    order = np.argsort(keys, kind="stable")
+    found = order[np.maximum(np.searchsorted(keys[order], wanted, "right") - 1, 0)]
+    return np.where(keys[found] == wanted, found, -1)
 
 
 def first_places(codes: Ints) -> Ints:

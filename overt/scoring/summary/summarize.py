@@ -67,8 +67,9 @@ class Gathered:
         as_asked: Iterable[AsAsked],
         kinds: Mapping[str, Kind],
         names: Mapping[str, str] | None = None,
-    ) -> Verdicts:
-        """Reads a run's records, each with where it is. Returns what is known of its outcomes.
+    ) -> tuple[dict[str, Rows], Verdicts]:
+        """Reads a run's records, each with where it is. Returns its rows by target, and what judges and
+        scorers said of them.
 
         Args:
             kinds: what each target gives, in the order of the tables; "none" for a bare filter.
@@ -82,13 +83,15 @@ class Gathered:
             verdicts.add_as_asked(row)
             self._likenesses.add(row)
         self.kinds |= kinds
-        for name, rows in rows_of(self.asked, outcomes, verdicts, kinds, names).items():
+        found = rows_of(self.asked, outcomes, verdicts, kinds, names)
+        for name, rows in found.items():
             self.rows[name] = self.rows[name].joined(rows) if name in self.rows else rows
-        return verdicts
+        return found, verdicts
 
     def counted(self, *, with_versions: bool = False) -> dict[str, Rows]:
-        """The rows that figures count, by target. Prompts that are neither benign nor unsafe are left out, and
-        so are versions of prompts (`Prompt.variant_of`): they would count a prompt with a person many times."""
+        """The rows that figures count, by target. Prompts that are neither benign nor unsafe are left out,
+        and so are versions of prompts (`Prompt.variant_of`), which would count a person's prompt many
+        times."""
         which = self.asked.has_label(*SIDES) & (with_versions | ~self.asked.is_version)
         found = {name: rows.part(which[rows.prompt]) for name, rows in self.rows.items()}
         return {name: rows for name, rows in found.items() if len(rows) or name in self.kinds}
@@ -143,9 +146,7 @@ def summary_of_rows(found: Gathered, categories: Sequence[tuple[str, str]], leve
     settings, asked, rows = Settings(level), found.asked, found.counted()
     judged = {name: is_judged(mine, any_harm=found.any_harm) for name, mine in rows.items()}
     titles = dict(categories)
-    targets = tuple(
-        _target(name, mine, settings, titles, judged=judged[name]) for name, mine in rows.items()
-    )
+    targets = tuple(_target(name, mine, settings, titles, judged=judged[name]) for name, mine in rows.items())
     if asked.versions:
         everything = found.counted(with_versions=True)
         targets = tuple(_with_groups(target, everything[target.name], settings) for target in targets)
