@@ -14,6 +14,7 @@ Nothing is asked of any model.
 from __future__ import annotations
 
 import argparse
+import itertools
 import math
 import os
 import random
@@ -228,14 +229,18 @@ def growth(costs: Sequence[tuple[int, Cost]]) -> float:
     )
 
 
+def folders(base: Path, prompts: int) -> tuple[Path, Path]:
+    return base / f"{prompts}-a", base / f"{prompts}-b"
+
+
 def runs_of(base: Path, prompts: int) -> tuple[Path, Path]:
-    first, second = base / f"{prompts}-a", base / f"{prompts}-b"
+    first, second = folders(base, prompts)
     if not (second / "manifest.json").exists():
-        began = time.process_time()
-        make_runs(first, second, prompts)
+        # In a process of its own: what this one holds would count as the peak of those that it starts.
+        made = measure([sys.executable, __file__, "--make", str(base), "--prompts", str(prompts)])
         size = sum(file.stat().st_size for file in first.rglob("*") if file.is_file())
         print(f"made two runs of {prompts:,} x {len(KINDS)}, {size / 1e6:,.0f} MB each, "
-              f"in {time.process_time() - began:.0f} CPU s", flush=True)  # fmt: skip
+              f"in {made.cpu:.0f} CPU s", flush=True)  # fmt: skip
         for folder in (first, second):
             measure([sys.executable, __file__, "--summary", str(folder)])
     return first, second
@@ -253,7 +258,11 @@ def lines_of(prompts: Sequence[int], base: Path) -> Iterator[str]:
         yield f"{'all':12} {count:>10,} {total:8.1f}   (at most {LIMIT_S} s and {LIMIT_MB} MB)"
     if len(prompts) > 1:
         for name, costs in found.items():
-            yield f"{name:12} grows with the power {growth(costs):.2f} (at most {MOST_GROWTH})"
+            steps = [growth(pair) for pair in itertools.pairwise(costs)]
+            yield (
+                f"{name:12} grows with the power {growth(costs):.2f}, in its steepest step "
+                f"{max(steps):.2f} (at most {MOST_GROWTH})"
+            )
 
 
 def main(say: Callable[[str], None] = print) -> None:
@@ -263,7 +272,11 @@ def main(say: Callable[[str], None] = print) -> None:
     parser.add_argument("--prompts", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--keep", type=Path)
     parser.add_argument("--summary", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--make", type=Path, help=argparse.SUPPRESS)
     asked = parser.parse_args()
+    if asked.make:
+        make_runs(*folders(asked.make, asked.prompts[0]), asked.prompts[0])
+        return
     if asked.summary:
         summarize(asked.summary)
         return

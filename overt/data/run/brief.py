@@ -116,7 +116,7 @@ class Stored(Generic[T, W]):
                 yield read(file.readline())
 
 
-LARGE = 50_000_000  # bytes of a file that takes a second to read
+LARGE = 10_000_000  # bytes of a file whose reading is told
 
 
 def told(records: Stored[T, W], progress: Progress) -> Iterator[tuple[int, T]]:
