@@ -21,6 +21,7 @@ from overt.data.progress import Progress
 from overt.data.prompts import Side
 from overt.data.records import Prompt
 from overt.data.results.files import explanation_file, remedy_file, write_summary
+from overt.data.run.counted import counted_from
 from overt.data.run.finished import RESULTS, Modality, Run, open_run
 from overt.data.run.parts import OutcomeParts
 from overt.data.suites.load import load_suite, settled_name
@@ -310,6 +311,7 @@ def finish(
             "identity": start.record.to_json(),
             "command": "overt run",
             "kinds": kinds,
+            "counted": counted_from(start.folder),
             # Set if any target answered in text, also under an image policy.
             "refusal_judge": config.judge if "text" in kinds.values() else None,
             "below_coverage": [

@@ -17,6 +17,7 @@ from overt.data.progress import Progress
 from overt.data.records import Prompt
 from overt.data.results.files import write_summary
 from overt.data.results.summary import Summary
+from overt.data.run.counted import counted_from
 from overt.data.run.files import write_records
 from overt.data.run.finished import RESULTS, Run, open_run
 from overt.data.run.images import ImageStore
@@ -177,7 +178,8 @@ def score(config: ScoreConfig, progress: Progress) -> Run:
             judges["below_coverage"] = below_coverage(summary, run.min_coverage)
         seconds = {**run.results.seconds, "score": round(time.monotonic() - began, 3)}
         known = manifest_anew(run, calls, summary, work)
-        work.folder.finish({**known, **facts, "seconds": seconds}, RESULTS)
+        counted = counted_from(run.folder)
+        work.folder.finish({**known, **facts, "counted": counted, "seconds": seconds}, RESULTS)
     return open_run(config.run, "run")
 
 
