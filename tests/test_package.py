@@ -38,7 +38,7 @@ MOST_PACKAGES = {
     "idna", "inflect", "jaraco-functools", "jinja2", "jiter", "joblib", "json-repair", "kiwisolver",
     "markdown-it-py", "markupsafe", "matplotlib", "mdurl", "model2vec", "more-itertools", "multidict",
     "numpy", "openai", "packaging", "pillow", "propcache", "pyarrow", "pydantic", "pydantic-core",
-    "pygments", "pyparsing", "python-dateutil", "pyyaml", "rensa", "rich", "safetensors", "setuptools",
+    "pygments", "pyparsing", "python-dateutil", "pyyaml", "rich", "safetensors", "setuptools",
     "shellingham", "six", "sniffio", "tokenizers", "tqdm", "truststore", "typeguard", "typer",
     "typing-extensions", "typing-inspection", "tzdata", "yarl",
 }  # fmt: skip
