@@ -18,7 +18,15 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["EXACT_TEXTS", "EXACT_VECTORS", "Match", "cosine_matches", "jaccard", "jaccard_matches", "shingles"]
+__all__ = [
+    "EXACT_TEXTS",
+    "EXACT_VECTORS",
+    "Match",
+    "cosine_matches",
+    "jaccard",
+    "jaccard_matches",
+    "shingles",
+]
 
 # Above these sizes keys propose the pairs. The exact ways take about eight seconds there.
 EXACT_VECTORS = 50_000

@@ -18,7 +18,23 @@ from overt.scoring.neighbours.minhash import HASHES, minhash_finder, signatures
 from overt.scoring.neighbours.words import Words
 
 LATIN = [a + b + c for a in "bcdfglmnprst" for b in ("ar", "el", "in", "ost") for c in ("", "a", "ic", "on")]
-OTHER = "слово собака кошка дом 狗在雪地里 犬 猫が屋根に καλημέρα σκύλος नमस्ते शहर شجرة بيت e\u0301t\u0301 ﬁsh".split()
+OTHER = [
+    "слово",
+    "собака",
+    "кошка",
+    "дом",
+    "狗在雪地里",
+    "犬",
+    "猫が屋根に",
+    "καλημέρα",
+    "σκύλος",
+    "नमस्ते",
+    "शहर",
+    "شجرة",
+    "بيت",
+    "ét́",
+    "ﬁsh",
+]
 
 
 def texts_of(count: int, seed: int, vocabulary: list[str]) -> list[str]:

@@ -163,7 +163,9 @@ class Shared:
         import numpy as np
 
         # Rows of a bucket are in order, so that those below `first` come first.
-        below = np.add.reduceat(self.rows < first, self.starts, dtype=np.int64) if len(self.rows) else self.sizes
+        below = (
+            np.add.reduceat(self.rows < first, self.starts, dtype=np.int64) if len(self.rows) else self.sizes
+        )
         middles = np.repeat(self.starts + below, self.sizes)
         places = np.flatnonzero(np.arange(len(self.rows)) < middles)
         ends = np.repeat(self.starts + self.sizes, self.sizes)

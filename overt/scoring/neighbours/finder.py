@@ -61,7 +61,9 @@ class Looks:
 
         signs = [word[rows] for word in self.signs]
         for left, right in pairs:
-            kept = np.flatnonzero(_unlike(signs[:_EARLY], left, right) <= most_unlike(self.alike, 64 * _EARLY))
+            kept = np.flatnonzero(
+                _unlike(signs[:_EARLY], left, right) <= most_unlike(self.alike, 64 * _EARLY)
+            )
             left, right = left[kept], right[kept]
             kept = np.flatnonzero(_unlike(signs, left, right) <= most_unlike(self.alike, 64 * len(signs)))
             yield rows[left[kept]], rows[right[kept]]

@@ -71,7 +71,9 @@ def _seen_from_middle(
     first, second = first - middle, second - middle
     lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
     strange = _one_side(np.einsum("ij,ij->i", first, second) / np.maximum(lengths, 1e-6))
-    return (middle, alike, strange) if len(first) else (middle, _one_side(np.array([lowest])), np.array([0.5]))
+    return (
+        (middle, alike, strange) if len(first) else (middle, _one_side(np.array([lowest])), np.array([0.5]))
+    )
 
 
 def _one_side(cosines: NDArray[np.floating]) -> Chances:
