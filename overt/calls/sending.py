@@ -29,6 +29,7 @@ Q = TypeVar("Q")
 A = TypeVar("A", bound=Reply)
 
 OnSent = Callable[[], None]
+_SETTLE_S = 0.02  # seconds between two looks whether calls are under way
 AT_ONCE = 50_000  # requests that wait for batches together: the most that one batch takes
 
 
@@ -52,11 +53,19 @@ class Sender:
         self.boxes: dict[int, Mailbox[object]] = {}  # by the id of the channel's subject
         self._waits = waits
         self._paces: dict[int, Pace] = {}
+        self._flying = 0  # live calls that are sent and not answered
         self._unpaced = Pace(AT_ONCE)  # a batch is one request, whatever is in it
 
     def register(self, channel: Subject) -> None:
         """Gives a model its pace."""
         self._paces[id(channel.subject)] = Pace(channel.ceiling or self.options.concurrency, self.options.rpm)
+
+    def settle(self, error: OvertError) -> None:
+        """Sends nothing more because of this error, and waits for the live calls under way, which are paid
+        for: of several models at work the others may be in the middle of theirs."""
+        self.stop = self.stop or error
+        while self._flying:
+            time.sleep(_SETTLE_S)
 
     # -- batches --------------------------------------------------------------------------------------
 
@@ -206,6 +215,7 @@ class Sender:
     async def _send(self, channel: Channel[Q, A], request: Q, *, patient: bool) -> A:
         timeout = None if channel.patient or patient else self.options.timeout
         started = time.perf_counter()
+        self._flying += not patient
         try:
             async with asyncio.timeout(timeout):
                 reply = await channel.send(request)
@@ -215,6 +225,8 @@ class Sender:
             raise
         except OvertError as error:  # such as a full disk, which would stop every other reply too
             self.halt(error)
+        finally:
+            self._flying -= not patient
         return channel.timed(reply, time.perf_counter() - started)
 
     async def _admit(self, channel: Subject, pace: Pace, box: Mailbox[object] | None) -> None:
