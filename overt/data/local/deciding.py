@@ -28,6 +28,7 @@ class Decider:
         one: Callable[..., FilterDecision] = getattr(thing, "decide", None) or thing.check  # type: ignore[union-attr]
         many: Any = getattr(thing, "decide_many", None) or getattr(thing, "check_many", None)
         self._one, self._many = one, many
+        self._is_quick = getattr(thing, "is_quick", False) is True
         self._pool = ThreadPoolExecutor(
             threads if self.is_remote else local_threads, thread_name_prefix="overt-decider"
         )
@@ -43,6 +44,8 @@ class Decider:
 
     async def __call__(self, *what: Any) -> FilterDecision:
         """The decision on one item. What the filter or checker raises is passed on."""
+        if self._is_quick:  # a thread would cost more than the decision
+            return self._one(*what)
         if self._batches is not None:
             return await self._batches(what)
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._one, *what)
