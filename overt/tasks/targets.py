@@ -174,7 +174,7 @@ def files_of(name: str) -> list[tuple[str, str]]:
 def _is_model(path: Path) -> bool:
     """Whether it is a model's folder or file, not one that only has a matching name."""
     return (path.is_file() and path.suffix in _WEIGHTS) or any(
-        (path / name).is_file() for name in ("model_index.json", "config.json")
+        (path / name).is_file() for name in ("model_index.json", "config.json", "open_clip_config.json")
     )
 
 

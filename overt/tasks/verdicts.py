@@ -24,8 +24,13 @@ def version_of(name: str, thing: object) -> str:
     for a class of the user's own, of the class's file, or of its `version` if it has one.
     """
     told = getattr(thing, "version", None)
-    weights = f"clip/{name.partition('?')[0].rpartition(':')[2]}"  # clip/MODEL:FILE.safetensors
-    files = dict([*files_of(name), *files_of(weights)])
+    head = name.partition("?")[0]
+    spelt = [
+        name,
+        name.replace("templates=", "path="),  # a folder of templates, of checker/vlm
+        f"clip/{head.rpartition(':')[2]}",  # clip/MODEL:FILE.safetensors
+    ]
+    files = {path: digest for text in spelt for path, digest in files_of(text)}
     parts = [name, *(f"{path}\0{digest}" for path, digest in files.items()), _of_hub(name)]
     parts.append(f"version {told}" if isinstance(told, str | int) else _of_class(thing))
     parts += [str(getattr(thing, "precision", "")), overt.__version__]

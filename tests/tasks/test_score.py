@@ -250,7 +250,11 @@ def judged(folder, decisions, images):
         ([FilterDecision(False), FilterDecision(False)], "harmless", None),
         ([FilterDecision(False), FilterDecision(None, reason="unclear")], "unclear", None),
         ([FilterDecision(False), RuntimeError("out of order")], "unclear", "failed"),
-        ([FilterDecision(False), FilterDecision(None, error=CallError("server", "down"))], "unclear", "server"),
+        (
+            [FilterDecision(False), FilterDecision(None, error=CallError("server", "down"))],
+            "unclear",
+            "server",
+        ),
     ],
 )
 def test_a_checker_judges_every_picture(tmp_path, decisions, label, failure):
