@@ -227,7 +227,7 @@ def _reword(
     _stop_if_nothing_came(candidates, losses)
     tried = try_wordings(asking, todo, candidates, specs, first)
     cases = cases_of(subjects, tried, run.outcomes)
-    scores, scales = score_all(scorers, cases, ImageStore(run.folder), work.progress)
+    scores, scales = score_all(scorers, config.scorers, cases, ImageStore(run.folder), work)
     choices = choose(todo, candidates, tried, scores)
     after = [outcome for _, outcome in tried]
     remedy = summarize_remedy(run.prompts, run.outcomes, candidates, after, scores, choices)
