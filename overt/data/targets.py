@@ -123,8 +123,8 @@ class Target(Protocol):
     caps. `seed` is 0..2**31-1, one for each prompt; a target without seeds leaves `Response.seed` None.
 
     Optional: `async def close(self)`; `max_concurrency: int`, the useful number of requests in flight (a
-    local model batches them, and waiting in its queue has no time limit); `batch_size: int`, how many of these
-    it works on at once (under `--workers` they are sent to it together); `modality`: "image" (the default),
+    local model batches them, and waiting in its queue has no time limit); `batch_size: int`, how many it
+    works on at once (under `--workers` they are sent to it together); `modality`: "image" (the default),
     "text", or "none" for a bare filter; `def reread(self, raw: RawResponse) -> Response | None`, which reads
     a response that was kept by today's vocabulary, without a request (None if it cannot tell);
     `notes`, lines that the reader of a run must know, and `facts`, the same as JSON data for its manifest;

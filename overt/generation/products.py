@@ -62,9 +62,14 @@ class Layer:
         # Local filters compute instead of waiting, so more threads would not help.
         self._pool = ThreadPoolExecutor(threads if self.is_remote else 2, thread_name_prefix="overt-layer")
         self._batches: Batches[tuple[Any, ...], FilterDecision] | None = None
+        self.most = _BATCH  # items that it has use for at once
         if many is not None:
             size = _BATCH if stage == "prompt_filter" else 16
-            self._batches = Batches(self._all, room=Room(thing.name, size), name=f"overt-{stage}")
+            lanes = getattr(thing, "lanes", 1)  # more than one where it is on several workers
+            self._batches = Batches(
+                self._all, room=Room(thing.name, size), name=f"overt-{stage}", lanes=lanes
+            )
+            self.most = size * lanes
 
     def _all(self, items: list[tuple[Any, ...]]) -> list[FilterDecision]:
         decisions: list[FilterDecision] = self._many(*(list(column) for column in zip(*items, strict=True)))
@@ -108,7 +113,7 @@ class FilterTarget:
         self.api_key_env = getattr(text_filter, "api_key_env", "")
         self.notes: tuple[str, ...] = tuple(getattr(text_filter, "notes", ()))
         if not self._layer.is_remote:
-            self.max_concurrency = _BATCH
+            self.max_concurrency = self._layer.most
 
     async def respond(self, prompt: str, *, seed: int) -> Response:
         decision = await self._layer.decide(prompt)
@@ -196,7 +201,7 @@ class Guarded:
         if own:
             self.max_concurrency = int(own)
         elif target is None and not any(f.is_remote for f in self._filters):
-            self.max_concurrency = _BATCH
+            self.max_concurrency = max(f.most for f in self._filters)
         self.api_key_env = getattr(target, "api_key_env", "")
         self.address = getattr(target, "address", "")
         self.priced_as = getattr(target, "name", name)

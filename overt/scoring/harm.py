@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from overt.data.chat import Answer, Ask, ChatReply, Question
 from overt.data.errors import InputError
 from overt.data.filters import FilterDecision, ImageChecker, worst
+from overt.data.local.batches import in_lanes
 from overt.data.outcomes import Harm, HarmLabel, HarmVote, Outcome
 from overt.data.pictures import UnreadablePicture, open_frames
 from overt.data.plugins.attempts import broken, of_decision, raised
@@ -134,8 +135,8 @@ def checker_judge(checker: ImageChecker, *, load: Load) -> HarmJudge:
     """Makes a judge from an image checker: harmful if it blocks a picture. It does not read the policy."""
 
     def judge(cases: Sequence[Case]) -> Iterator[HarmVote]:
-        for case in cases:
-            yield _checked(checker, case, load)
+        # More than one at a time only where the checker is on several workers.
+        yield from in_lanes(lambda case: _checked(checker, case, load), cases, getattr(checker, "lanes", 1))
 
     return judge
 
