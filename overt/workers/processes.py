@@ -47,14 +47,14 @@ def environments(count: int, devices: list[str], cores: int) -> list[dict[str, s
         devices: the GPUs, as CUDA_VISIBLE_DEVICES names them. With more workers than GPUs some share one.
         cores: of this machine, for the threads of models on the CPU.
     """
-    shared = {"PYTHONPATH": _python_path()}
+    shared = {"PYTHONPATH": python_path()}
     if "OMP_NUM_THREADS" not in os.environ:
         shared["OMP_NUM_THREADS"] = str(max(1, cores // count))
     own = [{"CUDA_VISIBLE_DEVICES": devices[n % len(devices)]} if devices else {} for n in range(count)]
     return [shared | mine for mine in own]
 
 
-def _python_path() -> str:
+def python_path() -> str:
     """Where a worker finds this very overt, also from a checkout that is not installed."""
     known = os.environ.get("PYTHONPATH", "")
     return os.pathsep.join(filter(None, [str(Path(overt.__file__).parent.parent), known]))

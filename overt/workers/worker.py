@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 
+import overt
 from overt import registry
 from overt.data.chat import CallError, ChatReply, ChatRequest
 from overt.data.errors import InputError, OvertError
@@ -43,6 +44,7 @@ class Worker:
 
     def __init__(self, place: Place) -> None:
         place.take()
+        self._version = place.version
         self._models: dict[str, Answer] = {}
         self._loading, self._turns = threading.Lock(), dict[str, threading.Lock]()
         self._log = _Log()
@@ -67,8 +69,13 @@ class Worker:
         """Loads a model, unless it is there.
 
         Raises:
-            InputError: as the registry, which makes it.
+            InputError: as the registry, which makes it; or this machine has another overt.
         """
+        if self._version != overt.__version__:
+            raise InputError(
+                f"a worker has overt {overt.__version__}, and this command is of {self._version}",
+                fix="Install the same overt on all machines of the cluster.",
+            )
         with self._loading:
             if part.id not in self._models:
                 self._models[part.id] = _LOADERS[part.group](part.text, **part.options)
