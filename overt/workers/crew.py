@@ -1,8 +1,10 @@
 """The crew of a command: its seats, what is loaded on each, and who gets the next batch.
 
 A batch goes to the seat that has the fewest. A seat that is lost is started anew beside the work, and gets
-its models before it gets a batch: a dead worker that answers at once would attract every batch. A batch whose
-workers all end is given up after a few tries, and the others go on.
+its models before it gets a batch: a dead worker that answers at once would attract every batch.
+
+Of the batches that a lost seat had, nobody knows which ended it. So each gets a seat for itself, where it
+shows. One that ends all its seats is given up after a few tries, and the others go on.
 """
 
 from __future__ import annotations
@@ -17,17 +19,20 @@ from dataclasses import dataclass
 from overt.data.errors import InputError, OvertError, RunError
 from overt.workers.parts import Answer, BatchLost, Facts, Item, Part, Reply, Seat, SeatLost, SeatMaker
 
+_IDS = itertools.count()  # of parts, of all crews
 _STARTS = 3  # of a seat, one after the other, before it stays empty
 _FEWER = "The same command goes on where this one ended; fewer --workers need less memory."
 
 
 @dataclass
 class _Chair:
-    """A place for a seat. load: the batches that it has. seat: None while it is started, or for good."""
+    """A place for a seat. seat: None while it is started, or for good. load: the batches that it has.
+    is_reserved: for one batch alone."""
 
     number: int
     seat: Seat | None = None
     load: int = 0
+    is_reserved: bool = False
     is_gone: bool = False
 
 
@@ -38,7 +43,6 @@ class Crew:
         self._engine = engine
         self._chairs = [_Chair(number) for number in range(engine.count)]
         self._parts: list[Part] = []
-        self._ids = itertools.count()
         self._changed = threading.Condition()
         self._is_closed = False
         self._last_words = ""
@@ -57,6 +61,11 @@ class Crew:
         """Those that are there now."""
         return [chair.seat for chair in self._chairs if chair.seat is not None]
 
+    def wait(self) -> None:
+        """Until every seat that was lost is there again, or does not start any more."""
+        with self._changed:
+            self._changed.wait_for(lambda: all(chair.seat or chair.is_gone for chair in self._chairs))
+
     # -- models ---------------------------------------------------------------------------------------
 
     def make(self, group: str, text: str, options: dict[str, object]) -> tuple[Part, Facts]:
@@ -65,15 +74,18 @@ class Crew:
         Raises:
             InputError: as the registry, which makes it; or a worker ended while it loaded.
         """
-        part = Part(str(next(self._ids)), group, text, options)
-        with self._changed:
-            self._changed.wait_for(lambda: all(chair.seat or chair.is_gone for chair in self._chairs))
-            self._parts.append(part)
+        part = Part(str(next(_IDS)), group, text, options)
+        self.wait()
         found: list[Facts] = []
 
         def load(chair: _Chair) -> None:
-            if chair.seat is not None:
-                found.append(_value(chair.seat.call("make", part)))
+            if (seat := chair.seat) is None:
+                return
+            try:
+                found.append(_value(seat.call("make", part)))
+            except SeatLost as lost:
+                self._lose(chair, seat, lost)
+                raise
 
         try:
             self._on_each(load)
@@ -82,6 +94,8 @@ class Crew:
             raise
         if not found:
             raise RunError(f"no worker is left for {text}: {self._last_words}", fix=_FEWER)
+        with self._changed:  # from now on a seat that is started anew loads it as well
+            self._parts.append(part)
         return part, found[0]
 
     def drop(self, part: Part) -> None:
@@ -96,58 +110,68 @@ class Crew:
 
     # -- batches --------------------------------------------------------------------------------------
 
-    def run(self, part: Part, items: Sequence[Item], *, tries: int | None = None) -> list[Answer]:
+    def run(self, part: Part, items: Sequence[Item], *, alone: bool = False) -> list[Answer]:
         """The replies to one batch, from the seat that has the fewest.
 
         Args:
-            tries: how many workers may end over it; None: as many as the engine says.
+            alone: it was lost before: it gets a seat for itself, and one try.
 
         Raises:
             BatchLost: each of them ended.
             RunError: no worker is left.
             OvertError: as the model.
         """
-        found: list[Answer] = self._call("run", part, (list(items), False), tries)
+        found: list[Answer] = self._call("run", part, (list(items), False), alone=alone)
         return found
 
     def run_one_by_one(self, part: Part, items: Sequence[Item]) -> list[Answer]:
         """As `run`, of a filter or checker that is to decide on each item alone."""
-        found: list[Answer] = self._call("run", part, (list(items), True), None)
+        found: list[Answer] = self._call("run", part, (list(items), True))
         return found
 
     def call(self, part: Part, method: str, argument: object) -> Answer:
         """What a method of the model gives for one argument. Raises: as `run`."""
-        return self._call("call", part, (method, argument), None)
+        return self._call("call", part, (method, argument))
 
-    def _call(self, method: str, part: Part, arguments: tuple[object, ...], tries: int | None) -> Answer:
-        most, tried = tries or self._engine.tries, 0
+    def _call(self, method: str, part: Part, arguments: tuple[object, ...], *, alone: bool = False) -> Answer:
+        most, tried = 1 if alone else self._engine.tries, 0
         while True:
-            chair, seat = self._take(part)
+            alone = alone or tried > 0
+            chair, seat = self._take(part, alone=alone)
             try:
                 return _value(seat.call(method, part, *arguments))
             except SeatLost as lost:
                 self._lose(chair, seat, lost)
-                tried += lost.tries
-                if tried >= most:
+                tried += 1
+                if tried == most:
                     raise BatchLost(f"{lost.words} (tried {_times(tried)})") from None
             finally:
                 with self._changed:
                     chair.load -= 1
+                    chair.is_reserved = chair.is_reserved and not alone
                     self._changed.notify_all()
 
-    def _take(self, part: Part) -> tuple[_Chair, Seat]:
+    def _take(self, part: Part, *, alone: bool) -> tuple[_Chair, Seat]:
+        """The seat that has the fewest batches; `alone`: one that has no other, and gets none meanwhile.
+
+        Raises:
+            RunError: no worker is left.
+        """
+        mine: _Chair | None = None
         with self._changed:
             while True:
                 if self._is_closed:
                     raise RunError(f"{part.text}: its workers were closed")
                 if all(chair.is_gone for chair in self._chairs):
                     raise RunError(f"{part.text}: no worker is left: {self._last_words}", fix=_FEWER)
-                free = [chair for chair in self._chairs if chair.seat is not None]
-                if free:
-                    chair = min(free, key=lambda chair: chair.load)
-                    chair.load += 1
-                    assert chair.seat is not None
-                    return chair, chair.seat
+                if mine is None or mine.is_gone:
+                    free = [chair for chair in self._chairs if chair.seat and not chair.is_reserved]
+                    mine = min(free, key=lambda chair: chair.load, default=None)
+                    if mine is not None and alone:
+                        mine.is_reserved = True
+                if mine is not None and mine.seat is not None and not (alone and mine.load):
+                    mine.load += 1
+                    return mine, mine.seat
                 self._changed.wait()
 
     # -- seats that come and go -----------------------------------------------------------------------
@@ -233,8 +257,8 @@ class Crew:
             for chair in self._chairs:
                 chair.seat = None
             self._changed.notify_all()
-        with ThreadPoolExecutor(max(1, len(seats))) as pool:
-            list(pool.map(lambda seat: seat.close(), seats))
+        for seat in seats:  # in no threads: at the end of the program there are no new ones
+            seat.close()
         self._engine.close()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,7 +13,9 @@ from overt.workers.spread import Spread
 
 _crews: dict[Spread, Crew] = {}
 _parts: dict[Crew, set[str]] = {}
-_turn = threading.RLock()  # a model may be let go by the garbage collector, in the midst of hiring
+_kept: Counter[Spread] = Counter()
+# A model may be let go by the garbage collector in the midst of hiring, by the same thread.
+_turn = threading.RLock()
 
 
 def hire(spread: Spread, group: str, text: str, options: dict[str, object]) -> tuple[Crew, Part, Facts]:
@@ -22,56 +25,56 @@ def hire(spread: Spread, group: str, text: str, options: dict[str, object]) -> t
         InputError: as the registry; or the workers cannot be started.
     """
     with _turn:
-        crew = _crew(spread)
+        crew = _crews.get(spread)
+        if crew is None:
+            crew = _crews[spread] = Crew(_engine(spread))
+            _parts[crew] = set()
         try:
             part, facts = crew.make(group, text, options)
         except BaseException:
-            _close_if_idle(crew)
+            _close_idle(spread)
             raise
         _parts[crew].add(part.id)
         return crew, part, facts
 
 
-def _crew(spread: Spread) -> Crew:
-    crew = _crews.get(spread)
-    if crew is None:
-        crew = _crews[spread] = Crew(_engine(spread))
-        _parts[crew] = set()
-    return crew
+def dismiss(spread: Spread, part: Part) -> None:
+    """Lets go of a model, and of the workers if it was their last."""
+    with _turn:
+        crew = _crews.get(spread)
+        if crew is None or part.id not in _parts[crew]:
+            return
+        _parts[crew].discard(part.id)
+        if not _close_idle(spread):
+            crew.drop(part)
 
 
 @contextmanager
-def kept(spread: Spread) -> Iterator[Crew]:
-    """A crew that stays between models, so that the next one finds it warm."""
+def kept(spread: Spread) -> Iterator[None]:
+    """Keeps workers that are hired between two models, so that the second finds them started."""
     with _turn:
-        crew = _crew(spread)
-        _parts[crew].add("kept")
+        _kept[spread] += 1
     try:
-        yield crew
+        yield
     finally:
         with _turn:
-            _parts[crew].discard("kept")
-            _close_if_idle(crew)
+            _kept[spread] -= 1
+            _close_idle(spread)
 
 
-def dismiss(crew: Crew, part: Part) -> None:
-    """Lets go of a model, and of the workers if it was their last."""
-    with _turn:
-        if part.id not in _parts.get(crew, set()):
-            return
-        _parts[crew].discard(part.id)
-        if _parts[crew]:
-            crew.drop(part)
-        else:
-            _close_if_idle(crew)
+def crew_of(spread: Spread) -> Crew | None:
+    """The workers that are hired now."""
+    return _crews.get(spread)
 
 
-def _close_if_idle(crew: Crew) -> None:
-    if not _parts[crew]:
-        del _parts[crew]
-        for spread in [spread for spread, known in _crews.items() if known is crew]:
-            del _crews[spread]
-        crew.close()
+def _close_idle(spread: Spread) -> bool:
+    """Ends workers that have nothing to do any more; whether it did."""
+    crew = _crews.get(spread)
+    if crew is None or _parts[crew] or _kept[spread]:
+        return False
+    del _crews[spread], _parts[crew]
+    crew.close()
+    return True
 
 
 def _engine(spread: Spread) -> SeatMaker:

@@ -63,7 +63,7 @@ def _load(
         "overt.filters": stand_ins.FilterStandIn,
         "overt.checkers": stand_ins.CheckerStandIn,
     }
-    made = kinds[group](*hire(spread, group, text, dict(options)))
+    made = kinds[group](spread, *hire(spread, group, text, dict(options)))
     tell_notes(without_keys(text), made)
     return made
 

@@ -94,11 +94,11 @@ class Reply:
 
 
 class SeatLost(Exception):
-    """A worker ended. words: how, for a person. tries: how often it was tried with what it was given."""
+    """A worker ended. words: how, for a person."""
 
-    def __init__(self, words: str, tries: int = 1) -> None:
+    def __init__(self, words: str) -> None:
         super().__init__(words)
-        self.words, self.tries = words, tries
+        self.words = words
 
 
 class BatchLost(Exception):

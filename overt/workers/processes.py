@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, InvalidStateError
 from pathlib import Path
 
 import overt
-from overt.data.secrets import storable
+from overt.data.secrets import Known, storable
 from overt.workers.parts import Place, Reply, SeatLost, here
 from overt.workers.wire import packed, received
 
 _LAST_LINES = 5  # of what a worker wrote before it ended
-_END_S = 10.0  # seconds that a worker has to end by itself
+_END_S = 3.0  # seconds that a worker has to end by itself, which takes some hundredths
+_KEY_NAMES = re.compile("KEY|TOKEN|SECRET|PASSWORD", re.IGNORECASE)
 _COUNT_DEVICES = "import torch; print(torch.cuda.device_count())"
 
 
@@ -172,7 +174,13 @@ class ProcessSeat:
                 self._said.append(text[:300])
 
 
-def how_it_ended(number: int, code: int, said: deque[str]) -> str:
+def _keys() -> list[str]:
+    """Values of the environment that are keys by their names. A worker may read one of which the driver knows
+    nothing."""
+    return [value for name, value in os.environ.items() if value and _KEY_NAMES.search(name)]
+
+
+def how_it_ended(number: int, code: int, said: Iterable[str]) -> str:
     """The end of a worker in words, with the last lines that it wrote, without keys."""
     if code < 0:
         try:
@@ -184,5 +192,5 @@ def how_it_ended(number: int, code: int, said: deque[str]) -> str:
             words += ", which the system sends when memory is full"
     else:
         words = f"it ended with exit code {code}"
-    last = storable(" | ".join(said))
+    last = storable(Known(*_keys()).masked(" | ".join(said)))
     return f"worker {number + 1}: {words}" + (f"; its last words: {last}" if last else "")

@@ -23,7 +23,6 @@ from overt.data.secrets import storable
 from overt.workers.parts import Answer, Item, Place, Reply, SeatLost, here
 from overt.workers.processes import python_path
 
-_RETRIES = 3  # by Ray, of a batch whose actor ended; it starts the actor anew each time
 _SIDE_BY_SIDE = 16  # calls in one actor; more wait in it
 _AUTH = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 _GONE = "The same command goes on where this one ended."
@@ -39,7 +38,7 @@ class RayActors:
         InputError: Ray is not installed, cannot be reached, or has fewer GPUs.
     """
 
-    tries = 1 + _RETRIES
+    tries = 4
 
     def __init__(self, count: int | None) -> None:
         self._is_own = not os.environ.get("RAY_ADDRESS")
@@ -134,13 +133,15 @@ class _Actor:
 
 
 class RaySeat:
-    """One actor. Ray starts it anew where it ends, and gives its batches to it again."""
+    """One actor. Where it ends, the crew starts another and gives its batches out again, as of a process.
+    Ray's own retries (`max_task_retries`) would send all that it had at once: beside the batch that ends it each
+    time the innocent ones would be lost."""
 
     def __init__(self, ray: Answer, number: int, needs: Mapping[str, float], place: Place) -> None:
         self._ray, self.number = ray, number
         make = ray.remote(_Actor).options(
-            max_restarts=-1,
-            max_task_retries=_RETRIES,
+            max_restarts=0,
+            max_task_retries=0,
             max_concurrency=_SIDE_BY_SIDE,
             scheduling_strategy="SPREAD",
             **needs,
@@ -153,7 +154,7 @@ class RaySeat:
             reply: Reply = self._ray.get(self._actor.answer.remote(method, *arguments))
         except errors.RayActorError as error:
             words = f"worker {self.number + 1}, of Ray: {storable(one_line(error))}"
-            raise SeatLost(words, 1 + _RETRIES) from None
+            raise SeatLost(words) from None
         except errors.RayTaskError as error:  # an answer that cannot be sent
             return Reply(None, storable(one_line(error.cause or error)))
         except errors.RayError as error:

@@ -18,22 +18,28 @@ from overt.data.targets import Response
 from overt.workers.crew import Crew
 from overt.workers.hiring import dismiss
 from overt.workers.parts import Answer, BatchLost, Facts, Item, Part
+from overt.workers.spread import Spread
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
 
 class StandIn:
-    """The base of all: the attributes of the model, and the end of it on the workers."""
+    """The base of all: the attributes of the model, and the end of it on the workers.
+
+    Args:
+        spread: of the workers, which `crew` holds.
+    """
 
     name: str
+    device = "the workers"  # which models share: those of one run take turns
 
-    def __init__(self, crew: Crew, part: Part, facts: Facts) -> None:
+    def __init__(self, spread: Spread, crew: Crew, part: Part, facts: Facts) -> None:
         for name, value in facts.attributes.items():
             setattr(self, name, value)
         self._crew, self._part = crew, part
         self.lanes = crew.count * facts.batches_in_flight  # batches that it has side by side
-        self._ends = weakref.finalize(self, dismiss, crew, part)
+        self._ends = weakref.finalize(self, dismiss, spread, part)
         self._lost = _Lost()
 
     def _run(self, items: list[Item]) -> list[Answer]:
@@ -57,7 +63,7 @@ class StandIn:
         if (lost := self._lost.for_good(item)) is not None:
             raise lost
         try:
-            return self._crew.run(self._part, [item], tries=1)[0]
+            return self._crew.run(self._part, [item], alone=True)[0]
         except BatchLost as again:
             self._lost.keep(item, again)
             raise
@@ -70,11 +76,17 @@ class StandIn:
 class Batched(StandIn):
     """A model whose requests gather in the driver until a batch is full."""
 
-    def __init__(self, crew: Crew, part: Part, facts: Facts, *, is_steady: bool) -> None:
-        super().__init__(crew, part, facts)
+    is_steady = False  # see `Batches`
+
+    def __init__(self, spread: Spread, crew: Crew, part: Part, facts: Facts) -> None:
+        super().__init__(spread, crew, part, facts)
         size = facts.batch_size
         self._batches: Batches[Item, Answer] = Batches(
-            self._run, room=Room(self.name, size), name="overt-workers", is_steady=is_steady, lanes=self.lanes
+            self._run,
+            room=Room(self.name, size),
+            name="overt-workers",
+            is_steady=self.is_steady,
+            lanes=self.lanes,
         )
         self.max_concurrency = self.lanes * size
 
@@ -92,8 +104,7 @@ class Batched(StandIn):
 class TargetStandIn(Batched):
     """A target on the workers."""
 
-    def __init__(self, crew: Crew, part: Part, facts: Facts) -> None:
-        super().__init__(crew, part, facts, is_steady=True)
+    is_steady = True
 
     async def respond(
         self, prompt: str, *, seed: int, picture: bytes | None = None, turns: tuple[Turn, ...] = ()
@@ -108,9 +119,6 @@ class TargetStandIn(Batched):
 
 class ChatStandIn(Batched):
     """A chat model on the workers."""
-
-    def __init__(self, crew: Crew, part: Part, facts: Facts) -> None:
-        super().__init__(crew, part, facts, is_steady=False)
 
     async def complete(self, request: ChatRequest) -> ChatReply:
         try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
+import sys
 import threading
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
@@ -89,7 +90,8 @@ class Worker:
         if hasattr(model, "respond") or hasattr(model, "complete"):
             asyncio.run_coroutine_threadsafe(close_target(model), self._loop).result(30)
         del model
-        free_memory()
+        if "torch" in sys.modules:
+            free_memory()
 
     def run(self, part: Part, items: Sequence[Item], one_by_one: bool = False) -> list[Answer]:
         """The replies of a model to one batch, in its order.
