@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("light_torch")
 def test_pictures_are_the_same_byte_for_byte(workers, tmp_path, monkeypatch):
     """With the pipeline's own checker, whose flag for each picture comes along."""
     monkeypatch.chdir(tmp_path)
-    tiny_images.pipeline(tmp_path / "tiny", threshold=0.1)
+    tiny_images.pipeline(tmp_path / "tiny")
     lines = [f"a quiet harbour {n} picture,{'benign' if n % 2 else 'unsafe'}" for n in range(18)]
     (tmp_path / "prompts.csv").write_text("\n".join(["prompt,label", *lines]))
     for name, spread in (("one", "1"), ("two", workers)):
