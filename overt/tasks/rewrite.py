@@ -132,6 +132,7 @@ class RewriteConfig(ReachConfig, CallConfig, LocalConfig, OutputConfig):
             self.device,
             self.batch_size or 8,
             timeout=self.timeout,
+            workers=self.workers,
         )
 
     def check(self) -> None:

@@ -53,6 +53,8 @@ from overt.tasks.targets import (
     specs_of,
 )
 from overt.tasks.task import Start, Work, default_folder, record_of, resumed_run, working
+from overt.workers.hiring import kept
+from overt.workers.spread import spread_of
 
 _DATA = "What goes in"
 
@@ -162,7 +164,7 @@ def evaluate(config: RunConfig, progress: Progress) -> Run:
             check_extras(spec.name, getattr(target, "takes", None), asked.prompts)
             if config.batch and not config.batch_cancel:
                 check_batch(spec.name, target, asked.prompts)
-    with working(start, config.caller, progress) as work:
+    with working(start, config.caller, progress) as work, kept(spread_of(config.workers)):
         if work is not None:
             work.notes += [*asked.notes, *label_notes(config.dataset)]
             _ask(config, start, work, specs, asked, modality)

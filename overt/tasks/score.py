@@ -37,6 +37,7 @@ from overt.tasks.config import (
     Option,
     OutputConfig,
     TrustAddresses,
+    Workers,
     checked_folder,
 )
 from overt.tasks.recipes import RecipeName, applied, load_recipe
@@ -45,6 +46,7 @@ from overt.tasks.roles import ModelOptions, chat_model, seeing_model
 from overt.tasks.score_pictures import open_scorer, scored
 from overt.tasks.task import Work, working_again
 from overt.tasks.verdicts import open_checks
+from overt.workers.load import load_checker
 
 
 class ScoreConfig(CallConfig, OutputConfig):
@@ -97,6 +99,7 @@ class ScoreConfig(CallConfig, OutputConfig):
     ] = None
     trust_addresses: TrustAddresses = False
     device: Annotated[str | None, Option("Device of local checkers and scorers.", CALLS)] = None
+    workers: Workers = "1"
     concurrency: Concurrency = 16
 
     @property
@@ -147,6 +150,7 @@ class ScoreConfig(CallConfig, OutputConfig):
             api_key_env={"": self.api_key_env} if self.api_key_env else {},
             device=self.device,
             timeout=self.timeout,
+            workers=self.workers,
         )
 
 
@@ -282,7 +286,7 @@ def _judges(
     judges: list[_Judge] = []
     for name in config.names:
         if registry.is_checker(name):
-            checker = registry.load_checker(name, device=config.device, timeout=config.timeout)
+            checker = load_checker(name, config.workers, device=config.device, timeout=config.timeout)
             own = declared.get(name, getattr(checker, "covers", None))
             checks = open_checks(work.caller, name, checker, store.get, f"harm {name}")
             asked = checker_judge(checker.name, checks, store.has)
