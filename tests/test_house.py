@@ -51,7 +51,7 @@ MAY_IMPORT = {
 
 HEAVY = (
     "torch", "transformers", "diffusers", "accelerate", "openai", "aiohttp", "datasets", "pandas", "pyarrow",
-    "numpy", "scipy", "sklearn", "semhash", "rensa", "model2vec", "PIL",
+    "numpy", "msgspec", "scipy", "sklearn", "semhash", "rensa", "model2vec", "PIL",
     "better_profanity", "profanity_check", "matplotlib", "jinja2", "open_clip", "nudenet", "onnxruntime",
     "starlette", "uvicorn", "inspect_ai",
 )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Protocol
@@ -87,19 +88,23 @@ class Bars:
             TextColumn("[dim]{task.fields[calls]}"),
             console=self._console,
         )
-        self._task: int | None = None
+        self._tasks: list[int] = []  # of stages under way; several models may be asked at once
+        self._lock = threading.Lock()
 
     @contextlib.contextmanager
     def stage(self, name: str, total: int) -> Iterator[Advance]:
-        task = self._bars.add_task(visible(name), total=total, calls="")
-        self._task = task
-        self._bars.start()
+        with self._lock:
+            task = self._bars.add_task(visible(name), total=total, calls="")
+            self._tasks.append(task)
+            self._bars.start()
         try:
             yield lambda count: self._bars.advance(task, count)
         finally:
-            self._bars.stop()
-            self._bars.remove_task(task)
-            self._task = None
+            with self._lock:
+                self._tasks.remove(task)
+                if not self._tasks:
+                    self._bars.stop()
+                self._bars.remove_task(task)
 
     def note(self, text: str) -> None:
         from rich.text import Text
@@ -107,8 +112,8 @@ class Bars:
         self._console.print(Text(f"note: {visible(masked(text))}", style="yellow"))
 
     def calls(self, text: str) -> None:
-        if self._task is not None:
-            self._bars.update(self._task, calls=visible(masked(text)))  # type: ignore[arg-type]
+        for task in self._tasks[:1]:  # what is said is of all of them
+            self._bars.update(task, calls=visible(masked(text)))  # type: ignore[arg-type]
 
 
 def make_progress(quiet: bool) -> Progress:

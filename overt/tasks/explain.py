@@ -6,6 +6,7 @@ command that is typed again finds its calls in the journal and goes on where it 
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -35,7 +36,6 @@ from overt.tasks.config import (
 )
 from overt.tasks.explain_ask import Rounds, Subject, sampled, search_of
 from overt.tasks.reopened import Reopened, reopen
-from overt.tasks.rewrite_try import open_channels
 from overt.tasks.roles import ModelOptions
 from overt.tasks.task import Work
 
@@ -225,7 +225,11 @@ def _explained(
 
     kinds, work = reopened.run.results.kinds, asking.work
     judging = asking.judging()
-    channels = open_channels(asking, [spec for spec in reopened.specs if todo.get(spec.name)])
+    specs = [spec for spec in reopened.specs if todo.get(spec.name)]
+    # The first is opened now, so that errors show early, and the others when needed: local models may not fit
+    # into memory together.
+    first = [asking.channel(spec) for spec in specs[:1]]
+    channels = itertools.chain(first, map(asking.channel, specs[1:]))
     targets: list[ExplainedTarget] = []
     stopped: BudgetReached | None = None
     for name, subjects in todo.items():

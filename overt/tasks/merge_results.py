@@ -23,8 +23,8 @@ from overt.data.results.remedy import MeasureScale, Remedy
 from overt.data.rewrites import Candidate, Choice, Faithfulness
 from overt.data.run.files import read_records, write_atomic, write_records
 from overt.data.run.finished import RESULTS
-from overt.data.run.parts import FOLDER as PARTS
-from overt.data.run.parts import Part, What, parts_of
+from overt.data.run.partial_results import FOLDER as PARTS
+from overt.data.run.partial_results import Part, What, parts_of
 from overt.data.run.united import added_all
 from overt.tasks.merge_pieces import Merging, check_all
 from overt.tasks.rewrite import FOLDER as REWRITES

@@ -45,7 +45,7 @@ from overt.tasks.config import (
 )
 from overt.tasks.reopened import reopen
 from overt.tasks.rewrite_measure import cases_of, choose, open_scorers, score_all
-from overt.tasks.rewrite_try import open_channels, try_wordings
+from overt.tasks.rewrite_try import try_wordings
 from overt.tasks.roles import ModelOptions, chat_model
 from overt.tasks.targets import TargetSpec, resolve_target
 from overt.tasks.task import Work
@@ -217,7 +217,7 @@ def _reword(
         seed=config.seed,
         templates=config.templates,
     )
-    channels = open_channels(asking, specs)
+    first = asking.channel(specs[0]) if specs else None
     wanted = {p.id for rows in todo.values() for p in rows}
     subjects = [p for p in run.prompts if p.id in wanted]
     if config.batch:
@@ -225,7 +225,7 @@ def _reword(
             check_batch(spec.name, resolve_target(spec, asking.modality), subjects)
     candidates, losses = _write(config, policy, subjects, work)
     _stop_if_nothing_came(candidates, losses)
-    tried = try_wordings(asking, todo, candidates, channels)
+    tried = try_wordings(asking, todo, candidates, specs, first)
     cases = cases_of(subjects, tried, run.outcomes)
     scores, scales = score_all(scorers, cases, ImageStore(run.folder), work.progress)
     choices = choose(todo, candidates, tried, scores)

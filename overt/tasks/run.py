@@ -1,4 +1,4 @@
-"""`overt run`: prompts -> target -> outcome, one target after the other; then the summary.
+"""`overt run`: prompts -> targets, side by side where they can -> outcomes; then the summary.
 
 A resumed run repeats all steps: finished calls come from the journal, failed ones are tried again.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -22,6 +23,7 @@ from overt.data.records import Prompt
 from overt.data.results.files import explanation_file, remedy_file, write_summary
 from overt.data.results.summary import Summary
 from overt.data.run.finished import RESULTS, Modality, Run, open_run
+from overt.data.run.parts import OutcomeParts
 from overt.data.run.record import RunRecord
 from overt.data.run.shards import RANKS, read_shard
 from overt.data.suites.load import load_suite, settled_name
@@ -34,7 +36,7 @@ from overt.scoring.summary.summarize import summary_of
 from overt.scoring.unknown_codes import unknown_said
 from overt.tasks import trust
 from overt.tasks.again import command_anew
-from overt.tasks.asking import Asking, is_offline
+from overt.tasks.asking import Asking, is_offline, modality_of
 from overt.tasks.config import (
     RUN,
     Option,
@@ -43,6 +45,7 @@ from overt.tasks.config import (
     TrustAddresses,
 )
 from overt.tasks.generate_gold import label_notes
+from overt.tasks.lanes import finished
 from overt.tasks.target_config import TARGET, TargetConfig
 from overt.tasks.targets import (
     TargetSpec,
@@ -262,18 +265,34 @@ def _ask(
     )
     # Under an image policy too, since a target may answer in text.
     judging = ask.judging()
-    outcomes: list[Outcome] = []
-    kinds: dict[str, Modality] = {}
     ahead: dict[str, TargetChannel] = {}
     if config.batch and not config.batch_cancel:
         ahead = ask.sent_ahead(specs, to_ask, config.samples)
-    for spec in specs:
-        channel = ahead.get(spec.name)
-        kinds[spec.name], found = ask.ask(spec, to_ask, config.samples, judging, channel)
-        outcomes += found
-        work.folder.write_stage("outcomes", outcomes)
+    kinds: dict[str, Modality] = {}
+    with OutcomeParts(work.folder, len(specs)) as parts:
+
+        def fire(number: int, channel: TargetChannel) -> Modality:
+            parts.write(number, ask.outcomes(channel, to_ask, config.samples, judging))
+            return modality_of(channel.subject)
+
+        jobs = [
+            ask.job(spec, partial(fire, n), partial(_opened, ask, spec, to_ask, ahead))
+            for n, spec in enumerate(specs)
+        ]
+        found = {}
+        for number, kind in finished(jobs):
+            found[number] = kind
+            parts.join()
+        kinds = {spec.name: found[n] for n, spec in enumerate(specs)}
     work.seconds["run"] = time.monotonic() - began
-    finish(config, start, work, prompts, outcomes, kinds)
+    finish(config, start, work, prompts, Run(start.folder, start.record).outcomes, kinds)
+
+
+def _opened(
+    ask: Asking, spec: TargetSpec, to_ask: ToAsk, ahead: Mapping[str, TargetChannel]
+) -> TargetChannel:
+    """The channel of a target, which may be open already."""
+    return ahead.get(spec.name) or ask.channel_for(spec, to_ask)
 
 
 def finish(

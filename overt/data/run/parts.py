@@ -1,72 +1,59 @@
-"""What `overt score --shard` and `overt rewrite --shard` leave in the folder of a run: RUN/parts/WHAT-I-of-N/.
+"""The outcomes of a run whose targets are asked side by side: a file for each, joined in their order.
 
-A part stays out of the run's results until `overt merge` has all parts: a part of the votes must not look like
-all of them. Its `facts.json` is written last, so a part with it is complete.
+They are written as they come, since those of a million prompts are more than memory should hold.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+import shutil
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
 
-from overt.data.json_types import Json
-from overt.data.run.files import dump_json, read_json, write_atomic
-from overt.data.run.shards import Shard
+from overt.data.outcomes import Outcome
+from overt.data.run.files import write_records, writing
+from overt.data.run.folder import RunFolder
 
-What = Literal["score", "rewrite"]
-FOLDER = "parts"
-FACTS = "facts.json"
-_NAME = re.compile(r"(score|rewrite)-([1-9]\d{0,5})-of-([1-9]\d{0,5})")
+STAGE = "outcomes"
 
 
-@dataclass(frozen=True)
-class Part:
-    """One complete part. `facts` are by name what the command adds to a run's manifest."""
+class OutcomeParts:
+    """The parts of one run. As a context manager it leaves no part behind."""
 
-    shard: Shard
-    folder: Path
-    facts: Mapping[str, Json]
+    def __init__(self, folder: RunFolder, count: int) -> None:
+        self._stages = folder.path / "stages"
+        self._count = count
+        self._whole: set[int] = set()
 
+    def __enter__(self) -> OutcomeParts:
+        self._clear()  # those of a process that was killed
+        return self
 
-def part_folder(run: Path, what: What, shard: Shard) -> Path:
-    """Where a part lies."""
-    return run / FOLDER / f"{what}-{shard.number}-of-{shard.of}"
+    def __exit__(self, *_: object) -> None:
+        self._clear()
 
+    def write(self, number: int, outcomes: Iterable[Outcome]) -> None:
+        """Writes the outcomes of a target, as they come.
 
-def begin_part(run: Path, what: What, shard: Shard) -> tuple[Path, dict[str, Json]]:
-    """The folder of a part that is made, or made anew, and the facts of what it held before. Until
-    `finish_part` it is not complete.
+        Raises:
+            RunError: disk full, folder not writable.
+        """
+        write_records(self._part(number), outcomes)
+        self._whole.add(number)
 
-    Raises:
-        InputError: those facts cannot be read.
-    """
-    folder = part_folder(run, what, shard)
-    earlier = read_json(folder / FACTS) if (folder / FACTS).exists() else {}
-    (folder / FACTS).unlink(missing_ok=True)
-    return folder, earlier
+    def join(self) -> None:
+        """Writes the stage of all outcomes that are whole, in the order of the targets.
 
+        Raises:
+            RunError: as `write`.
+        """
+        with writing(self._stages / f"{STAGE}.jsonl") as file:
+            for number in sorted(self._whole.copy()):
+                with self._part(number).open("rb") as part:
+                    shutil.copyfileobj(part, file, 1 << 20)
 
-def finish_part(folder: Path, facts: Mapping[str, Json]) -> None:
-    """Completes a part.
+    def _part(self, number: int) -> Path:
+        return self._stages / f".{STAGE}.{number}.part"
 
-    Raises:
-        RunError: disk full, folder not writable.
-    """
-    write_atomic(folder / FACTS, dump_json(facts))
-
-
-def parts_of(run: Path, what: What) -> list[Part]:
-    """The complete parts in a run's folder, by their number.
-
-    Raises:
-        InputError: the facts of one cannot be read.
-    """
-    found = []
-    for path in (run / FOLDER).glob(f"{what}-*"):
-        name = _NAME.fullmatch(path.name)
-        if name and (path / FACTS).is_file():
-            found.append(Part(Shard(int(name[2]), int(name[3])), path, read_json(path / FACTS)))
-    return sorted(found, key=lambda part: (part.shard.of, part.shard.number))
+    def _clear(self) -> None:
+        for path in self._stages.glob(f".{STAGE}.*.part"):
+            path.unlink(missing_ok=True)
