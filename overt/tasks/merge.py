@@ -25,7 +25,8 @@ class MergeConfig(OutputConfig):
     runs: Annotated[
         tuple[Path, ...],
         Option(
-            "Folders: all shards of one run, or copies of a whole run that were scored or reworded by --shard.",
+            "Folders: all shards of one run, or copies of a whole run that were scored or reworded by "
+            "--shard.",
             metavar="RUN...",
             is_argument=True,
         ),

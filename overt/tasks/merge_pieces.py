@@ -1,5 +1,5 @@
-"""The folders that `overt merge` is given: shards of one run, or copies of a whole one, and what is wrong with
-them; and the folder of the whole run that they become."""
+"""The folders that `overt merge` is given: shards of one run, or copies of a whole one, and what is wrong
+with them; and the folder of the whole run that they become."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Merging:
     of_shards: bool
 
     def stamps(self) -> list[dict[str, Json]]:
-        """What the manifest of the whole run says of each piece; another state of a piece has another hash."""
+        """What the manifest of the whole run says of each piece. Another state of it has another hash."""
         return [
             {
                 "name": piece.folder.name,
@@ -58,13 +58,14 @@ class Merging:
                     + b"".join(p.read_bytes() for p in sorted(piece.folder.glob("parts/*/facts.json"))),
                     digest_size=16,
                 ).hexdigest(),
-                "calls": piece.run.manifest_data.get("calls"),
+                "requests": piece.run.manifest.calls.requests,
+                "cost": piece.run.manifest.calls.cost,
             }
             for piece in self.pieces
         ]
 
 
-# -- what is given --------------------------------------------------------------------------------------------
+# -- what is given -------------------------------------------------------------------------------------------
 
 
 def checked(folders: Sequence[Path]) -> Merging:
@@ -74,9 +75,7 @@ def checked(folders: Sequence[Path]) -> Merging:
         InputError: they are not; or one is not complete, or has batches at a provider.
     """
     if not folders:
-        raise InputError(
-            "no folder was named", fix="For instance: overt merge runs/part-* --out runs/whole"
-        )
+        raise InputError("no folder was named", fix="For instance: overt merge runs/part-* --out runs/whole")
     unique = {folder.resolve(): folder for folder in folders}
     runs = [open_run(folder, "run", "generate") for folder in unique.values()]
     pieces = tuple(Piece(run, shard_of(run.record)) for run in runs)
@@ -91,8 +90,7 @@ def checked(folders: Sequence[Path]) -> Merging:
         _check_batches(piece)
     first = runs[0].record
     config = {**first.config, OPTION: None} if of_shards else first.config
-    number = {piece: piece.shard.number if piece.shard else 0 for piece in pieces}
-    ordered = tuple(sorted(pieces, key=number.__getitem__))
+    ordered = tuple(sorted(pieces, key=lambda piece: piece.shard.number if piece.shard else 0))
     return Merging(ordered, dataclasses.replace(first, config=config), of_shards)
 
 
@@ -105,13 +103,12 @@ def _check_same(pieces: Sequence[Piece]) -> None:
                 f"{whole.folder} is a whole run, and {part.folder} is {part.name}",
                 fix="Give shards of one run alone, or copies of a whole one alone.",
             )
-        found = [row for row in differences(_unsharded(first), _unsharded(other))]
-        if found:
+        if found := differences(_unsharded(first), _unsharded(other)):
             lines = [f"{name}: there {old}, here {new}" for name, old, new in found[:6]]
             raise InputError(
                 f"this run and {first.folder} are not of one run:\n    " + "\n    ".join(lines),
                 where=str(other.folder),
-                fix="Shards are made by one command that differs in --shard alone, with one version of overt.",
+                fix="Shards are made by one command that differs in --shard alone, by one version of overt.",
             )
 
 
@@ -145,9 +142,7 @@ def check_all(found: dict[Path, Shard], fix: Callable[[Shard], str]) -> None:
         some = ", ".join(f"{number}/{shard.of}" for number in missing[:12])
         more = f" and {len(missing) - 12} more" if len(missing) > 12 else ""
         are = "shard is" if len(missing) == 1 else "shards are"
-        raise InputError(
-            f"{len(missing)} {are} missing: {some}{more}", fix=fix(Shard(missing[0], shard.of))
-        )
+        raise InputError(f"{len(missing)} {are} missing: {some}{more}", fix=fix(Shard(missing[0], shard.of)))
 
 
 def _check_batches(piece: Piece) -> None:
@@ -168,7 +163,7 @@ def check_apart(merging: Merging, out: Path) -> None:
             )
 
 
-# -- the whole run's folder -----------------------------------------------------------------------------------
+# -- the whole run's folder ----------------------------------------------------------------------------------
 
 
 def is_new(merging: Merging, folder: RunFolder, progress: Progress) -> bool:

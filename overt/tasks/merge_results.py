@@ -5,7 +5,6 @@ Records are put into the order that they have in a whole run, which is that of i
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,19 +14,20 @@ from typing import TypeVar
 from overt.data.errors import InputError
 from overt.data.json_types import Json, JsonObject
 from overt.data.outcomes import Harm, Outcome
-from overt.data.records import Prompt, from_json
+from overt.data.records import Drop, Failure, Prompt, from_json
 from overt.data.results.files import read_remedy
 from overt.data.results.likeness import FILE as AS_ASKED
 from overt.data.results.likeness import AsAsked
-from overt.data.results.remedy import MeasureScale, Remedy
+from overt.data.results.remedy import MeasureScale
 from overt.data.rewrites import Candidate, Choice, Faithfulness
-from overt.data.run.files import read_records, write_atomic, write_records
+from overt.data.run.files import read_records
 from overt.data.run.finished import RESULTS
 from overt.data.run.partial_results import FOLDER as PARTS
 from overt.data.run.partial_results import Part, What, parts_of
 from overt.data.run.united import added_all
 from overt.tasks.merge_pieces import Merging, check_all
-from overt.tasks.rewrite import FOLDER as REWRITES
+from overt.tasks.rewrite_results import FOLDER as REWRITES
+from overt.tasks.rewrite_results import Reworded
 
 T = TypeVar("T")
 
@@ -106,7 +106,7 @@ def _refuse_mere_copies(merging: Merging) -> None:
     )
 
 
-# -- the same everywhere --------------------------------------------------------------------------------------
+# -- the same everywhere -------------------------------------------------------------------------------------
 
 
 def _facts(
@@ -126,7 +126,7 @@ def _facts(
     if len(there) < len(sources):
         names = [s.name for s, one in zip(sources, found, strict=True) if not isinstance(one, Mapping)]
         why = f"{', '.join(names)} lack it"
-    elif differing := [n for n in _settings(there[0], name) if any(_other(there[0], o, n) for o in there[1:])]:
+    elif differing := _differing(there, name):
         why = f"it was done with different {', '.join(differing)}"
     if not why:
         counts = {n: _added([one.get(n) for one in there]) for n in _COUNTS[name]}
@@ -139,25 +139,23 @@ def _facts(
             fix="Make all parts with the same options; what the journals hold is not asked again.",
         )
     notes.append(
-        f"not merged: the {name} of `{command}`, since {why}; `{command}` on the whole run makes it anew, and "
-        "what the journal holds is not asked again"
+        f"not merged: the {name} of `{command}`, since {why}; `{command}` on the whole run makes it anew, "
+        "and what the journal holds is not asked again"
     )
     return None
 
 
-def _settings(facts: JsonObject, name: str) -> list[str]:
-    return [n for n in facts if n not in _COUNTS[name] and n not in _ANEW]
-
-
-def _other(one: JsonObject, other: JsonObject, name: str) -> bool:
-    return one.get(name) != other.get(name)
+def _differing(found: Sequence[JsonObject], name: str) -> list[str]:
+    """The settings that are not the same everywhere."""
+    settings = dict.fromkeys(n for one in found for n in one if n not in _COUNTS[name] and n not in _ANEW)
+    return [n for n in settings if any(one.get(n) != found[0].get(n) for one in found[1:])]
 
 
 def _added(values: Sequence[Json]) -> Json:
     return added_all([{"n": value} for value in values if value is not None]).get("n")
 
 
-# -- votes and faithfulness -----------------------------------------------------------------------------------
+# -- votes and faithfulness ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -188,9 +186,7 @@ def scores_of(merging: Merging, order: Order) -> Scores:
         if name == "judges":
             scores.harms.extend(_in_order(mine, "harm.jsonl", Harm, lambda h: order.outcomes[h.outcome_id]))
             continue
-        scores.as_asked.extend(
-            _in_order(mine, AS_ASKED, AsAsked, lambda row: order.outcomes[row.outcome_id])
-        )
+        scores.as_asked.extend(_in_order(mine, AS_ASKED, AsAsked, lambda row: order.outcomes[row.outcome_id]))
         if merging.of_shards and any(row.others for row in scores.as_asked):
             scores.notes.append(
                 "the pictures of each shard were held against other prompts of that shard; `overt score "
@@ -199,9 +195,7 @@ def scores_of(merging: Merging, order: Order) -> Scores:
     return scores
 
 
-def _in_order(
-    sources: Sequence[_Source], file: str, kind: type[T], place: Callable[[T], object]
-) -> list[T]:
+def _in_order(sources: Sequence[_Source], file: str, kind: type[T], place: Callable[[T], object]) -> list[T]:
     """The records of all sources, in the order of their places; those of one place as they stand."""
     rows = [row for source in sources for row in read_records(source.folder / file, kind)]
     try:
@@ -212,41 +206,16 @@ def _in_order(
         ) from error
 
 
-# -- rewordings -----------------------------------------------------------------------------------------------
+# -- rewordings ----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Rewriting:
-    """What `overt rewrite` made. `facts` are what the manifest says of it; None: nothing was reworded."""
+    """The united rewordings, and what the manifest says of them; both None where there are none."""
 
+    found: Reworded | None = None
     facts: dict[str, Json] | None = None
-    candidates: list[Candidate] = field(default_factory=list)
-    losses: list[bytes] = field(default_factory=list)  # the lines of lost.jsonl
-    after: list[Outcome] = field(default_factory=list)
-    scores: list[Faithfulness] = field(default_factory=list)
-    choices: list[Choice] = field(default_factory=list)
-    scales: tuple[MeasureScale, ...] = ()
     notes: list[str] = field(default_factory=list)
-
-    def write(self, folder: Path) -> None:
-        """Writes the records.
-
-        Raises:
-            RunError: disk full, folder not writable.
-        """
-        write_records(folder / "candidates.jsonl", self.candidates)
-        write_atomic(folder / "lost.jsonl", b"".join(self.losses))
-        write_records(folder / "outcomes.jsonl", self.after)
-        write_records(folder / "faithfulness.jsonl", self.scores)
-        write_records(folder / "choices.jsonl", self.choices)
-
-    def remedy(self, prompts: Sequence[Prompt], outcomes: Sequence[Outcome]) -> Remedy:
-        """What the rewording did, counted over the whole run."""
-        from overt.scoring.remedy import summarize_remedy
-
-        found = summarize_remedy(prompts, outcomes, self.candidates, self.after, self.scores, self.choices)
-        control = bool((self.facts or {}).get("unsafe"))
-        return dataclasses.replace(found, scales=self.scales, control=control)
 
 
 def rewriting_of(merging: Merging, order: Order) -> Rewriting:
@@ -260,23 +229,27 @@ def rewriting_of(merging: Merging, order: Order) -> Rewriting:
     facts = _facts(merging, sources, "rewrite", notes)
     if facts is None:
         return Rewriting(notes=notes)
+
+    def place(row: Choice | Faithfulness) -> tuple[int, int]:
+        return order.at_target(row.target, row.prompt_id)
+
     candidates = _in_order(sources, "candidates.jsonl", Candidate, lambda c: order.prompts[c.prompt_id])
-    prompt_of = {candidate.id: candidate.prompt_id for candidate in candidates}
-    scores = [row for s in sources for row in read_records(s.folder / "faithfulness.jsonl", Faithfulness)]
-    scorers = {key: place for place, key in enumerate(dict.fromkeys(map(_scorer, scores)))}
-    scores.sort(key=lambda row: (scorers[_scorer(row)], *order.at_target(row.target, row.prompt_id)))
-    lost = [row for source in sources for row in _lines(source.folder / "lost.jsonl")]
-    lost.sort(key=lambda row: order.prompts.get(row[0], -1))
-    return Rewriting(
-        facts,
+    worded = {candidate.id: candidate.prompt_id for candidate in candidates}
+    scores = _in_order(sources, "faithfulness.jsonl", Faithfulness, place)
+    scorers = {key: number for number, key in enumerate(dict.fromkeys(map(_scorer, scores)))}
+    scores.sort(key=lambda row: scorers[_scorer(row)])
+    losses = [loss for source in sources for loss in _losses(source.folder / "lost.jsonl")]
+    found = Reworded(
         candidates,
-        [line for _, line in lost],
-        _in_order(sources, "outcomes.jsonl", Outcome, lambda o: order.at_target(o.target, prompt_of[o.prompt_id])),
+        sorted(losses, key=lambda loss: order.prompts.get(loss.record_id, -1)),
+        _in_order(
+            sources, "outcomes.jsonl", Outcome, lambda o: order.at_target(o.target, worded[o.prompt_id])
+        ),
         scores,
-        _in_order(sources, "choices.jsonl", Choice, lambda c: order.at_target(c.target, c.prompt_id)),
-        _scales([scale for source in sources for scale in _scales_in(source, merging)]),
-        notes,
+        _in_order(sources, "choices.jsonl", Choice, place),
+        _scales([scale for source in sources for scale in _scales_in(source)]),
     )
+    return Rewriting(found, facts, notes)
 
 
 def _scorer(row: Faithfulness) -> tuple[str, str]:
@@ -284,16 +257,26 @@ def _scorer(row: Faithfulness) -> tuple[str, str]:
     return row.model, row.measure if row.measure in ("vqa", "judge") else ""
 
 
-def _lines(path: Path) -> list[tuple[str, bytes]]:
-    """The lines of drops and failures, each with the id of its prompt."""
-    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+def _losses(path: Path) -> list[Drop | Failure]:
+    """The drops and failures of a file, which holds both.
+
+    Raises:
+        InputError: a line is neither.
+    """
+    lines = path.read_bytes().splitlines() if path.exists() else []
     try:
-        return [(str(json.loads(line)["record_id"]), line) for line in lines]
-    except (ValueError, TypeError, KeyError) as error:
+        return [_loss(json.loads(line)) for line in lines]
+    except (ValueError, TypeError) as error:
         raise InputError(f"a line is no record: {error}", where=str(path)) from error
 
 
-def _scales_in(source: _Source, merging: Merging) -> Sequence[MeasureScale]:
+def _loss(row: object) -> Drop | Failure:
+    if isinstance(row, dict) and "kind" in row:
+        return from_json(Failure, row)
+    return from_json(Drop, row)
+
+
+def _scales_in(source: _Source) -> Sequence[MeasureScale]:
     said = source.facts.get("scales")
     if isinstance(said, list):  # of a part
         return [from_json(MeasureScale, row) for row in said]
@@ -308,9 +291,9 @@ def _scales(found: Sequence[MeasureScale]) -> tuple[MeasureScale, ...]:
     united = []
     for (measure, model), rows in by_measure.items():
         total = sum(row.prompts for row in rows)
-        means = (
+        matched, mismatched = (
             sum(getattr(row, name) * row.prompts for row in rows) / max(total, 1)
             for name in ("matched", "mismatched")
         )
-        united.append(rows[0] if len(rows) == 1 else MeasureScale(measure, model, *means, total))
+        united.append(rows[0] if len(rows) == 1 else MeasureScale(measure, model, matched, mismatched, total))
     return tuple(united)

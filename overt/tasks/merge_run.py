@@ -1,4 +1,4 @@
-"""The whole run of the shards of `overt run`: prompts, outcomes, votes and rewordings in the order of the whole.
+"""The whole run of shards of `overt run`: prompts, outcomes, votes and rewordings in its own order.
 
 Nothing is decided anew: each outcome is what its shard decided. What failed stays failed, and the whole run
 asks it again when it is resumed, from the united journal.
@@ -25,7 +25,7 @@ from overt.policies.load import load_policy
 from overt.scoring.summary.summarize import summary_of
 from overt.tasks.merge_pieces import MERGED, Merging, Piece
 from overt.tasks.merge_results import Order, rewriting_of, scores_of
-from overt.tasks.rewrite import FOLDER as REWRITES
+from overt.tasks.rewrite_results import FOLDER as REWRITES
 from overt.tasks.run import results_facts, unanswered_said
 from overt.tasks.score import below_coverage
 
@@ -60,9 +60,7 @@ def write_whole(merging: Merging, folder: RunFolder, notes: Sequence[str]) -> No
     folder.write_stage("prompts", whole.prompts)
     folder.write_stage("outcomes", whole.outcomes)
     policy = load_policy(str(merging.pieces[0].run.policy_file))
-    summary = summary_of(
-        policy, whole.prompts, whole.outcomes, scores.harms, whole.kinds, scores.as_asked
-    )
+    summary = summary_of(policy, whole.prompts, whole.outcomes, scores.harms, whole.kinds, scores.as_asked)
     results = folder.path / RESULTS
     facts = {**results_facts(merging.record, summary, whole.kinds), **whole.facts, **scores.facts}
     if judges := scores.facts.get("judges"):
@@ -71,16 +69,17 @@ def write_whole(merging: Merging, folder: RunFolder, notes: Sequence[str]) -> No
         facts["judges"] = {**_mapping(judges), "below_coverage": below_coverage(summary, least)}
     if "faithfulness" in scores.facts:
         write_records(results / AS_ASKED, scores.as_asked)
-    if rewriting.facts is not None:
-        rewriting.write(folder.path / REWRITES)
-        write_remedy(folder.path, rewriting.remedy(whole.prompts, whole.outcomes))
+    if rewriting.found is not None and rewriting.facts is not None:
+        control = bool(rewriting.facts.get("unsafe"))
+        rewriting.found.write(folder.path / REWRITES)
+        write_remedy(folder.path, rewriting.found.remedy(whole.prompts, whole.outcomes, control=control))
         facts["rewrite"] = rewriting.facts
     write_summary(folder.path, summary)
     told = [*whole.notes, *scores.notes, *rewriting.notes, *_left_out(merging), *notes]
     folder.finish({**facts, MERGED: list(merging.stamps()), "notes": list(dict.fromkeys(told))}, RESULTS)
 
 
-# -- shards ---------------------------------------------------------------------------------------------------
+# -- shards --------------------------------------------------------------------------------------------------
 
 
 def _of_shards(merging: Merging) -> _Whole:
@@ -167,7 +166,7 @@ def _added_up(manifests: Sequence[JsonObject]) -> dict[str, Json]:
     }
 
 
-# -- copies ---------------------------------------------------------------------------------------------------
+# -- copies --------------------------------------------------------------------------------------------------
 
 
 def _of_copies(merging: Merging) -> _Whole:
@@ -175,19 +174,17 @@ def _of_copies(merging: Merging) -> _Whole:
     for piece in merging.pieces[1:]:
         if (piece.run.prompts, piece.run.outcomes) != (first.prompts, first.outcomes):
             raise InputError(
-                f"this run and {first.folder} hold other prompts or answers, so they are no copies of one run",
+                f"this run and {first.folder} hold other prompts or answers: they are no copies of one run",
                 where=str(piece.folder),
                 fix="Copy the complete run first, then score or reword the copies by --shard.",
             )
     known = dict(first.manifest_data)
     for name in ("identity", "command", "below_coverage", "notes", "files", "explain", MERGED):
         known.pop(name, None)
-    return _Whole(
-        first.prompts, first.outcomes, first.results.kinds, known, list(first.results.notes)
-    )
+    return _Whole(first.prompts, first.outcomes, first.results.kinds, known, list(first.results.notes))
 
 
-# -- what stays behind ----------------------------------------------------------------------------------------
+# -- what stays behind ---------------------------------------------------------------------------------------
 
 
 def _left_out(merging: Merging) -> list[str]:

@@ -348,8 +348,6 @@ def results_facts(
         # Set if any target answered in text, also under an image policy.
         "refusal_judge": record.value("judge") if "text" in kinds.values() else None,
         "below_coverage": [
-            t.name
-            for t in summary.targets
-            if t.coverage.answered / max(t.coverage.asked, planned, 1) < least
+            t.name for t in summary.targets if t.coverage.answered / max(t.coverage.asked, planned, 1) < least
         ],
     }

@@ -1,7 +1,7 @@
-"""What `overt score --shard` and `overt rewrite --shard` leave in the folder of a run: RUN/parts/WHAT-I-of-N/.
+"""What `overt score --shard` and `overt rewrite --shard` leave in a run: RUN/parts/WHAT-I-of-N/.
 
-A part stays out of the run's results until `overt merge` has all parts: a part of the votes must not look like
-all of them. Its `facts.json` is written last, so a part with it is complete.
+A part stays out of the run's results until `overt merge` has all parts: a part of the votes must not look
+like all of them. Its `facts.json` is written last, so a part with it is complete.
 """
 
 from __future__ import annotations
@@ -49,13 +49,14 @@ def begin_part(run: Path, what: What, shard: Shard) -> tuple[Path, dict[str, Jso
     return folder, earlier
 
 
-def finish_part(folder: Path, facts: Mapping[str, Json]) -> None:
+def finish_part(part: Part) -> Part:
     """Completes a part.
 
     Raises:
         RunError: disk full, folder not writable.
     """
-    write_atomic(folder / FACTS, dump_json(facts))
+    write_atomic(part.folder / FACTS, dump_json(part.facts))
+    return part
 
 
 def parts_of(run: Path, what: What) -> list[Part]:

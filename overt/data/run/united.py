@@ -10,7 +10,7 @@ import errno
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from overt.data.errors import InputError, RunError
@@ -20,7 +20,7 @@ from overt.data.run.files import speaking_os_errors
 from overt.data.run.folder import JOURNAL, Addresses
 from overt.data.run.journal import FAILED, Journal
 
-# -- journals -------------------------------------------------------------------------------------------------
+# -- journals ------------------------------------------------------------------------------------------------
 
 # A row that `Journal` can read. What is found damaged all the same is made again when it is asked for.
 _SOUND = (
@@ -33,6 +33,7 @@ ON CONFLICT (key) DO UPDATE SET
     request = excluded.request, reply = excluded.reply, cost = excluded.cost, created = excluded.created
 WHERE main.calls.reply LIKE '{FAILED}' AND excluded.reply NOT LIKE '{FAILED}'
 """
+_DAMAGED = f"SELECT count(*) FROM shard.calls WHERE {_SOUND} IS NOT 1"
 _TAKEN = "CREATE TABLE IF NOT EXISTS main.taken (key TEXT PRIMARY KEY) WITHOUT ROWID"
 
 
@@ -52,7 +53,8 @@ def unite_journals(run: Path, shards: Sequence[Path]) -> dict[Path, int]:
     with contextlib.closing(sqlite3.connect(run / JOURNAL, isolation_level=None, uri=True)) as db:
         for shard in shards:
             with _attached(db, shard):
-                if count := db.execute(f"SELECT count(*) FROM shard.calls WHERE {_SOUND} IS NOT 1").fetchone()[0]:
+                (count,) = db.execute(_DAMAGED).fetchone()
+                if count:
                     damaged[shard] = int(count)
                 with _in_one_step(db, run):
                     db.execute(_UNITE)
@@ -123,12 +125,15 @@ def batches_left(shard: Path) -> list[BatchRow]:
         ) from error
 
 
-# -- pictures -------------------------------------------------------------------------------------------------
+# -- pictures ------------------------------------------------------------------------------------------------
 
 
-def link_files(old: Path, new: Path) -> int:
+def link_files(old: Path, new: Path, only: Collection[str] = ()) -> int:
     """Links every file of a folder into another one, or copies it where it cannot be linked; their number.
     What is there stays. A folder that does not exist is an empty one.
+
+    Args:
+        only: files of these names; empty: all.
 
     Raises:
         RunError: disk full, folder not writable.
@@ -138,6 +143,8 @@ def link_files(old: Path, new: Path) -> int:
         for path in sorted(old.rglob("*")):
             # A link could lead anywhere, and a temporary file is half a file.
             if not path.is_file() or path.is_symlink() or path.name.startswith("."):
+                continue
+            if only and path.name not in only:
                 continue
             count += 1
             place = new / path.relative_to(old)
@@ -159,14 +166,14 @@ def _link(path: Path, place: Path) -> None:
         half.replace(place)
 
 
-# -- counts, addresses, notes ---------------------------------------------------------------------------------
+# -- counts, addresses, notes --------------------------------------------------------------------------------
 
 
 def added(one: Json, other: Json) -> Json:
     """Two counts of calls as one: numbers are added, mappings united."""
     if isinstance(one, Mapping) and isinstance(other, Mapping):
-        names = dict.fromkeys((*one, *other))
-        return {n: added(one[n], other[n]) if n in one and n in other else one.get(n, other.get(n)) for n in names}
+        both = {name: added(value, other[name]) for name, value in one.items() if name in other}
+        return {**one, **other, **both}
     if isinstance(one, int | float) and isinstance(other, int | float):
         total = one + other
         return total if isinstance(total, int) else round(total, 6)
