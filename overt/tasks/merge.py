@@ -14,7 +14,7 @@ from overt.data.progress import Progress
 from overt.data.run.finished import Run, open_run
 from overt.data.run.folder import RunFolder
 from overt.tasks.config import RUN, Option, OutputConfig
-from overt.tasks.merge_pieces import check_apart, checked, is_new, united
+from overt.tasks.merge_pieces import check_apart, checked, is_new
 from overt.tasks.merge_run import write_whole
 from overt.tasks.task import default_folder
 
@@ -55,6 +55,5 @@ def merge(config: MergeConfig, progress: Progress) -> Run:
         return merge_generated(merging, out, progress)
     with RunFolder(out) as folder:
         if is_new(merging, folder, progress):
-            notes = united(merging, folder, progress)
-            write_whole(merging, folder, notes)
+            write_whole(merging, folder, progress)
     return open_run(out, "run")

@@ -1,9 +1,9 @@
 """The whole data set of the shards of `overt generate`: made as one process would, from the united journal.
 
 Every request of the whole run was made in a shard, so that nothing is sent: duplicates are sought, prompts
-chosen and twins held against each other over all categories, from the answers that are there. A request that no
-shard made (where a duplicate in another category leaves a category with too few prompts, say) is not made here
-either; the message says which command makes it.
+chosen and twins held against each other over all categories, from the answers that are there. A request
+that no shard made (where a duplicate in another category leaves a category with too few prompts, say) is
+not made here either; the message says which command makes it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from overt.data.plugins.names import quoted, spell
 from overt.data.progress import Progress
 from overt.data.provider.http import openai_base
 from overt.data.run.finished import Run, open_run
-from overt.data.run.folder import RunFolder, read_addresses
+from overt.data.run.folder import RunFolder
 from overt.data.run.united import added_all, link_files
 from overt.policies.load import load_policy
 from overt.tasks.generate import inputs_of, make
@@ -62,7 +62,7 @@ def merge_generated(merging: Merging, out: Path, progress: Progress) -> Run:
         notes = united(merging, folder, progress)
         _take_seeds(merging, folder)
     policy = load_policy(str(out / "policy.yaml"))
-    start = Start(merging.record, policy, out, read_addresses(out), GenerateConfig.defaults())
+    start = Start(merging.record, policy, out, config.addresses(out), GenerateConfig.defaults())
     try:
         with working(start, CallerOptions(max_requests=0), progress) as work:
             if work is not None:

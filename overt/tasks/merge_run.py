@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from overt.data.errors import InputError
 from overt.data.json_types import Json, JsonObject
 from overt.data.outcomes import Outcome
+from overt.data.progress import Progress
 from overt.data.records import Prompt
 from overt.data.results.files import explanation_file, write_remedy, write_summary
 from overt.data.results.likeness import FILE as AS_ASKED
@@ -23,7 +24,7 @@ from overt.data.run.shards import RANKS, Rank, shard_said
 from overt.data.run.united import added_all, united_notes
 from overt.policies.load import load_policy
 from overt.scoring.summary.summarize import summary_of
-from overt.tasks.merge_pieces import MERGED, Merging, Piece
+from overt.tasks.merge_pieces import MERGED, Merging, Piece, united
 from overt.tasks.merge_results import Order, rewriting_of, scores_of
 from overt.tasks.rewrite_results import FOLDER as REWRITES
 from overt.tasks.run import results_facts, unanswered_said
@@ -44,11 +45,9 @@ class _Whole:
     notes: list[str] = field(default_factory=list)
 
 
-def write_whole(merging: Merging, folder: RunFolder, notes: Sequence[str]) -> None:
-    """Writes the stages and results of the whole run, and the manifest last.
-
-    Args:
-        notes: what was found on the way.
+def write_whole(merging: Merging, folder: RunFolder, progress: Progress) -> None:
+    """Unites the journals, and writes the stages and results of the whole run, the manifest last. The records
+    are read first, so that pieces that do not fit leave no folder behind.
 
     Raises:
         InputError: a record cannot be read, or the pieces do not fit together.
@@ -57,6 +56,7 @@ def write_whole(merging: Merging, folder: RunFolder, notes: Sequence[str]) -> No
     whole = _of_shards(merging) if merging.of_shards else _of_copies(merging)
     order = Order.of(whole.prompts, whole.outcomes)
     scores, rewriting = scores_of(merging, order), rewriting_of(merging, order)
+    notes = united(merging, folder, progress)
     folder.write_stage("prompts", whole.prompts)
     folder.write_stage("outcomes", whole.outcomes)
     policy = load_policy(str(merging.pieces[0].run.policy_file))
