@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections import deque
@@ -100,6 +101,10 @@ BATCH = 64  # items that go to the loop at once
 WAITING = 512  # unfinished items above which no more are read
 
 
+class Ended(Exception):
+    """The flow was cancelled while someone waited for its results."""
+
+
 class Flow(Generic[T, R]):
     """Runs a coroutine over many items at once with a bounded lookahead; results come in order."""
 
@@ -118,20 +123,28 @@ class Flow(Generic[T, R]):
         self._submitted = self._yielded = 0
         self._exhausted = False
         self._failed: BaseException | None = None
+        self._is_cancelled = False
 
     def run(self, items: Iterable[T]) -> Iterator[R]:
         """Yields the results in the order of the items. An item's exception is raised after all started items
-        are done, so that their responses still reach the journal."""
+        are done, so that their responses still reach the journal.
+
+        Raises:
+            Ended: another thread cancelled it.
+        """
         source = iter(items)
         while True:
-            self._feed(source)
-            yield from self._ready()
+            if not self._is_cancelled:
+                self._feed(source)
+                yield from self._ready()
+            if self._is_cancelled:
+                raise Ended
             if (self._exhausted or self._failed is not None) and self._yielded == self._submitted:
                 if self._failed is not None:
                     raise self._failed
                 return
             with self._changed:
-                if self._is_busy() and self._yielded not in self._done:
+                if self._is_busy() and self._yielded not in self._done and not self._is_cancelled:
                     self._changed.wait(0.5)
 
     def _feed(self, source: Iterator[T]) -> None:
@@ -148,7 +161,10 @@ class Flow(Generic[T, R]):
             batch.append((self._submitted, item))
             self._submitted += 1
         if batch:
-            self._loop.call_soon_threadsafe(self._start, batch)
+            try:
+                self._loop.call_soon_threadsafe(self._start, batch)
+            except RuntimeError as error:  # the loop was just closed
+                raise Ended from error
 
     def _ready(self) -> Iterator[R]:
         """Yields the finished results that are next in order; after a failure it drops them."""
@@ -177,6 +193,8 @@ class Flow(Generic[T, R]):
         return self._is_full() or self._submitted - self._finished > self._waiting
 
     def _start(self, batch: deque[tuple[int, T]]) -> None:
+        if self._is_cancelled:
+            return
         for index, item in batch:
             task = self._loop.create_task(self._one(index, item))
             self._tasks.add(task)
@@ -196,11 +214,15 @@ class Flow(Generic[T, R]):
             self._changed.notify()
 
     def cancel(self) -> None:
-        """Cancels the unfinished items."""
+        """Cancels the unfinished items. May be called by any thread, and more than once."""
+        with self._changed:
+            self._is_cancelled = True
+            self._changed.notify_all()
 
         def cancel() -> None:
             for task in self._tasks:
                 task.cancel()
 
-        if self._tasks and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(cancel)
+        if self._submitted > self._finished:
+            with contextlib.suppress(RuntimeError):  # the loop is closed, and with it all tasks
+                self._loop.call_soon_threadsafe(cancel)

@@ -33,7 +33,8 @@ class TextFilter(Protocol):
 
     `decide` may block: it is called off the event loop. It does not raise for failures of a network or
     provider but returns them as `FilterDecision.error`. A filter that is faster on many texts may also have
-    `decide_many(texts: list[str]) -> list[FilterDecision]`, with the same decisions as `decide`.
+    `decide_many(texts: list[str]) -> list[FilterDecision]`, with the same decisions as `decide`. One that
+    neither waits nor computes for long may say `is_quick = True`: it is called on the event loop then.
     """
 
     name: str  # "filter/NAME?option=value", as the user would write it

@@ -59,6 +59,7 @@ class Layer:
         one: Callable[..., FilterDecision] = getattr(thing, "decide", None) or thing.check  # type: ignore[union-attr]
         many: Any = getattr(thing, "decide_many", None) or getattr(thing, "check_many", None)
         self._one, self._many = one, many
+        self._is_quick = getattr(thing, "is_quick", False) is True
         # Local filters compute instead of waiting, so more threads would not help.
         self._pool = ThreadPoolExecutor(threads if self.is_remote else 2, thread_name_prefix="overt-layer")
         self._batches: Batches[tuple[Any, ...], FilterDecision] | None = None
@@ -73,7 +74,9 @@ class Layer:
     async def decide(self, *what: Any) -> FilterDecision:
         """Returns the decision; an exception or a wrong return value becomes its error."""
         try:
-            if self._batches is not None:
+            if self._is_quick:  # a thread would cost more than the decision
+                decision = self._one(*what)
+            elif self._batches is not None:
                 decision = await self._batches(what)
             else:
                 decision = await asyncio.get_running_loop().run_in_executor(self._pool, self._one, *what)
