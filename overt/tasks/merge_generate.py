@@ -68,7 +68,7 @@ def merge_generated(merging: Merging, out: Path, progress: Progress) -> Run:
             if work is not None:
                 work.notes += notes
                 work.elsewhere = _elsewhere(merging)
-                make(config, start, work, _unasked)
+                make(config, start, work, unasked)
     except BudgetReached as stop:
         raise BudgetReached(
             "an answer is missing that no shard has: one that failed there, or that only the whole data set "
@@ -147,7 +147,7 @@ class _Unasked:
         pass
 
 
-def _unasked(spec: str, role: str, options: ModelOptions) -> ChatModel:
+def unasked(spec: str, role: str, options: ModelOptions) -> ChatModel:
     """The stand-in for a chat model; a class of the user's own, or of another package, is made, since only
     it knows its name."""
     parsed = registry.parse("overt.chat_models", spec)
