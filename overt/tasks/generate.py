@@ -28,7 +28,7 @@ from overt.tasks.again import command_anew
 from overt.tasks.config import checked_folder
 from overt.tasks.generate_config import GenerateConfig
 from overt.tasks.generate_finish import finish
-from overt.tasks.generate_gold import open_gold
+from overt.tasks.generate_gold import GoldItems, open_gold
 from overt.tasks.generate_pool import Pairing, Plan, Pool, with_pair
 from overt.tasks.generate_search import SearchPlan, search
 from overt.tasks.generate_stages import (
@@ -258,6 +258,29 @@ def in_shard(policy: Policy, shard: Shard) -> tuple[Policy, frozenset[str]]:
 # -- the making -------------------------------------------------------------------------------------------
 
 
+def _remark(config: GenerateConfig, start: Start, work: Work) -> None:
+    """Notes what the recipe and the policy leave to be desired."""
+    if changed := start.record.part("recipe").get("changed"):
+        work.note(str(changed))
+    if config.is_builtin:
+        for remark in remarks(start.policy):
+            work.note(remark)
+
+
+def _policy_of(config: GenerateConfig, policy: Policy, gold: GoldItems, work: Work) -> Policy:
+    """The policy that is written for: in a shard its own categories alone, whose gold items it asks."""
+    shard = read_shard(config.shard)
+    if shard is None:
+        return policy
+    policy, mine = in_shard(policy, shard)
+    gold.keep(mine)
+    work.note(
+        f"this is shard {shard}: {', '.join(sorted(mine)) or 'no category'}; `overt merge` makes the whole "
+        "data set of all shards"
+    )
+    return policy
+
+
 def make(config: GenerateConfig, start: Start, work: Work, opened: Opener = chat_model) -> None:
     """Makes the data set.
 
@@ -268,8 +291,7 @@ def make(config: GenerateConfig, start: Start, work: Work, opened: Opener = chat
         InputError: a model, a file of seeds or the encoder is not there.
         RunError, BudgetReached: the caller stopped.
     """
-    if changed := start.record.part("recipe").get("changed"):
-        work.note(str(changed))
+    _remark(config, start, work)
     # Models are made before anything is paid for: a wrong name should cost nothing.
     models = config.models(start.addresses)
     roles = open_roles(start.policy, config.model, config.judge, config.probe, models, opened)
@@ -277,14 +299,7 @@ def make(config: GenerateConfig, start: Start, work: Work, opened: Opener = chat
     encoder, why = pick_run_encoder(work.folder, config.encoder)
     rejected = frozenset(config.rejected)
     gold = open_gold(start.policy, roles, config.gold, config.gold_items, config.seed)
-    policy = start.policy
-    if shard := read_shard(config.shard):
-        policy, mine = in_shard(policy, shard)
-        gold.keep(mine)
-        work.note(
-            f"this is shard {shard}: {', '.join(sorted(mine)) or 'no category'}; `overt merge` makes the "
-            "whole data set of all shards"
-        )
+    policy = _policy_of(config, start.policy, gold, work)
     making = Making(policy, roles, templates, config.seed, rejected, encoder, why, work, gold)
     seeds = {}
     if config.seeds and roles.writer is not None:
@@ -299,9 +314,6 @@ def make(config: GenerateConfig, start: Start, work: Work, opened: Opener = chat
         against=config.against,
         has_seeds=config.seeds is not None,
     )
-    if config.is_builtin:
-        for remark in remarks(start.policy):
-            work.note(remark)
     pool = Pool(making, plan, seeds)
     pool.fill()
     found = search(making, pool, SearchPlan(config.search, config.search_calls)) if config.search else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,20 +49,21 @@ class Merging:
 
     def stamps(self) -> list[dict[str, Json]]:
         """What the manifest of the whole run says of each piece. Another state of it has another hash."""
-        return [
-            {
-                "name": piece.folder.name,
-                "shard": None if piece.shard is None else str(piece.shard),
-                "hash": hashlib.blake2b(
-                    (piece.folder / MANIFEST).read_bytes()
-                    + b"".join(p.read_bytes() for p in sorted(piece.folder.glob("parts/*/facts.json"))),
-                    digest_size=16,
-                ).hexdigest(),
-                "requests": piece.run.manifest.calls.requests,
-                "cost": piece.run.manifest.calls.cost,
-            }
-            for piece in self.pieces
-        ]
+        return [_stamp(piece) for piece in self.pieces]
+
+
+def _stamp(piece: Piece) -> dict[str, Json]:
+    parts = sorted(piece.folder.glob("parts/*/facts.json"))
+    state = b"".join(path.read_bytes() for path in (piece.folder / MANIFEST, *parts))
+    calls = piece.run.manifest_data.get("calls")
+    made = calls if isinstance(calls, Mapping) else {}
+    return {
+        "name": piece.folder.name,
+        "shard": None if piece.shard is None else str(piece.shard),
+        "hash": hashlib.blake2b(state, digest_size=16).hexdigest(),
+        "requests": made.get("requests"),
+        "cost": made.get("cost"),
+    }
 
 
 # -- what is given -------------------------------------------------------------------------------------------
@@ -204,6 +205,6 @@ def united(merging: Merging, folder: RunFolder, progress: Progress) -> list[str]
                     f"{piece.name}: {count} damaged rows of its journal were left out; what they held is "
                     "asked again when the run is resumed"
                 )
-    if any(piece_folder for piece_folder in folders if RunFolder(piece_folder).decision("calls")):
+    if any(RunFolder(one).decision("calls") for one in folders):
         folder.note_calls()
     return notes

@@ -83,20 +83,8 @@ def write_whole(merging: Merging, folder: RunFolder, progress: Progress) -> None
 
 
 def _of_shards(merging: Merging) -> _Whole:
-    ranks: dict[str, int] = {}
-    ranked: list[tuple[int, Prompt]] = []
-    for piece in merging.pieces:
-        mine = {rank.prompt_id: rank.rank for rank in _ranks(piece)}
-        if [prompt.id for prompt in piece.run.prompts] != list(mine):
-            raise _unfit(piece)
-        ranks |= mine
-        ranked += [(mine[prompt.id], prompt) for prompt in piece.run.prompts]
-    ranked.sort(key=operator.itemgetter(0))
-    if [rank for rank, _ in ranked] != list(range(len(ranked))):
-        raise InputError(
-            "the shards do not hold every prompt of the whole run once",
-            fix="They must be shards of the same prompts: the same data set, --limit and --category.",
-        )
+    prompts = _in_their_order(merging)
+    ranks = {prompt.id: rank for rank, prompt in enumerate(prompts)}
     targets = {name: number for number, name in enumerate(_targets(merging))}
     outcomes = [outcome for piece in merging.pieces for outcome in piece.run.outcomes]
     outcomes.sort(key=lambda o: (targets.get(o.target, len(targets)), ranks[o.prompt_id], o.sample))
@@ -105,24 +93,47 @@ def _of_shards(merging: Merging) -> _Whole:
         kinds |= piece.run.results.kinds
     facts = _added_up([piece.run.manifest_data for piece in merging.pieces])
     whole = _Whole(
-        [prompt for _, prompt in ranked],
+        prompts,
         outcomes,
         {name: kinds[name] for name in sorted(kinds, key=lambda n: targets.get(n, len(targets)))},
         facts,
     )
-    whole.notes += _notes(merging, len(ranked))
+    whole.notes += _notes(merging, len(prompts))
     if unanswered := facts.get("retriable"):
         whole.notes.append(unanswered_said(int(str(unanswered))))
     return whole
+
+
+def _in_their_order(merging: Merging) -> list[Prompt]:
+    """The prompts of all shards, in the order that the whole run asks them in.
+
+    Raises:
+        InputError: a shard's records do not fit together, or the shards do not hold each prompt once.
+    """
+    ranked: list[tuple[int, Prompt]] = []
+    for piece in merging.pieces:
+        mine = {rank.prompt_id: rank.rank for rank in _ranks(piece)}
+        if [prompt.id for prompt in piece.run.prompts] != list(mine):
+            raise _unfit(piece, f"stages/{RANKS}.jsonl")
+        if any(outcome.prompt_id not in mine for outcome in piece.run.outcomes):
+            raise _unfit(piece, "stages/outcomes.jsonl")
+        ranked += [(mine[prompt.id], prompt) for prompt in piece.run.prompts]
+    ranked.sort(key=operator.itemgetter(0))
+    if [rank for rank, _ in ranked] != list(range(len(ranked))):
+        raise InputError(
+            "the shards do not hold every prompt of the whole run once",
+            fix="They must be shards of the same prompts: the same data set, --limit and --category.",
+        )
+    return [prompt for _, prompt in ranked]
 
 
 def _ranks(piece: Piece) -> list[Rank]:
     return read_records(piece.folder / "stages" / f"{RANKS}.jsonl", Rank)
 
 
-def _unfit(piece: Piece) -> InputError:
+def _unfit(piece: Piece, file: str) -> InputError:
     return InputError(
-        f"stages/{RANKS}.jsonl does not fit stages/prompts.jsonl",
+        f"{file} does not fit stages/prompts.jsonl",
         where=str(piece.folder),
         fix=f"Put the folder back as `overt run` left it, or make {piece.name} again.",
     )

@@ -203,18 +203,12 @@ def _todo(config: RewriteConfig, run: Run) -> dict[str, list[Prompt]]:
     Raises:
         InputError: there is none. A shard or a part may have none.
     """
-    shard = read_shard(config.shard)
     refused = {(o.target, o.prompt_id) for o in run.outcomes if o.sample == 0 and o.state == "refused"}
     targets = dict.fromkeys(o.target for o in run.outcomes)
+    shard = read_shard(config.shard)
+    mine = [p for p in run.prompts if _is_meant(config, p) and (shard is None or shard.holds(p.id))]
     found = {
-        target: [
-            p
-            for p in run.prompts
-            if ((p.label == "benign" and not p.variant_of) or (config.unsafe and p.label == "unsafe"))
-            and (config.every_prompt or (target, p.id) in refused)
-            and (shard is None or shard.holds(p.id))
-        ]
-        for target in targets
+        target: [p for p in mine if config.every_prompt or (target, p.id) in refused] for target in targets
     }
     if any(found.values()) or shard is not None or shard_of(run.record) is not None:
         return found
@@ -226,6 +220,12 @@ def _todo(config: RewriteConfig, run: Run) -> dict[str, list[Prompt]]:
         where=str(run.folder),
         fix="--all rewords every prompt.",
     )
+
+
+def _is_meant(config: RewriteConfig, prompt: Prompt) -> bool:
+    if prompt.label == "benign":
+        return not prompt.variant_of
+    return config.unsafe and prompt.label == "unsafe"
 
 
 def _reworded(config: RewriteConfig, reopened: Reopened, work: Work) -> tuple[Reworded, dict[str, Json]]:

@@ -251,11 +251,6 @@ class Run:
         return data
 
     @cached_property
-    def manifest(self) -> Manifest:
-        """What the manifests of all complete runs have in common."""
-        return self._manifest(Manifest)
-
-    @cached_property
     def dataset(self) -> DatasetManifest:
         """The manifest of a complete run of `overt generate`."""
         return self._manifest(DatasetManifest)
