@@ -22,8 +22,11 @@ from overt.data.prompts import Side
 from overt.data.records import Prompt
 from overt.data.results.files import explanation_file, remedy_file, write_summary
 from overt.data.run.counted import counted_from
+from overt.data.results.summary import Summary
 from overt.data.run.finished import RESULTS, Modality, Run, open_run
 from overt.data.run.parts import OutcomeParts
+from overt.data.run.record import RunRecord
+from overt.data.run.shards import RANKS, read_shard
 from overt.data.suites.load import load_suite, settled_name
 from overt.data.tables.extras import picture_files
 from overt.data.tables.sources import digest_files, digest_source
@@ -115,6 +118,16 @@ class RunConfig(TargetConfig, OutputConfig):
         ),
     ] = None
     samples: Annotated[int, Option("Draws per prompt.", TARGET, min=1, max=100, decides="value")] = 1
+    shard: Annotated[
+        str | None,
+        Option(
+            "Only this part of the prompts, such as 3/8, for a job of its own; `overt merge` puts the shards "
+            "together.",
+            _DATA,
+            metavar="I/N",
+            decides="value",
+        ),
+    ] = None
     trust_addresses: TrustAddresses = False
     min_coverage: Annotated[
         float,
@@ -156,6 +169,7 @@ def evaluate(config: RunConfig, progress: Progress) -> Run:
         category=config.category,
         limit=config.limit,
         pictures=config.picture,
+        shard=read_shard(config.shard),
     )
     if not Run(start.folder, start.record).is_complete:
         for spec in specs:  # a wrong name should cost nothing, not even the folder
@@ -167,7 +181,10 @@ def evaluate(config: RunConfig, progress: Progress) -> Run:
     with working(start, config.caller, progress) as work, kept(spread_of(config.workers)):
         if work is not None:
             work.notes += [*asked.notes, *label_notes(config.dataset)]
-            _ask(config, start, work, specs, asked, modality)
+            if config.shard is not None:
+                work.folder.write_stage(RANKS, asked.ranks)
+            # A shard may hold no prompt; then no target is opened.
+            _ask(config, start, work, specs if asked.prompts else [], asked, modality)
     return open_run(start.folder, "run")
 
 
@@ -198,6 +215,7 @@ def started(config: RunConfig) -> tuple[RunConfig, Start, list[TargetSpec]]:
         policy = policy_of(config.policy, config.dataset, _asks_for(config))
         specs = specs_of(config.target, config.filter, config.checker)
     config = config.settled()
+    read_shard(config.shard)  # a wrong one should cost nothing
     addresses = trust.settled_addresses(config, run.folder if run is not None else None, specs)
     record = record_of(config, policy, _inputs(config, policy, specs))
     if run is not None:
@@ -305,23 +323,34 @@ def finish(
     summary = summary_of(start.policy, prompts, outcomes, judged.harms, kinds, judged.as_asked)
     write_summary(start.folder, summary)
     if work.unanswered:
-        work.keep(f"{work.unanswered} prompts got no answer; the same command asks them again")
+        work.keep(unanswered_said(work.unanswered))
     for name, codes in work.unknown.items():
         work.keep(unknown_said(name, codes))
-    work.folder.finish(
-        {
-            "identity": start.record.to_json(),
-            "command": "overt run",
-            "kinds": kinds,
-            "counted": counted_from(start.folder),
-            # Set if any target answered in text, also under an image policy.
-            "refusal_judge": config.judge if "text" in kinds.values() else None,
-            "below_coverage": [
-                t.name
-                for t in summary.targets
-                if t.coverage.answered / max(t.coverage.asked, planned, 1) < config.min_coverage
-            ],
-            **work.facts(),
-        },
-        RESULTS,
-    )
+    facts = results_facts(start.record, summary, kinds, planned=planned)
+    work.folder.finish({**facts, "counted": counted_from(start.folder), **work.facts()}, RESULTS)
+
+
+def unanswered_said(count: int) -> str:
+    """The note on prompts without an answer."""
+    return f"{count} prompts got no answer; the same command asks them again"
+
+
+def results_facts(
+    record: RunRecord, summary: Summary, kinds: Mapping[str, Modality], *, planned: int = 0
+) -> dict[str, Json]:
+    """What the manifest says of a run's results.
+
+    Args:
+        planned: as in `finish`.
+    """
+    least = Run(Path(), record).min_coverage
+    return {
+        "identity": record.to_json(),
+        "command": "overt run",
+        "kinds": dict(kinds),
+        # Set if any target answered in text, also under an image policy.
+        "refusal_judge": record.value("judge") if "text" in kinds.values() else None,
+        "below_coverage": [
+            t.name for t in summary.targets if t.coverage.answered / max(t.coverage.asked, planned, 1) < least
+        ],
+    }
