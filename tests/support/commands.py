@@ -1,13 +1,17 @@
-"""The command line as a user starts it, in a process of its own, and what its runs hold."""
+"""The command line as a user starts it, in a process of its own, and what its runs hold.
+
+`overt` runs one command in a process whose imports are done (`support/warm.py`); `command` gives the words that
+start a real one, for tests that kill it, measure it or look at what it imports.
+"""
 
 import json
 import os
-import subprocess
 import sys
 
 from overt.data.outcomes import Outcome
 from overt.data.records import Prompt
 from overt.data.run.files import read_records
+from support import warm
 
 KEY = "vendor-key-that-nobody-may-see-0123456789"
 ENV = {**os.environ, "VENDOR_KEY": KEY, "HF_HUB_OFFLINE": "1"}
@@ -18,7 +22,7 @@ def command(*arguments):
 
 
 def overt(*arguments, code=0, cwd=None, env=ENV):
-    done = subprocess.run(command(*arguments), capture_output=True, text=True, env=env, cwd=cwd)
+    done = warm.run([*map(str, arguments)], env, cwd)
     assert code is None or done.returncode == code, done.stderr + done.stdout
     assert "Traceback" not in done.stderr
     return done

@@ -1,0 +1,171 @@
+"""`python -m overt` without the second that its imports take: one process has them done, and forks for each command.
+
+A command still has a process of its own, with its own arguments, environment, folder, memory and exit code; nothing
+that one leaves behind meets the next. What it has not of its own is the import of overt and of its libraries. A
+test of what a command imports, of its memory, or of a process that is killed starts a real one: `command` in
+`support/commands.py`, with `subprocess`. So does `run` where the environment holds what only a start reads.
+
+This file is run as a script, too: it is the process that forks.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import gc
+import importlib
+import json
+import os
+import random
+import runpy
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import traceback
+from collections.abc import Mapping, Sequence
+from typing import IO, Any, NoReturn
+
+# Beside every command of overt. What is missing here is imported by the command that needs it.
+LIBRARIES = ("overt.report.page", "matplotlib.figure", "matplotlib.backends.backend_svg", "numpy", "openai", "PIL.Image",
+             "pyarrow.parquet", "jinja2", "yaml", "inflect", "json_repair", "rensa", "huggingface_hub")  # fmt: skip
+# Read when Python or a library starts, not when a command does: another value needs a real start.
+AT_START = ("PYTHON", "LC_", "LANG", "TZ", "LD_", "HF_", "TRANSFORMERS_", "TOKENIZERS_", "TORCH", "OMP_", "MKL_",
+            "OPENBLAS_", "CUDA_", "MPL", "ARROW_", "MALLOC_", "TERM", "FORCE_COLOR", "GITHUB_")  # fmt: skip
+START = {**os.environ, "HF_HUB_OFFLINE": "1"}
+_MESSAGE = 1 << 20  # bytes; more than arguments and environment can be
+
+
+def run(
+    arguments: Sequence[str], env: Mapping[str, str], cwd: str | os.PathLike[str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """One command of overt, as `subprocess.run` with `capture_output` and `text` gives it."""
+    words = [sys.executable, "-m", "overt", *arguments]
+    if _of_start(env) != _of_start(START):
+        return subprocess.run(words, capture_output=True, text=True, env=env, cwd=cwd)
+    told = {"arguments": list(arguments), "env": dict(env), "cwd": os.path.abspath(cwd or os.curdir)}
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as line:
+            line.connect(_server())
+            socket.send_fds(line, [json.dumps(told).encode()], [out.fileno(), err.fileno()])
+            code = line.recv(100)
+        if not code:
+            raise RuntimeError("the process that forks for commands has died")
+        return subprocess.CompletedProcess(words, int(code), _text(out), _text(err))
+
+
+def _of_start(env: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in env.items() if name.startswith(AT_START)}
+
+
+def _text(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode().replace("\r\n", "\n").replace("\r", "\n")
+
+
+@functools.cache
+def _server() -> str:
+    """The address of the process that forks. It ends with this one, which holds its standard input open."""
+    folder = tempfile.TemporaryDirectory(prefix="overt-warm-")
+    address = os.path.join(folder.name, "line")
+    process = subprocess.Popen(
+        [sys.executable, __file__, address], env=START, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    if process.stdout.readline() != b"ready\n":
+        raise RuntimeError("the process that forks for commands did not start; what it said stands above")
+
+    @atexit.register
+    def end() -> None:
+        process.communicate()
+        folder.cleanup()
+
+    return address
+
+
+def serve(address: str) -> None:
+    """Forks for each command that is told on the socket, until standard input ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for pytest, which ends this process
+    import_all()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as door:
+        door.bind(address)
+        door.listen()
+        print("ready", flush=True)
+        while sys.stdin not in select.select([door, sys.stdin], [], [])[0]:
+            line, _ = door.accept()
+            with line:
+                if os.fork() == 0:
+                    door.close()
+                    answer(line)
+            while any(os.waitpid(-1, os.WNOHANG)):  # at least one child has not ended, or has just
+                pass
+
+
+def import_all() -> None:
+    from overt.cli import COMMANDS, load_command
+
+    for command in COMMANDS:
+        load_command(command)
+    for library in LIBRARIES:
+        importlib.import_module(library)
+    gc.collect()
+    gc.freeze()  # a command's collector need not walk over what all share, and so make copies of it
+
+
+def answer(line: socket.socket) -> NoReturn:
+    """One command in a child of this process, whose exit code goes back."""
+    told, (out, err), _, _ = socket.recv_fds(line, _MESSAGE, 2)
+    child = os.fork()
+    if child == 0:
+        line.close()
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.dup2(out, 1)
+        os.dup2(err, 2)
+        command(**json.loads(told))
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    line.send(str(code).encode())
+    os._exit(0)
+
+
+def command(arguments: list[str], env: dict[str, str], cwd: str) -> NoReturn:
+    """What `python -m overt` does, from its arguments to its end, in the process that calls."""
+    import numpy
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.chdir(cwd)
+    os.environ.clear()
+    os.environ.update(env)
+    sys.argv = ["", *arguments]
+    sys.path[0] = cwd
+    random.seed()  # no two commands draw the same
+    numpy.random.seed()
+    code = _code_of(lambda: runpy.run_module("overt", run_name="__main__", alter_sys=True))
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        if not stream.closed:
+            stream.flush()
+    os._exit(code)
+
+
+def _code_of(work: Any) -> int:
+    """The exit code of a program, as Python makes it of the way in which the program ends."""
+    try:
+        work()
+    except SystemExit as stop:
+        if isinstance(stop.code, int | None):
+            return stop.code or 0
+        print(stop.code, file=sys.stderr)
+        return 1
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1])
