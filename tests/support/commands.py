@@ -1,7 +1,7 @@
 """The command line as a user starts it, in a process of its own, and what its runs hold.
 
-`overt` runs one command in a process whose imports are done (`support/warm.py`); `command` gives the words that
-start a real one, for tests that kill it, measure it or look at what it imports.
+`overt` runs one command in a process whose imports are done (`support/warm.py`), and `started` begins one that a
+test kills; `command` gives the words that start Python itself, for tests that measure it or look at what it imports.
 """
 
 import json
@@ -26,6 +26,12 @@ def overt(*arguments, code=0, cwd=None, env=ENV):
     assert code is None or done.returncode == code, done.stderr + done.stdout
     assert "Traceback" not in done.stderr
     return done
+
+
+def started(*arguments, cwd=None, env=ENV):
+    """A command that has begun, and whose end nobody waits for yet. What it prints is thrown away."""
+    with open(os.devnull, "wb") as nowhere:
+        return warm.Started([*map(str, arguments)], env, cwd, nowhere, nowhere)
 
 
 def outcomes(folder):

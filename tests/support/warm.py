@@ -11,6 +11,7 @@ This file is run as a script, too: it is the process that forks.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import gc
 import importlib
@@ -29,9 +30,15 @@ import traceback
 from collections.abc import Mapping, Sequence
 from typing import IO, Any, NoReturn
 
-# Beside every command of overt. What is missing here is imported by the command that needs it.
-LIBRARIES = ("overt.report.page", "matplotlib.figure", "matplotlib.backends.backend_svg", "numpy", "openai", "PIL.Image",
-             "pyarrow.parquet", "jinja2", "yaml", "inflect", "json_repair", "rensa", "huggingface_hub")  # fmt: skip
+import overt
+
+# Beside every command of overt, and what opening a client brings. What is missing here, the command imports itself.
+LIBRARIES = ("overt.generation.batches.openai", "overt.generation.chat.openai", "overt.generation.products",
+             "overt.report.gallery", "overt.report.page", "overt.scoring.boundaries", "overt.scoring.refusal_judges.rules",
+             "PIL.ImageOps", "PIL.ImageStat", "anyio", "filelock", "h11", "huggingface_hub", "inflect", "jinja2",
+             "json_repair", "matplotlib.backends.backend_svg", "matplotlib.figure", "numpy.random", "openai",
+             "pyarrow.parquet", "rensa", "rich.progress", "rich.table", "typer.testing", "yaml")  # fmt: skip
+OPTIONAL = ("httpcore", "httpcore2", "trio", "truststore")  # which httpx uses where they are installed
 # Read when Python or a library starts, not when a command does: another value needs a real start.
 AT_START = ("PYTHON", "LC_", "LANG", "TZ", "LD_", "HF_", "TRANSFORMERS_", "TOKENIZERS_", "TORCH", "OMP_", "MKL_",
             "OPENBLAS_", "CUDA_", "MPL", "ARROW_", "MALLOC_", "TERM", "FORCE_COLOR", "GITHUB_")  # fmt: skip
@@ -44,17 +51,62 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """One command of overt, as `subprocess.run` with `capture_output` and `text` gives it."""
     words = [sys.executable, "-m", "overt", *arguments]
-    if _of_start(env) != _of_start(START):
+    own = os.path.join(cwd or os.curdir, "overt", "__init__.py")  # of which `python -m overt` would be
+    if _of_start(env) != _of_start(START) or (os.path.exists(own) and not os.path.samefile(own, overt.__file__)):
         return subprocess.run(words, capture_output=True, text=True, env=env, cwd=cwd)
-    told = {"arguments": list(arguments), "env": dict(env), "cwd": os.path.abspath(cwd or os.curdir)}
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as line:
-            line.connect(_server())
-            socket.send_fds(line, [json.dumps(told).encode()], [out.fileno(), err.fileno()])
-            code = line.recv(100)
-        if not code:
+        with Started(arguments, env, cwd, out, err) as process:
+            code = process.wait()
+        return subprocess.CompletedProcess(words, code, _text(out), _text(err))
+
+
+class Started:
+    """A command that has begun, with as much of `subprocess.Popen` as tests need that kill it.
+
+    The environment must agree with this process's in what `AT_START` names.
+    """
+
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        env: Mapping[str, str],
+        cwd: str | os.PathLike[str] | None,
+        out: IO[bytes],
+        err: IO[bytes],
+    ) -> None:
+        assert _of_start(env) == _of_start(START)
+        told = {"arguments": [*map(str, arguments)], "env": dict(env), "cwd": os.path.abspath(cwd or os.curdir)}
+        self.returncode: int | None = None
+        self._line = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._line.connect(_server())
+        socket.send_fds(self._line, [json.dumps(told).encode()], [out.fileno(), err.fileno()])
+        self.pid = self._number()
+
+    def _number(self) -> int:
+        if not (told := self._line.recv(100)):
             raise RuntimeError("the process that forks for commands has died")
-        return subprocess.CompletedProcess(words, int(code), _text(out), _text(err))
+        return int(told)
+
+    def wait(self) -> int:
+        if self.returncode is None:
+            self.returncode = self._number()
+        return self.returncode
+
+    def poll(self) -> int | None:
+        return self.wait() if select.select([self._line], [], [], 0)[0] else self.returncode
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+    def __enter__(self) -> Started:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._line.close()
 
 
 def _of_start(env: Mapping[str, str]) -> dict[str, str]:
@@ -106,12 +158,23 @@ def serve(address: str) -> None:
 
 
 def import_all() -> None:
+    from PIL import Image
+
     from overt.cli import COMMANDS, load_command
+    from overt.policies.load import load_policy, shipped_policies
+    from overt.scoring.refusal_judges.rules import RulesJudge
 
     for command in COMMANDS:
         load_command(command)
     for library in LIBRARIES:
         importlib.import_module(library)
+    for library in OPTIONAL:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(library)
+    Image.init()
+    for policy in shipped_policies():
+        load_policy(policy)
+    RulesJudge().judge("Where do I buy a knife?", "I cannot help with that.")
     gc.collect()
     gc.freeze()  # a command's collector need not walk over what all share, and so make copies of it
 
@@ -126,6 +189,7 @@ def answer(line: socket.socket) -> NoReturn:
         os.dup2(out, 1)
         os.dup2(err, 2)
         command(**json.loads(told))
+    line.send(str(child).encode())
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     line.send(str(code).encode())
     os._exit(0)
