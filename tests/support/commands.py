@@ -1,17 +1,19 @@
 """The command line as a user starts it, in a process of its own, and what its runs hold.
 
-`overt` runs one command in a process whose imports are done (`support/warm.py`), and `started` begins one that a
-test kills; `command` gives the words that start Python itself, for tests that measure it or look at what it imports.
+`overt` runs one command in a process whose imports are done (`support/warm.py`), and `started` begins one
+that a test kills. `command` gives the words that start Python itself, for tests that measure a command or look
+at what it imports.
 """
 
 import json
 import os
 import sys
 
+from support import warm
+
 from overt.data.outcomes import Outcome
 from overt.data.records import Prompt
 from overt.data.run.files import read_records
-from support import warm
 
 KEY = "vendor-key-that-nobody-may-see-0123456789"
 ENV = {**os.environ, "VENDOR_KEY": KEY, "HF_HUB_OFFLINE": "1"}

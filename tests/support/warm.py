@@ -1,9 +1,10 @@
-"""`python -m overt` without the second that its imports take: one process has them done, and forks for each command.
+"""`python -m overt` without the second that its imports take: one process has them done and forks.
 
-A command still has a process of its own, with its own arguments, environment, folder, memory and exit code; nothing
-that one leaves behind meets the next. What it has not of its own is the import of overt and of its libraries. A
-test of what a command imports, of its memory, or of a process that is killed starts a real one: `command` in
-`support/commands.py`, with `subprocess`. So does `run` where the environment holds what only a start reads.
+A command still has a process of its own, with its own arguments, environment, folder, memory and exit code,
+and nothing that one leaves behind meets the next. What it has not of its own is the import of overt and of its
+libraries, and the seed of its hashes. A test of what a command imports, or of its memory, starts a real one
+with the words of `command` (`support/commands.py`). So does `run` where the environment holds what only a start
+reads.
 
 This file is run as a script, too: it is the process that forks.
 """
@@ -32,16 +33,20 @@ from typing import IO, Any, NoReturn
 
 import overt
 
-# Beside every command of overt, and what opening a client brings. What is missing here, the command imports itself.
-LIBRARIES = ("overt.generation.batches.openai", "overt.generation.chat.openai", "overt.generation.products",
-             "overt.report.gallery", "overt.report.page", "overt.scoring.boundaries", "overt.scoring.refusal_judges.rules",
-             "PIL.ImageOps", "PIL.ImageStat", "anyio", "filelock", "h11", "huggingface_hub", "inflect", "jinja2",
-             "json_repair", "matplotlib.backends.backend_svg", "matplotlib.figure", "numpy.random", "openai",
-             "pyarrow.parquet", "rensa", "rich.progress", "rich.table", "typer.testing", "yaml")  # fmt: skip
+# Beside every command of overt, and what opening a client brings. What is missing, a command imports itself.
+LIBRARIES = (
+    "overt.generation.batches.openai", "overt.generation.chat.openai", "overt.generation.products",
+    "overt.report.gallery", "overt.report.page", "overt.scoring.boundaries",
+    "overt.scoring.refusal_judges.rules", "PIL.ImageOps", "PIL.ImageStat", "anyio", "filelock", "h11",
+    "huggingface_hub", "jinja2", "json_repair", "matplotlib.backends.backend_svg", "matplotlib.figure",
+    "numpy.random", "openai", "pyarrow.parquet", "rensa", "rich.progress", "rich.table", "yaml",
+)  # fmt: skip
 OPTIONAL = ("httpcore", "httpcore2", "trio", "truststore")  # which httpx uses where they are installed
 # Read when Python or a library starts, not when a command does: another value needs a real start.
-AT_START = ("PYTHON", "LC_", "LANG", "TZ", "LD_", "HF_", "TRANSFORMERS_", "TOKENIZERS_", "TORCH", "OMP_", "MKL_",
-            "OPENBLAS_", "CUDA_", "MPL", "ARROW_", "MALLOC_", "TERM", "FORCE_COLOR", "GITHUB_")  # fmt: skip
+AT_START = (
+    "PYTHON", "LC_", "LANG", "TZ", "LD_", "HF_", "TRANSFORMERS_", "TOKENIZERS_", "TORCH", "OMP_", "MKL_",
+    "OPENBLAS_", "CUDA_", "MPL", "ARROW_", "MALLOC_", "TERM", "FORCE_COLOR", "GITHUB_",
+)  # fmt: skip
 START = {**os.environ, "HF_HUB_OFFLINE": "1"}
 _MESSAGE = 1 << 20  # bytes; more than arguments and environment can be
 
@@ -52,7 +57,9 @@ def run(
     """One command of overt, as `subprocess.run` with `capture_output` and `text` gives it."""
     words = [sys.executable, "-m", "overt", *arguments]
     own = os.path.join(cwd or os.curdir, "overt", "__init__.py")  # of which `python -m overt` would be
-    if _of_start(env) != _of_start(START) or (os.path.exists(own) and not os.path.samefile(own, overt.__file__)):
+    if _of_start(env) != _of_start(START) or (
+        os.path.exists(own) and not os.path.samefile(own, overt.__file__)
+    ):
         return subprocess.run(words, capture_output=True, text=True, env=env, cwd=cwd)
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         with Started(arguments, env, cwd, out, err) as process:
@@ -75,7 +82,11 @@ class Started:
         err: IO[bytes],
     ) -> None:
         assert _of_start(env) == _of_start(START)
-        told = {"arguments": [*map(str, arguments)], "env": dict(env), "cwd": os.path.abspath(cwd or os.curdir)}
+        told = {
+            "arguments": [*map(str, arguments)],
+            "env": dict(env),
+            "cwd": os.path.abspath(cwd or os.curdir),
+        }
         self.returncode: int | None = None
         self._line = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._line.connect(_server())
@@ -162,6 +173,7 @@ def import_all() -> None:
 
     from overt.cli import COMMANDS, load_command
     from overt.policies.load import load_policy, shipped_policies
+    from overt.policies.term_forms import _engine
     from overt.scoring.refusal_judges.rules import RulesJudge
 
     for command in COMMANDS:
@@ -172,6 +184,7 @@ def import_all() -> None:
         with contextlib.suppress(ImportError):
             importlib.import_module(library)
     Image.init()
+    _engine()
     for policy in shipped_policies():
         load_policy(policy)
     RulesJudge().judge("Where do I buy a knife?", "I cannot help with that.")

@@ -3,7 +3,6 @@
 import base64
 import json
 import os
-import sys
 from collections import Counter
 
 import pytest
@@ -136,7 +135,8 @@ def test_a_writers_replies(tmp_path):
     with server(answer) as url:
         done = overt("generate", "--policy", "overt", "--category", "violence", "--model", "openai/m",
                      "--base-url", url, "--judge", "builtin/rules", "--benign", "2", "--unsafe", "0",
-                     "--encoder", "lexical", "-q", "--max-requests", "6", "--out", run, code=None, env=ENV)  # fmt: skip
+                     "--encoder", "lexical", "-q", "--max-requests", "6", "--out", run,
+                     code=None, env=ENV)  # fmt: skip
     assert asked, done.stderr
     assert STOPPED not in "".join(asked)
     assert STOPPED not in done.stdout + done.stderr
