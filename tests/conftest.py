@@ -1,5 +1,5 @@
-"""Keeps what tests name to themselves: a developer's own list of known places is neither read nor written; and a core
-to each test process."""
+"""Keeps what tests name to themselves: a developer's own list of known places is neither read nor
+written; and gives a core to each test process."""
 
 import gc
 import os

@@ -1,7 +1,6 @@
 """What the README shows works as it stands there."""
 
 import re
-import sys
 from pathlib import Path
 
 from support.commands import ENV, outcomes, overt, write_prompts

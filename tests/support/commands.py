@@ -1,8 +1,8 @@
 """The command line as a user starts it, in a process of its own, and what its runs hold.
 
 `overt` runs one command in a process whose imports are done (`support/warm.py`), and `started` begins one
-that a test kills. `command` gives the words that start Python itself, for tests that measure a command or look
-at what it imports.
+that a test kills. `command` gives the words that start Python itself, for tests that measure a command or
+look at what it imports.
 """
 
 import json

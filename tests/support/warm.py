@@ -1,10 +1,10 @@
 """`python -m overt` without the second that its imports take: one process has them done and forks.
 
 A command still has a process of its own, with its own arguments, environment, folder, memory and exit code,
-and nothing that one leaves behind meets the next. What it has not of its own is the import of overt and of its
-libraries, and the seed of its hashes. A test of what a command imports, or of its memory, starts a real one
-with the words of `command` (`support/commands.py`). So does `run` where the environment holds what only a start
-reads.
+and nothing that one leaves behind meets the next. What it has not of its own is the import of overt and of
+its libraries, and the seed of its hashes. A test of what a command imports, or of its memory, starts a real
+one with the words of `command` (`support/commands.py`). So does `run` where the environment holds what only
+a start reads.
 
 This file is run as a script, too: it is the process that forks.
 """
@@ -163,9 +163,14 @@ def serve(address: str) -> None:
             with line:
                 if os.fork() == 0:
                     door.close()
-                    answer(line)
-            while any(os.waitpid(-1, os.WNOHANG)):  # at least one child has not ended, or has just
-                pass
+                    try:
+                        answer(line)
+                    except BaseException:
+                        traceback.print_exc()
+                    os._exit(1)
+            with contextlib.suppress(ChildProcessError):  # when none is left
+                while any(os.waitpid(-1, os.WNOHANG)):
+                    pass
 
 
 def import_all() -> None:
@@ -192,7 +197,7 @@ def import_all() -> None:
     gc.freeze()  # a command's collector need not walk over what all share, and so make copies of it
 
 
-def answer(line: socket.socket) -> NoReturn:
+def answer(line: socket.socket) -> None:
     """One command in a child of this process, whose exit code goes back."""
     told, (out, err), _, _ = socket.recv_fds(line, _MESSAGE, 2)
     child = os.fork()
@@ -205,7 +210,6 @@ def answer(line: socket.socket) -> NoReturn:
     line.send(str(child).encode())
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     line.send(str(code).encode())
-    os._exit(0)
 
 
 def command(arguments: list[str], env: dict[str, str], cwd: str) -> NoReturn:
