@@ -28,6 +28,7 @@ from overt.calls.models import Models
 from overt.calls.options import CallerOptions
 from overt.calls.parcels import Terms
 from overt.calls.sending import AT_ONCE, Asked, Sender, Stop
+from overt.calls.shelf import Shelf
 from overt.calls.waits import Waits
 from overt.calls.writer import JournalWriter
 from overt.data.chat import (
@@ -95,7 +96,10 @@ class Caller:
         self._thread.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if isinstance(error, OvertError):
+            self._sender.settle(error)
+
         async def close() -> None:
             tasks = [t for t in asyncio.all_tasks() if t is not asyncio.current_task()]
             for task in tasks:
@@ -117,6 +121,10 @@ class Caller:
         if not self._thread.is_alive():
             self._loop.close()
         self._journal.close()
+
+    def shelf(self, name: str, version: str, purpose: str) -> Shelf:
+        """Where a local model that is no channel keeps its results."""
+        return Shelf(self._journal, name, version, purpose)
 
     def price_of(self, name: str) -> Price | None:
         """The price of a model, or None if it is unknown.

@@ -21,7 +21,8 @@ from overt.calls.channel import (
 from overt.calls.costs import Price, estimated_tokens
 from overt.data.chat import CallError, RawResponse
 from overt.data.json_types import Json, JsonObject
-from overt.data.pictures import PictureFacts, UnreadablePicture, measure
+from overt.data.measured import facts_of
+from overt.data.pictures import PictureFacts, UnreadablePicture
 from overt.data.plugins.attempts import call_target, close_target, of_response
 from overt.data.records import Turn
 from overt.data.run.images import ImageStore
@@ -115,14 +116,19 @@ class TargetChannel:
         response = storable(said)
         if not response.images:
             return TargetReply(response)
-        bare = dataclasses.replace(response, images=())
+        bare = dataclasses.replace(response, images=(), measured=None)
         if response.error is not None:
             return TargetReply(bare)
         if stopped(self.pack(TargetReply(bare))):  # the caller drops the text; its pictures are never stored
             paid = self.cost(TargetReply(bare, ("",) * len(response.images)))
             return TargetReply(dataclasses.replace(bare, cost=paid))
         loop = asyncio.get_running_loop()
-        work = [loop.run_in_executor(self._pool, self._measure_and_store, data) for data in response.images]
+        known = response.measured or ()
+        measured = known if len(known) == len(response.images) else (None,) * len(response.images)
+        work = [
+            loop.run_in_executor(self._pool, self._store_measured, data, facts)
+            for data, facts in zip(response.images, measured, strict=True)
+        ]
         stored = await asyncio.gather(*work)
         images = tuple(reference for reference, _ in stored)
         facts = tuple(facts for _, facts in stored)
@@ -131,12 +137,12 @@ class TargetChannel:
             bare = dataclasses.replace(bare, error=CallError("server", f"no usable picture: {broken[0]}"))
         return TargetReply(bare, images, facts)
 
-    def _measure_and_store(self, data: bytes) -> tuple[str, PictureFacts | UnreadablePicture]:
-        try:
-            facts = measure(data)
-        except UnreadablePicture as error:
-            return "", error
-        return self._store.put(data), facts
+    def _store_measured(
+        self, data: bytes, known: PictureFacts | UnreadablePicture | None
+    ) -> tuple[str, PictureFacts | UnreadablePicture]:
+        """Stores a picture that can be read, and measures it unless a worker has."""
+        facts = facts_of(data) if known is None else known
+        return "" if isinstance(facts, UnreadablePicture) else self._store.put(data), facts
 
     def failed(self, error: CallError) -> TargetReply:
         return TargetReply(storable(Response(error=error)))
@@ -152,7 +158,7 @@ class TargetChannel:
 
     def pack(self, reply: TargetReply) -> JsonObject:
         said = reply.response
-        response = packed(said, apart=("images", "layers", "safety"))
+        response = packed(said, apart=("images", "measured", "layers", "safety"))
         if said.layers:
             response["layers"] = [dataclasses.asdict(layer) for layer in said.layers]
         if said.safety:

@@ -42,6 +42,10 @@ CREATE TABLE IF NOT EXISTS calls (
 )
 """
 
+# What the reply of a call that only failed is LIKE: in a row that `_dump` wrote, a quote inside a text has a
+# backslash before it.
+FAILED = '%"error":{"kind"%'
+
 # The calls that were copied from an earlier run; only a journal made so has the table.
 _TAKEN = "SELECT CAST(key AS BLOB) FROM taken"
 
@@ -118,8 +122,7 @@ class Journal:
             model: of this model; None: of any.
         """
         wanted, values = ("", ()) if model is None else ("model = ? AND ", (model,))
-        # In a row that `put` wrote, a quote inside a text has a backslash before it.
-        query = f"""SELECT 1 FROM calls WHERE {wanted}reply NOT LIKE '%"error":{{"kind"%' LIMIT 1"""
+        query = f"SELECT 1 FROM calls WHERE {wanted}reply NOT LIKE '{FAILED}' LIMIT 1"
         with self._lock, self._speaking("cannot read the journal"):
             return self._db.execute(query, values).fetchone() is not None
 
