@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,22 +18,14 @@ if TYPE_CHECKING:
     Scores = NDArray[np.float64]
     Codes = NDArray[np.uint64]
 
-SIGN_WORDS, _EARLY = 6, 2  # 64-bit words of a signature, and those that are looked at first
+_STAGES = (2, 6)  # 64-bit words of a signature that are looked at first, and next
 # Candidates for each row in one band, and likely pairs of all bands, above which rows are taken by halves.
-_MOST_PER_ROW, _MOST_LIKELY = 256, 1 << 22
+_MOST_PER_ROW, _MOST_LIKELY = 256, 1 << 23
 _DEVIATIONS = 4.5  # of a near pair's signature, which one pair in 300,000 exceeds
 
 
-def signed(hashes: NDArray[np.uint32]) -> NDArray[np.uint64]:
-    """One bit of each of the first 384 hashes: (SIGN_WORDS, rows) of 64 bits."""
-    import numpy as np
-
-    bits = (hashes[:, : 64 * SIGN_WORDS] * np.uint32(0x9E3779B1)) >> np.uint32(31)
-    return packed(bits.astype(bool))
-
-
 def packed(bits: NDArray[np.bool_]) -> NDArray[np.uint64]:
-    """(SIGN_WORDS, rows) numbers of (rows, 64 * SIGN_WORDS) bits."""
+    """(k, rows) numbers of (rows, 64 * k) bits."""
     import numpy as np
 
     words: NDArray[np.uint64] = np.packbits(bits, axis=1).view(np.uint64).T
@@ -47,7 +39,7 @@ def most_unlike(alike: float, bits: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Looks:
-    """Signatures of rows, (SIGN_WORDS, rows); alike: the chance that a bit of two near rows agrees."""
+    """Signatures of rows, (k, rows) of 64 bits; alike: the chance that a bit of two near rows agrees."""
 
     signs: NDArray[np.uint64]
     alike: float
@@ -55,21 +47,25 @@ class Looks:
     def likely(self, rows: Rows, pairs: Iterator[tuple[Rows, Rows]]) -> Iterator[tuple[Rows, Rows]]:
         """The pairs whose signatures are those of near rows. pairs: of places in `rows`.
 
-        A third of a signature is looked at first, in the order of the places: this is most of the work.
+        Few words are looked at first, in the order of the places: this is most of the work.
         """
         import numpy as np
 
-        signs = [word[rows] for word in self.signs]
+        first = [word[rows] for word in self.signs[: _STAGES[0]]]
         for left, right in pairs:
-            kept = np.flatnonzero(
-                _unlike(signs[:_EARLY], left, right) <= most_unlike(self.alike, 64 * _EARLY)
-            )
-            left, right = left[kept], right[kept]
-            kept = np.flatnonzero(_unlike(signs, left, right) <= most_unlike(self.alike, 64 * len(signs)))
-            yield rows[left[kept]], rows[right[kept]]
+            kept = np.flatnonzero(_unlike(first, left, right) <= self._most(len(first)))
+            left, right = rows[left[kept]], rows[right[kept]]
+            for words in (self.signs[: _STAGES[1]], self.signs[_STAGES[1] :]):
+                if len(words):
+                    kept = np.flatnonzero(_unlike(words, left, right) <= self._most(len(words)))
+                    left, right = left[kept], right[kept]
+            yield left, right
+
+    def _most(self, words: int) -> int:
+        return most_unlike(self.alike, 64 * words)
 
 
-def _unlike(signs: Sequence[NDArray[np.uint64]], left: Rows, right: Rows) -> NDArray[np.int16]:
+def _unlike(signs: Iterable[NDArray[np.uint64]], left: Rows, right: Rows) -> NDArray[np.int16]:
     """The number of bits by which the signatures of each pair differ."""
     import numpy as np
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from overt.scoring.neighbours.bands import folded, make_plan
-from overt.scoring.neighbours.finder import SIGN_WORDS, BandFinder, Looks, signed
+from overt.scoring.neighbours.finder import BandFinder, Looks, packed
 from overt.scoring.neighbours.words import Words, spans
 
 if TYPE_CHECKING:
@@ -37,12 +37,19 @@ def minhash_finder(words: Words, limits: NDArray[np.float64]) -> BandFinder:
     lowest = max(float(limits.min()), 0.0)
     plan = make_plan(len(words), HASHES, np.array([lowest]), strange_pairs(words))
     halves = np.empty((plan.halves, len(words)), dtype=np.uint32)
-    signs = np.empty((SIGN_WORDS, len(words)), dtype=np.uint64)
+    signs = np.empty((HASHES // 64, len(words)), dtype=np.uint64)
     for start, hashes in signatures(words):
         halves[:, start : start + len(hashes)] = folded(hashes, plan).T
         signs[:, start : start + len(hashes)] = signed(hashes)
     # The bits of two hashes that differ agree in one case of two.
     return BandFinder(plan, halves, Looks(signs, (1 + lowest) / 2), limits, words.jaccard)
+
+
+def signed(hashes: Hashes) -> NDArray[np.uint64]:
+    """One bit of each hash: (HASHES / 64, rows) of 64 bits."""
+    import numpy as np
+
+    return packed((hashes * np.uint32(0x9E3779B1) >> np.uint32(31)).astype(bool))
 
 
 def strange_pairs(words: Words) -> NDArray[np.float64]:
