@@ -33,7 +33,7 @@ EXACT_VECTORS = 50_000
 EXACT_TEXTS = 20_000
 
 # Slack for float32 rounding: equal texts may score 0.9999999.
-_ROUNDING = 1e-6
+ROUNDING = 1e-6
 
 
 def cosine_matches(
@@ -58,7 +58,7 @@ def cosine_matches(
 
     if len(vectors) == 0:
         return [], "exact cosine"
-    limits = np.asarray(thresholds, dtype=np.float32) - np.float32(_ROUNDING)
+    limits = np.asarray(thresholds, dtype=np.float32) - np.float32(ROUNDING)
     if len(vectors) <= exact_limit:
         return cosine_exact(vectors, limits, fixed), "exact cosine"
     return walked(plane_finder(vectors, limits), len(vectors), fixed), "random planes (exact scores)"
@@ -98,7 +98,7 @@ def jaccard_matches(
 
     if not texts:
         return [], "exact Jaccard"
-    limits = np.asarray(thresholds, dtype=np.float64) - _ROUNDING
+    limits = np.asarray(thresholds, dtype=np.float64) - ROUNDING
     words = Words(texts)
     if len(texts) <= exact_limit:
         return jaccard_exact(words, limits, fixed), "exact Jaccard"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from overt.scoring.neighbours.bands import Plan, Shared, keys_of
 from overt.scoring.neighbours.walk import Near
@@ -75,6 +75,14 @@ def _unlike(signs: Iterable[NDArray[np.uint64]], left: Rows, right: Rows) -> NDA
     return unlike
 
 
+class HalvesOnDisk(Protocol):
+    """Halves that are read when they are asked for."""
+
+    shape: tuple[int, int]
+
+    def __getitem__(self, half: int) -> Halves: ...
+
+
 class BandFinder:
     """Finds near pairs of n rows.
 
@@ -88,7 +96,7 @@ class BandFinder:
     def __init__(
         self,
         plan: Plan,
-        halves: Halves,
+        halves: Halves | HalvesOnDisk,
         looks: Looks,
         limits: NDArray[np.floating],
         score: Callable[[Rows, Rows], Scores],
@@ -100,14 +108,25 @@ class BandFinder:
         likely = _Codes()
         every = len(rows) == self._halves.shape[1]
         for band in self._plan.bands:
-            shared = self._shared(band, None if every else rows)
-            if shared.pairs_count() > _MOST_PER_ROW * len(rows):
+            if not self._collect(likely, self._shared(band, None if every else rows), rows):
                 return None
-            for left, right in self._looks.likely(rows[shared.rows], shared.pairs()):
-                likely.add(left, right)
-            if len(likely) > _MOST_LIKELY:
-                return None
-        return self._near(likely.all())
+        return self.near(likely.all())
+
+    def likely_in(self, band: int) -> Codes | None:
+        """The likely pairs of all rows in one band; None where they are too many."""
+        import numpy as np
+
+        likely, count = _Codes(), self._halves.shape[1]
+        shared = self._shared(self._plan.bands[band], None)
+        return likely.all() if self._collect(likely, shared, np.arange(count)) else None
+
+    def _collect(self, likely: _Codes, shared: Shared, rows: Rows) -> bool:
+        """Adds the likely pairs of one band, unless they are too many."""
+        if shared.pairs_count() > _MOST_PER_ROW * len(rows):
+            return False
+        for left, right in self._looks.likely(rows[shared.rows], shared.pairs()):
+            likely.add(left, right)
+        return len(likely) <= _MOST_LIKELY
 
     def touched(self, first: Rows, second: Rows) -> NDArray[np.bool_]:
         import numpy as np
@@ -121,7 +140,7 @@ class BandFinder:
             for left, right in self._looks.likely(rows[shared.rows], shared.pairs_across(len(first))):
                 likely.add(left, right)
             fresh = np.setdiff1d(likely.all(), known, assume_unique=True)
-            hit[np.searchsorted(second, self._near(fresh).right)] = True
+            hit[np.searchsorted(second, self.near(fresh).right)] = True
             known = np.union1d(known, fresh)
         return hit
 
@@ -136,14 +155,15 @@ class BandFinder:
                 likely.add(left, right)
         codes = likely.all()
         for start in range(0, len(codes), _MOST_LIKELY):
-            yield self._near(codes[start : start + _MOST_LIKELY])
+            yield self.near(codes[start : start + _MOST_LIKELY])
 
     def _shared(self, band: tuple[int, int], rows: Rows | None) -> Shared:
         """The buckets of some rows, or of all."""
         first, second = (self._halves[half] if rows is None else self._halves[half][rows] for half in band)
         return Shared(keys_of(first, second))
 
-    def _near(self, codes: Codes) -> Near:
+    def near(self, codes: Codes) -> Near:
+        """Those of the pairs whose exact score reaches the lower of their limits."""
         import numpy as np
 
         left = (codes >> np.uint64(32)).astype(np.int64)

@@ -26,7 +26,7 @@ _SEED = 42
 _AT_ONCE = 256  # texts whose signatures stay in the processor's cache
 _KEPT_WORDS = 65_536  # whose signatures are kept: 100 MB
 _TOKENS = 8_192  # shingles that are hashed at once: 12 MB
-_DRAWN = 20_000  # pairs, to see how alike strangers are
+_DRAWN = 20_000  # pairs
 _LONG = 256  # words, above which a text is worked on alone
 
 
@@ -35,7 +35,7 @@ def minhash_finder(words: Words, limits: NDArray[np.float64]) -> BandFinder:
     import numpy as np
 
     lowest = max(float(limits.min()), 0.0)
-    plan = make_plan(len(words), HASHES, np.array([lowest]), strange_pairs(words))
+    plan = make_plan(len(words), HASHES, np.array([lowest]), words.jaccard(*strangers(len(words))))
     halves = np.empty((plan.halves, len(words)), dtype=np.uint32)
     signs = np.empty((HASHES // 64, len(words)), dtype=np.uint64)
     for start, hashes in signatures(words):
@@ -52,12 +52,12 @@ def signed(hashes: Hashes) -> NDArray[np.uint64]:
     return packed((hashes * np.uint32(0x9E3779B1) >> np.uint32(31)).astype(bool))
 
 
-def strange_pairs(words: Words) -> NDArray[np.float64]:
-    """The Jaccard similarity of pairs drawn at random."""
+def strangers(count: int) -> tuple[Numbers, Numbers]:
+    """Pairs of `count` texts, drawn at random, to see how alike strangers are."""
     import numpy as np
 
-    left, right = np.random.default_rng(_SEED).integers(0, len(words), (2, _DRAWN))
-    return words.jaccard(left[left != right], right[left != right])
+    left, right = np.random.default_rng(_SEED).integers(0, count, (2, _DRAWN))
+    return left[left != right], right[left != right]
 
 
 def signatures(words: Words) -> Iterator[tuple[int, Hashes]]:
