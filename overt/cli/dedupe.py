@@ -32,6 +32,8 @@ def dedupe(config: DedupeConfig) -> None:
         print_json(done.to_json())
         return
     print(f"kept      {done.kept:,} of {done.rows:,} rows")
-    print(f"gone      {done.exact:,} exact repeats, {done.near:,} near repeats, {done.empty:,} without a text")
+    print(
+        f"gone      {done.exact:,} exact repeats, {done.near:,} near repeats, {done.empty:,} without a text"
+    )
     print(f"compared  {plain(done.index)}; threshold {config.limit:g}")
     print(f"wrote     {plain(str(done.out))}")

@@ -2,8 +2,8 @@
 
 `cosine_matches` takes unit vectors, `jaccard_matches` takes texts. Both walk the rows in order and match a
 row against earlier rows without a match; a pair's threshold is the lower of the two rows'. Small inputs are
-compared exactly. For large ones keys propose pairs (`overt.scoring.neighbours`): the scores are exact, so that
-a pair can be missed but is never invented.
+compared exactly. For large ones keys propose pairs (`overt.scoring.neighbours`) whose scores are exact, so
+that a pair can be missed but is never invented.
 """
 
 from __future__ import annotations
@@ -88,8 +88,8 @@ def jaccard_matches(
 ) -> tuple[list[Match | None], str]:
     """Like `cosine_matches`, for texts and the Jaccard similarity of their shingles.
 
-    Up to `exact_limit` texts every pair is compared. Above, bands of MinHash signatures propose the pairs; they
-    are set so that a pair at the lowest threshold is proposed with probability 0.9995 or more.
+    Up to `exact_limit` texts every pair is compared. Above, bands of MinHash signatures propose the pairs,
+    set so that a pair at the lowest threshold is proposed with probability 0.9995 or more.
     """
     import numpy as np
 

@@ -34,8 +34,8 @@ class DedupeConfig(Config):
     sources: Annotated[
         tuple[str, ...],
         Option(
-            "CSV, JSONL, JSON, Parquet or text files (FILE:COLUMN names the column of texts). The first of two "
-            "repeats stays, in the order of files and rows.",
+            "CSV, JSONL, JSON, Parquet or text files (FILE:COLUMN names the column of texts). The first of "
+            "two repeats stays, in the order of files and rows.",
             metavar="FILE...",
             is_argument=True,
         ),
@@ -60,8 +60,8 @@ class DedupeConfig(Config):
     encoder: Annotated[
         str,
         Option(
-            "What compares the texts: lexical (their words and letter triples), auto, minilm, a folder or a Hub "
-            "id of a sentence encoder. With --engine local or ray: lexical.",
+            "What compares the texts: lexical (their words and letter triples), auto, minilm, a folder or a "
+            "Hub id of a sentence encoder. With --engine local or ray: lexical.",
             _HOW,
         ),
     ] = "lexical"
@@ -71,8 +71,8 @@ class DedupeConfig(Config):
     engine: Annotated[
         Engines,
         Option(
-            "memory: all texts in memory. local: from files, in a bounded memory. ray: the same on a Ray cluster "
-            "(RAY_ADDRESS) or this machine's cores.",
+            "memory: all texts in memory. local: from files, in little memory. ray: the same on a Ray "
+            "cluster (RAY_ADDRESS) or this machine's cores.",
             RUN,
             metavar="memory|local|ray",
         ),
@@ -80,7 +80,8 @@ class DedupeConfig(Config):
     scratch: Annotated[
         Path | None,
         Option(
-            "Folder for the files of --engine local and ray, which every machine must see. Default: beside --out.",
+            "Folder for the files of --engine local and ray, which every machine must see. Default: beside "
+            "--out.",
             RUN,
             metavar="FOLDER",
         ),
@@ -134,8 +135,8 @@ def dedupe(config: DedupeConfig, progress: Progress) -> Deduped:
     """Writes the rows that repeat no earlier one.
 
     Raises:
-        InputError: a file cannot be read or has no column of texts; an encoder is asked for that this engine does
-            not use; the result would overwrite a source.
+        InputError: a file cannot be read or has no column of texts; the engine uses no encoder, and one is
+            asked for; the result would overwrite a source.
     """
     _check(config)
     if config.engine == "memory":

@@ -11,7 +11,7 @@ import pytest
 from support.near_texts import LATIN, OTHER, many_alike, texts_of
 
 from overt.data.errors import InputError
-from overt.data.records import Prompt, prompt_id
+from overt.data.records import Prompt
 from overt.scoring.dedupe import dedupe
 from overt.scoring.dedupe_large import parts
 from overt.scoring.dedupe_large.engines import Engine, Local, Ray
@@ -41,7 +41,8 @@ def kept_of(found: Found) -> list[int]:
 
 
 @pytest.mark.parametrize(
-    "engine", ["local", pytest.param("ray", marks=pytest.mark.skipif(not HAS_RAY, reason="needs the extra [ray]"))]
+    "engine",
+    ["local", pytest.param("ray", marks=pytest.mark.skipif(not HAS_RAY, reason="needs the extra [ray]"))],
 )
 def test_three_parts_keep_what_memory_keeps(engine: str, tmp_path: Path) -> None:
     texts = with_repeats(20_000, 1)

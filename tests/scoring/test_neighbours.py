@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from support.near_texts import LATIN, OTHER, many_alike, texts_of
 
 from overt.scoring.near_duplicates import cosine_matches, jaccard, jaccard_matches
@@ -18,6 +17,7 @@ from overt.scoring.neighbours import finder as finders
 from overt.scoring.neighbours.bands import LEAST_RECALL, Plan, Shared, make_plan
 from overt.scoring.neighbours.minhash import HASHES, minhash_finder, signatures
 from overt.scoring.neighbours.words import Words
+
 
 def both_ways(texts, thresholds, fixed=0):  # type: ignore[no-untyped-def]
     """The matches with every pair compared, and those by bands."""
@@ -38,7 +38,7 @@ def test_bands_give_the_exact_matches(threshold: float, seed: int, fixed: int, v
 
 def test_mixed_thresholds_and_odd_texts() -> None:
     rng = random.Random(4)
-    texts = texts_of(900, 3, LATIN) + ["", "  ", "...", "!?!", "", "...", "—", "x" * 20_000, "y " * 20_000]
+    texts = [*texts_of(900, 3, LATIN), "", "  ", "...", "!?!", "", "...", "—", "x" * 20_000, "y " * 20_000]
     texts += [" ".join(rng.choice(LATIN) for _ in range(20_000)), "x" * 20_000, "^a$ ^"]
     thresholds = [rng.choice([0.6, 0.75, 0.9]) for _ in texts]
     exact, banded = both_ways(texts, thresholds)

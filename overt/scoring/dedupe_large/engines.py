@@ -1,4 +1,4 @@
-"""Who takes the steps: this process, one step after the other, or Ray Data on as many machines as there are."""
+"""Who takes the steps: this process, one after the other, or Ray Data on as many machines as there are."""
 
 from __future__ import annotations
 

@@ -38,12 +38,11 @@ _SETUP = "setup.json"
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What every step has to know: how keys are made, the threshold, and how many texts each part has, of which
-    `fresh` repeat no earlier text."""
+    """What every step has to know: how keys are made, the lowest similarity of near texts, how many texts
+    each part has, and how many of those repeat no earlier text (`fresh`)."""
 
     plan: Plan
     lowest: float
-    threshold: float
     parts: tuple[int, ...]
     fresh: tuple[int, ...]
 
@@ -55,7 +54,7 @@ def write_setup(folder: Path, setup: Setup) -> None:
 def read_setup(folder: Path) -> Setup:
     data = json.loads((folder / _SETUP).read_text("utf-8"))
     plan = Plan(**data["plan"])
-    return Setup(plan, data["lowest"], data["threshold"], tuple(data["parts"]), tuple(data["fresh"]))
+    return Setup(plan, data["lowest"], tuple(data["parts"]), tuple(data["fresh"]))
 
 
 def _file(folder: Path, kind: str, number: int, ending: str) -> Path:
@@ -71,9 +70,9 @@ def write_texts(folder: Path, part: int, texts: Sequence[str]) -> None:
     # A lone surrogate cannot be stored; it would be no letter of any shingle.
     stored = [text.encode("utf-8", "replace").decode() for text in texts]
     table = pa.table({"text": pa.array(stored, type=pa.large_string())})
-    with pa.OSFile(str(_file(folder, "texts", part, "arrow")), "wb") as sink:
-        with pa.ipc.new_file(sink, table.schema) as writer:
-            writer.write_table(table, max_chunksize=65_536)
+    path = str(_file(folder, "texts", part, "arrow"))
+    with pa.OSFile(path, "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table, max_chunksize=65_536)
 
 
 @lru_cache(maxsize=256)
@@ -114,11 +113,13 @@ def hash_repeats(folder: Path, part: int) -> None:
 
 
 def first_of_repeats(folder: Path, parts: int) -> Rows:
-    """For each text the number of the first one with its repeat key: its own, if it repeats no earlier text."""
+    """For each text the number of the first one with its repeat key; its own, if there is none before it."""
     import numpy as np
     import pyarrow.parquet as pq
 
-    keys = [pq.read_table(_file(folder, "keys", part, "parquet"))["repeat"].to_numpy() for part in range(parts)]
+    keys = [
+        pq.read_table(_file(folder, "keys", part, "parquet"))["repeat"].to_numpy() for part in range(parts)
+    ]
     _, first, group = np.unique(np.concatenate(keys), return_index=True, return_inverse=True)
     firsts: Rows = first[group].astype(np.int64)
     return firsts

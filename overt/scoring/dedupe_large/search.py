@@ -26,8 +26,8 @@ PART = 250_000  # texts of a part
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The repeats among n texts. `repeats`: by the number of an exact repeat, the text that stays; `near`: by the
-    number of a near repeat, the text that stays and the similarity."""
+    """The repeats among `count` texts, by their numbers. `repeats`: of an exact repeat, the text that stays;
+    `near`: of a near repeat, the text that stays and the similarity."""
 
     count: int
     repeats: dict[int, int]
@@ -43,8 +43,8 @@ def find_repeats(
 
     Args:
         threshold: similarity from which two texts are near, in (0, 1].
-        folder: an empty folder that every machine of the engine sees. It takes some 500 bytes a text more than
-            the texts themselves.
+        folder: an empty folder that every machine of the engine sees. It takes some 500 bytes a text beside
+            the texts.
         part: how many texts are hashed in one step.
     """
     import numpy as np
@@ -97,7 +97,7 @@ def _setup(folder: Path, sizes: list[int], fresh: Rows, threshold: float) -> par
     plan = make_plan(len(fresh), HASHES, np.array([lowest]), strange)
     ends = np.searchsorted(fresh, np.cumsum(sizes))
     counts = np.diff(np.concatenate([[0], ends]))
-    return parts.Setup(plan, lowest, threshold, tuple(sizes), tuple(counts.tolist()))
+    return parts.Setup(plan, lowest, tuple(sizes), tuple(counts.tolist()))
 
 
 class _Spread:

@@ -126,8 +126,8 @@ def mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
 class Shared:
     """The rows of one band that share their key with another row, bucket by bucket.
 
-    keys: of n rows. The number of a row takes the place of a key's last bits, so that one sort of plain numbers
-    does all; 40 bits of the key are left among 16 million rows.
+    keys: of n rows. The number of a row takes the place of a key's last bits, so that one sort of plain
+    numbers does all; 40 bits of the key are left among 16 million rows.
     """
 
     def __init__(self, keys: Keys) -> None:

@@ -1,6 +1,6 @@
-"""MinHash signatures of texts (Broder 1997; Leskovec et al., Mining of Massive Datasets, 3.3), by their words.
+"""MinHash signatures of texts, by their words (Leskovec et al., Mining of Massive Datasets, 3.3 and 3.4).
 
-A word's smallest hashes are worked out once; those of a text are the smallest of its words'. The hashes are of
+A word's smallest hashes are worked out once; those of a text are the smallest of its words'. They depend on
 the shingles' letters alone, so that the parts of a set may be hashed on different machines.
 """
 

@@ -1,7 +1,7 @@
 """Random planes (Charikar 2002): on which side of each plane a vector lies tells which vectors may be near.
 
-The planes go through the mean of the vectors, since vectors of one encoder share a direction: seen from there,
-strangers are apart. How often near vectors and strangers are on one side is read from the vectors at hand.
+The planes go through the mean of the vectors, since vectors of one encoder share a direction: seen from
+there, strangers are apart. How often near vectors and strangers are on one side is read from the vectors.
 """
 
 from __future__ import annotations
