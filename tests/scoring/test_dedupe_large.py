@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from support.near_texts import LATIN, OTHER, many_alike, texts_of
 
-from overt.data.errors import InputError
+from overt.data.errors import InputError, RunError
 from overt.data.records import Prompt
 from overt.scoring.dedupe import dedupe
 from overt.scoring.dedupe_large import parts
@@ -79,6 +79,13 @@ def test_many_alike_are_taken_by_halves(tmp_path: Path, monkeypatch: pytest.Monk
 def test_nothing_and_one_text(tmp_path: Path) -> None:
     assert find_repeats([], 0.7, tmp_path, Local()) == Found(0, {}, {})
     assert kept_of(find_repeats(["a"], 0.7, tmp_path, Local())) == [0]
+
+
+@pytest.mark.skipif(not HAS_RAY, reason="needs the extra [ray]")
+def test_a_step_that_fails_on_a_worker_is_told(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="failed on a worker of Ray") as error:
+        Ray().take(parts.hash_repeats, tmp_path / "nowhere", [0])
+    assert "--scratch" in error.value.fix
 
 
 @pytest.mark.skipif(HAS_RAY, reason="ray is installed")

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from overt.data.errors import RunError
+from overt.data.local.devices import one_line
 from overt.data.plugins.names import missing_package
 
 Step = Callable[[Path, int], None]
@@ -32,6 +34,7 @@ class Ray:
 
     Raises:
         InputError: ray is not installed.
+        RunError: `take`, if a step fails.
     """
 
     def __init__(self) -> None:
@@ -44,9 +47,11 @@ class Ray:
         except ModuleNotFoundError as error:
             raise missing_package("--engine ray", error) from error
         if not ray.is_initialized():
-            ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+            # A cluster that is there already has its dashboard, or none.
+            own = {} if os.environ.get("RAY_ADDRESS") else {"include_dashboard": False}
+            ray.init(log_to_driver=False, logging_level="ERROR", **own)
         ray.data.DataContext.get_current().enable_progress_bars = False
-        self._data = ray.data
+        self._data, self._error = ray.data, ray.exceptions.RayError
 
     def take(self, step: Step, folder: Path, items: Sequence[int]) -> None:
         if not items:
@@ -57,4 +62,11 @@ class Ray:
             return row
 
         rows = [{"item": item} for item in items]
-        self._data.from_items(rows, override_num_blocks=len(rows)).map(taken).materialize()
+        try:
+            self._data.from_items(rows, override_num_blocks=len(rows)).map(taken).materialize()
+        except self._error as error:
+            raise RunError(
+                f"a step failed on a worker of Ray: {one_line(error)}",
+                where=str(folder),
+                fix="Every machine must see that folder (--scratch) and have this overt installed.",
+            ) from error
