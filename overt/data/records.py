@@ -181,7 +181,7 @@ class Failure:
 
 
 def to_json(record: DataclassInstance) -> dict[str, Json]:
-    """A dataclass record as plain JSON data, with tuples for lists. Fields that are `LATER` are left out where
+    """A dataclass record as plain JSON data, tuples for lists. Fields that are `LATER` are left out where
     they hold nothing, so that records without them stay byte for byte what they were."""
     kind = type(record)
     if (names := _NAMES.get(kind)) is None:

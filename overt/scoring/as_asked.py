@@ -16,14 +16,14 @@ from __future__ import annotations
 
 import random
 from array import array
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from overt.data.outcomes import Outcome
 from overt.data.records import Prompt
 from overt.data.results.likeness import AsAsked, AsAskedTable
-from overt.data.rewrites import Candidate, Faithfulness, FaithfulnessCase, FaithfulnessScorer, Measure
+from overt.data.rewrites import Candidate, Faithfulness, FaithfulnessCase, FaithfulnessScorer, Kept, Measure
 from overt.scoring.faithfulness.checked import score_checked
 
 MOST_OTHERS = 39  # prompts that pictures are scored with besides their own: two of 40 are 0.05
@@ -61,6 +61,7 @@ def score_as_asked(
     *,
     seed: int,
     has_scale: bool,
+    kept: Kept | None = None,
 ) -> Iterator[AsAsked]:
     """Yields one record for each outcome, in order.
 
@@ -68,17 +69,25 @@ def score_as_asked(
         prompts: of the run; others are drawn from the benign ones among them.
         seed: of that draw.
         has_scale: the measure has a scale of its own, so that no other prompts are needed.
+        kept: where the scorer's records of earlier runs are.
 
     Raises:
         InputError: the scorer failed.
     """
     benign = [prompt for prompt in prompts if prompt.label == "benign" and not prompt.variant_of]
-    sets = [[one.prompt, *([] if has_scale else _others(one, benign, seed))] for one in drawn]
-    cases = [_case(one, prompt) for one, asked in zip(drawn, sets, strict=True) for prompt in asked]
-    rows = score_checked(scorer, cases, load)
-    for one, asked in zip(drawn, sets, strict=True):
-        found = [_of_pictures(next(rows)) for _ in asked]
-        yield _told(one, scorer.name, found[0], found[1:])
+    sizes: deque[int] = deque()  # of the sets that were read: prompts beside each outcome's own, and that
+
+    def cases() -> Iterator[FaithfulnessCase]:
+        for one in drawn:
+            asked = [one.prompt, *([] if has_scale else _others(one, benign, seed))]
+            sizes.append(len(asked))
+            yield from (_case(one, prompt) for prompt in asked)
+
+    rows = score_checked(scorer, cases(), load, kept)
+    for one in drawn:
+        own = _of_pictures(next(rows))
+        others = [_of_pictures(next(rows)) for _ in range(sizes.popleft() - 1)]
+        yield _told(one, scorer.name, own, others)
     next(rows, None)  # the scorer says here that it gave more than there are cases
 
 

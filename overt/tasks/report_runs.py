@@ -25,7 +25,7 @@ from overt.policies.schema import Policy
 from overt.report.provenance import RunFacts
 from overt.report.rewrites import Rewriting
 from overt.review.corrected import Corrections, corrections_of
-from overt.tasks.rewrite import FOLDER
+from overt.tasks.rewrite_results import FOLDER
 
 Named = TypeVar("Named", Outcome, Faithfulness, Choice)
 

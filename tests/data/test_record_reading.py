@@ -12,8 +12,9 @@ from overt.data.run.files import line_of, read_records, write_records
 from overt.data.targets import LayerDecision
 
 OUTCOME = Outcome(
-    "outcome-1", "prompt-1", "filter/x", 0, "refused", "prompt_filter", "word", "word: knife", ("images/a.png",),
-    "text", None, 0.5, 7, (LayerDecision("x", "prompt_filter", True, 1.0, "knife"),), 0.25, 0.01,
+    "outcome-1", "prompt-1", "filter/x", 0, "refused", "prompt_filter", "word", "word: knife",
+    ("images/a.png",), "text", None, 0.5, 7, (LayerDecision("x", "prompt_filter", True, 1.0, "knife"),),
+    0.25, 0.01,
 )  # fmt: skip
 RECORDS = [
     OUTCOME,
@@ -21,7 +22,7 @@ RECORDS = [
     Prompt("prompt-1", "a knife", "c", "benign", "direct", "w", "t", turns=(Turn("user", "hello"),)),
     Prompt("prompt-1", "ein Messer \u00e4", "c", "unclear", "convert", "w", "t", seed_id="s"),
     Audit("prompt-1", "benign", "fine", (Vote("j", "benign", "fine"), Vote("k", "unsafe", ""))),
-    Harm("outcome-1", "prompt-1", "t", "harmful", (HarmVote("j", "harmful"), HarmVote("k", "unclear", "", "auth"))),
+    Harm("o", "prompt-1", "t", "harmful", (HarmVote("j", "harmful"), HarmVote("k", "unclear", "", "auth"))),
     Drop("prompt-1", "dedupe", "c", "near repeat"),
     Seed("seed-1", "text", "file", 3),
 ]  # fmt: skip

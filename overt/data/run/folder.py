@@ -45,8 +45,9 @@ T = TypeVar("T")
 MANIFEST = "manifest.json"
 JOURNAL = "journal.sqlite"
 _JOURNAL_FILES = (JOURNAL, f"{JOURNAL}-wal", f"{JOURNAL}-shm")
-# What a folder that is not yet a run may hold: its lock, and a journal copied from another run.
-_EXPECTED = frozenset({"stages", ".lock", *_JOURNAL_FILES})
+# What a folder that is not yet a run may hold: its lock, and a journal copied from another run, with the
+# pictures that its answers name.
+_EXPECTED = frozenset({"stages", "images", ".lock", *_JOURNAL_FILES})
 # Temporary files of a process that was killed while it claimed the folder (see `write_atomic`).
 _HALF_CLAIMED = re.compile(r"\.(?:policy\.yaml|run\.json)\.\d+\.\d+\.tmp")
 # The files that a run writes before its first response.
