@@ -1,12 +1,12 @@
 """How near `overt generate` comes to what its busiest model allows.
 
-    python benchmarks/pipeline.py                        # a writer, a judge and a surrogate, 64 in flight each
+    python benchmarks/pipeline.py                        # a writer, a judge, a surrogate: 64 in flight each
     python benchmarks/pipeline.py --judges 2 --samples 0 # two judges and no surrogate
     python benchmarks/pipeline.py --root OTHER_CHECKOUT  # the same run by another version, on the same day
 
 Each model has an endpoint of its own, with the same latency. A model allows calls x latency / in-flight
-seconds at the best; the share is that time of the busiest model divided by the seconds of the whole command,
-its start and its end included. Idle seconds are those in which no model had a request in flight.
+seconds at the best; the share is that time of the busiest model divided by the seconds from the first request
+to the last line of the command. Idle seconds are those in which no model had a request in flight.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ class Watch:
 
     def __init__(self, urls: list[str]) -> None:
         self._urls, self._over, self.idle_s = urls, threading.Event(), 0.0
+        self.began: float | None = None  # when the first request was seen
         self._thread = threading.Thread(target=self._look, daemon=True)
 
     def __enter__(self) -> Watch:
@@ -50,9 +51,12 @@ class Watch:
     def _look(self) -> None:
         before = time.perf_counter()
         while not self._over.wait(self.every_s):
-            is_idle = not any(server_stats(url)["in_flight"] for url in self._urls)
+            stats = [server_stats(url) for url in self._urls]
             now = time.perf_counter()
-            self.idle_s += (now - before) * is_idle
+            if self.began is None and any(one["arrived"] for one in stats):
+                self.began = now
+            if self.began is not None and not any(one["in_flight"] for one in stats):
+                self.idle_s += now - before
             before = now
 
 
@@ -85,15 +89,14 @@ def measure(args: argparse.Namespace) -> None:
     roles = [role for role in ROLES if role != "probe" or args.samples]
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         out = Path(folder) / "run"
-        urls = {
-            role: stack.enter_context(endpoint("--latency-ms", str(args.latency_ms))) for role in roles
-        }
+        urls = {role: stack.enter_context(endpoint("--latency-ms", str(args.latency_ms))) for role in roles}
         command = [sys.executable, "-m", "overt", *arguments(args, urls, out)]
         env = {**os.environ, "OPENAI_API_KEY": "sk-none", "PYTHONPATH": str(args.root)}
         began = time.perf_counter()
         with Watch(list(urls.values())) as watch:
-            subprocess.run(command, env=env, cwd=args.root, check=False)
-        wall = time.perf_counter() - began
+            subprocess.run(command, env=env, cwd=args.root, check=False, stdout=subprocess.DEVNULL)
+            ended = time.perf_counter()
+        wall = ended - (watch.began or began)
         usage = resource.getrusage(resource.RUSAGE_CHILDREN)
         calls = {role: server_stats(url)["answered"] for role, url in urls.items()}
         calls["judge"] = calls["judge"] // max(1, args.judges)  # each judge has a pace of its own
@@ -105,6 +108,7 @@ def measure(args: argparse.Namespace) -> None:
     print(f"{total:,} calls, {args.in_flight} in flight, {args.latency_ms:g} ms: {wall:.1f} s")
     print(f"  busiest: {ROLES[busiest]}, {calls[busiest]:,} calls, {limits[busiest]:.1f} s at the best")
     print(f"  share of what it allows: {limits[busiest] / wall:.1%}; nothing in flight: {watch.idle_s:.1f} s")
+    print(f"  before the first request: {(watch.began or ended) - began:.1f} s")
     print(f"  CPU of the run: {usage.ru_utime + usage.ru_stime:.1f} s")
 
 
