@@ -4,7 +4,8 @@
     python benchmarks/side_by_side.py --root ../earlier   # and of another one, before it in the table
 
 The commands: `run` of one target and of four, `rewrite` at four targets, `score` with one judge and with
-three, `generate` with two judges. Each is a process of its own, with 32 calls in flight of each model.
+three and with a checker of pictures, `generate` with two judges. Each is a process of its own, with 32
+calls in flight of each model.
 Wall seconds are of the stages alone, as the manifest has them; CPU seconds of the whole process, start
 included. What the endpoint can give at best is the share of the calls of one model: calls / 32 x 0.2 s.
 """
@@ -26,6 +27,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 IN_FLIGHT, LATENCY_S = 32, 0.2
+PARTS = ["run", "rewrite", "score", "checker", "generate"]
 
 POLICY = """
 name: gardens
@@ -37,6 +39,41 @@ categories:
     disallowed: [a blade held against a person]
     allowed: [blades of grass]
     triggers: [{term: blade, neutral: [stalk, leaf]}]
+"""
+
+
+# What draws, and what looks at pictures: as good as nothing, so that the rest is measured.
+CLASSES = """
+import hashlib, io
+from overt.data.filters import FilterDecision
+from overt.data.targets import Response
+
+
+class Painter:
+    name = "bench/painter"
+
+    def respond(self, prompt, *, seed):
+        from PIL import Image
+
+        noise = hashlib.shake_128(prompt.encode()).digest(64 * 64 * 3)
+        file = io.BytesIO()
+        Image.frombytes("RGB", (64, 64), noise).save(file, "PNG")
+        return Response(images=(file.getvalue(),))
+
+
+class One:
+    name = "bench/one"
+    covers = "all"
+
+    def check(self, image, prompt):
+        return FilterDecision(False, 0.1)
+
+
+class Many(One):
+    name = "bench/many"
+
+    def check_many(self, images, prompts):
+        return [FilterDecision(False, 0.1) for _ in images]
 """
 
 
@@ -57,6 +94,7 @@ class Checkout:
         self._url = url
         folder.mkdir(parents=True)
         (folder / "policy.yaml").write_text(POLICY)
+        (folder / "bench_classes.py").write_text(CLASSES)
         rows = [
             {"text": f"a blade of grass number {n} at dawn", "label": "benign", "category": "blades"}
             for n in range(prompts)
@@ -88,6 +126,7 @@ class Checkout:
         if done.returncode not in (0, 3):  # 3: numbers that cannot be used, such as without a verdict
             raise SystemExit(f"{' '.join(command)}\n{done.stderr}\n{done.stdout}")
         manifest = json.loads((self._folder / run / "manifest.json").read_text())
+        print(f"{self.root.name}: {' '.join(arguments[:2])}: {wall:.1f} s", file=sys.stderr, flush=True)
         return Took(wall, _children_s() - before, manifest.get("seconds", {}))
 
     def models(self, *names: str) -> list[str]:
@@ -133,16 +172,23 @@ def measured(at: Checkout, parts: list[str]) -> dict[str, Took]:
     if "generate" in parts:
         writer, *judges = at.models("writer", "j1", "j2")
         roles = ["--model", writer, *(word for name in judges for word in ("--judge", name))]
-        sizes = ["--benign", "100", "--unsafe", "100"]
+        sizes = ["--benign", "40", "--unsafe", "40"]
         found["generate, 2 judges"] = at.overt(
             "made", "generate", "--policy", "newsroom", *roles, *sizes, "--out", "made"
         )
+    if "checker" in parts:
+        classes = ["--policy", "policy.yaml", "--target", "bench_classes:Painter"]
+        at.overt("pictures", "run", "unsafe.jsonl", *classes, "--out", "pictures")
+        for name in ("One", "Many"):
+            judges = ("--judges", f"bench_classes:{name}")
+            found[f"score, checker ({name.lower()})"] = at.overt("pictures", "score", "pictures", *judges)
     return found
 
 
 SHOWN = {  # the stages of each command that ask models, as manifests name them
     "run, 1 target": (), "run, 4 targets": (), "rewrite, 4 targets": ("rewrite",),
     "score, 1 judge": ("score",), "score, 3 judges": ("score",), "generate, 2 judges": ("audit", "pair"),
+    "score, checker (one)": ("score",), "score, checker (many)": ("score",),
 }  # fmt: skip
 
 
@@ -173,17 +219,16 @@ def main() -> None:
     parser.add_argument("--python", default=sys.executable, help="that runs the commands of all of them")
     parser.add_argument("--prompts", type=int, default=500, help="of run and rewrite")
     parser.add_argument("--answers", type=int, default=300, help="that are judged by score")
-    parser.add_argument("--part", action="append", choices=["run", "rewrite", "score", "generate"])
+    parser.add_argument("--part", action="append", choices=PARTS)
     asked = parser.parse_args()
     results: dict[str, dict[str, Took]] = {}
     with tempfile.TemporaryDirectory() as scratch, endpoint() as url:
         for number, root in enumerate([*asked.root, HERE.parent]):
             folder = Path(scratch) / str(number)
             at = Checkout(root.resolve(), asked.python, url, folder, asked.prompts, asked.answers)
-            parts = asked.part or ["run", "rewrite", "score", "generate"]
+            parts = asked.part or PARTS
             name = "this checkout" if root == HERE.parent else root.name
             results[name] = measured(at, parts)
-            print(f"{name} is measured", file=sys.stderr)
     print(table(results))
 
 
