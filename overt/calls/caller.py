@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 from overt.calls.answering import Answering, Line
 from overt.calls.channel import Channel, ChatChannel, Reply, Subject
 from overt.calls.costs import Price, PriceList, Stats
-from overt.calls.flow import Ended, Flow
+from overt.calls.flow import WAITING, Ended, Flow
 from overt.calls.models import Models
 from overt.calls.options import CallerOptions
 from overt.calls.parcels import Terms
@@ -275,8 +275,10 @@ class Caller:
     @contextlib.contextmanager
     def _opened(self, work: Callable[[T], Coroutine[object, object, R]]) -> Iterator[Flow[T, R]]:
         """A flow, which ends with this or with the caller."""
-        window = max(1024, 32 * self.options.concurrency)
-        many = (AT_ONCE, AT_ONCE) if self._terms.gathers else (window,)
+        concurrency = self.options.concurrency
+        many = (max(1024, 32 * concurrency), WAITING + concurrency)
+        if self._terms.gathers:
+            many = (AT_ONCE, AT_ONCE)
         flow: Flow[T, R] = Flow(self._loop, work, *many)
         with self._lock:
             if self._is_closed:

@@ -56,6 +56,7 @@ class Layer:
         size = _BATCH if stage == "prompt_filter" else 16
         self._decide = Decider(thing, threads=threads, local_threads=2, batch=size)
         self.is_remote = self._decide.is_remote
+        self.most = self._decide.most  # items that it has use for at once
 
     async def decide(self, *what: Any) -> FilterDecision:
         """Returns the decision; an exception or a wrong return value becomes its error."""
@@ -90,7 +91,7 @@ class FilterTarget:
         self.api_key_env = getattr(text_filter, "api_key_env", "")
         self.notes: tuple[str, ...] = tuple(getattr(text_filter, "notes", ()))
         if not self._layer.is_remote:
-            self.max_concurrency = _BATCH
+            self.max_concurrency = self._layer.most
 
     async def respond(self, prompt: str, *, seed: int) -> Response:
         decision = await self._layer.decide(prompt)
@@ -178,7 +179,7 @@ class Guarded:
         if own:
             self.max_concurrency = int(own)
         elif target is None and not any(f.is_remote for f in self._filters):
-            self.max_concurrency = _BATCH
+            self.max_concurrency = max(f.most for f in self._filters)
         self.api_key_env = getattr(target, "api_key_env", "")
         self.address = getattr(target, "address", "")
         self.priced_as = getattr(target, "name", name)

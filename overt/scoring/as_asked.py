@@ -15,8 +15,9 @@ there pictures count as drawn as asked if at least half of the elements were fou
 from __future__ import annotations
 
 import random
+from array import array
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from overt.data.outcomes import Outcome
@@ -146,29 +147,57 @@ def _stands_out(above: int, others: int) -> bool:
 # -- the table -----------------------------------------------------------------------------------------------
 
 
-def as_asked_table(rows: Sequence[AsAsked]) -> AsAskedTable | None:
+def as_asked_table(rows: Iterable[AsAsked]) -> AsAskedTable | None:
     """Says how the pictures were held against their prompts; None without records."""
-    if not rows:
-        return None
-    told = [row for row in rows if row.as_asked is not None]
-    first = told[0] if told else rows[0]
-    reasons = Counter(row.detail for row in rows if row.as_asked is None)
-    return AsAskedTable(
-        measure=first.measure,
-        model=first.model,
-        rule=_rule(first.measure, told),
-        scored=len(told),
-        unscored=len(rows) - len(told),
-        why_unscored=dict(reasons.most_common(MOST_REASONS)),
-        matched=_mean([row.value for row in told if row.as_asked and row.value is not None]),
-        missed=_mean([row.value for row in told if not row.as_asked and row.value is not None]),
-    )
+    found = Likenesses()
+    for row in rows:
+        found.add(row)
+    return found.table()
 
 
-def _rule(measure: str, told: Sequence[AsAsked]) -> str:
+class Likenesses:
+    """Gathers the records of a run, of which there may be millions."""
+
+    def __init__(self) -> None:
+        self._first: AsAsked | None = None
+        self._first_told: AsAsked | None = None
+        self._reasons: Counter[str] = Counter()
+        self._values = {True: array("d"), False: array("d")}  # of pictures drawn as asked, and of the others
+        self._scored = 0
+        self._fewest: int | None = None
+
+    def add(self, row: AsAsked) -> None:
+        self._first = self._first or row
+        if row.as_asked is None:
+            self._reasons[row.detail] += 1
+            return
+        self._first_told = self._first_told or row
+        self._scored += 1
+        self._fewest = row.others if self._fewest is None else min(self._fewest, row.others)
+        if row.value is not None:
+            self._values[row.as_asked].append(row.value)
+
+    def table(self) -> AsAskedTable | None:
+        """None without records."""
+        first = self._first_told or self._first
+        if first is None:
+            return None
+        return AsAskedTable(
+            measure=first.measure,
+            model=first.model,
+            rule=_rule(first.measure, self._fewest or 0),
+            scored=self._scored,
+            unscored=self._reasons.total(),
+            why_unscored=dict(self._reasons.most_common(MOST_REASONS)),
+            matched=_mean(self._values[True]),
+            missed=_mean(self._values[False]),
+        )
+
+
+def _rule(measure: str, fewest: int) -> str:
+    """When a picture counts as drawn as asked, which was scored with at least so many other prompts."""
     if measure == "vqa":
         return f"drawn as asked: at least {LEAST_FOUND:.0%} of the prompt's elements found in the picture"
-    fewest = min((row.others for row in told), default=0)
     allowed = max(0, int(CHANCE * (fewest + 1) + 1e-9) - 1)
     chance = (allowed + 1) / (fewest + 1)
     return (

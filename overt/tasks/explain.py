@@ -116,6 +116,7 @@ class ExplainConfig(ReachConfig, CallConfig, LocalConfig, OutputConfig):
             self.device,
             self.batch_size or 8,
             timeout=self.timeout,
+            workers=self.workers,
         )
 
     def replaces(self, kind: str) -> bool:

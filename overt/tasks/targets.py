@@ -40,6 +40,7 @@ class TargetOptions:
     system: str = ""
     max_tokens: int = 512
     temperature: float = 0.0
+    workers: str = "1"
 
     def for_class(self) -> dict[str, object]:
         return {
@@ -309,17 +310,18 @@ def open_target(
     Raises:
         InputError: an unknown name, a missing extra, a model that cannot be loaded.
     """
-    from overt import registry
     from overt.generation.products import FilterTarget, Guarded
+    from overt.workers.load import load_checker, load_filter
 
     settings = options.for_class()
     if not spec.is_composed:
         assert spec.target is not None
         if _is_filter(spec.target):
-            return FilterTarget(registry.load_filter(spec.target, **settings), threads=options.concurrency)
+            text_filter = load_filter(spec.target, options.workers, **settings)
+            return FilterTarget(text_filter, threads=options.concurrency)
         return _model(spec.target, options, settings, modality)
-    filters = [registry.load_filter(name, **settings) for name in spec.filters]
-    checkers = [registry.load_checker(name, **settings) for name in spec.checkers]
+    filters = [load_filter(name, options.workers, **settings) for name in spec.filters]
+    checkers = [load_checker(name, options.workers, **settings) for name in spec.checkers]
     target = None
     if spec.target is not None:
         if every_layer:
@@ -331,10 +333,12 @@ def open_target(
 def _model(name: str, options: TargetOptions, settings: Mapping[str, object], modality: str) -> Target:
     from overt import registry
     from overt.generation.products import ChatTarget
+    from overt.workers.load import load_chat_model, load_target
 
     if _group(name, modality) == "overt.targets":
-        return registry.load_target(name, **settings)
-    chat = registry.load_chat_model(name, **registry.taken("overt.chat_models", name, settings))
+        return load_target(name, options.workers, **settings)
+    taken = registry.taken("overt.chat_models", name, settings)
+    chat = load_chat_model(name, options.workers, **taken)
     return ChatTarget(
         chat, system=options.system, max_tokens=options.max_tokens, temperature=options.temperature
     )

@@ -11,6 +11,8 @@ from overt.data.filters import FilterDecision, ImageChecker, TextFilter
 from overt.data.local.batches import Batches, in_batches
 from overt.data.local.memory import Room
 
+_MOST = 256  # items that are decided one by one, and wait for that
+
 
 class Decider:
     """One filter or checker.
@@ -29,13 +31,16 @@ class Decider:
         many: Any = getattr(thing, "decide_many", None) or getattr(thing, "check_many", None)
         self._one, self._many = one, many
         self._is_quick = getattr(thing, "is_quick", False) is True
+        lanes = int(getattr(thing, "lanes", 1))  # more than one where it is on several workers
         self._pool = ThreadPoolExecutor(
-            threads if self.is_remote else local_threads, thread_name_prefix="overt-decider"
+            threads if self.is_remote else max(local_threads, lanes), thread_name_prefix="overt-decider"
         )
         self._room = Room(thing.name, batch)
+        self.most = _MOST  # items that it has use for at once
         self._batches: Batches[tuple[Any, ...], FilterDecision] | None = None
         if many is not None:
-            self._batches = Batches(self._all, room=self._room, name="overt-decisions")
+            self._batches = Batches(self._all, room=self._room, name="overt-decisions", lanes=lanes)
+            self.most = batch * lanes
 
     @property
     def takes_many(self) -> bool:
