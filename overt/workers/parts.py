@@ -28,6 +28,7 @@ ATTRIBUTES = (
     "sees_pictures",
     "why_blind",
     "covers",
+    "context",
 )
 
 
