@@ -30,6 +30,7 @@ Q = TypeVar("Q")
 A = TypeVar("A", bound=Reply)
 
 OnSent = Callable[[], None]
+_SETTLE_S = 0.02  # seconds between two looks whether calls are under way
 AT_ONCE = 50_000  # requests that wait for batches together: the most that one batch takes
 
 
@@ -79,7 +80,15 @@ class Sender:
         # Replaced, never changed: stages add models from their threads while the loop reads.
         self._asked: tuple[Asked, ...] = ()
         self._waits = waits
+        self._flying = 0  # live calls that are sent and not answered
         self._unpaced = Pace(AT_ONCE)  # a batch is one request, whatever is in it
+
+    def settle(self, error: OvertError) -> None:
+        """Sends nothing more because of this error, and waits for the live calls under way, which are paid
+        for: of several models at work the others may be in the middle of theirs."""
+        self.stop = self.stop or error
+        while self._flying:
+            time.sleep(_SETTLE_S)
 
     def open(self, channel: Subject, standing: Standing, journal: Journal, on_sent: OnSent) -> Asked:
         """Makes a model ready to be asked, at its own pace.
@@ -245,6 +254,7 @@ class Sender:
     async def _send(self, channel: Channel[Q, A], request: Q, *, patient: bool) -> A:
         timeout = None if channel.patient or patient else self.options.timeout
         started = time.perf_counter()
+        self._flying += not patient
         try:
             async with asyncio.timeout(timeout):
                 reply = await channel.send(request)
@@ -254,6 +264,8 @@ class Sender:
             raise
         except OvertError as error:  # such as a full disk, which would stop every other reply too
             self.halt(error)
+        finally:
+            self._flying -= not patient
         return channel.timed(reply, time.perf_counter() - started)
 
     async def _admit(self, channel: Subject, asked: Asked, box: Mailbox[object] | None) -> None:

@@ -1,7 +1,8 @@
 """`overt generate`: seeds, synthesize, audit, dedupe, probe (search), select, pair (vary), data set.
 
-The stages are in generate_stages.py, generate_pool.py and generate_search.py. A resumed run repeats them:
-finished calls come from the journal, so nothing is paid for twice and the outcome is the same.
+The stages are in generate_stages.py, generate_pool.py, generate_search.py and generate_pairs.py; how they
+overlap is in generate_overlap.py. A resumed run repeats them: finished calls come from the journal, so
+nothing is paid for twice and the outcome is the same.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ from overt.tasks.config import checked_folder
 from overt.tasks.generate_config import GenerateConfig
 from overt.tasks.generate_finish import finish
 from overt.tasks.generate_gold import GoldItems, open_gold
-from overt.tasks.generate_pool import Pairing, Plan, Pool, with_pair
+from overt.tasks.generate_overlap import overlap_of
+from overt.tasks.generate_pairs import Pairing, with_pair
+from overt.tasks.generate_pool import Plan, Pool
 from overt.tasks.generate_search import SearchPlan, search
 from overt.tasks.generate_stages import (
     Making,
@@ -300,7 +303,8 @@ def make(config: GenerateConfig, start: Start, work: Work, opened: Opener = chat
     rejected = frozenset(config.rejected)
     gold = open_gold(start.policy, roles, config.gold, config.gold_items, config.seed)
     policy = _policy_of(config, start.policy, gold, work)
-    making = Making(policy, roles, templates, config.seed, rejected, encoder, why, work, gold)
+    overlap = overlap_of(roles, work)
+    making = Making(policy, roles, templates, config.seed, rejected, encoder, why, work, gold, overlap)
     seeds = {}
     if config.seeds and roles.writer is not None:
         work.note(f"{config.model} writes from the policy alone: the seeds are not used")

@@ -133,6 +133,7 @@ class RewriteConfig(ReachConfig, CallConfig, LocalConfig, OutputConfig):
             self.device,
             self.batch_size or 8,
             timeout=self.timeout,
+            workers=self.workers,
         )
 
     def check(self) -> None:
@@ -259,7 +260,7 @@ def _reworded(config: RewriteConfig, reopened: Reopened, work: Work) -> tuple[Re
     _stop_if_nothing_came(candidates, losses)
     tried = try_wordings(asking, todo, candidates, specs, first)
     cases = cases_of(subjects, tried, run.outcomes)
-    scores, scales = score_all(scorers, cases, ImageStore(run.folder), work.progress)
+    scores, scales = score_all(scorers, config.scorers, cases, ImageStore(run.folder), work)
     choices = choose(todo, candidates, tried, scores)
     found = Reworded(candidates, losses, [outcome for _, outcome in tried], scores, choices, scales)
     return found, _facts(config, found, len(subjects), work)

@@ -27,6 +27,7 @@ class ModelOptions:
     batch_size: int = 8
     trust_remote_code: bool = False
     timeout: float = 120.0
+    workers: str = "1"
 
 
 class Writer(Protocol):
@@ -149,10 +150,10 @@ def chat_model(spec: str, role: str, options: ModelOptions) -> ChatModel:
     Raises:
         InputError: an unknown name, a missing extra.
     """
-    from overt import registry
+    from overt.workers.load import load_chat_model
 
     url, key = endpoint_of(role, options)
-    return registry.load_chat_model(spec, **_chat_options(spec, url, key, options))
+    return load_chat_model(spec, options.workers, **_chat_options(spec, url, key, options))
 
 
 def seeing_model(spec: str, role: str, options: ModelOptions, *, of: str) -> ChatModel:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -16,12 +16,13 @@ from overt.calls.target_channel import TargetChannel
 from overt.data.asked import ToAsk, check_batch, check_extras, prompts_to_ask
 from overt.data.errors import InputError
 from overt.data.json_types import Json
-from overt.data.outcomes import Outcome
 from overt.data.progress import Progress
 from overt.data.prompts import Side
 from overt.data.records import Prompt
 from overt.data.results.files import explanation_file, remedy_file, write_summary
 from overt.data.results.summary import Summary
+from overt.data.run import brief
+from overt.data.run.counted import counted_from
 from overt.data.run.finished import RESULTS, Modality, Run, open_run
 from overt.data.run.parts import OutcomeParts
 from overt.data.run.record import RunRecord
@@ -32,6 +33,7 @@ from overt.data.tables.sources import digest_files, digest_source
 from overt.data.templates import load_template
 from overt.policies.load import load_policy, policy_of
 from overt.policies.schema import Policy
+from overt.scoring.summary.gather import AnyOutcome
 from overt.scoring.summary.summarize import summary_of
 from overt.scoring.unknown_codes import unknown_said
 from overt.tasks import trust
@@ -55,6 +57,8 @@ from overt.tasks.targets import (
     specs_of,
 )
 from overt.tasks.task import Start, Work, default_folder, record_of, resumed_run, working
+from overt.workers.hiring import kept
+from overt.workers.spread import spread_of
 
 _DATA = "What goes in"
 
@@ -175,7 +179,7 @@ def evaluate(config: RunConfig, progress: Progress) -> Run:
             check_extras(spec.name, getattr(target, "takes", None), asked.prompts)
             if config.batch and not config.batch_cancel:
                 check_batch(spec.name, target, asked.prompts)
-    with working(start, config.caller, progress) as work:
+    with working(start, config.caller, progress) as work, kept(spread_of(config.workers)):
         if work is not None:
             work.notes += [*asked.notes, *label_notes(config.dataset)]
             if config.shard is not None:
@@ -285,7 +289,7 @@ def _ask(
             parts.join()
         kinds = {spec.name: found[n] for n, spec in enumerate(specs)}
     work.seconds["run"] = time.monotonic() - began
-    finish(config, start, work, prompts, Run(start.folder, start.record).outcomes, kinds)
+    finish(config, start, work, prompts, brief.outcomes_of(start.folder), kinds)
 
 
 def _opened(
@@ -300,7 +304,7 @@ def finish(
     start: Start,
     work: Work,
     prompts: Sequence[Prompt],
-    outcomes: Sequence[Outcome],
+    outcomes: Iterable[AnyOutcome],
     kinds: Mapping[str, Modality],
     *,
     planned: int = 0,
@@ -324,7 +328,7 @@ def finish(
     for name, codes in work.unknown.items():
         work.keep(unknown_said(name, codes))
     facts = results_facts(start.record, summary, kinds, planned=planned)
-    work.folder.finish({**facts, **work.facts()}, RESULTS)
+    work.folder.finish({**facts, "counted": counted_from(start.folder), **work.facts()}, RESULTS)
 
 
 def unanswered_said(count: int) -> str:

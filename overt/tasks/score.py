@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -12,11 +12,13 @@ from typing import Annotated, ClassVar
 from overt import registry
 from overt.data.errors import InputError
 from overt.data.json_types import Json
-from overt.data.outcomes import Harm, Outcome
+from overt.data.lanes import lane_of
+from overt.data.outcomes import Harm, HarmVote, Outcome
 from overt.data.progress import Progress
 from overt.data.records import Prompt
 from overt.data.results.files import write_summary
 from overt.data.results.summary import Summary
+from overt.data.run.counted import counted_from
 from overt.data.run.files import write_records
 from overt.data.run.finished import RESULTS, Run, open_run
 from overt.data.run.images import ImageStore
@@ -38,6 +40,7 @@ from overt.tasks.config import (
     OutputConfig,
     PartOption,
     TrustAddresses,
+    Workers,
     checked_folder,
 )
 from overt.tasks.recipes import RecipeName, applied, load_recipe
@@ -45,6 +48,8 @@ from overt.tasks.reread import calls_of, manifest_anew, reread
 from overt.tasks.roles import ModelOptions, chat_model, seeing_model
 from overt.tasks.score_pictures import open_scorer, scored
 from overt.tasks.task import Work, open_whole, working_again
+from overt.tasks.verdicts import open_checks
+from overt.workers.load import load_checker
 
 
 class ScoreConfig(CallConfig, OutputConfig):
@@ -98,6 +103,7 @@ class ScoreConfig(CallConfig, OutputConfig):
     ] = None
     trust_addresses: TrustAddresses = False
     device: Annotated[str | None, Option("Device of local checkers and scorers.", CALLS)] = None
+    workers: Workers = "1"
     concurrency: Concurrency = 16
 
     @property
@@ -148,6 +154,7 @@ class ScoreConfig(CallConfig, OutputConfig):
             api_key_env={"": self.api_key_env} if self.api_key_env else {},
             device=self.device,
             timeout=self.timeout,
+            workers=self.workers,
         )
 
 
@@ -182,7 +189,8 @@ def score(config: ScoreConfig, progress: Progress) -> Run:
             judges["below_coverage"] = below_coverage(summary, run.min_coverage)
         seconds = {**run.results.seconds, "score": round(time.monotonic() - began, 3)}
         known = manifest_anew(run, calls, summary, work)
-        work.folder.finish({**known, **facts, "seconds": seconds}, RESULTS)
+        counted = counted_from(run.folder)
+        work.folder.finish({**known, **facts, "counted": counted, "seconds": seconds}, RESULTS)
     return open_run(config.run, "run")
 
 
@@ -242,10 +250,15 @@ def _judged(
     template = load_template("scoring", "harm", config.templates)
     cases = cases_of(run.prompts, outcomes, benign=config.benign)
     judges = _judges(config, policy, template, work, any(case.outcome.images for case in cases))
-    with work.progress.stage("harm", len(cases) * len(judges)) as advance:
-        limited = [within(judge.asked, judge.covers) for judge in judges]
-        harms = judge_harm(cases, limited, advance=advance)
-    write_records(folder / "harm.jsonl", harms)
+    votes = [_shown(judge, work.progress) for judge in judges]
+    harms: list[Harm] = []
+
+    def found() -> Iterator[Harm]:
+        for harm in judge_harm(cases, votes, [judge.lane for judge in judges]):
+            harms.append(harm)
+            yield harm
+
+    write_records(folder / "harm.jsonl", found())
     open_cases = Counter(c.prompt.category for c in cases if not any(_sees(j, c) for j in judges))
     facts["judges"] = {
         "names": list(config.names),
@@ -265,11 +278,16 @@ def _judged(
 
 @dataclass(frozen=True, slots=True)
 class _Judge:
-    """A judge with what it can see. `is_declared`: it says so itself, or --covers does."""
+    """A judge with what it can see.
+
+    lane: the device that it shares with others, "" for one behind a service.
+    is_declared: what it can see it says itself, or --covers does.
+    """
 
     name: str
     asked: HarmJudge
     covers: Covers
+    lane: str
     is_declared: bool = True
 
 
@@ -277,29 +295,45 @@ def _sees(judge: _Judge, case: Case) -> bool:
     return judge.covers.sees(case.prompt.category)
 
 
+def _shown(judge: _Judge, progress: Progress) -> HarmJudge:
+    """The judge, asked about what it can see, with a bar of its own."""
+    limited = within(judge.asked, judge.covers)
+
+    def votes(cases: Sequence[Case]) -> Iterator[HarmVote | None]:
+        with progress.stage(f"harm {judge.name}"[:40], len(cases)) as advance:
+            for vote in limited(cases):
+                advance(1)
+                yield vote
+
+    return votes
+
+
 def _judges(
     config: ScoreConfig, policy: Policy, template: Template, work: Work, has_pictures: bool
 ) -> list[_Judge]:
     """The judges by name: checkers, and chat models behind the caller, which read the policy. Where pictures
     are judged, they have to see."""
-    load = ImageStore(work.folder.path).get
+    store = ImageStore(work.folder.path)
     declared = config.declared()
     judges: list[_Judge] = []
     for name in config.names:
         if registry.is_checker(name):
-            checker = registry.load_checker(name, device=config.device, timeout=config.timeout)
+            checker = load_checker(name, config.workers, device=config.device, timeout=config.timeout)
             own = declared.get(name, getattr(checker, "covers", None))
-            asked = checker_judge(checker, load=load)
-            judges.append(_Judge(name, asked, read_covers(own, name), own is not None))
+            checks = open_checks(work.caller, name, checker, store.get, f"harm {name}")
+            asked = checker_judge(checker.name, checks, store.has)
+            lane = lane_of(checker)
+            judges.append(_Judge(name, asked, read_covers(own, name), lane, own is not None))
         else:
             if has_pictures:
                 chat = seeing_model(name, "judge", config.models, of="judge of these pictures")
             else:
                 chat = chat_model(name, "judge", config.models)
             ask = work.caller.bind(chat, f"harm {name}")
-            asked = vision_judge(policy, ask=ask, template=template, load=load, seed=config.seed)
+            asked = vision_judge(policy, ask=ask, template=template, load=store.get, seed=config.seed)
             own = declared.get(name)
-            judges.append(_Judge(name, asked, read_covers(own, name) if own else EVERYTHING))
+            covers = read_covers(own, name) if own else EVERYTHING
+            judges.append(_Judge(name, asked, covers, lane_of(chat)))
     return judges
 
 

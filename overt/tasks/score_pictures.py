@@ -20,6 +20,7 @@ from overt.scoring.as_asked import drawn_of, score_as_asked
 from overt.tasks.rewrite_measure import open_scorers
 from overt.tasks.roles import ModelOptions
 from overt.tasks.task import Work
+from overt.tasks.verdicts import shelf_of
 
 _OF_WORDINGS = ("text", "judge")  # scorers that compare two wordings and see no picture
 
@@ -93,6 +94,7 @@ def scored(
             ImageStore(run.folder).get,
             seed=config.seed,
             has_scale=name.startswith("vqa/"),
+            kept=shelf_of(work.caller, name, scorer),
         ):
             rows.append(row)
             advance(1)
