@@ -57,7 +57,8 @@ def questions(count: int) -> Iterator[Question[Verdict]]:
     template = load_template("scoring", "audit")
     category = policy.category("violence")
     for number in range(count):
-        values = {"prompt": f"a shot of espresso, number {number}", "category": category, "modality": "image"}
+        values = {"prompt": f"a shot of espresso, number {number}", "category": category}
+        values |= {"modality": policy.modality, "editing": policy.editing}
         request = template.request(values, seed=0, schema=VERDICT.schema)
         yield Question(request, lambda reply: read_json(reply, VERDICT), number, "violence")
 

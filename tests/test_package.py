@@ -36,9 +36,10 @@ MOST_PACKAGES = {
     "certifi", "click", "cloudpickle", "contourpy", "cycler", "distro", "filelock", "fonttools",
     "frozenlist", "fsspec", "h11", "hf-xet", "httpcore", "httpcore2", "httpx", "httpx2", "huggingface-hub",
     "idna", "inflect", "jaraco-functools", "jinja2", "jiter", "joblib", "json-repair", "kiwisolver",
-    "markdown-it-py", "markupsafe", "matplotlib", "mdurl", "model2vec", "more-itertools", "multidict",
+    "markdown-it-py", "markupsafe", "matplotlib", "mdurl", "model2vec", "more-itertools", "msgspec",
+    "multidict",
     "numpy", "openai", "packaging", "pillow", "propcache", "pyarrow", "pydantic", "pydantic-core",
-    "pygments", "pyparsing", "python-dateutil", "pyyaml", "rensa", "rich", "safetensors", "setuptools",
+    "pygments", "pyparsing", "python-dateutil", "pyyaml", "rich", "safetensors", "setuptools",
     "shellingham", "six", "sniffio", "tokenizers", "tqdm", "truststore", "typeguard", "typer",
     "typing-extensions", "typing-inspection", "tzdata", "yarl",
 }  # fmt: skip

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 import threading
 import time
 from collections import deque
@@ -97,11 +99,21 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 BATCH = 64  # items that go to the loop at once
-WAITING = 512  # unfinished items above which no more are read
+WAITING = 512  # unfinished items above which no more are read, beside those that are under way
+_LONGEST_WAIT_S = 0.5  # a waiting thread looks up then, so that Ctrl-C reaches it
+
+
+class Ended(Exception):
+    """The flow was cancelled while someone waited for its results."""
 
 
 class Flow(Generic[T, R]):
-    """Runs a coroutine over many items at once with a bounded lookahead; results come in order."""
+    """Runs a coroutine over many items at once with a bounded lookahead; results come in order.
+
+    Args:
+        window: items between the oldest result that is not taken and the newest item.
+        waiting: unfinished items above which no more are read.
+    """
 
     def __init__(
         self,
@@ -111,76 +123,87 @@ class Flow(Generic[T, R]):
         waiting: int = WAITING,
     ) -> None:
         self._loop, self._work, self._window, self._waiting = loop, work, window, waiting
-        self._changed = threading.Condition()
+        # The loop's thread writes what is done, the consumer's thread what was submitted and yielded; single
+        # steps on a dict and a number need no lock.
         self._done: dict[int, R | BaseException] = {}
         self._finished = 0
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[int, asyncio.Task[None]] = {}
         self._submitted = self._yielded = 0
         self._exhausted = False
         self._failed: BaseException | None = None
+        self._is_cancelled = False
+        self._news, self._is_awaited = threading.Event(), False
 
     def run(self, items: Iterable[T]) -> Iterator[R]:
         """Yields the results in the order of the items. An item's exception is raised after all started items
-        are done, so that their responses still reach the journal."""
+        are done, so that their responses still reach the journal.
+
+        Raises:
+            Ended: another thread cancelled it.
+        """
         source = iter(items)
-        while True:
-            self._feed(source)
-            yield from self._ready()
-            if (self._exhausted or self._failed is not None) and self._yielded == self._submitted:
+        while not self._is_cancelled:
+            if self._may_feed():
+                self._feed(source)
+            if self._yielded in self._done:
+                result = self._done.pop(self._yielded)
+                self._yielded += 1
+                if isinstance(result, BaseException):
+                    self._failed = self._failed or result
+                elif self._failed is None:  # after a failure the others are dropped
+                    yield result
+            elif self._is_over and self._yielded == self._submitted:
                 if self._failed is not None:
                     raise self._failed
                 return
-            with self._changed:
-                if self._is_busy() and self._yielded not in self._done:
-                    self._changed.wait(0.5)
+            else:
+                self._wait()
+        raise Ended
 
     def _feed(self, source: Iterator[T]) -> None:
         """Sends items to the loop in batches: one wake-up of the loop for many items."""
-        batch: deque[tuple[int, T]] = deque()
-        while len(batch) < BATCH and not self._is_full():
-            if batch and self._submitted - self._finished > self._waiting:
-                break  # more items would only take memory
-            try:
-                item = next(source)
-            except StopIteration:
-                self._exhausted = True
-                break
+        batch: list[tuple[int, T]] = []
+        most = min(BATCH, self._window - (self._submitted - self._yielded))
+        for item in itertools.islice(source, most):
             batch.append((self._submitted, item))
             self._submitted += 1
+        self._exhausted = len(batch) < most
         if batch:
-            self._loop.call_soon_threadsafe(self._start, batch)
-
-    def _ready(self) -> Iterator[R]:
-        """Yields the finished results that are next in order; after a failure it drops them."""
-        while True:
-            with self._changed:
-                if self._yielded not in self._done:
-                    return
-                result = self._done.pop(self._yielded)
-            self._yielded += 1
-            if isinstance(result, BaseException):
-                self._failed = self._failed or result
-            elif self._failed is None:
-                yield result
+            try:
+                self._loop.call_soon_threadsafe(self._start, batch)
+            except RuntimeError as error:  # the loop was just closed
+                raise Ended from error
 
     @property
     def is_at_its_end(self) -> bool:
         """Whether the result that was yielded last is the last one of all."""
         return self._exhausted and self._yielded == self._submitted
 
-    def _is_full(self) -> bool:
-        """Whether no further item may start now."""
-        ended = self._exhausted or self._failed is not None
-        return ended or self._submitted - self._yielded >= self._window
+    @property
+    def _is_over(self) -> bool:
+        """Whether no further item starts."""
+        return self._exhausted or self._failed is not None
 
-    def _is_busy(self) -> bool:
-        return self._is_full() or self._submitted - self._finished > self._waiting
+    def _may_feed(self) -> bool:
+        """Whether further items may start now."""
+        is_full = self._submitted - self._yielded >= self._window
+        return not (is_full or self._is_over) and self._submitted - self._finished <= self._waiting
 
-    def _start(self, batch: deque[tuple[int, T]]) -> None:
+    def _wait(self) -> None:
+        """Waits for the result that is next in order, or for room for more items."""
+        self._news.clear()
+        self._is_awaited = True
+        if not (self._yielded in self._done or self._may_feed() or self._is_cancelled):
+            self._news.wait(_LONGEST_WAIT_S)
+        self._is_awaited = False
+
+    # -- on the loop ----------------------------------------------------------------------------------
+
+    def _start(self, batch: Iterable[tuple[int, T]]) -> None:
+        if self._is_cancelled:
+            return
         for index, item in batch:
-            task = self._loop.create_task(self._one(index, item))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._tasks[index] = self._loop.create_task(self._one(index, item))
 
     async def _one(self, index: int, item: T) -> None:
         result: R | BaseException
@@ -190,17 +213,22 @@ class Flow(Generic[T, R]):
             raise
         except BaseException as error:
             result = error
-        with self._changed:
-            self._done[index] = result
-            self._finished += 1
-            self._changed.notify()
+        self._done[index] = result
+        self._finished += 1
+        del self._tasks[index]
+        # The consumer is woken for what it can use: waking it for each result would cost more than a call.
+        if self._is_awaited and (index == self._yielded or self._may_feed()):
+            self._news.set()
 
     def cancel(self) -> None:
-        """Cancels the unfinished items."""
+        """Cancels the unfinished items. May be called by any thread, and more than once."""
+        self._is_cancelled = True
+        self._news.set()
 
         def cancel() -> None:
-            for task in self._tasks:
+            for task in self._tasks.values():
                 task.cancel()
 
-        if self._tasks and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(cancel)
+        if self._submitted > self._finished:
+            with contextlib.suppress(RuntimeError):  # the loop is closed, and with it all tasks
+                self._loop.call_soon_threadsafe(cancel)

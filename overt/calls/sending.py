@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NoReturn, TypeVar
 
 from overt.calls.batch_costs import share_of
@@ -29,6 +30,7 @@ Q = TypeVar("Q")
 A = TypeVar("A", bound=Reply)
 
 OnSent = Callable[[], None]
+_SETTLE_S = 0.02  # seconds between two looks whether calls are under way
 AT_ONCE = 50_000  # requests that wait for batches together: the most that one batch takes
 
 
@@ -37,6 +39,32 @@ class Stop(Exception):
 
     def __init__(self, error: OvertError) -> None:
         self.error = error
+
+
+@dataclass(eq=False)
+class Asked:
+    """A model that is asked.
+
+    box: its batches; None: it is asked live. sent, spent: its attempts in this process, and what they cost in
+    US dollars. turns: how many stages ask it at the moment.
+    """
+
+    channel: Subject
+    standing: Standing
+    pace: Pace
+    box: Mailbox[object] | None = None
+    sent: int = 0
+    spent: float = 0.0
+    turns: int = 0
+
+    def cost_in_flight(self, beside: int) -> float:
+        """US dollars that its calls in flight are expected to cost: the average of those before.
+
+        Args:
+            beside: calls that have their turn and are not sent yet.
+        """
+        in_flight = self.pace.active - beside
+        return in_flight * self.spent / max(1, self.sent - in_flight)
 
 
 class Sender:
@@ -49,32 +77,54 @@ class Sender:
     def __init__(self, options: CallerOptions, stats: Stats, waits: Waits, terms: Terms) -> None:
         self.options, self.stats, self.terms = options, stats, terms
         self.stop: OvertError | None = None
-        self.boxes: dict[int, Mailbox[object]] = {}  # by the id of the channel's subject
+        # Replaced, never changed: stages add models from their threads while the loop reads.
+        self._asked: tuple[Asked, ...] = ()
         self._waits = waits
-        self._paces: dict[int, Pace] = {}
+        self._flying = 0  # live calls that are sent and not answered
         self._unpaced = Pace(AT_ONCE)  # a batch is one request, whatever is in it
 
-    def register(self, channel: Subject) -> None:
-        """Gives a model its pace."""
-        self._paces[id(channel.subject)] = Pace(channel.ceiling or self.options.concurrency, self.options.rpm)
+    def settle(self, error: OvertError) -> None:
+        """Sends nothing more because of this error, and waits for the live calls under way, which are paid
+        for: of several models at work the others may be in the middle of theirs."""
+        self.stop = self.stop or error
+        while self._flying:
+            time.sleep(_SETTLE_S)
 
-    # -- batches --------------------------------------------------------------------------------------
-
-    def open_box(self, channel: Subject, standing: Standing, journal: Journal, on_sent: OnSent) -> None:
-        """Lets a model be asked by batch, if the user wants that or the journal has batches of it.
+    def open(self, channel: Subject, standing: Standing, journal: Journal, on_sent: OnSent) -> Asked:
+        """Makes a model ready to be asked, at its own pace.
 
         Raises:
             InputError: it has no batch API, and its calls would be paid for in full.
         """
+        box = self._open_box(channel, standing, journal, on_sent)
+        pace = Pace(channel.ceiling or self.options.concurrency, self.options.rpm)
+        asked = Asked(channel, standing, pace, box)
+        self._asked = (*self._asked, asked)
+        return asked
+
+    def forget(self, asked: Asked) -> None:
+        """Lets go of a model that is not asked any more."""
+        self._asked = tuple(other for other in self._asked if other is not asked)
+
+    @property
+    def _boxes(self) -> list[Mailbox[object]]:
+        return [asked.box for asked in self._asked if asked.box is not None]
+
+    # -- batches --------------------------------------------------------------------------------------
+
+    def _open_box(
+        self, channel: Subject, standing: Standing, journal: Journal, on_sent: OnSent
+    ) -> Mailbox[object] | None:
+        """Lets a model be asked by batch, if the user wants that or the journal has batches of it."""
         terms, price = self.terms, channel.price
         rows = self._rows_of(channel, standing, journal)
         if not (terms.gathers or rows):
-            return
+            return None
         model = innermost(channel.subject)
         service = model.batches() if isinstance(model, Batched) else None
         if service is None or not isinstance(model, Batched):
             self._live_alone(channel)
-            return
+            return None
         box = Mailbox(
             channel.name,
             service,
@@ -88,12 +138,12 @@ class Sender:
             on_sent=on_sent,
         )
         model.post = box.post
-        self.boxes[id(channel.subject)] = box
         if terms.gathers and price is not None and box.share == 1.0:
             terms.tell(
                 f"{channel.name}: no lower price of batches is known of {service.host}: their calls are "
                 "counted at the full one (a price file can say it: batch: 0.5)"
             )
+        return box
 
     def _rows_of(self, channel: Subject, standing: Standing, journal: Journal) -> list[BatchRow]:
         """The batches of a model that are open, at its address."""
@@ -120,16 +170,15 @@ class Sender:
         """US dollars that the cap leaves, beside what batches under way may cost."""
         if self.options.max_cost is None:
             return None
-        return self.options.max_cost - self.stats.spent - sum(box.owed for box in self.boxes.values())
+        return self.options.max_cost - self.stats.spent - sum(box.owed for box in self._boxes)
 
-    def call(self, channel: Subject, key: str) -> contextlib.AbstractContextManager[None]:
+    def call(self, asked: Asked, key: str) -> contextlib.AbstractContextManager[None]:
         """A call from its first attempt to its row in the journal."""
-        box = self.boxes.get(id(channel.subject))
-        return box.call(key) if box is not None else contextlib.nullcontext()
+        return asked.box.call(key) if asked.box is not None else contextlib.nullcontext()
 
     def standing(self) -> list[str]:
         """How the batches stand that are waited for."""
-        parcels = [(box, parcel) for box in self.boxes.values() for parcel in box.parcels]
+        parcels = [(box, parcel) for box in self._boxes for parcel in list(box.parcels)]
         return [
             f"{box.name}: {standing_of(parcel)}"
             for box, parcel in parcels
@@ -146,25 +195,22 @@ class Sender:
 
     # -- attempts -------------------------------------------------------------------------------------
 
-    async def attempts(
-        self, channel: Channel[Q, A], standing: Standing, request: Q, key: str
-    ) -> tuple[A, int]:
+    async def attempts(self, channel: Channel[Q, A], asked: Asked, request: Q, key: str) -> tuple[A, int]:
         """Sends a request until it is answered, refused or out of retries. Returns the last reply and the
         number of retries. A wait that the service names is none of --retries.
 
         Args:
             key: of the call, in the journal.
         """
-        box = self.boxes.get(id(channel.subject))
         retries = waits = 0
         while True:
-            reply = await self._attempt(channel, request, key, box)
+            reply = await self._attempt(channel, asked, request, key)
             error = reply.error
             wait = error.retry_after if error else None
             if error is None:
                 return reply, retries + waits
             self.stats.error(error.kind)
-            if stop := standing.waits_too_long(error):
+            if stop := asked.standing.waits_too_long(error):
                 self.halt(stop)
             if error.kind not in RETRIED:
                 return reply, retries + waits
@@ -178,15 +224,17 @@ class Sender:
                 retries += 1
             await asyncio.sleep(pause(retries, wait))
 
-    async def _attempt(self, channel: Channel[Q, A], request: Q, key: str, box: Mailbox[object] | None) -> A:
+    async def _attempt(self, channel: Channel[Q, A], asked: Asked, request: Q, key: str) -> A:
         """One attempt, in its turn."""
+        box = asked.box
         by_batch = box is not None and box.takes(key)
-        pace = self._unpaced if by_batch else self._paces[id(channel.subject)]
+        pace = self._unpaced if by_batch else asked.pace
         await pace.enter()
         try:
             if box is None or not box.has(key):
-                await self._admit(channel, pace, box if by_batch else None)
+                await self._admit(channel, asked, box if by_batch else None)
                 self.stats.sent += 1
+                asked.sent += 1
             reply = await self._send(channel, request, patient=by_batch)
         finally:
             pace.leave()
@@ -206,6 +254,7 @@ class Sender:
     async def _send(self, channel: Channel[Q, A], request: Q, *, patient: bool) -> A:
         timeout = None if channel.patient or patient else self.options.timeout
         started = time.perf_counter()
+        self._flying += not patient
         try:
             async with asyncio.timeout(timeout):
                 reply = await channel.send(request)
@@ -215,9 +264,11 @@ class Sender:
             raise
         except OvertError as error:  # such as a full disk, which would stop every other reply too
             self.halt(error)
+        finally:
+            self._flying -= not patient
         return channel.timed(reply, time.perf_counter() - started)
 
-    async def _admit(self, channel: Subject, pace: Pace, box: Mailbox[object] | None) -> None:
+    async def _admit(self, channel: Subject, asked: Asked, box: Mailbox[object] | None) -> None:
         """Lets one more request be sent, into a batch or live.
 
         Raises:
@@ -234,9 +285,9 @@ class Sender:
                 await box.ready()
             except OvertError as error:
                 self.halt(error)
-        self._may_send(pace, is_live=box is None)
+        self._may_send(asked, is_live=box is None)
 
-    def _may_send(self, pace: Pace, *, is_live: bool) -> None:
+    def _may_send(self, asked: Asked, *, is_live: bool) -> None:
         if self.stop is not None:
             raise Stop(self.stop)
         options, stats = self.options, self.stats
@@ -244,10 +295,8 @@ class Sender:
         if options.max_requests is not None and stats.sent >= options.max_requests:
             self.stop = BudgetReached(f"--max-requests {options.max_requests} is reached", fix=again)
         elif options.max_cost is not None and is_live:  # a mailbox reckons before it sends
-            # Calls in flight are expected to cost the average so far.
-            answered = max(1, stats.sent - pace.active + 1)
-            expected = stats.spent + (pace.active - 1) * stats.spent / answered
-            if expected >= options.max_cost:
+            in_flight = sum(other.cost_in_flight(int(other is asked)) for other in self._asked)
+            if stats.spent + in_flight >= options.max_cost:
                 self.stop = BudgetReached(f"--max-cost US${options.max_cost:g} is reached", fix=again)
         if self.stop is not None:
             raise Stop(self.stop)

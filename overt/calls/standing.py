@@ -11,9 +11,9 @@ from collections import Counter
 from collections.abc import Callable
 
 from overt.calls.channel import Subject
-from overt.calls.finality import RETRIED, place
+from overt.calls.finality import RETRIED, holds, place
 from overt.calls.waits import LONGEST_WAIT_S, clock, in_words
-from overt.data.chat import CallError
+from overt.data.chat import CallError, ErrorKind
 from overt.data.errors import BudgetReached, OvertError, RunError
 from overt.data.plugins.attempts import BROKEN_CLASS, MEND
 from overt.data.text import plain
@@ -29,14 +29,17 @@ _MOST_REASONS = 3
 
 
 class Standing:
-    """What one model has answered so far, and how many failures in a row it gave.
+    """What one model has answered so far, and how many failures in a row it gave. It does not hold the model,
+    and so outlives it.
 
     Args:
         has_answered: whether the journal has an answer or a refusal of this model.
     """
 
     def __init__(self, channel: Subject, has_answered: Callable[[], bool]) -> None:
-        self._channel, self._journal_has = channel, has_answered
+        self._name, self._key_hint = channel.name, channel.key_hint
+        self._journal_has = has_answered
+        self._failures: Counter[tuple[ErrorKind, int | None]] = Counter()  # replies without an answer
         self.place = place(channel.address)
         self._answered: bool | None = None
         self._row: Counter[str] = Counter()  # failures by kind since the last answer
@@ -56,6 +59,20 @@ class Standing:
         if error is not None and (error.kind in _REJECTED or error.status == 401):
             self._reasons[plain(error.message)] += 1
             self._has_status |= error.status is not None
+
+    def failed(self, error: CallError) -> None:
+        """Counts a reply that is a failure, whether it came now or was journalled."""
+        self._failures[error.kind, error.status] += 1
+
+    @property
+    def failures(self) -> tuple[int, int]:
+        """How many failures the next run asks again, and how many hold until the address is another."""
+        rejected = sum(
+            count
+            for (kind, status), count in self._failures.items()
+            if holds(CallError(kind, "", status), has_answered=self.has_answered)
+        )
+        return self._failures.total() - rejected, rejected
 
     def saw(self, error: CallError | None, *, is_known: bool = False) -> OvertError | None:
         """Counts one reply after its retries. Returns the error that stops the run, if any.
@@ -109,42 +126,41 @@ class Standing:
             return None
         wait = error.retry_after or 0.0
         return BudgetReached(
-            f"{self._channel.name} asks to wait {in_words(wait)}, until about {clock(wait)}: "
-            f"{plain(error.message)}",
+            f"{self._name} asks to wait {in_words(wait)}, until about {clock(wait)}: {plain(error.message)}",
             fix=f"{_KEPT}give the same command again after that.",
         )
 
     # -- words --------------------------------------------------------------------------------------------
 
     def _key(self, error: CallError) -> RunError:
-        hint = self._channel.key_hint
+        hint = self._key_hint
         return RunError(
-            f"{self._channel.name}: the key was not accepted: {plain(error.message)}",
+            f"{self._name}: the key was not accepted: {plain(error.message)}",
             fix=f"Look at the key in the environment variable {hint}." if hint else "Mend it, then resume.",
         )
 
     def _bill(self, error: CallError) -> RunError:
         return RunError(
-            f"{self._channel.name}: the account has no credit left: {plain(error.message)}",
+            f"{self._name}: the account has no credit left: {plain(error.message)}",
             fix="Top it up, then resume.",
         )
 
     def _limited(self, error: CallError) -> BudgetReached:
         return BudgetReached(
-            f"{self._channel.name} limits every request, and waiting did not help: {plain(error.message)}",
+            f"{self._name} limits every request, and waiting did not help: {plain(error.message)}",
             fix=f"{_KEPT}give the same command again later, with a lower --concurrency or --rpm.",
         )
 
     def _rejects(self) -> RunError:
         said = self._reasons.most_common(_MOST_REASONS)
-        total, name = self._reasons.total(), self._channel.name
+        total, name = self._reasons.total(), self._name
         if len(said) == 1:
             words = f"{name} rejects every request ({total} of {total}): {said[0][0]}"
         else:
             words = f"{name} rejects every request, {total} in all:"
             words += "".join(f"\n    {count} times: {message}" for message, count in said)
         if self._row["forbidden"]:
-            hint = self._channel.key_hint
+            hint = self._key_hint
             key = f"the key in {hint}" if hint else "the key"
             fix = (
                 "If these words refuse the content, name them in a file (--codes FILE) and give the same "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Protocol
@@ -38,6 +39,26 @@ class Silent:
         pass
 
 
+class _FirstWord:
+    """Says what is under way where a command has been silent since it began.
+
+    Args:
+        say: is called once, from a thread of its own, unless `spoken` comes first.
+    """
+
+    after_s = 1.0
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self.doing = "reading what was given, loading what is needed"
+        self._say = say
+        self._timer = threading.Timer(self.after_s, lambda: self._say(f"{self.doing} ..."))
+        self._timer.daemon = True
+        self._timer.start()
+
+    def spoken(self) -> None:
+        self._timer.cancel()
+
+
 class Lines:
     """For logs: a line every ten seconds during a stage, and one at its end."""
 
@@ -45,10 +66,12 @@ class Lines:
 
     def __init__(self) -> None:
         self._calls = ""
+        self._first = _FirstWord(self._say)
 
     @contextlib.contextmanager
     def stage(self, name: str, total: int) -> Iterator[Advance]:
         done, started, spoke = 0, time.monotonic(), time.monotonic()
+        self._first.doing = f"{name}: {total:,} to do"
 
         def advance(count: int) -> None:
             nonlocal done, spoke
@@ -67,6 +90,7 @@ class Lines:
         self._calls = text
 
     def _say(self, text: str) -> None:
+        self._first.spoken()
         print(f"overt: {visible(masked(text))}", file=sys.stderr, flush=True)
 
 
@@ -87,28 +111,35 @@ class Bars:
             TextColumn("[dim]{task.fields[calls]}"),
             console=self._console,
         )
-        self._task: int | None = None
+        self._tasks: list[int] = []  # of stages under way; several models may be asked at once
+        self._lock = threading.Lock()
+        self._first = _FirstWord(lambda text: self._console.print(f"[dim]{text}[/dim]"))
 
     @contextlib.contextmanager
     def stage(self, name: str, total: int) -> Iterator[Advance]:
-        task = self._bars.add_task(visible(name), total=total, calls="")
-        self._task = task
-        self._bars.start()
+        self._first.spoken()
+        with self._lock:
+            task = self._bars.add_task(visible(name), total=total, calls="")
+            self._tasks.append(task)
+            self._bars.start()
         try:
             yield lambda count: self._bars.advance(task, count)
         finally:
-            self._bars.stop()
-            self._bars.remove_task(task)
-            self._task = None
+            with self._lock:
+                self._tasks.remove(task)
+                if not self._tasks:
+                    self._bars.stop()
+                self._bars.remove_task(task)
 
     def note(self, text: str) -> None:
         from rich.text import Text
 
+        self._first.spoken()
         self._console.print(Text(f"note: {visible(masked(text))}", style="yellow"))
 
     def calls(self, text: str) -> None:
-        if self._task is not None:
-            self._bars.update(self._task, calls=visible(masked(text)))  # type: ignore[arg-type]
+        for task in self._tasks[:1]:  # what is said is of all of them
+            self._bars.update(task, calls=visible(masked(text)))  # type: ignore[arg-type]
 
 
 def make_progress(quiet: bool) -> Progress:

@@ -11,7 +11,7 @@ import json
 import typing
 import unicodedata
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from overt.data.json_types import Json
 
@@ -176,13 +176,39 @@ class Failure:
 
 
 def to_json(record: DataclassInstance) -> dict[str, Json]:
-    """A dataclass record as plain JSON data; tuples become lists. Fields that are `LATER` are left out where
+    """A dataclass record as plain JSON data, tuples for lists. Fields that are `LATER` are left out where
     they hold nothing, so that records without them stay byte for byte what they were."""
-    data = dataclasses.asdict(record)
-    for one in dataclasses.fields(record):
-        if one.metadata.get("later") and data[one.name] is None:
-            del data[one.name]
+    kind = type(record)
+    if (names := _NAMES.get(kind)) is None:
+        names = _NAMES[kind] = _names(kind)
+    data: dict[str, Json] = {}
+    for name, is_later in names:
+        value = getattr(record, name)
+        if value is not None:
+            data[name] = value if type(value) in _SCALARS else _plain(value)
+        elif not is_later:
+            data[name] = None
     return data
+
+
+# By the kind of record: each field's name, and whether it is `LATER`. A million records are written faster so
+# than by `dataclasses.asdict`, which copies every text and number.
+_NAMES: dict[type[object], tuple[tuple[str, bool], ...]] = {}
+_SCALARS = frozenset({str, int, float, bool})
+
+
+def _names(kind: type[DataclassInstance]) -> tuple[tuple[str, bool], ...]:
+    return tuple((one.name, bool(one.metadata.get("later"))) for one in dataclasses.fields(kind))
+
+
+def _plain(value: object) -> Any:
+    if isinstance(value, tuple | list):
+        return tuple(inner if type(inner) in _SCALARS else _plain(inner) for inner in value)
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {one.name: _plain(getattr(value, one.name)) for one in dataclasses.fields(value)}
+    return value
 
 
 def from_json(kind: type[T], data: object) -> T:

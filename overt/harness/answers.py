@@ -92,7 +92,7 @@ class Scorer:
         reply = read_completion({"choices": [{"message": message, "finish_reason": finish_reason}]})
         response = within_floor(response_of(SERVICE, reply, None))
         outcome = decide(prompt, response, target="", sample=0, images=(), facts=(), expects="text")
-        return judge_answers([(prompt, outcome)], self._judge, self._judging)[0]
+        return next(judge_answers([(prompt, outcome)], self._judge, self._judging))
 
 
 def within_floor(response: Response) -> Response:

@@ -141,9 +141,8 @@ def _refusal(judge: str = "judge/rules") -> Scorer:
         if outcome.state == "generated":
             now = judging or _always(await _asked(_grader(judge), prompt.text, outcome.text))
             one_by_one[:] = one_by_one or [anyio.CapacityLimiter(1)]
-            rows = [(prompt, outcome)]
-            judged = await anyio.to_thread.run_sync(judge_answers, rows, judge, now, limiter=one_by_one[0])
-            outcome = judged[0]
+            judged = judge_answers([(prompt, outcome)], judge, now)
+            outcome = await anyio.to_thread.run_sync(next, judged, limiter=one_by_one[0])
         return Score(
             value=verdict_of(outcome),
             answer=outcome.text,

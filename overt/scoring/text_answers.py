@@ -8,7 +8,9 @@ the answer's language, the code is "language:" and its tag, so that coverage cou
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice, starmap
 
 from overt.data.errors import OvertError
@@ -33,6 +35,7 @@ def offline(judge: RefusalJudge) -> Judging:
     many: Callable[[list[tuple[str, str]]], Iterable[RefusalVerdict]] | None
     many = getattr(judge, "judge_many", None)
     name = str(getattr(judge, "name", type(judge).__qualname__))
+    one_by_one = threading.Lock()  # targets are judged side by side, and a class may not be made for that
 
     def judging(pairs: Iterable[tuple[str, str]]) -> Iterator[RefusalVerdict]:
         source = iter(pairs)
@@ -40,7 +43,8 @@ def offline(judge: RefusalJudge) -> Judging:
             visible = [(prompt, read_reply(answer).answer) for prompt, answer in part]
             judged = [pair for pair in visible if pair[1].strip()]
             try:
-                found = list(many(judged) if many else starmap(judge.judge, judged)) if judged else []
+                with one_by_one:
+                    found = list(many(judged) if many else starmap(judge.judge, judged)) if judged else []
             except OvertError:
                 raise
             except Exception as error:
@@ -57,26 +61,31 @@ def offline(judge: RefusalJudge) -> Judging:
     return judging
 
 
-def judge_answers(
-    rows: Sequence[tuple[Prompt, Outcome]],
-    judge: str,
-    judging: Judging,
-    *,
-    advance: Callable[[int], None] = lambda n: None,
-) -> list[Outcome]:
-    """Returns the outcomes with the judge's verdicts; those without a response to judge stay unchanged.
+def judge_answers(rows: Iterable[tuple[Prompt, Outcome]], judge: str, judging: Judging) -> Iterator[Outcome]:
+    """The outcomes with the judge's verdicts, in order; those without a response to judge stay unchanged.
+
+    The rows are read as the judge asks for them, so that it works while others are still being answered.
 
     Args:
         judge: its name, for the evidence.
-        advance: told of each answer that was judged.
     """
-    to_judge = [(p, o) for p, o in rows if o.state == "generated" and o.text.strip()]
-    said: dict[str, Outcome] = {}
-    judgements = judging((prompt.text, outcome.text) for prompt, outcome in to_judge)
-    for (_, outcome), judgement in zip(to_judge, judgements, strict=True):
-        said[outcome.id] = _with(outcome, judge, judgement)
-        advance(1)
-    return [said.get(outcome.id, outcome) for _, outcome in rows]
+    waiting: deque[Outcome] = deque()
+
+    def to_judge() -> Iterator[tuple[str, str]]:
+        for prompt, outcome in rows:
+            waiting.append(outcome)
+            if _is_for_a_judge(outcome):
+                yield prompt.text, outcome.text
+
+    for judgement in judging(to_judge()):
+        while not _is_for_a_judge(waiting[0]):
+            yield waiting.popleft()
+        yield _with(waiting.popleft(), judge, judgement)
+    yield from waiting
+
+
+def _is_for_a_judge(outcome: Outcome) -> bool:
+    return outcome.state == "generated" and bool(outcome.text.strip())
 
 
 def _with(outcome: Outcome, judge: str, judgement: RefusalVerdict) -> Outcome:

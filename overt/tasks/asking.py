@@ -11,12 +11,14 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from overt import registry
 from overt.calls.target_channel import TargetChannel, TargetReply, TargetRequest
 from overt.data.asked import ToAsk, check_batch, check_extras
 from overt.data.batch import innermost
 from overt.data.errors import InputError, NotFinished
+from overt.data.lanes import lane_of, lane_of_name
 from overt.data.outcomes import Outcome
 from overt.data.records import Prompt
 from overt.data.run.finished import Modality
@@ -25,9 +27,12 @@ from overt.data.secrets import storable, without_keys
 from overt.data.templates import load_template
 from overt.scoring.text_answers import Judging, judge_answers, offline
 from overt.scoring.unknown_codes import unknown_code
+from overt.tasks.lanes import Job as LaneJob
 from overt.tasks.roles import ModelOptions, chat_model
-from overt.tasks.targets import TargetOptions, TargetSpec, open_target
+from overt.tasks.targets import TargetOptions, TargetSpec, is_local, open_target
 from overt.tasks.task import Work
+
+R = TypeVar("R")
 
 # -- asking --------------------------------------------------------------------------------------------------
 
@@ -53,6 +58,20 @@ class Asking:
     seed: int
     targets: TargetOptions
     models: ModelOptions
+
+    def job(
+        self, spec: TargetSpec, work: Callable[[TargetChannel], R], open_: Callable[[], TargetChannel]
+    ) -> LaneJob[TargetChannel, R]:
+        """What a target is to do, beside the others or after those of its device."""
+        name = spec.target or next(iter(spec.filters), "")
+        return LaneJob(
+            lane_of_name(name),
+            open_,
+            lambda channel: lane_of(channel.subject),
+            work,
+            self.work.caller.release,
+            is_late=is_local(spec, self.modality),
+        )
 
     def channel(self, spec: TargetSpec) -> TargetChannel:
         """Opens a target; its models are loaded here.
@@ -118,71 +137,54 @@ class Asking:
         ask = self.work.caller.bind(chat_model(name, "judge", self.models), without_keys(self.judge))
         return llm_judge(ask=ask, template=load_template("scoring", "judge_refusal"), seed=self.seed)
 
-    def judged(
-        self,
-        prompts: Sequence[Prompt],
-        outcomes: Sequence[Outcome],
-        judging: Judging,
-        advance: Callable[[int], None] = lambda count: None,
-    ) -> list[Outcome]:
-        """Returns a language model's outcomes with the refusal judge's labels.
-
-        Args:
-            prompts: in the order of the outcomes.
-        """
-        rows = list(zip(prompts, outcomes, strict=True))
-        return judge_answers(rows, self.judge, judging, advance=advance)
+    def judged(self, rows: Iterable[tuple[Prompt, Outcome]], judging: Judging) -> Iterator[Outcome]:
+        """A language model's outcomes with the refusal judge's labels, in order; they are judged as they
+        come."""
+        return judge_answers(rows, self.judge, judging)
 
     def ask(
-        self,
-        spec: TargetSpec,
-        to_ask: ToAsk,
-        samples: int,
-        judging: Judging,
-        channel: TargetChannel | None = None,
+        self, spec: TargetSpec, to_ask: ToAsk, samples: int, judging: Judging
     ) -> tuple[Modality, list[Outcome]]:
-        """Asks a target each prompt `samples` times, and lets answers in words be judged. Returns what the
-        target puts out, and the outcomes prompt by prompt.
-
-        Args:
-            channel: of the target, if it is open already.
+        """Opens a target and asks it each prompt `samples` times. Returns what the target puts out, and the
+        outcomes prompt by prompt.
 
         Raises:
             InputError: the target cannot be opened, or does not take what the prompts carry.
             RunError, BudgetReached: the caller stopped.
         """
-        channel = channel or self.channel_for(spec, to_ask)
-        kind = modality_of(channel.subject)
-        asked = [prompt for prompt in to_ask.prompts for _ in range(samples)]
+        channel = self.channel_for(spec, to_ask)
+        return modality_of(channel.subject), list(self.outcomes(channel, to_ask, samples, judging))
+
+    def outcomes(
+        self, channel: TargetChannel, to_ask: ToAsk, samples: int, judging: Judging
+    ) -> Iterator[Outcome]:
+        """Asks an open target each prompt `samples` times, and lets answers in words be judged. Outcomes come
+        prompt by prompt, while others are still asked.
+
+        Raises:
+            RunError, BudgetReached: the caller stopped.
+        """
         jobs = self._jobs(to_ask.prompts, samples)
-        found = self.fire(channel, jobs, len(asked), purpose=channel.name)
-        if kind == "text":
-            with self.work.progress.stage(self.judge[:40], len(found)) as advance:
-                found = self.judged(asked, found, judging, advance)
-        return kind, found
+        found = self.answers(channel, jobs, purpose=channel.name)
+        if modality_of(channel.subject) == "text":
+            asked = (prompt for prompt in to_ask.prompts for _ in range(samples))
+            found = self.judged(zip(asked, found, strict=True), judging)
+        with self.work.progress.stage(channel.name[:40], samples * len(to_ask.prompts)) as advance:
+            for outcome in found:
+                advance(1)
+                yield outcome
 
     def _jobs(self, prompts: Iterable[Prompt], samples: int) -> Iterator[Job]:
         for prompt in prompts:
             for sample in range(samples):
                 yield (prompt, sample), request_of(prompt, sample, self.seed), prompt.category
 
-    def fire(self, channel: TargetChannel, jobs: Iterable[Job], total: int, *, purpose: str) -> list[Outcome]:
-        """Sends requests to one target. Returns their outcomes, in the order of the jobs.
+    def answers(self, channel: TargetChannel, jobs: Iterable[Job], *, purpose: str) -> Iterator[Outcome]:
+        """Sends requests to one target; outcomes come in the order of the jobs.
 
         Args:
-            jobs: `total` of them.
             purpose: what the cost is booked under.
         """
-        outcomes = []
-        with self.work.progress.stage(channel.name[:40], total) as advance:
-            for outcome in self.answers(channel, jobs, purpose=purpose):
-                advance(1)
-                outcomes.append(outcome)
-        return outcomes
-
-    def answers(self, channel: TargetChannel, jobs: Iterable[Job], *, purpose: str) -> Iterator[Outcome]:
-        """Sends requests to one target, without a display of its own; outcomes come in the order of the
-        jobs."""
         for (prompt, sample), received in self.work.caller.stream(channel, purpose, jobs):
             outcome = outcome_of(channel, prompt, sample, received)
             if code := unknown_code(received.response, outcome):

@@ -139,7 +139,7 @@ class Rounds:
         ]
         outcomes = list(self.asking.answers(self.channel, jobs, purpose="explain"))
         if modality_of(self.channel.subject) == "text":
-            outcomes = self.asking.judged(worded, outcomes, self.judging)
+            outcomes = list(self.asking.judged(zip(worded, outcomes, strict=True), self.judging))
         replies = {n: reply_of(outcome) for n, outcome in zip(allowed, outcomes, strict=True)}
         return [replies.get(first[request], Reply("forbidden")) for request in requests]
 

@@ -111,7 +111,7 @@ def _write(config: RunConfig, start: Start, work: Work, log: InspectLog, judge: 
         name = judge or log.judge
         prompts = {prompt.id: prompt for prompt in log.prompts}
         rows = [(prompts[outcome.prompt_id], outcome) for outcome in log.outcomes]
-        outcomes = judge_answers(rows, name, offline(registry.load_refusal_judge(name)))
+        outcomes = list(judge_answers(rows, name, offline(registry.load_refusal_judge(name))))
     work.folder.write_stage("outcomes", outcomes)
     work.seconds["run"] = time.monotonic() - began
     finish(config, start, work, log.prompts, outcomes, {log.model: "text"}, planned=log.planned)

@@ -3,51 +3,71 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from overt.calls.target_channel import TargetChannel
+from overt.data.outcomes import Outcome
 from overt.data.records import Prompt
 from overt.data.rewrites import Candidate
+from overt.scoring.text_answers import Judging
 from overt.tasks.asking import Asking, Job, modality_of, request_as
+from overt.tasks.lanes import finished
 from overt.tasks.rewrite_measure import Tried
 from overt.tasks.targets import TargetSpec
-
-
-def open_channels(asking: Asking, specs: Sequence[TargetSpec]) -> Iterator[TargetChannel]:
-    """Opens the first target now, so that errors show early, and the others when needed: local models may not
-    fit into memory together."""
-    first = [asking.channel(spec) for spec in specs[:1]]
-    return itertools.chain(first, map(asking.channel, specs[1:]))
 
 
 def try_wordings(
     asking: Asking,
     todo: Mapping[str, Sequence[Prompt]],
     candidates: Sequence[Candidate],
-    channels: Iterable[TargetChannel],
+    specs: Sequence[TargetSpec],
+    first: TargetChannel | None,
 ) -> list[Tried]:
-    """Asks each target the candidates for its prompts. An outcome's `prompt_id` is the candidate's id."""
-    tried: list[Tried] = []
+    """Asks each target the candidates for its prompts. An outcome's `prompt_id` is the candidate's id.
+
+    Args:
+        first: the channel of the first target, which was opened before anything was paid for. The others are
+            opened when it is their turn: local models may not fit into memory together.
+    """
     judging = asking.judging()
     by_prompt: dict[str, list[Candidate]] = defaultdict(list)
     for candidate in candidates:
         by_prompt[candidate.prompt_id].append(candidate)
-    for channel in channels:
-        rows = [(p, c) for p in todo[channel.name] for c in by_prompt[p.id]]
-        if not rows:
-            continue
-        worded = [_worded(prompt, candidate) for prompt, candidate in rows]
-        jobs: list[Job] = [
-            ((new, 0), request_as(new, prompt, 0, asking.seed), prompt.category)
-            for new, (prompt, _) in zip(worded, rows, strict=True)
+    rows = {spec.name: [(p, c) for p in todo[spec.name] for c in by_prompt[p.id]] for spec in specs}
+
+    def ask(channel: TargetChannel) -> list[Tried]:
+        outcomes = _outcomes(asking, channel, rows[channel.name], judging)
+        return [
+            (candidate, outcome) for (_, candidate), outcome in zip(rows[channel.name], outcomes, strict=True)
         ]
-        outcomes = asking.fire(channel, jobs, len(rows), purpose="rewrite")
-        if modality_of(channel.subject) == "text":
-            outcomes = asking.judged(worded, outcomes, judging)
-        tried += [(candidate, outcome) for (_, candidate), outcome in zip(rows, outcomes, strict=True)]
-    return tried
+
+    opened = {spec.name: first for spec in specs[:1]}
+    jobs = [
+        asking.job(spec, ask, lambda spec=spec: opened.get(spec.name) or asking.channel(spec))  # type: ignore[misc]
+        for spec in specs
+        if rows[spec.name]
+    ]
+    found = dict(finished(jobs)) if jobs else {}
+    return [row for number in sorted(found) for row in found[number]]
+
+
+def _outcomes(
+    asking: Asking, channel: TargetChannel, rows: Sequence[tuple[Prompt, Candidate]], judging: Judging
+) -> Iterator[Outcome]:
+    """What became of the candidates at a target, in order."""
+    worded = [_worded(prompt, candidate) for prompt, candidate in rows]
+    jobs: list[Job] = [
+        ((new, 0), request_as(new, prompt, 0, asking.seed), prompt.category)
+        for new, (prompt, _) in zip(worded, rows, strict=True)
+    ]
+    found = asking.answers(channel, jobs, purpose="rewrite")
+    if modality_of(channel.subject) == "text":
+        found = asking.judged(zip(worded, found, strict=True), judging)
+    with asking.work.progress.stage(channel.name[:40], len(rows)) as advance:
+        for outcome in found:
+            advance(1)
+            yield outcome
 
 
 def _worded(prompt: Prompt, candidate: Candidate) -> Prompt:

@@ -28,6 +28,7 @@ from overt.data.records import content_id
 from overt.data.run.finished import Kind, Run, open_run
 from overt.data.run.folder import CODES, JOURNAL, Addresses, RunFolder
 from overt.data.run.record import LOG, PolicyRef, RunRecord
+from overt.data.run.shards import shard_of
 from overt.data.secrets import storable
 from overt.data.text import plain
 from overt.data.yaml.schema import read_bytes
@@ -106,6 +107,22 @@ def resumed_run(folder: Path, kind: Kind, *, out: Path | None) -> Run:
     return run
 
 
+def open_whole(folder: Path) -> Run:
+    """Opens a run that is to be worked on in parts.
+
+    Raises:
+        InputError: it is none, it is not complete, or it is a shard already.
+    """
+    run = open_run(folder, "run")
+    if (shard := shard_of(run.record)) is not None:
+        raise InputError(
+            f"this run is shard {shard} already, so it is not divided again",
+            where=str(folder),
+            fix="Leave --shard out: `overt merge` takes what was found of each shard.",
+        )
+    return run
+
+
 # -- the work -------------------------------------------------------------------------------------------
 
 
@@ -115,6 +132,7 @@ class Work:
 
     drawn_by: of each local pipeline how it draws: steps, guidance, size, what has no effect.
     unknown: by target, the codes that could not be placed, and how often each came.
+    elsewhere: of the manifest what was done by other processes, in place of what was done here.
     """
 
     folder: RunFolder
@@ -124,6 +142,7 @@ class Work:
     seconds: dict[str, float] = field(default_factory=dict)
     drawn_by: dict[str, Json] = field(default_factory=dict)
     unknown: dict[str, Counter[str]] = field(default_factory=dict)
+    elsewhere: dict[str, Json] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.caller.tells(self.note, self.progress.note, self.folder.note_calls)
@@ -179,6 +198,7 @@ class Work:
             "versions": {"overt": overt.__version__, "python": platform.python_version()},
             "notes": list(self.notes),
             **({"drawn_by": dict(self.drawn_by)} if self.drawn_by else {}),
+            **self.elsewhere,
         }
 
 

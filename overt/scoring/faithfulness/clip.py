@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from overt.data.errors import InputError
 from overt.data.local.memory import Room
-from overt.data.rewrites import Faithfulness, FaithfulnessCase, Measure
+from overt.data.rewrites import Faithfulness, FaithfulnessCase, Kept, Measure
 from overt.scoring.faithfulness.embedding import Embedder, Seen
 from overt.scoring.faithfulness.scale import Scale, WrongPairs
 from overt.scoring.faithfulness.scorable import lost
@@ -106,6 +106,12 @@ class ClipScorer:
         self._batch_size = batch_size or _BATCH_SIZES.get(self.device.partition(":")[0], 32)
         self._texts: OrderedDict[bytes, _Text] = OrderedDict()
         self._pairs: dict[Measure, WrongPairs] = {}
+        self.precision = str(self._loaded.dtype)
+        self._kept: Kept | None = None
+
+    def keep_in(self, kept: Kept) -> None:
+        """Keeps the pictures' vectors, which are most of the work; all else is computed from them anew."""
+        self._kept = kept
 
     @property
     def scale(self) -> dict[Measure, Scale]:
@@ -128,7 +134,7 @@ class ClipScorer:
         is_open = True
         waiting: deque[_Case] = deque()
         room = Room(self.name, self._batch_size)
-        pictures = Embedder(load, self._loaded.prepare, self._encode_images, room)
+        pictures = Embedder(load, self._loaded.prepare, self._encode_images, room, self._kept)
         try:
             while is_open or waiting:
                 fresh: list[str] = []

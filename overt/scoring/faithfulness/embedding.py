@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import os
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from overt.data.json_types import JsonObject
 from overt.data.local.memory import Room, free_memory, out_of_memory
+from overt.data.rewrites import Kept
 from overt.scoring.faithfulness.scorable import Load, see
 from overt.scoring.faithfulness.windows import unit
 
@@ -45,6 +49,7 @@ class Embedder:
         prepare: turns an RGB `PIL.Image` into a tensor; called in threads.
         encode: turns a list of these tensors into an (n, d) tensor, which may still be computing.
         room: maximum pictures in a batch; it shrinks when the memory runs out.
+        kept: where vectors are kept from run to run, by the pictures' hashes, which are their names.
     """
 
     def __init__(
@@ -53,11 +58,13 @@ class Embedder:
         prepare: Callable[[Picture], torch.Tensor],
         encode: Callable[[list[torch.Tensor]], torch.Tensor],
         room: Room,
+        kept: Kept | None = None,
     ) -> None:
         self._load, self._prepare, self._encode, self._room = load, prepare, encode, room
-        self._queue: deque[tuple[Seen, Future[torch.Tensor | str]]] = deque()
+        self._kept = kept
+        self._queue: deque[tuple[str, Seen, Future[torch.Tensor | str]]] = deque()
         self._known: OrderedDict[str, Seen] = OrderedDict()
-        self._running: tuple[list[Seen], torch.Tensor] | None = None
+        self._running: tuple[list[tuple[str, Seen]], torch.Tensor] | None = None
         self._pool = ThreadPoolExecutor(max(1, min(16, os.cpu_count() or 1)), "pictures")
 
     def close(self) -> None:
@@ -73,7 +80,9 @@ class Embedder:
         seen = self._known.get(path)
         if seen is None:
             seen = self._known[path] = Seen()
-            self._queue.append((seen, self._pool.submit(self._read, path)))
+            seen.vector = _vector(self._kept.get(_about(path))) if self._kept is not None else None
+            if seen.vector is None:
+                self._queue.append((path, seen, self._pool.submit(self._read, path)))
             if len(self._known) > _REMEMBERED:
                 self._known.popitem(last=False)
         else:
@@ -82,27 +91,31 @@ class Embedder:
 
     def step(self) -> None:
         """Starts the next batch, then collects the previous one, so that a GPU computes meanwhile."""
-        batch: list[Seen] = []
+        batch: list[tuple[str, Seen]] = []
         tensors: list[torch.Tensor] = []
         while self._queue and len(batch) < self._room.size:
-            seen, future = self._queue.popleft()
+            path, seen, future = self._queue.popleft()
             found = future.result()
             if isinstance(found, str):
                 seen.why = found
             else:
-                batch.append(seen)
+                batch.append((path, seen))
                 tensors.append(found)
         started = (batch, self._attempt(tensors)) if batch else None
         if self._running is not None:
             self._take_in(*self._running)
         self._running = started
 
-    def _take_in(self, batch: list[Seen], vectors: torch.Tensor) -> None:
-        for seen, vector in zip(batch, unit(vectors.float().cpu().numpy()), strict=True):
+    def _take_in(self, batch: list[tuple[str, Seen]], vectors: torch.Tensor) -> None:
+        rows: list[tuple[JsonObject, JsonObject]] = []
+        for (path, seen), vector in zip(batch, unit(vectors.float().cpu().numpy()), strict=True):
             if vector[0] == vector[0]:
                 seen.vector = vector
+                rows.append((_about(path), _row(vector)))
             else:
                 seen.why = "without a finite embedding"
+        if self._kept is not None:
+            self._kept.put(rows)
 
     def _read(self, path: str) -> torch.Tensor | str:
         """Returns the picture as a tensor, or why it cannot be scored."""
@@ -123,3 +136,23 @@ class Embedder:
         self._room.fitted()
         half = len(tensors) // 2
         return torch.cat([self._attempt(tensors[:half]), self._attempt(tensors[half:])])
+
+
+def _about(path: str) -> JsonObject:
+    return {"picture": PurePosixPath(path).stem}
+
+
+def _row(vector: Vector) -> JsonObject:
+    """A vector as it is kept: float32, little-endian, in base64."""
+    return {"vector": base64.b64encode(vector.astype("<f4").tobytes()).decode("ascii")}
+
+
+def _vector(row: JsonObject | None) -> Vector | None:
+    """The vector that was kept; None if there is none, or if it cannot be read."""
+    import numpy as np
+
+    try:
+        found = np.frombuffer(base64.b64decode(str((row or {})["vector"]), validate=True), "<f4")
+    except (KeyError, ValueError):
+        return None
+    return found.astype(np.float32) if len(found) and np.isfinite(found).all() else None
