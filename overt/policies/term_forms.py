@@ -135,5 +135,5 @@ def _unchecked() -> Iterator[None]:
         typeguard.typechecked = before
 
 
-def _as_written(target: Any = None, **settings: object) -> Any:
+def _as_written(target: object = None, **settings: object) -> object:
     return _as_written if target is None else target
