@@ -30,6 +30,7 @@ ATTRIBUTES = (
     "covers",
     "context",
     "precision",
+    "version",
 )
 
 
