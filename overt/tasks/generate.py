@@ -276,7 +276,10 @@ def _policy_of(config: GenerateConfig, policy: Policy, gold: GoldItems, work: Wo
     if shard is None:
         return policy
     policy, mine = in_shard(policy, shard)
-    gold.keep(mine)
+    # Other shards ask the gold items of their own categories.
+    gold.waiting = {
+        stage: [item for item in items if item.category in mine] for stage, items in gold.waiting.items()
+    }
     work.note(
         f"this is shard {shard}: {', '.join(sorted(mine)) or 'no category'}; `overt merge` makes the whole "
         "data set of all shards"

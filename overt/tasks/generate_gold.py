@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain, tee
@@ -79,13 +79,6 @@ class GoldItems:
     def judged(self) -> list[Prompt]:
         """The items that were given to the judges."""
         return [item for item in self.items if item.id in self.audits]
-
-    def keep(self, categories: Collection[str]) -> None:
-        """Leaves the items of other categories to other shards."""
-        self.waiting = {
-            stage: [item for item in items if item.category in categories]
-            for stage, items in self.waiting.items()
-        }
 
     def mixed(self, prompts: Iterable[Prompt], count: int, stage: str) -> tuple[Iterator[Prompt], int]:
         """The prompts, with the items of this stage among them the first time, and how many that may be.
