@@ -91,7 +91,7 @@ def test_with_models_nothing_is_sent_twice(tmp_path, monkeypatch, extra):
         monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
         seeds.unlink()
         cli("merge", *shards, "--out", tmp_path / "out", "-q", code=None)
-        assert stats(url) == before
+        assert stats(url)["arrived"] == before["arrived"]
     assert_same(tmp_path / "whole", tmp_path / "out")
     whole, merged = manifest(tmp_path / "whole")["calls"], manifest(tmp_path / "out")["calls"]
     placing = whole["purposes"].get("classify", {}).get("requests", 0)  # each shard places all seeds
@@ -109,7 +109,7 @@ def test_an_answer_that_no_shard_has(tmp_path):
         before = stats(url)
         done = cli("merge", *shards, "--out", tmp_path / "out", code=4)
         assert f"overt generate --resume {tmp_path / 'out'}" in done.said
-        assert stats(url) == before
+        assert stats(url)["arrived"] == before["arrived"]
         cli("merge", *shards, "--out", tmp_path / "out", code=4)  # the same command, the same answer
         cli("generate", "--resume", tmp_path / "out", "-q", "--trust-addresses", code=None)
         assert stats(url)["arrived"] == before["arrived"] + 1
