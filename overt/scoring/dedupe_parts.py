@@ -12,7 +12,7 @@ from overt.scoring.near_duplicates import EXACT_TEXTS
 if TYPE_CHECKING:
     from overt.scoring.encoders import Encoder
 
-FIRST = 64  # prompts of the first part
+FIRST = 16  # prompts of the first part
 
 
 def comes_in_parts(encoder: Encoder | None, count: int) -> bool:

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import chain, tee
+from itertools import tee
 from pathlib import Path, PurePath
 
 from overt.data.errors import InputError
@@ -84,18 +84,10 @@ class GoldItems:
         """The prompts, with the items of this stage among them the first time, and how many that may be.
 
         Args:
-            prompts: about `count` of them; they are read as they come.
+            prompts: one at least, and about `count`; they are read as they come.
         """
-        items = self.waiting.get(stage, [])
-
-        def with_items() -> Iterator[Prompt]:
-            source = iter(prompts)
-            first = next(source, None)
-            if first is not None:  # without a prompt the items wait on
-                self.waiting.pop(stage, None)
-                yield from pure.mixed(chain([first], source), count, items, self.seed, stage)
-
-        return with_items(), count + len(items)
+        items = self.waiting.pop(stage, [])
+        return pure.mixed(prompts, count, items, self.seed, stage), count + len(items)
 
     def left(self) -> list[Prompt]:
         """The items that no stage has taken though there was something to audit."""

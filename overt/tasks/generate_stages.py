@@ -157,11 +157,11 @@ def audited(making: Making, prompts: Iterable[Prompt], count: int, stage: str = 
     from overt.scoring.audit import audit, judge_audit
 
     aside, page, gold = StageCounts(), StageCounts(), making.gold
-    todo, total = gold.mixed(_beside_gold(making, prompts, stage, aside), count, stage)
-    if (first := next(todo, None)) is None:
+    mine = _beside_gold(making, prompts, stage, aside)
+    if (first := next(mine, None)) is None:
         making.account.add(aside)
         return
-    todo = chain([first], todo)
+    todo, total = gold.mixed(chain([first], mine), count, stage)
     # Of twins: the stage is shown once already, for their writing.
     shown = "" if stage == "audit" else f"audit of {stage}s"
     with making.work.stage(stage, total, shown=shown) as advance:

@@ -20,7 +20,7 @@ def second(book):
 
 def test_pages_add_up():
     one, pages = StageCounts(), [StageCounts(), StageCounts()]
-    for work, page in zip((first, second), pages, strict=True):
+    for work in (first, second):
         work(one)
     second(pages[1])  # the later stage may end first
     first(pages[0])

@@ -9,7 +9,7 @@ from overt.scoring import near_duplicates
 from overt.scoring.dedupe import dedupe
 from overt.scoring.dedupe_parts import DedupeInParts, comes_in_parts, growing
 
-WORDS = "red blue old new cat dog bird house tree lamp road river stone cloud glass paper".split()
+WORDS = ("red", "blue", "old", "new", "cat", "dog", "bird", "house", "tree", "lamp", "road", "river", "stone")
 
 
 def prompts(seed, count):
