@@ -8,7 +8,7 @@ EXTRAS ?= dev,filters,local,quantized
 WORKERS ?= 2
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo demo-images demo-llm test test-inspect harnesses lint format docs bench release-check clean
+.PHONY: demo demo-images demo-llm test test-inspect test-ray soak harnesses lint format docs bench release-check clean
 
 $(VENV)/.made:
 	$(PYTHON) -m venv $(VENV)
@@ -54,6 +54,20 @@ demo-llm: $(VENV)/.llm  ## a real chat model of 135 million parameters on this m
 
 test-inspect: $(VENV)/.dev .venv-inspect/.made  ## the tests of the tasks for Inspect, with Inspect
 	OVERT_INSPECT_PYTHON=$(CURDIR)/.venv-inspect/bin/python $(BIN)/python -m pytest tests/harness/test_inspect.py
+
+# `make soak SOAK="--kinds worker driver head"` kills Ray's head as well, where ray is installed.
+SOAK ?=
+soak: $(VENV)/.dev  ## kills workers and drivers of a run at seeded moments; half an hour at most
+	$(BIN)/python benchmarks/soak.py $(SOAK)
+
+# Ray is no part of the usual environment: it gets one of its own.
+.venv-ray/.made: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-ray
+	.venv-ray/bin/python -m pip install --quiet -c constraints.txt -e ".[local,ray]"
+	@touch $@
+
+test-ray: $(VENV)/.dev .venv-ray/.made  ## the tests of --workers ray, with Ray
+	OVERT_RAY_PYTHON=$(CURDIR)/.venv-ray/bin/python $(BIN)/python -m pytest tests/workers/test_ray.py
 
 test: $(VENV)/.dev  ## the whole test suite
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
@@ -107,4 +121,4 @@ release-check: $(VENV)/.release  ## wheel and sdist in dist/, as PyPI would take
 	$(BIN)/check-wheel-contents dist/*.whl
 
 clean:
-	rm -rf $(VENV) .venv-inspect $(HARNESS) runs dist build site
+	rm -rf $(VENV) .venv-inspect .venv-ray $(HARNESS) runs dist build site

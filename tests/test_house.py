@@ -30,6 +30,7 @@ MAY_IMPORT = {
     "calls": {"policies", "data"},
     "generation": {"policies", "data"},
     "scoring": {"policies", "data"},
+    "workers": {"registry", "data"},
     "report": {"scoring", "policies", "data"},
     "web": {"data"},
     "review": {"web", "scoring", "policies", "data"},
@@ -37,12 +38,12 @@ MAY_IMPORT = {
     "publish": {"scoring", "policies", "data"},
     "harness": {"scoring", "policies", "data", "registry"},
     "tasks": {
-        "harness", "report", "review", "view", "web", "publish", "generation", "scoring", "calls", "registry",
-        "policies", "data",
+        "harness", "report", "review", "view", "web", "publish", "workers", "generation", "scoring", "calls",
+        "registry", "policies", "data",
     },
     "cli": {
-        "tasks", "harness", "report", "review", "view", "web", "publish", "generation", "scoring", "calls",
-        "registry",
+        "tasks", "harness", "report", "review", "view", "web", "publish", "workers", "generation", "scoring",
+        "calls", "registry",
         "policies", "data",
     },
     "__main__": {"cli"},
@@ -53,7 +54,7 @@ HEAVY = (
     "torch", "transformers", "diffusers", "accelerate", "openai", "aiohttp", "datasets", "pandas", "pyarrow",
     "numpy", "msgspec", "scipy", "sklearn", "ray", "model2vec", "PIL",
     "better_profanity", "profanity_check", "matplotlib", "jinja2", "open_clip", "nudenet", "onnxruntime",
-    "starlette", "uvicorn", "inspect_ai",
+    "starlette", "uvicorn", "inspect_ai", "ray",
 )  # fmt: skip
 
 

@@ -14,14 +14,15 @@ from overt.calls.channel import (
     code_alone,
     made,
     needs_tokens,
-    rest,
+    packed,
     share,
     stopped_error,
 )
 from overt.calls.costs import Price, estimated_tokens
 from overt.data.chat import CallError, RawResponse
 from overt.data.json_types import Json, JsonObject
-from overt.data.pictures import PictureFacts, UnreadablePicture, measure
+from overt.data.measured import facts_of
+from overt.data.pictures import PictureFacts, UnreadablePicture
 from overt.data.plugins.attempts import call_target, close_target, of_response
 from overt.data.records import Turn
 from overt.data.run.images import ImageStore
@@ -43,7 +44,12 @@ class TargetRequest:
     def plain(self) -> JsonObject:
         """The request as JSON data, from which the journal's key is made. Requests of a text alone keep the
         keys that they had before there was anything else."""
-        return {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
+        found: dict[str, Json] = {"prompt": self.prompt, "seed": self.seed, "sample": self.sample}
+        if self.image is not None:
+            found["image"] = self.image
+        if self.turns is not None:
+            found["turns"] = [dataclasses.asdict(turn) for turn in self.turns]
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,14 +114,21 @@ class TargetChannel:
             self._target, request.prompt, request.seed, picture=picture, turns=request.turns or ()
         )
         response = storable(said)
-        bare = dataclasses.replace(response, images=())
-        if not response.images or response.error is not None:
+        if not response.images:
+            return TargetReply(response)
+        bare = dataclasses.replace(response, images=(), measured=None)
+        if response.error is not None:
             return TargetReply(bare)
         if stopped(self.pack(TargetReply(bare))):  # the caller drops the text; its pictures are never stored
             paid = self.cost(TargetReply(bare, ("",) * len(response.images)))
             return TargetReply(dataclasses.replace(bare, cost=paid))
         loop = asyncio.get_running_loop()
-        work = [loop.run_in_executor(self._pool, self._measure_and_store, data) for data in response.images]
+        known = response.measured or ()
+        measured = known if len(known) == len(response.images) else (None,) * len(response.images)
+        work = [
+            loop.run_in_executor(self._pool, self._store_measured, data, facts)
+            for data, facts in zip(response.images, measured, strict=True)
+        ]
         stored = await asyncio.gather(*work)
         images = tuple(reference for reference, _ in stored)
         facts = tuple(facts for _, facts in stored)
@@ -124,12 +137,12 @@ class TargetChannel:
             bare = dataclasses.replace(bare, error=CallError("server", f"no usable picture: {broken[0]}"))
         return TargetReply(bare, images, facts)
 
-    def _measure_and_store(self, data: bytes) -> tuple[str, PictureFacts | UnreadablePicture]:
-        try:
-            facts = measure(data)
-        except UnreadablePicture as error:
-            return "", error
-        return self._store.put(data), facts
+    def _store_measured(
+        self, data: bytes, known: PictureFacts | UnreadablePicture | None
+    ) -> tuple[str, PictureFacts | UnreadablePicture]:
+        """Stores a picture that can be read, and measures it unless a worker has."""
+        facts = facts_of(data) if known is None else known
+        return "" if isinstance(facts, UnreadablePicture) else self._store.put(data), facts
 
     def failed(self, error: CallError) -> TargetReply:
         return TargetReply(storable(Response(error=error)))
@@ -144,10 +157,12 @@ class TargetChannel:
         return request.plain()
 
     def pack(self, reply: TargetReply) -> JsonObject:
-        response = dataclasses.asdict(dataclasses.replace(reply.response, safety={}))
-        for name in ("images", "raw", "adapted", "is_estimate", "price_share"):
-            del response[name]
-        response |= {"safety": _jsonable(reply.response.safety), **rest(reply.response)}
+        said = reply.response
+        response = packed(said, apart=("images", "measured", "layers", "safety"))
+        if said.layers:
+            response["layers"] = [dataclasses.asdict(layer) for layer in said.layers]
+        if said.safety:
+            response["safety"] = _jsonable(said.safety)
         facts: list[Json] = [
             {"broken": str(f), "too_large": f.is_too_large}
             if isinstance(f, UnreadablePicture)
@@ -157,12 +172,12 @@ class TargetChannel:
         return {"response": response, "images": list(reply.images), "facts": facts}
 
     def unpack(self, data: JsonObject) -> TargetReply:
-        packed: dict[str, Any] = dict(data)
+        row: dict[str, Any] = dict(data)
         try:
-            fields = dict(packed["response"])
+            fields = dict(row["response"])
             layers = tuple(LayerDecision(**layer) for layer in fields.pop("layers", ()))
-            facts = tuple(map(_facts, packed["facts"]))
-            images = tuple(packed["images"])
+            facts = tuple(map(_facts, row["facts"]))
+            images = tuple(row["images"])
         except (TypeError, KeyError, ValueError, AttributeError) as error:
             raise UnreadableRow(str(error)) from error
         if len(images) != len(facts) or not all(isinstance(image, str) for image in images):

@@ -12,6 +12,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 from overt.data.chat import CallError, RawResponse
 from overt.data.json_types import JsonObject
+from overt.data.pictures import PictureFacts, UnreadablePicture
 
 # Keys of `Response.safety` with the flags of a pipeline's or service's own checker: one for each picture, or
 # one for all.
@@ -76,6 +77,8 @@ class Response:
         refusal is not an error: it comes as status, code and message, with `error` None.
     raw: the HTTP response behind a refusal or an error; None for an answer, and without HTTP.
     adapted, is_estimate, price_share: as in `overt.data.chat.ChatReply`.
+    measured: the facts of the images in their order, where they were measured by the process that drew them;
+        None: whoever gets them measures.
     """
 
     images: tuple[bytes, ...] = ()
@@ -99,6 +102,7 @@ class Response:
     adapted: tuple[str, ...] = ()
     is_estimate: bool = False
     price_share: float | None = None
+    measured: tuple[PictureFacts | UnreadablePicture, ...] | None = None
 
 
 def safety_flags(response: Response) -> list[object]:
@@ -119,7 +123,8 @@ class Target(Protocol):
     caps. `seed` is 0..2**31-1, one for each prompt; a target without seeds leaves `Response.seed` None.
 
     Optional: `async def close(self)`; `max_concurrency: int`, the useful number of requests in flight (a
-    local model batches them, and waiting in its queue has no time limit); `modality`: "image" (the default),
+    local model batches them, and waiting in its queue has no time limit); `batch_size: int`, how many it
+    works on at once (under `--workers` they are sent to it together); `modality`: "image" (the default),
     "text", or "none" for a bare filter; `def reread(self, raw: RawResponse) -> Response | None`, which reads
     a response that was kept by today's vocabulary, without a request (None if it cannot tell);
     `notes`, lines that the reader of a run must know, and `facts`, the same as JSON data for its manifest;

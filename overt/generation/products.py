@@ -9,15 +9,13 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import itertools
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from typing import Any
 
 from overt.data.chat import CallError, ChatModel, ChatRequest, Message, RawResponse, is_blind
 from overt.data.filters import FilterDecision, ImageChecker, TextFilter, worst
 from overt.data.json_types import JsonObject
-from overt.data.local.batches import Batches
-from overt.data.local.memory import Room
+from overt.data.local.deciding import Decider
 from overt.data.pictures import UnreadablePicture, open_frames
 from overt.data.plugins.attempts import (
     BROKEN_CLASS,
@@ -55,31 +53,15 @@ class Layer:
     def __init__(self, thing: TextFilter | ImageChecker, stage: RefusalStage, threads: int) -> None:
         self.name, self.stage = thing.name, stage
         self._thing = thing
-        self.is_remote = hasattr(thing, "api_key_env")
-        one: Callable[..., FilterDecision] = getattr(thing, "decide", None) or thing.check  # type: ignore[union-attr]
-        many: Any = getattr(thing, "decide_many", None) or getattr(thing, "check_many", None)
-        self._one, self._many = one, many
-        self._is_quick = getattr(thing, "is_quick", False) is True
-        # Local filters compute instead of waiting, so more threads would not help.
-        self._pool = ThreadPoolExecutor(threads if self.is_remote else 2, thread_name_prefix="overt-layer")
-        self._batches: Batches[tuple[Any, ...], FilterDecision] | None = None
-        if many is not None:
-            size = _BATCH if stage == "prompt_filter" else 16
-            self._batches = Batches(self._all, room=Room(thing.name, size), name=f"overt-{stage}")
-
-    def _all(self, items: list[tuple[Any, ...]]) -> list[FilterDecision]:
-        decisions: list[FilterDecision] = self._many(*(list(column) for column in zip(*items, strict=True)))
-        return decisions
+        size = _BATCH if stage == "prompt_filter" else 16
+        self._decide = Decider(thing, threads=threads, local_threads=2, batch=size)
+        self.is_remote = self._decide.is_remote
+        self.most = self._decide.most  # items that it has use for at once
 
     async def decide(self, *what: Any) -> FilterDecision:
         """Returns the decision; an exception or a wrong return value becomes its error."""
         try:
-            if self._is_quick:  # a thread would cost more than the decision
-                decision = self._one(*what)
-            elif self._batches is not None:
-                decision = await self._batches(what)
-            else:
-                decision = await asyncio.get_running_loop().run_in_executor(self._pool, self._one, *what)
+            decision = await self._decide(*what)
         except asyncio.CancelledError:
             raise
         except Exception as error:
@@ -89,9 +71,7 @@ class Layer:
         return decision
 
     async def close(self) -> None:
-        if self._batches is not None:
-            await self._batches.close()
-        self._pool.shutdown(wait=False)
+        await self._decide.close()
 
     def said(self, decision: FilterDecision) -> LayerDecision:
         # NumPy's bool and float cannot be written to the journal.
@@ -111,7 +91,7 @@ class FilterTarget:
         self.api_key_env = getattr(text_filter, "api_key_env", "")
         self.notes: tuple[str, ...] = tuple(getattr(text_filter, "notes", ()))
         if not self._layer.is_remote:
-            self.max_concurrency = _BATCH
+            self.max_concurrency = self._layer.most
 
     async def respond(self, prompt: str, *, seed: int) -> Response:
         decision = await self._layer.decide(prompt)
@@ -199,7 +179,7 @@ class Guarded:
         if own:
             self.max_concurrency = int(own)
         elif target is None and not any(f.is_remote for f in self._filters):
-            self.max_concurrency = _BATCH
+            self.max_concurrency = max(f.most for f in self._filters)
         self.api_key_env = getattr(target, "api_key_env", "")
         self.address = getattr(target, "address", "")
         self.priced_as = getattr(target, "name", name)

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, ClassVar, Literal, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from pydantic_core import PydanticUndefined
 
 from overt.calls.options import CallerOptions
@@ -22,6 +22,7 @@ from overt.data.run.folder import Addresses, read_addresses, with_stored
 from overt.tasks.option import Decides
 from overt.tasks.option import Option as Option
 from overt.tasks.roles import ModelOptions
+from overt.workers.spread import checked
 
 C = TypeVar("C", bound="Config")
 
@@ -174,6 +175,16 @@ KeyNames = Annotated[
     Option("Environment variable that holds the key. Repeatable.", CALLS, metavar="[ROLE=]NAME"),
 ]
 Concurrency = Annotated[int, Option("Most requests in flight.", CALLS, min=1, max=2048)]
+Workers = Annotated[
+    str,
+    Option(
+        "Processes for models of this machine, each with a GPU of its own; or ray: one for each GPU of a "
+        "Ray cluster (RAY_ADDRESS, else this machine; ray:4 for four). Results are the same.",
+        CALLS,
+        metavar="N|ray",
+    ),
+    AfterValidator(checked),
+]
 Timeout = Annotated[float, Option("Seconds to wait for one answer.", CALLS, min=0.1)]
 
 
@@ -272,6 +283,7 @@ class LocalConfig(Config):
 
     device: Annotated[str | None, Option("Device of local models.", CALLS)] = None
     batch_size: Annotated[int | None, Option("Batch of local models.", CALLS, min=1, max=1024)] = None
+    workers: Workers = "1"
 
 
 class TrustConfig(LocalConfig):
@@ -294,6 +306,7 @@ class ModelConfig(ReachConfig, CallConfig, TrustConfig):
             batch_size=self.batch_size or 8,
             trust_remote_code=self.trust_remote_code,
             timeout=self.timeout,
+            workers=self.workers,
         )
 
 
@@ -312,6 +325,17 @@ Resume = Annotated[
         "--api-key-env is given). --max-cost and --max-requests hold for one process: give them again.",
         RUN,
         metavar="RUN",
+    ),
+]
+
+
+PartOption = Annotated[
+    str | None,
+    Option(
+        "Only this part of the prompts, such as 1/4. It stays out of the run's results until `overt merge` "
+        "has all parts.",
+        RUN,
+        metavar="I/N",
     ),
 ]
 

@@ -41,6 +41,8 @@ class Again(Protocol):
     @property
     def device(self) -> str | None: ...
     @property
+    def workers(self) -> str: ...
+    @property
     def batch_size(self) -> int | None: ...
     @property
     def timeout(self) -> float: ...
@@ -90,6 +92,7 @@ class Reopened:
             system=self.settings.system,
             max_tokens=self.settings.max_tokens,
             temperature=self.settings.temperature,
+            workers=config.workers,
         )
         return Asking(
             work,

@@ -122,4 +122,5 @@ class TargetConfig(ModelConfig):
             self.system,
             self.max_tokens,
             self.temperature,
+            self.workers,
         )

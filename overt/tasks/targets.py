@@ -40,6 +40,7 @@ class TargetOptions:
     system: str = ""
     max_tokens: int = 512
     temperature: float = 0.0
+    workers: str = "1"
 
     def for_class(self) -> dict[str, object]:
         return {
@@ -137,7 +138,7 @@ def read_spec(text: str, filters: Sequence[str] = (), checkers: Sequence[str] = 
         spec = TargetSpec(text, tuple(filters), tuple(checkers))
     parts = [*spec.filters, *([spec.target] if spec.target else []), *spec.checkers]
     name = without_keys(spec.name or (f"guarded/{'+'.join(parts)}" if spec.is_composed else text))
-    files = {**spec.files, **{p: h for part in parts for p, h in _files_of(part)}}
+    files = {**spec.files, **{p: h for part in parts for p, h in files_of(part)}}
     return TargetSpec(spec.target, spec.filters, spec.checkers, name, files)
 
 
@@ -156,7 +157,7 @@ def _from_file(path: Path, text: str) -> TargetSpec:
     return TargetSpec(product.target, product.filters, product.checkers, name, {str(path): digest})
 
 
-def _files_of(name: str) -> list[tuple[str, str]]:
+def files_of(name: str) -> list[tuple[str, str]]:
     """Files and model folders that a name points to, with their hashes: a changed file makes another
     target."""
     from overt.data.plugins.names import unquoted
@@ -174,7 +175,7 @@ def _files_of(name: str) -> list[tuple[str, str]]:
 def _is_model(path: Path) -> bool:
     """Whether it is a model's folder or file, not one that only has a matching name."""
     return (path.is_file() and path.suffix in _WEIGHTS) or any(
-        (path / name).is_file() for name in ("model_index.json", "config.json")
+        (path / name).is_file() for name in ("model_index.json", "config.json", "open_clip_config.json")
     )
 
 
@@ -309,17 +310,18 @@ def open_target(
     Raises:
         InputError: an unknown name, a missing extra, a model that cannot be loaded.
     """
-    from overt import registry
     from overt.generation.products import FilterTarget, Guarded
+    from overt.workers.load import load_checker, load_filter
 
     settings = options.for_class()
     if not spec.is_composed:
         assert spec.target is not None
         if _is_filter(spec.target):
-            return FilterTarget(registry.load_filter(spec.target, **settings), threads=options.concurrency)
+            text_filter = load_filter(spec.target, options.workers, **settings)
+            return FilterTarget(text_filter, threads=options.concurrency)
         return _model(spec.target, options, settings, modality)
-    filters = [registry.load_filter(name, **settings) for name in spec.filters]
-    checkers = [registry.load_checker(name, **settings) for name in spec.checkers]
+    filters = [load_filter(name, options.workers, **settings) for name in spec.filters]
+    checkers = [load_checker(name, options.workers, **settings) for name in spec.checkers]
     target = None
     if spec.target is not None:
         if every_layer:
@@ -331,10 +333,12 @@ def open_target(
 def _model(name: str, options: TargetOptions, settings: Mapping[str, object], modality: str) -> Target:
     from overt import registry
     from overt.generation.products import ChatTarget
+    from overt.workers.load import load_chat_model, load_target
 
     if _group(name, modality) == "overt.targets":
-        return registry.load_target(name, **settings)
-    chat = registry.load_chat_model(name, **registry.taken("overt.chat_models", name, settings))
+        return load_target(name, options.workers, **settings)
+    taken = registry.taken("overt.chat_models", name, settings)
+    chat = load_chat_model(name, options.workers, **taken)
     return ChatTarget(
         chat, system=options.system, max_tokens=options.max_tokens, temperature=options.temperature
     )

@@ -49,7 +49,9 @@ _MEMORY = "memory"  # what models of this machine share
 
 class TryConfig(TargetConfig, OutputConfig):
     kind: ClassVar[str] = "try"
-    left_out: ClassVar[frozenset[str]] = frozenset({"pay_again", "batch", "batch_wait", "batch_cancel"})
+    left_out: ClassVar[frozenset[str]] = frozenset(
+        {"pay_again", "batch", "batch_wait", "batch_cancel", "workers"}
+    )
 
     prompt: Annotated[
         tuple[str, ...],

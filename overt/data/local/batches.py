@@ -6,8 +6,12 @@ import asyncio
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
+from itertools import islice
+from typing import Any, Generic, TypeVar
 
 from overt.data.local.memory import Room, free_memory, out_of_memory
 
@@ -16,30 +20,45 @@ R = TypeVar("R")
 
 _FILL_S = 0.02  # seconds that a batch waits for more jobs
 _STEADY_S = 5.0  # at most, where batches are kept full
+# With several lanes, where a batch waits for a device in any case.
+_LANES_FILL_S = 0.25
+
+_Job = tuple[A, "asyncio.Future[R]", asyncio.AbstractEventLoop]
 
 
 class Batches(Generic[A, R]):
     """Collects items from coroutines and processes them in batches, in their order.
 
     Args:
-        work: items -> as many results. It runs in one worker thread; an exception reaches every caller of the
-            batch.
+        work: items -> as many results. It runs in one worker thread (with several lanes: in as many); an
+            exception reaches every caller of the batch.
         room: the maximum batch size; it may shrink while it runs.
         name: the name of the thread.
         is_steady: after a full batch the next one waits longer, as long as that batch took, so that a caller
             who keeps two batches in flight gets full batches, cut in the order of its items: which items
             share a batch then does not hang on how quickly results are taken.
+        lanes: how many batches are worked on side by side. They are cut one after the other in any case.
     """
 
     def __init__(
-        self, work: Callable[[list[A]], list[R]], *, room: Room, name: str, is_steady: bool = False
+        self,
+        work: Callable[[list[A]], list[R]],
+        *,
+        room: Room,
+        name: str,
+        is_steady: bool = False,
+        lanes: int = 1,
     ) -> None:
         self.room = room
         self._is_steady = is_steady
-        self._wait_s = _FILL_S
+        self._fill_s = self._wait_s = _LANES_FILL_S if lanes > 1 else _FILL_S
         self._work, self._name = work, name
-        self._jobs: queue.Queue[tuple[A, asyncio.Future[R], asyncio.AbstractEventLoop] | None] = queue.Queue()
+        # Each entry is one job, or a whole batch that was cut elsewhere.
+        self._jobs: queue.Queue[_Job[A, R] | list[_Job[A, R]] | None] = queue.Queue()
+        self._next: list[_Job[A, R]] | None = None  # such a batch, while the one before it is worked on
         self._worker: threading.Thread | None = None
+        self._free = threading.Semaphore(lanes)
+        self._lanes = ThreadPoolExecutor(lanes, thread_name_prefix=name) if lanes > 1 else None
 
     async def __call__(self, item: A) -> R:
         """The result for one item."""
@@ -48,7 +67,9 @@ class Batches(Generic[A, R]):
             self._worker.start()
         loop = asyncio.get_running_loop()
         future: asyncio.Future[R] = loop.create_future()
-        self._jobs.put((item, future, loop))
+        job = (item, future, loop)
+        if (member := _MEMBER.get()) is None or not member.joins(self._jobs.put, job):
+            self._jobs.put(job)
         return await future
 
     async def close(self) -> None:
@@ -57,38 +78,64 @@ class Batches(Generic[A, R]):
             self._jobs.put(None)
             await asyncio.to_thread(self._worker.join, 10)
             self._worker = None
+        if self._lanes is not None:
+            self._lanes.shutdown(wait=False)
 
     def _run(self) -> None:
-        while (first := self._jobs.get()) is not None:
-            jobs = [first]
-            until = time.monotonic() + self._wait_s
-            while len(jobs) < self.room.size:
-                try:
-                    job = self._jobs.get(timeout=max(0.0, until - time.monotonic()))
-                except queue.Empty:
-                    break
-                if job is None:
-                    self._jobs.put(None)
-                    break
-                jobs.append(job)
+        while True:
+            self._free.acquire()
+            jobs = self._cut()
+            if jobs is None:
+                return
+            if self._lanes is None:
+                self._work_on(jobs)
+            else:
+                self._lanes.submit(self._work_on, jobs)
+
+    def _cut(self) -> list[_Job[A, R]] | None:
+        """The next batch; None: there are no more."""
+        if (whole := self._next) is not None:
+            self._next = None
+            return whole
+        first = self._jobs.get()
+        if first is None or isinstance(first, list):
+            return first
+        jobs = [first]
+        until = time.monotonic() + self._wait_s
+        while len(jobs) < self.room.size:
+            try:
+                job = self._jobs.get(timeout=max(0.0, until - time.monotonic()))
+            except queue.Empty:
+                break
+            if job is None:
+                self._jobs.put(None)
+                break
+            if isinstance(job, list):
+                self._next = job
+                break
+            jobs.append(job)
+        return jobs
+
+    def _work_on(self, jobs: list[_Job[A, R]]) -> None:
+        try:
             jobs = [job for job in jobs if not job[1].cancelled()]
-            if not jobs:
-                continue
-            results: Sequence[R | BaseException]
+            results: Sequence[R | BaseException] = []
             began, is_full = time.monotonic(), len(jobs) == self.room.size
             try:
-                results = list(self._work([item for item, _, _ in jobs]))
+                results = list(self._work([item for item, _, _ in jobs])) if jobs else []
                 if len(results) != len(jobs):
                     raise ValueError(f"{self._name}: {len(jobs)} items, {len(results)} results")
             except BaseException as error:
                 results = [error] * len(jobs)
             took = min(time.monotonic() - began, _STEADY_S) if self._is_steady and is_full else 0.0
-            self._wait_s = max(_FILL_S, took)
-            for (_, future, loop), result in zip(jobs, results, strict=True):
-                try:
-                    loop.call_soon_threadsafe(_settle, future, result)
-                except RuntimeError:  # this loop is closed, but the other callers still wait
-                    continue
+            self._wait_s = max(self._fill_s, took)
+        finally:
+            self._free.release()
+        for (_, future, loop), result in zip(jobs, results, strict=True):
+            try:
+                loop.call_soon_threadsafe(_settle, future, result)
+            except RuntimeError:  # this loop is closed, but the other callers still wait
+                continue
 
 
 def _settle(future: asyncio.Future[R], result: R | BaseException) -> None:
@@ -98,6 +145,89 @@ def _settle(future: asyncio.Future[R], result: R | BaseException) -> None:
         future.set_exception(result)
     else:
         future.set_result(result)
+
+
+# -- batches that were cut elsewhere -------------------------------------------------------------------------
+
+
+class _Group:
+    """Calls that share a batch. The batch is put when each call has a job in it or is over."""
+
+    def __init__(self, count: int) -> None:
+        self._missing = count
+        self._jobs: list[tuple[Callable[[Any], None], list[Any]]] = []  # for each `Batches` that was reached
+
+    def join(self, put: Callable[[Any], None], job: object) -> None:
+        jobs = next((jobs for known, jobs in self._jobs if known == put), None)
+        if jobs is None:
+            self._jobs.append((put, jobs := []))
+        jobs.append(job)
+        self.one_less()
+
+    def one_less(self) -> None:
+        self._missing -= 1
+        if self._missing == 0:
+            for put, jobs in self._jobs:
+                put(jobs)
+
+
+class _Member:
+    """One call of a group. It joins once: what it asks later is a batch like any other."""
+
+    def __init__(self, group: _Group) -> None:
+        self._group: _Group | None = group
+
+    def joins(self, put: Callable[[Any], None], job: object) -> bool:
+        if (group := self._group) is None:
+            return False
+        self._group = None
+        group.join(put, job)
+        return True
+
+    def leave(self) -> None:
+        if self._group is not None:
+            self._group.one_less()
+            self._group = None
+
+
+_MEMBER: ContextVar[_Member | None] = ContextVar("member", default=None)
+
+
+async def together(calls: Sequence[Callable[[], Awaitable[R]]]) -> list[R]:
+    """Makes calls side by side. Those that reach a `Batches` share one batch there, all of them and nothing
+    else: it was cut elsewhere, by the same rule."""
+    group = _Group(len(calls))
+
+    async def one(call: Callable[[], Awaitable[R]]) -> R:
+        member = _Member(group)
+        _MEMBER.set(member)  # in the context of this task alone
+        try:
+            return await call()
+        finally:
+            member.leave()
+
+    return list(await asyncio.gather(*(asyncio.create_task(one(call)) for call in calls)))
+
+
+def in_lanes(work: Callable[[A], R], items: Iterable[A], lanes: int) -> Iterator[R]:
+    """The results of `work` in the order of the items, `lanes` of them at a time; with one lane in this
+    thread. Items are taken only a little ahead."""
+    if lanes <= 1:
+        yield from map(work, items)
+        return
+    source = iter(items)
+    with ThreadPoolExecutor(lanes, thread_name_prefix="overt-lanes") as pool:
+        running = deque(pool.submit(work, item) for item in islice(source, 2 * lanes))
+        try:
+            while running:
+                yield running.popleft().result()
+                running.extend(pool.submit(work, item) for item in islice(source, 1))
+        finally:
+            for future in running:
+                future.cancel()
+
+
+# -- batches in the memory -----------------------------------------------------------------------------------
 
 
 def in_batches(

@@ -37,9 +37,9 @@ EXTRAS: Mapping[str, str] = {
     **dict.fromkeys(("starlette", "uvicorn"), "review"),
     "mlcroissant": "publish",
     "datasets": "hub",
-    "ray": "ray",
     "inspect_ai": "inspect",
     "xllamacpp": "demo-llm",
+    "ray": "ray",
 }
 
 
@@ -51,7 +51,7 @@ ADDS: Mapping[str, str] = {
     "review": "overt review: people label prompts and pictures in the browser",
     "view": "overt view: all runs under a folder, in the browser",
     "hub": "data sets and suites by their id on the Hub",
-    "ray": "one job on many machines: overt dedupe --engine ray",
+    "ray": "--workers ray: local models on the GPUs of a cluster (with local); overt dedupe --engine ray",
     "inspect": "overt's tasks and scorers in Inspect, and its logs",
     "publish": "overt publish: data sets and results to the Hub, with a check of croissant.json",
     "demo-llm": "make demo-llm: a small chat model on this machine",

@@ -62,7 +62,7 @@ class HFChat:
         self.name = spell(f"hf/{quoted(model)}", chat_template=chat_template, **template_values)
         if batch_size < 1:
             raise InputError(f"{self.name}: a batch holds at least one row, not {batch_size}")
-        self.max_concurrency = batch_size  # read by the caller
+        self.max_concurrency = self.batch_size = batch_size  # read by the caller, and by workers
         options = own_options(type(self))
         for key in template_values:  # a mistyped option is told before a model is looked for
             if near := difflib.get_close_matches(key, options, n=1, cutoff=0.8):

@@ -144,6 +144,7 @@ class DiffusersTarget:
         self.facts: JsonObject = {**facts.to_json(), "offload": offloaded}
         self.notes = (headline(facts), *facts.notes, *changes)
         self._has_told = False
+        self.batch_size = batch_size
         self._batches: Batches[Job, Drawn] = Batches(
             self._work, room=Room(self.name, batch_size), name="overt-diffusers", is_steady=True
         )
