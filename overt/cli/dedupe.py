@@ -23,6 +23,7 @@ def dedupe(config: DedupeConfig) -> None:
     More than a memory holds, from files of bounded size, here or on a Ray cluster:
 
         overt dedupe parts/*.parquet --out unique.jsonl --engine local
+
         overt dedupe parts/*.parquet --out unique.jsonl --engine ray --scratch /shared/scratch
 
     Exact repeats differ by case, punctuation and blanks alone.

@@ -39,7 +39,7 @@ LIBRARIES = (
     "overt.report.gallery", "overt.report.page", "overt.scoring.boundaries",
     "overt.scoring.refusal_judges.rules", "PIL.ImageOps", "PIL.ImageStat", "anyio", "filelock", "h11",
     "huggingface_hub", "jinja2", "json_repair", "matplotlib.backends.backend_svg", "matplotlib.figure",
-    "numpy.random", "openai", "pyarrow.parquet", "rensa", "rich.progress", "rich.table", "yaml",
+    "numpy.random", "openai", "pyarrow.parquet", "rich.progress", "rich.table", "yaml",
 )  # fmt: skip
 OPTIONAL = ("httpcore", "httpcore2", "trio", "truststore")  # which httpx uses where they are installed
 # Read when Python or a library starts, not when a command does: another value needs a real start.
