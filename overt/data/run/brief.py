@@ -110,6 +110,11 @@ class Stored(Generic[T, W]):
         for at, _, record in placed_records(self.path, self.kind):
             yield at, record
 
+    def wholes(self) -> Iterator[W]:
+        """Each record whole."""
+        for _, _, record in placed_records(self.path, self.whole):
+            yield record
+
     def at(self, places: Iterable[int]) -> Iterator[W]:
         """The whole records whose lines begin at these bytes, in the order of `places`."""
         read = line_reader(self.whole)
