@@ -78,7 +78,8 @@ class CheckerChannel:
         self.patient = True  # it has a time limit of its own, or waits in its queue
         self.key_hint = str(getattr(checker, "api_key_env", "") or "")
         self.address = str(getattr(checker, "address", "") or "")
-        self.price: Price | None = None
+        is_free = not self.key_hint or getattr(checker, "is_free", False) is True
+        self.price: Price | None = Price(image=0.0) if is_free else None
         self._checker, self._version, self._load = checker, version, load
         self._reads_prompt = getattr(checker, "reads_prompt", True) is not False
         self._decide = Decider(checker, threads=threads, local_threads=1, batch=_BATCH)

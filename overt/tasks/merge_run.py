@@ -76,6 +76,7 @@ def write_whole(merging: Merging, folder: RunFolder, progress: Progress) -> None
         write_remedy(folder.path, rewriting.found.remedy(whole.prompts, whole.outcomes, control=control))
         facts["rewrite"] = rewriting.facts
     write_summary(folder.path, summary)
+    facts["counted"] = counted_from(folder.path)
     told = [*whole.notes, *scores.notes, *rewriting.notes, *_left_out(merging), *notes]
     facts["counted"] = counted_from(folder.path)
     folder.finish({**facts, MERGED: list(merging.stamps()), "notes": list(dict.fromkeys(told))}, RESULTS)

@@ -28,6 +28,9 @@ ATTRIBUTES = (
     "sees_pictures",
     "why_blind",
     "covers",
+    "context",
+    "precision",
+    "version",
 )
 
 

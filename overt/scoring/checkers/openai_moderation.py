@@ -27,6 +27,8 @@ class OpenAIImageModeration:
         InputError: no key, a bad address, a threshold outside 0 to 1.
     """
 
+    is_free = True
+
     def __init__(
         self,
         model: str = DEFAULT_MODEL,

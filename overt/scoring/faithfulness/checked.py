@@ -81,8 +81,12 @@ def _known(kept: Kept | None, case: FaithfulnessCase) -> list[Faithfulness] | No
         records = [from_json(Faithfulness, record) for record in found if isinstance(record, dict)]
     except (TypeError, ValueError, AttributeError):
         return None
-    ids = {"candidate_id": case.candidate.id, "prompt_id": case.prompt.id, "target": case.target}
-    return [dataclasses.replace(record, **ids) for record in records]
+    return [
+        dataclasses.replace(
+            record, candidate_id=case.candidate.id, prompt_id=case.prompt.id, target=case.target
+        )
+        for record in records
+    ]
 
 
 def _keep(kept: Kept | None, case: FaithfulnessCase, records: list[Faithfulness]) -> None:
