@@ -6,8 +6,8 @@
 
 Makes finished runs of so many prompts at three targets (a filter, an image product with judged pictures, a
 chat model), by the lines that overt writes, and a second run in which one outcome of twenty is another. Each
-command then runs in a process of its own. Prints CPU seconds, the peak of memory, the seconds until it first
-said something, and how the CPU time grows: the slope of its logarithm over that of the prompts.
+command then runs in a process of its own. Prints CPU seconds, the peak of memory, the CPU seconds until it
+first said something, and how the CPU time grows: the slope of its logarithm over that of the prompts.
 Nothing is asked of any model.
 """
 
@@ -21,7 +21,6 @@ import random
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -178,7 +177,7 @@ def _ballots(target: str) -> list[bytes]:
 
 @dataclass(frozen=True)
 class Cost:
-    """CPU seconds, peak of resident memory in MB, and wall seconds until the first line."""
+    """CPU seconds, peak of resident memory in MB, and CPU seconds until the first line."""
 
     cpu: float
     peak: float
@@ -186,16 +185,24 @@ class Cost:
 
 
 def measure(command: Sequence[str]) -> Cost:
-    began = time.monotonic()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert process.stdout is not None
     said = process.stdout.readline()
-    first = time.monotonic() - began
+    first = _cpu_of(process.pid)
     said += process.stdout.read()
     _, status, used = os.wait4(process.pid, 0)
     if os.waitstatus_to_exitcode(status) not in (0, 1, 3):
         raise SystemExit(f"{' '.join(command)}: {said.decode()[-2000:]}")
     return Cost(used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, first)
+
+
+def _cpu_of(pid: int) -> float:
+    """CPU seconds of a process until now; NaN where the system does not tell."""
+    told = Path(f"/proc/{pid}/stat")
+    if not told.exists():
+        return math.nan
+    fields = told.read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def commands(first: Path, second: Path, out: Path) -> dict[str, list[str]]:

@@ -15,6 +15,7 @@ from overt.data.progress import make_progress
 from overt.data.results.files import read_summary
 from overt.data.results.likeness import AsAskedTable
 from overt.data.results.summary import CategoryRates, Correlation, JudgeTable, LayerRow, Rate, TargetSummary
+from overt.data.run import brief
 from overt.data.run.finished import AllCalls, Run, manifest_of
 from overt.data.run.partial_results import Part
 from overt.data.table_model import Cell, Table, count_cell
@@ -122,7 +123,7 @@ def _reasons(run: Run, targets: Sequence[TargetSummary]) -> Mapping[str, Sequenc
         return {}
     groups: dict[str, dict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
     shown: dict[tuple[str, str], str] = {}
-    for outcome in run.outcomes:
+    for outcome in brief.outcomes_of(run.folder).wholes():
         if outcome.state == "error":
             reason = _NUMBERS.sub("#", outcome.evidence)
             groups[outcome.target][outcome.code][reason] += 1

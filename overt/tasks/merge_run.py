@@ -78,6 +78,7 @@ def write_whole(merging: Merging, folder: RunFolder, progress: Progress) -> None
     write_summary(folder.path, summary)
     facts["counted"] = counted_from(folder.path)
     told = [*whole.notes, *scores.notes, *rewriting.notes, *_left_out(merging), *notes]
+    facts["counted"] = counted_from(folder.path)
     folder.finish({**facts, MERGED: list(merging.stamps()), "notes": list(dict.fromkeys(told))}, RESULTS)
 
 

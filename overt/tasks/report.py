@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, TypeVar
 from overt.data.errors import InputError
 from overt.data.json_types import Json
 from overt.data.judge_check_history import last_check
-from overt.data.outcomes import Outcome
 from overt.data.progress import Progress, Silent
 from overt.data.records import Prompt
 from overt.data.replies import read_reply
@@ -31,7 +30,7 @@ from overt.data.results.summary import Summary
 from overt.data.run import brief
 from overt.data.run.brief import told
 from overt.data.run.counted import is_counted
-from overt.data.run.files import dump_json, placed_records, speaking_os_errors, text_bytes, write_atomic
+from overt.data.run.files import dump_json, speaking_os_errors, text_bytes, write_atomic
 from overt.data.typed_json import to_json
 from overt.review.corrected import attached, without_labels
 from overt.scoring.summary.gather import Prompts
@@ -256,10 +255,10 @@ def _rewordings(run: ReportedRun, *, images: bool, share: float) -> Rewordings:
     if run.rewriting is None:
         return rewordings.Rewordings()
     chosen = {choice.prompt_id for choice in run.rewriting.choices}
-    prompts = {prompt.id: prompt for prompt in run.run.prompts if prompt.id in chosen}
+    prompts = {prompt.id: prompt for prompt in brief.prompts_of(run.folder).wholes() if prompt.id in chosen}
     outcomes = (
         dataclasses.replace(outcome, target=run.names.get(outcome.target, outcome.target))
-        for _, _, outcome in placed_records(brief.outcomes_of(run.folder).path, Outcome)
+        for outcome in brief.outcomes_of(run.folder).wholes()
         if outcome.sample == 0 and outcome.prompt_id in chosen
     )
     return rewordings.build_rewordings(
@@ -293,7 +292,9 @@ def _boundaries(group: Sequence[ReportedRun]) -> Boundaries | None:
         return None
     answers = []
     for run in group:
-        asked = {prompt.id: (prompt.language, prompt.cluster) for prompt in run.run.prompts}
+        asked = {
+            prompt.id: (prompt.language, prompt.cluster) for prompt in brief.prompts_of(run.folder).wholes()
+        }
         for outcome in brief.outcomes_of(run.folder):
             name = run.names.get(outcome.target, outcome.target)
             if outcome.state == "error" or run.kinds[name] != "text" or outcome.prompt_id not in asked:

@@ -320,8 +320,8 @@ def finish(
             work.keep(
                 f"what `overt {what}` found was of the answers before; it makes it anew from the journal"
             )
-    judged = Run(start.folder, start.record)
-    summary = summary_of(start.policy, prompts, outcomes, judged.harms, kinds, judged.as_asked)
+    harms, as_asked = brief.harms_of(start.folder), brief.as_asked_of(start.folder)
+    summary = summary_of(start.policy, prompts, outcomes, harms, kinds, as_asked)
     write_summary(start.folder, summary)
     if work.unanswered:
         work.keep(unanswered_said(work.unanswered))

@@ -11,7 +11,7 @@ from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import blake2b
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,7 @@ AnyOutcome = outcomes.Outcome | brief.Outcome
 AnyHarm = outcomes.Harm | brief.Harm
 
 H = TypeVar("H", bound=Hashable)
+Size = type[np.int8] | type[np.int32] | type[np.int64]
 
 
 class Codes(dict[H, int]):
@@ -111,7 +112,7 @@ class Prompts:
         )
 
 
-def column(values: array[int], kind: type[np.integer[Any]]) -> Ints:
+def column(values: array[int], kind: Size) -> Ints:
     """The values as an array, without a copy."""
     found: Ints = np.frombuffer(values, dtype=kind) if len(values) else np.empty(0, dtype=kind)
     return found
@@ -167,7 +168,7 @@ class ById(Generic[H]):
         order = np.argsort(numbers, kind="stable")
         return order, numbers[order]
 
-    def _found(self, numbers: NDArray[np.uint64], column: array[int], kind: type[np.integer[Any]]) -> Ints:
+    def _found(self, numbers: NDArray[np.uint64], column: array[int], kind: Size) -> Ints:
         if not len(self):
             return np.full(len(numbers), -1, dtype=np.int64)
         order, ranked = self._ranked

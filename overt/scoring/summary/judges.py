@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -12,8 +13,9 @@ import numpy as np
 from overt.data.outcomes import HarmLabel
 from overt.data.results.summary import JudgeRow, JudgeTable
 from overt.scoring.stats.agreement import Labels, fleiss_kappa, krippendorff_alpha
+from overt.scoring.stats.inputs import Ints
 from overt.scoring.summary.gather import AnyHarm, Codes, column
-from overt.scoring.summary.rows import Asked, Settings, finite
+from overt.scoring.summary.rows import Asked, Bools, Settings, finite
 
 
 class _Vote(NamedTuple):
@@ -40,6 +42,18 @@ class _Ballot(NamedTuple):
     def is_torn(self) -> bool:
         """Whether there is no majority because the judges disagreed."""
         return self.label == "unclear" and len({vote.said for vote in self.votes} - {None}) > 1
+
+
+def _agreement(
+    said: Sequence[Sequence[str | None]], codes: Ints, is_complete: Bools
+) -> tuple[float | None, float | None]:
+    """Fleiss' kappa over the outcomes that all judges labelled, and Krippendorff's alpha over all of them.
+
+    Args:
+        said: of each ballot the judges' labels. codes: of each outcome its ballot.
+    """
+    kappa = fleiss_kappa(Labels(said, codes[is_complete])) if is_complete.any() else math.nan
+    return finite(kappa), finite(krippendorff_alpha(Labels(said, codes)))
 
 
 class Judged:
@@ -76,9 +90,7 @@ class Judged:
         said = [[vote.said if vote else None for vote in row] for row in votes]
         counts = Counter(dict(enumerate(np.bincount(codes, minlength=len(ballots)).tolist())))
         is_complete = np.array([None not in row for row in said])[codes]
-        several = len(names) > 1
-        kappa = fleiss_kappa(Labels(said, codes[is_complete])) if several and is_complete.any() else None
-        alpha = krippendorff_alpha(Labels(said, codes)) if several else None
+        kappa, alpha = _agreement(said, codes, is_complete) if len(names) > 1 else (None, None)
 
         def count(has: Callable[[int], bool]) -> int:
             return sum(n for place, n in counts.items() if has(place))
@@ -86,8 +98,8 @@ class Judged:
         return JudgeTable(
             names=tuple(names),
             each=tuple(self._judge(i, name, votes, count, settings) for i, name in enumerate(names)),
-            fleiss_kappa=None if kappa is None else finite(kappa),
-            krippendorff_alpha=None if alpha is None else finite(alpha),
+            fleiss_kappa=kappa,
+            krippendorff_alpha=alpha,
             judged=len(codes),
             complete=int(is_complete.sum()),
             majority_missing=count(lambda place: ballots[place].label == "unclear"),
