@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from overt.calls.answering import Answering, Line
 from overt.calls.channel import Channel, ChatChannel, Reply, Subject
@@ -89,7 +89,7 @@ class Caller:
         self._models = Models(self._journal, self._writer, self._sender)
         self._lock = threading.Lock()  # of what stages change from their threads, which stands below
         self._is_closed = False
-        self._flows: set[Flow[Any, Any]] = set()
+        self._endings: set[Callable[[], None]] = set()  # each cancels one flow
         self._impatient, self._until = 0, self._terms.until
 
     def __enter__(self) -> Caller:
@@ -110,9 +110,9 @@ class Caller:
 
         with self._lock:
             self._is_closed = True
-            flows = list(self._flows)
-        for flow in flows:  # of threads that still wait
-            flow.cancel()
+            endings = list(self._endings)
+        for cancel in endings:  # of threads that still wait
+            cancel()
         # What fails to close must not hide an earlier error.
         with contextlib.suppress(Exception):
             asyncio.run_coroutine_threadsafe(close(), self._loop).result(timeout=20)
@@ -283,13 +283,13 @@ class Caller:
         with self._lock:
             if self._is_closed:
                 raise self._ended()
-            self._flows.add(flow)
+            self._endings.add(flow.cancel)
         try:
             yield flow
         finally:
             flow.cancel()
             with self._lock:
-                self._flows.discard(flow)
+                self._endings.discard(flow.cancel)
 
     def _ended(self) -> OvertError:
         """The error of a thread whose caller another one has closed."""

@@ -45,8 +45,8 @@ class Stop(Exception):
 class Asked:
     """A model that is asked.
 
-    box: its batches; None: it is asked live. sent, in_flight, spent: its attempts in this process, those
-    without a reply yet, and what they cost in US dollars. turns: how many stages ask it at the moment.
+    box: its batches; None: it is asked live. sent, in_flight, spent: its attempts in this process, the
+    live ones without a reply, and what they cost in US dollars. turns: how many stages ask it at the moment.
     """
 
     channel: Subject
@@ -77,14 +77,13 @@ class Sender:
         # Replaced, never changed: stages add models from their threads while the loop reads.
         self._asked: tuple[Asked, ...] = ()
         self._waits = waits
-        self._flying = 0  # live calls that are sent and not answered
         self._unpaced = Pace(AT_ONCE)  # a batch is one request, whatever is in it
 
     def settle(self, error: OvertError) -> None:
         """Sends nothing more because of this error, and waits for the live calls under way, which are paid
         for: of several models at work the others may be in the middle of theirs."""
         self.stop = self.stop or error
-        while self._flying:
+        while any(asked.in_flight for asked in self._asked):
             time.sleep(_SETTLE_S)
 
     def open(self, channel: Subject, standing: Standing, journal: Journal, on_sent: OnSent) -> Asked:
@@ -255,7 +254,6 @@ class Sender:
     async def _send(self, channel: Channel[Q, A], request: Q, *, patient: bool) -> A:
         timeout = None if channel.patient or patient else self.options.timeout
         started = time.perf_counter()
-        self._flying += not patient
         try:
             async with asyncio.timeout(timeout):
                 reply = await channel.send(request)
@@ -265,8 +263,6 @@ class Sender:
             raise
         except OvertError as error:  # such as a full disk, which would stop every other reply too
             self.halt(error)
-        finally:
-            self._flying -= not patient
         return channel.timed(reply, time.perf_counter() - started)
 
     async def _admit(self, channel: Subject, box: Mailbox[object] | None) -> None:

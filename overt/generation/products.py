@@ -179,7 +179,7 @@ class Guarded:
         if own:
             self.max_concurrency = int(own)
         elif target is None and not any(f.is_remote for f in self._filters):
-            self.max_concurrency = max(f.most for f in self._filters)
+            self.max_concurrency = max((f.most for f in self._filters), default=1)
         self.api_key_env = getattr(target, "api_key_env", "")
         self.address = getattr(target, "address", "")
         self.priced_as = getattr(target, "name", name)

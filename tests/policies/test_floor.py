@@ -390,6 +390,27 @@ def test_numbers_that_are_no_ages(text):
 
 
 @pytest.mark.skipif(reference("overt") is None, reason="OVERT-mini is not here")
+def test_the_names_of_overts_own_fields_say_nothing():
+    """The first look at a reply leaves them out."""
+    from overt.policies.floor import bodies
+
+    own = bodies._own_fields()
+    assert {"text", "finish_reason", "safety", "body", "message"} <= own
+    assert not [name for name in own if bodies._flags(name)]
+    numbered = [(name, n) for name in own for n in ("7", "12", "17") if bodies._age(name, n)]
+    assert not numbered
+
+
+def test_what_stands_under_the_names_of_own_fields_is_looked_at():
+    """In a body of any depth, with an age as a number, and in the name of a field that is not overt's."""
+    assert stopped({"text": "a nude child", "error": None})
+    assert stopped({"response": {"text": "fine", "safety": {"seen": ["a nude", "child of nine, nude"]}}})
+    assert stopped({"text": {"person": "nude", "age": 12}})
+    assert stopped({"safety": {"nude child": 0.9}})
+    assert stopped({"raw": {"body": json.dumps({"revised_prompt": "a nude child"})}})
+    assert stopped({"text": "fine", "finish_reason": "stop", "seed": 12, "output_tokens": 7}) is None
+
+
 def test_nothing_of_overt_mini_is_stopped():
     with (reference("overt") / "OVERT_mini.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
