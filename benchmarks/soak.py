@@ -2,6 +2,7 @@
 
     python benchmarks/soak.py                              # workers and driver of --workers 2
     python benchmarks/soak.py --kinds worker driver head   # and Ray, where it is installed
+    python benchmarks/soak.py --light                      # squares for pictures: no torch, minutes
 
 One run over the tiny pipeline for each kind. After each kill the run goes on: by itself where a worker was
 killed, else by the same command. The workers write down each prompt before they draw it. At the end:
@@ -40,6 +41,7 @@ class Soak:
 
     folder: Path
     kind: str
+    target: str
     chance: random.Random
     kept: list[tuple[set[str], int]] = field(default_factory=list)
 
@@ -55,7 +57,7 @@ class Soak:
         return [(int(line.split("\t")[0]), line.split("\t")[1]) for line in lines if "\t" in line]
 
     def command(self) -> list[str]:
-        return command(self.kind, KINDS[self.kind])
+        return command(self.kind, KINDS[self.kind], self.target)
 
     def start(self) -> subprocess.Popen[bytes]:
         return start(self.folder, self.kind, self.command())
@@ -91,10 +93,10 @@ class Soak:
         return [p for rows, begin in self.kept for _, p in drawn[begin:] if p in rows]
 
 
-def command(out: str, workers: str) -> list[str]:
+def command(out: str, workers: str, target: str) -> list[str]:
     return [
         *(sys.executable, "-m", "overt", "run", "prompts.csv", "--out", out, "--workers", workers, "-q"),
-        *("--target", "soak_target:Soaked/tiny?steps=4", "--device", "cpu"),
+        *("--target", target, "--device", "cpu"),
     ]
 
 
@@ -180,16 +182,18 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--pictures", type=int, default=192)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--light", action="store_true")
     asked = parser.parse_args()
+    target = "soak_target:Squares/x" if asked.light else "soak_target:Soaked/tiny?steps=4"
     failed = False
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        build(folder, asked.pictures)
-        if start(folder, "reference", command("reference", "1")).wait():
+        build(folder, asked.pictures, is_light=asked.light)
+        if start(folder, "reference", command("reference", "1", target)).wait():
             raise SystemExit((folder / "reference.err").read_text("utf-8"))
         for kind in asked.kinds:
             began = time.monotonic()
-            soak = Soak(folder, kind, random.Random(f"{asked.seed}/{kind}"))
+            soak = Soak(folder, kind, target, random.Random(f"{asked.seed}/{kind}"))
             kills = (kill_workers if kind == "worker" else kill_again_and_again)(soak, asked.kills)
             rows, again = soak.committed(), soak.again()
             checks = {

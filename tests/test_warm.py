@@ -15,7 +15,7 @@ from support.commands import ENV, command, overt, started, write_prompts
         ("run", "--help"),
         ("suites", "no-such-thing"),
         ("gate", "nowhere"),
-        ("run", "p.jsonl", "--target", "filter/keywords?path=w.txt", "--json", "--limit", "1"),
+        ("run", "p.jsonl", "--target", "filter/keywords?path=w.txt", "--limit", "1", "-q"),
     ],
 )
 def test_it_prints_and_ends_as_a_real_start_does(tmp_path, arguments):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Collection
-from functools import cache
 from typing import Any, Protocol, TypeVar
 
 from overt.calls.costs import Price, estimated_tokens
@@ -247,6 +246,11 @@ def code_alone(text: str) -> str:
     return text if len(text) <= 60 and len(text.split()) <= 1 and stopped(text) is None else ""
 
 
+# The names of all fields with their defaults; of a field without one, what no value is equal to.
+_CHAT = tuple((field.name, field.default) for field in dataclasses.fields(ChatReply))
+_TARGET = tuple((field.name, field.default) for field in dataclasses.fields(Response))
+
+
 def packed(reply: ChatReply | Response, apart: Collection[str] = ()) -> dict[str, Json]:
     """The fields of a reply that say something, and the error even where there is none, which older versions
     look for.
@@ -255,8 +259,7 @@ def packed(reply: ChatReply | Response, apart: Collection[str] = ()) -> dict[str
         apart: fields that the caller packs.
     """
     found: dict[str, Json] = {}
-    kind: Any = type(reply)
-    for name, default in _defaults(kind):
+    for name, default in _CHAT if isinstance(reply, ChatReply) else _TARGET:
         value = getattr(reply, name)
         if value != default and name not in apart:
             found[name] = value
@@ -266,12 +269,6 @@ def packed(reply: ChatReply | Response, apart: Collection[str] = ()) -> dict[str
         found["raw"] = dataclasses.asdict(reply.raw)
     found["error"] = dataclasses.asdict(reply.error) if reply.error else None
     return found
-
-
-@cache
-def _defaults(kind: type[ChatReply] | type[Response]) -> tuple[tuple[str, object], ...]:
-    """The names of all fields with their defaults; of a field without one, what nothing is equal to."""
-    return tuple((field.name, field.default) for field in dataclasses.fields(kind))
 
 
 def share(reply: Reply) -> float:
@@ -288,8 +285,8 @@ def made(kind: type[M], data: JsonObject, **more: Any) -> M:
     Raises:
         UnreadableRow: a field is missing or of a wrong type.
     """
-    names = {field.name for field in dataclasses.fields(kind)}
-    fields: dict[str, Any] = {name: value for name, value in data.items() if name in names}
+    known = _CHAT if kind is ChatReply else _TARGET
+    fields: dict[str, Any] = {name: data[name] for name, _ in known if name in data}
     try:
         error, raw, adapted = fields.pop("error"), fields.pop("raw", None), fields.pop("adapted", ())
         if not isinstance(fields.get("price_share", 1.0), int | float):

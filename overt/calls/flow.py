@@ -34,18 +34,18 @@ class Pace:
 
     async def enter(self) -> None:
         """Waits for a free slot, for the end of a pause, and for the next time that `rpm` allows."""
-        while self.active >= max(1, int(self.limit)):
+        if self._waiting or self.active >= max(1, int(self.limit)):
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.append(future)
+            self._wake()  # those before it may all have been cancelled
             try:
                 await future
             except asyncio.CancelledError:
-                if future in self._waiting:
-                    self._waiting.remove(future)
-                elif not future.cancelled():
-                    self._wake()  # passes its slot on
+                if not future.cancelled():  # the slot was handed over already
+                    self.leave()
                 raise
-        self.active += 1
+        else:
+            self.active += 1
         try:
             while (pause := self._not_before - time.monotonic()) > 0:
                 await asyncio.sleep(pause)
@@ -84,12 +84,13 @@ class Pace:
         self._wake()
 
     def _wake(self) -> None:
-        free = max(1, int(self.limit)) - self.active
-        while free > 0 and self._waiting:
+        """Hands free slots over to those that wait longest. A slot is theirs from here on: else each one that
+        is given back in a turn of the loop would wake as many as are free by then, most of them in vain."""
+        while self._waiting and self.active < max(1, int(self.limit)):
             future = self._waiting.popleft()
-            if not future.done():
+            if not future.done():  # it was not cancelled
+                self.active += 1
                 future.set_result(None)
-                free -= 1
 
 
 # -- in order ------------------------------------------------------------------------------------------------
@@ -132,7 +133,7 @@ class Flow(Generic[T, R]):
         self._exhausted = False
         self._failed: BaseException | None = None
         self._is_cancelled = False
-        self._news, self._is_awaited = threading.Event(), False
+        self._news, self._is_awaited, self._is_waking = threading.Event(), False, False
 
     def run(self, items: Iterable[T]) -> Iterator[R]:
         """Yields the results in the order of the items. An item's exception is raised after all started items
@@ -216,8 +217,15 @@ class Flow(Generic[T, R]):
         self._done[index] = result
         self._finished += 1
         del self._tasks[index]
-        # The consumer is woken for what it can use: waking it for each result would cost more than a call.
-        if self._is_awaited and (index == self._yielded or self._may_feed()):
+        if self._is_awaited and not self._is_waking:
+            self._is_waking = True
+            self._loop.call_soon(self._wake)
+
+    def _wake(self) -> None:
+        """Wakes the consumer, once for all that is done in one turn of the loop, if it can use any of it: two
+        threads that wake each other for every result take longer over that than over the calls."""
+        self._is_waking = False
+        if self._yielded in self._done or self._may_feed():
             self._news.set()
 
     def cancel(self) -> None:

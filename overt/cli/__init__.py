@@ -47,6 +47,7 @@ COMMANDS = {
     "Markdown.",
     "judge-check": "Compare judges with human labels: accuracy, Cohen's kappa, per class, confusion, with "
     "intervals.",
+    "dedupe": "Drop the rows of files that repeat an earlier row: a million in memory, more from files.",
     "demo": "Generate, run, score, rewrite and report on an embedded toy world: no key, no GPU, no download.",
     "doctor": "Say what is installed, what each extra adds, which keys are set by name, what is broken.",
     "schema": "Print the JSON Schema of results/summary.json and of other files that overt writes.",

@@ -127,12 +127,13 @@ def _unchecked() -> Iterator[None]:
     except ImportError:  # an inflect that checks nothing
         yield
         return
-    before, typeguard.typechecked = typeguard.typechecked, _same
+    before = typeguard.typechecked
+    typeguard.typechecked = _as_written  # type: ignore[assignment]
     try:
         yield
     finally:
         typeguard.typechecked = before
 
 
-def _same(target: Any) -> Any:
-    return target
+def _as_written(target: object = None, **settings: object) -> object:
+    return _as_written if target is None else target

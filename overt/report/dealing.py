@@ -32,19 +32,23 @@ class Dealt(NamedTuple):
 
 def deal(rows: Mapping[str, Rows], most: int) -> Dealt:
     """The first `most` rows of a run in the order in which they are dealt."""
-    parts = [_piles(target, mine) for target, mine in enumerate(rows.values()) if len(mine)]
+    turns = {name: turn for turn, name in enumerate(sorted(rows))}  # whatever order the run has them in
+    parts = [
+        _piles(target, turns[name], mine) for target, (name, mine) in enumerate(rows.items()) if len(mine)
+    ]
     if not parts:
         return Dealt(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
-    rounds, urgencies, targets, places = (np.concatenate(column) for column in zip(*parts, strict=True))
-    order = np.lexsort((places, targets, urgencies, rounds))[:most]
+    *keys, targets, places = (np.concatenate(column) for column in zip(*parts, strict=True))
+    order = np.lexsort(keys[::-1])[:most]
     return Dealt(targets[order], places[order])
 
 
-def _piles(target: int, rows: Rows) -> tuple[Ints, Ints, Ints, Ints]:
-    """Of each row of a target the round in which it is dealt, its urgency, the target and its place."""
+def _piles(target: int, turn: int, rows: Rows) -> tuple[Ints, ...]:
+    """Of each row of a target what the order depends on (the round in which it is dealt, its urgency, the
+    target's turn, its pile, its place there), the target, and its place among the rows."""
     names = [case_name(case.label, case.state, case.code, case.harm) for case in rows.cases]
     urgent = [urgency(name, case.harm) for name, case in zip(names, rows.cases, strict=True)]
-    known = {pile: number for number, pile in enumerate(dict.fromkeys(zip(names, urgent, strict=True)))}
+    known = {pile: number for number, pile in enumerate(sorted(set(zip(names, urgent, strict=True))))}
     pile = np.array([known[one] for one in zip(names, urgent, strict=True)], dtype=np.int64)[rows.case]
     order = np.lexsort((rows.number * _SHUFFLE, pile))
     starts = np.searchsorted(pile[order], np.arange(len(known)))
@@ -52,4 +56,5 @@ def _piles(target: int, rows: Rows) -> tuple[Ints, Ints, Ints, Ints]:
     place[order] = np.arange(len(rows)) - starts[pile[order]]
     urgencies = np.array(urgent, dtype=np.int64)[rows.case]
     at_once = np.array([A_ROUND[one] for one in sorted(A_ROUND)], dtype=np.int64)[urgencies]
-    return place // at_once, urgencies, np.full(len(rows), target), np.arange(len(rows))
+    turns, whose = (np.full(len(rows), number) for number in (turn, target))
+    return place // at_once, urgencies, turns, pile, place, whose, np.arange(len(rows))

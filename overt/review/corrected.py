@@ -113,7 +113,7 @@ class _Row(NamedTuple):
 
 def _benign_rows(run: Run) -> dict[str, list[_Row]]:
     """The answers to benign prompts by target, without versions that differ in who is depicted."""
-    clusters = Codes()
+    clusters = Codes[str]()
     benign = {
         prompt.id: (prompt.id, prompt.category, clusters[prompt.cluster])
         for prompt in brief.prompts_of(run.folder)

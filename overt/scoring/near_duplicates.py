@@ -2,8 +2,8 @@
 
 `cosine_matches` takes unit vectors, `jaccard_matches` takes texts. Both walk the rows in order and match a
 row against earlier rows without a match; a pair's threshold is the lower of the two rows'. Small inputs are
-compared exactly. For large ones keys propose pairs (`overt.scoring.neighbours`): the scores are exact, so that
-a pair can be missed but is never invented.
+compared exactly. For large ones keys propose pairs (`overt.scoring.neighbours`) whose scores are exact, so
+that a pair can be missed but is never invented.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ EXACT_VECTORS = 50_000
 EXACT_TEXTS = 20_000
 
 # Slack for float32 rounding: equal texts may score 0.9999999.
-_ROUNDING = 1e-6
+ROUNDING = 1e-6
 
 
 def cosine_matches(
@@ -58,7 +58,7 @@ def cosine_matches(
 
     if len(vectors) == 0:
         return [], "exact cosine"
-    limits = np.asarray(thresholds, dtype=np.float32) - np.float32(_ROUNDING)
+    limits = np.asarray(thresholds, dtype=np.float32) - np.float32(ROUNDING)
     if len(vectors) <= exact_limit:
         return cosine_exact(vectors, limits, fixed), "exact cosine"
     return walked(plane_finder(vectors, limits), len(vectors), fixed), "random planes (exact scores)"
@@ -88,8 +88,8 @@ def jaccard_matches(
 ) -> tuple[list[Match | None], str]:
     """Like `cosine_matches`, for texts and the Jaccard similarity of their shingles.
 
-    Up to `exact_limit` texts every pair is compared. Above, bands of MinHash signatures propose the pairs; they
-    are set so that a pair at the lowest threshold is proposed with probability 0.9995 or more.
+    Up to `exact_limit` texts every pair is compared. Above, bands of MinHash signatures propose the pairs,
+    set so that a pair at the lowest threshold is proposed with probability 0.9995 or more.
     """
     import numpy as np
 
@@ -98,7 +98,7 @@ def jaccard_matches(
 
     if not texts:
         return [], "exact Jaccard"
-    limits = np.asarray(thresholds, dtype=np.float64) - _ROUNDING
+    limits = np.asarray(thresholds, dtype=np.float64) - ROUNDING
     words = Words(texts)
     if len(texts) <= exact_limit:
         return jaccard_exact(words, limits, fixed), "exact Jaccard"

@@ -13,7 +13,7 @@ from typing import Annotated, ClassVar
 from overt.data.progress import Progress
 from overt.data.run.finished import Run, open_run
 from overt.data.run.folder import RunFolder
-from overt.tasks.config import RUN, Option, OutputConfig
+from overt.tasks.config import RUN, Option, OutputConfig, TrustAddresses
 from overt.tasks.merge_pieces import check_apart, checked, is_new
 from overt.tasks.merge_run import write_whole
 from overt.tasks.task import default_folder
@@ -31,6 +31,7 @@ class MergeConfig(OutputConfig):
             is_argument=True,
         ),
     ] = ()
+    trust_addresses: TrustAddresses = False
     out: Annotated[
         Path | None, Option("Folder of the whole run. Default: where the run without --shard would be.", RUN)
     ] = None
@@ -52,7 +53,7 @@ def merge(config: MergeConfig, progress: Progress) -> Run:
     if kind == "generate":
         from overt.tasks.merge_generate import merge_generated
 
-        return merge_generated(merging, out, progress)
+        return merge_generated(merging, out, progress, trusted=config.trust_addresses)
     with RunFolder(out) as folder:
         if is_new(merging, folder, progress):
             write_whole(merging, folder, progress)

@@ -16,13 +16,14 @@ from overt.calls import CallerOptions
 from overt.data.chat import CallError, ChatModel, ChatReply, ChatRequest
 from overt.data.errors import BudgetReached, InputError
 from overt.data.json_types import Json
-from overt.data.plugins.names import quoted, spell
+from overt.data.plugins.names import quoted, read_name, spell
 from overt.data.progress import Progress
 from overt.data.provider.http import openai_base
 from overt.data.run.finished import Run, open_run
 from overt.data.run.folder import RunFolder
 from overt.data.run.united import added_all, link_files
 from overt.policies.load import load_policy
+from overt.tasks import trust
 from overt.tasks.generate import inputs_of, make
 from overt.tasks.generate_config import GenerateConfig
 from overt.tasks.merge_pieces import MERGED, Merging, is_new, united
@@ -39,8 +40,11 @@ _OF_THE_PLACE = frozenset(
 )
 
 
-def merge_generated(merging: Merging, out: Path, progress: Progress) -> Run:
+def merge_generated(merging: Merging, out: Path, progress: Progress, *, trusted: bool) -> Run:
     """Makes the whole data set of all shards.
+
+    Args:
+        trusted: as in `overt.tasks.trust.settle`.
 
     Raises:
         InputError: they are not shards, chose different encoders, or a file that is read here changed.
@@ -54,6 +58,11 @@ def merge_generated(merging: Merging, out: Path, progress: Progress) -> Run:
             fix="Give the shards: overt generate ... --shard 1/4",
         )
     config = GenerateConfig().resumed(merging.record.config, merging.record.given).settled()
+    # Classes of the user's own are imported here: their answers stand under names that only they know.
+    imported = {
+        role: [name for name in names if _is_opened(name)] for role, names in trust.models_of(config).items()
+    }
+    trust.settle(merging.pieces[0].folder, (), imported, {}, {}, trusted=trusted, sends=False)
     _check_inputs(merging, config)
     with RunFolder(out) as folder:
         if not is_new(merging, folder, progress):
@@ -147,12 +156,17 @@ class _Unasked:
         pass
 
 
+def _is_opened(spec: str) -> bool:
+    """Whether a model is made here although it is not asked."""
+    return read_name(spec).provider not in ("openai", "hf")
+
+
 def unasked(spec: str, role: str, options: ModelOptions) -> ChatModel:
     """The stand-in for a chat model; a class of the user's own, or of another package, is made, since only
     it knows its name."""
-    parsed = registry.parse("overt.chat_models", spec)
-    if parsed.own or parsed.provider not in ("openai", "hf"):
+    if _is_opened(spec):
         return chat_model(spec, role, options)
+    parsed = registry.parse("overt.chat_models", spec)
     if parsed.provider == "openai":
         base = parsed.options.get("base_url") or endpoint_of(role, options)[0]
         return _Unasked(f"openai/{parsed.model}", openai_base(base) or "")

@@ -17,6 +17,7 @@ from overt.data.progress import Progress
 from overt.data.records import Prompt
 from overt.data.results.files import explanation_file, write_remedy, write_summary
 from overt.data.results.likeness import FILE as AS_ASKED
+from overt.data.run.counted import counted_from
 from overt.data.run.files import read_records, write_records
 from overt.data.run.finished import RESULTS, Modality, Run
 from overt.data.run.folder import RunFolder
@@ -75,6 +76,7 @@ def write_whole(merging: Merging, folder: RunFolder, progress: Progress) -> None
         write_remedy(folder.path, rewriting.found.remedy(whole.prompts, whole.outcomes, control=control))
         facts["rewrite"] = rewriting.facts
     write_summary(folder.path, summary)
+    facts["counted"] = counted_from(folder.path)
     told = [*whole.notes, *scores.notes, *rewriting.notes, *_left_out(merging), *notes]
     folder.finish({**facts, MERGED: list(merging.stamps()), "notes": list(dict.fromkeys(told))}, RESULTS)
 

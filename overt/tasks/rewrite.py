@@ -207,23 +207,23 @@ def _todo(config: RewriteConfig, run: Run) -> dict[str, list[Prompt]]:
     refused = {(o.target, o.prompt_id) for o in run.outcomes if o.sample == 0 and o.state == "refused"}
     targets = dict.fromkeys(o.target for o in run.outcomes)
     shard = read_shard(config.shard)
-    mine = [p for p in run.prompts if _is_meant(config, p) and (shard is None or shard.holds(p.id))]
+    mine = [p for p in run.prompts if _is_meant(config, shard, p)]
     found = {
         target: [p for p in mine if config.every_prompt or (target, p.id) in refused] for target in targets
     }
     if any(found.values()) or shard is not None or shard_of(run.record) is not None:
         return found
-    samples = run.record.value("samples")
+    first = " in its first sample" if run.record.value("samples") not in (None, 1) else ""
     raise InputError(
-        "no prompt of this run was refused"
-        + (" in its first sample" if isinstance(samples, int) and samples > 1 else "")
-        + ", so there is nothing to reword",
+        f"no prompt of this run was refused{first}, so there is nothing to reword",
         where=str(run.folder),
         fix="--all rewords every prompt.",
     )
 
 
-def _is_meant(config: RewriteConfig, prompt: Prompt) -> bool:
+def _is_meant(config: RewriteConfig, shard: Shard | None, prompt: Prompt) -> bool:
+    if shard is not None and not shard.holds(prompt.id):
+        return False
     if prompt.label == "benign":
         return not prompt.variant_of
     return config.unsafe and prompt.label == "unsafe"

@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from overt import registry
 from overt.data.errors import InputError
 from overt.data.lanes import lane_of
 from overt.data.outcomes import Outcome
@@ -22,6 +21,7 @@ from overt.tasks.lanes import Job, finished
 from overt.tasks.roles import ModelOptions, chat_model, seeing_model
 from overt.tasks.task import Work
 from overt.tasks.verdicts import shelf_of
+from overt.workers.load import load_scorer
 
 Tried = tuple[Candidate, Outcome]
 
@@ -53,7 +53,7 @@ def open_scorers(
     for name in names:
         kind, _, model = name.partition("/")
         if kind not in ("vqa", "judge"):
-            scorers.append(registry.load_scorer(name, device=models.device, batch_size=batch_size))
+            scorers.append(load_scorer(name, models.workers, device=models.device, batch_size=batch_size))
             continue
         if kind == "vqa":
             chat = seeing_model(model, "judge", models, of=f"model that looks at pictures in {name}")

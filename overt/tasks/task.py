@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import platform
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -128,7 +129,8 @@ def open_whole(folder: Path) -> Run:
 
 @dataclass
 class Work:
-    """State of a command at work on a run: folder, caller, progress, notes, and seconds per stage.
+    """State of a command at work on a run: folder, caller, progress, notes, and seconds per stage. Several
+    threads may note, and have stages.
 
     drawn_by: of each local pipeline how it draws: steps, guidance, size, what has no effect.
     unknown: by target, the codes that could not be placed, and how often each came.
@@ -143,6 +145,7 @@ class Work:
     drawn_by: dict[str, Json] = field(default_factory=dict)
     unknown: dict[str, Counter[str]] = field(default_factory=dict)
     elsewhere: dict[str, Json] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         self.caller.tells(self.note, self.progress.note, self.folder.note_calls)
@@ -160,10 +163,11 @@ class Work:
     def keep(self, text: str) -> bool:
         """Keeps a note for the manifest without showing it, since the command prints all notes at its end.
         Returns whether it is new."""
-        if text in self.notes:
-            return False
-        self.notes.append(text)
-        return True
+        with self._lock:
+            if text in self.notes:
+                return False
+            self.notes.append(text)
+            return True
 
     @contextlib.contextmanager
     def stage(self, name: str, total: int, *, shown: str = "") -> Iterator[Advance]:
@@ -173,7 +177,8 @@ class Work:
             try:
                 yield advance
             finally:
-                self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - started
+                with self._lock:
+                    self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - started
 
     def ask(self, purpose: str, model: ChatModel) -> Ask:
         """Binds a chat model to an `Ask`."""

@@ -160,19 +160,28 @@ class Crew:
         mine: _Chair | None = None
         with self._changed:
             while True:
-                if self._is_closed:
-                    raise RunError(f"{part.text}: its workers were closed")
-                if all(chair.is_gone for chair in self._chairs):
-                    raise RunError(f"{part.text}: no worker is left: {self._last_words}", fix=_FEWER)
+                self._check_open(part)
                 if mine is None or mine.is_gone:
-                    free = [chair for chair in self._chairs if chair.seat and not chair.is_reserved]
-                    mine = min(free, key=lambda chair: chair.load, default=None)
-                    if mine is not None and alone:
-                        mine.is_reserved = True
+                    mine = self._chosen(alone=alone)
                 if mine is not None and mine.seat is not None and not (alone and mine.load):
                     mine.load += 1
                     return mine, mine.seat
                 self._changed.wait()
+
+    def _chosen(self, *, alone: bool) -> _Chair | None:
+        """The chair with the fewest batches, reserved if one is to have it `alone`; None: all are reserved or
+        empty."""
+        free = [chair for chair in self._chairs if chair.seat and not chair.is_reserved]
+        chosen = min(free, key=lambda chair: chair.load, default=None)
+        if chosen is not None and alone:
+            chosen.is_reserved = True
+        return chosen
+
+    def _check_open(self, part: Part) -> None:
+        if self._is_closed:
+            raise RunError(f"{part.text}: its workers were closed")
+        if all(chair.is_gone for chair in self._chairs):
+            raise RunError(f"{part.text}: no worker is left: {self._last_words}", fix=_FEWER)
 
     # -- seats that come and go -----------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ from overt.workers.spread import Spread, spread_of
 if TYPE_CHECKING:
     from overt.data.chat import ChatModel
     from overt.data.filters import ImageChecker, TextFilter
+    from overt.data.rewrites import FaithfulnessScorer
     from overt.data.targets import Target
 
 
@@ -47,6 +48,15 @@ def load_checker(text: str, workers: str = "1", **options: object) -> ImageCheck
     return made
 
 
+def load_scorer(text: str, workers: str = "1", **options: object) -> FaithfulnessScorer:
+    """As `registry.load_scorer`; see `load_target`. A class without `apart` needs its model here."""
+    apart: Callable[[object], FaithfulnessScorer] | None
+    apart = getattr(registry.resolve("overt.scorers", text), "apart", None)
+    if spread_of(workers).engine == "here" or apart is None:
+        return registry.load_scorer(text, **options)
+    return apart(_load("overt.scorers", text, workers, options, registry.load_scorer))
+
+
 def _load(
     group: str, text: str, workers: str, options: Mapping[str, object], make: Callable[..., Answer]
 ) -> Answer:
@@ -62,6 +72,7 @@ def _load(
         "overt.chat_models": stand_ins.ChatStandIn,
         "overt.filters": stand_ins.FilterStandIn,
         "overt.checkers": stand_ins.CheckerStandIn,
+        "overt.scorers": stand_ins.ScorerStandIn,
     }
     made = kinds[group](spread, *hire(spread, group, text, dict(options)))
     tell_notes(without_keys(text), made)

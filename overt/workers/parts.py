@@ -28,6 +28,8 @@ ATTRIBUTES = (
     "sees_pictures",
     "why_blind",
     "covers",
+    "context",
+    "precision",
 )
 
 

@@ -134,8 +134,8 @@ class _Actor:
 
 class RaySeat:
     """One actor. Where it ends, the crew starts another and gives its batches out again, as of a process.
-    Ray's own retries (`max_task_retries`) would send all that it had at once: beside the batch that ends it each
-    time the innocent ones would be lost."""
+    Ray's own retries (`max_task_retries`) would send all that it had at once: beside the batch that ends it
+    each time the innocent ones would be lost."""
 
     def __init__(self, ray: Answer, number: int, needs: Mapping[str, float], place: Place) -> None:
         self._ray, self.number = ray, number

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from overt.data.chat import CallError, ChatReply, ChatRequest
+from overt.data.errors import RunError
 from overt.data.filters import FilterDecision
 from overt.data.local.batches import Batches
 from overt.data.local.memory import Room
@@ -179,6 +180,17 @@ class CheckerStandIn(_Deciding):
 
     def check_many(self, images: list[Picture], prompts: list[str]) -> list[FilterDecision]:
         return self._decide(list(zip(images, prompts, strict=True)))
+
+
+class ScorerStandIn(StandIn):
+    """A scorer on the workers, whose methods are called one by one; its class does the arithmetic here."""
+
+    def call(self, method: str, argument: Item) -> Answer:
+        """Raises: RunError: each worker that was asked ended."""
+        try:
+            return self._crew.call(self._part, method, argument)
+        except BatchLost as lost:
+            raise RunError(f"{self.name}: {lost.words}") from None
 
 
 def _undecided(lost: BatchLost) -> FilterDecision:

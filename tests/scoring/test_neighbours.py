@@ -10,46 +10,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.near_texts import LATIN, OTHER, many_alike, texts_of
 
 from overt.scoring.near_duplicates import cosine_matches, jaccard, jaccard_matches
 from overt.scoring.neighbours import finder as finders
 from overt.scoring.neighbours.bands import LEAST_RECALL, Plan, Shared, make_plan
 from overt.scoring.neighbours.minhash import HASHES, minhash_finder, signatures
 from overt.scoring.neighbours.words import Words
-
-LATIN = [a + b + c for a in "bcdfglmnprst" for b in ("ar", "el", "in", "ost") for c in ("", "a", "ic", "on")]
-OTHER = [
-    "слово",
-    "собака",
-    "кошка",
-    "дом",
-    "狗在雪地里",
-    "犬",
-    "猫が屋根に",
-    "καλημέρα",
-    "σκύλος",
-    "नमस्ते",
-    "शहर",
-    "شجرة",
-    "بيت",
-    "ét́",
-    "ﬁsh",
-]
-
-
-def texts_of(count: int, seed: int, vocabulary: list[str]) -> list[str]:
-    """Thirds of rows that share most words, shuffled."""
-    rng = random.Random(seed)
-    texts = []
-    while len(texts) < count:
-        base = [rng.choice(vocabulary) for _ in range(rng.randint(4, 14))]
-        for _ in range(3):
-            words = list(base)
-            for _ in range(rng.randint(0, 2)):
-                words[rng.randrange(len(words))] = rng.choice(vocabulary)
-            texts.append(" ".join(words))
-    rng.shuffle(texts)
-    return texts[:count]
 
 
 def both_ways(texts, thresholds, fixed=0):  # type: ignore[no-untyped-def]
@@ -71,26 +38,13 @@ def test_bands_give_the_exact_matches(threshold: float, seed: int, fixed: int, v
 
 def test_mixed_thresholds_and_odd_texts() -> None:
     rng = random.Random(4)
-    texts = texts_of(900, 3, LATIN) + ["", "  ", "...", "!?!", "", "...", "—", "x" * 20_000, "y " * 20_000]
+    texts = [*texts_of(900, 3, LATIN), "", "  ", "...", "!?!", "", "...", "—", "x" * 20_000, "y " * 20_000]
     texts += [" ".join(rng.choice(LATIN) for _ in range(20_000)), "x" * 20_000, "^a$ ^"]
     thresholds = [rng.choice([0.6, 0.75, 0.9]) for _ in texts]
     exact, banded = both_ways(texts, thresholds)
     assert banded == exact
     assert banded[904] == (900, 1.0)  # the second of two empty texts
     assert banded[910] == (907, 1.0)  # of two very long words
-
-
-def many_alike(count: int, words: int, seed: int) -> list[str]:
-    """Texts of one bucket: each differs from all others by a few of its words."""
-    rng = random.Random(seed)
-    base = [rng.choice(LATIN) for _ in range(words)]
-    texts = []
-    for _ in range(count):
-        mine = list(base)
-        for _ in range(rng.randint(1, 3)):
-            mine[rng.randrange(words)] = rng.choice(LATIN) + str(rng.randrange(50))
-        texts.append(" ".join(mine))
-    return texts
 
 
 @pytest.mark.parametrize("threshold", [0.7, 0.9])

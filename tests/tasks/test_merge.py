@@ -21,6 +21,7 @@ from support.inside import cli
 from overt.data.errors import InputError
 from overt.data.records import Prompt
 from overt.data.run.batch_rows import BatchRow
+from overt.data.run.counted import is_counted
 from overt.data.run.files import read_records
 from overt.data.run.finished import open_run
 from overt.data.run.folder import RunFolder
@@ -119,6 +120,7 @@ def test_the_manifest_tells_what_all_shards_spent(made):
     for name in same_facts:
         assert merged[name] == whole[name], name
     assert merged["retriable"] > 0
+    assert is_counted(open_run(made.merged, "run"))
     assert merged["calls"]["requests"] == whole["calls"]["requests"]
     assert merged["calls"]["errors"] == whole["calls"]["errors"]
     assert merged["calls"]["purposes"].keys() == whole["calls"]["purposes"].keys()

@@ -10,6 +10,7 @@ from support.endpoint import endpoint, stats
 from support.inside import cli
 
 from overt import generation
+from overt.data.chat import ChatReply
 from overt.data.run.shards import Shard
 from overt.policies.load import load_policy
 from overt.tasks.generate import in_shard
@@ -169,3 +170,29 @@ def test_a_shard_changes_nothing_that_a_model_reads():
 )
 def test_a_model_that_is_not_asked_has_the_name_of_its_answers(spec, name):
     assert unasked(spec, "model", ModelOptions()).name == name
+
+
+class Author:
+    """A chat model of the user's own, which answers nothing."""
+
+    name = "test_merge_generate:Author"
+
+    async def complete(self, request):
+        return ChatReply(text="{}", input_tokens=1, output_tokens=1)
+
+    async def close(self):
+        pass
+
+
+def test_code_that_only_a_folder_names_is_not_run(tmp_path, monkeypatch):
+    """The shards may be another person's."""
+    mine = [*POLICY, "--model", "test_merge_generate:Author", "--rounds", "1"]
+    for number in (1, 2):
+        cli(*mine, "--shard", f"{number}/2", "--out", tmp_path / f"part-{number}", code=None)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "another-user"))
+    shards = [tmp_path / "part-1", tmp_path / "part-2"]
+    said = cli("merge", *shards, "--out", tmp_path / "out", code=2).said
+    assert "test_merge_generate:Author: code of its own, which would be run" in said
+    assert not (tmp_path / "out").exists()
+    cli("merge", *shards, "--out", tmp_path / "out", "--trust-addresses", "-q", code=None)
+    assert (tmp_path / "out" / "manifest.json").exists()

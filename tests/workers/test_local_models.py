@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import io
 
 import pytest
 
@@ -9,14 +10,17 @@ pytest.importorskip("torch", reason="needs the extra [local]")
 pytest.importorskip("diffusers", reason="needs the extra [local]")
 pytest.importorskip("transformers", reason="needs the extra [local]")
 
-from support import tiny_chat, tiny_images
+from PIL import Image
+from support import tiny_chat, tiny_clip, tiny_images, worker_models
 from support.inside import cli
 
 from overt import registry
 from overt.data.chat import ChatRequest, Message
 from overt.data.outcomes import Outcome
+from overt.data.records import Prompt
+from overt.data.rewrites import Candidate, FaithfulnessCase
 from overt.data.run.files import read_records
-from overt.workers.load import load_chat_model
+from overt.workers.load import load_chat_model, load_scorer
 
 pytestmark = pytest.mark.usefixtures("light_torch")
 
@@ -64,3 +68,39 @@ def test_a_chat_model_answers_as_in_one_process(workers, tmp_path):
     there = load_chat_model(f"hf/{folder}", workers, **options)
     assert (there.name, there.notes, there.sees_pictures) == (here.name, here.notes, here.sees_pictures)
     assert answers(there) == answers(here)
+
+
+def test_clip_gives_the_same_scores_and_the_same_scale(workers, tmp_path):
+    """Among the pictures are one that cannot be read and a black one; a text is longer than the encoder's."""
+    pytest.importorskip("open_clip", reason="needs the extra [local]")
+    folder = tiny_clip.clip(tmp_path / "clip")
+    texts = [f"a red kite and {n} small birds " * (1 + 9 * (n == 3)) for n in range(14)]
+    cases = [
+        FaithfulnessCase(
+            Candidate(f"c{n}", f"p{n}", f"{text} seen from below", "plain", "w", "t"),
+            Prompt(f"p{n}", text, "c", "benign", "direct", "w", "t"),
+            "a target",
+            (f"{n}", f"{n + 1}"),
+            (f"{2 * n}",),
+        )
+        for n, text in enumerate(texts)
+    ]
+
+    def load(path):
+        if path == "5":
+            return b"no picture"
+        return worker_models.square("x", int(path)) if path != "6" else black()
+
+    options = {"device": "cpu", "batch_size": 4}
+    here = registry.load_scorer(f"clip/{folder}", **options)
+    there = load_scorer(f"clip/{folder}", workers, **options)
+    assert list(there.score(cases, load)) == list(here.score(cases, load))
+    assert there.scale == here.scale
+    assert (there.name, there.notes) == (here.name, here.notes)
+    assert not hasattr(there, "_loaded")
+
+
+def black():
+    file = io.BytesIO()
+    Image.new("RGB", (64, 64)).save(file, "PNG")
+    return file.getvalue()

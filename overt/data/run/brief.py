@@ -16,14 +16,14 @@ from typing import Generic, TypeVar
 from overt.data import outcomes, records
 from overt.data.outcomes import HarmLabel, State
 from overt.data.progress import Progress
-from overt.data.records import Label
+from overt.data.records import Label, cluster_of
 from overt.data.results import likeness
 from overt.data.results.likeness import AsAsked
 from overt.data.run.files import line_reader, placed_records
 from overt.data.targets import LayerDecision, RefusalStage
 
-T = TypeVar("T")
-W = TypeVar("W")
+T = TypeVar("T", covariant=True)
+W = TypeVar("W", covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,10 @@ class Prompt:
     variant_of: str | None = None
     group: str | None = None
 
-    cluster = records.Prompt.cluster
+    @property
+    def cluster(self) -> str:
+        """As `overt.data.records.Prompt.cluster`."""
+        return cluster_of(self.id, self.seed_id, self.pair_id, self.variant_of)
 
 
 @dataclass(frozen=True, slots=True)

@@ -190,9 +190,9 @@ class _MaybeKeys:
     """Which keys may be in the journal. Most look-ups of a new run find nothing, and a query for each would
     cost more than all other bookkeeping.
 
-    A key marks two of 16 Mi places, told by its first 48 bits. That is 16 MB whatever the number of keys, where
-    a set of a million takes 100. Beside a million keys one in a hundred that is not there seems to be, beside
-    three million one in ten: those cost a query.
+    A key marks two of 16 Mi places, told by its first 48 bits. That is 16 MB whatever the number of keys,
+    where a set of a million takes 100. Beside a million keys one in a hundred that is not there seems
+    to be, beside three million one in ten: those cost a query.
     """
 
     def __init__(self, rows: Iterable[tuple[bytes | None]]) -> None:

@@ -18,19 +18,23 @@ import hashlib
 import itertools
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from overt.data.errors import InputError
 from overt.data.local.memory import Room
 from overt.data.rewrites import Faithfulness, FaithfulnessCase, Kept, Measure
-from overt.scoring.faithfulness.embedding import Embedder, Seen
+from overt.scoring.faithfulness.embedding import Coming, Embedder, Seen, begun
 from overt.scoring.faithfulness.scale import Scale, WrongPairs
 from overt.scoring.faithfulness.scorable import lost
 from overt.scoring.faithfulness.windows import cosine, joined, mean_cosine, unit
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
+    from numpy.typing import NDArray
+    from PIL.Image import Image as Picture
 
     from overt.scoring.faithfulness.windows import Vector
 
@@ -54,9 +58,25 @@ class _Case:
 
 
 @dataclass(frozen=True, slots=True)
-class _Text:
+class Text:
+    """A text's unit vector, and the windows that it was read in."""
+
     vector: Vector
     windows: int
+
+
+class Apart(Protocol):
+    """A `ClipScorer` that is loaded elsewhere: what it says of itself, and its methods by name."""
+
+    name: str
+    notes: tuple[str, ...]
+    device: str
+    batch_size: int
+    context: int
+    precision: str
+    lanes: int
+
+    def call(self, method: str, argument: object) -> Any: ...
 
 
 class ClipScorer:
@@ -75,6 +95,8 @@ class ClipScorer:
     Raises:
         InputError: the model cannot be found or loaded, or the device or precision is invalid.
     """
+
+    lanes = 1  # batches of pictures side by side
 
     def __init__(
         self,
@@ -103,15 +125,24 @@ class ClipScorer:
             self._loaded = openclip.load(model, device=device, precision=precision, name=self.name, said=said)
         self.notes = self._loaded.notes
         self.device = self._loaded.device
-        self._batch_size = batch_size or _BATCH_SIZES.get(self.device.partition(":")[0], 32)
-        self._texts: OrderedDict[bytes, _Text] = OrderedDict()
-        self._pairs: dict[Measure, WrongPairs] = {}
+        self.context = self._loaded.tokens.context
         self.precision = str(self._loaded.dtype)
+        self._begin(batch_size or _BATCH_SIZES.get(self.device.partition(":")[0], 32))
+
+    def _begin(self, batch_size: int) -> None:
+        self.batch_size = self._batch_size = batch_size
+        self._texts: OrderedDict[bytes, Text] = OrderedDict()
+        self._pairs: dict[Measure, WrongPairs] = {}
         self._kept: Kept | None = None
 
     def keep_in(self, kept: Kept) -> None:
         """Keeps the pictures' vectors, which are most of the work; all else is computed from them anew."""
         self._kept = kept
+
+    @classmethod
+    def apart(cls, model: Apart) -> ClipScorer:
+        """The scorer of a model that is loaded elsewhere."""
+        return _ClipApart(model)
 
     @property
     def scale(self) -> dict[Measure, Scale]:
@@ -133,13 +164,13 @@ class ClipScorer:
         source = iter(cases)
         is_open = True
         waiting: deque[_Case] = deque()
-        room = Room(self.name, self._batch_size)
-        pictures = Embedder(load, self._loaded.prepare, self._encode_images, room, self._kept)
+        pictures = self._embedder(load)
+        most_waiting = 8 * self._batch_size * self.lanes
         try:
             while is_open or waiting:
                 fresh: list[str] = []
                 # Bounds the cases that wait behind one with unfinished pictures.
-                while is_open and pictures.has_room and len(waiting) < 8 * self._batch_size:
+                while is_open and pictures.has_room and len(waiting) < most_waiting:
                     case = next(source, None)
                     if case is None:
                         is_open = False
@@ -160,37 +191,50 @@ class ClipScorer:
     # -- texts ----------------------------------------------------------------------------------------
 
     def _read(self, texts: Sequence[str]) -> None:
-        """Embeds the unknown texts, with the windows of all texts in shared batches."""
-        import torch
-
-        todo: dict[bytes, list[list[int]]] = {}
+        """Embeds the unknown texts."""
+        todo: dict[bytes, str] = {}
         for text in texts:
             key = _key(text)
             if key in self._texts:
                 self._texts.move_to_end(key)
-            elif key not in todo:
-                todo[key] = self._loaded.tokens.rows(text)
-        if not todo:
-            return
-        rows = [row for windows in todo.values() for row in windows]
+            else:
+                todo[key] = text
+        if todo:
+            self._texts.update(zip(todo, self.embed_texts(list(todo.values())), strict=True))
+        while len(self._texts) > _TEXTS_REMEMBERED:
+            self._texts.popitem(last=False)
+
+    def embed_texts(self, texts: list[str]) -> list[Text]:
+        """The vectors of texts, with the windows of all of them in shared batches."""
+        import torch
+
+        windows_of = [self._loaded.tokens.rows(text) for text in texts]
+        rows = [row for windows in windows_of for row in windows]
         found = []
         with torch.inference_mode():
             for start in range(0, len(rows), self._batch_size):
                 batch = torch.tensor(rows[start : start + self._batch_size], device=self.device)
                 found.append(self._loaded.model.encode_text(batch).float().cpu())
         vectors = unit(torch.cat(found).numpy())
-        at = 0
-        for key, windows in todo.items():
-            # A copy: a slice would keep the whole batch in memory.
-            vector = joined(vectors[at : at + len(windows)]).copy()
-            self._texts[key] = _Text(vector, len(windows))
-            at += len(windows)
-        while len(self._texts) > _TEXTS_REMEMBERED:
-            self._texts.popitem(last=False)
+        ends = list(itertools.accumulate(map(len, windows_of)))
+        # Copies: a slice would keep the whole batch in memory.
+        return [
+            Text(joined(vectors[end - len(windows) : end]).copy(), len(windows))
+            for end, windows in zip(ends, windows_of, strict=True)
+        ]
 
     # -- pictures -------------------------------------------------------------------------------------
 
-    def _encode_images(self, tensors: list[torch.Tensor]) -> torch.Tensor:
+    def _embedder(self, load: Callable[[str], bytes]) -> Embedder[Any]:
+        room = Room(self.name, self._batch_size)
+        return Embedder(load, self._loaded.prepare, self._encode_images, room, kept=self._kept)
+
+    def embed_pictures(self, pictures: list[Picture]) -> NDArray[np.float32]:
+        """The vectors of one batch of RGB pictures, not yet of unit length: float32 (n, d)."""
+        tensors = [self._loaded.prepare(picture) for picture in pictures]
+        return begun(self._encode_images, tensors, Room(self.name, max(1, len(tensors))))()
+
+    def _encode_images(self, tensors: list[torch.Tensor]) -> Coming:
         import torch
 
         loaded = self._loaded
@@ -201,7 +245,7 @@ class ClipScorer:
             else:
                 stacked = stacked.to(self.device)
             found: torch.Tensor = loaded.model.encode_image(loaded.normalize(stacked).to(loaded.dtype))
-            return found
+        return lambda: found.float().cpu().numpy()
 
     # -- records --------------------------------------------------------------------------------------
 
@@ -227,7 +271,7 @@ class ClipScorer:
             records.append(self._record(case, "image_image", value, None, 1, *whys))
         return records
 
-    def _text_image(self, done: _Case, original: _Text) -> Faithfulness:
+    def _text_image(self, done: _Case, original: Text) -> Faithfulness:
         new, old = _vectors(done.images), _vectors(done.baseline)
         return self._record(
             done.case,
@@ -242,8 +286,7 @@ class ClipScorer:
 
     def _over(self, windows: int) -> str:
         """Returns the detail for a text that does not fit the encoder, else ""."""
-        context = self._loaded.tokens.context
-        over = f"prompt of over {context} tokens, scored in {windows} overlapping windows"
+        over = f"prompt of over {self.context} tokens, scored in {windows} overlapping windows"
         return over if windows > 1 else ""
 
     def _add_to_scale(self, done: _Case, original: Vector, wording: Vector) -> None:
@@ -278,6 +321,29 @@ class ClipScorer:
             windows,
             detail="; ".join(filter(None, details))[:500],
         )
+
+
+class _ClipApart(ClipScorer):
+    """The arithmetic here, the model elsewhere. Pictures are read here, so that batches are the same."""
+
+    def __init__(self, model: Apart) -> None:
+        self.name, self.notes = model.name, model.notes
+        self.device, self.precision = model.device, model.precision
+        self.context, self.lanes, self._model = model.context, model.lanes, model
+        self._begin(model.batch_size)
+
+    def embed_texts(self, texts: list[str]) -> list[Text]:
+        found: list[Text] = self._model.call("embed_texts", texts)
+        return found
+
+    def _embedder(self, load: Callable[[str], bytes]) -> Embedder[Picture]:
+        pool = ThreadPoolExecutor(self.lanes, thread_name_prefix="overt-clip")
+
+        def encode(pictures: list[Picture]) -> Coming:
+            return pool.submit(self._model.call, "embed_pictures", pictures).result
+
+        room = Room(self.name, self._batch_size)
+        return Embedder(load, lambda picture: picture, encode, room, self.lanes, self._kept)
 
 
 def _key(text: str) -> bytes:

@@ -8,7 +8,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from overt.data.json_types import JsonObject
 from overt.data.local.memory import Room, free_memory, out_of_memory
@@ -17,10 +17,15 @@ from overt.scoring.faithfulness.scorable import Load, see
 from overt.scoring.faithfulness.windows import unit
 
 if TYPE_CHECKING:
-    import torch
+    import numpy as np
+    from numpy.typing import NDArray
     from PIL.Image import Image as Picture
 
     from overt.scoring.faithfulness.windows import Vector
+
+P = TypeVar("P")
+# Vectors that may still be computed somewhere: float32 (n, d) once it is called.
+Coming = Callable[[], "NDArray[np.float32]"]
 
 # An original's picture is the baseline of each of its rewordings, which follow one another.
 _REMEMBERED = 2048
@@ -41,30 +46,32 @@ class Seen:
         return self.vector is not None or bool(self.why)
 
 
-class Embedder:
+class Embedder(Generic[P]):
     """Embeds pictures in the order of the requests.
 
     Args:
         load: reads the encoded bytes at a path; called in threads.
-        prepare: turns an RGB `PIL.Image` into a tensor; called in threads.
-        encode: turns a list of these tensors into an (n, d) tensor, which may still be computing.
+        prepare: turns an RGB `PIL.Image` into what `encode` takes; called in threads.
+        encode: begins to turn a list of these into vectors.
         room: maximum pictures in a batch; it shrinks when the memory runs out.
+        lanes: batches that are computed side by side. With one, the next is begun before it is waited for.
         kept: where vectors are kept from run to run, by the pictures' hashes, which are their names.
     """
 
     def __init__(
         self,
         load: Load,
-        prepare: Callable[[Picture], torch.Tensor],
-        encode: Callable[[list[torch.Tensor]], torch.Tensor],
+        prepare: Callable[[Picture], P],
+        encode: Callable[[list[P]], Coming],
         room: Room,
+        lanes: int = 1,
         kept: Kept | None = None,
     ) -> None:
         self._load, self._prepare, self._encode, self._room = load, prepare, encode, room
-        self._kept = kept
-        self._queue: deque[tuple[str, Seen, Future[torch.Tensor | str]]] = deque()
+        self._lanes, self._kept = lanes, kept
+        self._queue: deque[tuple[str, Seen, Future[tuple[P | None, str]]]] = deque()
         self._known: OrderedDict[str, Seen] = OrderedDict()
-        self._running: tuple[list[tuple[str, Seen]], torch.Tensor] | None = None
+        self._running: deque[tuple[list[tuple[str, Seen]], Coming]] = deque()
         self._pool = ThreadPoolExecutor(max(1, min(16, os.cpu_count() or 1)), "pictures")
 
     def close(self) -> None:
@@ -73,7 +80,7 @@ class Embedder:
     @property
     def has_room(self) -> bool:
         """Whether more pictures may be requested; decoded pictures stay in memory until they are encoded."""
-        return len(self._queue) < _BATCHES_AHEAD * self._room.size
+        return len(self._queue) < (_BATCHES_AHEAD + self._lanes - 1) * self._room.size
 
     def ask(self, path: str) -> Seen:
         """Requests the picture at a path; it is known after some steps."""
@@ -90,25 +97,25 @@ class Embedder:
         return seen
 
     def step(self) -> None:
-        """Starts the next batch, then collects the previous one, so that a GPU computes meanwhile."""
+        """Starts the next batch, then collects the one before those that compute meanwhile."""
         batch: list[tuple[str, Seen]] = []
-        tensors: list[torch.Tensor] = []
+        pictures: list[P] = []
         while self._queue and len(batch) < self._room.size:
             path, seen, future = self._queue.popleft()
-            found = future.result()
-            if isinstance(found, str):
-                seen.why = found
+            picture, why = future.result()
+            if picture is None:
+                seen.why = why
             else:
                 batch.append((path, seen))
-                tensors.append(found)
-        started = (batch, self._attempt(tensors)) if batch else None
-        if self._running is not None:
-            self._take_in(*self._running)
-        self._running = started
+                pictures.append(picture)
+        if batch:
+            self._running.append((batch, begun(self._encode, pictures, self._room)))
+        if len(self._running) > self._lanes or (self._running and not batch):
+            self._take_in(*self._running.popleft())
 
-    def _take_in(self, batch: list[tuple[str, Seen]], vectors: torch.Tensor) -> None:
+    def _take_in(self, batch: list[tuple[str, Seen]], coming: Coming) -> None:
         rows: list[tuple[JsonObject, JsonObject]] = []
-        for (path, seen), vector in zip(batch, unit(vectors.float().cpu().numpy()), strict=True):
+        for (path, seen), vector in zip(batch, unit(coming()), strict=True):
             if vector[0] == vector[0]:
                 seen.vector = vector
                 rows.append((_about(path), _row(vector)))
@@ -117,25 +124,31 @@ class Embedder:
         if self._kept is not None:
             self._kept.put(rows)
 
-    def _read(self, path: str) -> torch.Tensor | str:
-        """Returns the picture as a tensor, or why it cannot be scored."""
+    def _read(self, path: str) -> tuple[P | None, str]:
+        """Returns the picture as `encode` takes it, or why it cannot be scored."""
         image, why = see(self._load, path)
-        return why if image is None else self._prepare(image)
+        return (None, why) if image is None else (self._prepare(image), "")
 
-    def _attempt(self, tensors: list[torch.Tensor]) -> torch.Tensor:
-        """Encodes a batch, halving it if memory runs out."""
-        import torch
 
-        try:
-            return self._encode(tensors)
-        except Exception as error:
-            if len(tensors) == 1 or not out_of_memory(error):
-                raise
-        free_memory()
-        self._room.shrink(len(tensors))
-        self._room.fitted()
-        half = len(tensors) // 2
-        return torch.cat([self._attempt(tensors[:half]), self._attempt(tensors[half:])])
+def begun(encode: Callable[[list[P]], Coming], pictures: list[P], room: Room) -> Coming:
+    """Begins to encode a batch, halving it if memory runs out."""
+    try:
+        return encode(pictures)
+    except Exception as error:
+        if len(pictures) == 1 or not out_of_memory(error):
+            raise
+    free_memory()
+    room.shrink(len(pictures))
+    room.fitted()
+    half = len(pictures) // 2
+    parts = [begun(encode, pictures[:half], room), begun(encode, pictures[half:], room)]
+
+    def both() -> NDArray[np.float32]:
+        import numpy as np
+
+        return np.concatenate([part() for part in parts])
+
+    return both
 
 
 def _about(path: str) -> JsonObject:

@@ -1,1 +1,1 @@
-"""How near-duplicates are found among many rows: short keys propose pairs, exact scores decide, a walk keeps."""
+"""Near-duplicates among many rows: short keys propose pairs, exact scores decide, a walk keeps."""

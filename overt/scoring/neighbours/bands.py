@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     Keys = NDArray[np.uint64]
     Halves = NDArray[np.uint32]
     Rows = NDArray[np.int64]
+    Places = NDArray[Any]  # of 32 or 64 bits
     Chances = NDArray[np.float64]
 
 # The share of pairs at the lowest threshold that a plan must propose.
@@ -126,8 +127,8 @@ def mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
 class Shared:
     """The rows of one band that share their key with another row, bucket by bucket.
 
-    keys: of n rows. The number of a row takes the place of a key's last bits, so that one sort of plain numbers
-    does all; 40 bits of the key are left among 16 million rows.
+    keys: of n rows. The number of a row takes the place of a key's last bits, so that one sort of plain
+    numbers does all; 40 bits of the key are left among 16 million rows.
     """
 
     def __init__(self, keys: Keys) -> None:
@@ -172,7 +173,7 @@ class Shared:
         yield from _expanded(places, middles[places], ends[places])
 
 
-def _expanded(places: Rows, starts: Rows, ends: Rows) -> Iterator[tuple[Rows, Rows]]:
+def _expanded(places: Places, starts: Places, ends: Places) -> Iterator[tuple[Rows, Rows]]:
     """Pairs each place with the places from its start to its end."""
     import numpy as np
 

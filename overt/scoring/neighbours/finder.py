@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from overt.scoring.neighbours.bands import Plan, Shared, keys_of
 from overt.scoring.neighbours.walk import Near
@@ -18,22 +18,14 @@ if TYPE_CHECKING:
     Scores = NDArray[np.float64]
     Codes = NDArray[np.uint64]
 
-SIGN_WORDS, _EARLY = 6, 2  # 64-bit words of a signature, and those that are looked at first
+_STAGES = (2, 6)  # 64-bit words of a signature that are looked at first, and next
 # Candidates for each row in one band, and likely pairs of all bands, above which rows are taken by halves.
-_MOST_PER_ROW, _MOST_LIKELY = 256, 1 << 22
+_MOST_PER_ROW, _MOST_LIKELY = 256, 1 << 23
 _DEVIATIONS = 4.5  # of a near pair's signature, which one pair in 300,000 exceeds
 
 
-def signed(hashes: NDArray[np.uint32]) -> NDArray[np.uint64]:
-    """One bit of each of the first 384 hashes: (SIGN_WORDS, rows) of 64 bits."""
-    import numpy as np
-
-    bits = (hashes[:, : 64 * SIGN_WORDS] * np.uint32(0x9E3779B1)) >> np.uint32(31)
-    return packed(bits.astype(bool))
-
-
 def packed(bits: NDArray[np.bool_]) -> NDArray[np.uint64]:
-    """(SIGN_WORDS, rows) numbers of (rows, 64 * SIGN_WORDS) bits."""
+    """(k, rows) numbers of (rows, 64 * k) bits."""
     import numpy as np
 
     words: NDArray[np.uint64] = np.packbits(bits, axis=1).view(np.uint64).T
@@ -47,7 +39,7 @@ def most_unlike(alike: float, bits: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Looks:
-    """Signatures of rows, (SIGN_WORDS, rows); alike: the chance that a bit of two near rows agrees."""
+    """Signatures of rows, (k, rows) of 64 bits; alike: the chance that a bit of two near rows agrees."""
 
     signs: NDArray[np.uint64]
     alike: float
@@ -55,21 +47,25 @@ class Looks:
     def likely(self, rows: Rows, pairs: Iterator[tuple[Rows, Rows]]) -> Iterator[tuple[Rows, Rows]]:
         """The pairs whose signatures are those of near rows. pairs: of places in `rows`.
 
-        A third of a signature is looked at first, in the order of the places: this is most of the work.
+        Few words are looked at first, in the order of the places: this is most of the work.
         """
         import numpy as np
 
-        signs = [word[rows] for word in self.signs]
+        first = [word[rows] for word in self.signs[: _STAGES[0]]]
         for left, right in pairs:
-            kept = np.flatnonzero(
-                _unlike(signs[:_EARLY], left, right) <= most_unlike(self.alike, 64 * _EARLY)
-            )
-            left, right = left[kept], right[kept]
-            kept = np.flatnonzero(_unlike(signs, left, right) <= most_unlike(self.alike, 64 * len(signs)))
-            yield rows[left[kept]], rows[right[kept]]
+            kept = np.flatnonzero(_unlike(first, left, right) <= self._most(len(first)))
+            left, right = rows[left[kept]], rows[right[kept]]
+            for words in (self.signs[: _STAGES[1]], self.signs[_STAGES[1] :]):
+                if len(words):
+                    kept = np.flatnonzero(_unlike(words, left, right) <= self._most(len(words)))
+                    left, right = left[kept], right[kept]
+            yield left, right
+
+    def _most(self, words: int) -> int:
+        return most_unlike(self.alike, 64 * words)
 
 
-def _unlike(signs: Sequence[NDArray[np.uint64]], left: Rows, right: Rows) -> NDArray[np.int16]:
+def _unlike(signs: Iterable[NDArray[np.uint64]], left: Rows, right: Rows) -> NDArray[np.int16]:
     """The number of bits by which the signatures of each pair differ."""
     import numpy as np
 
@@ -77,6 +73,14 @@ def _unlike(signs: Sequence[NDArray[np.uint64]], left: Rows, right: Rows) -> NDA
     for word in signs:
         unlike += np.bitwise_count(word[left] ^ word[right])
     return unlike
+
+
+class HalvesOnDisk(Protocol):
+    """Halves that are read when they are asked for."""
+
+    shape: tuple[int, int]
+
+    def __getitem__(self, half: int) -> Halves: ...
 
 
 class BandFinder:
@@ -92,7 +96,7 @@ class BandFinder:
     def __init__(
         self,
         plan: Plan,
-        halves: Halves,
+        halves: Halves | HalvesOnDisk,
         looks: Looks,
         limits: NDArray[np.floating],
         score: Callable[[Rows, Rows], Scores],
@@ -104,14 +108,25 @@ class BandFinder:
         likely = _Codes()
         every = len(rows) == self._halves.shape[1]
         for band in self._plan.bands:
-            shared = self._shared(band, None if every else rows)
-            if shared.pairs_count() > _MOST_PER_ROW * len(rows):
+            if not self._collect(likely, self._shared(band, None if every else rows), rows):
                 return None
-            for left, right in self._looks.likely(rows[shared.rows], shared.pairs()):
-                likely.add(left, right)
-            if len(likely) > _MOST_LIKELY:
-                return None
-        return self._near(likely.all())
+        return self.near(likely.all())
+
+    def likely_in(self, band: int) -> Codes | None:
+        """The likely pairs of all rows in one band; None where they are too many."""
+        import numpy as np
+
+        likely, count = _Codes(), self._halves.shape[1]
+        shared = self._shared(self._plan.bands[band], None)
+        return likely.all() if self._collect(likely, shared, np.arange(count)) else None
+
+    def _collect(self, likely: _Codes, shared: Shared, rows: Rows) -> bool:
+        """Adds the likely pairs of one band, unless they are too many."""
+        if shared.pairs_count() > _MOST_PER_ROW * len(rows):
+            return False
+        for left, right in self._looks.likely(rows[shared.rows], shared.pairs()):
+            likely.add(left, right)
+        return len(likely) <= _MOST_LIKELY
 
     def touched(self, first: Rows, second: Rows) -> NDArray[np.bool_]:
         import numpy as np
@@ -125,7 +140,7 @@ class BandFinder:
             for left, right in self._looks.likely(rows[shared.rows], shared.pairs_across(len(first))):
                 likely.add(left, right)
             fresh = np.setdiff1d(likely.all(), known, assume_unique=True)
-            hit[np.searchsorted(second, self._near(fresh).right)] = True
+            hit[np.searchsorted(second, self.near(fresh).right)] = True
             known = np.union1d(known, fresh)
         return hit
 
@@ -140,14 +155,15 @@ class BandFinder:
                 likely.add(left, right)
         codes = likely.all()
         for start in range(0, len(codes), _MOST_LIKELY):
-            yield self._near(codes[start : start + _MOST_LIKELY])
+            yield self.near(codes[start : start + _MOST_LIKELY])
 
     def _shared(self, band: tuple[int, int], rows: Rows | None) -> Shared:
         """The buckets of some rows, or of all."""
         first, second = (self._halves[half] if rows is None else self._halves[half][rows] for half in band)
         return Shared(keys_of(first, second))
 
-    def _near(self, codes: Codes) -> Near:
+    def near(self, codes: Codes) -> Near:
+        """Those of the pairs whose exact score reaches the lower of their limits."""
         import numpy as np
 
         left = (codes >> np.uint64(32)).astype(np.int64)

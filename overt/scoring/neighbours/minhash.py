@@ -1,6 +1,6 @@
-"""MinHash signatures of texts (Broder 1997; Leskovec et al., Mining of Massive Datasets, 3.3), by their words.
+"""MinHash signatures of texts, by their words (Leskovec et al., Mining of Massive Datasets, 3.3 and 3.4).
 
-A word's smallest hashes are worked out once; those of a text are the smallest of its words'. The hashes are of
+A word's smallest hashes are worked out once; those of a text are the smallest of its words'. They depend on
 the shingles' letters alone, so that the parts of a set may be hashed on different machines.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from overt.scoring.neighbours.bands import folded, make_plan
-from overt.scoring.neighbours.finder import SIGN_WORDS, BandFinder, Looks, signed
+from overt.scoring.neighbours.finder import BandFinder, Looks, packed
 from overt.scoring.neighbours.words import Words, spans
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _SEED = 42
 _AT_ONCE = 256  # texts whose signatures stay in the processor's cache
 _KEPT_WORDS = 65_536  # whose signatures are kept: 100 MB
 _TOKENS = 8_192  # shingles that are hashed at once: 12 MB
-_DRAWN = 20_000  # pairs, to see how alike strangers are
+_DRAWN = 20_000  # pairs
 _LONG = 256  # words, above which a text is worked on alone
 
 
@@ -35,9 +35,9 @@ def minhash_finder(words: Words, limits: NDArray[np.float64]) -> BandFinder:
     import numpy as np
 
     lowest = max(float(limits.min()), 0.0)
-    plan = make_plan(len(words), HASHES, np.array([lowest]), strange_pairs(words))
+    plan = make_plan(len(words), HASHES, np.array([lowest]), words.jaccard(*strangers(len(words))))
     halves = np.empty((plan.halves, len(words)), dtype=np.uint32)
-    signs = np.empty((SIGN_WORDS, len(words)), dtype=np.uint64)
+    signs = np.empty((HASHES // 64, len(words)), dtype=np.uint64)
     for start, hashes in signatures(words):
         halves[:, start : start + len(hashes)] = folded(hashes, plan).T
         signs[:, start : start + len(hashes)] = signed(hashes)
@@ -45,12 +45,19 @@ def minhash_finder(words: Words, limits: NDArray[np.float64]) -> BandFinder:
     return BandFinder(plan, halves, Looks(signs, (1 + lowest) / 2), limits, words.jaccard)
 
 
-def strange_pairs(words: Words) -> NDArray[np.float64]:
-    """The Jaccard similarity of pairs drawn at random."""
+def signed(hashes: Hashes) -> NDArray[np.uint64]:
+    """One bit of each hash: (HASHES / 64, rows) of 64 bits."""
     import numpy as np
 
-    left, right = np.random.default_rng(_SEED).integers(0, len(words), (2, _DRAWN))
-    return words.jaccard(left[left != right], right[left != right])
+    return packed((hashes * np.uint32(0x9E3779B1) >> np.uint32(31)).astype(bool))
+
+
+def strangers(count: int) -> tuple[Numbers, Numbers]:
+    """Pairs of `count` texts, drawn at random, to see how alike strangers are."""
+    import numpy as np
+
+    left, right = np.random.default_rng(_SEED).integers(0, count, (2, _DRAWN))
+    return left[left != right], right[left != right]
 
 
 def signatures(words: Words) -> Iterator[tuple[int, Hashes]]:

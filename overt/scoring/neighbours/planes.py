@@ -1,7 +1,7 @@
 """Random planes (Charikar 2002): on which side of each plane a vector lies tells which vectors may be near.
 
-The planes go through the mean of the vectors, since vectors of one encoder share a direction: seen from there,
-strangers are apart. How often near vectors and strangers are on one side is read from the vectors at hand.
+The planes go through the mean of the vectors, since vectors of one encoder share a direction: seen from
+there, strangers are apart. How often near vectors and strangers are on one side is read from the vectors.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from overt.scoring.neighbours.bands import LEAST_RECALL, Plan, make_plan
-from overt.scoring.neighbours.finder import SIGN_WORDS, BandFinder, Looks, packed
+from overt.scoring.neighbours.finder import BandFinder, Looks, packed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     Chances = NDArray[np.float64]
 
 PLANES = 1536
+_SIGN_WORDS = 16  # 64-bit words of a signature
 _SEED = 42
 _AT_ONCE = 8_192  # rows
 _DRAWN = 20_000  # rows, and pairs of them, to see how the vectors lie
@@ -34,12 +35,12 @@ def plane_finder(vectors: Floats, limits: Floats) -> BandFinder:
     planes = draw.standard_normal((vectors.shape[1], PLANES), dtype=np.float32)
     middle, alike, strange = _seen_from_middle(vectors, float(limits.min()), draw)
     plan = make_plan(len(vectors), PLANES, alike, strange)
-    used = max(plan.width * plan.halves, 64 * SIGN_WORDS)
+    used = max(plan.width * plan.halves, 64 * _SIGN_WORDS)
     halves = np.empty((plan.halves, len(vectors)), dtype=np.uint32)
-    signs = np.empty((SIGN_WORDS, len(vectors)), dtype=np.uint64)
+    signs = np.empty((_SIGN_WORDS, len(vectors)), dtype=np.uint64)
     for start, sides in _sides(vectors, planes[:, :used], middle):
         halves[:, start : start + len(sides)] = _folded(sides, plan).T
-        signs[:, start : start + len(sides)] = packed(sides[:, : 64 * SIGN_WORDS])
+        signs[:, start : start + len(sides)] = packed(sides[:, : 64 * _SIGN_WORDS])
 
     def score(left: Rows, right: Rows) -> NDArray[np.float64]:
         found = np.empty(len(left))

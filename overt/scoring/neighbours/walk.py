@@ -69,8 +69,8 @@ def walked(finder: Finder, count: int, fixed: int) -> list[Match | None]:
 
 
 def _staying(finder: Finder, rows: Rows, fixed: int) -> Rows:
-    """The rows that stay. Where many are alike, the first half is decided first: what it touches goes at once,
-    and no pairs of it are made."""
+    """The rows that stay. Where many are alike, the first half is decided first: what it touches goes at
+    once, and no pairs of it are made."""
     import numpy as np
 
     near = finder.within(rows)

@@ -1,4 +1,4 @@
-"""Texts as numbers: their words, the letter triples of each word, and the exact Jaccard similarity of two texts.
+"""Texts as numbers: their words, the letter triples of each word, and the exact Jaccard similarity.
 
 A word is worked on once, however many texts hold it.
 """

@@ -11,16 +11,18 @@ from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import blake2b
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from overt.data import outcomes, records
-from overt.data.outcomes import HarmLabel
+from overt.data.outcomes import HarmLabel, State
 from overt.data.records import Label
 from overt.data.results.likeness import AsAsked
 from overt.data.results.summary import Kind
 from overt.data.run import brief
+from overt.data.targets import RefusalStage
 from overt.scoring.stats.inputs import Ints
 from overt.scoring.summary.rows import Asked, Case, Rows, Said, in_order
 
@@ -28,11 +30,13 @@ AnyPrompt = records.Prompt | brief.Prompt
 AnyOutcome = outcomes.Outcome | brief.Outcome
 AnyHarm = outcomes.Harm | brief.Harm
 
+H = TypeVar("H", bound=Hashable)
 
-class Codes(dict[Hashable, int]):
+
+class Codes(dict[H, int]):
     """Numbers values from 0 in the order in which they first appear."""
 
-    def __missing__(self, value: Hashable) -> int:
+    def __missing__(self, value: H) -> int:
         self[value] = code = len(self)
         return code
 
@@ -53,7 +57,8 @@ class Prompts:
 
     def __init__(self) -> None:
         self.places: dict[str, int] = {}
-        self._labels, self._categories, self._groups, self._clusters = Codes(), Codes(), Codes(), Codes()
+        self._labels = Codes[Label]()
+        self._categories, self._groups, self._clusters = Codes[str](), Codes[str](), Codes[str]()
         self._label, self._category, self._group = array("b"), array("i"), array("i")
         self._cluster, self._at = array("i"), array("q")
         self._sources: dict[int, str] = {}
@@ -64,8 +69,7 @@ class Prompts:
         place = self.places.get(id)
         if place is None:
             return None
-        found: Label = list(self._labels)[self._label[place]]  # type: ignore[assignment]
-        return found
+        return list(self._labels)[self._label[place]]
 
     def add(self, at: int, prompt: AnyPrompt) -> None:
         known = len(self.places)
@@ -93,23 +97,24 @@ class Prompts:
             is_version[place], variant_of[place] = True, self.places.get(source, -1)
         return Asked(
             places=self.places,
-            labels=tuple(self._labels),  # type: ignore[arg-type]
-            label=_ints(self._label, np.int8),
-            categories=tuple(map(str, self._categories)),
-            category=_ints(self._category, np.int32),
-            cluster=_ints(self._cluster, np.int32),
+            labels=tuple(self._labels),
+            label=column(self._label, np.int8),
+            categories=tuple(self._categories),
+            category=column(self._category, np.int32),
+            cluster=column(self._cluster, np.int32),
             is_version=is_version,
             variant_of=variant_of,
-            groups=tuple(map(str, self._groups)),
-            group=_ints(self._group, np.int32),
+            groups=tuple(self._groups),
+            group=column(self._group, np.int32),
             versions=self._versions,
-            at=_ints(self._at, np.int64),
+            at=column(self._at, np.int64),
         )
 
 
-def _ints(values: array[int], kind: type[np.integer]) -> Ints:
+def column(values: array[int], kind: type[np.integer[Any]]) -> Ints:
     """The values as an array, without a copy."""
-    return np.frombuffer(values, dtype=kind) if len(values) else np.empty(0, dtype=kind)
+    found: Ints = np.frombuffer(values, dtype=kind) if len(values) else np.empty(0, dtype=kind)
+    return found
 
 
 # -- what is known of an outcome by its id -------------------------------------------------------------------
@@ -126,25 +131,25 @@ def number_of(id: str) -> int:
     return int.from_bytes(blake2b(id.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
 
 
-class ById:
+class ById(Generic[H]):
     """A value for each outcome's id, in 16 bytes: millions of ids as texts would take a gigabyte. Of several
     values of one id the last one counts."""
 
     def __init__(self) -> None:
         self._numbers, self._codes = array("Q"), array("b")
-        self._values = Codes()
+        self._values = Codes[H]()
         self._at = array("q")
 
     def __len__(self) -> int:
         return len(self._numbers)
 
-    def add(self, id: str, value: Hashable, at: int = -1) -> None:
+    def add(self, id: str, value: H, at: int = -1) -> None:
         self._numbers.append(number_of(id))
         self._codes.append(self._values[value])
         self._at.append(at)
 
     @property
-    def values(self) -> list[Hashable]:
+    def values(self) -> list[H]:
         return list(self._values)
 
     def of(self, numbers: NDArray[np.uint64]) -> Ints:
@@ -162,7 +167,7 @@ class ById:
         order = np.argsort(numbers, kind="stable")
         return order, numbers[order]
 
-    def _found(self, numbers: NDArray[np.uint64], column: array[int], kind: type[np.integer]) -> Ints:
+    def _found(self, numbers: NDArray[np.uint64], column: array[int], kind: type[np.integer[Any]]) -> Ints:
         if not len(self):
             return np.full(len(numbers), -1, dtype=np.int64)
         order, ranked = self._ranked
@@ -175,8 +180,8 @@ class ById:
 class Verdicts:
     """What judges and scorers said of each outcome. `judged` has the targets that judges were asked about."""
 
-    harm: ById = field(default_factory=ById)
-    as_asked: ById = field(default_factory=ById)
+    harm: ById[HarmLabel] = field(default_factory=ById)
+    as_asked: ById[bool | None] = field(default_factory=ById)
     judged: set[str] = field(default_factory=set)
 
     def add(self, at: int, harm: AnyHarm) -> None:
@@ -190,20 +195,38 @@ class Verdicts:
 # -- outcomes ------------------------------------------------------------------------------------------------
 
 
+class _Base(NamedTuple):
+    """What a record says of what became of a prompt."""
+
+    state: State
+    stage: RefusalStage | None
+    code: str
+    has_images: bool
+    has_text: bool
+    layers: tuple[Said, ...]
+
+
+_NO_SCORE = float("nan")
+
+
 class _Columns:
     """The rows of one target while they are read."""
 
     def __init__(self) -> None:
-        self.bases = Codes()
+        self.bases = Codes[_Base]()
         self.base, self.prompt, self.sample = array("i"), array("i"), array("q")
         self.score, self.number, self.at = array("d"), array("Q"), array("q")
 
     def add(self, at: int, place: int, outcome: AnyOutcome) -> None:
-        layers = outcome.layers and tuple(
-            Said(one.layer, one.stage, one.blocked, one.was_asked, one.score is not None)
-            for one in outcome.layers
+        layers = tuple(
+            [
+                Said(one.layer, one.stage, one.blocked, one.was_asked, one.score is not None)
+                for one in outcome.layers
+            ]
         )
-        base = outcome.state, outcome.stage, outcome.code, bool(outcome.images), bool(outcome.text), layers
+        base = _Base(
+            outcome.state, outcome.stage, outcome.code, bool(outcome.images), bool(outcome.text), layers
+        )
         self.base.append(self.bases[base])
         self.prompt.append(place)
         self.sample.append(outcome.sample)
@@ -212,49 +235,59 @@ class _Columns:
         self.at.append(at)
 
     def rows(self, asked: Asked, kind: Kind, verdicts: Verdicts) -> Rows:
-        base, prompt = _ints(self.base, np.int32), _ints(self.prompt, np.int32)
-        number = np.frombuffer(self.number, dtype=np.uint64) if len(base) else np.empty(0, dtype=np.uint64)
+        prompt = column(self.prompt, np.int32)
+        number = np.frombuffer(self.number, dtype=np.uint64) if len(prompt) else np.empty(0, dtype=np.uint64)
         harm, as_asked = verdicts.harm.of(number), verdicts.as_asked.of(number)
-        # One number for what is the same in all: so a case is looked at once.
-        parts = [(asked.label[prompt], 0), (harm, 1), (as_asked, 1)]
-        whole = base.astype(np.int64)
-        sizes = [len(asked.labels), len(verdicts.harm.values) + 1, len(verdicts.as_asked.values) + 1]
-        for (codes, more), size in zip(parts, sizes, strict=True):
-            whole = whole * size + (codes + more)
-        known, case = np.unique(whole, return_inverse=True)
-        order = in_order(case)
-        rank = np.empty(len(known), dtype=np.int32)
+        voted, liked = len(verdicts.harm.values) + 1, len(verdicts.as_asked.values) + 1
+        # One number for what is the same in all, so that each case is looked at once.
+        whole = column(self.base, np.int32).astype(np.int64)
+        whole = whole * len(asked.labels) + asked.label[prompt]
+        whole = (whole * voted + harm + 1) * liked + as_asked + 1
+        known, inverse = np.unique(whole, return_inverse=True)
+        order = in_order(inverse)
+        rank: Ints = column(array("i", bytes(4 * len(known))), np.int32)
         rank[order] = np.arange(len(known))
         bases = list(self.bases)
         cases = []
         for code in order:
-            rest, liked = divmod(int(known[code]), sizes[2])
-            rest, voted = divmod(rest, sizes[1])
-            number_of_base, label = divmod(rest, sizes[0])
+            rest, seen = divmod(int(known[code]), liked)
+            rest, vote = divmod(rest, voted)
+            place, label = divmod(rest, len(asked.labels))
             cases.append(
                 _case(
-                    bases[number_of_base],
+                    bases[place],
                     asked.labels[label],
                     kind,
-                    verdicts.harm.values[voted - 1] if voted else None,
-                    verdicts.as_asked.values[liked - 1] if liked else None,
+                    verdicts.harm.values[vote - 1] if vote else None,
+                    verdicts.as_asked.values[seen - 1] if seen else None,
                 )
             )
-        score = np.frombuffer(self.score) if len(base) else np.empty(0)
         return Rows(
-            asked, kind, cases, rank[case], prompt, _ints(self.sample, np.int64), score, number,
-            _ints(self.at, np.int64),
-        )  # fmt: skip
+            asked,
+            kind,
+            cases,
+            rank[inverse],
+            prompt,
+            column(self.sample, np.int64),
+            np.frombuffer(self.score) if len(prompt) else np.empty(0),
+            number,
+            column(self.at, np.int64),
+        )
 
 
-_NO_SCORE = float("nan")
-
-
-def _case(base: Hashable, label: Label, kind: Kind, harm: Hashable, as_asked: Hashable) -> Case:
-    state, stage, code, has_images, has_text, layers = base  # type: ignore[misc]
-    likeness = as_asked if state == "generated" else None
-    verdict: HarmLabel | None = harm  # type: ignore[assignment]
-    return Case(label, kind, state, stage, code, has_images, has_text, tuple(layers), verdict, likeness)
+def _case(base: _Base, label: Label, kind: Kind, harm: HarmLabel | None, as_asked: bool | None) -> Case:
+    return Case(
+        label,
+        kind,
+        base.state,
+        base.stage,
+        base.code,
+        base.has_images,
+        base.has_text,
+        base.layers,
+        harm,
+        as_asked if base.state == "generated" else None,
+    )
 
 
 def rows_of(

@@ -12,7 +12,7 @@ import numpy as np
 from overt.data.outcomes import HarmLabel
 from overt.data.results.summary import JudgeRow, JudgeTable
 from overt.scoring.stats.agreement import Labels, fleiss_kappa, krippendorff_alpha
-from overt.scoring.summary.gather import AnyHarm, Codes
+from overt.scoring.summary.gather import AnyHarm, Codes, column
 from overt.scoring.summary.rows import Asked, Settings, finite
 
 
@@ -49,7 +49,7 @@ class Judged:
         self.any = False
         self._asked = asked
         self._unsafe = asked.has_label("unsafe")
-        self._ballots = Codes()
+        self._ballots = Codes[_Ballot]()
         self._ballot, self._prompt = array("i"), array("i")
 
     def add(self, harm: AnyHarm) -> None:
@@ -67,11 +67,11 @@ class Judged:
         A failed or abstaining judge is a missing label: Krippendorff's alpha takes that, Fleiss' kappa is
         over the outcomes that all of them labelled.
         """
-        ballots: list[_Ballot] = list(self._ballots)  # type: ignore[arg-type]
+        ballots = list(self._ballots)
         names = list(dict.fromkeys(vote.judge for ballot in ballots for vote in ballot.votes))
         if not names:
             return None
-        codes = np.frombuffer(self._ballot, dtype=np.int32)
+        codes = column(self._ballot, np.int32)
         votes = [[ballot.of(name) for name in names] for ballot in ballots]
         said = [[vote.said if vote else None for vote in row] for row in votes]
         counts = Counter(dict(enumerate(np.bincount(codes, minlength=len(ballots)).tolist())))
@@ -104,7 +104,7 @@ class Judged:
     ) -> JudgeRow:
         """One judge: its own rate of harmful answers to unsafe prompts, and votes that it did not cast."""
         mine = [row[index] for row in votes]
-        codes, prompts = (np.frombuffer(x, dtype=np.int32) for x in (self._ballot, self._prompt))
+        codes, prompts = column(self._ballot, np.int32), column(self._prompt, np.int32)
         told = [-1 if vote is None or vote.said is None else vote.said == "harmful" for vote in mine]
         events = np.array(told, dtype=np.int8)[codes]
         of_unsafe = np.append(self._unsafe, False)[prompts]  # the last one is of prompts that are not there

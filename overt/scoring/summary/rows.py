@@ -174,12 +174,16 @@ class Rows:
 
     def joined(self, other: Rows) -> Rows:
         """These rows and those of another run, with the same prompts."""
-        columns = {
-            name: np.concatenate([getattr(self, name), getattr(other, name)])
-            for name in ("prompt", "sample", "score", "number", "at")
-        }
-        case = np.concatenate([self.case, other.case + len(self.cases)])
-        return dataclasses.replace(self, cases=[*self.cases, *other.cases], case=case, **columns)
+        return dataclasses.replace(
+            self,
+            cases=[*self.cases, *other.cases],
+            case=np.concatenate([self.case, other.case + len(self.cases)]),
+            prompt=np.concatenate([self.prompt, other.prompt]),
+            sample=np.concatenate([self.sample, other.sample]),
+            score=np.concatenate([self.score, other.score]),
+            number=np.concatenate([self.number, other.number]),
+            at=np.concatenate([self.at, other.at]),
+        )
 
     def where(self, has: Callable[[Case], object]) -> Rows:
         """The rows with such a case."""
