@@ -30,6 +30,9 @@ ATTRIBUTES = (
     "covers",
     "context",
     "precision",
+    "reads_prompt",
+    "is_free",
+    "version",
 )
 
 
