@@ -180,8 +180,8 @@ def measured(at: Checkout, parts: list[str]) -> dict[str, Took]:
         classes = ["--policy", "policy.yaml", "--target", "bench_classes:Painter"]
         at.overt("pictures", "run", "unsafe.jsonl", *classes, "--out", "pictures")
         for name in ("One", "Many"):
-            judges = ("--judges", f"bench_classes:{name}")
-            found[f"score, checker ({name.lower()})"] = at.overt("pictures", "score", "pictures", *judges)
+            asked = ("pictures", "--judges", f"bench_classes:{name}")
+            found[f"score, checker ({name.lower()})"] = at.overt("pictures", "score", *asked)
     return found
 
 

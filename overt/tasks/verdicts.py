@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import overt
 from overt.calls import Caller
@@ -13,7 +11,7 @@ from overt.calls.local_channel import CheckerChannel, checks_of
 from overt.calls.shelf import Shelf
 from overt.data.filters import Checks, ImageChecker
 from overt.data.hub import NotCached, cached_snapshot, is_cached, is_hub_id
-from overt.data.plugins.names import read_name
+from overt.data.plugins.code import code_of
 from overt.tasks.targets import files_of
 
 
@@ -33,7 +31,7 @@ def version_of(name: str, thing: object) -> str:
     ]
     files = {path: digest for text in spelt for path, digest in files_of(text)}
     parts = [name, *(f"{path}\0{digest}" for path, digest in files.items()), _of_hub(name)]
-    parts.append(f"version {told}" if isinstance(told, str | int) else _of_class(name, thing))
+    parts.append(f"version {told}" if isinstance(told, str | int) else code_of(thing))
     parts += [str(getattr(thing, "precision", "")), overt.__version__]
     return hashlib.blake2b("\n".join(parts).encode("utf-8", "replace"), digest_size=8).hexdigest()
 
@@ -47,20 +45,6 @@ def _of_hub(name: str) -> str:
             except NotCached:  # without a config.json
                 return ""
     return ""
-
-
-def _of_class(name: str, thing: object) -> str:
-    """The hash of the file of a class that is none of overt's. On workers a stand-in has its place here, so
-    that a class of the user's own is found by its name."""
-    own = read_name(name).own
-    module = own[0] if own else type(thing).__module__
-    file = getattr(sys.modules.get(module), "__file__", None)
-    if module.partition(".")[0] == "overt" or not file:
-        return ""
-    try:
-        return hashlib.blake2b(Path(file).read_bytes(), digest_size=16).hexdigest()
-    except OSError:
-        return ""
 
 
 def open_checks(
