@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-IN_FLIGHT, LATENCY_S = 32, 0.2
+IN_FLIGHT = 32
 PARTS = ["run", "rewrite", "score", "checker", "generate"]
 
 POLICY = """
@@ -139,9 +139,9 @@ def _children_s() -> float:
 
 
 @contextlib.contextmanager
-def endpoint() -> Iterator[str]:
+def endpoint(latency_ms: int) -> Iterator[str]:
     """The mock endpoint in a process of its own; yields its base URL."""
-    command = [sys.executable, str(HERE / "mock_endpoint.py"), "--latency-ms", str(1000 * LATENCY_S)]
+    command = [sys.executable, str(HERE / "mock_endpoint.py"), "--latency-ms", str(latency_ms)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
@@ -180,8 +180,8 @@ def measured(at: Checkout, parts: list[str]) -> dict[str, Took]:
         classes = ["--policy", "policy.yaml", "--target", "bench_classes:Painter"]
         at.overt("pictures", "run", "unsafe.jsonl", *classes, "--out", "pictures")
         for name in ("One", "Many"):
-            judges = ("--judges", f"bench_classes:{name}")
-            found[f"score, checker ({name.lower()})"] = at.overt("pictures", "score", "pictures", *judges)
+            asked = ("pictures", "--judges", f"bench_classes:{name}")
+            found[f"score, checker ({name.lower()})"] = at.overt("pictures", "score", *asked)
     return found
 
 
@@ -219,10 +219,11 @@ def main() -> None:
     parser.add_argument("--python", default=sys.executable, help="that runs the commands of all of them")
     parser.add_argument("--prompts", type=int, default=500, help="of run and rewrite")
     parser.add_argument("--answers", type=int, default=300, help="that are judged by score")
+    parser.add_argument("--latency-ms", type=int, default=200, help="higher on a machine that is busy")
     parser.add_argument("--part", action="append", choices=PARTS)
     asked = parser.parse_args()
     results: dict[str, dict[str, Took]] = {}
-    with tempfile.TemporaryDirectory() as scratch, endpoint() as url:
+    with tempfile.TemporaryDirectory() as scratch, endpoint(asked.latency_ms) as url:
         for number, root in enumerate([*asked.root, HERE.parent]):
             folder = Path(scratch) / str(number)
             at = Checkout(root.resolve(), asked.python, url, folder, asked.prompts, asked.answers)

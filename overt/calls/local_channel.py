@@ -83,9 +83,8 @@ class CheckerChannel:
         self._checker, self._version, self._load = checker, version, load
         self._reads_prompt = getattr(checker, "reads_prompt", True) is not False
         self._decide = Decider(checker, threads=threads, local_threads=1, batch=_BATCH)
-        self._is_alone = not (self._decide.takes_many or self._decide.is_remote)
-        # Two batches, or two pictures: one is read while the other is looked at.
-        own = 2 if self._is_alone else 2 * _BATCH
+        # Two batches, or a picture more than are looked at: some are read meanwhile.
+        own = 2 * self._decide.most if self._decide.takes_many else int(getattr(checker, "lanes", 1)) + 1
         self.ceiling = None if self._decide.is_remote and not self._decide.takes_many else own
         self._readers = ThreadPoolExecutor(2, thread_name_prefix="overt-pictures")
 

@@ -30,6 +30,8 @@ ATTRIBUTES = (
     "covers",
     "context",
     "precision",
+    "reads_prompt",
+    "is_free",
     "version",
 )
 

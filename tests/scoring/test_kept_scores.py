@@ -1,6 +1,8 @@
 """What scorers of faithfulness computed is kept in the journal, so that nothing is computed twice."""
 
+import importlib
 import io
+import sys
 
 import pytest
 from support import tiny_clip
@@ -124,6 +126,19 @@ def test_versions_tell_scorers_apart(tmp_path):
     before = version_of(f"checker/llavaguard/x?policy={policy}", None)
     policy.write_text("b")
     assert version_of(f"checker/llavaguard/x?policy={policy}", None) != before
+
+
+def test_a_class_of_ones_own_is_known_by_its_file(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    file = tmp_path / "own_scores_by_file.py"
+    seen = set()
+    importlib.invalidate_caches()
+    for content in ("class Own: pass\n", "class Own: x = 1\n"):
+        file.write_text(content)
+        monkeypatch.delitem(sys.modules, "own_scores_by_file", raising=False)
+        made = importlib.import_module("own_scores_by_file").Own()
+        seen.add(version_of("own_scores_by_file:Own", made))
+    assert len(seen) == 2
 
 
 def test_clip_embeds_a_picture_once(tmp_path, caller):

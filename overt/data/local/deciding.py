@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 from overt.data.filters import FilterDecision, ImageChecker, TextFilter
 from overt.data.local.batches import Batches, in_batches
@@ -28,7 +27,9 @@ class Decider:
     ) -> None:
         self.is_remote = hasattr(thing, "api_key_env")
         one: Callable[..., FilterDecision] = getattr(thing, "decide", None) or thing.check  # type: ignore[union-attr]
-        many: Any = getattr(thing, "decide_many", None) or getattr(thing, "check_many", None)
+        many: Callable[..., list[FilterDecision]] | None = getattr(thing, "decide_many", None) or getattr(
+            thing, "check_many", None
+        )
         self._one, self._many = one, many
         self._is_quick = getattr(thing, "is_quick", False) is True
         lanes = int(getattr(thing, "lanes", 1))  # more than one where it is on several workers
@@ -37,7 +38,7 @@ class Decider:
         )
         self._room = Room(thing.name, batch)
         self.most = _MOST  # items that it has use for at once
-        self._batches: Batches[tuple[Any, ...], FilterDecision] | None = None
+        self._batches: Batches[tuple[object, ...], FilterDecision] | None = None
         if many is not None:
             self._batches = Batches(self._all, room=self._room, name="overt-decisions", lanes=lanes)
             self.most = batch * lanes
@@ -47,7 +48,7 @@ class Decider:
         """Whether it decides many items at once."""
         return self._batches is not None
 
-    async def __call__(self, *what: Any) -> FilterDecision:
+    async def __call__(self, *what: object) -> FilterDecision:
         """The decision on one item. What the filter or checker raises is passed on."""
         if self._is_quick:  # a thread would cost more than the decision
             return self._one(*what)
@@ -60,13 +61,18 @@ class Decider:
             await self._batches.close()
         self._pool.shutdown(wait=False)
 
-    def _all(self, items: list[tuple[Any, ...]]) -> list[Any]:
+    def _all(self, items: list[tuple[object, ...]]) -> list[FilterDecision]:
         """The decisions on a batch. An exception is narrowed down to the item that causes it and stands for
         its decision; where the memory is full, the batch is halved."""
-        return in_batches(items, self._attempt, self._room, failed=lambda error: error, full=lambda e: e)
 
-    def _attempt(self, items: list[tuple[Any, ...]]) -> list[Any]:
-        decisions: list[FilterDecision] = self._many(*(list(column) for column in zip(*items, strict=True)))
+        def failed(error: Exception) -> FilterDecision:
+            return error  # type: ignore[return-value]
+
+        return in_batches(items, self._attempt, self._room, failed=failed, full=failed)
+
+    def _attempt(self, items: list[tuple[object, ...]]) -> list[FilterDecision]:
+        assert self._many is not None
+        decisions = self._many(*(list(column) for column in zip(*items, strict=True)))
         if len(decisions) != len(items):
             raise ValueError(f"{len(items)} items, {len(decisions)} decisions")
         return decisions
