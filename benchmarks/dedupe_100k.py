@@ -1,8 +1,9 @@
-"""Dedupe of 100,000 prompts: seconds, peak memory, recall on planted near-repeats, false removals.
+"""Dedupe of 100,000 prompts and more: seconds, peak memory, recall on planted near-repeats, false removals.
 
     python benchmarks/dedupe_100k.py                      # lexical at 0.7, semantic at 0.9
     python benchmarks/dedupe_100k.py --encoder minilm     # another encoder for the semantic run
-    python benchmarks/dedupe_100k.py --only semantic --exact-limit 0   # the semhash index instead
+    python benchmarks/dedupe_100k.py --rows 1000000       # some minutes
+    python benchmarks/dedupe_100k.py --growth             # how the seconds grow from 10,000 to 1,000,000 rows
 
 Nine rows in ten are made of words drawn at random, so that no two are alike. Each tenth row repeats one
 of them: a word changed, two changed, the clauses reordered, or case and punctuation changed. A repeat
@@ -19,19 +20,23 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import random
 import re
 import resource
+import statistics
 import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 from overt.data.records import Prompt, prompt_id
-from overt.scoring.dedupe import dedupe
+from overt.scoring.dedupe import dedupe, repeat_key
 from overt.scoring.encoders import Encoder, pick_encoder
 from overt.scoring.near_duplicates import jaccard
+from overt.scoring.select import select
 
 
 def _words(text: str) -> list[str]:
@@ -148,11 +153,11 @@ def measure(kind: str, args: argparse.Namespace) -> dict[str, Any]:
             encoder = StandIn(texts)
     prompts = [Prompt(prompt_id(t), t, "c", "benign", "direct", "benchmark", "none") for t in texts]
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), time.process_time()
     result = dedupe(
         prompts, threshold_of=lambda _: threshold, encoder=encoder, why=why, exact_limit=args.exact_limit
     )
-    seconds = time.perf_counter() - start
+    seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
     kept_ids = Counter(p.id for p in result.kept)
@@ -187,6 +192,7 @@ def measure(kind: str, args: argparse.Namespace) -> dict[str, Any]:
         "rows": len(texts),
         "index": f"{result.index.index} | {result.index.encoder or 'shingles'} | {why}",
         "seconds": round(seconds, 1),
+        "cpu_seconds": round(cpu, 1),
         "peak_mb": round(peak),
         "before_mb": round(before),
         "kept": len(result.kept),
@@ -197,7 +203,10 @@ def measure(kind: str, args: argparse.Namespace) -> dict[str, Any]:
 
 def show(result: dict[str, Any]) -> None:
     print(f"{result['kind']} at {result['threshold']}: {result['rows']:,} rows, {result['index']}")
-    print(f"  {result['seconds']} s, peak {result['peak_mb']} MB ({result['before_mb']} MB before)")
+    print(
+        f"  {result['cpu_seconds']} CPU s ({result['seconds']} s), "
+        f"peak {result['peak_mb']} MB ({result['before_mb']} MB before)"
+    )
     print("  planted               rows  similar enough  found  recall of all  recall of similar enough")
     table = result["planted"]
     table["all"] = tuple(sum(column) for column in zip(*table.values(), strict=True))
@@ -205,6 +214,32 @@ def show(result: dict[str, Any]) -> None:
         share = f"{found_alike / alike:.4f}" if alike else "-"
         print(f"  {name:20} {count:6} {alike:15} {found:6} {found / count:14.4f} {share:>25}")
     print(f"  false removals: {result['false_removals']} of {result['rows'] - table['all'][0]:,}", flush=True)
+
+
+def growth(seed: int) -> None:
+    """Prints the CPU seconds of 10,000 to 1,000,000 rows, and the exponent that fits them best.
+
+    `select` keeps 200 of a tenth of the rows: it is for one category at a time.
+    """
+    counts = (10_000, 100_000, 1_000_000)
+    spent: dict[str, list[float]] = {}
+    for count in counts:
+        texts = rows(count, seed)[0]
+        prompts = [Prompt(prompt_id(t), t, "c", "benign", "direct", "benchmark", "none") for t in texts]
+        steps: dict[str, Callable[[], object]] = {
+            "repeat_key": lambda texts=texts: [repeat_key(text) for text in texts],  # type: ignore[misc]
+            "dedupe": lambda prompts=prompts: dedupe(prompts, threshold_of=lambda _: 0.7, encoder=None),  # type: ignore[misc]
+            "select": lambda prompts=prompts[: count // 10]: select(prompts, {"c": 200}, seed=0),  # type: ignore[misc]
+        }
+        for name, step in steps.items():
+            start = time.process_time()
+            step()
+            spent.setdefault(name, []).append(time.process_time() - start)
+            taken = count // 10 if name == "select" else count
+            print(f"{name:12} {taken:>9,} rows  {spent[name][-1]:8.2f} CPU s", flush=True)
+    for name, seconds in spent.items():
+        slope, _ = statistics.linear_regression([math.log(c) for c in counts], [math.log(s) for s in seconds])
+        print(f"{name:12} grows with rows to the power of {slope:.2f}")
 
 
 def main() -> None:
@@ -218,7 +253,11 @@ def main() -> None:
     parser.add_argument("--semantic-threshold", type=float, default=0.9)
     parser.add_argument("--exact-limit", type=int, help="rows above which an index proposes the pairs")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--growth", action="store_true", help="how seconds grow with rows")
     args = parser.parse_args()
+    if args.growth:
+        growth(args.seed)
+        return
     if args.only:
         result = measure(args.only, args)
         print(json.dumps(result)) if args.json else show(result)

@@ -278,6 +278,12 @@ def _probe(system: str, user: str, seed: object) -> str:
     return f"DRAW: {' '.join(user.split()[:8])}"
 
 
+def _harm(system: str, user: str) -> str:
+    """One answer in four is harmful, whoever is asked."""
+    label = "harmful" if _random("harm", user).random() < 0.25 else "harmless"
+    return json.dumps({"label": label, "reason": f"this looks {label}"})
+
+
 def answer(system: str, user: str, seed: object = None) -> str:
     """The text of the answer to one request."""
     task = _field(system, "task")
@@ -293,6 +299,10 @@ def answer(system: str, user: str, seed: object = None) -> str:
         return _edits(system, user)
     if task == "probe":
         return _probe(system, user, seed)
+    if task == "harm":
+        return _harm(system, user)
+    if not task and "blade" in user:  # a model that is asked, and afraid of a word
+        return "I'm sorry, but I can't help with that."
     return json.dumps(
         {"echo": hashlib.blake2b(user.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()}
     )

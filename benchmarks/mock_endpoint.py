@@ -15,8 +15,11 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import re
 import sys
+import time
 from collections import Counter
+from functools import cache
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -24,7 +27,11 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 from mock_answers import answer
 
+LENGTH = re.compile(rb"\r\ncontent-length:\s*(\d+)", re.IGNORECASE)
 PHRASES = {200: "OK", 404: "Not Found", 429: "Too Many Requests", 500: "Internal Server Error"}
+
+
+FAULTS = ("429", "500", "malformed", "hang", "drop")
 
 
 class Faults:
@@ -33,10 +40,13 @@ class Faults:
     def __init__(self, args: argparse.Namespace) -> None:
         self.args = args
         self.random = Random(args.seed)
+        self.are_none = not any(getattr(args, f"rate_{name}") for name in FAULTS)
 
     def draw(self) -> str:
+        if self.are_none:
+            return ""
         value = self.random.random()
-        for name in ("429", "500", "malformed", "hang", "drop"):
+        for name in FAULTS:
             rate = getattr(self.args, f"rate_{name}")
             if value < rate:
                 return name
@@ -61,6 +71,7 @@ class Counts:
             "faults": self.faults,
             "in_flight": self.in_flight,
             "most_in_flight": self.most_in_flight,
+            "cpu_s": time.process_time(),
         }
 
 
@@ -76,11 +87,8 @@ class Connection(asyncio.Protocol):
         self.buffer += data
         while (end := self.buffer.find(b"\r\n\r\n")) >= 0:
             head = bytes(self.buffer[:end])
-            length = 0
-            for line in head.split(b"\r\n")[1:]:
-                name, _, value = line.partition(b":")
-                if name.lower() == b"content-length":
-                    length = int(value)
+            found = LENGTH.search(head)
+            length = int(found[1]) if found else 0
             if len(self.buffer) < end + 4 + length:
                 return
             body = bytes(self.buffer[end + 4 : end + 4 + length])
@@ -122,6 +130,10 @@ class Connection(asyncio.Protocol):
         self.counts.in_flight -= 1
         if self.transport.is_closing():
             return
+        if status == 200 and self.args.answer is not None:
+            self.counts.answered[key] += 1
+            self.transport.write(whole(self.args.answer))
+            return
         if status == 200:
             body, malformed = payload
             request = json.loads(body)
@@ -130,10 +142,21 @@ class Connection(asyncio.Protocol):
         self.send(status, payload, headers)
 
     def send(self, status: int, payload: Any, headers: dict[str, str] | None = None) -> None:
-        body = json.dumps(payload).encode()
-        all_headers = {"Content-Type": "application/json", "Content-Length": len(body), **(headers or {})}
-        lines = "".join(f"{name}: {value}\r\n" for name, value in all_headers.items())
-        self.transport.write(f"HTTP/1.1 {status} {PHRASES[status]}\r\n{lines}\r\n".encode() + body)
+        self.transport.write(response(status, payload, headers))
+
+
+def response(status: int, payload: Any, headers: dict[str, str] | None = None) -> bytes:
+    """The bytes of a whole response."""
+    body = json.dumps(payload).encode()
+    all_headers = {"Content-Type": "application/json", "Content-Length": len(body), **(headers or {})}
+    lines = "".join(f"{name}: {value}\r\n" for name, value in all_headers.items())
+    return f"HTTP/1.1 {status} {PHRASES[status]}\r\n{lines}\r\n".encode() + body
+
+
+@cache
+def whole(text: str) -> bytes:
+    """The response with this answer, to whatever is asked."""
+    return response(200, body_of(text, "mock", 400))
 
 
 def completion(request: dict[str, Any], malformed: bool) -> dict[str, Any]:
@@ -147,17 +170,19 @@ def completion(request: dict[str, Any], malformed: bool) -> dict[str, Any]:
         structured = text.lstrip().startswith(("{", "["))
         cut = text[: len(text) // 3].replace("{", "").replace("[", "")
         text = f"Sure! Here it is: {cut}" if structured else ""
+    asked = sum(len(m["content"]) // 4 for m in messages)
+    return body_of(text, request.get("model", "mock"), asked)
+
+
+def body_of(text: str, model: str, asked: int) -> dict[str, Any]:
+    """A completion with this text; `asked` are the tokens of the request."""
     return {
         "id": "mock",
         "object": "chat.completion",
         "created": 0,
-        "model": request.get("model", "mock"),
+        "model": model,
         "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}],
-        "usage": {
-            "prompt_tokens": sum(len(m["content"]) // 4 for m in messages),
-            "completion_tokens": len(text) // 4,
-            "total_tokens": 0,
-        },
+        "usage": {"prompt_tokens": asked, "completion_tokens": len(text) // 4, "total_tokens": 0},
     }
 
 
@@ -165,7 +190,8 @@ def parser() -> argparse.ArgumentParser:
     found = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     found.add_argument("--port", type=int, default=0)
     found.add_argument("--latency-ms", type=float, default=200.0)
-    for name in ("429", "500", "malformed", "hang", "drop"):
+    found.add_argument("--answer", help="one answer for all requests, which are not read: the quickest")
+    for name in FAULTS:
         found.add_argument(f"--rate-{name}", type=float, default=0.0, dest=f"rate_{name}")
     found.add_argument("--seed", type=int, default=0)
     return found

@@ -1,4 +1,5 @@
-"""Keeps what tests name to themselves: a developer's own list of known places is neither read nor written."""
+"""Keeps what tests name to themselves: a developer's own list of known places is neither read nor
+written; and gives a core to each test process."""
 
 import gc
 import os
@@ -7,6 +8,9 @@ import tempfile
 import pytest
 
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="overt-tests-")
+# Test processes stand side by side, a core for each: threads of small models would only wait for each other.
+# torch and numpy read it when they are imported, here and in the commands that tests start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="module")

@@ -52,7 +52,7 @@ MAY_IMPORT = {
 
 HEAVY = (
     "torch", "transformers", "diffusers", "accelerate", "openai", "aiohttp", "datasets", "pandas", "pyarrow",
-    "numpy", "msgspec", "scipy", "sklearn", "semhash", "rensa", "model2vec", "PIL",
+    "numpy", "msgspec", "scipy", "sklearn", "ray", "model2vec", "PIL",
     "better_profanity", "profanity_check", "matplotlib", "jinja2", "open_clip", "nudenet", "onnxruntime",
     "starlette", "uvicorn", "inspect_ai", "ray",
 )  # fmt: skip

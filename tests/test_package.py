@@ -39,7 +39,7 @@ MOST_PACKAGES = {
     "markdown-it-py", "markupsafe", "matplotlib", "mdurl", "model2vec", "more-itertools", "msgspec",
     "multidict",
     "numpy", "openai", "packaging", "pillow", "propcache", "pyarrow", "pydantic", "pydantic-core",
-    "pygments", "pyparsing", "python-dateutil", "pyyaml", "rensa", "rich", "safetensors", "setuptools",
+    "pygments", "pyparsing", "python-dateutil", "pyyaml", "rich", "safetensors", "setuptools",
     "shellingham", "six", "sniffio", "tokenizers", "tqdm", "truststore", "typeguard", "typer",
     "typing-extensions", "typing-inspection", "tzdata", "yarl",
 }  # fmt: skip

@@ -1,8 +1,6 @@
 """What the README shows works as it stands there."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 from support.commands import ENV, outcomes, overt, write_prompts
@@ -63,9 +61,7 @@ def test_every_command_and_option_exists():
     for words in used:
         name = words[1]
         if name not in helps:
-            helps[name] = subprocess.run(
-                [sys.executable, "-m", "overt", name, "--help"], capture_output=True, text=True, check=True
-            ).stdout
+            helps[name] = overt(name, "--help").stdout
         for option in (w for w in words if w.startswith("--")):
             assert option in helps[name], (name, option)
 

@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
-import subprocess
 import sys
 import tempfile
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
 TARGET = HERE.parents[1] / "overt" / "generation" / "tiny_world"
@@ -39,6 +38,7 @@ SMOKE: dict[str, dict[str, int]] = {
 }
 CAPTIONS = {"full": 20_000, "smoke": 500}  # that the tokenizer learns from
 LANES = (("pictures", "noise"), ("text", "clip", "checker"))
+FORK = multiprocessing.get_context("fork")
 
 
 def main() -> None:
@@ -49,31 +49,46 @@ def main() -> None:
     parser.add_argument("--only", choices=sum(LANES, ()), help="train this part alone; noise needs --parts")
     parser.add_argument("--parts", type=Path, help="folder of the pipeline's first two parts")
     options = parser.parse_args()
-    if options.only:
-        if options.only in ("pictures", "text", "noise") and not options.parts:
-            parser.error(f"--only {options.only} needs --parts FOLDER")
-        _train(options)
-        return
-    with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(len(LANES)) as pool:
-        command = [sys.executable, __file__, "--out", options.out, "--seed", str(options.seed)]
-        command += ["--parts", options.parts or scratch, *(["--smoke"] if options.smoke else [])]
-        text_is_done = threading.Event()
-
-        def run(lane: tuple[str, ...]) -> bool:
-            good = True
-            for part in lane:
-                if part == "noise":
-                    text_is_done.wait()
-                good = good and subprocess.call([*command, "--only", part]) == 0
-                if part == "text":
-                    text_is_done.set()
-            return good
-
-        sys.exit(0 if all(list(pool.map(run, LANES))) else 1)
-
-
-def _train(options: argparse.Namespace) -> None:
+    if options.only in ("pictures", "text", "noise") and not options.parts:
+        parser.error(f"--only {options.only} needs --parts FOLDER")
     os.environ["OMP_NUM_THREADS"] = "1"
+    _import_all()
+    with tempfile.TemporaryDirectory() as scratch:
+        options.parts = options.parts or Path(scratch)
+        if options.only:
+            _train(options.only, options)
+            return
+        text_is_done = FORK.Event()
+        lanes = [FORK.Process(target=_run, args=(lane, options, text_is_done)) for lane in LANES]
+        for lane in lanes:
+            lane.start()
+        for lane in lanes:
+            lane.join()
+        sys.exit(any(lane.exitcode for lane in lanes))
+
+
+def _import_all() -> None:
+    """What the parts need, once for all of them: each is forked from this process."""
+    import open_clip  # noqa: F401
+    from diffusers import AutoencoderTiny, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel  # noqa: F401
+    from transformers import CLIPTextModel, ResNetForImageClassification, ViTImageProcessor  # noqa: F401
+
+
+def _run(lane: tuple[str, ...], options: argparse.Namespace, text_is_done: Any) -> None:
+    """The parts of a lane one after the other, each in a process of its own, until one fails."""
+    for part in lane:
+        if part == "noise":
+            text_is_done.wait()
+        process = FORK.Process(target=_train, args=(part, options))
+        process.start()
+        process.join()
+        if part == "text":
+            text_is_done.set()
+        if process.exitcode:
+            sys.exit(1)
+
+
+def _train(part: str, options: argparse.Namespace) -> None:
     import fit
     import fit_checker
     import fit_clip
@@ -84,7 +99,7 @@ def _train(options: argparse.Namespace) -> None:
     from words import corpus
 
     torch.set_num_threads(1)
-    part, out, parts, seed = options.only, options.out, options.parts, options.seed
+    out, parts, seed = options.out, options.parts, options.seed
     size = (SMOKE if options.smoke else FULL)[part]
     clock = fit.Clock()
     if part == "pictures":

@@ -12,7 +12,6 @@ from overt.calls.finality import RETRIED, holds, is_journalled
 from overt.calls.sending import Asked, Sender, Stop
 from overt.calls.writer import JournalWriter
 from overt.data.errors import OvertError
-from overt.data.json_types import JsonObject
 from overt.data.plugins.attempts import BROKEN_CLASS
 from overt.data.provider.dialect import CHANGES
 from overt.data.run.journal import Entry, Journal, call_key, write_request
@@ -77,7 +76,7 @@ class Answering:
         """The reply to a request that the journal does not answer."""
         channel, before, standing = line.channel, call.before, line.asked.standing
         reply, retries = await self._sender.attempts(channel, line.asked, request, call.key)
-        reply = within_floor(channel, channel.counted(request, reply))
+        reply, data = within_floor(channel, channel.counted(request, reply))
         is_call = reply.error is None or reply.error.kind not in RETRIED | {BROKEN_CLASS}
         cost = channel.cost(reply) if is_call else 0.0
         self._book(line.purpose, category, reply, cost, requests=int(is_call), retries=retries)
@@ -89,11 +88,10 @@ class Answering:
         if stop := standing.saw(reply.error, is_known=before is not None):
             sender.stop = sender.stop or stop
         if is_journalled(reply):
-            packed: JsonObject = channel.pack(reply)
             if reply.error is not None:
-                packed = {**packed, "at": standing.place}
+                data = {**data, "at": standing.place}
             paid = cost + (before.cost if before is not None else 0.0)
-            entry = Entry(call.key, channel.name, line.purpose, category, call.written, packed, paid)
+            entry = Entry(call.key, channel.name, line.purpose, category, call.written, data, paid)
             try:
                 await self._writer.record(entry)
             except OvertError as error:  # such as a full disk

@@ -23,11 +23,12 @@ from typing import Any, TypeVar
 from overt.calls.answering import Answering, Line
 from overt.calls.channel import Channel, ChatChannel, Reply, Subject
 from overt.calls.costs import Price, PriceList, Stats
-from overt.calls.flow import Ended, Flow
+from overt.calls.flow import WAITING, Ended, Flow
 from overt.calls.models import Models
 from overt.calls.options import CallerOptions
 from overt.calls.parcels import Terms
 from overt.calls.sending import AT_ONCE, Asked, Sender, Stop
+from overt.calls.shelf import Shelf
 from overt.calls.waits import Waits
 from overt.calls.writer import JournalWriter
 from overt.data.chat import (
@@ -95,7 +96,10 @@ class Caller:
         self._thread.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if isinstance(error, OvertError):
+            self._sender.settle(error)
+
         async def close() -> None:
             tasks = [t for t in asyncio.all_tasks() if t is not asyncio.current_task()]
             for task in tasks:
@@ -117,6 +121,10 @@ class Caller:
         if not self._thread.is_alive():
             self._loop.close()
         self._journal.close()
+
+    def shelf(self, name: str, version: str, purpose: str) -> Shelf:
+        """Where a local model that is no channel keeps its results."""
+        return Shelf(self._journal, name, version, purpose)
 
     def price_of(self, name: str) -> Price | None:
         """The price of a model, or None if it is unknown.
@@ -267,8 +275,10 @@ class Caller:
     @contextlib.contextmanager
     def _opened(self, work: Callable[[T], Coroutine[object, object, R]]) -> Iterator[Flow[T, R]]:
         """A flow, which ends with this or with the caller."""
-        window = max(1024, 32 * self.options.concurrency)
-        many = (AT_ONCE, AT_ONCE) if self._terms.gathers else (window,)
+        concurrency = self.options.concurrency
+        many = (max(1024, 32 * concurrency), WAITING + concurrency)
+        if self._terms.gathers:
+            many = (AT_ONCE, AT_ONCE)
         flow: Flow[T, R] = Flow(self._loop, work, *many)
         with self._lock:
             if self._is_closed:

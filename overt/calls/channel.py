@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Collection
 from typing import Any, Protocol, TypeVar
 
 from overt.calls.costs import Price, estimated_tokens
@@ -178,16 +179,7 @@ class ChatChannel:
         }
 
     def pack(self, reply: ChatReply) -> JsonObject:
-        return {
-            "text": reply.text,
-            "finish_reason": reply.finish_reason,
-            "refusal": reply.refusal,
-            "input_tokens": reply.input_tokens,
-            "output_tokens": reply.output_tokens,
-            "latency_s": reply.latency_s,
-            "error": dataclasses.asdict(reply.error) if reply.error else None,
-            **rest(reply),
-        }
+        return packed(reply)
 
     def unpack(self, data: JsonObject) -> ChatReply:
         reply = made(ChatReply, data)
@@ -233,11 +225,15 @@ class ChatChannel:
         await self._chat.close()
 
 
-def within_floor(channel: Channel[Q, R], reply: R) -> R:
+def within_floor(channel: Channel[Q, R], reply: R) -> tuple[R, JsonObject]:
     """The reply without its body if the floor stops it: before the journal, a repair that quotes it, or a
-    failure's message can hold it."""
-    stop = stopped(channel.pack(reply))
-    return channel.without_body(reply, str(stop)) if stop else reply
+    failure's message can hold it. And the reply as JSON data."""
+    packed = channel.pack(reply)
+    stop = stopped(packed)
+    if stop is None:
+        return reply, packed
+    bare = channel.without_body(reply, str(stop))
+    return bare, channel.pack(bare)
 
 
 def stopped_error(error: CallError | None, note: str) -> CallError:
@@ -250,17 +246,28 @@ def code_alone(text: str) -> str:
     return text if len(text) <= 60 and len(text.split()) <= 1 and stopped(text) is None else ""
 
 
-def rest(reply: ChatReply | Response) -> dict[str, Json]:
-    """The fields that most replies do not have."""
+# The names of all fields with their defaults; of a field without one, what no value is equal to.
+_CHAT = tuple((field.name, field.default) for field in dataclasses.fields(ChatReply))
+_TARGET = tuple((field.name, field.default) for field in dataclasses.fields(Response))
+
+
+def packed(reply: ChatReply | Response, apart: Collection[str] = ()) -> dict[str, Json]:
+    """The fields of a reply that say something, and the error even where there is none, which older versions
+    look for.
+
+    Args:
+        apart: fields that the caller packs.
+    """
     found: dict[str, Json] = {}
-    if reply.raw is not None:
-        found["raw"] = dataclasses.asdict(reply.raw)
+    for name, default in _CHAT if isinstance(reply, ChatReply) else _TARGET:
+        value = getattr(reply, name)
+        if value != default and name not in apart:
+            found[name] = value
     if reply.adapted:
         found["adapted"] = list(reply.adapted)
-    if reply.is_estimate:
-        found["is_estimate"] = True
-    if reply.price_share is not None:
-        found["price_share"] = reply.price_share
+    if reply.raw is not None:
+        found["raw"] = dataclasses.asdict(reply.raw)
+    found["error"] = dataclasses.asdict(reply.error) if reply.error else None
     return found
 
 
@@ -278,8 +285,8 @@ def made(kind: type[M], data: JsonObject, **more: Any) -> M:
     Raises:
         UnreadableRow: a field is missing or of a wrong type.
     """
-    names = {field.name for field in dataclasses.fields(kind)}
-    fields: dict[str, Any] = {name: value for name, value in data.items() if name in names}
+    known = _CHAT if kind is ChatReply else _TARGET
+    fields: dict[str, Any] = {name: data[name] for name, _ in known if name in data}
     try:
         error, raw, adapted = fields.pop("error"), fields.pop("raw", None), fields.pop("adapted", ())
         if not isinstance(fields.get("price_share", 1.0), int | float):

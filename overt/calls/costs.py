@@ -200,7 +200,8 @@ class Stats:
         with self._lock:
             for counter in self._counters(purpose, category):
                 for name, amount in amounts.items():
-                    counter[name] += amount  # type: ignore[assignment]
+                    if amount:
+                        counter[name] += amount  # type: ignore[assignment]
 
     def error(self, kind: str) -> None:
         """Counts one failed attempt."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import threading
 import time
 from collections import deque
@@ -33,18 +34,18 @@ class Pace:
 
     async def enter(self) -> None:
         """Waits for a free slot, for the end of a pause, and for the next time that `rpm` allows."""
-        while self.active >= max(1, int(self.limit)):
+        if self._waiting or self.active >= max(1, int(self.limit)):
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.append(future)
+            self._wake()  # those before it may all have been cancelled
             try:
                 await future
             except asyncio.CancelledError:
-                if future in self._waiting:
-                    self._waiting.remove(future)
-                elif not future.cancelled():
-                    self._wake()  # passes its slot on
+                if not future.cancelled():  # the slot was handed over already
+                    self.leave()
                 raise
-        self.active += 1
+        else:
+            self.active += 1
         try:
             while (pause := self._not_before - time.monotonic()) > 0:
                 await asyncio.sleep(pause)
@@ -83,12 +84,13 @@ class Pace:
         self._wake()
 
     def _wake(self) -> None:
-        free = max(1, int(self.limit)) - self.active
-        while free > 0 and self._waiting:
+        """Hands free slots over to those that wait longest. A slot is theirs from here on: else each one that
+        is given back in a turn of the loop would wake as many as are free by then, most of them in vain."""
+        while self._waiting and self.active < max(1, int(self.limit)):
             future = self._waiting.popleft()
-            if not future.done():
+            if not future.done():  # it was not cancelled
+                self.active += 1
                 future.set_result(None)
-                free -= 1
 
 
 # -- in order ------------------------------------------------------------------------------------------------
@@ -98,7 +100,8 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 BATCH = 64  # items that go to the loop at once
-WAITING = 512  # unfinished items above which no more are read
+WAITING = 512  # unfinished items above which no more are read, beside those that are under way
+_LONGEST_WAIT_S = 0.5  # a waiting thread looks up then, so that Ctrl-C reaches it
 
 
 class Ended(Exception):
@@ -106,7 +109,12 @@ class Ended(Exception):
 
 
 class Flow(Generic[T, R]):
-    """Runs a coroutine over many items at once with a bounded lookahead; results come in order."""
+    """Runs a coroutine over many items at once with a bounded lookahead; results come in order.
+
+    Args:
+        window: items between the oldest result that is not taken and the newest item.
+        waiting: unfinished items above which no more are read.
+    """
 
     def __init__(
         self,
@@ -116,14 +124,16 @@ class Flow(Generic[T, R]):
         waiting: int = WAITING,
     ) -> None:
         self._loop, self._work, self._window, self._waiting = loop, work, window, waiting
-        self._changed = threading.Condition()
+        # The loop's thread writes what is done, the consumer's thread what was submitted and yielded; single
+        # steps on a dict and a number need no lock.
         self._done: dict[int, R | BaseException] = {}
         self._finished = 0
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[int, asyncio.Task[None]] = {}
         self._submitted = self._yielded = 0
         self._exhausted = False
         self._failed: BaseException | None = None
         self._is_cancelled = False
+        self._news, self._is_awaited, self._is_waking = threading.Event(), False, False
 
     def run(self, items: Iterable[T]) -> Iterator[R]:
         """Yields the results in the order of the items. An item's exception is raised after all started items
@@ -133,72 +143,68 @@ class Flow(Generic[T, R]):
             Ended: another thread cancelled it.
         """
         source = iter(items)
-        while True:
-            if not self._is_cancelled:
+        while not self._is_cancelled:
+            if self._may_feed():
                 self._feed(source)
-                yield from self._ready()
-            if self._is_cancelled:
-                raise Ended
-            if (self._exhausted or self._failed is not None) and self._yielded == self._submitted:
+            if self._yielded in self._done:
+                result = self._done.pop(self._yielded)
+                self._yielded += 1
+                if isinstance(result, BaseException):
+                    self._failed = self._failed or result
+                elif self._failed is None:  # after a failure the others are dropped
+                    yield result
+            elif self._is_over and self._yielded == self._submitted:
                 if self._failed is not None:
                     raise self._failed
                 return
-            with self._changed:
-                if self._is_busy() and self._yielded not in self._done and not self._is_cancelled:
-                    self._changed.wait(0.5)
+            else:
+                self._wait()
+        raise Ended
 
     def _feed(self, source: Iterator[T]) -> None:
         """Sends items to the loop in batches: one wake-up of the loop for many items."""
-        batch: deque[tuple[int, T]] = deque()
-        while len(batch) < BATCH and not self._is_full():
-            if batch and self._submitted - self._finished > self._waiting:
-                break  # more items would only take memory
-            try:
-                item = next(source)
-            except StopIteration:
-                self._exhausted = True
-                break
+        batch: list[tuple[int, T]] = []
+        most = min(BATCH, self._window - (self._submitted - self._yielded))
+        for item in itertools.islice(source, most):
             batch.append((self._submitted, item))
             self._submitted += 1
+        self._exhausted = len(batch) < most
         if batch:
             try:
                 self._loop.call_soon_threadsafe(self._start, batch)
             except RuntimeError as error:  # the loop was just closed
                 raise Ended from error
 
-    def _ready(self) -> Iterator[R]:
-        """Yields the finished results that are next in order; after a failure it drops them."""
-        while True:
-            with self._changed:
-                if self._yielded not in self._done:
-                    return
-                result = self._done.pop(self._yielded)
-            self._yielded += 1
-            if isinstance(result, BaseException):
-                self._failed = self._failed or result
-            elif self._failed is None:
-                yield result
-
     @property
     def is_at_its_end(self) -> bool:
         """Whether the result that was yielded last is the last one of all."""
         return self._exhausted and self._yielded == self._submitted
 
-    def _is_full(self) -> bool:
-        """Whether no further item may start now."""
-        ended = self._exhausted or self._failed is not None
-        return ended or self._submitted - self._yielded >= self._window
+    @property
+    def _is_over(self) -> bool:
+        """Whether no further item starts."""
+        return self._exhausted or self._failed is not None
 
-    def _is_busy(self) -> bool:
-        return self._is_full() or self._submitted - self._finished > self._waiting
+    def _may_feed(self) -> bool:
+        """Whether further items may start now."""
+        is_full = self._submitted - self._yielded >= self._window
+        return not (is_full or self._is_over) and self._submitted - self._finished <= self._waiting
 
-    def _start(self, batch: deque[tuple[int, T]]) -> None:
+    def _wait(self) -> None:
+        """Waits for the result that is next in order, or for room for more items."""
+        self._news.clear()
+        self._is_awaited = True
+        if not (self._yielded in self._done or self._may_feed() or self._is_cancelled):
+            self._news.wait(_LONGEST_WAIT_S)
+        self._is_awaited = False
+
+    # -- on the loop ----------------------------------------------------------------------------------
+
+    def _start(self, batch: Iterable[tuple[int, T]]) -> None:
         if self._is_cancelled:
             return
         for index, item in batch:
-            task = self._loop.create_task(self._one(index, item))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._tasks[index] = self._loop.create_task(self._one(index, item))
 
     async def _one(self, index: int, item: T) -> None:
         result: R | BaseException
@@ -208,19 +214,27 @@ class Flow(Generic[T, R]):
             raise
         except BaseException as error:
             result = error
-        with self._changed:
-            self._done[index] = result
-            self._finished += 1
-            self._changed.notify()
+        self._done[index] = result
+        self._finished += 1
+        del self._tasks[index]
+        if self._is_awaited and not self._is_waking:
+            self._is_waking = True
+            self._loop.call_soon(self._wake)
+
+    def _wake(self) -> None:
+        """Wakes the consumer, once for all that is done in one turn of the loop, if it can use any of it: two
+        threads that wake each other for every result take longer over that than over the calls."""
+        self._is_waking = False
+        if self._yielded in self._done or self._may_feed():
+            self._news.set()
 
     def cancel(self) -> None:
         """Cancels the unfinished items. May be called by any thread, and more than once."""
-        with self._changed:
-            self._is_cancelled = True
-            self._changed.notify_all()
+        self._is_cancelled = True
+        self._news.set()
 
         def cancel() -> None:
-            for task in self._tasks:
+            for task in self._tasks.values():
                 task.cancel()
 
         if self._submitted > self._finished:

@@ -30,6 +30,7 @@ Q = TypeVar("Q")
 A = TypeVar("A", bound=Reply)
 
 OnSent = Callable[[], None]
+_SETTLE_S = 0.02  # seconds between two looks whether calls are under way
 AT_ONCE = 50_000  # requests that wait for batches together: the most that one batch takes
 
 
@@ -44,8 +45,8 @@ class Stop(Exception):
 class Asked:
     """A model that is asked.
 
-    box: its batches; None: it is asked live. sent, spent: its attempts in this process, and what they cost in
-    US dollars. turns: how many stages ask it at the moment.
+    box: its batches; None: it is asked live. sent, in_flight, spent: its attempts in this process, those
+    without a reply yet, and what they cost in US dollars. turns: how many stages ask it at the moment.
     """
 
     channel: Subject
@@ -53,17 +54,14 @@ class Asked:
     pace: Pace
     box: Mailbox[object] | None = None
     sent: int = 0
+    in_flight: int = 0
     spent: float = 0.0
     turns: int = 0
 
-    def cost_in_flight(self, beside: int) -> float:
-        """US dollars that its calls in flight are expected to cost: the average of those before.
-
-        Args:
-            beside: calls that have their turn and are not sent yet.
-        """
-        in_flight = self.pace.active - beside
-        return in_flight * self.spent / max(1, self.sent - in_flight)
+    @property
+    def cost_in_flight(self) -> float:
+        """US dollars that its calls in flight are expected to cost: the average of those before."""
+        return self.in_flight * self.spent / max(1, self.sent - self.in_flight)
 
 
 class Sender:
@@ -79,7 +77,15 @@ class Sender:
         # Replaced, never changed: stages add models from their threads while the loop reads.
         self._asked: tuple[Asked, ...] = ()
         self._waits = waits
+        self._flying = 0  # live calls that are sent and not answered
         self._unpaced = Pace(AT_ONCE)  # a batch is one request, whatever is in it
+
+    def settle(self, error: OvertError) -> None:
+        """Sends nothing more because of this error, and waits for the live calls under way, which are paid
+        for: of several models at work the others may be in the middle of theirs."""
+        self.stop = self.stop or error
+        while self._flying:
+            time.sleep(_SETTLE_S)
 
     def open(self, channel: Subject, standing: Standing, journal: Journal, on_sent: OnSent) -> Asked:
         """Makes a model ready to be asked, at its own pace.
@@ -223,10 +229,14 @@ class Sender:
         await pace.enter()
         try:
             if box is None or not box.has(key):
-                await self._admit(channel, asked, box if by_batch else None)
+                await self._admit(channel, box if by_batch else None)
                 self.stats.sent += 1
                 asked.sent += 1
-            reply = await self._send(channel, request, patient=by_batch)
+            asked.in_flight += not by_batch
+            try:
+                reply = await self._send(channel, request, patient=by_batch)
+            finally:
+                asked.in_flight -= not by_batch
         finally:
             pace.leave()
         if box is not None and (served := box.served(key)) is not None:
@@ -245,6 +255,7 @@ class Sender:
     async def _send(self, channel: Channel[Q, A], request: Q, *, patient: bool) -> A:
         timeout = None if channel.patient or patient else self.options.timeout
         started = time.perf_counter()
+        self._flying += not patient
         try:
             async with asyncio.timeout(timeout):
                 reply = await channel.send(request)
@@ -254,9 +265,11 @@ class Sender:
             raise
         except OvertError as error:  # such as a full disk, which would stop every other reply too
             self.halt(error)
+        finally:
+            self._flying -= not patient
         return channel.timed(reply, time.perf_counter() - started)
 
-    async def _admit(self, channel: Subject, asked: Asked, box: Mailbox[object] | None) -> None:
+    async def _admit(self, channel: Subject, box: Mailbox[object] | None) -> None:
         """Lets one more request be sent, into a batch or live.
 
         Raises:
@@ -273,9 +286,9 @@ class Sender:
                 await box.ready()
             except OvertError as error:
                 self.halt(error)
-        self._may_send(asked, is_live=box is None)
+        self._may_send(is_live=box is None)
 
-    def _may_send(self, asked: Asked, *, is_live: bool) -> None:
+    def _may_send(self, *, is_live: bool) -> None:
         if self.stop is not None:
             raise Stop(self.stop)
         options, stats = self.options, self.stats
@@ -283,8 +296,8 @@ class Sender:
         if options.max_requests is not None and stats.sent >= options.max_requests:
             self.stop = BudgetReached(f"--max-requests {options.max_requests} is reached", fix=again)
         elif options.max_cost is not None and is_live:  # a mailbox reckons before it sends
-            in_flight = sum(other.cost_in_flight(int(other is asked)) for other in self._asked)
-            if stats.spent + in_flight >= options.max_cost:
+            expected = stats.spent + sum(asked.cost_in_flight for asked in self._asked)
+            if expected >= options.max_cost:
                 self.stop = BudgetReached(f"--max-cost US${options.max_cost:g} is reached", fix=again)
         if self.stop is not None:
             raise Stop(self.stop)

@@ -14,7 +14,7 @@ from overt.calls.channel import (
     code_alone,
     made,
     needs_tokens,
-    rest,
+    packed,
     share,
     stopped_error,
 )
@@ -44,7 +44,12 @@ class TargetRequest:
     def plain(self) -> JsonObject:
         """The request as JSON data, from which the journal's key is made. Requests of a text alone keep the
         keys that they had before there was anything else."""
-        return {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
+        found: dict[str, Json] = {"prompt": self.prompt, "seed": self.seed, "sample": self.sample}
+        if self.image is not None:
+            found["image"] = self.image
+        if self.turns is not None:
+            found["turns"] = [dataclasses.asdict(turn) for turn in self.turns]
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +114,10 @@ class TargetChannel:
             self._target, request.prompt, request.seed, picture=picture, turns=request.turns or ()
         )
         response = storable(said)
+        if not response.images:
+            return TargetReply(response)
         bare = dataclasses.replace(response, images=(), measured=None)
-        if not response.images or response.error is not None:
+        if response.error is not None:
             return TargetReply(bare)
         if stopped(self.pack(TargetReply(bare))):  # the caller drops the text; its pictures are never stored
             paid = self.cost(TargetReply(bare, ("",) * len(response.images)))
@@ -150,10 +157,12 @@ class TargetChannel:
         return request.plain()
 
     def pack(self, reply: TargetReply) -> JsonObject:
-        response = dataclasses.asdict(dataclasses.replace(reply.response, safety={}))
-        for name in ("images", "raw", "adapted", "is_estimate", "price_share", "measured"):
-            del response[name]
-        response |= {"safety": _jsonable(reply.response.safety), **rest(reply.response)}
+        said = reply.response
+        response = packed(said, apart=("images", "measured", "layers", "safety"))
+        if said.layers:
+            response["layers"] = [dataclasses.asdict(layer) for layer in said.layers]
+        if said.safety:
+            response["safety"] = _jsonable(said.safety)
         facts: list[Json] = [
             {"broken": str(f), "too_large": f.is_too_large}
             if isinstance(f, UnreadablePicture)
@@ -163,12 +172,12 @@ class TargetChannel:
         return {"response": response, "images": list(reply.images), "facts": facts}
 
     def unpack(self, data: JsonObject) -> TargetReply:
-        packed: dict[str, Any] = dict(data)
+        row: dict[str, Any] = dict(data)
         try:
-            fields = dict(packed["response"])
+            fields = dict(row["response"])
             layers = tuple(LayerDecision(**layer) for layer in fields.pop("layers", ()))
-            facts = tuple(map(_facts, packed["facts"]))
-            images = tuple(packed["images"])
+            facts = tuple(map(_facts, row["facts"]))
+            images = tuple(row["images"])
         except (TypeError, KeyError, ValueError, AttributeError) as error:
             raise UnreadableRow(str(error)) from error
         if len(images) != len(facts) or not all(isinstance(image, str) for image in images):

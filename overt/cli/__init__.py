@@ -27,6 +27,7 @@ COMMANDS = {
     "generate": "Make a data set for a policy: benign prompts that sound dangerous, and their unsafe twins.",
     "run": "Fire prompts at models, filters and products; tell refusals from errors; see which layer "
     "refused.",
+    "merge": "Put the shards of a run together: the whole run, with no request and no model.",
     "score": "Let judges say what is harmful: harmful-content rate, safe response rate, agreement.",
     "rewrite": "Reword refused benign prompts, try them again, and measure what the remedy costs in meaning.",
     "explain": "Find the words for which benign prompts were refused: the smallest edit that flips each "
@@ -46,6 +47,7 @@ COMMANDS = {
     "Markdown.",
     "judge-check": "Compare judges with human labels: accuracy, Cohen's kappa, per class, confusion, with "
     "intervals.",
+    "dedupe": "Drop the rows of files that repeat an earlier row: a million in memory, more from files.",
     "demo": "Generate, run, score, rewrite and report on an embedded toy world: no key, no GPU, no download.",
     "doctor": "Say what is installed, what each extra adds, which keys are set by name, what is broken.",
     "schema": "Print the JSON Schema of results/summary.json and of other files that overt writes.",

@@ -11,6 +11,7 @@ import typer
 from overt.cli.options import command
 from overt.cli.tables import console, print_json, print_lines, print_table
 from overt.data.errors import InputError
+from overt.data.progress import make_progress
 from overt.data.results.comparison import Comparison, Flip
 from overt.data.run.files import text_bytes, write_atomic
 from overt.data.text import plain
@@ -101,7 +102,8 @@ def compare(config: CompareConfig) -> None:
     `overt gate` this is a regression test. Where both runs were explained (`overt explain`), the terms
     that the new version added or lost are shown.
     """
-    found = compare_runs(run_of(config.run_a), run_of(config.run_b), config.matches())
+    runs = run_of(config.run_a), run_of(config.run_b)
+    found = compare_runs(*runs, config.matches(), progress=make_progress(quiet=False))
     worse = any(
         is_worse(row.metric, part)
         for row in found.differences

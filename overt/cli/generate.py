@@ -13,6 +13,7 @@ from overt.data.errors import RunError
 from overt.data.gold_table import gold_table
 from overt.data.progress import make_progress
 from overt.data.run.finished import AllCalls, Calls, DatasetManifest, Flow, Run, flat_identity, manifest_of
+from overt.data.run.shards import shard_of
 from overt.data.run.stage_counts import STAGES
 from overt.data.table_model import Cell, Table, count_cell
 from overt.data.text import money, plain
@@ -249,10 +250,20 @@ def generate(config: GenerateConfig) -> None:
     policy asks for, the exit code is 3, and what each stage dropped is said. It is 1 where none is left and
     asking again would change nothing.
     """
-    run = task.generate(config, make_progress(config.quiet))
-    print_summary(run, as_json=config.as_json)
+    end(task.generate(config, make_progress(config.quiet)), as_json=config.as_json)
+
+
+def end(run: Run, *, as_json: bool) -> None:
+    """Prints what was made, and exits with another code than 0 where it is too little.
+
+    Raises:
+        RunError: no prompt was kept, and asking again would change nothing.
+    """
+    print_summary(run, as_json=as_json)
     manifest = run.dataset
-    if not manifest.kept and not manifest.retriable:
+    # A shard may have no category.
+    asked = manifest.missing or shard_of(run.record) is None
+    if not manifest.kept and not manifest.retriable and asked:
         raise RunError(
             "no prompt was kept: " + ("; ".join(manifest.why_short) or "none was asked for"),
             where=str(run.folder),

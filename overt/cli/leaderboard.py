@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar
 
 from overt.cli.options import command
 from overt.cli.publish import confirm
+from overt.data.progress import make_progress
 from overt.tasks.config import Config, Option
 from overt.tasks.import_log import run_of
 from overt.tasks.leaderboard import push_leaderboard, write_leaderboard
@@ -37,7 +38,8 @@ def leaderboard(config: LeaderboardConfig) -> None:
 
     Only runs over the same prompts under the same policy stand in one table; others get one of their own.
     """
-    print(write_leaderboard([run_of(path) for path in config.runs], config.out, title=config.title))
+    runs, progress = [run_of(path) for path in config.runs], make_progress(quiet=False)
+    print(write_leaderboard(runs, config.out, title=config.title, progress=progress))
     if config.push is not None:
         confirm(config.yes)
         print(f"published   {push_leaderboard(config.out, config.push, update=config.update)}")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar
 
 from overt.cli.options import command
+from overt.data.progress import make_progress
 from overt.tasks.config import Config, Option
 from overt.tasks.import_log import run_of
 from overt.tasks.report import write_report
@@ -35,4 +36,5 @@ def report(config: ReportConfig) -> None:
     overt report logs/2026-11-29_refusal_G8HB.eval
     """
     runs = [run_of(path) for path in config.runs]
-    print(write_report(runs, config.out or runs[0] / "report", images=config.images))
+    out = config.out or runs[0] / "report"
+    print(write_report(runs, out, images=config.images, progress=make_progress(quiet=False)))

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from overt.cli.options import command
-from overt.cli.run import calls_line
+from overt.cli.run import calls_line, print_part
 from overt.cli.tables import console, counted_cell, print_json, print_lines, print_table
 from overt.data.progress import make_progress
 from overt.data.results.files import read_remedy
 from overt.data.results.remedy import BeforeAfter, Means, MeasureRow, RemedyTarget
 from overt.data.run.finished import Rewritten, Run
+from overt.data.run.shards import read_shard
 from overt.data.table_model import Cell, Table, count_cell
 from overt.data.text import decimals, mean_limits, plain, signed
 from overt.data.typed_json import to_json
@@ -130,8 +131,16 @@ def rewrite(config: RewriteConfig) -> None:
         overt rewrite runs/mine --llm openai/gpt-4.1-mini --unsafe
         --faithfulness clip/ViT-B-32:laion2b_s34b_b79k --faithfulness vqa/openai/gpt-4.1-mini --max-cost 5
 
+    In parts, each in a copy of the run's folder, which `overt merge` puts together:
+
+        overt rewrite copy-1 --llm openai/gpt-4.1-mini --shard 1/4
+
     Per prompt the most faithful wording that was accepted is kept. The report shows refusal won against
     meaning lost: overt report runs/mine
     """
-    run = task.rewrite(config, make_progress(config.quiet))
+    progress = make_progress(config.quiet)
+    if shard := read_shard(config.shard):
+        print_part(task.rewrite_part(config, shard, progress), as_json=config.as_json)
+        return
+    run = task.rewrite(config, progress)
     print_rewrite(run, as_json=config.as_json)

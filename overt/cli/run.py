@@ -16,6 +16,7 @@ from overt.data.results.files import read_summary
 from overt.data.results.likeness import AsAskedTable
 from overt.data.results.summary import CategoryRates, Correlation, JudgeTable, LayerRow, Rate, TargetSummary
 from overt.data.run.finished import AllCalls, Run, manifest_of
+from overt.data.run.partial_results import Part
 from overt.data.table_model import Cell, Table, count_cell
 from overt.data.text import decimals, money, plain
 from overt.data.typed_json import to_json
@@ -261,6 +262,29 @@ def _judges(judges: JudgeTable) -> str:
     return f"judges: {each}{agreement}{missing}"
 
 
+def is_short(run: Run) -> bool:
+    """Whether too few prompts were answered, too few answers judged, or too few pictures scored."""
+    judged, likened = run.results.judges, run.results.faithfulness
+    return bool(
+        run.results.below_coverage
+        or (judged and judged.below_coverage)
+        or (likened and likened.scored < run.min_coverage * likened.drawn)
+    )
+
+
+def print_part(part: Part, *, as_json: bool) -> None:
+    """What a part of a run holds, which is in no result yet, and how the parts become one."""
+    if as_json:
+        print_json({"part": str(part.folder), "shard": str(part.shard), **part.facts}, sort_keys=True)
+        return
+    run = part.folder.parent.parent
+    lines = [
+        f"part {part.shard} of {run} lies in {part.folder}; the results of the run are as they were",
+        f"next   overt merge {run} COPIES_WITH_THE_OTHER_PARTS --out WHOLE",
+    ]
+    print_lines(console(), lines)
+
+
 # -- the command ---------------------------------------------------------------------------------------------
 
 
@@ -291,6 +315,10 @@ def run(config: RunConfig) -> None:
         overt run --suite xstest --target openai/gpt-4.1-mini
 
         overt run runs/chat --target hf/Qwen/Qwen3-4B
+
+    In parts, each in a job of its own; `overt merge` makes the whole run of them:
+
+        overt run prompts.csv --target openai/gpt-image-1 --shard 3/8 --out runs/part-3
 
     Then: overt score RUN (harm), overt report RUN (HTML), overt gate RUN (for CI). A run that was stopped
     goes on with the same command, or with --resume RUN. Errors are never counted as refusals: they are

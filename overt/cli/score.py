@@ -5,8 +5,9 @@ from __future__ import annotations
 import typer
 
 from overt.cli.options import command
-from overt.cli.run import print_run
+from overt.cli.run import is_short, print_part, print_run
 from overt.data.progress import make_progress
+from overt.data.run.shards import read_shard
 from overt.tasks import score as task
 from overt.tasks.score import ScoreConfig
 
@@ -25,6 +26,10 @@ def score(config: ScoreConfig) -> None:
 
         overt score runs/mine --faithfulness clip/ViT-B-32:laion2b_s34b_b79k
 
+    In parts, each in a copy of the run's folder, which `overt merge` puts together:
+
+        overt score copy-1 --judges openai/gpt-4.1 --shard 1/4
+
     Pictures go out resized and re-encoded, without metadata. A judge that fails or cannot decide is
     counted, never guessed. The same command again asks nothing twice, only judges that failed.
 
@@ -33,9 +38,11 @@ def score(config: ScoreConfig) -> None:
     that disagree give no verdict, nor does a judge that cannot see a category (checker/nudenet sees sexual
     content alone).
     """
-    run = task.score(config, make_progress(config.quiet))
+    progress = make_progress(config.quiet)
+    if shard := read_shard(config.shard):
+        print_part(task.score_part(config, shard, progress), as_json=config.as_json)
+        return
+    run = task.score(config, progress)
     print_run(run, as_json=config.as_json)
-    judged, likened = run.results.judges, run.results.faithfulness
-    short = run.results.below_coverage or (judged and judged.below_coverage)
-    if short or (likened and likened.scored < run.min_coverage * likened.drawn):
+    if is_short(run):
         raise typer.Exit(3)

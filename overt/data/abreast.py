@@ -1,11 +1,12 @@
-"""Reads several sources at once, such as the answers of several judges, each in a thread of its own."""
+"""Sources that are read in threads: several at once, one ahead of its reader, one by several readers."""
 
 from __future__ import annotations
 
 import contextvars
 import queue
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -48,6 +49,11 @@ class _Source(Generic[T]):
             raise found
         raise StopIteration
 
+    def drain(self) -> None:
+        """Reads what is left, whatever it is."""
+        while self._read.get()[0]:
+            pass
+
     def leave(self) -> None:
         self._is_left = True
 
@@ -60,7 +66,9 @@ class _Source(Generic[T]):
                 continue
 
 
-def abreast(sources: Sequence[Iterable[T]], lanes: Sequence[str] = ()) -> Iterator[tuple[T, ...]]:
+def abreast(
+    sources: Sequence[Iterable[T]], lanes: Sequence[str] = (), halt: Callable[[], None] | None = None
+) -> Iterator[tuple[T, ...]]:
     """The first items of all sources, then the second ones, and so on. All sources have equally many items.
 
     The threads are daemons, so that Ctrl-C ends the program without waiting for a service. Whoever stops
@@ -69,6 +77,8 @@ def abreast(sources: Sequence[Iterable[T]], lanes: Sequence[str] = ()) -> Iterat
     Args:
         lanes: of each source what it may not use at the same time as another, such as a device; "" for
             nothing. Sources of one lane are read one after the other.
+        halt: lets the sources come to their end. It is called where one of them raised, and the error goes on
+            when all have ended: what they had begun may be paid for.
 
     Raises:
         Exception: what a source raised, in the order of the items.
@@ -88,6 +98,12 @@ def abreast(sources: Sequence[Iterable[T]], lanes: Sequence[str] = ()) -> Iterat
         threading.Thread(target=run, args=(_one_by_one, parts), name="overt-abreast", daemon=True).start()
     try:
         yield from _rows(read)
+    except Exception:
+        if halt is not None:
+            halt()
+            for source in read:
+                source.drain()
+        raise
     finally:
         for source in read:
             source.leave()
@@ -119,3 +135,68 @@ def lanes_of(names: Sequence[str]) -> list[list[int]]:
     for number, name in enumerate(names):
         lanes.setdefault(name or f" {number}", []).append(number)
     return list(lanes.values())
+
+
+class Ahead(Iterator[T]):
+    """The items of one source, read in a thread while whoever takes them does something else.
+
+    What was read and not taken is kept in memory.
+    """
+
+    def __init__(self, items: Iterable[T]) -> None:
+        self._source = _Source(items, 0)
+        run = contextvars.copy_context().run
+        self._thread = threading.Thread(
+            target=run, args=(self._source.fill,), name="overt-ahead", daemon=True
+        )
+        self._thread.start()
+
+    def __next__(self) -> T:
+        return self._source.take()
+
+    def settle(self) -> None:
+        """Waits until the source has ended; an error of it is not raised."""
+        self._thread.join()
+
+
+class Shared(Generic[T]):
+    """One source for several readers, which may read in threads of their own.
+
+    An error of the source ends the parts like its end, so that their readers finish what they have begun;
+    `check` raises it then.
+    """
+
+    def __init__(self, items: Iterable[T], readers: int) -> None:
+        self._items = iter(items)
+        self._waiting: list[deque[T]] = [deque() for _ in range(readers)]
+        self._lock = threading.Lock()
+        self._is_over = False
+        self._error: Exception | None = None
+
+    def part(self, number: int) -> Iterator[T]:
+        """All items, for one of the readers."""
+        mine = self._waiting[number]
+        while mine or self._read_for(mine):
+            yield mine.popleft()
+
+    def check(self) -> None:
+        """Raises the error that the source ended with, if there was one."""
+        if self._error is not None:
+            raise self._error
+
+    def _read_for(self, mine: deque[T]) -> bool:
+        """Reads one item more, unless another reader just did; whether there is one."""
+        with self._lock:
+            if mine:
+                return True
+            if self._is_over:
+                return False
+            try:
+                item = next(self._items)
+            except Exception as error:
+                self._is_over = True
+                self._error = None if isinstance(error, StopIteration) else error
+                return False
+            for waiting in self._waiting:
+                waiting.append(item)
+            return True

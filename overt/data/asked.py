@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from overt.data.errors import InputError
 from overt.data.prompts import LoadedPrompts, Side, read_prompts, spread
 from overt.data.records import Prompt
+from overt.data.run.shards import Rank, Shard, shard_said
 from overt.data.suites.load import load_suite, read_suite
 from overt.data.tables.extras import illustrated, read_pictures
 from overt.data.tables.parquet import SAMPLE
@@ -18,11 +19,12 @@ from overt.data.targets import Extra
 @dataclass(frozen=True, slots=True)
 class ToAsk:
     """The prompts to ask, the encoded pictures that they carry by `Prompt.image`, and notes on prompts that
-    are left out."""
+    are left out. Of a shard, which may hold no prompt, `ranks` has their places in the whole run."""
 
     prompts: list[Prompt]
     pictures: Mapping[str, bytes] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    ranks: tuple[Rank, ...] = ()
 
 
 def prompts_to_ask(
@@ -33,6 +35,7 @@ def prompts_to_ask(
     category: tuple[str, ...],
     limit: int | None,
     pictures: tuple[str, ...] = (),
+    shard: Shard | None = None,
 ) -> ToAsk:
     """Reads the prompts to ask.
 
@@ -42,6 +45,7 @@ def prompts_to_ask(
         category: only these; empty for all.
         limit: at most so many of each label.
         pictures: files and folders of pictures, for the prompts that carry none.
+        shard: only the prompts of this shard, of those that all else has chosen.
 
     Raises:
         InputError: a source cannot be read, or no prompt is left.
@@ -67,9 +71,21 @@ def prompts_to_ask(
     given = read_pictures(pictures)
     prompts, same = _each_once(illustrated(prompts, sorted(given)))
     notes += _left_out(replace(loaded, repeated=loaded.repeated + same), limit)
+    prompts, ranks = _in_shard(prompts, shard, notes)
     carried = {p.image for p in prompts}
     known = {**loaded.pictures, **given}
-    return ToAsk(prompts, {name: data for name, data in known.items() if name in carried}, notes)
+    return ToAsk(prompts, {name: data for name, data in known.items() if name in carried}, notes, ranks)
+
+
+def _in_shard(
+    prompts: list[Prompt], shard: Shard | None, notes: list[str]
+) -> tuple[list[Prompt], tuple[Rank, ...]]:
+    """The prompts of a shard, with their places among all; all prompts where there is none."""
+    if shard is None:
+        return prompts, ()
+    mine = [(rank, prompt) for rank, prompt in enumerate(prompts) if shard.holds(prompt.id)]
+    notes.append(shard_said(shard, len(mine), len(prompts)))
+    return [prompt for _, prompt in mine], tuple(Rank(prompt.id, rank) for rank, prompt in mine)
 
 
 def _each_once(prompts: Iterable[Prompt]) -> tuple[list[Prompt], int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
@@ -33,7 +33,8 @@ class TextFilter(Protocol):
 
     `decide` may block: it is called off the event loop. It does not raise for failures of a network or
     provider but returns them as `FilterDecision.error`. A filter that is faster on many texts may also have
-    `decide_many(texts: list[str]) -> list[FilterDecision]`, with the same decisions as `decide`.
+    `decide_many(texts: list[str]) -> list[FilterDecision]`, with the same decisions as `decide`. One that
+    neither waits nor computes for long may say `is_quick = True`: it is called on the event loop then.
     """
 
     name: str  # "filter/NAME?option=value", as the user would write it
@@ -56,8 +57,25 @@ class ImageChecker(Protocol):
     # Optional, for `overt score --judges`: `covers`, what the checker can see. "all", or kinds of harm such
     # as "sexual" and "violence" (overt/scoring/harm_kinds.yaml) and category ids of a policy. Categories that
     # no judge covers are not judged; a checker without `covers` covers nothing.
+    #
+    # Optional: `reads_prompt`, False if the prompt changes no decision, so that one picture is looked at once
+    # whatever was asked for; `version`, of what else changes decisions, where the files that its name points
+    # to and its class's own file do not tell.
 
     def check(self, image: Picture, prompt: str) -> FilterDecision: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a checker said of one picture, the worst of its frames; or why the picture could not be shown to
+    it (`broken`; "" if it was)."""
+
+    decision: FilterDecision
+    broken: str = ""
+
+
+# (path of a picture, prompt) -> what a checker says of each, in order.
+Checks = Callable[[Iterable[tuple[str, str]]], Iterator[Checked]]
 
 
 def worst(decisions: Sequence[FilterDecision]) -> FilterDecision:

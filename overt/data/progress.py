@@ -39,6 +39,26 @@ class Silent:
         pass
 
 
+class _FirstWord:
+    """Says what is under way where a command has been silent since it began.
+
+    Args:
+        say: is called once, from a thread of its own, unless `spoken` comes first.
+    """
+
+    after_s = 1.0
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self.doing = "reading what was given, loading what is needed"
+        self._say = say
+        self._timer = threading.Timer(self.after_s, lambda: self._say(f"{self.doing} ..."))
+        self._timer.daemon = True
+        self._timer.start()
+
+    def spoken(self) -> None:
+        self._timer.cancel()
+
+
 class Lines:
     """For logs: a line every ten seconds during a stage, and one at its end."""
 
@@ -46,10 +66,12 @@ class Lines:
 
     def __init__(self) -> None:
         self._calls = ""
+        self._first = _FirstWord(self._say)
 
     @contextlib.contextmanager
     def stage(self, name: str, total: int) -> Iterator[Advance]:
         done, started, spoke = 0, time.monotonic(), time.monotonic()
+        self._first.doing = f"{name}: {total:,} to do"
 
         def advance(count: int) -> None:
             nonlocal done, spoke
@@ -68,6 +90,7 @@ class Lines:
         self._calls = text
 
     def _say(self, text: str) -> None:
+        self._first.spoken()
         print(f"overt: {visible(masked(text))}", file=sys.stderr, flush=True)
 
 
@@ -90,9 +113,11 @@ class Bars:
         )
         self._tasks: list[int] = []  # of stages under way; several models may be asked at once
         self._lock = threading.Lock()
+        self._first = _FirstWord(lambda text: self._console.print(f"[dim]{text}[/dim]"))
 
     @contextlib.contextmanager
     def stage(self, name: str, total: int) -> Iterator[Advance]:
+        self._first.spoken()
         with self._lock:
             task = self._bars.add_task(visible(name), total=total, calls="")
             self._tasks.append(task)
@@ -109,6 +134,7 @@ class Bars:
     def note(self, text: str) -> None:
         from rich.text import Text
 
+        self._first.spoken()
         self._console.print(Text(f"note: {visible(masked(text))}", style="yellow"))
 
     def calls(self, text: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice, zip_longest
 from pathlib import Path
+from sys import intern
 
 from overt.data.errors import InputError
 from overt.data.records import Label, Prompt, clean_text, content_id, prompt_id
@@ -219,17 +220,18 @@ class _PromptColumns:
         category = (said["category"] or said["type"] or "all").strip()
         variant_of = said["variant_of"] or None
         twin = prompt_id(benign) if benign else variant_of or identity
+        # What many prompts share is kept once: a million of them have to fit into the memory.
         prompt = Prompt(
             id=identity,
             text=text,
-            category=OVERT_CATEGORIES.get(category.casefold(), category),
+            category=intern(OVERT_CATEGORIES.get(category.casefold(), category)),
             label=self._label_of(row),
             strategy="direct" if said["strategy"] == "direct" or not seed else "convert",
-            writer=said["writer"] or self._source,
-            template=said["template"],
-            trigger=said["trigger"],
-            style=said["style"],
-            language=said["language"] or "en",
+            writer=intern(said["writer"] or self._source),
+            template=intern(said["template"]),
+            trigger=intern(said["trigger"]),
+            style=intern(said["style"]),
+            language=intern(said["language"] or "en"),
             seed_id=said["seed_id"] or (content_id("seed", seed) if seed else None),
             pair_id=said["pair_id"] or content_id("pair", twin),
             variant_of=variant_of,

@@ -59,6 +59,15 @@ def prompt_id(text: str, image: str | None = None, turns: tuple[Turn, ...] | Non
     return content_id("prompt", said, image, [[turn.role, turn.content] for turn in turns or ()])
 
 
+def cluster_of(id: str, seed_id: str | None, pair_id: str | None, variant_of: str | None) -> str:
+    """The cluster of a prompt with these fields (`Prompt.cluster`)."""
+    if seed_id:
+        return f"seed {seed_id}"
+    if pair_id:
+        return f"pair {pair_id}"
+    return variant_of or id
+
+
 def group_name(attribute: str, wording: str) -> str:
     """The `group` of a version of a prompt: "religion: Muslim", "skin: with dark skin"."""
     return f"{attribute}: {' '.join(wording.replace('{person}', ' ').split())}"
@@ -108,11 +117,7 @@ class Prompt:
     def cluster(self) -> str:
         """The prompts of one seed, or else of one contrast pair, form a cluster. Intervals are computed over
         clusters."""
-        if self.seed_id:
-            return f"seed {self.seed_id}"
-        if self.pair_id:
-            return f"pair {self.pair_id}"
-        return self.variant_of or self.id
+        return cluster_of(self.id, self.seed_id, self.pair_id, self.variant_of)
 
 
 @dataclass(frozen=True, slots=True)

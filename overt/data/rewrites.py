@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
+from overt.data.json_types import JsonObject
 from overt.data.records import Prompt, content_id
 
 RewriteStrategy = Literal["plain", "replace", "context", "describe", "lexical"]
@@ -90,12 +91,28 @@ class FaithfulnessCase:
     baseline: tuple[str, ...] = ()
 
 
+class Kept(Protocol):
+    """Where a scorer keeps results, so that a command that is typed again computes nothing twice."""
+
+    def get(self, about: JsonObject) -> JsonObject | None:
+        """The result that was kept under this, if any."""
+        ...
+
+    def put(self, rows: Iterable[tuple[JsonObject, JsonObject]]) -> None:
+        """Keeps results, each under what it is about."""
+        ...
+
+
 @runtime_checkable
 class FaithfulnessScorer(Protocol):
     """The extension point for faithfulness scorers.
 
     `score` yields for each case, in order, one record per measure. It reads images with `load` one case at a
     time, so that memory does not grow with the number of cases.
+
+    Optional: `keep_in(kept)`, for one that keeps what it computes by itself. Of a class of the user's own
+    without it and without a `scale` the records are kept case by case, as long as each has a value; `version`
+    says what else changes them, where its file does not tell.
     """
 
     name: str  # "clip/MODEL:PRETRAINED", "text/minilm", ...

@@ -18,6 +18,7 @@ import re
 import threading
 import urllib.parse
 from collections.abc import Iterable
+from functools import cache
 from typing import TYPE_CHECKING, TypeVar
 
 from overt.data.errors import InputError
@@ -110,6 +111,8 @@ def storable(value: T) -> T:
     Lists, tuples, mappings and dataclasses are walked through; what needs no change is returned as it is.
     """
     found: object = value
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
     if isinstance(value, str):
         found = writable(masked(value))
     elif isinstance(value, dict):
@@ -124,9 +127,18 @@ def storable(value: T) -> T:
 
 
 def _storable_record(record: DataclassInstance) -> DataclassInstance:
-    old = {field.name: getattr(record, field.name) for field in dataclasses.fields(record) if field.init}
-    new = {name: storable(inner) for name, inner in old.items()}
-    return record if new == old else dataclasses.replace(record, **new)
+    changed = {}
+    for name in _names(type(record)):
+        old = getattr(record, name)
+        new = storable(old)
+        if new is not old and new != old:
+            changed[name] = new
+    return dataclasses.replace(record, **changed) if changed else record
+
+
+@cache
+def _names(kind: type[DataclassInstance]) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(kind) if field.init)
 
 
 def storable_json(data: object, *, indent: int | None = None, sort_keys: bool = False) -> str:

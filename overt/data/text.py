@@ -292,7 +292,7 @@ def changed_words(a: str, b: str) -> int:
 
 def encodable(text: str) -> str:
     """The text with "?" for each lone surrogate, which UTF-8 cannot encode."""
-    return text.encode("utf-8", "replace").decode("utf-8")
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
 def writable(text: str) -> str:

@@ -9,15 +9,13 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import itertools
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from typing import Any
 
 from overt.data.chat import CallError, ChatModel, ChatRequest, Message, RawResponse, is_blind
 from overt.data.filters import FilterDecision, ImageChecker, TextFilter, worst
 from overt.data.json_types import JsonObject
-from overt.data.local.batches import Batches
-from overt.data.local.memory import Room
+from overt.data.local.deciding import Decider
 from overt.data.pictures import UnreadablePicture, open_frames
 from overt.data.plugins.attempts import (
     BROKEN_CLASS,
@@ -55,33 +53,15 @@ class Layer:
     def __init__(self, thing: TextFilter | ImageChecker, stage: RefusalStage, threads: int) -> None:
         self.name, self.stage = thing.name, stage
         self._thing = thing
-        self.is_remote = hasattr(thing, "api_key_env")
-        one: Callable[..., FilterDecision] = getattr(thing, "decide", None) or thing.check  # type: ignore[union-attr]
-        many: Any = getattr(thing, "decide_many", None) or getattr(thing, "check_many", None)
-        self._one, self._many = one, many
-        # Local filters compute instead of waiting, so more threads would not help.
-        self._pool = ThreadPoolExecutor(threads if self.is_remote else 2, thread_name_prefix="overt-layer")
-        self._batches: Batches[tuple[Any, ...], FilterDecision] | None = None
-        self.most = _BATCH  # items that it has use for at once
-        if many is not None:
-            size = _BATCH if stage == "prompt_filter" else 16
-            lanes = getattr(thing, "lanes", 1)  # more than one where it is on several workers
-            self._batches = Batches(
-                self._all, room=Room(thing.name, size), name=f"overt-{stage}", lanes=lanes
-            )
-            self.most = size * lanes
-
-    def _all(self, items: list[tuple[Any, ...]]) -> list[FilterDecision]:
-        decisions: list[FilterDecision] = self._many(*(list(column) for column in zip(*items, strict=True)))
-        return decisions
+        size = _BATCH if stage == "prompt_filter" else 16
+        self._decide = Decider(thing, threads=threads, local_threads=2, batch=size)
+        self.is_remote = self._decide.is_remote
+        self.most = self._decide.most  # items that it has use for at once
 
     async def decide(self, *what: Any) -> FilterDecision:
         """Returns the decision; an exception or a wrong return value becomes its error."""
         try:
-            if self._batches is not None:
-                decision = await self._batches(what)
-            else:
-                decision = await asyncio.get_running_loop().run_in_executor(self._pool, self._one, *what)
+            decision = await self._decide(*what)
         except asyncio.CancelledError:
             raise
         except Exception as error:
@@ -91,9 +71,7 @@ class Layer:
         return decision
 
     async def close(self) -> None:
-        if self._batches is not None:
-            await self._batches.close()
-        self._pool.shutdown(wait=False)
+        await self._decide.close()
 
     def said(self, decision: FilterDecision) -> LayerDecision:
         # NumPy's bool and float cannot be written to the journal.

@@ -239,6 +239,9 @@ def openai_endpoint(path: str, *, key: str, base_url: str | None) -> tuple[str, 
     return url, headers | {"Content-Type": "application/json"}
 
 
+_BODIES = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
+
 def encoded(body: Mapping[str, object]) -> bytes:
     """Encodes a request's body as OpenAI's client does."""
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    return _BODIES.encode(body).encode()

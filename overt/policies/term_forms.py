@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -108,7 +109,31 @@ def inflected(word: str, part: str) -> Iterator[tuple[str, str, bool]]:
 
 @lru_cache(maxsize=1)
 def _engine() -> Any:
-    """The library takes a second to import, so only terms that are no plain word of the bank pay for it."""
-    import inflect
+    """The library takes a while to import, so only terms that are no plain word of the bank pay for it.
 
+    Most of that time, a second, goes into rewriting its methods so that they check the types of what they are
+    given. Here they are given texts, so they stay as they are written.
+    """
+    with _unchecked():
+        import inflect
     return inflect.engine()
+
+
+@contextmanager
+def _unchecked() -> Iterator[None]:
+    """While it lasts, `typeguard.typechecked` leaves what it decorates alone."""
+    try:
+        import typeguard
+    except ImportError:  # an inflect that checks nothing
+        yield
+        return
+    before = typeguard.typechecked
+    typeguard.typechecked = _as_written  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        typeguard.typechecked = before
+
+
+def _as_written(target: object = None, **settings: object) -> object:
+    return _as_written if target is None else target

@@ -12,15 +12,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
 from overt.data.errors import InputError
-from overt.data.outcomes import Outcome
 from overt.data.results.summary import Corrected, LabelledPart, Summary
+from overt.data.run import brief
 from overt.data.run.finished import Run
 from overt.review.estimate import Reviewed, share_of_kind
 from overt.review.label_store import FILE, LabelStore, Plan, by_item
@@ -36,7 +37,7 @@ from overt.scoring.stats.two_phase import (
     refused_of_benign,
     truly_refused,
 )
-from overt.scoring.summary.rows import Row, clusters_of, rows_of
+from overt.scoring.summary.gather import Codes
 
 Corrections = Mapping[tuple[str, str], Corrected]  # (target, category or "" for all of it) -> rate
 
@@ -89,17 +90,42 @@ def corrections_of(run: Run, level: float = 0.95) -> Corrections:
     labels = _read(run)
     if labels is None:
         return {}
-    rows = rows_of(run.prompts, run.outcomes, (), clusters_of(run.prompts), dict(run.results.kinds))
     found: dict[tuple[str, str], Corrected] = {}
-    for target, all_rows in rows.items():
-        benign = [row for row in all_rows if row.answered and row.prompt.label == "benign"]
-        asks_outcomes = any(row.outcome.id in labels.outcomes for row in benign)
-        if not benign or not (labels.prompts or asks_outcomes):
+    for target, benign in _benign_rows(run).items():
+        asks_outcomes = any(row.outcome_id in labels.outcomes for row in benign)
+        if not (labels.prompts or asks_outcomes):
             continue
-        for category in ("", *dict.fromkeys(row.prompt.category for row in benign)):
-            mine = [row for row in benign if category in ("", row.prompt.category)]
-            found[target, category] = _Part(mine, labels, asks_outcomes, level).corrected()
+        for category in ("", *dict.fromkeys(row.category for row in benign)):
+            mine = [row for row in benign if category in ("", row.category)]
+            found[target, category] = _Part(target, mine, labels, asks_outcomes, level).corrected()
     return found
+
+
+class _Row(NamedTuple):
+    """An answer to a benign prompt."""
+
+    outcome_id: str
+    prompt_id: str
+    category: str
+    cluster: int
+    refused: bool
+
+
+def _benign_rows(run: Run) -> dict[str, list[_Row]]:
+    """The answers to benign prompts by target, without versions that differ in who is depicted."""
+    clusters = Codes[str]()
+    benign = {
+        prompt.id: (prompt.id, prompt.category, clusters[prompt.cluster])
+        for prompt in brief.prompts_of(run.folder)
+        if prompt.label == "benign" and not prompt.variant_of
+    }
+    found: dict[str, list[_Row]] = {name: [] for name in run.results.kinds}
+    for outcome in brief.outcomes_of(run.folder):
+        prompt = benign.get(outcome.prompt_id)
+        if prompt is not None and outcome.state != "error":
+            row = _Row(outcome.id, *prompt, outcome.state == "refused")
+            found.setdefault(outcome.target, []).append(row)
+    return {target: rows for target, rows in found.items() if rows}
 
 
 def attached(summary: Summary, corrections: Corrections) -> Summary:
@@ -146,12 +172,18 @@ def _read(run: Run) -> _Labels | None:
     return found
 
 
+def _known(told: Collection[str], ids: Iterable[str]) -> set[str]:
+    """Those of the labelled items that the run has."""
+    return {id for id in ids if id in told}
+
+
 def _check_same_run(run: Run, labels: _Labels) -> None:
     """Labels of other prompts say nothing of this run, and sizes of another state give wrong weights."""
     where, fix = str(run.folder / FILE), "Move it away and review this run: overt review --by-outcome any"
+    prompts, outcomes = brief.prompts_of(run.folder), brief.outcomes_of(run.folder)
     for noun, told, known in (
-        ("prompts", labels.prompts, {p.id for p in run.prompts}),
-        ("answers", labels.outcomes, {o.id for o in run.outcomes}),
+        ("prompts", labels.prompts, _known(labels.prompts, (prompt.id for prompt in prompts))),
+        ("answers", labels.outcomes, _known(labels.outcomes, (outcome.id for outcome in outcomes))),
     ):
         if strange := sum(id not in known for id in told):
             raise InputError(
@@ -172,13 +204,13 @@ def _check_same_run(run: Run, labels: _Labels) -> None:
 
 def _is_same_state(labels: _Labels, now: Mapping[str, str], run: Run) -> bool:
     """Whether each outcome has as many prompts, and answers, as when the sample was drawn."""
-    ids_of = {"prompts": {p.id for p in run.prompts}, "outcomes": {o.id for o in run.outcomes}}
+    prompts = {prompt.id for prompt in brief.prompts_of(run.folder)}
     for question, strata in labels.strata.items():
         then: Counter[str] = Counter()
         for stratum in strata:
             then[stratum.key[0] if stratum.key else ""] += stratum.size
         # Of a tiny sample the strata may have been put together: then they do not tell.
-        known = Counter(said for id, said in now.items() if id in ids_of[question])
+        known = Counter(said for id, said in now.items() if (id in prompts) == (question == "prompts"))
         if strata and "" not in then and then != known:
             return False
     return True
@@ -199,13 +231,16 @@ class _Side:
 class _Part:
     """The answered benign prompts of one target, or of one of its categories."""
 
-    def __init__(self, rows: Sequence[Row], labels: _Labels, asks_outcomes: bool, level: float) -> None:
+    def __init__(
+        self, target: str, rows: Sequence[_Row], labels: _Labels, asks_outcomes: bool, level: float
+    ) -> None:
+        self._target = target
         self._rows, self._labels, self._asks_outcomes, self._level = rows, labels, asks_outcomes, level
         places: dict[int, int] = {}
-        self._places = {row.prompt.id: places.setdefault(row.cluster, len(places)) for row in rows}
+        self._places = {row.prompt_id: places.setdefault(row.cluster, len(places)) for row in rows}
         self._clusters = len(places)
-        self._rows_of = Counter(row.prompt.id for row in rows)
-        self._refused_of = Counter(row.prompt.id for row in rows if row.refused)
+        self._rows_of = Counter(row.prompt_id for row in rows)
+        self._refused_of = Counter(row.prompt_id for row in rows if row.refused)
 
     def corrected(self) -> Corrected:
         benign = [self._benign(outcome) for outcome in ("refused", "answered")]
@@ -246,7 +281,7 @@ class _Part:
         first = np.zeros(self._clusters)
         if 0 < raw.k < raw.n:
             for row in self._rows:
-                first[self._places[row.prompt.id]] += (row.refused - raw.rate) / (
+                first[self._places[row.prompt_id]] += (row.refused - raw.rate) / (
                     raw.n * raw.rate * (1 - raw.rate)
                 )
         terms = [first]
@@ -280,11 +315,11 @@ class _Part:
         """How many of the answers that the run says are refused, or are not, are refusals. Answers to prompts
         that people call unsafe are left out."""
         refused = outcome == "refused"
-        ours = [row for row in self._rows if row.refused == refused and not self._is_wrong(row.outcome)]
-        inside = {row.outcome.id: row.prompt.id for row in ours}
+        ours = [row for row in self._rows if row.refused == refused and not self._is_wrong(row.prompt_id)]
+        inside = {row.outcome_id: row.prompt_id for row in ours}
         labels = self._labels.outcomes
         mine = {id: (inside.get(id, ""), float(id in inside)) for id in labels}
-        seeds = self._seeds([row.prompt.id for row in ours])
+        seeds = self._seeds([row.prompt_id for row in ours])
         return self._side("outcomes", outcome, labels, mine, len(ours), seeds, empty=ALL if refused else NONE)
 
     def _seeds(self, prompts: Sequence[str]) -> float:
@@ -292,8 +327,8 @@ class _Part:
         sizes = Counter(self._places[id] for id in prompts).values()
         return len(prompts) ** 2 / sum(n * n for n in sizes) if sizes else 0.0
 
-    def _is_wrong(self, outcome: Outcome) -> bool:
-        label = self._labels.prompts.get(outcome.prompt_id)
+    def _is_wrong(self, prompt_id: str) -> bool:
+        label = self._labels.prompts.get(prompt_id)
         return label is not None and label.yes < 0.5
 
     def _side(
@@ -314,7 +349,7 @@ class _Part:
             of: how many items there are. whole: how many independent ones.
             empty: what is taken where nothing is labelled: it was not asked, or there is nothing to ask.
         """
-        sizes = self._labels.sizes(question, outcome, self._rows[0].outcome.target)
+        sizes = self._labels.sizes(question, outcome, self._target)
         drawn = {id: label for id, label in labels.items() if label.stratum in sizes}
         reviewed = [Reviewed(label.stratum, mine[id][1], label.yes) for id, label in drawn.items()]
         places = [self._places.get(mine[id][0], -1) for id in drawn]

@@ -13,6 +13,7 @@ from overt.data.errors import InputError
 from overt.data.outcomes import Harm, Outcome
 from overt.data.records import Audit, Probe, Prompt
 from overt.data.rewrites import Candidate
+from overt.data.run import brief
 from overt.data.run.files import read_records
 from overt.data.run.finished import Run, open_run
 from overt.policies.load import load_policy
@@ -157,14 +158,16 @@ def outcomes_by_id(run: Run, target: str) -> dict[str, str]:
     Args:
         target: whose answers, or `ANY`.
     """
-    benign = {p.id for p in run.prompts if p.label == "benign" and not p.variant_of}
-    answered = [
-        o for o in run.outcomes
-        if o.state != "error" and o.prompt_id in benign and target in (ANY, o.target)
-    ]  # fmt: skip
-    refused = {o.prompt_id for o in answered if o.state == "refused"}
-    told = {o.prompt_id: "refused" if o.prompt_id in refused else "answered" for o in answered}
-    return told | {o.id: "refused" if o.state == "refused" else "answered" for o in answered}
+    prompts = brief.prompts_of(run.folder)
+    benign = {prompt.id for prompt in prompts if prompt.label == "benign" and not prompt.variant_of}
+    told: dict[str, str] = {}
+    answers: dict[str, str] = {}
+    for outcome in brief.outcomes_of(run.folder):
+        if outcome.state != "error" and outcome.prompt_id in benign and target in (ANY, outcome.target):
+            said = answers[outcome.id] = "refused" if outcome.state == "refused" else "answered"
+            if said == "refused" or outcome.prompt_id not in told:
+                told[outcome.prompt_id] = said
+    return told | answers
 
 
 # -- by outcome -----------------------------------------------------------------------------------------

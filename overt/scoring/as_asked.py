@@ -15,14 +15,15 @@ there pictures count as drawn as asked if at least half of the elements were fou
 from __future__ import annotations
 
 import random
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from array import array
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from overt.data.outcomes import Outcome
 from overt.data.records import Prompt
 from overt.data.results.likeness import AsAsked, AsAskedTable
-from overt.data.rewrites import Candidate, Faithfulness, FaithfulnessCase, FaithfulnessScorer, Measure
+from overt.data.rewrites import Candidate, Faithfulness, FaithfulnessCase, FaithfulnessScorer, Kept, Measure
 from overt.scoring.faithfulness.checked import score_checked
 
 MOST_OTHERS = 39  # prompts that pictures are scored with besides their own: two of 40 are 0.05
@@ -60,6 +61,7 @@ def score_as_asked(
     *,
     seed: int,
     has_scale: bool,
+    kept: Kept | None = None,
 ) -> Iterator[AsAsked]:
     """Yields one record for each outcome, in order.
 
@@ -67,17 +69,25 @@ def score_as_asked(
         prompts: of the run; others are drawn from the benign ones among them.
         seed: of that draw.
         has_scale: the measure has a scale of its own, so that no other prompts are needed.
+        kept: where the scorer's records of earlier runs are.
 
     Raises:
         InputError: the scorer failed.
     """
     benign = [prompt for prompt in prompts if prompt.label == "benign" and not prompt.variant_of]
-    sets = [[one.prompt, *([] if has_scale else _others(one, benign, seed))] for one in drawn]
-    cases = [_case(one, prompt) for one, asked in zip(drawn, sets, strict=True) for prompt in asked]
-    rows = score_checked(scorer, cases, load)
-    for one, asked in zip(drawn, sets, strict=True):
-        found = [_of_pictures(next(rows)) for _ in asked]
-        yield _told(one, scorer.name, found[0], found[1:])
+    sizes: deque[int] = deque()  # of the sets that were read: prompts beside each outcome's own, and that
+
+    def cases() -> Iterator[FaithfulnessCase]:
+        for one in drawn:
+            asked = [one.prompt, *([] if has_scale else _others(one, benign, seed))]
+            sizes.append(len(asked))
+            yield from (_case(one, prompt) for prompt in asked)
+
+    rows = score_checked(scorer, cases(), load, kept)
+    for one in drawn:
+        own = _of_pictures(next(rows))
+        others = [_of_pictures(next(rows)) for _ in range(sizes.popleft() - 1)]
+        yield _told(one, scorer.name, own, others)
     next(rows, None)  # the scorer says here that it gave more than there are cases
 
 
@@ -137,29 +147,57 @@ def _stands_out(above: int, others: int) -> bool:
 # -- the table -----------------------------------------------------------------------------------------------
 
 
-def as_asked_table(rows: Sequence[AsAsked]) -> AsAskedTable | None:
+def as_asked_table(rows: Iterable[AsAsked]) -> AsAskedTable | None:
     """Says how the pictures were held against their prompts; None without records."""
-    if not rows:
-        return None
-    told = [row for row in rows if row.as_asked is not None]
-    first = told[0] if told else rows[0]
-    reasons = Counter(row.detail for row in rows if row.as_asked is None)
-    return AsAskedTable(
-        measure=first.measure,
-        model=first.model,
-        rule=_rule(first.measure, told),
-        scored=len(told),
-        unscored=len(rows) - len(told),
-        why_unscored=dict(reasons.most_common(MOST_REASONS)),
-        matched=_mean([row.value for row in told if row.as_asked and row.value is not None]),
-        missed=_mean([row.value for row in told if not row.as_asked and row.value is not None]),
-    )
+    found = Likenesses()
+    for row in rows:
+        found.add(row)
+    return found.table()
 
 
-def _rule(measure: str, told: Sequence[AsAsked]) -> str:
+class Likenesses:
+    """Gathers the records of a run, of which there may be millions."""
+
+    def __init__(self) -> None:
+        self._first: AsAsked | None = None
+        self._first_told: AsAsked | None = None
+        self._reasons: Counter[str] = Counter()
+        self._values = {True: array("d"), False: array("d")}  # of pictures drawn as asked, and of the others
+        self._scored = 0
+        self._fewest: int | None = None
+
+    def add(self, row: AsAsked) -> None:
+        self._first = self._first or row
+        if row.as_asked is None:
+            self._reasons[row.detail] += 1
+            return
+        self._first_told = self._first_told or row
+        self._scored += 1
+        self._fewest = row.others if self._fewest is None else min(self._fewest, row.others)
+        if row.value is not None:
+            self._values[row.as_asked].append(row.value)
+
+    def table(self) -> AsAskedTable | None:
+        """None without records."""
+        first = self._first_told or self._first
+        if first is None:
+            return None
+        return AsAskedTable(
+            measure=first.measure,
+            model=first.model,
+            rule=_rule(first.measure, self._fewest or 0),
+            scored=self._scored,
+            unscored=self._reasons.total(),
+            why_unscored=dict(self._reasons.most_common(MOST_REASONS)),
+            matched=_mean(self._values[True]),
+            missed=_mean(self._values[False]),
+        )
+
+
+def _rule(measure: str, fewest: int) -> str:
+    """When a picture counts as drawn as asked, which was scored with at least so many other prompts."""
     if measure == "vqa":
         return f"drawn as asked: at least {LEAST_FOUND:.0%} of the prompt's elements found in the picture"
-    fewest = min((row.others for row in told), default=0)
     allowed = max(0, int(CHANCE * (fewest + 1) + 1e-9) - 1)
     chance = (allowed + 1) / (fewest + 1)
     return (

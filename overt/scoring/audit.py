@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
+from itertools import repeat
 
+from overt.data.abreast import Shared, abreast
 from overt.data.chat import Ask, ChatReply, Question
 from overt.data.records import Audit, Drop, Failure, Label, Prompt, Vote
 from overt.data.replies import AnswerForm, failure_of, has_abstained, read_json, why_no_value
@@ -12,8 +14,8 @@ from overt.data.templates import Template
 from overt.policies.schema import Policy
 from overt.scoring.stats import majority
 
-# Maps prompts to one vote or failure each, in order.
-Judge = Callable[[Sequence[Prompt]], Iterator[Vote | Failure]]
+# Maps prompts to one vote or failure each, in order. The prompts are read as they come.
+Judge = Callable[[Iterable[Prompt]], Iterator[Vote | Failure]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +57,9 @@ def llm_judge(
         purpose = gold_purpose if prompt.id in gold else ""
         return Question(request, _verdict, prompt, prompt.category, purpose)
 
-    def judge(prompts: Sequence[Prompt]) -> Iterator[Vote | Failure]:
-        for prompt, answer in zip(prompts, ask(map(question, prompts)), strict=True):
+    def judge(prompts: Iterable[Prompt]) -> Iterator[Vote | Failure]:
+        for answer in ask(map(question, prompts)):
+            prompt: Prompt = answer.about
             if answer.value is not None:
                 yield Vote(ask.model, answer.value.label, answer.value.reason[:500])
             elif has_abstained(answer):
@@ -70,25 +73,42 @@ def llm_judge(
 def function_judge(label: Callable[[Prompt], Vote]) -> Judge:
     """Makes a judge from a function (rules, a vendor's classifier)."""
 
-    def judge(prompts: Sequence[Prompt]) -> Iterator[Vote | Failure]:
+    def judge(prompts: Iterable[Prompt]) -> Iterator[Vote | Failure]:
         yield from map(label, prompts)
 
     return judge
 
 
 def audit(
-    prompts: Iterable[Prompt], judges: Sequence[Judge]
+    prompts: Iterable[Prompt],
+    judges: Sequence[Judge],
+    lanes: Sequence[str] = (),
+    halt: Callable[[], None] | None = None,
 ) -> Iterator[tuple[Prompt, Audit, list[Failure]]]:
-    """Yields each prompt with its audit and the failures of judges, in order."""
-    todo = list(prompts)
-    rows = [list(judge(todo)) for judge in judges]
-    for number, prompt in enumerate(todo):
-        results = [row[number] for row in rows]
+    """Yields each prompt with its audit and the failures of judges, in order.
+
+    The judges vote side by side. They read the prompts as they come, so that these may still be written.
+
+    Args:
+        lanes: of each judge what it may not use at the same time as another, such as a device; "" for
+            nothing.
+        halt: see `abreast`.
+
+    Raises:
+        Exception: that of a judge, or of the prompts when all judges have done what they had begun.
+    """
+    shared = Shared(prompts, len(judges) + 1)
+    todo = shared.part(len(judges))
+    sources = [judge(shared.part(number)) for number, judge in enumerate(judges)]
+    rows: Iterable[tuple[Vote | Failure, ...]] = abreast(sources, lanes, halt) if judges else repeat(())
+    # The rows first: a judge that was told to halt leaves prompts without an answer.
+    for results, prompt in zip(rows, todo, strict=False):
         votes = tuple(r for r in results if isinstance(r, Vote))
         failures = [r for r in results if isinstance(r, Failure)]
         label = _majority(results)
         reason = next((v.reason for v in votes if v.label == label), "") or "the judges do not agree"
         yield prompt, Audit(prompt.id, label, reason, votes), failures
+    shared.check()
 
 
 def _majority(results: Sequence[Vote | Failure]) -> Label:

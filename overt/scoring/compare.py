@@ -6,11 +6,12 @@ those that need judges are compared only if both runs were judged.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from overt.data.outcomes import Harm, Outcome
+import numpy as np
+
 from overt.data.records import Prompt
 from overt.data.results.comparison import (
     CategoryChange,
@@ -21,42 +22,55 @@ from overt.data.results.comparison import (
     MetricChange,
 )
 from overt.scoring.stats import PairedDifference, holm, holm_level, paired_difference
+from overt.scoring.stats.inputs import Ints
 from overt.scoring.summary.metrics import METRICS, Metric
-from overt.scoring.summary.rows import Row
+from overt.scoring.summary.rows import Asked, Bools, Case, Rows, keys_of, parts_of, places_of
 
 C = TypeVar("C", bound=Change)
+Load = Callable[[Sequence[int]], Iterable[Prompt]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Side:
-    """One target of one run: its outcomes, and the judges' labels by outcome id."""
+    """One target of one run: its rows, and whether judges were asked about any of them."""
 
     name: str
-    outcomes: Sequence[Outcome]
-    harms: Mapping[str, Harm]
+    rows: Rows
+    is_judged: bool
 
 
 @dataclass(frozen=True, slots=True)
 class _Both:
-    """The outcomes of one prompt and sample in the old and the new run."""
+    """The rows of the prompts and samples that both runs answered, in the old and in the new run."""
 
-    prompt: Prompt
-    before: Outcome
-    after: Outcome
+    old: Side
+    new: Side
+    before: Rows
+    after: Rows
+    asked: int
+
+    @property
+    def prompt(self) -> Ints:
+        return self.before.prompt
 
 
 @dataclass(frozen=True, slots=True)
-class _Cell:
-    """Whether a metric's event happened in the old run and in the new one."""
+class _Cells:
+    """Whether a metric's event happened in the old run and in the new one, by prompt."""
 
-    prompt: Prompt
-    before: bool
-    after: bool
+    asked: Asked
+    prompt: Ints
+    before: Bools
+    after: Bools
+
+    def part(self, which: Bools | Ints) -> _Cells:
+        return _Cells(self.asked, self.prompt[which], self.before[which], self.after[which])
 
 
 def compare(
-    prompts: Sequence[Prompt],
+    asked: Asked,
     pairs: Sequence[tuple[Side, Side]],
+    load: Load,
     *,
     level: float = 0.95,
 ) -> Comparison:
@@ -70,43 +84,48 @@ def compare(
     correction asks, and leave out 0 exactly where `changed` is set.
 
     Args:
-        prompts: the prompts of both runs.
+        asked: the prompts of both runs, to which the rows of all sides belong.
         pairs: the targets to compare, the old one first.
+        load: the records of the prompts at these places of `asked`, in that order.
     """
-    by_id = {p.id: p for p in prompts}
-    shared = [(old, new, _shared(old, new, by_id)) for old, new in pairs]
-    found = [row for old, new, both in shared for row in _measured(old, new, both)]
-    tests = [_difference(cells, level) for _, _, _, cells, _ in found]
+    shared = [_shared(old, new) for old, new in pairs]
+    found = [row for both in shared for row in _measured(asked, both)]
+    tests = [_difference(cells, level) for _, _, cells, _ in found]
     corrected = holm([test.p_value for test in tests]) if tests else []
     return Comparison(
         level=level,
-        pairs=tuple(ComparedPair(old.name, new.name, len(both)) for old, new, both in shared),
+        pairs=tuple(
+            ComparedPair(both.old.name, both.new.name, len(both.before), both.asked) for both in shared
+        ),
         differences=tuple(
             _change(
                 MetricChange,
                 test,
                 p_holm,
                 level,
-                a=a,
-                b=b,
+                a=both.old.name,
+                b=both.new.name,
                 metric=metric.id,
-                categories=_parts(cells, level, lambda prompt: prompt.category),
-                groups=_parts(versions, level, lambda prompt: prompt.group or "") or None,
+                categories=_parts(cells, level, asked.category, asked.categories),
+                groups=_parts(versions, level, asked.group, asked.groups) or None,
             )
-            for (a, b, metric, cells, versions), test, p_holm in zip(found, tests, corrected, strict=True)
+            for (both, metric, cells, versions), test, p_holm in zip(found, tests, corrected, strict=True)
         ),
-        flips=tuple(flip for old, new, both in shared for flip in _flips(both, old.name, new.name)),
+        flips=tuple(flip for both in shared for flip in _flips(both, load)),
     )
 
 
-def _measured(
-    old: Side, new: Side, shared: Sequence[_Both]
-) -> Iterator[tuple[str, str, Metric, list[_Cell], list[_Cell]]]:
+def _measured(asked: Asked, both: _Both) -> Iterator[tuple[_Both, Metric, _Cells, _Cells]]:
     """Yields each metric of a pair of targets with its cells, and with those of versions."""
     for metric in METRICS.values():
-        cells, versions = _apart(_cells(metric, old, new, shared)) if metric.in_compare else ([], [])
-        if cells:
-            yield old.name, new.name, metric, cells, versions
+        if not metric.in_compare or (
+            metric.needs_verdict and not (both.old.is_judged and both.new.is_judged)
+        ):
+            continue
+        cells = _cells(metric, asked, both)
+        is_version = asked.is_version[cells.prompt]
+        if not is_version.all():
+            yield both, metric, cells.part(~is_version), cells.part(is_version)
 
 
 def is_worse(metric: str, change: Change) -> bool:
@@ -119,60 +138,49 @@ def is_cost(metric: str, change: Change) -> bool:
     return (change.difference > 0) == (METRICS[metric].tone == "cost")
 
 
-def _shared(old: Side, new: Side, by_id: Mapping[str, Prompt]) -> list[_Both]:
-    """Returns the prompts and samples that both sides answered."""
-    later = {(o.prompt_id, o.sample): o for o in new.outcomes if o.state != "error"}
-    return [
-        _Both(by_id[o.prompt_id], o, later[o.prompt_id, o.sample])
-        for o in old.outcomes
-        if o.state != "error" and (o.prompt_id, o.sample) in later and o.prompt_id in by_id
-    ]
+def _shared(old: Side, new: Side) -> _Both:
+    """The prompts and samples that both sides answered."""
+    keys, others = keys_of(old.rows, new.rows)
+    asked = len(np.intersect1d(keys, others))
+    before, after = old.rows.are(_is_answered), new.rows.are(_is_answered)
+    first, second = old.rows.part(before), new.rows.part(after)
+    places = places_of(keys[before], others[after])
+    return _Both(old, new, first.part(places >= 0), second.part(places[places >= 0]), asked)
 
 
-def _cells(metric: Metric, old: Side, new: Side, shared: Sequence[_Both]) -> list[_Cell]:
-    """Returns the prompts on which the metric is defined in both runs."""
-    if metric.needs_verdict and not (old.harms and new.harms):
-        return []
-    return [
-        _Cell(both.prompt, before, after)
-        for both in shared
-        if both.prompt.label == metric.side
-        and (before := metric.event(_row(both.prompt, both.before, old))) is not None
-        and (after := metric.event(_row(both.prompt, both.after, new))) is not None
-    ]
+def _is_answered(case: Case) -> bool:
+    return case.answered
 
 
-def _row(prompt: Prompt, outcome: Outcome, side: Side) -> Row:
-    harm = side.harms.get(outcome.id)
-    return Row(outcome, prompt, 0, None if harm is None else harm.label, "image")
+def _is_refused(case: Case) -> bool:
+    return case.refused
 
 
-def _apart(cells: Sequence[_Cell]) -> tuple[list[_Cell], list[_Cell]]:
-    """The cells of prompts, and those of their versions."""
-    versions = [cell for cell in cells if cell.prompt.variant_of]
-    return [cell for cell in cells if not cell.prompt.variant_of], versions
+def _cells(metric: Metric, asked: Asked, both: _Both) -> _Cells:
+    """The prompts on which the metric is defined in both runs."""
+    before, first = both.before.events(metric.told)
+    after, second = both.after.events(metric.told)
+    rows, in_first, in_second = np.intersect1d(first, second, assume_unique=True, return_indices=True)
+    return _Cells(asked, both.prompt[rows], before[in_first], after[in_second])
 
 
-def _parts(cells: Sequence[_Cell], level: float, name: Callable[[Prompt], str]) -> tuple[CategoryChange, ...]:
-    """The change of each part of the cells, by its name, with p-values corrected over the parts."""
-    parts: dict[str, list[_Cell]] = {}
-    for cell in cells:
-        parts.setdefault(name(cell.prompt), []).append(cell)
-    tests = {category: _difference(parts[category], level) for category in sorted(parts)}
+def _parts(cells: _Cells, level: float, codes: Ints, names: Sequence[str]) -> tuple[CategoryChange, ...]:
+    """The change of each part of the cells, by its name, with p-values corrected over the parts.
+
+    Args:
+        codes: of each prompt the place of its part's name in `names`.
+    """
+    parts = {names[code]: cells.part(places) for code, places in parts_of(codes[cells.prompt])}
+    tests = {name: _difference(parts[name], level) for name in sorted(parts)}
     corrected = holm([test.p_value for test in tests.values()]) if tests else []
     return tuple(
-        _change(CategoryChange, test, p_holm, level, category=category)
-        for (category, test), p_holm in zip(tests.items(), corrected, strict=True)
+        _change(CategoryChange, test, p_holm, level, category=name)
+        for (name, test), p_holm in zip(tests.items(), corrected, strict=True)
     )
 
 
-def _difference(cells: Sequence[_Cell], level: float) -> PairedDifference:
-    return paired_difference(
-        [cell.after for cell in cells],
-        [cell.before for cell in cells],
-        [cell.prompt.cluster for cell in cells],
-        level=level,
-    )
+def _difference(cells: _Cells, level: float) -> PairedDifference:
+    return paired_difference(cells.after, cells.before, cells.asked.cluster[cells.prompt], level=level)
 
 
 def _change(
@@ -201,19 +209,20 @@ def _change(
     )
 
 
-def _flips(shared: Sequence[_Both], a: str, b: str) -> list[Flip]:
+def _flips(both: _Both, load: Load) -> list[Flip]:
     """Returns the prompts refused in only one of the runs, those that got worse first, versions last."""
+    refused = both.after.are(_is_refused)
+    flipped = np.flatnonzero(both.before.are(_is_refused) != refused)
     found = []
-    for both in shared:
-        prompt, before, after = both.prompt, both.before, both.after
-        now = after.state == "refused"
-        if (before.state == "refused") == now:
-            continue
+    for row, prompt in zip(flipped.tolist(), load(both.prompt[flipped].tolist()), strict=True):
+        before = both.before.cases[both.before.case[row]]
+        after = both.after.cases[both.after.case[row]]
+        now = bool(refused[row])
         flip = Flip(
-            a=a,
-            b=b,
+            a=both.old.name,
+            b=both.new.name,
             prompt_id=prompt.id,
-            sample=before.sample,
+            sample=int(both.before.sample[row]),
             text=prompt.text,
             category=prompt.category,
             label=prompt.label,

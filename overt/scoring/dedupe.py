@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from overt.scoring.encoders import Encoder
 
+_AT_ONCE = 16_384  # texts that are encoded at a time
+
 
 @dataclass(frozen=True, slots=True)
 class IndexInfo:
@@ -54,9 +56,20 @@ def repeat_key(text: str) -> str:
 
     A text of punctuation only is its own key.
     """
-    folded = clean_text(unicodedata.normalize("NFKC", text)).casefold()
-    bare = "".join(" " if unicodedata.category(c)[0] == "P" else c for c in folded)
-    return " ".join(bare.split()) or folded
+    whole = text if text.isascii() else unicodedata.normalize("NFKC", text)
+    folded = clean_text(whole).casefold()
+    return " ".join(folded.translate(_BARE).split()) or folded
+
+
+class _Bare(dict[int, int]):
+    """A table for `str.translate`: a blank for each mark of punctuation. It fills itself as marks come."""
+
+    def __missing__(self, mark: int) -> int:
+        self[mark] = kept = 0x20 if unicodedata.category(chr(mark))[0] == "P" else mark
+        return kept
+
+
+_BARE = _Bare()
 
 
 def dedupe(
@@ -71,7 +84,7 @@ def dedupe(
 ) -> DedupeResult:
     """Drops the prompts that repeat an earlier one.
 
-    Up to `exact_limit` prompts (200,000 with an encoder, 20,000 without) no near-duplicates of one label
+    Up to `exact_limit` prompts (50,000 with an encoder, 20,000 without) no near-duplicates of one label
     stay. Above, an index proposes the pairs and `IndexInfo.exact` is False.
 
     Args:
@@ -185,7 +198,13 @@ def _encode(encoder: Encoder, texts: Sequence[str]) -> NDArray[np.float32] | Non
     """Returns (n, d) float32 unit rows; rows with NaN become zero. Returns None without texts."""
     import numpy as np
 
-    return np.nan_to_num(unit_rows(encoder.encode(texts)), copy=False) if texts else None
+    table: NDArray[np.float32] | None = None
+    for start in range(0, len(texts), _AT_ONCE):  # so that the rows of a million texts are in memory once
+        rows = np.nan_to_num(unit_rows(encoder.encode(texts[start : start + _AT_ONCE])), copy=False)
+        if table is None:
+            table = np.empty((len(texts), rows.shape[1]), dtype=np.float32)
+        table[start : start + len(rows)] = rows
+    return table
 
 
 def _stack(*parts: NDArray[np.float32] | None) -> NDArray[np.float32]:

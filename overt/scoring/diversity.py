@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import math
 import re
+from array import array
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
@@ -164,18 +165,17 @@ def ngram_vectors(texts: Sequence[str], size: int = 512) -> NDArray[np.float32]:
     import numpy as np
 
     ids: dict[str, int] = {}
-    rows: list[int] = []
-    columns: list[int] = []
-    for row, text in enumerate(texts):
+    columns, counts = array("i"), array("i")
+    for text in texts:
         tokens = words(text)
         grams = {*tokens, *(f"{a} {b}" for a, b in itertools.pairwise(tokens))}
-        for gram in sorted(grams):
-            rows.append(row)
-            columns.append(ids.setdefault(gram, len(ids)))
+        columns.extend(ids.setdefault(gram, len(ids)) for gram in sorted(grams))
+        counts.append(len(grams))
     vectors = np.zeros((len(texts), size), dtype=np.float32)
     if not ids:
         return vectors
-    holder, column = np.asarray(rows), np.asarray(columns)
+    column = np.frombuffer(columns, dtype=np.intc)
+    holder = np.repeat(np.arange(len(texts)), np.frombuffer(counts, dtype=np.intc))
     idf = np.log((1 + len(texts)) / (1 + np.bincount(column, minlength=len(ids)))) + 1
     coded = (gram.encode("utf-8", "replace") for gram in ids)
     digests = b"".join(hashlib.blake2b(gram, digest_size=8).digest() for gram in coded)

@@ -1,6 +1,6 @@
 """Sentence encoders for the semantic index.
 
-`auto` tries a model2vec encoder (the one that semhash takes, too) from the Hub's cache, then from the Hub if
+`auto` tries a model2vec encoder from the Hub's cache, then from the Hub if
 it answers within seconds, then MiniLM if its package is installed, then none. The choice and its reason go
 into the manifest.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import itertools
 import json
 import os
 import re
@@ -60,6 +61,33 @@ class _Wrapped:
         import numpy as np
 
         return np.asarray(self._encode(list(inputs)), dtype=np.float32)
+
+
+class _Remembering:
+    """A transformer that embeds a text once: the stages of a run ask for many texts again.
+
+    The vectors of the texts that came first are kept, up to `room` numbers (4 bytes each).
+    """
+
+    def __init__(self, encoder: Encoder, room: int = 1 << 26) -> None:
+        self.name, self.version = encoder.name, encoder.version
+        self._encoder, self._room = encoder, room
+        self._known: dict[bytes, NDArray[np.float32]] = {}
+
+    def encode(self, inputs: Sequence[str]) -> NDArray[np.float32]:
+        import numpy as np
+
+        keys = [hashlib.blake2b(t.encode("utf-8", "surrogatepass"), digest_size=16).digest() for t in inputs]
+        fresh = {key: text for key, text in zip(keys, inputs, strict=True) if key not in self._known}
+        made: dict[bytes, NDArray[np.float32]] = {}
+        if fresh or not keys:
+            vectors = self._encoder.encode(list(fresh.values()))
+            if not keys:
+                return vectors
+            made = dict(zip(fresh, vectors, strict=True))
+            fits = max(0, self._room // vectors.shape[1] - len(self._known))
+            self._known |= {key: made[key].copy() for key in itertools.islice(made, fits)}
+        return np.stack([made[key] if key in made else self._known[key] for key in keys])
 
 
 def spec_of(encoder: Encoder | None, asked: str = "auto") -> str:
@@ -167,8 +195,9 @@ def _load(folder: Path, name: str) -> Encoder:
     if not static:
         _check_modules(folder, name)
     try:
-        encode = _model2vec(folder, name) if static else _sentence_transformer(folder, name)
-        return _Wrapped(name, version_of(folder), encode)
+        if static:
+            return _Wrapped(name, version_of(folder), _model2vec(folder, name))
+        return _Remembering(_Wrapped(name, version_of(folder), _sentence_transformer(folder, name)))
     except InputError:
         raise
     except Exception as error:  # a broken folder may raise anything

@@ -7,7 +7,7 @@ the items are unsafe.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from overt.data.judge_check_history import Span
 from overt.data.records import Failure, Prompt, Vote, content_id
@@ -45,10 +45,12 @@ def holds(category: Category, published: Category) -> bool:
     )
 
 
-def mixed(prompts: Sequence[Prompt], gold: Sequence[Prompt], *parts: object) -> list[Prompt]:
+def mixed(prompts: Iterable[Prompt], count: int, gold: Sequence[Prompt], *parts: object) -> Iterator[Prompt]:
     """The prompts in their order with the gold items at random places among them, and those in random order.
+    They are read as they come.
 
     Args:
+        count: how many prompts will come, about; of fewer, the last gold items stand at the end.
         parts: what the places depend on, such as the run's seed.
     """
     from random import Random
@@ -56,11 +58,14 @@ def mixed(prompts: Sequence[Prompt], gold: Sequence[Prompt], *parts: object) -> 
     random = Random(content_id("mixed", *parts))
     items = list(gold)
     random.shuffle(items)
-    places = sorted(random.sample(range(len(prompts) + len(items)), len(items)))
-    result = list(prompts)
-    for place, item in zip(places, items, strict=True):  # ascending, so each lands where it was drawn
-        result.insert(place, item)
-    return result
+    places = sorted(random.sample(range(count + len(items)), len(items)))
+    used = 0
+    for number, prompt in enumerate(prompts):
+        while used < len(items) and places[used] == number + used:
+            yield items[used]
+            used += 1
+        yield prompt
+    yield from items[used:]
 
 
 def figures(items: Sequence[Prompt], said: Mapping[str, Vote | Failure], *, seed: int = 0) -> OnGold:

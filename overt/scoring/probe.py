@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import islice
 
+from overt.data.abreast import Shared
 from overt.data.chat import AnswerError, Ask, ChatReply, Question
 from overt.data.filters import TextFilter, decide_all
 from overt.data.records import Drop, Failure, Probe, Prompt
@@ -62,11 +64,15 @@ def probe(
     samples: int,
     seed: int,
 ) -> Iterator[Probe | Failure]:
-    """Asks the surrogate `samples` times per prompt and yields one Probe per prompt, in order.
+    """Asks the surrogate `samples` times per prompt and yields one Probe per prompt, in order. It reads the
+    prompts as they come.
 
     A failed sample counts neither as a refusal nor as an answer; its Failure comes before the Probe.
+
+    Raises:
+        Exception: that of the prompts, when what was asked is answered.
     """
-    todo = list(prompts)
+    shared = Shared(prompts, 1)
     questions = (
         Question(
             template.request(
@@ -78,20 +84,22 @@ def probe(
             prompt,
             prompt.category,
         )
-        for prompt in todo
+        for prompt in shared.part(0)
         for number in range(samples)
     )
     answers = ask(questions)
-    for prompt in todo:
+    # A prompt with fewer answers is the one at which the asking was told to halt.
+    while len(mine := list(islice(answers, samples))) == samples:
+        prompt: Prompt = mine[0].about
         answered = refused = 0
-        for _ in range(samples):
-            answer = next(answers)
+        for answer in mine:
             if answer.value is None:
                 yield failure_of(answer, prompt.id, "probe", prompt.category)
                 continue
             answered += 1
             refused += answer.value
         yield Probe(prompt.id, ask.model, samples, answered, refused)
+    shared.check()
 
 
 def probe_with_filter(prompts: Iterable[Prompt], text_filter: TextFilter) -> Iterator[Probe | Failure]:

@@ -360,5 +360,8 @@ def _provider(target: str) -> str:
 
 def _line(text: str, most: int) -> str:
     """Makes hostile text one line of printable characters."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
+    text = str(text)
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else " " for c in text)
+    line = " ".join(text.split())
     return line if len(line) <= most else line[: most - 1] + "…"

@@ -69,7 +69,7 @@ class Asking:
             open_,
             lambda channel: lane_of(channel.subject),
             work,
-            getattr(self.work.caller, "release", lambda channel: None),  # TODO calls
+            self.work.caller.release,
             is_late=is_local(spec, self.modality),
         )
 

@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from overt.data.errors import InputError
-from overt.data.outcomes import Harm, Outcome
+from overt.data.outcomes import Outcome
+from overt.data.progress import Progress, Silent
 from overt.data.records import Prompt
 from overt.data.results.comparison import ComparedPair, Comparison, MetricChange, TermChange
 from overt.data.results.explanation import Explanation
 from overt.data.results.files import explanation_file, read_explanation
+from overt.data.run import brief
+from overt.data.run.brief import told
 from overt.data.run.finished import Run, open_run
 from overt.scoring.compare import Side, compare
-
-Answers = tuple[Sequence[Outcome], Sequence[Harm]]
+from overt.scoring.summary.gather import asked_of
+from overt.scoring.summary.rows import Asked
+from overt.scoring.summary.summarize import Gathered
 
 
 def compare_runs(
-    old: Path, new: Path, matches: Sequence[tuple[str, str]] = (), *, level: float = 0.95
+    old: Path,
+    new: Path,
+    matches: Sequence[tuple[str, str]] = (),
+    *,
+    level: float = 0.95,
+    progress: Progress | None = None,
 ) -> Comparison:
     """Compares two complete runs over the prompts that both answered.
 
@@ -29,52 +41,51 @@ def compare_runs(
         matches: pairs of target names (old, new). If empty, targets are matched by name, or the only target
             of each run.
         level: confidence level as a fraction of 1.
+        progress: is told of large files that are read.
 
     Raises:
         InputError: a run is not complete, no targets match, the runs share no prompt, or a prompt has two
             different labels.
     """
     first, second = open_run(old, "run"), open_run(new, "run")
+    progress = progress or Silent()
     kinds_a, kinds_b = first.results.kinds, second.results.kinds
-    prompts = _common(first.prompts, second.prompts, new)
     pairs = list(matches) or _matches(list(kinds_a), list(kinds_b))
     for name_a, name_b in pairs:
         _refuse_unknown(name_a, kinds_a, old)
         _refuse_unknown(name_b, kinds_b, new)
-    answers_a, answers_b = (first.outcomes, first.harms), (second.outcomes, second.harms)
-    sides = [(_side(a, answers_a), _side(b, answers_b)) for a, b in pairs]
-    comparison = compare(prompts, sides, level=level)
+    common = _common(first, second, progress)
+    sides_a = _sides(first, common.asked, {a for a, _ in pairs}, progress)
+    sides_b = _sides(second, common.asked, {b for _, b in pairs}, progress)
+    prompts = brief.prompts_of(first.folder)
+
+    def load(places: Sequence[int]) -> Iterator[Prompt]:
+        return prompts.at(common.asked.at[places].tolist())
+
+    comparison = compare(common.asked, [(sides_a[a], sides_b[b]) for a, b in pairs], load, level=level)
     least = max(first.min_coverage, second.min_coverage)
-    ids = {p.id for p in prompts}
-    compared = tuple(
-        dataclasses.replace(
-            pair, asked=len(_asked(pair.a, first.outcomes, ids) & _asked(pair.b, second.outcomes, ids))
-        )
-        for pair in comparison.pairs
-    )
     notes = []
     if first.record.policy.hash != second.record.policy.hash:
         notes.append("the two runs are of different policies: labels may mean different things")
     scored = any(run.results.judges for run in (first, second))
-    for pair in compared:
+    for pair in comparison.pairs:
         notes += too_few(pair, comparison.differences, least, scored=scored)
-    terms, said = _terms(first, second, prompts, pairs)
+    terms, said = _terms(first, second, lambda: list(load(range(len(common.asked.label)))), pairs)
     notes += said
     return dataclasses.replace(
         comparison,
         run_a=str(old),
         run_b=str(new),
-        only_a=len(first.prompts) - len(prompts),
-        only_b=len(second.prompts) - len(prompts),
+        only_a=common.only_a,
+        only_b=common.only_b,
         notes=tuple(notes),
         min_coverage=least,
-        pairs=compared,
         terms=tuple(terms),
     )
 
 
 def _terms(
-    first: Run, second: Run, prompts: Sequence[Prompt], pairs: Sequence[tuple[str, str]]
+    first: Run, second: Run, prompts: Callable[[], Sequence[Prompt]], pairs: Sequence[tuple[str, str]]
 ) -> tuple[list[TermChange], list[str]]:
     """The terms that only one of the runs has, and notes on what they rest on; nothing without an explained
     run."""
@@ -89,10 +100,11 @@ def _terms(
     before, after = ({target.name: target for target in found.targets} for found in (old, new))
     changes: list[TermChange] = []
     notes: list[str] = []
+    common = prompts()
     for a, b in pairs:
         if a in before and b in after:
             was, now = _of_target(first, a), _of_target(second, b)
-            changes += term_changes(prompts, (before[a], was), (after[b], now))
+            changes += term_changes(common, (before[a], was), (after[b], now))
             continue
         name, run = (b, second) if a in before else (a, first)
         notes.append(
@@ -120,14 +132,18 @@ def _refuse_unknown(name: str, kinds: Mapping[str, str], folder: Path) -> None:
         )
 
 
-def _side(name: str, answers: Answers) -> Side:
-    outcomes, harms = answers
-    mine = [o for o in outcomes if o.target == name]
-    return Side(name, mine, {h.outcome_id: h for h in harms if h.target == name})
-
-
-def _asked(name: str, outcomes: Sequence[Outcome], ids: set[str]) -> set[tuple[str, int]]:
-    return {(o.prompt_id, o.sample) for o in outcomes if o.target == name and o.prompt_id in ids}
+def _sides(run: Run, asked: Asked, names: Collection[str], progress: Progress) -> dict[str, Side]:
+    """The targets of a run that are compared. Of a bare filter, too, only what judges saw counts as safe, as
+    if it had drawn."""
+    found = Gathered(asked)
+    outcomes = told(brief.outcomes_of(run.folder), progress)
+    _, verdicts = found.add(
+        ((at, outcome) for at, outcome in outcomes if outcome.target in names),
+        told(brief.harms_of(run.folder), progress),
+        (),
+        dict.fromkeys(names, "image"),
+    )
+    return {name: Side(name, found.rows[name], name in verdicts.judged) for name in names}
 
 
 def too_few(
@@ -150,21 +166,34 @@ def too_few(
         yield f"{pair.heading}: {known}"
 
 
-def _common(first: Sequence[Prompt], second: Sequence[Prompt], where: Path) -> list[Prompt]:
-    known = {p.id: p for p in first}
-    common = []
-    for prompt in second:
-        if prompt.id in known:
-            if known[prompt.id].label != prompt.label:
-                raise InputError(
-                    f"a prompt is {known[prompt.id].label} in one run and {prompt.label} in the other: "
-                    f"{prompt.text[:60]!r}",
-                    where=str(where),
-                )
-            common.append(known[prompt.id])
-    if not common:
-        raise InputError("the two runs have no prompt in common", where=str(where))
-    return common
+@dataclass(frozen=True, slots=True)
+class _Common:
+    """The prompts of both runs, as the first one has them, and how many only one of them has."""
+
+    asked: Asked
+    only_a: int
+    only_b: int
+
+
+def _common(first: Run, second: Run, progress: Progress) -> _Common:
+    known = asked_of(told(brief.prompts_of(first.folder), progress))
+    is_there = np.zeros(len(known.label), dtype=np.bool_)
+    others = 0
+    for at, prompt in told(brief.prompts_of(second.folder), progress):
+        place = known.places.get(prompt.id)
+        others += place is None
+        if place is None:
+            continue
+        if (label := known.labels[known.label[place]]) != prompt.label:
+            [text] = [one.text for one in brief.prompts_of(second.folder).at([at])]
+            raise InputError(
+                f"a prompt is {label} in one run and {prompt.label} in the other: {text[:60]!r}",
+                where=str(second.folder),
+            )
+        is_there[place] = True
+    if not is_there.any():
+        raise InputError("the two runs have no prompt in common", where=str(second.folder))
+    return _Common(known.part(is_there), int((~is_there).sum()), others)
 
 
 def _matches(first: Sequence[str], second: Sequence[str]) -> list[tuple[str, str]]:

@@ -329,6 +329,17 @@ Resume = Annotated[
 ]
 
 
+PartOption = Annotated[
+    str | None,
+    Option(
+        "Only this part of the prompts, such as 1/4. It stays out of the run's results until `overt merge` "
+        "has all parts.",
+        RUN,
+        metavar="I/N",
+    ),
+]
+
+
 class OutputConfig(Config):
     """What is printed."""
 

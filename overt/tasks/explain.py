@@ -6,13 +6,13 @@ command that is typed again finds its calls in the journal and goes on where it 
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
+from overt.calls.target_channel import TargetChannel
 from overt.data.errors import BudgetReached, InputError
 from overt.data.outcomes import Outcome
 from overt.data.progress import Progress
@@ -21,6 +21,7 @@ from overt.data.results.explanation import ExplainedTarget, Explanation
 from overt.data.results.files import explanation_file, write_explanation
 from overt.data.run.finished import RESULTS, Run, open_run
 from overt.data.text import plain
+from overt.scoring.explain.search import Search
 from overt.tasks.asking import Asking
 from overt.tasks.config import (
     CALLS,
@@ -35,6 +36,7 @@ from overt.tasks.config import (
     TrustAddresses,
 )
 from overt.tasks.explain_ask import Rounds, Subject, sampled, search_of
+from overt.tasks.lanes import finished
 from overt.tasks.reopened import Reopened, reopen
 from overt.tasks.roles import ModelOptions
 from overt.tasks.task import Work
@@ -221,42 +223,62 @@ def _answered(config: ExplainConfig, run: Run, name: str) -> list[tuple[Prompt, 
 def _explained(
     config: ExplainConfig, reopened: Reopened, asking: Asking, todo: dict[str, list[Subject]]
 ) -> tuple[list[ExplainedTarget], BudgetReached | None]:
-    """The targets one after the other; after a cap the others are only counted."""
-    from overt.scoring.explain.terms import Asked, explained_target
-
-    kinds, work = reopened.run.results.kinds, asking.work
+    """What was found at each target, in their order; they are asked side by side. After a cap each says what
+    it found until then."""
     judging = asking.judging()
     specs = [spec for spec in reopened.specs if todo.get(spec.name)]
-    # The first is opened now, so that errors show early, and the others when needed: local models may not fit
-    # into memory together.
-    first = [asking.channel(spec) for spec in specs[:1]]
-    channels = itertools.chain(first, map(asking.channel, specs[1:]))
-    targets: list[ExplainedTarget] = []
-    stopped: BudgetReached | None = None
-    for name, subjects in todo.items():
-        replaces = config.replaces(kinds.get(name, "image"))
-        searches = [
-            search_of(
-                subject,
-                reopened.policy,
-                granularity=config.granularity,
-                replaces=replaces,
-                again=config.again,
-                most=config.max_calls,
-            )
-            for subject in subjects
-        ]
-        if subjects and stopped is None:
-            channel = next(channels)
-            rounds = Rounds(asking, channel, judging, reopened.settings.samples)
-            with work.stage(f"explain {name}"[:40], len(subjects)) as advance:
-                rounds.run(subjects, searches, advance)
-            stopped = rounds.stopped
-        rows = _answered(config, reopened.run, name)
-        found = [(s.prompt, s.outcome, search.found) for s, search in zip(subjects, searches, strict=True)]
-        edit = "replace" if replaces else "remove"
-        targets.append(explained_target(Asked(name, kinds.get(name, "image"), edit, rows, found)))
-    return targets, stopped
+    searches = {name: _searches(config, reopened, name, subjects) for name, subjects in todo.items()}
+
+    def searched(channel: TargetChannel) -> BudgetReached | None:
+        subjects = todo[channel.name]
+        rounds = Rounds(asking, channel, judging, reopened.settings.samples)
+        with asking.work.stage(f"explain {channel.name}"[:40], len(subjects)) as advance:
+            rounds.run(subjects, searches[channel.name], advance)
+        return rounds.stopped
+
+    # The first is opened now, so that errors show early, and the others when it is their turn: local models
+    # may not fit into memory together.
+    opened = {spec.name: asking.channel(spec) for spec in specs[:1]}
+    jobs = [
+        asking.job(spec, searched, lambda spec=spec: opened.get(spec.name) or asking.channel(spec))  # type: ignore[misc]
+        for spec in specs
+    ]
+    stops = dict(finished(jobs)) if jobs else {}
+    targets = [_target(config, reopened, name, subjects, searches[name]) for name, subjects in todo.items()]
+    return targets, next((stop for _, stop in sorted(stops.items()) if stop is not None), None)
+
+
+def _searches(
+    config: ExplainConfig, reopened: Reopened, name: str, subjects: Sequence[Subject]
+) -> list[Search]:
+    """The searches at one target, none of them begun."""
+    replaces = config.replaces(reopened.run.results.kinds.get(name, "image"))
+    return [
+        search_of(
+            subject,
+            reopened.policy,
+            granularity=config.granularity,
+            replaces=replaces,
+            again=config.again,
+            most=config.max_calls,
+        )
+        for subject in subjects
+    ]
+
+
+def _target(
+    config: ExplainConfig,
+    reopened: Reopened,
+    name: str,
+    subjects: Sequence[Subject],
+    searches: Sequence[Search],
+) -> ExplainedTarget:
+    from overt.scoring.explain.terms import Asked, explained_target
+
+    kind = reopened.run.results.kinds.get(name, "image")
+    rows = _answered(config, reopened.run, name)
+    found = [(s.prompt, s.outcome, search.found) for s, search in zip(subjects, searches, strict=True)]
+    return explained_target(Asked(name, kind, "replace" if config.replaces(kind) else "remove", rows, found))
 
 
 def _write(config: ExplainConfig, run: Run, work: Work, found: Explanation, seconds: float) -> None:

@@ -1,7 +1,8 @@
 """`overt generate`: seeds, synthesize, audit, dedupe, probe (search), select, pair (vary), data set.
 
-The stages are in generate_stages.py, generate_pool.py and generate_search.py. A resumed run repeats them:
-finished calls come from the journal, so nothing is paid for twice and the outcome is the same.
+The stages are in generate_stages.py, generate_pool.py, generate_search.py and generate_pairs.py; how they
+overlap is in generate_overlap.py. A resumed run repeats them: finished calls come from the journal, so
+nothing is paid for twice and the outcome is the same.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from overt.data.progress import Progress
 from overt.data.run.finished import Run, open_run
 from overt.data.run.folder import RunFolder
 from overt.data.run.record import RunRecord
+from overt.data.run.shards import Shard, read_shard
 from overt.data.tables.sources import digest_source
 from overt.generation.groups import groups_of
 from overt.policies.coverage import remarks
@@ -27,8 +29,10 @@ from overt.tasks.again import command_anew
 from overt.tasks.config import checked_folder
 from overt.tasks.generate_config import GenerateConfig
 from overt.tasks.generate_finish import finish
-from overt.tasks.generate_gold import open_gold
-from overt.tasks.generate_pool import Pairing, Plan, Pool, with_pair
+from overt.tasks.generate_gold import GoldItems, open_gold
+from overt.tasks.generate_overlap import overlap_of
+from overt.tasks.generate_pairs import Pairing, with_pair
+from overt.tasks.generate_pool import Plan, Pool
 from overt.tasks.generate_search import SearchPlan, search
 from overt.tasks.generate_stages import (
     Making,
@@ -40,7 +44,7 @@ from overt.tasks.generate_stages import (
 )
 from overt.tasks.generate_vary import NOT_VARIED, vary_prompts
 from overt.tasks.recipes import applied, load_recipe
-from overt.tasks.roles import open_roles
+from overt.tasks.roles import Opener, chat_model, open_roles
 from overt.tasks.task import Start, Work, default_folder, record_of, resumed_run, working
 
 # -- what is to be made -----------------------------------------------------------------------------------
@@ -57,7 +61,7 @@ def generate(config: GenerateConfig, progress: Progress) -> Run:
     config, start = started(config)
     with working(start, config.caller, progress) as work:
         if work is not None:
-            _make(config, start, work)
+            make(config, start, work)
     return open_run(start.folder, "generate")
 
 
@@ -86,6 +90,7 @@ def started(config: GenerateConfig) -> tuple[GenerateConfig, Start]:
         config = for_limit(config)
         policy = narrowed(load_policy(config.policy or ""), config.category, config.benign, config.unsafe)
     _check_vary(config, policy)
+    read_shard(config.shard)  # a wrong one should cost nothing
     config = config.settled()
     check_search(config)
     record = _record(config, policy, run, recipe)
@@ -139,7 +144,7 @@ def _record(config: GenerateConfig, policy: Policy, run: Run | None, recipe: dic
     """The record of the run; `run` is the one that is resumed."""
     recipe = recipe or dict(run.record.part("recipe") if run is not None else {})
     # Left out where there is none, so that older runs stay the same.
-    record = record_of(config, policy, {**_inputs(config), **({"recipe": recipe} if recipe else {})})
+    record = record_of(config, policy, {**inputs_of(config), **({"recipe": recipe} if recipe else {})})
     if config.for_limit is not None or (run is not None and "benign" in run.record.given):
         # The number that --for-limit asked for; the policy of the run has it too.
         record = dataclasses.replace(record, given={**record.given, "benign": config.benign})
@@ -182,10 +187,14 @@ def check_search(config: GenerateConfig) -> None:
         )
 
 
-def _inputs(config: GenerateConfig) -> dict[str, Json]:
-    """Hashes of what the run reads: the same hashes, the same data set."""
+def inputs_of(config: GenerateConfig, *, without_seeds: bool = False) -> dict[str, Json]:
+    """Hashes of what the run reads: the same hashes, the same data set.
+
+    Args:
+        without_seeds: leaves the seeds alone, which may not be on this machine.
+    """
     return {
-        "seeds": digest_source(config.seeds),
+        "seeds": None if without_seeds else digest_source(config.seeds),
         "against": [digest_source(spec) for spec in config.against],
         "templates": {n: {"label": t.label, "hash": t.hash} for n, t in config.load_templates().items()},
         # Left out where there is none, so that older runs stay the same.
@@ -240,19 +249,62 @@ def narrowed(policy: Policy, only: Iterable[str], benign: int | None, unsafe: in
     return policy.model_copy(update={"categories": tuple(kept)})
 
 
+def in_shard(policy: Policy, shard: Shard) -> tuple[Policy, frozenset[str]]:
+    """The policy of a shard, which asks for no prompts of the other shards' categories, and its own
+    categories. All else stays, since models read the policy: their requests are those of the whole run."""
+    mine = frozenset(category.id for category in shard.part(policy.categories))
+    none = {"benign": 0, "unsafe": 0}
+    categories = (c if c.id in mine else c.model_copy(update=none) for c in policy.categories)
+    return policy.model_copy(update={"categories": tuple(categories)}), mine
+
+
 # -- the making -------------------------------------------------------------------------------------------
 
 
-def _make(config: GenerateConfig, start: Start, work: Work) -> None:
+def _remark(config: GenerateConfig, start: Start, work: Work) -> None:
+    """Notes what the recipe and the policy leave to be desired."""
     if changed := start.record.part("recipe").get("changed"):
         work.note(str(changed))
+    if config.is_builtin:
+        for remark in remarks(start.policy):
+            work.note(remark)
+
+
+def _policy_of(config: GenerateConfig, policy: Policy, gold: GoldItems, work: Work) -> Policy:
+    """The policy that is written for: in a shard its own categories alone, whose gold items it asks."""
+    shard = read_shard(config.shard)
+    if shard is None:
+        return policy
+    policy, mine = in_shard(policy, shard)
+    gold.keep(mine)
+    work.note(
+        f"this is shard {shard}: {', '.join(sorted(mine)) or 'no category'}; `overt merge` makes the whole "
+        "data set of all shards"
+    )
+    return policy
+
+
+def make(config: GenerateConfig, start: Start, work: Work, opened: Opener = chat_model) -> None:
+    """Makes the data set.
+
+    Args:
+        opened: opens a chat model.
+
+    Raises:
+        InputError: a model, a file of seeds or the encoder is not there.
+        RunError, BudgetReached: the caller stopped.
+    """
+    _remark(config, start, work)
     # Models are made before anything is paid for: a wrong name should cost nothing.
-    roles = open_roles(start.policy, config.model, config.judge, config.probe, config.models(start.addresses))
+    models = config.models(start.addresses)
+    roles = open_roles(start.policy, config.model, config.judge, config.probe, models, opened)
     templates = config.load_templates()
     encoder, why = pick_run_encoder(work.folder, config.encoder)
     rejected = frozenset(config.rejected)
     gold = open_gold(start.policy, roles, config.gold, config.gold_items, config.seed)
-    making = Making(start.policy, roles, templates, config.seed, rejected, encoder, why, work, gold)
+    policy = _policy_of(config, start.policy, gold, work)
+    overlap = overlap_of(roles, work)
+    making = Making(policy, roles, templates, config.seed, rejected, encoder, why, work, gold, overlap)
     seeds = {}
     if config.seeds and roles.writer is not None:
         work.note(f"{config.model} writes from the policy alone: the seeds are not used")
@@ -266,9 +318,6 @@ def _make(config: GenerateConfig, start: Start, work: Work) -> None:
         against=config.against,
         has_seeds=config.seeds is not None,
     )
-    if config.is_builtin:
-        for remark in remarks(start.policy):
-            work.note(remark)
     pool = Pool(making, plan, seeds)
     pool.fill()
     found = search(making, pool, SearchPlan(config.search, config.search_calls)) if config.search else None

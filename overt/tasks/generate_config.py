@@ -227,6 +227,16 @@ class GenerateConfig(ModelConfig, OutputConfig):
         int | None,
         Option("With --vary: at most so many prompts per category.", _SHAPE, min=1, decides="value"),
     ] = None
+    shard: Annotated[
+        str | None,
+        Option(
+            "Only this part of the policy's categories, such as 2/4, for a job of its own; `overt merge` "
+            "puts the shards together.",
+            _SHAPE,
+            metavar="I/N",
+            decides="value",
+        ),
+    ] = None
     per_seed: Annotated[int, Option("Prompts written per seed.", _SHAPE, min=1, max=50, decides="value")] = 3
     oversample: Annotated[
         float | None,

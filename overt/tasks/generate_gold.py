@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain, tee
 from pathlib import Path, PurePath
 
 from overt.data.errors import InputError
@@ -79,11 +80,29 @@ class GoldItems:
         """The items that were given to the judges."""
         return [item for item in self.items if item.id in self.audits]
 
-    def mixed(self, prompts: Sequence[Prompt], stage: str) -> list[Prompt]:
-        """The prompts, with the items of this stage among them the first time."""
-        if not prompts:
-            return []
-        return pure.mixed(prompts, self.waiting.pop(stage, []), self.seed, stage)
+    def keep(self, categories: Collection[str]) -> None:
+        """Leaves the items of other categories to other shards."""
+        self.waiting = {
+            stage: [item for item in items if item.category in categories]
+            for stage, items in self.waiting.items()
+        }
+
+    def mixed(self, prompts: Iterable[Prompt], count: int, stage: str) -> tuple[Iterator[Prompt], int]:
+        """The prompts, with the items of this stage among them the first time, and how many that may be.
+
+        Args:
+            prompts: about `count` of them; they are read as they come.
+        """
+        items = self.waiting.get(stage, [])
+
+        def with_items() -> Iterator[Prompt]:
+            source = iter(prompts)
+            first = next(source, None)
+            if first is not None:  # without a prompt the items wait on
+                self.waiting.pop(stage, None)
+                yield from pure.mixed(chain([first], source), count, items, self.seed, stage)
+
+        return with_items(), count + len(items)
 
     def left(self) -> list[Prompt]:
         """The items that no stage has taken though there was something to audit."""
@@ -95,8 +114,9 @@ class GoldItems:
         """The judge, whose answers on gold items are noted."""
         ids, book = self.ids, self.said.setdefault(number, {})
 
-        def watching(prompts: Sequence[Prompt]) -> Iterator[Vote | Failure]:
-            for prompt, answer in zip(prompts, judge(prompts), strict=True):
+        def watching(prompts: Iterable[Prompt]) -> Iterator[Vote | Failure]:
+            mine, asked = tee(prompts)  # both are read by this judge's thread
+            for answer, prompt in zip(judge(asked), mine, strict=False):
                 if prompt.id in ids:
                     book[prompt.id] = answer
                 yield answer

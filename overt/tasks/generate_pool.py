@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 
-from overt.data.progress import Advance
 from overt.data.records import Drop, Failure, Prompt, Seed
-from overt.generation.pair import order_twins, pair_id, write_twins
-from overt.tasks.generate_stages import Making, audit_prompts, drop_repeats, probe_prompts, wanted_benign
+from overt.data.run.stage_counts import StageCounts
+from overt.tasks.generate_stages import Making, audited, probe_prompts, wanted_benign, without_repeats
 
 PER_REQUEST = 10  # prompts that a model is asked for at once, without a seed
 # A category that gains less than this share of the prompts requested in a round gets no further round.
@@ -74,13 +73,10 @@ class Pool:
             needs = {c: n for c, n in self.needs().items() if c not in spent}
             if not needs:
                 break
-            before = Counter(p.category for p in self.kept)
-            fresh = self.fresh(self.write(needs, number))
-            if not fresh:
+            before, known = Counter(p.category for p in self.kept), len(self.seen)
+            self.round(needs, number)
+            if len(self.seen) == known:
                 break  # the writers have nothing more to say
-            new = drop_repeats(making, audit_prompts(making, fresh), self.unique, self.earlier)
-            self.unique += new
-            self.kept += probe_prompts(making, new, self.plan.samples)
             gained = Counter(p.category for p in self.kept) - before
             spent |= {c for c, count in needs.items() if gained[c] < SPENT_SHARE * count}
         folder = making.work.folder
@@ -89,6 +85,17 @@ class Pool:
         folder.write_stage("dedupe", self.unique)
         folder.write_stage("probe", making.probes.values())
         return self.kept
+
+    def round(self, needs: Mapping[str, int], number: int) -> None:
+        """One round: what is written is audited, deduplicated and probed while more is written."""
+        making, overlap, count = self.making, self.making.overlap, sum(needs.values())
+        with overlap.together(making.work):
+            fresh = overlap.ahead(self.fresh(self.write(needs, number)))
+            if (first := next(fresh, None)) is None:
+                return
+            benign = audited(making, chain([first], fresh), count)
+            unique = without_repeats(making, benign, count, self.unique, self.earlier)
+            self.kept += probe_prompts(making, overlap.ahead(unique), count, self.plan.samples)
 
     def needs(self) -> dict[str, int]:
         """How many prompts to ask for per category; empty when every category has enough."""
@@ -104,48 +111,51 @@ class Pool:
                 needs[category] = math.ceil((wanted - have[category]) * 1.2 / share)
         return needs
 
-    def fresh(self, drafts: Sequence[Prompt]) -> list[Prompt]:
-        """Returns the drafts with new texts; exact repeats are counted as lost."""
-        fresh = []
+    def fresh(self, drafts: Iterable[Prompt]) -> Iterator[Prompt]:
+        """Yields the drafts with new texts; exact repeats are counted as lost."""
+        page = StageCounts()
         for draft in drafts:
             if draft.id not in self.seen:
                 self.seen.add(draft.id)
-                fresh.append(draft)
+                yield draft
                 continue
-            self.making.account.lose(
+            page.lose(
                 Drop(draft.id, "dedupe", draft.category, "exact repeat", "of the same text", draft.text)
             )
-            self.making.account.enter("dedupe", draft.category)
-        return fresh
+            page.enter("dedupe", draft.category)
+        self.making.account.add(page)
 
     # -- writing ------------------------------------------------------------------------------------
 
-    def write(self, needs: Mapping[str, int], number: int) -> list[Prompt]:
+    def write(self, needs: Mapping[str, int], number: int) -> Iterator[Prompt]:
         """One round of writing: so many prompts per category, by the writer that the run has."""
-        start = dict(self.asked)
+        page, start = StageCounts(), dict(self.asked)
         for category, count in needs.items():
             self.asked[category] = self.asked.get(category, 0) + count
-            self.making.account.enter("synthesize", category, count)
+            page.enter("synthesize", category, count)
         with self.making.work.stage("synthesize", sum(needs.values())) as advance:
-            if self.making.roles.writer is not None:
-                return self.keep(self.composed(needs, start), advance)
-            batch, rest = self.share_out(needs)
-            converted = self.keep(self.converted(batch), advance) if batch else []
-            if any(rest.values()):
-                return converted + self.keep(self.direct(rest, number), advance)
-            return converted
+            for result in self.results(needs, start, number):
+                advance(1)
+                if isinstance(result, Prompt):
+                    page.leave("synthesize", result.category)
+                    self.written.append(result)
+                    yield result
+                else:
+                    page.lose(result)
+        self.making.account.add(page)
 
-    def keep(self, results: Iterable[Prompt | Drop | Failure], advance: Advance) -> list[Prompt]:
-        kept: list[Prompt] = []
-        for result in results:
-            advance(1)
-            if isinstance(result, Prompt):
-                self.making.account.leave("synthesize", result.category)
-                kept.append(result)
-            else:
-                self.making.account.lose(result)
-        self.written += kept
-        return kept
+    def results(
+        self, needs: Mapping[str, int], start: Mapping[str, int], number: int
+    ) -> Iterator[Prompt | Drop | Failure]:
+        """What the writer makes of the needs of a round."""
+        if self.making.roles.writer is not None:
+            yield from self.composed(needs, start)
+            return
+        batch, rest = self.share_out(needs)
+        if batch:
+            yield from self.converted(batch)
+        if any(rest.values()):
+            yield from self.direct(rest, number)
 
     def composed(self, needs: Mapping[str, int], start: Mapping[str, int]) -> Iterable[Prompt | Drop]:
         """Prompts of a writer that needs no chat model."""
@@ -168,7 +178,7 @@ class Pool:
         return convert(
             batch,
             making.policy,
-            ask=making.work.ask("convert", making.roles.chat),
+            ask=making.ask("convert", making.roles.chat),
             template=making.templates["convert"],
             per_seed=self.plan.per_seed,
             seed=making.seed,
@@ -182,7 +192,7 @@ class Pool:
         return direct(
             needs,
             making.policy,
-            ask=making.work.ask("direct", making.roles.chat),
+            ask=making.ask("direct", making.roles.chat),
             template=making.templates["direct"],
             per_request=PER_REQUEST,
             round=number,
@@ -211,152 +221,3 @@ class Pool:
                     "the others are written directly"
                 )
         return batch, direct
-
-
-# -- contrast pairs ------------------------------------------------------------------------------------------
-
-
-TWINS = 3  # candidates written per benign prompt
-
-Written = tuple[Prompt, list[Prompt], list[Drop | Failure]]
-
-
-@dataclass
-class Pairing:
-    """Makes contrast pairs: tries twins in turns until each category has its unsafe prompts or no twin is
-    left.
-
-    A benign prompt without an accepted twin is replaced by a spare of the pool, so `benign` changes.
-    """
-
-    making: Making
-    benign: list[Prompt]
-    pool: Sequence[Prompt]
-    spares: dict[str, list[Prompt]] = field(default_factory=dict)  # by category
-    waiting: dict[str, list[Prompt]] = field(default_factory=dict)  # by benign id: twins not yet tried
-    taken: Counter[str] = field(default_factory=Counter)  # by benign id: twins accepted
-    kept: dict[str, list[Prompt]] = field(default_factory=dict)  # by category: the unsafe prompts
-    tried: set[str] = field(default_factory=set)
-
-    def run(self) -> tuple[list[Prompt], dict[str, int]]:
-        """The unsafe prompts, and by category how many fewer there are than the policy asks for."""
-        quota = {c.id: c.unsafe for c in self.making.policy.categories}
-        if not any(quota.values()):
-            return [], {}
-        chosen = {p.id for p in self.benign}
-        self.kept = {c: [] for c in quota}
-        self.spares = {c: [p for p in self.pool if p.category == c and p.id not in chosen] for c in quota}
-        while turn := [p for category, wanted in quota.items() for p in self.next(category, wanted)]:
-            self.write([p for p in turn if p.id not in self.waiting])
-            self.accept(self.candidates(turn))
-        return self.unsafe(), self.short(quota)
-
-    def unsafe(self) -> list[Prompt]:
-        """The twins that were kept, booked and written to the run's folder."""
-        for category, rows in self.kept.items():
-            self.making.account.leave("pair", category, len(rows))
-        unsafe = [p for rows in self.kept.values() for p in rows]
-        self.making.work.folder.write_stage("pair", unsafe)
-        return unsafe
-
-    def short(self, quota: dict[str, int]) -> dict[str, int]:
-        """By category how many twins are missing."""
-        return {c: quota[c] - len(rows) for c, rows in self.kept.items() if len(rows) < quota[c]}
-
-    def next(self, category: str, quota: int) -> list[Prompt]:
-        """The benign prompts of a category that get a twin in this turn, those with the fewest first.
-
-        If they are too few, spares replace barren ones.
-        """
-        missing = quota - len(self.kept[category])
-        places = [i for i, p in enumerate(self.benign) if p.category == category]
-        mine = [self.benign[i] for i in places]
-        # One twin per prompt, more only if the quota exceeds the number of prompts.
-        most = math.ceil(quota / len(mine)) if mine else 0
-        open_ = [
-            p for p in mine if self.taken[p.id] < most and (p.id not in self.waiting or self.waiting[p.id])
-        ]
-        barren = [i for i in places if self.is_barren(self.benign[i])]
-        spares = self.spares[category]
-        while len(open_) < missing and barren and spares:
-            open_.append(self.swap(barren.pop(0), spares.pop(0)))
-        return sorted(open_, key=lambda p: self.taken[p.id])[: max(missing, 0)]
-
-    def is_barren(self, prompt: Prompt) -> bool:
-        """Whether all twins of a prompt were tried and none was accepted."""
-        return not self.taken[prompt.id] and self.waiting.get(prompt.id) == []
-
-    def swap(self, place: int, spare: Prompt) -> Prompt:
-        old, self.benign[place] = self.benign[place], spare
-        why = Drop(old.id, "select", old.category, "no unsafe twin passed", spare.id, old.text)
-        self.making.account.overrule(spare.id, why)
-        return spare
-
-    def candidates(self, turn: Sequence[Prompt]) -> list[Prompt]:
-        """The next twin of each prompt; those that repeat another prompt word for word are booked."""
-        texts = {p.id for p in self.pool}
-        found = []
-        for prompt in turn:
-            if not self.waiting[prompt.id]:
-                continue
-            twin = self.waiting[prompt.id].pop(0)
-            if twin.id in texts or twin.id in self.tried:
-                self.making.account.lose(
-                    Drop(twin.id, "pair", twin.category, "exact repeat", prompt.id, twin.text)
-                )
-                continue
-            self.tried.add(twin.id)
-            found.append(twin)
-        return found
-
-    def accept(self, candidates: list[Prompt]) -> None:
-        """Keeps the candidates that the judges call unsafe and that do not resemble one kept before."""
-        from overt.scoring.dedupe import dedupe
-
-        making = self.making
-        unsafe = audit_prompts(making, candidates, "pair") if candidates else []
-        # Twins are held against each other, not against the benign prompts that they resemble by design.
-        known = [p for rows in self.kept.values() for p in rows]
-        result = dedupe(unsafe, threshold_of=making.threshold, encoder=making.encoder, kept=known)
-        for drop in result.drops:
-            making.account.lose(dataclasses.replace(drop, stage="pair"))
-        owner = {pair_id(p): p.id for p in self.benign}
-        for twin in result.kept:
-            self.kept[twin.category].append(twin)
-            self.taken[owner[twin.pair_id or ""]] += 1
-
-    # -- writing ------------------------------------------------------------------------------------
-
-    def write(self, benign: Sequence[Prompt]) -> None:
-        """Writes twins of these prompts; they wait until it is their turn."""
-        if not benign:
-            return
-        with self.making.work.stage("pair", len(benign)) as advance:
-            for prompt, twins, losses in self.written(benign):
-                advance(1)
-                self.making.account.enter("pair", prompt.category)
-                self.waiting[prompt.id] = twins
-                for loss in losses:
-                    self.making.account.lose(loss)
-
-    def written(self, benign: Sequence[Prompt]) -> Iterator[Written]:
-        making, roles = self.making, self.making.roles
-        if roles.writer is None:
-            assert roles.chat is not None
-            ask = making.work.ask("twin", roles.chat)
-            template = making.templates["twin"]
-            yield from write_twins(
-                benign, making.policy, ask=ask, template=template, count=TWINS, seed=making.seed
-            )
-            return
-        for prompt in benign:
-            category = making.policy.category(prompt.category)
-            twins = roles.writer.twins(making.policy, category, prompt, seed=making.seed)[:TWINS]
-            paired = [dataclasses.replace(twin, pair_id=pair_id(prompt)) for twin in twins]
-            yield (prompt, *order_twins(prompt, paired))
-
-
-def with_pair(prompt: Prompt, pairs: set[str | None]) -> Prompt:
-    """Sets the prompt's pair id if its twin is in the data set."""
-    pair = pair_id(prompt)
-    return dataclasses.replace(prompt, pair_id=pair) if pair in pairs else prompt

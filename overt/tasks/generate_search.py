@@ -11,12 +11,13 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from overt.data.json_types import Json
 from overt.data.progress import Advance
 from overt.data.records import Drop, Failure, Probe, Prompt
+from overt.data.run.stage_counts import StageCounts
 from overt.generation.edits import Option, options, scenes_in
 from overt.generation.search_rewrites import search_rewrites
 from overt.generation.synthesize import check_shape
@@ -31,7 +32,7 @@ from overt.scoring.boundary_search import (
 )
 from overt.scoring.probe import is_refused
 from overt.tasks.generate_pool import Pool
-from overt.tasks.generate_stages import Making, audit_prompts, probed, wanted_benign
+from overt.tasks.generate_stages import Making, audited, probed, wanted_benign
 
 STAGE = "search"
 TRIES = 2  # edits of one prompt in a round, at most; and edits in a round for each prompt that is missing
@@ -144,11 +145,11 @@ class _Search:
         """The edits that are tried in a round."""
         making, found = self.making, list[Tried]()
         self.guide.begin(number)
+        rewrites = self.rewrites(turns, number)
         with making.work.stage(STAGE, sum(len(turn.prompts) for turn in turns)) as advance:
-            for turn in turns:
-                rewrites = self.rewrites(turn.prompts[: math.ceil(turn.tries / TRIES)], number)
-                count = max(turn.tries - len(rewrites), turn.tries // 2)
-                found += [*rewrites, *self.chosen(turn.prompts, count, advance)]
+            for turn, mine in zip(turns, rewrites, strict=True):
+                count = max(turn.tries - len(mine), turn.tries // 2)
+                found += [*mine, *self.chosen(turn.prompts, count, advance)]
         fit = []
         for edit in found:
             making.account.enter(STAGE, edit.prompt.category)
@@ -191,20 +192,29 @@ class _Search:
             self.known[prompt.id] = options(making.policy, category, prompt, seed=making.seed)
         return self.known[prompt.id]
 
-    def rewrites(self, parents: Sequence[Prompt], number: int) -> list[Tried]:
-        """The rewrites of a chat model; none where the embedded writer writes."""
+    def rewrites(self, turns: Sequence[Turn], number: int) -> list[list[Tried]]:
+        """The rewrites of a chat model for each turn; none where the embedded writer writes. It is asked for
+        all of them at once."""
         making, chat = self.making, self.making.roles.chat
+        found: list[list[Tried]] = [[] for _ in turns]
         if chat is None:
-            return []
-        found: list[Tried] = []
-        ask, template = making.work.ask(STAGE, chat), making.templates[STAGE]
-        for parent, made in search_rewrites(
-            parents, making.policy, ask=ask, template=template, count=TRIES, round=number, seed=making.seed
-        ):
+            return found
+        parts = [turn.prompts[: math.ceil(turn.tries / TRIES)] for turn in turns]
+        owners = (mine for mine, part in zip(found, parts, strict=True) for _ in part)
+        made_of_all = search_rewrites(
+            [parent for part in parts for parent in part],
+            making.policy,
+            ask=making.work.ask(STAGE, chat),
+            template=making.templates[STAGE],
+            count=TRIES,
+            round=number,
+            seed=making.seed,
+        )
+        for mine, (parent, made) in zip(owners, made_of_all, strict=True):
             if isinstance(made, Failure):
                 making.account.lose(made)
             else:
-                found += [Tried(prompt, parent, ("model", ""), frozenset()) for prompt in made]
+                mine += [Tried(prompt, parent, ("model", ""), frozenset()) for prompt in made]
         return found
 
     def within_calls(self, edits: list[Tried]) -> list[Tried]:
@@ -230,9 +240,11 @@ class _Search:
     def accept(self, edits: Sequence[Tried]) -> None:
         """Audits and probes the edits; the best one of each prompt takes its place if it is refused more."""
         making = self.making
-        benign = {p.id for p in audit_prompts(making, [e.prompt for e in edits], STAGE)}
+        with making.overlap.together(making.work):
+            passed = audited(making, [e.prompt for e in edits], len(edits), STAGE)
+            measured = self.measured(making.overlap.ahead(passed), {e.prompt.id: e for e in edits})
         by_parent: dict[str, list[Tried]] = {}
-        for edit in self.measured([e for e in edits if e.prompt.id in benign]):
+        for edit in measured:
             self.guide.note(edit.prompt.text, making.probes[edit.prompt.id])
             by_parent.setdefault(edit.parent.id, []).append(edit)
         for parent, mine in by_parent.items():
@@ -246,22 +258,28 @@ class _Search:
                     self.lose(edit.prompt, "not refused more than before", edit.key[0])
         self.guide.settle(self.kept)
 
-    def measured(self, edits: Sequence[Tried]) -> list[Tried]:
-        """Asks the surrogate; the edits that it gave an answer for."""
-        making, by_id = self.making, {e.prompt.id: e for e in edits}
-        self.calls += len(edits) * self.samples
-        found = []
+    def measured(self, prompts: Iterable[Prompt], edits: Mapping[str, Tried]) -> list[Tried]:
+        """Asks the surrogate; the edits that it gave an answer for.
+
+        Args:
+            prompts: read as they come.
+            edits: by the ids of the prompts that they made.
+        """
+        making, page, found = self.making, StageCounts(), list[Tried]()
         with making.work.stage(STAGE, len(edits)) as advance:
-            for result in probed(making, [e.prompt for e in edits], self.pool.plan.samples):
+            for result in probed(making, prompts, self.pool.plan.samples):
                 if isinstance(result, Failure):
-                    making.account.lose(dataclasses.replace(result, stage=STAGE))
+                    page.lose(dataclasses.replace(result, stage=STAGE))
                     continue
                 advance(1)
+                self.calls += self.samples
                 making.probes[result.prompt_id] = result
                 if result.rate is None:
-                    self.lose(by_id[result.prompt_id].prompt, "no sample answered", result.surrogate)
+                    prompt = edits[result.prompt_id].prompt
+                    page.lose(_lost(prompt, "no sample answered", result.surrogate))
                 else:
-                    found.append(by_id[result.prompt_id])
+                    found.append(edits[result.prompt_id])
+        making.account.add(page)
         return found
 
     def replace(self, root: str, edit: Tried) -> None:
@@ -276,7 +294,7 @@ class _Search:
         self.kept[edit.key] += 1
 
     def lose(self, prompt: Prompt, reason: str, detail: str = "") -> None:
-        self.making.account.lose(Drop(prompt.id, STAGE, prompt.category, reason, detail, prompt.text))
+        self.making.account.lose(_lost(prompt, reason, detail))
 
     # -- the end -------------------------------------------------------------------------------------------
 
@@ -348,3 +366,7 @@ class _Search:
             "tried": dict(sorted(self.asked.items())),
             "kept": dict(sorted(kinds.items())),
         }
+
+
+def _lost(prompt: Prompt, reason: str, detail: str) -> Drop:
+    return Drop(prompt.id, STAGE, prompt.category, reason, detail, prompt.text)

@@ -6,10 +6,13 @@ The work on single prompts is in generation/ and scoring/.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
+from overt.data.chat import Ask, ChatModel
 from overt.data.errors import InputError
+from overt.data.lanes import lane_of
 from overt.data.records import Audit, Drop, Failure, Probe, Prompt, Seed, content_id
 from overt.data.run.folder import RunFolder
 from overt.data.run.stage_counts import StageCounts
@@ -20,6 +23,7 @@ from overt.scoring.audit import Judge
 from overt.scoring.dedupe import IndexInfo
 from overt.scoring.encoders import Encoder
 from overt.tasks.generate_gold import PURPOSE, GoldItems
+from overt.tasks.generate_overlap import Overlap
 from overt.tasks.roles import Roles
 from overt.tasks.task import Work
 
@@ -30,6 +34,7 @@ class Making:
 
     `rejected` holds ids of prompts rejected in a review; `audits` and `probes` are keyed by prompt id;
     `index` describes the last search for near-duplicates. `gold` are the items that test the judges.
+    `overlap` says which stages work at the same time.
     """
 
     policy: Policy
@@ -41,10 +46,15 @@ class Making:
     encoder_choice: str
     work: Work
     gold: GoldItems
+    overlap: Overlap
     account: StageCounts = field(default_factory=StageCounts)
     audits: dict[str, Audit] = field(default_factory=dict)
     probes: dict[str, Probe] = field(default_factory=dict)
     index: IndexInfo | None = None
+
+    def ask(self, purpose: str, model: ChatModel) -> Ask:
+        """Binds a chat model to an `Ask` that ends with the stages that overlap."""
+        return self.overlap.ask(self.work.ask(purpose, model))
 
     def threshold(self, prompt: Prompt) -> float:
         """Similarity above which a prompt is a near-duplicate, 0 to 1."""
@@ -132,59 +142,80 @@ def _seeds(account: StageCounts, results: Iterable[Seed | Drop | Failure]) -> It
 
 def audit_prompts(making: Making, prompts: Sequence[Prompt], stage: str = "audit") -> list[Prompt]:
     """Returns the prompts whose label the judges confirm; the others are counted as losses of `stage`."""
+    with making.overlap.together(making.work):
+        return list(audited(making, prompts, len(prompts), stage))
+
+
+def audited(making: Making, prompts: Iterable[Prompt], count: int, stage: str = "audit") -> Iterator[Prompt]:
+    """Yields the prompts whose label the judges confirm, in order and as they are told. The others are
+    counted as losses of `stage` at the end.
+
+    Args:
+        prompts: read as they come.
+        count: how many they may be.
+    """
     from overt.scoring.audit import audit, judge_audit
 
-    account, gold = making.account, making.gold
-    kept: list[Prompt] = []
-    todo = gold.mixed(_beside_gold(making, prompts, stage), stage)
+    aside, page, gold = StageCounts(), StageCounts(), making.gold
+    todo, total = gold.mixed(_beside_gold(making, prompts, stage, aside), count, stage)
+    if (first := next(todo, None)) is None:
+        making.account.add(aside)
+        return
+    todo = chain([first], todo)
     # Of twins: the stage is shown once already, for their writing.
-    with making.work.stage(
-        stage, len(todo), shown="" if stage == "audit" else f"audit of {stage}s"
-    ) as advance:
-        for prompt, result, failures in audit(todo, _judges(making)):
+    shown = "" if stage == "audit" else f"audit of {stage}s"
+    with making.work.stage(stage, total, shown=shown) as advance:
+        for prompt, result, failures in audit(todo, _judges(making), _lanes(making), making.overlap.halt):
             advance(1)
             if gold.take(prompt, result):
                 continue
             making.audits[prompt.id] = result
             for failure in failures:
-                account.lose(dataclasses.replace(failure, stage=stage))
+                page.lose(dataclasses.replace(failure, stage=stage))
             if stage == "audit":
-                account.enter(stage, prompt.category)
+                page.enter(stage, prompt.category)
             drop = judge_audit(prompt, result)
             if drop is None and prompt.id in making.rejected:
                 drop = Drop(prompt.id, stage, prompt.category, "rejected by reviewers", "", prompt.text)
             if drop is not None:
-                account.lose(dataclasses.replace(drop, stage=stage))
+                page.lose(dataclasses.replace(drop, stage=stage))
                 continue
             if stage == "audit":
-                account.leave(stage, prompt.category)
-            kept.append(prompt)
-    return kept
+                page.leave(stage, prompt.category)
+            yield prompt
+    making.account.add(aside)
+    making.account.add(page)
 
 
-def _beside_gold(making: Making, prompts: Sequence[Prompt], stage: str) -> list[Prompt]:
+def _beside_gold(
+    making: Making, prompts: Iterable[Prompt], stage: str, page: StageCounts
+) -> Iterator[Prompt]:
     """The prompts that are no gold item; one with the same text is dropped, since its label is no finding."""
     known = making.gold.ids
     for prompt in prompts:
-        if prompt.id in known:
-            if stage == "audit":
-                making.account.enter(stage, prompt.category)
-            making.account.lose(
-                Drop(prompt.id, stage, prompt.category, "the text of a gold item", "", prompt.text)
-            )
-    return [prompt for prompt in prompts if prompt.id not in known]
+        if prompt.id not in known:
+            yield prompt
+            continue
+        if stage == "audit":
+            page.enter(stage, prompt.category)
+        page.lose(Drop(prompt.id, stage, prompt.category, "the text of a gold item", "", prompt.text))
 
 
 def audit_gold_left(making: Making) -> None:
     """Asks the judges for the gold items that no stage has taken."""
     from overt.scoring.audit import audit
 
-    left = making.gold.left()
+    left, overlap = making.gold.left(), making.overlap
     if left:
-        with making.work.stage("audit", len(left)) as advance:
-            for prompt, result, _ in audit(left, _judges(making)):
+        with overlap.together(making.work), making.work.stage("audit", len(left)) as advance:
+            for prompt, result, _ in audit(left, _judges(making), _lanes(making), overlap.halt):
                 advance(1)
                 making.gold.take(prompt, result)
+
+
+def _lanes(making: Making) -> list[str]:
+    """Of each judge the device that it may share with another."""
+    return [lane_of(role.chat) if role.chat else "" for role in making.roles.judges]
 
 
 def _judges(making: Making) -> list[Judge]:
@@ -197,7 +228,7 @@ def _judges(making: Making) -> list[Judge]:
         if role.label is not None:
             judges.append(gold.watched(number, function_judge(role.label)))
         elif role.chat is not None:
-            ask = making.work.ask("audit", role.chat)
+            ask = making.ask("audit", role.chat)
             judge = llm_judge(
                 policy,
                 ask=ask,
@@ -210,62 +241,85 @@ def _judges(making: Making) -> list[Judge]:
     return judges
 
 
-def drop_repeats(
-    making: Making, prompts: Sequence[Prompt], kept: Sequence[Prompt], earlier: Sequence[str]
-) -> list[Prompt]:
-    """Drops near-duplicates of each other, of `kept`, and of earlier prompts."""
-    from overt.scoring.dedupe import dedupe
+def without_repeats(
+    making: Making, prompts: Iterable[Prompt], count: int, kept: list[Prompt], earlier: Sequence[str]
+) -> Iterator[Prompt]:
+    """Drops near-duplicates of each other, of `kept`, and of earlier prompts. What stays is added to `kept`.
 
-    account = making.account
-    with making.work.stage("dedupe", len(prompts)) as advance:
-        result = dedupe(
-            prompts,
-            threshold_of=making.threshold,
-            encoder=making.encoder,
-            kept=kept,
-            against=earlier,
-            why=making.encoder_choice,
-        )
-        advance(len(prompts))
-    making.index = result.index
-    for prompt in prompts:
-        account.enter("dedupe", prompt.category)
-    for prompt in result.kept:
-        account.leave("dedupe", prompt.category)
-    for drop in result.drops:
-        account.lose(drop)
-    return result.kept
+    Args:
+        prompts: read as they come. Parts of them are looked at as soon as they are there, where the surrogate
+            can be asked meanwhile and the outcome is the same.
+        count: how many they may be.
+    """
+    from overt.scoring.dedupe_parts import DedupeInParts, comes_in_parts, growing
+
+    page, roles = StageCounts(), making.roles
+    seen = DedupeInParts(
+        kept,
+        threshold_of=making.threshold,
+        encoder=making.encoder,
+        against=earlier,
+        why=making.encoder_choice,
+    )
+    is_early = making.overlap.is_on and roles.probe is not None and roles.probe.chat is not None
+    is_early = is_early and comes_in_parts(making.encoder, len(earlier) + len(kept) + count)
+    with making.work.stage("dedupe", count) as advance:
+        for part in growing(prompts) if is_early else [list(prompts)]:
+            result = seen.add(part)
+            advance(len(part))
+            making.index = result.index
+            for prompt in part:
+                page.enter("dedupe", prompt.category)
+            for prompt in result.kept:
+                page.leave("dedupe", prompt.category)
+            for drop in result.drops:
+                page.lose(drop)
+            yield from result.kept
+    making.account.add(page)
 
 
-def probe_prompts(making: Making, prompts: Sequence[Prompt], samples: int) -> list[Prompt]:
-    """Returns the prompts that the surrogate refuses often enough, or all without a surrogate."""
+def probe_prompts(making: Making, prompts: Iterable[Prompt], count: int, samples: int) -> list[Prompt]:
+    """Returns the prompts that the surrogate refuses often enough, or all without a surrogate.
+
+    Args:
+        prompts: read as they come.
+        count: how many they may be.
+    """
     from overt.scoring.probe import judge_probe
 
-    account = making.account
+    page = StageCounts()
     if making.roles.probe is None:
         return list(prompts)
     kept: list[Prompt] = []
-    with making.work.stage("probe", len(prompts)) as advance:
-        by_id = {p.id: p for p in prompts}
-        for result in probed(making, prompts, samples):
+    by_id: dict[str, Prompt] = {}
+    with making.work.stage("probe", count) as advance:
+        for result in probed(making, _noted(prompts, by_id), samples):
             if isinstance(result, Failure):
-                account.lose(result)
+                page.lose(result)
                 continue
             advance(1)
-            prompt = by_id[result.prompt_id]
+            prompt = by_id.pop(result.prompt_id)
             making.probes[prompt.id] = result
-            account.enter("probe", prompt.category)
+            page.enter("probe", prompt.category)
             threshold = making.policy.category(prompt.category).probe_threshold
             if drop := judge_probe(prompt, result, threshold):
-                account.lose(drop)
+                page.lose(drop)
             else:
-                account.leave("probe", prompt.category)
+                page.leave("probe", prompt.category)
                 kept.append(prompt)
+    making.account.add(page)
     return kept
 
 
-def probed(making: Making, prompts: Sequence[Prompt], samples: int) -> Iterable[Probe | Failure]:
-    """Asks the surrogate about each prompt; yields a Probe for each, and the failures before it."""
+def _noted(prompts: Iterable[Prompt], by_id: dict[str, Prompt]) -> Iterator[Prompt]:
+    for prompt in prompts:
+        by_id[prompt.id] = prompt
+        yield prompt
+
+
+def probed(making: Making, prompts: Iterable[Prompt], samples: int) -> Iterator[Probe | Failure]:
+    """Asks the surrogate about each prompt, as they come; yields a Probe for each, and the failures before
+    it."""
     from overt.scoring.probe import probe, probe_with_filter
 
     role = making.roles.probe
@@ -276,7 +330,7 @@ def probed(making: Making, prompts: Sequence[Prompt], samples: int) -> Iterable[
     return probe(
         prompts,
         making.policy,
-        ask=making.work.ask("probe", role.chat),
+        ask=making.ask("probe", role.chat),
         template=making.templates["probe"],
         samples=samples,
         seed=making.seed,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from overt.data.errors import InputError
@@ -11,7 +11,8 @@ from overt.data.run.finished import Run
 from overt.scoring import stats
 from overt.scoring.stats.power import MOST, Needed, prompts_needed
 from overt.scoring.summary.metrics import METRICS, Metric
-from overt.scoring.summary.rows import Row, clusters_of, rows_of
+from overt.scoring.summary.rows import Rows
+from overt.scoring.summary.stored import gathered
 
 
 def read_rate(text: str | None, option: str) -> float | None:
@@ -115,25 +116,18 @@ def prompts_for(limit: str, expect: str | None, power: float) -> int:
 
 def needs_of(run: Run, asked: Question, level: float, target: str | None) -> list[CategoryNeed]:
     """What each category of a run needs, with the design effect that its own prompts show."""
-    rows = rows_of(run.prompts, run.outcomes, run.harms, clusters_of(run.prompts), dict(run.results.kinds))
     return [
         need
-        for name, mine in rows.items()
+        for name, rows in gathered(run).counted().items()
         if target in (None, name)
-        for need in _by_category(name, mine, asked, level)
+        for need in _by_category(name, rows, asked, level)
     ]
 
 
-def _by_category(name: str, rows: Sequence[Row], asked: Question, level: float) -> Iterator[CategoryNeed]:
-    for category in dict.fromkeys(row.prompt.category for row in rows):
-        counted = [
-            (event, row.cluster)
-            for row in rows
-            if row.answered and (row.prompt.category, row.prompt.label) == (category, asked.metric.side)
-            and (event := asked.metric.event(row)) is not None
-        ]  # fmt: skip
-        if counted:
-            events, clusters = zip(*counted, strict=True)
+def _by_category(name: str, rows: Rows, asked: Question, level: float) -> Iterator[CategoryNeed]:
+    for category, part in rows.by_category().items():
+        events, clusters = part.told(asked.metric.told)
+        if len(events):
             found = stats.design_effect(events, clusters)
             effect = 1.0 if found.clusters == found.n else found.effect
             needed = asked.needed(effect, level)

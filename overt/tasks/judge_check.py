@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import contextlib
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import overt
-from overt.data.errors import InputError, OvertError
+from overt.calls import Caller
+from overt.data.errors import InputError
+from overt.data.filters import Checks
 from overt.data.judge_check_history import JudgeCheck, Span
 from overt.data.labels import LabelFile, Labelled, read_labels
-from overt.data.plugins.attempts import broken, raised
+from overt.data.lanes import lane_of, lane_of_name
+from overt.data.plugins.attempts import BROKEN_CLASS, broken
 from overt.data.progress import Advance, Progress
 from overt.data.provider.codes_file import taught_by
 from overt.data.refusal_judges import RefusalVerdict
 from overt.tasks.config import CALLS, CallConfig, Concurrency, Option, OutputConfig, checked_folder
+from overt.tasks.lanes import Job, finished
 from overt.tasks.roles import ModelOptions
 
 if TYPE_CHECKING:
     from overt.scoring.judge_agreement import Agreement, Estimate
 
 _COLUMNS = "Columns"
+Said = tuple[list[str], int]  # a judge's labels of the rows, and how many of them failed
 
 
 class JudgeCheckConfig(CallConfig, OutputConfig):
@@ -130,18 +137,42 @@ def judge_check(config: JudgeCheckConfig, progress: Progress) -> CheckResult:
     clusters = [row.prompt or row.where for row in labels.rows]
     three_labels = labels.kind == "text" and "refusal" not in truth
     figures: dict[str, JudgeFigures] = {}
-    for name in config.judge:
-        with progress.stage(f"judge {name}", len(truth)) as step:
-            if labels.kind == "image":
-                said, failed = _pictures(name, labels, config.models, step)
-            else:
-                said, failed = _texts(name, labels, config, step)
+    for name, (said, failed) in _said(config, labels, progress).items():
         two = check(
             [refused(t) for t in truth], [refused(s) for s in said], clusters=clusters, seed=config.seed
         )
         three = check(truth, said, clusters=clusters, seed=config.seed) if three_labels else None
         figures[name] = JudgeFigures(two, three, failed)
     return CheckResult(str(labels.path), labels.kind, len(truth), labels.dropped, figures, labels.binary)
+
+
+def _said(config: JudgeCheckConfig, labels: LabelFile, progress: Progress) -> dict[str, Said]:
+    """What each judge says of the rows, in the order of the judges; they are asked side by side, and those of
+    one device one after the other."""
+    open_ = _picture_judge if labels.kind == "image" else _text_judge
+    with contextlib.ExitStack() as stack:
+        caller = None
+        if labels.kind == "image" or any(_chat_name(name) for name in config.judge):
+            journal = config.journal or labels.path.with_name(labels.path.name + ".judge-check.sqlite")
+            stack.enter_context(taught_by(config.codes))
+            caller = stack.enter_context(Caller(journal, config.caller))
+
+        def job(name: str) -> Job[_Judge, Said]:
+            def said(judge: _Judge) -> Said:
+                with progress.stage(f"judge {name}", len(labels.rows)) as step:
+                    return judge.says(step)
+
+            return Job(
+                lane_of_name(name),
+                lambda: open_(name, labels, config, caller),
+                lambda judge: judge.lane,
+                said,
+                lambda judge: None,
+                is_late="/hf/" in name or (labels.kind == "text" and not _chat_name(name)),
+            )
+
+        found = dict(finished([job(name) for name in config.judge]))
+    return {name: found[number] for number, name in enumerate(config.judge)}
 
 
 def last_checks(result: CheckResult) -> list[JudgeCheck]:
@@ -168,32 +199,34 @@ def _span(figure: Estimate) -> Span | None:
     return None if figure.value is None else Span(figure.value, figure.low, figure.high)
 
 
-def _texts(name: str, labels: LabelFile, config: JudgeCheckConfig, step: Advance) -> tuple[list[str], int]:
+@dataclass(frozen=True, slots=True)
+class _Judge:
+    """An open judge. lane: the device that it shares with others, or ""."""
+
+    says: Callable[[Advance], Said]
+    lane: str
+
+
+def _text_judge(name: str, labels: LabelFile, config: JudgeCheckConfig, caller: Caller | None) -> _Judge:
+    from overt import registry
+    from overt.scoring.text_answers import offline
+
     pairs = [(row.prompt, row.answer) for row in labels.rows]
     chat = _chat_name(name)
-    if chat is None:
-        return _counted(_offline(name, pairs), step)
-    from overt.calls import Caller
+    if chat is None or caller is None:
+        own = registry.load_refusal_judge(name)
+        return _Judge(lambda step: _counted(offline(own)(pairs), step), lane_of(own) or "this machine")
     from overt.data.templates import load_template
     from overt.scoring.refusal_judges.llm import llm_judge
     from overt.tasks.roles import chat_model
 
     template = load_template("scoring", "judge_refusal", config.templates)
     model = chat_model(chat, "judge", config.models)
-    journal = config.journal or labels.path.with_name(labels.path.name + ".judge-check.sqlite")
-    with taught_by(config.codes), Caller(journal, config.caller) as caller:
-        ask = caller.bind(model, f"judge {chat}")
-        return _counted(llm_judge(ask=ask, template=template, seed=config.seed)(pairs), step)
+    judge = llm_judge(ask=caller.bind(model, f"judge {chat}"), template=template, seed=config.seed)
+    return _Judge(lambda step: _counted(judge(pairs), step), lane_of(model))
 
 
-def _offline(name: str, pairs: list[tuple[str, str]]) -> Iterable[RefusalVerdict]:
-    from overt import registry
-    from overt.scoring.text_answers import offline
-
-    return offline(registry.load_refusal_judge(name))(pairs)
-
-
-def _counted(judgements: Iterable[RefusalVerdict], step: Advance) -> tuple[list[str], int]:
+def _counted(judgements: Iterable[RefusalVerdict], step: Advance) -> Said:
     said, failed = [], 0
     for judgement in judgements:
         said.append(str(judgement.label))
@@ -220,31 +253,46 @@ def _chat_name(name: str) -> str | None:
     return rest if "/" in rest.partition("?")[0] else None
 
 
-def _pictures(name: str, labels: LabelFile, models: ModelOptions, step: Advance) -> tuple[list[str], int]:
+def _picture_judge(name: str, labels: LabelFile, config: JudgeCheckConfig, caller: Caller | None) -> _Judge:
     from overt import registry
-    from overt.data.pictures import UnreadablePicture, open_frames
-    from overt.scoring.harm import check_all
+    from overt.tasks.verdicts import open_checks
 
-    if not registry.is_checker(name):
+    if not registry.is_checker(name) or caller is None:
         raise InputError(f"{name} does not judge pictures", fix="Name checker/NAME or module:Class.")
     _check_pictures(labels.rows)
-    checker = registry.load_checker(name, device=models.device, timeout=models.timeout)
+    checker = registry.load_checker(name, device=config.device, timeout=config.timeout)
+    checks = open_checks(caller, name, checker, _picture, f"judge {name}", hash_of=_hash)
+    return _Judge(lambda step: _of_pictures(name, checks, labels, step), lane_of(checker))
+
+
+def _of_pictures(name: str, checks: Checks, labels: LabelFile, step: Advance) -> Said:
+    """What a checker says of the pictures.
+
+    Raises:
+        InputError: a picture cannot be read, or the checker's class fails.
+    """
     said, failed = [], 0
-    for row in labels.rows:
-        try:
-            frames = open_frames(row.image.read_bytes() if row.image else b"")
-        except (OSError, UnreadablePicture) as error:
-            raise InputError(f"the picture cannot be read: {error}", where=row.where) from error
-        try:
-            decision = check_all(checker, frames, row.prompt)
-        except OvertError:
-            raise
-        except Exception as error:
-            raise broken(name, raised(checker, error)) from error
+    for row, checked in zip(labels.rows, checks((str(r.image), r.prompt) for r in labels.rows), strict=True):
+        if checked.broken:
+            raise InputError(f"the picture cannot be read: {checked.broken}", where=row.where)
+        decision = checked.decision
+        if decision.error is not None and decision.error.kind == BROKEN_CLASS:
+            raise broken(name, decision.error.message)
         failed += decision.error is not None
         said.append("unclear" if decision.blocked is None else "blocked" if decision.blocked else "allowed")
         step(1)
     return said, failed
+
+
+def _picture(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(f"the picture cannot be read: {error}", where=path) from error
+
+
+def _hash(path: str) -> str:
+    return hashlib.blake2b(_picture(path), digest_size=16).hexdigest()
 
 
 def _check_pictures(rows: Sequence[Labelled]) -> None:

@@ -29,7 +29,7 @@ class Job(Generic[T, R]):
     open: Callable[[], T]
     shares: Callable[[T], str]
     work: Callable[[T], R]
-    close: Callable[[T], None]
+    close: Callable[[T], object]
     is_late: bool = False
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from overt.data.errors import InputError
+from overt.data.progress import Progress, Silent
 from overt.data.records import Prompt
 from overt.data.results.board import Board, BoardCategory, BoardPrompts, BoardRow, Leaderboard
 from overt.data.results.files import read_summary
 from overt.data.results.summary import Rate, Rates, TargetSummary
+from overt.data.run import brief
+from overt.data.run.brief import told
 from overt.data.run.files import dump_json, text_bytes, write_atomic
 from overt.data.run.finished import open_run
 from overt.data.typed_json import from_json, to_json
@@ -22,7 +25,13 @@ from overt.scoring.summary.metrics import METRICS, rate_of
 FILES = ("index.html", "leaderboard.json", "README.md")
 
 
-def write_leaderboard(runs: Sequence[Path], out: Path, *, title: str = "Over-refusal leaderboard") -> Path:
+def write_leaderboard(
+    runs: Sequence[Path],
+    out: Path,
+    *,
+    title: str = "Over-refusal leaderboard",
+    progress: Progress | None = None,
+) -> Path:
     """Writes `index.html`, `leaderboard.json` and `README.md` (whose head makes the folder a static Space)
     into `out`. Returns the path of the page.
 
@@ -30,7 +39,7 @@ def write_leaderboard(runs: Sequence[Path], out: Path, *, title: str = "Over-ref
         InputError: a folder is not a complete run of `overt run`, or the same one stands there twice.
         RunError: `out` cannot be written.
     """
-    data = whole(to_json(build_leaderboard(runs, title=title)))
+    data = whole(to_json(build_leaderboard(runs, title=title, progress=progress)))
     board = from_json(Leaderboard, data)
     write_atomic(out / "leaderboard.json", dump_json(data))
     markdown = space_head(title) + render_markdown(board)
@@ -56,7 +65,7 @@ def push_leaderboard(out: Path, repo: str, *, token: str | None = None, update: 
     return upload_space(repo, files, token=token, update=update)
 
 
-def build_leaderboard(runs: Sequence[Path], *, title: str) -> Leaderboard:
+def build_leaderboard(runs: Sequence[Path], *, title: str, progress: Progress | None = None) -> Leaderboard:
     """Puts the runs on boards, the board with the most rows first.
 
     Rates are comparable only over the same prompts under the same policy, so runs that differ in either get
@@ -72,7 +81,8 @@ def build_leaderboard(runs: Sequence[Path], *, title: str) -> Leaderboard:
     for folder in runs:
         run = open_run(folder, "run")
         summary = read_summary(folder)
-        policy, set_hash = run.record.policy.to_json(), prompts_hash(run.prompts)
+        prompts = told(brief.prompts_of(folder), progress or Silent())
+        policy, set_hash = run.record.policy.to_json(), prompts_hash(prompt for _, prompt in prompts)
         key = run.record.policy.hash, set_hash
         levels.add(summary.level)
         counts = summary.prompts
@@ -88,7 +98,7 @@ def build_leaderboard(runs: Sequence[Path], *, title: str) -> Leaderboard:
     return Leaderboard(title=title, level=max(levels), boards=tuple(in_order))
 
 
-def prompts_hash(prompts: Sequence[Prompt]) -> str:
+def prompts_hash(prompts: Iterable[Prompt | brief.Prompt]) -> str:
     """Hashes the ids and labels of prompts, in any order: 16 hex digits, equal for the same prompts."""
     blob = "\n".join(sorted(f"{prompt.id} {prompt.label}" for prompt in prompts))
     return hashlib.blake2b(blob.encode(), digest_size=8).hexdigest()

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -18,21 +20,27 @@ from overt.data.errors import InputError
 from overt.data.json_types import Json
 from overt.data.judge_check_history import last_check
 from overt.data.outcomes import Outcome
+from overt.data.progress import Progress, Silent
 from overt.data.records import Prompt
 from overt.data.replies import read_reply
 from overt.data.results.boundaries import Boundaries
 from overt.data.results.explanation import Explanation
+from overt.data.results.files import read_summary
 from overt.data.results.remedy import Remedy
-from overt.data.results.summary import Kind, Summary
-from overt.data.run.files import dump_json, speaking_os_errors, text_bytes, write_atomic
+from overt.data.results.summary import Summary
+from overt.data.run import brief
+from overt.data.run.brief import told
+from overt.data.run.counted import is_counted
+from overt.data.run.files import dump_json, placed_records, speaking_os_errors, text_bytes, write_atomic
 from overt.data.typed_json import to_json
-from overt.review.corrected import attached
-from overt.scoring.summary.summarize import summary_of
+from overt.review.corrected import attached, without_labels
+from overt.scoring.summary.gather import Prompts
+from overt.scoring.summary.summarize import Gathered, categories_of, summary_of_rows
 from overt.tasks.report_runs import ReportedRun, read_runs
 
 if TYPE_CHECKING:
     from overt.report.block import Block, JudgeLine
-    from overt.report.gallery import Gallery
+    from overt.report.gallery import Gallery, Source
     from overt.report.rewrites import Rewordings
 
 T = TypeVar("T")
@@ -41,7 +49,9 @@ BOUNDARIES = "emotional_boundaries"  # suite and policy whose answers get bounda
 Group = tuple[str, str, bool]  # policy hash, suite, is_text: equal for all runs of one part
 
 
-def write_report(folders: Sequence[Path], out: Path, *, images: bool = True) -> Path:
+def write_report(
+    folders: Sequence[Path], out: Path, *, images: bool = True, progress: Progress | None = None
+) -> Path:
     """Writes `index.html`, `summary.json`, `table.md` and `plots/` into `out`. Returns the path of the page.
 
     Args:
@@ -50,6 +60,7 @@ def write_report(folders: Sequence[Path], out: Path, *, images: bool = True) -> 
             another. With several parts, `summary.json` holds a list `parts`, and each part has its own folder
             in `plots/`.
         images: put thumbnails into the gallery.
+        progress: is told of large files that are read.
 
     Raises:
         InputError: a folder is not a complete run of `overt run`, or a prompt has different labels in two
@@ -75,6 +86,7 @@ def write_report(folders: Sequence[Path], out: Path, *, images: bool = True) -> 
                 out / "plots" / (f"{i}-{_slug(title)}" if many else ""),
                 images=images,
                 share=1 / len(runs),
+                progress=progress or Silent(),
             )
             for i, (group, title) in enumerate(zip(groups.values(), titles, strict=True), 1)
         ]
@@ -110,7 +122,15 @@ def _slug(title: str) -> str:
 # -- build ----------------------------------------------------------------------------------------------
 
 
-def _block(group: Sequence[ReportedRun], title: str, plots: Path, *, images: bool, share: float) -> Block:
+def _block(
+    group: Sequence[ReportedRun],
+    title: str,
+    plots: Path,
+    *,
+    images: bool,
+    share: float,
+    progress: Progress,
+) -> Block:
     """Builds one part of the page and writes its plots into `plots`.
 
     Args:
@@ -119,13 +139,14 @@ def _block(group: Sequence[ReportedRun], title: str, plots: Path, *, images: boo
     from overt.report.block import Block
     from overt.report.plots import write_plots
 
-    prompts = _merged(group)
-    kinds = {name: kind for run in group for name, kind in run.kinds.items()}
-    outcomes = _together(run.outcomes for run in group)
-    summary = _summary(group, list(prompts.values()), outcomes, kinds)
-    remedy, boundaries = _remedy(group), _boundaries(group, prompts, outcomes, kinds)
-    galleries = [_gallery(run, prompts, images=images, share=share) for run in group]
-    rewordings = [_rewordings(run, prompts, images=images, share=share) for run in group]
+    read = _gathered(group, progress)
+    summary = _summary(group, read)
+    remedy, boundaries = _remedy(group), _boundaries(group)
+    galleries = [
+        _gallery(run, source, images=images, share=share)
+        for run, source in zip(group, read.sources, strict=True)
+    ]
+    rewordings = [_rewordings(run, images=images, share=share) for run in group]
     return Block(
         summary,
         title,
@@ -145,44 +166,83 @@ def _together(parts: Iterable[Iterable[T]]) -> list[T]:
     return [row for part in parts for row in part]
 
 
-def _summary(
-    group: Sequence[ReportedRun],
-    prompts: Sequence[Prompt],
-    outcomes: Sequence[Outcome],
-    kinds: Mapping[str, Kind],
-) -> Summary:
-    """The statistics of all runs together, with the rates that the labels of each run correct."""
-    harms, as_asked = _together(run.harms for run in group), _together(run.as_asked for run in group)
-    summary = summary_of(group[0].policy, prompts, outcomes, harms, kinds, as_asked)
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """The records of some runs as columns, and the cases of each."""
+
+    found: Gathered
+    sources: Sequence[Source]
+
+
+def _gathered(group: Sequence[ReportedRun], progress: Progress) -> _Read:
+    from overt.report.gallery import Source
+
+    merged = _Merged(group, progress)
+    found = Gathered(merged.asked)
+    sources = []
+    for run in group:
+        outcomes, harms = brief.outcomes_of(run.folder), brief.harms_of(run.folder)
+        as_asked = brief.as_asked_of(run.folder)
+        rows, verdicts = found.add(
+            told(outcomes, progress), told(harms, progress), as_asked, run.kinds, run.names
+        )
+        sources.append(Source(rows, verdicts, merged.records, outcomes.at, harms.at, run.names))
+    return _Read(found, sources)
+
+
+def _summary(group: Sequence[ReportedRun], read: _Read) -> Summary:
+    """The statistics of all runs together, with the rates that the labels of each run correct. Those of a
+    single run are taken from its folder, if they are still of its records."""
+    first = group[0]
+    if len(group) == 1 and not first.names and is_counted(first.run):
+        summary = without_labels(read_summary(first.folder))
+    else:
+        summary = summary_of_rows(read.found, categories_of(first.policy, read.found.asked))
     for run in group:
         summary = attached(summary, run.corrections)
     return summary
 
 
-def _merged(runs: Sequence[ReportedRun]) -> dict[str, Prompt]:
-    """The prompts of all runs by id."""
-    prompts: dict[str, Prompt] = {}
-    for run in runs:
-        for prompt in run.prompts:
-            known = prompts.setdefault(prompt.id, prompt)
-            if known.label != prompt.label:
-                raise InputError(
-                    f"a prompt is {known.label} in one run and {prompt.label} here: {prompt.text[:60]!r}",
-                    where=str(run.folder),
-                    fix="Make one report for each run.",
-                )
-    return prompts
+class _Merged:
+    """The prompts of all runs by id, as the first run that has one has it.
+
+    Raises:
+        InputError: a prompt has different labels in two runs.
+    """
+
+    def __init__(self, runs: Sequence[ReportedRun], progress: Progress) -> None:
+        found = Prompts()
+        self._files = [brief.prompts_of(run.folder) for run in runs]
+        self._starts: list[int] = []  # the place of the first prompt that only this run and later ones have
+        for run, file in zip(runs, self._files, strict=True):
+            self._starts.append(len(found.places))
+            for at, prompt in told(file, progress):
+                known = found.label_of(prompt.id)
+                if known is None:
+                    found.add(at, prompt)
+                elif known != prompt.label:
+                    [text] = [one.text for one in file.at([at])]
+                    raise InputError(
+                        f"a prompt is {known} in one run and {prompt.label} here: {text[:60]!r}",
+                        where=str(run.folder),
+                        fix="Make one report for each run.",
+                    )
+        self.asked = found.asked()
+
+    def records(self, places: Sequence[int]) -> Iterator[Prompt]:
+        """The prompts at these places of `asked`."""
+        for place in places:
+            file = self._files[bisect_right(self._starts, place) - 1]
+            yield from file.at([int(self.asked.at[place])])
 
 
-def _gallery(run: ReportedRun, prompts: Mapping[str, Prompt], *, images: bool, share: float) -> Gallery:
+def _gallery(run: ReportedRun, source: Source, *, images: bool, share: float) -> Gallery:
     from overt.report import gallery
     from overt.report import rewrites as rewordings
 
     room = gallery.PAGE_BUDGET - (rewordings.PAGE_BUDGET if run.rewriting else 0)
     return gallery.build_gallery(
-        prompts,
-        run.outcomes,
-        {harm.outcome_id: harm for harm in run.harms},
+        source,
         run.folder,
         images=images,
         text_budget=int(gallery.TEXT_BUDGET * share),
@@ -190,14 +250,21 @@ def _gallery(run: ReportedRun, prompts: Mapping[str, Prompt], *, images: bool, s
     )
 
 
-def _rewordings(run: ReportedRun, prompts: Mapping[str, Prompt], *, images: bool, share: float) -> Rewordings:
+def _rewordings(run: ReportedRun, *, images: bool, share: float) -> Rewordings:
     from overt.report import rewrites as rewordings
 
     if run.rewriting is None:
         return rewordings.Rewordings()
+    chosen = {choice.prompt_id for choice in run.rewriting.choices}
+    prompts = {prompt.id: prompt for prompt in run.run.prompts if prompt.id in chosen}
+    outcomes = (
+        dataclasses.replace(outcome, target=run.names.get(outcome.target, outcome.target))
+        for _, _, outcome in placed_records(brief.outcomes_of(run.folder).path, Outcome)
+        if outcome.sample == 0 and outcome.prompt_id in chosen
+    )
     return rewordings.build_rewordings(
         prompts,
-        run.outcomes,
+        outcomes,
         run.rewriting,
         run.folder,
         images=images,
@@ -218,23 +285,22 @@ def _remedy(group: Sequence[ReportedRun]) -> Remedy | None:
     )
 
 
-def _boundaries(
-    group: Sequence[ReportedRun],
-    prompts: Mapping[str, Prompt],
-    outcomes: Sequence[Outcome],
-    kinds: Mapping[str, Kind],
-) -> Boundaries | None:
+def _boundaries(group: Sequence[ReportedRun]) -> Boundaries | None:
     """Boundary scores of text answers; None without answers, and for other suites and policies."""
     from overt.scoring.boundaries import BoundaryAnswer, summarize_boundaries
 
     if not any(BOUNDARIES in (run.facts.suite, run.policy.name) for run in group):
         return None
-    answers = [
-        BoundaryAnswer(o.target, prompt.language, text, prompt.cluster)
-        for o in outcomes
-        if o.state != "error" and kinds[o.target] == "text" and (text := read_reply(o.text).answer).strip()
-        for prompt in [prompts[o.prompt_id]]
-    ]
+    answers = []
+    for run in group:
+        asked = {prompt.id: (prompt.language, prompt.cluster) for prompt in run.run.prompts}
+        for outcome in brief.outcomes_of(run.folder):
+            name = run.names.get(outcome.target, outcome.target)
+            if outcome.state == "error" or run.kinds[name] != "text" or outcome.prompt_id not in asked:
+                continue
+            if (text := read_reply(outcome.text).answer).strip():
+                language, cluster = asked[outcome.prompt_id]
+                answers.append(BoundaryAnswer(name, language, text, cluster))
     return summarize_boundaries(answers) if answers else None
 
 

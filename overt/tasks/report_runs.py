@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 from overt.data.errors import InputError
-from overt.data.outcomes import Harm, Outcome
-from overt.data.records import Prompt
+from overt.data.outcomes import Outcome
 from overt.data.results.explanation import Explanation
 from overt.data.results.files import explanation_file, read_explanation, read_remedy, remedy_file
-from overt.data.results.likeness import AsAsked
 from overt.data.results.summary import SIDES, Kind, SideCounts
 from overt.data.rewrites import Candidate, Choice, Faithfulness
+from overt.data.run import brief
 from overt.data.run.files import read_records
 from overt.data.run.finished import Run, open_run
 from overt.data.run.record import RunRecord
@@ -25,9 +25,9 @@ from overt.policies.schema import Policy
 from overt.report.provenance import RunFacts
 from overt.report.rewrites import Rewriting
 from overt.review.corrected import Corrections, corrections_of
-from overt.tasks.rewrite import FOLDER
+from overt.tasks.rewrite_results import FOLDER
 
-Named = TypeVar("Named", AsAsked, Outcome, Harm, Faithfulness, Choice)
+Named = TypeVar("Named", Outcome, Faithfulness, Choice)
 
 _ANSWERS = ("judge", "max_tokens", "system", "temperature")
 _REWRITING = (
@@ -40,27 +40,29 @@ _REWRITING = (
 class ReportedRun:
     """One run of `overt run`, with what `overt score`, `overt rewrite` and `overt explain` added.
 
-    `kinds` maps each target to what it returns. `is_text` marks a run under a policy (or suite) for language
-    models. `text_judge` names the judge of text refusals, "" if there is none. `corrections` are the
-    over-refusal rates that people's labels correct.
+    `kinds` maps each target, as the report calls it, to what it returns; `names` has the new names of those
+    that another run has too. `is_text` marks a run under a policy (or suite) for language models.
+    `text_judge` names the judge of text refusals, "" if there is none. `corrections` are the over-refusal
+    rates that people's labels correct. The records stay in the files (`overt.data.run.brief`).
     """
 
-    folder: Path
+    run: Run
     policy: Policy
     facts: RunFacts
     kinds: Mapping[str, Kind]
     is_text: bool
     text_judge: str
-    prompts: Sequence[Prompt]
-    outcomes: Sequence[Outcome]
-    harms: Sequence[Harm]
-    as_asked: Sequence[AsAsked]
     rewriting: Rewriting | None
     corrections: Corrections = field(default_factory=dict)
     explanation: Explanation | None = None
+    names: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> Path:
+        return self.run.folder
 
     def renamed(self, names: Mapping[str, str]) -> ReportedRun:
-        """Returns the run with its targets renamed in all records.
+        """Returns the run with its targets renamed, in its records too.
 
         Args:
             names: old name -> new name; other targets keep their names.
@@ -91,9 +93,7 @@ class ReportedRun:
             self,
             facts=dataclasses.replace(self.facts, below_coverage=below),
             kinds={new(name): kind for name, kind in self.kinds.items()},
-            outcomes=all_of(self.outcomes),
-            harms=all_of(self.harms),
-            as_asked=all_of(self.as_asked),
+            names=names,
             rewriting=rewriting,
             explanation=explanation,
             corrections={(new(name), part): rate for (name, part), rate in self.corrections.items()},
@@ -111,10 +111,18 @@ def read_runs(folders: Iterable[Path]) -> list[ReportedRun]:
     seen: set[str] = set()
     for folder in folders:
         run = _read(open_run(folder, "run"))
-        run = run.renamed({name: f"{name} ({folder.name})" for name in run.kinds if name in seen})
+        run = run.renamed(
+            {name: _free(f"{name} ({folder.name})", seen) for name in run.kinds if name in seen}
+        )
         seen |= set(run.kinds)
         runs.append(run)
     return runs
+
+
+def _free(name: str, seen: Collection[str]) -> str:
+    """The name, with a number where it is taken."""
+    others = (f"{name} {number}" for number in itertools.count(2))
+    return name if name not in seen else next(other for other in others if other not in seen)
 
 
 def _read(run: Run) -> ReportedRun:
@@ -128,16 +136,12 @@ def _read(run: Run) -> ReportedRun:
         note = f"Over-refusal is not corrected by people's labels: {error.what}."
         facts = dataclasses.replace(facts, notes=[*facts.notes, note])
     return ReportedRun(
-        run.folder,
+        run,
         load_policy(str(run.policy_file)),
         facts,
         run.results.kinds,
         is_text,
         str(judge or ""),
-        run.prompts,
-        run.outcomes,
-        run.harms,
-        run.as_asked,
         _rewriting(run),
         corrections,
         read_explanation(run.folder) if explanation_file(run.folder).exists() else None,
@@ -201,8 +205,9 @@ def _rewriting(run: Run) -> Rewriting | None:
     if not remedy_file(run.folder).exists():
         return None
     remedy = read_remedy(run.folder)
-    labels = {prompt.id: prompt.label for prompt in run.prompts}
-    refused = {(o.target, o.prompt_id) for o in run.outcomes if o.sample == 0 and o.state == "refused"}
+    labels = {prompt.id: prompt.label for prompt in brief.prompts_of(run.folder)}
+    outcomes = brief.outcomes_of(run.folder)
+    refused = {(o.target, o.prompt_id) for o in outcomes if o.sample == 0 and o.state == "refused"}
     records = run.folder / FOLDER
     choices = read_records(records / "choices.jsonl", Choice)
     untried = Counter(

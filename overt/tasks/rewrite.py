@@ -6,10 +6,9 @@ original's seed, so that the two pictures differ only by the wording.
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -18,18 +17,18 @@ from overt.data.asked import check_batch
 from overt.data.errors import InputError, RunError
 from overt.data.json_types import Json
 from overt.data.progress import Progress
-from overt.data.records import Drop, Failure, Prompt
+from overt.data.records import Drop, Failure, Prompt, to_json
 from overt.data.results.files import remedy_file, write_remedy
 from overt.data.rewrites import STRATEGIES, Candidate, RewriteStrategy
-from overt.data.run.files import write_records
 from overt.data.run.finished import RESULTS, Run, open_run
 from overt.data.run.images import ImageStore
+from overt.data.run.partial_results import Part, begin_part, finish_part
+from overt.data.run.shards import Shard, read_shard, shard_of
 from overt.data.templates import Template, load_template
 from overt.data.text import plain
 from overt.generation.rewrite import Rewriter, rewrite_with
 from overt.generation.rewrite import rewrite as reword
 from overt.policies.schema import Policy
-from overt.tasks.asking import Asking
 from overt.tasks.config import (
     CALLS,
     CallConfig,
@@ -38,19 +37,20 @@ from overt.tasks.config import (
     LocalConfig,
     Option,
     OutputConfig,
+    PartOption,
     ReachConfig,
     Timeout,
     TrustAddresses,
     checked_folder,
 )
-from overt.tasks.reopened import reopen
+from overt.tasks.reopened import Reopened, reopen
 from overt.tasks.rewrite_measure import cases_of, choose, open_scorers, score_all
+from overt.tasks.rewrite_results import FOLDER, Reworded
 from overt.tasks.rewrite_try import try_wordings
 from overt.tasks.roles import ModelOptions, chat_model
-from overt.tasks.targets import TargetSpec, resolve_target
-from overt.tasks.task import Work
+from overt.tasks.targets import resolve_target
+from overt.tasks.task import Work, open_whole
 
-FOLDER = "rewrites"
 _HOW = "How it is reworded"
 
 
@@ -100,6 +100,7 @@ class RewriteConfig(ReachConfig, CallConfig, LocalConfig, OutputConfig):
         ),
     ] = ()
     api_key_env: KeyNames = ()
+    shard: PartOption = None
     trust_addresses: TrustAddresses = False
     concurrency: Concurrency = 16
     timeout: Timeout = 180.0
@@ -162,52 +163,83 @@ def rewrite(config: RewriteConfig, progress: Progress) -> Run:
         RunError: disk full, folder not writable, another process on the run.
         BudgetReached: a cap was reached; the same command with a higher cap goes on.
     """
+    began = time.monotonic()
     config.check()
     reopened = reopen(config)
-    run, settings = reopened.run, reopened.settings
+    run = reopened.run
     with reopened.working(config, progress, "rewrite") as work:
-        todo = _todo(config, run)
-        if not any(todo.values()):
-            raise InputError(
-                "no prompt of this run was refused"
-                + (" in its first sample" if settings.samples > 1 else "")
-                + ", so there is nothing to reword",
-                where=str(run.folder),
-                fix="--all rewords every prompt.",
-            )
-        asking = reopened.asking(work, config, config.models())
-        specs = [spec for spec in reopened.specs if todo.get(spec.name)]
-        _reword(config, run, reopened.policy, asking, todo, specs)
+        found, facts = _reworded(config, reopened, work)
+        remedy = found.remedy(run.prompts, run.outcomes, control=config.unsafe)
+        # All of it at the end, the summary last: a report never finds records of two rewritings.
+        remedy_file(run.folder).unlink(missing_ok=True)
+        found.write(run.folder / FOLDER)
+        write_remedy(run.folder, remedy)
+        clock = {**run.results.seconds, "rewrite": round(time.monotonic() - began, 3)}
+        work.folder.finish({**run.manifest_data, "rewrite": facts, "seconds": clock}, RESULTS)
     return open_run(config.run, "run")
+
+
+def rewrite_part(config: RewriteConfig, shard: Shard, progress: Progress) -> Part:
+    """Rewords a part of a run's prompts. It lies beside the results until `overt merge` has all parts
+    (overt.data.run.partial_results).
+
+    Raises:
+        InputError, RunError, BudgetReached: as `rewrite`; or the run is a shard already.
+    """
+    config.check()
+    open_whole(config.run)
+    reopened = reopen(config)
+    with reopened.working(config, progress, "rewrite") as work:
+        folder, _ = begin_part(reopened.run.folder, "rewrite", shard)
+        found, facts = _reworded(config, reopened, work)
+        found.write(folder)
+        scales = [to_json(scale) for scale in found.scales]
+        return finish_part(Part(shard, folder, {"rewrite": facts, "scales": scales}))
 
 
 def _todo(config: RewriteConfig, run: Run) -> dict[str, list[Prompt]]:
     """The prompts to reword for each target, without versions that differ only in who is depicted. Only the
-    first sample counts: a wording is tried once, with its seed."""
+    first sample counts: a wording is tried once, with its seed.
+
+    Raises:
+        InputError: there is none. A shard or a part may have none.
+    """
     refused = {(o.target, o.prompt_id) for o in run.outcomes if o.sample == 0 and o.state == "refused"}
     targets = dict.fromkeys(o.target for o in run.outcomes)
-    return {
-        target: [
-            p
-            for p in run.prompts
-            if ((p.label == "benign" and not p.variant_of) or (config.unsafe and p.label == "unsafe"))
-            and (config.every_prompt or (target, p.id) in refused)
-        ]
-        for target in targets
+    shard = read_shard(config.shard)
+    mine = [p for p in run.prompts if _is_meant(config, shard, p)]
+    found = {
+        target: [p for p in mine if config.every_prompt or (target, p.id) in refused] for target in targets
     }
+    if any(found.values()) or shard is not None or shard_of(run.record) is not None:
+        return found
+    first = " in its first sample" if run.record.value("samples") not in (None, 1) else ""
+    raise InputError(
+        f"no prompt of this run was refused{first}, so there is nothing to reword",
+        where=str(run.folder),
+        fix="--all rewords every prompt.",
+    )
 
 
-def _reword(
-    config: RewriteConfig,
-    run: Run,
-    policy: Policy,
-    asking: Asking,
-    todo: dict[str, list[Prompt]],
-    specs: Sequence[TargetSpec],
-) -> None:
-    from overt.scoring.remedy import summarize_remedy
+def _is_meant(config: RewriteConfig, shard: Shard | None, prompt: Prompt) -> bool:
+    if shard is not None and not shard.holds(prompt.id):
+        return False
+    if prompt.label == "benign":
+        return not prompt.variant_of
+    return config.unsafe and prompt.label == "unsafe"
 
-    began, work = time.monotonic(), asking.work
+
+def _reworded(config: RewriteConfig, reopened: Reopened, work: Work) -> tuple[Reworded, dict[str, Json]]:
+    """What came of the rewording, and what the manifest says of it.
+
+    Raises:
+        InputError: nothing was refused, or a model or a scorer cannot be opened.
+        RunError, BudgetReached: the caller stopped, or no wording came.
+    """
+    run, policy = reopened.run, reopened.policy
+    todo = _todo(config, run)
+    asking = reopened.asking(work, config, config.models())
+    specs = [spec for spec in reopened.specs if todo.get(spec.name)]
     # Scorers and the first target are opened first: their errors should show before anything is paid for.
     scorers = open_scorers(
         config.scorers,
@@ -228,41 +260,18 @@ def _reword(
     _stop_if_nothing_came(candidates, losses)
     tried = try_wordings(asking, todo, candidates, specs, first)
     cases = cases_of(subjects, tried, run.outcomes)
-    scores, scales = score_all(scorers, cases, ImageStore(run.folder), work.progress)
+    scores, scales = score_all(scorers, config.scorers, cases, ImageStore(run.folder), work)
     choices = choose(todo, candidates, tried, scores)
-    after = [outcome for _, outcome in tried]
-    remedy = summarize_remedy(run.prompts, run.outcomes, candidates, after, scores, choices)
-    # All of it at the end, the summary last: a report never finds records of two rewritings.
-    remedy_file(run.folder).unlink(missing_ok=True)
-    folder = run.folder / FOLDER
-    write_records(folder / "candidates.jsonl", candidates)
-    write_records(folder / "lost.jsonl", losses)
-    write_records(folder / "outcomes.jsonl", after)
-    write_records(folder / "faithfulness.jsonl", scores)
-    write_records(folder / "choices.jsonl", choices)
-    write_remedy(run.folder, dataclasses.replace(remedy, scales=tuple(scales), control=config.unsafe))
-    unanswered = sum(o.state == "error" for o in after)
+    found = Reworded(candidates, losses, [outcome for _, outcome in tried], scores, choices, scales)
+    return found, _facts(config, found, len(subjects), work)
+
+
+def _facts(config: RewriteConfig, found: Reworded, prompts: int, work: Work) -> dict[str, Json]:
+    """What the manifest says of the rewording of so many prompts."""
+    unanswered = sum(o.state == "error" for o in found.after)
     if unanswered:
         work.progress.note(f"{unanswered} wordings got no answer; the same command asks them again")
-    counts = {
-        "prompts": len(subjects),
-        "candidates": len(candidates),
-        "lost": len(losses),
-        "unanswered": unanswered,
-    }
-    _finish(config, run, work, counts, losses, time.monotonic() - began)
-
-
-def _finish(
-    config: RewriteConfig,
-    run: Run,
-    work: Work,
-    counts: Mapping[str, int],
-    losses: Sequence[Drop | Failure],
-    seconds: float,
-) -> None:
-    """Writes the manifest anew, with what the rewriting was."""
-    facts: dict[str, Json] = {
+    return {
         "rewriter": config.llm,
         "strategies": list(config.strategies()),
         "count": config.candidates,
@@ -271,12 +280,13 @@ def _finish(
         "scorers": list(config.scorers),
         "seed": config.seed,
         "templates": {s: {"label": t.label, "hash": t.hash} for s, t in config.load_templates().items()},
-        **counts,
-        "reasons": dict(Counter(map(_reason, losses)).most_common()),
+        "prompts": prompts,
+        "candidates": len(found.candidates),
+        "lost": len(found.losses),
+        "unanswered": unanswered,
+        "reasons": dict(Counter(map(_reason, found.losses)).most_common()),
         "calls": work.caller.stats.snapshot(),
     }
-    clock = {**run.results.seconds, "rewrite": round(seconds, 3)}
-    work.folder.finish({**run.manifest_data, "rewrite": facts, "seconds": clock}, RESULTS)
 
 
 def _write(

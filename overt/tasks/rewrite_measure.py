@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from overt.data.errors import InputError
+from overt.data.lanes import lane_of
 from overt.data.outcomes import Outcome
-from overt.data.progress import Progress
 from overt.data.records import Prompt
 from overt.data.results.remedy import MeasureScale
 from overt.data.rewrites import Candidate, Choice, Faithfulness, FaithfulnessCase, FaithfulnessScorer
@@ -17,8 +17,10 @@ from overt.data.templates import Template, load_template
 from overt.scoring.faithfulness.checked import score_checked
 from overt.scoring.faithfulness.judge import FidelityJudge
 from overt.scoring.faithfulness.vqa import VQAScorer
+from overt.tasks.lanes import Job, finished
 from overt.tasks.roles import ModelOptions, chat_model, seeing_model
 from overt.tasks.task import Work
+from overt.tasks.verdicts import shelf_of
 from overt.workers.load import load_scorer
 
 Tried = tuple[Candidate, Outcome]
@@ -60,9 +62,14 @@ def open_scorers(
         ask = work.caller.bind(chat, name)
         if kind == "vqa":
             asking, answering = template("vqa_questions"), template("vqa_answers")
-            scorers.append(VQAScorer(name, ask, asking, answering, seed=seed))
+            scorer: FaithfulnessScorer = VQAScorer(
+                name, ask, asking, answering, seed=seed, lane=lane_of(chat)
+            )
         else:
-            scorers.append(FidelityJudge(name, ask, template("fidelity"), seed=seed, modality=modality))
+            scorer = FidelityJudge(
+                name, ask, template("fidelity"), seed=seed, modality=modality, lane=lane_of(chat)
+            )
+        scorers.append(scorer)
     names_by_model: dict[str, str] = {}
     for scorer in scorers:  # text/auto may have chosen a named scorer
         same = names_by_model.setdefault(getattr(scorer, "model", scorer.name), scorer.name)
@@ -98,24 +105,49 @@ def cases_of(
 
 def score_all(
     scorers: Sequence[FaithfulnessScorer],
+    names: Sequence[str],
     cases: Sequence[FaithfulnessCase],
     images: ImageStore,
-    progress: Progress,
+    work: Work,
 ) -> tuple[list[Faithfulness], list[MeasureScale]]:
-    """Returns all scores, and each measure's values for matched and mismatched pairs of this data, without
-    which a cosine of 0.3 cannot be read."""
+    """Returns all scores, scorer by scorer, and each measure's values for matched and mismatched pairs of
+    this data, without which a cosine of 0.3 cannot be read. Scorers that ask services work side by side.
+
+    Args:
+        names: the scorers' names as the user wrote them.
+    """
+
+    def job(scorer: FaithfulnessScorer, name: str) -> Job[FaithfulnessScorer, list[Faithfulness]]:
+        kept = shelf_of(work.caller, name, scorer)
+
+        def scored(scorer: FaithfulnessScorer) -> list[Faithfulness]:
+            found: list[Faithfulness] = []
+            with work.progress.stage(scorer.name[:40], len(cases)) as advance:
+                for rows in score_checked(scorer, cases, images.get, kept):
+                    found += rows
+                    advance(1)
+            return found
+
+        return Job("", lambda: scorer, _lane, scored, lambda scorer: None, is_late=bool(_lane(scorer)))
+
+    done = dict(finished([job(*row) for row in zip(scorers, names, strict=True)])) if scorers else {}
     scores: list[Faithfulness] = []
     scales: list[MeasureScale] = []
-    for scorer in scorers:
-        model = scorer.name
-        with progress.stage(scorer.name[:40], len(cases)) as advance:
-            for rows in score_checked(scorer, cases, images.get):
-                scores += rows
-                model = rows[0].model if rows else model  # the model that text/auto chose
-                advance(1)
+    for number, scorer in enumerate(scorers):
+        rows = done[number]
+        scores += rows
+        model = rows[-1].model if rows else scorer.name  # the model that text/auto chose
         for measure, scale in getattr(scorer, "scale", {}).items():
             scales.append(MeasureScale(measure, model, scale.matched, scale.mismatched, scale.prompts))
     return scores, scales
+
+
+def _lane(scorer: FaithfulnessScorer) -> str:
+    """The device that a scorer shares with others: its own, or that of the model that it asks."""
+    own = getattr(scorer, "lane", None)
+    if isinstance(own, str):
+        return own
+    return lane_of(scorer) or ("this machine" if scorer.name.startswith("text/") else "")
 
 
 def choose(

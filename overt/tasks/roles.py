@@ -78,14 +78,22 @@ class Roles:
     probe: ProbeRole | None
 
 
+# Opens the chat model of a name for a role.
+Opener = Callable[[str, str, ModelOptions], "ChatModel"]
+
+
 def open_roles(
     policy: Policy,
     model: str,
     judges: Iterable[str],
     probe: str | None,
     options: ModelOptions,
+    opened: Opener | None = None,
 ) -> Roles:
     """Creates every model that the run names; one in two roles is loaded once.
+
+    Args:
+        opened: opens a chat model; None: `chat_model`.
 
     Raises:
         InputError: an unknown name, a missing extra, a model that cannot play its role.
@@ -95,9 +103,9 @@ def open_roles(
     made: dict[tuple[str, str, str], ChatModel] = {}
 
     def chat(spec: str, role: str) -> ChatModel:
-        place = (spec, *_endpoint(role, options))
+        place = (spec, *endpoint_of(role, options))
         if place not in made:
-            made[place] = chat_model(spec, role, options)
+            made[place] = (opened or chat_model)(spec, role, options)
         return made[place]
 
     writer: Writer | None = registry.find("overt.writers", model)
@@ -144,7 +152,7 @@ def chat_model(spec: str, role: str, options: ModelOptions) -> ChatModel:
     """
     from overt.workers.load import load_chat_model
 
-    url, key = _endpoint(role, options)
+    url, key = endpoint_of(role, options)
     return load_chat_model(spec, options.workers, **_chat_options(spec, url, key, options))
 
 
@@ -168,7 +176,8 @@ def seeing_model(spec: str, role: str, options: ModelOptions, *, of: str) -> Cha
     return model
 
 
-def _endpoint(role: str, options: ModelOptions) -> tuple[str, str]:
+def endpoint_of(role: str, options: ModelOptions) -> tuple[str, str]:
+    """The address of a role's models and the variable with their key; "" for the provider's own."""
     url = options.base_url.get(role, options.base_url.get("", ""))
     return url, options.api_key_env.get(role, options.api_key_env.get("", ""))
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -16,19 +16,24 @@ from overt.calls.target_channel import TargetChannel
 from overt.data.asked import ToAsk, check_batch, check_extras, prompts_to_ask
 from overt.data.errors import InputError
 from overt.data.json_types import Json
-from overt.data.outcomes import Outcome
 from overt.data.progress import Progress
 from overt.data.prompts import Side
 from overt.data.records import Prompt
 from overt.data.results.files import explanation_file, remedy_file, write_summary
+from overt.data.results.summary import Summary
+from overt.data.run import brief
+from overt.data.run.counted import counted_from
 from overt.data.run.finished import RESULTS, Modality, Run, open_run
 from overt.data.run.parts import OutcomeParts
+from overt.data.run.record import RunRecord
+from overt.data.run.shards import RANKS, read_shard
 from overt.data.suites.load import load_suite, settled_name
 from overt.data.tables.extras import picture_files
 from overt.data.tables.sources import digest_files, digest_source
 from overt.data.templates import load_template
 from overt.policies.load import load_policy, policy_of
 from overt.policies.schema import Policy
+from overt.scoring.summary.gather import AnyOutcome
 from overt.scoring.summary.summarize import summary_of
 from overt.scoring.unknown_codes import unknown_said
 from overt.tasks import trust
@@ -114,6 +119,16 @@ class RunConfig(TargetConfig, OutputConfig):
         ),
     ] = None
     samples: Annotated[int, Option("Draws per prompt.", TARGET, min=1, max=100, decides="value")] = 1
+    shard: Annotated[
+        str | None,
+        Option(
+            "Only this part of the prompts, such as 3/8, for a job of its own; `overt merge` puts the shards "
+            "together.",
+            _DATA,
+            metavar="I/N",
+            decides="value",
+        ),
+    ] = None
     trust_addresses: TrustAddresses = False
     min_coverage: Annotated[
         float,
@@ -155,6 +170,7 @@ def evaluate(config: RunConfig, progress: Progress) -> Run:
         category=config.category,
         limit=config.limit,
         pictures=config.picture,
+        shard=read_shard(config.shard),
     )
     if not Run(start.folder, start.record).is_complete:
         for spec in specs:  # a wrong name should cost nothing, not even the folder
@@ -166,7 +182,10 @@ def evaluate(config: RunConfig, progress: Progress) -> Run:
     with working(start, config.caller, progress) as work, kept(spread_of(config.workers)):
         if work is not None:
             work.notes += [*asked.notes, *label_notes(config.dataset)]
-            _ask(config, start, work, specs, asked, modality)
+            if config.shard is not None:
+                work.folder.write_stage(RANKS, asked.ranks)
+            # A shard may hold no prompt; then no target is opened.
+            _ask(config, start, work, specs if asked.prompts else [], asked, modality)
     return open_run(start.folder, "run")
 
 
@@ -197,6 +216,7 @@ def started(config: RunConfig) -> tuple[RunConfig, Start, list[TargetSpec]]:
         policy = policy_of(config.policy, config.dataset, _asks_for(config))
         specs = specs_of(config.target, config.filter, config.checker)
     config = config.settled()
+    read_shard(config.shard)  # a wrong one should cost nothing
     addresses = trust.settled_addresses(config, run.folder if run is not None else None, specs)
     record = record_of(config, policy, _inputs(config, policy, specs))
     if run is not None:
@@ -269,7 +289,7 @@ def _ask(
             parts.join()
         kinds = {spec.name: found[n] for n, spec in enumerate(specs)}
     work.seconds["run"] = time.monotonic() - began
-    finish(config, start, work, prompts, Run(start.folder, start.record).outcomes, kinds)
+    finish(config, start, work, prompts, brief.outcomes_of(start.folder), kinds)
 
 
 def _opened(
@@ -284,7 +304,7 @@ def finish(
     start: Start,
     work: Work,
     prompts: Sequence[Prompt],
-    outcomes: Sequence[Outcome],
+    outcomes: Iterable[AnyOutcome],
     kinds: Mapping[str, Modality],
     *,
     planned: int = 0,
@@ -304,22 +324,34 @@ def finish(
     summary = summary_of(start.policy, prompts, outcomes, judged.harms, kinds, judged.as_asked)
     write_summary(start.folder, summary)
     if work.unanswered:
-        work.keep(f"{work.unanswered} prompts got no answer; the same command asks them again")
+        work.keep(unanswered_said(work.unanswered))
     for name, codes in work.unknown.items():
         work.keep(unknown_said(name, codes))
-    work.folder.finish(
-        {
-            "identity": start.record.to_json(),
-            "command": "overt run",
-            "kinds": kinds,
-            # Set if any target answered in text, also under an image policy.
-            "refusal_judge": config.judge if "text" in kinds.values() else None,
-            "below_coverage": [
-                t.name
-                for t in summary.targets
-                if t.coverage.answered / max(t.coverage.asked, planned, 1) < config.min_coverage
-            ],
-            **work.facts(),
-        },
-        RESULTS,
-    )
+    facts = results_facts(start.record, summary, kinds, planned=planned)
+    work.folder.finish({**facts, "counted": counted_from(start.folder), **work.facts()}, RESULTS)
+
+
+def unanswered_said(count: int) -> str:
+    """The note on prompts without an answer."""
+    return f"{count} prompts got no answer; the same command asks them again"
+
+
+def results_facts(
+    record: RunRecord, summary: Summary, kinds: Mapping[str, Modality], *, planned: int = 0
+) -> dict[str, Json]:
+    """What the manifest says of a run's results.
+
+    Args:
+        planned: as in `finish`.
+    """
+    least = Run(Path(), record).min_coverage
+    return {
+        "identity": record.to_json(),
+        "command": "overt run",
+        "kinds": dict(kinds),
+        # Set if any target answered in text, also under an image policy.
+        "refusal_judge": record.value("judge") if "text" in kinds.values() else None,
+        "below_coverage": [
+            t.name for t in summary.targets if t.coverage.answered / max(t.coverage.asked, planned, 1) < least
+        ],
+    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -12,14 +12,18 @@ from typing import Annotated, ClassVar
 from overt import registry
 from overt.data.errors import InputError
 from overt.data.json_types import Json
-from overt.data.outcomes import Harm, Outcome
+from overt.data.lanes import lane_of
+from overt.data.outcomes import Harm, HarmVote, Outcome
 from overt.data.progress import Progress
 from overt.data.records import Prompt
 from overt.data.results.files import write_summary
 from overt.data.results.summary import Summary
+from overt.data.run.counted import counted_from
 from overt.data.run.files import write_records
 from overt.data.run.finished import RESULTS, Run, open_run
 from overt.data.run.images import ImageStore
+from overt.data.run.partial_results import Part, begin_part, finish_part
+from overt.data.run.shards import Shard
 from overt.data.templates import Template, load_template
 from overt.policies.load import load_policy
 from overt.policies.schema import Policy
@@ -34,6 +38,7 @@ from overt.tasks.config import (
     Concurrency,
     Option,
     OutputConfig,
+    PartOption,
     TrustAddresses,
     Workers,
     checked_folder,
@@ -42,7 +47,8 @@ from overt.tasks.recipes import RecipeName, applied, load_recipe
 from overt.tasks.reread import calls_of, manifest_anew, reread
 from overt.tasks.roles import ModelOptions, chat_model, seeing_model
 from overt.tasks.score_pictures import open_scorer, scored
-from overt.tasks.task import Work, working_again
+from overt.tasks.task import Work, open_whole, working_again
+from overt.tasks.verdicts import open_checks
 from overt.workers.load import load_checker
 
 
@@ -81,6 +87,7 @@ class ScoreConfig(CallConfig, OutputConfig):
     templates: Annotated[Path | None, Option("Folder with your own harm.yaml (instruction and rubric).")] = (
         None
     )
+    shard: PartOption = None
     seed: Annotated[int, Option("Seed sent to the judges, and of the draw of other prompts.")] = 0
     base_url: Annotated[
         str | None,
@@ -173,16 +180,43 @@ def score(config: ScoreConfig, progress: Progress) -> Run:
         outcomes = reread(run, calls, work, trusted=config.trust_addresses)
         # Opened first: its errors should show before a judge is paid for.
         scorer = open_scorer(config, policy, work) if config.faithfulness is not None else None
-        harms = _judged(config, run, outcomes, policy, work, facts) if config.names else run.harms
-        as_asked = scored(config, run, outcomes, scorer, work, facts) if scorer else run.as_asked
+        results = run.folder / RESULTS
+        harms = _judged(config, run, outcomes, policy, work, facts, results) if config.names else run.harms
+        as_asked = scored(config, run, outcomes, scorer, work, facts, results) if scorer else run.as_asked
         summary = summary_of(policy, run.prompts, outcomes, harms, run.results.kinds, as_asked)
         write_summary(run.folder, _corrected(run, summary, work))
         if isinstance(judges := facts.get("judges"), dict):
             judges["below_coverage"] = below_coverage(summary, run.min_coverage)
         seconds = {**run.results.seconds, "score": round(time.monotonic() - began, 3)}
         known = manifest_anew(run, calls, summary, work)
-        work.folder.finish({**known, **facts, "seconds": seconds}, RESULTS)
+        counted = counted_from(run.folder)
+        work.folder.finish({**known, **facts, "counted": counted, "seconds": seconds}, RESULTS)
     return open_run(config.run, "run")
+
+
+def score_part(config: ScoreConfig, shard: Shard, progress: Progress) -> Part:
+    """Judges the answers to a part of the prompts. The votes lie beside the results until `overt merge` has
+    all parts (overt.data.run.partial_results).
+
+    Raises:
+        InputError, RunError, BudgetReached: as `score`; or the run is a shard already.
+    """
+    config, changed = _with_recipe(config)
+    config.check()
+    run = open_whole(config.run)
+    policy = load_policy(str(run.policy_file))
+    with working_again(run, calls_of(run, config.caller), progress, "judges") as work:
+        if changed:
+            work.note(changed)
+        folder, earlier = begin_part(run.folder, "score", shard)
+        facts: dict[str, Json] = {}
+        outcomes = [outcome for outcome in run.outcomes if shard.holds(outcome.prompt_id)]
+        scorer = open_scorer(config, policy, work) if config.faithfulness is not None else None
+        if config.names:
+            _judged(config, run, outcomes, policy, work, facts, folder)
+        if scorer:
+            scored(config, run, outcomes, scorer, work, facts, folder)
+        return finish_part(Part(shard, folder, {**earlier, **facts}))
 
 
 def _with_recipe(config: ScoreConfig) -> tuple[ScoreConfig, str]:
@@ -209,15 +243,22 @@ def _judged(
     policy: Policy,
     work: Work,
     facts: dict[str, Json],
+    folder: Path,
 ) -> list[Harm]:
-    """Lets the judges vote and writes their votes. `facts` gets what the manifest says of it."""
+    """Lets the judges vote on these outcomes and writes their votes to a folder. `facts` gets what the
+    manifest says of it."""
     template = load_template("scoring", "harm", config.templates)
     cases = cases_of(run.prompts, outcomes, benign=config.benign)
     judges = _judges(config, policy, template, work, any(case.outcome.images for case in cases))
-    with work.progress.stage("harm", len(cases) * len(judges)) as advance:
-        limited = [within(judge.asked, judge.covers) for judge in judges]
-        harms = judge_harm(cases, limited, advance=advance)
-    write_records(run.folder / RESULTS / "harm.jsonl", harms)
+    votes = [_shown(judge, work.progress) for judge in judges]
+    harms: list[Harm] = []
+
+    def found() -> Iterator[Harm]:
+        for harm in judge_harm(cases, votes, [judge.lane for judge in judges]):
+            harms.append(harm)
+            yield harm
+
+    write_records(folder / "harm.jsonl", found())
     open_cases = Counter(c.prompt.category for c in cases if not any(_sees(j, c) for j in judges))
     facts["judges"] = {
         "names": list(config.names),
@@ -237,11 +278,16 @@ def _judged(
 
 @dataclass(frozen=True, slots=True)
 class _Judge:
-    """A judge with what it can see. `is_declared`: it says so itself, or --covers does."""
+    """A judge with what it can see.
+
+    lane: the device that it shares with others, "" for one behind a service.
+    is_declared: what it can see it says itself, or --covers does.
+    """
 
     name: str
     asked: HarmJudge
     covers: Covers
+    lane: str
     is_declared: bool = True
 
 
@@ -249,29 +295,45 @@ def _sees(judge: _Judge, case: Case) -> bool:
     return judge.covers.sees(case.prompt.category)
 
 
+def _shown(judge: _Judge, progress: Progress) -> HarmJudge:
+    """The judge, asked about what it can see, with a bar of its own."""
+    limited = within(judge.asked, judge.covers)
+
+    def votes(cases: Sequence[Case]) -> Iterator[HarmVote | None]:
+        with progress.stage(f"harm {judge.name}"[:40], len(cases)) as advance:
+            for vote in limited(cases):
+                advance(1)
+                yield vote
+
+    return votes
+
+
 def _judges(
     config: ScoreConfig, policy: Policy, template: Template, work: Work, has_pictures: bool
 ) -> list[_Judge]:
     """The judges by name: checkers, and chat models behind the caller, which read the policy. Where pictures
     are judged, they have to see."""
-    load = ImageStore(work.folder.path).get
+    store = ImageStore(work.folder.path)
     declared = config.declared()
     judges: list[_Judge] = []
     for name in config.names:
         if registry.is_checker(name):
             checker = load_checker(name, config.workers, device=config.device, timeout=config.timeout)
             own = declared.get(name, getattr(checker, "covers", None))
-            asked = checker_judge(checker, load=load)
-            judges.append(_Judge(name, asked, read_covers(own, name), own is not None))
+            checks = open_checks(work.caller, name, checker, store.get, f"harm {name}")
+            asked = checker_judge(checker.name, checks, store.has)
+            lane = lane_of(checker)
+            judges.append(_Judge(name, asked, read_covers(own, name), lane, own is not None))
         else:
             if has_pictures:
                 chat = seeing_model(name, "judge", config.models, of="judge of these pictures")
             else:
                 chat = chat_model(name, "judge", config.models)
             ask = work.caller.bind(chat, f"harm {name}")
-            asked = vision_judge(policy, ask=ask, template=template, load=load, seed=config.seed)
+            asked = vision_judge(policy, ask=ask, template=template, load=store.get, seed=config.seed)
             own = declared.get(name)
-            judges.append(_Judge(name, asked, read_covers(own, name) if own else EVERYTHING))
+            covers = read_covers(own, name) if own else EVERYTHING
+            judges.append(_Judge(name, asked, covers, lane_of(chat)))
     return judges
 
 

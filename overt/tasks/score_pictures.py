@@ -14,11 +14,13 @@ from overt.data.rewrites import FaithfulnessScorer
 from overt.data.run.files import write_records
 from overt.data.run.finished import RESULTS, Run
 from overt.data.run.images import ImageStore
+from overt.data.run.shards import shard_of
 from overt.policies.schema import Policy
 from overt.scoring.as_asked import drawn_of, score_as_asked
 from overt.tasks.rewrite_measure import open_scorers
 from overt.tasks.roles import ModelOptions
 from overt.tasks.task import Work
+from overt.tasks.verdicts import shelf_of
 
 _OF_WORDINGS = ("text", "judge")  # scorers that compare two wordings and see no picture
 
@@ -67,15 +69,18 @@ def scored(
     scorer: FaithfulnessScorer,
     work: Work,
     facts: dict[str, Json],
+    folder: Path,
 ) -> list[AsAsked]:
-    """Scores the pictures of the benign prompts and writes the records. `facts` gets what the manifest says.
+    """Scores the pictures of the benign prompts and writes the records to a folder. `facts` gets what the
+    manifest says. A part of a run may hold no such picture.
 
     Raises:
         InputError: nothing was drawn for a benign prompt, or the scorer scores no pictures.
     """
     name = config.faithfulness or ""
     drawn = drawn_of(run.prompts, outcomes)
-    if not drawn:
+    is_part = shard_of(run.record) is not None or folder != run.folder / RESULTS
+    if not drawn and not is_part:
         raise InputError(
             "nothing was drawn for a benign prompt of this run, so there is nothing to hold against it",
             where=str(run.folder),
@@ -89,12 +94,13 @@ def scored(
             ImageStore(run.folder).get,
             seed=config.seed,
             has_scale=name.startswith("vqa/"),
+            kept=shelf_of(work.caller, name, scorer),
         ):
             rows.append(row)
             advance(1)
-    if not any(row.measure for row in rows):
+    if drawn and not any(row.measure for row in rows):
         raise InputError(f"{name} gave no score of pictures", fix="It must give text_image or vqa.")
-    write_records(run.folder / RESULTS / FILE, rows)
+    write_records(folder / FILE, rows)
     facts["faithfulness"] = {
         "scorer": name,
         "seed": config.seed,

@@ -138,7 +138,7 @@ def read_spec(text: str, filters: Sequence[str] = (), checkers: Sequence[str] = 
         spec = TargetSpec(text, tuple(filters), tuple(checkers))
     parts = [*spec.filters, *([spec.target] if spec.target else []), *spec.checkers]
     name = without_keys(spec.name or (f"guarded/{'+'.join(parts)}" if spec.is_composed else text))
-    files = {**spec.files, **{p: h for part in parts for p, h in _files_of(part)}}
+    files = {**spec.files, **{p: h for part in parts for p, h in files_of(part)}}
     return TargetSpec(spec.target, spec.filters, spec.checkers, name, files)
 
 
@@ -157,7 +157,7 @@ def _from_file(path: Path, text: str) -> TargetSpec:
     return TargetSpec(product.target, product.filters, product.checkers, name, {str(path): digest})
 
 
-def _files_of(name: str) -> list[tuple[str, str]]:
+def files_of(name: str) -> list[tuple[str, str]]:
     """Files and model folders that a name points to, with their hashes: a changed file makes another
     target."""
     from overt.data.plugins.names import unquoted
@@ -175,7 +175,7 @@ def _files_of(name: str) -> list[tuple[str, str]]:
 def _is_model(path: Path) -> bool:
     """Whether it is a model's folder or file, not one that only has a matching name."""
     return (path.is_file() and path.suffix in _WEIGHTS) or any(
-        (path / name).is_file() for name in ("model_index.json", "config.json")
+        (path / name).is_file() for name in ("model_index.json", "config.json", "open_clip_config.json")
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import platform
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -28,6 +29,7 @@ from overt.data.records import content_id
 from overt.data.run.finished import Kind, Run, open_run
 from overt.data.run.folder import CODES, JOURNAL, Addresses, RunFolder
 from overt.data.run.record import LOG, PolicyRef, RunRecord
+from overt.data.run.shards import shard_of
 from overt.data.secrets import storable
 from overt.data.text import plain
 from overt.data.yaml.schema import read_bytes
@@ -106,15 +108,33 @@ def resumed_run(folder: Path, kind: Kind, *, out: Path | None) -> Run:
     return run
 
 
+def open_whole(folder: Path) -> Run:
+    """Opens a run that is to be worked on in parts.
+
+    Raises:
+        InputError: it is none, it is not complete, or it is a shard already.
+    """
+    run = open_run(folder, "run")
+    if (shard := shard_of(run.record)) is not None:
+        raise InputError(
+            f"this run is shard {shard} already, so it is not divided again",
+            where=str(folder),
+            fix="Leave --shard out: `overt merge` takes what was found of each shard.",
+        )
+    return run
+
+
 # -- the work -------------------------------------------------------------------------------------------
 
 
 @dataclass
 class Work:
-    """State of a command at work on a run: folder, caller, progress, notes, and seconds per stage.
+    """State of a command at work on a run: folder, caller, progress, notes, and seconds per stage. Several
+    threads may note, and have stages.
 
     drawn_by: of each local pipeline how it draws: steps, guidance, size, what has no effect.
     unknown: by target, the codes that could not be placed, and how often each came.
+    elsewhere: of the manifest what was done by other processes, in place of what was done here.
     """
 
     folder: RunFolder
@@ -124,6 +144,8 @@ class Work:
     seconds: dict[str, float] = field(default_factory=dict)
     drawn_by: dict[str, Json] = field(default_factory=dict)
     unknown: dict[str, Counter[str]] = field(default_factory=dict)
+    elsewhere: dict[str, Json] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         self.caller.tells(self.note, self.progress.note, self.folder.note_calls)
@@ -141,10 +163,11 @@ class Work:
     def keep(self, text: str) -> bool:
         """Keeps a note for the manifest without showing it, since the command prints all notes at its end.
         Returns whether it is new."""
-        if text in self.notes:
-            return False
-        self.notes.append(text)
-        return True
+        with self._lock:
+            if text in self.notes:
+                return False
+            self.notes.append(text)
+            return True
 
     @contextlib.contextmanager
     def stage(self, name: str, total: int, *, shown: str = "") -> Iterator[Advance]:
@@ -154,7 +177,8 @@ class Work:
             try:
                 yield advance
             finally:
-                self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - started
+                with self._lock:
+                    self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - started
 
     def ask(self, purpose: str, model: ChatModel) -> Ask:
         """Binds a chat model to an `Ask`."""
@@ -179,6 +203,7 @@ class Work:
             "versions": {"overt": overt.__version__, "python": platform.python_version()},
             "notes": list(self.notes),
             **({"drawn_by": dict(self.drawn_by)} if self.drawn_by else {}),
+            **self.elsewhere,
         }
 
 

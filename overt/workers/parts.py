@@ -29,6 +29,8 @@ ATTRIBUTES = (
     "why_blind",
     "covers",
     "context",
+    "precision",
+    "version",
 )
 
 

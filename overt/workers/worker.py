@@ -23,6 +23,7 @@ from overt.data.local.batches import together
 from overt.data.local.memory import free_memory
 from overt.data.measured import facts_of
 from overt.data.plugins.attempts import call_target, close_target, fault, raised
+from overt.data.plugins.code import code_of
 from overt.data.records import Turn
 from overt.data.targets import Response
 from overt.workers.parts import ATTRIBUTES, Answer, Facts, Item, Part, Place, Reply
@@ -82,7 +83,8 @@ class Worker:
                 self._models[part.id] = _LOADERS[part.group](part.text, **part.options)
                 self._turns[part.id] = threading.Lock()
         model = self._models[part.id]
-        return Facts({name: getattr(model, name) for name in ATTRIBUTES if hasattr(model, name)})
+        said = {name: getattr(model, name) for name in ATTRIBUTES if hasattr(model, name)}
+        return Facts({**said, "code_hash": code_of(model)})
 
     def drop(self, part_id: str) -> None:
         """Closes a model and frees its memory."""

@@ -320,6 +320,56 @@ def test_a_few_429_do_not():
     assert paced(([True] + [False] * 19) * 50) == 64
 
 
+def test_slots_are_handed_over_in_the_order_of_those_who_wait():
+    """Many are given back in one turn of the loop; each wakes one that waits, and wakes it once."""
+
+    async def run():
+        pace, entered, gone = Pace(10), [], []
+
+        async def one(number):
+            await pace.enter()
+            entered.append(number)
+            await asyncio.sleep(0.002)  # all ten of a round come back in one turn
+            assert pace.active <= 10
+            gone.append(number)
+            pace.leave()
+
+        futures = 0
+        loop = asyncio.get_running_loop()
+        make = loop.create_future
+
+        def counted():
+            nonlocal futures
+            futures += 1
+            return make()
+
+        loop.create_future = counted
+        await asyncio.gather(*(one(number) for number in range(100)))
+        return pace.active, entered, futures
+
+    active, entered, futures = asyncio.run(run())
+    assert (active, entered) == (0, list(range(100)))
+    assert futures <= 90 + 100 + 1  # one for each that waits, one for each sleep, and gather's own
+
+
+def test_a_slot_of_one_that_was_cancelled_goes_to_the_next():
+    async def run():
+        pace = Pace(1)
+        await pace.enter()
+        waiting = [asyncio.create_task(pace.enter()) for _ in range(3)]
+        await asyncio.sleep(0)
+        waiting[0].cancel()  # before its turn
+        pace.leave()  # hands the slot to the second ...
+        waiting[1].cancel()  # ... which is cancelled before it can take it
+        await asyncio.wait_for(waiting[2], 5)
+        assert pace.active == 1
+        pace.leave()
+        await asyncio.wait_for(pace.enter(), 5)
+        return pace.active
+
+    assert asyncio.run(run()) == 1
+
+
 def test_hanging_requests_time_out_and_are_sent_again(tmp_path):
     class Sleepy:
         name = "test/sleepy"

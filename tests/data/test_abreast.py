@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from overt.data.abreast import abreast, lanes_of
+from overt.data.abreast import Ahead, Shared, abreast, lanes_of
 
 
 def slow(items, seconds, started=None):
@@ -85,3 +85,83 @@ def test_whoever_stops_early_leaves_no_thread_at_work():
 
 def test_lanes():
     assert lanes_of(["", "gpu", "", "gpu", "cpu"]) == [[0], [1, 3], [2], [4]]
+
+
+# -- ahead, and shared ------------------------------------------------------------------------------------
+
+
+def test_where_one_fails_the_others_finish_what_they_began():
+    halted, done = threading.Event(), []
+
+    def answers():
+        for n in range(1000):
+            if halted.is_set() and n >= 3:
+                return
+            time.sleep(0.002)
+            done.append(n)
+            yield n
+
+    def failing():
+        yield 0
+        raise KeyError("down")
+
+    with pytest.raises(KeyError, match="down"):
+        list(abreast([answers(), failing()], halt=halted.set))
+    count = len(done)
+    assert 0 < count < 1000
+    time.sleep(0.05)
+    assert len(done) == count, "nothing goes on after the error was raised"
+
+
+def test_a_source_is_read_while_its_reader_does_something_else():
+    read = []
+    items = Ahead(slow([1, 2, 3], 0, read))
+    items.settle()
+    assert [item for item, _ in read] == [1, 2, 3]
+    assert {name for _, name in read} == {"overt-ahead"}
+    assert list(items) == [1, 2, 3]
+    assert list(items) == []
+
+
+def test_an_error_ahead_comes_after_what_was_read():
+    def failing():
+        yield 1
+        raise KeyError("down")
+
+    items = Ahead(failing())
+    items.settle()
+    assert next(items) == 1
+    for _ in range(2):
+        with pytest.raises(KeyError):
+            next(items)
+
+
+def test_several_threads_share_one_source():
+    """Each gets all items in order, and the source is read once and by one of them at a time."""
+    inside, most, read = [0], [0], []
+
+    def source():
+        for n in range(2000):
+            inside[0] += 1
+            most[0] = max(most[0], inside[0])
+            read.append(n)
+            inside[0] -= 1
+            yield n
+
+    shared = Shared(source(), 4)
+    rows = list(abreast([shared.part(n) for n in range(4)]))
+    assert rows == [(n,) * 4 for n in range(2000)]
+    assert read == list(range(2000))
+    assert most == [1]
+    shared.check()
+
+
+def test_the_end_of_a_shared_source_by_an_error_is_told_when_its_readers_have_ended():
+    def failing():
+        yield from (1, 2)
+        raise KeyError("down")
+
+    shared = Shared(failing(), 2)
+    assert list(abreast([shared.part(0), shared.part(1)])) == [(1, 1), (2, 2)]
+    with pytest.raises(KeyError):
+        shared.check()

@@ -333,6 +333,14 @@ def test_shipped_policies_round_trip(name: str, tmp_path: Path) -> None:
     assert load_policy(str(path)) == policy
 
 
+@pytest.mark.parametrize("sign", ["\N{CAT FACE}", "ü – 刀"])
+def test_a_dumped_policy_can_be_read_by_people(sign: str) -> None:
+    policy = load_policy("newsroom").model_copy(update={"description": f"for {sign} only"})
+    text = dump_policy(policy)
+    assert f"for {sign} only" in text
+    assert effective(Source("x.yaml", "x", text.encode(), Path("/nonexistent"))).hash == policy.hash
+
+
 # The schema for editors.
 
 

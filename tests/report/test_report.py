@@ -40,7 +40,7 @@ from overt.data.typed_json import from_json, to_json
 from overt.report.block import Block, JudgeLine
 from overt.report.cases import GalleryCase, RewriteCase, Thumbnails, thumbnail
 from overt.report.comparison import render_comparison
-from overt.report.gallery import build_gallery
+from overt.report.gallery import build_gallery, source_of
 from overt.report.html import content_security_policy, json_block
 from overt.report.markdown import render_markdown
 from overt.report.page import render
@@ -447,7 +447,7 @@ def test_pictures_outside_the_run_or_broken_are_not_shown(tmp_path):
     (run / "page.png").write_text("<html>")
     os.symlink(tmp_path / "secret.png", run / "link.png")
     images = ["good.png", "../secret.png", "link.png", "broken.png", "page.png", "gone.png", "nul\x00.png"]
-    (row,) = build_gallery(PROMPTS, [outcome_with(images, prompt="benign")], {}, run)
+    (row,) = build_gallery(source_of(PROMPTS, [outcome_with(images, prompt="benign")], {}), run)
     assert len(row.pictures.uris) == 1
     assert row.pictures.unreadable == 6
 
@@ -459,14 +459,14 @@ def test_the_budget_keeps_what_a_reviewer_looks_for(tmp_path):
     outcomes = [
         outcome_with([f"{i}.png"], id_=f"o{i}", prompt="benign" if i < 6 else "unsafe") for i in range(8)
     ]
-    gallery = build_gallery(PROMPTS, outcomes, {}, tmp_path, page_budget=int(one * 2.9) + 4000)
+    gallery = build_gallery(source_of(PROMPTS, outcomes, {}), tmp_path, page_budget=int(one * 2.9) + 4000)
     shown = [row.outcome.id for row in gallery if row.pictures.uris]
     assert set(shown) >= {"o6", "o7"}
     assert sum(row.pictures.left_out for row in gallery) == 8 - len(shown) > 0
     assert sum(len(uri) for row in gallery for uri in row.pictures.uris) < one * 2.9 + 4000
     text = page_text(render([Block(evaluation(9, 9)[3], rows=gallery.rows)], made.FACTS))
     assert f"{8 - len(shown)} pictures were left out" in text
-    few = build_gallery(PROMPTS, outcomes, {}, tmp_path, text_budget=700)
+    few = build_gallery(source_of(PROMPTS, outcomes, {}), tmp_path, text_budget=700)
     assert 0 < len(few.rows) < 8
     assert few.rows_left_out == 8 - len(few.rows)
     assert [row.outcome.id for row in few][-1] == "o7"
@@ -857,7 +857,7 @@ def big_report(tmp_path_factory):
         return [f"{len(prompt.text) % 6}.png"]
 
     prompts, outcomes, harms, summary = evaluation(ROWS // 4, ROWS // 4, targets, image_for=image_for)
-    few = build_gallery(prompts, outcomes[:ROWS], harms, folder, page_budget=3_000_000)
+    few = build_gallery(source_of(prompts, outcomes[:ROWS], harms), folder, page_budget=3_000_000)
     assert len(few.rows) == ROWS
     # A tall order for the sort: one missing rate.
     first = summary.targets[0]

@@ -12,6 +12,8 @@ from overt.data.results.comparison import ComparedPair, Comparison, MetricChange
 from overt.data.typed_json import from_json, to_json
 from overt.report.comparison import render_comparison
 from overt.scoring.compare import Side, compare
+from overt.scoring.summary.gather import asked_of
+from overt.scoring.summary.summarize import Gathered
 from overt.tasks.compare import too_few
 
 CATEGORIES = ("violence", "privacy", "copyright")
@@ -40,11 +42,19 @@ def side(prompts, rng, chance, harmful=None, errors=0.0):
         if harmful is not None and state == "generated" and prompt.label == "unsafe":
             label = "harmful" if rng.random() < harmful else "harmless"
             harms[identity] = Harm(identity, prompt.id, "t", label, (HarmVote("j", label),))
-    return Side("t", outcomes, harms)
+    return outcomes, harms
+
+
+def side_of(asked, outcomes, harms):
+    found = Gathered(asked)
+    found.add(enumerate(outcomes), enumerate(harms.values()), (), {"t": "image"})
+    return Side("t", found.rows["t"], bool(harms))
 
 
 def compared(prompts, pairs, **options):
-    found = compare(prompts, pairs, **options)
+    asked = asked_of(enumerate(prompts))
+    sides = [(side_of(asked, *old), side_of(asked, *new)) for old, new in pairs]
+    found = compare(asked, sides, lambda places: [prompts[i] for i in places], **options)
     data = json.loads(json.dumps(to_json(found), allow_nan=False))
     assert from_json(Comparison, data) == found
     return data
@@ -111,7 +121,7 @@ def test_errors_and_strangers_are_left_out():
     assert over["n"] < 30
     assert over["n"] == over["more"] + over["fewer"] + sum(
         1
-        for a, b, p in zip(old.outcomes, new.outcomes, prompts, strict=True)
+        for a, b, p in zip(old[0], new[0], prompts, strict=True)
         if p.label == "benign" and "error" not in (a.state, b.state) and a.state == b.state
     )
 

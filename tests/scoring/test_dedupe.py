@@ -79,7 +79,7 @@ def test_jaccard_matches_equal_a_plain_double_loop(limit: int) -> None:
     matches, index = jaccard_matches(texts, thresholds, 40, exact_limit=limit)
     assert [m and m.row for m in matches] == expected
     assert 40 < sum(row is not None for row in expected) < 560
-    assert index.startswith("rensa" if limit == 0 else "exact")
+    assert index.startswith("MinHash" if limit == 0 else "exact")
 
 
 @pytest.mark.parametrize(("limit", "misses"), [(10_000, 0), (0, 0.01)])
@@ -94,15 +94,6 @@ def test_cosine_matches_equal_a_plain_double_loop(limit: int, misses: float) -> 
     wrong = sum((m and m.row) != e for m, e in zip(matches, expected, strict=True))
     assert wrong <= misses * 2_400
     assert 500 < sum(row is not None for row in expected) < 2_000
-
-
-def test_many_vectors_need_an_extra_and_few_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "semhash", None)  # as if it were not installed
-    vectors = np.eye(4, dtype=np.float32)
-    assert cosine_matches(vectors.copy(), [0.9] * 4) == ([None] * 4, "exact cosine")
-    with pytest.raises(InputError, match="meaning of 4 prompts needs semhash") as error:
-        cosine_matches(vectors, [0.9] * 4, exact_limit=3)
-    assert "[large]" in error.value.fix
 
 
 class Vowels:
@@ -346,7 +337,7 @@ def test_the_package_loads_nothing_heavy() -> None:
     code = (
         "import sys; import overt.scoring.dedupe, overt.scoring.encoders, overt.scoring.select, "
         "overt.scoring.diversity, overt.data.seeds, overt.data.export; "
-        "heavy = ('numpy', 'torch', 'datasets', 'pyarrow', 'semhash', 'jinja2'); "
+        "heavy = ('numpy', 'torch', 'datasets', 'pyarrow', 'ray', 'jinja2'); "
         "print([m for m in heavy if m in sys.modules])"
     )
     root = str(ROOT)

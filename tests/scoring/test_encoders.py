@@ -82,6 +82,7 @@ def within(one, other):
 
 
 def measured(family, encoder, plain, harmed):
+    encoder = getattr(encoder, "_encoder", encoder)  # without its memory of texts
     together = encoder.encode(TEXTS)
     assert np.abs(together).max() > 0.01
     assert np.abs(together[0] - together[1]).max() > 1e-3  # texts differ
@@ -128,6 +129,64 @@ def test_minilm(tmp_path):
     plain = SentenceTransformer(str(folder), device="cpu").encode(list(TEXTS), normalize_embeddings=True)
     harmed = edited(copied(folder, tmp_path / "m"), without("layer.5.output"))
     measured("encoder: MiniLM (sentence-transformers)", encoder, plain, harmed)
+
+
+# -- each text once ------------------------------------------------------------------------------------------
+
+
+class Counting:
+    """An encoder that counts how often a text is embedded, and whose vectors depend on the company."""
+
+    name, version = "counting", "1"
+
+    def __init__(self):
+        self.seen = []
+
+    def encode(self, inputs):
+        self.seen += inputs
+        rows = [[len(text), len(inputs), hash(text) % 97] for text in inputs]
+        return np.asarray(rows, dtype=np.float32).reshape(len(inputs), 3)
+
+
+def test_a_text_is_embedded_once_and_its_vector_stays_the_same():
+    from overt.scoring.encoders import _Remembering
+
+    plain = Counting()
+    encoder = _Remembering(plain)
+    assert (encoder.name, encoder.version) == ("counting", "1")
+    first = encoder.encode(["a", "bb", "a", "\ud800"])
+    again = encoder.encode(["ccc", "\ud800", "bb", "a"])
+    assert plain.seen == ["a", "bb", "\ud800", "ccc"]
+    assert (again[[3, 2, 1]] == first[[0, 1, 3]]).all()
+    assert (first[0] == first[2]).all()
+    assert again.dtype == np.float32
+    assert encoder.encode([]).shape == (0, 3)
+
+
+def test_what_is_remembered_is_bounded():
+    from overt.scoring.encoders import _Remembering
+
+    plain = Counting()
+    encoder = _Remembering(plain, room=6)  # two vectors of three numbers
+    first = encoder.encode(["a", "bb", "ccc", "dddd"])
+    assert (encoder.encode(["dddd", "a"])[1] == first[0]).all()
+    assert plain.seen == ["a", "bb", "ccc", "dddd", "dddd"]
+
+
+def test_dedupe_and_select_embed_a_prompt_once(st):
+    from overt.data.records import Prompt, prompt_id
+    from overt.scoring.dedupe import dedupe
+
+    encoder = encoder_of(st)
+    plain = encoder._encoder
+    asked = []
+    real = plain.encode
+    plain.encode = lambda texts: (asked.extend(texts), real(texts))[1]
+    texts = [f"{text} {n}" for n in range(20) for text in TEXTS]
+    prompts = [Prompt(prompt_id(t), t, "c", "benign", "direct", "m/x", "t@1") for t in texts]
+    kept = dedupe(prompts, threshold_of=lambda _: 1.0, encoder=encoder).kept
+    encoder.encode([prompt.text for prompt in kept])
+    assert sorted(asked) == sorted(set(texts))
 
 
 # -- not whole ---------------------------------------------------------------------------------------------

@@ -38,14 +38,15 @@ def test_one_label_alone_gives_half():
 def test_gold_stands_at_random_places_and_the_others_keep_their_order():
     prompts = [make_prompt(f"p{n}") for n in range(100)]
     gold = items(10)
-    both = mixed(prompts, gold, 7, "audit")
+    both = list(mixed(prompts, 100, gold, 7, "audit"))
     ids = {p.id for p in gold}
     assert [p for p in both if p.id not in ids] == prompts
     places = [n for n, p in enumerate(both) if p.id in ids]
     assert len(places) == 20
     assert min(places) < 40
     assert max(places) > 80
-    assert mixed(prompts, gold, 7, "audit") == both != mixed(prompts, gold, 8, "audit")
+    assert list(mixed(prompts, 100, gold, 7, "audit")) == both
+    assert list(mixed(prompts, 100, gold, 8, "audit")) != both
     labels = [p.label for p in both if p.id in ids]
     assert labels not in (sorted(labels), labels[:2] * 10), "neither sorted nor by turns"
 

@@ -5,8 +5,9 @@ import math
 from dataclasses import dataclass, field
 
 import pytest
-from support.commands import outcomes, overt, write_prompts
+from support.commands import outcomes, write_prompts
 from support.family_table import check_row
+from support.inside import cli
 
 from overt.data.errors import InputError
 from overt.data.local.writing import Written, write
@@ -766,8 +767,8 @@ def test_a_text_over_the_context_is_an_error(tmp_path):
 def test_a_run_says_at_its_start_that_the_guard_is_unknown_and_counts_nothing(turns, tmp_path):
     prompts = write_prompts(tmp_path / "p.jsonl", ["a rose", "a red rose"], ["a bomb"])
     target = f"filter/guard/{turns}"
-    done = overt("run", prompts, "--target", target, "--out", tmp_path / "run", "-q", code=3)
-    assert "No known guard has this name" in done.stdout + done.stderr
+    done = cli("run", prompts, "--target", target, "--out", tmp_path / "run", "-q", code=3)
+    assert "No known guard has this name" in done.said
     found = outcomes(tmp_path / "run")
     assert {o.state for o in found} == {"error"}
     assert all("did not say: unclear: " in o.evidence for o in found)

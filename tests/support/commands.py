@@ -1,9 +1,15 @@
-"""The command line as a user starts it, in a process of its own, and what its runs hold."""
+"""The command line as a user starts it, in a process of its own, and what its runs hold.
+
+`overt` runs one command in a process whose imports are done (`support/warm.py`), and `started` begins one
+that a test kills. `command` gives the words that start Python itself, for tests that measure a command or
+look at what it imports.
+"""
 
 import json
 import os
-import subprocess
 import sys
+
+from support import warm
 
 from overt.data.outcomes import Outcome
 from overt.data.records import Prompt
@@ -18,10 +24,16 @@ def command(*arguments):
 
 
 def overt(*arguments, code=0, cwd=None, env=ENV):
-    done = subprocess.run(command(*arguments), capture_output=True, text=True, env=env, cwd=cwd)
+    done = warm.run([*map(str, arguments)], env, cwd)
     assert code is None or done.returncode == code, done.stderr + done.stdout
     assert "Traceback" not in done.stderr
     return done
+
+
+def started(*arguments, cwd=None, env=ENV):
+    """A command that has begun, and whose end nobody waits for yet. What it prints is thrown away."""
+    with open(os.devnull, "wb") as nowhere:
+        return warm.Started([*map(str, arguments)], env, cwd, nowhere, nowhere)
 
 
 def outcomes(folder):

@@ -23,12 +23,13 @@ def server(answer: Callable[[dict[str, Any]], Answer]) -> Iterator[str]:
             body = json.loads(self.rfile.read(int(self.headers.get("content-length", 0))) or b"{}")
             status, headers, data = answer(body)
             blob = json.dumps(data).encode()
-            self.send_response(status)
-            for name, value in {"content-type": "application/json", **headers}.items():
-                self.send_header(name, value)
-            self.send_header("content-length", str(len(blob)))
-            self.end_headers()
-            self.wfile.write(blob)
+            with contextlib.suppress(ConnectionError):  # whoever asked may be gone
+                self.send_response(status)
+                for name, value in {"content-type": "application/json", **headers}.items():
+                    self.send_header(name, value)
+                self.send_header("content-length", str(len(blob)))
+                self.end_headers()
+                self.wfile.write(blob)
 
         def log_message(self, *_: object) -> None:
             pass

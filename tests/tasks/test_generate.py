@@ -5,13 +5,12 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from support.commands import overt, started
 from support.endpoint import endpoint, stats
 
 from overt.data.records import Drop, Prompt
@@ -25,24 +24,11 @@ from overt.tasks.generate import narrowed
 ENV = {**os.environ, "OPENAI_API_KEY": "sk-test-not-a-key-0123456789", "HF_HUB_OFFLINE": "1"}
 
 
-def command(*arguments):
-    return [
-        sys.executable,
-        "-m",
-        "overt",
-        "generate",
-        "--encoder",
-        "lexical",
-        "--quiet",
-        *map(str, arguments),
-    ]
+GENERATE = ("generate", "--encoder", "lexical", "--quiet")
 
 
 def generate(*arguments, code=0, env=ENV, cwd=None):
-    done = subprocess.run(command(*arguments), capture_output=True, text=True, env=env, cwd=cwd)
-    assert done.returncode == code, done.stderr + done.stdout
-    assert "Traceback" not in done.stderr
-    return done
+    return overt(*GENERATE, *arguments, code=code, env=env, cwd=cwd)
 
 
 def read(folder, label):
@@ -267,9 +253,7 @@ def test_killed_at_random_moments_and_resumed(undisturbed, seeds, tmp_path):
     with endpoint("--latency-ms", "60") as url:
         in_flight_total, kills = 0, 0
         for _ in range(10):
-            process = subprocess.Popen(
-                command(*llm(url, seeds, run, "--concurrency", "16")), env=ENV, stderr=subprocess.PIPE
-            )
+            process = started(*GENERATE, *llm(url, seeds, run, "--concurrency", "16"), env=ENV)
             before = stats(url)["arrived"]
             deadline = time.monotonic() + 30
             # The clock starts when the first request is on its way: imports are not worth killing.
@@ -547,8 +531,7 @@ def test_a_review_is_applied(builtin, tmp_path):
 
 
 def resumed(run):
-    arguments = [sys.executable, "-m", "overt", "generate", "--resume", str(run)]
-    return subprocess.run(arguments, capture_output=True, text=True, env=ENV, check=True)
+    return overt("generate", "--resume", run, env=ENV)
 
 
 def reject(run, folder, ids):

@@ -280,7 +280,8 @@ def test_a_file_of_ones_own(make, tmp_path):
 
 def test_a_file_of_other_categories_is_an_error_before_anything_is_paid(tmp_path):
     file = gold_file(tmp_path / "labelled.csv", category="gardening")
-    done = overt("generate", "--policy", "newsroom", "--gold", file, "--out", tmp_path / "run", code=2)
+    done = overt("generate", "--policy", "newsroom", "--gold", file, "--out", tmp_path / "run",
+                 "--encoder", "lexical", code=2)  # fmt: skip
     assert "no gold item has a category of the policy newsroom; it has gardening" in done.stderr
 
 
@@ -301,7 +302,7 @@ def test_published_pairs_where_the_policy_extends_the_shipped_one(make, tmp_path
     assert (found["benign"]["n"], found["unsafe"]["n"]) == (10, 10)
     done = overt(
         "generate", "--policy", tmp_path / "changed.yaml", "--category", "violence", "--gold", file,
-        "--judge", "builtin/rules", "--out", tmp_path / "other", "-q", code=2,
+        "--judge", "builtin/rules", "--encoder", "lexical", "--out", tmp_path / "other", "-q", code=2,
     )  # fmt: skip
     assert "keep its lines" in done.stderr
 

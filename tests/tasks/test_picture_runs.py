@@ -385,12 +385,14 @@ def painted(tmp_path):
     return tmp_path / "run", texts
 
 
-def test_pictures_of_something_else_are_found(painted):
+def test_pictures_of_something_else_are_found(painted, monkeypatch):
     from overt.generation.tiny_world import path
 
     run, texts = painted
     clip = f"clip/{path('clip')}"
-    done = overt("score", run, "--faithfulness", clip, "--device", "cpu", "-q", cwd=run.parent)
+    monkeypatch.chdir(run.parent)
+    judged = ("score", run, "--faithfulness", clip, "--device", "cpu", "-q")
+    done = cli(*judged)  # here, where torch is imported
     (target,) = summary_of(run)["targets"]
     rate = target["not_as_asked"]
     assert rate["n"] == 40
@@ -409,7 +411,7 @@ def test_pictures_of_something_else_are_found(painted):
     assert "Drawn, but not as asked" in page
     assert "were held against their prompts by" in page
     # It stays when harm is judged later, and the run when it is asked for again.
-    overt("score", run, "--faithfulness", clip, "--device", "cpu", "-q", cwd=run.parent)
+    cli(*judged)
     assert summary_of(run)["targets"][0]["not_as_asked"] == rate
 
 

@@ -13,14 +13,18 @@ from support.commands import outcomes, overt, write_prompts
 from support.image_server import YAML, image_server
 from support.servers import server
 
+from overt.calls import Caller, CallerOptions
+from overt.data.chat import CallError
 from overt.data.errors import InputError
 from overt.data.filters import FilterDecision
 from overt.data.outcomes import Harm, HarmVote, Outcome
 from overt.data.records import Prompt, prompt_id
 from overt.data.run.files import read_records
+from overt.data.run.images import ImageStore
 from overt.data.templates import load_template
 from overt.policies.load import load_policy
 from overt.scoring.harm import Case, checker_judge, judge_harm, vision_judge
+from overt.tasks.verdicts import open_checks
 
 UNSAFE = [f"an unsafe scene {i}" for i in range(12)] + ["an unsafe scene 12 [refuse]"]
 BENIGN = [f"a benign scene {i}" for i in range(6)]
@@ -218,15 +222,25 @@ class Checker:
         return decision
 
 
-def picture():
+def picture(colour):
     file = io.BytesIO()
-    Image.new("RGB", (8, 8), "red").save(file, "PNG")
+    Image.new("RGB", (8, 8), colour).save(file, "PNG")
     return file.getvalue()
 
 
 def case(images):
     prompt = Prompt(prompt_id("x"), "x", "c", "unsafe", "direct", "w", "")
     return Case(Outcome("outcome-1", prompt.id, "t", 0, "generated", images=images), prompt)
+
+
+def judged(folder, decisions, images):
+    """The votes of a checker with these decisions, asked through the caller, on one case with pictures."""
+    store = ImageStore(folder)
+    paths = tuple(store.put(picture(colour)) for colour in images)
+    checker = Checker(decisions)
+    with Caller(folder / "calls.sqlite", CallerOptions(max_retries=0)) as caller:
+        checks = open_checks(caller, "own:Checker", checker, store.get, "harm")
+        return list(judge_harm([case(paths)], [checker_judge(checker.name, checks, store.has)]))
 
 
 @pytest.mark.parametrize(
@@ -236,26 +250,29 @@ def case(images):
         ([FilterDecision(False), FilterDecision(False)], "harmless", None),
         ([FilterDecision(False), FilterDecision(None, reason="unclear")], "unclear", None),
         ([FilterDecision(False), RuntimeError("out of order")], "unclear", "failed"),
+        (
+            [FilterDecision(False), FilterDecision(None, error=CallError("server", "down"))],
+            "unclear",
+            "server",
+        ),
     ],
 )
-def test_a_checker_judges_every_picture(decisions, label, failure):
-    judge = checker_judge(Checker(decisions), load=lambda path: picture())
-    [harm] = judge_harm([case(("a", "b"))], [judge])
+def test_a_checker_judges_every_picture(tmp_path, decisions, label, failure):
+    [harm] = judged(tmp_path, decisions, ["red", "blue"])
     assert harm.label == label
     [vote] = harm.votes
     assert (vote.label, vote.failure) == (label, failure)
 
 
-def test_no_picture_is_no_verdict():
-    [harm] = judge_harm([case(())], [checker_judge(Checker([]), load=lambda path: picture())])
+def test_no_picture_is_no_verdict(tmp_path):
+    [harm] = judged(tmp_path, [], [])
     assert harm.votes == (HarmVote("checker/test", "unclear", "no picture to look at"),)
 
 
 @pytest.mark.parametrize("said", [True, FilterDecision(None, error="down")])
-def test_a_checker_that_gives_back_no_decision_ends_it(said):
-    judge = checker_judge(Checker([said]), load=lambda path: picture())
+def test_a_checker_that_gives_back_no_decision_ends_it(tmp_path, said):
     with pytest.raises(InputError, match=r"checker/test: .*(not a FilterDecision|not a CallError)"):
-        judge_harm([case(("a",))], [judge])
+        judged(tmp_path, [said], ["red"])
 
 
 def test_a_judge_of_answers_in_words_is_not_shown_the_thinking():

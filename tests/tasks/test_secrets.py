@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from support.commands import command, outcomes, write_prompts
+from support.commands import outcomes, overt, write_prompts
 
 from overt.data.secrets import filled, learn, masked, storable, without_keys
 
@@ -139,9 +139,7 @@ def said_of(done):
 
 
 def run(*arguments, env, code=None):
-    done = subprocess.run(command(*arguments), capture_output=True, text=True, env=env)
-    assert "Traceback" not in done.stderr
-    assert code is None or done.returncode == code, said_of(done)
+    done = overt(*arguments, code=code, env=env)
     assert not leaks(said_of(done))
     return done
 

@@ -39,7 +39,7 @@ GENERATE = {
     "oversample": 2.5, "rounds": 2,
     "seed": 9,
     "search": 2, "search_calls": 50, "vary": "groups", "vary_prompts": 3,
-    "codes": "codes.yaml",
+    "codes": "codes.yaml", "shard": "2/3",
 }  # fmt: skip
 RUN = {
     "dataset": ("seeds.csv:prompt", "more.csv:prompt"), "target": ("filter/keywords?path=words.txt",),
@@ -48,6 +48,7 @@ RUN = {
     "picture": ("photo.png",),
     "samples": 2, "seed": 9, "judge": "judge/openai/j", "system": "Be brief.", "max_tokens": 9,
     "temperature": 0.5, "min_coverage": 0.5, "codes": "codes.yaml",
+    "shard": "2/3",
 }  # fmt: skip
 START = {
     GenerateConfig: {"policy": "newsroom"},

@@ -200,6 +200,8 @@ async def call_target(
     if wrong := of_response(response):
         return Response(error=fault(target.name, wrong))
     # Services send None for missing texts; later code needs texts.
+    if None not in (response.text, response.code, response.message, response.safety):
+        return response
     return dataclasses.replace(
         response,
         text=response.text or "",

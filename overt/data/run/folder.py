@@ -12,7 +12,6 @@ RUN/manifest.json   counts, costs, versions, and the hash of every file of the r
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import re
 import sqlite3
 from collections.abc import Iterable, Mapping
@@ -23,6 +22,7 @@ from overt.data.errors import InputError, OvertError, RunError
 from overt.data.json_types import Json, JsonObject
 from overt.data.run.files import (
     differences,
+    digest,
     dump_json,
     read_json,
     read_records,
@@ -45,8 +45,9 @@ T = TypeVar("T")
 MANIFEST = "manifest.json"
 JOURNAL = "journal.sqlite"
 _JOURNAL_FILES = (JOURNAL, f"{JOURNAL}-wal", f"{JOURNAL}-shm")
-# What a folder that is not yet a run may hold: its lock, and a journal copied from another run.
-_EXPECTED = frozenset({"stages", ".lock", *_JOURNAL_FILES})
+# What a folder that is not yet a run may hold: its lock, and a journal copied from another run, with the
+# pictures that its answers name.
+_EXPECTED = frozenset({"stages", "images", ".lock", *_JOURNAL_FILES})
 # Temporary files of a process that was killed while it claimed the folder (see `write_atomic`).
 _HALF_CLAIMED = re.compile(r"\.(?:policy\.yaml|run\.json)\.\d+\.\d+\.tmp")
 # The files that a run writes before its first response.
@@ -328,7 +329,7 @@ class RunFolder:
     def finish(self, facts: JsonObject, part: str = "dataset") -> dict[str, Json]:
         """Writes the manifest, with the BLAKE2b hash of every file in a folder of the run."""
         files = {
-            str(p.relative_to(self.path)): hashlib.blake2b(p.read_bytes(), digest_size=16).hexdigest()
+            str(p.relative_to(self.path)): digest(p)
             for p in sorted((self.path / part).rglob("*"))
             if p.is_file()
         }

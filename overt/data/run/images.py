@@ -36,6 +36,10 @@ class ImageStore:
             write_atomic(path, data)
         return reference
 
+    def has(self, reference: str) -> bool:
+        """Whether an image is there, by the path that `put` returned."""
+        return (self._run / reference).is_file()
+
     def get(self, reference: str) -> bytes:
         """The bytes of an image, by the path that `put` returned.
 

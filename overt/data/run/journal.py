@@ -26,6 +26,9 @@ from overt.data.run import batch_rows
 from overt.data.run.batch_rows import BatchRow
 from overt.data.secrets import masked
 
+# Rows in the order in which they came, and an index of the keys beside them. Older journals are a table in
+# the order of the keys (WITHOUT ROWID), which is read and written alike: there a commit touches as many pages
+# as it has rows, the file is up to twice as large, and to read the keys is to read all of it.
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS calls (
     key TEXT PRIMARY KEY,
@@ -36,8 +39,12 @@ CREATE TABLE IF NOT EXISTS calls (
     reply TEXT NOT NULL,
     cost REAL NOT NULL,
     created REAL NOT NULL
-) WITHOUT ROWID
+)
 """
+
+# What the reply of a call that only failed is LIKE: in a row that `_dump` wrote, a quote inside a text has a
+# backslash before it.
+FAILED = '%"error":{"kind"%'
 
 # The calls that were copied from an earlier run; only a journal made so has the table.
 _TAKEN = "SELECT CAST(key AS BLOB) FROM taken"
@@ -76,35 +83,37 @@ class Journal:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._db.execute(_SCHEMA)
-            # Most look-ups of a new run find nothing; a query for each would double the cost of the
-            # bookkeeping. 16 bytes per key.
-            self._keys = {_short(key) for (key,) in self._db.execute("SELECT CAST(key AS BLOB) FROM calls")}
+            self._keys = _MaybeKeys(self._db.execute("SELECT CAST(key AS BLOB) FROM calls"))
             self._taken = (
                 {_short(key) for (key,) in self._db.execute(_TAKEN)} if _has_taken(self._db) else set()
             )
+        self._dropped: set[str] = set()
         self.damaged: list[str] = []
         self.reused: set[str] = set()  # the keys of calls of an earlier run that were asked for here
 
     def __len__(self) -> int:
-        return len(self._keys)
+        """How many calls it has, without those that were dropped."""
+        with self._lock, self._speaking("cannot read the journal"):
+            (count,) = self._db.execute("SELECT count(*) FROM calls").fetchone()
+        return int(count) - len(self._dropped)
 
     def get(self, key: str) -> Entry | None:
         """The finished call with this key; None if there is none, or if its row cannot be read."""
-        if _short(key.encode()) not in self._keys:
+        if key not in self._keys or key in self._dropped:
             return None
         with self._lock, self._speaking("cannot read the journal"):
             row = self._db.execute(f"SELECT {_COLUMNS} FROM calls WHERE key = ?", (key,)).fetchone()
         entry = _entry(row) if row else None
         if row and entry is None:
             self.drop(key)
-        elif _short(key.encode()) in self._taken:
+        elif entry is not None and self._taken and _short(key.encode()) in self._taken:
             self.reused.add(key)
         return entry
 
     def drop(self, key: str) -> None:
         """Treats a row as missing because it cannot be read, so that its call is made again."""
         self.damaged.append(key)
-        self._keys.discard(_short(key.encode()))
+        self._dropped.add(key)
 
     def has_answer(self, model: str | None = None) -> bool:
         """Whether a call was answered or refused, and did not only fail.
@@ -113,8 +122,7 @@ class Journal:
             model: of this model; None: of any.
         """
         wanted, values = ("", ()) if model is None else ("model = ? AND ", (model,))
-        # In a row that `_dump` wrote, a quote inside a text has a backslash before it.
-        query = f"""SELECT 1 FROM calls WHERE {wanted}reply NOT LIKE '%"error":{{"kind"%' LIMIT 1"""
+        query = f"SELECT 1 FROM calls WHERE {wanted}reply NOT LIKE '{FAILED}' LIMIT 1"
         with self._lock, self._speaking("cannot read the journal"):
             return self._db.execute(query, values).fetchone() is not None
 
@@ -125,7 +133,7 @@ class Journal:
             RunError: disk full, read-only, or locked by another process.
         """
         now = time.time()
-        rows = [(e.key, *_texts(e), _dump(e.reply), e.cost, now) for e in entries]
+        rows = [(e.key, *_texts(e), _REPLIES.encode(e.reply), e.cost, now) for e in entries]
         with self._lock, self._speaking("cannot write the journal"):
             self._db.execute("BEGIN IMMEDIATE")
             try:
@@ -135,7 +143,10 @@ class Journal:
                 with contextlib.suppress(sqlite3.Error):
                     self._db.execute("ROLLBACK")
                 raise
-            self._keys.update(_short(key.encode()) for key, *_ in rows)
+            for key, *_ in rows:
+                self._keys.add(key)
+            if self._dropped:
+                self._dropped.difference_update(key for key, *_ in rows)
 
     def put_batch(self, row: BatchRow) -> None:
         """Writes what is known of a batch.
@@ -175,6 +186,33 @@ class Journal:
             raise RunError(f"{doing}: {what}", where=str(self.path), fix=fix) from error
 
 
+class _MaybeKeys:
+    """Which keys may be in the journal. Most look-ups of a new run find nothing, and a query for each would
+    cost more than all other bookkeeping.
+
+    A key marks two of 16 Mi places, told by its first 48 bits. That is 16 MB whatever the number of keys,
+    where a set of a million takes 100. Beside a million keys one in a hundred that is not there seems
+    to be, beside three million one in ten: those cost a query.
+    """
+
+    def __init__(self, rows: Iterable[tuple[bytes | None]]) -> None:
+        self._places = bytearray(1 << 24)
+        for (key,) in rows:
+            self.add(key or b"")
+
+    def add(self, key: str | bytes) -> None:
+        try:
+            self._places[int(key[:6], 16)] = self._places[int(key[6:12], 16)] = 1
+        except ValueError:  # the key of a damaged row, for which nobody asks
+            return
+
+    def __contains__(self, key: str) -> bool:
+        try:
+            return bool(self._places[int(key[:6], 16)] and self._places[int(key[6:12], 16)])
+        except ValueError:
+            return True
+
+
 def mark_taken(db: sqlite3.Connection) -> None:
     """Marks all calls of a journal as those of an earlier run."""
     db.execute("CREATE TABLE IF NOT EXISTS taken (key TEXT PRIMARY KEY) WITHOUT ROWID")
@@ -186,9 +224,14 @@ def _has_taken(db: sqlite3.Connection) -> bool:
     return db.execute("SELECT 1 FROM sqlite_master WHERE name = 'taken'").fetchone() is not None
 
 
+# Made once: `json.dumps` makes one in every call. ASCII only, because UTF-8 cannot store a lone surrogate.
+_REQUESTS = json.JSONEncoder(sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+_REPLIES = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"))
+
+
 def write_request(request: JsonObject) -> str:
-    """A request as JSON with sorted keys. It is ASCII, because UTF-8 cannot store a lone surrogate."""
-    return json.dumps(request, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    """A request as ASCII JSON with sorted keys."""
+    return _REQUESTS.encode(request)
 
 
 def call_key(model: str, written: str) -> str:
@@ -208,11 +251,6 @@ def _short(key: bytes) -> bytes:
 def _texts(entry: Entry) -> tuple[str, str, str, str]:
     """Model, purpose, category and request, as they are stored."""
     return masked(entry.model), masked(entry.purpose), masked(entry.category), masked(entry.request)
-
-
-def _dump(data: JsonObject) -> str:
-    # ASCII only, because UTF-8 cannot store a lone surrogate.
-    return json.dumps(data, ensure_ascii=True, separators=(",", ":"))
 
 
 def _entry(row: tuple[Any, ...]) -> Entry | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
@@ -30,7 +30,10 @@ def _by_stage() -> dict[str, Counter[str]]:
 
 @dataclass
 class StageCounts:
-    """Counts per stage and category. The only mutable object that the stages of a run share."""
+    """Counts per stage and category. The only mutable object that the stages of a run share.
+
+    A stage that works beside another counts on a page of its own, which is added at its end.
+    """
 
     entered: dict[str, Counter[str]] = field(default_factory=_by_stage)
     left: dict[str, Counter[str]] = field(default_factory=_by_stage)
@@ -38,7 +41,7 @@ class StageCounts:
     failures: list[Failure] = field(default_factory=list)
     # Drops by a running number, and the numbers by record and stage, for `overrule`.
     _drops: dict[int, Drop] = field(default_factory=dict)
-    _numbers: dict[tuple[str, str], list[int]] = field(default_factory=dict)
+    _numbers: dict[tuple[str, str], deque[int]] = field(default_factory=dict)
     _last: int = 0
 
     @property
@@ -55,13 +58,30 @@ class StageCounts:
     def lose(self, loss: Drop | Failure) -> None:
         """Counts a drop or a failure."""
         if isinstance(loss, Drop):
-            self._last += 1
-            self._drops[self._last] = loss
-            self._numbers.setdefault((loss.record_id, loss.stage), []).append(self._last)
+            self._keep(loss)
             self.reasons[loss.stage][loss.reason] += 1
         else:
             self.failures.append(loss)
             self.reasons[loss.stage][f"failed: {loss.kind}"] += 1
+
+    def _keep(self, drop: Drop) -> None:
+        self._last += 1
+        self._drops[self._last] = drop
+        self._numbers.setdefault((drop.record_id, drop.stage), deque()).append(self._last)
+
+    def add(self, page: StageCounts) -> None:
+        """Adds what a stage counted on a page of its own while other stages were at work: in the order of the
+        additions all is as if the stages had followed each other."""
+        for mine, theirs in (
+            (self.entered, page.entered),
+            (self.left, page.left),
+            (self.reasons, page.reasons),
+        ):
+            for stage, counts in theirs.items():
+                mine[stage].update(counts)
+        for drop in page.drops:
+            self._keep(drop)
+        self.failures += page.failures
 
     def overrule(self, record_id: str, by: Drop) -> None:
         """Cancels the drop of a record in a stage and drops another record there instead.
@@ -70,7 +90,7 @@ class StageCounts:
             KeyError: the record was not dropped there.
         """
         numbers = self._numbers[record_id, by.stage]
-        old = self._drops.pop(numbers.pop(0))
+        old = self._drops.pop(numbers.popleft())
         if not numbers:
             del self._numbers[record_id, by.stage]
         reasons = self.reasons[old.stage]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from pathlib import Path
 from overt.data.errors import InputError
 from overt.data.hub import first_line, hub_answers, is_hub_id, quiet_hub
 from overt.data.plugins.names import missing_package
-from overt.data.run.files import speaking_os_errors
+from overt.data.run.files import digest, speaking_os_errors
 from overt.data.tables.files import FORMATS, Row, format_of, read_rows, sample_rows
 from overt.data.tables.layouts import HUB_DEFAULTS
 
@@ -228,9 +227,6 @@ def _hub_error(source: Source, error: Exception) -> InputError:
 # -- hashes of sources ---------------------------------------------------------------------------------------
 
 
-_BLOCK = 1 << 20
-
-
 def digest_source(spec: str | None) -> str | None:
     """BLAKE2b of the file or folder of a source: 32 hex digits. None without a source and for the Hub.
 
@@ -253,10 +249,5 @@ def digest_files(path: Path) -> str:
     if path.is_dir():
         data = path / "dataset" if (path / "dataset").is_dir() else path
         files = sorted(p for p in data.rglob("*") if p.is_file())
-    digest = hashlib.blake2b(digest_size=16)
     with speaking_os_errors("cannot read an input"):
-        for file in files:
-            with file.open("rb") as stream:
-                while block := stream.read(_BLOCK):
-                    digest.update(block)
-    return digest.hexdigest()
+        return digest(*files)

@@ -11,13 +11,17 @@ So does a label such as "sexual/minors", which filters put into their answers.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache, lru_cache
 
+from overt.data.chat import CallError, ChatReply, RawResponse
 from overt.data.json_types import Json
+from overt.data.targets import LayerDecision, Response
 from overt.policies.floor.fold import fold
 from overt.policies.floor.scan import floor_rule, names_minor, scan
 from overt.policies.floor.terms import BOTH, MINOR, SEXUAL, floor_terms
@@ -27,8 +31,9 @@ _TAG = 30  # characters of a tag
 _DEEPEST = 4  # JSON in texts in JSON
 _AGE = re.compile(r"\s*\d{1,2}\s*")
 _LABEL = re.compile(r"[\w/.:\-]{1,60}")
+_PICTURE_CHARS = 200
 # A picture in base64: chance makes words of anything.
-_PICTURE = re.compile(r"(?:iVBORw0KGgo|/9j/|UklGR|R0lGOD)[A-Za-z0-9+/=_\-]{200,}")
+_PICTURE = re.compile(rf"(?:iVBORw0KGgo|/9j/|UklGR|R0lGOD)[A-Za-z0-9+/=_\-]{{{_PICTURE_CHARS},}}")
 _JSON_START = re.compile(r"[\[{]")
 
 
@@ -49,9 +54,8 @@ def stopped(body: Json) -> Stop | None:
     Args:
         body: a reply as JSON data, or a text.
     """
-    texts = list(_texts(body))
-    whole = "\n".join(texts)
-    rule = floor_rule(whole)
+    own = _own_fields()
+    rule = floor_rule("\n".join(text for text in _texts(body) if text not in own))
     if rule is None:
         return None
     try:
@@ -60,6 +64,7 @@ def stopped(body: Json) -> Stop | None:
         flags = BOTH
     if flags != BOTH:
         return None
+    whole = "\n".join(_texts(body))
     return Stop(rule, hashlib.blake2b(whole.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest())
 
 
@@ -69,7 +74,7 @@ def _texts(value: Json) -> Iterator[str]:
     while stack:
         part = stack.pop()
         if isinstance(part, str):
-            yield _PICTURE.sub(" ", part)
+            yield _without_pictures(part)
         elif isinstance(part, list):
             stack += reversed(part)
         elif isinstance(part, dict):
@@ -78,13 +83,32 @@ def _texts(value: Json) -> Iterator[str]:
             stack += reversed(part.values())
 
 
+@cache
+def _own_fields() -> frozenset[str]:
+    """The names of overt's own fields, which say nothing. The first look leaves them out: their underscores
+    would start the search for masked words in every reply."""
+    kinds = (ChatReply, Response, LayerDecision, CallError, RawResponse)
+    return frozenset(field.name for kind in kinds for field in dataclasses.fields(kind))
+
+
+def _without_pictures(text: str) -> str:
+    return _PICTURE.sub(" ", text) if len(text) > _PICTURE_CHARS else text
+
+
 def _ages(entries: dict[str, Json]) -> Iterator[str]:
     for name, value in entries.items():
         is_number = isinstance(value, int) and not isinstance(value, bool)
-        if (is_number or isinstance(value, str)) and _AGE.fullmatch(str(value)):
-            said = f"{name.replace('_', ' ')}: {value}"
-            if names_minor(said) and not names_minor(name):
+        if is_number or isinstance(value, str):
+            number = str(value)
+            if _AGE.fullmatch(number) and (said := _age(name, number)):
                 yield said
+
+
+@lru_cache(maxsize=4096)
+def _age(name: str, number: str) -> str:
+    """The age that a field and its number tell, or ""."""
+    said = f"{name.replace('_', ' ')}: {number}"
+    return said if names_minor(said) and not names_minor(name) else ""
 
 
 # -- what belongs together -----------------------------------------------------------------------------------
@@ -121,7 +145,7 @@ def _of_several(beside: int, things: list[int]) -> int:
 
 def _text(text: str, depth: int) -> int:
     """What a text names. JSON in it is read as JSON, and what stands around it counts for all of that."""
-    text = _PICTURE.sub(" ", text)
+    text = _without_pictures(text)
     start = _JSON_START.search(text)
     if start is None or depth >= _DEEPEST:
         return _flags(text)

@@ -47,6 +47,8 @@ class DiffusersChecker:
         InputError: the model cannot be loaded, or the threshold or device is invalid.
     """
 
+    reads_prompt = False
+
     def __init__(
         self,
         model: str = _DEFAULT,

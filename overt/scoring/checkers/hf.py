@@ -45,6 +45,8 @@ class HFImageClassifier:
             labels are ambiguous; the threshold or device is invalid.
     """
 
+    reads_prompt = False
+
     def __init__(
         self,
         model: str,

@@ -54,6 +54,7 @@ class LlavaGuard:
         ModuleNotFoundError: torch or transformers is not installed (the registry reports it).
     """
 
+    reads_prompt = False
     covers = _COVERS
 
     def __init__(
@@ -71,6 +72,7 @@ class LlavaGuard:
         )
         self._policy = _policy(head, policy)
         self._asked = Onlooker(head, model, device=device, dtype=dtype, trust_remote_code=trust_remote_code)
+        self.device = self._asked.language.device
 
     def check(self, image: Picture, prompt: str) -> FilterDecision:
         """Asks about one picture; the prompt is ignored."""

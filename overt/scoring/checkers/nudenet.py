@@ -39,6 +39,9 @@ class NudeNetChecker:
         ModuleNotFoundError: nudenet is not installed (the registry reports it).
     """
 
+    reads_prompt = False
+    device = "cpu"
+
     def __init__(self, *, threshold: float = 0.6, labels: str = "") -> None:
         import nudenet.nudenet as package
 

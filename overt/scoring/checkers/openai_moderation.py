@@ -27,6 +27,8 @@ class OpenAIImageModeration:
         InputError: no key, a bad address, a threshold outside 0 to 1.
     """
 
+    is_free = True
+
     def __init__(
         self,
         model: str = DEFAULT_MODEL,
@@ -42,7 +44,8 @@ class OpenAIImageModeration:
             self.name += ("&" if "?" in self.name else "?") + "with_prompt=true"
         # Its other categories are told of texts alone, as its documentation says.
         self.covers = ("sexual", "violence", "self_harm")
-        self._with_prompt = with_prompt
+        self._with_prompt = self.reads_prompt = with_prompt
+        self.api_key_env = api_key_env
         self._moderation = Moderation(
             self.name, model, threshold=threshold, base_url=base_url, api_key_env=api_key_env, timeout=timeout
         )

@@ -103,9 +103,11 @@ class VLMChecker:
                 dtype=dtype,
                 trust_remote_code=trust_remote_code,
             )
+            self.device = self._asked.language.device
         else:
             endpoint = Endpoint(self.name, base_url=base_url, api_key_env=api_key_env, timeout=timeout)
             self._asked = _Remote(model, endpoint)
+            self.api_key_env = api_key_env
 
     def check(self, image: Image.Image, prompt: str) -> FilterDecision:
         """Sends one request, and another if the reply cannot be read; then the decision is "unclear". The

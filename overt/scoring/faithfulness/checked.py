@@ -1,37 +1,107 @@
-"""Validates a scorer's records, since a user's class may return anything."""
+"""Validates a scorer's records, since a user's class may return anything, and keeps them."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import PurePosixPath
 from typing import SupportsFloat
 
 from overt.data.errors import InputError, OvertError
+from overt.data.json_types import JsonObject
 from overt.data.plugins.attempts import raised
-from overt.data.rewrites import Faithfulness, FaithfulnessCase, FaithfulnessScorer
+from overt.data.records import from_json, to_json
+from overt.data.rewrites import Faithfulness, FaithfulnessCase, FaithfulnessScorer, Kept
 
 _END = object()
+# Cases that were read and whose records were not yielded yet, with the kept ones.
+Waiting = deque[tuple[FaithfulnessCase, list[Faithfulness] | None]]
 
 
 def score_checked(
-    scorer: FaithfulnessScorer, cases: Sequence[FaithfulnessCase], load: Callable[[str], bytes]
+    scorer: FaithfulnessScorer,
+    cases: Iterable[FaithfulnessCase],
+    load: Callable[[str], bytes],
+    kept: Kept | None = None,
 ) -> Iterator[list[Faithfulness]]:
     """Yields the records of each case, in order. A value that is not finite becomes None, with a detail.
+
+    Args:
+        kept: where the records of earlier runs are; the scorer is not asked for those. A case with a record
+            without a value is asked again: the next time it may have one.
 
     Raises:
         InputError: the scorer raised, or did not return one list of `Faithfulness` per case.
     """
-    rows: Iterator[object] = iter(scorer.score(cases, load))
-    for case in cases:
+    waiting: Waiting = deque()
+
+    def unknown() -> Iterator[FaithfulnessCase]:
+        for case in cases:
+            known = _known(kept, case)
+            waiting.append((case, known))
+            if known is None:
+                yield case
+
+    source = unknown()
+    rows: Iterator[object] = iter(scorer.score(source, load))
+    while True:
         found = _next(scorer, rows)
+        if found is _END or not waiting:
+            next(source, None)  # one that does not read its cases as a stream
+        yield from _first_known(waiting)
+        if found is _END and waiting:
+            raise _wrong(scorer, f"gave no record for {waiting[0][0].candidate.text[:60]!r}")
         if found is _END:
-            raise _wrong(scorer, f"gave no record for {case.candidate.text[:60]!r}")
+            return
+        if not waiting:
+            raise _wrong(scorer, "gave more lists than there are cases")
         if not isinstance(found, list) or not all(isinstance(row, Faithfulness) for row in found):
             raise _wrong(scorer, f"gave {type(found).__name__} where a list of Faithfulness was expected")
-        yield [_finite(scorer, row) for row in found]
-    if _next(scorer, rows) is not _END:
-        raise _wrong(scorer, "gave more lists than there are cases")
+        case, _ = waiting.popleft()
+        records = [_finite(scorer, row) for row in found]
+        _keep(kept, case, records)
+        yield records
+
+
+def _first_known(waiting: Waiting) -> Iterator[list[Faithfulness]]:
+    """The kept records before the first case that the scorer is asked for."""
+    while waiting and (known := waiting[0][1]) is not None:
+        waiting.popleft()
+        yield known
+
+
+def _known(kept: Kept | None, case: FaithfulnessCase) -> list[Faithfulness] | None:
+    row = kept.get(_about(case)) if kept is not None else None
+    found = row.get("records") if row is not None else None
+    if not isinstance(found, list):
+        return None
+    try:
+        records = [from_json(Faithfulness, record) for record in found if isinstance(record, dict)]
+    except (TypeError, ValueError, AttributeError):
+        return None
+    return [
+        dataclasses.replace(
+            record, candidate_id=case.candidate.id, prompt_id=case.prompt.id, target=case.target
+        )
+        for record in records
+    ]
+
+
+def _keep(kept: Kept | None, case: FaithfulnessCase, records: list[Faithfulness]) -> None:
+    if kept is not None and records and all(record.value is not None for record in records):
+        kept.put([(_about(case), {"records": [to_json(record) for record in records]})])
+
+
+def _about(case: FaithfulnessCase) -> JsonObject:
+    """What a scorer is asked about: both wordings, and the pictures by their hashes (their names)."""
+    return {
+        "prompt": case.prompt.text,
+        "wording": case.candidate.text,
+        "pictures": [PurePosixPath(path).stem for path in case.images],
+        "baseline": [PurePosixPath(path).stem for path in case.baseline],
+    }
 
 
 def _next(scorer: FaithfulnessScorer, rows: Iterator[object]) -> object:

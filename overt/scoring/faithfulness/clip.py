@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from overt.data.errors import InputError
 from overt.data.local.memory import Room
-from overt.data.rewrites import Faithfulness, FaithfulnessCase, Measure
+from overt.data.rewrites import Faithfulness, FaithfulnessCase, Kept, Measure
 from overt.scoring.faithfulness.embedding import Coming, Embedder, Seen, begun
 from overt.scoring.faithfulness.scale import Scale, WrongPairs
 from overt.scoring.faithfulness.scorable import lost
@@ -73,6 +73,7 @@ class Apart(Protocol):
     device: str
     batch_size: int
     context: int
+    precision: str
     lanes: int
 
     def call(self, method: str, argument: object) -> Any: ...
@@ -125,12 +126,18 @@ class ClipScorer:
         self.notes = self._loaded.notes
         self.device = self._loaded.device
         self.context = self._loaded.tokens.context
+        self.precision = str(self._loaded.dtype)
         self._begin(batch_size or _BATCH_SIZES.get(self.device.partition(":")[0], 32))
 
     def _begin(self, batch_size: int) -> None:
         self.batch_size = self._batch_size = batch_size
         self._texts: OrderedDict[bytes, Text] = OrderedDict()
         self._pairs: dict[Measure, WrongPairs] = {}
+        self._kept: Kept | None = None
+
+    def keep_in(self, kept: Kept) -> None:
+        """Keeps the pictures' vectors, which are most of the work; all else is computed from them anew."""
+        self._kept = kept
 
     @classmethod
     def apart(cls, model: Apart) -> ClipScorer:
@@ -219,7 +226,7 @@ class ClipScorer:
 
     def _embedder(self, load: Callable[[str], bytes]) -> Embedder[Any]:
         room = Room(self.name, self._batch_size)
-        return Embedder(load, self._loaded.prepare, self._encode_images, room)
+        return Embedder(load, self._loaded.prepare, self._encode_images, room, kept=self._kept)
 
     def embed_pictures(self, pictures: list[Picture]) -> NDArray[np.float32]:
         """The vectors of one batch of RGB pictures, not yet of unit length: float32 (n, d)."""
@@ -319,7 +326,8 @@ class _ClipApart(ClipScorer):
     """The arithmetic here, the model elsewhere. Pictures are read here, so that batches are the same."""
 
     def __init__(self, model: Apart) -> None:
-        self.name, self.notes, self.device = model.name, model.notes, model.device
+        self.name, self.notes = model.name, model.notes
+        self.device, self.precision = model.device, model.precision
         self.context, self.lanes, self._model = model.context, model.lanes, model
         self._begin(model.batch_size)
 
@@ -334,7 +342,7 @@ class _ClipApart(ClipScorer):
             return pool.submit(self._model.call, "embed_pictures", pictures).result
 
         room = Room(self.name, self._batch_size)
-        return Embedder(load, lambda picture: picture, encode, room, self.lanes)
+        return Embedder(load, lambda picture: picture, encode, room, self.lanes, self._kept)
 
 
 def _key(text: str) -> bytes:

@@ -52,12 +52,13 @@ class FidelityJudge:
         name: as the user wrote it, "judge/provider/model".
         template: uses the values `original`, `rewritten` and `modality`.
         modality: the policy's, "image" or "text".
+        lane: the device of the model that is asked, "" for one behind a service.
     """
 
     def __init__(
-        self, name: str, ask: Ask, template: Template, *, seed: int, modality: str = "image"
+        self, name: str, ask: Ask, template: Template, *, seed: int, modality: str = "image", lane: str = ""
     ) -> None:
-        self.name = name
+        self.name, self.lane = name, lane
         self._ask, self._template, self._seed, self._modality = ask, template, seed, modality
         self._verdicts: dict[tuple[str, str], _Kept] = {}
 

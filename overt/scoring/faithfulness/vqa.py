@@ -89,12 +89,20 @@ class VQAScorer:
         name: as the user wrote it, "vqa/provider/model".
         asking_template: asks for questions; uses the values `prompt` and `most`.
         answering_template: asks for answers about a picture; uses the value `questions`.
+        lane: the device of the model that is asked, "" for one behind a service.
     """
 
     def __init__(
-        self, name: str, ask: Ask, asking_template: Template, answering_template: Template, *, seed: int
+        self,
+        name: str,
+        ask: Ask,
+        asking_template: Template,
+        answering_template: Template,
+        *,
+        seed: int,
+        lane: str = "",
     ) -> None:
-        self.name = name
+        self.name, self.lane = name, lane
         self._ask, self._asking, self._answering, self._seed = ask, asking_template, answering_template, seed
         self._questions: dict[str, _Asked] = {}
 

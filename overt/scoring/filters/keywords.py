@@ -30,6 +30,8 @@ class Keywords:
         InputError: no list, an unreadable one, or one without terms.
     """
 
+    is_quick = True
+
     def __init__(self, *, path: str = "") -> None:
         if not path:
             raise InputError(

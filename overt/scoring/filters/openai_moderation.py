@@ -42,6 +42,7 @@ class OpenAIModeration:
         timeout: float = 60.0,
     ) -> None:
         self.name = moderation_name("filter", model, threshold, base_url, api_key_env)
+        self.api_key_env = api_key_env
         self._moderation = Moderation(
             self.name, model, threshold=threshold, base_url=base_url, api_key_env=api_key_env, timeout=timeout
         )

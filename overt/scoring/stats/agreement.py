@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from overt.scoring.stats.inputs import Floats, same_length
+from overt.scoring.stats.inputs import Floats, Ints, same_length
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,19 @@ def majority(votes: Sequence[Hashable | None]) -> Majority:
     return Majority(None, 0, cast, abstained)
 
 
-def fleiss_kappa(labels: Iterable[Sequence[Hashable | None]]) -> float:
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """A table of labels in which many rows are alike: the distinct `rows`, and of each item which one it
+    has."""
+
+    rows: Sequence[Sequence[Hashable | None]]
+    items: Ints
+
+
+Table = Iterable[Sequence[Hashable | None]] | Labels
+
+
+def fleiss_kappa(labels: Table) -> float:
     """Fleiss' (1971, Psychol. Bull. 76) kappa for a fixed number of judges per item.
 
     Args:
@@ -64,21 +76,21 @@ def fleiss_kappa(labels: Iterable[Sequence[Hashable | None]]) -> float:
     Raises:
         ValueError: empty, fewer than two judges, rows of unequal length, a missing label.
     """
-    rows = _table(labels)
-    for number, row in enumerate(rows):
-        if any(_is_missing(label) for label in row):
-            raise ValueError(
-                f"labels[{number}] lacks a label; Fleiss' kappa takes none, Krippendorff's alpha does"
-            )
-    counts = _counts(rows)
-    items, judges = len(rows), len(rows[0])
+    rows, which = _table(labels)
+    lacking = [number for number, row in enumerate(rows) if any(_is_missing(label) for label in row)]
+    if (bad := np.flatnonzero(np.isin(which, lacking))).size:
+        raise ValueError(
+            f"labels[{bad[0]}] lacks a label; Fleiss' kappa takes none, Krippendorff's alpha does"
+        )
+    counts = _counts(rows)[which]
+    items, judges = len(which), len(rows[0])
     shares = counts.sum(axis=0) / (items * judges)
     chance = float(shares @ shares)
     seen = float(((counts**2).sum(axis=1) - judges).mean() / (judges * (judges - 1)))
     return _above_chance(seen, chance)
 
 
-def krippendorff_alpha(labels: Iterable[Sequence[Hashable | None]]) -> float:
+def krippendorff_alpha(labels: Table) -> float:
     """Krippendorff's (2011, "Computing Krippendorff's Alpha-Reliability") alpha for nominal labels.
 
     Args:
@@ -92,7 +104,8 @@ def krippendorff_alpha(labels: Iterable[Sequence[Hashable | None]]) -> float:
     Raises:
         ValueError: empty, fewer than two judges, rows of unequal length.
     """
-    counts = _counts(_table(labels))
+    rows, which = _table(labels)
+    counts = _counts(rows)[which]
     cast = counts.sum(axis=1)
     counts, cast = counts[cast >= 2], cast[cast >= 2]
     total = float(cast.sum())
@@ -141,9 +154,10 @@ def _is_missing(label: Hashable | None) -> bool:
     return label is None or (isinstance(label, float) and math.isnan(label))
 
 
-def _table(labels: Iterable[Sequence[Hashable | None]]) -> list[list[Hashable | None]]:
+def _table(labels: Table) -> tuple[list[list[Hashable | None]], Ints]:
+    """The rows, and of each item which of them it has."""
     rows = []
-    for number, row in enumerate(labels):
+    for number, row in enumerate(labels.rows if isinstance(labels, Labels) else labels):
         if isinstance(row, str) or not isinstance(row, Sequence | np.ndarray):
             raise ValueError(f"labels[{number}] must be a row of labels, one per judge")
         rows.append(list(row))
@@ -155,7 +169,7 @@ def _table(labels: Iterable[Sequence[Hashable | None]]) -> list[list[Hashable | 
     for number, row in enumerate(rows):
         if len(row) != width:
             raise ValueError(f"labels[{number}] has {len(row)} judges and labels[0] has {width}")
-    return rows
+    return rows, labels.items if isinstance(labels, Labels) else np.arange(len(rows))
 
 
 def _counts(rows: list[list[Hashable | None]]) -> Floats:

@@ -12,6 +12,8 @@ from overt.scoring.stats.tails import t_point, t_tail
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+# A label for each row; numbers in an array are the quickest.
+Clusters = Sequence[Hashable] | Ints
 # What comes from outside: a missing value is None or NaN, and refused with its position.
 Number = float | bool | np.generic | None
 
@@ -50,8 +52,11 @@ def same_length(name: str, length: int, other: str, expected: int) -> None:
         raise ValueError(f"{name} has {length} rows and {other} has {expected}; they must match row by row")
 
 
-def cluster_codes(clusters: Sequence[Hashable], length: int, rows: str = "outcomes") -> Ints:
+def cluster_codes(clusters: Clusters, length: int, rows: str = "outcomes") -> Ints:
     """Cluster labels as numbers 0..G-1 in order of first appearance."""
+    if isinstance(clusters, np.ndarray) and clusters.ndim == 1 and clusters.dtype.kind in "iu":
+        same_length("clusters", len(clusters), rows, length)
+        return _numbered(clusters)
     labels: list[Hashable] = clusters.tolist() if isinstance(clusters, np.ndarray) else list(clusters)
     same_length("clusters", len(labels), rows, length)
     codes: dict[Hashable, int] = {}
@@ -65,6 +70,14 @@ def cluster_codes(clusters: Sequence[Hashable], length: int, rows: str = "outcom
         except TypeError as error:
             raise ValueError(f"clusters[{place}] must be a string or a number, not {label!r}") from error
     return out
+
+
+def _numbered(labels: Ints) -> Ints:
+    """Whole numbers as numbers 0..G-1 in order of first appearance."""
+    found, first, codes = np.unique(labels, return_index=True, return_inverse=True)
+    rank = np.empty(len(found), dtype=np.int64)
+    rank[np.argsort(first)] = np.arange(len(found))
+    return rank[codes]
 
 
 def check_level(level: float) -> float:

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from overt.scoring.stats.clusters import by_cluster, linear_variance
-from overt.scoring.stats.inputs import Floats, Number, check_level, cluster_codes, numbers, t_quantile
+from overt.scoring.stats.inputs import (
+    Clusters,
+    Floats,
+    Number,
+    check_level,
+    cluster_codes,
+    numbers,
+    t_quantile,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +34,7 @@ class Mean:
 
 def mean_interval(
     values: Iterable[Number],
-    clusters: Sequence[Hashable],
+    clusters: Clusters,
     *,
     level: float = 0.95,
 ) -> Mean:

@@ -7,13 +7,14 @@ exactly where 0 lies outside the 95% interval, and likewise at every other level
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from overt.scoring.stats.clusters import Sums, precision
 from overt.scoring.stats.inputs import (
+    Clusters,
     Floats,
     Ints,
     Number,
@@ -66,7 +67,7 @@ class PairedDifference:
 def paired_difference(
     a: Iterable[Number],
     b: Iterable[Number],
-    clusters: Sequence[Hashable] | None = None,
+    clusters: Clusters | None = None,
     *,
     level: float = 0.95,
 ) -> PairedDifference:

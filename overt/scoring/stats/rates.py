@@ -7,13 +7,14 @@ for independent prompts would be too narrow, so the rows count as so many indepe
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from overt.scoring.stats.clusters import Precision, Sums, by_cluster, precision
 from overt.scoring.stats.inputs import (
+    Clusters,
     Floats,
     Number,
     binary,
@@ -88,7 +89,7 @@ def wilson(k: int, n: int, level: float = 0.95) -> Rate:
     return Rate(int(k), int(n), k / n, float(low), float(high), "wilson", level, None, float(n))
 
 
-def design_effect(outcomes: Iterable[Number], clusters: Sequence[Hashable]) -> DesignEffect:
+def design_effect(outcomes: Iterable[Number], clusters: Clusters) -> DesignEffect:
     """What the clusters do to the precision of a rate (`precision` in overt/scoring/stats/clusters.py).
 
     Args:
@@ -114,7 +115,7 @@ def design_effect(outcomes: Iterable[Number], clusters: Sequence[Hashable]) -> D
     )
 
 
-def effective_sample_size(outcomes: Iterable[Number], clusters: Sequence[Hashable]) -> float:
+def effective_sample_size(outcomes: Iterable[Number], clusters: Clusters) -> float:
     """Independent rows that would tell as much: n over the design effect, never above n nor below 1.
 
     Arguments and errors as in `design_effect`.
@@ -124,7 +125,7 @@ def effective_sample_size(outcomes: Iterable[Number], clusters: Sequence[Hashabl
 
 def rate(
     outcomes: Iterable[Number],
-    clusters: Sequence[Hashable] | None = None,
+    clusters: Clusters | None = None,
     *,
     level: float = 0.95,
 ) -> Rate:
@@ -180,7 +181,7 @@ def _precision(hits: Floats, sizes: Floats) -> Precision:
     return precision(Sums(hits, hits, sizes, telling), ASSUMED_CLUSTERS)
 
 
-def _cluster_sums(outcomes: Iterable[Number], clusters: Sequence[Hashable]) -> tuple[Floats, Floats]:
+def _cluster_sums(outcomes: Iterable[Number], clusters: Clusters) -> tuple[Floats, Floats]:
     """Events and rows per cluster, sorted, so that the order of the rows cannot matter."""
     values = binary("outcomes", outcomes)
     hits, _, sizes = by_cluster(values, cluster_codes(clusters, len(values)))

@@ -6,12 +6,13 @@ A prompt is refused where its score is at or above the threshold.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from overt.scoring.stats.inputs import (
+    Clusters,
     Floats,
     Ints,
     Number,
@@ -70,7 +71,7 @@ class OperatingPoint:
 def threshold_sweep(
     scores: Iterable[Number],
     is_unsafe: Iterable[Number],
-    clusters: Sequence[Hashable] | None = None,
+    clusters: Clusters | None = None,
     *,
     level: float = 0.95,
 ) -> Sweep:
@@ -104,7 +105,7 @@ def threshold_sweep(
 def auc(
     scores: Iterable[Number],
     is_unsafe: Iterable[Number],
-    clusters: Sequence[Hashable] | None = None,
+    clusters: Clusters | None = None,
     *,
     level: float = 0.95,
 ) -> AUC:
@@ -158,8 +159,8 @@ def operating_point(
     scores_unsafe: Iterable[Number],
     max_over_refusal: float = 0.05,
     *,
-    clusters_benign: Sequence[Hashable] | None = None,
-    clusters_unsafe: Sequence[Hashable] | None = None,
+    clusters_benign: Clusters | None = None,
+    clusters_unsafe: Clusters | None = None,
     level: float = 0.95,
 ) -> OperatingPoint:
     """The threshold that refuses at most `max_over_refusal` of the benign rows, and what it catches.

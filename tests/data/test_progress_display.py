@@ -1,0 +1,48 @@
+"""What a command says while it works: within two seconds something, and of several stages at once."""
+
+import io
+import sys
+import time
+
+from overt.data import progress
+from overt.data.progress import Bars, Lines
+
+
+def test_a_silent_start_is_told(capsys, monkeypatch):
+    monkeypatch.setattr(progress._FirstWord, "after_s", 0.05)
+    Lines()
+    deadline = time.monotonic() + 5
+    said = ""
+    while not said and time.monotonic() < deadline:
+        time.sleep(0.02)
+        said += capsys.readouterr().err
+    assert said == "overt: reading what was given, loading what is needed ...\n"
+
+
+def test_the_first_word_names_the_stage_that_is_under_way(capsys, monkeypatch):
+    monkeypatch.setattr(progress._FirstWord, "after_s", 0.2)
+    lines = Lines()
+    with lines.stage("audit", 1200):
+        time.sleep(0.6)
+    assert "overt: audit: 1,200 to do ...\n" in capsys.readouterr().err
+
+
+def test_who_has_spoken_says_no_first_word(capsys, monkeypatch):
+    monkeypatch.setattr(progress._FirstWord, "after_s", 0.1)
+    Lines().note("hello")
+    time.sleep(0.4)
+    assert capsys.readouterr().err == "overt: note: hello\n"
+
+
+def test_bars_of_several_stages_at_once(monkeypatch):
+    terminal = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    bars = Bars()
+    with bars.stage("first", 10) as first, bars.stage("second", 10) as second:
+        first(5)
+        bars.calls("7 calls")
+        second(10)
+    with bars.stage("third", 1) as third:
+        third(1)
+    bars.note("after")
+    assert "after" in terminal.getvalue()
