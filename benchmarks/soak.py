@@ -180,15 +180,16 @@ def main() -> None:
     )
     parser.add_argument("--kinds", nargs="+", choices=list(KINDS), default=["worker", "driver"])
     parser.add_argument("--kills", type=int, default=10)
-    parser.add_argument("--pictures", type=int, default=192)
+    parser.add_argument("--pictures", type=int, help="default: 192; of head 2400, which draws on for a while")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--light", action="store_true")
     asked = parser.parse_args()
+    count = asked.pictures or (2400 if "head" in asked.kinds else 192)
     target = "soak_target:Squares/x" if asked.light else "soak_target:Soaked/tiny?steps=4"
     failed = False
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        build(folder, asked.pictures, is_light=asked.light)
+        build(folder, count, is_light=asked.light)
         if start(folder, "reference", command("reference", "1", target)).wait():
             raise SystemExit((folder / "reference.err").read_text("utf-8"))
         for kind in asked.kinds:
@@ -199,13 +200,13 @@ def main() -> None:
             checks = {
                 "outcomes": outcomes(folder / "reference") == outcomes(soak.run),
                 "pictures": pictures(folder / "reference") == pictures(soak.run),
-                "journal": len(rows) == len(set(rows)) == asked.pictures,
+                "journal": len(rows) == len(set(rows)) == count,
                 "nothing committed drawn again": not again,
                 f"{asked.kills} kills": kills == asked.kills,
             }
             failed |= not all(checks.values())
             print(
-                f"{kind}: {kills} kills, {asked.pictures} prompts, drawn {len(soak.drawn)} times; "
+                f"{kind}: {kills} kills, {count} prompts, drawn {len(soak.drawn)} times; "
                 + ", ".join(f"{what} {'ok' if good else 'WRONG'}" for what, good in checks.items())
                 + f"; {time.monotonic() - began:.0f} s",
                 flush=True,

@@ -13,7 +13,7 @@ from overt.generation.images.diffusers import DiffusersTarget
 from overt.generation.images.pipeline_drawing import Drawn, Job
 
 LOG = "SOAK_LOG"  # the variable that names the file
-_BATCH_S = 0.1  # what a batch of squares takes
+_BATCH_S = 0.4  # what a batch of squares takes; without its head Ray draws on for some ten seconds
 
 
 def write_down(jobs: list[Job]) -> None:

@@ -54,7 +54,8 @@ def load_scorer(text: str, workers: str = "1", **options: object) -> Faithfulnes
     apart = getattr(registry.resolve("overt.scorers", text), "apart", None)
     if spread_of(workers).engine == "here" or apart is None:
         return registry.load_scorer(text, **options)
-    return apart(_load("overt.scorers", text, workers, options, registry.load_scorer))
+    made: FaithfulnessScorer = apart(_load("overt.scorers", text, workers, options, registry.load_scorer))
+    return made
 
 
 def _load(

@@ -185,6 +185,10 @@ class CheckerStandIn(_Deciding):
 class ScorerStandIn(StandIn):
     """A scorer on the workers, whose methods are called one by one; its class does the arithmetic here."""
 
+    def __init__(self, spread: Spread, crew: Crew, part: Part, facts: Facts) -> None:
+        super().__init__(spread, crew, part, facts)
+        self.lanes = crew.count  # batches of whole pictures wait in this process, and are large
+
     def call(self, method: str, argument: Item) -> Answer:
         """Raises: RunError: each worker that was asked ended."""
         try:

@@ -150,14 +150,17 @@ def _settle(future: asyncio.Future[R], result: R | BaseException) -> None:
 # -- batches that were cut elsewhere -------------------------------------------------------------------------
 
 
+_Put = Callable[[Any], None]
+
+
 class _Group:
     """Calls that share a batch. The batch is put when each call has a job in it or is over."""
 
     def __init__(self, count: int) -> None:
         self._missing = count
-        self._jobs: list[tuple[Callable[[Any], None], list[Any]]] = []  # for each `Batches` that was reached
+        self._jobs: list[tuple[_Put, list[object]]] = []  # for each `Batches` that was reached
 
-    def join(self, put: Callable[[Any], None], job: object) -> None:
+    def join(self, put: _Put, job: object) -> None:
         jobs = next((jobs for known, jobs in self._jobs if known == put), None)
         if jobs is None:
             self._jobs.append((put, jobs := []))
@@ -177,7 +180,7 @@ class _Member:
     def __init__(self, group: _Group) -> None:
         self._group: _Group | None = group
 
-    def joins(self, put: Callable[[Any], None], job: object) -> bool:
+    def joins(self, put: _Put, job: object) -> bool:
         if (group := self._group) is None:
             return False
         self._group = None

@@ -166,19 +166,18 @@ class ClipScorer:
         waiting: deque[_Case] = deque()
         pictures = self._embedder(load)
         most_waiting = 8 * self._batch_size * self.lanes
+        # Taken in at once, so that the same texts share a batch however many pictures are under way.
+        group = max(1, self._batch_size // 2)
         try:
             while is_open or waiting:
-                fresh: list[str] = []
                 # Bounds the cases that wait behind one with unfinished pictures.
                 while is_open and pictures.has_room and len(waiting) < most_waiting:
-                    case = next(source, None)
-                    if case is None:
-                        is_open = False
-                        break
-                    images, baseline = (tuple(map(pictures.ask, p)) for p in (case.images, case.baseline))
-                    waiting.append(_Case(case, images, baseline))
-                    fresh += [case.prompt.text, case.candidate.text]
-                self._read(fresh)
+                    fresh = list(itertools.islice(source, group))
+                    is_open = len(fresh) == group
+                    for case in fresh:
+                        images, baseline = (tuple(map(pictures.ask, p)) for p in (case.images, case.baseline))
+                        waiting.append(_Case(case, images, baseline))
+                    self._read([text for case in fresh for text in (case.prompt.text, case.candidate.text)])
                 while waiting and waiting[0].is_ready:
                     done = waiting.popleft()
                     yield self._records(done, done.case.prompt.id not in paired)
