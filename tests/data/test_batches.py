@@ -197,3 +197,14 @@ def test_steady_batches_are_cut_in_the_order_of_their_items(monkeypatch):
 
     asyncio.run(go())
     assert seen == [list(range(n, min(n + 4, 22))) for n in range(0, 22, 4)]
+
+
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_it_works_again_after_it_was_closed(lanes):
+    async def ask():
+        made = Batches(runner(9), room=Room("a model", 3), name="again", lanes=lanes)
+        for number in range(3):
+            assert await asyncio.wait_for(made(number), 30) == 2 * number
+            await made.close()
+
+    asyncio.run(ask())

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
+from functools import partial
 from itertools import islice
 from typing import Any, Generic, TypeVar
 
@@ -58,7 +59,8 @@ class Batches(Generic[A, R]):
         self._next: list[_Job[A, R]] | None = None  # such a batch, while the one before it is worked on
         self._worker: threading.Thread | None = None
         self._free = threading.Semaphore(lanes)
-        self._lanes = ThreadPoolExecutor(lanes, thread_name_prefix=name) if lanes > 1 else None
+        self._open_lanes = partial(ThreadPoolExecutor, lanes, thread_name_prefix=name)
+        self._lanes = self._open_lanes() if lanes > 1 else None
 
     async def __call__(self, item: A) -> R:
         """The result for one item."""
@@ -73,19 +75,21 @@ class Batches(Generic[A, R]):
         return await future
 
     async def close(self) -> None:
-        """Ends the worker after its current jobs."""
+        """Ends the worker after its current jobs. The next call begins another."""
         if self._worker is not None:
             self._jobs.put(None)
             await asyncio.to_thread(self._worker.join, 10)
             self._worker = None
         if self._lanes is not None:
             self._lanes.shutdown(wait=False)
+            self._lanes = self._open_lanes()
 
     def _run(self) -> None:
         while True:
             self._free.acquire()
             jobs = self._cut()
             if jobs is None:
+                self._free.release()
                 return
             if self._lanes is None:
                 self._work_on(jobs)
