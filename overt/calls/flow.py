@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import threading
 import time
 from collections import deque
@@ -101,6 +100,7 @@ R = TypeVar("R")
 
 BATCH = 64  # items that go to the loop at once
 WAITING = 512  # unfinished items above which no more are read, beside those that are under way
+_PATIENCE_S = 0.005  # after which a batch is not filled up any more
 _LONGEST_WAIT_S = 0.5  # a waiting thread looks up then, so that Ctrl-C reaches it
 
 
@@ -162,13 +162,19 @@ class Flow(Generic[T, R]):
         raise Ended
 
     def _feed(self, source: Iterator[T]) -> None:
-        """Sends items to the loop in batches: one wake-up of the loop for many items."""
+        """Sends items to the loop in batches: one wake-up of the loop for many items. Where they come slowly,
+        such as drafts that are still being written, those that are there do not wait for the others."""
         batch: list[tuple[int, T]] = []
         most = min(BATCH, self._window - (self._submitted - self._yielded))
-        for item in itertools.islice(source, most):
+        until = time.monotonic() + _PATIENCE_S
+        while len(batch) < most and time.monotonic() < until:
+            try:
+                item = next(source)
+            except StopIteration:
+                self._exhausted = True
+                break
             batch.append((self._submitted, item))
             self._submitted += 1
-        self._exhausted = len(batch) < most
         if batch:
             try:
                 self._loop.call_soon_threadsafe(self._start, batch)

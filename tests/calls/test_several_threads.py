@@ -272,3 +272,28 @@ def test_the_cap_on_the_cost_counts_what_is_in_flight_at_every_model(tmp_path):
     assert all(isinstance(error, BudgetReached) for error in found)
     # Eight calls of one model in flight would pass the cap by 0.14 with the other two.
     assert 0.5 < spent <= 0.6 + 0.01
+
+
+def test_items_that_come_slowly_do_not_wait_for_each_other():
+    """A draft is audited while the next is written, though a batch has room for more."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    first_is_done = threading.Event()
+
+    async def work(item):
+        first_is_done.set()
+        return item
+
+    def slow():
+        yield 1
+        time.sleep(0.05)  # more than the patience of a batch
+        yield 2
+        assert first_is_done.wait(10)
+        yield 3
+
+    try:
+        assert list(Flow(loop, work, 1024).run(slow())) == [1, 2, 3]
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
