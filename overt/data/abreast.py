@@ -22,18 +22,18 @@ class _Source(Generic[T]):
         self._items = items
         self._read: queue.Queue[tuple[bool, T | BaseException | None]] = queue.Queue(ahead)
         self._is_left = False
+        self.error: BaseException | None = None  # that it ended with
 
     def fill(self) -> None:
         """Reads the source to its end, or until nobody takes from it any more."""
-        end: BaseException | None = None
         try:
             for item in self._items:
                 self._put(True, item)
                 if self._is_left:
                     return
         except BaseException as error:
-            end = error
-        self._put(False, end)
+            self.error = error
+        self._put(False, self.error)
 
     def take(self) -> T:
         """The next item.
@@ -154,9 +154,10 @@ class Ahead(Iterator[T]):
     def __next__(self) -> T:
         return self._source.take()
 
-    def settle(self) -> None:
-        """Waits until the source has ended; an error of it is not raised."""
+    def settle(self) -> BaseException | None:
+        """Waits until the source has ended, and returns the error that it ended with, if any."""
         self._thread.join()
+        return self._source.error
 
 
 class Shared(Generic[T]):

@@ -52,7 +52,11 @@ class Overlap:
     @contextlib.contextmanager
     def together(self, work: Work) -> Iterator[None]:
         """Stages that overlap. Where one fails, the others finish what they have begun, since it may be paid
-        for. Notes come in the order of the models."""
+        for. Notes come in the order of the models.
+
+        Raises:
+            Exception: that of the stage that failed, also where the last one was halted before it met it.
+        """
         noted = len(work.notes)
         try:
             yield
@@ -61,6 +65,10 @@ class Overlap:
             for part in self._parts:
                 part.settle()
             raise
+        if self._halted.is_set():
+            for error in [part.settle() for part in self._parts]:
+                if error is not None:
+                    raise error
         self._parts.clear()
         work.notes[noted:] = sorted(work.notes[noted:], key=self._place)
 

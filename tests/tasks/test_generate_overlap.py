@@ -264,3 +264,30 @@ def test_notes_come_in_the_order_of_the_models():
     with overlap.together(work):
         work.notes += [f"{name} counts no tokens" for name in ("openai/judge2", "it", "openai/judge")]
     assert [note.split()[0] for note in work.notes] == ["first", "it", "openai/judge", "openai/judge2"]
+
+
+def test_a_stage_that_is_halted_before_it_meets_the_error_raises_it_too():
+    """Of a cap that ends the audit the probe sees nothing where it was told to halt first: the run must not
+    go on as if all had been audited."""
+    overlap = generate_overlap.Overlap(True)
+    work = SimpleNamespace(notes=[])
+    failed = threading.Event()
+
+    def audited():
+        yield "a prompt"
+        overlap.halt()
+        failed.set()
+        raise LookupError("the cap")
+
+    def ask(questions):
+        yield from questions
+
+    def probed():
+        with overlap.together(work):
+            mine = overlap.ahead(audited())
+            failed.wait(10)
+            asked = overlap.ask(SimpleNamespace(model="m", __call__=ask))
+            return list(asked._until_halted(mine))
+
+    with pytest.raises(LookupError, match="the cap"):
+        probed()
