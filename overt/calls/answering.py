@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 from overt.calls.channel import Channel, Reply, UnreadableRow, within_floor
 from overt.calls.costs import Stats
@@ -49,6 +50,7 @@ class Answering:
         self.kept = 0
         self.on_note: Callable[[str], None] = lambda text: None
         self._journal, self._writer, self._sender, self._stats = journal, writer, sender, stats
+        self._under_way: dict[str, asyncio.Future[Reply | None]] = {}  # live calls, by the journal's key
 
     async def reply(self, line: Line[Q, A], request: Q, category: str) -> A:
         """The reply to one request.
@@ -60,6 +62,11 @@ class Answering:
         channel = line.channel
         written = write_request(channel.plain(request))
         key = call_key(channel.name, written)
+        while (same := self._under_way.get(key)) is not None:
+            if (failed := await asyncio.shield(same)) is not None:
+                self._book(line.purpose, category, failed, 0.0)
+                self._note(line, failed)
+                return cast(A, failed)
         before, known = self.known(channel, key)
         standing = line.asked.standing
         if before is not None and known is not None:
@@ -69,8 +76,26 @@ class Answering:
                 self._book(line.purpose, category, known, before.cost, cached=1)
                 self._note(line, known)
                 return known
+        call = _Call(key, written, before)
+        if line.asked.box is None:
+            return await self._sent_once(line, request, category, call)
         with self._sender.call(line.asked, key):
-            return await self._sent(line, request, category, _Call(key, written, before))
+            return await self._sent(line, request, category, call)
+
+    async def _sent_once(self, line: Line[Q, A], request: Q, category: str, call: _Call) -> A:
+        """As `_sent`, while the same request of others waits: it finds the reply in the journal, or is given
+        the failure. Two that are both sent would be paid for twice, and only one reply is kept."""
+        under_way: asyncio.Future[Reply | None] = asyncio.get_running_loop().create_future()
+        self._under_way[call.key] = under_way
+        failed: Reply | None = None
+        try:
+            reply = await self._sent(line, request, category, call)
+            failed = None if is_journalled(reply) else reply
+            return reply
+        finally:
+            del self._under_way[call.key]
+            if not under_way.done():
+                under_way.set_result(failed)
 
     async def _sent(self, line: Line[Q, A], request: Q, category: str, call: _Call) -> A:
         """The reply to a request that the journal does not answer."""
