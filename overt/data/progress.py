@@ -138,8 +138,9 @@ class Bars:
         self._console.print(Text(f"note: {visible(masked(text))}", style="yellow"))
 
     def calls(self, text: str) -> None:
-        for task in self._tasks[:1]:  # what is said is of all of them
-            self._bars.update(task, calls=visible(masked(text)))  # type: ignore[arg-type]
+        with self._lock:  # the stage of another thread may end meanwhile
+            for task in self._tasks[:1]:  # what is said is of all of them
+                self._bars.update(task, calls=visible(masked(text)))  # type: ignore[arg-type]
 
 
 def make_progress(quiet: bool) -> Progress:

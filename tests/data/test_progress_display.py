@@ -2,6 +2,7 @@
 
 import io
 import sys
+import threading
 import time
 
 from overt.data import progress
@@ -46,3 +47,31 @@ def test_bars_of_several_stages_at_once(monkeypatch):
         third(1)
     bars.note("after")
     assert "after" in terminal.getvalue()
+
+
+def test_what_is_said_of_calls_does_not_meet_the_end_of_a_stage(monkeypatch):
+    """Stages end in threads of their own while others tell of their calls."""
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    bars = Bars()
+    failed = []
+
+    class Slow(list):  # the moment between the look at the stages and the word to the first of them
+        def __getitem__(self, place):
+            found = super().__getitem__(place)
+            time.sleep(0.1)
+            return found
+
+    bars._tasks = Slow()
+
+    def speak():
+        try:
+            bars.calls("7 calls")
+        except Exception as error:
+            failed.append(error)
+
+    with bars.stage("first", 1):
+        speaker = threading.Thread(target=speak)
+        speaker.start()
+        time.sleep(0.03)
+    speaker.join()
+    assert failed == []
