@@ -90,7 +90,7 @@ class Answering:
         failed: Reply | None = None
         try:
             reply = await self._sent(line, request, category, call)
-            failed = None if is_journalled(reply) else reply
+            failed = reply if reply.error is not None else None
             return reply
         finally:
             del self._under_way[call.key]

@@ -11,7 +11,7 @@ import pytest
 
 from overt.calls import Caller, CallerOptions
 from overt.calls.flow import Ended, Flow
-from overt.data.chat import CallError, ChatReply, ChatRequest, Message, Question
+from overt.data.chat import CallError, ChatReply, ChatRequest, Message, Question, RawResponse
 from overt.data.errors import BudgetReached, RunError
 from overt.data.run.journal import Journal
 
@@ -311,7 +311,8 @@ def test_the_same_question_of_two_threads_is_asked_once(tmp_path):
 
 
 def test_the_same_question_shares_a_failure(tmp_path):
-    down = ChatReply(error=CallError("server", "away"))
+    raw = RawResponse(500, body="away")  # it is kept, and asked again by the next run
+    down = ChatReply(error=CallError("server", "away", 500), raw=raw)
     model = Model("a", *[down] * 2, latency_s=0.05)
     with caller_in(tmp_path, concurrency=64) as caller:
         ask = caller.bind(model, "same")
