@@ -87,6 +87,15 @@ def test_an_exception_is_the_fault_of_its_batch_alone(painter):
     assert all(r.error is None for r in found[4:])
 
 
+def test_an_answer_that_cannot_be_read_is_the_fault_of_its_item_alone(workers):
+    text_filter = load_filter(f"{MODELS}:Reader", workers)
+    pids = {seat.pid for seat in crew_of(TWO).seats}
+    with pytest.raises(RuntimeError, match="its answer cannot be read: ValueError"):
+        text_filter.decide("unread")
+    assert text_filter.decide("b").blocked is True
+    assert {seat.pid for seat in crew_of(TWO).seats} == pids
+
+
 def test_a_worker_that_ends_once_loses_nothing(painter, tmp_path):
     prompts = [f"prompt {n}" for n in range(16)]
     prompts[5] = f"once {tmp_path / 'mark'}"
