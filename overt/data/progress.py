@@ -91,7 +91,8 @@ class Lines:
 
     def _say(self, text: str) -> None:
         self._first.spoken()
-        print(f"overt: {visible(masked(text))}", file=sys.stderr, flush=True)
+        # Line and end in one: threads speak at once.
+        print(f"overt: {visible(masked(text))}\n", end="", file=sys.stderr, flush=True)
 
 
 class Bars:

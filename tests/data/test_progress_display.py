@@ -35,6 +35,25 @@ def test_who_has_spoken_says_no_first_word(capsys, monkeypatch):
     assert capsys.readouterr().err == "overt: note: hello\n"
 
 
+def test_a_line_is_written_at_once(monkeypatch):
+    """Its end as well: else two threads that speak at once share a line."""
+    written = []
+
+    class Log(io.StringIO):
+        def write(self, text):
+            written.extend([text] if text else [])
+            return len(text)
+
+    monkeypatch.setattr(sys, "stderr", Log())
+    lines = Lines()
+    with lines.stage("first", 1) as advance:
+        advance(1)
+    lines.note("hello")
+    monkeypatch.undo()
+    assert len(written) == 2, written
+    assert all(text.startswith("overt: ") and text.endswith("\n") for text in written)
+
+
 def test_bars_of_several_stages_at_once(monkeypatch):
     terminal = io.StringIO()
     monkeypatch.setattr(sys, "stderr", terminal)
