@@ -50,7 +50,8 @@ class Answering:
         self.kept = 0
         self.on_note: Callable[[str], None] = lambda text: None
         self._journal, self._writer, self._sender, self._stats = journal, writer, sender, stats
-        self._under_way: dict[str, asyncio.Future[Reply | None]] = {}  # live calls, by the journal's key
+        self._booked: set[int] = set()  # the calls whose cost is counted, by the first 60 bits of their keys
+        self._under_way: dict[str, asyncio.Future[Reply | None]] = {}  # by the journal's key
 
     async def reply(self, line: Line[Q, A], request: Q, category: str) -> A:
         """The reply to one request.
@@ -73,14 +74,11 @@ class Answering:
             moved = before.reply.get("at", standing.place) != standing.place
             if known.error is None or holds(known.error, has_answered=standing.has_answered, moved=moved):
                 standing.remembers(known.error)
-                self._book(line.purpose, category, known, before.cost, cached=1)
+                paid = before.cost if self._is_first(key, before.cost) else 0.0
+                self._book(line.purpose, category, known, paid, cached=1)
                 self._note(line, known)
                 return known
-        call = _Call(key, written, before)
-        if line.asked.box is None:
-            return await self._sent_once(line, request, category, call)
-        with self._sender.call(line.asked, key):
-            return await self._sent(line, request, category, call)
+        return await self._sent_once(line, request, category, _Call(key, written, before))
 
     async def _sent_once(self, line: Line[Q, A], request: Q, category: str, call: _Call) -> A:
         """As `_sent`, while the same request of others waits: it finds the reply in the journal, or is given
@@ -89,7 +87,8 @@ class Answering:
         self._under_way[call.key] = under_way
         failed: Reply | None = None
         try:
-            reply = await self._sent(line, request, category, call)
+            with self._sender.call(line.asked, call.key):
+                reply = await self._sent(line, request, category, call)
             failed = reply if reply.error is not None else None
             return reply
         finally:
@@ -104,6 +103,7 @@ class Answering:
         reply, data = within_floor(channel, channel.counted(request, reply))
         is_call = reply.error is None or reply.error.kind not in RETRIED | {BROKEN_CLASS}
         cost = channel.cost(reply) if is_call else 0.0
+        self._is_first(call.key, cost)
         self._book(line.purpose, category, reply, cost, requests=int(is_call), retries=retries)
         self._stats.spent += cost
         line.asked.spent += cost
@@ -150,6 +150,14 @@ class Answering:
         if reply.is_estimate:
             self._stats.estimated += 1
             self.on_note(f"{name} counts no tokens in its replies: their cost is an estimate from the texts")
+
+    def _is_first(self, key: str, cost: float) -> bool:
+        """Whether the cost of this call was not counted yet. One reply may answer several questions."""
+        if not cost:
+            return True
+        short, before = int(key[:15], 16), len(self._booked)
+        self._booked.add(short)
+        return len(self._booked) > before
 
     def _book(self, purpose: str, category: str, reply: Reply, cost: float, **counts: int) -> None:
         if reply.price_share is not None:

@@ -302,12 +302,22 @@ def test_items_that_come_slowly_do_not_wait_for_each_other():
 def test_the_same_question_of_two_threads_is_asked_once(tmp_path):
     """Else both are paid for, and the journal keeps the reply that one of them never saw."""
     model = Model("a", latency_s=0.05)
-    with caller_in(tmp_path, concurrency=64) as caller:
+    (tmp_path / "prices.yaml").write_text("test/a: {input: 1.0, output: 1.0}\n")
+    priced = {"prices": tmp_path / "prices.yaml"}
+    with caller_in(tmp_path, concurrency=64, **priced) as caller:
         ask = caller.bind(model, "same")
         found = together(*[lambda: [a.value for a in ask(questions(10, "same"))]] * 3)
     assert found == [[f"same {number}" for number in range(10)]] * 3
     assert model.asked == 10
     assert caller.stats.sent == 10
+    assert caller.stats.snapshot()["cost"] == pytest.approx(caller.stats.spent)  # not once more by each
+    spent = caller.stats.spent
+    assert spent > 0
+    with caller_in(tmp_path, **priced) as caller:
+        for _ in range(2):
+            list(caller.bind(model, "same")(questions(10, "same")))
+    assert model.asked == 10
+    assert caller.stats.snapshot()["cost"] == pytest.approx(spent)
 
 
 def test_the_same_question_shares_a_failure(tmp_path):
