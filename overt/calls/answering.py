@@ -74,8 +74,8 @@ class Answering:
             moved = before.reply.get("at", standing.place) != standing.place
             if known.error is None or holds(known.error, has_answered=standing.has_answered, moved=moved):
                 standing.remembers(known.error)
-                paid = before.cost if self._is_first(key, before.cost) else 0.0
-                self._book(line.purpose, category, known, paid, cached=1)
+                again = not self._is_first(key, before.cost)
+                self._book(line.purpose, category, known, 0.0 if again else before.cost, again, cached=1)
                 self._note(line, known)
                 return known
         return await self._sent_once(line, request, category, _Call(key, written, before))
@@ -159,8 +159,10 @@ class Answering:
         self._booked.add(short)
         return len(self._booked) > before
 
-    def _book(self, purpose: str, category: str, reply: Reply, cost: float, **counts: int) -> None:
-        if reply.price_share is not None:
+    def _book(
+        self, purpose: str, category: str, reply: Reply, cost: float, is_again: bool = False, **counts: int
+    ) -> None:
+        if reply.price_share is not None and not is_again:
             self._stats.batched.add(cost, reply.price_share)
         self._stats.add(
             purpose,
