@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 from overt.calls.channel import Channel, Reply, UnreadableRow, within_floor
 from overt.calls.costs import Stats
@@ -49,6 +50,8 @@ class Answering:
         self.kept = 0
         self.on_note: Callable[[str], None] = lambda text: None
         self._journal, self._writer, self._sender, self._stats = journal, writer, sender, stats
+        self._booked: set[int] = set()  # the calls whose cost is counted, by the first 60 bits of their keys
+        self._under_way: dict[str, asyncio.Future[Reply | None]] = {}  # by the journal's key
 
     async def reply(self, line: Line[Q, A], request: Q, category: str) -> A:
         """The reply to one request.
@@ -60,17 +63,38 @@ class Answering:
         channel = line.channel
         written = write_request(channel.plain(request))
         key = call_key(channel.name, written)
+        while (same := self._under_way.get(key)) is not None:
+            if (failed := await asyncio.shield(same)) is not None:
+                self._book(line.purpose, category, failed, 0.0)
+                self._note(line, failed)
+                return cast(A, failed)
         before, known = self.known(channel, key)
         standing = line.asked.standing
         if before is not None and known is not None:
             moved = before.reply.get("at", standing.place) != standing.place
             if known.error is None or holds(known.error, has_answered=standing.has_answered, moved=moved):
                 standing.remembers(known.error)
-                self._book(line.purpose, category, known, before.cost, cached=1)
+                again = not self._is_first(key, before.cost)
+                self._book(line.purpose, category, known, 0.0 if again else before.cost, again, cached=1)
                 self._note(line, known)
                 return known
-        with self._sender.call(line.asked, key):
-            return await self._sent(line, request, category, _Call(key, written, before))
+        return await self._sent_once(line, request, category, _Call(key, written, before))
+
+    async def _sent_once(self, line: Line[Q, A], request: Q, category: str, call: _Call) -> A:
+        """As `_sent`, while the same request of others waits: it finds the reply in the journal, or is given
+        the failure. Two that are both sent would be paid for twice, and only one reply is kept."""
+        under_way: asyncio.Future[Reply | None] = asyncio.get_running_loop().create_future()
+        self._under_way[call.key] = under_way
+        failed: Reply | None = None
+        try:
+            with self._sender.call(line.asked, call.key):
+                reply = await self._sent(line, request, category, call)
+            failed = reply if reply.error is not None else None
+            return reply
+        finally:
+            del self._under_way[call.key]
+            if not under_way.done():
+                under_way.set_result(failed)
 
     async def _sent(self, line: Line[Q, A], request: Q, category: str, call: _Call) -> A:
         """The reply to a request that the journal does not answer."""
@@ -79,6 +103,7 @@ class Answering:
         reply, data = within_floor(channel, channel.counted(request, reply))
         is_call = reply.error is None or reply.error.kind not in RETRIED | {BROKEN_CLASS}
         cost = channel.cost(reply) if is_call else 0.0
+        self._is_first(call.key, cost)
         self._book(line.purpose, category, reply, cost, requests=int(is_call), retries=retries)
         self._stats.spent += cost
         line.asked.spent += cost
@@ -126,8 +151,18 @@ class Answering:
             self._stats.estimated += 1
             self.on_note(f"{name} counts no tokens in its replies: their cost is an estimate from the texts")
 
-    def _book(self, purpose: str, category: str, reply: Reply, cost: float, **counts: int) -> None:
-        if reply.price_share is not None:
+    def _is_first(self, key: str, cost: float) -> bool:
+        """Whether the cost of this call was not counted yet. One reply may answer several questions."""
+        if not cost:
+            return True
+        short, before = int(key[:15], 16), len(self._booked)
+        self._booked.add(short)
+        return len(self._booked) > before
+
+    def _book(
+        self, purpose: str, category: str, reply: Reply, cost: float, is_again: bool = False, **counts: int
+    ) -> None:
+        if reply.price_share is not None and not is_again:
             self._stats.batched.add(cost, reply.price_share)
         self._stats.add(
             purpose,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -186,9 +185,6 @@ class CheckerChannel:
     async def close(self) -> None:
         self._readers.shutdown(wait=False)
         await self._decide.close()
-        if (close := getattr(self._checker, "close", None)) is not None:
-            with contextlib.suppress(Exception):  # it must not hide the results
-                await asyncio.to_thread(close)
 
 
 def checks_of(

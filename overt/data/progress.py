@@ -91,7 +91,8 @@ class Lines:
 
     def _say(self, text: str) -> None:
         self._first.spoken()
-        print(f"overt: {visible(masked(text))}", file=sys.stderr, flush=True)
+        # Line and end in one: threads speak at once.
+        print(f"overt: {visible(masked(text))}\n", end="", file=sys.stderr, flush=True)
 
 
 class Bars:
@@ -138,8 +139,9 @@ class Bars:
         self._console.print(Text(f"note: {visible(masked(text))}", style="yellow"))
 
     def calls(self, text: str) -> None:
-        for task in self._tasks[:1]:  # what is said is of all of them
-            self._bars.update(task, calls=visible(masked(text)))  # type: ignore[arg-type]
+        with self._lock:  # the stage of another thread may end meanwhile
+            for task in self._tasks[:1]:  # what is said is of all of them
+                self._bars.update(task, calls=visible(masked(text)))  # type: ignore[arg-type]
 
 
 def make_progress(quiet: bool) -> Progress:

@@ -77,9 +77,13 @@ def finished(jobs: Sequence[Job[T, R]]) -> Iterator[tuple[int, R]]:
 
 def _done(job: Job[T, R], opened: T) -> R:
     try:
-        return job.work(opened)
-    finally:
+        found = job.work(opened)
+    except Exception:
         job.close(opened)
+        raise
+    # Not on Ctrl-C: a model that is at work closes when it has done that, and its owner has less patience.
+    job.close(opened)
+    return found
 
 
 def _telling(what: Callable[[], None], told: queue.Queue[tuple[int, R] | BaseException]) -> None:

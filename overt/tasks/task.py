@@ -37,6 +37,7 @@ from overt.policies.floor import uncovered
 from overt.policies.load import dump_policy
 from overt.policies.schema import Policy
 from overt.tasks.config import Config
+from overt.workers.hiring import end_all
 
 # -- starting a run -------------------------------------------------------------------------------------
 
@@ -285,6 +286,7 @@ def _picked_up(work: Work, command: str) -> Iterator[None]:
         fix = f"Come back later: {how} picks them up, and sends nothing twice."
         raise error if error.fix else NotFinished(error.what, fix=fix) from None
     except KeyboardInterrupt:
+        end_all()
         for batch in work.caller.batches:
             work.progress.note(f"goes on at the provider: {batch}")
         if work.caller.batches:

@@ -207,9 +207,14 @@ class Crew:
             except OvertError as error:  # such as a folder that is gone meanwhile
                 self._last_words = error.what
                 break
+            except Exception as error:  # no memory for a process: whoever waits for the seat must be told
+                self._last_words = f"{type(error).__name__}: {error}"
+                break
         with self._changed:
             chair.is_gone = True
             self._changed.notify_all()
+            if self._is_closed:
+                return
         logging.getLogger("overt").warning(
             "worker %d does not start any more, the others go on: %s", chair.number + 1, self._last_words
         )

@@ -14,7 +14,6 @@ from overt.workers.spread import Spread
 _crews: dict[Spread, Crew] = {}
 _parts: dict[Crew, set[str]] = {}
 _kept: Counter[Spread] = Counter()
-# A model may be let go by the garbage collector in the midst of hiring, by the same thread.
 _turn = threading.RLock()
 
 
@@ -60,6 +59,13 @@ def kept(spread: Spread) -> Iterator[None]:
         with _turn:
             _kept[spread] -= 1
             _close_idle(spread)
+
+
+def end_all() -> None:
+    """Ends all workers at once, whatever they load or draw: the command was interrupted. Their models may be
+    let go as ever afterwards."""
+    for crew in list(_crews.values()):  # in no turn: whoever has it may wait for a model to load
+        crew.close()
 
 
 def crew_of(spread: Spread) -> Crew | None:

@@ -11,7 +11,7 @@ import signal
 import threading
 
 from overt.workers.parts import Reply
-from overt.workers.wire import packed, received
+from overt.workers.wire import packed_answer, received
 
 
 def main() -> None:
@@ -29,10 +29,10 @@ def main() -> None:
     def serve(number: int, method: str, arguments: tuple[object, ...]) -> None:
         reply = worker.answer(method, *arguments)
         try:
-            data = packed((number, reply))
+            data = packed_answer(number, reply)
         except Exception as error:  # a user's class may give back anything
             words = f"its answer cannot be sent to the driver: {type(error).__name__}: {error}"
-            data = packed((number, Reply(None, words, reply.warnings)))
+            data = packed_answer(number, Reply(None, words, reply.warnings))
         with turn:
             told.write(data)
             told.flush()

@@ -17,7 +17,7 @@ from pathlib import Path
 import overt
 from overt.data.secrets import Known, storable
 from overt.workers.parts import Place, Reply, SeatLost, here
-from overt.workers.wire import packed, received
+from overt.workers.wire import opened, packed, received
 
 _LAST_LINES = 5  # of what a worker wrote before it ended
 _END_S = 3.0  # seconds that a worker has to end by itself, which takes some hundredths
@@ -86,7 +86,7 @@ class ProcessSeat:
 
     def __init__(self, number: int, environment: Mapping[str, str], place: Place) -> None:
         self.number = number
-        self._pending: dict[int, Future[Reply]] = {}
+        self._pending: dict[int, Future[bytes]] = {}
         self._numbers, self._turn = itertools.count(), threading.Lock()
         self._lost = ""
         self._process = subprocess.Popen(
@@ -110,7 +110,7 @@ class ProcessSeat:
         return self._process.pid
 
     def call(self, method: str, *arguments: object) -> Reply:
-        future: Future[Reply] = Future()
+        future: Future[bytes] = Future()
         with self._turn:
             number = next(self._numbers)
             self._pending[number] = future
@@ -118,7 +118,12 @@ class ProcessSeat:
             self._fail_pending()
         else:
             self._send(packed((number, method, arguments)))
-        return future.result()
+        answer = future.result()
+        try:
+            reply: Reply = opened(answer)
+        except Exception as error:  # a user's class may give back anything
+            return Reply(None, f"its answer cannot be read: {type(error).__name__}: {error}")
+        return reply
 
     def close(self) -> None:
         """Ends the process; it is killed if it does not end by itself."""
@@ -150,8 +155,9 @@ class ProcessSeat:
         stream = self._process.stdout
         assert stream is not None
         while (message := received(stream)) is not None:
-            number, reply = message
-            self._pending.pop(number).set_result(reply)
+            number, answer = message
+            if (future := self._pending.pop(number, None)) is not None:  # it was not given up by `close`
+                future.set_result(answer)
         code = self._process.wait()
         self._threads[1].join(1)  # its last lines
         self._lost = self._lost or how_it_ended(self.number, code, self._said)

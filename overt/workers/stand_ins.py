@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import pickle
+import threading
 import weakref
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -40,7 +41,7 @@ class StandIn:
             setattr(self, name, value)
         self._crew, self._part = crew, part
         self.lanes = crew.count * facts.batches_in_flight  # batches that it has side by side
-        self._ends = weakref.finalize(self, dismiss, spread, part)
+        self._ends = weakref.finalize(self, _let_go, spread, part)
         self._lost = _Lost()
 
     def _run(self, items: list[Item]) -> list[Answer]:
@@ -71,7 +72,18 @@ class StandIn:
 
     def end(self) -> None:
         """Lets go of the model on the workers."""
-        self._ends()
+        if (ends := self._ends.detach()) is not None:
+            dismiss(*ends[2])
+
+
+def _let_go(spread: Spread, part: Part) -> None:
+    """Lets go of a model whose stand-in nobody closed. The garbage collector calls this in any thread, also
+    in the one that reads what the workers answer, or while another waits for them to load a model: so it
+    must not wait for them itself."""
+    if threading.main_thread().is_alive():
+        threading.Thread(target=dismiss, args=(spread, part), name="overt-dismiss", daemon=True).start()
+    else:  # the program ends, and begins no threads
+        dismiss(spread, part)
 
 
 class Batched(StandIn):
@@ -131,6 +143,9 @@ class ChatStandIn(Batched):
 
 class _Deciding(StandIn):
     """A filter or a checker on the workers. It is called in threads, `lanes` of them at a time."""
+
+    def close(self) -> None:
+        self.end()
 
     def _decide(self, items: Sequence[tuple[Item, ...]]) -> list[FilterDecision]:
         known = [self._lost.knows(item) for item in items]

@@ -24,6 +24,25 @@ def packed(message: object) -> bytes:
     return _HEAD.pack(len(data)) + data
 
 
+def packed_answer(number: int, answer: object) -> bytes:
+    """The answer to a message of this number, a message itself. Its own pickle lies within, so that whoever
+    reads it learns of which message it is where that cannot be opened.
+
+    Raises:
+        Exception: as `packed`.
+    """
+    return packed((number, pickle.dumps(answer, protocol=pickle.HIGHEST_PROTOCOL)))
+
+
+def opened(answer: bytes) -> Answer:
+    """An answer as it was before it was sent.
+
+    Raises:
+        Exception: it holds what cannot be made here.
+    """
+    return pickle.loads(answer)
+
+
 def received(stream: IO[bytes]) -> Answer:
     """The next message; None: the other end is gone."""
     head = stream.read(_HEAD.size)

@@ -11,7 +11,7 @@ import pytest
 
 from overt.calls import Caller, CallerOptions
 from overt.calls.flow import Ended, Flow
-from overt.data.chat import CallError, ChatReply, ChatRequest, Message, Question
+from overt.data.chat import CallError, ChatReply, ChatRequest, Message, Question, RawResponse
 from overt.data.errors import BudgetReached, RunError
 from overt.data.run.journal import Journal
 
@@ -297,3 +297,56 @@ def test_items_that_come_slowly_do_not_wait_for_each_other():
     finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
+
+
+def test_the_same_question_of_two_threads_is_asked_once(tmp_path):
+    """Else both are paid for, and the journal keeps the reply that one of them never saw."""
+    model = Model("a", latency_s=0.05)
+    (tmp_path / "prices.yaml").write_text("test/a: {input: 1.0, output: 1.0}\n")
+    priced = {"prices": tmp_path / "prices.yaml"}
+    with caller_in(tmp_path, concurrency=64, **priced) as caller:
+        ask = caller.bind(model, "same")
+        found = together(*[lambda: [a.value for a in ask(questions(10, "same"))]] * 3)
+    assert found == [[f"same {number}" for number in range(10)]] * 3
+    assert model.asked == 10
+    assert caller.stats.sent == 10
+    assert caller.stats.snapshot()["cost"] == pytest.approx(caller.stats.spent)  # not once more by each
+    spent = caller.stats.spent
+    assert spent > 0
+    with caller_in(tmp_path, **priced) as caller:
+        for _ in range(2):
+            list(caller.bind(model, "same")(questions(10, "same")))
+    assert model.asked == 10
+    assert caller.stats.snapshot()["cost"] == pytest.approx(spent)
+
+
+def test_the_same_question_shares_a_failure(tmp_path):
+    raw = RawResponse(500, body="away")  # it is kept, and asked again by the next run
+    down = ChatReply(error=CallError("server", "away", 500), raw=raw)
+    model = Model("a", *[down] * 2, latency_s=0.05)
+    with caller_in(tmp_path, concurrency=64) as caller:
+        ask = caller.bind(model, "same")
+        found = together(*[lambda: [a.failure for a in ask(questions(1, "same"))]] * 3)
+        assert model.asked == 1
+        assert all("away" in str(failure) for (failure,) in found)
+        assert caller.unanswered == 3
+
+
+def test_the_same_question_is_asked_anew_where_the_thread_that_asked_first_left(tmp_path):
+    gate = threading.Event()
+    model = Model("a", gate=gate)
+    with caller_in(tmp_path) as caller, ThreadPoolExecutor(2) as pool:
+        ask = caller.bind(model, "same")
+        first = pool.submit(lambda: list(ask(questions(1, "same"))))
+        until = time.monotonic() + PATIENCE_S
+        while not model.asked and time.monotonic() < until:
+            time.sleep(0.01)
+        (leave,) = caller._endings
+        second = pool.submit(lambda: [a.value for a in ask(questions(1, "same"))])
+        time.sleep(0.1)
+        assert model.asked == 1
+        leave()
+        gate.set()
+        assert second.result(PATIENCE_S) == ["same 0"]
+        assert isinstance(first.exception(PATIENCE_S), RunError)
+    assert model.asked == 2

@@ -2,6 +2,7 @@
 
 import io
 import sys
+import threading
 import time
 
 from overt.data import progress
@@ -34,6 +35,25 @@ def test_who_has_spoken_says_no_first_word(capsys, monkeypatch):
     assert capsys.readouterr().err == "overt: note: hello\n"
 
 
+def test_a_line_is_written_at_once(monkeypatch):
+    """Its end as well: else two threads that speak at once share a line."""
+    written = []
+
+    class Log(io.StringIO):
+        def write(self, text):
+            written.extend([text] if text else [])
+            return len(text)
+
+    monkeypatch.setattr(sys, "stderr", Log())
+    lines = Lines()
+    with lines.stage("first", 1) as advance:
+        advance(1)
+    lines.note("hello")
+    monkeypatch.undo()
+    assert len(written) == 2, written
+    assert all(text.startswith("overt: ") and text.endswith("\n") for text in written)
+
+
 def test_bars_of_several_stages_at_once(monkeypatch):
     terminal = io.StringIO()
     monkeypatch.setattr(sys, "stderr", terminal)
@@ -46,3 +66,31 @@ def test_bars_of_several_stages_at_once(monkeypatch):
         third(1)
     bars.note("after")
     assert "after" in terminal.getvalue()
+
+
+def test_what_is_said_of_calls_does_not_meet_the_end_of_a_stage(monkeypatch):
+    """Stages end in threads of their own while others tell of their calls."""
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    bars = Bars()
+    failed = []
+
+    class Slow(list):  # the moment between the look at the stages and the word to the first of them
+        def __getitem__(self, place):
+            found = super().__getitem__(place)
+            time.sleep(0.1)
+            return found
+
+    bars._tasks = Slow()
+
+    def speak():
+        try:
+            bars.calls("7 calls")
+        except Exception as error:
+            failed.append(error)
+
+    with bars.stage("first", 1):
+        speaker = threading.Thread(target=speak)
+        speaker.start()
+        time.sleep(0.03)
+    speaker.join()
+    assert failed == []

@@ -13,11 +13,21 @@ from pathlib import Path
 
 from PIL import Image
 
-from overt.data.errors import InputError
+from overt.data.errors import InputError, OvertError
 from overt.data.filters import FilterDecision
 from overt.data.local.batches import Batches
 from overt.data.local.memory import Room
 from overt.data.targets import Response
+
+
+class Unreadable(OvertError):
+    """It can be sent, and not be made anew by whoever receives it."""
+
+    def __init__(self) -> None:
+        super().__init__("nobody sees this")
+
+    def __reduce__(self) -> tuple[type, tuple[str]]:
+        return int, ("no number",)
 
 
 def obey(text: str) -> None:
@@ -29,6 +39,8 @@ def obey(text: str) -> None:
         if not file.exists():
             file.touch()
             os.kill(os.getpid(), signal.SIGKILL)
+    if "unread" in text:
+        raise Unreadable
     if "raise" in text:
         raise ValueError("as it was told")
 

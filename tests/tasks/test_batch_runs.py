@@ -454,6 +454,16 @@ def test_a_judge_answers_by_batch_too(ask):
         assert not server.live
 
 
+def test_a_batch_s_reply_to_several_questions_is_counted_once(ask):
+    """Two draws of a prompt get the same answer, and the judge the same question of both."""
+    with batch_server() as server:
+        _, run = ask(server, "run", batch=True, samples=2, judge="judge/openai/n")
+        made = sum(server.asked.values())
+        calls = manifest(run)["calls"]
+        assert calls["batched"]["calls"] == made
+        assert calls["cost"] == pytest.approx(calls["spent"])
+
+
 def test_a_search_step_by_step_takes_no_batches(tmp_path):
     with pytest.raises(InputError, match="--batch is of no use"):
         explain(ExplainConfig.made({"run": tmp_path, "batch": True}), Silent())

@@ -2,10 +2,12 @@
 
 import asyncio
 import dataclasses
+import gc
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from pathlib import Path
@@ -15,10 +17,12 @@ from PIL import Image
 from support import worker_models
 from support.inside import cli
 
-from overt.data.errors import InputError
+from overt.data.errors import InputError, RunError
 from overt.data.notes import listening
 from overt.data.outcomes import Outcome
 from overt.data.run.files import read_records
+from overt.generation.products import FilterTarget
+from overt.workers import hiring as workers_hiring
 from overt.workers.hiring import crew_of
 from overt.workers.load import load_checker, load_filter, load_target
 from overt.workers.spread import Spread
@@ -81,6 +85,15 @@ def test_an_exception_is_the_fault_of_its_batch_alone(painter):
     assert [r.error.kind for r in found[:4]] == ["broken_class"] * 4
     assert "ValueError: as it was told" in found[0].error.message
     assert all(r.error is None for r in found[4:])
+
+
+def test_an_answer_that_cannot_be_read_is_the_fault_of_its_item_alone(workers):
+    text_filter = load_filter(f"{MODELS}:Reader", workers)
+    pids = {seat.pid for seat in crew_of(TWO).seats}
+    with pytest.raises(RuntimeError, match="its answer cannot be read: ValueError"):
+        text_filter.decide("unread")
+    assert text_filter.decide("b").blocked is True
+    assert {seat.pid for seat in crew_of(TWO).seats} == pids
 
 
 def test_a_worker_that_ends_once_loses_nothing(painter, tmp_path):
@@ -221,3 +234,89 @@ def test_workers_end_with_their_last_model():
     asyncio.run(made.close())
     assert crew_of(alone) is None
     assert not any(map(is_running, pids))
+
+
+def test_what_is_let_go_by_the_collector_waits_for_nobody(workers):
+    """The collector may run in the thread that reads the workers' answers, which must go on reading."""
+    made = load_filter(f"{MODELS}:Reader", workers)
+    crew, part = made._crew, made._part
+    held = threading.Event()
+
+    def hiring():  # somebody else waits for a model to load
+        with hiring_turn:
+            held.set()
+            time.sleep(1.5)
+
+    hiring_turn = workers_hiring._turn
+    other = threading.Thread(target=hiring)
+    other.start()
+    held.wait(10)
+    began = time.monotonic()
+    del made
+    gc.collect()
+    assert time.monotonic() - began < 1
+    other.join()
+    until = time.monotonic() + 20
+    while part in crew._parts and time.monotonic() < until:
+        time.sleep(0.02)
+    assert part not in crew._parts
+
+
+def test_a_closed_layer_lets_go_of_its_model(workers):
+    target = FilterTarget(load_filter(f"{MODELS}:Reader", workers))
+    crew = crew_of(TWO)
+    before = len(crew._parts)
+    asyncio.run(target.close())
+    assert len(crew._parts) == before - 1
+
+
+def test_whoever_waits_for_a_seat_is_told_that_it_does_not_start(monkeypatch):
+    """Whatever the reason."""
+    three = Spread("processes", 3)
+    made = load_target(f"{MODELS}:Painter/p", "3", batch_size=1)
+
+    def fails(number):
+        raise OSError("no memory for a process")
+
+    crew = crew_of(three)
+    monkeypatch.setattr(crew._engine, "seat", fails)
+    with pytest.raises(RunError, match="no worker is left: OSError: no memory for a process"):
+        ask(made, ["die"])
+    crew.wait()
+    asyncio.run(made.close())
+
+
+INTERRUPTED = """
+import time
+from support.worker_models import Painter
+
+class Loads(Painter):
+    def __init__(self, model, *, device=None, batch_size=4, log=""):
+        open("begun", "w").close()
+        time.sleep(60)
+
+class Draws(Painter):
+    def _draw(self, jobs):
+        open("begun", "w").close()
+        time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("slow", ["Loads", "Draws"])
+def test_ctrl_c_waits_for_no_worker(tmp_path, slow):
+    """Neither for one that loads nor for one that draws."""
+    (tmp_path / "slow.py").write_text(INTERRUPTED)
+    (tmp_path / "p.csv").write_text("prompt,label,category\na spoon,benign,violence\n")
+    command = ["run", "p.csv:prompt", "--target", f"slow:{slow}/p", "--workers", "2", "--out", "r"]
+    driver = subprocess.Popen(
+        [sys.executable, "-m", "overt", *command], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+    )
+    until = time.monotonic() + 60
+    while not (tmp_path / "begun").exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    began = time.monotonic()
+    driver.send_signal(signal.SIGINT)
+    said = driver.communicate(timeout=50)[1]
+    assert "stopped; the same command goes on" in said
+    assert "Traceback" not in said
+    assert time.monotonic() - began < 8

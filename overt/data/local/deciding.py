@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import inspect
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -25,6 +27,7 @@ class Decider:
     def __init__(
         self, thing: TextFilter | ImageChecker, *, threads: int, local_threads: int, batch: int
     ) -> None:
+        self._thing = thing
         self.is_remote = hasattr(thing, "api_key_env")
         one: Callable[..., FilterDecision] = getattr(thing, "decide", None) or thing.check  # type: ignore[union-attr]
         many: Callable[..., list[FilterDecision]] | None = getattr(thing, "decide_many", None) or getattr(
@@ -57,9 +60,15 @@ class Decider:
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._one, *what)
 
     async def close(self) -> None:
+        """Ends the threads, and closes the filter or checker if it has `close`, which may block."""
         if self._batches is not None:
             await self._batches.close()
         self._pool.shutdown(wait=False)
+        if (close := getattr(self._thing, "close", None)) is not None:
+            with contextlib.suppress(Exception):  # it must not hide the results
+                done = await asyncio.to_thread(close)
+                if inspect.isawaitable(done):
+                    await done
 
     def _all(self, items: list[tuple[object, ...]]) -> list[FilterDecision]:
         """The decisions on a batch. An exception is narrowed down to the item that causes it and stands for

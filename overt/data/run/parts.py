@@ -55,5 +55,6 @@ class OutcomeParts:
         return self._stages / f".{STAGE}.{number}.part"
 
     def _clear(self) -> None:
-        for path in self._stages.glob(f".{STAGE}.*.part"):
-            path.unlink(missing_ok=True)
+        for pattern in (f".{STAGE}.*.part", f"..{STAGE}.*.part.*.tmp"):  # whole ones, and half ones
+            for path in self._stages.glob(pattern):
+                path.unlink(missing_ok=True)
