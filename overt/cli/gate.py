@@ -159,6 +159,12 @@ def gate(config: GateConfig) -> None:
 
 def _chosen(summary: Summary, config: GateConfig) -> Summary:
     names = [t.name for t in summary.targets]
+    if not names:  # nothing could break a limit, and the gate would open
+        raise InputError(
+            "the run holds no prompts, so there is nothing to hold to a limit",
+            where=str(config.run),
+            fix="Take a run with prompts; of a shard without any, the whole run that `overt merge` makes.",
+        )
     if config.target is not None and config.target not in names:
         raise InputError(f"this run has no target {config.target!r}", fix=f"It has: {', '.join(names)}")
     return without_labels(summary)
