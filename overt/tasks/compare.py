@@ -52,7 +52,9 @@ def compare_runs(
     kinds_a, kinds_b = first.results.kinds, second.results.kinds
     for run in (first, second):
         if not run.results.kinds:  # a shard may be without prompts; no target was opened then
-            raise InputError("the run holds no prompts, so there is nothing to compare", where=str(run.folder))
+            raise InputError(
+                "the run holds no prompts, so there is nothing to compare", where=str(run.folder)
+            )
     pairs = list(matches) or _matches(list(kinds_a), list(kinds_b))
     for name_a, name_b in pairs:
         _refuse_unknown(name_a, kinds_a, old)
