@@ -25,8 +25,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 WORDS = (
-    "knife", "sword", "cannon", "hammer", "mirror", "tower", "canal", "kitchen", "photo", "harbour", "violin",
-    "orchard", "tractor", "museum", "theatre", "forest", "desert", "glacier", "airport", "hospital", "library",
+    "knife", "sword", "cannon", "hammer", "mirror", "tower", "canal", "kitchen", "photo", "harbour",
+    "violin", "orchard", "tractor", "museum", "theatre", "forest", "desert", "glacier", "airport", "hospital",
+    "library",
 )  # fmt: skip
 LISTS = (("knife", "sword"), ("cannon", "hammer"), ("mirror", "tower", "canal"))
 
