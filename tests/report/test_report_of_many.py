@@ -88,6 +88,7 @@ def test_a_page_of_a_stored_run_deals_too(tmp_path, many, monkeypatch):
     shown = Counter((data["targets"][row[1]], row[2]) for row in data["rows"])
     wanted = Counter((row.outcome.target, row.case) for row in rows_of_page(many, outcomes, tmp_path))
     assert shown == wanted
+    assert "the run folder holds all. " in page  # a blank before what follows
     votes = {row[16]: row for row in data["rows"] if row[12]}
     assert votes  # with what the judges said
 
