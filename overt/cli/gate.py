@@ -16,6 +16,7 @@ from overt.data.json_types import Json
 from overt.data.results.files import read_summary
 from overt.data.results.summary import Summary
 from overt.data.run.finished import Run, open_run
+from overt.data.run.shards import refuse_empty
 from overt.data.text import plain
 from overt.review.corrected import attached, corrections_of, without_labels
 from overt.scoring.gating import GateResult, check_gate
@@ -136,6 +137,7 @@ def gate(config: GateConfig) -> None:
     if config.run is None:
         raise InputError("no run was given", fix="For instance: overt gate runs/mine --max-over-refusal 5%")
     run = open_run(run_of(config.run), "run")
+    refuse_empty(run.results.kinds, config.run)
     summary = _chosen(read_summary(run.folder), config)
     if not config.uncorrected and limits["max_over_refusal"] is not None:
         summary = _corrected(run, summary)
@@ -159,12 +161,6 @@ def gate(config: GateConfig) -> None:
 
 def _chosen(summary: Summary, config: GateConfig) -> Summary:
     names = [t.name for t in summary.targets]
-    if not names:  # nothing could break a limit, and the gate would open
-        raise InputError(
-            "the run holds no prompts, so there is nothing to hold to a limit",
-            where=str(config.run),
-            fix="Take a run with prompts; of a shard without any, the whole run that `overt merge` makes.",
-        )
     if config.target is not None and config.target not in names:
         raise InputError(f"this run has no target {config.target!r}", fix=f"It has: {', '.join(names)}")
     return without_labels(summary)

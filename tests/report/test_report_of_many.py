@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from support import report_data as made
@@ -179,7 +180,7 @@ def test_the_manifest_holds_the_hash_of_large_files_too(tmp_path):
 # -- several runs --------------------------------------------------------------------------------------------
 
 
-def test_a_run_given_three_times_has_three_names_and_its_own_verdicts(tmp_path):
+def test_a_run_given_three_times_has_three_names_and_its_own_verdicts(tmp_path, monkeypatch):
     prompts, outcomes, harms, _ = make_run(8, 60)
     asked = {p.id: p for p in prompts}
     first = made.write_run(tmp_path / "run", asked, outcomes, KINDS, harms=harms)
@@ -187,6 +188,8 @@ def test_a_run_given_three_times_has_three_names_and_its_own_verdicts(tmp_path):
     names = [name for run in read_runs([first, first, first]) for name in run.kinds]
     assert len(set(names)) == 9
     assert "img/x (run) 2" in names
+    monkeypatch.chdir(first)
+    assert "img/x (run)" in read_runs([first, Path(".")])[1].kinds  # no folder of the name ""
     write_report([first, bare], tmp_path / "report", images=False)
     found = json.loads((tmp_path / "report" / "summary.json").read_text())
     harmful = {target["name"]: target["harmful"] for target in found["targets"]}
