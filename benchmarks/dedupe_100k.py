@@ -20,17 +20,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import random
 import re
 import resource
-import statistics
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
+
+from growth import exponent
 
 from overt.data.records import Prompt, prompt_id
 from overt.scoring.dedupe import dedupe, repeat_key
@@ -238,7 +238,7 @@ def growth(seed: int) -> None:
             taken = count // 10 if name == "select" else count
             print(f"{name:12} {taken:>9,} rows  {spent[name][-1]:8.2f} CPU s", flush=True)
     for name, seconds in spent.items():
-        slope, _ = statistics.linear_regression([math.log(c) for c in counts], [math.log(s) for s in seconds])
+        slope = exponent(list(zip(counts, seconds, strict=True)))
         print(f"{name:12} grows with rows to the power of {slope:.2f}")
 
 

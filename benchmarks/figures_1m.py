@@ -25,6 +25,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from growth import exponent
+
 from overt.data.outcomes import Harm, HarmLabel, HarmVote, Outcome, outcome_id
 from overt.data.progress import Silent
 from overt.data.records import Prompt, prompt_id
@@ -228,12 +230,7 @@ def summarize(folder: Path) -> None:
 
 
 def growth(costs: Sequence[tuple[int, Cost]]) -> float:
-    """The slope of log CPU over log n, by least squares."""
-    points = [(math.log(n), math.log(cost.cpu)) for n, cost in costs]
-    middle = [sum(axis) / len(points) for axis in zip(*points, strict=True)]
-    return sum((x - middle[0]) * (y - middle[1]) for x, y in points) / sum(
-        (x - middle[0]) ** 2 for x, _ in points
-    )
+    return exponent([(n, cost.cpu) for n, cost in costs])
 
 
 def folders(base: Path, prompts: int) -> tuple[Path, Path]:

@@ -19,37 +19,16 @@ import random
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-WORDS = [
-    *(
-        "knife",
-        "sword",
-        "cannon",
-        "hammer",
-        "mirror",
-        "tower",
-        "canal",
-        "kitchen",
-        "photo",
-        "harbour",
-        "violin",
-    ),
-    *(
-        "orchard",
-        "tractor",
-        "museum",
-        "theatre",
-        "forest",
-        "desert",
-        "glacier",
-        "airport",
-        "hospital",
-        "library",
-    ),
-]
+WORDS = (
+    "knife", "sword", "cannon", "hammer", "mirror", "tower", "canal", "kitchen", "photo", "harbour",
+    "violin", "orchard", "tractor", "museum", "theatre", "forest", "desert", "glacier", "airport", "hospital",
+    "library",
+)  # fmt: skip
 LISTS = (("knife", "sword"), ("cannon", "hammer"), ("mirror", "tower", "canal"))
 
 
@@ -75,8 +54,6 @@ def prompts(count: int, path: Path) -> None:
 
 def timed(command: list[str]) -> tuple[float, float, float]:
     """CPU seconds, wall seconds and peak MiB of a process and of those that it waited for."""
-    import time
-
     began = time.monotonic()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     assert process.stderr is not None

@@ -13,7 +13,6 @@ included. What the endpoint can give at best is the share of the calls of one mo
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
 import resource
@@ -21,9 +20,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from throughput import endpoint
 
 HERE = Path(__file__).resolve().parent
 IN_FLIGHT = 32
@@ -138,19 +138,6 @@ def _children_s() -> float:
     return used.ru_utime + used.ru_stime
 
 
-@contextlib.contextmanager
-def endpoint(latency_ms: int) -> Iterator[str]:
-    """The mock endpoint in a process of its own; yields its base URL."""
-    command = [sys.executable, str(HERE / "mock_endpoint.py"), "--latency-ms", str(latency_ms)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        yield f"http://127.0.0.1:{process.stdout.readline().strip()}/v1"
-    finally:
-        process.kill()
-        process.wait()
-
-
 # -- what is measured ----------------------------------------------------------------------------------------
 
 
@@ -223,7 +210,7 @@ def main() -> None:
     parser.add_argument("--part", action="append", choices=PARTS)
     asked = parser.parse_args()
     results: dict[str, dict[str, Took]] = {}
-    with tempfile.TemporaryDirectory() as scratch, endpoint(asked.latency_ms) as url:
+    with tempfile.TemporaryDirectory() as scratch, endpoint("--latency-ms", str(asked.latency_ms)) as url:
         for number, root in enumerate([*asked.root, HERE.parent]):
             folder = Path(scratch) / str(number)
             at = Checkout(root.resolve(), asked.python, url, folder, asked.prompts, asked.answers)

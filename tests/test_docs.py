@@ -341,3 +341,12 @@ def test_the_action_is_yaml_with_the_steps_it_needs():
     said = " ".join(step.get("run", "") for step in flow["jobs"]["filter"]["steps"])
     for command in ("overt run", "overt gate", "overt compare", "--fail-on-worse", "overt report"):
         assert command in said
+
+
+def test_lists_that_grow_by_merges_say_a_thing_once():
+    index = (ROOT / "docs" / "index.md").read_text("utf-8")
+    wants = re.findall(r"^\| ([a-z][^|]*) \|", index, re.MULTILINE)
+    changes = re.findall(r"^- (.{40})", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
+    assert len(wants) > 10
+    assert len(changes) > 40
+    assert [one for one in {*wants, *changes} if (wants + changes).count(one) > 1] == []

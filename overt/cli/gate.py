@@ -16,6 +16,7 @@ from overt.data.json_types import Json
 from overt.data.results.files import read_summary
 from overt.data.results.summary import Summary
 from overt.data.run.finished import Run, open_run
+from overt.data.run.shards import refuse_empty
 from overt.data.text import plain
 from overt.review.corrected import attached, corrections_of, without_labels
 from overt.scoring.gating import GateResult, check_gate
@@ -136,6 +137,7 @@ def gate(config: GateConfig) -> None:
     if config.run is None:
         raise InputError("no run was given", fix="For instance: overt gate runs/mine --max-over-refusal 5%")
     run = open_run(run_of(config.run), "run")
+    refuse_empty(run.results.kinds, config.run)
     summary = _chosen(read_summary(run.folder), config)
     if not config.uncorrected and limits["max_over_refusal"] is not None:
         summary = _corrected(run, summary)

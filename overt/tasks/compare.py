@@ -19,6 +19,7 @@ from overt.data.results.files import explanation_file, read_explanation
 from overt.data.run import brief
 from overt.data.run.brief import told
 from overt.data.run.finished import Run, open_run
+from overt.data.run.shards import refuse_empty
 from overt.scoring.compare import Side, compare
 from overt.scoring.summary.gather import asked_of
 from overt.scoring.summary.rows import Asked
@@ -50,6 +51,8 @@ def compare_runs(
     first, second = open_run(old, "run"), open_run(new, "run")
     progress = progress or Silent()
     kinds_a, kinds_b = first.results.kinds, second.results.kinds
+    refuse_empty(kinds_a, old)
+    refuse_empty(kinds_b, new)
     pairs = list(matches) or _matches(list(kinds_a), list(kinds_b))
     for name_a, name_b in pairs:
         _refuse_unknown(name_a, kinds_a, old)

@@ -17,6 +17,7 @@ from overt.data.run import brief
 from overt.data.run.brief import told
 from overt.data.run.files import dump_json, text_bytes, write_atomic
 from overt.data.run.finished import open_run
+from overt.data.run.shards import refuse_empty
 from overt.data.typed_json import from_json, to_json
 from overt.publish.tables import whole
 from overt.report.leaderboard import render_html, render_markdown, space_head
@@ -80,6 +81,7 @@ def build_leaderboard(runs: Sequence[Path], *, title: str, progress: Progress | 
     levels = set()
     for folder in runs:
         run = open_run(folder, "run")
+        refuse_empty(run.results.kinds, folder)
         summary = read_summary(folder)
         prompts = told(brief.prompts_of(folder), progress or Silent())
         policy, set_hash = run.record.policy.to_json(), prompts_hash(prompt for _, prompt in prompts)

@@ -108,9 +108,10 @@ def _titles(groups: Sequence[Sequence[ReportedRun]]) -> list[str]:
         first = group[0]
         name = f"Suite {first.facts.suite}" if first.facts.suite else f"Policy {first.policy.name}"
         titles.append(f"{name}: {'answers in text' if first.is_text else 'pictures and filters'}")
+    folders = [", ".join(run.folder.resolve().name for run in group) for group in groups]
     return [
-        title if titles.count(title) == 1 else f"{title} ({', '.join(run.folder.name for run in group)})"
-        for title, group in zip(titles, groups, strict=True)
+        title if titles.count(title) == 1 else f"{title} ({names})"
+        for title, names in zip(titles, folders, strict=True)
     ]
 
 

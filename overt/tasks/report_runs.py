@@ -112,7 +112,7 @@ def read_runs(folders: Iterable[Path]) -> list[ReportedRun]:
     for folder in folders:
         run = _read(open_run(folder, "run"))
         run = run.renamed(
-            {name: _free(f"{name} ({folder.name})", seen) for name in run.kinds if name in seen}
+            {name: _free(f"{name} ({folder.resolve().name})", seen) for name in run.kinds if name in seen}
         )
         seen |= set(run.kinds)
         runs.append(run)

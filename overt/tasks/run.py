@@ -24,7 +24,7 @@ from overt.data.results.summary import Summary
 from overt.data.run import brief
 from overt.data.run.counted import counted_from
 from overt.data.run.finished import RESULTS, Modality, Run, open_run
-from overt.data.run.parts import OutcomeParts
+from overt.data.run.outcome_parts import OutcomeParts
 from overt.data.run.record import RunRecord
 from overt.data.run.shards import RANKS, read_shard
 from overt.data.suites.load import load_suite, settled_name

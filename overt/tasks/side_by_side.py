@@ -5,10 +5,11 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from overt.data.abreast import lanes_of
 from overt.data.errors import OvertError
 from overt.data.progress import Progress
 
@@ -44,7 +45,7 @@ def side_by_side(errands: Sequence[Errand[T]], progress: Progress, *, stage: str
             except BaseException as error:
                 done.put((number, error))
 
-    for lane in _lanes(errands):
+    for lane in lanes_of([errand.shares for errand in errands]):
         threading.Thread(target=work, args=(lane,), name=f"overt-{stage}", daemon=True).start()
     found: dict[int, T | OvertError] = {}
     began, patience = time.monotonic(), _FIRST_WORD_S
@@ -62,14 +63,3 @@ def side_by_side(errands: Sequence[Errand[T]], progress: Progress, *, stage: str
             found[number] = result
             advance(1)
     return [found[number] for number in range(len(errands))]
-
-
-def _lanes(errands: Sequence[Errand[T]]) -> Iterator[list[int]]:
-    """The errands of each thread: those that share something follow each other."""
-    shared: dict[str, list[int]] = {}
-    for number, errand in enumerate(errands):
-        if errand.shares:
-            shared.setdefault(errand.shares, []).append(number)
-        else:
-            yield [number]
-    yield from shared.values()

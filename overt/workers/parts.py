@@ -36,6 +36,9 @@ ATTRIBUTES = (
 )
 
 
+TRIES = 4  # how often a batch is given to a worker before it is lost
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """One model of a command.
@@ -127,7 +130,7 @@ class Seat(Protocol):
 
 
 class SeatMaker(Protocol):
-    """An engine: it makes seats. `tries` is how often a batch is given to a worker before it is lost."""
+    """An engine: it makes seats. `tries`: see `TRIES`."""
 
     count: int
     tries: int

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import overt
 from overt.data.secrets import Known, storable
-from overt.workers.parts import Place, Reply, SeatLost, here
+from overt.workers.parts import TRIES, Place, Reply, SeatLost, here
 from overt.workers.wire import opened, packed, received
 
 _LAST_LINES = 5  # of what a worker wrote before it ended
@@ -28,7 +28,7 @@ _COUNT_DEVICES = "import torch; print(torch.cuda.device_count())"
 class Processes:
     """The engine of `--workers N`. A batch is given to a worker at most four times."""
 
-    tries = 4
+    tries = TRIES
 
     def __init__(self, count: int) -> None:
         self.count = count

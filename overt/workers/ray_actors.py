@@ -20,7 +20,7 @@ from overt.data.errors import InputError, RunError
 from overt.data.local.devices import one_line
 from overt.data.plugins.install import how_to_install
 from overt.data.secrets import storable
-from overt.workers.parts import Answer, Item, Place, Reply, SeatLost, here
+from overt.workers.parts import TRIES, Answer, Item, Place, Reply, SeatLost, here
 from overt.workers.processes import python_path
 
 _SIDE_BY_SIDE = 16  # calls in one actor; more wait in it
@@ -38,7 +38,7 @@ class RayActors:
         InputError: Ray is not installed, cannot be reached, or has fewer GPUs.
     """
 
-    tries = 4
+    tries = TRIES
 
     def __init__(self, count: int | None) -> None:
         self._is_own = not os.environ.get("RAY_ADDRESS")

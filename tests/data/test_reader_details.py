@@ -5,7 +5,7 @@ import pytest
 from overt.data.chat import CallError
 from overt.data.errors import InputError
 from overt.data.plugins.attempts import raised
-from overt.data.tables.files import _delimiter, format_of
+from overt.data.tables.files import _delimiter, format_of, read_rows
 from overt.data.tables.sources import parse_source
 from overt.data.yaml.problems import Mark, Problem, Problems, YamlError, nearest, shorten
 
@@ -74,6 +74,11 @@ def test_the_delimiter_of_a_head_line(head, delimiter):
 def test_the_last_suffix_says_the_format(tmp_path, name, same):
     assert format_of(tmp_path / name) == format_of(tmp_path / same)
     assert format_of(tmp_path / name) is not None
+
+
+def test_a_line_of_a_text_file_is_its_text_without_the_break(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"one\r\n two \n\nlast")
+    assert [row.values["text"] for row in read_rows(tmp_path / "a.txt")] == ["one", " two ", "", "last"]
 
 
 def test_a_drive_is_no_column(tmp_path, monkeypatch):

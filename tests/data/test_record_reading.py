@@ -64,7 +64,7 @@ def test_a_line_that_is_no_record_names_its_place(tmp_path, line):
     with pytest.raises(InputError) as error:
         read_records(path, Outcome)
     assert error.value.where == f"{path}:2"
-    assert "not a Outcome record" in error.value.what
+    assert "not a record of type Outcome" in error.value.what
 
 
 def test_a_text_in_place_of_a_number_keeps_its_type(tmp_path):

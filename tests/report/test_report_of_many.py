@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from support import report_data as made
@@ -88,6 +89,7 @@ def test_a_page_of_a_stored_run_deals_too(tmp_path, many, monkeypatch):
     shown = Counter((data["targets"][row[1]], row[2]) for row in data["rows"])
     wanted = Counter((row.outcome.target, row.case) for row in rows_of_page(many, outcomes, tmp_path))
     assert shown == wanted
+    assert "the run folder holds all. " in page  # a blank before what follows
     votes = {row[16]: row for row in data["rows"] if row[12]}
     assert votes  # with what the judges said
 
@@ -178,7 +180,7 @@ def test_the_manifest_holds_the_hash_of_large_files_too(tmp_path):
 # -- several runs --------------------------------------------------------------------------------------------
 
 
-def test_a_run_given_three_times_has_three_names_and_its_own_verdicts(tmp_path):
+def test_a_run_given_three_times_has_three_names_and_its_own_verdicts(tmp_path, monkeypatch):
     prompts, outcomes, harms, _ = make_run(8, 60)
     asked = {p.id: p for p in prompts}
     first = made.write_run(tmp_path / "run", asked, outcomes, KINDS, harms=harms)
@@ -186,6 +188,8 @@ def test_a_run_given_three_times_has_three_names_and_its_own_verdicts(tmp_path):
     names = [name for run in read_runs([first, first, first]) for name in run.kinds]
     assert len(set(names)) == 9
     assert "img/x (run) 2" in names
+    monkeypatch.chdir(first)
+    assert "img/x (run)" in read_runs([first, Path(".")])[1].kinds  # no folder of the name ""
     write_report([first, bare], tmp_path / "report", images=False)
     found = json.loads((tmp_path / "report" / "summary.json").read_text())
     harmful = {target["name"]: target["harmful"] for target in found["targets"]}

@@ -112,7 +112,7 @@ def test_a_bad_line_is_named_and_an_odd_one_is_read(tmp_path):
     read = iter(brief.outcomes_of(tmp_path))
     assert next(read).text == ""
     assert next(read).text == "\ud800"
-    with pytest.raises(InputError, match="not a Outcome record") as error:
+    with pytest.raises(InputError, match="not a record of type Outcome") as error:
         next(read)
     assert error.value.where.endswith("outcomes.jsonl:3")
 

@@ -13,7 +13,7 @@ from support.near_texts import LATIN, OTHER, many_alike, texts_of
 from overt.data.errors import InputError, RunError
 from overt.data.records import Prompt
 from overt.scoring.dedupe import dedupe
-from overt.scoring.dedupe_large import parts
+from overt.scoring.dedupe_large import steps
 from overt.scoring.dedupe_large.engines import Engine, Local, Ray
 from overt.scoring.dedupe_large.search import Found, find_repeats
 from overt.scoring.neighbours import finder as finders
@@ -72,7 +72,7 @@ def test_many_alike_are_taken_by_halves(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(finders, "_MOST_PER_ROW", 40)
     texts = many_alike(400, 30, 3)
     found = find_repeats(texts, 0.7, tmp_path, Local(), part=150)
-    assert parts.all_pairs(tmp_path) is None
+    assert steps.all_pairs(tmp_path) is None
     assert kept_of(found) == kept_in_memory(texts, 0.7)
 
 
@@ -84,7 +84,7 @@ def test_nothing_and_one_text(tmp_path: Path) -> None:
 @pytest.mark.skipif(not HAS_RAY, reason="needs the extra [ray]")
 def test_a_step_that_fails_on_a_worker_is_told(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="failed on a worker of Ray") as error:
-        Ray().take(parts.hash_repeats, tmp_path / "nowhere", [0])
+        Ray().take(steps.hash_repeats, tmp_path / "nowhere", [0])
     assert "--scratch" in error.value.fix
 
 

@@ -371,6 +371,12 @@ def test_more_shards_than_prompts(tmp_path):
     empty = shards[counts.index(0)]
     assert "0 of the 3 prompts" in cli("show", empty).said
     cli("report", empty, "--out", tmp_path / "report", "--no-images")
+    for command in (
+        ["gate", "--max-over-refusal", "5%"],
+        ["compare", tmp_path / "whole"],
+        ["leaderboard", "--out", tmp_path / "board", tmp_path / "whole"],
+    ):
+        assert "the run holds no prompts" in cli(*command, empty, code=2).said  # not a gate that opens
     cli("merge", *shards, "--out", tmp_path / "out", "-q")
     summary = Path("results") / "summary.json"
     assert (tmp_path / "out" / summary).read_bytes() == (tmp_path / "whole" / summary).read_bytes()

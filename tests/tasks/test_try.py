@@ -4,6 +4,7 @@ import dataclasses
 import json
 import tempfile
 import threading
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -332,6 +333,7 @@ def test_what_shares_memory_follows_each_other():
 
     def run(name):
         inside.append(name)
+        time.sleep(0.005)  # others would come in meanwhile
         most.append(len(inside))
         inside.remove(name)
         return name

@@ -159,7 +159,10 @@ def placed_records(path: Path, kind: type[T]) -> Iterator[tuple[int, int, T]]:
                 record = read(line)
             except (ValueError, TypeError, AttributeError, RecursionError) as error:
                 raise InputError(
-                    f"not a {kind.__name__} record: {error}", where=f"{path}:{number}"
+                    f"not a record of type {kind.__name__}: {error}",
+                    where=f"{path}:{number}",
+                    fix="The line was cut or changed after it was written. A run of which you delete "
+                    "manifest.json writes its stages/ again with --resume, from its journal.",
                 ) from error
             yield at, len(line), record
             at += len(line)

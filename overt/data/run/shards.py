@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 from overt.data.errors import InputError
@@ -50,6 +51,20 @@ def shard_said(shard: Shard, mine: int, whole: int) -> str:
         f"this is shard {shard}: {mine:,} of the {whole:,} prompts; `overt merge` makes the whole run of all "
         "shards"
     )
+
+
+def refuse_empty(targets: Collection[str], folder: Path) -> None:
+    """Refuses a run without prompts, for which no target was opened: rates of nothing would pass every limit.
+
+    Raises:
+        InputError: `targets`, those that the run asked, are none.
+    """
+    if not targets:
+        raise InputError(
+            "the run holds no prompts, so it has no figures",
+            where=str(folder),
+            fix="Take a run with prompts; of a shard without any, the whole run that `overt merge` makes.",
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,7 +85,8 @@ def read_rows(path: Path, step: int = 1, also: Collection[str] = ()) -> Iterator
                 yield from _json(path, text)
             else:
                 for number, line in enumerate(_lines(path, text), 1):
-                    yield Row(number, f"{path}, line {number}", {"text": _decoded(line, path, number)})
+                    said = _decoded(line.rstrip("\r\n"), path, number)
+                    yield Row(number, f"{path}, line {number}", {"text": said})
 
 
 def sample_rows(path: Path, columns: Collection[str]) -> Iterator[Row] | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from overt.scoring.dedupe_large import parts
+from overt.scoring.dedupe_large import steps
 from overt.scoring.dedupe_large.engines import Engine
 from overt.scoring.near_duplicates import ROUNDING
 from overt.scoring.neighbours.bands import make_plan
@@ -53,13 +53,13 @@ def find_repeats(
     if not sizes:
         return Found(0, {}, {})
     every = list(range(len(sizes)))
-    engine.take(parts.hash_repeats, folder, every)
-    firsts = parts.first_of_repeats(folder, len(sizes))
+    engine.take(steps.hash_repeats, folder, every)
+    firsts = steps.first_of_repeats(folder, len(sizes))
     own = np.arange(len(firsts))
     fresh = own[firsts == own]
-    parts.write_fresh(folder, fresh)
-    parts.write_setup(folder, _setup(folder, sizes, fresh, threshold))
-    engine.take(parts.hash_part, folder, every)
+    steps.write_fresh(folder, fresh)
+    steps.write_setup(folder, _setup(folder, sizes, fresh, threshold))
+    engine.take(steps.hash_part, folder, every)
     matches = walked(_Spread(folder, engine), len(fresh), 0)
     repeats = {row: int(firsts[row]) for row in own[firsts != own].tolist()}
     near = {
@@ -77,27 +77,27 @@ def _write(texts: Iterable[str], folder: Path, part: int) -> list[int]:
     for text in texts:
         held.append(text)
         if len(held) == part:
-            parts.write_texts(folder, len(sizes), held)
+            steps.write_texts(folder, len(sizes), held)
             sizes.append(len(held))
             held = []
     if held:
-        parts.write_texts(folder, len(sizes), held)
+        steps.write_texts(folder, len(sizes), held)
         sizes.append(len(held))
     return sizes
 
 
-def _setup(folder: Path, sizes: list[int], fresh: Rows, threshold: float) -> parts.Setup:
+def _setup(folder: Path, sizes: list[int], fresh: Rows, threshold: float) -> steps.Setup:
     import numpy as np
 
     lowest = threshold - ROUNDING
     left, right = strangers(len(fresh))
     rows, place = np.unique(np.concatenate([left, right]), return_inverse=True)
-    words = Words(parts.texts_of(folder, sizes, fresh[rows]))
+    words = Words(steps.texts_of(folder, sizes, fresh[rows]))
     strange = words.jaccard(place[: len(left)], place[len(left) :])
     plan = make_plan(len(fresh), HASHES, np.array([lowest]), strange)
     ends = np.searchsorted(fresh, np.cumsum(sizes))
     counts = np.diff(np.concatenate([[0], ends]))
-    return parts.Setup(plan, lowest, tuple(sizes), tuple(counts.tolist()))
+    return steps.Setup(plan, lowest, tuple(sizes), tuple(counts.tolist()))
 
 
 class _Spread:
@@ -105,8 +105,8 @@ class _Spread:
 
     def __init__(self, folder: Path, engine: Engine) -> None:
         self._folder, self._engine = folder, engine
-        self._count = sum(parts.read_setup(folder).fresh)
-        self._finder = parts.finder_of(folder)
+        self._count = sum(steps.read_setup(folder).fresh)
+        self._finder = steps.finder_of(folder)
         self.touched, self.across = self._finder.touched, self._finder.across
 
     def within(self, rows: Rows) -> Near | None:
@@ -114,14 +114,14 @@ class _Spread:
 
         if len(rows) < self._count:
             return self._finder.within(rows)
-        bands = range(len(parts.read_setup(self._folder).plan.bands))
-        self._engine.take(parts.pairs_of_band, self._folder, bands)
-        codes = parts.all_pairs(self._folder)
+        bands = range(len(steps.read_setup(self._folder).plan.bands))
+        self._engine.take(steps.pairs_of_band, self._folder, bands)
+        codes = steps.all_pairs(self._folder)
         if codes is None:
             return None
-        todo = parts.portions(codes)
-        self._engine.take(parts.score_portion, self._folder, todo)
-        found = [parts.scored(self._folder, portion) for portion in todo]
+        todo = steps.portions(codes)
+        self._engine.take(steps.score_portion, self._folder, todo)
+        found = [steps.scored(self._folder, portion) for portion in todo]
         if not found:
             return self._finder.near(codes)
         return Near(*(np.concatenate(columns) for columns in zip(*found, strict=True)))
