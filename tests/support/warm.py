@@ -47,6 +47,8 @@ AT_START = (
     "PYTHON", "LC_", "LANG", "TZ", "LD_", "HF_", "TRANSFORMERS_", "TOKENIZERS_", "TORCH", "OMP_", "MKL_",
     "OPENBLAS_", "CUDA_", "MPL", "ARROW_", "MALLOC_", "TERM", "FORCE_COLOR", "GITHUB_",
 )  # fmt: skip
+# Set by libraries when they are imported, as they are in the process that forks.
+SET_BY_LIBRARIES = ("TOKENIZERS_PARALLELISM", "TORCHINDUCTOR_CACHE_DIR")
 START = {**os.environ, "HF_HUB_OFFLINE": "1"}
 _MESSAGE = 1 << 20  # bytes; more than arguments and environment can be
 
@@ -121,7 +123,8 @@ class Started:
 
 
 def _of_start(env: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in env.items() if name.startswith(AT_START)}
+    names = (name for name in env if name.startswith(AT_START) and name not in SET_BY_LIBRARIES)
+    return {name: env[name] for name in names}
 
 
 def _text(file: IO[bytes]) -> str:
