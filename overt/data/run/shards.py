@@ -10,6 +10,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 from overt.data.errors import InputError
@@ -50,6 +51,12 @@ def shard_said(shard: Shard, mine: int, whole: int) -> str:
         f"this is shard {shard}: {mine:,} of the {whole:,} prompts; `overt merge` makes the whole run of all "
         "shards"
     )
+
+
+def part_said(folder: Path, record: RunRecord) -> list[str]:
+    """What to say of figures that are those of a shard; nothing of a whole run."""
+    shard = shard_of(record)
+    return [] if shard is None else [f"{folder} is shard {shard} of a run, not the whole: see `overt merge`"]
 
 
 @dataclass(frozen=True, slots=True)
