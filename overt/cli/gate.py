@@ -16,7 +16,7 @@ from overt.data.json_types import Json
 from overt.data.results.files import read_summary
 from overt.data.results.summary import Summary
 from overt.data.run.finished import Run, open_run
-from overt.data.run.shards import refuse_empty
+from overt.data.run.shards import part_said, refuse_empty
 from overt.data.text import plain
 from overt.review.corrected import attached, corrections_of, without_labels
 from overt.scoring.gating import GateResult, check_gate
@@ -151,10 +151,13 @@ def gate(config: GateConfig) -> None:
     )
     short = [name for name in run.results.below_coverage if config.target in (None, name)]
     code = _exit_code([r.verdict for r in results], short, undecided)
+    notes = part_said(run.folder, run.record)
     if config.as_json:
         rows = [dataclasses.asdict(r) for r in results]
-        print_json({"results": rows, "below_coverage": short, "exit_code": code})
+        print_json({"results": rows, "below_coverage": short, "exit_code": code, "notes": notes})
         raise typer.Exit(code)
+    for note in notes:
+        print(f"note       {plain(note)}")
     _print(results, short, says_undecided=code == 3 and undecided is None)
     raise typer.Exit(code)
 

@@ -53,7 +53,8 @@ def select(
         tiers: one number a prompt, the lowest first (`overt.data.tiers.tier_of`); without them all prompts
             are of one tier. The tier decides first, then the balance over triggers, then diversity.
 
-    Time is n x kept x d for each category: seconds for 2,500 out of 5,000.
+    Similarities are n x kept for each category, most of them by products of matrices: 5,000 out of 7,500 take
+    seconds.
     """
     by_category: defaultdict[str, list[int]] = defaultdict(list)
     for i, prompt in enumerate(prompts):
@@ -115,7 +116,8 @@ def _farthest(
     wanted: int,
     seed: str,
 ) -> tuple[list[int], NDArray[np.float32]]:
-    """The chosen rows in the order of choice, and each row's similarity to its nearest chosen one."""
+    """The chosen rows in the order of choice, and each row's similarity to its nearest chosen one: of the
+    rows that are not chosen, and of no later tier than one that is."""
     import hashlib
 
     import numpy as np
@@ -125,22 +127,143 @@ def _farthest(
     places = [hashlib.blake2b(f"{seed} {key}".encode(), digest_size=8).digest() for key in keys]
     shuffled = np.array(sorted(range(n), key=lambda i: (places[i], i)), dtype=np.int64)
     names = {name: k for k, name in enumerate(dict.fromkeys(groups))}
-    group = np.array([names[name] for name in groups])[shuffled]
-    tier = np.array(tiers)[shuffled]
-    table = table[shuffled]
+    group = np.array([names[name] for name in groups], dtype=np.int64)[shuffled]
+    tier = np.array(tiers, dtype=np.int64)[shuffled]
+    nearness = _Nearness(table[shuffled], wanted)
     counts = np.zeros(len(names), dtype=np.int64)
-    nearest = np.full(n, -2.0, dtype=np.float32)
-    free = np.ones(n, dtype=bool)
     order: list[int] = []
-    for _ in range(wanted):
-        eligible = free & (tier == tier[free].min())
-        eligible &= counts[group] == counts[group[eligible]].min()
-        # Rounded, so that a tie is a tie on every machine and the shuffle decides it.
-        pick = int(np.where(eligible, np.round(nearest, 5), 9.0).argmin())
-        order.append(int(shuffled[pick]))
-        free[pick] = False
-        counts[group[pick]] += 1
-        np.maximum(nearest, table @ table[pick], out=nearest)
+    for level in np.unique(tier):
+        if len(order) == wanted:
+            break
+        rows = np.flatnonzero(tier == level)
+        nearness.enter(rows)
+        order += _walk(nearness, rows, group[rows], counts, wanted - len(order))
+        nearness.settle()
     back = np.empty(n, dtype=np.float32)
-    back[shuffled] = nearest
-    return order, back
+    back[shuffled] = nearness.nearest
+    return shuffled[order].tolist(), back
+
+
+def _walk(
+    nearness: _Nearness,
+    rows: NDArray[np.int64],
+    group: NDArray[np.int64],
+    counts: NDArray[np.int64],
+    most: int,
+) -> list[int]:
+    """Chooses up to `most` of the rows of one tier; `counts` of their groups grow."""
+    import numpy as np
+
+    members = {g: np.flatnonzero(group == g) for g in np.unique(group).tolist()}
+    free = np.ones(len(rows), dtype=bool)
+    picked: list[int] = []
+    while len(picked) < min(most, len(rows)):
+        # All of the groups that were chosen the fewest times; each leaves the ranking with its next choice.
+        level = counts[group[free]].min()
+        ranking = np.where(free & (counts[group] == level), nearness.bounds[rows], np.float32(_OUT))
+        while len(picked) < most:
+            place = int(ranking.argmin())
+            if ranking[place] == _OUT:
+                break
+            row = int(rows[place])
+            if not nearness.is_exact(row):
+                ranking[place] = nearness.exactly(row)
+                continue
+            picked.append(row)
+            free[place] = False
+            counts[group[place]] += 1
+            ranking[members[int(group[place])]] = _OUT
+            if nearness.choose(row):
+                break  # the bounds of all rows are better now
+    return picked
+
+
+_OUT = 9.0  # above every similarity
+_BLOCK = 128  # chosen rows that all others are held against at once; a multiple of four
+_SLACK = 1e-5  # above what two ways of adding up one product differ by
+
+
+class _Nearness:
+    """How similar each row is to the nearest chosen one: a lower bound, and exactly where somebody asks.
+
+    Another choice can only raise it, so a row that does not come first by its bound does not come first at
+    all. Bounds are raised by whole blocks of choices, in one product of matrices. What decides is always a
+    product of chosen rows and one vector: products of matrices are added up in another order, and two rows
+    that are equally near would differ in the last bit.
+    """
+
+    def __init__(self, table: NDArray[np.float32], wanted: int) -> None:
+        import numpy as np
+
+        n, blocks = len(table), -(-wanted // _BLOCK)
+        self._table = table
+        self._chosen = np.zeros((blocks * _BLOCK, table.shape[1]), dtype=np.float32)
+        self._count = 0
+        self._live = np.empty(0, dtype=np.int64)
+        self._by_block = np.full((n, blocks), -2.0, dtype=np.float32)  # highest product with each full block
+        self._exact_at = np.full(n, -1, dtype=np.int64)  # the count of choices that the bound is exact for
+        self.bounds = np.full(n, -2.0, dtype=np.float32)  # rounded as what decides is
+        self.nearest = np.full(n, -2.0, dtype=np.float32)
+
+    def enter(self, rows: NDArray[np.int64]) -> None:
+        """From now on these are the rows to choose from."""
+        self._live = rows
+        for block in range(self._count // _BLOCK):
+            self._raise_bounds(block)
+
+    def choose(self, row: int) -> bool:
+        """Chooses a row; whether a block is full now, and all bounds were raised."""
+        self._chosen[self._count] = self._table[row]
+        self._count += 1
+        if self._count % _BLOCK:
+            return False
+        self._live = self._live[self._live != row]
+        self._raise_bounds(self._count // _BLOCK - 1)
+        return True
+
+    def is_exact(self, row: int) -> bool:
+        return bool(self._exact_at[row] == self._count)
+
+    def exactly(self, row: int) -> float:
+        """The similarity to the nearest chosen row, rounded: a tie is a tie on every machine, and the shuffle
+        decides it."""
+        import numpy as np
+
+        full = self._count // _BLOCK
+        best = np.float32(-2.0)
+        if full:
+            by_block = self._by_block[row, :full]
+            near = np.flatnonzero(by_block >= by_block.max() - 2 * _SLACK).tolist()
+            best = max(self._product(row, k * _BLOCK, (k + 1) * _BLOCK) for k in near)
+        if self._count % _BLOCK:
+            best = max(best, self._product(row, full * _BLOCK, self._count))
+        self._exact_at[row] = self._count
+        self.bounds[row] = np.round(np.array([best], dtype=np.float32), 5)[0]
+        return float(self.bounds[row])
+
+    def settle(self) -> None:
+        """Sets `nearest` of the rows to choose from."""
+        import numpy as np
+
+        full, rows = self._count // _BLOCK, self._live
+        if full:
+            self.nearest[rows] = self._by_block[rows, :full].max(axis=1)
+        if self._count % _BLOCK:
+            rest = self._table[rows] @ self._chosen[full * _BLOCK : self._count].T
+            self.nearest[rows] = np.maximum(self.nearest[rows], rest.max(axis=1))
+
+    def _raise_bounds(self, block: int) -> None:
+        import numpy as np
+
+        rows = self._live
+        highest = (self._table[rows] @ self._chosen[block * _BLOCK : (block + 1) * _BLOCK].T).max(axis=1)
+        self._by_block[rows, block] = highest
+        self.bounds[rows] = np.maximum(self.bounds[rows], np.round(highest - np.float32(_SLACK), 5))
+
+    def _product(self, row: int, start: int, stop: int) -> np.float32:
+        """The highest product with the chosen rows of a block, up to `stop`."""
+        import numpy as np
+
+        # Whole fours of rows, since a rest of fewer is added up in another order, too.
+        scores = self._chosen[start : stop + -stop % 4] @ self._table[row]
+        return np.float32(scores[: stop - start].max())

@@ -19,7 +19,7 @@ from overt.data.results.files import explanation_file, read_explanation
 from overt.data.run import brief
 from overt.data.run.brief import told
 from overt.data.run.finished import Run, open_run
-from overt.data.run.shards import refuse_empty
+from overt.data.run.shards import part_said, refuse_empty
 from overt.scoring.compare import Side, compare
 from overt.scoring.summary.gather import asked_of
 from overt.scoring.summary.rows import Asked
@@ -67,7 +67,7 @@ def compare_runs(
 
     comparison = compare(common.asked, [(sides_a[a], sides_b[b]) for a, b in pairs], load, level=level)
     least = max(first.min_coverage, second.min_coverage)
-    notes = []
+    notes = [note for run in (first, second) for note in part_said(run.folder, run.record)]
     if first.record.policy.hash != second.record.policy.hash:
         notes.append("the two runs are of different policies: labels may mean different things")
     scored = any(run.results.judges for run in (first, second))

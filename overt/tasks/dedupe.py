@@ -18,7 +18,7 @@ from overt.data.records import Prompt, clean_text
 from overt.data.run.files import speaking_os_errors, writing
 from overt.data.secrets import storable_json
 from overt.data.tables.columns import Column, Table
-from overt.data.tables.files import Row
+from overt.data.tables.files import Row, format_of
 from overt.data.tables.sources import parse_source
 from overt.policies.schema import DEDUP_DEFAULT
 from overt.scoring.dedupe import dedupe as dedupe_in_memory
@@ -159,6 +159,12 @@ def _check(config: DedupeConfig) -> None:
             source = parse_source(spec).path
             if path is not None and source is not None and path.resolve() == source.resolve():
                 raise InputError(f"{flag} would overwrite a file that is read", where=str(path))
+        if path is not None and (path.suffix.lower() == ".gz" or format_of(path) not in (None, "jsonl")):
+            raise InputError(
+                f"{flag} is written as JSON lines, and its name ends with {path.suffix}",
+                where=str(path),
+                fix="Give it a name that ends with .jsonl",
+            )
     if config.out == config.drops:
         raise InputError("--out and --drops are the same file", where=str(config.out))
 

@@ -98,6 +98,13 @@ def checked(folders: Sequence[Path]) -> Merging:
 def _check_same(pieces: Sequence[Piece]) -> None:
     first = pieces[0]
     for other in pieces[1:]:
+        if other.run.record.kind != first.run.record.kind:
+            raise InputError(
+                f"this is a run of `overt {other.run.record.kind}`, and {first.folder} is one of "
+                f"`overt {first.run.record.kind}`",
+                where=str(other.folder),
+                fix="Give shards of one run alone.",
+            )
         if (first.shard is None) != (other.shard is None):
             whole, part = (first, other) if first.shard is None else (other, first)
             raise InputError(

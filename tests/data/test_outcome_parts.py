@@ -1,7 +1,7 @@
 """The parts of a run's outcomes, one for each target."""
 
 from overt.data.run.folder import RunFolder
-from overt.data.run.parts import OutcomeParts
+from overt.data.run.outcome_parts import OutcomeParts
 
 
 def test_no_part_is_left_behind_whole_or_half(tmp_path):

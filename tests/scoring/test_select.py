@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import string
 from collections import Counter
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from overt.data.records import Prompt, prompt_id
-from overt.scoring.diversity import distinct_n, ngram_vectors, self_similarity
+from overt.scoring.diversity import distinct_n, ngram_vectors, self_similarity, unit_rows
 from overt.scoring.select import select
 
 
@@ -150,3 +151,49 @@ def test_a_prompt_that_is_not_chosen_changes_nothing() -> None:
         fewer = [p for i, p in enumerate(prompts) if i != out]
         rest = np.delete(vectors, out, axis=0)
         assert {p.id for p in select(fewer, {prompts[0].category: 12}, seed=1, vectors=rest).kept} == kept
+
+
+def one_by_one(
+    table: np.ndarray, groups: list[str], tiers: list[int], keys: list[str], wanted: int, seed: str
+) -> list[int]:
+    """The rows as the head of the module tells it: after each choice all rows are held against it."""
+    places = [hashlib.blake2b(f"{seed} {key}".encode(), digest_size=8).digest() for key in keys]
+    shuffled = sorted(range(len(table)), key=lambda i: (places[i], i))
+    nearest = np.full(len(table), -2.0, dtype=np.float32)
+    counts, left, order = Counter(dict.fromkeys(groups, 0)), list(shuffled), list[int]()
+    for _ in range(wanted):
+        of_tier = [i for i in left if tiers[i] == min(tiers[k] for k in left)]
+        fewest = min(counts[groups[i]] for i in of_tier)
+        may_be = [i for i in of_tier if counts[groups[i]] == fewest]
+        pick = min(may_be, key=lambda i: float(np.round(nearest[i : i + 1], 5)[0]))
+        order.append(pick)
+        left.remove(pick)
+        counts[groups[pick]] += 1
+        nearest = np.maximum(nearest, table @ table[pick])
+    return order
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_choice_is_that_of_looking_at_every_row_each_time(seed: int) -> None:
+    rng, numbers = random.Random(seed), np.random.default_rng(seed)
+    n, d = rng.randrange(150, 420), rng.choice([2, 8, 50, 384, 512])  # more than a block of choices
+    table = numbers.standard_normal((n, d)).astype(np.float32)
+    if seed % 2:  # many rows that are equally near
+        table = np.round(table[numbers.integers(0, n, n)] * 0.7)
+    table = unit_rows(table)
+    groups = [f"t{rng.randrange(1 + 3 * seed)}" for _ in range(n)]
+    tiers = [rng.randrange(1 + seed % 4) for _ in range(n)]
+    wanted = rng.randrange(n // 2, n)
+    prompts = [prompt(f"text {i}", trigger=groups[i]) for i in range(n)]
+    result = select(prompts, {"violence": wanted}, seed=seed, vectors=table, tiers=tiers)
+    chosen = one_by_one(table, groups, tiers, [p.id for p in prompts], wanted, f"{seed} violence")
+    assert [p.id for p in result.kept] == [prompts[i].id for i in sorted(chosen)]
+    # What is said of each of the others is true.
+    near = (table @ table[chosen].T).max(axis=1)
+    by_id = {p.id: i for i, p in enumerate(prompts)}
+    said = [d for d in result.drops if d.reason == "not among the most diverse"]
+    assert said or max(tiers[i] for i in chosen) < max(tiers)
+    for drop in said:
+        assert float(drop.detail.rsplit(" ", 1)[1]) == pytest.approx(
+            float(near[by_id[drop.record_id]]), abs=2e-3
+        )

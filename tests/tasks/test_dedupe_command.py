@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,9 @@ def test_both_ways_give_the_same_file_of_several(tmp_path: Path) -> None:
         ({"out": "prompts.csv"}, "--out would overwrite"),
         ({"drops": "prompts.csv"}, "--drops would overwrite"),
         ({"drops": "out.jsonl"}, "are the same file"),
+        ({"out": "out.parquet"}, "--out is written as JSON lines"),
+        ({"out": "out.jsonl.gz"}, "--out is written as JSON lines"),
+        ({"drops": "gone.CSV"}, "--drops is written as JSON lines"),
         ({"engine": "local", "encoder": "minilm"}, "compares words and letters alone"),
         ({"engine": "elsewhere"}, "engine"),
         ({"threshold": 0.0}, "at least 0.05"),
@@ -88,6 +92,20 @@ def test_what_is_wrong_is_said_and_nothing_is_written(
         dedupe(DedupeConfig.made(given), Silent())
     assert table.read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["prompts.csv"]
+
+
+@pytest.mark.parametrize("engine", ["memory", "local"])
+def test_a_row_of_a_million_characters_among_few(tmp_path: Path, engine: str) -> None:
+    long = "x y z " * 170_000
+    texts = [long, *texts_of(6, 1, LATIN), long]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps({"text": t}) + "\n" for t in texts), "utf-8")
+    config = DedupeConfig.made(
+        {"sources": (str(tmp_path / "a.jsonl"),), "out": tmp_path / "out.jsonl", "engine": engine}
+    )
+    start = time.process_time()
+    dedupe(config, Silent())
+    assert time.process_time() - start < 6  # 0.5 s; once it took minutes
+    assert sum(row["text"] == long for row in lines(tmp_path / "out.jsonl")) == 1
 
 
 @pytest.mark.skipif(importlib.util.find_spec("ray") is not None, reason="ray is installed")

@@ -225,6 +225,26 @@ def test_shards_of_other_runs(made, tmp_path):
     assert "not a run of overt" in refused(*made.shards, tmp_path, *out)
 
 
+def test_a_data_set_and_a_run_are_not_shards_of_one(made, tmp_path):
+    cli("generate", "--policy", "kids_education", "--encoder", "lexical", "-q", "--shard", "1/40",
+        "--out", tmp_path / "set", code=None)  # fmt: skip
+    said = refused(made.shards[0], tmp_path / "set", "--out", tmp_path / "out")
+    assert "this is a run of `overt generate`, and" in said
+    assert "there nothing, here nothing" not in said
+
+
+def test_gate_and_compare_say_that_a_shard_is_not_the_whole(made):
+    shard, said = made.shards[1], "is shard 2/4 of a run, not the whole"
+    gate = ("gate", "--max-over-refusal", "99%", "--overall")
+    assert said in cli(*gate, shard, code=None).stdout
+    (note,) = json.loads(cli(*gate, shard, "--json", code=None).stdout)["notes"]
+    assert said in note
+    assert said in cli("compare", shard, made.whole, code=None).stdout.replace("\n", " ")
+    for whole in (made.whole, made.merged):
+        assert "of a run, not the whole" not in cli(*gate, whole, code=None).stdout
+        assert json.loads(cli(*gate, whole, "--json", code=None).stdout)["notes"] == []
+
+
 def changed(made, tmp_path, name, value):
     """The shards, the second one with another value in its run.json."""
     copy = tmp_path / f"changed-{name}"

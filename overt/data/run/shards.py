@@ -67,6 +67,12 @@ def refuse_empty(targets: Collection[str], folder: Path) -> None:
         )
 
 
+def part_said(folder: Path, record: RunRecord) -> list[str]:
+    """What to say of figures that are those of a shard; nothing of a whole run."""
+    shard = shard_of(record)
+    return [] if shard is None else [f"{folder} is shard {shard} of a run, not the whole: see `overt merge`"]
+
+
 @dataclass(frozen=True, slots=True)
 class Rank:
     """The place of a prompt, from 0, among all prompts of the run that its shard is a part of."""

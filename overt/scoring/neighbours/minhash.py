@@ -53,9 +53,12 @@ def signed(hashes: Hashes) -> NDArray[np.uint64]:
 
 
 def strangers(count: int) -> tuple[Numbers, Numbers]:
-    """Pairs of `count` texts, drawn at random, to see how alike strangers are."""
+    """Pairs of `count` texts, to see how alike strangers are: drawn at random, or all where they are few."""
     import numpy as np
 
+    if count * (count - 1) // 2 <= _DRAWN:
+        first, second = np.triu_indices(count, 1)
+        return first, second
     left, right = np.random.default_rng(_SEED).integers(0, count, (2, _DRAWN))
     return left[left != right], right[left != right]
 

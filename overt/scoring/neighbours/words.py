@@ -40,9 +40,9 @@ def members_of(word: str) -> set[str]:
 class Words:
     """The words of n texts.
 
-    `flat` holds the numbers of the words of all texts, those of text i from `ends[i]` to `ends[i + 1]`;
-    `tokens` the numbers of the shingles of word w from `token_ends[w]` to `token_ends[w + 1]`; `hashes` a
-    64-bit hash of each shingle, the same in every process.
+    `flat` holds the numbers of the words of all texts, each once a text: those of text i from `ends[i]` to
+    `ends[i + 1]`; `tokens` the numbers of the shingles of word w from `token_ends[w]` to `token_ends[w + 1]`;
+    `hashes` a 64-bit hash of each shingle, the same in every process.
     """
 
     def __init__(self, texts: Iterable[str]) -> None:
@@ -51,7 +51,7 @@ class Words:
         known = _Numbered()
         flat, ends = array("i"), array("q", [0])
         for text in texts:
-            flat.extend(map(known.__getitem__, words_of(text)))
+            flat.extend(dict.fromkeys(map(known.__getitem__, words_of(text))))
             ends.append(len(flat))
         self.flat = np.frombuffer(flat, dtype=np.intc)
         self.ends = np.frombuffer(ends, dtype=np.int64)
