@@ -34,6 +34,7 @@ from pathlib import Path
 from typing import Any
 
 from overt.calls import Caller, CallerOptions
+from overt.cli import collect_less
 from overt.data.chat import ChatReply, ChatRequest, Question
 from overt.data.replies import read_json
 from overt.data.templates import Template, load_template
@@ -184,6 +185,7 @@ CLIENTS = {"raw aiohttp": of_aiohttp, "overt": of_overt, "curator": of_curator}
 
 
 def main() -> None:
+    collect_less()  # as the command does; of all clients of this process
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--latency-ms", type=float, default=200.0)
     parser.add_argument("--in-flight", type=int, nargs="*", default=[64, 256, 1024])

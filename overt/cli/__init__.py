@@ -5,6 +5,7 @@ A new command is a file of its name here, and a line in COMMANDS.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import inspect
 import sys
@@ -184,6 +185,7 @@ def main() -> None:
     still at the provider, come back later; 130 Ctrl-C.
     """
     wrap_streams()
+    collect_less()
     try:
         app()
     except OvertError as error:
@@ -198,6 +200,14 @@ def main() -> None:
     except BrokenPipeError:  # `overt show ... | head`
         sys.stderr.close()
         raise SystemExit(0) from None
+
+
+def collect_less() -> None:
+    """Lets Python look for circles of garbage less often: that took a fifth of the time of a call, since it
+    walks over prompts and requests that are kept anyway."""
+    if not gc.get_freeze_count():  # what is garbage by then stays, so once
+        gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 def _stopped() -> NoReturn:
