@@ -28,6 +28,7 @@ from overt.data.provider.codes_file import taught_by
 from overt.data.records import content_id
 from overt.data.run.finished import Kind, Run, open_run
 from overt.data.run.folder import CODES, JOURNAL, Addresses, RunFolder
+from overt.data.run.images import ImageStore
 from overt.data.run.record import LOG, PolicyRef, RunRecord
 from overt.data.run.shards import shard_of
 from overt.data.secrets import storable
@@ -229,6 +230,7 @@ def working(start: Start, calls: CallerOptions, progress: Progress) -> Iterator[
             yield None
             return
         folder.check_journal(pay_again=calls.pay_again)
+        ImageStore(start.folder).tidy()
         journal = start.folder / JOURNAL
         with taught_by(calls.codes), Caller(journal, calls, on_progress=progress.calls) as caller:
             work = Work(folder, caller, progress)

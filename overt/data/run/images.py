@@ -40,6 +40,11 @@ class ImageStore:
         """Whether an image is there, by the path that `put` returned."""
         return (self._run / reference).is_file()
 
+    def tidy(self) -> None:
+        """Removes half-written images of a process that was killed. Only for whoever holds the folder's lock."""
+        for path in (self._run / "images").glob("*/.*.tmp"):
+            path.unlink(missing_ok=True)
+
     def get(self, reference: str) -> bytes:
         """The bytes of an image, by the path that `put` returned.
 
