@@ -41,7 +41,7 @@ class ImageStore:
         return (self._run / reference).is_file()
 
     def tidy(self) -> None:
-        """Removes half-written images of a process that was killed. Only for whoever holds the folder's lock."""
+        """Removes half-written images of a process that was killed. For whoever holds the folder's lock."""
         for path in (self._run / "images").glob("*/.*.tmp"):
             path.unlink(missing_ok=True)
 
