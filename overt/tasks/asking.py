@@ -9,7 +9,7 @@ import contextlib
 import dataclasses
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -60,13 +60,22 @@ class Asking:
     models: ModelOptions
 
     def job(
-        self, spec: TargetSpec, work: Callable[[TargetChannel], R], open_: Callable[[], TargetChannel]
+        self,
+        spec: TargetSpec,
+        work: Callable[[TargetChannel], R],
+        open_: Callable[[TargetSpec], TargetChannel],
+        opened: Mapping[str, TargetChannel],
     ) -> LaneJob[TargetChannel, R]:
-        """What a target is to do, beside the others or after those of its device."""
+        """What a target is to do, beside the others or after those of its device.
+
+        Args:
+            open_: opens it when it is its turn: local models may not fit into memory together.
+            opened: by name, those that are open already, so that errors show early.
+        """
         name = spec.target or next(iter(spec.filters), "")
         return LaneJob(
             lane_of_name(name),
-            open_,
+            lambda: opened.get(spec.name) or open_(spec),
             lambda channel: lane_of(channel.subject),
             work,
             self.work.caller.release,

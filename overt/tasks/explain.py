@@ -36,7 +36,7 @@ from overt.tasks.config import (
     TrustAddresses,
 )
 from overt.tasks.explain_ask import Rounds, Subject, sampled, search_of
-from overt.tasks.lanes import finished
+from overt.tasks.lanes import results
 from overt.tasks.reopened import Reopened, reopen
 from overt.tasks.roles import ModelOptions
 from overt.tasks.task import Work
@@ -236,16 +236,10 @@ def _explained(
             rounds.run(subjects, searches[channel.name], advance)
         return rounds.stopped
 
-    # The first is opened now, so that errors show early, and the others when it is their turn: local models
-    # may not fit into memory together.
     opened = {spec.name: asking.channel(spec) for spec in specs[:1]}
-    jobs = [
-        asking.job(spec, searched, lambda spec=spec: opened.get(spec.name) or asking.channel(spec))  # type: ignore[misc]
-        for spec in specs
-    ]
-    stops = dict(finished(jobs)) if jobs else {}
+    stops = results([asking.job(spec, searched, asking.channel, opened) for spec in specs])
     targets = [_target(config, reopened, name, subjects, searches[name]) for name, subjects in todo.items()]
-    return targets, next((stop for _, stop in sorted(stops.items()) if stop is not None), None)
+    return targets, next((stop for stop in stops if stop is not None), None)
 
 
 def _searches(

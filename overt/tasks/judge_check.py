@@ -22,7 +22,7 @@ from overt.data.progress import Advance, Progress
 from overt.data.provider.codes_file import taught_by
 from overt.data.refusal_judges import RefusalVerdict
 from overt.tasks.config import CALLS, CallConfig, Concurrency, Option, OutputConfig, checked_folder
-from overt.tasks.lanes import Job, finished
+from overt.tasks.lanes import Job, results
 from overt.tasks.roles import ModelOptions
 
 if TYPE_CHECKING:
@@ -171,8 +171,7 @@ def _said(config: JudgeCheckConfig, labels: LabelFile, progress: Progress) -> di
                 is_late="/hf/" in name or (labels.kind == "text" and not _chat_name(name)),
             )
 
-        found = dict(finished([job(name) for name in config.judge]))
-    return {name: found[number] for number, name in enumerate(config.judge)}
+        return dict(zip(config.judge, results([job(name) for name in config.judge]), strict=True))
 
 
 def last_checks(result: CheckResult) -> list[JudgeCheck]:

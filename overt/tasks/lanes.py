@@ -75,6 +75,16 @@ def finished(jobs: Sequence[Job[T, R]]) -> Iterator[tuple[int, R]]:
         yield found
 
 
+def results(jobs: Sequence[Job[T, R]]) -> list[R]:
+    """What each job gave, in their order.
+
+    Raises:
+        Exception: as `finished`.
+    """
+    found = dict(finished(jobs))
+    return [found[number] for number in range(len(jobs))]
+
+
 def _done(job: Job[T, R], opened: T) -> R:
     try:
         found = job.work(opened)

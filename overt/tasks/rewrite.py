@@ -250,7 +250,7 @@ def _reworded(config: RewriteConfig, reopened: Reopened, work: Work) -> tuple[Re
         seed=config.seed,
         templates=config.templates,
     )
-    first = asking.channel(specs[0]) if specs else None
+    opened = {spec.name: asking.channel(spec) for spec in specs[:1]}
     wanted = {p.id for rows in todo.values() for p in rows}
     subjects = [p for p in run.prompts if p.id in wanted]
     if config.batch:
@@ -258,7 +258,7 @@ def _reworded(config: RewriteConfig, reopened: Reopened, work: Work) -> tuple[Re
             check_batch(spec.name, resolve_target(spec, asking.modality), subjects)
     candidates, losses = _write(config, policy, subjects, work)
     _stop_if_nothing_came(candidates, losses)
-    tried = try_wordings(asking, todo, candidates, specs, first)
+    tried = try_wordings(asking, todo, candidates, specs, opened)
     cases = cases_of(subjects, tried, run.outcomes)
     scores, scales = score_all(scorers, config.scorers, cases, ImageStore(run.folder), work)
     choices = choose(todo, candidates, tried, scores)

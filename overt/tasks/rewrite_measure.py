@@ -17,7 +17,7 @@ from overt.data.templates import Template, load_template
 from overt.scoring.faithfulness.checked import score_checked
 from overt.scoring.faithfulness.judge import FidelityJudge
 from overt.scoring.faithfulness.vqa import VQAScorer
-from overt.tasks.lanes import Job, finished
+from overt.tasks.lanes import Job, results
 from overt.tasks.roles import ModelOptions, chat_model, seeing_model
 from overt.tasks.task import Work
 from overt.tasks.verdicts import shelf_of
@@ -130,11 +130,10 @@ def score_all(
 
         return Job("", lambda: scorer, _lane, scored, lambda scorer: None, is_late=bool(_lane(scorer)))
 
-    done = dict(finished([job(*row) for row in zip(scorers, names, strict=True)])) if scorers else {}
+    done = results([job(*row) for row in zip(scorers, names, strict=True)])
     scores: list[Faithfulness] = []
     scales: list[MeasureScale] = []
-    for number, scorer in enumerate(scorers):
-        rows = done[number]
+    for scorer, rows in zip(scorers, done, strict=True):
         scores += rows
         model = rows[-1].model if rows else scorer.name  # the model that text/auto chose
         for measure, scale in getattr(scorer, "scale", {}).items():

@@ -12,7 +12,7 @@ from overt.data.records import Prompt
 from overt.data.rewrites import Candidate
 from overt.scoring.text_answers import Judging
 from overt.tasks.asking import Asking, Job, modality_of, request_as
-from overt.tasks.lanes import finished
+from overt.tasks.lanes import results
 from overt.tasks.rewrite_measure import Tried
 from overt.tasks.targets import TargetSpec
 
@@ -22,13 +22,12 @@ def try_wordings(
     todo: Mapping[str, Sequence[Prompt]],
     candidates: Sequence[Candidate],
     specs: Sequence[TargetSpec],
-    first: TargetChannel | None,
+    opened: Mapping[str, TargetChannel],
 ) -> list[Tried]:
     """Asks each target the candidates for its prompts. An outcome's `prompt_id` is the candidate's id.
 
     Args:
-        first: the channel of the first target, which was opened before anything was paid for. The others are
-            opened when it is their turn: local models may not fit into memory together.
+        opened: by target, the channels that were opened before anything was paid for.
     """
     judging = asking.judging()
     by_prompt: dict[str, list[Candidate]] = defaultdict(list)
@@ -42,14 +41,8 @@ def try_wordings(
             (candidate, outcome) for (_, candidate), outcome in zip(rows[channel.name], outcomes, strict=True)
         ]
 
-    opened = {spec.name: first for spec in specs[:1]}
-    jobs = [
-        asking.job(spec, ask, lambda spec=spec: opened.get(spec.name) or asking.channel(spec))  # type: ignore[misc]
-        for spec in specs
-        if rows[spec.name]
-    ]
-    found = dict(finished(jobs)) if jobs else {}
-    return [row for number in sorted(found) for row in found[number]]
+    jobs = [asking.job(spec, ask, asking.channel, opened) for spec in specs if rows[spec.name]]
+    return [row for found in results(jobs) for row in found]
 
 
 def _outcomes(

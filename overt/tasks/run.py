@@ -272,31 +272,23 @@ def _ask(
     ahead: dict[str, TargetChannel] = {}
     if config.batch and not config.batch_cancel:
         ahead = ask.sent_ahead(specs, to_ask, config.samples)
-    kinds: dict[str, Modality] = {}
     with OutcomeParts(work.folder, len(specs)) as parts:
 
         def fire(number: int, channel: TargetChannel) -> Modality:
             parts.write(number, ask.outcomes(channel, to_ask, config.samples, judging))
             return modality_of(channel.subject)
 
-        jobs = [
-            ask.job(spec, partial(fire, n), partial(_opened, ask, spec, to_ask, ahead))
-            for n, spec in enumerate(specs)
-        ]
-        found = {}
+        def open_(spec: TargetSpec) -> TargetChannel:
+            return ask.channel_for(spec, to_ask)
+
+        jobs = [ask.job(spec, partial(fire, n), open_, ahead) for n, spec in enumerate(specs)]
+        found: dict[int, Modality] = {}
         for number, kind in finished(jobs):
             found[number] = kind
             parts.join()
         kinds = {spec.name: found[n] for n, spec in enumerate(specs)}
     work.seconds["run"] = time.monotonic() - began
     finish(config, start, work, prompts, brief.outcomes_of(start.folder), kinds)
-
-
-def _opened(
-    ask: Asking, spec: TargetSpec, to_ask: ToAsk, ahead: Mapping[str, TargetChannel]
-) -> TargetChannel:
-    """The channel of a target, which may be open already."""
-    return ahead.get(spec.name) or ask.channel_for(spec, to_ask)
 
 
 def finish(

@@ -263,12 +263,12 @@ def is_local(spec: TargetSpec, modality: str) -> bool:
     Raises:
         InputError: as `resolve_target`.
     """
-    from overt import registry
+    from overt.workers.load import loads_here
 
     names = [("overt.filters", name) for name in spec.filters]
     names += [("overt.checkers", name) for name in spec.checkers]
     names += [(_group(spec.target, modality), spec.target)] if spec.target is not None else []
-    return any(registry.taken(group, name, {"device": "cpu"}) for group, name in names)
+    return any(loads_here(group, name) for group, name in names)
 
 
 # Prompts that ask for this, as the hint names them.

@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     from overt.data.targets import Target
 
 
+def loads_here(group: str, text: str) -> bool:
+    """Whether a name means a model of this machine: its class takes a `device`."""
+    return bool(registry.taken(group, text, {"device": "cpu"}))
+
+
 def load_target(text: str, workers: str = "1", **options: object) -> Target:
     """As `registry.load_target`; on the workers if there are several and it is a model of this machine."""
     made: Target = _load("overt.targets", text, workers, options, registry.load_target)
@@ -50,9 +55,11 @@ def load_checker(text: str, workers: str = "1", **options: object) -> ImageCheck
 
 def load_scorer(text: str, workers: str = "1", **options: object) -> FaithfulnessScorer:
     """As `registry.load_scorer`; see `load_target`. A class without `apart` needs its model here."""
+    if spread_of(workers).engine == "here":
+        return registry.load_scorer(text, **options)
     apart: Callable[[object], FaithfulnessScorer] | None
     apart = getattr(registry.resolve("overt.scorers", text), "apart", None)
-    if spread_of(workers).engine == "here" or apart is None:
+    if apart is None:
         return registry.load_scorer(text, **options)
     made: FaithfulnessScorer = apart(_load("overt.scorers", text, workers, options, registry.load_scorer))
     return made
@@ -62,7 +69,7 @@ def _load(
     group: str, text: str, workers: str, options: Mapping[str, object], make: Callable[..., Answer]
 ) -> Answer:
     spread = spread_of(workers)
-    if spread.engine == "here" or not registry.taken(group, text, {"device": "cpu"}):
+    if spread.engine == "here" or not loads_here(group, text):
         return make(text, **options)
     _check_device(text, options.get("device"), spread)
     from overt.workers import stand_ins

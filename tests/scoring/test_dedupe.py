@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import os
-import random
 import socket
 import string
 import subprocess
@@ -17,6 +16,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.near_texts import texts_of
 from support.paths import ROOT, reference
 from support.timing import least_wall_seconds
 
@@ -38,19 +38,7 @@ def prompt(text: str, category: str = "violence", label: str = "benign", pair: s
 
 
 def near_texts(count: int, seed: int) -> list[str]:
-    """Thirds of rows that share most words, shuffled."""
-    rng = random.Random(seed)
-    texts = []
-    while len(texts) < count:
-        base = [rng.choice(WORDS) for _ in range(rng.randint(4, 14))]
-        for _ in range(3):
-            words = list(base)
-            for _ in range(rng.randint(0, 2)):
-                words[rng.randrange(len(words))] = rng.choice(WORDS)
-            rng.shuffle(words)
-            texts.append(" ".join(words))
-    rng.shuffle(texts)
-    return texts[:count]
+    return texts_of(count, seed, WORDS, any_order=True)
 
 
 def by_hand(similarity, thresholds, fixed):  # type: ignore[no-untyped-def]

@@ -24,8 +24,8 @@ OTHER = [
 ]
 
 
-def texts_of(count: int, seed: int, vocabulary: list[str]) -> list[str]:
-    """Thirds of rows that share most words, shuffled."""
+def texts_of(count: int, seed: int, vocabulary: list[str], *, any_order: bool = False) -> list[str]:
+    """Thirds of rows that share most words, shuffled. any_order: their words too."""
     rng = random.Random(seed)
     texts = []
     while len(texts) < count:
@@ -34,6 +34,8 @@ def texts_of(count: int, seed: int, vocabulary: list[str]) -> list[str]:
             words = list(base)
             for _ in range(rng.randint(0, 2)):
                 words[rng.randrange(len(words))] = rng.choice(vocabulary)
+            if any_order:
+                rng.shuffle(words)
             texts.append(" ".join(words))
     rng.shuffle(texts)
     return texts[:count]

@@ -2,11 +2,10 @@
 
 import asyncio
 import threading
-import time
 
 import pytest
 
-from overt.data.local.batches import Batches, in_lanes, together
+from overt.data.local.batches import Batches, together
 from overt.data.local.memory import Room
 
 
@@ -99,22 +98,3 @@ def test_lanes_work_side_by_side_on_batches_cut_in_order():
 
     assert asyncio.run(asyncio.wait_for(go(), 30)) == list(range(12))
     assert sorted(seen) == [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9, 10, 11]]
-
-
-def test_in_lanes_keeps_the_order_and_takes_only_a_little_ahead():
-    taken = []
-
-    def items():
-        for n in range(100):
-            taken.append(n)
-            yield n
-
-    def work(n):
-        time.sleep(0.001 * (n % 4))
-        return n * n
-
-    found = in_lanes(work, items(), 3)
-    assert next(found) == 0
-    assert len(taken) <= 10
-    assert [0, *found] == [n * n for n in range(100)]
-    assert list(in_lanes(work, iter([1, 2]), 1)) == [1, 4]

@@ -6,12 +6,10 @@ import asyncio
 import queue
 import threading
 import time
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from functools import partial
-from itertools import islice
 from typing import Any, Generic, TypeVar
 
 from overt.data.local.memory import Room, free_memory, out_of_memory
@@ -214,24 +212,6 @@ async def together(calls: Sequence[Callable[[], Awaitable[R]]]) -> list[R]:
             member.leave()
 
     return list(await asyncio.gather(*(asyncio.create_task(one(call)) for call in calls)))
-
-
-def in_lanes(work: Callable[[A], R], items: Iterable[A], lanes: int) -> Iterator[R]:
-    """The results of `work` in the order of the items, `lanes` of them at a time; with one lane in this
-    thread. Items are taken only a little ahead."""
-    if lanes <= 1:
-        yield from map(work, items)
-        return
-    source = iter(items)
-    with ThreadPoolExecutor(lanes, thread_name_prefix="overt-lanes") as pool:
-        running = deque(pool.submit(work, item) for item in islice(source, 2 * lanes))
-        try:
-            while running:
-                yield running.popleft().result()
-                running.extend(pool.submit(work, item) for item in islice(source, 1))
-        finally:
-            for future in running:
-                future.cancel()
 
 
 # -- batches in the memory -----------------------------------------------------------------------------------
