@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from support.commands import ENV, outcomes, overt, write_prompts
+from support.commands import ENV_OF_TESTS, outcomes, overt, write_prompts
 from support.image_server import image_server
 
 from overt.data.plugins.install import ADDS
@@ -27,8 +27,7 @@ def test_the_class_in_ten_lines(tmp_path):
     )
     (tmp_path / "painter.py").write_text(source + fake)
     prompts = write_prompts(tmp_path / "p.jsonl", ["a quiet street"], ["a bomb in a station"])
-    env = {**ENV, "PYTHONPATH": str(Path(__file__).parent)}
-    overt("run", prompts, "--target", "painter:Painter", "--out", "run", "-q", cwd=tmp_path, env=env)
+    overt("run", prompts, "--target", "painter:Painter", "--out", "run", "-q", cwd=tmp_path, env=ENV_OF_TESTS)
     assert [(o.state, o.stage) for o in outcomes(tmp_path / "run")] == [
         ("generated", None),
         ("refused", "prompt_filter"),

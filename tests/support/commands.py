@@ -8,6 +8,7 @@ look at what it imports.
 import json
 import os
 import sys
+from pathlib import Path
 
 from support import warm
 
@@ -17,6 +18,9 @@ from overt.data.run.files import read_records
 
 KEY = "vendor-key-that-nobody-may-see-0123456789"
 ENV = {**os.environ, "VENDOR_KEY": KEY, "HF_HUB_OFFLINE": "1"}
+# For a process that imports `support` itself: pytest puts tests/ on its own path alone.
+_paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+ENV_OF_TESTS = {**ENV, "PYTHONPATH": os.pathsep.join(filter(None, _paths))}
 
 
 def command(*arguments):

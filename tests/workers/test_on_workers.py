@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from support import worker_models
+from support.commands import ENV_OF_TESTS, command
 from support.inside import cli
 
 from overt.data.errors import InputError, RunError
@@ -199,7 +200,9 @@ made = load_target("{MODELS}:Painter/p?log=secret-sk-0123456789abcdef", "2")
 print(*(seat.pid for seat in crew_of(Spread("processes", 2)).seats), flush=True)
 time.sleep(60)
 """
-    driver = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=tmp_path)
+    driver = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=tmp_path, env=ENV_OF_TESTS
+    )
     pids = [int(pid) for pid in driver.stdout.readline().split()]
     assert len(pids) == 2
     try:
@@ -307,10 +310,8 @@ def test_ctrl_c_waits_for_no_worker(tmp_path, slow):
     """Neither for one that loads nor for one that draws."""
     (tmp_path / "slow.py").write_text(INTERRUPTED)
     (tmp_path / "p.csv").write_text("prompt,label,category\na spoon,benign,violence\n")
-    command = ["run", "p.csv:prompt", "--target", f"slow:{slow}/p", "--workers", "2", "--out", "r"]
-    driver = subprocess.Popen(
-        [sys.executable, "-m", "overt", *command], cwd=tmp_path, stderr=subprocess.PIPE, text=True
-    )
+    words = command("run", "p.csv:prompt", "--target", f"slow:{slow}/p", "--workers", "2", "--out", "r")
+    driver = subprocess.Popen(words, cwd=tmp_path, env=ENV_OF_TESTS, stderr=subprocess.PIPE, text=True)
     until = time.monotonic() + 60
     while not (tmp_path / "begun").exists() and time.monotonic() < until:
         time.sleep(0.05)
