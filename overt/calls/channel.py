@@ -20,6 +20,8 @@ from overt.data.chat import (
 from overt.data.errors import OvertError
 from overt.data.json_types import Json, JsonObject
 from overt.data.plugins.attempts import fault, of_reply, raised
+from overt.data.records import from_json
+from overt.data.refusal_tokens import Gate
 from overt.data.secrets import storable
 from overt.data.targets import Response
 from overt.policies.floor import stopped
@@ -267,6 +269,8 @@ def packed(reply: ChatReply | Response, apart: Collection[str] = ()) -> dict[str
         found["adapted"] = list(reply.adapted)
     if reply.raw is not None:
         found["raw"] = dataclasses.asdict(reply.raw)
+    if reply.gate is not None:
+        found["gate"] = dataclasses.asdict(reply.gate)
     found["error"] = dataclasses.asdict(reply.error) if reply.error else None
     return found
 
@@ -289,6 +293,7 @@ def made(kind: type[M], data: JsonObject, **more: Any) -> M:
     fields: dict[str, Any] = {name: data[name] for name, _ in known if name in data}
     try:
         error, raw, adapted = fields.pop("error"), fields.pop("raw", None), fields.pop("adapted", ())
+        gate = fields.pop("gate", None)
         if not isinstance(fields.get("price_share", 1.0), int | float):
             raise TypeError("price_share is not a number")
         return kind(
@@ -296,6 +301,7 @@ def made(kind: type[M], data: JsonObject, **more: Any) -> M:
             adapted=tuple(map(str, adapted)),
             error=CallError(**error) if error else None,
             raw=RawResponse(**raw) if raw else None,
+            gate=from_json(Gate, gate) if gate else None,
         )
     except (TypeError, KeyError, AttributeError) as error:
         raise UnreadableRow(str(error)) from error

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 from overt.data.json_types import JsonObject
+from overt.data.refusal_tokens import Gate
 
 T = TypeVar("T")
 Role = Literal["system", "user", "assistant"]
@@ -88,6 +89,7 @@ class ChatReply:
     `adapted` names what of the request the endpoint does not take, so that it was sent otherwise (keys of
     `overt.data.provider.dialect.CHANGES`). `is_estimate` is whether the tokens were estimated from the texts.
     `price_share` is the share of the live price that a call by batch costs; None: it was a live call.
+    `gate` is of a model with refusal tokens.
     """
 
     text: str = ""
@@ -101,6 +103,7 @@ class ChatReply:
     adapted: tuple[str, ...] = ()
     is_estimate: bool = False
     price_share: float | None = None
+    gate: Gate | None = None
 
     @property
     def is_cut_off(self) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from overt.data.records import LATER, content_id
+from overt.data.refusal_tokens import Gate
 from overt.data.targets import LayerDecision, RefusalStage
 
 State = Literal["generated", "refused", "softened", "error"]
@@ -20,7 +21,8 @@ class Outcome:
     code, a checker's name, "black", "text_instead", "revised", or an error's kind. `evidence` explains it in
     under 500 characters. `images` are paths relative to the run folder. `score` is the highest score of the
     layers. If a bare filter passes a prompt, the state is "generated" without images. `latency_s`, `batch_s`
-    and `batch_size` are the response's.
+    and `batch_size` are the response's. `gate` is set for a model with refusal tokens; its `score` is the
+    outcome's.
     """
 
     id: str
@@ -41,6 +43,7 @@ class Outcome:
     cost: float = 0.0
     batch_s: float | None = field(default=None, metadata=LATER)
     batch_size: int | None = field(default=None, metadata=LATER)
+    gate: Gate | None = field(default=None, metadata=LATER)
 
 
 def outcome_id(target: str, prompt_id: str, sample: int) -> str:

@@ -232,6 +232,8 @@ def from_json(kind: type[T], data: object) -> T:
             value = data[name]
             if isinstance(value, list):
                 value = tuple(from_json(inner, item) if inner else item for item in value)
+            elif inner and isinstance(value, dict):
+                value = from_json(inner, value)
             values[name] = value
     return kind(**values)
 

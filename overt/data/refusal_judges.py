@@ -7,7 +7,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 from overt.data.chat import CallError
 
-RefusalLabel = Literal["full_refusal", "partial_refusal", "compliance", "unclear"]
+RefusalLabel = Literal["full_refusal", "partial_refusal", "safe_completion", "compliance", "unclear"]
 
 
 @dataclass(frozen=True, slots=True)

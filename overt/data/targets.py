@@ -13,6 +13,7 @@ from typing import Literal, Protocol, runtime_checkable
 from overt.data.chat import CallError, RawResponse
 from overt.data.json_types import JsonObject
 from overt.data.pictures import PictureFacts, UnreadablePicture
+from overt.data.refusal_tokens import Gate
 
 # Keys of `Response.safety` with the flags of a pipeline's or service's own checker: one for each picture, or
 # one for all.
@@ -76,7 +77,7 @@ class Response:
     error: the reason why nothing is usable (network, limits, billing, a broken response). A provider's
         refusal is not an error: it comes as status, code and message, with `error` None.
     raw: the HTTP response behind a refusal or an error; None for an answer, and without HTTP.
-    adapted, is_estimate, price_share: as in `overt.data.chat.ChatReply`.
+    adapted, is_estimate, price_share, gate: as in `overt.data.chat.ChatReply`.
     measured: the facts of the images in their order, where they were measured by the process that drew them;
         None: whoever gets them measures.
     """
@@ -102,6 +103,7 @@ class Response:
     adapted: tuple[str, ...] = ()
     is_estimate: bool = False
     price_share: float | None = None
+    gate: Gate | None = None
     measured: tuple[PictureFacts | UnreadablePicture, ...] | None = None
 
 

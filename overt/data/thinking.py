@@ -52,6 +52,7 @@ THINKING_FORMS: tuple[ThinkingForm, ...] = (
     tags("reflection"),
     tags("scratch_?pad"),
     tags("analysis"),
+    tags("safety_check"),  # answer-then-check (overt/data/answer_then_check.py)
     tags("(?:inner|internal)_?monologue"),
     between(r'<details\s[^<>\n]{0,40}type="reasoning"[^<>\n]{0,80}>', r"</details>", may_lack_opening=False),
     between(r"\[THINK\]", r"\[/THINK\]"),  # Magistral

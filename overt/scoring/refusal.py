@@ -94,13 +94,14 @@ def decide(
         images=images,
         text=response.text,
         revised_prompt=response.revised_prompt,
-        score=_score(response.layers),
+        score=_score(response.layers) if response.gate is None else response.gate.score,
         seed=response.seed,
         layers=response.layers,
         latency_s=response.latency_s,
         cost=cost,
         batch_s=response.batch_s,
         batch_size=response.batch_size,
+        gate=response.gate,
     )
 
 

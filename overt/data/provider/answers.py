@@ -26,4 +26,5 @@ def response_of(target: str, reply: ChatReply, seed: int | None) -> Response:
         error=reply.error,
         raw=reply.raw,
         adapted=reply.adapted,
+        gate=reply.gate,
     )
