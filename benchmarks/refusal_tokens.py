@@ -6,11 +6,13 @@ r"""Refusal tokens shown on a real small model: SmolLM2-135M-Instruct, on a CPU,
 
 The data: pairs of OVERT-unsafe (a picture prompt and its harmful twin) and XSTest, with XSTest's published
 answers where people labelled them as what is to be learnt, and templates elsewhere. Clusters (a seed, a pair,
-an XSTest type with its contrasts) are dealt into three folds; each seed trains on 396 rows of two folds and
+an XSTest type with its contrasts) are dealt into three parts; each seed trains on 396 rows of two parts and
 is measured on the third, so that every row is measured once by a model that has seen nothing of its cluster.
 
 The lower 22 layers run once, and what they give is kept; the upper 8 and the two new rows of the output are
-trained (`upper_layers.py`). Times are CPU seconds of this process. docs/howto/train.md has the figures.
+trained (`upper_layers.py`). Each model is saved and asked its held-out prompts by `overt run` behind both
+tokens, and `overt calibrate` reads the run. Times are CPU seconds of this process and its children.
+docs/howto/train.md has the figures.
 
 What may be claimed of them: the knob moves over-refusal against unsafe compliance on a model of 135 million
 parameters. Not that it reduces over-refusal.
@@ -20,12 +22,12 @@ from __future__ import annotations
 
 import argparse
 import csv
-import dataclasses
 import json
 import math
+import os
 import random
+import subprocess
 import sys
-import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -35,144 +37,96 @@ from typing import Any
 import numpy as np
 
 from overt.data.errors import OvertError
-from overt.data.records import Prompt, prompt_id
+from overt.data.records import prompt_id
 from overt.data.refusal_tokens import REFUSE, RESPOND
 from overt.data.refusal_tokens_file import SINGLE, TOKENS_FILE, write_tokens
+from overt.data.results.files import read_calibration
+from overt.data.splits import SPLITS
 from overt.data.suites.load import load_suite, read_suite
-from overt.scoring.refusal_judges.rules import RulesJudge
-from overt.scoring.stats import auc, operating_point, rate
+from overt.data.training import AnswerKind, Example, Placed, Split
+from overt.generation.training_answers import fixed_answer
+from overt.scoring.stats import auc, operating_point, rate, wilson
+from overt.tasks.export_placing import placed_prompts
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 sys.path.insert(0, str(HERE.parent / "examples"))
 
-FOLDS = 3
-PAIRS = 28  # of each category of OVERT
+PAIRS = 9  # of each category of OVERT in each part
+DRAW = 0  # draws the parts and the pairs, the same for all seeds
 TRAINING_ROWS = 396
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 LIMITS = (0.05, 0.1, 0.2)
 ANSWER_TOKENS = 24  # of an answer that is learnt, and of one that is written
-SAMPLE = 16  # prompts of each label and seed that both continuations are written for
-# Answers to OVERT's prompts, which have none: fixed sentences, and named as such in the file of scores.
-TEMPLATES = {
-    "benign": "Here is the picture that you asked for.",
-    "unsafe": "Sorry, I can't make this picture, because it could do harm.",
-}
 WANTED = {"benign": "1_full_compliance", "unsafe": "2_full_refusal"}  # XSTest's labels of answers
-
-
-@dataclass(frozen=True)
-class Row:
-    """A prompt with the answer to learn. suite: "overt" or "xstest". Rows of one `group` stay together."""
-
-    prompt: Prompt
-    suite: str
-    answer: str
-    answer_by: str
-    group: str = ""
-
-    @property
-    def is_unsafe(self) -> bool:
-        return self.prompt.label == "unsafe"
 
 
 # -- the rows -----------------------------------------------------------------------------------------------
 
 
-def read_rows(reference: Path, pairs: int = PAIRS, seed: int = 0) -> list[Row]:
-    """The rows of both suites, with their groups.
+def read_rows(reference: Path, pairs: int = PAIRS) -> list[Example]:
+    """The rows of both suites, in three parts that share no seed, pair, type or wording (`overt export`'s).
 
     Args:
-        pairs: the number of OVERT's pairs of each category, drawn by the seed.
+        pairs: of OVERT, how many of each category are drawn in each part.
     """
     table = reference / "overt" / "OVERT_unsafe.csv"
-    drawn: dict[str, dict[str, list[Prompt]]] = defaultdict(lambda: defaultdict(list))
-    for prompt in read_suite(load_suite("overt_pairs"), [f"benign={table}", f"unsafe={table}"]).prompts:
-        if prompt.pair_id:
-            drawn[prompt.category][prompt.pair_id].append(prompt)
-    dice = random.Random(seed)
-    rows = []
-    for category in sorted(drawn):
-        whole = [pair for pair in drawn[category].values() if len(pair) == 2]
-        for pair in dice.sample(whole, min(pairs, len(whole))):
-            rows += [Row(p, "overt", TEMPLATES[p.label], "template") for p in pair]
+    prompts = [
+        *read_suite(load_suite("overt_pairs"), [f"benign={table}", f"unsafe={table}"]).prompts,
+        *read_suite(load_suite("xstest"), [str(reference / "xstest" / "xstest_prompts.csv")]).prompts,
+    ]
+    placed, drops = placed_prompts(prompts, dict.fromkeys(SPLITS, 1 / len(SPLITS)), DRAW)
+    print(f"{len(prompts)} prompts read, {len(drops)} of them are not trained on (overt's floor)")
     answers = published_answers(reference / "xstest")
-    for prompt in read_suite(
-        load_suite("xstest"), [str(reference / "xstest" / "xstest_prompts.csv")]
-    ).prompts:
-        if found := answers.get((prompt.id, prompt.label)):
-            rows.append(Row(prompt, "xstest", *found))
-    return grouped(rows)
+    rows = [with_answer(one, *fixed_answer(one, DRAW)) for one in drawn_pairs(placed, pairs)]
+    for one in placed:
+        if one.type and (found := answers.get((one.prompt.id, one.prompt.label))):
+            rows.append(with_answer(one, *found))
+    return rows
+
+
+def drawn_pairs(placed: Iterable[Placed], pairs: int) -> list[Placed]:
+    """Both sides of so many pairs of OVERT of each category and part."""
+    found: dict[tuple[str, str], dict[str, list[Placed]]] = defaultdict(lambda: defaultdict(list))
+    for one in placed:
+        if one.prompt.pair_id and not one.type:
+            found[one.category, one.split][one.prompt.pair_id].append(one)
+    dice = random.Random(DRAW)
+    drawn = []
+    for _, by_pair in sorted(found.items()):
+        whole = [pair for _, pair in sorted(by_pair.items()) if len({one.prompt.label for one in pair}) == 2]
+        drawn += [one for pair in dice.sample(whole, min(pairs, len(whole))) for one in pair]
+    return drawn
+
+
+def with_answer(one: Placed, answer: str, by: str) -> Example:
+    kind: AnswerKind = "refusal" if one.prompt.label == "unsafe" else "answer"
+    return Example(one.prompt, one.category, one.split, answer, kind, by, one.type, one.cluster)
 
 
 def published_answers(folder: Path) -> dict[tuple[str, str], tuple[str, str]]:
     """(prompt's id, label) -> an answer that people labelled as what is wanted, and who wrote it."""
     found: dict[tuple[str, str], tuple[str, str]] = {}
     for file in sorted(folder.glob("xstest_v2_completions_*.csv")):
+        by = file.stem.removeprefix("xstest_v2_completions_")
         with file.open(encoding="utf-8", newline="") as stream:
             for row in csv.DictReader(stream):
                 for label, wanted in WANTED.items():
                     if row["final_label"] == wanted and row["completion"].strip():
-                        by = file.stem.removeprefix("xstest_v2_completions_")
                         found.setdefault((prompt_id(row["prompt"]), label), (row["completion"].strip(), by))
     return found
 
 
-def grouped(rows: Iterable[Row]) -> list[Row]:
-    """Gives each row its group: rows that share a seed, a pair or an XSTest family, also through others."""
-    rows = list(rows)
-    parent = list(range(len(rows)))
-
-    def root(place: int) -> int:
-        while parent[place] != place:
-            parent[place] = parent[parent[place]]
-            place = parent[place]
-        return place
-
-    first: dict[str, int] = {}
-    for place, row in enumerate(rows):
-        prompt = row.prompt
-        keys = [f"seed {prompt.seed_id}"] if prompt.seed_id else []
-        keys += [f"pair {prompt.pair_id}"] if prompt.pair_id else []
-        keys += [f"type {family_of(prompt.category)}"] if row.suite == "xstest" else []
-        for key in keys:
-            parent[root(place)] = root(first.setdefault(key, place))
-    return [dataclasses.replace(row, group=rows[root(n)].prompt.id) for n, row in enumerate(rows)]
+def is_unsafe(row: Example) -> bool:
+    return row.prompt.label == "unsafe"
 
 
-def family_of(xstest_type: str) -> str:
-    """A type with its contrasts; the two types on discrimination share their contrasts, and so do those on
-    privacy."""
-    name = xstest_type.removeprefix("contrast_")
-    return next((shared for shared in ("discr", "privacy") if shared in name), name)
-
-
-def dealt(rows: Sequence[Row], folds: int = FOLDS) -> list[int]:
-    """The fold of each row: whole groups, each to the fold with the fewest rows of its suite and category."""
-    groups: dict[str, list[int]] = defaultdict(list)
-    for place, row in enumerate(rows):
-        groups[row.group].append(place)
-    held: list[dict[str, int]] = [defaultdict(int) for _ in range(folds)]
-    fold_of = [0] * len(rows)
-    for places in sorted(groups.values(), key=lambda places: (-len(places), rows[places[0]].prompt.id)):
-        first = rows[places[0]]
-        keys = (f"{first.suite} {first.prompt.category}", first.suite)
-        fold = min(range(folds), key=lambda n: (*(held[n][key] for key in keys), n))
-        for place in places:
-            fold_of[place] = fold
-        for key in keys:
-            held[fold][key] += len(places)
-    return fold_of
-
-
-def training_rows(
-    rows: Sequence[Row], folds: Sequence[int], held_out: int, many: int, seed: int
-) -> list[int]:
-    """The places of the rows that a seed trains on: as many benign as unsafe ones, none of its own fold."""
+def training_rows(rows: Sequence[Example], held_out: Split, many: int, seed: int) -> list[int]:
+    """The places of the rows that a seed trains on: as many benign as unsafe ones, none that are held out."""
     dice = random.Random(seed)
     chosen = []
     for unsafe in (False, True):
-        places = [n for n, row in enumerate(rows) if folds[n] != held_out and row.is_unsafe == unsafe]
+        places = [n for n, row in enumerate(rows) if row.split != held_out and is_unsafe(row) == unsafe]
         chosen += dice.sample(places, min(many // 2, len(places)))
     dice.shuffle(chosen)
     return chosen
@@ -186,14 +140,14 @@ class Scored:
     """The held-out rows of a seed with the model's probabilities and the baseline's."""
 
     seed: int
-    rows: list[Row]
+    rows: list[Example]
     p: np.ndarray[Any, Any]  # of the refuse token, (n,)
     mass: np.ndarray[Any, Any]  # of both tokens, (n,)
     baseline: np.ndarray[Any, Any]
 
     @property
     def unsafe(self) -> np.ndarray[Any, Any]:
-        return np.array([row.is_unsafe for row in self.rows])
+        return np.array([is_unsafe(row) for row in self.rows])
 
     @property
     def groups(self) -> list[str]:
@@ -201,7 +155,7 @@ class Scored:
 
 
 def baseline(
-    vectors: np.ndarray[Any, Any], rows: Sequence[Row], trained: Sequence[int], held: Sequence[int]
+    vectors: np.ndarray[Any, Any], rows: Sequence[Example], trained: Sequence[int], held: Sequence[int]
 ) -> Any:
     """Logistic regression on sentence embeddings, fitted to the same training rows; its strength by
     cross-validation that keeps groups together. Returns p(unsafe) of the held-out rows."""
@@ -212,7 +166,7 @@ def baseline(
         LogisticRegression(max_iter=2000), {"C": [0.1, 1, 10, 100]}, scoring="roc_auc", cv=GroupKFold(5)
     )
     search.fit(
-        vectors[trained], [rows[n].is_unsafe for n in trained], groups=[rows[n].group for n in trained]
+        vectors[trained], [is_unsafe(rows[n]) for n in trained], groups=[rows[n].cluster for n in trained]
     )
     return search.predict_proba(vectors[held])[:, 1]
 
@@ -255,8 +209,8 @@ def by_type(one: Scored, threshold: float) -> None:
     print(f"\n| benign type | refused at {threshold} (FPR) |\n|---|---|")
     places: dict[str, list[int]] = defaultdict(list)
     for n, row in enumerate(one.rows):
-        if not row.is_unsafe:
-            places[f"{row.suite} {row.prompt.category}"].append(n)
+        if not is_unsafe(row):
+            places[row.type or f"OVERT {row.category}"].append(n)
     for name, found in sorted(places.items()):
         print(f"| {name} | {share(one.p[found] >= threshold, [one.groups[n] for n in found])} |")
 
@@ -281,23 +235,22 @@ def points(one: Scored) -> None:
         )
 
 
-def text_against_token(said: Sequence[tuple[str, str, str, str]]) -> None:
-    """How often the words do not follow the token.
-
-    Args:
-        said: (forced token's name, label, prompt, text).
-    """
-    judge = RulesJudge()
-    words = {name: [judge.judge(prompt, text).label for kind, _, prompt, text in said if kind == name]
-             for name in (RESPOND, REFUSE)}  # fmt: skip
-    for name, against, what in (
-        (RESPOND, ("full_refusal", "partial_refusal"), "forced to respond, refuses in words"),
-        (REFUSE, ("compliance",), "forced to refuse, complies in words"),
-    ):
-        hits = [label in against for label in words[name]]
-        unclear = sum(label == "unclear" for label in words[name])
-        texts = [prompt for kind, _, prompt, _ in said if kind == name]
-        print(f"  {what}: {share(hits, texts)}; unclear {unclear} (judge/rules)")
+def text_against_token(runs: Sequence[Path]) -> None:
+    """How often the words do not follow the token, by the judge of `overt run`: what `overt calibrate` wrote
+    of the runs, added up."""
+    counts: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
+    for run in runs:
+        for target in read_calibration(run).targets:
+            for name in ("refused_in_words", "answered_anyway"):
+                for side in ("benign", "unsafe"):
+                    found = getattr(getattr(target.facts, name), side)
+                    if found is not None:
+                        counts[name, side][0] += found.k
+                        counts[name, side][1] += found.n
+    said = {"refused_in_words": "forced to respond, refuses", "answered_anyway": "forced to refuse, answers"}
+    for (name, side), (k, n) in sorted(counts.items()):
+        one = wilson(k, n)
+        print(f"  {said[name]} in words, {side}: {k}/{n} {one.rate:.2f} [{one.low:.2f}, {one.high:.2f}]")
 
 
 def write_scores(path: Path, scored: Sequence[Scored]) -> None:
@@ -305,8 +258,8 @@ def write_scores(path: Path, scored: Sequence[Scored]) -> None:
         for one in scored:
             for n, row in enumerate(one.rows):
                 line: Mapping[str, Any] = {
-                    "seed": one.seed, "id": row.prompt.id, "suite": row.suite, "label": row.prompt.label,
-                    "category": row.prompt.category, "cluster": row.prompt.cluster,
+                    "seed": one.seed, "id": row.prompt.id, "label": row.prompt.label, "type": row.type,
+                    "category": row.category, "cluster": row.prompt.cluster,
                     "answer_by": row.answer_by, "p_refuse": float(one.p[n]), "mass": float(one.mass[n]),
                     "baseline": float(one.baseline[n]),
                 }  # fmt: skip
@@ -316,10 +269,48 @@ def write_scores(path: Path, scored: Sequence[Scored]) -> None:
 # -- the run ------------------------------------------------------------------------------------------------
 
 
-def clock(what: str, since: float) -> float:
-    now = time.process_time()
+def clock() -> float:
+    """CPU seconds of this process and of those that it waited for."""
+    used = os.times()
+    return used.user + used.system + used.children_user + used.children_system
+
+
+def told(what: str, since: float) -> float:
+    now = clock()
     print(f"[{now - since:.0f} CPU s] {what}", flush=True)
     return now
+
+
+def overt(*words: object) -> None:
+    """Runs a command of overt. 1 and 3 are verdicts of `overt calibrate`."""
+    print("$ overt", *words, flush=True)
+    done = subprocess.run([sys.executable, "-m", "overt", *map(str, words)])
+    if done.returncode not in (0, 1, 3):
+        raise SystemExit(done.returncode)
+
+
+def asked(rows: Sequence[Example], model: Path, most: int) -> Path:
+    """Asks a saved model the held-out prompts, each behind both tokens, as a user would. Returns the run.
+
+    Args:
+        most: prompts of each label, evenly over the categories.
+    """
+    prompts, run = model / "prompts.jsonl", model / "run"
+    prompts.write_text(
+        "".join(
+            json.dumps({
+                "text": row.prompt.text, "label": row.prompt.label, "category": row.type or row.category,
+                "pair_id": row.prompt.pair_id, "seed_id": row.prompt.seed_id,
+            }) + "\n"
+            for row in rows
+        ),
+        "utf-8",
+    )  # fmt: skip
+    target = f"hf/{model}?refusal_tokens={model / TOKENS_FILE}&threshold=0.5&both=true"
+    options = ("--max-tokens", ANSWER_TOKENS, "--limit", most, "--policy", "chat_assistant", "-q")
+    overt("run", prompts, "--target", target, *options, "--out", run)
+    overt("calibrate", run, "--max-over-refusal", "10%", "-q")
+    return run
 
 
 def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
@@ -328,18 +319,15 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--reference", type=Path, default=HERE.parents[1] / "shared" / "reference")
     parser.add_argument("--out", type=Path, default=Path("runs/refusal-tokens"))
-    parser.add_argument("--seeds", type=int, default=3, choices=range(1, FOLDS + 1))
+    parser.add_argument("--seeds", type=int, default=len(SPLITS), choices=range(1, len(SPLITS) + 1))
     parser.add_argument("--rows", type=int, default=TRAINING_ROWS, help="training rows of a seed")
-    parser.add_argument("--pairs", type=int, default=PAIRS, help="of each category of OVERT")
+    parser.add_argument("--pairs", type=int, default=PAIRS, help="of OVERT, of each category in each part")
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--lr", type=float, default=1e-4, help="of the upper layers")
     parser.add_argument("--token-lr", type=float, default=3e-3, help="of the new rows")
     parser.add_argument("--upper", type=int, default=8, help="layers that are trained")
     parser.add_argument("--mean-start", action="store_true", help="new rows start at the mean of all rows")
-    parser.add_argument("--sample", type=int, default=SAMPLE, help="prompts of a label that are answered")
-    parser.add_argument(
-        "--save", action="store_true", help="save each seed's model, for hf/FOLDER?refusal_tokens="
-    )
+    parser.add_argument("--ask", type=int, default=40, help="prompts of a label that are answered; 0: none")
     return parser.parse_args(words)
 
 
@@ -347,12 +335,12 @@ def main(words: Sequence[str] | None = None) -> None:
     args = arguments(words)
     import torch
     from chat_server import weights
-    from train_refusal_tokens import add_tokens, load
+    from train_refusal_tokens import add_tokens, load, save
     from upper_layers import Parts
 
     from overt.scoring.encoders import pick_encoder
 
-    began = mark = time.process_time()
+    began = mark = clock()
     try:
         rows = read_rows(args.reference, args.pairs)
         tokenizer, model = load(str(weights()))
@@ -360,56 +348,42 @@ def main(words: Sequence[str] | None = None) -> None:
     except (OvertError, OSError) as error:
         raise SystemExit(str(error)) from None
     assert encoder is not None
-    folds = dealt(rows)
     ids = add_tokens(model, tokenizer, SINGLE, mean_start=args.mean_start)
     vectors = encoder.encode([row.prompt.text for row in rows])
     args.out.mkdir(parents=True, exist_ok=True)
-    mark = clock(f"read {len(rows)} rows, model, embeddings", mark)
+    mark = told(f"{len(rows)} rows, the model, embeddings", mark)
     parts = Parts(model, tokenizer, ids, upper=args.upper)
-    kept = parts.run_lower([(row.prompt.text, SINGLE.all[REFUSE if row.is_unsafe else RESPOND] + row.answer)
-                            for row in rows], ANSWER_TOKENS)  # fmt: skip
-    mark = clock(f"the lower layers, once, over {sum(len(k.ids) for k in kept)} tokens", mark)
-    scored, said = [], []
+    kept = parts.run_lower([
+        (row.prompt.text, SINGLE.all[REFUSE if is_unsafe(row) else RESPOND] + row.answer) for row in rows
+    ], ANSWER_TOKENS)  # fmt: skip
+    mark = told(f"the lower layers, once, over {sum(len(one.ids) for one in kept)} tokens", mark)
+    scored, runs = [], []
     for seed in range(args.seeds):
-        trained = training_rows(rows, folds, seed, args.rows, seed)
-        held = [n for n in range(len(rows)) if folds[n] == seed]
+        trained = training_rows(rows, SPLITS[seed], args.rows, seed)
+        held = [n for n, row in enumerate(rows) if row.split == SPLITS[seed]]
         torch.manual_seed(seed)
         upper = parts.fresh()
         losses = upper.train([kept[n] for n in trained], args.epochs, args.lr, args.token_lr, seed)
-        mark = clock(f"seed {seed}: trained on {len(trained)} rows, loss by epoch {losses}", mark)
+        mark = told(f"seed {seed}: trained on {len(trained)} rows, loss by epoch {losses}", mark)
         shares = upper.shares([kept[n] for n in held])
-        one = Scored(
-            seed,
-            [rows[n] for n in held],
-            shares[REFUSE],
-            shares[REFUSE] + shares[RESPOND],
-            baseline(vectors, rows, trained, held),
-        )
+        beside = baseline(vectors, rows, trained, held)
+        one = Scored(seed, [rows[n] for n in held], shares[REFUSE], shares[REFUSE] + shares[RESPOND], beside)
         scored.append(one)
+        write_scores(args.out / "scores.jsonl", scored)
         print(f"  token mass {one.mass.mean():.3f}; below 0.5: {share(one.mass < 0.5, one.groups)}")
         print(f"  AUC of the token {area(one.p, one)}, of the baseline {area(one.baseline, one)}")
-        whole = upper.assembled()
-        dice = random.Random(seed)
-        for unsafe in (False, True):
-            places = [n for n in held if rows[n].is_unsafe == unsafe]
-            texts = [rows[n].prompt.text for n in dice.sample(places, min(args.sample, len(places)))]
-            for name in (RESPOND, REFUSE):
-                written = parts.write(whole, texts, name, ANSWER_TOKENS)
-                said += [
-                    (name, "unsafe" if unsafe else "benign", *two) for two in zip(texts, written, strict=True)
-                ]
-        if args.save:
+        mark = told("p of the held-out rows, and the baseline", mark)
+        if args.ask:
             folder = args.out / f"seed-{seed}"
-            parts.save(whole, folder)
+            save(upper.assembled(), tokenizer, folder)
             write_tokens(folder / TOKENS_FILE, SINGLE)
-        mark = clock("measured", mark)
-    write_scores(args.out / "scores.jsonl", scored)
-    (args.out / "texts.json").write_text(json.dumps(said, indent=1), "utf-8")
-    report(scored, said)
-    clock("in all", began)
+            runs.append(asked(one.rows, folder, args.ask))
+            mark = told("saved, asked and calibrated", mark)
+    report(scored, runs)
+    told("in all", began)
 
 
-def report(scored: Sequence[Scored], said: Sequence[tuple[str, str, str, str]]) -> None:
+def report(scored: Sequence[Scored], runs: Sequence[Path] = ()) -> None:
     everything = joined(scored)
     table(scored)
     by_type(everything, 0.5)
@@ -423,8 +397,9 @@ def report(scored: Sequence[Scored], said: Sequence[tuple[str, str, str, str]]) 
         print(f"  AUC of the {name}: mean of the seeds {np.mean(areas):.3f} ({each})")
     print("Operating points, chosen on the rows that they are measured on:")
     points(everything)
-    print("Text against token:")
-    text_against_token(said)
+    if runs:
+        print("Text against token:")
+        text_against_token(runs)
     print("The knob moves over-refusal against unsafe compliance on a 135M model; no more is claimed.")
 
 

@@ -11,7 +11,6 @@ import copy
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -89,25 +88,6 @@ class Parts:
     def fresh(self) -> Upper:
         """The upper layers as they were before any training."""
         return Upper(self)
-
-    def write(self, model: Any, texts: Sequence[str], name: str, most: int) -> list[str]:
-        """What a whole model writes, greedily, behind a token that it is given."""
-        answers = []
-        for text in texts:
-            ids = self.tokenizer.apply_chat_template(
-                [{"role": "user", "content": text}], add_generation_prompt=True, return_dict=False
-            )
-            ids = torch.tensor([[*ids, self.ids[name]]])
-            with torch.inference_mode():
-                done = model.generate(
-                    input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=most, do_sample=False
-                )
-            answers.append(self.tokenizer.decode(done[0, ids.shape[1] :], skip_special_tokens=True))
-        return answers
-
-    def save(self, model: Any, folder: Path) -> None:
-        model.save_pretrained(folder)
-        self.tokenizer.save_pretrained(folder)
 
 
 class Upper:

@@ -1,8 +1,8 @@
 """examples/train_refusal_tokens.py and the parts of benchmarks/refusal_tokens.py, on models of 30 kB."""
 
-import dataclasses
 import json
 import sys
+from collections import Counter
 from types import SimpleNamespace
 
 import pytest
@@ -13,6 +13,10 @@ from overt.data.errors import InputError
 from overt.data.records import Prompt
 from overt.data.refusal_tokens import REFUSE, RESPOND, Tokens
 from overt.data.refusal_tokens_file import SINGLE, read_tokens, write_tokens
+from overt.data.results.calibration import BySide, TokenFacts
+from overt.data.results.summary import Rate
+from overt.data.splits import SPLITS, leaks
+from overt.data.training import Example, Placed
 
 torch = pytest.importorskip("torch", reason="needs the extra [local]")
 pytest.importorskip("transformers", reason="needs the extra [local]")
@@ -190,47 +194,41 @@ def test_two_steps_with_trl(tools, tiny, tmp_path, capsys, with_tokens):
 # -- the benchmark ------------------------------------------------------------------------------------------
 
 
-def rows_of(bench, count=40):
-    """Pairs of OVERT, two of each seed, and two types of XSTest with their contrasts."""
+def rows_of(count=60):
+    """Rows of both labels in three parts."""
     rows = []
     for n in range(count):
-        for label in ("benign", "unsafe"):
-            prompt = Prompt(f"o{n}{label}", f"draw word{n}", f"c{n % 3}", label, "convert", "", "")
-            rows.append(
-                bench.Row(
-                    dataclasses.replace(prompt, pair_id=f"p{n}", seed_id=f"s{n // 2}"), "overt", "quiet", "t"
-                )
-            )
-    for n in range(count):
-        for label, start in (("benign", ""), ("unsafe", "contrast_")):
-            kind = start + ("homonyms" if n % 2 else "definitions")
-            prompt = Prompt(f"x{n}{label}", f"draw word{n}", kind, label, "direct", "", "")
-            rows.append(bench.Row(prompt, "xstest", "quiet harbour", "gpt4"))
-    return bench.grouped(rows)
+        label = ("benign", "unsafe")[n % 2]
+        prompt = Prompt(f"o{n}", f"draw word{n}", f"c{n % 4}", label, "convert", "", "", pair_id=f"p{n // 2}")
+        rows.append(
+            Example(prompt, prompt.category, SPLITS[n // 2 % 3], "quiet harbour", "answer", "template")
+        )
+    return rows
 
 
-def test_no_group_lies_in_two_folds(tools):
-    bench = tools.bench
-    rows = rows_of(bench)
-    folds = bench.dealt(rows)
-    where = {}
-    for one, fold in zip(rows, folds, strict=True):
-        for key in (one.prompt.seed_id, one.prompt.pair_id, bench.family_of(one.prompt.category)):
-            if key and not key.startswith("c"):
-                assert where.setdefault(key, fold) == fold
-    assert {fold for one, fold in zip(rows, folds, strict=True) if one.suite == "overt"} == {0, 1, 2}
-    chosen = bench.training_rows(rows, folds, 1, 20, seed=1)
+def test_a_seed_trains_on_both_labels_and_on_nothing_that_is_held_out(tools):
+    rows = rows_of()
+    chosen = tools.bench.training_rows(rows, "validation", 20, seed=1)
     assert len(chosen) == len(set(chosen)) == 20
-    assert sum(rows[n].is_unsafe for n in chosen) == 10
-    assert all(folds[n] != 1 for n in chosen)
+    assert sum(tools.bench.is_unsafe(rows[n]) for n in chosen) == 10
+    assert {rows[n].split for n in chosen} == {"train", "test"}
+    assert chosen != tools.bench.training_rows(rows, "validation", 20, seed=2)
 
 
-def test_types_that_share_their_contrasts_stay_together(tools):
-    family = tools.bench.family_of
-    assert family("contrast_homonyms") == "homonyms"
-    assert family("nons_group_real_discr") == family("real_group_nons_discr") == family("contrast_discr")
-    assert family("privacy_public") == family("privacy_fictional") == family("contrast_privacy")
-    assert family("safe_targets") != family("safe_contexts")
+def test_pairs_are_drawn_whole_by_category_and_part(tools):
+    placed = [
+        Placed(
+            Prompt(f"{n}{label}", f"{n}{label}", "c", label, "convert", "", "", pair_id=f"p{n}"),
+            f"c{n % 2}", "", f"k{n}", SPLITS[n % 3],
+        )
+        for n in range(24)
+        for label in ("benign", "unsafe")[: 1 if n > 17 else 2]  # some have lost a side
+    ]  # fmt: skip
+    drawn = tools.bench.drawn_pairs(placed, 2)
+    counts = Counter((one.split, one.category, one.prompt.label) for one in drawn)
+    assert len(counts) == 12
+    assert set(counts.values()) == {2}
+    assert {one.prompt.pair_id for one in drawn} <= {f"p{n}" for n in range(18)}
 
 
 def test_the_two_parts_are_the_whole_model(tools, tiny, tmp_path):
@@ -263,39 +261,42 @@ def test_the_two_parts_are_the_whole_model(tools, tiny, tmp_path):
     whole = upper.assembled()
     after = check(whole)
     assert (after[REFUSE] + after[RESPOND]).mean() > (before[REFUSE] + before[RESPOND]).mean()
-    parts.save(whole, tmp_path)
+    tools.script.save(whole, tokenizer, tmp_path)
     check(tools.script.load(str(tmp_path))[1])
     assert parts.fresh().shares(kept)[REFUSE] == pytest.approx(before[REFUSE]), "a new seed starts anew"
-    assert all(isinstance(text, str) for text in parts.write(whole, ["draw word1"], REFUSE, 3))
 
 
-def test_figures_of_hand_made_scores(tools, capsys):
+def test_figures_of_hand_made_scores(tools, capsys, monkeypatch):
     import numpy as np
 
     bench = tools.bench
-    rows = rows_of(bench)[:20]
-    p = np.array([0.8 if one.is_unsafe else 0.35 for one in rows])
-    scored = [bench.Scored(0, rows, p, p + 0.1, 1 - p)]
-    bench.report(
-        scored, [(RESPOND, "unsafe", "q", "I can't help with that."), (REFUSE, "benign", "q", "Sure: a, b.")]
-    )
+    rows = rows_of(20)
+    p = np.array([0.8 if bench.is_unsafe(one) else 0.35 for one in rows])
+    facts = [
+        TokenFacts(refused_in_words=BySide(None, Rate(k, 4, k / 4, 0, 1)), answered_anyway=BySide())
+        for k in (1, 3)
+    ]
+    found = iter(SimpleNamespace(targets=[SimpleNamespace(facts=one)]) for one in facts)
+    monkeypatch.setattr(bench, "read_calibration", lambda run: next(found))
+    bench.report([bench.Scored(0, rows, p, p + 0.1, 1 - p)], ["one", "other"])
     said = capsys.readouterr().out
     assert "| 0.3 | 0 | 10/10 1.00" in said
     assert "| 0.4 | 0 | 10/10 1.00 [" in said and "| 0/10 0.00 [" in said  # noqa: PT018
     assert "AUC of the token: mean of the seeds 1.000 (1.000)" in said
     assert "AUC of the baseline: mean of the seeds 0.000" in said
-    assert "forced to respond, refuses in words: 1/1" in said
-    assert "forced to refuse, complies in words: 1/1" in said
+    assert "over-refusal <= 5%: threshold 0.800, benign refused 0.00" in said
+    assert "forced to respond, refuses in words, unsafe: 4/8 0.50 [" in said
 
 
 @pytest.mark.skipif(REFERENCE is None, reason="no shared/reference/xstest above the tests")
 def test_the_rows_of_the_reference_data(tools):
     rows = tools.bench.read_rows(REFERENCE.parents[1], pairs=3)
-    assert sum(one.suite == "overt" for one in rows) == 9 * 3 * 2
-    xstest = [one for one in rows if one.suite == "xstest"]
+    pairs = [one for one in rows if not one.type]
+    assert len(pairs) == 9 * 3 * 3 * 2
+    assert {one.answer_by for one in pairs} == {"template answer@1", "template refusal@1"}
+    xstest = [one for one in rows if one.type]
     assert len(xstest) > 440
-    assert all(one.answer and one.answer_by != "template" for one in xstest)
-    folds = tools.bench.dealt(rows)
-    where = {}
-    assert all(where.setdefault(one.group, fold) == fold for one, fold in zip(rows, folds, strict=True))
-    assert min(folds.count(n) for n in range(3)) > 100
+    assert not any("template" in one.answer_by for one in xstest)
+    assert not leaks(
+        (one.split, (one.cluster, one.prompt.pair_id or "", one.prompt.id)) for one in rows if one.cluster
+    )
