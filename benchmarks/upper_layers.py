@@ -50,7 +50,7 @@ class Parts:
     """A model of the Llama kind in two parts.
 
     Args:
-        ids: of the new tokens by name; their rows are in both matrices already (`add_tokens`).
+        ids: of the new tokens by name; their rows are in both matrices already (`add_tokens`). Empty: none.
         upper: how many layers are trained.
     """
 
@@ -110,6 +110,8 @@ class Upper:
     def logits(self, states: torch.Tensor) -> torch.Tensor:
         """(n, width) -> (n, vocabulary)."""
         old = states @ self.output.T
+        if not self.places:
+            return old
         columns = torch.tensor(self.places).expand(len(states), -1)
         return old.scatter(1, columns, states @ self.new.T)
 
@@ -176,3 +178,23 @@ class Upper:
         whole.config.tie_word_embeddings = False
         whole.lm_head.weight = torch.nn.Parameter(output, requires_grad=False)
         return whole.eval().requires_grad_(False)
+
+
+def written_by(model: Any, tokenizer: Any, texts: Sequence[str], most: int) -> Iterator[str]:
+    """What a whole model answers, greedily, in batches filled on the left."""
+    end = tokenizer.eos_token_id
+    for start in range(0, len(texts), BATCH):
+        rows = [
+            tokenizer.apply_chat_template(
+                [{"role": "user", "content": text}], add_generation_prompt=True, return_dict=False
+            )
+            for text in texts[start : start + BATCH]
+        ]
+        longest = max(map(len, rows))
+        ids = torch.tensor([[end] * (longest - len(row)) + row for row in rows])
+        mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows])
+        with torch.inference_mode():
+            done = model.generate(
+                input_ids=ids, attention_mask=mask, max_new_tokens=most, do_sample=False, pad_token_id=end
+            )
+        yield from tokenizer.batch_decode(done[:, longest:], skip_special_tokens=True)
