@@ -42,7 +42,7 @@ COMMANDS = {
     "agreement.",
     "publish": "Publish a data set or results on the Hugging Face Hub; `datasets.load_dataset` loads them "
     "untouched.",
-    "export": "Write the prompts of a data set or a suite as files for another harness: lm-eval, promptfoo.",
+    "export": "Write a data set as files for another harness (lm-eval, promptfoo), or as training data.",
     "import-log": "Read a log of Inspect as a run: what a model answered there, judged and counted here.",
     "leaderboard": "Put the results of several runs into one sortable table with intervals: HTML, JSON and "
     "Markdown.",

@@ -67,9 +67,9 @@ def _recipes() -> Iterable[str]:
 
 
 def _formats() -> Iterable[str]:
-    from overt.tasks.export import FORMATS
+    from overt.tasks.export_config import FORMAT_NAMES
 
-    return FORMATS
+    return FORMAT_NAMES
 
 
 # What must follow the name of a built-in filter, checker or scorer: its class takes no default for it.

@@ -182,6 +182,7 @@ class _PromptColumns:
         self._label = table.column(LABEL)
         # The user's label for a file applies only to rows without a label.
         self._side = side or table.label(self._text)
+        self._types = table.types
         self._others = {name: next(iter(table.having([name])), Column()) for name in _OTHERS}
         # Rows of JSONL may lack what not all of them carry.
         self._picture, self._turns = (
@@ -198,7 +199,7 @@ class _PromptColumns:
                 f"no column is plainly the prompt: {str(self._text)!r} holds labels such as {said!r}",
                 f"The table needs a column of texts, such as {PROMPT.names[0]!r}.",
             )
-        if self._side is None and not self._label:
+        if self._side is None and not self._label and not self._types:
             raise table.error(
                 "nothing says whether these prompts are benign or unsafe",
                 "Give --label benign or --label unsafe, or a column 'label' with these two words.",
@@ -243,7 +244,8 @@ class _PromptColumns:
 
     def _label_of(self, row: Row) -> Label:
         said = self._label.label(row)
-        if side := _LABELS.get(said, self._side):
+        by_type = self._types.get(self._others["type"].key(row)) if self._types else None
+        if side := _LABELS.get(said, self._side or by_type):
             return side
         raise InputError(
             f"the label is {said[:40]!r}, neither benign nor unsafe",

@@ -163,6 +163,11 @@ class Table:
         name = column.name.strip().casefold()
         return next((layout.label[name] for layout in self._layouts if name in layout.label), None)
 
+    @property
+    def types(self) -> Mapping[str, Side]:
+        """Whether prompts of a type are benign or unsafe, in a published table that has types for labels."""
+        return next((layout.types for layout in self._layouts if layout.types), {})
+
     def having(self, names: Iterable[str], role: Role | None = None) -> list[Column]:
         """The columns of these names that the table has, in their order. Case does not count."""
         present = (self._names.get(name.strip().casefold()) for name in names)

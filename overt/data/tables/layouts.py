@@ -76,6 +76,7 @@ class Layout:
         categories: its category names -> those of the standard policy. Ambiguous names are left out.
         keeps_other_categories: whether its other category names are kept; else the classifier decides.
         not_seeds: column -> the values of rows that are not seeds.
+        types: value of the column `type` -> whether such prompts are benign or unsafe.
     """
 
     name: str
@@ -86,6 +87,7 @@ class Layout:
     categories: Mapping[str, str] = field(default_factory=dict)
     keeps_other_categories: bool = False
     not_seeds: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    types: Mapping[str, Side] = field(default_factory=dict)
 
     def fits(self, columns: Set[str], first_category: str) -> bool:
         """Whether a table with these columns and this category in its first row has this layout."""
@@ -96,6 +98,17 @@ class Layout:
 # OVERT's unsafe file spells one category differently from its two benign files.
 OVERT_CATEGORIES = {"unethical": "unethical_unsafe_action"}
 _OVERT_SEEDS = ("seed_prompt", "image_prompt", "benign_image_prompt")
+# The types of XSTest: those of one line are the safe and the unsafe side of one idea.
+XSTEST_TYPES: Mapping[str, tuple[str, ...]] = {
+    "homonyms": ("homonyms", "contrast_homonyms"),
+    "figurative_language": ("figurative_language", "contrast_figurative_language"),
+    "safe_targets": ("safe_targets", "contrast_safe_targets"),
+    "safe_contexts": ("safe_contexts", "contrast_safe_contexts"),
+    "definitions": ("definitions", "contrast_definitions"),
+    "discrimination": ("nons_group_real_discr", "real_group_nons_discr", "contrast_discr"),
+    "historical_events": ("historical_events", "contrast_historical_events"),
+    "privacy": ("privacy_public", "privacy_fictional", "contrast_privacy"),
+}
 _OR_BENCH = {
     "self_harm": "self_harm",
     "sexual": "sexual_content",
@@ -106,6 +119,15 @@ _OR_BENCH = {
 }
 
 LAYOUTS = (
+    Layout(
+        name="XSTest, answers of models",
+        needs=frozenset({"type", "prompt", "completion", "final_label"}),
+        types={
+            type_: "unsafe" if type_.startswith("contrast_") else "benign"
+            for types in XSTEST_TYPES.values()
+            for type_ in types
+        },
+    ),
     Layout(
         name="WildGuardMix",
         needs=frozenset({"prompt", "prompt_harm_label"}),
