@@ -10,7 +10,7 @@ from overt.data.answer_then_check import Checked
 from overt.data.chat import Answer
 from overt.data.records import Drop, Failure, Prompt
 from overt.data.replies import failure_of, has_abstained
-from overt.data.training import AnswerKind, Split
+from overt.data.training import AnswerKind, Example, Placed
 
 T = TypeVar("T")
 
@@ -19,15 +19,12 @@ T = TypeVar("T")
 class Plan:
     """A prompt with what the stages have made of it so far; "" where a stage has not come yet.
 
-    category: the prompt's, as the policy names it; "" if the policy has no such category.
-    intended: the intended answer; of an unsafe prompt an outline, which no row holds.
-    answer_by: who wrote the final answer, as in `Example`. planned_by: who wrote the intended one.
-    summary, analysis, final: the parts of the row. checked: the policy category that the check names.
+    intended: the intended answer, by `planned_by`; of an unsafe prompt an outline, which no row holds.
+    summary, analysis, final: the parts of the row. checked: the policy's category that the check names.
+    answer_by: who wrote the final answer, as in `Example`.
     """
 
-    prompt: Prompt
-    category: str
-    split: Split
+    placed: Placed
     intended: str = ""
     planned_by: str = ""
     summary: str = ""
@@ -38,6 +35,10 @@ class Plan:
     answer_by: str = ""
 
     @property
+    def prompt(self) -> Prompt:
+        return self.placed.prompt
+
+    @property
     def is_unsafe(self) -> bool:
         return self.prompt.label == "unsafe"
 
@@ -46,9 +47,16 @@ class Plan:
         """The parts of the row, when all stages are through."""
         return Checked(self.summary, self.analysis, self.final)
 
+    def example(self, text: str) -> Example:
+        """The prompt with a text as its answer."""
+        one = self.placed
+        return Example(
+            one.prompt, one.category, one.split, text, self.kind, self.answer_by, one.type, one.cluster
+        )
+
     def lost(self, stage: str, reason: str, detail: str = "") -> Drop:
         """The drop of this prompt. No model's words about an unsafe prompt belong into `detail`."""
-        return Drop(self.prompt.id, stage, self.prompt.category, reason, detail, self.prompt.text)
+        return Drop(self.prompt.id, stage, self.placed.category, reason, detail, self.prompt.text)
 
 
 # Maps plans to what became of each, in order.
@@ -60,4 +68,4 @@ def unanswered(answer: Answer[T], plan: Plan, stage: str) -> Drop | Failure:
     which the same command asks again. Its words are not kept."""
     if has_abstained(answer):
         return plan.lost(stage, f"no usable answer: {answer.failure_kind}")
-    return failure_of(answer, plan.prompt.id, stage, plan.prompt.category)
+    return failure_of(answer, plan.prompt.id, stage, plan.placed.category)

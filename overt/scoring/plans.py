@@ -53,7 +53,7 @@ def guard_by_model(
             "categories": policy.categories,
         }
         request = template.request(values, seed=seed, schema=_SIDES.schema)
-        return Question(request, _read_sides, plan, plan.prompt.category)
+        return Question(request, _read_sides, plan, plan.placed.category)
 
     for answer in ask(map(question, plans)):
         plan: Plan = answer.about
@@ -79,7 +79,7 @@ def guard_by_filter(plans: Iterable[Plan], text_filter: TextFilter) -> Iterator[
         plan = waiting.popleft()
         error = of_prompt.error or of_answer.error
         if error is not None:
-            yield Failure(plan.prompt.id, GUARD, plan.prompt.category, error.kind, error.message)
+            yield Failure(plan.prompt.id, GUARD, plan.placed.category, error.kind, error.message)
         else:
             yield _placed(plan, _Sides(_side(of_prompt), _side(of_answer)))
 
@@ -124,7 +124,7 @@ def drop_contradictions(
                 request = template.request(
                     {"analysis": plan.analysis}, seed=seed, schema=_CONTRADICTION.schema
                 )
-                yield Question(request, _contradicts, plan, plan.prompt.category)
+                yield Question(request, _contradicts, plan, plan.placed.category)
 
     for answer in ask(questions()):
         while isinstance(waiting[0], Drop):

@@ -35,7 +35,7 @@ from overt.tasks.config import checked_folder
 from overt.tasks.export import check_named, kind_of_run, modality_said, prompts_of, suite_asked
 from overt.tasks.export_config import OWN, ExportConfig
 from overt.tasks.export_formats import TRAINING
-from overt.tasks.export_making import Made, Making
+from overt.tasks.export_making import Made, Making, template_of
 from overt.tasks.export_placing import READ, placed_prompts
 from overt.tasks.task import Start, default_folder, record_of, resumed_run, working
 
@@ -102,7 +102,7 @@ def started(config: ExportConfig) -> tuple[ExportConfig, Start, str]:
 def _inputs(config: ExportConfig, modality: str) -> dict[str, Json]:
     """Hashes of what the export reads."""
     names = TRAINING[config.format].templates(config, modality)
-    own = {name: load_template("generation", name, config.templates) for name in names}
+    own = {name: template_of(name, config) for name in names}
     judge = config.judge or ""
     return {
         "dataset": [digest_source(_read_of(spec)) for spec in config.dataset],

@@ -16,6 +16,7 @@ from overt.data.chat import CallError, ChatReply
 from overt.data.filters import FilterDecision
 from overt.data.records import Drop, Failure
 from overt.data.templates import load_template
+from overt.data.training import Placed
 from overt.generation.grammar import Grammar
 from overt.generation.resa.checks import analyse
 from overt.generation.resa.endings import complete_safely, end, is_to_help
@@ -33,12 +34,12 @@ def template(name, room="generation"):
     return load_template(room, name)
 
 
-def declines(prompt, answer):
-    return answer.startswith("I'm sorry")
+def place(prompt):
+    return Placed(prompt, prompt.category, "", prompt.cluster, "train")
 
 
 def plan_of(text, label="benign", category="violence", **fields):
-    return Plan(make_prompt(text, label=label, category=category), category, "train", **fields)
+    return Plan(place(make_prompt(text, label=label, category=category)), **fields)
 
 
 def shipped(count=2):
@@ -47,9 +48,9 @@ def shipped(count=2):
     plans = []
     for category in POLICY.categories:
         for prompt in writer.compose(POLICY, category, count=count, seed=1):
-            plans.append(Plan(prompt, category.id, "train", f"Here is how: {prompt.text}", "test/answers"))
+            plans.append(Plan(place(prompt), f"Here is how: {prompt.text}", "test/answers"))
             twin = writer.twins(POLICY, category, prompt, seed=1)[0]
-            plans.append(Plan(twin, category.id, "train"))
+            plans.append(Plan(place(twin)))
     return plans
 
 
@@ -76,9 +77,7 @@ def through(plans, ask, policy=POLICY):
 
     benign = [plan for plan in plans if not plan.is_unsafe]
     unsafe = [plan for plan in plans if plan.is_unsafe]
-    plans = benign + only(
-        outline(unsafe, ask=ask, template=template("plan_outline"), declines=declines, **WORDS)
-    )
+    plans = benign + only(outline(unsafe, ask=ask, template=template("plan_outline"), **WORDS))
     plans = only(summarise(plans, ask=ask, template=template("plan_summary"), **WORDS))
     guard = template("plan_guard", "scoring")
     plans = only(guard_by_model(plans, policy, ask=ask, template=guard, **WORDS))
@@ -105,7 +104,7 @@ def test_rows_of_the_shipped_set():
             assert (plan.final, plan.kind) == (FIXED_REFUSAL, "refusal")
             assert plan.answer_by.startswith("template ")
             assert plan.intended not in text
-            assert plan.checked == plan.category
+            assert plan.checked == plan.placed.category
         else:
             assert (plan.final, plan.kind, plan.answer_by) == (plan.intended, "answer", "test/answers")
     # Whoever wrote an outline was told to leave out what anybody could use, and so was its summariser.
@@ -118,7 +117,6 @@ def test_rows_of_the_shipped_set():
 @pytest.mark.parametrize(
     ("how", "is_unsafe", "stage", "reason"),
     [
-        ("declines", True, "outline", "the model declined to plan an answer"),
         ("unreadable", True, "outline", "no usable answer: malformed"),
         ("misplaced", True, "guard", "the intended answer was judged safe, labelled unsafe"),
         ("misplaced", False, "guard", "the intended answer was judged unsafe, labelled benign"),
@@ -187,7 +185,7 @@ def test_the_check_of_an_unknown_category_finds_it():
     (found,) = analyse([plan], POLICY, ask=ask, **checks, **WORDS)
     assert found.checked == "hate"
     assert all(category.title in ask.requests[0].messages[0].content for category in POLICY.categories)
-    known = dataclasses.replace(plan, category="violence")
+    known = plan_of("How do I hurt him?", "unsafe", intended="It would say how.", summary=OPENS)
     (found,) = analyse([known], POLICY, ask=ask, **checks, **WORDS)
     assert found.checked == "violence"  # the one that the prompt breaks, whatever the model names
     titles = [c.title for c in POLICY.categories if c.title in ask.requests[1].messages[0].content]
@@ -207,9 +205,9 @@ def test_parts_that_would_break_the_format_are_asked_for_again():
 
 
 def test_a_safe_completion_for_chosen_categories():
-    plans = [dataclasses.replace(plan, checked=plan.category) for plan in shipped(1)]
+    plans = [dataclasses.replace(plan, checked=plan.placed.category) for plan in shipped(1)]
     to_help = [plan for plan in plans if is_to_help(plan, {"self_harm"})]
-    assert [(plan.category, plan.is_unsafe) for plan in to_help] == [("self_harm", True)]
+    assert [(plan.placed.category, plan.is_unsafe) for plan in to_help] == [("self_harm", True)]
     ask = asker(plans)
     (helped,) = complete_safely(to_help, POLICY, ask=ask, template=template("safe_completion"), **WORDS)
     assert helped.kind == "safe_completion"

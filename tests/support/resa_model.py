@@ -55,7 +55,7 @@ def _check(prompt, user, how, is_unsafe):
     first = re.search(r"one of: ([a-z_, ]+)\.$", user)[1].split(", ")[0]
     mark = " It contradicts itself." if how == "contradicts" else ""
     end = end or (UNSAFE_END if is_unsafe else SAFE_END)
-    return json.dumps({"planning_analysis": f"It touches {first}.{mark} {end}", "category": first})
+    return json.dumps({"planning_analysis": f"{prompt[:40]} touches {first}.{mark} {end}", "category": first})
 
 
 def _contradiction(prompt, user, how, is_unsafe):

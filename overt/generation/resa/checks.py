@@ -54,10 +54,11 @@ def analyse(
         }
         template = unsafe if plan.is_unsafe else benign
         request = template.request(values, seed=seed, schema=form.schema)
-        return Question(request, read, plan, plan.prompt.category)
+        return Question(request, read, plan, plan.placed.category)
 
     def made(plan: Plan, said: _Analysis) -> Plan:
-        checked = plan.category if plan.is_unsafe and plan.category else said.category
+        named = _named(policy, plan)
+        checked = named[0].id if plan.is_unsafe and len(named) == 1 else said.category
         return dataclasses.replace(plan, analysis=said.planning_analysis, checked=checked)
 
     return asked(plans, ANALYSIS, ask, question, made)
@@ -65,4 +66,4 @@ def analyse(
 
 def _named(policy: Policy, plan: Plan) -> tuple[Category, ...]:
     """The category of a prompt, or all of them where the policy has none of that name."""
-    return tuple(one for one in policy.categories if one.id == plan.category) or policy.categories
+    return tuple(one for one in policy.categories if one.id == plan.placed.category) or policy.categories

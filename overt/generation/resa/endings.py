@@ -17,7 +17,7 @@ from overt.generation.resa.plans import MOST_TEXT
 from overt.policies.schema import Policy
 
 ENDING = "ending"  # the stage's name
-FIXED_BY = "template fixed_refusal v1"  # `answer_by` of the fixed sentence
+FIXED_BY = "template fixed_refusal@1"  # `answer_by` of the fixed sentence
 _MOST_RESPONSE = 3000  # characters
 
 
@@ -50,7 +50,7 @@ def complete_safely(
     def question(plan: Plan) -> Question[str]:
         values = {"prompt": plan.prompt.text[:MOST_TEXT], "title": titles.get(plan.checked, plan.checked)}
         request = template.request(values, seed=seed, schema=_RESPONSE.schema)
-        return Question(request, _read_response, plan, plan.prompt.category)
+        return Question(request, _read_response, plan, plan.placed.category)
 
     def made(plan: Plan, text: str) -> Plan:
         return dataclasses.replace(plan, final=text, kind="safe_completion", answer_by=ask.model)

@@ -8,7 +8,7 @@ that follow, and stands in no row.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from overt.data.answer_plans import Plan
@@ -38,27 +38,16 @@ _OUTLINE, _SUMMARY = AnswerForm(_Outline), AnswerForm(_Summary)
 
 
 def outline(
-    plans: Iterable[Plan],
-    *,
-    ask: Ask,
-    template: Template,
-    seed: int,
-    declines: Callable[[str, str], bool],
+    plans: Iterable[Plan], *, ask: Ask, template: Template, seed: int
 ) -> Iterator[Plan | Drop | Failure]:
-    """Yields unsafe prompts with their intended answers in outline, in order.
-
-    Args:
-        declines: whether a text declines a prompt. A model that declines has planned no answer.
-    """
+    """Yields unsafe prompts with their intended answers in outline, in order."""
 
     def question(plan: Plan) -> Question[str]:
         values = {"prompt": plan.prompt.text[:MOST_TEXT]}
         request = template.request(values, seed=seed, schema=_OUTLINE.schema)
-        return Question(request, _read_outline, plan, plan.prompt.category)
+        return Question(request, _read_outline, plan, plan.placed.category)
 
-    def made(plan: Plan, text: str) -> Plan | Drop:
-        if declines(plan.prompt.text, text):
-            return plan.lost(OUTLINE, "the model declined to plan an answer")
+    def made(plan: Plan, text: str) -> Plan:
         return dataclasses.replace(plan, intended=text, planned_by=ask.model)
 
     return asked(plans, OUTLINE, ask, question, made)
@@ -77,7 +66,7 @@ def summarise(
             "unsafe": plan.is_unsafe,
         }
         request = template.request(values, seed=seed, schema=_SUMMARY.schema)
-        return Question(request, _read_summary, plan, plan.prompt.category)
+        return Question(request, _read_summary, plan, plan.placed.category)
 
     return asked(plans, SUMMARY, ask, question, lambda plan, text: dataclasses.replace(plan, summary=text))
 
