@@ -75,7 +75,7 @@ def own_answers(config: ExportConfig) -> dict[str, list[Said]]:
             for outcome in _outcomes(Path(source), config.of):
                 if one := _of_outcome(outcome):
                     found.setdefault(outcome.prompt_id, []).append(one)
-        elif suite is not None or not Path(source).is_dir():
+        else:
             files.append(source)
     for answer in read_answers(files, suite) if files or suite is not None else ():
         found.setdefault(answer.prompt_id, []).append(Said(answer.text, "file", answer.label))

@@ -24,6 +24,7 @@ from overt.data.run.finished import Run, open_run
 from overt.data.run.stage_counts import StageCounts
 from overt.data.splits import SPLITS, leaks, read_shares
 from overt.data.suites.load import load_suite
+from overt.data.suites.rows import file_of
 from overt.data.tables.sources import digest_source, parse_source
 from overt.data.templates import load_template
 from overt.data.training import Placed, TrainingRow
@@ -101,12 +102,13 @@ def started(config: ExportConfig) -> tuple[ExportConfig, Start, str]:
 
 def _inputs(config: ExportConfig, modality: str) -> dict[str, Json]:
     """Hashes of what the export reads."""
+    suite = load_suite(config.suite) if config.suite else None
     names = TRAINING[config.format].templates(config, modality)
     own = {name: template_of(name, config) for name in names}
     judge = config.judge or ""
     return {
-        "dataset": [digest_source(_read_of(spec)) for spec in config.dataset],
-        "suite": load_suite(config.suite).hash if config.suite else None,
+        "dataset": [digest_source(_read_of(file_of(suite, spec))) for spec in config.dataset],
+        "suite": suite.hash if suite is not None else None,
         "modality": modality,
         "templates": {name: {"label": t.label, "hash": t.hash} for name, t in own.items()},
         "template": None if is_offline(judge) else load_template("scoring", "judge_refusal").hash,
