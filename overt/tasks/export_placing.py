@@ -24,7 +24,7 @@ def placed_prompts(prompts: Sequence[Prompt], shares: Shares, seed: int) -> tupl
     kept: list[Prompt] = []
     drops: list[Drop] = []
     for prompt in prompts:
-        reason = _why_not(prompt)
+        reason = why_not(prompt)
         if reason:
             drops.append(Drop(prompt.id, READ, prompt.category, reason))
         else:
@@ -49,7 +49,7 @@ def placed_prompts(prompts: Sequence[Prompt], shares: Shares, seed: int) -> tupl
     return [one for one in found if one is not None], drops
 
 
-def _why_not(prompt: Prompt) -> str:
+def why_not(prompt: Prompt) -> str:
     """Why a prompt is not trained on; "" if it may be."""
     if prompt.label not in ("benign", "unsafe"):
         return "neither benign nor unsafe"

@@ -24,6 +24,7 @@ from overt.data.run.finished import Run, open_run
 from overt.data.run.stage_counts import StageCounts
 from overt.data.splits import SPLITS, leaks, read_shares
 from overt.data.suites.load import load_suite
+from overt.data.suites.rows import file_of
 from overt.data.tables.sources import digest_source, parse_source
 from overt.data.templates import load_template
 from overt.data.training import Placed, TrainingRow
@@ -35,7 +36,7 @@ from overt.tasks.config import checked_folder
 from overt.tasks.export import check_named, kind_of_run, modality_said, prompts_of, suite_asked
 from overt.tasks.export_config import OWN, ExportConfig
 from overt.tasks.export_formats import TRAINING
-from overt.tasks.export_making import Made, Making
+from overt.tasks.export_making import Made, Making, template_of
 from overt.tasks.export_placing import READ, placed_prompts
 from overt.tasks.task import Start, default_folder, record_of, resumed_run, working
 
@@ -101,12 +102,13 @@ def started(config: ExportConfig) -> tuple[ExportConfig, Start, str]:
 
 def _inputs(config: ExportConfig, modality: str) -> dict[str, Json]:
     """Hashes of what the export reads."""
+    suite = load_suite(config.suite) if config.suite else None
     names = TRAINING[config.format].templates(config, modality)
-    own = {name: load_template("generation", name, config.templates) for name in names}
+    own = {name: template_of(name, config) for name in names}
     judge = config.judge or ""
     return {
-        "dataset": [digest_source(_read_of(spec)) for spec in config.dataset],
-        "suite": load_suite(config.suite).hash if config.suite else None,
+        "dataset": [digest_source(_read_of(file_of(suite, spec))) for spec in config.dataset],
+        "suite": suite.hash if suite is not None else None,
         "modality": modality,
         "templates": {name: {"label": t.label, "hash": t.hash} for name, t in own.items()},
         "template": None if is_offline(judge) else load_template("scoring", "judge_refusal").hash,

@@ -28,6 +28,7 @@ from overt.data.run.outcome_parts import OutcomeParts
 from overt.data.run.record import RunRecord
 from overt.data.run.shards import RANKS, read_shard
 from overt.data.suites.load import load_suite, settled_name
+from overt.data.suites.rows import file_of
 from overt.data.tables.extras import picture_files
 from overt.data.tables.sources import digest_files, digest_source
 from overt.data.templates import load_template
@@ -237,7 +238,7 @@ def _inputs(config: RunConfig, policy: Policy, specs: Sequence[TargetSpec]) -> d
     """Hashes of what the run reads, and its targets with the files that their names point to."""
     suite, judge = load_suite(config.suite) if config.suite else None, config.judge or ""
     return {
-        "dataset": [digest_source(spec) for spec in config.dataset],
+        "dataset": [digest_source(file_of(suite, spec)) for spec in config.dataset],
         "suite": suite.hash if suite is not None else None,
         "targets": [spec.to_json() for spec in specs],
         "template": None if is_offline(judge) else load_template("scoring", "judge_refusal").hash,

@@ -187,6 +187,13 @@ def parts_of(suite: Suite, files: Sequence[str]) -> list[tuple[Part, str | None]
     return found
 
 
+def file_of(suite: Suite | None, spec: str) -> str:
+    """The file that a part's file names: without `PART=` in front of it."""
+    name, equals, rest = spec.partition("=")
+    is_part = suite is not None and any(part.name == name for part in suite.parts)
+    return rest if is_part and equals and rest else spec
+
+
 def _parts_in(suite: Suite, spec: str) -> Sequence[Part]:
     """The parts that a file holds, by its published name. Parts that have a column of their own for the text
     stand in one file.
