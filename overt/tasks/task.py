@@ -37,7 +37,7 @@ from overt.data.yaml.schema import read_bytes
 from overt.policies.floor import uncovered
 from overt.policies.load import dump_policy
 from overt.policies.schema import Policy
-from overt.scoring.token_mass import TokenMass
+from overt.scoring.token_gates import TokenMass
 from overt.tasks.config import Config
 from overt.workers.hiring import end_all
 

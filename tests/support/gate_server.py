@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,7 +21,7 @@ class Endpoint:
     """How it behaves. p: of the first tokens, for a prompt that holds a word. goes_on: "plain", "fields" as
     vLLM, "prefix" as Mistral, "anew" as OpenAI. echoes: whether an answer repeats what it goes on from.
     lists: the most tokens; None: it rejects logprobs; 0: it leaves them out. says: the answer behind a token.
-    fails: by token, statuses for calls behind it, once each."""
+    fails: by token, statuses for calls behind it, once each. pause: seconds that an answer takes."""
 
     goes_on: str = "plain"
     echoes: bool = False
@@ -36,6 +37,7 @@ class Endpoint:
         }
     )
     fails: dict[str, list[int]] = field(default_factory=dict)
+    pause: float = 0.0
     bodies: list[dict[str, Any]] = field(default_factory=list)
 
     @property
@@ -49,6 +51,7 @@ class Endpoint:
             yield url
 
     def answer(self, body: dict[str, Any]) -> Answer:
+        time.sleep(self.pause)
         self.bodies.append(body)
         turns = body["messages"]
         known = {"model", "messages", "max_tokens", "temperature", "seed", "logprobs", "top_logprobs"}
