@@ -52,6 +52,7 @@ from overt.tasks.lanes import finished
 from overt.tasks.target_config import TARGET, TargetConfig
 from overt.tasks.targets import (
     TargetSpec,
+    check_both,
     check_files,
     resolve_target,
     specs_from_json,
@@ -216,6 +217,7 @@ def started(config: RunConfig) -> tuple[RunConfig, Start, list[TargetSpec]]:
             )
         policy = policy_of(config.policy, config.dataset, _asks_for(config))
         specs = specs_of(config.target, config.filter, config.checker)
+        check_both(config.both, specs)
     config = config.settled()
     read_shard(config.shard)  # a wrong one should cost nothing
     addresses = trust.settled_addresses(config, run.folder if run is not None else None, specs)
@@ -320,6 +322,9 @@ def finish(
         work.keep(unanswered_said(work.unanswered))
     for name, codes in work.unknown.items():
         work.keep(unknown_said(name, codes))
+    for name, mass in work.masses.items():
+        for note in mass.notes(name):
+            work.keep(note)
     facts = results_facts(start.record, summary, kinds, planned=planned)
     work.folder.finish({**facts, "counted": counted_from(start.folder), **work.facts()}, RESULTS)
 
