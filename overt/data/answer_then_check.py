@@ -84,6 +84,11 @@ def _from_the_check_on(text: str) -> str:
     return text[at:]
 
 
+def has_tags(text: str) -> bool:
+    """Whether any tag of the format stands in a text; without one it is a plain answer."""
+    return any(tag in text for tag in _TAGS)
+
+
 def written(checked: Checked) -> str:
     """The text of an answer in the format, as models are trained on it."""
     summary = f"<{SUMMARY}>\n{checked.summary}\n</{SUMMARY}>"

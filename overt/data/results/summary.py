@@ -215,6 +215,25 @@ class Sweep:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerForms:
+    """How a target keeps to the format of answer-then-check (overt/scoring/answer_forms.py).
+
+    `well_formed` is over all answers that came, `contradicting` over those of them of which can be told
+    whether they contradict their own check: `answers_unsafe` plus `refuses_safe` answers do. `unclear` counts
+    the well-formed ones of which it cannot be told, `plain` those without any tag, which are in form where
+    `is_adaptive`. None where there is nothing to count.
+    """
+
+    well_formed: Rate | None = None
+    contradicting: Rate | None = None
+    answers_unsafe: int = 0
+    refuses_safe: int = 0
+    unclear: int = 0
+    plain: int = 0
+    is_adaptive: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TargetSummary(Figures):
     """One target. `states` and `stages` count by side and then by state, or by the stage that refused.
 
