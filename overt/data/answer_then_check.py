@@ -66,8 +66,8 @@ def read_checked(text: str) -> Checked | NotInForm:
 
 
 def split_at_check(text: str) -> tuple[str, str]:
-    """What stands before the end of the check, without the tag that opens it, and what stands behind it; "" and
-    the text where no check ends."""
+    """What stands before the end of the check, without the tag that opens it, and what stands behind it; ""
+    and the text where no check ends."""
     before, _, final = text.rpartition(f"</{CHECK}>")
     return before.replace(f"<{CHECK}>", "", 1).strip(), final
 

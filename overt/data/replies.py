@@ -353,8 +353,8 @@ async def answered(
 
 
 def has_abstained(answer: Answer[T]) -> bool:
-    """Whether the model replied without a usable answer (unreadable, empty, refused, stopped by the floor, not
-    in the form that was asked for). For a judge this is an abstention; any other failure is an error."""
+    """Whether the model replied without a usable answer (unreadable, empty, refused, stopped by the floor,
+    not in the form that was asked for). For a judge this is an abstention; any other failure is an error."""
     return answer.failure_kind in {"malformed", "empty", "refused", "floor", "format"}
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from overt.data.plugins.names import BOOLEANS
+
 # The providers whose model has another one behind it, each with its own options; all others are for the model
 # behind it.
 WRAPPERS: Mapping[str, frozenset[str]] = {"answer-then-check": frozenset({"prompt", "adaptive"})}
@@ -22,6 +24,13 @@ def inside(text: str) -> str:
         return text
     kept = "&".join(pair for pair in query.split("&") if pair.partition("=")[0] not in own)
     return f"{rest}{mark}{kept}" if kept else rest
+
+
+def is_adaptive(text: str) -> bool:
+    """Whether a name asks for the format only where a request may be unsafe."""
+    _, _, query = text.partition("?")
+    values = [pair.partition("=")[2] for pair in query.split("&") if pair.partition("=")[0] == "adaptive"]
+    return any(BOOLEANS.get(value.lower(), False) for value in values)
 
 
 def provider_of(text: str) -> str:
