@@ -368,10 +368,9 @@ def _made(group: str, text: str, options: Mapping[str, object]) -> Any:
     if inspect.isclass(maker):  # checked early, because making a model may take minutes
         check_members(text, point.role, point.members, maker)
     first: list[object] = [name.model] if name.model else []
-    own = name.options
+    own = {k: v for k, v in name.options.items() if k in WRAPPERS.get(name.provider, name.options)}
     if (inner := _inner(text)) is not None:
         first, options = [_made(group, inner, options)], {}
-        own = {key: value for key, value in own.items() if key in WRAPPERS[name.provider]}
     options = dict(options) | typed(maker, own, text)
     check_arguments(maker, text, name.model, options)
     try:

@@ -1,4 +1,4 @@
-"""`answer-then-check/TARGET` under `overt run`: what is judged, what is missing, and the rates of the format."""
+"""`answer-then-check/TARGET` under `overt run`: what is judged, what is missing, the rates of the format."""
 
 import json
 import signal
@@ -107,18 +107,21 @@ def test_each_answer_ends_in_the_right_state(tmp_path):
     told = " ".join(done.stdout.split())
     assert "In the format" in told
     assert "6 answers missing for the format alone" in told
-    manifest = json.loads((tmp_path / "run" / "run_results.json").read_text()) if (
-        tmp_path / "run" / "run_results.json").exists() else {}  # fmt: skip
-    assert manifest is not None
+    [asked] = json.loads((tmp_path / "run" / "manifest.json").read_text())["drawn_by"].values()
+    assert (asked["instruction"], asked["adaptive"]) == ("answer_then_check@1", False)
 
 
 def test_an_adaptive_target_may_answer_directly(tmp_path):
     name = "answer-then-check/openai/m?adaptive=true"
-    _, done = run(tmp_path, "--target", name, "-q", kinds=["answered", "plain", "declined", "open", "silent"])
+    run(tmp_path, "--target", name, "-q", kinds=["answered", "plain", "declined", "open", "silent"])
     found = found_in(tmp_path)
     assert {kind: o.state for kind, o in found.items()} == {
-        "answered": "generated", "plain": "generated", "declined": "refused", "open": "error", "silent": "error",
-    }  # fmt: skip
+        "answered": "generated",
+        "plain": "generated",
+        "declined": "refused",
+        "open": "error",
+        "silent": "error",
+    }
     forms = summary_in(tmp_path)["forms"]
     assert (forms["well_formed"]["k"], forms["well_formed"]["n"], forms["plain"]) == (3, 5, 2)
     assert forms["is_adaptive"]
@@ -165,7 +168,7 @@ def test_another_instruction_is_sent_behind_the_system_prompt_and_belongs_to_the
         "content": "Be brief.\n\nPlan, check, answer.",
     }
     (tmp_path / "own.txt").write_text("Plan and answer.")
-    again, done = run(tmp_path, *more, kinds=["answered"], code=2)
+    again, _ = run(tmp_path, *more, kinds=["answered"], code=2)
     assert not again.bodies
 
 
