@@ -204,7 +204,7 @@ class ChatChannel:
         )
 
     def counted(self, request: ChatRequest, reply: ChatReply) -> ChatReply:
-        if reply.error is not None or not needs_tokens(self.price, reply):
+        if not needs_tokens(self.price, reply):
             return reply
         sent = (m.content for m in request.messages)
         pictures = sum(len(m.images) for m in request.messages)
@@ -323,7 +323,8 @@ def check(wrong: str, latency_s: object) -> None:
 
 
 def needs_tokens(price: Price | None, reply: ChatReply | Response) -> bool:
-    is_missing = reply.input_tokens is None or reply.output_tokens is None
+    was_paid = reply.error is None or reply.error.is_of_answer
+    is_missing = was_paid and (reply.input_tokens is None or reply.output_tokens is None)
     return is_missing and price is not None and price.is_by_token
 
 

@@ -21,6 +21,7 @@ from overt.data.run.partial_results import Part
 from overt.data.table_model import Cell, Table, count_cell
 from overt.data.text import decimals, money, plain
 from overt.data.typed_json import to_json
+from overt.report.sections.forms import forms_lines, forms_table
 from overt.report.sections.groups import group_lines, group_tables
 from overt.report.sections.targets import REASONS, reason_rows
 from overt.scoring.summary.corrected import corrected_said
@@ -57,6 +58,10 @@ def print_run(run: Run, *, as_json: bool) -> None:
         print_lines(to, list(_not_as_asked(target)))
         print_table(to, _table(target, shows_unjudged=judged and bool(target.unjudged)))
         print_lines(to, [corrected_said(target.corrected)] if target.corrected else [])
+        if forms := forms_table([target]):
+            print_lines(to, ["", plain(forms.caption)])
+            print_table(to, forms)
+            print_lines(to, list(forms_lines(target)), folded=True)
         _print_why(to, target)
         print_lines(to, [_layer(layer) for layer in target.layers])
         differing, others = group_lines(target, summary.level)

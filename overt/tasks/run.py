@@ -54,6 +54,7 @@ from overt.tasks.targets import (
     TargetSpec,
     check_both,
     check_files,
+    instructions_of,
     resolve_target,
     specs_from_json,
     specs_of,
@@ -243,6 +244,7 @@ def _inputs(config: RunConfig, policy: Policy, specs: Sequence[TargetSpec]) -> d
         "targets": [spec.to_json() for spec in specs],
         "template": None if is_offline(judge) else load_template("scoring", "judge_refusal").hash,
         "modality": policy.modality if suite is None else suite.modality,
+        **({"instructions": asked} if (asked := instructions_of(specs)) else {}),
         **({"pictures": [digest_files(p) for p in picture_files(config.picture)]} if config.picture else {}),
     }
 

@@ -252,6 +252,8 @@ class TargetSummary(Figures):
     groups: tuple[GroupRates, ...] | None = field(default=None, metadata=OMIT_NONE)
     # Groups that were asked, of which no version got an answer together with its prompt.
     groups_unanswered: tuple[str, ...] | None = field(default=None, metadata=OMIT_NONE)
+    # Of targets that answer in the format of answer-then-check.
+    forms: AnswerForms | None = field(default=None, metadata=OMIT_NONE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

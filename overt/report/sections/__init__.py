@@ -25,6 +25,7 @@ from overt.report.sections.comparisons import (
     pair_table,
 )
 from overt.report.sections.corrected import corrected_table
+from overt.report.sections.forms import FormsView, build_forms
 from overt.report.sections.groups import group_tables
 from overt.report.sections.remedy import RemedyView, build_remedy
 from overt.report.sections.targets import (
@@ -57,6 +58,7 @@ class View:
     categories: Sequence[tuple[str, Table]]
     groups: Sequence[Table]
     groups_said: str
+    forms: FormsView | None
     boundaries: BoundaryView | None
     remedy: RemedyView | None
     words: Sequence[WordsView]
@@ -91,6 +93,7 @@ def build_view(block: Block) -> View:
         categories=category_tables(targets, shown),
         groups=group_tables(targets, summary.level),
         groups_said=groups.MEANING,
+        forms=build_forms(targets, block.rows),
         boundaries=build_boundaries(block.boundaries) if block.boundaries else None,
         remedy=build_remedy(block.remedy, category_titles(targets)) if block.remedy else None,
         words=build_words(block.explanations),

@@ -23,7 +23,9 @@ from overt.data.results.likeness import AsAsked
 from overt.data.results.summary import Kind
 from overt.data.run import brief
 from overt.data.targets import RefusalStage
+from overt.scoring.answer_forms import FormCode
 from overt.scoring.stats.inputs import Ints
+from overt.scoring.summary.forms import form_of_outcome
 from overt.scoring.summary.rows import Asked, Case, Rows, Said, in_order
 
 AnyPrompt = records.Prompt | brief.Prompt
@@ -205,6 +207,7 @@ class _Base(NamedTuple):
     has_images: bool
     has_text: bool
     layers: tuple[Said, ...]
+    form: FormCode | None
 
 
 _NO_SCORE = float("nan")
@@ -226,7 +229,13 @@ class _Columns:
             ]
         )
         base = _Base(
-            outcome.state, outcome.stage, outcome.code, bool(outcome.images), bool(outcome.text), layers
+            outcome.state,
+            outcome.stage,
+            outcome.code,
+            bool(outcome.images),
+            bool(outcome.text),
+            layers,
+            form_of_outcome(outcome.state, outcome.code, outcome.text),
         )
         self.base.append(self.bases[base])
         self.prompt.append(place)
@@ -288,6 +297,7 @@ def _case(base: _Base, label: Label, kind: Kind, harm: HarmLabel | None, as_aske
         base.layers,
         harm,
         as_asked if base.state == "generated" else None,
+        base.form,
     )
 
 

@@ -22,6 +22,7 @@ from overt.data.results.remedy import Mean
 from overt.data.results.summary import Kind, Rate
 from overt.data.targets import RefusalStage
 from overt.scoring import stats
+from overt.scoring.answer_forms import FormCode
 from overt.scoring.stats.inputs import Floats, Ints
 from overt.scoring.stats.means import mean_interval
 
@@ -44,7 +45,8 @@ class Case:
 
     `label` is the prompt's. `harm` is the judges' majority, "unclear" without a majority, None without
     judges. `kind` is the target's output. `as_asked`: whether the pictures show what was asked, None if
-    nobody told.
+    nobody told. `form`: how an answer in words keeps to the format of answer-then-check, None where none
+    came.
     """
 
     label: Label
@@ -57,6 +59,7 @@ class Case:
     layers: tuple[Said, ...] = ()
     harm: HarmLabel | None = None
     as_asked: bool | None = None
+    form: FormCode | None = None
 
     @property
     def answered(self) -> bool:
