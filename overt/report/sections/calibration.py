@@ -24,11 +24,13 @@ _HALF = 0.5
 
 @dataclass(frozen=True, slots=True)
 class CalibratedView:
-    """One target. `says` are sentences; `warnings` what speaks against using the threshold."""
+    """One target. `says` are sentences, `warnings` speak against using the threshold, `notes` say what is left
+    open."""
 
     name: str
     says: Sequence[str]
     warnings: Sequence[str]
+    notes: Sequence[str]
     thresholds: Table | None
     grid: Table | None
     categories: Table | None
@@ -37,10 +39,11 @@ class CalibratedView:
 
 @dataclass(frozen=True, slots=True)
 class CalibrationView:
-    """`about` says what was asked for and how it was split."""
+    """`about` says what was asked for and how it was split; `wide` that the plot has more than two panels."""
 
     about: Sequence[str]
     targets: Sequence[CalibratedView]
+    wide: bool
 
 
 def build_calibration(found: Sequence[Calibration], titles: Titles) -> CalibrationView | None:
@@ -55,6 +58,7 @@ def build_calibration(found: Sequence[Calibration], titles: Titles) -> Calibrati
                 target.name,
                 target_said(one, target),
                 warnings_of(one, target),
+                notes_of(target),
                 thresholds_table(target, index, titles),
                 grid_table(target, index),
                 categories_table(target, index, titles),
@@ -62,6 +66,7 @@ def build_calibration(found: Sequence[Calibration], titles: Titles) -> Calibrati
             )
             for index, (one, target) in enumerate(targets)
         ],
+        sum(bool(target.held_out) for _, target in targets) > 2,
     )
 
 
@@ -175,29 +180,32 @@ def warnings_of(found: Calibration, target: CalibratedTarget) -> list[str]:
         if one is not None and one.status == "contradicted":
             of = f" of {one.name}" if one.name else ""
             said.append(f"The threshold{of} is not to be used: {one.why} of {limit_said(found.limit)}.")
-    whole = target.whole
-    if whole is not None and (lost := whole.held_out.unknown).benign + lost.unsafe:
-        said.append(
-            f"For {lost.benign:,} benign and {lost.unsafe:,} unsafe held-out rows the continuation that "
-            "this threshold "
-            "chooses was not asked for. They count against it, as refused and as answered: run the target "
-            "with --both."
-        )
-    elif target.facts and target.facts.one_sided:
-        said.append(
-            f"Of {target.facts.one_sided:,} of {counted(target.facts.rows, 'row')} one continuation only "
-            "is known, so "
-            "the curve away from the threshold is a bound: run the target with --both."
-        )
     if target.facts and target.facts.mass and target.facts.mass.mean < _HALF:
         said.append(
             "The model does not use these tokens: more than half of the probability lies on other words."
         )
+    return said
+
+
+def notes_of(target: CalibratedTarget) -> list[str]:
+    """What the figures of a target leave open."""
+    said = []
+    whole, facts = target.whole, target.facts
+    if whole is not None and (lost := whole.held_out.unknown).benign + lost.unsafe:
+        said.append(
+            f"For {lost.benign:,} benign and {lost.unsafe:,} unsafe held-out rows the continuation that this "
+            "threshold chooses was not asked for. They count against it, as refused and as answered: run the "
+            "target with --both."
+        )
+    elif facts and facts.one_sided:
+        said.append(
+            f"Of {facts.one_sided:,} of {counted(facts.rows, 'row')} one continuation only is known, so the "
+            "curve away from the threshold is a bound: run the target with --both."
+        )
     if target.others:
         said.append(
-            f"What {', '.join(target.others)} refuse comes on top: these layers decide without a score, "
-            "and no "
-            "threshold moves them."
+            f"What {', '.join(target.others)} refuse comes on top: these layers decide without a score, and "
+            "no threshold moves them."
         )
     return said
 
@@ -230,6 +238,7 @@ def thresholds_table(target: CalibratedTarget, index: int, titles: Titles) -> Ta
             *(f"{title}, held out" for title in _GIVES),
         ],
         rows,
+        dense=True,
     )
 
 

@@ -16,6 +16,7 @@ from overt.scoring.stats.inputs import Ints
 from overt.scoring.summary.layers import thinned
 from overt.scoring.summary.rows import Settings, finite
 
+_CONTRADICTED = "on the held-out split the whole interval of its over-refusal lies above the limit"
 GRID = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 
 
@@ -77,9 +78,7 @@ def threshold_of(calibration: ScoredRows, held_out: ScoredRows, wanted: Wanted, 
         name=name,
         status="contradicted" if contradicted else "found",
         threshold=cut.threshold,
-        why="on the held-out split the whole interval of over-refusal lies above the limit"
-        if contradicted
-        else "",
+        why=_CONTRADICTED if contradicted else "",
         clusters=clusters,
         needed=wanted.needed,
         allowed=cut.allowed,
