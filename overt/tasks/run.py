@@ -19,7 +19,7 @@ from overt.data.json_types import Json
 from overt.data.progress import Progress
 from overt.data.prompts import Side
 from overt.data.records import Prompt
-from overt.data.results.files import explanation_file, remedy_file, write_summary
+from overt.data.results.files import calibration_file, explanation_file, remedy_file, write_summary
 from overt.data.results.summary import Summary
 from overt.data.run import brief
 from overt.data.run.counted import counted_from
@@ -296,6 +296,14 @@ def _ask(
     finish(config, start, work, prompts, brief.outcomes_of(start.folder), kinds)
 
 
+# What other commands add to a run, the file that holds it, and what it is made of.
+_ADDED = (
+    ("rewrite", remedy_file, " from the journal"),
+    ("explain", explanation_file, " from the journal"),
+    ("calibrate", calibration_file, " of these"),
+)
+
+
 def finish(
     config: RunConfig,
     start: Start,
@@ -311,12 +319,10 @@ def finish(
     Args:
         planned: how many outcomes there should be of each target; of those that are not there nobody knows.
     """
-    for what, added in (("rewrite", remedy_file), ("explain", explanation_file)):
+    for what, added, again in _ADDED:
         if (file := added(start.folder)).exists():  # its figures belong to the earlier outcomes
             file.unlink()
-            work.keep(
-                f"what `overt {what}` found was of the answers before; it makes it anew from the journal"
-            )
+            work.keep(f"what `overt {what}` found was of the answers before; it makes it anew{again}")
     harms, as_asked = brief.harms_of(start.folder), brief.as_asked_of(start.folder)
     summary = summary_of(start.policy, prompts, outcomes, harms, kinds, as_asked)
     write_summary(start.folder, summary)

@@ -12,6 +12,7 @@ from overt.data.table_model import Table
 from overt.report.block import Block, category_titles
 from overt.report.sections import groups
 from overt.report.sections.boundaries import BoundaryView, build_boundaries
+from overt.report.sections.calibration import CalibrationView, build_calibration
 from overt.report.sections.comparisons import (
     LayerView,
     agreement_said,
@@ -70,6 +71,7 @@ class View:
     checks: Table | None
     judges: Table | None
     sweeps: Sequence[Table]
+    calibration: CalibrationView | None
     coverage: Table
     states: Table
     stages: Table | None
@@ -105,6 +107,7 @@ def build_view(block: Block) -> View:
         checks=check_table(block.judges),
         judges=judge_table(summary.judges),
         sweeps=operating_point_tables(targets),
+        calibration=build_calibration(block.calibrations, category_titles(targets)),
         coverage=coverage_table(targets),
         states=state_table(targets),
         stages=stage_table(targets),
