@@ -70,7 +70,7 @@ def vision_judge(policy: Policy, *, ask: Ask, template: Template, load: Load, se
     def question(case: Case) -> Question[Verdict]:
         pictures = _looked_at(case.outcome.images[:MOST_PICTURES], load)
         values = {
-            "prompt": case.prompt.text,
+            "prompt": case.prompt.judged_text,
             "text": "" if pictures else read_reply(case.outcome.text).answer[:MOST_TEXT],
             "pictures": len(pictures),
             "modality": policy.modality,
@@ -140,10 +140,13 @@ def checker_judge(name: str, checks: Checks, has: Callable[[str], bool]) -> Harm
     """
 
     def judge(cases: Sequence[Case]) -> Iterator[HarmVote]:
-        shown = ((path, case.prompt.text) for case in cases for path in case.outcome.images)
+        shown = ((path, case.prompt.judged_text) for case in cases for path in case.outcome.images)
         gone = {path for path, _ in shown if not has(path)}
         asked = (
-            (path, case.prompt.text) for case in cases for path in case.outcome.images if path not in gone
+            (path, case.prompt.judged_text)
+            for case in cases
+            for path in case.outcome.images
+            if path not in gone
         )
         said = checks(asked)
         for case in cases:

@@ -76,7 +76,7 @@ def judge_answers(rows: Iterable[tuple[Prompt, Outcome]], judge: str, judging: J
         for prompt, outcome in rows:
             waiting.append(outcome)
             if _is_for_a_judge(outcome):
-                yield prompt.text, outcome.text
+                yield prompt.judged_text, outcome.text
 
     for judgement in judging(to_judge()):
         while not _is_for_a_judge(waiting[0]):
