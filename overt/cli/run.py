@@ -21,6 +21,7 @@ from overt.data.run.partial_results import Part
 from overt.data.table_model import Cell, Table, count_cell
 from overt.data.text import decimals, money, plain
 from overt.data.typed_json import to_json
+from overt.report.sections.attacks import attack_tables
 from overt.report.sections.groups import group_lines, group_tables
 from overt.report.sections.targets import REASONS, reason_rows
 from overt.scoring.summary.corrected import corrected_said
@@ -64,6 +65,9 @@ def print_run(run: Run, *, as_json: bool) -> None:
             print_lines(to, ["", plain(table.caption)])
             print_table(to, table)
         print_lines(to, others, folded=True)
+        for table in attack_tables([target]):
+            print_lines(to, ["", plain(table.caption)])
+            print_table(to, table)
         to.print()
     if summary.rank_correlation:
         print_lines(to, [_correlation(summary.rank_correlation), ""])

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from overt.data.table_model import Table
 from overt.report.block import Block, category_titles
-from overt.report.sections import groups
+from overt.report.sections import attacks, groups
+from overt.report.sections.attacks import attack_tables
 from overt.report.sections.boundaries import BoundaryView, build_boundaries
 from overt.report.sections.comparisons import (
     LayerView,
@@ -57,6 +58,8 @@ class View:
     categories: Sequence[tuple[str, Table]]
     groups: Sequence[Table]
     groups_said: str
+    attacks: Sequence[Table]
+    attacks_said: str
     boundaries: BoundaryView | None
     remedy: RemedyView | None
     words: Sequence[WordsView]
@@ -91,6 +94,8 @@ def build_view(block: Block) -> View:
         categories=category_tables(targets, shown),
         groups=group_tables(targets, summary.level),
         groups_said=groups.MEANING,
+        attacks=attack_tables(targets),
+        attacks_said=attacks.MEANING,
         boundaries=build_boundaries(block.boundaries) if block.boundaries else None,
         remedy=build_remedy(block.remedy, category_titles(targets)) if block.remedy else None,
         words=build_words(block.explanations),
