@@ -78,8 +78,11 @@ def print_run(run: Run, *, as_json: bool) -> None:
     print_lines(to, [f"{calls_line(manifest.calls)}, {manifest.seconds['run']:.1f} s"])
     print_lines(to, [f"note   {note}" for note in manifest.notes], style="yellow")
     print_lines(to, list(_warnings(run)), style="bold red")
-    drawn = "image" in manifest.kinds.values()  # a bare filter's decision needs no judge
-    score = f"overt score {folder} --judges ...   " if drawn and not judged else ""
+    # A bare filter's decision needs no judge; defence success does.
+    wanted = "image" in manifest.kinds.values() or any(
+        t.attacks and t.kind == "text" for t in summary.targets
+    )
+    score = f"overt score {folder} --judges ...   " if wanted and not judged else ""
     print_lines(to, [f"next   {score}overt report {folder}"])
 
 

@@ -91,7 +91,7 @@ def test_a_run_from_the_file_to_the_report(tmp_path, prompts):
     assert "defence success by attack" in told
     assert "50.0% (4 of 8)" in told
     overt("report", folder)
-    page = page_text((folder / "report.html").read_text("utf-8"))
+    page = page_text((folder / "report" / "index.html").read_text("utf-8"))
     assert "defence success by attack" in page
     assert "wildjailbreak" in page
     stored = read_records(folder / "stages" / "prompts.jsonl", Prompt)
