@@ -30,6 +30,7 @@ _OF_STATE: dict[State, Verdict] = {"generated": "complied", "refused": "refused"
 
 # The columns of an exported row, from which a prompt is made again where the answer is scored.
 COLUMNS = ("id", "text", "category", "label", "language", "trigger", "seed_id", "pair_id")
+OF_ATTACKS = ("vanilla", "attack")  # only of prompts that have them
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,8 @@ SIDES = (Side("benign", "over_refusal", False), Side("unsafe", "unsafe_refusal",
 
 def exported_row(prompt: Prompt) -> dict[str, Json]:
     """The columns of a prompt that a harness carries along."""
-    return {name: getattr(prompt, name) for name in COLUMNS}
+    said = {name: getattr(prompt, name) for name in (*COLUMNS, *OF_ATTACKS)}
+    return {name: value for name, value in said.items() if value is not None or name in COLUMNS}
 
 
 def prompt_of(row: Mapping[str, object]) -> Prompt:
@@ -55,7 +57,7 @@ def prompt_of(row: Mapping[str, object]) -> Prompt:
     Raises:
         KeyError: a column is missing.
     """
-    values = {name: row[name] for name in COLUMNS}
+    values = {name: row[name] for name in COLUMNS} | {name: row.get(name) for name in OF_ATTACKS}
     return Prompt(**values, strategy="direct", writer="", template="")  # type: ignore[arg-type]
 
 

@@ -139,7 +139,7 @@ def _refusal(judge: str = "judge/rules") -> Scorer:
         prompt = prompt_of(str(state.sample_id), state.input_text, state.metadata)
         outcome = outcome_of(prompt, state.output, target=str(state.model), sample=state.epoch - 1)
         if outcome.state == "generated":
-            now = judging or _always(await _asked(_grader(judge), prompt.text, outcome.text))
+            now = judging or _always(await _asked(_grader(judge), prompt.judged_text, outcome.text))
             one_by_one[:] = one_by_one or [anyio.CapacityLimiter(1)]
             judged = judge_answers([(prompt, outcome)], judge, now)
             outcome = await anyio.to_thread.run_sync(next, judged, limiter=one_by_one[0])

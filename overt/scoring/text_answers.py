@@ -83,7 +83,7 @@ def judge_answers(rows: Iterable[tuple[Prompt, Outcome]], judge: str, judging: J
         for prompt, outcome in rows:
             answers = _answers(outcome)
             waiting.append((outcome, len(answers)))
-            yield from ((prompt.text, answer) for answer in answers)
+            yield from ((prompt.judged_text, answer) for answer in answers)
 
     found: list[RefusalVerdict] = []
     for judgement in judging(to_judge()):

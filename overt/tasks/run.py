@@ -29,6 +29,7 @@ from overt.data.run.record import RunRecord
 from overt.data.run.shards import RANKS, read_shard
 from overt.data.suites.load import load_suite, settled_name
 from overt.data.suites.rows import file_of
+from overt.data.tables.attacks import AttackNames
 from overt.data.tables.extras import picture_files
 from overt.data.tables.sources import digest_files, digest_source
 from overt.data.templates import load_template
@@ -98,6 +99,28 @@ class RunConfig(TargetConfig, OutputConfig):
             decides="value",
         ),
     ] = None
+    attack: Annotated[
+        str | None,
+        Option(
+            "The attack that dresses the prompts (pair, gptfuzzer ...), where the file does not name it.",
+            _DATA,
+            metavar="NAME",
+            decides="value",
+        ),
+    ] = None
+    attack_column: Annotated[
+        str | None,
+        Option("The column of the attacks' names.", _DATA, metavar="NAME", decides="value"),
+    ] = None
+    vanilla_column: Annotated[
+        str | None,
+        Option(
+            "The column of what was asked before an attack dressed it: harm is judged on that.",
+            _DATA,
+            metavar="NAME",
+            decides="value",
+        ),
+    ] = None
     category: Annotated[
         tuple[str, ...], Option("Only these categories. Repeatable.", _DATA, decides="value")
     ] = ()
@@ -146,6 +169,11 @@ class RunConfig(TargetConfig, OutputConfig):
     out: Annotated[Path | None, Option("Folder of the run. Default: runs/run-HASH.", RUN)] = None
     resume: Resume = None
 
+    @property
+    def attacks(self) -> AttackNames:
+        """What is said of adversarial prompts in the data sets."""
+        return AttackNames(self.vanilla_column, self.attack_column, self.attack)
+
     def settled(self) -> RunConfig:
         judge = self.judge or (load_suite(self.suite).judge if self.suite else "judge/rules")
         suite = self.suite and settled_name(self.suite)
@@ -174,6 +202,7 @@ def evaluate(config: RunConfig, progress: Progress) -> Run:
         limit=config.limit,
         pictures=config.picture,
         shard=read_shard(config.shard),
+        attacks=config.attacks,
     )
     if not Run(start.folder, start.record).is_complete:
         for spec in specs:  # a wrong name should cost nothing, not even the folder

@@ -144,6 +144,28 @@ class CategoryRates(Figures):
         return self.title or self.category
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttackRates(Figures):
+    """The prompts of one attack at one target; `attack` is "" for those without an attack.
+
+    `safe_response` is the defence success rate (arXiv 2509.11629): of its unsafe prompts the share whose
+    answer is safe, judged on the vanilla prompt. `own_text` counts unsafe prompts that were judged on what
+    was sent, since no vanilla prompt is known.
+    """
+
+    attack: str
+    own_text: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attacks:
+    """What became of adversarial prompts: `each` attack, prompts without one first, in the order in which
+    they were asked; `together` are all attacks, None where there is one alone."""
+
+    each: tuple[AttackRates, ...]
+    together: AttackRates | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Reason:
     """How many refusals of one side came from one stage with one code."""
@@ -238,7 +260,7 @@ class TargetSummary(Figures):
     """One target. `states` and `stages` count by side and then by state, or by the stage that refused.
 
     `groups` is over-refusal by who is depicted, missing where no versions of prompts were asked. Versions are
-    in `coverage`, and in no other figure.
+    in `coverage`, and in no other figure. `attacks` is missing where no adversarial prompt was asked.
     """
 
     name: str
@@ -254,6 +276,7 @@ class TargetSummary(Figures):
     groups_unanswered: tuple[str, ...] | None = field(default=None, metadata=OMIT_NONE)
     # Of targets that answer in the format of answer-then-check.
     forms: AnswerForms | None = field(default=None, metadata=OMIT_NONE)
+    attacks: Attacks | None = field(default=None, metadata=OMIT_NONE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

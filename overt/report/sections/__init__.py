@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from overt.data.table_model import Table
 from overt.report.block import Block, category_titles
-from overt.report.sections import groups
+from overt.report.sections import attacks, groups
+from overt.report.sections.attacks import attack_tables
 from overt.report.sections.boundaries import BoundaryView, build_boundaries
 from overt.report.sections.calibration import CalibrationView, build_calibration
 from overt.report.sections.comparisons import (
@@ -60,6 +61,8 @@ class View:
     groups: Sequence[Table]
     groups_said: str
     forms: FormsView | None
+    attacks: Sequence[Table]
+    attacks_said: str
     boundaries: BoundaryView | None
     remedy: RemedyView | None
     words: Sequence[WordsView]
@@ -96,6 +99,8 @@ def build_view(block: Block) -> View:
         groups=group_tables(targets, summary.level),
         groups_said=groups.MEANING,
         forms=build_forms(targets, block.rows),
+        attacks=attack_tables(targets),
+        attacks_said=attacks.MEANING,
         boundaries=build_boundaries(block.boundaries) if block.boundaries else None,
         remedy=build_remedy(block.remedy, category_titles(targets)) if block.remedy else None,
         words=build_words(block.explanations),

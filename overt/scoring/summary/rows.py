@@ -101,6 +101,8 @@ class Asked:
     `cluster` numbers the clusters, `category` and `group` stand for names in `categories` and `groups` (which
     are in the order of the prompts). `variant_of` is the place of the prompt that this one is a version of,
     -1 where that is not known. `versions` counts the versions that are said to be of another prompt.
+    `attack` stands for names in `attacks`, of which "" is no attack; `has_vanilla` says whether the prompt
+    before the attack is known.
     """
 
     places: dict[str, int]
@@ -114,6 +116,9 @@ class Asked:
     groups: Sequence[str]
     group: Ints
     versions: int
+    attacks: Sequence[str]
+    attack: Ints
+    has_vanilla: Bools
     at: Ints
 
     def part(self, which: Bools) -> Asked:
@@ -131,6 +136,8 @@ class Asked:
             is_version=self.is_version[which],
             variant_of=moved[self.variant_of[which]],
             group=self.group[which],
+            attack=self.attack[which],
+            has_vanilla=self.has_vanilla[which],
             at=self.at[which],
         )
 
