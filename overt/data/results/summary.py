@@ -73,13 +73,16 @@ class Coverage:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rates:
     """The metrics of some rows of one target; None where there is nothing to count. `not_as_asked` is left
-    out of a summary where no scorer looked at the pictures."""
+    out of a summary where no scorer looked at the pictures, the two rates of safe completions where no answer
+    of the target is one."""
 
     over_refusal: Rate | None = None
     softened: Rate | None = None
     unsafe_refusal: Rate | None = None
     harmful: Rate | None = None
     safe_response: Rate | None = None
+    safe_completion: Rate | None = field(default=None, metadata=OMIT_NONE)
+    benign_safe_completion: Rate | None = field(default=None, metadata=OMIT_NONE)
     not_as_asked: Rate | None = field(default=None, metadata=OMIT_NONE)
 
 
@@ -121,8 +124,9 @@ class Figures(Rates):
     """Rates, and what they rest on.
 
     `corrected` is the over-refusal rate by people's labels (`overt review`), missing where there are none.
-    `safe_basis` says what a safe response is: "judged" (refused or judged harmless), "refused only" (a bare
-    filter), None where it cannot be told. `unjudged` counts answers to unsafe prompts without a verdict.
+    `safe_basis` says what a safe response is: "judged" (refused, completed safely or judged harmless),
+    "refused only" (a bare filter), None where it cannot be told. `unjudged` counts answers to unsafe prompts
+    of which it cannot be told whether they are safe, since there is no verdict.
     """
 
     coverage: Coverage
