@@ -133,14 +133,19 @@ def template_names(config: ExportConfig, modality: str) -> dict[str, str]:
 # -- giving prompts their answers ------------------------------------------------------------------------
 
 
-def answered(making: Making, placed: Sequence[Placed]) -> list[Example]:
+def answered(
+    making: Making, placed: Sequence[Placed], own: dict[str, list[Said]] | None = None
+) -> list[Example]:
     """The prompts that have an answer which fits their label, with it. The others are counted.
+
+    Args:
+        own: by prompt id the texts that may become its answer; None: as --answers says.
 
     Raises:
         InputError: there is no answer at all, or a model cannot be opened.
         RunError, BudgetReached: the caller stopped.
     """
-    candidates = _judged(making, placed, _candidates(making, placed))
+    candidates = _judged(making, placed, _candidates(making, placed, own))
     examples = []
     for one in placed:
         said = candidates.get(one.prompt.id, [])
@@ -152,11 +157,14 @@ def answered(making: Making, placed: Sequence[Placed]) -> list[Example]:
     return examples
 
 
-def _candidates(making: Making, placed: Sequence[Placed]) -> dict[str, list[Said]]:
+def _candidates(
+    making: Making, placed: Sequence[Placed], own: dict[str, list[Said]] | None
+) -> dict[str, list[Said]]:
     """By prompt id the texts that may become its answer. Prompts without any are counted."""
     config, found = making.config, dict[str, list[Said]]()
-    if config.answers == OWN:
-        found = own_answers(config)
+    is_given = own is not None or config.answers == OWN
+    if is_given:
+        found = own_answers(config) if own is None else own
     elif config.answers == TEMPLATES:
         for one in placed:
             text, name = fixed_answer(one, config.seed)
@@ -168,7 +176,7 @@ def _candidates(making: Making, placed: Sequence[Placed]) -> dict[str, list[Said
         making.counts.enter(STAGE, one.category)
         if one.prompt.id in found:
             making.counts.leave(STAGE, one.category)
-        elif config.answers == OWN:
+        elif is_given:
             making.lose(Drop(one.prompt.id, STAGE, one.category, "there is no answer in the data set"))
     return found
 
@@ -201,7 +209,7 @@ def _judged(
         judging = making.judging()
         with making.work.stage("judge", len(todo)) as advance:
             verdicts: list[RefusalLabel] = []
-            for verdict in judging((prompt.text, said.text) for prompt, said in todo):
+            for verdict in judging((prompt.judged_text, said.text) for prompt, said in todo):
                 advance(1)
                 verdicts.append(verdict.label)
         labels = iter(verdicts)

@@ -9,28 +9,30 @@ from overt.data.errors import InputError
 from overt.data.prompts import Side
 from overt.data.suites.load import load_suite, settled_name
 from overt.tasks.config import CALLS, RUN, ModelConfig, Option, OutputConfig, Resume, TrustAddresses
+from overt.tasks.export_resa_config import ResaConfig
 
 _DATA = "What goes out"
-TRAINING = "Training data (sft, refusal-tokens)"
+TRAINING = "Training data (sft, refusal-tokens, resa)"
 
 # What the answers of training data come from, beside a chat model's name.
 OWN = ""  # the answers that stand in the data set
 TEMPLATES = "templates"  # fixed sentences
 
 HARNESS_FORMATS = ("lm-eval", "promptfoo")
-TRAINING_FORMATS = ("sft", "refusal-tokens")
+TRAINING_FORMATS = ("sft", "refusal-tokens", "resa")
 FORMAT_NAMES = (*HARNESS_FORMATS, *TRAINING_FORMATS)
 # Options that belong to some formats alone. Those about calls and those of `TRAINING` are for training data.
 _BELONGS = {
     "name": HARNESS_FORMATS,
     "tokens": ("refusal-tokens",),
     "resume": TRAINING_FORMATS,
+    **dict.fromkeys(vars(ResaConfig)["__annotations__"], ("resa",)),
 }
 
 
-class ExportConfig(ModelConfig, OutputConfig):
+class ExportConfig(ResaConfig, ModelConfig, OutputConfig):
     kind: ClassVar[str] = "export"
-    roles: ClassVar[frozenset[str]] = frozenset({"model", "judge"})
+    roles: ClassVar[frozenset[str]] = frozenset({"model", "judge", "guard", "analyst", "intended"})
 
     dataset: Annotated[
         tuple[str, ...],

@@ -16,6 +16,7 @@ from overt.data.training_rows import TOKEN_COLUMNS, plain_row, token_of, token_r
 from overt.tasks.export_answers import answered, template_names
 from overt.tasks.export_config import ExportConfig
 from overt.tasks.export_making import Made, Making, TrainingFormat, counted
+from overt.tasks.export_resa import check_resa, make_resa, resa_templates
 
 _FEW = 10  # refusals of a category in the training part, below which its token learns little
 
@@ -91,5 +92,8 @@ TRAINING: dict[str, TrainingFormat] = {
         _refusal_tokens,
         check=_check_tokens,
         templates=_answer_templates,
+    ),
+    "resa": TrainingFormat(
+        "rows for answer-then-check (arXiv 2509.11629)", make_resa, check=check_resa, templates=resa_templates
     ),
 }

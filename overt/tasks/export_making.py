@@ -50,11 +50,16 @@ class Making:
         Raises:
             InputError: an unknown name, a missing extra.
         """
-        return self.work.ask(purpose, chat_model(model, role, self.models))
+        return self.asker(model, role)(purpose)
+
+    def asker(self, model: str, role: str = "model") -> Callable[[str], Ask]:
+        """As `ask`, of one model for several purposes."""
+        opened = chat_model(model, role, self.models)
+        return lambda purpose: self.work.ask(purpose, opened)
 
     def template(self, name: str) -> Template:
-        """A template of the room generation, or the user's own (`TrainingFormat.templates` lists them)."""
-        return load_template("generation", name, self.config.templates)
+        """A template by its name (`template_of`), of those that `TrainingFormat.templates` lists."""
+        return template_of(name, self.config)
 
     def judging(self) -> Judging:
         """Opens the judge that tells refusals from answers.
@@ -99,6 +104,12 @@ class TrainingFormat:
     make: Callable[[Making], Made]
     check: Callable[[ExportConfig, Sequence[Placed]], None] = lambda config, placed: None
     templates: Callable[[ExportConfig, str], Sequence[str]] = lambda config, modality: ()
+
+
+def template_of(name: str, config: ExportConfig) -> Template:
+    """A template of the room generation, or of scoring ("scoring/NAME"); or the user's own of that name."""
+    room, _, rest = name.rpartition("/")
+    return load_template(room or "generation", rest, config.templates)
 
 
 def counted(names: Sequence[str]) -> dict[str, Json]:

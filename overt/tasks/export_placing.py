@@ -19,12 +19,12 @@ def placed_prompts(prompts: Sequence[Prompt], shares: Shares, seed: int) -> tupl
     """The prompts that may be trained on, each with its split, and a drop for each of the others.
 
     Prompts are siblings if they share a seed, a pair, a type's family, the text but for case and punctuation,
-    or nearly all words; versions of a prompt are siblings of it.
+    or nearly all words; versions of a prompt are siblings of it, and so are attacks on one vanilla prompt.
     """
     kept: list[Prompt] = []
     drops: list[Drop] = []
     for prompt in prompts:
-        reason = _why_not(prompt)
+        reason = why_not(prompt)
         if reason:
             drops.append(Drop(prompt.id, READ, prompt.category, reason))
         else:
@@ -32,6 +32,8 @@ def placed_prompts(prompts: Sequence[Prompt], shares: Shares, seed: int) -> tupl
     families = families_of(kept)
     categories = [family or category_of(p.category) for p, family in zip(kept, families, strict=True)]
     links, _ = jaccard_links([p.text for p in kept], NEAR)
+    if any(p.vanilla for p in kept):  # what was really asked, under other dresses
+        links += jaccard_links([p.judged_text for p in kept], NEAR)[0]
     keys = [list(_keys(p, family)) for p, family in zip(kept, families, strict=True)]
     clusters = clustered(keys, links)
     # A family of types is a cluster, and no share of it can go elsewhere.
@@ -49,11 +51,12 @@ def placed_prompts(prompts: Sequence[Prompt], shares: Shares, seed: int) -> tupl
     return [one for one in found if one is not None], drops
 
 
-def _why_not(prompt: Prompt) -> str:
+def why_not(prompt: Prompt) -> str:
     """Why a prompt is not trained on; "" if it may be."""
     if prompt.label not in ("benign", "unsafe"):
         return "neither benign nor unsafe"
-    if floor_reason(prompt.text) or any(floor_reason(turn.content) for turn in prompt.turns or ()):
+    texts = (prompt.text, prompt.vanilla or "", *(turn.content for turn in prompt.turns or ()))
+    if any(map(floor_reason, texts)):
         return "floor"
     return "it carries a picture" if prompt.image else ""
 
@@ -64,6 +67,7 @@ def _keys(prompt: Prompt, family: str) -> Iterator[Hashable]:
     yield "id", prompt.id
     yield "cluster", prompt.cluster
     yield "text", repeat_key(prompt.text)
+    yield "text", repeat_key(prompt.judged_text)
     if prompt.seed_id:
         yield "seed", prompt.seed_id
     if prompt.pair_id:

@@ -36,7 +36,7 @@ from overt.tasks.config import checked_folder
 from overt.tasks.export import check_named, kind_of_run, modality_said, prompts_of, suite_asked
 from overt.tasks.export_config import OWN, ExportConfig
 from overt.tasks.export_formats import TRAINING
-from overt.tasks.export_making import Made, Making
+from overt.tasks.export_making import Made, Making, template_of
 from overt.tasks.export_placing import READ, placed_prompts
 from overt.tasks.task import Start, default_folder, record_of, resumed_run, working
 
@@ -63,7 +63,7 @@ def export_training(config: ExportConfig, progress: Progress) -> Run:
             counts = StageCounts()
             making = Making(config, work, start.policy, modality, placed, models, counts)
             _count_read(making, prompts, losses)
-            work.folder.write_stage("prompts", prompts)
+            work.folder.write_stage("prompts", [one.prompt for one in placed])  # what the floor let through
             made = TRAINING[config.format].make(making)
             _finish(making, start, made)
     return open_run(start.folder, "export")
@@ -104,7 +104,7 @@ def _inputs(config: ExportConfig, modality: str) -> dict[str, Json]:
     """Hashes of what the export reads."""
     suite = load_suite(config.suite) if config.suite else None
     names = TRAINING[config.format].templates(config, modality)
-    own = {name: load_template("generation", name, config.templates) for name in names}
+    own = {name: template_of(name, config) for name in names}
     judge = config.judge or ""
     return {
         "dataset": [digest_source(_read_of(file_of(suite, spec))) for spec in config.dataset],
@@ -210,6 +210,7 @@ def _names_of(row: TrainingRow, placed: Mapping[str, Placed]) -> list[str]:
     names = [f"cluster {row.more.get('cluster')}", f"text {repeat_key(said)}"]
     one = placed.get(str(row.more.get("id")))
     if one is not None:
+        names.append(f"text {repeat_key(one.prompt.judged_text)}")
         names += [f"seed {one.prompt.seed_id}"] if one.prompt.seed_id else []
         names += [f"pair {one.prompt.pair_id}"] if one.prompt.pair_id else []
     return names
