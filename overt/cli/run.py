@@ -26,6 +26,8 @@ from overt.report.sections.forms import forms_lines, forms_table
 from overt.report.sections.groups import group_lines, group_tables
 from overt.report.sections.targets import REASONS, reason_rows
 from overt.scoring.summary.corrected import corrected_said
+from overt.scoring.summary.f1 import SUITES as F1_SUITES
+from overt.scoring.summary.f1 import f1_lines
 from overt.scoring.summary.metrics import METRICS, Metric, value_of
 from overt.tasks.run import RunConfig, evaluate
 
@@ -54,7 +56,8 @@ def print_run(run: Run, *, as_json: bool) -> None:
     judged = manifest.judges is not None
     reasons = _reasons(run, summary.targets)
     for target in summary.targets:
-        _print_target(to, target, summary.level, reasons.get(target.name, ()), judged=judged)
+        more = f1_lines(target) if run.record.value("suite") in F1_SUITES else ()
+        _print_target(to, target, summary.level, reasons.get(target.name, ()), tuple(more), judged=judged)
         to.print()
     if summary.rank_correlation:
         print_lines(to, [_correlation(summary.rank_correlation), ""])
@@ -74,13 +77,19 @@ def print_run(run: Run, *, as_json: bool) -> None:
 
 
 def _print_target(
-    to: Console, target: TargetSummary, level: float, reasons: Sequence[str], *, judged: bool
+    to: Console,
+    target: TargetSummary,
+    level: float,
+    reasons: Sequence[str],
+    more: Sequence[str],
+    *,
+    judged: bool,
 ) -> None:
     print_lines(to, [plain(target.name)], style="bold")
     print_lines(to, [_answered(target), *reasons, *_judged(target, asked=judged)])
     print_lines(to, list(_not_as_asked(target)))
     print_table(to, _table(target, shows_unjudged=judged and bool(target.unjudged)))
-    print_lines(to, [corrected_said(target.corrected)] if target.corrected else [])
+    print_lines(to, [*([corrected_said(target.corrected)] if target.corrected else []), *more])
     if forms := forms_table([target]):
         print_lines(to, ["", plain(forms.caption)])
         print_table(to, forms)

@@ -19,7 +19,7 @@ def placed_prompts(prompts: Sequence[Prompt], shares: Shares, seed: int) -> tupl
     """The prompts that may be trained on, each with its split, and a drop for each of the others.
 
     Prompts are siblings if they share a seed, a pair, a type's family, the text but for case and punctuation,
-    or nearly all words; versions of a prompt are siblings of it.
+    or nearly all words; versions of a prompt are siblings of it, and so are attacks on one vanilla prompt.
     """
     kept: list[Prompt] = []
     drops: list[Drop] = []
@@ -32,6 +32,8 @@ def placed_prompts(prompts: Sequence[Prompt], shares: Shares, seed: int) -> tupl
     families = families_of(kept)
     categories = [family or category_of(p.category) for p, family in zip(kept, families, strict=True)]
     links, _ = jaccard_links([p.text for p in kept], NEAR)
+    if any(p.vanilla for p in kept):  # what was really asked, under other dresses
+        links += jaccard_links([p.judged_text for p in kept], NEAR)[0]
     keys = [list(_keys(p, family)) for p, family in zip(kept, families, strict=True)]
     clusters = clustered(keys, links)
     # A family of types is a cluster, and no share of it can go elsewhere.
@@ -53,7 +55,8 @@ def why_not(prompt: Prompt) -> str:
     """Why a prompt is not trained on; "" if it may be."""
     if prompt.label not in ("benign", "unsafe"):
         return "neither benign nor unsafe"
-    if floor_reason(prompt.text) or any(floor_reason(turn.content) for turn in prompt.turns or ()):
+    texts = (prompt.text, prompt.vanilla or "", *(turn.content for turn in prompt.turns or ()))
+    if any(map(floor_reason, texts)):
         return "floor"
     return "it carries a picture" if prompt.image else ""
 
@@ -64,6 +67,7 @@ def _keys(prompt: Prompt, family: str) -> Iterator[Hashable]:
     yield "id", prompt.id
     yield "cluster", prompt.cluster
     yield "text", repeat_key(prompt.text)
+    yield "text", repeat_key(prompt.judged_text)
     if prompt.seed_id:
         yield "seed", prompt.seed_id
     if prompt.pair_id:
