@@ -369,10 +369,15 @@ DECIDING = {
     "dataset": ("data.jsonl", "more.jsonl"), "format": "refusal-tokens", "suite": "xstest", "label": "unsafe",
     "category": ("violence",), "limit": 3, "judge": "judge/openai/j", "license": "MIT", "answers": "openai/m",
     "of": "openai/a", "tokens": "category", "split": "0.5/0.5/0", "seed": 4, "templates": Path("ours"),
-    "codes": Path("codes.yaml"),
+    "codes": Path("codes.yaml"), "guard": "filter/better-profanity", "analyst": "openai/a",
+    "intended": "openai/i", "safe_completion": ("self_harm",), "plain": "more.jsonl", "subset": 9,
 }  # fmt: skip
 NEEDED = {
     "tokens": {"format": "refusal-tokens"}, "of": {"answers": ""}, "templates": {"answers": "openai/m"},
+    **{
+        name: {"format": "resa"}
+        for name in ("guard", "analyst", "intended", "safe_completion", "plain", "subset")
+    },
 }  # fmt: skip
 
 
