@@ -24,6 +24,8 @@ from overt.data.typed_json import to_json
 from overt.report.sections.groups import group_lines, group_tables
 from overt.report.sections.targets import REASONS, reason_rows
 from overt.scoring.summary.corrected import corrected_said
+from overt.scoring.summary.f1 import SUITES as F1_SUITES
+from overt.scoring.summary.f1 import f1_lines
 from overt.scoring.summary.metrics import METRICS, Metric, value_of
 from overt.tasks.run import RunConfig, evaluate
 
@@ -57,6 +59,7 @@ def print_run(run: Run, *, as_json: bool) -> None:
         print_lines(to, list(_not_as_asked(target)))
         print_table(to, _table(target, shows_unjudged=judged and bool(target.unjudged)))
         print_lines(to, [corrected_said(target.corrected)] if target.corrected else [])
+        print_lines(to, list(f1_lines(target)) if run.record.value("suite") in F1_SUITES else [])
         _print_why(to, target)
         print_lines(to, [_layer(layer) for layer in target.layers])
         differing, others = group_lines(target, summary.level)

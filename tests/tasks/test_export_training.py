@@ -310,12 +310,17 @@ def test_the_completions_of_xstest(tmp_path):
 def test_trl_reads_the_rows(tmp_path):
     pytest.importorskip("trl", reason="TRL is not installed (the extra train)")
     from datasets import load_dataset
-    from trl.data_utils import is_conversational
+    from support.tiny_chat import save_tokenizer
+    from trl.data_utils import is_conversational, maybe_apply_chat_template
 
     run, _ = export(tmp_path, XSTEST / "xstest_v2_completions_gpt4.csv", "--format", "refusal-tokens")
     loaded = load_dataset(str(run / "dataset"), cache_dir=str(tmp_path / "cache"))
     assert set(loaded) == set(SPLITS)
     assert all(is_conversational(row) for row in loaded["train"])
+    row = loaded["train"][0]
+    text = maybe_apply_chat_template(row, save_tokenizer(tmp_path / "tiny"))
+    assert row["prompt"][0]["content"] in text["prompt"]
+    assert text["completion"].startswith(row["completion"][0]["content"])  # the token is the first thing said
 
 
 def test_datasets_reads_the_folder(tmp_path):
