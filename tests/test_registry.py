@@ -14,6 +14,7 @@ from overt import registry
 from overt.data.errors import InputError, OvertError
 from overt.data.plugins.install import install_extra
 from overt.data.plugins.names import check_names
+from overt.data.plugins.wrapped import WRAPPERS
 from overt.registry import find, is_filter, load_chat_model, load_filter, parse, resolve
 
 GROUPS = ("overt.chat_models", "overt.filters", "overt.writers", "overt.judges")
@@ -54,7 +55,8 @@ def test_every_builtin_is_there(group):
     assert registry.builtin(group)
     for name in registry.builtin(group):
         prefix = registry.POINTS[group].prefix
-        maker = resolve(group, f"{prefix}/{name}" if prefix else f"{name}/m")
+        model = "openai/m" if name in WRAPPERS else "m"
+        maker = resolve(group, f"{prefix}/{name}" if prefix else f"{name}/{model}")
         assert all(callable(getattr(maker, member)) for member in registry.POINTS[group].members)
 
 
@@ -209,7 +211,10 @@ def test_a_file_here_does_not_take_a_packages_place(vendor, tmp_path):
     ("spec", "words"),
     [
         ("opnai/gpt", ["no chat model 'opnai'", "Did you mean 'openai/gpt'?", "hf/..., openai/..."]),
-        ("zzzz/gpt", ["no chat model 'zzzz'", "Known: hf/..., openai/...", "module:Class"]),
+        (
+            "zzzz/gpt",
+            ["no chat model 'zzzz'", "Known: answer-then-check/..., hf/..., openai/...", "module:Class"],
+        ),
         ("gpt-4o", ["'gpt-4o' is not a model's name", "Write provider/model"]),
         ("openai/", ["is not a model's name"]),
         ("/gpt", ["is not a model's name"]),

@@ -196,11 +196,15 @@ class ChatChannel:
         if not isinstance(found, ChatReply):
             return reply
         return dataclasses.replace(
-            found, latency_s=reply.latency_s, adapted=reply.adapted, price_share=reply.price_share
+            found,
+            latency_s=reply.latency_s,
+            adapted=reply.adapted,
+            price_share=reply.price_share,
+            gate=reply.gate,
         )
 
     def counted(self, request: ChatRequest, reply: ChatReply) -> ChatReply:
-        if reply.error is not None or not needs_tokens(self.price, reply):
+        if not needs_tokens(self.price, reply):
             return reply
         sent = (m.content for m in request.messages)
         pictures = sum(len(m.images) for m in request.messages)
@@ -216,6 +220,7 @@ class ChatChannel:
             refusal=note if is_refusal else None,
             error=None if is_refusal else stopped_error(reply.error, note),
             raw=None,
+            gate=bare_gate(reply.gate),
         )
 
     def cost(self, reply: ChatReply) -> float:
@@ -241,6 +246,11 @@ def within_floor(channel: Channel[Q, R], reply: R) -> tuple[R, JsonObject]:
 def stopped_error(error: CallError | None, note: str) -> CallError:
     """The error of a reply that the floor stopped."""
     return dataclasses.replace(error, message=note) if error else CallError("floor", note)
+
+
+def bare_gate(gate: Gate | None) -> Gate | None:
+    """A gate without what was written behind other tokens."""
+    return gate and dataclasses.replace(gate, others=())
 
 
 def code_alone(text: str) -> str:
@@ -313,7 +323,8 @@ def check(wrong: str, latency_s: object) -> None:
 
 
 def needs_tokens(price: Price | None, reply: ChatReply | Response) -> bool:
-    is_missing = reply.input_tokens is None or reply.output_tokens is None
+    was_paid = reply.error is None or reply.error.is_of_answer
+    is_missing = was_paid and (reply.input_tokens is None or reply.output_tokens is None)
     return is_missing and price is not None and price.is_by_token
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from overt.calls.channel import (
     UnreadableRow,
+    bare_gate,
     check,
     code_alone,
     made,
@@ -204,12 +205,13 @@ class TargetChannel:
             latency_s=old.latency_s,
             adapted=old.adapted,
             price_share=old.price_share,
+            gate=old.gate,
         )
         return dataclasses.replace(reply, response=kept)
 
     def counted(self, request: TargetRequest, reply: TargetReply) -> TargetReply:
         response = reply.response
-        if reply.error is not None or response.cost is not None or not needs_tokens(self.price, response):
+        if response.cost is not None or not needs_tokens(self.price, response):
             return reply
         into, out = estimated_tokens(response, (request.prompt,))
         counted = dataclasses.replace(response, is_estimate=True, input_tokens=into, output_tokens=out)
@@ -232,6 +234,7 @@ class TargetChannel:
             layers=layers,
             error=stopped_error(said.error, note),
             raw=None,
+            gate=bare_gate(said.gate),
         )
         return TargetReply(kept)
 

@@ -35,6 +35,8 @@ COMMANDS = {
     "decision.",
     "report": "Write the report: one HTML file that works offline, plots, summary.json and a Markdown table.",
     "gate": "Exit with 1 when a rate is over its limit and its interval says so, and say where: for CI.",
+    "calibrate": "Find the threshold that keeps over-refusal below a limit; try it on seeds that took no "
+    "part.",
     "compare": "Say what changed between two runs: paired differences with intervals, corrected tests, "
     "flips.",
     "view": "All runs of a folder on a local page: prompts beside answers, filters, search, progress.",

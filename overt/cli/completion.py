@@ -81,7 +81,7 @@ _SOURCES: Mapping[str, tuple[Callable[[], Iterable[str]], ...]] = {
     "checker": (_CHECKERS,),
     "export format": (_formats,),
     "filter": (_FILTERS,),
-    "harm judge": (_CHECKERS, _CHAT),
+    "harm judge": (_CHECKERS, _FILTERS, _CHAT),
     "judge": (_providers("overt.refusal_judges"), _CHAT),
     "model": (_providers("overt.writers"), _CHAT),
     "policy": (_policies,),

@@ -21,6 +21,8 @@ from overt.data.run.partial_results import Part
 from overt.data.table_model import Cell, Table, count_cell
 from overt.data.text import decimals, money, plain
 from overt.data.typed_json import to_json
+from overt.report.sections.attacks import attack_tables
+from overt.report.sections.forms import forms_lines, forms_table
 from overt.report.sections.groups import group_lines, group_tables
 from overt.report.sections.targets import REASONS, reason_rows
 from overt.scoring.summary.corrected import corrected_said
@@ -60,6 +62,10 @@ def print_run(run: Run, *, as_json: bool) -> None:
         print_table(to, _table(target, shows_unjudged=judged and bool(target.unjudged)))
         print_lines(to, [corrected_said(target.corrected)] if target.corrected else [])
         print_lines(to, list(f1_lines(target)) if run.record.value("suite") in F1_SUITES else [])
+        if forms := forms_table([target]):
+            print_lines(to, ["", plain(forms.caption)])
+            print_table(to, forms)
+            print_lines(to, list(forms_lines(target)), folded=True)
         _print_why(to, target)
         print_lines(to, [_layer(layer) for layer in target.layers])
         differing, others = group_lines(target, summary.level)
@@ -67,6 +73,9 @@ def print_run(run: Run, *, as_json: bool) -> None:
             print_lines(to, ["", plain(table.caption)])
             print_table(to, table)
         print_lines(to, others, folded=True)
+        for table in attack_tables([target]):
+            print_lines(to, ["", plain(table.caption)])
+            print_table(to, table)
         to.print()
     if summary.rank_correlation:
         print_lines(to, [_correlation(summary.rank_correlation), ""])
@@ -77,8 +86,11 @@ def print_run(run: Run, *, as_json: bool) -> None:
     print_lines(to, [f"{calls_line(manifest.calls)}, {manifest.seconds['run']:.1f} s"])
     print_lines(to, [f"note   {note}" for note in manifest.notes], style="yellow")
     print_lines(to, list(_warnings(run)), style="bold red")
-    drawn = "image" in manifest.kinds.values()  # a bare filter's decision needs no judge
-    score = f"overt score {folder} --judges ...   " if drawn and not judged else ""
+    # A bare filter's decision needs no judge; defence success does.
+    wanted = "image" in manifest.kinds.values() or any(
+        t.attacks and t.kind == "text" for t in summary.targets
+    )
+    score = f"overt score {folder} --judges ...   " if wanted and not judged else ""
     print_lines(to, [f"next   {score}overt report {folder}"])
 
 

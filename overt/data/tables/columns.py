@@ -195,6 +195,15 @@ class Table:
         column = self._by_usual_name(role)
         return [column] if column else []
 
+    def attack(self) -> str:
+        """The attack that dresses the prompts of a published table, where no column says it; else ""."""
+        return next((layout.attack for layout in self._layouts if layout.attack), "")
+
+    def columns_of(self, role: Role) -> list[Column]:
+        """All columns that may play a role by their names, those of a published layout alone if it has it."""
+        layout = self.layout(role)
+        return self.having(layout.columns[role.name] if layout else role.names, role)
+
     def column(self, role: Role, given: str | None = None) -> Column:
         """The first column of a role; `Column()` if the table has none."""
         return next(iter(self.columns(role, given)), Column())
