@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from overt.cli.options import command
-from overt.cli.tables import console, print_json, print_lines
-from overt.data.results.summary import Rate
+from overt.cli.tables import console, print_json, print_lines, print_table
 from overt.data.text import plain
+from overt.report.sections.forms import rates_notes, rates_table
 from overt.tasks.answer_forms import AnswerFormsConfig, FormsOf, forms_in
 
 _MOST_REASONS = 5
@@ -29,34 +29,18 @@ def answer_forms(config: AnswerFormsConfig) -> None:
         print_json([one.to_json() for one in found])
         return
     to = console()
+    if table := rates_table([(one.name, one.forms) for one in found]):
+        print_lines(to, [plain(table.caption)])
+        print_table(to, table)
     for one in found:
-        print_lines(to, list(_lines(one)))
+        name = f"{plain(one.name)}: " if len(found) > 1 else ""
+        print_lines(to, [f"{name}{line}" for line in _notes(one)], folded=True)
 
 
-def _lines(one: FormsOf) -> Iterator[str]:
-    forms = one.forms
-    yield f"{plain(one.name)}: {one.answers:,} answers"
-    yield f"  well-formed    {_share(forms.well_formed)}"
-    yield f"  contradicting  {_share(forms.contradicting)}"
-    if forms.contradicting is not None and forms.contradicting.k:
-        yield (
-            f"                 {forms.answers_unsafe:,} answer what their check calls unsafe, "
-            f"{forms.refuses_safe:,} refuse what it calls safe"
-        )
-    if forms.unclear:
-        yield f"  unclear        {forms.unclear:,} well-formed answers of which that cannot be told"
-    if forms.plain:
-        yield f"  plain          {forms.plain:,} without any tag" + (
-            ", in form here" if forms.is_adaptive else ""
-        )
+def _notes(one: FormsOf) -> Iterator[str]:
+    yield from rates_notes(one.forms)
     reasons = list(one.malformed.items())
     for why, count in reasons[:_MOST_REASONS]:
-        yield f"  malformed      {count:,}: {plain(why)}"
+        yield f"{count:,} not in the format: {plain(why)}"
     if len(reasons) > _MOST_REASONS:
-        yield f"  malformed      {sum(n for _, n in reasons[_MOST_REASONS:]):,} for other reasons"
-
-
-def _share(rate: Rate | None) -> str:
-    if rate is None:
-        return "none that can be told"
-    return f"{rate.k:,} of {rate.n:,}  {rate.rate:.1%} [{rate.low:.1%}, {rate.high:.1%}]"
+        yield f"{sum(n for _, n in reasons[_MOST_REASONS:]):,} not in the format for other reasons"

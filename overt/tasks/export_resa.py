@@ -33,6 +33,7 @@ from overt.tasks.export_making import Made, Making
 from overt.tasks.export_plain import check_plain, plain_examples
 from overt.tasks.export_resa_card import said_of, who_of
 from overt.tasks.export_resa_config import NO_GUARD
+from overt.tasks.verdicts import open_answer_checks
 
 _TEMPLATES = (
     "plan_outline",
@@ -185,7 +186,7 @@ def _guard(making: Making) -> Stage | None:
     """The guard's stage; None where it is left out.
 
     Raises:
-        InputError: the guard cannot be opened.
+        InputError: the guard cannot be opened, or judges no answers.
     """
     name, config = making.config.guard or NO_GUARD, making.config
     if name == NO_GUARD:
@@ -194,7 +195,8 @@ def _guard(making: Making) -> Stage | None:
         text_filter = registry.load_filter(
             name, device=config.device, batch_size=making.models.batch_size, timeout=config.timeout
         )
-        return lambda plans: guard_by_filter(plans, text_filter)
+        checks = open_answer_checks(making.work.caller, name, text_filter, GUARD)
+        return lambda plans: guard_by_filter(plans, text_filter, checks)
     ask, template = making.ask(name, GUARD, "guard"), making.template("scoring/plan_guard")
     return lambda plans: guard_by_model(plans, making.policy, ask=ask, template=template, seed=config.seed)
 

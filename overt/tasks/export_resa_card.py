@@ -86,11 +86,10 @@ def _share(rate: Rate | None) -> str:
 
 
 def _beside_the_paper(plans: Sequence[Plan], plain: int) -> str:
-    kinds = Counter("benign" if not plan.is_unsafe else "harmful" for plan in plans)
+    ours = Counter(_query_type(plan) for plan in plans)
     completions = sum(plan.kind == "safe_completion" for plan in plans)
     rows = [
-        ("harmful", f"{kinds['harmful']:,}", _published("harmful")),
-        ("benign", f"{kinds['benign']:,}", _published("benign")),
+        *((name, f"{ours[name]:,}", f"{published:,}") for name, published in PUBLISHED.items()),
         ("all with a check", f"{len(plans):,}", f"{sum(PUBLISHED.values()):,}"),
         ("safe completions", f"{completions:,}", f"{PUBLISHED_COMPLETIONS:,}, of self-harm alone"),
         ("plain rows (adaptive variant)", f"{plain:,}", f"{PUBLISHED_PLAIN:,}"),
@@ -100,16 +99,17 @@ def _beside_the_paper(plans: Sequence[Plan], plain: int) -> str:
     adversarial = sum(n for name, n in PUBLISHED.items() if name.startswith("adversarial"))
     note = (
         f"Of the paper's rows {adversarial:,} are jailbroken prompts, and its claim is defence against "
-        "those; whether prompts here are jailbroken is not told. How many its two filters dropped is not "
-        "published. The card of its published data set gives 16,179 as vanilla harmful: the labels are "
-        "swapped there."
+        "those. Here a prompt counts as adversarial if its file names an attack. How many the paper's two "
+        "filters dropped is not published. The card of its published data set gives 16,179 as vanilla "
+        "harmful: the labels are swapped there."
     )
     return "\n".join(table) + "\n\n" + note
 
 
-def _published(side: str) -> str:
-    vanilla, adversarial = PUBLISHED[f"vanilla {side}"], PUBLISHED[f"adversarial {side}"]
-    return f"{vanilla:,} vanilla and {adversarial:,} adversarial"
+def _query_type(plan: Plan) -> str:
+    """A name of `PUBLISHED`."""
+    dress = "vanilla" if plan.prompt.attack is None else "adversarial"
+    return f"{dress} {'harmful' if plan.is_unsafe else 'benign'}"
 
 
 def _of_subsets() -> str:

@@ -117,7 +117,8 @@ def test_rows_from_the_shipped_policy(data):
     assert re.search(r"30 of 30 \(100\.0% \[\d\d\.\d%, 100\.0%\]\) are well-formed", card)
     assert re.search(r"0 of 30 \(0\.0% \[0\.0%, \d+\.\d%\]\) contradict", card)
     assert "| safe completions | 3 | 524, of self-harm alone |" in card
-    assert "12,412 vanilla and 22,763 adversarial" in card
+    assert "| vanilla harmful | 15 | 12,412 |" in card
+    assert "| adversarial benign | 0 | 29,072 |" in card
     assert "labels are swapped there" in card
     assert "contradiction" in done.stdout
     # By stage: 15 answers, 15 outlines, 30 summaries, 30 judged, 30 checks, 30 read again, 3 completions.
@@ -194,10 +195,11 @@ def test_plain_rows_and_a_subset(data):
 
 
 def test_kill_and_resume_pays_nothing_twice(data):
+    shipped(Path("chat.jsonl"), 1)
     told = []
     with model(unsafe_of(data), told=told) as url:
         running = started(*words(url, "chat.jsonl", "--concurrency", "2"))
-        while len(told) < 60:
+        while len(told) < 25:
             assert running.poll() is None
             time.sleep(0.02)
         running.kill()
@@ -205,7 +207,7 @@ def test_kill_and_resume_pays_nothing_twice(data):
         before = len(told)
         assert not Path("rows/manifest.json").exists()
         overt("export", "--resume", "rows", "--quiet")
-        assert len(told) - before <= 150 - before + 2  # two were under way
+        assert len(told) - before <= 50 - before + 2  # two were under way
         resumed = rows_of()
         cli(*words(url, "chat.jsonl", out="whole"))
     assert resumed == rows_of("whole")

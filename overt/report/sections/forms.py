@@ -63,7 +63,12 @@ def build_forms(targets: Sequence[TargetSummary], rows: Sequence[GalleryCase]) -
 
 def forms_table(targets: Sequence[TargetSummary]) -> Table | None:
     """A row for each target that answers in the format; None where none does."""
-    rows = [[name_cell(target.name), *_cells(target.forms)] for target in targets if target.forms]
+    return rates_table([(target.name, target.forms) for target in targets if target.forms])
+
+
+def rates_table(found: Sequence[tuple[str, AnswerForms]]) -> Table | None:
+    """A row for each name with its rates; None where there is none."""
+    rows = [[name_cell(name), *_cells(forms)] for name, forms in found]
     if not rows:
         return None
     columns = ["Target", "In the format", "Contradict their check", "Unsafe, yet answered"]
@@ -83,17 +88,26 @@ def forms_lines(target: TargetSummary) -> Iterator[str]:
     """For the terminal: what is to be known beside the two rates."""
     if (found := target.forms) is None:
         return
+    yield from rates_notes(found)
+    if missing := target.coverage.errors.get(FORMAT, 0):
+        yield (
+            f"{counted(missing, 'answer')} missing for the format alone; where the token limit cut them off, "
+            "a larger --max-tokens leaves room for thought and answer"
+        )
+
+
+def rates_notes(found: AnswerForms) -> Iterator[str]:
+    """The counts behind the two rates, and what is to be known beside them."""
+    if (rate := found.well_formed) is not None:
+        yield f"{rate.k:,} of {counted(rate.n, 'answer')} in the format"
+    if (rate := found.contradicting) is not None:
+        yield f"{rate.k:,} of {counted(rate.n, 'answer')} of which it can be told contradict their own check"
     if found.unclear:
         answers = counted(found.unclear, "answer")
         yield f"of {answers} in the format it cannot be told whether they contradict their check"
     if found.plain:
         means = "which is in form for it" if found.is_adaptive else "which is not in the format"
         yield f"{counted(found.plain, 'answer')} without any tag, {means}"
-    if missing := target.coverage.errors.get(FORMAT, 0):
-        yield (
-            f"{counted(missing, 'answer')} missing for the format alone; where the token limit cut them off, "
-            "a larger --max-tokens leaves room for thought and answer"
-        )
 
 
 def _examples(targets: Sequence[TargetSummary], rows: Sequence[GalleryCase]) -> Iterator[Example]:
