@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from overt.data.answer_then_check import CHECK, Checked, read_checked
 from overt.data.outcomes import Outcome
-from overt.data.results.summary import AnswerForms, TargetSummary
-from overt.data.table_model import Cell, Table, count_cell, rate_cell
+from overt.data.results.summary import AnswerForms, Rate, TargetSummary
+from overt.data.table_model import Cell, Table, Tone, count_cell, rate_cell
 from overt.data.text import plain
 from overt.report.cases import GalleryCase
 from overt.report.page_data import cut
@@ -23,6 +23,7 @@ MEANING = (
     "is missing, and is in no refusal rate."
 )
 CAPTION = "Answers in the format, and answers that contradict their own check"
+OfRate = Callable[[Rate | None, Tone], Cell]
 MOST = 2  # examples of each kind
 LONGEST = 2_000  # characters of one text
 _KINDS: dict[FormCode, str] = {
@@ -55,15 +56,23 @@ class FormsView:
     examples: Sequence[Example]
 
 
+def _rate(rate: Rate | None, tone: Tone) -> Cell:
+    return rate_cell(rate, tone, missing="nothing to count")
+
+
 def build_forms(targets: Sequence[TargetSummary], rows: Sequence[GalleryCase]) -> FormsView | None:
     """The section; None where no target answers in the format."""
     table = forms_table(targets)
     return None if table is None else FormsView(MEANING, table, list(_examples(targets, rows)))
 
 
-def forms_table(targets: Sequence[TargetSummary]) -> Table | None:
-    """A row for each target that answers in the format; None where none does."""
-    rows = [[name_cell(target.name), *_cells(target.forms)] for target in targets if target.forms]
+def forms_table(targets: Sequence[TargetSummary], cell: OfRate = _rate) -> Table | None:
+    """A row for each target that answers in the format; None where none does.
+
+    Args:
+        cell: makes the cell of a rate.
+    """
+    rows = [[name_cell(target.name), *_cells(target.forms, cell)] for target in targets if target.forms]
     if not rows:
         return None
     columns = ["Target", "In the format", "Contradict their check", "Unsafe, yet answered"]
@@ -71,10 +80,10 @@ def forms_table(targets: Sequence[TargetSummary]) -> Table | None:
     return Table("forms-table", CAPTION, columns, rows)
 
 
-def _cells(found: AnswerForms) -> list[Cell]:
+def _cells(found: AnswerForms, cell: OfRate) -> list[Cell]:
     return [
-        rate_cell(found.well_formed, "gain", missing="no answer came"),
-        rate_cell(found.contradicting, "cost", missing="of no answer it can be told"),
+        cell(found.well_formed, "gain"),
+        cell(found.contradicting, "cost"),
         *map(count_cell, (found.answers_unsafe, found.refuses_safe, found.unclear, found.plain)),
     ]
 
