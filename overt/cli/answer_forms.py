@@ -29,7 +29,7 @@ def answer_forms(config: AnswerFormsConfig) -> None:
         print_json([one.to_json() for one in found])
         return
     to = console()
-    if table := rates_table([(one.name, one.forms) for one in found]):
+    if table := rates_table([(one.name, one.forms) for one in found], counted_cell):
         print_lines(to, [plain(table.caption)])
         print_table(to, table)
     for one in found:

@@ -62,7 +62,7 @@ def print_run(run: Run, *, as_json: bool) -> None:
         print_table(to, _table(target, shows_unjudged=judged and bool(target.unjudged)))
         print_lines(to, [corrected_said(target.corrected)] if target.corrected else [])
         print_lines(to, list(f1_lines(target)) if run.record.value("suite") in F1_SUITES else [])
-        if forms := forms_table([target]):
+        if forms := forms_table([target], counted_cell):
             print_lines(to, ["", plain(forms.caption)])
             print_table(to, forms)
             print_lines(to, list(forms_lines(target)), folded=True)

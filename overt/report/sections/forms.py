@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from overt.data.answer_then_check import CHECK, Checked, read_checked
 from overt.data.outcomes import Outcome
-from overt.data.results.summary import AnswerForms, TargetSummary
-from overt.data.table_model import Cell, Table, count_cell, rate_cell
+from overt.data.results.summary import AnswerForms, Rate, TargetSummary
+from overt.data.table_model import Cell, Table, Tone, count_cell, rate_cell
 from overt.data.text import plain
 from overt.report.cases import GalleryCase
 from overt.report.page_data import cut
@@ -23,6 +23,7 @@ MEANING = (
     "is missing, and is in no refusal rate."
 )
 CAPTION = "Answers in the format, and answers that contradict their own check"
+OfRate = Callable[[Rate | None, Tone], Cell]
 MOST = 2  # examples of each kind
 LONGEST = 2_000  # characters of one text
 _KINDS: dict[FormCode, str] = {
@@ -55,20 +56,28 @@ class FormsView:
     examples: Sequence[Example]
 
 
+def _rate(rate: Rate | None, tone: Tone) -> Cell:
+    return rate_cell(rate, tone, missing="nothing to count")
+
+
 def build_forms(targets: Sequence[TargetSummary], rows: Sequence[GalleryCase]) -> FormsView | None:
     """The section; None where no target answers in the format."""
     table = forms_table(targets)
     return None if table is None else FormsView(MEANING, table, list(_examples(targets, rows)))
 
 
-def forms_table(targets: Sequence[TargetSummary]) -> Table | None:
-    """A row for each target that answers in the format; None where none does."""
-    return rates_table([(target.name, target.forms) for target in targets if target.forms])
+def forms_table(targets: Sequence[TargetSummary], cell: OfRate = _rate) -> Table | None:
+    """A row for each target that answers in the format; None where none does.
+
+    Args:
+        cell: makes the cell of a rate.
+    """
+    return rates_table([(target.name, target.forms) for target in targets if target.forms], cell)
 
 
-def rates_table(found: Sequence[tuple[str, AnswerForms]]) -> Table | None:
-    """A row for each name with its rates; None where there is none."""
-    rows = [[name_cell(name), *_cells(forms)] for name, forms in found]
+def rates_table(found: Sequence[tuple[str, AnswerForms]], cell: OfRate = _rate) -> Table | None:
+    """A row for each name with its rates; None where there is none. `cell`: as of `forms_table`."""
+    rows = [[name_cell(name), *_cells(forms, cell)] for name, forms in found]
     if not rows:
         return None
     columns = ["Target", "In the format", "Contradict their check", "Unsafe, yet answered"]
@@ -76,10 +85,10 @@ def rates_table(found: Sequence[tuple[str, AnswerForms]]) -> Table | None:
     return Table("forms-table", CAPTION, columns, rows)
 
 
-def _cells(found: AnswerForms) -> list[Cell]:
+def _cells(found: AnswerForms, cell: OfRate) -> list[Cell]:
     return [
-        rate_cell(found.well_formed, "gain", missing="no answer came"),
-        rate_cell(found.contradicting, "cost", missing="of no answer it can be told"),
+        cell(found.well_formed, "gain"),
+        cell(found.contradicting, "cost"),
         *map(count_cell, (found.answers_unsafe, found.refuses_safe, found.unclear, found.plain)),
     ]
 
@@ -97,11 +106,7 @@ def forms_lines(target: TargetSummary) -> Iterator[str]:
 
 
 def rates_notes(found: AnswerForms) -> Iterator[str]:
-    """The counts behind the two rates, and what is to be known beside them."""
-    if (rate := found.well_formed) is not None:
-        yield f"{rate.k:,} of {counted(rate.n, 'answer')} in the format"
-    if (rate := found.contradicting) is not None:
-        yield f"{rate.k:,} of {counted(rate.n, 'answer')} of which it can be told contradict their own check"
+    """What is to be known beside the two rates."""
     if found.unclear:
         answers = counted(found.unclear, "answer")
         yield f"of {answers} in the format it cannot be told whether they contradict their check"
