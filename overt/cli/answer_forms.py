@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from overt.cli.options import command
 from overt.cli.tables import console, print_json, print_lines, print_table
+from overt.data.table_model import counted_cell
 from overt.data.text import plain
 from overt.report.sections.forms import rates_notes, rates_table
 from overt.tasks.answer_forms import AnswerFormsConfig, FormsOf, forms_in

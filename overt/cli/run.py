@@ -56,26 +56,8 @@ def print_run(run: Run, *, as_json: bool) -> None:
     judged = manifest.judges is not None
     reasons = _reasons(run, summary.targets)
     for target in summary.targets:
-        print_lines(to, [plain(target.name)], style="bold")
-        print_lines(to, [_answered(target), *reasons.get(target.name, ()), *_judged(target, asked=judged)])
-        print_lines(to, list(_not_as_asked(target)))
-        print_table(to, _table(target, shows_unjudged=judged and bool(target.unjudged)))
-        print_lines(to, [corrected_said(target.corrected)] if target.corrected else [])
+        _print_target(to, target, summary.level, reasons.get(target.name, ()), judged=judged)
         print_lines(to, list(f1_lines(target)) if run.record.value("suite") in F1_SUITES else [])
-        if forms := forms_table([target], counted_cell):
-            print_lines(to, ["", plain(forms.caption)])
-            print_table(to, forms)
-            print_lines(to, list(forms_lines(target)), folded=True)
-        _print_why(to, target)
-        print_lines(to, [_layer(layer) for layer in target.layers])
-        differing, others = group_lines(target, summary.level)
-        for table in group_tables([differing], summary.level):
-            print_lines(to, ["", plain(table.caption)])
-            print_table(to, table)
-        print_lines(to, others, folded=True)
-        for table in attack_tables([target]):
-            print_lines(to, ["", plain(table.caption)])
-            print_table(to, table)
         to.print()
     if summary.rank_correlation:
         print_lines(to, [_correlation(summary.rank_correlation), ""])
@@ -92,6 +74,30 @@ def print_run(run: Run, *, as_json: bool) -> None:
     )
     score = f"overt score {folder} --judges ...   " if wanted and not judged else ""
     print_lines(to, [f"next   {score}overt report {folder}"])
+
+
+def _print_target(
+    to: Console, target: TargetSummary, level: float, reasons: Sequence[str], *, judged: bool
+) -> None:
+    print_lines(to, [plain(target.name)], style="bold")
+    print_lines(to, [_answered(target), *reasons, *_judged(target, asked=judged)])
+    print_lines(to, list(_not_as_asked(target)))
+    print_table(to, _table(target, shows_unjudged=judged and bool(target.unjudged)))
+    print_lines(to, [corrected_said(target.corrected)] if target.corrected else [])
+    if forms := forms_table([target], counted_cell):
+        print_lines(to, ["", plain(forms.caption)])
+        print_table(to, forms)
+        print_lines(to, list(forms_lines(target)), folded=True)
+    _print_why(to, target)
+    print_lines(to, [_layer(layer) for layer in target.layers])
+    differing, others = group_lines(target, level)
+    for table in group_tables([differing], level):
+        print_lines(to, ["", plain(table.caption)])
+        print_table(to, table)
+    print_lines(to, others, folded=True)
+    for table in attack_tables([target]):
+        print_lines(to, ["", plain(table.caption)])
+        print_table(to, table)
 
 
 def calls_line(calls: AllCalls) -> str:

@@ -35,9 +35,7 @@ def folder(tmp_path, monkeypatch):
 
 def test_a_file():
     done = cli("answer-forms", "answers.jsonl")
-    assert "answers.jsonl 60.0% [23.1, 88.2] 33.3% [6.1, 79.2] 1 0 0 1" in done.said
-    assert "3 of 5 answers in the format" in done.said
-    assert "1 of 3 answers of which it can be told contradict their own check" in done.said
+    assert "answers.jsonl 60.0% (3 of 5) [23.1, 88.2] 33.3% (1 of 3) [6.1, 79.2] 1 0 0 1" in done.said
     assert "1 answer without any tag, which is not in the format" in done.said
     assert "1 not in the format: </safety_check> is missing" in done.said
     (found,) = json.loads(cli("answer-forms", "answers.jsonl", "--adaptive", "--json").stdout)
@@ -50,7 +48,7 @@ def test_rows_in_messages():
         "completion": [{"role": "assistant", "content": SAFE}],
     }
     Path("train.jsonl").write_text(json.dumps(row) + "\n")
-    assert "1 of 1 answer in the format" in cli("answer-forms", "train.jsonl").said
+    assert "100.0% (1 of 1)" in cli("answer-forms", "train.jsonl").said
 
 
 def test_the_answers_of_a_run_by_target():
