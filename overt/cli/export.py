@@ -82,8 +82,10 @@ def _print_training(run: Run, *, as_json: bool) -> None:
 
 
 def _stage_lines(facts: JsonObject) -> Iterator[str]:
-    dropped = _part(facts, "dropped")
-    for stage, flow in _part(facts, "stages").items():
+    dropped, stages = _part(facts, "dropped"), _part(facts, "stages")
+    order = facts.get("stage_order")
+    for stage in map(str, order if isinstance(order, list) else stages):
+        flow = stages.get(stage)
         lost = dropped.get(stage)
         why = list(lost.items()) if isinstance(lost, Mapping) else []
         said = "; ".join(f"{count:,} {plain(str(reason))}" for reason, count in why[:_MOST_REASONS])

@@ -56,8 +56,8 @@ def print_run(run: Run, *, as_json: bool) -> None:
     judged = manifest.judges is not None
     reasons = _reasons(run, summary.targets)
     for target in summary.targets:
-        more = f1_lines(target) if run.record.value("suite") in F1_SUITES else ()
-        _print_target(to, target, summary.level, reasons.get(target.name, ()), tuple(more), judged=judged)
+        _print_target(to, target, summary.level, reasons.get(target.name, ()), judged=judged)
+        print_lines(to, list(f1_lines(target)) if run.record.value("suite") in F1_SUITES else [])
         to.print()
     if summary.rank_correlation:
         print_lines(to, [_correlation(summary.rank_correlation), ""])
@@ -77,20 +77,14 @@ def print_run(run: Run, *, as_json: bool) -> None:
 
 
 def _print_target(
-    to: Console,
-    target: TargetSummary,
-    level: float,
-    reasons: Sequence[str],
-    more: Sequence[str],
-    *,
-    judged: bool,
+    to: Console, target: TargetSummary, level: float, reasons: Sequence[str], *, judged: bool
 ) -> None:
     print_lines(to, [plain(target.name)], style="bold")
     print_lines(to, [_answered(target), *reasons, *_judged(target, asked=judged)])
     print_lines(to, list(_not_as_asked(target)))
     print_table(to, _table(target, shows_unjudged=judged and bool(target.unjudged)))
-    print_lines(to, [*([corrected_said(target.corrected)] if target.corrected else []), *more])
-    if forms := forms_table([target]):
+    print_lines(to, [corrected_said(target.corrected)] if target.corrected else [])
+    if forms := forms_table([target], counted_cell):
         print_lines(to, ["", plain(forms.caption)])
         print_table(to, forms)
         print_lines(to, list(forms_lines(target)), folded=True)

@@ -79,13 +79,15 @@ class Making:
 @dataclass(frozen=True)
 class Made:
     """What a format made. files: beside the rows, by name. said: paragraphs of the card, in Markdown whose
-    values are escaped. columns: of its rows beside the usual ones, with what they mean."""
+    values are escaped. columns: of its rows beside the usual ones, with what they mean. who: who wrote the
+    completions, as the card says it where that is not as --answers says."""
 
     rows: Sequence[TrainingRow]
     files: Mapping[str, bytes] = field(default_factory=dict)
     said: Sequence[str] = ()
     columns: Mapping[str, str] = field(default_factory=dict)
     facts: Mapping[str, Json] = field(default_factory=dict)
+    who: str = ""
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ class TrainingFormat:
 
     title: str
     make: Callable[[Making], Made]
-    check: Callable[[ExportConfig, Sequence[Placed]], None] = lambda config, placed: None
+    check: Callable[[ExportConfig, Sequence[Placed], Policy], None] = lambda config, placed, policy: None
     templates: Callable[[ExportConfig, str], Sequence[str]] = lambda config, modality: ()
 
 

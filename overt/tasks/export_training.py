@@ -38,6 +38,7 @@ from overt.tasks.export_config import OWN, ExportConfig
 from overt.tasks.export_formats import TRAINING
 from overt.tasks.export_making import Made, Making, template_of
 from overt.tasks.export_placing import READ, placed_prompts
+from overt.tasks.export_plain import plain_digest
 from overt.tasks.task import Start, default_folder, record_of, resumed_run, working
 
 DATASET = "dataset"
@@ -55,7 +56,7 @@ def export_training(config: ExportConfig, progress: Progress) -> Run:
     config, start, modality = started(config)
     prompts, notes = _prompts(config)
     placed, losses = placed_prompts(prompts, read_shares(config.split), config.seed)
-    TRAINING[config.format].check(config, placed)
+    TRAINING[config.format].check(config, placed, start.policy)
     with working(start, config.caller, progress) as work:
         if work is not None:
             work.notes += notes
@@ -110,6 +111,7 @@ def _inputs(config: ExportConfig, modality: str) -> dict[str, Json]:
         "dataset": [digest_source(_read_of(file_of(suite, spec))) for spec in config.dataset],
         "suite": suite.hash if suite is not None else None,
         "modality": modality,
+        "plain": plain_digest(config),
         "templates": {name: {"label": t.label, "hash": t.hash} for name, t in own.items()},
         "template": None if is_offline(judge) else load_template("scoring", "judge_refusal").hash,
     }

@@ -106,6 +106,7 @@ def test_each_answer_ends_in_the_right_state(tmp_path):
     assert (target["over_refusal"]["k"], target["over_refusal"]["n"]) == (2, 6)
     told = " ".join(done.stdout.split())
     assert "In the format" in told
+    assert "45.5% (5 of 11)" in told
     assert "6 answers missing for the format alone" in told
     [asked] = json.loads((tmp_path / "run" / "manifest.json").read_text())["drawn_by"].values()
     assert (asked["instruction"], asked["adaptive"]) == ("answer_then_check@1", False)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from overt.data.answer_then_check import CHECK, Checked, read_checked
 from overt.data.outcomes import Outcome
-from overt.data.results.summary import AnswerForms, TargetSummary
-from overt.data.table_model import Cell, Table, count_cell, rate_cell
+from overt.data.results.summary import AnswerForms, Rate, TargetSummary
+from overt.data.table_model import Cell, Table, Tone, count_cell, rate_cell
 from overt.data.text import plain
 from overt.report.cases import GalleryCase
 from overt.report.page_data import cut
@@ -23,6 +23,7 @@ MEANING = (
     "is missing, and is in no refusal rate."
 )
 CAPTION = "Answers in the format, and answers that contradict their own check"
+OfRate = Callable[[Rate | None, Tone], Cell]
 MOST = 2  # examples of each kind
 LONGEST = 2_000  # characters of one text
 _KINDS: dict[FormCode, str] = {
@@ -55,15 +56,28 @@ class FormsView:
     examples: Sequence[Example]
 
 
+def _rate(rate: Rate | None, tone: Tone) -> Cell:
+    return rate_cell(rate, tone, missing="nothing to count")
+
+
 def build_forms(targets: Sequence[TargetSummary], rows: Sequence[GalleryCase]) -> FormsView | None:
     """The section; None where no target answers in the format."""
     table = forms_table(targets)
     return None if table is None else FormsView(MEANING, table, list(_examples(targets, rows)))
 
 
-def forms_table(targets: Sequence[TargetSummary]) -> Table | None:
-    """A row for each target that answers in the format; None where none does."""
-    rows = [[name_cell(target.name), *_cells(target.forms)] for target in targets if target.forms]
+def forms_table(targets: Sequence[TargetSummary], cell: OfRate = _rate) -> Table | None:
+    """A row for each target that answers in the format; None where none does.
+
+    Args:
+        cell: makes the cell of a rate.
+    """
+    return rates_table([(target.name, target.forms) for target in targets if target.forms], cell)
+
+
+def rates_table(found: Sequence[tuple[str, AnswerForms]], cell: OfRate = _rate) -> Table | None:
+    """A row for each name with its rates; None where there is none. `cell`: as of `forms_table`."""
+    rows = [[name_cell(name), *_cells(forms, cell)] for name, forms in found]
     if not rows:
         return None
     columns = ["Target", "In the format", "Contradict their check", "Unsafe, yet answered"]
@@ -71,10 +85,10 @@ def forms_table(targets: Sequence[TargetSummary]) -> Table | None:
     return Table("forms-table", CAPTION, columns, rows)
 
 
-def _cells(found: AnswerForms) -> list[Cell]:
+def _cells(found: AnswerForms, cell: OfRate) -> list[Cell]:
     return [
-        rate_cell(found.well_formed, "gain", missing="no answer came"),
-        rate_cell(found.contradicting, "cost", missing="of no answer it can be told"),
+        cell(found.well_formed, "gain"),
+        cell(found.contradicting, "cost"),
         *map(count_cell, (found.answers_unsafe, found.refuses_safe, found.unclear, found.plain)),
     ]
 
@@ -83,17 +97,22 @@ def forms_lines(target: TargetSummary) -> Iterator[str]:
     """For the terminal: what is to be known beside the two rates."""
     if (found := target.forms) is None:
         return
+    yield from rates_notes(found)
+    if missing := target.coverage.errors.get(FORMAT, 0):
+        yield (
+            f"{counted(missing, 'answer')} missing for the format alone; where the token limit cut them off, "
+            "a larger --max-tokens leaves room for thought and answer"
+        )
+
+
+def rates_notes(found: AnswerForms) -> Iterator[str]:
+    """What is to be known beside the two rates."""
     if found.unclear:
         answers = counted(found.unclear, "answer")
         yield f"of {answers} in the format it cannot be told whether they contradict their check"
     if found.plain:
         means = "which is in form for it" if found.is_adaptive else "which is not in the format"
         yield f"{counted(found.plain, 'answer')} without any tag, {means}"
-    if missing := target.coverage.errors.get(FORMAT, 0):
-        yield (
-            f"{counted(missing, 'answer')} missing for the format alone; where the token limit cut them off, "
-            "a larger --max-tokens leaves room for thought and answer"
-        )
 
 
 def _examples(targets: Sequence[TargetSummary], rows: Sequence[GalleryCase]) -> Iterator[Example]:
