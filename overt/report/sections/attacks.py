@@ -44,6 +44,8 @@ def _rows(attacks: Attacks) -> list[tuple[AttackRates, str]]:
 def _cells(target: TargetSummary, row: AttackRates, name: str) -> list[Cell]:
     unsafe = row.unsafe_refusal is not None
     why = why_missing(target, "safe_response") if unsafe else "no unsafe prompts answered"
+    if row.unjudged and target.safe_response:
+        why = "no answer got a verdict"
     return [
         name_cell(name),
         counted_cell(row.safe_response, "gain", missing=why),
