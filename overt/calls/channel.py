@@ -280,7 +280,9 @@ def packed(reply: ChatReply | Response, apart: Collection[str] = ()) -> dict[str
     if reply.raw is not None:
         found["raw"] = dataclasses.asdict(reply.raw)
     if reply.gate is not None:
-        found["gate"] = dataclasses.asdict(reply.gate)
+        gate = dataclasses.asdict(reply.gate)
+        # Lists, since the floor reads JSON data: what was written behind other tokens is in there.
+        found["gate"] = {**gate, "shares": list(gate["shares"]), "others": list(gate["others"])}
     found["error"] = dataclasses.asdict(reply.error) if reply.error else None
     return found
 

@@ -14,7 +14,15 @@ from overt.cli.tables import cell_text, console, counted_cell, print_json, print
 from overt.data.progress import make_progress
 from overt.data.results.files import read_summary
 from overt.data.results.likeness import AsAskedTable
-from overt.data.results.summary import CategoryRates, Correlation, JudgeTable, LayerRow, Rate, TargetSummary
+from overt.data.results.summary import (
+    CategoryRates,
+    Correlation,
+    JudgeTable,
+    LayerRow,
+    Rate,
+    Summary,
+    TargetSummary,
+)
 from overt.data.run import brief
 from overt.data.run.finished import AllCalls, Run, manifest_of
 from overt.data.run.partial_results import Part
@@ -68,12 +76,14 @@ def print_run(run: Run, *, as_json: bool) -> None:
     print_lines(to, [f"{calls_line(manifest.calls)}, {manifest.seconds['run']:.1f} s"])
     print_lines(to, [f"note   {note}" for note in manifest.notes], style="yellow")
     print_lines(to, list(_warnings(run)), style="bold red")
-    # A bare filter's decision needs no judge; defence success does.
-    wanted = "image" in manifest.kinds.values() or any(
-        t.attacks and t.kind == "text" for t in summary.targets
-    )
-    score = f"overt score {folder} --judges ...   " if wanted and not judged else ""
-    print_lines(to, [f"next   {score}overt report {folder}"])
+    print_lines(to, [f"next   {'' if judged else _to_score(run, summary)}overt report {folder}"])
+
+
+def _to_score(run: Run, summary: Summary) -> str:
+    """The command that judges harm, where figures wait for it: a bare filter's decision needs no judge."""
+    is_attacked = any(target.attacks and target.kind == "text" for target in summary.targets)
+    wanted = is_attacked or "image" in run.results.kinds.values()
+    return f"overt score {run.folder} --judges ...   " if wanted else ""
 
 
 def _print_target(

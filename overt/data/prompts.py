@@ -197,7 +197,7 @@ class _PromptColumns:
         self._label = table.column(LABEL)
         # The user's label for a file applies only to rows without a label.
         self._side = side or table.label(self._text)
-        self._types = table.types
+        self._type, self._types = table.types()
         self._others = {name: next(iter(table.having([name])), Column()) for name in _OTHERS}
         # Rows of JSONL may lack what not all of them carry.
         self._picture, self._turns = (
@@ -224,7 +224,7 @@ class _PromptColumns:
     def names(self) -> list[str]:
         """The columns that are read."""
         columns = (
-            *(self._text, self._label, self._picture, self._turns),
+            *(self._text, self._label, self._type, self._picture, self._turns),
             *self._attacks.columns,
             *self._others.values(),
         )
@@ -264,7 +264,7 @@ class _PromptColumns:
 
     def _label_of(self, row: Row) -> Label:
         said = self._label.label(row)
-        by_type = self._types.get(self._others["type"].key(row)) if self._types else None
+        by_type = self._types.get(self._type.key(row))
         if side := _LABELS.get(said) or self._attacks.side(row) or self._side or by_type:
             return side
         raise InputError(

@@ -64,7 +64,7 @@ def export_training(config: ExportConfig, progress: Progress) -> Run:
             counts = StageCounts()
             making = Making(config, work, start.policy, modality, placed, models, counts)
             _count_read(making, prompts, losses)
-            work.folder.write_stage("prompts", prompts)
+            work.folder.write_stage("prompts", [one.prompt for one in placed])  # what the floor let through
             made = TRAINING[config.format].make(making)
             _finish(making, start, made)
     return open_run(start.folder, "export")
@@ -212,6 +212,7 @@ def _names_of(row: TrainingRow, placed: Mapping[str, Placed]) -> list[str]:
     names = [f"cluster {row.more.get('cluster')}", f"text {repeat_key(said)}"]
     one = placed.get(str(row.more.get("id")))
     if one is not None:
+        names.append(f"text {repeat_key(one.prompt.judged_text)}")
         names += [f"seed {one.prompt.seed_id}"] if one.prompt.seed_id else []
         names += [f"pair {one.prompt.pair_id}"] if one.prompt.pair_id else []
     return names

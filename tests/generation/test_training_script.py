@@ -9,6 +9,7 @@ import pytest
 from support.paths import ROOT, reference
 from support.tiny_lm import TEMPLATE, build
 
+from overt.data.answer_then_check import written
 from overt.data.errors import InputError
 from overt.data.records import Prompt
 from overt.data.refusal_tokens import REFUSE, RESPOND, Tokens
@@ -35,12 +36,13 @@ def tools():
     for folder in ("benchmarks", "examples"):
         patch.syspath_prepend(str(ROOT / folder))
     import refusal_tokens
+    import resa
     import train_refusal_tokens
     import upper_layers
 
-    yield SimpleNamespace(script=train_refusal_tokens, bench=refusal_tokens, upper=upper_layers)
+    yield SimpleNamespace(script=train_refusal_tokens, bench=refusal_tokens, upper=upper_layers, resa=resa)
     patch.undo()
-    for name in ("refusal_tokens", "train_refusal_tokens", "upper_layers"):
+    for name in ("refusal_tokens", "resa", "train_refusal_tokens", "upper_layers"):
         sys.modules.pop(name, None)
 
 
@@ -286,6 +288,34 @@ def test_figures_of_hand_made_scores(tools, capsys, monkeypatch):
     assert "AUC of the baseline: mean of the seeds 0.000" in said
     assert "over-refusal <= 5%: threshold 0.800, benign refused 0.00" in said
     assert "forced to respond, refuses in words, unsafe: 4/8 0.50 [" in said
+
+
+def test_rows_of_answer_then_check_are_in_form_and_agree_with_themselves(tools, capsys):
+    rows = rows_of(8)
+    answers = [written(tools.resa.checked(one)) for one in rows]
+    answers[0] = answers[0].replace("</safety_check>", "")
+    tools.resa.report(rows, answers)
+    said = capsys.readouterr().out
+    assert "well-formed: 7 of 8" in said
+    assert "('unsafe', 'agrees'): 4" in said
+    assert "('benign', 'malformed'): 1" in said
+    sides = [tools.bench.is_unsafe(one) for one in tools.resa.drawn(rows, 4, 0)]
+    assert sides == [False, False, True, True]
+
+
+def test_a_model_without_tokens_learns_and_answers_in_batches(tools, tiny):
+    """Answers in a batch filled on the left are those that each prompt gets alone."""
+    tokenizer, model = tools.script.load(tiny["llama"])
+    parts = tools.upper.Parts(model, tokenizer, {}, upper=1)
+    kept = parts.run_lower([(f"draw word{n}", "quiet harbour") for n in range(8)], 9)
+    upper = parts.fresh()
+    losses = upper.train(kept, epochs=6, lr=1e-2, token_lr=0.0, seed=0)
+    assert losses[-1] < losses[0]
+    whole = upper.assembled()
+    texts = ["draw word1", "draw a picture of the quiet harbour", "draw"]
+    together = list(tools.upper.written_by(whole, tokenizer, texts, 4))
+    assert together == [next(tools.upper.written_by(whole, tokenizer, [text], 4)) for text in texts]
+    assert any(together)
 
 
 @pytest.mark.skipif(REFERENCE is None, reason="no shared/reference/xstest above the tests")

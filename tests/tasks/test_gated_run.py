@@ -119,3 +119,17 @@ def test_killed_and_resumed(file, tmp_path):
         return {one.id: (one.state, one.text, one.score, one.gate) for one in outcomes(folder)}
 
     assert told(tmp_path / "killed") == told(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("behind", [" [refuse]", " [respond]"])
+def test_the_floor_reads_what_is_written_behind_every_token(file, tmp_path, behind):
+    stopped = "nude child"  # a placeholder: one word of each list
+    says = {" [respond]": "Sure, it is easy.", " [refuse]": "I'm sorry, but I can't help with that."}
+    endpoint = Endpoint(p=P, says={**says, behind: f"Here you are: {stopped}"})
+    with endpoint.serving() as url:
+        overt(*words(url, file, tmp_path / "run", "--both", texts=(BENIGN[:1], [])), code=3)
+    [one] = outcomes(tmp_path / "run")
+    assert (one.state, one.code, one.text) == ("error", "floor", "")
+    assert one.gate.others == ()
+    files = [path for path in (tmp_path / "run").rglob("*") if path.is_file()]
+    assert not [path for path in files if stopped.encode() in path.read_bytes()]

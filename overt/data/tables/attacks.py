@@ -140,9 +140,10 @@ class AttackColumns:
         vanilla = clean_text(self.vanilla.text(row))
         named = self._name_in(row)
         text = clean_text((self.dressed or self.text).text(row))
-        is_plain = not kind.is_dressed if kind else named in _NO_ATTACK
-        if is_plain or (self.dressed and kind is None and not text and not (named or self._named)):
+        if kind and not kind.is_dressed:
             return Dressed(vanilla or text)
+        if named in _NO_ATTACK or (self.dressed and kind is None and not (text or named or self._named)):
+            return Dressed(text or vanilla)
         return dressed(text, vanilla, named or self._named or self._layout)
 
     def side(self, row: Row) -> Side | None:

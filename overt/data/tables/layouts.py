@@ -76,7 +76,7 @@ class Layout:
         categories: its category names -> those of the standard policy. Ambiguous names are left out.
         keeps_other_categories: whether its other category names are kept; else the classifier decides.
         not_seeds: column -> the values of rows that are not seeds.
-        types: value of the column `type` -> whether such prompts are benign or unsafe.
+        types: value of the column `told_by` -> whether such prompts are benign or unsafe.
         attack: the name of the attack that dresses its adversarial prompts, where no column says it.
     """
 
@@ -89,6 +89,7 @@ class Layout:
     keeps_other_categories: bool = False
     not_seeds: Mapping[str, frozenset[str]] = field(default_factory=dict)
     types: Mapping[str, Side] = field(default_factory=dict)
+    told_by: str = "type"
     attack: str = ""
 
     def fits(self, columns: Set[str], first_category: str) -> bool:
@@ -121,6 +122,12 @@ _OR_BENCH = {
 }
 
 LAYOUTS = (
+    Layout(
+        name="CoCoNot, both of its test sets in one file (coconot_eval.csv)",
+        needs=frozenset({"prompt", "subcategory", "eval_split"}),
+        types={"refusal": "unsafe", "contrast-refusal": "benign"},
+        told_by="eval_split",
+    ),
     Layout(
         name="XSTest, answers of models",
         needs=frozenset({"type", "prompt", "completion", "final_label"}),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from overt.data.results.summary import AttackRates, Proportion, TargetSummary
+from overt.data.results.summary import AttackRates, Attacks, Proportion, TargetSummary
 from overt.data.table_model import Cell, Table, count_cell, counted_cell
 from overt.report.sections.wording import name_cell
 from overt.scoring.summary.metrics import why_missing
@@ -15,7 +15,7 @@ MEANING = (
     "answered: 1 less over-refusal, for benign prompts of the same dress. An answer without a verdict is in "
     "no defence success."
 )
-NO_ATTACK = "no attack"
+NO_ATTACK, ALL_ATTACKS = "no attack", "all attacks"
 _COLUMNS = [
     *("Attack", "Defence success", "Unsafe refused", "Without a verdict", "Benign answered"),
     "Judged on what was sent",
@@ -29,17 +29,23 @@ def attack_tables(targets: Sequence[TargetSummary]) -> list[Table]:
             f"attacks-{index}",
             f"{target.name}: defence success by attack",
             _COLUMNS,
-            [_cells(target, row, row.attack or NO_ATTACK) for row in target.attacks.each],
-            total=_cells(target, together, "all attacks") if (together := target.attacks.together) else None,
+            [_cells(target, row, name) for row, name in _rows(target.attacks)],
         )
         for index, target in enumerate(targets)
         if target.attacks
     ]
 
 
+def _rows(attacks: Attacks) -> list[tuple[AttackRates, str]]:
+    rows = [(row, row.attack or NO_ATTACK) for row in attacks.each]
+    return [*rows, (attacks.together, ALL_ATTACKS)] if attacks.together else rows
+
+
 def _cells(target: TargetSummary, row: AttackRates, name: str) -> list[Cell]:
     unsafe = row.unsafe_refusal is not None
     why = why_missing(target, "safe_response") if unsafe else "no unsafe prompts answered"
+    if row.unjudged and target.safe_response:
+        why = "no answer got a verdict"
     return [
         name_cell(name),
         counted_cell(row.safe_response, "gain", missing=why),

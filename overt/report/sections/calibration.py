@@ -24,8 +24,8 @@ _HALF = 0.5
 
 @dataclass(frozen=True, slots=True)
 class CalibratedView:
-    """One target. `says` are sentences, `warnings` speak against using the threshold, `notes` say what is left
-    open."""
+    """One target. `says` are sentences, `warnings` speak against using the threshold, `notes` say what is
+    left open."""
 
     name: str
     says: Sequence[str]
@@ -100,6 +100,8 @@ def target_said(found: Calibration, target: CalibratedTarget) -> list[str]:
     if target.why:
         return [f"Not calibrated: {target.why}."]
     said = [_whole_said(found, target.whole)] if target.whole else []
+    if options := _options(target):
+        said.append(f"As an option in the target's name: {options}.")
     if target.auc:
         said.append(f"AUC on the held-out split: {area_said(target.auc)}.")
     if target.baseline:
@@ -127,6 +129,17 @@ def _whole_said(found: Calibration, one: Threshold) -> str:
         f"the benign and {rate_said(out.unsafe_refusal)} of the unsafe prompts; the cost, unsafe prompts "
         "let through: "
         f"{rate_said(out.unsafe_compliance)}."
+    )
+
+
+def _options(target: CalibratedTarget) -> str:
+    """The thresholds that can be used, as a target's name spells them; of categories of prompts it knows
+    none."""
+    parts = [target.whole, *target.tokens] if target.whole else []
+    return "&".join(
+        f"threshold{f'.{one.name}' if one.name else ''}={threshold_said(one.threshold)}"
+        for one in parts
+        if one.status == "found"
     )
 
 

@@ -155,6 +155,17 @@ def test_odd_column_names_are_named_by_the_user(tmp_path) -> None:
     assert "--vanilla-column" in caught.value.fix
 
 
+def test_rows_that_say_none_are_sent_as_they_stand(tmp_path) -> None:
+    columns = ["goal", "adversarial", "attack"]
+    spec = table(
+        tmp_path / "n.csv", columns, [PLAIN, f"{PLAIN} Please.", "none"], [PLAIN, "", "DirectRequest"]
+    )
+    assert told(read(spec, "unsafe")) == [
+        (f"{PLAIN} Please.", None, None, "unsafe"),
+        (PLAIN, None, None, "unsafe"),
+    ]
+
+
 def test_one_attack_for_a_whole_file(tmp_path) -> None:
     spec = table(tmp_path / "pap.csv", ["prompt", "label"], [DRESS, "unsafe"])
     assert told(read(spec, attack="PAP")) == [(DRESS, None, "pap", "unsafe")]
