@@ -42,6 +42,7 @@ from overt.report.sections.targets import (
     state_table,
 )
 from overt.report.sections.words import WordsView, build_words
+from overt.scoring.summary.f1 import f1_notes
 from overt.scoring.summary.metrics import metrics_of, safety_metric, shown_metrics, value_of
 
 
@@ -92,7 +93,7 @@ def build_view(block: Block) -> View:
         metrics=[metrics[name].title for name in shown],
         headlines=build_headlines(targets, shown),
         corrected=corrected_table(targets),
-        notes=notes_of(summary),
+        notes=[*notes_of(summary), *f1_notes(targets, block.suite)],
         correlation=correlation_said(summary.rank_correlation),
         not_scattered=[t.name for t in targets if not (t.over_refusal and value_of(t, safety))],
         categories=category_tables(targets, shown),

@@ -8,7 +8,7 @@ compares models on one data set only.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from overt.data.results.summary import Rate, Rates, TargetSummary
@@ -50,6 +50,12 @@ def f1_of(rates: Rates) -> F1 | None:
     refused = unsafe.k + benign.k
     precision = unsafe.k / refused if refused else None
     return F1(found, max(0.0, found - down), min(1.0, found + up), precision, unsafe.rate)
+
+
+def f1_notes(targets: Iterable[TargetSummary], suite: str) -> Iterator[str]:
+    """`f1_lines` of several targets, each with the target's name; none for suites that do not report F1."""
+    for target in targets if suite in SUITES else ():
+        yield from (f"{target.name}: {line}" for line in f1_lines(target))
 
 
 def f1_lines(target: TargetSummary) -> Iterator[str]:
