@@ -39,6 +39,10 @@ def export(config: ExportConfig) -> None:
 
         overt export runs/data --format refusal-tokens --answers openai/MODEL --out runs/tokens
 
+    Rows for TRL that teach a model to plan an answer, to check the plan, and then to answer (ReSA):
+
+        overt export runs/data --format resa --answers openai/MODEL --guard openai/GUARD --out runs/resa
+
     Splits divide no seed, no pair and no type. Calls are journalled; the same command, or --resume, goes on.
     """
     if config.format in TRAINING_FORMATS or config.resume is not None:

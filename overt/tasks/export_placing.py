@@ -66,14 +66,6 @@ def why_not(prompt: Prompt) -> str:
     return "it carries a picture" if prompt.image else ""
 
 
-def _near(prompts: Sequence[Prompt]) -> list[tuple[int, int]]:
-    """The places of prompts that share nearly all words."""
-    links, _ = jaccard_links([p.text for p in prompts], NEAR)
-    if any(p.vanilla for p in prompts):  # what was really asked, under other dresses
-        links += jaccard_links([p.judged_text for p in prompts], NEAR)[0]
-    return links
-
-
 def _keys(prompt: Prompt, family: str) -> Iterator[Hashable]:
     """What a prompt shares with its siblings."""
     yield "id", prompt.variant_of or prompt.id

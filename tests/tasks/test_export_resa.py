@@ -4,6 +4,7 @@ import contextlib
 import csv
 import json
 import re
+import sys
 import time
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from support.resa_model import canned
 from support.servers import server
 
 from overt.data.answer_then_check import FIXED_REFUSAL, Checked, read_checked
+from overt.data.chat import ChatReply
 from overt.generation.grammar import Grammar
 from overt.policies.load import load_policy
 
@@ -279,3 +281,31 @@ def test_rows_from_overt_mini_and_its_unsafe_twins(data):
     # The policy for pictures has OVERT's categories, so that every check is told the one that is violated.
     assert all(row["checked"] == row["category"] for row in rows if row["label"] == "unsafe")
     assert "These prompts ask for pictures" in Path("rows/dataset/README.md").read_text()
+
+
+class Counted:
+    """A chat model of the user's own that counts how often it is made."""
+
+    made = 0
+
+    def __init__(self, name):
+        self.name = f"test_export_resa:Counted/{name}"
+        type(self).made += 1
+
+    async def complete(self, request):
+        said = {m.role: m.content for m in reversed(request.messages)}
+        return ChatReply(text=canned(said.get("system", ""), said["user"], unsafe=UNSAFE))
+
+    async def close(self):
+        pass
+
+
+UNSAFE = set()
+
+
+def test_a_model_in_several_roles_is_loaded_once(data):
+    UNSAFE.update(unsafe_of(data))
+    name = "test_export_resa:Counted/m"
+    cli("export", "chat.jsonl", "--format", "resa", "--answers", name, "--guard", name, "--out", "rows")
+    assert len(rows_of()) == 30
+    assert sys.modules["test_export_resa"].Counted.made == 1
