@@ -78,7 +78,7 @@ def _from_the_check_on(text: str) -> str:
     if not text.lstrip().startswith(f"<{CHECK}>"):
         for thought in thoughts_in(text):
             is_next = not text[at : thought.start].strip() and thought.is_closed
-            if not is_next or text.startswith(f"<{CHECK}>", thought.start):
+            if not is_next or text.endswith(f"</{CHECK}>", thought.start, thought.end):
                 break
             at = thought.end
     return text[at:]
