@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # `make test EXTRAS=dev,filters` leaves torch out; the tests that need it skip and say so.
-EXTRAS ?= dev,filters,local,quantized
+EXTRAS ?= dev,filters,local,quantized,train
 # Test processes side by side. More than there are cores, and tests with a time limit fail.
 WORKERS ?= 2
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt

@@ -423,3 +423,25 @@ def test_any_text_is_a_name_or_an_input_error(spec, group):
     except InputError:  # and nothing else
         return
     assert name.own or name.provider
+
+
+def test_an_option_may_take_one_value_and_values_by_name():
+    """threshold=0.5&threshold.violence=0.7, for makers that say so; elsewhere it is told."""
+    from collections.abc import Mapping
+
+    from overt.data.plugins.names import typed
+
+    def knob(threshold: float | Mapping[str, object] | None = None):
+        return threshold
+
+    def mapping(call: Mapping[str, object] | None = None):
+        return call
+
+    assert typed(knob, {"threshold": "0.5"}, "n") == {"threshold": 0.5}
+    assert typed(knob, {"threshold.a": "0.7"}, "n") == {"threshold": {"a": "0.7"}}
+    both = {"threshold": {"": 0.5, "a": "0.7", "b": "1"}}
+    assert typed(knob, {"threshold": "0.5", "threshold.a": "0.7", "threshold.b": "1"}, "n") == both
+    assert typed(knob, {"threshold.a": "0.7", "threshold": "0.5", "threshold.b": "1"}, "n") == both
+    for options in ({"call": "x", "call.a": "1"}, {"call.a": "1", "call": "x"}):
+        with pytest.raises(InputError, match="'call' is given as one value and by name"):
+            typed(mapping, options, "n")

@@ -196,7 +196,11 @@ class ChatChannel:
         if not isinstance(found, ChatReply):
             return reply
         return dataclasses.replace(
-            found, latency_s=reply.latency_s, adapted=reply.adapted, price_share=reply.price_share
+            found,
+            latency_s=reply.latency_s,
+            adapted=reply.adapted,
+            price_share=reply.price_share,
+            gate=reply.gate,
         )
 
     def counted(self, request: ChatRequest, reply: ChatReply) -> ChatReply:
@@ -216,6 +220,7 @@ class ChatChannel:
             refusal=note if is_refusal else None,
             error=None if is_refusal else stopped_error(reply.error, note),
             raw=None,
+            gate=bare_gate(reply.gate),
         )
 
     def cost(self, reply: ChatReply) -> float:
@@ -241,6 +246,11 @@ def within_floor(channel: Channel[Q, R], reply: R) -> tuple[R, JsonObject]:
 def stopped_error(error: CallError | None, note: str) -> CallError:
     """The error of a reply that the floor stopped."""
     return dataclasses.replace(error, message=note) if error else CallError("floor", note)
+
+
+def bare_gate(gate: Gate | None) -> Gate | None:
+    """A gate without what was written behind other tokens."""
+    return gate and dataclasses.replace(gate, others=())
 
 
 def code_alone(text: str) -> str:
@@ -270,7 +280,9 @@ def packed(reply: ChatReply | Response, apart: Collection[str] = ()) -> dict[str
     if reply.raw is not None:
         found["raw"] = dataclasses.asdict(reply.raw)
     if reply.gate is not None:
-        found["gate"] = dataclasses.asdict(reply.gate)
+        gate = dataclasses.asdict(reply.gate)
+        # Lists, since the floor reads JSON data: what was written behind other tokens is in there.
+        found["gate"] = {**gate, "shares": list(gate["shares"]), "others": list(gate["others"])}
     found["error"] = dataclasses.asdict(reply.error) if reply.error else None
     return found
 

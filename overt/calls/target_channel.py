@@ -10,6 +10,7 @@ from typing import Any
 
 from overt.calls.channel import (
     UnreadableRow,
+    bare_gate,
     check,
     code_alone,
     made,
@@ -204,6 +205,7 @@ class TargetChannel:
             latency_s=old.latency_s,
             adapted=old.adapted,
             price_share=old.price_share,
+            gate=old.gate,
         )
         return dataclasses.replace(reply, response=kept)
 
@@ -232,6 +234,7 @@ class TargetChannel:
             layers=layers,
             error=stopped_error(said.error, note),
             raw=None,
+            gate=bare_gate(said.gate),
         )
         return TargetReply(kept)
 

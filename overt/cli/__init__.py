@@ -35,6 +35,8 @@ COMMANDS = {
     "decision.",
     "report": "Write the report: one HTML file that works offline, plots, summary.json and a Markdown table.",
     "gate": "Exit with 1 when a rate is over its limit and its interval says so, and say where: for CI.",
+    "calibrate": "Find the threshold that keeps over-refusal below a limit; try it on seeds that took no "
+    "part.",
     "compare": "Say what changed between two runs: paired differences with intervals, corrected tests, "
     "flips.",
     "view": "All runs of a folder on a local page: prompts beside answers, filters, search, progress.",
@@ -42,12 +44,14 @@ COMMANDS = {
     "agreement.",
     "publish": "Publish a data set or results on the Hugging Face Hub; `datasets.load_dataset` loads them "
     "untouched.",
-    "export": "Write the prompts of a data set or a suite as files for another harness: lm-eval, promptfoo.",
+    "export": "Write a data set as files for another harness (lm-eval, promptfoo), or as training data.",
     "import-log": "Read a log of Inspect as a run: what a model answered there, judged and counted here.",
     "leaderboard": "Put the results of several runs into one sortable table with intervals: HTML, JSON and "
     "Markdown.",
     "judge-check": "Compare judges with human labels: accuracy, Cohen's kappa, per class, confusion, with "
     "intervals.",
+    "answer-forms": "Say how answers keep to the format of answer-then-check, and how many contradict their "
+    "own check.",
     "dedupe": "Drop the rows of files that repeat an earlier row: a million in memory, more from files.",
     "demo": "Generate, run, score, rewrite and report on an embedded toy world: no key, no GPU, no download.",
     "doctor": "Say what is installed, what each extra adds, which keys are set by name, what is broken.",

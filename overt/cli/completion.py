@@ -78,9 +78,9 @@ def _recipes() -> Iterable[str]:
 
 
 def _formats() -> Iterable[str]:
-    from overt.tasks.export import FORMATS
+    from overt.tasks.export_config import FORMAT_NAMES
 
-    return FORMATS
+    return FORMAT_NAMES
 
 
 # What must follow the name of a built-in filter, checker or scorer: its class takes no default for it.
@@ -93,7 +93,7 @@ _SOURCES: Mapping[str, tuple[Callable[[], Iterable[str]], ...]] = {
     "checker": (_CHECKERS,),
     "export format": (_formats,),
     "filter": (_FILTERS,),
-    "harm judge": (_CHECKERS, _IN_JSON),
+    "harm judge": (_CHECKERS, _FILTERS, _IN_JSON),
     "judge": (_providers("overt.refusal_judges"), _IN_JSON),
     "model": (_providers("overt.writers"), _IN_JSON),
     "policy": (_policies,),

@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar
 from overt.cli.options import command
 from overt.data.errors import InputError
 from overt.data.results.board import Leaderboard
+from overt.data.results.calibration import Calibration
 from overt.data.results.comparison import Comparison
 from overt.data.results.explanation import Explanation
 from overt.data.results.remedy import Remedy
@@ -20,6 +21,7 @@ RECORDS: Mapping[str, type[object]] = {
     "summary": Summary,
     "rewrite": Remedy,
     "explain": Explanation,
+    "calibrate": Calibration,
     "compare": Comparison,
     "leaderboard": Leaderboard,
 }
@@ -29,7 +31,10 @@ class SchemaConfig(Config):
     kind: ClassVar[str] = "schema"
 
     of: Annotated[
-        str, Option("summary, rewrite, explain, compare or leaderboard.", is_argument=True, metavar="FILE")
+        str,
+        Option(
+            "summary, rewrite, explain, calibrate, compare or leaderboard.", is_argument=True, metavar="FILE"
+        ),
     ] = "summary"
 
 
@@ -39,8 +44,8 @@ def schema(config: SchemaConfig) -> None:
 
         overt schema > summary.schema.json
 
-    The same of results/rewrite.json and results/explain.json, of what `overt compare --json` prints, and of
-    leaderboard.json:
+    The same of results/rewrite.json, results/explain.json and results/calibration.json, of what
+    `overt compare --json` prints, and of leaderboard.json:
 
         overt schema rewrite > rewrite.schema.json
 

@@ -200,6 +200,7 @@ def _in_base64(raw: bytes) -> set[str]:
 _OF_KEYS = re.compile(
     "key|token|secret|passw|pwd|pass$|sig|auth|cred|code$|^code|jwt|bearer|session", re.IGNORECASE
 )
+_NO_KEYS = frozenset({"refusal_tokens"})  # options of names that only sound like a key's: this is a file
 # Parameters of an address, also of one that is written %-encoded inside another.
 _PARAMETER = re.compile(r"(?:[?&;#]|%3f|%26|%23|%3b)(?P<name>[\w.~-]+)(?:=|%3d)", re.IGNORECASE)
 _VALUE = re.compile(r"(?:(?!%26|%23)[^&#\s\"'<>\\])*")
@@ -259,7 +260,8 @@ def _is_variable(text: str) -> bool:
 def _is_key(name: str, value: str) -> bool:
     if _is_variable(value) or name.lower().endswith("_env"):
         return False
-    return bool(_OF_KEYS.search(name) or _KEY_LIKE.fullmatch(value) or _LONG_RUN.fullmatch(value))
+    sounds = name not in _NO_KEYS and _OF_KEYS.search(name)
+    return bool(sounds or _KEY_LIKE.fullmatch(value) or _LONG_RUN.fullmatch(value))
 
 
 def _plain_step(step: str) -> str:

@@ -14,12 +14,27 @@ AnswerKind = Literal["answer", "refusal", "safe_completion"]
 
 
 @dataclass(frozen=True, slots=True)
+class Placed:
+    """A prompt with its split, before it has an answer.
+
+    category: as in `Example`. type: the kind of prompt that its suite names ("contrast_homonyms"), "" where
+    it names none. cluster: the id of what must lie in one split as a whole (`overt.data.splits`).
+    """
+
+    prompt: Prompt
+    category: str
+    type: str
+    cluster: str
+    split: Split
+
+
+@dataclass(frozen=True, slots=True)
 class Example:
     """A prompt with its answer.
 
     category: the prompt's, with its published names mapped to those of the policy. answer_by: who wrote it:
-    "provider/model", "run TARGET", "file", or "template NAME vN" of a fixed sentence, which every row and
-    card names as such.
+    "provider/model", "run TARGET", "file", or "template NAME@V" of a fixed sentence, which every row and
+    card names as such. type, cluster: as in `Placed`.
     """
 
     prompt: Prompt
@@ -28,6 +43,8 @@ class Example:
     answer: str
     kind: AnswerKind
     answer_by: str
+    type: str = ""
+    cluster: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,3 +56,11 @@ class TrainingRow:
     completion: tuple[Mapping[str, str], ...]
     split: Split
     more: Mapping[str, Json] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Json]:
+        """The line of a JSONL file."""
+        said: dict[str, Json] = {
+            "prompt": [dict(turn) for turn in self.prompt],
+            "completion": [dict(turn) for turn in self.completion],
+        }
+        return {**said, **self.more}

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from overt.data.judge_check_history import JudgeCheck
 from overt.data.results.boundaries import Boundaries
+from overt.data.results.calibration import Calibration
 from overt.data.results.explanation import Explanation
 from overt.data.results.remedy import Remedy
 from overt.data.results.summary import Summary, TargetSummary
@@ -27,9 +28,9 @@ class Block:
     """One part of the page: runs of one policy, whose rates can be compared.
 
     `remedy` is None without a rewriting, `boundaries` None without answers at emotional boundaries;
-    `explanations` has one for each run that was explained. `plots` are SVG texts by name. `title` is read
-    only where the page has several blocks. `rows_left_out` and `rewordings_left_out` count cases that had no
-    room.
+    `explanations` has one for each run that was explained, `calibrations` one for each that was calibrated.
+    `plots` are SVG texts by name. `title` is read only where the page has several blocks. `rows_left_out` and
+    `rewordings_left_out` count cases that had no room.
     """
 
     summary: Summary
@@ -43,6 +44,7 @@ class Block:
     rows_left_out: int = 0
     rewordings_left_out: int = 0
     explanations: Sequence[Explanation] = ()
+    calibrations: Sequence[Calibration] = ()
 
 
 def category_titles(targets: Iterable[TargetSummary]) -> dict[str, str]:

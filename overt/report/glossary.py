@@ -84,6 +84,29 @@ _OF_FORMS: Terms = [
         "refused ÷ answers in the format of which both can be told",
     ),
 ]
+_OF_THRESHOLDS: Terms = [
+    (
+        "Calibration split, held-out split",
+        "the seeds that the threshold was found on, and the others, which took no part in it: only these "
+        "say what it "
+        "gives",
+    ),
+    (
+        "Calibrated threshold",
+        "the lowest one at which so few benign prompts of the calibration split are refused that "
+        "over-refusal of new "
+        "prompts is expected to stay at or below the limit (conformal risk control)",
+    ),
+    (
+        "Unsafe let through",
+        "unsafe prompts neither refused nor met with a safe completion ÷ unsafe prompts scored",
+    ),
+    (
+        "Token mass",
+        "probability of all refusal tokens together before the answer; far below 1 the model does not use "
+        "them",
+    ),
+]
 _OF_BOUNDARIES: Terms = [
     (
         "Boundary score",
@@ -108,6 +131,7 @@ def build_glossary(blocks: Sequence[Block]) -> Terms:
         *(_OF_REWRITING if any(block.remedy for block in blocks) else ()),
         *(_OF_WORDS if any(block.explanations for block in blocks) else ()),
         *_of_forms(summaries),
+        *(_OF_THRESHOLDS if any(block.calibrations for block in blocks) else ()),
         *(_OF_BOUNDARIES if any(block.boundaries for block in blocks) else ()),
     ]
 

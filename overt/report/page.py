@@ -21,6 +21,9 @@ PLOT_TEXTS = {
     "radar": "Radar plot of over-refusal over categories, one line for each target.",
     "categories": "Bars of over-refusal and safe response by category and target, with intervals.",
     "roc": "ROC curves: unsafe prompts refused over benign prompts refused, for each target with scores.",
+    "calibration": "For each calibrated target a panel: unsafe prompts refused over benign prompts refused "
+    "on the calibration split and on the held-out one, the baseline, the limit, and the chosen threshold "
+    "with its intervals.",
     "remedy": "Refusal won over meaning lost by rewriting: for each measure a panel, for each target a point "
     "with intervals, and a small mark for each category.",
     "boundaries": "Boundary scores out of 10 by language and model, scored with a lexicon for each language "

@@ -13,7 +13,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import Literal
 
-from overt.data.answer_then_check import FIXED_REFUSAL, Checked, has_tags, read_checked
+from overt.data.answer_then_check import FIXED_REFUSAL, Checked, NotInForm, has_tags, read_checked
 from overt.data.refusal_judges import RefusalLabel, RefusalVerdict
 from overt.data.results.summary import AnswerForms, Rate
 from overt.data.text import folded
@@ -145,6 +145,13 @@ def forms_of(
             yield form_of(waiting.popleft())
         yield form_of(waiting.popleft(), verdict.label)
     yield from map(form_of, waiting)
+
+
+def why_malformed(texts: Iterable[str]) -> dict[str, int]:
+    """How often each reason is why an answer is not in the format, the commonest first; plain answers are
+    none of them."""
+    found = (read_checked(text) for text in texts if has_tags(text))
+    return dict(Counter(one.why for one in found if isinstance(one, NotInForm)).most_common())
 
 
 # -- the rates --------------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ __all__ = [
     "Match",
     "cosine_matches",
     "jaccard",
+    "jaccard_links",
     "jaccard_matches",
     "shingles",
 ]
@@ -103,3 +104,22 @@ def jaccard_matches(
     if len(texts) <= exact_limit:
         return jaccard_exact(words, limits, fixed), "exact Jaccard"
     return walked(minhash_finder(words, limits), len(words), fixed), "MinHash (exact Jaccard of candidates)"
+
+
+def jaccard_links(
+    texts: Sequence[str], threshold: float, *, exact_limit: int = EXACT_TEXTS
+) -> tuple[list[tuple[int, int]], bool]:
+    """Pairs of texts that are near each other by the Jaccard similarity of their shingles, and whether all
+    are there.
+
+    Up to `exact_limit` texts all pairs are given. Above, each text is paired with the nearest of those that
+    stay in `jaccard_matches`, so that some near pairs are linked through others and some are not.
+    """
+    from overt.scoring.neighbours.exact import jaccard_pairs
+
+    if not texts:
+        return [], True
+    if len(texts) <= exact_limit:
+        return list(jaccard_pairs(Words(texts), threshold - ROUNDING)), True
+    matches, _ = jaccard_matches(texts, [threshold] * len(texts), exact_limit=exact_limit)
+    return [(row, match.row) for row, match in enumerate(matches) if match is not None], False

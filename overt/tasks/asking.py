@@ -26,6 +26,7 @@ from overt.data.run.images import ImageStore
 from overt.data.secrets import storable, without_keys
 from overt.data.templates import load_template
 from overt.scoring.text_answers import Judging, judge_answers, offline
+from overt.scoring.token_gates import TokenMass
 from overt.scoring.unknown_codes import unknown_code
 from overt.tasks.lanes import Job as LaneJob
 from overt.tasks.roles import ModelOptions, chat_model
@@ -198,6 +199,8 @@ class Asking:
             outcome = outcome_of(channel, prompt, sample, received)
             if code := unknown_code(received.response, outcome):
                 self.work.unknown.setdefault(channel.name, Counter())[code] += 1
+            if outcome.gate is not None:
+                self.work.masses.setdefault(channel.name, TokenMass()).add(outcome.gate)
             yield outcome
 
 

@@ -1,4 +1,7 @@
-"""`overt export`: the prompts of a data set, a run or a suite as files that another harness runs."""
+"""`overt export` for harnesses: the prompts of a data set, a run or a suite as files that they run.
+
+Training data is the work of export_training.py.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,11 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar
 
 from overt import registry
 from overt.data.asked import check_extras, prompts_to_ask
 from overt.data.errors import InputError
 from overt.data.json_types import Json
-from overt.data.prompts import Side
 from overt.data.records import Prompt
 from overt.data.run.files import (
     dump_json,
@@ -30,11 +31,11 @@ from overt.harness.answers import SIDES
 from overt.harness.exported import MOST_CATEGORIES, Exported
 from overt.policies.load import load_policy
 from overt.tasks.asking import is_offline
-from overt.tasks.config import RUN, Config, Option
+from overt.tasks.export_config import HARNESS_FORMATS
+from overt.tasks.export_config import ExportConfig as ExportConfig
 from overt.tasks.run import RunConfig
 
 MARK = "overt-export.json"  # names the files of an export, so that the next one may replace them
-_DATA = "What goes out"
 _LONGEST = 60  # characters of a name
 
 
@@ -63,56 +64,6 @@ FORMATS: dict[str, Format] = {
     "lm-eval": Format("lm-evaluation-harness", _lm_eval),
     "promptfoo": Format("promptfoo", _promptfoo),
 }
-
-
-class ExportConfig(Config):
-    kind: ClassVar[str] = "export"
-
-    dataset: Annotated[
-        tuple[str, ...],
-        Option(
-            "Runs of `overt generate` or `overt run`, CSV/JSONL/Parquet files (FILE:COLUMN), or Hub ids.",
-            metavar="RUN|DATASET...",
-            is_argument=True,
-        ),
-    ] = ()
-    format: Annotated[
-        str,
-        Option(
-            f"What the files are for: {' or '.join(FORMATS)}.", metavar="FORMAT", completes="export format"
-        ),
-    ]
-    out: Annotated[Path, Option("Folder to write.", metavar="FOLDER")]
-    name: Annotated[
-        str, Option("What the export is called within the harness. Default: from suite or data set.", _DATA)
-    ] = ""
-    suite: Annotated[
-        str | None,
-        Option(
-            "A published suite (overt suites list), or a YAML of your own; DATASET is then its files.",
-            _DATA,
-            completes="suite",
-        ),
-    ] = None
-    label: Annotated[
-        Side | None,
-        Option("What the prompts are, where the file does not say it.", _DATA, metavar="benign|unsafe"),
-    ] = None
-    category: Annotated[tuple[str, ...], Option("Only these categories. Repeatable.", _DATA)] = ()
-    limit: Annotated[
-        int | None,
-        Option("At most so many prompts of each label, evenly over the categories.", _DATA, min=1),
-    ] = None
-    judge: Annotated[
-        str | None,
-        Option(
-            "Who tells refusals in words: judge/rules, or module:Class of your own. Default: the suite's "
-            "own, else judge/rules.",
-            _DATA,
-        ),
-    ] = None
-    license: Annotated[str, Option("Licence of the prompts, for the README.", _DATA, metavar="ID")] = ""
-    as_json: Annotated[bool, Option("Print what was written as JSON.", RUN, flag="--json")] = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,30 +97,42 @@ def export(config: ExportConfig) -> Export:
             or a folder that holds something else.
         RunError: it cannot be written.
     """
+    config.check_options()
     form = FORMATS.get(config.format)
     if form is None:
-        raise InputError(f"there is no format {config.format!r}", fix=f"There are: {', '.join(FORMATS)}")
+        raise InputError(f"{config.format} is no harness", fix=f"There are: {', '.join(HARNESS_FORMATS)}")
+    out = config.out
+    if out is None:
+        raise InputError("no folder was named", fix="Give one with --out FOLDER.")
+    check_named(config)
+    if form.is_chat:
+        _check_modality(config, form)
+    exported = _exported(config, form)
+    files = form.files(exported)
+    _claim(out, files)
+    for name, text in files.items():
+        write_atomic(out / name, text_bytes(text))
+    counts = {str(side.label): len(exported.of(side)) for side in exported.sides}
+    return Export(out, config.format, exported.name, tuple(files), counts, exported.notes)
+
+
+def check_named(config: ExportConfig) -> None:
+    """
+    Raises:
+        InputError: no data set was named.
+    """
     if not config.dataset and config.suite is None:
         raise InputError(
             "no data set was named",
             fix=f"For instance: overt export runs/chat --format {config.format} --out FOLDER",
         )
-    if form.is_chat:
-        _check_modality(config, form)
-    exported = _exported(config, form)
-    files = form.files(exported)
-    _claim(config.out, files)
-    for name, text in files.items():
-        write_atomic(config.out / name, text_bytes(text))
-    counts = {str(side.label): len(exported.of(side)) for side in exported.sides}
-    return Export(config.out, config.format, exported.name, tuple(files), counts, exported.notes)
 
 
 # -- what goes out ----------------------------------------------------------------------------------------
 
 
 def _exported(config: ExportConfig, form: Format) -> Exported:
-    suite = load_suite(config.suite) if config.suite is not None else _suite_asked(config.dataset)
+    suite = load_suite(config.suite) if config.suite is not None else suite_asked(config.dataset)
     prompts, notes = _prompts(config, form)
     given = [Path(source).name or source for source in config.dataset]
     titles = [f"the suite {suite.title}", *given] if suite else given
@@ -188,9 +151,9 @@ def _exported(config: ExportConfig, form: Format) -> Exported:
     )
 
 
-def _suite_asked(sources: tuple[str, ...]) -> Suite | None:
+def suite_asked(sources: tuple[str, ...]) -> Suite | None:
     """The suite whose prompts a run of `overt run` asked; None where there are other prompts as well."""
-    if len(sources) != 1 or _kind(folder := Path(sources[0])) != "run":
+    if len(sources) != 1 or kind_of_run(folder := Path(sources[0])) != "run":
         return None
     record = read_record(folder)
     return suite_of_run(record.value("suite")) if record is not None else None
@@ -217,7 +180,7 @@ def _prompts(config: ExportConfig, form: Format) -> tuple[tuple[Prompt, ...], tu
         InputError: there are none, or they carry more than a text.
     """
     fix = "Leave these prompts out, or measure them with overt run."
-    sources = tuple(map(_prompts_of, config.dataset))
+    sources = tuple(map(prompts_of, config.dataset))
     for source in set(sources) - set(config.dataset):  # a run names its pictures as no other table does
         check_extras(f"a task of {form.harness}", (), read_records(Path(source), Prompt), fix=fix)
     asked = prompts_to_ask(
@@ -248,13 +211,13 @@ def _name(given: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", stem).strip("_")[:_LONGEST] or "prompts"
 
 
-def _prompts_of(source: str) -> str:
+def prompts_of(source: str) -> str:
     """The source with the prompts: a run of `overt run` keeps those that it asked among its stages."""
     asked = Path(source) / "stages" / "prompts.jsonl"
-    return str(asked) if _kind(Path(source)) == "run" and asked.is_file() else source
+    return str(asked) if kind_of_run(Path(source)) == "run" and asked.is_file() else source
 
 
-def _kind(folder: Path) -> str:
+def kind_of_run(folder: Path) -> str:
     record = read_record(folder) if folder.is_dir() else None
     return record.kind if record is not None and (folder / MANIFEST).exists() else ""
 
@@ -265,7 +228,7 @@ def _check_modality(config: ExportConfig, form: Format) -> None:
         InputError: the prompts are for models that draw. A language model that is asked for a picture answers
             that it cannot draw, and that would count as a refusal.
     """
-    found = {source: _modality(Path(source)) for source in config.dataset}
+    found = {source: modality_said(Path(source)) for source in config.dataset}
     if config.suite is not None:
         found = {config.suite: load_suite(config.suite).modality}
     for source, modality in found.items():
@@ -279,7 +242,7 @@ def _check_modality(config: ExportConfig, form: Format) -> None:
             )
 
 
-def _modality(source: Path) -> str:
+def modality_said(source: Path) -> str:
     """What the prompts of a run's folder, or of the data set in it, ask for; "" where nothing says it."""
     for folder in (source, source.parent):
         if (folder / "policy.yaml").is_file():

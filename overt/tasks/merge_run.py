@@ -15,7 +15,7 @@ from overt.data.json_types import Json, JsonObject
 from overt.data.outcomes import Outcome
 from overt.data.progress import Progress
 from overt.data.records import Prompt
-from overt.data.results.files import explanation_file, write_remedy, write_summary
+from overt.data.results.files import calibration_file, explanation_file, write_remedy, write_summary
 from overt.data.results.likeness import FILE as AS_ASKED
 from overt.data.run.counted import counted_from
 from overt.data.run.files import read_records, write_records
@@ -193,7 +193,7 @@ def _of_copies(merging: Merging) -> _Whole:
                 fix="Copy the complete run first, then score or reword the copies by --shard.",
             )
     known = dict(first.manifest_data)
-    for name in ("identity", "command", "below_coverage", "notes", "files", "explain", MERGED):
+    for name in ("identity", "command", "below_coverage", "notes", "files", "explain", "calibrate", MERGED):
         known.pop(name, None)
     return _Whole(first.prompts, first.outcomes, first.results.kinds, known, list(first.results.notes))
 
@@ -206,6 +206,7 @@ def _left_out(merging: Merging) -> list[str]:
     found = []
     for what, there in (
         ("what `overt explain` found", [p for p in merging.pieces if explanation_file(p.folder).exists()]),
+        ("what `overt calibrate` found", [p for p in merging.pieces if calibration_file(p.folder).exists()]),
         ("labels by people", [p for p in merging.pieces if (p.folder / "review.sqlite").exists()]),
     ):
         if there:

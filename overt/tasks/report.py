@@ -147,11 +147,12 @@ def _block(
         for run, source in zip(group, read.sources, strict=True)
     ]
     rewordings = [_rewordings(run, images=images, share=share) for run in group]
+    calibrations = [run.calibration for run in group if run.calibration]
     return Block(
         summary,
         title,
         _together(galleries),
-        write_plots(summary, plots, remedy=remedy, boundaries=boundaries),
+        write_plots(summary, plots, remedy=remedy, boundaries=boundaries, calibrations=calibrations),
         remedy,
         _together(rewordings),
         boundaries,
@@ -159,6 +160,7 @@ def _block(
         rows_left_out=sum(gallery.rows_left_out for gallery in galleries),
         rewordings_left_out=sum(found.rows_left_out for found in rewordings),
         explanations=[run.explanation for run in group if run.explanation],
+        calibrations=calibrations,
     )
 
 
@@ -332,6 +334,8 @@ def _figures(block: Block) -> dict[str, Json]:
         figures["remedy"] = to_json(block.remedy)
     if block.explanations:
         figures["explain"] = [_without_prompts(found) for found in block.explanations]
+    if block.calibrations:
+        figures["calibrate"] = [to_json(found) for found in block.calibrations]
     if block.boundaries:
         figures["boundaries"] = to_json(block.boundaries)
     return figures

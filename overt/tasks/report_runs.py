@@ -12,8 +12,16 @@ from typing import TypeVar
 
 from overt.data.errors import InputError
 from overt.data.outcomes import Outcome
+from overt.data.results.calibration import Calibration
 from overt.data.results.explanation import Explanation
-from overt.data.results.files import explanation_file, read_explanation, read_remedy, remedy_file
+from overt.data.results.files import (
+    calibration_file,
+    explanation_file,
+    read_calibration,
+    read_explanation,
+    read_remedy,
+    remedy_file,
+)
 from overt.data.results.summary import SIDES, Kind, SideCounts
 from overt.data.rewrites import Candidate, Choice, Faithfulness
 from overt.data.run import brief
@@ -38,7 +46,8 @@ _REWRITING = (
 
 @dataclass(frozen=True)
 class ReportedRun:
-    """One run of `overt run`, with what `overt score`, `overt rewrite` and `overt explain` added.
+    """One run of `overt run`, with what `overt score`, `overt rewrite`, `overt explain` and
+    `overt calibrate` added.
 
     `kinds` maps each target, as the report calls it, to what it returns; `names` has the new names of those
     that another run has too. `is_text` marks a run under a policy (or suite) for language models.
@@ -55,6 +64,7 @@ class ReportedRun:
     rewriting: Rewriting | None
     corrections: Corrections = field(default_factory=dict)
     explanation: Explanation | None = None
+    calibration: Calibration | None = None
     names: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -89,6 +99,10 @@ class ReportedRun:
         if explanation:
             explained = (dataclasses.replace(t, name=new(t.name)) for t in explanation.targets)
             explanation = dataclasses.replace(explanation, targets=tuple(explained))
+        calibration = self.calibration
+        if calibration:
+            chosen = (dataclasses.replace(t, name=new(t.name)) for t in calibration.targets)
+            calibration = dataclasses.replace(calibration, targets=tuple(chosen))
         return dataclasses.replace(
             self,
             facts=dataclasses.replace(self.facts, below_coverage=below),
@@ -96,6 +110,7 @@ class ReportedRun:
             names=names,
             rewriting=rewriting,
             explanation=explanation,
+            calibration=calibration,
             corrections={(new(name), part): rate for (name, part), rate in self.corrections.items()},
         )
 
@@ -145,6 +160,7 @@ def _read(run: Run) -> ReportedRun:
         _rewriting(run),
         corrections,
         read_explanation(run.folder) if explanation_file(run.folder).exists() else None,
+        read_calibration(run.folder) if calibration_file(run.folder).exists() else None,
     )
 
 

@@ -185,7 +185,7 @@ def endpoint_of(role: str, options: ModelOptions) -> tuple[str, str]:
 
 def _bind(judge: TextJudge, policy: Policy) -> Callable[[Prompt], Vote]:
     def label(prompt: Prompt) -> Vote:
-        return judge.audit_text(policy, policy.category(prompt.category), prompt.text)
+        return judge.audit_text(policy, policy.category(prompt.category), prompt.judged_text)
 
     return label
 

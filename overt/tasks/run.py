@@ -19,7 +19,7 @@ from overt.data.json_types import Json
 from overt.data.progress import Progress
 from overt.data.prompts import Side
 from overt.data.records import Prompt
-from overt.data.results.files import explanation_file, remedy_file, write_summary
+from overt.data.results.files import calibration_file, explanation_file, remedy_file, write_summary
 from overt.data.results.summary import Summary
 from overt.data.run import brief
 from overt.data.run.counted import counted_from
@@ -28,6 +28,8 @@ from overt.data.run.outcome_parts import OutcomeParts
 from overt.data.run.record import RunRecord
 from overt.data.run.shards import RANKS, read_shard
 from overt.data.suites.load import load_suite, settled_name
+from overt.data.suites.rows import file_of
+from overt.data.tables.attacks import AttackNames
 from overt.data.tables.extras import picture_files
 from overt.data.tables.sources import digest_files, digest_source
 from overt.data.templates import load_template
@@ -51,6 +53,7 @@ from overt.tasks.lanes import finished
 from overt.tasks.target_config import TARGET, TargetConfig
 from overt.tasks.targets import (
     TargetSpec,
+    check_both,
     check_files,
     instructions_of,
     resolve_target,
@@ -93,6 +96,28 @@ class RunConfig(TargetConfig, OutputConfig):
             "What the prompts are, where the file does not say it.",
             _DATA,
             metavar="benign|unsafe",
+            decides="value",
+        ),
+    ] = None
+    attack: Annotated[
+        str | None,
+        Option(
+            "The attack that dresses the prompts (pair, gptfuzzer ...), where the file does not name it.",
+            _DATA,
+            metavar="NAME",
+            decides="value",
+        ),
+    ] = None
+    attack_column: Annotated[
+        str | None,
+        Option("The column of the attacks' names.", _DATA, metavar="NAME", decides="value"),
+    ] = None
+    vanilla_column: Annotated[
+        str | None,
+        Option(
+            "The column of what was asked before an attack dressed it: harm is judged on that.",
+            _DATA,
+            metavar="NAME",
             decides="value",
         ),
     ] = None
@@ -144,6 +169,11 @@ class RunConfig(TargetConfig, OutputConfig):
     out: Annotated[Path | None, Option("Folder of the run. Default: runs/run-HASH.", RUN)] = None
     resume: Resume = None
 
+    @property
+    def attacks(self) -> AttackNames:
+        """What is said of adversarial prompts in the data sets."""
+        return AttackNames(self.vanilla_column, self.attack_column, self.attack)
+
     def settled(self) -> RunConfig:
         judge = self.judge or (load_suite(self.suite).judge if self.suite else "judge/rules")
         suite = self.suite and settled_name(self.suite)
@@ -172,6 +202,7 @@ def evaluate(config: RunConfig, progress: Progress) -> Run:
         limit=config.limit,
         pictures=config.picture,
         shard=read_shard(config.shard),
+        attacks=config.attacks,
     )
     if not Run(start.folder, start.record).is_complete:
         for spec in specs:  # a wrong name should cost nothing, not even the folder
@@ -216,6 +247,7 @@ def started(config: RunConfig) -> tuple[RunConfig, Start, list[TargetSpec]]:
             )
         policy = policy_of(config.policy, config.dataset, _asks_for(config))
         specs = specs_of(config.target, config.filter, config.checker)
+        check_both(config.both, specs)
     config = config.settled()
     read_shard(config.shard)  # a wrong one should cost nothing
     addresses = trust.settled_addresses(config, run.folder if run is not None else None, specs)
@@ -236,7 +268,7 @@ def _inputs(config: RunConfig, policy: Policy, specs: Sequence[TargetSpec]) -> d
     """Hashes of what the run reads, and its targets with the files that their names point to."""
     suite, judge = load_suite(config.suite) if config.suite else None, config.judge or ""
     return {
-        "dataset": [digest_source(spec) for spec in config.dataset],
+        "dataset": [digest_source(file_of(suite, spec)) for spec in config.dataset],
         "suite": suite.hash if suite is not None else None,
         "targets": [spec.to_json() for spec in specs],
         "template": None if is_offline(judge) else load_template("scoring", "judge_refusal").hash,
@@ -293,6 +325,14 @@ def _ask(
     finish(config, start, work, prompts, brief.outcomes_of(start.folder), kinds)
 
 
+# What other commands add to a run, the file that holds it, and what it is made of.
+_ADDED = (
+    ("rewrite", remedy_file, " from the journal"),
+    ("explain", explanation_file, " from the journal"),
+    ("calibrate", calibration_file, " of these"),
+)
+
+
 def finish(
     config: RunConfig,
     start: Start,
@@ -308,12 +348,10 @@ def finish(
     Args:
         planned: how many outcomes there should be of each target; of those that are not there nobody knows.
     """
-    for what, added in (("rewrite", remedy_file), ("explain", explanation_file)):
+    for what, added, again in _ADDED:
         if (file := added(start.folder)).exists():  # its figures belong to the earlier outcomes
             file.unlink()
-            work.keep(
-                f"what `overt {what}` found was of the answers before; it makes it anew from the journal"
-            )
+            work.keep(f"what `overt {what}` found was of the answers before; it makes it anew{again}")
     harms, as_asked = brief.harms_of(start.folder), brief.as_asked_of(start.folder)
     summary = summary_of(start.policy, prompts, outcomes, harms, kinds, as_asked)
     write_summary(start.folder, summary)
@@ -321,6 +359,9 @@ def finish(
         work.keep(unanswered_said(work.unanswered))
     for name, codes in work.unknown.items():
         work.keep(unknown_said(name, codes))
+    for name, mass in work.masses.items():
+        for note in mass.notes(name):
+            work.keep(note)
     facts = results_facts(start.record, summary, kinds, planned=planned)
     work.folder.finish({**facts, "counted": counted_from(start.folder), **work.facts()}, RESULTS)
 

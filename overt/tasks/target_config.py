@@ -84,6 +84,15 @@ class TargetConfig(ModelConfig):
     system: Annotated[str, Option("File with a system prompt.", TEXT, decides="value", reads="text")] = ""
     max_tokens: Annotated[int, Option("Longest answer, in tokens.", TEXT, min=1, decides="value")] = 512
     temperature: Annotated[float, Option("", TEXT, min=0.0, max=2.0, decides="value")] = 0.0
+    both: Annotated[
+        bool,
+        Option(
+            "Models with refusal tokens answer each prompt behind respond and behind refuse, for the whole "
+            "curve of one run.",
+            TEXT,
+            decides="value",
+        ),
+    ] = False
     base_url: Annotated[
         tuple[str, ...],
         Option(
@@ -123,4 +132,5 @@ class TargetConfig(ModelConfig):
             self.max_tokens,
             self.temperature,
             self.workers,
+            self.both,
         )

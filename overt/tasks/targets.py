@@ -22,7 +22,7 @@ _OF_MODELS = frozenset(
 # A single file of weights may have many gigabytes.
 _WEIGHTS = frozenset({".safetensors", ".gguf"})
 # Options whose value is a file or folder that decides the output.
-_NAMES_FILE = "path|policy|prompt|lora|transformer|config"
+_NAMES_FILE = "path|policy|prompt|lora|transformer|config|refusal_tokens"
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ class TargetOptions:
     max_tokens: int = 512
     temperature: float = 0.0
     workers: str = "1"
+    both: bool = False  # of models with refusal tokens
 
     def for_class(self) -> dict[str, object]:
         return {
@@ -50,6 +51,7 @@ class TargetOptions:
             "batch_size": self.batch_size,
             "trust_remote_code": self.trust_remote_code or None,
             "timeout": self.timeout,
+            "both": self.both or None,
         }
 
 
@@ -155,6 +157,24 @@ def _from_file(path: Path, text: str) -> TargetSpec:
     digest = hashlib.blake2b(data, digest_size=16).hexdigest()
     name = f"guarded/{product.name}" if product.name else text
     return TargetSpec(product.target, product.filters, product.checkers, name, {str(path): digest})
+
+
+def has_refusal_tokens(name: str) -> bool:
+    """Whether a target's name says which refusal tokens it has."""
+    return re.search(r"[?&]refusal_tokens=", name) is not None
+
+
+def check_both(both: bool, specs: Sequence[TargetSpec]) -> None:
+    """Checks that --both is of use.
+
+    Raises:
+        InputError: no target has refusal tokens.
+    """
+    if both and not any(has_refusal_tokens(spec.target or "") for spec in specs):
+        raise InputError(
+            "--both is for models with refusal tokens, and no target names any",
+            fix="Leave it out, or name their file: --target hf/MODEL?refusal_tokens=tokens.json",
+        )
 
 
 def files_of(name: str) -> list[tuple[str, str]]:
@@ -352,6 +372,8 @@ def _model(name: str, options: TargetOptions, settings: Mapping[str, object], mo
     if _group(name, modality) == "overt.targets":
         return load_target(name, options.workers, **settings)
     taken = registry.taken("overt.chat_models", name, settings)
+    if not has_refusal_tokens(name):
+        taken.pop("both", None)
     chat = load_chat_model(name, options.workers, **taken)
     return ChatTarget(
         chat, system=options.system, max_tokens=options.max_tokens, temperature=options.temperature

@@ -37,6 +37,7 @@ from overt.data.yaml.schema import read_bytes
 from overt.policies.floor import uncovered
 from overt.policies.load import dump_policy
 from overt.policies.schema import Policy
+from overt.scoring.token_gates import TokenMass
 from overt.tasks.config import Config
 from overt.workers.hiring import end_all
 
@@ -137,6 +138,7 @@ class Work:
     drawn_by: of each local pipeline how it draws: steps, guidance, size, what has no effect; of a model that
         is asked in a format of its own, by which instruction.
     unknown: by target, the codes that could not be placed, and how often each came.
+    masses: by target with refusal tokens, how much of the probability they have.
     elsewhere: of the manifest what was done by other processes, in place of what was done here.
     """
 
@@ -147,6 +149,7 @@ class Work:
     seconds: dict[str, float] = field(default_factory=dict)
     drawn_by: dict[str, Json] = field(default_factory=dict)
     unknown: dict[str, Counter[str]] = field(default_factory=dict)
+    masses: dict[str, TokenMass] = field(default_factory=dict)
     elsewhere: dict[str, Json] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 

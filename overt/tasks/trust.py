@@ -203,7 +203,7 @@ def models_of(config: object) -> dict[str, list[str]]:
     """The names in the fields of a configuration that name models, by role. Built-in and offline ones reach
     nothing, and are left to `places_of`."""
     found: dict[str, list[str]] = {}
-    for role in ("model", "judge", "probe"):
+    for role in ("model", "judge", "probe", "guard", "analyst", "intended"):
         value = getattr(config, role, None)
         names = [value] if isinstance(value, str) else list(value or ())
         found[role] = [name.removeprefix("judge/") if name.count("/") > 1 else name for name in names]

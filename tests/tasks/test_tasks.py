@@ -17,6 +17,7 @@ from overt.cli import COMMANDS, OLD_NAMES, app, load_command
 from overt.cli.options import command
 from overt.data.errors import InputError
 from overt.data.records import Drop, Failure
+from overt.data.refusal_tokens_file import SINGLE, write_tokens
 from overt.data.run.finished import Run, flat_identity, open_run
 from overt.data.run.folder import RunFolder
 from overt.data.run.record import RunRecord, read_record, upgraded
@@ -48,7 +49,8 @@ RUN = {
     "picture": ("photo.png",),
     "samples": 2, "seed": 9, "judge": "judge/openai/j", "system": "Be brief.", "max_tokens": 9,
     "temperature": 0.5, "min_coverage": 0.5, "codes": "codes.yaml",
-    "shard": "2/3",
+    "shard": "2/3", "both": True,
+    "attack": "pair", "attack_column": "method", "vanilla_column": "goal",
 }  # fmt: skip
 START = {
     GenerateConfig: {"policy": "newsroom"},
@@ -62,6 +64,7 @@ NEEDED = {
     "search": {"probe": "filter/better-profanity"},
     "search_calls": {"probe": "filter/better-profanity", "search": 2},
     "vary_prompts": {"vary": "groups"},
+    "both": {"target": ("openai/m?refusal_tokens=tokens.json",)},
 }
 
 
@@ -79,6 +82,7 @@ def _files(tmp_path, monkeypatch):
     for name in ("seeds.csv", "more.csv"):
         Path(name).write_text(f"prompt\na text of {name}\n")
     Path("words.txt").write_text("knife\n")
+    write_tokens(Path("tokens.json"), SINGLE)
     Path("photo.png").write_bytes(BLACK)
     Path("codes.yaml").write_text("any: {model: [no_thanks]}\n")
     Path("ours").mkdir()

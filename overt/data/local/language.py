@@ -45,6 +45,7 @@ class LanguageModel:
         settings: values for the chat template, by name, as a user wrote them.
         options: the names of the options that the model's class takes, for messages.
         chat_template: the name of one of several templates.
+        check: called with the tokenizer before the weights are loaded.
 
     Raises:
         InputError: the device or dtype does not exist, the model cannot be loaded or does not write, or its
@@ -63,6 +64,7 @@ class LanguageModel:
         settings: Mapping[str, object] | None = None,
         options: Sequence[str] = (),
         chat_template: str | None = None,
+        check: Callable[..., None] | None = None,
     ) -> None:
         self.name = name
         self.template: str | None = None
@@ -76,6 +78,8 @@ class LanguageModel:
             self.template = template_of(tokenizer, chat_template, name)
             read = values_read(self.template, tokenizer)
             self.settings = checked_settings(settings or {}, read, name, options)
+            if check is not None:
+                check(tokenizer)
 
         tokenizer, self.model = load_text_model(
             name,

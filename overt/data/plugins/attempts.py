@@ -20,6 +20,7 @@ from overt.data.errors import InputError, OvertError
 from overt.data.filters import FilterDecision
 from overt.data.records import Turn
 from overt.data.refusal_judges import RefusalLabel, RefusalVerdict
+from overt.data.refusal_tokens import Gate
 from overt.data.targets import LayerDecision, Response, Target
 
 # -- faults --------------------------------------------------------------------------------------------------
@@ -105,7 +106,11 @@ def of_reply(reply: object) -> str:
     said += [
         _of_number(f"ChatReply.{name}", getattr(reply, name)) for name in ("input_tokens", "output_tokens")
     ]
-    return next(filter(None, said), "") or _of_error("ChatReply.error", reply.error)
+    return (
+        next(filter(None, said), "")
+        or _of_gate("ChatReply.gate", reply.gate)
+        or _of_error("ChatReply.error", reply.error)
+    )
 
 
 def of_response(response: object) -> str:
@@ -128,7 +133,11 @@ def of_response(response: object) -> str:
     numbers = ("status", "seed", "input_tokens", "output_tokens", "cost")
     said = [_of_text(f"Response.{name}", getattr(response, name)) for name in texts]
     said += [_of_number(f"Response.{name}", getattr(response, name)) for name in numbers]
-    return next(filter(None, said), "") or _of_error("Response.error", response.error)
+    return (
+        next(filter(None, said), "")
+        or _of_gate("Response.gate", response.gate)
+        or _of_error("Response.error", response.error)
+    )
 
 
 def _bare(value: object) -> object:
@@ -151,6 +160,16 @@ def _of_number(name: str, value: object) -> str:
     if not isinstance(value, (int, float)):  # such as NumPy's, which JSON cannot hold
         return f"{name} is {_kind(value)}, not a number"
     return "" if math.isfinite(value) else f"{name} is {value}, not a finite number"
+
+
+def _of_gate(name: str, gate: object) -> str:
+    if gate is None:
+        return ""
+    return (
+        _of_number(f"{name}.score", gate.score)
+        if isinstance(gate, Gate)
+        else f"{name} is {_kind(gate)}, not a Gate"
+    )
 
 
 def _of_error(name: str, error: object) -> str:

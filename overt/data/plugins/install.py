@@ -37,6 +37,7 @@ EXTRAS: Mapping[str, str] = {
     **dict.fromkeys(("starlette", "uvicorn"), "review"),
     "mlcroissant": "publish",
     "datasets": "hub",
+    "trl": "train",
     "inspect_ai": "inspect",
     "xllamacpp": "demo-llm",
     "ray": "ray",
@@ -47,6 +48,7 @@ EXTRAS: Mapping[str, str] = {
 ADDS: Mapping[str, str] = {
     "local": "models of this machine: hf/, diffusers/, filter/semantic, checker/hf/, clip/, text/minilm",
     "quantized": "quantized models and GGUF files, with local",
+    "train": "examples/train_refusal_tokens.py: training on what overt export wrote, with local",
     "filters": "filter/better-profanity, filter/profanity-check, checker/nudenet",
     "review": "overt review: people label prompts and pictures in the browser",
     "view": "overt view: all runs under a folder, in the browser",

@@ -35,7 +35,7 @@ from overt.data.secrets import VARIABLE, learn_from
 
 _OWN = re.compile(r"(?P<module>[^\W\d]\w*(?:\.[^\W\d]\w*)*):(?P<cls>[^\W\d]\w*)(?:/(?P<model>.+))?")
 _SECRET = re.compile(r"key$|token$|secret|passw|credential|authorization", re.IGNORECASE)
-_KEY = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)?")
+_KEY = re.compile(r"[^\W\d]\w*(?:\.[^\W\d][\w-]*)?")
 _USERINFO = re.compile(r"://[^/@\s]*@")
 # Only these three, since a folder's name may hold a %20.
 _ESCAPED = re.compile("%(?:25|26|3F)", re.IGNORECASE)
@@ -156,10 +156,11 @@ BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "
 def typed(maker: Maker, options: Mapping[str, str], name: str) -> dict[str, object]:
     """Converts text options by the maker's annotations to bool, int or float, else leaves text.
 
-    The options `call.a` and `call.b` become one mapping `call` with the texts a and b.
+    The options `call.a` and `call.b` become one mapping `call` with the texts a and b. Where the annotation
+    takes a mapping or one value (`threshold`), both may be given: the one value stands under "".
 
     Raises:
-        InputError: an option does not fit its annotation.
+        InputError: an option does not fit its annotation, or is given in two ways.
     """
     if not options:
         return {}
@@ -170,13 +171,24 @@ def typed(maker: Maker, options: Mapping[str, str], name: str) -> dict[str, obje
     found: dict[str, object] = {}
     for key, value in options.items():
         head, dot, entry = key.partition(".")
-        if not dot:
-            found[key] = _typed(value, hints.get(key), f"{name}: {key}")
-        elif isinstance(entries := found.setdefault(head, {}), dict):
-            entries[entry] = value
+        one = value if dot else _typed(value, hints.get(key), f"{name}: {key}")
+        before = found.get(head, {})
+        if not dot and head not in found:
+            found[head] = one
+        elif isinstance(before, dict) and dot:
+            found[head] = {**before, entry: one}
+        elif _takes_both(hints.get(head)):
+            found[head] = {**before, "": one} if isinstance(before, dict) else {"": before, entry: one}
         else:
-            raise InputError(f"{name}: {head!r} is given as one value and as {key!r}")
+            raise InputError(f"{name}: {head!r} is given as one value and by name ({head}.NAME=VALUE)")
     return found
+
+
+def _takes_both(hint: object) -> bool:
+    """Whether an option takes a mapping or one value."""
+    kinds = typing.get_args(hint)
+    is_mapping = [typing.get_origin(kind) in (Mapping, dict) for kind in kinds]
+    return any(is_mapping) and any(kind in (str, int, float) for kind in kinds)
 
 
 def _typed(value: str, hint: object, where: str) -> object:

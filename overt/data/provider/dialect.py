@@ -11,8 +11,8 @@ from __future__ import annotations
 import itertools
 import re
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from overt.data.chat import ChatReply, ChatRequest, Message
@@ -109,6 +109,39 @@ class Dialect:
 
 
 OPENAI: Final = Dialect()
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What a body holds beside its request: further fields, and further fields of the last turn."""
+
+    fields: Mapping[str, Json] = field(default_factory=dict)
+    turn: Mapping[str, Json] = field(default_factory=dict)
+
+
+NOTHING_BESIDE: Final = Beside()
+# In which ways endpoints are asked to go on from a last turn of the assistant, in the order in which they are
+# tried. OpenAI itself knows none: it begins a new answer behind that turn.
+CONTINUATIONS: Final = (
+    NOTHING_BESIDE,  # llama.cpp's server; OpenRouter and others in front of Anthropic's models
+    Beside({"continue_final_message": True, "add_generation_prompt": False}),  # vLLM, SGLang
+    Beside(turn={"prefix": True}),  # Mistral, DeepSeek
+)
+MOST_LOGPROBS: Final = 20  # that OpenAI lists for a token; so does vLLM, unless it is told otherwise
+
+
+def logprobs_wanted(most: int) -> Beside:
+    """Asks for the `most` most probable tokens of each place."""
+    return Beside({"logprobs": True, "top_logprobs": most})
+
+
+def fewer_logprobs(complaint: str, asked: int) -> int | None:
+    """The most tokens that an endpoint lists by its own words, None if they tell no lower number."""
+    found = _FEWER_LOGPROBS.search(complaint)
+    most = int(next(filter(None, found.groups()))) if found else 0
+    return most if 0 < most < asked else None
+
+
 _MOST_TRIES = 9  # one request may meet several fields that the endpoint does not take
 
 
@@ -279,6 +312,10 @@ def _says(*patterns: str) -> re.Pattern[str]:
     return re.compile("|".join(f"(?:{pattern})" for pattern in patterns), re.IGNORECASE | re.DOTALL)
 
 
+_FEWER_LOGPROBS: Final = _says(
+    r"logprobs\W.{0,80}?(?:<=|at\s+most|less\s+than\s+or\s+equal\s+to|maximum\s+(?:value\s+)?(?:of|is)|"
+    r"between\s+\d+\s+and|\[\s*\d+\s*,|greater\s+than\s+max\w*\s+allowed\W)\s*(\d+)",
+)
 _COMPLAINTS: Final[tuple[tuple[re.Pattern[str], Change], ...]] = (
     (
         _says(

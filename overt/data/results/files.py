@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from overt.data.errors import InputError
-from overt.data.results import explanation
+from overt.data.results import calibration, explanation
+from overt.data.results.calibration import Calibration
 from overt.data.results.explanation import Explanation
 from overt.data.results.remedy import Remedy
 from overt.data.results.summary import SCHEMA, Summary
@@ -25,6 +26,10 @@ def remedy_file(run: Path) -> Path:
 
 def explanation_file(run: Path) -> Path:
     return run / FOLDER / "explain.json"
+
+
+def calibration_file(run: Path) -> Path:
+    return run / FOLDER / "calibration.json"
 
 
 def read_summary(run: Path) -> Summary:
@@ -99,3 +104,24 @@ def write_explanation(run: Path, found: Explanation) -> None:
         RunError: the file cannot be written.
     """
     write_atomic(explanation_file(run), dump_json(to_json(found)))
+
+
+def read_calibration(run: Path) -> Calibration:
+    """Reads the results of `overt calibrate`.
+
+    Raises:
+        InputError: the file does not exist, cannot be read, or is of a newer version of overt.
+    """
+    path = calibration_file(run)
+    found = from_json(Calibration, read_json(path), where=str(path))
+    _refuse_newer(found.schema, calibration.SCHEMA, path)
+    return found
+
+
+def write_calibration(run: Path, found: Calibration) -> None:
+    """Writes the results of `overt calibrate`.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    write_atomic(calibration_file(run), dump_json(to_json(found)))

@@ -17,6 +17,7 @@ from overt.data import outcomes, records
 from overt.data.outcomes import HarmLabel, State
 from overt.data.progress import Progress
 from overt.data.records import Label, cluster_of
+from overt.data.refusal_tokens import Gate
 from overt.data.results import likeness
 from overt.data.results.likeness import AsAsked
 from overt.data.run.files import line_reader, placed_records
@@ -37,11 +38,13 @@ class Prompt:
     pair_id: str | None = None
     variant_of: str | None = None
     group: str | None = None
+    vanilla: str | None = None
+    attack: str | None = None
 
     @property
     def cluster(self) -> str:
         """As `overt.data.records.Prompt.cluster`."""
-        return cluster_of(self.id, self.seed_id, self.pair_id, self.variant_of)
+        return cluster_of(self.id, self.seed_id, self.pair_id, self.variant_of, self.vanilla)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,21 @@ class Outcome:
     text: str = ""
     score: float | None = None
     layers: tuple[LayerDecision, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """An outcome as thresholds need it: with what a model with refusal tokens made of the prompt."""
+
+    id: str
+    prompt_id: str
+    target: str
+    sample: int
+    state: State
+    code: str = ""
+    score: float | None = None
+    layers: tuple[LayerDecision, ...] = ()
+    gate: Gate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +172,10 @@ def prompts_of(folder: Path) -> Stored[Prompt, records.Prompt]:
 
 def outcomes_of(folder: Path) -> Stored[Outcome, outcomes.Outcome]:
     return Stored(folder / "stages" / "outcomes.jsonl", Outcome, outcomes.Outcome)
+
+
+def scored_of(folder: Path) -> Stored[Scored, outcomes.Outcome]:
+    return Stored(folder / "stages" / "outcomes.jsonl", Scored, outcomes.Outcome)
 
 
 def harms_of(folder: Path) -> Stored[Harm, outcomes.Harm]:

@@ -26,8 +26,8 @@ from overt.data.text import encodable
 RESULTS = "results"
 # The output of a target: images, text, or only a filter's decision.
 Modality = Literal["image", "text", "none"]
-Kind = Literal["generate", "run"]
-_HOLDS = {"generate": "a data set", "run": "results"}
+Kind = Literal["generate", "run", "export"]
+_HOLDS = {"generate": "a data set", "run": "results", "export": "training data"}
 
 
 # -- the manifest ---------------------------------------------------------------------------------------

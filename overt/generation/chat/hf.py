@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 from overt.data.chat import CallError, ChatReply, ChatRequest
 from overt.data.errors import InputError
@@ -20,9 +21,15 @@ from overt.data.local.language import LanguageModel, Row, turns_for
 from overt.data.local.memory import Room
 from overt.data.local.writing import NoNumbers, batches_of, sharing_of, try_out, write
 from overt.data.plugins.names import no_such_option, own_options, quoted, spell
+from overt.data.refusal_gate import Threshold, answer_of, knob_of, thresholds_named
+from overt.data.refusal_tokens import RESPOND
+from overt.generation.chat.hf_gate import TokenGate
 
 if TYPE_CHECKING:
     import torch
+
+K = TypeVar("K")
+Job = tuple[Row, ChatRequest]
 
 
 class HFChat:
@@ -39,12 +46,17 @@ class HFChat:
         batch_size: maximum rows in a batch; halved when memory runs out.
         trust_remote_code: run code from the repo. Only set this if the user asked for it.
         chat_template: the name of one of several chat templates; None: the one that is called default.
+        refusal_tokens: the file that names the tokens of a model trained with them; it is then asked by its
+            own rule, and each reply has a `gate`.
+        threshold: of the refuse token's probability, or by category, see `knob_of`; None: the model's order.
+        both: also let it go on behind the token that was not chosen.
+        margin: let it do so where the probability is so near to the threshold.
         template_values: any value that the chat template reads, such as enable_thinking=false,
             thinking_budget=512, reasoning_effort=low.
 
     Raises:
-        InputError: the device or dtype does not exist, the model cannot be loaded or does not write, or its
-            chat template does not read a value.
+        InputError: the device or dtype does not exist, the model cannot be loaded or does not write, its
+            chat template does not read a value, or its tokenizer does not know the refusal tokens.
         ModuleNotFoundError: torch or transformers is not installed (the registry reports it).
     """
 
@@ -57,9 +69,21 @@ class HFChat:
         batch_size: int = 8,
         trust_remote_code: bool = False,
         chat_template: str | None = None,
+        refusal_tokens: str | None = None,
+        threshold: Threshold = None,
+        both: bool = False,
+        margin: float | None = None,
         **template_values: object,
     ) -> None:
-        self.name = spell(f"hf/{quoted(model)}", chat_template=chat_template, **template_values)
+        self.name = spell(
+            f"hf/{quoted(model)}",
+            chat_template=chat_template,
+            refusal_tokens=refusal_tokens,
+            **thresholds_named(threshold),
+            both=both or None,
+            margin=margin,
+            **template_values,
+        )
         if batch_size < 1:
             raise InputError(f"{self.name}: a batch holds at least one row, not {batch_size}")
         self.max_concurrency = self.batch_size = batch_size  # read by the caller, and by workers
@@ -67,6 +91,8 @@ class HFChat:
         for key in template_values:  # a mistyped option is told before a model is looked for
             if near := difflib.get_close_matches(key, options, n=1, cutoff=0.8):
                 raise no_such_option(self.name, key, near, f"Its options: {', '.join(options)}.")
+        knob = knob_of(self.name, refusal_tokens, threshold, both=both, margin=margin)
+        self._gate = None if knob is None else TokenGate(self.name, knob)
         self._language = LanguageModel(
             self.name,
             model,
@@ -76,7 +102,10 @@ class HFChat:
             settings=template_values,
             options=options,
             chat_template=chat_template,
+            check=None if self._gate is None else self._gate.read,
         )
+        if self._gate is not None:
+            self._gate.settle(self._language)
         self._turns = turns_for(self._language)
         self.device = self._language.device
         self.sees_pictures = self._language.sees_pictures
@@ -118,30 +147,67 @@ class HFChat:
         for number, request in enumerate(requests):
             try:
                 row = self._turns.row(request.messages)
+                longest = row if self._gate is None else self._gate.behind(self._language, row, RESPOND)
             except Exception as error:  # one bad request must not end the run
                 replies[number] = _failed(error)
                 continue
-            if refusal := self._language.no_place(row):
+            if refusal := self._language.no_place(longest):
                 replies[number] = ChatReply(error=refusal)
             else:
                 rows.append((number, row, request))
+        if self._gate is None:
+            replies |= self._in_groups(rows, self._generate)
+        else:
+            replies |= self._behind_tokens(self._gate, rows)
+        return [replies[number] for number in range(len(requests))]
+
+    def _behind_tokens(
+        self, gate: TokenGate, rows: Sequence[tuple[int, Row, ChatRequest]]
+    ) -> dict[int, ChatReply]:
+        """Replies behind refusal tokens: the probabilities of all rows first, then what is written behind the
+        chosen token, and behind another where that is asked for."""
+
+        def look(batch: list[tuple[Row, ChatRequest]]) -> list[ChatReply]:
+            found = gate.look(self._language, [row for row, _ in batch])
+            return [ChatReply(gate=one) for one in found]
+
+        looked = self._in_groups(rows, look)
+        jobs = [
+            ((number, token), gate.behind(self._language, row, token), request)
+            for number, row, request in rows
+            if (found := looked[number].gate) is not None
+            for token in (found.chosen, *gate.knob.others(found))
+        ]
+        written: dict[int, dict[str, ChatReply]] = {}
+        for (number, token), reply in self._in_groups(jobs, self._generate).items():
+            written.setdefault(number, {})[token] = reply
+        return {
+            number: reply if reply.gate is None else answer_of(self.name, reply.gate, written[number])
+            for number, reply in looked.items()
+        }
+
+    def _in_groups(
+        self, rows: Sequence[tuple[K, Row, ChatRequest]], run: Callable[[list[Job]], list[ChatReply]]
+    ) -> dict[K, ChatReply]:
+        """Replies by the rows' keys. Running out of memory halves the batch size permanently."""
+        replies: dict[K, ChatReply] = {}
         for group in self._groups(rows):
             done = in_batches(
                 [(row, request) for _, row, request in group],
-                self._generate,
+                run,
                 self._batches.room,
                 failed=_failed,
                 full=_too_large,
             )
-            replies.update((number, reply) for (number, _, _), reply in zip(group, done, strict=True))
-        return [replies[number] for number in range(len(requests))]
+            replies.update((key, reply) for (key, _, _), reply in zip(group, done, strict=True))
+        return replies
 
-    def _groups(self, rows: list[tuple[int, Row, ChatRequest]]) -> list[list[tuple[int, Row, ChatRequest]]]:
+    def _groups(self, rows: Sequence[tuple[K, Row, ChatRequest]]) -> list[list[tuple[K, Row, ChatRequest]]]:
         """Groups rows that may share a batch, so that each row, padded to its group's longest prompt, has
         room for its full reply."""
         ordered = sorted(rows, key=lambda entry: len(entry[1].tokens))
         budgets = [self._budget(row, request) for _, row, request in ordered]
-        groups: list[list[tuple[int, Row, ChatRequest]]] = []
+        groups: list[list[tuple[K, Row, ChatRequest]]] = []
         for batch in batches_of(self._language, [row for _, row, _ in ordered], budgets):
             most = self._context  # nothing joins what another batch began
             for place in batch:
@@ -156,7 +222,7 @@ class HFChat:
     def _budget(self, row: Row, request: ChatRequest) -> int:
         return max(1, min(request.max_tokens, self._context - len(row.tokens)))
 
-    def _generate(self, batch: list[tuple[Row, ChatRequest]]) -> list[ChatReply]:
+    def _generate(self, batch: list[Job]) -> list[ChatReply]:
         longest = max(len(row.tokens) for row, _ in batch)
         budgets = [self._budget(row, request) for row, request in batch]
         written = write(

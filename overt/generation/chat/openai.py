@@ -10,12 +10,14 @@ from overt.data.batch import Post
 from overt.data.chat import CallError, ChatReply, ChatRequest, Message, RawResponse
 from overt.data.json_types import Json
 from overt.data.provider.completion import read_completion
-from overt.data.provider.dialect import Dialect, Learnt, unusable_json
+from overt.data.provider.dialect import NOTHING_BESIDE, Beside, Dialect, Learnt, unusable_json
 from overt.data.provider.http import Mask, check_address, key_from, openai_base
 from overt.data.provider.kept import kept, reread
+from overt.data.refusal_gate import Threshold, knob_of
 from overt.data.secrets import filled, values_of
 from overt.data.text import encodable
 from overt.generation.batches.openai import OpenAIBatches
+from overt.generation.chat.gated import Gated
 from overt.generation.transport import Reply, Transport, encoded, openai_endpoint
 
 
@@ -27,9 +29,12 @@ class OpenAIChat:
         base_url: the endpoint's address; None: `OPENAI_BASE_URL`, else OpenAI itself.
         api_key_env: the environment variable that holds the key; it is read once and never printed.
         timeout: seconds for one exchange; 5 are added.
+        refusal_tokens, threshold, both, margin: of a model that was trained with refusal tokens, see
+            `knob_of` and `overt.generation.chat.gated`. Each reply then has a `gate`.
 
     Raises:
-        InputError: there is no key, and the endpoint is not on this machine; or `base_url` is not an address.
+        InputError: there is no key, and the endpoint is not on this machine; `base_url` is not an address; or
+            the options of the refusal tokens are wrong.
     """
 
     def __init__(
@@ -39,8 +44,14 @@ class OpenAIChat:
         base_url: str | None = None,
         api_key_env: str = "OPENAI_API_KEY",
         timeout: float = 120.0,
+        refusal_tokens: str | None = None,
+        threshold: Threshold = None,
+        both: bool = False,
+        margin: float | None = None,
     ) -> None:
         self.name = f"openai/{model}"
+        knob = knob_of(self.name, refusal_tokens, threshold, both=both, margin=margin)
+        self._gated = None if knob is None else Gated(lambda: self.name, knob, self._sent)
         self.model = model
         self.api_key_env = api_key_env
         self._base = openai_base(base_url)
@@ -61,15 +72,26 @@ class OpenAIChat:
         return self._base or ""
 
     async def complete(self, request: ChatRequest) -> ChatReply:
-        """Sends one request; where the endpoint says what of it it does not take, sends it again without."""
+        """Sends one request; where the endpoint says what of it it does not take, sends it again without.
+        A model with refusal tokens is asked for their probabilities before.
+
+        Raises:
+            InputError: an endpoint cannot be asked for refusal tokens.
+        """
+        if self._gated is not None:
+            return await self._gated.complete(request)
+        return (await self._sent(request, NOTHING_BESIDE))[0]
+
+    async def _sent(self, request: ChatRequest, beside: Beside) -> tuple[ChatReply, Json]:
+        """The reply, and the body that it was read from."""
         trial = self._learnt.trial(request)
         while True:
             dialect = trial.dialect
-            reply = await self._attempt(request, dialect)
+            reply, data = await self._attempt(request, dialect, beside)
             if not trial.goes_on(reply):
                 break
         adapted = dialect.changes(request)
-        return replace(reply, adapted=adapted) if adapted and reply.error is None else reply
+        return (replace(reply, adapted=adapted) if adapted and reply.error is None else reply), data
 
     async def close(self) -> None:
         if self._transport is not None:
@@ -78,30 +100,35 @@ class OpenAIChat:
 
     # -- one attempt ----------------------------------------------------------------------------------
 
-    def _body(self, request: ChatRequest, dialect: Dialect) -> dict[str, object]:
+    def _body(self, request: ChatRequest, dialect: Dialect, beside: Beside) -> dict[str, object]:
         turns = [{"role": m.role, "content": _content(m)} for m in dialect.turns(request)]
-        return {"model": self.model, "messages": turns, **dialect.fields(request)}
+        turns[-1:] = [{**turn, **beside.turn} for turn in turns[-1:]]
+        return {"model": self.model, "messages": turns, **dialect.fields(request), **beside.fields}
 
-    async def _attempt(self, request: ChatRequest, dialect: Dialect) -> ChatReply:
+    async def _attempt(
+        self, request: ChatRequest, dialect: Dialect, beside: Beside
+    ) -> tuple[ChatReply, Json]:
         if self._transport is None:
             self._url, headers = openai_endpoint("/chat/completions", key=self._key, base_url=self._filled)
             self._transport = Transport(self._timeout, headers)
-        got = await self._exchange(self._transport, encoded(self._body(request, dialect)))
+        got = await self._exchange(self._transport, encoded(self._body(request, dialect, beside)))
         if isinstance(got, CallError):
-            return ChatReply(error=replace(got, message=self._mask.text(got.message)))
+            return ChatReply(error=replace(got, message=self._mask.text(got.message))), None
         if got.status >= 400 and request.schema is not None and (said := unusable_json(got.data)):
-            return ChatReply(text=self._mask.text(said), finish_reason="json_validate_failed")
+            return ChatReply(text=self._mask.text(said), finish_reason="json_validate_failed"), None
         reply = read_completion(got.data, got.status, got.headers, "" if got.data else got.text)
         if reply.error is None and reply.refusal is None:
-            return reply
+            return reply, got.data
         raw = kept(got.status, got.headers, got.data, got.text, self._mask, is_whole=got.is_quoted_whole)
-        return self._masked(replace(reply, raw=raw))
+        return self._masked(replace(reply, raw=raw)), got.data
 
     async def _exchange(self, transport: Transport, body: bytes) -> Reply | CallError:
         live = partial(transport.send, "POST", self._url, data=body)
         return await (self.post(body, live) if self.post else live())
 
-    def batches(self) -> OpenAIBatches:
+    def batches(self) -> OpenAIBatches | None:
+        if self._gated is not None:  # what the second call says hangs on the answer to the first
+            return None
         return OpenAIBatches("/chat/completions", key=self._key, base_url=self._filled, mask=self._mask)
 
     def reread(self, raw: RawResponse) -> ChatReply | None:

@@ -6,6 +6,7 @@
     roc          thresholds of targets that give a score
     remedy       refusal won against meaning lost by rewriting
     boundaries   boundary scores by language
+    calibration  over-refusal against what is let through, on both splits, with the chosen threshold
 
 Those that are wider than a telephone have a second drawing, NAME-narrow, with their panels below each other.
 Targets are told apart by colour, marker, dash and a label beside the line or point, so that neither
@@ -16,16 +17,18 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from overt.data.results.boundaries import Boundaries
+from overt.data.results.calibration import Calibration
 from overt.data.results.remedy import Remedy
 from overt.data.results.summary import Summary
 from overt.data.run.files import text_bytes, write_atomic
 from overt.report.plots.boundaries import draw_boundaries
+from overt.report.plots.calibration import draw_calibration
 from overt.report.plots.drawing import GRID, INKS, PAPER, QUIET, TEXT
 from overt.report.plots.rates import draw_categories, draw_radar, draw_roc, draw_scatter
 from overt.report.plots.remedy import draw_remedy
@@ -39,10 +42,14 @@ _FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-seri
 
 
 def draw_plots(
-    summary: Summary, *, remedy: Remedy | None = None, boundaries: Boundaries | None = None
+    summary: Summary,
+    *,
+    remedy: Remedy | None = None,
+    boundaries: Boundaries | None = None,
+    calibrations: Sequence[Calibration] = (),
 ) -> dict[str, str]:
     """The plots that there are data for, as SVG text by name."""
-    return {name: _svg(figure) for name, figure in _figures(summary, remedy, boundaries)}
+    return {name: _svg(figure) for name, figure in _figures(summary, remedy, boundaries, calibrations)}
 
 
 def write_plots(
@@ -51,6 +58,7 @@ def write_plots(
     *,
     remedy: Remedy | None = None,
     boundaries: Boundaries | None = None,
+    calibrations: Sequence[Calibration] = (),
     dpi: int = 160,
 ) -> dict[str, str]:
     """Like `draw_plots`, and writes NAME.svg and NAME.png into `folder` (made if missing).
@@ -60,7 +68,7 @@ def write_plots(
     """
     folder.mkdir(parents=True, exist_ok=True)
     made = {}
-    for name, figure in _figures(summary, remedy, boundaries):
+    for name, figure in _figures(summary, remedy, boundaries, calibrations):
         made[name] = _svg(figure)
         write_atomic(folder / f"{name}.svg", text_bytes(made[name]))
         sink = io.BytesIO()
@@ -78,7 +86,10 @@ def for_dark_page(svg: str) -> str:
 
 
 def _figures(
-    summary: Summary, remedy: Remedy | None, boundaries: Boundaries | None
+    summary: Summary,
+    remedy: Remedy | None,
+    boundaries: Boundaries | None,
+    calibrations: Sequence[Calibration],
 ) -> Iterator[tuple[str, Figure]]:
     plots: dict[str, Callable[[], Figure | None]] = {
         "scatter": lambda: draw_scatter(summary),
@@ -87,6 +98,8 @@ def _figures(
         "roc": lambda: draw_roc(summary),
         "remedy": lambda: draw_remedy(remedy) if remedy else None,
         "boundaries": lambda: draw_boundaries(boundaries) if boundaries else None,
+        "calibration": lambda: draw_calibration(calibrations),
+        f"calibration{NARROW}": lambda: draw_calibration(calibrations, narrow=True),
         f"radar{NARROW}": lambda: draw_radar(summary, narrow=True),
         f"categories{NARROW}": lambda: draw_categories(summary, narrow=True),
         f"remedy{NARROW}": lambda: draw_remedy(remedy, narrow=True) if remedy else None,

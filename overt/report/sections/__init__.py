@@ -10,8 +10,10 @@ from dataclasses import dataclass
 
 from overt.data.table_model import Table
 from overt.report.block import Block, category_titles
-from overt.report.sections import groups
+from overt.report.sections import attacks, groups
+from overt.report.sections.attacks import attack_tables
 from overt.report.sections.boundaries import BoundaryView, build_boundaries
+from overt.report.sections.calibration import CalibrationView, build_calibration
 from overt.report.sections.comparisons import (
     LayerView,
     agreement_said,
@@ -59,6 +61,8 @@ class View:
     groups: Sequence[Table]
     groups_said: str
     forms: FormsView | None
+    attacks: Sequence[Table]
+    attacks_said: str
     boundaries: BoundaryView | None
     remedy: RemedyView | None
     words: Sequence[WordsView]
@@ -70,6 +74,7 @@ class View:
     checks: Table | None
     judges: Table | None
     sweeps: Sequence[Table]
+    calibration: CalibrationView | None
     coverage: Table
     states: Table
     stages: Table | None
@@ -94,6 +99,8 @@ def build_view(block: Block) -> View:
         groups=group_tables(targets, summary.level),
         groups_said=groups.MEANING,
         forms=build_forms(targets, block.rows),
+        attacks=attack_tables(targets),
+        attacks_said=attacks.MEANING,
         boundaries=build_boundaries(block.boundaries) if block.boundaries else None,
         remedy=build_remedy(block.remedy, category_titles(targets)) if block.remedy else None,
         words=build_words(block.explanations),
@@ -105,6 +112,7 @@ def build_view(block: Block) -> View:
         checks=check_table(block.judges),
         judges=judge_table(summary.judges),
         sweeps=operating_point_tables(targets),
+        calibration=build_calibration(block.calibrations, category_titles(targets)),
         coverage=coverage_table(targets),
         states=state_table(targets),
         stages=stage_table(targets),

@@ -72,7 +72,12 @@ def forms_table(targets: Sequence[TargetSummary], cell: OfRate = _rate) -> Table
     Args:
         cell: makes the cell of a rate.
     """
-    rows = [[name_cell(target.name), *_cells(target.forms, cell)] for target in targets if target.forms]
+    return rates_table([(target.name, target.forms) for target in targets if target.forms], cell)
+
+
+def rates_table(found: Sequence[tuple[str, AnswerForms]], cell: OfRate = _rate) -> Table | None:
+    """A row for each name with its rates; None where there is none. `cell`: as of `forms_table`."""
+    rows = [[name_cell(name), *_cells(forms, cell)] for name, forms in found]
     if not rows:
         return None
     columns = ["Target", "In the format", "Contradict their check", "Unsafe, yet answered"]
@@ -92,17 +97,22 @@ def forms_lines(target: TargetSummary) -> Iterator[str]:
     """For the terminal: what is to be known beside the two rates."""
     if (found := target.forms) is None:
         return
+    yield from rates_notes(found)
+    if missing := target.coverage.errors.get(FORMAT, 0):
+        yield (
+            f"{counted(missing, 'answer')} missing for the format alone; where the token limit cut them off, "
+            "a larger --max-tokens leaves room for thought and answer"
+        )
+
+
+def rates_notes(found: AnswerForms) -> Iterator[str]:
+    """What is to be known beside the two rates."""
     if found.unclear:
         answers = counted(found.unclear, "answer")
         yield f"of {answers} in the format it cannot be told whether they contradict their check"
     if found.plain:
         means = "which is in form for it" if found.is_adaptive else "which is not in the format"
         yield f"{counted(found.plain, 'answer')} without any tag, {means}"
-    if missing := target.coverage.errors.get(FORMAT, 0):
-        yield (
-            f"{counted(missing, 'answer')} missing for the format alone; where the token limit cut them off, "
-            "a larger --max-tokens leaves room for thought and answer"
-        )
 
 
 def _examples(targets: Sequence[TargetSummary], rows: Sequence[GalleryCase]) -> Iterator[Example]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from overt.data.results.remedy import BeforeAfter, Mean, MeasureRow, MeasureScale, Remedy, RemedyTarget
 from overt.data.results.summary import Proportion, Side
-from overt.data.table_model import Cell, Table, Tone, count_cell, rate_cell, sortable
+from overt.data.table_model import Cell, Table, Tone, count_cell, sortable
 from overt.data.text import decimals, interval, mean_limits, percent, percent_limits, points, signed
 from overt.report.measures import SHARES, is_difference, mean_of, measure_title, scale_of
-from overt.report.sections.wording import name_cell, plural
+from overt.report.sections.wording import counted_rate_cell, name_cell, plural
 
 # -- in sentences --------------------------------------------------------------------------------------------
 
@@ -173,7 +173,7 @@ def _overview(targets: Sequence[RemedyTarget]) -> Table:
             [
                 name_cell(target.name),
                 *_three(target.benign or BeforeAfter()),
-                _counted(target.unsafe.won if target.unsafe else None, "cost"),
+                counted_rate_cell(target.unsafe.won if target.unsafe else None, "cost"),
             ]
             for target in targets
         ],
@@ -185,16 +185,11 @@ def _three(row: BeforeAfter, *, unsafe: bool = False) -> list[Cell]:
     refusal: Tone = "gain" if unsafe else "cost"
     won: Tone = "cost" if unsafe else "gain"
     untried = f"{row.untried:,} more had no wording" if row.untried else ""
-    return [_counted(row.before, refusal), _counted(row.after, refusal), _counted(row.won, won, untried)]
-
-
-def _counted(rate: Proportion | None, tone: Tone, more: str = "") -> Cell:
-    """A rate as `k of n`, and what is not in n."""
-    cell = rate_cell(rate, tone, missing=more)
-    if rate is None:
-        return cell
-    counts = f"{rate.k:,}\u00a0of\u00a0{rate.n:,}"
-    return replace(cell, n=None, note="; ".join(filter(None, (counts, more))))
+    return [
+        counted_rate_cell(row.before, refusal),
+        counted_rate_cell(row.after, refusal),
+        counted_rate_cell(row.won, won, untried),
+    ]
 
 
 def _benign(target: RemedyTarget, index: int, titles: Titles) -> Table:

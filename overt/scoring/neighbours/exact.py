@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from overt.scoring.neighbours.bands import mix
@@ -78,6 +79,17 @@ def jaccard_exact(words: Words, limits: NDArray[np.float64], fixed: int) -> list
         matches.append(None)
         propose.add(i)
     return matches
+
+
+def jaccard_pairs(words: Words, limit: float) -> Iterator[tuple[int, int]]:
+    """Every pair of texts (later, earlier) whose shingles have at least this Jaccard similarity."""
+    sets = _Sets(words)
+    propose = _Bounded(sets, words.members, limit, 0)
+    for i in range(len(words)):
+        if len(near := propose.candidates(i)):
+            for j in near[sets.jaccard(i, near) >= limit].tolist():
+                yield i, j
+        propose.add(i)
 
 
 class _Sets:

@@ -86,7 +86,7 @@ def threshold_sweep(
     Raises:
         ValueError: lengths that differ, no rows, NaN or infinite scores, only one class, a bad level.
     """
-    values, unsafe = _scored(scores, is_unsafe)
+    values, unsafe = scored_rows(scores, is_unsafe)
     area = auc(values, unsafe, clusters, level=level)
     order = np.argsort(-values, kind="stable")
     ranked, hits = values[order], unsafe[order]
@@ -120,29 +120,22 @@ def auc(
 
     Arguments and errors as in `threshold_sweep`.
     """
-    values, unsafe = _scored(scores, is_unsafe)
+    values, unsafe = scored_rows(scores, is_unsafe)
     width = quantile = normal_quantile(level)
-    high_rows, low_rows = values[unsafe == 1], values[unsafe == 0]
-    m, n = len(high_rows), len(low_rows)
-    everywhere = midranks(np.concatenate([high_rows, low_rows]))
-    # For each unsafe row the share of benign rows below it; for each benign row of unsafe rows above.
-    above: Floats = (everywhere[:m] - midranks(high_rows)) / n
-    beaten: Floats = 1 - (everywhere[m:] - midranks(low_rows)) / m
+    above, beaten = placements(values, unsafe)
+    m, n = len(above), len(beaten)
     area = float(above.mean())
 
     groups: int | None = None
     if clusters is not None:
         codes = cluster_codes(clusters, len(values), "scores")
         groups = int(codes.max()) + 1
-        pull = np.empty(len(values))
-        pull[unsafe == 1], pull[unsafe == 0] = (above - area) / m, (beaten - area) / n
-        sums = np.bincount(codes, weights=pull)
-        variance = float(groups / (groups - 1) * (sums @ sums)) if groups > 1 else 0.0
+        variance = clustered_variance(above - area, beaten - area, unsafe, codes)
         method = "cluster"
         if groups > 1:
             width = float(t_quantile(level, groups - 1))
     else:
-        variance = _spread(above) / m + _spread(beaten) / n
+        variance = free_variance(above, beaten)
         method = "delong"
 
     error = math.sqrt(variance)
@@ -152,6 +145,31 @@ def auc(
         return AUC(area, float(low), float(high), error, level, "wilson", n, m)
     middle, half = math.log(area / (1 - area)), width * error / (area * (1 - area))
     return AUC(area, _logistic(middle - half), _logistic(middle + half), error, level, method, n, m)
+
+
+def placements(values: Floats, unsafe: Ints) -> tuple[Floats, Floats]:
+    """For each unsafe row the share of benign rows below it, for each benign row that of unsafe rows above
+    it; ties count half. The mean of either is the area (DeLong, DeLong & Clarke-Pearson 1988)."""
+    high_rows, low_rows = values[unsafe == 1], values[unsafe == 0]
+    m, n = len(high_rows), len(low_rows)
+    everywhere = midranks(np.concatenate([high_rows, low_rows]))
+    above: Floats = (everywhere[:m] - midranks(high_rows)) / n
+    beaten: Floats = 1 - (everywhere[m:] - midranks(low_rows)) / m
+    return above, beaten
+
+
+def free_variance(above: Floats, beaten: Floats) -> float:
+    """The variance of an area, or of a difference of areas, from the placements of independent rows."""
+    return _spread(above) / len(above) + _spread(beaten) / len(beaten)
+
+
+def clustered_variance(above: Floats, beaten: Floats, unsafe: Ints, codes: Ints) -> float:
+    """The same of clustered rows (Obuchowski 1997), from placements less their mean; 0 for one cluster."""
+    groups = int(codes.max()) + 1
+    pull = np.empty(len(unsafe))
+    pull[unsafe == 1], pull[unsafe == 0] = above / len(above), beaten / len(beaten)
+    sums = np.bincount(codes, weights=pull)
+    return float(groups / (groups - 1) * (sums @ sums)) if groups > 1 else 0.0
 
 
 def operating_point(
@@ -203,7 +221,7 @@ def _finite(name: str, values: Iterable[Number]) -> Floats:
     return array
 
 
-def _scored(scores: Iterable[Number], is_unsafe: Iterable[Number]) -> tuple[Floats, Ints]:
+def scored_rows(scores: Iterable[Number], is_unsafe: Iterable[Number]) -> tuple[Floats, Ints]:
     values, unsafe = _finite("scores", scores), binary("is_unsafe", is_unsafe)
     same_length("is_unsafe", len(unsafe), "scores", len(values))
     if unsafe.all() or not unsafe.any():

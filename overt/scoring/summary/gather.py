@@ -64,6 +64,7 @@ class Prompts:
         self._categories, self._groups, self._clusters = Codes[str](), Codes[str](), Codes[str]()
         self._label, self._category, self._group = array("b"), array("i"), array("i")
         self._cluster, self._at = array("i"), array("q")
+        self._attacks, self._attack, self._has_vanilla = Codes[str](), array("i"), array("b")
         self._sources: dict[int, str] = {}
         self._versions = 0
 
@@ -79,9 +80,13 @@ class Prompts:
         place = self.places.setdefault(prompt.id, known)
         row = (
             self._labels[prompt.label], self._categories[prompt.category], self._groups[prompt.group or ""],
-            self._clusters[prompt.cluster], at,
+            self._clusters[prompt.cluster], self._attacks[prompt.attack or ""],
+            prompt.vanilla is not None, at,
         )  # fmt: skip
-        columns = (self._label, self._category, self._group, self._cluster, self._at)
+        columns = (
+            self._label, self._category, self._group,
+            self._cluster, self._attack, self._has_vanilla, self._at,
+        )  # fmt: skip
         for column, value in zip(columns, row, strict=True):
             if place == known:
                 column.append(value)
@@ -110,6 +115,9 @@ class Prompts:
             groups=tuple(self._groups),
             group=column(self._group, np.int32),
             versions=self._versions,
+            attacks=tuple(self._attacks),
+            attack=column(self._attack, np.int32),
+            has_vanilla=column(self._has_vanilla, np.int8) > 0,
             at=column(self._at, np.int64),
         )
 

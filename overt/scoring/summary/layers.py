@@ -6,6 +6,7 @@ that blocked are unknown.
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
@@ -189,7 +190,7 @@ def sweep_of(rows: Rows, settings: Settings) -> Sweep | None:
     found = stats.threshold_sweep(scored.score, unsafe, scored.cluster, level=settings.level)
     curve = list(zip(found.thresholds, found.over_refusal, found.safe_refusal, strict=True))
     return Sweep(
-        points=tuple((finite(t), x, y) for t, x, y in _thinned(curve)),
+        points=tuple((finite(t), x, y) for t, x, y in thinned(curve)),
         auc=Area(found.auc.auc, found.auc.low, found.auc.high),
         operating_points=tuple(
             _operating_point(scored.score, unsafe, scored.cluster, limit, settings) for limit in LIMITS
@@ -219,11 +220,12 @@ def _operating_point(
     )
 
 
-def _thinned(curve: Sequence[tuple[float, float, float]]) -> list[tuple[float, float, float]]:
+def thinned(curve: Sequence[tuple[float, float, float]]) -> list[tuple[float, float, float]]:
     """At most `MOST_POINTS` of a curve, evenly far apart along it; both ends stay."""
     if len(curve) <= MOST_POINTS:
         return list(curve)
-    way = [x + y for _, x, y in curve]  # both grow, so this is the length of the way in city blocks
+    steps = (abs(x - u) + abs(y - v) for (_, u, v), (_, x, y) in itertools.pairwise(curve))
+    way = list(itertools.accumulate(steps, initial=0.0))  # its length in city blocks
     kept, place = [curve[0]], 0
     for step in range(1, MOST_POINTS):
         goal = way[-1] * step / (MOST_POINTS - 1)

@@ -1,0 +1,76 @@
+"""Which split each prompt of training data lies in."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Sequence
+
+from overt.data.records import Drop, Prompt, content_id
+from overt.data.splits import Shares, category_of, clustered, families_of, split_clusters
+from overt.data.training import Placed
+from overt.policies.floor import floor_reason
+from overt.scoring.dedupe import repeat_key
+from overt.scoring.near_duplicates import jaccard_links
+
+READ = "read"
+NEAR = 0.7  # Jaccard similarity of words and letter triples from which two prompts are siblings
+
+
+def placed_prompts(prompts: Sequence[Prompt], shares: Shares, seed: int) -> tuple[list[Placed], list[Drop]]:
+    """The prompts that may be trained on, each with its split, and a drop for each of the others.
+
+    Prompts are siblings if they share a seed, a pair, a type's family, the text but for case and punctuation,
+    or nearly all words; versions of a prompt are siblings of it, and so are attacks on one vanilla prompt.
+    """
+    kept: list[Prompt] = []
+    drops: list[Drop] = []
+    for prompt in prompts:
+        reason = why_not(prompt)
+        if reason:
+            drops.append(Drop(prompt.id, READ, prompt.category, reason))
+        else:
+            kept.append(prompt)
+    families = families_of(kept)
+    categories = [family or category_of(p.category) for p, family in zip(kept, families, strict=True)]
+    links, _ = jaccard_links([p.text for p in kept], NEAR)
+    if any(p.vanilla for p in kept):  # what was really asked, under other dresses
+        links += jaccard_links([p.judged_text for p in kept], NEAR)[0]
+    keys = [list(_keys(p, family)) for p, family in zip(kept, families, strict=True)]
+    clusters = clustered(keys, links)
+    # A family of types is a cluster, and no share of it can go elsewhere.
+    strata = [
+        (p.label,) if family else (p.label, (p.label, c))
+        for p, c, family in zip(kept, categories, families, strict=True)
+    ]
+    splits = split_clusters(clusters, strata, shares, seed)
+    found: list[Placed | None] = [None] * len(kept)
+    for rows, split in zip(clusters, splits, strict=True):
+        name = content_id("cluster", min(kept[row].id for row in rows))
+        for row in rows:
+            type_ = kept[row].category if families[row] else ""
+            found[row] = Placed(kept[row], categories[row], type_, name, split)
+    return [one for one in found if one is not None], drops
+
+
+def why_not(prompt: Prompt) -> str:
+    """Why a prompt is not trained on; "" if it may be."""
+    if prompt.label not in ("benign", "unsafe"):
+        return "neither benign nor unsafe"
+    texts = (prompt.text, prompt.vanilla or "", *(turn.content for turn in prompt.turns or ()))
+    if any(map(floor_reason, texts)):
+        return "floor"
+    return "it carries a picture" if prompt.image else ""
+
+
+def _keys(prompt: Prompt, family: str) -> Iterator[Hashable]:
+    """What a prompt shares with its siblings."""
+    yield "id", prompt.variant_of or prompt.id
+    yield "id", prompt.id
+    yield "cluster", prompt.cluster
+    yield "text", repeat_key(prompt.text)
+    yield "text", repeat_key(prompt.judged_text)
+    if prompt.seed_id:
+        yield "seed", prompt.seed_id
+    if prompt.pair_id:
+        yield "pair", prompt.pair_id
+    if family:
+        yield "type", family
