@@ -31,11 +31,8 @@ def placed_prompts(prompts: Sequence[Prompt], shares: Shares, seed: int) -> tupl
             kept.append(prompt)
     families = families_of(kept)
     categories = [family or category_of(p.category) for p, family in zip(kept, families, strict=True)]
-    links, _ = jaccard_links([p.text for p in kept], NEAR)
-    if any(p.vanilla for p in kept):  # what was really asked, under other dresses
-        links += jaccard_links([p.judged_text for p in kept], NEAR)[0]
     keys = [list(_keys(p, family)) for p, family in zip(kept, families, strict=True)]
-    clusters = clustered(keys, links)
+    clusters = clustered(keys, _near(kept))
     # A family of types is a cluster, and no share of it can go elsewhere.
     strata = [
         (p.label,) if family else (p.label, (p.label, c))
@@ -59,6 +56,14 @@ def why_not(prompt: Prompt) -> str:
     if any(map(floor_reason, texts)):
         return "floor"
     return "it carries a picture" if prompt.image else ""
+
+
+def _near(prompts: Sequence[Prompt]) -> list[tuple[int, int]]:
+    """The places of prompts that share nearly all words."""
+    links, _ = jaccard_links([p.text for p in prompts], NEAR)
+    if any(p.vanilla for p in prompts):  # what was really asked, under other dresses
+        links += jaccard_links([p.judged_text for p in prompts], NEAR)[0]
+    return links
 
 
 def _keys(prompt: Prompt, family: str) -> Iterator[Hashable]:

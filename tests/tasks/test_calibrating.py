@@ -3,10 +3,13 @@
 import dataclasses
 import json
 import random
+import signal
+import time
 
 import pytest
 from support.builders import page_text
 from support.calibration_data import gate
+from support.commands import overt, started
 from support.inside import cli
 
 from overt.data.outcomes import Outcome
@@ -131,6 +134,23 @@ def test_json_for_programs(run):
 def test_no_baseline_on_request(run):
     said = cli("calibrate", run, "--max-over-refusal", "10%", "--encoder", "none", "-q").said
     assert "No baseline: none was asked for" in said
+
+
+def test_a_killed_process_leaves_the_file_whole_and_the_same_command_ends_it(run):
+    calibrate(run, limit="20%")
+    after = calibration_file(run).read_bytes()
+    calibrate(run)
+    before = calibration_file(run).read_bytes()
+    arguments = ["calibrate", run, "--max-over-refusal", "20%", "--encoder", "lexical", "-q"]
+    for pause in (0.1, 0.3):
+        process = started(*arguments)
+        time.sleep(pause)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert calibration_file(run).read_bytes() in (before, after)
+    overt(*arguments)
+    assert calibration_file(run).read_bytes() == after
+    assert "results/calibration.json" in json.loads((run / "manifest.json").read_text())["files"]
 
 
 # -- what is refused -----------------------------------------------------------------------------------------

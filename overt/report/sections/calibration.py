@@ -15,7 +15,7 @@ from overt.data.results.calibration import (
 )
 from overt.data.results.summary import Area, Proportion
 from overt.data.table_model import Cell, Table
-from overt.data.text import decimals, interval, mean_interval, percent, signed
+from overt.data.text import decimals, interval, mean_interval, percent, short_percent, signed
 from overt.report.sections.wording import counted, counted_rate_cell, name_cell
 
 Titles = Mapping[str, str]  # category id -> title
@@ -73,11 +73,6 @@ def build_calibration(found: Sequence[Calibration], titles: Titles) -> Calibrati
 # -- in sentences --------------------------------------------------------------------------------------------
 
 
-def limit_said(share: float) -> str:
-    """A limit in percent, with no more digits than it needs."""
-    return f"{100 * share:.4g}%"
-
-
 def threshold_said(threshold: float | None) -> str:
     """A threshold as it is written into a target's name."""
     return "none" if threshold is None else repr(threshold)
@@ -87,9 +82,10 @@ def about_said(found: Calibration) -> str:
     """How the splits were made."""
     first, second = found.clusters
     return (
-        f"At most {limit_said(found.limit)} of benign prompts refused. The threshold was found on "
+        f"At most {short_percent(found.limit)} of benign prompts refused. The threshold was found on "
         f"{first:,} seeds and "
-        f"tried on {second:,} others that took no part in it (seed {found.seed}, {limit_said(found.share)} "
+        f"tried on {second:,} others that took no part in it (seed {found.seed}, "
+        f"{short_percent(found.share)} "
         "for "
         "calibration); all prompts of a seed or pair are on one side."
     )
@@ -121,7 +117,7 @@ def _whole_said(found: Calibration, one: Threshold) -> str:
     if one.status == "too few":
         return f"No threshold: {one.why}."
     if one.threshold is None:
-        return f"No threshold keeps over-refusal at {limit_said(found.limit)}: {one.why}."
+        return f"No threshold keeps over-refusal at {short_percent(found.limit)}: {one.why}."
     out = one.held_out
     return (
         f"Threshold {threshold_said(one.threshold)}: on the held-out split it refuses "
@@ -192,7 +188,7 @@ def warnings_of(found: Calibration, target: CalibratedTarget) -> list[str]:
     for one in (target.whole, *target.categories, *target.tokens):
         if one is not None and one.status == "contradicted":
             of = f" of {one.name}" if one.name else ""
-            said.append(f"The threshold{of} is not to be used: {one.why} of {limit_said(found.limit)}.")
+            said.append(f"The threshold{of} is not to be used: {one.why} of {short_percent(found.limit)}.")
     if target.facts and target.facts.mass and target.facts.mass.mean < _HALF:
         said.append(
             "The model does not use these tokens: more than half of the probability lies on other words."

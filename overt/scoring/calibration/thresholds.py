@@ -9,6 +9,7 @@ import numpy as np
 
 from overt.data.results.calibration import CurvePoint, Measured, Threshold
 from overt.data.results.summary import Area, SideCounts
+from overt.data.text import short_percent
 from overt.scoring import stats
 from overt.scoring.calibration.columns import COMPLIED, REFUSED, UNKNOWN, ScoredRows
 from overt.scoring.stats.conformal import Cut, conformal_cut, fewest_clusters
@@ -33,11 +34,6 @@ class Wanted:
     def needed(self) -> int:
         """The fewest benign seeds on the calibration split."""
         return fewest_clusters(self.limit, self.settings.level)
-
-
-def said(share: float) -> str:
-    """A fraction in percent, with no more digits than it needs: "5%"."""
-    return f"{100 * share:.4g}%"
 
 
 # -- one threshold -------------------------------------------------------------------------------------------
@@ -101,7 +97,8 @@ def _too_few(clusters: int, rows: int, tried: int, largest: int, cut: Cut, wante
     if clusters < wanted.needed:
         whole = math.ceil(wanted.needed / wanted.share)
         return (
-            f"{clusters:,} benign seeds on the calibration split; a limit of {said(wanted.limit)} needs "
+            f"{clusters:,} benign seeds on the calibration split; a limit of {short_percent(wanted.limit)} "
+            "needs "
             f"{wanted.needed:,} there, so about {whole:,} in the run"
         )
     if cut.allowed < 0:
@@ -109,7 +106,7 @@ def _too_few(clusters: int, rows: int, tried: int, largest: int, cut: Cut, wante
         return (
             f"{rows:,} benign rows on the calibration split, and up to {largest:,} of them from one seed, "
             "which "
-            f"share their fate; a limit of {said(wanted.limit)} needs {least:,} rows"
+            f"share their fate; a limit of {short_percent(wanted.limit)} needs {least:,} rows"
         )
     return "" if tried else "no benign prompt is on the held-out split, so no threshold could be tried"
 
