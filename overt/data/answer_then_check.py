@@ -78,7 +78,7 @@ def _from_the_check_on(text: str) -> str:
     if not text.lstrip().startswith(f"<{CHECK}>"):
         for thought in thoughts_in(text):
             is_next = not text[at : thought.start].strip() and thought.is_closed
-            if not is_next or text.startswith(f"<{CHECK}>", thought.start):
+            if not is_next or text.endswith(f"</{CHECK}>", thought.start, thought.end):
                 break
             at = thought.end
     return text[at:]
@@ -86,7 +86,7 @@ def _from_the_check_on(text: str) -> str:
 
 def has_tags(text: str) -> bool:
     """Whether any tag of the format stands in a text; without one it is a plain answer."""
-    return any(tag in text for tag in _TAGS)
+    return "<" in text and any(tag in text for tag in _TAGS)  # of a million answers most have no "<"
 
 
 def written(checked: Checked) -> str:

@@ -137,6 +137,6 @@ def _example(row: GalleryCase, kind: str) -> Example:
         thought, answer = f"{found.summary}\n\n{found.analysis}", found.final
     else:
         thought, answer = "", row.outcome.text
-        kind = f"{kind}: {plain(row.outcome.evidence)}" if row.outcome.code == FORMAT else kind
+        kind = plain(row.outcome.evidence) if row.outcome.code == FORMAT else kind
     texts = (cut(text, LONGEST) for text in (row.prompt.text, thought, answer))
     return Example(row.outcome.target, kind, *texts)
