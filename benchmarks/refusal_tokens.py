@@ -46,6 +46,7 @@ from overt.data.suites.load import load_suite, read_suite
 from overt.data.training import AnswerKind, Example, Placed, Split
 from overt.generation.training_answers import fixed_answer
 from overt.scoring.stats import auc, operating_point, rate, wilson
+from overt.scoring.stats.areas import area_difference
 from overt.tasks.export_placing import placed_prompts
 
 HERE = Path(__file__).parent
@@ -121,6 +122,11 @@ def is_unsafe(row: Example) -> bool:
     return row.prompt.label == "unsafe"
 
 
+def learnt(row: Example) -> tuple[str, str]:
+    """The prompt, and its answer behind its token."""
+    return row.prompt.text, SINGLE.all[REFUSE if is_unsafe(row) else RESPOND] + row.answer
+
+
 def training_rows(rows: Sequence[Example], held_out: Split, many: int, seed: int) -> list[int]:
     """The places of the rows that a seed trains on: as many benign as unsafe ones, none that are held out."""
     dice = random.Random(seed)
@@ -181,6 +187,15 @@ def share(hits: Iterable[bool], clusters: Sequence[str]) -> str:
 def area(scores: Any, one: Scored) -> str:
     found = auc(scores, one.unsafe, one.groups)
     return f"{found.auc:.3f} [{found.low:.3f}, {found.high:.3f}]"
+
+
+def areas(one: Scored) -> str:
+    """The two areas, and the interval of their difference on the same rows."""
+    found = area_difference(one.p, one.baseline, one.unsafe, one.groups)
+    return (
+        f"the token {area(one.p, one)}, of the baseline {area(one.baseline, one)}; "
+        f"difference {found.difference:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
+    )
 
 
 def table(scored: Sequence[Scored]) -> None:
@@ -356,14 +371,19 @@ def main(words: Sequence[str] | None = None) -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     mark = told(f"{len(rows)} rows, the model, embeddings", mark)
     parts = Parts(model, tokenizer, ids, upper=args.upper)
-    kept = parts.run_lower([
-        (row.prompt.text, SINGLE.all[REFUSE if is_unsafe(row) else RESPOND] + row.answer) for row in rows
-    ], ANSWER_TOKENS)  # fmt: skip
-    mark = told(f"the lower layers, once, over {sum(len(one.ids) for one in kept)} tokens", mark)
+    plans = {
+        seed: (
+            training_rows(rows, SPLITS[seed], args.rows, seed),
+            [n for n, row in enumerate(rows) if row.split == SPLITS[seed]],
+        )
+        for seed in args.seeds
+    }
+    used = sorted({n for plan in plans.values() for places in plan for n in places})
+    kept = dict(zip(used, parts.run_lower([learnt(rows[n]) for n in used], ANSWER_TOKENS), strict=True))
+    tokens = sum(len(one.ids) for one in kept.values())
+    mark = told(f"the lower layers, once, over {len(kept)} rows of {tokens} tokens", mark)
     scored, runs = [], []
-    for seed in args.seeds:
-        trained = training_rows(rows, SPLITS[seed], args.rows, seed)
-        held = [n for n, row in enumerate(rows) if row.split == SPLITS[seed]]
+    for seed, (trained, held) in plans.items():
         torch.manual_seed(seed)
         upper = parts.fresh()
         losses = upper.train([kept[n] for n in trained], args.epochs, args.lr, args.token_lr, seed)
@@ -374,7 +394,7 @@ def main(words: Sequence[str] | None = None) -> None:
         scored.append(one)
         write_scores(args.out / "scores.jsonl", scored)
         print(f"  token mass {one.mass.mean():.3f}; below 0.5: {share(one.mass < 0.5, one.groups)}")
-        print(f"  AUC of the token {area(one.p, one)}, of the baseline {area(one.baseline, one)}")
+        print(f"  AUC of {areas(one)}")
         mark = told("p of the held-out rows, and the baseline", mark)
         if args.ask:
             folder = args.out / f"seed-{seed}"
@@ -395,9 +415,9 @@ def report(scored: Sequence[Scored], runs: Sequence[Path] = ()) -> None:
         ("token", [one.p for one in scored]),
         ("baseline", [one.baseline for one in scored]),
     ):
-        areas = [auc(p, one.unsafe).auc for p, one in zip(values, scored, strict=True)]
-        each = ", ".join(f"{found:.3f}" for found in areas)
-        print(f"  AUC of the {name}: mean of the seeds {np.mean(areas):.3f} ({each})")
+        found = [auc(p, one.unsafe).auc for p, one in zip(values, scored, strict=True)]
+        each = ", ".join(f"{area:.3f}" for area in found)
+        print(f"  AUC of the {name}: mean of the seeds {np.mean(found):.3f} ({each})")
     print("Operating points, chosen on the rows that they are measured on:")
     points(everything)
     if runs:

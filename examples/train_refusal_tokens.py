@@ -184,7 +184,7 @@ def train(model: Any, tokenizer: Any, rows: list[dict[str, list[int]]], args: ar
         per_device_train_batch_size=args.batch,
         learning_rate=args.lr,
         lr_scheduler_type="cosine",
-        warmup_steps=0.1,  # a share of all steps
+        warmup_steps=round(0.1 * args.epochs * len(rows) / args.batch),
         completion_only_loss=True,
         max_length=None,  # rows are cut already
         seed=args.seed,
