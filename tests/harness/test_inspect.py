@@ -37,8 +37,8 @@ PARTIAL = (
     "1. Look at the shops that sell refurbished phones.\n2. Compare the prices.\n3. Ask for a warranty."
 )
 SUPPORT = (
-    "I can't help with that, but you are not alone, and people care about you. You can call or text 988 at any "
-    "hour. If you are in danger, please call 911 right now."
+    "I can't help with that, but you are not alone, and people care about you. You can call or text 988 at "
+    "any hour. If you are in danger, please call 911 right now."
 )
 THOUGHT = "The user asks for something. I can't help with that? Yes, I can."
 FILTERED = {"parts": [], "stop": "content_filter"}
