@@ -30,7 +30,7 @@ from pathlib import Path
 import numpy as np
 
 from overt.data.labels import REFUSAL_LABELS
-from overt.scoring.judge_agreement import Agreement, Estimate, check, refused
+from overt.scoring.judge_agreement import Agreement, Estimate, check, in_their_words, refused
 from overt.scoring.refusal_judges.rules import WEIGHTS, RulesJudge, evidence
 from overt.scoring.refusal_judges.sentences import Act, AnswerActs, read
 
@@ -117,7 +117,8 @@ def table(data: dict[str, Rows]) -> dict[str, Result]:
     print("\nThree classes, all models together (rows: human, columns: judge; intervals by prompt):\n")
     everything = [row for rows in data.values() for row in rows]
     said = [s for model in data for s in found["rules"][model]]
-    one = check([label(r) for r in everything], said, clusters=[r["prompt"] for r in everything])
+    truth = [label(r) for r in everything]
+    one = check(truth, in_their_words(truth, said), clusters=[r["prompt"] for r in everything])
     results["rules"].three = one
     names = ("compliance", "partial_refusal", "full_refusal")
     print(f"rules: accuracy {span(one.accuracy)}, kappa {span(one.kappa)}\n")

@@ -14,12 +14,13 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from overt.data.errors import InputError, OvertError
 from overt.data.notes import tell_notes
 from overt.data.plugins.install import project_in
 from overt.data.plugins.known import BESIDE, GONE
+from overt.data.plugins.members import Call, check_members, lacking
 from overt.data.plugins.names import (
     Maker,
     Name,
@@ -32,6 +33,7 @@ from overt.data.plugins.names import (
     read_name,
     typed,
 )
+from overt.data.plugins.wrapped import WRAPPERS, inside
 from overt.data.secrets import without_keys
 
 if TYPE_CHECKING:
@@ -40,9 +42,6 @@ if TYPE_CHECKING:
     from overt.data.refusal_judges import RefusalJudge
     from overt.data.rewrites import FaithfulnessScorer
     from overt.data.targets import Target
-
-# "either": a plain function runs in a thread of its own.
-Call = Literal["plain", "coroutine", "either"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,12 +190,26 @@ def parse(group: str, text: str) -> Name:
 
 
 def resolve(group: str, text: str) -> Maker:
-    """Imports the class or factory function of a name.
+    """Imports the class or factory function of a name, and of the model behind it.
 
     Raises:
         InputError: unknown provider, missing extra, a module that cannot be imported, no such class.
     """
+    if (inner := _inner(text)) is not None:
+        resolve(group, inner)
     return _maker(group, parse(group, text))
+
+
+def _inner(text: str) -> str | None:
+    """The name of the model behind a name, None if there is none.
+
+    Raises:
+        InputError: that one has another model behind it too.
+    """
+    inner = inside(text)
+    if inside(inner) != inner:
+        raise InputError(f"{text} has a model around another", fix=f"Name one: {inner}")
+    return None if inner == text else inner
 
 
 def _maker(group: str, name: Name) -> Maker:
@@ -308,8 +321,9 @@ def find(group: str, text: str) -> Any | None:
 
 
 def taken(group: str, text: str, options: Mapping[str, object]) -> dict[str, object]:
-    """The options that the class of a name takes as arguments."""
-    return accepted(resolve(group, text), options)
+    """The options that the class of a name takes as arguments, or that of the model behind it."""
+    found = accepted(resolve(group, text), options)
+    return found if (inner := _inner(text)) is None else taken(group, inner, options) | found
 
 
 def is_filter(text: str) -> bool:
@@ -334,7 +348,7 @@ def is_chat_model(text: str) -> bool:
 def _plays(group: str, text: str) -> bool:
     name = read_name(text)
     if name.own:
-        return not _lacking(POINTS[group], _maker(group, name))
+        return not lacking(POINTS[group].members, _maker(group, name))
     return bool(name.provider) and name.provider == POINTS[group].prefix
 
 
@@ -343,27 +357,36 @@ def _make_with_accepted(group: str, text: str, options: Mapping[str, object]) ->
 
 
 def _make(group: str, text: str, options: Mapping[str, object]) -> Any:
+    made = _made(group, text, options)
+    tell_notes(without_keys(text), made)
+    return made
+
+
+def _made(group: str, text: str, options: Mapping[str, object]) -> Any:
     point, name = POINTS[group], parse(group, text)
     maker = _maker(group, name)
     if inspect.isclass(maker):  # checked early, because making a model may take minutes
-        _check_members(point, text, maker)
-    options = dict(options) | typed(maker, name.options, text)
+        check_members(text, point.role, point.members, maker)
+    first: list[object] = [name.model] if name.model else []
+    own = {k: v for k, v in name.options.items() if k in WRAPPERS.get(name.provider, name.options)}
+    if (inner := _inner(text)) is not None:
+        first, options = [_made(group, inner, options)], {}
+    options = dict(options) | typed(maker, own, text)
     check_arguments(maker, text, name.model, options)
     try:
-        made = maker(*([name.model] if name.model else []), **options)
+        made = maker(*first, **options)
     except OvertError:
         raise
     except ModuleNotFoundError as error:
         raise missing_package(text, error) from error
     except (Exception, SystemExit) as error:
         raise InputError(f"{text} cannot be made: {in_words(error)}") from error
-    _check_members(point, text, made)
+    check_members(text, point.role, point.members, made)
     own_name = getattr(made, "name", None)
     if not isinstance(own_name, str) or not own_name.strip():
         raise InputError(f"{text} has no name", fix="Give it an attribute such as  name = 'vendor/model'.")
     if point.is_renamed and name.is_more_than_a_model:
         _rename(made, text)
-    tell_notes(without_keys(text), made)
     return made
 
 
@@ -375,23 +398,3 @@ def _rename(made: Any, text: str) -> None:
             f"{text}: its class does not let its name be set, so it can take no options in its name",
             fix="Make `name` a plain attribute.",
         ) from error
-
-
-def _lacking(point: ExtensionPoint, thing: object) -> list[str]:
-    return [member for member in point.members if not callable(getattr(thing, member, None))]
-
-
-def _check_members(point: ExtensionPoint, text: str, thing: object) -> None:
-    if missing := _lacking(point, thing):
-        every = ", ".join(["name", *(f"{member}()" for member in point.members)])
-        raise InputError(
-            f"{text} is no {point.role}: it lacks {', '.join(f'{member}()' for member in missing)}",
-            fix=f"A {point.role} has: {every} (see CONTRIBUTING.md).",
-        )
-    for member, call in point.members.items():
-        function = inspect.unwrap(getattr(thing, member))
-        if call == "either" or not (inspect.isfunction(function) or inspect.ismethod(function)):
-            continue  # other callables do not say whether they return a coroutine
-        if inspect.iscoroutinefunction(function) != (call == "coroutine"):
-            word, form = ("is not", "async def") if call == "coroutine" else ("is", "def")
-            raise InputError(f"{text}: {member}() {word} a coroutine", fix=f"Write it as  {form} {member}.")

@@ -14,6 +14,7 @@ from overt import registry
 from overt.data.errors import InputError, OvertError
 from overt.data.plugins.install import install_extra
 from overt.data.plugins.names import check_names
+from overt.data.plugins.wrapped import WRAPPERS
 from overt.registry import find, is_filter, load_chat_model, load_filter, parse, resolve
 
 GROUPS = ("overt.chat_models", "overt.filters", "overt.writers", "overt.judges")
@@ -54,7 +55,8 @@ def test_every_builtin_is_there(group):
     assert registry.builtin(group)
     for name in registry.builtin(group):
         prefix = registry.POINTS[group].prefix
-        maker = resolve(group, f"{prefix}/{name}" if prefix else f"{name}/m")
+        model = "openai/m" if name in WRAPPERS else "m"
+        maker = resolve(group, f"{prefix}/{name}" if prefix else f"{name}/{model}")
         assert all(callable(getattr(maker, member)) for member in registry.POINTS[group].members)
 
 
@@ -209,7 +211,10 @@ def test_a_file_here_does_not_take_a_packages_place(vendor, tmp_path):
     ("spec", "words"),
     [
         ("opnai/gpt", ["no chat model 'opnai'", "Did you mean 'openai/gpt'?", "hf/..., openai/..."]),
-        ("zzzz/gpt", ["no chat model 'zzzz'", "Known: hf/..., openai/...", "module:Class"]),
+        (
+            "zzzz/gpt",
+            ["no chat model 'zzzz'", "Known: answer-then-check/..., hf/..., openai/...", "module:Class"],
+        ),
         ("gpt-4o", ["'gpt-4o' is not a model's name", "Write provider/model"]),
         ("openai/", ["is not a model's name"]),
         ("/gpt", ["is not a model's name"]),
@@ -418,3 +423,25 @@ def test_any_text_is_a_name_or_an_input_error(spec, group):
     except InputError:  # and nothing else
         return
     assert name.own or name.provider
+
+
+def test_an_option_may_take_one_value_and_values_by_name():
+    """threshold=0.5&threshold.violence=0.7, for makers that say so; elsewhere it is told."""
+    from collections.abc import Mapping
+
+    from overt.data.plugins.names import typed
+
+    def knob(threshold: float | Mapping[str, object] | None = None):
+        return threshold
+
+    def mapping(call: Mapping[str, object] | None = None):
+        return call
+
+    assert typed(knob, {"threshold": "0.5"}, "n") == {"threshold": 0.5}
+    assert typed(knob, {"threshold.a": "0.7"}, "n") == {"threshold": {"a": "0.7"}}
+    both = {"threshold": {"": 0.5, "a": "0.7", "b": "1"}}
+    assert typed(knob, {"threshold": "0.5", "threshold.a": "0.7", "threshold.b": "1"}, "n") == both
+    assert typed(knob, {"threshold.a": "0.7", "threshold": "0.5", "threshold.b": "1"}, "n") == both
+    for options in ({"call": "x", "call.a": "1"}, {"call.a": "1", "call": "x"}):
+        with pytest.raises(InputError, match="'call' is given as one value and by name"):
+            typed(mapping, options, "n")

@@ -142,7 +142,7 @@ class Answering:
         """Remembers a failure, and tells once what of a model's replies the reader of the run must know."""
         name = line.channel.name
         self.kept += reply.raw is not None
-        if reply.error is not None and reply.error.kind != "floor":
+        if reply.error is not None and not reply.error.is_of_answer:
             line.asked.standing.failed(reply.error)
         for change in reply.adapted:
             if change in CHANGES:

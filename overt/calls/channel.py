@@ -204,7 +204,7 @@ class ChatChannel:
         )
 
     def counted(self, request: ChatRequest, reply: ChatReply) -> ChatReply:
-        if reply.error is not None or not needs_tokens(self.price, reply):
+        if not needs_tokens(self.price, reply):
             return reply
         sent = (m.content for m in request.messages)
         pictures = sum(len(m.images) for m in request.messages)
@@ -280,7 +280,9 @@ def packed(reply: ChatReply | Response, apart: Collection[str] = ()) -> dict[str
     if reply.raw is not None:
         found["raw"] = dataclasses.asdict(reply.raw)
     if reply.gate is not None:
-        found["gate"] = dataclasses.asdict(reply.gate)
+        gate = dataclasses.asdict(reply.gate)
+        # Lists, since the floor reads JSON data: what was written behind other tokens is in there.
+        found["gate"] = {**gate, "shares": list(gate["shares"]), "others": list(gate["others"])}
     found["error"] = dataclasses.asdict(reply.error) if reply.error else None
     return found
 
@@ -323,7 +325,8 @@ def check(wrong: str, latency_s: object) -> None:
 
 
 def needs_tokens(price: Price | None, reply: ChatReply | Response) -> bool:
-    is_missing = reply.input_tokens is None or reply.output_tokens is None
+    was_paid = reply.error is None or reply.error.is_of_answer
+    is_missing = was_paid and (reply.input_tokens is None or reply.output_tokens is None)
     return is_missing and price is not None and price.is_by_token
 
 

@@ -15,6 +15,7 @@ from typing import Annotated, ClassVar, Protocol
 from pydantic import BeforeValidator, Field, model_validator
 
 from overt.data.json_types import Json
+from overt.data.plugins.wrapped import inside
 from overt.data.text import money
 from overt.data.yaml.schema import AsNumber, Schema, fault, parse_yaml, read_yaml
 from overt.data.yaml.values import Empty
@@ -95,11 +96,11 @@ class PriceList:
 
     def is_local(self, name: str) -> bool:
         """Whether a model or filter runs on this machine, at no price."""
-        return name.startswith(_LOCAL)
+        return inside(name).startswith(_LOCAL)
 
     def of(self, name: str) -> Price | None:
         """The price of `provider/model`, or None if it is unknown. Local models cost nothing."""
-        name = name.partition("?")[0]
+        name = inside(name).partition("?")[0]
         if self.is_local(name):
             return Price(input=0.0, output=0.0)
         model = name.partition("/")[2] or name

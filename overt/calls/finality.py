@@ -4,6 +4,7 @@ An answer and a refusal hold. A failure holds only if the same request would mee
 
     too_long              holds: the prompt does not fit, whatever the address
     floor                 holds: it was answered and paid for, and the answer is not kept
+    format                holds: it was answered and paid for, and the answer is kept
     bad_request           holds where the model has answered others and the address is the same; not with a
                           status that speaks of the address or the model (`_OF_THE_PLACE`), and not where the
                           model rejected everything, because then the prompt is hardly the reason
@@ -52,7 +53,7 @@ def holds(error: CallError | None, *, has_answered: bool, moved: bool = False) -
         has_answered: whether the model has answered or refused any request of this run.
         moved: whether the model's address is another than the one that gave this reply.
     """
-    if error is None or error.kind in {"too_long", "floor"}:
+    if error is None or error.is_of_answer or error.kind == "too_long":
         return True
     if error.kind in ASKED_AGAIN or error.status in _OF_THE_PLACE:
         return False

@@ -81,7 +81,7 @@ class Standing:
             is_known: whether an earlier run met a failure at this request. It says nothing new about the
                 others then, and the run goes past it.
         """
-        if error is None or error.kind == "floor":
+        if error is None or error.is_of_answer:
             self._answered = True
             self._row.clear()
             return None

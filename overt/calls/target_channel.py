@@ -211,7 +211,7 @@ class TargetChannel:
 
     def counted(self, request: TargetRequest, reply: TargetReply) -> TargetReply:
         response = reply.response
-        if reply.error is not None or response.cost is not None or not needs_tokens(self.price, response):
+        if response.cost is not None or not needs_tokens(self.price, response):
             return reply
         into, out = estimated_tokens(response, (request.prompt,))
         counted = dataclasses.replace(response, is_estimate=True, input_tokens=into, output_tokens=out)

@@ -50,6 +50,8 @@ COMMANDS = {
     "Markdown.",
     "judge-check": "Compare judges with human labels: accuracy, Cohen's kappa, per class, confusion, with "
     "intervals.",
+    "answer-forms": "Say how answers keep to the format of answer-then-check, and how many contradict their "
+    "own check.",
     "dedupe": "Drop the rows of files that repeat an earlier row: a million in memory, more from files.",
     "demo": "Generate, run, score, rewrite and report on an embedded toy world: no key, no GPU, no download.",
     "doctor": "Say what is installed, what each extra adds, which keys are set by name, what is broken.",

@@ -19,6 +19,7 @@ from overt.report.sections.calibration import (
     about_said,
     categories_table,
     grid_table,
+    notes_of,
     target_said,
     thresholds_table,
     tokens_table,
@@ -56,7 +57,7 @@ def print_calibration(run: Run, found: Calibration) -> None:
         for table in _tables(target):
             to.print()
             print_table(to, table)
-        warnings = [plain(said) for said in warnings_of(found, target)]
+        warnings = [plain(said) for said in (*warnings_of(found, target), *notes_of(target))]
         print_lines(to, warnings, style="yellow", folded=True)
     to.print()
     print_lines(to, [f"next   overt report {run.folder}"])

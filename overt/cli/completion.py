@@ -48,6 +48,17 @@ def _providers(group: str) -> Callable[[], Iterable[str]]:
     return listed
 
 
+def _without_wrappers(source: Callable[[], Iterable[str]]) -> Callable[[], Iterable[str]]:
+    """The names of models that are asked themselves."""
+
+    def listed() -> Iterable[str]:
+        from overt.data.plugins.wrapped import WRAPPERS
+
+        return (name for name in source() if name.rstrip("/") not in WRAPPERS)
+
+    return listed
+
+
 def _policies() -> Iterable[str]:
     from overt.policies.load import shipped_policies
 
@@ -76,18 +87,19 @@ def _formats() -> Iterable[str]:
 _GOES_ON: Mapping[str, str] = {"keywords": "?path=", "hf": "/", "llavaguard": "/", "vlm": "/"}
 _FILTERS, _CHECKERS = _providers("overt.filters"), _providers("overt.checkers")
 _CHAT, _TARGETS = _providers("overt.chat_models"), _providers("overt.targets")
+_IN_JSON = _without_wrappers(_CHAT)  # who is asked for JSON
 _SOURCES: Mapping[str, tuple[Callable[[], Iterable[str]], ...]] = {
-    "auditor": (_providers("overt.judges"), _CHAT),
+    "auditor": (_providers("overt.judges"), _IN_JSON),
     "checker": (_CHECKERS,),
     "export format": (_formats,),
     "filter": (_FILTERS,),
-    "harm judge": (_CHECKERS, _CHAT),
-    "judge": (_providers("overt.refusal_judges"), _CHAT),
-    "model": (_providers("overt.writers"), _CHAT),
+    "harm judge": (_CHECKERS, _FILTERS, _IN_JSON),
+    "judge": (_providers("overt.refusal_judges"), _IN_JSON),
+    "model": (_providers("overt.writers"), _IN_JSON),
     "policy": (_policies,),
-    "probe": (_FILTERS, _CHAT),
+    "probe": (_FILTERS, _IN_JSON),
     "recipe": (_recipes,),
-    "rewriter": (_providers("overt.rewriters"), _CHAT),
+    "rewriter": (_providers("overt.rewriters"), _IN_JSON),
     "scorer": (_providers("overt.scorers"),),
     "suite": (_suites,),
     "target": (_TARGETS, _CHAT, _FILTERS, lambda: ("guarded/",)),

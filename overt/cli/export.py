@@ -39,6 +39,10 @@ def export(config: ExportConfig) -> None:
 
         overt export runs/data --format refusal-tokens --answers openai/MODEL --out runs/tokens
 
+    Rows for TRL that teach a model to plan an answer, to check the plan, and then to answer (ReSA):
+
+        overt export runs/data --format resa --answers openai/MODEL --guard openai/GUARD --out runs/resa
+
     Splits divide no seed, no pair and no type. Calls are journalled; the same command, or --resume, goes on.
     """
     if config.format in TRAINING_FORMATS or config.resume is not None:
@@ -82,8 +86,10 @@ def _print_training(run: Run, *, as_json: bool) -> None:
 
 
 def _stage_lines(facts: JsonObject) -> Iterator[str]:
-    dropped = _part(facts, "dropped")
-    for stage, flow in _part(facts, "stages").items():
+    dropped, stages = _part(facts, "dropped"), _part(facts, "stages")
+    order = facts.get("stage_order")
+    for stage in map(str, order if isinstance(order, list) else stages):
+        flow = stages.get(stage)
         lost = dropped.get(stage)
         why = list(lost.items()) if isinstance(lost, Mapping) else []
         said = "; ".join(f"{count:,} {plain(str(reason))}" for reason, count in why[:_MOST_REASONS])

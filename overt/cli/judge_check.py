@@ -32,11 +32,11 @@ def judge_check(config: JudgeCheckConfig) -> None:
 
         overt judge-check pictures.csv --judge checker/nudenet
 
-    Labels: compliance, full_refusal, partial_refusal (or refusal), and XSTest's names for them; of pictures
-    blocked and allowed (or unsafe and safe). 0 and 1 (false and true) are read by the column's name: 1 is a
-    refusal in `label` or `refusal`, an answer in `compliance`; a note says how. What a judge cannot tell is
-    counted, never guessed. The last check of each judge is kept (~/.cache/overt/judge-checks), and
-    `overt report` names it beside the judge.
+    Labels: compliance, full_refusal, partial_refusal, safe_completion (or refusal), and XSTest's names for
+    them; of pictures blocked and allowed (or unsafe and safe). 0 and 1 (false and true) are read by the
+    column's name: 1 is a refusal in `label` or `refusal`, an answer in `compliance`; a note says how. What a
+    judge cannot tell is counted, never guessed. The last check of each judge is kept
+    (~/.cache/overt/judge-checks), and `overt report` names it beside the judge.
     """
     result = task.judge_check(config, make_progress(config.quiet))
     _keep(result)
@@ -70,7 +70,11 @@ def _summary(console: Console, result: CheckResult) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    what = "partial refusals counted as refusals" if result.kind == "text" else "blocked or allowed"
+    what = (
+        "partial refusals and safe completions counted as refusals"
+        if result.kind == "text"
+        else "blocked or allowed"
+    )
     without = f", {result.dropped:,} rows without a label" if result.dropped else ""
     table = Table(title=Text(f"{result.rows:,} labels ({what}{without})"), title_justify="left")
     for head in ("judge", "judged", "accuracy", "kappa"):

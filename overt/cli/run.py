@@ -14,16 +14,28 @@ from overt.cli.tables import cell_text, console, counted_cell, print_json, print
 from overt.data.progress import make_progress
 from overt.data.results.files import read_summary
 from overt.data.results.likeness import AsAskedTable
-from overt.data.results.summary import CategoryRates, Correlation, JudgeTable, LayerRow, Rate, TargetSummary
+from overt.data.results.summary import (
+    CategoryRates,
+    Correlation,
+    JudgeTable,
+    LayerRow,
+    Rate,
+    Summary,
+    TargetSummary,
+)
 from overt.data.run import brief
 from overt.data.run.finished import AllCalls, Run, manifest_of
 from overt.data.run.partial_results import Part
 from overt.data.table_model import Cell, Table, count_cell
 from overt.data.text import decimals, money, plain
 from overt.data.typed_json import to_json
+from overt.report.sections.attacks import attack_tables
+from overt.report.sections.forms import forms_lines, forms_table
 from overt.report.sections.groups import group_lines, group_tables
 from overt.report.sections.targets import REASONS, reason_rows
 from overt.scoring.summary.corrected import corrected_said
+from overt.scoring.summary.f1 import SUITES as F1_SUITES
+from overt.scoring.summary.f1 import f1_lines
 from overt.scoring.summary.metrics import METRICS, Metric, value_of
 from overt.tasks.run import RunConfig, evaluate
 
@@ -52,18 +64,8 @@ def print_run(run: Run, *, as_json: bool) -> None:
     judged = manifest.judges is not None
     reasons = _reasons(run, summary.targets)
     for target in summary.targets:
-        print_lines(to, [plain(target.name)], style="bold")
-        print_lines(to, [_answered(target), *reasons.get(target.name, ()), *_judged(target, asked=judged)])
-        print_lines(to, list(_not_as_asked(target)))
-        print_table(to, _table(target, shows_unjudged=judged and bool(target.unjudged)))
-        print_lines(to, [corrected_said(target.corrected)] if target.corrected else [])
-        _print_why(to, target)
-        print_lines(to, [_layer(layer) for layer in target.layers])
-        differing, others = group_lines(target, summary.level)
-        for table in group_tables([differing], summary.level):
-            print_lines(to, ["", plain(table.caption)])
-            print_table(to, table)
-        print_lines(to, others, folded=True)
+        _print_target(to, target, summary.level, reasons.get(target.name, ()), judged=judged)
+        print_lines(to, list(f1_lines(target)) if run.record.value("suite") in F1_SUITES else [])
         to.print()
     if summary.rank_correlation:
         print_lines(to, [_correlation(summary.rank_correlation), ""])
@@ -74,9 +76,38 @@ def print_run(run: Run, *, as_json: bool) -> None:
     print_lines(to, [f"{calls_line(manifest.calls)}, {manifest.seconds['run']:.1f} s"])
     print_lines(to, [f"note   {note}" for note in manifest.notes], style="yellow")
     print_lines(to, list(_warnings(run)), style="bold red")
-    drawn = "image" in manifest.kinds.values()  # a bare filter's decision needs no judge
-    score = f"overt score {folder} --judges ...   " if drawn and not judged else ""
-    print_lines(to, [f"next   {score}overt report {folder}"])
+    print_lines(to, [f"next   {'' if judged else _to_score(run, summary)}overt report {folder}"])
+
+
+def _to_score(run: Run, summary: Summary) -> str:
+    """The command that judges harm, where figures wait for it: a bare filter's decision needs no judge."""
+    is_attacked = any(target.attacks and target.kind == "text" for target in summary.targets)
+    wanted = is_attacked or "image" in run.results.kinds.values()
+    return f"overt score {run.folder} --judges ...   " if wanted else ""
+
+
+def _print_target(
+    to: Console, target: TargetSummary, level: float, reasons: Sequence[str], *, judged: bool
+) -> None:
+    print_lines(to, [plain(target.name)], style="bold")
+    print_lines(to, [_answered(target), *reasons, *_judged(target, asked=judged)])
+    print_lines(to, list(_not_as_asked(target)))
+    print_table(to, _table(target, shows_unjudged=judged and bool(target.unjudged)))
+    print_lines(to, [corrected_said(target.corrected)] if target.corrected else [])
+    if forms := forms_table([target], counted_cell):
+        print_lines(to, ["", plain(forms.caption)])
+        print_table(to, forms)
+        print_lines(to, list(forms_lines(target)), folded=True)
+    _print_why(to, target)
+    print_lines(to, [_layer(layer) for layer in target.layers])
+    differing, others = group_lines(target, level)
+    for table in group_tables([differing], level):
+        print_lines(to, ["", plain(table.caption)])
+        print_table(to, table)
+    print_lines(to, others, folded=True)
+    for table in attack_tables([target]):
+        print_lines(to, ["", plain(table.caption)])
+        print_table(to, table)
 
 
 def calls_line(calls: AllCalls) -> str:

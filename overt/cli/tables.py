@@ -6,22 +6,19 @@ the terminal.
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from overt.data.secrets import storable_json
-from overt.data.table_model import Cell, Table, Tone, rate_cell
+from overt.data.table_model import Cell, Table
+from overt.data.table_model import counted_cell as counted_cell
 from overt.data.text import plain, visible, visible_json
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, ConsoleRenderable
     from rich.segment import Segment
     from rich.table import Table as RichTable
-
-    from overt.data.results.remedy import RemedyRate
-    from overt.data.results.summary import Rate
 
 STYLES: Mapping[str, str] = {"worse": "red", "better": "green"}  # by Cell.heat
 
@@ -65,12 +62,6 @@ def cell_text(cell: Cell) -> str:
         text = f"{text} [{', '.join(cell.span)}]"
     # In figures a plain minus, as programs read it.
     return text.replace("\u2212", "-") if cell.is_figure else text
-
-
-def counted_cell(rate: Rate | RemedyRate | None, tone: Tone = "cost") -> Cell:
-    """A rate with its k of n and its interval: `12.3% (7 of 57) [10.1, 14.8]`."""
-    cell = rate_cell(rate, tone)
-    return cell if rate is None else dataclasses.replace(cell, text=f"{cell.text} ({rate.k:,} of {rate.n:,})")
 
 
 def print_table(to: Console, table: Table) -> None:

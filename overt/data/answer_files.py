@@ -20,11 +20,12 @@ _ANSWER = Role("answer", ("completion", "response", "answer", "output"), TEXTS)
 @dataclass(frozen=True, slots=True)
 class FileAnswer:
     """An answer to a prompt. `label`: what a person said of it, in the words of the refusal judges; "" where
-    the table has no such label."""
+    the table has no such label. `prompt`: the prompt's text, "" of a suite."""
 
     prompt_id: str
     text: str
     label: str = ""
+    prompt: str = ""
 
 
 def read_answers(specs: Sequence[str], suite: Suite | None = None) -> Iterator[FileAnswer]:
@@ -52,7 +53,8 @@ def read_answers(specs: Sequence[str], suite: Suite | None = None) -> Iterator[F
                     named = Table(row, table.name)
                     text = named.needed(PROMPT, source.column)[0]
                     found = _Columns(named, besides=text)
-                yield from found.answers(row, prompt_id(clean_text(text.text(row))))
+                prompt = clean_text(text.text(row))
+                yield from found.answers(row, prompt_id(prompt), prompt)
 
 
 class _Columns:
@@ -63,9 +65,9 @@ class _Columns:
         self._answer = Column() if besides is not None and answer.name == besides.name else answer
         self._label = table.column(LABEL)
 
-    def answers(self, row: Row, prompt: str) -> Iterator[FileAnswer]:
+    def answers(self, row: Row, of: str, prompt: str = "") -> Iterator[FileAnswer]:
         if text := _said(self._answer.value(row)).strip():
-            yield FileAnswer(prompt, text, REFUSAL_LABELS.get(self._label.label(row), ""))
+            yield FileAnswer(of, text, REFUSAL_LABELS.get(self._label.label(row), ""), prompt)
 
 
 def _said(value: object) -> str:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from overt.data.thinking import thoughts_in
+
 CHECK, SUMMARY = "safety_check", "intended_answer_summary"
 # The fixed answer of the paper where the check finds the intended answer unsafe (figure 3).
 FIXED_REFUSAL = "Sorry, I cannot answer as it violates my output policy."
@@ -44,7 +46,9 @@ _TAGS = (f"<{CHECK}>", f"<{SUMMARY}>", f"</{SUMMARY}>", f"</{CHECK}>")
 
 
 def read_checked(text: str) -> Checked | NotInForm:
-    """Reads an answer: every tag once, in order, and something in each part."""
+    """Reads an answer: every tag once, in order, and something in each part. A reasoning model's own thinking
+    may stand before them."""
+    text = _from_the_check_on(text)
     missing = [tag for tag in _TAGS if tag not in text]
     final = text.rpartition(f"</{CHECK}>")[2].strip() if _TAGS[-1] in text else None
     if missing:
@@ -61,9 +65,28 @@ def read_checked(text: str) -> Checked | NotInForm:
     return Checked(**parts)
 
 
+def split_at_check(text: str) -> tuple[str, str]:
+    """What stands before the end of the check, without the tag that opens it, and what stands behind it; ""
+    and the text where no check ends."""
+    before, _, final = text.rpartition(f"</{CHECK}>")
+    return before.replace(f"<{CHECK}>", "", 1).strip(), final
+
+
+def _from_the_check_on(text: str) -> str:
+    """The text without thinking in other marks before the check."""
+    at = 0
+    if not text.lstrip().startswith(f"<{CHECK}>"):
+        for thought in thoughts_in(text):
+            is_next = not text[at : thought.start].strip() and thought.is_closed
+            if not is_next or text.endswith(f"</{CHECK}>", thought.start, thought.end):
+                break
+            at = thought.end
+    return text[at:]
+
+
 def has_tags(text: str) -> bool:
     """Whether any tag of the format stands in a text; without one it is a plain answer."""
-    return any(tag in text for tag in _TAGS)
+    return "<" in text and any(tag in text for tag in _TAGS)  # of a million answers most have no "<"
 
 
 def written(checked: Checked) -> str:

@@ -11,6 +11,7 @@ from overt.data.prompts import LoadedPrompts, Side, read_prompts, spread
 from overt.data.records import Prompt
 from overt.data.run.shards import Rank, Shard, shard_said
 from overt.data.suites.load import load_suite, read_suite
+from overt.data.tables.attacks import NOTHING_SAID, AttackNames
 from overt.data.tables.extras import illustrated, read_pictures
 from overt.data.tables.parquet import SAMPLE
 from overt.data.targets import Extra
@@ -36,6 +37,7 @@ def prompts_to_ask(
     limit: int | None,
     pictures: tuple[str, ...] = (),
     shard: Shard | None = None,
+    attacks: AttackNames = NOTHING_SAID,
 ) -> ToAsk:
     """Reads the prompts to ask.
 
@@ -46,11 +48,17 @@ def prompts_to_ask(
         limit: at most so many of each label.
         pictures: files and folders of pictures, for the prompts that carry none.
         shard: only the prompts of this shard, of those that all else has chosen.
+        attacks: what the user says of adversarial prompts in the sources; a suite says it itself.
 
     Raises:
         InputError: a source cannot be read, or no prompt is left.
     """
     notes: list[str] = []
+    if suite is not None and attacks:
+        raise InputError(
+            "a suite says itself which of its prompts are attacks",
+            fix="Leave --attack, --attack-column and --vanilla-column out, or give the file without --suite.",
+        )
     if suite is not None:
         published = load_suite(suite)
         loaded = read_suite(published, dataset)
@@ -58,7 +66,7 @@ def prompts_to_ask(
             notes.append(f"the labels of {published.title} are disputed: {published.disputed}")
     else:
         # A sample may have no prompt of a category that was asked for.
-        loaded = read_prompts(dataset, label=label, limit=None if category else limit)
+        loaded = read_prompts(dataset, label=label, limit=None if category else limit, attacks=attacks)
     prompts = [p for p in loaded.prompts if not category or p.category in category]
     if limit is not None:
         prompts = list(spread(prompts, limit))

@@ -27,6 +27,7 @@ ErrorKind = Literal[
     "bad_request",  # the provider rejects this request: see overt/calls/finality.py
     "too_long",  # the prompt does not fit the context: final for this request
     "floor",  # what came is sexual about minors and was dropped: final for this request
+    "format",  # the answer is not in the form that was asked for; its text is kept: final for this request
     "broken_class",  # the user's class failed: not journalled, so the next run asks again
 ]
 
@@ -63,6 +64,12 @@ class CallError:
     message: str
     status: int | None = None
     retry_after: float | None = None
+
+    @property
+    def is_of_answer(self) -> bool:
+        """Whether the model answered, and what came cannot be used: nothing about it is to be mended, and the
+        next request may do well."""
+        return self.kind in ("floor", "format")
 
 
 @dataclass(frozen=True, slots=True)

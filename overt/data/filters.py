@@ -39,6 +39,10 @@ class TextFilter(Protocol):
 
     name: str  # "filter/NAME?option=value", as the user would write it
 
+    # Optional, for `overt score --judges`: `decide_answers(prompts: list[str], answers: list[str])`, the
+    # decisions on answers, each read with the prompt that it answers. A filter without it reads the answer
+    # alone. `check_answers()` raises an InputError where it cannot do that. `covers`: as of a checker.
+
     def decide(self, text: str) -> FilterDecision: ...
 
 
@@ -73,6 +77,38 @@ class Checked:
     decision: FilterDecision
     broken: str = ""
 
+
+class AnswerFilter:
+    """A text filter that judges answers: with the prompt if it has `decide_answers`, else the answer alone.
+
+    `reads_prompt` says which. Whatever else is asked of it is the filter's.
+    """
+
+    def __init__(self, text_filter: TextFilter) -> None:
+        self.name, self._filter = text_filter.name, text_filter
+        of_pairs = getattr(text_filter, "decide_answers", None)
+        of_texts = getattr(text_filter, "decide_many", None)
+        self.reads_prompt = of_pairs is not None
+        if of_pairs is not None:
+            self.decide_many = of_pairs
+        elif of_texts is not None:
+            self.decide_many = lambda _, answers: of_texts(answers)
+
+    def decide(self, prompt: str, answer: str) -> FilterDecision:
+        """The decision on one answer."""
+        if not self.reads_prompt:
+            return self._filter.decide(answer)
+        decision: FilterDecision = self.decide_many([prompt], [answer])[0]
+        return decision
+
+    def __getattr__(self, name: str) -> object:
+        if name == "decide_many":  # of a filter that decides one by one
+            raise AttributeError(name)
+        return getattr(self._filter, name)
+
+
+# (prompt, answer) -> what a filter says of each answer, in order.
+AnswerChecks = Callable[[Iterable[tuple[str, str]]], Iterator[FilterDecision]]
 
 # (path of a picture, prompt) -> what a checker says of each, in order.
 Checks = Callable[[Iterable[tuple[str, str]]], Iterator[Checked]]

@@ -16,7 +16,9 @@ from overt.data.text import without_guard
 
 # The judges' labels, those of XSTest (Röttger et al. 2024), and everyday words.
 REFUSAL_LABELS = {
-    **{name: name for name in ("compliance", "full_refusal", "partial_refusal", "refusal")},
+    **{
+        name: name for name in ("compliance", "full_refusal", "partial_refusal", "safe_completion", "refusal")
+    },
     "1_full_compliance": "compliance",
     "2_full_refusal": "full_refusal",
     "3_partial_refusal": "partial_refusal",
@@ -26,6 +28,9 @@ REFUSAL_LABELS = {
     "refused": "refusal",
     "full": "full_refusal",
     "partial": "partial_refusal",
+    "safe_complete": "safe_completion",
+    "safely_completed": "safe_completion",
+    "safe_alternative": "safe_completion",
 }
 # Words in files for an image checker's "blocked" and "allowed".
 PICTURE_LABELS = {
@@ -146,7 +151,8 @@ class _LabelColumns:
         known = (
             "Of pictures: blocked, allowed (or unsafe, safe; harmful, harmless)."
             if self.image
-            else "Of answers: compliance, full_refusal, partial_refusal, refusal, or XSTest's names."
+            else "Of answers: compliance, full_refusal, partial_refusal, safe_completion, refusal, or "
+            "XSTest's names."
         )
         label = (PICTURE_LABELS if self.image else REFUSAL_LABELS).get(word)
         if word in _ONES + _ZEROS:

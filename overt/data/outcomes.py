@@ -13,6 +13,9 @@ State = Literal["generated", "refused", "softened", "error"]
 HarmLabel = Literal["harmful", "harmless", "unclear"]
 
 
+SAFE_COMPLETION = "safe_completion"  # the code of a softened answer that helps in the place of what was asked
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """The state of one prompt at one target.
@@ -44,6 +47,11 @@ class Outcome:
     batch_s: float | None = field(default=None, metadata=LATER)
     batch_size: int | None = field(default=None, metadata=LATER)
     gate: Gate | None = field(default=None, metadata=LATER)
+
+
+def completes_safely(state: State, code: str) -> bool:
+    """Whether a language model gave help in the place of what was asked, which is in no refusal rate."""
+    return state == "softened" and code == SAFE_COMPLETION
 
 
 def outcome_id(target: str, prompt_id: str, sample: int) -> str:

@@ -10,6 +10,7 @@ from sys import intern
 
 from overt.data.errors import InputError
 from overt.data.records import Label, Prompt, clean_text, content_id, prompt_id
+from overt.data.tables.attacks import DRESSED, NOTHING_SAID, AttackColumns, AttackNames, Dressed
 from overt.data.tables.columns import TEXTS, Column, Role, Table
 from overt.data.tables.extras import PICTURE, TURNS, extras_in
 from overt.data.tables.files import Row
@@ -19,7 +20,11 @@ from overt.data.tables.sources import Source, parse_source
 
 PROMPT = Role(
     "prompt",
-    ("text", "prompt", "image_prompt", "unsafe_image_prompt", "benign_image_prompt", "caption"),
+    (
+        *("text", "prompt", "image_prompt", "unsafe_image_prompt", "benign_image_prompt", "caption"),
+        *DRESSED.names[:-1],
+        *("vanilla", "vanilla_prompt", "forbidden_prompt", "jailbreak"),
+    ),
     TEXTS,
     alone=True,
 )
@@ -77,7 +82,11 @@ _A_FEW = 200
 
 
 def read_prompts(
-    specs: Iterable[str], *, label: Side | None = None, limit: int | None = None
+    specs: Iterable[str],
+    *,
+    label: Side | None = None,
+    limit: int | None = None,
+    attacks: AttackNames = NOTHING_SAID,
 ) -> LoadedPrompts:
     """Reads the prompts of the sources in their order, each text once.
 
@@ -88,6 +97,7 @@ def read_prompts(
         label: the label of prompts whose source has no label column.
         limit: how many prompts of each label are wanted, for `spread`; of a large file then only a
             sample of rows is read, the same one for every limit up to 200. None: all rows are read.
+        attacks: what the user says of adversarial prompts in the sources.
 
     Raises:
         InputError: a source does not exist or has no column of prompts, a row has no label, or one text has
@@ -100,7 +110,7 @@ def read_prompts(
     sampled: list[str] = []
     pictures: dict[str, bytes] = {}
     for spec in specs:
-        for prompt in _source(spec, label, sampled if few else None, pictures):
+        for prompt in _source(spec, label, sampled if few else None, pictures, attacks):
             if not prompt.text:
                 empty += 1
                 continue
@@ -135,11 +145,15 @@ def _nothing(specs: Sequence[str], empty: int) -> InputError:
     )
 
 
-_BULK = frozenset({*PICTURE.names, *TURNS.names})
+_BULK = frozenset({*PICTURE.names, *TURNS.names, *DRESSED.names})
 
 
 def _source(
-    spec: str, label: Side | None, sampled: list[str] | None, pictures: dict[str, bytes]
+    spec: str,
+    label: Side | None,
+    sampled: list[str] | None,
+    pictures: dict[str, bytes],
+    attacks: AttackNames,
 ) -> Iterator[Prompt]:
     """Yields the prompts of a source.
 
@@ -155,7 +169,7 @@ def _source(
         first = next(rows, None)
         if first is None:
             continue
-        columns = _PromptColumns(first, table, side)
+        columns = _PromptColumns(first, table, side, attacks)
         sample = table.sample(columns.names) if sampled is not None else None
         if sample is not None and sampled is not None:
             sampled.append(table.name)
@@ -175,14 +189,15 @@ def _side_of_file(path: Path | None) -> Side | None:
 class _PromptColumns:
     """The columns of a table from which prompts are made."""
 
-    def __init__(self, first: Row, source: Source, side: Side | None) -> None:
+    def __init__(self, first: Row, source: Source, side: Side | None, attacks: AttackNames) -> None:
         table = Table(first, source.name)
         self._source, self._beside = source.name, source.beside
         self._text = table.needed(PROMPT, source.column)[0]
+        self._attacks = AttackColumns(first, table, self._text, attacks, is_given=source.column is not None)
         self._label = table.column(LABEL)
         # The user's label for a file applies only to rows without a label.
         self._side = side or table.label(self._text)
-        self._types = table.types
+        self._type, self._types = table.types()
         self._others = {name: next(iter(table.having([name])), Column()) for name in _OTHERS}
         # Rows of JSONL may lack what not all of them carry.
         self._picture, self._turns = (
@@ -199,7 +214,7 @@ class _PromptColumns:
                 f"no column is plainly the prompt: {str(self._text)!r} holds labels such as {said!r}",
                 f"The table needs a column of texts, such as {PROMPT.names[0]!r}.",
             )
-        if self._side is None and not self._label and not self._types:
+        if not (self._side or self._label or self._types or self._attacks.kind):
             raise table.error(
                 "nothing says whether these prompts are benign or unsafe",
                 "Give --label benign or --label unsafe, or a column 'label' with these two words.",
@@ -208,23 +223,26 @@ class _PromptColumns:
     @property
     def names(self) -> list[str]:
         """The columns that are read."""
-        columns = (self._text, self._label, self._picture, self._turns, *self._others.values())
+        columns = (
+            *(self._text, self._label, self._type, self._picture, self._turns),
+            *self._attacks.columns,
+            *self._others.values(),
+        )
         return list(dict.fromkeys(column.name for column in columns if column.name in self._there))
 
     def prompt(self, row: Row) -> tuple[Prompt, bytes | None]:
         """The prompt of a row, and the picture that it carries."""
         said = {name: column.string(row) for name, column in self._others.items()}
-        text = clean_text(self._text.text(row))
+        asked = self._attacks.prompt(row)
         extras = extras_in(self._picture, self._turns, row, self._beside)
-        identity = prompt_id(text, extras.image, extras.turns)
-        seed, benign = clean_text(said["seed_prompt"]), clean_text(said["benign_image_prompt"])
+        identity = prompt_id(asked.text, extras.image, extras.turns)
+        seed = clean_text(said["seed_prompt"])
         category = (said["category"] or said["type"] or "all").strip()
         variant_of = said["variant_of"] or None
-        twin = prompt_id(benign) if benign else variant_of or identity
         # What many prompts share is kept once: a million of them have to fit into the memory.
         prompt = Prompt(
             id=identity,
-            text=text,
+            text=asked.text,
             category=intern(OVERT_CATEGORIES.get(category.casefold(), category)),
             label=self._label_of(row),
             strategy="direct" if said["strategy"] == "direct" or not seed else "convert",
@@ -234,21 +252,31 @@ class _PromptColumns:
             style=intern(said["style"]),
             language=intern(said["language"] or "en"),
             seed_id=said["seed_id"] or (content_id("seed", seed) if seed else None),
-            pair_id=said["pair_id"] or content_id("pair", twin),
+            pair_id=said["pair_id"] or content_id("pair", _joined_to(said, asked) or identity),
             variant_of=variant_of,
             group=variant_of and said["group"],  # of other tables "group" means something else
             image=extras.image,
             turns=extras.turns,
+            vanilla=asked.vanilla,
+            attack=asked.attack and intern(asked.attack),
         )
         return prompt, extras.picture
 
     def _label_of(self, row: Row) -> Label:
         said = self._label.label(row)
-        by_type = self._types.get(self._others["type"].key(row)) if self._types else None
-        if side := _LABELS.get(said, self._side or by_type):
+        by_type = self._types.get(self._type.key(row))
+        if side := _LABELS.get(said) or self._attacks.side(row) or self._side or by_type:
             return side
         raise InputError(
             f"the label is {said[:40]!r}, neither benign nor unsafe",
             where=f"{row.where}, column {str(self._label)!r}",
             fix="Write benign or unsafe, or give --label for the whole file.",
         )
+
+
+def _joined_to(said: Mapping[str, str], asked: Dressed) -> str | None:
+    """The id of the prompt that a row's prompt belongs to: its benign twin, the one that it is a version of,
+    or the one that an attack dressed. None: it stands alone."""
+    if benign := clean_text(said["benign_image_prompt"]):
+        return prompt_id(benign)
+    return said["variant_of"] or (prompt_id(asked.vanilla) if asked.vanilla else None)

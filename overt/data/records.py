@@ -59,13 +59,15 @@ def prompt_id(text: str, image: str | None = None, turns: tuple[Turn, ...] | Non
     return content_id("prompt", said, image, [[turn.role, turn.content] for turn in turns or ()])
 
 
-def cluster_of(id: str, seed_id: str | None, pair_id: str | None, variant_of: str | None) -> str:
+def cluster_of(
+    id: str, seed_id: str | None, pair_id: str | None, variant_of: str | None, vanilla: str | None = None
+) -> str:
     """The cluster of a prompt with these fields (`Prompt.cluster`)."""
     if seed_id:
         return f"seed {seed_id}"
     if pair_id:
         return f"pair {pair_id}"
-    return variant_of or id
+    return variant_of or (prompt_id(vanilla) if vanilla else id)
 
 
 def group_name(attribute: str, wording: str) -> str:
@@ -94,6 +96,10 @@ class Prompt:
     prompt that it is made of in `variant_of` and what it says in `group` (`group_name`); it stays in that
     prompt's cluster. `image` is the picture that goes with the text (to edit it, or a question about it), as
     the run's image store names it (`overt.data.run.images`); `turns` is what was said before.
+
+    `attack` is the name of the attack that dressed the request ("pair", "gptfuzzer"); None: there is none.
+    `vanilla` is the request before it was dressed, None where the file does not say it. Attacks on one
+    vanilla prompt and this prompt itself are one cluster, where they have no seed or pair.
     """
 
     id: str
@@ -112,12 +118,20 @@ class Prompt:
     group: str | None = field(default=None, metadata=LATER)
     image: str | None = field(default=None, metadata=LATER)
     turns: tuple[Turn, ...] | None = field(default=None, metadata=LATER)
+    vanilla: str | None = field(default=None, metadata=LATER)
+    attack: str | None = field(default=None, metadata=LATER)
 
     @property
     def cluster(self) -> str:
         """The prompts of one seed, or else of one contrast pair, form a cluster. Intervals are computed over
         clusters."""
-        return cluster_of(self.id, self.seed_id, self.pair_id, self.variant_of)
+        return cluster_of(self.id, self.seed_id, self.pair_id, self.variant_of, self.vanilla)
+
+    @property
+    def judged_text(self) -> str:
+        """What judges read as the request: the vanilla prompt of an attack (arXiv 2509.11629 judges so), else
+        the text. An answer that takes part in the dress alone gives nothing of what was asked."""
+        return self.vanilla or self.text
 
 
 @dataclass(frozen=True, slots=True)

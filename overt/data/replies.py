@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Generic, Literal, TypeVar, get_args, get_origin, get_type_hints
 
+from overt.data.answer_then_check import Checked, read_checked, split_at_check
 from overt.data.chat import Answer, AnswerError, ChatReply, ChatRequest, Message, Question
 from overt.data.json_types import Json
 from overt.data.records import Failure
@@ -214,6 +215,12 @@ class ReplyParts:
 def read_reply(said: ChatReply | str) -> ReplyParts:
     """Splits a reply or its text into answer and thinking, in linear time."""
     text, is_cut_off = (said, False) if isinstance(said, str) else (said.text, said.is_cut_off)
+    before, final = split_at_check(text)
+    if before and isinstance(read_checked(text), Checked):
+        # A whole answer in this form says itself where its thought ends, even within a code block.
+        parts = read_reply(final)
+        thinking = "\n\n".join(filter(None, (before, parts.thinking)))
+        return ReplyParts(parts.answer, thinking, parts.is_closed, is_cut_off)
     thoughts = thoughts_in(text)
     if not thoughts:
         return ReplyParts(text, "", True, is_cut_off)
@@ -346,9 +353,9 @@ async def answered(
 
 
 def has_abstained(answer: Answer[T]) -> bool:
-    """Whether the model replied without a usable answer (unreadable, empty, refused, stopped by the floor).
-    For a judge this is an abstention; any other failure is an error."""
-    return answer.failure_kind in {"malformed", "empty", "refused", "floor"}
+    """Whether the model replied without a usable answer (unreadable, empty, refused, stopped by the floor,
+    not in the form that was asked for). For a judge this is an abstention; any other failure is an error."""
+    return answer.failure_kind in {"malformed", "empty", "refused", "floor", "format"}
 
 
 def why_no_value(answer: Answer[T]) -> str:

@@ -6,6 +6,7 @@ on a second, smaller line. Each renderer escapes the text.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -75,6 +76,14 @@ def rate_cell(rate: Proportion | None, tone: Tone, darkest: float = 1.0, *, miss
     return Cell(
         percent(rate.rate), sort=rate.rate, heat=f"{tone}-{tint}", span=percent_limits(rate), n=rate.n
     )
+
+
+def counted_cell(rate: Proportion | None, tone: Tone = "cost", *, missing: str = "") -> Cell:
+    """A rate with its k of n and its interval: `12.3% (7 of 57) [10.1, 14.8]`."""
+    cell = rate_cell(rate, tone, missing=missing)
+    if rate is None or cell.muted:
+        return cell
+    return dataclasses.replace(cell, text=f"{cell.text} ({rate.k:,} of {rate.n:,})", n=None)
 
 
 def count_cell(count: int) -> Cell:

@@ -187,6 +187,11 @@ def percent(value: float | None, *, sign: bool = True) -> str:
     return f"{figure}%" if sign else figure
 
 
+def short_percent(value: float) -> str:
+    """A fraction in percent, with no more digits than it needs: "5%"."""
+    return f"{100 * value:.4g}%"
+
+
 def percent_limits(limits: Limits | None) -> tuple[str, str] | None:
     """The limits of a rate or a difference in percent or points, ("10.9", "13.8"); None if unknown."""
     if limits is None or not (is_figure(limits.low) and is_figure(limits.high)):

@@ -26,6 +26,7 @@ from overt.data.plugins.attempts import (
     of_reply,
     raised,
 )
+from overt.data.plugins.wrapped import provider_of
 from overt.data.provider.answers import response_of
 from overt.data.provider.vocabulary import finish_stage, refusal_stage
 from overt.data.records import Turn
@@ -119,6 +120,7 @@ class ChatTarget:
         self.name = chat.name
         self.takes: tuple[Extra, ...] = ("turns",) if is_blind(chat) else ("turns", "picture")
         self.behind: object = chat
+        self.facts: JsonObject = getattr(chat, "facts", {})
         self._chat, self._system = chat, system
         self._max_tokens, self._temperature = max_tokens, temperature
         self.api_key_env = getattr(chat, "api_key_env", "")
@@ -275,7 +277,7 @@ def _said_by(name: str, response: Response, modality: str) -> list[LayerDecision
 def _own_layers(name: str, response: Response, modality: str) -> list[LayerDecision]:
     """Returns the decisions of the generator's own protection: of the service, and of its checker if that
     ran. Each says of every answer whether it blocked."""
-    provider = name.partition("/")[0]
+    provider = provider_of(name)
     flags = safety_flags(response)
     layers: list[LayerDecision] = []
     finish = response.finish_reason or ""

@@ -29,8 +29,9 @@ class Block:
 
     `remedy` is None without a rewriting, `boundaries` None without answers at emotional boundaries;
     `explanations` has one for each run that was explained, `calibrations` one for each that was calibrated.
-    `plots` are SVG texts by name. `title` is read only where the page has several blocks. `rows_left_out` and
-    `rewordings_left_out` count cases that had no room.
+    `suite` is the name of the suite that was asked, "" for none. `plots` are SVG texts by name. `title` is
+    read only where the page has several blocks. `rows_left_out` and `rewordings_left_out` count cases that
+    had no room.
     """
 
     summary: Summary
@@ -45,6 +46,7 @@ class Block:
     rewordings_left_out: int = 0
     explanations: Sequence[Explanation] = ()
     calibrations: Sequence[Calibration] = ()
+    suite: str = ""
 
 
 def category_titles(targets: Iterable[TargetSummary]) -> dict[str, str]:

@@ -12,7 +12,7 @@ from overt.data.table_model import Cell, Table, rate_cell
 from overt.data.text import KINDS, percent, visible
 from overt.report.html import render_page
 from overt.report.markdown import markdown_table
-from overt.scoring.summary.metrics import METRICS, value_of, why_missing
+from overt.scoring.summary.metrics import METRICS, Metric, value_of, why_missing
 
 
 def render_html(board: Leaderboard) -> str:
@@ -27,8 +27,12 @@ def render_html(board: Leaderboard) -> str:
             {"policy": one.policy, "prompts": one.prompts, "table": board_table(one, f"board-{number}")}
             for number, one in enumerate(board.boards, 1)
         ],
-        metrics=list(METRICS.values()),
+        metrics=[metric for metric in METRICS.values() if not metric.if_any or _is_on(board, metric)],
     )
+
+
+def _is_on(board: Leaderboard, metric: Metric) -> bool:
+    return any(value_of(row.rates, metric.id) for one in board.boards for row in one.rows)
 
 
 def render_markdown(board: Leaderboard) -> str:

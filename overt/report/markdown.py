@@ -9,7 +9,11 @@ from overt.data.export import escape_markdown
 from overt.data.results.summary import CategoryRates, Correlation, Summary, TargetSummary
 from overt.data.table_model import Cell, Table, rate_cell
 from overt.data.text import decimals, mean_interval, percent
+from overt.report.sections import attacks
+from overt.report.sections.attacks import attack_tables
 from overt.report.sections.corrected import TITLE, corrected_table
+from overt.report.sections.forms import MEANING as MEANT
+from overt.report.sections.forms import forms_table
 from overt.report.sections.groups import MEANING, group_tables
 from overt.scoring.summary.metrics import METRICS, metrics_of, rate_of, shown_metrics, why_missing
 
@@ -60,6 +64,17 @@ def render_markdown(summary: Summary, *, title: str = "") -> str:
             lines += ["", f"### {escape_markdown(table.caption)}", "", *markdown_table(table)]
     for table in group_tables(summary.targets, summary.level):
         lines += ["", f"### {escape_markdown(table.caption)}", "", MEANING, "", *markdown_table(table)]
+    if forms := forms_table(summary.targets):
+        lines += ["", f"### {escape_markdown(forms.caption)}", "", MEANT, "", *markdown_table(forms)]
+    for table in attack_tables(summary.targets):
+        lines += [
+            "",
+            f"### {escape_markdown(table.caption)}",
+            "",
+            attacks.MEANING,
+            "",
+            *markdown_table(table),
+        ]
     if corrected := corrected_table(summary.targets):
         lines += ["", f"### {escape_markdown(TITLE)}", "", *markdown_table(corrected)]
     if summary.rank_correlation:

@@ -14,7 +14,7 @@ from overt.data.json_types import Json
 from overt.data.outcomes import Outcome
 from overt.data.records import Prompt
 from overt.data.text import STAGES, visible
-from overt.report.cases import NO_PICTURES, GalleryCase, RewriteCase, Thumbnails, is_partial
+from overt.report.cases import NO_PICTURES, GalleryCase, RewriteCase, Thumbnails, softening
 
 PROMPT_LENGTH = 4_000  # characters of one text that the page keeps
 ANSWER_LENGTH = 4_000
@@ -178,7 +178,7 @@ def _packed_side(
 
 
 def _state(outcome: Outcome) -> str:
-    return "partial" if is_partial(outcome) else outcome.state
+    return softening(outcome.state, outcome.code) or outcome.state
 
 
 def rounded(score: float | None) -> float | None:

@@ -81,7 +81,8 @@
   const data = JSON.parse(document.getElementById("rows").textContent);
   const prompt = (row) => data.prompts[row[0]]; // [id, text, label, trigger, category, given, earlier]
   const STATES = {
-    refused: "refused", generated: "let through", softened: "softened", partial: "partial refusal", error: "error",
+    refused: "refused", generated: "let through", softened: "softened", partial: "partial refusal",
+    safe_completion: "safe completion", error: "error",
   };
   const named = (names) => (value) => Object.hasOwn(names, value) ? names[value] : value;
   const state = named(STATES);
@@ -208,7 +209,7 @@
     LEFT_OUT, UNREADABLE, SAMPLE, SEED] = Array.from({ length: 18 }, (_, i) => i);
   const CASES = [
     ["over_refused", "Refused but benign"], ["slipped", "Slipped through"], ["partial", "Partial refusals"],
-    ["softened", "Softened"], ["error", "Errors"], ["", "All"],
+    ["safe_completion", "Safe completions"], ["softened", "Softened"], ["error", "Errors"], ["", "All"],
   ];
 
   const tally = {};

@@ -17,7 +17,12 @@ from overt.review.questions import QUESTIONS, QuestionName
 
 Row = dict[str, str | float | int | bool]
 # As `overt judge-check` calls them; "" is a row without a label, which it leaves out.
-_ANSWERED = {"refused": "full_refusal", "softened": "partial_refusal", "fine": "compliance"}
+_ANSWERED = {
+    "refused": "full_refusal",
+    "softened": "partial_refusal",
+    "helped": "safe_completion",
+    "fine": "compliance",
+}
 COLUMNS = (
     "prompt", "response", "image", "label", "reviewer", "said", "question", "category", "target", "run_said",
     "note", "seconds", "at", "prompt_id", "subject", "chance", "shared",
@@ -27,9 +32,9 @@ COLUMNS = (
 def export(run: Path, file: Path, ask: Sequence[str] = ()) -> list[tuple[Path, int]]:
     """Writes every label, one a row, as `overt judge-check` reads them; (file, rows) of each file written.
 
-    The column `label` holds the words that judge-check knows (compliance, full_refusal, partial_refusal;
-    harmful, harmless) and is empty for "unclear"; `said` what the person said. Pictures are named from the
-    folder of the file. Where several questions were asked each gets a file: NAME-QUESTION.csv.
+    The column `label` holds the words that judge-check knows (compliance, full_refusal, partial_refusal,
+    safe_completion; harmful, harmless) and is empty for "unclear"; `said` what the person said. Pictures are
+    named from the folder of the file. Where several questions were asked each gets a file: NAME-QUESTION.csv.
 
     Args:
         ask: only these questions.

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from overt.data.errors import InputError
-from overt.data.outcomes import Harm, Outcome
+from overt.data.outcomes import Harm, Outcome, completes_safely
 from overt.data.records import Audit, Probe, Prompt
 from overt.data.rewrites import Candidate
 from overt.data.run import brief
@@ -185,7 +185,7 @@ def _by_outcome(run: Run, by: ByOutcome) -> Frame:
     subjects: dict[QuestionName, list[Subject]] = {
         "prompts": [_prompt(prompt, "plain") for prompt in benign.values() if prompt.id in told],
         "outcomes": [
-            _outcome("outcomes", o, benign[o.prompt_id], SAID[o.state], "plain")
+            _outcome("outcomes", o, benign[o.prompt_id], _said(o), "plain")
             for o in answered
             if kinds.get(o.target) != "none"
         ],
@@ -206,9 +206,7 @@ def _of_evaluation(run: Run) -> dict[QuestionName, list[Subject]]:
     # A bare filter returns no response that people could judge.
     given = [o for o in answered if kinds.get(o.target) != "none"]
     found: dict[QuestionName, list[Subject]] = {
-        "outcomes": [
-            _outcome("outcomes", o, by_id[o.prompt_id], SAID[o.state], _doubt(o, near)) for o in given
-        ],
+        "outcomes": [_outcome("outcomes", o, by_id[o.prompt_id], _said(o), _doubt(o, near)) for o in given],
         "pictures": [subject for o in given if (subject := _judged(o, by_id, judged))],
         "rewrites": list(_rewrites(run.folder, by_id, outcomes)),
     }
@@ -230,6 +228,11 @@ def _judged(outcome: Outcome, by_id: Mapping[str, Prompt], judged: Mapping[str, 
     contested = len(labels) > 1 or harm.label == "unclear"
     doubt: Priority = "contested" if contested else "plain"
     return _outcome("pictures", outcome, prompt, harm.label, doubt)
+
+
+def _said(outcome: Outcome) -> str:
+    """What the run says of an answer, in the words of the question."""
+    return "helped" if completes_safely(outcome.state, outcome.code) else SAID[outcome.state]
 
 
 def _outcome(

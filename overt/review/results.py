@@ -184,6 +184,7 @@ def _shares(question: Question, sizes: dict[int, int], done: Done, level: float)
     return [
         {"label": choice.label, **row}
         for choice in question.choices
+        if not choice.of_words or any(choice.label in labels for _, labels in done)
         for row in _rows(parts, sizes, done, partial(_share_of, choice.label), level)
     ]
 

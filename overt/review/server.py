@@ -118,4 +118,5 @@ def render_page(run: Path, policy: Policy, reviewer: str = "") -> str:
         policy=visible(policy.name),
         reviewer=visible(reviewer),
         questions=QUESTIONS.values(),
+        has_words=policy.modality == "text",
     )

@@ -51,7 +51,7 @@ def llm_judge(
 
     def question(prompt: Prompt) -> Question[Verdict]:
         category = policy.category(prompt.category)
-        values = {"prompt": prompt.text, "category": category, "modality": policy.modality}
+        values = {"prompt": prompt.judged_text, "category": category, "modality": policy.modality}
         values["editing"] = policy.editing
         request = template.request(values, seed=seed, schema=VERDICT.schema)
         purpose = gold_purpose if prompt.id in gold else ""

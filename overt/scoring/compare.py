@@ -122,6 +122,8 @@ def _measured(asked: Asked, both: _Both) -> Iterator[tuple[_Both, Metric, _Cells
             metric.needs_verdict and not (both.old.is_judged and both.new.is_judged)
         ):
             continue
+        if not metric.is_told([*both.old.rows.cases, *both.new.rows.cases]):
+            continue
         cells = _cells(metric, asked, both)
         is_version = asked.is_version[cells.prompt]
         if not is_version.all():

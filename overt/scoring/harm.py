@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from overt.data.abreast import abreast
 from overt.data.chat import Answer, Ask, ChatReply, Question
-from overt.data.filters import Checked, Checks, worst
+from overt.data.filters import AnswerChecks, Checked, Checks, FilterDecision, worst
 from overt.data.outcomes import Harm, HarmLabel, HarmVote, Outcome
 from overt.data.pictures import open_frames
 from overt.data.plugins.attempts import BROKEN_CLASS
@@ -70,8 +70,8 @@ def vision_judge(policy: Policy, *, ask: Ask, template: Template, load: Load, se
     def question(case: Case) -> Question[Verdict]:
         pictures = _looked_at(case.outcome.images[:MOST_PICTURES], load)
         values = {
-            "prompt": case.prompt.text,
-            "text": "" if pictures else read_reply(case.outcome.text).answer[:MOST_TEXT],
+            "prompt": case.prompt.judged_text,
+            "text": "" if pictures else _visible(case),
             "pictures": len(pictures),
             "modality": policy.modality,
             **_rubric(policy, case.prompt.category),
@@ -103,7 +103,7 @@ def _looked_at(paths: Sequence[str], load: Load) -> list[Picture]:
 
 def _has_shown(case: Case) -> bool:
     """Returns whether there is a picture, or text besides the thinking."""
-    return bool(case.outcome.images or read_reply(case.outcome.text).answer.strip())
+    return bool(case.outcome.images or _visible(case).strip())
 
 
 def _rubric(policy: Policy, category_id: str) -> dict[str, object]:
@@ -140,10 +140,13 @@ def checker_judge(name: str, checks: Checks, has: Callable[[str], bool]) -> Harm
     """
 
     def judge(cases: Sequence[Case]) -> Iterator[HarmVote]:
-        shown = ((path, case.prompt.text) for case in cases for path in case.outcome.images)
+        shown = ((path, case.prompt.judged_text) for case in cases for path in case.outcome.images)
         gone = {path for path, _ in shown if not has(path)}
         asked = (
-            (path, case.prompt.text) for case in cases for path in case.outcome.images if path not in gone
+            (path, case.prompt.judged_text)
+            for case in cases
+            for path in case.outcome.images
+            if path not in gone
         )
         said = checks(asked)
         for case in cases:
@@ -164,15 +167,45 @@ def _of_checked(name: str, said: Sequence[Checked], lost: str | None) -> HarmVot
     for one in said:
         if one.broken:
             return HarmVote(name, "unclear", one.broken, failure="broken_picture")
-    for one in said:
-        if (error := one.decision.error) is not None:
-            failure = "failed" if error.kind == BROKEN_CLASS else error.kind
-            return HarmVote(name, "unclear", error.message[:500], failure=failure)
-    decision = worst([one.decision for one in said])
+    failed = next((one.decision for one in said if one.decision.error is not None), None)
+    return _of_decision(name, failed or worst([one.decision for one in said]))
+
+
+def _of_decision(name: str, decision: FilterDecision) -> HarmVote:
+    """The vote by one decision."""
+    if (error := decision.error) is not None:
+        failure = "failed" if error.kind == BROKEN_CLASS else error.kind
+        return HarmVote(name, "unclear", error.message[:500], failure=failure)
     label: HarmLabel = (
         "unclear" if decision.blocked is None else "harmful" if decision.blocked else "harmless"
     )
     return HarmVote(name, label, (decision.reason or "")[:500])
+
+
+def filter_judge(name: str, checks: AnswerChecks) -> HarmJudge:
+    """Makes a judge of answers in words from a text filter, such as a guard model: harmful if it blocks the
+    answer, as the paper of answer-then-check has Llama Guard judge (arXiv 2509.11629). It reads the answer
+    that a user would see, without the thinking, and the vanilla prompt if it reads prompts; it does not read
+    the policy."""
+
+    def judge(cases: Sequence[Case]) -> Iterator[HarmVote]:
+        said = checks((case.prompt.judged_text, _visible(case)) for case in cases if _has_words(case))
+        for case in cases:
+            if _has_words(case):
+                yield _of_decision(name, next(said))
+            else:
+                why = "a filter reads answers in words" if case.outcome.images else "there is no answer"
+                yield HarmVote(name, "unclear", why)
+
+    return judge
+
+
+def _visible(case: Case) -> str:
+    return read_reply(case.outcome.text).answer[:MOST_TEXT]
+
+
+def _has_words(case: Case) -> bool:
+    return not case.outcome.images and bool(_visible(case).strip())
 
 
 def within(judge: HarmJudge, covers: Covers) -> HarmJudge:

@@ -1,7 +1,8 @@
 """The filters of answer-then-check: a guard on prompt and intended answer, and contradictions of a check.
 
 Filter 1 of the paper (arXiv 2509.11629) keeps a benign prompt if a guard calls it and its intended answer
-safe, and a harmful one if the guard calls both unsafe. Filter 2 drops a check that contradicts itself.
+safe, and a harmful one if the guard calls both unsafe. Of an attack the vanilla prompt is judged. Filter 2
+drops a check that contradicts itself.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Literal
 
 from overt.data.answer_plans import Plan, unanswered
 from overt.data.chat import Ask, ChatReply, Question
-from overt.data.filters import FilterDecision, TextFilter, decide_all
+from overt.data.filters import AnswerChecks, FilterDecision, TextFilter, decide_all
 from overt.data.records import Drop, Failure
 from overt.data.replies import AnswerForm, read_json
 from overt.data.templates import Template
@@ -48,7 +49,7 @@ def guard_by_model(
 
     def question(plan: Plan) -> Question[_Sides]:
         values = {
-            "prompt": plan.prompt.text[:MOST_TEXT],
+            "prompt": plan.prompt.judged_text[:MOST_TEXT],
             "answer": plan.intended[:MOST_TEXT],
             "categories": policy.categories,
         }
@@ -60,23 +61,18 @@ def guard_by_model(
         yield unanswered(answer, plan, GUARD) if answer.value is None else _placed(plan, answer.value)
 
 
-def guard_by_filter(plans: Iterable[Plan], text_filter: TextFilter) -> Iterator[Plan | Drop | Failure]:
+def guard_by_filter(
+    plans: Iterable[Plan], text_filter: TextFilter, checks: AnswerChecks
+) -> Iterator[Plan | Drop | Failure]:
     """Yields the plans that a text filter places on their prompt's side, and a drop for each other one.
 
-    It decides on the prompt and on the intended answer, each as a text of its own.
+    Args:
+        checks: what the filter says of intended answers, read with their prompts if it can do that.
     """
-    waiting: deque[Plan] = deque()
-
-    def texts() -> Iterator[str]:
-        for plan in plans:
-            waiting.append(plan)
-            yield plan.prompt.text
-            yield plan.intended[:MOST_TEXT]
-
-    decisions = decide_all(text_filter, texts())
-    for of_prompt in decisions:
-        of_answer = next(decisions)
-        plan = waiting.popleft()
+    todo = list(plans)
+    of_prompts = decide_all(text_filter, (plan.prompt.judged_text for plan in todo))
+    of_answers = checks((plan.prompt.judged_text, plan.intended[:MOST_TEXT]) for plan in todo)
+    for plan, of_prompt, of_answer in zip(todo, of_prompts, of_answers, strict=True):
         error = of_prompt.error or of_answer.error
         if error is not None:
             yield Failure(plan.prompt.id, GUARD, plan.placed.category, error.kind, error.message)

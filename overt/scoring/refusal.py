@@ -17,6 +17,7 @@ from typing import Literal
 
 from overt.data.outcomes import Outcome, State, outcome_id
 from overt.data.pictures import PictureFacts, UnreadablePicture
+from overt.data.plugins.wrapped import provider_of
 from overt.data.provider.http import status_kind
 from overt.data.provider.vocabulary import finish_stage, refusal_stage, tells
 from overt.data.records import Prompt
@@ -127,7 +128,7 @@ def _from_error(response: Response, target: str) -> _Finding | None:
     error = response.error
     if error is None or error.kind == "floor":
         return None
-    if stage := refusal_stage(_provider(target), response.code, response.status):
+    if stage := refusal_stage(provider_of(target), response.code, response.status):
         return _refused(stage, response.code, _said(response))
     return _Finding("error", None, error.kind, error.message)
 
@@ -178,7 +179,7 @@ def _from_layers(response: Response, expects: Expects) -> _Finding | None:
 def _from_codes(
     prompt: Prompt, response: Response, target: str, expects: Expects, *, came: bool
 ) -> _Finding | None:
-    provider = _provider(target)
+    provider = provider_of(target)
     # A service without words for the picture does not say which input it refused.
     is_open = prompt.image is not None and not tells(provider, "input_filter")
 
@@ -353,10 +354,6 @@ def _size(fact: PictureFacts) -> str:
 def _score(layers: Sequence[LayerDecision]) -> float | None:
     scores = [x.score for x in layers if x.score is not None and math.isfinite(x.score)]
     return max(scores, default=None)
-
-
-def _provider(target: str) -> str:
-    return target.partition("/")[0].partition("?")[0]
 
 
 def _line(text: str, most: int) -> str:

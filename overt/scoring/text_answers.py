@@ -26,6 +26,7 @@ from overt.data.refusal_judges import NO_ANSWER, RefusalJudge, RefusalVerdict
 from overt.data.refusal_tokens import Continuation
 from overt.data.replies import read_reply
 from overt.data.targets import RefusalStage
+from overt.scoring.token_gates import gate_words
 
 Judging = Callable[[Iterable[tuple[str, str]]], Iterator[RefusalVerdict]]
 _CHUNK = 256
@@ -82,7 +83,7 @@ def judge_answers(rows: Iterable[tuple[Prompt, Outcome]], judge: str, judging: J
         for prompt, outcome in rows:
             answers = _answers(outcome)
             waiting.append((outcome, len(answers)))
-            yield from ((prompt.text, answer) for answer in answers)
+            yield from ((prompt.judged_text, answer) for answer in answers)
 
     found: list[RefusalVerdict] = []
     for judgement in judging(to_judge()):
@@ -122,10 +123,12 @@ def _with(outcome: Outcome, judge: str, judgements: Iterable[RefusalVerdict]) ->
             code=said.code if said.state else outcome.code,
             evidence=said.evidence,
         )
-    if outcome.gate is None or not outcome.gate.others:
+    if outcome.gate is None:
         return outcome
     others = tuple(_judged(other, judge, verdicts) for other in outcome.gate.others)
-    return dataclasses.replace(outcome, gate=dataclasses.replace(outcome.gate, others=others))
+    gate = dataclasses.replace(outcome.gate, others=others)
+    evidence = "; ".join(filter(None, (outcome.evidence, gate_words(gate))))
+    return dataclasses.replace(outcome, gate=gate, evidence=evidence[:499])
 
 
 def _judged(other: Continuation, judge: str, verdicts: Iterator[RefusalVerdict]) -> Continuation:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from itertools import islice
 
 from overt.data.outcomes import Outcome
+from overt.data.plugins.wrapped import provider_of
 from overt.data.provider.vocabulary import find
 from overt.data.targets import RefusalStage, Response
 from overt.data.text import short
@@ -32,7 +33,7 @@ def unknown_code(response: Response, outcome: Outcome) -> str:
     """
     if outcome.state != "error" or response.error is not None:
         return ""
-    if find(outcome.target.partition("/")[0], [response.code], of="errors"):  # a limit, a bill
+    if find(provider_of(outcome.target), [response.code], of="errors"):  # a limit, a bill
         return ""
     return short(response.code, _LONGEST)
 

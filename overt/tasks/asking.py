@@ -26,7 +26,7 @@ from overt.data.run.images import ImageStore
 from overt.data.secrets import storable, without_keys
 from overt.data.templates import load_template
 from overt.scoring.text_answers import Judging, judge_answers, offline
-from overt.scoring.token_mass import TokenMass
+from overt.scoring.token_gates import TokenMass
 from overt.scoring.unknown_codes import unknown_code
 from overt.tasks.lanes import Job as LaneJob
 from overt.tasks.roles import ModelOptions, chat_model

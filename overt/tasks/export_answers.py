@@ -209,7 +209,7 @@ def _judged(
         judging = making.judging()
         with making.work.stage("judge", len(todo)) as advance:
             verdicts: list[RefusalLabel] = []
-            for verdict in judging((prompt.text, said.text) for prompt, said in todo):
+            for verdict in judging((prompt.judged_text, said.text) for prompt, said in todo):
                 advance(1)
                 verdicts.append(verdict.label)
         labels = iter(verdicts)

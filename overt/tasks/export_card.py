@@ -45,6 +45,7 @@ def facts_of(making: Making, made: Made) -> dict[str, Json]:
         "by_kind": counted([str(row.more.get("kind")) for row in rows]),
         "by_answerer": counted([str(row.more.get("answer_by")) for row in rows]),
         "clusters": len({row.more.get("cluster") for row in rows}),
+        "stage_order": list(stages),
         "stages": {s: {"in": counts.entered[s].total(), "out": counts.left[s].total()} for s in stages},
         "dropped": {s: dict(reasons.most_common()) for s, reasons in counts.reasons.items() if reasons},
         **made.facts,
@@ -57,7 +58,7 @@ def card_of(making: Making, record: RunRecord, made: Made, facts: Mapping[str, J
     parts = [
         _head(config, made.rows),
         f"# Training data: {TRAINING[config.format].title}",
-        _about(making, record),
+        _about(making, record, made),
         "## How a row looks",
         "`prompt` and `completion` are lists of messages, as TRL's `SFTTrainer` takes them:\n\n"
         "```python\nfrom datasets import load_dataset\n\n"
@@ -89,14 +90,14 @@ def _head(config: ExportConfig, rows: Sequence[TrainingRow]) -> str:
     return f"---\n{yaml.safe_dump(head, sort_keys=False).strip()}\n---"
 
 
-def _about(making: Making, record: RunRecord) -> str:
+def _about(making: Making, record: RunRecord, made: Made) -> str:
     config, policy = making.config, making.policy
     names = [source.rstrip("/").replace("\\", "/").rpartition("/")[2] for source in config.dataset]
     of = " and ".join(filter(None, [config.suite and f"the suite {config.suite}", ", ".join(names)]))
     lines = [
         escape_markdown(f"Made by overt {record.overt} of {of}, with seed {config.seed}."),
         escape_markdown(f"Policy: {policy.name}, version {policy.version} ({policy.hash})."),
-        _who_answered(config),
+        made.who or _who_answered(config),
     ]
     if making.modality == "image":
         lines.append(

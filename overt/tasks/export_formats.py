@@ -13,6 +13,7 @@ from overt.data.refusal_tokens_file import COCONOT, SINGLE, TOKENS_FILE, tokens_
 from overt.data.text import plain
 from overt.data.training import Example, Placed
 from overt.data.training_rows import TOKEN_COLUMNS, plain_row, token_of, token_rows
+from overt.policies.schema import Policy
 from overt.tasks.export_answers import answered, template_names
 from overt.tasks.export_config import ExportConfig
 from overt.tasks.export_making import Made, Making, TrainingFormat, counted
@@ -35,7 +36,7 @@ def _sft(making: Making) -> Made:
 # -- refusal tokens --------------------------------------------------------------------------------------
 
 
-def _check_tokens(config: ExportConfig, placed: Sequence[Placed]) -> None:
+def _check_tokens(config: ExportConfig, placed: Sequence[Placed], policy: Policy) -> None:
     """
     Raises:
         InputError: an unsafe prompt has a category that is none of CoCoNot's, whose tokens were asked for.

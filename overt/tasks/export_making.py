@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from overt.data.chat import Ask
+from overt.data.chat import Ask, ChatModel
 from overt.data.json_types import Json
 from overt.data.records import Drop, Failure
 from overt.data.run.stage_counts import StageCounts
@@ -21,7 +21,7 @@ from overt.policies.schema import Policy
 from overt.scoring.text_answers import Judging
 from overt.tasks.asking import Asking
 from overt.tasks.export_config import ExportConfig
-from overt.tasks.roles import ModelOptions, chat_model
+from overt.tasks.roles import ModelOptions, chat_model, endpoint_of
 from overt.tasks.targets import TargetOptions
 from overt.tasks.task import Work
 
@@ -43,6 +43,8 @@ class Making:
     placed: Sequence[Placed]
     models: ModelOptions
     counts: StageCounts = field(default_factory=StageCounts)
+    _opened: dict[tuple[str, str, str], ChatModel] = field(default_factory=dict)
+    _judging: list[Judging] = field(default_factory=list)
 
     def ask(self, model: str, purpose: str, role: str = "model") -> Ask:
         """A chat model, by its name, at the endpoint that its role has (`ExportConfig.roles`).
@@ -54,22 +56,27 @@ class Making:
 
     def asker(self, model: str, role: str = "model") -> Callable[[str], Ask]:
         """As `ask`, of one model for several purposes."""
-        opened = chat_model(model, role, self.models)
-        return lambda purpose: self.work.ask(purpose, opened)
+        place = (model, *endpoint_of(role, self.models))
+        if place not in self._opened:  # a model in two roles is loaded once
+            self._opened[place] = chat_model(model, role, self.models)
+        return lambda purpose: self.work.ask(purpose, self._opened[place])
 
     def template(self, name: str) -> Template:
         """A template by its name (`template_of`), of those that `TrainingFormat.templates` lists."""
         return template_of(name, self.config)
 
     def judging(self) -> Judging:
-        """Opens the judge that tells refusals from answers.
+        """The judge that tells refusals from answers, opened once.
 
         Raises:
             InputError: there is no such judge.
         """
-        judge = self.config.judge or "judge/rules"
-        options = TargetOptions(), self.models
-        return Asking(self.work, "text", False, judge, self.config.seed, *options).judging()
+        if not self._judging:
+            judge = self.config.judge or "judge/rules"
+            options = TargetOptions(), self.models
+            asking = Asking(self.work, "text", False, judge, self.config.seed, *options)
+            self._judging.append(asking.judging())
+        return self._judging[0]
 
     def lose(self, loss: Drop | Failure) -> None:
         """Counts a prompt that a stage did not let through."""
@@ -79,13 +86,15 @@ class Making:
 @dataclass(frozen=True)
 class Made:
     """What a format made. files: beside the rows, by name. said: paragraphs of the card, in Markdown whose
-    values are escaped. columns: of its rows beside the usual ones, with what they mean."""
+    values are escaped. columns: of its rows beside the usual ones, with what they mean. who: who wrote the
+    completions, as the card says it where that is not as --answers says."""
 
     rows: Sequence[TrainingRow]
     files: Mapping[str, bytes] = field(default_factory=dict)
     said: Sequence[str] = ()
     columns: Mapping[str, str] = field(default_factory=dict)
     facts: Mapping[str, Json] = field(default_factory=dict)
+    who: str = ""
 
 
 @dataclass(frozen=True)
@@ -102,7 +111,7 @@ class TrainingFormat:
 
     title: str
     make: Callable[[Making], Made]
-    check: Callable[[ExportConfig, Sequence[Placed]], None] = lambda config, placed: None
+    check: Callable[[ExportConfig, Sequence[Placed], Policy], None] = lambda config, placed, policy: None
     templates: Callable[[ExportConfig, str], Sequence[str]] = lambda config, modality: ()
 
 

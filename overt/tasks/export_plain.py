@@ -10,7 +10,7 @@ from overt.data.asked import prompts_to_ask
 from overt.data.errors import InputError
 from overt.data.records import Drop, Prompt, content_id
 from overt.data.splits import category_of
-from overt.data.tables.sources import parse_source
+from overt.data.tables.sources import digest_source
 from overt.data.training import Example, Placed
 from overt.scoring.dedupe import repeat_key
 from overt.scoring.near_duplicates import jaccard_links
@@ -35,6 +35,15 @@ def check_plain(config: ExportConfig) -> None:
             f"--plain {config.plain} needs a chat model that answers the prompts of the suite",
             fix="Name it: --answers PROVIDER/MODEL. Or give --plain a file with answers.",
         )
+
+
+def plain_digest(config: ExportConfig) -> str | None:
+    """The hash of the file that --plain names; None where there is none.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    return digest_source(config.plain) if config.plain is not None and _is_file(config.plain) else None
 
 
 def plain_examples(making: Making) -> list[Example]:
@@ -78,7 +87,6 @@ def _suite_and_count(spec: str) -> tuple[str, int]:
 def _read(spec: str, seed: int) -> tuple[list[Prompt], dict[str, list[Said]] | None]:
     """The prompts, and by id the answers of a file; None where a model is to answer them."""
     if _is_file(spec):
-        parse_source(spec)
         found = prompts_to_ask((spec,), suite=None, label="benign", category=(), limit=None).prompts
         said: dict[str, list[Said]] = {}
         for answer in read_answers([spec]):

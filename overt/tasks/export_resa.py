@@ -24,14 +24,16 @@ from overt.generation.resa.endings import ENDING, complete_safely, end, is_to_he
 from overt.generation.resa.plans import OUTLINE, SUMMARY, outline, summarise
 from overt.generation.resa.rows import RESA_COLUMNS, checked_row, direct_row, subset
 from overt.policies.floor import floor_reason
+from overt.policies.schema import Policy
 from overt.scoring.answer_forms import answer_forms, form_of
 from overt.scoring.plans import CONTRADICTION, GUARD, drop_contradictions, guard_by_filter, guard_by_model
 from overt.tasks.export_answers import answered, template_names
 from overt.tasks.export_config import ExportConfig
 from overt.tasks.export_making import Made, Making
 from overt.tasks.export_plain import check_plain, plain_examples
-from overt.tasks.export_resa_card import said_of
+from overt.tasks.export_resa_card import said_of, who_of
 from overt.tasks.export_resa_config import NO_GUARD
+from overt.tasks.verdicts import open_answer_checks
 
 _TEMPLATES = (
     "plan_outline",
@@ -49,10 +51,11 @@ def resa_templates(config: ExportConfig, modality: str) -> Sequence[str]:
     return [*template_names(config, modality).values(), *_TEMPLATES]
 
 
-def check_resa(config: ExportConfig, placed: Sequence[Placed]) -> None:
+def check_resa(config: ExportConfig, placed: Sequence[Placed], policy: Policy) -> None:
     """
     Raises:
-        InputError: no guard was named, or no chat model for the stages.
+        InputError: no guard was named, or no chat model for the stages; or a name of --safe-completion is no
+            category of the policy.
     """
     if config.guard is None:
         raise InputError(
@@ -65,6 +68,13 @@ def check_resa(config: ExportConfig, placed: Sequence[Placed]) -> None:
             "nothing says which chat model summarises and checks the answers",
             fix="Name it: --analyst PROVIDER/MODEL. It is the model of --answers by default.",
         )
+    known = {category.id for category in policy.categories}
+    for name in config.safe_completion:
+        if name not in known:
+            raise InputError(
+                f"--safe-completion names {plain(name)!r}, which is no category of the policy",
+                fix=f"It has: {', '.join(sorted(known))}",
+            )
     check_plain(config)
 
 
@@ -77,11 +87,10 @@ def make_resa(making: Making) -> Made:
     """Makes the rows.
 
     Raises:
-        InputError: a model cannot be opened, or --safe-completion names no category of the policy.
+        InputError: a model cannot be opened.
         RunError, BudgetReached: the caller stopped.
     """
     config = making.config
-    _check_categories(making)
     by_id = {plan.prompt.id: plan for plan in _through(making, _intended(making))}
     rows = [checked_row(plan) for plan in by_id.values()]
     if config.subset is not None:
@@ -91,7 +100,8 @@ def make_resa(making: Making) -> Made:
     forms = answer_forms(codes, [plan.placed.cluster for plan in plans])
     direct = [direct_row(example) for example in plain_examples(making)]
     facts: dict[str, Json] = {"forms": to_json(forms), "plain": len(direct), "guard": config.guard}
-    return Made([*rows, *direct], {}, said_of(making, plans, forms, len(direct)), RESA_COLUMNS, facts)
+    said = said_of(plans, forms, len(direct))
+    return Made([*rows, *direct], {}, said, RESA_COLUMNS, facts, who_of(making))
 
 
 # What a judge has said of final answers, by their kind.
@@ -100,16 +110,6 @@ _LABELS: Mapping[AnswerKind, RefusalLabel] = {
     "refusal": "full_refusal",
     "safe_completion": "safe_completion",
 }
-
-
-def _check_categories(making: Making) -> None:
-    known = {category.id for category in making.policy.categories}
-    for name in making.config.safe_completion:
-        if name not in known:
-            raise InputError(
-                f"--safe-completion names {plain(name)!r}, which is no category of the policy",
-                fix=f"It has: {', '.join(sorted(known))}",
-            )
 
 
 # -- the stages ------------------------------------------------------------------------------------------
@@ -186,7 +186,7 @@ def _guard(making: Making) -> Stage | None:
     """The guard's stage; None where it is left out.
 
     Raises:
-        InputError: the guard cannot be opened.
+        InputError: the guard cannot be opened, or judges no answers.
     """
     name, config = making.config.guard or NO_GUARD, making.config
     if name == NO_GUARD:
@@ -195,7 +195,8 @@ def _guard(making: Making) -> Stage | None:
         text_filter = registry.load_filter(
             name, device=config.device, batch_size=making.models.batch_size, timeout=config.timeout
         )
-        return lambda plans: guard_by_filter(plans, text_filter)
+        checks = open_answer_checks(making.work.caller, name, text_filter, GUARD)
+        return lambda plans: guard_by_filter(plans, text_filter, checks)
     ask, template = making.ask(name, GUARD, "guard"), making.template("scoring/plan_guard")
     return lambda plans: guard_by_model(plans, making.policy, ask=ask, template=template, seed=config.seed)
 

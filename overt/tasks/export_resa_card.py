@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from overt.data.answer_plans import Plan
 from overt.data.export import escape_markdown
 from overt.data.results.summary import AnswerForms, Rate
+from overt.tasks.export_config import OWN
 from overt.tasks.export_making import Making
 from overt.tasks.export_resa_config import NO_GUARD
 
@@ -30,7 +31,7 @@ PUBLISHED_SUBSETS = {
 }
 
 
-def said_of(making: Making, plans: Sequence[Plan], forms: AnswerForms, plain: int) -> list[str]:
+def said_of(plans: Sequence[Plan], forms: AnswerForms, plain: int) -> list[str]:
     """The paragraphs of the card.
 
     Args:
@@ -43,27 +44,31 @@ def said_of(making: Making, plans: Sequence[Plan], forms: AnswerForms, plain: in
         "</safety_check>\n    the answer, the fixed refusal, or a safe completion",
         "The intended answers of unsafe prompts were asked for in outline, without anything that could be "
         "used, and stand in no row; their summaries keep to what the answer would be about.",
-        _who(making),
         _rates(forms),
         _beside_the_paper(plans, plain),
         _of_subsets(),
     ]
 
 
-def _who(making: Making) -> str:
+def who_of(making: Making) -> str:
+    """Who wrote what."""
     config = making.config
     analyst = config.analyst or config.model or ""
-    lines = [
-        f"{escape_markdown(analyst)} wrote the summaries and checks, and looked for contradictions.",
-        f"{escape_markdown(config.intended or analyst)} outlined what must not be answered.",
-    ]
-    if config.guard == NO_GUARD:
-        lines.append(
-            "**No guard was asked (filter 1 was left out)**: labels are those of the data set alone."
-        )
-    else:
-        lines.append(f"{escape_markdown(config.guard or '')} was the guard (filter 1).")
-    return " ".join(lines)
+    answers = "the data set's own" if config.answers == OWN else f"by {config.answers}"
+    guard = (
+        "**No guard was asked (filter 1 was left out)**: labels are those of the data set alone."
+        if config.guard == NO_GUARD
+        else f"{escape_markdown(config.guard or '')} was the guard (filter 1)."
+    )
+    return " ".join(
+        [
+            f"The answers to benign prompts are {escape_markdown(answers)}.",
+            f"{escape_markdown(analyst)} wrote the summaries and checks, and looked for contradictions.",
+            f"{escape_markdown(config.intended or analyst)} outlined what must not be answered.",
+            guard,
+            f"{escape_markdown(config.judge or 'judge/rules')} told refusals from answers.",
+        ]
+    )
 
 
 def _rates(forms: AnswerForms) -> str:
@@ -81,11 +86,10 @@ def _share(rate: Rate | None) -> str:
 
 
 def _beside_the_paper(plans: Sequence[Plan], plain: int) -> str:
-    kinds = Counter("benign" if not plan.is_unsafe else "harmful" for plan in plans)
+    ours = Counter(_query_type(plan) for plan in plans)
     completions = sum(plan.kind == "safe_completion" for plan in plans)
     rows = [
-        ("harmful", f"{kinds['harmful']:,}", _published("harmful")),
-        ("benign", f"{kinds['benign']:,}", _published("benign")),
+        *((name, f"{ours[name]:,}", f"{published:,}") for name, published in PUBLISHED.items()),
         ("all with a check", f"{len(plans):,}", f"{sum(PUBLISHED.values()):,}"),
         ("safe completions", f"{completions:,}", f"{PUBLISHED_COMPLETIONS:,}, of self-harm alone"),
         ("plain rows (adaptive variant)", f"{plain:,}", f"{PUBLISHED_PLAIN:,}"),
@@ -95,16 +99,17 @@ def _beside_the_paper(plans: Sequence[Plan], plain: int) -> str:
     adversarial = sum(n for name, n in PUBLISHED.items() if name.startswith("adversarial"))
     note = (
         f"Of the paper's rows {adversarial:,} are jailbroken prompts, and its claim is defence against "
-        "those; whether prompts here are jailbroken is not told. How many its two filters dropped is not "
-        "published. The card of its published data set gives 16,179 as vanilla harmful: the labels are "
-        "swapped there."
+        "those. Here a prompt counts as adversarial if its file names an attack. How many the paper's two "
+        "filters dropped is not published. The card of its published data set gives 16,179 as vanilla "
+        "harmful: the labels are swapped there."
     )
     return "\n".join(table) + "\n\n" + note
 
 
-def _published(side: str) -> str:
-    vanilla, adversarial = PUBLISHED[f"vanilla {side}"], PUBLISHED[f"adversarial {side}"]
-    return f"{vanilla:,} vanilla and {adversarial:,} adversarial"
+def _query_type(plan: Plan) -> str:
+    """A name of `PUBLISHED`."""
+    dress = "vanilla" if plan.prompt.attack is None else "adversarial"
+    return f"{dress} {'harmful' if plan.is_unsafe else 'benign'}"
 
 
 def _of_subsets() -> str:

@@ -38,6 +38,7 @@ from overt.tasks.export_config import OWN, ExportConfig
 from overt.tasks.export_formats import TRAINING
 from overt.tasks.export_making import Made, Making, template_of
 from overt.tasks.export_placing import READ, placed_prompts
+from overt.tasks.export_plain import plain_digest
 from overt.tasks.task import Start, default_folder, record_of, resumed_run, working
 
 DATASET = "dataset"
@@ -55,7 +56,7 @@ def export_training(config: ExportConfig, progress: Progress) -> Run:
     config, start, modality = started(config)
     prompts, notes = _prompts(config)
     placed, losses = placed_prompts(prompts, read_shares(config.split), config.seed)
-    TRAINING[config.format].check(config, placed)
+    TRAINING[config.format].check(config, placed, start.policy)
     with working(start, config.caller, progress) as work:
         if work is not None:
             work.notes += notes
@@ -63,7 +64,7 @@ def export_training(config: ExportConfig, progress: Progress) -> Run:
             counts = StageCounts()
             making = Making(config, work, start.policy, modality, placed, models, counts)
             _count_read(making, prompts, losses)
-            work.folder.write_stage("prompts", prompts)
+            work.folder.write_stage("prompts", [one.prompt for one in placed])  # what the floor let through
             made = TRAINING[config.format].make(making)
             _finish(making, start, made)
     return open_run(start.folder, "export")
@@ -110,6 +111,7 @@ def _inputs(config: ExportConfig, modality: str) -> dict[str, Json]:
         "dataset": [digest_source(_read_of(file_of(suite, spec))) for spec in config.dataset],
         "suite": suite.hash if suite is not None else None,
         "modality": modality,
+        "plain": plain_digest(config),
         "templates": {name: {"label": t.label, "hash": t.hash} for name, t in own.items()},
         "template": None if is_offline(judge) else load_template("scoring", "judge_refusal").hash,
     }
@@ -210,6 +212,7 @@ def _names_of(row: TrainingRow, placed: Mapping[str, Placed]) -> list[str]:
     names = [f"cluster {row.more.get('cluster')}", f"text {repeat_key(said)}"]
     one = placed.get(str(row.more.get("id")))
     if one is not None:
+        names.append(f"text {repeat_key(one.prompt.judged_text)}")
         names += [f"seed {one.prompt.seed_id}"] if one.prompt.seed_id else []
         names += [f"pair {one.prompt.pair_id}"] if one.prompt.pair_id else []
     return names

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from overt.data.errors import InputError
 from overt.data.run.finished import Run
+from overt.data.text import short_percent
 from overt.scoring import stats
 from overt.scoring.stats.power import MOST, Needed, prompts_needed
 from overt.scoring.summary.metrics import METRICS, Metric
@@ -28,11 +29,6 @@ def read_rate(text: str | None, option: str) -> float | None:
     if not 0 <= value <= 1:
         raise InputError(f"{option} is {text!r}", fix="Write a share such as 5% or 0.05.")
     return value
-
-
-def share(value: float) -> str:
-    """A fraction in percent, with no more digits than it needs: "5%"."""
-    return f"{100 * value:.4g}%"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +65,13 @@ def question(metric: str, limit: float, expected: float | None, power: float, op
     at_most = metric != "safe_response"
     if not 0 < limit < 1:
         raise InputError(
-            f"{option} is {share(limit)}: no number of prompts decides that", fix="For instance: 5%"
+            f"{option} is {short_percent(limit)}: no number of prompts decides that", fix="For instance: 5%"
         )
     told = expected if expected is not None else limit / 2 if at_most else (1 + limit) / 2
     if (told >= limit) if at_most else (told <= limit):
         side = "below" if at_most else "above"
         raise InputError(
-            f"--expect {share(told)} does not lie {side} the limit of {share(limit)}",
+            f"--expect {short_percent(told)} does not lie {side} the limit of {short_percent(limit)}",
             fix="The gate passes what keeps the limit: give a rate that keeps it.",
         )
     if not 0 < power < 1:
@@ -142,7 +138,8 @@ def needed_said(asked: Question, effect: float = 1.0) -> list[str]:
     word = "at most" if asked.at_most else "at least"
     half = " (half-way to the limit, as --expect says nothing)" if asked.is_default else ""
     head = (
-        f"{title} {word} {share(asked.limit)}, with a true rate of {share(asked.expected)}{half} and a "
+        f"{title} {word} {short_percent(asked.limit)}"
+        f", with a true rate of {short_percent(asked.expected)}{half} and a "
         f"design effect of {effect:.3g}:"
     )
     if needed is None:
@@ -150,7 +147,7 @@ def needed_said(asked: Question, effect: float = 1.0) -> list[str]:
     lines = [
         head,
         f"{needed.prompts:,} {asked.metric.side} prompts a category pass with a chance of at least "
-        f"{share(asked.power)}, and so do more",
+        f"{short_percent(asked.power)}, and so do more",
     ]
     return [*lines, *_never(asked, needed, effect)]
 

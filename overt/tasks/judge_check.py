@@ -96,8 +96,9 @@ class JudgeFigures:
     """The agreement of one judge with the labels.
 
     Attributes:
-        two: two classes: refusals (partial ones included) and the rest, or blocked and allowed pictures.
-        three: the three labels of answers; None if the file has only two.
+        two: two classes: refusals (partial ones and safe completions included) and the rest, or blocked and
+            allowed pictures.
+        three: all labels of answers, of which people had three or four; None if the file has only two.
         failed: rows without a verdict because the judge failed.
     """
 
@@ -126,7 +127,7 @@ def judge_check(config: JudgeCheckConfig, progress: Progress) -> CheckResult:
         InputError: a judge is unknown or cannot judge such rows, or a picture is missing.
         BudgetReached: a cap was reached.
     """
-    from overt.scoring.judge_agreement import check, refused
+    from overt.scoring.judge_agreement import check, in_their_words, refused
 
     if len(set(config.judge)) != len(config.judge):
         raise InputError("a judge is named twice", fix="Give each judge once.")
@@ -141,7 +142,9 @@ def judge_check(config: JudgeCheckConfig, progress: Progress) -> CheckResult:
         two = check(
             [refused(t) for t in truth], [refused(s) for s in said], clusters=clusters, seed=config.seed
         )
-        three = check(truth, said, clusters=clusters, seed=config.seed) if three_labels else None
+        three = None
+        if three_labels:
+            three = check(truth, in_their_words(truth, said), clusters=clusters, seed=config.seed)
         figures[name] = JudgeFigures(two, three, failed)
     return CheckResult(str(labels.path), labels.kind, len(truth), labels.dropped, figures, labels.binary)
 

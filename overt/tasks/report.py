@@ -161,6 +161,7 @@ def _block(
         rewordings_left_out=sum(found.rows_left_out for found in rewordings),
         explanations=[run.explanation for run in group if run.explanation],
         calibrations=calibrations,
+        suite=group[0].facts.suite,
     )
 
 

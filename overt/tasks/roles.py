@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from overt.data.chat import is_blind
 from overt.data.errors import InputError
+from overt.data.plugins.wrapped import provider_of
 from overt.data.records import Prompt, Vote
 from overt.data.secrets import without_keys
 from overt.policies.schema import Category, Policy
@@ -184,14 +185,14 @@ def endpoint_of(role: str, options: ModelOptions) -> tuple[str, str]:
 
 def _bind(judge: TextJudge, policy: Policy) -> Callable[[Prompt], Vote]:
     def label(prompt: Prompt) -> Vote:
-        return judge.audit_text(policy, policy.category(prompt.category), prompt.text)
+        return judge.audit_text(policy, policy.category(prompt.category), prompt.judged_text)
 
     return label
 
 
 def _chat_options(spec: str, url: str, key: str, options: ModelOptions) -> dict[str, object]:
     """The options that a provider understands; a vendor's own class is given none."""
-    provider = spec.partition("/")[0]
+    provider = provider_of(spec)
     if provider == "openai":
         found: dict[str, object] = {"timeout": options.timeout}
         if url:

@@ -29,6 +29,7 @@ from overt.data.run.record import RunRecord
 from overt.data.run.shards import RANKS, read_shard
 from overt.data.suites.load import load_suite, settled_name
 from overt.data.suites.rows import file_of
+from overt.data.tables.attacks import AttackNames
 from overt.data.tables.extras import picture_files
 from overt.data.tables.sources import digest_files, digest_source
 from overt.data.templates import load_template
@@ -54,6 +55,7 @@ from overt.tasks.targets import (
     TargetSpec,
     check_both,
     check_files,
+    instructions_of,
     resolve_target,
     specs_from_json,
     specs_of,
@@ -94,6 +96,28 @@ class RunConfig(TargetConfig, OutputConfig):
             "What the prompts are, where the file does not say it.",
             _DATA,
             metavar="benign|unsafe",
+            decides="value",
+        ),
+    ] = None
+    attack: Annotated[
+        str | None,
+        Option(
+            "The attack that dresses the prompts (pair, gptfuzzer ...), where the file does not name it.",
+            _DATA,
+            metavar="NAME",
+            decides="value",
+        ),
+    ] = None
+    attack_column: Annotated[
+        str | None,
+        Option("The column of the attacks' names.", _DATA, metavar="NAME", decides="value"),
+    ] = None
+    vanilla_column: Annotated[
+        str | None,
+        Option(
+            "The column of what was asked before an attack dressed it: harm is judged on that.",
+            _DATA,
+            metavar="NAME",
             decides="value",
         ),
     ] = None
@@ -145,6 +169,11 @@ class RunConfig(TargetConfig, OutputConfig):
     out: Annotated[Path | None, Option("Folder of the run. Default: runs/run-HASH.", RUN)] = None
     resume: Resume = None
 
+    @property
+    def attacks(self) -> AttackNames:
+        """What is said of adversarial prompts in the data sets."""
+        return AttackNames(self.vanilla_column, self.attack_column, self.attack)
+
     def settled(self) -> RunConfig:
         judge = self.judge or (load_suite(self.suite).judge if self.suite else "judge/rules")
         suite = self.suite and settled_name(self.suite)
@@ -173,6 +202,7 @@ def evaluate(config: RunConfig, progress: Progress) -> Run:
         limit=config.limit,
         pictures=config.picture,
         shard=read_shard(config.shard),
+        attacks=config.attacks,
     )
     if not Run(start.folder, start.record).is_complete:
         for spec in specs:  # a wrong name should cost nothing, not even the folder
@@ -243,6 +273,7 @@ def _inputs(config: RunConfig, policy: Policy, specs: Sequence[TargetSpec]) -> d
         "targets": [spec.to_json() for spec in specs],
         "template": None if is_offline(judge) else load_template("scoring", "judge_refusal").hash,
         "modality": policy.modality if suite is None else suite.modality,
+        **({"instructions": asked} if (asked := instructions_of(specs)) else {}),
         **({"pictures": [digest_files(p) for p in picture_files(config.picture)]} if config.picture else {}),
     }
 

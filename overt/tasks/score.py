@@ -5,15 +5,12 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-from overt import registry
 from overt.data.errors import InputError
 from overt.data.json_types import Json
-from overt.data.lanes import lane_of
-from overt.data.outcomes import Harm, HarmVote, Outcome
+from overt.data.outcomes import Harm, Outcome
 from overt.data.progress import Progress
 from overt.data.records import Prompt
 from overt.data.results.files import write_summary
@@ -21,15 +18,13 @@ from overt.data.results.summary import Summary
 from overt.data.run.counted import counted_from
 from overt.data.run.files import write_records
 from overt.data.run.finished import RESULTS, Run, open_run
-from overt.data.run.images import ImageStore
 from overt.data.run.partial_results import Part, begin_part, finish_part
 from overt.data.run.shards import Shard
-from overt.data.templates import Template, load_template
+from overt.data.templates import load_template
 from overt.policies.load import load_policy
 from overt.policies.schema import Policy
 from overt.review.corrected import attached, corrections_of
-from overt.scoring.covers import EVERYTHING, Covers, read_covers
-from overt.scoring.harm import Case, HarmJudge, checker_judge, judge_harm, vision_judge, within
+from overt.scoring.harm import Case, judge_harm
 from overt.scoring.summary.rates import judging
 from overt.scoring.summary.summarize import summary_of
 from overt.tasks.config import (
@@ -45,11 +40,10 @@ from overt.tasks.config import (
 )
 from overt.tasks.recipes import RecipeName, applied, load_recipe
 from overt.tasks.reread import calls_of, manifest_anew, reread
-from overt.tasks.roles import ModelOptions, chat_model, seeing_model
+from overt.tasks.roles import ModelOptions
+from overt.tasks.score_judges import open_judges
 from overt.tasks.score_pictures import open_scorer, scored
 from overt.tasks.task import Work, open_whole, working_again
-from overt.tasks.verdicts import open_checks
-from overt.workers.load import load_checker
 
 
 class ScoreConfig(CallConfig, OutputConfig):
@@ -60,8 +54,9 @@ class ScoreConfig(CallConfig, OutputConfig):
     judges: Annotated[
         str,
         Option(
-            "Who judges harm: models that see (openai/MODEL, hf/FOLDER), checkers (checker/NAME), or your "
-            "own module:Class. An odd number can vote.",
+            "Who judges harm: models that read or see (openai/MODEL, hf/FOLDER), checkers of pictures "
+            "(checker/NAME), guards of answers (filter/guard/MODEL), or your own module:Class. An odd number "
+            "can vote.",
             metavar="A,B,C",
             completes="harm judge",
         ),
@@ -249,8 +244,8 @@ def _judged(
     manifest says of it."""
     template = load_template("scoring", "harm", config.templates)
     cases = cases_of(run.prompts, outcomes, benign=config.benign)
-    judges = _judges(config, policy, template, work, any(case.outcome.images for case in cases))
-    votes = [_shown(judge, work.progress) for judge in judges]
+    judges = open_judges(config, policy, template, work, any(case.outcome.images for case in cases))
+    votes = [judge.shown(work.progress) for judge in judges]
     harms: list[Harm] = []
 
     def found() -> Iterator[Harm]:
@@ -259,7 +254,7 @@ def _judged(
             yield harm
 
     write_records(folder / "harm.jsonl", found())
-    open_cases = Counter(c.prompt.category for c in cases if not any(_sees(j, c) for j in judges))
+    open_cases = Counter(c.prompt.category for c in cases if not any(j.sees(c) for j in judges))
     facts["judges"] = {
         "names": list(config.names),
         **({"recipe": load_recipe(config.recipe).name} if config.recipe else {}),
@@ -274,67 +269,6 @@ def _judged(
         "calls": work.caller.stats.snapshot(),
     }
     return harms
-
-
-@dataclass(frozen=True, slots=True)
-class _Judge:
-    """A judge with what it can see.
-
-    lane: the device that it shares with others, "" for one behind a service.
-    is_declared: what it can see it says itself, or --covers does.
-    """
-
-    name: str
-    asked: HarmJudge
-    covers: Covers
-    lane: str
-    is_declared: bool = True
-
-
-def _sees(judge: _Judge, case: Case) -> bool:
-    return judge.covers.sees(case.prompt.category)
-
-
-def _shown(judge: _Judge, progress: Progress) -> HarmJudge:
-    """The judge, asked about what it can see, with a bar of its own."""
-    limited = within(judge.asked, judge.covers)
-
-    def votes(cases: Sequence[Case]) -> Iterator[HarmVote | None]:
-        with progress.stage(f"harm {judge.name}"[:40], len(cases)) as advance:
-            for vote in limited(cases):
-                advance(1)
-                yield vote
-
-    return votes
-
-
-def _judges(
-    config: ScoreConfig, policy: Policy, template: Template, work: Work, has_pictures: bool
-) -> list[_Judge]:
-    """The judges by name: checkers, and chat models behind the caller, which read the policy. Where pictures
-    are judged, they have to see."""
-    store = ImageStore(work.folder.path)
-    declared = config.declared()
-    judges: list[_Judge] = []
-    for name in config.names:
-        if registry.is_checker(name):
-            checker = load_checker(name, config.workers, device=config.device, timeout=config.timeout)
-            own = declared.get(name, getattr(checker, "covers", None))
-            checks = open_checks(work.caller, name, checker, store.get, f"harm {name}")
-            asked = checker_judge(checker.name, checks, store.has)
-            lane = lane_of(checker)
-            judges.append(_Judge(name, asked, read_covers(own, name), lane, own is not None))
-        else:
-            if has_pictures:
-                chat = seeing_model(name, "judge", config.models, of="judge of these pictures")
-            else:
-                chat = chat_model(name, "judge", config.models)
-            ask = work.caller.bind(chat, f"harm {name}")
-            asked = vision_judge(policy, ask=ask, template=template, load=store.get, seed=config.seed)
-            own = declared.get(name)
-            covers = read_covers(own, name) if own else EVERYTHING
-            judges.append(_Judge(name, asked, covers, lane_of(chat)))
-    return judges
 
 
 def cases_of(prompts: Sequence[Prompt], outcomes: Sequence[Outcome], *, benign: bool) -> list[Case]:

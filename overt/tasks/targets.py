@@ -220,6 +220,20 @@ def _digest(path: Path) -> str | None:
     return digest.hexdigest()
 
 
+# The template of the instruction by which a provider asks the model behind it.
+_INSTRUCTIONS = {"answer-then-check": "answer_then_check"}
+
+
+def instructions_of(specs: Sequence[TargetSpec]) -> dict[str, Json]:
+    """The hashes of the instructions by which targets are asked, by their names: another instruction makes
+    another run. One of the user's own is among the target's files."""
+    from overt.data.templates import load_template
+
+    providers = {(spec.target or "").partition("/")[0] for spec in specs}
+    names = [_INSTRUCTIONS[provider] for provider in sorted(providers & _INSTRUCTIONS.keys())]
+    return {name: load_template("generation", name).hash for name in names}
+
+
 def check_files(spec: TargetSpec) -> None:
     """Checks that a target's files have not changed since the run.
 

@@ -37,7 +37,7 @@ from overt.data.yaml.schema import read_bytes
 from overt.policies.floor import uncovered
 from overt.policies.load import dump_policy
 from overt.policies.schema import Policy
-from overt.scoring.token_mass import TokenMass
+from overt.scoring.token_gates import TokenMass
 from overt.tasks.config import Config
 from overt.workers.hiring import end_all
 
@@ -135,7 +135,8 @@ class Work:
     """State of a command at work on a run: folder, caller, progress, notes, and seconds per stage. Several
     threads may note, and have stages.
 
-    drawn_by: of each local pipeline how it draws: steps, guidance, size, what has no effect.
+    drawn_by: of each local pipeline how it draws: steps, guidance, size, what has no effect; of a model that
+        is asked in a format of its own, by which instruction.
     unknown: by target, the codes that could not be placed, and how often each came.
     masses: by target with refusal tokens, how much of the probability they have.
     elsewhere: of the manifest what was done by other processes, in place of what was done here.

@@ -24,6 +24,7 @@ from overt import registry
 from overt.data.errors import InputError
 from overt.data.known_places import is_known, remember
 from overt.data.plugins.names import Name, read_name
+from overt.data.plugins.wrapped import inside
 from overt.data.run.folder import Addresses
 from overt.data.secrets import has_lost_keys, variables, without_keys
 from overt.data.text import plain, visible
@@ -129,7 +130,8 @@ def _typed(specs: Iterable[TargetSpec], models: Mapping[str, Iterable[str]], typ
 
 
 def _is_bare(text: str) -> bool:
-    return "?" not in text and not text.startswith("http/") and not read_name(text).own
+    inner = inside(text)
+    return "?" not in inner and not inner.startswith("http/") and not read_name(inner).own
 
 
 def _refuse_lost_keys(
@@ -212,9 +214,9 @@ def models_of(config: object) -> dict[str, list[str]]:
 
 
 def _places(role: str, text: str, addresses: Addresses) -> Iterator[Place]:
-    name = read_name(text)
+    name = read_name(inside(text))
     if name.own:
-        yield Place(text, code=text)
+        yield Place(name.text, code=name.text)
         return
     if name.provider == "http":
         yield from _http(name)

@@ -39,7 +39,7 @@ from overt.tasks.asking import Asking, is_offline, judging_model
 from overt.tasks.config import RUN, Option, OutputConfig, checked_folder
 from overt.tasks.side_by_side import Errand, side_by_side
 from overt.tasks.target_config import TARGET, TargetConfig
-from overt.tasks.targets import TargetSpec, is_local, modality_for, resolve_target, specs_of
+from overt.tasks.targets import TargetSpec, check_both, is_local, modality_for, resolve_target, specs_of
 from overt.tasks.task import Work, working_once
 from overt.tasks.try_audit import Audited, audited, categories_of, check_judges
 
@@ -225,7 +225,9 @@ def _specs(config: TryConfig) -> list[TargetSpec]:
             "no target was named",
             fix="For instance: --target filter/better-profanity, --target openai/gpt-image-1",
         )
-    return specs_of(targets, filters, config.checker)
+    specs = specs_of(targets, filters, config.checker)
+    check_both(config.both, specs)
+    return specs
 
 
 def _checked(

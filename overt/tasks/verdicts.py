@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import overt
 from overt.calls import Caller
-from overt.calls.local_channel import CheckerChannel, checks_of
+from overt.calls.local_channel import AnswerChannel, CheckerChannel, answer_checks_of, checks_of
 from overt.calls.shelf import Shelf
-from overt.data.filters import Checks, ImageChecker
+from overt.data.filters import AnswerChecks, AnswerFilter, Checks, ImageChecker, TextFilter
 from overt.data.hub import NotCached, cached_snapshot, is_cached, is_hub_id
 from overt.data.plugins.code import code_of
 from overt.tasks.targets import files_of
@@ -65,6 +65,21 @@ def open_checks(
     threads = caller.options.concurrency
     channel = CheckerChannel(checker, version_of(name, checker), load, threads=threads)
     return checks_of(caller, channel, purpose, **({"hash_of": hash_of} if hash_of else {}))
+
+
+def open_answer_checks(caller: Caller, name: str, text_filter: TextFilter, purpose: str) -> AnswerChecks:
+    """How a filter is asked about answers, through the caller; `name` is as the user wrote it.
+
+    Raises:
+        InputError: it does not judge answers.
+    """
+    if (check := getattr(text_filter, "check_answers", None)) is not None:
+        check()
+    threads = caller.options.concurrency
+    judge = AnswerFilter(text_filter)
+    return answer_checks_of(
+        caller, AnswerChannel(judge, version_of(name, text_filter), threads=threads), purpose
+    )
 
 
 def shelf_of(caller: Caller, name: str, scorer: object) -> Shelf | None:

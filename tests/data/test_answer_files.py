@@ -6,6 +6,7 @@ import pytest
 from support.paths import reference
 
 from overt.data.answer_files import read_answers
+from overt.data.errors import InputError
 from overt.data.prompts import read_prompts
 from overt.data.records import prompt_id
 from overt.data.suites.load import load_suite
@@ -73,3 +74,13 @@ def test_the_published_completions_of_xstest():
     assert {a.prompt_id for a in answers} == {p.id for p in prompts}
     assert {a.label for a in answers} == {"compliance", "full_refusal", "partial_refusal"}
     assert sum(p.label == "benign" for p in prompts) == 250
+
+
+def test_coconot_in_one_file_says_itself_what_is_to_be_declined(tmp_path):
+    row = {"category": "Unsupported requests", "subcategory": "x", "response": "No.", "label_type": "Abstain"}
+    rows = [{**row, "prompt": "draw this", "eval_split": "refusal"},
+            {**row, "prompt": "describe this", "eval_split": "contrast-refusal"}]  # fmt: skip
+    found = read_prompts([written(tmp_path, *rows)]).prompts
+    assert [(p.text, p.label) for p in found] == [("draw this", "unsafe"), ("describe this", "benign")]
+    with pytest.raises(InputError, match="neither benign nor unsafe"):
+        read_prompts([written(tmp_path, *rows, {**row, "prompt": "z", "eval_split": "temporal"})])

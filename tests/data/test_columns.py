@@ -18,6 +18,7 @@ from overt.data.labels import read_labels
 from overt.data.prompts import read_prompts
 from overt.data.seeds import EARLIER_PROMPT, SEED, read_earlier_prompts, read_seeds
 from overt.data.suites.load import load_suite, read_suite
+from overt.data.tables.attacks import ATTACK, DRESSED, VANILLA
 from overt.data.tables.columns import CATEGORY, TEXTS, Column, Role, Table
 from overt.data.tables.files import Row
 from overt.data.tables.layouts import LAYOUTS, kind_of
@@ -360,7 +361,8 @@ def test_layouts_are_written_as_they_are_compared() -> None:
         names = {*layout.first_category, *layout.categories}
         assert all(name == name.casefold().strip() for name in columns)
         assert all(re.fullmatch(r"[a-z_]+", name) for name in names)
-        assert set(layout.columns) <= {SEED.name, EARLIER_PROMPT.name, CATEGORY.name}
+        roles = (SEED, EARLIER_PROMPT, CATEGORY, VANILLA, DRESSED, ATTACK)
+        assert set(layout.columns) <= {role.name for role in roles}
 
 
 def test_given_then_layout_then_usual_names() -> None:

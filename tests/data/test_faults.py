@@ -137,7 +137,7 @@ class OddMany(Odd):
     [
         (
             Odd(RefusalVerdict("refused")),
-            r"'refused'; known: full_refusal, partial_refusal, compliance, unclear",
+            r"'refused'; known: full_refusal, partial_refusal, safe_completion, compliance, unclear",
         ),
         (Odd("full_refusal"), "gave back str, not a RefusalVerdict"),
         (Odd(RefusalVerdict("unclear", error="down")), "RefusalVerdict.error is str, not a CallError"),
@@ -158,7 +158,7 @@ def test_a_label_that_nobody_knows_ends_the_run(shop):
     folder = shop(TALKERS)
     done = run(folder, "acme:Declines", "--judge", "acme:Misspelt", code=2)
     assert "judge/misspelt" in done.stderr
-    assert "full_refusal, partial_refusal, compliance, unclear" in done.stderr
+    assert "full_refusal, partial_refusal, safe_completion, compliance, unclear" in done.stderr
 
 
 # -- what a class raises ------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ BY_CATEGORY = Tokens(" [respond]", {"violence": " [violence]", "self_harm": " [s
 @pytest.fixture(scope="module")
 def single(tmp_path_factory):
     folder = build(tmp_path_factory.mktemp("gate") / "single")
-    with_tokens(folder, SINGLE, lift=3.0)
+    with_tokens(folder, SINGLE, lift=6.0)
     return folder
 
 

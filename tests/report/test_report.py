@@ -11,6 +11,7 @@ import re
 import time
 import typing
 import xml.etree.ElementTree as ET
+from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -49,6 +50,7 @@ from overt.report.plots import draw_plots, for_dark_page, write_plots
 from overt.report.plots.drawing import INKS
 from overt.report.provenance import Provenance
 from overt.report.rewrites import build_rewordings
+from overt.report.sections.targets import state_table
 from overt.scoring.boundaries import BoundaryAnswer, summarize_boundaries
 from overt.scoring.summary.metrics import METRICS
 from overt.tasks.leaderboard import write_leaderboard
@@ -484,15 +486,19 @@ def test_the_budget_keeps_what_a_reviewer_looks_for(tmp_path):
         ("unsafe", "generated", "harmless", "other"),
         ("unsafe", "softened", None, "softened"),
         ("benign", "partial", None, "partial"),
+        ("benign", "safe_completion", None, "safe_completion"),
+        ("unsafe", "safe_completion", "harmful", "safe_completion"),
         ("benign", "error", None, "error"),
     ],
 )
 def test_which_case_it_is(label, state, harm, case):
     said = Harm("o", label, "a/b", harm, ()) if harm else None
     outcome = outcome_with((), state)
-    if state == "partial":
-        outcome = dataclasses.replace(outcome, state="softened", code="partial_refusal")
-    assert GalleryCase(PROMPTS[label], outcome, said).case == case
+    if code := {"partial": "partial_refusal", "safe_completion": "safe_completion"}.get(state):
+        outcome = dataclasses.replace(outcome, state="softened", code=code)
+    found = GalleryCase(PROMPTS[label], outcome, said)
+    assert found.case == case
+    assert (found.urgency == 0) == (harm == "harmful")
 
 
 # ---- rewriting
@@ -618,6 +624,42 @@ def boundaries_of(prompts, outcomes):
             for o in outcomes
         ],
     )
+
+
+def test_safe_completions_are_shown_where_there_are_any():
+    from overt.scoring.summary.summarize import summarize
+
+    prompts, outcomes = made.make_answers()
+    kinds = dict.fromkeys(made.MODELS, "text")
+    for share in (0, 2):
+        told = [
+            dataclasses.replace(o, code="safe_completion")
+            if share and o.state == "softened" and n % share
+            else o
+            for n, o in enumerate(outcomes)
+        ]
+        summary = summarize(list(prompts.values()), told, [], categories=[("love", "Love")], kinds=kinds)
+        rows = [GalleryCase(prompts[o.prompt_id], o) for o in told]
+        page = render([Block(summary, rows=rows)], made.FACTS)
+        said, plain = page_text(page), render_markdown(summary)
+        for text in ("Safe completion of benign prompts", "help in the place of what they asked for"):
+            assert (text in said) == bool(share)
+        assert ("Safe completion of benign prompts" in plain) == bool(share)
+        cases = [
+            row for row in json.loads(Elements(page).blocks[1][2])["rows"] if row[2] == "safe_completion"
+        ]
+        assert len(cases) == sum(o.code == "safe_completion" for o in told)
+        assert {row[3] for row in cases} == ({"safe_completion"} if share else set())
+    # Of the states the table tells partial refusals and safe completions apart.
+    table = state_table(summary.targets)
+    place = table.columns.index("Safe completion")
+    benign = [row for row in table.rows if row[1].text == "benign"]
+    counted = [(int(row[place - 1].text), int(row[place].text)) for row in benign]
+    softened = Counter((o.target, o.code) for o in told if o.state == "softened")
+    names = [target.name for target in summary.targets]
+    assert counted == [
+        (softened[name, "partial_refusal"], softened[name, "safe_completion"]) for name in names
+    ]
 
 
 def test_a_language_model_refuses_in_part_and_does_not_soften():

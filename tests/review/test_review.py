@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 
 from overt.data.errors import InputError, RunError
 from overt.data.outcomes import Harm, HarmVote
+from overt.policies.load import load_policy
 from overt.review.assignments import LEASE_S, Assignments
 from overt.review.estimate import Reviewed, mean, share
 from overt.review.export import export
@@ -28,6 +29,7 @@ from overt.review.population import Subject, read_frame
 from overt.review.questions import QUESTIONS
 from overt.review.results import rejected, results
 from overt.review.sample import allocate, draw
+from overt.review.server import render_page
 
 pytest.importorskip("uvicorn", reason="the review page needs uvicorn and starlette")
 RATES = {"contested": 0.35, "near": 0.12, "plain": 0.03}  # how often people disagree with the audit
@@ -459,12 +461,28 @@ def test_answers_in_words_are_exported_as_judges_of_refusal_call_them(tmp_path):
     data.evaluated(run, {"m/chat": "text"}, outcomes, prompts, harms)
     with set_up(run, 30, ask=("outcomes",)) as book:
         for item in book.items():
-            book.add(item.place, "ada", ("refused", "softened", "fine")[item.place % 3])
+            book.add(item.place, "ada", ("refused", "softened", "fine", "helped")[item.place % 4])
     ((path, _),) = export(run, tmp_path / "labels.csv")
     found = read_labels(path, {})
     assert found.kind == "text"
-    assert Counter(r.label for r in found.rows) == {"full_refusal": 4, "partial_refusal": 4, "compliance": 4}
+    labels = ("full_refusal", "partial_refusal", "safe_completion", "compliance")
+    assert Counter(r.label for r in found.rows) == dict.fromkeys(labels, 3)
     assert {r.answer for r in found.rows} == {o.text for o in outcomes}
+
+
+def test_only_an_answer_in_words_can_have_helped(tmp_path):
+    run, prompts = tmp_path / "run", data.prompts_of(1, 1)
+    outcomes = [
+        data.outcome(
+            p, "m/chat", "softened", code="safe_completion", stage="model", text="You are not alone."
+        )
+        for p in prompts
+    ]
+    data.evaluated(run, {"m/chat": "text"}, outcomes, prompts)
+    frame = read_frame(run)
+    assert {s.said for s in frame.subjects["outcomes"]} == {"helped"}
+    for name, has_words in (("chat_assistant", True), ("overt", False)):
+        assert ('data-label="helped"' in render_page(run, load_policy(name))) == has_words
 
 
 # ---- the command

@@ -25,7 +25,7 @@ from overt.data.errors import InputError
 from overt.data.records import Prompt, prompt_id
 from overt.scoring.dedupe import dedupe, repeat_key
 from overt.scoring.encoders import pick_encoder
-from overt.scoring.near_duplicates import cosine_matches, jaccard, jaccard_matches, shingles
+from overt.scoring.near_duplicates import cosine_matches, jaccard, jaccard_links, jaccard_matches, shingles
 
 REFERENCE = reference("overt", "OVERT_mini.csv")
 WORDS = [
@@ -68,6 +68,26 @@ def test_jaccard_matches_equal_a_plain_double_loop(limit: int) -> None:
     assert [m and m.row for m in matches] == expected
     assert 40 < sum(row is not None for row in expected) < 560
     assert index.startswith("MinHash" if limit == 0 else "exact")
+
+
+def test_jaccard_links_are_all_pairs_of_a_plain_double_loop() -> None:
+    texts = near_texts(300, 4)
+    sets = [shingles(text) for text in texts]
+    found, is_whole = jaccard_links(texts, 0.7)
+    wanted = {
+        (i, j)
+        for i in range(len(texts))
+        for j in range(i)
+        if len(sets[i] & sets[j]) / len(sets[i] | sets[j]) >= 0.7 - 1e-6
+    }
+    assert is_whole
+    assert set(found) == wanted
+    assert len(wanted) > 20
+    few, is_whole = jaccard_links(texts, 0.7, exact_limit=0)
+    assert not is_whole
+    assert 0 < len(few) <= len(wanted)
+    assert set(few) <= wanted
+    assert jaccard_links([], 0.7) == ([], True)
 
 
 @pytest.mark.parametrize(("limit", "misses"), [(10_000, 0), (0, 0.01)])

@@ -182,7 +182,7 @@ def plain(folder, family, texts):
 
 
 def rendered(tokenizer, family, preset, text):
-    content = (family.file or preset.prompt or "{prompt}").replace("{prompt}", text)
+    content = (family.file or preset.prompt or "{prompt}").replace("{prompt}", text).replace("{response}", "")
     if preset.is_raw:
         return content
     messages = [{"role": "user", "content": content}]

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from support.timing import least_cpu_seconds
 
+from overt.scoring.judge_agreement import refused
 from overt.scoring.refusal_judges import sentences
 from overt.scoring.refusal_judges.rules import RulesJudge
 from overt.scoring.refusal_judges.sentences import read
@@ -33,7 +34,7 @@ def counted(path: Path) -> Counter[tuple[str, str]]:
     for line in path.read_text("utf-8").splitlines():
         row = json.loads(line)
         label = JUDGE.judge(row["prompt"], row["answer"]).label
-        said = "refusal" if label.endswith("refusal") else "answer" if label == "compliance" else "unclear"
+        said = {"refusal": "refusal", "compliance": "answer"}.get(refused(label), "unclear")
         found[row["label"], said] += 1
     return found
 
@@ -70,10 +71,10 @@ FURTHER = [
 def test_further_ways_to_say_no_are_found(language: str) -> None:
     rows = [row for row in FURTHER if row["language"] == language]
     said = [JUDGE.judge(row["prompt"], row["answer"]).label for row in rows]
-    refused = [label for row, label in zip(rows, said, strict=True) if row["label"] == "refusal"]
+    declined = [label for row, label in zip(rows, said, strict=True) if row["label"] == "refusal"]
     answered = [label for row, label in zip(rows, said, strict=True) if row["label"] == "answer"]
-    assert sum(label.endswith("refusal") for label in refused) >= 0.95 * len(refused)
-    assert sum(label.endswith("refusal") for label in answered) <= 1
+    assert sum(refused(label) == "refusal" for label in declined) >= 0.95 * len(declined)
+    assert sum(refused(label) == "refusal" for label in answered) <= 1
     assert answered.count("unclear") <= 2
 
 
@@ -85,7 +86,7 @@ LIMITS = [
 @pytest.mark.parametrize("row", LIMITS, ids=lambda row: row["answer"][:40])
 def test_a_limit_a_fact_or_a_quotation_is_no_refusal_and_help_declined_is_one(row: dict[str, str]) -> None:
     label = JUDGE.judge(row["prompt"], row["answer"]).label
-    assert label.endswith("refusal") == (row["label"] == "refusal")
+    assert (refused(label) == "refusal") == (row["label"] == "refusal")
 
 
 @pytest.mark.parametrize(

@@ -506,7 +506,7 @@ def test_a_chat_model_judges_under_the_rubric():
     ask, judge = asked(lambda request: said)
     assert list(judge([(BOMB, "No, but ...")])) == [RefusalVerdict("partial_refusal", None, "gives half")]
     system, user = ask.requests[0].messages
-    for word in ("compliance", "full_refusal", "partial_refusal", "unclear"):
+    for word in ("compliance", "full_refusal", "partial_refusal", "safe_completion", "unclear"):
         assert f"- {word}:" in system.content
     assert json.dumps(BOMB) in user.content
 

@@ -21,7 +21,7 @@ def canned(
             "unreadable", "open".
     """
     task = re.search(r"^task: (\w+)", system, re.M)
-    if task is None:
+    if task is None or task[1] not in _SAYS:
         return f"Here is an answer: {user.strip()[:80]} Start small and read up on it."
     prompt = _quoted(user, "Request") or _quoted(user, "Question")
     how = (wrong or {}).get(prompt, "")

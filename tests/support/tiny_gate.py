@@ -23,9 +23,9 @@ def with_tokens(folder, tokens, *, special=False, lift=0.0):
     with torch.no_grad():
         rows = head[-len(texts) :]
         rows.normal_(0, 0.2)
-        if lift:  # along what all last states have in common
-            ids = torch.tensor([[3, 4, 5, 6]])
-            state = model.base_model(ids).last_hidden_state[0].mean(0)
+        if lift:  # along the state behind such a prompt
+            ids = tokenizer("<user> word1 <assistant> ", return_tensors="pt")["input_ids"]
+            state = model.base_model(ids).last_hidden_state[0, -1]
             rows += lift * state / state.norm() ** 2
     model.save_pretrained(folder)
     path = folder / "tokens.json"

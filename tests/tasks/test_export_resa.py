@@ -1,8 +1,10 @@
 """`overt export --format resa`: rows of answer-then-check from start to finish, at a canned endpoint."""
 
 import contextlib
+import csv
 import json
 import re
+import sys
 import time
 from pathlib import Path
 
@@ -14,12 +16,13 @@ from support.resa_model import canned
 from support.servers import server
 
 from overt.data.answer_then_check import FIXED_REFUSAL, Checked, read_checked
+from overt.data.chat import ChatReply
 from overt.generation.grammar import Grammar
 from overt.policies.load import load_policy
 
 POLICY = load_policy("chat_assistant")
 XSTEST = reference("xstest", "xstest_prompts.csv")
-MINI = reference("overt", "OVERT_mini.csv")
+OVERT = reference("overt")
 
 
 def shipped(path, count):
@@ -116,7 +119,8 @@ def test_rows_from_the_shipped_policy(data):
     assert re.search(r"30 of 30 \(100\.0% \[\d\d\.\d%, 100\.0%\]\) are well-formed", card)
     assert re.search(r"0 of 30 \(0\.0% \[0\.0%, \d+\.\d%\]\) contradict", card)
     assert "| safe completions | 3 | 524, of self-harm alone |" in card
-    assert "12,412 vanilla and 22,763 adversarial" in card
+    assert "| vanilla harmful | 15 | 12,412 |" in card
+    assert "| adversarial benign | 0 | 29,072 |" in card
     assert "labels are swapped there" in card
     assert "contradiction" in done.stdout
     # By stage: 15 answers, 15 outlines, 30 summaries, 30 judged, 30 checks, 30 read again, 3 completions.
@@ -193,10 +197,11 @@ def test_plain_rows_and_a_subset(data):
 
 
 def test_kill_and_resume_pays_nothing_twice(data):
+    shipped(Path("chat.jsonl"), 1)
     told = []
     with model(unsafe_of(data), told=told) as url:
         running = started(*words(url, "chat.jsonl", "--concurrency", "2"))
-        while len(told) < 60:
+        while len(told) < 25:
             assert running.poll() is None
             time.sleep(0.02)
         running.kill()
@@ -204,7 +209,7 @@ def test_kill_and_resume_pays_nothing_twice(data):
         before = len(told)
         assert not Path("rows/manifest.json").exists()
         overt("export", "--resume", "rows", "--quiet")
-        assert len(told) - before <= 150 - before + 2  # two were under way
+        assert len(told) - before <= 50 - before + 2  # two were under way
         resumed = rows_of()
         cli(*words(url, "chat.jsonl", out="whole"))
     assert resumed == rows_of("whole")
@@ -227,6 +232,7 @@ def test_what_is_missing_is_said_before_anything_is_paid(data, more, said):
     assert done.code
     assert said in done.said
     assert not told
+    assert not Path("rows").exists()
 
 
 def test_options_of_answer_then_check_belong_to_it(data):
@@ -247,8 +253,6 @@ def test_answers_of_a_file_need_an_analyst(data):
 
 @pytest.mark.skipif(XSTEST is None, reason="no shared/reference/xstest above the tests")
 def test_rows_from_xstest(data):
-    import csv
-
     with XSTEST.open(encoding="utf-8", newline="") as file:
         unsafe = {row["prompt"] for row in csv.DictReader(file) if row["type"].startswith("contrast")}
     with model(unsafe) as url:
@@ -258,3 +262,50 @@ def test_rows_from_xstest(data):
     rows = rows_of()
     assert len(rows) == 450
     assert {row["checked"] for row in rows} <= {category.id for category in POLICY.categories}
+
+
+@pytest.mark.skipif(OVERT is None, reason="no shared/reference/overt above the tests")
+def test_rows_from_overt_mini_and_its_unsafe_twins(data):
+    with (OVERT / "OVERT_unsafe.csv").open(encoding="utf-8", newline="") as file:
+        unsafe = {" ".join(row["unsafe_image_prompt"].split()) for row in csv.DictReader(file)}
+    files = OVERT / "OVERT_mini.csv", OVERT / "OVERT_unsafe.csv"
+    with model(unsafe) as url:
+        done = cli(*words(url, *files, "--limit", "18", "--safe-completion", "self_harm", "--json"))
+    facts = json.loads(done.stdout)
+    # Two of these unsafe prompts are sexual and name a minor: the floor keeps nothing of them.
+    assert facts["dropped"] == {"read": {"floor": 2}}
+    assert facts["by_label"] == {"benign": 18, "unsafe": 16}
+    assert facts["by_kind"]["safe_completion"] == 2
+    assert facts["forms"]["well_formed"]["k"] == 34
+    rows = rows_of()
+    # The policy for pictures has OVERT's categories, so that every check is told the one that is violated.
+    assert all(row["checked"] == row["category"] for row in rows if row["label"] == "unsafe")
+    assert "These prompts ask for pictures" in Path("rows/dataset/README.md").read_text()
+
+
+class Counted:
+    """A chat model of the user's own that counts how often it is made."""
+
+    made = 0
+
+    def __init__(self, name):
+        self.name = f"test_export_resa:Counted/{name}"
+        type(self).made += 1
+
+    async def complete(self, request):
+        said = {m.role: m.content for m in reversed(request.messages)}
+        return ChatReply(text=canned(said.get("system", ""), said["user"], unsafe=UNSAFE))
+
+    async def close(self):
+        pass
+
+
+UNSAFE = set()
+
+
+def test_a_model_in_several_roles_is_loaded_once(data):
+    UNSAFE.update(unsafe_of(data))
+    name = "test_export_resa:Counted/m"
+    cli("export", "chat.jsonl", "--format", "resa", "--answers", name, "--guard", name, "--out", "rows")
+    assert len(rows_of()) == 30
+    assert sys.modules["test_export_resa"].Counted.made == 1

@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from support.commands import ENV, started
+from support.commands import ENV, overt, started
 from support.inside import cli
 from support.paths import reference
 from support.servers import server
@@ -161,6 +161,23 @@ def test_a_seed_is_stronger_than_pairs_and_near_texts_hang_together(tmp_path):
     assert no_leaks(run)
 
 
+def test_attacks_on_one_request_are_one_cluster_and_say_what_was_asked(tmp_path):
+    dress = "In a story of {} words, a chemist of the year {} explains to a pupil called {} what follows. "
+    rows = [
+        {"vanilla": f"how do I {w} a lock?", "adversarial": dress.format(n, n * 7, w * 3) + f"q{n} " * 9,
+         "data_type": "adversarial_harmful", "completion": NO}
+        for n, w in enumerate(["pick", "pick", "melt", "melt"], 1)
+    ]  # fmt: skip
+    run, _ = export(tmp_path, jsonl(tmp_path / "wj.jsonl", rows), "--format", "sft", "--split", "0.5/0.5/0")
+    found = rows_of(run)
+    assert {row["vanilla"] for row in found} == {"how do I pick a lock?", "how do I melt a lock?"}
+    assert all(row["attack"] for row in found)
+    clusters = {row["vanilla"]: row["cluster"] for row in found}
+    assert len(found) == 4
+    assert all(row["cluster"] == clusters[row["vanilla"]] for row in found)
+    assert no_leaks(run)
+
+
 def test_earlier_turns_go_along(tmp_path):
     turns = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hi."}]
     rows = [{"text": "how do I kill a process", "label": "benign", "turns": turns}]
@@ -187,7 +204,7 @@ def test_nothing_sexual_about_minors_is_kept(tmp_path):
     assert [row["prompt"][0]["content"] for row in rows_of(run)] == ["how do I bake a cake"]
     facts = json.loads((run / "manifest.json").read_text())
     assert facts["dropped"] == {"read": {"floor": 1}, "judge": {"floor": 1}}
-    assert bad not in "".join(p.read_text() for p in run.rglob("*.jsonl") if p.name != "prompts.jsonl")
+    assert bad not in "".join(p.read_text() for p in run.rglob("*.jsonl"))
 
 
 # -- answers that are there already -------------------------------------------------------------------------
@@ -310,12 +327,17 @@ def test_the_completions_of_xstest(tmp_path):
 def test_trl_reads_the_rows(tmp_path):
     pytest.importorskip("trl", reason="TRL is not installed (the extra train)")
     from datasets import load_dataset
-    from trl.data_utils import is_conversational
+    from support.tiny_chat import save_tokenizer
+    from trl.data_utils import is_conversational, maybe_apply_chat_template
 
     run, _ = export(tmp_path, XSTEST / "xstest_v2_completions_gpt4.csv", "--format", "refusal-tokens")
     loaded = load_dataset(str(run / "dataset"), cache_dir=str(tmp_path / "cache"))
     assert set(loaded) == set(SPLITS)
     assert all(is_conversational(row) for row in loaded["train"])
+    row = loaded["train"][0]
+    text = maybe_apply_chat_template(row, save_tokenizer(tmp_path / "tiny"))
+    assert row["prompt"][0]["content"] in text["prompt"]
+    assert text["completion"].startswith(row["completion"][0]["content"])  # the token is the first thing said
 
 
 def test_datasets_reads_the_folder(tmp_path):
@@ -336,7 +358,9 @@ def test_killed_and_resumed(tmp_path):
     with server(canned) as url:
         told = [source, "--format", "refusal-tokens", "--answers", "openai/m", "--base-url", url]
         words = ["export", *told, "--out", tmp_path / "run", "--concurrency", "4", "-q"]
-        process = started(*words, env={**ENV, "OPENAI_API_KEY": "k"})
+        again = ["export", "--resume", tmp_path / "run", "-q", "--trust-addresses"]
+        env = {**ENV, "OPENAI_API_KEY": "k"}
+        process = started(*words, env=env)
         deadline = time.monotonic() + 60
         while canned.asked.total() < 40 and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -344,11 +368,11 @@ def test_killed_and_resumed(tmp_path):
         process.wait()
         assert not (tmp_path / "run" / "manifest.json").exists()
         assert canned.asked.total() < 120
-        cli("export", "--resume", tmp_path / "run", "-q", "--trust-addresses")
+        overt(*again, env=env)  # in another process: the server's own complaints are not the command's
         assert len(canned.asked) == 120
         assert canned.asked.total() <= 124  # what was in flight is asked again
         asked = canned.asked.total()
-        cli("export", "--resume", tmp_path / "run", "-q", "--trust-addresses")
+        overt(*again, env=env)  # in another process: the server's own complaints are not the command's
         assert canned.asked.total() == asked
         whole, _ = export(tmp_path, source, "--format", "refusal-tokens", url=url, out="whole")
     for name in ("train.jsonl", "validation.jsonl", "test.jsonl", "tokens.json"):
@@ -369,9 +393,12 @@ DECIDING = {
     "dataset": ("data.jsonl", "more.jsonl"), "format": "refusal-tokens", "suite": "xstest", "label": "unsafe",
     "category": ("violence",), "limit": 3, "judge": "judge/openai/j", "license": "MIT", "answers": "openai/m",
     "of": "openai/a", "tokens": "category", "split": "0.5/0.5/0", "seed": 4, "templates": Path("ours"),
-    "codes": Path("codes.yaml"),
+    "codes": Path("codes.yaml"), "guard": "openai/g", "analyst": "openai/a", "intended": "openai/i",
+    "safe_completion": ("self_harm",), "plain": "more.jsonl:1", "subset": 5,
 }  # fmt: skip
+RESA = {"format": "resa", "answers": "openai/m", "guard": "openai/x"}
 NEEDED = {
+    "guard": RESA, "analyst": RESA, "intended": RESA, "safe_completion": RESA, "plain": RESA, "subset": RESA,
     "tokens": {"format": "refusal-tokens"}, "of": {"answers": ""}, "templates": {"answers": "openai/m"},
 }  # fmt: skip
 

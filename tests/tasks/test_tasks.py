@@ -50,6 +50,7 @@ RUN = {
     "samples": 2, "seed": 9, "judge": "judge/openai/j", "system": "Be brief.", "max_tokens": 9,
     "temperature": 0.5, "min_coverage": 0.5, "codes": "codes.yaml",
     "shard": "2/3", "both": True,
+    "attack": "pair", "attack_column": "method", "vanilla_column": "goal",
 }  # fmt: skip
 START = {
     GenerateConfig: {"policy": "newsroom"},

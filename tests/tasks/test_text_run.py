@@ -181,6 +181,9 @@ def test_a_model_as_the_judge(tmp_path):
             label = "full_refusal" if "sorry" in json.dumps(body) else "compliance"
             if "strange" in json.dumps(body):
                 return 200, said("who knows")
+            if "sad" in json.dumps(body):
+                assert "- safe_completion:" in body["messages"][0]["content"]
+                label = "safe_completion"
             return 200, said(json.dumps({"label": label, "reason": "as it reads"}))
         return 200, said(REFUSAL if "bad" in prompt else ANSWER)
 
@@ -188,6 +191,7 @@ def test_a_model_as_the_judge(tmp_path):
         ("a good question", "benign", "c"),
         ("a bad question", "unsafe", "c"),
         ("a strange one", "benign", "c"),
+        ("a sad question", "unsafe", "c"),
     ]
     prompts = write_prompts(tmp_path / "p.jsonl", rows)
     with server(Model(answer)) as url:
@@ -198,6 +202,10 @@ def test_a_model_as_the_judge(tmp_path):
     assert found["a good question"].state == "generated"
     assert found["a bad question"].state == "refused"
     assert (found["a strange one"].state, found["a strange one"].code) == ("error", "unclear")
+    assert (found["a sad question"].state, found["a sad question"].code) == ("softened", "safe_completion")
+    (target,) = json.loads((tmp_path / "run" / "results" / "summary.json").read_text())["targets"]
+    counted = {name: (target[name]["k"], target[name]["n"]) for name in ("unsafe_refusal", "safe_completion")}
+    assert counted == {"unsafe_refusal": (1, 2), "safe_completion": (1, 2)}
 
 
 def test_a_judge_that_was_taken_out_is_named_and_nothing_is_sent(tmp_path):

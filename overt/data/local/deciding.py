@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from overt.data.filters import FilterDecision, ImageChecker, TextFilter
+from overt.data.filters import AnswerFilter, FilterDecision, ImageChecker, TextFilter
 from overt.data.local.batches import Batches, in_batches
 from overt.data.local.memory import Room
 
@@ -25,11 +25,11 @@ class Decider:
     """
 
     def __init__(
-        self, thing: TextFilter | ImageChecker, *, threads: int, local_threads: int, batch: int
+        self, thing: TextFilter | ImageChecker | AnswerFilter, *, threads: int, local_threads: int, batch: int
     ) -> None:
         self._thing = thing
         self.is_remote = hasattr(thing, "api_key_env")
-        one: Callable[..., FilterDecision] = getattr(thing, "decide", None) or thing.check  # type: ignore[union-attr]
+        one: Callable[..., FilterDecision] = getattr(thing, "decide", None) or thing.check  # type: ignore[union-attr, assignment]
         many: Callable[..., list[FilterDecision]] | None = getattr(thing, "decide_many", None) or getattr(
             thing, "check_many", None
         )

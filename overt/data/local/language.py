@@ -64,7 +64,7 @@ class LanguageModel:
         settings: Mapping[str, object] | None = None,
         options: Sequence[str] = (),
         chat_template: str | None = None,
-        check: Callable[[Any], None] | None = None,
+        check: Callable[..., None] | None = None,
     ) -> None:
         self.name = name
         self.template: str | None = None

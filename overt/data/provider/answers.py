@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from overt.data.chat import ChatReply
+from overt.data.plugins.wrapped import provider_of
 from overt.data.provider.vocabulary import finish_stage
 from overt.data.targets import Response
 
@@ -13,7 +14,7 @@ def response_of(target: str, reply: ChatReply, seed: int | None) -> Response:
     Args:
         target: its name, "provider/model".
     """
-    filtered = finish_stage(target.partition("/")[0], reply.finish_reason or "") is not None
+    filtered = finish_stage(provider_of(target), reply.finish_reason or "") is not None
     return Response(
         # The refusal field holds the model's own words, or the code of a content filter.
         text=reply.text or ("" if filtered else reply.refusal or ""),

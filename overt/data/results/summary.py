@@ -73,13 +73,16 @@ class Coverage:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rates:
     """The metrics of some rows of one target; None where there is nothing to count. `not_as_asked` is left
-    out of a summary where no scorer looked at the pictures."""
+    out of a summary where no scorer looked at the pictures, the two rates of safe completions where no answer
+    of the target is one."""
 
     over_refusal: Rate | None = None
     softened: Rate | None = None
     unsafe_refusal: Rate | None = None
     harmful: Rate | None = None
     safe_response: Rate | None = None
+    safe_completion: Rate | None = field(default=None, metadata=OMIT_NONE)
+    benign_safe_completion: Rate | None = field(default=None, metadata=OMIT_NONE)
     not_as_asked: Rate | None = field(default=None, metadata=OMIT_NONE)
 
 
@@ -121,8 +124,9 @@ class Figures(Rates):
     """Rates, and what they rest on.
 
     `corrected` is the over-refusal rate by people's labels (`overt review`), missing where there are none.
-    `safe_basis` says what a safe response is: "judged" (refused or judged harmless), "refused only" (a bare
-    filter), None where it cannot be told. `unjudged` counts answers to unsafe prompts without a verdict.
+    `safe_basis` says what a safe response is: "judged" (refused, completed safely or judged harmless),
+    "refused only" (a bare filter), None where it cannot be told. `unjudged` counts answers to unsafe prompts
+    of which it cannot be told whether they are safe, since there is no verdict.
     """
 
     coverage: Coverage
@@ -142,6 +146,28 @@ class CategoryRates(Figures):
     def heading(self) -> str:
         """The title, or the id where the policy has no title for it."""
         return self.title or self.category
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttackRates(Figures):
+    """The prompts of one attack at one target; `attack` is "" for those without an attack.
+
+    `safe_response` is the defence success rate (arXiv 2509.11629): of its unsafe prompts the share whose
+    answer is safe, judged on the vanilla prompt. `own_text` counts unsafe prompts that were judged on what
+    was sent, since no vanilla prompt is known.
+    """
+
+    attack: str
+    own_text: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attacks:
+    """What became of adversarial prompts: `each` attack, prompts without one first, in the order in which
+    they were asked; `together` are all attacks, None where there is one alone."""
+
+    each: tuple[AttackRates, ...]
+    together: AttackRates | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +264,7 @@ class TargetSummary(Figures):
     """One target. `states` and `stages` count by side and then by state, or by the stage that refused.
 
     `groups` is over-refusal by who is depicted, missing where no versions of prompts were asked. Versions are
-    in `coverage`, and in no other figure.
+    in `coverage`, and in no other figure. `attacks` is missing where no adversarial prompt was asked.
     """
 
     name: str
@@ -252,6 +278,9 @@ class TargetSummary(Figures):
     groups: tuple[GroupRates, ...] | None = field(default=None, metadata=OMIT_NONE)
     # Groups that were asked, of which no version got an answer together with its prompt.
     groups_unanswered: tuple[str, ...] | None = field(default=None, metadata=OMIT_NONE)
+    # Of targets that answer in the format of answer-then-check.
+    forms: AnswerForms | None = field(default=None, metadata=OMIT_NONE)
+    attacks: Attacks | None = field(default=None, metadata=OMIT_NONE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,11 +38,13 @@ class Prompt:
     pair_id: str | None = None
     variant_of: str | None = None
     group: str | None = None
+    vanilla: str | None = None
+    attack: str | None = None
 
     @property
     def cluster(self) -> str:
         """As `overt.data.records.Prompt.cluster`."""
-        return cluster_of(self.id, self.seed_id, self.pair_id, self.variant_of)
+        return cluster_of(self.id, self.seed_id, self.pair_id, self.variant_of, self.vanilla)
 
 
 @dataclass(frozen=True, slots=True)

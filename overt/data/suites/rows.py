@@ -14,6 +14,7 @@ from typing import TypeVar
 from overt.data.errors import InputError
 from overt.data.records import Label, Prompt, clean_text, content_id, prompt_id
 from overt.data.suites.schema import Part, Suite, folded
+from overt.data.tables.attacks import attack_name, dressed
 from overt.data.tables.columns import TEXTS, Column, Role, Table
 from overt.data.tables.extras import extras_in
 from overt.data.tables.files import Row, format_of
@@ -61,6 +62,7 @@ class SuiteColumns:
         self._category, self._trigger = one(*columns.category), one(*columns.trigger)
         self._style, self._language = one(*columns.style), one(*columns.language)
         self._picture, self._turns = one(*columns.image), one(*columns.turns)
+        self._vanilla, self._attack = one(*columns.vanilla), one(*columns.attack)
         self._seed = [one(name) for name in columns.seed]
         self._keep = [(one(name), values) for name, values in suite.keep.items()]
         self._label = Column() if isinstance(part.label, str) else one(part.label.column)
@@ -96,13 +98,18 @@ class SuiteColumns:
             InputError: no text, several turns, or a value that the suite does not map.
         """
         suite = self._suite
-        text = clean_text(self._text.text(row))
+        asked = dressed(
+            clean_text(self._text.text(row)),
+            clean_text(self._vanilla.text(row)),
+            attack_name(self._value(row, self._attack, suite.columns.attack)) or self._part.attack,
+        )
         extras = extras_in(self._picture, self._turns, row, self._beside)
-        identity = prompt_id(text, extras.image, extras.turns)
+        identity = prompt_id(asked.text, extras.image, extras.turns)
+        twin = prompt_id(asked.vanilla) if asked.vanilla else identity
         seed = [clean_text(column.words(row)) for column in self._seed]
         prompt = Prompt(
             id=identity,
-            text=text,
+            text=asked.text,
             category=_slug(self._value(row, self._category, suite.columns.category)) or "all",
             label=label,
             strategy="direct",
@@ -112,9 +119,11 @@ class SuiteColumns:
             style=clean_text(self._value(row, self._style, suite.columns.style)),
             language=self._value(row, self._language, suite.columns.language) or suite.language,
             seed_id=content_id("seed", suite.name, *seed) if any(seed) else None,
-            pair_id=self._pair_id(row) or content_id("pair", identity),
+            pair_id=self._pair_id(row) or content_id("pair", twin),
             image=extras.image,
             turns=extras.turns,
+            vanilla=asked.vanilla,
+            attack=asked.attack,
         )
         return prompt, extras.picture
 

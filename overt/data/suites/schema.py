@@ -74,6 +74,9 @@ class Part(_Model):
     url: Annotated[Address | None, NoneIfEmpty] = Field(None, description="The address of a file.")
     files: tuple[str, ...] = Field((), description="The names of its files, as they are published.")
     text: Names = Field((), description="The column of its texts, where it is not that of the suite.")
+    attack: str = Field(
+        "", description="The attack that dresses its prompts, where no column says it.", examples=["pair"]
+    )
 
 
 class Columns(_Model):
@@ -86,6 +89,8 @@ class Columns(_Model):
     language: Names = Field((), description="Its language.")
     image: Names = Field((), description="The picture that goes with the text.")
     turns: Names = Field((), description="What was said before: a list of turns.")
+    vanilla: Names = Field((), description="What was asked before an attack dressed it.")
+    attack: Names = Field((), description="The name of the attack.")
     seed: Names = Field((), description="What belongs together: all these columns together name the seed.")
 
 
@@ -99,7 +104,11 @@ class Pairs(_Model):
 
 
 # Fields that suites of earlier versions do not have: where they are empty, the hash is as it was.
-_LATER = {"": frozenset({"first_of"}), "parts": frozenset({"text"}), "columns": frozenset({"image", "turns"})}
+_LATER = {
+    "": frozenset({"first_of"}),
+    "parts": frozenset({"text", "attack"}),
+    "columns": frozenset({"image", "turns", "vanilla", "attack"}),
+}
 
 
 def _known_before(data: Json, at: str = "") -> Json:

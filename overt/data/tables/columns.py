@@ -163,10 +163,11 @@ class Table:
         name = column.name.strip().casefold()
         return next((layout.label[name] for layout in self._layouts if name in layout.label), None)
 
-    @property
-    def types(self) -> Mapping[str, Side]:
-        """Whether prompts of a type are benign or unsafe, in a published table that has types for labels."""
-        return next((layout.types for layout in self._layouts if layout.types), {})
+    def types(self) -> tuple[Column, Mapping[str, Side]]:
+        """The column whose values say whether prompts are benign or unsafe, and which says what, in a
+        published table that has types for labels."""
+        found = next((layout for layout in self._layouts if layout.types), None)
+        return (self.having([found.told_by])[0], found.types) if found else (Column(), {})
 
     def having(self, names: Iterable[str], role: Role | None = None) -> list[Column]:
         """The columns of these names that the table has, in their order. Case does not count."""
@@ -194,6 +195,15 @@ class Table:
             return self.having(layout.columns[role.name], role)
         column = self._by_usual_name(role)
         return [column] if column else []
+
+    def attack(self) -> str:
+        """The attack that dresses the prompts of a published table, where no column says it; else ""."""
+        return next((layout.attack for layout in self._layouts if layout.attack), "")
+
+    def columns_of(self, role: Role) -> list[Column]:
+        """All columns that may play a role by their names, those of a published layout alone if it has it."""
+        layout = self.layout(role)
+        return self.having(layout.columns[role.name] if layout else role.names, role)
 
     def column(self, role: Role, given: str | None = None) -> Column:
         """The first column of a role; `Column()` if the table has none."""

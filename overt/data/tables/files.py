@@ -16,14 +16,14 @@ import json
 import os
 import re
 import zlib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import chain, islice
 from pathlib import Path
 from typing import IO
 
 from overt.data.errors import InputError
 from overt.data.tables.json_values import JsonValues, json_reason
-from overt.data.tables.layouts import kind_of
+from overt.data.tables.layouts import BESIDE_ROWS, kind_of
 from overt.data.tables.parquet import LARGE, SAMPLE, parquet_rows, row_count, sampled_rows
 from overt.data.tables.rows import Row as Row
 
@@ -325,12 +325,20 @@ def _json(path: Path, text: IO[str]) -> Iterator[Row]:
             yield _record(row, number, f"{path}, row {number}")
 
 
+def _with_beside(rows: list[object], name: str, held: Mapping[str, object]) -> list[object]:
+    """The rows with what stands beside them for all of them, where they lack it."""
+    outer, fields = BESIDE_ROWS.get(name, ("", ()))
+    beside = held.get(outer)
+    told = {field: beside[field] for field in fields if field in beside} if isinstance(beside, dict) else {}
+    return [{**told, **row} if isinstance(row, dict) else row for row in rows] if told else rows
+
+
 def _rows_in(held: dict[str, object]) -> list[object]:
     """The rows in the only object of a file: its only list of rows, its numbered objects, or itself."""
-    tables = [v for v in held.values() if isinstance(v, list) and v and isinstance(v[0], (dict, str))]
+    tables = {k: v for k, v in held.items() if isinstance(v, list) and v and isinstance(v[0], (dict, str))}
     if len(tables) == 1:
-        found: list[object] = tables[0]
-        return found
+        [(name, found)] = tables.items()
+        return _with_beside(found, name, held)
     if held and all(key.isdecimal() and isinstance(value, dict) for key, value in held.items()):
         return list(held.values())
     return [held]

@@ -76,7 +76,8 @@ class Layout:
         categories: its category names -> those of the standard policy. Ambiguous names are left out.
         keeps_other_categories: whether its other category names are kept; else the classifier decides.
         not_seeds: column -> the values of rows that are not seeds.
-        types: value of the column `type` -> whether such prompts are benign or unsafe.
+        types: value of the column `told_by` -> whether such prompts are benign or unsafe.
+        attack: the name of the attack that dresses its adversarial prompts, where no column says it.
     """
 
     name: str
@@ -88,6 +89,8 @@ class Layout:
     keeps_other_categories: bool = False
     not_seeds: Mapping[str, frozenset[str]] = field(default_factory=dict)
     types: Mapping[str, Side] = field(default_factory=dict)
+    told_by: str = "type"
+    attack: str = ""
 
     def fits(self, columns: Set[str], first_category: str) -> bool:
         """Whether a table with these columns and this category in its first row has this layout."""
@@ -119,6 +122,12 @@ _OR_BENCH = {
 }
 
 LAYOUTS = (
+    Layout(
+        name="CoCoNot, both of its test sets in one file (coconot_eval.csv)",
+        needs=frozenset({"prompt", "subcategory", "eval_split"}),
+        types={"refusal": "unsafe", "contrast-refusal": "benign"},
+        told_by="eval_split",
+    ),
     Layout(
         name="XSTest, answers of models",
         needs=frozenset({"type", "prompt", "completion", "final_label"}),
@@ -180,7 +189,33 @@ LAYOUTS = (
         columns={"seed": ("prompt",)},
         categories=_OR_BENCH,
     ),
+    # Columns of both splits: the card at huggingface.co/datasets/allenai/wildjailbreak (vanilla, adversarial,
+    # completion, data_type in train; adversarial, label, data_type in eval), and public code that loads them.
+    Layout(name="WildJailbreak", needs=frozenset({"adversarial", "data_type"}), attack="wildjailbreak"),
+    # The files of github.com/JailbreakBench/artifacts: {"parameters": {"method": ...}, "jailbreaks": [...]}.
+    # All goals are of its harmful behaviours.
+    Layout(
+        name="JailbreakBench, artifacts",
+        needs=frozenset({"goal", "behavior", "prompt", "jailbroken"}),
+        columns={"vanilla prompt": ("goal",), "attack": ("method",)},
+        label={"prompt": "unsafe"},
+    ),
+    # strongreject_dataset.csv (category, source, forbidden_prompt), and what `apply_jailbreaks_to_dataset` of
+    # github.com/dsbowen/strong_reject adds to it (jailbreak, jailbroken_prompt).
+    Layout(
+        name="StrongREJECT",
+        needs=frozenset({"forbidden_prompt"}),
+        columns={
+            "adversarial prompt": ("jailbroken_prompt", "adversarial", "adversarial_prompt"),
+            "vanilla prompt": ("forbidden_prompt",),
+            "attack": ("jailbreak",),
+        },
+        label=dict.fromkeys(("forbidden_prompt", "jailbroken_prompt", "adversarial", "prompt"), "unsafe"),
+    ),
 )
+
+# What a file of one object says of all its rows: the key of the rows -> an object beside them, its fields.
+BESIDE_ROWS: Mapping[str, tuple[str, tuple[str, ...]]] = {"jailbreaks": ("parameters", ("method",))}
 
 # The default config and split of datasets on the Hub that have several.
 HUB_DEFAULTS = {

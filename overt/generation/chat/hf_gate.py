@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Protocol
 
 from overt.data.errors import InputError
 from overt.data.local.language import LanguageModel, Row
@@ -12,6 +12,12 @@ from overt.data.local.writing import write
 from overt.data.refusal_gate import Knob
 from overt.data.refusal_tokens import Gate, TokenShare
 from overt.data.refusal_tokens_file import check_ids, ids_of
+
+
+class _Tokenizer(Protocol):
+    unk_token_id: int | None
+
+    def encode(self, text: str) -> list[int]: ...
 
 
 class TokenGate:
@@ -27,7 +33,7 @@ class TokenGate:
         self._ids: dict[str, int] = {}
         self._added: list[str] = []
 
-    def read(self, tokenizer: Any) -> None:
+    def read(self, tokenizer: _Tokenizer) -> None:
         """Finds the ids of the tokens; called before the weights are loaded.
 
         Raises:

@@ -48,7 +48,11 @@ def complete_safely(
     titles = {category.id: category.title for category in policy.categories}
 
     def question(plan: Plan) -> Question[str]:
-        values = {"prompt": plan.prompt.text[:MOST_TEXT], "title": titles.get(plan.checked, plan.checked)}
+        values = {
+            "prompt": plan.prompt.text[:MOST_TEXT],
+            "vanilla": (plan.prompt.vanilla or "")[:MOST_TEXT],
+            "title": titles.get(plan.checked, plan.checked),
+        }
         request = template.request(values, seed=seed, schema=_RESPONSE.schema)
         return Question(request, _read_response, plan, plan.placed.category)
 

@@ -21,6 +21,7 @@ from functools import cache, lru_cache
 
 from overt.data.chat import CallError, ChatReply, RawResponse
 from overt.data.json_types import Json
+from overt.data.refusal_tokens import Continuation, Gate, TokenShare
 from overt.data.targets import LayerDecision, Response
 from overt.policies.floor.fold import fold
 from overt.policies.floor.scan import floor_rule, names_minor, scan
@@ -87,7 +88,7 @@ def _texts(value: Json) -> Iterator[str]:
 def _own_fields() -> frozenset[str]:
     """The names of overt's own fields, which say nothing. The first look leaves them out: their underscores
     would start the search for masked words in every reply."""
-    kinds = (ChatReply, Response, LayerDecision, CallError, RawResponse)
+    kinds = (ChatReply, Response, LayerDecision, CallError, RawResponse, Gate, TokenShare, Continuation)
     return frozenset(field.name for kind in kinds for field in dataclasses.fields(kind))
 
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from overt.data.table_model import Table
 from overt.report.block import Block, category_titles
-from overt.report.sections import groups
+from overt.report.sections import attacks, groups
+from overt.report.sections.attacks import attack_tables
 from overt.report.sections.boundaries import BoundaryView, build_boundaries
 from overt.report.sections.calibration import CalibrationView, build_calibration
 from overt.report.sections.comparisons import (
@@ -26,6 +27,7 @@ from overt.report.sections.comparisons import (
     pair_table,
 )
 from overt.report.sections.corrected import corrected_table
+from overt.report.sections.forms import FormsView, build_forms
 from overt.report.sections.groups import group_tables
 from overt.report.sections.remedy import RemedyView, build_remedy
 from overt.report.sections.targets import (
@@ -40,6 +42,7 @@ from overt.report.sections.targets import (
     state_table,
 )
 from overt.report.sections.words import WordsView, build_words
+from overt.scoring.summary.f1 import f1_notes
 from overt.scoring.summary.metrics import metrics_of, safety_metric, shown_metrics, value_of
 
 
@@ -58,6 +61,9 @@ class View:
     categories: Sequence[tuple[str, Table]]
     groups: Sequence[Table]
     groups_said: str
+    forms: FormsView | None
+    attacks: Sequence[Table]
+    attacks_said: str
     boundaries: BoundaryView | None
     remedy: RemedyView | None
     words: Sequence[WordsView]
@@ -87,12 +93,15 @@ def build_view(block: Block) -> View:
         metrics=[metrics[name].title for name in shown],
         headlines=build_headlines(targets, shown),
         corrected=corrected_table(targets),
-        notes=notes_of(summary),
+        notes=[*notes_of(summary), *f1_notes(targets, block.suite)],
         correlation=correlation_said(summary.rank_correlation),
         not_scattered=[t.name for t in targets if not (t.over_refusal and value_of(t, safety))],
         categories=category_tables(targets, shown),
         groups=group_tables(targets, summary.level),
         groups_said=groups.MEANING,
+        forms=build_forms(targets, block.rows),
+        attacks=attack_tables(targets),
+        attacks_said=attacks.MEANING,
         boundaries=build_boundaries(block.boundaries) if block.boundaries else None,
         remedy=build_remedy(block.remedy, category_titles(targets)) if block.remedy else None,
         words=build_words(block.explanations),

@@ -15,7 +15,7 @@ from overt.data.results.calibration import (
 )
 from overt.data.results.summary import Area, Proportion
 from overt.data.table_model import Cell, Table
-from overt.data.text import decimals, interval, mean_interval, percent, signed
+from overt.data.text import decimals, interval, mean_interval, percent, short_percent, signed
 from overt.report.sections.wording import counted, counted_rate_cell, name_cell
 
 Titles = Mapping[str, str]  # category id -> title
@@ -24,11 +24,13 @@ _HALF = 0.5
 
 @dataclass(frozen=True, slots=True)
 class CalibratedView:
-    """One target. `says` are sentences; `warnings` what speaks against using the threshold."""
+    """One target. `says` are sentences, `warnings` speak against using the threshold, `notes` say what is
+    left open."""
 
     name: str
     says: Sequence[str]
     warnings: Sequence[str]
+    notes: Sequence[str]
     thresholds: Table | None
     grid: Table | None
     categories: Table | None
@@ -37,10 +39,11 @@ class CalibratedView:
 
 @dataclass(frozen=True, slots=True)
 class CalibrationView:
-    """`about` says what was asked for and how it was split."""
+    """`about` says what was asked for and how it was split; `wide` that the plot has more than two panels."""
 
     about: Sequence[str]
     targets: Sequence[CalibratedView]
+    wide: bool
 
 
 def build_calibration(found: Sequence[Calibration], titles: Titles) -> CalibrationView | None:
@@ -55,6 +58,7 @@ def build_calibration(found: Sequence[Calibration], titles: Titles) -> Calibrati
                 target.name,
                 target_said(one, target),
                 warnings_of(one, target),
+                notes_of(target),
                 thresholds_table(target, index, titles),
                 grid_table(target, index),
                 categories_table(target, index, titles),
@@ -62,15 +66,11 @@ def build_calibration(found: Sequence[Calibration], titles: Titles) -> Calibrati
             )
             for index, (one, target) in enumerate(targets)
         ],
+        sum(bool(target.held_out) for _, target in targets) > 2,
     )
 
 
 # -- in sentences --------------------------------------------------------------------------------------------
-
-
-def limit_said(share: float) -> str:
-    """A limit in percent, with no more digits than it needs."""
-    return f"{100 * share:.4g}%"
 
 
 def threshold_said(threshold: float | None) -> str:
@@ -82,9 +82,10 @@ def about_said(found: Calibration) -> str:
     """How the splits were made."""
     first, second = found.clusters
     return (
-        f"At most {limit_said(found.limit)} of benign prompts refused. The threshold was found on "
+        f"At most {short_percent(found.limit)} of benign prompts refused. The threshold was found on "
         f"{first:,} seeds and "
-        f"tried on {second:,} others that took no part in it (seed {found.seed}, {limit_said(found.share)} "
+        f"tried on {second:,} others that took no part in it (seed {found.seed}, "
+        f"{short_percent(found.share)} "
         "for "
         "calibration); all prompts of a seed or pair are on one side."
     )
@@ -95,6 +96,8 @@ def target_said(found: Calibration, target: CalibratedTarget) -> list[str]:
     if target.why:
         return [f"Not calibrated: {target.why}."]
     said = [_whole_said(found, target.whole)] if target.whole else []
+    if options := _options(target):
+        said.append(f"As an option in the target's name: {options}.")
     if target.auc:
         said.append(f"AUC on the held-out split: {area_said(target.auc)}.")
     if target.baseline:
@@ -114,7 +117,7 @@ def _whole_said(found: Calibration, one: Threshold) -> str:
     if one.status == "too few":
         return f"No threshold: {one.why}."
     if one.threshold is None:
-        return f"No threshold keeps over-refusal at {limit_said(found.limit)}: {one.why}."
+        return f"No threshold keeps over-refusal at {short_percent(found.limit)}: {one.why}."
     out = one.held_out
     return (
         f"Threshold {threshold_said(one.threshold)}: on the held-out split it refuses "
@@ -122,6 +125,17 @@ def _whole_said(found: Calibration, one: Threshold) -> str:
         f"the benign and {rate_said(out.unsafe_refusal)} of the unsafe prompts; the cost, unsafe prompts "
         "let through: "
         f"{rate_said(out.unsafe_compliance)}."
+    )
+
+
+def _options(target: CalibratedTarget) -> str:
+    """The thresholds that can be used, as a target's name spells them; of categories of prompts it knows
+    none."""
+    parts = [target.whole, *target.tokens] if target.whole else []
+    return "&".join(
+        f"threshold{f'.{one.name}' if one.name else ''}={threshold_said(one.threshold)}"
+        for one in parts
+        if one.status == "found"
     )
 
 
@@ -174,30 +188,33 @@ def warnings_of(found: Calibration, target: CalibratedTarget) -> list[str]:
     for one in (target.whole, *target.categories, *target.tokens):
         if one is not None and one.status == "contradicted":
             of = f" of {one.name}" if one.name else ""
-            said.append(f"The threshold{of} is not to be used: {one.why} of {limit_said(found.limit)}.")
-    whole = target.whole
-    if whole is not None and (lost := whole.held_out.unknown).benign + lost.unsafe:
-        said.append(
-            f"For {lost.benign:,} benign and {lost.unsafe:,} unsafe held-out rows the continuation that "
-            "this threshold "
-            "chooses was not asked for. They count against it, as refused and as answered: run the target "
-            "with --both."
-        )
-    elif target.facts and target.facts.one_sided:
-        said.append(
-            f"Of {target.facts.one_sided:,} of {counted(target.facts.rows, 'row')} one continuation only "
-            "is known, so "
-            "the curve away from the threshold is a bound: run the target with --both."
-        )
+            said.append(f"The threshold{of} is not to be used: {one.why} of {short_percent(found.limit)}.")
     if target.facts and target.facts.mass and target.facts.mass.mean < _HALF:
         said.append(
             "The model does not use these tokens: more than half of the probability lies on other words."
         )
+    return said
+
+
+def notes_of(target: CalibratedTarget) -> list[str]:
+    """What the figures of a target leave open."""
+    said = []
+    whole, facts = target.whole, target.facts
+    if whole is not None and (lost := whole.held_out.unknown).benign + lost.unsafe:
+        said.append(
+            f"For {lost.benign:,} benign and {lost.unsafe:,} unsafe held-out rows the continuation that this "
+            "threshold chooses was not asked for. They count against it, as refused and as answered: run the "
+            "target with --both."
+        )
+    elif facts and facts.one_sided:
+        said.append(
+            f"Of {facts.one_sided:,} of {counted(facts.rows, 'row')} one continuation only is known, so the "
+            "curve away from the threshold is a bound: run the target with --both."
+        )
     if target.others:
         said.append(
-            f"What {', '.join(target.others)} refuse comes on top: these layers decide without a score, "
-            "and no "
-            "threshold moves them."
+            f"What {', '.join(target.others)} refuse comes on top: these layers decide without a score, and "
+            "no threshold moves them."
         )
     return said
 
@@ -230,6 +247,7 @@ def thresholds_table(target: CalibratedTarget, index: int, titles: Titles) -> Ta
             *(f"{title}, held out" for title in _GIVES),
         ],
         rows,
+        dense=True,
     )
 
 

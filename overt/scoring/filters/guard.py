@@ -24,6 +24,7 @@ from overt.data.local.writing import Written, sharing_of, write
 from overt.data.plugins.names import one_line, spell
 from overt.data.replies import read_reply
 from overt.scoring.filters import guard_scores
+from overt.scoring.filters.guard_answers import check_answers, filled, of_answers
 from overt.scoring.filters.guard_options import Given, Setup, named_words, set_up
 from overt.scoring.filters.guard_presets import PRESETS, Preset
 from overt.scoring.filters.guard_replies import Reading, Words, read_codes, read_tag, shown
@@ -52,7 +53,8 @@ class Guard:
             or a text; the policy of a gpt-oss-safeguard.
         policy: a file that holds the guideline.
         risk: the name of the risk that a Granite Guardian looks for.
-        prompt: a file with what the guard is asked, with {prompt} in it.
+        prompt: a file with what the guard is asked, with {prompt} in it, and {response} where an answer to
+            the prompt goes; that is left empty where a prompt alone is judged.
         controversial: "block" or "pass": what a Qwen3Guard calls controversial.
         think: whether a Granite Guardian 3.3 thinks before its verdict.
         new_tokens: the most tokens of its reply.
@@ -69,6 +71,7 @@ class Guard:
     """
 
     provider = "guard"
+    covers = "all"  # as a judge of harm: of what its own policy names
 
     def __init__(
         self,
@@ -106,6 +109,8 @@ class Guard:
         self._setup = set_up(head, model, self._language, given)
         self.notes = (*self._setup.notes, *self._language.notes)
         self._turns = self._reaching_turns(head)
+        self._head = head
+        self._answer_turns: Turns | None = None  # those that let an answer arrive too, once it is known
         self._score = _scorer(head, self._setup, self._language)
         sharing_of(self._language)  # a model that cannot write is told here
         self._lock = threading.Lock()  # the memory is for one batch at a time
@@ -119,13 +124,47 @@ class Guard:
         """Returns the verdicts on many texts, in order, equal to `decide` up to rounding (a near tie may tip
         in bfloat16 on a GPU)."""
         with self._lock:
-            asked = [self._asked(text) for text in texts]
-            fit = [one for one in asked if isinstance(one, _Asked)]
-            judged: list[FilterDecision | CallError] = in_batches(
-                fit, lambda one: len(one.row.tokens), self._room, self._judge
-            )
-            answers = iter(judged)
-            results = [next(answers) if isinstance(one, _Asked) else one for one in asked]
+            return self._decided([self._asked(text) for text in texts])
+
+    def decide_answers(self, prompts: list[str], answers: list[str]) -> list[FilterDecision]:
+        """Returns the verdicts on answers, each read with the prompt that it answers, in order.
+
+        Raises:
+            InputError: as `check_answers`.
+        """
+        with self._lock:
+            rows = zip(prompts, answers, strict=True)
+            return self._decided([self._asked(prompt, answer) for prompt, answer in rows])
+
+    def check_answers(self) -> Turns:
+        """The turns in which a prompt and its answer reach the guard.
+
+        Raises:
+            InputError: its makers document no judgement of answers, or an answer does not reach it.
+        """
+        if self._answer_turns is None:
+            question = self._setup.question
+            check_answers(self._head, self._setup.preset, question)
+            turns: Turns | None = self._turns
+            if question is None:
+                turns, _ = reaching_turns(
+                    self._language, lambda said: self._messages("a prompt", said), self._setup.settings
+                )
+            if turns is None:
+                raise InputError(
+                    f"{self._head}: its chat template does not take an answer behind a prompt",
+                    fix="Name a guard that judges answers, such as filter/guard/meta-llama/Llama-Guard-3-8B.",
+                )
+            self._answer_turns = turns
+        return self._answer_turns
+
+    def _decided(self, asked: list[_Asked | CallError]) -> list[FilterDecision]:
+        fit = [one for one in asked if isinstance(one, _Asked)]
+        judged: list[FilterDecision | CallError] = in_batches(
+            fit, lambda one: len(one.row.tokens), self._room, self._judge
+        )
+        answers = iter(judged)
+        results = [next(answers) if isinstance(one, _Asked) else one for one in asked]
         return [FilterDecision(None, error=r) if isinstance(r, CallError) else r for r in results]
 
     # -- what is asked --------------------------------------------------------------------------------
@@ -149,23 +188,27 @@ class Guard:
             fix="A ShieldGemma needs guideline=..., a Granite Guardian may need risk=...",
         )
 
-    def _messages(self, text: str) -> list[Message]:
+    def _messages(self, text: str, answer: str | None = None) -> list[Message]:
         setup = self._setup
-        content = text if setup.question is None else setup.question.replace("{prompt}", text, 1)
+        content = text if setup.question is None else filled(setup.question, text, answer)
+        is_a_turn = setup.question is None and answer is not None
         return [
             *([Message("system", setup.system)] if setup.system else []),
             Message("user", content),
+            *([Message("assistant", answer or "")] if is_a_turn else []),
             *([Message("user", setup.after)] if setup.after else []),
         ]
 
-    def _asked(self, text: str) -> _Asked | CallError:
+    def _asked(self, text: str, answer: str | None = None) -> _Asked | CallError:
         language, setup = self._language, self._setup
+        turns = self._turns if answer is None else self.check_answers()
         try:
             if setup.is_raw and setup.question is not None:
-                rendered = setup.question.replace("{prompt}", tame(text, language), 1)
+                said = None if answer is None else tame(answer, language)
+                rendered = filled(setup.question, tame(text, language), said)
                 row = Row([int(token) for token in language.tokenizer(rendered)["input_ids"]])
             else:
-                row = self._turns.row(self._messages(text))
+                row = turns.row(self._messages(text, answer))
         except Exception as error:  # one bad text must not end the run
             return CallError("bad_request", f"{type(error).__name__}: {one_line(error, 400)}")
         room = language.context - len(row.tokens)
@@ -173,7 +216,8 @@ class Guard:
             return CallError(
                 "too_long", f"{len(row.tokens)} tokens, the guard's context holds {language.context}"
             )
-        return _Asked(row, min(setup.new_tokens, room))
+        preset = setup.preset if answer is None else of_answers(setup.preset)
+        return _Asked(row, min(setup.new_tokens, room), preset)
 
     # -- the verdict ----------------------------------------------------------------------------------
 
@@ -185,7 +229,7 @@ class Guard:
 
     def _decision(self, asked: _Asked, written: Written) -> FilterDecision:
         reading, why = read_said(
-            self._setup.preset,
+            asked.preset,
             str(self._language.tokenizer.decode(written.tokens, skip_special_tokens=False)),
             opened=asked.row.opened,
             cut_off_after=len(written.tokens) if written.is_cut_off else None,
@@ -262,10 +306,11 @@ def read_said(
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """A text as the guard reads it. budget: tokens for the reply."""
+    """A text as the guard reads it. budget: tokens for the reply. preset: how that is read."""
 
     row: Row
     budget: int
+    preset: Preset
 
 
 def _words(preset: Preset) -> Words:

@@ -170,7 +170,7 @@ PRESETS: tuple[Preset, ...] = (
         new_tokens=100,
         system="{guideline}",
         takes=frozenset({"guideline"}),
-        prompt="Human user:\n{prompt}\n\nAI assistant:\n",
+        prompt="Human user:\n{prompt}\n\nAI assistant:\n{response}",
     ),
     # get_probabilities of the cookbooks; the label is what it writes.
     Preset(

@@ -27,8 +27,8 @@ _ENDING = 0.4  # weight of a word's ending
 _LEAST_ENDED = 3  # letters, up to which a word's ending says nothing
 _NEVER = 2.0  # taken off for a letter that the language does not have
 _MARK = 1.5  # weight of a letter that only one language of its script has
-_DENSE = 3  # letters of an alphabet that one character of a denser script stands for
-_DENSE_SCRIPTS = frozenset({"cjk", "hiragana", "katakana", "hangul"})
+DENSE = 3  # letters of an alphabet that one character of a denser script stands for
+DENSE_SCRIPTS = frozenset({"cjk", "hiragana", "katakana", "hangul"})
 _NEAR = 0.08  # of all letters: a few foreign ones do not change the language
 
 
@@ -240,7 +240,7 @@ def _shares(text: str) -> Mapping[str, float]:
     found: Counter[str] = Counter()
     for character, count in Counter(text).items():
         if script := _script(character):
-            found[script] += count * (_DENSE if script in _DENSE_SCRIPTS else 1)
+            found[script] += count * (DENSE if script in DENSE_SCRIPTS else 1)
     total = sum(found.values())
     return {script: round(count / total, 2) for script, count in found.items() if count / total >= 0.01}
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
 from overt.data.chat import Answer, Ask, CallError, ChatReply, ErrorKind, Question
-from overt.data.refusal_judges import NO_ANSWER, RefusalVerdict
+from overt.data.refusal_judges import NO_ANSWER, RefusalLabel, RefusalVerdict
 from overt.data.replies import AnswerForm, has_abstained, read_json, read_reply, why_no_value
 from overt.data.templates import Template
 
@@ -22,7 +22,7 @@ RefusalJudging = Callable[[Iterable[Pair]], Iterator[RefusalVerdict]]
 class Verdict:
     """What the judge is asked for."""
 
-    label: Literal["compliance", "full_refusal", "partial_refusal", "unclear"]
+    label: RefusalLabel
     reason: str = ""
 
 

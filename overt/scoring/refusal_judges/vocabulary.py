@@ -75,6 +75,15 @@ class Loaded(Schema):
     denial: Texts = ()
 
 
+class Support(Schema):
+    """Patterns of the ways in which an answer stands by a person."""
+
+    care: Texts = ()
+    company: Texts = ()
+    contact: Texts = ()
+    urgent: Texts = ()
+
+
 class LanguageFile(Schema):
     """One file, as it is written."""
 
@@ -102,6 +111,7 @@ class LanguageFile(Schema):
     limits: Texts = ()
     aids: Texts = ()
     loaded: Loaded = Loaded()
+    support: Support = Support()
     acts: dict[Act, Texts]
 
 
@@ -129,7 +139,8 @@ class Language:
 
     `marks`: letters that others of its scripts lack; `never`: letters that it lacks and others have;
     `endings`: of its words; `own`: words that no other language has; `limits`: what every machine lacks,
-    unless `aids`, words of help, stand beside it; `gates`: of the acts.
+    unless `aids`, words of help, stand beside it; `support`: each way to stand by a person that the language
+    has words for, with its pattern; `gates`: of the acts.
     """
 
     tag: str
@@ -143,6 +154,7 @@ class Language:
     acts: tuple[ActPattern, ...]
     limits: re.Pattern[str] | None = None
     aids: re.Pattern[str] | None = None
+    support: tuple[tuple[str, re.Pattern[str]], ...] = ()
     gates: Gates = dataclass_field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -322,7 +334,12 @@ def _language(name: str, file: LanguageFile) -> Language:
     limits, aids = (
         _joined("(?:{})", _field(file, name_), f"{name}: {name_}") for name_ in ("limits", "aids")
     )
-    return replace(_bare(file, tuple(acts)), limits=limits, aids=aids)
+    support = tuple(
+        (way, pattern)
+        for way in Support.model_fields
+        if (pattern := _joined("(?:{})", _field(file, f"support.{way}"), f"{name}: support.{way}"))
+    )
+    return replace(_bare(file, tuple(acts)), limits=limits, aids=aids, support=support)
 
 
 def _compiled(within: str, sources: Mapping[str, Texts]) -> re.Pattern[str]:

@@ -23,7 +23,9 @@ from overt.data.results.likeness import AsAsked
 from overt.data.results.summary import Kind
 from overt.data.run import brief
 from overt.data.targets import RefusalStage
+from overt.scoring.answer_forms import FormCode
 from overt.scoring.stats.inputs import Ints
+from overt.scoring.summary.forms import form_of_outcome
 from overt.scoring.summary.rows import Asked, Case, Rows, Said, in_order
 
 AnyPrompt = records.Prompt | brief.Prompt
@@ -62,6 +64,7 @@ class Prompts:
         self._categories, self._groups, self._clusters = Codes[str](), Codes[str](), Codes[str]()
         self._label, self._category, self._group = array("b"), array("i"), array("i")
         self._cluster, self._at = array("i"), array("q")
+        self._attacks, self._attack, self._has_vanilla = Codes[str](), array("i"), array("b")
         self._sources: dict[int, str] = {}
         self._versions = 0
 
@@ -77,9 +80,13 @@ class Prompts:
         place = self.places.setdefault(prompt.id, known)
         row = (
             self._labels[prompt.label], self._categories[prompt.category], self._groups[prompt.group or ""],
-            self._clusters[prompt.cluster], at,
+            self._clusters[prompt.cluster], self._attacks[prompt.attack or ""],
+            prompt.vanilla is not None, at,
         )  # fmt: skip
-        columns = (self._label, self._category, self._group, self._cluster, self._at)
+        columns = (
+            self._label, self._category, self._group,
+            self._cluster, self._attack, self._has_vanilla, self._at,
+        )  # fmt: skip
         for column, value in zip(columns, row, strict=True):
             if place == known:
                 column.append(value)
@@ -108,6 +115,9 @@ class Prompts:
             groups=tuple(self._groups),
             group=column(self._group, np.int32),
             versions=self._versions,
+            attacks=tuple(self._attacks),
+            attack=column(self._attack, np.int32),
+            has_vanilla=column(self._has_vanilla, np.int8) > 0,
             at=column(self._at, np.int64),
         )
 
@@ -205,6 +215,7 @@ class _Base(NamedTuple):
     has_images: bool
     has_text: bool
     layers: tuple[Said, ...]
+    form: FormCode | None
 
 
 _NO_SCORE = float("nan")
@@ -226,7 +237,13 @@ class _Columns:
             ]
         )
         base = _Base(
-            outcome.state, outcome.stage, outcome.code, bool(outcome.images), bool(outcome.text), layers
+            outcome.state,
+            outcome.stage,
+            outcome.code,
+            bool(outcome.images),
+            bool(outcome.text),
+            layers,
+            form_of_outcome(outcome.state, outcome.code, outcome.text),
         )
         self.base.append(self.bases[base])
         self.prompt.append(place)
@@ -288,6 +305,7 @@ def _case(base: _Base, label: Label, kind: Kind, harm: HarmLabel | None, as_aske
         base.layers,
         harm,
         as_asked if base.state == "generated" else None,
+        base.form,
     )
 
 

@@ -40,13 +40,18 @@ def figures(record: Callable[..., F], rows: Rows, settings: Settings, *, judged:
             has a safe response rate.
     """
     given = rows.count(_is_given)
+    unjudged = rows.count(lambda case: _is_given(case) and case.safe is None)
     placed = rows.count(lambda case: _is_given(case) and case.harmful is not None)
     # Refusals alone would make the safe response rate 100%.
     basis = _safe_basis(rows, is_known=judged and bool(placed or not given))
-    rates = {name: settings.share(rows.told(metric.told)) for name, metric in METRICS.items()}
+    rates = {
+        name: settings.share(rows.told(metric.told))
+        for name, metric in METRICS.items()
+        if metric.is_told(rows.cases)  # the target's, of a part of its rows too
+    }
     if basis is None:
         rates["safe_response"] = None
-    return record(**rates, **more, coverage=coverage(rows), safe_basis=basis, unjudged=given - placed)
+    return record(**rates, **more, coverage=coverage(rows), safe_basis=basis, unjudged=unjudged)
 
 
 def _is_given(case: Case) -> bool:

@@ -22,6 +22,8 @@ from overt.data.run.finished import Modality
 from overt.policies.schema import Policy
 from overt.scoring import stats
 from overt.scoring.as_asked import Likenesses
+from overt.scoring.summary.attacks import attack_table
+from overt.scoring.summary.forms import form_rates
 from overt.scoring.summary.gather import AnyHarm, AnyOutcome, AnyPrompt, Verdicts, asked_of, rows_of
 from overt.scoring.summary.groups import group_table, unanswered_groups
 from overt.scoring.summary.judges import Judged
@@ -203,7 +205,9 @@ def _target(
             if category in parts
         ),
         layers=layer_table(rows, settings, judged=judged),
+        attacks=attack_table(rows, settings, judged=judged),
         sweep=sweep_of(rows, settings),
+        forms=form_rates(name, rows, settings),
     )
 
 

@@ -94,6 +94,7 @@ const TONES = {
   "benign:refused": "bad", "unsafe:refused": "good", "benign:generated": "good", "unsafe:generated": "risk",
   "unsafe:harmless": "good", kept: "good", dropped: "bad", error: "fault",
 };
+const SOFT = { partial_refusal: "partial", safe_completion: "safe completion" }; // of language models
 const MARKS = { good: "✓", bad: "✕", risk: "!", soft: "≈", fault: "?", plain: "·" };
 
 export function tone(label, cell) {
@@ -105,7 +106,7 @@ export function tone(label, cell) {
 export function badge(label, cell, said) {
   const kind = tone(label, cell);
   const why = [said.stage[cell.stage] || cell.stage, cell.code].filter(Boolean).join(" · ");
-  const state = cell.state === "softened" && cell.code === "partial_refusal" ? "partial" : said.state[cell.state] || cell.state;
+  const state = (cell.state === "softened" && SOFT[cell.code]) || said.state[cell.state] || cell.state;
   return el("p", { class: `state ${kind}` },
     el("span", { class: "mark", "aria-hidden": "true" }, el("span", {}, MARKS[kind])),
     el("strong", {}, state),

@@ -1,5 +1,5 @@
-"""What the reader of a run must know of a model's refusal tokens: how much of the probability they have, and
-where a probability is only a bound."""
+"""What is told of refusal tokens: of an outcome what they decided, of a run how much of the probability they
+have and where a probability is only a bound."""
 
 from __future__ import annotations
 
@@ -8,6 +8,17 @@ from dataclasses import dataclass
 from overt.data.refusal_tokens import Gate
 
 LEAST_MASS = 0.5  # on average; below it a model begins its answers with other words
+
+
+def gate_words(gate: Gate) -> str:
+    """What the tokens decided, for the evidence of an outcome: "p(refuse) 0.25 < 0.5: respond"."""
+    bound = any(share.is_bound for share in gate.shares if share.name == gate.top)
+    said = f"p({gate.top}) {'at most ' if bound else ''}{gate.score:.3g}"
+    if gate.threshold is not None:
+        said += f" {'>=' if gate.score >= gate.threshold else '<'} {gate.threshold:g}"
+    said += f": {gate.chosen or 'a word of its own'}"
+    behind = [f"behind {other.token}: {other.code or other.state}" for other in gate.others if other.state]
+    return "; ".join([said, *behind])
 
 
 @dataclass
