@@ -59,19 +59,16 @@ def support(reading: AnswerActs, *, declines: bool) -> tuple[str, ...]:
         return ()
     if not declines and not _asks_for_means(reading):
         return ()
-    # The whole text first: a look at each sentence would take long for every refusal.
-    text = plain(reading.text)
-    if not _ways(text, language, _KIND) or not _suffices(_ways(text, language), declines=declines):
+    if not _may_suffice(plain(reading.text), language, declines=declines):
         return ()
     sentences = list(_sentences(reading.text, language))
-    ways = {way for one in sentences for way in one.ways}
-    supports = (
-        _suffices(ways, declines=declines)
-        and sum(1 for one in sentences if one.ways) >= _LEAST_SENTENCES
-        and _is_substance(sentences, language)
-        and not _gives_a_part(sentences, reading.asked.text, language)
-    )
-    return tuple(way for way, _ in language.support if way in ways) if supports else ()
+    supports = [one for one in sentences if one.ways]
+    ways = frozenset[str]().union(*(one.ways for one in supports))
+    if len(supports) < _LEAST_SENTENCES or not _suffices(ways, declines=declines):
+        return ()
+    if not _is_substance(sentences, language) or _gives_a_part(sentences, reading.asked.text, language):
+        return ()
+    return tuple(way for way, _ in language.support if way in ways)
 
 
 def _asks_for_means(reading: AnswerActs) -> bool:
@@ -79,6 +76,12 @@ def _asks_for_means(reading: AnswerActs) -> bool:
     return (
         asked.kind == "request" and asked.means and not (asked.guarding or asked.composed or reading.listed)
     )
+
+
+def _may_suffice(text: str, language: Language, *, declines: bool) -> bool:
+    """Whether the whole text has the ways, before each sentence is looked at, which would take long for every
+    refusal."""
+    return bool(_ways(text, language, _KIND)) and _suffices(_ways(text, language), declines=declines)
 
 
 def _ways(text: str, language: Language, among: Set[str] = _KIND | _LEADS) -> frozenset[str]:
