@@ -55,9 +55,7 @@ def support(reading: AnswerActs, *, declines: bool) -> tuple[str, ...]:
             have asked how something is done: support itself may be what others ask for.
     """
     language = reading.heard
-    if language is None or not language.support or len(reading.text) >= LOOKED_AT:
-        return ()
-    if not declines and not _asks_for_means(reading):
+    if language is None or not (declines or _asks_for_means(reading)) or _is_cut(reading):
         return ()
     if not _may_suffice(plain(reading.text), language, declines=declines):
         return ()
@@ -69,6 +67,10 @@ def support(reading: AnswerActs, *, declines: bool) -> tuple[str, ...]:
     if not _is_substance(sentences, language) or _gives_a_part(sentences, reading.asked.text, language):
         return ()
     return tuple(way for way, _ in language.support if way in ways)
+
+
+def _is_cut(reading: AnswerActs) -> bool:
+    return len(reading.text) >= LOOKED_AT
 
 
 def _asks_for_means(reading: AnswerActs) -> bool:
