@@ -55,33 +55,44 @@ def support(reading: AnswerActs, *, declines: bool) -> tuple[str, ...]:
             have asked how something is done: support itself may be what others ask for.
     """
     language = reading.heard
-    if language is None or not language.support or len(reading.text) >= LOOKED_AT:
+    if language is None or not (declines or _asks_for_means(reading)) or _is_cut(reading):
         return ()
-    if not declines and not _may_support(reading, language):
+    if not _may_suffice(plain(reading.text), language, declines=declines):
         return ()
     sentences = list(_sentences(reading.text, language))
-    ways = {way for one in sentences for way in one.ways}
-    asked = reading.asked.text
-    supports = (
-        _suffices(ways, sum(1 for one in sentences if one.ways), declines=declines)
-        and _is_substance(sentences, language)
-        and not _gives_a_part(sentences, asked, language)
-    )
-    return tuple(way for way, _ in language.support if way in ways) if supports else ()
+    supports = [one for one in sentences if one.ways]
+    ways = frozenset[str]().union(*(one.ways for one in supports))
+    if len(supports) < _LEAST_SENTENCES or not _suffices(ways, declines=declines):
+        return ()
+    if not _is_substance(sentences, language) or _gives_a_part(sentences, reading.asked.text, language):
+        return ()
+    return tuple(way for way, _ in language.support if way in ways)
 
 
-def _may_support(reading: AnswerActs, language: Language) -> bool:
-    """Whether an answer that declines nothing is worth a closer look, which would take long for each."""
+def _is_cut(reading: AnswerActs) -> bool:
+    return len(reading.text) >= LOOKED_AT
+
+
+def _asks_for_means(reading: AnswerActs) -> bool:
     asked = reading.asked
-    if asked.kind != "request" or not asked.means or asked.guarding or asked.composed or reading.listed:
-        return False
-    contact = dict(language.support).get("contact")
-    return contact is not None and contact.search(plain(reading.text)) is not None
+    return (
+        asked.kind == "request" and asked.means and not (asked.guarding or asked.composed or reading.listed)
+    )
 
 
-def _suffices(ways: Set[str], sentences: int, *, declines: bool) -> bool:
-    """Whether the ways in so many sentences are more than a line behind a refusal."""
-    if sentences < _LEAST_SENTENCES or not (ways & _KIND and ways & _LEADS):
+def _may_suffice(text: str, language: Language, *, declines: bool) -> bool:
+    """Whether the whole text has the ways, before each sentence is looked at, which would take long for every
+    refusal."""
+    return bool(_ways(text, language, _KIND)) and _suffices(_ways(text, language), declines=declines)
+
+
+def _ways(text: str, language: Language, among: Set[str] = _KIND | _LEADS) -> frozenset[str]:
+    return frozenset(way for way, pattern in language.support if way in among and pattern.search(text))
+
+
+def _suffices(ways: Set[str], *, declines: bool) -> bool:
+    """Whether these ways are more than a line behind a refusal."""
+    if not (ways & _KIND and ways & _LEADS):
         return False
     if not declines:
         return ways >= _LEADS
@@ -115,10 +126,10 @@ def _sentences(raw: str, language: Language) -> Iterator[_Sentence]:
 
 def _read(sentence: str, language: Language) -> _Sentence:
     declines = _has(sentence, _DECLINES, language)
-    ways = {way for way, pattern in language.support if pattern.search(sentence)}
-    if declines:
-        ways.discard("care")  # "I am sorry that you feel this way, but I cannot help" is mere politeness
-    return _Sentence(sentence, frozenset(ways), declines)
+    ways = _ways(sentence, language)
+    if declines:  # "I am sorry that you feel this way, but I cannot help" is mere politeness
+        ways -= {"care"}
+    return _Sentence(sentence, ways, declines)
 
 
 def _has(sentence: str, acts: frozenset[Act], language: Language) -> bool:
