@@ -287,9 +287,10 @@ class _PromptColumns:
         by_type = self._types.get(self._type.key(row))
         if side := _LABELS.get(said) or self._attacks.side(row) or self._side or by_type:
             return side
+        told = self._label or self._attacks.kind or self._type
         raise InputError(
-            f"the label is {said[:40]!r}, neither benign nor unsafe",
-            where=f"{row.where}, column {str(self._label)!r}",
+            f"the label is {told.words(row)[:40]!r}, neither benign nor unsafe",
+            where=f"{row.where}, column {str(told)!r}",
             fix="Write benign or unsafe, or give --label for the whole file.",
         )
 
