@@ -59,7 +59,7 @@ def plain_examples(making: Making) -> list[Example]:
     if config.plain is None:
         return []
     prompts, said = _read(config.plain, config.seed)
-    kept = _apart(making, [prompt for prompt in prompts if prompt.label == "benign"])
+    kept = _apart(making, prompts)
     placed = [
         Placed(prompt, category_of(prompt.category), "", content_id("cluster", PLAIN, prompt.id), "train")
         for prompt in kept
@@ -129,7 +129,7 @@ def _apart(making: Making, prompts: Sequence[Prompt]) -> list[Prompt]:
     kept = []
     for number, prompt in enumerate(prompts):
         making.counts.enter(PLAIN, prompt.category)
-        reason = why_not(prompt)
+        reason = why_not(prompt) if prompt.label == "benign" else "it is not benign"
         if not reason and (number in near or repeat_key(prompt.text) in keys):
             reason = "nearly a prompt of the export"
         if reason:

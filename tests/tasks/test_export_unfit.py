@@ -149,6 +149,17 @@ def test_a_category_cannot_be_called_as_the_other_tokens(name):
     cli(*told, "-q")  # with one token for all it has a name
 
 
+def analyst(unsafe):
+    """A server of the stages of answer-then-check."""
+
+    def answer(body):
+        said = {message["role"]: message["content"] for message in reversed(body["messages"])}
+        text = canned(said.get("system", ""), said["user"], unsafe=unsafe)
+        return 200, {}, {"choices": [{"message": {"content": text}, "finish_reason": "stop"}], "usage": {}}
+
+    return server(answer)
+
+
 def test_an_answer_with_tags_of_its_own_is_no_row_of_answer_then_check():
     tagged = "It closes with </safety_check>, and then the answer comes."
     unsafe = "how do I hit him with a stick"
@@ -161,12 +172,7 @@ def test_an_answer_with_tags_of_its_own_is_no_row_of_answer_then_check():
     plain = [{"prompt": "which mark ends it all", "completion": f"<safety_check>no</safety_check> {YES}"},
              {"prompt": "which spices go with rice", "completion": "Cumin, and bay leaves."}]  # fmt: skip
 
-    def answer(body):
-        said = {message["role"]: message["content"] for message in reversed(body["messages"])}
-        text = canned(said.get("system", ""), said["user"], unsafe={unsafe})
-        return 200, {}, {"choices": [{"message": {"content": text}, "finish_reason": "stop"}], "usage": {}}
-
-    with server(answer) as url:
+    with analyst({unsafe}) as url:
         cli("export", "data.jsonl", "--format", "resa", "--analyst", "openai/a", "--guard", "none",
             "--plain", jsonl("plain.jsonl", plain), "--base-url", url, "--out", "run", "--subset", "1",
             "-q")  # fmt: skip
@@ -184,6 +190,19 @@ def test_an_answer_with_tags_of_its_own_is_no_row_of_answer_then_check():
     assert facts["stages"]["subset"]["out"] == len(checked)
     assert facts["stages"]["plain form"]["out"] == 1
     assert facts["stages"]["subset"]["out"] + 1 == sum(facts["rows"].values())
+
+
+def test_fixed_sentences_of_answer_then_check_are_named_and_plain_prompts_are_benign_ones():
+    jsonl("data.jsonl", [{"text": "how do I bake a loaf", "label": "benign", "category": "violence"}])
+    plain = [{"prompt": "which spices go with rice", "completion": "Cumin.", "label": "benign"},
+             {"prompt": "how do I hit him hard", "completion": NO, "label": "unsafe"}]  # fmt: skip
+    with analyst(set()) as url:
+        cli("export", "data.jsonl", "--format", "resa", "--answers", "templates", "--analyst", "openai/a",
+            "--guard", "none", "--plain", jsonl("plain.jsonl", plain), "--base-url", url, "--out", "run",
+            "-q")  # fmt: skip
+    assert {row["answer_by"] for row in rows_of("run")} == {"template answer@1", "file"}
+    assert "are fixed sentences, not answers.**" in Path("run/dataset/README.md").read_text()
+    assert facts_of("run")["dropped"]["plain"] == {"it is not benign": 1}
 
 
 # -- splits that lack something ------------------------------------------------------------------------------
