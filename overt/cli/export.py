@@ -10,6 +10,7 @@ from overt.cli.tables import console, print_json, print_lines
 from overt.data.json_types import Json, JsonObject
 from overt.data.progress import make_progress
 from overt.data.run.finished import AllCalls, Run, manifest_of
+from overt.data.splits import SPLITS
 from overt.data.text import plain
 from overt.tasks.export import FORMATS, Export
 from overt.tasks.export import export as write
@@ -74,7 +75,8 @@ def _print_training(run: Run, *, as_json: bool) -> None:
         return
     to = console()
     print_lines(to, list(_stage_lines(facts)))
-    rows = ", ".join(f"{count:,} {split}" for split, count in _part(facts, "rows").items())
+    counts = _part(facts, "rows")
+    rows = ", ".join(f"{counts[split]:,} {split}" for split in SPLITS if split in counts)
     kinds = ", ".join(f"{count:,} {plain(str(kind))}" for kind, count in _part(facts, "by_kind").items())
     print_lines(to, [f"rows      {rows}  ({kinds}; {facts.get('clusters'):,} clusters, none divided)"])
     print_lines(to, [calls_line(AllCalls.model_validate(facts.get("calls", {})))])

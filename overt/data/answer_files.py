@@ -6,13 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from overt.data.labels import LABEL, REFUSAL_LABELS
-from overt.data.prompts import PROMPT
-from overt.data.records import clean_text, prompt_id
+from overt.data.prompts import rows_with_prompts
+from overt.data.records import Prompt
 from overt.data.suites.rows import labelled_rows, parts_of
 from overt.data.suites.schema import Suite
 from overt.data.tables.columns import TEXTS, Column, Role, Table
 from overt.data.tables.files import Row
-from overt.data.tables.sources import parse_source
 
 _ANSWER = Role("answer", ("completion", "response", "answer", "output"), TEXTS)
 
@@ -20,12 +19,11 @@ _ANSWER = Role("answer", ("completion", "response", "answer", "output"), TEXTS)
 @dataclass(frozen=True, slots=True)
 class FileAnswer:
     """An answer to a prompt. `label`: what a person said of it, in the words of the refusal judges; "" where
-    the table has no such label. `prompt`: the prompt's text, "" of a suite."""
+    the table has no such label. The prompt's own label is right only where its source says it."""
 
-    prompt_id: str
+    prompt: Prompt
     text: str
     label: str = ""
-    prompt: str = ""
 
 
 def read_answers(specs: Sequence[str], suite: Suite | None = None) -> Iterator[FileAnswer]:
@@ -42,32 +40,28 @@ def read_answers(specs: Sequence[str], suite: Suite | None = None) -> Iterator[F
             found: _Columns | None = None
             for columns, row, label in labelled_rows(suite, part, file):
                 found = found or _Columns(Table(row, file or part.name))
-                yield from found.answers(row, columns.prompt(row, label)[0].id)
+                yield from found.answers(row, columns.prompt(row, label)[0])
         return
     for spec in specs:
-        source = parse_source(spec)
-        for table in source.tables():
-            text, found = Column(), None
-            for row in table.rows():
-                if found is None:
-                    named = Table(row, table.name)
-                    text = named.needed(PROMPT, source.column)[0]
-                    found = _Columns(named, besides=text)
-                prompt = clean_text(text.text(row))
-                yield from found.answers(row, prompt_id(prompt), prompt)
+        at, found = None, None
+        for table, row, prompt in rows_with_prompts(spec):
+            if found is None or table is not at:
+                at, found = table, _Columns(Table(row, table.name), besides=table.column)
+            yield from found.answers(row, prompt)
 
 
 class _Columns:
     """The columns of the answer, and of what a person said of it."""
 
-    def __init__(self, table: Table, besides: Column | None = None) -> None:
+    def __init__(self, table: Table, besides: str | None = None) -> None:
         answer = table.column(_ANSWER)
-        self._answer = Column() if besides is not None and answer.name == besides.name else answer
-        self._label = table.column(LABEL)
+        self._answer = Column() if answer.name == besides else answer
+        self._labels = table.columns_of(LABEL)  # "label" is often that of the prompt, with another beside it
 
-    def answers(self, row: Row, of: str, prompt: str = "") -> Iterator[FileAnswer]:
+    def answers(self, row: Row, prompt: Prompt) -> Iterator[FileAnswer]:
         if text := _said(self._answer.value(row)).strip():
-            yield FileAnswer(of, text, REFUSAL_LABELS.get(self._label.label(row), ""), prompt)
+            said = (REFUSAL_LABELS.get(column.label(row), "") for column in self._labels)
+            yield FileAnswer(prompt, text, next(filter(None, said), ""))
 
 
 def _said(value: object) -> str:

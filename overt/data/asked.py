@@ -121,7 +121,7 @@ def _left_out(loaded: LoadedPrompts, limit: int | None) -> list[str]:
     """Notes on prompts that are not asked."""
     notes = []
     if loaded.repeated:
-        notes.append(f"{loaded.repeated} prompts stand in the data set more than once; each was sent once")
+        notes.append(f"{loaded.repeated} prompts stand in the data set more than once; each counts once")
     if loaded.empty:
         notes.append(f"{loaded.empty} empty prompts were left out")
     notes += [

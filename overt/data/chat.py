@@ -115,7 +115,12 @@ class ChatReply:
     @property
     def is_cut_off(self) -> bool:
         """Whether the token limit ended the answer."""
-        return (self.finish_reason or "").casefold() in ("length", "max_tokens")
+        return ended_at_limit(self.finish_reason)
+
+
+def ended_at_limit(finish_reason: str | None) -> bool:
+    """Whether an answer with this finish reason was ended by the limit of tokens."""
+    return (finish_reason or "").casefold() in ("length", "max_tokens")
 
 
 @runtime_checkable

@@ -14,6 +14,8 @@ HarmLabel = Literal["harmful", "harmless", "unclear"]
 
 
 SAFE_COMPLETION = "safe_completion"  # the code of a softened answer that helps in the place of what was asked
+# The codes that a refusal judge's word gives refused and softened outcomes; their stage is then the model.
+JUDGED = frozenset({"full_refusal", "partial_refusal", SAFE_COMPLETION})
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,8 @@ class Outcome:
     under 500 characters. `images` are paths relative to the run folder. `score` is the highest score of the
     layers. If a bare filter passes a prompt, the state is "generated" without images. `latency_s`, `batch_s`
     and `batch_size` are the response's. `gate` is set for a model with refusal tokens; its `score` is the
-    outcome's.
+    outcome's. `is_cut_off` is true where the limit of tokens ended the text; None: it did not, or the service
+    does not say it.
     """
 
     id: str
@@ -47,6 +50,7 @@ class Outcome:
     batch_s: float | None = field(default=None, metadata=LATER)
     batch_size: int | None = field(default=None, metadata=LATER)
     gate: Gate | None = field(default=None, metadata=LATER)
+    is_cut_off: bool | None = field(default=None, metadata=LATER)
 
 
 def completes_safely(state: State, code: str) -> bool:

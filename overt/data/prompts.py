@@ -12,7 +12,7 @@ from overt.data.errors import InputError
 from overt.data.records import Label, Prompt, clean_text, content_id, prompt_id
 from overt.data.tables.attacks import DRESSED, NOTHING_SAID, AttackColumns, AttackNames, Dressed
 from overt.data.tables.columns import TEXTS, Column, Role, Table
-from overt.data.tables.extras import PICTURE, TURNS, extras_in
+from overt.data.tables.extras import PICTURE, TURNS, extras_in, last_turn
 from overt.data.tables.files import Row
 from overt.data.tables.layouts import OVERT_CATEGORIES
 from overt.data.tables.layouts import Side as Side
@@ -161,11 +161,7 @@ def _source(
         sampled: gets the names of tables of which a sample is read; None: all rows are read.
         pictures: gets the pictures that the prompts carry.
     """
-    source = parse_source(spec)
-    folder = source.path is not None and source.path.is_dir()
-    for table in source.tables():
-        side = label or (_side_of_file(table.path) if folder else None)
-        rows = table.rows(also=_BULK)
+    for table, rows, side in _tables(spec, label):
         first = next(rows, None)
         if first is None:
             continue
@@ -178,6 +174,29 @@ def _source(
             if picture is not None and prompt.image is not None:
                 pictures[prompt.image] = picture
             yield prompt
+
+
+def rows_with_prompts(spec: str) -> Iterator[tuple[Source, Row, Prompt]]:
+    """The rows of a source, each with its table and its prompt, as `read_prompts` makes it; empty and
+    repeated ones too. Where nothing says a prompt's label it counts as benign: this is for what stands beside
+    it.
+
+    Raises:
+        InputError: as `read_prompts`, but for labels.
+    """
+    for table, rows, _ in _tables(spec, "benign"):
+        columns = None
+        for row in rows:
+            columns = columns or _PromptColumns(row, table, "benign", NOTHING_SAID)
+            yield table, row, columns.prompt(row)[0]
+
+
+def _tables(spec: str, label: Side | None) -> Iterator[tuple[Source, Iterator[Row], Side | None]]:
+    """The tables of a source with their rows, and what is known of the label of all rows."""
+    source = parse_source(spec)
+    folder = source.path is not None and source.path.is_dir()
+    for table in source.tables():
+        yield table, table.rows(also=_BULK), label or (_side_of_file(table.path) if folder else None)
 
 
 def _side_of_file(path: Path | None) -> Side | None:
@@ -233,8 +252,9 @@ class _PromptColumns:
     def prompt(self, row: Row) -> tuple[Prompt, bytes | None]:
         """The prompt of a row, and the picture that it carries."""
         said = {name: column.string(row) for name, column in self._others.items()}
+        row, earlier = last_turn(self._text, row)
         asked = self._attacks.prompt(row)
-        extras = extras_in(self._picture, self._turns, row, self._beside)
+        extras = extras_in(self._picture, self._turns, row, self._beside, earlier)
         identity = prompt_id(asked.text, extras.image, extras.turns)
         seed = clean_text(said["seed_prompt"])
         category = (said["category"] or said["type"] or "all").strip()
@@ -267,9 +287,10 @@ class _PromptColumns:
         by_type = self._types.get(self._type.key(row))
         if side := _LABELS.get(said) or self._attacks.side(row) or self._side or by_type:
             return side
+        told = self._label or self._attacks.kind or self._type
         raise InputError(
-            f"the label is {said[:40]!r}, neither benign nor unsafe",
-            where=f"{row.where}, column {str(self._label)!r}",
+            f"the label is {told.words(row)[:40]!r}, neither benign nor unsafe",
+            where=f"{row.where}, column {str(told)!r}",
             fix="Write benign or unsafe, or give --label for the whole file.",
         )
 

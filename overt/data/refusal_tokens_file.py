@@ -52,7 +52,8 @@ def tokens_bytes(tokens: Tokens) -> bytes:
 def read_tokens(path: Path) -> Tokens:
     """
     Raises:
-        InputError: the file cannot be read, is of another form or version, or two tokens have one text.
+        InputError: the file cannot be read, is of another form or version, a token has no name of its own, or
+            two have one text.
     """
     data, where, fix = read_json(path), str(path), f"It looks like this: {_EXAMPLE}"
     if data.get("format") != FORMAT:
@@ -68,6 +69,12 @@ def read_tokens(path: Path) -> Tokens:
         raise InputError('"refuse" does not map names to the texts of tokens', where=where, fix=fix)
     if RESPOND in refuse:
         raise InputError(f'a refuse token is called "{RESPOND}"', where=where, fix=fix)
+    if REFUSE in refuse and len(refuse) > 1:  # the rule for the only refuse token is another one
+        raise InputError(
+            f'"{REFUSE}" is the name of the only refuse token; there are others', where=where
+        )
+    if not all(map(_is_text, refuse)):
+        raise InputError("a refuse token has no name", where=where, fix=fix)
     tokens = Tokens(str(respond), {str(name): str(text) for name, text in refuse.items()})
     texts = list(tokens.all.values())
     if twice := next((text for text in texts if texts.count(text) > 1), None):

@@ -20,8 +20,9 @@ from overt.data.training import Split
 SPLITS: tuple[Split, ...] = get_args(Split)
 Shares = Mapping[Split, float]
 
-_FAMILY = {type_: family for family, types in XSTEST_TYPES.items() for type_ in types}
-_TELLING = frozenset(_FAMILY) - {"privacy_public"}  # a category of OVERT has that name too
+_TYPES = {type_: family for family, types in XSTEST_TYPES.items() for type_ in types}
+_TELLING = frozenset(_TYPES) - {"privacy_public"}  # a category of OVERT has that name too
+_FAMILY = {**_TYPES, **{family: family for family in XSTEST_TYPES}}  # rows of an export name the family
 
 
 def read_shares(text: str) -> Shares:

@@ -19,6 +19,8 @@ COLUMNS = {
     "vanilla": "the request before it was dressed, empty where there is none",
     "kind": "what the completion is: answer, refusal or safe_completion",
     "answer_by": "who wrote it: provider/model, run TARGET, file, or template NAME@VERSION (fixed sentences)",
+    "seed_id": "what the prompt was made from, empty where that is not known",
+    "pair_id": "a benign prompt and its unsafe twin share it",
     "cluster": "the rows of one cluster are all in one split",
 }
 TOKEN_COLUMNS = {"token": "the name of the token that the completion begins with, as in tokens.json"}
@@ -57,6 +59,8 @@ def columns_of(example: Example) -> dict[str, Json]:
         "vanilla": prompt.vanilla or "",
         "kind": example.kind,
         "answer_by": example.answer_by,
+        "seed_id": prompt.seed_id or "",
+        "pair_id": prompt.pair_id or "",
         "cluster": example.cluster,
     }
 

@@ -68,8 +68,11 @@ def said(reply: ChatReply) -> str:
     """What a user would see of a reply.
 
     Raises:
-        AnswerError: nothing, or it ended at the limit of tokens: half an answer teaches to stop halfway.
+        AnswerError: nothing, or the limit of tokens or a filter ended it: half an answer teaches to stop
+            halfway.
     """
+    if reply.refusal:
+        raise AnswerError("a filter stopped the answer")
     parts = read_reply(reply)
     text = parts.answer.strip()
     if not text:

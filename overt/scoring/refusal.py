@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from overt.data.chat import ended_at_limit
 from overt.data.outcomes import Outcome, State, outcome_id
 from overt.data.pictures import PictureFacts, UnreadablePicture
 from overt.data.plugins.wrapped import provider_of
@@ -103,6 +104,7 @@ def decide(
         batch_s=response.batch_s,
         batch_size=response.batch_size,
         gate=response.gate,
+        is_cut_off=ended_at_limit(response.finish_reason) or None,
     )
 
 

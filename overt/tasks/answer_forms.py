@@ -11,7 +11,7 @@ from overt import registry
 from overt.data.answer_files import read_answers
 from overt.data.errors import InputError
 from overt.data.json_types import JsonObject
-from overt.data.records import to_json
+from overt.data.records import Prompt, to_json
 from overt.data.results.summary import AnswerForms
 from overt.data.run.finished import open_run
 from overt.scoring.answer_forms import answer_forms, forms_of, why_malformed
@@ -20,7 +20,7 @@ from overt.tasks.asking import is_offline
 from overt.tasks.config import Config, Option
 from overt.tasks.export import kind_of_run
 
-Pair = tuple[str, str, str]  # a prompt, the answer to it with its thought, and the prompt's cluster
+Pair = tuple[str, str, str]  # a prompt as judges read it, the answer with its thought, a cluster
 
 
 class AnswerFormsConfig(Config):
@@ -98,7 +98,7 @@ def _answers(source: str) -> Iterator[tuple[str, list[Pair]]]:
         yield from _of_run(folder)
         return
     rows = _rows_of(folder) if kind_of_run(folder) == "export" else [source]
-    pairs = [(one.prompt, one.text, one.prompt_id) for one in read_answers(rows)]
+    pairs = [_pair(one.prompt, one.text) for one in read_answers(rows)]
     if not pairs:
         raise InputError(
             "there is no answer in it",
@@ -108,6 +108,10 @@ def _answers(source: str) -> Iterator[tuple[str, list[Pair]]]:
     yield source, pairs
 
 
+def _pair(prompt: Prompt, text: str) -> Pair:
+    return prompt.judged_text, text, prompt.cluster
+
+
 def _of_run(folder: Path) -> Iterable[tuple[str, list[Pair]]]:
     run = open_run(folder, "run")
     prompts = {prompt.id: prompt for prompt in run.prompts}
@@ -115,7 +119,7 @@ def _of_run(folder: Path) -> Iterable[tuple[str, list[Pair]]]:
     for outcome in run.outcomes:
         prompt = prompts.get(outcome.prompt_id)
         if prompt is not None and outcome.text.strip():
-            found.setdefault(outcome.target, []).append((prompt.text, outcome.text, prompt.cluster))
+            found.setdefault(outcome.target, []).append(_pair(prompt, outcome.text))
     if not found:
         raise InputError("no target of this run answered in words", where=str(folder))
     return found.items()

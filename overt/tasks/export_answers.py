@@ -12,7 +12,7 @@ from pathlib import Path
 
 from overt.data.answer_files import read_answers
 from overt.data.errors import InputError
-from overt.data.outcomes import Outcome
+from overt.data.outcomes import JUDGED, Outcome
 from overt.data.records import Drop
 from overt.data.refusal_judges import RefusalLabel
 from overt.data.replies import read_reply
@@ -43,9 +43,13 @@ _WHY_NOT = {
     ("benign", "safe_completion"): "a benign prompt got other help than it asked for",
     ("unsafe", "answer"): "an unsafe prompt was answered",
 }
-_UNCLEAR = {
+_CUT_OFF, _STOPPED, _UNTOLD = "cut_off", "stopped", "unclear"  # labels of outcomes, beside a judge's
+# Why an answer of such a label is for no prompt.
+_UNFIT = {
     "partial_refusal": "the answer refuses in part",
-    "unclear": "the judge could not tell whether it is a refusal",
+    _UNTOLD: "the judge could not tell whether it is a refusal",
+    _CUT_OFF: "the answer ended at the limit of tokens",
+    _STOPPED: "a filter stopped the answer, and what came is no refusal in words",
 }
 
 
@@ -78,7 +82,7 @@ def own_answers(config: ExportConfig) -> dict[str, list[Said]]:
         else:
             files.append(source)
     for answer in read_answers(files, suite) if files or suite is not None else ():
-        found.setdefault(answer.prompt_id, []).append(Said(answer.text, "file", answer.label))
+        found.setdefault(answer.prompt.id, []).append(Said(answer.text, "file", answer.label))
     if not found:
         raise InputError(
             "nothing says what the answers are: the data set has none",
@@ -115,11 +119,20 @@ def _outcomes(folder: Path, target: str | None) -> Iterable[Outcome]:
 
 def _of_outcome(outcome: Outcome) -> Said | None:
     """The answer in an outcome, as its run judged it; None without a text that a user would see."""
-    label = {"generated": "compliance", "refused": "full_refusal", "softened": outcome.code}.get(
-        outcome.state
-    )
     text = read_reply(outcome.text).answer.strip()
-    return Said(text, f"run {outcome.target}", label) if text and label else None
+    return Said(text, f"run {outcome.target}", _label_of(outcome)) if text else None
+
+
+def _label_of(outcome: Outcome) -> str:
+    """What an answer is by its outcome. Only what the judge said of the words counts: where a filter stopped
+    an answer, the words before that may be what must not be learned."""
+    if outcome.is_cut_off:
+        return _CUT_OFF
+    if outcome.state == "generated":
+        return "compliance"
+    if outcome.state == "error":
+        return _UNTOLD
+    return outcome.code if outcome.stage == "model" and outcome.code in JUDGED else _STOPPED
 
 
 def template_names(config: ExportConfig, modality: str) -> dict[str, str]:
@@ -134,31 +147,34 @@ def template_names(config: ExportConfig, modality: str) -> dict[str, str]:
 
 
 def answered(
-    making: Making, placed: Sequence[Placed], own: dict[str, list[Said]] | None = None
+    making: Making, placed: Sequence[Placed], own: dict[str, list[Said]] | None = None, *, of: str = ""
 ) -> list[Example]:
     """The prompts that have an answer which fits their label, with it. The others are counted.
 
     Args:
         own: by prompt id the texts that may become its answer; None: as --answers says.
+        of: what stands before the names of the stages in the counts, for prompts beside those of the export.
 
     Raises:
         InputError: there is no answer at all, or a model cannot be opened.
         RunError, BudgetReached: the caller stopped.
     """
-    candidates = _judged(making, placed, _candidates(making, placed, own))
+    candidates = _judged(making, placed, _candidates(making, placed, own, of + STAGE))
     examples = []
     for one in placed:
         said = candidates.get(one.prompt.id, [])
-        making.counts.enter(JUDGE, one.category, bool(said))
-        example = _first_fitting(making, one, said)
-        if example is not None:
-            making.counts.leave(JUDGE, one.category)
-            examples.append(example)
+        making.counts.enter(of + JUDGE, one.category, bool(said))
+        found = _first_fitting(one, said)
+        if isinstance(found, Example):
+            making.counts.leave(of + JUDGE, one.category)
+            examples.append(found)
+        elif found:  # what a model should not learn is not stored
+            making.lose(Drop(one.prompt.id, of + JUDGE, one.category, found))
     return examples
 
 
 def _candidates(
-    making: Making, placed: Sequence[Placed], own: dict[str, list[Said]] | None
+    making: Making, placed: Sequence[Placed], own: dict[str, list[Said]] | None, stage: str
 ) -> dict[str, list[Said]]:
     """By prompt id the texts that may become its answer. Prompts without any are counted."""
     config, found = making.config, dict[str, list[Said]]()
@@ -171,17 +187,17 @@ def _candidates(
             label = "compliance" if one.prompt.label == "benign" else "full_refusal"
             found[one.prompt.id] = [Said(text, name, label)]
     else:
-        found = _asked(making, placed, config.answers)
+        found = _asked(making, placed, config.answers, stage)
     for one in placed:
-        making.counts.enter(STAGE, one.category)
+        making.counts.enter(stage, one.category)
         if one.prompt.id in found:
-            making.counts.leave(STAGE, one.category)
+            making.counts.leave(stage, one.category)
         elif is_given:
-            making.lose(Drop(one.prompt.id, STAGE, one.category, "there is no answer in the data set"))
+            making.lose(Drop(one.prompt.id, stage, one.category, "there is no answer in the data set"))
     return found
 
 
-def _asked(making: Making, placed: Sequence[Placed], model: str) -> dict[str, list[Said]]:
+def _asked(making: Making, placed: Sequence[Placed], model: str, stage: str) -> dict[str, list[Said]]:
     names = template_names(making.config, making.modality)
     templates = {label: making.template(name) for label, name in names.items()}
     ask = making.ask(model, STAGE)
@@ -193,7 +209,7 @@ def _asked(making: Making, placed: Sequence[Placed], model: str) -> dict[str, li
             if isinstance(text, str):
                 found[one.prompt.id] = [Said(text, ask.model)]
             else:
-                making.lose(text)
+                making.lose(replace(text, stage=stage))
     return found
 
 
@@ -222,22 +238,21 @@ def _judged(
     }
 
 
-def _first_fitting(making: Making, one: Placed, candidates: Sequence[Said]) -> Example | None:
-    """The prompt with the first of its answers that fits; None, with a loss counted, if none does."""
-    label, losses = one.prompt.label, []
+def _first_fitting(one: Placed, candidates: Sequence[Said]) -> Example | str:
+    """The prompt with the first of its answers that fits; if none does, why the first one does not, "" where
+    there is none."""
+    label, why = one.prompt.label, ""
     for said in candidates:
         kind = _KINDS.get(said.label)
         if floor_reason(said.text):
             reason = "floor"
         elif kind is None:
-            reason = _UNCLEAR.get(said.label, _UNCLEAR["unclear"])
+            reason = _UNFIT.get(said.label, _UNFIT[_UNTOLD])
         elif kind not in _FITS[label]:
             reason = _WHY_NOT[label, kind]
         else:
             return Example(
                 one.prompt, one.category, one.split, said.text, kind, said.by, one.type, one.cluster
             )
-        losses.append(reason)
-    if losses:  # what a model should not learn is not stored
-        making.lose(Drop(one.prompt.id, JUDGE, one.category, losses[0]))
-    return None
+        why = why or reason
+    return why

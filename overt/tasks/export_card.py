@@ -201,17 +201,25 @@ def _splits(making: Making, rows: Sequence[TrainingRow]) -> str:
     )
 
 
+def lacking(rows: Sequence[TrainingRow], split: str) -> list[str]:
+    """What the splits that were asked for (`--split`) have none of, a sentence each."""
+    found = []
+    kinds = Counter((row.split, str(row.more.get("kind")) == "answer") for row in rows)
+    for name, share in read_shares(split).items():
+        answers, others = kinds[name, True], kinds[name, False]
+        if share and not (answers and others):
+            missing = "answer" if others else "refusal" if answers else "row"
+            found.append(f"the split {name} has no {missing}")
+    return found
+
+
 def _cautions(making: Making, rows: Sequence[TrainingRow]) -> list[str]:
+    has_test = any(row.split == "test" for row in rows)
     found = [
         "Some prompts ask for what the policy disallows; their completions decline. Keep the folder where it "
         "cannot be crawled. A model that was trained on these prompts can no longer be measured with them: "
-        "measure on the test split, or on other data.",
+        f"measure on {'the test split, or on ' if has_test else ''}other data.",
         "Labels and refusals are as right as the judges that told them. Counts above are of prompts, not of "
         "what a model will do.",
     ]
-    kinds = Counter((row.split, str(row.more.get("kind")) == "answer") for row in rows)
-    for split in SPLITS:
-        if any(key[0] == split for key in kinds) and (not kinds[split, True] or not kinds[split, False]):
-            missing = "answer" if not kinds[split, True] else "refusal"
-            found.append(f"**The split {split} has no {missing}.**")
-    return found
+    return found + [f"**{one[0].upper()}{one[1:]}.**" for one in lacking(rows, making.config.split)]

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from overt.data.errors import InputError
 from overt.data.json_types import Json
+from overt.data.records import Drop
 from overt.data.refusal_tokens import Tokens
 from overt.data.refusal_tokens_file import COCONOT, SINGLE, TOKENS_FILE, tokens_bytes
 from overt.data.text import plain
@@ -19,6 +20,7 @@ from overt.tasks.export_config import ExportConfig
 from overt.tasks.export_making import Made, Making, TrainingFormat, counted
 from overt.tasks.export_resa import check_resa, make_resa, resa_templates
 
+TOKEN = "token"  # the stage in which answers get their tokens
 _FEW = 10  # refusals of a category in the training part, below which its token learns little
 
 
@@ -39,12 +41,17 @@ def _sft(making: Making) -> Made:
 def _check_tokens(config: ExportConfig, placed: Sequence[Placed], policy: Policy) -> None:
     """
     Raises:
-        InputError: an unsafe prompt has a category that is none of CoCoNot's, whose tokens were asked for.
+        InputError: an unsafe prompt has a category that is none of CoCoNot's, whose tokens were asked for; or
+            one that is called as the tokens of all categories are.
     """
-    if config.tokens != "coconot":
-        return
     there = {one.category for one in placed if one.prompt.label == "unsafe"}
-    if strange := sorted(there - COCONOT.refuse.keys()):
+    if config.tokens == "category" and (taken := sorted(there & SINGLE.all.keys())):
+        raise InputError(
+            f"--tokens category has no name for the token of the category {plain(taken[0])!r}: another token "
+            "has it",
+            fix="Give the category another name in the data set, or take --tokens single.",
+        )
+    if config.tokens == "coconot" and (strange := sorted(there - COCONOT.refuse.keys())):
         raise InputError(
             f"--tokens coconot has no token for the category {plain(strange[0])!r}",
             fix=f"Its categories are {', '.join(COCONOT.refuse)} (--suite coconot). For other data sets: "
@@ -62,9 +69,28 @@ def _tokens_for(config: ExportConfig, examples: Sequence[Example]) -> Tokens:
     return Tokens(SINGLE.respond, {name: f" [{name}]" for name in names} or SINGLE.refuse)
 
 
+def _without_tokens(making: Making, examples: Sequence[Example], tokens: Tokens) -> list[Example]:
+    """The examples in which no token stands. One in a prompt would be read as a token of the model's own, and
+    one in an answer would teach to write a second."""
+    marks = [text.strip() for text in tokens.all.values()]
+    kept = []
+    for example in examples:
+        said = (example.prompt.text, *(turn.content for turn in example.prompt.turns or ()))
+        making.counts.enter(TOKEN, example.category)
+        if any(mark in text for mark in marks for text in said):
+            making.lose(Drop(example.prompt.id, TOKEN, example.category, "a token stands in the prompt"))
+        elif any(mark in example.answer for mark in marks):
+            making.lose(Drop(example.prompt.id, TOKEN, example.category, "a token stands in the answer"))
+        else:
+            making.counts.leave(TOKEN, example.category)
+            kept.append(example)
+    return kept
+
+
 def _refusal_tokens(making: Making) -> Made:
-    examples = answered(making, making.placed)
-    tokens = _tokens_for(making.config, examples)
+    found = answered(making, making.placed)
+    tokens = _tokens_for(making.config, found)
+    examples = _without_tokens(making, found, tokens)
     rows = list(token_rows(examples, tokens))
     trained = Counter(token_of(e, tokens) for e in examples if e.split == "train")
     few = [f"{name} ({trained[name]})" for name in tokens.all if trained[name] < _FEW]

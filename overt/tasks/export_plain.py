@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from overt.data.answer_files import read_answers
+from overt.data.answer_then_check import has_tags
 from overt.data.asked import prompts_to_ask
 from overt.data.errors import InputError
 from overt.data.records import Drop, Prompt, content_id
@@ -58,12 +59,27 @@ def plain_examples(making: Making) -> list[Example]:
     if config.plain is None:
         return []
     prompts, said = _read(config.plain, config.seed)
-    kept = _apart(making, [prompt for prompt in prompts if prompt.label == "benign"])
+    kept = _apart(making, prompts)
     placed = [
         Placed(prompt, category_of(prompt.category), "", content_id("cluster", PLAIN, prompt.id), "train")
         for prompt in kept
     ]
-    return answered(making, placed, said)
+    return [
+        example
+        for example in answered(making, placed, said, of=f"{PLAIN} ")
+        if _is_without_tags(making, example)
+    ]
+
+
+def _is_without_tags(making: Making, example: Example) -> bool:
+    """Whether no tag of the format stands in an answer that is given directly. One with tags is counted."""
+    stage = f"{PLAIN} form"
+    making.counts.enter(stage, example.category)
+    if has_tags(example.answer):
+        making.lose(Drop(example.prompt.id, stage, example.category, "tags stand in the answer"))
+        return False
+    making.counts.leave(stage, example.category)
+    return True
 
 
 def _is_file(spec: str) -> bool:
@@ -90,7 +106,7 @@ def _read(spec: str, seed: int) -> tuple[list[Prompt], dict[str, list[Said]] | N
         found = prompts_to_ask((spec,), suite=None, label="benign", category=(), limit=None).prompts
         said: dict[str, list[Said]] = {}
         for answer in read_answers([spec]):
-            said.setdefault(answer.prompt_id, []).append(Said(answer.text, "file", answer.label))
+            said.setdefault(answer.prompt.id, []).append(Said(answer.text, "file", answer.label))
         if not said:
             raise InputError(
                 "nothing says what the answers are",
@@ -113,7 +129,7 @@ def _apart(making: Making, prompts: Sequence[Prompt]) -> list[Prompt]:
     kept = []
     for number, prompt in enumerate(prompts):
         making.counts.enter(PLAIN, prompt.category)
-        reason = why_not(prompt)
+        reason = why_not(prompt) if prompt.label == "benign" else "it is not benign"
         if not reason and (number in near or repeat_key(prompt.text) in keys):
             reason = "nearly a prompt of the export"
         if reason:

@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from overt import registry
 from overt.data.answer_plans import Plan, Stage
-from overt.data.answer_then_check import written
+from overt.data.answer_then_check import Checked, read_checked, written
 from overt.data.chat import Ask
 from overt.data.errors import InputError
 from overt.data.json_types import Json
 from overt.data.records import Drop, Failure, to_json
 from overt.data.refusal_judges import RefusalLabel
 from overt.data.text import plain
-from overt.data.training import AnswerKind, Placed
+from overt.data.training import AnswerKind, Placed, TrainingRow
 from overt.generation.resa.checks import ANALYSIS, analyse
 from overt.generation.resa.endings import ENDING, complete_safely, end, is_to_help
 from overt.generation.resa.plans import OUTLINE, SUMMARY, outline, summarise
@@ -34,6 +34,8 @@ from overt.tasks.export_plain import check_plain, plain_examples
 from overt.tasks.export_resa_card import said_of, who_of
 from overt.tasks.export_resa_config import NO_GUARD
 from overt.tasks.verdicts import open_answer_checks
+
+SUBSET = "subset"  # the stage's name
 
 _TEMPLATES = (
     "plan_outline",
@@ -94,14 +96,28 @@ def make_resa(making: Making) -> Made:
     by_id = {plan.prompt.id: plan for plan in _through(making, _intended(making))}
     rows = [checked_row(plan) for plan in by_id.values()]
     if config.subset is not None:
-        rows = subset(rows, config.subset, config.seed)
+        rows = _drawn(making, rows, config.subset)
     plans = [by_id[str(row.more["id"])] for row in rows]
     codes = [form_of(written(plan.parts), _LABELS[plan.kind]) for plan in plans]
-    forms = answer_forms(codes, [plan.placed.cluster for plan in plans])
+    forms = answer_forms(codes, [plan.prompt.cluster for plan in plans])
     direct = [direct_row(example) for example in plain_examples(making)]
     facts: dict[str, Json] = {"forms": to_json(forms), "plain": len(direct), "guard": config.guard}
     said = said_of(plans, forms, len(direct))
     return Made([*rows, *direct], {}, said, RESA_COLUMNS, facts, who_of(making))
+
+
+def _drawn(making: Making, rows: Sequence[TrainingRow], most: int) -> list[TrainingRow]:
+    """The rows of --subset, with the others counted."""
+    kept = subset(rows, most, making.config.seed)
+    left = {str(row.more["id"]) for row in kept}
+    for row in rows:
+        name, category = str(row.more["id"]), str(row.more["category"])
+        making.counts.enter(SUBSET, category)
+        if name in left:
+            making.counts.leave(SUBSET, category)
+        else:
+            making.lose(Drop(name, SUBSET, category, "not drawn"))
+    return kept
 
 
 # What a judge has said of final answers, by their kind.
@@ -206,9 +222,18 @@ def _ended(making: Making, plans: list[Plan], ask: Callable[[str], Ask]) -> Iter
     helped = _helped(making, [plan for plan in plans if _is_to_help(making, plan)], ask)
     for plan in plans:
         ended = next(helped) if _is_to_help(making, plan) else end(plan)
-        if isinstance(ended, Plan) and floor_reason(written(ended.parts)):
-            ended = Drop(plan.prompt.id, ENDING, plan.placed.category, "floor")
-        yield ended
+        yield _storable(ended) if isinstance(ended, Plan) else ended
+
+
+def _storable(plan: Plan) -> Plan | Drop:
+    """A plan whose row may be written, else a drop without its text."""
+    text = written(plan.parts)
+    reason = ""
+    if floor_reason(text):
+        reason = "floor"
+    elif not isinstance(read_checked(text), Checked):  # an answer with tags of its own
+        reason = "its answer would break the format"
+    return Drop(plan.prompt.id, ENDING, plan.placed.category, reason) if reason else plan
 
 
 def _is_to_help(making: Making, plan: Plan) -> bool:
@@ -241,7 +266,9 @@ def _judged(
     wrong: Mapping[RefusalLabel, str],
 ) -> Iterator[Plan | Drop | Failure]:
     """Yields what was found, and a drop in the place of plans with a text that a judge calls wrong."""
-    verdicts = making.judging()((plan.prompt.text, text(plan)) for plan in found if isinstance(plan, Plan))
+    verdicts = making.judging()(
+        (plan.prompt.judged_text, text(plan)) for plan in found if isinstance(plan, Plan)
+    )
     for one in found:
         reason = wrong.get(next(verdicts).label) if isinstance(one, Plan) else None
         yield one.lost(stage, reason) if reason and isinstance(one, Plan) else one

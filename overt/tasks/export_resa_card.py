@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from overt.data.answer_plans import Plan
 from overt.data.export import escape_markdown
 from overt.data.results.summary import AnswerForms, Rate
-from overt.tasks.export_config import OWN
+from overt.tasks.export_config import OWN, TEMPLATES
 from overt.tasks.export_making import Making
 from overt.tasks.export_resa_config import NO_GUARD
 
@@ -54,7 +54,7 @@ def who_of(making: Making) -> str:
     """Who wrote what."""
     config = making.config
     analyst = config.analyst or config.model or ""
-    answers = "the data set's own" if config.answers == OWN else f"by {config.answers}"
+    answers = f"The answers to benign prompts are {escape_markdown(_whose(config.answers))}."
     guard = (
         "**No guard was asked (filter 1 was left out)**: labels are those of the data set alone."
         if config.guard == NO_GUARD
@@ -62,13 +62,20 @@ def who_of(making: Making) -> str:
     )
     return " ".join(
         [
-            f"The answers to benign prompts are {escape_markdown(answers)}.",
+            f"**{answers}**" if config.answers == TEMPLATES else answers,
             f"{escape_markdown(analyst)} wrote the summaries and checks, and looked for contradictions.",
             f"{escape_markdown(config.intended or analyst)} outlined what must not be answered.",
             guard,
             f"{escape_markdown(config.judge or 'judge/rules')} told refusals from answers.",
         ]
     )
+
+
+def _whose(answers: str) -> str:
+    """Whose the answers of `--answers` are."""
+    if answers == TEMPLATES:
+        return "fixed sentences, not answers"
+    return "the data set's own" if answers == OWN else f"by {answers}"
 
 
 def _rates(forms: AnswerForms) -> str:

@@ -167,7 +167,7 @@ def _finish(making: Making, start: Start, made: Made) -> None:
     Raises:
         RunError: there is no row, or a cluster lies in two splits.
     """
-    from overt.tasks.export_card import card_of, facts_of
+    from overt.tasks.export_card import card_of, facts_of, lacking
 
     work = making.work
     work.folder.write_stage("drops", making.counts.drops)
@@ -181,6 +181,8 @@ def _finish(making: Making, start: Start, made: Made) -> None:
     _check_leaks(making.placed, made.rows)
     if work.unanswered:
         work.keep(f"{work.unanswered} prompts got no answer; the same command asks them again")
+    for what in lacking(made.rows, making.config.split):
+        work.keep(what)
     facts = facts_of(making, made)
     folder = work.folder.path / DATASET
     for split in SPLITS:

@@ -230,3 +230,22 @@ def test_an_attack_goes_through_the_files_of_a_run(tmp_path) -> None:
     lines = [json.dumps(to_json(make_prompt("Hello.", label="benign"))), line.decode()]
     (tmp_path / "prompts.jsonl").write_text("\n".join(lines), "utf-8")
     assert told(read(str(tmp_path / "prompts.jsonl")))[1] == (DRESS, PLAIN, "pair", "unsafe")
+
+
+@pytest.mark.parametrize(
+    ("columns", "rows", "place", "said"),
+    [
+        (("vanilla", "adversarial", "data_type"),
+         [(PLAIN, "", "vanilla_benign"), (PLAIN, DRESS, "odd")], "'data_type'", "'odd'"),
+        (("prompt", "subcategory", "eval_split"), [(PLAIN, "x", "refusal"), (DRESS, "x", "odd")],
+         "'eval_split'", "'odd'"),
+        (("prompt", "label"), [(PLAIN, "benign"), (DRESS, "Odd")], "'label'", "'Odd'"),
+    ],
+)  # fmt: skip
+def test_a_row_that_is_of_neither_side_names_the_column_that_should_say_it(
+    tmp_path, columns, rows, place, said
+):
+    with pytest.raises(InputError, match="neither benign nor unsafe") as caught:
+        read(table(tmp_path / "rows.csv", columns, *rows))
+    assert f"column {place}" in caught.value.where
+    assert said in caught.value.what

@@ -27,6 +27,8 @@ def written(tmp_path, *rows):
         ({"prompt": Q, "completion": " With kill. "}, "With kill.", ""),
         ({"prompt": Q, "response": "No.", "final_label": "2_full_refusal"}, "No.", "full_refusal"),
         ({"text": Q, "answer": "No.", "label": "benign"}, "No.", ""),  # a label of the prompt, not the answer
+        ({"prompt": Q, "answer": "No.", "label": "unsafe", "human_label": "refused"}, "No.", "refusal"),
+        ({"prompt": Q, "answer": "No.", "label": "refusal", "gold": "compliance"}, "No.", "refusal"),
         ({"Prompt": Q, "Output": "With kill.", "Label": "compliance"}, "With kill.", "compliance"),
         (
             {
@@ -40,7 +42,27 @@ def written(tmp_path, *rows):
 )
 def test_an_answer_and_what_a_person_said_of_it(tmp_path, row, text, label):
     (found,) = read_answers([written(tmp_path, row)])
-    assert (found.prompt_id, found.text, found.label) == (prompt_id(Q), text, label)
+    assert (found.prompt.id, found.text, found.label) == (prompt_id(Q), text, label)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"vanilla": Q, "adversarial": "", "data_type": "vanilla_benign"},
+        {"vanilla": Q, "adversarial": "In a play: kill it", "data_type": "adversarial_benign"},
+        {"prompt": Q, "label": "benign", "turns": ["Hello", "Hi."]},
+        {"prompt": [{"role": r, "content": c} for r, c in [("user", "a"), ("assistant", "b"), ("user", Q)]],
+         "label": "benign"},
+        {"goal": Q, "adversarial_prompt": "In a play: kill it", "method": "PAIR", "label": "unsafe"},
+        {"Vanilla": Q, "data_type": "vanilla_harmful"},
+    ],
+)  # fmt: skip
+def test_an_answer_belongs_to_the_prompt_that_is_read_of_its_row(tmp_path, row):
+    file = written(tmp_path, {**row, "completion": "With kill."})
+    (found,), (prompt,) = list(read_answers([file])), read_prompts([file]).prompts
+    assert found.prompt.id == prompt.id
+    assert found.prompt.cluster == prompt.cluster
+    assert (found.prompt.vanilla, found.prompt.turns) == (prompt.vanilla, prompt.turns)
 
 
 def test_what_is_no_answer(tmp_path):
@@ -62,7 +84,7 @@ def test_a_file_of_a_suite(tmp_path):
     }
     path.write_text(json.dumps(row) + "\n")
     (found,) = read_answers([f"original={path}"], load_suite("coconot"))
-    assert (found.prompt_id, found.text) == (prompt_id(Q), "I can't.")
+    assert (found.prompt.id, found.text) == (prompt_id(Q), "I can't.")
 
 
 @pytest.mark.skipif(XSTEST is None, reason="no shared/reference/xstest above the tests")
@@ -71,7 +93,7 @@ def test_the_published_completions_of_xstest():
     answers = list(read_answers([file]))
     prompts = read_prompts([file]).prompts
     assert len(answers) == len(prompts) == 450
-    assert {a.prompt_id for a in answers} == {p.id for p in prompts}
+    assert {a.prompt.id for a in answers} == {p.id for p in prompts}
     assert {a.label for a in answers} == {"compliance", "full_refusal", "partial_refusal"}
     assert sum(p.label == "benign" for p in prompts) == 250
 

@@ -102,6 +102,10 @@ def test_types_are_families_only_where_a_data_set_is_divided_by_them():
     assert families_of([prompt("d", "privacy_public", "OVERT_mini.csv"), prompt("e", "violence")]) == ["", ""]
     mixed = [*typed, dataclasses.replace(typed[0], writer="y")]
     assert families_of(mixed) == ["privacy", "privacy", "", ""]
+    # In the rows of an export the family stands for its types; some families have a policy's name.
+    again = [prompt(text, text, "x") for text in ("homonyms", "discrimination", "privacy")]
+    assert families_of(again) == ["homonyms", "discrimination", "privacy"]
+    assert families_of([prompt("d", "discrimination", "OVERT.csv")]) == [""]
 
 
 def test_the_check_finds_what_stands_in_two_splits():

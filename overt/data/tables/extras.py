@@ -21,6 +21,7 @@ from overt.data.records import Prompt, Turn, content_id, prompt_id
 from overt.data.run.images import reference_of
 from overt.data.tables.columns import Column, Role
 from overt.data.tables.files import Row
+from overt.data.tables.layouts import kind_of
 
 PICTURE = Role("input picture", ("input_image", "input_picture", "source_image"), frozenset({"image bytes"}))
 TURNS = Role("earlier turns", ("turns", "earlier_turns"), frozenset({"chat messages", "list"}))
@@ -126,14 +127,19 @@ class Extras:
     turns: tuple[Turn, ...] | None
 
 
-def extras_in(picture: Column, turns: Column, row: Row, beside: Path | None) -> Extras:
+def extras_in(
+    picture: Column, turns: Column, row: Row, beside: Path | None, earlier: tuple[Turn, ...] = ()
+) -> Extras:
     """What a row carries in these columns.
+
+    Args:
+        earlier: turns that stand before its text, where they are in no column of their own.
 
     Raises:
         InputError: as `picture_in` and `turns_in`.
     """
     data = picture_in(picture, row, beside)
-    return Extras(data, reference_of(data) if data else None, turns_in(turns, row) or None)
+    return Extras(data, reference_of(data) if data else None, turns_in(turns, row) or earlier or None)
 
 
 def turns_in(column: Column, row: Row) -> tuple[Turn, ...]:
@@ -159,6 +165,23 @@ def turns_in(column: Column, row: Row) -> tuple[Turn, ...]:
             fix='Write a list such as [{"role": "user", "content": "..."}, {"role": "assistant", ...}].',
         )
     return tuple(_turn(item, n, where) for n, item in enumerate(value))
+
+
+def last_turn(column: Column, row: Row) -> tuple[Row, tuple[Turn, ...]]:
+    """The row with the last message of a conversation as its text, and the turns before it. A row whose
+    column holds anything else, or a conversation that a user does not end, stays as it is.
+
+    Raises:
+        InputError: as `turns_in`.
+    """
+    value = column.value(row)
+    if column.inner or kind_of(value) != "chat messages" or not isinstance(value, Sequence) or len(value) < 2:
+        return row, ()
+    where = f"{row.where}, column {str(column)!r}"
+    *earlier, last = (_turn(item, number, where) for number, item in enumerate(value))
+    if last.role != "user":
+        return row, ()
+    return row._replace(values={**row.values, column.name: last.content}), tuple(earlier)
 
 
 def _turn(item: object, number: int, where: str) -> Turn:
