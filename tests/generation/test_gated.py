@@ -106,6 +106,35 @@ def test_what_holds_is_told_of_the_answer_that_it_is_of(file):
     assert reply.error.kind == "bad_request"
 
 
+@pytest.mark.parametrize("begun", [None, "First, take the"])
+def test_a_filter_is_one_behind_every_token(file, begun):
+    """Also where it let the answer begin: what it stopped is no answer to judge."""
+    endpoint = Endpoint(filters={" [refuse]": begun})
+    [reply] = ask(endpoint, file, [request()], threshold=0.5, both="true")
+    [other] = reply.gate.others
+    assert (reply.text, reply.refusal) == ("Sure, it is easy.", None)
+    assert (other.state, other.code, other.text) == ("refused", "content_filter", begun or "")
+    [reply] = ask(Endpoint(filters={" [respond]": begun}), file, [request()], threshold=0.5)
+    assert (reply.refusal, reply.gate.chosen) == ("content_filter", "respond")
+
+
+def test_samples_at_once_share_the_first_call(file):
+    async def run(url):
+        model = load_chat_model(f"openai/m?base_url={url}&refusal_tokens={file}&threshold=0.5")
+        try:
+            todo = [request(sample=n, seed=n) for n in range(4)]
+            return await asyncio.gather(*(model.complete(one) for one in todo))
+        finally:
+            await model.close()
+
+    endpoint = Endpoint(pause=0.02)
+    with endpoint.serving() as url:
+        replies = asyncio.run(run(url))
+    assert len({reply.gate for reply in replies}) == 1
+    assert sum(bool(body.get("logprobs")) for body in endpoint.asked) == 1
+    assert sorted(reply.input_tokens for reply in replies) == [15, 15, 15, 14 + 15]
+
+
 def test_a_token_that_is_not_listed_has_a_bound(file):
     long = {f"w{n}": 0.04 for n in range(19)} | {" [respond]": 0.2, " [refuse]": 0.001}
     [reply] = ask(Endpoint(p={"kill": long}), file, [request()], threshold=0.5)

@@ -94,10 +94,19 @@ def test_what_is_told_of_bounds_and_of_the_mass():
     mass = TokenMass()
     assert mass.notes("m") == []
     mass.add(gate())
-    assert mass.notes("m") == ["m: its refusal tokens have 0.75 of the probability on average (1 prompts)"]
+    assert mass.notes("m") == ["m: its refusal tokens have 0.75 of the probability on average (answers: 1)"]
     mass.add(dataclasses.replace(bounded, mass=0.2))
     first, second = mass.notes("m")
     assert mass.mean == pytest.approx(0.475)
     assert "at least 0.47" in first
     assert "does not use these tokens" in first
-    assert second.startswith("m: for 1 of 2 prompts the service did not list all refusal tokens")
+    assert second.startswith("m: for 1 of 2 answers the service did not list all refusal tokens")
+
+
+def test_tokens_that_were_not_listed_are_not_said_to_be_unused():
+    mass = TokenMass()
+    hidden = (TokenShare("refuse", 0.4, True), TokenShare("respond", 0.4, True))
+    mass.add(dataclasses.replace(gate(shares=hidden), mass=0.0))
+    first, _ = mass.notes("m")
+    assert "at least 0.00" in first
+    assert "it cannot be told whether the model uses them" in first

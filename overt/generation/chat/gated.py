@@ -13,6 +13,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import replace
+from weakref import WeakValueDictionary
 
 from overt.data.chat import CallError, ChatReply, ChatRequest, Message
 from overt.data.errors import InputError
@@ -58,6 +59,7 @@ class Gated:
         # and answers until all of a request are there.
         self._looked: OrderedDict[Hashable, ChatReply] = OrderedDict()
         self._written: dict[Hashable, ChatReply] = {}
+        self._looking: WeakValueDictionary[Hashable, asyncio.Lock] = WeakValueDictionary()
 
     async def complete(self, request: ChatRequest) -> ChatReply:
         """One reply, with its gate. A failure of one of the calls is that of the attempt.
@@ -94,17 +96,25 @@ class Gated:
         reply = answer_of(self._name(), looked.gate, written)
         if reply.error is not None:
             return reply
-        self._looked[request.messages] = replace(looked, input_tokens=0, output_tokens=0)  # paid for once
+        # The first call is paid for once: by the first of its answers that is there.
+        due = self._looked.get(request.messages, looked)
+        self._looked[request.messages] = replace(due, input_tokens=0, output_tokens=0)
         return replace(
             reply,
-            input_tokens=_both(reply.input_tokens, looked.input_tokens),
-            output_tokens=_both(reply.output_tokens, looked.output_tokens),
+            input_tokens=_both(reply.input_tokens, due.input_tokens),
+            output_tokens=_both(reply.output_tokens, due.output_tokens),
         )
 
     # -- the first call -----------------------------------------------------------------------------------
 
     async def _look(self, request: ChatRequest) -> ChatReply:
-        """The reply to the first call, with what the rule makes of it."""
+        """The reply to the first call, with what the rule makes of it. Samples of a prompt that are asked at
+        once share it."""
+        lock = self._looking.setdefault(request.messages, asyncio.Lock())
+        async with lock:
+            return await self._look_once(request)
+
+    async def _look_once(self, request: ChatRequest) -> ChatReply:
         key = request.messages
         if (known := self._looked.get(key)) is not None:
             self._looked.move_to_end(key)
@@ -116,8 +126,7 @@ class Gated:
             error = CallError("server", "the answer to the first call lists no probabilities (logprobs)")
             return replace(reply, error=error)
         tokens = self._knob.tokens
-        own = next((name for name, text in tokens.all.items() if text == top.own), "")
-        looked = replace(reply, gate=self._knob.gate(top.shares(tokens), own))
+        looked = replace(reply, gate=self._knob.gate(top.shares(tokens), top.own(tokens)))
         self._looked[key] = looked
         if len(self._looked) > _KEPT:
             self._looked.popitem(last=False)
