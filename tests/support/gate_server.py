@@ -21,8 +21,8 @@ class Endpoint:
     """How it behaves. p: of the first tokens, for a prompt that holds a word. goes_on: "plain", "fields" as
     vLLM, "prefix" as Mistral, "anew" as OpenAI. echoes: whether an answer repeats what it goes on from.
     lists: the most tokens; None: it rejects logprobs; 0: it leaves them out. says: the answer behind a token.
-    fails: by token, statuses for calls behind it, once each. filters: by token, what of the answer a filter let
-    through. pause: seconds that an answer takes."""
+    fails: by token, statuses for calls behind it, once each. filters: by token, what of the answer a filter
+    let through. pause: seconds that an answer takes."""
 
     goes_on: str = "plain"
     echoes: bool = False
