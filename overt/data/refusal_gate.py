@@ -111,7 +111,7 @@ def knob_of(
         return None
     tokens = read_tokens(Path(refusal_tokens).expanduser())
     rule = _rule(name, tokens, threshold)
-    return Knob(tokens, rule, both, MARGIN if margin is None else fraction(margin, f"margin of {name}"))
+    return Knob(tokens, rule, both, MARGIN if margin is None else fraction(margin, name, "margin"))
 
 
 def _rule(name: str, tokens: Tokens, threshold: Threshold) -> Rule:

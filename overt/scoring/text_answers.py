@@ -101,7 +101,7 @@ def _is_for_a_judge(outcome: Outcome) -> bool:
 
 
 def _is_open(other: Continuation) -> bool:
-    return other.state is None and bool(other.text.strip())
+    return other.state is None and bool(read_reply(other.text).answer.strip())
 
 
 def _answers(outcome: Outcome) -> list[str]:

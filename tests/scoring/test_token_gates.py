@@ -87,6 +87,12 @@ def test_an_unclear_answer_behind_a_token_is_an_error():
     assert (found.gate.others[0].state, found.gate.others[0].code) == ("error", "language:xx")
 
 
+def test_an_answer_behind_a_token_that_is_only_thinking_is_empty():
+    [found] = judged([outcome(0, YES, gate(Continuation("refuse", "<think>I am sorry, I cannot")))])
+    [other] = found.gate.others
+    assert (other.state, other.code) == ("error", "empty_answer")
+
+
 def test_what_is_told_of_bounds_and_of_the_mass():
     bounded = gate(shares=(TokenShare("refuse", 0.04, True), TokenShare("respond", 0.2)))
     assert gate_words(bounded) == "p(refuse) at most 0.04 < 0.5: respond"
