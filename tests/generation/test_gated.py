@@ -208,7 +208,7 @@ def test_a_failure_that_says_nothing_of_it_is_one_of_the_call(file):
 def test_a_batch_api_is_no_place_for_two_calls(file):
     model = load_chat_model(f"openai/m?base_url=http://127.0.0.1:9/v1&refusal_tokens={file}")
     assert model.batches() is None
-    with pytest.raises(InputError, match="the margin of openai/m is -1.0, not a number"):
+    with pytest.raises(InputError, match=r"the margin of openai/m is -1\.0, not a number"):
         load_chat_model(f"openai/m?base_url=http://127.0.0.1:9/v1&refusal_tokens={file}&margin=-1")
     with pytest.raises(InputError, match="no file names them"):
         load_chat_model("openai/m?base_url=http://127.0.0.1:9/v1&threshold=0.5")
