@@ -181,6 +181,36 @@ def test_an_endpoint_that_cannot_is_told_before_a_prompt_is_asked(file, endpoint
     assert endpoint.asked == []
 
 
+@pytest.mark.parametrize(
+    ("status", "body", "said"),
+    [
+        (403, {"error": {"message": "You are not allowed to request logprobs from this model"}}, "gives no"),
+        (501, {"error": {"message": "logprobs is not implemented"}}, "gives no probabilities of tokens"),
+        (
+            200,
+            {"choices": [{"message": {"content": None}, "finish_reason": "content_filter"}]},
+            "refused the request that tries it out (its words: content_filter)",
+        ),
+    ],
+)
+def test_a_no_to_the_first_probe_is_told_as_what_it_is(file, status, body, said):
+    endpoint = Endpoint()
+    normal = endpoint.answer
+    endpoint.answer = lambda asked: (status, {}, body) if asked.get("logprobs") else normal(asked)
+    with pytest.raises(InputError) as caught:
+        ask(endpoint, file, [request()], threshold=0.5)
+    assert said in str(caught.value)
+
+
+def test_a_beginning_that_is_not_taken_is_told_without_a_count(file):
+    endpoint = Endpoint()
+    normal = endpoint.answer
+    no = 400, {}, {"error": {"message": "Assistant response prefill is incompatible with enable_thinking."}}
+    endpoint.answer = lambda asked: no if len(asked["messages"]) > 1 else normal(asked)
+    with pytest.raises(InputError, match=r"as the beginning is not taken .its words: .*enable_thinking"):
+        ask(endpoint, file, [request()], threshold=0.5)
+
+
 def test_a_token_that_is_several_is_told_before_a_prompt_is_asked(tmp_path):
     write_tokens(tmp_path / "tokens.json", Tokens(" [respond]", {"refuse": " [refuse to answer]"}))
     endpoint = Endpoint()

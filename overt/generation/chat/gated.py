@@ -34,6 +34,7 @@ Send = Callable[[ChatRequest, Beside], Awaitable[tuple[ChatReply, Json]]]
 
 _PROBE = ChatRequest((Message("user", "Say hello."),), temperature=1.0, max_tokens=1)
 _KEPT = 20_000  # prompts whose first call is remembered
+_NEVER = (403, 501)  # also how it is said that a model has no logprobs: reasoning models of OpenAI's
 _DRAWS = 4  # of a first token, where the one that was drawn ends the answer and is not listed
 _ELSEWHERE = (
     "Serve it with vLLM or llama.cpp's server, or run it here: hf/MODEL?refusal_tokens=FILE. "
@@ -189,9 +190,12 @@ class Gated:
             if failed is not None and not complaint:
                 return failed
             said = said or complaint
-            told = told or f"made the prompt {min(grown.values(), default=0)} tokens longer, not 1"
+            if grown:
+                told = told or f"made the prompt {min(grown.values())} tokens longer, not 1"
         raise self._unable(
-            f"does not go on from an answer's beginning: a refusal token as the beginning {told}", said
+            "does not go on from an answer's beginning: a refusal token as the beginning "
+            f"{told or 'is not taken'}",
+            said,
         )
 
     async def _longer(self, form: Beside, before: int) -> tuple[ChatReply | None, dict[str, int], bool]:
@@ -231,10 +235,15 @@ class Gated:
 def _missing(looked: ChatReply, top: TopTokens | None) -> tuple[str, str] | None:
     """What the answer to a first call lacks, and the endpoint's words; None if nothing is known to be."""
     lacks = "gives no probabilities of tokens (logprobs)"
-    if (said := complaint_of(looked)) and "logprob" in said.casefold():
+    said = complaint_of(looked)
+    if looked.error is not None and looked.error.status in _NEVER:
+        said = said or looked.error.message
+    if "logprob" in said.casefold():
         return lacks, said
     if looked.error is not None:
         return None
+    if looked.refusal is not None:
+        return "refused the request that tries it out", looked.refusal
     if top is None:
         return f"{lacks}: its answer holds none", ""
     if looked.input_tokens is None:
