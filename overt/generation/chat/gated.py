@@ -178,7 +178,7 @@ class Gated:
             raise self._unable(*missing)
         if looked.error is not None or looked.input_tokens is None:
             return looked
-        said = told = ""
+        said, least = "", None
         for form in CONTINUATIONS:
             failed, grown, echoed = await self._longer(form, looked.input_tokens)
             if failed is None and set(grown.values()) == {1}:
@@ -190,13 +190,10 @@ class Gated:
             if failed is not None and not complaint:
                 return failed
             said = said or complaint
-            if grown:
-                told = told or f"made the prompt {min(grown.values())} tokens longer, not 1"
-        raise self._unable(
-            "does not go on from an answer's beginning: a refusal token as the beginning "
-            f"{told or 'is not taken'}",
-            said,
-        )
+            least = min(grown.values(), default=None) if least is None else least
+        told = "is not taken" if least is None else f"made the prompt {least} tokens longer, not 1"
+        beginning = "does not go on from an answer's beginning: a refusal token as the beginning"
+        raise self._unable(f"{beginning} {told}", said)
 
     async def _longer(self, form: Beside, before: int) -> tuple[ChatReply | None, dict[str, int], bool]:
         """How many tokens longer the text of each refusal token makes the prompt: 1 where the endpoint goes
