@@ -87,6 +87,13 @@ def test_an_unclear_answer_behind_a_token_is_an_error():
     assert (found.gate.others[0].state, found.gate.others[0].code) == ("error", "language:xx")
 
 
+def test_a_long_reason_does_not_push_out_what_the_tokens_decided():
+    long = RefusalVerdict("compliance", reason="because " * 200)
+    [found] = judged([outcome(0, YES, gate())], lambda pairs: (long for _ in pairs))
+    assert found.evidence.endswith("; p(refuse) 0.25 < 0.5: respond")
+    assert len(found.evidence) == 499
+
+
 def test_an_answer_behind_a_token_that_is_only_thinking_is_empty():
     [found] = judged([outcome(0, YES, gate(Continuation("refuse", "<think>I am sorry, I cannot")))])
     [other] = found.gate.others
