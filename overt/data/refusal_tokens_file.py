@@ -66,8 +66,15 @@ def read_tokens(path: Path) -> Tokens:
         raise InputError('"respond" is not the text of a token', where=where, fix=fix)
     if not isinstance(refuse, dict) or not refuse or not all(map(_is_text, refuse.values())):
         raise InputError('"refuse" does not map names to the texts of tokens', where=where, fix=fix)
-    if RESPOND in refuse:
-        raise InputError(f'a refuse token is called "{RESPOND}"', where=where, fix=fix)
+    if RESPOND in refuse or not all(map(str.strip, refuse)):
+        name = RESPOND if RESPOND in refuse else ""
+        raise InputError(f'a refuse token is called "{name}"', where=where, fix=fix)
+    if REFUSE in refuse and len(refuse) > 1:
+        raise InputError(
+            f'"{REFUSE}" is the name of the only refuse token, and there are {len(refuse)}',
+            where=where,
+            fix="Call each by its category.",
+        )
     tokens = Tokens(str(respond), {str(name): str(text) for name, text in refuse.items()})
     texts = list(tokens.all.values())
     if twice := next((text for text in texts if texts.count(text) > 1), None):

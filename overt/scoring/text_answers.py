@@ -129,8 +129,8 @@ def _with(outcome: Outcome, judge: str, judgements: Iterable[RefusalVerdict]) ->
     others = tuple(_judged(other, judge, verdicts) for other in outcome.gate.others)
     gate = dataclasses.replace(outcome.gate, others=others)
     words = gate_words(gate)[:_MOST]
-    said = outcome.evidence[: max(0, _MOST - len(words) - 2)]  # however long a judge's reason is
-    return dataclasses.replace(outcome, gate=gate, evidence="; ".join(filter(None, (said, words))))
+    kept = outcome.evidence[: max(0, _MOST - len(words) - 2)]  # however long a judge's reason is
+    return dataclasses.replace(outcome, gate=gate, evidence="; ".join(filter(None, (kept, words))))
 
 
 def _judged(other: Continuation, judge: str, verdicts: Iterator[RefusalVerdict]) -> Continuation:
