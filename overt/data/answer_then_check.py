@@ -43,12 +43,15 @@ _WHOLE = re.compile(
     re.DOTALL,
 )
 _TAGS = (f"<{CHECK}>", f"<{SUMMARY}>", f"</{SUMMARY}>", f"</{CHECK}>")
+# The same as a model may miswrite them, which is no plain answer either.
+_LIKE_TAGS = re.compile(rf"(?:<|&lt;)\s?/?\s?(?:{CHECK}|{SUMMARY})\b", re.IGNORECASE)
+_AS_ENTITIES = re.compile(rf"&lt;(/?(?:{CHECK}|{SUMMARY}))&gt;")
 
 
 def read_checked(text: str) -> Checked | NotInForm:
     """Reads an answer: every tag once, in order, and something in each part. A reasoning model's own thinking
-    may stand before them."""
-    text = _from_the_check_on(text)
+    may stand before them, and the tags may be HTML entities, as some gateways send them."""
+    text = _from_the_check_on(_with_tags(text))
     missing = [tag for tag in _TAGS if tag not in text]
     final = text.rpartition(f"</{CHECK}>")[2].strip() if _TAGS[-1] in text else None
     if missing:
@@ -68,8 +71,15 @@ def read_checked(text: str) -> Checked | NotInForm:
 def split_at_check(text: str) -> tuple[str, str]:
     """What stands before the end of the check, without the tag that opens it, and what stands behind it; ""
     and the text where no check ends."""
-    before, _, final = text.rpartition(f"</{CHECK}>")
+    before, _, final = _with_tags(text).rpartition(f"</{CHECK}>")
     return before.replace(f"<{CHECK}>", "", 1).strip(), final
+
+
+def _with_tags(text: str) -> str:
+    """The text with its tags as tags, where all of them are HTML entities."""
+    if "&lt;" not in text or any(tag in text for tag in _TAGS):
+        return text
+    return _AS_ENTITIES.sub(r"<\1>", text)
 
 
 def _from_the_check_on(text: str) -> str:
@@ -85,8 +95,10 @@ def _from_the_check_on(text: str) -> str:
 
 
 def has_tags(text: str) -> bool:
-    """Whether any tag of the format stands in a text; without one it is a plain answer."""
-    return "<" in text and any(tag in text for tag in _TAGS)  # of a million answers most have no "<"
+    """Whether any tag of the format stands in a text, however it is written; without one it is a plain
+    answer."""
+    # Of a million answers most have neither.
+    return ("<" in text or "&lt;" in text) and _LIKE_TAGS.search(text) is not None
 
 
 def written(checked: Checked) -> str:

@@ -14,7 +14,9 @@ from pathlib import Path
 from overt.data.chat import ChatReply
 from overt.data.errors import InputError
 from overt.data.plugins.names import fraction
+from overt.data.plugins.wrapped import provider_of
 from overt.data.provider.answers import response_of
+from overt.data.provider.vocabulary import finish_stage
 from overt.data.refusal_tokens import (
     REFUSE,
     RESPOND,
@@ -39,7 +41,8 @@ class Knob:
     """How a model with refusal tokens is asked.
 
     both: whether the model also goes on behind the token that was not chosen, for every prompt. margin: it
-    does so in any case where the probability is so near to what decides.
+    does so in any case where the probability is so near to what decides, and where it is only a bound that
+    reaches the threshold.
     """
 
     tokens: Tokens
@@ -72,7 +75,10 @@ class Knob:
         against = gate.threshold
         if against is None and gate.top == REFUSE:
             against = next((share.p for share in gate.shares if share.name == RESPOND), None)
-        return against is not None and abs(gate.score - against) <= self.margin
+        if against is None:
+            return False
+        is_bound = any(share.is_bound for share in gate.shares if share.name == gate.top)
+        return abs(gate.score - against) <= self.margin or (is_bound and gate.chosen == gate.top)
 
 
 def knob_of(
@@ -105,7 +111,7 @@ def knob_of(
         return None
     tokens = read_tokens(Path(refusal_tokens).expanduser())
     rule = _rule(name, tokens, threshold)
-    return Knob(tokens, rule, both, MARGIN if margin is None else fraction(margin, f"margin of {name}"))
+    return Knob(tokens, rule, both, MARGIN if margin is None else fraction(margin, name, "margin"))
 
 
 def _rule(name: str, tokens: Tokens, threshold: Threshold) -> Rule:
@@ -168,8 +174,11 @@ def _continuation(name: str, token: str, reply: ChatReply) -> Continuation:
     if reply.error is not None:
         return Continuation(token, "", "error", reply.error.kind, None, reply.error.message[:480])
     response = response_of(name, reply, None)
-    if response.code and not response.text.strip():
-        return Continuation(token, "", "refused", response.code[:60], "model", "the service's own filter")
+    if response.code:  # whatever came before it stepped in, as for any other answer
+        stage = finish_stage(provider_of(name), reply.finish_reason or "")
+        return Continuation(
+            token, response.text, "refused", response.code[:60], stage, "the service's own filter"
+        )
     return Continuation(token, response.text)
 
 

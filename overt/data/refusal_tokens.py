@@ -112,9 +112,9 @@ def chosen_by(rule: Rule, shares: tuple[TokenShare, ...], own: str) -> tuple[str
     """The token that the rule of the paper chooses, and the threshold that decided (None: the model's order).
 
     One refuse token, with a threshold: refuse where p(refuse) >= threshold, a probability over the whole
-    vocabulary. Without: refuse where p(refuse) >= p(respond). Several: the most probable one counts; with a
-    threshold it is chosen where its p is at least that, else respond; without, the model goes on with its own
-    most probable token.
+    vocabulary. Without: refuse where p(refuse) >= p(respond); one that was not listed is below one that was.
+    Several: the most probable one counts; with a threshold it is chosen where its p is at least that, else
+    respond; without, the model goes on with its own most probable token.
 
     Args:
         own: the name of the model's own most probable token, "" where that is none of the tokens.
@@ -124,6 +124,7 @@ def chosen_by(rule: Rule, shares: tuple[TokenShare, ...], own: str) -> tuple[str
     if threshold is not None:
         return (top.name if top.p >= threshold else RESPOND), threshold
     if top.name == REFUSE:
-        respond = next((share.p for share in shares if share.name == RESPOND), 0.0)
-        return (REFUSE if top.p >= respond else RESPOND), None
+        respond = next((one for one in shares if one.name == RESPOND), TokenShare(RESPOND, 0.0))
+        is_below = top.p < respond.p or (top.is_bound and not respond.is_bound)
+        return (RESPOND if is_below else REFUSE), None
     return own, None

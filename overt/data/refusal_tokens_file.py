@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,8 +52,7 @@ def tokens_bytes(tokens: Tokens) -> bytes:
 def read_tokens(path: Path) -> Tokens:
     """
     Raises:
-        InputError: the file cannot be read, is of another form or version, a token has no name of its own, or
-            two have one text.
+        InputError: the file cannot be read, is of another form or version, or two tokens have one text.
     """
     data, where, fix = read_json(path), str(path), f"It looks like this: {_EXAMPLE}"
     if data.get("format") != FORMAT:
@@ -67,19 +66,26 @@ def read_tokens(path: Path) -> Tokens:
         raise InputError('"respond" is not the text of a token', where=where, fix=fix)
     if not isinstance(refuse, dict) or not refuse or not all(map(_is_text, refuse.values())):
         raise InputError('"refuse" does not map names to the texts of tokens', where=where, fix=fix)
-    if RESPOND in refuse:
-        raise InputError(f'a refuse token is called "{RESPOND}"', where=where, fix=fix)
-    if REFUSE in refuse and len(refuse) > 1:  # the rule for the only refuse token is another one
-        raise InputError(
-            f'"{REFUSE}" is the name of the only refuse token; there are others', where=where
-        )
-    if not all(map(_is_text, refuse)):
-        raise InputError("a refuse token has no name", where=where, fix=fix)
+    _check_names(refuse, where)
     tokens = Tokens(str(respond), {str(name): str(text) for name, text in refuse.items()})
     texts = list(tokens.all.values())
     if twice := next((text for text in texts if texts.count(text) > 1), None):
         raise InputError(f"two tokens have the text {twice!r}", where=where)
     return tokens
+
+
+def _check_names(refuse: Iterable[str], where: str) -> None:
+    names = list(refuse)
+    if odd := [name for name in names if name == RESPOND or not name.strip()]:
+        raise InputError(
+            f'a refuse token is called "{odd[0]}"', where=where, fix="Call each by its category."
+        )
+    if REFUSE in names and len(names) > 1:
+        raise InputError(
+            f'"{REFUSE}" is the name of the only refuse token, and there are {len(names)}',
+            where=where,
+            fix="Call each by its category.",
+        )
 
 
 def _is_text(value: object) -> bool:

@@ -220,7 +220,7 @@ def read_reply(said: ChatReply | str) -> ReplyParts:
         # A whole answer in this form says itself where its thought ends, even within a code block.
         parts = read_reply(final)
         thinking = "\n\n".join(filter(None, (before, parts.thinking)))
-        return ReplyParts(parts.answer, thinking, parts.is_closed, is_cut_off)
+        return ReplyParts(without_marks(parts.answer), thinking, parts.is_closed, is_cut_off)
     thoughts = thoughts_in(text)
     if not thoughts:
         return ReplyParts(text, "", True, is_cut_off)

@@ -23,36 +23,41 @@ def gate_words(gate: Gate) -> str:
 
 @dataclass
 class TokenMass:
-    """Counts over the gates of one target."""
+    """Counts over the gates of one target, one for each answer. `most` adds up what the tokens have at most,
+    where some are bounds."""
 
-    prompts: int = 0
+    answers: int = 0
     total: float = 0.0
+    most: float = 0.0
     bounded: int = 0
 
     def add(self, gate: Gate) -> None:
-        self.prompts += 1
+        self.answers += 1
         self.total += gate.mass
+        self.most += min(1.0, gate.mass + sum(share.p for share in gate.shares if share.is_bound))
         self.bounded += any(share.is_bound for share in gate.shares)
 
     @property
     def mean(self) -> float:
         """The mean probability of all tokens together, in 0..1; NaN without a gate."""
-        return self.total / self.prompts if self.prompts else float("nan")
+        return self.total / self.answers if self.answers else float("nan")
 
     def notes(self, name: str) -> list[str]:
         """Sentences on a target of this name."""
-        if not self.prompts:
+        if not self.answers:
             return []
         least = "at least " if self.bounded else ""
         said = [
             f"{name}: its refusal tokens have {least}{self.mean:.2f} of the probability on average "
-            f"({self.prompts:,} prompts)"
+            f"(answers: {self.answers:,})"
         ]
-        if self.mean < LEAST_MASS:
+        if self.most < LEAST_MASS * self.answers:
             said[0] += ", so the model does not use these tokens: their probabilities say little"
+        elif self.mean < LEAST_MASS:
+            said[0] += ", and it cannot be told whether the model uses them"
         if self.bounded:
             said.append(
-                f"{name}: for {self.bounded:,} of {self.prompts:,} prompts the service did not list all "
+                f"{name}: for {self.bounded:,} of {self.answers:,} answers the service did not list all "
                 "refusal tokens, and the probability of the others is an upper bound"
             )
         return said

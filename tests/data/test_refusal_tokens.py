@@ -8,7 +8,9 @@ from overt.calls.channel import made, packed
 from overt.data.chat import ChatReply
 from overt.data.outcomes import Outcome
 from overt.data.records import to_json
+from overt.data.refusal_gate import Knob
 from overt.data.refusal_tokens import Continuation, Gate, Rule, TokenShare, chosen_by, top_of
+from overt.data.refusal_tokens_file import SINGLE
 from overt.data.run.files import line_reader
 
 
@@ -51,6 +53,22 @@ def test_a_bound_is_no_probability_beside_an_equal_one():
     assert top_of(found).name == "b"
     with pytest.raises(ValueError, match="no refuse token"):
         top_of(shares(respond=1.0))
+
+
+def test_what_was_not_listed_is_below_what_was():
+    refuse, respond = TokenShare("refuse", 0.02, is_bound=True), TokenShare("respond", 0.02)
+    assert chosen_by(Rule(), (refuse, respond), "") == ("respond", None)
+    listed, unlisted = TokenShare("refuse", 0.02), TokenShare("respond", 0.02, is_bound=True)
+    assert chosen_by(Rule(), (listed, unlisted), "") == ("refuse", None)
+
+
+@pytest.mark.parametrize(("bound", "threshold", "others"), [(0.2, 0.05, ("respond",)), (0.2, 0.5, ())])
+def test_where_a_bound_decides_the_other_answer_is_written_too(bound, threshold, others):
+    found = (TokenShare("refuse", bound, is_bound=True), TokenShare("respond", 0.5))
+    knob = Knob(SINGLE, Rule(threshold))
+    assert knob.others(knob.gate(found, "")) == others
+    measured = (TokenShare("refuse", bound), TokenShare("respond", 0.5))
+    assert knob.others(knob.gate(measured, "")) == ()
 
 
 def test_a_gate_goes_through_journal_and_files():

@@ -29,8 +29,8 @@ def test_what_is_written_is_read_back(tmp_path, tokens):
         ({"refuse": {}}, '"refuse"'),
         ({"refuse": {"refuse": 3}}, '"refuse"'),
         ({"refuse": {"respond": " [b]"}}, 'called "respond"'),
-        ({"refuse": {"refuse": " [r]", "violence": " [v]"}}, "the only refuse token"),
-        ({"refuse": {" ": " [v]"}}, "no name"),
+        ({"refuse": {" ": " [b]"}}, 'called " "'),
+        ({"refuse": {"refuse": " [b]", "violence": " [c]"}}, "the only refuse token, and there are 2"),
         ({"refuse": {"refuse": " [a]"}}, "two tokens have the text ' [a]'"),
     ],
 )

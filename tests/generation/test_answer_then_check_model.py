@@ -16,6 +16,7 @@ from overt.data.errors import InputError
 from overt.data.lanes import lane_of, lane_of_name
 from overt.data.plugins.names import own_options
 from overt.data.plugins.wrapped import WRAPPERS, inside, is_adaptive, provider_of
+from overt.data.refusal_tokens import Continuation, Gate, TokenShare
 from overt.data.replies import read_reply
 from overt.generation.chat.answer_then_check import AnswerThenCheck
 from overt.generation.chat.openai import OpenAIChat
@@ -89,6 +90,28 @@ def test_an_answer_without_any_tag_is_in_form_for_an_adaptive_one():
     assert ask(ChatReply(text="Paris."), adaptive=True)[0].error is None
     for text in ("", " ", GOOD + GOOD, "Paris.</safety_check>"):
         assert ask(ChatReply(text=text), adaptive=True)[0].error.kind == "format"
+
+
+def test_what_stands_behind_another_refusal_token_is_read_alike():
+    others = (
+        Continuation("refuse", FIXED_REFUSAL),
+        Continuation("a", GOOD),
+        Continuation("b", "", "error", "timeout"),
+    )
+    gate = Gate((TokenShare("refuse", 0.2),), 0.2, "refuse", 0.2, "respond", 0.5, others)
+    got, _ = ask(ChatReply(text=GOOD, gate=gate))
+    assert [(one.state, one.code) for one in got.gate.others] == [
+        ("error", "format"),
+        (None, ""),
+        ("error", "timeout"),
+    ]
+    plain, _ = ask(ChatReply(text=GOOD, gate=gate), adaptive=True)
+    assert plain.gate == gate
+
+
+@pytest.mark.parametrize("text", [GOOD.upper(), "<INTENDED_ANSWER_SUMMARY>x</INTENDED_ANSWER_SUMMARY> y"])
+def test_a_miswritten_thought_is_no_direct_answer(text):
+    assert ask(ChatReply(text=text), adaptive=True)[0].error.kind == "format"
 
 
 def test_a_cut_off_reply_says_so():

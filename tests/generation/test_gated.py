@@ -106,6 +106,35 @@ def test_what_holds_is_told_of_the_answer_that_it_is_of(file):
     assert reply.error.kind == "bad_request"
 
 
+@pytest.mark.parametrize("begun", [None, "First, take the"])
+def test_a_filter_is_one_behind_every_token(file, begun):
+    """Also where it let the answer begin: what it stopped is no answer to judge."""
+    endpoint = Endpoint(filters={" [refuse]": begun})
+    [reply] = ask(endpoint, file, [request()], threshold=0.5, both="true")
+    [other] = reply.gate.others
+    assert (reply.text, reply.refusal) == ("Sure, it is easy.", None)
+    assert (other.state, other.code, other.text) == ("refused", "content_filter", begun or "")
+    [reply] = ask(Endpoint(filters={" [respond]": begun}), file, [request()], threshold=0.5)
+    assert (reply.refusal, reply.gate.chosen) == ("content_filter", "respond")
+
+
+def test_samples_at_once_share_the_first_call(file):
+    async def run(url):
+        model = load_chat_model(f"openai/m?base_url={url}&refusal_tokens={file}&threshold=0.5")
+        try:
+            todo = [request(sample=n, seed=n) for n in range(4)]
+            return await asyncio.gather(*(model.complete(one) for one in todo))
+        finally:
+            await model.close()
+
+    endpoint = Endpoint(pause=0.02)
+    with endpoint.serving() as url:
+        replies = asyncio.run(run(url))
+    assert len({reply.gate for reply in replies}) == 1
+    assert sum(bool(body.get("logprobs")) for body in endpoint.asked) == 1
+    assert sorted(reply.input_tokens for reply in replies) == [15, 15, 15, 14 + 15]
+
+
 def test_a_token_that_is_not_listed_has_a_bound(file):
     long = {f"w{n}": 0.04 for n in range(19)} | {" [respond]": 0.2, " [refuse]": 0.001}
     [reply] = ask(Endpoint(p={"kill": long}), file, [request()], threshold=0.5)
@@ -152,6 +181,36 @@ def test_an_endpoint_that_cannot_is_told_before_a_prompt_is_asked(file, endpoint
     assert endpoint.asked == []
 
 
+@pytest.mark.parametrize(
+    ("status", "body", "said"),
+    [
+        (403, {"error": {"message": "You are not allowed to request logprobs from this model"}}, "gives no"),
+        (501, {"error": {"message": "logprobs is not implemented"}}, "gives no probabilities of tokens"),
+        (
+            200,
+            {"choices": [{"message": {"content": None}, "finish_reason": "content_filter"}]},
+            "refused the request that tries it out (its words: content_filter)",
+        ),
+    ],
+)
+def test_a_no_to_the_first_probe_is_told_as_what_it_is(file, status, body, said):
+    endpoint = Endpoint()
+    normal = endpoint.answer
+    endpoint.answer = lambda asked: (status, {}, body) if asked.get("logprobs") else normal(asked)
+    with pytest.raises(InputError) as caught:
+        ask(endpoint, file, [request()], threshold=0.5)
+    assert said in str(caught.value)
+
+
+def test_a_beginning_that_is_not_taken_is_told_without_a_count(file):
+    endpoint = Endpoint()
+    normal = endpoint.answer
+    no = 400, {}, {"error": {"message": "Assistant response prefill is incompatible with enable_thinking."}}
+    endpoint.answer = lambda asked: no if len(asked["messages"]) > 1 else normal(asked)
+    with pytest.raises(InputError, match=r"as the beginning is not taken .its words: .*enable_thinking"):
+        ask(endpoint, file, [request()], threshold=0.5)
+
+
 def test_a_token_that_is_several_is_told_before_a_prompt_is_asked(tmp_path):
     write_tokens(tmp_path / "tokens.json", Tokens(" [respond]", {"refuse": " [refuse to answer]"}))
     endpoint = Endpoint()
@@ -179,5 +238,7 @@ def test_a_failure_that_says_nothing_of_it_is_one_of_the_call(file):
 def test_a_batch_api_is_no_place_for_two_calls(file):
     model = load_chat_model(f"openai/m?base_url=http://127.0.0.1:9/v1&refusal_tokens={file}")
     assert model.batches() is None
+    with pytest.raises(InputError, match=r"the margin of openai/m is -1\.0, not a number"):
+        load_chat_model(f"openai/m?base_url=http://127.0.0.1:9/v1&refusal_tokens={file}&margin=-1")
     with pytest.raises(InputError, match="no file names them"):
         load_chat_model("openai/m?base_url=http://127.0.0.1:9/v1&threshold=0.5")

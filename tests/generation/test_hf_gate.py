@@ -12,6 +12,7 @@ from overt.data.chat import ChatRequest, Message
 from overt.data.errors import InputError
 from overt.data.refusal_tokens import Tokens
 from overt.data.refusal_tokens_file import SINGLE, write_tokens
+from overt.generation.chat.hf_gate import TokenGate
 from overt.registry import load_chat_model
 from overt.tasks.targets import read_spec
 
@@ -94,6 +95,24 @@ def test_p_is_that_of_a_forward_pass_and_both_answers_go_on_from_it(single):
         assert reply.text == chosen
         assert other.text == by_hand(single, request, SINGLE, other.token)[1]
         assert other.state is None  # a judge decides that
+
+
+def test_a_token_that_one_request_cannot_go_behind_fails_that_request(single, monkeypatch):
+    """As a processor of pictures may read it otherwise: others of its batch are answered."""
+    real = TokenGate.behind
+
+    def behind(self, language, row, token):
+        if token == "refuse" and len(row.tokens) == min(lengths):
+            raise ValueError("the model's processor does not read ' [refuse]' as one token")
+        lengths.add(len(row.tokens))
+        return real(self, language, row, token)
+
+    lengths = set()
+    monkeypatch.setattr(TokenGate, "behind", behind)
+    first, *rest = answers(spec(single, threshold=0), requests(3))
+    assert first.error.kind == "bad_request"
+    assert "as one token" in first.error.message
+    assert [reply.error for reply in rest] == [None, None]
 
 
 def test_thresholds_decide(single, several):

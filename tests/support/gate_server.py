@@ -21,7 +21,8 @@ class Endpoint:
     """How it behaves. p: of the first tokens, for a prompt that holds a word. goes_on: "plain", "fields" as
     vLLM, "prefix" as Mistral, "anew" as OpenAI. echoes: whether an answer repeats what it goes on from.
     lists: the most tokens; None: it rejects logprobs; 0: it leaves them out. says: the answer behind a token.
-    fails: by token, statuses for calls behind it, once each. pause: seconds that an answer takes."""
+    fails: by token, statuses for calls behind it, once each. filters: by token, what of the answer a filter
+    let through. pause: seconds that an answer takes."""
 
     goes_on: str = "plain"
     echoes: bool = False
@@ -37,6 +38,7 @@ class Endpoint:
         }
     )
     fails: dict[str, list[int]] = field(default_factory=dict)
+    filters: dict[str, str | None] = field(default_factory=dict)
     pause: float = 0.0
     bodies: list[dict[str, Any]] = field(default_factory=list)
 
@@ -79,6 +81,8 @@ class Endpoint:
             text = f"{begun} {text}"
         choice: dict[str, Any] = {"index": 0, "message": {"role": "assistant", "content": text}}
         choice["finish_reason"] = "length" if body["max_tokens"] == 1 else "stop"
+        if goes_on and begun in self.filters and body["max_tokens"] > 1:
+            choice = {"message": {"content": self.filters[begun]}, "finish_reason": "content_filter"}
         if body.get("logprobs") and self.lists:
             choice["logprobs"] = {"content": [self._first(turns[0]["content"], body["top_logprobs"])]}
         usage = {"prompt_tokens": size, "completion_tokens": len(text.split())}

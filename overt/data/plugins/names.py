@@ -348,8 +348,8 @@ def spell(head: str, **options: object) -> str:
     return f"{head}?{'&'.join(pairs)}" if pairs else head
 
 
-def fraction(value: str | float, name: str) -> float:
-    """Reads a threshold.
+def fraction(value: str | float, name: str, what: str = "threshold") -> float:
+    """Reads a threshold, or another share.
 
     Raises:
         InputError: the value is not a number from 0 to 1.
@@ -359,7 +359,7 @@ def fraction(value: str | float, name: str) -> float:
     except ValueError:
         number = -1.0
     if not 0 <= number <= 1:  # NaN fails this as well
-        raise InputError(f"the threshold of {name} is {value!r}, not a number from 0 to 1")
+        raise InputError(f"the {what} of {name} is {value!r}, not a number from 0 to 1")
     return number
 
 

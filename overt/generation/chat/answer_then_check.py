@@ -28,9 +28,11 @@ from overt.data.json_types import JsonObject
 from overt.data.plugins.attempts import of_reply
 from overt.data.plugins.wrapped import provider_of
 from overt.data.provider.vocabulary import finish_stage
+from overt.data.refusal_tokens import Continuation
 from overt.data.templates import load_template
 from overt.data.yaml.schema import read_bytes
 
+_OUT_OF_FORM = "not in the format of answer-then-check: "
 _NO_JSON = "it answers in tags, not in JSON: name the model behind it for this role"
 
 
@@ -101,17 +103,31 @@ class AnswerThenCheck:
         filtered = finish_stage(self._provider, reply.finish_reason or "")
         if reply.error is not None or reply.refusal or filtered is not None:
             return reply
-        found = read_checked(reply.text)
-        is_plain = self._adaptive and bool(reply.text.strip()) and not has_tags(reply.text)
-        if is_plain or isinstance(found, Checked):
+        if (found := self._fault(reply.text)) is not None:
+            return dataclasses.replace(reply, error=CallError("format", _why(reply, found, max_tokens)))
+        if reply.gate is None or not reply.gate.others:
             return reply
-        return dataclasses.replace(reply, error=CallError("format", _why(reply, found, max_tokens)))
+        others = tuple(map(self._other_in_form, reply.gate.others))
+        return dataclasses.replace(reply, gate=dataclasses.replace(reply.gate, others=others))
+
+    def _fault(self, text: str) -> NotInForm | None:
+        """What keeps an answer out of the format; None for one that is in it."""
+        found = read_checked(text)
+        is_plain = self._adaptive and bool(text.strip()) and not has_tags(text)
+        return None if is_plain or isinstance(found, Checked) else found
+
+    def _other_in_form(self, other: Continuation) -> Continuation:
+        """What was written behind another refusal token, by the same rule."""
+        found = self._fault(other.text) if other.state is None else None
+        if found is None:
+            return other
+        return dataclasses.replace(other, state="error", code="format", evidence=_OUT_OF_FORM + found.why)
 
 
 def _why(reply: ChatReply, found: NotInForm, max_tokens: int | None) -> str:
     if not reply.text.strip():
         return "nothing came, not even the check"
-    why = f"not in the format of answer-then-check: {found.why}"
+    why = _OUT_OF_FORM + found.why
     if not reply.is_cut_off:
         return why
     limit = f" of {max_tokens:,}" if max_tokens else ""

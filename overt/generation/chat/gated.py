@@ -13,6 +13,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import replace
+from weakref import WeakValueDictionary
 
 from overt.data.chat import CallError, ChatReply, ChatRequest, Message
 from overt.data.errors import InputError
@@ -33,6 +34,7 @@ Send = Callable[[ChatRequest, Beside], Awaitable[tuple[ChatReply, Json]]]
 
 _PROBE = ChatRequest((Message("user", "Say hello."),), temperature=1.0, max_tokens=1)
 _KEPT = 20_000  # prompts whose first call is remembered
+_NEVER = (403, 501)  # also how it is said that a model has no logprobs: reasoning models of OpenAI's
 _DRAWS = 4  # of a first token, where the one that was drawn ends the answer and is not listed
 _ELSEWHERE = (
     "Serve it with vLLM or llama.cpp's server, or run it here: hf/MODEL?refusal_tokens=FILE. "
@@ -58,6 +60,7 @@ class Gated:
         # and answers until all of a request are there.
         self._looked: OrderedDict[Hashable, ChatReply] = OrderedDict()
         self._written: dict[Hashable, ChatReply] = {}
+        self._looking: WeakValueDictionary[Hashable, asyncio.Lock] = WeakValueDictionary()
 
     async def complete(self, request: ChatRequest) -> ChatReply:
         """One reply, with its gate. A failure of one of the calls is that of the attempt.
@@ -94,17 +97,25 @@ class Gated:
         reply = answer_of(self._name(), looked.gate, written)
         if reply.error is not None:
             return reply
-        self._looked[request.messages] = replace(looked, input_tokens=0, output_tokens=0)  # paid for once
+        # The first call is paid for once: by the first of its answers that is there.
+        due = self._looked.get(request.messages, looked)
+        self._looked[request.messages] = replace(due, input_tokens=0, output_tokens=0)
         return replace(
             reply,
-            input_tokens=_both(reply.input_tokens, looked.input_tokens),
-            output_tokens=_both(reply.output_tokens, looked.output_tokens),
+            input_tokens=_both(reply.input_tokens, due.input_tokens),
+            output_tokens=_both(reply.output_tokens, due.output_tokens),
         )
 
     # -- the first call -----------------------------------------------------------------------------------
 
     async def _look(self, request: ChatRequest) -> ChatReply:
-        """The reply to the first call, with what the rule makes of it."""
+        """The reply to the first call, with what the rule makes of it. Samples of a prompt that are asked at
+        once share it."""
+        lock = self._looking.setdefault(request.messages, asyncio.Lock())
+        async with lock:
+            return await self._look_once(request)
+
+    async def _look_once(self, request: ChatRequest) -> ChatReply:
         key = request.messages
         if (known := self._looked.get(key)) is not None:
             self._looked.move_to_end(key)
@@ -116,8 +127,7 @@ class Gated:
             error = CallError("server", "the answer to the first call lists no probabilities (logprobs)")
             return replace(reply, error=error)
         tokens = self._knob.tokens
-        own = next((name for name, text in tokens.all.items() if text == top.own), "")
-        looked = replace(reply, gate=self._knob.gate(top.shares(tokens), own))
+        looked = replace(reply, gate=self._knob.gate(top.shares(tokens), top.own(tokens)))
         self._looked[key] = looked
         if len(self._looked) > _KEPT:
             self._looked.popitem(last=False)
@@ -168,7 +178,7 @@ class Gated:
             raise self._unable(*missing)
         if looked.error is not None or looked.input_tokens is None:
             return looked
-        said = told = ""
+        said, least = "", None
         for form in CONTINUATIONS:
             failed, grown, echoed = await self._longer(form, looked.input_tokens)
             if failed is None and set(grown.values()) == {1}:
@@ -180,10 +190,10 @@ class Gated:
             if failed is not None and not complaint:
                 return failed
             said = said or complaint
-            told = told or f"made the prompt {min(grown.values(), default=0)} tokens longer, not 1"
-        raise self._unable(
-            f"does not go on from an answer's beginning: a refusal token as the beginning {told}", said
-        )
+            least = min(grown.values(), default=None) if least is None else least
+        told = "is not taken" if least is None else f"made the prompt {least} tokens longer, not 1"
+        beginning = "does not go on from an answer's beginning: a refusal token as the beginning"
+        raise self._unable(f"{beginning} {told}", said)
 
     async def _longer(self, form: Beside, before: int) -> tuple[ChatReply | None, dict[str, int], bool]:
         """How many tokens longer the text of each refusal token makes the prompt: 1 where the endpoint goes
@@ -222,10 +232,15 @@ class Gated:
 def _missing(looked: ChatReply, top: TopTokens | None) -> tuple[str, str] | None:
     """What the answer to a first call lacks, and the endpoint's words; None if nothing is known to be."""
     lacks = "gives no probabilities of tokens (logprobs)"
-    if (said := complaint_of(looked)) and "logprob" in said.casefold():
+    said = complaint_of(looked)
+    if looked.error is not None and looked.error.status in _NEVER:
+        said = said or looked.error.message
+    if "logprob" in said.casefold():
         return lacks, said
     if looked.error is not None:
         return None
+    if looked.refusal is not None:
+        return "refused the request that tries it out", looked.refusal
     if top is None:
         return f"{lacks}: its answer holds none", ""
     if looked.input_tokens is None:

@@ -172,12 +172,17 @@ class HFChat:
             return [ChatReply(gate=one) for one in found]
 
         looked = self._in_groups(rows, look)
-        jobs = [
-            ((number, token), gate.behind(self._language, row, token), request)
-            for number, row, request in rows
-            if (found := looked[number].gate) is not None
-            for token in (found.chosen, *gate.knob.others(found))
-        ]
+        jobs: list[tuple[tuple[int, str], Row, ChatRequest]] = []
+        for number, row, request in rows:
+            if (found := looked[number].gate) is None:
+                continue
+            try:
+                jobs += [
+                    ((number, token), gate.behind(self._language, row, token), request)
+                    for token in (found.chosen, *gate.knob.others(found))
+                ]
+            except ValueError as error:  # one bad request must not end the run
+                looked[number] = _failed(error)
         written: dict[int, dict[str, ChatReply]] = {}
         for (number, token), reply in self._in_groups(jobs, self._generate).items():
             written.setdefault(number, {})[token] = reply
