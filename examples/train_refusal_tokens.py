@@ -2,7 +2,7 @@ r"""Trains a chat model on the rows that `overt export` wrote, with TRL: refusal
 
     pip install "overt[local,train]"
     overt export RUN --format refusal-tokens --answers MODEL --out data
-    python examples/train_refusal_tokens.py data ORG/MODEL --out model
+    python examples/train_refusal_tokens.py data/dataset ORG/MODEL --out model
     overt run SUITE --target "hf/model?refusal_tokens=model/tokens.json&threshold=0.5"
 
 The tokens of a folder with a tokens.json become new rows of the vocabulary; a folder without one (`--format
@@ -228,7 +228,9 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("data", type=Path, help="the folder of `overt export`: train.jsonl, tokens.json ...")
+    parser.add_argument(
+        "data", type=Path, help="the folder `dataset` of an export: train.jsonl, tokens.json ..."
+    )
     parser.add_argument("model", help="a chat model: a Hub id, a folder, or a GGUF file")
     parser.add_argument("--out", type=Path, required=True, help="where the trained model goes")
     parser.add_argument("--epochs", type=float, default=3)

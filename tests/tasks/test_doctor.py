@@ -15,6 +15,7 @@ from overt.cli import app
 from overt.data.plugins import packages
 from overt.data.plugins.install import ADDS, EXTRAS
 from overt.data.plugins.packages import BASE, Package, imported, modules_of, package, requirements
+from overt.data.plugins.wrapped import WRAPPERS
 from overt.tasks import doctor
 from overt.tasks.doctor import examine
 
@@ -61,7 +62,8 @@ def test_every_service_names_its_variable():
     found = {model for key in doctor._keys() for model in key.used_by}
     for group in ("overt.targets", "overt.chat_models"):
         named = {f"{provider}/" for provider in registry.providers(group)}
-        assert named - found <= {"diffusers/", "diffusers-edit/", "hf/", "http/"}, (
+        of_others = {f"{name}/" for name in WRAPPERS}  # the key is that of the model behind it
+        assert named - found <= {"diffusers/", "diffusers-edit/", "hf/", "http/", *of_others}, (
             "no key, or one that its file names"
         )
 
