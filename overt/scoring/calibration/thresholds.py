@@ -126,7 +126,7 @@ def _none_keeps(benign: ScoredRows, cut: Cut, wanted: Wanted) -> str:
         )
     unknown = int((benign.below == UNKNOWN).sum())
     unasked = (
-        f" (of {unknown:,} of them that answer is not known, and they count as refused: run with --both)"
+        f" ({unknown:,} of them count as refused since that answer is not known: run with --both)"
         if unknown
         else ""
     )
