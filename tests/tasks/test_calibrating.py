@@ -165,6 +165,11 @@ def test_a_limit_is_a_share(run, limit):
     assert "5% or 0.05" in said
 
 
+def test_a_seed_below_0_is_no_verdict(run):
+    """1 would say that no threshold keeps the limit."""
+    assert "greater than or equal to 0" in calibrate(run, "--seed", "-1", code=2).stderr
+
+
 def test_too_few_seeds_are_refused_with_how_many_it_takes(run):
     said = calibrate(run, limit="2%", code=3).said
     assert "a limit of 2% needs 189 there, so about 378 in the run" in said
