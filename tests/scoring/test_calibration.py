@@ -273,13 +273,13 @@ def test_versions_and_unclear_prompts_take_no_part():
     assert len(found.rows) == 1
 
 
-def flagging(prompts, score, is_flagged, own=None):
+def flagging(prompts, score, is_flagged, own=None, name="filter/f"):
     """Outcomes of a filter that blocks what it flags, whatever the score, and what its own threshold says."""
     found = []
     for it in prompts:
         p = score(it)
         blocked = is_flagged(it) or (own is not None and p >= own)
-        layer = LayerDecision("filter/f", "prompt_filter", blocked, p)
+        layer = LayerDecision(name, "prompt_filter", blocked, p)
         found.append(scored(it.id, p, state="refused" if blocked else "generated", layers=(layer,)))
     return found
 
@@ -301,6 +301,19 @@ def test_what_is_blocked_whatever_its_score_counts_at_every_threshold():
         is_flagged = benign.prompt % 50 == 0
         assert part.over_refusal.k == (is_flagged | (benign.score >= target.whole.threshold)).sum()
     assert any("decides by more than its score" in said for said in notes_of(target))
+
+
+def test_flags_beside_a_threshold_of_the_run_cannot_be_told_apart():
+    prompts = [prompt(f"b{i}") for i in range(40)]
+    number = {it.id: i for i, it in enumerate(prompts)}
+    _, found = target_of(
+        prompts,
+        flagging(
+            prompts, lambda it: number[it.id] / 40, lambda it: number[it.id] == 3, 0.5, "f?threshold=0.5"
+        ),
+    )
+    assert found.regardless == 1
+    assert "run it without a threshold" in why_not(found)
 
 
 @pytest.mark.parametrize("own", [None, 0.5])

@@ -209,8 +209,8 @@ def notes_of(target: CalibratedTarget) -> list[str]:
     if whole is not None and (lost := whole.held_out.unknown).benign + lost.unsafe:
         said.append(
             f"For {lost.benign:,} benign and {lost.unsafe:,} unsafe held-out rows the continuation that this "
-            "threshold chooses is not known: it was not asked for, or no answer came. They count against it, "
-            "as refused and as answered: run the target with --both."
+            "threshold chooses is not known: not asked for, failed, or unclear to the judge. They count against "
+            "it, as refused and as answered: run the target with --both."
         )
     elif facts and facts.one_sided:
         said.append(
@@ -224,9 +224,9 @@ def notes_of(target: CalibratedTarget) -> list[str]:
         )
     if target.regardless:
         said.append(
-            f"{counted(target.regardless, 'row')} were blocked at a lower score than that of a row which was "
-            "let through: the layer decides by more than its score. What it blocked counts as refused at "
-            "every threshold, which is right if the run gave it none of its own."
+            f"Blocked at a lower score than that of a row which was let through: "
+            f"{counted(target.regardless, 'row')}. So the layer decides by more than its score, and what it "
+            "blocked counts as refused at every threshold."
         )
     if target.others:
         said.append(

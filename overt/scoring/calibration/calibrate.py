@@ -30,6 +30,11 @@ def why_not(target: ScoredTarget) -> str:
             "cannot serve "
             "two scales: test each of them alone"
         )
+    if target.regardless and any("threshold=" in layer for layer in target.layers):
+        return (
+            "its layer decides by more than its score, and by a threshold of this run, so which of the two "
+            "blocked a row is not known: run it without a threshold"
+        )
     if not target.answered:
         return "nothing was answered"
     if not len(target.rows):
