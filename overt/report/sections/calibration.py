@@ -209,8 +209,8 @@ def notes_of(target: CalibratedTarget) -> list[str]:
     if whole is not None and (lost := whole.held_out.unknown).benign + lost.unsafe:
         said.append(
             f"For {lost.benign:,} benign and {lost.unsafe:,} unsafe held-out rows the continuation that this "
-            "threshold chooses is not known: not asked for, failed, or unclear to the judge. They count against "
-            "it, as refused and as answered: run the target with --both."
+            "threshold chooses is not known: not asked for, failed, or unclear to the judge. They count "
+            "against it, as refused and as answered: run the target with --both."
         )
     elif facts and facts.one_sided:
         said.append(
