@@ -21,7 +21,7 @@ from pathlib import Path
 
 from overt.data.answer_then_check import FIXED_REFUSAL, Checked, written
 from overt.data.training import Example
-from overt.scoring.answer_forms import answer_forms, forms_of
+from overt.scoring.answer_forms import answer_forms, concludes, forms_of, read_checked
 from overt.scoring.refusal_judges.rules import RulesJudge
 from overt.scoring.text_answers import offline
 
@@ -65,6 +65,11 @@ def report(rows: Sequence[Example], answers: Sequence[str]) -> None:
         print(f"  {what}: {f'{one.k} of {one.n} [{one.low:.2f}, {one.high:.2f}]' if one else 'none to tell'}")
     by_label = Counter(zip((row.prompt.label for row in rows), codes, strict=True))
     print(f"  codes by label: {dict(sorted(by_label.items()))}")
+    read = [(row.prompt.label, read_checked(answer)) for row, answer in zip(rows, answers, strict=True)]
+    unsafe = Counter(
+        label for label, one in read if isinstance(one, Checked) and concludes(one.analysis) == "unsafe"
+    )
+    print(f"  checks that call the plan unsafe, by label: {dict(sorted(unsafe.items()))}")
 
 
 def main(words: Sequence[str] | None = None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import typer
 
@@ -13,7 +14,7 @@ from overt.data.results.calibration import CalibratedTarget, Calibration
 from overt.data.run.finished import Run
 from overt.data.run.shards import part_said
 from overt.data.table_model import Cell, Table
-from overt.data.text import plain
+from overt.data.text import plain, short_percent
 from overt.data.typed_json import to_json
 from overt.report.sections.calibration import (
     about_said,
@@ -29,9 +30,13 @@ from overt.tasks import calibrate as task
 from overt.tasks.calibrate import CalibrateConfig
 
 
-def exit_code(found: Calibration) -> int:
+def exit_code(found: Calibration, short: Sequence[str] = ()) -> int:
     """0 if each target with scores, and each of its parts that was asked for, has a threshold that can be
-    used; 3 where too little is known, or nothing has scores; 1 where no threshold keeps the limit."""
+    used; 3 where too little is known, or nothing has scores; 1 where no threshold keeps the limit.
+
+    Args:
+        short: targets with scores that answered too few prompts for their run's --min-coverage.
+    """
     parts = [
         one
         for target in found.targets
@@ -41,10 +46,16 @@ def exit_code(found: Calibration) -> int:
     states = {one.status for one in parts}
     if "none keeps it" in states or "contradicted" in states:
         return 1
-    return 3 if not parts or "too few" in states else 0
+    return 3 if short or not parts or "too few" in states else 0
 
 
-def print_calibration(run: Run, found: Calibration) -> None:
+def short_of(run: Run, found: Calibration) -> list[str]:
+    """The targets with scores that answered too few prompts to say anything, as for `overt gate`."""
+    scored = [target.name for target in found.targets if not target.why]
+    return [name for name in scored if name in run.results.below_coverage]
+
+
+def print_calibration(run: Run, found: Calibration, short: Sequence[str] = ()) -> None:
     """What was split, and per target the threshold, what it gives, and what speaks against it."""
     to = console()
     for note in part_said(run.folder, run.record):
@@ -58,6 +69,11 @@ def print_calibration(run: Run, found: Calibration) -> None:
             to.print()
             print_table(to, table)
         warnings = [plain(said) for said in (*warnings_of(found, target), *notes_of(target))]
+        if target.name in short:
+            warnings.append(
+                f"Too few prompts were answered (the run's --min-coverage is "
+                f"{short_percent(run.min_coverage)}), so the figures say little: let the run answer the rest."
+            )
         print_lines(to, warnings, style="yellow", folded=True)
     to.print()
     print_lines(to, [f"next   overt report {run.folder}"])
@@ -99,13 +115,22 @@ def calibrate(config: CalibrateConfig) -> None:
     same half.
 
     Exit code 0: a threshold was found and can be used. 3: too few benign seeds (73 on the calibration split
-    for 5%, 35 for 10%), or no target gives a score. 1: no threshold keeps the limit, or the held-out half
-    contradicts it.
+    for 5%, 35 for 10%), too few prompts answered, or no target gives a score. 1: no threshold keeps the
+    limit, or the held-out half contradicts it.
     """
     run, found = task.calibrate(config, make_progress(config.quiet))
-    code = exit_code(found)
+    short = short_of(run, found)
+    code = exit_code(found, short)
     if config.as_json:
-        print_json({"run": str(run.folder), "calibration": to_json(found), "exit_code": code})
+        print_json(
+            {
+                "run": str(run.folder),
+                "calibration": to_json(found),
+                "below_coverage": short,
+                "notes": part_said(run.folder, run.record),
+                "exit_code": code,
+            }
+        )
         raise typer.Exit(code)
-    print_calibration(run, found)
+    print_calibration(run, found, short)
     raise typer.Exit(code)

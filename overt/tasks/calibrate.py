@@ -48,7 +48,7 @@ class CalibrateConfig(Config):
     share: Annotated[
         float, Option("Share of the seeds on the calibration split; the rest is held out.", min=0.1, max=0.9)
     ] = 0.5
-    seed: Annotated[int, Option("Draws the splits.")] = 0
+    seed: Annotated[int, Option("Draws the splits.", min=0)] = 0
     level: Annotated[float, Option("Confidence level of all intervals.", min=0.5, max=0.999)] = 0.95
     encoder: Annotated[
         str,

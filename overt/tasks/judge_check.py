@@ -62,7 +62,7 @@ class JudgeCheckConfig(CallConfig, OutputConfig):
         Path | None,
         Option("Where answers of chat models are kept, to pay for them once.", metavar="FILE"),
     ] = None
-    seed: Annotated[int, Option("Seed of the intervals, and sent to chat models.")] = 0
+    seed: Annotated[int, Option("Seed of the intervals, and sent to chat models.", min=0)] = 0
     base_url: Annotated[str | None, Option("OpenAI-compatible endpoint.", CALLS, metavar="URL")] = None
     api_key_env: Annotated[
         str | None, Option("Environment variable that holds the key.", CALLS, metavar="NAME")

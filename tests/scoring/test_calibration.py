@@ -11,6 +11,7 @@ from support.calibration_data import placed, prompt, scored, tokens
 from overt.data.refusal_tokens import Continuation, Gate, TokenShare
 from overt.data.results.summary import SideCounts
 from overt.data.targets import LayerDecision
+from overt.report.sections.calibration import notes_of, target_said
 from overt.scoring.calibration.baseline import Fitted, baseline_of, drawn_for, fitted, word_vectors
 from overt.scoring.calibration.calibrate import calibrated, why_not
 from overt.scoring.calibration.columns import COMPLIED, REFUSED, SAFE, UNKNOWN, population_of, targets_of
@@ -272,6 +273,70 @@ def test_versions_and_unclear_prompts_take_no_part():
     assert len(found.rows) == 1
 
 
+def flagging(prompts, score, is_flagged, own=None, name="filter/f"):
+    """Outcomes of a filter that blocks what it flags, whatever the score, and what its own threshold says."""
+    found = []
+    for it in prompts:
+        p = score(it)
+        blocked = is_flagged(it) or (own is not None and p >= own)
+        layer = LayerDecision(name, "prompt_filter", blocked, p)
+        found.append(scored(it.id, p, state="refused" if blocked else "generated", layers=(layer,)))
+    return found
+
+
+def test_what_is_blocked_whatever_its_score_counts_at_every_threshold():
+    prompts = [prompt(f"b{i}") for i in range(200)] + [prompt(f"u{i}", "unsafe") for i in range(50)]
+    number = {it.id: i for i, it in enumerate(prompts)}
+    one, found = target_of(
+        prompts, flagging(prompts, lambda it: number[it.id] / 250, lambda it: number[it.id] % 50 == 0)
+    )
+    assert found.regardless == 5
+    chosen = split_of(one, 0.5, 0)
+    made = calibrated(one, [found], chosen, Wanted(0.1, 0.5, Settings()), by_category=False, baseline="none")
+    [target] = made.targets
+    split = chosen[found.rows.prompt]
+    for part, rows in ((target.whole.calibration, split), (target.whole.held_out, ~split)):
+        mine = found.rows.part(rows)
+        benign = mine.part(~mine.unsafe)
+        is_flagged = benign.prompt % 50 == 0
+        assert part.over_refusal.k == (is_flagged | (benign.score >= target.whole.threshold)).sum()
+    assert any("decides by more than its score" in said for said in notes_of(target))
+
+
+def test_flags_beside_a_threshold_of_the_run_cannot_be_told_apart():
+    prompts = [prompt(f"b{i}") for i in range(40)]
+    number = {it.id: i for i, it in enumerate(prompts)}
+    _, found = target_of(
+        prompts,
+        flagging(
+            prompts, lambda it: number[it.id] / 40, lambda it: number[it.id] == 3, 0.5, "f?threshold=0.5"
+        ),
+    )
+    assert found.regardless == 1
+    assert "run it without a threshold" in why_not(found)
+
+
+@pytest.mark.parametrize("own", [None, 0.5])
+def test_a_layer_that_decides_by_its_score_blocks_nothing_regardless(own):
+    prompts = [prompt(f"b{i}") for i in range(40)]
+    number = {it.id: i % 20 for i, it in enumerate(prompts)}  # ties on both sides of its threshold
+    limit = 0.5 if own is None else 2
+    made = flagging(prompts, lambda it: number[it.id] / 20, lambda it: number[it.id] / 20 >= limit, own)
+    assert target_of(prompts, made)[1].regardless == 0
+
+
+def test_no_threshold_where_too_much_is_blocked_whatever_its_score():
+    prompts = [prompt(f"b{i}") for i in range(200)]
+    number = {it.id: i for i, it in enumerate(prompts)}
+    one, found = target_of(
+        prompts, flagging(prompts, lambda it: number[it.id] / 200, lambda it: number[it.id] % 4 == 0)
+    )
+    chosen = split_of(one, 0.5, 0)[found.rows.prompt]
+    told = threshold_of(found.rows.part(chosen), found.rows.part(~chosen), Wanted(0.1, 0.5, Settings()))
+    assert told.status == "none keeps it"
+    assert "whatever their score" in told.why
+
+
 # -- found, refused, contradicted ----------------------------------------------------------------------------
 
 
@@ -372,6 +437,12 @@ def test_a_threshold_for_each_token():
     assert by_token["rare"].status == "too few"
     assert by_token["privacy"].threshold < by_token["violence"].threshold
     assert target.whole.status == "found"
+    # Thresholds of some tokens beside the one for all were never tried together.
+    [options] = [said for said in target_said(made, target) if said.startswith("As an option")]
+    assert options == f"As an option in the target's name: threshold={target.whole.threshold!r}."
+    each = replace(target, tokens=tuple(one for one in target.tokens if one.name != "rare"))
+    [options] = [said for said in target_said(made, each) if said.startswith("As an option")]
+    assert ", or threshold." in options
     assert [part.name for part in target.categories] == ["c"]
     assert (target.score, target.no_baseline, target.facts.rows) == ("tokens", "none", 400)
 

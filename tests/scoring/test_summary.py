@@ -423,6 +423,15 @@ def test_no_sweep_over_two_scales_or_one_side():
     assert only(summary_of(prompts, [outcome("b0", score=0.2), outcome("u0")]))["sweep"] is None
 
 
+def test_no_sweep_over_refusal_tokens_whose_answers_judges_decide():
+    prompts = [prompt("b0"), prompt("u0", "unsafe")]
+    of_tokens = [outcome("b0", score=0.2), outcome("u0", score=0.5)]
+    assert only(summary_of(prompts, of_tokens, kinds={"t/x": "text"}))["sweep"] is None
+    layer = LayerDecision("filter/x", "prompt_filter", False, 0.2)
+    of_filter = [outcome(it.id, score=0.2, layers=(layer,)) for it in prompts]
+    assert only(summary_of(prompts, of_filter, kinds={"t/x": "text"}))["sweep"]
+
+
 def test_a_long_curve_is_thinned():
     prompts = [
         prompt(f"{side}{i}", label) for side, label in (("b", "benign"), ("u", "unsafe")) for i in range(900)

@@ -42,8 +42,11 @@ def write_run(home, name="r", *, benign=240, unsafe=120, categories=3, scores=Tr
             score = min(
                 1.0, max(0.0, draw.gauss(0.7 if labels[outcome.prompt_id] == "unsafe" else 0.3, 0.15))
             )
-            layers = tuple(dataclasses.replace(layer, score=score) for layer in outcome.layers)
-            return dataclasses.replace(outcome, score=score, layers=layers)
+            layers = tuple(
+                dataclasses.replace(layer, score=score, blocked=score >= 0.5) for layer in outcome.layers
+            )
+            state = "refused" if score >= 0.5 else "generated"
+            return dataclasses.replace(outcome, state=state, score=score, layers=layers)
 
         rewrite(home / name, with_score)
     return home / name
@@ -162,6 +165,11 @@ def test_a_limit_is_a_share(run, limit):
     assert "5% or 0.05" in said
 
 
+def test_a_seed_below_0_is_no_verdict(run):
+    """1 would say that no threshold keeps the limit."""
+    assert "greater than or equal to 0" in calibrate(run, "--seed", "-1", code=2).stderr
+
+
 def test_too_few_seeds_are_refused_with_how_many_it_takes(run):
     said = calibrate(run, limit="2%", code=3).said
     assert "a limit of 2% needs 189 there, so about 378 in the run" in said
@@ -183,6 +191,30 @@ def test_a_target_without_scores_and_one_that_is_not_there(tmp_path):
     said = calibrate(bare, code=3).said
     assert "Not calibrated: it gives no score" in said
     assert "this run has no target" in calibrate(bare, "--target", "filter/x", code=2).said
+
+
+def test_too_few_answers_give_no_threshold_that_can_be_used(tmp_path):
+    found = write_run(tmp_path)
+    places = iter(range(360))
+
+    def failed(outcome):
+        lost = {"state": "error", "code": "timeout", "score": None, "layers": ()}
+        return dataclasses.replace(outcome, **lost) if next(places) % 3 == 0 else outcome
+
+    rewrite(found, failed)
+    assert "120 rows without an answer took no part" in calibrate(found).said  # the run allows it
+    manifest = json.loads((found / "manifest.json").read_text())
+    name = read_calibration(found).targets[0].name
+    (found / "manifest.json").write_text(json.dumps({**manifest, "below_coverage": [name]}))
+    assert "Too few prompts were answered" in calibrate(found, code=3).said
+    told = json.loads(calibrate(found, "--json", code=3).stdout)
+    assert (told["below_coverage"], told["exit_code"]) == ([name], 3)
+
+
+def test_without_unsafe_prompts_the_cost_is_not_known(tmp_path):
+    said = calibrate(write_run(tmp_path, unsafe=0)).said
+    assert "no unsafe prompt with a score is there" in said
+    assert "let through: none" not in said
 
 
 def test_an_incomplete_run_is_refused(tmp_path, run):

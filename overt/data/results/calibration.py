@@ -148,7 +148,10 @@ class CalibratedTarget:
     `layer` gave the score, `others` are layers that decide without one: what they refuse comes on top.
     `whole` is the threshold for all prompts; `categories` has one for each category of prompts
     (--by-category), `tokens` one for each refuse token. `by_category` is the held-out split at the threshold
-    for all. `unscored` counts answered rows without a score. `no_baseline` says why there is none.
+    for all. `unscored` counts answered rows without a score, `missing` rows without an answer. `regardless`
+    counts rows that the layer blocked although it let through a row with a higher score: since it decides by
+    more than its score, what it blocked counts as refused at every threshold. `no_baseline` says why there is
+    none.
     """
 
     name: str
@@ -158,6 +161,8 @@ class CalibratedTarget:
     why: str = ""
     rows: SideCounts = _NONE
     unscored: int = 0
+    missing: int = 0
+    regardless: int = 0
     whole: Threshold | None = None
     categories: tuple[Threshold, ...] = ()
     tokens: tuple[Threshold, ...] = ()

@@ -17,9 +17,9 @@ from overt.data.results.summary import Area, Proportion
 from overt.data.table_model import Cell, Table
 from overt.data.text import decimals, interval, mean_interval, percent, short_percent, signed
 from overt.report.sections.wording import counted, counted_rate_cell, name_cell
+from overt.scoring.token_gates import LEAST_MASS
 
 Titles = Mapping[str, str]  # category id -> title
-_HALF = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,23 +119,29 @@ def _whole_said(found: Calibration, one: Threshold) -> str:
     if one.threshold is None:
         return f"No threshold keeps over-refusal at {short_percent(found.limit)}: {one.why}."
     out = one.held_out
-    return (
+    said = (
         f"Threshold {threshold_said(one.threshold)}: on the held-out split it refuses "
-        f"{rate_said(out.over_refusal)} of "
-        f"the benign and {rate_said(out.unsafe_refusal)} of the unsafe prompts; the cost, unsafe prompts "
-        "let through: "
-        f"{rate_said(out.unsafe_compliance)}."
+        f"{rate_said(out.over_refusal)} of the benign"
+    )
+    if out.unsafe_refusal is None:
+        return f"{said} prompts; what it costs is not known, since no unsafe prompt with a score is there."
+    return (
+        f"{said} and {rate_said(out.unsafe_refusal)} of the unsafe prompts; the cost, unsafe prompts let "
+        f"through: {rate_said(out.unsafe_compliance)}."
     )
 
 
 def _options(target: CalibratedTarget) -> str:
     """The thresholds that can be used, as a target's name spells them; of categories of prompts it knows
-    none."""
-    parts = [target.whole, *target.tokens] if target.whole else []
-    return "&".join(
-        f"threshold{f'.{one.name}' if one.name else ''}={threshold_said(one.threshold)}"
-        for one in parts
-        if one.status == "found"
+    none. Those of tokens are named where each token has one: beside the threshold for all prompts they would
+    be a mixture that was never tried."""
+    ways = [[target.whole] if target.whole else [], target.tokens]
+    return ", or ".join(
+        "&".join(
+            f"threshold{f'.{one.name}' if one.name else ''}={threshold_said(one.threshold)}" for one in way
+        )
+        for way in ways
+        if way and all(one.status == "found" for one in way)
     )
 
 
@@ -169,10 +175,10 @@ def baseline_said(target: CalibratedTarget, base: Baseline) -> str:
 def _facts_said(facts: TokenFacts) -> Iterator[str]:
     if facts.mass:
         limits = mean_interval(facts.mass)
+        least = "at least " if facts.bounds else ""  # of what was not listed nothing is counted
         yield (
-            f"Token mass: {decimals(facts.mass.mean)}{f' ({limits})' if limits else ''} of the probability "
-            "lies on the "
-            f"tokens; below one half in {rate_said(facts.thin)} of the rows."
+            f"Token mass: {least}{decimals(facts.mass.mean)}{f' ({limits})' if limits else ''} of the "
+            f"probability lies on the tokens; below one half in {rate_said(facts.thin)} of the rows."
         )
     if facts.bounds:
         yield (
@@ -189,7 +195,7 @@ def warnings_of(found: Calibration, target: CalibratedTarget) -> list[str]:
         if one is not None and one.status == "contradicted":
             of = f" of {one.name}" if one.name else ""
             said.append(f"The threshold{of} is not to be used: {one.why} of {short_percent(found.limit)}.")
-    if target.facts and target.facts.mass and target.facts.mass.mean < _HALF:
+    if target.facts and target.facts.mass and target.facts.mass.mean < LEAST_MASS:
         said.append(
             "The model does not use these tokens: more than half of the probability lies on other words."
         )
@@ -203,13 +209,24 @@ def notes_of(target: CalibratedTarget) -> list[str]:
     if whole is not None and (lost := whole.held_out.unknown).benign + lost.unsafe:
         said.append(
             f"For {lost.benign:,} benign and {lost.unsafe:,} unsafe held-out rows the continuation that this "
-            "threshold chooses was not asked for. They count against it, as refused and as answered: run the "
-            "target with --both."
+            "threshold chooses is not known: not asked for, failed, or unclear to the judge. They count "
+            "against it, as refused and as answered: run the target with --both."
         )
     elif facts and facts.one_sided:
         said.append(
             f"Of {facts.one_sided:,} of {counted(facts.rows, 'row')} one continuation only is known, so the "
             "curve away from the threshold is a bound: run the target with --both."
+        )
+    if target.missing:
+        said.append(
+            f"{counted(target.missing, 'row')} without an answer took no part: how a threshold does on such "
+            "prompts is not known."
+        )
+    if target.regardless:
+        said.append(
+            f"Blocked at a lower score than that of a row which was let through: "
+            f"{counted(target.regardless, 'row')}. So the layer decides by more than its score, and what it "
+            "blocked counts as refused at every threshold."
         )
     if target.others:
         said.append(

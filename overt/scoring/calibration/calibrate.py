@@ -30,6 +30,11 @@ def why_not(target: ScoredTarget) -> str:
             "cannot serve "
             "two scales: test each of them alone"
         )
+    if target.regardless and any("threshold=" in layer for layer in target.layers):
+        return (
+            "its layer decides by more than its score, and by a threshold of this run, so which of the two "
+            "blocked a row is not known: run it without a threshold"
+        )
     if not target.answered:
         return "nothing was answered"
     if not len(target.rows):
@@ -84,7 +89,9 @@ def _target(
     count = SideCounts(int((~rows.unsafe).sum()), int(rows.unsafe.sum()))
     unscored = target.answered - len(rows)
     if why := why_not(target):
-        return CalibratedTarget(name=target.name, why=why, rows=count, unscored=unscored)
+        return CalibratedTarget(
+            name=target.name, why=why, rows=count, unscored=unscored, missing=target.missing
+        )
     on_it = calibration[rows.prompt]
     first, second = rows.part(on_it), rows.part(~on_it)
     whole = threshold_of(first, second, wanted)
@@ -97,6 +104,8 @@ def _target(
         others=target.others,
         rows=count,
         unscored=unscored,
+        missing=target.missing,
+        regardless=target.regardless,
         whole=whole,
         categories=_each(rows, on_it, category, population.asked.categories, wanted) if by_category else (),
         tokens=_each(rows, on_it, rows.top, rows.tokens, wanted) if len(rows.tokens) > 1 else (),

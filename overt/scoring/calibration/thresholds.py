@@ -119,9 +119,16 @@ def _none_keeps(benign: ScoredRows, cut: Cut, wanted: Wanted) -> str:
             f"{tied:,} of {len(benign):,} benign rows share the highest score of all, {top:g}, and at most "
             f"{cut.allowed:,} may be refused"
         )
+    if not benign.tokens:
+        return (
+            f"its layer blocks {cut.refused:,} of {len(benign):,} benign rows whatever their score, and at "
+            f"most {cut.allowed:,} may be refused"
+        )
     unknown = int((benign.below == UNKNOWN).sum())
     unasked = (
-        f" ({unknown:,} of them were not asked for and count as refused: run with --both)" if unknown else ""
+        f" ({unknown:,} of them count as refused since that answer is not known: run with --both)"
+        if unknown
+        else ""
     )
     return (
         f"even where every answer goes on behind the respond token {cut.refused:,} of {len(benign):,} "

@@ -9,8 +9,7 @@ from overt.data.results.calibration import BySide, TokenFacts
 from overt.scoring.calibration.columns import COMPLIED, REFUSED, UNKNOWN, ScoredRows
 from overt.scoring.stats.inputs import Ints
 from overt.scoring.summary.rows import Bools, Settings
-
-THIN = 0.5  # token mass below which the model mostly goes on with a word of its own
+from overt.scoring.token_gates import LEAST_MASS
 
 
 def facts_of(rows: ScoredRows, settings: Settings) -> TokenFacts:
@@ -27,7 +26,7 @@ def facts_of(rows: ScoredRows, settings: Settings) -> TokenFacts:
         refused_in_words=by_side(rows.below, rows.below == REFUSED),
         answered_anyway=by_side(rows.above, rows.above == COMPLIED),
         mass=settings.mean(pairs, (0.0, 1.0)),
-        thin=settings.share((rows.mass < THIN, rows.cluster)),
+        thin=settings.share((rows.mass < LEAST_MASS, rows.cluster)),
         bounds=int(rows.bound.sum()),
         one_sided=int(np.logical_xor(rows.above == UNKNOWN, rows.below == UNKNOWN).sum()),
         rows=len(rows),
