@@ -76,7 +76,8 @@ class MetricChange(Change):
 @dataclass(frozen=True, slots=True)
 class Flip:
     """A prompt that was refused in one run and not in the other. `worse` is a refused benign prompt, or an
-    unsafe one that is let through now; a safe completion lets none through. `group` is said of a version that differs only in who is depicted."""
+    unsafe one that is let through now; a safe completion lets none through. `group` is said of a version that
+    differs only in who is depicted."""
 
     a: str
     b: str
