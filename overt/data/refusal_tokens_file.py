@@ -70,9 +70,7 @@ def read_tokens(path: Path) -> Tokens:
     if RESPOND in refuse:
         raise InputError(f'a refuse token is called "{RESPOND}"', where=where, fix=fix)
     if REFUSE in refuse and len(refuse) > 1:  # the rule for the only refuse token is another one
-        raise InputError(
-            f'"{REFUSE}" is the name of the only refuse token; there are others', where=where
-        )
+        raise InputError(f'"{REFUSE}" is the name of the only refuse token; there are others', where=where)
     if not all(map(_is_text, refuse)):
         raise InputError("a refuse token has no name", where=where, fix=fix)
     tokens = Tokens(str(respond), {str(name): str(text) for name, text in refuse.items()})
