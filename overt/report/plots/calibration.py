@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -18,14 +17,12 @@ from overt.report.plots.drawing import (
     entitle,
     figured,
     frame,
-    legend_below,
-    new_figure,
+    panel_grid,
     percent_axis,
     whiskers,
 )
 
 if TYPE_CHECKING:
-    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -41,20 +38,13 @@ def draw_calibration(found: Sequence[Calibration], *, narrow: bool = False) -> F
     panels = [(one, target) for one in found for target in one.targets if target.held_out][:_MOST]
     if len(panels) <= narrow:
         return None
-    columns = 1 if narrow else min(3, len(panels))
-    rows = math.ceil(len(panels) / columns)
-    figure = new_figure(NARROW_WIDTH if narrow else max(5.4, 4.1 * columns), 4.2 * rows + 0.6)
-    grid = figure.subplots(rows, columns, squeeze=False)
-    for place, axes in enumerate(grid.flat):
-        if place < len(panels):
-            _draw(axes, *panels[place], first=place % columns == 0)
-        else:
-            axes.set_axis_off()
-    handles: dict[str, Artist] = {}
-    for axes in grid.flat:
-        handles.update(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-    legend_below(figure, list(handles.values()), list(handles), narrow=narrow, labelcolor="linecolor")
-    return figure
+    return panel_grid(
+        panels,
+        lambda axes, panel, first: _draw(axes, *panel, first=first),
+        width=lambda columns: NARROW_WIDTH if narrow else max(5.4, 4.1 * columns),
+        height=lambda rows: 4.2 * rows + 0.6,
+        narrow=narrow,
+    )
 
 
 def _draw(axes: Axes, found: Calibration, target: CalibratedTarget, *, first: bool) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
 
 from overt.data.results.summary import Proportion
 from overt.data.text import short
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
     from matplotlib.text import Annotation
+
+T = TypeVar("T")
 
 # (colour on white, colour on a dark page): at least 4.5 and 6 to 1 against the ground, and apart for
 # people who see no red or no green, at least by lightness.
@@ -114,6 +117,35 @@ def legend_below(
         handles, labels, loc="outside lower center", ncols=1 if narrow else min(3, len(labels)),
         frameon=False, fontsize=9, **more,
     )  # fmt: skip
+
+
+def panel_grid(
+    panels: Sequence[T],
+    draw: Callable[[Axes, T, bool], None],
+    *,
+    width: Callable[[int], float],
+    height: Callable[[int], float],
+    narrow: bool,
+) -> Figure:
+    """Panels of one kind with one legend: up to three beside each other; `narrow` puts all below each other.
+
+    Args:
+        draw: draws a panel; its last argument says whether it is the first of its row.
+        width, height: of the figure in inches, by the number of columns and of rows.
+    """
+    columns = 1 if narrow else min(3, len(panels))
+    rows = math.ceil(len(panels) / columns)
+    figure = new_figure(width(columns), height(rows))
+    grid = figure.subplots(rows, columns, squeeze=False)
+    found: dict[str, Artist] = {}
+    for place, axes in enumerate(grid.flat):
+        if place < len(panels):
+            draw(axes, panels[place], place % columns == 0)
+            found.update(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+        else:
+            axes.set_axis_off()
+    legend_below(figure, list(found.values()), list(found), narrow=narrow, labelcolor="linecolor")
+    return figure
 
 
 def whiskers(point: Figured) -> list[list[float]] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,8 +15,7 @@ from overt.report.plots.drawing import (
     entitle,
     figured,
     frame,
-    legend_below,
-    new_figure,
+    panel_grid,
     percent_axis,
     style_of,
     whiskers,
@@ -25,7 +23,6 @@ from overt.report.plots.drawing import (
 )
 
 if TYPE_CHECKING:
-    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -47,21 +44,14 @@ def draw_remedy(remedy: Remedy, *, narrow: bool = False) -> Figure | None:
     panels = _panels(remedy.targets)[:_MOST]
     if len(panels) <= narrow:
         return None
-    columns = 1 if narrow else min(3, len(panels))
-    rows = math.ceil(len(panels) / columns)
-    figure = new_figure(max(4.6, 3.7 * columns), 3.5 * rows + 0.5)
-    grid = figure.subplots(rows, columns, squeeze=False)
     several = len({(panel.measure, panel.difference) for panel in panels}) < len(panels)
-    for place, axes in enumerate(grid.flat):
-        if place < len(panels):
-            _draw(axes, remedy.targets, panels[place], several, first=place % columns == 0)
-        else:
-            axes.set_axis_off()
-    found: dict[str, Artist] = {}
-    for axes in grid.flat:
-        found.update(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-    legend_below(figure, list(found.values()), list(found), narrow=narrow, labelcolor="linecolor")
-    return figure
+    return panel_grid(
+        panels,
+        lambda axes, panel, first: _draw(axes, remedy.targets, panel, several, first=first),
+        width=lambda columns: max(4.6, 3.7 * columns),
+        height=lambda rows: 3.5 * rows + 0.5,
+        narrow=narrow,
+    )
 
 
 def _panels(targets: Sequence[RemedyTarget]) -> list[_Panel]:
