@@ -18,6 +18,7 @@ from overt.data.refusal_judges import RefusalLabel
 from overt.data.replies import read_reply
 from overt.data.run.finished import open_run
 from overt.data.suites.load import load_suite
+from overt.data.suites.schema import Suite
 from overt.data.text import plain
 from overt.data.training import AnswerKind, Example, Placed
 from overt.generation.training_answers import STAGE, fixed_answer, write_answers
@@ -81,8 +82,9 @@ def own_answers(config: ExportConfig) -> dict[str, list[Said]]:
                     found.setdefault(outcome.prompt_id, []).append(one)
         else:
             files.append(source)
-    for answer in read_answers(files, suite) if files or suite is not None else ():
-        found.setdefault(answer.prompt.id, []).append(Said(answer.text, "file", answer.label))
+    if files or suite is not None:
+        for name, said in file_answers(files, suite).items():
+            found.setdefault(name, []).extend(said)
     if not found:
         raise InputError(
             "nothing says what the answers are: the data set has none",
@@ -91,6 +93,18 @@ def own_answers(config: ExportConfig) -> dict[str, list[Said]]:
             "a language model; or a file with a column 'completion' or 'response'. --answers templates takes "
             "fixed sentences.",
         )
+    return found
+
+
+def file_answers(sources: Sequence[str], suite: Suite | None = None) -> dict[str, list[Said]]:
+    """The answers of files, or of a suite, by the prompt's id.
+
+    Raises:
+        InputError: a source cannot be read.
+    """
+    found: dict[str, list[Said]] = {}
+    for answer in read_answers(sources, suite):
+        found.setdefault(answer.prompt.id, []).append(Said(answer.text, "file", answer.label))
     return found
 
 

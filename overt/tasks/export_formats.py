@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 from overt.data.errors import InputError
 from overt.data.json_types import Json
-from overt.data.records import Drop
 from overt.data.refusal_tokens import Tokens
 from overt.data.refusal_tokens_file import COCONOT, SINGLE, TOKENS_FILE, tokens_bytes
 from overt.data.text import plain
@@ -73,18 +72,14 @@ def _without_tokens(making: Making, examples: Sequence[Example], tokens: Tokens)
     """The examples in which no token stands. One in a prompt would be read as a token of the model's own, and
     one in an answer would teach to write a second."""
     marks = [text.strip() for text in tokens.all.values()]
-    kept = []
-    for example in examples:
+
+    def why_not(example: Example) -> str:
         said = (example.prompt.text, *(turn.content for turn in example.prompt.turns or ()))
-        making.counts.enter(TOKEN, example.category)
         if any(mark in text for mark in marks for text in said):
-            making.lose(Drop(example.prompt.id, TOKEN, example.category, "a token stands in the prompt"))
-        elif any(mark in example.answer for mark in marks):
-            making.lose(Drop(example.prompt.id, TOKEN, example.category, "a token stands in the answer"))
-        else:
-            making.counts.leave(TOKEN, example.category)
-            kept.append(example)
-    return kept
+            return "a token stands in the prompt"
+        return "a token stands in the answer" if any(mark in example.answer for mark in marks) else ""
+
+    return [e for e in examples if making.passes(TOKEN, e.prompt.id, e.category, why_not(e))]
 
 
 def _refusal_tokens(making: Making) -> Made:

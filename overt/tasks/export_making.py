@@ -78,6 +78,15 @@ class Making:
             self._judging.append(asking.judging())
         return self._judging[0]
 
+    def passes(self, stage: str, id: str, category: str, why_not: str) -> bool:
+        """Counts a record at a stage. Returns whether it goes on: where nothing is said against it."""
+        self.counts.enter(stage, category)
+        if why_not:
+            self.lose(Drop(id, stage, category, why_not))
+        else:
+            self.counts.leave(stage, category)
+        return not why_not
+
     def lose(self, loss: Drop | Failure) -> None:
         """Counts a prompt that a stage did not let through."""
         self.counts.lose(loss)

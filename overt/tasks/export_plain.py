@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from overt.data.answer_files import read_answers
 from overt.data.answer_then_check import has_tags
 from overt.data.asked import prompts_to_ask
 from overt.data.errors import InputError
-from overt.data.records import Drop, Prompt, content_id
+from overt.data.records import Prompt, content_id
 from overt.data.splits import category_of
 from overt.data.tables.sources import digest_source
 from overt.data.training import Example, Placed
 from overt.scoring.dedupe import repeat_key
 from overt.scoring.near_duplicates import jaccard_links
-from overt.tasks.export_answers import Said, answered
+from overt.tasks.export_answers import Said, answered, file_answers
 from overt.tasks.export_config import ExportConfig
 from overt.tasks.export_making import Making
 from overt.tasks.export_placing import NEAR, why_not
@@ -73,13 +72,8 @@ def plain_examples(making: Making) -> list[Example]:
 
 def _is_without_tags(making: Making, example: Example) -> bool:
     """Whether no tag of the format stands in an answer that is given directly. One with tags is counted."""
-    stage = f"{PLAIN} form"
-    making.counts.enter(stage, example.category)
-    if has_tags(example.answer):
-        making.lose(Drop(example.prompt.id, stage, example.category, "tags stand in the answer"))
-        return False
-    making.counts.leave(stage, example.category)
-    return True
+    why_not = "tags stand in the answer" if has_tags(example.answer) else ""
+    return making.passes(f"{PLAIN} form", example.prompt.id, example.category, why_not)
 
 
 def _is_file(spec: str) -> bool:
@@ -104,9 +98,7 @@ def _read(spec: str, seed: int) -> tuple[list[Prompt], dict[str, list[Said]] | N
     """The prompts, and by id the answers of a file; None where a model is to answer them."""
     if _is_file(spec):
         found = prompts_to_ask((spec,), suite=None, label="benign", category=(), limit=None).prompts
-        said: dict[str, list[Said]] = {}
-        for answer in read_answers([spec]):
-            said.setdefault(answer.prompt.id, []).append(Said(answer.text, "file", answer.label))
+        said = file_answers([spec])
         if not said:
             raise InputError(
                 "nothing says what the answers are",
@@ -128,13 +120,9 @@ def _apart(making: Making, prompts: Sequence[Prompt]) -> list[Prompt]:
     keys = {repeat_key(text) for text in others}
     kept = []
     for number, prompt in enumerate(prompts):
-        making.counts.enter(PLAIN, prompt.category)
         reason = why_not(prompt) if prompt.label == "benign" else "it is not benign"
         if not reason and (number in near or repeat_key(prompt.text) in keys):
             reason = "nearly a prompt of the export"
-        if reason:
-            making.lose(Drop(prompt.id, PLAIN, prompt.category, reason))
-        else:
-            making.counts.leave(PLAIN, prompt.category)
+        if making.passes(PLAIN, prompt.id, prompt.category, reason):
             kept.append(prompt)
     return kept

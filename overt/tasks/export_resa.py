@@ -112,11 +112,7 @@ def _drawn(making: Making, rows: Sequence[TrainingRow], most: int) -> list[Train
     left = {str(row.more["id"]) for row in kept}
     for row in rows:
         name, category = str(row.more["id"]), str(row.more["category"])
-        making.counts.enter(SUBSET, category)
-        if name in left:
-            making.counts.leave(SUBSET, category)
-        else:
-            making.lose(Drop(name, SUBSET, category, "not drawn"))
+        making.passes(SUBSET, name, category, "" if name in left else "not drawn")
     return kept
 
 

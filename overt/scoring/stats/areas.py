@@ -6,17 +6,8 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from overt.scoring.stats.inputs import (
-    Clusters,
-    Number,
-    cluster_codes,
-    normal_quantile,
-    same_length,
-    t_quantile,
-)
-from overt.scoring.stats.sweep import AUC, auc, clustered_variance, free_variance, placements, scored_rows
-
-_NONE = 1e-12
+from overt.scoring.stats.inputs import Clusters, Number, same_length
+from overt.scoring.stats.sweep import AUC, NO_SPREAD, auc, placements, scored_rows, spread_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,21 +57,12 @@ def area_difference(
         x - y for x, y in zip(placements(first, unsafe), placements(second, unsafe), strict=True)
     )
     difference = one.auc - two.auc
-    width, method = normal_quantile(level), "delong"
-    if clusters is None:
-        variance = free_variance(above, beaten)
-    else:
-        codes = cluster_codes(clusters, len(first), "scores")
-        groups = int(codes.max()) + 1
-        variance = clustered_variance(above - difference, beaten - difference, unsafe, codes)
-        method = "cluster"
-        if groups > 1:
-            width = float(t_quantile(level, groups - 1))
-    error = math.sqrt(variance)
-    if error < _NONE:
+    spread = spread_of(above, beaten, unsafe, clusters, level)
+    error, method = spread.error, spread.method
+    if error < NO_SPREAD:
         down = math.hypot(one.auc - one.low, two.high - two.auc)
         up = math.hypot(one.high - one.auc, two.auc - two.low)
         low, high, method = difference - down, difference + up, "newcombe"
     else:
-        low, high = difference - width * error, difference + width * error
+        low, high = difference - spread.width * error, difference + spread.width * error
     return AreaDifference(difference, max(low, -1.0), min(high, 1.0), error, one, two, level, method)

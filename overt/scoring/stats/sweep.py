@@ -27,6 +27,8 @@ from overt.scoring.stats.inputs import (
 from overt.scoring.stats.rates import Rate, rate
 from overt.scoring.stats.tails import midranks
 
+NO_SPREAD = 1e-12  # a standard error below it is none
+
 
 @dataclass(frozen=True, slots=True)
 class AUC:
@@ -121,30 +123,18 @@ def auc(
     Arguments and errors as in `threshold_sweep`.
     """
     values, unsafe = scored_rows(scores, is_unsafe)
-    width = quantile = normal_quantile(level)
     above, beaten = placements(values, unsafe)
     m, n = len(above), len(beaten)
     area = float(above.mean())
-
-    groups: int | None = None
-    if clusters is not None:
-        codes = cluster_codes(clusters, len(values), "scores")
-        groups = int(codes.max()) + 1
-        variance = clustered_variance(above - area, beaten - area, unsafe, codes)
-        method = "cluster"
-        if groups > 1:
-            width = float(t_quantile(level, groups - 1))
-    else:
-        variance = free_variance(above, beaten)
-        method = "delong"
-
-    error = math.sqrt(variance)
-    if error < 1e-12 or not 0 < area < 1:
-        size = min(m, n) if groups is None else min(m, n, groups)
-        low, high = wilson_limits(area, size, quantile)
+    spread = spread_of(above, beaten, unsafe, clusters, level)
+    error = spread.error
+    if error < NO_SPREAD or not 0 < area < 1:
+        size = min(m, n) if spread.groups is None else min(m, n, spread.groups)
+        low, high = wilson_limits(area, size, normal_quantile(level))
         return AUC(area, float(low), float(high), error, level, "wilson", n, m)
-    middle, half = math.log(area / (1 - area)), width * error / (area * (1 - area))
-    return AUC(area, _logistic(middle - half), _logistic(middle + half), error, level, method, n, m)
+    middle, half = math.log(area / (1 - area)), spread.width * error / (area * (1 - area))
+    limits = _logistic(middle - half), _logistic(middle + half)
+    return AUC(area, *limits, error, level, spread.method, n, m)
 
 
 def placements(values: Floats, unsafe: Ints) -> tuple[Floats, Floats]:
@@ -158,18 +148,41 @@ def placements(values: Floats, unsafe: Ints) -> tuple[Floats, Floats]:
     return above, beaten
 
 
-def free_variance(above: Floats, beaten: Floats) -> float:
-    """The variance of an area, or of a difference of areas, from the placements of independent rows."""
-    return _spread(above) / len(above) + _spread(beaten) / len(beaten)
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """How far an area, or a difference of areas, may be off.
+
+    error: its standard error. width: how many of them an interval reaches to each side. groups: the number of
+    clusters, None where rows are independent.
+    """
+
+    error: float
+    width: float
+    method: str
+    groups: int | None
 
 
-def clustered_variance(above: Floats, beaten: Floats, unsafe: Ints, codes: Ints) -> float:
-    """The same of clustered rows (Obuchowski 1997), from placements less their mean; 0 for one cluster."""
+def spread_of(above: Floats, beaten: Floats, unsafe: Ints, clusters: Clusters | None, level: float) -> Spread:
+    """The spread of the mean of placements, or of differences of them: of independent rows as DeLong, DeLong
+    & Clarke-Pearson (1988), of clusters as Obuchowski (1997), 0 for one cluster.
+
+    Args:
+        above, beaten: as of `placements`; n rows together.
+        unsafe: n values, 0/1.
+    """
+    if clusters is None:
+        variance = _spread(above) / len(above) + _spread(beaten) / len(beaten)
+        return Spread(math.sqrt(variance), normal_quantile(level), "delong", None)
+    codes = cluster_codes(clusters, len(unsafe), "scores")
     groups = int(codes.max()) + 1
+    if groups == 1:
+        return Spread(0.0, normal_quantile(level), "cluster", 1)
+    middle = float(above.mean())
     pull = np.empty(len(unsafe))
-    pull[unsafe == 1], pull[unsafe == 0] = above / len(above), beaten / len(beaten)
+    pull[unsafe == 1], pull[unsafe == 0] = (above - middle) / len(above), (beaten - middle) / len(beaten)
     sums = np.bincount(codes, weights=pull)
-    return float(groups / (groups - 1) * (sums @ sums)) if groups > 1 else 0.0
+    variance = float(groups / (groups - 1) * (sums @ sums))
+    return Spread(math.sqrt(variance), float(t_quantile(level, groups - 1)), "cluster", groups)
 
 
 def operating_point(
