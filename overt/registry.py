@@ -11,7 +11,7 @@ import importlib.metadata
 import inspect
 import sys
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ from overt.data.errors import InputError, OvertError
 from overt.data.notes import tell_notes
 from overt.data.plugins.install import project_in
 from overt.data.plugins.known import BESIDE, GONE
-from overt.data.plugins.members import Call, check_members, lacking
+from overt.data.plugins.members import check_members, lacking
 from overt.data.plugins.names import (
     Maker,
     Name,
@@ -33,52 +33,19 @@ from overt.data.plugins.names import (
     read_name,
     typed,
 )
+from overt.data.plugins.points import POINTS as POINTS
+from overt.data.plugins.points import ExtensionPoint as ExtensionPoint
 from overt.data.plugins.wrapped import WRAPPERS, inside
 from overt.data.secrets import without_keys
 
 if TYPE_CHECKING:
     from overt.data.chat import ChatModel
+    from overt.data.environments import Environment
     from overt.data.filters import ImageChecker, TextFilter
     from overt.data.refusal_judges import RefusalJudge
     from overt.data.rewrites import FaithfulnessScorer
     from overt.data.targets import Target
 
-
-@dataclass(frozen=True, slots=True)
-class ExtensionPoint:
-    """A role that a plugin can play, and what an object needs for it.
-
-    group: the entry-point group.
-    role: the role's name in messages.
-    prefix: the text before the first slash of a name; "" if the provider comes first.
-    members: the functions that the object has besides a `name`, and how each is called.
-    is_renamed: whether the object's name becomes the user's text if that holds options. Two judges may be
-        one model at two endpoints, and the records and the journal tell them apart by name.
-    """
-
-    group: str
-    role: str
-    prefix: str
-    members: Mapping[str, Call]
-    is_renamed: bool = False
-
-
-POINTS: dict[str, ExtensionPoint] = {
-    point.group: point
-    for point in (
-        ExtensionPoint(
-            "overt.chat_models", "chat model", "", {"complete": "coroutine", "close": "coroutine"}, True
-        ),
-        ExtensionPoint("overt.targets", "target", "", {"respond": "either"}, True),
-        ExtensionPoint("overt.filters", "text filter", "filter", {"decide": "plain"}),
-        ExtensionPoint("overt.checkers", "image checker", "checker", {"check": "plain"}),
-        ExtensionPoint("overt.rewriters", "rewriter", "builtin", {"rewrite": "plain"}),
-        ExtensionPoint("overt.scorers", "faithfulness scorer", "", {"score": "plain"}, True),
-        ExtensionPoint("overt.refusal_judges", "refusal judge", "judge", {"judge": "plain"}),
-        ExtensionPoint("overt.writers", "writer", "builtin", {"compose": "plain", "twins": "plain"}),
-        ExtensionPoint("overt.judges", "judge", "builtin", {"audit_text": "plain"}),
-    )
-}
 
 # -- the lists of providers -------------------------------------------------------------------------------
 
@@ -308,6 +275,18 @@ def load_refusal_judge(text: str, **options: object) -> RefusalJudge:
     """
     judge: RefusalJudge = _make_with_accepted("overt.refusal_judges", text, options)
     return judge
+
+
+def load_environment(text: str) -> Environment:
+    """Makes the environment that a suite names: NAME of a built-in or a plugin's, or `module:Class`.
+
+    Raises:
+        InputError: as `load_chat_model`.
+    """
+    made: Environment = _make(
+        "overt.environments", text if ":" in text else f"environment/{text.replace('_', '-')}", {}
+    )
+    return made
 
 
 def find(group: str, text: str) -> Any | None:

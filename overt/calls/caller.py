@@ -15,7 +15,7 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -168,6 +168,27 @@ class Caller:
             return about, await self._answering.reply(line, request, category)
 
         return self._run(line.asked, work, jobs)
+
+    def converse(
+        self,
+        channel: Channel[Q, A],
+        purpose: str,
+        items: Iterable[T],
+        talk: Callable[[T, Callable[[Q, str], Awaitable[A]]], Coroutine[object, object, R]],
+    ) -> Iterator[R]:
+        """Many conversations at once over one channel; their results come in the order of the items.
+
+        Args:
+            items: read lazily, so there may be more than memory holds.
+            talk: an item's conversation from start to end, on the event loop: it awaits
+                `ask(request, category for the cost)` as often as it likes. It must not block.
+        """
+        line = self._line(channel, purpose)
+
+        async def ask(request: Q, category: str) -> A:
+            return await self._answering.reply(line, request, category)
+
+        return self._run(line.asked, lambda item: talk(item, ask), items)
 
     def register(self, channel: Subject) -> None:
         """Makes a model known, at the latest with its first request.

@@ -24,6 +24,7 @@ from overt.data.records import from_json
 from overt.data.refusal_tokens import Gate
 from overt.data.secrets import storable
 from overt.data.targets import Response
+from overt.data.tools import ToolCall
 from overt.policies.floor import stopped
 
 
@@ -171,6 +172,7 @@ class ChatChannel:
 
     def plain(self, request: ChatRequest) -> JsonObject:
         # `dataclasses.asdict` would copy every schema, at a tenth of a call's CPU time.
+        tools: dict[str, Json] = {"tools": [dataclasses.asdict(tool) for tool in request.tools]}
         return {
             "messages": [_turn(message) for message in request.messages],
             "temperature": request.temperature,
@@ -178,6 +180,7 @@ class ChatChannel:
             "seed": request.seed,
             "sample": request.sample,
             "schema": request.schema,
+            **(tools if request.tools else {}),
         }
 
     def pack(self, reply: ChatReply) -> JsonObject:
@@ -221,6 +224,7 @@ class ChatChannel:
             error=None if is_refusal else stopped_error(reply.error, note),
             raw=None,
             gate=bare_gate(reply.gate),
+            calls=(),
         )
 
     def cost(self, reply: ChatReply) -> float:
@@ -283,6 +287,8 @@ def packed(reply: ChatReply | Response, apart: Collection[str] = ()) -> dict[str
         gate = dataclasses.asdict(reply.gate)
         # Lists, since the floor reads JSON data: what was written behind other tokens is in there.
         found["gate"] = {**gate, "shares": list(gate["shares"]), "others": list(gate["others"])}
+    if reply.calls:
+        found["calls"] = [dataclasses.asdict(call) for call in reply.calls]
     found["error"] = dataclasses.asdict(reply.error) if reply.error else None
     return found
 
@@ -305,7 +311,7 @@ def made(kind: type[M], data: JsonObject, **more: Any) -> M:
     fields: dict[str, Any] = {name: data[name] for name, _ in known if name in data}
     try:
         error, raw, adapted = fields.pop("error"), fields.pop("raw", None), fields.pop("adapted", ())
-        gate = fields.pop("gate", None)
+        gate, calls = fields.pop("gate", None), fields.pop("calls", ())
         if not isinstance(fields.get("price_share", 1.0), int | float):
             raise TypeError("price_share is not a number")
         return kind(
@@ -314,6 +320,7 @@ def made(kind: type[M], data: JsonObject, **more: Any) -> M:
             error=CallError(**error) if error else None,
             raw=RawResponse(**raw) if raw else None,
             gate=from_json(Gate, gate) if gate else None,
+            calls=tuple(ToolCall(**call) for call in calls),
         )
     except (TypeError, KeyError, AttributeError) as error:
         raise UnreadableRow(str(error)) from error
@@ -334,4 +341,8 @@ def _turn(message: Message) -> dict[str, Json]:
     turn: dict[str, Json] = {"role": message.role, "content": message.content}
     if message.images:  # the journal holds hashes; the images are in the run folder
         turn["images"] = [hashlib.blake2b(image, digest_size=16).hexdigest() for image in message.images]
+    if message.calls:
+        turn["calls"] = [dataclasses.asdict(call) for call in message.calls]
+    if message.call_id:
+        turn["call_id"] = message.call_id
     return turn

@@ -25,22 +25,24 @@ from overt.data.json_types import Json, JsonObject
 from overt.data.measured import facts_of
 from overt.data.pictures import PictureFacts, UnreadablePicture
 from overt.data.plugins.attempts import call_target, close_target, of_response
-from overt.data.records import Turn
+from overt.data.records import Turn, to_json
 from overt.data.run.images import ImageStore
 from overt.data.secrets import storable
 from overt.data.targets import LayerDecision, Response, Target
+from overt.data.tools import Tool
 from overt.policies.floor import stopped
 
 
 @dataclass(frozen=True, slots=True)
 class TargetRequest:
-    """One request to a target. `image` and `turns` are those of the prompt."""
+    """One request to a target. `image` and `turns` are those of the prompt; `tools` what it may call."""
 
     prompt: str
     seed: int
     sample: int
     image: str | None = None
     turns: tuple[Turn, ...] | None = None
+    tools: tuple[Tool, ...] = ()
 
     def plain(self) -> JsonObject:
         """The request as JSON data, from which the journal's key is made. Requests of a text alone keep the
@@ -49,7 +51,9 @@ class TargetRequest:
         if self.image is not None:
             found["image"] = self.image
         if self.turns is not None:
-            found["turns"] = [dataclasses.asdict(turn) for turn in self.turns]
+            found["turns"] = [to_json(turn) for turn in self.turns]
+        if self.tools:
+            found["tools"] = [to_json(tool) for tool in self.tools]
         return found
 
 
@@ -112,7 +116,12 @@ class TargetChannel:
         """Makes one attempt. If no image is readable, the reply is an error, since another try can help."""
         picture = await asyncio.to_thread(self._store.get, request.image) if request.image else None
         said = await call_target(
-            self._target, request.prompt, request.seed, picture=picture, turns=request.turns or ()
+            self._target,
+            request.prompt,
+            request.seed,
+            picture=picture,
+            turns=request.turns or (),
+            tools=request.tools,
         )
         response = storable(said)
         if not response.images:
@@ -213,7 +222,8 @@ class TargetChannel:
         response = reply.response
         if response.cost is not None or not needs_tokens(self.price, response):
             return reply
-        into, out = estimated_tokens(response, (request.prompt,))
+        said = (request.prompt, *(turn.content for turn in request.turns or ()))
+        into, out = estimated_tokens(response, said)
         counted = dataclasses.replace(response, is_estimate=True, input_tokens=into, output_tokens=out)
         return dataclasses.replace(reply, response=counted)
 
@@ -235,6 +245,7 @@ class TargetChannel:
             error=stopped_error(said.error, note),
             raw=None,
             gate=bare_gate(said.gate),
+            calls=(),
         )
         return TargetReply(kept)
 

@@ -12,9 +12,10 @@ from typing import Any, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 from overt.data.json_types import JsonObject
 from overt.data.refusal_tokens import Gate
+from overt.data.tools import Tool, ToolCall
 
 T = TypeVar("T")
-Role = Literal["system", "user", "assistant"]
+Role = Literal["system", "user", "assistant", "tool"]
 
 ErrorKind = Literal[
     "rate_limit",  # 429: retried
@@ -34,18 +35,21 @@ ErrorKind = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn. `images` are encoded images for vision models."""
+    """One turn. `images` are encoded images for vision models. `calls` are the tools that an assistant
+    called; a turn of the role "tool" is the result of the call `call_id`."""
 
     role: Role
     content: str
     images: tuple[bytes, ...] = ()
+    calls: tuple[ToolCall, ...] = ()
+    call_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
     """One request. `sample` distinguishes repeats of a request; `seed` is sent to the model.
 
-    `schema` is the JSON Schema for the answer, None for free text.
+    `schema` is the JSON Schema for the answer, None for free text. `tools` are what the model may call.
     """
 
     messages: tuple[Message, ...]
@@ -54,6 +58,7 @@ class ChatRequest:
     seed: int | None = None
     sample: int = 0
     schema: JsonObject | None = None
+    tools: tuple[Tool, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +101,7 @@ class ChatReply:
     `adapted` names what of the request the endpoint does not take, so that it was sent otherwise (keys of
     `overt.data.provider.dialect.CHANGES`). `is_estimate` is whether the tokens were estimated from the texts.
     `price_share` is the share of the live price that a call by batch costs; None: it was a live call.
-    `gate` is of a model with refusal tokens.
+    `gate` is of a model with refusal tokens. `calls` are the tools that the model called, as it wrote them.
     """
 
     text: str = ""
@@ -111,6 +116,7 @@ class ChatReply:
     is_estimate: bool = False
     price_share: float | None = None
     gate: Gate | None = None
+    calls: tuple[ToolCall, ...] = ()
 
     @property
     def is_cut_off(self) -> bool:
@@ -135,6 +141,9 @@ class ChatModel(Protocol):
 
     Optional: `def reread(self, raw: RawResponse) -> ChatReply | None`, which reads a response that was kept
     by today's vocabulary, without a request; None if it cannot tell.
+
+    Optional: `takes_tools`, whether it takes the tools of a request. One that does not is asked in words
+    (`overt.data.tools.in_words`).
     """
 
     name: str  # "provider/model", as the user wrote it

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from overt.data.json_types import Json
+from overt.data.tools import ToolCall
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -40,10 +41,15 @@ def clean_text(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One earlier turn of the conversation that a prompt goes on with."""
+    """One earlier turn of the conversation that a prompt goes on with. `calls` are the tools that the
+    assistant called; a turn of the role "tool" is the result of the call `call_id`. `images` are the pictures
+    that the assistant drew, as the run's image store names them."""
 
-    role: Literal["user", "assistant"]
+    role: Literal["system", "user", "assistant", "tool"]
     content: str
+    calls: tuple[ToolCall, ...] | None = field(default=None, metadata=LATER)
+    call_id: str | None = field(default=None, metadata=LATER)
+    images: tuple[str, ...] | None = field(default=None, metadata=LATER)
 
 
 def prompt_id(text: str, image: str | None = None, turns: tuple[Turn, ...] | None = None) -> str:

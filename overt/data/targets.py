@@ -14,6 +14,7 @@ from overt.data.chat import CallError, RawResponse
 from overt.data.json_types import JsonObject
 from overt.data.pictures import PictureFacts, UnreadablePicture
 from overt.data.refusal_tokens import Gate
+from overt.data.tools import ToolCall
 
 # Keys of `Response.safety` with the flags of a pipeline's or service's own checker: one for each picture, or
 # one for all.
@@ -28,7 +29,7 @@ WATERMARKED = "watermark_detected"
 NOT_ASKED = "not asked: "
 
 # What a prompt may carry besides its text: keys of `Target.takes` and keywords of its `respond`.
-Extra = Literal["picture", "turns"]
+Extra = Literal["picture", "turns", "tools"]
 
 # A check of the prompt, of the picture that came with it, the model's own no, a check of what was drawn.
 RefusalStage = Literal["prompt_filter", "input_filter", "model", "image_filter"]
@@ -77,7 +78,7 @@ class Response:
     error: the reason why nothing is usable (network, limits, billing, a broken response). A provider's
         refusal is not an error: it comes as status, code and message, with `error` None.
     raw: the HTTP response behind a refusal or an error; None for an answer, and without HTTP.
-    adapted, is_estimate, price_share, gate: as in `overt.data.chat.ChatReply`.
+    adapted, is_estimate, price_share, gate, calls: as in `overt.data.chat.ChatReply`.
     measured: the facts of the images in their order, where they were measured by the process that drew them;
         None: whoever gets them measures.
     """
@@ -104,6 +105,7 @@ class Response:
     is_estimate: bool = False
     price_share: float | None = None
     gate: Gate | None = None
+    calls: tuple[ToolCall, ...] = ()
     measured: tuple[PictureFacts | UnreadablePicture, ...] | None = None
 
 
@@ -136,7 +138,9 @@ class Target(Protocol):
     `takes`: what it takes besides the text, of `Extra`; empty by default. With "picture", `respond` gets
     `picture=` (encoded bytes: the picture to edit, or to ask about) for prompts that carry one; with "turns"
     `turns=` (a tuple of `overt.data.records.Turn`, what was said before). Prompts that carry what a target
-    does not take are refused before anything is asked.
+    does not take are refused before anything is asked. With "tools" it gets `tools=` (a tuple of
+    `overt.data.tools.Tool`) and its turns may hold calls and results; an empty prompt then says nothing
+    after the last result.
     """
 
     name: str  # "provider/model", as the user wrote it

@@ -40,6 +40,7 @@ from overt.data.targets import (
     Target,
     safety_flags,
 )
+from overt.data.tools import IN_WORDS, Tool, in_words
 
 _BATCH = 256  # texts in one call of a local filter
 _CHECK_TRIES = 4  # calls of a remote checker: the picture is paid for by then
@@ -118,7 +119,7 @@ class ChatTarget:
         self, chat: ChatModel, *, system: str = "", max_tokens: int = 512, temperature: float = 0.0
     ) -> None:
         self.name = chat.name
-        self.takes: tuple[Extra, ...] = ("turns",) if is_blind(chat) else ("turns", "picture")
+        self.takes: tuple[Extra, ...] = ("turns", "tools", *(() if is_blind(chat) else ("picture",)))
         self.behind: object = chat
         self.facts: JsonObject = getattr(chat, "facts", {})
         self._chat, self._system = chat, system
@@ -129,16 +130,29 @@ class ChatTarget:
             self.max_concurrency = int(own)
 
     async def respond(
-        self, prompt: str, *, seed: int, picture: bytes | None = None, turns: tuple[Turn, ...] = ()
+        self,
+        prompt: str,
+        *,
+        seed: int,
+        picture: bytes | None = None,
+        turns: tuple[Turn, ...] = (),
+        tools: tuple[Tool, ...] = (),
     ) -> Response:
-        """Returns one response: a content filter's code in `code`, the model's words in `text`."""
-        before = [Message("system", self._system)] if self._system else []
-        before += [Message(turn.role, turn.content) for turn in turns]
-        asked = Message("user", prompt, (picture,) if picture else ())
-        request = ChatRequest((*before, asked), self._temperature, self._max_tokens, seed=seed)
-        reply = await self._chat.complete(request)
+        """Returns one response: a content filter's code in `code`, the model's words in `text`, the tools
+        that it called in `calls`."""
+        said = [Message("system", self._system)] if self._system else []
+        if said and turns and turns[0].role == "system":
+            said, turns = [Message("system", f"{self._system}\n\n{turns[0].content}")], turns[1:]
+        said += [Message(t.role, t.content, (), t.calls or (), t.call_id or "") for t in turns]
+        if prompt or picture or not turns:  # else the last result of a tool is what it answers
+            said.append(Message("user", prompt, (picture,) if picture else ()))
+        request = ChatRequest(tuple(said), self._temperature, self._max_tokens, seed=seed, tools=tools)
+        is_worded = bool(tools) and not getattr(self._chat, "takes_tools", False)
+        reply = await self._chat.complete(in_words(request) if is_worded else request)
         if wrong := of_reply(reply):
             return Response(error=fault(self.name, wrong))
+        if is_worded and reply.error is None:
+            reply = dataclasses.replace(reply, adapted=(*reply.adapted, IN_WORDS))
         return response_of(self.name, reply, seed)
 
     def reread(self, raw: RawResponse) -> Response | None:
@@ -189,11 +203,18 @@ class Guarded:
         self.facts: JsonObject = getattr(target, "facts", {})
 
     async def respond(
-        self, prompt: str, *, seed: int, picture: bytes | None = None, turns: tuple[Turn, ...] = ()
+        self,
+        prompt: str,
+        *,
+        seed: int,
+        picture: bytes | None = None,
+        turns: tuple[Turn, ...] = (),
+        tools: tuple[Tool, ...] = (),
     ) -> Response:
-        """Returns the product's response, with every layer that was asked in `layers`."""
+        """Returns the product's response, with every layer that was asked in `layers`. Filters read what the
+        user says: where an agent goes on after a tool's result, there is nothing for them to read."""
         layers: list[LayerDecision] = []
-        for layer in self._filters:
+        for layer in self._filters if prompt or not turns else ():
             decision = await layer.decide(prompt)
             if decision.error is not None:
                 return Response(layers=tuple(layers), error=decision.error)
@@ -202,7 +223,7 @@ class Guarded:
                 return Response(layers=tuple(layers))
         if self._target is None:
             return Response(layers=tuple(layers))
-        response = await call_target(self._target, prompt, seed, picture=picture, turns=turns)
+        response = await call_target(self._target, prompt, seed, picture=picture, turns=turns, tools=tools)
         if response.error is not None:
             return dataclasses.replace(response, layers=(*layers, *response.layers))
         layers += _said_by(self._target.name, response, self.modality)

@@ -250,7 +250,7 @@ def _from_nothing(
         if response.layers:
             return None
         return _Finding("error", None, "empty_answer", f"the filter said nothing; {_said(response)}")
-    if readable or (expects == "text" and text):
+    if readable or (expects == "text" and (text or response.calls)):
         return None
     if facts:
         return _Finding("error", None, "broken_picture", str(facts[0]))

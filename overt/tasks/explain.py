@@ -231,7 +231,7 @@ def _explained(
 
     def searched(channel: TargetChannel) -> BudgetReached | None:
         subjects = todo[channel.name]
-        rounds = Rounds(asking, channel, judging, reopened.settings.samples)
+        rounds = Rounds(asking, channel, judging, reopened.settings.samples or 1)
         with asking.work.stage(f"explain {channel.name}"[:40], len(subjects)) as advance:
             rounds.run(subjects, searches[channel.name], advance)
         return rounds.stopped

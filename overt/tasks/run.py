@@ -10,26 +10,25 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, ClassVar
 
 from overt.calls.target_channel import TargetChannel
 from overt.data.asked import ToAsk, check_batch, check_extras, prompts_to_ask
 from overt.data.errors import InputError
 from overt.data.json_types import Json
 from overt.data.progress import Progress
-from overt.data.prompts import Side
 from overt.data.records import Prompt
 from overt.data.results.files import calibration_file, explanation_file, remedy_file, write_summary
 from overt.data.results.summary import Summary
 from overt.data.run import brief
 from overt.data.run.counted import counted_from
 from overt.data.run.finished import RESULTS, Modality, Run, open_run
-from overt.data.run.outcome_parts import OutcomeParts
+from overt.data.run.outcome_parts import EPISODES, OutcomeParts
 from overt.data.run.record import RunRecord
 from overt.data.run.shards import RANKS, read_shard
-from overt.data.suites.load import load_suite, settled_name
+from overt.data.suites.episodes.load import EpisodeSuite, list_episode_suites
+from overt.data.suites.load import load_suite
 from overt.data.suites.rows import file_of
-from overt.data.tables.attacks import AttackNames
+from overt.data.suites.schema import Suite
 from overt.data.tables.extras import picture_files
 from overt.data.tables.sources import digest_files, digest_source
 from overt.data.templates import load_template
@@ -41,16 +40,10 @@ from overt.scoring.unknown_codes import unknown_said
 from overt.tasks import trust
 from overt.tasks.again import command_anew
 from overt.tasks.asking import Asking, is_offline, modality_of
-from overt.tasks.config import (
-    RUN,
-    Option,
-    OutputConfig,
-    Resume,
-    TrustAddresses,
-)
+from overt.tasks.episodes import Playing, playing_of, settings_of, write_figures
 from overt.tasks.generate_gold import label_notes
 from overt.tasks.lanes import finished
-from overt.tasks.target_config import TARGET, TargetConfig
+from overt.tasks.run_config import RunConfig as RunConfig
 from overt.tasks.targets import (
     TargetSpec,
     check_both,
@@ -63,123 +56,6 @@ from overt.tasks.targets import (
 from overt.tasks.task import Start, Work, default_folder, record_of, resumed_run, working
 from overt.workers.hiring import kept
 from overt.workers.spread import spread_of
-
-_DATA = "What goes in"
-
-
-class RunConfig(TargetConfig, OutputConfig):
-    kind: ClassVar[str] = "run"
-
-    dataset: Annotated[
-        tuple[str, ...],
-        Option(
-            "Runs of `overt generate`, CSV/JSONL/Parquet files (FILE:COLUMN), OVERT's csv files, or "
-            "Hub ids. Benign and unsafe ones together.",
-            metavar="DATASET...",
-            decides="value",
-            is_argument=True,
-            is_source=True,
-        ),
-    ] = ()
-    policy: Annotated[
-        str | None,
-        Option(
-            "Policy to judge by. Default: that of the run given as DATASET, else overt.",
-            _DATA,
-            decides="policy",
-            completes="policy",
-        ),
-    ] = None
-    label: Annotated[
-        Side | None,
-        Option(
-            "What the prompts are, where the file does not say it.",
-            _DATA,
-            metavar="benign|unsafe",
-            decides="value",
-        ),
-    ] = None
-    attack: Annotated[
-        str | None,
-        Option(
-            "The attack that dresses the prompts (pair, gptfuzzer ...), where the file does not name it.",
-            _DATA,
-            metavar="NAME",
-            decides="value",
-        ),
-    ] = None
-    attack_column: Annotated[
-        str | None,
-        Option("The column of the attacks' names.", _DATA, metavar="NAME", decides="value"),
-    ] = None
-    vanilla_column: Annotated[
-        str | None,
-        Option(
-            "The column of what was asked before an attack dressed it: harm is judged on that.",
-            _DATA,
-            metavar="NAME",
-            decides="value",
-        ),
-    ] = None
-    category: Annotated[
-        tuple[str, ...], Option("Only these categories. Repeatable.", _DATA, decides="value")
-    ] = ()
-    suite: Annotated[
-        str | None,
-        Option(
-            "A published suite of text or of pictures (overt suites list), or a YAML of your own. DATASET "
-            "then names its local files; without any it comes from the Hub.",
-            _DATA,
-            decides="value",
-            is_source=True,
-            completes="suite",
-        ),
-    ] = None
-    limit: Annotated[
-        int | None,
-        Option(
-            "At most so many prompts of each label, evenly over the categories.",
-            _DATA,
-            min=1,
-            decides="value",
-        ),
-    ] = None
-    samples: Annotated[int, Option("Draws per prompt.", TARGET, min=1, max=100, decides="value")] = 1
-    shard: Annotated[
-        str | None,
-        Option(
-            "Only this part of the prompts, such as 3/8, for a job of its own; `overt merge` puts the shards "
-            "together.",
-            _DATA,
-            metavar="I/N",
-            decides="value",
-        ),
-    ] = None
-    trust_addresses: TrustAddresses = False
-    min_coverage: Annotated[
-        float,
-        Option(
-            "Share of prompts that must have been answered; below it the exit code is 3.",
-            RUN,
-            min=0.0,
-            max=1.0,
-            decides="value",
-        ),
-    ] = 0.95
-    out: Annotated[Path | None, Option("Folder of the run. Default: runs/run-HASH.", RUN)] = None
-    resume: Resume = None
-
-    @property
-    def attacks(self) -> AttackNames:
-        """What is said of adversarial prompts in the data sets."""
-        return AttackNames(self.vanilla_column, self.attack_column, self.attack)
-
-    def settled(self) -> RunConfig:
-        judge = self.judge or (load_suite(self.suite).judge if self.suite else "judge/rules")
-        suite = self.suite and settled_name(self.suite)
-        target, filters = self.asked
-        return self.model_copy(update={"judge": judge, "target": target, "filter": filters, "suite": suite})
-
 
 # -- what is to be asked ----------------------------------------------------------------------------------
 
@@ -194,7 +70,36 @@ def evaluate(config: RunConfig, progress: Progress) -> Run:
     """
     config, start, specs = started(config)
     modality = str(start.record.inputs["modality"])
-    asked = prompts_to_ask(
+    playing = _playing(config)
+    asked = playing.to_ask if playing is not None else _asked(config)
+    if not Run(start.folder, start.record).is_complete:
+        for spec in specs:  # a wrong name should cost nothing, not even the folder
+            check_files(spec)
+            target = resolve_target(spec, modality)
+            check_extras(spec.name, getattr(target, "takes", None), asked.prompts)
+            if playing is not None:
+                playing.check(spec.name, getattr(target, "takes", None))
+            if config.batch and not config.batch_cancel:
+                check_batch(spec.name, target, asked.prompts)
+    with working(start, config.caller, progress) as work, kept(spread_of(config.workers)):
+        if work is not None:
+            notes = asked.notes if playing is None else playing.notes
+            work.notes += [*notes, *label_notes(config.dataset)]
+            if config.shard is not None:
+                work.folder.write_stage(RANKS, asked.ranks)
+            # A shard may hold no prompt; then no target is opened.
+            _ask(config, start, work, specs if asked.prompts else [], asked, modality, playing)
+    return open_run(start.folder, "run")
+
+
+def _asked(config: RunConfig) -> ToAsk:
+    """The prompts that are asked one by one."""
+    if config.of or config.setting or config.turns:
+        raise InputError(
+            "--of, --setting and --turns are for suites of many turns",
+            fix=f"Leave them out, or name one: --suite {' or --suite '.join(list_episode_suites())}",
+        )
+    return prompts_to_ask(
         config.dataset,
         suite=config.suite,
         label=config.label,
@@ -204,21 +109,35 @@ def evaluate(config: RunConfig, progress: Progress) -> Run:
         shard=read_shard(config.shard),
         attacks=config.attacks,
     )
-    if not Run(start.folder, start.record).is_complete:
-        for spec in specs:  # a wrong name should cost nothing, not even the folder
-            check_files(spec)
-            target = resolve_target(spec, modality)
-            check_extras(spec.name, getattr(target, "takes", None), asked.prompts)
-            if config.batch and not config.batch_cancel:
-                check_batch(spec.name, target, asked.prompts)
-    with working(start, config.caller, progress) as work, kept(spread_of(config.workers)):
-        if work is not None:
-            work.notes += [*asked.notes, *label_notes(config.dataset)]
-            if config.shard is not None:
-                work.folder.write_stage(RANKS, asked.ranks)
-            # A shard may hold no prompt; then no target is opened.
-            _ask(config, start, work, specs if asked.prompts else [], asked, modality)
-    return open_run(start.folder, "run")
+
+
+def _playing(config: RunConfig) -> Playing | None:
+    """The suite of many turns, ready to be played."""
+    if (suite := config.played) is None:
+        return None
+    given = {
+        "--batch": config.batch,
+        "--shard": config.shard,
+        "--picture": config.picture,
+        "--attack": config.attacks,
+        "--both": config.both,
+    }
+    if refused := [flag for flag, value in given.items() if value]:
+        raise InputError(
+            f"{refused[0]} does not go with {suite.name}: what is asked next hangs on the answer before",
+            fix="Leave it out.",
+        )
+    return playing_of(
+        suite,
+        settings=settings_of(config.setting),
+        dataset=config.dataset,
+        of=config.of,
+        turns=config.turns,
+        trials=config.samples or 1,
+        label=config.label,
+        category=config.category,
+        limit=config.limit,
+    )
 
 
 def started(config: RunConfig) -> tuple[RunConfig, Start, list[TargetSpec]]:
@@ -261,14 +180,20 @@ def started(config: RunConfig) -> tuple[RunConfig, Start, list[TargetSpec]]:
 
 def _asks_for(config: RunConfig) -> str:
     """What a suite asks for; of other prompts pictures, where no policy says otherwise."""
-    return load_suite(config.suite).modality if config.suite is not None else "image"
+    suite = _suite(config)
+    return suite.modality if suite is not None else "image"
+
+
+def _suite(config: RunConfig) -> Suite | EpisodeSuite | None:
+    return config.played or (load_suite(config.suite) if config.suite else None)
 
 
 def _inputs(config: RunConfig, policy: Policy, specs: Sequence[TargetSpec]) -> dict[str, Json]:
     """Hashes of what the run reads, and its targets with the files that their names point to."""
-    suite, judge = load_suite(config.suite) if config.suite else None, config.judge or ""
+    suite, judge = _suite(config), config.judge or ""
+    of = suite if isinstance(suite, Suite) else load_suite(config.of) if config.of else None
     return {
-        "dataset": [digest_source(file_of(suite, spec)) for spec in config.dataset],
+        "dataset": [digest_source(file_of(of, spec)) for spec in config.dataset],
         "suite": suite.hash if suite is not None else None,
         "targets": [spec.to_json() for spec in specs],
         "template": None if is_offline(judge) else load_template("scoring", "judge_refusal").hash,
@@ -288,8 +213,9 @@ def _ask(
     specs: Sequence[TargetSpec],
     to_ask: ToAsk,
     modality: str,
+    playing: Playing | None,
 ) -> None:
-    prompts = to_ask.prompts
+    prompts, samples = to_ask.prompts, config.samples or 1
     work.folder.write_stage("prompts", prompts)
     began = time.monotonic()
     ask = Asking(
@@ -305,11 +231,17 @@ def _ask(
     judging = ask.judging()
     ahead: dict[str, TargetChannel] = {}
     if config.batch and not config.batch_cancel:
-        ahead = ask.sent_ahead(specs, to_ask, config.samples)
-    with OutcomeParts(work.folder, len(specs)) as parts:
+        ahead = ask.sent_ahead(specs, to_ask, samples)
+    with (
+        OutcomeParts(work.folder, len(specs)) as parts,
+        OutcomeParts(work.folder, len(specs), EPISODES) as episodes,
+    ):
 
         def fire(number: int, channel: TargetChannel) -> Modality:
-            parts.write(number, ask.outcomes(channel, to_ask, config.samples, judging))
+            if playing is not None:
+                parts.write(number, playing.outcomes(number, channel, ask, judging, episodes))
+            else:
+                parts.write(number, ask.outcomes(channel, to_ask, samples, judging))
             return modality_of(channel.subject)
 
         def open_(spec: TargetSpec) -> TargetChannel:
@@ -320,7 +252,11 @@ def _ask(
         for number, kind in finished(jobs):
             found[number] = kind
             parts.join()
+            if playing is not None:
+                episodes.join()
         kinds = {spec.name: found[n] for n, spec in enumerate(specs)}
+    if playing is not None:
+        write_figures(start.folder, playing)
     work.seconds["run"] = time.monotonic() - began
     finish(config, start, work, prompts, brief.outcomes_of(start.folder), kinds)
 

@@ -22,6 +22,7 @@ from overt.data.records import Turn
 from overt.data.refusal_judges import RefusalLabel, RefusalVerdict
 from overt.data.refusal_tokens import Gate
 from overt.data.targets import LayerDecision, Response, Target
+from overt.data.tools import Tool, ToolCall
 
 # -- faults --------------------------------------------------------------------------------------------------
 
@@ -108,6 +109,7 @@ def of_reply(reply: object) -> str:
     ]
     return (
         next(filter(None, said), "")
+        or _of_calls("ChatReply.calls", reply.calls)
         or _of_gate("ChatReply.gate", reply.gate)
         or _of_error("ChatReply.error", reply.error)
     )
@@ -135,6 +137,7 @@ def of_response(response: object) -> str:
     said += [_of_number(f"Response.{name}", getattr(response, name)) for name in numbers]
     return (
         next(filter(None, said), "")
+        or _of_calls("Response.calls", response.calls)
         or _of_gate("Response.gate", response.gate)
         or _of_error("Response.error", response.error)
     )
@@ -160,6 +163,16 @@ def _of_number(name: str, value: object) -> str:
     if not isinstance(value, (int, float)):  # such as NumPy's, which JSON cannot hold
         return f"{name} is {_kind(value)}, not a number"
     return "" if math.isfinite(value) else f"{name} is {value}, not a finite number"
+
+
+def _of_calls(name: str, calls: object) -> str:
+    if not isinstance(calls, (tuple, list)):
+        return f"{name} is {_kind(calls)}, not a tuple of ToolCall"
+    for call in calls:
+        texts = (call.id, call.name, call.arguments) if isinstance(call, ToolCall) else ()
+        if not texts or not all(isinstance(text, str) for text in texts):
+            return f"{name} holds {_kind(call)}, not a ToolCall of texts"
+    return ""
 
 
 def _of_gate(name: str, gate: object) -> str:
@@ -192,20 +205,26 @@ def _kind(value: object) -> str:
 
 
 async def call_target(
-    target: Target, prompt: str, seed: int, *, picture: bytes | None = None, turns: tuple[Turn, ...] = ()
+    target: Target,
+    prompt: str,
+    seed: int,
+    *,
+    picture: bytes | None = None,
+    turns: tuple[Turn, ...] = (),
+    tools: tuple[Tool, ...] = (),
 ) -> Response:
     """Makes one attempt; a plain function runs in a thread. An exception or a wrong return value becomes an
     error response.
 
     Args:
-        picture, turns: what goes with the prompt; handed on only where there is any, since most targets take
-            neither.
+        picture, turns, tools: what goes with the prompt; handed on only where there is any, since most
+            targets take none.
 
     Raises:
         OvertError: nothing can be sent any more.
     """
     extras: dict[str, Any] = {
-        name: value for name, value in (("picture", picture), ("turns", turns)) if value
+        name: value for name, value in (("picture", picture), ("turns", turns), ("tools", tools)) if value
     }
     try:
         if inspect.iscoroutinefunction(target.respond):

@@ -28,4 +28,5 @@ def response_of(target: str, reply: ChatReply, seed: int | None) -> Response:
         raw=reply.raw,
         adapted=reply.adapted,
         gate=reply.gate,
+        calls=reply.calls,
     )

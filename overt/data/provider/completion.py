@@ -11,6 +11,7 @@ from overt.data.jsonpath import texts_at
 from overt.data.provider.machine import machine_says
 from overt.data.provider.reader import Answered, Failed, Refused, Verdict, judge, read_said
 from overt.data.provider.vocabulary import finish_error, finish_stage
+from overt.data.tools import ToolCall
 
 SERVICE = "openai"  # endpoints with this protocol use its codes too
 # Where the reason stands for which an answer ended. Gateways name the model's own beside their own.
@@ -71,7 +72,21 @@ def _answer(choice: JsonObject, filtered: str, tokens: tuple[int | None, int | N
         refusal=str(refusal) if refusal else None,
         input_tokens=tokens[0],
         output_tokens=tokens[1],
+        calls=_calls(message),
     )
+
+
+def _calls(message: JsonObject) -> tuple[ToolCall, ...]:
+    """The tools that a message calls. Some servers give no id, or the arguments as an object."""
+    listed = message.get("tool_calls")
+    found = []
+    for number, call in enumerate(listed if isinstance(listed, list) else [], 1):
+        function = _object(_object(call).get("function"))
+        given = function.get("arguments")
+        arguments = given if isinstance(given, str) else "" if given is None else json.dumps(given)
+        name, id = function.get("name"), _object(call).get("id")
+        found.append(ToolCall(str(id or f"call-{number}"), str(name or ""), arguments))
+    return tuple(found)
 
 
 def _refused(verdict: Refused, tokens: tuple[int | None, int | None]) -> ChatReply:
@@ -100,6 +115,8 @@ def _of_choice(choice: JsonObject, body: JsonObject) -> Verdict:
         return verdict if isinstance(verdict, Refused) else _failed(kind, missing, verdict)
     if words.strip():
         return machine_says(SERVICE, words)
+    if _calls(_object(choice.get("message"))):
+        return Answered()
     verdict = judge(SERVICE, read_said(200, {}, body))  # beside the empty answer there may be a reason
     return verdict if isinstance(verdict, Refused) else Answered()
 

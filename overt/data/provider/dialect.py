@@ -17,6 +17,7 @@ from typing import Final
 
 from overt.data.chat import ChatReply, ChatRequest, Message
 from overt.data.json_types import Json, JsonObject
+from overt.data.tools import IN_WORDS, in_words, tool_json
 
 # What is told of each change, after the model's name. The keys stand in the journal.
 CHANGES: Final = {
@@ -29,6 +30,7 @@ CHANGES: Final = {
     "without_temperature": "takes no temperature: its own default was used",
     "warmer": "takes no temperature of 0: 0.01 was sent",
     "cooler": "takes no temperature above 1: 1 was sent",
+    IN_WORDS: "takes no tools: they were described in words, and actions were read from its answers",
     "without_seed": "takes no seed: none was sent, so answers may differ from run to run",
 }
 _COLDEST, _WARMEST = 0.01, 1.0
@@ -41,6 +43,7 @@ class Dialect:
 
     folds_system: bool = False
     joins_turns: bool = False
+    takes_tools: bool = True
     schema: str = "json_schema"  # or "json_object", or "" for none
     tokens: str = "max_tokens"
     most_tokens: int | None = None
@@ -50,7 +53,7 @@ class Dialect:
 
     def turns(self, request: ChatRequest) -> tuple[Message, ...]:
         """The turns as this endpoint takes them."""
-        turns = request.messages
+        turns = request.messages if self.takes_tools else in_words(request).messages
         if self.folds_system:
             turns = _folded(turns)
         return _joined(turns) if self.joins_turns else turns
@@ -63,6 +66,8 @@ class Dialect:
         }
         if request.seed is not None:
             fields["seed"] = request.seed
+        if request.tools and self.takes_tools:
+            fields["tools"] = [tool_json(tool) for tool in request.tools]
         if request.schema is not None and self.schema == "json_schema":
             schema: JsonObject = {"name": "answer", "strict": True, "schema": request.schema}
             fields["response_format"] = {"type": "json_schema", "json_schema": schema}
@@ -90,6 +95,7 @@ class Dialect:
             "without_temperature": "temperature" in self.without,
             "warmer": self.temperature(request) > request.temperature,
             "cooler": self.temperature(request) < request.temperature,
+            IN_WORDS: bool(request.tools) and not self.takes_tools,
             "without_seed": "seed" in self.without and request.seed is not None,
         }
         return tuple(name for name, holds in found.items() if holds)
@@ -234,8 +240,8 @@ def _joined(turns: Sequence[Message]) -> tuple[Message, ...]:
     """The turns with those of the same side in a row made one."""
     found: list[Message] = []
     for turn in turns:
-        if found and found[-1].role == turn.role:
-            last = found[-1]
+        last = found[-1] if found else None
+        if last and last.role == turn.role and not (last.calls or turn.calls or turn.call_id):
             words = f"{last.content}\n\n{turn.content}"
             found[-1] = Message(turn.role, words, last.images + turn.images)
         else:
@@ -280,6 +286,10 @@ def _weaker_schema(dialect: Dialect, request: ChatRequest, _: re.Match[str]) -> 
     if request.schema is None or not dialect.schema:
         return None
     return replace(dialect, schema="json_object" if dialect.schema == "json_schema" else "")
+
+
+def _tools_in_words(dialect: Dialect, request: ChatRequest, _: re.Match[str]) -> Dialect | None:
+    return replace(dialect, takes_tools=False) if request.tools else None
 
 
 def _other_token_field(dialect: Dialect, _: ChatRequest, __: re.Match[str]) -> Dialect | None:
@@ -328,6 +338,16 @@ _COMPLAINTS: Final[tuple[tuple[re.Pattern[str], Change], ...]] = (
             r"role\w*\W.{0,60}?(?:must\s+be|should\s+be|one\s+of|input\s+should\s+be)\W.{0,20}?user\b(?!.{0,40}system)",
         ),
         _fold,
+    ),
+    (
+        _says(
+            rf"\b(?:tools?|functions?)(?:[\s_-]*(?:use|call\w*|choice|param\w*))*\W.{{0,60}}?{_NOT}",
+            rf"{_NOT}.{{0,40}}?\b(?:tools?|functions?|tool_choice)\b",
+            r"tool\s+choice\s+requires",
+            r"no\s+endpoints\s+found\s+that\s+support\s+tool",
+            r"tools?\s+param\w*\s+requires",
+        ),
+        _tools_in_words,
     ),
     (_says(r"roles?\s+must\s+alternate", r"must\s+start\s+with\s+(?:a\s+)?\W?user"), _alternate),
     (

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from overt.data.errors import InputError
-from overt.data.results import calibration, explanation
+from overt.data.results import calibration, episodes, explanation
 from overt.data.results.calibration import Calibration
+from overt.data.results.episodes import EpisodesSummary
 from overt.data.results.explanation import Explanation
 from overt.data.results.remedy import Remedy
 from overt.data.results.summary import SCHEMA, Summary
@@ -30,6 +31,10 @@ def explanation_file(run: Path) -> Path:
 
 def calibration_file(run: Path) -> Path:
     return run / FOLDER / "calibration.json"
+
+
+def episodes_summary_file(run: Path) -> Path:
+    return run / FOLDER / "episodes.json"
 
 
 def read_summary(run: Path) -> Summary:
@@ -125,3 +130,26 @@ def write_calibration(run: Path, found: Calibration) -> None:
         RunError: the file cannot be written.
     """
     write_atomic(calibration_file(run), dump_json(to_json(found)))
+
+
+def read_episodes(run: Path) -> EpisodesSummary | None:
+    """Reads the figures of a run's episodes; None where it has none.
+
+    Raises:
+        InputError: the file cannot be read, or is of a newer version of overt.
+    """
+    path = episodes_summary_file(run)
+    if not path.exists():
+        return None
+    found = from_json(EpisodesSummary, read_json(path), where=str(path))
+    _refuse_newer(found.schema, episodes.SCHEMA, path)
+    return found
+
+
+def write_episodes(run: Path, found: EpisodesSummary) -> None:
+    """Writes the figures of a run's episodes.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    write_atomic(episodes_summary_file(run), dump_json(to_json(found)))

@@ -16,6 +16,7 @@ from overt.data.provider.kept import kept, reread
 from overt.data.refusal_gate import Threshold, knob_of
 from overt.data.secrets import filled, values_of
 from overt.data.text import encodable
+from overt.data.tools import call_json
 from overt.generation.batches.openai import OpenAIBatches
 from overt.generation.chat.gated import Gated
 from overt.generation.transport import Reply, Transport, encoded, openai_endpoint
@@ -53,6 +54,7 @@ class OpenAIChat:
         knob = knob_of(self.name, refusal_tokens, threshold, both=both, margin=margin)
         self._gated = None if knob is None else Gated(lambda: self.name, knob, self._sent)
         self.model = model
+        self.takes_tools = True  # an endpoint that takes none is asked in words, once it has said so
         self.api_key_env = api_key_env
         self._base = openai_base(base_url)
         if self._base is not None:
@@ -101,7 +103,7 @@ class OpenAIChat:
     # -- one attempt ----------------------------------------------------------------------------------
 
     def _body(self, request: ChatRequest, dialect: Dialect, beside: Beside) -> dict[str, object]:
-        turns = [{"role": m.role, "content": _content(m)} for m in dialect.turns(request)]
+        turns = [_turn(message) for message in dialect.turns(request)]
         turns[-1:] = [{**turn, **beside.turn} for turn in turns[-1:]]
         return {"model": self.model, "messages": turns, **dialect.fields(request), **beside.fields}
 
@@ -144,6 +146,15 @@ class OpenAIChat:
         if reply.error is None:
             return reply
         return replace(reply, error=replace(reply.error, message=self._mask.words(reply.error.message)))
+
+
+def _turn(message: Message) -> dict[str, Json]:
+    turn: dict[str, Json] = {"role": message.role, "content": _content(message)}
+    if message.calls:
+        turn |= {"content": turn["content"] or None, "tool_calls": [call_json(c) for c in message.calls]}
+    if message.call_id:
+        turn["tool_call_id"] = message.call_id
+    return turn
 
 
 def _content(message: Message) -> Json:

@@ -1,0 +1,1 @@
+"""Suites of many turns: one YAML each, which names an environment. `load.py` reads them."""

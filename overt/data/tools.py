@@ -1,0 +1,236 @@
+"""What a model may do beside talking: tools, its calls of them, and how both are written.
+
+Where an endpoint takes tools, they and the calls are sent in OpenAI's function-calling shape. Where it does
+not, the tools are described in words (`in_words`) and the model writes each action as a block of its answer:
+
+    <action>
+    {"tool": "NAME", "arguments": {...}}
+    </action>
+
+Both are read strictly: a call that is not exactly in form is an `AnswerError`, whose text can be sent to the
+model. Nothing is guessed or repaired here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from overt.data.json_types import Json, JsonObject
+
+if TYPE_CHECKING:
+    from overt.data.chat import ChatRequest, Message
+
+IN_WORDS = "tools_in_words"  # in `adapted` of a reply whose tools were described in words
+_OPENS, _CLOSES = "<action>", "</action>"
+_BLOCK = re.compile(r"<action>(.*?)</action>", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A call as the model wrote it. `arguments` is the JSON text, unread."""
+
+    id: str
+    name: str
+    arguments: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A tool. `parameters` is the JSON Schema of its arguments, an object with `properties`."""
+
+    name: str
+    description: str
+    parameters: JsonObject = field(default_factory=lambda: {"type": "object", "properties": {}})
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call whose arguments were read."""
+
+    id: str
+    name: str
+    arguments: Mapping[str, Json]
+
+
+class NotACall(ValueError):
+    """A call is not in form. The text gives the reason and can be sent to the model."""
+
+
+# -- reading -------------------------------------------------------------------------------------------------
+
+
+def read_calls(calls: Iterable[ToolCall], tools: Sequence[Tool]) -> tuple[Call, ...]:
+    """Reads the arguments of calls and checks them against the tools' parameters.
+
+    Raises:
+        NotACall: there is no such tool; the arguments are no JSON object; one is missing, unknown, of a
+            wrong type or none of the words that it may be.
+    """
+    known = {tool.name: tool for tool in tools}
+    found = []
+    for call in calls:
+        tool = known.get(call.name)
+        if tool is None:
+            raise NotACall(f"there is no tool {call.name[:60]!r}; there are {', '.join(known)}")
+        found.append(Call(call.id, call.name, _arguments(call, tool)))
+    return tuple(found)
+
+
+def read_actions(text: str) -> tuple[ToolCall, ...]:
+    """Reads the actions of an answer in words; none where it holds no block.
+
+    Raises:
+        NotACall: a block is not closed, or does not hold exactly one action.
+    """
+    blocks = _BLOCK.findall(text)
+    rest = _BLOCK.sub("", text)
+    if _OPENS in rest or _CLOSES in rest:
+        raise NotACall(f"an action stands between {_OPENS} and {_CLOSES}, and one of the two is missing")
+    return tuple(_action(block, number) for number, block in enumerate(blocks, 1))
+
+
+def _action(block: str, number: int) -> ToolCall:
+    try:
+        data = json.loads(block)
+    except (ValueError, RecursionError) as error:
+        raise NotACall(f"action {number} is no JSON ({str(error)[:80]})") from error
+    if not isinstance(data, dict) or not isinstance(data.get("tool"), str):
+        raise NotACall(f'action {number} is no object with a "tool"')
+    if extra := sorted(data.keys() - {"tool", "arguments"}):
+        raise NotACall(f"action {number} holds {', '.join(map(repr, extra))}; it has only tool and arguments")
+    return ToolCall(f"action-{number}", data["tool"], json.dumps(data.get("arguments", {})))
+
+
+def _arguments(call: ToolCall, tool: Tool) -> dict[str, Json]:
+    try:
+        data = json.loads(call.arguments or "{}")
+    except (ValueError, RecursionError) as error:
+        raise NotACall(f"the arguments of {tool.name} are no JSON ({str(error)[:80]})") from error
+    if not isinstance(data, dict):
+        raise NotACall(f"the arguments of {tool.name} are no JSON object")
+    _check(data, tool.parameters, tool.name)
+    return data
+
+
+_TYPES: Mapping[str, type | tuple[type, ...]] = {
+    "string": str,
+    "integer": int,
+    "number": (int, float),
+    "boolean": bool,
+    "array": list,
+    "object": dict,
+    "null": type(None),
+}
+
+
+def _check(value: Json, schema: Mapping[str, Json], where: str) -> None:
+    """Checks a value against the part of JSON Schema that tools use: type, enum, properties, required, items.
+
+    Raises:
+        NotACall: it does not fit.
+    """
+    kind = schema.get("type")
+    wanted = _TYPES.get(kind, object) if isinstance(kind, str) else object
+    is_flag = isinstance(value, bool) and kind in ("integer", "number")
+    if not isinstance(value, wanted) or is_flag:
+        raise NotACall(f"{where} must be of type {kind}")
+    words = schema.get("enum")
+    if isinstance(words, list) and value not in words:
+        raise NotACall(f"{where} must be one of {', '.join(map(str, words))}")
+    if isinstance(value, dict):
+        _check_object(value, schema, where)
+    items = schema.get("items")
+    if isinstance(value, list) and isinstance(items, Mapping):
+        for number, item in enumerate(value):
+            _check(item, items, f"{where}[{number}]")
+
+
+def _check_object(value: Mapping[str, Json], schema: Mapping[str, Json], where: str) -> None:
+    properties, required = schema.get("properties"), schema.get("required")
+    known = properties if isinstance(properties, Mapping) else None
+    if missing := [name for name in (required if isinstance(required, list) else []) if name not in value]:
+        raise NotACall(f"{where} lacks {', '.join(map(repr, missing))}")
+    if known is None:
+        return
+    if unknown := [name for name in value if name not in known]:
+        raise NotACall(f"{where} knows no {', '.join(repr(name[:60]) for name in unknown)}")
+    for name, inner in value.items():
+        part = known[name]
+        if isinstance(part, Mapping):
+            _check(inner, part, f"{where}.{name}")
+
+
+# -- writing -------------------------------------------------------------------------------------------------
+
+
+def tool_json(tool: Tool) -> JsonObject:
+    """A tool in OpenAI's shape."""
+    function: JsonObject = {
+        "name": tool.name, "description": tool.description, "parameters": tool.parameters
+    }  # fmt: skip
+    return {"type": "function", "function": function}
+
+
+def call_json(call: ToolCall) -> JsonObject:
+    """A call in OpenAI's shape."""
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+
+
+def action_text(call: ToolCall) -> str:
+    """A call as a model without tools writes it."""
+    try:
+        arguments: Json = json.loads(call.arguments or "{}")
+    except (ValueError, RecursionError):
+        arguments = call.arguments
+    written = json.dumps({"tool": call.name, "arguments": arguments}, ensure_ascii=False)
+    return f"{_OPENS}\n{written}\n{_CLOSES}"
+
+
+def in_words(request: ChatRequest) -> ChatRequest:
+    """The request for a model that takes no tools: they stand at the end of the system turn, calls are blocks
+    of the assistant's turns, and results are turns of the user."""
+    from overt.data.chat import Message
+
+    turns: list[Message] = []
+    for turn in request.messages:
+        if turn.role == "tool":
+            words = f"Result of {_name_of(turn.call_id, request.messages)}:\n{turn.content}"
+            last = turns[-1] if turns else None
+            if last is not None and last.role == "user" and last.content.startswith("Result of "):
+                turns[-1] = Message("user", f"{last.content}\n\n{words}")
+            else:
+                turns.append(Message("user", words))
+        elif turn.calls:
+            parts = [turn.content, *map(action_text, turn.calls)]
+            turns.append(Message(turn.role, "\n".join(filter(None, parts))))
+        else:
+            turns.append(turn)
+    if request.tools:
+        turns = _described(turns, request.tools)
+    return dataclasses.replace(request, messages=tuple(turns), tools=())
+
+
+def _name_of(call_id: str, turns: Iterable[Message]) -> str:
+    return next((call.name for turn in turns for call in turn.calls if call.id == call_id), "the action")
+
+
+def _described(turns: list[Message], tools: Sequence[Tool]) -> list[Message]:
+    from overt.data.chat import Message
+
+    lines = [
+        "You act by tools. Write each action as a block of exactly this form, and nothing of it otherwise:",
+        action_text(ToolCall("", "NAME", '{"ARGUMENT": "VALUE"}')),
+        "Its result is told to you in the next turn. An answer without a block ends your turn.",
+        "The tools, each with the JSON Schema of its arguments:",
+        *(f"- {tool.name}: {tool.description} {json.dumps(tool.parameters)}" for tool in tools),
+    ]
+    words = "\n".join(lines)
+    if turns and turns[0].role == "system":
+        first = dataclasses.replace(turns[0], content=f"{turns[0].content}\n\n{words}")
+        return [first, *turns[1:]]
+    return [Message("system", words), *turns]

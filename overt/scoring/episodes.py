@@ -1,0 +1,100 @@
+"""What the words of an episode mean, how it ended, and what it counts as beside single prompts."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+
+from overt.data.episodes import Episode, EpisodeState, Step, Unjudged
+from overt.data.outcomes import Outcome
+from overt.data.refusal_judges import RefusalVerdict
+from overt.scoring.text_answers import Judging, said_by, with_verdicts
+
+
+def judged_episodes(found: Iterable[Unjudged], judge: str, judging: Judging) -> Iterator[Episode]:
+    """The episodes with the judge's word on what was said in words alone, in order. Each is in exactly one
+    state then."""
+
+    def with_(one: Unjudged, verdicts: list[RefusalVerdict]) -> Episode:
+        steps = list(one.episode.steps)
+        for (place, _, _), verdict in zip(one.to_judge, verdicts, strict=True):
+            said = said_by(judge, verdict)
+            step = steps[place]
+            if step.code == "format" and said.state != "refused":
+                continue  # it stays unreadable
+            steps[place] = dataclasses.replace(
+                step,
+                state=said.state or "answered",
+                stage=said.stage,
+                code=said.code,
+                evidence=said.evidence,
+            )
+        return settled(dataclasses.replace(one.episode, steps=tuple(steps)))
+
+    def pairs(one: Unjudged) -> list[tuple[str, str]]:
+        return [(request, answer) for _, request, answer in one.to_judge]
+
+    return with_verdicts(found, pairs, with_, judging)
+
+
+def settled(episode: Episode) -> Episode:
+    """The state of a judged episode: refused where its last words refuse and what was asked was not done, or
+    where it never acted and refused; missing where a judge could not tell."""
+    last = episode.steps[-1] if episode.steps else None
+    is_open = episode.state in ("ended", "capped") or episode.code == "format"
+    if last is None or episode.asked is not None or not is_open:
+        return episode
+    if episode.state == "missing":
+        return _as(episode, "refused", last) if last.is_refusal else episode
+    if episode.facts.get("outcome", "done") == "done":
+        return episode
+    if last.state == "error" and episode.state == "ended":
+        return _as(episode, "missing", last)
+    acted = any(step.calls for step in episode.steps)
+    refusing = [step for step in episode.steps if step.is_refusal]
+    if last.is_refusal and not last.calls:
+        return _as(episode, "refused", last)
+    if not acted and refusing:
+        return _as(episode, "refused", refusing[0])
+    return episode
+
+
+def _as(episode: Episode, state: EpisodeState, step: Step) -> Episode:
+    return dataclasses.replace(
+        episode, state=state, stage=step.stage, code=step.code, evidence=step.evidence, at=step.turn
+    )
+
+
+_STATES = {"answered": "generated"}
+
+
+def outcome_of_episode(episode: Episode) -> Outcome:
+    """What one episode counts as beside single prompts: the asked turn's own state, else how it ended."""
+    asked = episode.asked
+    last = episode.steps[-1] if episode.steps else None
+    half = episode.facts.get("outcome") == "half"
+    if asked is not None:
+        state, stage = _STATES.get(asked.state, asked.state), asked.stage
+        code, evidence, said = asked.code, asked.evidence, asked.said
+    elif episode.state in ("refused", "missing"):
+        state, stage = "refused" if episode.state == "refused" else "error", episode.stage
+        code, evidence, said = episode.code, episode.evidence, last.said if last else ""
+    else:
+        state, stage = ("softened" if half else "generated"), ("model" if half else None)
+        code, evidence, said = ("half_done" if half else ""), "", last.said if last else ""
+    return Outcome(
+        id=episode.id,
+        prompt_id=episode.prompt_id,
+        target=episode.target,
+        sample=episode.sample,
+        state=state,  # type: ignore[arg-type]
+        stage=stage,
+        code=code,
+        evidence=evidence,
+        text=said,
+        images=(asked.images or ()) if asked is not None else (),
+        seed=episode.seed,
+        layers=asked.layers if asked is not None else tuple(d for s in episode.steps for d in s.layers),
+        latency_s=episode.latency_s,
+        cost=episode.cost,
+    )

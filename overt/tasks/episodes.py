@@ -1,0 +1,215 @@
+"""`overt run` of a suite of many turns: tasks -> episodes, many at once -> outcomes and figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import yaml
+
+from overt import registry
+from overt.calls.target_channel import TargetChannel
+from overt.data.asked import ToAsk, prompts_to_ask
+from overt.data.environments import Environment, Task
+from overt.data.episodes import Episode, Unjudged
+from overt.data.errors import InputError
+from overt.data.json_types import Json
+from overt.data.outcomes import Outcome
+from overt.data.prompts import spread
+from overt.data.records import Prompt
+from overt.data.results.episodes import EpisodesSummary
+from overt.data.results.files import write_episodes
+from overt.data.run.episodes import episodes_of
+from overt.data.run.outcome_parts import OutcomeParts
+from overt.data.suites.episodes.load import EpisodeSuite
+from overt.scoring.episodes import judged_episodes, outcome_of_episode
+from overt.scoring.summary.episodes import played_of
+from overt.scoring.text_answers import Judging
+from overt.tasks.asking import Asking
+from overt.tasks.playing import Ask, Play, played, plays_of
+
+_FIX = "Name a chat model (openai/MODEL, hf/MODEL), or a scripted player: overt suites show "
+
+
+@dataclass(frozen=True)
+class Playing:
+    """A suite of many turns with its environment and its tasks."""
+
+    suite: EpisodeSuite
+    environment: Environment
+    tasks: tuple[Task, ...]
+    turns: int
+    trials: int
+    notes: tuple[str, ...] = ()
+
+    @cached_property
+    def count(self) -> int:
+        """How many episodes a target plays."""
+        return sum(task.trials or self.trials for task in self.tasks)
+
+    @property
+    def to_ask(self) -> ToAsk:
+        """The prompts that the tasks are about."""
+        return ToAsk(list({task.prompt.id: task.prompt for task in self.tasks}.values()))
+
+    def check(self, name: str, takes: object) -> None:
+        """Checks that a target can play.
+
+        Args:
+            takes: what it says it takes; None: only the loaded model knows.
+
+        Raises:
+            InputError: it cannot.
+        """
+        known = takes if isinstance(takes, (tuple, list, set, frozenset)) else ()
+        missing = [what for what in self.environment.takes if what not in known]
+        if takes is not None and missing:
+            words = {
+                "tools": "calls no tools",
+                "turns": "takes no conversation",
+                "picture": "sees no picture",
+            }
+            raise InputError(
+                f"{name} {' and '.join(words[what] for what in missing)}, and {self.suite.name} needs it",
+                fix=_FIX + self.suite.name,
+            )
+
+    def episodes(self, channel: TargetChannel, ask: Asking, judging: Judging, seed: int) -> Iterator[Episode]:
+        """Plays all episodes with one target, many at once, in the order of the tasks.
+
+        Raises:
+            RunError, BudgetReached: the caller stopped.
+            InputError: the environment's class is broken.
+        """
+
+        async def play(one: Play, send: Ask) -> Unjudged:
+            return await played(self.environment, channel, one, send, self.turns)
+
+        plays = plays_of(self.tasks, self.trials, seed)
+        found = ask.work.caller.converse(channel, channel.name, plays, play)
+        with ask.work.progress.stage(channel.name[:40], self.count) as advance:
+            for episode in judged_episodes(found, ask.judge, judging):
+                advance(1)
+                yield episode
+
+    def outcomes(
+        self,
+        number: int,
+        channel: TargetChannel,
+        ask: Asking,
+        judging: Judging,
+        parts: OutcomeParts,
+    ) -> Iterator[Outcome]:
+        """The outcomes of one target's episodes; the episodes are written as they pass."""
+        self.check(channel.name, getattr(channel.subject, "takes", ()))
+        found = parts.passing(number, self.episodes(channel, ask, judging, ask.seed))
+        return map(outcome_of_episode, found)
+
+
+def playing_of(
+    suite: EpisodeSuite,
+    *,
+    settings: Mapping[str, Json],
+    dataset: tuple[str, ...],
+    of: str | None,
+    turns: int | None,
+    trials: int,
+    label: str | None,
+    category: tuple[str, ...],
+    limit: int | None,
+) -> Playing:
+    """Opens a suite's environment and lists its tasks.
+
+    Args:
+        settings: those of the user, which go before the suite's.
+        dataset, of: prompts for an environment that works on a data set, and the suite that they are of.
+        limit: at most so many tasks of each label.
+
+    Raises:
+        InputError: there is no such environment, it knows no such setting, or no task is left.
+    """
+    environment = registry.load_environment(suite.environment)
+    wants = getattr(environment, "wants_prompts", False)
+    notes: list[str] = []
+    prompts: Sequence[Prompt] = ()
+    if wants:
+        if not dataset and of is None:
+            raise InputError(
+                f"{suite.name} works on a data set with pairs, and none was named",
+                fix=f"For instance: overt run --suite {suite.name} --of overt-pairs --target openai/MODEL, "
+                "or name runs and files of your own as DATASET.",
+            )
+        asked = prompts_to_ask(dataset, suite=of, label=None, category=(), limit=None)
+        prompts, notes = asked.prompts, asked.notes
+    elif dataset or of is not None:
+        raise InputError(
+            f"{suite.name} has tasks of its own and takes no data set", fix="Leave DATASET and --of out."
+        )
+    if unknown := sorted(settings.keys() - suite.settings.keys()):
+        there = f"There are: {', '.join(suite.settings)}." if suite.settings else "It has none."
+        raise InputError(f"{suite.name} has no setting {unknown[0]!r}", where="--setting", fix=there)
+    tasks = list(environment.tasks({**suite.settings, **settings}, prompts))
+    tasks = _chosen(tasks, label, category, limit)
+    if not tasks:
+        raise InputError(f"no task of {suite.name} is left", fix="Leave --label and --category out.")
+    return Playing(suite, environment, tuple(tasks), turns or suite.turns, trials, tuple(notes))
+
+
+def _chosen(
+    tasks: Iterable[Task], label: str | None, category: tuple[str, ...], limit: int | None
+) -> list[Task]:
+    """The tasks of a label and of categories, and of them at most `limit` for each label. Versions of a
+    prompt go with it."""
+    found = [
+        task
+        for task in tasks
+        if (label is None or task.prompt.label == label)
+        and (not category or task.prompt.category in category)
+    ]
+    if limit is None:
+        return found
+    own = {task.prompt.id: task.prompt for task in found if task.prompt.variant_of is None}
+    kept = {prompt.id for prompt in spread(list(own.values()), limit)}
+    return [task for task in found if (task.prompt.variant_of or task.prompt.id) in kept]
+
+
+def settings_of(given: Iterable[str]) -> dict[str, Json]:
+    """Reads `--setting NAME=VALUE`; values are read as YAML reads them, so that 3 is a number.
+
+    Raises:
+        InputError: one is not of that form, or is named twice.
+    """
+    found: dict[str, Json] = {}
+    for text in given:
+        name, mark, value = text.partition("=")
+        if not mark or not name.strip() or name.strip() in found:
+            raise InputError(f"{text!r} is no NAME=VALUE of its own", where="--setting")
+        try:
+            found[name.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            found[name.strip()] = value
+    return found
+
+
+def write_figures(folder: Path, playing: Playing, level: float = 0.95) -> EpisodesSummary:
+    """Computes and writes the figures of a run's episodes.
+
+    Raises:
+        InputError: the episodes cannot be read.
+        RunError: the file cannot be written.
+    """
+    suite, environment = playing.suite, playing.environment
+    summary = EpisodesSummary(
+        environment.name,
+        int(getattr(environment, "version", 1)),
+        suite.name,
+        suite.title,
+        played_of(episodes_of(folder)),
+        tuple(environment.figures(episodes_of(folder), level)),
+        suite.warnings,
+        level,
+    )
+    write_episodes(folder, summary)
+    return summary

@@ -1,0 +1,273 @@
+"""Plays episodes: an environment and a target take turns until one of them ends it.
+
+A call that cannot be read is told to the target once a turn; then the episode is missing, with what came. An
+error ends it as missing, a service's refusal as refused. What the target's words mean is judged afterwards
+(`overt.scoring.episodes`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
+
+from overt.calls.target_channel import TargetChannel, TargetReply, TargetRequest
+from overt.data.environments import Action, Environment, Observation, Session, Task, tools_of
+from overt.data.episodes import Episode, EpisodeState, Step, Unjudged, episode_id
+from overt.data.errors import OvertError
+from overt.data.outcomes import Outcome
+from overt.data.plugins.attempts import broken, raised
+from overt.data.records import Turn
+from overt.data.replies import read_reply
+from overt.data.tools import IN_WORDS, NotACall, Tool, ToolCall, read_actions, read_calls
+from overt.tasks.asking import outcome_of, request_seed
+
+T = TypeVar("T")
+Ask = Callable[[TargetRequest, str], Awaitable[TargetReply]]
+_MOST_QUOTED = 4_000  # characters of an unreadable answer that is sent back
+
+
+@dataclass(frozen=True, slots=True)
+class Play:
+    """One episode to play. `seed` is that of the environment and of every request."""
+
+    task: Task
+    sample: int
+    seed: int
+
+
+def plays_of(tasks: Iterable[Task], trials: int, seed: int) -> Iterator[Play]:
+    """The episodes of a run with this seed, task by task."""
+    for task in tasks:
+        for sample in range(task.trials or trials):
+            yield Play(task, sample, request_seed(seed, task.prompt, sample))
+
+
+async def played(
+    environment: Environment, channel: TargetChannel, play: Play, ask: Ask, most: int
+) -> Unjudged:
+    """Plays one episode.
+
+    Args:
+        ask: one request to the target; see `overt.calls.caller.Caller.converse`.
+        most: turns, after which it ends.
+
+    Raises:
+        InputError: the environment's class is broken.
+        OvertError: nothing can be sent any more.
+    """
+    game = _Game(environment, channel, play)
+    while game.state is None:
+        await game.turn(ask, most)
+    return game.end()
+
+
+@dataclass
+class _Game:
+    """An episode in play."""
+
+    environment: Environment
+    channel: TargetChannel
+    play: Play
+    state: EpisodeState | None = None
+    how: dict[str, object] = field(default_factory=dict)  # of Episode: end, stage, code, evidence, at
+    steps: list[Step] = field(default_factory=list)
+    to_judge: list[tuple[int, str, str]] = field(default_factory=list)
+    cost: float = 0.0
+    latency_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        task = self.play.task
+        self.session: Session = self._safely(lambda: self.environment.start(task, self.play.seed))
+        self.tools: tuple[Tool, ...] = tools_of(self.session)
+        self.before: list[Turn] = []
+        self.told: Observation = self._safely(self.session.begin)
+        self._forget()
+
+    def _safely(self, what: Callable[[], T]) -> T:
+        """What the environment's class does; a fault of it would make figures wrong, and ends the run."""
+        try:
+            return what()
+        except (OvertError, NotACall):
+            raise
+        except Exception as error:
+            raise broken(self.environment.name, raised(self.environment, error)) from error
+
+    def _forget(self) -> None:
+        system = str(getattr(self.session, "system", ""))
+        self.before = [Turn("system", system)] if system else []
+
+    # -- one turn -------------------------------------------------------------------------------------
+
+    async def turn(self, ask: Ask, most: int) -> None:
+        """One turn of the target, with one repair."""
+        if self.told.end:
+            self._ends("ended", end=self.told.end)
+            return
+        if len(self.steps) >= most:
+            self._ends("capped", end="turns")
+            return
+        repaired = ""
+        before = self.before
+        while True:
+            reply, outcome = await self._asked(ask, before, why=repaired)
+            step = self._step(reply, outcome, repaired)
+            if outcome.state in ("refused", "error"):
+                self._without_action(step, reply)
+                return
+            try:
+                action = self._action(reply)
+                found = self._safely(partial(self.session.step, action))
+            except NotACall as error:
+                if not repaired:
+                    repaired = str(error)
+                    before = [*self.before, *self._unread(reply)]
+                    continue
+                self._is_unreadable(step, str(error))
+                return
+            self._goes_on(dataclasses.replace(step, facts={**found.facts}), reply, action, found)
+            return
+
+    async def _asked(self, ask: Ask, before: list[Turn], *, why: str) -> tuple[TargetReply, Outcome]:
+        prompt, sample = self.play.task.prompt, self.play.sample
+        words = self.told.text if not why else _again(why)
+        request = TargetRequest(words, self.play.seed, sample, None, tuple(before) or None, self.tools)
+        reply = await ask(request, prompt.category)
+        outcome = outcome_of(self.channel, prompt, sample, reply)
+        self.cost += outcome.cost
+        self.latency_s += reply.latency_s
+        return reply, outcome
+
+    def _step(self, reply: TargetReply, outcome: Outcome, repaired: str) -> Step:
+        told = "\n\n".join(filter(None, (*self.told.results, self.told.text)))
+        state = "answered" if outcome.state == "generated" else outcome.state
+        return Step(
+            len(self.steps) + 1,
+            told,
+            reply.response.text,
+            reply.response.calls,
+            state,
+            outcome.stage,
+            outcome.code,
+            outcome.evidence,
+            repaired,
+            self.told.is_asked,
+            layers=outcome.layers,
+            images=outcome.images or None,
+        )
+
+    def _action(self, reply: TargetReply) -> Action:
+        """What the target did.
+
+        Raises:
+            NotACall: it cannot be read.
+        """
+        response, words = reply.response, read_reply(reply.response.text).answer.strip()
+        calls = response.calls
+        if self.tools and IN_WORDS in response.adapted:
+            calls = read_actions(words)
+        if calls and not self.tools:
+            raise NotACall("there are no tools here: answer in words")
+        read = read_calls(calls, self.tools)
+        if not read and getattr(self.session, "needs_call", False):
+            raise NotACall("it calls no tool, and only a tool can act here")
+        return Action(words, read)
+
+    def _unread(self, reply: TargetReply) -> list[Turn]:
+        """The failed attempt, for the target to see. Its calls stand as text, since services reject
+        conversations with calls that are no JSON."""
+        said = read_reply(reply.response.text).answer.strip()
+        parts = [said, *(f"{call.name} {call.arguments}".strip() for call in reply.response.calls)]
+        asked = [Turn("user", self.told.text)] if self.told.text else []
+        quoted = "\n".join(filter(None, parts))[:_MOST_QUOTED]
+        return [*asked, Turn("assistant", quoted)] if quoted else asked
+
+    def _goes_on(self, step: Step, reply: TargetReply, action: Action, found: Observation) -> None:
+        if action.text and not action.calls and step.state == "answered" and self.channel_says_words:
+            about = step.told if step.is_asked or not self.tools else self.play.task.prompt.judged_text
+            self.to_judge.append((len(self.steps), about, reply.response.text))
+        self.steps.append(step)
+        if found.forgets:
+            self._forget()
+        else:
+            self._remember(action, reply, found)
+        self.told = found
+
+    @property
+    def channel_says_words(self) -> bool:
+        return getattr(self.channel.subject, "modality", "image") == "text"
+
+    def _remember(self, action: Action, reply: TargetReply, found: Observation) -> None:
+        if self.told.text:
+            self.before.append(Turn("user", self.told.text))
+        calls = tuple(
+            dataclasses.replace(call, id=f"turn-{len(self.steps)}-{number}")
+            for number, call in enumerate(self._calls_of(reply), 1)
+        )
+        if action.text or calls or reply.images:
+            self.before.append(Turn("assistant", action.text, calls or None, None, reply.images or None))
+        results = [*found.results, *["ok"] * (len(calls) - len(found.results))]
+        self.before += [
+            Turn("tool", result, None, call.id) for call, result in zip(calls, results, strict=False)
+        ]
+
+    def _calls_of(self, reply: TargetReply) -> tuple[ToolCall, ...]:
+        if IN_WORDS in reply.response.adapted:
+            return read_actions(read_reply(reply.response.text).answer)
+        return reply.response.calls
+
+    # -- the end --------------------------------------------------------------------------------------
+
+    def _without_action(self, step: Step, reply: TargetReply) -> None:
+        """A turn that was refused or failed."""
+        if step.state == "refused" and getattr(self.session, "survives_refusal", False):
+            found = self._safely(lambda: self.session.step(Action(refusal=step.code or "refused")))
+            self.steps.append(dataclasses.replace(step, facts={**found.facts}))
+            self._remember(Action(read_reply(step.said).answer.strip()), reply, found)
+            self.told = found
+            return
+        self.steps.append(step)
+        state: EpisodeState = "refused" if step.state == "refused" else "missing"
+        self._ends(state, stage=step.stage, code=step.code, evidence=step.evidence, at=step.turn)
+
+    def _is_unreadable(self, step: Step, why: str) -> None:
+        """What came cannot be read after a repair. Its words may be a refusal, which a judge can tell."""
+        if step.said and not step.calls and self.channel_says_words:
+            self.to_judge.append((len(self.steps), self.play.task.prompt.judged_text, step.said))
+        self.steps.append(dataclasses.replace(step, state="error", code="format", evidence=why))
+        self._ends("missing", code="format", evidence=why, at=step.turn)
+
+    def _ends(self, state: EpisodeState, **how: object) -> None:
+        self.state, self.how = state, how
+
+    def end(self) -> Unjudged:
+        """The episode as it was played."""
+        task, sample = self.play.task, self.play.sample
+        prompt = task.prompt
+        facts = {**self._safely(self.session.facts)}
+        assert self.state is not None
+        episode = Episode(
+            episode_id(self.channel.name, prompt.id, sample),
+            prompt.id,
+            self.channel.name,
+            sample,
+            self.play.seed,
+            self.environment.name,
+            prompt.label,
+            prompt.category,
+            prompt.cluster,
+            self.state,
+            task={**task.facts},
+            facts=facts,
+            steps=tuple(self.steps),
+            cost=self.cost,
+            latency_s=self.latency_s,
+            **self.how,  # type: ignore[arg-type]
+        )
+        return Unjudged(episode, tuple(self.to_judge))
+
+
+def _again(why: str) -> str:
+    return f"That could not be read: {why}. Do it again, in the form asked for."
