@@ -111,6 +111,6 @@ def _next(ring: Sequence[Prompt], clusters: Sequence[str], place: int, wanted: i
         raise InputError(
             f"beside each prompt {wanted} benign ones of other pairs are asked, and there are {len(found)}",
             where=ring[place].text[:60],
-            fix="Give more pairs, or ask fewer: --setting recovery=1 --setting conditions=alone,after-unsafe",
+            fix="Give more pairs (a larger --limit), or ask fewer: --setting recovery=1",
         )
     return tuple(found)
