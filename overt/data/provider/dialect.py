@@ -206,7 +206,9 @@ def complaint_of(reply: ChatReply) -> str:
         return ""
     # The service's own words: overt's message for a body without JSON speaks of JSON itself.
     words = reply.raw.body if reply.raw else error.message.partition("the body is no JSON object")[0]
-    if error.status == 404 and not _NO_TOOLS.search(words):  # OpenRouter says so that none of them has tools
+    if _NO_TOOLS.search(words):  # also with a 404, as OpenRouter says it
+        return words
+    if error.status == 404:
         return ""
     # Most 5xx pass by themselves, so they must say plainly that something is not taken.
     return words if error.status < 500 or _PLAIN_NO.search(words) else ""
