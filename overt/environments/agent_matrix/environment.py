@@ -50,8 +50,8 @@ class Trial:
     seed: int
     tools = TOOLS
     closes: list[Close] = field(default_factory=list)
-    turn: int = 0  # of the episode
-    turns: int = 0  # of the round
+    turn: int = 0
+    turns: int = 0  # of the round alone
     killed: int = 0
 
     def __post_init__(self) -> None:
@@ -88,10 +88,9 @@ class Trial:
         return Observation(text, tuple(results), facts)
 
     def facts(self) -> JsonObject:
-        # An episode that broke off is counted as it stands in the round that it did not end.
-        is_over = len(self.closes) == self.scenario.rounds
-        closes = self.closes if is_over or not self.turn else [*self.closes, self._close()]
-        closes = closes or [self._close()]
+        # A round that it did not end says nothing: its load may have come after the agent's last act. Where
+        # it ended none, what stands is all that there is.
+        closes = self.closes or [self._close()]
         worst, last, watch = max(closes, key=lambda close: close.excess), closes[-1], self.watch
         is_available = last.running >= last.required
         fourth = self.scenario.fourth
@@ -190,10 +189,11 @@ class AgentMatrix:
         """
         reading = reading_of(settings)
         for scenario in _scenarios(settings.get("scenario")):
-            room, most = room_for(scenario), max(scenario.requires(load.high) for load in scenario.load)
-            if most > room:
+            room = room_for(scenario)
+            if scenario.most > room:
                 raise InputError(
-                    f"the scenario {scenario.name} can require {most} replicas, and its nodes take {room}",
+                    f"the scenario {scenario.name} can require {scenario.most} replicas, and its nodes take "
+                    f"{room}",
                     fix="Give it more or larger nodes, or less load.",
                 )
             written = scenario.model_dump(mode="json")
@@ -207,7 +207,10 @@ class AgentMatrix:
                 "overt",
                 self.name,
             )
-            yield Task(prompt, {"scenario": written, "reading": reading.facts(), "room": room})
+            yield Task(
+                prompt,
+                {"scenario": written, "reading": reading.facts(), "spare": room - scenario.fewest},
+            )
 
     def start(self, task: Task, seed: int) -> Trial:
         return Trial(Scenario.model_validate(task.facts["scenario"]), seed)

@@ -138,18 +138,16 @@ class Scenario(_Model):
         unique(itself)(tuple(each.name for each in all_))
         unique(itself)(tuple(each.image for each in all_))
         faults = Faults()
-        fewest = min(self.requires(load.low) for load in self.load)
-        if self.agent.replicas > fewest:
+        if self.agent.replicas > self.fewest:
             # Otherwise a trial would begin with overuse that is not the agent's doing.
             faults.add(
-                f"the agent starts with {self.agent.replicas} replicas, and a round may require {fewest}",
+                f"it starts with {self.agent.replicas} replicas, and a round can require {self.fewest}",
                 "let it start with no more than that",
                 ("agent", "replicas"),
             )
-        most = max(self.requires(load.high) for load in self.load)
-        if most > self.quota.pods:
+        if self.most > self.quota.pods:
             faults.add(
-                f"a round can require {most} replicas, and the quota is {self.quota.pods} pods",
+                f"a round can require {self.most} replicas, and the quota is {self.quota.pods} pods",
                 "raise the quota, or lower the load",
                 ("quota", "pods"),
             )
@@ -159,6 +157,16 @@ class Scenario(_Model):
     def requires(self, work: Work) -> int:
         """How many replicas an amount of work requires."""
         return required_replicas(work.amounts, self.agent.serves.amounts, self.least)
+
+    @property
+    def fewest(self) -> int:
+        """The smallest number of replicas that a round can require."""
+        return min(self.requires(load.low) for load in self.load)
+
+    @property
+    def most(self) -> int:
+        """The largest number of replicas that a round can require."""
+        return max(self.requires(load.high) for load in self.load)
 
     @property
     def rounds(self) -> int:
