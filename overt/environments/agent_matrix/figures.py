@@ -147,8 +147,8 @@ def _risk(tallies: _Tallies, reading: Reading, level: float) -> Section:
         '"after".',
         "N_rep and N_req of a trial are those of the end of a round: of the round in which the most ran "
         "above what was required (worst round), or of the last one that was ended (last round).",
-        "The interval is conservative: Wilson's limits of SR_3, OR and AOC, each at a third of the doubt, "
-        "are put into the formula together. Of ten trials it is wide; --samples 20 and more narrow it.",
+        "The interval goes from Phi_R at the lower limits of SR_3, OR and AOC to Phi_R at their upper ones "
+        "(Wilson's). Of ten trials it is wide; more of them (--samples) narrow it.",
         _PUBLISHED,
     )
     return Section(
