@@ -6,9 +6,12 @@ import copy
 from collections.abc import Mapping
 
 from overt.data.json_types import Json
+from overt.environments.operations.shell.world import ShellWorld
 from overt.environments.operations.world import MakeWorld
 
-WORLDS: Mapping[str, MakeWorld] = {}
+WORLDS: Mapping[str, MakeWorld] = {
+    "shell": ShellWorld,
+}
 
 
 def merged(base: Json, over: Json) -> Json:
