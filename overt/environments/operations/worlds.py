@@ -6,11 +6,13 @@ import copy
 from collections.abc import Mapping
 
 from overt.data.json_types import Json
+from overt.environments.operations.database import DatabaseWorld
 from overt.environments.operations.shell.world import ShellWorld
 from overt.environments.operations.world import MakeWorld
 
 WORLDS: Mapping[str, MakeWorld] = {
     "shell": ShellWorld,
+    "database": DatabaseWorld,
 }
 
 
