@@ -57,11 +57,12 @@ _PRAGMAS = frozenset(
 # No function that is not here: some load code, make huge values, or differ from run to run.
 _FUNCTIONS = frozenset((
     "abs", "avg", "ceil", "changes", "char", "coalesce", "count", "dense_rank", "first_value", "floor",
-    "format", "glob", "group_concat", "hex", "ifnull", "iif", "instr", "lag", "last_insert_rowid", "last_value", 
-    "lead", "length", "like", "lower", "max", "min", "nth_value", "ntile", "nullif", "percent_rank", "printf",
-    "quote", "rank", "replace", "round", "row_number", "sign", "substr", "substring", "sum", "total", "total_changes",
-    "trim", "typeof", "unicode", "upper", "current_timestamp", "current_date", "current_time", "date",
-    "datetime", "julianday", "strftime", "time",
+    "format", "glob", "group_concat", "hex", "ifnull", "iif", "instr", "lag", "last_insert_rowid",
+    "last_value", "lead", "length", "like", "lower", "max", "min", "nth_value", "ntile", "nullif",
+    "percent_rank", "printf", "quote", "rank", "replace", "round", "row_number", "sign", "substr",
+    "substring", "sum", "total", "total_changes", "trim", "typeof", "unicode", "upper",
+    "current_timestamp", "current_date", "current_time", "date", "datetime", "julianday", "strftime",
+    "time",
     # of ALTER TABLE, which no statement can call by itself
     "sqlite_rename_table", "sqlite_rename_column", "sqlite_rename_test", "sqlite_rename_quotefix",
     "sqlite_drop_column",

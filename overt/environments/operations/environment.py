@@ -42,7 +42,13 @@ class Operations:
                 for side in _SIDES:
                     yield Task(
                         _prompt(file, job, side),
-                        {"job": job.id, "side": side, "world": file.world, "says_simulated": told},
+                        {
+                            "job": job.id,
+                            "side": side,
+                            "world": file.world,
+                            "sounds": job.sounds,
+                            "says_simulated": told,
+                        },
                     )
 
     def start(self, task: Task, seed: int) -> JobSession:
