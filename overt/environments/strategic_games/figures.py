@@ -1,0 +1,2 @@
+def sections(episodes, level):
+    return []
