@@ -17,7 +17,8 @@ from typing import Final
 
 from overt.data.chat import ChatReply, ChatRequest, Message
 from overt.data.json_types import Json, JsonObject
-from overt.data.tools import IN_WORDS, in_words, tool_json
+from overt.data.tool_words import in_words
+from overt.data.tools import IN_WORDS, tool_json
 
 # What is told of each change, after the model's name. The keys stand in the journal.
 CHANGES: Final = {
