@@ -10,8 +10,8 @@ BEATS = {("stone", "shears"), ("sheet", "stone"), ("shears", "sheet")}
 
 
 class Stones:
-    """A plan is a list of throws; each throw beats each throw of the other side that it beats. More beats win,
-    and reds win where it is even."""
+    """A plan is a list of throws, and each throw meets each throw of the other side. The side that beats more
+    wins, and reds win where it is even."""
 
     name, title, sides, opening_tries = "stones", "Stones", ("reds", "blues"), 3
 

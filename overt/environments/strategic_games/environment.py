@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from overt.data.environments import Settings, Task
 from overt.data.episodes import Episode
 from overt.data.errors import InputError
-from overt.data.json_types import Json
+from overt.data.json_types import Json, JsonObject
 from overt.data.records import Prompt, prompt_id
 from overt.data.results.episodes import Section
 from overt.data.targets import Extra
@@ -39,9 +39,7 @@ class StrategicGames:
         """
         rounds = settings.get("rounds")
         if not isinstance(rounds, int) or isinstance(rounds, bool) or not 1 <= rounds <= MOST_ROUNDS:
-            raise InputError(
-                f"it must be a whole number from 1 to {MOST_ROUNDS}", where="--setting rounds"
-            )
+            raise InputError(f"it must be a whole number from 1 to {MOST_ROUNDS}", where="--setting rounds")
         games = _names(settings, "games")
         opponents = _names(settings, "opponents", tuple(STRATEGIES))
         roles, moves = _names(settings, "roles", ROLES), _names(settings, "moves", MOVES)
@@ -85,9 +83,13 @@ def _task(name: str, role: str, move: str, opponent: str, rounds: int) -> Task:
     side = game.sides[ROLES.index(role)]
     text = f"Play {rounds} rounds of {game.title} as the {side}, moving {move}, against {opponent}."
     prompt = Prompt(prompt_id(text), text, name, "benign", "direct", "overt", "strategic-games")
-    facts = {
-        "game": name, "side": side, "moves": move, "opponent": opponent, "rounds": rounds
-    }  # fmt: skip
+    facts: JsonObject = {
+        "game": name,
+        "side": side,
+        "moves": move,
+        "opponent": opponent,
+        "rounds": rounds,
+    }
     return Task(prompt, facts)
 
 

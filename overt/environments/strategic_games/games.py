@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import cast
 
 from overt.data.errors import InputError
 from overt.data.plugins.names import import_maker
@@ -28,5 +29,4 @@ def game_of(name: str) -> Game:
     module, mark, maker = place.partition(":")
     if not mark:
         raise InputError(f"there is no game {name[:60]!r}", fix=f"There are: {', '.join(GAMES)}.")
-    game: Game = import_maker(module, maker, name)()
-    return game
+    return cast(Game, import_maker(module, maker, name)())

@@ -1,7 +1,7 @@
 """One match: two openings, then rounds in which a battle is fought and one side revises its plan, in turn.
 
-    opening (again while over budget) -> round 1 -> the side that moves first revises -> round 2 -> the other
-    side revises -> round 3 ...
+opening (again while over budget) -> round 1 -> the side that moves first revises -> round 2 -> the other
+side revises -> round 3 ...
 """
 
 from __future__ import annotations
@@ -213,4 +213,3 @@ class Match:
             for side in self.game.sides
         ]
         return (*over, "The budgets decided the round, so no battle was fought.")
-

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 NO_ROUNDS = "no round after a revision of its own"
 ONE_ROUND = "fewer than two rounds after revisions of its own"
@@ -84,7 +85,7 @@ def as_released(rounds: Sequence[Round], moves_first: bool) -> Metrics:
     """
     parity = 0 if moves_first else 1
     rows = [one for one in rounds if one.number > 1 and one.number % 2 == parity]
-    changed = [after for before, after in zip(rows, rows[1:], strict=False) if after.cost != before.cost]
+    changed = [after for before, after in pairwise(rows) if after.cost != before.cost]
     return Metrics(
         _count((one.win for one in rows), NO_ROUNDS),
         _count((one.is_over for one in rows), NO_ROUNDS),
@@ -130,7 +131,7 @@ def _revisions(rounds: Sequence[Round]) -> list[tuple[Round, Round]]:
     """Each round after a revision of its own, with the round before it."""
     return [
         (before, after)
-        for before, after in zip(rounds, rounds[1:], strict=False)
+        for before, after in pairwise(rounds)
         if after.is_own and after.number == before.number + 1
     ]
 

@@ -25,6 +25,4 @@ def _player(strategy: Strategy) -> Player:
     return play
 
 
-PLAYERS: Mapping[str, Factory] = {
-    name: partial(_player, strategy) for name, strategy in STRATEGIES.items()
-}
+PLAYERS: Mapping[str, Factory] = {name: partial(_player, strategy) for name, strategy in STRATEGIES.items()}

@@ -147,8 +147,8 @@ def counter(view: View) -> Plan:
 
 
 def searching(view: View) -> Plan:
-    """Tries at least 50 plans at each move in battles against the opponent's last plan (at the opening: against
-    guesses), and of those that win takes one that also beats changed opponents."""
+    """Tries at least 50 plans at each move in battles against the opponent's last plan (at the opening, 10
+    against 5 guesses), and of those that win takes one that also beats changed opponents."""
     against, rng, game = view.standing.against, view.rng(), view.game
     foe = view.standing.other
     budget = game.catalogue(foe).budget

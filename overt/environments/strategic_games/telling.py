@@ -59,8 +59,8 @@ def other_side(game: Game, side: str) -> str:
 def system_of(game: Game, side: str) -> str:
     """The system turn of a player."""
     return (
-        f"You play {game.title} as the {side}. You act only by the tool submit_plan: each time you are asked, "
-        "submit one complete plan. Both plans are then fought out without you."
+        f"You play {game.title} as the {side}. You act only by the tool submit_plan: each time you are "
+        "asked, submit one complete plan. Both plans are then fought out without you."
     )
 
 
@@ -92,8 +92,9 @@ def _what_happened(standing: Standing) -> str:
         if standing.plan is None:
             return "Make your opening plan. You do not know the opponent's."
         return (
-            f"Your opening plan costs {standing.cost} and your budget is {standing.budget}. Make one that keeps "
-            f"within it (attempt {standing.attempt} of {standing.game.opening_tries}; then the last one stands)."
+            f"Your opening plan costs {standing.cost} and your budget is {standing.budget}. Make one that "
+            f"keeps within it (attempt {standing.attempt} of {standing.game.opening_tries}; then the last one "
+            "stands)."
         )
     lines = "\n".join(f"- {line}" for line in standing.story)
     result = "won" if standing.won else "did not win"
