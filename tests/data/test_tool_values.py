@@ -7,11 +7,16 @@ from overt.data.tools import NotACall, check_value
 PLAN = {
     "type": "object",
     "properties": {
-        "units": {"type": "array", "minItems": 1, "maxItems": 2, "items": {"type": "integer", "minimum": 0, "maximum": 4}},
+        "units": {
+            "type": "array",
+            "minItems": 1,
+            "maxItems": 2,
+            "items": {"type": "integer", "minimum": 0, "maximum": 4},
+        },
         "tier": {"type": "string", "enum": ["a", "b"]},
     },
     "required": ["units"],
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("value", [{"units": [0]}, {"units": [4, 2]}, {"units": [1], "tier": "b"}])
