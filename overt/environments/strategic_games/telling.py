@@ -93,8 +93,8 @@ def _what_happened(standing: Standing) -> str:
             return "Make your opening plan. You do not know the opponent's."
         return (
             f"Your opening plan costs {standing.cost} and your budget is {standing.budget}. Make one that "
-            f"keeps within it (attempt {standing.attempt} of {standing.game.opening_tries}; then the last one "
-            "stands)."
+            f"keeps within it (attempt {standing.attempt} of {standing.game.opening_tries}; then the last "
+            "one stands)."
         )
     lines = "\n".join(f"- {line}" for line in standing.story)
     result = "won" if standing.won else "did not win"
