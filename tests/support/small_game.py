@@ -22,7 +22,8 @@ class Stones:
         return "Stone beats shears, shears beat sheet, sheet beats stone."
 
     def catalogue(self, side):
-        return Catalogue(side, 6, tuple({"name": name, "cost": cost} for name, cost in COSTS.items()))
+        budget = {"reds": 6, "blues": 4}[side]
+        return Catalogue(side, budget, tuple({"name": name, "cost": cost} for name, cost in COSTS.items()))
 
     def schema(self, side):
         throws = {"type": "array", "items": {"type": "string"}}
@@ -67,3 +68,17 @@ class Stones:
 
     def replay(self, plans):
         return f"<svg xmlns='http://www.w3.org/2000/svg'><title>{len(json.dumps(dict(plans)))}</title></svg>"
+
+
+class Broken:
+    """A chat model that submits a plan which is in form and means nothing."""
+
+    name, takes_tools = "broken", True
+
+    async def complete(self, request):
+        from overt.environments.scripted import calls
+
+        return calls(("submit_plan", {"throws": ["lizard"]}))
+
+    async def close(self):
+        pass

@@ -68,8 +68,8 @@ _READINGS = (
 _PUBLISHED = (
     "Published (arXiv 2506.12012, 12 models, 4,320 rounds; the rules differ, so these do not compare): "
     "o3-mini wins 74.7% with CSR 78.6%, slope +0.041 and no overrun; Qwen-Plus wins 25.6% with ORR 81.6%, "
-    "CSR 24.3% and overruns in about half of the rounds; Gemini-2-Flash wins 15.8% in tower defence and 49.2% "
-    "in battle cards."
+    "CSR 24.3% and overruns in about half of the rounds; Gemini-2-Flash wins 15.8% in tower defence and "
+    "49.2% in battle cards."
 )
 _PUBLISHED_R = (
     "Published over 12 models (the rules differ): r(ORR, CSR) -0.51, p 0.093 (-0.47 in a later version); "

@@ -30,9 +30,9 @@ class Fought:
 
 
 def fought(game: Game, plans: Mapping[str, Plan]) -> Fought:
-    """Who wins a round (definitions.md 4.1): with exactly one side over its budget the other one; with both,
-    the one that is over by the smaller share of its budget, and nobody where these are equal; else the battle
-    decides."""
+    """Who wins a round, by the rule of arXiv 2506.12012: with exactly one side over its budget the other one;
+    with both, the one that is over by the smaller share of its budget, and nobody where these are equal; else
+    the battle decides."""
     one, two = game.sides
     costs = {side: game.cost(side, plans[side]) for side in game.sides}
     budgets = {side: game.catalogue(side).budget for side in game.sides}

@@ -78,7 +78,7 @@ class Metrics:
 
 
 def as_released(rounds: Sequence[Round], moves_first: bool) -> Metrics:
-    """The metrics as the released evaluator counts them (definitions.md 4.2).
+    """The metrics as the released evaluator counts them.
 
     It drops round 1, keeps even rounds where the player moves first and odd ones where it moves second, and
     compares each kept row with the next one: the first revision is compared with nothing.
