@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from overt.data.json_types import JsonObject
 from overt.environments.strategic_games.game import Battle
 from overt.environments.strategic_games.tower.fighters import NEVER, Fighter
 from overt.environments.strategic_games.tower.plans import Placed
@@ -41,6 +42,8 @@ def fight(
             break
     for row in rows:
         row.advance(now)
+        if shared.frames is not None:
+            row.show_end(now, shared.frames)
     return Battle(winner, now, _story(field, rows, now, winner, shared), tuple(shared.frames or ()))
 
 
@@ -60,7 +63,8 @@ def _blasts(rows: Sequence[Row], now: int, shared: Shared) -> None:
         _blast(rows, row, human, now)
         if shared.frames is not None:
             area = human.unit.blast.area if human.unit.blast else ""
-            shared.frames.append({"tick": now, "what": "explodes", "id": human.id, "area": area})
+            where: JsonObject = {"x": human.x, "y": row.number, "area": area}
+            shared.frames.append({"tick": now, "what": "explodes", "id": human.id, **where})
     for row, human in going:
         row.remove(human)
 

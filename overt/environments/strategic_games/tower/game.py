@@ -104,4 +104,7 @@ class TowerDefence:
         return placing.written(side, placing.varied_units(self.field, side, placed, rng, budget))
 
     def replay(self, plans: Mapping[str, Plan]) -> str:
-        return draw(self.field, self.battle(plans, frames=True))
+        costs = {side: self.cost(side, plans[side]) for side in self.sides}
+        budgets = self.field.rules.budgets.model_dump()
+        note = ", ".join(f"{side} {costs[side]:,} of {budgets[side]:,}" for side in self.sides)
+        return draw(self.field, self.battle(plans, frames=True), self.title, note)

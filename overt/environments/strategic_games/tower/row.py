@@ -218,6 +218,12 @@ class Row:
         for demon in self.demons:
             self._note(now, frames, demon, demon.pace if demon.at > demon.stop else 0)
 
+    def show_end(self, now: int, frames: list[JsonObject]) -> None:
+        """Notes where everybody is when the battle is over."""
+        everybody: list[Fighter | Walker] = [*self.humans, *self.demons]
+        for who in everybody:
+            frames.append({"tick": now, "what": "stays", "id": who.id, "x": who.at / self.field.cell})
+
     def _note(self, now: int, frames: list[JsonObject], who: Fighter | Walker, pace: int) -> None:
         before = self._seen.get(who.id)
         if before == (pace, who.health):
