@@ -10,13 +10,20 @@ from overt.data.batch import Post
 from overt.data.chat import CallError, ChatReply, ChatRequest, Message, RawResponse
 from overt.data.json_types import Json
 from overt.data.provider.completion import read_completion
-from overt.data.provider.dialect import NOTHING_BESIDE, Beside, Dialect, Learnt, unusable_json
+from overt.data.provider.dialect import (
+    NOTHING_BESIDE,
+    Beside,
+    Dialect,
+    Learnt,
+    failed_call,
+    unusable_json,
+)
 from overt.data.provider.http import Mask, check_address, key_from, openai_base
 from overt.data.provider.kept import kept, reread
 from overt.data.refusal_gate import Threshold, knob_of
 from overt.data.secrets import filled, values_of
 from overt.data.text import encodable
-from overt.data.tools import call_json
+from overt.data.tools import ToolCall, call_json
 from overt.generation.batches.openai import OpenAIBatches
 from overt.generation.chat.gated import Gated
 from overt.generation.transport import Reply, Transport, encoded, openai_endpoint
@@ -118,6 +125,9 @@ class OpenAIChat:
             return ChatReply(error=replace(got, message=self._mask.text(got.message))), None
         if got.status >= 400 and request.schema is not None and (said := unusable_json(got.data)):
             return ChatReply(text=self._mask.text(said), finish_reason="json_validate_failed"), None
+        if got.status >= 400 and request.tools and (said := failed_call(got.data)):
+            unread = ToolCall("unread", "", self._mask.text(said))
+            return ChatReply(finish_reason="tool_use_failed", calls=(unread,)), None
         reply = read_completion(got.data, got.status, got.headers, "" if got.data else got.text)
         if reply.error is None and reply.refusal is None:
             return reply, got.data
@@ -149,6 +159,8 @@ class OpenAIChat:
 
 
 def _turn(message: Message) -> dict[str, Json]:
+    if not (message.images or message.calls or message.call_id):  # of a conversation most turns
+        return {"role": message.role, "content": encodable(message.content)}
     turn: dict[str, Json] = {"role": message.role, "content": _content(message)}
     if message.calls:
         turn |= {"content": turn["content"] or None, "tool_calls": [call_json(c) for c in message.calls]}
