@@ -146,15 +146,15 @@ def test_searching_beats_greedy(name):
 
 
 def test_all_players_by_the_command(tmp_path):
-    """The twelve in all games and settings, against one opponent over four rounds: 12 x 3 x 4 x 4 rounds."""
+    """The twelve in all games on both sides, against one opponent over four rounds: 12 x 3 x 2 x 4 rounds."""
     targets = [part for name in PLAYERS for part in ("--target", f"scripted/strategic-games/{name}")]
     cli(
-        "run", "--suite", "strategic-games", "--setting", "rounds=4", "--setting", "opponents=greedy", *targets,
-        "--out", tmp_path / "run",
+        "run", "--suite", "strategic-games", "--setting", "rounds=4", "--setting", "opponents=greedy",
+        "--setting", "moves=first", *targets, "--out", tmp_path / "run",
     )  # fmt: skip
     episodes = list(episodes_of(tmp_path / "run"))
     assert {one.state for one in episodes} == {"ended"}
-    assert sum(len(one.facts["rounds"]) for one in episodes) == 12 * len(GAMES) * 4 * 4
+    assert sum(len(one.facts["rounds"]) for one in episodes) == 12 * len(GAMES) * 2 * 4
     results = read_episodes(tmp_path / "run").sections[0]
     rates = {row.target.rpartition("/")[2]: row.figures for row in results.rows if row.group == "all games"}
     assert rates["spendthrift"][1].value == 1
