@@ -4,8 +4,8 @@
     python benchmarks/strategic_games.py --seeds 8    # more matches
 
 4,320 rounds are 12 players x 3 games x 4 settings x 3 opponents x 10 rounds, played by `overt run` itself:
-each plan is a request that is journalled, each match an episode. The limit is 120 s on two cores. A match of the
-searching player is won by whoever wins most of the rounds after its revisions.
+each plan is a request that is journalled, each match an episode. The limit is 120 s on two cores. A match of
+the searching player is won by whoever wins most of the rounds after its revisions.
 """
 
 from __future__ import annotations

@@ -183,6 +183,18 @@ def test_a_target_that_always_refused_has_no_rate_of_its_play():
     assert all(figure.value is None for figure in figures(matches, "revisions", "no", "stones").values())
 
 
+def test_no_interval_is_made_of_what_does_not_vary():
+    one = figures([episode("a", FIRST)], "results", "a", "stones")["slope"]
+    assert (one.value, one.low, one.note) == (pytest.approx(-0.3), None, "no interval: one setting only")
+    alike = [episode("a", FIRST), episode("a", FIRST, side="blues")]
+    two = figures(alike, "results", "a", "stones")["slope"]
+    assert (two.value, two.low, two.note) == (
+        pytest.approx(-0.3),
+        None,
+        "no interval: all settings are alike",
+    )
+
+
 def test_the_order_of_the_matches_does_not_matter():
     mirrored = StrategicGames().figures(iter(MATCHES[::-1]), 0.95)[0]
     assert mirrored.rows[0] == StrategicGames().figures(iter(MATCHES), 0.95)[0].rows[0]

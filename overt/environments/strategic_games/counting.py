@@ -61,13 +61,14 @@ class Sums:
         return Figure(k / n, float(low), float(high), k, n, self.missing)
 
     def mean(self, level: float) -> Figure:
-        """The mean with an interval over clusters (`overt.scoring.stats.means.mean_limits`); none of one."""
+        """The mean with an interval over clusters (`overt.scoring.stats.means.mean_limits`). There is none of
+        one cluster, and none where all are alike: no spread was seen that an interval could be made of."""
         if self.value is None:
             return self._undefined("number")
         sums, sizes = self._arrays()
         n = int(sizes.sum())
-        if len(sizes) < 2:
-            note = "no interval: one setting only"
+        if len(sizes) < 2 or len({*(sums / sizes)}) == 1:
+            note = f"no interval: {'one setting only' if len(sizes) < 2 else 'all settings are alike'}"
             return Figure(self.value, n=n, missing=self.missing, unit="number", note=note)
         low, high = (float(limit) for limit in mean_limits(sums, sizes, level))
         return Figure(

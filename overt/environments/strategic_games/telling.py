@@ -1,4 +1,5 @@
-"""What a player is told: everything it needs in each turn, so that no earlier turn has to be kept."""
+"""What a player is told: the rules once, and in each turn all that changed, so that no earlier turn has to
+be kept."""
 
 from __future__ import annotations
 
@@ -57,30 +58,28 @@ def other_side(game: Game, side: str) -> str:
 
 
 def system_of(game: Game, side: str) -> str:
-    """The system turn of a player."""
-    return (
+    """The system turn of a player: what holds for the whole match."""
+    mine = game.catalogue(side)
+    parts = [
         f"You play {game.title} as the {side}. You act only by the tool submit_plan: each time you are "
-        "asked, submit one complete plan. Both plans are then fought out without you."
-    )
+        "asked, submit one complete plan. Both plans are then fought out without you.",
+        game.rules().strip(),
+        f"Your budget is {mine.budget}. A side whose plan costs more than its budget loses the round to one "
+        "that keeps within its own; if both are over, the one that is over by the smaller share wins.",
+        f"What you may use:\n{_lines(mine.units)}",
+    ]
+    return "\n\n".join(parts)
 
 
 def told_of(standing: Standing) -> str:
     """The user's turn that asks for a plan. Its last JSON block says where the match stands, for players
     that read no English (`standing_of`)."""
-    game, side = standing.game, standing.side
-    parts = [
-        game.rules().strip(),
-        f"You are the {side}. Your budget is {standing.budget}. A side whose plan costs more than its budget "
-        "loses the round to one that keeps within its own; if both are over, the one that is over by the "
-        "smaller share wins.",
-        f"What you may use:\n{_lines(game.catalogue(side).units)}",
-    ]
+    game = standing.game
+    parts = [_what_happened(standing)]
     if standing.against is not None:
-        parts.append(
-            f"What the {standing.other} used:\n{_lines(_used(game, standing.other, standing.against))}"
-        )
+        used = _lines(_used(game, standing.other, standing.against))
+        parts.append(f"What the {standing.other} used:\n{used}")
     parts += [
-        _what_happened(standing),
         f"Where the match stands:\n```json\n{json.dumps(_state(standing), ensure_ascii=False)}\n```",
         "Submit your whole plan with submit_plan, changed or as it was.",
     ]
