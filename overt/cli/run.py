@@ -24,8 +24,9 @@ from overt.data.results.summary import (
     TargetSummary,
 )
 from overt.data.run import brief
-from overt.data.run.finished import AllCalls, Run, manifest_of
+from overt.data.run.finished import AllCalls, Run
 from overt.data.run.partial_results import Part
+from overt.data.run.plain_facts import manifest_of
 from overt.data.table_model import Cell, Table, count_cell
 from overt.data.text import decimals, money, plain
 from overt.data.typed_json import to_json

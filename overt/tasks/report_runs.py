@@ -125,7 +125,7 @@ def read_runs(folders: Iterable[Path]) -> list[ReportedRun]:
     runs: list[ReportedRun] = []
     seen: set[str] = set()
     for folder in folders:
-        run = _read(open_run(folder, "run"))
+        run = _read(open_run(folder, "run", played=True))
         run = run.renamed(
             {name: _free(f"{name} ({folder.resolve().name})", seen) for name in run.kinds if name in seen}
         )

@@ -23,7 +23,7 @@ from overt.data.run import brief
 from overt.data.run.counted import counted_from
 from overt.data.run.finished import RESULTS, Modality, Run, open_run
 from overt.data.run.outcome_parts import EPISODES, OutcomeParts
-from overt.data.run.record import RunRecord
+from overt.data.run.record import ENVIRONMENT, RunRecord
 from overt.data.run.shards import RANKS, read_shard
 from overt.data.suites.episodes.load import EpisodeSuite, list_episode_suites
 from overt.data.suites.load import load_suite
@@ -89,7 +89,7 @@ def evaluate(config: RunConfig, progress: Progress) -> Run:
                 work.folder.write_stage(RANKS, asked.ranks)
             # A shard may hold no prompt; then no target is opened.
             _ask(config, start, work, specs if asked.prompts else [], asked, modality, playing)
-    return open_run(start.folder, "run")
+    return open_run(start.folder, "run", played=True)
 
 
 def _asked(config: RunConfig) -> ToAsk:
@@ -195,6 +195,7 @@ def _inputs(config: RunConfig, policy: Policy, specs: Sequence[TargetSpec]) -> d
     return {
         "dataset": [digest_source(file_of(of, spec)) for spec in config.dataset],
         "suite": suite.hash if suite is not None else None,
+        **({ENVIRONMENT: suite.environment} if isinstance(suite, EpisodeSuite) else {}),
         "targets": [spec.to_json() for spec in specs],
         "template": None if is_offline(judge) else load_template("scoring", "judge_refusal").hash,
         "modality": policy.modality if suite is None else suite.modality,
