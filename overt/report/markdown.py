@@ -5,13 +5,17 @@ They are for a README, a pull request or a build log.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from overt.data.export import escape_markdown
+from overt.data.results.episodes import EpisodesSummary
 from overt.data.results.summary import CategoryRates, Correlation, Summary, TargetSummary
 from overt.data.table_model import Cell, Table, rate_cell
 from overt.data.text import decimals, mean_interval, percent
 from overt.report.sections import attacks
 from overt.report.sections.attacks import attack_tables
 from overt.report.sections.corrected import TITLE, corrected_table
+from overt.report.sections.episodes import build_episodes
 from overt.report.sections.forms import MEANING as MEANT
 from overt.report.sections.forms import forms_table
 from overt.report.sections.groups import MEANING, group_tables
@@ -43,11 +47,12 @@ def _line(cells: list[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def render_markdown(summary: Summary, *, title: str = "") -> str:
+def render_markdown(summary: Summary, *, title: str = "", episodes: EpisodesSummary | None = None) -> str:
     """One table over targets, and one over categories for each target. Names of any origin are escaped.
 
     Args:
         title: a heading above it all, for one of several parts.
+        episodes: the figures of a suite of many turns, whose tables follow.
     """
     counts = summary.prompts
     level = f"{100 * summary.level:g}%"
@@ -79,7 +84,20 @@ def render_markdown(summary: Summary, *, title: str = "") -> str:
         lines += ["", f"### {escape_markdown(TITLE)}", "", *markdown_table(corrected)]
     if summary.rank_correlation:
         lines += ["", _correlation(summary.rank_correlation)]
+    if episodes:
+        lines += _of_episodes(episodes)
     return "\n".join(lines) + "\n"
+
+
+def _of_episodes(found: EpisodesSummary) -> Iterator[str]:
+    view = build_episodes(found)
+    yield from ("", f"### {escape_markdown(view.title)}", "")
+    yield from (line for warning in view.warnings for line in (escape_markdown(warning), ""))
+    yield from markdown_table(view.played)
+    for section in view.sections:
+        yield from ("", f"### {escape_markdown(section.table.caption)}", "")
+        yield from (line for text in section.text for line in (escape_markdown(text), ""))
+        yield from markdown_table(section.table)
 
 
 def _by_target(summary: Summary) -> Table:

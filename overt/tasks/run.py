@@ -40,7 +40,7 @@ from overt.scoring.unknown_codes import unknown_said
 from overt.tasks import trust
 from overt.tasks.again import command_anew
 from overt.tasks.asking import Asking, is_offline, modality_of
-from overt.tasks.episodes import Playing, playing_of, settings_of, write_figures
+from overt.tasks.episodes import Playing, playing_of, settings_of, write_figures, write_replays
 from overt.tasks.generate_gold import label_notes
 from overt.tasks.lanes import finished
 from overt.tasks.run_config import RunConfig as RunConfig
@@ -258,6 +258,8 @@ def _ask(
         kinds = {spec.name: found[n] for n, spec in enumerate(specs)}
     if playing is not None:
         write_figures(start.folder, playing)
+        for note in write_replays(start.folder, playing.environment):
+            work.keep(note)
     work.seconds["run"] = time.monotonic() - began
     finish(config, start, work, prompts, brief.outcomes_of(start.folder), kinds)
 

@@ -81,6 +81,11 @@ def plotted(found: EpisodesSummary) -> dict[str, Section]:
     }
 
 
+def lines_said(section: Section) -> str:
+    """What a plot shows, for those who cannot see it."""
+    return f"{section.title}: a line for each target over {section.group}, with intervals."
+
+
 # -- how they ended --------------------------------------------------------------------------------------
 
 
