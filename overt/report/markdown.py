@@ -52,12 +52,13 @@ def render_markdown(summary: Summary, *, title: str = "", episodes: EpisodesSumm
 
     Args:
         title: a heading above it all, for one of several parts.
-        episodes: the figures of a suite of many turns, whose tables follow.
+        episodes: the figures of a suite of many turns, whose warnings stand first and whose tables last.
     """
     counts = summary.prompts
     level = f"{100 * summary.level:g}%"
     lines = [
         *([f"## {escape_markdown(title)}", ""] if title else []),
+        *(line for warning in (episodes.warnings if episodes else ()) for line in (_said(warning), "")),
         f"{counts.benign:,} benign and {counts.unsafe:,} unsafe prompts; "
         f"{level} intervals in parentheses. Errors are left out of every rate and counted as missing.",
         "",
@@ -92,12 +93,15 @@ def render_markdown(summary: Summary, *, title: str = "", episodes: EpisodesSumm
 def _of_episodes(found: EpisodesSummary) -> Iterator[str]:
     view = build_episodes(found)
     yield from ("", f"### {escape_markdown(view.title)}", "")
-    yield from (line for warning in view.warnings for line in (escape_markdown(warning), ""))
     yield from markdown_table(view.played)
     for section in view.sections:
-        yield from ("", f"### {escape_markdown(section.table.caption)}", "")
-        yield from (line for text in section.text for line in (escape_markdown(text), ""))
+        yield from ("", f"### {escape_markdown(section.title)}", "")
+        yield from (line for text in section.text for line in (_said(text), ""))
         yield from markdown_table(section.table)
+
+
+def _said(text: str) -> str:
+    return escape_markdown(" ".join(text.split()))
 
 
 def _by_target(summary: Summary) -> Table:

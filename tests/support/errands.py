@@ -96,12 +96,19 @@ class Errands:
             Column("twice", "Asked twice", "Undefined on purpose.", "cost"),
         )
         return [
-            Section("errands", "Errands done", columns, tuple(rows), ("Each kind of errand by target.",), "kind"),
             Section(
-                "turns", "Errands by turn", (Column("sum", "Done so far"), Column("rate", "A rate")), tuple(lines),
-                ("How far it had come.", HOSTILE), "turn", "lines",
+                "errands", "Errands done", columns, tuple(rows), ("Each kind of errand by target.",), "kind"
             ),
-        ]  # fmt: skip
+            Section(
+                "turns",
+                "Errands by turn",
+                (Column("sum", "Done so far"), Column("rate", "A rate")),
+                tuple(lines),
+                ("How far it had come.", HOSTILE),
+                "turn",
+                "lines",
+            ),
+        ]
 
     def picture(self, episode):
         """A bar for each turn; of the first category something that must not reach a page."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import get_args
 
+from overt.data.episodes import EpisodeState
 from overt.data.results.episodes import Column, EpisodesSummary, Figure, Played, Row, Section
 from overt.data.table_model import Cell, Table, count_cell
 from overt.data.text import STAGES, decimals, is_figure, mean_limits, money, percent, percent_limits, points
@@ -16,12 +18,7 @@ MEANING = (
     "was refused (the service or the model refused, and what was asked was not done), the cap on turns ended "
     "it, or it is missing (an error, or an answer that could not be read); a missing one is in no rate."
 )
-STATES: Mapping[str, str] = {
-    "ended": "ended",
-    "refused": "refused",
-    "capped": "capped",
-    "missing": "missing",
-}
+STATES: tuple[EpisodeState, ...] = get_args(EpisodeState)
 MOST_ROWS = 300  # of a table; results/episodes.json has all
 OfFigure = Callable[[Figure, Column, int], Cell]  # the last is how many decimals numbers of its column have
 
@@ -62,7 +59,7 @@ def build_episodes(found: EpisodesSummary) -> EpisodesView:
             SectionView(
                 section.title,
                 section.text,
-                section_table(section, f"episodes-{number}"),
+                _with_caption(section, section_table(section, f"episodes-{number}")),
                 max(0, len(section.rows) - MOST_ROWS),
                 [(column.title, column.means) for column in section.columns if column.means],
                 next((name for name, one in plots.items() if one is section), ""),
@@ -70,6 +67,13 @@ def build_episodes(found: EpisodesSummary) -> EpisodesView:
             for number, section in enumerate(found.sections, 1)
         ],
     )
+
+
+def _with_caption(section: Section, table: Table) -> Table:
+    """The table below a heading that says what it shows: its caption says by what."""
+    heads = " and ".join(table.columns[: table.numeric_from]).lower()
+    whose = table.caption.removeprefix(section.title).removeprefix(": ")
+    return replace(table, caption=f"By {heads}" + (f", of {whose}" if whose else ""))
 
 
 def plotted(found: EpisodesSummary) -> dict[str, Section]:
@@ -94,7 +98,10 @@ def played_table(targets: Sequence[Played]) -> Table:
     return Table(
         "episodes-played",
         "How the episodes ended: each is in exactly one state",
-        ["Target", "Episodes", *map(str.capitalize, STATES.values()), "Turns", "Refused turns", "Repaired"],
+        [
+            "Target", "Episodes", *map(str.capitalize, STATES), "Turns", "Refused turns", "Repaired",
+            "The environment's word",
+        ],
         [
             [
                 name_cell(target.target),
@@ -105,16 +112,17 @@ def played_table(targets: Sequence[Played]) -> Table:
                     count_cell(sum(target.refused_turns.values())), note=_listed(target.refused_turns, STAGES)
                 ),
                 count_cell(target.repaired),
+                Cell(_listed(target.ends) or "-", muted=not target.ends),
             ]
             for target in targets
         ],
         dense=True,
-    )
+    )  # fmt: skip
 
 
-def _state_cell(target: Played, state: str) -> Cell:
-    more = {"ended": target.ends, "missing": target.missing}.get(state, {})
-    return replace(count_cell(target.states.get(state, 0)), note=_listed(more))
+def _state_cell(target: Played, state: EpisodeState) -> Cell:
+    more = _listed(target.missing) if state == "missing" else ""
+    return replace(count_cell(target.states.get(state, 0)), note=more)
 
 
 def _cost(cost: float) -> str:
@@ -127,7 +135,7 @@ def _listed(counts: Mapping[str, int], names: Mapping[str, str] | None = None) -
 
 def played_lines(target: Played) -> Iterator[str]:
     """For the terminal: how the episodes of a target ended."""
-    states = ", ".join(f"{target.states.get(state, 0):,} {name}" for state, name in STATES.items())
+    states = ", ".join(f"{target.states.get(state, 0):,} {state}" for state in STATES)
     yield f"{counted(target.episodes, 'episode')}, {counted(target.turns, 'turn')}: {states}"
     if target.ends:
         yield f"the environment's word at the end: {_listed(target.ends)}"
