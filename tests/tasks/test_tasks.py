@@ -19,8 +19,8 @@ from overt.data.errors import InputError
 from overt.data.records import Drop, Failure
 from overt.data.refusal_tokens_file import SINGLE, write_tokens
 from overt.data.run.finished import Run, open_run
-from overt.data.run.plain_facts import flat_identity
 from overt.data.run.folder import RunFolder
+from overt.data.run.plain_facts import flat_identity
 from overt.data.run.record import RunRecord, read_record, upgraded
 from overt.data.run.stage_counts import StageCounts
 from overt.policies.load import dump_policy
