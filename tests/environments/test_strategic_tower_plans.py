@@ -64,7 +64,7 @@ def test_what_a_plan_costs():
         ("humans", {"humans": ["RifleSoldier"]}, "humans[0] is an object with name, x, y, spawn_time"),
         ("humans", {"humans": [{**RIFLE, "z": 1}]}, "nothing else"),
         ("humans", {"humans": [{"name": "RifleSoldier"}]}, "name, x, y, spawn_time"),
-        ("humans", {"humans": [RIFLE, {**RIFLE, "name": "Pike"}]}, "humans[1]: there is no unit 'Pike'; there are "),
+        ("humans", {"humans": [RIFLE, {**RIFLE, "name": "Pike"}]}, "[1]: there is no unit 'Pike'; there "),
         ("humans", {"humans": [{**RIFLE, "name": ["RifleSoldier"]}]}, "there is no unit that"),
         ("humans", {"humans": [{**RIFLE, "name": "NormalDemon"}]}, "there is no unit 'NormalDemon'"),
         ("humans", {"humans": [{**RIFLE, "x": 11}]}, "humans[0].x is a whole number from 0 to 10"),

@@ -103,7 +103,9 @@ def _tracks(frames: Sequence[JsonObject]) -> list[_Track]:
 
 def _go_on(track: _Track, tick: float, what: str, frame: JsonObject) -> None:
     if "x" in frame and what != "explodes":
-        track.places.append((tick, _number(frame, "x")))
+        place = (tick, _number(frame, "x"))
+        if place != track.places[-1]:
+            track.places.append(place)
     if what == "is" and track.health[-1][1] != _number(frame, "health"):
         track.health.append((tick, _number(frame, "health")))
     if what in ("falls", "explodes"):
