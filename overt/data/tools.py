@@ -1,7 +1,8 @@
 """What a model may do beside talking: tools, its calls of them, and how both are written.
 
 Where an endpoint takes tools, they and the calls are sent in OpenAI's function-calling shape. Where it does
-not, the tools are described in words (`in_words`) and the model writes each action as a block of its answer:
+not, the tools are described in words (`overt.data.tool_words`), and the model writes each action as a block
+of its answer:
 
     <action>
     {"tool": "NAME", "arguments": {...}}
@@ -13,17 +14,13 @@ model. Nothing is guessed or repaired here.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from functools import lru_cache
 
 from overt.data.json_types import Json, JsonObject
-
-if TYPE_CHECKING:
-    from overt.data.chat import ChatRequest, Message
 
 IN_WORDS = "tools_in_words"  # in `adapted` of a reply whose tools were described in words
 _OPENS, _CLOSES = "<action>", "</action>"
@@ -46,6 +43,9 @@ class Tool:
     name: str
     description: str
     parameters: JsonObject = field(default_factory=lambda: {"type": "object", "properties": {}})
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.description))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,8 @@ def read_calls(calls: Iterable[ToolCall], tools: Sequence[Tool]) -> tuple[Call, 
     found = []
     for call in calls:
         tool = known.get(call.name)
+        if not call.name:
+            raise NotACall(f"no call of a tool could be read in it ({call.arguments[:200]})")
         if tool is None:
             raise NotACall(f"there is no tool {call.name[:60]!r}; there are {', '.join(known)}")
         found.append(Call(call.id, call.name, _arguments(call, tool)))
@@ -168,6 +170,7 @@ def _check_object(value: Mapping[str, Json], schema: Mapping[str, Json], where: 
 # -- writing -------------------------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=256)
 def tool_json(tool: Tool) -> JsonObject:
     """A tool in OpenAI's shape."""
     function: JsonObject = {
@@ -189,48 +192,3 @@ def action_text(call: ToolCall) -> str:
         arguments = call.arguments
     written = json.dumps({"tool": call.name, "arguments": arguments}, ensure_ascii=False)
     return f"{_OPENS}\n{written}\n{_CLOSES}"
-
-
-def in_words(request: ChatRequest) -> ChatRequest:
-    """The request for a model that takes no tools: they stand at the end of the system turn, calls are blocks
-    of the assistant's turns, and results are turns of the user."""
-    from overt.data.chat import Message
-
-    turns: list[Message] = []
-    for turn in request.messages:
-        if turn.role == "tool":
-            words = f"Result of {_name_of(turn.call_id, request.messages)}:\n{turn.content}"
-            last = turns[-1] if turns else None
-            if last is not None and last.role == "user" and last.content.startswith("Result of "):
-                turns[-1] = Message("user", f"{last.content}\n\n{words}")
-            else:
-                turns.append(Message("user", words))
-        elif turn.calls:
-            parts = [turn.content, *map(action_text, turn.calls)]
-            turns.append(Message(turn.role, "\n".join(filter(None, parts))))
-        else:
-            turns.append(turn)
-    if request.tools:
-        turns = _described(turns, request.tools)
-    return dataclasses.replace(request, messages=tuple(turns), tools=())
-
-
-def _name_of(call_id: str, turns: Iterable[Message]) -> str:
-    return next((call.name for turn in turns for call in turn.calls if call.id == call_id), "the action")
-
-
-def _described(turns: list[Message], tools: Sequence[Tool]) -> list[Message]:
-    from overt.data.chat import Message
-
-    lines = [
-        "You act by tools. Write each action as a block of exactly this form, and nothing of it otherwise:",
-        action_text(ToolCall("", "NAME", '{"ARGUMENT": "VALUE"}')),
-        "Its result is told to you in the next turn. An answer without a block ends your turn.",
-        "The tools, each with the JSON Schema of its arguments:",
-        *(f"- {tool.name}: {tool.description} {json.dumps(tool.parameters)}" for tool in tools),
-    ]
-    words = "\n".join(lines)
-    if turns and turns[0].role == "system":
-        first = dataclasses.replace(turns[0], content=f"{turns[0].content}\n\n{words}")
-        return [first, *turns[1:]]
-    return [Message("system", words), *turns]

@@ -51,6 +51,7 @@ RUN = {
     "temperature": 0.5, "min_coverage": 0.5, "codes": "codes.yaml",
     "shard": "2/3", "both": True,
     "attack": "pair", "attack_column": "method", "vanilla_column": "goal",
+    "of": "xstest", "setting": ("recovery=2",), "turns": 7,
 }  # fmt: skip
 START = {
     GenerateConfig: {"policy": "newsroom"},
@@ -64,6 +65,10 @@ NEEDED = {
     "search": {"probe": "filter/better-profanity"},
     "search_calls": {"probe": "filter/better-profanity", "search": 2},
     "vary_prompts": {"vary": "groups"},
+    **{
+        name: {"suite": "ours.yaml", "target": ("openai/m",), "dataset": ()}
+        for name in ("of", "setting", "turns")
+    },
     "both": {"target": ("openai/m?refusal_tokens=tokens.json",)},
 }
 
@@ -84,6 +89,7 @@ def _files(tmp_path, monkeypatch):
     Path("words.txt").write_text("knife\n")
     write_tokens(Path("tokens.json"), SINGLE)
     Path("photo.png").write_bytes(BLACK)
+    Path("ours.yaml").write_bytes((Path(__file__).parents[1] / "support" / "greeting.yaml").read_bytes())
     Path("codes.yaml").write_text("any: {model: [no_thanks]}\n")
     Path("ours").mkdir()
     shipped = Path(generate.__file__).parents[1] / "generation" / "templates" / "convert.yaml"

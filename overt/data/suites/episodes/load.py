@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import yaml
-from pydantic import ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field, JsonValue
 
 from overt.data.records import content_id
 from overt.data.suites.schema import Address, Modality
@@ -15,6 +15,18 @@ from overt.data.yaml.schema import Filled, Schema, read_yaml
 
 FOLDER = Path(__file__).parent
 _SUFFIXES = (".yaml", ".yml")
+
+
+def _with_lists(value: object) -> object:
+    """The reader's lists are tuples, and JSON has none."""
+    if isinstance(value, tuple):
+        return [_with_lists(each) for each in value]
+    if isinstance(value, dict):
+        return {name: _with_lists(each) for name, each in value.items()}
+    return value
+
+
+Setting = Annotated[JsonValue, BeforeValidator(_with_lists)]
 
 
 class EpisodeSuite(Schema):
@@ -35,7 +47,7 @@ class EpisodeSuite(Schema):
     trials: Annotated[int, Field(ge=1, le=1000)] = Field(
         1, description="How often each task is played, each time with a seed of its own."
     )
-    settings: dict[str, Any] = Field({}, description="What the environment lets be set.")
+    settings: dict[str, Setting] = Field({}, description="What the environment lets be set.")
     warnings: tuple[str, ...] = Field((), description="What a reader must know before the first figure.")
     judge: str = Field("judge/rules", description="The refusal judge to use unless another is named.")
     licence: Annotated[str, Field(min_length=2)] = Field("", description="The licence of its texts.")
