@@ -11,8 +11,8 @@ from overt.generation.images.pictures import base64_of, media_type
 _HARMS = ("HARASSMENT", "HATE_SPEECH", "SEXUALLY_EXPLICIT", "DANGEROUS_CONTENT")
 
 
-# Gemini 3 gives its parts signatures of its thoughts, and some of its models answer 400 where a part comes back
-# without one. They are not kept; this word stands for parts whose signature nobody has
+# Gemini 3 gives its parts signatures of its thoughts, and some of its models answer 400 where a part comes
+# back without one. They are not kept; this word stands for parts whose signature nobody has
 # (https://ai.google.dev/gemini-api/docs/thought-signatures).
 _UNSIGNED = "skip_thought_signature_validator"
 
