@@ -102,7 +102,7 @@ class BattleCards:
         units = [*_units(side)]
         called = {effect.unit for unit in units for effect in unit.effects if effect.unit}
         units += [unit for unit in table().summoned if unit.name in called]
-        shown = [cast(JsonObject, unit.model_dump(exclude_defaults=True)) for unit in units]
+        shown = [cast(JsonObject, unit.model_dump(mode="json", exclude_defaults=True)) for unit in units]
         return Catalogue(side, table().rules.budget, shown)
 
     def schema(self, side: str) -> JsonObject:

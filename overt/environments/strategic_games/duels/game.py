@@ -108,7 +108,7 @@ class Duels:
     def catalogue(self, side: str) -> Catalogue:
         """The skills that a side may have, as skills.yaml has them, each with its element."""
         units = [
-            {"element": one.name, **skill.model_dump(exclude_defaults=True)}
+            {"element": one.name, **skill.model_dump(mode="json", exclude_defaults=True)}
             for one in _elements(side)
             for skill in one.skills
         ]
