@@ -225,7 +225,7 @@ def strikers(invaders, defenders, turns):
     rules = RULES.model_copy(update={"turns": turns})
     fight = Fight((row(invaders), row(defenders)), ((), ()), rules, cards(), is_shown=True)
     fight.run()
-    return [frame["attacker"] for frame in fight.frames[1:]]
+    return [frame.attacker for frame in fight.frames[1:]]
 
 
 def test_units_strike_left_to_right_and_then_begin_anew():

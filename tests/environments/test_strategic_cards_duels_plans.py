@@ -151,8 +151,6 @@ def test_the_rules_name_the_numbers_of_the_data_file(game):
     assert "20" in rules
     assert "invaders" in rules
     assert "{" not in rules
-    for line in ("{", "}", "None"):
-        assert line not in rules
 
 
 def test_the_catalogue_names_what_units_summon():

@@ -227,7 +227,7 @@ def test_skills_are_used_in_listed_order_and_then_anew():
     skills = [skill(name) for name in ("flame_splash", "residual_warmth", "burst_flame_bomb")]
     fight = Fight(([("X", skills)], [("Y", [WAIT])]), RULES.model_copy(update={"rounds": 4}), is_shown=True)
     fight.run()
-    used = [frame["skill"] for frame in fight.frames if frame["actor"] == 0]
+    used = [frame.skill for frame in fight.frames if frame.actor == 0]
     assert used == ["flame_splash", "residual_warmth", "burst_flame_bomb", "flame_splash"]
 
 
@@ -259,7 +259,7 @@ def test_invaders_act_first_in_listed_order_on_the_first_living_opponent():
         is_shown=True,
     )
     fight.run()
-    acts = [(frame["actor"], frame["target"]) for frame in fight.frames if frame["skill"]]
+    acts = [(frame.actor, frame.target) for frame in fight.frames if frame.skill]
     assert acts == [(0, 2), (1, 2), (3, 0)]  # C falls before its turn
 
 
