@@ -25,7 +25,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """All characters after a skill, or at the end of a round: then there is no skill, and both slots are -1."""
+    """All characters after a skill, or at the end of a round: then there is none, and both slots are -1."""
 
     round: int
     actor: int
