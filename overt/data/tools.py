@@ -18,6 +18,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from overt.data.json_types import Json, JsonObject
 
@@ -42,6 +43,9 @@ class Tool:
     name: str
     description: str
     parameters: JsonObject = field(default_factory=lambda: {"type": "object", "properties": {}})
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.description))
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,8 @@ def read_calls(calls: Iterable[ToolCall], tools: Sequence[Tool]) -> tuple[Call, 
     found = []
     for call in calls:
         tool = known.get(call.name)
+        if not call.name:
+            raise NotACall(f"no call of a tool could be read in it ({call.arguments[:200]})")
         if tool is None:
             raise NotACall(f"there is no tool {call.name[:60]!r}; there are {', '.join(known)}")
         found.append(Call(call.id, call.name, _arguments(call, tool)))
@@ -177,6 +183,7 @@ def _check_object(value: Mapping[str, Json], schema: Mapping[str, Json], where: 
 # -- writing -------------------------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=256)
 def tool_json(tool: Tool) -> JsonObject:
     """A tool in OpenAI's shape."""
     function: JsonObject = {
