@@ -143,7 +143,8 @@ def test_costs_are_those_of_the_paper():
 # The numbers of each skill as the paper has them; how long what it leaves lasts is in ROUNDS.
 PAPER = {
     "flame_splash": [12, 1, 5], "residual_warmth": [30], "burst_flame_bomb": [25, 4],
-    "flame_whirlwind": [5, 5], "magma_eruption": [50, 8], "hell_curtain": [45, 50], "stream_pierce": [10, 1], "water_barrier": [5, 1],
+    "flame_whirlwind": [5, 5], "magma_eruption": [50, 8], "hell_curtain": [45, 50],
+    "stream_pierce": [10, 1], "water_barrier": [5, 1],
     "whirlpool_strangle": [20, 6], "ice_branded": [20, 60], "tsunami_ending": [40, 8],
     "abyss_resonance": [5, 10], "shadow_claw": [14, 30], "fear_whisper": [-10], "soul_siphon": [30, 25],
     "night_ambush": [25, 25], "final_announcement": [55, 8], "void_assimilation": [25, 250],
