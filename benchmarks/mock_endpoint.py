@@ -218,7 +218,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--latency-ms", type=float, default=200.0)
     found.add_argument("--answer", help="one answer for all requests, which are not read: the quickest")
     found.add_argument("--call", help="beside --answer: a tool that is called, without arguments")
-    found.add_argument("--player", help="a scripted player, SUITE/PLAYER, which calls tools")
+    found.add_argument("--player", help="who answers, and calls tools: SUITE/PLAYER or module:Class")
     found.add_argument("--no-tools", action="store_true", help="take no tools: the player answers in words")
     for name in FAULTS:
         found.add_argument(f"--rate-{name}", type=float, default=0.0, dest=f"rate_{name}")

@@ -1,6 +1,7 @@
 """A scripted player behind the mock endpoint: an OpenAI-compatible server that calls tools.
 
     python benchmarks/mock_endpoint.py --player operations/willing --rate-malformed 0.1
+    python benchmarks/mock_endpoint.py --player module:Class     # a chat model that awaits nothing
 
 What a player says is a function of the conversation, so that every run gets the same episodes. A malformed
 answer is a call that no client can read; which kind of it follows from the conversation too.
@@ -13,9 +14,10 @@ import json
 from functools import cache
 from typing import Any
 
-from overt.data.chat import ChatReply, ChatRequest, Message
+from overt.data.chat import ChatModel, ChatReply, ChatRequest, Message
 from overt.data.tools import Tool, ToolCall, action_text, call_json
 from overt.environments.scripted import Scripted
+from overt.registry import load_chat_model
 
 REPAIR = "That could not be read"
 # As Ollama says it (github.com/ollama/ollama/issues/6027).
@@ -54,11 +56,13 @@ def _now(player: str, request: ChatRequest) -> ChatReply:
     except StopIteration as done:
         found: ChatReply = done.value
         return found
-    raise RuntimeError(f"{player} waits for something")
+    raise RuntimeError(f"{player} waits for something")  # it would hold up all others
 
 
 @cache
-def _player(name: str) -> Scripted:
+def _player(name: str) -> ChatModel:
+    if ":" in name:
+        return load_chat_model(name)
     suite, _, query = name.partition("?")
     options: Any = dict(pair.split("=", 1) for pair in query.split("&") if pair)
     return Scripted(suite, **options)

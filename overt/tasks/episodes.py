@@ -150,8 +150,11 @@ def playing_of(
     if unknown := sorted(settings.keys() - suite.settings.keys()):
         there = f"There are: {', '.join(suite.settings)}." if suite.settings else "It has none."
         raise InputError(f"{suite.name} has no setting {unknown[0]!r}", where="--setting", fix=there)
-    tasks = list(environment.tasks({**suite.settings, **settings}, prompts))
-    tasks = _chosen(tasks, label, category, limit)
+    known = {**suite.settings, **settings}
+    every = list(environment.tasks(known, prompts))
+    tasks = _chosen(every, label, category, limit)
+    if tasks and len(tasks) < len(every) and wants:  # its tasks are about each other's prompts, too
+        tasks = list(environment.tasks(known, _and_twins(tasks, prompts)))
     if not tasks:
         raise InputError(f"no task of {suite.name} is left", fix="Leave --label and --category out.")
     return Playing(suite, environment, tuple(tasks), turns or suite.turns, trials, tuple(notes))
@@ -173,6 +176,15 @@ def _chosen(
     own = {task.prompt.id: task.prompt for task in found if task.prompt.variant_of is None}
     kept = {prompt.id for prompt in spread(list(own.values()), limit)}
     return [task for task in found if (task.prompt.variant_of or task.prompt.id) in kept]
+
+
+def _and_twins(tasks: Iterable[Task], prompts: Iterable[Prompt]) -> list[Prompt]:
+    """The prompts that tasks are about, with the other labels of their pairs."""
+    about = [task.prompt for task in tasks]
+    own = {prompt.variant_of or prompt.id for prompt in about}
+    twins = {prompt.pair_id for prompt in about if prompt.pair_id}
+    labels = {prompt.label for prompt in about}
+    return [p for p in prompts if p.id in own or (p.pair_id in twins and p.label not in labels)]
 
 
 def settings_of(given: Iterable[str]) -> dict[str, Json]:

@@ -180,8 +180,14 @@ def started(config: RunConfig) -> tuple[RunConfig, Start, list[TargetSpec]]:
 
 def _asks_for(config: RunConfig) -> str:
     """What a suite asks for; of other prompts pictures, where no policy says otherwise."""
-    suite = _suite(config)
+    suite = load_suite(config.of) if config.of else _suite(config)
     return suite.modality if suite is not None else "image"
+
+
+def _modality(config: RunConfig, policy: Policy) -> str:
+    """What is asked for: as the suite says; of prompts that are of none, as the policy says."""
+    is_of_none = config.suite is None or (config.played is not None and not config.of and config.dataset)
+    return policy.modality if is_of_none else _asks_for(config)
 
 
 def _suite(config: RunConfig) -> Suite | EpisodeSuite | None:
@@ -197,7 +203,7 @@ def _inputs(config: RunConfig, policy: Policy, specs: Sequence[TargetSpec]) -> d
         "suite": suite.hash if suite is not None else None,
         "targets": [spec.to_json() for spec in specs],
         "template": None if is_offline(judge) else load_template("scoring", "judge_refusal").hash,
-        "modality": policy.modality if suite is None else suite.modality,
+        "modality": _modality(config, policy),
         **({"instructions": asked} if (asked := instructions_of(specs)) else {}),
         **({"pictures": [digest_files(p) for p in picture_files(config.picture)]} if config.picture else {}),
     }
