@@ -49,6 +49,7 @@ class Row:
         self.humans: list[Fighter] = []  # from right to left
         self.demons: list[Walker] = []  # in the order of entering
         self.fallen: list[tuple[int, Fighter]] = []
+        self.spent: list[tuple[int, Fighter]] = []
         self.killed: list[tuple[int, Walker]] = []
         self.passed: Walker | None = None
         self.now = 0
@@ -186,9 +187,10 @@ class Row:
                 self.passed = demon
                 return
 
-    def remove(self, human: Fighter) -> None:
+    def spend(self, human: Fighter, now: int) -> None:
         """Takes away a human that went off."""
         self.humans.remove(human)
+        self.spent.append((now, human))
         self._meet()
 
     def _next(self, now: int) -> int:
