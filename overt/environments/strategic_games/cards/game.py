@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import cache
 from typing import cast
 
 from overt.data.json_types import Json, JsonObject
 from overt.data.tools import check_value
 from overt.environments.strategic_games.cards.fight import DEFENDERS, INVADERS, Fight, Fighter
+from overt.environments.strategic_games.cards.replay import draw
 from overt.environments.strategic_games.cards.table import Card, UnitEntry, cards, table
 from overt.environments.strategic_games.game import Battle, Catalogue, Plan
 
@@ -102,7 +104,7 @@ class BattleCards:
         units = [*_units(side)]
         called = {effect.unit for unit in units for effect in unit.effects if effect.unit}
         units += [unit for unit in table().summoned if unit.name in called]
-        shown = [cast(JsonObject, unit.model_dump(exclude_defaults=True)) for unit in units]
+        shown = [cast(JsonObject, unit.model_dump(mode="json", exclude_defaults=True)) for unit in units]
         return Catalogue(side, table().rules.budget, shown)
 
     def schema(self, side: str) -> JsonObject:
@@ -117,7 +119,7 @@ class BattleCards:
     def battle(self, plans: Mapping[str, Plan], *, frames: bool = False) -> Battle:
         fight = self._fight(plans, is_shown=frames)
         winner = SIDES[fight.run()]
-        return Battle(winner, fight.turns, tuple(_story(fight, winner)), tuple(fight.frames))
+        return Battle(winner, fight.turns, tuple(_story(fight, winner)), tuple(map(asdict, fight.frames)))
 
     def _fight(self, plans: Mapping[str, Plan], *, is_shown: bool) -> Fight:
         one, other = SIDES
@@ -179,7 +181,11 @@ class BattleCards:
         return rng.sample(names, rng.randint(0, 3))
 
     def replay(self, plans: Mapping[str, Plan]) -> str:
-        raise NotImplementedError
+        fight = self._fight(plans, is_shown=True)
+        winner = SIDES[fight.run()]
+        budget = table().rules.budget
+        note = ", ".join(f"{side} {self.cost(side, plans[side])} of {budget}" for side in SIDES)
+        return draw(fight.frames, self.title, note, f"The {winner} won after {fight.turns} turns")
 
 
 def _story(fight: Fight, winner: str) -> list[str]:
