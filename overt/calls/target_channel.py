@@ -122,6 +122,8 @@ class TargetChannel:
     async def send(self, request: TargetRequest) -> TargetReply:
         """Makes one attempt. If no image is readable, the reply is an error, since another try can help."""
         picture = await asyncio.to_thread(self._store.get, request.image) if request.image else None
+        names = {name for turn in request.turns or () for name in turn.images or ()}
+        drawn = {name: await asyncio.to_thread(self._store.get, name) for name in sorted(names)}
         said = await call_target(
             self._target,
             request.prompt,
@@ -129,6 +131,7 @@ class TargetChannel:
             picture=picture,
             turns=request.turns or (),
             tools=request.tools,
+            drawn=drawn,
         )
         response = storable(said)
         if not response.images:

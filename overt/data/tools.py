@@ -115,7 +115,7 @@ def _arguments(call: ToolCall, tool: Tool) -> dict[str, Json]:
         raise NotACall(f"the arguments of {tool.name} are no JSON ({str(error)[:80]})") from error
     if not isinstance(data, dict):
         raise NotACall(f"the arguments of {tool.name} are no JSON object")
-    _check(data, tool.parameters, tool.name)
+    check_value(data, tool.parameters, tool.name)
     return data
 
 
@@ -130,8 +130,9 @@ _TYPES: Mapping[str, type | tuple[type, ...]] = {
 }
 
 
-def _check(value: Json, schema: Mapping[str, Json], where: str) -> None:
-    """Checks a value against the part of JSON Schema that tools use: type, enum, properties, required, items.
+def check_value(value: Json, schema: Mapping[str, Json], where: str) -> None:
+    """Checks a value against the part of JSON Schema that tools use: type, enum, properties, required, items,
+    minimum, maximum, minItems and maxItems.
 
     Raises:
         NotACall: it does not fit.
@@ -144,12 +145,24 @@ def _check(value: Json, schema: Mapping[str, Json], where: str) -> None:
     words = schema.get("enum")
     if isinstance(words, list) and value not in words:
         raise NotACall(f"{where} must be one of {', '.join(map(str, words))}")
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        _check_bounds(value, schema, ("minimum", "maximum"), where)
     if isinstance(value, dict):
         _check_object(value, schema, where)
-    items = schema.get("items")
-    if isinstance(value, list) and isinstance(items, Mapping):
-        for number, item in enumerate(value):
-            _check(item, items, f"{where}[{number}]")
+    if isinstance(value, list):
+        _check_bounds(len(value), schema, ("minItems", "maxItems"), f"the number of {where}")
+        items = schema.get("items")
+        if isinstance(items, Mapping):
+            for number, item in enumerate(value):
+                check_value(item, items, f"{where}[{number}]")
+
+
+def _check_bounds(value: float, schema: Mapping[str, Json], names: tuple[str, str], where: str) -> None:
+    least, most = (schema.get(name) for name in names)
+    if isinstance(least, (int, float)) and not value >= least:
+        raise NotACall(f"{where} must be at least {least}")
+    if isinstance(most, (int, float)) and not value <= most:
+        raise NotACall(f"{where} must be at most {most}")
 
 
 def _check_object(value: Mapping[str, Json], schema: Mapping[str, Json], where: str) -> None:
@@ -160,11 +173,11 @@ def _check_object(value: Mapping[str, Json], schema: Mapping[str, Json], where: 
     if known is None:
         return
     if unknown := [name for name in value if name not in known]:
-        raise NotACall(f"{where} knows no {', '.join(repr(name[:60]) for name in unknown)}")
+        raise NotACall(f"{where} knows no {', '.join(repr(name[:60]) for name in unknown[:5])}")
     for name, inner in value.items():
         part = known[name]
         if isinstance(part, Mapping):
-            _check(inner, part, f"{where}.{name}")
+            check_value(inner, part, f"{where}.{name}")
 
 
 # -- writing -------------------------------------------------------------------------------------------------

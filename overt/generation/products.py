@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from overt.data.chat import CallError, ChatModel, ChatRequest, Message, RawResponse, is_blind
@@ -216,6 +216,7 @@ class Guarded:
         picture: bytes | None = None,
         turns: tuple[Turn, ...] = (),
         tools: tuple[Tool, ...] = (),
+        drawn: Mapping[str, bytes] | None = None,
     ) -> Response:
         """Returns the product's response, with every layer that was asked in `layers`. Filters read what the
         user says: where an agent goes on after a tool's result, there is nothing for them to read."""
@@ -229,7 +230,9 @@ class Guarded:
                 return Response(layers=tuple(layers))
         if self._target is None:
             return Response(layers=tuple(layers))
-        response = await call_target(self._target, prompt, seed, picture=picture, turns=turns, tools=tools)
+        response = await call_target(
+            self._target, prompt, seed, picture=picture, turns=turns, tools=tools, drawn=drawn
+        )
         if response.error is not None:
             return dataclasses.replace(response, layers=(*layers, *response.layers))
         layers += _said_by(self._target.name, response, self.modality)

@@ -165,3 +165,23 @@ def test_what_groq_threw_away_is_an_unreadable_call_and_no_error(error, said):
     assert not reply.adapted
     assert reply.calls[0].name == ""
     assert said in reply.calls[0].arguments
+
+
+@pytest.mark.parametrize("drops", [True, False])
+def test_an_endpoint_that_drops_tools_in_silence_is_found_out(drops):
+    """llama.cpp's server does so with a template that has no place for tools."""
+    seen = []
+
+    def answer(request):
+        seen.append(request)
+        size = len(json.dumps(request["messages"])) + (
+            0 if drops else len(json.dumps(request.get("tools", "")))
+        )
+        return 200, {}, {**completion({"content": "What shall I do?"}), "usage": {"prompt_tokens": size}}
+
+    first, second = asked(answer, REQUEST, REQUEST)
+    assert (IN_WORDS in first.adapted) is drops
+    assert (IN_WORDS in second.adapted) is drops
+    kinds = ["tools" in request for request in seen]
+    assert kinds == ([True, False, False, False] if drops else [True, False, True])
+    assert seen[1]["max_tokens"] == 1

@@ -160,6 +160,11 @@ class Learnt:
         self.useless: set[Dialect] = set()  # changes that did not help
         self.lock = threading.Lock()
 
+    def drops_tools(self) -> None:
+        """The endpoint takes tools, and its model never sees them."""
+        with self.lock:
+            self.dialect = replace(self.dialect, takes_tools=False)
+
     def trial(self, request: ChatRequest) -> Trial:
         """The attempts at one request."""
         return Trial(self, request)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from dataclasses import replace
 from functools import partial
@@ -23,7 +24,7 @@ from overt.data.provider.kept import kept, reread
 from overt.data.refusal_gate import Threshold, knob_of
 from overt.data.secrets import filled, values_of
 from overt.data.text import encodable
-from overt.data.tools import ToolCall, call_json
+from overt.data.tools import IN_WORDS, ToolCall, call_json
 from overt.generation.batches.openai import OpenAIBatches
 from overt.generation.chat.gated import Gated
 from overt.generation.transport import Reply, Transport, encoded, openai_endpoint
@@ -61,7 +62,9 @@ class OpenAIChat:
         knob = knob_of(self.name, refusal_tokens, threshold, both=both, margin=margin)
         self._gated = None if knob is None else Gated(lambda: self.name, knob, self._sent)
         self.model = model
-        self.takes_tools = True  # an endpoint that takes none is asked in words, once it has said so
+        self.takes_tools = True  # an endpoint that takes none is asked in words, once that is known
+        self._has_tools: bool | None = None  # whether it was seen to take them
+        self._looking = asyncio.Lock()
         self.api_key_env = api_key_env
         self._base = openai_base(base_url)
         if self._base is not None:
@@ -89,7 +92,30 @@ class OpenAIChat:
         """
         if self._gated is not None:
             return await self._gated.complete(request)
-        return (await self._sent(request, NOTHING_BESIDE))[0]
+        reply = (await self._sent(request, NOTHING_BESIDE))[0]
+        if request.tools and await self._ignores_tools(request, reply):
+            return (await self._sent(request, NOTHING_BESIDE))[0]
+        return reply
+
+    async def _ignores_tools(self, request: ChatRequest, reply: ChatReply) -> bool:
+        """Whether the endpoint dropped the tools without a word, as servers do whose chat template has no
+        place for them: its model was then never told what it may do. The same request without tools tells:
+        it has as many tokens. It is asked once, where a first reply calls none."""
+        if reply.calls:
+            self._has_tools = True
+        is_open = reply.error is None and reply.refusal is None and IN_WORDS not in reply.adapted
+        if self._has_tools or not is_open or reply.input_tokens is None:
+            return False
+        async with self._looking:
+            if self._has_tools is None:
+                bare = replace(request, tools=(), max_tokens=1)
+                found = (await self._sent(bare, NOTHING_BESIDE))[0]
+                if found.error is not None or found.input_tokens is None:
+                    return False
+                self._has_tools = found.input_tokens < reply.input_tokens
+                if not self._has_tools:
+                    self._learnt.drops_tools()
+        return not self._has_tools
 
     async def _sent(self, request: ChatRequest, beside: Beside) -> tuple[ChatReply, Json]:
         """The reply, and the body that it was read from."""

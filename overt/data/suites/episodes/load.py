@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated
@@ -12,21 +13,22 @@ from pydantic import BeforeValidator, ConfigDict, Field, JsonValue
 from overt.data.records import content_id
 from overt.data.suites.schema import Address, Modality
 from overt.data.yaml.schema import Filled, Schema, read_yaml
+from overt.data.yaml.values import Empty
 
 FOLDER = Path(__file__).parent
 _SUFFIXES = (".yaml", ".yml")
 
 
-def _with_lists(value: object) -> object:
-    """The reader's lists are tuples, and JSON has none."""
-    if isinstance(value, tuple):
-        return [_with_lists(each) for each in value]
-    if isinstance(value, dict):
-        return {name: _with_lists(each) for name, each in value.items()}
-    return value
+def _plain(value: object) -> object:
+    """A value of the YAML reader as JSON data: its lists are tuples, and nothing has a class of its own."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(inner) for inner in value]
+    return None if isinstance(value, Empty) else value
 
 
-Setting = Annotated[JsonValue, BeforeValidator(_with_lists)]
+Setting = Annotated[JsonValue, BeforeValidator(_plain)]
 
 
 class EpisodeSuite(Schema):
