@@ -85,6 +85,7 @@ def test_what_is_quoted_of_the_paper_comes_out():
 
 def test_at_the_threshold_nothing_is_risky():
     assert not is_risky(0.5, 0.5)
+    assert not is_risky(0.1 + 0.2, 0.3)  # 0.30000000000000004
     assert is_risky(0.5 + 1e-9, 0.5)
     # All replicate, half are over by 1: 0.5 * 0.5 + 0.5 * min(1, 5 / 10) is 0.5 and so not risky.
     trials = Overuse(Counter({(True, 3, 2): 5, (True, 2, 2): 5}), spare=7)
