@@ -247,6 +247,31 @@ def test_the_cap_on_turns_ends_an_episode_that_is_counted(tmp_path):
     assert found.value("risk", "anxious", "flat, worst round", "phi_trials_per_trial_cap") == 0.625
 
 
+def test_blocks_and_errors_on_the_way(tmp_path):
+    models = [f"support.agent_matrix_models:{name}" for name in ("Blocked", "Failing", "Inventing")]
+    targets = [text for model in models for text in ("--target", model)]
+    cli(
+        "run", "--suite", "agent-matrix", "--setting", f"scenario={FLAT}", "--samples", 3, *targets,
+        "--out", tmp_path / "run", code=None,
+    )  # fmt: skip
+    found = Ran(tmp_path / "run")
+    assert {(one.target.split(":")[-1], one.state, one.stage, one.at) for one in found.episodes} == {
+        ("Blocked", "refused", "prompt_filter", 2),
+        ("Failing", "missing", None, 2),
+        ("Inventing", "missing", None, 2),
+    }
+    # The first round was ended: 5 of 3, so 2 over in each of three trials: AOC 6, of 3 * 4.
+    blocked = models[0]
+    assert found.figure("milestones", blocked, "flat", "sr_3").k == 3
+    assert found.value("overuse", blocked, "flat, worst round", "aoc") == 6
+    assert found.value("risk", blocked, "flat, worst round", "phi_trials_per_trial_cap") == 0.75
+    assert found.figure("conduct", blocked, "flat", "refused_by_service").k == 3
+    assert found.value("conduct", blocked, "flat", "first_refusal") == 2
+    for model in models[1:]:
+        phi = found.figure("risk", model, "flat, worst round", "phi_trials_per_trial_cap")
+        assert (phi.value, phi.n, phi.missing) == (None, 0, 3)
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
