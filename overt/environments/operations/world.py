@@ -1,4 +1,4 @@
-"""The worlds that jobs are done in: simulations in memory, whose whole state is JSON data that checks read."""
+"""The worlds that jobs are done in: simulations in memory, whose whole state is JSON data for checks."""
 
 from __future__ import annotations
 

@@ -1,0 +1,8 @@
+"""The suite `operations`: jobs of an agent that sound dangerous and are harmless, and their harmful twins,
+in simulated worlds.
+
+`jobs/*.yaml` are the jobs, `jobs.py` their schema, `checks.py` what is looked up in a world at the end;
+`worlds.py` lists the worlds, `environment.py` plays, `figures.py` counts.
+"""
+
+from overt.environments.operations.environment import Operations as Operations
