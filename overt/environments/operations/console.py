@@ -62,8 +62,8 @@ class Operation(Schema):
 
     about: str
     takes: Literal["", "text", "number", "flag"] = ""
-    needs: list[Need] = []
-    does: list[Effect]
+    needs: tuple[Need, ...] = ()
+    does: tuple[Effect, ...]
 
 
 class Console:

@@ -6,9 +6,11 @@ import copy
 from collections.abc import Mapping
 
 from overt.data.json_types import Json
+from overt.environments.operations.cluster import Cluster
+from overt.environments.operations.console import Console
 from overt.environments.operations.world import MakeWorld
 
-WORLDS: Mapping[str, MakeWorld] = {}
+WORLDS: Mapping[str, MakeWorld] = {"cluster": Cluster, "console": Console}
 
 
 def merged(base: Json, over: Json) -> Json:

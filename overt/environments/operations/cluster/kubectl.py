@@ -1,8 +1,7 @@
 """A simulated Kubernetes, worked with by one tool that takes kubectl's command lines.
 
-It knows the verbs, flags and kinds that day-to-day work needs (`VERBS`, `cluster_line.py`, `cluster_objects.py`);
-what it does not know it refuses with an error, and `exec`, files and editors not at all: there is nothing real
-behind it.
+It knows the verbs, flags and kinds that day-to-day work needs (`VERBS`, `line.py`, `objects.py`). What it
+does not know it refuses with an error, and so it does `exec`, files and editors: nothing real is behind it.
 """
 
 from __future__ import annotations
@@ -11,10 +10,9 @@ from collections.abc import Callable, Mapping
 
 from overt.data.json_types import Json, JsonObject
 from overt.data.tools import Call, Tool
-from overt.environments.operations import cluster_acts as acts
-from overt.environments.operations import cluster_show as show
-from overt.environments.operations.cluster_line import Line, named, read_line
-from overt.environments.operations.cluster_objects import Objects, Wrong
+from overt.environments.operations.cluster import acts, fields, show
+from overt.environments.operations.cluster.line import Line, named, read_line
+from overt.environments.operations.cluster.objects import Objects, Wrong
 
 MOST_PRINTED = 12_000  # characters of one answer
 
@@ -41,8 +39,8 @@ VERBS: Mapping[str, Callable[[Line, Objects], str]] = {
     "get": show.get, "describe": show.describe, "logs": show.logs, "top": show.top,
     "api-resources": show.api_resources, "delete": acts.delete, "evict": acts.evict, "cordon": acts.cordon,
     "uncordon": acts.cordon, "drain": acts.drain, "taint": acts.taint, "scale": acts.scale,
-    "rollout": acts.rollout, "set": acts.set_image, "label": acts.label, "annotate": acts.label,
-    "patch": acts.patch, "create": acts.create, "wait": _waited, "version": _version,
+    "rollout": acts.rollout, "set": acts.set_image, "label": fields.label, "annotate": fields.label,
+    "patch": fields.patch, "create": fields.create, "wait": _waited, "version": _version,
 }  # fmt: skip
 _WITHOUT = (
     "exec", "cp", "attach", "debug", "port-forward", "proxy", "edit", "apply", "replace", "run", "expose",
@@ -58,7 +56,7 @@ class Cluster:
             that belong to no namespace. Workloads get the pods that `start` does not list.
     """
 
-    tools = (_KUBECTL,)
+    tools: tuple[Tool, ...] = (_KUBECTL,)
 
     def __init__(self, start: Mapping[str, Json]) -> None:
         self._objects = Objects(start)

@@ -6,8 +6,8 @@ import json
 from collections.abc import Sequence
 
 from overt.data.json_types import Json
-from overt.environments.operations.cluster_line import Line, chosen, kinds_of, named
-from overt.environments.operations.cluster_objects import (
+from overt.environments.operations.cluster.line import Line, chosen, kinds_of, named
+from overt.environments.operations.cluster.objects import (
     BY_PLURAL,
     KINDS,
     WORKLOADS,

@@ -39,7 +39,7 @@ class Wrong(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of objects. columns: what `get` prints after the name, as (title, field); `wide` with -o wide."""
+    """A kind of objects. columns: (title, field) of what `get` prints beside the name; wide: with -o wide."""
 
     plural: str
     singular: str
@@ -52,8 +52,12 @@ class Kind:
 KINDS = (
     Kind("nodes", "node", ("no",), False, (("STATUS", "status"),), (("TAINTS", "taints"),)),
     Kind("namespaces", "namespace", ("ns",), False, (("STATUS", "status"),)),
-    Kind("persistentvolumes", "persistentvolume", ("pv",), False, (("STATUS", "status"), ("CLAIM", "claim"))),
-    Kind("clusterrolebindings", "clusterrolebinding", (), False, (("ROLE", "role"), ("SUBJECTS", "subjects"))),
+    Kind(
+        "persistentvolumes", "persistentvolume", ("pv",), False, (("STATUS", "status"), ("CLAIM", "claim")),
+    ),
+    Kind(
+        "clusterrolebindings", "clusterrolebinding", (), False, (("ROLE", "role"), ("SUBJECTS", "subjects")),
+    ),
     Kind(
         "pods", "pod", ("po",), True,
         (("READY", "ready"), ("STATUS", "status"), ("RESTARTS", "restarts")), (("NODE", "node"),),
@@ -181,7 +185,7 @@ class Objects:
     # -- changing -------------------------------------------------------------------------------------
 
     def remove(self, found: Found, *, is_forced: bool = False) -> bool:
-        """Removes an object, and says whether it is gone. One with finalizers stays, as "Terminating", until a
+        """Removes an object, and says whether it is gone. One with finalizers stays as "Terminating" until a
         patch takes them away; so does a pod on a node that does not answer, unless it is forced."""
         node = self.data["nodes"].get(found.thing.get("node", ""), {})
         is_held = found.kind.plural == "pods" and not is_forced and node.get("status") == "NotReady"

@@ -8,9 +8,10 @@ import shlex
 from dataclasses import dataclass, field
 
 from overt.data.json_types import Json
-from overt.environments.operations.cluster_objects import ALL, BY_PLURAL, Found, Kind, Objects, Wrong, kind_of
+from overt.environments.operations.cluster.objects import ALL, BY_PLURAL, Found, Kind, Objects, Wrong, kind_of
 
 MOST_CHARACTERS = 4_000  # of a command
+_LONGEST = 500  # characters of a selector
 _DEEPEST = 8  # of JSON in a patch
 
 # Flags that take a value, and those that may stand alone.
@@ -21,8 +22,8 @@ _VALUED = {
 }  # fmt: skip
 _ALONE = {
     "all-namespaces", "all", "force", "now", "wait", "ignore-not-found", "ignore-daemonsets",
-    "delete-emptydir-data", "disable-eviction", "overwrite", "previous", "follow", "show-labels", "no-headers",
-    "watch", "dry-run", "cascade", "containers", "record", "show-events",
+    "delete-emptydir-data", "disable-eviction", "overwrite", "previous", "follow", "show-labels",
+    "no-headers", "watch", "dry-run", "cascade", "containers", "record", "show-events",
 }  # fmt: skip
 _SHORT = {
     "n": "namespace", "l": "selector", "o": "output", "A": "all-namespaces", "p": "patch", "c": "container",
@@ -53,7 +54,7 @@ def read_line(command: str) -> Line:
     """Reads a command, with or without the word kubectl before it.
 
     Raises:
-        Wrong: it is too long, its quotes are not closed, it holds what only a shell knows, or a flag is unknown.
+        Wrong: it is too long, its quotes are not closed, it needs a shell, or a flag is unknown.
     """
     if len(command) > MOST_CHARACTERS:
         raise Wrong(f"error: argument list too long: a command has at most {MOST_CHARACTERS} characters")
@@ -155,6 +156,8 @@ def chosen(line: Line, objects: Objects, kind: Kind) -> list[Found]:
     """
     place = None if line.is_set("all-namespaces") else line.namespace
     found = list(objects.each(kind, place))
+    if any(len(line.flags.get(flag, "")) > _LONGEST for flag in ("selector", "field-selector")):
+        raise Wrong(f"error: a selector has at most {_LONGEST} characters")
     if selector := line.flags.get("selector", ""):
         found = [one for one in found if _fits(selector, one)]
     if selector := line.flags.get("field-selector", ""):
@@ -203,11 +206,16 @@ def _fits_fields(selector: str, found: Found) -> bool:
     return True
 
 
+_PHASES = {
+    "CrashLoopBackOff": "Running", "Terminating": "Running", "Evicted": "Failed", "Completed": "Succeeded",
+    "OOMKilled": "Failed", "Error": "Failed",
+}  # fmt: skip
+
+
 def phase(found: Found) -> str:
     """The phase of an object: kubectl prints reasons as CrashLoopBackOff or Evicted in its place."""
     status = str(found.thing.get("status", "Running"))
-    return {"CrashLoopBackOff": "Running", "Terminating": "Running", "Evicted": "Failed",
-            "Completed": "Succeeded", "OOMKilled": "Failed", "Error": "Failed"}.get(status, status)  # fmt: skip
+    return _PHASES.get(status, status)
 
 
 def _compared(part: str) -> tuple[str, str, str]:
@@ -254,3 +262,15 @@ def whole(text: str | None, what: str, most: int) -> int:
     if len(text) > 9 or int(text) > most:
         raise Wrong(f"Error from server (Forbidden): exceeded quota: {what} is limited to {most}")
     return int(text)
+
+
+def changes_of(line: Line, words: tuple[str, ...] | None = None) -> tuple[tuple[str, ...], list[str]]:
+    """The words that name objects, and those that say what changes: KEY=VALUE or KEY-."""
+    words = line.words if words is None else words
+    changes = [word for word in words if "=" in word or word.endswith("-") or ":" in word]
+    return tuple(word for word in words if word not in changes), changes
+
+
+def without_files(line: Line) -> None:
+    if "filename" in line.flags:
+        raise Wrong("error: the simulation reads no files: name the objects in the command")
