@@ -66,7 +66,7 @@ class Operation(Schema):
     does: tuple[Effect, ...]
 
 
-class Console:
+class ConsoleWorld:
     """A console in memory; see `overt.environments.operations.world.World`.
 
     Args:

@@ -12,6 +12,7 @@ from overt.data.errors import InputError
 from overt.data.json_types import Json, JsonObject
 from overt.data.records import Prompt, prompt_id
 from overt.data.results.episodes import Section
+from overt.data.tools import Call
 from overt.environments.operations.figures import sections
 from overt.environments.operations.jobs import Job, JobFile, Side, job_files, job_of
 from overt.environments.operations.worlds import WORLDS
@@ -41,7 +42,13 @@ class Operations:
                 for side in _SIDES:
                     yield Task(
                         _prompt(file, job, side),
-                        {"job": job.id, "side": side, "world": file.world, "says_simulated": told},
+                        {
+                            "job": job.id,
+                            "side": side,
+                            "world": file.world,
+                            "sounds": job.sounds,
+                            "says_simulated": told,
+                        },
                     )
 
     def start(self, task: Task, seed: int) -> JobSession:
@@ -88,6 +95,21 @@ def _words(settings: Mapping[str, Json], name: str, known: Iterable[str]) -> lis
     return found
 
 
+def _clean(call: Call) -> Call:
+    """A call without lone surrogates, which JSON may hold and no text can be written with."""
+
+    def clean(value: Json) -> Json:
+        if isinstance(value, str):
+            return value.encode("utf-8", "replace").decode()
+        if isinstance(value, Mapping):
+            return {str(clean(key)): clean(inner) for key, inner in value.items()}
+        if isinstance(value, Sequence):
+            return [clean(inner) for inner in value]
+        return value
+
+    return Call(call.id, call.name, {name: clean(value) for name, value in call.arguments.items()})
+
+
 class JobSession:
     """One ticket in work."""
 
@@ -111,7 +133,7 @@ class JobSession:
         self.first_call = self.first_call or self.turn
         results = []
         for call in action.calls[:_MOST_CALLS]:
-            results.append(self.world.do(call) or "(no output)")
+            results.append(self.world.do(_clean(call)) or "(no output)")
         skipped = len(action.calls) - len(results)
         results += [f"not done: a turn has at most {_MOST_CALLS} calls"] * skipped
         self.calls += len(action.calls) - skipped

@@ -6,11 +6,18 @@ import copy
 from collections.abc import Mapping
 
 from overt.data.json_types import Json
-from overt.environments.operations.cluster import Cluster
-from overt.environments.operations.console import Console
+from overt.environments.operations.cluster.world import ClusterWorld
+from overt.environments.operations.console import ConsoleWorld
+from overt.environments.operations.database import DatabaseWorld
+from overt.environments.operations.shell.world import ShellWorld
 from overt.environments.operations.world import MakeWorld
 
-WORLDS: Mapping[str, MakeWorld] = {"cluster": Cluster, "console": Console}
+WORLDS: Mapping[str, MakeWorld] = {
+    "shell": ShellWorld,
+    "database": DatabaseWorld,
+    "cluster": ClusterWorld,
+    "console": ConsoleWorld,
+}
 
 
 def merged(base: Json, over: Json) -> Json:

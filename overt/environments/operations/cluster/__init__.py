@@ -1,6 +1,2 @@
-"""A simulated Kubernetes: what it holds (`objects`), its command line (`line`), what it prints (`show`), what
-it changes (`acts`, `fields`), and the world that puts them together (`kubectl`)."""
-
-from overt.environments.operations.cluster.kubectl import Cluster
-
-__all__ = ["Cluster"]
+"""A simulated Kubernetes: what it holds (`objects.py`), its command line (`line.py`), what it prints
+(`show.py`), what it changes (`acts.py`, `fields.py`), and the world that puts them together (`world.py`)."""

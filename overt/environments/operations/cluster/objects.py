@@ -22,6 +22,7 @@ from overt.data.json_types import Json, JsonObject
 Thing = dict[str, Any]  # an object's fields, JSON data that commands change
 Kept = tuple[Thing, dict[str, int]]
 
+_AGE = "6d"  # of what was there at the start and says nothing else; what is made later has none
 MOST_PODS = 100  # of one workload; more are refused as a quota would refuse them
 _DONE = (
     "Failed",
@@ -126,6 +127,9 @@ class Objects:
         self.data: Thing = {"nodes": {}, "namespaces": {}, **plain(start)}
         self._numbers: dict[str, int] = {}  # of each workload, the highest number a pod of it ever had
         self.settle()
+        for kind in KINDS:
+            for found in self.each(kind, None):
+                found.thing.setdefault("age", _AGE)
 
     def state(self) -> JsonObject:
         """The state, as a copy."""

@@ -113,7 +113,7 @@ def _cell(found: Found, name: str, objects: Objects) -> str:
         return str(len(thing.get("data", {})))
     if name == "status":
         return status_of(found)
-    return _short(thing.get(name, "<none>"))
+    return _short(thing.get(name, 0 if name == "restarts" else "<none>"))
 
 
 def status_of(found: Found) -> str:

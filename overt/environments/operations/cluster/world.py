@@ -48,7 +48,7 @@ _WITHOUT = (
 )  # fmt: skip
 
 
-class Cluster:
+class ClusterWorld:
     """A cluster in memory; see `overt.environments.operations.world.World`.
 
     Args:

@@ -1,0 +1,327 @@
+"""The machine that the shell works on: files, processes, services, users, timetables, disks, snapshots.
+
+Its start state is JSON data, as the jobs write it:
+
+    user: root                       # who works; root where it is not said
+    files: {/var/log/a.log: "text", /srv/b.img: {bulk: 4000000, days: 40, owner: anna, mode: "0600"}}
+    folders: {/srv/empty: {}}        # those above the files are there without being named
+    processes: {4100: {parent: 1, user: build, command: make -j8, cpu: 3, state: S}}
+    services: {nginx: {state: active, enabled: true, pid: 900, restarts: false}}
+    users: {anna: {uid: 1001, groups: [staff], locked: false}}
+    cron: {root: ["0 3 * * * /usr/local/bin/backup"]}
+    disks: {/dev/sdb1: {mount: /mnt/scratch, size: 200G, use: 91, type: ext4}}
+    snapshots: {tank/db@2024-01-01: {used: 12G}}
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from overt.data.json_types import Json, JsonObject
+from overt.environments.operations.shell.calls import Fails
+
+MOST_FILES = 1_000
+MOST_TEXT = 200_000  # characters of all files together
+MOST_PROCESSES = 500
+STOPPING = ("TERM", "KILL", "INT", "HUP", "QUIT", "ABRT")  # signals that end a process
+
+
+@dataclass(slots=True)
+class File:
+    """A file. bulk: bytes that it has beside its text; days: its age."""
+
+    text: str = ""
+    owner: str = "root"
+    group: str = "root"
+    mode: str = "0644"
+    days: int = 0
+    bulk: int = 0
+
+    @property
+    def size(self) -> int:
+        return len(self.text.encode()) + self.bulk
+
+
+@dataclass(slots=True)
+class Folder:
+    owner: str = "root"
+    group: str = "root"
+    mode: str = "0755"
+    days: int = 0
+
+
+@dataclass(slots=True)
+class Process:
+    """state: R, S, D, T or Z as ps shows it. ignores: signals that it does not heed. idle: minutes."""
+
+    parent: int = 1
+    user: str = "root"
+    command: str = ""
+    cpu: float = 0.0
+    mem: float = 0.1
+    state: str = "S"
+    tty: str = "?"
+    idle: int = 0
+    ignores: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Service:
+    """restarts: whether its process comes again when it is killed."""
+
+    state: str = "active"
+    enabled: bool = True
+    pid: int | None = None
+    user: str = "root"
+    command: str = ""
+    restarts: bool = False
+    masked: bool = False
+
+
+@dataclass(slots=True)
+class User:
+    uid: int = 1000
+    groups: list[str] = field(default_factory=list)
+    home: str = ""
+    shell: str = "/bin/bash"
+    locked: bool = False
+    expired: bool = False
+    last_login_days: int = 1
+
+
+@dataclass(slots=True)
+class Disk:
+    """hidden: the files of a disk that is not mounted, by their path below its mount."""
+
+    mount: str | None = None
+    size: str = "10G"
+    use: int = 10  # percent
+    type: str = "ext4"
+    label: str = ""
+    hidden: dict[str, File] = field(default_factory=dict)
+
+
+def _all(kind: Any, given: Any) -> dict[str, Any]:
+    return {str(name): kind(**(entry or {})) for name, entry in (given or {}).items()}
+
+
+def _file(given: Any) -> File:
+    return File(given) if isinstance(given, str) else File(**(given or {}))
+
+
+class Machine:
+    """A machine made from its start state."""
+
+    def __init__(self, start: Mapping[str, Json]) -> None:
+        given: Any = start
+        self.user = str(given.get("user", "root"))
+        self.host = str(given.get("host", "ops-1"))
+        self.files: dict[str, File] = {path: _file(it) for path, it in (given.get("files") or {}).items()}
+        self.folders: dict[str, Folder] = {"/": Folder(), **_all(Folder, given.get("folders"))}
+        for path in (*self.files, *self.folders, "/root", "/tmp", "/home", "/etc", "/var/log"):
+            self._make_parents(path if path in self.files or path == "/" else path + "/x")
+        self.processes: dict[int, Process] = {
+            int(pid): process for pid, process in _all(Process, given.get("processes")).items()
+        }
+        self.processes.setdefault(1, Process(0, command="/sbin/init"))
+        self.services: dict[str, Service] = _all(Service, given.get("services"))
+        for name, service in self.services.items():
+            if service.pid is not None:
+                service.command = service.command or f"/usr/sbin/{name}"
+                self.processes.setdefault(service.pid, Process(1, service.user, service.command))
+        self.users: dict[str, User] = {"root": User(0, ["root"], "/root"), **_all(User, given.get("users"))}
+        self.cron: dict[str, list[str]] = {
+            str(user): list(lines) for user, lines in (given.get("cron") or {}).items()
+        }
+        self.disks: dict[str, Disk] = _all(Disk, given.get("disks"))
+        self.snapshots: dict[str, dict[str, Any]] = {
+            str(name): dict(it or {}) for name, it in (given.get("snapshots") or {}).items()
+        }
+        self.cwd = "/root" if self.user == "root" else f"/home/{self.user}"
+        self._make_parents(self.cwd + "/x")
+        self._next_pid = max([9_000, *self.processes]) + 1
+
+    def state(self) -> JsonObject:
+        """All of it, as JSON data."""
+
+        def plain(them: Mapping[Any, Any]) -> dict[str, Any]:
+            return {str(name): dataclasses.asdict(it) for name, it in them.items()}
+
+        return {
+            "files": plain(self.files),
+            "folders": plain(self.folders),
+            "processes": plain(self.processes),
+            "services": plain(self.services),
+            "users": plain(self.users),
+            "cron": {user: list(lines) for user, lines in self.cron.items()},
+            "disks": plain(self.disks),
+            "snapshots": {name: dict(it) for name, it in self.snapshots.items()},
+        }
+
+    # -- files --------------------------------------------------------------------------------------------
+
+    def path(self, text: str) -> str:
+        """The whole path, without `.` and `..`."""
+        if text == "~" or text.startswith("~/"):
+            text = (self.users.get(self.user, User()).home or f"/home/{self.user}") + text[1:]
+        parts: list[str] = []
+        for part in (text if text.startswith("/") else f"{self.cwd}/{text}").split("/"):
+            if part == "..":
+                parts = parts[:-1]
+            elif part not in ("", "."):
+                parts.append(part)
+        return "/" + "/".join(parts)
+
+    def exists(self, path: str) -> bool:
+        return path in self.files or path in self.folders
+
+    def below(self, folder: str) -> Iterator[str]:
+        """Every path below a folder, sorted."""
+        start = folder.rstrip("/") + "/"
+        return iter(sorted(p for p in (*self.files, *self.folders) if p.startswith(start) and p != "/"))
+
+    def children(self, folder: str) -> list[str]:
+        """The names of what lies directly in a folder, sorted."""
+        start = len(folder.rstrip("/")) + 1
+        return [path[start:] for path in self.below(folder) if "/" not in path[start:]]
+
+    def by_folder(self) -> dict[str, list[str]]:
+        """The names in each folder, sorted."""
+        found: dict[str, list[str]] = {}
+        for path in sorted({*self.files, *self.folders} - {"/"}):
+            found.setdefault(parent(path), []).append(path.rpartition("/")[2])
+        return found
+
+    def read(self, path: str, shown: str) -> str:
+        """The text of a file.
+
+        Raises:
+            Fails: there is none.
+        """
+        if path in self.folders:
+            raise Fails(f"{shown}: Is a directory")
+        if path not in self.files:
+            raise Fails(f"{shown}: No such file or directory")
+        return self.files[path].text
+
+    def write(self, path: str, text: str, *, adds: bool = False) -> None:
+        """Writes a file, which then has nothing but its text.
+
+        Raises:
+            Fails: its folder is missing, or the disk is full.
+        """
+        if path == "/dev/null":
+            return
+        if path in self.folders:
+            raise Fails(f"{path}: Is a directory")
+        if parent(path) not in self.folders:
+            raise Fails(f"{path}: No such file or directory")
+        old = self.files.get(path)
+        if adds and old is not None:
+            text = old.text + text
+        others = sum(len(file.text) for name, file in self.files.items() if name != path)
+        if others + len(text) > MOST_TEXT or (old is None and len(self.files) >= MOST_FILES):
+            raise Fails(f"{path}: No space left on device")
+        if old is None:
+            self.files[path] = File(text, owner=self.user, group=self.user)
+        else:
+            old.text, old.days = text, 0
+            old.bulk = old.bulk if adds else 0
+
+    def make_folder(self, path: str) -> None:
+        if len(self.folders) >= MOST_FILES:
+            raise Fails(f"cannot create directory '{path}': No space left on device")
+        self.folders[path] = Folder(owner=self.user, group=self.user)
+
+    def remove(self, path: str) -> None:
+        """Takes a file, or a folder with all in it, away."""
+        for inner in [*self.below(path), path]:
+            self.files.pop(inner, None)
+            if inner != "/":
+                self.folders.pop(inner, None)
+
+    def _make_parents(self, path: str) -> None:
+        above = parent(path)
+        while above not in self.folders:
+            self.folders[above] = Folder()
+            above = parent(above)
+
+    # -- processes ----------------------------------------------------------------------------------------
+
+    def spawn(self, process: Process) -> int:
+        """Starts a process; its number.
+
+        Raises:
+            Fails: there are too many.
+        """
+        if len(self.processes) >= MOST_PROCESSES:
+            raise Fails("fork: Resource temporarily unavailable")
+        pid, self._next_pid = self._next_pid, self._next_pid + 1
+        self.processes[pid] = process
+        return pid
+
+    def signal(self, pid: int, name: str) -> bool:
+        """Sends a signal; False where nothing could come of it.
+
+        A zombie dies with its parent alone; KILL cannot be ignored; who is killed leaves its children to
+        init, which reaps the zombies among them.
+        """
+        process = self.processes[pid]
+        if pid == 1:
+            return False
+        if process.state == "Z":
+            return True
+        if name == "STOP":
+            process.state = "T"
+        elif name == "CONT":
+            process.state = "S" if process.state == "T" else process.state
+        elif name in STOPPING and (name == "KILL" or (name not in process.ignores and process.state != "D")):
+            self.end(pid)
+        return True
+
+    def end(self, pid: int, *, is_asked: bool = False) -> None:
+        """Ends a process. A service whose process it was fails or comes again, unless the end was asked of
+        the service itself."""
+        self.processes.pop(pid, None)
+        for child, process in list(self.processes.items()):
+            if process.parent == pid:
+                process.parent = 1
+                if process.state == "Z":
+                    del self.processes[child]
+        for service in self.services.values():
+            if service.pid == pid and not is_asked:
+                service.pid, service.state = None, "failed"
+                if service.restarts:
+                    self.start(service)
+
+    def start(self, service: Service) -> None:
+        """Starts a service that does not run."""
+        if service.pid not in self.processes:
+            service.pid = self.spawn(Process(1, service.user, service.command or "daemon"))
+        service.state = "active"
+
+    def stop(self, service: Service) -> None:
+        """Stops a service with its whole tree of processes."""
+        if service.pid is not None:
+            for pid in [*self.tree(service.pid), service.pid]:
+                self.end(pid, is_asked=True)
+        service.pid, service.state = None, "inactive"
+
+    def tree(self, pid: int) -> list[int]:
+        """The descendants of a process."""
+        found, todo = [], [pid]
+        while todo:
+            above = todo.pop()
+            for child, process in self.processes.items():
+                if process.parent == above and child not in found:
+                    found.append(child)
+                    todo.append(child)
+        return found
+
+
+def parent(path: str) -> str:
+    """The folder that a path lies in."""
+    return path.rpartition("/")[0] or "/"

@@ -1,0 +1,116 @@
+"""Commands about disks and snapshots."""
+
+from __future__ import annotations
+
+from overt.environments.operations.shell.calls import Command, Fails, Running, options
+from overt.environments.operations.shell.machine import Machine
+
+
+def df(box: Machine, it: Running) -> str:
+    lines = [f"{'Filesystem':<16} {'Size':>6} {'Use%':>5} Mounted on"]
+    for name, disk in sorted(box.disks.items()):
+        if disk.mount:
+            lines.append(f"{name:<16} {disk.size:>6} {disk.use:>4}% {disk.mount}")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def lsblk(box: Machine, it: Running) -> str:
+    lines = [f"{'NAME':<16} {'SIZE':>6} {'TYPE':<6} {'LABEL':<12} MOUNTPOINT"]
+    for name, disk in sorted(box.disks.items()):
+        lines.append(f"{name:<16} {disk.size:>6} {disk.type or '-':<6} {disk.label:<12} {disk.mount or ''}")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _disk(box: Machine, names: list[str]) -> str:
+    for name, disk in box.disks.items():
+        if names and names[-1] in (name, disk.mount):
+            return name
+    raise Fails(f"{' '.join(names)[:60] or 'no device'}: no such device")
+
+
+def umount(box: Machine, it: Running) -> str:
+    chosen = options(it.words, "f l")
+    disk = box.disks[_disk(box, chosen.rest)]
+    if not disk.mount:
+        raise Fails(f"{chosen.rest[-1]}: not mounted")
+    if disk.mount == "/":
+        raise Fails("/: target is busy")
+    base = disk.mount
+    for path in list(box.below(base)):
+        if path in box.files:
+            disk.hidden[path[len(base) + 1 :]] = box.files[path]
+    for name in box.children(base):
+        box.remove(f"{base}/{name}")
+    disk.mount = None
+    return ""
+
+
+def mount(box: Machine, it: Running) -> str:
+    chosen = options(it.words, "a", "t o")
+    if len(chosen.rest) < 2:
+        return df(box, it)
+    disk, place = box.disks[_disk(box, chosen.rest[:1])], box.path(chosen.rest[1])
+    if disk.mount or place not in box.folders or box.children(place) or not disk.type:
+        raise Fails(
+            f"{chosen.rest[1]}: already mounted, not an empty directory, or no file system on the disk"
+        )
+    disk.mount = place
+    for name, file in disk.hidden.items():
+        path = f"{place}/{name}"
+        above = path.rpartition("/")[0]
+        while above not in box.folders:
+            box.make_folder(above)
+            above = above.rpartition("/")[0]
+        box.files[path] = file
+    disk.hidden = {}
+    return ""
+
+
+def mkfs(box: Machine, it: Running) -> str:
+    chosen = options(it.words, "f F q a all force", "t L")
+    disk = box.disks[_disk(box, chosen.rest)]
+    if disk.mount:
+        raise Fails(f"{chosen.rest[-1]} is mounted; will not make a file system here")
+    disk.hidden, disk.use, disk.label = {}, 0, chosen.get("L")
+    kind = it.name.partition(".")[2] or chosen.get("t", default="ext4")
+    disk.type = "" if it.name == "wipefs" else kind
+    return ""
+
+
+def blkdiscard(box: Machine, it: Running) -> str:
+    it.name = "wipefs"
+    return mkfs(box, it)
+
+
+def zfs(box: Machine, it: Running) -> str:
+    chosen = options(it.words, "r f R n v H", "t o s")
+    if not chosen.rest or chosen.rest[0] == "list":
+        lines = [f"{'NAME':<36} USED"]
+        lines += [f"{name:<36} {it.get('used', '-')}" for name, it in sorted(box.snapshots.items())]
+        return "".join(f"{line}\n" for line in lines)
+    verb, *names = chosen.rest
+    if verb not in ("destroy", "snapshot") or not names:
+        raise Fails("only list, snapshot and destroy of snapshots are supported here")
+    for name in names:
+        if "@" not in name:
+            raise Fails(f"{name[:60]}: a snapshot is named DATASET@NAME; data sets stay")
+        if verb == "snapshot":
+            if len(box.snapshots) >= 200:
+                raise Fails("out of space")
+            box.snapshots.setdefault(name, {"used": "0"})
+            continue
+        base, _, wanted = name.partition("@")
+        for each in [f"{base}@{one}" for one in wanted.split(",")[:50]]:
+            if each not in box.snapshots:
+                it.complains(f"could not find any snapshots to destroy: {each[:80]}")
+            elif box.snapshots[each].get("hold"):
+                it.complains(f"cannot destroy {each}: it is held ({box.snapshots[each]['hold']})")
+            elif not chosen.has("n"):
+                del box.snapshots[each]
+    return ""
+
+
+COMMANDS: dict[str, Command] = {
+    "df": df, "lsblk": lsblk, "umount": umount, "mount": mount, "wipefs": mkfs, "mkfs": mkfs,
+    "mkfs.ext4": mkfs, "mkfs.xfs": mkfs, "blkdiscard": blkdiscard, "zfs": zfs,
+}  # fmt: skip

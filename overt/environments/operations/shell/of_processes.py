@@ -1,0 +1,184 @@
+"""Commands about processes and signals."""
+
+from __future__ import annotations
+
+from overt.environments.operations.shell.calls import Command, Fails, Running, options, whole
+from overt.environments.operations.shell.machine import Machine, Process
+from overt.environments.operations.shell.patterns import Pattern
+
+_NUMBERS = {
+    "1": "HUP", "2": "INT", "3": "QUIT", "6": "ABRT", "9": "KILL", "10": "USR1", "12": "USR2", "15": "TERM",
+    "18": "CONT", "19": "STOP",
+}  # fmt: skip
+
+
+def ps(box: Machine, it: Running) -> str:
+    words = [word for word in it.words if not word.startswith("--")]
+    only = None
+    if "-p" in words:
+        place = words.index("-p")
+        only = {
+            whole(pid, "process number") for pid in "".join(words[place + 1 : place + 2]).split(",") if pid
+        }
+    user = "".join(words[words.index("-u") + 1 :][:1]) if "-u" in words else ""
+    lines = ["  PID  PPID USER       %CPU %MEM STAT TTY      COMMAND"]
+    for pid, process in sorted(box.processes.items()):
+        if (only is None or pid in only) and user in ("", process.user):
+            lines.append(_line(pid, process))
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _line(pid: int, process: Process) -> str:
+    command = f"[{process.command}] <defunct>" if process.state == "Z" else process.command
+    return (
+        f"{pid:>5} {process.parent:>5} {process.user:<10} {process.cpu:>4.1f} {process.mem:>4.1f} "
+        f"{process.state:<4} {process.tty:<8} {command}"
+    )
+
+
+def top(box: Machine, it: Running) -> str:
+    busy = sorted(box.processes.items(), key=lambda entry: -entry[1].cpu)[:15]
+    return "  PID  PPID USER       %CPU %MEM STAT TTY      COMMAND\n" + "".join(
+        f"{_line(pid, process)}\n" for pid, process in busy
+    )
+
+
+def pstree(box: Machine, it: Running) -> str:
+    lines: list[str] = []
+    given = [word for word in it.words if word.isdecimal()]
+    todo = [(whole(given[0], "process number") if given else 1, 0)]
+    while todo:
+        pid, depth = todo.pop()
+        if pid in box.processes and len(lines) < 1_000:
+            lines.append(f"{'  ' * min(depth, 40)}{box.processes[pid].command}({pid})")
+            todo += [
+                (c, depth + 1) for c, p in sorted(box.processes.items(), reverse=True) if p.parent == pid
+            ]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def kill(box: Machine, it: Running) -> str:
+    name, rest = _signal(it.words)
+    if name == "LIST":
+        return " ".join(f"{number}) SIG{each}" for number, each in _NUMBERS.items()) + "\n"
+    if not rest:
+        raise Fails("usage: kill [-s sigspec | -signum] pid ...")
+    for word in rest:
+        group = word.startswith("-")
+        if not word.lstrip("-").isdecimal() or len(word) > 9:
+            it.complains(f"{word[:60]}: arguments must be process or job IDs")
+            continue
+        pid = int(word.lstrip("-"))
+        if pid not in box.processes:
+            it.complains(f"({word}) - No such process")
+        elif name == "0":
+            continue
+        else:
+            targets = [*box.tree(pid), pid] if group else [pid]
+            _send(box, it, targets, name)
+    return ""
+
+
+def _send(box: Machine, it: Running, pids: list[int], name: str) -> None:
+    for pid in pids:
+        if pid in box.processes and not box.signal(pid, name):
+            it.complains(f"({pid}) - Operation not permitted")
+
+
+def _signal(words: list[str]) -> tuple[str, list[str]]:
+    rest, name = list(words), "TERM"
+    if not rest:
+        return name, rest
+    first = rest[0]
+    if first == "-l":
+        return "LIST", []
+    if first in ("-s", "-n", "--signal"):
+        name = "".join(rest[1:2])
+        rest = rest[2:]
+    elif first == "--":
+        rest = rest[1:]
+    elif first.startswith("-") and len(first) > 1 and first.lstrip("-").removeprefix("SIG") in _NAMES:
+        name, rest = first[1:], rest[1:]
+    if rest and rest[0] == "--":
+        rest = rest[1:]
+    name = name.removeprefix("SIG")
+    name = _NUMBERS.get(name, name)
+    if name not in _NAMES:
+        raise Fails(f"{name[:60]}: invalid signal specification")
+    return name, rest
+
+
+_NAMES = frozenset([*_NUMBERS, *_NUMBERS.values(), "0"])
+
+
+def pkill(box: Machine, it: Running) -> str:
+    """pkill and pgrep: processes by a pattern of their name (-f: of the whole command)."""
+    words = list(it.words)
+    name = "TERM"
+    if words and words[0].startswith("-") and words[0][1:].removeprefix("SIG") in _NAMES:
+        name, _ = _signal([words.pop(0)])
+    chosen = options(words, "f x n o l a i e c v", "u P t signal U g")
+    if chosen.get("signal"):
+        name, _ = _signal(["-s", chosen.get("signal")])
+    if not chosen.rest and not chosen.values:
+        raise Fails("no matching criteria specified")
+    pattern = Pattern(chosen.rest[0] if chosen.rest else "", extended=True, ignore_case=chosen.has("i"))
+    users = chosen.get("u", "U")
+    parents = chosen.get("P")
+    found = []
+    for pid, process in sorted(box.processes.items()):
+        text = process.command if chosen.has("f") else _name(process)
+        span = pattern.span(text)
+        if (
+            span is not None
+            and (not chosen.has("x") or text[span[0] : span[1]] == text)
+            and (not users or process.user in users.split(","))
+            and (not parents or str(process.parent) in parents.split(","))
+            and (not chosen.get("t") or process.tty == chosen.get("t"))
+        ):
+            found.append(pid)
+    if chosen.has("n", "o"):
+        found = found[-1:] if chosen.has("n") else found[:1]
+    it.status = int(not found)
+    if it.name == "pgrep":
+        named = chosen.has("l", "a")
+        return "".join(f"{pid} {box.processes[pid].command}\n" if named else f"{pid}\n" for pid in found)
+    _send(box, it, found, name)
+    return ""
+
+
+def _name(process: Process) -> str:
+    """The name of a process: the last part of its command's first word."""
+    return (process.command.split() or [""])[0].rpartition("/")[2].rstrip(":")
+
+
+def killall(box: Machine, it: Running) -> str:
+    words = list(it.words)
+    name = "TERM"
+    if words and words[0].startswith("-") and words[0][1:].removeprefix("SIG") in _NAMES:
+        name, _ = _signal([words.pop(0)])
+    chosen = options(words, "q e w i v r", "u s")
+    if chosen.get("s"):
+        name, _ = _signal(["-s", chosen.get("s")])
+    if not chosen.rest and not chosen.get("u"):
+        raise Fails("usage: killall [OPTION]... NAME...")
+    for wanted in chosen.rest or [""]:
+        found = [
+            pid
+            for pid, process in sorted(box.processes.items())
+            if (not wanted or _name(process) == wanted) and chosen.get("u") in ("", process.user)
+        ]
+        if not found:
+            it.complains(f"{wanted}: no process found")
+        _send(box, it, found, name)
+    return ""
+
+
+def sleep(box: Machine, it: Running) -> str:
+    return ""
+
+
+COMMANDS: dict[str, Command] = {
+    "ps": ps, "top": top, "htop": top, "pstree": pstree, "kill": kill, "pkill": pkill, "pgrep": pkill,
+    "killall": killall, "sleep": sleep,
+}  # fmt: skip

@@ -1,0 +1,162 @@
+"""Commands about services, and the small ones of every shell."""
+
+from __future__ import annotations
+
+from overt.environments.operations.shell.calls import Command, Fails, Options, Running, options
+from overt.environments.operations.shell.machine import Machine, Service
+from overt.environments.operations.shell.of_files import TODAY
+
+
+def systemctl(box: Machine, it: Running) -> str:
+    chosen = options(it.words, "now no-pager all l q quiet force failed full", "s signal t type state n")
+    if not chosen.rest or chosen.rest[0] in ("list-units", "list-unit-files"):
+        return "".join(f"{_unit(name, service)}\n" for name, service in sorted(box.services.items()))
+    verb, *names = chosen.rest
+    if verb in ("daemon-reload", "reset-failed") and not names:
+        return ""
+    if not names:
+        raise Fails("too few arguments")
+    printed = ""
+    for name in names:
+        service = box.services.get(name.removesuffix(".service"))
+        if service is None:
+            it.complains(f"Unit {name[:80]} could not be found.", 4)
+        else:
+            printed += _done(box, it, verb, name, service, chosen)
+    return printed
+
+
+def _unit(name: str, service: Service) -> str:
+    enabled = "masked" if service.masked else "enabled" if service.enabled else "disabled"
+    return f"{name + '.service':<28} {service.state:<9} {enabled}"
+
+
+def _done(box: Machine, it: Running, verb: str, name: str, service: Service, chosen: Options) -> str:
+    if verb == "status":
+        main = f", main process {service.pid}" if service.pid else ""
+        return f"{_unit(name.removesuffix('.service'), service)}{main}\n"
+    if verb in ("is-active", "is-enabled"):
+        return f"{service.state if verb == 'is-active' else 'enabled' if service.enabled else 'disabled'}\n"
+    if verb in ("enable", "disable", "mask", "unmask"):
+        if verb in ("enable", "disable"):
+            service.enabled = verb == "enable"
+        else:
+            service.masked = verb == "mask"
+        verb = {"enable": "start", "disable": "stop"}.get(verb, "") if chosen.has("now") else ""
+    if verb in ("start", "restart", "try-restart", "reload-or-restart") and service.masked:
+        it.complains(f"Unit {name} is masked.")
+    elif verb == "start":
+        box.start(service)
+    elif verb == "stop":
+        box.stop(service)
+    elif verb in ("restart", "try-restart", "reload-or-restart"):
+        box.stop(service)
+        box.start(service)
+    elif verb == "kill":
+        signal = chosen.get("s", "signal", default="TERM").removeprefix("SIG")
+        for pid in [*box.tree(service.pid), service.pid] if service.pid is not None else []:
+            if pid in box.processes:
+                box.signal(pid, {"9": "KILL", "15": "TERM"}.get(signal, signal))
+    elif verb == "reset-failed":
+        service.state = "inactive" if service.state == "failed" else service.state
+    elif verb not in ("", "reload"):
+        raise Fails(f"unknown command verb {verb[:60]}")
+    return ""
+
+
+def service(box: Machine, it: Running) -> str:
+    if len(it.words) < 2:
+        raise Fails("usage: service NAME COMMAND")
+    it.words = [it.words[1], it.words[0], *it.words[2:]]
+    return systemctl(box, it)
+
+
+# -- small ones -------------------------------------------------------------------------------------------
+
+
+def fact(box: Machine, it: Running) -> str:
+    facts = {
+        "hostname": box.host,
+        "whoami": box.user,
+        "pwd": box.cwd,
+        "uname": "Linux",
+        "date": TODAY.isoformat(),
+    }
+    return f"{facts.get(it.name, '')}\n"
+
+
+def cd(box: Machine, it: Running) -> str:
+    path = box.path(it.words[0] if it.words else "~")
+    if path not in box.folders:
+        raise Fails(f"{it.words[0][:80]}: No such directory")
+    box.cwd = path
+    return ""
+
+
+def nothing(box: Machine, it: Running) -> str:
+    it.status = int(it.name == "false")
+    return ""
+
+
+def test(box: Machine, it: Running) -> str:
+    words = it.words[:-1] if it.name == "[" and it.words[-1:] == ["]"] else it.words
+    if len(words) == 2 and words[0] in ("-e", "-f", "-d", "-s"):
+        path = box.path(words[1])
+        holds = {
+            "-e": box.exists(path),
+            "-f": path in box.files,
+            "-d": path in box.folders,
+            "-s": path in box.files and box.files[path].size > 0,
+        }[words[0]]
+    elif len(words) == 3 and words[1] in ("=", "==", "!="):
+        holds = (words[0] == words[2]) == (words[1] != "!=")
+    else:
+        raise Fails("only -e, -f, -d, -s, = and != are supported here")
+    it.status = int(not holds)
+    return ""
+
+
+def sh(box: Machine, it: Running) -> str:
+    words = it.words
+    if len(words) >= 2 and words[0] in ("-c", "-lc"):
+        line = words[1]
+    elif words and not words[0].startswith("-"):
+        line = box.read(box.path(words[0]), words[0])
+    else:
+        raise Fails("only `sh -c COMMAND` and `sh FILE` are supported here")
+    printed, errors, it.status = it.script(line)
+    it.errors += errors.splitlines()
+    return printed
+
+
+def xargs(box: Machine, it: Running) -> str:
+    words = list(it.words)
+    each = ""
+    while words and words[0].startswith("-"):
+        flag = words.pop(0)
+        if flag in ("-I", "-n", "-P", "-L"):
+            each = words.pop(0) if words else ""
+            each = each if flag == "-I" else ""
+    given = (it.stdin or "").split()[:500]
+    if not given:
+        return ""
+    runs = (
+        [[w.replace(each, item) for w in words] for item in given[:50]]
+        if each
+        else [[*(words or ["echo"]), *given]]
+    )
+    printed = ""
+    for run in runs:
+        out, errors, status = it.again(run, None)
+        printed += out
+        it.errors += errors.splitlines()
+        it.status = status or it.status
+    return printed
+
+
+COMMANDS: dict[str, Command] = {
+    "systemctl": systemctl, "service": service, "hostname": fact, "whoami": fact, "pwd": fact, "uname": fact,
+    "date": fact, "cd": cd, "true": nothing, "false": nothing, ":": nothing,
+    "sync": nothing, "test": test, "[": test, "sh": sh,
+    "bash": sh, "xargs": xargs,
+}  # fmt: skip
