@@ -228,6 +228,10 @@ def test_secrets_show_in_json_and_not_in_descriptions(cluster):
     assert "tulip" not in do(cluster, "describe secret login -n shop")
     assert "tulip" not in do(cluster, "get secrets -n shop")
     assert json.loads(do(cluster, "get secret login -n shop -o json"))["data"] == {"password": "tulip"}
+    assert do(cluster, "get secret login -n shop -o jsonpath='{.data.password}'") == "tulip"
+    assert do(cluster, "get nodes -o jsonpath='{.items[*].metadata.name}'") == "node-1 node-2 node-3"
+    assert do(cluster, "get nodes -o jsonpath={.items[2].status.phase}") == "NotReady"
+    assert do(cluster, "get nodes -o jsonpath={.items[9].nothing}") == ""
 
 
 def test_logs_and_create(cluster):
@@ -273,7 +277,9 @@ def test_logs_and_create(cluster):
         ("kubectl create job x --from=cronjob/none -n shop", "NotFound"),
         ("kubectl evict deployment/web -n shop", "only pods"),
         ("kubectl get pods -l " + "a," * 400, "selector"),
-        ("kubectl get pods -o jsonpath='{.x}'", "-o json"),
+        ("kubectl get pods -o custom-columns=A:.b", "-o json"),
+        ("kubectl get pods -o jsonpath='{range .items[*]}{.x}{end}'", "JSON paths"),
+        ("kubectl get pods -n shop\nkubectl delete ns shop", "not a shell"),
         ("kubectl " + "x" * 1_000_000, "too long"),
         ("kubectl get " + "'" * 3001, "cannot be read"),
         ("kubectl get 'pods \"-n\" shop'", "resource type"),

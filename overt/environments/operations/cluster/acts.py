@@ -83,7 +83,9 @@ def _nodes(line: Line, objects: Objects) -> list[Found]:
 def cordon(line: Line, objects: Objects) -> str:
     """`kubectl cordon` and `kubectl uncordon`."""
     for node in (found := _nodes(line, objects)):
-        node.thing["unschedulable"] = line.verb == "cordon"
+        node.thing.pop("unschedulable", None)
+        if line.verb == "cordon":
+            node.thing["unschedulable"] = True
     return "\n".join(f"node/{node.name} {line.verb}ed" for node in found)
 
 

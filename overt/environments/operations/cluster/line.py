@@ -64,7 +64,7 @@ def read_line(command: str) -> Line:
         raise Wrong(f"error: the command cannot be read: {error}") from error
     if words[:1] == ["kubectl"]:
         words = words[1:]
-    if any(word in _OF_A_SHELL or word.endswith(";") for word in words):
+    if any(word in _OF_A_SHELL or word.endswith(";") or word == "kubectl" for word in words):
         raise Wrong("error: this is not a shell: one kubectl command a call, without pipes and redirections")
     return _flagged(words)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 
 from overt.data.json_types import Json
@@ -58,19 +59,46 @@ def get(line: Line, objects: Objects) -> str:
     else:
         found = [one for kind in kinds_of(line.words[0]) for one in chosen(line, objects, kind)]
     output = line.flags.get("output", "")
+    shown: Json = {"kind": "List", "items": [json_of_object(one) for one in found]}
+    if len(found) == 1 and has_names:
+        shown = json_of_object(found[0])
     if output in ("json", "yaml"):
-        shown: Json = [json_of_object(one) for one in found]
-        if len(found) == 1 and has_names:
-            shown = json_of_object(found[0])
         return json.dumps(shown, indent=1, ensure_ascii=False)
+    if output.startswith("jsonpath="):
+        return _at(output.removeprefix("jsonpath="), shown)
     if output not in ("", "wide", "name"):
-        raise Wrong("error: the simulation prints -o json, yaml, wide and name")
+        raise Wrong("error: the simulation prints -o json, yaml, wide, name and jsonpath={.PATH}")
     if not found:
         place = "" if line.is_set("all-namespaces") else f" in {line.namespace} namespace"
         return f"No resources found{place}."
     if output == "name":
         return "\n".join(one.path for one in found)
     return _tables(line, objects, found)
+
+
+_STEP = re.compile(r"\.([\w-]+)|\[(\*|\d{1,4})\]")
+
+
+def _at(path: str, data: Json) -> str:
+    """What stands at a plain JSON path: {.items[*].metadata.name}.
+
+    Raises:
+        Wrong: it is another kind of path.
+    """
+    inner = path.removeprefix("{").removesuffix("}")
+    steps = _STEP.findall(inner)
+    if not steps or _STEP.sub("", inner):
+        raise Wrong("error: the simulation knows JSON paths as {.data.NAME} and {.items[*].metadata.name}")
+    values: list[Json] = [data]
+    for name, place in steps:
+        lists = [value for value in values if isinstance(value, list)]
+        if name:
+            values = [value[name] for value in values if isinstance(value, dict) and name in value]
+        elif place == "*":
+            values = [one for value in lists for one in value]
+        else:
+            values = [value[int(place)] for value in lists if int(place) < len(value)]
+    return " ".join(value if isinstance(value, str) else json.dumps(value) for value in values)
 
 
 def _tables(line: Line, objects: Objects, found: Sequence[Found]) -> str:
