@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -24,8 +24,9 @@ from overt.data.errors import InputError
 from overt.data.json_types import Json, JsonObject
 from overt.data.tools import Call, Tool
 from overt.data.yaml.schema import Schema
+from overt.environments.operations.checks import Data
+from overt.environments.operations.world import Thing, a_copy
 
-Thing = dict[str, Any]
 MOST_PRINTED = 12_000  # characters of one answer
 MOST_GIVEN = 2_000  # characters of a value
 _LARGEST = 10**9  # of a number that is given or counted
@@ -40,7 +41,7 @@ class Effect(Schema):
     put: str = Field("", description="a list that the given value is put into")
     add: str = Field("", description="a number that `to` (or the given number) is added to")
     move: str = Field("", description="a number or list that goes to the same field of the object given")
-    to: Any = Field(None, description="the new value; without it, the value given")
+    to: Data = Field(None, description="the new value; without it, the value given")
     each: str = Field("", description="a kind: the effect is on its objects whose `where` names this one")
     where: str = Field("", description="the field of those objects that holds this object's name")
 
@@ -53,7 +54,7 @@ class Need(Schema):
     """What must hold of the object before an operation; `says` is the error where it does not."""
 
     field: str
-    equals: Any = Field(..., alias="is")
+    equals: Data = Field(..., alias="is")
     says: str = ""
 
 
@@ -77,14 +78,13 @@ class ConsoleWorld:
     """
 
     def __init__(self, start: Mapping[str, Json]) -> None:
-        copied: Thing = json.loads(json.dumps(start))
+        copied = a_copy(start)
         self._operations = _operations(copied.pop("operations", {}))
-        self._objects: Thing = copied
+        self._objects = copied
         self.tools = _tools([*self._objects])
 
     def state(self) -> JsonObject:
-        copied: Thing = json.loads(json.dumps(self._objects))
-        return copied
+        return a_copy(self._objects)
 
     def do(self, call: Call) -> str:
         words = {name: str(value) for name, value in call.arguments.items()}
@@ -135,12 +135,12 @@ class ConsoleWorld:
         for need in operation.needs:
             if thing.get(need.field) != need.equals:
                 raise _Wrong(need.says or f"{called} needs {need.field} to be {need.equals}")
-        before = json.dumps(self._objects)
+        before = a_copy(self._objects)
         try:
             for effect in operation.does:
                 self._apply(effect, kind, name, given)
         except _Wrong:
-            self._objects = json.loads(before)
+            self._objects = before
             raise
         return f"{called} {name}: ok"
 

@@ -14,9 +14,9 @@ from overt.environments.operations.cluster.objects import (
     Objects,
     Wrong,
     kind_of,
-    plain,
 )
 from overt.environments.operations.cluster.show import PLACES
+from overt.environments.operations.world import a_copy
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
@@ -169,5 +169,5 @@ def create(line: Line, objects: Objects) -> str:
         raise Wrong(f'Error from server (NotFound): namespaces "{place[:60]}" not found')
     if objects.has(kind, place, name):
         raise Wrong(f'Error from server (AlreadyExists): {kind.plural} "{name}" already exists')
-    objects.shelf(kind, place)[name] = plain(made)
+    objects.shelf(kind, place)[name] = a_copy(made)
     return f"{kind.singular}/{name} created"

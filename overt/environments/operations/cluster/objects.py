@@ -11,15 +11,13 @@ newest first. Nothing is random and nothing takes time: the same commands give t
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from overt.data.json_types import Json, JsonObject
+from overt.environments.operations.world import Thing, a_copy
 
-Thing = dict[str, Any]  # an object's fields, JSON data that commands change
 Kept = tuple[Thing, dict[str, int]]
 
 _AGE = "6d"  # of what was there at the start and says nothing else; what is made later has none
@@ -100,12 +98,6 @@ def kind_of(word: str) -> Kind:
     return found
 
 
-def plain(data: Mapping[str, Json]) -> Thing:
-    """A copy of JSON data in dicts and lists of its own."""
-    copied: Thing = json.loads(json.dumps(data))
-    return copied
-
-
 @dataclass(frozen=True, slots=True)
 class Found:
     """An object and where it is. `namespace` is "" for kinds outside of namespaces."""
@@ -124,7 +116,7 @@ class Objects:
     """All objects of a cluster."""
 
     def __init__(self, start: Mapping[str, Json]) -> None:
-        self.data: Thing = {"nodes": {}, "namespaces": {}, **plain(start)}
+        self.data: Thing = {"nodes": {}, "namespaces": {}, **a_copy(start)}
         self._numbers: dict[str, int] = {}  # of each workload, the highest number a pod of it ever had
         self.settle()
         for kind in KINDS:
@@ -133,11 +125,11 @@ class Objects:
 
     def state(self) -> JsonObject:
         """The state, as a copy."""
-        return plain(self.data)
+        return a_copy(self.data)
 
     def keep(self) -> Kept:
         """The cluster as it is, for `back_to`."""
-        return plain(self.data), {**self._numbers}
+        return a_copy(self.data), {**self._numbers}
 
     def back_to(self, kept: Kept) -> None:
         self.data, self._numbers = kept

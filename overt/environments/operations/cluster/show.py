@@ -14,10 +14,10 @@ from overt.environments.operations.cluster.objects import (
     WORKLOADS,
     Found,
     Objects,
-    Thing,
     Wrong,
     kind_of,
 )
+from overt.environments.operations.world import Thing
 
 # Where the fields of the state stand in the JSON of an object. What is not here is not shown.
 PLACES: dict[str, tuple[str, ...]] = {
@@ -51,13 +51,7 @@ _STATUS = {"nodes": "Ready", "namespaces": "Active", "persistentvolumeclaims": "
 
 def get(line: Line, objects: Objects) -> str:
     """`kubectl get`."""
-    if not line.words:
-        raise Wrong("error: You must specify the type of resource to get, as in: get pods")
-    has_names = "/" in line.words[0] or len(line.words) > 1
-    if has_names:
-        found = named(line, objects)
-    else:
-        found = [one for kind in kinds_of(line.words[0]) for one in chosen(line, objects, kind)]
+    found, has_names = _asked_for(line, objects)
     output = line.flags.get("output", "")
     shown: Json = {"kind": "List", "items": [json_of_object(one) for one in found]}
     if len(found) == 1 and has_names:
@@ -91,14 +85,26 @@ def _at(path: str, data: Json) -> str:
         raise Wrong("error: the simulation knows JSON paths as {.data.NAME} and {.items[*].metadata.name}")
     values: list[Json] = [data]
     for name, place in steps:
-        lists = [value for value in values if isinstance(value, list)]
-        if name:
-            values = [value[name] for value in values if isinstance(value, dict) and name in value]
-        elif place == "*":
-            values = [one for value in lists for one in value]
-        else:
-            values = [value[int(place)] for value in lists if int(place) < len(value)]
+        values = [inner for value in values for inner in _within(value, name, place)]
     return " ".join(value if isinstance(value, str) else json.dumps(value) for value in values)
+
+
+def _within(value: Json, name: str, place: str) -> Sequence[Json]:
+    """What one step of a path finds: of an object by name, of a list by place or "*"."""
+    if name:
+        return [value[name]] if isinstance(value, dict) and name in value else []
+    if not isinstance(value, list):
+        return []
+    return value if place == "*" else value[int(place) : int(place) + 1]
+
+
+def _asked_for(line: Line, objects: Objects) -> tuple[list[Found], bool]:
+    """The objects that are to be shown, and whether they were named one by one."""
+    if not line.words:
+        raise Wrong(f"error: You must specify the type of resource, as in: {line.verb} pods")
+    if "/" in line.words[0] or len(line.words) > 1:
+        return named(line, objects), True
+    return [one for kind in kinds_of(line.words[0]) for one in chosen(line, objects, kind)], False
 
 
 def _tables(line: Line, objects: Objects, found: Sequence[Found]) -> str:
@@ -183,11 +189,7 @@ def json_of_object(found: Found) -> Thing:
 
 def describe(line: Line, objects: Objects) -> str:
     """`kubectl describe`."""
-    words = line.words
-    if len(words) == 1 and "/" not in words[0]:
-        found = [one for kind in kinds_of(words[0]) for one in chosen(line, objects, kind)]
-    else:
-        found = named(line, objects)
+    found, _ = _asked_for(line, objects)
     return "\n\n\n".join(_described(one, objects) for one in found) or "No resources found."
 
 
@@ -202,14 +204,20 @@ def _described(found: Found, objects: Objects) -> str:
             lines += [f"Data {key}: {len(str(value))} bytes" for key, value in thing.get("data", {}).items()]
         elif name in thing:
             lines.append(f"{name.capitalize()}: {_short(thing[name])}")
-    if found.kind.plural == "nodes":
-        on_it = [pod for pod in objects.each(BY_PLURAL["pods"], None) if pod.thing.get("node") == found.name]
-        lines.append(f"Pods: {', '.join(f'{pod.namespace}/{pod.name}' for pod in on_it) or '<none>'}")
-    if found.kind.plural in WORKLOADS:
-        lines.append(f"Pods: {', '.join(pod.name for pod in objects.pods_of(found)) or '<none>'}")
-    lines.append("Events:")
+    lines += [*_its_pods(found, objects), "Events:"]
     lines += [f"  {event}" for event in thing.get("events", [])] or ["  <none>"]
     return "\n".join(lines)
+
+
+def _its_pods(found: Found, objects: Objects) -> list[str]:
+    """The line of the pods of a node or a workload; none of other kinds."""
+    if found.kind.plural == "nodes":
+        pods = [pod for pod in objects.each(BY_PLURAL["pods"], None) if pod.thing.get("node") == found.name]
+    elif found.kind.plural in WORKLOADS:
+        pods = objects.pods_of(found)
+    else:
+        return []
+    return [f"Pods: {', '.join(f'{pod.namespace}/{pod.name}' for pod in pods) or '<none>'}"]
 
 
 def logs(line: Line, objects: Objects) -> str:
