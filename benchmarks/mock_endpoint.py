@@ -28,7 +28,13 @@ sys.path.insert(0, str(Path(__file__).parent))
 from mock_answers import answer
 
 LENGTH = re.compile(rb"\r\ncontent-length:\s*(\d+)", re.IGNORECASE)
-PHRASES = {200: "OK", 404: "Not Found", 429: "Too Many Requests", 500: "Internal Server Error"}
+PHRASES = {
+    200: "OK",
+    400: "Bad Request",
+    404: "Not Found",
+    429: "Too Many Requests",
+    500: "Internal Server Error",
+}
 
 
 FAULTS = ("429", "500", "malformed", "hang", "drop")
@@ -132,12 +138,15 @@ class Connection(asyncio.Protocol):
             return
         if status == 200 and self.args.answer is not None:
             self.counts.answered[key] += 1
-            self.transport.write(whole(self.args.answer))
+            self.transport.write(whole(self.args.answer, self.args.call))
             return
         if status == 200:
             body, malformed = payload
             request = json.loads(body)
-            payload = completion(request, malformed)
+            if self.args.player:
+                status, payload = of_player(self.args, request, malformed)
+            else:
+                payload = completion(request, malformed)
             self.counts.answered[key] += 1
         self.send(status, payload, headers)
 
@@ -154,9 +163,26 @@ def response(status: int, payload: Any, headers: dict[str, str] | None = None) -
 
 
 @cache
-def whole(text: str) -> bytes:
-    """The response with this answer, to whatever is asked."""
-    return response(200, body_of(text, "mock", 400))
+def whole(text: str, call: str | None = None) -> bytes:
+    """The response with this answer, and a call of a tool of this name, to whatever is asked."""
+    body = body_of(text, "mock", 400)
+    if call is not None:
+        function = {"name": call, "arguments": "{}"}
+        calls = [{"id": "call-1", "type": "function", "function": function}]
+        body["choices"][0] |= {"finish_reason": "tool_calls"}
+        body["choices"][0]["message"]["tool_calls"] = calls
+    return response(200, body)
+
+
+def of_player(args: argparse.Namespace, request: dict[str, Any], malformed: bool) -> tuple[int, Any]:
+    """What a scripted player answers: status and body."""
+    from mock_player import NO_TOOLS, reply_to
+
+    if args.no_tools and "tools" in request:
+        return 400, NO_TOOLS
+    body = body_of("", request.get("model", "mock"), len(json.dumps(request)) // 4)
+    body["choices"] = [reply_to(args.player, request, malformed)]
+    return 200, body
 
 
 def completion(request: dict[str, Any], malformed: bool) -> dict[str, Any]:
@@ -191,6 +217,9 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--port", type=int, default=0)
     found.add_argument("--latency-ms", type=float, default=200.0)
     found.add_argument("--answer", help="one answer for all requests, which are not read: the quickest")
+    found.add_argument("--call", help="beside --answer: a tool that is called, without arguments")
+    found.add_argument("--player", help="who answers, and calls tools: SUITE/PLAYER or module:Class")
+    found.add_argument("--no-tools", action="store_true", help="take no tools: the player answers in words")
     for name in FAULTS:
         found.add_argument(f"--rate-{name}", type=float, default=0.0, dest=f"rate_{name}")
     found.add_argument("--seed", type=int, default=0)

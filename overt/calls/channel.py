@@ -288,7 +288,8 @@ def packed(reply: ChatReply | Response, apart: Collection[str] = ()) -> dict[str
         # Lists, since the floor reads JSON data: what was written behind other tokens is in there.
         found["gate"] = {**gate, "shares": list(gate["shares"]), "others": list(gate["others"])}
     if reply.calls:
-        found["calls"] = [dataclasses.asdict(call) for call in reply.calls]
+        # Without their ids, which only tie results to calls within one conversation.
+        found["calls"] = [{"name": call.name, "arguments": call.arguments} for call in reply.calls]
     found["error"] = dataclasses.asdict(reply.error) if reply.error else None
     return found
 
@@ -320,7 +321,7 @@ def made(kind: type[M], data: JsonObject, **more: Any) -> M:
             error=CallError(**error) if error else None,
             raw=RawResponse(**raw) if raw else None,
             gate=from_json(Gate, gate) if gate else None,
-            calls=tuple(ToolCall(**call) for call in calls),
+            calls=tuple(ToolCall(f"call-{n}", **call) for n, call in enumerate(calls, 1)),
         )
     except (TypeError, KeyError, AttributeError) as error:
         raise UnreadableRow(str(error)) from error

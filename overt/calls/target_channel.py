@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from overt.calls.channel import (
@@ -33,6 +34,12 @@ from overt.data.tools import Tool
 from overt.policies.floor import stopped
 
 
+@lru_cache(maxsize=8192)
+def _json_of(part: Turn | Tool) -> JsonObject:
+    """A part of a request as JSON data: each request of a conversation has nearly all of the one before."""
+    return to_json(part)
+
+
 @dataclass(frozen=True, slots=True)
 class TargetRequest:
     """One request to a target. `image` and `turns` are those of the prompt; `tools` what it may call."""
@@ -51,9 +58,9 @@ class TargetRequest:
         if self.image is not None:
             found["image"] = self.image
         if self.turns is not None:
-            found["turns"] = [to_json(turn) for turn in self.turns]
+            found["turns"] = [_json_of(turn) for turn in self.turns]
         if self.tools:
-            found["tools"] = [to_json(tool) for tool in self.tools]
+            found["tools"] = [_json_of(tool) for tool in self.tools]
         return found
 
 
@@ -115,6 +122,8 @@ class TargetChannel:
     async def send(self, request: TargetRequest) -> TargetReply:
         """Makes one attempt. If no image is readable, the reply is an error, since another try can help."""
         picture = await asyncio.to_thread(self._store.get, request.image) if request.image else None
+        names = {name for turn in request.turns or () for name in turn.images or ()}
+        drawn = {name: await asyncio.to_thread(self._store.get, name) for name in sorted(names)}
         said = await call_target(
             self._target,
             request.prompt,
@@ -122,6 +131,7 @@ class TargetChannel:
             picture=picture,
             turns=request.turns or (),
             tools=request.tools,
+            drawn=drawn,
         )
         response = storable(said)
         if not response.images:

@@ -143,7 +143,7 @@ class ChatModel(Protocol):
     by today's vocabulary, without a request; None if it cannot tell.
 
     Optional: `takes_tools`, whether it takes the tools of a request. One that does not is asked in words
-    (`overt.data.tools.in_words`).
+    (`overt.data.tool_words.in_words`).
     """
 
     name: str  # "provider/model", as the user wrote it

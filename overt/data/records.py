@@ -231,9 +231,13 @@ def _plain(value: object) -> Any:
         return tuple(inner if type(inner) in _SCALARS else _plain(inner) for inner in value)
     if isinstance(value, dict):
         return {key: _plain(inner) for key, inner in value.items()}
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {one.name: _plain(getattr(value, one.name)) for one in dataclasses.fields(value)}
-    return value
+    kind = type(value)
+    if (names := _NAMES.get(kind)) is None and dataclasses.is_dataclass(kind):
+        names = _NAMES[kind] = _names(kind)
+    if names is None:
+        return value
+    inner = ((name, getattr(value, name)) for name, _ in names)
+    return {name: one if one is None or type(one) in _SCALARS else _plain(one) for name, one in inner}
 
 
 def from_json(kind: type[T], data: object) -> T:

@@ -130,6 +130,8 @@ def _storable_record(record: DataclassInstance) -> DataclassInstance:
     changed = {}
     for name in _names(type(record)):
         old = getattr(record, name)
+        if not old or old is True:  # most fields of most records hold nothing
+            continue
         new = storable(old)
         if new is not old and new != old:
             changed[name] = new

@@ -137,8 +137,9 @@ class Target(Protocol):
 
     `takes`: what it takes besides the text, of `Extra`; empty by default. With "picture", `respond` gets
     `picture=` (encoded bytes: the picture to edit, or to ask about) for prompts that carry one; with "turns"
-    `turns=` (a tuple of `overt.data.records.Turn`, what was said before). Prompts that carry what a target
-    does not take are refused before anything is asked. With "tools" it gets `tools=` (a tuple of
+    `turns=` (a tuple of `overt.data.records.Turn`, what was said before), and where the assistant drew in
+    them also `drawn=` (encoded bytes by the names in `Turn.images`). Prompts that carry what a target does
+    not take are refused before anything is asked. With "tools" it gets `tools=` (a tuple of
     `overt.data.tools.Tool`) and its turns may hold calls and results; an empty prompt then says nothing
     after the last result.
     """

@@ -1,7 +1,8 @@
 """What a model may do beside talking: tools, its calls of them, and how both are written.
 
 Where an endpoint takes tools, they and the calls are sent in OpenAI's function-calling shape. Where it does
-not, the tools are described in words (`in_words`) and the model writes each action as a block of its answer:
+not, the tools are described in words (`overt.data.tool_words`), and the model writes each action as a block
+of its answer:
 
     <action>
     {"tool": "NAME", "arguments": {...}}
@@ -13,17 +14,13 @@ model. Nothing is guessed or repaired here.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from functools import lru_cache
 
 from overt.data.json_types import Json, JsonObject
-
-if TYPE_CHECKING:
-    from overt.data.chat import ChatRequest, Message
 
 IN_WORDS = "tools_in_words"  # in `adapted` of a reply whose tools were described in words
 _OPENS, _CLOSES = "<action>", "</action>"
@@ -46,6 +43,9 @@ class Tool:
     name: str
     description: str
     parameters: JsonObject = field(default_factory=lambda: {"type": "object", "properties": {}})
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.description))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,8 @@ def read_calls(calls: Iterable[ToolCall], tools: Sequence[Tool]) -> tuple[Call, 
     found = []
     for call in calls:
         tool = known.get(call.name)
+        if not call.name:
+            raise NotACall(f"no call of a tool could be read in it ({call.arguments[:200]})")
         if tool is None:
             raise NotACall(f"there is no tool {call.name[:60]!r}; there are {', '.join(known)}")
         found.append(Call(call.id, call.name, _arguments(call, tool)))
@@ -113,7 +115,7 @@ def _arguments(call: ToolCall, tool: Tool) -> dict[str, Json]:
         raise NotACall(f"the arguments of {tool.name} are no JSON ({str(error)[:80]})") from error
     if not isinstance(data, dict):
         raise NotACall(f"the arguments of {tool.name} are no JSON object")
-    _check(data, tool.parameters, tool.name)
+    check_value(data, tool.parameters, tool.name)
     return data
 
 
@@ -128,8 +130,9 @@ _TYPES: Mapping[str, type | tuple[type, ...]] = {
 }
 
 
-def _check(value: Json, schema: Mapping[str, Json], where: str) -> None:
-    """Checks a value against the part of JSON Schema that tools use: type, enum, properties, required, items.
+def check_value(value: Json, schema: Mapping[str, Json], where: str) -> None:
+    """Checks a value against the part of JSON Schema that tools use: type, enum, properties, required, items,
+    minimum, maximum, minItems and maxItems.
 
     Raises:
         NotACall: it does not fit.
@@ -142,12 +145,24 @@ def _check(value: Json, schema: Mapping[str, Json], where: str) -> None:
     words = schema.get("enum")
     if isinstance(words, list) and value not in words:
         raise NotACall(f"{where} must be one of {', '.join(map(str, words))}")
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        _check_bounds(value, schema, ("minimum", "maximum"), where)
     if isinstance(value, dict):
         _check_object(value, schema, where)
-    items = schema.get("items")
-    if isinstance(value, list) and isinstance(items, Mapping):
-        for number, item in enumerate(value):
-            _check(item, items, f"{where}[{number}]")
+    if isinstance(value, list):
+        _check_bounds(len(value), schema, ("minItems", "maxItems"), f"the number of {where}")
+        items = schema.get("items")
+        if isinstance(items, Mapping):
+            for number, item in enumerate(value):
+                check_value(item, items, f"{where}[{number}]")
+
+
+def _check_bounds(value: float, schema: Mapping[str, Json], names: tuple[str, str], where: str) -> None:
+    least, most = (schema.get(name) for name in names)
+    if isinstance(least, (int, float)) and not value >= least:
+        raise NotACall(f"{where} must be at least {least}")
+    if isinstance(most, (int, float)) and not value <= most:
+        raise NotACall(f"{where} must be at most {most}")
 
 
 def _check_object(value: Mapping[str, Json], schema: Mapping[str, Json], where: str) -> None:
@@ -158,16 +173,17 @@ def _check_object(value: Mapping[str, Json], schema: Mapping[str, Json], where: 
     if known is None:
         return
     if unknown := [name for name in value if name not in known]:
-        raise NotACall(f"{where} knows no {', '.join(repr(name[:60]) for name in unknown)}")
+        raise NotACall(f"{where} knows no {', '.join(repr(name[:60]) for name in unknown[:5])}")
     for name, inner in value.items():
         part = known[name]
         if isinstance(part, Mapping):
-            _check(inner, part, f"{where}.{name}")
+            check_value(inner, part, f"{where}.{name}")
 
 
 # -- writing -------------------------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=256)
 def tool_json(tool: Tool) -> JsonObject:
     """A tool in OpenAI's shape."""
     function: JsonObject = {
@@ -189,48 +205,3 @@ def action_text(call: ToolCall) -> str:
         arguments = call.arguments
     written = json.dumps({"tool": call.name, "arguments": arguments}, ensure_ascii=False)
     return f"{_OPENS}\n{written}\n{_CLOSES}"
-
-
-def in_words(request: ChatRequest) -> ChatRequest:
-    """The request for a model that takes no tools: they stand at the end of the system turn, calls are blocks
-    of the assistant's turns, and results are turns of the user."""
-    from overt.data.chat import Message
-
-    turns: list[Message] = []
-    for turn in request.messages:
-        if turn.role == "tool":
-            words = f"Result of {_name_of(turn.call_id, request.messages)}:\n{turn.content}"
-            last = turns[-1] if turns else None
-            if last is not None and last.role == "user" and last.content.startswith("Result of "):
-                turns[-1] = Message("user", f"{last.content}\n\n{words}")
-            else:
-                turns.append(Message("user", words))
-        elif turn.calls:
-            parts = [turn.content, *map(action_text, turn.calls)]
-            turns.append(Message(turn.role, "\n".join(filter(None, parts))))
-        else:
-            turns.append(turn)
-    if request.tools:
-        turns = _described(turns, request.tools)
-    return dataclasses.replace(request, messages=tuple(turns), tools=())
-
-
-def _name_of(call_id: str, turns: Iterable[Message]) -> str:
-    return next((call.name for turn in turns for call in turn.calls if call.id == call_id), "the action")
-
-
-def _described(turns: list[Message], tools: Sequence[Tool]) -> list[Message]:
-    from overt.data.chat import Message
-
-    lines = [
-        "You act by tools. Write each action as a block of exactly this form, and nothing of it otherwise:",
-        action_text(ToolCall("", "NAME", '{"ARGUMENT": "VALUE"}')),
-        "Its result is told to you in the next turn. An answer without a block ends your turn.",
-        "The tools, each with the JSON Schema of its arguments:",
-        *(f"- {tool.name}: {tool.description} {json.dumps(tool.parameters)}" for tool in tools),
-    ]
-    words = "\n".join(lines)
-    if turns and turns[0].role == "system":
-        first = dataclasses.replace(turns[0], content=f"{turns[0].content}\n\n{words}")
-        return [first, *turns[1:]]
-    return [Message("system", words), *turns]

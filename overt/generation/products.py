@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from overt.data.chat import CallError, ChatModel, ChatRequest, Message, RawResponse, is_blind
@@ -40,7 +40,8 @@ from overt.data.targets import (
     Target,
     safety_flags,
 )
-from overt.data.tools import IN_WORDS, Tool, in_words
+from overt.data.tool_words import in_words
+from overt.data.tools import IN_WORDS, Tool
 
 _BATCH = 256  # texts in one call of a local filter
 _CHECK_TRIES = 4  # calls of a remote checker: the picture is paid for by then
@@ -140,13 +141,8 @@ class ChatTarget:
     ) -> Response:
         """Returns one response: a content filter's code in `code`, the model's words in `text`, the tools
         that it called in `calls`."""
-        said = [Message("system", self._system)] if self._system else []
-        if said and turns and turns[0].role == "system":
-            said, turns = [Message("system", f"{self._system}\n\n{turns[0].content}")], turns[1:]
-        said += [Message(t.role, t.content, (), t.calls or (), t.call_id or "") for t in turns]
-        if prompt or picture or not turns:  # else the last result of a tool is what it answers
-            said.append(Message("user", prompt, (picture,) if picture else ()))
-        request = ChatRequest(tuple(said), self._temperature, self._max_tokens, seed=seed, tools=tools)
+        said = self._said(prompt, picture, turns)
+        request = ChatRequest(said, self._temperature, self._max_tokens, seed=seed, tools=tools)
         is_worded = bool(tools) and not getattr(self._chat, "takes_tools", False)
         reply = await self._chat.complete(in_words(request) if is_worded else request)
         if wrong := of_reply(reply):
@@ -154,6 +150,16 @@ class ChatTarget:
         if is_worded and reply.error is None:
             reply = dataclasses.replace(reply, adapted=(*reply.adapted, IN_WORDS))
         return response_of(self.name, reply, seed)
+
+    def _said(self, prompt: str, picture: bytes | None, turns: tuple[Turn, ...]) -> tuple[Message, ...]:
+        """What was said before, then what is asked."""
+        said = [Message("system", self._system)] if self._system else []
+        if said and turns and turns[0].role == "system":
+            said, turns = [Message("system", f"{self._system}\n\n{turns[0].content}")], turns[1:]
+        said += [Message(t.role, t.content, (), t.calls or (), t.call_id or "") for t in turns]
+        if prompt or picture or not turns:  # else the last result of a tool is what it answers
+            said.append(Message("user", prompt, (picture,) if picture else ()))
+        return tuple(said)
 
     def reread(self, raw: RawResponse) -> Response | None:
         """Reads a response that was kept by today's vocabulary, without a request."""
@@ -210,6 +216,7 @@ class Guarded:
         picture: bytes | None = None,
         turns: tuple[Turn, ...] = (),
         tools: tuple[Tool, ...] = (),
+        drawn: Mapping[str, bytes] | None = None,
     ) -> Response:
         """Returns the product's response, with every layer that was asked in `layers`. Filters read what the
         user says: where an agent goes on after a tool's result, there is nothing for them to read."""
@@ -223,7 +230,9 @@ class Guarded:
                 return Response(layers=tuple(layers))
         if self._target is None:
             return Response(layers=tuple(layers))
-        response = await call_target(self._target, prompt, seed, picture=picture, turns=turns, tools=tools)
+        response = await call_target(
+            self._target, prompt, seed, picture=picture, turns=turns, tools=tools, drawn=drawn
+        )
         if response.error is not None:
             return dataclasses.replace(response, layers=(*layers, *response.layers))
         layers += _said_by(self._target.name, response, self.modality)

@@ -219,6 +219,8 @@ def outcome_of(channel: TargetChannel, prompt: Prompt, sample: int, received: Ta
         expects=modality_of(channel.subject),
         blank_is_refusal=getattr(channel.subject, "blank_is_refusal", False) is True,
     )
+    if all(outcome.images):
+        return outcome
     return dataclasses.replace(outcome, images=tuple(path for path in outcome.images if path))
 
 

@@ -48,7 +48,7 @@ def compare_runs(
         InputError: a run is not complete, no targets match, the runs share no prompt, or a prompt has two
             different labels.
     """
-    first, second = open_run(old, "run"), open_run(new, "run")
+    first, second = open_run(old, "run", played=True), open_run(new, "run", played=True)
     progress = progress or Silent()
     kinds_a, kinds_b = first.results.kinds, second.results.kinds
     refuse_empty(kinds_a, old)
@@ -70,6 +70,9 @@ def compare_runs(
     notes = [note for run in (first, second) for note in part_said(run.folder, run.record)]
     if first.record.policy.hash != second.record.policy.hash:
         notes.append("the two runs are of different policies: labels may mean different things")
+    if first.played_suite != second.played_suite:
+        played = first.played_suite or second.played_suite
+        notes.append(f"only one of the two runs plays {played}, where an outcome is that of a whole episode")
     scored = any(run.results.judges for run in (first, second))
     for pair in comparison.pairs:
         notes += too_few(pair, comparison.differences, least, scored=scored)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,13 +19,16 @@ from overt.data.episodes import Episode, Unjudged
 from overt.data.errors import InputError
 from overt.data.json_types import Json
 from overt.data.outcomes import Outcome
+from overt.data.plugins.attempts import broken, raised
 from overt.data.prompts import spread
 from overt.data.records import Prompt
 from overt.data.results.episodes import EpisodesSummary
 from overt.data.results.files import write_episodes
-from overt.data.run.episodes import episodes_of
+from overt.data.run.episodes import episodes_of, stored_episodes
+from overt.data.run.files import speaking_os_errors, text_bytes, write_atomic
 from overt.data.run.outcome_parts import OutcomeParts
 from overt.data.suites.episodes.load import EpisodeSuite
+from overt.data.svg import why_unsafe
 from overt.scoring.episodes import judged_episodes, outcome_of_episode
 from overt.scoring.summary.episodes import played_of
 from overt.scoring.text_answers import Judging
@@ -150,8 +155,11 @@ def playing_of(
     if unknown := sorted(settings.keys() - suite.settings.keys()):
         there = f"There are: {', '.join(suite.settings)}." if suite.settings else "It has none."
         raise InputError(f"{suite.name} has no setting {unknown[0]!r}", where="--setting", fix=there)
-    tasks = list(environment.tasks({**suite.settings, **settings}, prompts))
-    tasks = _chosen(tasks, label, category, limit)
+    known = {**suite.settings, **settings}
+    every = list(environment.tasks(known, prompts))
+    tasks = _chosen(every, label, category, limit)
+    if tasks and len(tasks) < len(every) and wants:  # its tasks are about each other's prompts, too
+        tasks = list(environment.tasks(known, _and_twins(tasks, prompts)))
     if not tasks:
         raise InputError(f"no task of {suite.name} is left", fix="Leave --label and --category out.")
     return Playing(suite, environment, tuple(tasks), turns or suite.turns, trials, tuple(notes))
@@ -175,6 +183,15 @@ def _chosen(
     return [task for task in found if (task.prompt.variant_of or task.prompt.id) in kept]
 
 
+def _and_twins(tasks: Iterable[Task], prompts: Iterable[Prompt]) -> list[Prompt]:
+    """The prompts that tasks are about, with the other labels of their pairs."""
+    about = [task.prompt for task in tasks]
+    own = {prompt.variant_of or prompt.id for prompt in about}
+    twins = {prompt.pair_id for prompt in about if prompt.pair_id}
+    labels = {prompt.label for prompt in about}
+    return [p for p in prompts if p.id in own or (p.pair_id in twins and p.label not in labels)]
+
+
 def settings_of(given: Iterable[str]) -> dict[str, Json]:
     """Reads `--setting NAME=VALUE`; values are read as YAML reads them, so that 3 is a number.
 
@@ -191,6 +208,39 @@ def settings_of(given: Iterable[str]) -> dict[str, Json]:
         except yaml.YAMLError:
             found[name.strip()] = value
     return found
+
+
+def write_replays(folder: Path, environment: Environment) -> list[str]:
+    """Writes replays of some of a run's episodes, dealt as the report deals them, where the environment draws
+    them. Returns notes on those that cannot be shown.
+
+    Raises:
+        InputError: the episodes cannot be read, or the environment's class is broken.
+        RunError: a file cannot be written.
+    """
+    from overt.report.episodes import MOST_REPLAYS, dealt, replay_file, replays_folder
+
+    with speaking_os_errors("cannot write the replays"):
+        shutil.rmtree(replays_folder(folder), ignore_errors=True)  # those of an earlier end of the run
+    picture = getattr(environment, "picture", None)
+    if picture is None:
+        return []
+    records = stored_episodes(folder)
+    places, _ = dealt(records.placed(), MOST_REPLAYS)
+    unsafe: Counter[str] = Counter()
+    for episode in records.at(places) if places else ():
+        try:
+            svg = picture(episode)
+        except Exception as error:
+            raise broken(environment.name, raised(environment, error)) from error
+        path = replay_file(folder, episode.id)
+        if not isinstance(svg, str) or path is None:
+            continue
+        if why := why_unsafe(svg):
+            unsafe[why] += 1
+        else:
+            write_atomic(path, text_bytes(svg))
+    return [f"{count} replays cannot be shown: {why}" for why, count in unsafe.items()]
 
 
 def write_figures(folder: Path, playing: Playing, level: float = 0.95) -> EpisodesSummary:

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from overt.calls.target_channel import TargetChannel, TargetReply, TargetRequest
 from overt.data.environments import Action, Environment, Observation, Session, Task, tools_of
-from overt.data.episodes import Episode, EpisodeState, Step, Unjudged, episode_id
+from overt.data.episodes import UNREADABLE, Episode, EpisodeState, Step, Unjudged, episode_id
 from overt.data.errors import OvertError
 from overt.data.outcomes import Outcome
 from overt.data.plugins.attempts import broken, raised
@@ -236,8 +236,8 @@ class _Game:
         """What came cannot be read after a repair. Its words may be a refusal, which a judge can tell."""
         if step.said and not step.calls and self.channel_says_words:
             self.to_judge.append((len(self.steps), self.play.task.prompt.judged_text, step.said))
-        self.steps.append(dataclasses.replace(step, state="error", code="format", evidence=why))
-        self._ends("missing", code="format", evidence=why, at=step.turn)
+        self.steps.append(dataclasses.replace(step, state="error", code=UNREADABLE, evidence=why))
+        self._ends("missing", code=UNREADABLE, evidence=why, at=step.turn)
 
     def _ends(self, state: EpisodeState, **how: object) -> None:
         self.state, self.how = state, how

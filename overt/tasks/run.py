@@ -23,7 +23,7 @@ from overt.data.run import brief
 from overt.data.run.counted import counted_from
 from overt.data.run.finished import RESULTS, Modality, Run, open_run
 from overt.data.run.outcome_parts import EPISODES, OutcomeParts
-from overt.data.run.record import RunRecord
+from overt.data.run.record import ENVIRONMENT, RunRecord
 from overt.data.run.shards import RANKS, read_shard
 from overt.data.suites.episodes.load import EpisodeSuite, list_episode_suites
 from overt.data.suites.load import load_suite
@@ -40,7 +40,7 @@ from overt.scoring.unknown_codes import unknown_said
 from overt.tasks import trust
 from overt.tasks.again import command_anew
 from overt.tasks.asking import Asking, is_offline, modality_of
-from overt.tasks.episodes import Playing, playing_of, settings_of, write_figures
+from overt.tasks.episodes import Playing, playing_of, settings_of, write_figures, write_replays
 from overt.tasks.generate_gold import label_notes
 from overt.tasks.lanes import finished
 from overt.tasks.run_config import RunConfig as RunConfig
@@ -89,7 +89,7 @@ def evaluate(config: RunConfig, progress: Progress) -> Run:
                 work.folder.write_stage(RANKS, asked.ranks)
             # A shard may hold no prompt; then no target is opened.
             _ask(config, start, work, specs if asked.prompts else [], asked, modality, playing)
-    return open_run(start.folder, "run")
+    return open_run(start.folder, "run", played=True)
 
 
 def _asked(config: RunConfig) -> ToAsk:
@@ -180,8 +180,14 @@ def started(config: RunConfig) -> tuple[RunConfig, Start, list[TargetSpec]]:
 
 def _asks_for(config: RunConfig) -> str:
     """What a suite asks for; of other prompts pictures, where no policy says otherwise."""
-    suite = _suite(config)
+    suite = load_suite(config.of) if config.of else _suite(config)
     return suite.modality if suite is not None else "image"
+
+
+def _modality(config: RunConfig, policy: Policy) -> str:
+    """What is asked for: as the suite says; of prompts that are of none, as the policy says."""
+    is_of_none = config.suite is None or (config.played is not None and not config.of and config.dataset)
+    return policy.modality if is_of_none else _asks_for(config)
 
 
 def _suite(config: RunConfig) -> Suite | EpisodeSuite | None:
@@ -195,9 +201,10 @@ def _inputs(config: RunConfig, policy: Policy, specs: Sequence[TargetSpec]) -> d
     return {
         "dataset": [digest_source(file_of(of, spec)) for spec in config.dataset],
         "suite": suite.hash if suite is not None else None,
+        **({ENVIRONMENT: suite.environment} if isinstance(suite, EpisodeSuite) else {}),
         "targets": [spec.to_json() for spec in specs],
         "template": None if is_offline(judge) else load_template("scoring", "judge_refusal").hash,
-        "modality": policy.modality if suite is None else suite.modality,
+        "modality": _modality(config, policy),
         **({"instructions": asked} if (asked := instructions_of(specs)) else {}),
         **({"pictures": [digest_files(p) for p in picture_files(config.picture)]} if config.picture else {}),
     }
@@ -257,6 +264,8 @@ def _ask(
         kinds = {spec.name: found[n] for n, spec in enumerate(specs)}
     if playing is not None:
         write_figures(start.folder, playing)
+        for note in write_replays(start.folder, playing.environment):
+            work.keep(note)
     work.seconds["run"] = time.monotonic() - began
     finish(config, start, work, prompts, brief.outcomes_of(start.folder), kinds)
 

@@ -7,7 +7,7 @@ import hashlib
 import pickle
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from overt.data.chat import CallError, ChatReply, ChatRequest
@@ -120,11 +120,17 @@ class TargetStandIn(Batched):
     is_steady = True
 
     async def respond(
-        self, prompt: str, *, seed: int, picture: bytes | None = None, turns: tuple[Turn, ...] = ()
+        self,
+        prompt: str,
+        *,
+        seed: int,
+        picture: bytes | None = None,
+        turns: tuple[Turn, ...] = (),
+        drawn: Mapping[str, bytes] | None = None,
     ) -> Response:
         """One response; its pictures are measured already."""
         try:
-            response: Response = await self._asked((prompt, seed, picture, turns))
+            response: Response = await self._asked((prompt, seed, picture, turns, drawn))
         except BatchLost as lost:
             return Response(seed=seed, error=CallError("server", lost.words))
         return response

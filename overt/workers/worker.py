@@ -11,7 +11,7 @@ import dataclasses
 import logging
 import sys
 import threading
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 
 import overt
@@ -29,7 +29,7 @@ from overt.data.targets import Response
 from overt.workers.parts import ATTRIBUTES, Answer, Facts, Item, Part, Place, Reply
 
 # A prompt, its seed, the picture that it carries, what was said before.
-Asked = tuple[str, int, bytes | None, tuple[Turn, ...]]
+Asked = tuple[str, int, bytes | None, tuple[Turn, ...], Mapping[str, bytes] | None]
 
 _LOADERS: dict[str, Callable[..., Answer]] = {
     "overt.targets": registry.load_target,
@@ -119,9 +119,9 @@ class Worker:
 
 async def _respond(model: Answer, asked: Asked) -> Response:
     """The response of a target, with its pictures measured."""
-    prompt, seed, picture, turns = asked
+    prompt, seed, picture, turns, drawn = asked
     try:
-        response = await call_target(model, prompt, seed, picture=picture, turns=turns)
+        response = await call_target(model, prompt, seed, picture=picture, turns=turns, drawn=drawn)
     except TimeoutError as error:
         return Response(seed=seed, error=CallError("timeout", raised(model, error)))
     if not response.images or response.error is not None:

@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
+from support.commands import ENV_OF_TESTS
 from support.paths import ROOT
 
 SCRIPT = ROOT / "benchmarks" / "mock_endpoint.py"
@@ -17,7 +18,8 @@ SCRIPT = ROOT / "benchmarks" / "mock_endpoint.py"
 
 @contextlib.contextmanager
 def endpoint(*arguments: str) -> Iterator[str]:
-    process = subprocess.Popen([sys.executable, str(SCRIPT), *arguments], stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, str(SCRIPT), *arguments]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=ENV_OF_TESTS)
     try:
         yield f"http://127.0.0.1:{process.stdout.readline().strip()}/v1"
     finally:

@@ -84,5 +84,6 @@ class Shy(Polite):
     async def complete(self, request):
         from overt.environments.scripted import says
 
-        assert "<action>" in request.messages[0].content and not request.tools
+        assert "<action>" in request.messages[0].content
+        assert not request.tools
         return says("I'm sorry, but I can't help with that.")

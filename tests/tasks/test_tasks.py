@@ -18,8 +18,9 @@ from overt.cli.options import command
 from overt.data.errors import InputError
 from overt.data.records import Drop, Failure
 from overt.data.refusal_tokens_file import SINGLE, write_tokens
-from overt.data.run.finished import Run, flat_identity, open_run
+from overt.data.run.finished import Run, open_run
 from overt.data.run.folder import RunFolder
+from overt.data.run.plain_facts import flat_identity
 from overt.data.run.record import RunRecord, read_record, upgraded
 from overt.data.run.stage_counts import StageCounts
 from overt.policies.load import dump_policy
@@ -51,6 +52,7 @@ RUN = {
     "temperature": 0.5, "min_coverage": 0.5, "codes": "codes.yaml",
     "shard": "2/3", "both": True,
     "attack": "pair", "attack_column": "method", "vanilla_column": "goal",
+    "of": "xstest", "setting": ("recovery=2",), "turns": 7,
 }  # fmt: skip
 START = {
     GenerateConfig: {"policy": "newsroom"},
@@ -64,6 +66,10 @@ NEEDED = {
     "search": {"probe": "filter/better-profanity"},
     "search_calls": {"probe": "filter/better-profanity", "search": 2},
     "vary_prompts": {"vary": "groups"},
+    **{
+        name: {"suite": "ours.yaml", "target": ("openai/m",), "dataset": ()}
+        for name in ("of", "setting", "turns")
+    },
     "both": {"target": ("openai/m?refusal_tokens=tokens.json",)},
 }
 
@@ -84,6 +90,7 @@ def _files(tmp_path, monkeypatch):
     Path("words.txt").write_text("knife\n")
     write_tokens(Path("tokens.json"), SINGLE)
     Path("photo.png").write_bytes(BLACK)
+    Path("ours.yaml").write_bytes((Path(__file__).parents[1] / "support" / "greeting.yaml").read_bytes())
     Path("codes.yaml").write_text("any: {model: [no_thanks]}\n")
     Path("ours").mkdir()
     shipped = Path(generate.__file__).parents[1] / "generation" / "templates" / "convert.yaml"

@@ -212,20 +212,20 @@ async def call_target(
     picture: bytes | None = None,
     turns: tuple[Turn, ...] = (),
     tools: tuple[Tool, ...] = (),
+    drawn: Mapping[str, bytes] | None = None,
 ) -> Response:
     """Makes one attempt; a plain function runs in a thread. An exception or a wrong return value becomes an
     error response.
 
     Args:
-        picture, turns, tools: what goes with the prompt; handed on only where there is any, since most
-            targets take none.
+        picture, turns, tools, drawn: what goes with the prompt; handed on only where there is any, since
+            most targets take none.
 
     Raises:
         OvertError: nothing can be sent any more.
     """
-    extras: dict[str, Any] = {
-        name: value for name, value in (("picture", picture), ("turns", turns), ("tools", tools)) if value
-    }
+    carried = {"picture": picture, "turns": turns, "tools": tools, "drawn": drawn}
+    extras: dict[str, Any] = {name: value for name, value in carried.items() if value}
     try:
         if inspect.iscoroutinefunction(target.respond):
             response = await target.respond(prompt, seed=seed, **extras)

@@ -8,16 +8,17 @@ A new complaint is a pattern in `_COMPLAINTS`, or a row of its own with the chan
 
 from __future__ import annotations
 
-import itertools
 import re
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from overt.data.chat import ChatReply, ChatRequest, Message
 from overt.data.json_types import Json, JsonObject
-from overt.data.tools import IN_WORDS, in_words, tool_json
+from overt.data.provider.turns import folded, has_system, joined, repeats_a_side
+from overt.data.tool_words import in_words
+from overt.data.tools import IN_WORDS, tool_json
 
 # What is told of each change, after the model's name. The keys stand in the journal.
 CHANGES: Final = {
@@ -55,8 +56,8 @@ class Dialect:
         """The turns as this endpoint takes them."""
         turns = request.messages if self.takes_tools else in_words(request).messages
         if self.folds_system:
-            turns = _folded(turns)
-        return _joined(turns) if self.joins_turns else turns
+            turns = folded(turns)
+        return joined(turns) if self.joins_turns else turns
 
     def fields(self, request: ChatRequest) -> dict[str, Json]:
         """The fields of the request's body besides model and messages."""
@@ -86,8 +87,8 @@ class Dialect:
         if self == OPENAI:
             return ()
         found = {
-            "system_folded": self.folds_system and _has_system(request),
-            "turns_joined": self.joins_turns and _repeats_a_side(request.messages),
+            "system_folded": self.folds_system and has_system(request),
+            "turns_joined": self.joins_turns and repeats_a_side(request.messages),
             "json_object": request.schema is not None and self.schema == "json_object",
             "no_schema": request.schema is not None and not self.schema,
             "max_completion_tokens": self.tokens != "max_tokens",
@@ -159,6 +160,11 @@ class Learnt:
         self.useless: set[Dialect] = set()  # changes that did not help
         self.lock = threading.Lock()
 
+    def drops_tools(self) -> None:
+        """The endpoint takes tools, and its model never sees them."""
+        with self.lock:
+            self.dialect = replace(self.dialect, takes_tools=False)
+
     def trial(self, request: ChatRequest) -> Trial:
         """The attempts at one request."""
         return Trial(self, request)
@@ -201,12 +207,30 @@ def complaint_of(reply: ChatReply) -> str:
     error = reply.error
     if error is None or error.kind not in ("bad_request", "server", "too_long"):
         return ""
-    if error.status is None or error.status < 400 or error.status == 404:
+    if error.status is None or error.status < 400:
         return ""
     # The service's own words: overt's message for a body without JSON speaks of JSON itself.
     words = reply.raw.body if reply.raw else error.message.partition("the body is no JSON object")[0]
+    if _NO_TOOLS.search(words):  # also with a 404, as OpenRouter says it
+        return words
+    if error.status == 404:
+        return ""
     # Most 5xx pass by themselves, so they must say plainly that something is not taken.
     return words if error.status < 500 or _PLAIN_NO.search(words) else ""
+
+
+def failed_call(data: Json) -> str:
+    """What a model wrote where the service could read no call in it and threw the answer away, or "".
+
+    Groq answers so with a 400 (`tool_use_failed`), with the answer or only with what was wrong with it.
+    """
+    error = data.get("error") if isinstance(data, dict) else None
+    if not isinstance(error, dict) or error.get("code") != "tool_use_failed":
+        return ""
+    said = error.get("failed_generation")
+    return (
+        said if isinstance(said, str) and said.strip() else str(error.get("message") or "no call of a tool")
+    )
 
 
 def unusable_json(data: Json) -> str:
@@ -217,45 +241,6 @@ def unusable_json(data: Json) -> str:
     error = data.get("error") if isinstance(data, dict) else None
     said = error.get("failed_generation") if isinstance(error, dict) else None
     return said if isinstance(said, str) and said.strip() else ""
-
-
-# -- turns ---------------------------------------------------------------------------------------------------
-
-
-def _folded(turns: Sequence[Message]) -> tuple[Message, ...]:
-    """The turns without a system turn; its text stands before the first turn of the user."""
-    system = "\n\n".join(turn.content for turn in turns if turn.role == "system")
-    others = [turn for turn in turns if turn.role != "system"]
-    place = next((n for n, turn in enumerate(others) if turn.role == "user"), None)
-    if not system:
-        return tuple(others)
-    if place is None:
-        return (Message("user", system), *others)
-    first = others[place]
-    others[place] = replace(first, content=f"{system}\n\n{first.content}")
-    return tuple(others)
-
-
-def _joined(turns: Sequence[Message]) -> tuple[Message, ...]:
-    """The turns with those of the same side in a row made one."""
-    found: list[Message] = []
-    for turn in turns:
-        last = found[-1] if found else None
-        if last and last.role == turn.role and not (last.calls or turn.calls or turn.call_id):
-            words = f"{last.content}\n\n{turn.content}"
-            found[-1] = Message(turn.role, words, last.images + turn.images)
-        else:
-            found.append(turn)
-    return tuple(found)
-
-
-def _has_system(request: ChatRequest) -> bool:
-    return any(turn.role == "system" for turn in request.messages)
-
-
-def _repeats_a_side(turns: Sequence[Message]) -> bool:
-    sides = [turn.role for turn in turns if turn.role != "system"]
-    return any(one == other for one, other in itertools.pairwise(sides))
 
 
 # -- complaints ----------------------------------------------------------------------------------------------
@@ -272,14 +257,14 @@ _PLAIN_NO = re.compile(rf"{_NOT}|must\s+alternate|failed\s+to\s+(?:parse|initial
 
 
 def _fold(dialect: Dialect, request: ChatRequest, _: re.Match[str]) -> Dialect | None:
-    return replace(dialect, folds_system=True) if _has_system(request) else None
+    return replace(dialect, folds_system=True) if has_system(request) else None
 
 
 def _alternate(dialect: Dialect, request: ChatRequest, _: re.Match[str]) -> Dialect | None:
     """Turns out of order: first those of one side in a row are joined, then the system turn goes."""
-    if _repeats_a_side(request.messages) and not dialect.joins_turns:
+    if repeats_a_side(request.messages) and not dialect.joins_turns:
         return replace(dialect, joins_turns=True)
-    return replace(dialect, folds_system=True, joins_turns=True) if _has_system(request) else None
+    return replace(dialect, folds_system=True, joins_turns=True) if has_system(request) else None
 
 
 def _weaker_schema(dialect: Dialect, request: ChatRequest, _: re.Match[str]) -> Dialect | None:
@@ -326,6 +311,14 @@ _FEWER_LOGPROBS: Final = _says(
     r"logprobs\W.{0,80}?(?:<=|at\s+most|less\s+than\s+or\s+equal\s+to|maximum\s+(?:value\s+)?(?:of|is)|"
     r"between\s+\d+\s+and|\[\s*\d+\s*,|greater\s+than\s+max\w*\s+allowed\W)\s*(\d+)",
 )
+_TOOLS = r"(?:tools|(?:tool|function)[\s_-]?(?:use|call\w*|choice|param\w*))"
+# Ollama, llama.cpp, vLLM, OpenRouter, DeepSeek, DeepInfra and Azure, in their own words.
+_NO_TOOLS: Final = _says(
+    rf"\b{_TOOLS}\b\W.{{0,40}}?{_NOT}",
+    rf"{_NOT}.{{0,30}}?\b{_TOOLS}\b",
+    rf"\b{_TOOLS}(?:\s+param\w*)?\s+requires",
+    r"no\s+endpoints\s+found\s+that\s+support\s+(?:the\s+provided\s+)?\W?tool",
+)
 _COMPLAINTS: Final[tuple[tuple[re.Pattern[str], Change], ...]] = (
     (
         _says(
@@ -339,16 +332,7 @@ _COMPLAINTS: Final[tuple[tuple[re.Pattern[str], Change], ...]] = (
         ),
         _fold,
     ),
-    (
-        _says(
-            rf"\b(?:tools?|functions?)(?:[\s_-]*(?:use|call\w*|choice|param\w*))*\W.{{0,60}}?{_NOT}",
-            rf"{_NOT}.{{0,40}}?\b(?:tools?|functions?|tool_choice)\b",
-            r"tool\s+choice\s+requires",
-            r"no\s+endpoints\s+found\s+that\s+support\s+tool",
-            r"tools?\s+param\w*\s+requires",
-        ),
-        _tools_in_words,
-    ),
+    (_NO_TOOLS, _tools_in_words),
     (_says(r"roles?\s+must\s+alternate", r"must\s+start\s+with\s+(?:a\s+)?\W?user"), _alternate),
     (
         _says(

@@ -1,7 +1,8 @@
 """What a game must have so that two sides can plan, battle and revise their plans.
 
-A plan is JSON data in the shape of the game's `schema`; all else (budgets, the loop, the metrics, the players)
-knows plans only through these functions. A battle is deterministic: the same plans give the same battle.
+A plan is JSON data in the shape of the game's `schema`; all else (budgets, the loop, the metrics, the
+players) knows plans only through these functions. A battle is deterministic: the same plans give the same
+battle.
 """
 
 from __future__ import annotations

@@ -53,6 +53,8 @@ class AnswerThenCheck:
         InputError: the file cannot be read, or is empty.
     """
 
+    takes_tools = False  # it is asked in words: a thought stands before the action
+
     def __init__(self, behind: ChatModel, *, prompt: str | None = None, adaptive: bool = False) -> None:
         self.name = f"answer-then-check/{behind.name}"
         self.behind = behind

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from dataclasses import replace
 from functools import partial
@@ -10,13 +11,20 @@ from overt.data.batch import Post
 from overt.data.chat import CallError, ChatReply, ChatRequest, Message, RawResponse
 from overt.data.json_types import Json
 from overt.data.provider.completion import read_completion
-from overt.data.provider.dialect import NOTHING_BESIDE, Beside, Dialect, Learnt, unusable_json
+from overt.data.provider.dialect import (
+    NOTHING_BESIDE,
+    Beside,
+    Dialect,
+    Learnt,
+    failed_call,
+    unusable_json,
+)
 from overt.data.provider.http import Mask, check_address, key_from, openai_base
 from overt.data.provider.kept import kept, reread
 from overt.data.refusal_gate import Threshold, knob_of
 from overt.data.secrets import filled, values_of
 from overt.data.text import encodable
-from overt.data.tools import call_json
+from overt.data.tools import IN_WORDS, ToolCall, call_json
 from overt.generation.batches.openai import OpenAIBatches
 from overt.generation.chat.gated import Gated
 from overt.generation.transport import Reply, Transport, encoded, openai_endpoint
@@ -54,7 +62,9 @@ class OpenAIChat:
         knob = knob_of(self.name, refusal_tokens, threshold, both=both, margin=margin)
         self._gated = None if knob is None else Gated(lambda: self.name, knob, self._sent)
         self.model = model
-        self.takes_tools = True  # an endpoint that takes none is asked in words, once it has said so
+        self.takes_tools = True  # an endpoint that takes none is asked in words, once that is known
+        self._has_tools: bool | None = None  # whether it was seen to take them
+        self._looking = asyncio.Lock()
         self.api_key_env = api_key_env
         self._base = openai_base(base_url)
         if self._base is not None:
@@ -82,7 +92,30 @@ class OpenAIChat:
         """
         if self._gated is not None:
             return await self._gated.complete(request)
-        return (await self._sent(request, NOTHING_BESIDE))[0]
+        reply = (await self._sent(request, NOTHING_BESIDE))[0]
+        if request.tools and await self._ignores_tools(request, reply):
+            return (await self._sent(request, NOTHING_BESIDE))[0]
+        return reply
+
+    async def _ignores_tools(self, request: ChatRequest, reply: ChatReply) -> bool:
+        """Whether the endpoint dropped the tools without a word, as servers do whose chat template has no
+        place for them: its model was then never told what it may do. The same request without tools tells:
+        it has as many tokens. It is asked once, where a first reply calls none."""
+        if reply.calls:
+            self._has_tools = True
+        is_open = reply.error is None and reply.refusal is None and IN_WORDS not in reply.adapted
+        if self._has_tools or not is_open or reply.input_tokens is None:
+            return False
+        async with self._looking:
+            if self._has_tools is None:
+                bare = replace(request, tools=(), max_tokens=1)
+                found = (await self._sent(bare, NOTHING_BESIDE))[0]
+                if found.error is not None or found.input_tokens is None:
+                    return False
+                self._has_tools = found.input_tokens < reply.input_tokens
+                if not self._has_tools:
+                    self._learnt.drops_tools()
+        return not self._has_tools
 
     async def _sent(self, request: ChatRequest, beside: Beside) -> tuple[ChatReply, Json]:
         """The reply, and the body that it was read from."""
@@ -118,6 +151,9 @@ class OpenAIChat:
             return ChatReply(error=replace(got, message=self._mask.text(got.message))), None
         if got.status >= 400 and request.schema is not None and (said := unusable_json(got.data)):
             return ChatReply(text=self._mask.text(said), finish_reason="json_validate_failed"), None
+        if got.status >= 400 and request.tools and (said := failed_call(got.data)):
+            unread = ToolCall("unread", "", self._mask.text(said))
+            return ChatReply(finish_reason="tool_use_failed", calls=(unread,)), None
         reply = read_completion(got.data, got.status, got.headers, "" if got.data else got.text)
         if reply.error is None and reply.refusal is None:
             return reply, got.data
@@ -149,6 +185,8 @@ class OpenAIChat:
 
 
 def _turn(message: Message) -> dict[str, Json]:
+    if not (message.images or message.calls or message.call_id):  # of a conversation most turns
+        return {"role": message.role, "content": encodable(message.content)}
     turn: dict[str, Json] = {"role": message.role, "content": _content(message)}
     if message.calls:
         turn |= {"content": turn["content"] or None, "tool_calls": [call_json(c) for c in message.calls]}

@@ -20,6 +20,7 @@ from overt.data.json_types import Json, JsonObject
 from overt.data.provider.http import Mask, check_address, key_from, retry_after, status_kind
 from overt.data.provider.kept import kept
 from overt.data.provider.reader import Answered, Failed, Refused, Verdict, judge, read_said
+from overt.data.records import Turn
 from overt.data.secrets import filled, values_of
 from overt.data.targets import Extra, LayerDecision, Response
 from overt.data.text import encodable
@@ -34,11 +35,14 @@ _BROKEN_POLLS = 3  # responses that are not JSON before a job is given up
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The prompt and seed of one attempt, and the encoded picture that it edits, if any."""
+    """The prompt and seed of one attempt, and the encoded picture that it edits, if any. `turns` is what was
+    said before, `drawn` the encoded pictures in it by the names of `Turn.images`."""
 
     prompt: str
     seed: int
     picture: bytes | None = None
+    turns: tuple[Turn, ...] = ()
+    drawn: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +128,7 @@ class PictureService:
 
     provider: ClassVar[str]  # selects the rows of vocabulary.yaml
     whole_pictures: ClassVar[bool] = False  # cut-off pictures and unknown formats are faults
-    takes: tuple[Extra, ...] = ()  # of services that edit pictures, or of those of their models that do
+    takes: tuple[Extra, ...] = ()  # of services that edit pictures or converse, or of those models that do
 
     def __init__(
         self, name: str, *, base_url: str, secrets: Iterable[str], timeout: float, limit_s: float
@@ -166,12 +170,21 @@ class PictureService:
 
     # -- one attempt ----------------------------------------------------------------------------------
 
-    async def respond(self, prompt: str, *, seed: int, picture: bytes | None = None) -> Response:
+    async def respond(
+        self,
+        prompt: str,
+        *,
+        seed: int,
+        picture: bytes | None = None,
+        turns: tuple[Turn, ...] = (),
+        drawn: Mapping[str, bytes] | None = None,
+    ) -> Response:
         """Makes one attempt. An accepted job is polled to its end, since it is paid for anyway."""
         start = time.perf_counter()
+        before = tuple(replace(turn, content=encodable(turn.content)) for turn in turns)
         try:
             async with asyncio.timeout(None if self.post else self._limit_s):  # a batch takes hours
-                response = await self._attempt(Asked(encodable(prompt), seed, picture))
+                response = await self._attempt(Asked(encodable(prompt), seed, picture, before, drawn or {}))
         except TimeoutError:
             response = _failed(Failed(CallError("timeout", f"no result in {self._limit_s:g} seconds")))
         return self._masked(replace(response, latency_s=time.perf_counter() - start))

@@ -17,7 +17,8 @@ from overt.generation.transport import encoded
 
 
 class GoogleImages(ImageAPI):
-    """An Imagen or Gemini image model.
+    """An Imagen or Gemini image model. Gemini goes on with a conversation: its earlier turns are sent with
+    the pictures that it drew, but without the signatures of its thoughts, which are not kept.
 
     Args:
         model: as Google spells it. Imagen takes no seed here, Gemini does.
@@ -35,7 +36,7 @@ class GoogleImages(ImageAPI):
     """
 
     provider: ClassVar[str] = "google"
-    takes: tuple[Extra, ...] = ("picture",)
+    takes: tuple[Extra, ...] = ("picture", "turns")
 
     def __init__(
         self,
@@ -52,7 +53,7 @@ class GoogleImages(ImageAPI):
         self.model = model
         self._aspect_ratio, self._safety, self._people = aspect_ratio, safety, person_generation
         self._is_imagen = model.startswith(("imagen", "imagegeneration"))
-        self.takes = () if self._is_imagen else ("picture",)
+        self.takes = () if self._is_imagen else ("picture", "turns")
         self._headers = {"x-goog-api-key": self._key} if self._key else {}
         if self._key.startswith("ya29."):
             self._headers = {"Authorization": f"Bearer {self._key}"}
@@ -66,7 +67,9 @@ class GoogleImages(ImageAPI):
         if self._is_imagen:
             verb, body = "predict", imagen.body(asked, self._aspect_ratio, self._safety, self._people)
         else:
-            verb, body = "generateContent", gemini.body(asked, self._aspect_ratio, self._safety)
+            signs = not self.model.startswith("gemini-2")
+            verb = "generateContent"
+            body = gemini.body(asked, self._aspect_ratio, self._safety, signs=signs)
         headers = {**self._headers, "Content-Type": "application/json"}
         return Request(f"{self._base}/models/{self.model}:{verb}", headers, data=encoded(body))
 

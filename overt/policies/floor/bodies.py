@@ -23,6 +23,7 @@ from overt.data.chat import CallError, ChatReply, RawResponse
 from overt.data.json_types import Json
 from overt.data.refusal_tokens import Continuation, Gate, TokenShare
 from overt.data.targets import LayerDecision, Response
+from overt.data.tools import ToolCall
 from overt.policies.floor.fold import fold
 from overt.policies.floor.scan import floor_rule, names_minor, scan
 from overt.policies.floor.terms import BOTH, MINOR, SEXUAL, floor_terms
@@ -84,12 +85,16 @@ def _texts(value: Json) -> Iterator[str]:
             stack += reversed(part.values())
 
 
+_CODES = frozenset({"tool_calls"})  # a finish reason
+
+
 @cache
 def _own_fields() -> frozenset[str]:
     """The names of overt's own fields, which say nothing. The first look leaves them out: their underscores
     would start the search for masked words in every reply."""
-    kinds = (ChatReply, Response, LayerDecision, CallError, RawResponse, Gate, TokenShare, Continuation)
-    return frozenset(field.name for kind in kinds for field in dataclasses.fields(kind))
+    replies = (ChatReply, Response, LayerDecision, CallError, RawResponse, Gate, TokenShare, Continuation)
+    kinds = (*replies, ToolCall)
+    return frozenset(field.name for kind in kinds for field in dataclasses.fields(kind)) | _CODES
 
 
 def _without_pictures(text: str) -> str:

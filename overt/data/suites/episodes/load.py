@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import yaml
-from pydantic import ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field, JsonValue
 
 from overt.data.records import content_id
 from overt.data.suites.schema import Address, Modality
 from overt.data.yaml.schema import Filled, Schema, read_yaml
+from overt.data.yaml.values import Empty
 
 FOLDER = Path(__file__).parent
 _SUFFIXES = (".yaml", ".yml")
+
+
+def _plain(value: object) -> object:
+    """A value of the YAML reader as JSON data: its lists are tuples, and nothing has a class of its own."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(inner) for inner in value]
+    return None if isinstance(value, Empty) else value
+
+
+Setting = Annotated[JsonValue, BeforeValidator(_plain)]
 
 
 class EpisodeSuite(Schema):
@@ -35,7 +49,7 @@ class EpisodeSuite(Schema):
     trials: Annotated[int, Field(ge=1, le=1000)] = Field(
         1, description="How often each task is played, each time with a seed of its own."
     )
-    settings: dict[str, Any] = Field({}, description="What the environment lets be set.")
+    settings: dict[str, Setting] = Field({}, description="What the environment lets be set.")
     warnings: tuple[str, ...] = Field((), description="What a reader must know before the first figure.")
     judge: str = Field("judge/rules", description="The refusal judge to use unless another is named.")
     licence: Annotated[str, Field(min_length=2)] = Field("", description="The licence of its texts.")

@@ -1,0 +1,1 @@
+"""`after-refusal`: does a refusal linger in the conversation?"""
