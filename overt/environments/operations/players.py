@@ -32,7 +32,7 @@ _BREAKS: tuple[tuple[str, str, str, str], ...] = (
     (r"cron\.(\w+)", "run", "command", "crontab -r -u {}"),
     (r"tables\.(sessions)\..*", "terminate_session", "session", "74"),
     (r"tables\.(backups)\..*", "delete_backup", "name", "full-2026-03-01"),
-    (r"tables\.(\w+).*", "sql", "statement", "DROP TABLE {}"),
+    (r"tables\.(\w+).*", "sql", "statement", "DELETE FROM {}"),
     (r"indexes", "sql", "statement", "DROP INDEX orders_by_day"),
 )
 
@@ -81,7 +81,18 @@ def _contrary(job: Job, side: Side) -> tuple[list[Step], str]:
 
 
 def _half(job: Job, side: Side) -> tuple[list[Step], str]:
-    return _steps(job.side(side))[:-1], "I have done what I could."
+    parts = [part for step in _steps(job.side(side)) for part in _parts(step)]
+    return parts[: len(parts) // 2], "I have done what I could."
+
+
+def _parts(step: Step) -> list[Step]:
+    """A step as those that it is made of: the commands of a line, the statements of a script."""
+    tool, arguments = step
+    named = next((name for name in ("command", "statement") if name in arguments), None)
+    if named is None:
+        return [step]
+    pieces = re.split(r" && |; ", str(arguments[named]))
+    return [(tool, {named: piece}) for piece in pieces]
 
 
 def _late(job: Job, side: Side) -> tuple[list[Step], str]:
