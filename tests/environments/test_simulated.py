@@ -13,7 +13,8 @@ from overt.environments.scripted import MODULES
 ROOM = Path(overt.environments.__file__).parent
 FILES = sorted(ROOM.rglob("*.py"))
 
-# All that environments may import beside overt itself. Nothing of it opens sockets or starts processes; what could read the clock or a file is held to below.
+# All that environments may import beside overt itself. Nothing of it opens sockets or starts processes; what
+# could read the clock or a file is held to below.
 MAY_IMPORT = {
     "__future__", "abc", "array", "bisect", "collections", "collections.abc", "copy", "dataclasses",
     "datetime", "enum", "fractions", "functools", "hashlib", "heapq", "html", "importlib",

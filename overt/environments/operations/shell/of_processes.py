@@ -128,6 +128,7 @@ def pkill(box: Machine, it: Running) -> str:
     found = []
     for pid, process in sorted(box.processes.items()):
         text = process.command if chosen.has("f") else _name(process)
+        box.spend(len(text) * len("".join(chosen.rest)))
         span = pattern.span(text)
         if (
             span is not None
