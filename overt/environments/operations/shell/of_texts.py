@@ -132,7 +132,11 @@ def grep(box: Machine, it: Running) -> str:
             if pattern.search(line) != chosen.has("v")
         ]
         count += len(hits)
-        shown = f"{name}:" if (len(texts) > 1 or chosen.has("H")) and not chosen.has("h") else ""
+        shown = (
+            f"{name}:"
+            if (len(texts) > 1 or chosen.has("H", "r", "R", "recursive")) and not chosen.has("h")
+            else ""
+        )
         if chosen.has("l"):
             lines += [name] if hits else []
         elif chosen.has("c"):

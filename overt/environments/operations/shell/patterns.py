@@ -230,8 +230,9 @@ def _span(branch: _Branch, text: str, start: int) -> tuple[int, int] | None:
 def _enter(states: dict[int, int], atoms: Sequence[_Atom], state: int, begin: int) -> None:
     """Adds a state, and those reached from it without a character."""
     while True:
-        if state not in states or begin < states[state]:
-            states[state] = begin
+        if state in states and states[state] <= begin:
+            return  # and so are those behind it
+        states[state] = begin
         if state >= len(atoms) or atoms[state].least > 0:
             return
         state += 1
