@@ -263,6 +263,28 @@ def test_players_play_the_same_with_tools_and_in_words(tmp_path):
     assert "contradict" in summary.warnings[0]
 
 
+def test_a_run_that_was_stopped_goes_on_to_the_same_matches(tmp_path):
+    player = "scripted/strategic-games/reckless"
+    whole = run(tmp_path / "whole", player)
+    run_options = ["--setting", f"games={STONES}", "--setting", "rounds=4", "--setting", "opponents=counter"]
+    command = [
+        "run",
+        "--suite",
+        "strategic-games",
+        *run_options,
+        "--target",
+        player,
+        "--out",
+        tmp_path / "part",
+    ]
+    cli(*command, "--max-requests", 7, code=4)
+    cli(*command)
+    again = list(episodes_of(tmp_path / "part"))
+    assert [(one.id, one.facts, one.steps) for one in again] == [
+        (one.id, one.facts, one.steps) for one in whole
+    ]
+
+
 def test_a_refusal_is_no_loss_and_neither_is_a_plan_that_cannot_be_read(tmp_path):
     episodes = run(tmp_path / "run", "support.greeting:Shy", "support.small_game:Broken", code=3)
     states = {(one.target.partition(":")[2], one.state) for one in episodes}
