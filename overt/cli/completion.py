@@ -71,6 +71,12 @@ def _suites() -> Iterable[str]:
     return list_suites()
 
 
+def _episode_suites() -> Iterable[str]:
+    from overt.data.suites.episodes.load import list_episode_suites
+
+    return list_episode_suites()
+
+
 def _recipes() -> Iterable[str]:
     from overt.tasks.recipes import list_recipes
 
@@ -102,5 +108,6 @@ _SOURCES: Mapping[str, tuple[Callable[[], Iterable[str]], ...]] = {
     "rewriter": (_providers("overt.rewriters"), _IN_JSON),
     "scorer": (_providers("overt.scorers"),),
     "suite": (_suites,),
+    "suite of any kind": (_suites, _episode_suites),
     "target": (_TARGETS, _CHAT, _FILTERS, lambda: ("guarded/",)),
 }

@@ -9,7 +9,8 @@ from overt.cli.run import calls_line
 from overt.cli.tables import console, print_json, print_lines
 from overt.data.json_types import Json, JsonObject
 from overt.data.progress import make_progress
-from overt.data.run.finished import AllCalls, Run, manifest_of
+from overt.data.run.finished import AllCalls, Run
+from overt.data.run.plain_facts import manifest_of
 from overt.data.splits import SPLITS
 from overt.data.text import plain
 from overt.tasks.export import FORMATS, Export

@@ -136,7 +136,7 @@ def gate(config: GateConfig) -> None:
         raise InputError("--expect goes with --how-many", fix="Give both, or leave out --expect.")
     if config.run is None:
         raise InputError("no run was given", fix="For instance: overt gate runs/mine --max-over-refusal 5%")
-    run = open_run(run_of(config.run), "run")
+    run = open_run(run_of(config.run), "run", played=True)
     refuse_empty(run.results.kinds, config.run)
     summary = _chosen(read_summary(run.folder), config)
     if not config.uncorrected and limits["max_over_refusal"] is not None:
@@ -207,7 +207,7 @@ def _how_many(config: GateConfig, limits: dict[str, float | None]) -> None:
     asked = _asked(config, {name: limit for name, limit in limits.items() if limit is not None})
     needs: list[list[CategoryNeed]] = [[] for _ in asked]
     if config.run is not None:
-        run = open_run(run_of(config.run), "run")
+        run = open_run(run_of(config.run), "run", played=True)
         level = _chosen(read_summary(run.folder), config).level
         needs = [needs_of(run, one, level, config.target) for one in asked]
     found = [one.needed(config.design_effect) for one in asked]

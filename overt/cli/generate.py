@@ -12,7 +12,8 @@ from overt.cli.tables import console, print_json, print_lines, print_table
 from overt.data.errors import RunError
 from overt.data.gold_table import gold_table
 from overt.data.progress import make_progress
-from overt.data.run.finished import AllCalls, Calls, DatasetManifest, Flow, Run, flat_identity, manifest_of
+from overt.data.run.finished import AllCalls, Calls, DatasetManifest, Flow, Run
+from overt.data.run.plain_facts import flat_identity, manifest_of
 from overt.data.run.shards import shard_of
 from overt.data.run.stage_counts import STAGES
 from overt.data.table_model import Cell, Table, count_cell

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from overt.cli.episodes import print_episodes
 from overt.cli.options import command
 from overt.cli.tables import cell_text, console, counted_cell, print_json, print_lines, print_table
 from overt.data.progress import make_progress
-from overt.data.results.files import read_summary
+from overt.data.results.files import read_episodes, read_summary
 from overt.data.results.likeness import AsAskedTable
 from overt.data.results.summary import (
     CategoryRates,
@@ -24,8 +25,9 @@ from overt.data.results.summary import (
     TargetSummary,
 )
 from overt.data.run import brief
-from overt.data.run.finished import AllCalls, Run, manifest_of
+from overt.data.run.finished import AllCalls, Run
 from overt.data.run.partial_results import Part
+from overt.data.run.plain_facts import manifest_of
 from overt.data.table_model import Cell, Table, count_cell
 from overt.data.text import decimals, money, plain
 from overt.data.typed_json import to_json
@@ -56,11 +58,14 @@ def print_run(run: Run, *, as_json: bool) -> None:
     """The rates of each target per category, with intervals, coverage and costs."""
     folder, manifest = run.folder, run.results
     summary = read_summary(folder)
+    played = read_episodes(folder) if run.played_suite else None
     if as_json:
         whole = {"run": str(folder), **manifest_of(run), "summary": to_json(summary)}
-        print_json(whole, sort_keys=True)
+        print_json({**whole, **({"episodes": to_json(played)} if played else {})}, sort_keys=True)
         return
     to = console()
+    if played is not None:
+        print_episodes(to, played)
     judged = manifest.judges is not None
     reasons = _reasons(run, summary.targets)
     for target in summary.targets:
@@ -83,7 +88,7 @@ def _to_score(run: Run, summary: Summary) -> str:
     """The command that judges harm, where figures wait for it: a bare filter's decision needs no judge."""
     is_attacked = any(target.attacks and target.kind == "text" for target in summary.targets)
     wanted = is_attacked or "image" in run.results.kinds.values()
-    return f"overt score {run.folder} --judges ...   " if wanted else ""
+    return f"overt score {run.folder} --judges ...   " if wanted and not run.played_suite else ""
 
 
 def _print_target(

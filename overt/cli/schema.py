@@ -11,6 +11,7 @@ from overt.data.errors import InputError
 from overt.data.results.board import Leaderboard
 from overt.data.results.calibration import Calibration
 from overt.data.results.comparison import Comparison
+from overt.data.results.episodes import EpisodesSummary
 from overt.data.results.explanation import Explanation
 from overt.data.results.remedy import Remedy
 from overt.data.results.summary import Summary
@@ -22,6 +23,7 @@ RECORDS: Mapping[str, type[object]] = {
     "rewrite": Remedy,
     "explain": Explanation,
     "calibrate": Calibration,
+    "episodes": EpisodesSummary,
     "compare": Comparison,
     "leaderboard": Leaderboard,
 }
@@ -33,7 +35,9 @@ class SchemaConfig(Config):
     of: Annotated[
         str,
         Option(
-            "summary, rewrite, explain, calibrate, compare or leaderboard.", is_argument=True, metavar="FILE"
+            "summary, rewrite, explain, calibrate, episodes, compare or leaderboard.",
+            is_argument=True,
+            metavar="FILE",
         ),
     ] = "summary"
 
@@ -44,8 +48,8 @@ def schema(config: SchemaConfig) -> None:
 
         overt schema > summary.schema.json
 
-    The same of results/rewrite.json, results/explain.json and results/calibration.json, of what
-    `overt compare --json` prints, and of leaderboard.json:
+    The same of results/rewrite.json, results/explain.json, results/calibration.json and
+    results/episodes.json, of what `overt compare --json` prints, and of leaderboard.json:
 
         overt schema rewrite > rewrite.schema.json
 

@@ -30,7 +30,7 @@ def show(config: ShowConfig) -> None:
 
     overt show runs/first --json | jq .counts
     """
-    run = open_run(run_of(config.run), "generate", "run", complete=False)
+    run = open_run(run_of(config.run), "generate", "run", complete=False, played=True)
     if not run.is_complete:
         print_unfinished(run, as_json=config.as_json)
     elif run.kind == "run":

@@ -1,7 +1,10 @@
-"""`overt suites`: list the shipped suites of text and of pictures, show one."""
+"""`overt suites`: list the shipped suites of text, of pictures and of many turns, show one."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,6 +13,7 @@ from overt.cli.completion import completer
 from overt.cli.tables import print_json, print_text
 
 if TYPE_CHECKING:
+    from overt.data.suites.episodes.load import EpisodeSuite
     from overt.data.suites.schema import Pairs, Part, Suite
 
 app = typer.Typer(
@@ -28,6 +32,9 @@ app = typer.Typer(
         overt run --suite xstest --target openai/MODEL --out runs/xstest
 
         overt run --suite overt-mini --target openai/gpt-image-1 --out runs/overt-mini
+
+    In a suite of many turns an environment and the target take turns: its YAML names the environment, its
+    settings and its caps.
     """,
 )
 
@@ -36,7 +43,8 @@ app = typer.Typer(
 def list_all(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
 ) -> None:
-    """Name, prompts, licence and purpose of every shipped suite, those of text before those of pictures.
+    """Name, prompts, licence and purpose of every shipped suite, those of text before those of pictures and
+    those of many turns.
 
     For instance:
 
@@ -44,23 +52,39 @@ def list_all(
 
         overt suites list --json | jq '.[].name'
     """
+    from overt.data.suites.episodes.load import find_episode_suite, list_episode_suites
     from overt.data.suites.load import list_suites, load_suite
 
     suites = [load_suite(name) for name in list_suites()]
+    played = [one for name in list_episode_suites() if (one := find_episode_suite(name))]
     if as_json:
-        print_json([_data(suite) for suite in suites])
+        print_json([*map(_data, suites), *map(_data, played)])
         return
-    import shutil
-
-    room = max(shutil.get_terminal_size().columns - 4, 30)
     for modality, asks_for in _ASKS_FOR.items():
         print_text(f"Suites that ask for {asks_for}:\n\n")
         for suite in (suite for suite in suites if suite.modality == modality):
-            print_text(f"{suite.name}  ({', '.join(_headline(suite))})\n")
-            first = suite.measures
-            print_text(f"    {first if len(first) <= room else first[: room - 3] + '...'}\n")
+            _print_entry(suite.name, _headline(suite), suite.measures)
+        print()
+    if played:
+        print_text("Suites of many turns:\n\n")
+        for one in played:
+            _print_entry(one.name, _headline_played(one), one.measures)
         print()
     print("More of one: overt suites show NAME")
+
+
+def _print_entry(name: str, headline: list[str], measures: str) -> None:
+    import shutil
+
+    room = max(shutil.get_terminal_size().columns - 4, 30)
+    print_text(f"{name}  ({', '.join(headline)})\n")
+    print_text(f"    {measures if len(measures) <= room else measures[: room - 3] + '...'}\n")
+
+
+def _headline_played(suite: EpisodeSuite) -> list[str]:
+    turns = f"up to {suite.turns:,} turns"
+    trials = [f"{suite.trials:,} trials of each task"] if suite.trials > 1 else []
+    return [turns, *trials, *([suite.licence] if suite.licence else [])]
 
 
 _ASKS_FOR = {"text": "an answer in text", "image": "a picture"}
@@ -84,12 +108,13 @@ def show(
     name: Annotated[
         str,
         typer.Argument(
-            help="A shipped suite, or the path of a YAML file.", autocompletion=completer("suite")
+            help="A shipped suite, or the path of a YAML file.", autocompletion=completer("suite of any kind")
         ),
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
 ) -> None:
-    """What a suite measures, where its prompts come from, how access is had, what to cite.
+    """What a suite measures, where its prompts come from, how access is had, what to cite; of one of many
+    turns its environment, settings and players.
 
     For instance:
 
@@ -97,8 +122,12 @@ def show(
 
         overt suites show mine.yaml --json
     """
+    from overt.data.suites.episodes.load import find_episode_suite
     from overt.data.suites.load import load_suite
 
+    if played := find_episode_suite(name):
+        _show_played(played, name, as_json=as_json)
+        return
     suite = load_suite(name)
     if as_json:
         print_json(_data(suite))
@@ -123,6 +152,72 @@ def show(
         f"cite: {suite.citation}",
     ]
     print_text("\n".join(lines) + "\n")
+
+
+# -- suites of many turns ------------------------------------------------------------------------------------
+
+
+_MOST_TASKS = 10_000  # that are counted
+
+
+def _show_played(suite: EpisodeSuite, named: str, *, as_json: bool) -> None:
+    from overt import registry
+    from overt.environments.scripted import options_of, players_of
+
+    environment = registry.load_environment(suite.environment)
+    wants_prompts = bool(getattr(environment, "wants_prompts", False))
+    tasks = None if wants_prompts else _count(environment.tasks(suite.settings, ()))
+    players = {name: options_of(factory) for name, factory in players_of(suite.name).items()}
+    if as_json:
+        print_json({**_data(suite), "takes": list(environment.takes), "tasks": tasks, "players": players})
+        return
+    target = f"scripted/{suite.name}/{next(iter(players))}" if players else "openai/MODEL"
+    of = " --of overt-pairs" if wants_prompts else ""
+    lines = [
+        f"{suite.name}: {suite.title}, hash {suite.hash}",
+        suite.measures,
+        *(f"warning: {warning}" for warning in suite.warnings),
+        "",
+        f"environment: {suite.environment}, version {getattr(environment, 'version', 1)}",
+        f"works on: {_works_on(tasks)}",
+        f"takes of a target: {', '.join(environment.takes) or 'words alone'}",
+        f"turns: up to {suite.turns:,} (--turns)",
+        f"trials of each task: {suite.trials:,} (--samples)",
+        *(f"--setting {name}={_written(value)}" for name, value in suite.settings.items()),
+        *(f"player: scripted/{suite.name}/{name}{_options(known)}" for name, known in players.items()),
+        f"judge: {suite.judge}",
+        *_source(suite),
+        "",
+        f"for instance: overt run --suite {named}{of} --target {target} --out runs/{suite.name}",
+    ]
+    print_text("\n".join(lines) + "\n")
+
+
+def _works_on(tasks: int | None) -> str:
+    if tasks is None:
+        return "the prompts of a data set: DATASET, or --of SUITE"
+    return f"tasks of its own, {tasks:,}" + (" or more" if tasks == _MOST_TASKS else "")
+
+
+def _source(suite: EpisodeSuite) -> list[str]:
+    given = {"licence": suite.licence, "homepage": suite.homepage, "cite": suite.citation}
+    return [f"{name}: {value}" for name, value in given.items() if value]
+
+
+def _count(tasks: Iterable[object]) -> int:
+    return sum(1 for _ in islice(tasks, _MOST_TASKS))
+
+
+def _written(value: object) -> str:
+    """A setting as `--setting` takes it."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _options(names: list[str]) -> str:
+    return f"  (options: {', '.join(names)})" if names else ""
+
+
+# -- suites of prompts ---------------------------------------------------------------------------------------
 
 
 def _pairs(pairs: Pairs | None) -> str:
@@ -150,5 +245,5 @@ def _column(role: str, names: tuple[str, ...]) -> str:
     return f"{role} from {(' and ' if role == 'seed' else ' or ').join(names)}"
 
 
-def _data(suite: Suite) -> dict[str, object]:
+def _data(suite: Suite | EpisodeSuite) -> dict[str, object]:
     return {**suite.model_dump(mode="json"), "hash": suite.hash}

@@ -6,6 +6,7 @@ the terminal.
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -79,6 +80,47 @@ def print_table(to: Console, table: Table) -> None:
         drawn.add_section()
         drawn.add_row(*(Text(cell_text(cell), style=STYLES.get(cell.heat, "")) for cell in table.total))
     print_whole(to, drawn)
+
+
+_GAP = 1  # blanks on either side of a column
+
+
+def print_folded(to: Console, table: Table) -> None:
+    """One table, in as many parts below each other as the width of the terminal takes; each begins with the
+    columns that name the rows. A table without rows is not printed."""
+    if not table.rows:
+        return
+    heads = table.numeric_from
+    widths = [_width(table, place) for place in range(len(table.columns))]
+    room = to.width - sum(widths[:heads])
+    parts: list[list[int]] = [[]]
+    taken = 0
+    for place in range(heads, len(table.columns)):
+        if parts[-1] and taken + widths[place] > room:
+            parts.append([])
+            taken = 0
+        parts[-1].append(place)
+        taken += widths[place]
+    for number, part in enumerate(parts):
+        if number:
+            to.print()
+        print_table(to, _of_columns(table, [*range(heads), *part]))
+
+
+def _width(table: Table, place: int) -> int:
+    from rich.cells import cell_len
+
+    texts = [plain(table.columns[place]), *(cell_text(row[place]) for row in table.rows)]
+    return max(map(cell_len, texts)) + 2 * _GAP
+
+
+def _of_columns(table: Table, places: Sequence[int]) -> Table:
+    return dataclasses.replace(
+        table,
+        columns=[table.columns[place] for place in places],
+        rows=[[row[place] for place in places] for row in table.rows],
+        total=None if table.total is None else [table.total[place] for place in places],
+    )
 
 
 def print_whole(to: Console, table: RichTable) -> None:

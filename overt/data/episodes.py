@@ -16,6 +16,7 @@ EpisodeState = Literal[
     "capped",  # the cap on turns ended it
     "missing",  # an error, or what came could not be read: in no rate
 ]
+UNREADABLE = "unreadable"  # the code of an episode that is missing since what came could not be read twice
 Facts = dict[str, Any]  # JSON data; the reader of records takes no recursive type
 StepState = Literal["answered", "refused", "softened", "error"]
 

@@ -42,6 +42,11 @@ def players_of(suite: str) -> Mapping[str, Factory]:
     return found
 
 
+def options_of(factory: Factory) -> list[str]:
+    """The names of a player's options."""
+    return list(inspect.signature(factory).parameters)
+
+
 class Scripted:
     """A scripted player as a chat model.
 
@@ -70,7 +75,7 @@ class Scripted:
                 fix=f"{guess}There are: {', '.join(players)}",
             )
         factory = players[player]
-        known = list(inspect.signature(factory).parameters)
+        known = options_of(factory)
         for key in options:
             if key not in known:
                 line = f"Its options: {', '.join(['words', *known])}."

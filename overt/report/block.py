@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from overt.data.judge_check_history import JudgeCheck
 from overt.data.results.boundaries import Boundaries
 from overt.data.results.calibration import Calibration
+from overt.data.results.episodes import EpisodesSummary
 from overt.data.results.explanation import Explanation
 from overt.data.results.remedy import Remedy
 from overt.data.results.summary import Summary, TargetSummary
 from overt.report.cases import GalleryCase, RewriteCase
+from overt.report.episodes import EpisodeCase
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,7 @@ class Block:
     `suite` is the name of the suite that was asked, "" for none. `plots` are SVG texts by name. `title` is
     read only where the page has several blocks. `rows_left_out` and `rewordings_left_out` count cases that
     had no room.
+    `episodes` are the figures of a suite of many turns, and `episode_cases` those to browse.
     """
 
     summary: Summary
@@ -47,6 +50,9 @@ class Block:
     explanations: Sequence[Explanation] = ()
     calibrations: Sequence[Calibration] = ()
     suite: str = ""
+    episodes: EpisodesSummary | None = None
+    episode_cases: Sequence[EpisodeCase] = ()
+    episodes_left_out: int = 0
 
 
 def category_titles(targets: Iterable[TargetSummary]) -> dict[str, str]:

@@ -24,7 +24,12 @@ def render_html(board: Leaderboard) -> str:
         title=board.title,
         level=f"{100 * board.level:g}%",
         boards=[
-            {"policy": one.policy, "prompts": one.prompts, "table": board_table(one, f"board-{number}")}
+            {
+                "policy": one.policy,
+                "prompts": one.prompts,
+                "suite": one.suite,
+                "table": board_table(one, f"board-{number}"),
+            }
             for number, one in enumerate(board.boards, 1)
         ],
         metrics=[metric for metric in METRICS.values() if not metric.if_any or _is_on(board, metric)],
@@ -62,8 +67,9 @@ def space_head(title: str) -> str:
 
 def _about(board: Board) -> str:
     policy, prompts = board.policy, board.prompts
+    played = f"Suite of many turns {escape_markdown(board.suite)}; policy" if board.suite else "Policy"
     return (
-        f"Policy {escape_markdown(str(policy['name']))} {escape_markdown(str(policy['version']))}; "
+        f"{played} {escape_markdown(str(policy['name']))} {escape_markdown(str(policy['version']))}; "
         f"{prompts.benign:,} benign and {prompts.unsafe:,} unsafe prompts (set {prompts.hash[:8]})."
     )
 

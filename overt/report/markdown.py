@@ -5,13 +5,17 @@ They are for a README, a pull request or a build log.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from overt.data.export import escape_markdown
+from overt.data.results.episodes import EpisodesSummary
 from overt.data.results.summary import CategoryRates, Correlation, Summary, TargetSummary
 from overt.data.table_model import Cell, Table, rate_cell
 from overt.data.text import decimals, mean_interval, percent
 from overt.report.sections import attacks
 from overt.report.sections.attacks import attack_tables
 from overt.report.sections.corrected import TITLE, corrected_table
+from overt.report.sections.episodes import build_episodes
 from overt.report.sections.forms import MEANING as MEANT
 from overt.report.sections.forms import forms_table
 from overt.report.sections.groups import MEANING, group_tables
@@ -43,16 +47,18 @@ def _line(cells: list[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def render_markdown(summary: Summary, *, title: str = "") -> str:
+def render_markdown(summary: Summary, *, title: str = "", episodes: EpisodesSummary | None = None) -> str:
     """One table over targets, and one over categories for each target. Names of any origin are escaped.
 
     Args:
         title: a heading above it all, for one of several parts.
+        episodes: the figures of a suite of many turns, whose warnings stand first and whose tables last.
     """
     counts = summary.prompts
     level = f"{100 * summary.level:g}%"
     lines = [
         *([f"## {escape_markdown(title)}", ""] if title else []),
+        *(line for warning in (episodes.warnings if episodes else ()) for line in (_said(warning), "")),
         f"{counts.benign:,} benign and {counts.unsafe:,} unsafe prompts; "
         f"{level} intervals in parentheses. Errors are left out of every rate and counted as missing.",
         "",
@@ -79,7 +85,23 @@ def render_markdown(summary: Summary, *, title: str = "") -> str:
         lines += ["", f"### {escape_markdown(TITLE)}", "", *markdown_table(corrected)]
     if summary.rank_correlation:
         lines += ["", _correlation(summary.rank_correlation)]
+    if episodes:
+        lines += _of_episodes(episodes)
     return "\n".join(lines) + "\n"
+
+
+def _of_episodes(found: EpisodesSummary) -> Iterator[str]:
+    view = build_episodes(found)
+    yield from ("", f"### {escape_markdown(view.title)}", "")
+    yield from markdown_table(view.played)
+    for section in view.sections:
+        yield from ("", f"### {escape_markdown(section.title)}", "")
+        yield from (line for text in section.text for line in (_said(text), ""))
+        yield from markdown_table(section.table)
+
+
+def _said(text: str) -> str:
+    return escape_markdown(" ".join(text.split()))
 
 
 def _by_target(summary: Summary) -> Table:

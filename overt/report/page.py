@@ -5,16 +5,20 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 from overt.data.text import percent
 from overt.report.block import Block, category_titles
+from overt.report.episode_data import packed_episode
 from overt.report.glossary import build_glossary
 from overt.report.html import json_block, render_page
 from overt.report.page_data import Packer
 from overt.report.plots import NARROW, for_dark_page
 from overt.report.provenance import Provenance
 from overt.report.sections import View, build_view
+from overt.report.sections.episodes import MEANING as EPISODES_MEAN
+from overt.report.sections.episodes import lines_said, plotted
 
 PLOT_TEXTS = {
     "scatter": "Scatter plot of safety over over-refusal, one point with intervals for each target.",
@@ -73,7 +77,11 @@ def render(blocks: Sequence[Block], provenance: Provenance) -> str:
     """
     packer = Packer()
     for block in blocks:
-        packer.add(block.rows, block.rewordings, category_titles(block.summary.targets))
+        titles = category_titles(block.summary.targets)
+        packer.add(block.rows, block.rewordings, titles)
+        for one in block.episode_cases:
+            pack = partial(packed_episode, one.episode, one.pictures, one.replay)
+            packer.add_episode(one.prompt, one.episode.target, titles, pack)
     summary = blocks[0].summary
     return render_page(
         "page.html.j2",
@@ -90,16 +98,20 @@ def render(blocks: Sequence[Block], provenance: Provenance) -> str:
         level=f"{100 * summary.level:g}%",
         gallery=_gallery_counts(blocks),
         rewordings=_rewording_counts(blocks),
+        episodes=_episode_counts(blocks),
+        episodes_mean=EPISODES_MEAN,
     )
 
 
 def _part(block: Block, index: int, count: int) -> _Part:
+    drawn = plotted(block.episodes) if block.episodes else {}
+    texts = {**PLOT_TEXTS, **{name: lines_said(section) for name, section in drawn.items()}}
     return _Part(
         f"part-{index + 1}",
         f"p{index + 1}-" if count > 1 else "",
         block.title,
         build_view(block),
-        {name: _plot(name, block.plots) for name in block.plots if not name.endswith(NARROW)},
+        {name: _plot(name, block.plots, texts) for name in block.plots if not name.endswith(NARROW)},
     )
 
 
@@ -126,7 +138,19 @@ def _rewording_counts(blocks: Sequence[Block]) -> _Counts:
     )
 
 
-def _plot(name: str, plots: Mapping[str, str]) -> _Plot:
+def _episode_counts(blocks: Sequence[Block]) -> _Counts:
+    cases = [case for block in blocks for case in block.episode_cases]
+    shown = [pictures for case in cases for pictures in case.pictures]
+    return _Counts(
+        len(cases),
+        sum(block.episodes_left_out for block in blocks),
+        sum(len(pictures.uris) for pictures in shown),
+        sum(pictures.left_out for pictures in shown),
+        sum(pictures.unreadable for pictures in shown),
+    )
+
+
+def _plot(name: str, plots: Mapping[str, str], texts: Mapping[str, str]) -> _Plot:
     """A plot for the page. As a picture an SVG runs no script."""
 
     def uri(text: str) -> str:
@@ -138,5 +162,5 @@ def _plot(name: str, plots: Mapping[str, str]) -> _Plot:
         uri(for_dark_page(svg)),
         uri(narrow) if narrow else "",
         uri(for_dark_page(narrow)) if narrow else "",
-        PLOT_TEXTS.get(name, name),
+        texts.get(name, name),
     )

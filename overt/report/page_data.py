@@ -35,6 +35,9 @@ class _Table:
         return self._places[key]
 
 
+PackEpisode = Callable[[Callable[[str], int]], list[Json]]
+
+
 @dataclass(slots=True)
 class Packer:
     """Gathers the cases of one page. Prompts, targets, categories and pictures stand once.
@@ -49,6 +52,7 @@ class Packer:
     images: _Table = field(default_factory=_Table)
     rows: list[tuple[int, list[Json]]] = field(default_factory=list)
     rewordings: list[tuple[int, list[Json]]] = field(default_factory=list)
+    episodes: list[Json] = field(default_factory=list)
 
     def add(
         self,
@@ -64,6 +68,10 @@ class Packer:
             places = self._prompt(pair.prompt, titles), self._target(pair.choice.target)
             self.rewordings.append((pair.urgency, packed_rewording(pair, *places, self._image)))
 
+    def add_episode(self, prompt: Prompt, target: str, titles: Mapping[str, str], pack: PackEpisode) -> None:
+        """One episode. `pack`: makes its data, given what puts a picture into the page's table."""
+        self.episodes.append([self._prompt(prompt, titles), self._target(target), *pack(self._image)])
+
     def packed(self) -> dict[str, Json]:
         """All of it; the most urgent first."""
         return {
@@ -74,6 +82,7 @@ class Packer:
             "images": self.images.values,
             "rows": [row for _, row in sorted(self.rows, key=lambda r: r[0])],
             "rewordings": [row for _, row in sorted(self.rewordings, key=lambda r: r[0])],
+            "episodes": self.episodes,
         }
 
     def _prompt(self, prompt: Prompt, titles: Mapping[str, str], given: Thumbnails = NO_PICTURES) -> int:

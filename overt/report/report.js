@@ -459,4 +459,128 @@
     get("pairs-browser").hidden = false;
     show();
   }
+
+  // ---- episodes, turn by turn
+
+  if (data.episodes.length) {
+    const [, OF, ENDED, END, STAGE_OF, WHY, EVIDENCE_OF, AT, SAMPLE_OF, SEED_OF, TASK, FACTS, TURNS, STEPS, REPLAY] =
+      Array.from({ length: 15 }, (_, i) => i);
+    const ENDS = [["", "All"], ["ended", "Ended"], ["refused", "Refused"], ["capped", "Capped"], ["missing", "Missing"]];
+    const turned = named({ answered: "answered", refused: "refused", softened: "softened", error: "error" });
+    const words = (value) => value.trim().split(/\s+/).length;
+
+    // Short texts stand open; long ones are opened by the reader.
+    const spoken = (title, value, open) => {
+      const length = words(value);
+      return folded("fold answer", `${title} (${count(length)} ${length === 1 ? "word" : "words"})`, open, (box) =>
+        box.append(text(value)));
+    };
+
+    const step = ([number, told, thought, said, calls, more, ended, by, code, evidence, repaired, asked, noted, layers, pics]) => {
+      const it = make("li", "turn");
+      const tags = make("ul", "tags");
+      const tag = tagger(tags);
+      tag("turn " + number, "state");
+      if (ended !== "answered") tag(turned(ended) + (by ? " by " + stage(by) : ""), ended === "refused" ? "state bad" : "state");
+      tag(code);
+      if (asked) tag("asked here");
+      if (repaired) tag("repaired");
+      it.append(tags);
+      if (told) it.append(spoken("Told", told, words(told) <= 120));
+      if (repaired) it.append(text("Could not be read at first: " + repaired, "p", "why"));
+      if (thought) it.append(spoken("Thinking", thought, false));
+      if (said) it.append(spoken("Said", said, words(said) <= 120));
+      for (const [name, given] of calls) {
+        const call = make("p", "call");
+        call.append(make("b", "", name), make("code", "", given));
+        it.append(call);
+      }
+      if (more) it.append(make("p", "why", `${count(more)} more calls`));
+      const shown = pictures(...pics);
+      if (shown.childNodes.length) it.append(shown);
+      if (evidence) it.append(text(evidence, "p", "why"));
+      if (noted || layers.length) {
+        it.append(folded("more", "Facts", false, (box) => {
+          const [list, add] = facts();
+          for (const [layer, where, blocked, score, reason] of layers) {
+            const verdict = blocked === null ? "unchecked" : blocked ? "refuses" : "lets through";
+            add(layer, [verdict, stage(where), score === null ? "" : "score " + score, reason].filter(Boolean).join(" \u00b7 "));
+          }
+          box.append(list);
+          if (noted) box.append(make("pre", "", noted));
+        }));
+      }
+      return it;
+    };
+
+    const whole = (row) => (box) => {
+      if (row[REPLAY] !== null) {
+        const replay = make("img", "replay");
+        replay.alt = "A replay of this episode";
+        replay.src = data.images[row[REPLAY]];
+        box.append(replay);
+      }
+      const turns = make("ol", "turns");
+      turns.append(...row[STEPS].map(step));
+      box.append(turns);
+      const left = row[TURNS] - row[STEPS].length;
+      if (left > 0) box.append(make("p", "why", `${count(left)} more turns are in the run folder`));
+      const [list, add] = facts();
+      add("Evidence", row[EVIDENCE_OF]);
+      add("In turn", row[AT]);
+      add("Sample", row[SAMPLE_OF]);
+      add("Seed", row[SEED_OF]);
+      add("Prompt id", prompt(row)[0]);
+      box.append(list);
+      for (const [title, noted] of [["Facts of the task", row[TASK]], ["Facts of the episode", row[FACTS]]])
+        if (noted) box.append(folded("more", title, false, (inner) => inner.append(make("pre", "", noted))));
+    };
+
+    const episode = (row) => {
+      const [, said, label, , category] = prompt(row);
+      const it = make("li", "case episode");
+      const box = make("div", "said");
+      box.append(wording(said, label, "task"));
+      const tags = make("ul", "tags");
+      const tag = tagger(tags);
+      tag(row[ENDED] + (row[STAGE_OF] ? " by " + stage(row[STAGE_OF]) : ""), "state " + (row[ENDED] === "refused" ? "bad" : ""));
+      tag(row[END]);
+      tag(row[WHY]);
+      tag(label);
+      tag(data.targets[row[OF]]);
+      tag(data.categories[category]);
+      box.append(tags);
+      const title = `Read ${count(row[TURNS])} ${row[TURNS] === 1 ? "turn" : "turns"}`;
+      box.append(folded("more whole", title, false, whole(row)));
+      it.append(box);
+      return it;
+    };
+
+    const sum = {};
+    for (const row of data.episodes) sum[row[ENDED]] = (sum[row[ENDED]] || 0) + 1;
+    const sought = { state: "", target: "", category: "", label: "" };
+    const of = {
+      target: (row) => String(row[OF]), category: (row) => String(prompt(row)[4]), label: (row) => prompt(row)[2],
+    };
+    const draw = pages({
+      section: "turns", list: "episodes-list", status: "e-found", size: 20, rows: data.episodes, item: episode,
+      keeps: (row) => (sought.state === "" || row[ENDED] === sought.state) &&
+        Object.keys(of).every((name) => sought[name] === "" || of[name](row) === sought[name]),
+      none: "No episode fits these filters.", noun: "episodes",
+    });
+    choices(
+      get("e-state"),
+      ENDS.filter(([value]) => value === "" || sum[value])
+        .map(([value, title]) => [value, `${title} (${count(value === "" ? data.episodes.length : sum[value])})`]),
+      "",
+      (value) => { sought.state = value; draw(); },
+    );
+    for (const name of Object.keys(of)) {
+      const select = get("e-" + name);
+      fill(select, data.episodes.map(of[name]), titles[name]);
+      select.addEventListener("change", () => { sought[name] = select.value; draw(); });
+    }
+    get("turns-browser").hidden = false;
+    draw();
+  }
 })();

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 
-from overt.data.episodes import Episode, EpisodeState, Step, Unjudged
+from overt.data.episodes import UNREADABLE, Episode, EpisodeState, Step, Unjudged
 from overt.data.outcomes import Outcome
 from overt.data.refusal_judges import RefusalVerdict
 from overt.scoring.text_answers import Judging, said_by, with_verdicts
@@ -20,7 +20,7 @@ def judged_episodes(found: Iterable[Unjudged], judge: str, judging: Judging) -> 
         for (place, _, _), verdict in zip(one.to_judge, verdicts, strict=True):
             said = said_by(judge, verdict)
             step = steps[place]
-            if step.code == "format" and said.state != "refused":
+            if step.code == UNREADABLE and said.state != "refused":
                 continue  # it stays unreadable
             steps[place] = dataclasses.replace(
                 step,
@@ -41,8 +41,8 @@ def settled(episode: Episode) -> Episode:
     """The state of a judged episode: refused where its last words refuse and what was asked was not done, or
     where it never acted and refused; missing where a judge could not tell."""
     last = episode.steps[-1] if episode.steps else None
-    is_open = episode.state in ("ended", "capped") or episode.code == "format"
-    if last is None or not is_open or episode.asked is not None:
+    is_open = episode.state in ("ended", "capped") or episode.code == UNREADABLE
+    if last is None or episode.asked is not None or not is_open:
         return episode
     if episode.state == "missing":
         return _as(episode, "refused", last) if last.is_refusal else episode

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,13 +19,16 @@ from overt.data.episodes import Episode, Unjudged
 from overt.data.errors import InputError
 from overt.data.json_types import Json
 from overt.data.outcomes import Outcome
+from overt.data.plugins.attempts import broken, raised
 from overt.data.prompts import spread
 from overt.data.records import Prompt
 from overt.data.results.episodes import EpisodesSummary
 from overt.data.results.files import write_episodes
-from overt.data.run.episodes import episodes_of
+from overt.data.run.episodes import episodes_of, stored_episodes
+from overt.data.run.files import speaking_os_errors, text_bytes, write_atomic
 from overt.data.run.outcome_parts import OutcomeParts
 from overt.data.suites.episodes.load import EpisodeSuite
+from overt.data.svg import why_unsafe
 from overt.scoring.episodes import judged_episodes, outcome_of_episode
 from overt.scoring.summary.episodes import played_of
 from overt.scoring.text_answers import Judging
@@ -203,6 +208,39 @@ def settings_of(given: Iterable[str]) -> dict[str, Json]:
         except yaml.YAMLError:
             found[name.strip()] = value
     return found
+
+
+def write_replays(folder: Path, environment: Environment) -> list[str]:
+    """Writes replays of some of a run's episodes, dealt as the report deals them, where the environment draws
+    them. Returns notes on those that cannot be shown.
+
+    Raises:
+        InputError: the episodes cannot be read, or the environment's class is broken.
+        RunError: a file cannot be written.
+    """
+    from overt.report.episodes import MOST_REPLAYS, dealt, replay_file, replays_folder
+
+    with speaking_os_errors("cannot write the replays"):
+        shutil.rmtree(replays_folder(folder), ignore_errors=True)  # those of an earlier end of the run
+    picture = getattr(environment, "picture", None)
+    if picture is None:
+        return []
+    records = stored_episodes(folder)
+    places, _ = dealt(records.placed(), MOST_REPLAYS)
+    unsafe: Counter[str] = Counter()
+    for episode in records.at(places) if places else ():
+        try:
+            svg = picture(episode)
+        except Exception as error:
+            raise broken(environment.name, raised(environment, error)) from error
+        path = replay_file(folder, episode.id)
+        if not isinstance(svg, str) or path is None:
+            continue
+        if why := why_unsafe(svg):
+            unsafe[why] += 1
+        else:
+            write_atomic(path, text_bytes(svg))
+    return [f"{count} replays cannot be shown: {why}" for why, count in unsafe.items()]
 
 
 def write_figures(folder: Path, playing: Playing, level: float = 0.95) -> EpisodesSummary:

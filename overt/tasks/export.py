@@ -23,6 +23,7 @@ from overt.data.run.files import (
     text_bytes,
     write_atomic,
 )
+from overt.data.run.finished import open_run
 from overt.data.run.folder import MANIFEST
 from overt.data.run.record import read_record
 from overt.data.suites.load import load_suite, suite_of_run
@@ -212,9 +213,16 @@ def _name(given: str) -> str:
 
 
 def prompts_of(source: str) -> str:
-    """The source with the prompts: a run of `overt run` keeps those that it asked among its stages."""
+    """The source with the prompts: a run of `overt run` keeps those that it asked among its stages.
+
+    Raises:
+        InputError: it is a run of a suite of many turns.
+    """
     asked = Path(source) / "stages" / "prompts.jsonl"
-    return str(asked) if kind_of_run(Path(source)) == "run" and asked.is_file() else source
+    if kind_of_run(Path(source)) != "run" or not asked.is_file():
+        return source
+    open_run(Path(source), "run")  # one of many turns has no prompts that stand alone
+    return str(asked)
 
 
 def kind_of_run(folder: Path) -> str:

@@ -69,27 +69,28 @@ def push_leaderboard(out: Path, repo: str, *, token: str | None = None, update: 
 def build_leaderboard(runs: Sequence[Path], *, title: str, progress: Progress | None = None) -> Leaderboard:
     """Puts the runs on boards, the board with the most rows first.
 
-    Rates are comparable only over the same prompts under the same policy, so runs that differ in either get
-    separate boards. Rows are sorted by over-refusal, lowest first.
+    Rates are comparable only over the same prompts under the same policy, asked one by one or in the same
+    suite of many turns, so runs that differ in any of these get separate boards. Rows are sorted by
+    over-refusal, lowest first.
 
     Raises:
         InputError: a folder is not a complete run of `overt run`, or the same one stands there twice.
     """
     if len({run.resolve() for run in runs}) < len(runs):
         raise InputError("a run is named twice", fix="Give each RUN once.")
-    boards: dict[tuple[str, str], Board] = {}
+    boards: dict[tuple[str, str, str], Board] = {}
     levels = set()
     for folder in runs:
-        run = open_run(folder, "run")
+        run = open_run(folder, "run", played=True)
         refuse_empty(run.results.kinds, folder)
         summary = read_summary(folder)
         prompts = told(brief.prompts_of(folder), progress or Silent())
         policy, set_hash = run.record.policy.to_json(), prompts_hash(prompt for _, prompt in prompts)
-        key = run.record.policy.hash, set_hash
+        key = run.record.policy.hash, set_hash, run.played_suite
         levels.add(summary.level)
         counts = summary.prompts
         asked = BoardPrompts(counts.benign, counts.unsafe, counts.clusters, hash=set_hash)
-        board = boards.setdefault(key, Board(policy=policy, prompts=asked, rows=()))
+        board = boards.setdefault(key, Board(policy=policy, prompts=asked, rows=(), suite=run.played_suite))
         below, version = run.results.below_coverage, run.results.versions.get("overt", "")
         rows = tuple(_row(t, folder, version, is_covered=t.name not in below) for t in summary.targets)
         boards[key] = dataclasses.replace(board, rows=board.rows + rows)

@@ -16,7 +16,7 @@ Decides = Literal["", "value", "content", "policy"]
 # What the shell proposes as its value: the names of one kind (overt.cli.completion has them).
 Completes = Literal[
     "", "auditor", "checker", "export format", "filter", "harm judge", "judge", "model", "policy", "probe",
-    "recipe", "rewriter", "scorer", "suite", "target",
+    "recipe", "rewriter", "scorer", "suite", "suite of any kind", "target",
 ]  # fmt: skip
 # Whether an option that names a file takes its text or its lines as its value.
 Reads = Literal["", "text", "lines"]

@@ -35,6 +35,7 @@ from overt.data.typed_json import to_json
 from overt.review.corrected import attached, without_labels
 from overt.scoring.summary.gather import Prompts
 from overt.scoring.summary.summarize import Gathered, categories_of, summary_of_rows
+from overt.tasks import report_episodes
 from overt.tasks.report_runs import ReportedRun, read_runs
 
 if TYPE_CHECKING:
@@ -91,7 +92,10 @@ def write_report(
         ]
         page = render(blocks, build_provenance([run.facts for run in runs]))
         figures = [_figures(block) for block in blocks]
-        tables = [render_markdown(block.summary, title=block.title if many else "") for block in blocks]
+        tables = [
+            render_markdown(block.summary, title=block.title if many else "", episodes=block.episodes)
+            for block in blocks
+        ]
         write_atomic(out / "summary.json", dump_json({"parts": figures} if many else figures[0]))
         write_atomic(out / "table.md", text_bytes("\n".join(tables)))
         write_atomic(out / "index.html", text_bytes(page))
@@ -138,6 +142,7 @@ def _block(
     """
     from overt.report.block import Block
     from overt.report.plots import write_plots
+    from overt.report.sections.episodes import plotted
 
     read = _gathered(group, progress)
     summary = _summary(group, read)
@@ -148,11 +153,21 @@ def _block(
     ]
     rewordings = [_rewordings(run, images=images, share=share) for run in group]
     calibrations = [run.calibration for run in group if run.calibration]
+    episodes = report_episodes.together(group)
+    sections = plotted(episodes) if episodes else {}
+    browsed = [report_episodes.to_browse(run, images=images, share=share) for run in group]
     return Block(
         summary,
         title,
         _together(galleries),
-        write_plots(summary, plots, remedy=remedy, boundaries=boundaries, calibrations=calibrations),
+        write_plots(
+            summary,
+            plots,
+            remedy=remedy,
+            boundaries=boundaries,
+            calibrations=calibrations,
+            sections=sections,
+        ),
         remedy,
         _together(rewordings),
         boundaries,
@@ -162,6 +177,9 @@ def _block(
         explanations=[run.explanation for run in group if run.explanation],
         calibrations=calibrations,
         suite=group[0].facts.suite,
+        episodes=episodes,
+        episode_cases=_together(browsed),
+        episodes_left_out=sum(found.left_out for found in browsed),
     )
 
 
@@ -240,10 +258,12 @@ class _Merged:
 
 
 def _gallery(run: ReportedRun, source: Source, *, images: bool, share: float) -> Gallery:
-    from overt.report import gallery
+    from overt.report import episodes, gallery
     from overt.report import rewrites as rewordings
 
     room = gallery.PAGE_BUDGET - (rewordings.PAGE_BUDGET if run.rewriting else 0)
+    if run.episodes is not None:
+        room -= episodes.PAGE_BUDGET
     return gallery.build_gallery(
         source,
         run.folder,
@@ -337,6 +357,8 @@ def _figures(block: Block) -> dict[str, Json]:
         figures["explain"] = [_without_prompts(found) for found in block.explanations]
     if block.calibrations:
         figures["calibrate"] = [to_json(found) for found in block.calibrations]
+    if block.episodes:
+        figures["episodes"] = to_json(block.episodes)
     if block.boundaries:
         figures["boundaries"] = to_json(block.boundaries)
     return figures

@@ -13,11 +13,13 @@ from typing import TypeVar
 from overt.data.errors import InputError
 from overt.data.outcomes import Outcome
 from overt.data.results.calibration import Calibration
+from overt.data.results.episodes import EpisodesSummary, Section
 from overt.data.results.explanation import Explanation
 from overt.data.results.files import (
     calibration_file,
     explanation_file,
     read_calibration,
+    read_episodes,
     read_explanation,
     read_remedy,
     remedy_file,
@@ -65,6 +67,7 @@ class ReportedRun:
     corrections: Corrections = field(default_factory=dict)
     explanation: Explanation | None = None
     calibration: Calibration | None = None
+    episodes: EpisodesSummary | None = None
     names: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -111,6 +114,7 @@ class ReportedRun:
             rewriting=rewriting,
             explanation=explanation,
             calibration=calibration,
+            episodes=_renamed(self.episodes, names) if self.episodes else None,
             corrections={(new(name), part): rate for (name, part), rate in self.corrections.items()},
         )
 
@@ -125,7 +129,7 @@ def read_runs(folders: Iterable[Path]) -> list[ReportedRun]:
     runs: list[ReportedRun] = []
     seen: set[str] = set()
     for folder in folders:
-        run = _read(open_run(folder, "run"))
+        run = _read(open_run(folder, "run", played=True))
         run = run.renamed(
             {name: _free(f"{name} ({folder.resolve().name})", seen) for name in run.kinds if name in seen}
         )
@@ -161,7 +165,20 @@ def _read(run: Run) -> ReportedRun:
         corrections,
         read_explanation(run.folder) if explanation_file(run.folder).exists() else None,
         read_calibration(run.folder) if calibration_file(run.folder).exists() else None,
+        read_episodes(run.folder) if run.played_suite else None,
     )
+
+
+def _renamed(found: EpisodesSummary, names: Mapping[str, str]) -> EpisodesSummary:
+    """The figures of episodes with new names of targets."""
+
+    def renamed(section: Section) -> Section:
+        rows = (dataclasses.replace(row, target=names.get(row.target, row.target)) for row in section.rows)
+        return dataclasses.replace(section, rows=tuple(rows))
+
+    targets = (dataclasses.replace(one, target=names.get(one.target, one.target)) for one in found.targets)
+    sections = tuple(map(renamed, found.sections))
+    return dataclasses.replace(found, targets=tuple(targets), sections=sections)
 
 
 def _facts(run: Run) -> RunFacts:

@@ -23,7 +23,7 @@ from overt.data.run import brief
 from overt.data.run.counted import counted_from
 from overt.data.run.finished import RESULTS, Modality, Run, open_run
 from overt.data.run.outcome_parts import EPISODES, OutcomeParts
-from overt.data.run.record import RunRecord
+from overt.data.run.record import ENVIRONMENT, RunRecord
 from overt.data.run.shards import RANKS, read_shard
 from overt.data.suites.episodes.load import EpisodeSuite, list_episode_suites
 from overt.data.suites.load import load_suite
@@ -40,7 +40,7 @@ from overt.scoring.unknown_codes import unknown_said
 from overt.tasks import trust
 from overt.tasks.again import command_anew
 from overt.tasks.asking import Asking, is_offline, modality_of
-from overt.tasks.episodes import Playing, playing_of, settings_of, write_figures
+from overt.tasks.episodes import Playing, playing_of, settings_of, write_figures, write_replays
 from overt.tasks.generate_gold import label_notes
 from overt.tasks.lanes import finished
 from overt.tasks.run_config import RunConfig as RunConfig
@@ -89,7 +89,7 @@ def evaluate(config: RunConfig, progress: Progress) -> Run:
                 work.folder.write_stage(RANKS, asked.ranks)
             # A shard may hold no prompt; then no target is opened.
             _ask(config, start, work, specs if asked.prompts else [], asked, modality, playing)
-    return open_run(start.folder, "run")
+    return open_run(start.folder, "run", played=True)
 
 
 def _asked(config: RunConfig) -> ToAsk:
@@ -201,6 +201,7 @@ def _inputs(config: RunConfig, policy: Policy, specs: Sequence[TargetSpec]) -> d
     return {
         "dataset": [digest_source(file_of(of, spec)) for spec in config.dataset],
         "suite": suite.hash if suite is not None else None,
+        **({ENVIRONMENT: suite.environment} if isinstance(suite, EpisodeSuite) else {}),
         "targets": [spec.to_json() for spec in specs],
         "template": None if is_offline(judge) else load_template("scoring", "judge_refusal").hash,
         "modality": _modality(config, policy),
@@ -263,6 +264,8 @@ def _ask(
         kinds = {spec.name: found[n] for n, spec in enumerate(specs)}
     if playing is not None:
         write_figures(start.folder, playing)
+        for note in write_replays(start.folder, playing.environment):
+            work.keep(note)
     work.seconds["run"] = time.monotonic() - began
     finish(config, start, work, prompts, brief.outcomes_of(start.folder), kinds)
 

@@ -75,12 +75,12 @@ class RunConfig(TargetConfig, OutputConfig):
     suite: Annotated[
         str | None,
         Option(
-            "A published suite of text or of pictures (overt suites list), or a YAML of your own. DATASET "
-            "then names its local files; without any it comes from the Hub.",
+            "A suite of text, of pictures or of many turns (overt suites list), or a YAML of your own. "
+            "DATASET then names its local files; without any it comes from the Hub.",
             _DATA,
             decides="value",
             is_source=True,
-            completes="suite",
+            completes="suite of any kind",
         ),
     ] = None
     of: Annotated[

@@ -101,7 +101,7 @@ def resumed_run(folder: Path, kind: Kind, *, out: Path | None) -> Run:
         raise InputError(
             "--resume goes on with a run as it was started", fix="Leave out --out, or leave out --resume."
         )
-    run = open_run(folder, kind, complete=False)
+    run = open_run(folder, kind, complete=False, played=True)
     if tool := run.record.inputs.get(LOG):
         raise InputError(
             f"this run was made of a log of {tool}, so there is no model to ask",

@@ -105,6 +105,26 @@ def test_no_unit_is_without_a_case():
     assert set(CASES) == {unit.name for unit in (*table().invaders, *table().defenders)}
 
 
+# Attack, health and cost as the paper has them, in its order.
+PAPER = {
+    "FireLizard": (2, 2, 1), "WaterElemental": (2, 2, 1), "PoisonFrog": (1, 1, 2), "MoltenHound": (3, 1, 2),
+    "BattleFrenzy": (7, 4, 2), "BanditLeader": (8, 3, 3), "LavaGolem": (1, 8, 3), "TideGuardian": (4, 2, 3),
+    "TideLord": (4, 10, 4), "Phoenix": (5, 5, 4), "ShadowOverlord": (4, 4, 4),
+    "Sapling": (2, 2, 1), "RockBeetle": (1, 5, 1), "ForestSeer": (1, 2, 2), "StoneWarrior": (2, 5, 2),
+    "EliteSoldier": (1, 1, 2), "Paladin": (3, 6, 3), "BlackRock": (2, 1, 3), "VineProtector": (3, 4, 3),
+    "King": (3, 12, 4), "MountainGiant": (4, 9, 4), "AncientTreant": (2, 3, 4),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("tier", RULES.tiers, ids=lambda tier: tier.name)
+def test_stats_and_costs_are_those_of_the_paper(tier):
+    cost, stats = {"Bronze": (1, 1), "Gold": (3, 2)}[tier.name]
+    for name, (attack, health, price) in PAPER.items():
+        card = cards()[name, tier.name]
+        assert (card.attack, card.health, card.cost) == (stats * attack, stats * health, cost * price)
+        assert card.attacks == (2 if name == "TideGuardian" else 1)
+
+
 # -- what the table does not show --------------------------------------------------------------------------
 
 

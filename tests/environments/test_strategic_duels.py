@@ -140,6 +140,68 @@ def test_costs_are_those_of_the_paper():
         assert [one.cost for one in element.skills] == [1, 1, 2, 3, 4, 5]
 
 
+# The numbers of each skill as the paper has them; how long what it leaves lasts is in ROUNDS.
+PAPER = {
+    "flame_splash": [12, 1, 5], "residual_warmth": [30], "burst_flame_bomb": [25, 4],
+    "flame_whirlwind": [5, 5], "magma_eruption": [50, 8], "hell_curtain": [45, 50],
+    "stream_pierce": [10, 1], "water_barrier": [5, 1],
+    "whirlpool_strangle": [20, 6], "ice_branded": [20, 60], "tsunami_ending": [40, 8],
+    "abyss_resonance": [5, 10], "shadow_claw": [14, 30], "fear_whisper": [-10], "soul_siphon": [30, 25],
+    "night_ambush": [25, 25], "final_announcement": [55, 8], "void_assimilation": [25, 250],
+    "bud_healing": [7], "parasitic_seed": [10, 5], "life_totem": [30, 15], "natural_purification": [40],
+    "forest_reincarnation": [80, 60, 30], "poison_vine": [35], "rock_armor": [12, 8], "earth_shock": [20],
+    "granite_barrier": [-45], "quicksand_trap": [25, 15], "earth_pulse": [10, 10], "core_rebound": [120],
+    "holy_glimmer": [9, 9], "faith_emblem": [-20, 20, 10], "divine_link": [], "luminous_dispel": [-20],
+    "angelic_sanctuary": [-40], "divine_sword": [35, 30],
+}  # fmt: skip
+ROUNDS = {
+    "flame_splash": 2, "residual_warmth": 1, "flame_whirlwind": 3, "hell_curtain": 3, "water_barrier": 3,
+    "ice_branded": 1, "fear_whisper": 3, "night_ambush": 1, "bud_healing": 3, "parasitic_seed": 3,
+    "life_totem": 3, "forest_reincarnation": 3, "poison_vine": 4, "rock_armor": 3, "granite_barrier": 3,
+    "quicksand_trap": 3, "luminous_dispel": 2, "angelic_sanctuary": 3,
+}  # fmt: skip
+USES = {
+    "residual_warmth": 1, "quicksand_trap": 4, "faith_emblem": 1, "divine_link": 1, "divine_sword": 1
+}  # fmt: skip
+_NUMBERS = (
+    "amount", "each", "percent", "below_half", "layers", "dealt", "taken", "taken_flat", "healing", "damage",
+    "mends", "back", "delays", "heals",
+)  # fmt: skip
+
+
+def numbers_of(part):
+    return [value for name in _NUMBERS if (value := getattr(part, name, 0))]
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_numbers_are_those_of_the_paper(name):
+    steps = [deed.step for deed in skill(name).deeds]
+    found = [number for step in steps for part in (step, step.shield) for number in numbers_of(part)]
+    assert sorted(found) == sorted(PAPER[name])
+    assert {step.uses for step in steps} - {0} == ({USES[name]} if name in USES else set())
+    assert all(step.returns in (0, 100) for step in steps)
+
+
+@pytest.mark.parametrize("name", ROUNDS)
+def test_what_a_skill_leaves_is_gone_after_the_last_of_its_turns(name):
+    """It lasts until the end of the r-th next turn of who caused it: into round r + 1 for who acts first."""
+
+    def left(rounds):
+        sides = [("X", ["stream_pierce", name])], [("Y", [])]
+        fight = duel(*sides, rounds=rounds + 1, health=1000, start={0: 950})
+        return sum(bool(status.step.rounds) for one in fight.all for status in one.statuses)
+
+    given = sum(bool(deed.step.rounds) for deed in skill(name).deeds)
+    assert left(ROUNDS[name]) == given > 0
+    assert left(ROUNDS[name] + 1) == 0
+
+
+def test_all_others_leave_nothing_that_ends():
+    lasting = {name for name in CASES if any(deed.step.rounds for deed in skill(name).deeds)}
+    assert lasting == {*ROUNDS, "abyss_resonance"}  # which leaves nothing without layers
+    assert {deed.step.rounds for deed in skill("abyss_resonance").deeds} == {0, 4}
+
+
 # -- what the table does not show --------------------------------------------------------------------------
 
 
@@ -211,6 +273,14 @@ def test_only_buffs_that_end_are_cleared():
     assert fight.all[0].layers("tidal") == 1
     fight = duel([("X", ["fear_whisper"])], [("Y", ["luminous_dispel"])], rounds=1)
     assert [status.step.dealt for status in fight.all[0].statuses] == [-20]
+
+
+def test_one_buff_is_one_and_the_oldest():
+    fight = duel([("X", ["fear_whisper", "rock_armor"])], [("Y", ["wait", "luminous_dispel"])], rounds=2)
+    assert [(one.step.taken, one.shield, one.step.back) for one in fight.all[0].statuses[:-1]] == [
+        (0, 12, 0),
+        (0, 0, 8),
+    ]
 
 
 def test_one_debuff_is_one_and_the_oldest():

@@ -18,8 +18,9 @@ from overt.cli.options import command
 from overt.data.errors import InputError
 from overt.data.records import Drop, Failure
 from overt.data.refusal_tokens_file import SINGLE, write_tokens
-from overt.data.run.finished import Run, flat_identity, open_run
+from overt.data.run.finished import Run, open_run
 from overt.data.run.folder import RunFolder
+from overt.data.run.plain_facts import flat_identity
 from overt.data.run.record import RunRecord, read_record, upgraded
 from overt.data.run.stage_counts import StageCounts
 from overt.policies.load import dump_policy

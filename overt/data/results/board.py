@@ -42,11 +42,13 @@ class BoardRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Board:
-    """Runs over the same prompts under the same policy, the least over-refusal first."""
+    """Runs over the same prompts under the same policy, the least over-refusal first. `suite`: of many turns,
+    that was played; "" where prompts were asked one by one."""
 
     policy: Mapping[str, object]
     prompts: BoardPrompts
     rows: tuple[BoardRow, ...]
+    suite: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

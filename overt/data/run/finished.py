@@ -20,7 +20,7 @@ from overt.data.results.likeness import AsAsked
 from overt.data.results.recipe import RecipeFacts
 from overt.data.run.files import read_json, read_records
 from overt.data.run.folder import MANIFEST
-from overt.data.run.record import RunRecord, read_record
+from overt.data.run.record import ENVIRONMENT, RunRecord, read_record
 from overt.data.text import encodable
 
 RESULTS = "results"
@@ -239,6 +239,11 @@ class Run:
         return (self.folder / MANIFEST).exists()
 
     @property
+    def played_suite(self) -> str:
+        """The suite of many turns that was played; "" where prompts were asked one by one."""
+        return str(self.record.value("suite")) if ENVIRONMENT in self.record.inputs else ""
+
+    @property
     def min_coverage(self) -> float:
         """The required share of answered prompts, 0 to 1."""
         least = self.record.config.get("min_coverage")
@@ -288,16 +293,18 @@ class Run:
         return read_records(self.folder / RESULTS / likeness.FILE, AsAsked)
 
 
-def open_run(folder: Path, *kinds: Kind, complete: bool = True) -> Run:
+def open_run(folder: Path, *kinds: Kind, complete: bool = True, played: bool = False) -> Run:
     """Opens the folder of a run.
 
     Args:
         kinds: the commands whose runs are accepted.
         complete: whether the run must be complete.
+        played: whether runs of suites of many turns are accepted. What works on single prompts and their
+            answers cannot use them.
 
     Raises:
-        InputError: the folder is not a run, or the run is of another command, incomplete, or of a newer
-            version of overt.
+        InputError: the folder is not a run, or the run is of another command, incomplete, of many turns, or
+            of a newer version of overt.
     """
     record = read_record(folder)
     made_by = " or ".join(f"`overt {kind}`" for kind in kinds)
@@ -310,6 +317,14 @@ def open_run(folder: Path, *kinds: Kind, complete: bool = True) -> Run:
     if record.kind not in kinds:
         raise _wrong_kind(folder, record.kind, made_by)
     run = Run(folder, record)
+    if run.played_suite and not played:
+        raise InputError(
+            f"this is a run of {run.played_suite}, a suite of many turns, and this command works on "
+            "single prompts and their answers",
+            where=str(folder),
+            fix=f"See it with overt show {folder}, overt report or overt view; hold it against another with "
+            "overt compare, overt gate or overt leaderboard.",
+        )
     if complete and not run.is_complete:
         raise InputError(
             "this run is not complete",
@@ -342,57 +357,3 @@ def well_formed(data: Json) -> Json:
     if isinstance(data, Mapping):
         return {key: well_formed(value) for key, value in data.items()}
     return [well_formed(one) for one in data] if isinstance(data, Sequence) else data
-
-
-# -- plain dicts ------------------------------------------------------------------------------------------
-
-
-def manifest_of(run: Run) -> dict[str, Json]:
-    """The manifest of a complete run as plain data, with its identity in the format of overt 0.1.0."""
-    return {**run.manifest_data, "identity": flat_identity(run.record)}
-
-
-def flat_identity(record: RunRecord) -> dict[str, Json]:
-    """The `run.json` of overt 0.1.0 for a record."""
-    head: dict[str, Json] = {
-        "kind": record.kind,
-        "overt": record.overt,
-        "policy": record.policy.to_json(),
-    }
-    value = record.value
-    if record.kind == "generate":
-        return {
-            **head,
-            **{name: value for name, value in record.config.items() if name not in ("judge", "max_seeds")},
-            "judges": value("judge") or [],
-            "seeds": {
-                "spec": value("seeds"),
-                "hash": record.inputs.get("seeds"),
-                "limit": value("max_seeds"),
-            },
-            "against": _pairs(record, "against"),
-            "templates": record.part("templates"),
-        }
-    answers = {name: value(name) for name in ("judge", "system", "max_tokens", "temperature")}
-    is_text = record.inputs.get("modality") == "text"
-    told = {"judge": "judge/rules", "system": "", "max_tokens": 512, "temperature": 0.0}
-    text: Mapping[str, Json] = {**answers, "template": record.inputs.get("template")}
-    suite = value("suite")
-    return {
-        **head,
-        **{name: value(name) for name in ("label", "limit", "every_layer", "samples", "seed")},
-        "min_coverage": value("min_coverage"),
-        "only": value("category") or [],
-        "datasets": _pairs(record, "dataset"),
-        "targets": record.inputs.get("targets", []),
-        "suite": None if suite is None else {"name": suite, "hash": record.inputs.get("suite")},
-        "text": text if is_text else None,
-        **({"answers": text} if not is_text and any(answers[n] not in (None, told[n]) for n in told) else {}),
-    }
-
-
-def _pairs(record: RunRecord, name: str) -> list[Json]:
-    specs, hashes = record.value(name), record.inputs.get(name)
-    if not isinstance(specs, list) or not isinstance(hashes, list):
-        return []
-    return [{"spec": spec, "hash": digest} for spec, digest in zip(specs, hashes, strict=False)]

@@ -24,6 +24,8 @@ FILE = "run.json"
 
 # Of the inputs of a run that was made of another tool's log: which tool's.
 LOG = "log"
+# Of the inputs of a run of many turns: its environment.
+ENVIRONMENT = "environment"
 
 
 @dataclass(frozen=True)

@@ -160,7 +160,7 @@ def text(x: float, y: float, said: str, look: str = "", *, room: float = 0, inne
 def box(
     x: float, y: float, width: float, height: float, look: str, *, round: float = 4, inner: str = ""
 ) -> str:
-    """A rectangle. `look`: a class ("left", "right", "field", "good", "bad", "spark", "line")."""
+    """A rectangle. `look`: a class ("left", "right", "field", "good", "bad", "spark", "glow", "line")."""
     place = f'x="{short(x)}" y="{short(y)}" width="{short(width)}" height="{short(height)}"'
     return f'<rect class="{look}" {place} rx="{short(round)}">{inner}</rect>'
 
@@ -238,6 +238,7 @@ def _style() -> str:
             ".overt-replay .right{fill:var(--right);stroke:var(--right-edge)}",
             ".overt-replay .good{fill:var(--good)}.overt-replay .bad{fill:var(--bad)}",
             ".overt-replay .spark{fill:var(--spark);stroke:var(--spark)}",
+            ".overt-replay .glow{fill:var(--spark);opacity:.45}",
             ".overt-replay .still{display:none}",
             "@media (prefers-reduced-motion:reduce){",
             ".overt-replay .moving{display:none}.overt-replay .still{display:inline}}",

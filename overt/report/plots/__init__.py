@@ -6,6 +6,7 @@
     roc          thresholds of targets that give a score
     remedy       refusal won against meaning lost by rewriting
     boundaries   boundary scores by language
+    NAME         lines of a section of a suite of many turns
     calibration  over-refusal against what is let through, on both splits, with the chosen threshold
 
 Those that are wider than a telephone have a second drawing, NAME-narrow, with their panels below each other.
@@ -17,19 +18,23 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from overt.data.results.boundaries import Boundaries
 from overt.data.results.calibration import Calibration
+from overt.data.results.episodes import Section
 from overt.data.results.remedy import Remedy
 from overt.data.results.summary import Summary
 from overt.data.run.files import text_bytes, write_atomic
 from overt.report.plots.boundaries import draw_boundaries
 from overt.report.plots.calibration import draw_calibration
 from overt.report.plots.drawing import GRID, INKS, PAPER, QUIET, TEXT
+from overt.report.plots.lines import draw_lines
 from overt.report.plots.rates import draw_categories, draw_radar, draw_roc, draw_scatter
 from overt.report.plots.remedy import draw_remedy
 
@@ -38,6 +43,7 @@ if TYPE_CHECKING:
     from matplotlib.typing import RcKeyType
 
 NARROW = "-narrow"
+NOTHING: Mapping[str, Section] = MappingProxyType({})
 _FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
 
 
@@ -47,9 +53,12 @@ def draw_plots(
     remedy: Remedy | None = None,
     boundaries: Boundaries | None = None,
     calibrations: Sequence[Calibration] = (),
+    sections: Mapping[str, Section] = NOTHING,
 ) -> dict[str, str]:
     """The plots that there are data for, as SVG text by name."""
-    return {name: _svg(figure) for name, figure in _figures(summary, remedy, boundaries, calibrations)}
+    return {
+        name: _svg(figure) for name, figure in _figures(summary, remedy, boundaries, calibrations, sections)
+    }
 
 
 def write_plots(
@@ -59,6 +68,7 @@ def write_plots(
     remedy: Remedy | None = None,
     boundaries: Boundaries | None = None,
     calibrations: Sequence[Calibration] = (),
+    sections: Mapping[str, Section] = NOTHING,
     dpi: int = 160,
 ) -> dict[str, str]:
     """Like `draw_plots`, and writes NAME.svg and NAME.png into `folder` (made if missing).
@@ -68,7 +78,7 @@ def write_plots(
     """
     folder.mkdir(parents=True, exist_ok=True)
     made = {}
-    for name, figure in _figures(summary, remedy, boundaries, calibrations):
+    for name, figure in _figures(summary, remedy, boundaries, calibrations, sections):
         made[name] = _svg(figure)
         write_atomic(folder / f"{name}.svg", text_bytes(made[name]))
         sink = io.BytesIO()
@@ -90,6 +100,7 @@ def _figures(
     remedy: Remedy | None,
     boundaries: Boundaries | None,
     calibrations: Sequence[Calibration],
+    sections: Mapping[str, Section],
 ) -> Iterator[tuple[str, Figure]]:
     plots: dict[str, Callable[[], Figure | None]] = {
         "scatter": lambda: draw_scatter(summary),
@@ -105,6 +116,9 @@ def _figures(
         f"remedy{NARROW}": lambda: draw_remedy(remedy, narrow=True) if remedy else None,
         f"boundaries{NARROW}": lambda: draw_boundaries(boundaries, narrow=True) if boundaries else None,
     }
+    for name, section in sections.items():
+        plots[name] = partial(draw_lines, section)
+        plots[f"{name}{NARROW}"] = partial(draw_lines, section, narrow=True)
     for name, draw in plots.items():
         with _quiet_drawing():
             figure = draw()

@@ -27,6 +27,7 @@ from overt.report.sections.comparisons import (
     pair_table,
 )
 from overt.report.sections.corrected import corrected_table
+from overt.report.sections.episodes import EpisodesView, build_episodes
 from overt.report.sections.forms import FormsView, build_forms
 from overt.report.sections.groups import group_tables
 from overt.report.sections.remedy import RemedyView, build_remedy
@@ -52,6 +53,7 @@ class View:
 
     counts: str
     level: str
+    episodes: EpisodesView | None
     metrics: Sequence[str]
     headlines: Sequence[Headline]
     corrected: Table | None
@@ -90,6 +92,7 @@ def build_view(block: Block) -> View:
     return View(
         counts=prompts_said(summary.prompts),
         level=f"{100 * summary.level:g}%",
+        episodes=build_episodes(block.episodes) if block.episodes else None,
         metrics=[metrics[name].title for name in shown],
         headlines=build_headlines(targets, shown),
         corrected=corrected_table(targets),

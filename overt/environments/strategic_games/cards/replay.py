@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from overt.environments.strategic_games.cards.fight import Frame, Seen
 from overt.environments.strategic_games.drawing import Clock, Film, box, clock_seconds, film, group, text
 
-_SLOT, _WIDTH, _HEIGHT = 96.0, 88.0, 62.0  # pixels
-_ROWS = (10.0, 130.0)  # the upper edges of the invaders' and the defenders' row
-_SIZE = (7 * _SLOT, 204.0)
+_SLOT, _WIDTH, _HEIGHT = 96.0, 88.0, 72.0  # pixels
+_ROWS = (10.0, 140.0)  # the upper edges of the invaders' and the defenders' row
+_SIZE = (7 * _SLOT, 222.0)
+_REACH = 0.44  # of the way to whom a unit strikes: there they touch
 # Of a turn, which ends at a whole number: a unit steps forward, strikes, and is back; then the rows close up.
 _FORWARD, _STRIKES, _BACK = 0.8, 0.5, 0.25
 _LOOKS = ("left", "right")
@@ -78,7 +79,7 @@ def _unit(track: _Track, last: int, clock: Clock) -> str:
 
 
 def _way(track: _Track) -> Iterator[tuple[float, float, float]]:
-    """Where the unit is at which moment: in its place, half way to whom it strikes, and back."""
+    """Where the unit is at which moment: in its place, beside whom it strikes, and back."""
     lunges = {turn: (x, y) for turn, x, y in track.lunges}
     x, y = track.places[0]
     yield max(0.0, track.turns[0] - _BACK), x, y
@@ -86,7 +87,7 @@ def _way(track: _Track) -> Iterator[tuple[float, float, float]]:
         if turn in lunges:
             at = lunges[turn]
             yield turn - _FORWARD, x, y
-            yield turn - _STRIKES, x + (at[0] - x) * 0.6, y + (at[1] - y) * 0.6
+            yield turn - _STRIKES, x + (at[0] - x) * _REACH, y + (at[1] - y) * _REACH
             yield turn - _BACK, x, y
         elif turn <= track.turns[-1] and track.places[turn - track.turns[0]] != (x, y):
             yield turn - _BACK, x, y
@@ -105,12 +106,12 @@ def _still(track: _Track) -> str:
 
 def _body(seen: Seen, look: str) -> Iterator[str]:
     yield box(0, 0, _WIDTH, _HEIGHT, look, round=6)
-    yield text(_WIDTH / 2, 18, seen.name, "tiny", room=_WIDTH - 8)
-    yield text(_WIDTH / 2, 30, seen.tier, "tiny soft")
+    yield text(_WIDTH / 2, 16, seen.name, "tiny", room=_WIDTH - 8)
+    yield text(_WIDTH / 2, 28, seen.tier, "tiny soft")
 
 
 def _told(seen: Seen, inner: str = "") -> str:
-    return text(_WIDTH / 2, 50, f"{seen.attack} / {seen.health}", "strong", inner=inner)
+    return text(_WIDTH / 2, 47, f"{seen.attack} / {seen.health}", "strong", inner=inner)
 
 
 def _runs(values: Sequence[object]) -> Iterator[tuple[int, int]]:
@@ -147,8 +148,8 @@ def _span(track: _Track, first: int, after: int, ends: float | None) -> tuple[fl
 
 
 def _shield() -> str:
-    return text(_WIDTH - 5, 50, "shield", "tiny end")
+    return text(_WIDTH - 6, 64, "shield", "tiny end")
 
 
 def _flame(burning: int) -> str:
-    return text(5, 50, f"burns {burning}", "tiny start")
+    return text(6, 64, f"burns {burning}", "tiny start")

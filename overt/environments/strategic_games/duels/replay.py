@@ -8,7 +8,7 @@ from overt.environments.strategic_games.drawing import Clock, Film, box, film, g
 from overt.environments.strategic_games.duels.fight import Frame, Seen
 
 _WIDTH, _HEIGHT, _ROW = 150.0, 58.0, 70.0  # pixels
-_SCENE = 620.0
+_SCENE = 672.0
 _SECONDS, _LEAST, _MOST = 0.7, 4.0, 45.0  # of an action, and of the whole
 _STEP = 26.0  # how far who acts steps forward
 _FORWARD, _BACK = 0.8, 0.2  # before the end of its action
@@ -125,8 +125,8 @@ def _numbers(seen: Seen) -> Iterator[str]:
     """Health, and what is on the character."""
     yield text(_WIDTH - 8, 17, f"{seen.health}" if seen.health > 0 else "fallen", "end")
     marks = [("shield", seen.shield), ("burning", seen.burning), ("tidal", seen.tidal)]
-    told = "  ".join(f"{name} {count}" for name, count in marks if count)
-    if told:
+    told = ", ".join(f"{name} {count}" for name, count in marks if count)
+    if told and seen.health > 0:
         yield text(8, 48, told, "start tiny", room=_WIDTH - 16)
 
 

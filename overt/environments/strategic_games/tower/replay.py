@@ -127,8 +127,11 @@ def _lanes(tracks: Iterable[_Track]) -> dict[str, int]:
 
 
 def _ground(rules: Field) -> Iterator[str]:
+    """The cells, with their numbers above and at the left."""
     for y in range(rules.rules.rows):
         yield box(0, _ROW * y, _CELL * rules.rules.columns, _ROW, "field", round=0)
+        yield text(-7, _ROW * (y + 0.5) + 3, str(y), "tiny soft")
+    yield from (text(_CELL * (x + 0.5), -4, str(x), "tiny soft") for x in range(rules.rules.columns))
     for x in range(1, rules.rules.columns):
         yield box(_CELL * x, 0, 1, _ROW * rules.rules.rows, "line", round=0)
 
@@ -202,7 +205,7 @@ def _blast(rules: Field, frame: JsonObject, clock: Clock) -> Iterator[str]:
         left, right = max(x - 1, 0), min(x + 2, rules.rules.columns)
         top, bottom = max(y - 1, 0), min(y + 2, rules.rules.rows)
     place = (_CELL * left, _ROW * top, _CELL * (right - left), _ROW * (bottom - top))
-    yield group([box(*place, "spark"), clock.shown(tick, tick + _GLOW)], hidden=True)
+    yield group([box(*place, "glow"), clock.shown(tick, tick + _GLOW)], hidden=True)
 
 
 def _passed(battle: Battle, tracks: Iterable[_Track]) -> Iterator[str]:

@@ -69,6 +69,7 @@ class Row:
             if any(demon.health <= 0 for demon in demons):
                 self._bury(now)
             self._strike(now)
+            self._pass()
         if self.shared.frames is not None:
             self._show(now, self.shared.frames)
         self.due = self._next(now)
@@ -177,11 +178,11 @@ class Row:
                 foe.fuse = now + foe.fuse_for
             fell = fell or foe.health <= 0
         if fell:
-            for human in self.humans:
-                if human.health <= 0:
-                    self.fallen.append((now, human))
+            self.fallen.extend((now, human) for human in self.humans if human.health <= 0)
             self.humans = [human for human in self.humans if human.health > 0]
             self._meet()
+
+    def _pass(self) -> None:
         for demon in self.demons:
             if demon.foe is None and demon.at <= 0:
                 self.passed = demon
