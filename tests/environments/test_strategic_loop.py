@@ -298,6 +298,28 @@ def test_a_refusal_is_no_loss_and_neither_is_a_plan_that_cannot_be_read(tmp_path
         assert found["refused"].n == (0 if "Broken" in row.target else 4)
 
 
+def test_a_refusal_in_the_middle_says_in_which_turn(tmp_path):
+    episodes = run(tmp_path / "run", "support.small_game:Quitter")
+    assert {(one.state, one.at, one.facts["outcome"]) for one in episodes} == {("refused", 2, "half")}
+    (row,) = (r for r in read_episodes(tmp_path / "run").sections[0].rows if r.group == "all games")
+    win_rate, _, _, opening, refused = row.figures
+    assert (win_rate.value, win_rate.missing) == (None, 6)
+    assert (opening.value, opening.missing) == (None, 4)
+    assert (refused.k, refused.n) == (4, 4)
+
+
+def test_a_cap_on_turns_leaves_what_was_played(tmp_path):
+    player = "scripted/strategic-games/stubborn"
+    cli(
+        "run", "--suite", "strategic-games", "--setting", f"games={STONES}", "--setting", "opponents=greedy",
+        "--turns", 3, "--target", player, "--out", tmp_path / "run",
+    )  # fmt: skip
+    assert {one.state for one in episodes_of(tmp_path / "run")} == {"capped"}
+    win_rate = read_episodes(tmp_path / "run").sections[0].rows[0].figures[0]
+    # Two revisions of each of four matches; of ten rounds there would have been 5 or 4.
+    assert (win_rate.n, win_rate.missing) == (8, 2 * (3 + 2))
+
+
 def test_the_picture_is_the_last_round_that_was_fought(tmp_path):
     environment = StrategicGames()
     (episode, *_) = run(tmp_path / "a", "scripted/strategic-games/greedy")
