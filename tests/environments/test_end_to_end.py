@@ -40,7 +40,7 @@ SUITES = {
     "operations": (["--limit", "6"], "operations/willing"),
     "agent-matrix": (["--samples", "2"], "agent-matrix/exact"),
     "strategic-games": (
-        ["--setting", "games=[duels]", "--setting", "rounds=4", "--limit", "4"],
+        ["--setting", "games=[duels]"],
         "strategic-games/repairing",
     ),
 }
