@@ -21,6 +21,7 @@ from overt.data.outcomes import Outcome
 from overt.data.plugins.attempts import broken, of_episode_facts, of_observation, raised
 from overt.data.records import Turn
 from overt.data.replies import read_reply
+from overt.data.targets import LayerDecision
 from overt.data.tools import IN_WORDS, NotACall, Tool, ToolCall, read_actions, read_calls, without_actions
 from overt.tasks.asking import outcome_of, request_seed
 
@@ -123,11 +124,11 @@ class _Game:
         if len(self.steps) >= most:
             self._ends("capped", end="turns")
             return
-        repaired = ""
+        repaired, layers = "", tuple[LayerDecision, ...]()
         before = self.before
         while True:
             reply, outcome = await self._asked(ask, before, why=repaired)
-            step = self._step(reply, outcome, repaired)
+            step = self._step(reply, outcome, repaired, layers)
             if self._falls_silent(reply, outcome):
                 step = dataclasses.replace(step, state="answered", code="", evidence="")
             elif outcome.state in ("refused", "error"):
@@ -138,7 +139,7 @@ class _Game:
                 found = self._stepped(action)
             except NotACall as error:
                 if not repaired:
-                    repaired = str(error)
+                    repaired, layers = str(error), step.layers
                     before = [*self.before, *self._unread(reply)]
                     continue
                 self._is_unreadable(step, str(error))
@@ -171,6 +172,9 @@ class _Game:
     async def _asked(self, ask: Ask, before: list[Turn], *, why: str) -> tuple[TargetReply, Outcome]:
         prompt, sample = self.play.task.prompt, self.play.sample
         words = self.told.text if not why else _again(why)
+        if why and self.tools:
+            # A turn before: a product's filters read what the user says, and are not asked about this.
+            before, words = [*before, Turn("user", words)], ""
         request = TargetRequest(words, self.play.seed, sample, None, tuple(before) or None, self.tools)
         reply = await ask(request, prompt.category)
         outcome = outcome_of(self.channel, prompt, sample, reply)
@@ -178,7 +182,10 @@ class _Game:
         self.latency_s += reply.latency_s
         return reply, outcome
 
-    def _step(self, reply: TargetReply, outcome: Outcome, repaired: str) -> Step:
+    def _step(
+        self, reply: TargetReply, outcome: Outcome, repaired: str, layers: tuple[LayerDecision, ...]
+    ) -> Step:
+        """The turn as it came. `layers`: those that were asked before it was repaired."""
         told = "\n\n".join(filter(None, (*self.told.results, self.told.text)))
         state = "answered" if outcome.state == "generated" else outcome.state
         return Step(
@@ -192,7 +199,7 @@ class _Game:
             outcome.evidence,
             repaired,
             self.told.is_asked,
-            layers=outcome.layers,
+            layers=(*layers, *outcome.layers),
             images=outcome.images or None,
         )
 

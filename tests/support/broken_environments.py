@@ -3,6 +3,7 @@
 from support.greeting import Greeting, _Session
 
 from overt.data.environments import Observation, Task
+from overt.data.filters import FilterDecision
 from overt.data.tools import NotACall
 
 
@@ -48,3 +49,12 @@ class Broken(Greeting):
         if task.facts["fault"] == "third":
             return _Broken(task.facts["wanted"], "step raises" if task.facts["wanted"] == 3 else "")
         return _Broken(task.facts["wanted"], task.facts["fault"])
+
+
+class Strict:
+    """A filter that stops one job, and everything that no user says."""
+
+    name = "strict"
+
+    def decide(self, text):
+        return FilterDecision("hello 3" in text or not text.startswith("Say hello"))

@@ -81,6 +81,21 @@ def test_what_the_floor_stops_is_nowhere(tmp_path):
     assert not [path for path in files if b"9-year-old" in path.read_bytes()]
 
 
+# -- filters in front of an agent --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("more", [(), ("--every-layer",)])
+def test_a_filter_reads_what_the_user_says_and_nothing_else(tmp_path, more):
+    """Not the results of tools, and not what overt says of a call that cannot be read."""
+    run(tmp_path / "run", "Stumbling", "--filter", "support.broken_environments:Strict", *more)
+    found = list(episodes_of(tmp_path / "run"))
+    assert [(e.state, e.stage, e.at) for e in found[:4]] == [
+        ("ended", None, None), ("ended", None, None), ("refused", "prompt_filter", 1), ("ended", None, None),
+    ]  # fmt: skip
+    assert [[len(s.layers) for s in e.steps] for e in found] == [[1], [1, 0], [1], [1, 0, 0, 0], [1, 0, 0, 0]]
+    assert all(step.repaired for step in found[3].steps)
+
+
 # -- how an episode ended ----------------------------------------------------------------------------------
 
 
