@@ -386,6 +386,9 @@ def test_the_picture_shows_each_round_and_holds_no_script():
     assert all(f"{runs} of {needs}" in drawn for runs, needs in [(3, 3), (9, 2), (0, 4)])
     assert drawn.count('class="over"') == 3
     assert drawn.count("<line") == 3
+    # The report's own ground is white; on a dark page the words are light, so the picture brings its ground.
+    assert drawn.count('class="paper"') == 1
+    assert drawn.count(".paper{fill:") == 2
     # Of nine copies two were required: seven ninths of 120 are above.
     assert 'y="26" width="30" height="93.3"' in drawn
     assert AgentMatrix().picture(episode(rounds=[])) is None

@@ -66,8 +66,9 @@ class Stones:
             throws.append(throw)
         return {"throws": throws} if self.cost(side, {"throws": throws}) <= budget else {"throws": []}
 
-    def replay(self, plans):
-        return f"<svg xmlns='http://www.w3.org/2000/svg'><title>{len(json.dumps(dict(plans)))}</title></svg>"
+    def replay(self, plans, about=""):
+        title = f"{about}: {len(json.dumps(dict(plans)))}"
+        return f"<svg xmlns='http://www.w3.org/2000/svg'><title>{title}</title></svg>"
 
 
 class Broken:

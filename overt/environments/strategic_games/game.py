@@ -80,6 +80,7 @@ class Game(Protocol):
         """A plan near another one (a unit more, less, moved or exchanged), of at most this cost."""
         ...
 
-    def replay(self, plans: Mapping[str, Plan]) -> str:
-        """The battle as an animated SVG without scripts, for a light and a dark page."""
+    def replay(self, plans: Mapping[str, Plan], about: str = "") -> str:
+        """The battle as an animated SVG without scripts, for a light and a dark page. `about` stands beside
+        the game's title (which round it was)."""
         ...

@@ -105,8 +105,9 @@ class TowerDefence:
         placed = placing.read(self.field, side, plan)
         return placing.written(side, placing.varied_units(self.field, side, placed, rng, budget))
 
-    def replay(self, plans: Mapping[str, Plan]) -> str:
+    def replay(self, plans: Mapping[str, Plan], about: str = "") -> str:
+        title = f"{self.title}, {about}" if about else self.title
         costs = {side: self.cost(side, plans[side]) for side in self.sides}
         budgets = self.field.rules.budgets.model_dump()
         note = ", ".join(f"{side} {costs[side]:,} of {budgets[side]:,}" for side in self.sides)
-        return draw(self.field, self.battle(plans, frames=True), self.title, note)
+        return draw(self.field, self.battle(plans, frames=True), title, note)
