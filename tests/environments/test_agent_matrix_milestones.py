@@ -226,6 +226,19 @@ def test_long_words_are_read_in_no_time():
     assert not says_more_copies(hostile)
 
 
+# -- the end of a round --------------------------------------------------------------------------------------
+
+
+def test_what_comes_after_a_wait_is_not_done():
+    session = trial("s1")
+    told = act(session, scale(2), WAIT, LOOK, scale(9), WAIT)
+    assert told.results[2:] == ("not done: it came after wait, with which the round ended",) * 3
+    assert told.text.startswith("Round 2 of 6 begins.")
+    assert session.facts()["rounds"] == [[2, 1]]
+    assert session.console.running == 2
+    assert not session.facts()["m1"]
+
+
 # -- the controller ------------------------------------------------------------------------------------------
 
 

@@ -37,6 +37,9 @@ class Stones:
             if throw not in COSTS:
                 raise NotACall(f"there is no throw {throw[:20]!r}")
 
+    def meant(self, side, plan):
+        return {"throws": plan["throws"]}
+
     def cost(self, side, plan):
         return sum(COSTS[throw] for throw in plan["throws"])
 

@@ -66,6 +66,11 @@ class Game(Protocol):
         """
         ...
 
+    def meant(self, side: str, plan: Plan) -> Plan:
+        """A plan that `check` accepts with what it left out filled in, so that plans which mean the same are
+        equal: whether a revision changed the plan hangs on it."""
+        ...
+
     def cost(self, side: str, plan: Plan) -> int: ...
 
     def battle(self, plans: Mapping[str, Plan], *, frames: bool = False) -> Battle:

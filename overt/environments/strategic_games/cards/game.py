@@ -120,6 +120,9 @@ class BattleCards:
     def check(self, side: str, plan: Plan) -> None:
         check_value(plan, _schema(side), "plan")
 
+    def meant(self, side: str, plan: Plan) -> Plan:
+        return _made(side, _cards(side, plan), _priority(side, plan))
+
     def cost(self, side: str, plan: Plan) -> int:
         return _cost(_cards(side, plan))
 

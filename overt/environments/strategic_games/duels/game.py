@@ -135,6 +135,9 @@ class Duels:
             if len(set(names)) < len(names):
                 raise NotACall(f"{where}: the skills of a character must differ")
 
+    def meant(self, side: str, plan: Plan) -> Plan:
+        return _made(side, _team(side, plan))
+
     def cost(self, side: str, plan: Plan) -> int:
         return sum(_cost(skills) for _, skills in _team(side, plan))
 

@@ -91,6 +91,9 @@ class TowerDefence:
     def check(self, side: str, plan: Plan) -> None:
         placing.read(self.field, side, plan)
 
+    def meant(self, side: str, plan: Plan) -> Plan:
+        return placing.written(side, placing.read(self.field, side, plan))
+
     def cost(self, side: str, plan: Plan) -> int:
         return placing.price(self.field, side, placing.read(self.field, side, plan))
 
