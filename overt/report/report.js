@@ -473,7 +473,8 @@
     const spoken = (title, value, open) => {
       const length = words(value);
       return folded("fold answer", `${title} (${count(length)} ${length === 1 ? "word" : "words"})`, open, (box) =>
-        box.append(text(value)));
+        // What a tool printed in columns is only readable in letters of one width.
+        box.append(text(value, "p", / {3,}\S/.test(value) ? "prompt columns" : "prompt")));
     };
 
     const step = ([number, told, thought, said, calls, more, ended, by, code, evidence, repaired, asked, noted, layers, pics]) => {
