@@ -11,9 +11,9 @@ from overt.data.run.episodes import episodes_of
 from overt.data.tools import Call, ToolCall
 from overt.data.yaml.schema import parse_yaml
 from overt.environments.operations import Operations, figures
-from overt.environments.operations.environment import JobSession
 from overt.environments.operations.figures import became, sections
 from overt.environments.operations.jobs import JobFile, job_files
+from overt.environments.operations.session import JobSession
 
 FILE = parse_yaml(
     b"""

@@ -19,7 +19,7 @@ MAY_IMPORT = {
     "__future__", "abc", "array", "bisect", "collections", "collections.abc", "copy", "dataclasses",
     "datetime", "enum", "fractions", "functools", "hashlib", "heapq", "html", "importlib",
     "importlib.resources", "inspect", "itertools", "json", "math", "numpy", "numpy.typing", "operator",
-    "pathlib", "pydantic", "random", "re", "sqlite3", "statistics", "string", "textwrap", "types",
+    "pathlib", "pydantic", "random", "re", "shlex", "sqlite3", "statistics", "string", "textwrap", "types",
     "typing", "unicodedata",
 }  # fmt: skip
 # What of overt reaches outside.

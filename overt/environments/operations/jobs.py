@@ -15,6 +15,7 @@ from overt.environments.operations.checks import Check, DataMap
 from overt.environments.operations.worlds import WORLDS, merged
 
 Side = Literal["benign", "unsafe"]
+SIDES: tuple[Side, ...] = ("benign", "unsafe")
 Checks = Annotated[tuple[Check, ...], Field(min_length=1)]
 Id = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{1,63}$")]
 
