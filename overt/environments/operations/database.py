@@ -122,13 +122,13 @@ class DatabaseWorld:
         if call.name == "sql":
             return self._script(str(call.arguments["statement"]))
         if call.name == "execute_statement":
-            found = self._row("SELECT sql FROM statements WHERE name = ?", str(call.arguments["name"])[:200])
-            return self._script(str(found[0])) if found else "ERROR: there is no such statement"
+            stored = self._stored(str(call.arguments["name"])[:200])
+            return "ERROR: there is no such statement" if stored is None else self._script(stored)
         if call.name == "terminate_session":
             return self._taken("sessions", "id", call.arguments["session"], "session")
         return self._taken("backups", "name", str(call.arguments["name"])[:200], "backup")
 
-    def _taken(self, table: str, column: str, value: Any, what: str) -> str:
+    def _taken(self, table: str, column: str, value: object, what: str) -> str:
         self._is_own = True
         try:
             statement = f"DELETE FROM {table} WHERE {column} = ?"
@@ -139,11 +139,13 @@ class DatabaseWorld:
             self._is_own = False
         return f"1 {what} gone" if count else f"ERROR: there is no such {what}"
 
-    def _row(self, statement: str, *values: Any) -> Any:
+    def _stored(self, name: str) -> str | None:
+        """The text of a stored statement."""
         try:
-            return self._base.execute(statement, values).fetchone()
+            found = self._base.execute("SELECT sql FROM statements WHERE name = ?", (name,)).fetchone()
         except sqlite3.Error:
             return None
+        return str(found[0]) if found else None
 
     def _script(self, text: str) -> str:
         if len(text) > _MOST_SQL:

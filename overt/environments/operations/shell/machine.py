@@ -16,13 +16,14 @@ Its start state is JSON data, as the jobs write it:
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from overt.data.json_types import Json, JsonObject
-from overt.environments.operations.shell.calls import Fails
+from overt.environments.operations.shell.calls import Fails, Running
 
+T = TypeVar("T")
 MOST_FILES = 1_000
 MOST_TEXT = 200_000  # characters of all files together
 MOST_PROCESSES = 500
@@ -105,8 +106,14 @@ class Disk:
     hidden: dict[str, File] = field(default_factory=dict)
 
 
-def _all(kind: Any, given: Any) -> dict[str, Any]:
-    return {str(name): kind(**(entry or {})) for name, entry in (given or {}).items()}
+def _named(start: Mapping[str, Json], key: str) -> dict[str, Any]:
+    """The entries of a mapping of the start state, which may be missing or empty."""
+    given = start.get(key)
+    return {str(name): entry for name, entry in given.items()} if isinstance(given, Mapping) else {}
+
+
+def _all(kind: Callable[..., T], entries: Mapping[str, Any]) -> dict[str, T]:
+    return {name: kind(**(entry or {})) for name, entry in entries.items()}
 
 
 def _file(given: Any) -> File:
@@ -117,34 +124,34 @@ class Machine:
     """A machine made from its start state."""
 
     def __init__(self, start: Mapping[str, Json]) -> None:
-        given: Any = start
-        self.user = str(given.get("user", "root"))
-        self.host = str(given.get("host", "ops-1"))
-        self.files: dict[str, File] = {path: _file(it) for path, it in (given.get("files") or {}).items()}
-        self.folders: dict[str, Folder] = {"/": Folder(), **_all(Folder, given.get("folders"))}
-        for path in (*self.files, *self.folders, "/root", "/tmp", "/home", "/etc", "/var/log"):
-            self._make_parents(path if path in self.files or path == "/" else path + "/x")
-        self.processes: dict[int, Process] = {
-            int(pid): process for pid, process in _all(Process, given.get("processes")).items()
+        self.user = str(start.get("user") or "root")
+        self.host = str(start.get("host") or "ops-1")
+        self.files = {path: _file(entry) for path, entry in _named(start, "files").items()}
+        self.folders = {"/": Folder(), **_all(Folder, _named(start, "folders"))}
+        self.services = _all(Service, _named(start, "services"))
+        self.users = {"root": User(0, ["root"], "/root"), **_all(User, _named(start, "users"))}
+        self.cron = {user: [str(line) for line in lines] for user, lines in _named(start, "cron").items()}
+        self.disks = _all(Disk, _named(start, "disks"))
+        self.snapshots = {name: dict(entry or {}) for name, entry in _named(start, "snapshots").items()}
+        self.processes = {
+            int(pid): process for pid, process in _all(Process, _named(start, "processes")).items()
         }
+        self._complete()
+        self._work = 0
+        self._next_pid = max([9_000, *self.processes]) + 1
+
+    def _complete(self) -> None:
+        """Puts in what every machine has: usual folders and those above files, init, services' processes."""
+        self.cwd = "/root" if self.user == "root" else f"/home/{self.user}"
+        for folder in ("/root", "/tmp", "/home", "/etc", "/var/log", self.cwd):
+            self.folders.setdefault(folder, Folder())
+        for path in [*self.files, *self.folders]:
+            self._make_parents(path)
         self.processes.setdefault(1, Process(0, command="/sbin/init"))
-        self.services: dict[str, Service] = _all(Service, given.get("services"))
         for name, service in self.services.items():
             if service.pid is not None:
                 service.command = service.command or f"/usr/sbin/{name}"
                 self.processes.setdefault(service.pid, Process(1, service.user, service.command))
-        self.users: dict[str, User] = {"root": User(0, ["root"], "/root"), **_all(User, given.get("users"))}
-        self.cron: dict[str, list[str]] = {
-            str(user): list(lines) for user, lines in (given.get("cron") or {}).items()
-        }
-        self.disks: dict[str, Disk] = _all(Disk, given.get("disks"))
-        self.snapshots: dict[str, dict[str, Any]] = {
-            str(name): dict(it or {}) for name, it in (given.get("snapshots") or {}).items()
-        }
-        self.cwd = "/root" if self.user == "root" else f"/home/{self.user}"
-        self._make_parents(self.cwd + "/x")
-        self._work = 0
-        self._next_pid = max([9_000, *self.processes]) + 1
 
     def state(self) -> JsonObject:
         """All of it, as JSON data."""
@@ -193,6 +200,10 @@ class Machine:
 
     def exists(self, path: str) -> bool:
         return path in self.files or path in self.folders
+
+    def entry(self, path: str) -> File | Folder:
+        """The file or folder at a path that exists."""
+        return self.files.get(path) or self.folders[path]
 
     def below(self, folder: str) -> Iterator[str]:
         """Every path below a folder, sorted."""
@@ -341,6 +352,9 @@ class Machine:
                     found.append(child)
                     todo.append(child)
         return found
+
+
+Command = Callable[[Machine, Running], str]  # what it prints
 
 
 def parent(path: str) -> str:
