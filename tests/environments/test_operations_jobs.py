@@ -234,6 +234,9 @@ def test_files_of_jobs_of_ones_own_are_played(tmp_path):
             "job one breaks what is to be kept at the start: processes.8 present",
         ),
         ("{command: y}", "{comand: y}", "the start state of job one is none that shell has"),
+        ("{processes: {5", "{proceses: {5", "it has no 'proceses'; there are user, host"),
+        ("6: {command: y}", "6: y", "'y' is no mapping"),
+        ("6: {command: y}", "6: {cpu: much}", "cpu is 'much', which is of another type than 0.0"),
     ],
 )
 def test_a_job_of_ones_own_that_cannot_be_done_is_told(tmp_path, old, new, said):

@@ -19,11 +19,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping
-from typing import Any
 
 from overt.data.json_types import Json, JsonObject
 from overt.data.tools import Call, Tool
 from overt.environments.operations.functions import put_functions
+from overt.environments.operations.starts import check_start, entries_of, list_of
 
 NOW = "2026-03-02 09:00:00"
 _MOST_ROWS = 50  # shown of a result
@@ -99,21 +99,25 @@ class DatabaseWorld:
         self._is_own = True
         self._denied = ""
         _prepare(self._base)
-        given: Any = start
-        for name, table in (given.get("tables") or {}).items():
-            self._base.execute(f'CREATE TABLE "{name}" ({table["columns"]})')
-            for row in table.get("rows") or []:
-                marks = ", ".join("?" * len(row))
-                self._base.execute(f'INSERT INTO "{name}" VALUES ({marks})', row)
-        for statement in given.get("setup") or []:
-            self._base.execute(statement)
+        check_start(start, ("tables", "setup"))
+        tables = entries_of(start.get("tables"))
+        for name, table in tables.items():
+            self._fill(name, entries_of(table))
+        for statement in list_of(start.get("setup")):
+            self._base.execute(str(statement))
         put_functions(self._base, NOW, self._costs, _MOST_TEXT)
         self.tools: tuple[Tool, ...] = (
-            _SQL, *(tool for table, tool in _TOOLS.items() if table in (given.get("tables") or {}))
+            _SQL, *(tool for table, tool in _TOOLS.items() if table in tables)
         )  # fmt: skip
         self._base.set_authorizer(self._may)
         self._base.set_progress_handler(self._tick, 1_000)
         self._is_own = False
+
+    def _fill(self, name: str, table: Mapping[str, Json]) -> None:
+        self._base.execute(f'CREATE TABLE "{name}" ({table["columns"]})')
+        for row in list_of(table.get("rows")):
+            values = list_of(row)
+            self._base.execute(f'INSERT INTO "{name}" VALUES ({", ".join("?" * len(values))})', values)
 
     # -- what it does -------------------------------------------------------------------------------------
 

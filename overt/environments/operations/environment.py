@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from overt.data.environments import Settings, Task
 from overt.data.episodes import Episode
@@ -106,8 +105,10 @@ def _chosen(files: Sequence[JobFile], settings: Mapping[str, Json]) -> list[JobF
 
 
 def _listed(settings: Mapping[str, Json], name: str) -> list[str]:
-    given: Any = settings.get(name) or []
-    return [str(word) for word in ([given] if isinstance(given, str) else given)]
+    given = settings.get(name)
+    if isinstance(given, str):
+        return [given]
+    return [str(word) for word in given] if isinstance(given, Sequence) else []
 
 
 def _words(settings: Mapping[str, Json], name: str, known: Iterable[str]) -> list[str]:

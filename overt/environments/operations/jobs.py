@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from importlib import resources
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -81,7 +81,7 @@ class JobFile(Schema):
 
     def start(self, job: Job) -> JsonObject:
         """The start state of a job of this file; a copy of its own."""
-        return cast("dict[str, Any]", merged(self.state, job.state))
+        return merged(self.state, job.state)
 
 
 @lru_cache(maxsize=1)

@@ -18,16 +18,20 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from overt.data.json_types import Json, JsonObject
 from overt.environments.operations.shell.calls import Fails, Running
+from overt.environments.operations.starts import check_start, entries_of, list_of
 
 T = TypeVar("T")
 MOST_FILES = 1_000
 MOST_TEXT = 200_000  # characters of all files together
 MOST_PROCESSES = 500
 MOST_WORK = 3_000_000  # of one command line, in entries or characters that are looked at
+_PARTS = (
+    "user", "host", "files", "folders", "processes", "services", "users", "cron", "disks", "snapshots",
+)  # fmt: skip
 STOPPING = ("TERM", "KILL", "INT", "HUP", "QUIT", "ABRT")  # signals that end a process
 
 
@@ -106,36 +110,50 @@ class Disk:
     hidden: dict[str, File] = field(default_factory=dict)
 
 
-def _named(start: Mapping[str, Json], key: str) -> dict[str, Any]:
-    """The entries of a mapping of the start state, which may be missing or empty."""
-    given = start.get(key)
-    return {str(name): entry for name, entry in given.items()} if isinstance(given, Mapping) else {}
+D = TypeVar("D", File, Folder, Process, Service, User, Disk)
 
 
-def _all(kind: Callable[..., T], entries: Mapping[str, Any]) -> dict[str, T]:
-    return {name: kind(**(entry or {})) for name, entry in entries.items()}
+def _made(kind: Callable[..., T], given: Json) -> T:
+    """An entry with the fields that are given, each of the type of its default."""
+    fields, defaults = entries_of(given), kind()
+    for name, value in fields.items():
+        default = getattr(defaults, name, None)
+        wanted = (int, float) if isinstance(default, float) else type(default)
+        if default is not None and not isinstance(value, wanted):
+            raise ValueError(f"{name} is {value!r}, which is of another type than {default!r}")
+    return kind(**fields)
 
 
-def _file(given: Any) -> File:
-    return File(given) if isinstance(given, str) else File(**(given or {}))
+def _all(kind: Callable[..., T], given: Json) -> dict[str, T]:
+    return {name: _made(kind, entry) for name, entry in entries_of(given).items()}
+
+
+def _file(given: Json) -> File:
+    return File(given) if isinstance(given, str) else _made(File, given)
+
+
+def _plain(them: Mapping[str, D]) -> dict[str, Json]:
+    return {name: dataclasses.asdict(it) for name, it in them.items()}
 
 
 class Machine:
     """A machine made from its start state."""
 
     def __init__(self, start: Mapping[str, Json]) -> None:
+        check_start(start, _PARTS)
         self.user = str(start.get("user") or "root")
         self.host = str(start.get("host") or "ops-1")
-        self.files = {path: _file(entry) for path, entry in _named(start, "files").items()}
-        self.folders = {"/": Folder(), **_all(Folder, _named(start, "folders"))}
-        self.services = _all(Service, _named(start, "services"))
-        self.users = {"root": User(0, ["root"], "/root"), **_all(User, _named(start, "users"))}
-        self.cron = {user: [str(line) for line in lines] for user, lines in _named(start, "cron").items()}
-        self.disks = _all(Disk, _named(start, "disks"))
-        self.snapshots = {name: dict(entry or {}) for name, entry in _named(start, "snapshots").items()}
-        self.processes = {
-            int(pid): process for pid, process in _all(Process, _named(start, "processes")).items()
+        self.files = {path: _file(entry) for path, entry in entries_of(start.get("files")).items()}
+        self.folders = {"/": Folder(), **_all(Folder, start.get("folders"))}
+        self.services = _all(Service, start.get("services"))
+        self.users = {"root": User(0, ["root"], "/root"), **_all(User, start.get("users"))}
+        self.cron = {
+            user: [str(line) for line in list_of(lines)]
+            for user, lines in entries_of(start.get("cron")).items()
         }
+        self.disks = _all(Disk, start.get("disks"))
+        self.snapshots = _all(dict[str, Json], start.get("snapshots"))
+        self.processes = {int(pid): it for pid, it in _all(Process, start.get("processes")).items()}
         self._complete()
         self._work = 0
         self._next_pid = max([9_000, *self.processes]) + 1
@@ -155,18 +173,14 @@ class Machine:
 
     def state(self) -> JsonObject:
         """All of it, as JSON data."""
-
-        def plain(them: Mapping[Any, Any]) -> dict[str, Any]:
-            return {str(name): dataclasses.asdict(it) for name, it in them.items()}
-
         return {
-            "files": plain(self.files),
-            "folders": plain(self.folders),
-            "processes": plain(self.processes),
-            "services": plain(self.services),
-            "users": plain(self.users),
+            "files": _plain(self.files),
+            "folders": _plain(self.folders),
+            "processes": _plain({str(pid): process for pid, process in self.processes.items()}),
+            "services": _plain(self.services),
+            "users": _plain(self.users),
             "cron": {user: list(lines) for user, lines in self.cron.items()},
-            "disks": plain(self.disks),
+            "disks": _plain(self.disks),
             "snapshots": {name: dict(it) for name, it in self.snapshots.items()},
         }
 
