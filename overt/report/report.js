@@ -473,7 +473,7 @@
     const spoken = (title, value, open) => {
       const length = words(value);
       return folded("fold answer", `${title} (${count(length)} ${length === 1 ? "word" : "words"})`, open, (box) =>
-        box.append(text(value)));
+        box.append(text(value, "p", / {2}|\t/.test(value) ? "prompt aligned" : "prompt")));
     };
 
     const step = ([number, told, thought, said, calls, more, ended, by, code, evidence, repaired, asked, noted, layers, pics]) => {

@@ -135,11 +135,11 @@ def test_notes_name_the_rows_that_they_are_of():
     found = section(
         Row("a", "x", (none, ours)), Row("a", "y", (Figure(0.5), ours)), Row("b", "x", (none, ours))
     )
-    assert list(notes_of(found)) == ["A: -, nobody lost (a, x; b, x)", "B: ours"]
+    assert list(notes_of(found)) == ["A: -, nobody lost (a, x; b)", "B: ours"]
     many = section(
         *(Row("a", str(i), (none, Figure(float(i % 7)))) for i in range(6)), Row("a", "z", (ours,))
     )
-    assert next(notes_of(many)) == "A: -, nobody lost (0; 1; 2; 3 and 2 more rows)"
+    assert next(notes_of(many)) == "A: -, nobody lost (0; 1; 2; 3 and 2 more)"
 
 
 def test_how_episodes_ended_is_told_with_reasons():
