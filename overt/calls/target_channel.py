@@ -122,8 +122,7 @@ class TargetChannel:
     async def send(self, request: TargetRequest) -> TargetReply:
         """Makes one attempt. If no image is readable, the reply is an error, since another try can help."""
         picture = await asyncio.to_thread(self._store.get, request.image) if request.image else None
-        names = {name for turn in request.turns or () for name in turn.images or ()}
-        drawn = {name: await asyncio.to_thread(self._store.get, name) for name in sorted(names)}
+        drawn = await asyncio.to_thread(self._drawn, request.turns or ())
         said = await call_target(
             self._target,
             request.prompt,
@@ -142,6 +141,16 @@ class TargetChannel:
         if stopped(self.pack(TargetReply(bare))):  # the caller drops the text; its pictures are never stored
             paid = self.cost(TargetReply(bare, ("",) * len(response.images)))
             return TargetReply(dataclasses.replace(bare, cost=paid))
+        stored = await self._stored(response)
+        images = tuple(reference for reference, _ in stored)
+        facts = tuple(facts for _, facts in stored)
+        broken = [f for f in facts if isinstance(f, UnreadablePicture)]
+        if len(broken) == len(facts) and not broken[0].is_too_large:
+            bare = dataclasses.replace(bare, error=CallError("server", f"no usable picture: {broken[0]}"))
+        return TargetReply(bare, images, facts)
+
+    async def _stored(self, response: Response) -> list[tuple[str, PictureFacts | UnreadablePicture]]:
+        """Stores the pictures of a response, each with its facts."""
         loop = asyncio.get_running_loop()
         known = response.measured or ()
         measured = known if len(known) == len(response.images) else (None,) * len(response.images)
@@ -149,13 +158,11 @@ class TargetChannel:
             loop.run_in_executor(self._pool, self._store_measured, data, facts)
             for data, facts in zip(response.images, measured, strict=True)
         ]
-        stored = await asyncio.gather(*work)
-        images = tuple(reference for reference, _ in stored)
-        facts = tuple(facts for _, facts in stored)
-        broken = [f for f in facts if isinstance(f, UnreadablePicture)]
-        if len(broken) == len(facts) and not broken[0].is_too_large:
-            bare = dataclasses.replace(bare, error=CallError("server", f"no usable picture: {broken[0]}"))
-        return TargetReply(bare, images, facts)
+        return await asyncio.gather(*work)
+
+    def _drawn(self, turns: tuple[Turn, ...]) -> dict[str, bytes]:
+        """The pictures in a conversation."""
+        return {name: self._store.get(name) for turn in turns for name in turn.images or ()}
 
     def _store_measured(
         self, data: bytes, known: PictureFacts | UnreadablePicture | None

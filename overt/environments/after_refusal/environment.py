@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import ClassVar
 
 from overt.data.environments import Action, Observation, Settings, Task
@@ -15,17 +15,10 @@ from overt.data.json_types import Json, JsonObject
 from overt.data.records import Prompt, content_id, group_name
 from overt.data.results.episodes import Section
 from overt.data.targets import Extra
+from overt.environments.after_refusal.conditions import ALONE, BENIGN, CONDITIONS, EXPLAINED, UNSAFE
 from overt.environments.after_refusal.explanations import explanations, language_of
 from overt.environments.after_refusal.pairs import Around, arranged
 
-ALONE, UNSAFE, BENIGN, EXPLAINED = "alone", "after-unsafe", "after-benign", "explained"
-# Condition -> what was said before, in words.
-CONDITIONS: Mapping[str, str] = {
-    ALONE: "alone",
-    UNSAFE: "after its unsafe twin",
-    BENIGN: "after an unrelated benign prompt",
-    EXPLAINED: "after an explanation",
-}
 _MOST_RECOVERY = 20
 
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from overt.data.episodes import Episode
 from overt.data.results.episodes import Column, Figure, Row, Section
-from overt.environments.after_refusal.counting import difference, recovery, share, share_of
-from overt.environments.after_refusal.environment import ALONE, BENIGN, CONDITIONS, EXPLAINED, UNSAFE
+from overt.environments.after_refusal.conditions import ALONE, BENIGN, CONDITIONS, EXPLAINED, UNSAFE
+from overt.environments.after_refusal.counting import Recovery, difference, recovery, share, share_of
 from overt.environments.after_refusal.talks import (
     ANSWERED,
     BY_MODEL,
@@ -18,7 +18,6 @@ from overt.environments.after_refusal.talks import (
     MISSING,
     SOFTENED,
     Bools,
-    Codes,
     Ints,
     Read,
     Talks,
@@ -35,6 +34,7 @@ _TWINS: Mapping[str, tuple[int, ...]] = {
     "blocked by a filter": (BY_SERVICE,),
     "answered": (ANSWERED, SOFTENED),
 }
+_NOT_ASKED = Figure(None, note="this condition was not asked")
 _CONTRASTS = ((UNSAFE, ALONE), (UNSAFE, BENIGN), (BENIGN, ALONE), (EXPLAINED, ALONE))
 
 
@@ -184,7 +184,7 @@ def _by_distance(targets: Targets, level: float) -> Section:
 
 def _rate_at(mine: Mapping[str, Talks], condition: str, distance: int, level: float) -> Figure:
     if (talks := mine.get(condition)) is None:
-        return Figure(None, note="this condition was not asked")
+        return _NOT_ASKED
     if condition == ALONE:
         if (other := _longest(mine)) is None:
             return share_of(talks.at(1), REFUSED, talks.clusters, level)
@@ -200,9 +200,7 @@ def _differences_by_distance(targets: Targets, level: float) -> Section:
     for target, mine in targets.items():
         for distance in range(1, _depth(mine) + 1 if there else 1):
             figures = tuple(
-                _minus(mine[a], mine.get(b), b, distance, level)
-                if a in mine
-                else Figure(None, unit="difference", note="this condition was not asked")
+                _minus(mine[a], mine.get(b), b, distance, level) if a in mine else _NOT_ASKED
                 for a, b in there
             )
             rows.append(Row(target, str(distance), figures))
@@ -234,13 +232,9 @@ def _recovery(targets: Targets, level: float) -> Section:
     for target, mine in targets.items():
         watched = _depth(mine) - 1
         turns = [(f"{turn} further", float(turn)) for turn in range(1, watched + 1)]
-        for group, turn in [*turns, (f"not within {watched}", math.inf)] if watched else ():
-            figures = tuple(
-                recovery(mine[name].states, _alone(mine, name), mine[name].clusters).at(turn, level)
-                if name in mine
-                else Figure(None, note="this condition was not asked")
-                for name in there
-            )
+        found = _recoveries(mine)
+        for group, turn in [*turns, (f"not within {watched}", math.inf)] if found else ():
+            figures = tuple(found[name].at(turn, level) if name in found else _NOT_ASKED for name in there)
             rows.append(Row(target, group, figures))
     columns = tuple(Column(name, CONDITIONS[name], f"Answered again, {CONDITIONS[name]}.") for name in there)
     return Section("recovery", "When it answers again", columns, tuple(rows), _RECOVERS, "turns")
@@ -250,10 +244,8 @@ def _medians(targets: Targets, level: float) -> Section:
     """The median number of further turns."""
     rows = []
     for target, mine in targets.items():
-        for name, talks in mine.items():
-            if name != ALONE and talks.depth > 1:
-                found = recovery(talks.states, _alone(mine, name), talks.clusters)
-                rows.append(Row(target, CONDITIONS[name], (found.median(level),)))
+        for name, found in _recoveries(mine).items():
+            rows.append(Row(target, CONDITIONS[name], (found.median(level),)))
     means = "The first further turn by which half of them had answered again."
     columns = (Column("median", "median", means, "cost"),)
     text = ("Where fewer than half answered again while they were watched, it is undefined.",)
@@ -262,8 +254,14 @@ def _medians(targets: Targets, level: float) -> Section:
     )
 
 
-def _alone(mine: Mapping[str, Talks], condition: str) -> Codes:
-    return beside(mine[condition], 1, mine.get(ALONE), is_alone=True)
+def _recoveries(mine: Mapping[str, Talks]) -> dict[str, Recovery]:
+    """How each condition recovers; none where nothing is asked after distance 1."""
+    alone = mine.get(ALONE)
+    return {
+        name: recovery(talks.states, beside(talks, 1, alone, is_alone=True), talks.clusters)
+        for name, talks in mine.items()
+        if name != ALONE and talks.depth > 1
+    }
 
 
 # -- filters of the service -------------------------------------------------------------------------------

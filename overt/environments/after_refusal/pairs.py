@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -77,21 +77,21 @@ def _usable(prompts: Sequence[Prompt]) -> tuple[list[Prompt], dict[str, Prompt],
     """The benign prompts that have a twin, and the twins by pair."""
     own = [prompt for prompt in prompts if not prompt.variant_of]
     plain = [prompt for prompt in own if prompt.image is None and not prompt.turns]
-    unsafe: defaultdict[str, list[Prompt]] = defaultdict(list)
+    benign, carrying = _benign(plain), len(_benign(own)) - len(_benign(plain))
+    twins: dict[str, Prompt] = {}
+    unsafe = Counter(str(prompt.pair_id) for prompt in plain if prompt.label == "unsafe")
     for prompt in plain:
         if prompt.label == "unsafe" and prompt.pair_id:
-            unsafe[prompt.pair_id].append(prompt)
-    benign = [prompt for prompt in plain if prompt.label == "benign"]
-    kept = [prompt for prompt in benign if prompt.pair_id in unsafe]
-    shared = Counter(prompt.pair_id for prompt in kept)
-    data = Data(
-        asked=len(kept),
-        without_twin=len(benign) - len(kept),
-        carrying=sum(prompt.label == "benign" for prompt in own) - len(benign),
-        shared=sum(count for count in shared.values() if count > 1),
-        spare=sum(len(unsafe[str(pair)]) - 1 for pair in shared),
-    )
-    return kept, {pair: twins[0] for pair, twins in unsafe.items()}, data
+            twins.setdefault(prompt.pair_id, prompt)
+    kept = [prompt for prompt in benign if prompt.pair_id in twins]
+    pairs = Counter(str(prompt.pair_id) for prompt in kept)
+    shared = sum(count for count in pairs.values() if count > 1)
+    spare = sum(unsafe[pair] - 1 for pair in pairs)
+    return kept, twins, Data(len(kept), len(benign) - len(kept), carrying, shared, spare)
+
+
+def _benign(prompts: Sequence[Prompt]) -> list[Prompt]:
+    return [prompt for prompt in prompts if prompt.label == "benign"]
 
 
 def _next(ring: Sequence[Prompt], clusters: Sequence[str], place: int, wanted: int) -> tuple[Prompt, ...]:

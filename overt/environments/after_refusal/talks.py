@@ -5,7 +5,6 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,7 +112,7 @@ def read(episodes: Iterable[Episode]) -> Read:
     for episode in episodes:
         task = episode.task
         data = data or dict(task["data"])
-        turns: list[dict[str, Any]] = list(task["turns"])
+        turns = list(task["turns"])
         asked = [turn for turn in turns if turn["distance"]]
         opening = len(turns) - len(asked)
         # A turn that was not reached is missing.

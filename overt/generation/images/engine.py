@@ -29,14 +29,12 @@ from overt.generation.transport import Reply, Transport, Upload, absolute, same_
 
 _MOST_PICTURES = 16  # in one response; one is requested
 _SLOWEST_POLL_S = 5.0
-_POLL_GROWTH = 1.2
 _BROKEN_POLLS = 3  # responses that are not JSON before a job is given up
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The prompt and seed of one attempt, and the encoded picture that it edits, if any. `turns` is what was
-    said before, `drawn` the encoded pictures in it by the names of `Turn.images`."""
+    """One attempt: prompt, seed, the encoded picture that it edits, if any, and what was said before."""
 
     prompt: str
     seed: int
@@ -71,7 +69,7 @@ class Job:
     headers: Mapping[str, str] = field(default_factory=dict)
     result_url: str = ""
     every_s: float = 1.0
-    growth: float = _POLL_GROWTH
+    growth: float = 1.2
     max_s: float | None = None
     faults: int | None = None
 
@@ -170,21 +168,12 @@ class PictureService:
 
     # -- one attempt ----------------------------------------------------------------------------------
 
-    async def respond(
-        self,
-        prompt: str,
-        *,
-        seed: int,
-        picture: bytes | None = None,
-        turns: tuple[Turn, ...] = (),
-        drawn: Mapping[str, bytes] | None = None,
-    ) -> Response:
+    async def respond(self, prompt: str, *, seed: int, picture: bytes | None = None, **more: Any) -> Response:
         """Makes one attempt. An accepted job is polled to its end, since it is paid for anyway."""
         start = time.perf_counter()
-        before = tuple(replace(turn, content=encodable(turn.content)) for turn in turns)
         try:
             async with asyncio.timeout(None if self.post else self._limit_s):  # a batch takes hours
-                response = await self._attempt(Asked(encodable(prompt), seed, picture, before, drawn or {}))
+                response = await self._attempt(Asked(encodable(prompt), seed, picture, **more))
         except TimeoutError:
             response = _failed(Failed(CallError("timeout", f"no result in {self._limit_s:g} seconds")))
         return self._masked(replace(response, latency_s=time.perf_counter() - start))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from overt.data.json_types import Json, JsonObject
 from overt.data.jsonpath import count_at, first, object_at, objects_at, text_at
 from overt.data.records import Turn
+from overt.data.text import encodable
 from overt.generation.images.engine import Asked, Found
 from overt.generation.images.pictures import base64_of, media_type
 
@@ -35,7 +36,7 @@ def body(asked: Asked, aspect_ratio: str, safety: str, *, signs: bool = False) -
         "generationConfig": config,
     }
     if systems := [turn.content for turn in asked.turns if turn.role == "system"]:
-        made["systemInstruction"] = {"parts": [{"text": text} for text in systems]}
+        made["systemInstruction"] = {"parts": [{"text": encodable(text)} for text in systems]}
     if safety:
         made["safetySettings"] = [
             {"category": f"HARM_CATEGORY_{harm}", "threshold": safety.upper()} for harm in _HARMS
@@ -45,7 +46,7 @@ def body(asked: Asked, aspect_ratio: str, safety: str, *, signs: bool = False) -
 
 def _content(turn: Turn, asked: Asked, signs: bool) -> Json:
     """An earlier turn, with the pictures that the model drew in it."""
-    parts: list[dict[str, Json]] = [{"text": turn.content}] if turn.content else []
+    parts: list[dict[str, Json]] = [{"text": encodable(turn.content)}] if turn.content else []
     parts += [_inline(asked.drawn[name]) for name in turn.images or () if name in asked.drawn]
     if turn.role != "assistant":
         return {"role": "user", "parts": [*parts]}
