@@ -2,12 +2,13 @@
 
 import io
 import json
+import re
 import shutil
 
 import pytest
 from rich.console import Console
 from support.inside import cli
-from support.paths import TESTS
+from support.paths import ROOT, TESTS
 from typer.testing import CliRunner
 
 from overt.cli import completion
@@ -225,3 +226,28 @@ def test_shipped_suites_of_many_turns_are_listed_shown_and_proposed():
         shown = CliRunner().invoke(suites_app, ["show", name])
         assert shown.exit_code == 0, name
         assert "player: scripted/" in shown.stdout, name
+
+
+# -- the page of the documentation -----------------------------------------------------------------------
+
+
+def test_the_environment_of_the_page_is_run_as_the_page_says(tmp_path, monkeypatch):
+    page = (ROOT / "docs" / "howto" / "episodes.md").read_text("utf-8")
+    files = dict(re.findall(r'^```\w+ title="([^"]+)"\n(.*?)^```$', page, re.MULTILINE | re.DOTALL))
+    assert set(files) == {"greetings.py", "greetings.yaml"}
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert "works on: tasks of its own, 5" in cli("suites", "show", "greetings.yaml").stdout
+    (command,) = [line for line in page.splitlines() if line.startswith("overt run --suite greetings.yaml")]
+    done = cli(*command.split()[1:])
+    assert "5 episodes, 14 turns: 4 ended, 0 refused, 1 capped, 0 missing" in done.stdout
+    assert done.stdout.splitlines()[1] == "These greetings are made up."
+    assert "greetings:Polite  2.80 (n 5)" in done.stdout
+
+
+def test_every_shipped_suite_has_a_row_on_the_page_of_suites():
+    page = (ROOT / "docs" / "suites.md").read_text("utf-8").partition("## Suites of many turns")[2]
+    for name in list_episode_suites():
+        assert any(line.startswith(f"| `{name}` |") for line in page.splitlines()), name
