@@ -84,6 +84,16 @@ _OF_FORMS: Terms = [
         "refused ÷ answers in the format of which both can be told",
     ),
 ]
+_OF_EPISODES: Terms = [
+    ("Episode", "one task played by one target over many turns, with a seed of its own"),
+    (
+        "Ended, refused, capped, missing",
+        "the state of an episode: the environment or the target ended it; the service or the model refused, "
+        "and what was asked was not done; the cap on turns ended it; an error, or an answer that could not "
+        "be read, which is in no rate",
+    ),
+    ("Repaired", "turns whose first answer could not be read, and whose second, after being told why, could"),
+]
 _OF_THRESHOLDS: Terms = [
     (
         "Calibration split, held-out split",
@@ -131,6 +141,7 @@ def build_glossary(blocks: Sequence[Block]) -> Terms:
         *(_OF_REWRITING if any(block.remedy for block in blocks) else ()),
         *(_OF_WORDS if any(block.explanations for block in blocks) else ()),
         *_of_forms(summaries),
+        *(_OF_EPISODES if any(block.episodes for block in blocks) else ()),
         *(_OF_THRESHOLDS if any(block.calibrations for block in blocks) else ()),
         *(_OF_BOUNDARIES if any(block.boundaries for block in blocks) else ()),
     ]

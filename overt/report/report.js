@@ -549,6 +549,7 @@
       tag(label);
       tag(data.targets[row[OF]]);
       tag(data.categories[category]);
+      tag(row[REPLAY] === null ? "" : "replay");
       box.append(tags);
       const title = `Read ${count(row[TURNS])} ${row[TURNS] === 1 ? "turn" : "turns"}`;
       box.append(folded("more whole", title, false, whole(row)));
@@ -558,9 +559,10 @@
 
     const sum = {};
     for (const row of data.episodes) sum[row[ENDED]] = (sum[row[ENDED]] || 0) + 1;
-    const sought = { state: "", target: "", category: "", label: "" };
+    const sought = { state: "", target: "", category: "", label: "", replay: "" };
     const of = {
       target: (row) => String(row[OF]), category: (row) => String(prompt(row)[4]), label: (row) => prompt(row)[2],
+      replay: (row) => (row[REPLAY] === null ? "" : "with a replay"),
     };
     const draw = pages({
       section: "turns", list: "episodes-list", status: "e-found", size: 20, rows: data.episodes, item: episode,
@@ -577,7 +579,7 @@
     );
     for (const name of Object.keys(of)) {
       const select = get("e-" + name);
-      fill(select, data.episodes.map(of[name]), titles[name]);
+      fill(select, data.episodes.map(of[name]), titles[name] || ((value) => value));
       select.addEventListener("change", () => { sought[name] = select.value; draw(); });
     }
     get("turns-browser").hidden = false;

@@ -92,7 +92,7 @@ GAIN, PLAIN = Column("a", "A", tone="gain"), Column("b", "B")
 )  # fmt: skip
 def test_a_figure_stands_with_what_it_was_counted_from(figure, column, text, below, printed, heat):
     cell = figure_cell(figure, column, 2)
-    assert (cell.text, cell.below, cell.heat) == (text, below, heat)
+    assert (cell.text, cell.below.replace("\u00a0", " "), cell.heat) == (text, below, heat)
     assert cell.muted == (text == "-")
     assert printed_cell(figure, column, 2).text == printed
 
@@ -164,6 +164,12 @@ def test_lines_are_drawn_where_there_is_something_to_draw(run):
     drawn = draw_lines(read_episodes(run).sections[1])
     assert [axes.get_title(loc="left") for axes in drawn.axes] == ["Done so far", "A rate"]
     assert len(drawn.axes[0].get_lines()) >= 2
+    # Panels of one unit can be compared, since they have one axis.
+    both = section(
+        Row("a", "1", (Figure(0.2, 0.1, 0.4), Figure(0.9))), Row("a", "2", (Figure(0.0), Figure(None)))
+    )
+    limits = [axes.get_ylim() for axes in draw_lines(both).axes]
+    assert limits[0] == limits[1] == pytest.approx((-0.045, 0.945))
     assert lines_said(read_episodes(run).sections[1]).startswith(
         "Errands by turn: a line for each target over turn"
     )
@@ -313,7 +319,9 @@ def test_the_page_shows_warnings_states_and_every_figure(run, page):
     assert json.loads((page.parent / "summary.json").read_text())["episodes"]["suite"] == "errands"
     table = (page.parent / "table.md").read_text("utf-8")
     assert table.startswith(summary.warnings[0])
-    assert "| support.errands:Moody | kitchen | 50.0% (30.0 to 70.0) (3 of 6; 2 missing) |" in table
+    assert "| support.errands:Moody | kitchen | 50.0% (30.0 to 70.0) (3 of 6; 2 missing) |" in table.replace(
+        "\u00a0", " "
+    )
 
 
 def test_runs_of_one_suite_stand_side_by_side(run, tmp_path):
@@ -423,6 +431,11 @@ def test_episodes_are_filtered_and_pages_turn(opened):
     assert texts(opened, "#e-found") == ["1 to 4 of 4 episodes"]
     assert set(texts(opened, "#episodes-list .fold > summary")) == {"Show unsafe task"}
     Select(opened.find_element("id", "e-category")).select_by_index(0)
+    Select(opened.find_element("id", "e-replay")).select_by_visible_text("with a replay")
+    shown = texts(opened, "#episodes-list .tags")
+    assert shown
+    assert all("replay" in tags.split() for tags in shown)
+    Select(opened.find_element("id", "e-replay")).select_by_index(0)
     Select(opened.find_element("id", "e-target")).select_by_index(0)
     Select(opened.find_element("id", "e-label")).select_by_index(0)
     opened.execute_script("document.querySelector('#turns .next').click()")

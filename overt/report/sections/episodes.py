@@ -192,7 +192,9 @@ def _has_groups(section: Section) -> bool:
 
 def figure_cell(figure: Figure, column: Column, digits: int) -> Cell:
     """A figure with its tint; interval, counts, what is missing and the note are its second line."""
-    beside = " · ".join(filter(None, (counts_of(figure), figure.note)))
+    # No-break spaces keep a narrow column from breaking inside the count.
+    counts = counts_of(figure).replace(" of ", "\u00a0of\u00a0").replace("n ", "n\u00a0")
+    beside = " · ".join(filter(None, (counts, figure.note)))
     if not is_figure(figure.value):
         return Cell("-", beside or "undefined", muted=True)
     heat = ""
