@@ -10,7 +10,7 @@ from collections import Counter
 import pytest
 from support.builders import page_text
 from support.chromium import start
-from support.errands import HOSTILE
+from support.errands import HOSTILE, Errands
 from support.inside import cli
 from support.paths import TESTS
 
@@ -34,6 +34,7 @@ from overt.report.sections.episodes import (
     printed_cell,
     section_table,
 )
+from overt.tasks.episodes import write_replays
 from overt.tasks.report import write_report
 
 SUITE = TESTS / "support" / "errands.yaml"
@@ -283,6 +284,24 @@ def test_replays_of_some_episodes_are_written_and_shown(run):
     shown = [case for case in build_episodes(run, {}) if case.replay]
     assert {case.episode.id for case in shown} == {file.stem for file in files}
     assert replay_file(run, "../../secrets") is None
+
+
+class Faulty(Errands):
+    def picture(self, episode):
+        if episode.label == "unsafe":
+            raise ZeroDivisionError
+        return None if episode.state == "ended" else b"no text"
+
+
+def test_a_replay_that_fails_costs_no_run(run, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    notes = write_replays(copy, Faulty())
+    assert sorted(re.sub(r"^\d+", "N", note) for note in notes) == [
+        "N replays cannot be shown: the environment failed (AttributeError)",
+        "N replays cannot be shown: the environment failed (ZeroDivisionError)",
+    ]
+    assert not replays_folder(copy).exists()  # those of the earlier end are gone
 
 
 def test_a_replay_that_was_changed_is_not_shown(run, tmp_path):
