@@ -225,9 +225,9 @@ def test_a_long_episode_is_cut_and_says_so():
     steps = tuple(Step(i, "x" * 9_000, "<think>why</think>y", facts={"at": i}) for i in range(1, 300))
     episode = Episode("e", "p", "t", 0, 1, "env", "benign", "c", "k", "ended", steps=steps)
     packed = packed_episode(episode, (), "")
-    assert packed[10] == 299
-    assert len(packed[11]) == MOST_TURNS
-    told, thought, said = packed[11][0][1:4]
+    assert packed[11] == 299
+    assert len(packed[12]) == MOST_TURNS
+    told, thought, said = packed[12][0][1:4]
     assert told == "x" * 4_000 + " … (cut)"
     assert (thought, said) == ("why", "y")
 
@@ -449,6 +449,10 @@ def test_episodes_are_filtered_and_pages_turn(opened):
     Select(opened.find_element("id", "e-label")).select_by_visible_text("unsafe")
     assert texts(opened, "#e-found") == ["1 to 4 of 4 episodes"]
     assert set(texts(opened, "#episodes-list .fold > summary")) == {"Show unsafe task"}
+    Select(opened.find_element("id", "e-task")).select_by_visible_text("tool: hose")
+    assert texts(opened, "#e-found") == ["1 to 2 of 2 episodes"]
+    assert all("tool: hose" in tags for tags in texts(opened, "#episodes-list .tags"))
+    Select(opened.find_element("id", "e-task")).select_by_index(0)
     Select(opened.find_element("id", "e-category")).select_by_index(0)
     Select(opened.find_element("id", "e-replay")).select_by_visible_text("with a replay")
     shown = texts(opened, "#episodes-list .tags")
