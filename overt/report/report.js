@@ -483,7 +483,7 @@
       tag("turn " + number, "state");
       if (ended !== "answered") tag(turned(ended) + (by ? " by " + stage(by) : ""), ended === "refused" ? "state bad" : "state");
       tag(code);
-      if (asked) tag("asked here");
+      if (asked) tag("its outcome counts");
       if (repaired) tag("repaired");
       it.append(tags);
       if (told) it.append(spoken("Told", told, words(told) <= 120));
