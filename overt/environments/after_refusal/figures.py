@@ -233,7 +233,9 @@ def _recovery(targets: Targets, level: float) -> Section:
         watched = _depth(mine) - 1
         turns = [(f"{turn} further", float(turn)) for turn in range(1, watched + 1)]
         found = _recoveries(mine)
-        for group, turn in [*turns, (f"not within {watched}", math.inf)] if found else ():
+        if not any(len(one.turns) or one.missing for one in found.values()):
+            continue  # nothing was refused that could recover; the medians say so
+        for group, turn in [*turns, (f"not within {watched}", math.inf)]:
             figures = tuple(found[name].at(turn, level) if name in found else _NOT_ASKED for name in there)
             rows.append(Row(target, group, figures))
     columns = tuple(Column(name, CONDITIONS[name], f"Answered again, {CONDITIONS[name]}.") for name in there)
