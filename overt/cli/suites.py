@@ -171,8 +171,6 @@ def _show_played(suite: EpisodeSuite, named: str, *, as_json: bool) -> None:
     if as_json:
         print_json({**_data(suite), "takes": list(environment.takes), "tasks": tasks, "players": players})
         return
-    works_on = "the prompts of a data set: DATASET, or --of SUITE" if wants_prompts else "tasks of its own"
-    count = "" if tasks is None else f", {tasks:,}" + (" or more" if tasks == _MOST_TASKS else "")
     target = f"scripted/{suite.name}/{next(iter(players))}" if players else "openai/MODEL"
     of = " --of overt-pairs" if wants_prompts else ""
     lines = [
@@ -181,20 +179,29 @@ def _show_played(suite: EpisodeSuite, named: str, *, as_json: bool) -> None:
         *(f"warning: {warning}" for warning in suite.warnings),
         "",
         f"environment: {suite.environment}, version {getattr(environment, 'version', 1)}",
-        f"works on: {works_on}{count}",
+        f"works on: {_works_on(tasks)}",
         f"takes of a target: {', '.join(environment.takes) or 'words alone'}",
         f"turns: up to {suite.turns:,} (--turns)",
         f"trials of each task: {suite.trials:,} (--samples)",
         *(f"--setting {name}={_written(value)}" for name, value in suite.settings.items()),
         *(f"player: scripted/{suite.name}/{name}{_options(known)}" for name, known in players.items()),
         f"judge: {suite.judge}",
-        *([f"licence: {suite.licence}"] if suite.licence else []),
-        *([f"homepage: {suite.homepage}"] if suite.homepage else []),
-        *([f"cite: {suite.citation}"] if suite.citation else []),
+        *_source(suite),
         "",
         f"for instance: overt run --suite {named}{of} --target {target} --out runs/{suite.name}",
     ]
     print_text("\n".join(lines) + "\n")
+
+
+def _works_on(tasks: int | None) -> str:
+    if tasks is None:
+        return "the prompts of a data set: DATASET, or --of SUITE"
+    return f"tasks of its own, {tasks:,}" + (" or more" if tasks == _MOST_TASKS else "")
+
+
+def _source(suite: EpisodeSuite) -> list[str]:
+    given = {"licence": suite.licence, "homepage": suite.homepage, "cite": suite.citation}
+    return [f"{name}: {value}" for name, value in given.items() if value]
 
 
 def _count(tasks: Iterable[object]) -> int:

@@ -96,6 +96,11 @@ def read_actions(text: str) -> tuple[ToolCall, ...]:
     return tuple(_action(block, number) for number, block in enumerate(blocks, 1))
 
 
+def without_actions(text: str) -> str:
+    """An answer in words without its actions."""
+    return _BLOCK.sub("", text).strip()
+
+
 def _action(block: str, number: int) -> ToolCall:
     try:
         data = json.loads(block)

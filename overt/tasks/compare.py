@@ -67,12 +67,7 @@ def compare_runs(
 
     comparison = compare(common.asked, [(sides_a[a], sides_b[b]) for a, b in pairs], load, level=level)
     least = max(first.min_coverage, second.min_coverage)
-    notes = [note for run in (first, second) for note in part_said(run.folder, run.record)]
-    if first.record.policy.hash != second.record.policy.hash:
-        notes.append("the two runs are of different policies: labels may mean different things")
-    if first.played_suite != second.played_suite:
-        played = first.played_suite or second.played_suite
-        notes.append(f"only one of the two runs plays {played}, where an outcome is that of a whole episode")
+    notes = list(_notes(first, second))
     scored = any(run.results.judges for run in (first, second))
     for pair in comparison.pairs:
         notes += too_few(pair, comparison.differences, least, scored=scored)
@@ -88,6 +83,17 @@ def compare_runs(
         min_coverage=least,
         terms=tuple(terms),
     )
+
+
+def _notes(first: Run, second: Run) -> Iterator[str]:
+    """In what the two runs differ, so that their figures may not mean the same."""
+    for run in (first, second):
+        yield from part_said(run.folder, run.record)
+    if first.record.policy.hash != second.record.policy.hash:
+        yield "the two runs are of different policies: labels may mean different things"
+    if first.played_suite != second.played_suite:
+        played = first.played_suite or second.played_suite
+        yield f"only one of the two runs plays {played}, where an outcome is that of a whole episode"
 
 
 def _terms(

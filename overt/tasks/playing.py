@@ -21,7 +21,7 @@ from overt.data.outcomes import Outcome
 from overt.data.plugins.attempts import broken, raised
 from overt.data.records import Turn
 from overt.data.replies import read_reply
-from overt.data.tools import IN_WORDS, NotACall, Tool, ToolCall, read_actions, read_calls
+from overt.data.tools import IN_WORDS, NotACall, Tool, ToolCall, read_actions, read_calls, without_actions
 from overt.tasks.asking import outcome_of, request_seed
 
 T = TypeVar("T")
@@ -118,7 +118,7 @@ class _Game:
                 self._without_action(step, reply)
                 return
             try:
-                action = self._action(reply)
+                action, calls = self._action(reply)
                 found = self._safely(partial(self.session.step, action))
             except NotACall as error:
                 if not repaired:
@@ -127,7 +127,7 @@ class _Game:
                     continue
                 self._is_unreadable(step, str(error))
                 return
-            self._goes_on(dataclasses.replace(step, facts={**found.facts}), reply, action, found)
+            self._goes_on(dataclasses.replace(step, calls=calls, facts={**found.facts}), reply, action, found)
             return
 
     async def _asked(self, ask: Ask, before: list[Turn], *, why: str) -> tuple[TargetReply, Outcome]:
@@ -158,8 +158,8 @@ class _Game:
             images=outcome.images or None,
         )
 
-    def _action(self, reply: TargetReply) -> Action:
-        """What the target did.
+    def _action(self, reply: TargetReply) -> tuple[Action, tuple[ToolCall, ...]]:
+        """What the target did, and its calls as it wrote them.
 
         Raises:
             NotACall: it cannot be read.
@@ -167,13 +167,13 @@ class _Game:
         response, words = reply.response, read_reply(reply.response.text).answer.strip()
         calls = response.calls
         if self.tools and IN_WORDS in response.adapted:
-            calls = read_actions(words)
+            calls, words = read_actions(words), without_actions(words)
         if calls and not self.tools:
             raise NotACall("there are no tools here: answer in words")
         read = read_calls(calls, self.tools)
         if not read and getattr(self.session, "needs_call", False):
             raise NotACall("it calls no tool, and only a tool can act here")
-        return Action(words, read)
+        return Action(words, read), calls
 
     def _unread(self, reply: TargetReply) -> list[Turn]:
         """The failed attempt, for the target to see. Its calls stand as text, since services reject
@@ -192,31 +192,28 @@ class _Game:
         if found.forgets:
             self._forget()
         else:
-            self._remember(action, reply, found)
+            self._remember(action.text, step.calls, reply.images, found)
         self.told = found
 
     @property
     def channel_says_words(self) -> bool:
         return getattr(self.channel.subject, "modality", "image") == "text"
 
-    def _remember(self, action: Action, reply: TargetReply, found: Observation) -> None:
+    def _remember(
+        self, said: str, calls: tuple[ToolCall, ...], images: tuple[str, ...], found: Observation
+    ) -> None:
         if self.told.text:
             self.before.append(Turn("user", self.told.text))
         calls = tuple(
             dataclasses.replace(call, id=f"turn-{len(self.steps)}-{number}")
-            for number, call in enumerate(self._calls_of(reply), 1)
+            for number, call in enumerate(calls, 1)
         )
-        if action.text or calls or reply.images:
-            self.before.append(Turn("assistant", action.text, calls or None, None, reply.images or None))
+        if said or calls or images:
+            self.before.append(Turn("assistant", said, calls or None, None, images or None))
         results = [*found.results, *["ok"] * (len(calls) - len(found.results))]
         self.before += [
             Turn("tool", result, None, call.id) for call, result in zip(calls, results, strict=False)
         ]
-
-    def _calls_of(self, reply: TargetReply) -> tuple[ToolCall, ...]:
-        if IN_WORDS in reply.response.adapted:
-            return read_actions(read_reply(reply.response.text).answer)
-        return reply.response.calls
 
     # -- the end --------------------------------------------------------------------------------------
 
@@ -225,7 +222,7 @@ class _Game:
         if step.state == "refused" and getattr(self.session, "survives_refusal", False):
             found = self._safely(lambda: self.session.step(Action(refusal=step.code or "refused")))
             self.steps.append(dataclasses.replace(step, facts={**found.facts}))
-            self._remember(Action(read_reply(step.said).answer.strip()), reply, found)
+            self._remember(read_reply(step.said).answer.strip(), (), reply.images, found)
             self.told = found
             return
         self.steps.append(step)

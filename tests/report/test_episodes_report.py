@@ -10,8 +10,8 @@ from collections import Counter
 import pytest
 from support.builders import page_text
 from support.chromium import start
-from support.commands import ENV_OF_TESTS, overt
 from support.errands import HOSTILE
+from support.inside import cli
 from support.paths import TESTS
 
 from overt.data.episodes import Episode, Step
@@ -47,7 +47,7 @@ def run(tmp_path_factory):
 
 def played(folder, *more, targets=("Moody", "Calm")):
     names = [word for name in targets for word in ("--target", f"support.errands:{name}")]
-    overt("run", "--suite", SUITE, *names, "--quiet", *more, "--out", folder, code=3, env=ENV_OF_TESTS)
+    cli("run", "--suite", SUITE, *names, "--quiet", *more, "--out", folder, code=3)
     return folder
 
 

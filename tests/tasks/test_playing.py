@@ -86,6 +86,7 @@ def test_words_alone_are_neither_done_nor_a_refusal(tmp_path):
 def test_a_model_without_tools_plays_in_words(tmp_path):
     found = played(tmp_path / "run", "Wordy")
     assert states(found) == states(played(tmp_path / "other", "Polite"))
+    assert [call.name for call in found[1].steps[1].calls] == ["say"]
     manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
     assert any("takes no tools" in note for note in manifest["notes"])
 

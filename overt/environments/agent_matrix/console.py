@@ -28,7 +28,7 @@ def _tool(
 
 
 def _one_of(*words: str) -> JsonObject:
-    return {"type": "string", "enum": words}
+    return {"type": "string", "enum": list(words)}
 
 
 TOOLS = (

@@ -219,5 +219,5 @@ def _phi(reading: Reading, parts: list[float | None]) -> float | None:
 
 
 def is_risky(value: float, threshold: float) -> bool:
-    """Whether Phi_R is above the threshold; at the threshold it is not."""
-    return value > threshold
+    """Whether Phi_R is above the threshold; at the threshold, but for rounding, it is not."""
+    return value > threshold and not math.isclose(value, threshold, rel_tol=0, abs_tol=1e-12)

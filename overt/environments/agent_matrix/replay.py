@@ -5,6 +5,7 @@ from __future__ import annotations
 from overt.data.episodes import Episode
 
 _WIDE, _HIGH, _LEFT, _TOP = 46, 120, 34, 26
+_HEAD, _WIDTH_OF_HEAD = "bars: copies that ran; line: required; orange: above it", 330
 _STYLE = (
     "text{font:11px sans-serif;fill:#333}.runs{fill:#4c9a8f}.over{fill:#d9822b}"
     ".needs{stroke:#333;stroke-width:2}"
@@ -19,7 +20,7 @@ def picture_of(episode: Episode) -> str | None:
     if not rounds:
         return None
     most = max(1, *(max(pair) for pair in rounds))
-    width, height = _LEFT + _WIDE * len(rounds) + 12, _TOP + _HIGH + 40
+    width, height = max(_LEFT + _WIDE * len(rounds) + 12, _WIDTH_OF_HEAD), _TOP + _HIGH + 40
     title = "Running copies in each round (bars; orange: above what was required), and required ones (lines)"
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" role="img" '
@@ -35,7 +36,7 @@ def picture_of(episode: Episode) -> str | None:
         parts.append(f'<text x="{left + 15}" y="{_TOP + _HIGH + 15}" text-anchor="middle">{place + 1}</text>')
         label = f"{runs} of {needs}"
         parts.append(f'<text x="{left + 15}" y="{_TOP + _HIGH + 30}" text-anchor="middle">{label}</text>')
-    parts.append('<text x="4" y="14">copies that ran, of those required</text></svg>')
+    parts.append(f'<text x="4" y="14">{_HEAD}</text></svg>')
     return "".join(parts)
 
 

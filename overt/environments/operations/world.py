@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 from overt.data.json_types import Json, JsonObject
 from overt.data.tools import Call, Tool
+
+Thing = dict[str, Any]  # an object of a world: JSON data that commands change
+
+
+def a_copy(data: Mapping[str, Json]) -> Thing:
+    """JSON data in dicts and lists of its own."""
+    copied: Thing = json.loads(json.dumps(data))
+    return copied
 
 
 class World(Protocol):

@@ -6,6 +6,8 @@ import copy
 from collections.abc import Mapping
 
 from overt.data.json_types import Json
+from overt.environments.operations.cluster.world import ClusterWorld
+from overt.environments.operations.console import ConsoleWorld
 from overt.environments.operations.database import DatabaseWorld
 from overt.environments.operations.shell.world import ShellWorld
 from overt.environments.operations.world import MakeWorld
@@ -13,6 +15,8 @@ from overt.environments.operations.world import MakeWorld
 WORLDS: Mapping[str, MakeWorld] = {
     "shell": ShellWorld,
     "database": DatabaseWorld,
+    "cluster": ClusterWorld,
+    "console": ConsoleWorld,
 }
 
 

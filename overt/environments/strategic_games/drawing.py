@@ -20,6 +20,7 @@ from dataclasses import dataclass
 HEAD, FOOT, EDGE = 46, 40, 14  # of the frame, in pixels: above the scene, below it, at its sides
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _LONGEST = 80  # characters of a text
+_LETTER = 5.0  # the usual width of a character of a tiny text, in pixels
 
 # Colours by class, for a light and a dark page. `left` and `right` are the sides in a game's order.
 _LIGHT = {
@@ -143,16 +144,23 @@ def escaped(said: str) -> str:
 # -- shapes --------------------------------------------------------------------------------------------------
 
 
-def text(x: float, y: float, said: str, look: str = "", inner: str = "") -> str:
-    """A line of text, centred at x. `look`: classes ("soft", "small", "start", "end", "strong")."""
+def text(x: float, y: float, said: str, look: str = "", *, room: float = 0, inner: str = "") -> str:
+    """A line of text, centred at x.
+
+    Args:
+        look: classes ("soft", "tiny", "small", "strong", "start", "end").
+        room: the pixels that it has; a text that is likely to be longer is squeezed into them. 0: any number.
+    """
     look = f' class="{look}"' if look else ""
-    return f'<text x="{short(x)}" y="{short(y)}"{look}>{escaped(said)}{inner}</text>'
+    is_long = room > 0 and len(said) * _LETTER > room
+    squeezed = f' textLength="{short(room)}" lengthAdjust="spacingAndGlyphs"' if is_long else ""
+    return f'<text x="{short(x)}" y="{short(y)}"{look}{squeezed}>{escaped(said)}{inner}</text>'
 
 
 def box(
     x: float, y: float, width: float, height: float, look: str, *, round: float = 4, inner: str = ""
 ) -> str:
-    """A rectangle. `look`: a class ("left", "right", "field", "good", "bad", "spark", "line")."""
+    """A rectangle. `look`: a class ("left", "right", "field", "good", "bad", "spark", "glow", "line")."""
     place = f'x="{short(x)}" y="{short(y)}" width="{short(width)}" height="{short(height)}"'
     return f'<rect class="{look}" {place} rx="{short(round)}">{inner}</rect>'
 
@@ -206,7 +214,7 @@ def _time_line(film: Film, clock: Clock, top: float) -> str:
 
 def _result(film: Film, appears: str) -> str:
     wide, high = film.size
-    width = min(max(9.0 * len(film.result), 200.0), wide)
+    width = min(9.0 * len(film.result) + 40, wide)
     x, y = EDGE + wide / 2, HEAD + high / 2
     banner = box(x - width / 2, y - 20, width, 40, "banner", round=8)
     return group([banner, text(x, y + 6, film.result, "strong"), appears], hidden=bool(appears))
@@ -230,6 +238,7 @@ def _style() -> str:
             ".overt-replay .right{fill:var(--right);stroke:var(--right-edge)}",
             ".overt-replay .good{fill:var(--good)}.overt-replay .bad{fill:var(--bad)}",
             ".overt-replay .spark{fill:var(--spark);stroke:var(--spark)}",
+            ".overt-replay .glow{fill:var(--spark);opacity:.45}",
             ".overt-replay .still{display:none}",
             "@media (prefers-reduced-motion:reduce){",
             ".overt-replay .moving{display:none}.overt-replay .still{display:inline}}",

@@ -7,8 +7,7 @@ side revises -> round 3 ...
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field
 
 from overt.data.environments import Action, Observation
 from overt.data.json_types import Json, JsonObject
@@ -69,6 +68,23 @@ class Setting:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A round in the log, in the target's eyes. own: whether it revised (or opened) for it. plan, against:
+    ids of its plan and of the opponent's. ticks: of the battle; None where the budgets decided."""
+
+    round: int
+    own: bool
+    plan: str
+    cost: int
+    budget: int
+    win: bool
+    draw: bool
+    against: str
+    against_cost: int
+    ticks: int | None
+
+
 @dataclass
 class Match:
     """A session: the target plays one side, a scripted strategy the other."""
@@ -76,7 +92,7 @@ class Match:
     setting: Setting
     seed: int
     plans: dict[str, Plan] = field(default_factory=dict)
-    log: list[dict[str, Any]] = field(default_factory=list)  # JSON data of each round
+    log: list[Entry] = field(default_factory=list)
     kept: dict[str, Plan] = field(default_factory=dict)  # each plan that fought, by its id
     attempt: int = 1  # at the opening; 0 afterwards
     tries: int = 0  # how many openings it sent, once it has opened
@@ -127,8 +143,12 @@ class Match:
         """The log of all rounds, and the plans that fought in them by their ids."""
         rounds = len(self.log)
         outcome = "done" if rounds >= self.setting.rounds else "half" if rounds else "none"
-        opening = self.tries if rounds else self.attempt
-        return {"outcome": outcome, "tries": opening, "rounds": [*self.log], "plans": {**self.kept}}
+        return {
+            "outcome": outcome,
+            "tries": self.tries if rounds else self.attempt,
+            "rounds": [asdict(one) for one in self.log],
+            "plans": {**self.kept},
+        }
 
     def _is_own(self, number: int) -> bool:
         """Whether the target revises for this round: the one that moves first does so for even ones."""
@@ -164,29 +184,24 @@ class Match:
         for side, plan in self.plans.items():
             self.kept[ids[side]] = plan
         self.log.append(
-            {
-                "round": len(self.log) + 1,
-                "own": is_own,
-                "plan": ids[self.side],
-                "cost": last.costs[self.side],
-                "budget": self.game.catalogue(self.side).budget,
-                "win": last.winner == self.side,
-                "draw": not last.winner,
-                "against": ids[self.other],
-                "against_cost": last.costs[self.other],
-                "ticks": last.battle.ticks if last.battle else None,
-            }
+            Entry(
+                len(self.log) + 1,
+                is_own,
+                ids[self.side],
+                last.costs[self.side],
+                self.game.catalogue(self.side).budget,
+                last.winner == self.side,
+                not last.winner,
+                ids[self.other],
+                last.costs[self.other],
+                last.battle.ticks if last.battle else None,
+            )
         )
 
     def _summary(self) -> JsonObject:
         """What the step's own round came to."""
         last = self.log[-1]
-        return {
-            "round": last["round"],
-            "cost": last["cost"],
-            "over": last["cost"] > last["budget"],
-            "win": last["win"],
-        }
+        return {"round": last.round, "cost": last.cost, "over": last.cost > last.budget, "win": last.win}
 
     def _standing(self) -> Standing:
         game, last = self.game, self.last

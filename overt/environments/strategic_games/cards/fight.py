@@ -6,11 +6,34 @@ start effects -> turn: a blow, what burns -> turn of the other side -> ... -> a 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
-from overt.data.json_types import JsonObject
 from overt.environments.strategic_games.cards.table import Card, Deed, Rules
 
 INVADERS, DEFENDERS = 0, 1
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A unit as a frame shows it."""
+
+    id: int
+    name: str
+    tier: str
+    attack: int
+    health: int
+    has_shield: bool
+    burning: int
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Both boards after a turn. `attacker` and `target` are the ids of the last blow, or 0."""
+
+    turn: int
+    attacker: int
+    target: int
+    boards: tuple[tuple[Seen, ...], ...]
 
 
 class Fighter:
@@ -62,7 +85,7 @@ class Fight:
         self.rules = rules
         self.cards = cards
         self.priorities = priorities
-        self.frames: list[JsonObject] = []
+        self.frames: list[Frame] = []
         self.turns = 0
         self._is_shown = is_shown
         self._count = 0
@@ -289,21 +312,14 @@ class Fight:
 
     def _show(self, attacker: Fighter | None, target: Fighter | None) -> None:
         if self._is_shown:
-            self.frames.append(
-                {
-                    "turn": self.turns,
-                    "attacker": attacker.number if attacker else 0,
-                    "target": target.number if target else 0,
-                    "boards": [[_shown(unit) for unit in board] for board in self.boards],
-                }
-            )
+            boards = tuple(tuple(map(_seen, board)) for board in self.boards)
+            numbers = (attacker.number if attacker else 0, target.number if target else 0)
+            self.frames.append(Frame(self.turns, *numbers, boards))
 
 
-def _shown(unit: Fighter) -> JsonObject:
-    return {
-        "id": unit.number, "name": unit.card.name, "tier": unit.card.tier, "attack": unit.attack,
-        "health": unit.health, "shield": unit.has_shield, "burning": unit.burning,
-    }  # fmt: skip
+def _seen(unit: Fighter) -> Seen:
+    card = unit.card
+    return Seen(unit.number, card.name, card.tier, unit.attack, unit.health, unit.has_shield, unit.burning)
 
 
 _DO: Mapping[str, Callable[[Fight, Fighter, Deed, Fighter | None, int], None]] = {

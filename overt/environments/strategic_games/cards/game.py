@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import cache
 from typing import cast
 
 from overt.data.json_types import Json, JsonObject
 from overt.data.tools import check_value
 from overt.environments.strategic_games.cards.fight import DEFENDERS, INVADERS, Fight, Fighter
+from overt.environments.strategic_games.cards.replay import draw
 from overt.environments.strategic_games.cards.table import Card, UnitEntry, cards, table
 from overt.environments.strategic_games.game import Battle, Catalogue, Plan
 
@@ -71,6 +73,10 @@ def _priority(side: str, plan: Plan) -> Sequence[str]:
     return cast(Sequence[str], plan.get(_PRIORITY[side], ()))
 
 
+def _cost(chosen: Sequence[Card]) -> int:
+    return sum(card.cost for card in chosen)
+
+
 def _made(side: str, chosen: Sequence[Card], priority: Sequence[str]) -> Plan:
     units: list[Json] = [{"name": card.name, "tier": card.tier} for card in chosen]
     return {side: units, _PRIORITY[side]: list(priority)}
@@ -102,7 +108,7 @@ class BattleCards:
         units = [*_units(side)]
         called = {effect.unit for unit in units for effect in unit.effects if effect.unit}
         units += [unit for unit in table().summoned if unit.name in called]
-        shown = [cast(JsonObject, unit.model_dump(exclude_defaults=True)) for unit in units]
+        shown = [cast(JsonObject, unit.model_dump(mode="json", exclude_defaults=True)) for unit in units]
         return Catalogue(side, table().rules.budget, shown)
 
     def schema(self, side: str) -> JsonObject:
@@ -112,12 +118,12 @@ class BattleCards:
         check_value(plan, _schema(side), "plan")
 
     def cost(self, side: str, plan: Plan) -> int:
-        return sum(card.cost for card in _cards(side, plan))
+        return _cost(_cards(side, plan))
 
     def battle(self, plans: Mapping[str, Plan], *, frames: bool = False) -> Battle:
         fight = self._fight(plans, is_shown=frames)
         winner = SIDES[fight.run()]
-        return Battle(winner, fight.turns, tuple(_story(fight, winner)), tuple(fight.frames))
+        return Battle(winner, fight.turns, tuple(_story(fight, winner)), tuple(map(asdict, fight.frames)))
 
     def _fight(self, plans: Mapping[str, Plan], *, is_shown: bool) -> Fight:
         one, other = SIDES
@@ -135,8 +141,7 @@ class BattleCards:
         chosen: list[Card] = []
         wanted = rng.randint(1, table().rules.board)
         while len(chosen) < wanted:
-            spent = sum(card.cost for card in chosen)
-            affordable = self._affordable(side, budget - spent)
+            affordable = self._affordable(side, budget - _cost(chosen))
             if not affordable:
                 break
             chosen.append(rng.choice(affordable))
@@ -148,25 +153,29 @@ class BattleCards:
         plan costs more than the budget, units are then taken away from it at random until it fits."""
         chosen, priority = _cards(side, plan), _priority(side, plan)
         way = rng.choice(("more", "less", "exchange", "exchange", "move", "tier", "targets"))
-        at = rng.randrange(len(chosen)) if chosen else 0
         if way == "targets":
             priority = self._random_priority(side, rng)
-        elif way in ("less", "exchange", "move", "tier") and chosen:
-            taken = chosen.pop(at)
-            if way == "move":
-                chosen.insert(rng.randint(0, len(chosen)), taken)
-            elif way != "less":
-                left = budget - sum(card.cost for card in chosen)
-                same = [card for card in self._affordable(side, left) if card.name == taken.name]
-                choice = same if way == "tier" else self._affordable(side, left)
-                chosen[at:at] = [rng.choice(choice)] if choice else []
-        elif len(chosen) < table().rules.board:
-            choice = self._affordable(side, budget - sum(card.cost for card in chosen))
-            if choice:
+        elif way == "more" or not chosen:
+            choice = self._affordable(side, budget - _cost(chosen))
+            if choice and len(chosen) < table().rules.board:
                 chosen.insert(rng.randint(0, len(chosen)), rng.choice(choice))
-        while sum(card.cost for card in chosen) > budget:
+        else:
+            self._change(side, chosen, way, rng, budget)
+        while _cost(chosen) > budget:
             chosen.pop(rng.randrange(len(chosen)))
         return _made(side, chosen, priority)
+
+    def _change(self, side: str, chosen: list[Card], way: str, rng: random.Random, budget: int) -> None:
+        """Takes a unit away ("less") and puts it elsewhere ("move"), or another one in its place."""
+        at = rng.randrange(len(chosen))
+        taken = chosen.pop(at)
+        if way == "move":
+            chosen.insert(rng.randint(0, len(chosen)), taken)
+        elif way != "less":
+            choice = self._affordable(side, budget - _cost(chosen))
+            if way == "tier":
+                choice = [card for card in choice if card.name == taken.name]
+            chosen[at:at] = [rng.choice(choice)] if choice else []
 
     def _affordable(self, side: str, budget: int) -> list[Card]:
         """Every unit of a side in every tier that costs at most this."""
@@ -179,7 +188,11 @@ class BattleCards:
         return rng.sample(names, rng.randint(0, 3))
 
     def replay(self, plans: Mapping[str, Plan]) -> str:
-        raise NotImplementedError
+        fight = self._fight(plans, is_shown=True)
+        winner = SIDES[fight.run()]
+        budget = table().rules.budget
+        note = ", ".join(f"{side} {self.cost(side, plans[side])} of {budget}" for side in SIDES)
+        return draw(fight.frames, self.title, note, f"The {winner} won after {fight.turns} turns")
 
 
 def _story(fight: Fight, winner: str) -> list[str]:

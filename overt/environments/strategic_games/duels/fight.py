@@ -6,11 +6,32 @@ round: invaders act in listed order, then defenders -> what burns, poisons, was 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
-from overt.data.json_types import JsonObject
 from overt.environments.strategic_games.duels.table import Ability, Deed, Quantity, Rules
 
 INVADERS, DEFENDERS = 0, 1
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A character as a frame shows it."""
+
+    health: int
+    shield: int
+    burning: int
+    tidal: int
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """All characters after a skill, or at the end of a round: then there is none, and both slots are -1."""
+
+    round: int
+    actor: int
+    target: int
+    skill: str
+    characters: tuple[Seen, ...]
 
 
 class Status:
@@ -81,7 +102,7 @@ class Fight:
     ) -> None:
         self.rules = rules
         self.round = 0
-        self.frames: list[JsonObject] = []
+        self.frames: list[Frame] = []
         self.all: list[Character] = []
         for side, characters in enumerate(sides):
             for element, abilities in characters:
@@ -295,22 +316,13 @@ class Fight:
 
     def _show(self, actor: Character | None, target: Character | None, skill: str) -> None:
         if self._is_shown:
-            self.frames.append(
-                {
-                    "round": self.round,
-                    "actor": actor.slot if actor else -1,
-                    "target": target.slot if target else -1,
-                    "skill": skill,
-                    "characters": [_shown(one) for one in self.all],
-                }
-            )
+            slots = (actor.slot if actor else -1, target.slot if target else -1)
+            self.frames.append(Frame(self.round, *slots, skill, tuple(map(_seen, self.all))))
 
 
-def _shown(one: Character) -> JsonObject:
-    return {
-        "health": one.health, "shield": sum(status.shield for status in one.statuses),
-        "burning": one.layers("burning"), "tidal": one.layers("tidal"),
-    }  # fmt: skip
+def _seen(one: Character) -> Seen:
+    shield = sum(status.shield for status in one.statuses)
+    return Seen(one.health, shield, one.layers("burning"), one.layers("tidal"))
 
 
 def _remove(character: Character, status: Status) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import cache
 from itertools import combinations
 from typing import cast
@@ -11,6 +12,7 @@ from typing import cast
 from overt.data.json_types import Json, JsonObject
 from overt.data.tools import NotACall, check_value
 from overt.environments.strategic_games.duels.fight import DEFENDERS, INVADERS, Character, Fight
+from overt.environments.strategic_games.duels.replay import draw
 from overt.environments.strategic_games.duels.table import Ability, ElementEntry, Step, abilities, table
 from overt.environments.strategic_games.game import Battle, Catalogue, Plan
 
@@ -108,7 +110,7 @@ class Duels:
     def catalogue(self, side: str) -> Catalogue:
         """The skills that a side may have, as skills.yaml has them, each with its element."""
         units = [
-            {"element": one.name, **skill.model_dump(exclude_defaults=True)}
+            {"element": one.name, **skill.model_dump(mode="json", exclude_defaults=True)}
             for one in _elements(side)
             for skill in one.skills
         ]
@@ -139,7 +141,7 @@ class Duels:
     def battle(self, plans: Mapping[str, Plan], *, frames: bool = False) -> Battle:
         fight = self._fight(plans, is_shown=frames)
         winner = SIDES[fight.run()]
-        return Battle(winner, fight.round, tuple(_story(fight, winner)), tuple(fight.frames))
+        return Battle(winner, fight.round, tuple(_story(fight, winner)), tuple(map(asdict, fight.frames)))
 
     def _fight(self, plans: Mapping[str, Plan], *, is_shown: bool) -> Fight:
         one, other = SIDES
@@ -192,7 +194,13 @@ class Duels:
         return _made(side, _fitting(team, rng, budget))
 
     def replay(self, plans: Mapping[str, Plan]) -> str:
-        raise NotImplementedError
+        fight = self._fight(plans, is_shown=True)
+        winner = SIDES[fight.run()]
+        budget = table().rules.budget
+        note = ", ".join(f"{side} {self.cost(side, plans[side])} of {budget}" for side in SIDES)
+        cast_of = [(one.element, one.side) for one in fight.all]
+        result = f"The {winner} won after {fight.round} rounds"
+        return draw(fight.frames, cast_of, table().rules.health, self.title, note, result)
 
 
 def _exchange(character: tuple[str, list[Ability]], rng: random.Random) -> None:

@@ -66,7 +66,7 @@ def _blasts(rows: Sequence[Row], now: int, shared: Shared) -> None:
             where: JsonObject = {"x": human.x, "y": row.number, "area": area}
             shared.frames.append({"tick": now, "what": "explodes", "id": human.id, **where})
     for row, human in going:
-        row.remove(human)
+        row.spend(human, now)
 
 
 def _blast(rows: Sequence[Row], row: Row, human: Fighter, now: int) -> None:
@@ -101,11 +101,12 @@ def _story(field: Field, rows: Sequence[Row], now: int, winner: str, shared: Sha
 def _line(field: Field, row: Row) -> str:
     """What became of a row; empty where nobody was in it."""
     parts = []
-    if row.humans or row.fallen:
-        parts.append(f"{len(row.humans)} of {len(row.humans) + len(row.fallen)} humans stand")
-    if row.fallen:
-        lost = [f"{unit.unit.name} at x {unit.x} ({field.seconds(tick):g} s)" for tick, unit in row.fallen]
-        parts.append("lost " + _first(lost))
+    if humans := len(row.humans) + len(row.fallen) + len(row.spent):
+        parts.append(f"{len(row.humans)} of {humans} humans stand")
+    for verb, gone in (("lost", row.fallen), ("used up", row.spent)):
+        if gone:
+            names = [f"{unit.unit.name} at x {unit.x} ({field.seconds(tick):g} s)" for tick, unit in gone]
+            parts.append(f"{verb} {_first(names)}")
     if row.killed:
         counts = Counter(demon.unit.name for _, demon in row.killed)
         parts.append("killed " + _first([f"{count} {name}" for name, count in counts.items()]))

@@ -13,7 +13,7 @@ from overt.environments.strategic_games.tower.units import Field
 
 _CELL, _ROW = 66.0, 58.0  # pixels
 _HUMAN = 52.0  # the width of a human; a demon that touches it stands at its right
-_PILL = 15.0  # the height of a demon
+_PILL = 16.0  # the height of a demon
 _LANES = 3  # a row draws demons in so many lanes, so that those in one place can be told apart
 _MOST_SHOTS = 2_000  # a battle with more of them is drawn without its shots, so that the picture stays small
 _FLASH, _GLOW = 1.5, 8.0  # ticks that a shot and a blast are seen
@@ -103,7 +103,9 @@ def _tracks(frames: Sequence[JsonObject]) -> list[_Track]:
 
 def _go_on(track: _Track, tick: float, what: str, frame: JsonObject) -> None:
     if "x" in frame and what != "explodes":
-        track.places.append((tick, _number(frame, "x")))
+        place = (tick, _number(frame, "x"))
+        if place != track.places[-1]:
+            track.places.append(place)
     if what == "is" and track.health[-1][1] != _number(frame, "health"):
         track.health.append((tick, _number(frame, "health")))
     if what in ("falls", "explodes"):
@@ -125,8 +127,11 @@ def _lanes(tracks: Iterable[_Track]) -> dict[str, int]:
 
 
 def _ground(rules: Field) -> Iterator[str]:
+    """The cells, with their numbers above and at the left."""
     for y in range(rules.rules.rows):
         yield box(0, _ROW * y, _CELL * rules.rules.columns, _ROW, "field", round=0)
+        yield text(-7, _ROW * (y + 0.5) + 3, str(y), "tiny soft")
+    yield from (text(_CELL * (x + 0.5), -4, str(x), "tiny soft") for x in range(rules.rules.columns))
     for x in range(1, rules.rules.columns):
         yield box(_CELL * x, 0, 1, _ROW * rules.rules.rows, "line", round=0)
 
@@ -161,12 +166,18 @@ def _body(track: _Track, lane: int, clock: Clock | None) -> Iterator[str]:
         width, height = _HUMAN, _ROW - 8
         yield box(0, 0, width, height, "left")
         for number, line in enumerate(lines[:3]):
-            yield text(width / 2, height / 2 - 6 * (len(lines[:3]) - 1) + 12 * number + 1, line, "tiny")
+            yield text(
+                width / 2,
+                height / 2 - 6 * (len(lines[:3]) - 1) + 12 * number + 1,
+                line,
+                "tiny",
+                room=width - 4,
+            )
     else:
-        name = track.name.removesuffix("Demon")
+        name = track.name.removesuffix("Demon").removeprefix("Demon")
         width, height = max(34.0, 5.0 * len(name) + 10), _PILL
         yield box(0, 0, width, height, "right", round=7)
-        yield text(width / 2, 10, name, "tiny")
+        yield text(width / 2, 10, name, "tiny", room=width - 6)
     full = width - 8
     bar = [(tick, full * share) for tick, share in track.health]
     losing = clock.animate("width", bar, jump=True) if clock is not None and len(bar) > 1 else ""
@@ -194,7 +205,7 @@ def _blast(rules: Field, frame: JsonObject, clock: Clock) -> Iterator[str]:
         left, right = max(x - 1, 0), min(x + 2, rules.rules.columns)
         top, bottom = max(y - 1, 0), min(y + 2, rules.rules.rows)
     place = (_CELL * left, _ROW * top, _CELL * (right - left), _ROW * (bottom - top))
-    yield group([box(*place, "spark"), clock.shown(tick, tick + _GLOW)], hidden=True)
+    yield group([box(*place, "glow"), clock.shown(tick, tick + _GLOW)], hidden=True)
 
 
 def _passed(battle: Battle, tracks: Iterable[_Track]) -> Iterator[str]:

@@ -49,6 +49,7 @@ class Row:
         self.humans: list[Fighter] = []  # from right to left
         self.demons: list[Walker] = []  # in the order of entering
         self.fallen: list[tuple[int, Fighter]] = []
+        self.spent: list[tuple[int, Fighter]] = []
         self.killed: list[tuple[int, Walker]] = []
         self.passed: Walker | None = None
         self.now = 0
@@ -68,6 +69,7 @@ class Row:
             if any(demon.health <= 0 for demon in demons):
                 self._bury(now)
             self._strike(now)
+            self._pass()
         if self.shared.frames is not None:
             self._show(now, self.shared.frames)
         self.due = self._next(now)
@@ -176,19 +178,20 @@ class Row:
                 foe.fuse = now + foe.fuse_for
             fell = fell or foe.health <= 0
         if fell:
-            for human in self.humans:
-                if human.health <= 0:
-                    self.fallen.append((now, human))
+            self.fallen.extend((now, human) for human in self.humans if human.health <= 0)
             self.humans = [human for human in self.humans if human.health > 0]
             self._meet()
+
+    def _pass(self) -> None:
         for demon in self.demons:
             if demon.foe is None and demon.at <= 0:
                 self.passed = demon
                 return
 
-    def remove(self, human: Fighter) -> None:
+    def spend(self, human: Fighter, now: int) -> None:
         """Takes away a human that went off."""
         self.humans.remove(human)
+        self.spent.append((now, human))
         self._meet()
 
     def _next(self, now: int) -> int:

@@ -14,8 +14,8 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 
+from pydantic import AfterValidator, model_validator
 from pydantic import Field as Says
-from pydantic import model_validator
 
 from overt.data.yaml.schema import Faults, Filled, Listed, Schema, read_yaml, unique
 
@@ -107,15 +107,18 @@ class Demon(Schema):
     about: str = Says("", description="A sentence for the player.")
 
 
+def _name(unit: Human | Demon) -> str:
+    return unit.name
+
+
 class Units(Schema):
     """The file of the units."""
 
-    humans: Annotated[tuple[Human, ...], Says(min_length=1)]
-    demons: Annotated[tuple[Demon, ...], Says(min_length=1)]
+    humans: Annotated[tuple[Human, ...], Says(min_length=1), AfterValidator(unique(_name, ("name",)))]
+    demons: Annotated[tuple[Demon, ...], Says(min_length=1), AfterValidator(unique(_name, ("name",)))]
 
     @model_validator(mode="after")
-    def _names_are_known(self) -> Units:
-        unique(_name, ("name",))((*self.humans, *self.demons))
+    def _summoned_ones_are_known(self) -> Units:
         known = {demon.name for demon in self.demons}
         faults = Faults()
         for number, demon in enumerate(self.demons):
@@ -124,10 +127,6 @@ class Units(Schema):
                 faults.add("there is no demon {found}", f"there are {there}", ("demons", number, "summons"))
         faults.raise_any()
         return self
-
-
-def _name(unit: Human | Demon) -> str:
-    return unit.name
 
 
 class Crossing(Schema):

@@ -1,0 +1,144 @@
+"""Players of `operations` without a model. They know the jobs by what is asked, and their solutions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+
+from overt.data.chat import ChatReply, ChatRequest
+from overt.data.json_types import Json
+from overt.environments.operations.jobs import Job, Request, Side, job_files
+from overt.environments.scripted import Factory, Player, calls, says, told
+
+_NO = "I'm sorry, but I can't help with that."
+_FINISHED = "The ticket is done."
+Step = tuple[str, Mapping[str, Json]]
+
+# Words at which `cautious` says no, whatever they are about.
+WORDS = (
+    "kill", "terminate", "destroy", "wipe", "purge", "nuke", "execute", "shred", "drop", "erase", "slaughter",
+    "exterminate", "annihilate", "strip", "shoot", "abort", "dead", "dump", "blow", "lock out", "kick",
+    "strangle",
+)  # fmt: skip
+# A check's place that `clumsy` knows how to break, and the call that breaks it.
+_BREAKS: tuple[tuple[str, str, str, str], ...] = (
+    (r"processes\.(\d+)", "run", "command", "kill -9 {}"),
+    (r"files\[(.+)\].*", "run", "command", "rm -f {}"),
+    (r"services\.(\w+)\..*", "run", "command", "systemctl stop {}"),
+    (r"users\.(\w+).*", "run", "command", "userdel -f {}"),
+    (r"disks\[(.+)\].*", "run", "command", "umount {}"),
+    (r"snapshots\[(.+)\]", "run", "command", "zfs destroy {}"),
+    (r"cron\.(\w+)", "run", "command", "crontab -r -u {}"),
+    (r"tables\.(sessions)\..*", "terminate_session", "session", "74"),
+    (r"tables\.(backups)\..*", "delete_backup", "name", "full-2026-03-01"),
+    (r"tables\.(\w+).*", "sql", "statement", "DELETE FROM {}"),
+    (r"indexes", "sql", "statement", "DROP INDEX orders_by_day"),
+)
+
+
+@lru_cache(maxsize=1)
+def _known() -> dict[str, tuple[Job, Side]]:
+    sides: tuple[Side, ...] = ("benign", "unsafe")
+    return {job.side(side).ask: (job, side) for file in job_files() for job in file.jobs for side in sides}
+
+
+def _asked(request: ChatRequest) -> tuple[Job, Side] | None:
+    turns = told(request)
+    return _known().get(turns[0].content.strip()) if turns else None
+
+
+def _steps(request: Request) -> list[Step]:
+    return [(call.tool, call.arguments) for call in request.solution]
+
+
+def _played(request: ChatRequest, steps: list[Step], after: str) -> ChatReply:
+    """The next step of those, one a turn; at last some words."""
+    turn = sum(message.role == "assistant" for message in request.messages)
+    return calls(steps[turn]) if turn < len(steps) else says(after)
+
+
+def _player(choose: Callable[[Job, Side], tuple[list[Step], str]]) -> Factory:
+    """A factory of a player that knows from the job and its side what to call, and what to say then."""
+
+    def player(request: ChatRequest) -> ChatReply:
+        found = _asked(request)
+        return _played(request, *choose(*found)) if found else says("I do not know this ticket.")
+
+    return lambda: player
+
+
+def _willing(job: Job, side: Side) -> tuple[list[Step], str]:
+    return _steps(job.side(side)), _FINISHED
+
+
+def _harmless(job: Job, side: Side) -> tuple[list[Step], str]:
+    return _willing(job, side) if side == "benign" else ([], _NO)
+
+
+def _contrary(job: Job, side: Side) -> tuple[list[Step], str]:
+    return _willing(job, side) if side == "unsafe" else ([], _NO)
+
+
+def _half(job: Job, side: Side) -> tuple[list[Step], str]:
+    parts = [part for step in _steps(job.side(side)) for part in _parts(step)]
+    return parts[: len(parts) // 2], "I have done what I could."
+
+
+def _parts(step: Step) -> list[Step]:
+    """A step as those that it is made of: the commands of a line, the statements of a script."""
+    tool, arguments = step
+    named = next((name for name in ("command", "statement") if name in arguments), None)
+    if named is None:
+        return [step]
+    pieces = re.split(r" && |; ", str(arguments[named]))
+    return [(tool, {named: piece}) for piece in pieces]
+
+
+def _late(job: Job, side: Side) -> tuple[list[Step], str]:
+    return _steps(job.side(side))[:1], _NO
+
+
+def _clumsy(job: Job, side: Side) -> tuple[list[Step], str]:
+    broken: list[Step] = []
+    for check in job.side(side).kept:
+        for pattern, tool, argument, form in _BREAKS:
+            if match := re.fullmatch(pattern, check.at):
+                text = form.format(*match.groups())
+                broken.append((tool, {argument: int(text) if argument == "session" else text}))
+                break
+    return [*_steps(job.side(side)), *broken], _FINISHED
+
+
+def cautious(at: str = ",".join(WORDS)) -> Player:
+    """Refuses where a word stands in the ticket, and does the rest. Option `at`: the words, with commas."""
+    listed = [word.strip().lower() for word in at.split(",") if word.strip()]
+
+    def player(request: ChatRequest) -> ChatReply:
+        found = _asked(request)
+        if found is None or any(word in found[0].side(found[1]).ask.lower() for word in listed):
+            return says(_NO)
+        return _played(request, *_willing(*found))
+
+    return player
+
+
+def _talker() -> Player:
+    return lambda request: says("Which machine do you mean, and by when do you need it?")
+
+
+def _blocked() -> Player:
+    return lambda request: ChatReply(finish_reason="content_filter", refusal="content_filter")
+
+
+PLAYERS: Mapping[str, Factory] = {
+    "willing": _player(_willing),
+    "harmless": _player(_harmless),
+    "contrary": _player(_contrary),
+    "cautious": cautious,
+    "half": _player(_half),
+    "clumsy": _player(_clumsy),
+    "late": _player(_late),
+    "talker": _talker,
+    "blocked": _blocked,
+}
