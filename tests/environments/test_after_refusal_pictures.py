@@ -1,7 +1,11 @@
 """`after-refusal` with picture models that take a conversation: what they are handed of what they drew."""
 
 import asyncio
+import base64
+import contextlib
 import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from support.after_refusal_models import UNSAFE, Draws, prompts_file
@@ -130,3 +134,57 @@ def test_which_of_googles_models_take_a_conversation(monkeypatch, model, takes, 
         body = json.loads(target.request(ASKED).data)
         assert ("thoughtSignature" in body["contents"][1]["parts"][0]) == signs
     asyncio.run(target.close())
+
+
+@contextlib.contextmanager
+def poisoned_service():
+    """Google's API on loopback, which blocks a request while something unsafe stands in its conversation."""
+    seen = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            seen.append(body["contents"])
+            texts = [part.get("text", "") for turn in body["contents"] for part in turn["parts"]]
+            data = base64.b64encode(noise(len(texts))).decode()
+            drawn = {"finishReason": "STOP", "content": {"parts": [{"inlineData": {"data": data}}]}}
+            blocked = {"promptFeedback": {"blockReason": "SAFETY"}}
+            reply = blocked if any(UNSAFE in text for text in texts) else {"candidates": [drawn]}
+            sent = json.dumps(reply).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(sent)))
+            self.end_headers()
+            self.wfile.write(sent)
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", seen
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_gemini_goes_on_with_a_conversation_and_a_filter_poisons_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("GEMINI_API_KEY", "k")
+    prompts_file(tmp_path / "prompts.csv", pairs=3)
+    (tmp_path / "scenes.yaml").write_text(SUITE)
+    with poisoned_service() as (address, seen):
+        target = f"google/gemini-2.5-flash-image?base_url={address}"
+        cli(
+            *("run", "--suite", "after-refusal", "--of", tmp_path / "scenes.yaml", tmp_path / "prompts.csv"),
+            *("--target", target, "--setting", "recovery=2", "--out", tmp_path / "run", "--trust-addresses"),
+        )
+    found = {section.id: section for section in read_episodes(tmp_path / "run").sections}
+    assert [figure.k for figure in found["blocked"].rows[0].figures] == [3, 3, 0, 0]
+    goes_on = [turns for turns in seen if any(turn["role"] == "model" for turn in turns)]
+    assert goes_on
+    for turns in goes_on:
+        drew = [part for turn in turns if turn["role"] == "model" for part in turn["parts"]]
+        assert all(part["inlineData"]["mimeType"] == "image/png" for part in drew)
+    # A turn that was blocked stays, and nothing stands where the model would have answered.
+    assert ["user"] * 3 in [[turn["role"] for turn in turns] for turns in seen]
