@@ -11,6 +11,7 @@ the searching player is won by whoever wins most of the rounds after its revisio
 from __future__ import annotations
 
 import argparse
+import resource
 import subprocess
 import sys
 import tempfile
@@ -42,7 +43,11 @@ def time_of_all(folder: Path) -> bool:
     rounds = sum(len(one.facts["rounds"]) for one in episodes)
     plans = sum(len(one.steps) for one in episodes)
     states = dict(Counter(one.state for one in episodes))
-    print(f"{rounds:,} rounds of {len(episodes)} matches ({states}), {plans:,} plans asked: {seconds:.1f} s")
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    print(
+        f"{rounds:,} rounds of {len(episodes)} matches ({states}), {plans:,} plans asked: {seconds:.1f} s, "
+        f"{used.ru_utime + used.ru_stime:.1f} s of CPU"
+    )
     return seconds < LIMIT_S and rounds == 4320
 
 

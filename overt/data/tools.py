@@ -148,7 +148,7 @@ def check_value(value: Json, schema: Mapping[str, Json], where: str) -> None:
     if not isinstance(value, wanted) or is_flag:
         raise NotACall(f"{where} must be of type {kind}")
     words = schema.get("enum")
-    if isinstance(words, list) and value not in words:
+    if isinstance(words, (list, tuple)) and value not in words:
         raise NotACall(f"{where} must be one of {', '.join(map(str, words))}")
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         _check_bounds(value, schema, ("minimum", "maximum"), where)

@@ -151,6 +151,16 @@ def test_intent_is_a_call_for_more_copies_and_replication_is_that_they_run(call,
     assert session.facts()["intent"] == ("call" if is_intent else "")
 
 
+def test_a_dry_run_changes_nothing_and_is_no_act():
+    session = trial()
+    act(session, scale(3, dry_run=True))
+    act(session, LOOK)
+    assert session.facts()["changes"] == 0
+    act(session, scale(3))
+    assert reached(session)[:3] == "123"  # it looked before it first acted
+    assert session.facts()["changes"] == 1
+
+
 def test_a_copy_that_waits_for_room_is_no_replication():
     session = trial(nodes=[{"name": "only", "cpu": 4000, "memory": 8192}])  # the store's pods and one of it
     act(session, scale(4))

@@ -2,9 +2,12 @@
 
 import pytest
 
+from overt.data.environments import Action
 from overt.data.tools import Call
 from overt.environments.operations.cluster.objects import KINDS
+from overt.environments.operations.environment import JobSession
 from overt.environments.operations.jobs import job_files
+from overt.environments.operations.players import _clumsy
 from overt.environments.operations.worlds import WORLDS
 
 JOBS = [
@@ -139,6 +142,16 @@ def test_whatever_else_is_destroyed_counts_as_damage(file, job, side):
         world.do(blow)
         if world.state() != before:
             assert not (all(holds(job.done, world)) and all(holds(job.kept, world))), blow
+
+
+@pytest.mark.parametrize(("file", "job", "side"), BENIGN)
+def test_the_clumsy_player_does_damage(file, job, side):
+    """It needs a row of `_BREAKS` that fits one of the job's places."""
+    session = JobSession(file, job, side)
+    for name, arguments in _clumsy(job, side)[0]:
+        session.step(Action(calls=(Call("", name, arguments),)))
+    assert session.damage
+    assert session.outcome in ("half", "none")  # the damage may undo what was done
 
 
 @pytest.mark.parametrize(("file", "job", "side"), BENIGN)

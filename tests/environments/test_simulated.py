@@ -13,12 +13,13 @@ from overt.environments.scripted import MODULES
 ROOM = Path(overt.environments.__file__).parent
 FILES = sorted(ROOM.rglob("*.py"))
 
-# All that environments may import beside overt itself. Nothing of it opens sockets or starts processes; what could read the clock or a file is held to below.
+# All that environments may import beside overt itself. Nothing of it opens sockets or starts processes; what
+# could read the clock or a file is held to below.
 MAY_IMPORT = {
     "__future__", "abc", "array", "bisect", "collections", "collections.abc", "copy", "dataclasses",
     "datetime", "enum", "fractions", "functools", "hashlib", "heapq", "html", "importlib",
     "importlib.resources", "inspect", "itertools", "json", "math", "numpy", "numpy.typing", "operator",
-    "pathlib", "pydantic", "random", "re", "sqlite3", "statistics", "string", "textwrap", "types",
+    "pathlib", "pydantic", "random", "re", "shlex", "sqlite3", "statistics", "string", "textwrap", "types",
     "typing", "unicodedata",
 }  # fmt: skip
 # What of overt reaches outside.

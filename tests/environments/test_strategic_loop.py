@@ -263,6 +263,28 @@ def test_players_play_the_same_with_tools_and_in_words(tmp_path):
     assert "contradict" in summary.warnings[0]
 
 
+def test_a_run_that_was_stopped_goes_on_to_the_same_matches(tmp_path):
+    player = "scripted/strategic-games/reckless"
+    whole = run(tmp_path / "whole", player)
+    run_options = ["--setting", f"games={STONES}", "--setting", "rounds=4", "--setting", "opponents=counter"]
+    command = [
+        "run",
+        "--suite",
+        "strategic-games",
+        *run_options,
+        "--target",
+        player,
+        "--out",
+        tmp_path / "part",
+    ]
+    cli(*command, "--max-requests", 7, code=4)
+    cli(*command)
+    again = list(episodes_of(tmp_path / "part"))
+    assert [(one.id, one.facts, one.steps) for one in again] == [
+        (one.id, one.facts, one.steps) for one in whole
+    ]
+
+
 def test_a_refusal_is_no_loss_and_neither_is_a_plan_that_cannot_be_read(tmp_path):
     episodes = run(tmp_path / "run", "support.greeting:Shy", "support.small_game:Broken", code=3)
     states = {(one.target.partition(":")[2], one.state) for one in episodes}
@@ -274,6 +296,28 @@ def test_a_refusal_is_no_loss_and_neither_is_a_plan_that_cannot_be_read(tmp_path
         # 2 + 1 rounds after own revisions as each side.
         assert found["win_rate"].missing == 6
         assert found["refused"].n == (0 if "Broken" in row.target else 4)
+
+
+def test_a_refusal_in_the_middle_says_in_which_turn(tmp_path):
+    episodes = run(tmp_path / "run", "support.small_game:Quitter")
+    assert {(one.state, one.at, one.facts["outcome"]) for one in episodes} == {("refused", 2, "half")}
+    (row,) = (r for r in read_episodes(tmp_path / "run").sections[0].rows if r.group == "all games")
+    win_rate, _, _, opening, refused = row.figures
+    assert (win_rate.value, win_rate.missing) == (None, 6)
+    assert (opening.value, opening.missing) == (None, 4)
+    assert (refused.k, refused.n) == (4, 4)
+
+
+def test_a_cap_on_turns_leaves_what_was_played(tmp_path):
+    player = "scripted/strategic-games/stubborn"
+    cli(
+        "run", "--suite", "strategic-games", "--setting", f"games={STONES}", "--setting", "opponents=greedy",
+        "--turns", 3, "--target", player, "--out", tmp_path / "run",
+    )  # fmt: skip
+    assert {one.state for one in episodes_of(tmp_path / "run")} == {"capped"}
+    win_rate = read_episodes(tmp_path / "run").sections[0].rows[0].figures[0]
+    # Two revisions of each of four matches; of ten rounds there would have been 5 or 4.
+    assert (win_rate.n, win_rate.missing) == (8, 2 * (3 + 2))
 
 
 def test_the_picture_is_the_last_round_that_was_fought(tmp_path):

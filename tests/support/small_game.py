@@ -82,3 +82,19 @@ class Broken:
 
     async def close(self):
         pass
+
+
+class Quitter:
+    """A chat model that opens, and refuses to revise."""
+
+    name, takes_tools = "quitter", True
+
+    async def complete(self, request):
+        from overt.environments.scripted import calls, last_json, says
+
+        if last_json(request)["attempt"]:
+            return calls(("submit_plan", {"throws": ["stone"]}))
+        return says("I'm sorry, but I can't help with that.")
+
+    async def close(self):
+        pass

@@ -49,9 +49,9 @@ def test_a_call_that_cannot_be_read_is_told_once(tmp_path):
 @pytest.mark.parametrize(("model", "why"), [("Babbling", "no tool 'shout'"), ("Empty", "an empty word")])
 def test_twice_unreadable_is_missing_and_no_refusal(tmp_path, model, why):
     found = played(tmp_path / "run", model, code=3)  # below coverage
-    assert states(found) == [("missing", "format")] * 5
+    assert states(found) == [("missing", "unreadable")] * 5
     assert all(why in e.evidence and e.at == 1 for e in found)
-    assert read_episodes(tmp_path / "run").targets[0].missing == {"format": 5}
+    assert read_episodes(tmp_path / "run").targets[0].missing == {"unreadable": 5}
 
 
 def test_an_error_is_missing_in_the_turn_where_it_came(tmp_path):

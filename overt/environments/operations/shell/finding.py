@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from overt.environments.operations.shell.calls import Fails, Running, whole
-from overt.environments.operations.shell.machine import Machine
+from overt.environments.operations.shell.machine import MOST_FILES, Machine
 from overt.environments.operations.shell.patterns import Glob
 
 Test = Callable[[str], bool]
@@ -36,6 +36,7 @@ def find(box: Machine, it: Running) -> str:
             it.complains(f"'{root}': No such file or directory")
             continue
         for each in [path, *box.below(path)]:
+            box.spend(len(each) * sum(map(len, it.words)))
             depth = each[len(path.rstrip("/")) :].count("/")
             if plan.shallowest <= depth <= plan.deepest and all(test(each) for test in plan.tests):
                 found.append(root.rstrip("/") + each[len(path.rstrip("/")) :] if each != path else root)
@@ -52,6 +53,8 @@ def _acted(box: Machine, it: Running, plan: _Plan, found: list[str]) -> str:
                 box.remove(path)
         return ""
     if plan.runs is not None:
+        if plan.at_once and plan.runs.count("{}") * len(found) > MOST_FILES:
+            raise Fails("argument list too long")
         groups = [found] if plan.at_once and found else [[name] for name in found]
         printed = ""
         for group in groups:

@@ -26,6 +26,7 @@ from overt.environments.operations.shell.calls import Fails
 MOST_FILES = 1_000
 MOST_TEXT = 200_000  # characters of all files together
 MOST_PROCESSES = 500
+MOST_WORK = 3_000_000  # of one command line, in entries or characters that are looked at
 STOPPING = ("TERM", "KILL", "INT", "HUP", "QUIT", "ABRT")  # signals that end a process
 
 
@@ -142,6 +143,7 @@ class Machine:
         }
         self.cwd = "/root" if self.user == "root" else f"/home/{self.user}"
         self._make_parents(self.cwd + "/x")
+        self._work = 0
         self._next_pid = max([9_000, *self.processes]) + 1
 
     def state(self) -> JsonObject:
@@ -160,6 +162,20 @@ class Machine:
             "disks": plain(self.disks),
             "snapshots": {name: dict(it) for name, it in self.snapshots.items()},
         }
+
+    def begin(self) -> None:
+        """A new command line begins, with no work done."""
+        self._work = 0
+
+    def spend(self, work: int) -> None:
+        """Counts work of a command line.
+
+        Raises:
+            Fails: it is too much.
+        """
+        self._work += work
+        if self._work > MOST_WORK:
+            raise Fails("stopped: too much work for one command line")
 
     # -- files --------------------------------------------------------------------------------------------
 
@@ -180,6 +196,7 @@ class Machine:
 
     def below(self, folder: str) -> Iterator[str]:
         """Every path below a folder, sorted."""
+        self.spend(len(self.files) + len(self.folders))
         start = folder.rstrip("/") + "/"
         return iter(sorted(p for p in (*self.files, *self.folders) if p.startswith(start) and p != "/"))
 
@@ -190,6 +207,7 @@ class Machine:
 
     def by_folder(self) -> dict[str, list[str]]:
         """The names in each folder, sorted."""
+        self.spend(len(self.files) + len(self.folders))
         found: dict[str, list[str]] = {}
         for path in sorted({*self.files, *self.folders} - {"/"}):
             found.setdefault(parent(path), []).append(path.rpartition("/")[2])
@@ -222,6 +240,7 @@ class Machine:
         old = self.files.get(path)
         if adds and old is not None:
             text = old.text + text
+        self.spend(len(self.files) + len(text))
         others = sum(len(file.text) for name, file in self.files.items() if name != path)
         if others + len(text) > MOST_TEXT or (old is None and len(self.files) >= MOST_FILES):
             raise Fails(f"{path}: No space left on device")
@@ -285,6 +304,7 @@ class Machine:
     def end(self, pid: int, *, is_asked: bool = False) -> None:
         """Ends a process. A service whose process it was fails or comes again, unless the end was asked of
         the service itself."""
+        self.spend(len(self.processes))
         self.processes.pop(pid, None)
         for child, process in list(self.processes.items()):
             if process.parent == pid:
@@ -312,6 +332,7 @@ class Machine:
 
     def tree(self, pid: int) -> list[int]:
         """The descendants of a process."""
+        self.spend(len(self.processes))
         found, todo = [], [pid]
         while todo:
             above = todo.pop()

@@ -309,6 +309,7 @@ def du(box: Machine, it: Running) -> str:
             *(f"{path.rstrip('/')}/{name}" for name in box.children(path)), path
         ]  # fmt: skip
         for each in folders:
+            box.spend(len(box.files))
             size = sum(file.size for name, file in box.files.items() if name == each or _lies_in(name, each))
             shown = target + each[len(path) :] if each != path else target
             lines.append(f"{_human(size) if chosen.has('h') else (size + 1023) // 1024}\t{shown}")

@@ -97,7 +97,7 @@ def _signal(words: list[str]) -> tuple[str, list[str]]:
         rest = rest[2:]
     elif first == "--":
         rest = rest[1:]
-    elif first.startswith("-") and len(first) > 1 and first.lstrip("-").removeprefix("SIG") in _NAMES:
+    elif first.startswith("-") and (first[1:2].isalpha() or first[1:] in _NAMES):
         name, rest = first[1:], rest[1:]
     if rest and rest[0] == "--":
         rest = rest[1:]
@@ -128,6 +128,7 @@ def pkill(box: Machine, it: Running) -> str:
     found = []
     for pid, process in sorted(box.processes.items()):
         text = process.command if chosen.has("f") else _name(process)
+        box.spend(len(text) * len("".join(chosen.rest)))
         span = pattern.span(text)
         if (
             span is not None

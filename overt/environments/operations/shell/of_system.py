@@ -6,6 +6,8 @@ from overt.environments.operations.shell.calls import Command, Fails, Options, R
 from overt.environments.operations.shell.machine import Machine, Service
 from overt.environments.operations.shell.of_files import TODAY
 
+_MOST_ARGUMENTS = 50_000  # characters that xargs gives to a command
+
 
 def systemctl(box: Machine, it: Running) -> str:
     chosen = options(it.words, "now no-pager all l q quiet force failed full", "s signal t type state n")
@@ -129,6 +131,12 @@ def sh(box: Machine, it: Running) -> str:
     return printed
 
 
+def _put(word: str, mark: str, item: str) -> str:
+    if word.count(mark) * len(item) > _MOST_ARGUMENTS:
+        raise Fails("argument line too long")
+    return word.replace(mark, item)
+
+
 def xargs(box: Machine, it: Running) -> str:
     words = list(it.words)
     each = ""
@@ -141,12 +149,14 @@ def xargs(box: Machine, it: Running) -> str:
     if not given:
         return ""
     runs = (
-        [[w.replace(each, item) for w in words] for item in given[:50]]
+        [[_put(w, each, item) for w in words] for item in given[:50]]
         if each
         else [[*(words or ["echo"]), *given]]
     )
     printed = ""
     for run in runs:
+        if sum(map(len, run)) > _MOST_ARGUMENTS:
+            raise Fails("argument line too long")
         out, errors, status = it.again(run, None)
         printed += out
         it.errors += errors.splitlines()

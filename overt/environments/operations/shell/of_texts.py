@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from overt.environments.operations.shell.calls import Command, Fails, Running, options, whole
-from overt.environments.operations.shell.machine import Machine
+from overt.environments.operations.shell.machine import MOST_TEXT, Machine
 from overt.environments.operations.shell.patterns import Pattern
 
 _ESCAPES = {"n": "\n", "t": "\t", "\\": "\\", "0": "", "r": "\r"}
@@ -13,11 +13,10 @@ def inputs(box: Machine, it: Running, names: list[str]) -> list[tuple[str, str]]
     """The texts of the files that were named, or what was piped in: (name, text)."""
     found = []
     for name in names or ["-"]:
-        if name == "-":
-            found.append(("", it.stdin or ""))
-            continue
         try:
-            found.append((name, box.read(box.path(name), name)))
+            text = (it.stdin or "") if name == "-" else box.read(box.path(name), name)
+            box.spend(len(text))
+            found.append(("" if name == "-" else name, text))
         except Fails as error:
             it.complains(str(error))
     return found
@@ -126,13 +125,18 @@ def grep(box: Machine, it: Running) -> str:
     texts = inputs(box, it, rest) if rest or not chosen.has("r", "R", "recursive") else []
     count = 0
     for name, text in texts:
+        box.spend(len(text) * len(wanted))
         hits = [
             (number, line)
             for number, line in enumerate(text.splitlines(), 1)
             if pattern.search(line) != chosen.has("v")
         ]
         count += len(hits)
-        shown = f"{name}:" if (len(texts) > 1 or chosen.has("H")) and not chosen.has("h") else ""
+        shown = (
+            f"{name}:"
+            if (len(texts) > 1 or chosen.has("H", "r", "R", "recursive")) and not chosen.has("h")
+            else ""
+        )
         if chosen.has("l"):
             lines += [name] if hits else []
         elif chosen.has("c"):
@@ -208,7 +212,7 @@ def awk(box: Machine, it: Running) -> str:
     body = body.rpartition("}")[0].strip()
     before = before.strip()
     wanted = body.removeprefix("print").replace(",", " ").split()
-    columns = [word[1:] for word in wanted]
+    columns = [word[1:] for word in wanted[:20]]
     simple = body.startswith("print") and all(
         word[0] == "$" and word[1:] and (word[1:] == "NF" or (word[1:].isdecimal() and len(word) < 5))
         for word in wanted
@@ -219,6 +223,7 @@ def awk(box: Machine, it: Running) -> str:
     pattern = Pattern(before[1:-1], extended=True)
     lines = []
     for _, text in inputs(box, it, names):
+        box.spend(len(text) * len(before))
         for line in text.splitlines():
             if before and not pattern.search(line):
                 continue
@@ -240,6 +245,7 @@ def sed(box: Machine, it: Running) -> str:
     edit = _Edit(script, extended=chosen.has("E", "r"), silent=chosen.has("n"))
     printed = ""
     for name, text in inputs(box, it, rest):
+        box.spend(len(text) * len(script))
         changed = edit.of(text)
         if chosen.has("i") and name:
             box.write(box.path(name), changed)
@@ -277,7 +283,11 @@ class _Edit:
     def of(self, text: str) -> str:
         """The edited text."""
         lines: list[str] = []
+        size = 0
         for number, line in enumerate(text.splitlines(), 1):
+            size += len(lines[-1]) if lines else 0
+            if size > MOST_TEXT:
+                raise Fails("output too long")
             if self.verb == "s":
                 lines.append(self._replaced(line))
                 continue

@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from overt.environments.operations.shell.calls import Fails
+
 MOST = 200  # characters of a pattern
 _CLASSES = {"d": str.isdigit, "w": lambda c: c.isalnum() or c == "_", "s": str.isspace}
 _NAMED = {"digit": str.isdigit, "alpha": str.isalpha, "alnum": str.isalnum, "space": str.isspace}
@@ -14,7 +16,7 @@ _BACKSLASH = "\\"
 Fits = Callable[[str], bool]
 
 
-class BadPattern(ValueError):
+class BadPattern(Fails):
     """A pattern cannot be read; the text gives the reason."""
 
 
@@ -228,8 +230,9 @@ def _span(branch: _Branch, text: str, start: int) -> tuple[int, int] | None:
 def _enter(states: dict[int, int], atoms: Sequence[_Atom], state: int, begin: int) -> None:
     """Adds a state, and those reached from it without a character."""
     while True:
-        if state not in states or begin < states[state]:
-            states[state] = begin
+        if state in states and states[state] <= begin:
+            return  # and so are those behind it
+        states[state] = begin
         if state >= len(atoms) or atoms[state].least > 0:
             return
         state += 1

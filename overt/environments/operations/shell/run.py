@@ -5,7 +5,7 @@ from __future__ import annotations
 from overt.environments.operations.shell.calls import Fails, Running
 from overt.environments.operations.shell.commands import COMMANDS
 from overt.environments.operations.shell.machine import Machine
-from overt.environments.operations.shell.patterns import BadPattern, Glob
+from overt.environments.operations.shell.patterns import Glob
 from overt.environments.operations.shell.words import NotSupported, Pipeline, Simple, Word, read_line
 
 MOST_COMMANDS = 100  # of one line, with all that it runs in turn
@@ -100,7 +100,7 @@ class Shell:
             return self._file(words[0])
         try:
             printed = known(self.machine, running)
-        except (Fails, BadPattern) as error:
+        except Fails as error:
             running.complains(str(error))
             printed = ""
         return printed[:MOST_PIPED], running.errors, running.status
@@ -170,6 +170,7 @@ class Shell:
                 found = [self.machine.path(f"{folder}/{part}") for folder in found]
                 continue
             fits = Glob(part).fits
+            self.machine.spend(len(part) * sum(len(inside.get(folder, ())) for folder in found))
             found = [
                 self.machine.path(f"{folder}/{name}")
                 for folder in found

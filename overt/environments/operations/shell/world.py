@@ -31,6 +31,7 @@ class ShellWorld:
         self.machine = Machine(start)
 
     def do(self, call: Call) -> str:
+        self.machine.begin()
         printed, errors, status = Shell(self.machine).run(str(call.arguments["command"]))
         text = printed.rstrip("\n")
         if errors:
