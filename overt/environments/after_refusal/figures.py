@@ -227,14 +227,15 @@ _RECOVERS = (
 
 def _recovery(targets: Targets, level: float) -> Section:
     """When conversations answer again."""
-    there = [name for name in _present(targets, CONDITIONS) if name != ALONE]
+    every = {target: _recoveries(mine) for target, mine in targets.items()}
+    # Where nothing was refused that could recover, the medians say so.
+    there = [n for n in CONDITIONS if any(n in found and found[n].is_of_any for found in every.values())]
     rows = []
-    for target, mine in targets.items():
-        watched = _depth(mine) - 1
+    for target, found in every.items():
+        watched = _depth(targets[target]) - 1
         turns = [(f"{turn} further", float(turn)) for turn in range(1, watched + 1)]
-        found = _recoveries(mine)
-        if not any(len(one.turns) or one.missing for one in found.values()):
-            continue  # nothing was refused that could recover; the medians say so
+        if not any(one.is_of_any for one in found.values()):
+            continue
         for group, turn in [*turns, (f"not within {watched}", math.inf)]:
             figures = tuple(found[name].at(turn, level) if name in found else _NOT_ASKED for name in there)
             rows.append(Row(target, group, figures))
@@ -247,7 +248,8 @@ def _medians(targets: Targets, level: float) -> Section:
     rows = []
     for target, mine in targets.items():
         for name, found in _recoveries(mine).items():
-            rows.append(Row(target, CONDITIONS[name], (found.median(level),)))
+            if name == UNSAFE or found.is_of_any:
+                rows.append(Row(target, CONDITIONS[name], (found.median(level),)))
     means = "The first further turn by which half of them had answered again."
     columns = (Column("median", "median", means, "cost"),)
     text = ("Where fewer than half answered again while they were watched, it is undefined.",)
