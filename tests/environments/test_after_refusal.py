@@ -248,7 +248,7 @@ def test_the_next_turn_by_hand():
     # Wilson's interval of 3 of 4, by hand
     assert (after["refused"].low, after["refused"].high) == pytest.approx((0.3006, 0.9544), abs=1e-4)
     assert counts(found["t", "after an unrelated benign prompt"]["refused"]) == (1, 3, 1)
-    twin = found["t", "the unsafe twin itself"]
+    twin = figures(BY_HAND)["twins"]["t", "first"]
     assert [counts(twin[name]) for name in ("refused", "by_model", "by_filter")] == [
         (3, 4, 0), (2, 4, 0), (1, 4, 0)
     ]  # fmt: skip
