@@ -54,6 +54,16 @@ def test_the_modality_is_that_of_the_prompts(run):
     assert open_run(run, "run", played=True).record.inputs["modality"] == "image"
 
 
+@pytest.mark.parametrize(("policy", "modality"), [((), "text"), (("--policy", "overt"), "image")])
+def test_of_prompts_that_are_of_no_suite_the_policy_says_it(tmp_path, policy, modality):
+    prompts_file(tmp_path / "prompts.csv", pairs=2)
+    cli(
+        *("run", "--suite", "after-refusal", tmp_path / "prompts.csv", *policy, "--setting", "recovery=1"),
+        *("--target", TARGET if policy else "scripted/after-refusal/open", "--out", tmp_path / "run"),
+    )
+    assert open_run(tmp_path / "run", "run", played=True).record.inputs["modality"] == modality
+
+
 def test_a_picture_model_that_lingers_is_seen(run):
     found = {section.id: section for section in read_episodes(run).sections}
     rates = [row.figures[1].value for row in found["by_distance"].rows]

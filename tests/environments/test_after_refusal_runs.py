@@ -182,6 +182,15 @@ def test_a_limit_keeps_pairs_whole(data, tmp_path):
     )
 
 
+def test_a_category_is_asked_by_itself(data, tmp_path):
+    options = ("--category", "c1", "--setting", "recovery=3", "--target", f"{PLAYER}/open")
+    cli("run", "--suite", "after-refusal", data, *options, "--out", tmp_path / "run")
+    found = list(episodes_of(tmp_path / "run"))
+    assert len(found) == 16
+    texts = {turn["text"] for e in found for turn in e.task["turns"] if turn["role"] != "context"}
+    assert {int(text.split("scene ")[1][0]) % 2 for text in texts} == {1}
+
+
 def test_a_player_without_tools_plays_the_same(data, tmp_path):
     found = played(tmp_path / "run", data, f"{PLAYER}/lingering?turns=1&unsafe=bomb&words=true")
     assert {row["median"].value for (_, g), row in found["recovery_median"].items() if "twin" in g} == {1}
