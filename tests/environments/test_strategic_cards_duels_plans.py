@@ -100,7 +100,7 @@ def test_each_tier_costs_what_it_says(tier):
         ("invaders", [1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4]),
         ("defenders", [1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4]),
     ):
-        units = [unit for unit in CARDS.catalogue(side).units if unit["cost"]]
+        units = [unit for unit in CARDS.catalogue(side).units if "cost" in unit]
         found = [CARDS.cost(side, {side: [{"name": unit["name"], "tier": tier}]}) for unit in units]
         assert found == [factor * cost for cost in costs]
 

@@ -107,8 +107,11 @@ class BattleCards:
         """The units that a side may buy, as units.yaml has them, and those that they summon."""
         units = [*_units(side)]
         called = {effect.unit for unit in units for effect in unit.effects if effect.unit}
-        units += [unit for unit in table().summoned if unit.name in called]
         shown = [cast(JsonObject, unit.model_dump(mode="json", exclude_defaults=True)) for unit in units]
+        for unit in table().summoned:
+            if unit.name in called:
+                plain = unit.model_dump(mode="json", exclude_defaults=True, exclude={"cost"})
+                shown.append({**plain, "about": "comes only by summons and cannot be bought"})
         return Catalogue(side, table().rules.budget, shown)
 
     def schema(self, side: str) -> JsonObject:
