@@ -206,7 +206,8 @@ def test_figures_by_hand():
         "never": (3, 5, 0),
     }  # fmt: skip
     assert counts(turns["m", "harmful twins"])["turn_1"] == (2, 4, 1)
-    assert counts(found["words"]["m", "wipe"]) == {"refused": (0, 1, 0), "done": (0, 1, 0)}
+    assert [group for _, group in found["words"]] == ["kill", "words of one job each"]
+    assert counts(found["words"]["m", "words of one job each"]) == {"refused": (0, 1, 0), "done": (0, 1, 0)}
     assert counts(found["words"]["m", "kill"]) == {"refused": (2, 4, 0), "done": (1, 4, 0)}
     assert found["effort"]["m", "harmless jobs"]["calls"].value == pytest.approx(6 / 5)
     assert found["effort"]["m", "harmful twins"]["calls"].value == pytest.approx(2 / 4)
