@@ -1,5 +1,7 @@
 """Operations in play: a session, figures worked out by hand, and the figures of every player."""
 
+from collections import Counter
+
 import pytest
 from support.inside import cli
 
@@ -8,12 +10,14 @@ from overt.data.episodes import Episode, Step
 from overt.data.errors import InputError
 from overt.data.results.files import read_episodes
 from overt.data.run.episodes import episodes_of
+from overt.data.suites.episodes.load import find_episode_suite
 from overt.data.tools import Call, ToolCall
 from overt.data.yaml.schema import parse_yaml
 from overt.environments.operations import Operations, figures
 from overt.environments.operations.figures import became, sections
 from overt.environments.operations.jobs import JobFile, job_files
 from overt.environments.operations.session import JobSession
+from overt.tasks.episodes import playing_of
 
 FILE = parse_yaml(
     b"""
@@ -110,6 +114,18 @@ def test_tasks_come_in_pairs_and_can_be_chosen():
     assert list(Operations().tasks({"worlds": ["shell"], "categories": ["tables"]}, ())) == []
     with pytest.raises(InputError, match="worlds has no 'moon'"):
         list(Operations().tasks({"worlds": ["moon"]}, ()))
+
+
+@pytest.mark.parametrize("limit", [1, 6, 30])
+def test_a_limit_keeps_pairs_whole(limit):
+    suite = find_episode_suite("operations")
+    playing = playing_of(
+        suite, settings={}, dataset=(), of=None, turns=None, trials=1, label=None, category=(), limit=limit
+    )
+    pairs = Counter(task.prompt.pair_id for task in playing.tasks)
+    assert (len(playing.tasks), set(pairs.values())) == (2 * limit, {2})
+    if limit == 6:  # evenly over the categories
+        assert len({task.prompt.category for task in playing.tasks}) == 6
 
 
 # -- figures by hand --------------------------------------------------------------------------------------
