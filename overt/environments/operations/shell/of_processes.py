@@ -13,19 +13,32 @@ _NUMBERS = {
 
 
 def ps(box: Machine, it: Running) -> str:
-    words = [word for word in it.words if not word.startswith("--")]
-    only = None
-    if "-p" in words:
-        place = words.index("-p")
-        only = {
-            whole(pid, "process number") for pid in "".join(words[place + 1 : place + 2]).split(",") if pid
-        }
-    user = "".join(words[words.index("-u") + 1 :][:1]) if "-u" in words else ""
+    pids = _named(it.words, "-p", "--pid", "-q")
+    users, parents = _named(it.words, "-u", "-U", "--user"), _named(it.words, "--ppid")
+    found = [
+        (pid, process)
+        for pid, process in sorted(box.processes.items())
+        if (not pids or str(pid) in pids)
+        and (not users or process.user in users)
+        and (not parents or str(process.parent) in parents)
+    ]
+    order = "".join(_named(it.words, "--sort"))
+    if order.strip("+-%") in ("cpu", "pcpu", "mem", "pmem"):
+        key = "cpu" if "cpu" in order else "mem"
+        found.sort(key=lambda entry: getattr(entry[1], key), reverse=order.startswith("-"))
     lines = ["  PID  PPID USER       %CPU %MEM STAT TTY      COMMAND"]
-    for pid, process in sorted(box.processes.items()):
-        if (only is None or pid in only) and user in ("", process.user):
-            lines.append(_line(pid, process))
-    return "".join(f"{line}\n" for line in lines)
+    return "".join(f"{line}\n" for line in [*lines, *(_line(pid, process) for pid, process in found)])
+
+
+def _named(words: list[str], *names: str) -> list[str]:
+    """The values of an option of ps, which stand behind it, or behind its =."""
+    for place, word in enumerate(words):
+        name, mark, value = word.partition("=")
+        if word in names:
+            value = "".join(words[place + 1 : place + 2])
+        if word in names or (mark and name in names):
+            return value.split(",")[:100]
+    return []
 
 
 def _line(pid: int, process: Process) -> str:
