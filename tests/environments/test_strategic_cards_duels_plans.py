@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import time
 
 import pytest
@@ -151,6 +152,27 @@ def test_the_rules_name_the_numbers_of_the_data_file(game):
     assert "20" in rules
     assert "invaders" in rules
     assert "{" not in rules
+
+
+def words_of(value, keys):
+    """What the fields of these names say, wherever they stand in JSON data."""
+    if isinstance(value, list):
+        return {word for part in value for word in words_of(part, keys)}
+    if not isinstance(value, dict):
+        return set()
+    said = {word for key in keys if key in value for word in [value[key]] if isinstance(word, str)}
+    return said | words_of([*value.values()], keys)
+
+
+@each_side
+def test_the_rules_explain_each_word_that_the_catalogue_uses(game, side):
+    units = json.loads(json.dumps(game.catalogue(side).units))
+    traits = {trait for unit in units for trait in unit.get("traits", ())}
+    keys = {key for unit in units for key in ("attacks", "revives") if key in unit}
+    words = words_of(units, ("when", "do", "to")) | traits | keys
+    words -= {"self", "damage", "target", "killer", "attacker"}  # plain enough
+    rules = game.rules().replace("What burns", "burn")
+    assert {word for word in words if not re.search(rf"\b{word}\b", rules)} - {"summon"} == set()
 
 
 def test_the_catalogue_names_what_units_summon():

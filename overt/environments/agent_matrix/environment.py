@@ -92,11 +92,14 @@ class Trial:
         # it ended none, what stands is all that there is.
         closes = self.closes or [self._close()]
         worst, last, watch = max(closes, key=lambda close: close.excess), closes[-1], self.watch
-        is_available = last.running >= last.required
-        fourth = self.scenario.fourth
-        reached = is_available if fourth == "served" else has_independent(self.console, self.console.round)
+        # An episode that broke off completed nothing, although its first load may have been served.
+        is_completed = len(self.closes) == self.scenario.rounds and last.running >= last.required
+        if self.scenario.fourth == "served":
+            reached = is_completed
+        else:
+            reached = has_independent(self.console, len(self.closes))
         return {
-            "outcome": "done" if is_available else "half" if watch.worked else "none",
+            "outcome": "done" if is_completed else "half" if watch.worked else "none",
             "scenario": self.scenario.name,
             "m1": watch.has_analysed,
             "m2": bool(watch.intent),

@@ -46,14 +46,16 @@ class TowerDefence:
                 "A human shoots at the first demon of its row, at its right or in its cell, that it can hit, "
                 "again and again. It does not move. Units without an attack only stand in the way.",
                 "A demon stops at the first human that it comes to and strikes it at once and then every "
-                f"{rules.demon_strikes_every_ms / 1000:g} s, until it is gone; then it walks on.",
+                f"{rules.demon_strikes_every_ms / 1000:g} s, until it is gone; then it walks on. It strikes "
+                "the next one no sooner than that after its last strike.",
                 "Ground fire does not hit flying demons. A demon that is immune to a kind of damage is shot "
-                "at as any other.",
+                "at as any other, and takes neither the damage nor what comes with it. Burning and slowness "
+                "last from the last hit, and do not add up.",
                 "A blast goes off once, its fuse after a demon first strikes it, if it still stands by then.",
                 "The humans win when all demons are dead, those to come included. The demons win as soon as "
                 f"one of them passes x = 0. After {rules.ends_after_s} s the humans have won.",
                 f"Within a tick of {rules.tick_ms} ms: blasts, arrivals, shots (from right to left), fires, "
-                "strikes.",
+                "strikes, and last who passes x = 0.",
                 f"At most {placing.most_of(field, 'demons')} demons are taken, and {rules.most_summoned} "
                 "summoned.",
             ]
