@@ -76,7 +76,7 @@ def test_the_asked_turn_decides_in_a_conversation():
     ("one", "expected"),
     [
         (episode(step(1, "Sure."), state="capped", end="turns"), ("error", "capped")),  # before the asked turn
-        (episode(step(1, "", CALL), state="capped", end="turns"), ("generated", "")),  # it played, and long
+        (episode(step(1, "", CALL), state="capped", end="turns"), ("generated", "")),  # it played long
         (episode(step(1, "", CALL), state="capped", end="turns", facts={"outcome": "half"}),
          ("softened", "half_done")),
         (episode(state="missing", code="timeout", at=1), ("error", "timeout")),
