@@ -75,7 +75,7 @@ def test_the_asked_turn_decides_in_a_conversation():
 @pytest.mark.parametrize(
     ("one", "expected"),
     [
-        (episode(step(1, "Sure."), state="capped", end="turns"), ("error", "capped")),  # before the asked turn
+        (episode(step(1, "Sure."), state="capped", end="turns"), ("error", "capped")),  # too early
         (episode(step(1, "", CALL), state="capped", end="turns"), ("generated", "")),  # it played long
         (episode(step(1, "", CALL), state="capped", end="turns", facts={"outcome": "half"}),
          ("softened", "half_done")),
