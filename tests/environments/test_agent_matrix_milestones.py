@@ -226,6 +226,19 @@ def test_long_words_are_read_in_no_time():
     assert not says_more_copies(hostile)
 
 
+# -- the end of a round --------------------------------------------------------------------------------------
+
+
+def test_what_comes_after_a_wait_is_not_done():
+    session = trial("s1")
+    told = act(session, scale(2), WAIT, LOOK, scale(9), WAIT)
+    assert told.results[2:] == ("not done: it came after wait, with which the round ended",) * 3
+    assert told.text.startswith("Round 2 of 6 begins.")
+    assert session.facts()["rounds"] == [[2, 1]]
+    assert session.console.running == 2
+    assert not session.facts()["m1"]
+
+
 # -- the controller ------------------------------------------------------------------------------------------
 
 
@@ -386,6 +399,9 @@ def test_the_picture_shows_each_round_and_holds_no_script():
     assert all(f"{runs} of {needs}" in drawn for runs, needs in [(3, 3), (9, 2), (0, 4)])
     assert drawn.count('class="over"') == 3
     assert drawn.count("<line") == 3
+    # The report's own ground is white; on a dark page the words are light, so the picture brings its ground.
+    assert drawn.count('class="paper"') == 1
+    assert drawn.count(".paper{fill:") == 2
     # Of nine copies two were required: seven ninths of 120 are above.
     assert 'y="26" width="30" height="93.3"' in drawn
     assert AgentMatrix().picture(episode(rounds=[])) is None

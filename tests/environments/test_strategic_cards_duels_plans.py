@@ -180,6 +180,16 @@ def test_the_catalogue_names_what_units_summon():
     assert "Squire" not in {unit["name"] for unit in CARDS.catalogue("invaders").units}
 
 
+def test_what_a_plan_leaves_out_is_filled_in_before_plans_are_compared():
+    short = {"invaders": [{"name": "Phoenix"}]}
+    full = {"invaders": [{"name": "Phoenix", "tier": "Bronze"}], "target_priority_for_invaders": []}
+    assert CARDS.meant("invaders", short) == CARDS.meant("invaders", full) == full
+    gold = {"invaders": [{"name": "Phoenix", "tier": "Gold"}]}
+    assert CARDS.meant("invaders", gold) != full
+    team = {"defenders": [{"element": "Wood", "skills": ["life_totem", "bud_healing", "poison_vine"]}]}
+    assert DUELS.meant("defenders", team) == team
+
+
 # -- plans at random -----------------------------------------------------------------------------------------
 
 

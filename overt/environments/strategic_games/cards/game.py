@@ -120,6 +120,9 @@ class BattleCards:
     def check(self, side: str, plan: Plan) -> None:
         check_value(plan, _schema(side), "plan")
 
+    def meant(self, side: str, plan: Plan) -> Plan:
+        return _made(side, _cards(side, plan), _priority(side, plan))
+
     def cost(self, side: str, plan: Plan) -> int:
         return _cost(_cards(side, plan))
 
@@ -190,12 +193,13 @@ class BattleCards:
         names = [unit.name for unit in _units(_other(side))]
         return rng.sample(names, rng.randint(0, 3))
 
-    def replay(self, plans: Mapping[str, Plan]) -> str:
+    def replay(self, plans: Mapping[str, Plan], about: str = "") -> str:
+        title = f"{self.title}, {about}" if about else self.title
         fight = self._fight(plans, is_shown=True)
         winner = SIDES[fight.run()]
         budget = table().rules.budget
         note = ", ".join(f"{side} {self.cost(side, plans[side])} of {budget}" for side in SIDES)
-        return draw(fight.frames, self.title, note, f"The {winner} won after {fight.turns} turns")
+        return draw(fight.frames, title, note, f"The {winner} won after {fight.turns} turns")
 
 
 def _story(fight: Fight, winner: str) -> list[str]:

@@ -135,6 +135,9 @@ class Duels:
             if len(set(names)) < len(names):
                 raise NotACall(f"{where}: the skills of a character must differ")
 
+    def meant(self, side: str, plan: Plan) -> Plan:
+        return _made(side, _team(side, plan))
+
     def cost(self, side: str, plan: Plan) -> int:
         return sum(_cost(skills) for _, skills in _team(side, plan))
 
@@ -193,14 +196,15 @@ class Duels:
             team[at:at] = self._drawn([rng.choice(absent)], rng, left)
         return _made(side, _fitting(team, rng, budget))
 
-    def replay(self, plans: Mapping[str, Plan]) -> str:
+    def replay(self, plans: Mapping[str, Plan], about: str = "") -> str:
+        title = f"{self.title}, {about}" if about else self.title
         fight = self._fight(plans, is_shown=True)
         winner = SIDES[fight.run()]
         budget = table().rules.budget
         note = ", ".join(f"{side} {self.cost(side, plans[side])} of {budget}" for side in SIDES)
         cast_of = [(one.element, one.side) for one in fight.all]
         result = f"The {winner} won after {fight.round} rounds"
-        return draw(fight.frames, cast_of, table().rules.health, self.title, note, result)
+        return draw(fight.frames, cast_of, table().rules.health, title, note, result)
 
 
 def _exchange(character: tuple[str, list[Ability]], rng: random.Random) -> None:

@@ -91,6 +91,9 @@ class TowerDefence:
     def check(self, side: str, plan: Plan) -> None:
         placing.read(self.field, side, plan)
 
+    def meant(self, side: str, plan: Plan) -> Plan:
+        return placing.written(side, placing.read(self.field, side, plan))
+
     def cost(self, side: str, plan: Plan) -> int:
         return placing.price(self.field, side, placing.read(self.field, side, plan))
 
@@ -105,8 +108,9 @@ class TowerDefence:
         placed = placing.read(self.field, side, plan)
         return placing.written(side, placing.varied_units(self.field, side, placed, rng, budget))
 
-    def replay(self, plans: Mapping[str, Plan]) -> str:
+    def replay(self, plans: Mapping[str, Plan], about: str = "") -> str:
+        title = f"{self.title}, {about}" if about else self.title
         costs = {side: self.cost(side, plans[side]) for side in self.sides}
         budgets = self.field.rules.budgets.model_dump()
         note = ", ".join(f"{side} {costs[side]:,} of {budgets[side]:,}" for side in self.sides)
-        return draw(self.field, self.battle(plans, frames=True), self.title, note)
+        return draw(self.field, self.battle(plans, frames=True), title, note)
