@@ -19,7 +19,6 @@ from overt.data.episodes import Episode, Unjudged
 from overt.data.errors import InputError
 from overt.data.json_types import Json
 from overt.data.outcomes import Outcome
-from overt.data.plugins.attempts import broken, raised
 from overt.data.prompts import spread
 from overt.data.records import Prompt
 from overt.data.results.episodes import EpisodesSummary
@@ -33,7 +32,7 @@ from overt.scoring.episodes import judged_episodes, outcome_of_episode
 from overt.scoring.summary.episodes import played_of
 from overt.scoring.text_answers import Judging
 from overt.tasks.asking import Asking
-from overt.tasks.playing import Ask, Play, played, plays_of
+from overt.tasks.playing import Ask, Play, played, plays_of, safely
 
 _FIX = "Name a chat model (openai/MODEL, hf/MODEL), or a scripted player: overt suites show "
 
@@ -156,10 +155,11 @@ def playing_of(
         there = f"There are: {', '.join(suite.settings)}." if suite.settings else "It has none."
         raise InputError(f"{suite.name} has no setting {unknown[0]!r}", where="--setting", fix=there)
     known = {**suite.settings, **settings}
-    every = list(environment.tasks(known, prompts))
+    every = safely(environment, lambda: list(environment.tasks(known, prompts)))
     tasks = _chosen(every, label, category, limit)
     if tasks and len(tasks) < len(every) and wants:  # its tasks are about each other's prompts, too
-        tasks = list(environment.tasks(known, _and_twins(tasks, prompts)))
+        about = _and_twins(tasks, prompts)
+        tasks = safely(environment, lambda: list(environment.tasks(known, about)))
     if not tasks:
         raise InputError(f"no task of {suite.name} is left", fix="Leave --label and --category out.")
     return Playing(suite, environment, tuple(tasks), turns or suite.turns, trials, tuple(notes))
@@ -169,7 +169,7 @@ def _chosen(
     tasks: Iterable[Task], label: str | None, category: tuple[str, ...], limit: int | None
 ) -> list[Task]:
     """The tasks of a label and of categories, and of them at most `limit` for each label. Versions of a
-    prompt go with it."""
+    prompt go with it, and pairs stay whole."""
     found = [
         task
         for task in tasks
@@ -179,8 +179,22 @@ def _chosen(
     if limit is None:
         return found
     own = {task.prompt.id: task.prompt for task in found if task.prompt.variant_of is None}
-    kept = {prompt.id for prompt in spread(list(own.values()), limit)}
+    kept = _kept_in_pairs(own.values(), limit)
     return [task for task in found if (task.prompt.variant_of or task.prompt.id) in kept]
+
+
+def _kept_in_pairs(prompts: Iterable[Prompt], limit: int) -> set[str]:
+    """The ids of at most `limit` prompts of each label. Those of a pair's other label go with its first one,
+    so that pairs stay whole."""
+    first: dict[str, str] = {}
+    for prompt in (listed := list(prompts)):
+        if prompt.pair_id:
+            first.setdefault(prompt.pair_id, prompt.label)
+    leading = [p for p in listed if not p.pair_id or first[p.pair_id] == p.label]
+    chosen = spread(leading, limit)
+    pairs = {p.pair_id for p in chosen if p.pair_id}
+    followers = [p for p in listed if p.pair_id in pairs and first[p.pair_id] != p.label]
+    return {p.id for p in (*chosen, *followers)}
 
 
 def _and_twins(tasks: Iterable[Task], prompts: Iterable[Prompt]) -> list[Prompt]:
@@ -215,7 +229,7 @@ def write_replays(folder: Path, environment: Environment) -> list[str]:
     them. Returns notes on those that cannot be shown.
 
     Raises:
-        InputError: the episodes cannot be read, or the environment's class is broken.
+        InputError: the episodes cannot be read.
         RunError: a file cannot be written.
     """
     from overt.report.episodes import MOST_REPLAYS, dealt, replay_file, replays_folder
@@ -229,16 +243,15 @@ def write_replays(folder: Path, environment: Environment) -> list[str]:
     places, _ = dealt(records.placed(), MOST_REPLAYS)
     unsafe: Counter[str] = Counter()
     for episode in records.at(places) if places else ():
+        path = replay_file(folder, episode.id)
         try:
             svg = picture(episode)
-        except Exception as error:
-            raise broken(environment.name, raised(environment, error)) from error
-        path = replay_file(folder, episode.id)
-        if not isinstance(svg, str) or path is None:
-            continue
-        if why := why_unsafe(svg):
+            why = why_unsafe(svg) if svg is not None else ""
+        except Exception as error:  # no figure hangs on it
+            svg, why = None, f"the environment failed ({type(error).__name__})"
+        if why:
             unsafe[why] += 1
-        else:
+        elif svg is not None and path is not None:
             write_atomic(path, text_bytes(svg))
     return [f"{count} replays cannot be shown: {why}" for why, count in unsafe.items()]
 
@@ -247,7 +260,7 @@ def write_figures(folder: Path, playing: Playing, level: float = 0.95) -> Episod
     """Computes and writes the figures of a run's episodes.
 
     Raises:
-        InputError: the episodes cannot be read.
+        InputError: the episodes cannot be read, or the environment's class is broken.
         RunError: the file cannot be written.
     """
     suite, environment = playing.suite, playing.environment
@@ -257,7 +270,7 @@ def write_figures(folder: Path, playing: Playing, level: float = 0.95) -> Episod
         suite.name,
         suite.title,
         played_of(episodes_of(folder)),
-        tuple(environment.figures(episodes_of(folder), level)),
+        safely(environment, lambda: tuple(environment.figures(episodes_of(folder), level))),
         suite.warnings,
         level,
     )

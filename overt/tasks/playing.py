@@ -38,6 +38,21 @@ class Play:
     seed: int
 
 
+def safely(environment: Environment, what: Callable[[], T]) -> T:
+    """What an environment's class does; a fault of it would make figures wrong, and ends the run.
+
+    Raises:
+        InputError: the class failed.
+        OvertError, NotACall: what it raises on purpose.
+    """
+    try:
+        return what()
+    except (OvertError, NotACall):
+        raise
+    except Exception as error:
+        raise broken(environment.name, raised(environment, error)) from error
+
+
 def plays_of(tasks: Iterable[Task], trials: int, seed: int) -> Iterator[Play]:
     """The episodes of a run with this seed, task by task."""
     for task in tasks:
@@ -87,13 +102,7 @@ class _Game:
         self._forget()
 
     def _safely(self, what: Callable[[], T]) -> T:
-        """What the environment's class does; a fault of it would make figures wrong, and ends the run."""
-        try:
-            return what()
-        except (OvertError, NotACall):
-            raise
-        except Exception as error:
-            raise broken(self.environment.name, raised(self.environment, error)) from error
+        return safely(self.environment, what)
 
     def _forget(self) -> None:
         system = str(getattr(self.session, "system", ""))
