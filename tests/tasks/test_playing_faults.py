@@ -67,7 +67,15 @@ def test_an_agent_may_end_its_turn_without_a_word(tmp_path):
     assert [len(e.steps) for e in found] == [1, 2, 2, 2, 2]
 
 
-@pytest.mark.parametrize("model", ["Mute", "Pondering", "CutShort"])
+def test_a_code_that_nobody_knows_is_missing_and_told(tmp_path):
+    run(tmp_path / "run", "Cryptic", code=3)
+    found = list(episodes_of(tmp_path / "run"))
+    assert [(e.state, e.code) for e in found[1:]] == [("missing", "empty_answer")] * 4
+    notes = json.loads((tmp_path / "run" / "manifest.json").read_text())["notes"]
+    assert any("'ZORP_17' (4)" in note for note in notes)
+
+
+@pytest.mark.parametrize("model", ["Mute", "Pondering", "CutShort", "Odd"])
 def test_no_answer_at_all_is_missing(tmp_path, model):
     run(tmp_path / "run", model, code=3)
     found = list(episodes_of(tmp_path / "run"))
