@@ -89,6 +89,15 @@ def test_what_the_floor_stops_is_nowhere(tmp_path):
     assert not [path for path in files if b"9-year-old" in path.read_bytes()]
 
 
+def test_a_conversation_begins_anew_after_a_refusal_too(tmp_path):
+    """The model is refused as long as a result stands in the conversation."""
+    run(tmp_path / "run", "Filtered", suite="forgiving")
+    last = list(episodes_of(tmp_path / "run"))[-1]
+    assert [step.state for step in last.steps] == ["answered", "refused", "answered", "refused"]
+    assert [step.told for step in last.steps[1:3]] == ["said hello", "Say hello."]
+    assert (last.state, last.end, last.refusals, last.at) == ("refused", "turns", 2, 4)
+
+
 # -- filters in front of an agent --------------------------------------------------------------------------
 
 
