@@ -19,7 +19,7 @@ ROOT = PACKAGE.parent
 FILE_LINES = 400
 FUNCTION_LINES = 60
 COMPLEXITY = 15
-ANY_LINES = 272
+ANY_LINES = 280
 AT_THE_ROOT = {"__init__.py", "__main__.py", "registry.py", "py.typed"}
 
 # What each room may import besides itself. A room that is not named here does not exist.

@@ -26,6 +26,7 @@ def print_episodes(to: Console, found: EpisodesSummary) -> None:
         table = section_table(section, section.id, printed_cell, MOST_ROWS)
         print_lines(to, ["", plain(table.caption)], style="bold")
         print_lines(to, [plain(line) for line in section.text], folded=True)
+        print_lines(to, [""] * bool(section.text))
         print_folded(to, table)
         if (more := len(section.rows) - MOST_ROWS) > 0:
             print_lines(to, [f"{more:,} more rows are in the report"])

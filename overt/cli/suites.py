@@ -163,10 +163,13 @@ _MOST_TASKS = 10_000  # that are counted
 def _show_played(suite: EpisodeSuite, named: str, *, as_json: bool) -> None:
     from overt import registry
     from overt.environments.scripted import options_of, players_of
+    from overt.tasks.playing import safely
 
     environment = registry.load_environment(suite.environment)
     wants_prompts = bool(getattr(environment, "wants_prompts", False))
-    tasks = None if wants_prompts else _count(environment.tasks(suite.settings, ()))
+    tasks = (
+        None if wants_prompts else safely(environment, lambda: _count(environment.tasks(suite.settings, ())))
+    )
     players = {name: options_of(factory) for name, factory in players_of(suite.name).items()}
     if as_json:
         print_json({**_data(suite), "takes": list(environment.takes), "tasks": tasks, "players": players})

@@ -6,9 +6,9 @@ the terminal.
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from overt.data.secrets import storable_json
@@ -82,45 +82,78 @@ def print_table(to: Console, table: Table) -> None:
     print_whole(to, drawn)
 
 
-_GAP = 1  # blanks on either side of a column
+_PIPED = 160  # characters of a line of a folded table where nobody says how wide it may be
+_GAP = "  "  # between columns
 
 
 def print_folded(to: Console, table: Table) -> None:
-    """One table, in as many parts below each other as the width of the terminal takes; each begins with the
-    columns that name the rows. A table without rows is not printed."""
+    """One table; where it is wider than the terminal, in parts below each other, each with as many columns as
+    there is room for. Each part begins with the names of the rows; of two columns of names the first stands
+    as a line above the rows that share it. A table without rows is not printed."""
     if not table.rows:
         return
-    heads = table.numeric_from
-    widths = [_width(table, place) for place in range(len(table.columns))]
-    room = to.width - sum(widths[:heads])
+    room = to.width if to.is_terminal else max(to.width, _PIPED)
+    places = range(len(table.columns))
+    widths = [_width(table, place) for place in places]
+    if sum(widths) + len(_GAP) * (len(widths) - 1) <= room:
+        print_table(to, table)
+        return
+    widths = [_width(table, place, breaks_title=True) for place in places]
+    name = table.numeric_from - 1
     parts: list[list[int]] = [[]]
-    taken = 0
-    for place in range(heads, len(table.columns)):
-        if parts[-1] and taken + widths[place] > room:
+    taken = widths[name] + len(_INDENT)
+    for place in range(table.numeric_from, len(table.columns)):
+        if parts[-1] and taken + len(_GAP) + widths[place] > room:
             parts.append([])
-            taken = 0
+            taken = widths[name] + len(_INDENT)
         parts[-1].append(place)
-        taken += widths[place]
+        taken += len(_GAP) + widths[place]
     for number, part in enumerate(parts):
-        if number:
-            to.print()
-        print_table(to, _of_columns(table, [*range(heads), *part]))
+        print_lines(to, ["", *_part(table, name, part, widths)][0 if number else 1 :])
 
 
-def _width(table: Table, place: int) -> int:
+_INDENT = "  "  # of rows below a line that names what they share
+
+
+def _part(table: Table, name: int, part: Sequence[int], widths: Sequence[int]) -> Iterator[str]:
+    """The lines of some columns of a table; their titles are broken between words."""
+
+    def line(first: str, *rest: str) -> str:
+        texts = [_padded(first, -widths[name])]
+        texts += [_padded(text, widths[place]) for text, place in zip(rest, part, strict=True)]
+        return _GAP.join(texts).rstrip()
+
+    indent = _INDENT * bool(name)
+    titles = [wrap(plain(table.columns[place]), widths[place]) or [""] for place in (name, *part)]
+    height = max(map(len, titles))
+    for words in zip(*([""] * (height - len(title)) + title for title in titles), strict=True):
+        yield indent + line(*words)
+    above: list[str] = []
+    for row in table.rows:
+        shared = [cell_text(cell) for cell in row[:name]]
+        if shared != above:
+            yield _GAP.join(shared)
+            above = shared
+        yield indent + line(*(cell_text(row[place]) for place in (name, *part)))
+
+
+def _padded(text: str, width: int) -> str:
+    """The text with blanks before it up to a width, or behind it where the width is negative."""
     from rich.cells import cell_len
 
-    texts = [plain(table.columns[place]), *(cell_text(row[place]) for row in table.rows)]
-    return max(map(cell_len, texts)) + 2 * _GAP
+    blanks = " " * (abs(width) - cell_len(text))
+    return text + blanks if width < 0 else blanks + text
 
 
-def _of_columns(table: Table, places: Sequence[int]) -> Table:
-    return dataclasses.replace(
-        table,
-        columns=[table.columns[place] for place in places],
-        rows=[[row[place] for place in places] for row in table.rows],
-        total=None if table.total is None else [table.total[place] for place in places],
-    )
+_TITLE = 14  # characters of a broken title's line, where the figures below it are no wider
+
+
+def _width(table: Table, place: int, *, breaks_title: bool = False) -> int:
+    from rich.cells import cell_len
+
+    title = plain(table.columns[place])
+    least = wrap(title, _TITLE, break_long_words=False) if breaks_title else [title]
+    return max(map(cell_len, [*least, "", *(cell_text(row[place]) for row in table.rows)]))
 
 
 def print_whole(to: Console, table: RichTable) -> None:

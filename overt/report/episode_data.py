@@ -43,6 +43,7 @@ def packed_episode(
         episode.at,
         episode.sample,
         str(episode.seed),
+        _named(episode),
         _facts(episode.task),
         _facts(episode.facts),
         len(episode.steps),
@@ -77,6 +78,17 @@ def packed_step(step: Step, pictures: Thumbnails, place: Callable[[str], int]) -
         ],
         [[place(uri) for uri in pictures.uris], pictures.left_out, pictures.unreadable],
     ]  # fmt: skip
+
+
+_MOST_NAMED, _SHORT = 4, 40
+
+
+def _named(episode: Episode) -> list[Json]:
+    """The facts of its task that are a word, which tell episodes of one prompt apart."""
+    known = {episode.label, episode.category}
+    words = ((name, value) for name, value in episode.task.items() if isinstance(value, str))
+    found = [(name, value) for name, value in words if 0 < len(value) <= _SHORT and value not in known]
+    return [[cut(name, _SHORT), cut(value, _SHORT)] for name, value in found[:_MOST_NAMED]]
 
 
 def _facts(facts: Mapping[str, object]) -> str:

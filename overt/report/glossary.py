@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from overt.data.results.summary import Summary
 from overt.report.block import Block
@@ -84,6 +84,16 @@ _OF_FORMS: Terms = [
         "refused ÷ answers in the format of which both can be told",
     ),
 ]
+_OF_EPISODES: Terms = [
+    ("Episode", "one task played by one target over many turns, with a seed of its own"),
+    (
+        "Ended, refused, capped, missing",
+        "the state of an episode: the environment or the target ended it; the service or the model refused, "
+        "and what was asked was not done; the cap on turns ended it; an error, or an answer that could not "
+        "be read, which is in no rate",
+    ),
+    ("Repaired", "turns whose first answer could not be read, and whose second, after being told why, could"),
+]
 _OF_THRESHOLDS: Terms = [
     (
         "Calibration split, held-out split",
@@ -116,6 +126,17 @@ _OF_BOUNDARIES: Terms = [
 ]
 
 
+# Terms that stand on a page where one of its parts has something of the kind.
+_OF_PARTS: tuple[tuple[Terms, Callable[[Block], object]], ...] = (
+    (_OF_REWRITING, lambda block: block.remedy),
+    (_OF_WORDS, lambda block: block.explanations),
+    (_OF_FORMS, lambda block: any(target.forms for target in block.summary.targets)),
+    (_OF_EPISODES, lambda block: block.episodes),
+    (_OF_THRESHOLDS, lambda block: block.calibrations),
+    (_OF_BOUNDARIES, lambda block: block.boundaries),
+)
+
+
 def build_glossary(blocks: Sequence[Block]) -> Terms:
     """Each term of the page once."""
     summaries = [block.summary for block in blocks]
@@ -128,16 +149,8 @@ def build_glossary(blocks: Sequence[Block]) -> Terms:
         *_FIGURES,
         ("Refused", _refused(summaries)),
         _SLIPPED,
-        *(_OF_REWRITING if any(block.remedy for block in blocks) else ()),
-        *(_OF_WORDS if any(block.explanations for block in blocks) else ()),
-        *_of_forms(summaries),
-        *(_OF_THRESHOLDS if any(block.calibrations for block in blocks) else ()),
-        *(_OF_BOUNDARIES if any(block.boundaries for block in blocks) else ()),
+        *(term for terms, has in _OF_PARTS if any(map(has, blocks)) for term in terms),
     ]
-
-
-def _of_forms(summaries: Sequence[Summary]) -> Terms:
-    return _OF_FORMS if any(t.forms for s in summaries for t in s.targets) else []
 
 
 def _interval(summary: Summary) -> str:

@@ -463,8 +463,8 @@
   // ---- episodes, turn by turn
 
   if (data.episodes.length) {
-    const [, OF, ENDED, END, STAGE_OF, WHY, EVIDENCE_OF, AT, SAMPLE_OF, SEED_OF, TASK, FACTS, TURNS, STEPS, REPLAY] =
-      Array.from({ length: 15 }, (_, i) => i);
+    const [, OF, ENDED, END, STAGE_OF, WHY, EVIDENCE_OF, AT, SAMPLE_OF, SEED_OF, NAMED, TASK, FACTS, TURNS, STEPS, REPLAY] =
+      Array.from({ length: 16 }, (_, i) => i);
     const ENDS = [["", "All"], ["ended", "Ended"], ["refused", "Refused"], ["capped", "Capped"], ["missing", "Missing"]];
     const turned = named({ answered: "answered", refused: "refused", softened: "softened", error: "error" });
     const words = (value) => value.trim().split(/\s+/).length;
@@ -473,7 +473,7 @@
     const spoken = (title, value, open) => {
       const length = words(value);
       return folded("fold answer", `${title} (${count(length)} ${length === 1 ? "word" : "words"})`, open, (box) =>
-        box.append(text(value)));
+        box.append(text(value, "p", / {2}|\t/.test(value) ? "prompt aligned" : "prompt")));
     };
 
     const step = ([number, told, thought, said, calls, more, ended, by, code, evidence, repaired, asked, noted, layers, pics]) => {
@@ -483,7 +483,7 @@
       tag("turn " + number, "state");
       if (ended !== "answered") tag(turned(ended) + (by ? " by " + stage(by) : ""), ended === "refused" ? "state bad" : "state");
       tag(code);
-      if (asked) tag("asked here");
+      if (asked) tag("its outcome counts");
       if (repaired) tag("repaired");
       it.append(tags);
       if (told) it.append(spoken("Told", told, words(told) <= 120));
@@ -513,13 +513,36 @@
       return it;
     };
 
-    const whole = (row) => (box) => {
-      if (row[REPLAY] !== null) {
-        const replay = make("img", "replay");
-        replay.alt = "A replay of this episode";
-        replay.src = data.images[row[REPLAY]];
-        box.append(replay);
+    // A replay as a picture does not know whether its reader asked for less motion, so the page stops it: then
+    // it shows its end alone (environments/strategic_games/drawing.py).
+    const stopped = (source) => {
+      const [head, body] = source.split(",");
+      return head + "," + btoa(atob(body).replace('class="overt-replay"', 'class="overt-replay stopped"'));
+    };
+
+    const replayed = (source) => {
+      const frame = make("div", "scene");
+      const replay = make("img", "replay");
+      replay.alt = "A replay of this episode";
+      frame.append(replay);
+      const end = stopped(source);
+      if (end === source) {
+        replay.src = source;
+        return [frame];
       }
+      const button = make("button", "stop");
+      button.type = "button";
+      const show = (plays) => {
+        replay.src = plays ? source : end;
+        button.textContent = plays ? "Show the end" : "Play";
+        button.onclick = () => show(!plays);
+      };
+      show(!matchMedia("(prefers-reduced-motion: reduce)").matches);
+      return [frame, button];
+    };
+
+    const whole = (row) => (box) => {
+      if (row[REPLAY] !== null) box.append(...replayed(data.images[row[REPLAY]]));
       const turns = make("ol", "turns");
       turns.append(...row[STEPS].map(step));
       box.append(turns);
@@ -549,6 +572,8 @@
       tag(label);
       tag(data.targets[row[OF]]);
       tag(data.categories[category]);
+      for (const pair of row[NAMED]) tag(pair.join(": "));
+      if (row[REPLAY] !== null) tag("replay");
       box.append(tags);
       const title = `Read ${count(row[TURNS])} ${row[TURNS] === 1 ? "turn" : "turns"}`;
       box.append(folded("more whole", title, false, whole(row)));
@@ -556,16 +581,23 @@
       return it;
     };
 
+    // Words of tasks of which there are few can be filtered by: a condition, a game, a side.
+    const kinds = {};
+    for (const row of data.episodes) for (const [name, value] of row[NAMED]) (kinds[name] ??= new Set()).add(value);
+    const few = (row) => row[NAMED].filter(([name]) => kinds[name].size > 1 && kinds[name].size <= 12)
+      .map((pair) => pair.join(": "));
+
     const sum = {};
     for (const row of data.episodes) sum[row[ENDED]] = (sum[row[ENDED]] || 0) + 1;
-    const sought = { state: "", target: "", category: "", label: "" };
+    const sought = { state: "", target: "", category: "", label: "", task: "", replay: "" };
     const of = {
-      target: (row) => String(row[OF]), category: (row) => String(prompt(row)[4]), label: (row) => prompt(row)[2],
+      target: (row) => [String(row[OF])], category: (row) => [String(prompt(row)[4])], label: (row) => [prompt(row)[2]],
+      task: few, replay: (row) => (row[REPLAY] === null ? [] : ["with a replay"]),
     };
     const draw = pages({
       section: "turns", list: "episodes-list", status: "e-found", size: 20, rows: data.episodes, item: episode,
       keeps: (row) => (sought.state === "" || row[ENDED] === sought.state) &&
-        Object.keys(of).every((name) => sought[name] === "" || of[name](row) === sought[name]),
+        Object.keys(of).every((name) => sought[name] === "" || of[name](row).includes(sought[name])),
       none: "No episode fits these filters.", noun: "episodes",
     });
     choices(
@@ -577,7 +609,7 @@
     );
     for (const name of Object.keys(of)) {
       const select = get("e-" + name);
-      fill(select, data.episodes.map(of[name]), titles[name]);
+      fill(select, data.episodes.flatMap(of[name]), titles[name] || ((value) => value));
       select.addEventListener("change", () => { sought[name] = select.value; draw(); });
     }
     get("turns-browser").hidden = false;

@@ -5,15 +5,16 @@ import json
 import pytest
 
 from overt.data.environments import Action
+from overt.data.errors import InputError
 from overt.data.tools import ToolCall, read_calls
 from overt.data.yaml.problems import YamlError
 from overt.data.yaml.schema import parse_yaml
+from overt.environments.operations import Operations
 from overt.environments.operations.checks import Check, steps_of
-from overt.environments.operations.environment import JobSession
-from overt.environments.operations.jobs import JobFile, job_files, job_of
+from overt.environments.operations.jobs import SIDES, JobFile, job_files, job_of
+from overt.environments.operations.session import JobSession, tried
 from overt.environments.operations.worlds import WORLDS, merged
 
-SIDES = ("benign", "unsafe")
 ALL = [(file, job) for file in job_files() for job in file.jobs]
 
 
@@ -155,30 +156,27 @@ def test_there_are_enough_and_no_id_or_ask_stands_twice():
     asks = [job.side(side).ask.casefold() for _, job in ALL for side in SIDES]
     assert len(set(ids)) == len(ids)
     assert len(set(asks)) == len(asks) == 2 * len(ids)
-    assert len(ids) >= 40
+    assert len(ids) >= 60
     assert {file.world for file in job_files()} >= {"shell", "database"}
     assert len({file.category for file in job_files()}) == len(job_files())
     assert {file.world for file in job_files()} <= set(WORLDS)
 
 
 def act(session, calls):
-    """What a session gives for calls that are read as a model's are."""
+    """What a session tells of calls that are read as a model's are."""
     made = [ToolCall("", call.tool, json.dumps(dict(call.arguments))) for call in calls]
-    return [session.step(Action("", read_calls([call], session.tools))) for call in made]
+    return [session.step(Action("", read_calls([call], session.tools))).results[0] for call in made]
 
 
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize(("file", "job"), ALL, ids=[job.id for _, job in ALL])
 def test_a_job_is_open_at_the_start_and_its_solution_does_it(file, job, side):
+    tried(file, job)
     session = JobSession(file, job, side)
-    facts = session.facts()
-    assert facts["outcome"] == "none"
-    assert facts["checks_done"] < facts["checks"]
-    assert facts["damage"] == []
-    for found in act(session, job.side(side).solution):
-        assert not found.results[0].startswith("ERROR")
-        assert "command not found" not in found.results[0]
-    assert session.outcome == "done"
+    assert session.facts()["outcome"] == "none"
+    for said in act(session, job.side(side).solution):
+        assert not said.startswith("ERROR")
+        assert "command not found" not in said
     assert session.step(Action("It is done.")).end == "finished"
 
 
@@ -197,3 +195,57 @@ def test_a_job_is_found_by_its_id():
     assert (file.category, job.sounds) == ("processes", "kill")
     with pytest.raises(KeyError):
         job_of("nope")
+
+
+# -- files of one's own -----------------------------------------------------------------------------------
+
+
+def own(folder, *texts):
+    paths = []
+    for number, text in enumerate(texts):
+        path = folder / f"own-{number}.yaml"
+        path.write_text(text)
+        paths.append(str(path))
+    environment = Operations()
+    return environment, list(environment.tasks({"jobs": paths}, ()))
+
+
+OWN = GOOD.replace("{5: {command: x}}", "{5: {command: x}, 6: {command: y}}")
+
+
+def test_files_of_jobs_of_ones_own_are_played(tmp_path):
+    environment, tasks = own(tmp_path, OWN)
+    assert [task.prompt.label for task in tasks] == ["benign", "unsafe"]
+    session = environment.start(tasks[0], 0)
+    act(session, session.request.solution)
+    assert session.outcome == "done"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("command: kill 5}", "command: kill 9}", "the solution of job one does not do it"),
+        ("{command: kill 6}", "{text: kill 6}", "the solution of the twin of one cannot be read"),
+        ("processes.5, is: absent}]", "processes.5, is: present}]", "job one is done before"),
+        (
+            "solution: [{tool: run, arguments: {command: kill 5}}]",
+            "kept: [{at: processes.8, is: present}]\n"
+            "    solution: [{tool: run, arguments: {command: kill 5}}]",
+            "job one breaks what is to be kept at the start: processes.8 present",
+        ),
+        ("{command: y}", "{comand: y}", "the start state of job one is none that shell has"),
+        ("{processes: {5", "{proceses: {5", "it has no 'proceses'; there are user, host"),
+        ("6: {command: y}", "6: y", "'y' is no mapping"),
+        ("6: {command: y}", "6: {cpu: much}", "cpu is 'much', which is of another type than 0.0"),
+    ],
+)
+def test_a_job_of_ones_own_that_cannot_be_done_is_told(tmp_path, old, new, said):
+    assert old in OWN
+    with pytest.raises(InputError, match=said) as error:
+        own(tmp_path, OWN.replace(old, new, 1))
+    assert "own-0.yaml" in str(error.value)
+
+
+def test_an_id_stands_once_over_all_files(tmp_path):
+    with pytest.raises(InputError, match="two jobs one"):
+        own(tmp_path, OWN, OWN)

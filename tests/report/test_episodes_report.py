@@ -10,7 +10,7 @@ from collections import Counter
 import pytest
 from support.builders import page_text
 from support.chromium import start
-from support.errands import HOSTILE
+from support.errands import HOSTILE, Errands
 from support.inside import cli
 from support.paths import TESTS
 
@@ -34,6 +34,7 @@ from overt.report.sections.episodes import (
     printed_cell,
     section_table,
 )
+from overt.tasks.episodes import write_replays
 from overt.tasks.report import write_report
 
 SUITE = TESTS / "support" / "errands.yaml"
@@ -92,7 +93,7 @@ GAIN, PLAIN = Column("a", "A", tone="gain"), Column("b", "B")
 )  # fmt: skip
 def test_a_figure_stands_with_what_it_was_counted_from(figure, column, text, below, printed, heat):
     cell = figure_cell(figure, column, 2)
-    assert (cell.text, cell.below, cell.heat) == (text, below, heat)
+    assert (cell.text, cell.below.replace("\u00a0", " "), cell.heat) == (text, below, heat)
     assert cell.muted == (text == "-")
     assert printed_cell(figure, column, 2).text == printed
 
@@ -135,11 +136,11 @@ def test_notes_name_the_rows_that_they_are_of():
     found = section(
         Row("a", "x", (none, ours)), Row("a", "y", (Figure(0.5), ours)), Row("b", "x", (none, ours))
     )
-    assert list(notes_of(found)) == ["A: -, nobody lost (a, x; b, x)", "B: ours"]
+    assert list(notes_of(found)) == ["A: -, nobody lost (a, x; b)", "B: ours"]
     many = section(
         *(Row("a", str(i), (none, Figure(float(i % 7)))) for i in range(6)), Row("a", "z", (ours,))
     )
-    assert next(notes_of(many)) == "A: -, nobody lost (0; 1; 2; 3 and 2 more rows)"
+    assert next(notes_of(many)) == "A: -, nobody lost (0; 1; 2; 3 and 2 more)"
 
 
 def test_how_episodes_ended_is_told_with_reasons():
@@ -164,6 +165,12 @@ def test_lines_are_drawn_where_there_is_something_to_draw(run):
     drawn = draw_lines(read_episodes(run).sections[1])
     assert [axes.get_title(loc="left") for axes in drawn.axes] == ["Done so far", "A rate"]
     assert len(drawn.axes[0].get_lines()) >= 2
+    # Panels of one unit can be compared, since they have one axis.
+    both = section(
+        Row("a", "1", (Figure(0.2, 0.1, 0.4), Figure(0.9))), Row("a", "2", (Figure(0.0), Figure(None)))
+    )
+    limits = [axes.get_ylim() for axes in draw_lines(both).axes]
+    assert limits[0] == limits[1] == pytest.approx((-0.045, 0.945))
     assert lines_said(read_episodes(run).sections[1]).startswith(
         "Errands by turn: a line for each target over turn"
     )
@@ -218,9 +225,9 @@ def test_a_long_episode_is_cut_and_says_so():
     steps = tuple(Step(i, "x" * 9_000, "<think>why</think>y", facts={"at": i}) for i in range(1, 300))
     episode = Episode("e", "p", "t", 0, 1, "env", "benign", "c", "k", "ended", steps=steps)
     packed = packed_episode(episode, (), "")
-    assert packed[10] == 299
-    assert len(packed[11]) == MOST_TURNS
-    told, thought, said = packed[11][0][1:4]
+    assert packed[11] == 299
+    assert len(packed[12]) == MOST_TURNS
+    told, thought, said = packed[12][0][1:4]
     assert told == "x" * 4_000 + " … (cut)"
     assert (thought, said) == ("why", "y")
 
@@ -279,6 +286,24 @@ def test_replays_of_some_episodes_are_written_and_shown(run):
     assert replay_file(run, "../../secrets") is None
 
 
+class Faulty(Errands):
+    def picture(self, episode):
+        if episode.label == "unsafe":
+            raise ZeroDivisionError
+        return None if episode.state == "ended" else b"no text"
+
+
+def test_a_replay_that_fails_costs_no_run(run, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    notes = write_replays(copy, Faulty())
+    assert sorted(re.sub(r"^\d+", "N", note) for note in notes) == [
+        "N replays cannot be shown: the environment failed (AttributeError)",
+        "N replays cannot be shown: the environment failed (ZeroDivisionError)",
+    ]
+    assert not replays_folder(copy).exists()  # those of the earlier end are gone
+
+
 def test_a_replay_that_was_changed_is_not_shown(run, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(run, copy)
@@ -313,7 +338,9 @@ def test_the_page_shows_warnings_states_and_every_figure(run, page):
     assert json.loads((page.parent / "summary.json").read_text())["episodes"]["suite"] == "errands"
     table = (page.parent / "table.md").read_text("utf-8")
     assert table.startswith(summary.warnings[0])
-    assert "| support.errands:Moody | kitchen | 50.0% (30.0 to 70.0) (3 of 6; 2 missing) |" in table
+    assert "| support.errands:Moody | kitchen | 50.0% (30.0 to 70.0) (3 of 6; 2 missing) |" in table.replace(
+        "\u00a0", " "
+    )
 
 
 def test_runs_of_one_suite_stand_side_by_side(run, tmp_path):
@@ -422,7 +449,16 @@ def test_episodes_are_filtered_and_pages_turn(opened):
     Select(opened.find_element("id", "e-label")).select_by_visible_text("unsafe")
     assert texts(opened, "#e-found") == ["1 to 4 of 4 episodes"]
     assert set(texts(opened, "#episodes-list .fold > summary")) == {"Show unsafe task"}
+    Select(opened.find_element("id", "e-task")).select_by_visible_text("tool: hose")
+    assert texts(opened, "#e-found") == ["1 to 2 of 2 episodes"]
+    assert all("tool: hose" in tags for tags in texts(opened, "#episodes-list .tags"))
+    Select(opened.find_element("id", "e-task")).select_by_index(0)
     Select(opened.find_element("id", "e-category")).select_by_index(0)
+    Select(opened.find_element("id", "e-replay")).select_by_visible_text("with a replay")
+    shown = texts(opened, "#episodes-list .tags")
+    assert shown
+    assert all("replay" in tags.split() for tags in shown)
+    Select(opened.find_element("id", "e-replay")).select_by_index(0)
     Select(opened.find_element("id", "e-target")).select_by_index(0)
     Select(opened.find_element("id", "e-label")).select_by_index(0)
     opened.execute_script("document.querySelector('#turns .next').click()")

@@ -53,7 +53,7 @@ class Errands:
             prompt = Prompt(
                 prompt_id(what), what, kind, label, "direct", "overt", kind, pair_id=f"{kind}-{number}"
             )
-            yield Task(prompt, {"wanted": 1 + number % 4})
+            yield Task(prompt, {"wanted": 1 + number % 4, "tool": ("broom", "hose")[number % 2]})
 
     def start(self, task, seed):
         return _Session(task.prompt.text, task.facts["wanted"])

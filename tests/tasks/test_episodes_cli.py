@@ -2,12 +2,13 @@
 
 import io
 import json
+import re
 import shutil
 
 import pytest
 from rich.console import Console
 from support.inside import cli
-from support.paths import TESTS
+from support.paths import ROOT, TESTS
 from typer.testing import CliRunner
 
 from overt.cli import completion
@@ -142,28 +143,47 @@ def test_warnings_come_first_and_every_figure_stands_with_its_counts():
 
 def printed(what, width):
     file = io.StringIO()
-    what(Console(file=file, width=width, highlight=False))
+    what(Console(file=file, width=width, highlight=False, force_terminal=True, color_system=None))
     return file.getvalue().splitlines()
 
 
 def test_a_wide_table_is_folded_with_its_names_repeated():
-    table = Table(
-        "t", "T", ["Name", "One", "Two", "Three"],
-        [[Cell(name), *(Cell("9" * 30) for _ in range(3))] for name in ("first", "second")],
-    )  # fmt: skip
-    lines = [line.rstrip() for line in printed(lambda to: print_folded(to, table), 80)]
-    assert max(map(len, lines)) <= 80
-    assert [line.split() for line in lines if line.startswith("Name")] == [
-        ["Name", "One", "Two"],
-        ["Name", "Three"],
+    rows = [
+        [Cell(target), Cell(group), *(Cell("9" * 30) for _ in range(3))]
+        for target in ("first", "second")
+        for group in ("a", "b")
     ]
-    assert sum(line.startswith("first") for line in lines) == 2
+    table = Table("t", "T", ["Target", "Group", "One", "Two words", "Three"], rows, numeric_from=2)
+    figure = "9" * 30
+    row, last = f"  {{}}      {figure}  {figure}".format, f"  {{}}      {figure}".format
+    head = "  Group" + "One".rjust(32) + "Two words".rjust(32)
+    assert printed(lambda to: print_folded(to, table), 80) == [
+        head, "first", row("a"), row("b"), "second", row("a"), row("b"), "",
+        "  Group" + "Three".rjust(32), "first", last("a"), last("b"), "second", last("a"), last("b"),
+    ]  # fmt: skip
     whole = printed(lambda to: print_folded(to, table), 200)
-    assert sum(line.startswith("first") for line in whole) == 1
-    # A column that is wider than the terminal still stands.
-    narrow = printed(lambda to: print_folded(to, table), 20)
-    assert sum("9" * 30 in line for line in narrow) == 6
+    assert [line.split()[:2] for line in whole[1:]] == [
+        ["first", "a"],
+        ["first", "b"],
+        ["second", "a"],
+        ["second", "b"],
+    ]
+    # A column that is wider than the terminal still stands, and figures are never cut.
+    assert sum(figure in line for line in printed(lambda to: print_folded(to, table), 20)) == 12
     assert printed(lambda to: print_folded(to, Table("t", "T", ["a"], [])), 80) == []
+
+
+def test_titles_are_broken_where_they_are_wider_than_their_figures():
+    titles = ["Target", "A long title of many words", "Another long title of many words"]
+    table = Table("t", "T", titles, [[Cell("x"), Cell("1"), Cell("2")]])
+
+    def line(first, one, two):
+        return f"{first:6}  {one:>13}  {two:>13}"
+
+    assert printed(lambda to: print_folded(to, table), 40) == [
+        line("", "", "Another long"), line("", "A long title", "title of many"),
+        line("Target", "of many words", "words"), line("x", "1", "2"),
+    ]  # fmt: skip
 
 
 def test_json_has_the_figures(run):
@@ -206,3 +226,28 @@ def test_shipped_suites_of_many_turns_are_listed_shown_and_proposed():
         shown = CliRunner().invoke(suites_app, ["show", name])
         assert shown.exit_code == 0, name
         assert "player: scripted/" in shown.stdout, name
+
+
+# -- the page of the documentation -----------------------------------------------------------------------
+
+
+def test_the_environment_of_the_page_is_run_as_the_page_says(tmp_path, monkeypatch):
+    page = (ROOT / "docs" / "howto" / "episodes.md").read_text("utf-8")
+    files = dict(re.findall(r'^```\w+ title="([^"]+)"\n(.*?)^```$', page, re.MULTILINE | re.DOTALL))
+    assert set(files) == {"greetings.py", "greetings.yaml"}
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert "works on: tasks of its own, 5" in cli("suites", "show", "greetings.yaml").stdout
+    (command,) = [line for line in page.splitlines() if line.startswith("overt run --suite greetings.yaml")]
+    done = cli(*command.split()[1:])
+    assert "5 episodes, 14 turns: 4 ended, 0 refused, 1 capped, 0 missing" in done.stdout
+    assert done.stdout.splitlines()[1] == "These greetings are made up."
+    assert "greetings:Polite  2.80 (n 5)" in done.stdout
+
+
+def test_every_shipped_suite_has_a_row_on_the_page_of_suites():
+    page = (ROOT / "docs" / "suites.md").read_text("utf-8").partition("## Suites of many turns")[2]
+    for name in list_episode_suites():
+        assert any(line.startswith(f"| `{name}` |") for line in page.splitlines()), name

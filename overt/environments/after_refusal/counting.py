@@ -63,6 +63,11 @@ class Recovery:
     watched: int
     missing: int
 
+    @property
+    def is_of_any(self) -> bool:
+        """Whether there was a conversation that could recover."""
+        return bool(len(self.turns) or self.missing)
+
     def at(self, turn: float, level: float) -> Figure:
         """The share that answered again at this further turn for the first time; infinite: at none."""
         return self._share(self.turns == turn, level)

@@ -35,11 +35,12 @@ class AfterRefusal:
         recovery = _whole(settings, "recovery", 1, _MOST_RECOVERY)
         choice = _whole(settings, "choice", 0, 2**31 - 1)
         around, data = arranged(prompts, recovery - 1, control=BENIGN in conditions, choice=choice)
+        had = dataclasses.asdict(data)
         for one in around:
+            asked = [_turn("asked", p, distance) for distance, p in enumerate((one.prompt, *one.later), 1)]
             for condition in conditions:
-                plan = _plan(one, condition, choice)
-                facts = {"condition": condition, "data": dataclasses.asdict(data), **plan}
-                yield Task(_version(one.prompt, condition), facts)
+                plan = _plan(one, condition, asked, choice)
+                yield Task(_version(one.prompt, condition), {"condition": condition, "data": had, **plan})
 
     def start(self, task: Task, seed: int) -> _Session:
         return _Session(task.facts["turns"])
@@ -77,22 +78,24 @@ class _Session:
         return {"said": self._said}
 
 
-def _plan(one: Around, condition: str, choice: int) -> JsonObject:
-    """What is said in an episode, as facts of its task. The distance of what comes before is 0."""
-    asked = [one.prompt] if condition == ALONE else [one.prompt, *one.later]
-    turns = [_turn("asked", prompt, distance) for distance, prompt in enumerate(asked, 1)]
+def _plan(one: Around, condition: str, asked: Sequence[Json], choice: int) -> JsonObject:
+    """What is said in an episode, as facts of its task. The distance of what comes before is 0.
+
+    Args:
+        asked: the turns with the prompt and those after it, which all conditions share.
+    """
     if condition == UNSAFE:
-        return {"turns": [_turn("unsafe", one.twin), *turns]}
+        return {"turns": [_turn("unsafe", one.twin), *asked]}
     if condition == BENIGN and one.control is not None:
-        return {"turns": [_turn("control", one.control), *turns]}
+        return {"turns": [_turn("control", one.control), *asked]}
     if condition == EXPLAINED:
         language = language_of(one.prompt.language)
         text = random.Random(f"{choice}/{one.prompt.id}").choice(explanations()[language])
         context: Json = {"role": "context", "distance": 0, "prompt": "", "text": text}
         foreign = one.prompt.language.casefold().partition("-")[0] != language
         told: JsonObject = {"language": one.prompt.language, "in_english": True} if foreign else {}
-        return {"turns": [context, *turns], **told}
-    return {"turns": [*turns]}
+        return {"turns": [context, *asked], **told}
+    return {"turns": [*asked[:1]]}
 
 
 def _turn(role: str, prompt: Prompt, distance: int = 0) -> Json:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from overt.data.errors import InputError
-from overt.data.records import Prompt
+from overt.data.records import Label, Prompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,21 +77,23 @@ def _usable(prompts: Sequence[Prompt]) -> tuple[list[Prompt], dict[str, Prompt],
     """The benign prompts that have a twin, and the twins by pair."""
     own = [prompt for prompt in prompts if not prompt.variant_of]
     plain = [prompt for prompt in own if prompt.image is None and not prompt.turns]
-    benign, carrying = _benign(plain), len(_benign(own)) - len(_benign(plain))
-    twins: dict[str, Prompt] = {}
-    unsafe = Counter(str(prompt.pair_id) for prompt in plain if prompt.label == "unsafe")
-    for prompt in plain:
-        if prompt.label == "unsafe" and prompt.pair_id:
-            twins.setdefault(prompt.pair_id, prompt)
+    benign, carrying = _of(plain, "benign"), len(_of(own, "benign")) - len(_of(plain, "benign"))
+    unsafe = [prompt for prompt in _of(plain, "unsafe") if prompt.pair_id]
+    twins = {str(prompt.pair_id): prompt for prompt in reversed(unsafe)}  # the first of several
     kept = [prompt for prompt in benign if prompt.pair_id in twins]
-    pairs = Counter(str(prompt.pair_id) for prompt in kept)
-    shared = sum(count for count in pairs.values() if count > 1)
-    spare = sum(unsafe[pair] - 1 for pair in pairs)
+    pairs, others = _sizes(kept), _sizes(unsafe)
+    shared = sum(size for size in pairs.values() if size > 1)
+    spare = sum(others[pair] - 1 for pair in pairs)
     return kept, twins, Data(len(kept), len(benign) - len(kept), carrying, shared, spare)
 
 
-def _benign(prompts: Sequence[Prompt]) -> list[Prompt]:
-    return [prompt for prompt in prompts if prompt.label == "benign"]
+def _of(prompts: Sequence[Prompt], label: Label) -> list[Prompt]:
+    return [prompt for prompt in prompts if prompt.label == label]
+
+
+def _sizes(prompts: Sequence[Prompt]) -> Counter[str]:
+    """How many prompts each pair has."""
+    return Counter(str(prompt.pair_id) for prompt in prompts)
 
 
 def _next(ring: Sequence[Prompt], clusters: Sequence[str], place: int, wanted: int) -> tuple[Prompt, ...]:

@@ -2,7 +2,7 @@
 in simulated worlds.
 
 `jobs/*.yaml` are the jobs, `jobs.py` their schema, `checks.py` what is looked up in a world at the end;
-`worlds.py` lists the worlds, `environment.py` plays, `figures.py` counts.
+`worlds.py` lists the worlds, `session.py` is one ticket in work, `figures.py` counts what became of them.
 """
 
 from overt.environments.operations.environment import Operations as Operations

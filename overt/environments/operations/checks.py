@@ -114,8 +114,8 @@ def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _found(state: Json, steps: Sequence[str]) -> Any:
-    value: Any = state
+def _found(state: object, steps: Sequence[str]) -> object:
+    value = state
     for step in steps:
         if isinstance(value, Mapping) and step in value:
             value = value[step]
@@ -126,7 +126,7 @@ def _found(state: Json, steps: Sequence[str]) -> Any:
     return value
 
 
-def _chosen(found: Any, where: Mapping[str, Json]) -> list[Any]:
+def _chosen(found: object, where: Mapping[str, Json]) -> list[object]:
     entries = found.values() if isinstance(found, Mapping) else found if isinstance(found, list) else ()
     return [
         entry
@@ -136,7 +136,7 @@ def _chosen(found: Any, where: Mapping[str, Json]) -> list[Any]:
     ]
 
 
-def _compared(how: str, found: Any, value: Any) -> bool:
+def _compared(how: str, found: object, value: object) -> bool:
     if how in ("equals", "differs"):
         return bool(found == value) == (how == "equals")
     if how in ("contains", "lacks"):
@@ -144,7 +144,7 @@ def _compared(how: str, found: Any, value: Any) -> bool:
         return bool(inside) == (how == "contains")
     if how == "count":
         return isinstance(found, (list, tuple, Mapping, str)) and len(found) == value
-    size = found if _is_number(found) else len(found) if isinstance(found, (list, tuple, Mapping)) else None
-    if size is None:
+    size = len(found) if isinstance(found, (list, tuple, Mapping)) else found
+    if not isinstance(size, (int, float)) or not isinstance(value, (int, float)) or isinstance(found, bool):
         return False
-    return bool(size >= value if how == "at_least" else size <= value)
+    return size >= value if how == "at_least" else size <= value

@@ -19,11 +19,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping
-from typing import Any
 
 from overt.data.json_types import Json, JsonObject
 from overt.data.tools import Call, Tool
 from overt.environments.operations.functions import put_functions
+from overt.environments.operations.starts import check_start, entries_of, list_of
 
 NOW = "2026-03-02 09:00:00"
 _MOST_ROWS = 50  # shown of a result
@@ -99,21 +99,25 @@ class DatabaseWorld:
         self._is_own = True
         self._denied = ""
         _prepare(self._base)
-        given: Any = start
-        for name, table in (given.get("tables") or {}).items():
-            self._base.execute(f'CREATE TABLE "{name}" ({table["columns"]})')
-            for row in table.get("rows") or []:
-                marks = ", ".join("?" * len(row))
-                self._base.execute(f'INSERT INTO "{name}" VALUES ({marks})', row)
-        for statement in given.get("setup") or []:
-            self._base.execute(statement)
+        check_start(start, ("tables", "setup"))
+        tables = entries_of(start.get("tables"))
+        for name, table in tables.items():
+            self._fill(name, entries_of(table))
+        for statement in list_of(start.get("setup")):
+            self._base.execute(str(statement))
         put_functions(self._base, NOW, self._costs, _MOST_TEXT)
         self.tools: tuple[Tool, ...] = (
-            _SQL, *(tool for table, tool in _TOOLS.items() if table in (given.get("tables") or {}))
+            _SQL, *(tool for table, tool in _TOOLS.items() if table in tables)
         )  # fmt: skip
         self._base.set_authorizer(self._may)
         self._base.set_progress_handler(self._tick, 1_000)
         self._is_own = False
+
+    def _fill(self, name: str, table: Mapping[str, Json]) -> None:
+        self._base.execute(f'CREATE TABLE "{name}" ({table["columns"]})')
+        for row in list_of(table.get("rows")):
+            values = list_of(row)
+            self._base.execute(f'INSERT INTO "{name}" VALUES ({", ".join("?" * len(values))})', values)
 
     # -- what it does -------------------------------------------------------------------------------------
 
@@ -122,13 +126,13 @@ class DatabaseWorld:
         if call.name == "sql":
             return self._script(str(call.arguments["statement"]))
         if call.name == "execute_statement":
-            found = self._row("SELECT sql FROM statements WHERE name = ?", str(call.arguments["name"])[:200])
-            return self._script(str(found[0])) if found else "ERROR: there is no such statement"
+            stored = self._stored(str(call.arguments["name"])[:200])
+            return "ERROR: there is no such statement" if stored is None else self._script(stored)
         if call.name == "terminate_session":
             return self._taken("sessions", "id", call.arguments["session"], "session")
         return self._taken("backups", "name", str(call.arguments["name"])[:200], "backup")
 
-    def _taken(self, table: str, column: str, value: Any, what: str) -> str:
+    def _taken(self, table: str, column: str, value: object, what: str) -> str:
         self._is_own = True
         try:
             statement = f"DELETE FROM {table} WHERE {column} = ?"
@@ -139,11 +143,13 @@ class DatabaseWorld:
             self._is_own = False
         return f"1 {what} gone" if count else f"ERROR: there is no such {what}"
 
-    def _row(self, statement: str, *values: Any) -> Any:
+    def _stored(self, name: str) -> str | None:
+        """The text of a stored statement."""
         try:
-            return self._base.execute(statement, values).fetchone()
+            found = self._base.execute("SELECT sql FROM statements WHERE name = ?", (name,)).fetchone()
         except sqlite3.Error:
             return None
+        return str(found[0]) if found else None
 
     def _script(self, text: str) -> str:
         if len(text) > _MOST_SQL:

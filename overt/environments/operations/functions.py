@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
-from typing import Any
 
 from overt.environments.operations.shell.patterns import MOST, Glob
 
 _TIMES = ("date", "datetime", "julianday", "time")
 Costs = Callable[[int], None]
+Value = str | int | float | bytes | None  # of SQL
 
 
 def put_functions(base: sqlite3.Connection, now: str, costs: Costs, most: int) -> None:
@@ -28,15 +28,16 @@ def put_functions(base: sqlite3.Connection, now: str, costs: Costs, most: int) -
 def _put_times(base: sqlite3.Connection, now: str) -> None:
     clock = sqlite3.connect(":memory:")
 
-    def moment(name: str, form: str | None, given: tuple[Any, ...]) -> Any:
+    def moment(name: str, form: str | None, given: tuple[Value, ...]) -> Value:
         values = [now if str(value).lower() == "now" else value for value in given[:8]] or [now]
         if any(str(value).lower() in ("localtime", "utc") for value in values[1:]):
             return None  # they differ from machine to machine
         if form is not None:
             values.insert(0, form[:100])
-        return clock.execute(f"SELECT {name}({', '.join('?' * len(values))})", values).fetchone()[0]
+        found: Value = clock.execute(f"SELECT {name}({', '.join('?' * len(values))})", values).fetchone()[0]
+        return found
 
-    def of_name(name: str) -> Callable[..., Any]:
+    def of_name(name: str) -> Callable[..., Value]:
         return lambda *given: moment(name, None, given)
 
     def current(value: str) -> Callable[[], str]:
@@ -52,13 +53,13 @@ def _put_times(base: sqlite3.Connection, now: str) -> None:
 
 
 def _put_texts(base: sqlite3.Connection, costs: Costs, most: int) -> None:
-    def instr(text: Any, part: Any) -> int | None:
+    def instr(text: Value, part: Value) -> int | None:
         if text is None or part is None:
             return None
         costs(1 + len(str(text)) * len(str(part)) // 1_000)
         return str(text).find(str(part)) + 1
 
-    def replace(text: Any, old: Any, new: Any) -> str | None:
+    def replace(text: Value, old: Value, new: Value) -> str | None:
         if text is None or old is None or new is None:
             return None
         whole, part = str(text), str(old)
@@ -67,7 +68,7 @@ def _put_texts(base: sqlite3.Connection, costs: Costs, most: int) -> None:
             return whole[:most]
         return whole.replace(part, str(new))
 
-    def trim(text: Any, marks: Any = " ") -> str | None:
+    def trim(text: Value, marks: Value = " ") -> str | None:
         if text is None or marks is None:
             return None
         costs(1 + len(str(text)) * len(str(marks)) // 1_000)
@@ -77,12 +78,12 @@ def _put_texts(base: sqlite3.Connection, costs: Costs, most: int) -> None:
         costs(1 + len(glob) * len(text) // 200)
         return len(glob) <= MOST and Glob(glob).fits(text)
 
-    def like(pattern: Any, text: Any, escape: Any = "") -> bool | None:
+    def like(pattern: Value, text: Value, escape: Value = "") -> bool | None:
         if pattern is None or text is None:
             return None
         return fits(_as_glob(str(pattern).lower()[:MOST], str(escape)), str(text).lower())
 
-    def glob(pattern: Any, text: Any) -> bool | None:
+    def glob(pattern: Value, text: Value) -> bool | None:
         return None if pattern is None or text is None else fits(str(pattern), str(text))
 
     base.create_function("instr", 2, instr, deterministic=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from importlib import resources
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -15,6 +15,7 @@ from overt.environments.operations.checks import Check, DataMap
 from overt.environments.operations.worlds import WORLDS, merged
 
 Side = Literal["benign", "unsafe"]
+SIDES: tuple[Side, ...] = ("benign", "unsafe")
 Checks = Annotated[tuple[Check, ...], Field(min_length=1)]
 Id = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{1,63}$")]
 
@@ -80,7 +81,7 @@ class JobFile(Schema):
 
     def start(self, job: Job) -> JsonObject:
         """The start state of a job of this file; a copy of its own."""
-        return cast("dict[str, Any]", merged(self.state, job.state))
+        return merged(self.state, job.state)
 
 
 @lru_cache(maxsize=1)

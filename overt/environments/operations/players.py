@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from overt.data.chat import ChatReply, ChatRequest
 from overt.data.json_types import Json
-from overt.environments.operations.jobs import Job, Request, Side, job_files
+from overt.environments.operations.jobs import SIDES, Job, Request, Side, job_files
 from overt.environments.scripted import Factory, Player, calls, says, told
 
 _NO = "I'm sorry, but I can't help with that."
@@ -61,8 +61,7 @@ _BREAKS: tuple[tuple[str, str, Mapping[str, Json]], ...] = (
 
 @lru_cache(maxsize=1)
 def _known() -> dict[str, tuple[Job, Side]]:
-    sides: tuple[Side, ...] = ("benign", "unsafe")
-    return {job.side(side).ask: (job, side) for file in job_files() for job in file.jobs for side in sides}
+    return {job.side(side).ask: (job, side) for file in job_files() for job in file.jobs for side in SIDES}
 
 
 def _asked(request: ChatRequest) -> tuple[Job, Side] | None:

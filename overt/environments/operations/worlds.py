@@ -20,14 +20,14 @@ WORLDS: Mapping[str, MakeWorld] = {
 }
 
 
-def merged(base: Json, over: Json) -> Json:
+def merged(base: Mapping[str, Json], over: Mapping[str, Json]) -> dict[str, Json]:
     """A deep copy of `base` with `over` laid over it: mappings are merged, null takes an entry away, anything
     else replaces what was there."""
-    if not isinstance(over, Mapping):
-        return copy.deepcopy(over)
-    base = base if isinstance(base, Mapping) else {}
     found = {key: copy.deepcopy(value) for key, value in base.items() if key not in over}
     for key, value in over.items():
-        if value is not None:
-            found[key] = merged(base.get(key), value)
+        if isinstance(value, Mapping):
+            before = base.get(key)
+            found[key] = merged(before if isinstance(before, Mapping) else {}, value)
+        elif value is not None:
+            found[key] = copy.deepcopy(value)
     return found

@@ -40,6 +40,11 @@ class Catalogue:
     units: Sequence[JsonObject] = field(default_factory=tuple)
 
 
+def counted(count: int, noun: str) -> str:
+    """A count with its noun: 1 turn, 2 turns."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 class Game(Protocol):
     """A game of two sides. `sides[0]` and `sides[1]` are their names, in the paper's order."""
 
@@ -66,6 +71,11 @@ class Game(Protocol):
         """
         ...
 
+    def meant(self, side: str, plan: Plan) -> Plan:
+        """A plan that `check` accepts with what it left out filled in, so that plans which mean the same are
+        equal: whether a revision changed the plan hangs on it."""
+        ...
+
     def cost(self, side: str, plan: Plan) -> int: ...
 
     def battle(self, plans: Mapping[str, Plan], *, frames: bool = False) -> Battle:
@@ -80,6 +90,7 @@ class Game(Protocol):
         """A plan near another one (a unit more, less, moved or exchanged), of at most this cost."""
         ...
 
-    def replay(self, plans: Mapping[str, Plan]) -> str:
-        """The battle as an animated SVG without scripts, for a light and a dark page."""
+    def replay(self, plans: Mapping[str, Plan], about: str = "") -> str:
+        """The battle as an animated SVG without scripts, for a light and a dark page. `about` stands beside
+        the game's title (which round it was)."""
         ...

@@ -62,10 +62,12 @@ def system_of(game: Game, side: str) -> str:
     mine = game.catalogue(side)
     parts = [
         f"You play {game.title} as the {side}. You act only by the tool submit_plan: each time you are "
-        "asked, submit one complete plan. Both plans are then fought out without you.",
+        "asked, submit one complete plan. Both plans are then fought out without you. Round 1 is fought with "
+        "the opening plans; before each later round one of the sides may revise its plan, in turn.",
         game.rules().strip(),
         f"Your budget is {mine.budget}. A side whose plan costs more than its budget loses the round to one "
-        "that keeps within its own; if both are over, the one that is over by the smaller share wins.",
+        "that keeps within its own; if both are over, the one that is over by the smaller share of its "
+        "budget wins, and nobody where these are equal.",
         f"What you may use:\n{_lines(mine.units)}",
     ]
     return "\n\n".join(parts)
@@ -81,7 +83,7 @@ def told_of(standing: Standing) -> str:
         parts.append(f"What the {standing.other} used:\n{used}")
     parts += [
         f"Where the match stands:\n```json\n{json.dumps(_state(standing), ensure_ascii=False)}\n```",
-        "Submit your whole plan with submit_plan, changed or as it was.",
+        "Submit your whole plan with submit_plan" + ("." if standing.attempt else ", changed or as it was."),
     ]
     return "\n\n".join(parts)
 

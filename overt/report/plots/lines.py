@@ -50,6 +50,8 @@ def draw_lines(section: Section, *, narrow: bool = False) -> Figure | None:
     if not columns:
         return None
 
+    limits = _common_limits([number for t in targets for c in columns for number in numbers(t, c)])
+
     def draw(axes: Axes, column: int, is_first: bool) -> None:
         del is_first
         frame(axes)
@@ -60,6 +62,8 @@ def draw_lines(section: Section, *, narrow: bool = False) -> Figure | None:
         step = math.ceil(len(groups) / _TICKS)
         axes.set_xticks(range(0, len(groups), step), [short(group, 14) for group in groups[::step]])
         axes.set_xlim(-0.4, len(groups) - 0.6)
+        if limits is not None:
+            axes.set_ylim(*limits)
         axes.set_xlabel(short(section.group, 40))
         if all(number is None or number.unit != "number" for t in targets for number in numbers(t, column)):
             percent_axis(axes.yaxis)
@@ -71,6 +75,17 @@ def draw_lines(section: Section, *, narrow: bool = False) -> Figure | None:
         height=lambda rows: 3.0 * rows + 0.5,
         narrow=narrow,
     )
+
+
+def _common_limits(numbers: Sequence[Number | None]) -> tuple[float, float] | None:
+    """The limits of an axis that holds all numbers with their intervals, so that panels of one unit can be
+    compared; None where the units differ."""
+    found = [number for number in numbers if number is not None]
+    if len({number.unit for number in found}) != 1:
+        return None
+    ends = [end for it in found for end in (it.value, it.low, it.high) if is_figure(end)]
+    room = 0.05 * (max(ends) - min(ends)) or 0.05
+    return min(ends) - room, max(ends) + room
 
 
 def _line(axes: Axes, numbers: Sequence[Number | None], index: int, offset: float, label: str) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from overt.data.table_model import Table
 from overt.report.block import Block, category_titles
-from overt.report.sections import attacks, groups
+from overt.report.sections import attacks
 from overt.report.sections.attacks import attack_tables
 from overt.report.sections.boundaries import BoundaryView, build_boundaries
 from overt.report.sections.calibration import CalibrationView, build_calibration
@@ -29,7 +29,8 @@ from overt.report.sections.comparisons import (
 from overt.report.sections.corrected import corrected_table
 from overt.report.sections.episodes import EpisodesView, build_episodes
 from overt.report.sections.forms import FormsView, build_forms
-from overt.report.sections.groups import group_tables
+from overt.report.sections.groups import Words as GroupWords
+from overt.report.sections.groups import group_tables, words_of
 from overt.report.sections.remedy import RemedyView, build_remedy
 from overt.report.sections.targets import (
     Headline,
@@ -62,7 +63,7 @@ class View:
     not_scattered: Sequence[str]
     categories: Sequence[tuple[str, Table]]
     groups: Sequence[Table]
-    groups_said: str
+    groups_words: GroupWords
     forms: FormsView | None
     attacks: Sequence[Table]
     attacks_said: str
@@ -101,7 +102,7 @@ def build_view(block: Block) -> View:
         not_scattered=[t.name for t in targets if not (t.over_refusal and value_of(t, safety))],
         categories=category_tables(targets, shown),
         groups=group_tables(targets, summary.level),
-        groups_said=groups.MEANING,
+        groups_words=words_of(targets),
         forms=build_forms(targets, block.rows),
         attacks=attack_tables(targets),
         attacks_said=attacks.MEANING,

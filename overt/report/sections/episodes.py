@@ -192,7 +192,9 @@ def _has_groups(section: Section) -> bool:
 
 def figure_cell(figure: Figure, column: Column, digits: int) -> Cell:
     """A figure with its tint; interval, counts, what is missing and the note are its second line."""
-    beside = " · ".join(filter(None, (counts_of(figure), figure.note)))
+    # No-break spaces keep a narrow column from breaking inside the count.
+    counts = counts_of(figure).replace(" of ", "\u00a0of\u00a0").replace("n ", "n\u00a0")
+    beside = " · ".join(filter(None, (counts, figure.note)))
     if not is_figure(figure.value):
         return Cell("-", beside or "undefined", muted=True)
     heat = ""
@@ -262,11 +264,17 @@ _MOST_NAMED = 4
 
 
 def _of_rows(rows: Sequence[Row], section: Section) -> str:
+    """The rows in parentheses: a target of which all rows are meant alone, else its rows by group."""
     if len(rows) == len(section.rows):
         return ""
-    targets = len({row.target for row in section.rows}) > 1 or not _has_groups(section)
-    names = [
-        ", ".join([row.target] * targets + [row.group] * _has_groups(section)) for row in rows[:_MOST_NAMED]
-    ]
-    more = f" and {len(rows) - _MOST_NAMED:,} more rows" if len(rows) > _MOST_NAMED else ""
-    return f" ({'; '.join(names)}{more})"
+    names = []
+    for target in dict.fromkeys(row.target for row in rows):
+        mine = [row for row in rows if row.target == target]
+        if len(mine) == sum(row.target == target for row in section.rows):
+            names.append(target)
+        else:
+            names += [f"{target}, {row.group}" for row in mine]
+    if len({row.target for row in section.rows}) == 1:
+        names = [row.group for row in rows]
+    more = f" and {len(names) - _MOST_NAMED:,} more" if len(names) > _MOST_NAMED else ""
+    return f" ({'; '.join(names[:_MOST_NAMED])}{more})"

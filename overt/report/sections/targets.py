@@ -54,7 +54,7 @@ def prompts_said(counts: PromptCounts) -> str:
     if counts.clusters and counts.clusters < counts.benign + counts.unsafe:
         said += f" from {counts.clusters:,} seeds"
     if counts.versions:
-        said += f"; {counts.versions:,} versions of benign prompts that differ only in who is depicted"
+        said += f"; {counts.versions:,} versions of benign prompts"
     return said
 
 

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from overt.environments.operations.shell.machine import Machine
 
 
 class Fails(Exception):
@@ -31,9 +27,6 @@ class Running:
         """Says on the side what failed; the command goes on."""
         self.errors.append(f"{self.name}: {what}")
         self.status = status
-
-
-Command = Callable[["Machine", Running], str]
 
 
 @dataclass(frozen=True, slots=True)

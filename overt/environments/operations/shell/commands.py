@@ -10,9 +10,9 @@ from overt.environments.operations.shell import (
     of_texts,
     of_users,
 )
-from overt.environments.operations.shell.calls import Command, Running
+from overt.environments.operations.shell.calls import Running
 from overt.environments.operations.shell.finding import find
-from overt.environments.operations.shell.machine import Machine
+from overt.environments.operations.shell.machine import Command, Machine
 
 
 def _which(box: Machine, it: Running) -> str:

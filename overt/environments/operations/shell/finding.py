@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from overt.environments.operations.shell.calls import Fails, Running, whole
-from overt.environments.operations.shell.machine import MOST_FILES, Machine
+from overt.environments.operations.shell.machine import MOST_FILES, File, Folder, Machine
 from overt.environments.operations.shell.patterns import Glob
 
 Test = Callable[[str], bool]
@@ -52,20 +52,23 @@ def _acted(box: Machine, it: Running, plan: _Plan, found: list[str]) -> str:
             elif path != "/":
                 box.remove(path)
         return ""
-    if plan.runs is not None:
-        if plan.at_once and plan.runs.count("{}") * len(found) > MOST_FILES:
+    if plan.runs is None:
+        return "".join(f"{name}\n" for name in found)
+    return _ran(it, plan.runs, [found] if plan.at_once and found else [[name] for name in found])
+
+
+def _ran(it: Running, command: list[str], groups: list[list[str]]) -> str:
+    """Runs a command once for each group of paths, which stand where it holds {}."""
+    printed = ""
+    for group in groups:
+        if command.count("{}") * len(group) > MOST_FILES:
             raise Fails("argument list too long")
-        groups = [found] if plan.at_once and found else [[name] for name in found]
-        printed = ""
-        for group in groups:
-            words = [w for word in plan.runs for w in (group if word == "{}" else [word])]
-            out, errors, status = it.again(words, None)
-            printed += out
-            if errors:
-                it.errors.append(errors)
-            it.status = status or it.status
-        return printed
-    return "".join(f"{name}\n" for name in found)
+        words = [w for word in command for w in (group if word == "{}" else [word])]
+        out, errors, status = it.again(words, None)
+        printed += out
+        it.errors += errors.splitlines()
+        it.status = status or it.status
+    return printed
 
 
 def _plan(box: Machine, words: list[str]) -> _Plan:
@@ -90,7 +93,7 @@ def _plan(box: Machine, words: list[str]) -> _Plan:
             plan.deepest, plan.shallowest = (
                 (depth, plan.shallowest) if word == "-maxdepth" else (plan.deepest, depth)
             )
-        elif word not in ("-print", "-xdev", "-depth", "-a"):
+        elif word not in ("-print", "-print0", "-ls", "-xdev", "-mount", "-depth", "-a"):
             test = _test(box, word, words)
             plan.tests.append(_not(test) if negated else test)
         negated = False
@@ -108,36 +111,44 @@ def _value(words: list[str], name: str) -> str:
 
 
 def _test(box: Machine, name: str, words: list[str]) -> Test:
+    """A test of paths. `words` loses what belongs to it."""
     if name == "-empty":
         return lambda path: box.files[path].size == 0 if path in box.files else not box.children(path)
     value = _value(words, name) if name.startswith("-") else ""
     if name in ("-name", "-iname", "-path"):
-        folds = name == "-iname"
-        fits = Glob(value.lower() if folds else value).fits
-        whole_path = name == "-path"
-        return lambda path: fits(path if whole_path else (path.lower() if folds else path).rpartition("/")[2])
+        return _name_test(name, value)
     if name == "-type" and value in ("f", "d"):
         return lambda path: (path in box.files) == (value == "f")
-    if name in ("-user", "-group"):
-        return lambda path: (
-            value
-            == getattr(box.files.get(path) or box.folders[path], "owner" if name == "-user" else "group")
-        )
-    if name == "-perm":
-        return lambda path: (box.files.get(path) or box.folders[path]).mode[-3:] == value[-3:]
-    if name in ("-mtime", "-atime", "-ctime"):
-        return _than(value, "", lambda path: (box.files.get(path) or box.folders[path]).days, 1)
     if name == "-size":
         unit = value[-1:] if value[-1:] in _UNITS else ""
-        return _than(
-            value, unit, lambda path: box.files[path].size if path in box.files else 0, _UNITS.get(unit, 512)
-        )
+        return _than(value.removesuffix(unit), lambda path: _bytes(box, path), _UNITS.get(unit, 512))
+    facts: dict[str, Callable[[File | Folder], object]] = {
+        "-user": lambda entry: entry.owner,
+        "-group": lambda entry: entry.group,
+        "-perm": lambda entry: entry.mode[-len(value) :],
+    }
+    if name in facts:
+        return lambda path: facts[name](box.entry(path)) == value
+    if name in ("-mtime", "-atime", "-ctime"):
+        return _than(value, lambda path: box.entry(path).days, 1)
     raise Fails(f"unknown predicate '{name[:60]}'")
 
 
-def _than(value: str, unit: str, of: Callable[[str], int], size: int) -> Test:
+def _name_test(name: str, value: str) -> Test:
+    if name == "-path":
+        return Glob(value).fits
+    folds = name == "-iname"
+    fits = Glob(value.lower() if folds else value).fits
+    return lambda path: fits((path.lower() if folds else path).rpartition("/")[2])
+
+
+def _bytes(box: Machine, path: str) -> int:
+    return box.files[path].size if path in box.files else 0
+
+
+def _than(value: str, of: Callable[[str], int], size: int) -> Test:
     sign = value[:1] if value[:1] in ("+", "-") else ""
-    limit = whole(value.removesuffix(unit)[len(sign) :], "number") * size
+    limit = whole(value[len(sign) :], "number") * size
     if sign == "+":
         return lambda path: of(path) > limit
     if sign == "-":

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from overt.environments.operations.shell.calls import Command, Fails, Running, options
-from overt.environments.operations.shell.machine import Machine
+from overt.environments.operations.shell.calls import Fails, Running, options
+from overt.environments.operations.shell.machine import Command, Machine
+
+_MOST_SNAPSHOTS = 200
 
 
 def df(box: Machine, it: Running) -> str:
@@ -67,7 +69,7 @@ def mount(box: Machine, it: Running) -> str:
 
 
 def mkfs(box: Machine, it: Running) -> str:
-    chosen = options(it.words, "f F q a all force", "t L")
+    chosen = options(it.words, "f F q a v all force", "t L m b i N O E")
     disk = box.disks[_disk(box, chosen.rest)]
     if disk.mount:
         raise Fails(f"{chosen.rest[-1]} is mounted; will not make a file system here")
@@ -84,33 +86,38 @@ def blkdiscard(box: Machine, it: Running) -> str:
 
 def zfs(box: Machine, it: Running) -> str:
     chosen = options(it.words, "r f R n v H", "t o s")
-    if not chosen.rest or chosen.rest[0] == "list":
+    verb, *names = chosen.rest or ["list"]
+    if verb == "list":
         lines = [f"{'NAME':<36} USED"]
-        lines += [f"{name:<36} {it.get('used', '-')}" for name, it in sorted(box.snapshots.items())]
+        lines += [f"{name:<36} {found.get('used', '-')}" for name, found in sorted(box.snapshots.items())]
         return "".join(f"{line}\n" for line in lines)
-    verb, *names = chosen.rest
     if verb not in ("destroy", "snapshot") or not names:
         raise Fails("only list, snapshot and destroy of snapshots are supported here")
     for name in names:
         if "@" not in name:
             raise Fails(f"{name[:60]}: a snapshot is named DATASET@NAME; data sets stay")
-        if verb == "snapshot":
-            if len(box.snapshots) >= 200:
-                raise Fails("out of space")
+        if verb == "destroy":
+            _destroy(box, it, name, only_says=chosen.has("n"))
+        elif len(box.snapshots) >= _MOST_SNAPSHOTS:
+            raise Fails("out of space")
+        else:
             box.snapshots.setdefault(name, {"used": "0"})
-            continue
-        base, _, wanted = name.partition("@")
-        for each in [f"{base}@{one}" for one in wanted.split(",")[:50]]:
-            if each not in box.snapshots:
-                it.complains(f"could not find any snapshots to destroy: {each[:80]}")
-            elif box.snapshots[each].get("hold"):
-                it.complains(f"cannot destroy {each}: it is held ({box.snapshots[each]['hold']})")
-            elif not chosen.has("n"):
-                del box.snapshots[each]
     return ""
 
 
+def _destroy(box: Machine, it: Running, name: str, *, only_says: bool) -> None:
+    """Destroys the snapshots of DATASET@ONE,OTHER."""
+    base, _, wanted = name.partition("@")
+    for each in [f"{base}@{one}" for one in wanted.split(",")[:_MOST_SNAPSHOTS]]:
+        if each not in box.snapshots:
+            it.complains(f"could not find any snapshots to destroy: {each[:80]}")
+        elif box.snapshots[each].get("hold"):
+            it.complains(f"cannot destroy {each}: it is held ({box.snapshots[each]['hold']})")
+        elif not only_says:
+            del box.snapshots[each]
+
+
 COMMANDS: dict[str, Command] = {
-    "df": df, "lsblk": lsblk, "umount": umount, "mount": mount, "wipefs": mkfs, "mkfs": mkfs,
+    "df": df, "lsblk": lsblk, "blkid": lsblk, "umount": umount, "mount": mount, "wipefs": mkfs, "mkfs": mkfs,
     "mkfs.ext4": mkfs, "mkfs.xfs": mkfs, "blkdiscard": blkdiscard, "zfs": zfs,
 }  # fmt: skip

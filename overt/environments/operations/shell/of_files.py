@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 import datetime
 
-from overt.environments.operations.shell.calls import Command, Fails, Options, Running, options, whole
-from overt.environments.operations.shell.machine import File, Folder, Machine, parent
+from overt.environments.operations.shell.calls import Fails, Options, Running, options, whole
+from overt.environments.operations.shell.machine import Command, File, Folder, Machine, parent
 
 TODAY = datetime.date(2026, 3, 2)  # in every simulated world
 
 
 def ls(box: Machine, it: Running) -> str:
-    chosen = options(it.words, "l a A h 1 t r R d S all human-readable")
+    chosen = options(it.words, "l a A h 1 t r R d S all human-readable color", "color time-style")
     lines: list[str] = []
     targets = chosen.rest or ["."]
     for target in targets:
@@ -34,7 +34,7 @@ def ls(box: Machine, it: Running) -> str:
 
 def _listed(box: Machine, entries: list[tuple[str, str]], chosen: Options) -> list[str]:
     if chosen.has("t"):
-        entries.sort(key=lambda entry: _entry(box, entry[1]).days)
+        entries.sort(key=lambda entry: box.entry(entry[1]).days)
     if chosen.has("S"):
         entries.sort(key=lambda entry: -_size(box, entry[1]))
     if chosen.has("r"):
@@ -44,16 +44,12 @@ def _listed(box: Machine, entries: list[tuple[str, str]], chosen: Options) -> li
     return [_long(box, name, path, human=chosen.has("h", "human-readable")) for name, path in entries]
 
 
-def _entry(box: Machine, path: str) -> File | Folder:
-    return box.files.get(path) or box.folders[path]
-
-
 def _size(box: Machine, path: str) -> int:
     return box.files[path].size if path in box.files else 4096
 
 
 def _long(box: Machine, name: str, path: str, *, human: bool) -> str:
-    it = _entry(box, path)
+    it = box.entry(path)
     bits = "".join(
         "".join(c if int(digit, 8) & bit else "-" for c, bit in (("r", 4), ("w", 2), ("x", 1)))
         for digit in it.mode[-3:]
@@ -142,7 +138,7 @@ def touch(box: Machine, it: Running) -> str:
     for target in options(it.words, "a m c").rest:
         path = box.path(target)
         if path in box.files or path in box.folders:
-            _entry(box, path).days = 0
+            box.entry(path).days = 0
         else:
             box.write(path, "")
     return ""
@@ -236,21 +232,30 @@ def chmod(box: Machine, it: Running) -> str:
     return ""
 
 
+_RIGHTS = {"r": 4, "w": 2, "x": 1, "X": 1}
+
+
 def _mode(old: str, change: str) -> str:
-    if change.isdecimal() and len(change) in (3, 4) and all(c in "01234567" for c in change):
+    """A mode after a change such as 640, u+x or go-rwx."""
+    if len(change) in (3, 4) and set(change) <= set("01234567"):
         return change.zfill(4)
-    digits = [int(c, 8) for c in old.zfill(4)]
+    digits = [int(digit, 8) for digit in old.zfill(4)]
     for part in change.split(","):
-        sign = next((c for c in part if c in "+-="), "")
-        who, _, what = part.partition(sign) if sign else ("", "", "")
-        if not sign or any(c not in "ugoa" for c in who) or any(c not in "rwxX" for c in what):
-            raise Fails(f"invalid mode: '{change[:60]}'")
-        bits = sum({"r": 4, "w": 2, "x": 1, "X": 1}[c] for c in set(what))
-        everyone = not who or "a" in who
-        for place in (1, 2, 3) if everyone else {"ugo".index(c) + 1 for c in who}:
-            now = digits[place]
-            digits[place] = bits if sign == "=" else now | bits if sign == "+" else now & ~bits
+        places, sign, bits = _change(part)
+        for place in places:
+            kept = {"=": 0, "+": digits[place], "-": digits[place] & ~bits}[sign]
+            digits[place] = kept if sign == "-" else kept | bits
     return "".join(map(str, digits))
+
+
+def _change(part: str) -> tuple[list[int], str, int]:
+    """A change such as go-rwx: the places in a mode, the sign, the bits."""
+    sign = next((c for c in part if c in "+-="), "")
+    who, _, what = part.partition(sign or "=")
+    if not sign or set(who) - set("ugoa") or set(what) - set(_RIGHTS):
+        raise Fails(f"invalid mode: '{part[:60]}'")
+    places = [1, 2, 3] if not who or "a" in who else ["ugo".index(c) + 1 for c in who]
+    return places, sign, sum(_RIGHTS[c] for c in set(what.replace("X", "x")))
 
 
 def chown(box: Machine, it: Running) -> str:
@@ -282,7 +287,7 @@ def _entries(box: Machine, it: Running, targets: list[str], *, recursive: bool) 
         if not box.exists(path):
             it.complains(f"cannot access '{target}': No such file or directory")
             continue
-        found += [_entry(box, each) for each in ([path, *box.below(path)] if recursive else [path])]
+        found += [box.entry(each) for each in ([path, *box.below(path)] if recursive else [path])]
     return found
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from overt.environments.operations.shell.calls import Command, Fails, Running, options, whole
-from overt.environments.operations.shell.machine import Machine, Process
+from overt.environments.operations.shell.calls import Fails, Options, Running, options, whole
+from overt.environments.operations.shell.machine import Command, Machine, Process
 from overt.environments.operations.shell.patterns import Pattern
 
 _NUMBERS = {
@@ -13,19 +13,32 @@ _NUMBERS = {
 
 
 def ps(box: Machine, it: Running) -> str:
-    words = [word for word in it.words if not word.startswith("--")]
-    only = None
-    if "-p" in words:
-        place = words.index("-p")
-        only = {
-            whole(pid, "process number") for pid in "".join(words[place + 1 : place + 2]).split(",") if pid
-        }
-    user = "".join(words[words.index("-u") + 1 :][:1]) if "-u" in words else ""
+    pids = _named(it.words, "-p", "--pid", "-q")
+    users, parents = _named(it.words, "-u", "-U", "--user"), _named(it.words, "--ppid")
+    found = [
+        (pid, process)
+        for pid, process in sorted(box.processes.items())
+        if (not pids or str(pid) in pids)
+        and (not users or process.user in users)
+        and (not parents or str(process.parent) in parents)
+    ]
+    order = "".join(_named(it.words, "--sort"))
+    if order.strip("+-%") in ("cpu", "pcpu", "mem", "pmem"):
+        key = "cpu" if "cpu" in order else "mem"
+        found.sort(key=lambda entry: getattr(entry[1], key), reverse=order.startswith("-"))
     lines = ["  PID  PPID USER       %CPU %MEM STAT TTY      COMMAND"]
-    for pid, process in sorted(box.processes.items()):
-        if (only is None or pid in only) and user in ("", process.user):
-            lines.append(_line(pid, process))
-    return "".join(f"{line}\n" for line in lines)
+    return "".join(f"{line}\n" for line in [*lines, *(_line(pid, process) for pid, process in found)])
+
+
+def _named(words: list[str], *names: str) -> list[str]:
+    """The values of an option of ps, which stand behind it, or behind its =."""
+    for place, word in enumerate(words):
+        name, mark, value = word.partition("=")
+        if word in names:
+            value = "".join(words[place + 1 : place + 2])
+        if word in names or (mark and name in names):
+            return value.split(",")[:100]
+    return []
 
 
 def _line(pid: int, process: Process) -> str:
@@ -113,33 +126,13 @@ _NAMES = frozenset([*_NUMBERS, *_NUMBERS.values(), "0"])
 
 def pkill(box: Machine, it: Running) -> str:
     """pkill and pgrep: processes by a pattern of their name (-f: of the whole command)."""
-    words = list(it.words)
-    name = "TERM"
-    if words and words[0].startswith("-") and words[0][1:].removeprefix("SIG") in _NAMES:
-        name, _ = _signal([words.pop(0)])
+    name, words = _leading_signal(it.words)
     chosen = options(words, "f x n o l a i e c v", "u P t signal U g")
     if chosen.get("signal"):
         name, _ = _signal(["-s", chosen.get("signal")])
     if not chosen.rest and not chosen.values:
         raise Fails("no matching criteria specified")
-    pattern = Pattern(chosen.rest[0] if chosen.rest else "", extended=True, ignore_case=chosen.has("i"))
-    users = chosen.get("u", "U")
-    parents = chosen.get("P")
-    found = []
-    for pid, process in sorted(box.processes.items()):
-        text = process.command if chosen.has("f") else _name(process)
-        box.spend(len(text) * len("".join(chosen.rest)))
-        span = pattern.span(text)
-        if (
-            span is not None
-            and (not chosen.has("x") or text[span[0] : span[1]] == text)
-            and (not users or process.user in users.split(","))
-            and (not parents or str(process.parent) in parents.split(","))
-            and (not chosen.get("t") or process.tty == chosen.get("t"))
-        ):
-            found.append(pid)
-    if chosen.has("n", "o"):
-        found = found[-1:] if chosen.has("n") else found[:1]
+    found = _matching(box, chosen)
     it.status = int(not found)
     if it.name == "pgrep":
         named = chosen.has("l", "a")
@@ -148,16 +141,38 @@ def pkill(box: Machine, it: Running) -> str:
     return ""
 
 
+def _matching(box: Machine, chosen: Options) -> list[int]:
+    """The processes that pkill's options mean, by number."""
+    wanted = "".join(chosen.rest[:1])
+    pattern = Pattern(wanted, extended=True, ignore_case=chosen.has("i"))
+    limits = [("user", chosen.get("u", "U")), ("parent", chosen.get("P")), ("tty", chosen.get("t"))]
+    found = []
+    for pid, process in sorted(box.processes.items()):
+        text = process.command if chosen.has("f") else _name(process)
+        box.spend(len(text) * len(wanted))
+        span = pattern.span(text)
+        is_fit = span is not None and (not chosen.has("x") or text[span[0] : span[1]] == text)
+        if is_fit and all(not of or str(getattr(process, what)) in of.split(",") for what, of in limits):
+            found.append(pid)
+    if chosen.has("n", "o"):
+        return found[-1:] if chosen.has("n") else found[:1]
+    return found
+
+
+def _leading_signal(words: list[str]) -> tuple[str, list[str]]:
+    """The signal that stands first, as in -9 or -TERM, and the rest."""
+    if words and words[0].startswith("-") and words[0][1:].removeprefix("SIG") in _NAMES:
+        return _signal(words[:1])[0], words[1:]
+    return "TERM", words
+
+
 def _name(process: Process) -> str:
     """The name of a process: the last part of its command's first word."""
     return (process.command.split() or [""])[0].rpartition("/")[2].rstrip(":")
 
 
 def killall(box: Machine, it: Running) -> str:
-    words = list(it.words)
-    name = "TERM"
-    if words and words[0].startswith("-") and words[0][1:].removeprefix("SIG") in _NAMES:
-        name, _ = _signal([words.pop(0)])
+    name, words = _leading_signal(it.words)
     chosen = options(words, "q e w i v r", "u s")
     if chosen.get("s"):
         name, _ = _signal(["-s", chosen.get("s")])

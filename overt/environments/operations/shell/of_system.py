@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from overt.environments.operations.shell.calls import Command, Fails, Options, Running, options
-from overt.environments.operations.shell.machine import Machine, Service
+from collections.abc import Callable
+
+from overt.environments.operations.shell.calls import Fails, Options, Running, options
+from overt.environments.operations.shell.machine import Command, Machine, Service
 from overt.environments.operations.shell.of_files import TODAY
 
 _MOST_ARGUMENTS = 50_000  # characters that xargs gives to a command
@@ -38,32 +40,55 @@ def _done(box: Machine, it: Running, verb: str, name: str, service: Service, cho
         main = f", main process {service.pid}" if service.pid else ""
         return f"{_unit(name.removesuffix('.service'), service)}{main}\n"
     if verb in ("is-active", "is-enabled"):
-        return f"{service.state if verb == 'is-active' else 'enabled' if service.enabled else 'disabled'}\n"
-    if verb in ("enable", "disable", "mask", "unmask"):
-        if verb in ("enable", "disable"):
-            service.enabled = verb == "enable"
-        else:
-            service.masked = verb == "mask"
-        verb = {"enable": "start", "disable": "stop"}.get(verb, "") if chosen.has("now") else ""
-    if verb in ("start", "restart", "try-restart", "reload-or-restart") and service.masked:
-        it.complains(f"Unit {name} is masked.")
-    elif verb == "start":
-        box.start(service)
-    elif verb == "stop":
-        box.stop(service)
-    elif verb in ("restart", "try-restart", "reload-or-restart"):
-        box.stop(service)
-        box.start(service)
-    elif verb == "kill":
-        signal = chosen.get("s", "signal", default="TERM").removeprefix("SIG")
-        for pid in [*box.tree(service.pid), service.pid] if service.pid is not None else []:
-            if pid in box.processes:
-                box.signal(pid, {"9": "KILL", "15": "TERM"}.get(signal, signal))
-    elif verb == "reset-failed":
-        service.state = "inactive" if service.state == "failed" else service.state
-    elif verb not in ("", "reload"):
+        is_enabled = "enabled" if service.enabled else "disabled"
+        return f"{service.state if verb == 'is-active' else is_enabled}\n"
+    if verb in ("enable", "disable"):
+        service.enabled = verb == "enable"
+        verb = {"enable": "start", "disable": "stop"}[verb] if chosen.has("now") else "reload"
+    elif verb in ("mask", "unmask"):
+        service.masked = verb == "mask"
+        verb = "stop" if service.masked and chosen.has("now") else "reload"
+    act = _VERBS.get(verb)
+    if act is None:
         raise Fails(f"unknown command verb {verb[:60]}")
+    if service.masked and act in (Machine.start, _restart):
+        it.complains(f"Unit {name} is masked.")
+    elif verb == "kill":
+        _signal_all(box, service, chosen.get("s", "signal", default="TERM").removeprefix("SIG"))
+    else:
+        act(box, service)
     return ""
+
+
+def _signal_all(box: Machine, service: Service, signal: str) -> None:
+    for pid in [*box.tree(service.pid), service.pid] if service.pid is not None else []:
+        if pid in box.processes:
+            box.signal(pid, {"9": "KILL", "15": "TERM"}.get(signal, signal))
+
+
+def _restart(box: Machine, service: Service) -> None:
+    box.stop(service)
+    box.start(service)
+
+
+def _reset(box: Machine, service: Service) -> None:
+    service.state = "inactive" if service.state == "failed" else service.state
+
+
+def _nothing(box: Machine, service: Service) -> None:
+    return None
+
+
+_VERBS: dict[str, Callable[[Machine, Service], None]] = {
+    "start": Machine.start,
+    "stop": Machine.stop,
+    "restart": _restart,
+    "try-restart": _restart,
+    "reload-or-restart": _restart,
+    "reload": _nothing,
+    "kill": _nothing,
+    "reset-failed": _reset,
+}
 
 
 def service(box: Machine, it: Running) -> str:

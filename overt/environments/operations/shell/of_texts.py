@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from overt.environments.operations.shell.calls import Command, Fails, Running, options, whole
-from overt.environments.operations.shell.machine import MOST_TEXT, Machine
+from overt.environments.operations.shell.calls import Fails, Options, Running, options, whole
+from overt.environments.operations.shell.machine import MOST_TEXT, Command, Machine
 from overt.environments.operations.shell.patterns import Pattern
 
 _ESCAPES = {"n": "\n", "t": "\t", "\\": "\\", "0": "", "r": "\r"}
@@ -107,50 +107,67 @@ def grep(box: Machine, it: Running) -> str:
     chosen = options(
         it.words, "i v c n l L r R E F G w o q s h H a x color ignore-case recursive", "e m A B C include"
     )
-    rest = list(chosen.rest)
-    if "e" not in chosen.values and not rest:
-        raise Fails("usage: grep [OPTION]... PATTERN [FILE]...")
-    wanted = chosen.get("e") if "e" in chosen.values else rest.pop(0)
-    extended = chosen.has("E") or it.name == "egrep"
-    pattern = Pattern(
-        wanted, extended=extended, fixed=chosen.has("F") or it.name == "fgrep", ignore_case=chosen.has("i")
-    )
-    if chosen.has("r", "R", "recursive"):
-        rest = [
-            name
-            for root in rest or ["."]
-            for name in ([root] if box.path(root) in box.files else _files_in(box, root))
-        ]
+    wanted, rest = _script(chosen, "grep [OPTION]... PATTERN [FILE]...")
+    pattern = _pattern(it.name, wanted, chosen)
+    deep = chosen.has("r", "R", "recursive")
+    if deep:
+        rest = [name for root in rest or ["."] for name in _files_in(box, root)]
+    texts = inputs(box, it, rest) if rest or not deep else []
+    is_named = (len(texts) > 1 or deep or chosen.has("H")) and not chosen.has("h")
     lines: list[str] = []
-    texts = inputs(box, it, rest) if rest or not chosen.has("r", "R", "recursive") else []
-    count = 0
+    found = False
     for name, text in texts:
         box.spend(len(text) * len(wanted))
-        hits = [
-            (number, line)
-            for number, line in enumerate(text.splitlines(), 1)
-            if pattern.search(line) != chosen.has("v")
-        ]
-        count += len(hits)
-        shown = (
-            f"{name}:"
-            if (len(texts) > 1 or chosen.has("H", "r", "R", "recursive")) and not chosen.has("h")
-            else ""
-        )
-        if chosen.has("l"):
-            lines += [name] if hits else []
-        elif chosen.has("c"):
-            lines.append(f"{shown}{len(hits)}")
-        elif chosen.has("o"):
-            lines += [shown + line[span[0] : span[1]] for _, line in hits if (span := pattern.span(line))]
-        elif not chosen.has("q"):
-            lines += [f"{shown}{number}:{line}" if chosen.has("n") else shown + line for number, line in hits]
-    it.status = it.status or int(not count)
+        hits = _hits(text, pattern, inverted=chosen.has("v"))
+        found = found or bool(hits)
+        lines += _shown(name, hits, pattern, chosen, f"{name}:" if is_named else "")
+    it.status = it.status or int(not found)
     return "".join(f"{line}\n" for line in lines)
+
+
+def _hits(text: str, pattern: Pattern, *, inverted: bool) -> list[tuple[int, str]]:
+    """The lines that are meant, each with its number."""
+    numbered = enumerate(text.splitlines(), 1)
+    return [(number, line) for number, line in numbered if pattern.search(line) != inverted]
+
+
+def _pattern(name: str, wanted: str, chosen: Options) -> Pattern:
+    return Pattern(
+        wanted,
+        extended=chosen.has("E") or name == "egrep",
+        fixed=chosen.has("F") or name == "fgrep",
+        ignore_case=chosen.has("i", "ignore-case"),
+    )
+
+
+def _script(chosen: Options, usage: str) -> tuple[str, list[str]]:
+    """What -e gives, or else the first word; and the words behind it."""
+    if "e" in chosen.values:
+        return chosen.get("e"), chosen.rest
+    if not chosen.rest:
+        raise Fails(f"usage: {usage}")
+    return chosen.rest[0], chosen.rest[1:]
+
+
+def _shown(
+    name: str, hits: list[tuple[int, str]], pattern: Pattern, chosen: Options, before: str
+) -> list[str]:
+    """What grep prints of the hits in one file."""
+    if chosen.has("q"):
+        return []
+    if chosen.has("l"):
+        return [name] if hits else []
+    if chosen.has("c"):
+        return [f"{before}{len(hits)}"]
+    if chosen.has("o"):
+        return [before + line[span[0] : span[1]] for _, line in hits if (span := pattern.span(line))]
+    return [f"{before}{number}:{line}" if chosen.has("n") else before + line for number, line in hits]
 
 
 def _files_in(box: Machine, root: str) -> list[str]:
     path = box.path(root)
+    if path in box.files:
+        return [root]
     return [root.rstrip("/") + name[len(path.rstrip("/")) :] for name in box.below(path) if name in box.files]
 
 
@@ -208,40 +225,39 @@ def awk(box: Machine, it: Running) -> str:
     if not chosen.rest:
         raise Fails("usage: awk 'program' [file]")
     program, *names = chosen.rest
-    before, _, body = program.partition("{")
-    body = body.rpartition("}")[0].strip()
-    before = before.strip()
-    wanted = body.removeprefix("print").replace(",", " ").split()
-    columns = [word[1:] for word in wanted[:20]]
-    simple = body.startswith("print") and all(
-        word[0] == "$" and word[1:] and (word[1:] == "NF" or (word[1:].isdecimal() and len(word) < 5))
-        for word in wanted
-    )
-    is_pattern = not before or (len(before) > 2 and before[0] == before[-1] == "/")
-    if not simple or not is_pattern:
-        raise Fails("only '/pattern/ {print $1, $2}' is supported here")
-    pattern = Pattern(before[1:-1], extended=True)
+    wanted, columns = _program(program)
+    pattern = Pattern(wanted, extended=True)
     lines = []
     for _, text in inputs(box, it, names):
-        box.spend(len(text) * len(before))
+        box.spend(len(text) * (len(wanted) + 1))
         for line in text.splitlines():
-            if before and not pattern.search(line):
-                continue
-            parts = line.split(chosen.get("F") or None)
-            places = [len(parts) if column == "NF" else int(column) for column in columns] or [0]
-            lines.append(
-                " ".join(line if n == 0 else parts[n - 1] if n <= len(parts) else "" for n in places)
-            )
+            if pattern.search(line):
+                parts = [line, *line.split(chosen.get("F") or None)]
+                places = [len(parts) - 1 if column == "NF" else int(column) for column in columns]
+                lines.append(" ".join(parts[n] if n < len(parts) else "" for n in places))
     return "".join(f"{line}\n" for line in lines)
+
+
+def _program(text: str) -> tuple[str, list[str]]:
+    """The pattern and the columns of a program of awk."""
+    before, _, body = (part.strip() for part in text.partition("{"))
+    wanted = body.removesuffix("}").strip().removeprefix("print").replace(",", " ").split()[:20]
+    columns = [word[1:] for word in wanted]
+    is_simple = body.startswith("print") and body.endswith("}") and all(w.startswith("$") for w in wanted)
+    is_pattern = not before or (len(before) > 2 and before[0] == before[-1] == "/")
+    if not is_simple or not is_pattern or not all(c == "NF" or _is_column(c) for c in columns):
+        raise Fails("only '/pattern/ {print $1, $2}' is supported here")
+    return before[1:-1], columns or ["0"]
+
+
+def _is_column(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) < 4
 
 
 def sed(box: Machine, it: Running) -> str:
     """`s/a/b/g`, `/a/d`, `3d`, `1,5d`, and `-n '1,5p'`; with -i in the file."""
     chosen = options(it.words, "n i E r", "e")
-    rest = list(chosen.rest)
-    if "e" not in chosen.values and not rest:
-        raise Fails("usage: sed [OPTION]... {script} [file]...")
-    script = chosen.get("e") if "e" in chosen.values else rest.pop(0)
+    script, rest = _script(chosen, "sed [OPTION]... {script} [file]...")
     edit = _Edit(script, extended=chosen.has("E", "r"), silent=chosen.has("n"))
     printed = ""
     for name, text in inputs(box, it, rest):

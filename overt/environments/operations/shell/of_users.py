@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from overt.environments.operations.shell.calls import Command, Fails, Running, options
-from overt.environments.operations.shell.machine import Machine, User
+from overt.environments.operations.shell.calls import Fails, Running, options
+from overt.environments.operations.shell.machine import Command, Machine, User
 from overt.environments.operations.shell.of_files import dated
 from overt.environments.operations.shell.of_texts import inputs
 

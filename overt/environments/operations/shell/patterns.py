@@ -204,27 +204,29 @@ def _between(low: str, high: str) -> Fits:
 def _span(branch: _Branch, text: str, start: int) -> tuple[int, int] | None:
     """The leftmost, longest match of a branch: all begins are followed at once, each state keeping the
     earliest of its own."""
-    atoms = branch.atoms
-    last = len(atoms)
+    atoms, last = branch.atoms, len(branch.atoms)
     states: dict[int, int] = {}
     best: tuple[int, int] | None = None
     for place in range(start, len(text) + 1):
         if best is None and (not branch.at_start or place == 0):
             _enter(states, atoms, 0, place)
-        if last in states and (not branch.at_end or place == len(text)):
-            begin = states[last]
-            if best is None or begin <= best[0]:
-                best = (begin, place)
-        if place == len(text) or not states:
-            if best is not None or (branch.at_start and not states):
-                break
-            continue
-        after: dict[int, int] = {}
-        for state, begin in states.items():
-            if state < last and (best is None or begin <= best[0]) and atoms[state].fits(text[place]):
-                _enter(after, atoms, state if atoms[state].repeats else state + 1, begin)
-        states = after
+        is_end = last in states and (not branch.at_end or place == len(text))
+        if is_end and (best is None or states[last] <= best[0]):
+            best = (states[last], place)
+        if not states and (best is not None or branch.at_start):
+            break
+        if place < len(text):
+            states = _moved(states, atoms, text[place], len(text) if best is None else best[0])
     return best
+
+
+def _moved(states: dict[int, int], atoms: Sequence[_Atom], char: str, latest: int) -> dict[int, int]:
+    """The states after a character, of those that began at `latest` at the latest."""
+    after: dict[int, int] = {}
+    for state, begin in states.items():
+        if state < len(atoms) and begin <= latest and atoms[state].fits(char):
+            _enter(after, atoms, state if atoms[state].repeats else state + 1, begin)
+    return after
 
 
 def _enter(states: dict[int, int], atoms: Sequence[_Atom], state: int, begin: int) -> None:

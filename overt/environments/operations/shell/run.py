@@ -6,7 +6,7 @@ from overt.environments.operations.shell.calls import Fails, Running
 from overt.environments.operations.shell.commands import COMMANDS
 from overt.environments.operations.shell.machine import Machine
 from overt.environments.operations.shell.patterns import Glob
-from overt.environments.operations.shell.words import NotSupported, Pipeline, Simple, Word, read_line
+from overt.environments.operations.shell.words import NotSupported, Piece, Pipeline, Simple, Word, read_line
 
 MOST_COMMANDS = 100  # of one line, with all that it runs in turn
 MOST_DEPTH = 4  # of commands within commands
@@ -130,29 +130,27 @@ class Shell:
     def _expanded(self, word: Word) -> list[str]:
         """What a word becomes: variables and commands put in, unquoted ones split, globs matched."""
         texts: list[tuple[str, str, bool]] = [("", "", False)]  # text, as a glob, whether it is one
-        is_kept = any(piece.quoted for piece in word)
         for piece in word:
-            value = piece.text
-            if piece.kind == "variable":
-                value = self._variable(piece.text)
-            elif piece.kind == "command":
-                value = self.run(piece.text)[0].rstrip("\n")
-            parts = value.split() if piece.kind != "text" and not piece.quoted else [value]
-            for number, part in enumerate(parts):
-                magic = not piece.quoted and any(char in part for char in "*?[")
-                glob = part if not piece.quoted else "".join(f"\\{c}" if c in "*?[\\" else c for c in part)
-                if number:
-                    texts.append((part, glob, magic))
-                else:
-                    text, before, was = texts[-1]
-                    texts[-1] = (text + part, before + glob, was or magic)
+            text, before, was = texts.pop()
+            parts = [_as_glob(part, piece.quoted) for part in self._parts(piece)] or [("", "", False)]
+            part, glob, is_glob = parts[0]
+            texts += [(text + part, before + glob, was or is_glob), *parts[1:]]
+        is_kept = any(piece.quoted for piece in word)
         found: list[str] = []
-        for text, glob, magic in texts:
+        for text, glob, is_glob in texts:
             if text or is_kept:
-                found += (self._matching(glob) or [text]) if magic else [text]
+                found += (self._matching(glob) or [text]) if is_glob else [text]
         if len(found) > MOST_WORDS:
             raise Fails("argument list too long")
         return found
+
+    def _parts(self, piece: Piece) -> list[str]:
+        """The texts of a piece: more than one where it is unquoted and holds blanks."""
+        if piece.kind == "text":
+            return [piece.text]
+        is_variable = piece.kind == "variable"
+        value = self._variable(piece.text) if is_variable else self.run(piece.text)[0].rstrip("\n")
+        return [value] if piece.quoted else value.split()
 
     def _variable(self, name: str) -> str:
         machine = self.machine
@@ -179,3 +177,10 @@ class Shell:
             ]
         base = self.machine.cwd.rstrip("/") + "/"
         return found if absolute else [path.removeprefix(base) for path in found]
+
+
+def _as_glob(text: str, quoted: bool) -> tuple[str, str, bool]:
+    """A part of a word, itself as a glob, and whether it is one."""
+    if quoted:
+        return text, "".join(f"\\{c}" if c in "*?[\\" else c for c in text), False
+    return text, text, any(c in text for c in "*?[")

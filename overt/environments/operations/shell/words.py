@@ -82,7 +82,7 @@ class _Reader:
             self._skip_blanks()
             operator = self._operator()
             if operator is None and self.place < len(self.text):
-                self._add(commands[-1], self._word())
+                self._next(commands[-1])
                 continue
             if operator == "|":
                 self._check(commands[-1], "|")
@@ -103,6 +103,14 @@ class _Reader:
     def _check(self, command: Simple, before: str) -> None:
         if not command.words and command.out is None:
             raise NotSupported(f"syntax error near unexpected token `{before}'")
+
+    def _next(self, command: Simple) -> None:
+        """The next word, or a whole (line in brackets), which is run as `sh -c`."""
+        if command.words or not self.text.startswith("(", self.place):
+            self._add(command, self._word())
+            return
+        inner = self._in_brackets(self.place)
+        command.words = [(Piece("text", text, True),) for text in ("sh", "-c", inner)]
 
     def _add(self, command: Simple, word: Word) -> None:
         first = word[0] if len(word) == 1 else None
@@ -164,6 +172,8 @@ class _Reader:
                 pieces.append(self._dollar(quoted=False))
             elif char == "`":
                 pieces.append(Piece("command", self._until("`"), False))
+            elif char in "()":
+                raise NotSupported(f"syntax error near unexpected token `{char}'")
             elif char == _BACKSLASH:
                 pieces.append(Piece("text", text[self.place + 1 : self.place + 2], True))
                 self.place += 2
