@@ -197,11 +197,15 @@ class Asking:
         """
         for (prompt, sample), received in self.work.caller.stream(channel, purpose, jobs):
             outcome = outcome_of(channel, prompt, sample, received)
-            if code := unknown_code(received.response, outcome):
-                self.work.unknown.setdefault(channel.name, Counter())[code] += 1
-            if outcome.gate is not None:
-                self.work.masses.setdefault(channel.name, TokenMass()).add(outcome.gate)
+            self.notices(channel, received, outcome)
             yield outcome
+
+    def notices(self, channel: TargetChannel, received: TargetReply, outcome: Outcome) -> None:
+        """Keeps what the reader of the run must be told of a reply."""
+        if code := unknown_code(received.response, outcome):
+            self.work.unknown.setdefault(channel.name, Counter())[code] += 1
+        if outcome.gate is not None:
+            self.work.masses.setdefault(channel.name, TokenMass()).add(outcome.gate)
 
 
 def outcome_of(channel: TargetChannel, prompt: Prompt, sample: int, received: TargetReply) -> Outcome:

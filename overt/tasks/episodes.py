@@ -90,7 +90,7 @@ class Playing:
         """
 
         async def play(one: Play, send: Ask) -> Unjudged:
-            return await played(self.environment, channel, one, send, self.turns)
+            return await played(self.environment, channel, one, send, self.turns, ask.notices)
 
         plays = plays_of(self.tasks, self.trials, seed)
         found = ask.work.caller.converse(channel, channel.name, plays, play)

@@ -27,6 +27,9 @@ from overt.tasks.asking import outcome_of, request_seed
 
 T = TypeVar("T")
 Ask = Callable[[TargetRequest, str], Awaitable[TargetReply]]
+Notices = Callable[[TargetChannel, TargetReply, Outcome], None]
+# The reasons for which an answer ends that is whole, as services spell them.
+_OVER = frozenset({"stop", "end_turn", "eos", "completed"})
 _MOST_QUOTED = 4_000  # characters of an unreadable answer that is sent back
 
 
@@ -70,19 +73,25 @@ def plays_of(tasks: Iterable[Task], trials: int, seed: int) -> Iterator[Play]:
 
 
 async def played(
-    environment: Environment, channel: TargetChannel, play: Play, ask: Ask, most: int
+    environment: Environment,
+    channel: TargetChannel,
+    play: Play,
+    ask: Ask,
+    most: int,
+    notices: Notices = lambda channel, reply, outcome: None,
 ) -> Unjudged:
     """Plays one episode.
 
     Args:
         ask: one request to the target; see `overt.calls.caller.Caller.converse`.
         most: turns, after which it ends.
+        notices: is told of each reply and of what became of it.
 
     Raises:
         InputError: the environment's class is broken.
         OvertError: nothing can be sent any more.
     """
-    game = _Game(environment, channel, play)
+    game = _Game(environment, channel, play, notices)
     while game.state is None:
         await game.turn(ask, most)
     return game.end()
@@ -95,6 +104,7 @@ class _Game:
     environment: Environment
     channel: TargetChannel
     play: Play
+    notices: Notices
     state: EpisodeState | None = None
     how: dict[str, object] = field(default_factory=dict)  # of Episode: end, stage, code, evidence, at
     steps: list[Step] = field(default_factory=list)
@@ -178,6 +188,7 @@ class _Game:
         request = TargetRequest(words, self.play.seed, sample, None, tuple(before) or None, self.tools)
         reply = await ask(request, prompt.category)
         outcome = outcome_of(self.channel, prompt, sample, reply)
+        self.notices(self.channel, reply, outcome)
         self.cost += outcome.cost
         self.latency_s += reply.latency_s
         return reply, outcome
@@ -205,10 +216,13 @@ class _Game:
 
     def _falls_silent(self, reply: TargetReply, outcome: Outcome) -> bool:
         """Whether an agent ends its turn without a word, as many do after the last result of a tool. An
-        answer that was cut off or is only thinking is none, and neither is a first one."""
+        answer that was cut off or is only thinking is none, and neither is a first one, nor one of which the
+        service said more than that it is over."""
+        said = reply.response
         is_after_result = bool(self.steps and self.steps[-1].calls) and not self.told.text
-        is_whole = not outcome.is_cut_off and not reply.response.text.strip()
-        return outcome.code == "empty_answer" and is_whole and is_after_result
+        is_over = (said.finish_reason or "stop").casefold() in _OVER
+        is_bare = not (said.text.strip() or said.code or said.message)
+        return outcome.code == "empty_answer" and is_over and is_bare and is_after_result
 
     def _action(self, reply: TargetReply) -> tuple[Action, tuple[ToolCall, ...]]:
         """What the target did, and its calls as it wrote them.

@@ -58,3 +58,21 @@ class Strict:
 
     def decide(self, text):
         return FilterDecision("hello 3" in text or not text.startswith("Say hello"))
+
+
+class _Forgiving(_Session):
+    survives_refusal = True
+
+    def step(self, action):
+        if action.refusal:
+            return Observation("Say hello.", facts={"refusal": action.refusal}, forgets=True)
+        return super().step(action)
+
+
+class Forgiving(Greeting):
+    """After a refusal of the service the conversation begins anew."""
+
+    name = "forgiving"
+
+    def start(self, task, seed):
+        return _Forgiving(task.facts["wanted"])

@@ -3,6 +3,7 @@
 import asyncio
 
 from overt.data.chat import CallError, ChatReply
+from overt.data.targets import Response
 from overt.data.tools import ToolCall
 from overt.environments.scripted import calls, says
 
@@ -187,6 +188,26 @@ class CutShort(_Model):
 
     async def complete(self, request):
         return ChatReply(finish_reason="length") if self.turns(request) else calls(("say", HELLO))
+
+
+class Odd(_Model):
+    """It acts once; then its answer is empty for a reason that nobody knows."""
+
+    name = "odd"
+
+    async def complete(self, request):
+        return ChatReply(finish_reason="zorp") if self.turns(request) else calls(("say", HELLO))
+
+
+class Cryptic:
+    """A target of one's own whose second turn is a code that nobody knows."""
+
+    name, takes, modality = "cryptic", ("tools", "turns"), "text"
+
+    async def respond(self, prompt, *, seed, turns=(), tools=()):
+        if any(turn.role == "tool" for turn in turns):
+            return Response(code="ZORP_17", message="no")
+        return Response(calls=(ToolCall("a", "say", '{"word": "hello"}'),))
 
 
 class Unspeakable(_Model):

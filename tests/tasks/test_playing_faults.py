@@ -67,7 +67,15 @@ def test_an_agent_may_end_its_turn_without_a_word(tmp_path):
     assert [len(e.steps) for e in found] == [1, 2, 2, 2, 2]
 
 
-@pytest.mark.parametrize("model", ["Mute", "Pondering", "CutShort"])
+def test_a_code_that_nobody_knows_is_missing_and_told(tmp_path):
+    run(tmp_path / "run", "Cryptic", code=3)
+    found = list(episodes_of(tmp_path / "run"))
+    assert [(e.state, e.code) for e in found[1:]] == [("missing", "empty_answer")] * 4
+    notes = json.loads((tmp_path / "run" / "manifest.json").read_text())["notes"]
+    assert any("'ZORP_17' (4)" in note for note in notes)
+
+
+@pytest.mark.parametrize("model", ["Mute", "Pondering", "CutShort", "Odd"])
 def test_no_answer_at_all_is_missing(tmp_path, model):
     run(tmp_path / "run", model, code=3)
     found = list(episodes_of(tmp_path / "run"))
@@ -79,6 +87,15 @@ def test_what_the_floor_stops_is_nowhere(tmp_path):
     assert [(e.state, e.code) for e in episodes_of(tmp_path / "run")][1:] == [("missing", "floor")] * 4
     files = [path for path in (tmp_path / "run").rglob("*") if path.is_file()]
     assert not [path for path in files if b"9-year-old" in path.read_bytes()]
+
+
+def test_a_conversation_begins_anew_after_a_refusal_too(tmp_path):
+    """The model is refused as long as a result stands in the conversation."""
+    run(tmp_path / "run", "Filtered", suite="forgiving")
+    last = list(episodes_of(tmp_path / "run"))[-1]
+    assert [step.state for step in last.steps] == ["answered", "refused", "answered", "refused"]
+    assert [step.told for step in last.steps[1:3]] == ["said hello", "Say hello."]
+    assert (last.state, last.end, last.refusals, last.at) == ("refused", "turns", 2, 4)
 
 
 # -- filters in front of an agent --------------------------------------------------------------------------
