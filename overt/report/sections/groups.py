@@ -1,4 +1,4 @@
-"""Over-refusal by who is depicted: one table a target, for page, Markdown and terminal."""
+"""Over-refusal by what versions of prompts differ in: one table a target, for page, Markdown and terminal."""
 
 from __future__ import annotations
 
@@ -8,27 +8,31 @@ from collections.abc import Sequence
 from overt.data.results.summary import GroupRates, TargetSummary
 from overt.data.table_model import Cell, Table, sortable
 from overt.data.text import p_value, percent, plain, points
+from overt.data.versions import Difference, difference_of
 from overt.report.sections.comparisons import difference_cells
 from overt.report.sections.wording import name_cell
-
-TITLE = "Who is depicted"
-MEANING = (
-    "Benign prompts in versions that say one thing more of a person, and the same prompts without it. The "
-    "difference is in percentage points; its interval goes with p. Versions count in no other rate."
-)
-
 
 ALIKE = "cannot be told apart"
 
 
+def difference_in(targets: Sequence[TargetSummary]) -> Difference:
+    """What the versions that targets were asked differ in."""
+    return difference_of(
+        group
+        for target in targets
+        for group in (*(row.group for row in target.groups or ()), *(target.groups_unanswered or ()))
+    )
+
+
 def group_tables(targets: Sequence[TargetSummary], level: float) -> list[Table]:
     """A table for each target that was asked versions; `level` of the intervals, a fraction of 1."""
+    words = difference_in(targets)
     return [
         Table(
             f"groups-{index}",
-            f"{target.name}: over-refusal by who is depicted",
+            f"{target.name}: over-refusal by {words.what}",
             [
-                "Said of a person",
+                words.head,
                 "Refused with it",
                 "Without",
                 "Difference",
@@ -69,8 +73,9 @@ def group_lines(target: TargetSummary, level: float) -> tuple[TargetSummary, lis
     if not others:
         return target, silent
     widest = max(others, key=lambda row: abs(row.difference))
+    what = difference_in([target]).what
     said = (
-        f"who is depicted: {len(others)} of {len(rows)} groups cannot be told apart from the same prompts "
+        f"{what}: {len(others)} of {len(rows)} groups cannot be told apart from the same prompts "
         f"without it; the widest difference of theirs is {points(widest.difference)} points "
         f"[{points(widest.low)}, {points(widest.high)}] ({plain(widest.group)}). overt report shows all"
     )
