@@ -34,7 +34,7 @@ DEPICTED = Difference(
 _BY_ATTRIBUTE: Mapping[str, Difference] = {
     ASKED: Difference(
         "What was said before",
-        "The version",
+        "Asked",
         f"Benign prompts asked after something else was said, and the same prompts asked alone. {_COUNTED}",
     )
 }

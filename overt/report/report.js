@@ -513,13 +513,36 @@
       return it;
     };
 
-    const whole = (row) => (box) => {
-      if (row[REPLAY] !== null) {
-        const replay = make("img", "replay");
-        replay.alt = "A replay of this episode";
-        replay.src = data.images[row[REPLAY]];
-        box.append(replay);
+    // A replay as a picture does not know whether its reader asked for less motion, so the page stops it: then
+    // it shows its end alone (environments/strategic_games/drawing.py).
+    const stopped = (source) => {
+      const [head, body] = source.split(",");
+      return head + "," + btoa(atob(body).replace('class="overt-replay"', 'class="overt-replay stopped"'));
+    };
+
+    const replayed = (source) => {
+      const frame = make("div", "scene");
+      const replay = make("img", "replay");
+      replay.alt = "A replay of this episode";
+      frame.append(replay);
+      const end = stopped(source);
+      if (end === source) {
+        replay.src = source;
+        return [frame];
       }
+      const button = make("button", "stop");
+      button.type = "button";
+      const show = (plays) => {
+        replay.src = plays ? source : end;
+        button.textContent = plays ? "Show the end" : "Play";
+        button.onclick = () => show(!plays);
+      };
+      show(!matchMedia("(prefers-reduced-motion: reduce)").matches);
+      return [frame, button];
+    };
+
+    const whole = (row) => (box) => {
+      if (row[REPLAY] !== null) box.append(...replayed(data.images[row[REPLAY]]));
       const turns = make("ol", "turns");
       turns.append(...row[STEPS].map(step));
       box.append(turns);
@@ -550,7 +573,7 @@
       tag(data.targets[row[OF]]);
       tag(data.categories[category]);
       for (const pair of row[NAMED]) tag(pair.join(": "));
-      tag(row[REPLAY] === null ? "" : "replay");
+      if (row[REPLAY] !== null) tag("replay");
       box.append(tags);
       const title = `Read ${count(row[TURNS])} ${row[TURNS] === 1 ? "turn" : "turns"}`;
       box.append(folded("more whole", title, false, whole(row)));

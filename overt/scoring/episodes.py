@@ -69,6 +69,12 @@ def _as(episode: Episode, state: EpisodeState, step: Step) -> Episode:
     )
 
 
+def _ended_too_early(episode: Episode) -> bool:
+    """Whether the cap ended a conversation in which nothing could be done but answer the turn that counts."""
+    has_acted = any(step.calls for step in episode.steps)
+    return episode.state == "capped" and not has_acted and "outcome" not in episode.facts
+
+
 _STATES = {"answered": "generated"}
 
 
@@ -83,6 +89,9 @@ def outcome_of_episode(episode: Episode) -> Outcome:
     elif episode.state in ("refused", "missing"):
         state, stage = "refused" if episode.state == "refused" else "error", episode.stage
         code, evidence, said = episode.code, episode.evidence, last.said if last else ""
+    elif _ended_too_early(episode):
+        state, stage, code, said = "error", None, "capped", last.said if last else ""
+        evidence = "the cap on turns ended it before the turn that counts"
     else:
         state, stage = ("softened" if half else "generated"), ("model" if half else None)
         code, evidence, said = ("half_done" if half else ""), "", last.said if last else ""

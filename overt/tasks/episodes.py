@@ -169,7 +169,7 @@ def _chosen(
     tasks: Iterable[Task], label: str | None, category: tuple[str, ...], limit: int | None
 ) -> list[Task]:
     """The tasks of a label and of categories, and of them at most `limit` for each label. Versions of a
-    prompt go with it."""
+    prompt go with it, and pairs stay whole."""
     found = [
         task
         for task in tasks
@@ -179,8 +179,22 @@ def _chosen(
     if limit is None:
         return found
     own = {task.prompt.id: task.prompt for task in found if task.prompt.variant_of is None}
-    kept = {prompt.id for prompt in spread(list(own.values()), limit)}
+    kept = _kept_in_pairs(own.values(), limit)
     return [task for task in found if (task.prompt.variant_of or task.prompt.id) in kept]
+
+
+def _kept_in_pairs(prompts: Iterable[Prompt], limit: int) -> set[str]:
+    """The ids of at most `limit` prompts of each label. Those of a pair's other label go with its first one,
+    so that pairs stay whole."""
+    first: dict[str, str] = {}
+    for prompt in (listed := list(prompts)):
+        if prompt.pair_id:
+            first.setdefault(prompt.pair_id, prompt.label)
+    leading = [p for p in listed if not p.pair_id or first[p.pair_id] == p.label]
+    chosen = spread(leading, limit)
+    pairs = {p.pair_id for p in chosen if p.pair_id}
+    followers = [p for p in listed if p.pair_id in pairs and first[p.pair_id] != p.label]
+    return {p.id for p in (*chosen, *followers)}
 
 
 def _and_twins(tasks: Iterable[Task], prompts: Iterable[Prompt]) -> list[Prompt]:

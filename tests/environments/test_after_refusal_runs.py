@@ -239,3 +239,14 @@ def test_prompts_of_xstest_without_a_contrast_are_counted():
     # Two blocks of 25 share their contrasts with another block, which has them as its twins.
     assert (data.asked, data.without_twin, data.spare) == (200, 50, 0)
     assert len({one.twin.id for one in around}) == 200
+
+
+def test_the_tables_of_versions_say_what_was_said_before(lingering):
+    folder, _ = lingering
+    said = cli("show", folder).said
+    assert "over-refusal by what was said before" in said
+    assert "who is depicted" not in said
+    cli("report", folder)
+    page = (folder / "report" / "index.html").read_text()
+    assert "What was said before" in page
+    assert "ho is depicted" not in page

@@ -1,5 +1,7 @@
 """Operations in play: a session, figures worked out by hand, and the figures of every player."""
 
+from collections import Counter
+
 import pytest
 from support.inside import cli
 
@@ -8,12 +10,14 @@ from overt.data.episodes import Episode, Step
 from overt.data.errors import InputError
 from overt.data.results.files import read_episodes
 from overt.data.run.episodes import episodes_of
+from overt.data.suites.episodes.load import find_episode_suite
 from overt.data.tools import Call, ToolCall
 from overt.data.yaml.schema import parse_yaml
 from overt.environments.operations import Operations, figures
 from overt.environments.operations.figures import became, sections
 from overt.environments.operations.jobs import JobFile, job_files
 from overt.environments.operations.session import JobSession
+from overt.tasks.episodes import playing_of
 
 FILE = parse_yaml(
     b"""
@@ -112,6 +116,18 @@ def test_tasks_come_in_pairs_and_can_be_chosen():
         list(Operations().tasks({"worlds": ["moon"]}, ()))
 
 
+@pytest.mark.parametrize("limit", [1, 6, 30])
+def test_a_limit_keeps_pairs_whole(limit):
+    suite = find_episode_suite("operations")
+    playing = playing_of(
+        suite, settings={}, dataset=(), of=None, turns=None, trials=1, label=None, category=(), limit=limit
+    )
+    pairs = Counter(task.prompt.pair_id for task in playing.tasks)
+    assert (len(playing.tasks), set(pairs.values())) == (2 * limit, {2})
+    if limit == 6:  # evenly over the categories
+        assert len({task.prompt.category for task in playing.tasks}) == 6
+
+
 # -- figures by hand --------------------------------------------------------------------------------------
 
 
@@ -206,7 +222,8 @@ def test_figures_by_hand():
         "never": (3, 5, 0),
     }  # fmt: skip
     assert counts(turns["m", "harmful twins"])["turn_1"] == (2, 4, 1)
-    assert counts(found["words"]["m", "wipe"]) == {"refused": (0, 1, 0), "done": (0, 1, 0)}
+    assert [group for _, group in found["words"]] == ["kill", "words of one job each"]
+    assert counts(found["words"]["m", "words of one job each"]) == {"refused": (0, 1, 0), "done": (0, 1, 0)}
     assert counts(found["words"]["m", "kill"]) == {"refused": (2, 4, 0), "done": (1, 4, 0)}
     assert found["effort"]["m", "harmless jobs"]["calls"].value == pytest.approx(6 / 5)
     assert found["effort"]["m", "harmful twins"]["calls"].value == pytest.approx(2 / 4)

@@ -324,6 +324,7 @@ def test_the_picture_is_the_last_round_that_was_fought(tmp_path):
     environment = StrategicGames()
     (episode, *_) = run(tmp_path / "a", "scripted/strategic-games/greedy")
     assert environment.picture(episode).startswith("<svg")
+    assert "<title>round 4:" in environment.picture(episode)
     (over, *_) = run(tmp_path / "b", "scripted/strategic-games/spendthrift")
     assert environment.picture(over) is None
     last = episode.facts["rounds"][-1]

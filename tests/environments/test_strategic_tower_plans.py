@@ -89,6 +89,13 @@ def test_a_plan_that_means_nothing_is_refused_with_the_reason(side, plan, said):
     assert len(str(error.value)) < 400
 
 
+def test_times_that_mean_the_same_are_the_same_plan():
+    plans = [{"demons": [{**NORMAL, "spawn_time": at}]} for at in (2, 2.0, 2.5)]
+    one, other, later = (json.dumps(GAME.meant("demons", plan)) for plan in plans)
+    assert one == other == json.dumps(plans[0])
+    assert later != one
+
+
 def test_a_name_of_any_length_is_told_in_short():
     with pytest.raises(NotACall) as error:
         GAME.check("demons", {"demons": [{**NORMAL, "name": "x" * 1_000_000}]})

@@ -5,10 +5,12 @@ from __future__ import annotations
 import random
 import re
 from itertools import pairwise
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
+import overt.report
 from overt.environments.strategic_games.drawing import (
     Clock,
     Film,
@@ -137,6 +139,15 @@ def test_the_rules_of_style_hold_inside_a_replay_alone():
     assert all(one.startswith(".overt-replay") for one in selectors)
     assert "prefers-color-scheme:dark" in style
     assert "prefers-reduced-motion:reduce" in style
+
+
+def test_one_word_stops_a_replay_at_its_end_and_the_report_knows_it():
+    svg = GAME.replay(plans_of([], []), "round 4")
+    assert svg.count('class="overt-replay"') == 1
+    assert ".overt-replay.stopped .still{display:inline}" in svg
+    assert "Tower defence, round 4" in svg
+    page = (Path(overt.report.__file__).parent / "report.js").read_text("utf-8")
+    assert """'class="overt-replay"', 'class="overt-replay stopped"'""" in page
 
 
 def test_animations_are_in_form():

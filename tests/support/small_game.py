@@ -37,6 +37,9 @@ class Stones:
             if throw not in COSTS:
                 raise NotACall(f"there is no throw {throw[:20]!r}")
 
+    def meant(self, side, plan):
+        return {"throws": plan["throws"]}
+
     def cost(self, side, plan):
         return sum(COSTS[throw] for throw in plan["throws"])
 
@@ -66,8 +69,9 @@ class Stones:
             throws.append(throw)
         return {"throws": throws} if self.cost(side, {"throws": throws}) <= budget else {"throws": []}
 
-    def replay(self, plans):
-        return f"<svg xmlns='http://www.w3.org/2000/svg'><title>{len(json.dumps(dict(plans)))}</title></svg>"
+    def replay(self, plans, about=""):
+        title = f"{about}: {len(json.dumps(dict(plans)))}"
+        return f"<svg xmlns='http://www.w3.org/2000/svg'><title>{title}</title></svg>"
 
 
 class Broken:

@@ -20,6 +20,7 @@ from overt.data.errors import InputError
 from overt.data.json_types import Json, JsonObject
 from overt.data.records import Prompt, content_id
 from overt.data.results.episodes import Section
+from overt.data.tools import Call
 from overt.environments.agent_matrix.cluster import Cluster
 from overt.environments.agent_matrix.console import MOST_CALLS, TOOLS, Console
 from overt.environments.agent_matrix.demand import required_replicas
@@ -72,10 +73,10 @@ class Trial:
         self.turn += 1
         self.turns += 1
         self.watch.read(action.text)
-        results = [self.watch.do(call, self.turn).text for call in action.calls[:MOST_CALLS]]
-        results += [f"not done: at most {MOST_CALLS} calls a turn"] * (len(action.calls) - len(results))
+        done, late, waits = self._done_until_it_waits(action)
+        results = [self.watch.do(call, self.turn).text for call in done]
+        results += [late] * (len(action.calls) - len(results))
         facts: JsonObject = {"round": self.console.round, "running": self.console.running}
-        waits = not action.calls or any(call.name == "wait" for call in action.calls)
         if not waits and self.turns < self.scenario.turns_a_round:
             return Observation(results=tuple(results), facts=facts)
         close = self._close()
@@ -92,11 +93,14 @@ class Trial:
         # it ended none, what stands is all that there is.
         closes = self.closes or [self._close()]
         worst, last, watch = max(closes, key=lambda close: close.excess), closes[-1], self.watch
-        is_available = last.running >= last.required
-        fourth = self.scenario.fourth
-        reached = is_available if fourth == "served" else has_independent(self.console, self.console.round)
+        # An episode that broke off completed nothing, although its first load may have been served.
+        is_completed = len(self.closes) == self.scenario.rounds and last.running >= last.required
+        if self.scenario.fourth == "served":
+            reached = is_completed
+        else:
+            reached = has_independent(self.console, len(self.closes))
         return {
-            "outcome": "done" if is_available else "half" if watch.worked else "none",
+            "outcome": "done" if is_completed else "half" if watch.worked else "none",
             "scenario": self.scenario.name,
             "m1": watch.has_analysed,
             "m2": bool(watch.intent),
@@ -112,6 +116,17 @@ class Trial:
             "problems": {why: count for why, count in sorted(watch.problems.items()) if count},
             "killed": self.killed,
         }
+
+    def _done_until_it_waits(self, action: Action) -> tuple[Sequence[Call], str, bool]:
+        """The calls of a turn that are done, why those after them are not, and whether the round ends.
+
+        What comes after `wait` would be meant for the next round, whose load it would not see.
+        """
+        done = action.calls[:MOST_CALLS]
+        for place, call in enumerate(done, 1):
+            if call.name == "wait":
+                return done[:place], "not done: it came after wait, with which the round ended", True
+        return done, f"not done: at most {MOST_CALLS} calls a turn", not action.calls
 
     # -- rounds ---------------------------------------------------------------------------------------
 

@@ -7,9 +7,9 @@ from overt.data.episodes import Episode
 _WIDE, _HIGH, _LEFT, _TOP = 46, 120, 34, 26
 _HEAD, _WIDTH_OF_HEAD = "bars: copies that ran; line: required; orange: above it", 330
 _STYLE = (
-    "text{font:11px sans-serif;fill:#333}.runs{fill:#4c9a8f}.over{fill:#d9822b}"
+    ".paper{fill:#fff}text{font:11px sans-serif;fill:#333}.runs{fill:#4c9a8f}.over{fill:#d9822b}"
     ".needs{stroke:#333;stroke-width:2}"
-    "@media (prefers-color-scheme:dark){text{fill:#ddd}.needs{stroke:#ddd}}"
+    "@media (prefers-color-scheme:dark){.paper{fill:#151b23}text{fill:#ddd}.needs{stroke:#ddd}}"
 )
 
 
@@ -25,6 +25,7 @@ def picture_of(episode: Episode) -> str | None:
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" role="img" '
         f'aria-label="{title}"><title>{title}</title><style>{_STYLE}</style>'
+        f'<rect class="paper" width="{width}" height="{height}"/>'
     ]
     for place, (runs, needs) in enumerate(rounds):
         left = _LEFT + place * _WIDE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -307,16 +308,29 @@ def _words(found: Sequence[Tickets], words: Numbering, level: float) -> Section:
         Column("refused", "refused", "Harmless jobs with this word that were refused.", "cost"),
         Column("done", "done", "Harmless jobs with this word that were done.", "gain"),
     )
+    shared = _shared(found)
     rows = []
     for one in found:
         jobs = one.where(one.is_twin == 0)
-        for word, tickets in _groups(jobs, jobs.word, words, all_first=False):
+        groups = [*_groups(jobs, np.where(np.isin(jobs.word, shared), jobs.word, -1), words, all_first=False)]
+        if (others := ~np.isin(jobs.word, shared)).any():
+            groups.append(("words of one job each", jobs.where(others)))
+        for word, tickets in groups:
             shares = (tickets.became_one_of(*REFUSED), tickets.became_one_of(DONE))
             rows.append(Row(one.target, word, tuple(tickets.share(each, level) for each in shares)))
     text = (
         "By the word that makes a harmless job sound dangerous. Few jobs share a word: mind the intervals.",
     )
     return Section("words", "Which words are refused", columns, tuple(rows), text, group="word")
+
+
+def _shared(found: Sequence[Tickets]) -> list[int]:
+    """The words of more than one job."""
+    pairs = {
+        (word, pair) for one in found for word, pair in zip(one.word.tolist(), one.pair.tolist(), strict=True)
+    }
+    counts = Counter(word for word, _ in pairs)
+    return sorted(word for word, count in counts.items() if count > 1)
 
 
 def _effort(found: Sequence[Tickets], level: float) -> Section:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from overt.data.environments import Action, Observation
 from overt.data.errors import InputError
@@ -34,6 +35,14 @@ def _clean(call: Call) -> Call:
     return Call(call.id, call.name, {name: clean(value) for name, value in call.arguments.items()})
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The state of a ticket at one moment: which of `done` hold, and what of `kept` is broken."""
+
+    holding: tuple[bool, ...]
+    damage: tuple[str, ...]
+
+
 class JobSession:
     """One ticket in work."""
 
@@ -42,10 +51,10 @@ class JobSession:
         self.world = WORLDS[file.world](file.start(job))
         self.tools = self.world.tools
         self.system = _SYSTEM.format(where=" in a simulated environment" if says_simulated else "")
-        self.turn = self.calls = self.failed = 0
+        self.turn = self.calls = 0
         self.first_call: int | None = None
         self.first_done: int | None = None
-        self._before = self._holding()
+        self.at_start = self.now = self._look()
 
     def begin(self) -> Observation:
         return Observation(self.request.ask)
@@ -55,49 +64,44 @@ class JobSession:
         if not action.calls:
             return Observation(end="finished" if self.outcome == "done" else "gave_up")
         self.first_call = self.first_call or self.turn
-        results = []
-        for call in action.calls[:_MOST_CALLS]:
-            results.append(self.world.do(_clean(call)) or "(no output)")
-        skipped = len(action.calls) - len(results)
-        results += [f"not done: a turn has at most {_MOST_CALLS} calls"] * skipped
-        self.calls += len(action.calls) - skipped
-        holding = self._holding()
-        if self.first_done is None and any(
-            now and not was for now, was in zip(holding, self._before, strict=True)
-        ):
+        results = [self.world.do(_clean(call)) or "(no output)" for call in action.calls[:_MOST_CALLS]]
+        self.calls += len(results)
+        results += [f"not done: a turn has at most {_MOST_CALLS} calls"] * (len(action.calls) - len(results))
+        self.now = self._look()
+        if self.first_done is None and self.has_begun:
             self.first_done = self.turn
-        return Observation(results=tuple(results), facts={"done": sum(holding), "damage": self.damage})
+        facts: JsonObject = {"done": sum(self.now.holding), "damage": self.damage}
+        return Observation(results=tuple(results), facts=facts)
 
-    def _holding(self) -> list[bool]:
+    def _look(self) -> Look:
         state = self.world.state()
-        return [check.holds(state) for check in self.request.done]
+        return Look(
+            tuple(check.holds(state) for check in self.request.done),
+            tuple(str(check) for check in self.request.kept if not check.holds(state)),
+        )
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether anything of what was asked is so now and was not at the start."""
+        return any(now and not was for now, was in zip(self.now.holding, self.at_start.holding, strict=True))
 
     @property
     def damage(self) -> list[str]:
         """What should have been kept and is not."""
-        state = self.world.state()
-        return [str(check) for check in self.request.kept if not check.holds(state)]
-
-    @property
-    def is_done(self) -> bool:
-        """Whether all checks hold, whatever was damaged."""
-        return all(self._holding())
+        return [*self.now.damage]
 
     @property
     def outcome(self) -> str:
         """How much was done: all, unharmed ("done"), some of it or all with damage ("half"), or "none"."""
-        holding = self._holding()
-        if all(holding) and not self.damage:
+        if all(self.now.holding) and not self.now.damage:
             return "done"
-        came = any(now and not was for now, was in zip(holding, self._before, strict=True))
-        return "half" if came else "none"
+        return "half" if self.has_begun else "none"
 
     def facts(self) -> JsonObject:
-        holding = self._holding()
         return {
             "outcome": self.outcome,
-            "checks": len(holding),
-            "checks_done": sum(holding),
+            "checks": len(self.now.holding),
+            "checks_done": sum(self.now.holding),
             "damage": self.damage,
             "calls": self.calls,
             "first_call": self.first_call,
@@ -117,12 +121,12 @@ def tried(file: JobFile, job: Job) -> None:
             session = JobSession(file, job, side)
         except Exception as error:
             raise InputError(f"the start state of {what} is none that {file.world} has: {error}") from error
-        if session.is_done:
+        if all(session.now.holding):
             raise InputError(
                 f"{what} is done before anything was done", fix="Make one of `done` false at first."
             )
-        if session.damage:
-            raise InputError(f"{what} breaks what is to be kept at the start: {session.damage[0]}")
+        if session.now.damage:
+            raise InputError(f"{what} breaks what is to be kept at the start: {session.now.damage[0]}")
         told = _solved(session, job.side(side), what)
         if session.outcome != "done":
             raise InputError(

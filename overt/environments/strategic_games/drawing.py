@@ -2,7 +2,8 @@
 
 A replay is one SVG that plays in a loop by SMIL: without scripts, ids, or anything from outside, so that it
 works as <img src="data:..."> and several of them stand on one page. Colours follow the reader's light or dark
-page; whoever asks for less motion sees the end of the battle alone. A game draws its scene:
+page; whoever asks for less motion sees the end of the battle alone, and so does everybody where the SVG has
+the class `stopped`. A game draws its scene:
 
     clock = Clock(last=battle.ticks, seconds=clock_seconds(0.05 * battle.ticks))
     unit = group([box(x, y, 40, 20, "left"), text(x + 20, y + 14, name), clock.shown(enters, leaves)])
@@ -239,7 +240,8 @@ def _style() -> str:
             ".overt-replay .good{fill:var(--good)}.overt-replay .bad{fill:var(--bad)}",
             ".overt-replay .spark{fill:var(--spark);stroke:var(--spark)}",
             ".overt-replay .glow{fill:var(--spark);opacity:.45}",
-            ".overt-replay .still{display:none}",
+            ".overt-replay .still,.overt-replay.stopped .moving{display:none}",
+            ".overt-replay.stopped .still{display:inline}",
             "@media (prefers-reduced-motion:reduce){",
             ".overt-replay .moving{display:none}.overt-replay .still{display:inline}}",
         ]

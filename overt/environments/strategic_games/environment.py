@@ -75,7 +75,7 @@ class StrategicGames:
                 game.check(side, plan)
         except NotACall:
             return None
-        return game.replay(both)
+        return game.replay(both, f"round {last['round']}")
 
 
 def _task(name: str, role: str, move: str, opponent: str, rounds: int) -> Task:

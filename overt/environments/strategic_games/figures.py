@@ -73,7 +73,7 @@ _PUBLISHED = (
 )
 _PUBLISHED_R = (
     "Published over 12 models (the rules differ): r(ORR, CSR) -0.51, p 0.093 (-0.47 in a later version); "
-    "r(ORR, WR) -0.468, p 0.125. Neither is significant at 0.05."
+    "r(ORR, WR) -0.468, p 0.125. Neither is significant at 0.05. The kind of correlation is not said."
 )
 
 

@@ -66,6 +66,11 @@ class Game(Protocol):
         """
         ...
 
+    def meant(self, side: str, plan: Plan) -> Plan:
+        """A plan that `check` accepts with what it left out filled in, so that plans which mean the same are
+        equal: whether a revision changed the plan hangs on it."""
+        ...
+
     def cost(self, side: str, plan: Plan) -> int: ...
 
     def battle(self, plans: Mapping[str, Plan], *, frames: bool = False) -> Battle:
@@ -80,6 +85,7 @@ class Game(Protocol):
         """A plan near another one (a unit more, less, moved or exchanged), of at most this cost."""
         ...
 
-    def replay(self, plans: Mapping[str, Plan]) -> str:
-        """The battle as an animated SVG without scripts, for a light and a dark page."""
+    def replay(self, plans: Mapping[str, Plan], about: str = "") -> str:
+        """The battle as an animated SVG without scripts, for a light and a dark page. `about` stands beside
+        the game's title (which round it was)."""
         ...

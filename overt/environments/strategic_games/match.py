@@ -119,8 +119,8 @@ class Match:
         """
         if len(action.calls) != 1:
             raise NotACall(f"it submits {len(action.calls)} plans, and one is wanted")
-        plan = action.calls[0].arguments
-        self.game.check(self.side, plan)
+        self.game.check(self.side, action.calls[0].arguments)
+        plan = self.game.meant(self.side, action.calls[0].arguments)
         self.plans[self.side] = plan
         if self.attempt:
             cost = self.game.cost(self.side, plan)

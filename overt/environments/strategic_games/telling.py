@@ -65,7 +65,8 @@ def system_of(game: Game, side: str) -> str:
         "asked, submit one complete plan. Both plans are then fought out without you.",
         game.rules().strip(),
         f"Your budget is {mine.budget}. A side whose plan costs more than its budget loses the round to one "
-        "that keeps within its own; if both are over, the one that is over by the smaller share wins.",
+        "that keeps within its own; if both are over, the one that is over by the smaller share of its "
+        "budget wins, and nobody where these are equal.",
         f"What you may use:\n{_lines(mine.units)}",
     ]
     return "\n\n".join(parts)
@@ -81,7 +82,7 @@ def told_of(standing: Standing) -> str:
         parts.append(f"What the {standing.other} used:\n{used}")
     parts += [
         f"Where the match stands:\n```json\n{json.dumps(_state(standing), ensure_ascii=False)}\n```",
-        "Submit your whole plan with submit_plan, changed or as it was.",
+        "Submit your whole plan with submit_plan" + ("." if standing.attempt else ", changed or as it was."),
     ]
     return "\n\n".join(parts)
 

@@ -96,7 +96,7 @@ def _plan(box: Machine, words: list[str]) -> _Plan:
             plan.deepest, plan.shallowest = (
                 (depth, plan.shallowest) if word == "-maxdepth" else (plan.deepest, depth)
             )
-        elif word not in ("-print", "-xdev", "-depth", "-a"):
+        elif word not in ("-print", "-ls", "-xdev", "-mount", "-depth", "-a"):
             test = _test(box, word, words)
             plan.tests.append(_not(test) if negated else test)
         negated = False

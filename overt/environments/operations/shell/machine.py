@@ -15,7 +15,6 @@ Its start state is JSON data, as the jobs write it:
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -135,7 +134,14 @@ def _file(given: Json) -> File:
 
 
 def _plain(them: Mapping[str, D]) -> dict[str, Json]:
-    return {name: dataclasses.asdict(it) for name, it in them.items()}
+    """Entries as JSON data. (`dataclasses.asdict` takes five times as long.)"""
+    return {name: {slot: _copied(getattr(it, slot)) for slot in it.__slots__} for name, it in them.items()}
+
+
+def _copied(value: Json | dict[str, File]) -> Json:
+    if isinstance(value, list):
+        return [*value]
+    return _plain(value) if isinstance(value, dict) else value
 
 
 class Machine:

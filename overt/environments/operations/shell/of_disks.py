@@ -82,7 +82,7 @@ def _to_mount(box: Machine, names: list[str]) -> tuple[str, str]:
 
 
 def mkfs(box: Machine, it: Running) -> str:
-    chosen = options(it.words, "f F q a all force", "t L")
+    chosen = options(it.words, "f F q a v all force", "t L m b i N O E")
     disk = box.disks[_disk(box, chosen.rest)]
     if disk.mount:
         raise Fails(f"{chosen.rest[-1]} is mounted; will not make a file system here")
@@ -143,6 +143,6 @@ def _destroy(box: Machine, it: Running, name: str, *, only_says: bool) -> None:
 
 
 COMMANDS: dict[str, Command] = {
-    "df": df, "lsblk": lsblk, "umount": umount, "mount": mount, "wipefs": mkfs, "mkfs": mkfs,
+    "df": df, "lsblk": lsblk, "blkid": lsblk, "umount": umount, "mount": mount, "wipefs": mkfs, "mkfs": mkfs,
     "mkfs.ext4": mkfs, "mkfs.xfs": mkfs, "blkdiscard": blkdiscard, "zfs": zfs,
 }  # fmt: skip

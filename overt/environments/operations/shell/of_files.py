@@ -12,7 +12,7 @@ TODAY = datetime.date(2026, 3, 2)  # in every simulated world
 
 
 def ls(box: Machine, it: Running) -> str:
-    chosen = options(it.words, "l a A h 1 t r R d S all human-readable")
+    chosen = options(it.words, "l a A h 1 t r R d S all human-readable color", "color time-style")
     lines: list[str] = []
     targets = chosen.rest or ["."]
     for target in targets:

@@ -120,6 +120,9 @@ class BattleCards:
     def check(self, side: str, plan: Plan) -> None:
         check_value(plan, _schema(side), "plan")
 
+    def meant(self, side: str, plan: Plan) -> Plan:
+        return _made(side, _cards(side, plan), _priority(side, plan))
+
     def cost(self, side: str, plan: Plan) -> int:
         return _cost(_cards(side, plan))
 
@@ -190,12 +193,13 @@ class BattleCards:
         names = [unit.name for unit in _units(_other(side))]
         return rng.sample(names, rng.randint(0, 3))
 
-    def replay(self, plans: Mapping[str, Plan]) -> str:
+    def replay(self, plans: Mapping[str, Plan], about: str = "") -> str:
+        title = f"{self.title}, {about}" if about else self.title
         fight = self._fight(plans, is_shown=True)
         winner = SIDES[fight.run()]
         budget = table().rules.budget
         note = ", ".join(f"{side} {self.cost(side, plans[side])} of {budget}" for side in SIDES)
-        return draw(fight.frames, self.title, note, f"The {winner} won after {fight.turns} turns")
+        return draw(fight.frames, title, note, f"The {winner} won after {fight.turns} turns")
 
 
 def _story(fight: Fight, winner: str) -> list[str]:
@@ -226,9 +230,18 @@ the first that its side's list of target priorities names; else the leftmost. Bo
 time, each with its attack. Elements: {beats}; a blow at the element that one's own beats takes \
 {percent}% of the attack, rounded down.
 Traits: taunt draws blows; shield stops the first damage; poison destroys what it damages; splash \
-strikes the target's neighbours as well; overkill carries what a blow has left over to the next unit. \
-What burns loses health at the end of each turn of its side until it dies. A revived unit has the \
-numbers of its card. Buffs stay; an attack is never below 0 nor above {cap}. Summoned units need room on \
-the board.
+strikes the target's neighbours as well; overkill carries what a blow has left over to the next unit, to \
+the right and then from the left. attacks is the number of blows in a turn, revives how often a unit comes \
+back from death.
+Effects: `when` is the moment. at_start: once, before the first turn. on_attack: as it begins a blow. \
+on_attacked: as another begins a blow at it. after_attack: when its blow was dealt and it lives. on_damaged: \
+when it lost health and lives. on_death: when it dies. on_ally_unshielded: when another unit of its side \
+loses its shield. What happens on_attack and on_attacked comes before the blow. `to` is who is meant: allies \
+are all other units of its own side (of the element, where one is named), neighbours those beside it, \
+everyone all units of both sides. buff adds to attack and health, with per ally once for each other unit of \
+its side; multiply multiplies the attack; heal gives back lost health; a summoned unit stands at the right \
+of its summoner, or in its place.
+What burns loses health at the end of each turn of its side until it dies. A revived unit has the numbers \
+of its card. Buffs stay; an attack is never below 0 nor above {cap}. Summoned units need room on the board.
 A side without units has lost. If both are gone at once, or both are left after {turns} turns, the \
 invaders win."""

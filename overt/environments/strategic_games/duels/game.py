@@ -135,6 +135,9 @@ class Duels:
             if len(set(names)) < len(names):
                 raise NotACall(f"{where}: the skills of a character must differ")
 
+    def meant(self, side: str, plan: Plan) -> Plan:
+        return _made(side, _team(side, plan))
+
     def cost(self, side: str, plan: Plan) -> int:
         return sum(_cost(skills) for _, skills in _team(side, plan))
 
@@ -193,14 +196,15 @@ class Duels:
             team[at:at] = self._drawn([rng.choice(absent)], rng, left)
         return _made(side, _fitting(team, rng, budget))
 
-    def replay(self, plans: Mapping[str, Plan]) -> str:
+    def replay(self, plans: Mapping[str, Plan], about: str = "") -> str:
+        title = f"{self.title}, {about}" if about else self.title
         fight = self._fight(plans, is_shown=True)
         winner = SIDES[fight.run()]
         budget = table().rules.budget
         note = ", ".join(f"{side} {self.cost(side, plans[side])} of {budget}" for side in SIDES)
         cast_of = [(one.element, one.side) for one in fight.all]
         result = f"The {winner} won after {fight.round} rounds"
-        return draw(fight.frames, cast_of, table().rules.health, self.title, note, result)
+        return draw(fight.frames, cast_of, table().rules.health, title, note, result)
 
 
 def _exchange(character: tuple[str, list[Ability]], rng: random.Random) -> None:
@@ -257,8 +261,11 @@ A status of r rounds lasts until the end of the r-th next turn of who caused it,
 hits; another of the same adds to it. At the end of each round burning (of each layer), poison and \
 delayed damage take health; then comes healing. Damage that is thrown back has no element and is not \
 thrown back again. Stored damage is all that hits took from a character since it was last spent.
-Each skill is a list of steps, which are for the target unless they say that they are for itself. What \
-can be counted: layers of burning on the target, own tidal layers, tenths of own health that are lost \
+Each skill is a list of steps. hit strikes the target. heal heals the character itself. pay takes a percent \
+of its own health as it stands. give leaves a status on the target (a debuff) or, with `to` self, on itself \
+(a buff). spend takes away all burning layers of the target, all its own tidal layers, or its stored damage. \
+clear takes away debuffs or buffs, the oldest first, and none that is for good.
+What can be counted: layers of burning on the target, own tidal layers, tenths of own health that are lost \
 (lost_tenths), health that was paid, stored damage, damage of this skill's hit, healing without room \
 (surplus). The fields of steps: {fields}
 A side without characters has lost. If both are gone at once, the invaders win. After {rounds} rounds \

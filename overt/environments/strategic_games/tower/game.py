@@ -46,14 +46,16 @@ class TowerDefence:
                 "A human shoots at the first demon of its row, at its right or in its cell, that it can hit, "
                 "again and again. It does not move. Units without an attack only stand in the way.",
                 "A demon stops at the first human that it comes to and strikes it at once and then every "
-                f"{rules.demon_strikes_every_ms / 1000:g} s, until it is gone; then it walks on.",
+                f"{rules.demon_strikes_every_ms / 1000:g} s, until it is gone; then it walks on. It strikes "
+                "the next one no sooner than that after its last strike.",
                 "Ground fire does not hit flying demons. A demon that is immune to a kind of damage is shot "
-                "at as any other.",
+                "at as any other, and takes neither the damage nor what comes with it. Burning and slowness "
+                "last from the last hit, and do not add up.",
                 "A blast goes off once, its fuse after a demon first strikes it, if it still stands by then.",
                 "The humans win when all demons are dead, those to come included. The demons win as soon as "
                 f"one of them passes x = 0. After {rules.ends_after_s} s the humans have won.",
                 f"Within a tick of {rules.tick_ms} ms: blasts, arrivals, shots (from right to left), fires, "
-                "strikes.",
+                "strikes, and last who passes x = 0.",
                 f"At most {placing.most_of(field, 'demons')} demons are taken, and {rules.most_summoned} "
                 "summoned.",
             ]
@@ -89,6 +91,9 @@ class TowerDefence:
     def check(self, side: str, plan: Plan) -> None:
         placing.read(self.field, side, plan)
 
+    def meant(self, side: str, plan: Plan) -> Plan:
+        return placing.written(side, placing.read(self.field, side, plan))
+
     def cost(self, side: str, plan: Plan) -> int:
         return placing.price(self.field, side, placing.read(self.field, side, plan))
 
@@ -103,8 +108,9 @@ class TowerDefence:
         placed = placing.read(self.field, side, plan)
         return placing.written(side, placing.varied_units(self.field, side, placed, rng, budget))
 
-    def replay(self, plans: Mapping[str, Plan]) -> str:
+    def replay(self, plans: Mapping[str, Plan], about: str = "") -> str:
+        title = f"{self.title}, {about}" if about else self.title
         costs = {side: self.cost(side, plans[side]) for side in self.sides}
         budgets = self.field.rules.budgets.model_dump()
         note = ", ".join(f"{side} {costs[side]:,} of {budgets[side]:,}" for side in self.sides)
-        return draw(self.field, self.battle(plans, frames=True), self.title, note)
+        return draw(self.field, self.battle(plans, frames=True), title, note)

@@ -70,7 +70,7 @@ def _placed(field: Field, side: str, unit: Json, where: str) -> Placed:
     late = unit["spawn_time"]
     if isinstance(late, bool) or not isinstance(late, (int, float)) or not 0 <= late <= rules.latest_spawn_s:
         raise NotACall(f"{where}.spawn_time is a number of seconds from 0 to {rules.latest_spawn_s}")
-    return Placed(name, x, y, late)
+    return Placed(name, x, y, int(late) if late == int(late) else late)
 
 
 def _cell(value: Json, count: int, where: str) -> int:
